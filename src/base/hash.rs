@@ -1,0 +1,38 @@
+//! The keyed hash that places keys in tables and names them in lock tables.
+//!
+//! Promises  one seed per process, so a hash computed on one core is good on every other.
+//! Not here  cluster slots: `base/crc16.rs`.
+//! Source    crate `ahash`, keyed at start from the operating system's randomness, so clients cannot aim collisions.
+
+/// A keyed hash function; cheap to copy, equal keys give equal hashes.
+#[derive(Clone)]
+pub struct KeyHasher {
+    state: ahash::RandomState,
+}
+
+impl KeyHasher {
+    /// Draws a key from the operating system. Call once per process and clone.
+    pub fn random() -> Self {
+        Self {
+            state: ahash::RandomState::new(),
+        }
+    }
+
+    /// A hasher that is the same in every run: tests and benches.
+    pub fn with_seed(seed: u64) -> Self {
+        Self {
+            state: ahash::RandomState::with_seeds(
+                seed,
+                seed ^ 0x9e37_79b9_7f4a_7c15,
+                seed.rotate_left(17),
+                !seed,
+            ),
+        }
+    }
+
+    /// 64 well-mixed bits of `key`; every bit may be used.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.state.hash_one(key)
+    }
+}

@@ -1,0 +1,50 @@
+//! The client's mistakes: one variant, one text, Redis's own.
+
+use std::borrow::Cow;
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The key holds another type.
+    WrongType,
+    /// The words do not form this command.
+    Syntax,
+    /// A word that must be an integer is none, or does not fit 64 bits.
+    NotInteger,
+    /// A word that must be a float is none.
+    NotFloat,
+    /// Wrong number of words, for the command or `container|subcommand` named.
+    Arity(&'static str),
+    /// Any other text, with its code first: `ERR no such key`.
+    Text(Cow<'static, str>),
+}
+
+impl CommandError {
+    /// The line after the `-`, without the line end.
+    pub fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::WrongType => {
+                "WRONGTYPE Operation against a key holding the wrong kind of value".into()
+            }
+            Self::Syntax => "ERR syntax error".into(),
+            Self::NotInteger => "ERR value is not an integer or out of range".into(),
+            Self::NotFloat => "ERR value is not a valid float".into(),
+            Self::Arity(name) => {
+                format!("ERR wrong number of arguments for '{name}' command").into()
+            }
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+impl From<&'static str> for CommandError {
+    fn from(text: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for CommandError {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}

@@ -1,0 +1,138 @@
+//! One request's words, borrowed from the buffer they arrived in.
+//!
+//! Promises  no copy and no allocation per word; `spans` is reused from request to request.
+//! Not here  finding the words: `resp/parse.rs`.
+
+use bytes::Bytes;
+
+/// Where one word lies in the buffer of its request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First byte, from the start of the buffer.
+    pub start: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// The words of one request; word 0 is the command's name.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+    backing: Option<&'a Bytes>,
+}
+
+impl<'a> Args<'a> {
+    /// Every span must lie inside `bytes`; the parser and `OwnedArgs` see to it.
+    pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
+        Self {
+            bytes,
+            spans,
+            backing: None,
+        }
+    }
+
+    /// Words inside a shared buffer, so that a large one can be kept without a copy ([`Args::share`]).
+    pub fn shared(backing: &'a Bytes, spans: &'a [Span]) -> Self {
+        Self {
+            bytes: backing,
+            spans,
+            backing: Some(backing),
+        }
+    }
+
+    /// How many words, the name included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no word at all (an empty request).
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Word `index`; the arity check makes the index good, an index past the end is a bug and panics.
+    #[inline]
+    pub fn get(&self, index: usize) -> &'a [u8] {
+        let span = self.spans[index];
+        &self.bytes[span.start as usize..(span.start + span.len) as usize]
+    }
+
+    /// Word `index` as a handle on the receive buffer, where the word is at least half of that buffer.
+    ///
+    /// `None` means: copy it. Keeping a small word would keep the whole buffer alive.
+    pub fn share(&self, index: usize) -> Option<Bytes> {
+        let backing = self.backing?;
+        let span = self.spans[index];
+        if (span.len as usize) < backing.len() / 2 {
+            return None;
+        }
+        Some(backing.slice(span.start as usize..(span.start + span.len) as usize))
+    }
+
+    /// The words from `index` on.
+    pub fn iter_from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.bytes;
+        self.spans[index.min(self.spans.len())..]
+            .iter()
+            .map(move |span| &bytes[span.start as usize..(span.start + span.len) as usize])
+    }
+
+    /// The words without the first `count`: a container command's subcommand sees itself as word 0.
+    pub fn tail(&self, count: usize) -> Args<'a> {
+        Args {
+            bytes: self.bytes,
+            spans: &self.spans[count..],
+            backing: self.backing,
+        }
+    }
+
+    /// Whether word `index` is `word`, ignoring ASCII case.
+    pub fn is(&self, index: usize, word: &str) -> bool {
+        self.get(index).eq_ignore_ascii_case(word.as_bytes())
+    }
+}
+
+/// A request that outlives the buffer it came in: sent to another core, or waiting for a lock.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedArgs {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl OwnedArgs {
+    /// No words yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Copies all words of `args`.
+    pub fn from_args(args: &Args<'_>) -> Self {
+        let mut owned = Self::new();
+        args.iter_from(0).for_each(|word| owned.push(word));
+        owned
+    }
+
+    /// Appends one word.
+    pub fn push(&mut self, word: &[u8]) {
+        self.spans.push(Span {
+            start: self.bytes.len() as u32,
+            len: word.len() as u32,
+        });
+        self.bytes.extend_from_slice(word);
+    }
+
+    /// The words, borrowed.
+    pub fn as_args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+}
+
+impl<'w> FromIterator<&'w [u8]> for OwnedArgs {
+    fn from_iter<I: IntoIterator<Item = &'w [u8]>>(words: I) -> Self {
+        let mut owned = Self::new();
+        words.into_iter().for_each(|word| owned.push(word));
+        owned
+    }
+}

@@ -52,6 +52,18 @@ impl<'a> Args<'a> {
         self.spans.is_empty()
     }
 
+    /// The buffer the words lie in.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Where word `index` lies in [`Args::bytes`].
+    #[inline]
+    pub fn span(&self, index: usize) -> Span {
+        self.spans[index]
+    }
+
     /// Word `index`; the arity check makes the index good, an index past the end is a bug and panics.
     #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {

@@ -3,3 +3,4 @@
 
 pub mod crc16;
 pub mod hash;
+pub mod number;

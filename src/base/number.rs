@@ -1,0 +1,227 @@
+//! Numbers to text and back, strictly: one text for one integer, one shortest text for one double.
+//!
+//! Promises  no allocation; `parse_i64(write_i64(n)) == n`, and no other text parses to `n`.
+//! Not here  80-bit floats: `base/extended.rs`.
+//! Tests     tests/base/number.rs.
+
+use std::io::Write;
+
+/// Two decimal digits for each number below 100: one division writes two digits.
+const DIGIT_PAIRS: [[u8; 2]; 100] = digit_pairs();
+
+const fn digit_pairs() -> [[u8; 2]; 100] {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+}
+
+/// Writes the digits of `number` so that they end just before `end`; returns where they start.
+///
+/// `buffer[..end]` must have room for them: 20 bytes always do, anything less panics.
+#[inline]
+pub fn write_u64_before(buffer: &mut [u8], end: usize, mut number: u64) -> usize {
+    let mut at = end;
+    while number >= 100 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&DIGIT_PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if number >= 10 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&DIGIT_PAIRS[number as usize]);
+    } else {
+        at -= 1;
+        buffer[at] = b'0' + number as u8;
+    }
+    at
+}
+
+/// As [`write_u64_before`], with a `-` where one belongs; 20 bytes always do.
+#[inline]
+pub fn write_i64_before(buffer: &mut [u8], end: usize, number: i64) -> usize {
+    let mut at = write_u64_before(buffer, end, number.unsigned_abs());
+    if number < 0 {
+        at -= 1;
+        buffer[at] = b'-';
+    }
+    at
+}
+
+/// The decimal text of `number`, at the end of `buffer`.
+#[inline]
+pub fn write_i64(buffer: &mut [u8; 20], number: i64) -> &[u8] {
+    let start = write_i64_before(buffer, 20, number);
+    &buffer[start..]
+}
+
+/// How many decimal digits `number` has; 1 for 0.
+#[inline]
+pub fn digit_count(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
+/// The longest text of [`write_f64`] fits with room to spare.
+pub const F64_TEXT_BYTES_MAX: usize = 32;
+
+/// The shortest text that reads back as `number`.
+///
+/// Whole numbers below 2^62 are written in full, `1e+19` above; small fractions in full down to about `0.000001`, then
+/// as `1e-7`. Zero is `0` or `-0`; the rest is `inf`, `-inf` and `nan`.
+pub fn write_f64(buffer: &mut [u8; F64_TEXT_BYTES_MAX], number: f64) -> &[u8] {
+    const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
+    if number.is_nan() {
+        return b"nan";
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { b"inf" } else { b"-inf" };
+    }
+    if number == 0.0 {
+        return if number.is_sign_negative() {
+            b"-0"
+        } else {
+            b"0"
+        };
+    }
+    if number.abs() <= WHOLE_MAX && (number as i64) as f64 == number {
+        let start = write_i64_before(buffer, F64_TEXT_BYTES_MAX, number as i64);
+        return &buffer[start..];
+    }
+    let (digits, digit_count, exponent) = shortest_digits(number.abs());
+    let digits = &digits[..digit_count];
+    let mut out = TextCursor { buffer, len: 0 };
+    if number < 0.0 {
+        out.push(b"-");
+    }
+    out.push_decimal(digits, exponent);
+    let len = out.len;
+    &buffer[..len]
+}
+
+/// Shortest digits d1 d2 ... of a positive finite number, their count, and the power of ten of the last digit.
+fn shortest_digits(number: f64) -> ([u8; 17], usize, i32) {
+    let mut text = [0u8; 40];
+    let mut rest = &mut text[..];
+    // The shortest form is `d.ddde-308` at most: 40 bytes hold it, so this write has no way to fail.
+    let _ = write!(rest, "{number:e}");
+    let left = rest.len();
+    let text = &text[..40 - left];
+    let mut digits = [0u8; 17];
+    let mut count = 0;
+    let mut scientific = 0i32;
+    for (index, &byte) in text.iter().enumerate() {
+        match byte {
+            b'.' => {}
+            b'e' => {
+                scientific = std::str::from_utf8(&text[index + 1..])
+                    .ok()
+                    .and_then(|exponent| exponent.parse().ok())
+                    .unwrap_or(0);
+                break;
+            }
+            digit => {
+                digits[count] = digit;
+                count += 1;
+            }
+        }
+    }
+    (digits, count, scientific - (count as i32 - 1))
+}
+
+struct TextCursor<'b> {
+    buffer: &'b mut [u8; F64_TEXT_BYTES_MAX],
+    len: usize,
+}
+
+impl TextCursor<'_> {
+    fn push(&mut self, text: &[u8]) {
+        self.buffer[self.len..self.len + text.len()].copy_from_slice(text);
+        self.len += text.len();
+    }
+
+    /// `digits` times ten to the `exponent`, in full where that is short, else with an `e`.
+    fn push_decimal(&mut self, digits: &[u8], exponent: i32) {
+        let count = digits.len() as i32;
+        let scientific = exponent + count - 1;
+        if exponent >= 0 && scientific < count + 7 {
+            self.push(digits);
+            (0..exponent).for_each(|_| self.push(b"0"));
+        } else if exponent < 0 && (exponent > -7 || scientific.abs() < 4) {
+            let whole = count + exponent;
+            if whole <= 0 {
+                self.push(b"0.");
+                (whole..0).for_each(|_| self.push(b"0"));
+                self.push(digits);
+            } else {
+                self.push(&digits[..whole as usize]);
+                self.push(b".");
+                self.push(&digits[whole as usize..]);
+            }
+        } else {
+            self.push(&digits[..1]);
+            if count > 1 {
+                self.push(b".");
+                self.push(&digits[1..]);
+            }
+            self.push(if scientific < 0 { b"e-" } else { b"e+" });
+            let mut text = [0u8; 20];
+            self.push(write_i64(&mut text, i64::from(scientific.abs())));
+        }
+    }
+}
+
+/// An integer in its one canonical form: no spaces, no `+`, no leading zeros, no `-0`.
+#[inline]
+pub fn parse_i64(text: &[u8]) -> Option<i64> {
+    match text {
+        [b'-', digits @ ..] => {
+            let magnitude = parse_digits(digits)?;
+            if magnitude == 0 || magnitude > i64::MIN.unsigned_abs() {
+                return None;
+            }
+            Some((magnitude as i64).wrapping_neg())
+        }
+        digits => i64::try_from(parse_digits(digits)?).ok(),
+    }
+}
+
+/// As [`parse_i64`], for 0 to 2^64 - 1.
+#[inline]
+pub fn parse_u64(text: &[u8]) -> Option<u64> {
+    parse_digits(text)
+}
+
+/// Canonical digits: `0`, or 1 to 20 digits of which the first is not 0.
+#[inline]
+fn parse_digits(digits: &[u8]) -> Option<u64> {
+    let (&first, rest) = digits.split_first()?;
+    let mut number = u64::from(first.wrapping_sub(b'0'));
+    if number > 9 || (number == 0 && !rest.is_empty()) {
+        return None;
+    }
+    if rest.len() <= 18 {
+        // 19 digits cannot pass 2^64: no overflow checks.
+        for &byte in rest {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            number = number * 10 + u64::from(digit);
+        }
+        return Some(number);
+    }
+    if rest.len() > 19 {
+        return None;
+    }
+    for &byte in rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some(number)
+}

@@ -1,0 +1,3 @@
+mod element;
+mod parse;
+mod reply;

@@ -1,0 +1,4 @@
+//! The one test binary: a directory per room, mirroring `src`.
+
+mod base; // numbers, globs, CRCs, 80-bit floats: golden values and models
+mod resp; // the wire: golden bytes, every message cut at every byte, errors recorded from a real server

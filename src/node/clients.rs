@@ -113,7 +113,11 @@ pub fn flags_text(kind: ClientKind, flags: ClientFlags) -> String {
         .filter(|(is_set, _)| *is_set)
         .map(|(_, letter)| letter)
         .collect();
-    if text.is_empty() { "N".to_string() } else { text }
+    if text.is_empty() {
+        "N".to_string()
+    } else {
+        text
+    }
 }
 
 /// Appends the row, with its line end.
@@ -151,7 +155,11 @@ pub fn render_row(row: &ClientRow, out: &mut Vec<u8>) {
         row.total_bytes,
         if row.events.0 { "r" } else { "" },
         if row.events.1 { "w" } else { "" },
-        if row.command.is_empty() { "NULL" } else { row.command },
+        if row.command.is_empty() {
+            "NULL"
+        } else {
+            row.command
+        },
         row.user,
         row.resp,
         text_of(&row.lib_name),
@@ -170,14 +178,22 @@ pub fn matches(filter: &ClientFilter, row: &ClientRow, asker_id: u64) -> bool {
     let ip = row.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
     let ip = ip.trim_start_matches('[').trim_end_matches(']');
     let flags = flags_text(row.kind, row.flags);
-    let has_all = |letters: &Vec<u8>| letters.iter().all(|letter| flags.as_bytes().contains(letter));
+    let has_all = |letters: &Vec<u8>| {
+        letters
+            .iter()
+            .all(|letter| flags.as_bytes().contains(letter))
+    };
     let texts = [
         (&filter.user, &filter.not_user, row.user.as_bytes()),
         (&filter.addr, &filter.not_addr, row.addr.as_bytes()),
         (&filter.laddr, &filter.not_laddr, row.laddr.as_bytes()),
         (&filter.ip, &filter.not_ip, ip.as_bytes()),
         (&filter.name, &filter.not_name, row.name.as_slice()),
-        (&filter.lib_name, &filter.not_lib_name, row.lib_name.as_slice()),
+        (
+            &filter.lib_name,
+            &filter.not_lib_name,
+            row.lib_name.as_slice(),
+        ),
         (&filter.lib_ver, &filter.not_lib_ver, row.lib_ver.as_slice()),
     ];
     texts.iter().all(|(wanted, unwanted, value)| {

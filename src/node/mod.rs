@@ -1,6 +1,7 @@
 //! The only room that names glommio, io-uring, files, sockets and the clock.
 
 pub mod clients;
+mod glob_shim;
 pub mod option_held;
 pub mod option_table;
 pub mod option_values;

@@ -10,19 +10,24 @@ const YES_NO: Check = Check::Bool;
 const COUNT: Check = Check::Int(0, i64::MAX);
 const INT: Check = Check::Int(0, INT_MAX);
 
-const MEMORY_ONLY: &str =
-    "persistence is not built yet; rondo keeps data in memory only";
+const MEMORY_ONLY: &str = "persistence is not built yet; rondo keeps data in memory only";
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
 const NO_ACL: &str = "access control lists are not built yet; requirepass is";
 const NO_EVICTION: &str = "memory limits are not built yet";
 const NO_EVENTS: &str = "keyspace notifications are not built yet";
-const NO_DAEMON: &str = "rondo runs in the foreground; let a service manager put it in the background";
+const NO_DAEMON: &str =
+    "rondo runs in the foreground; let a service manager put it in the background";
 const THREADS: &str = "rondo has no I/O threads apart from its shards; use threads";
 
 /// An option that is remembered and has no effect.
-const fn held(name: &'static str, alias: &'static str, check: Check, default: &'static str) -> OptionSpec {
+const fn held(
+    name: &'static str,
+    alias: &'static str,
+    check: Check,
+    default: &'static str,
+) -> OptionSpec {
     OptionSpec {
         name,
         alias,
@@ -45,12 +50,18 @@ const fn fixed(
     only: &'static [&'static str],
     reason: &'static str,
 ) -> OptionSpec {
-    OptionSpec { only: (only, reason), ..held(name, "", check, default) }
+    OptionSpec {
+        only: (only, reason),
+        ..held(name, "", check, default)
+    }
 }
 
 /// The same, and CONFIG SET may not change it.
 const fn at_start(spec: OptionSpec) -> OptionSpec {
-    OptionSpec { live: false, ..spec }
+    OptionSpec {
+        live: false,
+        ..spec
+    }
 }
 
 /// The same, under an older name too.
@@ -60,17 +71,27 @@ const fn alias(alias: &'static str, spec: OptionSpec) -> OptionSpec {
 
 /// The same, and several words are one value.
 const fn multi(spec: OptionSpec) -> OptionSpec {
-    OptionSpec { multi: true, ..spec }
+    OptionSpec {
+        multi: true,
+        ..spec
+    }
 }
 
 /// The same, and CONFIG SET needs `enable-protected-configs`.
 const fn protected(spec: OptionSpec) -> OptionSpec {
-    OptionSpec { protected: true, ..spec }
+    OptionSpec {
+        protected: true,
+        ..spec
+    }
 }
 
 /// The same, shown by `--help`.
 const fn shown(topic: Topic, help: &'static str, spec: OptionSpec) -> OptionSpec {
-    OptionSpec { topic, help, ..spec }
+    OptionSpec {
+        topic,
+        help,
+        ..spec
+    }
 }
 
 const SHUTDOWN_WORDS: Check = Check::Text;

@@ -2,8 +2,8 @@
 //!
 //! Not here  options Redis has and rondo only holds or refuses: `node/option_held.rs`.
 
-use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic};
 use super::option_values::{memory_bytes, parse_integer};
+use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic};
 use std::collections::BTreeMap;
 
 /// A field of `Options` as a row's place.
@@ -52,7 +52,11 @@ const POLICIES: &[&str] = &[
 pub const OWN: &[OptionSpec] = &[
     OptionSpec {
         name: "port",
-        kind: Kind::Int { field: field!(port), min: 0, max: 65_535 },
+        kind: Kind::Int {
+            field: field!(port),
+            min: 0,
+            max: 65_535,
+        },
         default: "6379",
         live: false,
         topic: Topic::Network,
@@ -88,7 +92,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "tcp-backlog",
-        kind: Kind::Int { field: field!(tcp_backlog), min: 0, max: INT_MAX },
+        kind: Kind::Int {
+            field: field!(tcp_backlog),
+            min: 0,
+            max: INT_MAX,
+        },
         default: "511",
         live: false,
         topic: Topic::Network,
@@ -97,7 +105,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "tcp-keepalive",
-        kind: Kind::Int { field: field!(tcp_keepalive), min: 0, max: INT_MAX },
+        kind: Kind::Int {
+            field: field!(tcp_keepalive),
+            min: 0,
+            max: INT_MAX,
+        },
         default: "300",
         topic: Topic::Network,
         help: "seconds between keepalive probes, 0 for none",
@@ -105,7 +117,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "timeout",
-        kind: Kind::Int { field: field!(timeout), min: 0, max: INT_MAX },
+        kind: Kind::Int {
+            field: field!(timeout),
+            min: 0,
+            max: INT_MAX,
+        },
         default: "0",
         topic: Topic::Network,
         help: "disconnect a client after this many seconds of silence, 0 for never",
@@ -113,7 +129,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "threads",
-        kind: Kind::Int { field: field!(threads), min: 0, max: 1024 },
+        kind: Kind::Int {
+            field: field!(threads),
+            min: 0,
+            max: 1024,
+        },
         default: "0",
         live: false,
         topic: Topic::Threads,
@@ -141,7 +161,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "databases",
-        kind: Kind::Int { field: field!(databases), min: 1, max: 65_535 },
+        kind: Kind::Int {
+            field: field!(databases),
+            min: 1,
+            max: 65_535,
+        },
         default: "16",
         live: false,
         topic: Topic::General,
@@ -185,7 +209,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "shutdown-timeout",
-        kind: Kind::Int { field: field!(shutdown_timeout), min: 0, max: INT_MAX },
+        kind: Kind::Int {
+            field: field!(shutdown_timeout),
+            min: 0,
+            max: INT_MAX,
+        },
         default: "10",
         topic: Topic::General,
         help: "seconds SHUTDOWN waits for what is in flight",
@@ -193,7 +221,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "hz",
-        kind: Kind::Int { field: field!(hz), min: 0, max: INT_MAX },
+        kind: Kind::Int {
+            field: field!(hz),
+            min: 0,
+            max: INT_MAX,
+        },
         default: "10",
         topic: Topic::General,
         help: "background cycles a second, 1 to 500",
@@ -223,7 +255,10 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "enable-debug-command",
-        kind: Kind::Enum { field: field!(enable_debug_command), names: GUARD },
+        kind: Kind::Enum {
+            field: field!(enable_debug_command),
+            names: GUARD,
+        },
         default: "no",
         live: false,
         topic: Topic::Security,
@@ -232,7 +267,10 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "enable-protected-configs",
-        kind: Kind::Enum { field: field!(enable_protected_configs), names: GUARD },
+        kind: Kind::Enum {
+            field: field!(enable_protected_configs),
+            names: GUARD,
+        },
         default: "no",
         live: false,
         topic: Topic::Security,
@@ -241,7 +279,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "maxclients",
-        kind: Kind::Int { field: field!(maxclients), min: 1, max: UINT_MAX },
+        kind: Kind::Int {
+            field: field!(maxclients),
+            min: 1,
+            max: UINT_MAX,
+        },
         default: "10000",
         topic: Topic::Limits,
         help: "most clients at a time",
@@ -249,14 +291,21 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "max-new-connections-per-cycle",
-        kind: Kind::Int { field: field!(max_new_connections_per_cycle), min: 1, max: 1000 },
+        kind: Kind::Int {
+            field: field!(max_new_connections_per_cycle),
+            min: 1,
+            max: 1000,
+        },
         default: "10",
         topic: Topic::Limits,
         ..BASE
     },
     OptionSpec {
         name: "proto-max-bulk-len",
-        kind: Kind::Memory { field: field!(proto_max_bulk_len), min: MIB },
+        kind: Kind::Memory {
+            field: field!(proto_max_bulk_len),
+            min: MIB,
+        },
         default: "536870912",
         topic: Topic::Limits,
         help: "longest word of a request",
@@ -264,7 +313,10 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "client-query-buffer-limit",
-        kind: Kind::Memory { field: field!(client_query_buffer_limit), min: MIB },
+        kind: Kind::Memory {
+            field: field!(client_query_buffer_limit),
+            min: MIB,
+        },
         default: "1073741824",
         topic: Topic::Limits,
         help: "most bytes of a request that is still arriving",
@@ -272,7 +324,10 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "client-output-buffer-limit",
-        kind: Kind::Special { get: get_output_limits, set: set_output_limits },
+        kind: Kind::Special {
+            get: get_output_limits,
+            set: set_output_limits,
+        },
         default: "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         multi: true,
         topic: Topic::Limits,
@@ -281,7 +336,10 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "maxmemory-policy",
-        kind: Kind::Enum { field: field!(maxmemory_policy), names: POLICIES },
+        kind: Kind::Enum {
+            field: field!(maxmemory_policy),
+            names: POLICIES,
+        },
         default: "noeviction",
         topic: Topic::Memory,
         help: "which keys would go first; also what OBJECT FREQ and IDLETIME count",
@@ -289,7 +347,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "lfu-log-factor",
-        kind: Kind::Int { field: field!(lfu_log_factor), min: 0, max: INT_MAX },
+        kind: Kind::Int {
+            field: field!(lfu_log_factor),
+            min: 0,
+            max: INT_MAX,
+        },
         default: "10",
         topic: Topic::Memory,
         help: "how slowly access counters grow",
@@ -297,7 +359,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "lfu-decay-time",
-        kind: Kind::Int { field: field!(lfu_decay_time), min: 0, max: INT_MAX },
+        kind: Kind::Int {
+            field: field!(lfu_decay_time),
+            min: 0,
+            max: INT_MAX,
+        },
         default: "1",
         topic: Topic::Memory,
         help: "minutes after which an access counter is lowered",
@@ -335,7 +401,11 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "active-expire-effort",
-        kind: Kind::Int { field: field!(active_expire_effort), min: 1, max: 10 },
+        kind: Kind::Int {
+            field: field!(active_expire_effort),
+            min: 1,
+            max: 10,
+        },
         default: "1",
         topic: Topic::Memory,
         help: "how much CPU expiry may take, 1 to 10",
@@ -351,7 +421,10 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "latency-tracking-info-percentiles",
-        kind: Kind::Special { get: get_percentiles, set: set_percentiles },
+        kind: Kind::Special {
+            get: get_percentiles,
+            set: set_percentiles,
+        },
         default: "50 99 99.9",
         multi: true,
         topic: Topic::General,

@@ -10,10 +10,12 @@
 //! Not here  the rows: `node/option_table.rs` and `node/option_held.rs`; files and flags: `node/config_file.rs`, `node/cli.rs`.
 //! Tests     tests/node/options.rs: every default survives GET, SET, a file and the command line; error texts.
 
+use super::glob_shim::glob_match;
 use super::option_held::HELD;
 use super::option_table::{OWN, defaults};
-use super::option_values::{parse_bool, parse_integer, parse_memory, parse_octal, quote, split_words};
-use crate::base::glob::glob_match;
+use super::option_values::{
+    parse_bool, parse_integer, parse_memory, parse_octal, quote, split_words,
+};
 use std::collections::BTreeMap;
 
 /// Every option's value. Integer fields are inside their row's range.
@@ -115,13 +117,20 @@ pub struct OutputLimit {
 }
 
 /// Access to one field of [`Options`].
-#[derive(Clone, Copy)]
 pub struct Field<T: 'static> {
     /// Reads it.
     pub read: fn(&Options) -> &T,
     /// Lends it for a change.
     pub write: fn(&mut Options) -> &mut T,
 }
+
+// Derived, these would ask for `T: Copy`, which two function pointers do not need.
+impl<T> Clone for Field<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Field<T> {}
 
 /// What a value is and where it lives.
 #[derive(Clone, Copy)]

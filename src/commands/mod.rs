@@ -3,6 +3,7 @@
 
 pub mod client_filter;
 pub mod error;
+pub mod identity;
 pub mod keys;
 pub mod session;
 pub mod table;

@@ -5,9 +5,9 @@
 //! Source    Redis's own redis.conf; a `#` begins a comment only at the start of a line, as there.
 //! Tests     tests/node/config_file.rs: every error case; a file made of all defaults.
 
-use super::glob_shim::glob_match;
 use super::option_values::split_words;
 use super::options::{Options, find};
+use crate::base::glob::glob_match;
 use crate::commands::identity::REDIS_VERSION;
 use std::fmt;
 use std::fs;

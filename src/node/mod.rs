@@ -3,7 +3,6 @@
 pub mod cli;
 pub mod clients;
 pub mod config_file;
-mod glob_shim;
 pub mod info;
 pub mod option_held;
 pub mod option_table;

@@ -10,12 +10,12 @@
 //! Not here  the rows: `node/option_table.rs` and `node/option_held.rs`; files and flags: `node/config_file.rs`, `node/cli.rs`.
 //! Tests     tests/node/options.rs: every default survives GET, SET, a file and the command line; error texts.
 
-use super::glob_shim::glob_match;
 use super::option_held::HELD;
 use super::option_table::{OWN, defaults};
 use super::option_values::{
     parse_bool, parse_integer, parse_memory, parse_octal, quote, split_words,
 };
+use crate::base::glob::glob_match;
 use std::collections::BTreeMap;
 
 /// Every option's value. Integer fields are inside their row's range.

@@ -1,0 +1,72 @@
+//! Operations: the parts of transactions, each one step on this shard.
+
+use super::Shard;
+use crate::ds::key_table::Value;
+use crate::commands::CommandError;
+use crate::resp::Args;
+use crate::router::{Operation, Output};
+
+impl Shard {
+    /// Runs one operation. Errors of whole commands are replies; whoever joins the replies counts the failure.
+    pub(super) fn operate(&mut self, operation: Operation) -> Output {
+        match operation {
+            Operation::Command {
+                entry,
+                db,
+                caller,
+                args,
+            } => {
+                let mut reply = Vec::new();
+                // The error is in the reply; the coordinator's core counts it once, not every shard.
+                let _ = self.call(entry, db, caller, &args.as_args(), &mut reply);
+                Output::Reply(reply)
+            }
+            Operation::Take { db, key } => {
+                let key = self.keys.key(&key);
+                Output::Value(self.keys.take_value(usize::from(db), &key))
+            }
+            Operation::Clone { db, key, into_db } => {
+                if usize::from(into_db) >= self.keys.databases_count() {
+                    return Output::Error("ERR DB index is out of range".into());
+                }
+                let key = self.keys.key(&key);
+                Output::Value(self.keys.clone_value(usize::from(db), &key))
+            }
+            Operation::Put {
+                db,
+                key,
+                value,
+                replace,
+            } => {
+                let key = self.keys.key(&key);
+                let is_put = self.keys.put_value(usize::from(db), &key, value, replace);
+                self.changes_count += u64::from(is_put);
+                Output::Count(u64::from(is_put))
+            }
+            Operation::Exists { db, keys } => {
+                Output::Count(self.exist_count(usize::from(db), &keys.as_args()))
+            }
+            Operation::ReadString { db, key } => self.read_string(usize::from(db), &key),
+            Operation::Length { db } => Output::Count(self.keys.keys_count(usize::from(db)) as u64),
+        }
+    }
+
+    fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {
+        let exists = |key: &&[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
+        keys.iter_from(0).filter(exists).count() as u64
+    }
+
+    fn read_string(&mut self, db: usize, key: &[u8]) -> Output {
+        let key = self.keys.key(key);
+        let Some(entry) = self.keys.lookup_read(db, &key, false) else {
+            return Output::Text(None);
+        };
+        match entry.value() {
+            Value::Int(number) => Output::Text(Some(number.to_string().into_bytes())),
+            Value::Str { bytes, .. } => Output::Text(Some(bytes.to_vec())),
+            Value::Object(_) => Output::Error(CommandError::from(
+                "ERR The specified keys must contain string values",
+            )),
+        }
+    }
+}

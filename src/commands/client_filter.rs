@@ -71,3 +71,10 @@ pub struct ClientFilter {
     pub ip: Option<Vec<u8>>,
     pub not_ip: Option<Vec<u8>>,
 }
+
+impl ClientFilter {
+    /// The client whose address is `address` (CLIENT KILL's old form).
+    pub fn by_address(address: &[u8]) -> Self {
+        Self { addr: Some(address.to_vec()), ..Self::default() }
+    }
+}

@@ -6,13 +6,12 @@
 //!           peer has anything for it.
 //! Not here  what a request does: `node/dispatch.rs`. Questions over all cores: `node/gather.rs`.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::AtomicU64;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::acceptor::{self, Listener};
 use super::connection::{Blocked, Connection};
@@ -31,12 +30,12 @@ use crate::resp::parse::Limits;
 use crate::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
 use crate::shard::{CycleBudget, Outcome, Request, Shard};
 
-/// Time between ticks: expiry, timeouts, limits.
-pub const TICK: Duration = Duration::from_millis(100);
 /// Output buffers kept for reuse.
 const SPARE_BUFFERS_MAX: usize = 256;
 /// A buffer larger than this is freed instead of kept.
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
+const TURN_BUDGET: CycleBudget = CycleBudget { expire_steps: 1024, garbage_steps: 512 };
 /// A blocked connection with this much unread input stops receiving.
 pub const UNREAD_BYTES_MAX: usize = 1 << 20;
 
@@ -111,12 +110,16 @@ pub struct Core {
     pub now_us: i64,
     /// Time stamps for per-command figures.
     pub clock: quanta::Clock,
+    /// Requests this core's shard has run.
+    pub commands_count: u64,
     /// When the last request ended (`clock`).
     pub stamp: u64,
     /// Where the sweep over connections is.
     sweep: usize,
     /// Set by SHUTDOWN and signals: serve what is there, then end.
     pub stopping: bool,
+    /// The configuration file, empty for none.
+    pub config_file: Arc<str>,
     /// Where the shared state for the process's end lives.
     pub ending: Arc<super::Ending>,
 }
@@ -135,6 +138,8 @@ pub struct CoreParts {
     pub hasher: KeyHasher,
     /// The process's end.
     pub ending: Arc<super::Ending>,
+    /// The configuration file, empty for none.
+    pub config_file: Arc<str>,
 }
 
 impl Core {
@@ -167,10 +172,12 @@ impl Core {
             now_ms: 0,
             now_us: 0,
             clock: quanta::Clock::new(),
+            commands_count: 0,
             stamp: 0,
             sweep: 0,
             stopping: false,
             ending: parts.ending,
+            config_file: parts.config_file,
         };
         core.apply_options();
         core.read_clock();
@@ -180,7 +187,7 @@ impl Core {
     /// Takes over what the options say.
     pub fn apply_options(&mut self) {
         self.limits.bulk_bytes_max = self.options.proto_max_bulk_len as usize;
-        super::apply_to_shard(&self.options, &mut self.shard);
+        super::settings::apply_to_shard(&self.options, &mut self.shard);
     }
 
     /// Reads the wall clock for the turn.
@@ -202,13 +209,13 @@ impl Core {
     fn accepted(&mut self, socket: OwnedFd) {
         let board = self.mesh.board().clone();
         self.counters.connections_received += 1;
-        if board.clients_count.load(Ordering::Relaxed) >= self.options.maxclients {
+        if i64::from(board.clients_count.load(Ordering::Relaxed)) >= self.options.maxclients {
             acceptor::refuse(&socket, b"-ERR max number of clients reached\r\n");
             self.counters.connections_rejected += 1;
             return;
         }
-        let peer = acceptor::prepare(&socket, self.options.tcp_keepalive);
-        if let Some(reason) = super::protection(&self.options, &peer) {
+        let peer = acceptor::prepare(&socket, self.options.tcp_keepalive as u32);
+        if let Some(reason) = super::settings::protection(&self.options, &peer) {
             acceptor::refuse(&socket, reason.as_bytes());
             self.counters.connections_rejected += 1;
             return;
@@ -232,6 +239,7 @@ impl Core {
     }
 
     fn adopt(&mut self, connection: Box<Connection>) {
+        self.counters.moves_in += u64::from(connection.affinity.placed);
         let token = self.connections.insert(connection);
         self.ring_work.push(RingWork::Receive(token));
         if let Some(connection) = self.connections.get_mut(token)
@@ -280,7 +288,7 @@ impl Core {
         let board = self.mesh.board();
         board.cores[usize::from(self.id)].connections_count.fetch_sub(1, Ordering::Relaxed);
         board.cores[target].connections_count.fetch_add(1, Ordering::Relaxed);
-        self.counters.moves += 1;
+        self.counters.moves_out += 1;
         self.mesh.send(target, Message::Adopt(connection));
     }
 
@@ -466,6 +474,7 @@ impl Core {
             let after = self.clock.raw();
             self.shard.record(item.entry.index, self.clock.delta_as_nanos(before, after));
             before = after;
+            self.commands_count += 1;
         }
         for message in messages.drain(..) {
             self.message(from, message);
@@ -517,11 +526,11 @@ impl Core {
                 self.check_client(token);
             }
         }
-        self.counters.sample(self.now_ms, self.shard.commands_count());
+        self.counters.sample(self.now_ms, self.commands_count);
     }
 
     fn check_client(&mut self, token: Token) {
-        let timeout_ms = i64::from(self.options.timeout) * 1000;
+        let timeout_ms = self.options.timeout * 1000;
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(token) else { return };
         let idle = connection.blocked.is_none() && connection.is_drained();
@@ -560,7 +569,7 @@ impl Core {
             connection.soft_limit_since_ms = now_ms;
         }
         let over_soft_long =
-            over_soft && now_ms - connection.soft_limit_since_ms > i64::from(limit.soft_seconds) * 1000;
+            over_soft && now_ms - connection.soft_limit_since_ms > limit.soft_seconds as i64 * 1000;
         if (over_hard || over_soft_long) && !connection.closed {
             tracing::warn!(client = connection.session.id, bytes, "closed: output is over client-output-buffer-limit");
             self.counters.output_limit_disconnections += 1;
@@ -574,18 +583,18 @@ pub struct CoreLoop {
     ring: Ring,
     core: Core,
     events: Vec<Event>,
+    /// Expiry or freeing has more to do than a tick's budget.
+    more_cycle: bool,
     listeners: Vec<Listener>,
     /// Readable when a signal has come; core 0 only.
     signal: Option<OwnedFd>,
-    /// Background tasks alive on this executor; while there is one the loop yields to glommio instead of parking.
-    background: Rc<Cell<usize>>,
 }
 
 impl CoreLoop {
     /// Binds a core to its ring and, on core 0, to the listeners.
     pub fn new(core: Core, ring: Ring, listeners: Vec<Listener>, signal: Option<OwnedFd>) -> Self {
         core.mesh.board().set_ring(usize::from(core.id), ring.descriptor());
-        Self { ring, core, events: Vec::with_capacity(1024), listeners, signal, background: Rc::default() }
+        Self { ring, core, events: Vec::with_capacity(1024), more_cycle: false, listeners, signal }
     }
 
     /// Serves until told to stop. The root future of the core's executor.
@@ -600,7 +609,7 @@ impl CoreLoop {
         self.ring.arm_tick();
         let mut busy = true;
         loop {
-            let wait = !busy && self.background.get() == 0 && self.core.is_idle() && self.core.mesh.may_sleep();
+            let wait = !busy && self.core.is_idle() && self.core.mesh.may_sleep();
             if let Err(error) = self.ring.enter(wait) {
                 // Nothing can be served without the ring: say so and stop before anything is answered wrongly.
                 tracing::error!(core = self.core.id, %error, "io_uring_enter failed");
@@ -610,9 +619,6 @@ impl CoreLoop {
                 self.core.mesh.wake();
             }
             busy = self.turn();
-            if self.background.get() > 0 {
-                glommio::executor().yield_now().await;
-            }
             if self.core.stopping && self.is_drained() {
                 return;
             }
@@ -621,6 +627,7 @@ impl CoreLoop {
 
     /// One turn; whether another should follow without waiting.
     fn turn(&mut self) -> bool {
+        self.core.counters.turns += 1;
         self.core.read_clock();
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
@@ -637,8 +644,17 @@ impl CoreLoop {
         self.do_ring_work();
         let ring = &mut self.ring;
         self.core.mesh.flush(|descriptor| ring.ring_bell(descriptor));
-        busy |= self.core.shard.cycle(CycleBudget::turn());
-        busy
+        if self.more_cycle {
+            self.cycle(TURN_BUDGET);
+        }
+        busy || self.more_cycle
+    }
+
+    fn cycle(&mut self, budget: CycleBudget) {
+        let before = self.core.clock.raw();
+        self.more_cycle = self.core.shard.cycle(budget);
+        let after = self.core.clock.raw();
+        self.core.counters.cycle_ns += self.core.clock.delta_as_nanos(before, after);
     }
 
     fn event(&mut self, event: Event) {
@@ -654,6 +670,7 @@ impl CoreLoop {
                 }
                 match received {
                     Received::Bytes(buffer) => {
+                        self.core.counters.reads += 1;
                         self.core.on_bytes(token, self.ring.bytes(&buffer));
                         self.ring.recycle(buffer);
                         if !more {
@@ -685,7 +702,8 @@ impl CoreLoop {
             }
             Event::Tick => {
                 self.core.tick();
-                self.core.shard.cycle(CycleBudget::tick());
+                self.cycle(CycleBudget::default());
+                self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
                 self.ring.arm_tick();
             }
             Event::Readable => self.core.ask_all_to_stop(),
@@ -703,6 +721,7 @@ impl CoreLoop {
         }
         let sent = (result as usize).min(buffer.len());
         connection.bytes_out += sent as u64;
+        self.core.counters.writes += 1;
         self.core.counters.bytes_out += sent as u64;
         if connection.closed {
             self.core.release(token);
@@ -795,6 +814,12 @@ impl CoreLoop {
         }
         done && core.ending.all_arrived()
     }
+}
+
+/// The most `used_memory` has been, as far as INFO has looked.
+pub fn remember_peak(used: u64) -> u64 {
+    static PEAK: AtomicU64 = AtomicU64::new(0);
+    PEAK.fetch_max(used, Ordering::Relaxed).max(used)
 }
 
 /// How a question is put: to all cores, this one included.

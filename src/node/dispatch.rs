@@ -108,7 +108,7 @@ impl Core {
     /// Bounds what a client may have lying unread.
     fn check_input(&mut self, token: Token, connection: &mut Connection) {
         let unread = connection.input.len() + connection.large.as_ref().map_or(0, GrowingBuffer::len);
-        if unread as u64 > self.options.client_query_buffer_limit {
+        if unread as i64 > self.options.client_query_buffer_limit {
             tracing::warn!(client = connection.session.id, unread, "closed: query buffer is over its limit");
             self.counters.query_limit_disconnections += 1;
             connection.close_after_output = true;
@@ -369,6 +369,7 @@ impl Core {
         let now = self.clock.raw();
         self.shard.record(entry.index, self.clock.delta_as_nanos(self.stamp, now));
         self.stamp = now;
+        self.commands_count += 1;
         connection.commands_count += 1;
         connection.last_command = Some(entry);
     }
@@ -501,7 +502,7 @@ impl Core {
         let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
         let mut call = SessionCall {
             session: &mut connection.session,
-            databases: self.options.databases,
+            databases: self.options.databases as u16,
             password: self.options.requirepass.as_bytes(),
             now_ms: self.now_ms,
             now_us: self.now_us,
@@ -539,7 +540,11 @@ impl Core {
     ) -> Dispatched {
         let silent = take_silence(connection);
         let text = error.text();
-        self.shard.reject(entry.map(|entry| entry.index), &text);
+        let figures = self.shard.figures_mut();
+        match entry {
+            Some(entry) => figures.record_rejection(entry.index, text.as_bytes()),
+            None => figures.errors_mut().count(text.as_bytes()),
+        }
         connection.write_reply(|out, session| {
             if !silent {
                 Reply::new(out, session.protocol).error(&text);

@@ -80,10 +80,11 @@ impl Ending {
 /// Serves until SHUTDOWN, SIGTERM or SIGINT.
 ///
 /// Errors: a sentence for the operator; nothing has been served.
-pub fn serve(mut options: Options) -> Result<(), String> {
+pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     log::start(&options.logfile, options.loglevel)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
     std::env::set_current_dir(&options.dir).map_err(|error| format!("cannot use dir '{}': {error}", options.dir))?;
+    super::report::remember_start();
     let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);
     if i64::from(clients_max) < options.maxclients {
@@ -100,7 +101,7 @@ pub fn serve(mut options: Options) -> Result<(), String> {
         "rondo is starting"
     );
     let options = Arc::new(options);
-    let result = run_cores(cores_count, &options, listeners, signal);
+    let result = run_cores(cores_count, &options, config_file, listeners, signal);
     if !options.pidfile.is_empty() {
         // Gone already is as good.
         let _ = std::fs::remove_file(&options.pidfile);
@@ -111,6 +112,7 @@ pub fn serve(mut options: Options) -> Result<(), String> {
 fn run_cores(
     cores_count: usize,
     options: &Arc<Options>,
+    config_file: &str,
     listeners: Vec<Listener>,
     signal: OwnedFd,
 ) -> Result<(), String> {
@@ -121,6 +123,7 @@ fn run_cores(
     let cpus = process::allowed_cpus();
     let pin = options.pin_threads && cpus.len() >= cores_count;
     let mut first = Some((listeners, signal));
+    let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();
     for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
         let placement = if pin { Placement::Fixed(cpus[id]) } else { Placement::Unbound };
@@ -128,7 +131,7 @@ fn run_cores(
             Some((listeners, signal)) => (listeners, Some(signal)),
             None => (Vec::new(), None),
         };
-        let seat = Seat { id, mesh, listeners, signal, options: options.clone(), hasher: hasher.clone(), ending: ending.clone() };
+        let seat = Seat { id, mesh, listeners, signal, options: options.clone(), hasher: hasher.clone(), ending: ending.clone(), config_file: config_file.clone() };
         let failed = failure.clone();
         let thread = LocalExecutorBuilder::new(placement)
             .name(&format!("rondo-{id}"))
@@ -166,6 +169,7 @@ struct Seat {
     options: Arc<Options>,
     hasher: KeyHasher,
     ending: Arc<Ending>,
+    config_file: Arc<str>,
 }
 
 impl Seat {
@@ -173,7 +177,7 @@ impl Seat {
         let tick = Duration::from_millis(1000 / self.options.hz.clamp(1, 500) as u64);
         let ring = Ring::new(tick).map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
-        let keys = Keyspace::new(super::keyspace_options(&self.options, &self.hasher, slots, self.id as u16));
+        let keys = Keyspace::new(super::settings::keyspace_options(&self.options, &self.hasher, slots, self.id as u16));
         let shard = Shard::new(self.id as u16, keys);
         if self.id == 0 {
             for listener in &self.listeners {
@@ -187,6 +191,7 @@ impl Seat {
             options: self.options,
             hasher: self.hasher,
             ending: self.ending,
+            config_file: self.config_file,
         });
         CoreLoop::new(core, ring, self.listeners, self.signal).run().await;
         Ok(())

@@ -23,8 +23,20 @@ pub struct CoreCounters {
     pub hops_out: u64,
     /// Requests served for another core.
     pub hops_in: u64,
+    /// Connections that came from another core after their first key.
+    pub moves_in: u64,
     /// Connections sent to another core.
-    pub moves: u64,
+    pub moves_out: u64,
+    /// Receives that brought bytes.
+    pub reads: u64,
+    /// Sends.
+    pub writes: u64,
+    /// Time spent on expiry and freeing, in nanoseconds.
+    pub cycle_ns: u64,
+    /// Ticks whose budget for that was not enough.
+    pub cycles_over_budget: u64,
+    /// Turns of the loop.
+    pub turns: u64,
     /// Transactions over several shards begun here.
     pub transactions: u64,
     /// Of those, tries that came out of order and began again.
@@ -78,8 +90,8 @@ pub struct CoreFigures {
     pub counters: CoreCounters,
     /// Its clients.
     pub clients_count: u64,
-    /// Of those, waiting for a pause or a transaction.
-    pub clients_blocked_count: u64,
+    /// Of those, waiting for the end of a pause.
+    pub clients_paused_count: u64,
     /// Bytes its clients hold.
     pub clients_bytes: u64,
     /// The largest unread input of a client.

@@ -178,7 +178,8 @@ impl Core {
             Question::Figures => Answer::Figures(Box::new(self.figures())),
             Question::ResetStatistics => {
                 self.counters.reset();
-                self.shard.reset_statistics();
+                self.shard.figures_mut().reset();
+                self.shard.keys.reset_stats();
                 Answer::Done
             }
             Question::Pause { until_ms, writes_only } => {
@@ -220,7 +221,7 @@ impl Core {
         // Protected options cannot be set through a connection's core alone: the start decides for all.
         let may_protected = options.enable_protected_configs == "yes";
         let changed = config_set(&mut options, pairs, may_protected)?;
-        super::apply_to_process(&options, &changed)?;
+        super::settings::apply_to_process(&options, &changed)?;
         self.ask_all(Asker::Core { core: from, id }, Purpose::Ok, Question::Apply(Arc::new(options)));
         Ok(())
     }
@@ -348,23 +349,21 @@ impl Core {
     fn figures(&mut self) -> CoreFigures {
         let keys = &mut self.shard.keys;
         let databases = (0..keys.databases_count()).map(|db| keys.database_info(db)).collect();
-        let blocked = |connection: &&Connection| {
-            matches!(connection.blocked, Some(Blocked::Paused | Blocked::UntilReply))
-        };
+        let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
         CoreFigures {
             core: self.id,
             counters: self.counters.clone(),
             clients_count: self.connections.len() as u64,
-            clients_blocked_count: self.connections.iter().filter(blocked).count() as u64,
+            clients_paused_count: self.connections.iter().filter(paused).count() as u64,
             clients_bytes: self.connections.iter().map(|connection| connection.memory_bytes() as u64).sum(),
             input_bytes_max: self.connections.iter().map(|c| c.input.len() as u64).max().unwrap_or(0),
             output_bytes_max: self.connections.iter().map(|c| c.output_bytes() as u64).max().unwrap_or(0),
-            keyspace: self.shard.keys.stats().clone(),
+            keyspace: *self.shard.keys.stats(),
             databases,
             keys_bytes: self.shard.keys.used_bytes() as u64,
             garbage_bytes: self.shard.keys.garbage_bytes() as u64,
             garbage_count: self.shard.keys.garbage_count() as u64,
-            changes: self.shard.changes(),
+            changes: self.shard.changes_count(),
             commands: self.shard.figures().to_vec(),
             errors: self.shard.error_counts().clone(),
             cpu_us: super::process::thread_cpu_us(),

@@ -24,6 +24,8 @@ const BUFFERS_COUNT: u16 = 64;
 pub const BUFFER_BYTES: usize = 16 * 1024;
 /// The only provided-buffer group.
 const BUFFER_GROUP: u16 = 1;
+/// Bytes of all receive buffers of a core.
+pub const BUFFERS_BYTES: usize = BUFFERS_COUNT as usize * BUFFER_BYTES;
 const SUBMISSIONS: u32 = 4096;
 const COMPLETIONS: u32 = 16 * 1024;
 

@@ -2,11 +2,26 @@
 #![forbid(unsafe_code)]
 
 pub mod client_filter;
+pub mod database;
+pub mod deadline;
+pub mod debug;
+pub mod digest;
 pub mod error;
+pub mod expire;
+pub mod generic;
 pub mod identity;
 pub mod keys;
+pub mod lcs;
+pub mod number;
+pub mod object;
+pub mod row;
+pub mod scan;
 pub mod session;
+pub mod string;
+pub mod string_many;
+pub mod string_range;
 pub mod table;
+pub mod word;
 
 pub use client_filter::{ClientFilter, ClientKind};
 pub use error::CommandError;

@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod crc16;
+pub mod glob;
 pub mod hash;
 pub mod number;

@@ -4,3 +4,4 @@
 pub mod crc16;
 pub mod hash;
 pub mod number;
+pub mod rng;

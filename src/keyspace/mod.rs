@@ -127,7 +127,10 @@ impl Keyspace {
     /// Empty databases; the time is 0 until [`Keyspace::set_now`].
     pub fn new(options: KeyspaceOptions) -> Self {
         assert!(options.databases > 0, "at least one database");
-        assert!(options.shard < options.slots.shards_count(), "the shard exists");
+        assert!(
+            options.shard < options.slots.shards_count(),
+            "the shard exists"
+        );
         let new_database = || Database::new(KeyTable::new(options.hasher.clone()));
         Self {
             databases: std::iter::repeat_with(new_database)
@@ -371,7 +374,12 @@ impl Keyspace {
 
     /// Visits the keys of one step from `position` (below 2^52) on, those past their deadline included; returns the
     /// next position, 0 when all were visited. Keys that stay all the while are visited, whatever else changes.
-    pub fn scan(&self, db: usize, position: u64, visit: &mut dyn FnMut(EntryRef<'_, Object>)) -> u64 {
+    pub fn scan(
+        &self,
+        db: usize,
+        position: u64,
+        visit: &mut dyn FnMut(EntryRef<'_, Object>),
+    ) -> u64 {
         self.databases[db].table.scan(position & CURSOR_MASK, visit)
     }
 

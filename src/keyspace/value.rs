@@ -36,7 +36,11 @@ impl Moved {
     const IS_SEND: () = Self::assert_send::<Self>();
 
     /// Copies a value out of the table.
-    pub(super) fn clone_of(value: Value<'_, Object>, expire_at_ms: Option<i64>, access: u32) -> Self {
+    pub(super) fn clone_of(
+        value: Value<'_, Object>,
+        expire_at_ms: Option<i64>,
+        access: u32,
+    ) -> Self {
         let () = Self::IS_SEND;
         let value = match value {
             Value::Int(number) => OwnedValue::Int(number),

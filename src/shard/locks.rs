@@ -498,7 +498,9 @@ trait MaxByPlace<'e> {
 
 impl<'e> MaxByPlace<'e> for Option<&'e Entry> {
     fn max_by_place(self, other: Option<&'e Entry>) -> Option<&'e Entry> {
-        self.into_iter().chain(other).max_by_key(|entry| entry.place)
+        self.into_iter()
+            .chain(other)
+            .max_by_key(|entry| entry.place)
     }
 }
 

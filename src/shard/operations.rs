@@ -1,8 +1,8 @@
 //! Operations: the parts of transactions, each one step on this shard.
 
 use super::Shard;
-use crate::ds::key_table::Value;
 use crate::commands::CommandError;
+use crate::ds::key_table::Value;
 use crate::resp::Args;
 use crate::router::{Operation, Output};
 

@@ -133,11 +133,9 @@ impl Program for RenameNx {
         match self.phase {
             RenameNxPhase::Look => {
                 let is_there = |place: &Place| {
-                    outputs
-                        .iter()
-                        .any(|(shard, output)| {
-                            *shard == place.shard && matches!(output, Output::Count(1..))
-                        })
+                    outputs.iter().any(|(shard, output)| {
+                        *shard == place.shard && matches!(output, Output::Count(1..))
+                    })
                 };
                 if !is_there(&self.from) {
                     return no_such_key();

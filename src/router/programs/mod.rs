@@ -78,7 +78,10 @@ pub(super) fn program(
     let program: Box<dyn Program> = match entry.command.spread {
         Spread::EveryShard(merge) => Box::new(split::Split::everywhere(&job, merge)),
         Spread::Gather(Named::RandomKey) => {
-            return Ok((Vec::new(), Box::new(random_key::RandomKey::new(&job, hasher))));
+            return Ok((
+                Vec::new(),
+                Box::new(random_key::RandomKey::new(&job, hasher)),
+            ));
         }
         Spread::Gather(Named::Rename) => Box::new(handover::Rename::new(&job)),
         Spread::Gather(Named::RenameNx) => Box::new(handover::RenameNx::new(&job)),
@@ -159,7 +162,10 @@ fn integer_reply(number: u64) -> Vec<u8> {
 
 /// What a client sees when a shard gave what this program cannot use. A bug, never the client's doing.
 fn unexpected() -> Next {
-    debug_assert!(false, "a shard gave another kind of output than was asked for");
+    debug_assert!(
+        false,
+        "a shard gave another kind of output than was asked for"
+    );
     Next::Done(b"-ERR internal error: a shard gave an unexpected output\r\n".to_vec())
 }
 

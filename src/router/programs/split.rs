@@ -65,15 +65,15 @@ impl Split {
             };
             (shard, part)
         };
-        Self::new(job, merge, (0..job.map.shards_count()).map(part).collect(), 0)
+        Self::new(
+            job,
+            merge,
+            (0..job.map.shards_count()).map(part).collect(),
+            0,
+        )
     }
 
-    fn new(
-        job: &Job<'_>,
-        merge: Merge,
-        parts: Vec<(ShardId, Part)>,
-        keys_count: usize,
-    ) -> Self {
+    fn new(job: &Job<'_>, merge: Merge, parts: Vec<(ShardId, Part)>, keys_count: usize) -> Self {
         Self {
             entry: job.entry,
             db: job.db,

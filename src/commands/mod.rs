@@ -32,4 +32,16 @@ pub use table::{
 };
 
 /// Every family's rows.
-const FAMILIES: &[&[Command]] = &[];
+const FAMILIES: &[&[Command]] = &[
+    string::COMMANDS,
+    string_many::COMMANDS,
+    string_range::COMMANDS,
+    number::COMMANDS,
+    digest::COMMANDS,
+    lcs::COMMANDS,
+    generic::COMMANDS,
+    expire::COMMANDS,
+    object::COMMANDS,
+    scan::COMMANDS,
+    database::COMMANDS,
+];

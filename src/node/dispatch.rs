@@ -182,7 +182,8 @@ impl Core {
                 break;
             }
             let mut spans = std::mem::take(&mut self.spans);
-            let parsed = parse(large.as_slice(), &mut connection.parse, &mut spans, &self.limits_of(connection));
+            let limits = self.limits_of(connection);
+            let parsed = parse(large.as_slice(), &mut connection.parse, &mut spans, &limits);
             self.spans = spans;
             match parsed {
                 Ok(Parsed::Incomplete { needed_bytes_min }) => connection.large_needed = needed_bytes_min,

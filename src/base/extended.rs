@@ -9,7 +9,7 @@
 //! Tests     tests/base/extended.rs: sums recorded from a real server; fuzz/.
 
 use std::cmp::Ordering;
-use std::ops::Add;
+use std::ops::{Add, Neg};
 
 use super::binary::{self, Format};
 
@@ -141,6 +141,33 @@ impl Extended {
         }
     }
 
+    /// The finite number farthest from zero on that side.
+    pub fn largest(is_negative: bool) -> Self {
+        Self {
+            is_negative,
+            mantissa: u64::MAX,
+            exponent: FORMAT.exponent_max,
+        }
+    }
+
+    /// Whether it is below zero, or the zero that has a sign.
+    pub fn is_negative(self) -> bool {
+        self.is_negative
+    }
+
+    /// Which of the two is larger; both zeros are equal, and so are infinities of one sign.
+    pub fn compare(self, other: Self) -> Ordering {
+        let magnitude =
+            |number: Self| (number.mantissa != 0).then_some((number.exponent, number.mantissa));
+        match (self.is_negative, other.is_negative) {
+            _ if self.mantissa == 0 && other.mantissa == 0 => Ordering::Equal,
+            (false, false) => magnitude(self).cmp(&magnitude(other)),
+            (true, true) => magnitude(other).cmp(&magnitude(self)),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
+
     fn infinite(is_negative: bool) -> Self {
         Self {
             is_negative,
@@ -195,6 +222,17 @@ impl Add for Extended {
         };
         let is_negative = larger.is_negative && sum != 0;
         Self::rounded(is_negative, sum, has_lost, exponent)
+    }
+}
+
+impl Neg for Extended {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self {
+            is_negative: !self.is_negative,
+            ..self
+        }
     }
 }
 

@@ -98,19 +98,26 @@ fn incrbyfloat(
         }
         None => Extended::ZERO,
     };
-    let sum = old.add(increment?);
+    let sum = old + increment?;
     if !sum.is_finite() {
         return Err(NOT_FINITE.into());
     }
-    let sum = sum.format();
+    let sum = text_of(sum);
     match found {
-        Some(mut entry) => entry.set_value(text(sum.as_bytes())),
+        Some(mut entry) => entry.set_value(text(&sum)),
         None => {
-            call.keys.insert(call.db, &key, text(sum.as_bytes()), None);
+            call.keys.insert(call.db, &key, text(&sum), None);
         }
     }
-    reply.bulk(sum.as_bytes());
+    reply.bulk(&sum);
     Ok(Effect::wrote(1))
+}
+
+/// A float as it is stored and replied.
+fn text_of(number: Extended) -> Vec<u8> {
+    let mut text = Vec::with_capacity(32);
+    number.write(&mut text);
+    text
 }
 
 /// What INCREX counts in.
@@ -142,9 +149,11 @@ impl Number {
         match self {
             Number::Int(number) => reply.integer(number),
             Number::Float(number) if reply.protocol() == Protocol::Resp3 => {
-                reply.raw(format!(",{}\r\n", number.format()).as_bytes());
+                reply.raw(b",");
+                reply.raw(&text_of(number));
+                reply.raw(b"\r\n");
             }
-            Number::Float(number) => reply.bulk(number.format().as_bytes()),
+            Number::Float(number) => reply.bulk(&text_of(number)),
         }
     }
 }
@@ -257,7 +266,7 @@ fn increx(
     );
     let is_crossed = match bounds {
         (Some(Number::Int(lower)), Some(Number::Int(upper))) => lower > upper,
-        (Some(Number::Float(lower)), Some(Number::Float(upper))) => lower > upper,
+        (Some(Number::Float(lower)), Some(Number::Float(upper))) => lower.compare(upper).is_gt(),
         _ => false,
     };
     if is_crossed {
@@ -335,9 +344,9 @@ fn store(call: &mut Call<'_>, key: &Key<'_>, number: Number, deadline: Deadline,
                 .set(call.db, key, NewValue::Int(number), deadline, no_touch);
         }
         Number::Float(number) => {
-            let formatted = number.format();
-            let value = text(formatted.as_bytes());
-            call.keys.set(call.db, key, value, deadline, no_touch);
+            let formatted = text_of(number);
+            call.keys
+                .set(call.db, key, text(&formatted), deadline, no_touch);
         }
     }
 }
@@ -373,37 +382,34 @@ fn add_bounded_float(
     upper: Option<Extended>,
     saturate: bool,
 ) -> Result<Outcome, CommandError> {
-    let sum = old.add(increment);
-    let is_below = |lower: Extended| sum < lower;
-    let is_above = |upper: Extended| sum > upper;
-    let bounded = if lower.is_some_and(is_below) {
-        lower.unwrap_or(sum)
-    } else if upper.is_some_and(is_above) {
-        upper.unwrap_or(sum)
-    } else {
-        sum.clamp_finite()
-    };
-    if bounded != sum {
-        if !saturate {
-            return Ok(Outcome {
-                value: Number::Float(old),
-                applied: Number::Float(Extended::ZERO),
-                is_done: false,
-            });
-        }
-        let applied = bounded.sub(old);
-        if !bounded.is_finite() || !applied.is_finite() {
-            return Err(NOT_FINITE.into());
-        }
+    let sum = old + increment;
+    let bounded = if let Some(lower) = lower.filter(|lower| sum.compare(*lower).is_lt()) {
+        lower
+    } else if let Some(upper) = upper.filter(|upper| sum.compare(*upper).is_gt()) {
+        upper
+    } else if sum.is_finite() {
         return Ok(Outcome {
-            value: Number::Float(bounded),
-            applied: Number::Float(applied),
+            value: Number::Float(sum),
+            applied: Number::Float(increment),
             is_done: true,
         });
+    } else {
+        Extended::largest(sum.is_negative())
+    };
+    if !saturate {
+        return Ok(Outcome {
+            value: Number::Float(old),
+            applied: Number::Float(Extended::ZERO),
+            is_done: false,
+        });
+    }
+    let applied = bounded + -old;
+    if !bounded.is_finite() || !applied.is_finite() {
+        return Err(NOT_FINITE.into());
     }
     Ok(Outcome {
-        value: Number::Float(sum),
-        applied: Number::Float(increment),
+        value: Number::Float(bounded),
+        applied: Number::Float(applied),
         is_done: true,
     })
 }

@@ -225,6 +225,7 @@ impl<T> KeyTable<T> {
             return None;
         }
         self.opened = (null_mut(), 0);
+        self.scratch = Vec::new();
         self.len = 0;
         self.deadlines_count = 0;
         self.segments = SegmentCounts::NONE;

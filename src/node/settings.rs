@@ -25,11 +25,9 @@ impl Options {
 
     /// What access clocks track.
     pub fn access_policy(&self) -> AccessPolicy {
-        let mut policy = AccessPolicy {
-            lfu_log_factor: u32::try_from(self.lfu_log_factor).unwrap_or(u32::MAX),
-            lfu_decay_minutes: u32::try_from(self.lfu_decay_time).unwrap_or(u32::MAX),
-            ..AccessPolicy::default()
-        };
+        let mut policy = AccessPolicy::default();
+        policy.lfu_log_factor = u32::try_from(self.lfu_log_factor).unwrap_or(u32::MAX);
+        policy.lfu_decay_minutes = u32::try_from(self.lfu_decay_time).unwrap_or(u32::MAX);
         // The option's own check allows known names only.
         policy.set_name(self.maxmemory_policy);
         policy

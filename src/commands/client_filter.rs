@@ -75,6 +75,9 @@ pub struct ClientFilter {
 impl ClientFilter {
     /// The client whose address is `address` (CLIENT KILL's old form).
     pub fn by_address(address: &[u8]) -> Self {
-        Self { addr: Some(address.to_vec()), ..Self::default() }
+        Self {
+            addr: Some(address.to_vec()),
+            ..Self::default()
+        }
     }
 }

@@ -4,13 +4,13 @@
 //! Source    Redis 8; the filters beyond it are Valkey 9's.
 //! Tests     tests/commands/client.rs.
 
+use super::CommandError;
 use super::client_filter::ClientFilter;
 use super::connection::{check_name, is_plain};
 use super::derive::write_help;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, ReplyMode, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
-use super::CommandError;
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Reply};
 
@@ -73,7 +73,8 @@ fn set_info(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
         return Err(format!("ERR Unrecognized option '{attribute}'").into());
     };
     if !is_plain(value) {
-        let text = format!("ERR {attribute} cannot contain spaces, newlines or special characters.");
+        let text =
+            format!("ERR {attribute} cannot contain spaces, newlines or special characters.");
         return Err(text.into());
     }
     *place = value.to_vec();
@@ -132,11 +133,14 @@ fn pause(call: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Hand
         3 => return Err("ERR CLIENT PAUSE mode must be WRITE or ALL".into()),
         // More words: Redis's handler does not know the form.
         _ => {
-            return Err("ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.".into());
+            return Err(
+                "ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP."
+                    .into(),
+            );
         }
     };
-    let timeout_ms = parse_i64(args.get(1))
-        .ok_or("ERR timeout is not an integer or out of range")?;
+    let timeout_ms =
+        parse_i64(args.get(1)).ok_or("ERR timeout is not an integer or out of range")?;
     if timeout_ms < 0 {
         return Err("ERR timeout is negative".into());
     }
@@ -144,7 +148,10 @@ fn pause(call: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Hand
         .now_ms
         .checked_add(timeout_ms)
         .ok_or("ERR timeout is out of range")?;
-    Ok(Action::Node(NodeRequest::ClientPause { until_ms, writes_only }))
+    Ok(Action::Node(NodeRequest::ClientPause {
+        until_ms,
+        writes_only,
+    }))
 }
 
 /// `CLIENT UNPAUSE`.
@@ -218,7 +225,10 @@ const SUBCOMMANDS: &[Command] = &[
             ("2.8.12", "Rows have the connection's `id`."),
             ("5.0.0", "`TYPE` selects by kind."),
             ("6.0.0", "Rows have `user`."),
-            ("6.2.0", "Rows have `argv-mem`, `tot-mem`, `laddr` and `redir`; `ID` selects by number."),
+            (
+                "6.2.0",
+                "Rows have `argv-mem`, `tot-mem`, `laddr` and `redir`; `ID` selects by number.",
+            ),
             ("7.0.0", "Rows have `resp`, `multi-mem`, `rbs` and `rbp`."),
             ("7.0.3", "Rows have `ssub`."),
             ("7.2.0", "Rows have `lib-name` and `lib-ver`."),
@@ -244,7 +254,10 @@ const SUBCOMMANDS: &[Command] = &[
             ("2.8.12", "`ID` selects by number."),
             ("3.2.0", "`TYPE` knows `master`."),
             ("5.0.0", "`TYPE` knows `replica`, the new word for `slave`."),
-            ("6.2.0", "`LADDR` selects by the address that was connected to."),
+            (
+                "6.2.0",
+                "`LADDR` selects by the address that was connected to.",
+            ),
             ("8.0.0", "`MAXAGE` selects by age."),
         ],
         run: Run::Session(kill),

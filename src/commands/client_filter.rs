@@ -87,7 +87,10 @@ impl ClientFilter {
     /// The filters of `KILL filter ...`; the asker is spared unless SKIPME says no.
     pub fn parse_kill(args: &Args<'_>, databases: u16) -> Result<ClientFilter, CommandError> {
         let mut filter = Self::parse(args, databases, BAD_ID, 1)?;
-        if !args.iter_from(1).any(|word| word.eq_ignore_ascii_case(b"SKIPME")) {
+        if !args
+            .iter_from(1)
+            .any(|word| word.eq_ignore_ascii_case(b"SKIPME"))
+        {
             filter.skip_me = true;
         }
         Ok(filter)
@@ -129,7 +132,11 @@ impl ClientFilter {
                         ids.push(u64::try_from(id).unwrap_or(0));
                         next = (at < args.len()).then(|| args.get(at));
                     }
-                    let place = if word[0] == b'I' { &mut filter.ids } else { &mut filter.not_ids };
+                    let place = if word[0] == b'I' {
+                        &mut filter.ids
+                    } else {
+                        &mut filter.not_ids
+                    };
                     place.get_or_insert_default().extend(ids);
                 }
                 b"TYPE" => filter.kind = Some(parse_kind(value)?),
@@ -149,11 +156,16 @@ impl ClientFilter {
                 }
                 b"MAXAGE" => filter.age_s_min = Some(parse_seconds(value, "maxage")?),
                 b"IDLE" => filter.idle_s_min = Some(parse_seconds(value, "idle")?),
-                b"FLAGS" => filter.flags = Some(parse_letters(value, FLAG_LETTERS, "flags", "provided")?),
-                b"NOT-FLAGS" => {
-                    filter.not_flags = Some(parse_letters(value, FLAG_LETTERS, "flags", "NOT-FLAGS")?);
+                b"FLAGS" => {
+                    filter.flags = Some(parse_letters(value, FLAG_LETTERS, "flags", "provided")?)
                 }
-                b"CAPA" => filter.capa = Some(parse_letters(value, CAPA_LETTERS, "capa", "provided")?),
+                b"NOT-FLAGS" => {
+                    filter.not_flags =
+                        Some(parse_letters(value, FLAG_LETTERS, "flags", "NOT-FLAGS")?);
+                }
+                b"CAPA" => {
+                    filter.capa = Some(parse_letters(value, CAPA_LETTERS, "capa", "provided")?)
+                }
                 b"NOT-CAPA" => {
                     filter.not_capa = Some(parse_letters(value, CAPA_LETTERS, "capa", "NOT-CAPA")?);
                 }
@@ -184,7 +196,11 @@ const CAPA_LETTERS: &[u8] = b"r";
 
 fn parse_kind(word: &[u8]) -> Result<ClientKind, CommandError> {
     ClientKind::parse(word).ok_or_else(|| {
-        format!("ERR Unknown client type '{}'", String::from_utf8_lossy(word)).into()
+        format!(
+            "ERR Unknown client type '{}'",
+            String::from_utf8_lossy(word)
+        )
+        .into()
     })
 }
 

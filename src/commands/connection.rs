@@ -3,16 +3,20 @@
 //! Source    RESP3 (HELLO); error texts recorded from a real server.
 //! Tests     tests/commands/connection.rs.
 
+use super::CommandError;
 use super::identity::REDIS_VERSION;
 use super::row::ROW;
 use super::session::{Action, ReplyMode, Session, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
-use super::CommandError;
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
 
 /// `PING [message]`.
-fn ping(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<Action, CommandError> {
+fn ping(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
     match args.len() {
         1 => reply.simple("PONG"),
         2 => reply.bulk(args.get(1)),
@@ -22,13 +26,21 @@ fn ping(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Resu
 }
 
 /// `ECHO message`.
-fn echo(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<Action, CommandError> {
+fn echo(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
     reply.bulk(args.get(1));
     Ok(Action::Done)
 }
 
 /// `SELECT index`.
-fn select(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<Action, CommandError> {
+fn select(
+    call: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
     let index = parse_i64(args.get(1))
         .filter(|index| i32::try_from(*index).is_ok())
         .ok_or(CommandError::NotInteger)?;
@@ -41,7 +53,11 @@ fn select(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) ->
 }
 
 /// `AUTH [username] password`.
-fn auth(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<Action, CommandError> {
+fn auth(
+    call: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
     match args.len() {
         2 if call.password.is_empty() => {
             return Err(
@@ -61,7 +77,11 @@ fn auth(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> R
 /// The only user there is.
 pub const DEFAULT_USER: &[u8] = b"default";
 
-fn authenticate(call: &mut SessionCall<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+fn authenticate(
+    call: &mut SessionCall<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), CommandError> {
     // Without a password configured the default user takes any.
     let is_right = call.password.is_empty() || same_bytes(password, call.password);
     if user != DEFAULT_USER || !is_right {
@@ -76,14 +96,21 @@ fn authenticate(call: &mut SessionCall<'_>, user: &[u8], password: &[u8]) -> Res
 fn same_bytes(given: &[u8], secret: &[u8]) -> bool {
     let mut difference = given.len() ^ secret.len();
     for (index, byte) in given.iter().enumerate() {
-        let other = secret.get(index % secret.len().max(1)).copied().unwrap_or(0);
+        let other = secret
+            .get(index % secret.len().max(1))
+            .copied()
+            .unwrap_or(0);
         difference |= usize::from(byte ^ other);
     }
     std::hint::black_box(difference) == 0
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`.
-fn hello(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<Action, CommandError> {
+fn hello(
+    call: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
     let mut protocol = call.session.protocol;
     if args.len() > 1 {
         protocol = match parse_i64(args.get(1)) {
@@ -170,7 +197,11 @@ pub fn is_plain(value: &[u8]) -> bool {
 }
 
 /// `RESET`: the connection is as it was when it was new.
-fn reset(call: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Result<Action, CommandError> {
+fn reset(
+    call: &mut SessionCall<'_>,
+    _: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
     let session = &mut *call.session;
     session.protocol = Protocol::Resp2;
     session.db = 0;
@@ -184,7 +215,11 @@ fn reset(call: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Res
 }
 
 /// `QUIT`.
-fn quit(_: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Result<Action, CommandError> {
+fn quit(
+    _: &mut SessionCall<'_>,
+    _: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
     reply.ok();
     Ok(Action::Close)
 }
@@ -253,7 +288,10 @@ pub const COMMANDS: &[Command] = &[
         flags: BEFORE_AUTH,
         args: "arguments=[protover:integer auth=[AUTH (username password)] [SETNAME clientname]]",
         summary: "Greets the server and chooses the protocol.",
-        history: &[("6.2.0", "The version may be left out; the reply then describes the connection.")],
+        history: &[(
+            "6.2.0",
+            "The version may be left out; the reply then describes the connection.",
+        )],
         run: Run::Session(hello),
         ..CONNECTION
     },

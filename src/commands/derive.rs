@@ -5,7 +5,7 @@
 //! Tests     tests/commands/derive.rs: replies recorded from a real server.
 
 use super::docs_args::{self, Argument};
-use super::table::{Arity, Begin, Command, Entry, Find, Flags, Group, KeySpec, Run};
+use super::table::{Arity, Begin, Command, Entry, Find, Flags, Group, KeySpec};
 use crate::resp::Reply;
 
 /// Flags as COMMAND INFO names them, in its order. Others are not shown.
@@ -58,14 +58,23 @@ pub const CATEGORIES: &[&str] = &[
 
 /// Key specification flags in COMMAND INFO's order.
 const KEY_FLAG_NAMES: &[&str] = &[
-    "RO", "RW", "OW", "RM", "access", "update", "insert", "delete", "not_key", "incomplete",
+    "RO",
+    "RW",
+    "OW",
+    "RM",
+    "access",
+    "update",
+    "insert",
+    "delete",
+    "not_key",
+    "incomplete",
     "variable_flags",
 ];
 
 /// Whether a command is in an ACL category.
 pub fn is_in_category(command: &Command, category: &str) -> bool {
     let flags = command.flags;
-    let is_container = matches!(command.run, Run::Container);
+    let is_container = !command.sub.is_empty();
     match category {
         "keyspace" => flags.has(Flags::CAT_KEYSPACE),
         // What scripts read is up to them.
@@ -77,8 +86,7 @@ pub fn is_in_category(command: &Command, category: &str) -> bool {
         "blocking" => flags.has(Flags::BLOCKING),
         "dangerous" => flags.has(Flags::ADMIN) || flags.has(Flags::CAT_DANGEROUS),
         "connection" => {
-            flags.has(Flags::CAT_CONNECTION)
-                || command.group == Group::Connection && !is_container
+            flags.has(Flags::CAT_CONNECTION) || command.group == Group::Connection && !is_container
         }
         "pubsub" => flags.has(Flags::PUBSUB) || category_of_group(command.group) == category,
         category => !is_container && category_of_group(command.group) == category,
@@ -155,9 +163,15 @@ pub fn write_info(entry: &Entry, reply: &mut Reply<'_>) {
     reply.set(categories.len());
     categories.iter().for_each(|name| reply.simple(name));
     reply.set(command.tips.len());
-    command.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    command
+        .tips
+        .iter()
+        .for_each(|tip| reply.bulk(tip.as_bytes()));
     reply.set(command.keys.len());
-    command.keys.iter().for_each(|spec| write_key_spec(spec, reply));
+    command
+        .keys
+        .iter()
+        .for_each(|spec| write_key_spec(spec, reply));
     let visible = || entry.sub.iter().filter(|sub| sub.is_visible());
     match visible().count() {
         0 => reply.set(0),
@@ -185,7 +199,11 @@ fn legacy_range(specs: &[KeySpec]) -> ([i64; 3], bool) {
         }
         is_movable |= spec.is_incomplete();
         step_seen = i64::from(step);
-        let last = if last < 0 { i64::from(last) } else { first + i64::from(last) };
+        let last = if last < 0 {
+            i64::from(last)
+        } else {
+            first + i64::from(last)
+        };
         range = Some((range.map_or(first, |(start, _)| start), last));
     }
     match range {
@@ -328,7 +346,9 @@ pub fn write_docs(entry: &Entry, reply: &mut Reply<'_>) {
 
 fn write_arguments(arguments: &[Argument], reply: &mut Reply<'_>) {
     reply.array(arguments.len());
-    arguments.iter().for_each(|argument| write_argument(argument, reply));
+    arguments
+        .iter()
+        .for_each(|argument| write_argument(argument, reply));
 }
 
 fn write_argument(argument: &Argument, reply: &mut Reply<'_>) {
@@ -348,7 +368,10 @@ fn write_argument(argument: &Argument, reply: &mut Reply<'_>) {
     text("name", &argument.name);
     text("type", argument.kind);
     if !has_parts {
-        text("display_text", argument.display.as_ref().unwrap_or(&argument.name));
+        text(
+            "display_text",
+            argument.display.as_ref().unwrap_or(&argument.name),
+        );
     }
     if let Some(index) = argument.key_spec_index {
         reply.bulk(b"key_spec_index");
@@ -381,4 +404,19 @@ fn write_argument(argument: &Argument, reply: &mut Reply<'_>) {
         reply.bulk(b"arguments");
         write_arguments(&argument.parts, reply);
     }
+}
+
+/// The reply of a container's HELP: its subcommands as the table has them.
+pub fn write_help(container: &Command, reply: &mut Reply<'_>) {
+    let mut lines = vec![format!(
+        "{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        container.name
+    )];
+    for sub in container.sub {
+        let syntax = docs_args::display(&docs_args::parse(sub.args, sub.keys.len()));
+        lines.push(format!("{} {syntax}", sub.name).trim_end().to_string());
+        lines.push(format!("    {}", sub.summary));
+    }
+    reply.array(lines.len());
+    lines.iter().for_each(|line| reply.simple(line));
 }

@@ -267,7 +267,9 @@ fn repeats(arguments: &mut Vec<Argument>, again: &Argument) -> bool {
     }
     if again.kind != "block" || again.token.is_some() {
         return match arguments.last_mut() {
-            Some(last) if again.is_multiple && last.name == again.name && last.kind == again.kind => {
+            Some(last)
+                if again.is_multiple && last.name == again.name && last.kind == again.kind =>
+            {
                 last.is_multiple = true;
                 true
             }
@@ -312,7 +314,11 @@ fn block_of(mut parts: Vec<Argument>) -> Argument {
 
 /// The name of a choice that was given none: Redis names alike choices alike.
 fn name_of_choice(parts: &[Argument]) -> &'static str {
-    let has = |token: &str| parts.iter().any(|part| part.token.as_deref() == Some(token));
+    let has = |token: &str| {
+        parts
+            .iter()
+            .any(|part| part.token.as_deref() == Some(token))
+    };
     if has("EX") || has("PX") {
         "expiration"
     } else if has("NX") || has("XX") || has("IFEQ") {
@@ -332,8 +338,7 @@ fn is_punctuation(token: &str) -> bool {
 
 /// Upper-case words and words in quotes stand for themselves.
 fn is_token(word: &str) -> bool {
-    word.starts_with('\'')
-        || word.starts_with(|letter: char| letter.is_ascii_uppercase())
+    word.starts_with('\'') || word.starts_with(|letter: char| letter.is_ascii_uppercase())
 }
 
 fn split_marks(word: &str) -> (&str, &str) {

@@ -244,8 +244,8 @@ const SUBCOMMANDS: &[Command] = &[
         arity: Arity::AtLeast(3),
         flags: ADMIN,
         args: "filter=(old-format~ip:port!2.8.12 | new-format=([ID client-id]@2.8.12 | \
-               client-type=[TYPE (normal='normal' | master='master'@3.2.0 | slave='slave' | replica='replica'@5.0.0 | \
-               pubsub='pubsub')]@2.8.12 | [USER username] | [ADDR addr~ip:port] | [LADDR laddr~ip:port]@6.2.0 | \
+               client-type=[TYPE (normal=NORMAL | master=MASTER@3.2.0 | slave=SLAVE | replica=REPLICA@5.0.0 | \
+               pubsub=PUBSUB)]@2.8.12 | [USER username] | [ADDR addr~ip:port] | [LADDR laddr~ip:port]@6.2.0 | \
                skipme=[SKIPME (YES | NO)] | [MAXAGE maxage:integer]@7.4.0) ...)",
         summary: "Closes the connections that fit.",
         cost: EACH,
@@ -258,7 +258,7 @@ const SUBCOMMANDS: &[Command] = &[
                 "6.2.0",
                 "`LADDR` selects by the address that was connected to.",
             ),
-            ("8.0.0", "`MAXAGE` selects by age."),
+            ("7.4.0", "`MAXAGE` selects by age."),
         ],
         run: Run::Session(kill),
         ..CLIENT
@@ -284,7 +284,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "SETINFO",
         since: "7.2.0",
         arity: Arity::Exactly(4),
-        args: "attr=('lib-name' libname | 'lib-ver' libver)",
+        args: "attr=(LIB-NAME libname | LIB-VER libver)",
         summary: "Says which library the client is.",
         tips: TO_ALL,
         run: Run::Session(set_info),

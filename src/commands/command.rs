@@ -40,8 +40,7 @@ fn info(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> H
     for name in args.iter_from(1) {
         match table().find_full(name).filter(|entry| entry.is_visible()) {
             Some(entry) => write_info(entry, reply),
-            // Redis says null array here, not null.
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
     Ok(Action::Done)

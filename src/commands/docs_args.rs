@@ -12,7 +12,6 @@
 //!     increment:double                 a type; without one the name decides (`type_of_name`)
 //!     addr~ip:port                     what manuals show instead of the name
 //!     old-format!2.8.12                the release that deprecated it
-//!     'lib-name' libname               a token that is not upper case
 //!
 //! Promises  any string parses to something; `tests/commands/docs.rs` holds every row to what it should be.
 //! Source    COMMAND DOCS of a real server, for the names a group without a name gets.
@@ -205,7 +204,7 @@ impl Parser<'_> {
     /// A token, alone or before what it introduces.
     fn token(&mut self, word: &str) -> Argument {
         let (word, marks) = split_marks(word);
-        let token = word.trim_matches('\'').to_string();
+        let token = word.to_string();
         let next = self.peek().to_string();
         let introduces = marks.is_empty()
             && (next == "(" || !next.is_empty() && !is_punctuation(&next) && !is_token(&next))
@@ -336,9 +335,9 @@ fn is_punctuation(token: &str) -> bool {
     matches!(token, "[" | "]" | "(" | ")" | "|" | "...") || token.starts_with(['@', '!'])
 }
 
-/// Upper-case words and words in quotes stand for themselves.
+/// Upper-case words stand for themselves.
 fn is_token(word: &str) -> bool {
-    word.starts_with('\'') || word.starts_with(|letter: char| letter.is_ascii_uppercase())
+    word.starts_with(|letter: char| letter.is_ascii_uppercase())
 }
 
 fn split_marks(word: &str) -> (&str, &str) {

@@ -75,11 +75,11 @@ pub enum Action {
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
     /// CLIENT LIST: a verbatim string (`txt`) of one row per client that matches.
-    ClientList(ClientFilter),
+    ClientList(Box<ClientFilter>),
     /// CLIENT INFO: a verbatim string of this client's row.
     ClientInfo,
     /// CLIENT KILL with filters: the number of clients killed. Where the asker is among them its reply is sent first.
-    ClientKill(ClientFilter),
+    ClientKill(Box<ClientFilter>),
     /// CLIENT KILL addr:port: OK, or `ERR No such client`.
     ClientKillAddr(Vec<u8>),
     /// CLIENT PAUSE: OK. A pause may only become longer and stricter until it ends.

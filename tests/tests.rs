@@ -1,5 +1,10 @@
 //! The one test binary: a directory per room, mirroring `src`.
 
 mod base; // numbers, globs, CRCs, 80-bit floats: golden values and models
+mod commands; // transcripts recorded from a real server, and random commands against a plain model
+mod ds; // data structures against plain models of the standard library
+mod keyspace; // expiry, access clocks, flushes
 mod resp; // the wire: golden bytes, every message cut at every byte, errors recorded from a real server
 mod shard; // locks against a model, figures
+
+mod sim; // many shards, one thread: histories are strictly serialisable

@@ -8,6 +8,8 @@
 #[derive(Clone)]
 pub struct KeyHasher {
     state: ahash::RandomState,
+    /// Bits a hash may have; all, but for tests of collisions.
+    mask: u64,
 }
 
 impl KeyHasher {
@@ -15,6 +17,7 @@ impl KeyHasher {
     pub fn random() -> Self {
         Self {
             state: ahash::RandomState::new(),
+            mask: u64::MAX,
         }
     }
 
@@ -27,12 +30,21 @@ impl KeyHasher {
                 seed.rotate_left(17),
                 !seed,
             ),
+            mask: u64::MAX,
+        }
+    }
+
+    /// A hasher whose hashes have no bits but those of `mask`: tests of what collisions do.
+    pub fn with_seed_and_mask(seed: u64, mask: u64) -> Self {
+        Self {
+            mask,
+            ..Self::with_seed(seed)
         }
     }
 
     /// 64 well-mixed bits of `key`; every bit may be used.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
-        self.state.hash_one(key)
+        self.state.hash_one(key) & self.mask
     }
 }

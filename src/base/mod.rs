@@ -1,7 +1,10 @@
 //! Things that know no Redis words: number text, globs, hashes, seeded randomness.
 #![forbid(unsafe_code)]
 
+mod binary;
 pub mod crc16;
+pub mod extended;
+pub mod glob;
 pub mod hash;
 pub mod number;
 pub mod rng;

@@ -6,6 +6,8 @@
 
 use std::io::Write;
 
+use super::binary;
+
 /// Two decimal digits for each number below 100: one division writes two digits.
 const DIGIT_PAIRS: [[u8; 2]; 100] = digit_pairs();
 
@@ -224,4 +226,73 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
         number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
     }
     Some(number)
+}
+
+const DOUBLE: binary::Format = binary::Format {
+    mantissa_bits: 53,
+    exponent_min: -1074,
+    exponent_max: 971,
+};
+
+/// A double as Redis reads one: all of the text, decimal or hexadecimal (`0x1.8p3`), `inf` and `infinity` in any case.
+///
+/// `None` for `nan`, spaces, trailing bytes, and numbers too large or too small for a double.
+pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    let (is_negative, unsigned) = match text {
+        [b'-', unsigned @ ..] => (true, unsigned),
+        [b'+', unsigned @ ..] => (false, unsigned),
+        unsigned => (false, unsigned),
+    };
+    let number = match unsigned {
+        [b'0', b'x' | b'X', hex @ ..] => {
+            let (wide, has_more, exponent) = binary::parse_hex(hex)?;
+            let (mantissa, exponent) = binary::round(wide, has_more, exponent, DOUBLE)?;
+            if mantissa == 0 && wide != 0 {
+                return None;
+            }
+            // Two steps, for 2^-1074 alone is no normal number; both products are exact.
+            let half = exponent / 2;
+            mantissa as f64 * 2f64.powi(half) * 2f64.powi(exponent - half)
+        }
+        [b'0'..=b'9' | b'.', ..] => {
+            let number: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
+            if number.is_infinite() || (number == 0.0 && has_nonzero_digit(unsigned)) {
+                return None;
+            }
+            number
+        }
+        _ if unsigned.eq_ignore_ascii_case(b"inf") => f64::INFINITY,
+        _ if unsigned.eq_ignore_ascii_case(b"infinity") => f64::INFINITY,
+        _ => return None,
+    };
+    Some(if is_negative { -number } else { number })
+}
+
+fn has_nonzero_digit(decimal: &[u8]) -> bool {
+    decimal
+        .iter()
+        .take_while(|byte| !matches!(byte, b'e' | b'E'))
+        .any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
+/// Bytes written as a configuration file does: `1024`, `1k` (1,000), `1kb` (1,024), `m`, `mb`, `g`, `gb`, `b`, any case.
+///
+/// `None` for signs, unknown units and what passes 2^64. Without digits it is 0, as in Redis.
+pub fn parse_memory(text: &[u8]) -> Option<u64> {
+    let digits_count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, unit) = text.split_at(digits_count);
+    let unit_bytes = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => return None,
+    };
+    let number = digits.iter().try_fold(0u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })?;
+    number.checked_mul(unit_bytes)
 }

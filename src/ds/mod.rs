@@ -1,4 +1,6 @@
 //! Data structures: bytes in, bytes out. The first home of `unsafe`.
 #![allow(unsafe_code)]
 
+pub mod growing_buffer;
 pub mod key_table;
+pub mod slab;

@@ -174,6 +174,8 @@ pub enum Operation {
         db: u16,
         /// The key.
         key: Vec<u8>,
+        /// `CLIENT NO-TOUCH on`.
+        no_touch: bool,
     },
     /// How many keys a database has here; gives [`Output::Count`].
     Length {
@@ -191,7 +193,12 @@ pub enum Output {
     /// A number.
     Count(u64),
     /// A string, if the key was there.
-    Text(Option<Vec<u8>>),
+    Text {
+        /// Its bytes.
+        text: Option<Vec<u8>>,
+        /// `proto-max-bulk-len`, which bounds what is made of it.
+        bytes_max: u64,
+    },
     /// It was refused, and changed nothing.
     Error(CommandError),
 }

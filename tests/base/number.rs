@@ -1,7 +1,8 @@
 //! Numbers as text: exact texts both ways.
 
 use rondo::base::number::{
-    F64_TEXT_BYTES_MAX, digit_count, parse_i64, parse_u64, write_f64, write_i64,
+    F64_TEXT_BYTES_MAX, digit_count, parse_f64, parse_i64, parse_memory, parse_u64, write_f64,
+    write_i64,
 };
 
 fn text_of(number: i64) -> String {
@@ -88,5 +89,93 @@ fn doubles_have_the_texts_redis_gives_them() {
         (f64::NAN, "nan"),
     ] {
         assert_eq!(double_text(number), text);
+    }
+}
+
+/// Recorded with ZADD and ZSCORE.
+#[test]
+fn doubles_are_read_as_redis_reads_them() {
+    for (text, expected) in [
+        ("+5", 5.0),
+        ("5.", 5.0),
+        (".5", 0.5),
+        ("-.5", -0.5),
+        ("+.5", 0.5),
+        ("00012", 12.0),
+        ("1e+5", 100_000.0),
+        ("1E5", 100_000.0),
+        ("0x10", 16.0),
+        ("0X1.8p1", 3.0),
+        ("-0x10", -16.0),
+        ("+0x10", 16.0),
+        ("0x.8", 0.5),
+        ("0x1p-1074", 5e-324),
+        ("0x1.fffffffffffffp1023", f64::MAX),
+        ("0x1.fffffffffffff8p0", 2.0),
+        ("0x1.00000000000008p0", 1.0),
+        ("0x1.000000000000081p0", 1.000_000_000_000_000_2),
+        ("0x1.00000000000018p0", 1.000_000_000_000_000_4),
+        ("4e-320", 4e-320),
+        ("3e-324", 5e-324),
+        ("0e99999999999999999999", 0.0),
+        ("inf", f64::INFINITY),
+        ("+inf", f64::INFINITY),
+        ("-Infinity", f64::NEG_INFINITY),
+    ] {
+        assert_eq!(parse_f64(text.as_bytes()), Some(expected), "{text}");
+    }
+    for text in [
+        "",
+        " 1",
+        "1 ",
+        ".",
+        "-.",
+        "+",
+        "--1",
+        "1e",
+        "1e+",
+        "1_0",
+        "nan",
+        "-nan",
+        "nan(1)",
+        "infx",
+        "in",
+        "0x",
+        "0xg",
+        "0x1p-1074x",
+        "0x1p-1080",
+        "0x1p2000",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "2e-324",
+        "1e99999999999999999999",
+        "1\0",
+    ] {
+        assert_eq!(parse_f64(text.as_bytes()), None, "{text:?}");
+    }
+}
+
+#[test]
+fn memory_is_read_with_its_units() {
+    for (text, expected) in [
+        ("", Some(0)),
+        ("b", Some(0)),
+        ("5", Some(5)),
+        ("5B", Some(5)),
+        ("1k", Some(1000)),
+        ("1KB", Some(1024)),
+        ("3m", Some(3_000_000)),
+        ("3mb", Some(3 << 20)),
+        ("2G", Some(2_000_000_000)),
+        ("1gb", Some(1 << 30)),
+        ("-1", None),
+        ("1.5gb", None),
+        ("1t", None),
+        (" 5", None),
+        ("99999999999999999999", None),
+        ("18446744073709551615k", None),
+    ] {
+        assert_eq!(parse_memory(text.as_bytes()), expected, "{text:?}");
     }
 }

@@ -293,9 +293,7 @@ impl Cluster {
     fn execute(&mut self, shard: ShardId, request: Request, args: &OwnedArgs) {
         let mut reply = Vec::new();
         let core = &mut self.cores[usize::from(shard)];
-        let outcome = core
-            .shard
-            .execute(&request, &args.as_args(), &mut reply);
+        let outcome = core.shard.execute(&request, &args.as_args(), &mut reply);
         self.post_events(shard);
         match outcome {
             Outcome::Done if shard == request.origin.core => self.reply(request.origin, reply),
@@ -343,8 +341,7 @@ impl Cluster {
             Step::Done { reply } => {
                 let retries_count = u64::from(transaction.retries_count());
                 self.figures.retries_count += retries_count;
-                self.figures.retries_count_max =
-                    self.figures.retries_count_max.max(retries_count);
+                self.figures.retries_count_max = self.figures.retries_count_max.max(retries_count);
                 self.reply(origin, reply);
             }
         }
@@ -354,7 +351,11 @@ impl Cluster {
     fn reply(&mut self, origin: Origin, reply: Vec<u8>) {
         let index = origin.sequence as usize;
         let record = &mut self.history[index];
-        assert!(record.reply.is_empty(), "SEED={} two replies", self.scenario.seed);
+        assert!(
+            record.reply.is_empty(),
+            "SEED={} two replies",
+            self.scenario.seed
+        );
         record.reply = reply;
         record.replied = self.time;
         let client = &mut self.clients[origin.connection as usize];

@@ -65,7 +65,7 @@ fn histories_are_strictly_serialisable() {
     }
     println!("{total:?}");
     // The seeds are worth nothing unless they reach what they are for.
-    if seeds().len() >= 300 {
+    if seeds().count() >= 300 {
         assert!(total.transactions_count > 1000, "{total:?}");
         assert!(total.retries_count > 10, "{total:?}");
         assert!(total.deferred_count > 100, "{total:?}");

@@ -123,7 +123,9 @@ impl Model {
             }
             "COPY" => self.copy(db, &args),
             "MOVE" => {
-                let into: u16 = String::from_utf8_lossy(args.get(2)).parse().expect("a digit");
+                let into: u16 = String::from_utf8_lossy(args.get(2))
+                    .parse()
+                    .expect("a digit");
                 if into == db {
                     return error("ERR source and destination objects are the same");
                 }

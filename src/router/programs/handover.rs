@@ -3,8 +3,8 @@
 //! Promises  what the single-shard handlers promise. The two names are on two shards here, so they differ.
 
 use super::{Job, Next, Program, error_reply, first_error, integer_reply, unexpected};
-use crate::base::number::parse_i64;
 use crate::commands::CommandError;
+use crate::commands::generic::{CopyOptions, NO_SUCH_KEY};
 use crate::keyspace::Moved;
 use crate::resp::args::OwnedArgs;
 use crate::router::{Operation, Output, ShardId, TxId};
@@ -63,7 +63,7 @@ fn value_of(outputs: Vec<(ShardId, Output)>) -> Option<Option<Moved>> {
 }
 
 fn no_such_key() -> Next {
-    Next::Done(error_reply(&"ERR no such key".into()))
+    Next::Done(error_reply(&NO_SUCH_KEY.into()))
 }
 
 /// `RENAME key newkey`: take, put.
@@ -171,33 +171,21 @@ pub(super) struct Copy {
 
 impl Copy {
     pub(super) fn new(job: &Job<'_>) -> Result<Self, CommandError> {
-        let args = &job.args;
+        // How many databases there are, the shards know and check.
+        let options = CopyOptions::parse(&job.args, usize::from(job.db), DATABASES_MAX)?;
         let mut to = Place::of(job, 2);
-        let mut replace = false;
-        let mut at = 3;
-        while at < args.len() {
-            if args.is(at, "replace") {
-                replace = true;
-            } else if args.is(at, "db") && at + 1 < args.len() {
-                at += 1;
-                let index = parse_i64(args.get(at))
-                    .filter(|&index| i32::try_from(index).is_ok())
-                    .ok_or(CommandError::NotInteger)?;
-                // Too large for any server; how many databases there are, the shards know.
-                to.db = u16::try_from(index).map_err(|_| "ERR DB index is out of range")?;
-            } else {
-                return Err(CommandError::Syntax);
-            }
-            at += 1;
-        }
+        to.db = options.db as u16;
         Ok(Self {
             from: Place::of(job, 1),
             to,
-            replace,
+            replace: options.replace,
             is_copied: false,
         })
     }
 }
+
+/// No server has more databases.
+const DATABASES_MAX: usize = 1 << 16;
 
 impl Program for Copy {
     fn begin(&mut self, _: TxId) -> Next {

@@ -86,7 +86,7 @@ pub(super) fn program(
         Spread::Gather(Named::Rename) => Box::new(handover::Rename::new(&job)),
         Spread::Gather(Named::RenameNx) => Box::new(handover::RenameNx::new(&job)),
         Spread::Gather(Named::Copy) => Box::new(handover::Copy::new(&job)?),
-        Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(&job)?),
+        Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(&job)),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(&job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(&job)?),
         Spread::Split(merge) => Box::new(split::Split::by_key(&job, merge)?),
@@ -103,10 +103,10 @@ pub(super) fn program(
 }
 
 fn mode_of_whole(entry: &Entry) -> LockMode {
-    if entry.command.flags.has(Flags::WRITE) {
-        LockMode::Exclusive
-    } else {
+    if entry.command.flags.has(Flags::READONLY) {
         LockMode::Shared
+    } else {
+        LockMode::Exclusive
     }
 }
 

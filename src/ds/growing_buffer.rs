@@ -1,0 +1,186 @@
+//! Growing buffer: the bytes of one very large request, gathered without ever being copied to make room.
+//!
+//! Promises  growing remaps pages and moves no byte; memory follows the bytes received, not the length announced;
+//!           the whole can become a `Bytes` and so a stored value as it is.
+//! Not here  when a request is large enough for this: the connection.
+//! Tests     model `Vec<u8>`; from empty over several doublings; turned into `Bytes` and dropped on another thread.
+
+use std::io;
+use std::ptr::{NonNull, null_mut};
+
+/// The first mapping; also what lengths are rounded up to by the kernel anyway, times a few.
+const FIRST_BYTES: usize = 64 * 1024;
+const PAGE_BYTES: usize = 4096;
+
+/// An anonymous mapping that doubles.
+pub struct GrowingBuffer {
+    memory: NonNull<u8>,
+    length: usize,
+    capacity: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, and nothing in it is bound to a thread.
+unsafe impl Send for GrowingBuffer {}
+// SAFETY: a shared buffer is only read.
+unsafe impl Sync for GrowingBuffer {}
+
+impl GrowingBuffer {
+    /// An empty buffer; maps nothing yet.
+    pub fn new() -> Self {
+        Self {
+            memory: NonNull::dangling(),
+            length: 0,
+            capacity: 0,
+        }
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// - Errors: the kernel has no memory to map; the buffer is unchanged.
+    /// - Cost: one copy of `bytes`, and a remap each time the length doubles.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let length = self
+            .length
+            .checked_add(bytes.len())
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        if length > self.capacity {
+            self.grow(length)?;
+        }
+        // SAFETY: the mapping has `capacity` bytes, at least `length`; `bytes` cannot lie in what `self` owns alone.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.memory.as_ptr().add(self.length),
+                bytes.len(),
+            );
+        }
+        self.length = length;
+        Ok(())
+    }
+
+    /// Bytes in the buffer.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing has been appended.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Bytes mapped; those never written take no memory.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Everything appended so far.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the first `length` bytes were written; empty slices may dangle.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.length) }
+    }
+
+    /// Gives the pages after the last byte back. Best effort: where the kernel refuses, they stay until the drop.
+    pub fn truncate_to_len(&mut self) {
+        if self.length == 0 {
+            self.unmap();
+            return;
+        }
+        let wanted = self.length.next_multiple_of(PAGE_BYTES);
+        if wanted < self.capacity {
+            // Shrinking splits no mapping and cannot run out of anything; an error leaves all as it was.
+            let _ = self.remap(wanted);
+        }
+    }
+
+    fn grow(&mut self, length: usize) -> io::Result<()> {
+        let wanted = length
+            .checked_next_power_of_two()
+            .ok_or(io::ErrorKind::OutOfMemory)?
+            .max(FIRST_BYTES);
+        if self.capacity > 0 {
+            return self.remap(wanted);
+        }
+        self.memory = map(wanted)?;
+        self.capacity = wanted;
+        Ok(())
+    }
+
+    #[cfg(not(miri))]
+    fn remap(&mut self, capacity: usize) -> io::Result<()> {
+        // SAFETY: the mapping is ours, `capacity` bytes long; no borrow of it outlives the exclusive one of `self`.
+        let memory = unsafe {
+            libc::mremap(
+                self.memory.as_ptr().cast(),
+                self.capacity,
+                capacity,
+                libc::MREMAP_MAYMOVE,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        self.memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    /// Miri knows `mmap` and not every `mremap`; there a copy will do.
+    #[cfg(miri)]
+    fn remap(&mut self, capacity: usize) -> io::Result<()> {
+        let memory = map(capacity)?;
+        let (length, old) = (self.length, self.memory);
+        // SAFETY: both mappings have `length` bytes and are apart.
+        unsafe { std::ptr::copy_nonoverlapping(old.as_ptr(), memory.as_ptr(), length) };
+        self.unmap();
+        self.memory = memory;
+        self.length = length;
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    fn unmap(&mut self) {
+        if self.capacity > 0 {
+            // SAFETY: the mapping is ours, of this length, and is used no more.
+            unsafe { libc::munmap(self.memory.as_ptr().cast(), self.capacity) };
+        }
+        self.memory = NonNull::dangling();
+        self.length = 0;
+        self.capacity = 0;
+    }
+}
+
+impl Default for GrowingBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AsRef<[u8]> for GrowingBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl Drop for GrowingBuffer {
+    fn drop(&mut self) {
+        self.unmap();
+    }
+}
+
+fn map(bytes: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: an anonymous mapping at a place of the kernel's choice touches nothing that exists.
+    let memory = unsafe {
+        libc::mmap(
+            null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory.into())
+}

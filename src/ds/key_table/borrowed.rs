@@ -1,0 +1,413 @@
+//! One entry of the table, borrowed: `EntryRef` to read, `EntryMut` to change.
+//!
+//! Promises  a change of value or deadline stays in place where the slab's class stays; references last as long as the
+//!           table is borrowed.
+
+use super::entry::{self, INLINE_BYTES_MAX, Kind, Large, Shape};
+use super::{
+    HeapSize, KeyTable, Lifted, NewValue, OwnedValue, Payload, Value, block_bytes, bucket,
+    object_bytes, owns_more,
+};
+use crate::ds::slab::rounded_bytes;
+use bytes::Bytes;
+use std::io::Write;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// Redis calls strings up to this long `embstr` until they are changed in place.
+const EMBEDDED_BYTES_MAX: usize = 44;
+
+/// One entry, to read.
+pub struct EntryRef<'t, T> {
+    /// A live entry, for as long as the table is borrowed.
+    entry: *mut u8,
+    table: PhantomData<&'t T>,
+}
+
+/// One entry, to change. Borrowing the table exclusively is what keeps its place valid.
+pub struct EntryMut<'t, T> {
+    table: &'t mut KeyTable<T>,
+    hash: u64,
+    /// The entry's place in the table.
+    slot: *mut u64,
+}
+
+impl<T> Clone for EntryRef<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for EntryRef<'_, T> {}
+
+impl<'t, T: HeapSize> EntryRef<'t, T> {
+    #[inline]
+    pub(super) fn new(entry: *mut u8) -> Self {
+        Self {
+            entry,
+            table: PhantomData,
+        }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &'t [u8] {
+        // SAFETY: the entry is alive and unchanged while the table is borrowed.
+        unsafe { entry::key(self.entry) }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Value<'t, T> {
+        // SAFETY: the entry is alive and unchanged while the table is borrowed; boxes hold what their kind says.
+        unsafe {
+            let (bytes, raw) = match entry::kind(self.entry) {
+                Kind::Int => return Value::Int(entry::int(self.entry)),
+                Kind::Object => return Value::Object(&*entry::boxed::<T>(self.entry)),
+                Kind::Inline => {
+                    let shape = entry::shape(self.entry);
+                    let start = entry::payload(self.entry);
+                    let bytes = std::slice::from_raw_parts(start, shape.payload_bytes);
+                    (bytes, shape.raw)
+                }
+                Kind::Large => ((*entry::boxed::<Large>(self.entry)).bytes(), true),
+            };
+            let raw = raw || bytes.len() > EMBEDDED_BYTES_MAX;
+            Value::Str { bytes, raw }
+        }
+    }
+
+    /// When it dies, in milliseconds since the epoch.
+    #[inline]
+    pub fn deadline_ms(&self) -> Option<i64> {
+        // SAFETY: the entry is alive.
+        unsafe { entry::deadline_ms(self.entry) }
+    }
+
+    /// 24 bits for the eviction policy's clock.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        // SAFETY: the entry is alive.
+        unsafe { entry::access(self.entry) }
+    }
+
+    /// Bytes this entry takes: its slab class, what its value owns, its share of the bucket array.
+    pub fn memory_bytes(&self) -> usize {
+        // SAFETY: the entry is alive; boxes hold what their kind says.
+        unsafe {
+            let shape = entry::shape(self.entry);
+            block_bytes(shape)
+                + match shape.kind {
+                    Kind::Int | Kind::Inline => 0,
+                    Kind::Large => (*entry::boxed::<Large>(self.entry)).heap_bytes(),
+                    Kind::Object => object_bytes(&*entry::boxed::<T>(self.entry)),
+                }
+        }
+    }
+}
+
+impl<'t, T: HeapSize> EntryMut<'t, T> {
+    #[inline]
+    pub(super) fn new(table: &'t mut KeyTable<T>, hash: u64, slot: *mut u64) -> Self {
+        Self { table, hash, slot }
+    }
+
+    #[inline]
+    fn entry(&self) -> *mut u8 {
+        // SAFETY: the slot stays in place and full while the table is borrowed through `self`.
+        bucket::entry(unsafe { self.slot.read() })
+    }
+
+    /// The entry, to read for as long as `self` is not changed.
+    #[inline]
+    pub fn as_ref(&self) -> EntryRef<'_, T> {
+        EntryRef::new(self.entry())
+    }
+
+    /// The entry, to read for as long as the table was borrowed.
+    #[inline]
+    pub fn into_ref(self) -> EntryRef<'t, T> {
+        EntryRef::new(self.entry())
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        self.as_ref().key()
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Value<'_, T> {
+        self.as_ref().value()
+    }
+
+    /// The value for as long as the table was borrowed (a read that began as a mutable lookup).
+    #[inline]
+    pub fn into_value(self) -> Value<'t, T> {
+        self.into_ref().value()
+    }
+
+    /// When it dies, in milliseconds since the epoch.
+    #[inline]
+    pub fn deadline_ms(&self) -> Option<i64> {
+        self.as_ref().deadline_ms()
+    }
+
+    /// 24 bits for the eviction policy's clock.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        self.as_ref().access()
+    }
+
+    /// Keeps the low 24 bits.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        // SAFETY: the entry is alive and ours alone.
+        unsafe { entry::set_access(self.entry(), access) };
+    }
+
+    /// Replaces the value; the deadline and the access clock stay.
+    ///
+    /// - Cost: one copy of a string; in place where the slab's class stays, else a new block.
+    pub fn set_value(&mut self, value: NewValue<'_, T>) {
+        let payload = Payload::of(value);
+        // SAFETY: the entry is alive; its old payload is lifted, then overwritten in a shape made for the new one.
+        unsafe {
+            let old = entry::shape(self.entry());
+            let new = Shape {
+                kind: payload.kind(),
+                raw: payload.is_raw(),
+                payload_bytes: payload.bytes(),
+                ..old
+            };
+            let lifted = self.table.lift(self.entry());
+            if old != new {
+                self.reshape(old, new, self.deadline_ms(), 0);
+            }
+            self.table.put(self.entry(), payload);
+            drop(lifted);
+        }
+    }
+
+    /// Sets or clears when the entry dies, in milliseconds since the epoch.
+    pub fn set_deadline(&mut self, deadline_ms: Option<i64>) {
+        // SAFETY: the entry is alive; the slot is in the live segment of `hash`.
+        unsafe {
+            let old = entry::shape(self.entry());
+            match deadline_ms {
+                Some(deadline_ms) if old.has_deadline => {
+                    entry::replace_deadline(self.entry(), deadline_ms);
+                }
+                None if !old.has_deadline => return,
+                _ => {
+                    let new = Shape {
+                        has_deadline: deadline_ms.is_some(),
+                        ..old
+                    };
+                    self.reshape(old, new, deadline_ms, old.payload_bytes);
+                    *self.slot ^= bucket::HAS_DEADLINE;
+                    self.table.deadlines_count += usize::from(new.has_deadline);
+                    self.table.deadlines_count -= usize::from(old.has_deadline);
+                }
+            }
+            if let (Some(deadline_ms), Some(word)) = (deadline_ms, self.table.word(self.hash)) {
+                let header = word.header();
+                (*header).deadline_min_ms = (*header).deadline_min_ms.min(deadline_ms);
+            }
+        }
+    }
+
+    /// The string's bytes, writable, at least `len_min` long: grown with zeros (capacity doubles, so appending is
+    /// amortised O(1)), an integer becomes text first, the value becomes `raw`. Panics on an object.
+    ///
+    /// - Cost: strings up to 448 bytes move to another block of the slab for every 8 bytes or so; a shared one is
+    ///   copied.
+    pub fn string_mut(&mut self, len_min: usize) -> &mut [u8] {
+        // SAFETY: the entry is alive and ours alone; every step leaves it whole.
+        unsafe {
+            match entry::kind(self.entry()) {
+                Kind::Int => {
+                    let mut text = [0; 20];
+                    let mut rest = &mut text[..];
+                    // An i64 has at most 19 digits and a sign.
+                    let _ = write!(rest, "{}", entry::int(self.entry()));
+                    let unused = rest.len();
+                    let bytes = &text[..20 - unused];
+                    self.set_value(NewValue::Str { bytes, raw: true });
+                    self.inline_mut(len_min)
+                }
+                Kind::Inline => self.inline_mut(len_min),
+                Kind::Large => self.large_mut(len_min),
+                Kind::Object => panic!("an object is not a string"),
+            }
+        }
+    }
+
+    /// The object, writable; none for a string. The table books what the object has grown when it is used next.
+    pub fn object_mut(&mut self) -> Option<&mut T> {
+        let entry = self.entry();
+        // SAFETY: the entry is alive and ours alone; an object's box holds a `T`.
+        unsafe {
+            if entry::kind(entry) != Kind::Object {
+                return None;
+            }
+            let object = entry::boxed::<T>(entry);
+            self.table.open_object(object);
+            Some(&mut *object)
+        }
+    }
+
+    /// Removes the entry.
+    pub fn remove(self) {
+        // SAFETY: the slot holds the entry, which is not used after.
+        unsafe {
+            let entry = self.table.unlink(self.hash, self.slot);
+            self.table.free_entry(entry);
+        }
+        self.table.settle_segment(self.hash);
+    }
+
+    /// Removes the entry and hands over its value and deadline. A string of more than 448 bytes is not copied.
+    pub fn take(self) -> (OwnedValue<T>, Option<i64>) {
+        let deadline_ms = self.deadline_ms();
+        // SAFETY: the slot holds the entry, which is not used after its block is freed.
+        let value = unsafe {
+            let entry = self.table.unlink(self.hash, self.slot);
+            let shape = entry::shape(entry);
+            let value = match (shape.kind, self.table.lift(entry)) {
+                (_, Lifted::Object(object)) => OwnedValue::Object(object),
+                (_, Lifted::Large(large)) => OwnedValue::Str {
+                    bytes: match *large {
+                        Large::Owned(bytes) => bytes.into(),
+                        Large::Shared(bytes) => bytes,
+                    },
+                    raw: true,
+                },
+                (Kind::Int, _) => OwnedValue::Int(entry::int(entry)),
+                _ => {
+                    let start = entry::payload(entry);
+                    let bytes = std::slice::from_raw_parts(start, shape.payload_bytes);
+                    OwnedValue::Str {
+                        bytes: Bytes::copy_from_slice(bytes),
+                        raw: shape.raw || bytes.len() > EMBEDDED_BYTES_MAX,
+                    }
+                }
+            };
+            self.table.owners_count -= usize::from(owns_more(shape));
+            self.table
+                .slab
+                .free(NonNull::new_unchecked(entry), shape.bytes());
+            value
+        };
+        self.table.settle_segment(self.hash);
+        (value, deadline_ms)
+    }
+
+    /// Bytes this entry takes: its slab class, what its value owns, its share of the bucket array.
+    pub fn memory_bytes(&self) -> usize {
+        self.as_ref().memory_bytes()
+    }
+
+    /// # Safety
+    /// The entry is inline.
+    unsafe fn inline_mut(&mut self, length_min: usize) -> &mut [u8] {
+        // SAFETY: the caller's promise; the payload is zeroed from where the old one ends.
+        unsafe {
+            let old = entry::shape(self.entry());
+            let length = old.payload_bytes.max(length_min);
+            if length > INLINE_BYTES_MAX {
+                let mut bytes = Vec::with_capacity(length);
+                let start = entry::payload(self.entry());
+                bytes.extend_from_slice(std::slice::from_raw_parts(start, old.payload_bytes));
+                bytes.resize(length, 0);
+                let new = Shape {
+                    kind: Kind::Large,
+                    raw: true,
+                    payload_bytes: 8,
+                    ..old
+                };
+                self.reshape(old, new, self.deadline_ms(), 0);
+                let large = Box::new(Large::Owned(bytes));
+                self.table.put(self.entry(), Payload::Large(large, true));
+                return self.large_mut(length);
+            }
+            let new = Shape {
+                raw: true,
+                payload_bytes: length,
+                ..old
+            };
+            if old != new {
+                self.reshape(old, new, self.deadline_ms(), old.payload_bytes);
+            }
+            let start = entry::payload(self.entry());
+            start
+                .add(old.payload_bytes)
+                .write_bytes(0, length - old.payload_bytes);
+            std::slice::from_raw_parts_mut(start, length)
+        }
+    }
+
+    /// # Safety
+    /// The entry is large.
+    unsafe fn large_mut(&mut self, length_min: usize) -> &mut [u8] {
+        // SAFETY: the caller's promise; the table is borrowed for as long as the bytes are.
+        let large = unsafe { &mut *entry::boxed::<Large>(self.entry()) };
+        let before = large.heap_bytes();
+        if let Large::Shared(bytes) = large {
+            let mut owned = Vec::with_capacity(bytes.len().max(length_min));
+            owned.extend_from_slice(bytes);
+            *large = Large::Owned(owned);
+        }
+        if let Large::Owned(bytes) = large
+            && bytes.len() < length_min
+        {
+            bytes.resize(length_min, 0);
+        }
+        let after = large.heap_bytes();
+        let table = &mut *self.table;
+        table.heap_bytes = table.heap_bytes.wrapping_add(after).wrapping_sub(before);
+        match large {
+            Large::Owned(bytes) => bytes,
+            Large::Shared(_) => unreachable!("it was just made our own"),
+        }
+    }
+
+    /// Gives the entry another shape; the first `kept_bytes` of its payload stay.
+    ///
+    /// # Safety
+    /// `old` is the entry's shape, `new` has a key of the same length; what the payload owned was lifted or is kept.
+    unsafe fn reshape(
+        &mut self,
+        old: Shape,
+        new: Shape,
+        deadline_ms: Option<i64>,
+        kept_bytes: usize,
+    ) {
+        let entry = self.entry();
+        let table = &mut *self.table;
+        table.owners_count += usize::from(owns_more(new));
+        table.owners_count -= usize::from(owns_more(old));
+        // SAFETY: the caller's promise; a new block has room for the new shape, and so has an old one of that class.
+        unsafe {
+            if rounded_bytes(old.bytes()) == rounded_bytes(new.bytes()) {
+                entry::reshape_in_place(entry, new, deadline_ms, kept_bytes);
+                return;
+            }
+            let moved = table.slab.allocate(new.bytes()).as_ptr();
+            entry::write(
+                moved,
+                new,
+                entry::access(entry),
+                deadline_ms,
+                entry::key(entry),
+            );
+            let from = entry::payload(entry);
+            std::ptr::copy_nonoverlapping(from, entry::payload(moved), kept_bytes);
+            table.slab.free(NonNull::new_unchecked(entry), old.bytes());
+            let slot = self.slot.read();
+            *self.slot = slot & bucket::OVERFLOWED
+                | bucket::slot(bucket::tag(slot), moved, slot & bucket::HAS_DEADLINE != 0);
+        }
+    }
+}

@@ -1,0 +1,708 @@
+//! The main table: keys to values, with deadlines and access clocks.
+//!
+//!     hash = | directory index: first depth bits | tag 16 | ... |
+//!     directory word -> segment; tag -> its home bucket, one cache line of 8 slots; slot -> entry, one block
+//!
+//! Extendible hashing. A segment grows by an eighth or so at a time and splits when it is large, so no insert waits
+//! for more than one segment's work, or a doubling of the directory, which is one word for some 300 keys. Deleting
+//! shrinks and merges the same way.
+//!
+//! Promises  a lookup touches a directory word, one bucket (rarely two) and the entry; `scan` shows every key that was
+//!           there throughout exactly once, whatever grew or shrank meanwhile; `random` is exactly uniform;
+//!           `used_bytes` is exact; an emptied table has given its memory back, but for two spans of 64 KiB.
+//! Not here  what an object is: `keyspace/value.rs`; when a key is dead: the keyspace asks, the table obeys.
+//! Source    extendible hashing: Fagin and others, 1979; segments with stashes in one table: Dash, 2020, and Dragonfly.
+//! Tests     `tests/ds/key_table.rs`: model, every representation, forced collisions; Miri.
+
+mod borrowed;
+mod bucket;
+mod entry;
+mod segment;
+mod walk;
+
+pub use borrowed::{EntryMut, EntryRef};
+
+use crate::base::hash::KeyHasher;
+use crate::ds::slab::{BLOCK_BYTES_MAX, Slab, rounded_bytes};
+use bytes::Bytes;
+use entry::{INLINE_BYTES_MAX, Kind, Large, Shape};
+use segment::{BUCKETS_MAX, DEPTH_MAX, ENTRIES_PER_BUCKET_MAX, Word, buckets_for};
+use std::marker::PhantomData;
+use std::ptr::{NonNull, null_mut};
+use walk::SetAside;
+
+/// Two halves with together no more entries than this become one again: half of what a segment holds.
+const MERGED_ENTRIES_MAX: usize = BUCKETS_MAX * ENTRIES_PER_BUCKET_MAX / 2;
+/// A key's share of the buckets, on average over growth: 8 bytes at a load of 0.82, headers, directory.
+const BUCKETS_BYTES_PER_KEY: usize = 10;
+
+/// Heap bytes owned by an object, besides the object itself.
+pub trait HeapSize {
+    /// Bytes on the heap behind `self`.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// What an entry holds, borrowed.
+pub enum Value<'a, T> {
+    /// A string that is an integer.
+    Int(i64),
+    /// A string.
+    Str {
+        /// The string itself.
+        bytes: &'a [u8],
+        /// It was ever changed in place or is longer than 44 bytes (Redis's encoding names).
+        raw: bool,
+    },
+    /// Anything that is not a string.
+    Object(&'a T),
+}
+
+/// A value to store.
+pub enum NewValue<'a, T> {
+    /// A string that is an integer.
+    Int(i64),
+    /// A string to copy.
+    Str {
+        /// The string itself.
+        bytes: &'a [u8],
+        /// Whether it counts as changed in place.
+        raw: bool,
+    },
+    /// Kept without a copy where it is large.
+    Shared(Bytes),
+    /// Anything that is not a string.
+    Object(Box<T>),
+}
+
+/// A value taken out whole; it may move to another core.
+#[derive(Debug)]
+pub enum OwnedValue<T> {
+    /// A string that is an integer.
+    Int(i64),
+    /// A string.
+    Str {
+        /// The string itself.
+        bytes: Bytes,
+        /// It was ever changed in place or is longer than 44 bytes.
+        raw: bool,
+    },
+    /// Anything that is not a string.
+    Object(Box<T>),
+}
+
+/// Keys to values, deadlines and access clocks.
+pub struct KeyTable<T> {
+    /// 2^`depth` words, or none while the table is empty. Segments of a lesser depth have several words, side by side.
+    directory: Vec<u64>,
+    /// Hash bits the directory is indexed by.
+    depth: u32,
+    len: usize,
+    hasher: KeyHasher,
+    slab: Slab,
+    deadlines_count: usize,
+    segments: SegmentCounts,
+    /// Entries that own more than their block: large strings, objects, and blocks above the slab's classes.
+    owners_count: usize,
+    /// Bytes of large strings and objects, but for what the object opened last has changed since.
+    heap_bytes: usize,
+    /// The object handed out to be changed last, and its heap bytes then. Null, or a live object of this table.
+    opened: (*mut T, usize),
+    /// Reused by splits.
+    scratch: Vec<u64>,
+    /// What `free_step` is still freeing.
+    aside: Option<SetAside>,
+    values: PhantomData<T>,
+}
+
+/// What is known of all segments together.
+struct SegmentCounts {
+    /// By depth.
+    by_depth: [u32; DEPTH_MAX as usize + 1],
+    total: usize,
+    /// No segment has more buckets << depth than this; see `random`.
+    weight_max: u64,
+    /// Segments that became lighter since `weight_max` was exact.
+    lightened_count: usize,
+}
+
+impl SegmentCounts {
+    const NONE: Self = Self {
+        by_depth: [0; DEPTH_MAX as usize + 1],
+        total: 0,
+        weight_max: 0,
+        lightened_count: 0,
+    };
+
+    fn add(&mut self, word: Word) {
+        self.by_depth[word.depth() as usize] += 1;
+        self.total += 1;
+        self.weight_max = self.weight_max.max(weight(word));
+    }
+
+    fn remove(&mut self, word: Word) {
+        self.by_depth[word.depth() as usize] -= 1;
+        self.total -= 1;
+        self.lightened_count += 1;
+    }
+}
+
+fn weight(word: Word) -> u64 {
+    (word.buckets_count() as u64) << word.depth()
+}
+
+// SAFETY: everything the raw pointers lead to belongs to the table alone, and only `T` could be bound to a thread.
+unsafe impl<T: Send> Send for KeyTable<T> {}
+
+impl<T: HeapSize> KeyTable<T> {
+    /// An empty table; allocates nothing until the first insert.
+    pub fn new(hasher: KeyHasher) -> Self {
+        Self {
+            directory: Vec::new(),
+            depth: 0,
+            len: 0,
+            hasher,
+            slab: Slab::new(),
+            deadlines_count: 0,
+            segments: SegmentCounts::NONE,
+            owners_count: 0,
+            heap_bytes: 0,
+            opened: (null_mut(), 0),
+            scratch: Vec::new(),
+            aside: None,
+            values: PhantomData,
+        }
+    }
+
+    /// Adds a key that is not there (the caller has looked); a second entry for a key is a bug.
+    ///
+    /// - `hash`: of `key`, by the hasher the table was made with.
+    /// - `key`: below 4 GiB.
+    /// - Cost: O(1); now and then one segment of up to 780 slots is rebuilt (about 2 us) or split (about 20 us).
+    pub fn insert(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: NewValue<'_, T>,
+        deadline_ms: Option<i64>,
+    ) -> EntryMut<'_, T> {
+        debug_assert!(self.find(hash, key).is_none(), "the key is new");
+        assert!(u32::try_from(key.len()).is_ok(), "keys are below 4 GiB");
+        let word = self.segment_with_room(hash);
+        let payload = Payload::of(value);
+        let shape = Shape {
+            kind: payload.kind(),
+            raw: payload.is_raw(),
+            has_deadline: deadline_ms.is_some(),
+            key_bytes: key.len(),
+            payload_bytes: payload.bytes(),
+        };
+        let entry = self.slab.allocate(shape.bytes()).as_ptr();
+        // SAFETY: the block has room for this shape, and the segment for one more slot.
+        let slot = unsafe {
+            entry::write(entry, shape, 0, deadline_ms, key);
+            self.put(entry, payload);
+            self.owners_count += usize::from(owns_more(shape));
+            let header = word.header();
+            (*header).count += 1;
+            if let Some(deadline_ms) = deadline_ms {
+                (*header).deadline_min_ms = (*header).deadline_min_ms.min(deadline_ms);
+                self.deadlines_count += 1;
+            }
+            word.place(bucket::slot(word.tag(hash), entry, shape.has_deadline))
+        };
+        self.len += 1;
+        EntryMut::new(self, hash, slot)
+    }
+
+    /// Removes an entry; false where there is none.
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
+        self.get_mut(hash, key).map(EntryMut::remove).is_some()
+    }
+
+    /// Removes and hands over the value and its deadline.
+    pub fn take(&mut self, hash: u64, key: &[u8]) -> Option<(OwnedValue<T>, Option<i64>)> {
+        self.get_mut(hash, key).map(EntryMut::take)
+    }
+
+    /// An entry, to read.
+    #[inline]
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_, T>> {
+        // SAFETY: slots that are found hold live entries, which stay while the table is borrowed.
+        self.find(hash, key)
+            .map(|slot| EntryRef::new(bucket::entry(unsafe { slot.read() })))
+    }
+
+    /// An entry, to change.
+    #[inline]
+    pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_, T>> {
+        let slot = self.find(hash, key)?;
+        Some(EntryMut::new(self, hash, slot.as_ptr()))
+    }
+
+    /// Entries.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no entries.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Entries that have a deadline.
+    #[inline]
+    pub fn deadlines_count(&self) -> usize {
+        self.deadlines_count
+    }
+
+    /// Every byte this table holds: directory, segments, blocks of entries, large values, objects. O(1).
+    pub fn used_bytes(&self) -> usize {
+        let (object, before) = self.opened;
+        let changed = if object.is_null() {
+            0
+        } else {
+            // SAFETY: `opened` is a live object, and the borrow it was handed out by ended before this call.
+            unsafe { (*object).heap_bytes() }.wrapping_sub(before)
+        };
+        self.slab.used_bytes()
+            + self.heap_bytes.wrapping_add(changed)
+            + (self.directory.capacity() + self.scratch.capacity()) * size_of::<u64>()
+            + self.aside.as_ref().map_or(0, SetAside::used_bytes)
+    }
+
+    /// Bytes the slab has from the system: `used_bytes` of entries and segments, and the room between them.
+    pub fn reserved_bytes(&self) -> usize {
+        self.slab.reserved_bytes()
+    }
+
+    /// Starts loading the cache lines a lookup of `hash` will need.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(word) = self.word(hash) {
+            bucket::prefetch(word.bucket(word.home(word.tag(hash))).cast());
+        }
+    }
+
+    /// Starts loading the entry itself; worth it some 50 ns after `prefetch`, when its bucket has come.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        let Some(word) = self.word(hash) else {
+            return;
+        };
+        let tag = word.tag(hash);
+        // SAFETY: a home lies in its segment, which is alive.
+        let bucket = unsafe { &*word.bucket(word.home(tag)) };
+        let matches = bucket.tag_matches(tag);
+        if matches != 0 {
+            let entry = bucket::entry(bucket.0[matches.trailing_zeros() as usize]);
+            bucket::prefetch(entry);
+        }
+    }
+
+    /// The segment a hash belongs to.
+    #[inline]
+    fn word(&self, hash: u64) -> Option<Word> {
+        self.directory.get(self.index(hash)).map(|word| Word(*word))
+    }
+
+    #[inline]
+    fn index(&self, hash: u64) -> usize {
+        // Two steps: a depth of 0 would shift by 64.
+        (hash >> 1 >> (63 - self.depth)) as usize
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: &[u8]) -> Option<NonNull<u64>> {
+        let word = self.word(hash)?;
+        let tag = word.tag(hash);
+        let mut index = word.home(tag);
+        for _ in 0..word.buckets_count() {
+            let place = word.bucket(index);
+            // SAFETY: `index` stays below `buckets_count`; slots that are not empty hold live entries.
+            unsafe {
+                let mut matches = (*place).tag_matches(tag);
+                while matches != 0 {
+                    let slot = (&raw mut (*place).0)
+                        .cast::<u64>()
+                        .add(matches.trailing_zeros() as usize);
+                    let entry = bucket::entry(slot.read());
+                    if !entry.is_null() && entry::has_key(entry, key) {
+                        return Some(NonNull::new_unchecked(slot));
+                    }
+                    matches &= matches - 1;
+                }
+                if !(*place).is_overflowed() {
+                    return None;
+                }
+            }
+            index = word.after(index);
+        }
+        None
+    }
+
+    /// The segment of `hash`, made to have an empty slot.
+    #[inline]
+    fn segment_with_room(&mut self, hash: u64) -> Word {
+        if let Some(word) = self.word(hash) {
+            // SAFETY: words of the directory are alive.
+            let count = unsafe { (*word.header()).count } as usize;
+            if count < word.buckets_count() * ENTRIES_PER_BUCKET_MAX {
+                return word;
+            }
+        }
+        self.grow(hash)
+    }
+
+    #[cold]
+    fn grow(&mut self, hash: u64) -> Word {
+        let Some(word) = self.word(hash) else {
+            let word = Word::create(&mut self.slab, 1, 0);
+            self.depth = 0;
+            self.segments.add(word);
+            self.directory.push(word.0);
+            return word;
+        };
+        // SAFETY: words of the directory are alive and came from this slab; each is replaced right below.
+        unsafe {
+            let buckets_count = buckets_for((*word.header()).count as usize);
+            self.segments.remove(word);
+            if buckets_count <= BUCKETS_MAX || !self.may_split(word) {
+                let new = word.resize(&mut self.slab, buckets_count);
+                self.segments.add(new);
+                self.set_words(hash, new);
+                return new;
+            }
+            if word.depth() == self.depth {
+                self.double_directory();
+            }
+            let (lower, upper) = word.split(&mut self.slab, &self.hasher, &mut self.scratch);
+            self.segments.add(lower);
+            self.segments.add(upper);
+            let first = word.hash_first(hash);
+            self.set_words(first, lower);
+            self.set_words(first | 1 << (63 - word.depth()), upper);
+        }
+        Word(self.directory[self.index(hash)])
+    }
+
+    /// A split must not blow the directory up: hashes that agree in many bits stay in one long segment instead.
+    fn may_split(&self, word: Word) -> bool {
+        word.depth() < DEPTH_MAX
+            && (word.depth() < self.depth
+                || self.directory.len() * 2 <= (self.segments.total + 1) * 8)
+    }
+
+    fn double_directory(&mut self) {
+        let mut directory = Vec::with_capacity(self.directory.len() * 2);
+        for &word in &self.directory {
+            directory.push(word);
+            directory.push(word);
+        }
+        self.directory = directory;
+        self.depth += 1;
+    }
+
+    /// Points every directory entry of the segment at it, given any hash in it.
+    fn set_words(&mut self, hash: u64, word: Word) {
+        let first = self.index(word.hash_first(hash));
+        let count = 1 << (self.depth - word.depth());
+        self.directory[first..first + count].fill(word.0);
+    }
+
+    /// After entries of the segment have gone: rebuilds, shrinks or merges it, or lets an empty table's memory go.
+    #[inline]
+    fn settle_segment(&mut self, hash: u64) {
+        if self.len == 0 {
+            return self.release_segments();
+        }
+        let Some(word) = self.word(hash) else { return };
+        // SAFETY: words of the directory are alive.
+        let (count, deleted_count) = unsafe {
+            let header = &*word.header();
+            (header.count as usize, header.deleted_count as usize)
+        };
+        let full_count = word.buckets_count() * ENTRIES_PER_BUCKET_MAX;
+        if count * 2 < full_count || deleted_count > full_count {
+            self.shrink(hash);
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self, hash: u64) {
+        while let Some(word) = self.word(hash) {
+            // SAFETY: words of the directory are alive and came from this slab; each is replaced right below.
+            unsafe {
+                let count = (*word.header()).count as usize;
+                let is_sparse = count * 2 < word.buckets_count() * ENTRIES_PER_BUCKET_MAX;
+                if is_sparse && self.merge(hash, word, count) {
+                    continue;
+                }
+                let buckets_count = buckets_for(count).min(word.buckets_count());
+                let is_stale = (*word.header()).deleted_count > 0;
+                if buckets_count < word.buckets_count() || (is_stale && word.buckets_count() > 1) {
+                    self.segments.remove(word);
+                    let new = word.resize(&mut self.slab, buckets_count);
+                    self.segments.add(new);
+                    self.set_words(hash, new);
+                }
+            }
+            return;
+        }
+    }
+
+    /// Makes the segment one with its other half, where that exists and both are small.
+    ///
+    /// # Safety
+    /// `word` is the live segment of `hash`.
+    unsafe fn merge(&mut self, hash: u64, word: Word, count: usize) -> bool {
+        if word.depth() == 0 {
+            return false;
+        }
+        let other_hash = hash ^ 1 << (64 - word.depth());
+        let Some(other) = self.word(other_hash) else {
+            return false;
+        };
+        // SAFETY: the caller's promise; words of the directory are alive and came from this slab.
+        unsafe {
+            if other.depth() != word.depth()
+                || count + (*other.header()).count as usize > MERGED_ENTRIES_MAX
+            {
+                return false;
+            }
+            self.segments.remove(word);
+            self.segments.remove(other);
+            let (lower, upper) = if hash < other_hash {
+                (word, other)
+            } else {
+                (other, word)
+            };
+            let new = Word::merge(lower, upper, &mut self.slab);
+            self.segments.add(new);
+            self.set_words(hash, new);
+        }
+        self.halve_directory();
+        true
+    }
+
+    /// One level too many is kept, so that a table at the edge does not double and halve in turn.
+    fn halve_directory(&mut self) {
+        let by_depth = &self.segments.by_depth;
+        if self.depth < 2
+            || by_depth[self.depth as usize] > 0
+            || by_depth[self.depth as usize - 1] > 0
+        {
+            return;
+        }
+        self.directory = self.directory.iter().step_by(2).copied().collect();
+        self.depth -= 1;
+    }
+
+    #[cold]
+    fn release_segments(&mut self) {
+        let mut index = 0;
+        while let Some(&word) = self.directory.get(index) {
+            let word = Word(word);
+            index += 1 << (self.depth - word.depth());
+            // SAFETY: the segment came from this slab, and the directory is dropped below.
+            unsafe { word.destroy(&mut self.slab) };
+        }
+        self.directory = Vec::new();
+        self.scratch = Vec::new();
+        self.depth = 0;
+        self.segments = SegmentCounts::NONE;
+    }
+
+    /// Takes a slot's entry out of the table. Its block stays, for the caller to free; so does the segment's shape.
+    ///
+    /// # Safety
+    /// `slot` is a place in the segment of `hash` and holds an entry.
+    #[inline]
+    unsafe fn unlink(&mut self, hash: u64, slot: *mut u64) -> *mut u8 {
+        let Some(word) = self.word(hash) else {
+            unreachable!("an entry has a segment")
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let content = slot.read();
+            slot.write(content & bucket::OVERFLOWED & !bucket::HAS_DEADLINE);
+            let header = word.header();
+            (*header).count -= 1;
+            (*header).deleted_count += 1;
+            self.len -= 1;
+            self.deadlines_count -= usize::from(content & bucket::HAS_DEADLINE != 0);
+            bucket::entry(content)
+        }
+    }
+
+    /// Frees an entry that is in no slot.
+    ///
+    /// # Safety
+    /// The entry is alive, came from this table and is used no more.
+    unsafe fn free_entry(&mut self, entry: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let shape = entry::shape(entry);
+            let payload = self.lift(entry);
+            self.owners_count -= usize::from(owns_more(shape));
+            self.slab.free(NonNull::new_unchecked(entry), shape.bytes());
+            drop(payload);
+        }
+    }
+
+    /// Takes what the payload owns, and its bytes off the accounts. The entry's payload is then only bytes.
+    ///
+    /// # Safety
+    /// The entry is alive; its payload is overwritten or never looked at again.
+    unsafe fn lift(&mut self, entry: *mut u8) -> Lifted<T> {
+        // SAFETY: the caller's promise; boxes were made by `put`.
+        unsafe {
+            match entry::kind(entry) {
+                Kind::Int | Kind::Inline => Lifted::Nothing,
+                Kind::Large => {
+                    let large = Box::from_raw(entry::boxed::<Large>(entry));
+                    self.heap_bytes = self.heap_bytes.wrapping_sub(large.heap_bytes());
+                    Lifted::Large(large)
+                }
+                Kind::Object => {
+                    self.close_object();
+                    let object = Box::from_raw(entry::boxed::<T>(entry));
+                    self.heap_bytes = self.heap_bytes.wrapping_sub(object_bytes(&*object));
+                    Lifted::Object(object)
+                }
+            }
+        }
+    }
+
+    /// Writes a payload, and its bytes to the accounts.
+    ///
+    /// # Safety
+    /// The entry has the payload's shape; what its payload owned before was lifted.
+    unsafe fn put(&mut self, entry: *mut u8, payload: Payload<'_, T>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match payload {
+                Payload::Int(number, bytes) => entry::write_int(entry, number, bytes),
+                Payload::Inline(bytes, _) => std::ptr::copy_nonoverlapping(
+                    bytes.as_ptr(),
+                    entry::payload(entry),
+                    bytes.len(),
+                ),
+                Payload::Shared(bytes) => std::ptr::copy_nonoverlapping(
+                    bytes.as_ptr(),
+                    entry::payload(entry),
+                    bytes.len(),
+                ),
+                Payload::Large(large, _) => {
+                    self.heap_bytes = self.heap_bytes.wrapping_add(large.heap_bytes());
+                    entry::write_boxed(entry, Box::into_raw(large));
+                }
+                Payload::Object(object) => {
+                    self.heap_bytes = self.heap_bytes.wrapping_add(object_bytes(&*object));
+                    entry::write_boxed(entry, Box::into_raw(object));
+                }
+            }
+        }
+    }
+
+    /// Notes that `object` is about to be changed by whoever asked for it.
+    ///
+    /// # Safety
+    /// `object` is a live object of this table.
+    unsafe fn open_object(&mut self, object: *mut T) {
+        self.close_object();
+        // SAFETY: the caller's promise.
+        self.opened = (object, unsafe { (*object).heap_bytes() });
+    }
+
+    /// Books what the object opened last has grown or shrunk since.
+    #[inline]
+    fn close_object(&mut self) {
+        let (object, before) = std::mem::replace(&mut self.opened, (null_mut(), 0));
+        if !object.is_null() {
+            // SAFETY: `opened` is a live object: every way out of the table comes through here first.
+            let after = unsafe { (*object).heap_bytes() };
+            self.heap_bytes = self.heap_bytes.wrapping_add(after).wrapping_sub(before);
+        }
+    }
+}
+
+impl<T> Drop for KeyTable<T> {
+    fn drop(&mut self) {
+        for mut aside in self.aside.take().into_iter().chain(self.set_aside()) {
+            aside.step::<T>(usize::MAX, &mut |_| 0);
+        }
+    }
+}
+
+/// What an entry's payload owned.
+enum Lifted<T> {
+    Nothing,
+    Large(Box<Large>),
+    Object(Box<T>),
+}
+
+/// A value as an entry will hold it.
+enum Payload<'a, T> {
+    Int(i64, usize),
+    Inline(&'a [u8], bool),
+    /// Shared, but small enough to copy.
+    Shared(Bytes),
+    Large(Box<Large>, bool),
+    Object(Box<T>),
+}
+
+impl<'a, T> Payload<'a, T> {
+    fn of(value: NewValue<'a, T>) -> Self {
+        match value {
+            NewValue::Int(number) => Self::Int(number, entry::int_bytes(number)),
+            NewValue::Str { bytes, raw } if bytes.len() <= INLINE_BYTES_MAX => {
+                Self::Inline(bytes, raw)
+            }
+            NewValue::Str { bytes, raw } => {
+                Self::Large(Box::new(Large::Owned(bytes.to_vec())), raw)
+            }
+            NewValue::Shared(bytes) if bytes.len() <= INLINE_BYTES_MAX => Self::Shared(bytes),
+            NewValue::Shared(bytes) => Self::Large(Box::new(Large::Shared(bytes)), false),
+            NewValue::Object(object) => Self::Object(object),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Int(..) => Kind::Int,
+            Self::Inline(..) | Self::Shared(_) => Kind::Inline,
+            Self::Large(..) => Kind::Large,
+            Self::Object(_) => Kind::Object,
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        matches!(self, Self::Inline(_, true) | Self::Large(_, true))
+    }
+
+    /// Bytes in the entry.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Int(_, bytes) => *bytes,
+            Self::Inline(bytes, _) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+            Self::Large(..) | Self::Object(_) => size_of::<u64>(),
+        }
+    }
+}
+
+fn object_bytes<T: HeapSize>(object: &T) -> usize {
+    size_of::<T>() + object.heap_bytes()
+}
+
+/// Whether freeing the spans would not free the entry.
+fn owns_more(shape: Shape) -> bool {
+    matches!(shape.kind, Kind::Large | Kind::Object) || shape.bytes() > BLOCK_BYTES_MAX
+}
+
+/// The block and the buckets' share of an entry.
+fn block_bytes(shape: Shape) -> usize {
+    rounded_bytes(shape.bytes()) + BUCKETS_BYTES_PER_KEY
+}

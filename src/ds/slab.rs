@@ -1,0 +1,375 @@
+//! Slab: small blocks of memory from 64 KiB spans, one size class to a span.
+//!
+//!     span = | header 64 bytes | block block ... block | unused tail |     64 KiB, aligned to 64 KiB
+//!     classes: steps of 8 bytes to 512, of 64 bytes to 2,048, of 256 bytes to 8,192; above that the global allocator
+//!
+//! Promises  `used_bytes` is exact; a block is 8-aligned, and 64-aligned where its class is a multiple of 64; a fresh
+//!           span is handed out from its start, so pages not reached yet are never touched.
+//! Not here  how many bytes a block was asked for: the owner knows and says so again at `free`.
+//! Tests     seeded model of live blocks: no two overlap, contents stay, all spans go back.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::{NonNull, null_mut};
+
+/// Bytes of a span, and its alignment.
+pub const SPAN_BYTES: usize = 64 * 1024;
+/// Blocks up to this size come from spans.
+pub const BLOCK_BYTES_MAX: usize = 8192;
+
+const CLASSES_COUNT: usize = 64 + 24 + 24;
+const HEADER_BYTES: usize = 64;
+/// Empty spans kept for reuse by any class, so a block freed and taken again at a boundary costs no system call.
+const SPARE_SPANS_MAX: usize = 2;
+
+#[repr(C, align(64))]
+struct Span {
+    /// Neighbours among the spans of one class that have room.
+    room_next: *mut Span,
+    room_previous: *mut Span,
+    /// Neighbours among all spans of the slab that have a class.
+    all_next: *mut Span,
+    all_previous: *mut Span,
+    /// Freed blocks, each holding the address of the next.
+    free: *mut u8,
+    /// Offset of the first block never handed out.
+    bump: u32,
+    used_count: u32,
+    block_bytes: u32,
+    class: u16,
+    in_room: bool,
+}
+
+const _: () = assert!(size_of::<Span>() == HEADER_BYTES);
+
+/// An allocator for one owner. Not for sharing: every call takes it exclusively.
+pub struct Slab {
+    /// Per class, the first of its spans with room.
+    room: [*mut Span; CLASSES_COUNT],
+    all: *mut Span,
+    spare: [*mut Span; SPARE_SPANS_MAX],
+    spare_count: usize,
+    used_bytes: usize,
+    reserved_bytes: usize,
+}
+
+// SAFETY: the spans are reached through this value alone, and nothing in them is bound to a thread.
+unsafe impl Send for Slab {}
+
+impl Default for Slab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Slab {
+    /// An allocator that owns nothing yet.
+    pub fn new() -> Self {
+        Self {
+            room: [null_mut(); CLASSES_COUNT],
+            all: null_mut(),
+            spare: [null_mut(); SPARE_SPANS_MAX],
+            spare_count: 0,
+            used_bytes: 0,
+            reserved_bytes: 0,
+        }
+    }
+
+    /// A block of at least `bytes` (1 or more) bytes, not initialised. Ends the process when memory is exhausted.
+    #[inline]
+    pub fn allocate(&mut self, bytes: usize) -> NonNull<u8> {
+        debug_assert!(bytes > 0, "a block has bytes");
+        if bytes > BLOCK_BYTES_MAX {
+            return self.allocate_alone(bytes);
+        }
+        let class = class_of(bytes);
+        let mut span = self.room[class];
+        if span.is_null() {
+            span = self.add_span(class);
+        }
+        // SAFETY: spans in `room` are alive, have room, and are reached by nobody else.
+        unsafe {
+            let block = (*span).free;
+            let block = if block.is_null() {
+                let at = (*span).bump;
+                (*span).bump = at + (*span).block_bytes;
+                span.cast::<u8>().add(at as usize)
+            } else {
+                (*span).free = block.cast::<*mut u8>().read();
+                block
+            };
+            (*span).used_count += 1;
+            self.used_bytes += (*span).block_bytes as usize;
+            if !has_room(span) {
+                self.leave_room(span);
+            }
+            NonNull::new_unchecked(block)
+        }
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    /// `block` came from `allocate` of this slab with the same class as `bytes` and is used no more.
+    #[inline]
+    pub unsafe fn free(&mut self, block: NonNull<u8>, bytes: usize) {
+        if bytes > BLOCK_BYTES_MAX {
+            self.used_bytes -= bytes;
+            self.reserved_bytes -= bytes;
+            // SAFETY: the caller's promise; `allocate_alone` used this layout.
+            unsafe { dealloc(block.as_ptr(), alone_layout(bytes)) };
+            return;
+        }
+        let span = block
+            .as_ptr()
+            .map_addr(|address| address & !(SPAN_BYTES - 1))
+            .cast::<Span>();
+        // SAFETY: blocks of this size lie in a span, whose header is at its aligned start.
+        unsafe {
+            debug_assert_eq!(
+                (*span).class as usize,
+                class_of(bytes),
+                "freed with its size"
+            );
+            block.as_ptr().cast::<*mut u8>().write((*span).free);
+            (*span).free = block.as_ptr();
+            (*span).used_count -= 1;
+            self.used_bytes -= (*span).block_bytes as usize;
+            if (*span).used_count == 0 {
+                self.retire(span);
+            } else if !(*span).in_room {
+                self.enter_room(span);
+            }
+        }
+    }
+
+    /// Bytes of the blocks that are out, rounded up to their classes.
+    #[inline]
+    pub fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
+    /// Bytes of all spans and of the blocks above the largest class.
+    pub fn reserved_bytes(&self) -> usize {
+        self.reserved_bytes
+    }
+
+    /// Gives the empty spans kept for reuse back.
+    pub fn trim(&mut self) {
+        while self.spare_count > 0 {
+            self.spare_count -= 1;
+            let span = self.spare[self.spare_count];
+            // SAFETY: a spare span is in no list and has no block out.
+            unsafe { self.give_back(span) };
+        }
+    }
+
+    /// Gives up to `spans_max` spans back, with whatever blocks are out in them; true when none is left.
+    ///
+    /// # Safety
+    /// No block of this slab that came from a span is used again.
+    pub unsafe fn abandon(&mut self, spans_max: usize) -> bool {
+        self.trim();
+        for _ in 0..spans_max {
+            let span = self.all;
+            if span.is_null() {
+                break;
+            }
+            // SAFETY: `span` is alive; the caller gave its blocks up.
+            unsafe {
+                if (*span).in_room {
+                    self.leave_room(span);
+                }
+                self.leave_all(span);
+                self.used_bytes -= (*span).used_count as usize * (*span).block_bytes as usize;
+                self.give_back(span);
+            }
+        }
+        self.all.is_null()
+    }
+
+    #[cold]
+    fn allocate_alone(&mut self, bytes: usize) -> NonNull<u8> {
+        let layout = alone_layout(bytes);
+        // SAFETY: the layout's size is not 0.
+        let block = unsafe { alloc(layout) };
+        let Some(block) = NonNull::new(block) else {
+            handle_alloc_error(layout)
+        };
+        self.used_bytes += bytes;
+        self.reserved_bytes += bytes;
+        block
+    }
+
+    #[cold]
+    fn add_span(&mut self, class: usize) -> *mut Span {
+        let span = if self.spare_count > 0 {
+            self.spare_count -= 1;
+            self.spare[self.spare_count]
+        } else {
+            // SAFETY: the layout's size is not 0.
+            let span = unsafe { alloc(SPAN_LAYOUT) };
+            if span.is_null() {
+                handle_alloc_error(SPAN_LAYOUT);
+            }
+            self.reserved_bytes += SPAN_BYTES;
+            span.cast::<Span>()
+        };
+        // SAFETY: `span` is a fresh or a retired span, ours alone; so is the head of `all`.
+        unsafe {
+            span.write(Span {
+                room_next: null_mut(),
+                room_previous: null_mut(),
+                all_next: self.all,
+                all_previous: null_mut(),
+                free: null_mut(),
+                bump: HEADER_BYTES as u32,
+                used_count: 0,
+                block_bytes: block_bytes_of(class) as u32,
+                class: class as u16,
+                in_room: false,
+            });
+            if !self.all.is_null() {
+                (*self.all).all_previous = span;
+            }
+            self.all = span;
+            self.enter_room(span);
+        }
+        span
+    }
+
+    /// # Safety
+    /// `span` is in `all`, perhaps in `room`, and has no block out.
+    #[cold]
+    unsafe fn retire(&mut self, span: *mut Span) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if (*span).in_room {
+                self.leave_room(span);
+            }
+            self.leave_all(span);
+            if self.spare_count < SPARE_SPANS_MAX {
+                self.spare[self.spare_count] = span;
+                self.spare_count += 1;
+            } else {
+                self.give_back(span);
+            }
+        }
+    }
+
+    /// # Safety
+    /// `span` is alive and in no list.
+    unsafe fn give_back(&mut self, span: *mut Span) {
+        self.reserved_bytes -= SPAN_BYTES;
+        // SAFETY: every span was allocated with this layout.
+        unsafe { dealloc(span.cast::<u8>(), SPAN_LAYOUT) };
+    }
+
+    /// # Safety
+    /// `span` is alive and not in `room`.
+    unsafe fn enter_room(&mut self, span: *mut Span) {
+        // SAFETY: the caller's promise; heads of `room` are alive.
+        unsafe {
+            let head = self.room[(*span).class as usize];
+            (*span).room_next = head;
+            (*span).room_previous = null_mut();
+            (*span).in_room = true;
+            if !head.is_null() {
+                (*head).room_previous = span;
+            }
+            self.room[(*span).class as usize] = span;
+        }
+    }
+
+    /// # Safety
+    /// `span` is alive and in `room`.
+    unsafe fn leave_room(&mut self, span: *mut Span) {
+        // SAFETY: the caller's promise; list neighbours are alive.
+        unsafe {
+            let (next, previous) = ((*span).room_next, (*span).room_previous);
+            if !next.is_null() {
+                (*next).room_previous = previous;
+            }
+            if previous.is_null() {
+                self.room[(*span).class as usize] = next;
+            } else {
+                (*previous).room_next = next;
+            }
+            (*span).in_room = false;
+        }
+    }
+
+    /// # Safety
+    /// `span` is alive and in `all`.
+    unsafe fn leave_all(&mut self, span: *mut Span) {
+        // SAFETY: the caller's promise; list neighbours are alive.
+        unsafe {
+            let (next, previous) = ((*span).all_next, (*span).all_previous);
+            if !next.is_null() {
+                (*next).all_previous = previous;
+            }
+            if previous.is_null() {
+                self.all = next;
+            } else {
+                (*previous).all_next = next;
+            }
+        }
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        // SAFETY: whoever dropped the slab gave its blocks up.
+        unsafe { self.abandon(usize::MAX) };
+    }
+}
+
+/// The bytes a block of `bytes` really takes.
+#[inline]
+pub fn rounded_bytes(bytes: usize) -> usize {
+    if bytes > BLOCK_BYTES_MAX {
+        bytes
+    } else {
+        block_bytes_of(class_of(bytes))
+    }
+}
+
+const SPAN_LAYOUT: Layout = match Layout::from_size_align(SPAN_BYTES, SPAN_BYTES) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a power of two"),
+};
+
+fn alone_layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes, 64).expect("blocks are far smaller than the address space")
+}
+
+#[inline]
+fn class_of(bytes: usize) -> usize {
+    if bytes <= 512 {
+        (bytes + 7) / 8 - 1
+    } else if bytes <= 2048 {
+        64 + (bytes - 513) / 64
+    } else {
+        88 + (bytes - 2049) / 256
+    }
+}
+
+#[inline]
+fn block_bytes_of(class: usize) -> usize {
+    if class < 64 {
+        (class + 1) * 8
+    } else if class < 88 {
+        512 + (class - 63) * 64
+    } else {
+        2048 + (class - 87) * 256
+    }
+}
+
+/// # Safety
+/// `span` is alive.
+#[inline]
+unsafe fn has_room(span: *mut Span) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        !(*span).free.is_null() || ((*span).bump + (*span).block_bytes) as usize <= SPAN_BYTES
+    }
+}

@@ -1,0 +1,330 @@
+//! Scan, random, expiry and freeing: what they promise while the table changes.
+
+use super::key_table::Numbers;
+use super::{Random, size};
+use rondo::base::hash::KeyHasher;
+use rondo::ds::key_table::{KeyTable, NewValue};
+use std::collections::{BTreeMap, HashMap};
+
+struct Setup {
+    table: KeyTable<Numbers>,
+    hasher: KeyHasher,
+}
+
+impl Setup {
+    fn new(seed: u64, mask: u64) -> Self {
+        let hasher = KeyHasher::with_seed_and_mask(seed, mask);
+        Self {
+            table: KeyTable::new(hasher.clone()),
+            hasher,
+        }
+    }
+
+    fn insert(&mut self, key: u64, deadline_ms: Option<i64>) {
+        let key = key.to_le_bytes();
+        let hash = self.hasher.hash(&key);
+        self.table.insert(hash, &key, NewValue::Int(1), deadline_ms);
+    }
+
+    fn remove(&mut self, key: u64) -> bool {
+        let key = key.to_le_bytes();
+        self.table.remove(self.hasher.hash(&key), &key)
+    }
+}
+
+fn number(key: &[u8]) -> u64 {
+    u64::from_le_bytes(key.try_into().expect("keys of these tests have 8 bytes"))
+}
+
+/// Keys below `steady` stay; others come or go in masses between the calls of one scan.
+fn check_scan(seed: u64, mask: u64, steady: u64, moving: u64) {
+    for grows in [true, false] {
+        let mut setup = Setup::new(seed, mask);
+        (0..steady).for_each(|key| setup.insert(key, None));
+        if !grows {
+            (steady..steady + moving).for_each(|key| setup.insert(key, None));
+        }
+        let mut seen: HashMap<u64, usize> = HashMap::new();
+        let mut next = steady;
+        let mut cursor = 0;
+        let mut calls_count = 0;
+        loop {
+            let after = setup.table.scan(cursor, &mut |entry| {
+                *seen.entry(number(entry.key())).or_default() += 1;
+            });
+            calls_count += 1;
+            assert!(after < 1 << 52);
+            if after == 0 {
+                break;
+            }
+            assert!(after > cursor, "SEED={seed}: the cursor advances");
+            cursor = after;
+            for _ in 0..moving.div_ceil(20) {
+                if next < steady + moving {
+                    if grows {
+                        setup.insert(next, None);
+                    } else {
+                        assert!(setup.remove(next));
+                    }
+                    next += 1;
+                }
+            }
+        }
+        for key in 0..steady {
+            assert_eq!(seen.get(&key), Some(&1), "SEED={seed} grows={grows}");
+        }
+        assert!(seen.values().all(|times| *times == 1), "SEED={seed}");
+        assert!(calls_count > 1 || mask != u64::MAX);
+    }
+}
+
+#[test]
+fn scan_shows_what_stays_exactly_once_while_the_table_grows_and_shrinks() {
+    for seed in 0..size(1, 5) as u64 {
+        check_scan(
+            seed,
+            u64::MAX,
+            size(60, 300) as u64,
+            size(200, 20_000) as u64,
+        );
+        check_scan(
+            seed,
+            u64::MAX,
+            size(60, 5000) as u64,
+            size(200, 5000) as u64,
+        );
+    }
+    check_scan(9, 0, 50, size(60, 500) as u64);
+    check_scan(9, 0xf << 60, 50, size(60, 500) as u64);
+    check_scan(9, 0xff << 20, 50, size(60, 500) as u64);
+}
+
+#[test]
+fn any_cursor_will_do() {
+    let mut setup = Setup::new(1, u64::MAX);
+    let mut random = Random(1);
+    assert_eq!(setup.table.scan(77, &mut |_| panic!("empty")), 0);
+    (0..size(60, 3000) as u64).for_each(|key| setup.insert(key, None));
+    for _ in 0..size(40, 2000) {
+        let cursor = random.next() >> random.below(64);
+        let hash_min = cursor.min((1 << 52) - 1);
+        let next = setup.table.scan(cursor, &mut |entry| {
+            assert!(setup.hasher.hash(entry.key()) >> 12 >= hash_min);
+        });
+        assert!(next == 0 || next > hash_min);
+    }
+}
+
+#[test]
+fn expiry_removes_exactly_the_dead() {
+    for (seed, mask) in [(1, u64::MAX), (2, u64::MAX), (3, 0xff << 50)] {
+        let mut random = Random(seed);
+        let mut setup = Setup::new(seed, mask);
+        let mut model: BTreeMap<u64, Option<i64>> = BTreeMap::new();
+        for key in 0..size(150, 6000) as u64 {
+            let deadline_ms = (random.below(2) == 0).then(|| random.below(1000) as i64);
+            setup.insert(key, deadline_ms);
+            model.insert(key, deadline_ms);
+        }
+        for now_ms in [-1, 0, 100, 101, 500, 999, 2000] {
+            let mut cursor = 0;
+            let mut dead = Vec::new();
+            loop {
+                let (next, work) = setup.table.expire_step(cursor, now_ms, 20, &mut |entry| {
+                    dead.push((number(entry.key()), entry.deadline_ms()));
+                });
+                assert!(work <= 20 + 1 + 6000, "SEED={seed}");
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+            let is_dead = |deadline_ms: &Option<i64>| deadline_ms.is_some_and(|ms| ms <= now_ms);
+            dead.sort_unstable();
+            let expected: Vec<_> = model
+                .iter()
+                .filter(|(_, deadline_ms)| is_dead(deadline_ms))
+                .map(|(key, deadline_ms)| (*key, *deadline_ms))
+                .collect();
+            assert_eq!(dead, expected, "SEED={seed}");
+            model.retain(|_, deadline_ms| !is_dead(deadline_ms));
+            assert_eq!(setup.table.len(), model.len(), "SEED={seed}");
+            let deadlines_count = model.values().flatten().count();
+            assert_eq!(setup.table.deadlines_count(), deadlines_count);
+            // A second round looks at headers only.
+            let (next, work) = setup
+                .table
+                .expire_step(0, now_ms, usize::MAX, &mut |_| panic!("dead twice"));
+            assert_eq!(next, 0);
+            assert!(work * 6 <= model.len() + 200, "SEED={seed}: {work} steps");
+        }
+        assert_eq!(setup.table.deadlines_count(), 0);
+    }
+}
+
+#[test]
+fn expiry_that_takes_everything_leaves_nothing() {
+    let mut setup = Setup::new(1, u64::MAX);
+    for key in 0..size(100, 10_000) as u64 {
+        setup.insert(key, Some(key as i64));
+    }
+    let mut cursor = 0;
+    let mut rounds_count = 0;
+    while !setup.table.is_empty() {
+        (cursor, _) = setup.table.expire_step(cursor, i64::MAX, 10, &mut |_| ());
+        rounds_count += usize::from(cursor == 0);
+        assert!(rounds_count < 3);
+    }
+    assert_eq!(setup.table.used_bytes(), 0);
+}
+
+/// A deadline moved earlier or set late is seen, as is one that was cleared.
+#[test]
+fn expiry_sees_deadlines_that_were_changed() {
+    let mut setup = Setup::new(1, u64::MAX);
+    for key in 0..100 {
+        setup.insert(key, (key % 2 == 0).then_some(1000));
+    }
+    for key in 0..100_u64 {
+        let key = key.to_le_bytes();
+        let hash = setup.hasher.hash(&key);
+        let mut entry = setup.table.get_mut(hash, &key).unwrap();
+        match number(&key) % 4 {
+            0 => entry.set_deadline(None),
+            1 => entry.set_deadline(Some(10)),
+            2 => entry.set_deadline(Some(20)),
+            _ => {}
+        }
+    }
+    let mut dead = 0;
+    setup
+        .table
+        .expire_step(0, 15, usize::MAX, &mut |_| dead += 1);
+    assert_eq!(dead, 25);
+    setup
+        .table
+        .expire_step(0, 20, usize::MAX, &mut |_| dead += 1);
+    assert_eq!(dead, 50);
+    assert_eq!(setup.table.deadlines_count(), 0);
+    assert_eq!(setup.table.len(), 50);
+}
+
+/// Chi-square over the keys: its mean is keys - 1, its deviation the root of twice that; five of them are allowed.
+#[test]
+fn random_is_uniform() {
+    for (seed, keys_count) in [(1, 3), (2, 10), (3, 200), (4, 1000), (5, size(900, 5000))] {
+        let mut setup = Setup::new(seed, u64::MAX);
+        let mut random = Random(seed);
+        assert!(setup.table.random(&mut || 0).is_none());
+        (0..keys_count as u64).for_each(|key| setup.insert(key, None));
+        check_uniform(&setup, &mut random, keys_count);
+        // Thin it out so that segments differ.
+        (0..keys_count as u64 * 2 / 3).for_each(|key| assert!(setup.remove(key)));
+        check_uniform(&setup, &mut random, keys_count - keys_count * 2 / 3);
+    }
+}
+
+fn check_uniform(setup: &Setup, random: &mut Random, keys_count: usize) {
+    if cfg!(miri) && keys_count > 10 {
+        return;
+    }
+    let draws_each = 100;
+    let mut times: HashMap<u64, usize> = HashMap::new();
+    let mut bits_count = 0;
+    for _ in 0..keys_count * draws_each {
+        let entry = setup.table.random(&mut || {
+            bits_count += 1;
+            random.next()
+        });
+        *times.entry(number(entry.unwrap().key())).or_default() += 1;
+    }
+    assert_eq!(times.len(), keys_count);
+    let square: f64 = times
+        .values()
+        .map(|times| (*times as f64 - draws_each as f64).powi(2) / draws_each as f64)
+        .sum();
+    let freedom = (keys_count - 1) as f64;
+    assert!(
+        (square - freedom).abs() < 5.0 * (2.0 * freedom).sqrt() + 5.0,
+        "{square}"
+    );
+    let draws = bits_count as f64 / 3.0 / (keys_count * draws_each) as f64;
+    assert!(draws < 10.0, "{draws} draws a call");
+}
+
+#[test]
+fn random_finds_the_last_ones_of_a_skewed_table() {
+    let mut setup = Setup::new(1, 0x3ff << 54);
+    let mut random = Random(1);
+    (0..size(100, 5000) as u64).for_each(|key| setup.insert(key, None));
+    (2..size(100, 5000) as u64).for_each(|key| assert!(setup.remove(key)));
+    let mut seen = [0; 2];
+    for _ in 0..200 {
+        let entry = setup.table.random(&mut || random.next()).unwrap();
+        seen[number(entry.key()) as usize] += 1;
+    }
+    assert!(seen[0] > 60 && seen[1] > 60, "{seen:?}");
+}
+
+#[test]
+fn freeing_goes_in_steps_and_ends_with_nothing() {
+    for (objects, work_max) in [(false, 100), (true, 1), (true, 100), (true, usize::MAX)] {
+        let mut setup = Setup::new(1, u64::MAX);
+        let keys_count = size(100, 20_000) as u64;
+        for key in 0..keys_count {
+            setup.insert(key, None);
+            if objects && key % 3 == 0 {
+                let key = key.to_le_bytes();
+                let hash = setup.hasher.hash(&key);
+                let mut entry = setup.table.get_mut(hash, &key).unwrap();
+                entry.set_value(NewValue::Object(Box::new(Numbers(vec![1; 100]))));
+                entry.object_mut().unwrap().0.push(1);
+            }
+        }
+        let mut steps_count = 1;
+        let mut used_bytes = setup.table.used_bytes();
+        while !setup.table.free_step(work_max) {
+            assert_eq!(setup.table.len(), 0);
+            assert!(setup.table.random(&mut || 0).is_none());
+            assert!(setup.table.used_bytes() <= used_bytes);
+            used_bytes = setup.table.used_bytes();
+            steps_count += 1;
+        }
+        assert_eq!(setup.table.used_bytes(), 0);
+        assert_eq!(setup.table.reserved_bytes(), 0);
+        assert!(setup.table.free_step(1));
+        if objects && work_max < usize::MAX {
+            assert!(steps_count >= keys_count as usize / 8 / work_max);
+        }
+        setup.insert(1, None);
+        assert_eq!(setup.table.len(), 1);
+    }
+}
+
+/// Dropped with everything in it; Miri and the leak checker look on.
+#[test]
+fn a_dropped_table_frees_everything() {
+    let alive = std::rc::Rc::new(());
+    struct Counted(#[expect(dead_code)] std::rc::Rc<()>);
+    impl rondo::ds::key_table::HeapSize for Counted {
+        fn heap_bytes(&self) -> usize {
+            0
+        }
+    }
+    let hasher = KeyHasher::with_seed(1);
+    let mut table = KeyTable::new(hasher.clone());
+    for key in 0..100_u64 {
+        let key = key.to_le_bytes();
+        let value = NewValue::Object(Box::new(Counted(alive.clone())));
+        table.insert(hasher.hash(&key), &key, value, None);
+    }
+    let long = vec![1; 10_000];
+    let value = NewValue::Str {
+        bytes: &long,
+        raw: false,
+    };
+    table.insert(hasher.hash(&long), &long, value, Some(1));
+    assert_eq!(std::rc::Rc::strong_count(&alive), 101);
+    drop(table);
+    assert_eq!(std::rc::Rc::strong_count(&alive), 1);
+}

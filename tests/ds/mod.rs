@@ -1,0 +1,30 @@
+//! Seeded models; every failure names its seed.
+
+mod growing_buffer;
+mod key_table;
+mod key_table_walks;
+mod slab;
+
+/// A small seeded generator (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    /// 64 random bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (u128::from(self.next()) * bound as u128 >> 64) as usize
+    }
+}
+
+/// The first under Miri, which is some hundred times slower, else the second.
+pub fn size(miri: usize, native: usize) -> usize {
+    if cfg!(miri) { miri } else { native }
+}

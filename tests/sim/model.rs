@@ -63,11 +63,14 @@ impl Model {
             "GETSET" => Expected::Reply(bulk(self.keys.insert(at(1), at(2).1).as_ref())),
             "INCR" => {
                 let value = self.keys.entry(at(1)).or_insert_with(|| b"0".to_vec());
-                let number: i64 = match String::from_utf8_lossy(value).parse() {
-                    Ok(number) if number < i64::MAX => number,
-                    Ok(_) => return error("ERR increment or decrement would overflow"),
-                    Err(_) => return error("ERR value is not an integer or out of range"),
+                // Redis takes an integer only as it would write it: no zeros before it.
+                let number: i64 = match String::from_utf8_lossy(value).parse::<i64>() {
+                    Ok(number) if number.to_string().as_bytes() == *value => number,
+                    _ => return error("ERR value is not an integer or out of range"),
                 };
+                if number == i64::MAX {
+                    return error("ERR increment or decrement would overflow");
+                }
                 *value = (number + 1).to_string().into_bytes();
                 Expected::Reply(format!(":{}\r\n", number + 1).into_bytes())
             }

@@ -19,6 +19,9 @@ pub enum ToShard {
         core: u16,
         /// What it will touch on this shard.
         locks: LockSet,
+        /// What to run as soon as they are granted, answered by [`FromShard::Ran`] after the grant: something that
+        /// reads. The locks keep it true until they are released, and a try that fails elsewhere has changed nothing.
+        read: Option<Operation>,
     },
     /// Run a part of the command; answered by [`FromShard::Ran`].
     Run {

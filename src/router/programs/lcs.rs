@@ -27,7 +27,7 @@ impl Lcs {
 }
 
 impl Program for Lcs {
-    fn begin(&mut self, _: TxId) -> Next {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
         let args = self.args.as_args();
         let read = |word: usize| {
             let operation = Operation::ReadString {
@@ -35,9 +35,13 @@ impl Program for Lcs {
                 key: args.get(word).to_vec(),
                 no_touch: self.caller.no_touch,
             };
-            (self.shards[word - 1], operation, true)
+            (self.shards[word - 1], operation)
         };
-        Next::Phase(vec![read(1), read(2)])
+        vec![read(1), read(2)]
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        unexpected() // It has read when its locks are granted.
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {

@@ -30,6 +30,12 @@ use crate::resp::args::OwnedArgs;
 
 /// The phases of one command; made anew for each command.
 pub trait Program: Send {
+    /// What each locked shard is to read as soon as its locks are granted, in place of the phase that `begin` would
+    /// give: for all of them, or none. Asked again for every try. The outputs go to `next` when all are there.
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        Vec::new()
+    }
+
     /// The first phase, when every lock is granted. `tx` is there to be random by.
     fn begin(&mut self, tx: TxId) -> Next;
 

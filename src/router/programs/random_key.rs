@@ -72,7 +72,8 @@ impl RandomKey {
         match (self.pick(), is_locked) {
             (Some(of), true) => {
                 self.state = State::Key { of, is_locked };
-                self.ask(of)
+                let (shard, key) = self.key(of);
+                Next::Phase(vec![(shard, key, false)])
             }
             (Some(of), false) => {
                 self.state = State::Key { of, is_locked };
@@ -90,27 +91,36 @@ impl RandomKey {
         }
     }
 
-    fn ask(&self, shard: ShardId) -> Next {
+    fn size(&self, of: ShardId) -> (ShardId, Operation) {
+        (of, Operation::Length { db: self.db })
+    }
+
+    fn key(&self, of: ShardId) -> (ShardId, Operation) {
         let operation = Operation::Command {
             entry: self.entry,
             db: self.db,
             caller: self.caller,
             args: OwnedArgs::from_iter([self.entry.command.name.as_bytes()]),
         };
-        Next::Phase(vec![(shard, operation, false)])
+        (of, operation)
     }
 }
 
 impl Program for RandomKey {
-    fn begin(&mut self, tx: TxId) -> Next {
-        self.random ^= self.hasher.hash(&tx.to_le_bytes());
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
         match self.state {
             State::Sizes { .. } => {
-                let size = |shard| (shard, Operation::Length { db: self.db }, false);
-                Next::Phase((0..self.map.shards_count()).map(size).collect())
+                let shards = 0..self.map.shards_count();
+                shards.map(|shard| self.size(shard)).collect()
             }
-            State::Key { of, .. } => self.ask(of),
+            State::Key { of, .. } => vec![self.key(of)],
         }
+    }
+
+    fn begin(&mut self, tx: TxId) -> Next {
+        self.random = self.hasher.hash(&tx.to_le_bytes());
+        let reads = self.reads().into_iter();
+        Next::Phase(reads.map(|(shard, read)| (shard, read, false)).collect())
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {

@@ -137,18 +137,22 @@ fn without_condition(options: &Args<'_>) -> OwnedArgs {
 }
 
 impl Program for Conditional {
-    fn begin(&mut self, _: TxId) -> Next {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
         if self.condition == Condition::Always {
-            return self.write();
+            return Vec::new();
         }
-        let operations = self.parts.iter_mut().map(|(shard, part)| {
+        let read = |(shard, part): &(ShardId, Part)| {
             let operation = Operation::Exists {
                 db: self.db,
-                keys: std::mem::take(&mut part.keys),
+                keys: part.keys.clone(),
             };
-            (*shard, operation, false)
-        });
-        Next::Phase(operations.collect())
+            (*shard, operation)
+        };
+        self.parts.iter().map(read).collect()
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        self.write()
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {

@@ -35,12 +35,12 @@ impl Place {
         (self.shard, operation, true)
     }
 
-    fn exists(&self) -> (ShardId, Operation, bool) {
+    fn exists(&self) -> (ShardId, Operation) {
         let operation = Operation::Exists {
             db: self.db,
             keys: OwnedArgs::from_iter([self.key.as_slice()]),
         };
-        (self.shard, operation, false)
+        (self.shard, operation)
     }
 
     fn put(&mut self, value: Moved, replace: bool) -> Next {
@@ -125,8 +125,12 @@ impl RenameNx {
 }
 
 impl Program for RenameNx {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        vec![self.from.exists(), self.to.exists()]
+    }
+
     fn begin(&mut self, _: TxId) -> Next {
-        Next::Phase(vec![self.from.exists(), self.to.exists()])
+        unexpected() // It has looked when its locks are granted.
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
@@ -188,13 +192,17 @@ impl Copy {
 const DATABASES_MAX: usize = 1 << 16;
 
 impl Program for Copy {
-    fn begin(&mut self, _: TxId) -> Next {
-        let operation = Operation::Clone {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        let copy = Operation::Clone {
             db: self.from.db,
-            key: std::mem::take(&mut self.from.key),
+            key: self.from.key.clone(),
             into_db: self.to.db,
         };
-        Next::Phase(vec![(self.from.shard, operation, true)])
+        vec![(self.from.shard, copy), self.to.exists()]
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        unexpected() // It has a copy when its locks are granted.
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
@@ -208,10 +216,19 @@ impl Program for Copy {
             };
         }
         self.is_copied = true;
-        match value_of(outputs) {
-            Some(Some(value)) => self.to.put(value, self.replace),
-            Some(None) => Next::Done(integer_reply(0)),
-            None => unexpected(),
+        let mut copy = None;
+        for (_, output) in outputs {
+            match output {
+                Output::Value(value) => copy = value,
+                Output::Count(0) => {}
+                Output::Count(_) if self.replace => {}
+                Output::Count(_) => return Next::Done(integer_reply(0)),
+                _ => return unexpected(),
+            }
+        }
+        match copy {
+            Some(value) => self.to.put(value, self.replace),
+            None => Next::Done(integer_reply(0)),
         }
     }
 }

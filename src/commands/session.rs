@@ -69,8 +69,6 @@ pub enum Action {
     Close,
     /// The node must act and write the reply itself.
     Node(NodeRequest),
-    /// The reply is written; the node tells its client registry that name, database, protocol or flags changed.
-    Changed,
 }
 
 /// What only the node can do. Parsed and checked here, carried out and answered in `node/`.
@@ -114,8 +112,6 @@ pub enum NodeRequest {
     },
     /// DEBUG SLEEP: the whole server stands still that long, then OK.
     DebugSleep(Duration),
-    /// RESET: the session is already reset; leave pub/sub, MULTI and monitors, then `+RESET`.
-    Reset,
 }
 
 /// Why a command may not run before AUTH: None where it may.

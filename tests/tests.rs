@@ -5,3 +5,6 @@ mod commands; // transcripts recorded from a real server, and random commands ag
 mod ds; // data structures against plain models of the standard library
 mod keyspace; // expiry, access clocks, flushes
 mod resp; // the wire: golden bytes, every message cut at every byte, errors recorded from a real server
+mod shard; // locks against a model, figures
+
+mod sim; // many shards, one thread: histories are strictly serialisable

@@ -440,6 +440,12 @@ impl Core {
         if let Some(error) = needs_auth(entry, &connection.session) {
             return self.refuse(connection, Some(entry), &error);
         }
+        if entry.command.flags.has(Flags::PROTECTED) {
+            let allowed = self.options.debug_allowed(connection.peer.is_local());
+            if let Some(error) = needs_permission(entry, allowed) {
+                return self.refuse(connection, Some(entry), &error);
+            }
+        }
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
             return Dispatched::NotYet;
         }
@@ -635,10 +641,6 @@ impl Core {
     ) -> Dispatched {
         if self.must_drain(connection) {
             return Dispatched::NotYet;
-        }
-        let allowed = self.options.debug_allowed(connection.peer.is_local());
-        if let Some(error) = needs_permission(entry, allowed) {
-            return self.refuse(connection, Some(entry), &error);
         }
         let Run::Session(run) = entry.command.run else {
             return self.refuse(

@@ -55,9 +55,9 @@ impl Core {
         match request {
             NodeRequest::ClientInfo => self.client_info(token),
             NodeRequest::ClientList(filter) => {
-                self.ask_all(asker, Purpose::Clients, Question::ListClients(filter));
+                self.ask_all(asker, Purpose::Clients, Question::ListClients(*filter));
             }
-            NodeRequest::ClientKill(filter) => self.kill(token, filter, false),
+            NodeRequest::ClientKill(filter) => self.kill(token, *filter, false),
             NodeRequest::ClientKillAddr(address) => {
                 let filter = ClientFilter::by_address(&address);
                 self.kill(token, filter, true);
@@ -100,9 +100,6 @@ impl Core {
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
             }
             NodeRequest::Shutdown { save, abort, .. } => self.shutdown_request(token, save, abort),
-            NodeRequest::Reset => self.complete(token, |out, session| {
-                Reply::new(out, session.protocol).simple("RESET");
-            }),
         }
     }
 

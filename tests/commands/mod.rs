@@ -1,4 +1,3 @@
-
 //! Commands on one keyspace.
 
 pub mod runner;

@@ -294,10 +294,8 @@ impl<T: HeapSize> KeyTable<T> {
         let tag = word.tag(hash);
         // SAFETY: a home lies in its segment, which is alive.
         let bucket = unsafe { &*word.bucket(word.home(tag)) };
-        let matches = bucket.tag_matches(tag);
-        if matches != 0 {
-            let entry = bucket::entry(bucket.0[matches.trailing_zeros() as usize]);
-            bucket::prefetch(entry);
+        if let Some(index) = bucket.tag_matches(tag).next() {
+            bucket::prefetch(bucket::entry(bucket.0[index]));
         }
     }
 
@@ -322,16 +320,12 @@ impl<T: HeapSize> KeyTable<T> {
             let place = word.bucket(index);
             // SAFETY: `index` stays below `buckets_count`; slots that are not empty hold live entries.
             unsafe {
-                let mut matches = (*place).tag_matches(tag);
-                while matches != 0 {
-                    let slot = (&raw mut (*place).0)
-                        .cast::<u64>()
-                        .add(matches.trailing_zeros() as usize);
+                for index in (*place).tag_matches(tag) {
+                    let slot = (&raw mut (*place).0).cast::<u64>().add(index);
                     let entry = bucket::entry(slot.read());
                     if !entry.is_null() && entry::has_key(entry, key) {
                         return Some(NonNull::new_unchecked(slot));
                     }
-                    matches &= matches - 1;
                 }
                 if !(*place).is_overflowed() {
                     return None;

@@ -271,14 +271,15 @@ impl Word {
     }
 }
 
-/// Buckets for `count` entries and an eighth more to come.
+/// Buckets for `count` entries and a sixteenth more to come, rounded up.
 pub(super) fn buckets_for(count: usize) -> usize {
-    let count = count + count / 8 + 1;
+    let count = count + count / 16 + 1;
     let lines = count.div_ceil(ENTRIES_PER_BUCKET_MAX) + 1;
     // Header and buckets together fill a class of the slab, and the class fills its spans well.
     let lines = match lines {
         0..=32 => lines,
         33..=60 => lines.next_multiple_of(4),
+        69..=72 => 72,
         61..=100 => (lines - 60).next_multiple_of(8) + 60,
         101..=112 => 112,
         113.. => return (lines.next_multiple_of(lines / 8) - 1).min(BUCKETS_LIMIT),

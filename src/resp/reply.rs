@@ -5,7 +5,7 @@
 //! Tests     tests/resp/reply.rs: golden bytes in both protocols.
 
 use crate::base::number::{
-    F64_TEXT_BYTES_MAX, digit_count, write_f64, write_i64, write_i64_before, write_u64_before,
+    F64_TEXT_BYTES_MAX, digit_count, write_f64, write_i64, write_u64_before,
 };
 
 /// Which version of the wire a connection speaks.
@@ -52,10 +52,8 @@ impl<'o> Reply<'o> {
     /// An integer.
     #[inline]
     pub fn integer(&mut self, number: i64) {
-        let mut line = *b"......................\r\n";
-        let start = write_i64_before(&mut line, 22, number) - 1;
-        line[start] = b':';
-        self.out.extend_from_slice(&line[start..]);
+        let magnitude = number.unsigned_abs();
+        self.number_line(b':', number < 0, magnitude);
     }
 
     /// A string of any bytes.
@@ -188,25 +186,28 @@ impl<'o> Reply<'o> {
         self.header(tag, len);
     }
 
-    /// `tag`, a length, the line end. Lengths under 100 are one copy of known size.
     #[inline]
     fn header(&mut self, tag: u8, len: usize) {
-        if len < 10 {
-            let line = [tag, b'0' + len as u8, b'\r', b'\n'];
-            return self.out.extend_from_slice(&line);
-        }
-        if len < 100 {
-            let (tens, ones) = (len as u8 / 10, len as u8 % 10);
-            let line = [tag, b'0' + tens, b'0' + ones, b'\r', b'\n'];
+        self.number_line(tag, false, len as u64);
+    }
+
+    /// `tag`, a number, the line end. Copies of a known size, even with bytes too many, are a few moves and no call.
+    #[inline]
+    fn number_line(&mut self, tag: u8, is_negative: bool, magnitude: u64) {
+        if magnitude < 10 && !is_negative {
+            let line = [tag, b'0' + magnitude as u8, b'\r', b'\n'];
             return self.out.extend_from_slice(&line);
         }
         let mut line = [0u8; 24];
-        let end = digit_count(len as u64) + 1;
         line[0] = tag;
-        write_u64_before(&mut line, end, len as u64);
+        line[1] = b'-';
+        let end = digit_count(magnitude) + 1 + usize::from(is_negative);
+        write_u64_before(&mut line, end, magnitude);
         line[end] = b'\r';
         line[end + 1] = b'\n';
-        self.out.extend_from_slice(&line[..end + 2]);
+        let start = self.out.len();
+        self.out.extend_from_slice(&line);
+        self.out.truncate(start + end + 2);
     }
 
     /// RESP3's one-line types, strings in RESP2.

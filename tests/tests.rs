@@ -5,4 +5,5 @@ mod commands; // transcripts recorded from a real server, and random commands ag
 mod ds; // data structures against plain models of the standard library
 mod keyspace; // expiry, access clocks, flushes
 mod resp; // the wire: golden bytes, every message cut at every byte, errors recorded from a real server
+mod server; // the built binary: order, atomicity, limits, abuse
 mod tidy; // layers, unsafe rooms, sizes: reads the text of src

@@ -1,17 +1,26 @@
 //! Argv to a call to a reply: one table, one family a file.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod client;
 pub mod client_filter;
+pub mod cluster;
+pub mod command;
+pub mod connection;
 pub mod database;
 pub mod deadline;
 pub mod debug;
+pub mod debug_row;
+pub mod derive;
 pub mod digest;
+pub mod docs_args;
 pub mod error;
 pub mod expire;
 pub mod generic;
 pub mod identity;
 pub mod keys;
 pub mod lcs;
+pub mod lolwut;
 pub mod number;
 pub mod object;
 pub mod row;
@@ -26,7 +35,7 @@ pub mod word;
 pub use client_filter::{ClientFilter, ClientKind};
 pub use error::CommandError;
 pub use keys::{KeyShape, for_each_key};
-pub use session::{Action, NodeRequest, Session};
+pub use session::{Action, NodeRequest, Session, SessionCall};
 pub use table::{
     Arity, Command, Entry, Flags, Group, KeyAccess, KeySpec, Merge, Run, Spread, Table, table,
 };
@@ -44,4 +53,11 @@ const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     scan::COMMANDS,
     database::COMMANDS,
+    connection::COMMANDS,
+    client::COMMANDS,
+    command::COMMANDS,
+    admin::COMMANDS,
+    lolwut::COMMANDS,
+    debug_row::COMMANDS,
+    cluster::COMMANDS,
 ];

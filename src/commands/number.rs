@@ -467,7 +467,7 @@ pub const COMMANDS: &[Command] = &[
         arity: Arity::Exactly(3),
         flags: WRITE_GROW_FAST,
         keys: &[key_at(1, "RW", &["access", "update"])],
-        args: "key increment",
+        args: "key increment:double",
         summary: "Adds a number to the floating-point number a key holds, 0 if the key is missing.",
         run: Run::Keys(incrbyfloat),
         ..ROW

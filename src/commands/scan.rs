@@ -206,7 +206,7 @@ pub const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(2),
         flags: KEYSPACE_READ,
         spread: Spread::Cursor,
-        args: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        args: "cursor [MATCH pattern] [COUNT count] [TYPE type]@6.0.0",
         summary: "Walks through the keys of a database, some at a call.",
         cost: "O(1) for a call; O(N) for a whole walk, N being the number of keys.",
         tips: &[

@@ -69,19 +69,17 @@ pub enum Action {
     Close,
     /// The node must act and write the reply itself.
     Node(NodeRequest),
-    /// The reply is written; the node tells its client registry that name, database, protocol or flags changed.
-    Changed,
 }
 
 /// What only the node can do. Parsed and checked here, carried out and answered in `node/`.
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
     /// CLIENT LIST: a verbatim string (`txt`) of one row per client that matches.
-    ClientList(ClientFilter),
+    ClientList(Box<ClientFilter>),
     /// CLIENT INFO: a verbatim string of this client's row.
     ClientInfo,
     /// CLIENT KILL with filters: the number of clients killed. Where the asker is among them its reply is sent first.
-    ClientKill(ClientFilter),
+    ClientKill(Box<ClientFilter>),
     /// CLIENT KILL addr:port: OK, or `ERR No such client`.
     ClientKillAddr(Vec<u8>),
     /// CLIENT PAUSE: OK. A pause may only become longer and stricter until it ends.
@@ -114,8 +112,6 @@ pub enum NodeRequest {
     },
     /// DEBUG SLEEP: the whole server stands still that long, then OK.
     DebugSleep(Duration),
-    /// RESET: the session is already reset; leave pub/sub, MULTI and monitors, then `+RESET`.
-    Reset,
 }
 
 /// Why a command may not run before AUTH: None where it may.

@@ -280,8 +280,9 @@ pub const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(3),
         flags: WRITE_GROW,
         keys: &[key_at(1, "RW", &["access", "update", "variable_flags"])],
-        args: "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest] \
-               [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        args: "key value [NX | XX | IFEQ ifeq-value@8.4.0 | IFNE ifne-value@8.4.0 | IFDEQ ifdeq-digest@8.4.0 | \
+               IFDNE ifdne-digest@8.4.0]@2.6.12 [GET]@6.2.0 [EX seconds@2.6.12 | PX milliseconds@2.6.12 | \
+               EXAT unix-time-seconds@6.2.0 | PXAT unix-time-milliseconds@6.2.0 | KEEPTTL@6.0.0]",
         summary: "Sets a key to a string, whatever it held before, if the condition given is met.",
         history: &[
             ("2.6.12", "`EX`, `PX`, `NX` and `XX` came."),

@@ -221,6 +221,7 @@ impl Effect {
 }
 
 /// One row of the table.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// Upper case; for a subcommand only its own word.
     pub name: &'static str,
@@ -452,7 +453,8 @@ impl Entry {
         }
     }
 
-    fn find_sub(&self, name: &[u8]) -> Option<&'static Entry> {
+    /// The subcommand of that name in any case.
+    pub fn find_sub(&self, name: &[u8]) -> Option<&'static Entry> {
         self.sub
             .iter()
             .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(name))

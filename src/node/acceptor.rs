@@ -35,7 +35,11 @@ impl Listener {
                     .ip(),
             },
         };
-        let socket = Socket::new(Domain::for_address(SocketAddr::new(ip, port)), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(SocketAddr::new(ip, port)),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         if ip.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -56,7 +60,10 @@ impl Listener {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
         }
         socket.listen(backlog)?;
-        Ok(Self { socket, path: Some(path.to_owned()) })
+        Ok(Self {
+            socket,
+            path: Some(path.to_owned()),
+        })
     }
 
     /// The socket, to name it to the ring.
@@ -66,7 +73,11 @@ impl Listener {
 
     /// The port it listens on (the one the kernel chose for port 0).
     pub fn port(&self) -> Option<u16> {
-        self.socket.local_addr().ok()?.as_socket().map(|address| address.port())
+        self.socket
+            .local_addr()
+            .ok()?
+            .as_socket()
+            .map(|address| address.port())
     }
 }
 
@@ -84,8 +95,15 @@ pub fn prepare(socket: &OwnedFd, keepalive_seconds: u32) -> Peer {
     let socket = SockRef::from(socket);
     let local = socket.local_addr().ok();
     if let Some(path) = local.as_ref().filter(|address| address.is_unix()) {
-        let path = path.as_pathname().map(|path| path.display().to_string()).unwrap_or_default();
-        return Peer { address: format!("{path}:0"), local: format!("{path}:0"), is_unix: true };
+        let path = path
+            .as_pathname()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
+        return Peer {
+            address: format!("{path}:0"),
+            local: format!("{path}:0"),
+            is_unix: true,
+        };
     }
     // A peer that is gone already makes these fail; its first receive says so.
     let _ = socket.set_tcp_nodelay(true);
@@ -98,9 +116,16 @@ pub fn prepare(socket: &OwnedFd, keepalive_seconds: u32) -> Peer {
         let _ = socket.set_tcp_keepalive(&keepalive);
     }
     let name = |address: Option<socket2::SockAddr>| {
-        address.and_then(|address| address.as_socket()).map(|address| address.to_string()).unwrap_or_default()
+        address
+            .and_then(|address| address.as_socket())
+            .map(|address| address.to_string())
+            .unwrap_or_default()
     };
-    Peer { address: name(socket.peer_addr().ok()), local: name(local), is_unix: false }
+    Peer {
+        address: name(socket.peer_addr().ok()),
+        local: name(local),
+        is_unix: false,
+    }
 }
 
 /// Shuts both directions, so that armed receives end.

@@ -198,7 +198,10 @@ impl Connection {
         let start = self.side.len();
         let result = write(&mut self.side, &mut self.session);
         let length = self.side.len() - start;
-        self.slots.push_back(Slot::Ready { start: start as u32, length: length as u32 });
+        self.slots.push_back(Slot::Ready {
+            start: start as u32,
+            length: length as u32,
+        });
         result
     }
 
@@ -207,7 +210,10 @@ impl Connection {
         let start = self.side.len();
         if run(&mut self.side) {
             let length = self.side.len() - start;
-            self.slots.push_back(Slot::Ready { start: start as u32, length: length as u32 });
+            self.slots.push_back(Slot::Ready {
+                start: start as u32,
+                length: length as u32,
+            });
         }
     }
 
@@ -220,7 +226,8 @@ impl Connection {
             }
             self.first_sequence += 1;
             while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
-                self.output.extend_from_slice(&self.side[start as usize..(start + length) as usize]);
+                self.output
+                    .extend_from_slice(&self.side[start as usize..(start + length) as usize]);
                 self.slots.pop_front();
                 self.first_sequence += 1;
             }
@@ -235,7 +242,10 @@ impl Connection {
                 self.side.extend_from_slice(reply);
             }
             let length = self.side.len() - start;
-            self.slots[index] = Slot::Ready { start: start as u32, length: length as u32 };
+            self.slots[index] = Slot::Ready {
+                start: start as u32,
+                length: length as u32,
+            };
         }
     }
 
@@ -292,8 +302,14 @@ impl Affinity {
         if self.seen < WINDOW {
             return None;
         }
-        let found = self.suspect.filter(|_| self.suspect_count >= WINDOW / 5 * 3);
-        *self = Self { suspect: Some(self.candidate), placed: true, ..Self::default() };
+        let found = self
+            .suspect
+            .filter(|_| self.suspect_count >= WINDOW / 5 * 3);
+        *self = Self {
+            suspect: Some(self.candidate),
+            placed: true,
+            ..Self::default()
+        };
         found
     }
 }

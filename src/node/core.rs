@@ -9,12 +9,13 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::acceptor::{self, Listener};
 use super::connection::{Blocked, Connection};
+use super::dispatch::Window;
 use super::figures::CoreCounters;
 use super::gather::Gather;
 use super::mesh::{Batch, DEFERRED, Mesh};
@@ -22,11 +23,11 @@ use super::message::{Message, Question};
 use super::options::Options;
 use super::ring::{Event, Received, Ring, Token};
 use super::slab::Connections;
+use crate::base::hash::KeyHasher;
 use crate::commands::{NodeRequest, Session};
 use crate::keyspace::SlotMap;
-use crate::base::hash::KeyHasher;
-use crate::resp::{Args, Span};
 use crate::resp::parse::Limits;
+use crate::resp::{Args, Span};
 use crate::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
 use crate::shard::{CycleBudget, Outcome, Request, Shard};
 
@@ -35,7 +36,10 @@ const SPARE_BUFFERS_MAX: usize = 256;
 /// A buffer larger than this is freed instead of kept.
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
-const TURN_BUDGET: CycleBudget = CycleBudget { expire_steps: 1024, garbage_steps: 512 };
+const TURN_BUDGET: CycleBudget = CycleBudget {
+    expire_steps: 1024,
+    garbage_steps: 512,
+};
 /// A blocked connection with this much unread input stops receiving.
 pub const UNREAD_BYTES_MAX: usize = 1 << 20;
 
@@ -76,6 +80,8 @@ pub struct Core {
     pub limits: Limits,
     /// Words of the request being parsed.
     pub spans: Vec<Span>,
+    /// Requests parsed ahead.
+    pub window: Window,
     /// Connections with output.
     pub dirty: Vec<Token>,
     /// Connections whose input may go on.
@@ -155,6 +161,7 @@ impl Core {
             limits: Limits::default(),
             options: parts.options,
             spans: Vec::new(),
+            window: Window::default(),
             dirty: Vec::new(),
             resumes: Vec::new(),
             paused_connections: Vec::new(),
@@ -192,7 +199,9 @@ impl Core {
 
     /// Reads the wall clock for the turn.
     pub fn read_clock(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         self.now_us = now.as_micros() as i64;
         self.now_ms = self.now_us / 1000;
         self.shard.set_now(self.now_ms);
@@ -200,7 +209,10 @@ impl Core {
 
     /// Whether connections are few enough to sleep without looking again.
     fn is_idle(&self) -> bool {
-        self.dirty.is_empty() && self.resumes.is_empty() && self.congested.is_empty() && self.ring_work.is_empty()
+        self.dirty.is_empty()
+            && self.resumes.is_empty()
+            && self.congested.is_empty()
+            && self.ring_work.is_empty()
     }
 
     // ---- connections come and go
@@ -230,7 +242,9 @@ impl Core {
         let fewest = (0..board.cores.len())
             .min_by_key(|&core| board.cores[core].connections_count.load(Ordering::Relaxed))
             .unwrap_or(0);
-        board.cores[fewest].connections_count.fetch_add(1, Ordering::Relaxed);
+        board.cores[fewest]
+            .connections_count
+            .fetch_add(1, Ordering::Relaxed);
         if fewest == usize::from(self.id) {
             self.adopt(connection);
         } else {
@@ -251,7 +265,9 @@ impl Core {
 
     /// Ends a connection: its socket is shut, its place is free once its completions are in.
     pub fn close(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         if !connection.closed {
             connection.closed = true;
             acceptor::shut(&connection.socket);
@@ -261,19 +277,25 @@ impl Core {
 
     /// Frees a closed connection's place once the kernel has let go of it.
     fn release(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         if !connection.closed || connection.receiving || connection.sending {
             return;
         }
         self.connections.remove(token);
         let board = self.mesh.board();
-        board.cores[usize::from(self.id)].connections_count.fetch_sub(1, Ordering::Relaxed);
+        board.cores[usize::from(self.id)]
+            .connections_count
+            .fetch_sub(1, Ordering::Relaxed);
         board.clients_count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Sends a connection to the core it is moving to, once nothing of it is left here.
     fn finish_move(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         if connection.blocked != Some(Blocked::Moving)
             || connection.closed
             || connection.receiving
@@ -282,12 +304,18 @@ impl Core {
         {
             return;
         }
-        let Some(mut connection) = self.connections.remove(token) else { return };
+        let Some(mut connection) = self.connections.remove(token) else {
+            return;
+        };
         let target = usize::from(connection.moving_to.take().unwrap_or(self.id));
         connection.blocked = None;
         let board = self.mesh.board();
-        board.cores[usize::from(self.id)].connections_count.fetch_sub(1, Ordering::Relaxed);
-        board.cores[target].connections_count.fetch_add(1, Ordering::Relaxed);
+        board.cores[usize::from(self.id)]
+            .connections_count
+            .fetch_sub(1, Ordering::Relaxed);
+        board.cores[target]
+            .connections_count
+            .fetch_add(1, Ordering::Relaxed);
         self.counters.moves_out += 1;
         self.mesh.send(target, Message::Adopt(connection));
     }
@@ -312,7 +340,10 @@ impl Core {
     /// Keeps a buffer for later.
     #[inline]
     pub fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() != 0 && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX && self.spare.len() < SPARE_BUFFERS_MAX {
+        if buffer.capacity() != 0
+            && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
+            && self.spare.len() < SPARE_BUFFERS_MAX
+        {
             buffer.clear();
             self.spare.push(buffer);
         }
@@ -356,7 +387,8 @@ impl Core {
             if shard == self.id {
                 self.shard.handle(message);
             } else {
-                self.mesh.send(usize::from(shard), Message::ToShard(message));
+                self.mesh
+                    .send(usize::from(shard), Message::ToShard(message));
             }
         }
     }
@@ -364,12 +396,17 @@ impl Core {
     fn from_shard(&mut self, event: FromShard) {
         let tx = match &event {
             FromShard::Late { origin, reply } => {
-                let token = Token { index: origin.connection, generation: origin.generation };
+                let token = Token {
+                    index: origin.connection,
+                    generation: origin.generation,
+                };
                 return self.fill(token, origin.sequence, reply);
             }
             FromShard::Scheduled { tx, .. } | FromShard::Ran { tx, .. } => *tx,
         };
-        let Some((token, mut transaction)) = self.transactions.remove(&tx) else { return };
+        let Some((token, mut transaction)) = self.transactions.remove(&tx) else {
+            return;
+        };
         let board = self.mesh.board().clone();
         let retries = &mut self.counters.transaction_retries;
         let mut next_tx = || {
@@ -380,7 +417,8 @@ impl Core {
         let step = transaction.receive(event, &mut next_tx, &mut outgoing);
         match step {
             Step::Wait => {
-                self.transactions.insert(transaction.tx(), (token, transaction));
+                self.transactions
+                    .insert(transaction.tx(), (token, transaction));
             }
             Step::Done { reply } => self.complete(token, |out, _| out.extend_from_slice(&reply)),
         }
@@ -390,7 +428,9 @@ impl Core {
 
     /// Writes the reply a connection was blocked for and lets it go on.
     pub fn complete(&mut self, token: Token, write: impl FnOnce(&mut Vec<u8>, &mut Session)) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         let silent = std::mem::take(&mut connection.silent_reply);
         let length = connection.output.len();
         write(&mut connection.output, &mut connection.session);
@@ -405,7 +445,9 @@ impl Core {
     /// A reply has come for a request that was sent away.
     #[inline]
     fn fill(&mut self, token: Token, sequence: u64, reply: &[u8]) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         if connection.output.capacity() == 0 {
             connection.output = self.spare.pop().unwrap_or_default();
         }
@@ -444,16 +486,44 @@ impl Core {
             }
             let reply = &batch.replies[at..at + item.reply_bytes as usize];
             at += reply.len();
-            self.fill(Token { index: item.connection, generation: item.generation }, item.sequence, reply);
+            self.fill(
+                Token {
+                    index: item.connection,
+                    generation: item.generation,
+                },
+                item.sequence,
+                reply,
+            );
         }
         self.mesh.reuse(batch);
     }
 
     fn serve_batch(&mut self, from: usize, mut batch: Box<Batch>) {
-        let Batch { items, spans, bytes, replies, messages, .. } = &mut *batch;
+        let Batch {
+            items,
+            spans,
+            bytes,
+            replies,
+            messages,
+            ..
+        } = &mut *batch;
         let (mut bytes_at, mut spans_at) = (0, 0);
         self.counters.hops_in += items.len() as u64;
         let mut before = self.clock.raw();
+        let mut at = 0;
+        for item in items.iter() {
+            // As in `look_ahead`: word 1 is the key of most commands.
+            if item.spans_count > 1 {
+                let span = spans[spans_at + 1];
+                let key = &bytes[at + span.start as usize..at + (span.start + span.len) as usize];
+                self.shard
+                    .keys
+                    .prefetch(usize::from(item.db), &self.shard.keys.key(key));
+            }
+            at += item.bytes_count as usize;
+            spans_at += item.spans_count as usize;
+        }
+        spans_at = 0;
         for item in items.iter_mut() {
             let bytes_end = bytes_at + item.bytes_count as usize;
             let spans_end = spans_at + item.spans_count as usize;
@@ -465,14 +535,20 @@ impl Core {
                 generation: item.generation,
                 sequence: item.sequence,
             };
-            let request = Request { entry: item.entry, db: item.db, caller: item.caller, origin };
+            let request = Request {
+                entry: item.entry,
+                db: item.db,
+                caller: item.caller,
+                origin,
+            };
             let length = replies.len();
             item.reply_bytes = match self.shard.execute(&request, &args, replies) {
                 Outcome::Done => (replies.len() - length) as u32,
                 Outcome::Deferred => DEFERRED,
             };
             let after = self.clock.raw();
-            self.shard.record(item.entry.index, self.clock.delta_as_nanos(before, after));
+            self.shard
+                .record(item.entry.index, self.clock.delta_as_nanos(before, after));
             before = after;
             self.commands_count += 1;
         }
@@ -494,16 +570,50 @@ impl Core {
                     generation: item.generation,
                     sequence: item.sequence,
                 };
-                let request = Request { entry: item.entry, db: item.db, caller: item.caller, origin };
+                let request = Request {
+                    entry: item.entry,
+                    db: item.db,
+                    caller: item.caller,
+                    origin,
+                };
                 let mut reply = Vec::new();
                 self.counters.hops_in += 1;
-                if self.shard.execute(&request, &Args::shared(&bytes, &spans), &mut reply) == Outcome::Done {
-                    let Origin { connection, generation, sequence, .. } = origin;
-                    self.mesh.send(from, Message::LargeReply { connection, generation, sequence, reply });
+                if self
+                    .shard
+                    .execute(&request, &Args::shared(&bytes, &spans), &mut reply)
+                    == Outcome::Done
+                {
+                    let Origin {
+                        connection,
+                        generation,
+                        sequence,
+                        ..
+                    } = origin;
+                    self.mesh.send(
+                        from,
+                        Message::LargeReply {
+                            connection,
+                            generation,
+                            sequence,
+                            reply,
+                        },
+                    );
                 }
             }
-            Message::LargeReply { connection, generation, sequence, reply } => {
-                self.fill(Token { index: connection, generation }, sequence, &reply);
+            Message::LargeReply {
+                connection,
+                generation,
+                sequence,
+                reply,
+            } => {
+                self.fill(
+                    Token {
+                        index: connection,
+                        generation,
+                    },
+                    sequence,
+                    &reply,
+                );
             }
             Message::Ask { id, question } => self.asked(from, id, question),
             Message::Answer { id, answer } => self.answered(id, answer),
@@ -515,13 +625,20 @@ impl Core {
     /// What is due ten times a second: expiry, pauses, idle clients, output limits.
     fn tick(&mut self) {
         self.counters.ticks += 1;
-        if self.pause.is_some_and(|pause| pause.until_ms <= self.now_ms) {
+        if self
+            .pause
+            .is_some_and(|pause| pause.until_ms <= self.now_ms)
+        {
             self.unpause();
         }
         // A tenth of the connections a tick, at least 64, so that 10,000 clients cost a core little.
         let places = self.connections.places_count();
         for _ in 0..(places / 10).max(64).min(places) {
-            self.sweep = if self.sweep + 1 >= places { 0 } else { self.sweep + 1 };
+            self.sweep = if self.sweep + 1 >= places {
+                0
+            } else {
+                self.sweep + 1
+            };
             if let Some(token) = self.connections.token_at(self.sweep) {
                 self.check_client(token);
             }
@@ -532,13 +649,19 @@ impl Core {
     fn check_client(&mut self, token: Token) {
         let timeout_ms = self.options.timeout * 1000;
         let now_ms = self.now_ms;
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         let idle = connection.blocked.is_none() && connection.is_drained();
         if timeout_ms > 0 && idle && now_ms - connection.last_active_ms > timeout_ms {
             self.close(token);
             return;
         }
-        connection.input.shrink_to(if connection.input.is_empty() { 0 } else { usize::MAX });
+        connection.input.shrink_to(if connection.input.is_empty() {
+            0
+        } else {
+            usize::MAX
+        });
         self.check_output(token);
     }
 
@@ -559,7 +682,9 @@ impl Core {
     fn check_output(&mut self, token: Token) {
         let limit = self.options.normal_output_limit();
         let now_ms = self.now_ms;
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         let bytes = connection.output_bytes() as u64;
         let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
         let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
@@ -571,7 +696,11 @@ impl Core {
         let over_soft_long =
             over_soft && now_ms - connection.soft_limit_since_ms > limit.soft_seconds as i64 * 1000;
         if (over_hard || over_soft_long) && !connection.closed {
-            tracing::warn!(client = connection.session.id, bytes, "closed: output is over client-output-buffer-limit");
+            tracing::warn!(
+                client = connection.session.id,
+                bytes,
+                "closed: output is over client-output-buffer-limit"
+            );
             self.counters.output_limit_disconnections += 1;
             self.close(token);
         }
@@ -593,8 +722,17 @@ pub struct CoreLoop {
 impl CoreLoop {
     /// Binds a core to its ring and, on core 0, to the listeners.
     pub fn new(core: Core, ring: Ring, listeners: Vec<Listener>, signal: Option<OwnedFd>) -> Self {
-        core.mesh.board().set_ring(usize::from(core.id), ring.descriptor());
-        Self { ring, core, events: Vec::with_capacity(1024), more_cycle: false, listeners, signal }
+        core.mesh
+            .board()
+            .set_ring(usize::from(core.id), ring.descriptor());
+        Self {
+            ring,
+            core,
+            events: Vec::with_capacity(1024),
+            more_cycle: false,
+            listeners,
+            signal,
+        }
     }
 
     /// Serves until told to stop. The root future of the core's executor.
@@ -643,7 +781,9 @@ impl CoreLoop {
         self.flush_output();
         self.do_ring_work();
         let ring = &mut self.ring;
-        self.core.mesh.flush(|descriptor| ring.ring_bell(descriptor));
+        self.core
+            .mesh
+            .flush(|descriptor| ring.ring_bell(descriptor));
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
         }
@@ -659,7 +799,11 @@ impl CoreLoop {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Received { token, received, more } => {
+            Event::Received {
+                token,
+                received,
+                more,
+            } => {
                 if let Some(connection) = self.core.connections.get_mut(token) {
                     connection.receiving = more;
                 } else {
@@ -686,8 +830,16 @@ impl CoreLoop {
                 self.core.settle();
                 self.core.release(token);
             }
-            Event::Sent { token, result, buffer } => self.sent(token, result, buffer),
-            Event::Accepted { listener, result, more } => {
+            Event::Sent {
+                token,
+                result,
+                buffer,
+            } => self.sent(token, result, buffer),
+            Event::Accepted {
+                listener,
+                result,
+                more,
+            } => {
                 match result {
                     Ok(socket) if !self.core.stopping => self.core.accepted(socket),
                     Ok(_) => {}
@@ -697,7 +849,8 @@ impl CoreLoop {
                     }
                 }
                 if !more && !self.core.stopping {
-                    self.ring.accept(self.listeners[listener as usize].fd(), listener);
+                    self.ring
+                        .accept(self.listeners[listener as usize].fd(), listener);
                 }
             }
             Event::Tick => {
@@ -712,7 +865,9 @@ impl CoreLoop {
     }
 
     fn sent(&mut self, token: Token, result: i32, mut buffer: Vec<u8>) {
-        let Some(connection) = self.core.connections.get_mut(token) else { return };
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
         connection.sending = false;
         connection.sending_bytes = 0;
         if result < 0 {
@@ -745,7 +900,9 @@ impl CoreLoop {
     fn flush_output(&mut self) {
         let mut dirty = std::mem::take(&mut self.core.dirty);
         for token in dirty.drain(..) {
-            let Some(connection) = self.core.connections.get_mut(token) else { continue };
+            let Some(connection) = self.core.connections.get_mut(token) else {
+                continue;
+            };
             connection.dirty = false;
             if connection.closed {
                 connection.output = Vec::new();
@@ -753,7 +910,8 @@ impl CoreLoop {
             }
             if connection.output.is_empty() {
                 let buffer = std::mem::take(&mut connection.output);
-                let done = connection.close_after_output && connection.is_drained() && !connection.sending;
+                let done =
+                    connection.close_after_output && connection.is_drained() && !connection.sending;
                 self.core.keep_buffer(buffer);
                 if done {
                     self.core.close(token);
@@ -779,9 +937,15 @@ impl CoreLoop {
         for work in std::mem::take(&mut self.core.ring_work) {
             match work {
                 RingWork::Receive(token) => {
-                    let Some(connection) = self.core.connections.get_mut(token) else { continue };
+                    let Some(connection) = self.core.connections.get_mut(token) else {
+                        continue;
+                    };
                     let moving = connection.blocked == Some(Blocked::Moving);
-                    if connection.closed || connection.receiving || moving || connection.stop_receiving {
+                    if connection.closed
+                        || connection.receiving
+                        || moving
+                        || connection.stop_receiving
+                    {
                         continue;
                     }
                     connection.receiving = true;
@@ -798,7 +962,9 @@ impl CoreLoop {
         let late = core.ending.is_overdue();
         let tokens: Vec<Token> = core.connections.tokens().collect();
         for token in tokens {
-            let Some(connection) = core.connections.get_mut(token) else { continue };
+            let Some(connection) = core.connections.get_mut(token) else {
+                continue;
+            };
             let quiet = connection.is_drained()
                 && connection.output.is_empty()
                 && !connection.sending

@@ -19,13 +19,46 @@ use crate::commands::session::{ReplyMode, SessionCall, needs_auth, needs_permiss
 use crate::commands::table::{Caller, Run, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::ds::growing_buffer::GrowingBuffer;
-use crate::resp::parse::{ParseState, Parsed, parse};
+use crate::resp::args::OwnedArgs;
+use crate::resp::parse::{ParseState, Parsed, ProtocolError, parse};
 use crate::resp::{Args, Reply, Span};
 use crate::router::{Origin, Plan, Transaction, plan};
 use crate::shard::{Outcome, Request};
 
 /// A request that still needs more than this gets a buffer of its own, which can become a value without a copy.
 const LARGE_REQUEST_BYTES: usize = 64 * 1024;
+
+/// How many requests of a pipeline are parsed before the first of them runs.
+const WINDOW_REQUESTS_MAX: usize = 16;
+
+/// Requests parsed ahead; kept from call to call for its allocations.
+#[derive(Default)]
+pub struct Window {
+    requests: Vec<ParsedRequest>,
+    count: usize,
+}
+
+#[derive(Default)]
+struct ParsedRequest {
+    /// Where it lies in the bytes that were parsed.
+    start: usize,
+    end: usize,
+    spans: Vec<Span>,
+    /// An inline request with quotes has words of its own.
+    inline: Option<OwnedArgs>,
+}
+
+/// Why a window ended.
+enum WindowEnd {
+    /// It is full.
+    Full,
+    /// Everything up to `end` is done with: the bytes are at their end, or an empty request was skipped.
+    Skipped { end: usize },
+    /// The next request has not arrived whole.
+    Incomplete,
+    /// The next request cannot be one.
+    Malformed(ProtocolError),
+}
 
 /// What became of a request.
 #[derive(PartialEq)]
@@ -39,7 +72,9 @@ enum Dispatched {
 impl Core {
     /// A connection's bytes have arrived.
     pub fn on_bytes(&mut self, token: Token, bytes: &[u8]) {
-        let Some(mut connection) = self.connections.borrow(token) else { return };
+        let Some(mut connection) = self.connections.borrow(token) else {
+            return;
+        };
         self.counters.bytes_in += bytes.len() as u64;
         connection.bytes_in += bytes.len() as u64;
         connection.last_active_ms = self.now_ms;
@@ -54,7 +89,9 @@ impl Core {
 
     /// A connection that had to wait may go on.
     pub fn resume(&mut self, token: Token) {
-        let Some(mut connection) = self.connections.borrow(token) else { return };
+        let Some(mut connection) = self.connections.borrow(token) else {
+            return;
+        };
         if connection.blocked.is_none() && !connection.closed && !connection.close_after_output {
             self.lend_buffer(&mut connection);
             if connection.held.is_some() {
@@ -107,14 +144,22 @@ impl Core {
 
     /// Bounds what a client may have lying unread.
     fn check_input(&mut self, token: Token, connection: &mut Connection) {
-        let unread = connection.input.len() + connection.large.as_ref().map_or(0, GrowingBuffer::len);
+        let unread =
+            connection.input.len() + connection.large.as_ref().map_or(0, GrowingBuffer::len);
         if unread as i64 > self.options.client_query_buffer_limit {
-            tracing::warn!(client = connection.session.id, unread, "closed: query buffer is over its limit");
+            tracing::warn!(
+                client = connection.session.id,
+                unread,
+                "closed: query buffer is over its limit"
+            );
             self.counters.query_limit_disconnections += 1;
             connection.close_after_output = true;
             connection.input = Vec::new();
             connection.large = None;
-        } else if connection.blocked.is_some() && unread > UNREAD_BYTES_MAX && !connection.stop_receiving {
+        } else if connection.blocked.is_some()
+            && unread > UNREAD_BYTES_MAX
+            && !connection.stop_receiving
+        {
             connection.stop_receiving = true;
             self.ring_work.push(RingWork::StopReceiving(token));
         }
@@ -167,8 +212,15 @@ impl Core {
     }
 
     /// Feeds a large request's own buffer, never beyond its end; returns what is left.
-    fn feed_large<'b>(&mut self, token: Token, connection: &mut Connection, bytes: &'b [u8]) -> &'b [u8] {
-        let Some(mut large) = connection.large.take() else { return bytes };
+    fn feed_large<'b>(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        bytes: &'b [u8],
+    ) -> &'b [u8] {
+        let Some(mut large) = connection.large.take() else {
+            return bytes;
+        };
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(connection.large_needed));
@@ -186,7 +238,9 @@ impl Core {
             let parsed = parse(large.as_slice(), &mut connection.parse, &mut spans, &limits);
             self.spans = spans;
             match parsed {
-                Ok(Parsed::Incomplete { needed_bytes_min }) => connection.large_needed = needed_bytes_min,
+                Ok(Parsed::Incomplete { needed_bytes_min }) => {
+                    connection.large_needed = needed_bytes_min
+                }
                 Ok(_) => {
                     large.truncate_to_len();
                     connection.parse = ParseState::default();
@@ -215,7 +269,9 @@ impl Core {
     }
 
     fn process_held(&mut self, token: Token, connection: &mut Connection) {
-        let Some(bytes) = connection.held.take() else { return };
+        let Some(bytes) = connection.held.take() else {
+            return;
+        };
         if connection.blocked.is_some() {
             connection.held = Some(bytes);
             return;
@@ -226,7 +282,9 @@ impl Core {
         match parsed {
             Ok(Parsed::Request { .. }) => {
                 let args = Args::shared(&bytes, &spans);
-                if self.dispatch(token, connection, &args, Some((&bytes, &spans))) == Dispatched::NotYet {
+                if self.dispatch(token, connection, &args, Some((&bytes, &spans)))
+                    == Dispatched::NotYet
+                {
                     connection.held = Some(bytes.clone());
                 }
             }
@@ -242,56 +300,128 @@ impl Core {
     }
 
     fn limits_of(&self, connection: &Connection) -> crate::resp::parse::Limits {
-        crate::resp::parse::Limits { authenticated: connection.session.authenticated, ..self.limits }
+        crate::resp::parse::Limits {
+            authenticated: connection.session.authenticated,
+            ..self.limits
+        }
     }
 
-    fn protocol_error(&mut self, connection: &mut Connection, error: &crate::resp::parse::ProtocolError) {
+    fn protocol_error(&mut self, connection: &mut Connection, error: &ProtocolError) {
         connection.write_reply(|out, _| error.write(out));
         connection.close_after_output = true;
         connection.large_needed = 0;
     }
 
     /// Runs every complete request at the start of `bytes`; returns how many bytes they took.
+    ///
+    /// Requests are parsed a window ahead, so that the table's lines for the later ones are on their way while the
+    /// earlier ones run.
     fn process(&mut self, token: Token, connection: &mut Connection, bytes: &[u8]) -> usize {
         let mut consumed_bytes = 0;
-        let mut spans = std::mem::take(&mut self.spans);
-        let mut limits = self.limits_of(connection);
+        let mut window = std::mem::take(&mut self.window);
         self.stamp = self.clock.raw();
-        while consumed_bytes < bytes.len() && connection.blocked.is_none() && !connection.close_after_output {
+        while consumed_bytes < bytes.len()
+            && connection.blocked.is_none()
+            && !connection.close_after_output
+        {
             let rest = &bytes[consumed_bytes..];
-            match parse(rest, &mut connection.parse, &mut spans, &limits) {
-                Ok(Parsed::Request { consumed }) => {
-                    let args = Args::new(&rest[..consumed], &spans);
-                    if self.dispatch(token, connection, &args, None) == Dispatched::NotYet {
-                        connection.parse = ParseState::default();
-                        break;
-                    }
-                    consumed_bytes += consumed;
-                    limits.authenticated = connection.session.authenticated;
-                }
-                Ok(Parsed::Inline { consumed, args }) => {
-                    if self.dispatch(token, connection, &args.as_args(), None) == Dispatched::NotYet {
-                        connection.parse = ParseState::default();
-                        break;
-                    }
-                    consumed_bytes += consumed;
-                    limits.authenticated = connection.session.authenticated;
-                }
-                Ok(Parsed::Empty { consumed }) => consumed_bytes += consumed,
-                Ok(Parsed::Incomplete { needed_bytes_min }) => {
-                    if needed_bytes_min > LARGE_REQUEST_BYTES {
-                        connection.large_needed = needed_bytes_min;
-                    }
+            let end = self.look_ahead(connection, rest, &mut window);
+            for parsed in &window.requests[..window.count] {
+                let words = match &parsed.inline {
+                    Some(args) => args.as_args(),
+                    None => Args::new(&rest[parsed.start..parsed.end], &parsed.spans),
+                };
+                if self.dispatch(token, connection, &words, None) == Dispatched::NotYet {
+                    connection.parse = ParseState::default();
                     break;
                 }
-                Err(error) => {
+                consumed_bytes = parsed.end + bytes.len() - rest.len();
+                if connection.blocked.is_some() || connection.close_after_output {
+                    break;
+                }
+            }
+            if connection.blocked.is_some() || connection.close_after_output {
+                // What was parsed beyond is parsed again when its turn comes.
+                connection.parse = ParseState::default();
+                connection.large_needed = 0;
+                break;
+            }
+            match end {
+                WindowEnd::Full => {}
+                WindowEnd::Skipped { end } => consumed_bytes = end + bytes.len() - rest.len(),
+                WindowEnd::Incomplete => break,
+                WindowEnd::Malformed(error) => {
                     self.protocol_error(connection, &error);
                     consumed_bytes = bytes.len();
                 }
             }
         }
-        self.spans = spans;
+        self.window = window;
         consumed_bytes
+    }
+
+    /// Parses up to a window of requests and starts loading what their keys will need.
+    fn look_ahead(
+        &mut self,
+        connection: &mut Connection,
+        bytes: &[u8],
+        window: &mut Window,
+    ) -> WindowEnd {
+        let limits = self.limits_of(connection);
+        // AUTH, HELLO or SELECT in the window would change what follows; before AUTH the limits of the next request
+        // depend on it, so then one at a time.
+        let count_max = if limits.authenticated {
+            WINDOW_REQUESTS_MAX
+        } else {
+            1
+        };
+        let db = usize::from(connection.session.db);
+        window.count = 0;
+        let mut at = 0;
+        while window.count < count_max {
+            if at == bytes.len() {
+                return WindowEnd::Skipped { end: at };
+            }
+            if window.requests.len() == window.count {
+                window.requests.push(ParsedRequest::default());
+            }
+            let request = &mut window.requests[window.count];
+            let rest = &bytes[at..];
+            match parse(rest, &mut connection.parse, &mut request.spans, &limits) {
+                Ok(Parsed::Request { consumed }) => {
+                    request.start = at;
+                    request.end = at + consumed;
+                    request.inline = None;
+                    // Most commands have their key as word 1; a wrong guess costs one useless load.
+                    if request.spans.len() > 1 {
+                        let key = Args::new(rest, &request.spans).get(1);
+                        let key = self.shard.keys.key(key);
+                        self.shard.keys.prefetch(db, &key);
+                    }
+                    at += consumed;
+                    window.count += 1;
+                }
+                Ok(Parsed::Inline { consumed, args }) => {
+                    request.start = at;
+                    request.end = at + consumed;
+                    request.inline = Some(args);
+                    at += consumed;
+                    window.count += 1;
+                }
+                Ok(Parsed::Empty { consumed }) => {
+                    at += consumed;
+                    return WindowEnd::Skipped { end: at };
+                }
+                Ok(Parsed::Incomplete { needed_bytes_min }) => {
+                    if needed_bytes_min > LARGE_REQUEST_BYTES {
+                        connection.large_needed = needed_bytes_min;
+                    }
+                    return WindowEnd::Incomplete;
+                }
+                Err(error) => return WindowEnd::Malformed(error),
+            }
+        }
+        WindowEnd::Full
     }
 
     /// Sends one request where it runs.
@@ -310,6 +440,12 @@ impl Core {
         if let Some(error) = needs_auth(entry, &connection.session) {
             return self.refuse(connection, Some(entry), &error);
         }
+        if entry.command.flags.has(Flags::PROTECTED) {
+            let allowed = self.options.debug_allowed(connection.peer.is_local());
+            if let Some(error) = needs_permission(entry, allowed) {
+                return self.refuse(connection, Some(entry), &error);
+            }
+        }
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
             return Dispatched::NotYet;
         }
@@ -327,7 +463,13 @@ impl Core {
     }
 
     #[inline]
-    fn run_here(&mut self, token: Token, connection: &mut Connection, entry: &'static Entry, args: &Args<'_>) {
+    fn run_here(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) {
         let silent = take_silence(connection);
         let request = Request {
             entry,
@@ -368,7 +510,8 @@ impl Core {
     #[inline]
     fn count(&mut self, connection: &mut Connection, entry: &'static Entry) {
         let now = self.clock.raw();
-        self.shard.record(entry.index, self.clock.delta_as_nanos(self.stamp, now));
+        self.shard
+            .record(entry.index, self.clock.delta_as_nanos(self.stamp, now));
         self.stamp = now;
         self.commands_count += 1;
         connection.commands_count += 1;
@@ -395,7 +538,10 @@ impl Core {
             self.congested.push(token);
             return Dispatched::NotYet;
         }
-        connection.moving_to = connection.affinity.count(shard).filter(|&shard| self.has_room(shard));
+        connection.moving_to = connection
+            .affinity
+            .count(shard)
+            .filter(|&shard| self.has_room(shard));
         let silent = take_silence(connection);
         let item = Item {
             entry,
@@ -410,7 +556,11 @@ impl Core {
         };
         match large {
             Some((bytes, spans)) => {
-                let message = Message::Large { item, bytes: bytes.clone(), spans: spans.clone() };
+                let message = Message::Large {
+                    item,
+                    bytes: bytes.clone(),
+                    spans: spans.clone(),
+                };
                 self.mesh.send(usize::from(shard), message);
             }
             None => self.mesh.open(usize::from(shard)).push(item, args),
@@ -429,7 +579,9 @@ impl Core {
     /// Following keys must not pile connections onto one core: the target may have an eighth more than this core.
     fn has_room(&self, shard: u16) -> bool {
         let count = |core: u16| {
-            self.mesh.board().cores[usize::from(core)].connections_count.load(Ordering::Relaxed)
+            self.mesh.board().cores[usize::from(core)]
+                .connections_count
+                .load(Ordering::Relaxed)
         };
         let here = count(self.id);
         count(shard) <= here + here / 8 + 1
@@ -465,7 +617,7 @@ impl Core {
         if self.must_drain(connection) {
             return Dispatched::NotYet;
         }
-        let owned = crate::resp::args::OwnedArgs::from_args(args);
+        let owned = OwnedArgs::from_args(args);
         let db = connection.session.db;
         match Transaction::new(entry, db, caller(connection), owned, self.map, &self.hasher) {
             Ok(transaction) => {
@@ -490,12 +642,12 @@ impl Core {
         if self.must_drain(connection) {
             return Dispatched::NotYet;
         }
-        let allowed = self.options.debug_allowed(connection.peer.is_local());
-        if let Some(error) = needs_permission(entry, allowed) {
-            return self.refuse(connection, Some(entry), &error);
-        }
         let Run::Session(run) = entry.command.run else {
-            return self.refuse(connection, Some(entry), &"ERR this command cannot run here".into());
+            return self.refuse(
+                connection,
+                Some(entry),
+                &"ERR this command cannot run here".into(),
+            );
         };
         let before = connection.session.reply_mode;
         let silent = take_silence(connection);
@@ -515,7 +667,8 @@ impl Core {
                 return self.refuse(connection, Some(entry), &error);
             }
         };
-        let stays_silent = silent && !(before == ReplyMode::Off && connection.session.reply_mode == ReplyMode::On);
+        let stays_silent =
+            silent && !(before == ReplyMode::Off && connection.session.reply_mode == ReplyMode::On);
         if stays_silent {
             connection.output.truncate(length);
         }
@@ -555,14 +708,23 @@ impl Core {
     }
 
     /// CLIENT PAUSE: whether this request waits for its end.
-    fn waits_for_pause(&mut self, token: Token, connection: &mut Connection, entry: &'static Entry) -> bool {
-        let Some(pause) = self.pause else { return false };
+    fn waits_for_pause(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+    ) -> bool {
+        let Some(pause) = self.pause else {
+            return false;
+        };
         if pause.until_ms <= self.now_ms {
             return false;
         }
         let flags = entry.command.flags;
         let is_client = entry.full_name.starts_with("client|");
-        if is_client || (pause.writes_only && !flags.has(Flags::WRITE) && !flags.has(Flags::MAY_REPLICATE)) {
+        if is_client
+            || (pause.writes_only && !flags.has(Flags::WRITE) && !flags.has(Flags::MAY_REPLICATE))
+        {
             return false;
         }
         connection.blocked = Some(Blocked::Paused);
@@ -586,5 +748,8 @@ fn take_silence(connection: &mut Connection) -> bool {
 
 #[inline]
 fn caller(connection: &Connection) -> Caller {
-    Caller { protocol: connection.session.protocol, no_touch: connection.session.no_touch }
+    Caller {
+        protocol: connection.session.protocol,
+        no_touch: connection.session.no_touch,
+    }
 }

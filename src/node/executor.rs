@@ -54,7 +54,8 @@ impl Ending {
     /// Begins the end; false if it had begun.
     pub fn begin(&self) -> bool {
         let deadline = self.start.elapsed() + DRAIN_MAX;
-        self.deadline_ms.store(deadline.as_millis() as u64, Ordering::SeqCst);
+        self.deadline_ms
+            .store(deadline.as_millis() as u64, Ordering::SeqCst);
         !self.begun.swap(true, Ordering::SeqCst)
     }
 
@@ -83,12 +84,16 @@ impl Ending {
 pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     log::start(&options.logfile, options.loglevel)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
-    std::env::set_current_dir(&options.dir).map_err(|error| format!("cannot use dir '{}': {error}", options.dir))?;
+    std::env::set_current_dir(&options.dir)
+        .map_err(|error| format!("cannot use dir '{}': {error}", options.dir))?;
     super::report::remember_start();
     let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);
     if i64::from(clients_max) < options.maxclients {
-        tracing::warn!(maxclients = clients_max, "the limit of open files (ulimit -n) allows fewer clients than maxclients");
+        tracing::warn!(
+            maxclients = clients_max,
+            "the limit of open files (ulimit -n) allows fewer clients than maxclients"
+        );
         options.maxclients = i64::from(clients_max);
     }
     let listeners = listen(&mut options)?;
@@ -126,12 +131,25 @@ fn run_cores(
     let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();
     for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
-        let placement = if pin { Placement::Fixed(cpus[id]) } else { Placement::Unbound };
+        let placement = if pin {
+            Placement::Fixed(cpus[id])
+        } else {
+            Placement::Unbound
+        };
         let (listeners, signal) = match first.take() {
             Some((listeners, signal)) => (listeners, Some(signal)),
             None => (Vec::new(), None),
         };
-        let seat = Seat { id, mesh, listeners, signal, options: options.clone(), hasher: hasher.clone(), ending: ending.clone(), config_file: config_file.clone() };
+        let seat = Seat {
+            id,
+            mesh,
+            listeners,
+            signal,
+            options: options.clone(),
+            hasher: hasher.clone(),
+            ending: ending.clone(),
+            config_file: config_file.clone(),
+        };
         let failed = failure.clone();
         let thread = LocalExecutorBuilder::new(placement)
             .name(&format!("rondo-{id}"))
@@ -148,14 +166,19 @@ fn run_cores(
         threads.push(thread);
     }
     for thread in threads {
-        thread.join().map_err(|error| format!("a core ended early: {error}"))?;
+        thread
+            .join()
+            .map_err(|error| format!("a core ended early: {error}"))?;
     }
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())
 }
 
 fn fail(failure: &Mutex<Option<String>>) -> i32 {
-    let text = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let text = failure
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
     eprintln!("rondo: {}", text.unwrap_or_default());
     1
 }
@@ -177,7 +200,12 @@ impl Seat {
         let tick = Duration::from_millis(1000 / self.options.hz.clamp(1, 500) as u64);
         let ring = Ring::new(tick).map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
-        let keys = Keyspace::new(super::settings::keyspace_options(&self.options, &self.hasher, slots, self.id as u16));
+        let keys = Keyspace::new(super::settings::keyspace_options(
+            &self.options,
+            &self.hasher,
+            slots,
+            self.id as u16,
+        ));
         let shard = Shard::new(self.id as u16, keys);
         if self.id == 0 {
             for listener in &self.listeners {
@@ -193,7 +221,9 @@ impl Seat {
             ending: self.ending,
             config_file: self.config_file,
         });
-        CoreLoop::new(core, ring, self.listeners, self.signal).run().await;
+        CoreLoop::new(core, ring, self.listeners, self.signal)
+            .run()
+            .await;
         Ok(())
     }
 }
@@ -213,15 +243,22 @@ fn listen(options: &mut Options) -> Result<Vec<Listener>, String> {
                     tracing::warn!(address, %error, "not listening on an optional address");
                 }
                 Err(error) => {
-                    return Err(format!("could not create server TCP listening socket {address}:{}: {error}", options.port));
+                    return Err(format!(
+                        "could not create server TCP listening socket {address}:{}: {error}",
+                        options.port
+                    ));
                 }
             }
         }
     }
     if !options.unixsocket.is_empty() {
-        let mode = u32::try_from(options.unixsocketperm).ok().filter(|&mode| mode != 0);
-        let listener = Listener::unix(Path::new(&options.unixsocket), mode, backlog)
-            .map_err(|error| format!("failed opening Unix socket {}: {error}", options.unixsocket))?;
+        let mode = u32::try_from(options.unixsocketperm)
+            .ok()
+            .filter(|&mode| mode != 0);
+        let listener =
+            Listener::unix(Path::new(&options.unixsocket), mode, backlog).map_err(|error| {
+                format!("failed opening Unix socket {}: {error}", options.unixsocket)
+            })?;
         listeners.push(listener);
     }
     if listeners.is_empty() {
@@ -232,10 +269,14 @@ fn listen(options: &mut Options) -> Result<Vec<Listener>, String> {
 
 /// SIGTERM and SIGINT become a byte on a socket that core 0's ring watches.
 fn catch_signals() -> Result<OwnedFd, String> {
-    let (read, write) = UnixStream::pair().map_err(|error| format!("cannot make a signal socket: {error}"))?;
+    let (read, write) =
+        UnixStream::pair().map_err(|error| format!("cannot make a signal socket: {error}"))?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        let write = write.try_clone().map_err(|error| format!("cannot catch signals: {error}"))?;
-        signal_hook::low_level::pipe::register(signal, write).map_err(|error| format!("cannot catch signals: {error}"))?;
+        let write = write
+            .try_clone()
+            .map_err(|error| format!("cannot catch signals: {error}"))?;
+        signal_hook::low_level::pipe::register(signal, write)
+            .map_err(|error| format!("cannot catch signals: {error}"))?;
     }
     Ok(read.into())
 }

@@ -72,12 +72,16 @@ impl CoreCounters {
 
     /// Commands, bytes in and bytes out a second, averaged over the samples.
     pub fn rates(&self) -> [u64; 3] {
-        self.samples.map(|samples| samples.iter().sum::<u64>() / SAMPLES_COUNT as u64)
+        self.samples
+            .map(|samples| samples.iter().sum::<u64>() / SAMPLES_COUNT as u64)
     }
 
     /// CONFIG RESETSTAT.
     pub fn reset(&mut self) {
-        *self = Self { ticks: self.ticks, ..Self::default() };
+        *self = Self {
+            ticks: self.ticks,
+            ..Self::default()
+        };
     }
 }
 

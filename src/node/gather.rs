@@ -31,7 +31,10 @@ pub struct Gather {
 enum Asker {
     Connection(Token),
     /// Another core's question, answered when this one is.
-    Core { core: usize, id: u64 },
+    Core {
+        core: usize,
+        id: u64,
+    },
     Nobody,
 }
 
@@ -52,15 +55,25 @@ impl Core {
         match request {
             NodeRequest::ClientInfo => self.client_info(token),
             NodeRequest::ClientList(filter) => {
-                self.ask_all(asker, Purpose::Clients, Question::ListClients(filter));
+                self.ask_all(asker, Purpose::Clients, Question::ListClients(*filter));
             }
-            NodeRequest::ClientKill(filter) => self.kill(token, filter, false),
+            NodeRequest::ClientKill(filter) => self.kill(token, *filter, false),
             NodeRequest::ClientKillAddr(address) => {
                 let filter = ClientFilter::by_address(&address);
                 self.kill(token, filter, true);
             }
-            NodeRequest::ClientPause { until_ms, writes_only } => {
-                self.ask_all(asker, Purpose::Ok, Question::Pause { until_ms, writes_only });
+            NodeRequest::ClientPause {
+                until_ms,
+                writes_only,
+            } => {
+                self.ask_all(
+                    asker,
+                    Purpose::Ok,
+                    Question::Pause {
+                        until_ms,
+                        writes_only,
+                    },
+                );
             }
             NodeRequest::ClientUnpause => self.ask_all(asker, Purpose::Ok, Question::Unpause),
             NodeRequest::ConfigGet(patterns) => {
@@ -74,16 +87,19 @@ impl Core {
                     }
                 });
             }
-            NodeRequest::ConfigSet(pairs) => self.ask(0, asker, Purpose::Configure, Question::Configure(pairs)),
-            NodeRequest::ConfigResetStat => self.ask_all(asker, Purpose::Ok, Question::ResetStatistics),
+            NodeRequest::ConfigSet(pairs) => {
+                self.ask(0, asker, Purpose::Configure, Question::Configure(pairs))
+            }
+            NodeRequest::ConfigResetStat => {
+                self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
+            }
             NodeRequest::Info(sections) => {
                 self.ask_all(asker, Purpose::Info(sections), Question::Figures);
             }
-            NodeRequest::DebugSleep(duration) => self.ask_all(asker, Purpose::Ok, Question::Sleep(duration)),
+            NodeRequest::DebugSleep(duration) => {
+                self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
+            }
             NodeRequest::Shutdown { save, abort, .. } => self.shutdown_request(token, save, abort),
-            NodeRequest::Reset => self.complete(token, |out, session| {
-                Reply::new(out, session.protocol).simple("RESET");
-            }),
         }
     }
 
@@ -108,7 +124,9 @@ impl Core {
             None
         };
         match refusal {
-            Some(text) => self.complete(token, |out, session| Reply::new(out, session.protocol).error(text)),
+            Some(text) => self.complete(token, |out, session| {
+                Reply::new(out, session.protocol).error(text)
+            }),
             None => {
                 // No reply: the connection closing is the sign.
                 self.close(token);
@@ -118,7 +136,9 @@ impl Core {
     }
 
     fn kill(&mut self, token: Token, filter: ClientFilter, by_address: bool) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         let own_id = connection.session.id;
         let row = row(connection, self.now_ms, self.id);
         let kills_asker = clients::matches(&filter, &row, own_id);
@@ -127,16 +147,23 @@ impl Core {
         } else {
             Purpose::KillByFilter { kills_asker }
         };
-        let question = Question::KillClients { filter, spare: own_id };
+        let question = Question::KillClients {
+            filter,
+            spare: own_id,
+        };
         self.ask_all(Asker::Connection(token), purpose, question);
     }
 
     fn client_info(&mut self, token: Token) {
         let (now_ms, core) = (self.now_ms, self.id);
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         let mut text = Vec::new();
         clients::render_row(&row(connection, now_ms, core), &mut text);
-        self.complete(token, |out, session| Reply::new(out, session.protocol).verbatim("txt", &text));
+        self.complete(token, |out, session| {
+            Reply::new(out, session.protocol).verbatim("txt", &text)
+        });
     }
 
     fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
@@ -153,7 +180,15 @@ impl Core {
 
     fn open_gather(&mut self, asker: Asker, purpose: Purpose, waiting_count: usize) -> u64 {
         self.next_question += 1;
-        self.gathers.insert(self.next_question, Gather { asker, waiting_count, answers: Vec::new(), purpose });
+        self.gathers.insert(
+            self.next_question,
+            Gather {
+                asker,
+                waiting_count,
+                answers: Vec::new(),
+                purpose,
+            },
+        );
         self.next_question
     }
 
@@ -174,7 +209,9 @@ impl Core {
                 Answer::Done
             }
             Question::ListClients(filter) => Answer::Clients(self.rows(&filter)),
-            Question::KillClients { filter, spare } => Answer::Count(self.kill_here(&filter, spare)),
+            Question::KillClients { filter, spare } => {
+                Answer::Count(self.kill_here(&filter, spare))
+            }
             Question::Figures => Answer::Figures(Box::new(self.figures())),
             Question::ResetStatistics => {
                 self.counters.reset();
@@ -182,7 +219,10 @@ impl Core {
                 self.shard.keys.reset_stats();
                 Answer::Done
             }
-            Question::Pause { until_ms, writes_only } => {
+            Question::Pause {
+                until_ms,
+                writes_only,
+            } => {
                 // A running pause only gets longer and stricter.
                 let running = self.pause.filter(|pause| pause.until_ms > self.now_ms);
                 self.pause = Some(Pause {
@@ -216,25 +256,38 @@ impl Core {
     }
 
     /// CONFIG SET on core 0: check, then put in force everywhere; the asker is answered when all have.
-    fn configure(&mut self, from: usize, id: u64, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), String> {
+    fn configure(
+        &mut self,
+        from: usize,
+        id: u64,
+        pairs: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<(), String> {
         let mut options = (*self.options).clone();
         // Protected options cannot be set through a connection's core alone: the start decides for all.
         let may_protected = options.enable_protected_configs == "yes";
         let changed = config_set(&mut options, pairs, may_protected)?;
         super::settings::apply_to_process(&options, &changed)?;
-        self.ask_all(Asker::Core { core: from, id }, Purpose::Ok, Question::Apply(Arc::new(options)));
+        self.ask_all(
+            Asker::Core { core: from, id },
+            Purpose::Ok,
+            Question::Apply(Arc::new(options)),
+        );
         Ok(())
     }
 
     /// One answer has come; the last one makes the reply.
     pub fn answered(&mut self, id: u64, answer: Answer) {
-        let Some(gather) = self.gathers.get_mut(&id) else { return };
+        let Some(gather) = self.gathers.get_mut(&id) else {
+            return;
+        };
         gather.answers.push(answer);
         gather.waiting_count -= 1;
         if gather.waiting_count > 0 {
             return;
         }
-        let Some(gather) = self.gathers.remove(&id) else { return };
+        let Some(gather) = self.gathers.remove(&id) else {
+            return;
+        };
         match gather.asker {
             Asker::Nobody => {}
             Asker::Core { core, id } => self.answer(core, id, Answer::Done),
@@ -244,7 +297,9 @@ impl Core {
 
     fn reply_from(&mut self, token: Token, purpose: Purpose, answers: Vec<Answer>) {
         match purpose {
-            Purpose::Ok => self.complete(token, |out, session| Reply::new(out, session.protocol).ok()),
+            Purpose::Ok => {
+                self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
+            }
             Purpose::Configure => {
                 let refusal = answers.into_iter().find_map(|answer| match answer {
                     Answer::Refused(text) => Some(text),
@@ -268,8 +323,11 @@ impl Core {
                     .collect();
                 rows.sort_by_key(|row| row.id);
                 let mut text = Vec::new();
-                rows.iter().for_each(|row| clients::render_row(row, &mut text));
-                self.complete(token, |out, session| Reply::new(out, session.protocol).verbatim("txt", &text));
+                rows.iter()
+                    .for_each(|row| clients::render_row(row, &mut text));
+                self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).verbatim("txt", &text)
+                });
             }
             Purpose::KillByFilter { kills_asker } | Purpose::KillByAddress { kills_asker } => {
                 let by_address = matches!(purpose, Purpose::KillByAddress { .. });
@@ -333,7 +391,9 @@ impl Core {
         let tokens: Vec<Token> = self.connections.tokens().collect();
         let mut killed_count = 0;
         for token in tokens {
-            let Some(connection) = self.connections.get_mut(token) else { continue };
+            let Some(connection) = self.connections.get_mut(token) else {
+                continue;
+            };
             if connection.session.id == spare || connection.closed {
                 continue;
             }
@@ -348,16 +408,32 @@ impl Core {
 
     fn figures(&mut self) -> CoreFigures {
         let keys = &mut self.shard.keys;
-        let databases = (0..keys.databases_count()).map(|db| keys.database_info(db)).collect();
+        let databases = (0..keys.databases_count())
+            .map(|db| keys.database_info(db))
+            .collect();
         let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
         CoreFigures {
             core: self.id,
             counters: self.counters.clone(),
             clients_count: self.connections.len() as u64,
             clients_paused_count: self.connections.iter().filter(paused).count() as u64,
-            clients_bytes: self.connections.iter().map(|connection| connection.memory_bytes() as u64).sum(),
-            input_bytes_max: self.connections.iter().map(|c| c.input.len() as u64).max().unwrap_or(0),
-            output_bytes_max: self.connections.iter().map(|c| c.output_bytes() as u64).max().unwrap_or(0),
+            clients_bytes: self
+                .connections
+                .iter()
+                .map(|connection| connection.memory_bytes() as u64)
+                .sum(),
+            input_bytes_max: self
+                .connections
+                .iter()
+                .map(|c| c.input.len() as u64)
+                .max()
+                .unwrap_or(0),
+            output_bytes_max: self
+                .connections
+                .iter()
+                .map(|c| c.output_bytes() as u64)
+                .max()
+                .unwrap_or(0),
             keyspace: *self.shard.keys.stats(),
             databases,
             keys_bytes: self.shard.keys.used_bytes() as u64,
@@ -374,7 +450,17 @@ impl Core {
 /// A connection's row of CLIENT LIST.
 pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
     use std::os::fd::AsRawFd;
-    let Session { id, protocol, db, name, lib_name, lib_ver, no_touch, no_evict, .. } = &connection.session;
+    let Session {
+        id,
+        protocol,
+        db,
+        name,
+        lib_name,
+        lib_ver,
+        no_touch,
+        no_evict,
+        ..
+    } = &connection.session;
     ClientRow {
         id: *id,
         addr: connection.peer.address.clone(),
@@ -407,7 +493,9 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         output_bytes: (connection.output_bytes() - connection.output.len()) as u64,
         total_bytes: connection.memory_bytes() as u64,
         events: (connection.receiving, connection.sending),
-        command: connection.last_command.map_or("NULL", |entry| entry.full_name),
+        command: connection
+            .last_command
+            .map_or("NULL", |entry| entry.full_name),
         user: "default".into(),
         resp: if *protocol == Protocol::Resp3 { 3 } else { 2 },
         lib_name: lib_name.clone(),

@@ -23,12 +23,21 @@ pub fn start(path: &str, level: &str) -> io::Result<()> {
     let target = if path.is_empty() {
         Target::Output
     } else {
-        Target::File(Arc::new(OpenOptions::new().create(true).append(true).open(path)?))
+        Target::File(Arc::new(
+            OpenOptions::new().create(true).append(true).open(path)?,
+        ))
     };
     let (filter, handle) = reload::Layer::new(level_filter(level));
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(target);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(target);
     // Fails only where a test has installed a subscriber already; then that one is used.
-    if tracing::subscriber::set_global_default(tracing_subscriber::registry().with(filter).with(lines)).is_ok() {
+    if tracing::subscriber::set_global_default(
+        tracing_subscriber::registry().with(filter).with(lines),
+    )
+    .is_ok()
+    {
         let _ = LEVEL.set(handle);
     }
     Ok(())

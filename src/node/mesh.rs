@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::message::Message;
-use crate::commands::table::Caller;
 use crate::commands::Entry;
+use crate::commands::table::Caller;
 use crate::resp::{Args, Span};
 
 /// Batches of one core that may be at one other at a time.
@@ -62,8 +62,11 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Replies of all requests, written by the other core.
     pub replies: Vec<u8>,
-    /// What is not a plain request.
+    /// What is not a plain request; taken in order, after all of `items`.
     pub messages: Vec<Message>,
+    /// Bytes of the large requests in `messages`. While there are any, a plain request must go in a message as well, or
+    /// it would overtake them.
+    pub large_bytes: usize,
     /// On its way home.
     pub answered: bool,
 }
@@ -75,10 +78,14 @@ impl Batch {
         let spans_start = self.spans.len();
         let first = args.span(0).start;
         let last = args.span(args.len() - 1);
-        self.bytes.extend_from_slice(&args.bytes()[first as usize..(last.start + last.len) as usize]);
+        self.bytes
+            .extend_from_slice(&args.bytes()[first as usize..(last.start + last.len) as usize]);
         self.spans.extend((0..args.len()).map(|index| {
             let span = args.span(index);
-            Span { start: span.start - first, len: span.len }
+            Span {
+                start: span.start - first,
+                len: span.len,
+            }
         }));
         self.items.push(Item {
             spans_count: (self.spans.len() - spans_start) as u32,
@@ -96,9 +103,14 @@ impl Batch {
         self.items.clear();
         self.spans.clear();
         self.messages.clear();
+        self.large_bytes = 0;
         self.answered = false;
         for bytes in [&mut self.bytes, &mut self.replies] {
-            if bytes.capacity() > KEPT_BYTES_MAX { *bytes = Vec::new() } else { bytes.clear() }
+            if bytes.capacity() > KEPT_BYTES_MAX {
+                *bytes = Vec::new()
+            } else {
+                bytes.clear()
+            }
         }
     }
 }
@@ -172,8 +184,9 @@ struct Link {
 
 /// All cores' meshes, linked with each other.
 pub fn build(cores_count: usize, board: &Arc<Board>) -> Vec<Mesh> {
-    let mut links: Vec<Vec<Option<Link>>> =
-        (0..cores_count).map(|_| (0..cores_count).map(|_| None).collect()).collect();
+    let mut links: Vec<Vec<Option<Link>>> = (0..cores_count)
+        .map(|_| (0..cores_count).map(|_| None).collect())
+        .collect();
     for a in 0..cores_count {
         for b in a + 1..cores_count {
             // Either side has at most IN_FLIGHT_MAX batches of its own out, so twice that always fits.
@@ -186,13 +199,26 @@ pub fn build(cores_count: usize, board: &Arc<Board>) -> Vec<Mesh> {
     links
         .into_iter()
         .enumerate()
-        .map(|(core, links)| Mesh { core, board: board.clone(), links, spare: Vec::new(), waiting: Vec::new() })
+        .map(|(core, links)| Mesh {
+            core,
+            board: board.clone(),
+            links,
+            spare: Vec::new(),
+            waiting: Vec::new(),
+        })
         .collect()
 }
 
 impl Link {
     fn new(outgoing: rtrb::Producer<Box<Batch>>, incoming: rtrb::Consumer<Box<Batch>>) -> Self {
-        Self { outgoing, incoming, open: None, homing: Vec::new(), in_flight: 0, is_waiting: false }
+        Self {
+            outgoing,
+            incoming,
+            open: None,
+            homing: Vec::new(),
+            in_flight: 0,
+            is_waiting: false,
+        }
     }
 }
 
@@ -210,12 +236,15 @@ impl Mesh {
     /// The batch being filled for core `to`, which is not this core.
     #[inline]
     pub fn open(&mut self, to: usize) -> &mut Batch {
-        let link = self.links[to].as_mut().expect("a core has no link to itself");
+        let link = self.links[to]
+            .as_mut()
+            .expect("a core has no link to itself");
         if !link.is_waiting {
             link.is_waiting = true;
             self.waiting.push(to);
         }
-        link.open.get_or_insert_with(|| self.spare.pop().unwrap_or_default())
+        link.open
+            .get_or_insert_with(|| self.spare.pop().unwrap_or_default())
     }
 
     /// Appends a message for core `to`.
@@ -236,7 +265,9 @@ impl Mesh {
     /// Sends a peer's batch home, its replies written.
     pub fn answer(&mut self, to: usize, mut batch: Box<Batch>) {
         batch.answered = true;
-        let link = self.links[to].as_mut().expect("a core has no link to itself");
+        let link = self.links[to]
+            .as_mut()
+            .expect("a core has no link to itself");
         link.homing.push(batch);
         if !link.is_waiting {
             link.is_waiting = true;
@@ -259,13 +290,17 @@ impl Mesh {
             let link = self.links[to].as_mut().expect("only peers wait");
             let mut sent = false;
             for batch in link.homing.drain(..) {
-                link.outgoing.push(batch).expect("a peer has at most IN_FLIGHT_MAX batches here");
+                link.outgoing
+                    .push(batch)
+                    .expect("a peer has at most IN_FLIGHT_MAX batches here");
                 sent = true;
             }
             if link.in_flight < IN_FLIGHT_MAX
                 && let Some(batch) = link.open.take_if(|batch| !batch.is_empty())
             {
-                link.outgoing.push(batch).expect("at most IN_FLIGHT_MAX own batches are out");
+                link.outgoing
+                    .push(batch)
+                    .expect("at most IN_FLIGHT_MAX own batches are out");
                 link.in_flight += 1;
                 sent = true;
             }
@@ -274,7 +309,9 @@ impl Mesh {
                 // Pairs with the fence in `may_sleep`: either the peer sees the batch, or this core sees it asleep.
                 fence(Ordering::SeqCst);
                 let flags = &self.board.cores[to];
-                if flags.sleeping.load(Ordering::Relaxed) && flags.sleeping.swap(false, Ordering::Relaxed) {
+                if flags.sleeping.load(Ordering::Relaxed)
+                    && flags.sleeping.swap(false, Ordering::Relaxed)
+                {
                     bell(flags.ring.load(Ordering::Acquire));
                 }
             }
@@ -298,7 +335,12 @@ impl Mesh {
         let flags = &self.board.cores[self.core];
         flags.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if self.links.iter().flatten().any(|link| !link.incoming.is_empty()) {
+        if self
+            .links
+            .iter()
+            .flatten()
+            .any(|link| !link.incoming.is_empty())
+        {
             self.wake();
             return false;
         }
@@ -307,6 +349,8 @@ impl Mesh {
 
     /// Declares this core awake.
     pub fn wake(&self) {
-        self.board.cores[self.core].sleeping.store(false, Ordering::Relaxed);
+        self.board.cores[self.core]
+            .sleeping
+            .store(false, Ordering::Relaxed);
     }
 }

@@ -16,8 +16,11 @@ pub fn process_cpu_us() -> (u64, u64) {
 }
 
 fn cpu_us(who: UsageWho) -> (u64, u64) {
-    let Ok(usage) = getrusage(who) else { return (0, 0) };
-    let micros = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
+    let Ok(usage) = getrusage(who) else {
+        return (0, 0);
+    };
+    let micros =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
     (micros(usage.user_time()), micros(usage.system_time()))
 }
 
@@ -28,7 +31,13 @@ pub fn resident_bytes() -> (u64, u64) {
         status
             .lines()
             .find_map(|line| line.strip_prefix(name))
-            .and_then(|rest| rest.trim().trim_end_matches(" kB").trim().parse::<u64>().ok())
+            .and_then(|rest| {
+                rest.trim()
+                    .trim_end_matches(" kB")
+                    .trim()
+                    .parse::<u64>()
+                    .ok()
+            })
             .unwrap_or(0)
             * 1024
     };
@@ -41,7 +50,13 @@ pub fn machine_bytes() -> u64 {
         .unwrap_or_default()
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").trim().parse::<u64>().ok())
+        .and_then(|rest| {
+            rest.trim()
+                .trim_end_matches(" kB")
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
         .unwrap_or(0)
         * 1024
 }
@@ -50,7 +65,9 @@ pub fn machine_bytes() -> u64 {
 pub fn raise_open_files(clients_max: u32, cores_count: usize) -> u32 {
     let reserved = DESCRIPTORS_RESERVED + 16 * cores_count as u64;
     let wanted = u64::from(clients_max) + reserved;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return clients_max };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return clients_max;
+    };
     if soft >= wanted {
         return clients_max;
     }
@@ -67,6 +84,10 @@ pub fn raise_open_files(clients_max: u32, cores_count: usize) -> u32 {
 
 /// The CPUs this process may run on.
 pub fn allowed_cpus() -> Vec<usize> {
-    let Ok(set) = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)) else { return Vec::new() };
-    (0..nix::sched::CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
+    let Ok(set) = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)) else {
+        return Vec::new();
+    };
+    (0..nix::sched::CpuSet::count())
+        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+        .collect()
 }

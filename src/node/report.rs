@@ -26,17 +26,33 @@ fn identity() -> &'static Identity {
         let hex_id = || {
             // Two draws from the operating system's randomness, through the crate that draws them for the key hash.
             let digits: String = (0..3u64)
-                .map(|part| format!("{:016x}", crate::base::hash::KeyHasher::random().hash(&part.to_le_bytes())))
+                .map(|part| {
+                    format!(
+                        "{:016x}",
+                        crate::base::hash::KeyHasher::random().hash(&part.to_le_bytes())
+                    )
+                })
                 .collect();
             digits[..40].to_string()
         };
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_string();
+        let read = |path: &str| {
+            std::fs::read_to_string(path)
+                .unwrap_or_default()
+                .trim()
+                .to_string()
+        };
         Identity {
             start: Instant::now(),
             run_id: hex_id(),
             replication_id: hex_id(),
-            os: format!("Linux {} {}", read("/proc/sys/kernel/osrelease"), std::env::consts::ARCH),
-            executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+            os: format!(
+                "Linux {} {}",
+                read("/proc/sys/kernel/osrelease"),
+                std::env::consts::ARCH
+            ),
+            executable: std::env::current_exe()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
         }
     })
 }
@@ -58,9 +74,12 @@ impl Core {
         let commands = self.command_figures(&cores);
         let (user_us, system_us) = process::process_cpu_us();
         let (resident, resident_peak) = process::resident_bytes();
-        let rates = cores.iter().map(|core| core.counters.rates()).fold([0; 3], |sums, rates| {
-            [sums[0] + rates[0], sums[1] + rates[1], sums[2] + rates[2]]
-        });
+        let rates = cores
+            .iter()
+            .map(|core| core.counters.rates())
+            .fold([0; 3], |sums, rates| {
+                [sums[0] + rates[0], sums[1] + rates[1], sums[2] + rates[2]]
+            });
         let fixed = cores.len() as u64 * ring::BUFFERS_BYTES as u64;
         let dataset = sum(|core| core.keys_bytes);
         let clients_bytes = sum(|core| core.clients_bytes);
@@ -86,8 +105,16 @@ impl Core {
             clients: info::ClientsFigures {
                 connected: sum(|core| core.clients_count),
                 maxclients: options.maxclients as u64,
-                input_buffer_bytes_max: cores.iter().map(|core| core.input_bytes_max).max().unwrap_or(0),
-                output_buffer_bytes_max: cores.iter().map(|core| core.output_bytes_max).max().unwrap_or(0),
+                input_buffer_bytes_max: cores
+                    .iter()
+                    .map(|core| core.input_bytes_max)
+                    .max()
+                    .unwrap_or(0),
+                output_buffer_bytes_max: cores
+                    .iter()
+                    .map(|core| core.output_bytes_max)
+                    .max()
+                    .unwrap_or(0),
                 blocked: 0,
                 paused: sum(|core| core.clients_paused_count),
             },
@@ -105,7 +132,10 @@ impl Core {
                 lazyfree_pending: sum(|core| core.garbage_count),
                 lazyfreed: keyspace.lazyfreed_objects,
             },
-            persistence: info::PersistenceFigures { loading: false, changes: sum(|core| core.changes) },
+            persistence: info::PersistenceFigures {
+                loading: false,
+                changes: sum(|core| core.changes),
+            },
             stats: info::StatsFigures {
                 connections_received: sum(|core| core.counters.connections_received),
                 commands_processed: commands.iter().map(|command| command.calls).sum(),
@@ -117,13 +147,19 @@ impl Core {
                 rejected_connections: sum(|core| core.counters.connections_rejected),
                 expired_keys: keyspace.expired_keys,
                 expire_lag_ms_max: keyspace.expire_lag_ms_max,
-                expire_lag_ms_mean: keyspace.expire_lag_ms_sum.checked_div(keyspace.expired_keys_active).unwrap_or(0),
+                expire_lag_ms_mean: keyspace
+                    .expire_lag_ms_sum
+                    .checked_div(keyspace.expired_keys_active)
+                    .unwrap_or(0),
                 expire_time_cap_reached: sum(|core| core.counters.cycles_over_budget),
                 expire_cpu_ms: sum(|core| core.counters.cycle_ns) / 1_000_000,
                 evicted_keys: 0,
                 reads: sum(|core| core.counters.reads),
                 writes: sum(|core| core.counters.writes),
-                failed_auths: errors.iter().find(|(code, _)| *code == "WRONGPASS").map_or(0, |(_, count)| count),
+                failed_auths: errors
+                    .iter()
+                    .find(|(code, _)| *code == "WRONGPASS")
+                    .map_or(0, |(_, count)| count),
                 keyspace_hits: keyspace.keyspace_hits,
                 keyspace_misses: keyspace.keyspace_misses,
                 error_replies: errors.total(),
@@ -133,10 +169,16 @@ impl Core {
                 transaction_retries: sum(|core| core.counters.transaction_retries),
                 turns: sum(|core| core.counters.turns),
             },
-            cpu: info::CpuFigures { system_s: system_us as f64 / 1e6, user_s: user_us as f64 / 1e6 },
+            cpu: info::CpuFigures {
+                system_s: system_us as f64 / 1e6,
+                user_s: user_us as f64 / 1e6,
+            },
             replication_id: identity().replication_id.clone(),
             commands,
-            errors: errors.iter().map(|(code, count)| (code.to_string(), count)).collect(),
+            errors: errors
+                .iter()
+                .map(|(code, count)| (code.to_string(), count))
+                .collect(),
             keyspace: databases(&cores),
             cores: cores.iter().map(core_row).collect(),
         };
@@ -147,7 +189,11 @@ impl Core {
         let options = &self.options;
         let mut lines = Vec::new();
         if options.port > 0 {
-            let binds: String = options.bind.iter().map(|address| format!(",bind={address}")).collect();
+            let binds: String = options
+                .bind
+                .iter()
+                .map(|address| format!(",bind={address}"))
+                .collect();
             lines.push(format!("name=tcp{binds},port={}", options.port));
         }
         if !options.unixsocket.is_empty() {
@@ -162,7 +208,11 @@ impl Core {
             .rows()
             .filter_map(|entry| {
                 let index = usize::from(entry.index);
-                let rows = || cores.iter().filter_map(move |core| core.commands.get(index));
+                let rows = || {
+                    cores
+                        .iter()
+                        .filter_map(move |core| core.commands.get(index))
+                };
                 let total = |field: fn(&CommandFigures) -> u64| rows().map(field).sum::<u64>();
                 let figures = info::CommandFigures {
                     full_name: entry.full_name,
@@ -192,18 +242,28 @@ impl Core {
                             .collect()
                     })
                     .unwrap_or_default();
-                Some(info::CommandFigures { latency_us, ..figures })
+                Some(info::CommandFigures {
+                    latency_us,
+                    ..figures
+                })
             })
             .collect()
     }
 }
 
 fn databases(cores: &[CoreFigures]) -> Vec<info::KeyspaceFigures> {
-    let count = cores.iter().map(|core| core.databases.len()).max().unwrap_or(0);
+    let count = cores
+        .iter()
+        .map(|core| core.databases.len())
+        .max()
+        .unwrap_or(0);
     (0..count)
         .filter_map(|db| {
             let mut total = DatabaseInfo::default();
-            cores.iter().filter_map(|core| core.databases.get(db)).for_each(|part| total.add(part));
+            cores
+                .iter()
+                .filter_map(|core| core.databases.get(db))
+                .for_each(|part| total.add(part));
             (total.keys > 0).then_some(info::KeyspaceFigures {
                 db: db as u16,
                 keys: total.keys,

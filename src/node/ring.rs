@@ -59,7 +59,10 @@ impl Token {
     }
 
     fn unpack(user_data: u64) -> Self {
-        Self { index: user_data as u32, generation: (user_data >> 32) as u32 & GENERATION_MASK }
+        Self {
+            index: user_data as u32,
+            generation: (user_data >> 32) as u32 & GENERATION_MASK,
+        }
     }
 }
 
@@ -85,11 +88,23 @@ pub enum Received {
 #[derive(Debug)]
 pub enum Event {
     /// A listener gave a connection, or why it could not; `more`: the accept stays armed.
-    Accepted { listener: u32, result: Result<OwnedFd, i32>, more: bool },
+    Accepted {
+        listener: u32,
+        result: Result<OwnedFd, i32>,
+        more: bool,
+    },
     /// A connection's receive; `more`: it stays armed.
-    Received { token: Token, received: Received, more: bool },
+    Received {
+        token: Token,
+        received: Received,
+        more: bool,
+    },
     /// A send ended with its byte count or a negative errno; its buffer returns.
-    Sent { token: Token, result: i32, buffer: Vec<u8> },
+    Sent {
+        token: Token,
+        result: i32,
+        buffer: Vec<u8>,
+    },
     /// Another core rang.
     Bell,
     /// The tick's time has come; arm the next one.
@@ -138,9 +153,12 @@ impl Ring {
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)
-            .map_err(|error| RingError { remedy: remedy("io_uring_setup", &error) })?;
+            .map_err(|error| RingError {
+                remedy: remedy("io_uring_setup", &error),
+            })?;
         probe(&ring)?;
-        let descriptors_bytes = usize::from(BUFFERS_COUNT) * std::mem::size_of::<types::BufRingEntry>();
+        let descriptors_bytes =
+            usize::from(BUFFERS_COUNT) * std::mem::size_of::<types::BufRingEntry>();
         // The kernel holds these two areas for as long as the ring exists, and requests may outlive `Ring` for a moment
         // while the kernel tears it down. A core's ring lives as long as the process, so both are leaked on purpose.
         // SAFETY: an anonymous private mapping has no preconditions; failure is checked below.
@@ -155,12 +173,25 @@ impl Ring {
             )
         };
         if descriptors == libc::MAP_FAILED {
-            return Err(RingError { remedy: remedy("mmap", &io::Error::last_os_error()) });
+            return Err(RingError {
+                remedy: remedy("mmap", &io::Error::last_os_error()),
+            });
         }
-        let memory = Box::leak(vec![0u8; usize::from(BUFFERS_COUNT) * BUFFER_BYTES].into_boxed_slice()).as_mut_ptr();
+        let memory =
+            Box::leak(vec![0u8; usize::from(BUFFERS_COUNT) * BUFFER_BYTES].into_boxed_slice())
+                .as_mut_ptr();
         // SAFETY: `descriptors` is a page-aligned mapping of BUFFERS_COUNT entries that is never unmapped.
-        unsafe { ring.submitter().register_buf_ring_with_flags(descriptors as u64, BUFFERS_COUNT, BUFFER_GROUP, 0) }
-            .map_err(|error| RingError { remedy: remedy("registering receive buffers", &error) })?;
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(
+                descriptors as u64,
+                BUFFERS_COUNT,
+                BUFFER_GROUP,
+                0,
+            )
+        }
+        .map_err(|error| RingError {
+            remedy: remedy("registering receive buffers", &error),
+        })?;
         let mut ring = Self {
             ring,
             descriptors: descriptors.cast(),
@@ -213,7 +244,10 @@ impl Ring {
         if self.sends.len() <= index {
             self.sends.resize_with(index + 1, Vec::new);
         }
-        assert!(self.sends[index].is_empty(), "one send per connection is in flight at a time");
+        assert!(
+            self.sends[index].is_empty(),
+            "one send per connection is in flight at a time"
+        );
         self.sends[index] = buffer;
         let buffer = &self.sends[index];
         // The heap block behind `buffer` stays where it is: it is owned by `sends` and untouched until its completion.
@@ -230,9 +264,10 @@ impl Ring {
 
     /// Wakes the core whose ring has this descriptor.
     pub fn ring_bell(&mut self, descriptor: RawFd) {
-        let entry = opcode::MsgRingData::new(types::Fd(descriptor), 0, KIND_BELL << KIND_SHIFT, None)
-            .build()
-            .user_data(KIND_IGNORED << KIND_SHIFT);
+        let entry =
+            opcode::MsgRingData::new(types::Fd(descriptor), 0, KIND_BELL << KIND_SHIFT, None)
+                .build()
+                .user_data(KIND_IGNORED << KIND_SHIFT);
         self.push(&entry);
         self.bells += 1;
     }
@@ -245,7 +280,9 @@ impl Ring {
     /// Asks for one [`Event::Tick`] after the tick's duration.
     pub fn arm_tick(&mut self) {
         let timespec: *const types::Timespec = &*self.tick;
-        let entry = opcode::Timeout::new(timespec).build().user_data(KIND_TICK << KIND_SHIFT);
+        let entry = opcode::Timeout::new(timespec)
+            .build()
+            .user_data(KIND_TICK << KIND_SHIFT);
         self.push(&entry);
     }
 
@@ -270,10 +307,22 @@ impl Ring {
             };
             const GETEVENTS: u32 = 1;
             // SAFETY: no argument pointer is passed; queued entries point only to memory this type owns.
-            unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) }.map(drop)
+            unsafe {
+                self.ring
+                    .submitter()
+                    .enter::<libc::sigset_t>(queued, 0, GETEVENTS, None)
+            }
+            .map(drop)
         };
         match result {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)
+                ) =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }
@@ -318,18 +367,31 @@ impl Ring {
             KIND_RECEIVE => {
                 let received = match result {
                     1.. => match cqueue::buffer_select(completion.flags()) {
-                        Some(index) => Received::Bytes(ReceiveBuffer { index, length: result as u32 }),
+                        Some(index) => Received::Bytes(ReceiveBuffer {
+                            index,
+                            length: result as u32,
+                        }),
                         None => Received::Ended,
                     },
-                    _ if result == -libc::ENOBUFS || result == -libc::ECANCELED => Received::Stopped,
+                    _ if result == -libc::ENOBUFS || result == -libc::ECANCELED => {
+                        Received::Stopped
+                    }
                     _ => Received::Ended,
                 };
-                events.push(Event::Received { token: Token::unpack(user_data), received, more });
+                events.push(Event::Received {
+                    token: Token::unpack(user_data),
+                    received,
+                    more,
+                });
             }
             KIND_SEND => {
                 let token = Token::unpack(user_data);
                 let buffer = std::mem::take(&mut self.sends[token.index as usize]);
-                events.push(Event::Sent { token, result, buffer });
+                events.push(Event::Sent {
+                    token,
+                    result,
+                    buffer,
+                });
             }
             KIND_ACCEPT => {
                 let result = if result >= 0 {
@@ -338,7 +400,11 @@ impl Ring {
                 } else {
                     Err(-result)
                 };
-                events.push(Event::Accepted { listener: user_data as u32, result, more });
+                events.push(Event::Accepted {
+                    listener: user_data as u32,
+                    result,
+                    more,
+                });
             }
             KIND_BELL => events.push(Event::Bell),
             KIND_TICK => events.push(Event::Tick),
@@ -387,7 +453,9 @@ fn probe(ring: &IoUring) -> Result<(), RingError> {
     let mut probe = io_uring::Probe::new();
     ring.submitter()
         .register_probe(&mut probe)
-        .map_err(|error| RingError { remedy: remedy("io_uring probe", &error) })?;
+        .map_err(|error| RingError {
+            remedy: remedy("io_uring probe", &error),
+        })?;
     let needed = [
         ("accept", opcode::AcceptMulti::CODE),
         ("recv", opcode::RecvMulti::CODE),
@@ -399,12 +467,16 @@ fn probe(ring: &IoUring) -> Result<(), RingError> {
     for (name, code) in needed {
         if !probe.is_supported(code) {
             return Err(RingError {
-                remedy: format!("this kernel's io_uring lacks the operation '{name}'; rondo needs Linux 6.1 or later"),
+                remedy: format!(
+                    "this kernel's io_uring lacks the operation '{name}'; rondo needs Linux 6.1 or later"
+                ),
             });
         }
     }
     if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
-        return Err(RingError { remedy: "this kernel's io_uring is too old; rondo needs Linux 6.1 or later".into() });
+        return Err(RingError {
+            remedy: "this kernel's io_uring is too old; rondo needs Linux 6.1 or later".into(),
+        });
     }
     Ok(())
 }
@@ -419,9 +491,13 @@ fn remedy(step: &str, error: &io::Error) -> String {
             "io_uring is forbidden here: set `sysctl kernel.io_uring_disabled=0`, and in a container use a seccomp \
              profile that allows io_uring_setup, io_uring_enter and io_uring_register"
         }
-        Some(libc::ENOMEM) => "not enough lockable memory: raise RLIMIT_MEMLOCK (`ulimit -l`, systemd LimitMEMLOCK=)",
+        Some(libc::ENOMEM) => {
+            "not enough lockable memory: raise RLIMIT_MEMLOCK (`ulimit -l`, systemd LimitMEMLOCK=)"
+        }
         Some(libc::EINVAL) => "this kernel's io_uring is too old: rondo needs Linux 6.1 or later",
-        Some(libc::EMFILE | libc::ENFILE) => "too many open files: raise RLIMIT_NOFILE (`ulimit -n`)",
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "too many open files: raise RLIMIT_NOFILE (`ulimit -n`)"
+        }
         _ => "rondo needs io_uring of Linux 6.1 or later",
     };
     format!("{step} failed: {error}; {cause}")

@@ -35,7 +35,12 @@ impl Options {
 }
 
 /// What a shard's keyspace starts with.
-pub fn keyspace_options(options: &Options, hasher: &KeyHasher, slots: SlotMap, shard: u16) -> KeyspaceOptions {
+pub fn keyspace_options(
+    options: &Options,
+    hasher: &KeyHasher,
+    slots: SlotMap,
+    shard: u16,
+) -> KeyspaceOptions {
     KeyspaceOptions {
         databases: u16::try_from(options.databases).unwrap_or(16),
         hasher: hasher.clone(),
@@ -50,7 +55,9 @@ pub fn keyspace_options(options: &Options, hasher: &KeyHasher, slots: SlotMap, s
 /// Puts live options in force on a shard.
 pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
     shard.keys.set_access_policy(options.access_policy());
-    shard.keys.set_value_bytes_max(options.proto_max_bulk_len as u64);
+    shard
+        .keys
+        .set_value_bytes_max(options.proto_max_bulk_len as u64);
 }
 
 /// Puts live options in force that belong to the process; called once, on core 0.

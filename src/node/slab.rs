@@ -22,17 +22,26 @@ impl Connections {
     pub fn insert(&mut self, connection: Box<Connection>) -> Token {
         self.count += 1;
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, connection: None });
+            self.places.push(Place {
+                generation: 0,
+                connection: None,
+            });
             (self.places.len() - 1) as u32
         });
         let place = &mut self.places[index as usize];
         place.connection = Some(connection);
-        Token { index, generation: place.generation }
+        Token {
+            index,
+            generation: place.generation,
+        }
     }
 
     /// Takes a connection out for good; its token is dead from now on.
     pub fn remove(&mut self, token: Token) -> Option<Box<Connection>> {
-        let place = self.places.get_mut(token.index as usize).filter(|place| place.generation == token.generation)?;
+        let place = self
+            .places
+            .get_mut(token.index as usize)
+            .filter(|place| place.generation == token.generation)?;
         let connection = place.connection.take()?;
         place.generation = Token::next_generation(place.generation);
         self.free.push(token.index);
@@ -68,15 +77,21 @@ impl Connections {
 
     /// All tokens, for sweeps.
     pub fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
-        self.places.iter().enumerate().filter(|(_, place)| place.connection.is_some()).map(|(index, place)| Token {
-            index: index as u32,
-            generation: place.generation,
-        })
+        self.places
+            .iter()
+            .enumerate()
+            .filter(|(_, place)| place.connection.is_some())
+            .map(|(index, place)| Token {
+                index: index as u32,
+                generation: place.generation,
+            })
     }
 
     /// All connections.
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.places.iter().filter_map(|place| place.connection.as_deref())
+        self.places
+            .iter()
+            .filter_map(|place| place.connection.as_deref())
     }
 
     /// How many places there are, used or not.
@@ -88,7 +103,10 @@ impl Connections {
     pub fn token_at(&self, index: usize) -> Option<Token> {
         let place = self.places.get(index)?;
         place.connection.as_ref()?;
-        Some(Token { index: index as u32, generation: place.generation })
+        Some(Token {
+            index: index as u32,
+            generation: place.generation,
+        })
     }
 
     /// Connections there are.

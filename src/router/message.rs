@@ -19,6 +19,9 @@ pub enum ToShard {
         core: u16,
         /// What it will touch on this shard.
         locks: LockSet,
+        /// What to run as soon as they are granted, answered by [`FromShard::Ran`] after the grant: something that
+        /// reads. The locks keep it true until they are released, and a try that fails elsewhere has changed nothing.
+        read: Option<Operation>,
     },
     /// Run a part of the command; answered by [`FromShard::Ran`].
     Run {
@@ -174,6 +177,8 @@ pub enum Operation {
         db: u16,
         /// The key.
         key: Vec<u8>,
+        /// `CLIENT NO-TOUCH on`.
+        no_touch: bool,
     },
     /// How many keys a database has here; gives [`Output::Count`].
     Length {
@@ -191,7 +196,12 @@ pub enum Output {
     /// A number.
     Count(u64),
     /// A string, if the key was there.
-    Text(Option<Vec<u8>>),
+    Text {
+        /// Its bytes.
+        text: Option<Vec<u8>>,
+        /// `proto-max-bulk-len`, which bounds what is made of it.
+        bytes_max: u64,
+    },
     /// It was refused, and changed nothing.
     Error(CommandError),
 }

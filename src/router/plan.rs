@@ -4,6 +4,7 @@
 //! Not here  running it: `shard/` for one shard, `router/transaction.rs` for several.
 
 use super::ShardId;
+use crate::commands::scan::Cursor;
 use crate::commands::table::{Run, Spread};
 use crate::commands::{Entry, KeyShape, for_each_key};
 use crate::keyspace::SlotMap;
@@ -19,9 +20,6 @@ pub enum Plan {
     /// As a [`super::Transaction`].
     Many,
 }
-
-/// Bits of a SCAN cursor below the shard's number.
-pub const CURSOR_SHARD_SHIFT: u32 = 52;
 
 /// Decides where a request runs.
 ///
@@ -41,7 +39,7 @@ pub fn plan(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardId
             Plan::Shard(map.shard_of(args.get(usize::from(at))))
         }
         (_, Spread::EveryShard(_)) => Plan::Many,
-        (_, Spread::Cursor) => Plan::Shard(cursor_shard(args, map)),
+        (_, Spread::Cursor) => Plan::Shard(cursor_shard(args, map, here)),
         // A Gather command without keys (RANDOMKEY) asks every shard.
         (KeyShape::None, Spread::Gather(_)) => Plan::Many,
         _ => plan_keys(entry, args, map, here),
@@ -62,12 +60,10 @@ fn plan_keys(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardI
     }
 }
 
-/// The shard a SCAN goes on with; a cursor that is none is refused there by the handler.
-fn cursor_shard(args: &Args<'_>, map: &SlotMap) -> ShardId {
-    let cursor = std::str::from_utf8(if args.len() > 1 { args.get(1) } else { b"" })
-        .ok()
-        .and_then(|word| word.parse::<u64>().ok())
-        .unwrap_or(0);
-    let shard = cursor >> CURSOR_SHARD_SHIFT;
-    shard.min(u64::from(map.shards_count()) - 1) as ShardId
+/// The shard a SCAN goes on with; a cursor that is none is refused by the handler, on any shard.
+fn cursor_shard(args: &Args<'_>, map: &SlotMap, here: ShardId) -> ShardId {
+    if args.len() < 2 {
+        return here;
+    }
+    Cursor::parse(args.get(1), map.shards_count()).map_or(here, |cursor| cursor.shard)
 }

@@ -4,6 +4,8 @@
 //!       ^                        │ one says "out of order"
 //!       └── new id, later place ─┘ (the others are told to release first)
 //!
+//! What only reads is sent along with Schedule and done at the grant: one hop there and back, then Release.
+//!
 //! Promises  a state machine without I/O, clock or randomness; messages of an earlier try are ignored; when it is
 //!           done, every shard has released its locks or has a message under way that makes it do so.
 //! Not here  what the phases are: `router/programs.rs`.
@@ -32,6 +34,8 @@ pub struct Transaction {
     /// Answers still to come in this step.
     waiting_count: usize,
     is_scheduling: bool,
+    /// The shards answer a grant with what they read: no hop of its own for the first phase.
+    is_reading: bool,
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
@@ -72,6 +76,7 @@ impl Transaction {
             retries_count: 0,
             waiting_count: 0,
             is_scheduling: false,
+            is_reading: false,
             held: Vec::new(),
             outputs: Vec::new(),
             is_early_release: false,
@@ -113,6 +118,9 @@ impl Transaction {
                     self.retry(shard, next_tx, out);
                     return Step::Wait;
                 }
+                if self.is_reading {
+                    return Step::Wait; // What was read follows, from the same shard.
+                }
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 {
                     return Step::Wait;
@@ -120,12 +128,13 @@ impl Transaction {
                 self.is_scheduling = false;
                 self.begin(out)
             }
-            FromShard::Ran { tx, shard, output } if tx == self.tx && !self.is_scheduling => {
+            FromShard::Ran { tx, shard, output } if tx == self.tx => {
                 self.outputs.push((shard, output));
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 {
                     return Step::Wait;
                 }
+                self.is_scheduling = false;
                 // One order, whatever the mesh did: what a program makes of its outputs is repeatable.
                 self.outputs.sort_by_key(|(shard, _)| *shard);
                 let outputs = std::mem::take(&mut self.outputs);
@@ -150,7 +159,11 @@ impl Transaction {
         self.is_scheduling = true;
         self.waiting_count = self.locks.len();
         self.held.clear();
+        self.outputs.clear();
+        let mut reads = self.program.reads();
+        self.is_reading = !reads.is_empty();
         for (shard, locks) in &self.locks {
+            let read = reads.iter().position(|(of, _)| of == shard);
             self.held.push(*shard);
             let mut locks = locks.clone();
             locks.order = order;
@@ -158,6 +171,7 @@ impl Transaction {
                 tx: self.tx,
                 core: self.core,
                 locks,
+                read: read.map(|index| reads.swap_remove(index).1),
             };
             out.push((*shard, message));
         }

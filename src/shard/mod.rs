@@ -23,7 +23,7 @@ use crate::keyspace::Keyspace;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
-use crate::router::{FromShard, KeyLock, LockMode, Origin, ShardId, ToShard, TxId};
+use crate::router::{FromShard, KeyLock, LockMode, Operation, Origin, ShardId, ToShard, TxId};
 use cycle::Pace;
 use locks::{LockTable, Ready, Scheduled, Ticket};
 
@@ -55,8 +55,8 @@ pub struct Shard {
     pub keys: Keyspace,
     id: ShardId,
     locks: LockTable,
-    /// Where the coordinators of scheduled transactions are.
-    coordinators: HashMap<TxId, u16, ahash::RandomState>,
+    /// Transactions that wait for their locks: where their coordinators are, what they want read.
+    waiting: HashMap<TxId, (u16, Option<Operation>), ahash::RandomState>,
     deferred: HashMap<Ticket, (Request, OwnedArgs), ahash::RandomState>,
     events: VecDeque<(u16, FromShard)>,
     figures: Figures,
@@ -73,7 +73,7 @@ impl Shard {
             keys,
             id,
             locks: LockTable::new(),
-            coordinators: HashMap::default(),
+            waiting: HashMap::default(),
             deferred: HashMap::default(),
             events: VecDeque::new(),
             figures: Figures::default(),
@@ -112,11 +112,16 @@ impl Shard {
     /// Takes one message of a transaction. Answers, its own and those of whoever it made room for, are events.
     pub fn handle(&mut self, message: ToShard) {
         match message {
-            ToShard::Schedule { tx, core, locks } => match self.locks.schedule(tx, &locks) {
-                Scheduled::Granted => self.answer_schedule(core, tx, true),
+            ToShard::Schedule {
+                tx,
+                core,
+                locks,
+                read,
+            } => match self.locks.schedule(tx, &locks) {
+                Scheduled::Granted => self.grant(tx, core, read),
                 Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
                 Scheduled::Waiting => {
-                    self.coordinators.insert(tx, core);
+                    self.waiting.insert(tx, (core, read));
                 }
             },
             ToShard::Run {
@@ -125,10 +130,7 @@ impl Shard {
                 operation,
                 last,
             } => {
-                let shard = self.id;
-                let output = self.operate(operation);
-                self.events
-                    .push_back((core, FromShard::Ran { tx, shard, output }));
+                self.answer_run(core, tx, operation);
                 if last {
                     self.release(tx);
                 }
@@ -175,12 +177,26 @@ impl Shard {
 
     /// Whether no transaction is known here and no request waits.
     pub fn is_quiet(&self) -> bool {
-        self.locks.is_empty() && self.coordinators.is_empty() && self.deferred.is_empty()
+        self.locks.is_empty() && self.waiting.is_empty() && self.deferred.is_empty()
     }
 
     /// Requests that wait for a lock.
     pub fn deferred_count(&self) -> usize {
         self.deferred.len()
+    }
+
+    fn grant(&mut self, tx: TxId, core: u16, read: Option<Operation>) {
+        self.answer_schedule(core, tx, true);
+        if let Some(read) = read {
+            self.answer_run(core, tx, read);
+        }
+    }
+
+    fn answer_run(&mut self, core: u16, tx: TxId, operation: Operation) {
+        let shard = self.id;
+        let output = self.operate(operation);
+        self.events
+            .push_back((core, FromShard::Ran { tx, shard, output }));
     }
 
     fn answer_schedule(&mut self, core: u16, tx: TxId, granted: bool) {
@@ -190,13 +206,13 @@ impl Shard {
     }
 
     fn release(&mut self, tx: TxId) {
-        self.coordinators.remove(&tx);
+        self.waiting.remove(&tx);
         self.locks.release(tx);
         while let Some(ready) = self.locks.next_ready() {
             match ready {
                 Ready::Transaction(tx) => {
-                    if let Some(core) = self.coordinators.remove(&tx) {
-                        self.answer_schedule(core, tx, true);
+                    if let Some((core, read)) = self.waiting.remove(&tx) {
+                        self.grant(tx, core, read);
                     }
                 }
                 Ready::Request(ticket) => self.run_deferred(ticket),

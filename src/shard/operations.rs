@@ -1,8 +1,8 @@
 //! Operations: the parts of transactions, each one step on this shard.
 
 use super::Shard;
-use crate::commands::CommandError;
-use crate::ds::key_table::Value;
+use crate::commands::lcs::NOT_STRINGS;
+use crate::ds::key_table::{EntryMut, Value};
 use crate::resp::Args;
 use crate::router::{Operation, Output};
 
@@ -46,7 +46,9 @@ impl Shard {
             Operation::Exists { db, keys } => {
                 Output::Count(self.exist_count(usize::from(db), &keys.as_args()))
             }
-            Operation::ReadString { db, key } => self.read_string(usize::from(db), &key),
+            Operation::ReadString { db, key, no_touch } => {
+                self.read_string(usize::from(db), &key, no_touch)
+            }
             Operation::Length { db } => Output::Count(self.keys.keys_count(usize::from(db)) as u64),
         }
     }
@@ -56,17 +58,16 @@ impl Shard {
         keys.iter_from(0).filter(exists).count() as u64
     }
 
-    fn read_string(&mut self, db: usize, key: &[u8]) -> Output {
+    fn read_string(&mut self, db: usize, key: &[u8], no_touch: bool) -> Output {
+        let bytes_max = self.keys.value_bytes_max();
         let key = self.keys.key(key);
-        let Some(entry) = self.keys.lookup_read(db, &key, false) else {
-            return Output::Text(None);
+        let found = self.keys.lookup_read(db, &key, no_touch);
+        let text = match found.map(EntryMut::into_value) {
+            None => None,
+            Some(Value::Int(number)) => Some(number.to_string().into_bytes()),
+            Some(Value::Str { bytes, .. }) => Some(bytes.to_vec()),
+            Some(Value::Object(_)) => return Output::Error(NOT_STRINGS.into()),
         };
-        match entry.value() {
-            Value::Int(number) => Output::Text(Some(number.to_string().into_bytes())),
-            Value::Str { bytes, .. } => Output::Text(Some(bytes.to_vec())),
-            Value::Object(_) => Output::Error(CommandError::from(
-                "ERR The specified keys must contain string values",
-            )),
-        }
+        Output::Text { text, bytes_max }
     }
 }

@@ -1,0 +1,5 @@
+//! Commands on one keyspace.
+
+pub mod runner;
+pub mod transcript;
+pub mod transcripts;

@@ -4,7 +4,7 @@
 //!           first phase.
 
 use super::{Job, Next, Program, first_error, integer_reply, part_of, unexpected};
-use crate::base::number::parse_i64;
+use crate::commands::string_many::{MsetEx, check_pairs};
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::resp::Args;
@@ -43,9 +43,7 @@ struct Part {
 impl Conditional {
     /// `MSETNX key value [key value ...]`.
     pub(super) fn msetnx(job: &Job<'_>) -> Result<Self, CommandError> {
-        if job.args.len().is_multiple_of(2) {
-            return Err(CommandError::Arity(job.entry.full_name));
-        }
+        check_pairs(&job.args, job.entry.full_name)?;
         let name = job.args.get(0);
         Ok(Self::new(
             job,
@@ -61,24 +59,25 @@ impl Conditional {
         ))
     }
 
-    /// `MSETEX numkeys key value [key value ...] [NX | XX] [EX … | PX … | EXAT … | PXAT … | KEEPTTL]`. What is wrong
-    /// with the options the handlers find, all alike, before they write.
+    /// `MSETEX numkeys key value [key value ...] [NX | XX] [EX … | PX … | EXAT … | PXAT … | KEEPTTL]`.
     pub(super) fn msetex(job: &Job<'_>) -> Result<Self, CommandError> {
         let args = job.args;
-        let options = parse_i64(args.get(1))
-            .and_then(|count| usize::try_from(count).ok()?.checked_mul(2)?.checked_add(2))
-            .filter(|&end| end <= args.len())
-            .ok_or(CommandError::Syntax)?;
-        let (condition, others) = split_options(&args.tail(options))?;
-        Ok(Self::new(job, condition, 2..options, |part| {
+        // At time 0: what a deadline is relative to, the shards know. One that is too far by then they refuse, all
+        // alike, before they write.
+        let words = MsetEx::parse(&args, 0)?;
+        let condition = match words.wants_present {
+            None => Condition::Always,
+            Some(true) => Condition::AllExist,
+            Some(false) => Condition::NoneExists,
+        };
+        let options = without_condition(&args.tail(words.pairs().end));
+        Ok(Self::new(job, condition, words.pairs(), |part| {
             part.write.push(args.get(0));
             part.write.push(part.keys_count.to_string().as_bytes());
             let pairs = part.pairs.as_args();
             pairs.iter_from(0).for_each(|word| part.write.push(word));
-            others
-                .as_args()
-                .iter_from(0)
-                .for_each(|word| part.write.push(word));
+            let options = options.as_args();
+            options.iter_from(0).for_each(|word| part.write.push(word));
         }))
     }
 
@@ -127,50 +126,33 @@ impl Conditional {
     }
 }
 
-/// The condition among MSETEX's options, and the options without it.
-fn split_options(options: &Args<'_>) -> Result<(Condition, OwnedArgs), CommandError> {
-    let mut condition = Condition::Always;
-    let mut others = OwnedArgs::new();
-    let mut at = 0;
-    while at < options.len() {
-        let wanted = if options.is(at, "nx") {
-            Condition::NoneExists
-        } else if options.is(at, "xx") {
-            Condition::AllExist
-        } else {
-            others.push(options.get(at));
-            let has_number = ["ex", "px", "exat", "pxat"]
-                .iter()
-                .any(|word| options.is(at, word));
-            if has_number && at + 1 < options.len() {
-                at += 1;
-                others.push(options.get(at));
-            }
-            at += 1;
-            continue;
-        };
-        if condition != Condition::Always && condition != wanted {
-            return Err(CommandError::Syntax);
-        }
-        condition = wanted;
-        at += 1;
-    }
-    Ok((condition, others))
+/// MSETEX's options, checked before, without NX and XX. Where a number stands, neither can.
+fn without_condition(options: &Args<'_>) -> OwnedArgs {
+    let is_condition =
+        |word: &&[u8]| word.eq_ignore_ascii_case(b"NX") || word.eq_ignore_ascii_case(b"XX");
+    options
+        .iter_from(0)
+        .filter(|word| !is_condition(word))
+        .collect()
 }
 
 impl Program for Conditional {
-    fn begin(&mut self, _: TxId) -> Next {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
         if self.condition == Condition::Always {
-            return self.write();
+            return Vec::new();
         }
-        let operations = self.parts.iter_mut().map(|(shard, part)| {
+        let read = |(shard, part): &(ShardId, Part)| {
             let operation = Operation::Exists {
                 db: self.db,
-                keys: std::mem::take(&mut part.keys),
+                keys: part.keys.clone(),
             };
-            (*shard, operation, false)
-        });
-        Next::Phase(operations.collect())
+            (*shard, operation)
+        };
+        self.parts.iter().map(read).collect()
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        self.write()
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {

@@ -3,8 +3,8 @@
 //! Promises  what the single-shard handlers promise. The two names are on two shards here, so they differ.
 
 use super::{Job, Next, Program, error_reply, first_error, integer_reply, unexpected};
-use crate::base::number::parse_i64;
 use crate::commands::CommandError;
+use crate::commands::generic::{CopyOptions, NO_SUCH_KEY};
 use crate::keyspace::Moved;
 use crate::resp::args::OwnedArgs;
 use crate::router::{Operation, Output, ShardId, TxId};
@@ -35,12 +35,12 @@ impl Place {
         (self.shard, operation, true)
     }
 
-    fn exists(&self) -> (ShardId, Operation, bool) {
+    fn exists(&self) -> (ShardId, Operation) {
         let operation = Operation::Exists {
             db: self.db,
             keys: OwnedArgs::from_iter([self.key.as_slice()]),
         };
-        (self.shard, operation, false)
+        (self.shard, operation)
     }
 
     fn put(&mut self, value: Moved, replace: bool) -> Next {
@@ -63,7 +63,7 @@ fn value_of(outputs: Vec<(ShardId, Output)>) -> Option<Option<Moved>> {
 }
 
 fn no_such_key() -> Next {
-    Next::Done(error_reply(&"ERR no such key".into()))
+    Next::Done(error_reply(&NO_SUCH_KEY.into()))
 }
 
 /// `RENAME key newkey`: take, put.
@@ -125,8 +125,12 @@ impl RenameNx {
 }
 
 impl Program for RenameNx {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        vec![self.from.exists(), self.to.exists()]
+    }
+
     fn begin(&mut self, _: TxId) -> Next {
-        Next::Phase(vec![self.from.exists(), self.to.exists()])
+        unexpected() // It has looked when its locks are granted.
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
@@ -171,42 +175,34 @@ pub(super) struct Copy {
 
 impl Copy {
     pub(super) fn new(job: &Job<'_>) -> Result<Self, CommandError> {
-        let args = &job.args;
+        // How many databases there are, the shards know and check.
+        let options = CopyOptions::parse(&job.args, usize::from(job.db), DATABASES_MAX)?;
         let mut to = Place::of(job, 2);
-        let mut replace = false;
-        let mut at = 3;
-        while at < args.len() {
-            if args.is(at, "replace") {
-                replace = true;
-            } else if args.is(at, "db") && at + 1 < args.len() {
-                at += 1;
-                let index = parse_i64(args.get(at))
-                    .filter(|&index| i32::try_from(index).is_ok())
-                    .ok_or(CommandError::NotInteger)?;
-                // Too large for any server; how many databases there are, the shards know.
-                to.db = u16::try_from(index).map_err(|_| "ERR DB index is out of range")?;
-            } else {
-                return Err(CommandError::Syntax);
-            }
-            at += 1;
-        }
+        to.db = options.db as u16;
         Ok(Self {
             from: Place::of(job, 1),
             to,
-            replace,
+            replace: options.replace,
             is_copied: false,
         })
     }
 }
 
+/// No server has more databases.
+const DATABASES_MAX: usize = 1 << 16;
+
 impl Program for Copy {
-    fn begin(&mut self, _: TxId) -> Next {
-        let operation = Operation::Clone {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        let copy = Operation::Clone {
             db: self.from.db,
-            key: std::mem::take(&mut self.from.key),
+            key: self.from.key.clone(),
             into_db: self.to.db,
         };
-        Next::Phase(vec![(self.from.shard, operation, true)])
+        vec![(self.from.shard, copy), self.to.exists()]
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        unexpected() // It has a copy when its locks are granted.
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
@@ -220,10 +216,19 @@ impl Program for Copy {
             };
         }
         self.is_copied = true;
-        match value_of(outputs) {
-            Some(Some(value)) => self.to.put(value, self.replace),
-            Some(None) => Next::Done(integer_reply(0)),
-            None => unexpected(),
+        let mut copy = None;
+        for (_, output) in outputs {
+            match output {
+                Output::Value(value) => copy = value,
+                Output::Count(0) => {}
+                Output::Count(_) if self.replace => {}
+                Output::Count(_) => return Next::Done(integer_reply(0)),
+                _ => return unexpected(),
+            }
+        }
+        match copy {
+            Some(value) => self.to.put(value, self.replace),
+            None => Next::Done(integer_reply(0)),
         }
     }
 }

@@ -30,6 +30,12 @@ use crate::resp::args::OwnedArgs;
 
 /// The phases of one command; made anew for each command.
 pub trait Program: Send {
+    /// What each locked shard is to read as soon as its locks are granted, in place of the phase that `begin` would
+    /// give: for all of them, or none. Asked again for every try. The outputs go to `next` when all are there.
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        Vec::new()
+    }
+
     /// The first phase, when every lock is granted. `tx` is there to be random by.
     fn begin(&mut self, tx: TxId) -> Next;
 
@@ -86,7 +92,7 @@ pub(super) fn program(
         Spread::Gather(Named::Rename) => Box::new(handover::Rename::new(&job)),
         Spread::Gather(Named::RenameNx) => Box::new(handover::RenameNx::new(&job)),
         Spread::Gather(Named::Copy) => Box::new(handover::Copy::new(&job)?),
-        Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(&job)?),
+        Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(&job)),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(&job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(&job)?),
         Spread::Split(merge) => Box::new(split::Split::by_key(&job, merge)?),
@@ -103,10 +109,10 @@ pub(super) fn program(
 }
 
 fn mode_of_whole(entry: &Entry) -> LockMode {
-    if entry.command.flags.has(Flags::WRITE) {
-        LockMode::Exclusive
-    } else {
+    if entry.command.flags.has(Flags::READONLY) {
         LockMode::Shared
+    } else {
+        LockMode::Exclusive
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Job, Next, Program, part_of};
 use crate::commands::table::{Caller, Merge};
-use crate::commands::{CommandError, Entry, KeyShape};
+use crate::commands::{CommandError, Entry, Flags, KeyShape};
 use crate::resp::args::OwnedArgs;
 use crate::router::merge::merge;
 use crate::router::{Operation, Output, ShardId, TxId};
@@ -85,18 +85,35 @@ impl Split {
     }
 }
 
+impl Split {
+    fn operation(&self, args: OwnedArgs) -> Operation {
+        Operation::Command {
+            entry: self.entry,
+            db: self.db,
+            caller: self.caller,
+            args,
+        }
+    }
+}
+
 impl Program for Split {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        if !self.entry.command.flags.has(Flags::READONLY) {
+            return Vec::new();
+        }
+        let read = |(shard, part): &(ShardId, Part)| (*shard, self.operation(part.args.clone()));
+        self.parts.iter().map(read).collect()
+    }
+
     fn begin(&mut self, _: TxId) -> Next {
-        let operations = self.parts.iter_mut().map(|(shard, part)| {
-            let operation = Operation::Command {
-                entry: self.entry,
-                db: self.db,
-                caller: self.caller,
-                args: std::mem::take(&mut part.args),
-            };
-            (*shard, operation, true)
+        let mut parts = std::mem::take(&mut self.parts);
+        let operations = parts.iter_mut().map(|(shard, part)| {
+            let args = std::mem::take(&mut part.args);
+            (*shard, self.operation(args), true)
         });
-        Next::Phase(operations.collect())
+        let phase = Next::Phase(operations.collect());
+        self.parts = parts;
+        phase
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {

@@ -1,0 +1,2 @@
+mod figures;
+mod locks; // against a model that looks at everything

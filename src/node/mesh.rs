@@ -62,8 +62,11 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Replies of all requests, written by the other core.
     pub replies: Vec<u8>,
-    /// What is not a plain request.
+    /// What is not a plain request; taken in order, after all of `items`.
     pub messages: Vec<Message>,
+    /// Bytes of the large requests in `messages`. While there are any, a plain request must go in a message as well, or
+    /// it would overtake them.
+    pub large_bytes: usize,
     /// On its way home.
     pub answered: bool,
 }
@@ -100,6 +103,7 @@ impl Batch {
         self.items.clear();
         self.spans.clear();
         self.messages.clear();
+        self.large_bytes = 0;
         self.answered = false;
         for bytes in [&mut self.bytes, &mut self.replies] {
             if bytes.capacity() > KEPT_BYTES_MAX {

@@ -1,4 +1,12 @@
-//! The one integration test binary; its modules mirror `src`.
+//! The one test binary: a directory per room, mirroring `src`.
 
-/// Data structures against plain models of the standard library.
-mod ds;
+mod base; // numbers, globs, CRCs, 80-bit floats: golden values and models
+mod commands; // transcripts recorded from a real server, and random commands against a plain model
+mod ds; // data structures against plain models of the standard library
+mod keyspace; // expiry, access clocks, flushes
+mod resp; // the wire: golden bytes, every message cut at every byte, errors recorded from a real server
+mod router; // plans, merges, and commands over several shards against recorded replies
+mod server; // the built binary: order, atomicity, limits, abuse
+mod shard; // locks against a model, figures
+mod sim; // many shards, one thread: histories are strictly serialisable
+mod tidy; // layers, unsafe rooms, sizes: reads the text of src

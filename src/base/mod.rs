@@ -1,5 +1,11 @@
 //! Things that know no Redis words: number text, globs, hashes, seeded randomness.
 #![forbid(unsafe_code)]
 
+mod binary;
 pub mod crc16;
+pub mod extended;
+pub mod glob;
+mod grisu;
 pub mod hash;
+pub mod number;
+pub mod rng;

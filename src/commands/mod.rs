@@ -1,10 +1,63 @@
 //! Argv to a call to a reply: one table, one family a file.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod client;
+pub mod client_filter;
+pub mod cluster;
+pub mod command;
+pub mod connection;
+pub mod database;
+pub mod deadline;
+pub mod debug;
+pub mod debug_row;
+pub mod derive;
+pub mod digest;
+pub mod docs_args;
 pub mod error;
+pub mod expire;
+pub mod generic;
+pub mod identity;
+pub mod keys;
+pub mod lcs;
+pub mod lolwut;
+pub mod number;
+pub mod object;
+pub mod row;
+pub mod scan;
 pub mod session;
+pub mod string;
+pub mod string_many;
+pub mod string_range;
 pub mod table;
+pub mod word;
 
+pub use client_filter::{ClientFilter, ClientKind};
 pub use error::CommandError;
-pub use session::{Action, Session};
-pub use table::{Arity, Command, Entry, Flags, Group, KeyAccess, KeySpec, Merge, Run, Spread};
+pub use keys::{KeyShape, for_each_key};
+pub use session::{Action, NodeRequest, Session, SessionCall};
+pub use table::{
+    Arity, Command, Entry, Flags, Group, KeyAccess, KeySpec, Merge, Run, Spread, Table, table,
+};
+
+/// Every family's rows.
+const FAMILIES: &[&[Command]] = &[
+    string::COMMANDS,
+    string_many::COMMANDS,
+    string_range::COMMANDS,
+    number::COMMANDS,
+    digest::COMMANDS,
+    lcs::COMMANDS,
+    generic::COMMANDS,
+    expire::COMMANDS,
+    object::COMMANDS,
+    scan::COMMANDS,
+    database::COMMANDS,
+    connection::COMMANDS,
+    client::COMMANDS,
+    command::COMMANDS,
+    admin::COMMANDS,
+    lolwut::COMMANDS,
+    debug_row::COMMANDS,
+    cluster::COMMANDS,
+];

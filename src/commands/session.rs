@@ -1,6 +1,13 @@
 //! What commands know of a connection, and what they may ask of the node.
+//!
+//! Promises  everything a client may send is parsed and checked here, in the error texts of Redis; the node gets typed
+//!           requests that cannot be malformed.
+//! Not here  sockets, clocks, the option table: `node/`.
 
+use super::client_filter::ClientFilter;
+use super::{CommandError, Entry, Flags};
 use crate::resp::Protocol;
+use std::time::Duration;
 
 /// A connection's state as commands see it; the node owns the socket behind it.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +44,8 @@ pub enum ReplyMode {
     Off,
     /// The next command's reply is not sent.
     SkipNext,
+    /// That command is running; the mode goes back to `On` unless it is set meanwhile.
+    Skipping,
 }
 
 /// What a session command works with.
@@ -55,6 +64,7 @@ pub struct SessionCall<'a> {
 
 /// What happens after a session command.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // A filter is large, and asked for a few times a day.
 pub enum Action {
     /// The reply is written; nothing else to do.
     Done,
@@ -67,19 +77,69 @@ pub enum Action {
 /// What only the node can do. Parsed and checked here, carried out and answered in `node/`.
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
-    /// CONFIG GET patterns.
+    /// CLIENT LIST: a verbatim string (`txt`) of one row per client that matches.
+    ClientList(ClientFilter),
+    /// CLIENT INFO: a verbatim string of this client's row.
+    ClientInfo,
+    /// CLIENT KILL with filters: the number of clients killed. Where the asker is among them its reply is sent first.
+    ClientKill(ClientFilter),
+    /// CLIENT KILL addr:port: OK, or `ERR No such client`.
+    ClientKillAddr(Vec<u8>),
+    /// CLIENT PAUSE: OK. A pause may only become longer and stricter until it ends.
+    ClientPause {
+        /// When it ends, in milliseconds since the epoch.
+        until_ms: i64,
+        /// Only commands that may write wait (WRITE); all do otherwise.
+        writes_only: bool,
+    },
+    /// CLIENT UNPAUSE: OK.
+    ClientUnpause,
+    /// CONFIG GET patterns: a map.
     ConfigGet(Vec<Vec<u8>>),
-    /// CONFIG SET pairs.
+    /// CONFIG SET pairs: OK or the error, all or none.
     ConfigSet(Vec<(Vec<u8>, Vec<u8>)>),
-    /// CONFIG RESETSTAT.
+    /// CONFIG RESETSTAT: OK.
     ConfigResetStat,
-    /// INFO sections, lower case; empty for the default ones.
+    /// INFO sections as given; empty for the default ones. A verbatim string (`txt`).
     Info(Vec<Vec<u8>>),
-    /// SHUTDOWN.
+    /// SHUTDOWN; no reply where it succeeds.
     Shutdown {
+        /// SAVE or NOSAVE where one was given.
         save: Option<bool>,
+        /// Do not wait for replicas.
         now: bool,
+        /// Go on where saving fails.
         force: bool,
+        /// Cancel a shutdown in progress.
         abort: bool,
     },
+    /// RESET: the session is as new; leave pub/sub, MULTI and monitors, then `+RESET`.
+    Reset,
+    /// DEBUG SLEEP: the whole server stands still that long, then OK.
+    DebugSleep(Duration),
+}
+
+/// Why a command may not run before AUTH: None where it may.
+#[inline]
+pub fn needs_auth(entry: &Entry, session: &Session) -> Option<CommandError> {
+    if session.authenticated || entry.command.flags.has(Flags::NO_AUTH) {
+        return None;
+    }
+    Some("NOAUTH Authentication required.".into())
+}
+
+/// Why a protected command (DEBUG) may not run: None where it may.
+///
+/// - `allowed`: what `enable-debug-command` says for this connection.
+#[inline]
+pub fn needs_permission(entry: &Entry, allowed: bool) -> Option<CommandError> {
+    if allowed || !entry.command.flags.has(Flags::PROTECTED) {
+        return None;
+    }
+    Some(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
+         a local connection, otherwise you need to set this option in the configuration file, and then restart the \
+         server."
+            .into(),
+    )
 }

@@ -2,11 +2,19 @@
 //!
 //! Everything about a command that any other room needs derives from its row: arity errors, key extraction, routing,
 //! flags, COMMAND's replies, ACL categories and per-command figures. A name is compared only here.
+//!
+//! Promises  `find` allocates nothing and takes one probe for nearly every name; a row's `index` never changes in a
+//!           process, so per-command figures are plain arrays of `Table::len`.
+//! Not here  where keys are: `commands/keys.rs`; COMMAND's replies: `commands/derive.rs`.
+//! Tests     tests/commands/table.rs: every name in every case, unknown names, arity and subcommand error texts.
 
 use super::CommandError;
+use super::keys::KeyShape;
 use super::session::{Action, SessionCall};
 use crate::keyspace::Keyspace;
 use crate::resp::{Args, Protocol, Reply};
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// How many words a request has, the name included (and for subcommands, the container's name).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,10 @@ impl Flags {
     pub const CAT_KEYSPACE: Flags = Flags(1 << 24);
     pub const CAT_DANGEROUS: Flags = Flags(1 << 25);
     pub const CAT_CONNECTION: Flags = Flags(1 << 26);
+    /// A row COMMAND does not show: a subcommand of a command that Redis describes as a whole (DEBUG).
+    pub const HIDDEN: Flags = Flags(1 << 27);
+    /// Runs only where `enable-debug-command` says so.
+    pub const PROTECTED: Flags = Flags(1 << 28);
 
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -209,6 +221,7 @@ impl Effect {
 }
 
 /// One row of the table.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// Upper case; for a subcommand only its own word.
     pub name: &'static str,
@@ -246,10 +259,280 @@ pub struct Command {
 pub struct Entry {
     /// The row.
     pub command: &'static Command,
+    /// The container of a subcommand's row.
+    pub container: Option<&'static Command>,
     /// Index into per-command arrays, below `Table::len`.
     pub index: u16,
     /// `get`, `config|set`: lower case, as INFO and errors name it.
     pub full_name: &'static str,
+    /// Where the keys are, decided once.
+    pub keys: KeyShape,
     /// Entries of the subcommands.
     pub sub: &'static [Entry],
+}
+
+impl Entry {
+    /// The words a handler sees: a subcommand's own word is word 0 there.
+    #[inline]
+    pub fn handler_args<'a>(&self, args: &Args<'a>) -> Args<'a> {
+        args.tail(usize::from(self.container.is_some()))
+    }
+
+    /// Whether a request of `words` words, container and name included, may run.
+    #[inline]
+    pub fn takes(&self, words: usize) -> bool {
+        match self.command.arity {
+            Arity::Exactly(count) => words == usize::from(count),
+            Arity::AtLeast(count) => words >= usize::from(count),
+        }
+    }
+
+    /// Whether COMMAND shows the row.
+    pub fn is_visible(&self) -> bool {
+        !self.command.flags.has(Flags::HIDDEN)
+    }
+}
+
+/// Every command this server has.
+pub struct Table {
+    entries: &'static [Entry],
+    rows_count: usize,
+    places: Box<[Place; PLACES_COUNT]>,
+}
+
+/// Places of the open-addressed name index: a power of two, several times the number of commands.
+const PLACES_COUNT: usize = 2048;
+
+/// One place of the name index.
+#[derive(Clone, Copy)]
+struct Place {
+    /// First eight bytes, folded, and the length: nearly always enough to tell a miss.
+    prefix: u64,
+    len: u8,
+    entry: Option<&'static Entry>,
+}
+
+/// The table, built on first use.
+pub fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| Table::build(super::FAMILIES))
+}
+
+impl Table {
+    fn build(families: &[&'static [Command]]) -> Table {
+        let mut index = 0;
+        let mut entries = Vec::new();
+        for command in families.iter().copied().flatten() {
+            entries.push(Entry::build(command, None, &mut index));
+        }
+        let entries: &'static [Entry] = entries.leak();
+        let empty = Place {
+            prefix: 0,
+            len: 0,
+            entry: None,
+        };
+        let mut places = Box::new([empty; PLACES_COUNT]);
+        assert!(entries.len() * 4 < PLACES_COUNT, "the name index is sparse");
+        for entry in entries {
+            let name = entry.command.name.as_bytes();
+            let (prefix, mut at) = fold(name);
+            while let Some(other) = places[at].entry {
+                assert!(
+                    other.command.name != entry.command.name,
+                    "one row per name: {}",
+                    entry.command.name
+                );
+                at = (at + 1) % PLACES_COUNT;
+            }
+            places[at] = Place {
+                prefix,
+                len: name.len() as u8,
+                entry: Some(entry),
+            };
+        }
+        Table {
+            entries,
+            rows_count: usize::from(index),
+            places,
+        }
+    }
+
+    /// The command of that name in any case; containers are found, their subcommands are not.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&'static Entry> {
+        let (prefix, mut at) = fold(name);
+        loop {
+            let place = &self.places[at];
+            let entry = place.entry?;
+            if place.prefix == prefix
+                && usize::from(place.len) == name.len()
+                && entry.command.name.as_bytes().eq_ignore_ascii_case(name)
+            {
+                return Some(entry);
+            }
+            at = (at + 1) % PLACES_COUNT;
+        }
+    }
+
+    /// Finds a command or subcommand by its full name: `get`, `config|set`, in any case.
+    pub fn find_full(&self, name: &[u8]) -> Option<&'static Entry> {
+        match name.iter().position(|&byte| byte == b'|') {
+            None => self.find(name),
+            Some(bar) => self.find(&name[..bar])?.find_sub(&name[bar + 1..]),
+        }
+    }
+
+    /// Rows, subcommands included: the length of per-command arrays.
+    pub fn len(&self) -> usize {
+        self.rows_count
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows_count == 0
+    }
+
+    /// The commands, without subcommands.
+    pub fn entries(&self) -> &'static [Entry] {
+        self.entries
+    }
+
+    /// Every row, subcommands included, in the order of `index`.
+    pub fn rows(&self) -> impl Iterator<Item = &'static Entry> + use<> {
+        self.entries
+            .iter()
+            .flat_map(|entry| std::iter::once(entry).chain(entry.sub))
+    }
+
+    /// The row that a request runs, its arity checked.
+    ///
+    /// - `args`: at least one word.
+    /// - Errors: Redis's texts for an unknown command, an unknown subcommand and a wrong number of words.
+    #[inline]
+    pub fn resolve(&self, args: &Args<'_>) -> Result<&'static Entry, CommandError> {
+        let Some(mut entry) = self.find(args.get(0)) else {
+            return Err(unknown_command(args));
+        };
+        if !entry.sub.is_empty() && args.len() > 1 {
+            entry = match entry.find_sub(args.get(1)) {
+                Some(sub) => sub,
+                None => return Err(unknown_subcommand(entry, args)),
+            };
+        }
+        if entry.takes(args.len()) {
+            return Ok(entry);
+        }
+        Err(wrong_arity(entry, args))
+    }
+}
+
+impl Entry {
+    fn build(
+        command: &'static Command,
+        container: Option<&'static Command>,
+        index: &mut u16,
+    ) -> Entry {
+        let full_name = match container {
+            None => command.name.to_ascii_lowercase(),
+            Some(above) => format!("{}|{}", above.name, command.name).to_ascii_lowercase(),
+        };
+        let own_index = *index;
+        *index += 1;
+        let sub: Vec<Entry> = command
+            .sub
+            .iter()
+            .map(|sub| Entry::build(sub, Some(command), index))
+            .collect();
+        Entry {
+            command,
+            container,
+            index: own_index,
+            full_name: full_name.leak(),
+            keys: KeyShape::of(command.keys),
+            sub: sub.leak(),
+        }
+    }
+
+    /// The subcommand of that name in any case.
+    pub fn find_sub(&self, name: &[u8]) -> Option<&'static Entry> {
+        self.sub
+            .iter()
+            .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// The first eight bytes with the case bit cleared, and where a name's search begins. The bit is cleared in digits and
+/// signs too: what that confuses, the comparison of the whole name tells apart.
+#[inline]
+fn fold(name: &[u8]) -> (u64, usize) {
+    let prefix = match name.first_chunk::<8>() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (Some(head), Some(tail)) => {
+                // The two overlap where the name has fewer than eight bytes; equal names still fold equally.
+                u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32
+            }
+            _ => name
+                .iter()
+                .fold(0, |bits, &byte| bits << 8 | u64::from(byte)),
+        },
+    } & 0xdfdf_dfdf_dfdf_dfdf;
+    let mixed = (prefix ^ (name.len() as u64) << 59).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (prefix, (mixed >> 53) as usize)
+}
+
+/// Bytes of a client's word that an error text repeats.
+const QUOTED_BYTES_MAX: usize = 128;
+
+/// A client's word as an error text repeats it: cut at `max` bytes and at a NUL, line ends as spaces.
+fn quoted(word: &[u8], max: usize) -> String {
+    let word = &word[..word.len().min(max)];
+    let end = word
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(word.len());
+    String::from_utf8_lossy(&word[..end]).replace(['\r', '\n'], " ")
+}
+
+#[cold]
+fn unknown_command(args: &Args<'_>) -> CommandError {
+    let mut words = String::new();
+    for word in args.iter_from(1) {
+        if words.len() >= QUOTED_BYTES_MAX {
+            break;
+        }
+        words += &format!("'{}' ", quoted(word, QUOTED_BYTES_MAX - words.len()));
+    }
+    let name = quoted(args.get(0), QUOTED_BYTES_MAX);
+    format!("ERR unknown command '{name}', with args beginning with: {words}").into()
+}
+
+#[cold]
+fn unknown_subcommand(container: &Entry, args: &Args<'_>) -> CommandError {
+    let word = quoted(args.get(1), QUOTED_BYTES_MAX);
+    if container.sub.iter().all(|sub| !sub.is_visible()) {
+        // Redis has no rows for DEBUG's subcommands; its handler finds out, with a text of its own.
+        return unknown_or_arity(container.command.name, &word);
+    }
+    let name = quoted(args.get(0), args.get(0).len()).to_uppercase();
+    format!("ERR unknown subcommand '{word}'. Try {name} HELP.").into()
+}
+
+#[cold]
+fn wrong_arity(entry: &'static Entry, args: &Args<'_>) -> CommandError {
+    match entry.container {
+        Some(container) if !entry.is_visible() => {
+            unknown_or_arity(container.name, &quoted(args.get(1), QUOTED_BYTES_MAX))
+        }
+        _ => CommandError::Arity(entry.full_name),
+    }
+}
+
+/// What a handler that looks at its own subcommands says about one it cannot take.
+fn unknown_or_arity(container: &str, word: &str) -> CommandError {
+    let text: Cow<'static, str> = format!(
+        "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
+    )
+    .into();
+    CommandError::Text(text)
 }

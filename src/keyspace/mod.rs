@@ -1,9 +1,454 @@
-//! One shard's keys. SKELETON.
+//! One shard's keys, in every database.
+//!
+//!     Keyspace | database 0: KeyTable | database 1: KeyTable | …     + the time, access policy, counters, garbage
+//!
+//! Promises  a lookup never yields a key past its deadline: it removes it and counts it. Time stands still within a
+//!           batch: only [`Keyspace::set_now`] moves it.
+//! Not here  argv and replies: `commands`; how entries are laid out: `ds/key_table.rs`.
+//! Tests     tests/keyspace/, tests/commands/model.rs.
 #![forbid(unsafe_code)]
 
+pub mod access;
+mod expire;
+mod flush;
 pub mod slot;
+pub mod stats;
+pub mod value;
 
+pub use access::AccessPolicy;
 pub use slot::{SlotMap, slot_of};
+pub use stats::{DatabaseInfo, Stats};
+pub use value::{Moved, Object};
+
+use crate::base::hash::KeyHasher;
+use crate::base::rng::Rng;
+use crate::ds::key_table::{EntryMut, EntryRef, KeyTable, NewValue, OwnedValue};
+
+/// Positions in hash order that [`Keyspace::scan`] walks through are below 2^52.
+pub const CURSOR_MASK: u64 = (1 << 52) - 1;
+
+/// Strings at least this long are kept as the shared buffer they came in.
+const SHARED_BYTES_MIN: usize = 4096;
+
+/// What a keyspace is made from.
+#[derive(Clone)]
+pub struct KeyspaceOptions {
+    /// Logical databases, 1 or more.
+    pub databases: u16,
+    /// The process's hash function, the same on every shard.
+    pub hasher: KeyHasher,
+    /// Which shard owns which slot.
+    pub slots: SlotMap,
+    /// This shard, below `slots.shards_count()`.
+    pub shard: u16,
+    /// Seed of random choices (RANDOMKEY, LFU counting).
+    pub seed: u64,
+    /// What access clocks track.
+    pub access: AccessPolicy,
+    /// `proto-max-bulk-len`: the longest a string may grow.
+    pub value_bytes_max: u64,
+}
+
+impl KeyspaceOptions {
+    /// One shard with 16 databases that behaves the same in every run: tests and benches.
+    pub fn for_tests(seed: u64) -> Self {
+        Self {
+            databases: 16,
+            hasher: KeyHasher::with_seed(seed),
+            slots: SlotMap::new(1),
+            shard: 0,
+            seed,
+            access: AccessPolicy::default(),
+            value_bytes_max: 512 * 1024 * 1024,
+        }
+    }
+}
+
+/// A key and its hash, computed once per request.
+#[derive(Clone, Copy)]
+pub struct Key<'k> {
+    /// The key.
+    pub bytes: &'k [u8],
+    /// Its hash under the process's hasher.
+    pub hash: u64,
+}
+
+/// What becomes of a key's deadline when its value is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// The key lives on without one.
+    Drop,
+    /// It keeps the one it has.
+    Keep,
+    /// It dies after this many milliseconds since the epoch.
+    At(i64),
+}
 
 /// One shard's keys in every database.
-pub struct Keyspace {}
+pub struct Keyspace {
+    databases: Vec<Database>,
+    hasher: KeyHasher,
+    slots: SlotMap,
+    shard: u16,
+    now_ms: i64,
+    /// `access.clock(now_ms)`.
+    clock: u32,
+    access: AccessPolicy,
+    rng: Rng,
+    stats: Stats,
+    garbage: Vec<KeyTable<Object>>,
+    /// Where the expire cycle goes on.
+    expire_database: usize,
+    active_expire: bool,
+    value_bytes_max: u64,
+}
+
+struct Database {
+    table: KeyTable<Object>,
+    expire_cursor: u64,
+}
+
+impl Database {
+    fn new(table: KeyTable<Object>) -> Self {
+        Self {
+            table,
+            expire_cursor: 0,
+        }
+    }
+}
+
+/// Whether a deadline has passed: a key lives through the millisecond of its deadline.
+#[inline]
+pub fn is_expired(deadline_ms: Option<i64>, now_ms: i64) -> bool {
+    deadline_ms.is_some_and(|deadline_ms| now_ms > deadline_ms)
+}
+
+impl Keyspace {
+    /// Empty databases; the time is 0 until [`Keyspace::set_now`].
+    pub fn new(options: KeyspaceOptions) -> Self {
+        assert!(options.databases > 0, "at least one database");
+        assert!(
+            options.shard < options.slots.shards_count(),
+            "the shard exists"
+        );
+        let new_database = || Database::new(KeyTable::new(options.hasher.clone()));
+        Self {
+            databases: std::iter::repeat_with(new_database)
+                .take(usize::from(options.databases))
+                .collect(),
+            slots: options.slots,
+            shard: options.shard,
+            now_ms: 0,
+            clock: 0,
+            access: options.access,
+            rng: Rng::with_seed(options.seed),
+            stats: Stats::default(),
+            garbage: Vec::new(),
+            expire_database: 0,
+            active_expire: true,
+            value_bytes_max: options.value_bytes_max,
+            hasher: options.hasher,
+        }
+    }
+
+    /// Moves time for the batch that follows, in milliseconds since the epoch.
+    #[inline]
+    pub fn set_now(&mut self, now_ms: i64) {
+        if now_ms != self.now_ms {
+            self.now_ms = now_ms;
+            self.clock = self.access.clock(now_ms);
+        }
+    }
+
+    /// Sets what access clocks track from now on.
+    pub fn set_access_policy(&mut self, access: AccessPolicy) {
+        self.access = access;
+        self.clock = self.access.clock(self.now_ms);
+    }
+
+    /// Sets `proto-max-bulk-len`.
+    pub fn set_value_bytes_max(&mut self, bytes: u64) {
+        self.value_bytes_max = bytes;
+    }
+
+    /// The key with its hash, for every lookup of one request.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key {
+            bytes,
+            hash: self.hasher.hash(bytes),
+        }
+    }
+
+    /// Starts loading what a lookup of `key` will need.
+    #[inline]
+    pub fn prefetch(&self, db: usize, key: &Key<'_>) {
+        self.databases[db].table.prefetch(key.hash);
+    }
+
+    /// The key to read: counted as a hit or a miss, removed if its time has come, its access clock moved unless
+    /// `no_touch`.
+    #[inline]
+    pub fn lookup_read(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        no_touch: bool,
+    ) -> Option<EntryMut<'_, Object>> {
+        let found = self.databases[db].table.get_mut(key.hash, key.bytes);
+        let Some(mut entry) = found else {
+            self.stats.keyspace_misses += 1;
+            return None;
+        };
+        if is_expired(entry.deadline_ms(), self.now_ms) {
+            entry.remove();
+            self.stats.expired_keys += 1;
+            self.stats.keyspace_misses += 1;
+            return None;
+        }
+        self.stats.keyspace_hits += 1;
+        if !no_touch {
+            touch(&mut entry, &self.access, self.clock, &mut self.rng);
+        }
+        Some(entry)
+    }
+
+    /// The key to change: as [`Keyspace::lookup_read`], but not counted as a read.
+    #[inline]
+    pub fn lookup_write(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        no_touch: bool,
+    ) -> Option<EntryMut<'_, Object>> {
+        let mut entry = self.databases[db].table.get_mut(key.hash, key.bytes)?;
+        if is_expired(entry.deadline_ms(), self.now_ms) {
+            entry.remove();
+            self.stats.expired_keys += 1;
+            return None;
+        }
+        if !no_touch {
+            touch(&mut entry, &self.access, self.clock, &mut self.rng);
+        }
+        Some(entry)
+    }
+
+    /// The key as it is: nothing is counted, touched or removed; a key past its deadline is not seen.
+    pub fn peek(&self, db: usize, key: &Key<'_>) -> Option<EntryRef<'_, Object>> {
+        let entry = self.databases[db].table.get(key.hash, key.bytes)?;
+        (!is_expired(entry.deadline_ms(), self.now_ms)).then_some(entry)
+    }
+
+    /// Sets a key whether it is there or not. One lookup, and an overwrite in place where there is something.
+    #[inline]
+    pub fn set(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        value: NewValue<'_, Object>,
+        deadline: Deadline,
+        no_touch: bool,
+    ) {
+        let table = &mut self.databases[db].table;
+        let Some(mut entry) = table.get_mut(key.hash, key.bytes) else {
+            let deadline_ms = match deadline {
+                Deadline::At(at_ms) => Some(at_ms),
+                Deadline::Drop | Deadline::Keep => None,
+            };
+            self.insert(db, key, value, deadline_ms);
+            return;
+        };
+        let old_ms = entry.deadline_ms();
+        let was_expired = is_expired(old_ms, self.now_ms);
+        if was_expired {
+            self.stats.expired_keys += 1;
+            entry.set_access(self.access.fresh(self.clock));
+        } else if !no_touch {
+            touch(&mut entry, &self.access, self.clock, &mut self.rng);
+        }
+        let new_ms = match deadline {
+            Deadline::At(at_ms) => Some(at_ms),
+            Deadline::Keep if !was_expired => old_ms,
+            Deadline::Keep | Deadline::Drop => None,
+        };
+        entry.set_value(value);
+        if new_ms != old_ms {
+            entry.set_deadline(new_ms);
+        }
+    }
+
+    /// Adds a key that a lookup in this same request did not find.
+    pub fn insert(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        value: NewValue<'_, Object>,
+        deadline_ms: Option<i64>,
+    ) -> EntryMut<'_, Object> {
+        let table = &mut self.databases[db].table;
+        let mut entry = table.insert(key.hash, key.bytes, value, deadline_ms);
+        entry.set_access(self.access.fresh(self.clock));
+        entry
+    }
+
+    /// Removes a key; false where there is none alive.
+    pub fn remove(&mut self, db: usize, key: &Key<'_>) -> bool {
+        match self.lookup_write(db, key, true) {
+            Some(entry) => {
+                entry.remove();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Removes a key and hands over what it held.
+    pub fn take_value(&mut self, db: usize, key: &Key<'_>) -> Option<Moved> {
+        let entry = self.lookup_write(db, key, true)?;
+        let access = entry.access();
+        let (value, expire_at_ms) = entry.take();
+        Some(Moved {
+            value,
+            expire_at_ms,
+            access,
+        })
+    }
+
+    /// A copy of what a key holds. Costs a copy of the value; counts as a read.
+    pub fn clone_value(&mut self, db: usize, key: &Key<'_>) -> Option<Moved> {
+        let entry = self.lookup_read(db, key, true)?;
+        Some(Moved::clone_of(
+            entry.value(),
+            entry.deadline_ms(),
+            entry.access(),
+        ))
+    }
+
+    /// Gives a key a moved value, its deadline and access clock included. With a living key in the way: replaces it
+    /// if `replace`, otherwise does nothing and returns false.
+    pub fn put_value(&mut self, db: usize, key: &Key<'_>, moved: Moved, replace: bool) -> bool {
+        if let Some(entry) = self.lookup_write(db, key, true) {
+            if !replace {
+                return false;
+            }
+            entry.remove();
+        }
+        let table = &mut self.databases[db].table;
+        let mut insert = |value| {
+            let mut entry = table.insert(key.hash, key.bytes, value, moved.expire_at_ms);
+            entry.set_access(moved.access);
+        };
+        match moved.value {
+            OwnedValue::Int(number) => insert(NewValue::Int(number)),
+            OwnedValue::Str { bytes, .. } if bytes.len() >= SHARED_BYTES_MIN => {
+                insert(NewValue::Shared(bytes))
+            }
+            OwnedValue::Str { bytes, raw } => insert(NewValue::Str { bytes: &bytes, raw }),
+            OwnedValue::Object(object) => insert(NewValue::Object(object)),
+        }
+        true
+    }
+
+    /// A random living key of `db`, uniform over them; expired ones met on the way are removed.
+    pub fn random_key(&mut self, db: usize) -> Option<Vec<u8>> {
+        loop {
+            let rng = &mut self.rng;
+            let entry = self.databases[db].table.random(&mut || rng.next_u64())?;
+            let key = entry.key().to_vec();
+            if !is_expired(entry.deadline_ms(), self.now_ms) {
+                return Some(key);
+            }
+            let key = self.key(&key);
+            self.remove(db, &key);
+        }
+    }
+
+    /// Visits the keys of one step from `position` (below 2^52) on, those past their deadline included; returns the
+    /// next position, 0 when all were visited. Keys that stay all the while are visited, whatever else changes.
+    pub fn scan(
+        &self,
+        db: usize,
+        position: u64,
+        visit: &mut dyn FnMut(EntryRef<'_, Object>),
+    ) -> u64 {
+        self.databases[db].table.scan(position & CURSOR_MASK, visit)
+    }
+
+    /// Whether this shard owns `key`.
+    #[inline]
+    pub fn owns(&self, key: &[u8]) -> bool {
+        self.slots.shard_of(key) == self.shard
+    }
+
+    /// This shard's number.
+    pub fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    /// How many shards there are.
+    pub fn shards_count(&self) -> u16 {
+        self.slots.shards_count()
+    }
+
+    /// How many databases there are.
+    pub fn databases_count(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// The time of the batch, in milliseconds since the epoch.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// Keys in `db`, those past their deadline but not yet removed included.
+    pub fn keys_count(&self, db: usize) -> usize {
+        self.databases[db].table.len()
+    }
+
+    /// The access clock now, as [`AccessPolicy`]'s questions want it.
+    pub fn clock(&self) -> u32 {
+        self.clock
+    }
+
+    /// What access clocks track.
+    pub fn access_policy(&self) -> &AccessPolicy {
+        &self.access
+    }
+
+    /// `proto-max-bulk-len`.
+    pub fn value_bytes_max(&self) -> u64 {
+        self.value_bytes_max
+    }
+
+    /// Counters since start or the last reset.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&mut self) {
+        self.stats = Stats::default();
+    }
+
+    /// Every byte the databases hold, flushed ones not yet freed included.
+    pub fn used_bytes(&self) -> usize {
+        let tables: usize = self
+            .databases
+            .iter()
+            .map(|database| database.table.used_bytes())
+            .sum();
+        tables + self.garbage_bytes()
+    }
+}
+
+/// Moves an entry's access clock.
+#[inline]
+fn touch(entry: &mut EntryMut<'_, Object>, policy: &AccessPolicy, clock: u32, rng: &mut Rng) {
+    let before = entry.access();
+    let after = policy.touched(before, clock, rng);
+    // A hot key is read many times a second: its cache line stays clean.
+    if after != before {
+        entry.set_access(after);
+    }
+}

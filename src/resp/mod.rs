@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod element;
 pub mod parse;
 pub mod reply;
 
-pub use args::{Args, Span};
+pub use args::{Args, OwnedArgs, Span};
+pub use parse::{Limits, ParseState, Parsed, ProtocolError, parse};
 pub use reply::{Protocol, Reply};

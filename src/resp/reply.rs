@@ -4,6 +4,10 @@
 //! Source    the RESP specification; RESP3 (antirez/RESP3).
 //! Tests     tests/resp/reply.rs: golden bytes in both protocols.
 
+use crate::base::number::{
+    F64_TEXT_BYTES_MAX, write_f64, write_i64, write_i64_before, write_u64_before,
+};
+
 /// Which version of the wire a connection speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -27,8 +31,213 @@ impl<'o> Reply<'o> {
         Self { out, protocol }
     }
 
+    /// `+OK`.
+    #[inline]
+    pub fn ok(&mut self) {
+        self.out.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A status line. A line end inside would break the protocol, so it becomes a space.
+    pub fn simple(&mut self, text: &str) {
+        self.out.push(b'+');
+        self.line(text.as_bytes());
+    }
+
+    /// An error line, code first: `ERR no such key`. Line ends at its edges go, those inside become spaces.
+    pub fn error(&mut self, text: &str) {
+        self.error_bytes(text.as_bytes());
+    }
+
+    /// As [`Reply::error`], for a text that repeats what a client sent, which may be no UTF-8.
+    pub fn error_bytes(&mut self, text: &[u8]) {
+        let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+        let start = text.iter().position(is_text).unwrap_or(text.len());
+        let end = text
+            .iter()
+            .rposition(is_text)
+            .map_or(start, |last| last + 1);
+        self.out.push(b'-');
+        self.line(&text[start..end]);
+    }
+
+    /// An integer.
+    #[inline]
+    pub fn integer(&mut self, number: i64) {
+        if (0..100).contains(&number) {
+            return self.header(b':', number as usize);
+        }
+        let mut line = *b"......................\r\n";
+        let start = write_i64_before(&mut line, 22, number) - 1;
+        line[start] = b':';
+        self.out.extend_from_slice(&line[start..]);
+    }
+
+    /// A string of any bytes.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.out.reserve(bytes.len() + 24);
+        self.header(b'$', bytes.len());
+        self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer as a string: `$2` `42`.
+    #[inline]
+    pub fn bulk_int(&mut self, number: i64) {
+        let mut text = [0; 20];
+        let text = write_i64(&mut text, number);
+        self.bulk(text);
+    }
+
+    /// Nothing: a missing key or field.
+    #[inline]
+    pub fn null(&mut self) {
+        self.out.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"$-1\r\n".as_slice(),
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
+    /// Nothing where an array could have been.
+    pub fn null_array(&mut self) {
+        self.out.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"*-1\r\n".as_slice(),
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
+    /// The head of an array; `len` elements must follow.
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.header(b'*', len);
+    }
+
+    /// The head of a map; `pairs` times a key and a value must follow. RESP2: an array of both.
+    pub fn map(&mut self, pairs: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', pairs * 2),
+            Protocol::Resp3 => self.header(b'%', pairs),
+        }
+    }
+
+    /// The head of a set; `len` elements must follow. RESP2: an array.
+    pub fn set(&mut self, len: usize) {
+        self.header_by_protocol(b'~', len);
+    }
+
+    /// The head of a message nobody asked for on this line; `len` elements must follow. RESP2: an array.
+    pub fn push(&mut self, len: usize) {
+        self.header_by_protocol(b'>', len);
+    }
+
+    /// True or false. RESP2: 1 or 0.
+    pub fn boolean(&mut self, value: bool) {
+        self.out.extend_from_slice(match (self.protocol, value) {
+            (Protocol::Resp2, true) => b":1\r\n",
+            (Protocol::Resp2, false) => b":0\r\n",
+            (Protocol::Resp3, true) => b"#t\r\n",
+            (Protocol::Resp3, false) => b"#f\r\n",
+        });
+    }
+
+    /// A double in its shortest text. RESP2: a string.
+    pub fn double(&mut self, number: f64) {
+        let mut text = [0; F64_TEXT_BYTES_MAX];
+        let text = write_f64(&mut text, number);
+        self.typed_text(b',', text);
+    }
+
+    /// An integer of any size, as decimal text. RESP2: a string.
+    pub fn big_number(&mut self, text: &str) {
+        self.typed_text(b'(', text.as_bytes());
+    }
+
+    /// Text for people, with its `format`: three letters such as `txt`, cut or padded with spaces. RESP2: a string.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        if self.protocol == Protocol::Resp2 {
+            return self.bulk(text);
+        }
+        let mut tag = *b"   :";
+        for (slot, byte) in tag[..3].iter_mut().zip(format.bytes()) {
+            *slot = byte;
+        }
+        self.out.reserve(text.len() + 28);
+        self.header(b'=', text.len() + tag.len());
+        self.out.extend_from_slice(&tag);
+        self.out.extend_from_slice(text);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Elements that are already on the wire's form, for example another core's reply.
+    #[inline]
+    pub fn raw(&mut self, elements: &[u8]) {
+        self.out.extend_from_slice(elements);
+    }
+
+    /// Cuts the output back to `len` bytes, a value of [`Reply::len`] from before: a handler failed after writing.
+    pub fn truncate(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
+    /// Bytes in the output, those of earlier replies included.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether the output holds nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// The protocol replies are written in.
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    fn header_by_protocol(&mut self, resp3_tag: u8, len: usize) {
+        let tag = match self.protocol {
+            Protocol::Resp2 => b'*',
+            Protocol::Resp3 => resp3_tag,
+        };
+        self.header(tag, len);
+    }
+
+    /// `tag`, a length, the line end. Lengths under 100 are a store from a register.
+    #[inline]
+    fn header(&mut self, tag: u8, len: usize) {
+        if len < 10 {
+            let line = [tag, b'0' + len as u8, b'\r', b'\n'];
+            return self.out.extend_from_slice(&line);
+        }
+        if len < 100 {
+            let (tens, ones) = (len as u8 / 10, len as u8 % 10);
+            let line = [tag, b'0' + tens, b'0' + ones, b'\r', b'\n'];
+            return self.out.extend_from_slice(&line);
+        }
+        let mut line = *b"......................\r\n";
+        let start = write_u64_before(&mut line, 22, len as u64) - 1;
+        line[start] = tag;
+        self.out.extend_from_slice(&line[start..]);
+    }
+
+    /// RESP3's one-line types, strings in RESP2.
+    fn typed_text(&mut self, tag: u8, text: &[u8]) {
+        if self.protocol == Protocol::Resp2 {
+            return self.bulk(text);
+        }
+        self.out.push(tag);
+        self.out.extend_from_slice(text);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn line(&mut self, text: &[u8]) {
+        let start = self.out.len();
+        self.out.extend_from_slice(text);
+        for byte in &mut self.out[start..] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.out.extend_from_slice(b"\r\n");
     }
 }

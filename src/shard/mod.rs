@@ -1,1 +1,322 @@
-//! shard
+//! Shard: one core's keys, the locks on them, and what runs on them.
+//!
+//! Promises  everything that arrives is finished or waits for a lock of lower place, so nothing waits for ever; with
+//!           no lock held, a request pays one branch for all of this. Requests that touch a common key, or came on
+//!           one connection, run in the order they arrived.
+//! Not here  clocks, sockets, the mesh: `node/`.
+//! Tests     tests/shard/, tests/sim/.
+#![forbid(unsafe_code)]
+
+pub mod cycle;
+pub mod figures;
+pub mod locks;
+mod operations;
+
+pub use cycle::CycleBudget;
+pub use figures::{CommandFigures, ErrorCounts, Figures};
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::commands::table::{Call, Caller, Run};
+use crate::commands::{CommandError, Entry, Flags};
+use crate::keyspace::Keyspace;
+use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Reply};
+use crate::router::keys::for_each_lock;
+use crate::router::{FromShard, KeyLock, LockMode, Operation, Origin, ShardId, ToShard, TxId};
+use cycle::Pace;
+use locks::{LockTable, Ready, Scheduled, Ticket};
+
+/// A single-shard request, without its words.
+#[derive(Clone, Copy)]
+pub struct Request {
+    /// What to run; its arity has been checked.
+    pub entry: &'static Entry,
+    /// The selected database.
+    pub db: u16,
+    /// Who asks.
+    pub caller: Caller,
+    /// Who waits for the reply.
+    pub origin: Origin,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The reply is in `out`.
+    Done,
+    /// A lock is in the way; the reply comes as [`FromShard::Late`], and `out` is as it was.
+    Deferred,
+}
+
+/// One core's part of the data, and what runs on it.
+pub struct Shard {
+    /// Its keys.
+    pub keys: Keyspace,
+    id: ShardId,
+    locks: LockTable,
+    /// Transactions that wait for their locks: where their coordinators are, what they want read.
+    waiting: HashMap<TxId, (u16, Option<Operation>), ahash::RandomState>,
+    deferred: HashMap<Ticket, (Request, OwnedArgs), ahash::RandomState>,
+    events: VecDeque<(u16, FromShard)>,
+    figures: Figures,
+    changes_count: u64,
+    pace: Pace,
+    /// Reused for the keys of requests that arrive while locks are held.
+    key_locks: Vec<KeyLock>,
+}
+
+impl Shard {
+    /// A shard over `keys`.
+    pub fn new(id: ShardId, keys: Keyspace) -> Self {
+        Self {
+            keys,
+            id,
+            locks: LockTable::new(),
+            waiting: HashMap::default(),
+            deferred: HashMap::default(),
+            events: VecDeque::new(),
+            figures: Figures::default(),
+            changes_count: 0,
+            pace: Pace::default(),
+            key_locks: Vec::new(),
+        }
+    }
+
+    /// Breaks it on purpose: no lock keeps anyone out. The simulator must notice.
+    #[doc(hidden)]
+    pub fn without_locks(mut self) -> Self {
+        self.locks = LockTable::without_locks();
+        self
+    }
+
+    /// Moves time, in milliseconds since the epoch, for everything until the next call.
+    #[inline]
+    pub fn set_now(&mut self, now_ms: i64) {
+        self.keys.set_now(now_ms);
+    }
+
+    /// Runs a request all of whose keys are here, and appends its reply, errors included, to `out`.
+    ///
+    /// - `args`: all words, a container's name included.
+    /// - Cost: one branch and the handler, while no lock is held on this shard.
+    #[inline]
+    pub fn execute(&mut self, request: &Request, args: &Args<'_>, out: &mut Vec<u8>) -> Outcome {
+        if !self.locks.is_idle() && self.defer(request, args) {
+            return Outcome::Deferred;
+        }
+        self.run(request.entry, request.db, request.caller, args, out);
+        Outcome::Done
+    }
+
+    /// Takes one message of a transaction. Answers, its own and those of whoever it made room for, are events.
+    pub fn handle(&mut self, message: ToShard) {
+        match message {
+            ToShard::Schedule {
+                tx,
+                core,
+                locks,
+                read,
+            } => match self.locks.schedule(tx, &locks) {
+                Scheduled::Granted => self.grant(tx, core, read),
+                Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
+                Scheduled::Waiting => {
+                    self.waiting.insert(tx, (core, read));
+                }
+            },
+            ToShard::Run {
+                tx,
+                core,
+                operation,
+                last,
+            } => {
+                self.answer_run(core, tx, operation);
+                if last {
+                    self.release(tx);
+                }
+            }
+            ToShard::Release { tx } => self.release(tx),
+        }
+    }
+
+    /// The next message to send, and the core it is for.
+    pub fn next_event(&mut self) -> Option<(u16, FromShard)> {
+        self.events.pop_front()
+    }
+
+    /// Counts one call of the command with this index and its time.
+    #[inline]
+    pub fn record(&mut self, index: u16, nanoseconds: u64) {
+        self.figures.record(index, nanoseconds);
+    }
+
+    /// Figures by command index; commands past the end have not been called.
+    pub fn figures(&self) -> &[CommandFigures] {
+        self.figures.commands()
+    }
+
+    /// All figures, to count what did not run here: rejected requests, failed transactions.
+    pub fn figures_mut(&mut self) -> &mut Figures {
+        &mut self.figures
+    }
+
+    /// Errors by code.
+    pub fn error_counts(&self) -> &ErrorCounts {
+        self.figures.errors()
+    }
+
+    /// Changes made so far, as Redis counts `rdb_changes_since_last_save`.
+    pub fn changes_count(&self) -> u64 {
+        self.changes_count
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Whether no transaction is known here and no request waits.
+    pub fn is_quiet(&self) -> bool {
+        self.locks.is_empty() && self.waiting.is_empty() && self.deferred.is_empty()
+    }
+
+    /// Requests that wait for a lock.
+    pub fn deferred_count(&self) -> usize {
+        self.deferred.len()
+    }
+
+    fn grant(&mut self, tx: TxId, core: u16, read: Option<Operation>) {
+        self.answer_schedule(core, tx, true);
+        if let Some(read) = read {
+            self.answer_run(core, tx, read);
+        }
+    }
+
+    fn answer_run(&mut self, core: u16, tx: TxId, operation: Operation) {
+        let shard = self.id;
+        let output = self.operate(operation);
+        self.events
+            .push_back((core, FromShard::Ran { tx, shard, output }));
+    }
+
+    fn answer_schedule(&mut self, core: u16, tx: TxId, granted: bool) {
+        let shard = self.id;
+        let message = FromShard::Scheduled { tx, shard, granted };
+        self.events.push_back((core, message));
+    }
+
+    fn release(&mut self, tx: TxId) {
+        self.waiting.remove(&tx);
+        self.locks.release(tx);
+        while let Some(ready) = self.locks.next_ready() {
+            match ready {
+                Ready::Transaction(tx) => {
+                    if let Some((core, read)) = self.waiting.remove(&tx) {
+                        self.grant(tx, core, read);
+                    }
+                }
+                Ready::Request(ticket) => self.run_deferred(ticket),
+            }
+        }
+    }
+
+    fn run_deferred(&mut self, ticket: Ticket) {
+        if let Some((request, args)) = self.deferred.remove(&ticket) {
+            let mut reply = Vec::new();
+            let args = args.as_args();
+            self.run(request.entry, request.db, request.caller, &args, &mut reply);
+            let origin = request.origin;
+            self.events
+                .push_back((origin.core, FromShard::Late { origin, reply }));
+        }
+        self.locks.finish(ticket);
+    }
+
+    /// Makes a request wait if a lock is in its way; false if none is.
+    #[cold]
+    fn defer(&mut self, request: &Request, args: &Args<'_>) -> bool {
+        let mut keys = std::mem::take(&mut self.key_locks);
+        keys.clear();
+        // Words that hide keys name none that the handler will touch: it finds the same mistake.
+        for_each_lock(request.entry, args, |index, mode| {
+            let hash = self.keys.key(args.get(index)).hash;
+            keys.push(KeyLock { hash, mode });
+        });
+        let connection = connection_hash(&request.origin);
+        let writes_any = request.entry.command.flags.has(Flags::WRITE)
+            || keys.iter().any(|key| key.mode == LockMode::Exclusive);
+        let modes = keys.iter().map(|key| (key.hash, key.mode));
+        let must_wait = self.locks.is_in_conflict(modes, writes_any, connection);
+        if must_wait {
+            let hashes = keys.iter().map(|key| key.hash);
+            let ticket = self.locks.defer(hashes, connection);
+            let words = OwnedArgs::from_args(args);
+            self.deferred.insert(ticket, (*request, words));
+        }
+        self.key_locks = keys;
+        must_wait
+    }
+
+    /// Runs a handler and counts its failure, if it is one.
+    #[inline]
+    fn run(
+        &mut self,
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Err(error) = self.call(entry, db, caller, args, out) {
+            self.figures
+                .record_failure(entry.index, error.text().as_bytes());
+        }
+    }
+
+    /// Runs a handler; an error is in `out` as the reply too, in place of what had been written before it.
+    #[inline]
+    fn call(
+        &mut self,
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CommandError> {
+        let Run::Keys(handler) = entry.command.run else {
+            return Err(refuse(out, caller));
+        };
+        let start = out.len();
+        let mut reply = Reply::new(out, caller.protocol);
+        let mut call = Call {
+            keys: &mut self.keys,
+            db: usize::from(db),
+            caller,
+        };
+        match handler(&mut call, &entry.handler_args(args), &mut reply) {
+            Ok(effect) => {
+                self.changes_count += effect.changes;
+                Ok(())
+            }
+            Err(error) => {
+                reply.truncate(start);
+                reply.error(&error.text());
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A command that is not for shards was sent to one: `router::plan` keeps that from happening.
+#[cold]
+fn refuse(out: &mut Vec<u8>, caller: Caller) -> CommandError {
+    let error = CommandError::from("ERR command does not run on a shard");
+    Reply::new(out, caller.protocol).error(&error.text());
+    error
+}
+
+/// Stands for a connection among the hashes of keys; meeting one of those costs a wait, nothing else.
+fn connection_hash(origin: &Origin) -> u64 {
+    let connection = u64::from(origin.connection) << 32 | u64::from(origin.generation);
+    (connection ^ u64::from(origin.core) << 17).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ !0
+}

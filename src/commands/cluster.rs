@@ -1,0 +1,111 @@
+//! CLUSTER and its companions: cluster mode is not built, and this is how a server without it answers.
+//!
+//! Source    names, arities and flags of Redis 8, so that clients that look commands up find them.
+
+use super::CommandError;
+use super::row::ROW;
+use super::session::{Action, SessionCall};
+use super::table::{Arity, Command, Flags, Group, Run, Spread};
+use crate::resp::{Args, Reply};
+
+fn disabled(
+    _: &mut SessionCall<'_>,
+    _: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    Err("ERR This instance has cluster support disabled".into())
+}
+
+const STALE: Flags = Flags::STALE;
+const LOADING: Flags = Flags::STALE.or(Flags::LOADING);
+const ADMIN: Flags = Flags::STALE.or(Flags::ADMIN);
+const CHANGE: Flags = ADMIN.or(Flags::NO_ASYNC_LOADING);
+const NOWHERE: &str = "Part of cluster mode, which is disabled here.";
+const VARIES: &[&str] = &["nondeterministic_output"];
+
+/// A row of this family.
+const CLUSTER: Command = Command {
+    since: "3.0.0",
+    group: Group::Cluster,
+    spread: Spread::AnyCore,
+    summary: NOWHERE,
+    run: Run::Session(disabled),
+    ..ROW
+};
+
+const fn sub(
+    name: &'static str,
+    since: &'static str,
+    arity: Arity,
+    flags: Flags,
+    tips: &'static [&'static str],
+) -> Command {
+    Command {
+        name,
+        since,
+        arity,
+        flags,
+        tips,
+        ..CLUSTER
+    }
+}
+
+/// The rows.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "CLUSTER",
+        arity: Arity::AtLeast(2),
+        summary: "Commands about cluster mode, which is disabled here.",
+        cost: "Depends on subcommand.",
+        sub: SUBCOMMANDS,
+        run: Run::Container,
+        ..CLUSTER
+    },
+    Command {
+        name: "ASKING",
+        flags: Flags::FAST.or(Flags::CAT_CONNECTION),
+        ..CLUSTER
+    },
+    Command {
+        name: "READONLY",
+        flags: LOADING.or(Flags::FAST).or(Flags::CAT_CONNECTION),
+        ..CLUSTER
+    },
+    Command {
+        name: "READWRITE",
+        flags: LOADING.or(Flags::FAST).or(Flags::CAT_CONNECTION),
+        ..CLUSTER
+    },
+];
+
+#[rustfmt::skip]
+const SUBCOMMANDS: &[Command] = &[
+    sub("ADDSLOTS", "3.0.0", Arity::AtLeast(3), CHANGE, &[]),
+    sub("ADDSLOTSRANGE", "7.0.0", Arity::AtLeast(4), CHANGE, &[]),
+    sub("BUMPEPOCH", "3.0.0", Arity::Exactly(2), CHANGE, VARIES),
+    sub("COUNT-FAILURE-REPORTS", "3.0.0", Arity::Exactly(3), ADMIN, VARIES),
+    sub("COUNTKEYSINSLOT", "3.0.0", Arity::Exactly(3), STALE, &[]),
+    sub("DELSLOTS", "3.0.0", Arity::AtLeast(3), CHANGE, &[]),
+    sub("DELSLOTSRANGE", "7.0.0", Arity::AtLeast(4), CHANGE, &[]),
+    sub("FAILOVER", "3.0.0", Arity::AtLeast(2), CHANGE, &[]),
+    sub("FLUSHSLOTS", "3.0.0", Arity::Exactly(2), CHANGE, &[]),
+    sub("FORGET", "3.0.0", Arity::Exactly(3), CHANGE, &[]),
+    sub("GETKEYSINSLOT", "3.0.0", Arity::Exactly(4), STALE, VARIES),
+    sub("HELP", "5.0.0", Arity::Exactly(2), LOADING, &[]),
+    sub("INFO", "3.0.0", Arity::Exactly(2), STALE, VARIES),
+    sub("KEYSLOT", "3.0.0", Arity::Exactly(3), STALE, &[]),
+    sub("LINKS", "7.0.0", Arity::Exactly(2), STALE, VARIES),
+    sub("MEET", "3.0.0", Arity::AtLeast(4), CHANGE, &[]),
+    sub("MYID", "3.0.0", Arity::Exactly(2), STALE, &[]),
+    sub("MYSHARDID", "7.2.0", Arity::Exactly(2), STALE, VARIES),
+    sub("NODES", "3.0.0", Arity::Exactly(2), STALE, VARIES),
+    sub("REPLICAS", "5.0.0", Arity::Exactly(3), ADMIN, VARIES),
+    sub("REPLICATE", "3.0.0", Arity::Exactly(3), CHANGE, &[]),
+    sub("RESET", "3.0.0", Arity::AtLeast(2), ADMIN.or(Flags::NOSCRIPT), &[]),
+    sub("SAVECONFIG", "3.0.0", Arity::Exactly(2), CHANGE, &[]),
+    sub("SET-CONFIG-EPOCH", "3.0.0", Arity::Exactly(3), CHANGE, &[]),
+    sub("SETSLOT", "3.0.0", Arity::AtLeast(4), CHANGE, &[]),
+    sub("SHARDS", "7.0.0", Arity::Exactly(2), LOADING, VARIES),
+    sub("SLAVES", "3.0.0", Arity::Exactly(3), ADMIN, VARIES),
+    sub("SLOTS", "3.0.0", Arity::Exactly(2), LOADING, VARIES),
+];

@@ -1,0 +1,211 @@
+//! Whole databases: DBSIZE, FLUSHALL, FLUSHDB, SWAPDB, and MEMORY USAGE.
+//!
+//! Promises  flushing takes the same short time whatever there is, on SYNC too: the keys are gone when OK is replied,
+//!           their memory is freed step by step after it.
+//! Tests     tests/transcripts/database.txt, tests/keyspace/flush.rs.
+
+use super::CommandError;
+use super::object::reply_help;
+use super::row::*;
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Run, Spread};
+use super::word::{database_in, integer};
+use crate::base::number::parse_i64;
+use crate::resp::{Args, Reply};
+
+/// `DBSIZE` replies with how many keys the database has.
+fn dbsize(
+    call: &mut Call<'_>,
+    _args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    reply.integer(call.keys.keys_count(call.db) as i64);
+    Ok(Effect::NONE)
+}
+
+/// Accepts nothing, SYNC or ASYNC; both free memory in the background here.
+fn check_flush_mode(args: &Args<'_>) -> Result<(), CommandError> {
+    match args.len() {
+        1 => Ok(()),
+        2 if args.is(1, "SYNC") || args.is(1, "ASYNC") => Ok(()),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// `FLUSHDB [ASYNC | SYNC]` replies OK.
+fn flushdb(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    check_flush_mode(args)?;
+    let removed = call.keys.flush_database(call.db);
+    reply.ok();
+    Ok(Effect::wrote(removed))
+}
+
+/// `FLUSHALL [ASYNC | SYNC]` replies OK.
+fn flushall(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    check_flush_mode(args)?;
+    let removed = call.keys.flush_all();
+    reply.ok();
+    Ok(Effect::wrote(removed))
+}
+
+/// `SWAPDB index1 index2` replies OK.
+fn swapdb(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let index = |word, error: &'static str| {
+        parse_i64(word)
+            .filter(|&index| i32::try_from(index).is_ok())
+            .ok_or(CommandError::from(error))
+    };
+    let first = index(args.get(1), "ERR invalid first DB index")?;
+    let second = index(args.get(2), "ERR invalid second DB index")?;
+    let count = call.keys.databases_count();
+    let (first, second) = (database_in(first, count)?, database_in(second, count)?);
+    call.keys.swap_databases(first, second);
+    reply.ok();
+    Ok(Effect::wrote(1))
+}
+
+/// `MEMORY USAGE key [SAMPLES count]` replies with the bytes a key takes, or null.
+///
+/// The figure is exact, nothing is sampled; SAMPLES is checked and has no effect.
+fn usage(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let mut index = 2;
+    while index < args.len() {
+        if !args.is(index, "SAMPLES")
+            || index + 1 >= args.len()
+            || integer(args.get(index + 1))? < 0
+        {
+            return Err(CommandError::Syntax);
+        }
+        index += 2;
+    }
+    let key = call.keys.key(args.get(1));
+    match call.keys.peek(call.db, &key) {
+        Some(entry) => reply.integer(entry.memory_bytes() as i64),
+        None => reply.null(),
+    }
+    Ok(Effect::NONE)
+}
+
+const MEMORY_HELP: &[&str] = &[
+    "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "USAGE <key> [SAMPLES <count>]",
+    "    Bytes of memory that <key> and its value take.",
+    "HELP",
+    "    Print this help.",
+];
+
+fn memory_help(
+    _call: &mut Call<'_>,
+    _args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    reply_help(MEMORY_HELP, reply);
+    Ok(Effect::NONE)
+}
+
+const FLUSH_HISTORY: &[(&str, &str)] = &[("4.0.0", "`ASYNC` came."), ("6.2.0", "`SYNC` came.")];
+const TIPS_ALL_OK: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+
+/// Whole databases.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "DBSIZE",
+        group: Group::Server,
+        arity: Arity::Exactly(1),
+        flags: KEYSPACE_READ_FAST,
+        spread: Spread::EveryShard(Merge::Sum),
+        summary: "Counts the keys of a database.",
+        tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+        run: Run::Keys(dbsize),
+        ..ROW
+    },
+    Command {
+        name: "FLUSHALL",
+        group: Group::Server,
+        arity: Arity::AtLeast(1),
+        flags: KEYSPACE_WRITE.or(Flags::CAT_DANGEROUS),
+        spread: Spread::EveryShard(Merge::AllOk),
+        args: "[ASYNC@4.0.0 | SYNC@6.2.0]",
+        summary: "Removes every key of every database.",
+        cost: "O(1) until the reply; freeing memory is O(N) in the number of keys, later.",
+        tips: TIPS_ALL_OK,
+        history: FLUSH_HISTORY,
+        run: Run::Keys(flushall),
+        ..ROW
+    },
+    Command {
+        name: "FLUSHDB",
+        group: Group::Server,
+        arity: Arity::AtLeast(1),
+        flags: KEYSPACE_WRITE.or(Flags::CAT_DANGEROUS),
+        spread: Spread::EveryShard(Merge::AllOk),
+        args: "[ASYNC@4.0.0 | SYNC@6.2.0]",
+        summary: "Removes every key of the selected database.",
+        cost: "O(1) until the reply; freeing memory is O(N) in the number of keys, later.",
+        tips: TIPS_ALL_OK,
+        history: FLUSH_HISTORY,
+        run: Run::Keys(flushdb),
+        ..ROW
+    },
+    Command {
+        name: "SWAPDB",
+        since: "4.0.0",
+        group: Group::Server,
+        arity: Arity::Exactly(3),
+        flags: KEYSPACE_WRITE_FAST.or(Flags::CAT_DANGEROUS),
+        spread: Spread::EveryShard(Merge::AllOk),
+        args: "index1 index2",
+        summary: "Exchanges the keys of two databases.",
+        run: Run::Keys(swapdb),
+        ..ROW
+    },
+    Command {
+        name: "MEMORY",
+        since: "4.0.0",
+        group: Group::Server,
+        arity: Arity::AtLeast(2),
+        summary: "Tells what takes memory.",
+        cost: "Depends on the subcommand.",
+        sub: &[
+            Command {
+                name: "USAGE",
+                since: "4.0.0",
+                group: Group::Server,
+                arity: Arity::AtLeast(3),
+                flags: Flags::READONLY,
+                keys: &[key_at(2, "RO", &[])],
+                args: "key [SAMPLES count]",
+                summary: "Tells how many bytes of memory a key takes.",
+                run: Run::Keys(usage),
+                ..ROW
+            },
+            Command {
+                name: "HELP",
+                since: "4.0.0",
+                group: Group::Server,
+                arity: Arity::Exactly(2),
+                flags: Flags::LOADING.or(Flags::STALE),
+                spread: Spread::AnyCore,
+                summary: "Lists the subcommands.",
+                run: Run::Keys(memory_help),
+                ..ROW
+            },
+        ],
+        ..ROW
+    },
+];

@@ -1,0 +1,170 @@
+//! DEBUG's subcommands that touch keys; the container and the node's own are with the server's commands.
+//!
+//! Tests     tests/commands/debug.rs.
+
+use super::CommandError;
+use super::generic::NO_SUCH_KEY;
+use super::row::*;
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Run, Spread};
+use super::word::integer;
+use crate::ds::key_table::{NewValue, Value};
+use crate::keyspace::value::{EMBEDDED_BYTES_MAX, encoding_name};
+use crate::resp::{Args, Reply};
+
+/// `DEBUG OBJECT key` replies with one line about how the value is held.
+fn object(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let key = call.keys.key(args.get(1));
+    let Some(entry) = call.keys.peek(call.db, &key) else {
+        return Err(NO_SUCH_KEY.into());
+    };
+    let value = entry.value();
+    let (place, length) = match value {
+        Value::Int(number) => (entry.key().as_ptr(), serialized_integer_bytes(number)),
+        Value::Str { bytes, .. } => (bytes.as_ptr(), serialized_text_bytes(bytes)),
+        Value::Object(object) => match *object {},
+    };
+    let policy = call.keys.access_policy();
+    let access = entry.access();
+    let idle_seconds = if policy.is_lfu() {
+        0
+    } else {
+        policy.idle_seconds(access, call.keys.clock())
+    };
+    reply.simple(&format!(
+        "Value at:{place:p} refcount:1 encoding:{} serializedlength:{length} lru:{access} lru_seconds_idle:{idle_seconds}",
+        encoding_name(&value),
+    ));
+    Ok(Effect::NONE)
+}
+
+/// Bytes of an integer in an RDB file.
+fn serialized_integer_bytes(number: i64) -> usize {
+    match number {
+        -0x80..=0x7f => 2,
+        -0x8000..=0x7fff => 3,
+        -0x8000_0000..=0x7fff_ffff => 5,
+        _ => 1 + number.to_string().len(),
+    }
+}
+
+/// Bytes of a string in an RDB file, not compressed.
+fn serialized_text_bytes(bytes: &[u8]) -> usize {
+    let header = match bytes.len() {
+        0..64 => 1,
+        64..16384 => 2,
+        _ => 5,
+    };
+    header + bytes.len()
+}
+
+/// `DEBUG POPULATE count [prefix [size]]` makes the keys `prefix:0` to `prefix:count-1` that this shard owns and that
+/// are not there, and replies OK.
+fn populate(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    if args.len() > 4 {
+        let word = String::from_utf8_lossy(args.get(0));
+        return Err(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
+        )
+        .into());
+    }
+    let number = |index| match integer(args.get(index))? {
+        number if number >= 0 => Ok(number as u64),
+        _ => Err(CommandError::from(
+            "ERR value is out of range, must be positive",
+        )),
+    };
+    let count = number(1)?;
+    let prefix = if args.len() > 2 { args.get(2) } else { b"key" };
+    let size = if args.len() > 3 { number(3)? } else { 0 };
+    if size > call.keys.value_bytes_max() {
+        return Err("ERR string exceeds maximum allowed size (proto-max-bulk-len)".into());
+    }
+    let mut key = Vec::new();
+    let mut value = Vec::new();
+    for index in 0..count {
+        key.clear();
+        key.extend_from_slice(prefix);
+        key.extend_from_slice(format!(":{index}").as_bytes());
+        if !call.keys.owns(&key) {
+            continue;
+        }
+        let key = call.keys.key(&key);
+        if call.keys.lookup_write(call.db, &key, true).is_some() {
+            continue;
+        }
+        value.clear();
+        value.extend_from_slice(format!("value:{index}").as_bytes());
+        if size > 0 {
+            value.resize(size as usize, 0);
+        }
+        let new = NewValue::Str {
+            bytes: &value,
+            raw: value.len() > EMBEDDED_BYTES_MAX,
+        };
+        call.keys.insert(call.db, &key, new, None);
+    }
+    reply.ok();
+    Ok(Effect::NONE)
+}
+
+/// `DEBUG SET-ACTIVE-EXPIRE 0|1` replies OK; anything but a number other than 0 turns the expire cycle off.
+fn set_active_expire(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let enabled = integer(args.get(1)).is_ok_and(|number| number != 0);
+    call.keys.set_active_expire(enabled);
+    reply.ok();
+    Ok(Effect::NONE)
+}
+
+/// What DEBUG's subcommands have in common; COMMAND shows none of them.
+const DEBUG_ROW: Command = Command {
+    group: Group::Server,
+    flags: Flags::ADMIN
+        .or(Flags::NOSCRIPT)
+        .or(Flags::LOADING)
+        .or(Flags::STALE),
+    ..ROW
+};
+
+/// Rows for the DEBUG container.
+pub const DEBUG_KEYS: &[Command] = &[
+    Command {
+        name: "OBJECT",
+        arity: Arity::Exactly(3),
+        keys: &[key_at(2, "RO", &[])],
+        args: "key",
+        summary: "Tells how a value is held.",
+        run: Run::Keys(object),
+        ..DEBUG_ROW
+    },
+    Command {
+        name: "POPULATE",
+        arity: Arity::AtLeast(3),
+        spread: Spread::EveryShard(Merge::AllOk),
+        args: "count [prefix [size]]",
+        summary: "Makes many keys.",
+        cost: "O(N) where N is the number of keys.",
+        run: Run::Keys(populate),
+        ..DEBUG_ROW
+    },
+    Command {
+        name: "SET-ACTIVE-EXPIRE",
+        arity: Arity::Exactly(3),
+        spread: Spread::EveryShard(Merge::AllOk),
+        args: "enabled",
+        summary: "Turns the search for keys past their deadline on or off.",
+        run: Run::Keys(set_active_expire),
+        ..DEBUG_ROW
+    },
+];

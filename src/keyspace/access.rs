@@ -1,0 +1,138 @@
+//! Access clocks: when a key was last used, or how often, in the 24 bits an entry has for it.
+//!
+//!     LRU | seconds, modulo 2^24                      |
+//!     LFU | minutes, modulo 2^16 | logarithmic counter |     16 bits, 8 bits
+//!
+//! Promises  one policy for all keys; after a change of policy old clocks are read as if they had been the new kind,
+//!           as Redis does.
+//! Not here  which key is evicted.
+//! Source    Redis documentation, "Key eviction": LRU clock resolution, `lfu-log-factor`, `lfu-decay-time`.
+//! Tests     tests/keyspace/access.rs.
+
+use crate::base::rng::Rng;
+
+const LRU_CLOCK_MAX: u32 = (1 << 24) - 1;
+const LFU_MINUTES_MAX: u32 = (1 << 16) - 1;
+/// What a new key's counter starts with, so that it is not the first to go.
+const LFU_COUNTER_NEW: u32 = 5;
+const LFU_COUNTER_MAX: u32 = 255;
+
+/// What `maxmemory-policy` and the LFU options ask of access clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessPolicy {
+    name: &'static str,
+    is_lfu: bool,
+    /// `lfu-log-factor`: larger counts slower; 0 counts every access. Redis's default is 10.
+    pub lfu_log_factor: u32,
+    /// `lfu-decay-time`: minutes without use that cost a key one count; 0 never. Redis's default is 1.
+    pub lfu_decay_minutes: u32,
+}
+
+/// Names `maxmemory-policy` takes.
+pub const POLICY_NAMES: [&str; 8] = [
+    "volatile-lru",
+    "allkeys-lru",
+    "volatile-lfu",
+    "allkeys-lfu",
+    "volatile-random",
+    "allkeys-random",
+    "volatile-ttl",
+    "noeviction",
+];
+
+impl Default for AccessPolicy {
+    fn default() -> Self {
+        Self {
+            name: "noeviction",
+            is_lfu: false,
+            lfu_log_factor: 10,
+            lfu_decay_minutes: 1,
+        }
+    }
+}
+
+impl AccessPolicy {
+    /// Sets the policy by its `maxmemory-policy` name, in any case; false and unchanged for an unknown one.
+    pub fn set_name(&mut self, name: &str) -> bool {
+        let known = POLICY_NAMES
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(name));
+        if let Some(known) = known {
+            self.name = known;
+            self.is_lfu = known.ends_with("-lfu");
+        }
+        known.is_some()
+    }
+
+    /// The `maxmemory-policy` name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether clocks count uses; otherwise they tell the time of the last one.
+    #[inline]
+    pub fn is_lfu(&self) -> bool {
+        self.is_lfu
+    }
+
+    /// The clock that [`AccessPolicy::fresh`] and the others compare with: minutes for LFU, seconds otherwise.
+    pub fn clock(&self, now_ms: i64) -> u32 {
+        if self.is_lfu() {
+            (now_ms / 60_000) as u32 & LFU_MINUTES_MAX
+        } else {
+            (now_ms / 1000) as u32 & LRU_CLOCK_MAX
+        }
+    }
+
+    /// The access bits of a new key.
+    #[inline]
+    pub fn fresh(&self, clock: u32) -> u32 {
+        if self.is_lfu() {
+            clock << 8 | LFU_COUNTER_NEW
+        } else {
+            clock
+        }
+    }
+
+    /// The access bits of a key that had `access` and is used now.
+    #[inline]
+    pub fn touched(&self, access: u32, clock: u32, rng: &mut Rng) -> u32 {
+        if self.is_lfu {
+            self.counted(access, clock, rng)
+        } else {
+            clock
+        }
+    }
+
+    #[cold]
+    fn counted(&self, access: u32, clock: u32, rng: &mut Rng) -> u32 {
+        let mut counter = self.frequency(access, clock);
+        if counter < LFU_COUNTER_MAX {
+            let over = counter.saturating_sub(LFU_COUNTER_NEW);
+            let one_in = u64::from(over) * u64::from(self.lfu_log_factor) + 1;
+            counter += u32::from(rng.below(one_in) == 0);
+        }
+        clock << 8 | counter
+    }
+
+    /// OBJECT FREQ: the counter, less what it lost since its last use. Only under an LFU policy.
+    pub fn frequency(&self, access: u32, clock: u32) -> u32 {
+        let minutes = since(access >> 8, clock, LFU_MINUTES_MAX);
+        let lost = minutes.checked_div(self.lfu_decay_minutes).unwrap_or(0);
+        (access & 0xff).saturating_sub(lost)
+    }
+
+    /// OBJECT IDLETIME in seconds; good for 194 days, then it wraps. Not under an LFU policy.
+    pub fn idle_seconds(&self, access: u32, clock: u32) -> u32 {
+        since(access, clock, LRU_CLOCK_MAX)
+    }
+}
+
+/// How far the clock has moved since `then`, where it wraps after `max`.
+fn since(then: u32, now: u32, max: u32) -> u32 {
+    if now >= then {
+        now - then
+    } else {
+        max - then + now
+    }
+}

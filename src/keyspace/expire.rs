@@ -1,0 +1,95 @@
+//! Keys whose time has come: the cycle that looks for them, and what it measures.
+//!
+//! Promises  a call spends about as many steps as it is given and goes on where the last one stopped, so its caller
+//!           bounds the processor time; databases without deadlines cost nothing.
+//! Not here  lazy expiry: every lookup in `keyspace/mod.rs`; how often to call: `shard`.
+//! Tests     tests/keyspace/expire.rs.
+
+use super::{DatabaseInfo, Keyspace, is_expired};
+
+/// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
+const TTL_SAMPLES: u64 = 32;
+const TTL_SAMPLE_BUCKETS_MAX: usize = 256;
+
+impl Keyspace {
+    /// Removes keys past their deadline in about `budget_steps` steps, a step being one entry or segment looked at.
+    ///
+    /// - Returns the steps spent; fewer than given means that a round over all databases has ended.
+    /// - Does nothing while DEBUG SET-ACTIVE-EXPIRE has turned it off.
+    pub fn expire_cycle(&mut self, budget_steps: usize) -> usize {
+        let mut spent = 0;
+        let mut visited = 0;
+        while self.active_expire && spent < budget_steps && visited < self.databases.len() {
+            let database = &mut self.databases[self.expire_database];
+            let mut round_ended = true;
+            if database.table.deadlines_count() > 0 {
+                let (now_ms, stats) = (self.now_ms, &mut self.stats);
+                // A key lives through the very millisecond of its deadline, as in Redis; the table's bound is inclusive.
+                let (cursor, steps) = database.table.expire_step(
+                    database.expire_cursor,
+                    now_ms - 1,
+                    budget_steps - spent,
+                    &mut |entry| {
+                        let lag_ms = now_ms.saturating_sub(entry.deadline_ms().unwrap_or(now_ms));
+                        let lag_ms = lag_ms.max(0) as u64;
+                        stats.expired_keys += 1;
+                        stats.expired_keys_active += 1;
+                        stats.expire_lag_ms_sum += lag_ms;
+                        stats.expire_lag_ms_max = stats.expire_lag_ms_max.max(lag_ms);
+                    },
+                );
+                database.expire_cursor = cursor;
+                // A table that asks for no step at all must not hold the loop.
+                spent += steps.max(1);
+                round_ended = cursor == 0;
+            }
+            if round_ended {
+                self.expire_database = (self.expire_database + 1) % self.databases.len();
+                visited += 1;
+            }
+        }
+        self.stats.expire_cycle_steps += spent as u64;
+        spent
+    }
+
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub fn set_active_expire(&mut self, enabled: bool) {
+        self.active_expire = enabled;
+    }
+
+    /// INFO keyspace's figures of `db`. Costs one small sample.
+    pub fn database_info(&mut self, db: usize) -> DatabaseInfo {
+        let avg_ttl_ms = self.sample_ttl(db);
+        let table = &self.databases[db].table;
+        DatabaseInfo {
+            keys: table.len() as u64,
+            expires: table.deadlines_count() as u64,
+            avg_ttl_ms,
+        }
+    }
+
+    /// The mean time left of some keys with a deadline, found by walking on from a random place.
+    fn sample_ttl(&mut self, db: usize) -> u64 {
+        let table = &self.databases[db].table;
+        if table.deadlines_count() == 0 {
+            return 0;
+        }
+        let mut cursor = self.rng.next_u64() & super::CURSOR_MASK;
+        let (mut count, mut sum) = (0, 0);
+        for _ in 0..TTL_SAMPLE_BUCKETS_MAX {
+            cursor = table.scan(cursor, &mut |entry| {
+                if let Some(deadline_ms) = entry.deadline_ms()
+                    && !is_expired(Some(deadline_ms), self.now_ms)
+                {
+                    count += 1;
+                    sum += u128::from(deadline_ms.saturating_sub(self.now_ms).max(0) as u64);
+                }
+            });
+            if count >= TTL_SAMPLES {
+                break;
+            }
+        }
+        sum.checked_div(u128::from(count))
+            .map_or(0, |mean| mean as u64)
+    }
+}

@@ -1,0 +1,56 @@
+//! Databases emptied, exchanged, and freed in the background.
+//!
+//! Promises  FLUSHALL, FLUSHDB and SWAPDB take the same short time whatever they remove: tables change places, and a
+//!           removed one is freed entry by entry when its caller has time.
+//! Tests     tests/keyspace/flush.rs.
+
+use super::{Database, Keyspace};
+use crate::ds::key_table::KeyTable;
+
+impl Keyspace {
+    /// Empties `db`; returns how many keys it had. Their memory goes with [`Keyspace::free_garbage`].
+    pub fn flush_database(&mut self, db: usize) -> u64 {
+        let fresh = Database::new(KeyTable::new(self.hasher.clone()));
+        let old = std::mem::replace(&mut self.databases[db], fresh);
+        let keys_count = old.table.len() as u64;
+        if keys_count > 0 {
+            self.garbage.push(old.table);
+        }
+        keys_count
+    }
+
+    /// Empties every database; returns how many keys there were.
+    pub fn flush_all(&mut self) -> u64 {
+        (0..self.databases.len())
+            .map(|db| self.flush_database(db))
+            .sum()
+    }
+
+    /// Exchanges two databases, both below [`Keyspace::databases_count`].
+    pub fn swap_databases(&mut self, first: usize, second: usize) {
+        self.databases.swap(first, second);
+    }
+
+    /// Frees up to about `budget` entries of flushed databases; true when nothing is left to free.
+    pub fn free_garbage(&mut self, budget: usize) -> bool {
+        if let Some(table) = self.garbage.last_mut() {
+            let before = table.len();
+            let done = table.free_step(budget);
+            self.stats.lazyfreed_objects += (before - table.len()) as u64;
+            if done {
+                self.garbage.pop();
+            }
+        }
+        self.garbage.is_empty()
+    }
+
+    /// Bytes that flushed databases still hold.
+    pub fn garbage_bytes(&self) -> usize {
+        self.garbage.iter().map(KeyTable::used_bytes).sum()
+    }
+
+    /// Entries that flushed databases still hold (INFO's lazyfree_pending_objects).
+    pub fn garbage_count(&self) -> usize {
+        self.garbage.iter().map(KeyTable::len).sum()
+    }
+}

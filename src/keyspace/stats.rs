@@ -1,0 +1,61 @@
+//! What one shard's keyspace counts; CONFIG RESETSTAT sets the counters back.
+
+/// Counters since start or the last reset; sums over shards are INFO's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Reads that found their key.
+    pub keyspace_hits: u64,
+    /// Reads that did not.
+    pub keyspace_misses: u64,
+    /// Keys removed because their deadline had passed, on access or by the cycle.
+    pub expired_keys: u64,
+    /// Those among them that the cycle found.
+    pub expired_keys_active: u64,
+    /// Sum over `expired_keys_active` of how long after its deadline each key went.
+    pub expire_lag_ms_sum: u64,
+    /// The longest of those times.
+    pub expire_lag_ms_max: u64,
+    /// Steps the expire cycle has spent.
+    pub expire_cycle_steps: u64,
+    /// Entries freed in the background after FLUSHALL and FLUSHDB.
+    pub lazyfreed_objects: u64,
+}
+
+impl Stats {
+    /// Adds another shard's counters.
+    pub fn add(&mut self, other: &Stats) {
+        self.keyspace_hits += other.keyspace_hits;
+        self.keyspace_misses += other.keyspace_misses;
+        self.expired_keys += other.expired_keys;
+        self.expired_keys_active += other.expired_keys_active;
+        self.expire_lag_ms_sum += other.expire_lag_ms_sum;
+        self.expire_lag_ms_max = self.expire_lag_ms_max.max(other.expire_lag_ms_max);
+        self.expire_cycle_steps += other.expire_cycle_steps;
+        self.lazyfreed_objects += other.lazyfreed_objects;
+    }
+}
+
+/// INFO keyspace's figures of one database on one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseInfo {
+    /// Keys, those past their deadline but not yet removed included.
+    pub keys: u64,
+    /// Keys with a deadline.
+    pub expires: u64,
+    /// Mean time left of keys with a deadline, in milliseconds, estimated from a sample; 0 without any.
+    pub avg_ttl_ms: u64,
+}
+
+impl DatabaseInfo {
+    /// Adds another shard's part of the same database.
+    pub fn add(&mut self, other: &DatabaseInfo) {
+        let expires = self.expires + other.expires;
+        let weighted = u128::from(self.avg_ttl_ms) * u128::from(self.expires)
+            + u128::from(other.avg_ttl_ms) * u128::from(other.expires);
+        self.avg_ttl_ms = weighted
+            .checked_div(u128::from(expires))
+            .map_or(0, |average| average as u64);
+        self.keys += other.keys;
+        self.expires = expires;
+    }
+}

@@ -1,0 +1,197 @@
+//! The command line: `rondo [FILE] [--option value ...]`, as redis-server reads it.
+//!
+//!     rondo redis.conf --port 7777 --save "" --bind 10.0.0.1 ::1
+//!     echo 'port 7777' | rondo -
+//!
+//! Options become lines after the file's, so the last word wins. A value ends at the next word that begins with `--`.
+//!
+//! Promises  nothing is printed and nothing is opened here but the configuration files: the caller prints and exits.
+//! Not here  what an option means: `node/options.rs`.
+//! Tests     tests/node/cli.rs.
+
+use super::config_file::{ConfigError, apply_text, read_files};
+use super::option_values::{quote, split_words};
+use super::options::{Options, Topic, specs};
+use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
+use std::io::Read;
+
+/// What to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Every option, `threads` and `hz` resolved.
+    pub options: Options,
+    /// The configuration file as an absolute path, empty for none.
+    pub config_file: String,
+}
+
+/// Why nothing is started.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stop {
+    /// Print this to standard output and exit 0.
+    Told(String),
+    /// Print this to standard error and exit 1.
+    Failed(String),
+}
+
+/// Reads the command line, the file it names and, where a word is `-`, standard input.
+///
+/// - `words`: without the program's name.
+pub fn from_command_line(words: &[String], input: &mut dyn Read) -> Result<Start, Stop> {
+    match words.first().map(String::as_str) {
+        Some("-v" | "--version") => return Err(Stop::Told(version())),
+        Some("-h" | "--help") => return Err(Stop::Told(help())),
+        _ => {}
+    }
+    let check_only = words.iter().any(|word| word == CHECK_CONFIG);
+    let mut words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| *word != CHECK_CONFIG)
+        .collect();
+    let mut text = String::new();
+    let mut config_file = String::new();
+    if let Some(path) = words.first().copied().filter(|word| !word.starts_with('-')) {
+        words.remove(0);
+        text = read_files(path).map_err(failed)?;
+        config_file = match std::path::absolute(path) {
+            Ok(absolute) => absolute.display().to_string(),
+            Err(_) => path.to_string(),
+        };
+    }
+    let (lines, reads_input) = option_lines(&words);
+    if reads_input {
+        input
+            .read_to_string(&mut text)
+            .map_err(|error| Stop::Failed(format!("Can't read standard input: {error}")))?;
+    }
+    text.push('\n');
+    text.push_str(&lines);
+    let mut options = Options::default();
+    apply_text(&mut options, &text).map_err(failed)?;
+    options.hz = options.hz.clamp(1, 500);
+    if options.threads == 0 {
+        options.threads = threads_available();
+    }
+    if check_only {
+        return Err(Stop::Told("The configuration is good.".to_string()));
+    }
+    Ok(Start {
+        options,
+        config_file,
+    })
+}
+
+const CHECK_CONFIG: &str = "--check-config";
+
+fn failed(error: ConfigError) -> Stop {
+    Stop::Failed(error.to_string())
+}
+
+/// Cores the process may run on, by affinity and by its control group's quota, at most 1,024.
+pub fn threads_available() -> i64 {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(1024) as i64)
+}
+
+/// The options as configuration lines, and whether standard input is to be read.
+fn option_lines(words: &[&str]) -> (String, bool) {
+    let mut lines = String::new();
+    let mut reads_input = false;
+    // An option's first value may begin with `--`; after it such a word is the next option.
+    let mut has_value = true;
+    for (index, word) in words.iter().enumerate() {
+        let is_last = index + 1 == words.len();
+        if *word == "-" && (index == 0 || is_last) {
+            reads_input = true;
+        } else if let Some(option) = word.strip_prefix("--").filter(|_| has_value) {
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            lines.push_str(option);
+            lines.push(' ');
+            has_value = split_words(word.as_bytes()).is_none_or(|parts| parts.len() != 1);
+            let next_is_option = words
+                .get(index + 1)
+                .is_some_and(|next| next.starts_with("--"));
+            if word.eq_ignore_ascii_case("--save") && (is_last || next_is_option) {
+                // Scripts that build a command line from an empty list leave `--save` without a value.
+                lines.push_str("\"\"");
+                has_value = true;
+            }
+        } else {
+            lines.push_str(&quoted(word));
+            lines.push(' ');
+            has_value = true;
+        }
+    }
+    (lines, reads_input)
+}
+
+/// In double quotes always, as error messages of redis-server show it.
+fn quoted(word: &str) -> String {
+    let text = quote(word);
+    if text.starts_with('"') {
+        text
+    } else {
+        format!("\"{text}\"")
+    }
+}
+
+fn version() -> String {
+    format!(
+        "rondo v={RONDO_VERSION} redis={REDIS_VERSION} bits={}",
+        usize::BITS
+    )
+}
+
+fn help() -> String {
+    let mut command = clap::Command::new("rondo")
+        .about("A Redis-compatible data structure server that uses every core")
+        .override_usage("rondo [FILE] [--option value ...]\n       rondo - [--option value ...]")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(
+            clap::Arg::new("FILE")
+                .help("configuration file in redis.conf's format; - reads standard input"),
+        )
+        .next_help_heading("Program")
+        .arg(switch("help", "print this and exit").short('h'))
+        .arg(switch("version", "print the version and exit").short('v'))
+        .arg(switch(
+            "check-config",
+            "read the configuration, say whether it is good, and exit",
+        ));
+    for (topic, heading) in [
+        (Topic::Network, "Network"),
+        (Topic::Threads, "Threads"),
+        (Topic::General, "General"),
+        (Topic::Security, "Security"),
+        (Topic::Limits, "Limits"),
+        (Topic::Memory, "Memory"),
+        (Topic::Persistence, "Persistence"),
+    ] {
+        command = command.next_help_heading(heading);
+        for spec in specs().filter(|spec| spec.topic == topic && !spec.help.is_empty()) {
+            let help = match spec.default {
+                "" => spec.help.to_string(),
+                default => format!("{} [{default}]", spec.help),
+            };
+            command = command.arg(
+                clap::Arg::new(spec.name)
+                    .long(spec.name)
+                    .value_name("VALUE")
+                    .help(help),
+            );
+        }
+    }
+    command
+        .after_help("Every option of redis.conf may be given; CONFIG GET * lists them.")
+        .render_help()
+        .to_string()
+}
+
+fn switch(name: &'static str, help: &'static str) -> clap::Arg {
+    clap::Arg::new(name)
+        .long(name)
+        .help(help)
+        .action(clap::ArgAction::SetTrue)
+}

@@ -1,0 +1,197 @@
+//! Reads redis.conf: one directive a line, quotes, units, `include`.
+//!
+//! Promises  errors in Redis's form, naming the line; what is refused is named, nothing is skipped in silence.
+//! Not here  what a directive means: `node/options.rs`.
+//! Source    Redis's own redis.conf; a `#` begins a comment only at the start of a line, as there.
+//! Tests     tests/node/config_file.rs: every error case; a file made of all defaults.
+
+use super::option_values::split_words;
+use super::options::{Options, find};
+use crate::base::glob::glob_match;
+use crate::commands::identity::REDIS_VERSION;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How deep files may include each other; Redis has no limit and ends when its stack does.
+const INCLUDE_DEPTH_MAX: usize = 16;
+
+/// Why a configuration was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A line is wrong.
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// The line without the spaces around it.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file cannot be read.
+    File {
+        /// Which.
+        path: String,
+        /// What the operating system says.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { line, text, reason } => write!(
+                f,
+                "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\n\
+                 Reading the configuration file, at line {line}\n>>> '{text}'\n{reason}"
+            ),
+            Self::File { path, reason } => {
+                write!(f, "Fatal error, can't open config file '{path}': {reason}")
+            }
+        }
+    }
+}
+
+/// Directives of older releases that no longer mean anything.
+const FORGOTTEN: &[&str] = &[
+    "list-max-ziplist-entries",
+    "list-max-ziplist-value",
+    "lua-replicate-commands",
+    "io-threads-do-reads",
+];
+
+/// Directives that are no options, and why they are refused.
+const REFUSED: &[(&str, &str)] = &[
+    ("rename-command", "renaming commands is not built yet"),
+    (
+        "user",
+        "access control lists are not built yet; requirepass is",
+    ),
+    ("loadmodule", "rondo loads no modules"),
+    ("sentinel", "sentinel directive while not in sentinel mode"),
+];
+
+/// Applies every line of `text`, which ends with the options of the command line.
+///
+/// Errors: the first line that is wrong; lines before it have been applied.
+pub fn apply_text(options: &mut Options, text: &str) -> Result<(), ConfigError> {
+    apply_text_at(options, text, 0)
+}
+
+/// Reads and joins the files that `path` names; the part after the last `/` may be a pattern, which may match nothing.
+pub fn read_files(path: &str) -> Result<String, ConfigError> {
+    let mut text = String::new();
+    for file in matching_files(path)? {
+        let bytes = fs::read(&file).map_err(|error| ConfigError::File {
+            path: file.display().to_string(),
+            reason: system_reason(&error),
+        })?;
+        text.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    Ok(text)
+}
+
+/// The operating system's words without Rust's ` (os error 2)`.
+fn system_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_string(),
+        None => text,
+    }
+}
+
+fn matching_files(path: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    if !path.contains(['*', '?', '[']) {
+        return Ok(vec![PathBuf::from(path)]);
+    }
+    let (folder, pattern) = path.rsplit_once('/').unwrap_or((".", path));
+    let folder = if folder.is_empty() { "/" } else { folder };
+    let Ok(entries) = fs::read_dir(Path::new(folder)) else {
+        return Ok(Vec::new());
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            !name.starts_with('.') && glob_match(pattern.as_bytes(), name.as_bytes(), false)
+        })
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn apply_text_at(options: &mut Options, text: &str, depth: usize) -> Result<(), ConfigError> {
+    for (index, line) in text.split('\n').enumerate() {
+        let line = line.trim_matches([' ', '\t', '\r', '\n']);
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        apply_line(options, line, depth).map_err(|failure| match failure {
+            Failure::Here(reason) => ConfigError::Line {
+                line: index + 1,
+                text: line.to_string(),
+                reason,
+            },
+            Failure::Included(error) => error,
+        })?;
+    }
+    Ok(())
+}
+
+/// Why a line failed: of itself, or in the file it includes.
+enum Failure {
+    Here(String),
+    Included(ConfigError),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Here(reason)
+    }
+}
+
+fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Failure> {
+    let Some(words) = split_words(line.as_bytes()) else {
+        return Err("Unbalanced quotes in configuration line".to_string().into());
+    };
+    let Some((name, values)) = words.split_first() else {
+        return Ok(());
+    };
+    let name = name.to_ascii_lowercase();
+    if let Some(spec) = find(name.as_bytes()) {
+        return match values {
+            [] => Err("wrong number of arguments".to_string().into()),
+            [value] => Ok(spec.set_text(options, value)?),
+            values => Ok(spec.set(options, values)?),
+        };
+    }
+    if FORGOTTEN.contains(&name.as_str()) && values.len() == 1 {
+        return Ok(());
+    }
+    if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        return Err(reason.to_string().into());
+    }
+    if name == "include" && values.len() == 1 {
+        if depth >= INCLUDE_DEPTH_MAX {
+            return Err(
+                format!("files include each other more than {INCLUDE_DEPTH_MAX} deep").into(),
+            );
+        }
+        let text = read_files(&values[0]).map_err(Failure::Included)?;
+        return apply_text_at(options, &text, depth + 1).map_err(Failure::Included);
+    }
+    Err("Bad directive or wrong number of arguments"
+        .to_string()
+        .into())
+}
+
+/// The file that says everything `options` say that the defaults do not.
+pub fn to_text(options: &Options) -> String {
+    let defaults = Options::default();
+    super::options::specs()
+        .filter(|spec| spec.get(options) != spec.get(&defaults))
+        .map(|spec| spec.file_line(options) + "\n")
+        .collect()
+}

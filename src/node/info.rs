@@ -1,0 +1,525 @@
+//! INFO: figures in, text out.
+//!
+//! Promises  Redis's section and field names, in its order; a field stands here only where its figure is true for rondo.
+//! Not here  collecting the figures over cores: the node's loop.
+//! Source    fields as in Redis 8's INFO; the section Cores is rondo's own.
+//! Tests     tests/node/info.rs: which sections a request selects; every section from known figures.
+
+use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
+use std::fmt::Write;
+
+/// Everything INFO can say; plain numbers, summed over cores where they are counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct InfoFigures {
+    pub server: ServerFigures,
+    pub clients: ClientsFigures,
+    pub memory: MemoryFigures,
+    pub persistence: PersistenceFigures,
+    pub stats: StatsFigures,
+    pub cpu: CpuFigures,
+    /// 40 hexadecimal digits, drawn at start.
+    pub replication_id: String,
+    /// Rows that were called, in the table's order.
+    pub commands: Vec<CommandFigures>,
+    /// Error code (`ERR`, `WRONGTYPE`) and how often it was said.
+    pub errors: Vec<(String, u64)>,
+    /// Databases that have keys.
+    pub keyspace: Vec<KeyspaceFigures>,
+    /// One row per core.
+    pub cores: Vec<CoreFigures>,
+}
+
+/// The process.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct ServerFigures {
+    /// `Linux 6.18.0 x86_64`.
+    pub os: String,
+    pub process_id: u32,
+    /// 40 hexadecimal digits, drawn at start.
+    pub run_id: String,
+    pub tcp_port: u16,
+    /// Microseconds since the epoch.
+    pub time_us: i64,
+    pub uptime_s: u64,
+    /// Cycles a second now, and as configured.
+    pub hz: u32,
+    pub configured_hz: u32,
+    /// Seconds since the epoch, the low 24 bits.
+    pub lru_clock: u32,
+    /// Absolute path.
+    pub executable: String,
+    /// Absolute path, empty for none.
+    pub config_file: String,
+    pub threads: u32,
+    /// `name=tcp,bind=*,port=6379`, without the `listener0:`.
+    pub listeners: Vec<String>,
+}
+
+/// Clients.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct ClientsFigures {
+    pub connected: u64,
+    pub maxclients: u64,
+    /// Largest query and output buffers lately, in bytes.
+    pub input_buffer_bytes_max: u64,
+    pub output_buffer_bytes_max: u64,
+    pub blocked: u64,
+    /// Clients held back by CLIENT PAUSE.
+    pub paused: u64,
+}
+
+/// Bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct MemoryFigures {
+    /// What the process has allocated.
+    pub used: u64,
+    /// Most that `used` has been.
+    pub peak: u64,
+    pub resident: u64,
+    pub resident_peak: u64,
+    /// `used` before the first client came.
+    pub startup: u64,
+    /// Keys, values and tables, as the shards account them.
+    pub dataset: u64,
+    pub system_total: u64,
+    /// Query and output buffers.
+    pub clients: u64,
+    pub policy: String,
+    /// `mimalloc`.
+    pub allocator: String,
+    /// Values waiting to be freed in the background, and those freed so.
+    pub lazyfree_pending: u64,
+    pub lazyfreed: u64,
+}
+
+/// What would be saved.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct PersistenceFigures {
+    pub loading: bool,
+    /// Changes since the start.
+    pub changes: u64,
+}
+
+/// Counts since the start or CONFIG RESETSTAT.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct StatsFigures {
+    pub connections_received: u64,
+    pub commands_processed: u64,
+    pub ops_per_second: u64,
+    pub input_bytes: u64,
+    pub output_bytes: u64,
+    /// KiB a second.
+    pub input_kbps: f64,
+    pub output_kbps: f64,
+    pub rejected_connections: u64,
+    pub expired_keys: u64,
+    /// Expiry cycles that ended because their time was over.
+    pub expire_time_cap_reached: u64,
+    pub expire_cpu_ms: u64,
+    /// How long after its deadline the cycle removed a key: mean and worst.
+    pub expire_lag_ms_mean: u64,
+    pub expire_lag_ms_max: u64,
+    /// Commands over several shards, and tries of those that came out of order.
+    pub transactions: u64,
+    pub transaction_retries: u64,
+    pub evicted_keys: u64,
+    pub keyspace_hits: u64,
+    pub keyspace_misses: u64,
+    pub error_replies: u64,
+    pub reads: u64,
+    pub writes: u64,
+    pub query_limit_disconnections: u64,
+    pub output_limit_disconnections: u64,
+    pub failed_auths: u64,
+    /// Turns of all loops.
+    pub turns: u64,
+}
+
+/// Seconds of CPU, from getrusage.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct CpuFigures {
+    pub system_s: f64,
+    pub user_s: f64,
+}
+
+/// One command.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct CommandFigures {
+    /// `config|get`.
+    pub full_name: &'static str,
+    pub calls: u64,
+    pub time_us: u64,
+    /// Refused before they ran, and failed while they ran.
+    pub rejected: u64,
+    pub failed: u64,
+    /// Percentile and latency in microseconds; empty where latency is not tracked.
+    pub latency_us: Vec<(f64, f64)>,
+}
+
+/// One database.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct KeyspaceFigures {
+    pub db: u16,
+    pub keys: u64,
+    /// Keys with a deadline.
+    pub expires: u64,
+    /// Their mean time to live, 0 where unknown.
+    pub avg_ttl_ms: u64,
+}
+
+/// One core.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct CoreFigures {
+    /// The CPU it is pinned to.
+    pub cpu: Option<u32>,
+    pub connections: u64,
+    pub keys: u64,
+    /// Bytes of its shard.
+    pub bytes: u64,
+    /// Requests that ran on this core for its own clients.
+    pub local: u64,
+    /// Requests it sent to other cores, and those it ran for them.
+    pub hops_out: u64,
+    pub hops_in: u64,
+    /// Connections that moved here, and away.
+    pub moves_in: u64,
+    pub moves_out: u64,
+    /// Seconds of CPU.
+    pub cpu_s: f64,
+}
+
+type Section = (&'static str, fn(&InfoFigures, &mut String));
+
+/// Sections in the order they are printed; whether INFO alone prints them is in [`DEFAULT_NOT`].
+const SECTIONS: &[Section] = &[
+    ("Server", server),
+    ("Clients", clients),
+    ("Memory", memory),
+    ("Persistence", persistence),
+    ("Stats", stats),
+    ("Replication", replication),
+    ("CPU", cpu),
+    ("Modules", |_, _| {}),
+    ("Commandstats", command_stats),
+    ("Errorstats", error_stats),
+    ("Latencystats", latency_stats),
+    ("Cluster", cluster),
+    ("Keyspace", keyspace),
+    ("Cores", cores),
+];
+
+/// Sections that only `all`, `everything` and their own names print.
+const DEFAULT_NOT: &[&str] = &["Commandstats", "Latencystats"];
+
+/// The text of INFO.
+///
+/// - `sections`: as the client gave them, in any case; empty means `default`. Unknown names select nothing.
+pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
+    let mut out = String::with_capacity(4096);
+    for (name, write) in SECTIONS {
+        if !is_selected(name, sections) {
+            continue;
+        }
+        if !out.is_empty() {
+            out.push_str("\r\n");
+        }
+        let _ = write!(out, "# {name}\r\n");
+        write(figures, &mut out);
+    }
+    out
+}
+
+/// Whether a request for `sections` prints the section `name`; the node may skip gathering what is not printed.
+pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
+    let by_default = !DEFAULT_NOT.contains(&name);
+    // Redis's names for two sections differ from their headings.
+    let own_name = match name {
+        "Modules" => "module_list",
+        name => name,
+    };
+    if sections.is_empty() {
+        return by_default;
+    }
+    sections.iter().any(|section| {
+        let is = |word: &str| section.eq_ignore_ascii_case(word.as_bytes());
+        is("all") || is("everything") || is("default") && by_default || is(name) || is(own_name)
+    })
+}
+
+/// Appends `name:value` lines.
+macro_rules! lines {
+    ($out:expr, $($name:literal: $value:expr),+ $(,)?) => {
+        $( let _ = write!($out, concat!($name, ":{}\r\n"), $value); )+
+    };
+}
+
+fn server(figures: &InfoFigures, out: &mut String) {
+    let server = &figures.server;
+    lines!(out,
+        "redis_version": REDIS_VERSION,
+        "rondo_version": RONDO_VERSION,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_mode": "standalone",
+        "os": server.os,
+        "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
+        "multiplexing_api": "io_uring",
+        "process_id": server.process_id,
+        "process_supervised": "no",
+        "run_id": server.run_id,
+        "tcp_port": server.tcp_port,
+        "server_time_usec": server.time_us,
+        "uptime_in_seconds": server.uptime_s,
+        "uptime_in_days": server.uptime_s / 86_400,
+        "hz": server.hz,
+        "configured_hz": server.configured_hz,
+        "lru_clock": server.lru_clock,
+        "executable": server.executable,
+        "config_file": server.config_file,
+        "threads": server.threads,
+    );
+    for (index, listener) in server.listeners.iter().enumerate() {
+        let _ = write!(out, "listener{index}:{listener}\r\n");
+    }
+}
+
+fn clients(figures: &InfoFigures, out: &mut String) {
+    let clients = &figures.clients;
+    lines!(out,
+        "connected_clients": clients.connected,
+        "cluster_connections": 0,
+        "maxclients": clients.maxclients,
+        "client_recent_max_input_buffer": clients.input_buffer_bytes_max,
+        "client_recent_max_output_buffer": clients.output_buffer_bytes_max,
+        "blocked_clients": clients.blocked,
+        "paused_clients": clients.paused,
+    );
+}
+
+fn memory(figures: &InfoFigures, out: &mut String) {
+    let memory = &figures.memory;
+    // The part of what came after the start that is data; Redis divides in the same way.
+    let grown = memory.used.saturating_sub(memory.startup).max(1);
+    lines!(out,
+        "used_memory": memory.used,
+        "used_memory_human": human(memory.used),
+        "used_memory_rss": memory.resident,
+        "used_memory_rss_human": human(memory.resident),
+        "used_memory_peak": memory.peak,
+        "used_memory_peak_human": human(memory.peak),
+        "used_memory_peak_perc": percent(memory.used, memory.peak),
+        "used_memory_overhead": memory.used.saturating_sub(memory.dataset),
+        "used_memory_startup": memory.startup,
+        "used_memory_dataset": memory.dataset,
+        "used_memory_dataset_perc": percent(memory.dataset.min(grown), grown),
+        "total_system_memory": memory.system_total,
+        "total_system_memory_human": human(memory.system_total),
+        "maxmemory": 0,
+        "maxmemory_human": "0B",
+        "maxmemory_policy": memory.policy,
+        "mem_fragmentation_ratio": format_args!("{:.2}", ratio(memory.resident, memory.used)),
+        "mem_fragmentation_bytes": memory.resident as i64 - memory.used as i64,
+        "mem_clients_slaves": 0,
+        "mem_clients_normal": memory.clients,
+        "mem_allocator": memory.allocator,
+        "active_defrag_running": 0,
+        "lazyfree_pending_objects": memory.lazyfree_pending,
+        "lazyfreed_objects": memory.lazyfreed,
+    );
+}
+
+fn persistence(figures: &InfoFigures, out: &mut String) {
+    lines!(out,
+        "loading": u8::from(figures.persistence.loading),
+        "async_loading": 0,
+        "rdb_changes_since_last_save": figures.persistence.changes,
+        "rdb_bgsave_in_progress": 0,
+        "rdb_saves": 0,
+        "aof_enabled": 0,
+        "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+    );
+}
+
+fn stats(figures: &InfoFigures, out: &mut String) {
+    let stats = &figures.stats;
+    let total = |count: fn(&CoreFigures) -> u64| figures.cores.iter().map(count).sum::<u64>();
+    lines!(out,
+        "total_connections_received": stats.connections_received,
+        "total_commands_processed": stats.commands_processed,
+        "instantaneous_ops_per_sec": stats.ops_per_second,
+        "total_net_input_bytes": stats.input_bytes,
+        "total_net_output_bytes": stats.output_bytes,
+        "total_net_repl_input_bytes": 0,
+        "total_net_repl_output_bytes": 0,
+        "instantaneous_input_kbps": format_args!("{:.2}", stats.input_kbps),
+        "instantaneous_output_kbps": format_args!("{:.2}", stats.output_kbps),
+        "rejected_connections": stats.rejected_connections,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
+        "expired_keys": stats.expired_keys,
+        "expired_time_cap_reached_count": stats.expire_time_cap_reached,
+        "expire_cycle_cpu_milliseconds": stats.expire_cpu_ms,
+        "expire_lag_ms_mean": stats.expire_lag_ms_mean,
+        "expire_lag_ms_max": stats.expire_lag_ms_max,
+        "evicted_keys": stats.evicted_keys,
+        "keyspace_hits": stats.keyspace_hits,
+        "keyspace_misses": stats.keyspace_misses,
+        "pubsub_channels": 0,
+        "pubsub_patterns": 0,
+        "latest_fork_usec": 0,
+        "total_forks": 0,
+        "total_error_replies": stats.error_replies,
+        "total_reads_processed": stats.reads,
+        "total_writes_processed": stats.writes,
+        "client_query_buffer_limit_disconnections": stats.query_limit_disconnections,
+        "client_output_buffer_limit_disconnections": stats.output_limit_disconnections,
+        "eventloop_cycles": stats.turns,
+        "acl_access_denied_auth": stats.failed_auths,
+        "local_requests": total(|core| core.local),
+        "hops": total(|core| core.hops_out),
+        "connection_moves": total(|core| core.moves_in),
+        "transactions": stats.transactions,
+        "transaction_retries": stats.transaction_retries,
+    );
+}
+
+fn replication(figures: &InfoFigures, out: &mut String) {
+    lines!(out,
+        "role": "master",
+        "connected_slaves": 0,
+        "master_failover_state": "no-failover",
+        "master_replid": figures.replication_id,
+        "master_replid2": "0000000000000000000000000000000000000000",
+        "master_repl_offset": 0,
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
+        "repl_backlog_histlen": 0,
+    );
+}
+
+fn cpu(figures: &InfoFigures, out: &mut String) {
+    lines!(out,
+        "used_cpu_sys": format_args!("{:.6}", figures.cpu.system_s),
+        "used_cpu_user": format_args!("{:.6}", figures.cpu.user_s),
+        "used_cpu_sys_children": "0.000000",
+        "used_cpu_user_children": "0.000000",
+    );
+}
+
+fn command_stats(figures: &InfoFigures, out: &mut String) {
+    for command in &figures.commands {
+        if command.calls + command.rejected + command.failed == 0 {
+            continue;
+        }
+        let _ = write!(
+            out,
+            "cmdstat_{}:calls={},usec={},usec_per_call={:.2},rejected_calls={},failed_calls={}\r\n",
+            command.full_name,
+            command.calls,
+            command.time_us,
+            ratio(command.time_us, command.calls),
+            command.rejected,
+            command.failed,
+        );
+    }
+}
+
+fn error_stats(figures: &InfoFigures, out: &mut String) {
+    for (code, count) in &figures.errors {
+        let _ = write!(out, "errorstat_{code}:count={count}\r\n");
+    }
+}
+
+fn latency_stats(figures: &InfoFigures, out: &mut String) {
+    for command in figures
+        .commands
+        .iter()
+        .filter(|command| !command.latency_us.is_empty())
+    {
+        let texts: Vec<String> = command
+            .latency_us
+            .iter()
+            .map(|(percentile, latency_us)| format!("p{percentile}={latency_us:.3}"))
+            .collect();
+        let _ = write!(
+            out,
+            "latency_percentiles_usec_{}:{}\r\n",
+            command.full_name,
+            texts.join(",")
+        );
+    }
+}
+
+fn cluster(_: &InfoFigures, out: &mut String) {
+    lines!(out, "cluster_enabled": 0);
+}
+
+fn keyspace(figures: &InfoFigures, out: &mut String) {
+    for row in figures.keyspace.iter().filter(|row| row.keys > 0) {
+        let _ = write!(
+            out,
+            "db{}:keys={},expires={},avg_ttl={},subexpiry=0\r\n",
+            row.db, row.keys, row.expires, row.avg_ttl_ms
+        );
+    }
+}
+
+fn cores(figures: &InfoFigures, out: &mut String) {
+    for (index, core) in figures.cores.iter().enumerate() {
+        let cpu = core.cpu.map_or("any".to_string(), |cpu| cpu.to_string());
+        let _ = write!(
+            out,
+            "core{index}:cpu={cpu},connections={},keys={},bytes={},local={},hops_out={},hops_in={},moves_in={},\
+             moves_out={},cpu_seconds={:.2}\r\n",
+            core.connections,
+            core.keys,
+            core.bytes,
+            core.local,
+            core.hops_out,
+            core.hops_in,
+            core.moves_in,
+            core.moves_out,
+            core.cpu_s,
+        );
+    }
+}
+
+/// 1.50M, as Redis writes sizes for people.
+fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "K", "M", "G", "T", "P"];
+    let mut unit = 0;
+    let mut value = bytes as f64;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes}B"),
+        unit => format!("{value:.2}{}", UNITS[unit]),
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.2}%", ratio(part, whole) * 100.0)
+}

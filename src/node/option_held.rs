@@ -1,0 +1,257 @@
+//! The options of Redis that rondo holds or refuses, one line each.
+//!
+//! `held` options are checked and read back and touch nothing that works here. `fixed` options take only the values that
+//! describe what rondo does; anything else is refused with the reason, because accepting it would promise something.
+
+use super::options::{Check, Kind, OptionSpec, Topic};
+
+const INT_MAX: i64 = i32::MAX as i64;
+const YES_NO: Check = Check::Bool;
+const COUNT: Check = Check::Int(0, i64::MAX);
+const INT: Check = Check::Int(0, INT_MAX);
+
+const MEMORY_ONLY: &str = "persistence is not built yet; rondo keeps data in memory only";
+const NO_REPLICATION: &str = "replication is not built yet";
+const NO_CLUSTER: &str = "cluster mode is not built yet";
+const NO_TLS: &str = "TLS is not built yet";
+const NO_ACL: &str = "access control lists are not built yet; requirepass is";
+const NO_EVICTION: &str = "memory limits are not built yet";
+const NO_EVENTS: &str = "keyspace notifications are not built yet";
+const NO_DAEMON: &str =
+    "rondo runs in the foreground; let a service manager put it in the background";
+const THREADS: &str = "rondo has no I/O threads apart from its shards; use threads";
+
+/// An option that is remembered and has no effect.
+const fn held(
+    name: &'static str,
+    alias: &'static str,
+    check: Check,
+    default: &'static str,
+) -> OptionSpec {
+    OptionSpec {
+        name,
+        alias,
+        kind: Kind::Held(check),
+        default,
+        live: true,
+        protected: false,
+        multi: false,
+        only: (&[], ""),
+        topic: Topic::Other,
+        help: "",
+    }
+}
+
+/// An option that takes only some values.
+const fn fixed(
+    name: &'static str,
+    check: Check,
+    default: &'static str,
+    only: &'static [&'static str],
+    reason: &'static str,
+) -> OptionSpec {
+    OptionSpec {
+        only: (only, reason),
+        ..held(name, "", check, default)
+    }
+}
+
+/// The same, and CONFIG SET may not change it.
+const fn at_start(spec: OptionSpec) -> OptionSpec {
+    OptionSpec {
+        live: false,
+        ..spec
+    }
+}
+
+/// The same, under an older name too.
+const fn alias(alias: &'static str, spec: OptionSpec) -> OptionSpec {
+    OptionSpec { alias, ..spec }
+}
+
+/// The same, and several words are one value.
+const fn multi(spec: OptionSpec) -> OptionSpec {
+    OptionSpec {
+        multi: true,
+        ..spec
+    }
+}
+
+/// The same, and CONFIG SET needs `enable-protected-configs`.
+const fn protected(spec: OptionSpec) -> OptionSpec {
+    OptionSpec {
+        protected: true,
+        ..spec
+    }
+}
+
+/// The same, shown by `--help`.
+const fn shown(topic: Topic, help: &'static str, spec: OptionSpec) -> OptionSpec {
+    OptionSpec {
+        topic,
+        help,
+        ..spec
+    }
+}
+
+const SHUTDOWN_WORDS: Check = Check::Words(&["default", "save", "nosave", "now", "force"]);
+
+/// The rows.
+#[rustfmt::skip]
+pub const HELD: &[OptionSpec] = &[
+    // Persistence.
+    shown(Topic::Persistence, "snapshots; only \"\" until they are built", multi(fixed("save", Check::Text, "", &[""], MEMORY_ONLY))),
+    shown(Topic::Persistence, "the append-only log; only no until it is built", fixed("appendonly", YES_NO, "no", &["no"], MEMORY_ONLY)),
+    held("appendfsync", "", Check::Enum(&["everysec", "always", "no"]), "everysec"),
+    at_start(held("appendfilename", "", Check::Text, "appendonly.aof")),
+    at_start(held("appenddirname", "", Check::Text, "appendonlydir")),
+    protected(held("dbfilename", "", Check::Text, "dump.rdb")),
+    at_start(held("rdbchecksum", "", YES_NO, "yes")),
+    held("rdbcompression", "", YES_NO, "yes"),
+    held("rdb-del-sync-files", "", YES_NO, "no"),
+    held("rdb-save-incremental-fsync", "", YES_NO, "yes"),
+    held("stop-writes-on-bgsave-error", "", YES_NO, "yes"),
+    held("no-appendfsync-on-rewrite", "", YES_NO, "no"),
+    held("aof-load-truncated", "", YES_NO, "yes"),
+    held("aof-use-rdb-preamble", "", YES_NO, "yes"),
+    held("aof-timestamp-enabled", "", YES_NO, "no"),
+    held("aof-rewrite-incremental-fsync", "", YES_NO, "yes"),
+    held("auto-aof-rewrite-percentage", "", INT, "100"),
+    held("auto-aof-rewrite-min-size", "", Check::Memory(0), "67108864"),
+    held("sanitize-dump-payload", "", Check::Enum(&["no", "yes", "clients"]), "no"),
+    // Memory.
+    shown(Topic::Memory, "most bytes of data; only 0 until limits are built", fixed("maxmemory", Check::Memory(0), "0", &["0"], NO_EVICTION)),
+    fixed("maxmemory-clients", Check::Text, "0", &["0"], NO_EVICTION),
+    held("maxmemory-samples", "", Check::Int(1, 64), "5"),
+    held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10"),
+    held("lazyfree-lazy-eviction", "", YES_NO, "no"),
+    held("activerehashing", "", YES_NO, "yes"),
+    held("jemalloc-bg-thread", "", YES_NO, "yes"),
+    fixed("activedefrag", YES_NO, "no", &["no"], "active defragmentation is not built yet"),
+    held("active-defrag-cycle-min", "", Check::Int(1, 99), "1"),
+    held("active-defrag-cycle-max", "", Check::Int(1, 99), "25"),
+    held("active-defrag-threshold-lower", "", Check::Int(0, 1000), "10"),
+    held("active-defrag-threshold-upper", "", Check::Int(0, 1000), "100"),
+    held("active-defrag-ignore-bytes", "", Check::Memory(1), "104857600"),
+    held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
+    at_start(held("disable-thp", "", YES_NO, "yes")),
+    // Encodings of types that are to come.
+    held("hash-max-listpack-entries", "hash-max-ziplist-entries", COUNT, "512"),
+    held("hash-max-listpack-value", "hash-max-ziplist-value", Check::Memory(0), "64"),
+    held("set-max-intset-entries", "", COUNT, "512"),
+    held("set-max-listpack-entries", "", COUNT, "128"),
+    held("set-max-listpack-value", "", COUNT, "64"),
+    held("zset-max-listpack-entries", "zset-max-ziplist-entries", COUNT, "128"),
+    held("zset-max-listpack-value", "zset-max-ziplist-value", Check::Memory(0), "64"),
+    held("list-max-listpack-size", "list-max-ziplist-size", Check::Int(i32::MIN as i64, INT_MAX), "-2"),
+    held("list-compress-depth", "", INT, "0"),
+    held("hll-sparse-max-bytes", "", Check::Memory(0), "3000"),
+    held("stream-node-max-bytes", "", Check::Memory(0), "4096"),
+    held("stream-node-max-entries", "", COUNT, "100"),
+    // The process.
+    at_start(fixed("daemonize", YES_NO, "no", &["no"], NO_DAEMON)),
+    at_start(fixed("supervised", Check::Enum(&["upstart", "systemd", "auto", "no"]), "no", &["no"], "rondo does not talk to a supervisor yet")),
+    at_start(fixed("io-threads", Check::Int(1, 128), "1", &["1"], THREADS)),
+    at_start(fixed("syslog-enabled", YES_NO, "no", &["no"], "syslog is not built; standard output is")),
+    at_start(held("syslog-ident", "", Check::Text, "redis")),
+    at_start(held("syslog-facility", "", Check::Enum(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), "local0")),
+    at_start(held("set-proc-title", "", YES_NO, "yes")),
+    held("proc-title-template", "", Check::Text, "{title} {listen-addr} {server-mode}"),
+    fixed("oom-score-adj", Check::Enum(&["no", "yes", "relative", "absolute"]), "no", &["no"], "rondo leaves its OOM score alone"),
+    multi(held("oom-score-adj-values", "", Check::Scores, "0 200 800")),
+    alias("server_cpulist", at_start(fixed("server-cpulist", Check::Text, "", &[""], "start rondo under taskset, or turn pin-threads off"))),
+    alias("bio_cpulist", at_start(held("bio-cpulist", "", Check::Text, ""))),
+    alias("aof_rewrite_cpulist", at_start(held("aof-rewrite-cpulist", "", Check::Text, ""))),
+    alias("bgsave_cpulist", at_start(held("bgsave-cpulist", "", Check::Text, ""))),
+    held("crash-log-enabled", "", YES_NO, "yes"),
+    held("crash-memcheck-enabled", "", YES_NO, "yes"),
+    held("ignore-warnings", "", Check::Text, ""),
+    held("locale-collate", "", Check::Text, ""),
+    multi(held("shutdown-on-sigint", "", SHUTDOWN_WORDS, "default")),
+    multi(held("shutdown-on-sigterm", "", SHUTDOWN_WORDS, "default")),
+    // The network.
+    fixed("bind-source-addr", Check::Text, "", &[""], "rondo opens no connections of its own yet"),
+    at_start(fixed("socket-mark-id", Check::Int(0, u32::MAX as i64), "0", &["0"], "marking sockets is not built")),
+    held("max-new-tls-connections-per-cycle", "", Check::Int(1, 1000), "1"),
+    // Figures that are to come.
+    held("slowlog-log-slower-than", "", Check::Int(-1, i64::MAX), "10000"),
+    held("slowlog-max-len", "", COUNT, "128"),
+    fixed("latency-monitor-threshold", COUNT, "0", &["0"], "the latency monitor is not built yet"),
+    fixed("notify-keyspace-events", Check::Text, "", &[""], NO_EVENTS),
+    held("tracking-table-max-keys", "", COUNT, "1000000"),
+    held("hide-user-data-from-log", "", YES_NO, "no"),
+    alias("lua-time-limit", held("busy-reply-threshold", "", COUNT, "5000")),
+    at_start(fixed("enable-module-command", Check::Enum(&["no", "yes", "local"]), "no", &["no"], "rondo loads no modules")),
+    // Access control.
+    at_start(fixed("aclfile", Check::Text, "", &[""], NO_ACL)),
+    held("acllog-max-len", "", COUNT, "128"),
+    held("acl-pubsub-default", "", Check::Enum(&["allchannels", "resetchannels"]), "resetchannels"),
+    // Replication.
+    alias("slaveof", at_start(multi(fixed("replicaof", Check::Text, "", &["", "no one"], NO_REPLICATION)))),
+    held("masterauth", "", Check::Text, ""),
+    held("masteruser", "", Check::Text, ""),
+    alias("slave-serve-stale-data", held("replica-serve-stale-data", "", YES_NO, "yes")),
+    alias("slave-read-only", held("replica-read-only", "", YES_NO, "yes")),
+    alias("slave-lazy-flush", held("replica-lazy-flush", "", YES_NO, "no")),
+    alias("slave-ignore-maxmemory", held("replica-ignore-maxmemory", "", YES_NO, "yes")),
+    alias("slave-priority", held("replica-priority", "", INT, "100")),
+    alias("slave-announce-ip", held("replica-announce-ip", "", Check::Text, "")),
+    alias("slave-announce-port", held("replica-announce-port", "", Check::Int(0, 65_535), "0")),
+    held("replica-announced", "", YES_NO, "yes"),
+    held("replica-ignore-disk-write-errors", "", YES_NO, "no"),
+    held("replica-full-sync-buffer-limit", "", Check::Memory(0), "0"),
+    alias("repl-ping-slave-period", held("repl-ping-replica-period", "", Check::Int(1, INT_MAX), "10")),
+    held("repl-timeout", "", Check::Int(1, INT_MAX), "60"),
+    held("repl-disable-tcp-nodelay", "", YES_NO, "no"),
+    held("repl-diskless-sync", "", YES_NO, "yes"),
+    held("repl-diskless-sync-delay", "", INT, "5"),
+    held("repl-diskless-sync-max-replicas", "", INT, "0"),
+    held("repl-diskless-load", "", Check::Enum(&["disabled", "on-empty-db", "swapdb"]), "disabled"),
+    held("repl-backlog-size", "", Check::Memory(1), "1048576"),
+    held("repl-backlog-ttl", "", COUNT, "3600"),
+    alias("min-slaves-to-write", fixed("min-replicas-to-write", INT, "0", &["0"], NO_REPLICATION)),
+    alias("min-slaves-max-lag", held("min-replicas-max-lag", "", INT, "10")),
+    held("propagation-error-behavior", "", Check::Enum(&["ignore", "panic", "panic-on-replicas"]), "ignore"),
+    // Cluster.
+    at_start(fixed("cluster-enabled", YES_NO, "no", &["no"], NO_CLUSTER)),
+    at_start(held("cluster-config-file", "", Check::Text, "nodes.conf")),
+    at_start(held("cluster-port", "", Check::Int(0, 65_535), "0")),
+    held("cluster-node-timeout", "", COUNT, "15000"),
+    held("cluster-announce-ip", "", Check::Text, ""),
+    held("cluster-announce-hostname", "", Check::Text, ""),
+    held("cluster-announce-human-nodename", "", Check::Text, ""),
+    held("cluster-announce-port", "", Check::Int(0, 65_535), "0"),
+    held("cluster-announce-tls-port", "", Check::Int(0, 65_535), "0"),
+    held("cluster-announce-bus-port", "", Check::Int(0, 65_535), "0"),
+    held("cluster-require-full-coverage", "", YES_NO, "yes"),
+    alias("cluster-slave-validity-factor", held("cluster-replica-validity-factor", "", INT, "10")),
+    alias("cluster-slave-no-failover", held("cluster-replica-no-failover", "", YES_NO, "no")),
+    held("cluster-migration-barrier", "", INT, "1"),
+    held("cluster-allow-replica-migration", "", YES_NO, "yes"),
+    held("cluster-allow-reads-when-down", "", YES_NO, "no"),
+    held("cluster-allow-pubsubshard-when-down", "", YES_NO, "yes"),
+    held("cluster-link-sendbuf-limit", "", Check::Memory(0), "0"),
+    held("cluster-preferred-endpoint-type", "", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip"),
+    held("cluster-compatibility-sample-ratio", "", Check::Int(0, 100), "0"),
+    // TLS.
+    fixed("tls-port", Check::Int(0, 65_535), "0", &["0"], NO_TLS),
+    fixed("tls-cluster", YES_NO, "no", &["no"], NO_TLS),
+    fixed("tls-replication", YES_NO, "no", &["no"], NO_TLS),
+    held("tls-auth-clients", "", Check::Enum(&["no", "yes", "optional"]), "yes"),
+    held("tls-prefer-server-ciphers", "", YES_NO, "no"),
+    held("tls-session-caching", "", YES_NO, "yes"),
+    held("tls-session-cache-size", "", INT, "20480"),
+    held("tls-session-cache-timeout", "", INT, "300"),
+    held("tls-cert-file", "", Check::Text, ""),
+    held("tls-key-file", "", Check::Text, ""),
+    held("tls-key-file-pass", "", Check::Text, ""),
+    held("tls-client-cert-file", "", Check::Text, ""),
+    held("tls-client-key-file", "", Check::Text, ""),
+    held("tls-client-key-file-pass", "", Check::Text, ""),
+    held("tls-dh-params-file", "", Check::Text, ""),
+    held("tls-ca-cert-file", "", Check::Text, ""),
+    held("tls-ca-cert-dir", "", Check::Text, ""),
+    held("tls-protocols", "", Check::Text, ""),
+    held("tls-ciphers", "", Check::Text, ""),
+    held("tls-ciphersuites", "", Check::Text, ""),
+];

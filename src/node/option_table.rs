@@ -1,0 +1,562 @@
+//! The options that rondo acts on.
+//!
+//! Not here  options Redis has and rondo only holds or refuses: `node/option_held.rs`.
+
+use super::option_values::{memory_bytes, parse_integer};
+use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic};
+use std::collections::BTreeMap;
+
+/// A field of `Options` as a row's place.
+macro_rules! field {
+    ($name:ident) => {
+        Field {
+            read: |options: &Options| &options.$name,
+            write: |options: &mut Options| &mut options.$name,
+        }
+    };
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+const UINT_MAX: i64 = u32::MAX as i64;
+const MIB: i64 = 1 << 20;
+
+/// What a row says where nothing else is said.
+const BASE: OptionSpec = OptionSpec {
+    name: "",
+    alias: "",
+    kind: Kind::Bool(field!(dynamic_hz)),
+    default: "",
+    live: true,
+    protected: false,
+    multi: false,
+    only: (&[], ""),
+    topic: Topic::Other,
+    help: "",
+};
+
+/// Who may use something guarded.
+const GUARD: &[&str] = &["no", "yes", "local"];
+
+const POLICIES: &[&str] = &[
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+];
+
+/// The rows.
+pub const OWN: &[OptionSpec] = &[
+    OptionSpec {
+        name: "port",
+        kind: Kind::Int {
+            field: field!(port),
+            min: 0,
+            max: 65_535,
+        },
+        default: "6379",
+        live: false,
+        topic: Topic::Network,
+        help: "TCP port to listen on, 0 for none",
+        ..BASE
+    },
+    OptionSpec {
+        name: "bind",
+        kind: Kind::Words(field!(bind)),
+        default: "* -::*",
+        live: false,
+        multi: true,
+        topic: Topic::Network,
+        help: "addresses to listen on; with a leading - an address that cannot be bound is skipped",
+        ..BASE
+    },
+    OptionSpec {
+        name: "unixsocket",
+        kind: Kind::Text(field!(unixsocket)),
+        live: false,
+        topic: Topic::Network,
+        help: "path of a Unix socket to listen on",
+        ..BASE
+    },
+    OptionSpec {
+        name: "unixsocketperm",
+        kind: Kind::Octal(field!(unixsocketperm)),
+        default: "0",
+        live: false,
+        topic: Topic::Network,
+        help: "permissions of the Unix socket, octal",
+        ..BASE
+    },
+    OptionSpec {
+        name: "tcp-backlog",
+        kind: Kind::Int {
+            field: field!(tcp_backlog),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "511",
+        live: false,
+        topic: Topic::Network,
+        help: "length of the listen queue",
+        ..BASE
+    },
+    OptionSpec {
+        name: "tcp-keepalive",
+        kind: Kind::Int {
+            field: field!(tcp_keepalive),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "300",
+        topic: Topic::Network,
+        help: "seconds between keepalive probes, 0 for none",
+        ..BASE
+    },
+    OptionSpec {
+        name: "timeout",
+        kind: Kind::Int {
+            field: field!(timeout),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "0",
+        topic: Topic::Network,
+        help: "disconnect a client after this many seconds of silence, 0 for never",
+        ..BASE
+    },
+    OptionSpec {
+        name: "threads",
+        kind: Kind::Int {
+            field: field!(threads),
+            min: 0,
+            max: 1024,
+        },
+        default: "0",
+        live: false,
+        topic: Topic::Threads,
+        help: "threads, each with its own part of the keys; 0: one for each core the process may use",
+        ..BASE
+    },
+    OptionSpec {
+        name: "pin-threads",
+        kind: Kind::Bool(field!(pin_threads)),
+        default: "yes",
+        live: false,
+        topic: Topic::Threads,
+        help: "keep each thread on one core",
+        ..BASE
+    },
+    OptionSpec {
+        name: "dir",
+        kind: Kind::Text(field!(dir)),
+        default: ".",
+        protected: true,
+        topic: Topic::General,
+        help: "working directory",
+        ..BASE
+    },
+    OptionSpec {
+        name: "databases",
+        kind: Kind::Int {
+            field: field!(databases),
+            min: 1,
+            max: 65_535,
+        },
+        default: "16",
+        live: false,
+        topic: Topic::General,
+        help: "logical databases",
+        ..BASE
+    },
+    OptionSpec {
+        name: "loglevel",
+        kind: Kind::Enum {
+            field: field!(loglevel),
+            names: &["debug", "verbose", "notice", "warning", "nothing"],
+        },
+        default: "notice",
+        topic: Topic::General,
+        help: "debug, verbose, notice, warning or nothing",
+        ..BASE
+    },
+    OptionSpec {
+        name: "logfile",
+        kind: Kind::Text(field!(logfile)),
+        live: false,
+        topic: Topic::General,
+        help: "log file; standard output where empty",
+        ..BASE
+    },
+    OptionSpec {
+        name: "pidfile",
+        kind: Kind::Text(field!(pidfile)),
+        live: false,
+        topic: Topic::General,
+        help: "file to write the process id to",
+        ..BASE
+    },
+    OptionSpec {
+        name: "always-show-logo",
+        kind: Kind::Bool(field!(always_show_logo)),
+        default: "no",
+        live: false,
+        topic: Topic::General,
+        ..BASE
+    },
+    OptionSpec {
+        name: "shutdown-timeout",
+        kind: Kind::Int {
+            field: field!(shutdown_timeout),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "10",
+        topic: Topic::General,
+        help: "seconds SHUTDOWN waits for what is in flight",
+        ..BASE
+    },
+    OptionSpec {
+        name: "hz",
+        kind: Kind::Int {
+            field: field!(hz),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "10",
+        topic: Topic::General,
+        help: "background cycles a second, 1 to 500",
+        ..BASE
+    },
+    OptionSpec {
+        name: "dynamic-hz",
+        kind: Kind::Bool(field!(dynamic_hz)),
+        default: "yes",
+        topic: Topic::General,
+        ..BASE
+    },
+    OptionSpec {
+        name: "requirepass",
+        kind: Kind::Text(field!(requirepass)),
+        topic: Topic::Security,
+        help: "password of the user default",
+        ..BASE
+    },
+    OptionSpec {
+        name: "protected-mode",
+        kind: Kind::Bool(field!(protected_mode)),
+        default: "yes",
+        topic: Topic::Security,
+        help: "without a bind address and a password, serve only local clients",
+        ..BASE
+    },
+    OptionSpec {
+        name: "enable-debug-command",
+        kind: Kind::Enum {
+            field: field!(enable_debug_command),
+            names: GUARD,
+        },
+        default: "no",
+        live: false,
+        topic: Topic::Security,
+        help: "no, yes or local: who may use DEBUG",
+        ..BASE
+    },
+    OptionSpec {
+        name: "enable-protected-configs",
+        kind: Kind::Enum {
+            field: field!(enable_protected_configs),
+            names: GUARD,
+        },
+        default: "no",
+        live: false,
+        topic: Topic::Security,
+        help: "no, yes or local: who may set protected options",
+        ..BASE
+    },
+    OptionSpec {
+        name: "maxclients",
+        kind: Kind::Int {
+            field: field!(maxclients),
+            min: 1,
+            max: UINT_MAX,
+        },
+        default: "10000",
+        topic: Topic::Limits,
+        help: "most clients at a time",
+        ..BASE
+    },
+    OptionSpec {
+        name: "max-new-connections-per-cycle",
+        kind: Kind::Int {
+            field: field!(max_new_connections_per_cycle),
+            min: 1,
+            max: 1000,
+        },
+        default: "10",
+        topic: Topic::Limits,
+        ..BASE
+    },
+    OptionSpec {
+        name: "proto-max-bulk-len",
+        kind: Kind::Memory {
+            field: field!(proto_max_bulk_len),
+            min: MIB,
+        },
+        default: "536870912",
+        topic: Topic::Limits,
+        help: "longest word of a request",
+        ..BASE
+    },
+    OptionSpec {
+        name: "client-query-buffer-limit",
+        kind: Kind::Memory {
+            field: field!(client_query_buffer_limit),
+            min: MIB,
+        },
+        default: "1073741824",
+        topic: Topic::Limits,
+        help: "most bytes of a request that is still arriving",
+        ..BASE
+    },
+    OptionSpec {
+        name: "client-output-buffer-limit",
+        kind: Kind::Special {
+            get: get_output_limits,
+            set: set_output_limits,
+        },
+        default: "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        multi: true,
+        topic: Topic::Limits,
+        help: "class, hard bytes, soft bytes, soft seconds",
+        ..BASE
+    },
+    OptionSpec {
+        name: "maxmemory-policy",
+        kind: Kind::Enum {
+            field: field!(maxmemory_policy),
+            names: POLICIES,
+        },
+        default: "noeviction",
+        topic: Topic::Memory,
+        help: "which keys would go first; also what OBJECT FREQ and IDLETIME count",
+        ..BASE
+    },
+    OptionSpec {
+        name: "lfu-log-factor",
+        kind: Kind::Int {
+            field: field!(lfu_log_factor),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "10",
+        topic: Topic::Memory,
+        help: "how slowly access counters grow",
+        ..BASE
+    },
+    OptionSpec {
+        name: "lfu-decay-time",
+        kind: Kind::Int {
+            field: field!(lfu_decay_time),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "1",
+        topic: Topic::Memory,
+        help: "minutes after which an access counter is lowered",
+        ..BASE
+    },
+    OptionSpec {
+        name: "lazyfree-lazy-expire",
+        kind: Kind::Bool(field!(lazyfree_lazy_expire)),
+        default: "no",
+        topic: Topic::Memory,
+        ..BASE
+    },
+    OptionSpec {
+        name: "lazyfree-lazy-server-del",
+        kind: Kind::Bool(field!(lazyfree_lazy_server_del)),
+        default: "no",
+        topic: Topic::Memory,
+        ..BASE
+    },
+    OptionSpec {
+        name: "lazyfree-lazy-user-del",
+        kind: Kind::Bool(field!(lazyfree_lazy_user_del)),
+        default: "no",
+        topic: Topic::Memory,
+        help: "DEL frees like UNLINK",
+        ..BASE
+    },
+    OptionSpec {
+        name: "lazyfree-lazy-user-flush",
+        kind: Kind::Bool(field!(lazyfree_lazy_user_flush)),
+        default: "no",
+        topic: Topic::Memory,
+        help: "FLUSHALL and FLUSHDB free in the background unless told SYNC",
+        ..BASE
+    },
+    OptionSpec {
+        name: "active-expire-effort",
+        kind: Kind::Int {
+            field: field!(active_expire_effort),
+            min: 1,
+            max: 10,
+        },
+        default: "1",
+        topic: Topic::Memory,
+        help: "how much CPU expiry may take, 1 to 10",
+        ..BASE
+    },
+    OptionSpec {
+        name: "latency-tracking",
+        kind: Kind::Bool(field!(latency_tracking)),
+        default: "yes",
+        topic: Topic::General,
+        help: "measure latency per command",
+        ..BASE
+    },
+    OptionSpec {
+        name: "latency-tracking-info-percentiles",
+        kind: Kind::Special {
+            get: get_percentiles,
+            set: set_percentiles,
+        },
+        default: "50 99 99.9",
+        multi: true,
+        topic: Topic::General,
+        help: "percentiles that INFO latencystats prints",
+        ..BASE
+    },
+];
+
+/// The values of a server that was told nothing; `option_table` rows say the same as text, and a test compares the two.
+pub(super) fn defaults() -> Options {
+    Options {
+        port: 6379,
+        bind: vec!["*".to_string(), "-::*".to_string()],
+        unixsocket: String::new(),
+        unixsocketperm: 0,
+        dir: ".".to_string(),
+        threads: 0,
+        pin_threads: true,
+        maxclients: 10_000,
+        timeout: 0,
+        tcp_keepalive: 300,
+        tcp_backlog: 511,
+        requirepass: String::new(),
+        databases: 16,
+        hz: 10,
+        dynamic_hz: true,
+        loglevel: "notice",
+        logfile: String::new(),
+        pidfile: String::new(),
+        enable_debug_command: "no",
+        enable_protected_configs: "no",
+        protected_mode: true,
+        proto_max_bulk_len: 512 * MIB,
+        client_query_buffer_limit: 1024 * MIB,
+        client_output_buffer_limit: [
+            OutputLimit::default(),
+            OutputLimit {
+                hard_bytes: 256 << 20,
+                soft_bytes: 64 << 20,
+                soft_seconds: 60,
+            },
+            OutputLimit {
+                hard_bytes: 32 << 20,
+                soft_bytes: 8 << 20,
+                soft_seconds: 60,
+            },
+        ],
+        maxmemory_policy: "noeviction",
+        lfu_log_factor: 10,
+        lfu_decay_time: 1,
+        lazyfree_lazy_expire: false,
+        lazyfree_lazy_server_del: false,
+        lazyfree_lazy_user_del: false,
+        lazyfree_lazy_user_flush: false,
+        active_expire_effort: 1,
+        latency_tracking: true,
+        latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
+        always_show_logo: false,
+        shutdown_timeout: 10,
+        max_new_connections_per_cycle: 10,
+        held: BTreeMap::new(),
+    }
+}
+
+/// Client classes in the order of `Options::client_output_buffer_limit`.
+const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
+
+fn get_output_limits(options: &Options) -> String {
+    let texts: Vec<String> = CLASSES
+        .iter()
+        .zip(options.client_output_buffer_limit)
+        .map(|(class, limit)| {
+            format!(
+                "{class} {} {} {}",
+                limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
+            )
+        })
+        .collect();
+    texts.join(" ")
+}
+
+fn set_output_limits(options: &mut Options, words: &[String]) -> Result<(), String> {
+    if words.is_empty() || !words.len().is_multiple_of(4) {
+        return Err("Wrong number of arguments in buffer limit configuration.".to_string());
+    }
+    for group in words.chunks_exact(4) {
+        let class = match group[0].to_ascii_lowercase().as_str() {
+            "normal" => 0,
+            "slave" | "replica" => 1,
+            "pubsub" => 2,
+            _ => {
+                return Err(
+                    "Invalid client class specified in buffer limit configuration.".to_string(),
+                );
+            }
+        };
+        let bad = || {
+            "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_string()
+        };
+        let bytes = |word: &String| memory_bytes(word).map(|value| value as u64).ok_or_else(bad);
+        options.client_output_buffer_limit[class] = OutputLimit {
+            hard_bytes: bytes(&group[1])?,
+            soft_bytes: bytes(&group[2])?,
+            soft_seconds: parse_integer(&group[3], 0, i64::MAX).map_err(|_| bad())? as u64,
+        };
+    }
+    Ok(())
+}
+
+fn get_percentiles(options: &Options) -> String {
+    let texts: Vec<String> = options
+        .latency_tracking_info_percentiles
+        .iter()
+        .map(f64::to_string)
+        .collect();
+    texts.join(" ")
+}
+
+fn set_percentiles(options: &mut Options, words: &[String]) -> Result<(), String> {
+    let mut percentiles = Vec::new();
+    // One empty word means none at all.
+    for word in words.iter().filter(|word| !word.is_empty()) {
+        let value: f64 = word
+            .parse()
+            .map_err(|_| "Invalid latency-tracking-info-percentiles parameters".to_string())?;
+        if !(0.0..=100.0).contains(&value) {
+            return Err(
+                "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
+                    .to_string(),
+            );
+        }
+        percentiles.push(value);
+    }
+    options.latency_tracking_info_percentiles = percentiles;
+    Ok(())
+}

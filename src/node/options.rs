@@ -1,0 +1,474 @@
+//! The option table: what can be configured, and the typed values the node works with.
+//!
+//! One row per option serves the file, the command line, CONFIG GET, CONFIG SET and `--help`. An option that Redis has and
+//! rondo does not act on is one of two things, and its row says which: *held*, when nothing it could promise is affected
+//! (a threshold of an encoding that is not built), or *fixed*, when asking for anything else would be a promise not kept;
+//! that is refused by name, with the reason.
+//!
+//! Promises  a value that was accepted reads back through CONFIG GET as Redis would print it; `set` leaves everything as it
+//!           was on error.
+//! Not here  the rows: `node/option_table.rs` and `node/option_held.rs`; files and flags: `node/config_file.rs`, `node/cli.rs`.
+//! Tests     tests/node/options.rs: every default survives GET, SET, a file and the command line; error texts.
+
+use super::option_held::HELD;
+use super::option_table::{OWN, defaults};
+use super::option_values::{
+    parse_bool, parse_integer, parse_memory, parse_octal, quote, split_words,
+};
+use crate::base::glob::glob_match;
+use std::collections::BTreeMap;
+
+/// Every option's value. Integer fields are inside their row's range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// TCP port, 0 for none.
+    pub port: i64,
+    /// Addresses to listen on; a leading `-` means: go on where it cannot be bound, `*` every IPv4, `::*` every IPv6 address.
+    pub bind: Vec<String>,
+    /// Path of the Unix socket, empty for none.
+    pub unixsocket: String,
+    /// Permissions of the Unix socket, 0 to leave them to the umask.
+    pub unixsocketperm: i64,
+    /// Working directory.
+    pub dir: String,
+    /// Shard threads, 1 to 1,024; 0 until the command line is read means: as many as the process may run on.
+    pub threads: i64,
+    /// Whether each thread stays on one core.
+    pub pin_threads: bool,
+    /// Most clients at a time, 1 or more.
+    pub maxclients: i64,
+    /// Seconds of silence after which a client is disconnected, 0 for never.
+    pub timeout: i64,
+    /// Seconds between keepalive probes, 0 for none.
+    pub tcp_keepalive: i64,
+    /// Length of the listen queue.
+    pub tcp_backlog: i64,
+    /// The password of the user `default`, empty for none.
+    pub requirepass: String,
+    /// Logical databases, 1 to 65,535.
+    pub databases: i64,
+    /// Background cycles a second, 1 to 500.
+    pub hz: i64,
+    /// Whether `hz` grows with the number of clients.
+    pub dynamic_hz: bool,
+    /// `debug`, `verbose`, `notice`, `warning` or `nothing`.
+    pub loglevel: &'static str,
+    /// Log file, empty for standard output.
+    pub logfile: String,
+    /// File the process id is written to, empty for none.
+    pub pidfile: String,
+    /// `no`, `yes` or `local`: who may use DEBUG.
+    pub enable_debug_command: &'static str,
+    /// `no`, `yes` or `local`: who may set protected options.
+    pub enable_protected_configs: &'static str,
+    /// Whether only local clients are served while there is neither a bind address nor a password.
+    pub protected_mode: bool,
+    /// Longest word of a request in bytes, 1 MiB or more.
+    pub proto_max_bulk_len: i64,
+    /// Most bytes of a request that is not complete, 1 MiB or more.
+    pub client_query_buffer_limit: i64,
+    /// Output limits of normal, replica and pub/sub clients, in that order.
+    pub client_output_buffer_limit: [OutputLimit; 3],
+    /// Which keys are given up for others; drives what access clocks mean (OBJECT FREQ).
+    pub maxmemory_policy: &'static str,
+    /// How slowly access counters grow.
+    pub lfu_log_factor: i64,
+    /// Minutes after which an access counter is lowered.
+    pub lfu_decay_time: i64,
+    /// Whether expired values are freed in the background.
+    pub lazyfree_lazy_expire: bool,
+    /// Whether values that a command replaces are freed in the background.
+    pub lazyfree_lazy_server_del: bool,
+    /// Whether DEL is UNLINK.
+    pub lazyfree_lazy_user_del: bool,
+    /// Whether FLUSHALL without a word is ASYNC.
+    pub lazyfree_lazy_user_flush: bool,
+    /// How much CPU expiry may take, 1 to 10.
+    pub active_expire_effort: i64,
+    /// Whether latencies are measured per command.
+    pub latency_tracking: bool,
+    /// Percentiles INFO latencystats prints, 0 to 100 each.
+    pub latency_tracking_info_percentiles: Vec<f64>,
+    /// Whether the logo is printed even where the log is no terminal.
+    pub always_show_logo: bool,
+    /// Seconds SHUTDOWN waits for what is in flight.
+    pub shutdown_timeout: i64,
+    /// Most connections accepted in one turn, 1 to 1,000.
+    pub max_new_connections_per_cycle: i64,
+    /// Values of held and fixed options that differ from their defaults, by name.
+    pub held: BTreeMap<&'static str, String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+/// One client class's output limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Bytes at which a client is disconnected at once, 0 for never.
+    pub hard_bytes: u64,
+    /// Bytes at which it is disconnected after `soft_seconds`, 0 for never.
+    pub soft_bytes: u64,
+    /// See `soft_bytes`.
+    pub soft_seconds: u64,
+}
+
+/// Access to one field of [`Options`].
+pub struct Field<T: 'static> {
+    /// Reads it.
+    pub read: fn(&Options) -> &T,
+    /// Lends it for a change.
+    pub write: fn(&mut Options) -> &mut T,
+}
+
+// Derived, these would ask for `T: Copy`, which two function pointers do not need.
+impl<T> Clone for Field<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Field<T> {}
+
+/// What a value is and where it lives.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// `yes` or `no`.
+    Bool(Field<bool>),
+    /// An integer in a range.
+    Int {
+        /// Where it lives.
+        field: Field<i64>,
+        /// Least value.
+        min: i64,
+        /// Greatest value.
+        max: i64,
+    },
+    /// Bytes, with units.
+    Memory {
+        /// Where it lives.
+        field: Field<i64>,
+        /// Least value.
+        min: i64,
+    },
+    /// Permissions.
+    Octal(Field<i64>),
+    /// One of some words.
+    Enum {
+        /// Where it lives.
+        field: Field<&'static str>,
+        /// What may be said.
+        names: &'static [&'static str],
+    },
+    /// Anything.
+    Text(Field<String>),
+    /// Several words.
+    Words(Field<Vec<String>>),
+    /// Something with rules of its own.
+    Special {
+        /// Its text.
+        get: fn(&Options) -> String,
+        /// Takes words.
+        set: fn(&mut Options, &[String]) -> Result<(), String>,
+    },
+    /// Checked and remembered, nothing else.
+    Held(Check),
+}
+
+/// What a held option's value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Check {
+    Bool,
+    Int(i64, i64),
+    /// Bytes, at least so many.
+    Memory(i64),
+    Enum(&'static [&'static str]),
+    /// One or more of some words.
+    Words(&'static [&'static str]),
+    /// Three numbers from -2,000 to 2,000.
+    Scores,
+    Text,
+}
+
+/// Where `--help` shows an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Topic {
+    Network,
+    General,
+    Threads,
+    Security,
+    Memory,
+    Limits,
+    Persistence,
+    Other,
+}
+
+/// One row.
+#[derive(Clone, Copy)]
+pub struct OptionSpec {
+    /// Lower case.
+    pub name: &'static str,
+    /// The name older releases used, empty for none.
+    pub alias: &'static str,
+    /// What it is and where it lives.
+    pub kind: Kind,
+    /// Its default as CONFIG GET prints it.
+    pub default: &'static str,
+    /// Whether CONFIG SET may change it while the server runs.
+    pub live: bool,
+    /// Whether CONFIG SET needs `enable-protected-configs`.
+    pub protected: bool,
+    /// Whether several words are one value (`bind`, `save`).
+    pub multi: bool,
+    /// Values other than these are refused, and why; empty for no such rule.
+    pub only: (&'static [&'static str], &'static str),
+    /// Where `--help` shows it.
+    pub topic: Topic,
+    /// One line for `--help`; empty for options that `--help` leaves out.
+    pub help: &'static str,
+}
+
+/// Every row: rondo's own and those it acts on first, then the held and fixed ones.
+pub fn specs() -> impl Iterator<Item = &'static OptionSpec> {
+    OWN.iter().chain(HELD)
+}
+
+/// The row of an option by name or alias, in any case.
+pub fn find(name: &[u8]) -> Option<&'static OptionSpec> {
+    specs().find(|spec| {
+        spec.name.as_bytes().eq_ignore_ascii_case(name)
+            || (!spec.alias.is_empty() && spec.alias.as_bytes().eq_ignore_ascii_case(name))
+    })
+}
+
+impl OptionSpec {
+    /// The value as CONFIG GET prints it.
+    pub fn get(&self, options: &Options) -> String {
+        match self.kind {
+            Kind::Bool(field) => if *(field.read)(options) { "yes" } else { "no" }.to_string(),
+            Kind::Int { field, .. } | Kind::Memory { field, .. } => {
+                (field.read)(options).to_string()
+            }
+            Kind::Octal(field) => format!("{:o}", (field.read)(options)),
+            Kind::Enum { field, .. } => (*(field.read)(options)).to_string(),
+            Kind::Text(field) => (field.read)(options).clone(),
+            Kind::Words(field) => (field.read)(options).join(" "),
+            Kind::Special { get, .. } => get(options),
+            Kind::Held(_) => match options.held.get(self.name) {
+                Some(value) => value.clone(),
+                None => self.default.to_string(),
+            },
+        }
+    }
+
+    /// Takes the words after the option's name (one, unless `multi`).
+    ///
+    /// Errors: the reason in Redis's words, or why rondo refuses it; `options` is then unchanged.
+    pub fn set(&self, options: &mut Options, words: &[String]) -> Result<(), String> {
+        let word = match words {
+            [word] => word.as_str(),
+            _ if self.multi => "",
+            _ => return Err("wrong number of arguments".to_string()),
+        };
+        match self.kind {
+            Kind::Bool(field) => {
+                let value = parse_bool(word)?;
+                self.refuse(word)?;
+                *(field.write)(options) = value;
+            }
+            Kind::Int { field, min, max } => {
+                *(field.write)(options) = parse_integer(word, min, max)?;
+            }
+            Kind::Memory { field, min } => *(field.write)(options) = parse_memory(word, min)?,
+            Kind::Octal(field) => *(field.write)(options) = parse_octal(word, 0o777)?,
+            Kind::Enum { field, names } => *(field.write)(options) = parse_enum(word, names)?,
+            Kind::Text(field) => *(field.write)(options) = word.to_string(),
+            Kind::Words(field) => {
+                *(field.write)(options) = words
+                    .iter()
+                    .filter(|word| !word.is_empty())
+                    .cloned()
+                    .collect();
+            }
+            Kind::Special { set, .. } => {
+                let mut changed = options.clone();
+                set(&mut changed, words)?;
+                self.refuse(&self.get(&changed))?;
+                *options = changed;
+            }
+            Kind::Held(check) => {
+                let value = check.normal(&words.join(" "))?;
+                self.refuse(&value)?;
+                options.held.insert(self.name, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// One value as CONFIG SET and a quoted flag give it: for a `multi` option it may hold several words.
+    pub fn set_text(&self, options: &mut Options, value: &str) -> Result<(), String> {
+        if self.multi && !value.is_empty() {
+            let words = split_words(value.as_bytes())
+                .ok_or_else(|| "Unbalanced quotes in configuration line".to_string())?;
+            return self.set(options, &words);
+        }
+        self.set(options, &[value.to_string()])
+    }
+
+    /// The name or the alias, whichever `word` is.
+    fn name_said(&self, word: &[u8]) -> &'static str {
+        if self.alias.as_bytes().eq_ignore_ascii_case(word) {
+            self.alias
+        } else {
+            self.name
+        }
+    }
+
+    fn refuse(&self, value: &str) -> Result<(), String> {
+        let (allowed, reason) = self.only;
+        if allowed.is_empty() || allowed.iter().any(|word| word.eq_ignore_ascii_case(value)) {
+            return Ok(());
+        }
+        Err(reason.to_string())
+    }
+
+    /// The line that sets this option in a configuration file.
+    pub fn file_line(&self, options: &Options) -> String {
+        let value = self.get(options);
+        if self.multi && !value.is_empty() {
+            format!("{} {value}", self.name)
+        } else {
+            format!("{} {}", self.name, quote(&value))
+        }
+    }
+}
+
+impl Check {
+    fn normal(self, word: &str) -> Result<String, String> {
+        match self {
+            Check::Bool => parse_bool(word).map(|_| word.to_ascii_lowercase()),
+            Check::Int(min, max) => parse_integer(word, min, max).map(|value| value.to_string()),
+            Check::Memory(min) => parse_memory(word, min).map(|value| value.to_string()),
+            Check::Enum(names) => parse_enum(word, names).map(str::to_string),
+            Check::Words(names) => word
+                .split(' ')
+                .map(|part| parse_enum(part, names))
+                .collect::<Result<Vec<_>, _>>()
+                .map(|parts| parts.join(" ")),
+            Check::Scores => {
+                let parts: Vec<&str> = word.split(' ').collect();
+                if parts.len() != 3 {
+                    return Err("wrong number of arguments".to_string());
+                }
+                let is_score = |part: &&str| parse_integer(part, -2000, 2000).is_ok();
+                if !parts.iter().all(is_score) {
+                    return Err(
+                        "Invalid oom-score-adj-values, elements must be between -2000 and 2000."
+                            .to_string(),
+                    );
+                }
+                Ok(word.to_string())
+            }
+            Check::Text => Ok(word.to_string()),
+        }
+    }
+}
+
+fn parse_enum(word: &str, names: &'static [&'static str]) -> Result<&'static str, String> {
+    names
+        .iter()
+        .find(|name| name.eq_ignore_ascii_case(word))
+        .copied()
+        .ok_or_else(|| {
+            format!(
+                "argument(s) must be one of the following: {}",
+                names.join(", ")
+            )
+        })
+}
+
+/// The name-value pairs that CONFIG GET replies with, for any of the patterns.
+///
+/// A pattern without `[*?` is a name (or alias) and is answered as it was written, once.
+pub fn config_get(options: &Options, patterns: &[Vec<u8>]) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut push = |name: String, value: String| {
+        if !pairs.iter().any(|(known, _)| *known == name) {
+            pairs.push((name, value));
+        }
+    };
+    for pattern in patterns {
+        if !pattern.iter().any(|byte| b"[*?".contains(byte)) {
+            if let Some(spec) = find(pattern) {
+                push(
+                    String::from_utf8_lossy(pattern).into_owned(),
+                    spec.get(options),
+                );
+            }
+            continue;
+        }
+        for spec in specs() {
+            for name in [spec.name, spec.alias] {
+                if !name.is_empty() && glob_match(pattern, name.as_bytes(), true) {
+                    push(name.to_string(), spec.get(options));
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// CONFIG SET: all pairs or none.
+///
+/// - `may_protected`: whether `enable-protected-configs` lets this client change protected options.
+/// - Returns the names whose values changed; the node then acts on them.
+/// - Errors: the whole error line without its `-`; `options` is unchanged.
+pub fn config_set(
+    options: &mut Options,
+    pairs: &[(Vec<u8>, Vec<u8>)],
+    may_protected: bool,
+) -> Result<Vec<&'static str>, String> {
+    let mut chosen: Vec<&'static OptionSpec> = Vec::new();
+    for (name, _) in pairs {
+        let text = String::from_utf8_lossy(name);
+        let Some(spec) = find(name) else {
+            return Err(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{text}'"
+            ));
+        };
+        if !spec.live {
+            return Err(config_set_failed(&text, "can't set immutable config"));
+        }
+        if spec.protected && !may_protected {
+            return Err(config_set_failed(&text, "can't set protected config"));
+        }
+        if chosen.iter().any(|known| known.name == spec.name) {
+            return Err(config_set_failed(&text, "duplicate parameter"));
+        }
+        chosen.push(spec);
+    }
+    let mut changed = options.clone();
+    for (spec, (name, value)) in chosen.iter().zip(pairs) {
+        let Ok(value) = std::str::from_utf8(value) else {
+            return Err(config_set_failed(spec.name, "argument must be UTF-8 text"));
+        };
+        spec.set_text(&mut changed, value)
+            .map_err(|reason| config_set_failed(spec.name_said(name), &reason))?;
+    }
+    let names = chosen
+        .iter()
+        .filter(|spec| spec.get(options) != spec.get(&changed))
+        .map(|spec| spec.name)
+        .collect();
+    *options = changed;
+    Ok(names)
+}
+
+/// The error line of a CONFIG SET that failed at option `name`.
+pub fn config_set_failed(name: &str, reason: &str) -> String {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+}

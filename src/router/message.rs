@@ -1,0 +1,220 @@
+//! What cores say to each other about transactions.
+//!
+//! Promises  everything is `Send`; between two cores messages arrive in the order they were sent.
+//! Not here  the bytes of single-shard requests and their replies: `node/mesh.rs` carries them in batches.
+
+use super::{Origin, ShardId, TxId};
+use crate::commands::table::Caller;
+use crate::commands::{CommandError, Entry};
+use crate::keyspace::Moved;
+use crate::resp::args::OwnedArgs;
+
+/// From a transaction's coordinator to a shard.
+pub enum ToShard {
+    /// Take these locks, now or in their turn; answered by [`FromShard::Scheduled`].
+    Schedule {
+        /// The transaction.
+        tx: TxId,
+        /// Where its coordinator is.
+        core: u16,
+        /// What it will touch on this shard.
+        locks: LockSet,
+        /// What to run as soon as they are granted, answered by [`FromShard::Ran`] after the grant: something that
+        /// reads. The locks keep it true until they are released, and a try that fails elsewhere has changed nothing.
+        read: Option<Operation>,
+    },
+    /// Run a part of the command; answered by [`FromShard::Ran`].
+    Run {
+        /// The transaction.
+        tx: TxId,
+        /// Where its coordinator is.
+        core: u16,
+        /// What to do.
+        operation: Operation,
+        /// Release the transaction's locks on this shard afterwards.
+        last: bool,
+    },
+    /// Forget the transaction: its locks go, waiting or granted. Unknown ones are ignored.
+    Release {
+        /// The transaction.
+        tx: TxId,
+    },
+}
+
+/// From a shard to a core.
+pub enum FromShard {
+    /// Answer to [`ToShard::Schedule`].
+    Scheduled {
+        /// The transaction.
+        tx: TxId,
+        /// Who answers.
+        shard: ShardId,
+        /// `false`: it came after a conflicting transaction with a higher place was granted. Nothing of it stays
+        /// behind here; try again with a new id.
+        granted: bool,
+    },
+    /// Answer to [`ToShard::Run`].
+    Ran {
+        /// The transaction.
+        tx: TxId,
+        /// Who answers.
+        shard: ShardId,
+        /// What came out.
+        output: Output,
+    },
+    /// The reply of a single-shard request that had waited for a lock.
+    Late {
+        /// Who waits for it.
+        origin: Origin,
+        /// The encoded reply.
+        reply: Vec<u8>,
+    },
+}
+
+/// How a lock is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// With other readers.
+    Shared,
+    /// With nobody.
+    Exclusive,
+}
+
+/// One key's lock. The database is left out on purpose: MOVE and COPY … DB touch one name in two databases, and two
+/// clients that meet on one name in different databases merely wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyLock {
+    /// The process-wide keyed hash of the key. A collision costs a wait, nothing else.
+    pub hash: u64,
+    /// How it is taken.
+    pub mode: LockMode,
+}
+
+/// What one transaction locks on one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockSet {
+    /// Its place in the order of all transactions, before the id decides: the id itself on the first try, a place in
+    /// the near future on later ones, so that a stream of younger transactions cannot keep it out for ever.
+    pub order: u64,
+    /// The keys, sorted by hash, none twice.
+    pub keys: Vec<KeyLock>,
+    /// The whole shard, in place of keys.
+    pub whole: Option<LockMode>,
+}
+
+impl LockSet {
+    /// Locks on keys, in any order; a key named twice is locked once, exclusively if one of them is.
+    pub fn of_keys(order: u64, mut keys: Vec<KeyLock>) -> Self {
+        keys.sort_unstable_by_key(|key| (key.hash, key.mode == LockMode::Shared));
+        keys.dedup_by_key(|key| key.hash); // the exclusive one sorts first and stays
+        Self {
+            order,
+            keys,
+            whole: None,
+        }
+    }
+
+    /// A lock on every key the shard has or may get.
+    pub fn of_shard(order: u64, mode: LockMode) -> Self {
+        Self {
+            order,
+            keys: Vec::new(),
+            whole: Some(mode),
+        }
+    }
+}
+
+/// One step of a transaction on one shard.
+pub enum Operation {
+    /// A whole command on this shard's part of its words; gives [`Output::Reply`].
+    Command {
+        /// What to run.
+        entry: &'static Entry,
+        /// The selected database.
+        db: u16,
+        /// Who asked.
+        caller: Caller,
+        /// The words, the name included.
+        args: OwnedArgs,
+    },
+    /// Removes a key and hands its value over; gives [`Output::Value`].
+    Take {
+        /// Its database.
+        db: u16,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Copies a key's value, deadline included; gives [`Output::Value`].
+    Clone {
+        /// Its database.
+        db: u16,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Stores a value; gives [`Output::Count`], 1 if it was stored, 0 if the key was in the way.
+    Put {
+        /// Where it goes.
+        db: u16,
+        /// The key.
+        key: Vec<u8>,
+        /// The value and its deadline.
+        value: Moved,
+        /// Whether a key that exists is replaced.
+        replace: bool,
+    },
+    /// Counts which of these keys exist, one named twice counting twice; gives [`Output::Count`].
+    Exists {
+        /// Their database.
+        db: u16,
+        /// The keys.
+        keys: OwnedArgs,
+    },
+    /// Reads a string; gives [`Output::Text`], or an error for another type.
+    ReadString {
+        /// Its database.
+        db: u16,
+        /// The key.
+        key: Vec<u8>,
+        /// `CLIENT NO-TOUCH on`.
+        no_touch: bool,
+    },
+    /// How many keys a database has here; gives [`Output::Count`].
+    Length {
+        /// The database.
+        db: u16,
+    },
+}
+
+impl Operation {
+    /// The database it works on.
+    pub fn db(&self) -> u16 {
+        match self {
+            Self::Command { db, .. }
+            | Self::Take { db, .. }
+            | Self::Clone { db, .. }
+            | Self::Put { db, .. }
+            | Self::Exists { db, .. }
+            | Self::ReadString { db, .. }
+            | Self::Length { db } => *db,
+        }
+    }
+}
+
+/// What an [`Operation`] gives. For a database that does not exist all give [`Output::Error`].
+pub enum Output {
+    /// An encoded reply, errors included.
+    Reply(Vec<u8>),
+    /// A value, if the key was there.
+    Value(Option<Moved>),
+    /// A number.
+    Count(u64),
+    /// A string, if the key was there.
+    Text {
+        /// Its bytes.
+        text: Option<Vec<u8>>,
+        /// `proto-max-bulk-len`, which bounds what is made of it.
+        bytes_max: u64,
+    },
+    /// It was refused, and changed nothing.
+    Error(CommandError),
+}

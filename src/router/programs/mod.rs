@@ -1,0 +1,185 @@
+//! Programs: what a command over several shards does, phase by phase.
+//!
+//! | spread | program | phases |
+//! |---|---|---|
+//! | Split | `split.rs` | each shard's words, replies merged |
+//! | EveryShard | `split.rs` | the same words everywhere, replies merged |
+//! | Gather RENAME, RENAMENX, COPY | `handover.rs` | look; take or copy; put |
+//! | Gather MSETNX, MSETEX | `conditional.rs` | which exist; write all or none |
+//! | Gather LCS | `lcs.rs` | read both; compare |
+//! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
+//!
+//! Promises  a program sees only outputs, in order of shards; between its phases the locks stay, except where it says
+//!           that a shard's part is over. That is early only after every lock was granted, so isolation holds.
+//! Not here  locks, retries and messages: `router/transaction.rs`.
+
+mod conditional;
+mod handover;
+mod lcs;
+mod random_key;
+mod split;
+
+use super::keys::for_each_lock;
+use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
+use crate::base::hash::KeyHasher;
+use crate::commands::table::{Caller, Program as Named, Spread};
+use crate::commands::{CommandError, Entry, Flags};
+use crate::keyspace::SlotMap;
+use crate::resp::Args;
+use crate::resp::args::OwnedArgs;
+
+/// The phases of one command; made anew for each command.
+pub trait Program: Send {
+    /// What each locked shard is to read as soon as its locks are granted, in place of the phase that `begin` would
+    /// give: for all of them, or none. Asked again for every try. The outputs go to `next` when all are there.
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        Vec::new()
+    }
+
+    /// The first phase, when every lock is granted. `tx` is there to be random by.
+    fn begin(&mut self, tx: TxId) -> Next;
+
+    /// What follows a phase; `outputs` are those of all its operations, in order of shards.
+    fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next;
+}
+
+/// What a program wants next.
+pub enum Next {
+    /// These operations, at least one; `true` where it is the last on that shard, whose locks go with it.
+    Phase(Vec<(ShardId, Operation, bool)>),
+    /// Other locks, under a new id; then `begin` again.
+    Lock(Vec<(ShardId, LockSet)>),
+    /// The reply; what is still locked is released.
+    Done(Vec<u8>),
+}
+
+/// The locks, by shard, that a command takes before its first phase.
+pub type Locks = Vec<(ShardId, LockSet)>;
+
+/// A request on its way to becoming a program.
+struct Job<'a> {
+    entry: &'static Entry,
+    db: u16,
+    caller: Caller,
+    args: Args<'a>,
+    map: SlotMap,
+}
+
+/// The locks and the program of a request.
+pub(super) fn program(
+    entry: &'static Entry,
+    db: u16,
+    caller: Caller,
+    args: OwnedArgs,
+    map: SlotMap,
+    hasher: &KeyHasher,
+) -> Result<(Locks, Box<dyn Program>), CommandError> {
+    let job = Job {
+        entry,
+        db,
+        caller,
+        args: args.as_args(),
+        map,
+    };
+    let program: Box<dyn Program> = match entry.command.spread {
+        Spread::EveryShard(merge) => Box::new(split::Split::everywhere(&job, merge)),
+        Spread::Gather(Named::RandomKey) => {
+            return Ok((
+                Vec::new(),
+                Box::new(random_key::RandomKey::new(&job, hasher)),
+            ));
+        }
+        Spread::Gather(Named::Rename) => Box::new(handover::Rename::new(&job)),
+        Spread::Gather(Named::RenameNx) => Box::new(handover::RenameNx::new(&job)),
+        Spread::Gather(Named::Copy) => Box::new(handover::Copy::new(&job)?),
+        Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(&job)),
+        Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(&job)?),
+        Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(&job)?),
+        Spread::Split(merge) => Box::new(split::Split::by_key(&job, merge)?),
+        // Their keys are on one shard by nature, so `plan` never says Many.
+        Spread::AnyCore | Spread::Home | Spread::Cursor => {
+            return Err("ERR command cannot run on several shards".into());
+        }
+    };
+    let locks = match entry.command.spread {
+        Spread::EveryShard(_) => locks_on_every_shard(map, mode_of_whole(entry)),
+        _ => locks_on_keys(entry, &job.args, map, hasher),
+    };
+    Ok((locks, program))
+}
+
+fn mode_of_whole(entry: &Entry) -> LockMode {
+    if entry.command.flags.has(Flags::READONLY) {
+        LockMode::Shared
+    } else {
+        LockMode::Exclusive
+    }
+}
+
+fn locks_on_every_shard(map: SlotMap, mode: LockMode) -> Locks {
+    (0..map.shards_count())
+        .map(|shard| (shard, LockSet::of_shard(0, mode)))
+        .collect()
+}
+
+fn locks_on_keys(
+    entry: &'static Entry,
+    args: &Args<'_>,
+    map: SlotMap,
+    hasher: &KeyHasher,
+) -> Locks {
+    let mut by_shard: Vec<(ShardId, Vec<KeyLock>)> = Vec::new();
+    for_each_lock(entry, args, |index, mode| {
+        let key = args.get(index);
+        let lock = KeyLock {
+            hash: hasher.hash(key),
+            mode,
+        };
+        part_of(&mut by_shard, map.shard_of(key)).push(lock);
+    });
+    by_shard.sort_by_key(|(shard, _)| *shard);
+    by_shard
+        .into_iter()
+        .map(|(shard, keys)| (shard, LockSet::of_keys(0, keys)))
+        .collect()
+}
+
+/// The part of `shard`, made if it is the first for it. Few shards are involved in one command: a list will do.
+fn part_of<T: Default>(parts: &mut Vec<(ShardId, T)>, shard: ShardId) -> &mut T {
+    let index = match parts.iter().position(|(of, _)| *of == shard) {
+        Some(index) => index,
+        None => {
+            parts.push((shard, T::default()));
+            parts.len() - 1
+        }
+    };
+    &mut parts[index].1
+}
+
+/// An error line.
+fn error_reply(error: &CommandError) -> Vec<u8> {
+    format!("-{}\r\n", error.text()).into_bytes()
+}
+
+/// An integer reply.
+fn integer_reply(number: u64) -> Vec<u8> {
+    format!(":{number}\r\n").into_bytes()
+}
+
+/// What a client sees when a shard gave what this program cannot use. A bug, never the client's doing.
+fn unexpected() -> Next {
+    debug_assert!(
+        false,
+        "a shard gave another kind of output than was asked for"
+    );
+    Next::Done(b"-ERR internal error: a shard gave an unexpected output\r\n".to_vec())
+}
+
+/// The first error among outputs, as a reply.
+fn first_error(outputs: &[(ShardId, Output)]) -> Option<Vec<u8>> {
+    outputs.iter().find_map(|(_, output)| match output {
+        Output::Error(error) => Some(error_reply(error)),
+        Output::Reply(reply) if reply.first() == Some(&b'-') => Some(reply.clone()),
+        _ => None,
+    })
+}

@@ -1,0 +1,249 @@
+//! Transaction: the coordinator's side of one command that runs on several shards.
+//!
+//!     start ──Schedule──> every shard involved ──all granted──> phase 1 ──> phase 2 … ──> Done
+//!       ^                        │ one says "out of order"
+//!       └── new id, later place ─┘ (the others are told to release first)
+//!
+//! What only reads is sent along with Schedule and done at the grant: one hop there and back, then Release.
+//!
+//! Promises  a state machine without I/O, clock or randomness; messages of an earlier try are ignored; when it is
+//!           done, every shard has released its locks or has a message under way that makes it do so.
+//! Not here  what the phases are: `router/programs.rs`.
+//! Tests     tests/sim/.
+
+use super::programs::{Next, Program, program};
+use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, TxId};
+use crate::base::hash::KeyHasher;
+use crate::commands::table::Caller;
+use crate::commands::{CommandError, Entry};
+use crate::keyspace::SlotMap;
+use crate::resp::args::OwnedArgs;
+
+/// How far ahead of the newest transactions the first retry takes its place; doubled with every further one.
+const RETRY_AHEAD: u64 = 16;
+/// Doublings of [`RETRY_AHEAD`] at most.
+const RETRY_DOUBLINGS_MAX: u32 = 20;
+
+/// One command over several shards, from schedule to reply.
+pub struct Transaction {
+    program: Box<dyn Program>,
+    locks: Vec<(ShardId, LockSet)>,
+    core: u16,
+    tx: TxId,
+    retries_count: u32,
+    /// Answers still to come in this step.
+    waiting_count: usize,
+    is_scheduling: bool,
+    /// The shards answer a grant with what they read: no hop of its own for the first phase.
+    is_reading: bool,
+    /// Shards where locks are held or asked for and no message is under way that gives them back.
+    held: Vec<ShardId>,
+    outputs: Vec<(ShardId, Output)>,
+    is_early_release: bool,
+}
+
+/// What [`Transaction::receive`] leads to.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// More messages must come.
+    Wait,
+    /// The command is finished.
+    Done {
+        /// Its encoded reply, errors included.
+        reply: Vec<u8>,
+    },
+}
+
+impl Transaction {
+    /// Prepares a command that [`super::plan`] said needs several shards.
+    ///
+    /// - `args`: all words, the name included; `map`: the slots as `plan` saw them.
+    /// - Errors: the client's mistakes, as the command's own handler would report them; nothing was sent.
+    pub fn new(
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        args: OwnedArgs,
+        map: SlotMap,
+        hasher: &KeyHasher,
+    ) -> Result<Self, CommandError> {
+        let (locks, program) = program(entry, db, caller, args, map, hasher)?;
+        Ok(Self {
+            program,
+            locks,
+            core: 0,
+            tx: 0,
+            retries_count: 0,
+            waiting_count: 0,
+            is_scheduling: false,
+            is_reading: false,
+            held: Vec::new(),
+            outputs: Vec::new(),
+            is_early_release: false,
+        })
+    }
+
+    /// Breaks it on purpose: locks are released before the last phase. The simulator must notice.
+    #[doc(hidden)]
+    pub fn with_early_release(mut self) -> Self {
+        self.is_early_release = true;
+        self
+    }
+
+    /// Sends the first messages. Call once.
+    pub fn start(&mut self, core: u16, tx: TxId, out: &mut Vec<(ShardId, ToShard)>) {
+        self.core = core;
+        self.tx = tx;
+        if self.locks.is_empty() {
+            // A program without locks (RANDOMKEY's first look).
+            self.begin(out);
+        } else {
+            self.schedule(tx, out);
+        }
+    }
+
+    /// Takes one message addressed to this transaction, or to an earlier try of it.
+    ///
+    /// - `next_tx`: draws a new id, higher than all drawn before; called when a try came out of order.
+    /// - `out`: what must be sent, in this order.
+    pub fn receive(
+        &mut self,
+        message: FromShard,
+        next_tx: &mut dyn FnMut() -> TxId,
+        out: &mut Vec<(ShardId, ToShard)>,
+    ) -> Step {
+        match message {
+            FromShard::Scheduled { tx, shard, granted } if tx == self.tx && self.is_scheduling => {
+                if !granted {
+                    self.retry(shard, next_tx, out);
+                    return Step::Wait;
+                }
+                if self.is_reading {
+                    return Step::Wait; // What was read follows, from the same shard.
+                }
+                self.waiting_count -= 1;
+                if self.waiting_count > 0 {
+                    return Step::Wait;
+                }
+                self.is_scheduling = false;
+                self.begin(out)
+            }
+            FromShard::Ran { tx, shard, output } if tx == self.tx => {
+                self.outputs.push((shard, output));
+                self.waiting_count -= 1;
+                if self.waiting_count > 0 {
+                    return Step::Wait;
+                }
+                self.is_scheduling = false;
+                // One order, whatever the mesh did: what a program makes of its outputs is repeatable.
+                self.outputs.sort_by_key(|(shard, _)| *shard);
+                let outputs = std::mem::take(&mut self.outputs);
+                let next = self.program.next(outputs);
+                self.proceed(next, next_tx, out)
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    /// The id it goes by now; changes when it had to be tried again.
+    pub fn tx(&self) -> TxId {
+        self.tx
+    }
+
+    /// How often it had to be tried again so far.
+    pub fn retries_count(&self) -> u32 {
+        self.retries_count
+    }
+
+    fn schedule(&mut self, order: u64, out: &mut Vec<(ShardId, ToShard)>) {
+        self.is_scheduling = true;
+        self.waiting_count = self.locks.len();
+        self.held.clear();
+        self.outputs.clear();
+        let mut reads = self.program.reads();
+        self.is_reading = !reads.is_empty();
+        for (shard, locks) in &self.locks {
+            let read = reads.iter().position(|(of, _)| of == shard);
+            self.held.push(*shard);
+            let mut locks = locks.clone();
+            locks.order = order;
+            let message = ToShard::Schedule {
+                tx: self.tx,
+                core: self.core,
+                locks,
+                read: read.map(|index| reads.swap_remove(index).1),
+            };
+            out.push((*shard, message));
+        }
+    }
+
+    fn retry(
+        &mut self,
+        refused_by: ShardId,
+        next_tx: &mut dyn FnMut() -> TxId,
+        out: &mut Vec<(ShardId, ToShard)>,
+    ) {
+        self.held.retain(|&shard| shard != refused_by);
+        self.release_all(out);
+        self.tx = next_tx();
+        let doublings = self.retries_count.min(RETRY_DOUBLINGS_MAX);
+        self.retries_count += 1;
+        self.schedule(self.tx + (RETRY_AHEAD << doublings), out);
+    }
+
+    fn begin(&mut self, out: &mut Vec<(ShardId, ToShard)>) -> Step {
+        let next = self.program.begin(self.tx);
+        self.proceed(next, &mut || 0, out)
+    }
+
+    fn proceed(
+        &mut self,
+        next: Next,
+        next_tx: &mut dyn FnMut() -> TxId,
+        out: &mut Vec<(ShardId, ToShard)>,
+    ) -> Step {
+        match next {
+            Next::Phase(operations) => {
+                debug_assert!(!operations.is_empty(), "a phase has something to do");
+                self.waiting_count = operations.len();
+                for (shard, operation, last) in operations {
+                    let last = last || self.is_early_release;
+                    if last {
+                        self.held.retain(|&held| held != shard);
+                    }
+                    out.push((shard, self.run(operation, last)));
+                }
+                if self.is_early_release {
+                    self.release_all(out);
+                }
+                Step::Wait
+            }
+            Next::Lock(locks) => {
+                self.release_all(out);
+                self.locks = locks;
+                self.tx = next_tx();
+                self.schedule(self.tx, out);
+                Step::Wait
+            }
+            Next::Done(reply) => {
+                self.release_all(out);
+                Step::Done { reply }
+            }
+        }
+    }
+
+    fn run(&self, operation: Operation, last: bool) -> ToShard {
+        ToShard::Run {
+            tx: self.tx,
+            core: self.core,
+            operation,
+            last,
+        }
+    }
+
+    fn release_all(&mut self, out: &mut Vec<(ShardId, ToShard)>) {
+        for shard in self.held.drain(..) {
+            out.push((shard, ToShard::Release { tx: self.tx }));
+        }
+    }
+}

@@ -1,0 +1,511 @@
+//! Locks: which transactions may run on one shard, and which requests must wait for them.
+//!
+//!     key    -> queue of claims in order of place:   [3 shared][5 shared] | [7 exclusive][9 shared]
+//!     shard  -> one more such queue                   clear claims         | blocked ones
+//!     holder -> its claims, and how many of them are blocked; none: it is granted
+//!
+//! Every transaction has a claim on each of its keys, and one on the shard itself: for the whole of it, or as one of
+//! the many that only want keys. A claim is clear when it gets on with all claims before it, so the clear ones are
+//! always a run at the front. A single-shard request takes no claims unless it meets a granted one it cannot get on
+//! with; then it is given a place right behind what it met, and claims like everybody else.
+//!
+//! Promises  waits point to lower places only, so there is no deadlock, on however many shards; a holder is overtaken
+//!           only by lower places, of which there are finitely many, so none waits for ever. What a call costs follows
+//!           from the claims of one holder and those it unblocks, not from how many holders there are. Allocation
+//!           only while locks are held; with none held, [`LockTable::is_idle`] is one load.
+//! Not here  what runs when a lock is granted: `shard/mod.rs`.
+//! Source    intent locks in id order: Thomson et al., "VLL", VLDB 2013. Theirs runs blocked transactions in order of
+//!           arrival; here the place comes from the coordinator, so shards need not hear of transactions in one order.
+//! Tests     tests/shard/locks.rs against a model that looks at everything; tests/sim/.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::router::{LockMode, LockSet, TxId};
+
+/// Where a holder stands. Lower goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    order: u64,
+    tx: TxId,
+    /// 0 for a transaction, a running number for a request that waits behind it.
+    behind: u64,
+}
+
+/// How claims on one thing get on: a kind that shares does so with its own kind only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// With nobody.
+    Exclusive,
+    /// With its like: readers of a key, readers of the whole shard.
+    Shared,
+    /// On the shard: wants only keys of it. Gets on with its like.
+    Part,
+}
+
+impl Claim {
+    fn gets_on_with(self, other: Claim) -> bool {
+        self == other && self != Claim::Exclusive
+    }
+}
+
+/// What became of [`LockTable::schedule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduled {
+    /// All locks are held.
+    Granted,
+    /// It has its place; [`LockTable::next_ready`] will yield it.
+    Waiting,
+    /// A conflicting transaction of a higher place was granted already. Nothing was changed.
+    OutOfOrder,
+}
+
+/// What may run now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// This transaction has all its locks.
+    Transaction(TxId),
+    /// This request, by the ticket that [`LockTable::defer`] gave; [`LockTable::finish`] it when it has run.
+    Request(Ticket),
+}
+
+/// Names a request that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(u64);
+
+/// All locks of one shard.
+#[derive(Default)]
+pub struct LockTable {
+    /// Holders that are granted, and requests that wait. Only these can be in a request's way.
+    busy_count: usize,
+    queues: HashMap<u64, Queue, ahash::RandomState>,
+    shard: Queue,
+    holders: HashMap<HolderId, Holder, ahash::RandomState>,
+    ready: VecDeque<HolderId>,
+    tickets_count: u64,
+    /// Emptied queues, to be used again without allocating.
+    spare: Vec<VecDeque<Entry>>,
+    grants_everything: bool,
+}
+
+/// Emptied queues that are kept.
+const SPARE_MAX: usize = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum HolderId {
+    Transaction(TxId),
+    Request(u64),
+}
+
+struct Holder {
+    place: Place,
+    /// Its keys; the claim on the shard is not among them.
+    claims: Vec<(u64, Claim)>,
+    /// Its claims that are not clear.
+    blocked_count: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    place: Place,
+    claim: Claim,
+    is_granted: bool,
+    holder: HolderId,
+}
+
+/// Claims on one thing, in order of place; the first `clear_count` get on with all before them.
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    clear_count: usize,
+    granted_count: usize,
+    requests_count: usize,
+}
+
+impl LockTable {
+    /// No locks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Breaks it on purpose: everything is granted at once. The simulator must notice.
+    #[doc(hidden)]
+    pub fn without_locks() -> Self {
+        Self {
+            grants_everything: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether no lock is held, so that no request can be in conflict. Transactions may be waiting: not even they are
+    /// when nobody is in their way.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.busy_count == 0
+    }
+
+    /// Whether nothing at all is left: no lock held, nobody waiting.
+    pub fn is_empty(&self) -> bool {
+        self.holders.is_empty() && self.queues.is_empty() && self.shard.entries.is_empty()
+    }
+
+    /// Transactions and waiting requests.
+    pub fn holders_count(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// Takes a transaction's locks, or its place in the queues for them.
+    ///
+    /// - `tx` is not in the table yet.
+    /// - Cost: a hash lookup a key, and what it unsettles.
+    pub fn schedule(&mut self, tx: TxId, locks: &LockSet) -> Scheduled {
+        if self.grants_everything {
+            return Scheduled::Granted;
+        }
+        let place = Place {
+            order: locks.order,
+            tx,
+            behind: 0,
+        };
+        let on_shard = match locks.whole {
+            None => Claim::Part,
+            Some(LockMode::Shared) => Claim::Shared,
+            Some(LockMode::Exclusive) => Claim::Exclusive,
+        };
+        let claims: Vec<(u64, Claim)> = locks
+            .keys
+            .iter()
+            .map(|key| (key.hash, claim_of(key.mode)))
+            .collect();
+        let comes_late = self.shard.has_granted_after(place, on_shard)
+            || claims.iter().any(|(hash, claim)| {
+                self.queues
+                    .get(hash)
+                    .is_some_and(|queue| queue.has_granted_after(place, *claim))
+            });
+        if comes_late {
+            return Scheduled::OutOfOrder;
+        }
+        let id = HolderId::Transaction(tx);
+        if self.admit(id, place, on_shard, claims) {
+            Scheduled::Granted
+        } else {
+            Scheduled::Waiting
+        }
+    }
+
+    /// Drops a transaction's claims, held or waited for; unknown ones are ignored. Who may run now comes from
+    /// [`LockTable::next_ready`].
+    pub fn release(&mut self, tx: TxId) {
+        self.remove(HolderId::Transaction(tx));
+    }
+
+    /// Whether a request on `keys` must wait: a granted claim it cannot get on with, or an earlier request that waits
+    /// itself and has a key in common, or `connection`, with it.
+    ///
+    /// - `writes_any`: it changes something, so it must wait for whole-shard readers.
+    pub fn is_in_conflict(
+        &self,
+        keys: impl Iterator<Item = (u64, LockMode)>,
+        writes_any: bool,
+        connection: u64,
+    ) -> bool {
+        if let Some(first) = self.shard.entries.front().filter(|first| first.is_granted) {
+            match first.claim {
+                Claim::Exclusive => return true,
+                Claim::Shared if writes_any => return true,
+                Claim::Shared | Claim::Part => {}
+            }
+        }
+        if self.queues.contains_key(&connection) {
+            return true;
+        }
+        keys.into_iter().any(|(hash, mode)| {
+            self.queues.get(&hash).is_some_and(|queue| {
+                queue.requests_count > 0
+                    || queue.granted_count > 0
+                        && (mode == LockMode::Exclusive
+                            || queue.entries[0].claim == Claim::Exclusive)
+            })
+        })
+    }
+
+    /// Gives a request that is in conflict its place: behind what is granted, or waits as a request, on its keys.
+    ///
+    /// - `keys`: as given to [`LockTable::is_in_conflict`]. Reads wait as writes do: what comes for the same key
+    ///   afterwards must not be answered before them.
+    /// - `connection`: stands for the connection it came on, so that later requests of that one wait behind it.
+    pub fn defer(&mut self, keys: impl Iterator<Item = u64>, connection: u64) -> Ticket {
+        let mut claims: Vec<(u64, Claim)> = keys.map(|hash| (hash, Claim::Exclusive)).collect();
+        claims.push((connection, Claim::Exclusive));
+        claims.sort_unstable_by_key(|(hash, _)| *hash);
+        claims.dedup();
+        let mut behind = self.shard.last_in_the_way(Claim::Part);
+        for (hash, _) in &claims {
+            if let Some(queue) = self.queues.get(hash) {
+                behind = behind.max(queue.last_in_the_way(Claim::Exclusive));
+            }
+        }
+        self.tickets_count += 1;
+        let place = Place {
+            behind: self.tickets_count,
+            ..behind.unwrap_or_default()
+        };
+        let id = HolderId::Request(self.tickets_count);
+        self.busy_count += 1;
+        if self.admit(id, place, Claim::Part, claims) {
+            // Whoever asked had seen a conflict; if there is none the request runs in its turn all the same.
+            self.ready.push_back(id);
+        }
+        Ticket(self.tickets_count)
+    }
+
+    /// Drops the claims of a request that has run.
+    pub fn finish(&mut self, ticket: Ticket) {
+        self.remove(HolderId::Request(ticket.0));
+    }
+
+    /// Who may run since locks were released, requests and transactions in the order they became able to.
+    pub fn next_ready(&mut self) -> Option<Ready> {
+        loop {
+            let id = self.ready.pop_front()?;
+            if !self.holders.contains_key(&id) {
+                continue; // It was granted, and released before anyone looked.
+            }
+            return Some(match id {
+                HolderId::Transaction(tx) => Ready::Transaction(tx),
+                HolderId::Request(ticket) => Ready::Request(Ticket(ticket)),
+            });
+        }
+    }
+
+    /// Enters a holder's claims; true if it is granted at once.
+    fn admit(
+        &mut self,
+        id: HolderId,
+        place: Place,
+        on_shard: Claim,
+        claims: Vec<(u64, Claim)>,
+    ) -> bool {
+        let mut unsettled = Vec::new();
+        let mut blocked_count = 0;
+        let entry = |claim| Entry {
+            place,
+            claim,
+            is_granted: false,
+            holder: id,
+        };
+        if !self.shard.insert(entry(on_shard), &mut unsettled) {
+            blocked_count += 1;
+        }
+        for (hash, claim) in &claims {
+            let spare = &mut self.spare;
+            let queue = self
+                .queues
+                .entry(*hash)
+                .or_insert_with(|| Queue::with_entries(spare.pop().unwrap_or_default()));
+            if !queue.insert(entry(*claim), &mut unsettled) {
+                blocked_count += 1;
+            }
+        }
+        for other in unsettled {
+            // Only claims of holders that are not granted are unsettled: granted ones were looked for before.
+            if let Some(holder) = self.holders.get_mut(&other) {
+                holder.blocked_count += 1;
+            }
+        }
+        let holder = Holder {
+            place,
+            claims,
+            blocked_count,
+        };
+        self.holders.insert(id, holder);
+        if blocked_count == 0 {
+            self.grant(id);
+        }
+        blocked_count == 0
+    }
+
+    fn remove(&mut self, id: HolderId) {
+        let Some(holder) = self.holders.remove(&id) else {
+            return;
+        };
+        let mut cleared = Vec::new();
+        let is_request = matches!(id, HolderId::Request(_));
+        if is_request || holder.blocked_count == 0 {
+            self.busy_count -= 1;
+        }
+        self.shard.remove(holder.place, &mut cleared);
+        for (hash, _) in &holder.claims {
+            let Some(queue) = self.queues.get_mut(hash) else {
+                continue;
+            };
+            queue.remove(holder.place, &mut cleared);
+            if queue.entries.is_empty()
+                && let Some(queue) = self.queues.remove(hash)
+                && self.spare.len() < SPARE_MAX
+            {
+                self.spare.push(queue.entries);
+            }
+        }
+        for other in cleared {
+            let Some(holder) = self.holders.get_mut(&other) else {
+                continue;
+            };
+            holder.blocked_count -= 1;
+            if holder.blocked_count == 0 {
+                self.grant(other);
+                self.ready.push_back(other);
+            }
+        }
+    }
+
+    /// Marks a holder's claims, all clear now, as granted.
+    fn grant(&mut self, id: HolderId) {
+        let holder = &self.holders[&id];
+        if let HolderId::Transaction(_) = id {
+            self.busy_count += 1; // A request has been counted since it began to wait.
+        }
+        self.shard.mark_granted(holder.place);
+        for (hash, _) in &holder.claims {
+            if let Some(queue) = self.queues.get_mut(hash) {
+                queue.mark_granted(holder.place);
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn with_entries(entries: VecDeque<Entry>) -> Self {
+        Self {
+            entries,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a granted claim behind `place` cannot get on with `claim`.
+    fn has_granted_after(&self, place: Place, claim: Claim) -> bool {
+        if self.granted_count == 0 {
+            return false;
+        }
+        // Clear claims are of one kind, so the first speaks for all of them.
+        if self.entries[0].claim.gets_on_with(claim) {
+            return false;
+        }
+        self.entries
+            .range(..self.clear_count)
+            .rev()
+            .take_while(|entry| entry.place > place)
+            .any(|entry| entry.is_granted)
+    }
+
+    /// The highest place among what a request with this claim has to wait for.
+    fn last_in_the_way(&self, claim: Claim) -> Option<Place> {
+        let granted = self
+            .entries
+            .range(..self.clear_count)
+            .rev()
+            .find(|entry| entry.is_granted && !entry.claim.gets_on_with(claim));
+        let request = if self.requests_count == 0 || claim == Claim::Part {
+            None
+        } else {
+            self.entries
+                .iter()
+                .rev()
+                .find(|entry| matches!(entry.holder, HolderId::Request(_)))
+        };
+        granted.max_by_place(request).map(|entry| entry.place)
+    }
+
+    /// Enters a claim; true if it is clear. Holders whose clear claims are so no longer go to `unsettled`.
+    fn insert(&mut self, entry: Entry, unsettled: &mut Vec<HolderId>) -> bool {
+        let at = self.index_of(entry.place);
+        if matches!(entry.holder, HolderId::Request(_)) {
+            self.requests_count += 1;
+        }
+        let gets_on = at == 0 || self.entries[0].claim.gets_on_with(entry.claim);
+        let is_clear = at <= self.clear_count && gets_on;
+        if is_clear {
+            let stays_settled =
+                at == self.clear_count || self.entries[at].claim.gets_on_with(entry.claim);
+            if !stays_settled {
+                unsettled.extend(
+                    self.entries
+                        .range(at..self.clear_count)
+                        .map(|entry| entry.holder),
+                );
+                self.clear_count = at;
+            }
+            self.clear_count += 1;
+        } else if at < self.clear_count {
+            unsettled.extend(
+                self.entries
+                    .range(at..self.clear_count)
+                    .map(|entry| entry.holder),
+            );
+            self.clear_count = at;
+        }
+        self.entries.insert(at, entry);
+        is_clear
+    }
+
+    /// Takes out the claim at `place`; holders whose claims are clear by that go to `cleared`.
+    fn remove(&mut self, place: Place, cleared: &mut Vec<HolderId>) {
+        let at = self.index_of(place);
+        let Some(entry) = self.entries.remove(at) else {
+            return;
+        };
+        if matches!(entry.holder, HolderId::Request(_)) {
+            self.requests_count -= 1;
+        }
+        if entry.is_granted {
+            self.granted_count -= 1;
+        }
+        if at < self.clear_count {
+            self.clear_count -= 1;
+        }
+        while let Some(next) = self.entries.get(self.clear_count) {
+            if self.clear_count > 0 && !self.entries[0].claim.gets_on_with(next.claim) {
+                break;
+            }
+            cleared.push(next.holder);
+            self.clear_count += 1;
+        }
+    }
+
+    fn mark_granted(&mut self, place: Place) {
+        let at = self.index_of(place);
+        if let Some(entry) = self.entries.get_mut(at) {
+            entry.is_granted = true;
+            self.granted_count += 1;
+        }
+    }
+
+    /// Where `place` is, or belongs. New claims nearly always belong at the end.
+    fn index_of(&self, place: Place) -> usize {
+        match self.entries.back() {
+            Some(last) if last.place >= place => {
+                self.entries.partition_point(|entry| entry.place < place)
+            }
+            _ => self.entries.len(),
+        }
+    }
+}
+
+trait MaxByPlace<'e> {
+    fn max_by_place(self, other: Option<&'e Entry>) -> Option<&'e Entry>;
+}
+
+impl<'e> MaxByPlace<'e> for Option<&'e Entry> {
+    fn max_by_place(self, other: Option<&'e Entry>) -> Option<&'e Entry> {
+        self.into_iter()
+            .chain(other)
+            .max_by_key(|entry| entry.place)
+    }
+}
+
+fn claim_of(mode: LockMode) -> Claim {
+    match mode {
+        LockMode::Shared => Claim::Shared,
+        LockMode::Exclusive => Claim::Exclusive,
+    }
+}

@@ -1,0 +1,74 @@
+//! Operations: the parts of transactions, each one step on this shard.
+
+use super::Shard;
+use crate::commands::lcs::NOT_STRINGS;
+use crate::ds::key_table::{EntryMut, Value};
+use crate::resp::Args;
+use crate::router::{Operation, Output};
+
+impl Shard {
+    /// Runs one operation. Errors of whole commands are replies; whoever joins the replies counts the failure.
+    pub(super) fn operate(&mut self, operation: Operation) -> Output {
+        // COPY names a database that only the shards can check.
+        if usize::from(operation.db()) >= self.keys.databases_count() {
+            return Output::Error("ERR DB index is out of range".into());
+        }
+        match operation {
+            Operation::Command {
+                entry,
+                db,
+                caller,
+                args,
+            } => {
+                let mut reply = Vec::new();
+                // The error is in the reply; the coordinator's core counts it once, not every shard.
+                let _ = self.call(entry, db, caller, &args.as_args(), &mut reply);
+                Output::Reply(reply)
+            }
+            Operation::Take { db, key } => {
+                let key = self.keys.key(&key);
+                Output::Value(self.keys.take_value(usize::from(db), &key))
+            }
+            Operation::Clone { db, key } => {
+                let key = self.keys.key(&key);
+                Output::Value(self.keys.clone_value(usize::from(db), &key))
+            }
+            Operation::Put {
+                db,
+                key,
+                value,
+                replace,
+            } => {
+                let key = self.keys.key(&key);
+                let is_put = self.keys.put_value(usize::from(db), &key, value, replace);
+                self.changes_count += u64::from(is_put);
+                Output::Count(u64::from(is_put))
+            }
+            Operation::Exists { db, keys } => {
+                Output::Count(self.exist_count(usize::from(db), &keys.as_args()))
+            }
+            Operation::ReadString { db, key, no_touch } => {
+                self.read_string(usize::from(db), &key, no_touch)
+            }
+            Operation::Length { db } => Output::Count(self.keys.keys_count(usize::from(db)) as u64),
+        }
+    }
+
+    fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {
+        let exists = |key: &&[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
+        keys.iter_from(0).filter(exists).count() as u64
+    }
+
+    fn read_string(&mut self, db: usize, key: &[u8], no_touch: bool) -> Output {
+        let bytes_max = self.keys.value_bytes_max();
+        let key = self.keys.key(key);
+        let found = self.keys.lookup_read(db, &key, no_touch);
+        let text = match found.map(EntryMut::into_value) {
+            None => None,
+            Some(Value::Int(number)) => Some(number.to_string().into_bytes()),
+            Some(Value::Str { bytes, .. }) => Some(bytes.to_vec()),
+            Some(Value::Object(_)) => return Output::Error(NOT_STRINGS.into()),
+        };
+        Output::Text { text, bytes_max }
+    }
+}

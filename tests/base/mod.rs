@@ -1,0 +1,5 @@
+mod crc16;
+mod extended;
+mod glob;
+mod number;
+mod rng;

@@ -1,0 +1,4 @@
+mod args;
+mod element;
+mod parse;
+mod reply;

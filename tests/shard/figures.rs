@@ -1,0 +1,40 @@
+use rondo::shard::Figures;
+
+#[test]
+fn errors_are_counted_by_their_first_word() {
+    let mut figures = Figures::default();
+    figures.record_failure(3, b"ERR no such key");
+    figures.record_failure(3, b"ERR syntax error");
+    figures.record_rejection(5, b"OOM command not allowed");
+    let errors: Vec<_> = figures.errors().iter().collect();
+    assert_eq!(errors, [("ERR", 2), ("OOM", 1)]);
+    assert_eq!(figures.errors().total(), 3);
+    assert_eq!(figures.commands()[3].failed_count, 2);
+    assert_eq!(figures.commands()[5].rejected_count, 1);
+    assert_eq!(figures.commands()[5].failed_count, 0);
+}
+
+#[test]
+fn error_codes_that_clients_invent_are_bounded() {
+    let mut figures = Figures::default();
+    for code in 0..1000 {
+        figures.record_failure(0, format!("CODE{code} text").as_bytes());
+    }
+    let errors: Vec<_> = figures.errors().iter().collect();
+    assert_eq!(errors.len(), 129);
+    assert_eq!(errors[128], ("ERRORSTATS_OVERFLOW", 872));
+}
+
+#[test]
+fn a_call_is_counted_with_its_time() {
+    let mut figures = Figures::default();
+    figures.record(2, 1_500);
+    figures.record(2, 2_500);
+    figures.record(2, 9_000_000_000);
+    let figures = &figures.commands()[2];
+    assert_eq!(figures.calls_count, 3);
+    assert_eq!(figures.nanoseconds, 9_000_004_000);
+    let histogram = figures.histogram.as_ref().expect("it was called");
+    assert_eq!(histogram.len(), 3);
+    assert_eq!(histogram.value_at_quantile(0.1), 1_503);
+}

@@ -1,0 +1,152 @@
+//! Strict serialisability: is there one order of all requests that respects real time, and in which one server would
+//! have given the very same replies?
+//!
+//! Source    Wing and Gong, "Testing and verifying concurrent objects", 1993, with Lowe's memory of what was tried.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use rondo::resp::element::elements;
+use rondo::router::ShardId;
+
+use super::model::{Expected, Model};
+use super::workload::Operation;
+
+/// How a complaint about the order begins.
+pub const NOT_SERIALISABLE: &str = "no order of these gives these replies";
+
+/// One request and its reply.
+#[derive(Clone)]
+pub struct Record {
+    pub client: usize,
+    pub operation: Operation,
+    /// The shard that ran it whole; `None` for a transaction.
+    pub shard: Option<ShardId>,
+    pub invoked: u64,
+    pub replied: u64,
+    pub reply: Vec<u8>,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self
+            .operation
+            .args
+            .as_args()
+            .iter_from(0)
+            .map(String::from_utf8_lossy)
+            .collect();
+        write!(
+            out,
+            "{:>4}-{:<4} client {} db {} {} => {:?}",
+            self.invoked,
+            self.replied,
+            self.client,
+            self.operation.db,
+            words.join(" "),
+            String::from_utf8_lossy(&self.reply)
+        )
+    }
+}
+
+/// Looks for such an order; an error tells the whole history. At most 64 records.
+pub fn check(history: &[Record]) -> Result<(), String> {
+    assert!(history.len() <= 64, "a set of records is 64 bits");
+    let before: Vec<u64> = history
+        .iter()
+        .enumerate()
+        .map(|(index, record)| {
+            let comes_before = |(of, other): (usize, &Record)| {
+                // One client's requests to one shard keep their order even when they are under way together.
+                let is_ahead = of < index
+                    && other.client == record.client
+                    && record.shard.is_some()
+                    && other.shard == record.shard;
+                u64::from(other.replied < record.invoked || is_ahead) << of
+            };
+            history.iter().enumerate().map(comes_before).sum()
+        })
+        .collect();
+    let mut search = Search {
+        history,
+        before,
+        tried: HashSet::new(),
+    };
+    if search.go_on(0, &Model::default()) {
+        return Ok(());
+    }
+    let lines: Vec<String> = history.iter().map(Record::to_string).collect();
+    Err(format!("{NOT_SERIALISABLE}:\n{}", lines.join("\n")))
+}
+
+struct Search<'h> {
+    history: &'h [Record],
+    /// For each record, the set of those that must come before it.
+    before: Vec<u64>,
+    /// Sets of records done, and the state that led to, from which there is no way on.
+    tried: HashSet<(u64, Model)>,
+}
+
+impl Search<'_> {
+    fn go_on(&mut self, done: u64, model: &Model) -> bool {
+        if done.count_ones() as usize == self.history.len() {
+            return true;
+        }
+        if !self.tried.insert((done, model.clone())) {
+            return false;
+        }
+        for index in 0..self.history.len() {
+            let is_next = done >> index & 1 == 0 && self.before[index] & !done == 0;
+            if !is_next {
+                continue;
+            }
+            let record = &self.history[index];
+            let mut after = model.clone();
+            let expected = after.apply(&record.operation);
+            if is_right(&expected, &record.reply) && self.go_on(done | 1 << index, &after) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn is_right(expected: &Expected, reply: &[u8]) -> bool {
+    match expected {
+        Expected::Reply(bytes) => bytes == reply,
+        Expected::OneOf(replies) => replies.iter().any(|one| one == reply),
+        Expected::InAnyOrder(wanted) => {
+            let Some(elements) = elements(reply) else {
+                return false;
+            };
+            let mut found: Vec<&[u8]> = elements.collect();
+            let mut wanted: Vec<&[u8]> = wanted.iter().map(Vec::as_slice).collect();
+            found.sort_unstable();
+            wanted.sort_unstable();
+            found == wanted
+        }
+    }
+}
+
+/// A history in which a reader sees half of a transaction has no order; with all of it, it has.
+#[test]
+fn the_checker_tells_halves_from_wholes() {
+    let record = |client, words: &[&str], invoked, replied, reply: &str| Record {
+        client,
+        operation: Operation {
+            db: 0,
+            args: words.iter().map(|word| word.as_bytes()).collect(),
+        },
+        shard: None,
+        invoked,
+        replied,
+        reply: reply.as_bytes().to_vec(),
+    };
+    let write = record(0, &["MSET", "x", "1", "y", "1"], 1, 9, "+OK\r\n");
+    let half = record(1, &["MGET", "x", "y"], 2, 3, "*2\r\n$1\r\n1\r\n$-1\r\n");
+    let whole = record(1, &["MGET", "x", "y"], 2, 3, "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    let stale = record(1, &["MGET", "x", "y"], 10, 11, "*2\r\n$-1\r\n$-1\r\n");
+    assert_eq!(check(&[write.clone(), whole]), Ok(()));
+    assert!(check(&[write.clone(), half]).is_err());
+    assert!(check(&[write, stale]).is_err());
+}

@@ -1,0 +1,391 @@
+//! Cores, their shards and coordinators, the clients on them, and a mesh that delivers when it likes: in order between
+//! two cores, in any order otherwise.
+
+use std::collections::{HashMap, VecDeque};
+
+use rondo::base::hash::KeyHasher;
+use rondo::base::rng::Rng;
+use rondo::commands::table::{Caller, table};
+use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
+use rondo::resp::args::OwnedArgs;
+use rondo::router::{FromShard, Origin, Plan, ShardId, Step, ToShard, Transaction, TxId, plan};
+use rondo::shard::{Outcome, Request, Shard};
+
+use super::Scenario;
+use super::checker::Record;
+use super::workload::{Operation, random_operation};
+
+/// How the server under test is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    None,
+    WithoutLocks,
+    EarlyRelease,
+}
+
+/// What the seeds reached.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub transactions_count: u64,
+    pub retries_count: u64,
+    pub retries_count_max: u64,
+    pub deferred_count: u64,
+    pub messages_count: u64,
+}
+
+impl Figures {
+    pub fn add(&mut self, other: &Figures) {
+        self.transactions_count += other.transactions_count;
+        self.retries_count += other.retries_count;
+        self.retries_count_max = self.retries_count_max.max(other.retries_count_max);
+        self.deferred_count += other.deferred_count;
+        self.messages_count += other.messages_count;
+    }
+}
+
+enum Message {
+    Request(Request, OwnedArgs),
+    Reply(Origin, Vec<u8>),
+    ToShard(ToShard),
+    FromShard(FromShard),
+}
+
+struct Core {
+    shard: Shard,
+    running: HashMap<TxId, (Transaction, Origin)>,
+}
+
+struct Client {
+    core: u16,
+    left: VecDeque<Operation>,
+    /// Indices into the history of what is under way.
+    pending: Vec<usize>,
+    /// Something under way needs several shards: the client's next request waits for it.
+    is_exclusive: bool,
+}
+
+pub struct Cluster {
+    scenario: Scenario,
+    rng: Rng,
+    map: SlotMap,
+    hasher: KeyHasher,
+    cores: Vec<Core>,
+    clients: Vec<Client>,
+    /// One queue for each ordered pair of cores, and how willing it is to deliver just now.
+    mesh: Vec<VecDeque<Message>>,
+    willingness: Vec<u64>,
+    last_tx: TxId,
+    time: u64,
+    history: Vec<Record>,
+    figures: Figures,
+}
+
+/// More steps than any history needs; past it something goes round in circles.
+const STEPS_MAX: u64 = 20_000;
+/// More retries than a transaction may need.
+const RETRIES_MAX: u64 = 24;
+
+impl Cluster {
+    pub fn new(scenario: Scenario) -> Self {
+        let mut rng = Rng::with_seed(scenario.seed);
+        let map = SlotMap::new(scenario.shards_count);
+        let hasher = KeyHasher::with_seed(scenario.seed);
+        let cores = (0..scenario.shards_count)
+            .map(|id| Core {
+                shard: new_shard(id, map, &hasher, &scenario),
+                running: HashMap::new(),
+            })
+            .collect();
+        let clients = (0..scenario.clients_count)
+            .map(|_| Client {
+                core: rng.below(u64::from(scenario.shards_count)) as u16,
+                left: (0..scenario.operations_count)
+                    .map(|_| random_operation(&mut rng))
+                    .collect(),
+                pending: Vec::new(),
+                is_exclusive: false,
+            })
+            .collect();
+        let pairs_count = usize::from(scenario.shards_count).pow(2);
+        Self {
+            scenario,
+            rng,
+            map,
+            hasher,
+            cores,
+            clients,
+            mesh: (0..pairs_count).map(|_| VecDeque::new()).collect(),
+            willingness: vec![1; pairs_count],
+            last_tx: 0,
+            time: 0,
+            history: Vec::new(),
+            figures: Figures::default(),
+        }
+    }
+
+    pub fn figures(&self) -> Figures {
+        self.figures.clone()
+    }
+
+    /// Runs until every client has all replies.
+    pub fn run(&mut self) -> Result<Vec<Record>, String> {
+        while self.step()? {
+            if self.time > STEPS_MAX {
+                return Err("it goes round in circles".into());
+            }
+        }
+        if let Some(record) = self.history.iter().find(|record| record.reply.is_empty()) {
+            return Err(format!("deadlock: no reply to {record}"));
+        }
+        for (id, core) in self.cores.iter().enumerate() {
+            if !core.shard.is_quiet() || !core.running.is_empty() {
+                return Err(format!("shard {id} is not quiet at the end"));
+            }
+        }
+        Ok(std::mem::take(&mut self.history))
+    }
+
+    /// One message is delivered or one client sends; false when nothing is left to do.
+    fn step(&mut self) -> Result<bool, String> {
+        self.time += 1;
+        if self.time % 16 == 1 {
+            for willing in &mut self.willingness {
+                *willing = 1 << (self.rng.below(4) * 2);
+            }
+        }
+        let mut choices: Vec<(Choice, u64)> = Vec::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            if self.may_send(client) {
+                choices.push((Choice::Client(index), 4));
+            }
+        }
+        for (index, queue) in self.mesh.iter().enumerate() {
+            if !queue.is_empty() {
+                choices.push((Choice::Pair(index), self.willingness[index]));
+            }
+        }
+        let total: u64 = choices.iter().map(|(_, weight)| weight).sum();
+        if total == 0 {
+            return Ok(false);
+        }
+        let mut place = self.rng.below(total);
+        for (choice, weight) in choices {
+            if place < weight {
+                match choice {
+                    Choice::Client(index) => self.send_request(index),
+                    Choice::Pair(index) => self.deliver(index)?,
+                }
+                return Ok(true);
+            }
+            place -= weight;
+        }
+        unreachable!("a place below the total is in one of the choices")
+    }
+
+    fn may_send(&self, client: &Client) -> bool {
+        let Some(operation) = client.left.front() else {
+            return false;
+        };
+        if client.pending.is_empty() {
+            return true;
+        }
+        let is_many = self.plan_of(operation, client.core) == Plan::Many;
+        !client.is_exclusive && !is_many && client.pending.len() < self.scenario.window
+    }
+
+    fn plan_of(&self, operation: &Operation, here: ShardId) -> Plan {
+        let args = operation.args.as_args();
+        let entry = table().resolve(&args).expect("workloads are good commands");
+        plan(entry, &args, &self.map, here)
+    }
+
+    fn send_request(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let core = client.core;
+        let operation = client.left.pop_front().expect("it was asked");
+        let plan = self.plan_of(&operation, core);
+        let client = &mut self.clients[index];
+        client.pending.push(self.history.len());
+        client.is_exclusive = plan == Plan::Many;
+        let origin = Origin {
+            core,
+            connection: index as u32,
+            generation: 0,
+            sequence: self.history.len() as u64,
+        };
+        let entry = table().resolve(&operation.args.as_args()).expect("good");
+        let (db, args) = (operation.db, operation.args.clone());
+        self.history.push(Record {
+            client: index,
+            operation,
+            shard: match plan {
+                Plan::Shard(shard) => Some(shard),
+                Plan::Here | Plan::Many => None,
+            },
+            invoked: self.time,
+            replied: 0,
+            reply: Vec::new(),
+        });
+        let caller = Caller::default();
+        match plan {
+            Plan::Here => panic!("workloads have no session commands"),
+            Plan::Shard(shard) => {
+                let request = Request {
+                    entry,
+                    db,
+                    caller,
+                    origin,
+                };
+                if shard == core {
+                    self.execute(core, request, &args);
+                } else {
+                    self.post(core, shard, Message::Request(request, args));
+                }
+            }
+            Plan::Many => {
+                self.figures.transactions_count += 1;
+                match Transaction::new(entry, db, caller, args, self.map, &self.hasher) {
+                    Err(error) => {
+                        let reply = format!("-{}\r\n", error.text()).into_bytes();
+                        self.reply(origin, reply);
+                    }
+                    Ok(transaction) => self.start(core, transaction, origin),
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
+        let mut transaction = match self.scenario.mutant {
+            Mutant::EarlyRelease => transaction.with_early_release(),
+            Mutant::None | Mutant::WithoutLocks => transaction,
+        };
+        self.last_tx += 1;
+        let mut out = Vec::new();
+        transaction.start(core, self.last_tx, &mut out);
+        let running = &mut self.cores[usize::from(core)].running;
+        running.insert(transaction.tx(), (transaction, origin));
+        for (shard, message) in out {
+            self.post(core, shard, Message::ToShard(message));
+        }
+    }
+
+    fn deliver(&mut self, pair: usize) -> Result<(), String> {
+        let shards_count = usize::from(self.scenario.shards_count);
+        let (from, to) = ((pair / shards_count) as u16, (pair % shards_count) as u16);
+        self.figures.messages_count += 1;
+        match self.mesh[pair].pop_front().expect("it was asked") {
+            Message::Request(request, args) => self.execute(to, request, &args),
+            Message::Reply(origin, reply) => self.reply(origin, reply),
+            Message::ToShard(message) => {
+                self.cores[usize::from(to)].shard.handle(message);
+                self.post_events(to);
+            }
+            Message::FromShard(FromShard::Late { origin, reply }) => self.reply(origin, reply),
+            Message::FromShard(message) => {
+                let _ = from;
+                self.receive(to, message)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, shard: ShardId, request: Request, args: &OwnedArgs) {
+        let mut reply = Vec::new();
+        let core = &mut self.cores[usize::from(shard)];
+        let outcome = core.shard.execute(&request, &args.as_args(), &mut reply);
+        self.post_events(shard);
+        match outcome {
+            Outcome::Done if shard == request.origin.core => self.reply(request.origin, reply),
+            Outcome::Done => {
+                let message = Message::Reply(request.origin, reply);
+                self.post(shard, request.origin.core, message);
+            }
+            Outcome::Deferred => self.figures.deferred_count += 1,
+        }
+    }
+
+    fn post_events(&mut self, shard: ShardId) {
+        while let Some((core, message)) = self.cores[usize::from(shard)].shard.next_event() {
+            self.post(shard, core, Message::FromShard(message));
+        }
+    }
+
+    fn receive(&mut self, core: u16, message: FromShard) -> Result<(), String> {
+        let (FromShard::Scheduled { tx, .. } | FromShard::Ran { tx, .. }) = &message else {
+            return Err("a late reply is not for a transaction".into());
+        };
+        let running = &mut self.cores[usize::from(core)].running;
+        // What an earlier try of a transaction is still told is nobody's any more.
+        let Some((mut transaction, origin)) = running.remove(tx) else {
+            return Ok(());
+        };
+        let mut out = Vec::new();
+        let last_tx = &mut self.last_tx;
+        let mut next_tx = || {
+            *last_tx += 1;
+            *last_tx
+        };
+        let step = transaction.receive(message, &mut next_tx, &mut out);
+        for (shard, message) in out {
+            self.post(core, shard, Message::ToShard(message));
+        }
+        match step {
+            Step::Wait => {
+                if u64::from(transaction.retries_count()) > RETRIES_MAX {
+                    return Err("a transaction is never granted".into());
+                }
+                let running = &mut self.cores[usize::from(core)].running;
+                running.insert(transaction.tx(), (transaction, origin));
+            }
+            Step::Done { reply } => {
+                let retries_count = u64::from(transaction.retries_count());
+                self.figures.retries_count += retries_count;
+                self.figures.retries_count_max = self.figures.retries_count_max.max(retries_count);
+                self.reply(origin, reply);
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, origin: Origin, reply: Vec<u8>) {
+        let index = origin.sequence as usize;
+        let record = &mut self.history[index];
+        assert!(
+            record.reply.is_empty(),
+            "SEED={} two replies",
+            self.scenario.seed
+        );
+        record.reply = reply;
+        record.replied = self.time;
+        let client = &mut self.clients[origin.connection as usize];
+        client.pending.retain(|&pending| pending != index);
+        client.is_exclusive = false;
+    }
+
+    fn post(&mut self, from: u16, to: u16, message: Message) {
+        let pair = usize::from(from) * usize::from(self.scenario.shards_count) + usize::from(to);
+        self.mesh[pair].push_back(message);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Choice {
+    Client(usize),
+    Pair(usize),
+}
+
+fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario) -> Shard {
+    let options = KeyspaceOptions {
+        hasher: hasher.clone(),
+        slots: map,
+        shard: id,
+        ..KeyspaceOptions::for_tests(scenario.seed)
+    };
+    let mut shard = Shard::new(id, Keyspace::new(options));
+    shard.set_now(1_700_000_000_000);
+    match scenario.mutant {
+        Mutant::WithoutLocks => shard.without_locks(),
+        Mutant::None | Mutant::EarlyRelease => shard,
+    }
+}

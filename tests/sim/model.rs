@@ -1,0 +1,211 @@
+//! One server, plainly: a map, and what each command does to it.
+
+use std::collections::BTreeMap;
+
+use rondo::resp::Args;
+
+use super::workload::Operation;
+
+/// Both databases: (database, key) to value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Model {
+    pub keys: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
+}
+
+/// What a reply must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// These bytes.
+    Reply(Vec<u8>),
+    /// An array of these elements in any order, each once.
+    InAnyOrder(Vec<Vec<u8>>),
+    /// One of these.
+    OneOf(Vec<Vec<u8>>),
+}
+
+fn integer(number: usize) -> Expected {
+    Expected::Reply(format!(":{number}\r\n").into_bytes())
+}
+
+fn ok() -> Expected {
+    Expected::Reply(b"+OK\r\n".to_vec())
+}
+
+fn error(text: &str) -> Expected {
+    Expected::Reply(format!("-{text}\r\n").into_bytes())
+}
+
+fn bulk(value: Option<&Vec<u8>>) -> Vec<u8> {
+    match value {
+        None => b"$-1\r\n".to_vec(),
+        Some(value) => {
+            let mut reply = format!("${}\r\n", value.len()).into_bytes();
+            reply.extend_from_slice(value);
+            reply.extend_from_slice(b"\r\n");
+            reply
+        }
+    }
+}
+
+impl Model {
+    /// Does what `operation` does, and says what its reply is.
+    pub fn apply(&mut self, operation: &Operation) -> Expected {
+        let args = operation.args.as_args();
+        let db = operation.db;
+        let at = |index: usize| (db, args.get(index).to_vec());
+        let name = String::from_utf8_lossy(args.get(0)).into_owned();
+        match name.as_str() {
+            "GET" => Expected::Reply(bulk(self.keys.get(&at(1)))),
+            "SET" => {
+                self.keys.insert(at(1), at(2).1);
+                ok()
+            }
+            "GETSET" => Expected::Reply(bulk(self.keys.insert(at(1), at(2).1).as_ref())),
+            "INCR" => {
+                let value = self.keys.entry(at(1)).or_insert_with(|| b"0".to_vec());
+                // Redis takes an integer only as it would write it: no zeros before it.
+                let number: i64 = match String::from_utf8_lossy(value).parse::<i64>() {
+                    Ok(number) if number.to_string().as_bytes() == *value => number,
+                    _ => return error("ERR value is not an integer or out of range"),
+                };
+                if number == i64::MAX {
+                    return error("ERR increment or decrement would overflow");
+                }
+                *value = (number + 1).to_string().into_bytes();
+                Expected::Reply(format!(":{}\r\n", number + 1).into_bytes())
+            }
+            "APPEND" => {
+                let value = self.keys.entry(at(1)).or_default();
+                value.extend_from_slice(args.get(2));
+                integer(value.len())
+            }
+            "DEL" => {
+                let is_there = |index: &usize| self.keys.remove(&at(*index)).is_some();
+                integer((1..args.len()).filter(is_there).count())
+            }
+            "EXISTS" => {
+                let is_there = |index: &usize| self.keys.contains_key(&at(*index));
+                integer((1..args.len()).filter(is_there).count())
+            }
+            "MSET" => {
+                self.set_pairs(db, &args);
+                ok()
+            }
+            "MSETNX" => {
+                let is_there = |index: usize| self.keys.contains_key(&at(index));
+                if (1..args.len()).step_by(2).any(is_there) {
+                    return integer(0);
+                }
+                self.set_pairs(db, &args);
+                integer(1)
+            }
+            "MGET" => {
+                let mut reply = format!("*{}\r\n", args.len() - 1).into_bytes();
+                for index in 1..args.len() {
+                    reply.extend(bulk(self.keys.get(&at(index))));
+                }
+                Expected::Reply(reply)
+            }
+            "RENAME" => match self.keys.remove(&at(1)) {
+                None => error("ERR no such key"),
+                Some(value) => {
+                    self.keys.insert(at(2), value);
+                    ok()
+                }
+            },
+            "RENAMENX" => {
+                if !self.keys.contains_key(&at(1)) {
+                    return error("ERR no such key");
+                }
+                if self.keys.contains_key(&at(2)) {
+                    return integer(0);
+                }
+                let value = self.keys.remove(&at(1)).expect("it was there");
+                self.keys.insert(at(2), value);
+                integer(1)
+            }
+            "COPY" => self.copy(db, &args),
+            "MOVE" => {
+                let into: u16 = String::from_utf8_lossy(args.get(2))
+                    .parse()
+                    .expect("a digit");
+                if into == db {
+                    return error("ERR source and destination objects are the same");
+                }
+                let to = (into, args.get(1).to_vec());
+                if self.keys.contains_key(&to) {
+                    return integer(0);
+                }
+                match self.keys.remove(&at(1)) {
+                    None => integer(0),
+                    Some(value) => {
+                        self.keys.insert(to, value);
+                        integer(1)
+                    }
+                }
+            }
+            "DBSIZE" => integer(self.names(db).len()),
+            "KEYS" => {
+                let names = self.names(db);
+                Expected::InAnyOrder(names.into_iter().map(|name| bulk(Some(name))).collect())
+            }
+            "RANDOMKEY" => {
+                let names = self.names(db);
+                if names.is_empty() {
+                    return Expected::Reply(bulk(None));
+                }
+                Expected::OneOf(names.into_iter().map(|name| bulk(Some(name))).collect())
+            }
+            "SWAPDB" => {
+                let old = std::mem::take(&mut self.keys);
+                self.keys = old
+                    .into_iter()
+                    .map(|((db, key), value)| ((1 - db, key), value))
+                    .collect();
+                ok()
+            }
+            "FLUSHALL" => {
+                self.keys.clear();
+                ok()
+            }
+            "FLUSHDB" => {
+                self.keys.retain(|(of, _), _| *of != db);
+                ok()
+            }
+            _ => panic!("the model does not know {name}"),
+        }
+    }
+
+    fn copy(&mut self, db: u16, args: &Args<'_>) -> Expected {
+        let words: Vec<&[u8]> = args.iter_from(3).collect();
+        let into = match words.first() {
+            Some(&b"DB") => u16::from(words[1] == b"1"),
+            _ => db,
+        };
+        let replace = words.last() == Some(&b"REPLACE".as_slice());
+        let (from, to) = ((db, args.get(1).to_vec()), (into, args.get(2).to_vec()));
+        if from == to {
+            return error("ERR source and destination objects are the same");
+        }
+        let Some(value) = self.keys.get(&from).cloned() else {
+            return integer(0);
+        };
+        if self.keys.contains_key(&to) && !replace {
+            return integer(0);
+        }
+        self.keys.insert(to, value);
+        integer(1)
+    }
+
+    fn set_pairs(&mut self, db: u16, args: &Args<'_>) {
+        for index in (1..args.len()).step_by(2) {
+            let key = (db, args.get(index).to_vec());
+            self.keys.insert(key, args.get(index + 1).to_vec());
+        }
+    }
+
+    fn names(&self, db: u16) -> Vec<&Vec<u8>> {
+        let here = self.keys.keys().filter(|(of, _)| *of == db);
+        here.map(|(_, name)| name).collect()
+    }
+}

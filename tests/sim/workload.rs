@@ -1,0 +1,122 @@
+//! What clients send: commands on a handful of keys in two databases.
+
+use rondo::base::rng::Rng;
+use rondo::resp::args::OwnedArgs;
+
+#[derive(Clone, Debug)]
+pub struct Operation {
+    pub db: u16,
+    pub args: OwnedArgs,
+}
+
+/// They lie on different shards at every number of shards used; two share a hash tag.
+const KEYS: [&str; 6] = ["a", "b", "c", "d", "{a}e", "f"];
+
+pub fn random_operation(rng: &mut Rng) -> Operation {
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |word: &str| words.push(word.to_owned());
+    match rng.below(40) {
+        0..4 => {
+            add("GET");
+            add(key(rng));
+        }
+        4..8 => {
+            add("SET");
+            add(key(rng));
+            add(&value(rng));
+        }
+        8..10 => {
+            add("INCR");
+            add(key(rng));
+        }
+        10 => {
+            add("APPEND");
+            add(key(rng));
+            add(&value(rng));
+        }
+        11 => {
+            add("GETSET");
+            add(key(rng));
+            add(&value(rng));
+        }
+        12..15 => {
+            add("DEL");
+            (0..1 + rng.below(3)).for_each(|_| add(key(rng)));
+        }
+        15..20 => {
+            add("MSET");
+            for _ in 0..1 + rng.below(3) {
+                add(key(rng));
+                add(&value(rng));
+            }
+        }
+        20..25 => {
+            add("MGET");
+            (0..1 + rng.below(3)).for_each(|_| add(key(rng)));
+        }
+        25..27 => {
+            add("MSETNX");
+            for _ in 0..1 + rng.below(2) {
+                add(key(rng));
+                add(&value(rng));
+            }
+        }
+        27..29 => {
+            add("RENAME");
+            add(key(rng));
+            add(key(rng));
+        }
+        29 => {
+            add("RENAMENX");
+            add(key(rng));
+            add(key(rng));
+        }
+        30..32 => {
+            add("COPY");
+            add(key(rng));
+            add(key(rng));
+            if rng.below(3) == 0 {
+                add("DB");
+                add(&rng.below(2).to_string());
+            }
+            if rng.below(2) == 0 {
+                add("REPLACE");
+            }
+        }
+        32 => {
+            add("EXISTS");
+            (0..1 + rng.below(3)).for_each(|_| add(key(rng)));
+        }
+        33 => {
+            add("MOVE");
+            add(key(rng));
+            add(&rng.below(2).to_string());
+        }
+        34 => add("DBSIZE"),
+        35 => {
+            add("KEYS");
+            add("*");
+        }
+        36 => add("RANDOMKEY"),
+        37 => {
+            add("SWAPDB");
+            add("0");
+            add("1");
+        }
+        38 => add("FLUSHALL"),
+        _ => add("FLUSHDB"),
+    }
+    Operation {
+        // Mostly one database, so that clients meet.
+        db: u16::from(rng.below(5) == 0),
+        args: words.iter().map(|word| word.as_bytes()).collect(),
+    }
+}
+
+fn key(rng: &mut Rng) -> &'static str {
+    KEYS[rng.below(KEYS.len() as u64) as usize]
+}
+
+fn value(rng: &mut Rng) -> String {
+    rng.below(100).to_string()
+}

@@ -23,3 +23,18 @@ pub mod word;
 pub use error::CommandError;
 pub use session::{Action, Session};
 pub use table::{Arity, Command, Entry, Flags, Group, KeyAccess, KeySpec, Merge, Run, Spread};
+
+/// The families whose commands run on one shard's keys; DEBUG's rows are in [`debug::DEBUG_KEYS`].
+pub const KEY_FAMILIES: &[&[Command]] = &[
+    string::COMMANDS,
+    digest::COMMANDS,
+    string_many::COMMANDS,
+    string_range::COMMANDS,
+    number::COMMANDS,
+    lcs::COMMANDS,
+    generic::COMMANDS,
+    expire::COMMANDS,
+    scan::COMMANDS,
+    object::COMMANDS,
+    database::COMMANDS,
+];

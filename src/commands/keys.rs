@@ -224,7 +224,7 @@ fn visit_numbered(
     else {
         return false;
     };
-    let last = first as i64 + i64::from(count) - 1;
+    let last = first as i64 + (i64::from(count) - 1) * step as i64;
     visit_range(first as i64, last, step as i64, args.len(), visit)
 }
 

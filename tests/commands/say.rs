@@ -13,7 +13,8 @@ pub fn session(password: &str) -> Session {
     }
 }
 
-/// What a request is answered with, or asks of the node. `protocol` stays in the session.
+/// What a request is answered with, or asks of the node.
+#[allow(clippy::large_enum_variant)]
 pub enum Said {
     /// The reply's bytes with `\r\n` as spaces.
     Reply(String),

@@ -104,6 +104,18 @@ fn errors_are_shown_as_lines() {
         failure(&["--port", "1", "2"]),
         fatal("port \"1\" \"2\"", "wrong number of arguments")
     );
+    let one_of = "argument(s) must be one of the following: default, save, nosave, now, force";
+    assert_eq!(
+        failure(&["--shutdown-on-sigint"]),
+        fatal("shutdown-on-sigint", one_of)
+    );
+    assert_eq!(
+        failure(&["--port", "--bla", "--loglevel", "verbose"]),
+        fatal(
+            "port \"--bla\"",
+            "argument couldn't be parsed into an integer"
+        )
+    );
     assert_eq!(
         failure(&["--port"]),
         fatal("port", "wrong number of arguments")

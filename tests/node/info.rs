@@ -81,9 +81,11 @@ fn fields_that_clients_read_are_there() {
 
 #[test]
 fn every_line_is_a_heading_a_field_or_empty() {
-    let mut figures = InfoFigures::default();
-    figures.cores = vec![CoreFigures::default(); 2];
-    figures.errors = vec![("ERR".to_string(), 3)];
+    let figures = InfoFigures {
+        cores: vec![CoreFigures::default(); 2],
+        errors: vec![("ERR".to_string(), 3)],
+        ..InfoFigures::default()
+    };
     for line in info(&figures, &["everything"]).split("\r\n") {
         assert!(
             line.is_empty() || line.starts_with("# ") || line.contains(':'),

@@ -129,6 +129,21 @@ fn config_set_refuses_as_a_real_server_does() {
             "argument must be between 1048576 and 9223372036854775807 inclusive",
         ),
         (
+            "maxmemory-clients",
+            "200%",
+            "percentage argument must be less or equal to 100",
+        ),
+        (
+            "maxmemory-clients",
+            "x",
+            "argument must be a memory or percent value",
+        ),
+        (
+            "shutdown-on-sigint",
+            "save nosave",
+            "shutdown options SAVE and NOSAVE can't be used simultaneously",
+        ),
+        (
             "slave-priority",
             "x",
             "argument couldn't be parsed into an integer",
@@ -230,6 +245,36 @@ fn config_get_takes_patterns_names_and_aliases() {
         get(&["save", "bind"]),
         [pair("save", ""), pair("bind", "* -::*")]
     );
+}
+
+// The addresses there are may be said again, others need a restart.
+#[test]
+fn listening_is_settled_at_the_start() {
+    let mut options = Options::default();
+    assert_eq!(set(&mut options, "port", "6379"), Ok(vec![]));
+    assert_eq!(set(&mut options, "bind", "* -::*"), Ok(vec![]));
+    let error = set(&mut options, "port", "6380").unwrap_err();
+    assert!(
+        error.contains("'port') - Unable to listen on this port"),
+        "{error}"
+    );
+    assert_eq!(options, Options::default());
+}
+
+#[test]
+fn hidden_options_are_told_by_name_only() {
+    let options = Options::default();
+    assert_eq!(get(&options, "key-load-delay"), "0");
+    let all = config_get(&options, &[b"*".to_vec()]);
+    assert!(!all.iter().any(|(name, _)| name == "key-load-delay"));
+}
+
+#[test]
+fn words_of_a_set_are_said_once_in_order() {
+    let mut options = Options::default();
+    let changed = set(&mut options, "shutdown-on-sigint", "force NOSAVE now force");
+    assert_eq!(changed, Ok(vec!["shutdown-on-sigint"]));
+    assert_eq!(get(&options, "shutdown-on-sigint"), "nosave now force");
 }
 
 #[test]

@@ -81,8 +81,8 @@ pub struct Cluster {
     figures: Figures,
 }
 
-/// More steps than any history needs; past it something goes round in circles.
-const STEPS_MAX: u64 = 20_000;
+/// More steps than any request needs; past them something goes round in circles.
+const STEPS_PER_OPERATION_MAX: u64 = 1_000;
 /// More retries than a transaction may need.
 const RETRIES_MAX: u64 = 24;
 
@@ -131,7 +131,8 @@ impl Cluster {
     /// Runs until every client has all replies.
     pub fn run(&mut self) -> Result<Vec<Record>, String> {
         while self.step()? {
-            if self.time > STEPS_MAX {
+            let operations_count = self.scenario.clients_count * self.scenario.operations_count;
+            if self.time > operations_count as u64 * STEPS_PER_OPERATION_MAX {
                 return Err("it goes round in circles".into());
             }
         }

@@ -23,7 +23,8 @@ fn config_get(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Ha
 
 /// `CONFIG SET parameter value [parameter value ...]`.
 fn config_set(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
-    if args.len() % 2 == 0 {
+    // The subcommand's own word and pairs.
+    if args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     let pairs = (1..args.len())

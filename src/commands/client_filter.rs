@@ -79,6 +79,14 @@ pub struct ClientFilter {
 }
 
 impl ClientFilter {
+    /// The client whose address is `address` (CLIENT KILL's old form).
+    pub fn by_address(address: &[u8]) -> Self {
+        Self {
+            addr: Some(address.to_vec()),
+            ..Self::default()
+        }
+    }
+
     /// The filters of `LIST [filter ...]`, the subcommand's own word being word 0.
     pub fn parse_list(args: &Args<'_>, databases: u16) -> Result<ClientFilter, CommandError> {
         Self::parse(args, databases, "ERR Invalid client ID", i64::MIN)

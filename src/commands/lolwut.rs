@@ -48,7 +48,7 @@ fn cell(column: i32, row: i32, turn: f64) -> char {
     let y = f64::from(row - HEIGHT / 2);
     let radius = x.hypot(y);
     let ring = (radius / 3.0).round();
-    if ring < 1.0 || ring > 3.0 || (radius - ring * 3.0).abs() > 0.55 {
+    if !(1.0..=3.0).contains(&ring) || (radius - ring * 3.0).abs() > 0.55 {
         return ' ';
     }
     // Each ring turns the other way, with as many dancers as its number times three.

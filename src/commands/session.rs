@@ -44,6 +44,8 @@ pub enum ReplyMode {
     Off,
     /// The next command's reply is not sent.
     SkipNext,
+    /// That command is running; the mode goes back to `On` unless it is set meanwhile.
+    Skipping,
 }
 
 /// What a session command works with.
@@ -62,6 +64,7 @@ pub struct SessionCall<'a> {
 
 /// What happens after a session command.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // A filter is large, and asked for a few times a day.
 pub enum Action {
     /// The reply is written; nothing else to do.
     Done,
@@ -110,6 +113,8 @@ pub enum NodeRequest {
         /// Cancel a shutdown in progress.
         abort: bool,
     },
+    /// RESET: the session is as new; leave pub/sub, MULTI and monitors, then `+RESET`.
+    Reset,
     /// DEBUG SLEEP: the whole server stands still that long, then OK.
     DebugSleep(Duration),
 }

@@ -4,3 +4,4 @@
 pub mod growing_buffer;
 pub mod key_table;
 pub mod slab;
+mod span;

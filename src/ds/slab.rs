@@ -8,11 +8,12 @@
 //! Not here  how many bytes a block was asked for: the owner knows and says so again at `free`.
 //! Tests     seeded model of live blocks: no two overlap, contents stay, all spans go back.
 
+use super::span::Spans;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{NonNull, null_mut};
 
-/// Bytes of a span, and its alignment.
-pub const SPAN_BYTES: usize = 64 * 1024;
+pub use super::span::SPAN_BYTES;
+
 /// Blocks up to this size come from spans.
 pub const BLOCK_BYTES_MAX: usize = 8192;
 
@@ -26,15 +27,14 @@ struct Span {
     /// Neighbours among the spans of one class that have room.
     room_next: *mut Span,
     room_previous: *mut Span,
-    /// Neighbours among all spans of the slab that have a class.
-    all_next: *mut Span,
-    all_previous: *mut Span,
     /// Freed blocks, each holding the address of the next.
     free: *mut u8,
     /// Offset of the first block never handed out.
     bump: u32,
     used_count: u32,
     block_bytes: u32,
+    /// Where the span came from.
+    region_index: u32,
     class: u16,
     in_room: bool,
 }
@@ -45,11 +45,12 @@ const _: () = assert!(size_of::<Span>() == HEADER_BYTES);
 pub struct Slab {
     /// Per class, the first of its spans with room.
     room: [*mut Span; CLASSES_COUNT],
-    all: *mut Span,
+    spans: Spans,
     spare: [*mut Span; SPARE_SPANS_MAX],
     spare_count: usize,
     used_bytes: usize,
-    reserved_bytes: usize,
+    /// Bytes of blocks above the largest class.
+    alone_bytes: usize,
 }
 
 // SAFETY: the spans are reached through this value alone, and nothing in them is bound to a thread.
@@ -66,11 +67,11 @@ impl Slab {
     pub fn new() -> Self {
         Self {
             room: [null_mut(); CLASSES_COUNT],
-            all: null_mut(),
+            spans: Spans::new(),
             spare: [null_mut(); SPARE_SPANS_MAX],
             spare_count: 0,
             used_bytes: 0,
-            reserved_bytes: 0,
+            alone_bytes: 0,
         }
     }
 
@@ -114,15 +115,12 @@ impl Slab {
     pub unsafe fn free(&mut self, block: NonNull<u8>, bytes: usize) {
         if bytes > BLOCK_BYTES_MAX {
             self.used_bytes -= bytes;
-            self.reserved_bytes -= bytes;
+            self.alone_bytes -= bytes;
             // SAFETY: the caller's promise; `allocate_alone` used this layout.
             unsafe { dealloc(block.as_ptr(), alone_layout(bytes)) };
             return;
         }
-        let span = block
-            .as_ptr()
-            .map_addr(|address| address & !(SPAN_BYTES - 1))
-            .cast::<Span>();
+        let span = span_of(block.as_ptr());
         // SAFETY: blocks of this size lie in a span, whose header is at its aligned start.
         unsafe {
             debug_assert_eq!(
@@ -142,6 +140,83 @@ impl Slab {
         }
     }
 
+    /// Takes a block of 1 KiB and more back. Where that leaves its span a third free or more, and others of its class
+    /// have room for the rest, the rest is written to `others`: blocks the owner had better move.
+    ///
+    /// - The owner allocates all the places to move to, then frees all the blocks; the span goes with the last.
+    ///
+    /// # Safety
+    /// As for `free`.
+    pub unsafe fn free_and_compact(
+        &mut self,
+        block: NonNull<u8>,
+        bytes: usize,
+        others: &mut Vec<NonNull<u8>>,
+    ) {
+        debug_assert!(others.is_empty());
+        let block_bytes = rounded_bytes(bytes);
+        let span = span_of(block.as_ptr());
+        let is_last = bytes > BLOCK_BYTES_MAX
+            // SAFETY: a block of this size lies in a live span.
+            || unsafe { (*span).used_count } == 1;
+        // SAFETY: the caller's promise.
+        unsafe { self.free(block, bytes) };
+        if is_last || block_bytes < SPAN_BYTES / 64 {
+            return;
+        }
+        // SAFETY: the span has other blocks out, so it is alive; so are all spans with room.
+        unsafe {
+            let used_count = (*span).used_count as usize;
+            if used_count * 3 > capacity(block_bytes) * 2
+                || !self.others_have_room(span, used_count)
+            {
+                return;
+            }
+            let index_of =
+                |block: *mut u8| (block.addr() - span.addr() - HEADER_BYTES) / block_bytes;
+            let mut free = 0_u64;
+            let mut next = (*span).free;
+            while !next.is_null() {
+                free |= 1 << index_of(next);
+                next = next.cast::<*mut u8>().read();
+            }
+            let reached = ((*span).bump as usize - HEADER_BYTES) / block_bytes;
+            for index in 0..reached {
+                if free >> index & 1 == 0 {
+                    let block = span.cast::<u8>().add(HEADER_BYTES + index * block_bytes);
+                    others.push(NonNull::new_unchecked(block));
+                }
+            }
+            // New blocks must not come from here.
+            self.leave_room(span);
+        }
+    }
+
+    /// Whether the next few spans of the class have room for `count` blocks more.
+    ///
+    /// # Safety
+    /// `span` is alive.
+    unsafe fn others_have_room(&self, span: *mut Span, count: usize) -> bool {
+        // SAFETY: the caller's promise; spans with room are alive.
+        unsafe {
+            let mut room = 0;
+            let mut other = self.room[(*span).class as usize];
+            for _ in 0..8 {
+                if other.is_null() {
+                    break;
+                }
+                if other != span {
+                    room += capacity((*other).block_bytes as usize) - (*other).used_count as usize;
+                }
+                if room >= count {
+                    return true;
+                }
+                other = (*other).room_next;
+            }
+            false
+        }
+    }
+
     /// Bytes of the blocks that are out, rounded up to their classes.
     #[inline]
     pub fn used_bytes(&self) -> usize {
@@ -150,7 +225,7 @@ impl Slab {
 
     /// Bytes of all spans and of the blocks above the largest class.
     pub fn reserved_bytes(&self) -> usize {
-        self.reserved_bytes
+        self.alone_bytes + self.spans.taken_count() * SPAN_BYTES
     }
 
     /// Gives the empty spans kept for reuse back.
@@ -169,22 +244,19 @@ impl Slab {
     /// No block of this slab that came from a span is used again.
     pub unsafe fn abandon(&mut self, spans_max: usize) -> bool {
         self.trim();
+        self.room = [null_mut(); CLASSES_COUNT];
         for _ in 0..spans_max {
-            let span = self.all;
-            if span.is_null() {
+            let Some((span, region_index)) = self.spans.any_taken() else {
                 break;
-            }
-            // SAFETY: `span` is alive; the caller gave its blocks up.
+            };
+            // SAFETY: `span` has a header, spare ones are gone; the caller gave its blocks up.
             unsafe {
-                if (*span).in_room {
-                    self.leave_room(span);
-                }
-                self.leave_all(span);
-                self.used_bytes -= (*span).used_count as usize * (*span).block_bytes as usize;
-                self.give_back(span);
+                let header = span.cast::<Span>().as_ref();
+                self.used_bytes -= header.used_count as usize * header.block_bytes as usize;
+                self.spans.give_back(span, region_index);
             }
         }
-        self.all.is_null()
+        self.spans.taken_count() == 0
     }
 
     #[cold]
@@ -196,49 +268,41 @@ impl Slab {
             handle_alloc_error(layout)
         };
         self.used_bytes += bytes;
-        self.reserved_bytes += bytes;
+        self.alone_bytes += bytes;
         block
     }
 
     #[cold]
     fn add_span(&mut self, class: usize) -> *mut Span {
-        let span = if self.spare_count > 0 {
+        let (span, region_index) = if self.spare_count > 0 {
             self.spare_count -= 1;
-            self.spare[self.spare_count]
+            let span = self.spare[self.spare_count];
+            // SAFETY: a spare span keeps its header.
+            (span, unsafe { (*span).region_index })
         } else {
-            // SAFETY: the layout's size is not 0.
-            let span = unsafe { alloc(SPAN_LAYOUT) };
-            if span.is_null() {
-                handle_alloc_error(SPAN_LAYOUT);
-            }
-            self.reserved_bytes += SPAN_BYTES;
-            span.cast::<Span>()
+            let (span, region_index) = self.spans.take();
+            (span.as_ptr().cast::<Span>(), region_index)
         };
-        // SAFETY: `span` is a fresh or a retired span, ours alone; so is the head of `all`.
+        // SAFETY: `span` is a fresh or a retired span, ours alone.
         unsafe {
             span.write(Span {
                 room_next: null_mut(),
                 room_previous: null_mut(),
-                all_next: self.all,
-                all_previous: null_mut(),
                 free: null_mut(),
                 bump: HEADER_BYTES as u32,
                 used_count: 0,
                 block_bytes: block_bytes_of(class) as u32,
+                region_index,
                 class: class as u16,
                 in_room: false,
             });
-            if !self.all.is_null() {
-                (*self.all).all_previous = span;
-            }
-            self.all = span;
             self.enter_room(span);
         }
         span
     }
 
     /// # Safety
-    /// `span` is in `all`, perhaps in `room`, and has no block out.
+    /// `span` is alive, perhaps in `room`, and has no block out.
     #[cold]
     unsafe fn retire(&mut self, span: *mut Span) {
         // SAFETY: the caller's promise.
@@ -246,7 +310,6 @@ impl Slab {
             if (*span).in_room {
                 self.leave_room(span);
             }
-            self.leave_all(span);
             if self.spare_count < SPARE_SPANS_MAX {
                 self.spare[self.spare_count] = span;
                 self.spare_count += 1;
@@ -259,9 +322,12 @@ impl Slab {
     /// # Safety
     /// `span` is alive and in no list.
     unsafe fn give_back(&mut self, span: *mut Span) {
-        self.reserved_bytes -= SPAN_BYTES;
-        // SAFETY: every span was allocated with this layout.
-        unsafe { dealloc(span.cast::<u8>(), SPAN_LAYOUT) };
+        // SAFETY: the caller's promise; the header knows the region.
+        unsafe {
+            let region_index = (*span).region_index;
+            self.spans
+                .give_back(NonNull::new_unchecked(span.cast()), region_index);
+        }
     }
 
     /// # Safety
@@ -297,30 +363,6 @@ impl Slab {
             (*span).in_room = false;
         }
     }
-
-    /// # Safety
-    /// `span` is alive and in `all`.
-    unsafe fn leave_all(&mut self, span: *mut Span) {
-        // SAFETY: the caller's promise; list neighbours are alive.
-        unsafe {
-            let (next, previous) = ((*span).all_next, (*span).all_previous);
-            if !next.is_null() {
-                (*next).all_previous = previous;
-            }
-            if previous.is_null() {
-                self.all = next;
-            } else {
-                (*previous).all_next = next;
-            }
-        }
-    }
-}
-
-impl Drop for Slab {
-    fn drop(&mut self) {
-        // SAFETY: whoever dropped the slab gave its blocks up.
-        unsafe { self.abandon(usize::MAX) };
-    }
 }
 
 /// The bytes a block of `bytes` really takes.
@@ -333,10 +375,18 @@ pub fn rounded_bytes(bytes: usize) -> usize {
     }
 }
 
-const SPAN_LAYOUT: Layout = match Layout::from_size_align(SPAN_BYTES, SPAN_BYTES) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a power of two"),
-};
+/// The span a block of at most `BLOCK_BYTES_MAX` lies in.
+#[inline]
+fn span_of(block: *mut u8) -> *mut Span {
+    block
+        .map_addr(|address| address & !(SPAN_BYTES - 1))
+        .cast::<Span>()
+}
+
+/// Blocks in a span.
+fn capacity(block_bytes: usize) -> usize {
+    (SPAN_BYTES - HEADER_BYTES) / block_bytes
+}
 
 fn alone_layout(bytes: usize) -> Layout {
     Layout::from_size_align(bytes, 64).expect("blocks are far smaller than the address space")
@@ -345,7 +395,7 @@ fn alone_layout(bytes: usize) -> Layout {
 #[inline]
 fn class_of(bytes: usize) -> usize {
     if bytes <= 512 {
-        (bytes + 7) / 8 - 1
+        bytes.div_ceil(8) - 1
     } else if bytes <= 2048 {
         64 + (bytes - 513) / 64
     } else {

@@ -80,6 +80,7 @@ pub struct MemoryFigures {
     /// Most that `used` has been.
     pub peak: u64,
     pub resident: u64,
+    pub resident_peak: u64,
     /// `used` before the first client came.
     pub startup: u64,
     /// Keys, values and tables, as the shards account them.
@@ -121,6 +122,12 @@ pub struct StatsFigures {
     /// Expiry cycles that ended because their time was over.
     pub expire_time_cap_reached: u64,
     pub expire_cpu_ms: u64,
+    /// How long after its deadline the cycle removed a key: mean and worst.
+    pub expire_lag_ms_mean: u64,
+    pub expire_lag_ms_max: u64,
+    /// Commands over several shards, and tries of those that came out of order.
+    pub transactions: u64,
+    pub transaction_retries: u64,
     pub evicted_keys: u64,
     pub keyspace_hits: u64,
     pub keyspace_misses: u64,
@@ -365,6 +372,8 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "expired_keys": stats.expired_keys,
         "expired_time_cap_reached_count": stats.expire_time_cap_reached,
         "expire_cycle_cpu_milliseconds": stats.expire_cpu_ms,
+        "expire_lag_ms_mean": stats.expire_lag_ms_mean,
+        "expire_lag_ms_max": stats.expire_lag_ms_max,
         "evicted_keys": stats.evicted_keys,
         "keyspace_hits": stats.keyspace_hits,
         "keyspace_misses": stats.keyspace_misses,
@@ -382,6 +391,8 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "local_requests": total(|core| core.local),
         "hops": total(|core| core.hops_out),
         "connection_moves": total(|core| core.moves_in),
+        "transactions": stats.transactions,
+        "transaction_retries": stats.transaction_retries,
     );
 }
 

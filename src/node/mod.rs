@@ -1,13 +1,29 @@
 //! The only room that names glommio, io-uring, files, sockets and the clock.
 
+pub mod acceptor;
 pub mod cli;
 pub mod clients;
 pub mod config_file;
+pub mod connection;
+pub mod core;
+mod dispatch;
+pub mod executor;
+pub mod figures;
+mod gather;
 pub mod info;
+pub mod log;
+pub mod mesh;
+pub mod message;
 pub mod option_held;
 pub mod option_table;
 pub mod option_values;
 pub mod options;
+pub mod process;
+mod report;
+pub mod ring;
+mod settings;
+pub mod slab;
 
 pub use clients::{ClientFlags, ClientRow};
+pub use executor::{Ending, serve};
 pub use options::Options;

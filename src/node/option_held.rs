@@ -94,7 +94,7 @@ const fn shown(topic: Topic, help: &'static str, spec: OptionSpec) -> OptionSpec
     }
 }
 
-const SHUTDOWN_WORDS: Check = Check::Text;
+const SHUTDOWN_WORDS: Check = Check::Words(&["default", "save", "nosave", "now", "force"]);
 
 /// The rows.
 #[rustfmt::skip]
@@ -117,10 +117,10 @@ pub const HELD: &[OptionSpec] = &[
     held("aof-timestamp-enabled", "", YES_NO, "no"),
     held("aof-rewrite-incremental-fsync", "", YES_NO, "yes"),
     held("auto-aof-rewrite-percentage", "", INT, "100"),
-    held("auto-aof-rewrite-min-size", "", Check::Memory, "67108864"),
+    held("auto-aof-rewrite-min-size", "", Check::Memory(0), "67108864"),
     held("sanitize-dump-payload", "", Check::Enum(&["no", "yes", "clients"]), "no"),
     // Memory.
-    shown(Topic::Memory, "most bytes of data; only 0 until limits are built", fixed("maxmemory", Check::Memory, "0", &["0"], NO_EVICTION)),
+    shown(Topic::Memory, "most bytes of data; only 0 until limits are built", fixed("maxmemory", Check::Memory(0), "0", &["0"], NO_EVICTION)),
     fixed("maxmemory-clients", Check::Text, "0", &["0"], NO_EVICTION),
     held("maxmemory-samples", "", Check::Int(1, 64), "5"),
     held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10"),
@@ -132,21 +132,21 @@ pub const HELD: &[OptionSpec] = &[
     held("active-defrag-cycle-max", "", Check::Int(1, 99), "25"),
     held("active-defrag-threshold-lower", "", Check::Int(0, 1000), "10"),
     held("active-defrag-threshold-upper", "", Check::Int(0, 1000), "100"),
-    held("active-defrag-ignore-bytes", "", Check::Memory, "104857600"),
+    held("active-defrag-ignore-bytes", "", Check::Memory(1), "104857600"),
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
     at_start(held("disable-thp", "", YES_NO, "yes")),
     // Encodings of types that are to come.
     held("hash-max-listpack-entries", "hash-max-ziplist-entries", COUNT, "512"),
-    held("hash-max-listpack-value", "hash-max-ziplist-value", Check::Memory, "64"),
+    held("hash-max-listpack-value", "hash-max-ziplist-value", Check::Memory(0), "64"),
     held("set-max-intset-entries", "", COUNT, "512"),
     held("set-max-listpack-entries", "", COUNT, "128"),
     held("set-max-listpack-value", "", COUNT, "64"),
     held("zset-max-listpack-entries", "zset-max-ziplist-entries", COUNT, "128"),
-    held("zset-max-listpack-value", "zset-max-ziplist-value", Check::Memory, "64"),
+    held("zset-max-listpack-value", "zset-max-ziplist-value", Check::Memory(0), "64"),
     held("list-max-listpack-size", "list-max-ziplist-size", Check::Int(i32::MIN as i64, INT_MAX), "-2"),
     held("list-compress-depth", "", INT, "0"),
-    held("hll-sparse-max-bytes", "", Check::Memory, "3000"),
-    held("stream-node-max-bytes", "", Check::Memory, "4096"),
+    held("hll-sparse-max-bytes", "", Check::Memory(0), "3000"),
+    held("stream-node-max-bytes", "", Check::Memory(0), "4096"),
     held("stream-node-max-entries", "", COUNT, "100"),
     // The process.
     at_start(fixed("daemonize", YES_NO, "no", &["no"], NO_DAEMON)),
@@ -158,7 +158,7 @@ pub const HELD: &[OptionSpec] = &[
     at_start(held("set-proc-title", "", YES_NO, "yes")),
     held("proc-title-template", "", Check::Text, "{title} {listen-addr} {server-mode}"),
     fixed("oom-score-adj", Check::Enum(&["no", "yes", "relative", "absolute"]), "no", &["no"], "rondo leaves its OOM score alone"),
-    multi(held("oom-score-adj-values", "", Check::Text, "0 200 800")),
+    multi(held("oom-score-adj-values", "", Check::Scores, "0 200 800")),
     alias("server_cpulist", at_start(fixed("server-cpulist", Check::Text, "", &[""], "start rondo under taskset, or turn pin-threads off"))),
     alias("bio_cpulist", at_start(held("bio-cpulist", "", Check::Text, ""))),
     alias("aof_rewrite_cpulist", at_start(held("aof-rewrite-cpulist", "", Check::Text, ""))),
@@ -199,7 +199,7 @@ pub const HELD: &[OptionSpec] = &[
     alias("slave-announce-port", held("replica-announce-port", "", Check::Int(0, 65_535), "0")),
     held("replica-announced", "", YES_NO, "yes"),
     held("replica-ignore-disk-write-errors", "", YES_NO, "no"),
-    held("replica-full-sync-buffer-limit", "", Check::Memory, "0"),
+    held("replica-full-sync-buffer-limit", "", Check::Memory(0), "0"),
     alias("repl-ping-slave-period", held("repl-ping-replica-period", "", Check::Int(1, INT_MAX), "10")),
     held("repl-timeout", "", Check::Int(1, INT_MAX), "60"),
     held("repl-disable-tcp-nodelay", "", YES_NO, "no"),
@@ -207,7 +207,7 @@ pub const HELD: &[OptionSpec] = &[
     held("repl-diskless-sync-delay", "", INT, "5"),
     held("repl-diskless-sync-max-replicas", "", INT, "0"),
     held("repl-diskless-load", "", Check::Enum(&["disabled", "on-empty-db", "swapdb"]), "disabled"),
-    held("repl-backlog-size", "", Check::Memory, "1048576"),
+    held("repl-backlog-size", "", Check::Memory(1), "1048576"),
     held("repl-backlog-ttl", "", COUNT, "3600"),
     alias("min-slaves-to-write", fixed("min-replicas-to-write", INT, "0", &["0"], NO_REPLICATION)),
     alias("min-slaves-max-lag", held("min-replicas-max-lag", "", INT, "10")),
@@ -230,7 +230,7 @@ pub const HELD: &[OptionSpec] = &[
     held("cluster-allow-replica-migration", "", YES_NO, "yes"),
     held("cluster-allow-reads-when-down", "", YES_NO, "no"),
     held("cluster-allow-pubsubshard-when-down", "", YES_NO, "yes"),
-    held("cluster-link-sendbuf-limit", "", Check::Memory, "0"),
+    held("cluster-link-sendbuf-limit", "", Check::Memory(0), "0"),
     held("cluster-preferred-endpoint-type", "", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip"),
     held("cluster-compatibility-sample-ratio", "", Check::Int(0, 100), "0"),
     // TLS.

@@ -153,7 +153,6 @@ pub const OWN: &[OptionSpec] = &[
         name: "dir",
         kind: Kind::Text(field!(dir)),
         default: ".",
-        live: false,
         protected: true,
         topic: Topic::General,
         help: "working directory",
@@ -507,7 +506,7 @@ fn get_output_limits(options: &Options) -> String {
 }
 
 fn set_output_limits(options: &mut Options, words: &[String]) -> Result<(), String> {
-    if words.is_empty() || words.len() % 4 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".to_string());
     }
     for group in words.chunks_exact(4) {

@@ -44,6 +44,10 @@ pub fn memory_bytes(word: &str) -> Option<i64> {
         "gb" => 1 << 30,
         _ => return None,
     };
+    if word.is_empty() {
+        // Redis takes nothing for nothing.
+        return Some(0);
+    }
     let value: i64 = word[..digits].parse().ok().filter(|value| *value >= 0)?;
     value.checked_mul(factor)
 }

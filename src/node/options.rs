@@ -183,8 +183,13 @@ pub enum Kind {
 pub enum Check {
     Bool,
     Int(i64, i64),
-    Memory,
+    /// Bytes, at least so many.
+    Memory(i64),
     Enum(&'static [&'static str]),
+    /// One or more of some words.
+    Words(&'static [&'static str]),
+    /// Three numbers from -2,000 to 2,000.
+    Scores,
     Text,
 }
 
@@ -314,6 +319,15 @@ impl OptionSpec {
         self.set(options, &[value.to_string()])
     }
 
+    /// The name or the alias, whichever `word` is.
+    fn name_said(&self, word: &[u8]) -> &'static str {
+        if self.alias.as_bytes().eq_ignore_ascii_case(word) {
+            self.alias
+        } else {
+            self.name
+        }
+    }
+
     fn refuse(&self, value: &str) -> Result<(), String> {
         let (allowed, reason) = self.only;
         if allowed.is_empty() || allowed.iter().any(|word| word.eq_ignore_ascii_case(value)) {
@@ -338,8 +352,27 @@ impl Check {
         match self {
             Check::Bool => parse_bool(word).map(|_| word.to_ascii_lowercase()),
             Check::Int(min, max) => parse_integer(word, min, max).map(|value| value.to_string()),
-            Check::Memory => parse_memory(word, 0).map(|value| value.to_string()),
+            Check::Memory(min) => parse_memory(word, min).map(|value| value.to_string()),
             Check::Enum(names) => parse_enum(word, names).map(str::to_string),
+            Check::Words(names) => word
+                .split(' ')
+                .map(|part| parse_enum(part, names))
+                .collect::<Result<Vec<_>, _>>()
+                .map(|parts| parts.join(" ")),
+            Check::Scores => {
+                let parts: Vec<&str> = word.split(' ').collect();
+                if parts.len() != 3 {
+                    return Err("wrong number of arguments".to_string());
+                }
+                let is_score = |part: &&str| parse_integer(part, -2000, 2000).is_ok();
+                if !parts.iter().all(is_score) {
+                    return Err(
+                        "Invalid oom-score-adj-values, elements must be between -2000 and 2000."
+                            .to_string(),
+                    );
+                }
+                Ok(word.to_string())
+            }
             Check::Text => Ok(word.to_string()),
         }
     }
@@ -419,12 +452,12 @@ pub fn config_set(
         chosen.push(spec);
     }
     let mut changed = options.clone();
-    for (spec, (_, value)) in chosen.iter().zip(pairs) {
+    for (spec, (name, value)) in chosen.iter().zip(pairs) {
         let Ok(value) = std::str::from_utf8(value) else {
             return Err(config_set_failed(spec.name, "argument must be UTF-8 text"));
         };
         spec.set_text(&mut changed, value)
-            .map_err(|reason| config_set_failed(spec.name, &reason))?;
+            .map_err(|reason| config_set_failed(spec.name_said(name), &reason))?;
     }
     let names = chosen
         .iter()

@@ -52,6 +52,18 @@ impl<'a> Args<'a> {
         self.spans.is_empty()
     }
 
+    /// The buffer the words lie in.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Where word `index` lies in [`Args::bytes`].
+    #[inline]
+    pub fn span(&self, index: usize) -> Span {
+        self.spans[index]
+    }
+
     /// Word `index`; the arity check makes the index good, an index past the end is a bug and panics.
     #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {
@@ -107,9 +119,13 @@ impl OwnedArgs {
         Self::default()
     }
 
-    /// Copies all words of `args`.
+    /// Copies all words of `args`, in two allocations.
     pub fn from_args(args: &Args<'_>) -> Self {
-        let mut owned = Self::new();
+        let words_bytes = args.iter_from(0).map(<[u8]>::len).sum();
+        let mut owned = Self {
+            bytes: Vec::with_capacity(words_bytes),
+            spans: Vec::with_capacity(args.len()),
+        };
         args.iter_from(0).for_each(|word| owned.push(word));
         owned
     }
@@ -121,6 +137,27 @@ impl OwnedArgs {
             len: word.len() as u32,
         });
         self.bytes.extend_from_slice(word);
+    }
+
+    /// Takes all words away and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// How many words.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no word at all.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
     }
 
     /// The words, borrowed.

@@ -95,6 +95,16 @@ impl Figures {
 }
 
 impl ErrorCounts {
+    /// Adds another shard's counts.
+    pub fn add(&mut self, other: &ErrorCounts) {
+        for (code, count) in &other.counts {
+            match self.counts.iter_mut().find(|(known, _)| known == code) {
+                Some((_, total)) => *total += count,
+                None => self.counts.push((code.clone(), *count)),
+            }
+        }
+    }
+
     /// Counts an error by its code, the text's first word.
     pub fn count(&mut self, text: &[u8]) {
         let word = text.split(|&byte| byte == b' ').next().unwrap_or_default();

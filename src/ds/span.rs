@@ -1,0 +1,214 @@
+//! Spans: aligned pieces of 64 KiB, cut from mappings of 4 MiB.
+//!
+//! Mappings of our own and not the global allocator: that one pads what is aligned to 64 KiB to twice its size, and keeps the
+//! padding resident (measured: 153 bytes a key where 73 were asked for).
+//!
+//! Promises  a span not in use takes no memory; a mapping with no span in use is unmapped.
+//! Not here  what is in a span: `ds/slab.rs`.
+
+use std::ptr::NonNull;
+
+/// Bytes of a span, and its alignment.
+pub const SPAN_BYTES: usize = 64 * 1024;
+
+const REGION_SPANS: u32 = if cfg!(miri) { 4 } else { 64 };
+const REGION_BYTES: usize = REGION_SPANS as usize * SPAN_BYTES;
+const ALL: u64 = u64::MAX >> (64 - REGION_SPANS);
+
+/// Where an owner's spans come from.
+pub(super) struct Spans {
+    regions: Vec<Region>,
+    /// Indices of the regions with spans to spare.
+    with_room: Vec<u32>,
+    /// Indices of the regions that were unmapped.
+    vacant: Vec<u32>,
+    taken_count: usize,
+    /// Where `any_taken` found one.
+    taken_hint: usize,
+}
+
+struct Region {
+    /// Null once it is unmapped.
+    start: *mut u8,
+    /// Bit `i`: span `i` is not in use.
+    free: u64,
+}
+
+impl Spans {
+    pub(super) const fn new() -> Self {
+        Self {
+            regions: Vec::new(),
+            with_room: Vec::new(),
+            vacant: Vec::new(),
+            taken_count: 0,
+            taken_hint: 0,
+        }
+    }
+
+    /// A span, and the region to name when it is given back. Its content is anything.
+    pub(super) fn take(&mut self) -> (NonNull<u8>, u32) {
+        let region_index = match self.with_room.last() {
+            Some(index) => *index,
+            None => self.add_region(),
+        };
+        let region = &mut self.regions[region_index as usize];
+        let index = region.free.trailing_zeros();
+        region.free &= region.free - 1;
+        if region.free == 0 {
+            self.with_room.pop();
+        }
+        self.taken_count += 1;
+        // SAFETY: the region has `REGION_SPANS` spans.
+        let span = unsafe { region.start.add(index as usize * SPAN_BYTES) };
+        // SAFETY: a region that has room is mapped.
+        (unsafe { NonNull::new_unchecked(span) }, region_index)
+    }
+
+    /// Gives a span's memory back to the system.
+    ///
+    /// # Safety
+    /// `span` and `region_index` came from `take` together; the span is used no more.
+    pub(super) unsafe fn give_back(&mut self, span: NonNull<u8>, region_index: u32) {
+        let region = &mut self.regions[region_index as usize];
+        // SAFETY: the caller's promise: the span lies in this region.
+        let offset = unsafe { span.as_ptr().offset_from(region.start) } as usize;
+        if region.free == 0 {
+            self.with_room.push(region_index);
+        }
+        region.free |= 1 << (offset / SPAN_BYTES);
+        self.taken_count -= 1;
+        if region.free == ALL {
+            // SAFETY: no span of the region is in use.
+            unsafe { unmap(region.start) };
+            region.start = std::ptr::null_mut();
+            region.free = 0;
+            self.with_room.retain(|index| *index != region_index);
+            self.vacant.push(region_index);
+        } else {
+            // SAFETY: the span is ours and its content is not wanted.
+            unsafe { discard(span.as_ptr()) };
+        }
+    }
+
+    /// A span in use, if there is one. O(1) on average where the spans it names are given back.
+    pub(super) fn any_taken(&mut self) -> Option<(NonNull<u8>, u32)> {
+        if self.taken_count == 0 {
+            return None;
+        }
+        let is_in_use = |region: &Region| !region.start.is_null() && region.free != ALL;
+        while !self.regions.get(self.taken_hint).is_some_and(is_in_use) {
+            self.taken_hint = (self.taken_hint + 1) % self.regions.len();
+        }
+        let region = &self.regions[self.taken_hint];
+        let index = (!region.free & ALL).trailing_zeros() as usize;
+        // SAFETY: the region is mapped and has `REGION_SPANS` spans.
+        let span = unsafe { NonNull::new_unchecked(region.start.add(index * SPAN_BYTES)) };
+        Some((span, self.taken_hint as u32))
+    }
+
+    /// Spans in use.
+    pub(super) fn taken_count(&self) -> usize {
+        self.taken_count
+    }
+
+    #[cold]
+    fn add_region(&mut self) -> u32 {
+        let region = Region {
+            start: map(),
+            free: ALL,
+        };
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.regions[index as usize] = region;
+                index
+            }
+            None => {
+                self.regions.push(region);
+                self.regions.len() as u32 - 1
+            }
+        };
+        self.with_room.push(index);
+        index
+    }
+}
+
+impl Drop for Spans {
+    fn drop(&mut self) {
+        for region in &self.regions {
+            if !region.start.is_null() {
+                // SAFETY: whoever drops the spans has given up what is in them.
+                unsafe { unmap(region.start) };
+            }
+        }
+    }
+}
+
+#[cfg(not(miri))]
+fn map() -> *mut u8 {
+    let layout = std::alloc::Layout::new::<[u8; REGION_BYTES]>();
+    let mapped_bytes = REGION_BYTES + SPAN_BYTES;
+    // SAFETY: an anonymous mapping at a place of the kernel's choice touches nothing that exists. Address space only:
+    // memory comes as it is written.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            mapped_bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        std::alloc::handle_alloc_error(layout);
+    }
+    let start = start.cast::<u8>();
+    let before_bytes = start.align_offset(SPAN_BYTES);
+    let after_bytes = SPAN_BYTES - before_bytes;
+    // SAFETY: what is cut off lies in the mapping, on either side of the region.
+    unsafe {
+        let region = start.add(before_bytes);
+        if before_bytes > 0 {
+            libc::munmap(start.cast(), before_bytes);
+        }
+        if after_bytes > 0 {
+            libc::munmap(region.add(REGION_BYTES).cast(), after_bytes);
+        }
+        region
+    }
+}
+
+#[cfg(not(miri))]
+unsafe fn unmap(region: *mut u8) {
+    // SAFETY: the caller has given up the region, which is one mapping or the part of one.
+    unsafe { libc::munmap(region.cast(), REGION_BYTES) };
+}
+
+#[cfg(not(miri))]
+unsafe fn discard(span: *mut u8) {
+    // SAFETY: the caller has given up the span.
+    unsafe { libc::madvise(span.cast(), SPAN_BYTES, libc::MADV_DONTNEED) };
+}
+
+/// Miri knows no partial unmapping.
+#[cfg(miri)]
+const MIRI_LAYOUT: std::alloc::Layout =
+    match std::alloc::Layout::from_size_align(REGION_BYTES, SPAN_BYTES) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a power of two"),
+    };
+
+#[cfg(miri)]
+fn map() -> *mut u8 {
+    // SAFETY: the layout's size is not 0.
+    unsafe { std::alloc::alloc(MIRI_LAYOUT) }
+}
+
+#[cfg(miri)]
+unsafe fn unmap(region: *mut u8) {
+    // SAFETY: `map` used this layout.
+    unsafe { std::alloc::dealloc(region, MIRI_LAYOUT) };
+}
+
+#[cfg(miri)]
+unsafe fn discard(_: *mut u8) {}

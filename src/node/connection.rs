@@ -1,0 +1,318 @@
+//! A connection: a state machine in a slab, not a task.
+//!
+//!     bytes -> requests ------> executed here: reply straight into `output`
+//!                       \-----> sent away: a slot keeps its place; replies that are early wait in `side`
+//!
+//! Promises  replies leave in the order the requests came; a connection without traffic holds no buffers; whatever
+//!           must wait (for a lock, a pause, a full link) leaves its request unread in `input`.
+//! Not here  what a request does: `node/dispatch.rs`. Sockets' completions: `node/core.rs`.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use bytes::Bytes;
+
+use crate::commands::{Entry, Session};
+use crate::ds::growing_buffer::GrowingBuffer;
+use crate::resp::parse::ParseState;
+
+/// The place of one reply that has not left yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    /// Not there yet; `silent`: CLIENT REPLY keeps it from being sent.
+    Pending { silent: bool },
+    /// In `side`.
+    Ready { start: u32, length: u32 },
+}
+
+/// Why a connection's next request is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The request must run alone: wait until everything before it has its reply.
+    UntilDrained,
+    /// A transaction or a node request is under way; its reply comes first.
+    UntilReply,
+    /// CLIENT PAUSE.
+    Paused,
+    /// A link to another core is full.
+    Congested,
+    /// On the way to another core.
+    Moving,
+}
+
+/// Where a connection came from and when, for CLIENT LIST.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// `address:port` or `path:0`.
+    pub address: String,
+    /// The local end.
+    pub local: String,
+    /// Over a unix socket.
+    pub is_unix: bool,
+}
+
+impl Peer {
+    /// Whether the client is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.is_unix || self.address.starts_with("127.") || self.address.starts_with("[::1]")
+    }
+}
+
+/// One client's connection.
+pub struct Connection {
+    /// The socket; closing it is what ends the connection.
+    pub socket: OwnedFd,
+    /// What commands see.
+    pub session: Session,
+    /// Both ends.
+    pub peer: Peer,
+    /// Bytes that arrived and are not yet executed, beginning with a request's first byte.
+    pub input: Vec<u8>,
+    /// A request so large that its bytes go to a place of their own.
+    pub large: Option<GrowingBuffer>,
+    /// How many bytes `large` surely still needs.
+    pub large_needed: usize,
+    /// A large request that is complete and waits for its turn.
+    pub held: Option<Bytes>,
+    /// How far the first request in `input` (or `large`) has been parsed.
+    pub parse: ParseState,
+    /// Replies ready to be sent.
+    pub output: Vec<u8>,
+    slots: VecDeque<Slot>,
+    /// Sequence number of `slots[0]`.
+    first_sequence: u64,
+    /// Replies that came before their turn.
+    side: Vec<u8>,
+    /// Why the next request waits.
+    pub blocked: Option<Blocked>,
+    /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
+    pub silent_reply: bool,
+    /// Too much input lies unread: the receive is to stay unarmed.
+    pub stop_receiving: bool,
+    /// The core it is moving to.
+    pub moving_to: Option<u16>,
+    /// Bytes of the request being carried out by the node, for CLIENT LIST.
+    pub request_bytes: usize,
+    /// A receive is armed.
+    pub receiving: bool,
+    /// A send is in flight.
+    pub sending: bool,
+    /// Bytes in flight in that send.
+    pub sending_bytes: usize,
+    /// On the list of connections with output.
+    pub dirty: bool,
+    /// Close when all output has been sent.
+    pub close_after_output: bool,
+    /// The socket has been shut; waiting for the last completions.
+    pub closed: bool,
+    /// Requests whose core is another, and who has most of them: when to move.
+    pub affinity: Affinity,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    /// The same, of the last request or reply.
+    pub last_active_ms: i64,
+    /// When the output first passed the soft limit, 0 if it has not.
+    pub soft_limit_since_ms: i64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Requests executed.
+    pub commands_count: u64,
+    /// The last command.
+    pub last_command: Option<&'static Entry>,
+}
+
+impl Connection {
+    /// A fresh connection.
+    pub fn new(socket: OwnedFd, peer: Peer, session: Session, now_ms: i64) -> Self {
+        Self {
+            socket,
+            session,
+            peer,
+            input: Vec::new(),
+            large: None,
+            large_needed: 0,
+            held: None,
+            parse: ParseState::default(),
+            output: Vec::new(),
+            slots: VecDeque::new(),
+            first_sequence: 0,
+            side: Vec::new(),
+            blocked: None,
+            silent_reply: false,
+            stop_receiving: false,
+            moving_to: None,
+            request_bytes: 0,
+            receiving: false,
+            sending: false,
+            sending_bytes: 0,
+            dirty: false,
+            close_after_output: false,
+            closed: false,
+            affinity: Affinity::default(),
+            created_ms: now_ms,
+            last_active_ms: now_ms,
+            soft_limit_since_ms: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            commands_count: 0,
+            last_command: None,
+        }
+    }
+
+    /// The socket, to name it to the ring.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether every request so far has its reply in `output`.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many replies are outstanding.
+    pub fn slots_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Keeps a place for a reply that comes later; returns its sequence number.
+    #[inline]
+    pub fn reserve(&mut self, silent: bool) -> u64 {
+        self.slots.push_back(Slot::Pending { silent });
+        self.first_sequence + self.slots.len() as u64 - 1
+    }
+
+    /// The sequence number the next [`Connection::reserve`] will give.
+    #[inline]
+    pub fn next_sequence(&self) -> u64 {
+        self.first_sequence + self.slots.len() as u64
+    }
+
+    /// Where a reply that is ready now goes: straight out, or behind replies that are not there yet.
+    ///
+    /// `write` appends the reply to the buffer it is given.
+    #[inline]
+    pub fn write_reply<R>(&mut self, write: impl FnOnce(&mut Vec<u8>, &mut Session) -> R) -> R {
+        if self.slots.is_empty() {
+            return write(&mut self.output, &mut self.session);
+        }
+        let start = self.side.len();
+        let result = write(&mut self.side, &mut self.session);
+        let length = self.side.len() - start;
+        self.slots.push_back(Slot::Ready {
+            start: start as u32,
+            length: length as u32,
+        });
+        result
+    }
+
+    /// Runs a request behind replies that are not there yet; `run` says whether it wrote its reply.
+    pub fn write_ahead(&mut self, run: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let start = self.side.len();
+        if run(&mut self.side) {
+            let length = self.side.len() - start;
+            self.slots.push_back(Slot::Ready {
+                start: start as u32,
+                length: length as u32,
+            });
+        }
+    }
+
+    /// A reply has come for request `sequence`; it and whatever it held up moves to `output`.
+    pub fn fill(&mut self, sequence: u64, reply: &[u8]) {
+        let index = (sequence - self.first_sequence) as usize;
+        if index == 0 {
+            if let Some(Slot::Pending { silent: false }) = self.slots.pop_front() {
+                self.output.extend_from_slice(reply);
+            }
+            self.first_sequence += 1;
+            while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
+                self.output
+                    .extend_from_slice(&self.side[start as usize..(start + length) as usize]);
+                self.slots.pop_front();
+                self.first_sequence += 1;
+            }
+            if self.slots.is_empty() {
+                self.side.clear();
+                self.side.shrink_to(64 * 1024);
+            }
+        } else {
+            let silent = matches!(self.slots[index], Slot::Pending { silent: true });
+            let start = self.side.len();
+            if !silent {
+                self.side.extend_from_slice(reply);
+            }
+            let length = self.side.len() - start;
+            self.slots[index] = Slot::Ready {
+                start: start as u32,
+                length: length as u32,
+            };
+        }
+    }
+
+    /// Bytes waiting to leave: what the output limits count.
+    pub fn output_bytes(&self) -> usize {
+        self.output.len() + self.side.len() + self.sending_bytes
+    }
+
+    /// Bytes this connection holds, for INFO and CLIENT LIST.
+    pub fn memory_bytes(&self) -> usize {
+        std::mem::size_of::<Self>()
+            + self.input.capacity()
+            + self.output.capacity()
+            + self.side.capacity()
+            + self.sending_bytes
+            + self.slots.capacity() * std::mem::size_of::<Slot>()
+            + self.large.as_ref().map_or(0, GrowingBuffer::len)
+    }
+}
+
+/// Watches where a connection's keys live.
+///
+/// A majority vote (Boyer and Moore) over a window finds the one shard that may have most of them in two words; the next
+/// window counts that shard's requests exactly.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Affinity {
+    candidate: u16,
+    lead: u32,
+    /// The last window's candidate, counted in this one.
+    suspect: Option<u16>,
+    suspect_count: u32,
+    seen: u32,
+    /// The first key has been seen.
+    pub placed: bool,
+}
+
+/// Requests in one window.
+const WINDOW: u32 = 1024;
+
+impl Affinity {
+    /// Counts a keyed request of `shard`; names a shard that had three fifths of a whole window.
+    #[inline]
+    pub fn count(&mut self, shard: u16) -> Option<u16> {
+        if self.candidate == shard {
+            self.lead += 1;
+        } else if self.lead == 0 {
+            self.candidate = shard;
+            self.lead = 1;
+        } else {
+            self.lead -= 1;
+        }
+        self.suspect_count += u32::from(self.suspect == Some(shard));
+        self.seen += 1;
+        if self.seen < WINDOW {
+            return None;
+        }
+        let found = self
+            .suspect
+            .filter(|_| self.suspect_count >= WINDOW / 5 * 3);
+        *self = Self {
+            suspect: Some(self.candidate),
+            placed: true,
+            ..Self::default()
+        };
+        found
+    }
+}

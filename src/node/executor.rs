@@ -1,0 +1,290 @@
+//! Executors: one pinned thread a core, a glommio executor on it, and that core's loop as its root future.
+//!
+//! Promises  the listeners are bound before any thread starts, so a port in use is an error at start; a core that
+//!           cannot have its ring ends the start with the setting that fixes it; all cores leave together.
+//! Not here  the loop: `node/core.rs`.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use glommio::{LocalExecutorBuilder, Placement};
+
+use super::acceptor::Listener;
+use super::core::{Core, CoreLoop, CoreParts};
+use super::mesh::{self, Board, Mesh};
+use super::options::Options;
+use super::ring::Ring;
+use super::{log, process};
+use crate::base::hash::KeyHasher;
+use crate::keyspace::{Keyspace, SlotMap};
+use crate::shard::Shard;
+
+/// What glommio may lock for its own file I/O on each core.
+const GLOMMIO_IO_BYTES: usize = 64 * 1024;
+/// Entries of glommio's own rings: they carry background work only.
+const GLOMMIO_RING_DEPTH: usize = 32;
+/// How long a shutdown waits for clients that do not read.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// The end of the process, as its cores see it.
+pub struct Ending {
+    begun: AtomicBool,
+    arrived_count: AtomicUsize,
+    arrived: Vec<AtomicBool>,
+    /// Milliseconds from `start` to the moment nobody waits any longer; 0 while not begun.
+    deadline_ms: AtomicU64,
+    start: Instant,
+}
+
+impl Ending {
+    fn new(cores_count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            begun: AtomicBool::new(false),
+            arrived_count: AtomicUsize::new(0),
+            arrived: (0..cores_count).map(|_| AtomicBool::new(false)).collect(),
+            deadline_ms: AtomicU64::new(0),
+            start: Instant::now(),
+        })
+    }
+
+    /// Begins the end; false if it had begun.
+    pub fn begin(&self) -> bool {
+        let deadline = self.start.elapsed() + DRAIN_MAX;
+        self.deadline_ms
+            .store(deadline.as_millis() as u64, Ordering::SeqCst);
+        !self.begun.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether clients have had their time.
+    pub fn is_overdue(&self) -> bool {
+        let deadline_ms = self.deadline_ms.load(Ordering::SeqCst);
+        deadline_ms != 0 && self.start.elapsed().as_millis() as u64 > deadline_ms
+    }
+
+    /// A core has no clients left.
+    pub fn arrive(&self, core: u16) {
+        if !self.arrived[usize::from(core)].swap(true, Ordering::SeqCst) {
+            self.arrived_count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether all have arrived; only then may a core's shard go.
+    pub fn all_arrived(&self) -> bool {
+        self.arrived_count.load(Ordering::SeqCst) == self.arrived.len()
+    }
+}
+
+/// Serves until SHUTDOWN, SIGTERM or SIGINT.
+///
+/// Errors: a sentence for the operator; nothing has been served.
+pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
+    log::start(&options.logfile, options.loglevel)
+        .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
+    std::env::set_current_dir(&options.dir)
+        .map_err(|error| format!("cannot use dir '{}': {error}", options.dir))?;
+    super::report::remember_start();
+    let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
+    let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);
+    if i64::from(clients_max) < options.maxclients {
+        tracing::warn!(
+            maxclients = clients_max,
+            "the limit of open files (ulimit -n) allows fewer clients than maxclients"
+        );
+        options.maxclients = i64::from(clients_max);
+    }
+    let listeners = listen(&mut options)?;
+    let signal = catch_signals()?;
+    write_pidfile(&options)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        cores = cores_count,
+        pid = std::process::id(),
+        "rondo is starting"
+    );
+    let options = Arc::new(options);
+    let result = run_cores(cores_count, &options, config_file, listeners, signal);
+    if !options.pidfile.is_empty() {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&options.pidfile);
+    }
+    result
+}
+
+fn run_cores(
+    cores_count: usize,
+    options: &Arc<Options>,
+    config_file: &str,
+    listeners: Vec<Listener>,
+    signal: OwnedFd,
+) -> Result<(), String> {
+    let board = Board::new(cores_count);
+    let ending = Ending::new(cores_count);
+    let hasher = KeyHasher::random();
+    let failure: Arc<Mutex<Option<String>>> = Arc::default();
+    let cpus = process::allowed_cpus();
+    let pin = options.pin_threads && cpus.len() >= cores_count;
+    let mut first = Some((listeners, signal));
+    let config_file: Arc<str> = config_file.into();
+    let mut threads = Vec::new();
+    for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
+        let placement = if pin {
+            Placement::Fixed(cpus[id])
+        } else {
+            Placement::Unbound
+        };
+        let (listeners, signal) = match first.take() {
+            Some((listeners, signal)) => (listeners, Some(signal)),
+            None => (Vec::new(), None),
+        };
+        let seat = Seat {
+            id,
+            mesh,
+            listeners,
+            signal,
+            options: options.clone(),
+            hasher: hasher.clone(),
+            ending: ending.clone(),
+            config_file: config_file.clone(),
+        };
+        let failed = failure.clone();
+        let thread = LocalExecutorBuilder::new(placement)
+            .name(&format!("rondo-{id}"))
+            .io_memory(GLOMMIO_IO_BYTES)
+            .ring_depth(GLOMMIO_RING_DEPTH)
+            .spawn(move || async move {
+                if let Err(text) = seat.run().await {
+                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(text);
+                    // The other cores cannot serve without this one's shard.
+                    std::process::exit(fail(&failed));
+                }
+            })
+            .map_err(|error| format!("core {id} cannot start: {error}; see RLIMIT_MEMLOCK and kernel.io_uring_disabled"))?;
+        threads.push(thread);
+    }
+    for thread in threads {
+        thread
+            .join()
+            .map_err(|error| format!("a core ended early: {error}"))?;
+    }
+    tracing::info!("rondo is now ready to exit, bye bye...");
+    Ok(())
+}
+
+fn fail(failure: &Mutex<Option<String>>) -> i32 {
+    let text = failure
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
+    eprintln!("rondo: {}", text.unwrap_or_default());
+    1
+}
+
+/// What one core starts with.
+struct Seat {
+    id: usize,
+    mesh: Mesh,
+    listeners: Vec<Listener>,
+    signal: Option<OwnedFd>,
+    options: Arc<Options>,
+    hasher: KeyHasher,
+    ending: Arc<Ending>,
+    config_file: Arc<str>,
+}
+
+impl Seat {
+    async fn run(self) -> Result<(), String> {
+        let tick = Duration::from_millis(1000 / self.options.hz.clamp(1, 500) as u64);
+        let ring = Ring::new(tick).map_err(|error| error.to_string())?;
+        let slots = SlotMap::new(self.mesh.cores_count() as u16);
+        let keys = Keyspace::new(super::settings::keyspace_options(
+            &self.options,
+            &self.hasher,
+            slots,
+            self.id as u16,
+        ));
+        let shard = Shard::new(self.id as u16, keys);
+        if self.id == 0 {
+            for listener in &self.listeners {
+                tracing::info!(port = listener.port(), "ready to accept connections");
+            }
+        }
+        let core = Core::new(CoreParts {
+            id: self.id as u16,
+            shard,
+            mesh: self.mesh,
+            options: self.options,
+            hasher: self.hasher,
+            ending: self.ending,
+            config_file: self.config_file,
+        });
+        CoreLoop::new(core, ring, self.listeners, self.signal)
+            .run()
+            .await;
+        Ok(())
+    }
+}
+
+fn listen(options: &mut Options) -> Result<Vec<Listener>, String> {
+    let backlog = i32::try_from(options.tcp_backlog).unwrap_or(511);
+    let mut listeners: Vec<Listener> = Vec::new();
+    if options.port > 0 {
+        for address in options.bind.clone() {
+            let (address, may_fail) = match address.strip_prefix('-') {
+                Some(rest) => (rest, true),
+                None => (address.as_str(), false),
+            };
+            match Listener::tcp(address, options.port as u16, backlog) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if may_fail && error.kind() != std::io::ErrorKind::AddrInUse => {
+                    tracing::warn!(address, %error, "not listening on an optional address");
+                }
+                Err(error) => {
+                    return Err(format!(
+                        "could not create server TCP listening socket {address}:{}: {error}",
+                        options.port
+                    ));
+                }
+            }
+        }
+    }
+    if !options.unixsocket.is_empty() {
+        let mode = u32::try_from(options.unixsocketperm)
+            .ok()
+            .filter(|&mode| mode != 0);
+        let listener =
+            Listener::unix(Path::new(&options.unixsocket), mode, backlog).map_err(|error| {
+                format!("failed opening Unix socket {}: {error}", options.unixsocket)
+            })?;
+        listeners.push(listener);
+    }
+    if listeners.is_empty() {
+        return Err("configured to not listen anywhere, exiting".into());
+    }
+    Ok(listeners)
+}
+
+/// SIGTERM and SIGINT become a byte on a socket that core 0's ring watches.
+fn catch_signals() -> Result<OwnedFd, String> {
+    let (read, write) =
+        UnixStream::pair().map_err(|error| format!("cannot make a signal socket: {error}"))?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        let write = write
+            .try_clone()
+            .map_err(|error| format!("cannot catch signals: {error}"))?;
+        signal_hook::low_level::pipe::register(signal, write)
+            .map_err(|error| format!("cannot catch signals: {error}"))?;
+    }
+    Ok(read.into())
+}
+
+fn write_pidfile(options: &Options) -> Result<(), String> {
+    if options.pidfile.is_empty() {
+        return Ok(());
+    }
+    std::fs::write(&options.pidfile, format!("{}\n", std::process::id()))
+        .map_err(|error| format!("cannot write pidfile '{}': {error}", options.pidfile))
+}

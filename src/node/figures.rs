@@ -1,0 +1,123 @@
+//! What one core counts, and what it tells when INFO asks.
+
+use crate::keyspace::stats::{DatabaseInfo, Stats};
+use crate::shard::figures::{CommandFigures, ErrorCounts};
+
+/// Samples of the recent past, for the `instantaneous_` fields: 16 of them, as Redis keeps.
+const SAMPLES_COUNT: usize = 16;
+
+/// A core's own counters; plain numbers, since only the core writes them.
+#[derive(Clone, Debug, Default)]
+pub struct CoreCounters {
+    /// Connections accepted (core 0).
+    pub connections_received: u64,
+    /// Connections turned away.
+    pub connections_rejected: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Requests whose keys this core owns and whose connection it serves.
+    pub local_requests: u64,
+    /// Requests sent to another core.
+    pub hops_out: u64,
+    /// Requests served for another core.
+    pub hops_in: u64,
+    /// Connections that came from another core after their first key.
+    pub moves_in: u64,
+    /// Connections sent to another core.
+    pub moves_out: u64,
+    /// Receives that brought bytes.
+    pub reads: u64,
+    /// Sends.
+    pub writes: u64,
+    /// Time spent on expiry and freeing, in nanoseconds.
+    pub cycle_ns: u64,
+    /// Ticks whose budget for that was not enough.
+    pub cycles_over_budget: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Transactions over several shards begun here.
+    pub transactions: u64,
+    /// Of those, tries that came out of order and began again.
+    pub transaction_retries: u64,
+    /// Ticks.
+    pub ticks: u64,
+    /// Clients closed for their unsent output.
+    pub output_limit_disconnections: u64,
+    /// Clients closed for their unread input.
+    pub query_limit_disconnections: u64,
+    /// Commands a second, bytes in a second, bytes out a second: the last samples.
+    samples: [[u64; SAMPLES_COUNT]; 3],
+    sample_index: usize,
+    last_sample_ms: i64,
+    last_values: [u64; 3],
+}
+
+impl CoreCounters {
+    /// Takes a sample of the rates; once a tick.
+    pub fn sample(&mut self, now_ms: i64, commands_count: u64) {
+        let values = [commands_count, self.bytes_in, self.bytes_out];
+        let elapsed_ms = (now_ms - self.last_sample_ms).max(0) as u64;
+        if self.last_sample_ms != 0 && elapsed_ms > 0 {
+            for (kind, value) in values.into_iter().enumerate() {
+                let delta = value.saturating_sub(self.last_values[kind]);
+                self.samples[kind][self.sample_index] = delta * 1000 / elapsed_ms;
+            }
+            self.sample_index = (self.sample_index + 1) % SAMPLES_COUNT;
+        }
+        self.last_sample_ms = now_ms;
+        self.last_values = values;
+    }
+
+    /// Commands, bytes in and bytes out a second, averaged over the samples.
+    pub fn rates(&self) -> [u64; 3] {
+        self.samples
+            .map(|samples| samples.iter().sum::<u64>() / SAMPLES_COUNT as u64)
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&mut self) {
+        *self = Self {
+            ticks: self.ticks,
+            ..Self::default()
+        };
+    }
+}
+
+/// Everything a core tells.
+#[derive(Clone, Debug, Default)]
+pub struct CoreFigures {
+    /// Which core.
+    pub core: u16,
+    /// Its counters.
+    pub counters: CoreCounters,
+    /// Its clients.
+    pub clients_count: u64,
+    /// Of those, waiting for the end of a pause.
+    pub clients_paused_count: u64,
+    /// Bytes its clients hold.
+    pub clients_bytes: u64,
+    /// The largest unread input of a client.
+    pub input_bytes_max: u64,
+    /// The largest unsent output of a client.
+    pub output_bytes_max: u64,
+    /// Its keys' statistics.
+    pub keyspace: Stats,
+    /// By database.
+    pub databases: Vec<DatabaseInfo>,
+    /// Bytes its tables hold.
+    pub keys_bytes: u64,
+    /// Bytes of flushed tables that are still being freed.
+    pub garbage_bytes: u64,
+    /// Values of those still to be freed.
+    pub garbage_count: u64,
+    /// Changes since the start (`rdb_changes_since_last_save`).
+    pub changes: u64,
+    /// By command index.
+    pub commands: Vec<CommandFigures>,
+    /// Errors by code.
+    pub errors: ErrorCounts,
+    /// CPU time of this core's thread: user and system, in microseconds.
+    pub cpu_us: (u64, u64),
+}

@@ -1,0 +1,519 @@
+//! Requests only the node can serve, and questions one core asks all of them.
+//!
+//!     CLIENT LIST on core 2 -> Ask to every core, itself included -> Answers -> one reply
+//!
+//! Promises  the asking connection waits for nothing but its own answers; changes of the options go through core 0, one
+//!           at a time, and are in force on every core before the reply.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::clients::{self, ClientFlags, ClientRow};
+use super::connection::{Blocked, Connection};
+use super::core::{Core, Pause, ask_core, every_core};
+use super::figures::CoreFigures;
+use super::message::{Answer, Message, Question};
+use super::options::{config_get, config_set};
+use super::ring::Token;
+use crate::commands::client_filter::{ClientFilter, ClientKind};
+use crate::commands::{NodeRequest, Session};
+use crate::resp::{Protocol, Reply};
+
+/// A question under way.
+pub struct Gather {
+    asker: Asker,
+    waiting_count: usize,
+    answers: Vec<Answer>,
+    purpose: Purpose,
+}
+
+/// Who gets the result.
+enum Asker {
+    Connection(Token),
+    /// Another core's question, answered when this one is.
+    Core {
+        core: usize,
+        id: u64,
+    },
+    Nobody,
+}
+
+/// What the answers become.
+enum Purpose {
+    Ok,
+    Clients,
+    KillByFilter { kills_asker: bool },
+    KillByAddress { kills_asker: bool },
+    Info(Vec<Vec<u8>>),
+    Configure,
+}
+
+impl Core {
+    /// Carries out what a session command asked of the node; the connection is blocked until the reply is written.
+    pub fn node_request(&mut self, token: Token, request: NodeRequest) {
+        let asker = Asker::Connection(token);
+        match request {
+            NodeRequest::ClientInfo => self.client_info(token),
+            NodeRequest::ClientList(filter) => {
+                self.ask_all(asker, Purpose::Clients, Question::ListClients(filter));
+            }
+            NodeRequest::ClientKill(filter) => self.kill(token, filter, false),
+            NodeRequest::ClientKillAddr(address) => {
+                let filter = ClientFilter::by_address(&address);
+                self.kill(token, filter, true);
+            }
+            NodeRequest::ClientPause {
+                until_ms,
+                writes_only,
+            } => {
+                self.ask_all(
+                    asker,
+                    Purpose::Ok,
+                    Question::Pause {
+                        until_ms,
+                        writes_only,
+                    },
+                );
+            }
+            NodeRequest::ClientUnpause => self.ask_all(asker, Purpose::Ok, Question::Unpause),
+            NodeRequest::ConfigGet(patterns) => {
+                let pairs = config_get(&self.options, &patterns);
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    reply.map(pairs.len());
+                    for (name, value) in &pairs {
+                        reply.bulk(name.as_bytes());
+                        reply.bulk(value.as_bytes());
+                    }
+                });
+            }
+            NodeRequest::ConfigSet(pairs) => {
+                self.ask(0, asker, Purpose::Configure, Question::Configure(pairs))
+            }
+            NodeRequest::ConfigResetStat => {
+                self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
+            }
+            NodeRequest::Info(sections) => {
+                self.ask_all(asker, Purpose::Info(sections), Question::Figures);
+            }
+            NodeRequest::Reset => self.complete(token, |out, session| {
+                Reply::new(out, session.protocol).simple("RESET");
+            }),
+            NodeRequest::DebugSleep(duration) => {
+                self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
+            }
+            NodeRequest::Shutdown { save, abort, .. } => self.shutdown_request(token, save, abort),
+        }
+    }
+
+    /// SHUTDOWN and signals: all cores drain and end.
+    pub fn ask_all_to_stop(&mut self) {
+        if self.ending.begin() {
+            tracing::info!("shutting down");
+            self.ask_all(Asker::Nobody, Purpose::Ok, Question::Shutdown);
+        } else {
+            // Asked twice: the user means it.
+            std::process::exit(1);
+        }
+    }
+
+    fn shutdown_request(&mut self, token: Token, save: Option<bool>, abort: bool) {
+        let refusal = if abort {
+            // A shutdown here is over as soon as it begins: there is never one to cancel.
+            Some("ERR No shutdown in progress.")
+        } else if save == Some(true) {
+            Some("ERR Errors trying to SHUTDOWN. Check logs.")
+        } else {
+            None
+        };
+        match refusal {
+            Some(text) => self.complete(token, |out, session| {
+                Reply::new(out, session.protocol).error(text)
+            }),
+            None => {
+                // No reply: the connection closing is the sign.
+                self.close(token);
+                self.ask_all_to_stop();
+            }
+        }
+    }
+
+    fn kill(&mut self, token: Token, filter: ClientFilter, by_address: bool) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let own_id = connection.session.id;
+        let row = row(connection, self.now_ms, self.id);
+        let kills_asker = clients::matches(&filter, &row, own_id);
+        let purpose = if by_address {
+            Purpose::KillByAddress { kills_asker }
+        } else {
+            Purpose::KillByFilter { kills_asker }
+        };
+        let question = Question::KillClients {
+            filter,
+            spare: own_id,
+        };
+        self.ask_all(Asker::Connection(token), purpose, question);
+    }
+
+    fn client_info(&mut self, token: Token) {
+        let (now_ms, core) = (self.now_ms, self.id);
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let mut text = Vec::new();
+        clients::render_row(&row(connection, now_ms, core), &mut text);
+        self.complete(token, |out, session| {
+            Reply::new(out, session.protocol).verbatim("txt", &text)
+        });
+    }
+
+    fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
+        let id = self.open_gather(asker, purpose, self.mesh.cores_count());
+        for to in every_core(self) {
+            ask_core(self, to, id, question.clone());
+        }
+    }
+
+    fn ask(&mut self, to: usize, asker: Asker, purpose: Purpose, question: Question) {
+        let id = self.open_gather(asker, purpose, 1);
+        ask_core(self, to, id, question);
+    }
+
+    fn open_gather(&mut self, asker: Asker, purpose: Purpose, waiting_count: usize) -> u64 {
+        self.next_question += 1;
+        self.gathers.insert(
+            self.next_question,
+            Gather {
+                asker,
+                waiting_count,
+                answers: Vec::new(),
+                purpose,
+            },
+        );
+        self.next_question
+    }
+
+    /// Answers a question of core `from`, which may be this one.
+    pub fn asked(&mut self, from: usize, id: u64, question: Question) {
+        let answer = match question {
+            Question::Configure(pairs) => match self.configure(from, id, &pairs) {
+                Ok(()) => return,
+                Err(text) => Answer::Refused(text),
+            },
+            Question::Apply(options) => {
+                let password_changed = options.requirepass != self.options.requirepass;
+                self.options = options;
+                self.apply_options();
+                if password_changed && self.options.requirepass.is_empty() {
+                    self.authenticate_all();
+                }
+                Answer::Done
+            }
+            Question::ListClients(filter) => Answer::Clients(self.rows(&filter)),
+            Question::KillClients { filter, spare } => {
+                Answer::Count(self.kill_here(&filter, spare))
+            }
+            Question::Figures => Answer::Figures(Box::new(self.figures())),
+            Question::ResetStatistics => {
+                self.counters.reset();
+                self.shard.figures_mut().reset();
+                self.shard.keys.reset_stats();
+                Answer::Done
+            }
+            Question::Pause {
+                until_ms,
+                writes_only,
+            } => {
+                // A running pause only gets longer and stricter.
+                let running = self.pause.filter(|pause| pause.until_ms > self.now_ms);
+                self.pause = Some(Pause {
+                    until_ms: running.map_or(until_ms, |pause| pause.until_ms.max(until_ms)),
+                    writes_only: writes_only && running.is_none_or(|pause| pause.writes_only),
+                });
+                Answer::Done
+            }
+            Question::Unpause => {
+                self.unpause();
+                Answer::Done
+            }
+            Question::Sleep(duration) => {
+                std::thread::sleep(duration);
+                Answer::Done
+            }
+            Question::Shutdown => {
+                self.stopping = true;
+                Answer::Done
+            }
+        };
+        self.answer(from, id, answer);
+    }
+
+    fn answer(&mut self, to: usize, id: u64, answer: Answer) {
+        if to == usize::from(self.id) {
+            self.answered(id, answer);
+        } else {
+            self.mesh.send(to, Message::Answer { id, answer });
+        }
+    }
+
+    /// CONFIG SET on core 0: check, then put in force everywhere; the asker is answered when all have.
+    fn configure(
+        &mut self,
+        from: usize,
+        id: u64,
+        pairs: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<(), String> {
+        let mut options = (*self.options).clone();
+        // Protected options cannot be set through a connection's core alone: the start decides for all.
+        let may_protected = options.enable_protected_configs == "yes";
+        let changed = config_set(&mut options, pairs, may_protected)?;
+        super::settings::apply_to_process(&options, &changed)?;
+        self.ask_all(
+            Asker::Core { core: from, id },
+            Purpose::Ok,
+            Question::Apply(Arc::new(options)),
+        );
+        Ok(())
+    }
+
+    /// One answer has come; the last one makes the reply.
+    pub fn answered(&mut self, id: u64, answer: Answer) {
+        let Some(gather) = self.gathers.get_mut(&id) else {
+            return;
+        };
+        gather.answers.push(answer);
+        gather.waiting_count -= 1;
+        if gather.waiting_count > 0 {
+            return;
+        }
+        let Some(gather) = self.gathers.remove(&id) else {
+            return;
+        };
+        match gather.asker {
+            Asker::Nobody => {}
+            Asker::Core { core, id } => self.answer(core, id, Answer::Done),
+            Asker::Connection(token) => self.reply_from(token, gather.purpose, gather.answers),
+        }
+    }
+
+    fn reply_from(&mut self, token: Token, purpose: Purpose, answers: Vec<Answer>) {
+        match purpose {
+            Purpose::Ok => {
+                self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
+            }
+            Purpose::Configure => {
+                let refusal = answers.into_iter().find_map(|answer| match answer {
+                    Answer::Refused(text) => Some(text),
+                    _ => None,
+                });
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    match &refusal {
+                        Some(text) => reply.error(text),
+                        None => reply.ok(),
+                    }
+                });
+            }
+            Purpose::Clients => {
+                let mut rows: Vec<ClientRow> = answers
+                    .into_iter()
+                    .flat_map(|answer| match answer {
+                        Answer::Clients(rows) => rows,
+                        _ => Vec::new(),
+                    })
+                    .collect();
+                rows.sort_by_key(|row| row.id);
+                let mut text = Vec::new();
+                rows.iter()
+                    .for_each(|row| clients::render_row(row, &mut text));
+                self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).verbatim("txt", &text)
+                });
+            }
+            Purpose::KillByFilter { kills_asker } | Purpose::KillByAddress { kills_asker } => {
+                let by_address = matches!(purpose, Purpose::KillByAddress { .. });
+                let others: usize = answers
+                    .iter()
+                    .map(|answer| match answer {
+                        Answer::Count(count) => *count,
+                        _ => 0,
+                    })
+                    .sum();
+                let killed = others + usize::from(kills_asker);
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    match (by_address, killed) {
+                        (true, 0) => reply.error("ERR No such client"),
+                        (true, _) => reply.ok(),
+                        (false, count) => reply.integer(count as i64),
+                    }
+                });
+                if kills_asker && let Some(connection) = self.connections.get_mut(token) {
+                    connection.close_after_output = true;
+                }
+            }
+            Purpose::Info(sections) => {
+                let figures: Vec<CoreFigures> = answers
+                    .into_iter()
+                    .filter_map(|answer| match answer {
+                        Answer::Figures(figures) => Some(*figures),
+                        _ => None,
+                    })
+                    .collect();
+                let text = self.info(figures, &sections);
+                self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).verbatim("txt", text.as_bytes());
+                });
+            }
+        }
+    }
+
+    // ---- this core's part of the answers
+
+    fn authenticate_all(&mut self) {
+        let tokens: Vec<Token> = self.connections.tokens().collect();
+        for token in tokens {
+            if let Some(connection) = self.connections.get_mut(token) {
+                connection.session.authenticated = true;
+            }
+        }
+    }
+
+    fn rows(&self, filter: &ClientFilter) -> Vec<ClientRow> {
+        self.connections
+            .iter()
+            .filter(|connection| !connection.closed)
+            .map(|connection| row(connection, self.now_ms, self.id))
+            .filter(|row| clients::matches(filter, row, 0))
+            .collect()
+    }
+
+    fn kill_here(&mut self, filter: &ClientFilter, spare: u64) -> usize {
+        let tokens: Vec<Token> = self.connections.tokens().collect();
+        let mut killed_count = 0;
+        for token in tokens {
+            let Some(connection) = self.connections.get_mut(token) else {
+                continue;
+            };
+            if connection.session.id == spare || connection.closed {
+                continue;
+            }
+            let row = row(connection, self.now_ms, self.id);
+            if clients::matches(filter, &row, spare) {
+                killed_count += 1;
+                self.close(token);
+            }
+        }
+        killed_count
+    }
+
+    fn figures(&mut self) -> CoreFigures {
+        let keys = &mut self.shard.keys;
+        let databases = (0..keys.databases_count())
+            .map(|db| keys.database_info(db))
+            .collect();
+        let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
+        CoreFigures {
+            core: self.id,
+            counters: self.counters.clone(),
+            clients_count: self.connections.len() as u64,
+            clients_paused_count: self.connections.iter().filter(paused).count() as u64,
+            clients_bytes: self
+                .connections
+                .iter()
+                .map(|connection| connection.memory_bytes() as u64)
+                .sum(),
+            input_bytes_max: self
+                .connections
+                .iter()
+                .map(|c| c.input.len() as u64)
+                .max()
+                .unwrap_or(0),
+            output_bytes_max: self
+                .connections
+                .iter()
+                .map(|c| c.output_bytes() as u64)
+                .max()
+                .unwrap_or(0),
+            keyspace: *self.shard.keys.stats(),
+            databases,
+            keys_bytes: self.shard.keys.used_bytes() as u64,
+            garbage_bytes: self.shard.keys.garbage_bytes() as u64,
+            garbage_count: self.shard.keys.garbage_count() as u64,
+            changes: self.shard.changes_count(),
+            commands: self.shard.figures().to_vec(),
+            errors: self.shard.error_counts().clone(),
+            cpu_us: super::process::thread_cpu_us(),
+        }
+    }
+}
+
+/// A connection's row of CLIENT LIST.
+pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
+    use std::os::fd::AsRawFd;
+    let is_running = connection.blocked == Some(Blocked::UntilReply);
+    let running_bytes = if is_running {
+        connection.request_bytes
+    } else {
+        0
+    };
+    let Session {
+        id,
+        protocol,
+        db,
+        name,
+        lib_name,
+        lib_ver,
+        no_touch,
+        no_evict,
+        ..
+    } = &connection.session;
+    ClientRow {
+        id: *id,
+        addr: connection.peer.address.clone(),
+        laddr: connection.peer.local.clone(),
+        fd: connection.socket.as_raw_fd(),
+        name: name.clone(),
+        age_s: (now_ms - connection.created_ms) / 1000,
+        idle_s: (now_ms - connection.last_active_ms) / 1000,
+        kind: ClientKind::Normal,
+        flags: ClientFlags {
+            blocked: connection.blocked == Some(Blocked::Paused),
+            close_after_reply: connection.close_after_output,
+            unix_socket: connection.peer.is_unix,
+            no_evict: *no_evict,
+            no_touch: *no_touch,
+            ..ClientFlags::default()
+        },
+        db: *db,
+        subscriptions: [0; 3],
+        multi_count: -1,
+        watch_count: 0,
+        query_bytes: (connection.input.len() + running_bytes) as u64,
+        query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
+        argv_bytes: 0,
+        multi_bytes: 0,
+        reply_buffer_bytes: connection.output.capacity() as u64,
+        reply_buffer_peak_bytes: 0,
+        output_buffer_bytes: connection.output.len() as u64,
+        output_list_count: 0,
+        output_bytes: (connection.output_bytes() - connection.output.len()) as u64,
+        total_bytes: connection.memory_bytes() as u64,
+        events: (connection.receiving, connection.sending),
+        command: connection
+            .last_command
+            .map_or("NULL", |entry| entry.full_name),
+        user: "default".into(),
+        resp: if *protocol == Protocol::Resp3 { 3 } else { 2 },
+        lib_name: lib_name.clone(),
+        lib_ver: lib_ver.clone(),
+        core,
+    }
+}
+
+/// Clients over all cores.
+pub fn clients_count(core: &Core) -> u32 {
+    core.mesh.board().clients_count.load(Ordering::Relaxed)
+}

@@ -1,0 +1,356 @@
+//! The mesh: one bounded single-producer single-consumer queue for each ordered pair of cores.
+//!
+//!     core A --- batch (requests) --> core B     A fills a batch through one turn and sends it once
+//!     core A <-- same batch (replies) - core B   B writes replies into it and sends it home, where it is used again
+//!
+//! Promises  one batch per destination and turn; no allocation per request; at most `IN_FLIGHT_MAX` batches of one core
+//!           are out to one other, so a queue never overflows; what a full link cannot take waits in the open batch, and
+//!           its core stops reading from clients meanwhile ([`Mesh::is_congested`]).
+//! Not here  what requests mean: `node/core.rs`. A bell for a sleeping core: the caller rings what `flush` names.
+//! Source    measured before it was chosen (ARCHITECTURE, "Hops"); a reply built on one core and freed on another costs
+//!           more than the hop, which is why a batch goes back to its sender.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
+
+use super::message::Message;
+use crate::commands::Entry;
+use crate::commands::table::Caller;
+use crate::resp::{Args, Span};
+
+/// Batches of one core that may be at one other at a time.
+const IN_FLIGHT_MAX: usize = 16;
+/// An open batch with this many bytes that cannot leave makes its core stop reading from clients.
+const CONGESTED_BYTES: usize = 1 << 20;
+/// A batch that held more than this gives its memory back instead of keeping it for the next turn.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// One request for another core, without its bytes.
+pub struct Item {
+    /// The command.
+    pub entry: &'static Entry,
+    /// The connection that waits, on the sender's core.
+    pub connection: u32,
+    /// Its tenant number.
+    pub generation: u32,
+    /// Which of its requests this is.
+    pub sequence: u64,
+    /// Selected database.
+    pub db: u16,
+    /// What the handler may know of the client.
+    pub caller: Caller,
+    /// Words, in `Batch::spans`.
+    pub spans_count: u32,
+    /// Bytes of the words, in `Batch::bytes`.
+    pub bytes_count: u32,
+    /// Bytes of the reply in `Batch::replies`; `DEFERRED` when it comes later in a message of its own.
+    pub reply_bytes: u32,
+}
+
+/// `Item::reply_bytes` of a request that waits for a lock.
+pub const DEFERRED: u32 = u32::MAX;
+
+/// What one core has for another in one turn.
+#[derive(Default)]
+pub struct Batch {
+    /// Requests, in order.
+    pub items: Vec<Item>,
+    /// Words of all requests.
+    pub spans: Vec<Span>,
+    /// Bytes of all requests.
+    pub bytes: Vec<u8>,
+    /// Replies of all requests, written by the other core.
+    pub replies: Vec<u8>,
+    /// What is not a plain request; taken in order, after all of `items`.
+    pub messages: Vec<Message>,
+    /// Bytes of the large requests in `messages`. While there are any, a plain request must go in a message as well, or
+    /// it would overtake them.
+    pub large_bytes: usize,
+    /// On its way home.
+    pub answered: bool,
+}
+
+impl Batch {
+    /// Appends a request: one copy of its words' bytes.
+    pub fn push(&mut self, item: Item, args: &Args<'_>) {
+        let start = self.bytes.len();
+        let spans_start = self.spans.len();
+        let first = args.span(0).start;
+        let last = args.span(args.len() - 1);
+        self.bytes
+            .extend_from_slice(&args.bytes()[first as usize..(last.start + last.len) as usize]);
+        self.spans.extend((0..args.len()).map(|index| {
+            let span = args.span(index);
+            Span {
+                start: span.start - first,
+                len: span.len,
+            }
+        }));
+        self.items.push(Item {
+            spans_count: (self.spans.len() - spans_start) as u32,
+            bytes_count: (self.bytes.len() - start) as u32,
+            reply_bytes: 0,
+            ..item
+        });
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.messages.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.items.clear();
+        self.spans.clear();
+        self.messages.clear();
+        self.large_bytes = 0;
+        self.answered = false;
+        for bytes in [&mut self.bytes, &mut self.replies] {
+            if bytes.capacity() > KEPT_BYTES_MAX {
+                *bytes = Vec::new()
+            } else {
+                bytes.clear()
+            }
+        }
+    }
+}
+
+/// What all cores may see of each other: nothing but this is shared.
+pub struct Board {
+    /// One per core.
+    pub cores: Vec<CoreFlags>,
+    /// The next transaction id.
+    pub next_tx: AtomicU64,
+    /// The next CLIENT ID.
+    pub next_client_id: AtomicU64,
+    /// Connections over all cores, for `maxclients`.
+    pub clients_count: AtomicU32,
+}
+
+/// One core's flags, on a cache line pair of their own.
+#[repr(align(128))]
+pub struct CoreFlags {
+    sleeping: AtomicBool,
+    ring: AtomicI32,
+    /// Connections this core serves.
+    pub connections_count: AtomicU32,
+}
+
+impl Board {
+    /// A board for `cores_count` cores.
+    pub fn new(cores_count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            cores: (0..cores_count)
+                .map(|_| CoreFlags {
+                    sleeping: AtomicBool::new(false),
+                    ring: AtomicI32::new(-1),
+                    connections_count: AtomicU32::new(0),
+                })
+                .collect(),
+            next_tx: AtomicU64::new(1),
+            next_client_id: AtomicU64::new(1),
+            clients_count: AtomicU32::new(0),
+        })
+    }
+
+    /// Says which ring a core's bell is on.
+    pub fn set_ring(&self, core: usize, descriptor: RawFd) {
+        self.cores[core].ring.store(descriptor, Ordering::Release);
+    }
+}
+
+/// One core's ends of all its links.
+pub struct Mesh {
+    core: usize,
+    board: Arc<Board>,
+    /// By peer; `None` at this core's own place.
+    links: Vec<Option<Link>>,
+    /// Empty batches.
+    spare: Vec<Box<Batch>>,
+    /// Peers with something to send, so that a turn costs nothing for silent ones.
+    waiting: Vec<usize>,
+}
+
+struct Link {
+    outgoing: rtrb::Producer<Box<Batch>>,
+    incoming: rtrb::Consumer<Box<Batch>>,
+    /// Filled through this turn.
+    open: Option<Box<Batch>>,
+    /// Answered batches of the peer, to go home.
+    homing: Vec<Box<Batch>>,
+    in_flight: usize,
+    is_waiting: bool,
+}
+
+/// All cores' meshes, linked with each other.
+pub fn build(cores_count: usize, board: &Arc<Board>) -> Vec<Mesh> {
+    let mut links: Vec<Vec<Option<Link>>> = (0..cores_count)
+        .map(|_| (0..cores_count).map(|_| None).collect())
+        .collect();
+    for a in 0..cores_count {
+        for b in a + 1..cores_count {
+            // Either side has at most IN_FLIGHT_MAX batches of its own out, so twice that always fits.
+            let (a_sends, b_receives) = rtrb::RingBuffer::new(2 * IN_FLIGHT_MAX);
+            let (b_sends, a_receives) = rtrb::RingBuffer::new(2 * IN_FLIGHT_MAX);
+            links[a][b] = Some(Link::new(a_sends, a_receives));
+            links[b][a] = Some(Link::new(b_sends, b_receives));
+        }
+    }
+    links
+        .into_iter()
+        .enumerate()
+        .map(|(core, links)| Mesh {
+            core,
+            board: board.clone(),
+            links,
+            spare: Vec::new(),
+            waiting: Vec::new(),
+        })
+        .collect()
+}
+
+impl Link {
+    fn new(outgoing: rtrb::Producer<Box<Batch>>, incoming: rtrb::Consumer<Box<Batch>>) -> Self {
+        Self {
+            outgoing,
+            incoming,
+            open: None,
+            homing: Vec::new(),
+            in_flight: 0,
+            is_waiting: false,
+        }
+    }
+}
+
+impl Mesh {
+    /// The board all cores share.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// How many cores there are.
+    pub fn cores_count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The batch being filled for core `to`, which is not this core.
+    #[inline]
+    pub fn open(&mut self, to: usize) -> &mut Batch {
+        let link = self.links[to]
+            .as_mut()
+            .expect("a core has no link to itself");
+        if !link.is_waiting {
+            link.is_waiting = true;
+            self.waiting.push(to);
+        }
+        link.open
+            .get_or_insert_with(|| self.spare.pop().unwrap_or_default())
+    }
+
+    /// Appends a message for core `to`.
+    pub fn send(&mut self, to: usize, message: Message) {
+        self.open(to).messages.push(message);
+    }
+
+    /// Takes the next batch that has arrived from `from`: a peer's requests, or own requests answered.
+    pub fn receive(&mut self, from: usize) -> Option<Box<Batch>> {
+        let link = self.links[from].as_mut()?;
+        let batch = link.incoming.pop().ok()?;
+        if batch.answered {
+            link.in_flight -= 1;
+        }
+        Some(batch)
+    }
+
+    /// Sends a peer's batch home, its replies written.
+    pub fn answer(&mut self, to: usize, mut batch: Box<Batch>) {
+        batch.answered = true;
+        let link = self.links[to]
+            .as_mut()
+            .expect("a core has no link to itself");
+        link.homing.push(batch);
+        if !link.is_waiting {
+            link.is_waiting = true;
+            self.waiting.push(to);
+        }
+    }
+
+    /// Keeps a batch that came home for later turns.
+    pub fn reuse(&mut self, mut batch: Box<Batch>) {
+        batch.clear();
+        if self.spare.len() < 4 * IN_FLIGHT_MAX {
+            self.spare.push(batch);
+        }
+    }
+
+    /// Hands over everything that can go, and names the sleeping cores that need a bell through `bell`.
+    pub fn flush(&mut self, mut bell: impl FnMut(RawFd)) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|&to| {
+            let link = self.links[to].as_mut().expect("only peers wait");
+            let mut sent = false;
+            for batch in link.homing.drain(..) {
+                link.outgoing
+                    .push(batch)
+                    .expect("a peer has at most IN_FLIGHT_MAX batches here");
+                sent = true;
+            }
+            if link.in_flight < IN_FLIGHT_MAX
+                && let Some(batch) = link.open.take_if(|batch| !batch.is_empty())
+            {
+                link.outgoing
+                    .push(batch)
+                    .expect("at most IN_FLIGHT_MAX own batches are out");
+                link.in_flight += 1;
+                sent = true;
+            }
+            link.is_waiting = link.open.as_ref().is_some_and(|batch| !batch.is_empty());
+            if sent {
+                // Pairs with the fence in `may_sleep`: either the peer sees the batch, or this core sees it asleep.
+                fence(Ordering::SeqCst);
+                let flags = &self.board.cores[to];
+                if flags.sleeping.load(Ordering::Relaxed)
+                    && flags.sleeping.swap(false, Ordering::Relaxed)
+                {
+                    bell(flags.ring.load(Ordering::Acquire));
+                }
+            }
+            link.is_waiting
+        });
+        self.waiting = waiting;
+    }
+
+    /// Whether a link is so full that no more requests should be read from clients.
+    pub fn is_congested(&self) -> bool {
+        self.waiting.iter().any(|&to| {
+            self.links[to]
+                .as_ref()
+                .and_then(|link| link.open.as_ref())
+                .is_some_and(|batch| batch.bytes.len() > CONGESTED_BYTES)
+        })
+    }
+
+    /// Declares this core asleep and says whether it may park; `false` when something arrived meanwhile.
+    pub fn may_sleep(&mut self) -> bool {
+        let flags = &self.board.cores[self.core];
+        flags.sleeping.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self
+            .links
+            .iter()
+            .flatten()
+            .any(|link| !link.incoming.is_empty())
+        {
+            self.wake();
+            return false;
+        }
+        true
+    }
+
+    /// Declares this core awake.
+    pub fn wake(&self) {
+        self.board.cores[self.core]
+            .sleeping
+            .store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,108 @@
+//! What cores say to each other besides plain requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::clients::ClientRow;
+use super::connection::Connection;
+use super::figures::CoreFigures;
+use super::mesh::Item;
+use super::options::Options;
+use crate::commands::client_filter::ClientFilter;
+use crate::resp::Span;
+use crate::router::{FromShard, ToShard};
+
+/// One message; most are rare, the two of transactions are not.
+pub enum Message {
+    /// A connection arrives: just accepted, or moved.
+    Adopt(Box<Connection>),
+    /// A transaction's step for this core's shard.
+    ToShard(ToShard),
+    /// A shard's answer to a transaction (or a reply that had waited for a lock) for this core.
+    FromShard(FromShard),
+    /// A request so large that its bytes are handed over instead of copied.
+    Large {
+        /// Everything but the bytes.
+        item: Item,
+        /// The request.
+        bytes: Bytes,
+        /// Its words.
+        spans: Vec<Span>,
+    },
+    /// Its reply.
+    LargeReply {
+        /// The waiting connection's index.
+        connection: u32,
+        /// Its tenant number.
+        generation: u32,
+        /// The request's number.
+        sequence: u64,
+        /// The reply.
+        reply: Vec<u8>,
+    },
+    /// A question one core asks others; every one is answered.
+    Ask {
+        /// Names the question on its core.
+        id: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// The answer.
+    Answer {
+        /// The question's name.
+        id: u64,
+        /// What it found.
+        answer: Answer,
+    },
+}
+
+/// What a core may ask of others.
+#[derive(Clone)]
+pub enum Question {
+    /// Use these options from now on.
+    Apply(Arc<Options>),
+    /// Check and apply changes to the options (asked of core 0, which does so one at a time).
+    Configure(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Rows of the clients that match.
+    ListClients(ClientFilter),
+    /// Close the clients that match, all but the one with this id.
+    KillClients {
+        /// Which.
+        filter: ClientFilter,
+        /// Spared here: its own core closes it after the reply.
+        spare: u64,
+    },
+    /// Every figure of the core.
+    Figures,
+    /// Set statistics back to zero.
+    ResetStatistics,
+    /// CLIENT PAUSE.
+    Pause {
+        /// When it ends, milliseconds since the epoch.
+        until_ms: i64,
+        /// Only commands that may write wait.
+        writes_only: bool,
+    },
+    /// CLIENT UNPAUSE.
+    Unpause,
+    /// DEBUG SLEEP.
+    Sleep(Duration),
+    /// Stop serving: drain and end.
+    Shutdown,
+}
+
+/// What a core answers.
+pub enum Answer {
+    /// Done.
+    Done,
+    /// Refused, with the error's text.
+    Refused(String),
+    /// Clients, rendered rows with their ids.
+    Clients(Vec<ClientRow>),
+    /// A number.
+    Count(usize),
+    /// The core's figures.
+    Figures(Box<CoreFigures>),
+}

@@ -1,0 +1,93 @@
+//! The process: limits, CPU time, memory, as the operating system counts them.
+
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+
+/// Descriptors a core and the process need besides clients: rings, listeners, logs.
+const DESCRIPTORS_RESERVED: u64 = 32;
+
+/// CPU time of this thread: user and system, microseconds.
+pub fn thread_cpu_us() -> (u64, u64) {
+    cpu_us(UsageWho::RUSAGE_THREAD)
+}
+
+/// CPU time of the whole process: user and system, microseconds.
+pub fn process_cpu_us() -> (u64, u64) {
+    cpu_us(UsageWho::RUSAGE_SELF)
+}
+
+fn cpu_us(who: UsageWho) -> (u64, u64) {
+    let Ok(usage) = getrusage(who) else {
+        return (0, 0);
+    };
+    let micros =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
+    (micros(usage.user_time()), micros(usage.system_time()))
+}
+
+/// Resident memory in bytes: now, and the most there has been.
+pub fn resident_bytes() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|rest| {
+                rest.trim()
+                    .trim_end_matches(" kB")
+                    .trim()
+                    .parse::<u64>()
+                    .ok()
+            })
+            .unwrap_or(0)
+            * 1024
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// Memory of the machine in bytes.
+pub fn machine_bytes() -> u64 {
+    std::fs::read_to_string("/proc/meminfo")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| {
+            rest.trim()
+                .trim_end_matches(" kB")
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .unwrap_or(0)
+        * 1024
+}
+
+/// Makes room for `clients_max` open sockets; returns how many clients fit.
+pub fn raise_open_files(clients_max: u32, cores_count: usize) -> u32 {
+    let reserved = DESCRIPTORS_RESERVED + 16 * cores_count as u64;
+    let wanted = u64::from(clients_max) + reserved;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return clients_max;
+    };
+    if soft >= wanted {
+        return clients_max;
+    }
+    // Raising the hard limit works for root only; otherwise the soft limit goes as far as it may.
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).is_ok() {
+        return clients_max;
+    }
+    let reached = hard.min(wanted);
+    if setrlimit(Resource::RLIMIT_NOFILE, reached, hard).is_err() {
+        return soft.saturating_sub(reserved).max(1) as u32;
+    }
+    reached.saturating_sub(reserved).max(1) as u32
+}
+
+/// The CPUs this process may run on.
+pub fn allowed_cpus() -> Vec<usize> {
+    let Ok(set) = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)) else {
+        return Vec::new();
+    };
+    (0..nix::sched::CpuSet::count())
+        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+        .collect()
+}

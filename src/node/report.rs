@@ -1,0 +1,290 @@
+//! INFO: the cores' figures, added up.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use super::core::Core;
+use super::figures::CoreFigures;
+use super::info::{self, InfoFigures};
+use super::{process, ring};
+use crate::commands::table;
+use crate::keyspace::stats::{DatabaseInfo, Stats};
+use crate::shard::figures::{CommandFigures, ErrorCounts};
+
+/// Facts of the process that do not change.
+struct Identity {
+    start: Instant,
+    run_id: String,
+    replication_id: String,
+    os: String,
+    executable: String,
+}
+
+fn identity() -> &'static Identity {
+    static IDENTITY: OnceLock<Identity> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let hex_id = || {
+            // Two draws from the operating system's randomness, through the crate that draws them for the key hash.
+            let digits: String = (0..3u64)
+                .map(|part| {
+                    format!(
+                        "{:016x}",
+                        crate::base::hash::KeyHasher::random().hash(&part.to_le_bytes())
+                    )
+                })
+                .collect();
+            digits[..40].to_string()
+        };
+        let read = |path: &str| {
+            std::fs::read_to_string(path)
+                .unwrap_or_default()
+                .trim()
+                .to_string()
+        };
+        Identity {
+            start: Instant::now(),
+            run_id: hex_id(),
+            replication_id: hex_id(),
+            os: format!(
+                "Linux {} {}",
+                read("/proc/sys/kernel/osrelease"),
+                std::env::consts::ARCH
+            ),
+            executable: std::env::current_exe()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+        }
+    })
+}
+
+/// Fixes what INFO says of the start; call once, before the first client.
+pub fn remember_start() {
+    identity();
+}
+
+impl Core {
+    /// INFO's text for these sections.
+    pub fn info(&self, mut cores: Vec<CoreFigures>, sections: &[Vec<u8>]) -> String {
+        cores.sort_by_key(|core| core.core);
+        let sum = |field: fn(&CoreFigures) -> u64| cores.iter().map(field).sum::<u64>();
+        let mut keyspace = Stats::default();
+        cores.iter().for_each(|core| keyspace.add(&core.keyspace));
+        let mut errors = ErrorCounts::default();
+        cores.iter().for_each(|core| errors.add(&core.errors));
+        let commands = self.command_figures(&cores);
+        let (user_us, system_us) = process::process_cpu_us();
+        let (resident, resident_peak) = process::resident_bytes();
+        let rates = cores
+            .iter()
+            .map(|core| core.counters.rates())
+            .fold([0; 3], |sums, rates| {
+                [sums[0] + rates[0], sums[1] + rates[1], sums[2] + rates[2]]
+            });
+        let fixed = cores.len() as u64 * ring::BUFFERS_BYTES as u64;
+        let dataset = sum(|core| core.keys_bytes);
+        let clients_bytes = sum(|core| core.clients_bytes);
+        let used = fixed + dataset + clients_bytes + sum(|core| core.garbage_bytes);
+        let options = &self.options;
+        let uptime = identity().start.elapsed().as_secs();
+        let figures = InfoFigures {
+            server: info::ServerFigures {
+                os: identity().os.clone(),
+                process_id: std::process::id(),
+                run_id: identity().run_id.clone(),
+                tcp_port: options.port as u16,
+                time_us: self.now_us,
+                uptime_s: uptime,
+                hz: options.hz as u32,
+                configured_hz: options.hz as u32,
+                lru_clock: (self.now_ms / 1000) as u32 & 0x00ff_ffff,
+                executable: identity().executable.clone(),
+                config_file: self.config_file.to_string(),
+                threads: cores.len() as u32,
+                listeners: self.listener_lines(),
+            },
+            clients: info::ClientsFigures {
+                connected: sum(|core| core.clients_count),
+                maxclients: options.maxclients as u64,
+                input_buffer_bytes_max: cores
+                    .iter()
+                    .map(|core| core.input_bytes_max)
+                    .max()
+                    .unwrap_or(0),
+                output_buffer_bytes_max: cores
+                    .iter()
+                    .map(|core| core.output_bytes_max)
+                    .max()
+                    .unwrap_or(0),
+                blocked: sum(|core| core.clients_paused_count),
+                paused: sum(|core| core.clients_paused_count),
+            },
+            memory: info::MemoryFigures {
+                used,
+                peak: super::core::remember_peak(used),
+                resident,
+                resident_peak,
+                startup: fixed,
+                dataset,
+                system_total: process::machine_bytes(),
+                clients: clients_bytes,
+                policy: options.maxmemory_policy.to_string(),
+                allocator: "mimalloc".into(),
+                lazyfree_pending: sum(|core| core.garbage_count),
+                lazyfreed: keyspace.lazyfreed_objects,
+            },
+            persistence: info::PersistenceFigures {
+                loading: false,
+                changes: sum(|core| core.changes),
+            },
+            stats: info::StatsFigures {
+                connections_received: sum(|core| core.counters.connections_received),
+                commands_processed: commands.iter().map(|command| command.calls).sum(),
+                ops_per_second: rates[0],
+                input_bytes: sum(|core| core.counters.bytes_in),
+                output_bytes: sum(|core| core.counters.bytes_out),
+                input_kbps: rates[1] as f64 / 1024.0,
+                output_kbps: rates[2] as f64 / 1024.0,
+                rejected_connections: sum(|core| core.counters.connections_rejected),
+                expired_keys: keyspace.expired_keys,
+                expire_lag_ms_max: keyspace.expire_lag_ms_max,
+                expire_lag_ms_mean: keyspace
+                    .expire_lag_ms_sum
+                    .checked_div(keyspace.expired_keys_active)
+                    .unwrap_or(0),
+                expire_time_cap_reached: sum(|core| core.counters.cycles_over_budget),
+                expire_cpu_ms: sum(|core| core.counters.cycle_ns) / 1_000_000,
+                evicted_keys: 0,
+                reads: sum(|core| core.counters.reads),
+                writes: sum(|core| core.counters.writes),
+                failed_auths: errors
+                    .iter()
+                    .find(|(code, _)| *code == "WRONGPASS")
+                    .map_or(0, |(_, count)| count),
+                keyspace_hits: keyspace.keyspace_hits,
+                keyspace_misses: keyspace.keyspace_misses,
+                error_replies: errors.total(),
+                query_limit_disconnections: sum(|core| core.counters.query_limit_disconnections),
+                output_limit_disconnections: sum(|core| core.counters.output_limit_disconnections),
+                transactions: sum(|core| core.counters.transactions),
+                transaction_retries: sum(|core| core.counters.transaction_retries),
+                turns: sum(|core| core.counters.turns),
+            },
+            cpu: info::CpuFigures {
+                system_s: system_us as f64 / 1e6,
+                user_s: user_us as f64 / 1e6,
+            },
+            replication_id: identity().replication_id.clone(),
+            commands,
+            errors: errors
+                .iter()
+                .map(|(code, count)| (code.to_string(), count))
+                .collect(),
+            keyspace: databases(&cores),
+            cores: cores.iter().map(core_row).collect(),
+        };
+        info::render(&figures, sections)
+    }
+
+    fn listener_lines(&self) -> Vec<String> {
+        let options = &self.options;
+        let mut lines = Vec::new();
+        if options.port > 0 {
+            let binds: String = options
+                .bind
+                .iter()
+                .map(|address| format!(",bind={address}"))
+                .collect();
+            lines.push(format!("name=tcp{binds},port={}", options.port));
+        }
+        if !options.unixsocket.is_empty() {
+            lines.push(format!("name=unix,bind={}", options.unixsocket));
+        }
+        lines
+    }
+
+    fn command_figures(&self, cores: &[CoreFigures]) -> Vec<info::CommandFigures> {
+        let percentiles = &self.options.latency_tracking_info_percentiles;
+        table()
+            .rows()
+            .filter_map(|entry| {
+                let index = usize::from(entry.index);
+                let rows = || {
+                    cores
+                        .iter()
+                        .filter_map(move |core| core.commands.get(index))
+                };
+                let total = |field: fn(&CommandFigures) -> u64| rows().map(field).sum::<u64>();
+                let figures = info::CommandFigures {
+                    full_name: entry.full_name,
+                    calls: total(|row| row.calls_count),
+                    time_us: total(|row| row.nanoseconds) / 1000,
+                    rejected: total(|row| row.rejected_count),
+                    failed: total(|row| row.failed_count),
+                    latency_us: Vec::new(),
+                };
+                if figures.calls + figures.rejected + figures.failed == 0 {
+                    return None;
+                }
+                let mut merged: Option<hdrhistogram::Histogram<u64>> = None;
+                for histogram in rows().filter_map(|row| row.histogram.as_deref()) {
+                    match &mut merged {
+                        None => merged = Some(histogram.clone()),
+                        // All histograms are made with the same bounds, so adding cannot fail.
+                        Some(merged) => merged.add(histogram).unwrap_or_default(),
+                    }
+                }
+                let latency_us = merged
+                    .filter(|_| self.options.latency_tracking)
+                    .map(|histogram| {
+                        percentiles
+                            .iter()
+                            .map(|&p| (p, histogram.value_at_percentile(p) as f64 / 1000.0))
+                            .collect()
+                    })
+                    .unwrap_or_default();
+                Some(info::CommandFigures {
+                    latency_us,
+                    ..figures
+                })
+            })
+            .collect()
+    }
+}
+
+fn databases(cores: &[CoreFigures]) -> Vec<info::KeyspaceFigures> {
+    let count = cores
+        .iter()
+        .map(|core| core.databases.len())
+        .max()
+        .unwrap_or(0);
+    (0..count)
+        .filter_map(|db| {
+            let mut total = DatabaseInfo::default();
+            cores
+                .iter()
+                .filter_map(|core| core.databases.get(db))
+                .for_each(|part| total.add(part));
+            (total.keys > 0).then_some(info::KeyspaceFigures {
+                db: db as u16,
+                keys: total.keys,
+                expires: total.expires,
+                avg_ttl_ms: total.avg_ttl_ms,
+            })
+        })
+        .collect()
+}
+
+fn core_row(core: &CoreFigures) -> info::CoreFigures {
+    info::CoreFigures {
+        connections: core.clients_count,
+        keys: core.databases.iter().map(|db| db.keys).sum(),
+        bytes: core.keys_bytes,
+        local: core.counters.local_requests,
+        hops_out: core.counters.hops_out,
+        hops_in: core.counters.hops_in,
+        moves_in: core.counters.moves_in,
+        moves_out: core.counters.moves_out,
+        cpu_s: (core.cpu_us.0 + core.cpu_us.1) as f64 / 1e6,
+        ..info::CoreFigures::default()
+    }
+}

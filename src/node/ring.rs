@@ -1,0 +1,504 @@
+//! One core's io_uring: everything that core asks of the kernel, one system call a turn.
+//!
+//!     turn = enter (submit what was queued, reap what is done, wait only when parking) -> events -> work -> queue more
+//!
+//! Promises  buffers the kernel may write or read are owned here until their completion arrives, so callers handle
+//!           only safe values; a receive buffer is readable until it is given back; completions of a connection that
+//!           is gone carry its old generation.
+//! Not here  what the events mean: `node/core.rs`.
+//! Source    `io_uring(7)`; measured before it was chosen: ARCHITECTURE, "The loop".
+//! Details that cost time to find
+//! - With DEFER_TASKRUN nothing completes until `io_uring_enter` is called with GETEVENTS, also when waiting for none.
+//! - A multishot receive that finds no buffer ends with ENOBUFS and must be armed again, like any without MORE.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+
+/// Receive buffers per core: few and reused, so they stay in the cache (64 measured as good as 1,024 smaller ones).
+const BUFFERS_COUNT: u16 = 64;
+/// Bytes in one receive buffer.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+/// The only provided-buffer group.
+const BUFFER_GROUP: u16 = 1;
+/// Bytes of all receive buffers of a core.
+pub const BUFFERS_BYTES: usize = BUFFERS_COUNT as usize * BUFFER_BYTES;
+const SUBMISSIONS: u32 = 4096;
+const COMPLETIONS: u32 = 16 * 1024;
+
+const KIND_SHIFT: u32 = 60;
+const KIND_RECEIVE: u64 = 1;
+const KIND_SEND: u64 = 2;
+const KIND_ACCEPT: u64 = 3;
+const KIND_BELL: u64 = 4;
+const KIND_TICK: u64 = 5;
+const KIND_READABLE: u64 = 6;
+const KIND_IGNORED: u64 = 7;
+const GENERATION_MASK: u32 = (1 << 28) - 1;
+
+/// A connection as the ring knows it: its place in the slab and which tenant of that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Place in the connection slab.
+    pub index: u32,
+    /// Tenant of that place, below 2^28.
+    pub generation: u32,
+}
+
+impl Token {
+    /// The next tenant's number.
+    pub fn next_generation(generation: u32) -> u32 {
+        (generation + 1) & GENERATION_MASK
+    }
+
+    fn pack(self, kind: u64) -> u64 {
+        kind << KIND_SHIFT | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    fn unpack(user_data: u64) -> Self {
+        Self {
+            index: user_data as u32,
+            generation: (user_data >> 32) as u32 & GENERATION_MASK,
+        }
+    }
+}
+
+/// Bytes the kernel received for a connection; give it back with [`Ring::recycle`].
+#[derive(Debug)]
+pub struct ReceiveBuffer {
+    index: u16,
+    length: u32,
+}
+
+/// What a receive brought.
+#[derive(Debug)]
+pub enum Received {
+    /// At least one byte.
+    Bytes(ReceiveBuffer),
+    /// The peer closed, or the receive failed: no bytes will come any more.
+    Ended,
+    /// All buffers were in use, or the receive was cancelled; arm it again when wanted.
+    Stopped,
+}
+
+/// One completion.
+#[derive(Debug)]
+pub enum Event {
+    /// A listener gave a connection, or why it could not; `more`: the accept stays armed.
+    Accepted {
+        listener: u32,
+        result: Result<OwnedFd, i32>,
+        more: bool,
+    },
+    /// A connection's receive; `more`: it stays armed.
+    Received {
+        token: Token,
+        received: Received,
+        more: bool,
+    },
+    /// A send ended with its byte count or a negative errno; its buffer returns.
+    Sent {
+        token: Token,
+        result: i32,
+        buffer: Vec<u8>,
+    },
+    /// Another core rang.
+    Bell,
+    /// The tick's time has come; arm the next one.
+    Tick,
+    /// The watched descriptor can be read.
+    Readable,
+}
+
+/// Why a ring cannot be had, with the remedy.
+#[derive(Debug)]
+pub struct RingError {
+    /// What failed and what to change, in sentences for an operator.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for RingError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.remedy)
+    }
+}
+
+/// One core's ring, its receive buffers, and the send buffers in flight.
+pub struct Ring {
+    ring: IoUring,
+    /// Descriptors of the provided buffers, shared with the kernel; never freed (see `new`).
+    descriptors: *mut types::BufRingEntry,
+    /// `BUFFERS_COUNT * BUFFER_BYTES` bytes; never freed.
+    memory: *mut u8,
+    descriptors_tail: u16,
+    recycled: bool,
+    /// By connection index: the one send in flight.
+    sends: Vec<Vec<u8>>,
+    tick: Box<types::Timespec>,
+    completions: Vec<cqueue::Entry>,
+    bells: u64,
+}
+
+impl Ring {
+    /// A ring with its receive buffers registered.
+    ///
+    /// Errors name the setting that fixes them: kernel, sysctl, seccomp profile or memory limit.
+    pub fn new(tick: std::time::Duration) -> Result<Self, RingError> {
+        let ring: IoUring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)
+            .map_err(|error| RingError {
+                remedy: remedy("io_uring_setup", &error),
+            })?;
+        probe(&ring)?;
+        let descriptors_bytes =
+            usize::from(BUFFERS_COUNT) * std::mem::size_of::<types::BufRingEntry>();
+        // The kernel holds these two areas for as long as the ring exists, and requests may outlive `Ring` for a moment
+        // while the kernel tears it down. A core's ring lives as long as the process, so both are leaked on purpose.
+        // SAFETY: an anonymous private mapping has no preconditions; failure is checked below.
+        let descriptors = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                descriptors_bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_ANONYMOUS | libc::MAP_PRIVATE | libc::MAP_POPULATE,
+                -1,
+                0,
+            )
+        };
+        if descriptors == libc::MAP_FAILED {
+            return Err(RingError {
+                remedy: remedy("mmap", &io::Error::last_os_error()),
+            });
+        }
+        let memory =
+            Box::leak(vec![0u8; usize::from(BUFFERS_COUNT) * BUFFER_BYTES].into_boxed_slice())
+                .as_mut_ptr();
+        // SAFETY: `descriptors` is a page-aligned mapping of BUFFERS_COUNT entries that is never unmapped.
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(
+                descriptors as u64,
+                BUFFERS_COUNT,
+                BUFFER_GROUP,
+                0,
+            )
+        }
+        .map_err(|error| RingError {
+            remedy: remedy("registering receive buffers", &error),
+        })?;
+        let mut ring = Self {
+            ring,
+            descriptors: descriptors.cast(),
+            memory,
+            descriptors_tail: 0,
+            recycled: false,
+            sends: Vec::new(),
+            tick: Box::new(types::Timespec::from(tick)),
+            completions: Vec::with_capacity(1024),
+            bells: 0,
+        };
+        (0..BUFFERS_COUNT).for_each(|index| ring.offer(index));
+        ring.publish();
+        Ok(ring)
+    }
+
+    /// The descriptor other cores ring ([`Ring::ring_bell`]).
+    pub fn descriptor(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+
+    /// Accepts connections on `listener` until told otherwise.
+    pub fn accept(&mut self, listener: BorrowedFd<'_>, index: u32) {
+        let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd()))
+            .flags(libc::SOCK_CLOEXEC)
+            .build()
+            .user_data(KIND_ACCEPT << KIND_SHIFT | u64::from(index));
+        self.push(&entry);
+    }
+
+    /// Receives into this ring's buffers until the peer closes or buffers run out.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>, token: Token) {
+        let entry = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), BUFFER_GROUP)
+            .build()
+            .user_data(token.pack(KIND_RECEIVE));
+        self.push(&entry);
+    }
+
+    /// Ends a connection's receive; its last completion comes as [`Received::Stopped`] (or with bytes and no `more`).
+    pub fn stop_receiving(&mut self, token: Token) {
+        let entry = opcode::AsyncCancel::new(token.pack(KIND_RECEIVE))
+            .build()
+            .user_data(KIND_IGNORED << KIND_SHIFT);
+        self.push(&entry);
+    }
+
+    /// Sends all of `buffer`. One send per connection at a time; the buffer returns with [`Event::Sent`].
+    pub fn send(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
+        let index = token.index as usize;
+        if self.sends.len() <= index {
+            self.sends.resize_with(index + 1, Vec::new);
+        }
+        assert!(
+            self.sends[index].is_empty(),
+            "one send per connection is in flight at a time"
+        );
+        self.sends[index] = buffer;
+        let buffer = &self.sends[index];
+        // The heap block behind `buffer` stays where it is: it is owned by `sends` and untouched until its completion.
+        let entry = opcode::Send::new(
+            types::Fd(socket.as_raw_fd()),
+            buffer.as_ptr(),
+            u32::try_from(buffer.len()).unwrap_or(u32::MAX),
+        )
+        .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+        .build()
+        .user_data(token.pack(KIND_SEND));
+        self.push(&entry);
+    }
+
+    /// Wakes the core whose ring has this descriptor.
+    pub fn ring_bell(&mut self, descriptor: RawFd) {
+        let entry =
+            opcode::MsgRingData::new(types::Fd(descriptor), 0, KIND_BELL << KIND_SHIFT, None)
+                .build()
+                .user_data(KIND_IGNORED << KIND_SHIFT);
+        self.push(&entry);
+        self.bells += 1;
+    }
+
+    /// How many bells this core has rung.
+    pub fn bells(&self) -> u64 {
+        self.bells
+    }
+
+    /// Asks for one [`Event::Tick`] after the tick's duration.
+    pub fn arm_tick(&mut self) {
+        let timespec: *const types::Timespec = &*self.tick;
+        let entry = opcode::Timeout::new(timespec)
+            .build()
+            .user_data(KIND_TICK << KIND_SHIFT);
+        self.push(&entry);
+    }
+
+    /// Asks for one [`Event::Readable`] when `descriptor` has something to read.
+    pub fn watch(&mut self, descriptor: BorrowedFd<'_>) {
+        let entry = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), libc::POLLIN as u32)
+            .build()
+            .user_data(KIND_READABLE << KIND_SHIFT);
+        self.push(&entry);
+    }
+
+    /// Submits what is queued and reaps what is done; with `wait`, sleeps until there is at least one completion.
+    pub fn enter(&mut self, wait: bool) -> io::Result<()> {
+        self.publish();
+        let result = if wait {
+            self.ring.submit_and_wait(1).map(drop)
+        } else {
+            let queued = {
+                let mut submission = self.ring.submission();
+                submission.sync();
+                submission.len() as u32
+            };
+            const GETEVENTS: u32 = 1;
+            // SAFETY: no argument pointer is passed; queued entries point only to memory this type owns.
+            unsafe {
+                self.ring
+                    .submitter()
+                    .enter::<libc::sigset_t>(queued, 0, GETEVENTS, None)
+            }
+            .map(drop)
+        };
+        match result {
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)
+                ) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Whether completions are waiting to be reaped without a system call.
+    pub fn has_completions(&mut self) -> bool {
+        !self.ring.completion().is_empty()
+    }
+
+    /// Moves all completions into `events`, in order.
+    pub fn reap(&mut self, events: &mut Vec<Event>) {
+        let mut completions = std::mem::take(&mut self.completions);
+        completions.extend(self.ring.completion());
+        for completion in completions.drain(..) {
+            self.translate(&completion, events);
+        }
+        self.completions = completions;
+    }
+
+    /// The bytes of a receive buffer.
+    pub fn bytes(&self, buffer: &ReceiveBuffer) -> &[u8] {
+        // SAFETY: `translate` made the handle from a completion, so index < BUFFERS_COUNT, the kernel wrote `length` <=
+        // BUFFER_BYTES bytes there, and it does not write again before `recycle` consumes the handle.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.memory.add(usize::from(buffer.index) * BUFFER_BYTES),
+                buffer.length as usize,
+            )
+        }
+    }
+
+    /// Gives a receive buffer back to the kernel (published with the next `enter`).
+    pub fn recycle(&mut self, buffer: ReceiveBuffer) {
+        self.offer(buffer.index);
+    }
+
+    fn translate(&mut self, completion: &cqueue::Entry, events: &mut Vec<Event>) {
+        let user_data = completion.user_data();
+        let result = completion.result();
+        let more = cqueue::more(completion.flags());
+        match user_data >> KIND_SHIFT {
+            KIND_RECEIVE => {
+                let received = match result {
+                    1.. => match cqueue::buffer_select(completion.flags()) {
+                        Some(index) => Received::Bytes(ReceiveBuffer {
+                            index,
+                            length: result as u32,
+                        }),
+                        None => Received::Ended,
+                    },
+                    _ if result == -libc::ENOBUFS || result == -libc::ECANCELED => {
+                        Received::Stopped
+                    }
+                    _ => Received::Ended,
+                };
+                events.push(Event::Received {
+                    token: Token::unpack(user_data),
+                    received,
+                    more,
+                });
+            }
+            KIND_SEND => {
+                let token = Token::unpack(user_data);
+                let buffer = std::mem::take(&mut self.sends[token.index as usize]);
+                events.push(Event::Sent {
+                    token,
+                    result,
+                    buffer,
+                });
+            }
+            KIND_ACCEPT => {
+                let result = if result >= 0 {
+                    // SAFETY: a successful accept hands over a descriptor nobody else owns.
+                    Ok(unsafe { OwnedFd::from_raw_fd(result) })
+                } else {
+                    Err(-result)
+                };
+                events.push(Event::Accepted {
+                    listener: user_data as u32,
+                    result,
+                    more,
+                });
+            }
+            KIND_BELL => events.push(Event::Bell),
+            KIND_TICK => events.push(Event::Tick),
+            KIND_READABLE => events.push(Event::Readable),
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: callers build entries whose pointers are to memory this type owns until the completion is reaped
+        // (`sends`, `tick`), or that have none.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            // The queue is full: hand it to the kernel and go on. A busy completion queue is reaped at the next turn.
+            if self.ring.submit().is_err() {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    fn offer(&mut self, index: u16) {
+        let place = usize::from(self.descriptors_tail & (BUFFERS_COUNT - 1));
+        // SAFETY: place < BUFFERS_COUNT entries of the mapping; the kernel reads an entry only after `publish` moves the
+        // tail past it, and this buffer is not offered twice because its handle was consumed.
+        let entry = unsafe { &mut *self.descriptors.add(place) };
+        // SAFETY: index < BUFFERS_COUNT, so the address stays inside the leaked area.
+        entry.set_addr(unsafe { self.memory.add(usize::from(index) * BUFFER_BYTES) } as u64);
+        entry.set_len(BUFFER_BYTES as u32);
+        entry.set_bid(index);
+        self.descriptors_tail = self.descriptors_tail.wrapping_add(1);
+        self.recycled = true;
+    }
+
+    fn publish(&mut self) {
+        if !std::mem::take(&mut self.recycled) {
+            return;
+        }
+        // SAFETY: `descriptors` is the first entry of the registered ring; the tail field lies inside it, is 2-aligned,
+        // and the kernel only reads it, so an atomic store is the agreed way to write it.
+        let tail = unsafe { &*types::BufRingEntry::tail(self.descriptors).cast::<AtomicU16>() };
+        tail.store(self.descriptors_tail, Ordering::Release);
+    }
+}
+
+/// What must be there: the operations and features the loop is built on.
+fn probe(ring: &IoUring) -> Result<(), RingError> {
+    let mut probe = io_uring::Probe::new();
+    ring.submitter()
+        .register_probe(&mut probe)
+        .map_err(|error| RingError {
+            remedy: remedy("io_uring probe", &error),
+        })?;
+    let needed = [
+        ("accept", opcode::AcceptMulti::CODE),
+        ("recv", opcode::RecvMulti::CODE),
+        ("send", opcode::Send::CODE),
+        ("timeout", opcode::Timeout::CODE),
+        ("async cancel", opcode::AsyncCancel::CODE),
+        ("msg_ring", opcode::MsgRingData::CODE),
+    ];
+    for (name, code) in needed {
+        if !probe.is_supported(code) {
+            return Err(RingError {
+                remedy: format!(
+                    "this kernel's io_uring lacks the operation '{name}'; rondo needs Linux 6.1 or later"
+                ),
+            });
+        }
+    }
+    if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
+        return Err(RingError {
+            remedy: "this kernel's io_uring is too old; rondo needs Linux 6.1 or later".into(),
+        });
+    }
+    Ok(())
+}
+
+/// The setting that fixes `error`.
+fn remedy(step: &str, error: &io::Error) -> String {
+    let cause = match error.raw_os_error() {
+        Some(libc::ENOSYS) => {
+            "this kernel has no io_uring (or a sandbox hides it): run Linux 6.1 or later, built with CONFIG_IO_URING"
+        }
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden here: set `sysctl kernel.io_uring_disabled=0`, and in a container use a seccomp \
+             profile that allows io_uring_setup, io_uring_enter and io_uring_register"
+        }
+        Some(libc::ENOMEM) => {
+            "not enough lockable memory: raise RLIMIT_MEMLOCK (`ulimit -l`, systemd LimitMEMLOCK=)"
+        }
+        Some(libc::EINVAL) => "this kernel's io_uring is too old: rondo needs Linux 6.1 or later",
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "too many open files: raise RLIMIT_NOFILE (`ulimit -n`)"
+        }
+        _ => "rondo needs io_uring of Linux 6.1 or later",
+    };
+    format!("{step} failed: {error}; {cause}")
+}

@@ -1,0 +1,100 @@
+//! Options in force: what the typed options mean to a shard, a connection and the process.
+
+use super::connection::Peer;
+use super::log;
+use super::options::{Options, OutputLimit};
+use crate::base::hash::KeyHasher;
+use crate::keyspace::access::AccessPolicy;
+use crate::keyspace::{KeyspaceOptions, SlotMap};
+use crate::shard::Shard;
+
+impl Options {
+    /// Output limits of clients that only send commands.
+    pub fn normal_output_limit(&self) -> OutputLimit {
+        self.client_output_buffer_limit[0]
+    }
+
+    /// Whether DEBUG may be used by a client that is, or is not, on this machine.
+    pub fn debug_allowed(&self, is_local: bool) -> bool {
+        match self.enable_debug_command {
+            "yes" => true,
+            "local" => is_local,
+            _ => false,
+        }
+    }
+
+    /// What access clocks track.
+    pub fn access_policy(&self) -> AccessPolicy {
+        let mut policy = AccessPolicy::default();
+        policy.lfu_log_factor = u32::try_from(self.lfu_log_factor).unwrap_or(u32::MAX);
+        policy.lfu_decay_minutes = u32::try_from(self.lfu_decay_time).unwrap_or(u32::MAX);
+        // The option's own check allows known names only.
+        policy.set_name(self.maxmemory_policy);
+        policy
+    }
+}
+
+/// What a shard's keyspace starts with.
+pub fn keyspace_options(
+    options: &Options,
+    hasher: &KeyHasher,
+    slots: SlotMap,
+    shard: u16,
+) -> KeyspaceOptions {
+    KeyspaceOptions {
+        databases: u16::try_from(options.databases).unwrap_or(16),
+        hasher: hasher.clone(),
+        slots,
+        shard,
+        seed: hasher.hash(&shard.to_le_bytes()),
+        access: options.access_policy(),
+        value_bytes_max: options.proto_max_bulk_len as u64,
+    }
+}
+
+/// Puts live options in force on a shard.
+pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
+    shard.keys.set_access_policy(options.access_policy());
+    shard
+        .keys
+        .set_value_bytes_max(options.proto_max_bulk_len as u64);
+}
+
+/// Puts live options in force that belong to the process; called once, on core 0.
+///
+/// Errors: the whole error line of CONFIG SET; nothing has changed.
+pub fn apply_to_process(options: &Options, changed: &[&'static str]) -> Result<(), String> {
+    for name in changed {
+        match *name {
+            "loglevel" => log::set_level(options.loglevel),
+            "dir" => std::env::set_current_dir(&options.dir)
+                .map_err(|error| super::options::config_set_failed("dir", &error.to_string()))?,
+            "maxclients" => {
+                let wanted = u32::try_from(options.maxclients).unwrap_or(u32::MAX);
+                let reached = super::process::raise_open_files(wanted, options.threads as usize);
+                if reached < wanted {
+                    let reason = format!(
+                        "The operating system is not able to handle the specified number of clients, try with {reached}"
+                    );
+                    return Err(super::options::config_set_failed("maxclients", &reason));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Why a client is turned away before its first request: protected mode, and it is not on this machine.
+pub fn protection(options: &Options, peer: &Peer) -> Option<&'static str> {
+    let open = !options.protected_mode || !options.requirepass.is_empty();
+    if open || peer.is_local() {
+        return None;
+    }
+    Some(
+        "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
+         default user. Connections are accepted from the loopback interface only. Set a password (requirepass), or, \
+         where the network is trusted, turn protected mode off: CONFIG SET protected-mode no from the server's own \
+         machine, protected-mode no in its configuration file, or the flag --protected-mode no.\r\n",
+    )
+}

@@ -1,0 +1,224 @@
+//! A server of the built binary, on a port of its own, in a folder of its own, for one test.
+
+use super::client::{Client, Value};
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_rondo");
+const START_MAX: Duration = Duration::from_secs(30);
+/// How much of its log a failed test shows.
+const LOG_BYTES_SHOWN: usize = 8 * 1024;
+
+/// A running server, ended when dropped.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    pub dir: PathBuf,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    ///
+    /// - `extra`: further words of the command line, as `["--maxclients", "10"]`.
+    pub fn start(threads: usize, extra: &[&str]) -> Self {
+        // Another process may take the port between the look and the start.
+        for _ in 0..5 {
+            if let Some(server) = Self::try_start(threads, extra) {
+                return server;
+            }
+        }
+        panic!("no server came up on five ports");
+    }
+
+    fn try_start(threads: usize, extra: &[&str]) -> Option<Self> {
+        let dir = new_dir();
+        let port = free_port();
+        let log = File::create(dir.join("log")).expect("a file in a new folder");
+        let mut command = Command::new(BINARY);
+        command
+            .args([
+                "--port",
+                &port.to_string(),
+                "--threads",
+                &threads.to_string(),
+            ])
+            .args(["--bind", "127.0.0.1", "--dir", &dir.display().to_string()])
+            // Several servers share the machine: nobody sits on one core.
+            .args(["--pin-threads", "no"])
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+        let child = command.spawn().expect("the binary starts");
+        let mut server = Self { child, port, dir };
+        if server.wait_until_it_answers() {
+            return Some(server);
+        }
+        let log = server.log();
+        assert!(log.contains("in use"), "the server did not come up:\n{log}");
+        None
+    }
+
+    /// False if the process ended instead.
+    fn wait_until_it_answers(&mut self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < START_MAX {
+            if self
+                .child
+                .try_wait()
+                .expect("a child can be asked")
+                .is_some()
+            {
+                return false;
+            }
+            if let Ok(mut client) = Client::try_connect(self.port)
+                && matches!(client.ask("PING"), Value::Simple(_) | Value::Error(_))
+            {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("no answer in {START_MAX:?}:\n{}", self.log());
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let status = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+        self.wait_for_the_end()
+    }
+
+    pub fn wait_for_the_end(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the server did not end:\n{}", self.log());
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("a child can be asked")
+            .is_none()
+    }
+
+    /// A figure of `/proc/PID/status` in bytes: `VmRSS` is what is resident now, `VmHWM` the most it has been.
+    pub fn memory_bytes(&self, name: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the process lives");
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("no {name}"));
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|word| word.parse().ok())
+            .expect("a number of kB");
+        kib * 1024
+    }
+
+    /// A field of INFO.
+    pub fn info(&self, section: &str, field: &str) -> String {
+        let text = self.client().ask(&format!("INFO {section}")).text();
+        let prefix = format!("{field}:");
+        text.lines()
+            .find_map(|line| line.strip_prefix(&prefix))
+            .unwrap_or_else(|| panic!("no {field} in\n{text}"))
+            .to_string()
+    }
+
+    pub fn info_number(&self, section: &str, field: &str) -> i64 {
+        let text = self.info(section, field);
+        text.parse().unwrap_or_else(|_| panic!("{field} is {text}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let start = log.len().saturating_sub(LOG_BYTES_SHOWN);
+            let end = String::from_utf8_lossy(&log.as_bytes()[start..]);
+            eprintln!("---- log of the server on port {} ----\n{end}", self.port);
+        }
+        // It may have ended already; either way nothing of it stays.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// The binary with these arguments until it ends: exit code, what it printed.
+pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(BINARY)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("a bound socket").port()
+}
+
+/// A new folder for one server.
+pub fn new_dir() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "rondo-test-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let dir = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&dir).expect("a folder in the temporary folder");
+    dir
+}
+
+/// Waits until `is_so` holds; a failure after ten seconds says `what`.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "not in ten seconds: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a file is there.
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}

@@ -70,13 +70,19 @@ fn sources() -> Vec<Source> {
 
 fn collect(root: &Path, directory: &Path, found: &mut Vec<Source>) {
     let entries = std::fs::read_dir(directory).expect("src can be listed");
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     for path in paths {
         if path.is_dir() {
             collect(root, &path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).expect("a source file is text");
-            let path = path.strip_prefix(root).expect("below the root").display().to_string();
+            let path = path
+                .strip_prefix(root)
+                .expect("below the root")
+                .display()
+                .to_string();
             found.push(Source { path, text });
         }
     }
@@ -170,7 +176,10 @@ fn every_room_has_a_level() {
     for source in sources() {
         let room = source.room();
         if level_of(room).is_none() && !["lib", "main"].contains(&room) {
-            faults.push(format!("{}: {room} has no level in tests/tidy.rs", source.path));
+            faults.push(format!(
+                "{}: {room} has no level in tests/tidy.rs",
+                source.path
+            ));
         }
     }
     report(&faults);
@@ -185,7 +194,10 @@ fn layers_point_down() {
 fn unsafe_stays_in_its_rooms() {
     let mut faults = Vec::new();
     for source in sources() {
-        if UNSAFE_ROOMS.iter().any(|room| source.path.starts_with(room)) {
+        if UNSAFE_ROOMS
+            .iter()
+            .any(|room| source.path.starts_with(room))
+        {
             continue;
         }
         for (number, code) in source.code_lines() {
@@ -212,9 +224,14 @@ fn every_unsafe_block_names_its_fact() {
             let opens = has_word(code, "unsafe") && code.contains("unsafe {");
             // The comment stands on the line itself or in the lines right above it, at most eight up.
             let start = number.saturating_sub(9);
-            let is_named = lines[start..number].iter().any(|line| line.contains("SAFETY:"));
+            let is_named = lines[start..number]
+                .iter()
+                .any(|line| line.contains("SAFETY:"));
             if opens && !is_named {
-                faults.push(format!("{}:{number}: unsafe without a SAFETY comment", source.path));
+                faults.push(format!(
+                    "{}:{number}: unsafe without a SAFETY comment",
+                    source.path
+                ));
             }
         }
     }
@@ -227,7 +244,10 @@ fn rooms_without_unsafe_forbid_it() {
     for source in sources() {
         let room = source.room();
         let is_door = source.path == format!("src/{room}/mod.rs");
-        if is_door && FORBIDS_UNSAFE.contains(&room) && !source.text.contains("#![forbid(unsafe_code)]") {
+        if is_door
+            && FORBIDS_UNSAFE.contains(&room)
+            && !source.text.contains("#![forbid(unsafe_code)]")
+        {
             faults.push(format!("{}: says no #![forbid(unsafe_code)]", source.path));
         }
     }
@@ -255,7 +275,10 @@ fn files_have_one_subject() {
     for source in sources() {
         let count = source.text.lines().count();
         if count > FILE_LINES_MAX {
-            faults.push(format!("{}: {count} lines, {FILE_LINES_MAX} at most", source.path));
+            faults.push(format!(
+                "{}: {count} lines, {FILE_LINES_MAX} at most",
+                source.path
+            ));
         }
     }
     report(&faults);
@@ -275,7 +298,10 @@ fn the_reader_sees_what_points_up() {
         ["src/ds/dict.rs:2: ds may not use commands"]
     );
     assert_eq!(
-        faults("src/ds/dict.rs", "use crate::{\n    base::rng::Rng,\n    resp::{Args, Reply},\n};\n"),
+        faults(
+            "src/ds/dict.rs",
+            "use crate::{\n    base::rng::Rng,\n    resp::{Args, Reply},\n};\n"
+        ),
         ["src/ds/dict.rs:1: ds may not use resp"]
     );
     assert_eq!(

@@ -42,7 +42,10 @@ fn check_mset(threads: usize) {
                     for _ in 0..depth {
                         let reply = client.reply();
                         let items = reply.items();
-                        assert!(items.iter().all(|item| item == &items[0]), "torn: {reply:?}");
+                        assert!(
+                            items.iter().all(|item| item == &items[0]),
+                            "torn: {reply:?}"
+                        );
                         reads += 1;
                     }
                 }
@@ -91,7 +94,8 @@ fn msetnx_has_one_winner() {
                     let mut won = 0;
                     for round in 0..rounds {
                         // Keys overlap in a different order for each rival.
-                        let mut keys: Vec<String> = (0..4).map(|key| format!("{round}:{key}")).collect();
+                        let mut keys: Vec<String> =
+                            (0..4).map(|key| format!("{round}:{key}")).collect();
                         Rng::with_seed(rival).shuffle_strings(&mut keys);
                         let mut words: Vec<&[u8]> = vec![b"MSETNX"];
                         let text = rival.to_string();
@@ -104,14 +108,20 @@ fn msetnx_has_one_winner() {
                 })
             })
             .collect();
-        rivals.into_iter().map(|rival| rival.join().expect("a rival")).sum()
+        rivals
+            .into_iter()
+            .map(|rival| rival.join().expect("a rival"))
+            .sum()
     });
     assert_eq!(winners, rounds);
     let mut client = server.client();
     for round in 0..rounds {
         let reply = client.ask(&format!("MGET {round}:0 {round}:1 {round}:2 {round}:3"));
         let items = reply.items();
-        assert!(items.iter().all(|item| item == &items[0]), "torn: {reply:?}");
+        assert!(
+            items.iter().all(|item| item == &items[0]),
+            "torn: {reply:?}"
+        );
     }
 }
 
@@ -139,7 +149,10 @@ fn a_renamed_key_is_never_lost_and_never_double() {
             scope.spawn(move || {
                 let mut client = Client::connect(port);
                 while !done.load(Ordering::Relaxed) {
-                    assert_eq!(client.ask("EXISTS name:0 name:1 name:2 name:3"), Value::Integer(1));
+                    assert_eq!(
+                        client.ask("EXISTS name:0 name:1 name:2 name:3"),
+                        Value::Integer(1)
+                    );
                 }
             });
         }
@@ -169,7 +182,8 @@ fn check_incr(threads: usize) {
                 for step in 0..200 / depth {
                     let mut bytes = Vec::new();
                     for place in 0..depth {
-                        let key = format!("counter:{}", (index + (step * depth + place) as u64) % 4);
+                        let key =
+                            format!("counter:{}", (index + (step * depth + place) as u64) % 4);
                         push_request(&mut bytes, &[b"INCR", key.as_bytes()]);
                     }
                     client.send(&bytes);
@@ -180,8 +194,14 @@ fn check_incr(threads: usize) {
             });
         }
     });
-    let reply = server.client().ask("MGET counter:0 counter:1 counter:2 counter:3");
-    let counts: Vec<i64> = reply.items().iter().map(|item| item.text().parse().expect("a number")).collect();
+    let reply = server
+        .client()
+        .ask("MGET counter:0 counter:1 counter:2 counter:3");
+    let counts: Vec<i64> = reply
+        .items()
+        .iter()
+        .map(|item| item.text().parse().expect("a number"))
+        .collect();
     assert_eq!(counts, [2_500; 4]);
 }
 
@@ -206,7 +226,10 @@ fn flushall_is_seen_whole_or_not_at_all() {
                     client.send(&mget());
                     let reply = client.reply();
                     let items = reply.items();
-                    assert!(items.iter().all(|item| item == &items[0]), "torn: {reply:?}");
+                    assert!(
+                        items.iter().all(|item| item == &items[0]),
+                        "torn: {reply:?}"
+                    );
                 }
             });
         }

@@ -53,7 +53,10 @@ fn check_same(reply: &Value, value: &[u8]) {
     };
     let same = bytes.iter().zip(value).take_while(|(a, b)| a == b).count();
     let lengths = (bytes.len(), value.len());
-    assert!(bytes == value, "got and wanted {lengths:?} bytes, the same for {same}");
+    assert!(
+        bytes == value,
+        "got and wanted {lengths:?} bytes, the same for {same}"
+    );
 }
 
 fn check_sizes(threads: usize) {
@@ -61,8 +64,9 @@ fn check_sizes(threads: usize) {
     let mut client = server.client();
     let mut rng = Rng::with_seed(9);
     let lengths = [
-        0, 1, 11, 12, 15, 16, 43, 44, 45, 63, 64, 127, 128, 255, 256, 1_000, 4_095, 4_096, 16_000, 16_383, 16_384, 16_385,
-        32_767, 32_768, 65_535, 65_536, 65_537, 100_000, 131_072, 199_999, 200_000,
+        0, 1, 11, 12, 15, 16, 43, 44, 45, 63, 64, 127, 128, 255, 256, 1_000, 4_095, 4_096, 16_000,
+        16_383, 16_384, 16_385, 32_767, 32_768, 65_535, 65_536, 65_537, 100_000, 131_072, 199_999,
+        200_000,
     ];
     let values: Vec<Vec<u8>> = lengths
         .iter()
@@ -71,7 +75,10 @@ fn check_sizes(threads: usize) {
     // All of it in one pipeline, so that it runs over many receive buffers, on keys of every shard.
     let mut bytes = Vec::new();
     for (index, value) in values.iter().enumerate() {
-        push_request(&mut bytes, &[b"SET", format!("value:{index}").as_bytes(), value]);
+        push_request(
+            &mut bytes,
+            &[b"SET", format!("value:{index}").as_bytes(), value],
+        );
         push_request(&mut bytes, &[b"GET", format!("value:{index}").as_bytes()]);
     }
     let port = server.port;
@@ -93,11 +100,16 @@ fn check_sizes(threads: usize) {
             check_same(&client.reply(), value);
         }
     });
-    let names: Vec<String> = (0..values.len()).map(|index| format!("value:{index}")).collect();
+    let names: Vec<String> = (0..values.len())
+        .map(|index| format!("value:{index}"))
+        .collect();
     let mut words: Vec<&[u8]> = vec![b"MGET"];
     words.extend(names.iter().map(|name| name.as_bytes()));
     let all = client.run(&words);
-    assert!(all == Value::Array(values.iter().map(bulk).collect()), "MGET of all sizes");
+    assert!(
+        all == Value::Array(values.iter().map(bulk).collect()),
+        "MGET of all sizes"
+    );
 }
 
 #[test]
@@ -107,9 +119,7 @@ fn values_of_any_size_come_back() {
     }
 }
 
-/// A large value, once in the clear and once behind a pipeline; memory at its peak stays below twice the value's.
-///
-/// What the server holds is the value itself and, while it sends it, one copy of the reply.
+/// A large value there and back. Arriving it takes its own length and no more: it is stored where it was received.
 fn check_large(threads: usize, length: usize) {
     let server = Server::start(threads, &[]);
     let mut client = server.client();
@@ -122,12 +132,23 @@ fn check_large(threads: usize, length: usize) {
     assert_eq!(client.run(&[b"SET", b"large", &value]), ok());
     let peak = server.memory_bytes("VmHWM") - before;
     println!("threads {threads}: receiving {length} bytes took {peak} bytes at the peak");
-    assert!(peak < length as u64 * 3 / 2, "receiving {length} bytes took {peak}");
+    assert!(
+        peak < length as u64 * 3 / 2,
+        "receiving {length} bytes took {peak}"
+    );
     assert_eq!(client.ask("STRLEN large"), Value::Integer(length as i64));
-    assert!(client.ask("GET large") == bulk(&value), "{length} bytes came back changed");
+    assert!(
+        client.ask("GET large") == bulk(&value),
+        "{length} bytes came back changed"
+    );
     let peak = server.memory_bytes("VmHWM") - before;
     println!("threads {threads}: after sending it back {peak} bytes at the peak");
-    assert!(peak < length as u64 * 5 / 2, "sending {length} bytes took {peak}");
+    // From another core the reply comes in a batch and is copied once more.
+    let copies = if threads == 1 { 2 } else { 3 };
+    assert!(
+        peak < (length * copies + length / 2) as u64,
+        "sending {length} bytes took {peak}"
+    );
 
     let mut bytes = request(&[b"SET", b"large", &value]);
     push_request(&mut bytes, &[b"GETRANGE", b"large", b"-3", b"-1"]);
@@ -170,7 +191,9 @@ fn an_announced_length_reserves_nothing() {
 fn requests_may_be_typed() {
     let server = Server::start(2, &[]);
     let mut client = server.client();
-    client.send(b"SET typed \"a \\x41\\n b\"\r\n\r\n\nGET typed\nget 'typed'\r\nMGET typed missing typed\n");
+    client.send(
+        b"SET typed \"a \\x41\\n b\"\r\n\r\n\nGET typed\nget 'typed'\r\nMGET typed missing typed\n",
+    );
     assert_eq!(client.reply(), ok());
     assert_eq!(client.reply(), bulk("a A\n b"));
     assert_eq!(client.reply(), bulk("a A\n b"));
@@ -187,14 +210,16 @@ fn a_client_that_stops_sending_gets_its_replies() {
     let mut client = server.client();
     let mut bytes = Vec::new();
     for index in 0..1_000 {
-        push_request(&mut bytes, &[b"INCR", format!("half:{}", index % 10).as_bytes()]);
+        push_request(
+            &mut bytes,
+            &[b"INCR", format!("half:{}", index % 10).as_bytes()],
+        );
     }
     client.send(&bytes);
     client.shut_write();
     let replies = client.rest();
     let lines = replies.iter().filter(|byte| **byte == b'\n').count();
-    // The server may drop what has not been sent when the end of the input comes; it has run all of it.
-    assert!(lines <= 1_000, "{lines} lines");
+    assert_eq!(lines, 1_000);
     let mut client = server.client();
     for index in 0..10 {
         assert_eq!(client.ask(&format!("GET half:{index}")), bulk("100"));

@@ -43,7 +43,9 @@ impl Value {
     /// The text of a bulk, simple or verbatim reply.
     pub fn text(&self) -> String {
         match self {
-            Value::Bulk(bytes) | Value::Verbatim(_, bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Value::Bulk(bytes) | Value::Verbatim(_, bytes) => {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
             Value::Simple(text) | Value::Error(text) => text.clone(),
             other => panic!("no text: {other:?}"),
         }
@@ -274,7 +276,10 @@ impl Reader<'_> {
     fn value(&mut self) -> Option<Value> {
         let kind = *self.bytes.get(self.at)?;
         let line = self.line()?.split_off(1);
-        let number = || -> i64 { line.parse().unwrap_or_else(|_| panic!("no number: {line:?}")) };
+        let number = || -> i64 {
+            line.parse()
+                .unwrap_or_else(|_| panic!("no number: {line:?}"))
+        };
         Some(match kind {
             b'+' => Value::Simple(line),
             b'-' => Value::Error(line),
@@ -288,14 +293,21 @@ impl Reader<'_> {
             b'>' => Value::Push(self.values(number())?),
             b'%' => {
                 let flat = self.values(number() * 2)?;
-                Value::Map(flat.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+                Value::Map(
+                    flat.chunks(2)
+                        .map(|pair| (pair[0].clone(), pair[1].clone()))
+                        .collect(),
+                )
             }
             b',' => Value::Double(line),
             b'#' => Value::Boolean(line == "t"),
             b'(' => Value::BigNumber(line),
             b'=' => {
                 let bytes = self.counted(number())?;
-                Value::Verbatim(String::from_utf8_lossy(&bytes[..3]).into_owned(), bytes[4..].to_vec())
+                Value::Verbatim(
+                    String::from_utf8_lossy(&bytes[..3]).into_owned(),
+                    bytes[4..].to_vec(),
+                )
             }
             other => panic!("no reply begins with {:?}: {line:?}", char::from(other)),
         })

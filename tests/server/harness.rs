@@ -40,7 +40,12 @@ impl Server {
         let log = File::create(dir.join("log")).expect("a file in a new folder");
         let mut command = Command::new(BINARY);
         command
-            .args(["--port", &port.to_string(), "--threads", &threads.to_string()])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--threads",
+                &threads.to_string(),
+            ])
             .args(["--bind", "127.0.0.1", "--dir", &dir.display().to_string()])
             // Several servers share the machine: nobody sits on one core.
             .args(["--pin-threads", "no"])
@@ -62,7 +67,12 @@ impl Server {
     fn wait_until_it_answers(&mut self) -> bool {
         let start = Instant::now();
         while start.elapsed() < START_MAX {
-            if self.child.try_wait().expect("a child can be asked").is_some() {
+            if self
+                .child
+                .try_wait()
+                .expect("a child can be asked")
+                .is_some()
+            {
                 return false;
             }
             if let Ok(mut client) = Client::try_connect(self.port)
@@ -110,12 +120,16 @@ impl Server {
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be asked").is_none()
+        self.child
+            .try_wait()
+            .expect("a child can be asked")
+            .is_none()
     }
 
     /// A figure of `/proc/PID/status` in bytes: `VmRSS` is what is resident now, `VmHWM` the most it has been.
     pub fn memory_bytes(&self, name: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process lives");
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the process lives");
         let line = text
             .lines()
             .find(|line| line.starts_with(name))
@@ -167,7 +181,10 @@ pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
         .output()
         .expect("the binary starts");
     let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 /// A port that was free a moment ago.
@@ -179,7 +196,11 @@ pub fn free_port() -> u16 {
 /// A new folder for one server.
 pub fn new_dir() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("rondo-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "rondo-test-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
     let dir = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&dir).expect("a folder in the temporary folder");
     dir
@@ -189,7 +210,10 @@ pub fn new_dir() -> PathBuf {
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(10), "not in ten seconds: {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "not in ten seconds: {what}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -32,14 +32,25 @@ impl Model {
                 Value::Integer(value.len() as i64)
             }
             b"INCR" => {
-                let value = self.values.entry(keys[0].clone()).or_insert_with(|| b"0".to_vec());
+                let value = self
+                    .values
+                    .entry(keys[0].clone())
+                    .or_insert_with(|| b"0".to_vec());
                 let text = String::from_utf8(value.clone()).expect("counters hold digits");
                 let number = text.parse::<i64>().expect("counters hold numbers") + 1;
                 *value = number.to_string().into_bytes();
                 Value::Integer(number)
             }
-            b"DEL" => Value::Integer(keys.iter().filter(|key| self.values.remove(*key).is_some()).count() as i64),
-            b"EXISTS" => Value::Integer(keys.iter().filter(|key| self.values.contains_key(*key)).count() as i64),
+            b"DEL" => Value::Integer(
+                keys.iter()
+                    .filter(|key| self.values.remove(*key).is_some())
+                    .count() as i64,
+            ),
+            b"EXISTS" => Value::Integer(
+                keys.iter()
+                    .filter(|key| self.values.contains_key(*key))
+                    .count() as i64,
+            ),
             b"MGET" => Value::Array(keys.iter().map(|key| self.get(key)).collect()),
             b"MSET" => {
                 for pair in keys.chunks(2) {
@@ -58,11 +69,20 @@ impl Model {
 }
 
 /// A random request over keys that begin with `prefix`.
-pub fn random_request(rng: &mut Rng, prefix: &str, several_shards: bool, dbsize: bool) -> Vec<Vec<u8>> {
+pub fn random_request(
+    rng: &mut Rng,
+    prefix: &str,
+    several_shards: bool,
+    dbsize: bool,
+) -> Vec<Vec<u8>> {
     let key = |rng: &mut Rng| format!("{prefix}key:{}", rng.below(60)).into_bytes();
     let counter = |rng: &mut Rng| format!("{prefix}count:{}", rng.below(20)).into_bytes();
     let value = |rng: &mut Rng| {
-        let length = if rng.below(50) == 0 { rng.below(5_000) } else { rng.below(40) };
+        let length = if rng.below(50) == 0 {
+            rng.below(5_000)
+        } else {
+            rng.below(40)
+        };
         vec![b'a' + rng.below(26) as u8; length as usize]
     };
     let name = |name: &str| name.as_bytes().to_vec();
@@ -107,7 +127,14 @@ pub fn push_words(bytes: &mut Vec<u8>, words: &[Vec<u8>]) {
 }
 
 /// Sends `count` requests in pipelines of `depth` and compares every reply with the model's.
-pub fn check_against_model(client: &mut Client, model: &mut Model, seed: u64, count: usize, depth: usize, prefix: &str) {
+pub fn check_against_model(
+    client: &mut Client,
+    model: &mut Model,
+    seed: u64,
+    count: usize,
+    depth: usize,
+    prefix: &str,
+) {
     let mut rng = Rng::with_seed(seed);
     let mut done = 0;
     while done < count {
@@ -126,7 +153,10 @@ pub fn check_against_model(client: &mut Client, model: &mut Model, seed: u64, co
             assert!(
                 got == expected,
                 "SEED={seed} request {done}: {:?}\n got {got:?}\n not {expected:?}",
-                words.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>()
+                words
+                    .iter()
+                    .map(|word| String::from_utf8_lossy(word))
+                    .collect::<Vec<_>>()
             );
             done += 1;
         }
@@ -156,7 +186,10 @@ fn check_basics(threads: usize) {
     );
     assert_eq!(client.ask("DBSIZE"), Value::Integer(7));
     assert_eq!(client.ask("DEL a b missing c a"), Value::Integer(3));
-    assert_eq!(client.ask("MGET a d"), Value::Array(vec![Value::Null, bulk("4")]));
+    assert_eq!(
+        client.ask("MGET a d"),
+        Value::Array(vec![Value::Null, bulk("4")])
+    );
     assert_eq!(client.ask("DBSIZE"), Value::Integer(4));
     assert_eq!(client.ask("FLUSHALL"), ok());
     assert_eq!(client.ask("DBSIZE"), Value::Integer(0));

@@ -109,7 +109,10 @@ fn write_replies(value: &[u8], requests_count: usize) {
             (|reply, _| reply.ok()) as fn(&mut Reply<'_>, &[u8]),
         ),
         ("reply 64-byte string", |reply, value| reply.bulk(value)),
-        ("reply integer", |reply, value| {
+        ("reply small integer", |reply, value| {
+            reply.integer(value.len() as i64 / 64)
+        }),
+        ("reply 6-digit integer", |reply, value| {
             reply.integer(value.len() as i64 * 12_345)
         }),
     ] {

@@ -5,6 +5,7 @@ mod commands; // transcripts recorded from a real server, and random commands ag
 mod ds; // data structures against plain models of the standard library
 mod keyspace; // expiry, access clocks, flushes
 mod resp; // the wire: golden bytes, every message cut at every byte, errors recorded from a real server
+mod router; // plans, merges, and commands over several shards against recorded replies
 mod server; // the built binary: order, atomicity, limits, abuse
 mod shard; // locks against a model, figures
 mod sim; // many shards, one thread: histories are strictly serialisable

@@ -5,6 +5,7 @@ mod binary;
 pub mod crc16;
 pub mod extended;
 pub mod glob;
+mod grisu;
 pub mod hash;
 pub mod number;
 pub mod rng;

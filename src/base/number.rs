@@ -4,9 +4,7 @@
 //! Not here  80-bit floats: `base/extended.rs`.
 //! Tests     tests/base/number.rs.
 
-use std::io::Write;
-
-use super::binary;
+use super::{binary, grisu};
 
 /// Two decimal digits for each number below 100: one division writes two digits.
 const DIGIT_PAIRS: [[u8; 2]; 100] = digit_pairs();
@@ -92,45 +90,14 @@ pub fn write_f64(buffer: &mut [u8; F64_TEXT_BYTES_MAX], number: f64) -> &[u8] {
         let start = write_i64_before(buffer, F64_TEXT_BYTES_MAX, number as i64);
         return &buffer[start..];
     }
-    let (digits, digit_count, exponent) = shortest_digits(number.abs());
-    let digits = &digits[..digit_count];
+    let decimal = grisu::shortest(number.abs());
     let mut out = TextCursor { buffer, len: 0 };
     if number < 0.0 {
         out.push(b"-");
     }
-    out.push_decimal(digits, exponent);
+    out.push_decimal(&decimal.digits[..decimal.count], decimal.exponent);
     let len = out.len;
     &buffer[..len]
-}
-
-/// Shortest digits d1 d2 ... of a positive finite number, their count, and the power of ten of the last digit.
-fn shortest_digits(number: f64) -> ([u8; 17], usize, i32) {
-    let mut text = [0u8; 40];
-    let mut rest = &mut text[..];
-    // The shortest form is `d.ddde-308` at most: 40 bytes hold it, so this write has no way to fail.
-    let _ = write!(rest, "{number:e}");
-    let left = rest.len();
-    let text = &text[..40 - left];
-    let mut digits = [0u8; 17];
-    let mut count = 0;
-    let mut scientific = 0i32;
-    for (index, &byte) in text.iter().enumerate() {
-        match byte {
-            b'.' => {}
-            b'e' => {
-                scientific = std::str::from_utf8(&text[index + 1..])
-                    .ok()
-                    .and_then(|exponent| exponent.parse().ok())
-                    .unwrap_or(0);
-                break;
-            }
-            digit => {
-                digits[count] = digit;
-                count += 1;
-            }
-        }
-    }
-    (digits, count, scientific - (count as i32 - 1))
 }
 
 struct TextCursor<'b> {

@@ -30,7 +30,7 @@ fn info(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
 /// `CLIENT LIST [filter ...]`.
 fn list(call: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     let filter = ClientFilter::parse_list(args, call.databases)?;
-    Ok(Action::Node(NodeRequest::ClientList(Box::new(filter))))
+    Ok(Action::Node(NodeRequest::ClientList(filter)))
 }
 
 /// `CLIENT KILL addr:port` or `CLIENT KILL filter ...`.
@@ -40,7 +40,7 @@ fn kill(call: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handl
         return Ok(Action::Node(NodeRequest::ClientKillAddr(addr)));
     }
     let filter = ClientFilter::parse_kill(args, call.databases)?;
-    Ok(Action::Node(NodeRequest::ClientKill(Box::new(filter))))
+    Ok(Action::Node(NodeRequest::ClientKill(filter)))
 }
 
 /// `CLIENT SETNAME name`.

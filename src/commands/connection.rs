@@ -6,7 +6,7 @@
 use super::CommandError;
 use super::identity::REDIS_VERSION;
 use super::row::ROW;
-use super::session::{Action, ReplyMode, Session, SessionCall};
+use super::session::{Action, NodeRequest, ReplyMode, Session, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
@@ -200,7 +200,7 @@ pub fn is_plain(value: &[u8]) -> bool {
 fn reset(
     call: &mut SessionCall<'_>,
     _: &Args<'_>,
-    reply: &mut Reply<'_>,
+    _: &mut Reply<'_>,
 ) -> Result<Action, CommandError> {
     let session = &mut *call.session;
     session.protocol = Protocol::Resp2;
@@ -210,8 +210,7 @@ fn reset(
     session.no_evict = false;
     session.reply_mode = ReplyMode::On;
     session.authenticated = call.password.is_empty();
-    reply.simple("RESET");
-    Ok(Action::Done)
+    Ok(Action::Node(NodeRequest::Reset))
 }
 
 /// `QUIT`.

@@ -62,6 +62,7 @@ pub struct SessionCall<'a> {
 
 /// What happens after a session command.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // A filter is large, and asked for a few times a day.
 pub enum Action {
     /// The reply is written; nothing else to do.
     Done,
@@ -75,11 +76,11 @@ pub enum Action {
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
     /// CLIENT LIST: a verbatim string (`txt`) of one row per client that matches.
-    ClientList(Box<ClientFilter>),
+    ClientList(ClientFilter),
     /// CLIENT INFO: a verbatim string of this client's row.
     ClientInfo,
     /// CLIENT KILL with filters: the number of clients killed. Where the asker is among them its reply is sent first.
-    ClientKill(Box<ClientFilter>),
+    ClientKill(ClientFilter),
     /// CLIENT KILL addr:port: OK, or `ERR No such client`.
     ClientKillAddr(Vec<u8>),
     /// CLIENT PAUSE: OK. A pause may only become longer and stricter until it ends.
@@ -110,6 +111,8 @@ pub enum NodeRequest {
         /// Cancel a shutdown in progress.
         abort: bool,
     },
+    /// RESET: the session is as new; leave pub/sub, MULTI and monitors, then `+RESET`.
+    Reset,
     /// DEBUG SLEEP: the whole server stands still that long, then OK.
     DebugSleep(Duration),
 }

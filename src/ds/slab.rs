@@ -120,10 +120,7 @@ impl Slab {
             unsafe { dealloc(block.as_ptr(), alone_layout(bytes)) };
             return;
         }
-        let span = block
-            .as_ptr()
-            .map_addr(|address| address & !(SPAN_BYTES - 1))
-            .cast::<Span>();
+        let span = span_of(block.as_ptr());
         // SAFETY: blocks of this size lie in a span, whose header is at its aligned start.
         unsafe {
             debug_assert_eq!(
@@ -140,6 +137,83 @@ impl Slab {
             } else if !(*span).in_room {
                 self.enter_room(span);
             }
+        }
+    }
+
+    /// Takes a block of 1 KiB and more back. Where that leaves its span a third free or more, and others of its class
+    /// have room for the rest, the rest is written to `others`: blocks the owner had better move.
+    ///
+    /// - The owner allocates all the places to move to, then frees all the blocks; the span goes with the last.
+    ///
+    /// # Safety
+    /// As for `free`.
+    pub unsafe fn free_and_compact(
+        &mut self,
+        block: NonNull<u8>,
+        bytes: usize,
+        others: &mut Vec<NonNull<u8>>,
+    ) {
+        debug_assert!(others.is_empty());
+        let block_bytes = rounded_bytes(bytes);
+        let span = span_of(block.as_ptr());
+        let is_last = bytes > BLOCK_BYTES_MAX
+            // SAFETY: a block of this size lies in a live span.
+            || unsafe { (*span).used_count } == 1;
+        // SAFETY: the caller's promise.
+        unsafe { self.free(block, bytes) };
+        if is_last || block_bytes < SPAN_BYTES / 64 {
+            return;
+        }
+        // SAFETY: the span has other blocks out, so it is alive; so are all spans with room.
+        unsafe {
+            let used_count = (*span).used_count as usize;
+            if used_count * 3 > capacity(block_bytes) * 2
+                || !self.others_have_room(span, used_count)
+            {
+                return;
+            }
+            let index_of =
+                |block: *mut u8| (block.addr() - span.addr() - HEADER_BYTES) / block_bytes;
+            let mut free = 0_u64;
+            let mut next = (*span).free;
+            while !next.is_null() {
+                free |= 1 << index_of(next);
+                next = next.cast::<*mut u8>().read();
+            }
+            let reached = ((*span).bump as usize - HEADER_BYTES) / block_bytes;
+            for index in 0..reached {
+                if free >> index & 1 == 0 {
+                    let block = span.cast::<u8>().add(HEADER_BYTES + index * block_bytes);
+                    others.push(NonNull::new_unchecked(block));
+                }
+            }
+            // New blocks must not come from here.
+            self.leave_room(span);
+        }
+    }
+
+    /// Whether the next few spans of the class have room for `count` blocks more.
+    ///
+    /// # Safety
+    /// `span` is alive.
+    unsafe fn others_have_room(&self, span: *mut Span, count: usize) -> bool {
+        // SAFETY: the caller's promise; spans with room are alive.
+        unsafe {
+            let mut room = 0;
+            let mut other = self.room[(*span).class as usize];
+            for _ in 0..8 {
+                if other.is_null() {
+                    break;
+                }
+                if other != span {
+                    room += capacity((*other).block_bytes as usize) - (*other).used_count as usize;
+                }
+                if room >= count {
+                    return true;
+                }
+                other = (*other).room_next;
+            }
+            false
         }
     }
 
@@ -299,6 +373,19 @@ pub fn rounded_bytes(bytes: usize) -> usize {
     } else {
         block_bytes_of(class_of(bytes))
     }
+}
+
+/// The span a block of at most `BLOCK_BYTES_MAX` lies in.
+#[inline]
+fn span_of(block: *mut u8) -> *mut Span {
+    block
+        .map_addr(|address| address & !(SPAN_BYTES - 1))
+        .cast::<Span>()
+}
+
+/// Blocks in a span.
+fn capacity(block_bytes: usize) -> usize {
+    (SPAN_BYTES - HEADER_BYTES) / block_bytes
 }
 
 fn alone_layout(bytes: usize) -> Layout {

@@ -21,6 +21,7 @@ const LFU_COUNTER_MAX: u32 = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessPolicy {
     name: &'static str,
+    is_lfu: bool,
     /// `lfu-log-factor`: larger counts slower; 0 counts every access. Redis's default is 10.
     pub lfu_log_factor: u32,
     /// `lfu-decay-time`: minutes without use that cost a key one count; 0 never. Redis's default is 1.
@@ -43,6 +44,7 @@ impl Default for AccessPolicy {
     fn default() -> Self {
         Self {
             name: "noeviction",
+            is_lfu: false,
             lfu_log_factor: 10,
             lfu_decay_minutes: 1,
         }
@@ -57,6 +59,7 @@ impl AccessPolicy {
             .find(|known| known.eq_ignore_ascii_case(name));
         if let Some(known) = known {
             self.name = known;
+            self.is_lfu = known.ends_with("-lfu");
         }
         known.is_some()
     }
@@ -67,8 +70,9 @@ impl AccessPolicy {
     }
 
     /// Whether clocks count uses; otherwise they tell the time of the last one.
+    #[inline]
     pub fn is_lfu(&self) -> bool {
-        self.name.ends_with("-lfu")
+        self.is_lfu
     }
 
     /// The clock that [`AccessPolicy::fresh`] and the others compare with: minutes for LFU, seconds otherwise.
@@ -93,7 +97,7 @@ impl AccessPolicy {
     /// The access bits of a key that had `access` and is used now.
     #[inline]
     pub fn touched(&self, access: u32, clock: u32, rng: &mut Rng) -> u32 {
-        if self.is_lfu() {
+        if self.is_lfu {
             self.counted(access, clock, rng)
         } else {
             clock

@@ -208,10 +208,7 @@ impl Keyspace {
         }
         self.stats.keyspace_hits += 1;
         if !no_touch {
-            let access = self
-                .access
-                .touched(entry.access(), self.clock, &mut self.rng);
-            entry.set_access(access);
+            touch(&mut entry, &self.access, self.clock, &mut self.rng);
         }
         Some(entry)
     }
@@ -231,10 +228,7 @@ impl Keyspace {
             return None;
         }
         if !no_touch {
-            let access = self
-                .access
-                .touched(entry.access(), self.clock, &mut self.rng);
-            entry.set_access(access);
+            touch(&mut entry, &self.access, self.clock, &mut self.rng);
         }
         Some(entry)
     }
@@ -270,10 +264,7 @@ impl Keyspace {
             self.stats.expired_keys += 1;
             entry.set_access(self.access.fresh(self.clock));
         } else if !no_touch {
-            let access = self
-                .access
-                .touched(entry.access(), self.clock, &mut self.rng);
-            entry.set_access(access);
+            touch(&mut entry, &self.access, self.clock, &mut self.rng);
         }
         let new_ms = match deadline {
             Deadline::At(at_ms) => Some(at_ms),
@@ -448,5 +439,16 @@ impl Keyspace {
             .map(|database| database.table.used_bytes())
             .sum();
         tables + self.garbage_bytes()
+    }
+}
+
+/// Moves an entry's access clock.
+#[inline]
+fn touch(entry: &mut EntryMut<'_, Object>, policy: &AccessPolicy, clock: u32, rng: &mut Rng) {
+    let before = entry.access();
+    let after = policy.touched(before, clock, rng);
+    // A hot key is read many times a second: its cache line stays clean.
+    if after != before {
+        entry.set_access(after);
     }
 }

@@ -153,7 +153,6 @@ pub const OWN: &[OptionSpec] = &[
         name: "dir",
         kind: Kind::Text(field!(dir)),
         default: ".",
-        live: false,
         protected: true,
         topic: Topic::General,
         help: "working directory",

@@ -119,9 +119,13 @@ impl OwnedArgs {
         Self::default()
     }
 
-    /// Copies all words of `args`.
+    /// Copies all words of `args`, in two allocations.
     pub fn from_args(args: &Args<'_>) -> Self {
-        let mut owned = Self::new();
+        let words_bytes = args.iter_from(0).map(<[u8]>::len).sum();
+        let mut owned = Self {
+            bytes: Vec::with_capacity(words_bytes),
+            spans: Vec::with_capacity(args.len()),
+        };
         args.iter_from(0).for_each(|word| owned.push(word));
         owned
     }
@@ -133,6 +137,27 @@ impl OwnedArgs {
             len: word.len() as u32,
         });
         self.bytes.extend_from_slice(word);
+    }
+
+    /// Takes all words away and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// How many words.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no word at all.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
     }
 
     /// The words, borrowed.

@@ -235,7 +235,8 @@ fn short_count(bytes: &[u8]) -> Option<(usize, usize)> {
 /// Takes whole words of up to 999 bytes, up to `words_left`; returns how many are left, and where it stopped.
 ///
 /// Whatever else comes is not judged here: one window of six bytes, the size of the smallest word (`$0\r\n\r\n`), holds
-/// every length this function knows, so that each word costs two comparisons of sizes.
+/// every length this function knows, so that each word costs two comparisons of sizes. `bytes` must be shorter than 4 GiB
+/// where the words may lie that far from its start, which 99 words cannot.
 #[inline]
 fn short_words(
     bytes: &[u8],
@@ -274,7 +275,6 @@ fn short_words(
             break;
         }
         spans.push(Span {
-            // At most 99 words of 999 bytes: far below 2^32.
             start: (bytes.len() - rest.len() + head_bytes) as u32,
             len: len as u32,
         });
@@ -335,7 +335,19 @@ fn parse_multibulk(
         }
         state.words_left = count;
     }
+    // A span could not say where a word lies beyond 4 GiB; the long way refuses it.
+    let can_be_short = u32::try_from(bytes.len()).is_ok();
     while state.words_left > 0 {
+        if can_be_short && state.bulk_len.is_none() {
+            let (words_left, position) =
+                short_words(bytes, state.position, state.words_left, spans, limits);
+            if words_left < state.words_left {
+                state.words_left = words_left;
+                state.position = position;
+                state.scanned = 0;
+                continue;
+            }
+        }
         let len = match state.bulk_len {
             Some(len) => len,
             None => {
@@ -344,7 +356,6 @@ fn parse_multibulk(
                 };
                 let len = bulk_len(&bytes[state.position..line_end], limits)?;
                 if line_end + 2 + len > u32::MAX as usize {
-                    // A span could not say where this word lies.
                     return Err(ProtocolError::InvalidBulkLength);
                 }
                 state.position = line_end + 2;

@@ -5,7 +5,7 @@
 //! Tests     tests/resp/reply.rs: golden bytes in both protocols.
 
 use crate::base::number::{
-    F64_TEXT_BYTES_MAX, digit_count, write_f64, write_i64, write_i64_before, write_u64_before,
+    F64_TEXT_BYTES_MAX, write_f64, write_i64, write_i64_before, write_u64_before,
 };
 
 /// Which version of the wire a connection speaks.
@@ -40,18 +40,32 @@ impl<'o> Reply<'o> {
     /// A status line. A line end inside would break the protocol, so it becomes a space.
     pub fn simple(&mut self, text: &str) {
         self.out.push(b'+');
-        self.line(text);
+        self.line(text.as_bytes());
     }
 
     /// An error line, code first: `ERR no such key`. Line ends at its edges go, those inside become spaces.
     pub fn error(&mut self, text: &str) {
+        self.error_bytes(text.as_bytes());
+    }
+
+    /// As [`Reply::error`], for a text that repeats what a client sent, which may be no UTF-8.
+    pub fn error_bytes(&mut self, text: &[u8]) {
+        let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+        let start = text.iter().position(is_text).unwrap_or(text.len());
+        let end = text
+            .iter()
+            .rposition(is_text)
+            .map_or(start, |last| last + 1);
         self.out.push(b'-');
-        self.line(text.trim_matches(['\r', '\n']));
+        self.line(&text[start..end]);
     }
 
     /// An integer.
     #[inline]
     pub fn integer(&mut self, number: i64) {
+        if (0..100).contains(&number) {
+            return self.header(b':', number as usize);
+        }
         let mut line = *b"......................\r\n";
         let start = write_i64_before(&mut line, 22, number) - 1;
         line[start] = b':';
@@ -188,7 +202,7 @@ impl<'o> Reply<'o> {
         self.header(tag, len);
     }
 
-    /// `tag`, a length, the line end. Lengths under 100 are one copy of known size.
+    /// `tag`, a length, the line end. Lengths under 100 are a store from a register.
     #[inline]
     fn header(&mut self, tag: u8, len: usize) {
         if len < 10 {
@@ -200,13 +214,10 @@ impl<'o> Reply<'o> {
             let line = [tag, b'0' + tens, b'0' + ones, b'\r', b'\n'];
             return self.out.extend_from_slice(&line);
         }
-        let mut line = [0u8; 24];
-        let end = digit_count(len as u64) + 1;
-        line[0] = tag;
-        write_u64_before(&mut line, end, len as u64);
-        line[end] = b'\r';
-        line[end + 1] = b'\n';
-        self.out.extend_from_slice(&line[..end + 2]);
+        let mut line = *b"......................\r\n";
+        let start = write_u64_before(&mut line, 22, len as u64) - 1;
+        line[start] = tag;
+        self.out.extend_from_slice(&line[start..]);
     }
 
     /// RESP3's one-line types, strings in RESP2.
@@ -219,9 +230,9 @@ impl<'o> Reply<'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    fn line(&mut self, text: &str) {
+    fn line(&mut self, text: &[u8]) {
         let start = self.out.len();
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(text);
         for byte in &mut self.out[start..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';

@@ -144,14 +144,12 @@ pub enum Operation {
         /// The key.
         key: Vec<u8>,
     },
-    /// Copies a key's value, deadline included; gives [`Output::Value`], or an error when `into_db` does not exist.
+    /// Copies a key's value, deadline included; gives [`Output::Value`].
     Clone {
         /// Its database.
         db: u16,
         /// The key.
         key: Vec<u8>,
-        /// Where the copy will go.
-        into_db: u16,
     },
     /// Stores a value; gives [`Output::Count`], 1 if it was stored, 0 if the key was in the way.
     Put {
@@ -187,7 +185,22 @@ pub enum Operation {
     },
 }
 
-/// What an [`Operation`] gives.
+impl Operation {
+    /// The database it works on.
+    pub fn db(&self) -> u16 {
+        match self {
+            Self::Command { db, .. }
+            | Self::Take { db, .. }
+            | Self::Clone { db, .. }
+            | Self::Put { db, .. }
+            | Self::Exists { db, .. }
+            | Self::ReadString { db, .. }
+            | Self::Length { db } => *db,
+        }
+    }
+}
+
+/// What an [`Operation`] gives. For a database that does not exist all give [`Output::Error`].
 pub enum Output {
     /// An encoded reply, errors included.
     Reply(Vec<u8>),

@@ -3,6 +3,7 @@
 //! Promises  bounded work a call, in steps, never by the clock; more while much is found, less while little is.
 //! Not here  when to call: `node/` has the tick, and calls again at once while there is more to do and time for it.
 //! Source    Redis's expire cycle, for the idea that the share found dead decides how hard to look.
+//! Tests     tests/shard/cycle.rs.
 
 use super::Shard;
 
@@ -25,10 +26,11 @@ impl Default for CycleBudget {
     }
 }
 
-/// Below one expired entry in this many steps, a call spends a sixteenth of its budget next time.
+/// Below one expired entry in this many steps, the next call spends only [`QUIET_SHARE`] of its budget.
 const STEPS_PER_DEAD_MAX: u64 = 64;
-/// What a quiet shard spends of its budget.
-const QUIET_SHARE: usize = 16;
+/// What a quiet shard spends of its budget: one part in this many. With millions of deadlines far away, looking at the
+/// segments' earliest ones, 100 ns each out of the cache, stays at 0.3% of a core at 100 ticks a second.
+const QUIET_SHARE: usize = 32;
 
 /// How hard the cycle looks.
 #[derive(Debug, Default)]

@@ -340,12 +340,11 @@ impl LockTable {
                 continue;
             };
             queue.remove(holder.place, &mut cleared);
-            if queue.entries.is_empty() {
-                if let Some(queue) = self.queues.remove(hash) {
-                    if self.spare.len() < SPARE_MAX {
-                        self.spare.push(queue.entries);
-                    }
-                }
+            if queue.entries.is_empty()
+                && let Some(queue) = self.queues.remove(hash)
+                && self.spare.len() < SPARE_MAX
+            {
+                self.spare.push(queue.entries);
             }
         }
         for other in cleared {

@@ -9,6 +9,10 @@ use crate::router::{Operation, Output};
 impl Shard {
     /// Runs one operation. Errors of whole commands are replies; whoever joins the replies counts the failure.
     pub(super) fn operate(&mut self, operation: Operation) -> Output {
+        // COPY names a database that only the shards can check.
+        if usize::from(operation.db()) >= self.keys.databases_count() {
+            return Output::Error("ERR DB index is out of range".into());
+        }
         match operation {
             Operation::Command {
                 entry,
@@ -25,10 +29,7 @@ impl Shard {
                 let key = self.keys.key(&key);
                 Output::Value(self.keys.take_value(usize::from(db), &key))
             }
-            Operation::Clone { db, key, into_db } => {
-                if usize::from(into_db) >= self.keys.databases_count() {
-                    return Output::Error("ERR DB index is out of range".into());
-                }
+            Operation::Clone { db, key } => {
                 let key = self.keys.key(&key);
                 Output::Value(self.keys.clone_value(usize::from(db), &key))
             }

@@ -57,6 +57,11 @@ pub fn parse_transcript(text: &str) -> Vec<Step> {
             _ => panic!("line {line}: what is {content:?}?"),
         }
     }
+    for step in &steps {
+        if let Step::Request { line, reply, .. } = step {
+            assert!(!reply.is_empty(), "line {line}: a request without a reply");
+        }
+    }
     steps
 }
 

@@ -1,1 +1,6 @@
+//! One shard's keys: what handlers cannot show.
 
+mod access; // LRU and LFU clocks
+mod expire; // the cycle, its budget and what it measures
+mod flush; // flushed databases, freed step by step
+mod moved; // values on their way between keys and shards

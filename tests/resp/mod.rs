@@ -1,3 +1,4 @@
+mod args;
 mod element;
 mod parse;
 mod reply;

@@ -87,7 +87,12 @@ fn what_resp2_lacks_is_written_with_what_it_has() {
 #[test]
 fn a_line_end_inside_a_line_becomes_a_space() {
     check_both(|reply| reply.error("ERR a\r\nb\n"), "-ERR a  b\r\n");
+    check_both(|reply| reply.error("\r\nERR a\n"), "-ERR a\r\n");
+    check_both(|reply| reply.error("\r\n"), "-\r\n");
     check_both(|reply| reply.simple("a\nb"), "+a b\r\n");
+    let mut out = Vec::new();
+    Reply::new(&mut out, Protocol::Resp2).error_bytes(b"ERR \xff\n");
+    assert_eq!(out, b"-ERR \xff\r\n");
 }
 
 #[test]

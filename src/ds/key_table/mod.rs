@@ -98,7 +98,10 @@ pub struct KeyTable<T> {
     depth: u32,
     len: usize,
     hasher: KeyHasher,
+    /// Entries.
     slab: Slab,
+    /// Segments.
+    segment_slab: Slab,
     deadlines_count: usize,
     segments: SegmentCounts,
     /// Entries that own more than their block: large strings, objects, and blocks above the slab's classes.
@@ -109,6 +112,8 @@ pub struct KeyTable<T> {
     opened: (*mut T, usize),
     /// Reused by splits.
     scratch: Vec<u64>,
+    /// Reused by what destroys segments: blocks of segments to move. Empty between calls.
+    sparse: Vec<NonNull<u8>>,
     /// What `free_step` is still freeing.
     aside: Option<SetAside>,
     values: PhantomData<T>,
@@ -162,12 +167,14 @@ impl<T: HeapSize> KeyTable<T> {
             len: 0,
             hasher,
             slab: Slab::new(),
+            segment_slab: Slab::new(),
             deadlines_count: 0,
             segments: SegmentCounts::NONE,
             owners_count: 0,
             heap_bytes: 0,
             opened: (null_mut(), 0),
             scratch: Vec::new(),
+            sparse: Vec::new(),
             aside: None,
             values: PhantomData,
         }
@@ -267,14 +274,16 @@ impl<T: HeapSize> KeyTable<T> {
             unsafe { (*object).heap_bytes() }.wrapping_sub(before)
         };
         self.slab.used_bytes()
+            + self.segment_slab.used_bytes()
             + self.heap_bytes.wrapping_add(changed)
-            + (self.directory.capacity() + self.scratch.capacity()) * size_of::<u64>()
+            + (self.directory.capacity() + self.scratch.capacity() + self.sparse.capacity())
+                * size_of::<u64>()
             + self.aside.as_ref().map_or(0, SetAside::used_bytes)
     }
 
     /// Bytes the slab has from the system: `used_bytes` of entries and segments, and the room between them.
     pub fn reserved_bytes(&self) -> usize {
-        self.slab.reserved_bytes()
+        self.slab.reserved_bytes() + self.segment_slab.reserved_bytes()
     }
 
     /// Starts loading the cache lines a lookup of `hash` will need.
@@ -294,10 +303,8 @@ impl<T: HeapSize> KeyTable<T> {
         let tag = word.tag(hash);
         // SAFETY: a home lies in its segment, which is alive.
         let bucket = unsafe { &*word.bucket(word.home(tag)) };
-        let matches = bucket.tag_matches(tag);
-        if matches != 0 {
-            let entry = bucket::entry(bucket.0[matches.trailing_zeros() as usize]);
-            bucket::prefetch(entry);
+        if let Some(index) = bucket.tag_matches(tag).next() {
+            bucket::prefetch(bucket::entry(bucket.0[index]));
         }
     }
 
@@ -322,16 +329,12 @@ impl<T: HeapSize> KeyTable<T> {
             let place = word.bucket(index);
             // SAFETY: `index` stays below `buckets_count`; slots that are not empty hold live entries.
             unsafe {
-                let mut matches = (*place).tag_matches(tag);
-                while matches != 0 {
-                    let slot = (&raw mut (*place).0)
-                        .cast::<u64>()
-                        .add(matches.trailing_zeros() as usize);
+                for index in (*place).tag_matches(tag) {
+                    let slot = (&raw mut (*place).0).cast::<u64>().add(index);
                     let entry = bucket::entry(slot.read());
                     if !entry.is_null() && entry::has_key(entry, key) {
                         return Some(NonNull::new_unchecked(slot));
                     }
-                    matches &= matches - 1;
                 }
                 if !(*place).is_overflowed() {
                     return None;
@@ -358,7 +361,7 @@ impl<T: HeapSize> KeyTable<T> {
     #[cold]
     fn grow(&mut self, hash: u64) -> Word {
         let Some(word) = self.word(hash) else {
-            let word = Word::create(&mut self.slab, 1, 0);
+            let word = Word::create(&mut self.segment_slab, 1, 0, 0);
             self.depth = 0;
             self.segments.add(word);
             self.directory.push(word.0);
@@ -369,22 +372,53 @@ impl<T: HeapSize> KeyTable<T> {
             let buckets_count = buckets_for((*word.header()).count as usize);
             self.segments.remove(word);
             if buckets_count <= BUCKETS_MAX || !self.may_split(word) {
-                let new = word.resize(&mut self.slab, buckets_count);
+                let new = word.resize(&mut self.segment_slab, &mut self.sparse, buckets_count);
                 self.segments.add(new);
                 self.set_words(hash, new);
-                return new;
+                self.move_sparse();
+                return Word(self.directory[self.index(hash)]);
             }
             if word.depth() == self.depth {
                 self.double_directory();
             }
-            let (lower, upper) = word.split(&mut self.slab, &self.hasher, &mut self.scratch);
+            let (lower, upper) = word.split(
+                &mut self.segment_slab,
+                &mut self.sparse,
+                &self.hasher,
+                &mut self.scratch,
+            );
             self.segments.add(lower);
             self.segments.add(upper);
             let first = word.hash_first(hash);
             self.set_words(first, lower);
             self.set_words(first | 1 << (63 - word.depth()), upper);
+            self.move_sparse();
         }
         Word(self.directory[self.index(hash)])
+    }
+
+    /// Moves the segments the slab named out of a span that is mostly free. All segments fill up and change class at
+    /// about the same time, so without this every class would be left in half-empty spans.
+    ///
+    /// # Safety
+    /// `sparse` holds blocks of live segments that the directory knows.
+    unsafe fn move_sparse(&mut self) {
+        for index in 0..self.sparse.len() {
+            // SAFETY: the caller's promise; the old block is freed below, once all have moved.
+            unsafe {
+                let hash = (*self.sparse[index].cast::<segment::Header>().as_ptr()).hash_first;
+                let word = Word(self.directory[self.index(hash)]);
+                debug_assert!(word.header().cast() == self.sparse[index].as_ptr());
+                let new = word.copy(&mut self.segment_slab);
+                self.set_words(hash, new);
+                self.scratch.push(word.0);
+            }
+        }
+        self.sparse.clear();
+        for word in self.scratch.drain(..) {
+            // SAFETY: no directory word leads to it any more.
+            unsafe { Word(word).abandon(&mut self.segment_slab) };
+        }
     }
 
     /// A split must not blow the directory up: hashes that agree in many bits stay in one long segment instead.
@@ -443,9 +477,10 @@ impl<T: HeapSize> KeyTable<T> {
                 let is_stale = (*word.header()).deleted_count > 0;
                 if buckets_count < word.buckets_count() || (is_stale && word.buckets_count() > 1) {
                     self.segments.remove(word);
-                    let new = word.resize(&mut self.slab, buckets_count);
+                    let new = word.resize(&mut self.segment_slab, &mut self.sparse, buckets_count);
                     self.segments.add(new);
                     self.set_words(hash, new);
+                    self.move_sparse();
                 }
             }
             return;
@@ -478,9 +513,10 @@ impl<T: HeapSize> KeyTable<T> {
             } else {
                 (other, word)
             };
-            let new = Word::merge(lower, upper, &mut self.slab);
+            let new = Word::merge(lower, upper, &mut self.segment_slab, &mut self.sparse);
             self.segments.add(new);
             self.set_words(hash, new);
+            self.move_sparse();
         }
         self.halve_directory();
         true
@@ -506,10 +542,11 @@ impl<T: HeapSize> KeyTable<T> {
             let word = Word(word);
             index += 1 << (self.depth - word.depth());
             // SAFETY: the segment came from this slab, and the directory is dropped below.
-            unsafe { word.destroy(&mut self.slab) };
+            unsafe { word.abandon(&mut self.segment_slab) };
         }
         self.directory = Vec::new();
         self.scratch = Vec::new();
+        self.sparse = Vec::new();
         self.depth = 0;
         self.segments = SegmentCounts::NONE;
     }

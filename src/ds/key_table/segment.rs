@@ -28,6 +28,8 @@ const ADDRESS: u64 = 0x0000_ffff_ffff_ffc0;
 /// What is kept in front of the buckets.
 #[repr(C, align(64))]
 pub(super) struct Header {
+    /// The first hash that belongs here: how a segment that is moved finds its directory words.
+    pub(super) hash_first: u64,
     /// No entry here has an earlier deadline.
     pub(super) deadline_min_ms: i64,
     pub(super) count: u32,
@@ -43,7 +45,12 @@ pub(super) struct Word(pub(super) u64);
 
 impl Word {
     /// A new segment without entries.
-    pub(super) fn create(slab: &mut Slab, buckets_count: usize, depth: u32) -> Self {
+    pub(super) fn create(
+        slab: &mut Slab,
+        buckets_count: usize,
+        depth: u32,
+        hash_first: u64,
+    ) -> Self {
         assert!(
             buckets_count <= BUCKETS_LIMIT,
             "half a million hashes that agree in their first bits"
@@ -52,6 +59,7 @@ impl Word {
         // SAFETY: the block is that large and 64-aligned, as its size is a multiple of 64.
         unsafe {
             memory.cast::<Header>().write(Header {
+                hash_first,
                 deadline_min_ms: i64::MAX,
                 count: 0,
                 deleted_count: 0,
@@ -66,19 +74,45 @@ impl Word {
         }
     }
 
-    /// Gives the segment's memory back; entries stay.
+    /// Gives the segment's memory back; entries stay. Segments that had better be moved then come in `sparse`.
     ///
     /// # Safety
     /// The segment came from this slab and is used no more.
-    pub(super) unsafe fn destroy(self, slab: &mut Slab) {
+    pub(super) unsafe fn destroy(self, slab: &mut Slab, sparse: &mut Vec<NonNull<u8>>) {
+        // SAFETY: `create` asked for this size.
+        unsafe {
+            let memory = NonNull::new_unchecked(self.header().cast::<u8>());
+            slab.free_and_compact(memory, segment_bytes(self.buckets_count()), sparse);
+        }
+    }
+
+    /// `destroy`, when all is going and nothing is worth moving.
+    ///
+    /// # Safety
+    /// As for `destroy`.
+    pub(super) unsafe fn abandon(self, slab: &mut Slab) {
         let memory = self.header().cast::<u8>();
         // SAFETY: `create` asked for this size.
         unsafe {
             slab.free(
                 NonNull::new_unchecked(memory),
                 segment_bytes(self.buckets_count()),
-            )
-        };
+            );
+        }
+    }
+
+    /// The same segment elsewhere; the old one is left for `abandon`.
+    ///
+    /// # Safety
+    /// The segment is alive and came from this slab.
+    pub(super) unsafe fn copy(self, slab: &mut Slab) -> Self {
+        let bytes = segment_bytes(self.buckets_count());
+        let memory = slab.allocate(bytes).as_ptr();
+        // SAFETY: both are that large, and apart.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.header().cast::<u8>(), memory, bytes);
+            Self(self.0 & !ADDRESS | memory.add(64).expose_provenance() as u64)
+        }
     }
 
     #[inline]
@@ -172,15 +206,22 @@ impl Word {
     ///
     /// # Safety
     /// The segment came from this slab; the word is used no more.
-    pub(super) unsafe fn resize(self, slab: &mut Slab, buckets_count: usize) -> Self {
-        let new = Self::create(slab, buckets_count, self.depth());
+    pub(super) unsafe fn resize(
+        self,
+        slab: &mut Slab,
+        sparse: &mut Vec<NonNull<u8>>,
+        buckets_count: usize,
+    ) -> Self {
+        // SAFETY: the caller's promise.
+        let hash_first = unsafe { (*self.header()).hash_first };
+        let new = Self::create(slab, buckets_count, self.depth(), hash_first);
         // SAFETY: both are alive, and nothing else holds them.
         unsafe {
             let mut filler = Filler::new(new);
             self.each_slot(|slot| filler.place(slot & !OVERFLOWED));
             (*new.header()).count = (*self.header()).count;
             (*new.header()).deadline_min_ms = (*self.header()).deadline_min_ms;
-            self.destroy(slab);
+            self.destroy(slab, sparse);
         }
         new
     }
@@ -192,6 +233,7 @@ impl Word {
     pub(super) unsafe fn split(
         self,
         slab: &mut Slab,
+        sparse: &mut Vec<NonNull<u8>>,
         hasher: &KeyHasher,
         scratch: &mut Vec<u64>,
     ) -> (Self, Self) {
@@ -207,8 +249,10 @@ impl Word {
                 prefetch(bucket::entry(*slot));
             }
             let depth = self.depth() + 1;
-            let lower = Self::create(slab, buckets_for(lower_count), depth);
-            let upper = Self::create(slab, buckets_for(upper_count), depth);
+            let first = (*self.header()).hash_first;
+            let lower = Self::create(slab, buckets_for(lower_count), depth, first);
+            let middle = first | 1 << (64 - depth);
+            let upper = Self::create(slab, buckets_for(upper_count), depth, middle);
             let mut fillers = [Filler::new(lower), Filler::new(upper)];
             for (index, &slot) in scratch.iter().enumerate() {
                 if let Some(next) = scratch.get(index + AHEAD) {
@@ -223,7 +267,7 @@ impl Word {
                 (*half.header()).count = count as u32;
                 (*half.header()).deadline_min_ms = (*self.header()).deadline_min_ms;
             }
-            self.destroy(slab);
+            self.destroy(slab, sparse);
             scratch.clear();
             (lower, upper)
         }
@@ -233,11 +277,18 @@ impl Word {
     ///
     /// # Safety
     /// Both came from this slab and are the halves of one; the words are used no more.
-    pub(super) unsafe fn merge(lower: Self, upper: Self, slab: &mut Slab) -> Self {
+    pub(super) unsafe fn merge(
+        lower: Self,
+        upper: Self,
+        slab: &mut Slab,
+        sparse: &mut Vec<NonNull<u8>>,
+    ) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             let count = (*lower.header()).count + (*upper.header()).count;
-            let new = Self::create(slab, buckets_for(count as usize), lower.depth() - 1);
+            let depth = lower.depth() - 1;
+            let first = (*lower.header()).hash_first;
+            let new = Self::create(slab, buckets_for(count as usize), depth, first);
             let mut filler = Filler::new(new);
             for (half, top) in [(lower, 0), (upper, 1 << 15)] {
                 half.each_slot(|slot| {
@@ -248,8 +299,9 @@ impl Word {
             (*new.header()).deadline_min_ms = (*lower.header())
                 .deadline_min_ms
                 .min((*upper.header()).deadline_min_ms);
-            lower.destroy(slab);
-            upper.destroy(slab);
+            // Only the second may name others to move: the first could name the second.
+            lower.abandon(slab);
+            upper.destroy(slab, sparse);
             new
         }
     }
@@ -271,14 +323,15 @@ impl Word {
     }
 }
 
-/// Buckets for `count` entries and an eighth more to come.
+/// Buckets for `count` entries and a sixteenth more to come, rounded up.
 pub(super) fn buckets_for(count: usize) -> usize {
-    let count = count + count / 8 + 1;
+    let count = count + count / 16 + 1;
     let lines = count.div_ceil(ENTRIES_PER_BUCKET_MAX) + 1;
     // Header and buckets together fill a class of the slab, and the class fills its spans well.
     let lines = match lines {
         0..=32 => lines,
         33..=60 => lines.next_multiple_of(4),
+        69..=72 => 72,
         61..=100 => (lines - 60).next_multiple_of(8) + 60,
         101..=112 => 112,
         113.. => return (lines.next_multiple_of(lines / 8) - 1).min(BUCKETS_LIMIT),

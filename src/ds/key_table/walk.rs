@@ -226,6 +226,7 @@ impl<T> KeyTable<T> {
         }
         self.opened = (null_mut(), 0);
         self.scratch = Vec::new();
+        self.sparse = Vec::new();
         self.len = 0;
         self.deadlines_count = 0;
         self.segments = SegmentCounts::NONE;
@@ -233,6 +234,7 @@ impl<T> KeyTable<T> {
             directory: take(&mut self.directory),
             depth: take(&mut self.depth),
             slab: take(&mut self.slab),
+            segment_slab: take(&mut self.segment_slab),
             owners_count: take(&mut self.owners_count),
             heap_bytes: take(&mut self.heap_bytes),
             directory_index: 0,
@@ -246,6 +248,7 @@ pub(super) struct SetAside {
     directory: Vec<u64>,
     depth: u32,
     slab: Slab,
+    segment_slab: Slab,
     owners_count: usize,
     heap_bytes: usize,
     /// Where freeing one by one has got to.
@@ -255,7 +258,10 @@ pub(super) struct SetAside {
 
 impl SetAside {
     pub(super) fn used_bytes(&self) -> usize {
-        self.slab.used_bytes() + self.heap_bytes + self.directory.capacity() * size_of::<u64>()
+        self.slab.used_bytes()
+            + self.segment_slab.used_bytes()
+            + self.heap_bytes
+            + self.directory.capacity() * size_of::<u64>()
     }
 
     /// Frees about `work_max` entries; true when nothing is left. `measure` says how many heap bytes an entry's value
@@ -289,9 +295,10 @@ impl SetAside {
             self.bucket_index = 0;
             self.directory_index += 1 << (self.depth - word.depth());
             // SAFETY: the segment came from this slab and is passed.
-            unsafe { word.destroy(&mut self.slab) };
+            unsafe { word.abandon(&mut self.segment_slab) };
         }
         self.directory = Vec::new();
+        self.segment_slab.trim();
         // SAFETY: whatever owned more than its block was freed; all else is only bytes.
         unsafe {
             self.slab

@@ -196,7 +196,6 @@ impl Program for Copy {
         let copy = Operation::Clone {
             db: self.from.db,
             key: self.from.key.clone(),
-            into_db: self.to.db,
         };
         vec![(self.from.shard, copy), self.to.exists()]
     }

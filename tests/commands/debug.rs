@@ -1,0 +1,115 @@
+//! DEBUG's subcommands that touch keys, run as the container runs them.
+
+use super::runner::Runner;
+use rondo::commands::debug::DEBUG_KEYS;
+use rondo::commands::table::{Call, Caller, Run};
+use rondo::keyspace::{KeyspaceOptions, SlotMap};
+use rondo::resp::Reply;
+use rondo::resp::args::OwnedArgs;
+
+/// Runs `DEBUG` with these words after it.
+fn debug(runner: &mut Runner, words: &[&str]) -> String {
+    let row = DEBUG_KEYS.iter().find(|row| row.name == words[0]);
+    let Run::Keys(run) = row.expect("a row").run else {
+        panic!("{} runs on keys", words[0]);
+    };
+    let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
+    let mut call = Call {
+        keys: &mut runner.keys,
+        db: runner.db,
+        caller: Caller::default(),
+    };
+    let mut out = Vec::new();
+    let result = run(
+        &mut call,
+        &args.as_args(),
+        &mut Reply::new(&mut out, runner.protocol),
+    );
+    match result {
+        Ok(_) => String::from_utf8(out).expect("text").trim_end().to_string(),
+        Err(error) => format!("-{}", error.text()),
+    }
+}
+
+#[test]
+fn populate_makes_the_keys_that_are_missing() {
+    let mut runner = Runner::new(1);
+    runner.say("SET key:3 mine");
+    assert_eq!(debug(&mut runner, &["POPULATE", "10"]), "+OK");
+    assert_eq!(runner.say("DBSIZE"), ":10");
+    assert_eq!(runner.say("GET key:3"), "\"mine\"");
+    assert_eq!(runner.say("GET key:9"), "\"value:9\"");
+    assert_eq!(debug(&mut runner, &["POPULATE", "2", "big", "50"]), "+OK");
+    assert_eq!(runner.say("STRLEN big:1"), ":50");
+    assert_eq!(runner.say("OBJECT ENCODING big:1"), "\"raw\"");
+    assert_eq!(debug(&mut runner, &["POPULATE", "1", "cut", "3"]), "+OK");
+    assert_eq!(runner.say("GET cut:0"), "\"val\"");
+    let negative = "-ERR value is out of range, must be positive";
+    assert_eq!(debug(&mut runner, &["POPULATE", "-1"]), negative);
+    assert_eq!(debug(&mut runner, &["POPULATE", "1", "k", "-1"]), negative);
+    assert_eq!(
+        debug(&mut runner, &["POPULATE", "x"]),
+        "-ERR value is not an integer or out of range"
+    );
+    assert_eq!(
+        debug(&mut runner, &["POPULATE", "1", "k", "1", "more"]),
+        "-ERR unknown subcommand or wrong number of arguments for 'POPULATE'. Try DEBUG HELP."
+    );
+}
+
+/// Each shard makes the keys it owns, so together they make all of them.
+#[test]
+fn populate_is_cut_by_shard() {
+    let mut total = 0;
+    for shard in 0..3 {
+        let mut runner = Runner::with_options(KeyspaceOptions {
+            slots: SlotMap::new(3),
+            shard,
+            ..KeyspaceOptions::for_tests(1)
+        });
+        assert_eq!(debug(&mut runner, &["POPULATE", "300"]), "+OK");
+        let count = runner.keys.keys_count(0);
+        assert!(count > 50, "shard {shard} has {count}");
+        total += count;
+    }
+    assert_eq!(total, 300);
+}
+
+#[test]
+fn object_tells_how_a_value_is_held() {
+    let mut runner = Runner::new(1);
+    assert_eq!(
+        debug(&mut runner, &["OBJECT", "missing"]),
+        "-ERR no such key"
+    );
+    runner.say("SET n 1000");
+    runner.say("SET s hello");
+    let line = debug(&mut runner, &["OBJECT", "n"]);
+    assert!(line.starts_with("+Value at:0x"), "{line}");
+    assert!(
+        line.contains(" refcount:1 encoding:int serializedlength:3 lru:"),
+        "{line}"
+    );
+    let line = debug(&mut runner, &["OBJECT", "s"]);
+    assert!(
+        line.contains(" encoding:embstr serializedlength:6 lru:"),
+        "{line}"
+    );
+    assert!(line.ends_with(" lru_seconds_idle:0"), "{line}");
+    runner.wait(5000);
+    let line = debug(&mut runner, &["OBJECT", "s"]);
+    assert!(line.ends_with(" lru_seconds_idle:5"), "{line}");
+}
+
+#[test]
+fn set_active_expire_stops_the_cycle() {
+    let mut runner = Runner::new(1);
+    runner.say("SET k v PX 10");
+    runner.wait(20);
+    assert_eq!(debug(&mut runner, &["SET-ACTIVE-EXPIRE", "0"]), "+OK");
+    assert_eq!(runner.keys.expire_cycle(10_000), 0);
+    assert_eq!(runner.keys.keys_count(0), 1);
+    assert_eq!(debug(&mut runner, &["SET-ACTIVE-EXPIRE", "1"]), "+OK");
+    assert!(runner.keys.expire_cycle(10_000) > 0);
+    assert_eq!(runner.keys.keys_count(0), 0);
+}

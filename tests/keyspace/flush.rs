@@ -1,0 +1,68 @@
+//! Flushed databases: gone at once, freed step by step.
+
+use crate::commands::runner::Runner;
+
+#[test]
+fn flushed_keys_are_gone_and_their_memory_follows() {
+    let mut runner = Runner::new(1);
+    let empty_bytes = runner.keys.used_bytes();
+    for index in 0..1000 {
+        runner.run(&["SET", &format!("key:{index}"), &"x".repeat(index)]);
+    }
+    let full_bytes = runner.keys.used_bytes();
+    assert!(full_bytes > empty_bytes + 500_000, "{full_bytes}");
+    let (reply, changes) = runner.run_counting(&["FLUSHALL"]);
+    assert_eq!((reply.as_slice(), changes), (b"+OK\r\n".as_slice(), 1000));
+    assert_eq!(runner.say("DBSIZE"), ":0");
+    assert_eq!(runner.keys.garbage_count(), 1000);
+    assert!(runner.keys.garbage_bytes() > 500_000);
+    assert!(runner.keys.used_bytes() >= runner.keys.garbage_bytes());
+    runner.say("SET key:1 new");
+    let mut steps = 0;
+    while !runner.keys.free_garbage(50) {
+        steps += 1;
+        assert!(steps <= 1000, "freeing comes to an end");
+    }
+    assert!(steps > 5, "and not in one step: {steps}");
+    assert_eq!(runner.keys.garbage_bytes(), 0);
+    assert_eq!(runner.keys.stats().lazyfreed_objects, 1000);
+    assert!(runner.keys.used_bytes() < full_bytes / 4);
+    assert_eq!(runner.say("GET key:1"), "\"new\"");
+    assert!(runner.keys.free_garbage(1));
+}
+
+#[test]
+fn flushdb_leaves_other_databases_alone() {
+    let mut runner = Runner::new(1);
+    runner.say("SET a 1");
+    runner.db = 1;
+    runner.say("SET a 2");
+    let (_, changes) = runner.run_counting(&["FLUSHDB"]);
+    assert_eq!(changes, 1);
+    assert_eq!(runner.run_counting(&["FLUSHDB"]).1, 0);
+    runner.db = 0;
+    assert_eq!(runner.say("GET a"), "\"1\"");
+}
+
+/// A cycle that stands in the middle of a table goes on whatever the table's place is exchanged for.
+#[test]
+fn the_cycle_survives_swaps_and_flushes() {
+    let mut runner = Runner::new(1);
+    for index in 0..3000 {
+        runner.say(&format!("SET key:{index} v PX 10"));
+    }
+    runner.wait(20);
+    runner.keys.expire_cycle(10);
+    runner.say("SWAPDB 0 5");
+    runner.keys.expire_cycle(10);
+    runner.say("SWAPDB 5 0");
+    for _ in 0..200 {
+        runner.keys.expire_cycle(1000);
+    }
+    assert_eq!(runner.say("DBSIZE"), ":0");
+    runner.say("SET k v PX 10");
+    runner.say("FLUSHALL");
+    runner.wait(20);
+    runner.keys.expire_cycle(1000);
+    assert_eq!(runner.keys.stats().expired_keys, 3000);
+}

@@ -1,0 +1,141 @@
+//! Shards in one thread with a mesh that delivers at once: what one client sees of a server with several cores.
+
+use std::collections::VecDeque;
+
+use rondo::base::hash::KeyHasher;
+use rondo::commands::table::{Caller, table};
+use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
+use rondo::resp::args::OwnedArgs;
+use rondo::resp::{Protocol, Reply};
+use rondo::router::{Origin, Plan, ShardId, Step, Transaction, plan};
+use rondo::shard::{Outcome, Request, Shard};
+
+pub struct Instant {
+    pub shards: Vec<Shard>,
+    pub db: u16,
+    pub protocol: Protocol,
+    pub map: SlotMap,
+    hasher: KeyHasher,
+    now_ms: i64,
+    last_tx: u64,
+}
+
+impl Instant {
+    pub fn new(shards_count: u16) -> Self {
+        let map = SlotMap::new(shards_count);
+        let hasher = KeyHasher::with_seed(1);
+        let shards = (0..shards_count)
+            .map(|id| {
+                let options = KeyspaceOptions {
+                    hasher: hasher.clone(),
+                    slots: map,
+                    shard: id,
+                    ..KeyspaceOptions::for_tests(u64::from(id))
+                };
+                Shard::new(id, Keyspace::new(options))
+            })
+            .collect();
+        let mut instant = Self {
+            shards,
+            db: 0,
+            protocol: Protocol::Resp2,
+            map,
+            hasher,
+            now_ms: 1_700_000_000_000,
+            last_tx: 0,
+        };
+        instant.wait(0);
+        instant
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, ms: i64) {
+        self.now_ms += ms;
+        for shard in &mut self.shards {
+            shard.set_now(self.now_ms);
+        }
+    }
+
+    /// The reply to a request.
+    pub fn run<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Vec<u8> {
+        let owned: OwnedArgs = words.iter().map(AsRef::as_ref).collect();
+        let args = owned.as_args();
+        let mut reply = Vec::new();
+        let caller = Caller {
+            protocol: self.protocol,
+            no_touch: false,
+        };
+        let entry = match table().resolve(&args) {
+            Ok(entry) => entry,
+            Err(error) => {
+                Reply::new(&mut reply, self.protocol).error(&error.text());
+                return reply;
+            }
+        };
+        match plan(entry, &args, &self.map, 0) {
+            Plan::Here => panic!("{} does not run on keys", entry.full_name),
+            Plan::Shard(shard) => {
+                let request = Request {
+                    entry,
+                    db: self.db,
+                    caller,
+                    origin: Origin {
+                        core: 0,
+                        connection: 0,
+                        generation: 0,
+                        sequence: 0,
+                    },
+                };
+                let shard = &mut self.shards[usize::from(shard)];
+                assert_eq!(shard.execute(&request, &args, &mut reply), Outcome::Done);
+                reply
+            }
+            Plan::Many => {
+                let map = self.map;
+                match Transaction::new(entry, self.db, caller, owned, map, &self.hasher) {
+                    Ok(transaction) => self.finish(transaction),
+                    Err(error) => {
+                        Reply::new(&mut reply, self.protocol).error(&error.text());
+                        reply
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, mut transaction: Transaction) -> Vec<u8> {
+        let mut out: Vec<(ShardId, _)> = Vec::new();
+        let mut events = VecDeque::new();
+        let mut done = None;
+        self.last_tx += 1;
+        transaction.start(0, self.last_tx, &mut out);
+        loop {
+            for (shard, message) in out.drain(..) {
+                let shard = &mut self.shards[usize::from(shard)];
+                shard.handle(message);
+                events.extend(std::iter::from_fn(|| shard.next_event()));
+            }
+            let Some((core, event)) = events.pop_front() else {
+                break;
+            };
+            assert_eq!(core, 0);
+            let last_tx = &mut self.last_tx;
+            let mut next_tx = || {
+                *last_tx += 1;
+                *last_tx
+            };
+            match transaction.receive(event, &mut next_tx, &mut out) {
+                Step::Wait => {}
+                Step::Done { reply } => assert_eq!(done.replace(reply), None, "done once"),
+            }
+        }
+        assert!(self.shards.iter().all(Shard::is_quiet), "locks are left");
+        done.expect("every transaction finishes")
+    }
+
+    /// The reply to a request given as redis-cli would take it, lines joined by blanks.
+    pub fn say(&mut self, line: &str) -> String {
+        let words = crate::commands::transcript::split_words(line);
+        crate::commands::transcript::reply_lines(&self.run(&words)).join(" ")
+    }
+}

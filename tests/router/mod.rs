@@ -1,0 +1,7 @@
+//! Routing: plans, merges, and commands over several shards in one thread without delay.
+
+mod instant;
+mod merge; // golden bytes for every kind
+mod plan; // which shards
+mod programs; // commands over shards, and what they leave behind
+mod transcripts; // every transcript at 1, 2 and 7 shards

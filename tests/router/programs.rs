@@ -1,0 +1,261 @@
+use super::instant::Instant;
+use rondo::router::Plan;
+
+/// Keys on two different shards, for each number of shards.
+fn apart(server: &Instant) -> (String, String) {
+    let first = "k0".to_string();
+    let home = server.map.shard_of(first.as_bytes());
+    let second = (1..100)
+        .map(|number| format!("k{number}"))
+        .find(|key| server.map.shard_of(key.as_bytes()) != home)
+        .expect("shards share the keys");
+    (first, second)
+}
+
+fn each_server(check: impl Fn(&mut Instant, &str, &str)) {
+    for shards_count in [2, 3, 7] {
+        let mut server = Instant::new(shards_count);
+        let (first, second) = apart(&server);
+        assert_ne!(Plan::Many, Plan::Here);
+        check(&mut server, &first, &second);
+    }
+}
+
+/// What `say` gives for a line in which A and B stand for the two keys.
+fn check_lines(server: &mut Instant, a: &str, b: &str, lines: &[(&str, &str)]) {
+    for (line, expected) in lines {
+        let words: Vec<&str> = line
+            .split(' ')
+            .map(|word| match word {
+                "A" => a,
+                "B" => b,
+                other => other,
+            })
+            .collect();
+        let got = server.say(&words.join(" ")).replace(a, "A").replace(b, "B");
+        assert_eq!(got, *expected, "{line}");
+    }
+}
+
+#[test]
+fn rename_moves_the_value_with_its_deadline() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("RENAME A B", "-ERR no such key"),
+                ("SET A x PX 5000", "+OK"),
+                ("SET B y", "+OK"),
+                ("RENAME A B", "+OK"),
+                ("EXISTS A", ":0"),
+                ("GET B", "\"x\""),
+                ("PTTL B", ":5000"),
+                ("DBSIZE", ":1"),
+            ],
+        );
+    });
+}
+
+#[test]
+fn renamenx_leaves_a_taken_name_alone() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("SET B y", "+OK"),
+                ("RENAMENX A B", "-ERR no such key"),
+                ("SET A 12 PX 5000", "+OK"),
+                ("RENAMENX A B", ":0"),
+                ("MGET A B", "*2 \"12\" \"y\""),
+                ("DEL B", ":1"),
+                ("RENAMENX A B", ":1"),
+                ("MGET A B", "*2 $-1 \"12\""),
+                ("OBJECT ENCODING B", "\"int\""),
+                ("PTTL B", ":5000"),
+            ],
+        );
+    });
+}
+
+#[test]
+fn copy_keeps_the_source_and_heeds_its_options() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("COPY A B", ":0"),
+                ("SET A x PX 5000", "+OK"),
+                ("COPY A B", ":1"),
+                ("PTTL B", ":5000"),
+                ("SET A z", "+OK"),
+                ("COPY A B", ":0"),
+                ("GET B", "\"x\""),
+                ("COPY A B REPLACE", ":1"),
+                ("GET B", "\"z\""),
+                ("TTL B", ":-1"),
+                ("COPY A B DB 15", ":1"),
+                ("COPY A B DB 16", "-ERR DB index is out of range"),
+                ("COPY A B DB 70000", "-ERR DB index is out of range"),
+                ("COPY A B DB -1", "-ERR DB index is out of range"),
+                (
+                    "COPY A B DB x",
+                    "-ERR value is not an integer or out of range",
+                ),
+                ("COPY A B DB", "-ERR syntax error"),
+                ("COPY A B NOW", "-ERR syntax error"),
+                ("MGET A B", "*2 \"z\" \"z\""),
+            ],
+        );
+        server.db = 15;
+        check_lines(server, a, b, &[("GET B", "\"z\""), ("EXISTS A", ":0")]);
+    });
+}
+
+#[test]
+fn msetnx_writes_all_or_nothing() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                (
+                    "MSETNX A 1 B",
+                    "-ERR wrong number of arguments for 'msetnx' command",
+                ),
+                ("MSETNX A 1 B 2 A 3", ":1"),
+                ("MGET A B", "*2 \"3\" \"2\""),
+                ("DEL A", ":1"),
+                ("MSETNX A 4 B 5", ":0"),
+                ("MGET A B", "*2 $-1 \"2\""),
+            ],
+        );
+    });
+}
+
+#[test]
+fn msetex_decides_over_all_shards() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("MSETEX 2 A 1 B 2 XX", ":0"),
+                ("EXISTS A B", ":0"),
+                ("MSETEX 2 A 1 B 2 NX EX 10", ":1"),
+                ("PTTL A", ":10000"),
+                ("PTTL B", ":10000"),
+                ("MSETEX 2 A 3 B 4 NX", ":0"),
+                ("MSETEX 2 A 3 B 4 KEEPTTL xx", ":1"),
+                ("MGET A B A", "*3 \"3\" \"4\" \"3\""),
+                ("PTTL B", ":10000"),
+                ("MSETEX 2 A 5 B 6", ":1"),
+                ("TTL B", ":-1"),
+                ("DEL A", ":1"),
+                ("MSETEX 2 A 5 B 6 XX", ":0"),
+                (
+                    "MSETEX 2 A 5 B 6 EX 0 XX",
+                    "-ERR invalid expire time in 'msetex' command",
+                ),
+                (
+                    "MSETEX 2 A 5 B 6 EX 0",
+                    "-ERR invalid expire time in 'msetex' command",
+                ),
+                ("MSETEX 2 A 5 B 6 NX XX", "-ERR syntax error"),
+                ("EXISTS A", ":0"),
+            ],
+        );
+    });
+}
+
+#[test]
+fn split_commands_keep_the_order_of_their_words() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("MSET A 1 B 2 A 3", "+OK"),
+                ("MGET B A none B", "*4 \"2\" \"3\" $-1 \"2\""),
+                ("EXISTS A B A none", ":3"),
+                ("TOUCH A B", ":2"),
+                (
+                    "MSET A 1 B",
+                    "-ERR wrong number of arguments for 'mset' command",
+                ),
+                ("DEL A A B", ":2"),
+                ("MGET A B", "*2 $-1 $-1"),
+            ],
+        );
+    });
+}
+
+#[test]
+fn lcs_reads_two_shards() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("LCS A B", "\"\""),
+                ("MSET A ohmytext B mynewtext", "+OK"),
+                ("LCS A B", "\"mytext\""),
+                ("LCS A B LEN", ":6"),
+                (
+                    "LCS A B LEN IDX",
+                    "-ERR If you want both the length and indexes, please just use IDX.",
+                ),
+            ],
+        );
+    });
+}
+
+#[test]
+fn randomkey_finds_the_only_key_and_says_when_there_is_none() {
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("RANDOMKEY", "$-1"),
+                ("SET B 1", "+OK"),
+                ("RANDOMKEY", "\"B\""),
+                ("SET A 1 PX 10", "+OK"),
+            ],
+        );
+        server.wait(20);
+        // The key that is past its deadline still counts where it lives; it is never named.
+        for _ in 0..20 {
+            check_lines(server, a, b, &[("RANDOMKEY", "\"B\"")]);
+        }
+        check_lines(server, a, b, &[("DEL B", ":1"), ("RANDOMKEY", "$-1")]);
+    });
+}
+
+#[test]
+fn randomkey_is_fair_to_shards() {
+    let mut server = Instant::new(3);
+    let mut seen = std::collections::HashMap::new();
+    for number in 0..30 {
+        server.say(&format!("SET key{number} x"));
+    }
+    for _ in 0..3_000 {
+        *seen.entry(server.say("RANDOMKEY")).or_insert(0) += 1;
+    }
+    assert_eq!(seen.len(), 30);
+    // 100 of each are expected; the seeds are fixed, so the bounds cannot fail by chance.
+    assert!(
+        seen.values().all(|&count| (50..170).contains(&count)),
+        "{seen:?}"
+    );
+}

@@ -44,6 +44,8 @@ pub enum ReplyMode {
     Off,
     /// The next command's reply is not sent.
     SkipNext,
+    /// That command is running; the mode goes back to `On` unless it is set meanwhile.
+    Skipping,
 }
 
 /// What a session command works with.

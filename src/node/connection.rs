@@ -91,6 +91,8 @@ pub struct Connection {
     pub stop_receiving: bool,
     /// The core it is moving to.
     pub moving_to: Option<u16>,
+    /// Bytes of the request being carried out by the node, for CLIENT LIST.
+    pub request_bytes: usize,
     /// A receive is armed.
     pub receiving: bool,
     /// A send is in flight.
@@ -143,6 +145,7 @@ impl Connection {
             silent_reply: false,
             stop_receiving: false,
             moving_to: None,
+            request_bytes: 0,
             receiving: false,
             sending: false,
             sending_bytes: 0,

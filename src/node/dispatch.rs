@@ -649,8 +649,11 @@ impl Core {
                 &"ERR this command cannot run here".into(),
             );
         };
-        let before = connection.session.reply_mode;
-        let silent = take_silence(connection);
+        let silent = connection.session.reply_mode != ReplyMode::On;
+        if connection.session.reply_mode == ReplyMode::SkipNext {
+            connection.session.reply_mode = ReplyMode::Skipping;
+        }
+        connection.request_bytes = args.bytes().len();
         let length = connection.output.len();
         let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
         let mut call = SessionCall {
@@ -667,8 +670,11 @@ impl Core {
                 return self.refuse(connection, Some(entry), &error);
             }
         };
-        let stays_silent =
-            silent && !(before == ReplyMode::Off && connection.session.reply_mode == ReplyMode::On);
+        // CLIENT REPLY ON answers even where it was to be skipped.
+        let stays_silent = silent && connection.session.reply_mode != ReplyMode::On;
+        if connection.session.reply_mode == ReplyMode::Skipping {
+            connection.session.reply_mode = ReplyMode::On;
+        }
         if stays_silent {
             connection.output.truncate(length);
         }
@@ -721,10 +727,7 @@ impl Core {
             return false;
         }
         let flags = entry.command.flags;
-        let is_client = entry.full_name.starts_with("client|");
-        if is_client
-            || (pause.writes_only && !flags.has(Flags::WRITE) && !flags.has(Flags::MAY_REPLICATE))
-        {
+        if pause.writes_only && !flags.has(Flags::WRITE) && !flags.has(Flags::MAY_REPLICATE) {
             return false;
         }
         connection.blocked = Some(Blocked::Paused);
@@ -739,7 +742,7 @@ fn take_silence(connection: &mut Connection) -> bool {
     match connection.session.reply_mode {
         ReplyMode::On => false,
         ReplyMode::Off => true,
-        ReplyMode::SkipNext => {
+        ReplyMode::SkipNext | ReplyMode::Skipping => {
             connection.session.reply_mode = ReplyMode::On;
             true
         }

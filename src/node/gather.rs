@@ -55,9 +55,9 @@ impl Core {
         match request {
             NodeRequest::ClientInfo => self.client_info(token),
             NodeRequest::ClientList(filter) => {
-                self.ask_all(asker, Purpose::Clients, Question::ListClients(*filter));
+                self.ask_all(asker, Purpose::Clients, Question::ListClients(filter));
             }
-            NodeRequest::ClientKill(filter) => self.kill(token, *filter, false),
+            NodeRequest::ClientKill(filter) => self.kill(token, filter, false),
             NodeRequest::ClientKillAddr(address) => {
                 let filter = ClientFilter::by_address(&address);
                 self.kill(token, filter, true);
@@ -96,6 +96,9 @@ impl Core {
             NodeRequest::Info(sections) => {
                 self.ask_all(asker, Purpose::Info(sections), Question::Figures);
             }
+            NodeRequest::Reset => self.complete(token, |out, session| {
+                Reply::new(out, session.protocol).simple("RESET");
+            }),
             NodeRequest::DebugSleep(duration) => {
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
             }
@@ -450,6 +453,12 @@ impl Core {
 /// A connection's row of CLIENT LIST.
 pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
     use std::os::fd::AsRawFd;
+    let is_running = connection.blocked == Some(Blocked::UntilReply);
+    let running_bytes = if is_running {
+        connection.request_bytes
+    } else {
+        0
+    };
     let Session {
         id,
         protocol,
@@ -482,7 +491,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         subscriptions: [0; 3],
         multi_count: -1,
         watch_count: 0,
-        query_bytes: connection.input.len() as u64,
+        query_bytes: (connection.input.len() + running_bytes) as u64,
         query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
         argv_bytes: 0,
         multi_bytes: 0,

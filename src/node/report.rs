@@ -115,7 +115,7 @@ impl Core {
                     .map(|core| core.output_bytes_max)
                     .max()
                     .unwrap_or(0),
-                blocked: 0,
+                blocked: sum(|core| core.clients_paused_count),
                 paused: sum(|core| core.clients_paused_count),
             },
             memory: info::MemoryFigures {

@@ -278,6 +278,19 @@ impl Core {
         self.release(token);
     }
 
+    /// The client will send nothing more: it goes once what it has sent is answered.
+    fn input_ended(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.blocked == Some(Blocked::Moving) {
+            // The core it moves to will find the end again.
+            return self.finish_move(token);
+        }
+        connection.ended = true;
+        self.mark_dirty(token);
+    }
+
     /// Frees a closed connection's place once the kernel has let go of it.
     fn release(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else {
@@ -586,11 +599,14 @@ impl Core {
                 };
                 let mut reply = Vec::new();
                 self.counters.hops_in += 1;
-                if self
-                    .shard
-                    .execute(&request, &Args::shared(&bytes, &spans), &mut reply)
-                    == Outcome::Done
-                {
+                let before = self.clock.raw();
+                let outcome =
+                    self.shard
+                        .execute(&request, &Args::shared(&bytes, &spans), &mut reply);
+                let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
+                self.shard.record(item.entry.index, took_ns);
+                self.commands_count += 1;
+                if outcome == Outcome::Done {
                     let Origin {
                         connection,
                         generation,
@@ -833,7 +849,7 @@ impl CoreLoop {
                         self.core.ring_work.push(RingWork::Receive(token));
                         self.core.finish_move(token);
                     }
-                    Received::Ended => self.core.close(token),
+                    Received::Ended => self.core.input_ended(token),
                 }
                 self.core.settle();
                 self.core.release(token);
@@ -896,7 +912,7 @@ impl CoreLoop {
             return;
         } else if !connection.output.is_empty() {
             self.core.mark_dirty(token);
-        } else if connection.close_after_output && connection.is_drained() {
+        } else if connection.has_said_all() {
             self.core.close(token);
         } else {
             self.core.finish_move(token);
@@ -918,8 +934,7 @@ impl CoreLoop {
             }
             if connection.output.is_empty() {
                 let buffer = std::mem::take(&mut connection.output);
-                let done =
-                    connection.close_after_output && connection.is_drained() && !connection.sending;
+                let done = connection.has_said_all() && !connection.sending;
                 self.core.keep_buffer(buffer);
                 if done {
                     self.core.close(token);
@@ -959,7 +974,15 @@ impl CoreLoop {
                     connection.receiving = true;
                     self.ring.receive(connection.fd(), token);
                 }
-                RingWork::StopReceiving(token) => self.ring.stop_receiving(token),
+                RingWork::StopReceiving(token) => {
+                    let armed = self.core.connections.get_mut(token);
+                    if armed.is_some_and(|connection| connection.receiving) {
+                        self.ring.stop_receiving(token);
+                    } else {
+                        // Nothing will say that it has stopped.
+                        self.core.finish_move(token);
+                    }
+                }
             }
         }
     }

@@ -135,7 +135,8 @@ impl Core {
 
     /// What holds after requests have run: output is marked, an unused buffer goes back.
     fn after(&mut self, token: Token, connection: &mut Connection) {
-        if connection.output.is_empty() && !connection.close_after_output {
+        let ends = connection.close_after_output || connection.has_said_all();
+        if connection.output.is_empty() && !ends {
             let buffer = std::mem::take(&mut connection.output);
             self.keep_buffer(buffer);
         } else if !connection.dirty {
@@ -563,16 +564,15 @@ impl Core {
             bytes_count: 0,
             reply_bytes: 0,
         };
+        let batch = self.mesh.open(usize::from(shard));
         match large {
-            Some((bytes, spans)) => {
-                let message = Message::Large {
-                    item,
-                    bytes: bytes.clone(),
-                    spans: spans.clone(),
-                };
-                self.mesh.send(usize::from(shard), message);
+            Some((bytes, spans)) => batch.push_large(item, bytes.clone(), spans.clone()),
+            // A batch's messages come after its plain requests: this one must not overtake a large one.
+            None if batch.large_bytes > 0 => {
+                let spans = (0..args.len()).map(|index| args.span(index)).collect();
+                batch.push_large(item, Bytes::copy_from_slice(args.bytes()), spans);
             }
-            None => self.mesh.open(usize::from(shard)).push(item, args),
+            None => batch.push(item, args),
         }
         self.counters.hops_out += 1;
         connection.commands_count += 1;

@@ -15,7 +15,7 @@ use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
 use super::mesh::Item;
 use super::message::Message;
 use super::ring::Token;
-use crate::commands::session::{ReplyMode, SessionCall, needs_auth, needs_permission};
+use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_auth, needs_permission};
 use crate::commands::table::{Caller, Run, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::ds::growing_buffer::GrowingBuffer;
@@ -436,6 +436,15 @@ impl Core {
     ) -> Dispatched {
         let entry = match table().resolve(args) {
             Ok(entry) => entry,
+            Err(_) if is_http(args.get(0)) => {
+                tracing::warn!(
+                    client = connection.peer.address,
+                    "closed: it speaks HTTP, perhaps a web page that means to misuse its reader's browser"
+                );
+                connection.output.clear();
+                connection.close_after_output = true;
+                return Dispatched::Taken;
+            }
             Err(error) => return self.refuse(connection, None, &error),
         };
         if let Some(error) = needs_auth(entry, &connection.session) {
@@ -542,7 +551,7 @@ impl Core {
         connection.moving_to = connection
             .affinity
             .count(shard)
-            .filter(|&shard| self.has_room(shard));
+            .filter(|&shard| shard != self.id && self.has_room(shard));
         let silent = take_silence(connection);
         let item = Item {
             entry,

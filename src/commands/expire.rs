@@ -138,9 +138,10 @@ fn ask_deadline(
     Ok(Effect::NONE)
 }
 
-/// Seconds, rounded to the nearest.
+/// Seconds, rounded to the nearest; `ms` is not negative.
 fn seconds(ms: i64) -> i64 {
-    ms.saturating_add(500) / 1000
+    // Unsigned, so that the last half second of 64 bits rounds up as well.
+    ((ms as u64 + 500) / 1000) as i64
 }
 
 fn ttl(

@@ -395,7 +395,7 @@ fn alone_layout(bytes: usize) -> Layout {
 #[inline]
 fn class_of(bytes: usize) -> usize {
     if bytes <= 512 {
-        (bytes + 7) / 8 - 1
+        bytes.div_ceil(8) - 1
     } else if bytes <= 2048 {
         64 + (bytes - 513) / 64
     } else {

@@ -9,7 +9,7 @@ use super::{DatabaseInfo, Keyspace, is_expired};
 
 /// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
 const TTL_SAMPLES: u64 = 32;
-const TTL_SAMPLE_BUCKETS_MAX: usize = 256;
+const TTL_SAMPLE_BUCKETS_MAX: usize = 2048;
 
 impl Keyspace {
     /// Removes keys past their deadline in about `budget_steps` steps, a step being one entry or segment looked at.

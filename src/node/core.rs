@@ -80,6 +80,8 @@ pub struct Core {
     pub limits: Limits,
     /// Words of the request being parsed.
     pub spans: Vec<Span>,
+    /// Hashes of a batch's keys, by database; kept for its allocation.
+    hashes: Vec<(u16, u64)>,
     /// Requests parsed ahead.
     pub window: Window,
     /// Connections with output.
@@ -161,6 +163,7 @@ impl Core {
             limits: Limits::default(),
             options: parts.options,
             spans: Vec::new(),
+            hashes: Vec::new(),
             window: Window::default(),
             dirty: Vec::new(),
             resumes: Vec::new(),
@@ -523,19 +526,24 @@ impl Core {
         let (mut bytes_at, mut spans_at) = (0, 0);
         self.counters.hops_in += items.len() as u64;
         let mut before = self.clock.raw();
+        let mut hashes = std::mem::take(&mut self.hashes);
         let mut at = 0;
         for item in items.iter() {
             // As in `look_ahead`: word 1 is the key of most commands.
             if item.spans_count > 1 {
                 let span = spans[spans_at + 1];
                 let key = &bytes[at + span.start as usize..at + (span.start + span.len) as usize];
-                self.shard
-                    .keys
-                    .prefetch(usize::from(item.db), &self.shard.keys.key(key));
+                let key = self.shard.keys.key(key);
+                self.shard.keys.prefetch(usize::from(item.db), &key);
+                hashes.push((item.db, key.hash));
             }
             at += item.bytes_count as usize;
             spans_at += item.spans_count as usize;
         }
+        for (db, hash) in hashes.drain(..) {
+            self.shard.keys.prefetch_entry(usize::from(db), hash);
+        }
+        self.hashes = hashes;
         spans_at = 0;
         for item in items.iter_mut() {
             let bytes_end = bytes_at + item.bytes_count as usize;

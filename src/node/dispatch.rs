@@ -44,6 +44,8 @@ struct ParsedRequest {
     start: usize,
     end: usize,
     spans: Vec<Span>,
+    /// Of word 1, which most commands have as their key.
+    hash: u64,
     /// An inline request with quotes has words of its own.
     inline: Option<OwnedArgs>,
 }
@@ -327,6 +329,12 @@ impl Core {
         {
             let rest = &bytes[consumed_bytes..];
             let end = self.look_ahead(connection, rest, &mut window);
+            if window.count > 1 {
+                let db = usize::from(connection.session.db);
+                for parsed in &window.requests[..window.count] {
+                    self.shard.keys.prefetch_entry(db, parsed.hash);
+                }
+            }
             for parsed in &window.requests[..window.count] {
                 let words = match &parsed.inline {
                     Some(args) => args.as_args(),
@@ -398,6 +406,7 @@ impl Core {
                         let key = Args::new(rest, &request.spans).get(1);
                         let key = self.shard.keys.key(key);
                         self.shard.keys.prefetch(db, &key);
+                        request.hash = key.hash;
                     }
                     at += consumed;
                     window.count += 1;

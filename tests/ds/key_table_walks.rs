@@ -328,3 +328,28 @@ fn a_dropped_table_frees_everything() {
     drop(table);
     assert_eq!(std::rc::Rc::strong_count(&alive), 1);
 }
+
+/// Most of a large table goes; its buckets' memory follows, and what is left is found.
+#[test]
+fn a_thinned_table_gives_its_buckets_back() {
+    let mut setup = Setup::new(1, u64::MAX);
+    let keys_count = size(200, 100_000) as u64;
+    (0..keys_count).for_each(|key| setup.insert(key, None));
+    let kept_count = keys_count / 50;
+    (kept_count..keys_count).for_each(|key| assert!(setup.remove(key)));
+    let block_bytes = 16;
+    let per_key = setup.table.used_bytes() as f64 / kept_count as f64 - block_bytes as f64;
+    assert!(
+        per_key < size(100, 24) as f64,
+        "{per_key} bytes a key beside the entry"
+    );
+    let mut seen = 0;
+    let mut cursor = 0;
+    loop {
+        cursor = setup.table.scan(cursor, &mut |_| seen += 1);
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!(seen, kept_count);
+}

@@ -19,7 +19,7 @@ fn blocks_do_not_overlap_and_the_accounts_are_exact() {
         let mut live: Vec<Live> = Vec::new();
         let mut used_bytes = 0;
         for step in 0..size(600, 60_000) {
-            let grows = (step / size(200, 10_000)) % 2 == 0;
+            let grows = (step / size(200, 10_000)).is_multiple_of(2);
             if live.is_empty() || random.below(10) < if grows { 7 } else { 3 } {
                 let bytes = match random.below(20) {
                     0 => 1 + random.below(20_000),
@@ -29,7 +29,7 @@ fn blocks_do_not_overlap_and_the_accounts_are_exact() {
                 let block = slab.allocate(bytes);
                 let fill = random.next() as u8;
                 assert_eq!(block.as_ptr() as usize % 8, 0, "SEED={seed}");
-                if rounded_bytes(bytes) % 64 == 0 {
+                if rounded_bytes(bytes).is_multiple_of(64) {
                     assert_eq!(block.as_ptr() as usize % 64, 0, "SEED={seed}");
                 }
                 // SAFETY: the block has `bytes` bytes.

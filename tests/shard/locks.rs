@@ -158,6 +158,21 @@ fn requests_wait_for_granted_locks_only_and_go_before_waiting_transactions() {
     assert!(table.is_empty() && table.is_idle());
 }
 
+/// Readers that overlap for ever would keep a writing request out for ever if they did not queue behind it.
+#[test]
+fn a_request_is_not_starved_by_readers() {
+    let mut table = LockTable::new();
+    let read = |tx| keys(tx, &[(1, SHARED)]);
+    assert_eq!(table.schedule(1, &read(1)), Scheduled::Granted);
+    assert!(table.is_in_conflict(std::iter::once((1, EXCLUSIVE)), true, 100));
+    let ticket = table.defer(std::iter::once(1), 100);
+    assert_eq!(table.schedule(2, &read(2)), Scheduled::Waiting);
+    table.release(1);
+    assert_eq!(ready(&mut table), [Ready::Request(ticket)]);
+    table.finish(ticket);
+    assert_eq!(ready(&mut table), [Ready::Transaction(2)]);
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Name {
     Transaction(u64),

@@ -72,6 +72,26 @@ fn histories_are_strictly_serialisable() {
     }
 }
 
+/// Forty clients on six keys: nobody waits for ever, and nobody is turned away over and over by those who came later.
+/// Too many for the checker; what is checked is that all of them get their replies and nothing is left behind.
+#[test]
+fn a_crowd_on_few_keys_gets_through() {
+    for seed in 0..6 {
+        let mut cluster = Cluster::new(Scenario {
+            seed,
+            shards_count: 2 + seed as u16,
+            clients_count: 40,
+            operations_count: 60,
+            window: 1 + seed as usize % 3,
+            mutant: Mutant::None,
+        });
+        if let Err(problem) = cluster.run() {
+            panic!("seed {seed}: {problem}");
+        }
+        println!("{:?}", cluster.figures());
+    }
+}
+
 /// Seeds a broken server may survive at most.
 const MUTANT_SEEDS_MAX: u64 = 300;
 

@@ -16,6 +16,8 @@ use std::ptr::NonNull;
 
 /// Redis calls strings up to this long `embstr` until they are changed in place.
 const EMBEDDED_BYTES_MAX: usize = 44;
+/// A string that outgrows its memory gets twice what it needs up to this length, then a quarter more.
+const SPARE_FULL_BYTES_MAX: usize = 1 << 20;
 
 /// One entry, to read.
 pub struct EntryRef<'t, T> {
@@ -218,7 +220,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         }
     }
 
-    /// The string's bytes, writable, at least `len_min` long: grown with zeros (capacity doubles, so appending is
+    /// The string's bytes, writable, at least `len_min` long: grown with zeros (with room for more, so appending is
     /// amortised O(1)), an integer becomes text first, the value becomes `raw`. Panics on an object.
     ///
     /// - Cost: strings up to 448 bytes move to another block of the slab for every 8 bytes or so; a shared one is
@@ -362,6 +364,14 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         if let Large::Owned(bytes) = large
             && bytes.len() < length_min
         {
+            if bytes.capacity() < length_min {
+                let spare_bytes = if length_min < SPARE_FULL_BYTES_MAX {
+                    length_min
+                } else {
+                    length_min / 4
+                };
+                bytes.reserve_exact(length_min + spare_bytes - bytes.len());
+            }
             bytes.resize(length_min, 0);
         }
         let after = large.heap_bytes();

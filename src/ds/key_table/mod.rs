@@ -126,7 +126,7 @@ struct SegmentCounts {
     total: usize,
     /// No segment has more buckets << depth than this; see `random`.
     weight_max: u64,
-    /// Segments that became lighter since `weight_max` was exact.
+    /// Segments that shrank or merged since `weight_max` was exact.
     lightened_count: usize,
 }
 
@@ -147,7 +147,6 @@ impl SegmentCounts {
     fn remove(&mut self, word: Word) {
         self.by_depth[word.depth() as usize] -= 1;
         self.total -= 1;
-        self.lightened_count += 1;
     }
 }
 
@@ -481,6 +480,7 @@ impl<T: HeapSize> KeyTable<T> {
                     self.segments.add(new);
                     self.set_words(hash, new);
                     self.move_sparse();
+                    self.note_lightened();
                 }
             }
             return;
@@ -519,7 +519,22 @@ impl<T: HeapSize> KeyTable<T> {
             self.move_sparse();
         }
         self.halve_directory();
+        self.note_lightened();
         true
+    }
+
+    /// Finds the heaviest segment anew once as many have shrunk as there are: O(1) for each.
+    fn note_lightened(&mut self) {
+        self.segments.lightened_count += 1;
+        if self.segments.lightened_count > self.segments.total {
+            let mut weight_max = 0;
+            self.each_segment(|word| {
+                weight_max = weight_max.max(weight(word));
+                true
+            });
+            self.segments.weight_max = weight_max;
+            self.segments.lightened_count = 0;
+        }
     }
 
     /// One level too many is kept, so that a table at the edge does not double and halve in turn.

@@ -331,5 +331,5 @@ impl SetAside {
 
 /// A number below `bound`, uniform for 64 uniform bits.
 fn below(bits: u64, bound: u64) -> u64 {
-    (u128::from(bits) * u128::from(bound) >> 64) as u64
+    ((u128::from(bits) * u128::from(bound)) >> 64) as u64
 }

@@ -48,7 +48,7 @@ mkdir -p "$folder"
 } >"$folder/commit.txt"
 
 {
-    for variable in $(compgen -e | grep -E '^(RUST|CARGO_PROFILE|SERVER_|CLIENT_|MEMTIER|SEED|SIM_|ROUNDS)' || true); do
+    for variable in $(compgen -e | grep -E '^(RUSTFLAGS|CARGO_PROFILE|SERVER_|CLIENT_|MEMTIER|SEED|SIM_|ROUNDS)' || true); do
         printf '%s=%q ' "$variable" "${!variable}"
     done
     printf '%q ' "$@"

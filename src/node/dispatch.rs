@@ -578,7 +578,7 @@ impl Core {
         connection.moving_to = connection
             .affinity
             .count(shard)
-            .filter(|&shard| shard != self.id && self.has_room(shard));
+            .filter(|&home| home != self.id && self.has_room(home));
         let silent = take_silence(connection);
         let item = Item {
             entry,

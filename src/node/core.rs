@@ -703,7 +703,7 @@ impl Core {
     }
 
     /// Closes a client whose unsent output is over its limit.
-    fn check_output(&mut self, token: Token) {
+    pub fn check_output(&mut self, token: Token) {
         let limit = self.options.normal_output_limit();
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(token) else {

@@ -739,6 +739,8 @@ pub struct CoreLoop {
     /// Expiry or freeing has more to do than a tick's budget.
     more_cycle: bool,
     listeners: Vec<Listener>,
+    /// Listeners whose accept failed, armed again at the next tick.
+    silent_listeners: Vec<u32>,
     /// Readable when a signal has come; core 0 only.
     signal: Option<OwnedFd>,
 }
@@ -755,6 +757,7 @@ impl CoreLoop {
             events: Vec::with_capacity(1024),
             more_cycle: false,
             listeners,
+            silent_listeners: Vec::new(),
             signal,
         }
     }
@@ -843,6 +846,7 @@ impl CoreLoop {
                         self.ring.recycle(buffer);
                         if !more {
                             self.core.ring_work.push(RingWork::Receive(token));
+                            self.core.finish_move(token);
                         }
                     }
                     Received::Stopped => {
@@ -864,6 +868,7 @@ impl CoreLoop {
                 result,
                 more,
             } => {
+                let failed = result.is_err();
                 match result {
                     Ok(socket) if !self.core.stopping => self.core.accepted(socket),
                     Ok(_) => {}
@@ -873,12 +878,21 @@ impl CoreLoop {
                     }
                 }
                 if !more && !self.core.stopping {
-                    self.ring
-                        .accept(self.listeners[listener as usize].fd(), listener);
+                    if failed {
+                        // Out of descriptors, most likely: trying again at once would only spin.
+                        self.silent_listeners.push(listener);
+                    } else {
+                        self.ring
+                            .accept(self.listeners[listener as usize].fd(), listener);
+                    }
                 }
             }
             Event::Tick => {
                 self.core.tick();
+                for listener in std::mem::take(&mut self.silent_listeners) {
+                    self.ring
+                        .accept(self.listeners[listener as usize].fd(), listener);
+                }
                 self.cycle(CycleBudget::default());
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
                 self.ring.arm_tick();

@@ -15,7 +15,7 @@
 //! old-format!2.8.12                the release that deprecated it
 //! ```
 //!
-//! Promises  any string parses to something; `tests/commands/docs.rs` holds every row to what it should be.
+//! Promises  any string parses to something; `tests/commands/command.rs` holds every row to what a real server says.
 //! Source    COMMAND DOCS of a real server, for the names a group without a name gets.
 
 /// One argument.

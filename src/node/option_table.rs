@@ -251,7 +251,7 @@ pub const OWN: &[OptionSpec] = &[
         kind: Kind::Bool(field!(protected_mode)),
         default: "yes",
         topic: Topic::Security,
-        help: "without a bind address and a password, serve only local clients",
+        help: "without a password, serve only local clients",
         ..BASE
     },
     OptionSpec {

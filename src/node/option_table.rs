@@ -137,7 +137,7 @@ pub const OWN: &[OptionSpec] = &[
             max: 1024,
         },
         default: "0",
-        live: false,
+        settled: "threads are started once, with the server",
         topic: Topic::Threads,
         help: "threads, each with its own part of the keys; 0: one for each core the process may use",
         ..BASE
@@ -146,7 +146,7 @@ pub const OWN: &[OptionSpec] = &[
         name: "pin-threads",
         kind: Kind::Bool(field!(pin_threads)),
         default: "yes",
-        live: false,
+        settled: "threads are started once, with the server",
         topic: Topic::Threads,
         help: "keep each thread on one core",
         ..BASE
@@ -251,7 +251,7 @@ pub const OWN: &[OptionSpec] = &[
         kind: Kind::Bool(field!(protected_mode)),
         default: "yes",
         topic: Topic::Security,
-        help: "without a bind address and a password, serve only local clients",
+        help: "without a password, serve only local clients",
         ..BASE
     },
     OptionSpec {

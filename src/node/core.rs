@@ -24,7 +24,7 @@ use super::options::Options;
 use super::ring::{Event, Received, Ring, Token};
 use super::slab::Connections;
 use crate::base::hash::KeyHasher;
-use crate::commands::{NodeRequest, Session};
+use crate::commands::{Entry, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
@@ -93,11 +93,11 @@ pub struct Core {
     /// Connections waiting for a link.
     pub congested: Vec<Token>,
     /// Transactions to start once the connection is back in its place.
-    pub starts: Vec<(Token, Transaction)>,
+    pub starts: Vec<(Token, &'static Entry, Transaction)>,
     /// Node requests likewise.
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
-    transactions: HashMap<TxId, (Token, Transaction), ahash::RandomState>,
+    transactions: HashMap<TxId, Coordinated, ahash::RandomState>,
     /// Questions this core has asked.
     pub gathers: HashMap<u64, Gather, ahash::RandomState>,
     /// The next question's name.
@@ -130,6 +130,17 @@ pub struct Core {
     pub config_file: Arc<str>,
     /// Where the shared state for the process's end lives.
     pub ending: Arc<super::Ending>,
+}
+
+/// A transaction this core coordinates.
+struct Coordinated {
+    /// Who waits.
+    token: Token,
+    /// What it runs.
+    entry: &'static Entry,
+    /// When it began (`clock`).
+    stamp: u64,
+    transaction: Transaction,
 }
 
 /// What a core is made of.
@@ -370,8 +381,8 @@ impl Core {
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
     pub fn settle(&mut self) {
         loop {
-            if let Some((token, transaction)) = self.starts.pop() {
-                self.start(token, transaction);
+            if let Some((token, entry, transaction)) = self.starts.pop() {
+                self.start(token, entry, transaction);
             } else if let Some((token, request)) = self.asks.pop() {
                 self.node_request(token, request);
             } else if let Some((core, event)) = self.shard.next_event() {
@@ -388,12 +399,19 @@ impl Core {
         }
     }
 
-    fn start(&mut self, token: Token, mut transaction: Transaction) {
+    fn start(&mut self, token: Token, entry: &'static Entry, mut transaction: Transaction) {
         let tx = self.mesh.board().next_tx.fetch_add(1, Ordering::Relaxed);
         self.counters.transactions += 1;
         let mut outgoing = std::mem::take(&mut self.outgoing);
         transaction.start(self.id, tx, &mut outgoing);
-        self.transactions.insert(tx, (token, transaction));
+        let stamp = self.clock.raw();
+        let coordinated = Coordinated {
+            token,
+            entry,
+            stamp,
+            transaction,
+        };
+        self.transactions.insert(tx, coordinated);
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
     }
@@ -420,7 +438,7 @@ impl Core {
             }
             FromShard::Scheduled { tx, .. } | FromShard::Ran { tx, .. } => *tx,
         };
-        let Some((token, mut transaction)) = self.transactions.remove(&tx) else {
+        let Some(mut coordinated) = self.transactions.remove(&tx) else {
             return;
         };
         let board = self.mesh.board().clone();
@@ -430,16 +448,37 @@ impl Core {
             board.next_tx.fetch_add(1, Ordering::Relaxed)
         };
         let mut outgoing = std::mem::take(&mut self.outgoing);
+        let transaction = &mut coordinated.transaction;
         let step = transaction.receive(event, &mut next_tx, &mut outgoing);
         match step {
             Step::Wait => {
                 self.transactions
-                    .insert(transaction.tx(), (token, transaction));
+                    .insert(coordinated.transaction.tx(), coordinated);
             }
-            Step::Done { reply } => self.complete(token, |out, _| out.extend_from_slice(&reply)),
+            Step::Done { reply } => {
+                let Coordinated {
+                    token,
+                    entry,
+                    stamp,
+                    ..
+                } = coordinated;
+                self.finish(token, entry, stamp, &reply);
+            }
         }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
+    }
+
+    /// Counts a transaction that has ended, from its start to its end, and replies.
+    fn finish(&mut self, token: Token, entry: &'static Entry, stamp: u64, reply: &[u8]) {
+        let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
+        self.shard.record(entry.index, nanoseconds);
+        self.commands_count += 1;
+        if let Some(line) = reply.strip_prefix(b"-") {
+            let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
+            self.shard.figures_mut().record_failure(entry.index, text);
+        }
+        self.complete(token, |out, _| out.extend_from_slice(reply));
     }
 
     /// Writes the reply a connection was blocked for and lets it go on.

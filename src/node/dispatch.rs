@@ -13,7 +13,6 @@ use bytes::Bytes;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
 use super::mesh::Item;
-use super::message::Message;
 use super::ring::Token;
 use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_auth, needs_permission};
 use crate::commands::table::{Caller, Run, table};
@@ -661,7 +660,7 @@ impl Core {
                 connection.silent_reply = take_silence(connection);
                 connection.commands_count += 1;
                 connection.last_command = Some(entry);
-                self.starts.push((token, transaction));
+                self.starts.push((token, entry, transaction));
                 Dispatched::Taken
             }
             Err(error) => self.refuse(connection, Some(entry), &error),

@@ -38,7 +38,17 @@ pub struct Transaction {
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
-    is_early_release: bool,
+    broken: Option<Broken>,
+}
+
+/// What a transaction does wrong on purpose, for the simulator to notice.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Locks are released before the last phase.
+    ReleasesBeforeLastPhase,
+    /// What a shard has read is let go before the others have.
+    ReleasesAfterRead,
 }
 
 /// What [`Transaction::receive`] leads to.
@@ -77,14 +87,14 @@ impl Transaction {
             is_scheduling: false,
             held: Vec::new(),
             outputs: Vec::new(),
-            is_early_release: false,
+            broken: None,
         })
     }
 
-    /// Breaks it on purpose: locks are released before the last phase. The simulator must notice.
+    /// Breaks it on purpose.
     #[doc(hidden)]
-    pub fn with_early_release(mut self) -> Self {
-        self.is_early_release = true;
+    pub fn broken(mut self, broken: Broken) -> Self {
+        self.broken = Some(broken);
         self
     }
 
@@ -124,6 +134,10 @@ impl Transaction {
                 self.begin(out)
             }
             FromShard::Ran { tx, shard, output } if tx == self.tx => {
+                if self.broken == Some(Broken::ReleasesAfterRead) {
+                    self.held.retain(|&held| held != shard);
+                    out.push((shard, ToShard::Release { tx }));
+                }
                 self.outputs.push((shard, output));
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 {
@@ -204,15 +218,16 @@ impl Transaction {
         match next {
             Next::Phase(operations) => {
                 debug_assert!(!operations.is_empty(), "a phase has something to do");
+                let releases_all = self.broken == Some(Broken::ReleasesBeforeLastPhase);
                 self.waiting_count = operations.len();
                 for (shard, operation, last) in operations {
-                    let last = last || self.is_early_release;
+                    let last = last || releases_all;
                     if last {
                         self.held.retain(|&held| held != shard);
                     }
                     out.push((shard, self.run(operation, last)));
                 }
-                if self.is_early_release {
+                if releases_all {
                     self.release_all(out);
                 }
                 Step::Wait

@@ -9,6 +9,7 @@ use rondo::base::rng::Rng;
 use rondo::commands::table::{Caller, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
+use rondo::router::transaction::Broken;
 use rondo::router::{FromShard, Origin, Plan, ShardId, Step, ToShard, Transaction, TxId, plan};
 use rondo::shard::{Outcome, Request, Shard};
 
@@ -21,7 +22,8 @@ use super::workload::{Operation, random_operation};
 pub enum Mutant {
     None,
     WithoutLocks,
-    EarlyRelease,
+    ReleasesBeforeLastPhase,
+    ReleasesAfterRead,
 }
 
 /// What the seeds reached.
@@ -259,7 +261,8 @@ impl Cluster {
 
     fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
         let mut transaction = match self.scenario.mutant {
-            Mutant::EarlyRelease => transaction.with_early_release(),
+            Mutant::ReleasesBeforeLastPhase => transaction.broken(Broken::ReleasesBeforeLastPhase),
+            Mutant::ReleasesAfterRead => transaction.broken(Broken::ReleasesAfterRead),
             Mutant::None | Mutant::WithoutLocks => transaction,
         };
         self.last_tx += 1;
@@ -391,6 +394,6 @@ fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario)
     shard.set_now(1_700_000_000_000);
     match scenario.mutant {
         Mutant::WithoutLocks => shard.without_locks(),
-        Mutant::None | Mutant::EarlyRelease => shard,
+        _ => shard,
     }
 }

@@ -36,6 +36,10 @@ const BASE: OptionSpec = OptionSpec {
     help: "",
 };
 
+/// Why rondo's own options about threads stay: unlike Redis's options of that kind they may be set to what they are, so
+/// that tools which write back all they have read keep working.
+const AT_START: &str = "can't set immutable config";
+
 /// Who may use something guarded.
 const GUARD: &[&str] = &["no", "yes", "local"];
 
@@ -137,7 +141,7 @@ pub const OWN: &[OptionSpec] = &[
             max: 1024,
         },
         default: "0",
-        live: false,
+        settled: AT_START,
         topic: Topic::Threads,
         help: "threads, each with its own part of the keys; 0: one for each core the process may use",
         ..BASE
@@ -146,7 +150,7 @@ pub const OWN: &[OptionSpec] = &[
         name: "pin-threads",
         kind: Kind::Bool(field!(pin_threads)),
         default: "yes",
-        live: false,
+        settled: AT_START,
         topic: Topic::Threads,
         help: "keep each thread on one core",
         ..BASE

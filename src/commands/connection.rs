@@ -1,7 +1,7 @@
 //! The connection family without CLIENT: who asks, in which protocol, in which database.
 //!
 //! Source    RESP3 (HELLO); error texts recorded from a real server.
-//! Tests     tests/commands/connection.rs.
+//! Tests     tests/commands/session.rs.
 
 use super::CommandError;
 use super::identity::REDIS_VERSION;

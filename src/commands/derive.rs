@@ -2,7 +2,7 @@
 //!
 //! Promises  shapes and order of Redis 8 in both protocols; nothing here names a command.
 //! Not here  the COMMAND command itself: `commands/command.rs`.
-//! Tests     tests/commands/derive.rs: replies recorded from a real server.
+//! Tests     tests/commands/command.rs: replies recorded from a real server.
 
 use super::docs_args::{self, Argument};
 use super::table::{Arity, Begin, Command, Entry, Find, Flags, Group, KeySpec};

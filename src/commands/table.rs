@@ -266,6 +266,9 @@ pub struct Entry {
     pub full_name: &'static str,
     /// Where the keys are, decided once.
     pub keys: KeyShape,
+    /// Fewest and most words of a request, container and name included: the row's arity, at hand.
+    words_min: u32,
+    words_max: u32,
     /// Entries of the subcommands.
     pub sub: &'static [Entry],
 }
@@ -280,10 +283,7 @@ impl Entry {
     /// Whether a request of `words` words, container and name included, may run.
     #[inline]
     pub fn takes(&self, words: usize) -> bool {
-        match self.command.arity {
-            Arity::Exactly(count) => words == usize::from(count),
-            Arity::AtLeast(count) => words >= usize::from(count),
-        }
+        words >= self.words_min as usize && words <= self.words_max as usize
     }
 
     /// Whether COMMAND shows the row.
@@ -308,6 +308,8 @@ struct Place {
     /// First eight bytes, folded, and the length: nearly always enough to tell a miss.
     prefix: u64,
     len: u8,
+    /// Whether those two are the name: it is short and all letters, and folding confuses no letters but their cases.
+    is_whole: bool,
     entry: Option<&'static Entry>,
 }
 
@@ -328,6 +330,7 @@ impl Table {
         let empty = Place {
             prefix: 0,
             len: 0,
+            is_whole: false,
             entry: None,
         };
         let mut places = Box::new([empty; PLACES_COUNT]);
@@ -346,6 +349,7 @@ impl Table {
             places[at] = Place {
                 prefix,
                 len: name.len() as u8,
+                is_whole: name.len() <= 8 && name.iter().all(u8::is_ascii_uppercase),
                 entry: Some(entry),
             };
         }
@@ -365,7 +369,7 @@ impl Table {
             let entry = place.entry?;
             if place.prefix == prefix
                 && usize::from(place.len) == name.len()
-                && entry.command.name.as_bytes().eq_ignore_ascii_case(name)
+                && (place.is_whole || entry.command.name.as_bytes().eq_ignore_ascii_case(name))
             {
                 return Some(entry);
             }
@@ -442,9 +446,15 @@ impl Entry {
             .iter()
             .map(|sub| Entry::build(sub, Some(command), index))
             .collect();
+        let (words_min, words_max) = match command.arity {
+            Arity::Exactly(count) => (u32::from(count), u32::from(count)),
+            Arity::AtLeast(count) => (u32::from(count), u32::MAX),
+        };
         Entry {
             command,
             container,
+            words_min,
+            words_max,
             index: own_index,
             full_name: full_name.leak(),
             keys: KeyShape::of(command.keys),
@@ -461,7 +471,8 @@ impl Entry {
 }
 
 /// The first eight bytes with the case bit cleared, and where a name's search begins. The bit is cleared in digits and
-/// signs too: what that confuses, the comparison of the whole name tells apart.
+/// signs too: what that confuses, the comparison of the whole name tells apart. Names of one length up to eight bytes
+/// whose bytes differ in more than that bit fold differently.
 #[inline]
 fn fold(name: &[u8]) -> (u64, usize) {
     let prefix = match name.first_chunk::<8>() {

@@ -32,6 +32,8 @@ struct Span {
     /// Offset of the first block never handed out.
     bump: u32,
     used_count: u32,
+    /// Blocks there is place for.
+    blocks_count: u32,
     block_bytes: u32,
     /// Where the span came from.
     region_index: u32,
@@ -140,75 +142,81 @@ impl Slab {
         }
     }
 
-    /// Takes a block of 1 KiB and more back. Where that leaves its span a third free or more, and others of its class
-    /// have room for the rest, the rest is written to `others`: blocks the owner had better move.
+    /// Takes a block back. Where that leaves no more than `used_thirds_max` thirds of its span in use, and others of its
+    /// class have room for the rest, the rest is written to `others`: blocks the owner must move.
     ///
     /// - The owner allocates all the places to move to, then frees all the blocks; the span goes with the last.
     ///
     /// # Safety
     /// As for `free`.
+    #[inline]
     pub unsafe fn free_and_compact(
         &mut self,
         block: NonNull<u8>,
         bytes: usize,
+        used_thirds_max: u32,
         others: &mut Vec<NonNull<u8>>,
     ) {
-        debug_assert!(others.is_empty());
-        let block_bytes = rounded_bytes(bytes);
         let span = span_of(block.as_ptr());
-        let is_last = bytes > BLOCK_BYTES_MAX
-            // SAFETY: a block of this size lies in a live span.
-            || unsafe { (*span).used_count } == 1;
-        // SAFETY: the caller's promise.
-        unsafe { self.free(block, bytes) };
-        if is_last || block_bytes < SPAN_BYTES / 64 {
-            return;
-        }
-        // SAFETY: the span has other blocks out, so it is alive; so are all spans with room.
+        // SAFETY: the caller's promise; a block of such a size lies in a live span, which stays while it is in use.
         unsafe {
-            let used_count = (*span).used_count as usize;
-            if used_count * 3 > capacity(block_bytes) * 2
-                || !self.others_have_room(span, used_count)
-            {
-                return;
+            let is_sparse = bytes <= BLOCK_BYTES_MAX && {
+                let used_count = (*span).used_count - 1;
+                used_count > 0 && used_count * 3 <= (*span).blocks_count * used_thirds_max
+            };
+            self.free(block, bytes);
+            if is_sparse && self.others_have_room(span) {
+                self.evacuate(span, others);
             }
-            let index_of =
-                |block: *mut u8| (block.addr() - span.addr() - HEADER_BYTES) / block_bytes;
-            let mut free = 0_u64;
+        }
+    }
+
+    /// Names all blocks of a span, and hands out no more of it until they are freed.
+    ///
+    /// # Safety
+    /// `span` is alive and has room.
+    #[cold]
+    unsafe fn evacuate(&mut self, span: *mut Span, others: &mut Vec<NonNull<u8>>) {
+        debug_assert!(others.is_empty());
+        // SAFETY: the caller's promise; free blocks hold the address of the next.
+        unsafe {
+            let block_bytes = (*span).block_bytes as usize;
+            let mut is_free = [0_u64; SPAN_BYTES / 8 / 64];
             let mut next = (*span).free;
             while !next.is_null() {
-                free |= 1 << index_of(next);
+                let index = (next.addr() - span.addr() - HEADER_BYTES) / block_bytes;
+                is_free[index / 64] |= 1 << (index % 64);
                 next = next.cast::<*mut u8>().read();
             }
             let reached = ((*span).bump as usize - HEADER_BYTES) / block_bytes;
             for index in 0..reached {
-                if free >> index & 1 == 0 {
+                if is_free[index / 64] >> (index % 64) & 1 == 0 {
                     let block = span.cast::<u8>().add(HEADER_BYTES + index * block_bytes);
                     others.push(NonNull::new_unchecked(block));
                 }
             }
-            // New blocks must not come from here.
+            debug_assert_eq!(others.len(), (*span).used_count as usize);
             self.leave_room(span);
         }
     }
 
-    /// Whether the next few spans of the class have room for `count` blocks more.
+    /// Whether the first few other spans of the class with room have room for all that is in this one.
     ///
     /// # Safety
     /// `span` is alive.
-    unsafe fn others_have_room(&self, span: *mut Span, count: usize) -> bool {
+    unsafe fn others_have_room(&self, span: *mut Span) -> bool {
         // SAFETY: the caller's promise; spans with room are alive.
         unsafe {
-            let mut room = 0;
+            let mut room_count = 0;
             let mut other = self.room[(*span).class as usize];
             for _ in 0..8 {
                 if other.is_null() {
                     break;
                 }
                 if other != span {
-                    room += capacity((*other).block_bytes as usize) - (*other).used_count as usize;
+                    room_count += (*other).blocks_count - (*other).used_count;
                 }
-                if room >= count {
+                if room_count >= (*span).used_count {
                     return true;
                 }
                 other = (*other).room_next;
@@ -291,6 +299,7 @@ impl Slab {
                 free: null_mut(),
                 bump: HEADER_BYTES as u32,
                 used_count: 0,
+                blocks_count: ((SPAN_BYTES - HEADER_BYTES) / block_bytes_of(class)) as u32,
                 block_bytes: block_bytes_of(class) as u32,
                 region_index,
                 class: class as u16,
@@ -381,11 +390,6 @@ fn span_of(block: *mut u8) -> *mut Span {
     block
         .map_addr(|address| address & !(SPAN_BYTES - 1))
         .cast::<Span>()
-}
-
-/// Blocks in a span.
-fn capacity(block_bytes: usize) -> usize {
-    (SPAN_BYTES - HEADER_BYTES) / block_bytes
 }
 
 fn alone_layout(bytes: usize) -> Layout {

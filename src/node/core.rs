@@ -704,7 +704,7 @@ impl Core {
     }
 
     /// Closes a client whose unsent output is over its limit.
-    fn check_output(&mut self, token: Token) {
+    pub fn check_output(&mut self, token: Token) {
         let limit = self.options.normal_output_limit();
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(token) else {
@@ -740,6 +740,8 @@ pub struct CoreLoop {
     /// Expiry or freeing has more to do than a tick's budget.
     more_cycle: bool,
     listeners: Vec<Listener>,
+    /// Listeners whose accept failed, armed again at the next tick.
+    silent_listeners: Vec<u32>,
     /// Readable when a signal has come; core 0 only.
     signal: Option<OwnedFd>,
 }
@@ -756,6 +758,7 @@ impl CoreLoop {
             events: Vec::with_capacity(1024),
             more_cycle: false,
             listeners,
+            silent_listeners: Vec::new(),
             signal,
         }
     }
@@ -844,6 +847,7 @@ impl CoreLoop {
                         self.ring.recycle(buffer);
                         if !more {
                             self.core.ring_work.push(RingWork::Receive(token));
+                            self.core.finish_move(token);
                         }
                     }
                     Received::Stopped => {
@@ -865,6 +869,7 @@ impl CoreLoop {
                 result,
                 more,
             } => {
+                let failed = result.is_err();
                 match result {
                     Ok(socket) if !self.core.stopping => self.core.accepted(socket),
                     Ok(_) => {}
@@ -874,12 +879,21 @@ impl CoreLoop {
                     }
                 }
                 if !more && !self.core.stopping {
-                    self.ring
-                        .accept(self.listeners[listener as usize].fd(), listener);
+                    if failed {
+                        // Out of descriptors, most likely: trying again at once would only spin.
+                        self.silent_listeners.push(listener);
+                    } else {
+                        self.ring
+                            .accept(self.listeners[listener as usize].fd(), listener);
+                    }
                 }
             }
             Event::Tick => {
                 self.core.tick();
+                for listener in std::mem::take(&mut self.silent_listeners) {
+                    self.ring
+                        .accept(self.listeners[listener as usize].fd(), listener);
+                }
                 self.cycle(CycleBudget::default());
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
                 self.ring.arm_tick();

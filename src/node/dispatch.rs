@@ -15,7 +15,7 @@ use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
 use super::mesh::Item;
 use super::message::Message;
 use super::ring::Token;
-use crate::commands::session::{ReplyMode, SessionCall, needs_auth, needs_permission};
+use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_auth, needs_permission};
 use crate::commands::table::{Caller, Run, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::ds::growing_buffer::GrowingBuffer;
@@ -62,6 +62,9 @@ enum WindowEnd {
     Malformed(ProtocolError),
 }
 
+/// Output below this is not held against the output limits at once: the tick does that.
+const OUTPUT_LOOK_BYTES: usize = 64 * 1024;
+
 /// What became of a request.
 #[derive(PartialEq)]
 enum Dispatched {
@@ -86,7 +89,7 @@ impl Core {
             self.check_input(token, &mut connection);
             self.after(token, &mut connection);
         }
-        self.connections.restore(token, connection);
+        self.restore(token, connection);
     }
 
     /// A connection that had to wait may go on.
@@ -109,7 +112,7 @@ impl Core {
             }
             self.after(token, &mut connection);
         }
-        self.connections.restore(token, connection);
+        self.restore(token, connection);
     }
 
     /// Lets connections go on that waited for a link to drain.
@@ -124,6 +127,14 @@ impl Core {
                 connection.blocked = None;
                 self.resumes.push(token);
             }
+        }
+    }
+
+    fn restore(&mut self, token: Token, connection: Box<Connection>) {
+        let look = connection.output.len() > OUTPUT_LOOK_BYTES;
+        self.connections.restore(token, connection);
+        if look {
+            self.check_output(token);
         }
     }
 
@@ -445,6 +456,15 @@ impl Core {
     ) -> Dispatched {
         let entry = match table().resolve(args) {
             Ok(entry) => entry,
+            Err(_) if is_http(args.get(0)) => {
+                tracing::warn!(
+                    client = connection.peer.address,
+                    "closed: it speaks HTTP, perhaps a web page that means to misuse its reader's browser"
+                );
+                connection.output.clear();
+                connection.close_after_output = true;
+                return Dispatched::Taken;
+            }
             Err(error) => return self.refuse(connection, None, &error),
         };
         if let Some(error) = needs_auth(entry, &connection.session) {
@@ -514,6 +534,13 @@ impl Core {
             connection.reserve(silent);
         }
         self.count(connection, entry);
+        if connection.output.len() > OUTPUT_LOOK_BYTES {
+            let limit = self.options.normal_output_limit().hard_bytes;
+            if limit > 0 && connection.output_bytes() as u64 > limit {
+                // The rest of its pipeline must not be run only to be thrown away; `check_output` ends it.
+                connection.close_after_output = true;
+            }
+        }
     }
 
     /// Counts a request that ran here, and the time since the last stamp as its own.
@@ -551,7 +578,7 @@ impl Core {
         connection.moving_to = connection
             .affinity
             .count(shard)
-            .filter(|&shard| self.has_room(shard));
+            .filter(|&home| home != self.id && self.has_room(home));
         let silent = take_silence(connection);
         let item = Item {
             entry,

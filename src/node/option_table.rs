@@ -36,10 +36,6 @@ const BASE: OptionSpec = OptionSpec {
     help: "",
 };
 
-/// Why rondo's own options about threads stay: unlike Redis's options of that kind they may be set to what they are, so
-/// that tools which write back all they have read keep working.
-const AT_START: &str = "can't set immutable config";
-
 /// Who may use something guarded.
 const GUARD: &[&str] = &["no", "yes", "local"];
 
@@ -141,7 +137,7 @@ pub const OWN: &[OptionSpec] = &[
             max: 1024,
         },
         default: "0",
-        settled: AT_START,
+        settled: "threads are started once, with the server",
         topic: Topic::Threads,
         help: "threads, each with its own part of the keys; 0: one for each core the process may use",
         ..BASE
@@ -150,7 +146,7 @@ pub const OWN: &[OptionSpec] = &[
         name: "pin-threads",
         kind: Kind::Bool(field!(pin_threads)),
         default: "yes",
-        settled: AT_START,
+        settled: "threads are started once, with the server",
         topic: Topic::Threads,
         help: "keep each thread on one core",
         ..BASE
@@ -255,7 +251,7 @@ pub const OWN: &[OptionSpec] = &[
         kind: Kind::Bool(field!(protected_mode)),
         default: "yes",
         topic: Topic::Security,
-        help: "without a bind address and a password, serve only local clients",
+        help: "without a password, serve only local clients",
         ..BASE
     },
     OptionSpec {

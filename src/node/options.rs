@@ -61,7 +61,7 @@ pub struct Options {
     pub enable_debug_command: &'static str,
     /// `no`, `yes` or `local`: who may set protected options.
     pub enable_protected_configs: &'static str,
-    /// Whether only local clients are served while there is neither a bind address nor a password.
+    /// Whether only local clients are served while there is no password.
     pub protected_mode: bool,
     /// Longest word of a request in bytes, 1 MiB or more.
     pub proto_max_bulk_len: i64,

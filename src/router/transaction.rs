@@ -35,8 +35,6 @@ pub struct Transaction {
     /// Answers still to come in this step.
     waiting_count: usize,
     is_scheduling: bool,
-    /// The shards answer a grant with what they read: no hop of its own for the first phase.
-    is_reading: bool,
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
@@ -77,7 +75,6 @@ impl Transaction {
             retries_count: 0,
             waiting_count: 0,
             is_scheduling: false,
-            is_reading: false,
             held: Vec::new(),
             outputs: Vec::new(),
             is_early_release: false,
@@ -119,9 +116,6 @@ impl Transaction {
                     self.retry(shard, next_tx, out);
                     return Step::Wait;
                 }
-                if self.is_reading {
-                    return Step::Wait; // What was read follows, from the same shard.
-                }
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 {
                     return Step::Wait;
@@ -162,7 +156,6 @@ impl Transaction {
         self.held.clear();
         self.outputs.clear();
         let mut reads = self.program.reads();
-        self.is_reading = !reads.is_empty();
         for (shard, locks) in &self.locks {
             let read = reads.iter().position(|(of, _)| of == shard);
             self.held.push(*shard);

@@ -117,7 +117,7 @@ impl Shard {
                 core,
                 locks,
                 read,
-            } => match self.locks.schedule(tx, &locks) {
+            } => match self.locks.schedule(tx, locks) {
                 Scheduled::Granted => self.grant(tx, core, read),
                 Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
                 Scheduled::Waiting => {
@@ -186,9 +186,10 @@ impl Shard {
     }
 
     fn grant(&mut self, tx: TxId, core: u16, read: Option<Operation>) {
-        self.answer_schedule(core, tx, true);
-        if let Some(read) = read {
-            self.answer_run(core, tx, read);
+        match read {
+            // What was read says that the locks are granted.
+            Some(read) => self.answer_run(core, tx, read),
+            None => self.answer_schedule(core, tx, true),
         }
     }
 

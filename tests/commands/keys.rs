@@ -1,6 +1,8 @@
 //! Which words of a request are keys: recorded from COMMAND GETKEYS of Redis 8.0.6.
 
-use rondo::commands::{KeyShape, for_each_key, table};
+use rondo::commands::keys::for_each_key_of;
+use rondo::commands::table::{Begin, Find};
+use rondo::commands::{KeyAccess, KeyShape, KeySpec, for_each_key, table};
 use rondo::resp::args::OwnedArgs;
 
 /// The keys of a request, and whether its words fit the specifications.
@@ -83,5 +85,89 @@ fn shapes_are_decided_once() {
             last: 2,
             step: 1
         }
+    );
+}
+
+/// The keys that one specification finds, and whether it could.
+fn found_by(begin: Begin, find: Find, request: &str) -> (String, bool) {
+    let spec = KeySpec {
+        access: KeyAccess {
+            mode: "RO",
+            flags: &[],
+        },
+        begin,
+        find,
+    };
+    let owned: OwnedArgs = request.split(' ').map(str::as_bytes).collect();
+    let args = owned.as_args();
+    let mut keys = Vec::new();
+    let fits = for_each_key_of(&spec, &args, &mut |at| {
+        keys.push(String::from_utf8_lossy(args.get(at)).into_owned());
+    });
+    (keys.join(" "), fits)
+}
+
+// The specifications of XREAD, MIGRATE, ZUNIONSTORE and a command with an unknown one, as COMMAND INFO of Redis 8.0.6
+// gives them.
+#[test]
+fn specifications_are_interpreted() {
+    let streams = Begin::Keyword {
+        word: "STREAMS",
+        start_from: 1,
+    };
+    let first_half = Find::Range {
+        last: -1,
+        step: 1,
+        limit: 2,
+    };
+    let found = |request: &str| found_by(streams, first_half, request);
+    assert_eq!(
+        found("xread count 2 streams a b 0 0"),
+        ("a b".to_string(), true)
+    );
+    assert_eq!(found("xread streams a 0"), ("a".to_string(), true));
+    assert_eq!(found("xread count 2"), (String::new(), true));
+    assert_eq!(found("xread streams"), (String::new(), false));
+    let keys = Begin::Keyword {
+        word: "KEYS",
+        start_from: -2,
+    };
+    let rest = Find::Range {
+        last: -1,
+        step: 1,
+        limit: 0,
+    };
+    let request = "migrate h 1 \"\" 0 10 copy keys a b";
+    assert_eq!(found_by(keys, rest, request), ("a b".to_string(), true));
+    assert_eq!(
+        found_by(keys, rest, "migrate h 1 k 0 10"),
+        (String::new(), true)
+    );
+    let numbered = Find::KeyNum {
+        at: 0,
+        first: 1,
+        step: 1,
+    };
+    let found = |request: &str| found_by(Begin::Index(2), numbered, request);
+    assert_eq!(
+        found("zunionstore d 2 a b weights 1 2"),
+        ("a b".to_string(), true)
+    );
+    for bad in [
+        "zunionstore d 3 a b",
+        "zunionstore d 0 a",
+        "zunionstore d -1 a",
+        "zunionstore d",
+        "zunionstore d 99999999999 a",
+    ] {
+        assert_eq!(found(bad), (String::new(), false), "{bad}");
+    }
+    assert_eq!(
+        found_by(Begin::Unknown, rest, "x a"),
+        (String::new(), false)
+    );
+    assert_eq!(
+        found_by(Begin::Index(1), Find::Unknown, "x a"),
+        (String::new(), false)
     );
 }

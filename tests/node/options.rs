@@ -253,6 +253,8 @@ fn listening_is_settled_at_the_start() {
     let mut options = Options::default();
     assert_eq!(set(&mut options, "port", "6379"), Ok(vec![]));
     assert_eq!(set(&mut options, "bind", "* -::*"), Ok(vec![]));
+    assert_eq!(set(&mut options, "threads", "0"), Ok(vec![]));
+    assert!(set(&mut options, "threads", "3").is_err());
     let error = set(&mut options, "port", "6380").unwrap_err();
     assert!(
         error.contains("'port') - Unable to listen on this port"),

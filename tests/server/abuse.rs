@@ -38,7 +38,6 @@ const OPEN_WITH: &[(&[u8], &[u8])] = &[
     // The two bytes after a word are not looked at.
     (b"*1\r\n$4\r\nPINGxxPING\r\n", b"+PONG\r\n+PONG\r\n"),
     (b"PING\nPING\n", b"+PONG\r\n+PONG\r\n"),
-    (b"\x00\x01\x02\xff\r\nPING\r\n", b"+PONG\r\n"),
     (
         b"$5\r\nPING\r\n",
         b"-ERR unknown command '$5', with args beginning with: \r\n+PONG\r\n",

@@ -38,7 +38,9 @@ fn check_slow_reader(threads: usize) {
     });
     let peak = server.memory_bytes("VmHWM").saturating_sub(before);
     println!("{threads} threads: {peak} bytes at the peak for a slow reader's output");
-    eventually("its memory is free again", || {
+    // On one core nothing is executed beyond the limit; what other cores have answered by then comes on top.
+    assert!(threads > 1 || peak < 32 << 20, "{peak} bytes");
+    eventually("it is off the list", || {
         assert_eq!(other.ask("STRLEN large:3"), Value::Integer(100_000));
         other.ask("CLIENT LIST").text().lines().count() == 1
     });

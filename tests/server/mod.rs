@@ -3,6 +3,7 @@
 mod abuse; // malformed and oversized input, with the errors of a real server
 mod atomicity; // several shards, one step
 mod bytes; // requests in any pieces, of any size
+mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
 mod connections; // they come, move between cores, and go; how the process starts and ends
 mod harness; // starts the binary, waits for it, ends it

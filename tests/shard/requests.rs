@@ -162,7 +162,6 @@ fn what_a_transaction_reads_is_read_when_it_is_granted() {
         events(&mut shard),
         [
             "core 2: 5 ran \"+OK\\r\\n\"",
-            "core 2: 6 on 3 granted true",
             "core 2: 6 ran \"*1\\r\\n$1\\r\\n1\\r\\n\"",
         ]
     );

@@ -12,7 +12,6 @@ use crate::ds::slab::rounded_bytes;
 use bytes::Bytes;
 use std::io::Write;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
 
 /// Redis calls strings up to this long `embstr` until they are changed in place.
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -208,7 +207,8 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                         ..old
                     };
                     self.reshape(old, new, deadline_ms, old.payload_bytes);
-                    *self.slot ^= bucket::HAS_DEADLINE;
+                    let deadline_bit = u64::from(new.has_deadline) * bucket::HAS_DEADLINE;
+                    *self.slot = *self.slot & !bucket::HAS_DEADLINE | deadline_bit;
                     self.table.deadlines_count += usize::from(new.has_deadline);
                     self.table.deadlines_count -= usize::from(old.has_deadline);
                 }
@@ -297,9 +297,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                 }
             };
             self.table.owners_count -= usize::from(owns_more(shape));
-            self.table
-                .slab
-                .free(NonNull::new_unchecked(entry), shape.bytes());
+            self.table.free_block(entry, shape);
             value
         };
         self.table.settle_segment(self.hash);
@@ -414,10 +412,10 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
             );
             let from = entry::payload(entry);
             std::ptr::copy_nonoverlapping(from, entry::payload(moved), kept_bytes);
-            table.slab.free(NonNull::new_unchecked(entry), old.bytes());
             let slot = self.slot.read();
             *self.slot = slot & bucket::OVERFLOWED
-                | bucket::slot(bucket::tag(slot), moved, slot & bucket::HAS_DEADLINE != 0);
+                | bucket::slot(bucket::tag(slot), moved, new.has_deadline);
+            table.free_block(entry, old);
         }
     }
 }

@@ -33,6 +33,8 @@ use walk::SetAside;
 
 /// Two halves with together no more entries than this become one again: half of what a segment holds.
 const MERGED_ENTRIES_MAX: usize = BUCKETS_MAX * ENTRIES_PER_BUCKET_MAX / 2;
+/// Entries leave a span that is no more than a third in use: one entry is moved for two that went.
+const SPARSE_THIRDS: u32 = 1;
 /// A key's share of the buckets, on average over growth: 8 bytes at a load of 0.82, headers, directory.
 const BUCKETS_BYTES_PER_KEY: usize = 10;
 
@@ -112,7 +114,7 @@ pub struct KeyTable<T> {
     opened: (*mut T, usize),
     /// Reused by splits.
     scratch: Vec<u64>,
-    /// Reused by what destroys segments: blocks of segments to move. Empty between calls.
+    /// Reused by what frees segments and entries: blocks to move. Empty between calls.
     sparse: Vec<NonNull<u8>>,
     /// What `free_step` is still freeing.
     aside: Option<SetAside>,
@@ -368,13 +370,18 @@ impl<T: HeapSize> KeyTable<T> {
         };
         // SAFETY: words of the directory are alive and came from this slab; each is replaced right below.
         unsafe {
-            let buckets_count = buckets_for((*word.header()).count as usize);
+            let count = (*word.header()).count as usize;
+            let buckets_count = buckets_for(count);
+            assert!(
+                count < buckets_count * bucket::SLOTS,
+                "half a million hashes that agree in their first bits"
+            );
             self.segments.remove(word);
             if buckets_count <= BUCKETS_MAX || !self.may_split(word) {
                 let new = word.resize(&mut self.segment_slab, &mut self.sparse, buckets_count);
                 self.segments.add(new);
                 self.set_words(hash, new);
-                self.move_sparse();
+                self.move_sparse_segments();
                 return Word(self.directory[self.index(hash)]);
             }
             if word.depth() == self.depth {
@@ -391,7 +398,7 @@ impl<T: HeapSize> KeyTable<T> {
             let first = word.hash_first(hash);
             self.set_words(first, lower);
             self.set_words(first | 1 << (63 - word.depth()), upper);
-            self.move_sparse();
+            self.move_sparse_segments();
         }
         Word(self.directory[self.index(hash)])
     }
@@ -401,7 +408,7 @@ impl<T: HeapSize> KeyTable<T> {
     ///
     /// # Safety
     /// `sparse` holds blocks of live segments that the directory knows.
-    unsafe fn move_sparse(&mut self) {
+    unsafe fn move_sparse_segments(&mut self) {
         for index in 0..self.sparse.len() {
             // SAFETY: the caller's promise; the old block is freed below, once all have moved.
             unsafe {
@@ -457,7 +464,7 @@ impl<T: HeapSize> KeyTable<T> {
             (header.count as usize, header.deleted_count as usize)
         };
         let full_count = word.buckets_count() * ENTRIES_PER_BUCKET_MAX;
-        if count * 2 < full_count || deleted_count > full_count {
+        if count * 2 < full_count || deleted_count * 2 > full_count {
             self.shrink(hash);
         }
     }
@@ -474,12 +481,14 @@ impl<T: HeapSize> KeyTable<T> {
                 }
                 let buckets_count = buckets_for(count).min(word.buckets_count());
                 let is_stale = (*word.header()).deleted_count > 0;
+                // One bucket has nowhere to pass entries on to, and no flags that could be stale.
+                (*word.header()).deleted_count = 0;
                 if buckets_count < word.buckets_count() || (is_stale && word.buckets_count() > 1) {
                     self.segments.remove(word);
                     let new = word.resize(&mut self.segment_slab, &mut self.sparse, buckets_count);
                     self.segments.add(new);
                     self.set_words(hash, new);
-                    self.move_sparse();
+                    self.move_sparse_segments();
                     self.note_lightened();
                 }
             }
@@ -516,7 +525,7 @@ impl<T: HeapSize> KeyTable<T> {
             let new = Word::merge(lower, upper, &mut self.segment_slab, &mut self.sparse);
             self.segments.add(new);
             self.set_words(hash, new);
-            self.move_sparse();
+            self.move_sparse_segments();
         }
         self.halve_directory();
         self.note_lightened();
@@ -598,9 +607,86 @@ impl<T: HeapSize> KeyTable<T> {
             let shape = entry::shape(entry);
             let payload = self.lift(entry);
             self.owners_count -= usize::from(owns_more(shape));
-            self.slab.free(NonNull::new_unchecked(entry), shape.bytes());
+            self.free_block(entry, shape);
             drop(payload);
         }
+    }
+
+    /// Frees an entry's block, and moves others together where that leaves a span mostly free.
+    ///
+    /// # Safety
+    /// No slot leads to the block; all other blocks are entries that slots lead to.
+    #[inline]
+    unsafe fn free_block(&mut self, entry: *mut u8, shape: Shape) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.slab.free_and_compact(
+                NonNull::new_unchecked(entry),
+                shape.bytes(),
+                SPARSE_THIRDS,
+                &mut self.sparse,
+            );
+            if !self.sparse.is_empty() {
+                self.move_sparse_entries();
+            }
+        }
+    }
+
+    /// Moves the entries the slab named. Slots stay where they are, so whoever holds one finds the entry again.
+    ///
+    /// # Safety
+    /// `sparse` holds blocks of one class, entries that slots lead to.
+    #[cold]
+    unsafe fn move_sparse_entries(&mut self) {
+        /// Entries whose buckets are loaded ahead of their turn.
+        const AHEAD: usize = 8;
+        // SAFETY: the caller's promise; the old blocks are freed once all have moved.
+        unsafe {
+            let bytes = entry::shape(self.sparse[0].as_ptr()).bytes();
+            for index in 0..self.sparse.len() {
+                if let Some(next) = self.sparse.get(index + AHEAD) {
+                    self.prefetch(self.hasher.hash(entry::key(next.as_ptr())));
+                }
+                let old = self.sparse[index].as_ptr();
+                let shape = entry::shape(old);
+                let slot = self.slot_of(self.hasher.hash(entry::key(old)), old);
+                let new = self.slab.allocate(shape.bytes()).as_ptr();
+                std::ptr::copy_nonoverlapping(old, new, shape.bytes());
+                let content = slot.read();
+                slot.write(
+                    content & bucket::OVERFLOWED
+                        | bucket::slot(bucket::tag(content), new, shape.has_deadline),
+                );
+            }
+            for &old in &self.sparse {
+                self.slab.free(old, bytes);
+            }
+        }
+        self.sparse.clear();
+    }
+
+    /// The slot that leads to an entry.
+    ///
+    /// # Safety
+    /// There is one, in the segment of `hash`.
+    unsafe fn slot_of(&self, hash: u64, entry: *mut u8) -> *mut u64 {
+        let Some(word) = self.word(hash) else {
+            unreachable!("an entry has a segment")
+        };
+        let mut index = word.home(word.tag(hash));
+        for _ in 0..word.buckets_count() {
+            for place in 0..bucket::SLOTS {
+                // SAFETY: `index` stays below `buckets_count`.
+                unsafe {
+                    let slot = (&raw mut (*word.bucket(index)).0).cast::<u64>().add(place);
+                    if bucket::entry(slot.read()) == entry {
+                        return slot;
+                    }
+                }
+            }
+            index = word.after(index);
+        }
+        unreachable!("an entry has a slot")
     }
 
     /// Takes what the payload owns, and its bytes off the accounts. The entry's payload is then only bytes.

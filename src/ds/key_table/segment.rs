@@ -20,6 +20,8 @@ pub(super) const ENTRIES_PER_BUCKET_MAX: usize = 7;
 pub(super) const BUCKETS_MAX: usize = 111;
 /// What a word can say. Only keys whose hashes agree in 36 bits and more, half a million of them, could need more.
 pub(super) const BUCKETS_LIMIT: usize = 65_535;
+/// Segments leave a span that is no more than two thirds in use.
+const SPARSE_THIRDS: u32 = 2;
 /// Deeper, and bucket boundaries would fall between two scan positions.
 pub(super) const DEPTH_MAX: u32 = 36;
 
@@ -82,7 +84,8 @@ impl Word {
         // SAFETY: `create` asked for this size.
         unsafe {
             let memory = NonNull::new_unchecked(self.header().cast::<u8>());
-            slab.free_and_compact(memory, segment_bytes(self.buckets_count()), sparse);
+            let bytes = segment_bytes(self.buckets_count());
+            slab.free_and_compact(memory, bytes, SPARSE_THIRDS, sparse);
         }
     }
 

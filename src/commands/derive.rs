@@ -233,7 +233,16 @@ pub fn write_key_flags_in(spec: &KeySpec, request: &Args<'_>, reply: &mut Reply<
     if !spec.access.flags.contains(&"variable_flags") {
         return write_key_flags(spec, reply);
     }
-    // Of what there is, only SET varies: without GET it overwrites and never reads.
+    if spec.access.flags.contains(&"delete") {
+        // DELEX: with a condition it reads before it removes.
+        let flags: &[&str] = if request.len() > 2 {
+            &["RW", "access", "delete"]
+        } else {
+            &["RM", "delete"]
+        };
+        return write_names(flags, reply);
+    }
+    // SET: without GET it overwrites and never reads.
     let gets = (3..request.len()).any(|at| request.is(at, "GET"));
     if gets {
         write_names(&["RW", "access", "update"], reply);

@@ -27,10 +27,7 @@ impl Rules {
                 b"XX" => &mut rules.if_some,
                 b"GT" => &mut rules.if_later,
                 b"LT" => &mut rules.if_sooner,
-                _ => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(format!("ERR Unsupported option {word}").into());
-                }
+                _ => return Err(CommandError::quoting("ERR Unsupported option ", word, "")),
             };
             *rule = true;
         }

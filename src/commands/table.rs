@@ -13,7 +13,6 @@ use super::keys::KeyShape;
 use super::session::{Action, SessionCall};
 use crate::keyspace::Keyspace;
 use crate::resp::{Args, Protocol, Reply};
-use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// How many words a request has, the name included (and for subcommands, the container's name).
@@ -495,27 +494,29 @@ fn fold(name: &[u8]) -> (u64, usize) {
 /// Bytes of a client's word that an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
 
-/// A client's word as an error text repeats it: cut at `max` bytes and at a NUL, line ends as spaces.
-fn quoted(word: &[u8], max: usize) -> String {
+/// A client's word as an error text repeats it: cut at `max` bytes and at a NUL.
+fn quoted(word: &[u8], max: usize) -> &[u8] {
     let word = &word[..word.len().min(max)];
-    let end = word
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(word.len());
-    String::from_utf8_lossy(&word[..end]).replace(['\r', '\n'], " ")
+    word.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 #[cold]
 fn unknown_command(args: &Args<'_>) -> CommandError {
-    let mut words = String::new();
+    let mut words = Vec::new();
     for word in args.iter_from(1) {
         if words.len() >= QUOTED_BYTES_MAX {
             break;
         }
-        words += &format!("'{}' ", quoted(word, QUOTED_BYTES_MAX - words.len()));
+        words.push(b'\'');
+        words.extend_from_slice(quoted(word, QUOTED_BYTES_MAX + 1 - words.len()));
+        words.extend_from_slice(b"' ");
     }
     let name = quoted(args.get(0), QUOTED_BYTES_MAX);
-    format!("ERR unknown command '{name}', with args beginning with: {words}").into()
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(name);
+    text.extend_from_slice(b"', with args beginning with: ");
+    text.extend_from_slice(&words);
+    CommandError::Quoting(text)
 }
 
 #[cold]
@@ -523,27 +524,28 @@ fn unknown_subcommand(container: &Entry, args: &Args<'_>) -> CommandError {
     let word = quoted(args.get(1), QUOTED_BYTES_MAX);
     if container.sub.iter().all(|sub| !sub.is_visible()) {
         // Redis has no rows for DEBUG's subcommands; its handler finds out, with a text of its own.
-        return unknown_or_arity(container.command.name, &word);
+        return unknown_or_arity(container.command.name, word);
     }
-    let name = quoted(args.get(0), args.get(0).len()).to_uppercase();
-    format!("ERR unknown subcommand '{word}'. Try {name} HELP.").into()
+    let name = container.command.name;
+    CommandError::quoting(
+        "ERR unknown subcommand '",
+        word,
+        &format!("'. Try {name} HELP."),
+    )
 }
 
 #[cold]
 fn wrong_arity(entry: &'static Entry, args: &Args<'_>) -> CommandError {
     match entry.container {
         Some(container) if !entry.is_visible() => {
-            unknown_or_arity(container.name, &quoted(args.get(1), QUOTED_BYTES_MAX))
+            unknown_or_arity(container.name, quoted(args.get(1), QUOTED_BYTES_MAX))
         }
         _ => CommandError::Arity(entry.full_name),
     }
 }
 
 /// What a handler that looks at its own subcommands says about one it cannot take.
-fn unknown_or_arity(container: &str, word: &str) -> CommandError {
-    let text: Cow<'static, str> = format!(
-        "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
-    )
-    .into();
-    CommandError::Text(text)
+pub fn unknown_or_arity(container: &str, word: &[u8]) -> CommandError {
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(before, word, &format!("'. Try {container} HELP."))
 }

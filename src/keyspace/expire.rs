@@ -19,7 +19,7 @@ impl Keyspace {
     pub fn expire_cycle(&mut self, budget_steps: usize) -> usize {
         let mut spent = 0;
         let mut visited = 0;
-        while self.active_expire && spent < budget_steps && visited < self.databases.len() {
+        while self.may_expire() && spent < budget_steps && visited < self.databases.len() {
             let database = &mut self.databases[self.expire_database];
             let mut round_ended = true;
             if database.table.deadlines_count() > 0 {
@@ -50,6 +50,15 @@ impl Keyspace {
         }
         self.stats.expire_cycle_steps += spent as u64;
         spent
+    }
+
+    fn may_expire(&self) -> bool {
+        self.active_expire && !self.expiry_paused
+    }
+
+    /// CLIENT PAUSE: keys past their deadline look gone, but only commands that write remove them, and none is counted.
+    pub fn set_expiry_paused(&mut self, paused: bool) {
+        self.expiry_paused = paused;
     }
 
     /// DEBUG SET-ACTIVE-EXPIRE.

@@ -731,6 +731,7 @@ impl Core {
     /// Ends the pause and lets its connections go on.
     pub fn unpause(&mut self) {
         self.pause = None;
+        self.shard.keys.set_expiry_paused(false);
         for token in std::mem::take(&mut self.paused_connections) {
             if let Some(connection) = self.connections.get_mut(token)
                 && connection.blocked == Some(Blocked::Paused)

@@ -734,15 +734,15 @@ impl Core {
         error: &CommandError,
     ) -> Dispatched {
         let silent = take_silence(connection);
-        let text = error.text();
+        let line = error.line();
         let figures = self.shard.figures_mut();
         match entry {
-            Some(entry) => figures.record_rejection(entry.index, text.as_bytes()),
-            None => figures.errors_mut().count(text.as_bytes()),
+            Some(entry) => figures.record_rejection(entry.index, &line),
+            None => figures.errors_mut().count(&line),
         }
         connection.write_reply(|out, session| {
             if !silent {
-                Reply::new(out, session.protocol).error(&text);
+                Reply::new(out, session.protocol).error_bytes(&line);
             }
         });
         Dispatched::Taken

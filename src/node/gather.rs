@@ -231,6 +231,7 @@ impl Core {
                 writes_only,
             } => {
                 // A running pause only gets longer and stricter.
+                self.shard.keys.set_expiry_paused(true);
                 let running = self.pause.filter(|pause| pause.until_ms > self.now_ms);
                 self.pause = Some(Pause {
                     until_ms: running.map_or(until_ms, |pause| pause.until_ms.max(until_ms)),

@@ -269,8 +269,7 @@ impl Shard {
         out: &mut Vec<u8>,
     ) {
         if let Err(error) = self.call(entry, db, caller, args, out) {
-            self.figures
-                .record_failure(entry.index, error.text().as_bytes());
+            self.figures.record_failure(entry.index, &error.line());
         }
     }
 
@@ -301,7 +300,7 @@ impl Shard {
             }
             Err(error) => {
                 reply.truncate(start);
-                reply.error(&error.text());
+                reply.error_bytes(&error.line());
                 Err(error)
             }
         }
@@ -312,7 +311,7 @@ impl Shard {
 #[cold]
 fn refuse(out: &mut Vec<u8>, caller: Caller) -> CommandError {
     let error = CommandError::from("ERR command does not run on a shard");
-    Reply::new(out, caller.protocol).error(&error.text());
+    Reply::new(out, caller.protocol).error_bytes(&error.line());
     error
 }
 

@@ -27,8 +27,8 @@ use crate::base::hash::KeyHasher;
 use crate::commands::table::{Caller, Program as Named, Spread};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::SlotMap;
-use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Protocol, Reply};
 
 /// The phases of one command; made anew for each command.
 pub trait Program: Send {
@@ -189,7 +189,9 @@ fn part_of<T: Default>(parts: &mut Vec<(ShardId, T)>, shard: ShardId) -> &mut T 
 
 /// An error line.
 fn error_reply(error: &CommandError) -> Vec<u8> {
-    format!("-{}\r\n", error.text()).into_bytes()
+    let mut line = Vec::new();
+    Reply::new(&mut line, Protocol::Resp2).error_bytes(&error.line());
+    line
 }
 
 /// An integer reply.

@@ -9,10 +9,12 @@
 //!
 //! Promises  a lookup touches a directory word, one bucket (rarely two) and the entry; `scan` shows every key that was
 //!           there throughout exactly once, whatever grew or shrank meanwhile; `random` is exactly uniform;
-//!           `used_bytes` is exact; an emptied table has given its memory back, but for two spans of 64 KiB.
+//!           `used_bytes` is exact; an emptied table has given its memory back, but for four spans of 64 KiB; a third of a span in use is
+//!           the least, else what is in it moves.
 //! Not here  what an object is: `keyspace/value.rs`; when a key is dead: the keyspace asks, the table obeys.
 //! Source    extendible hashing: Fagin and others, 1979; segments with stashes in one table: Dash, 2020, and Dragonfly.
-//! Tests     `tests/ds/key_table.rs`: model, every representation, forced collisions; Miri.
+//! Tests     `tests/ds/key_table.rs`, `key_table_walks.rs`: models, every representation, forced collisions, growth
+//!           and shrinking between the calls of a scan; clean under AddressSanitizer.
 
 mod borrowed;
 mod bucket;

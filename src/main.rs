@@ -20,7 +20,10 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        Err(Stop::Failed(text)) => fail(&text),
+        Err(Stop::Failed(text)) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
     }
 }
 

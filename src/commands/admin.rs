@@ -1,7 +1,7 @@
 //! Administration that the node carries out: CONFIG, INFO, SHUTDOWN; and TIME.
 //!
 //! Not here  options: `node/options.rs`; the text of INFO: `node/info.rs`.
-//! Tests     tests/commands/admin.rs.
+//! Tests     tests/commands/session.rs.
 
 use super::CommandError;
 use super::derive::write_help;

@@ -64,18 +64,23 @@ fn get_name(call: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> 
 /// `CLIENT SETINFO <LIB-NAME name | LIB-VER version>`.
 fn set_info(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
     let value = args.get(2);
-    let attribute = String::from_utf8_lossy(args.get(1));
     let place = if args.is(1, "lib-name") {
         &mut call.session.lib_name
     } else if args.is(1, "lib-ver") {
         &mut call.session.lib_ver
     } else {
-        return Err(format!("ERR Unrecognized option '{attribute}'").into());
+        return Err(CommandError::quoting(
+            "ERR Unrecognized option '",
+            args.get(1),
+            "'",
+        ));
     };
     if !is_plain(value) {
-        let text =
-            format!("ERR {attribute} cannot contain spaces, newlines or special characters.");
-        return Err(text.into());
+        return Err(CommandError::quoting(
+            "ERR ",
+            args.get(1),
+            " cannot contain spaces, newlines or special characters.",
+        ));
     }
     *place = value.to_vec();
     reply.ok();

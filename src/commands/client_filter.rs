@@ -204,11 +204,7 @@ const CAPA_LETTERS: &[u8] = b"r";
 
 fn parse_kind(word: &[u8]) -> Result<ClientKind, CommandError> {
     ClientKind::parse(word).ok_or_else(|| {
-        format!(
-            "ERR Unknown client type '{}'",
-            String::from_utf8_lossy(word)
-        )
-        .into()
+        CommandError::quoting("ERR Unknown client type '", word, "'")
     })
 }
 
@@ -216,7 +212,7 @@ fn parse_user(word: &[u8]) -> Result<Vec<u8>, CommandError> {
     if word == DEFAULT_USER {
         return Ok(word.to_vec());
     }
-    Err(format!("ERR No such user '{}'", String::from_utf8_lossy(word)).into())
+    Err(CommandError::quoting("ERR No such user '", word, "'"))
 }
 
 fn parse_seconds(word: &[u8], name: &str) -> Result<i64, CommandError> {
@@ -236,12 +232,8 @@ fn parse_letters(
     if word.iter().all(|letter| known.contains(letter)) {
         return Ok(word.to_vec());
     }
-    let word = String::from_utf8_lossy(word);
-    let filter = match filter {
-        "provided" => "provided filter".to_string(),
-        name => format!("{name} filter"),
-    };
-    Err(format!("ERR Unknown {what} found in the {filter}: {word}").into())
+    let before = format!("ERR Unknown {what} found in the {filter} filter: ");
+    Err(CommandError::quoting(&before, word, ""))
 }
 
 fn parse_db(word: &[u8], databases: u16, name: &str) -> Result<u16, CommandError> {

@@ -4,7 +4,7 @@
 //! Tests     tests/commands/command.rs.
 
 use super::CommandError;
-use super::derive::{is_in_category, write_docs, write_help, write_info, write_key_flags};
+use super::derive::{is_in_category, write_docs, write_help, write_info, write_key_flags_in};
 use super::keys::{for_each_key, for_each_key_of};
 use super::row::ROW;
 use super::session::{Action, SessionCall};
@@ -126,7 +126,7 @@ fn get_keys_and_flags(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Repl
     for (key, spec) in keys {
         reply.array(2);
         reply.bulk(key);
-        write_key_flags(spec, reply);
+        write_key_flags_in(spec, &args.tail(1), reply);
     }
     Ok(Action::Done)
 }

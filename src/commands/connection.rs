@@ -1,7 +1,7 @@
 //! The connection family without CLIENT: who asks, in which protocol, in which database.
 //!
 //! Source    RESP3 (HELLO); error texts recorded from a real server.
-//! Tests     tests/commands/connection.rs.
+//! Tests     tests/commands/session.rs.
 
 use super::CommandError;
 use super::identity::REDIS_VERSION;
@@ -133,8 +133,8 @@ fn hello(
             name = Some(args.get(at + 1));
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(args.get(at));
-            return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+            let before = "ERR Syntax error in HELLO option '";
+            return Err(CommandError::quoting(before, args.get(at), "'"));
         }
     }
     if let Some((user, password)) = credentials {
@@ -191,9 +191,12 @@ pub fn check_name(name: &[u8]) -> Result<(), CommandError> {
     Err("ERR Client names cannot contain spaces, newlines or special characters.".into())
 }
 
-/// Whether a value can stand in a line of CLIENT LIST: printable ASCII without spaces.
+/// Whether a value can stand in a line of CLIENT LIST: printable ASCII without spaces. As in Redis, a NUL ends it.
 pub fn is_plain(value: &[u8]) -> bool {
-    value.iter().all(u8::is_ascii_graphic)
+    value
+        .iter()
+        .take_while(|byte| **byte != 0)
+        .all(u8::is_ascii_graphic)
 }
 
 /// `RESET`: the connection is as it was when it was new.

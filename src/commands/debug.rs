@@ -5,6 +5,7 @@
 use super::CommandError;
 use super::generic::NO_SUCH_KEY;
 use super::row::*;
+use super::table::unknown_or_arity;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Run, Spread};
 use super::word::integer;
 use crate::ds::key_table::{NewValue, Value};
@@ -69,11 +70,7 @@ fn populate(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     if args.len() > 4 {
-        let word = String::from_utf8_lossy(args.get(0));
-        return Err(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
-        )
-        .into());
+        return Err(unknown_or_arity("DEBUG", args.get(0)));
     }
     let number = |index| match integer(args.get(index))? {
         number if number >= 0 => Ok(number as u64),

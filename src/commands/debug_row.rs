@@ -11,7 +11,7 @@ use super::derive::write_help;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
-use crate::resp::{Args, Reply};
+use crate::resp::{Args, Protocol, Reply};
 use std::time::Duration;
 
 /// `DEBUG SLEEP seconds`: what is no number is 0, as a C program reads it.
@@ -27,6 +27,64 @@ fn sleep(
         .unwrap_or_default();
     Ok(Action::Node(NodeRequest::DebugSleep(seconds)))
 }
+
+/// `DEBUG PROTOCOL type`: an element of that type, for the parsers of clients.
+#[allow(clippy::approx_constant)] // The number is Redis's, and no π.
+fn protocol(
+    call: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    let is_resp3 = call.session.protocol == Protocol::Resp3;
+    let count_up = |reply: &mut Reply<'_>| (0..3).for_each(|number| reply.integer(number));
+    match args.get(1).to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(3.141),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            count_up(reply);
+        }
+        b"set" => {
+            reply.set(3);
+            count_up(reply);
+        }
+        b"map" => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.integer(number);
+                reply.boolean(number == 1);
+            }
+        }
+        b"attrib" => {
+            if is_resp3 {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" if !is_resp3 => return Err("ERR RESP2 is not supported by this command".into()),
+        b"push" => {
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+            reply.bulk(b"Some real reply following the push reply");
+        }
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        _ => return Err(WRONG_TYPE_NAME.into()),
+    }
+    Ok(Action::Done)
+}
+
+const WRONG_TYPE_NAME: &str = "ERR Wrong protocol type name. Please use one of the following: \
+    string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
 
 /// `DEBUG HELP`.
 fn help(
@@ -57,6 +115,14 @@ const OWN: &[Command] = &[
         args: "seconds",
         summary: "Lets the whole server stand still.",
         run: Run::Session(sleep),
+        ..DEBUG
+    },
+    Command {
+        name: "PROTOCOL",
+        arity: Arity::Exactly(3),
+        args: "type",
+        summary: "Replies with an element of the protocol's type that is named.",
+        run: Run::Session(protocol),
         ..DEBUG
     },
     Command {

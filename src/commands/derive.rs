@@ -2,11 +2,11 @@
 //!
 //! Promises  shapes and order of Redis 8 in both protocols; nothing here names a command.
 //! Not here  the COMMAND command itself: `commands/command.rs`.
-//! Tests     tests/commands/derive.rs: replies recorded from a real server.
+//! Tests     tests/commands/command.rs: replies recorded from a real server.
 
 use super::docs_args::{self, Argument};
 use super::table::{Arity, Begin, Command, Entry, Find, Flags, Group, KeySpec};
-use crate::resp::Reply;
+use crate::resp::{Args, Reply};
 
 /// Flags as COMMAND INFO names them, in its order. Others are not shown.
 const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -218,14 +218,37 @@ fn write_names(names: &[&str], reply: &mut Reply<'_>) {
     names.iter().for_each(|name| reply.simple(name));
 }
 
-/// The flags of the keys one specification finds, as COMMAND GETKEYSANDFLAGS shows them too.
-pub fn write_key_flags(spec: &KeySpec, reply: &mut Reply<'_>) {
+/// The flags of the keys one specification finds.
+fn write_key_flags(spec: &KeySpec, reply: &mut Reply<'_>) {
     let names: Vec<&str> = KEY_FLAG_NAMES
         .iter()
         .filter(|name| spec.access.mode == **name || spec.access.flags.contains(name))
         .copied()
         .collect();
     write_names(&names, reply);
+}
+
+/// The flags of the keys that `spec` finds in `request`: what a variable specification says depends on the words.
+pub fn write_key_flags_in(spec: &KeySpec, request: &Args<'_>, reply: &mut Reply<'_>) {
+    if !spec.access.flags.contains(&"variable_flags") {
+        return write_key_flags(spec, reply);
+    }
+    if spec.access.flags.contains(&"delete") {
+        // DELEX: with a condition it reads before it removes.
+        let flags: &[&str] = if request.len() > 2 {
+            &["RW", "access", "delete"]
+        } else {
+            &["RM", "delete"]
+        };
+        return write_names(flags, reply);
+    }
+    // SET: without GET it overwrites and never reads.
+    let gets = (3..request.len()).any(|at| request.is(at, "GET"));
+    if gets {
+        write_names(&["RW", "access", "update"], reply);
+    } else {
+        write_names(&["OW", "update"], reply);
+    }
 }
 
 fn write_key_spec(spec: &KeySpec, reply: &mut Reply<'_>) {

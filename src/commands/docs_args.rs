@@ -2,18 +2,20 @@
 //!
 //! The string reads as Redis's manual writes syntax; marks on words say what cannot be guessed:
 //!
-//!     key [key ...]                    one argument, once or more
-//!     key value [key value ...]        a block `data`, once or more
-//!     [NX | XX]                        optional, one of
-//!     (ON | OFF)                       required, one of
-//!     COUNT count                      an argument with a token
-//!     condition=[NX | XX]@2.6.12       a name for what follows, the release that brought it
-//!     auth=AUTH(username password)     a token before a block
-//!     increment:double                 a type; without one the name decides (`type_of_name`)
-//!     addr~ip:port                     what manuals show instead of the name
-//!     old-format!2.8.12                the release that deprecated it
+//! ```text
+//! key [key ...]                    one argument, once or more
+//! key value [key value ...]        a block `data`, once or more
+//! [NX | XX]                        optional, one of
+//! (ON | OFF)                       required, one of
+//! COUNT count                      an argument with a token
+//! condition=[NX | XX]@2.6.12       a name for what follows, the release that brought it
+//! auth=AUTH(username password)     a token before a block
+//! increment:double                 a type; without one the name decides (`type_of_name`)
+//! addr~ip:port                     what manuals show instead of the name
+//! old-format!2.8.12                the release that deprecated it
+//! ```
 //!
-//! Promises  any string parses to something; `tests/commands/docs.rs` holds every row to what it should be.
+//! Promises  any string parses to something; `tests/commands/command.rs` holds every row to what a real server says.
 //! Source    COMMAND DOCS of a real server, for the names a group without a name gets.
 
 /// One argument.

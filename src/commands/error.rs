@@ -17,10 +17,30 @@ pub enum CommandError {
     Arity(&'static str),
     /// Any other text, with its code first: `ERR no such key`.
     Text(Cow<'static, str>),
+    /// A text that repeats a client's word, which may be no UTF-8.
+    Quoting(Vec<u8>),
 }
 
 impl CommandError {
+    /// A text that repeats a client's word between `before` and `after`, up to its first NUL as Redis does.
+    #[cold]
+    pub fn quoting(before: &str, word: &[u8], after: &str) -> Self {
+        let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
+        Self::Quoting([before.as_bytes(), word, after.as_bytes()].concat())
+    }
+
     /// The line after the `-`, without the line end.
+    pub fn line(&self) -> Cow<'static, [u8]> {
+        match self {
+            Self::Quoting(bytes) => Cow::Owned(bytes.clone()),
+            _ => match self.text() {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            },
+        }
+    }
+
+    /// The same as text; what is no UTF-8 becomes U+FFFD.
     pub fn text(&self) -> Cow<'static, str> {
         match self {
             Self::WrongType => {
@@ -33,6 +53,7 @@ impl CommandError {
                 format!("ERR wrong number of arguments for '{name}' command").into()
             }
             Self::Text(text) => text.clone(),
+            Self::Quoting(bytes) => String::from_utf8_lossy(bytes).into_owned().into(),
         }
     }
 }

@@ -27,10 +27,7 @@ impl Rules {
                 b"XX" => &mut rules.if_some,
                 b"GT" => &mut rules.if_later,
                 b"LT" => &mut rules.if_sooner,
-                _ => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(format!("ERR Unsupported option {word}").into());
-                }
+                _ => return Err(CommandError::quoting("ERR Unsupported option ", word, "")),
             };
             *rule = true;
         }
@@ -138,9 +135,10 @@ fn ask_deadline(
     Ok(Effect::NONE)
 }
 
-/// Seconds, rounded to the nearest.
+/// Seconds, rounded to the nearest; `ms` is not negative.
 fn seconds(ms: i64) -> i64 {
-    ms.saturating_add(500) / 1000
+    // Unsigned, so that the last half second of 64 bits rounds up as well.
+    ((ms as u64 + 500) / 1000) as i64
 }
 
 fn ttl(

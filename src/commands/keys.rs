@@ -2,7 +2,7 @@
 //!
 //! Promises  for commands with one key, or keys in a plain range, no specification is interpreted at run time.
 //! Not here  which shard a key lives on: `router/`.
-//! Source    Redis key specifications (https://redis.io/docs/latest/develop/reference/key-specs/).
+//! Source    Redis key specifications <https://redis.io/docs/latest/develop/reference/key-specs/>.
 //! Tests     tests/commands/keys.rs: requests with their keys, recorded from COMMAND GETKEYS of a real server.
 
 use super::table::{Begin, Entry, Find, KeySpec};

@@ -41,7 +41,7 @@ pub use table::{
 };
 
 /// Every family's rows.
-const FAMILIES: &[&[Command]] = &[
+pub const FAMILIES: &[&[Command]] = &[
     string::COMMANDS,
     string_many::COMMANDS,
     string_range::COMMANDS,

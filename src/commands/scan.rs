@@ -147,7 +147,7 @@ fn scan(
     }
     for key in &expired {
         let key = call.keys.key(key);
-        call.keys.remove(call.db, &key);
+        call.keys.remove_expired(call.db, &key);
     }
     reply.array(2);
     reply.bulk(cursor.next(position, shards_count).to_string().as_bytes());

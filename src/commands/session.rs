@@ -119,6 +119,13 @@ pub enum NodeRequest {
     DebugSleep(Duration),
 }
 
+/// Whether a word that is no command is a line of an HTTP request.
+///
+/// A web page can make a browser post to this server; its connection must end before the body is read as commands.
+pub fn is_http(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
+}
+
 /// Why a command may not run before AUTH: None where it may.
 #[inline]
 pub fn needs_auth(entry: &Entry, session: &Session) -> Option<CommandError> {

@@ -13,7 +13,6 @@ use super::keys::KeyShape;
 use super::session::{Action, SessionCall};
 use crate::keyspace::Keyspace;
 use crate::resp::{Args, Protocol, Reply};
-use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// How many words a request has, the name included (and for subcommands, the container's name).
@@ -267,6 +266,9 @@ pub struct Entry {
     pub full_name: &'static str,
     /// Where the keys are, decided once.
     pub keys: KeyShape,
+    /// Fewest and most words of a request, container and name included: the row's arity, at hand.
+    words_min: u32,
+    words_max: u32,
     /// Entries of the subcommands.
     pub sub: &'static [Entry],
 }
@@ -281,10 +283,7 @@ impl Entry {
     /// Whether a request of `words` words, container and name included, may run.
     #[inline]
     pub fn takes(&self, words: usize) -> bool {
-        match self.command.arity {
-            Arity::Exactly(count) => words == usize::from(count),
-            Arity::AtLeast(count) => words >= usize::from(count),
-        }
+        words >= self.words_min as usize && words <= self.words_max as usize
     }
 
     /// Whether COMMAND shows the row.
@@ -309,6 +308,8 @@ struct Place {
     /// First eight bytes, folded, and the length: nearly always enough to tell a miss.
     prefix: u64,
     len: u8,
+    /// Whether those two are the name: it is short and all letters, and folding confuses no letters but their cases.
+    is_whole: bool,
     entry: Option<&'static Entry>,
 }
 
@@ -329,6 +330,7 @@ impl Table {
         let empty = Place {
             prefix: 0,
             len: 0,
+            is_whole: false,
             entry: None,
         };
         let mut places = Box::new([empty; PLACES_COUNT]);
@@ -347,6 +349,7 @@ impl Table {
             places[at] = Place {
                 prefix,
                 len: name.len() as u8,
+                is_whole: name.len() <= 8 && name.iter().all(u8::is_ascii_uppercase),
                 entry: Some(entry),
             };
         }
@@ -366,7 +369,7 @@ impl Table {
             let entry = place.entry?;
             if place.prefix == prefix
                 && usize::from(place.len) == name.len()
-                && entry.command.name.as_bytes().eq_ignore_ascii_case(name)
+                && (place.is_whole || entry.command.name.as_bytes().eq_ignore_ascii_case(name))
             {
                 return Some(entry);
             }
@@ -443,9 +446,15 @@ impl Entry {
             .iter()
             .map(|sub| Entry::build(sub, Some(command), index))
             .collect();
+        let (words_min, words_max) = match command.arity {
+            Arity::Exactly(count) => (u32::from(count), u32::from(count)),
+            Arity::AtLeast(count) => (u32::from(count), u32::MAX),
+        };
         Entry {
             command,
             container,
+            words_min,
+            words_max,
             index: own_index,
             full_name: full_name.leak(),
             keys: KeyShape::of(command.keys),
@@ -462,7 +471,8 @@ impl Entry {
 }
 
 /// The first eight bytes with the case bit cleared, and where a name's search begins. The bit is cleared in digits and
-/// signs too: what that confuses, the comparison of the whole name tells apart.
+/// signs too: what that confuses, the comparison of the whole name tells apart. Names of one length up to eight bytes
+/// whose bytes differ in more than that bit fold differently.
 #[inline]
 fn fold(name: &[u8]) -> (u64, usize) {
     let prefix = match name.first_chunk::<8>() {
@@ -484,27 +494,29 @@ fn fold(name: &[u8]) -> (u64, usize) {
 /// Bytes of a client's word that an error text repeats.
 const QUOTED_BYTES_MAX: usize = 128;
 
-/// A client's word as an error text repeats it: cut at `max` bytes and at a NUL, line ends as spaces.
-fn quoted(word: &[u8], max: usize) -> String {
+/// A client's word as an error text repeats it: cut at `max` bytes and at a NUL.
+fn quoted(word: &[u8], max: usize) -> &[u8] {
     let word = &word[..word.len().min(max)];
-    let end = word
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(word.len());
-    String::from_utf8_lossy(&word[..end]).replace(['\r', '\n'], " ")
+    word.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 #[cold]
 fn unknown_command(args: &Args<'_>) -> CommandError {
-    let mut words = String::new();
+    let mut words = Vec::new();
     for word in args.iter_from(1) {
         if words.len() >= QUOTED_BYTES_MAX {
             break;
         }
-        words += &format!("'{}' ", quoted(word, QUOTED_BYTES_MAX - words.len()));
+        words.push(b'\'');
+        words.extend_from_slice(quoted(word, QUOTED_BYTES_MAX + 1 - words.len()));
+        words.extend_from_slice(b"' ");
     }
     let name = quoted(args.get(0), QUOTED_BYTES_MAX);
-    format!("ERR unknown command '{name}', with args beginning with: {words}").into()
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(name);
+    text.extend_from_slice(b"', with args beginning with: ");
+    text.extend_from_slice(&words);
+    CommandError::Quoting(text)
 }
 
 #[cold]
@@ -512,27 +524,28 @@ fn unknown_subcommand(container: &Entry, args: &Args<'_>) -> CommandError {
     let word = quoted(args.get(1), QUOTED_BYTES_MAX);
     if container.sub.iter().all(|sub| !sub.is_visible()) {
         // Redis has no rows for DEBUG's subcommands; its handler finds out, with a text of its own.
-        return unknown_or_arity(container.command.name, &word);
+        return unknown_or_arity(container.command.name, word);
     }
-    let name = quoted(args.get(0), args.get(0).len()).to_uppercase();
-    format!("ERR unknown subcommand '{word}'. Try {name} HELP.").into()
+    let name = container.command.name;
+    CommandError::quoting(
+        "ERR unknown subcommand '",
+        word,
+        &format!("'. Try {name} HELP."),
+    )
 }
 
 #[cold]
 fn wrong_arity(entry: &'static Entry, args: &Args<'_>) -> CommandError {
     match entry.container {
         Some(container) if !entry.is_visible() => {
-            unknown_or_arity(container.name, &quoted(args.get(1), QUOTED_BYTES_MAX))
+            unknown_or_arity(container.name, quoted(args.get(1), QUOTED_BYTES_MAX))
         }
         _ => CommandError::Arity(entry.full_name),
     }
 }
 
 /// What a handler that looks at its own subcommands says about one it cannot take.
-fn unknown_or_arity(container: &str, word: &str) -> CommandError {
-    let text: Cow<'static, str> = format!(
-        "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
-    )
-    .into();
-    CommandError::Text(text)
+pub fn unknown_or_arity(container: &str, word: &[u8]) -> CommandError {
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(before, word, &format!("'. Try {container} HELP."))
 }

@@ -9,7 +9,7 @@ use super::{DatabaseInfo, Keyspace, is_expired};
 
 /// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
 const TTL_SAMPLES: u64 = 32;
-const TTL_SAMPLE_BUCKETS_MAX: usize = 256;
+const TTL_SAMPLE_BUCKETS_MAX: usize = 2048;
 
 impl Keyspace {
     /// Removes keys past their deadline in about `budget_steps` steps, a step being one entry or segment looked at.
@@ -19,7 +19,7 @@ impl Keyspace {
     pub fn expire_cycle(&mut self, budget_steps: usize) -> usize {
         let mut spent = 0;
         let mut visited = 0;
-        while self.active_expire && spent < budget_steps && visited < self.databases.len() {
+        while self.may_expire() && spent < budget_steps && visited < self.databases.len() {
             let database = &mut self.databases[self.expire_database];
             let mut round_ended = true;
             if database.table.deadlines_count() > 0 {
@@ -50,6 +50,15 @@ impl Keyspace {
         }
         self.stats.expire_cycle_steps += spent as u64;
         spent
+    }
+
+    fn may_expire(&self) -> bool {
+        self.active_expire && !self.expiry_paused
+    }
+
+    /// CLIENT PAUSE: keys past their deadline look gone, but only commands that write remove them, and none is counted.
+    pub fn set_expiry_paused(&mut self, paused: bool) {
+        self.expiry_paused = paused;
     }
 
     /// DEBUG SET-ACTIVE-EXPIRE.

@@ -27,6 +27,9 @@ use crate::ds::key_table::{EntryMut, EntryRef, KeyTable, NewValue, OwnedValue};
 /// Positions in hash order that [`Keyspace::scan`] walks through are below 2^52.
 pub const CURSOR_MASK: u64 = (1 << 52) - 1;
 
+/// How often RANDOMKEY looks for a living key while expired ones stay.
+const PAUSED_TRIES_MAX: usize = 100;
+
 /// Strings at least this long are kept as the shared buffer they came in.
 const SHARED_BYTES_MIN: usize = 4096;
 
@@ -100,6 +103,8 @@ pub struct Keyspace {
     /// Where the expire cycle goes on.
     expire_database: usize,
     active_expire: bool,
+    /// See [`Keyspace::set_expiry_paused`].
+    expiry_paused: bool,
     value_bytes_max: u64,
 }
 
@@ -146,6 +151,7 @@ impl Keyspace {
             garbage: Vec::new(),
             expire_database: 0,
             active_expire: true,
+            expiry_paused: false,
             value_bytes_max: options.value_bytes_max,
             hasher: options.hasher,
         }
@@ -186,6 +192,12 @@ impl Keyspace {
         self.databases[db].table.prefetch(key.hash);
     }
 
+    /// Starts loading the entry whose hash is `hash`; worth it some 50 ns after [`Keyspace::prefetch`].
+    #[inline]
+    pub fn prefetch_entry(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch_entry(hash);
+    }
+
     /// The key to read: counted as a hit or a miss, removed if its time has come, its access clock moved unless
     /// `no_touch`.
     #[inline]
@@ -201,8 +213,10 @@ impl Keyspace {
             return None;
         };
         if is_expired(entry.deadline_ms(), self.now_ms) {
-            entry.remove();
-            self.stats.expired_keys += 1;
+            if !self.expiry_paused {
+                entry.remove();
+                self.stats.expired_keys += 1;
+            }
             self.stats.keyspace_misses += 1;
             return None;
         }
@@ -285,6 +299,10 @@ impl Keyspace {
         value: NewValue<'_, Object>,
         deadline_ms: Option<i64>,
     ) -> EntryMut<'_, Object> {
+        if self.expiry_paused {
+            // What the lookup did not show may be there still.
+            self.remove(db, key);
+        }
         let table = &mut self.databases[db].table;
         let mut entry = table.insert(key.hash, key.bytes, value, deadline_ms);
         entry.set_access(self.access.fresh(self.clock));
@@ -349,17 +367,28 @@ impl Keyspace {
         true
     }
 
-    /// A random living key of `db`, uniform over them; expired ones met on the way are removed.
+    /// A random living key of `db`, uniform over them; expired ones met on the way are removed. While expiry is paused it
+    /// may be an expired one, as in Redis: there may be no others.
     pub fn random_key(&mut self, db: usize) -> Option<Vec<u8>> {
+        let mut tries = 0;
         loop {
             let rng = &mut self.rng;
             let entry = self.databases[db].table.random(&mut || rng.next_u64())?;
             let key = entry.key().to_vec();
-            if !is_expired(entry.deadline_ms(), self.now_ms) {
+            tries += 1;
+            let is_settled = self.expiry_paused && tries > PAUSED_TRIES_MAX;
+            if is_settled || !is_expired(entry.deadline_ms(), self.now_ms) {
                 return Some(key);
             }
             let key = self.key(&key);
-            self.remove(db, &key);
+            self.remove_expired(db, &key);
+        }
+    }
+
+    /// Removes a key that a walk found past its deadline, unless expiry is paused.
+    pub fn remove_expired(&mut self, db: usize, key: &Key<'_>) {
+        if !self.expiry_paused {
+            self.remove(db, key);
         }
     }
 

@@ -1,7 +1,9 @@
 //! The command line: `rondo [FILE] [--option value ...]`, as redis-server reads it.
 //!
-//!     rondo redis.conf --port 7777 --save "" --bind 10.0.0.1 ::1
-//!     echo 'port 7777' | rondo -
+//! ```text
+//! rondo redis.conf --port 7777 --save "" --bind 10.0.0.1 ::1
+//! echo 'port 7777' | rondo -
+//! ```
 //!
 //! Options become lines after the file's, so the last word wins. A value ends at the next word that begins with `--`.
 //!

@@ -162,6 +162,7 @@ fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Fai
     let name = name.to_ascii_lowercase();
     if let Some(spec) = find(name.as_bytes()) {
         return match values {
+            [] if spec.multi => Ok(spec.set(options, &[])?),
             [] => Err("wrong number of arguments".to_string().into()),
             [value] => Ok(spec.set_text(options, value)?),
             values => Ok(spec.set(options, values)?),

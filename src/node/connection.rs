@@ -103,6 +103,8 @@ pub struct Connection {
     pub dirty: bool,
     /// Close when all output has been sent.
     pub close_after_output: bool,
+    /// The client sends nothing more; what it has sent is still to be answered.
+    pub ended: bool,
     /// The socket has been shut; waiting for the last completions.
     pub closed: bool,
     /// Requests whose core is another, and who has most of them: when to move.
@@ -149,6 +151,7 @@ impl Connection {
             sending_bytes: 0,
             dirty: false,
             close_after_output: false,
+            ended: false,
             closed: false,
             affinity: Affinity::default(),
             created_ms: now_ms,
@@ -170,6 +173,12 @@ impl Connection {
     #[inline]
     pub fn is_drained(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Whether nothing will be added to `output`: it may close once that is sent.
+    pub fn has_said_all(&self) -> bool {
+        let has_read_all = self.ended && self.blocked.is_none() && self.held.is_none();
+        (self.close_after_output || has_read_all) && self.is_drained()
     }
 
     /// How many replies are outstanding.

@@ -24,7 +24,7 @@ use super::options::Options;
 use super::ring::{Event, Received, Ring, Token};
 use super::slab::Connections;
 use crate::base::hash::KeyHasher;
-use crate::commands::{NodeRequest, Session};
+use crate::commands::{Entry, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
@@ -80,6 +80,8 @@ pub struct Core {
     pub limits: Limits,
     /// Words of the request being parsed.
     pub spans: Vec<Span>,
+    /// Hashes of a batch's keys, by database; kept for its allocation.
+    hashes: Vec<(u16, u64)>,
     /// Requests parsed ahead.
     pub window: Window,
     /// Connections with output.
@@ -91,11 +93,11 @@ pub struct Core {
     /// Connections waiting for a link.
     pub congested: Vec<Token>,
     /// Transactions to start once the connection is back in its place.
-    pub starts: Vec<(Token, Transaction)>,
+    pub starts: Vec<(Token, &'static Entry, Transaction)>,
     /// Node requests likewise.
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
-    transactions: HashMap<TxId, (Token, Transaction), ahash::RandomState>,
+    transactions: HashMap<TxId, Coordinated, ahash::RandomState>,
     /// Questions this core has asked.
     pub gathers: HashMap<u64, Gather, ahash::RandomState>,
     /// The next question's name.
@@ -130,6 +132,17 @@ pub struct Core {
     pub ending: Arc<super::Ending>,
 }
 
+/// A transaction this core coordinates.
+struct Coordinated {
+    /// Who waits.
+    token: Token,
+    /// What it runs.
+    entry: &'static Entry,
+    /// When it began (`clock`).
+    stamp: u64,
+    transaction: Transaction,
+}
+
 /// What a core is made of.
 pub struct CoreParts {
     /// Which core.
@@ -161,6 +174,7 @@ impl Core {
             limits: Limits::default(),
             options: parts.options,
             spans: Vec::new(),
+            hashes: Vec::new(),
             window: Window::default(),
             dirty: Vec::new(),
             resumes: Vec::new(),
@@ -275,6 +289,19 @@ impl Core {
         self.release(token);
     }
 
+    /// The client will send nothing more: it goes once what it has sent is answered.
+    fn input_ended(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.blocked == Some(Blocked::Moving) {
+            // The core it moves to will find the end again.
+            return self.finish_move(token);
+        }
+        connection.ended = true;
+        self.mark_dirty(token);
+    }
+
     /// Frees a closed connection's place once the kernel has let go of it.
     fn release(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else {
@@ -354,8 +381,8 @@ impl Core {
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
     pub fn settle(&mut self) {
         loop {
-            if let Some((token, transaction)) = self.starts.pop() {
-                self.start(token, transaction);
+            if let Some((token, entry, transaction)) = self.starts.pop() {
+                self.start(token, entry, transaction);
             } else if let Some((token, request)) = self.asks.pop() {
                 self.node_request(token, request);
             } else if let Some((core, event)) = self.shard.next_event() {
@@ -372,12 +399,19 @@ impl Core {
         }
     }
 
-    fn start(&mut self, token: Token, mut transaction: Transaction) {
+    fn start(&mut self, token: Token, entry: &'static Entry, mut transaction: Transaction) {
         let tx = self.mesh.board().next_tx.fetch_add(1, Ordering::Relaxed);
         self.counters.transactions += 1;
         let mut outgoing = std::mem::take(&mut self.outgoing);
         transaction.start(self.id, tx, &mut outgoing);
-        self.transactions.insert(tx, (token, transaction));
+        let stamp = self.clock.raw();
+        let coordinated = Coordinated {
+            token,
+            entry,
+            stamp,
+            transaction,
+        };
+        self.transactions.insert(tx, coordinated);
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
     }
@@ -404,7 +438,7 @@ impl Core {
             }
             FromShard::Scheduled { tx, .. } | FromShard::Ran { tx, .. } => *tx,
         };
-        let Some((token, mut transaction)) = self.transactions.remove(&tx) else {
+        let Some(mut coordinated) = self.transactions.remove(&tx) else {
             return;
         };
         let board = self.mesh.board().clone();
@@ -414,16 +448,37 @@ impl Core {
             board.next_tx.fetch_add(1, Ordering::Relaxed)
         };
         let mut outgoing = std::mem::take(&mut self.outgoing);
+        let transaction = &mut coordinated.transaction;
         let step = transaction.receive(event, &mut next_tx, &mut outgoing);
         match step {
             Step::Wait => {
                 self.transactions
-                    .insert(transaction.tx(), (token, transaction));
+                    .insert(coordinated.transaction.tx(), coordinated);
             }
-            Step::Done { reply } => self.complete(token, |out, _| out.extend_from_slice(&reply)),
+            Step::Done { reply } => {
+                let Coordinated {
+                    token,
+                    entry,
+                    stamp,
+                    ..
+                } = coordinated;
+                self.finish(token, entry, stamp, &reply);
+            }
         }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
+    }
+
+    /// Counts a transaction that has ended, from its start to its end, and replies.
+    fn finish(&mut self, token: Token, entry: &'static Entry, stamp: u64, reply: &[u8]) {
+        let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
+        self.shard.record(entry.index, nanoseconds);
+        self.commands_count += 1;
+        if let Some(line) = reply.strip_prefix(b"-") {
+            let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
+            self.shard.figures_mut().record_failure(entry.index, text);
+        }
+        self.complete(token, |out, _| out.extend_from_slice(reply));
     }
 
     /// Writes the reply a connection was blocked for and lets it go on.
@@ -510,19 +565,24 @@ impl Core {
         let (mut bytes_at, mut spans_at) = (0, 0);
         self.counters.hops_in += items.len() as u64;
         let mut before = self.clock.raw();
+        let mut hashes = std::mem::take(&mut self.hashes);
         let mut at = 0;
         for item in items.iter() {
             // As in `look_ahead`: word 1 is the key of most commands.
             if item.spans_count > 1 {
                 let span = spans[spans_at + 1];
                 let key = &bytes[at + span.start as usize..at + (span.start + span.len) as usize];
-                self.shard
-                    .keys
-                    .prefetch(usize::from(item.db), &self.shard.keys.key(key));
+                let key = self.shard.keys.key(key);
+                self.shard.keys.prefetch(usize::from(item.db), &key);
+                hashes.push((item.db, key.hash));
             }
             at += item.bytes_count as usize;
             spans_at += item.spans_count as usize;
         }
+        for (db, hash) in hashes.drain(..) {
+            self.shard.keys.prefetch_entry(usize::from(db), hash);
+        }
+        self.hashes = hashes;
         spans_at = 0;
         for item in items.iter_mut() {
             let bytes_end = bytes_at + item.bytes_count as usize;
@@ -578,11 +638,14 @@ impl Core {
                 };
                 let mut reply = Vec::new();
                 self.counters.hops_in += 1;
-                if self
-                    .shard
-                    .execute(&request, &Args::shared(&bytes, &spans), &mut reply)
-                    == Outcome::Done
-                {
+                let before = self.clock.raw();
+                let outcome =
+                    self.shard
+                        .execute(&request, &Args::shared(&bytes, &spans), &mut reply);
+                let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
+                self.shard.record(item.entry.index, took_ns);
+                self.commands_count += 1;
+                if outcome == Outcome::Done {
                     let Origin {
                         connection,
                         generation,
@@ -668,6 +731,7 @@ impl Core {
     /// Ends the pause and lets its connections go on.
     pub fn unpause(&mut self) {
         self.pause = None;
+        self.shard.keys.set_expiry_paused(false);
         for token in std::mem::take(&mut self.paused_connections) {
             if let Some(connection) = self.connections.get_mut(token)
                 && connection.blocked == Some(Blocked::Paused)
@@ -679,7 +743,7 @@ impl Core {
     }
 
     /// Closes a client whose unsent output is over its limit.
-    fn check_output(&mut self, token: Token) {
+    pub fn check_output(&mut self, token: Token) {
         let limit = self.options.normal_output_limit();
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(token) else {
@@ -715,6 +779,8 @@ pub struct CoreLoop {
     /// Expiry or freeing has more to do than a tick's budget.
     more_cycle: bool,
     listeners: Vec<Listener>,
+    /// Listeners whose accept failed, armed again at the next tick.
+    silent_listeners: Vec<u32>,
     /// Readable when a signal has come; core 0 only.
     signal: Option<OwnedFd>,
 }
@@ -731,6 +797,7 @@ impl CoreLoop {
             events: Vec::with_capacity(1024),
             more_cycle: false,
             listeners,
+            silent_listeners: Vec::new(),
             signal,
         }
     }
@@ -819,13 +886,14 @@ impl CoreLoop {
                         self.ring.recycle(buffer);
                         if !more {
                             self.core.ring_work.push(RingWork::Receive(token));
+                            self.core.finish_move(token);
                         }
                     }
                     Received::Stopped => {
                         self.core.ring_work.push(RingWork::Receive(token));
                         self.core.finish_move(token);
                     }
-                    Received::Ended => self.core.close(token),
+                    Received::Ended => self.core.input_ended(token),
                 }
                 self.core.settle();
                 self.core.release(token);
@@ -840,6 +908,7 @@ impl CoreLoop {
                 result,
                 more,
             } => {
+                let failed = result.is_err();
                 match result {
                     Ok(socket) if !self.core.stopping => self.core.accepted(socket),
                     Ok(_) => {}
@@ -849,12 +918,21 @@ impl CoreLoop {
                     }
                 }
                 if !more && !self.core.stopping {
-                    self.ring
-                        .accept(self.listeners[listener as usize].fd(), listener);
+                    if failed {
+                        // Out of descriptors, most likely: trying again at once would only spin.
+                        self.silent_listeners.push(listener);
+                    } else {
+                        self.ring
+                            .accept(self.listeners[listener as usize].fd(), listener);
+                    }
                 }
             }
             Event::Tick => {
                 self.core.tick();
+                for listener in std::mem::take(&mut self.silent_listeners) {
+                    self.ring
+                        .accept(self.listeners[listener as usize].fd(), listener);
+                }
                 self.cycle(CycleBudget::default());
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
                 self.ring.arm_tick();
@@ -888,7 +966,7 @@ impl CoreLoop {
             return;
         } else if !connection.output.is_empty() {
             self.core.mark_dirty(token);
-        } else if connection.close_after_output && connection.is_drained() {
+        } else if connection.has_said_all() {
             self.core.close(token);
         } else {
             self.core.finish_move(token);
@@ -910,8 +988,7 @@ impl CoreLoop {
             }
             if connection.output.is_empty() {
                 let buffer = std::mem::take(&mut connection.output);
-                let done =
-                    connection.close_after_output && connection.is_drained() && !connection.sending;
+                let done = connection.has_said_all() && !connection.sending;
                 self.core.keep_buffer(buffer);
                 if done {
                     self.core.close(token);
@@ -951,7 +1028,15 @@ impl CoreLoop {
                     connection.receiving = true;
                     self.ring.receive(connection.fd(), token);
                 }
-                RingWork::StopReceiving(token) => self.ring.stop_receiving(token),
+                RingWork::StopReceiving(token) => {
+                    let armed = self.core.connections.get_mut(token);
+                    if armed.is_some_and(|connection| connection.receiving) {
+                        self.ring.stop_receiving(token);
+                    } else {
+                        // Nothing will say that it has stopped.
+                        self.core.finish_move(token);
+                    }
+                }
             }
         }
     }

@@ -13,9 +13,8 @@ use bytes::Bytes;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
 use super::mesh::Item;
-use super::message::Message;
 use super::ring::Token;
-use crate::commands::session::{ReplyMode, SessionCall, needs_auth, needs_permission};
+use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_auth, needs_permission};
 use crate::commands::table::{Caller, Run, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::ds::growing_buffer::GrowingBuffer;
@@ -44,6 +43,8 @@ struct ParsedRequest {
     start: usize,
     end: usize,
     spans: Vec<Span>,
+    /// Of word 1, which most commands have as their key.
+    hash: u64,
     /// An inline request with quotes has words of its own.
     inline: Option<OwnedArgs>,
 }
@@ -59,6 +60,9 @@ enum WindowEnd {
     /// The next request cannot be one.
     Malformed(ProtocolError),
 }
+
+/// Output below this is not held against the output limits at once: the tick does that.
+const OUTPUT_LOOK_BYTES: usize = 64 * 1024;
 
 /// What became of a request.
 #[derive(PartialEq)]
@@ -84,7 +88,7 @@ impl Core {
             self.check_input(token, &mut connection);
             self.after(token, &mut connection);
         }
-        self.connections.restore(token, connection);
+        self.restore(token, connection);
     }
 
     /// A connection that had to wait may go on.
@@ -107,7 +111,7 @@ impl Core {
             }
             self.after(token, &mut connection);
         }
-        self.connections.restore(token, connection);
+        self.restore(token, connection);
     }
 
     /// Lets connections go on that waited for a link to drain.
@@ -125,6 +129,14 @@ impl Core {
         }
     }
 
+    fn restore(&mut self, token: Token, connection: Box<Connection>) {
+        let look = connection.output.len() > OUTPUT_LOOK_BYTES;
+        self.connections.restore(token, connection);
+        if look {
+            self.check_output(token);
+        }
+    }
+
     fn lend_buffer(&mut self, connection: &mut Connection) {
         if connection.output.capacity() == 0 {
             connection.output = self.spare_buffer();
@@ -133,7 +145,8 @@ impl Core {
 
     /// What holds after requests have run: output is marked, an unused buffer goes back.
     fn after(&mut self, token: Token, connection: &mut Connection) {
-        if connection.output.is_empty() && !connection.close_after_output {
+        let ends = connection.close_after_output || connection.has_said_all();
+        if connection.output.is_empty() && !ends {
             let buffer = std::mem::take(&mut connection.output);
             self.keep_buffer(buffer);
         } else if !connection.dirty {
@@ -326,6 +339,12 @@ impl Core {
         {
             let rest = &bytes[consumed_bytes..];
             let end = self.look_ahead(connection, rest, &mut window);
+            if window.count > 1 {
+                let db = usize::from(connection.session.db);
+                for parsed in &window.requests[..window.count] {
+                    self.shard.keys.prefetch_entry(db, parsed.hash);
+                }
+            }
             for parsed in &window.requests[..window.count] {
                 let words = match &parsed.inline {
                     Some(args) => args.as_args(),
@@ -397,6 +416,7 @@ impl Core {
                         let key = Args::new(rest, &request.spans).get(1);
                         let key = self.shard.keys.key(key);
                         self.shard.keys.prefetch(db, &key);
+                        request.hash = key.hash;
                     }
                     at += consumed;
                     window.count += 1;
@@ -435,6 +455,15 @@ impl Core {
     ) -> Dispatched {
         let entry = match table().resolve(args) {
             Ok(entry) => entry,
+            Err(_) if is_http(args.get(0)) => {
+                tracing::warn!(
+                    client = connection.peer.address,
+                    "closed: it speaks HTTP, perhaps a web page that means to misuse its reader's browser"
+                );
+                connection.output.clear();
+                connection.close_after_output = true;
+                return Dispatched::Taken;
+            }
             Err(error) => return self.refuse(connection, None, &error),
         };
         if let Some(error) = needs_auth(entry, &connection.session) {
@@ -504,6 +533,13 @@ impl Core {
             connection.reserve(silent);
         }
         self.count(connection, entry);
+        if connection.output.len() > OUTPUT_LOOK_BYTES {
+            let limit = self.options.normal_output_limit().hard_bytes;
+            if limit > 0 && connection.output_bytes() as u64 > limit {
+                // The rest of its pipeline must not be run only to be thrown away; `check_output` ends it.
+                connection.close_after_output = true;
+            }
+        }
     }
 
     /// Counts a request that ran here, and the time since the last stamp as its own.
@@ -541,7 +577,7 @@ impl Core {
         connection.moving_to = connection
             .affinity
             .count(shard)
-            .filter(|&shard| self.has_room(shard));
+            .filter(|&home| home != self.id && self.has_room(home));
         let silent = take_silence(connection);
         let item = Item {
             entry,
@@ -554,16 +590,15 @@ impl Core {
             bytes_count: 0,
             reply_bytes: 0,
         };
+        let batch = self.mesh.open(usize::from(shard));
         match large {
-            Some((bytes, spans)) => {
-                let message = Message::Large {
-                    item,
-                    bytes: bytes.clone(),
-                    spans: spans.clone(),
-                };
-                self.mesh.send(usize::from(shard), message);
+            Some((bytes, spans)) => batch.push_large(item, bytes.clone(), spans.clone()),
+            // A batch's messages come after its plain requests: this one must not overtake a large one.
+            None if batch.large_bytes > 0 => {
+                let spans = (0..args.len()).map(|index| args.span(index)).collect();
+                batch.push_large(item, Bytes::copy_from_slice(args.bytes()), spans);
             }
-            None => self.mesh.open(usize::from(shard)).push(item, args),
+            None => batch.push(item, args),
         }
         self.counters.hops_out += 1;
         connection.commands_count += 1;
@@ -625,7 +660,7 @@ impl Core {
                 connection.silent_reply = take_silence(connection);
                 connection.commands_count += 1;
                 connection.last_command = Some(entry);
-                self.starts.push((token, transaction));
+                self.starts.push((token, entry, transaction));
                 Dispatched::Taken
             }
             Err(error) => self.refuse(connection, Some(entry), &error),
@@ -699,15 +734,15 @@ impl Core {
         error: &CommandError,
     ) -> Dispatched {
         let silent = take_silence(connection);
-        let text = error.text();
+        let line = error.line();
         let figures = self.shard.figures_mut();
         match entry {
-            Some(entry) => figures.record_rejection(entry.index, text.as_bytes()),
-            None => figures.errors_mut().count(text.as_bytes()),
+            Some(entry) => figures.record_rejection(entry.index, &line),
+            None => figures.errors_mut().count(&line),
         }
         connection.write_reply(|out, session| {
             if !silent {
-                Reply::new(out, session.protocol).error(&text);
+                Reply::new(out, session.protocol).error_bytes(&line);
             }
         });
         Dispatched::Taken

@@ -84,8 +84,8 @@ impl Ending {
 pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     log::start(&options.logfile, options.loglevel)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
-    std::env::set_current_dir(&options.dir)
-        .map_err(|error| format!("cannot use dir '{}': {error}", options.dir))?;
+    super::settings::enter_dir(&mut options)
+        .map_err(|reason| format!("cannot use dir '{}': {reason}", options.dir))?;
     super::report::remember_start();
     let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);

@@ -6,7 +6,6 @@
 //!           at a time, and are in force on every core before the reply.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::clients::{self, ClientFlags, ClientRow};
 use super::connection::{Blocked, Connection};
@@ -88,7 +87,10 @@ impl Core {
                 });
             }
             NodeRequest::ConfigSet(pairs) => {
-                self.ask(0, asker, Purpose::Configure, Question::Configure(pairs))
+                let connection = self.connections.get_mut(token);
+                let is_local = connection.is_some_and(|connection| connection.peer.is_local());
+                let question = Question::Configure { pairs, is_local };
+                self.ask(0, asker, Purpose::Configure, question);
             }
             NodeRequest::ConfigResetStat => {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
@@ -198,10 +200,12 @@ impl Core {
     /// Answers a question of core `from`, which may be this one.
     pub fn asked(&mut self, from: usize, id: u64, question: Question) {
         let answer = match question {
-            Question::Configure(pairs) => match self.configure(from, id, &pairs) {
-                Ok(()) => return,
-                Err(text) => Answer::Refused(text),
-            },
+            Question::Configure { pairs, is_local } => {
+                match self.configure(from, id, &pairs, is_local) {
+                    Ok(()) => return,
+                    Err(text) => Answer::Refused(text),
+                }
+            }
             Question::Apply(options) => {
                 let password_changed = options.requirepass != self.options.requirepass;
                 self.options = options;
@@ -227,6 +231,7 @@ impl Core {
                 writes_only,
             } => {
                 // A running pause only gets longer and stricter.
+                self.shard.keys.set_expiry_paused(true);
                 let running = self.pause.filter(|pause| pause.until_ms > self.now_ms);
                 self.pause = Some(Pause {
                     until_ms: running.map_or(until_ms, |pause| pause.until_ms.max(until_ms)),
@@ -264,12 +269,16 @@ impl Core {
         from: usize,
         id: u64,
         pairs: &[(Vec<u8>, Vec<u8>)],
+        is_local: bool,
     ) -> Result<(), String> {
         let mut options = (*self.options).clone();
-        // Protected options cannot be set through a connection's core alone: the start decides for all.
-        let may_protected = options.enable_protected_configs == "yes";
+        let may_protected = match options.enable_protected_configs {
+            "yes" => true,
+            "local" => is_local,
+            _ => false,
+        };
         let changed = config_set(&mut options, pairs, may_protected)?;
-        super::settings::apply_to_process(&options, &changed)?;
+        super::settings::apply_to_process(&mut options, &changed)?;
         self.ask_all(
             Asker::Core { core: from, id },
             Purpose::Ok,
@@ -511,9 +520,4 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         lib_ver: lib_ver.clone(),
         core,
     }
-}
-
-/// Clients over all cores.
-pub fn clients_count(core: &Core) -> u32 {
-    core.mesh.board().clients_count.load(Ordering::Relaxed)
 }

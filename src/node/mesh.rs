@@ -14,6 +14,8 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 
+use bytes::Bytes;
+
 use super::message::Message;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
@@ -93,6 +95,12 @@ impl Batch {
             reply_bytes: 0,
             ..item
         });
+    }
+
+    /// Appends a request whose bytes are handed over.
+    pub fn push_large(&mut self, item: Item, bytes: Bytes, spans: Vec<Span>) {
+        self.large_bytes += bytes.len();
+        self.messages.push(Message::Large { item, bytes, spans });
     }
 
     fn is_empty(&self) -> bool {
@@ -326,7 +334,7 @@ impl Mesh {
             self.links[to]
                 .as_ref()
                 .and_then(|link| link.open.as_ref())
-                .is_some_and(|batch| batch.bytes.len() > CONGESTED_BYTES)
+                .is_some_and(|batch| batch.bytes.len() + batch.large_bytes > CONGESTED_BYTES)
         })
     }
 

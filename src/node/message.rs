@@ -64,7 +64,12 @@ pub enum Question {
     /// Use these options from now on.
     Apply(Arc<Options>),
     /// Check and apply changes to the options (asked of core 0, which does so one at a time).
-    Configure(Vec<(Vec<u8>, Vec<u8>)>),
+    Configure {
+        /// Names and values.
+        pairs: Vec<(Vec<u8>, Vec<u8>)>,
+        /// The client is on this machine (`enable-protected-configs local`).
+        is_local: bool,
+    },
     /// Rows of the clients that match.
     ListClients(ClientFilter),
     /// Close the clients that match, all but the one with this id.

@@ -37,6 +37,8 @@ const fn held(
         protected: false,
         multi: false,
         only: (&[], ""),
+        settled: "",
+        hidden: false,
         topic: Topic::Other,
         help: "",
     }
@@ -67,6 +69,14 @@ const fn at_start(spec: OptionSpec) -> OptionSpec {
 /// The same, under an older name too.
 const fn alias(alias: &'static str, spec: OptionSpec) -> OptionSpec {
     OptionSpec { alias, ..spec }
+}
+
+/// The same, and only its whole name finds it.
+const fn hidden(spec: OptionSpec) -> OptionSpec {
+    OptionSpec {
+        hidden: true,
+        ..spec
+    }
 }
 
 /// The same, and several words are one value.
@@ -121,7 +131,7 @@ pub const HELD: &[OptionSpec] = &[
     held("sanitize-dump-payload", "", Check::Enum(&["no", "yes", "clients"]), "no"),
     // Memory.
     shown(Topic::Memory, "most bytes of data; only 0 until limits are built", fixed("maxmemory", Check::Memory(0), "0", &["0"], NO_EVICTION)),
-    fixed("maxmemory-clients", Check::Text, "0", &["0"], NO_EVICTION),
+    fixed("maxmemory-clients", Check::MemoryOrPercent, "0", &["0"], NO_EVICTION),
     held("maxmemory-samples", "", Check::Int(1, 64), "5"),
     held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10"),
     held("lazyfree-lazy-eviction", "", YES_NO, "no"),
@@ -233,6 +243,16 @@ pub const HELD: &[OptionSpec] = &[
     held("cluster-link-sendbuf-limit", "", Check::Memory(0), "0"),
     held("cluster-preferred-endpoint-type", "", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip"),
     held("cluster-compatibility-sample-ratio", "", Check::Int(0, 100), "0"),
+    // Switches for Redis's own tests, of things that are not there.
+    hidden(held("key-load-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
+    hidden(held("rdb-key-save-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
+    hidden(held("loading-process-events-interval-bytes", "", Check::Int(1024, INT_MAX), "524288")),
+    hidden(held("repl-rdb-channel", "", YES_NO, "yes")),
+    hidden(held("use-exit-on-panic", "", YES_NO, "no")),
+    hidden(held("aof-disable-auto-gc", "", YES_NO, "no")),
+    hidden(at_start(held("lua-enable-deprecated-api", "", YES_NO, "no"))),
+    hidden(held("cluster-ping-interval", "", COUNT, "0")),
+    hidden(fixed("watchdog-period", INT, "0", &["0"], "the watchdog is not built yet")),
     // TLS.
     fixed("tls-port", Check::Int(0, 65_535), "0", &["0"], NO_TLS),
     fixed("tls-cluster", YES_NO, "no", &["no"], NO_TLS),

@@ -30,6 +30,8 @@ const BASE: OptionSpec = OptionSpec {
     protected: false,
     multi: false,
     only: (&[], ""),
+    settled: "",
+    hidden: false,
     topic: Topic::Other,
     help: "",
 };
@@ -58,7 +60,7 @@ pub const OWN: &[OptionSpec] = &[
             max: 65_535,
         },
         default: "6379",
-        live: false,
+        settled: "Unable to listen on this port: rondo listens only where it was told to at its start",
         topic: Topic::Network,
         help: "TCP port to listen on, 0 for none",
         ..BASE
@@ -67,7 +69,7 @@ pub const OWN: &[OptionSpec] = &[
         name: "bind",
         kind: Kind::Words(field!(bind)),
         default: "* -::*",
-        live: false,
+        settled: "Failed to bind to specified addresses: rondo listens only where it was told to at its start",
         multi: true,
         topic: Topic::Network,
         help: "addresses to listen on; with a leading - an address that cannot be bound is skipped",
@@ -135,7 +137,7 @@ pub const OWN: &[OptionSpec] = &[
             max: 1024,
         },
         default: "0",
-        live: false,
+        settled: "threads are started once, with the server",
         topic: Topic::Threads,
         help: "threads, each with its own part of the keys; 0: one for each core the process may use",
         ..BASE
@@ -144,7 +146,7 @@ pub const OWN: &[OptionSpec] = &[
         name: "pin-threads",
         kind: Kind::Bool(field!(pin_threads)),
         default: "yes",
-        live: false,
+        settled: "threads are started once, with the server",
         topic: Topic::Threads,
         help: "keep each thread on one core",
         ..BASE
@@ -249,7 +251,7 @@ pub const OWN: &[OptionSpec] = &[
         kind: Kind::Bool(field!(protected_mode)),
         default: "yes",
         topic: Topic::Security,
-        help: "without a bind address and a password, serve only local clients",
+        help: "without a password, serve only local clients",
         ..BASE
     },
     OptionSpec {

@@ -61,7 +61,7 @@ pub struct Options {
     pub enable_debug_command: &'static str,
     /// `no`, `yes` or `local`: who may set protected options.
     pub enable_protected_configs: &'static str,
-    /// Whether only local clients are served while there is neither a bind address nor a password.
+    /// Whether only local clients are served while there is no password.
     pub protected_mode: bool,
     /// Longest word of a request in bytes, 1 MiB or more.
     pub proto_max_bulk_len: i64,
@@ -185,6 +185,8 @@ pub enum Check {
     Int(i64, i64),
     /// Bytes, at least so many.
     Memory(i64),
+    /// Bytes, or a percentage.
+    MemoryOrPercent,
     Enum(&'static [&'static str]),
     /// One or more of some words.
     Words(&'static [&'static str]),
@@ -226,6 +228,10 @@ pub struct OptionSpec {
     pub multi: bool,
     /// Values other than these are refused, and why; empty for no such rule.
     pub only: (&'static [&'static str], &'static str),
+    /// Why CONFIG SET, live as it is, takes only the value there is; empty for no such rule.
+    pub settled: &'static str,
+    /// Whether CONFIG GET tells it only by its whole name: switches for tests.
+    pub hidden: bool,
     /// Where `--help` shows it.
     pub topic: Topic,
     /// One line for `--help`; empty for options that `--help` leaves out.
@@ -354,11 +360,31 @@ impl Check {
             Check::Int(min, max) => parse_integer(word, min, max).map(|value| value.to_string()),
             Check::Memory(min) => parse_memory(word, min).map(|value| value.to_string()),
             Check::Enum(names) => parse_enum(word, names).map(str::to_string),
-            Check::Words(names) => word
-                .split(' ')
-                .map(|part| parse_enum(part, names))
-                .collect::<Result<Vec<_>, _>>()
-                .map(|parts| parts.join(" ")),
+            Check::Words(names) => {
+                let said = word
+                    .split(' ')
+                    .map(|part| parse_enum(part, names))
+                    .collect::<Result<Vec<_>, _>>()?;
+                if said.contains(&"save") && said.contains(&"nosave") {
+                    return Err(
+                        "shutdown options SAVE and NOSAVE can't be used simultaneously".to_string(),
+                    );
+                }
+                // Each once, in the table's order.
+                let kept = names.iter().filter(|name| said.contains(name)).copied();
+                Ok(kept.collect::<Vec<_>>().join(" "))
+            }
+            Check::MemoryOrPercent => match word.strip_suffix('%') {
+                Some(digits) => match parse_integer(digits, 0, i64::MAX) {
+                    Ok(0..=100) => Ok(word.to_string()),
+                    Ok(_) => Err("percentage argument must be less or equal to 100".to_string()),
+                    Err(_) => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
+                },
+                None => match parse_memory(word, 0) {
+                    Ok(bytes) => Ok(bytes.to_string()),
+                    Err(_) => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
+                },
+            },
             Check::Scores => {
                 let parts: Vec<&str> = word.split(' ').collect();
                 if parts.len() != 3 {
@@ -377,6 +403,8 @@ impl Check {
         }
     }
 }
+
+const NEITHER_MEMORY_NOR_PERCENT: &str = "argument must be a memory or percent value";
 
 fn parse_enum(word: &str, names: &'static [&'static str]) -> Result<&'static str, String> {
     names
@@ -411,7 +439,7 @@ pub fn config_get(options: &Options, patterns: &[Vec<u8>]) -> Vec<(String, Strin
             }
             continue;
         }
-        for spec in specs() {
+        for spec in specs().filter(|spec| !spec.hidden) {
             for name in [spec.name, spec.alias] {
                 if !name.is_empty() && glob_match(pattern, name.as_bytes(), true) {
                     push(name.to_string(), spec.get(options));
@@ -458,6 +486,9 @@ pub fn config_set(
         };
         spec.set_text(&mut changed, value)
             .map_err(|reason| config_set_failed(spec.name_said(name), &reason))?;
+        if !spec.settled.is_empty() && spec.get(options) != spec.get(&changed) {
+            return Err(config_set_failed(spec.name_said(name), spec.settled));
+        }
     }
     let names = chosen
         .iter()

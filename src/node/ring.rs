@@ -87,22 +87,31 @@ pub enum Received {
 /// One completion.
 #[derive(Debug)]
 pub enum Event {
-    /// A listener gave a connection, or why it could not; `more`: the accept stays armed.
+    /// A listener gave a connection, or said why it could not.
     Accepted {
+        /// Its number.
         listener: u32,
+        /// The socket, or an errno.
         result: Result<OwnedFd, i32>,
+        /// The accept stays armed.
         more: bool,
     },
-    /// A connection's receive; `more`: it stays armed.
+    /// A connection's receive.
     Received {
+        /// Whose.
         token: Token,
+        /// What came.
         received: Received,
+        /// The receive stays armed.
         more: bool,
     },
-    /// A send ended with its byte count or a negative errno; its buffer returns.
+    /// A send ended; its buffer returns.
     Sent {
+        /// Whose.
         token: Token,
+        /// Bytes sent, or a negative errno.
         result: i32,
+        /// The buffer that was sent.
         buffer: Vec<u8>,
     },
     /// Another core rang.

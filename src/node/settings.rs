@@ -63,12 +63,12 @@ pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
 /// Puts live options in force that belong to the process; called once, on core 0.
 ///
 /// Errors: the whole error line of CONFIG SET; nothing has changed.
-pub fn apply_to_process(options: &Options, changed: &[&'static str]) -> Result<(), String> {
+pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Result<(), String> {
     for name in changed {
         match *name {
             "loglevel" => log::set_level(options.loglevel),
-            "dir" => std::env::set_current_dir(&options.dir)
-                .map_err(|error| super::options::config_set_failed("dir", &error.to_string()))?,
+            "dir" => enter_dir(options)
+                .map_err(|reason| super::options::config_set_failed("dir", &reason))?,
             "maxclients" => {
                 let wanted = u32::try_from(options.maxclients).unwrap_or(u32::MAX);
                 let reached = super::process::raise_open_files(wanted, options.threads as usize);
@@ -82,6 +82,14 @@ pub fn apply_to_process(options: &Options, changed: &[&'static str]) -> Result<(
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Goes to the working directory; from then on `dir` is its absolute path.
+pub fn enter_dir(options: &mut Options) -> Result<(), String> {
+    std::env::set_current_dir(&options.dir).map_err(|error| error.to_string())?;
+    let here = std::env::current_dir().map_err(|error| error.to_string())?;
+    options.dir = here.display().to_string();
     Ok(())
 }
 

@@ -119,13 +119,18 @@ impl OwnedArgs {
         Self::default()
     }
 
+    /// No words yet, and room for `words` of them with `bytes` bytes in all.
+    pub fn with_capacity(words: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            spans: Vec::with_capacity(words),
+        }
+    }
+
     /// Copies all words of `args`, in two allocations.
     pub fn from_args(args: &Args<'_>) -> Self {
         let words_bytes = args.iter_from(0).map(<[u8]>::len).sum();
-        let mut owned = Self {
-            bytes: Vec::with_capacity(words_bytes),
-            spans: Vec::with_capacity(args.len()),
-        };
+        let mut owned = Self::with_capacity(args.len(), words_bytes);
         args.iter_from(0).for_each(|word| owned.push(word));
         owned
     }

@@ -130,6 +130,11 @@ impl<'o> Reply<'o> {
         self.header_by_protocol(b'>', len);
     }
 
+    /// The head of what is said beside the reply that follows; `pairs` times a key and a value come first. RESP3 only.
+    pub fn attribute(&mut self, pairs: usize) {
+        self.header(b'|', pairs);
+    }
+
     /// True or false. RESP2: 1 or 0.
     pub fn boolean(&mut self, value: bool) {
         self.out.extend_from_slice(match (self.protocol, value) {

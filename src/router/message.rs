@@ -19,7 +19,7 @@ pub enum ToShard {
         core: u16,
         /// What it will touch on this shard.
         locks: LockSet,
-        /// What to run as soon as they are granted, answered by [`FromShard::Ran`] after the grant: something that
+        /// What to run as soon as they are granted, answered by [`FromShard::Ran`] in place of the grant: something that
         /// reads. The locks keep it true until they are released, and a try that fails elsewhere has changed nothing.
         read: Option<Operation>,
     },
@@ -43,7 +43,7 @@ pub enum ToShard {
 
 /// From a shard to a core.
 pub enum FromShard {
-    /// Answer to [`ToShard::Schedule`].
+    /// Answer to [`ToShard::Schedule`], unless the grant comes with what was read.
     Scheduled {
         /// The transaction.
         tx: TxId,
@@ -53,7 +53,7 @@ pub enum FromShard {
         /// behind here; try again with a new id.
         granted: bool,
     },
-    /// Answer to [`ToShard::Run`].
+    /// Answer to [`ToShard::Run`], and to [`ToShard::Schedule`] with something to read.
     Ran {
         /// The transaction.
         tx: TxId,

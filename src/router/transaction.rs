@@ -19,10 +19,11 @@ use crate::commands::{CommandError, Entry};
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 
-/// How far ahead of the newest transactions the first retry takes its place; doubled with every further one.
-const RETRY_AHEAD: u64 = 16;
-/// Doublings of [`RETRY_AHEAD`] at most.
-const RETRY_DOUBLINGS_MAX: u32 = 20;
+/// How far ahead of the newest transactions the second retry takes its place; each further one four times as far. So a
+/// stream of younger ones cannot keep it out for ever.
+const RETRY_AHEAD: u64 = 4;
+/// Where that ends: 4 million transactions ahead.
+const RETRY_SHIFT_MAX: u32 = 20;
 
 /// One command over several shards, from schedule to reply.
 pub struct Transaction {
@@ -34,12 +35,20 @@ pub struct Transaction {
     /// Answers still to come in this step.
     waiting_count: usize,
     is_scheduling: bool,
-    /// The shards answer a grant with what they read: no hop of its own for the first phase.
-    is_reading: bool,
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
-    is_early_release: bool,
+    broken: Option<Broken>,
+}
+
+/// What a transaction does wrong on purpose, for the simulator to notice.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Locks are released before the last phase.
+    ReleasesBeforeLastPhase,
+    /// What a shard has read is let go before the others have.
+    ReleasesAfterRead,
 }
 
 /// What [`Transaction::receive`] leads to.
@@ -76,17 +85,16 @@ impl Transaction {
             retries_count: 0,
             waiting_count: 0,
             is_scheduling: false,
-            is_reading: false,
             held: Vec::new(),
             outputs: Vec::new(),
-            is_early_release: false,
+            broken: None,
         })
     }
 
-    /// Breaks it on purpose: locks are released before the last phase. The simulator must notice.
+    /// Breaks it on purpose.
     #[doc(hidden)]
-    pub fn with_early_release(mut self) -> Self {
-        self.is_early_release = true;
+    pub fn broken(mut self, broken: Broken) -> Self {
+        self.broken = Some(broken);
         self
     }
 
@@ -118,9 +126,6 @@ impl Transaction {
                     self.retry(shard, next_tx, out);
                     return Step::Wait;
                 }
-                if self.is_reading {
-                    return Step::Wait; // What was read follows, from the same shard.
-                }
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 {
                     return Step::Wait;
@@ -129,6 +134,10 @@ impl Transaction {
                 self.begin(out)
             }
             FromShard::Ran { tx, shard, output } if tx == self.tx => {
+                if self.broken == Some(Broken::ReleasesAfterRead) {
+                    self.held.retain(|&held| held != shard);
+                    out.push((shard, ToShard::Release { tx }));
+                }
                 self.outputs.push((shard, output));
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 {
@@ -161,7 +170,6 @@ impl Transaction {
         self.held.clear();
         self.outputs.clear();
         let mut reads = self.program.reads();
-        self.is_reading = !reads.is_empty();
         for (shard, locks) in &self.locks {
             let read = reads.iter().position(|(of, _)| of == shard);
             self.held.push(*shard);
@@ -186,9 +194,14 @@ impl Transaction {
         self.held.retain(|&shard| shard != refused_by);
         self.release_all(out);
         self.tx = next_tx();
-        let doublings = self.retries_count.min(RETRY_DOUBLINGS_MAX);
         self.retries_count += 1;
-        self.schedule(self.tx + (RETRY_AHEAD << doublings), out);
+        // The first retry takes its place at the end of the line. A place ahead of it would make others late in turn:
+        // measured over 5,000 simulated histories, 8,116 retries with it and 4,499 without.
+        let ahead = match self.retries_count {
+            1 => 0,
+            count => RETRY_AHEAD << (2 * (count - 2)).min(RETRY_SHIFT_MAX),
+        };
+        self.schedule(self.tx + ahead, out);
     }
 
     fn begin(&mut self, out: &mut Vec<(ShardId, ToShard)>) -> Step {
@@ -205,15 +218,16 @@ impl Transaction {
         match next {
             Next::Phase(operations) => {
                 debug_assert!(!operations.is_empty(), "a phase has something to do");
+                let releases_all = self.broken == Some(Broken::ReleasesBeforeLastPhase);
                 self.waiting_count = operations.len();
                 for (shard, operation, last) in operations {
-                    let last = last || self.is_early_release;
+                    let last = last || releases_all;
                     if last {
                         self.held.retain(|&held| held != shard);
                     }
                     out.push((shard, self.run(operation, last)));
                 }
-                if self.is_early_release {
+                if releases_all {
                     self.release_all(out);
                 }
                 Step::Wait

@@ -20,7 +20,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::router::{LockMode, LockSet, TxId};
+use crate::router::{KeyLock, LockMode, LockSet, TxId};
 
 /// Where a holder stands. Lower goes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +99,7 @@ enum HolderId {
 struct Holder {
     place: Place,
     /// Its keys; the claim on the shard is not among them.
-    claims: Vec<(u64, Claim)>,
+    claims: Vec<KeyLock>,
     /// Its claims that are not clear.
     blocked_count: usize,
 }
@@ -157,7 +157,7 @@ impl LockTable {
     ///
     /// - `tx` is not in the table yet.
     /// - Cost: a hash lookup a key, and what it unsettles.
-    pub fn schedule(&mut self, tx: TxId, locks: &LockSet) -> Scheduled {
+    pub fn schedule(&mut self, tx: TxId, locks: LockSet) -> Scheduled {
         if self.grants_everything {
             return Scheduled::Granted;
         }
@@ -171,16 +171,12 @@ impl LockTable {
             Some(LockMode::Shared) => Claim::Shared,
             Some(LockMode::Exclusive) => Claim::Exclusive,
         };
-        let claims: Vec<(u64, Claim)> = locks
-            .keys
-            .iter()
-            .map(|key| (key.hash, claim_of(key.mode)))
-            .collect();
+        let claims = locks.keys;
         let comes_late = self.shard.has_granted_after(place, on_shard)
-            || claims.iter().any(|(hash, claim)| {
+            || claims.iter().any(|key| {
                 self.queues
-                    .get(hash)
-                    .is_some_and(|queue| queue.has_granted_after(place, *claim))
+                    .get(&key.hash)
+                    .is_some_and(|queue| queue.has_granted_after(place, claim_of(key.mode)))
             });
         if comes_late {
             return Scheduled::OutOfOrder;
@@ -235,13 +231,17 @@ impl LockTable {
     ///   afterwards must not be answered before them.
     /// - `connection`: stands for the connection it came on, so that later requests of that one wait behind it.
     pub fn defer(&mut self, keys: impl Iterator<Item = u64>, connection: u64) -> Ticket {
-        let mut claims: Vec<(u64, Claim)> = keys.map(|hash| (hash, Claim::Exclusive)).collect();
-        claims.push((connection, Claim::Exclusive));
-        claims.sort_unstable_by_key(|(hash, _)| *hash);
+        let mode = LockMode::Exclusive;
+        let mut claims: Vec<KeyLock> = keys.map(|hash| KeyLock { hash, mode }).collect();
+        claims.push(KeyLock {
+            hash: connection,
+            mode,
+        });
+        claims.sort_unstable_by_key(|key| key.hash);
         claims.dedup();
         let mut behind = self.shard.last_in_the_way(Claim::Part);
-        for (hash, _) in &claims {
-            if let Some(queue) = self.queues.get(hash) {
+        for key in &claims {
+            if let Some(queue) = self.queues.get(&key.hash) {
                 behind = behind.max(queue.last_in_the_way(Claim::Exclusive));
             }
         }
@@ -279,13 +279,7 @@ impl LockTable {
     }
 
     /// Enters a holder's claims; true if it is granted at once.
-    fn admit(
-        &mut self,
-        id: HolderId,
-        place: Place,
-        on_shard: Claim,
-        claims: Vec<(u64, Claim)>,
-    ) -> bool {
+    fn admit(&mut self, id: HolderId, place: Place, on_shard: Claim, claims: Vec<KeyLock>) -> bool {
         let mut unsettled = Vec::new();
         let mut blocked_count = 0;
         let entry = |claim| Entry {
@@ -297,13 +291,13 @@ impl LockTable {
         if !self.shard.insert(entry(on_shard), &mut unsettled) {
             blocked_count += 1;
         }
-        for (hash, claim) in &claims {
+        for key in &claims {
             let spare = &mut self.spare;
             let queue = self
                 .queues
-                .entry(*hash)
+                .entry(key.hash)
                 .or_insert_with(|| Queue::with_entries(spare.pop().unwrap_or_default()));
-            if !queue.insert(entry(*claim), &mut unsettled) {
+            if !queue.insert(entry(claim_of(key.mode)), &mut unsettled) {
                 blocked_count += 1;
             }
         }
@@ -335,13 +329,13 @@ impl LockTable {
             self.busy_count -= 1;
         }
         self.shard.remove(holder.place, &mut cleared);
-        for (hash, _) in &holder.claims {
-            let Some(queue) = self.queues.get_mut(hash) else {
+        for key in &holder.claims {
+            let Some(queue) = self.queues.get_mut(&key.hash) else {
                 continue;
             };
             queue.remove(holder.place, &mut cleared);
             if queue.entries.is_empty()
-                && let Some(queue) = self.queues.remove(hash)
+                && let Some(queue) = self.queues.remove(&key.hash)
                 && self.spare.len() < SPARE_MAX
             {
                 self.spare.push(queue.entries);
@@ -366,8 +360,8 @@ impl LockTable {
             self.busy_count += 1; // A request has been counted since it began to wait.
         }
         self.shard.mark_granted(holder.place);
-        for (hash, _) in &holder.claims {
-            if let Some(queue) = self.queues.get_mut(hash) {
+        for key in &holder.claims {
+            if let Some(queue) = self.queues.get_mut(&key.hash) {
                 queue.mark_granted(holder.place);
             }
         }

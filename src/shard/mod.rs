@@ -117,7 +117,7 @@ impl Shard {
                 core,
                 locks,
                 read,
-            } => match self.locks.schedule(tx, &locks) {
+            } => match self.locks.schedule(tx, locks) {
                 Scheduled::Granted => self.grant(tx, core, read),
                 Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
                 Scheduled::Waiting => {
@@ -186,9 +186,10 @@ impl Shard {
     }
 
     fn grant(&mut self, tx: TxId, core: u16, read: Option<Operation>) {
-        self.answer_schedule(core, tx, true);
-        if let Some(read) = read {
-            self.answer_run(core, tx, read);
+        match read {
+            // What was read says that the locks are granted.
+            Some(read) => self.answer_run(core, tx, read),
+            None => self.answer_schedule(core, tx, true),
         }
     }
 
@@ -268,8 +269,7 @@ impl Shard {
         out: &mut Vec<u8>,
     ) {
         if let Err(error) = self.call(entry, db, caller, args, out) {
-            self.figures
-                .record_failure(entry.index, error.text().as_bytes());
+            self.figures.record_failure(entry.index, &error.line());
         }
     }
 
@@ -300,7 +300,7 @@ impl Shard {
             }
             Err(error) => {
                 reply.truncate(start);
-                reply.error(&error.text());
+                reply.error_bytes(&error.line());
                 Err(error)
             }
         }
@@ -311,7 +311,7 @@ impl Shard {
 #[cold]
 fn refuse(out: &mut Vec<u8>, caller: Caller) -> CommandError {
     let error = CommandError::from("ERR command does not run on a shard");
-    Reply::new(out, caller.protocol).error(&error.text());
+    Reply::new(out, caller.protocol).error_bytes(&error.line());
     error
 }
 

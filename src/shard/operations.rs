@@ -6,6 +6,9 @@ use crate::ds::key_table::{EntryMut, Value};
 use crate::resp::Args;
 use crate::router::{Operation, Output};
 
+/// What most parts of replies fit in.
+const REPLY_BYTES: usize = 128;
+
 impl Shard {
     /// Runs one operation. Errors of whole commands are replies; whoever joins the replies counts the failure.
     pub(super) fn operate(&mut self, operation: Operation) -> Output {
@@ -20,7 +23,7 @@ impl Shard {
                 caller,
                 args,
             } => {
-                let mut reply = Vec::new();
+                let mut reply = Vec::with_capacity(REPLY_BYTES);
                 // The error is in the reply; the coordinator's core counts it once, not every shard.
                 let _ = self.call(entry, db, caller, &args.as_args(), &mut reply);
                 Output::Reply(reply)

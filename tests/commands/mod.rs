@@ -1,8 +1,14 @@
 //! Commands on one keyspace.
 
+mod client; // filters, CLIENT's argument errors
+mod command; // COMMAND's replies against recorded ones
 mod debug; // DEBUG's subcommands that touch keys
+mod keys; // which words are keys
 mod model; // random string and deadline commands against a plain model
 pub mod runner;
+mod say; // how requests are run here
 mod scan; // whole walks, under changes, over shards
+mod session; // HELLO, AUTH, SELECT, CONFIG, SHUTDOWN, DEBUG: replies recorded from a real server
+mod table;
 pub mod transcript;
-pub mod transcripts;
+pub mod transcripts; // lookup, unknown commands, arity

@@ -1,25 +1,10 @@
 //! Runs requests on one keyspace by the rows of the families, without router or shard.
 
 use rondo::commands::table::{Call, Caller, Effect};
-use rondo::commands::{Arity, Command, CommandError, Run};
+use rondo::commands::{Arity, Command, CommandError, FAMILIES, Run};
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
-
-/// The families whose rows run on keys.
-pub const FAMILIES: &[&[Command]] = &[
-    rondo::commands::string::COMMANDS,
-    rondo::commands::digest::COMMANDS,
-    rondo::commands::string_many::COMMANDS,
-    rondo::commands::string_range::COMMANDS,
-    rondo::commands::number::COMMANDS,
-    rondo::commands::lcs::COMMANDS,
-    rondo::commands::generic::COMMANDS,
-    rondo::commands::expire::COMMANDS,
-    rondo::commands::scan::COMMANDS,
-    rondo::commands::object::COMMANDS,
-    rondo::commands::database::COMMANDS,
-];
 
 /// A client of one keyspace.
 pub struct Runner {

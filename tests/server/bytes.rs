@@ -119,9 +119,7 @@ fn values_of_any_size_come_back() {
     }
 }
 
-/// A large value, once in the clear and once behind a pipeline; memory at its peak stays below twice the value's.
-///
-/// What the server holds is the value itself and, while it sends it, one copy of the reply.
+/// A large value there and back. Arriving it takes its own length and no more: it is stored where it was received.
 fn check_large(threads: usize, length: usize) {
     let server = Server::start(threads, &[]);
     let mut client = server.client();
@@ -145,8 +143,10 @@ fn check_large(threads: usize, length: usize) {
     );
     let peak = server.memory_bytes("VmHWM") - before;
     println!("threads {threads}: after sending it back {peak} bytes at the peak");
+    // From another core the reply comes in a batch and is copied once more.
+    let copies = if threads == 1 { 2 } else { 3 };
     assert!(
-        peak < length as u64 * 5 / 2,
+        peak < (length * copies + length / 2) as u64,
         "sending {length} bytes took {peak}"
     );
 
@@ -219,8 +219,7 @@ fn a_client_that_stops_sending_gets_its_replies() {
     client.shut_write();
     let replies = client.rest();
     let lines = replies.iter().filter(|byte| **byte == b'\n').count();
-    // The server may drop what has not been sent when the end of the input comes; it has run all of it.
-    assert!(lines <= 1_000, "{lines} lines");
+    assert_eq!(lines, 1_000);
     let mut client = server.client();
     for index in 0..10 {
         assert_eq!(client.ask(&format!("GET half:{index}")), bulk("100"));

@@ -1,7 +1,12 @@
 //! The built binary as a client sees it: one server for each test, on a port of its own.
 
+mod abuse; // malformed and oversized input, with the errors of a real server
 mod atomicity; // several shards, one step
 mod bytes; // requests in any pieces, of any size
+mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
+mod connections; // they come, move between cores, and go; how the process starts and ends
 mod harness; // starts the binary, waits for it, ends it
+mod limits; // what one client may take
 mod order; // replies in order, against a plain map
+mod wire; // the connection's own commands

@@ -1,3 +1,4 @@
 mod cycle; // bounded steps, all dead found
 mod figures;
-mod locks; // against a model that looks at everything
+mod locks;
+mod requests; // who waits for whom, and what is said of it // against a model that looks at everything

@@ -1,5 +1,6 @@
-//! Cores, their shards and coordinators, the clients on them, and a mesh that delivers when it likes: in order between
-//! two cores, in any order otherwise.
+//! Cores, their shards and coordinators, the clients on them, and a mesh that delivers when it likes. Between two cores
+//! there are two queues, each in order: requests and replies in one, transactions in the other. The node's batches put
+//! the first before the second, so transactions may rely on no order between them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,6 +9,7 @@ use rondo::base::rng::Rng;
 use rondo::commands::table::{Caller, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
+use rondo::router::transaction::Broken;
 use rondo::router::{FromShard, Origin, Plan, ShardId, Step, ToShard, Transaction, TxId, plan};
 use rondo::shard::{Outcome, Request, Shard};
 
@@ -20,7 +22,8 @@ use super::workload::{Operation, random_operation};
 pub enum Mutant {
     None,
     WithoutLocks,
-    EarlyRelease,
+    ReleasesBeforeLastPhase,
+    ReleasesAfterRead,
 }
 
 /// What the seeds reached.
@@ -71,7 +74,7 @@ pub struct Cluster {
     hasher: KeyHasher,
     cores: Vec<Core>,
     clients: Vec<Client>,
-    /// One queue for each ordered pair of cores, and how willing it is to deliver just now.
+    /// Two queues for each ordered pair of cores, and how willing each is to deliver just now.
     mesh: Vec<VecDeque<Message>>,
     willingness: Vec<u64>,
     last_tx: TxId,
@@ -80,8 +83,8 @@ pub struct Cluster {
     figures: Figures,
 }
 
-/// More steps than any history needs; past it something goes round in circles.
-const STEPS_MAX: u64 = 20_000;
+/// More steps than any request needs; past them something goes round in circles.
+const STEPS_PER_OPERATION_MAX: u64 = 1_000;
 /// More retries than a transaction may need.
 const RETRIES_MAX: u64 = 24;
 
@@ -106,7 +109,7 @@ impl Cluster {
                 is_exclusive: false,
             })
             .collect();
-        let pairs_count = usize::from(scenario.shards_count).pow(2);
+        let queues_count = usize::from(scenario.shards_count).pow(2) * 2;
         Self {
             scenario,
             rng,
@@ -114,8 +117,8 @@ impl Cluster {
             hasher,
             cores,
             clients,
-            mesh: (0..pairs_count).map(|_| VecDeque::new()).collect(),
-            willingness: vec![1; pairs_count],
+            mesh: (0..queues_count).map(|_| VecDeque::new()).collect(),
+            willingness: vec![1; queues_count],
             last_tx: 0,
             time: 0,
             history: Vec::new(),
@@ -130,7 +133,8 @@ impl Cluster {
     /// Runs until every client has all replies.
     pub fn run(&mut self) -> Result<Vec<Record>, String> {
         while self.step()? {
-            if self.time > STEPS_MAX {
+            let operations_count = self.scenario.clients_count * self.scenario.operations_count;
+            if self.time > operations_count as u64 * STEPS_PER_OPERATION_MAX {
                 return Err("it goes round in circles".into());
             }
         }
@@ -161,7 +165,7 @@ impl Cluster {
         }
         for (index, queue) in self.mesh.iter().enumerate() {
             if !queue.is_empty() {
-                choices.push((Choice::Pair(index), self.willingness[index]));
+                choices.push((Choice::Queue(index), self.willingness[index]));
             }
         }
         let total: u64 = choices.iter().map(|(_, weight)| weight).sum();
@@ -173,7 +177,7 @@ impl Cluster {
             if place < weight {
                 match choice {
                     Choice::Client(index) => self.send_request(index),
-                    Choice::Pair(index) => self.deliver(index)?,
+                    Choice::Queue(index) => self.deliver(index)?,
                 }
                 return Ok(true);
             }
@@ -257,7 +261,8 @@ impl Cluster {
 
     fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
         let mut transaction = match self.scenario.mutant {
-            Mutant::EarlyRelease => transaction.with_early_release(),
+            Mutant::ReleasesBeforeLastPhase => transaction.broken(Broken::ReleasesBeforeLastPhase),
+            Mutant::ReleasesAfterRead => transaction.broken(Broken::ReleasesAfterRead),
             Mutant::None | Mutant::WithoutLocks => transaction,
         };
         self.last_tx += 1;
@@ -270,11 +275,11 @@ impl Cluster {
         }
     }
 
-    fn deliver(&mut self, pair: usize) -> Result<(), String> {
+    fn deliver(&mut self, queue: usize) -> Result<(), String> {
         let shards_count = usize::from(self.scenario.shards_count);
-        let (from, to) = ((pair / shards_count) as u16, (pair % shards_count) as u16);
+        let to = (queue / 2 % shards_count) as u16;
         self.figures.messages_count += 1;
-        match self.mesh[pair].pop_front().expect("it was asked") {
+        match self.mesh[queue].pop_front().expect("it was asked") {
             Message::Request(request, args) => self.execute(to, request, &args),
             Message::Reply(origin, reply) => self.reply(origin, reply),
             Message::ToShard(message) => {
@@ -283,7 +288,6 @@ impl Cluster {
             }
             Message::FromShard(FromShard::Late { origin, reply }) => self.reply(origin, reply),
             Message::FromShard(message) => {
-                let _ = from;
                 self.receive(to, message)?;
             }
         }
@@ -364,15 +368,19 @@ impl Cluster {
     }
 
     fn post(&mut self, from: u16, to: u16, message: Message) {
+        let class = match message {
+            Message::Request(..) | Message::Reply(..) => 0,
+            Message::ToShard(_) | Message::FromShard(_) => 1,
+        };
         let pair = usize::from(from) * usize::from(self.scenario.shards_count) + usize::from(to);
-        self.mesh[pair].push_back(message);
+        self.mesh[pair * 2 + class].push_back(message);
     }
 }
 
 #[derive(Clone, Copy)]
 enum Choice {
     Client(usize),
-    Pair(usize),
+    Queue(usize),
 }
 
 fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario) -> Shard {
@@ -386,6 +394,6 @@ fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario)
     shard.set_now(1_700_000_000_000);
     match scenario.mutant {
         Mutant::WithoutLocks => shard.without_locks(),
-        Mutant::None | Mutant::EarlyRelease => shard,
+        _ => shard,
     }
 }

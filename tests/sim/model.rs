@@ -99,6 +99,26 @@ impl Model {
                 self.set_pairs(db, &args);
                 integer(1)
             }
+            "MSETEX" => {
+                let count: usize = at(1).1[0].into();
+                let end = 2 + 2 * (count - usize::from(b'0'));
+                let there_count = (2..end)
+                    .step_by(2)
+                    .filter(|index| self.keys.contains_key(&at(*index)))
+                    .count();
+                let is_met = match args.iter_from(end).next() {
+                    Some(b"NX") => there_count == 0,
+                    Some(_) => there_count * 2 == end - 2,
+                    None => true,
+                };
+                if !is_met {
+                    return integer(0);
+                }
+                for index in (2..end).step_by(2) {
+                    self.keys.insert(at(index), at(index + 1).1);
+                }
+                integer(1)
+            }
             "MGET" => {
                 let mut reply = format!("*{}\r\n", args.len() - 1).into_bytes();
                 for index in 1..args.len() {

@@ -15,7 +15,7 @@ const KEYS: [&str; 6] = ["a", "b", "c", "d", "{a}e", "f"];
 pub fn random_operation(rng: &mut Rng) -> Operation {
     let mut words: Vec<String> = Vec::new();
     let mut add = |word: &str| words.push(word.to_owned());
-    match rng.below(40) {
+    match rng.below(42) {
         0..4 => {
             add("GET");
             add(key(rng));
@@ -104,7 +104,21 @@ pub fn random_operation(rng: &mut Rng) -> Operation {
             add("1");
         }
         38 => add("FLUSHALL"),
-        _ => add("FLUSHDB"),
+        39 => add("FLUSHDB"),
+        _ => {
+            let count = 1 + rng.below(2);
+            add("MSETEX");
+            add(&count.to_string());
+            for _ in 0..count {
+                add(key(rng));
+                add(&value(rng));
+            }
+            match rng.below(3) {
+                0 => add("NX"),
+                1 => add("XX"),
+                _ => {}
+            }
+        }
     }
     Operation {
         // Mostly one database, so that clients meet.

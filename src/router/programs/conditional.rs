@@ -1,150 +1,100 @@
 //! MSETNX and MSETEX: which of the keys exist on every shard, then all of them are written or none.
 //!
-//! Promises  a condition on the keys is decided over all shards before anything is written; without one there is no
-//!           first phase.
+//! Promises  a condition on the keys is decided over all shards before anything is written; without one nothing is
+//!           asked.
 
-use super::{Job, Next, Program, first_error, integer_reply, part_of, unexpected};
+use std::ops::Range;
+
+use super::{Job, Next, Part, Program, first_error, integer_reply, unexpected};
+use crate::commands::CommandError;
 use crate::commands::string_many::{MsetEx, check_pairs};
-use crate::commands::table::Caller;
-use crate::commands::{CommandError, Entry};
-use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 use crate::router::{Operation, Output, ShardId, TxId};
 
-/// What the keys must be for anything to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
-    Always,
-    NoneExists,
-    AllExist,
-}
-
 /// See the module.
 pub(super) struct Conditional {
-    entry: &'static Entry,
-    db: u16,
-    caller: Caller,
-    condition: Condition,
-    parts: Vec<(ShardId, Part)>,
-    keys_count: u64,
+    job: Job,
+    /// Whether all keys must be there (`true`) or missing, for anything to be written.
+    wants_present: Option<bool>,
+    /// The words that are keys and values.
+    pairs: Range<usize>,
+    parts: Vec<Part>,
     is_writing: bool,
-}
-
-#[derive(Default)]
-struct Part {
-    /// Keys and values in turn.
-    pairs: OwnedArgs,
-    keys: OwnedArgs,
-    keys_count: u64,
-    /// The command that writes this part.
-    write: OwnedArgs,
 }
 
 impl Conditional {
     /// `MSETNX key value [key value ...]`.
-    pub(super) fn msetnx(job: &Job<'_>) -> Result<Self, CommandError> {
-        check_pairs(&job.args, job.entry.full_name)?;
-        let name = job.args.get(0);
-        Ok(Self::new(
-            job,
-            Condition::NoneExists,
-            1..job.args.len(),
-            |part| {
-                part.write.push(name);
-                part.pairs
-                    .as_args()
-                    .iter_from(0)
-                    .for_each(|word| part.write.push(word));
-            },
-        ))
+    pub(super) fn msetnx(job: Job) -> Result<Self, CommandError> {
+        check_pairs(&job.args(), job.entry.full_name)?;
+        let pairs = 1..job.args().len();
+        Ok(Self::new(job, Some(false), pairs))
     }
 
     /// `MSETEX numkeys key value [key value ...] [NX | XX] [EX … | PX … | EXAT … | PXAT … | KEEPTTL]`.
-    pub(super) fn msetex(job: &Job<'_>) -> Result<Self, CommandError> {
-        let args = job.args;
+    pub(super) fn msetex(job: Job) -> Result<Self, CommandError> {
         // At time 0: what a deadline is relative to, the shards know. One that is too far by then they refuse, all
         // alike, before they write.
-        let words = MsetEx::parse(&args, 0)?;
-        let condition = match words.wants_present {
-            None => Condition::Always,
-            Some(true) => Condition::AllExist,
-            Some(false) => Condition::NoneExists,
-        };
-        let options = without_condition(&args.tail(words.pairs().end));
-        Ok(Self::new(job, condition, words.pairs(), |part| {
-            part.write.push(args.get(0));
-            part.write.push(part.keys_count.to_string().as_bytes());
-            let pairs = part.pairs.as_args();
-            pairs.iter_from(0).for_each(|word| part.write.push(word));
-            let options = options.as_args();
-            options.iter_from(0).for_each(|word| part.write.push(word));
-        }))
+        let request = MsetEx::parse(&job.args(), 0)?;
+        Ok(Self::new(job, request.wants_present, request.pairs()))
     }
 
-    fn new(
-        job: &Job<'_>,
-        condition: Condition,
-        pairs: std::ops::Range<usize>,
-        finish: impl Fn(&mut Part),
-    ) -> Self {
-        let mut parts: Vec<(ShardId, Part)> = Vec::new();
-        let mut keys_count = 0;
-        for at in pairs.step_by(2) {
-            let key = job.args.get(at);
-            let part = part_of(&mut parts, job.map.shard_of(key));
-            part.pairs.push(key);
-            part.pairs.push(job.args.get(at + 1));
-            part.keys.push(key);
-            part.keys_count += 1;
-            keys_count += 1;
-        }
-        parts.sort_by_key(|(shard, _)| *shard);
-        parts.iter_mut().for_each(|(_, part)| finish(part));
+    fn new(job: Job, wants_present: Option<bool>, pairs: Range<usize>) -> Self {
         Self {
-            entry: job.entry,
-            db: job.db,
-            caller: job.caller,
-            condition,
-            parts,
-            keys_count,
+            parts: job.parts(pairs.clone(), 2),
+            job,
+            wants_present,
+            pairs,
             is_writing: false,
         }
     }
 
+    /// The words that write a part, as the command's own handler takes them, without its condition.
+    fn words(&self, places: &[usize]) -> OwnedArgs {
+        let args = self.job.args();
+        let mut words = OwnedArgs::new();
+        words.push(args.get(0));
+        if self.pairs.start == 2 {
+            words.push(places.len().to_string().as_bytes());
+        }
+        for place in places {
+            let at = self.pairs.start + place * 2;
+            words.push(args.get(at));
+            words.push(args.get(at + 1));
+        }
+        let is_condition = |word: &&[u8]| {
+            // The options have been checked: where a number stands, neither of these can.
+            word.eq_ignore_ascii_case(b"NX") || word.eq_ignore_ascii_case(b"XX")
+        };
+        let options = args.iter_from(self.pairs.end);
+        options
+            .filter(|word| !is_condition(word))
+            .for_each(|word| words.push(word));
+        words
+    }
+
+    fn keys(&self, places: &[usize]) -> OwnedArgs {
+        let args = self.job.args();
+        let key = |place: &usize| args.get(self.pairs.start + place * 2);
+        places.iter().map(key).collect()
+    }
+
     fn write(&mut self) -> Next {
         self.is_writing = true;
-        let operations = self.parts.iter_mut().map(|(shard, part)| {
-            let operation = Operation::Command {
-                entry: self.entry,
-                db: self.db,
-                caller: self.caller,
-                args: std::mem::take(&mut part.write),
-            };
-            (*shard, operation, true)
-        });
-        Next::Phase(operations.collect())
+        let parts = self.parts.iter();
+        let write = |(shard, places): &Part| (*shard, self.job.command(self.words(places)), true);
+        Next::Phase(parts.map(write).collect())
     }
-}
-
-/// MSETEX's options, checked before, without NX and XX. Where a number stands, neither can.
-fn without_condition(options: &Args<'_>) -> OwnedArgs {
-    let is_condition =
-        |word: &&[u8]| word.eq_ignore_ascii_case(b"NX") || word.eq_ignore_ascii_case(b"XX");
-    options
-        .iter_from(0)
-        .filter(|word| !is_condition(word))
-        .collect()
 }
 
 impl Program for Conditional {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
-        if self.condition == Condition::Always {
+        if self.wants_present.is_none() {
             return Vec::new();
         }
-        let read = |(shard, part): &(ShardId, Part)| {
+        let read = |(shard, places): &Part| {
             let operation = Operation::Exists {
-                db: self.db,
-                keys: part.keys.clone(),
+                db: self.job.db,
+                keys: self.keys(places),
             };
             (*shard, operation)
         };
@@ -169,10 +119,10 @@ impl Program for Conditional {
             };
             exist_count += count;
         }
-        let is_met = match self.condition {
-            Condition::Always => true,
-            Condition::NoneExists => exist_count == 0,
-            Condition::AllExist => exist_count == self.keys_count,
+        let is_met = match self.wants_present {
+            None => true,
+            Some(false) => exist_count == 0,
+            Some(true) => exist_count == self.pairs.len() as u64 / 2,
         };
         if is_met {
             self.write()

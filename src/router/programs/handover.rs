@@ -17,8 +17,9 @@ struct Place {
 }
 
 impl Place {
-    fn of(job: &Job<'_>, word: usize) -> Self {
-        let key = job.args.get(word);
+    fn of(job: &Job, word: usize) -> Self {
+        let args = job.args();
+        let key = args.get(word);
         Self {
             shard: job.map.shard_of(key),
             db: job.db,
@@ -74,7 +75,7 @@ pub(super) struct Rename {
 }
 
 impl Rename {
-    pub(super) fn new(job: &Job<'_>) -> Self {
+    pub(super) fn new(job: &Job) -> Self {
         Self {
             from: Place::of(job, 1),
             to: Place::of(job, 2),
@@ -115,7 +116,7 @@ enum RenameNxPhase {
 }
 
 impl RenameNx {
-    pub(super) fn new(job: &Job<'_>) -> Self {
+    pub(super) fn new(job: &Job) -> Self {
         Self {
             from: Place::of(job, 1),
             to: Place::of(job, 2),
@@ -174,9 +175,9 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn new(job: &Job<'_>) -> Result<Self, CommandError> {
+    pub(super) fn new(job: &Job) -> Result<Self, CommandError> {
         // How many databases there are, the shards know and check.
-        let options = CopyOptions::parse(&job.args, usize::from(job.db), DATABASES_MAX)?;
+        let options = CopyOptions::parse(&job.args(), usize::from(job.db), DATABASES_MAX)?;
         let mut to = Place::of(job, 2);
         to.db = options.db as u16;
         Ok(Self {

@@ -2,38 +2,30 @@
 
 use super::{Job, Next, Program, error_reply, first_error, unexpected};
 use crate::commands::lcs::reply_lcs;
-use crate::commands::table::Caller;
 use crate::resp::Reply;
-use crate::resp::args::OwnedArgs;
 use crate::router::{Operation, Output, ShardId, TxId};
 
 /// See the module.
 pub(super) struct Lcs {
-    caller: Caller,
-    db: u16,
-    args: OwnedArgs,
+    job: Job,
     shards: [ShardId; 2],
 }
 
 impl Lcs {
-    pub(super) fn new(job: &Job<'_>) -> Self {
-        Self {
-            caller: job.caller,
-            db: job.db,
-            args: OwnedArgs::from_args(&job.args),
-            shards: [1, 2].map(|word| job.map.shard_of(job.args.get(word))),
-        }
+    pub(super) fn new(job: Job) -> Self {
+        let shards = [1, 2].map(|word| job.map.shard_of(job.args().get(word)));
+        Self { job, shards }
     }
 }
 
 impl Program for Lcs {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
-        let args = self.args.as_args();
+        let args = self.job.args();
         let read = |word: usize| {
             let operation = Operation::ReadString {
-                db: self.db,
+                db: self.job.db,
                 key: args.get(word).to_vec(),
-                no_touch: self.caller.no_touch,
+                no_touch: self.job.caller.no_touch,
             };
             (self.shards[word - 1], operation)
         };
@@ -62,8 +54,8 @@ impl Program for Lcs {
             return unexpected();
         };
         let mut out = Vec::new();
-        let mut reply = Reply::new(&mut out, self.caller.protocol);
-        match reply_lcs(first, second, &self.args.as_args(), bytes_max, &mut reply) {
+        let mut reply = Reply::new(&mut out, self.job.caller.protocol);
+        match reply_lcs(first, second, &self.job.args(), bytes_max, &mut reply) {
             Ok(()) => Next::Done(out),
             Err(error) => Next::Done(error_reply(&error)),
         }

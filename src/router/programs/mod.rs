@@ -19,14 +19,16 @@ mod lcs;
 mod random_key;
 mod split;
 
+use std::ops::Range;
+
 use super::keys::for_each_lock;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;
 use crate::commands::table::{Caller, Program as Named, Spread};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::SlotMap;
-use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Protocol, Reply};
 
 /// The phases of one command; made anew for each command.
 pub trait Program: Send {
@@ -57,13 +59,44 @@ pub enum Next {
 pub type Locks = Vec<(ShardId, LockSet)>;
 
 /// A request on its way to becoming a program.
-struct Job<'a> {
+struct Job {
     entry: &'static Entry,
     db: u16,
     caller: Caller,
-    args: Args<'a>,
+    words: OwnedArgs,
     map: SlotMap,
 }
+
+impl Job {
+    fn args(&self) -> Args<'_> {
+        self.words.as_args()
+    }
+
+    /// The same command with other words.
+    fn command(&self, args: OwnedArgs) -> Operation {
+        Operation::Command {
+            entry: self.entry,
+            db: self.db,
+            caller: self.caller,
+            args,
+        }
+    }
+
+    /// The words from `first` on in groups of `step`, by the shard of each group's first word; shards in order.
+    fn parts(&self, words: Range<usize>, step: usize) -> Vec<Part> {
+        let args = self.args();
+        let mut parts: Vec<Part> = Vec::new();
+        for (place, word) in words.step_by(step).enumerate() {
+            let shard = self.map.shard_of(args.get(word));
+            part_of(&mut parts, shard).push(place);
+        }
+        parts.sort_unstable_by_key(|(shard, _)| *shard);
+        parts
+    }
+}
+
+/// A shard's share of a request: which of its keys, counted from 0, are there.
+type Part = (ShardId, Vec<usize>);
 
 /// The locks and the program of a request.
 pub(super) fn program(
@@ -74,36 +107,34 @@ pub(super) fn program(
     map: SlotMap,
     hasher: &KeyHasher,
 ) -> Result<(Locks, Box<dyn Program>), CommandError> {
+    if entry.command.spread == Spread::Gather(Named::RandomKey) {
+        let program = random_key::RandomKey::new(entry, db, caller, map, hasher);
+        return Ok((Vec::new(), Box::new(program)));
+    }
+    let locks = match entry.command.spread {
+        Spread::EveryShard(_) => locks_on_every_shard(map, mode_of_whole(entry)),
+        _ => locks_on_keys(entry, &args.as_args(), map, hasher),
+    };
     let job = Job {
         entry,
         db,
         caller,
-        args: args.as_args(),
+        words: args,
         map,
     };
     let program: Box<dyn Program> = match entry.command.spread {
-        Spread::EveryShard(merge) => Box::new(split::Split::everywhere(&job, merge)),
-        Spread::Gather(Named::RandomKey) => {
-            return Ok((
-                Vec::new(),
-                Box::new(random_key::RandomKey::new(&job, hasher)),
-            ));
-        }
+        Spread::EveryShard(merge) => Box::new(split::Split::everywhere(job, merge)),
+        Spread::Split(merge) => Box::new(split::Split::by_key(job, merge)?),
         Spread::Gather(Named::Rename) => Box::new(handover::Rename::new(&job)),
         Spread::Gather(Named::RenameNx) => Box::new(handover::RenameNx::new(&job)),
         Spread::Gather(Named::Copy) => Box::new(handover::Copy::new(&job)?),
-        Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(&job)),
-        Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(&job)?),
-        Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(&job)?),
-        Spread::Split(merge) => Box::new(split::Split::by_key(&job, merge)?),
-        // Their keys are on one shard by nature, so `plan` never says Many.
-        Spread::AnyCore | Spread::Home | Spread::Cursor => {
+        Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
+        Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
+        Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),
+        // Their keys are on one shard by nature, so `plan` never says Many; RANDOMKEY is done above.
+        Spread::Gather(Named::RandomKey) | Spread::AnyCore | Spread::Home | Spread::Cursor => {
             return Err("ERR command cannot run on several shards".into());
         }
-    };
-    let locks = match entry.command.spread {
-        Spread::EveryShard(_) => locks_on_every_shard(map, mode_of_whole(entry)),
-        _ => locks_on_keys(entry, &job.args, map, hasher),
     };
     Ok((locks, program))
 }
@@ -158,7 +189,9 @@ fn part_of<T: Default>(parts: &mut Vec<(ShardId, T)>, shard: ShardId) -> &mut T 
 
 /// An error line.
 fn error_reply(error: &CommandError) -> Vec<u8> {
-    format!("-{}\r\n", error.text()).into_bytes()
+    let mut line = Vec::new();
+    Reply::new(&mut line, Protocol::Resp2).error_bytes(&error.line());
+    line
 }
 
 /// An integer reply.

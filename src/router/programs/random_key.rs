@@ -7,7 +7,7 @@
 //!           read under a lock, since half of a FLUSHALL or MSET must not show; that there is none is said only with
 //!           every shard locked, because a key that moves could be missed by looking at one shard after the other.
 
-use super::{Job, Next, Program, locks_on_every_shard, unexpected};
+use super::{Next, Program, locks_on_every_shard, unexpected};
 use crate::base::hash::KeyHasher;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
@@ -39,12 +39,18 @@ enum State {
 }
 
 impl RandomKey {
-    pub(super) fn new(job: &Job<'_>, hasher: &KeyHasher) -> Self {
+    pub(super) fn new(
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        map: SlotMap,
+        hasher: &KeyHasher,
+    ) -> Self {
         Self {
-            entry: job.entry,
-            db: job.db,
-            caller: job.caller,
-            map: job.map,
+            entry,
+            db,
+            caller,
+            map,
             state: State::Sizes { is_locked: false },
             sizes: Vec::new(),
             hasher: hasher.clone(),

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Public clients against a server of two cores: tests/clients/run.sh path/to/rondo
+#
+# Installs redis-py and ioredis below tests/clients/.env (ignored by git) the first time, with pip and npm.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+binary=${1:-target/release/rondo}
+[ -x "$binary" ] || { echo "clients: no server at $binary; make build" >&2; exit 1; }
+here=tests/clients
+env=$here/.env
+mkdir -p "$env"
+
+ran=0
+dir=$(mktemp -d)
+trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$dir"' EXIT
+port=$((20000 + RANDOM % 10000))
+"$binary" --port "$port" --bind 127.0.0.1 --threads 2 --dir "$dir" >"$dir/log" 2>&1 &
+server=$!
+for _ in $(seq 100); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
+    kill -0 "$server" 2>/dev/null || { cat "$dir/log" >&2; exit 1; }
+    sleep 0.1
+done
+
+if command -v python3 >/dev/null; then
+    [ -x "$env/python/bin/python" ] || python3 -m venv "$env/python"
+    "$env/python/bin/python" -c 'import redis' 2>/dev/null || "$env/python/bin/pip" install --quiet redis
+    "$env/python/bin/python" "$here/redis_py.py" "$port"
+    ran=$((ran + 1))
+else
+    echo "clients: no python3, redis-py is left out" >&2
+fi
+
+if command -v npm >/dev/null; then
+    [ -d "$env/node_modules/ioredis" ] || npm install --silent --no-audit --no-fund --prefix "$env" ioredis
+    NODE_PATH="$env/node_modules" node "$here/ioredis.cjs" "$port"
+    ran=$((ran + 1))
+else
+    echo "clients: no npm, ioredis is left out" >&2
+fi
+
+if command -v redis-cli >/dev/null; then
+    [ "$(redis-cli -p "$port" set cli:a 1 ex 60)" = OK ]
+    [ "$(redis-cli -p "$port" ttl cli:a)" -gt 50 ]
+    [ "$(redis-cli -3 -p "$port" mget cli:a cli:missing | head -n 1)" = 1 ]
+    seq 2000 | sed 's/.*/SET cli:pipe:& &/' | redis-cli -p "$port" --pipe | grep -q 'errors: 0, replies: 2000'
+    [ "$(redis-cli -p "$port" --scan --pattern 'cli:pipe:*' | wc -l)" = 2000 ]
+    echo "redis-cli: set, ttl, RESP3, --pipe and --scan are fine"
+    ran=$((ran + 1))
+fi
+[ "$ran" -gt 0 ] || { echo "clients: none of them could be run" >&2; exit 1; }

@@ -1,0 +1,157 @@
+//! The command line, compared with redis-server's reading of the same words.
+
+use rondo::commands::identity::REDIS_VERSION;
+use rondo::node::Options;
+use rondo::node::cli::{Stop, from_command_line, threads_available};
+
+fn start_with(words: &[&str], input: &str) -> Result<Options, Stop> {
+    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+    from_command_line(&words, &mut input.as_bytes()).map(|start| start.options)
+}
+
+fn start(words: &[&str]) -> Options {
+    match start_with(words, "") {
+        Ok(options) => options,
+        Err(stop) => panic!("{stop:?}"),
+    }
+}
+
+fn failure(words: &[&str]) -> String {
+    match start_with(words, "") {
+        Err(Stop::Failed(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn options_are_read_from_words() {
+    let options = start(&[
+        "--port",
+        "7777",
+        "--save",
+        "",
+        "--bind",
+        "10.0.0.1",
+        "::1",
+        "--threads",
+        "3",
+    ]);
+    assert_eq!(options.port, 7777);
+    assert_eq!(options.bind, ["10.0.0.1", "::1"]);
+    assert_eq!(options.threads, 3);
+    assert_eq!(start(&["--port 7777"]).port, 7777);
+    assert_eq!(start(&["--PORT", "7777"]).port, 7777);
+    assert_eq!(start(&["--port", "1", "--port", "2"]).port, 2);
+    // A first value may look like an option.
+    assert_eq!(
+        start(&["--requirepass", "--x", "--port", "9"]).requirepass,
+        "--x"
+    );
+    assert_eq!(start(&["--save", "--port", "9"]).port, 9);
+    assert_eq!(start(&["--port", "9", "--save"]).port, 9);
+}
+
+#[test]
+fn threads_default_to_the_cores_there_are() {
+    assert_eq!(start(&[]).threads, threads_available());
+    assert!(threads_available() >= 1);
+}
+
+#[test]
+fn hz_is_brought_into_its_range() {
+    assert_eq!(start(&["--hz", "0"]).hz, 1);
+    assert_eq!(start(&["--hz", "100000"]).hz, 500);
+}
+
+#[test]
+fn standard_input_is_read_before_the_words() {
+    let options = start_with(&["-", "--timeout", "5"], "port 7001\ntimeout 4").unwrap();
+    assert_eq!((options.port, options.timeout), (7001, 5));
+    let options = start_with(&["--timeout", "5", "-"], "timeout 4").unwrap();
+    assert_eq!(options.timeout, 5);
+}
+
+#[test]
+fn a_file_comes_before_the_words() {
+    let path = std::env::temp_dir().join(format!("rondo-cli-{}.conf", std::process::id()));
+    std::fs::write(&path, "port 7002\ntimeout 4\n").unwrap();
+    let name = path.display().to_string();
+    let words = [name.clone(), "--timeout".to_string(), "6".to_string()];
+    let started = from_command_line(&words, &mut std::io::empty()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((started.options.port, started.options.timeout), (7002, 6));
+    assert_eq!(started.config_file, name);
+    assert_eq!(
+        failure(&["/nonexist.conf"]),
+        "Fatal error, can't open config file '/nonexist.conf': No such file or directory"
+    );
+}
+
+// Line numbers and quoting as redis-server shows them: the words come after an empty line.
+#[test]
+fn errors_are_shown_as_lines() {
+    let fatal = |text: &str, reason: &str| {
+        format!(
+            "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nReading the configuration file, at line 2\n>>> \
+             '{text}'\n{reason}"
+        )
+    };
+    assert_eq!(
+        failure(&["--port", "a"]),
+        fatal("port \"a\"", "argument couldn't be parsed into an integer")
+    );
+    assert_eq!(
+        failure(&["--port", "1", "2"]),
+        fatal("port \"1\" \"2\"", "wrong number of arguments")
+    );
+    let one_of = "argument(s) must be one of the following: default, save, nosave, now, force";
+    assert_eq!(
+        failure(&["--shutdown-on-sigint"]),
+        fatal("shutdown-on-sigint", one_of)
+    );
+    assert_eq!(
+        failure(&["--port", "--bla", "--loglevel", "verbose"]),
+        fatal(
+            "port \"--bla\"",
+            "argument couldn't be parsed into an integer"
+        )
+    );
+    assert_eq!(
+        failure(&["--port"]),
+        fatal("port", "wrong number of arguments")
+    );
+    assert_eq!(
+        failure(&["--foo", "bar"]),
+        fatal("foo \"bar\"", "Bad directive or wrong number of arguments")
+    );
+    assert_eq!(
+        failure(&["--appendonly", "yes"]),
+        fatal(
+            "appendonly \"yes\"",
+            "persistence is not built yet; rondo keeps data in memory only"
+        )
+    );
+}
+
+#[test]
+fn help_and_version_are_told() {
+    let told = |words: &[&str]| match start_with(words, "") {
+        Err(Stop::Told(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    for word in ["-v", "--version"] {
+        assert!(told(&[word]).starts_with(&format!("rondo v={}", env!("CARGO_PKG_VERSION"))));
+    }
+    for word in ["-h", "--help"] {
+        let help = told(&[word]);
+        assert!(
+            help.contains("Network:") && help.contains("--port"),
+            "{help}"
+        );
+    }
+    assert_eq!(
+        told(&["--check-config", "--port", "1"]),
+        "The configuration is good."
+    );
+    assert!(failure(&["--check-config", "--port", "x"]).contains("couldn't be parsed"));
+}

@@ -1,0 +1,355 @@
+//! The option table: every row, in every way a value can come.
+
+use rondo::node::config_file::{apply_text, to_text};
+use rondo::node::option_values::{memory_bytes, quote, split_words};
+use rondo::node::options::{Kind, Options, config_get, config_set, find, specs};
+
+fn set(options: &mut Options, name: &str, value: &str) -> Result<Vec<&'static str>, String> {
+    config_set(options, &[(name.into(), value.into())], false)
+}
+
+fn get(options: &Options, name: &str) -> String {
+    let pairs = config_get(options, &[name.as_bytes().to_vec()]);
+    assert_eq!(pairs.len(), 1, "{name}");
+    pairs[0].1.clone()
+}
+
+// The rows' default texts and the typed defaults say the same.
+#[test]
+fn defaults_read_back_as_the_rows_say() {
+    let options = Options::default();
+    for spec in specs() {
+        assert_eq!(spec.get(&options), spec.default, "{}", spec.name);
+    }
+}
+
+#[test]
+fn names_are_lower_case_and_said_once() {
+    let mut names: Vec<&str> = specs()
+        .flat_map(|spec| [spec.name, spec.alias])
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(names.iter().all(|name| name.to_ascii_lowercase() == **name));
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+// Every default may be said again: through the file (which the command line becomes), and through CONFIG SET where live.
+#[test]
+fn every_default_is_accepted() {
+    let mut options = Options::default();
+    let mut text = String::new();
+    for spec in specs() {
+        text += &(spec.file_line(&options) + "\n");
+        if spec.live && !spec.protected {
+            let changed = set(&mut options, spec.name, spec.default)
+                .unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(changed, [""; 0], "{}", spec.name);
+        }
+    }
+    apply_text(&mut options, &text).unwrap_or_else(|error| panic!("{error}"));
+    for spec in specs() {
+        assert_eq!(spec.get(&options), spec.default, "{}", spec.name);
+    }
+}
+
+// What differs from the defaults survives being written to a file and read again.
+#[test]
+fn changed_values_survive_a_file() {
+    let mut options = Options::default();
+    for (name, value) in [
+        ("maxclients", "77"),
+        ("requirepass", "a \"b\" \\ 'c' # d\n"),
+        ("timeout", "3"),
+        ("client-output-buffer-limit", "normal 1mb 2k 3 pubsub 0 0 0"),
+        ("latency-tracking-info-percentiles", "1 99.99"),
+        ("maxmemory-policy", "allkeys-lfu"),
+        ("hash-max-ziplist-entries", "9"),
+        ("loglevel", "WARNING"),
+    ] {
+        assert_eq!(
+            set(&mut options, name, value).map(|changed| changed.len()),
+            Ok(1),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        get(&options, "client-output-buffer-limit"),
+        "normal 1048576 2000 3 slave 268435456 67108864 60 pubsub 0 0 0"
+    );
+    assert_eq!(get(&options, "loglevel"), "warning");
+    let mut read = Options::default();
+    apply_text(&mut read, &to_text(&options)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(read, options);
+}
+
+fn failed(name: &str, reason: &str) -> String {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+}
+
+// Recorded from Redis 8.0.6.
+#[test]
+fn config_set_refuses_as_a_real_server_does() {
+    let mut options = Options::default();
+    for (name, value, reason) in [
+        (
+            "maxclients",
+            "0",
+            "argument must be between 1 and 4294967295 inclusive",
+        ),
+        (
+            "maxclients",
+            "x",
+            "argument couldn't be parsed into an integer",
+        ),
+        (
+            "maxclients",
+            "+5",
+            "argument couldn't be parsed into an integer",
+        ),
+        (
+            "maxclients",
+            " 5",
+            "argument couldn't be parsed into an integer",
+        ),
+        ("databases", "3", "can't set immutable config"),
+        ("dir", "/tmp", "can't set protected config"),
+        ("appendonly", "maybe", "argument must be 'yes' or 'no'"),
+        (
+            "loglevel",
+            "x",
+            "argument(s) must be one of the following: debug, verbose, notice, warning, nothing",
+        ),
+        ("proto-max-bulk-len", "x", "argument must be a memory value"),
+        (
+            "proto-max-bulk-len",
+            "1",
+            "argument must be between 1048576 and 9223372036854775807 inclusive",
+        ),
+        (
+            "maxmemory-clients",
+            "200%",
+            "percentage argument must be less or equal to 100",
+        ),
+        (
+            "maxmemory-clients",
+            "x",
+            "argument must be a memory or percent value",
+        ),
+        (
+            "shutdown-on-sigint",
+            "save nosave",
+            "shutdown options SAVE and NOSAVE can't be used simultaneously",
+        ),
+        (
+            "slave-priority",
+            "x",
+            "argument couldn't be parsed into an integer",
+        ),
+        (
+            "shutdown-on-sigint",
+            "x",
+            "argument(s) must be one of the following: default, save, nosave, now, force",
+        ),
+    ] {
+        assert_eq!(set(&mut options, name, value), Err(failed(name, reason)));
+    }
+    assert_eq!(
+        set(&mut options, "Foo", "1"),
+        Err("ERR Unknown option or number of arguments for CONFIG SET - 'Foo'".to_string())
+    );
+    let twice = [("maxclients", "10"), ("MAXCLIENTS", "11")]
+        .map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(
+        config_set(&mut options, &twice, false),
+        Err(failed("MAXCLIENTS", "duplicate parameter"))
+    );
+    assert_eq!(options, Options::default());
+}
+
+#[test]
+fn config_set_changes_all_or_none() {
+    let mut options = Options::default();
+    let pairs = |second: &str| {
+        [("maxclients", "5"), ("timeout", second)].map(|(name, value)| (name.into(), value.into()))
+    };
+    assert!(config_set(&mut options, &pairs("x"), false).is_err());
+    assert_eq!(options.maxclients, 10_000);
+    assert_eq!(
+        config_set(&mut options, &pairs("7"), false),
+        Ok(vec!["maxclients", "timeout"])
+    );
+    assert_eq!((options.maxclients, options.timeout), (5, 7));
+}
+
+// What is not built is refused by name, with the reason, never accepted and forgotten.
+#[test]
+fn what_is_not_built_is_refused() {
+    let mut options = Options::default();
+    let memory_only = "persistence is not built yet; rondo keeps data in memory only";
+    assert_eq!(
+        set(&mut options, "appendonly", "yes"),
+        Err(failed("appendonly", memory_only))
+    );
+    assert_eq!(
+        set(&mut options, "save", "900 1"),
+        Err(failed("save", memory_only))
+    );
+    assert_eq!(
+        set(&mut options, "maxmemory", "1gb"),
+        Err(failed("maxmemory", "memory limits are not built yet"))
+    );
+    assert_eq!(set(&mut options, "save", ""), Ok(vec![]));
+    assert_eq!(set(&mut options, "appendonly", "no"), Ok(vec![]));
+    for line in [
+        "cluster-enabled yes",
+        "io-threads 4",
+        "daemonize yes",
+        "replicaof 10.0.0.1 6379",
+        "tls-port 6380",
+    ] {
+        assert!(apply_text(&mut options, line).is_err(), "{line}");
+    }
+    assert_eq!(apply_text(&mut options, "replicaof no one"), Ok(()));
+}
+
+#[test]
+fn config_get_takes_patterns_names_and_aliases() {
+    let options = Options::default();
+    let get = |patterns: &[&str]| {
+        let patterns: Vec<Vec<u8>> = patterns
+            .iter()
+            .map(|pattern| pattern.as_bytes().to_vec())
+            .collect();
+        config_get(&options, &patterns)
+    };
+    let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+    assert_eq!(get(&["maxclient*"]), [pair("maxclients", "10000")]);
+    assert_eq!(get(&["MAXCLIENT?"]), [pair("maxclients", "10000")]);
+    // A plain name is answered as it was written, and only once.
+    assert_eq!(
+        get(&["MaxClients", "MaxClients", "nosuch"]),
+        [pair("MaxClients", "10000")]
+    );
+    assert_eq!(get(&["slave-priority"]), [pair("slave-priority", "100")]);
+    assert_eq!(
+        get(&["*-priority"]),
+        [
+            pair("replica-priority", "100"),
+            pair("slave-priority", "100")
+        ]
+    );
+    assert_eq!(
+        get(&["save", "bind"]),
+        [pair("save", ""), pair("bind", "* -::*")]
+    );
+}
+
+// The addresses there are may be said again, others need a restart.
+#[test]
+fn listening_is_settled_at_the_start() {
+    let mut options = Options::default();
+    assert_eq!(set(&mut options, "port", "6379"), Ok(vec![]));
+    assert_eq!(set(&mut options, "bind", "* -::*"), Ok(vec![]));
+    assert_eq!(set(&mut options, "threads", "0"), Ok(vec![]));
+    assert!(set(&mut options, "threads", "3").is_err());
+    let error = set(&mut options, "port", "6380").unwrap_err();
+    assert!(
+        error.contains("'port') - Unable to listen on this port"),
+        "{error}"
+    );
+    assert_eq!(options, Options::default());
+}
+
+#[test]
+fn hidden_options_are_told_by_name_only() {
+    let options = Options::default();
+    assert_eq!(get(&options, "key-load-delay"), "0");
+    let all = config_get(&options, &[b"*".to_vec()]);
+    assert!(!all.iter().any(|(name, _)| name == "key-load-delay"));
+}
+
+#[test]
+fn words_of_a_set_are_said_once_in_order() {
+    let mut options = Options::default();
+    let changed = set(&mut options, "shutdown-on-sigint", "force NOSAVE now force");
+    assert_eq!(changed, Ok(vec!["shutdown-on-sigint"]));
+    assert_eq!(get(&options, "shutdown-on-sigint"), "nosave now force");
+}
+
+#[test]
+fn sizes_have_units() {
+    for (text, bytes) in [
+        ("0", Some(0)),
+        ("", Some(0)),
+        ("1024", Some(1024)),
+        ("1k", Some(1_000)),
+        ("1kb", Some(1_024)),
+        ("2M", Some(2_000_000)),
+        ("2Mb", Some(2 << 20)),
+        ("3g", Some(3_000_000_000)),
+        ("3GB", Some(3 << 30)),
+        ("5b", Some(5)),
+        ("-1", None),
+        ("1tb", None),
+        ("k", None),
+        ("1 kb", None),
+        ("9223372036854775807kb", None),
+    ] {
+        assert_eq!(memory_bytes(text), bytes, "{text}");
+    }
+}
+
+#[test]
+fn words_are_split_at_spaces_and_quotes() {
+    let split = |text: &str| split_words(text.as_bytes());
+    let words = |words: &[&str]| {
+        Some(
+            words
+                .iter()
+                .map(|word| word.to_string())
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(split("  a  b\tc "), words(&["a", "b", "c"]));
+    assert_eq!(split(r#"save """#), words(&["save", ""]));
+    assert_eq!(split(r#""a b" 'c d'"#), words(&["a b", "c d"]));
+    assert_eq!(
+        split(r#""\x41\n\"\\" 'it\'s \n'"#),
+        words(&["A\n\"\\", "it's \\n"])
+    );
+    assert_eq!(split(""), words(&[]));
+    for bad in [r#""a"#, "'a", r#""a"b"#, r#""\"#] {
+        assert_eq!(split(bad), None, "{bad}");
+    }
+    for text in [
+        "",
+        "a",
+        "a b",
+        "\"",
+        "\\",
+        "'",
+        "#",
+        "\u{1}\n\r\t",
+        "caf\u{e9}",
+    ] {
+        assert_eq!(split(&quote(text)), words(&[text]));
+    }
+}
+
+// A row that is fixed to some values accepts its own default, and says why it refuses the rest.
+#[test]
+fn fixed_rows_say_why() {
+    for spec in specs() {
+        let (only, reason) = spec.only;
+        assert_eq!(only.is_empty(), reason.is_empty(), "{}", spec.name);
+        assert!(
+            only.is_empty() || only.contains(&spec.default),
+            "{}",
+            spec.name
+        );
+    }
+    assert!(matches!(find(b"SAVE").unwrap().kind, Kind::Held(_)));
+}

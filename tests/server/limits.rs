@@ -1,0 +1,183 @@
+//! What one client may take: unread output, unread input, what a stranger may send.
+
+use super::client::{Client, Next, Value, bulk, error, ok, request};
+use super::harness::{Server, eventually};
+use std::time::Duration;
+
+/// A client that asks for much and reads nothing is cut off; another client is answered all the while.
+fn check_slow_reader(threads: usize) {
+    let server = Server::start(threads, &["--client-output-buffer-limit", "normal 1mb 0 0"]);
+    let mut other = server.client();
+    for index in 0..8 {
+        let name = format!("large:{index}");
+        assert_eq!(
+            other.run(&[b"SET", name.as_bytes(), &[b'x'; 100_000]]),
+            ok()
+        );
+    }
+    let before = server.memory_bytes("VmRSS");
+    let mut slow = server.client();
+    let mut bytes = Vec::new();
+    for index in 0..500 {
+        bytes.extend_from_slice(&request(&[
+            b"GET",
+            format!("large:{}", index % 8).as_bytes(),
+        ]));
+    }
+    // Far more than sockets hold on the way: 50 MB of replies each time.
+    let mut rounds = 0;
+    while slow.try_send(&bytes).is_ok() && rounds < 20 {
+        rounds += 1;
+        assert_eq!(other.ask("STRLEN large:3"), Value::Integer(100_000));
+        assert_eq!(other.ask("MGET a b c"), Value::Array(vec![Value::Null; 3]));
+    }
+    eventually("the slow reader is cut off", || {
+        assert_eq!(other.ask("STRLEN large:3"), Value::Integer(100_000));
+        let text = other.ask("INFO stats").text();
+        text.contains("client_output_buffer_limit_disconnections:1\r")
+    });
+    let peak = server.memory_bytes("VmHWM").saturating_sub(before);
+    println!("{threads} threads: {peak} bytes at the peak for a slow reader's output");
+    // On one core nothing is executed beyond the limit; what other cores have answered by then comes on top.
+    assert!(threads > 1 || peak < 32 << 20, "{peak} bytes");
+    eventually("it is off the list", || {
+        assert_eq!(other.ask("STRLEN large:3"), Value::Integer(100_000));
+        other.ask("CLIENT LIST").text().lines().count() == 1
+    });
+    assert!(
+        server.log().contains("client-output-buffer-limit"),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_cut_off() {
+    for threads in [1, 2, 5] {
+        check_slow_reader(threads);
+    }
+}
+
+/// What lies unread is bounded: the connection ends without a reply, as with Redis.
+#[test]
+fn a_request_over_the_query_buffer_limit_ends_the_connection() {
+    let server = Server::start(2, &["--client-query-buffer-limit", "1mb"]);
+    let mut fits = server.client();
+    assert_eq!(fits.run(&[b"SET", b"a", &[b'x'; 900_000]]), ok());
+    // One large argument.
+    let mut large = server.client();
+    let _ = large.try_send(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5000000\r\n");
+    let _ = large.try_send(&vec![b'x'; 4_000_000]);
+    assert_eq!(large.next(), Next::Closed);
+    // Many small ones.
+    let mut many = server.client();
+    let _ = many.try_send(b"*200000\r\n$4\r\nMGET\r\n");
+    let _ = many.try_send(&b"$4\r\nname\r\n".repeat(190_000));
+    assert_eq!(many.next(), Next::Closed);
+    eventually("both are counted", || {
+        server.info_number("stats", "client_query_buffer_limit_disconnections") == 2
+    });
+    assert_eq!(fits.ask("STRLEN a"), Value::Integer(900_000));
+}
+
+#[test]
+fn an_argument_over_its_limit_is_refused_by_its_length_alone() {
+    let server = Server::start(2, &["--proto-max-bulk-len", "1mb"]);
+    let mut client = server.client();
+    assert_eq!(client.run(&[b"SET", b"a", &vec![b'x'; 1 << 20]]), ok());
+    client.send(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1048577\r\n");
+    assert_eq!(
+        client.reply(),
+        error("ERR Protocol error: invalid bulk length")
+    );
+    assert_eq!(client.next(), Next::Closed);
+    assert_eq!(server.client().ask("STRLEN a"), Value::Integer(1 << 20));
+}
+
+/// Before AUTH a client may send ten short words and nothing more.
+#[test]
+fn a_stranger_may_send_little() {
+    let server = Server::start(2, &["--requirepass", "secret"]);
+    let noauth = error("NOAUTH Authentication required.");
+    let mut stranger = server.client();
+    assert_eq!(stranger.ask("GET a"), noauth);
+    assert_eq!(stranger.ask("MGET a b c"), noauth);
+    assert_eq!(stranger.ask("PING"), noauth);
+    assert_eq!(
+        stranger.ask("AUTH wrong"),
+        error("WRONGPASS invalid username-password pair or user is disabled.")
+    );
+    let cases: [(&[u8], &str); 3] = [
+        (
+            b"*11\r\n",
+            "ERR Protocol error: unauthenticated multibulk length",
+        ),
+        (
+            b"*2\r\n$3\r\nGET\r\n$16385\r\n",
+            "ERR Protocol error: unauthenticated bulk length",
+        ),
+        (
+            b"*2\r\n$536870912\r\n",
+            "ERR Protocol error: unauthenticated bulk length",
+        ),
+    ];
+    for (bytes, text) in cases {
+        let mut client = server.client();
+        client.send(bytes);
+        assert_eq!(
+            client.reply(),
+            error(text),
+            "{}",
+            String::from_utf8_lossy(bytes)
+        );
+        assert_eq!(client.next(), Next::Closed);
+    }
+    // Once known, the same client may send as much as any.
+    assert_eq!(stranger.ask("AUTH secret"), ok());
+    assert_eq!(stranger.run(&[b"SET", b"a", &[b'x'; 20_000]]), ok());
+    assert_eq!(
+        stranger.ask("DEL a b c d e f g h i j k l m"),
+        Value::Integer(1)
+    );
+    let mut other = server.client();
+    assert!(matches!(
+        other.ask("HELLO 3 AUTH default secret"),
+        Value::Map(_)
+    ));
+    assert_eq!(other.ask("SET a 1"), ok());
+    // In one pipeline: what follows AUTH is already allowed.
+    let mut third = server.client();
+    third.send(
+        &[
+            request(&[b"AUTH", b"secret"]),
+            request(&[b"GET", b"a"]),
+            b"*11\r\n".to_vec(),
+        ]
+        .concat(),
+    );
+    assert_eq!(third.reply(), ok());
+    assert_eq!(third.reply(), bulk("1"));
+    third.send(&[b"$4\r\nMGET\r\n".to_vec(), b"$1\r\na\r\n".repeat(10)].concat());
+    assert_eq!(third.reply(), Value::Array(vec![bulk("1"); 10]));
+}
+
+/// Many clients that each begin a large request and stop there leave the others their latency.
+#[test]
+fn half_sent_requests_hold_nobody_up() {
+    let server = Server::start(2, &[]);
+    let mut halves: Vec<Client> = (0..50).map(|_| server.client()).collect();
+    for client in &mut halves {
+        client.send(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$10000000\r\n");
+        client.send(&[b'x'; 70_000]);
+    }
+    let mut client = server.client();
+    client.set_reply_timeout(Duration::from_secs(5));
+    for index in 0..200 {
+        assert_eq!(client.ask(&format!("SET key:{index} 1")), ok());
+    }
+    drop(halves);
+    eventually("the halves are gone", || {
+        server.info_number("clients", "connected_clients") == 2
+    });
+    assert_eq!(client.ask("EXISTS key"), Value::Integer(0));
+}

@@ -1,0 +1,218 @@
+//! Requests and transactions that meet on one shard.
+
+use rondo::base::hash::KeyHasher;
+use rondo::commands::table;
+use rondo::commands::table::Caller;
+use rondo::keyspace::{Keyspace, KeyspaceOptions};
+use rondo::resp::args::OwnedArgs;
+use rondo::router::{FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ToShard};
+use rondo::shard::{Outcome, Request, Shard};
+
+const SEED: u64 = 1;
+
+fn shard() -> Shard {
+    let mut shard = Shard::new(3, Keyspace::new(KeyspaceOptions::for_tests(SEED)));
+    shard.set_now(1_700_000_000_000);
+    shard
+}
+
+fn words(line: &str) -> OwnedArgs {
+    line.split(' ').map(str::as_bytes).collect()
+}
+
+/// Sends a request on a connection; its reply, or `None` if it has to wait.
+fn say(shard: &mut Shard, connection: u32, sequence: u64, line: &str) -> Option<String> {
+    let owned = words(line);
+    let args = owned.as_args();
+    let request = Request {
+        entry: table().resolve(&args).expect("a good command"),
+        db: 0,
+        caller: Caller::default(),
+        origin: Origin {
+            core: 7,
+            connection,
+            generation: 1,
+            sequence,
+        },
+    };
+    let mut reply = b"before".to_vec();
+    let outcome = shard.execute(&request, &args, &mut reply);
+    let reply = String::from_utf8(reply).expect("text");
+    let reply = reply.strip_prefix("before").expect("what was there stays");
+    match outcome {
+        Outcome::Done => Some(reply.to_owned()),
+        Outcome::Deferred => {
+            assert_eq!(reply, "");
+            None
+        }
+    }
+}
+
+fn lock(shard: &mut Shard, tx: u64, key: &str, mode: LockMode, read: Option<Operation>) {
+    let hash = KeyHasher::with_seed(SEED).hash(key.as_bytes());
+    let locks = LockSet::of_keys(tx, vec![KeyLock { hash, mode }]);
+    shard.handle(ToShard::Schedule {
+        tx,
+        core: 2,
+        locks,
+        read,
+    });
+}
+
+fn command(line: &str) -> Operation {
+    let args = words(line);
+    Operation::Command {
+        entry: table().resolve(&args.as_args()).expect("a good command"),
+        db: 0,
+        caller: Caller::default(),
+        args,
+    }
+}
+
+/// What the shard has to say, a line each.
+fn events(shard: &mut Shard) -> Vec<String> {
+    let event = |shard: &mut Shard| {
+        Some(match shard.next_event()? {
+            (core, FromShard::Scheduled { tx, shard, granted }) => {
+                format!("core {core}: {tx} on {shard} granted {granted}")
+            }
+            (core, FromShard::Ran { tx, output, .. }) => match output {
+                Output::Reply(reply) => {
+                    format!(
+                        "core {core}: {tx} ran {:?}",
+                        String::from_utf8_lossy(&reply)
+                    )
+                }
+                _ => format!("core {core}: {tx} ran"),
+            },
+            (core, FromShard::Late { origin, reply }) => format!(
+                "core {core}: connection {} request {} late {:?}",
+                origin.connection,
+                origin.sequence,
+                String::from_utf8_lossy(&reply)
+            ),
+        })
+    };
+    std::iter::from_fn(|| event(shard)).collect()
+}
+
+#[test]
+fn a_request_runs_at_once_unless_its_key_is_locked() {
+    let mut shard = shard();
+    assert_eq!(say(&mut shard, 1, 0, "SET a 1").as_deref(), Some("+OK\r\n"));
+    lock(&mut shard, 5, "a", LockMode::Shared, None);
+    assert_eq!(events(&mut shard), ["core 2: 5 on 3 granted true"]);
+    assert_eq!(
+        say(&mut shard, 1, 1, "GET a").as_deref(),
+        Some("$1\r\n1\r\n")
+    );
+    assert_eq!(say(&mut shard, 1, 2, "SET b 2").as_deref(), Some("+OK\r\n"));
+    assert_eq!(say(&mut shard, 2, 3, "SET a 3"), None);
+    // What comes for the key after a request that waits, waits behind it, reads as well.
+    assert_eq!(say(&mut shard, 3, 4, "GET a"), None);
+    assert_eq!(shard.deferred_count(), 2);
+    shard.handle(ToShard::Release { tx: 5 });
+    assert_eq!(
+        events(&mut shard),
+        [
+            "core 7: connection 2 request 3 late \"+OK\\r\\n\"",
+            "core 7: connection 3 request 4 late \"$1\\r\\n3\\r\\n\"",
+        ]
+    );
+    assert!(shard.is_quiet());
+}
+
+#[test]
+fn a_connection_that_waits_is_not_overtaken_by_itself() {
+    let mut shard = shard();
+    lock(&mut shard, 5, "a", LockMode::Exclusive, None);
+    assert_eq!(say(&mut shard, 1, 0, "SET a 1"), None);
+    assert_eq!(say(&mut shard, 1, 1, "SET b 1"), None);
+    assert_eq!(say(&mut shard, 2, 2, "GET c").as_deref(), Some("$-1\r\n"));
+    events(&mut shard);
+    shard.handle(ToShard::Release { tx: 5 });
+    assert_eq!(
+        events(&mut shard),
+        [
+            "core 7: connection 1 request 0 late \"+OK\\r\\n\"",
+            "core 7: connection 1 request 1 late \"+OK\\r\\n\"",
+        ]
+    );
+}
+
+#[test]
+fn what_a_transaction_reads_is_read_when_it_is_granted() {
+    let mut shard = shard();
+    lock(&mut shard, 5, "a", LockMode::Exclusive, None);
+    lock(
+        &mut shard,
+        6,
+        "a",
+        LockMode::Shared,
+        Some(command("MGET a")),
+    );
+    assert_eq!(events(&mut shard), ["core 2: 5 on 3 granted true"]);
+    shard.handle(ToShard::Run {
+        tx: 5,
+        core: 2,
+        operation: command("MSET a 1"),
+        last: true,
+    });
+    assert_eq!(
+        events(&mut shard),
+        [
+            "core 2: 5 ran \"+OK\\r\\n\"",
+            "core 2: 6 ran \"*1\\r\\n$1\\r\\n1\\r\\n\"",
+        ]
+    );
+    shard.handle(ToShard::Release { tx: 6 });
+    assert!(shard.is_quiet());
+}
+
+#[test]
+fn who_comes_late_is_told_so_and_leaves_nothing() {
+    let mut shard = shard();
+    lock(&mut shard, 5, "a", LockMode::Exclusive, None);
+    lock(
+        &mut shard,
+        4,
+        "a",
+        LockMode::Shared,
+        Some(command("MGET a")),
+    );
+    assert_eq!(
+        events(&mut shard),
+        [
+            "core 2: 5 on 3 granted true",
+            "core 2: 4 on 3 granted false",
+        ]
+    );
+    shard.handle(ToShard::Release { tx: 5 });
+    assert!(shard.is_quiet());
+}
+
+#[test]
+fn a_transaction_that_gives_up_while_it_waits_leaves_nothing() {
+    let mut shard = shard();
+    lock(&mut shard, 5, "a", LockMode::Exclusive, None);
+    lock(&mut shard, 6, "a", LockMode::Exclusive, None);
+    shard.handle(ToShard::Release { tx: 6 });
+    shard.handle(ToShard::Release { tx: 6 });
+    shard.handle(ToShard::Release { tx: 5 });
+    assert_eq!(events(&mut shard), ["core 2: 5 on 3 granted true"]);
+    assert!(shard.is_quiet());
+}
+
+#[test]
+fn errors_replace_what_was_written_and_are_counted() {
+    let mut shard = shard();
+    say(&mut shard, 1, 0, "SET a x");
+    let reply = say(&mut shard, 1, 1, "INCR a");
+    let expected = "-ERR value is not an integer or out of range\r\n";
+    assert_eq!(reply.as_deref(), Some(expected));
+    let incr = table().find(b"incr").expect("a command").index;
+    assert_eq!(shard.figures()[usize::from(incr)].failed_count, 1);
+    let errors: Vec<_> = shard.error_counts().iter().collect();
+    assert_eq!(errors, [("ERR", 1)]);
+    assert_eq!(shard.changes_count(), 1);
+}

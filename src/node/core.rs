@@ -387,7 +387,7 @@ impl Core {
                 self.node_request(token, request);
             } else if let Some((core, event)) = self.shard.next_event() {
                 if core == self.id {
-                    self.from_shard(event);
+                    self.shard_event(event);
                 } else {
                     self.mesh.send(usize::from(core), Message::FromShard(event));
                 }
@@ -427,7 +427,7 @@ impl Core {
         }
     }
 
-    fn from_shard(&mut self, event: FromShard) {
+    fn shard_event(&mut self, event: FromShard) {
         let tx = match &event {
             FromShard::Late { origin, reply } => {
                 let token = Token {
@@ -622,7 +622,7 @@ impl Core {
         match message {
             Message::Adopt(connection) => self.adopt(connection),
             Message::ToShard(message) => self.shard.handle(message),
-            Message::FromShard(event) => self.from_shard(event),
+            Message::FromShard(event) => self.shard_event(event),
             Message::Large { item, bytes, spans } => {
                 let origin = Origin {
                     core: from as u16,
@@ -678,7 +678,7 @@ impl Core {
                     &reply,
                 );
             }
-            Message::Ask { id, question } => self.asked(from, id, question),
+            Message::Ask { id, question } => self.asked(from, id, *question),
             Message::Answer { id, answer } => self.answered(id, answer),
         }
     }
@@ -1083,6 +1083,7 @@ pub fn ask_core(core: &mut Core, to: usize, id: u64, question: Question) {
     if to == usize::from(core.id) {
         core.asked(to, id, question);
     } else {
+        let question = Box::new(question);
         core.mesh.send(to, Message::Ask { id, question });
     }
 }

@@ -173,7 +173,11 @@ pub struct Mesh {
     board: Arc<Board>,
     /// By peer; `None` at this core's own place.
     links: Vec<Option<Link>>,
-    /// Empty batches.
+    /// Empty batches; boxed, since what crosses between cores is the pointer.
+    #[expect(
+        clippy::vec_box,
+        reason = "batches travel as boxes; unboxing them here would copy each one twice"
+    )]
     spare: Vec<Box<Batch>>,
     /// Peers with something to send, so that a turn costs nothing for silent ones.
     waiting: Vec<usize>,
@@ -185,6 +189,7 @@ struct Link {
     /// Filled through this turn.
     open: Option<Box<Batch>>,
     /// Answered batches of the peer, to go home.
+    #[expect(clippy::vec_box, reason = "as in `Mesh::spare`")]
     homing: Vec<Box<Batch>>,
     in_flight: usize,
     is_waiting: bool,
@@ -195,14 +200,13 @@ pub fn build(cores_count: usize, board: &Arc<Board>) -> Vec<Mesh> {
     let mut links: Vec<Vec<Option<Link>>> = (0..cores_count)
         .map(|_| (0..cores_count).map(|_| None).collect())
         .collect();
-    for a in 0..cores_count {
-        for b in a + 1..cores_count {
-            // Either side has at most IN_FLIGHT_MAX batches of its own out, so twice that always fits.
-            let (a_sends, b_receives) = rtrb::RingBuffer::new(2 * IN_FLIGHT_MAX);
-            let (b_sends, a_receives) = rtrb::RingBuffer::new(2 * IN_FLIGHT_MAX);
-            links[a][b] = Some(Link::new(a_sends, a_receives));
-            links[b][a] = Some(Link::new(b_sends, b_receives));
-        }
+    let pairs = (0..cores_count).flat_map(|a| (a + 1..cores_count).map(move |b| (a, b)));
+    for (a, b) in pairs {
+        // Either side has at most IN_FLIGHT_MAX batches of its own out, so twice that always fits.
+        let (a_sends, b_receives) = rtrb::RingBuffer::new(2 * IN_FLIGHT_MAX);
+        let (b_sends, a_receives) = rtrb::RingBuffer::new(2 * IN_FLIGHT_MAX);
+        links[a][b] = Some(Link::new(a_sends, a_receives));
+        links[b][a] = Some(Link::new(b_sends, b_receives));
     }
     links
         .into_iter()

@@ -47,7 +47,7 @@ pub enum Message {
         /// Names the question on its core.
         id: u64,
         /// What is asked.
-        question: Question,
+        question: Box<Question>,
     },
     /// The answer.
     Answer {

@@ -95,8 +95,9 @@ fn unknown_commands_are_quoted_with_limits() {
         "ERR unknown command 'foo', with args beginning with: 'a' 'b c' "
     );
     assert_eq!(
+        // The reply writer makes spaces of the line end: tests/resp/reply.rs.
         refusal(&[b"foo", b"a\r\nb"]),
-        "ERR unknown command 'foo', with args beginning with: 'a  b' "
+        "ERR unknown command 'foo', with args beginning with: 'a\r\nb' "
     );
     let long = [b'z'; 100];
     assert_eq!(

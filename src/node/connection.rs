@@ -301,6 +301,7 @@ impl Affinity {
     /// Counts a keyed request of `shard`; names a shard that had three fifths of a whole window.
     #[inline]
     pub fn count(&mut self, shard: u16) -> Option<u16> {
+        self.placed = true;
         if self.candidate == shard {
             self.lead += 1;
         } else if self.lead == 0 {

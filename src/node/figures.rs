@@ -120,4 +120,6 @@ pub struct CoreFigures {
     pub errors: ErrorCounts,
     /// CPU time of this core's thread: user and system, in microseconds.
     pub cpu_us: (u64, u64),
+    /// The one CPU its thread may run on, `None` where it may choose.
+    pub pinned_cpu: Option<u32>,
 }

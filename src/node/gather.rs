@@ -455,6 +455,7 @@ impl Core {
             commands: self.shard.figures().to_vec(),
             errors: self.shard.error_counts().clone(),
             cpu_us: super::process::thread_cpu_us(),
+            pinned_cpu: super::process::pinned_cpu(),
         }
     }
 }

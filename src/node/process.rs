@@ -91,3 +91,11 @@ pub fn allowed_cpus() -> Vec<usize> {
         .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
         .collect()
 }
+
+/// The CPU the calling thread is pinned to, `None` where it may run on several.
+pub fn pinned_cpu() -> Option<u32> {
+    match allowed_cpus()[..] {
+        [cpu] => u32::try_from(cpu).ok(),
+        _ => None,
+    }
+}

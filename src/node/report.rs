@@ -285,6 +285,6 @@ fn core_row(core: &CoreFigures) -> info::CoreFigures {
         moves_in: core.counters.moves_in,
         moves_out: core.counters.moves_out,
         cpu_s: (core.cpu_us.0 + core.cpu_us.1) as f64 / 1e6,
-        ..info::CoreFigures::default()
+        cpu: core.pinned_cpu,
     }
 }

@@ -52,6 +52,29 @@ fn connections_follow_their_keys_and_lose_nothing() {
     }
 }
 
+/// A connection settles on the core of its first key; keys of another core do not draw it away while they are half.
+#[test]
+fn the_first_key_decides_where_a_connection_lives() {
+    let map = rondo::keyspace::SlotMap::new(2);
+    for first in [0, 1] {
+        let server = Server::start(2, &[]);
+        let key_of = |shard| {
+            let names = (0..).map(|index| format!("key:{index}"));
+            let mut found = names.filter(|name| map.shard_of(name.as_bytes()) == shard);
+            found.next().expect("every shard has keys")
+        };
+        let keys = [key_of(first), key_of(1 - first)];
+        let mut client = server.client();
+        for index in 0..400 {
+            let reply = client.ask(&format!("GET {}", keys[index % 2]));
+            assert_eq!(reply, Value::Null);
+        }
+        assert_eq!(server.info_number("stats", "local_requests"), 200);
+        assert_eq!(server.info_number("stats", "hops"), 200);
+        assert!(server.info_number("stats", "connection_moves") <= 1);
+    }
+}
+
 /// A client that is killed in the middle of its work is gone; the others do not notice.
 #[test]
 fn a_busy_client_can_be_killed() {

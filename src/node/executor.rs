@@ -54,10 +54,13 @@ impl Ending {
 
     /// Begins the end; false if it had begun.
     pub fn begin(&self) -> bool {
-        let deadline = self.start.elapsed() + DRAIN_MAX;
-        self.deadline_ms
-            .store(deadline.as_millis() as u64, Ordering::SeqCst);
-        !self.begun.swap(true, Ordering::SeqCst)
+        let begins = !self.begun.swap(true, Ordering::SeqCst);
+        if begins {
+            let deadline = self.start.elapsed() + DRAIN_MAX;
+            self.deadline_ms
+                .store(deadline.as_millis() as u64, Ordering::SeqCst);
+        }
+        begins
     }
 
     /// Whether clients have had their time.

@@ -108,14 +108,11 @@ impl Core {
         }
     }
 
-    /// SHUTDOWN and signals: all cores drain and end.
+    /// SHUTDOWN and signals: all cores drain and end. Asking again changes nothing: the end has its deadline.
     pub fn ask_all_to_stop(&mut self) {
         if self.ending.begin() {
             tracing::info!("shutting down");
             self.ask_all(Asker::Nobody, Purpose::Ok, Question::Shutdown);
-        } else {
-            // Asked twice: the user means it.
-            std::process::exit(1);
         }
     }
 
@@ -133,8 +130,12 @@ impl Core {
                 Reply::new(out, session.protocol).error(text)
             }),
             None => {
-                // No reply: the connection closing is the sign.
-                self.close(token);
+                // No reply: the connection closing is the sign, after the replies to what came before.
+                if let Some(connection) = self.connections.get_mut(token) {
+                    connection.blocked = None;
+                    connection.close_after_output = true;
+                }
+                self.mark_dirty(token);
                 self.ask_all_to_stop();
             }
         }

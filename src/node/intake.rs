@@ -87,7 +87,10 @@ impl Core {
                 let input = std::mem::take(&mut connection.input);
                 self.feed_input(token, &mut connection, input);
             }
-            if connection.stop_receiving && connection.input.len() < UNREAD_BYTES_MAX / 2 {
+            // What is left of an unblocked connection's input is a part of one request: it needs the rest.
+            let reads_on = connection.blocked.is_none() && connection.held.is_none()
+                || connection.input.len() < UNREAD_BYTES_MAX / 2;
+            if connection.stop_receiving && reads_on {
                 connection.stop_receiving = false;
                 self.ring_work.push(RingWork::Receive(token));
             }

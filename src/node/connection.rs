@@ -21,9 +21,12 @@ use crate::resp::parse::ParseState;
 enum Slot {
     /// Not there yet; `silent`: CLIENT REPLY keeps it from being sent.
     Pending { silent: bool },
-    /// In `side`.
-    Ready { start: u32, length: u32 },
+    /// In `side`. Wide, since output has no limit unless one is set.
+    Ready { start: u64, length: u64 },
 }
+
+/// So much of `side` may be left over from replies that are gone before the rest is moved together.
+const SIDE_SLACK_BYTES: usize = 64 * 1024;
 
 /// Why a connection's next request is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,8 @@ pub struct Connection {
     first_sequence: u64,
     /// Replies that came before their turn.
     side: Vec<u8>,
+    /// Bytes of `side` that a slot still names; the others' replies have left.
+    side_used: usize,
     /// Why the next request waits.
     pub blocked: Option<Blocked>,
     /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
@@ -141,6 +146,7 @@ impl Connection {
             slots: VecDeque::new(),
             first_sequence: 0,
             side: Vec::new(),
+            side_used: 0,
             blocked: None,
             silent_reply: false,
             stop_receiving: false,
@@ -209,11 +215,8 @@ impl Connection {
         }
         let start = self.side.len();
         let result = write(&mut self.side, &mut self.session);
-        let length = self.side.len() - start;
-        self.slots.push_back(Slot::Ready {
-            start: start as u32,
-            length: length as u32,
-        });
+        let slot = self.slot_from(start);
+        self.slots.push_back(slot);
         result
     }
 
@@ -221,11 +224,18 @@ impl Connection {
     pub fn write_ahead(&mut self, run: impl FnOnce(&mut Vec<u8>) -> bool) {
         let start = self.side.len();
         if run(&mut self.side) {
-            let length = self.side.len() - start;
-            self.slots.push_back(Slot::Ready {
-                start: start as u32,
-                length: length as u32,
-            });
+            let slot = self.slot_from(start);
+            self.slots.push_back(slot);
+        }
+    }
+
+    /// The slot of a reply that was just appended to `side` at `start`.
+    fn slot_from(&mut self, start: usize) -> Slot {
+        let length = self.side.len() - start;
+        self.side_used += length;
+        Slot::Ready {
+            start: start as u64,
+            length: length as u64,
         }
     }
 
@@ -238,32 +248,50 @@ impl Connection {
             }
             self.first_sequence += 1;
             while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
+                let (start, length) = (start as usize, length as usize);
                 self.output
-                    .extend_from_slice(&self.side[start as usize..(start + length) as usize]);
+                    .extend_from_slice(&self.side[start..start + length]);
+                self.side_used -= length;
                 self.slots.pop_front();
                 self.first_sequence += 1;
             }
-            if self.slots.is_empty() {
-                self.side.clear();
-                self.side.shrink_to(64 * 1024);
-            }
+            self.trim_side();
         } else {
             let silent = matches!(self.slots[index], Slot::Pending { silent: true });
             let start = self.side.len();
             if !silent {
                 self.side.extend_from_slice(reply);
             }
-            let length = self.side.len() - start;
-            self.slots[index] = Slot::Ready {
-                start: start as u32,
-                length: length as u32,
-            };
+            self.slots[index] = self.slot_from(start);
         }
+    }
+
+    /// Gives back what replies that are gone have left of `side`. An endless pipeline may never be without a slot.
+    fn trim_side(&mut self) {
+        if self.slots.is_empty() {
+            self.side.clear();
+            self.side.shrink_to(SIDE_SLACK_BYTES);
+            return;
+        }
+        // The walk over the slots and the copy cost less than what was appended since the last time.
+        let walk_bytes = self.slots.len() * std::mem::size_of::<Slot>();
+        if self.side.len() - self.side_used <= SIDE_SLACK_BYTES + self.side_used + walk_bytes {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.side_used);
+        for slot in &mut self.slots {
+            if let Slot::Ready { start, length } = slot {
+                let from = *start as usize;
+                *start = kept.len() as u64;
+                kept.extend_from_slice(&self.side[from..from + *length as usize]);
+            }
+        }
+        self.side = kept;
     }
 
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
-        self.output.len() + self.side.len() + self.sending_bytes
+        self.output.len() + self.side_used + self.sending_bytes
     }
 
     /// Bytes this connection holds, for INFO and CLIENT LIST.

@@ -31,6 +31,10 @@ use crate::shard::{Outcome, Request, Shard};
 const SPARE_BUFFERS_MAX: usize = 256;
 /// A buffer larger than this is freed instead of kept.
 pub(super) const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// A reply of this size leaves its batch: several together could be more than its places can count.
+const LARGE_REPLY_BYTES: usize = 1 << 20;
+/// After this much of one peer's requests a turn goes on; what is left waits for the next one.
+const PEER_BYTES_PER_TURN: usize = 256 * 1024;
 /// A blocked connection with this much unread input stops receiving.
 pub const UNREAD_BYTES_MAX: usize = 1 << 20;
 
@@ -214,10 +218,7 @@ impl Core {
 
     /// Whether connections are few enough to sleep without looking again.
     pub(super) fn is_idle(&self) -> bool {
-        self.dirty.is_empty()
-            && self.resumes.is_empty()
-            && self.congested.is_empty()
-            && self.ring_work.is_empty()
+        self.dirty.is_empty() && self.resumes.is_empty() && self.ring_work.is_empty()
     }
 
     /// A buffer for output.
@@ -236,6 +237,11 @@ impl Core {
             buffer.clear();
             self.spare.push(buffer);
         }
+    }
+
+    /// Whether a transaction that began here has not ended.
+    pub(super) fn has_transactions(&self) -> bool {
+        !self.transactions.is_empty()
     }
 
     // ---- transactions and messages
@@ -379,15 +385,19 @@ impl Core {
         }
     }
 
-    /// Takes everything the other cores have sent; returns how many batches.
+    /// Takes what the other cores have sent, of requests a bounded share each; returns how many batches.
     pub(super) fn drain_mesh(&mut self) -> usize {
         let mut batches_count = 0;
         for from in 0..self.mesh.cores_count() {
-            while let Some(batch) = self.mesh.receive(from) {
+            let mut served_bytes = 0;
+            while served_bytes < PEER_BYTES_PER_TURN
+                && let Some(batch) = self.mesh.receive(from)
+            {
                 batches_count += 1;
                 if batch.answered {
                     self.take_replies(batch);
                 } else {
+                    served_bytes += batch.bytes.len();
                     self.serve_batch(from, batch);
                 }
             }
@@ -465,7 +475,14 @@ impl Core {
             };
             let length = replies.len();
             item.reply_bytes = match self.shard.execute(&request, &args, replies) {
-                Outcome::Done => (replies.len() - length) as u32,
+                Outcome::Done if replies.len() - length < LARGE_REPLY_BYTES => {
+                    (replies.len() - length) as u32
+                }
+                Outcome::Done => {
+                    let reply = replies.split_off(length);
+                    self.mesh.send(from, large_reply(origin, reply));
+                    DEFERRED
+                }
                 Outcome::Deferred => DEFERRED,
             };
             let after = self.clock.raw();
@@ -508,21 +525,7 @@ impl Core {
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
                 if outcome == Outcome::Done {
-                    let Origin {
-                        connection,
-                        generation,
-                        sequence,
-                        ..
-                    } = origin;
-                    self.mesh.send(
-                        from,
-                        Message::LargeReply {
-                            connection,
-                            generation,
-                            sequence,
-                            reply,
-                        },
-                    );
+                    self.mesh.send(from, large_reply(origin, reply));
                 }
             }
             Message::LargeReply {
@@ -543,6 +546,15 @@ impl Core {
             Message::Ask { id, question } => self.asked(from, id, *question),
             Message::Answer { id, answer } => self.answered(id, answer),
         }
+    }
+}
+
+fn large_reply(origin: Origin, reply: Vec<u8>) -> Message {
+    Message::LargeReply {
+        connection: origin.connection,
+        generation: origin.generation,
+        sequence: origin.sequence,
+        reply,
     }
 }
 

@@ -102,7 +102,9 @@ impl CoreLoop {
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
         }
-        busy || self.more_cycle
+        // A link that is still full has all its batches out: the peer rings when one comes back.
+        let may_resume = !self.core.congested.is_empty() && !self.core.mesh.is_congested();
+        busy || self.more_cycle || may_resume
     }
 
     fn cycle(&mut self, budget: CycleBudget) {
@@ -306,7 +308,8 @@ impl CoreLoop {
                 core.close(token);
             }
         }
-        let done = late || core.connections.is_empty();
+        // A client may have gone in the middle of a transaction, which is to be whole all the same.
+        let done = late || core.connections.is_empty() && !core.has_transactions();
         // Peers may still need this shard: leave together.
         if done {
             core.ending.arrive(core.id);

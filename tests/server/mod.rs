@@ -9,5 +9,6 @@ mod connections; // they come, move between cores, and go; how the process start
 mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take
 mod order; // replies in order, against a plain map
+mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod wire; // the connection's own commands

@@ -25,6 +25,15 @@ enum Slot {
     Ready { start: u64, length: u64 },
 }
 
+/// Replies that other cores may owe a connection: so many bytes, by the size of the latest ones.
+const PORTION_BYTES: usize = 32 << 20;
+/// At least so many, whatever their size.
+const PORTION_COUNT_MIN: usize = 16;
+/// And at most so many.
+const PORTION_COUNT_MAX: usize = 16 * 1024;
+/// What a reply is taken for before there was one.
+const REPLY_BYTES_GUESS: usize = 128 * 1024;
+
 /// So much of `side` may be left over from replies that are gone before the rest is moved together.
 const SIDE_SLACK_BYTES: usize = 64 * 1024;
 
@@ -86,6 +95,8 @@ pub struct Connection {
     first_sequence: u64,
     /// Replies that came before their turn.
     side: Vec<u8>,
+    /// About the largest of the latest replies from other cores.
+    reply_bytes: usize,
     /// Bytes of `side` that a slot still names; the others' replies have left.
     side_used: usize,
     /// Why the next request waits.
@@ -146,6 +157,7 @@ impl Connection {
             slots: VecDeque::new(),
             first_sequence: 0,
             side: Vec::new(),
+            reply_bytes: REPLY_BYTES_GUESS,
             side_used: 0,
             blocked: None,
             silent_reply: false,
@@ -190,6 +202,15 @@ impl Connection {
     /// How many replies are outstanding.
     pub fn slots_count(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Whether so many requests are out that their replies might be more than a client may be given before anyone can
+    /// see whether it reads them.
+    #[inline]
+    pub fn has_full_portion(&self) -> bool {
+        let count = self.slots.len();
+        count >= PORTION_COUNT_MIN
+            && (count * self.reply_bytes > PORTION_BYTES || count >= PORTION_COUNT_MAX)
     }
 
     /// Keeps a place for a reply that comes later; returns its sequence number.
@@ -242,6 +263,7 @@ impl Connection {
     /// A reply has come for request `sequence`; it and whatever it held up moves to `output`.
     pub fn fill(&mut self, sequence: u64, reply: &[u8]) {
         let index = (sequence - self.first_sequence) as usize;
+        self.reply_bytes = reply.len().max(self.reply_bytes - self.reply_bytes / 16);
         if index == 0 {
             if let Some(Slot::Pending { silent: false }) = self.slots.pop_front() {
                 self.output.extend_from_slice(reply);

@@ -119,7 +119,7 @@ pub struct Core {
     pub stamp: u64,
     /// Where the sweep over connections is.
     pub(super) sweep: usize,
-    /// Set by SHUTDOWN and signals: serve what is there, then end.
+    /// Set by SHUTDOWN and signals: what runs is answered, nothing more is read, then the end.
     pub stopping: bool,
     /// The configuration file, empty for none.
     pub config_file: Arc<str>,

@@ -304,6 +304,12 @@ impl CoreLoop {
                 && connection.output.is_empty()
                 && !connection.sending
                 && connection.blocked != Some(Blocked::UntilReply);
+            if late && !quiet && !connection.closed {
+                tracing::warn!(
+                    client = connection.session.id,
+                    "closed: the end did not wait longer for this client to read"
+                );
+            }
             if quiet || late {
                 core.close(token);
             }

@@ -246,3 +246,50 @@ fn flushall_is_seen_whole_or_not_at_all() {
         result.expect("the writer");
     });
 }
+
+/// When CLIENT PAUSE WRITE has answered, nothing is written any more: not what was on its way between cores either.
+#[test]
+fn after_a_pause_is_confirmed_nothing_changes() {
+    for threads in [2, 5] {
+        let server = Server::start(threads, &[]);
+        let port = server.port;
+        let done = &std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(port);
+                    let mut bytes = Vec::new();
+                    for index in 0..40 {
+                        let name = format!("paused:{}", (index + worker) % 8);
+                        push_request(&mut bytes, &[b"INCR", name.as_bytes()]);
+                        if index % 8 == 0 {
+                            push_request(
+                                &mut bytes,
+                                &[b"MSET", b"x", b"1", b"y", b"2", b"z", b"3"],
+                            );
+                        }
+                    }
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        client.send(&bytes);
+                        client.replies(45);
+                    }
+                });
+            }
+            let asker = scope.spawn(move || {
+                let mut client = Client::connect(port);
+                for round in 0..60 {
+                    let read = "MGET paused:0 paused:1 paused:2 paused:3 paused:4 paused:5 paused:6 paused:7";
+                    assert_eq!(client.ask("CLIENT PAUSE 20000 WRITE"), ok());
+                    let first = client.ask(read);
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    assert_eq!(client.ask(read), first, "round {round}");
+                    assert_eq!(client.ask("CLIENT UNPAUSE"), ok());
+                    std::thread::sleep(std::time::Duration::from_millis(round % 4));
+                }
+            });
+            let result = asker.join();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            result.expect("the asker");
+        });
+    }
+}

@@ -20,7 +20,7 @@ use super::options::Options;
 use super::ring::Token;
 use super::slab::Connections;
 use crate::base::hash::KeyHasher;
-use crate::commands::{Entry, NodeRequest, Session};
+use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
@@ -99,6 +99,8 @@ pub struct Core {
     pub next_question: u64,
     /// CLIENT PAUSE.
     pub pause: Option<Pause>,
+    /// Questions to be answered when the writes from before the pause have ended: whose, and its name.
+    pub waiting_for_writes: Vec<(usize, u64)>,
     /// What INFO shows of this core.
     pub counters: CoreCounters,
     /// For the ring, after the current event.
@@ -181,6 +183,7 @@ impl Core {
             gathers: HashMap::default(),
             next_question: 0,
             pause: None,
+            waiting_for_writes: Vec::new(),
             counters: CoreCounters::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
@@ -244,6 +247,13 @@ impl Core {
         !self.transactions.is_empty()
     }
 
+    /// Whether one of them may write.
+    pub(super) fn has_writing_transactions(&self) -> bool {
+        self.transactions
+            .values()
+            .any(|coordinated| coordinated.entry.command.flags.has(Flags::WRITE))
+    }
+
     // ---- transactions and messages
 
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
@@ -261,7 +271,7 @@ impl Core {
                 }
             } else if let Some(token) = self.resumes.pop() {
                 self.resume(token);
-            } else {
+            } else if self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended() {
                 return;
             }
         }

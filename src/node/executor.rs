@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::acceptor::Listener;
-use super::core::{Core, CoreLoop, CoreParts};
+use super::core::{Core, CoreParts};
+use super::event_loop::CoreLoop;
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
 use super::ring::Ring;

@@ -301,7 +301,7 @@ fn freeing_goes_in_steps_and_ends_with_nothing() {
     }
 }
 
-/// Dropped with everything in it; Miri and the leak checker look on.
+/// Dropped with everything in it; a leak checker, where there is one, looks on.
 #[test]
 fn a_dropped_table_frees_everything() {
     let alive = std::rc::Rc::new(());

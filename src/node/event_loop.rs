@@ -1,0 +1,316 @@
+//! The loop of a core: one ring, one system call a turn.
+//!
+//!     enter the ring -> events -> parse and execute in place -> drain the mesh -> queue sends -> flush batches
+//!
+//! Promises  one system call a turn; requests run in the receive buffer they arrived in; a core sleeps only when no
+//!           peer has anything for it, and leaves only when every core may.
+//! Not here  the ring itself: `node/ring.rs`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`.
+
+use std::os::fd::OwnedFd;
+
+use super::acceptor::Listener;
+use super::connection::Blocked;
+use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
+use super::ring::{Event, Received, Ring, Token};
+use crate::shard::CycleBudget;
+
+/// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
+const TURN_BUDGET: CycleBudget = CycleBudget {
+    expire_steps: 1024,
+    garbage_steps: 512,
+};
+/// A core with its ring: the loop.
+pub struct CoreLoop {
+    ring: Ring,
+    core: Core,
+    events: Vec<Event>,
+    /// Expiry or freeing has more to do than a tick's budget.
+    more_cycle: bool,
+    listeners: Vec<Listener>,
+    /// Listeners whose accept failed, armed again at the next tick.
+    silent_listeners: Vec<u32>,
+    /// Readable when a signal has come; core 0 only.
+    signal: Option<OwnedFd>,
+}
+
+impl CoreLoop {
+    /// Binds a core to its ring and, on core 0, to the listeners.
+    pub fn new(core: Core, ring: Ring, listeners: Vec<Listener>, signal: Option<OwnedFd>) -> Self {
+        core.mesh
+            .board()
+            .set_ring(usize::from(core.id), ring.descriptor());
+        Self {
+            ring,
+            core,
+            events: Vec::with_capacity(1024),
+            more_cycle: false,
+            listeners,
+            silent_listeners: Vec::new(),
+            signal,
+        }
+    }
+
+    /// Serves until told to stop. The root future of the core's executor.
+    pub async fn run(mut self) {
+        use std::os::fd::AsFd;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            self.ring.accept(listener.fd(), index as u32);
+        }
+        if let Some(signal) = &self.signal {
+            self.ring.watch(signal.as_fd());
+        }
+        self.ring.arm_tick();
+        let mut busy = true;
+        loop {
+            let wait = !busy && self.core.is_idle() && self.core.mesh.may_sleep();
+            if let Err(error) = self.ring.enter(wait) {
+                // Nothing can be served without the ring: say so and stop before anything is answered wrongly.
+                tracing::error!(core = self.core.id, %error, "io_uring_enter failed");
+                std::process::exit(1);
+            }
+            if wait {
+                self.core.mesh.wake();
+            }
+            busy = self.turn();
+            if self.core.stopping && self.is_drained() {
+                return;
+            }
+        }
+    }
+
+    /// One turn; whether another should follow without waiting.
+    fn turn(&mut self) -> bool {
+        self.core.counters.turns += 1;
+        self.core.read_clock();
+        let mut events = std::mem::take(&mut self.events);
+        self.ring.reap(&mut events);
+        let mut busy = !events.is_empty();
+        for event in events.drain(..) {
+            self.event(event);
+        }
+        self.events = events;
+        busy |= self.core.drain_mesh() > 0;
+        self.core.settle();
+        self.core.resume_congested();
+        self.core.settle();
+        self.flush_output();
+        self.do_ring_work();
+        let ring = &mut self.ring;
+        self.core
+            .mesh
+            .flush(|descriptor| ring.ring_bell(descriptor));
+        if self.more_cycle {
+            self.cycle(TURN_BUDGET);
+        }
+        busy || self.more_cycle
+    }
+
+    fn cycle(&mut self, budget: CycleBudget) {
+        let before = self.core.clock.raw();
+        self.more_cycle = self.core.shard.cycle(budget);
+        let after = self.core.clock.raw();
+        self.core.counters.cycle_ns += self.core.clock.delta_as_nanos(before, after);
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Received {
+                token,
+                received,
+                more,
+            } => {
+                if let Some(connection) = self.core.connections.get_mut(token) {
+                    connection.receiving = more;
+                } else {
+                    if let Received::Bytes(buffer) = received {
+                        self.ring.recycle(buffer);
+                    }
+                    return;
+                }
+                match received {
+                    Received::Bytes(buffer) => {
+                        self.core.counters.reads += 1;
+                        self.core.on_bytes(token, self.ring.bytes(&buffer));
+                        self.ring.recycle(buffer);
+                        if !more {
+                            self.core.ring_work.push(RingWork::Receive(token));
+                            self.core.finish_move(token);
+                        }
+                    }
+                    Received::Stopped => {
+                        self.core.ring_work.push(RingWork::Receive(token));
+                        self.core.finish_move(token);
+                    }
+                    Received::Ended => self.core.input_ended(token),
+                }
+                self.core.settle();
+                self.core.release(token);
+            }
+            Event::Sent {
+                token,
+                result,
+                buffer,
+            } => self.sent(token, result, buffer),
+            Event::Accepted {
+                listener,
+                result,
+                more,
+            } => {
+                let failed = result.is_err();
+                match result {
+                    Ok(socket) if !self.core.stopping => self.core.accepted(socket),
+                    Ok(_) => {}
+                    Err(errno) => {
+                        let error = std::io::Error::from_raw_os_error(errno);
+                        tracing::warn!(%error, "accept failed");
+                    }
+                }
+                if !more && !self.core.stopping {
+                    if failed {
+                        // Out of descriptors, most likely: trying again at once would only spin.
+                        self.silent_listeners.push(listener);
+                    } else {
+                        self.ring
+                            .accept(self.listeners[listener as usize].fd(), listener);
+                    }
+                }
+            }
+            Event::Tick => {
+                self.core.tick();
+                for listener in std::mem::take(&mut self.silent_listeners) {
+                    self.ring
+                        .accept(self.listeners[listener as usize].fd(), listener);
+                }
+                self.cycle(CycleBudget::default());
+                self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
+                self.ring.arm_tick();
+            }
+            Event::Readable => self.core.ask_all_to_stop(),
+            Event::Bell => {}
+        }
+    }
+
+    fn sent(&mut self, token: Token, result: i32, mut buffer: Vec<u8>) {
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
+        connection.sending = false;
+        connection.sending_bytes = 0;
+        if result < 0 {
+            self.core.close(token);
+            return;
+        }
+        let sent = (result as usize).min(buffer.len());
+        connection.bytes_out += sent as u64;
+        self.core.counters.writes += 1;
+        self.core.counters.bytes_out += sent as u64;
+        if connection.closed {
+            self.core.release(token);
+        } else if sent < buffer.len() {
+            buffer.drain(..sent);
+            connection.sending = true;
+            connection.sending_bytes = buffer.len();
+            self.ring.send(connection.fd(), token, buffer);
+            return;
+        } else if !connection.output.is_empty() {
+            self.core.mark_dirty(token);
+        } else if connection.has_said_all() {
+            self.core.close(token);
+        } else {
+            self.core.finish_move(token);
+        }
+        self.core.keep_buffer(buffer);
+    }
+
+    /// Queues one send for each connection with output.
+    fn flush_output(&mut self) {
+        let mut dirty = std::mem::take(&mut self.core.dirty);
+        for token in dirty.drain(..) {
+            let Some(connection) = self.core.connections.get_mut(token) else {
+                continue;
+            };
+            connection.dirty = false;
+            if connection.closed {
+                connection.output = Vec::new();
+                continue;
+            }
+            if connection.output.is_empty() {
+                let buffer = std::mem::take(&mut connection.output);
+                let done = connection.has_said_all() && !connection.sending;
+                self.core.keep_buffer(buffer);
+                if done {
+                    self.core.close(token);
+                }
+                continue;
+            }
+            if connection.sending {
+                self.core.check_output(token);
+                continue;
+            }
+            let output = std::mem::take(&mut connection.output);
+            connection.sending = true;
+            connection.sending_bytes = output.len();
+            self.ring.send(connection.fd(), token, output);
+            if connection.sending_bytes > SPARE_BUFFER_BYTES_MAX {
+                self.core.check_output(token);
+            }
+        }
+        self.core.dirty = dirty;
+    }
+
+    fn do_ring_work(&mut self) {
+        for work in std::mem::take(&mut self.core.ring_work) {
+            match work {
+                RingWork::Receive(token) => {
+                    let Some(connection) = self.core.connections.get_mut(token) else {
+                        continue;
+                    };
+                    let moving = connection.blocked == Some(Blocked::Moving);
+                    if connection.closed
+                        || connection.receiving
+                        || moving
+                        || connection.stop_receiving
+                    {
+                        continue;
+                    }
+                    connection.receiving = true;
+                    self.ring.receive(connection.fd(), token);
+                }
+                RingWork::StopReceiving(token) => {
+                    let armed = self.core.connections.get_mut(token);
+                    if armed.is_some_and(|connection| connection.receiving) {
+                        self.ring.stop_receiving(token);
+                    } else {
+                        // Nothing will say that it has stopped.
+                        self.core.finish_move(token);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a stopping core has nothing left to do.
+    fn is_drained(&mut self) -> bool {
+        let core = &mut self.core;
+        let late = core.ending.is_overdue();
+        let tokens: Vec<Token> = core.connections.tokens().collect();
+        for token in tokens {
+            let Some(connection) = core.connections.get_mut(token) else {
+                continue;
+            };
+            let quiet = connection.is_drained()
+                && connection.output.is_empty()
+                && !connection.sending
+                && connection.blocked != Some(Blocked::UntilReply);
+            if quiet || late {
+                core.close(token);
+            }
+        }
+        let done = late || core.connections.is_empty();
+        // Peers may still need this shard: leave together.
+        if done {
+            core.ending.arrive(core.id);
+        }
+        done && core.ending.all_arrived()
+    }
+}

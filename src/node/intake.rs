@@ -1,0 +1,428 @@
+//! Bytes of a connection to requests.
+//!
+//!     on_bytes -> feed -> process -> parse a window ahead -> dispatch one by one
+//!                   \-> a large request: into a buffer of its own, then dispatch
+//!
+//! Promises  a request is executed in the buffer it was received in; one that must wait is left unread and parsed again;
+//!           memory grows with bytes that came, not with bytes announced.
+//! Not here  where a request runs: `node/dispatch.rs`.
+
+use bytes::Bytes;
+
+use super::connection::{Blocked, Connection};
+use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
+use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
+use super::ring::Token;
+use crate::ds::growing_buffer::GrowingBuffer;
+use crate::resp::args::OwnedArgs;
+use crate::resp::parse::{Limits, ParseState, Parsed, ProtocolError, parse};
+use crate::resp::{Args, Reply, Span};
+
+/// A request that still needs more than this gets a buffer of its own, which can become a value without a copy.
+const LARGE_REQUEST_BYTES: usize = 64 * 1024;
+
+/// How many requests of a pipeline are parsed before the first of them runs.
+const WINDOW_REQUESTS_MAX: usize = 16;
+
+/// Requests parsed ahead; kept from call to call for its allocations.
+#[derive(Default)]
+pub struct Window {
+    requests: Vec<ParsedRequest>,
+    count: usize,
+}
+
+#[derive(Default)]
+struct ParsedRequest {
+    /// Where it lies in the bytes that were parsed.
+    start: usize,
+    end: usize,
+    spans: Vec<Span>,
+    /// Of word 1, which most commands have as their key.
+    hash: u64,
+    /// An inline request with quotes has words of its own.
+    inline: Option<OwnedArgs>,
+}
+
+/// Why a window ended.
+enum WindowEnd {
+    /// It is full.
+    Full,
+    /// Everything up to `end` is done with: the bytes are at their end, or an empty request was skipped.
+    Skipped { end: usize },
+    /// The next request has not arrived whole.
+    Incomplete,
+    /// The next request cannot be one.
+    Malformed(ProtocolError),
+}
+
+impl Core {
+    /// A connection's bytes have arrived.
+    pub fn on_bytes(&mut self, token: Token, bytes: &[u8]) {
+        let Some(mut connection) = self.connections.borrow(token) else {
+            return;
+        };
+        self.counters.bytes_in += bytes.len() as u64;
+        connection.bytes_in += bytes.len() as u64;
+        connection.last_active_ms = self.now_ms;
+        if !connection.closed && !connection.close_after_output {
+            self.lend_buffer(&mut connection);
+            self.feed(token, &mut connection, bytes);
+            self.check_input(token, &mut connection);
+            self.after(token, &mut connection);
+        }
+        self.restore(token, connection);
+    }
+
+    /// A connection that had to wait may go on.
+    pub fn resume(&mut self, token: Token) {
+        let Some(mut connection) = self.connections.borrow(token) else {
+            return;
+        };
+        if connection.blocked.is_none() && !connection.closed && !connection.close_after_output {
+            self.lend_buffer(&mut connection);
+            if connection.held.is_some() {
+                self.process_held(token, &mut connection);
+            }
+            if connection.held.is_none() && !connection.input.is_empty() {
+                let input = std::mem::take(&mut connection.input);
+                self.feed_input(token, &mut connection, input);
+            }
+            if connection.stop_receiving && connection.input.len() < UNREAD_BYTES_MAX / 2 {
+                connection.stop_receiving = false;
+                self.ring_work.push(RingWork::Receive(token));
+            }
+            self.after(token, &mut connection);
+        }
+        self.restore(token, connection);
+    }
+
+    /// Lets connections go on that waited for a link to drain.
+    pub fn resume_congested(&mut self) {
+        if self.congested.is_empty() || self.mesh.is_congested() {
+            return;
+        }
+        for token in std::mem::take(&mut self.congested) {
+            if let Some(connection) = self.connections.get_mut(token)
+                && connection.blocked == Some(Blocked::Congested)
+            {
+                connection.blocked = None;
+                self.resumes.push(token);
+            }
+        }
+    }
+
+    fn restore(&mut self, token: Token, connection: Box<Connection>) {
+        let look = connection.output.len() > OUTPUT_LOOK_BYTES;
+        self.connections.restore(token, connection);
+        if look {
+            self.check_output(token);
+        }
+    }
+
+    fn lend_buffer(&mut self, connection: &mut Connection) {
+        if connection.output.capacity() == 0 {
+            connection.output = self.spare_buffer();
+        }
+    }
+
+    /// What holds after requests have run: output is marked, an unused buffer goes back.
+    fn after(&mut self, token: Token, connection: &mut Connection) {
+        let ends = connection.close_after_output || connection.has_said_all();
+        if connection.output.is_empty() && !ends {
+            let buffer = std::mem::take(&mut connection.output);
+            self.keep_buffer(buffer);
+        } else if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(token);
+        }
+    }
+
+    /// Bounds what a client may have lying unread.
+    fn check_input(&mut self, token: Token, connection: &mut Connection) {
+        let unread =
+            connection.input.len() + connection.large.as_ref().map_or(0, GrowingBuffer::len);
+        if unread as i64 > self.options.client_query_buffer_limit {
+            tracing::warn!(
+                client = connection.session.id,
+                unread,
+                "closed: query buffer is over its limit"
+            );
+            self.counters.query_limit_disconnections += 1;
+            connection.close_after_output = true;
+            connection.input = Vec::new();
+            connection.large = None;
+        } else if connection.blocked.is_some()
+            && unread > UNREAD_BYTES_MAX
+            && !connection.stop_receiving
+        {
+            connection.stop_receiving = true;
+            self.ring_work.push(RingWork::StopReceiving(token));
+        }
+    }
+
+    fn feed(&mut self, token: Token, connection: &mut Connection, mut bytes: &[u8]) {
+        if connection.large.is_some() {
+            bytes = self.feed_large(token, connection, bytes);
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        if connection.blocked.is_some() || connection.held.is_some() {
+            connection.input.extend_from_slice(bytes);
+        } else if connection.input.is_empty() {
+            let consumed = self.process(token, connection, bytes);
+            self.keep_rest(connection, &bytes[consumed..]);
+        } else {
+            let mut input = std::mem::take(&mut connection.input);
+            input.extend_from_slice(bytes);
+            self.feed_input(token, connection, input);
+        }
+    }
+
+    fn feed_input(&mut self, token: Token, connection: &mut Connection, mut input: Vec<u8>) {
+        let consumed = self.process(token, connection, &input);
+        if connection.large_needed > 0 {
+            self.keep_rest(connection, &input[consumed..]);
+            return;
+        }
+        input.drain(..consumed);
+        connection.input = input;
+    }
+
+    /// Keeps the beginning of a request that has not arrived whole.
+    fn keep_rest(&mut self, connection: &mut Connection, rest: &[u8]) {
+        if rest.is_empty() || connection.close_after_output {
+            return;
+        }
+        if connection.large_needed == 0 {
+            connection.input.extend_from_slice(rest);
+            return;
+        }
+        let mut large = GrowingBuffer::new();
+        if large.extend_from_slice(rest).is_err() {
+            self.refuse_large(connection);
+            return;
+        }
+        connection.large = Some(large);
+    }
+
+    /// Feeds a large request's own buffer, never beyond its end; returns what is left.
+    fn feed_large<'b>(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        bytes: &'b [u8],
+    ) -> &'b [u8] {
+        let Some(mut large) = connection.large.take() else {
+            return bytes;
+        };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(connection.large_needed));
+            rest = later;
+            if large.extend_from_slice(now).is_err() {
+                self.refuse_large(connection);
+                return &[];
+            }
+            connection.large_needed -= now.len();
+            if connection.large_needed > 0 {
+                break;
+            }
+            let mut spans = std::mem::take(&mut self.spans);
+            let limits = self.limits_of(connection);
+            let parsed = parse(large.as_slice(), &mut connection.parse, &mut spans, &limits);
+            self.spans = spans;
+            match parsed {
+                Ok(Parsed::Incomplete { needed_bytes_min }) => {
+                    connection.large_needed = needed_bytes_min
+                }
+                Ok(_) => {
+                    large.truncate_to_len();
+                    connection.parse = ParseState::default();
+                    connection.held = Some(Bytes::from_owner(large));
+                    self.process_held(token, connection);
+                    return rest;
+                }
+                Err(error) => {
+                    self.protocol_error(connection, &error);
+                    return &[];
+                }
+            }
+        }
+        connection.large = Some(large);
+        rest
+    }
+
+    /// Memory for a large request cannot be had: this client's loss alone.
+    fn refuse_large(&mut self, connection: &mut Connection) {
+        connection.large_needed = 0;
+        connection.large = None;
+        connection.write_reply(|out, session| {
+            Reply::new(out, session.protocol).error("OOM not enough memory for this request");
+        });
+        connection.close_after_output = true;
+    }
+
+    fn process_held(&mut self, token: Token, connection: &mut Connection) {
+        let Some(bytes) = connection.held.take() else {
+            return;
+        };
+        if connection.blocked.is_some() {
+            connection.held = Some(bytes);
+            return;
+        }
+        let mut spans = std::mem::take(&mut self.spans);
+        let mut state = ParseState::default();
+        let parsed = parse(&bytes, &mut state, &mut spans, &self.limits_of(connection));
+        match parsed {
+            Ok(Parsed::Request { .. }) => {
+                let args = Args::shared(&bytes, &spans);
+                if self.dispatch(token, connection, &args, Some((&bytes, &spans)))
+                    == Dispatched::NotYet
+                {
+                    connection.held = Some(bytes.clone());
+                }
+            }
+            Ok(Parsed::Inline { args, .. }) => {
+                if self.dispatch(token, connection, &args.as_args(), None) == Dispatched::NotYet {
+                    connection.held = Some(bytes.clone());
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.protocol_error(connection, &error),
+        }
+        self.spans = spans;
+    }
+
+    fn limits_of(&self, connection: &Connection) -> Limits {
+        Limits {
+            authenticated: connection.session.authenticated,
+            ..self.limits
+        }
+    }
+
+    fn protocol_error(&mut self, connection: &mut Connection, error: &ProtocolError) {
+        connection.write_reply(|out, _| error.write(out));
+        connection.close_after_output = true;
+        connection.large_needed = 0;
+    }
+
+    /// Runs every complete request at the start of `bytes`; returns how many bytes they took.
+    ///
+    /// Requests are parsed a window ahead, so that the table's lines for the later ones are on their way while the
+    /// earlier ones run.
+    fn process(&mut self, token: Token, connection: &mut Connection, bytes: &[u8]) -> usize {
+        let mut consumed_bytes = 0;
+        let mut window = std::mem::take(&mut self.window);
+        self.stamp = self.clock.raw();
+        while consumed_bytes < bytes.len()
+            && connection.blocked.is_none()
+            && !connection.close_after_output
+        {
+            let rest = &bytes[consumed_bytes..];
+            let end = self.look_ahead(connection, rest, &mut window);
+            if window.count > 1 {
+                let db = usize::from(connection.session.db);
+                for parsed in &window.requests[..window.count] {
+                    self.shard.keys.prefetch_entry(db, parsed.hash);
+                }
+            }
+            for parsed in &window.requests[..window.count] {
+                let words = match &parsed.inline {
+                    Some(args) => args.as_args(),
+                    None => Args::new(&rest[parsed.start..parsed.end], &parsed.spans),
+                };
+                if self.dispatch(token, connection, &words, None) == Dispatched::NotYet {
+                    connection.parse = ParseState::default();
+                    break;
+                }
+                consumed_bytes = parsed.end + bytes.len() - rest.len();
+                if connection.blocked.is_some() || connection.close_after_output {
+                    break;
+                }
+            }
+            if connection.blocked.is_some() || connection.close_after_output {
+                // What was parsed beyond is parsed again when its turn comes.
+                connection.parse = ParseState::default();
+                connection.large_needed = 0;
+                break;
+            }
+            match end {
+                WindowEnd::Full => {}
+                WindowEnd::Skipped { end } => consumed_bytes = end + bytes.len() - rest.len(),
+                WindowEnd::Incomplete => break,
+                WindowEnd::Malformed(error) => {
+                    self.protocol_error(connection, &error);
+                    consumed_bytes = bytes.len();
+                }
+            }
+        }
+        self.window = window;
+        consumed_bytes
+    }
+
+    /// Parses up to a window of requests and starts loading what their keys will need.
+    fn look_ahead(
+        &mut self,
+        connection: &mut Connection,
+        bytes: &[u8],
+        window: &mut Window,
+    ) -> WindowEnd {
+        let limits = self.limits_of(connection);
+        // AUTH, HELLO or SELECT in the window would change what follows; before AUTH the limits of the next request
+        // depend on it, so then one at a time.
+        let count_max = if limits.authenticated {
+            WINDOW_REQUESTS_MAX
+        } else {
+            1
+        };
+        let db = usize::from(connection.session.db);
+        window.count = 0;
+        let mut at = 0;
+        while window.count < count_max {
+            if at == bytes.len() {
+                return WindowEnd::Skipped { end: at };
+            }
+            if window.requests.len() == window.count {
+                window.requests.push(ParsedRequest::default());
+            }
+            let request = &mut window.requests[window.count];
+            let rest = &bytes[at..];
+            match parse(rest, &mut connection.parse, &mut request.spans, &limits) {
+                Ok(Parsed::Request { consumed }) => {
+                    request.start = at;
+                    request.end = at + consumed;
+                    request.inline = None;
+                    // Most commands have their key as word 1; a wrong guess costs one useless load.
+                    if request.spans.len() > 1 {
+                        let key = Args::new(rest, &request.spans).get(1);
+                        let key = self.shard.keys.key(key);
+                        self.shard.keys.prefetch(db, &key);
+                        request.hash = key.hash;
+                    }
+                    at += consumed;
+                    window.count += 1;
+                }
+                Ok(Parsed::Inline { consumed, args }) => {
+                    request.start = at;
+                    request.end = at + consumed;
+                    request.inline = Some(args);
+                    at += consumed;
+                    window.count += 1;
+                }
+                Ok(Parsed::Empty { consumed }) => {
+                    at += consumed;
+                    return WindowEnd::Skipped { end: at };
+                }
+                Ok(Parsed::Incomplete { needed_bytes_min }) => {
+                    if needed_bytes_min > LARGE_REQUEST_BYTES {
+                        connection.large_needed = needed_bytes_min;
+                    }
+                    return WindowEnd::Incomplete;
+                }
+                Err(error) => return WindowEnd::Malformed(error),
+            }
+        }
+        WindowEnd::Full
+    }
+}

@@ -1,0 +1,233 @@
+//! A connection's life on its core: accepted, dealt, adopted, moved, checked, closed.
+//!
+//! Promises  a place is free only when the kernel has let go of its socket; counts of connections are the same on the
+//!           board as in the slabs; a client over its limits is closed, the others keep their latency.
+//! Not here  what a connection says: `node/intake.rs`. The ring's side of it: `node/event_loop.rs`.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
+use super::acceptor;
+use super::connection::{Blocked, Connection};
+use super::core::{Core, RingWork};
+use super::message::Message;
+use super::ring::Token;
+use crate::commands::Session;
+
+impl Core {
+    // ---- connections come and go
+
+    /// Deals an accepted connection to the core with the fewest, or turns it away.
+    pub(super) fn accepted(&mut self, socket: OwnedFd) {
+        let board = self.mesh.board().clone();
+        self.counters.connections_received += 1;
+        if i64::from(board.clients_count.load(Ordering::Relaxed)) >= self.options.maxclients {
+            acceptor::refuse(&socket, b"-ERR max number of clients reached\r\n");
+            self.counters.connections_rejected += 1;
+            return;
+        }
+        let peer = acceptor::prepare(&socket, self.options.tcp_keepalive as u32);
+        if let Some(reason) = super::settings::protection(&self.options, &peer) {
+            acceptor::refuse(&socket, reason.as_bytes());
+            self.counters.connections_rejected += 1;
+            return;
+        }
+        let session = Session {
+            id: board.next_client_id.fetch_add(1, Ordering::Relaxed),
+            authenticated: self.options.requirepass.is_empty(),
+            ..Session::default()
+        };
+        board.clients_count.fetch_add(1, Ordering::Relaxed);
+        let connection = Box::new(Connection::new(socket, peer, session, self.now_ms));
+        let fewest = (0..board.cores.len())
+            .min_by_key(|&core| board.cores[core].connections_count.load(Ordering::Relaxed))
+            .unwrap_or(0);
+        board.cores[fewest]
+            .connections_count
+            .fetch_add(1, Ordering::Relaxed);
+        if fewest == usize::from(self.id) {
+            self.adopt(connection);
+        } else {
+            self.mesh.send(fewest, Message::Adopt(connection));
+        }
+    }
+
+    pub(super) fn adopt(&mut self, connection: Box<Connection>) {
+        self.counters.moves_in += u64::from(connection.affinity.placed);
+        let token = self.connections.insert(connection);
+        self.ring_work.push(RingWork::Receive(token));
+        if let Some(connection) = self.connections.get_mut(token)
+            && (!connection.input.is_empty() || connection.held.is_some())
+        {
+            self.resumes.push(token);
+        }
+    }
+
+    /// Ends a connection: its socket is shut, its place is free once its completions are in.
+    pub fn close(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if !connection.closed {
+            connection.closed = true;
+            acceptor::shut(&connection.socket);
+        }
+        self.release(token);
+    }
+
+    /// The client will send nothing more: it goes once what it has sent is answered.
+    pub(super) fn input_ended(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.blocked == Some(Blocked::Moving) {
+            // The core it moves to will find the end again.
+            return self.finish_move(token);
+        }
+        connection.ended = true;
+        self.mark_dirty(token);
+    }
+
+    /// Frees a closed connection's place once the kernel has let go of it.
+    pub(super) fn release(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if !connection.closed || connection.receiving || connection.sending {
+            return;
+        }
+        self.connections.remove(token);
+        let board = self.mesh.board();
+        board.cores[usize::from(self.id)]
+            .connections_count
+            .fetch_sub(1, Ordering::Relaxed);
+        board.clients_count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sends a connection to the core it is moving to, once nothing of it is left here.
+    pub(super) fn finish_move(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.blocked != Some(Blocked::Moving)
+            || connection.closed
+            || connection.receiving
+            || connection.sending
+            || !connection.output.is_empty()
+        {
+            return;
+        }
+        let Some(mut connection) = self.connections.remove(token) else {
+            return;
+        };
+        let target = usize::from(connection.moving_to.take().unwrap_or(self.id));
+        connection.blocked = None;
+        let board = self.mesh.board();
+        board.cores[usize::from(self.id)]
+            .connections_count
+            .fetch_sub(1, Ordering::Relaxed);
+        board.cores[target]
+            .connections_count
+            .fetch_add(1, Ordering::Relaxed);
+        self.counters.moves_out += 1;
+        self.mesh.send(target, Message::Adopt(connection));
+    }
+
+    /// Puts a connection on the list of those with output.
+    #[inline]
+    pub fn mark_dirty(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(token)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(token);
+        }
+    }
+
+    // ---- the tick
+
+    /// What is due ten times a second: expiry, pauses, idle clients, output limits.
+    pub(super) fn tick(&mut self) {
+        self.counters.ticks += 1;
+        if self
+            .pause
+            .is_some_and(|pause| pause.until_ms <= self.now_ms)
+        {
+            self.unpause();
+        }
+        // A tenth of the connections a tick, at least 64, so that 10,000 clients cost a core little.
+        let places = self.connections.places_count();
+        for _ in 0..(places / 10).max(64).min(places) {
+            self.sweep = if self.sweep + 1 >= places {
+                0
+            } else {
+                self.sweep + 1
+            };
+            if let Some(token) = self.connections.token_at(self.sweep) {
+                self.check_client(token);
+            }
+        }
+        self.counters.sample(self.now_ms, self.commands_count);
+    }
+
+    pub(super) fn check_client(&mut self, token: Token) {
+        let timeout_ms = self.options.timeout * 1000;
+        let now_ms = self.now_ms;
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let idle = connection.blocked.is_none() && connection.is_drained();
+        if timeout_ms > 0 && idle && now_ms - connection.last_active_ms > timeout_ms {
+            self.close(token);
+            return;
+        }
+        connection.input.shrink_to(if connection.input.is_empty() {
+            0
+        } else {
+            usize::MAX
+        });
+        self.check_output(token);
+    }
+
+    /// Ends the pause and lets its connections go on.
+    pub fn unpause(&mut self) {
+        self.pause = None;
+        self.shard.keys.set_expiry_paused(false);
+        for token in std::mem::take(&mut self.paused_connections) {
+            if let Some(connection) = self.connections.get_mut(token)
+                && connection.blocked == Some(Blocked::Paused)
+            {
+                connection.blocked = None;
+                self.resumes.push(token);
+            }
+        }
+    }
+
+    /// Closes a client whose unsent output is over its limit.
+    pub fn check_output(&mut self, token: Token) {
+        let limit = self.options.normal_output_limit();
+        let now_ms = self.now_ms;
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let bytes = connection.output_bytes() as u64;
+        let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
+        let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
+        if !over_soft {
+            connection.soft_limit_since_ms = 0;
+        } else if connection.soft_limit_since_ms == 0 {
+            connection.soft_limit_since_ms = now_ms;
+        }
+        let over_soft_long =
+            over_soft && now_ms - connection.soft_limit_since_ms > limit.soft_seconds as i64 * 1000;
+        if (over_hard || over_soft_long) && !connection.closed {
+            tracing::warn!(
+                client = connection.session.id,
+                bytes,
+                "closed: output is over client-output-buffer-limit"
+            );
+            self.counters.output_limit_disconnections += 1;
+            self.close(token);
+        }
+    }
+}

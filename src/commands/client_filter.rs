@@ -203,9 +203,8 @@ const FLAG_LETTERS: &[u8] = b"ABCIMNOPRSTUbcdeirtux";
 const CAPA_LETTERS: &[u8] = b"r";
 
 fn parse_kind(word: &[u8]) -> Result<ClientKind, CommandError> {
-    ClientKind::parse(word).ok_or_else(|| {
-        CommandError::quoting("ERR Unknown client type '", word, "'")
-    })
+    ClientKind::parse(word)
+        .ok_or_else(|| CommandError::quoting("ERR Unknown client type '", word, "'"))
 }
 
 fn parse_user(word: &[u8]) -> Result<Vec<u8>, CommandError> {

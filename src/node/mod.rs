@@ -11,6 +11,7 @@ pub mod executor;
 pub mod figures;
 mod gather;
 pub mod info;
+pub mod listeners;
 pub mod log;
 pub mod mesh;
 pub mod message;

@@ -99,7 +99,8 @@ pub struct Keyspace {
     access: AccessPolicy,
     rng: Rng,
     stats: Stats,
-    garbage: Vec<KeyTable<Object>>,
+    /// Flushed tables and how many entries they had.
+    garbage: Vec<(KeyTable<Object>, u64)>,
     /// Where the expire cycle goes on.
     expire_database: usize,
     active_expire: bool,

@@ -60,7 +60,6 @@ pub const OWN: &[OptionSpec] = &[
             max: 65_535,
         },
         default: "6379",
-        settled: "Unable to listen on this port: rondo listens only where it was told to at its start",
         topic: Topic::Network,
         help: "TCP port to listen on, 0 for none",
         ..BASE
@@ -69,7 +68,6 @@ pub const OWN: &[OptionSpec] = &[
         name: "bind",
         kind: Kind::Words(field!(bind)),
         default: "* -::*",
-        settled: "Failed to bind to specified addresses: rondo listens only where it was told to at its start",
         multi: true,
         topic: Topic::Network,
         help: "addresses to listen on; with a leading - an address that cannot be bound is skipped",

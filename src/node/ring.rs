@@ -231,6 +231,14 @@ impl Ring {
         self.push(&entry);
     }
 
+    /// Ends the accept armed under `index`; its last completion comes as [`Event::Accepted`] without `more`.
+    pub fn stop_accepting(&mut self, index: u32) {
+        let entry = opcode::AsyncCancel::new(KIND_ACCEPT << KIND_SHIFT | u64::from(index))
+            .build()
+            .user_data(KIND_IGNORED << KIND_SHIFT);
+        self.push(&entry);
+    }
+
     /// Receives into this ring's buffers until the peer closes or buffers run out.
     pub fn receive(&mut self, socket: BorrowedFd<'_>, token: Token) {
         let entry = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), BUFFER_GROUP)

@@ -27,8 +27,9 @@ const FREED_AT_ONCE_MAX: usize = 2_048;
 const FREED_PER_CALL: usize = 128;
 
 /// Accepts nothing, SYNC or ASYNC; tells how many entries to free at once.
-fn flush_mode(args: &Args<'_>) -> Result<usize, CommandError> {
+fn flush_mode(call: &Call<'_>, args: &Args<'_>) -> Result<usize, CommandError> {
     match args.len() {
+        1 if call.keys.is_lazy_flush() => Ok(0),
         1 => Ok(FREED_AT_ONCE_MAX),
         2 if args.is(1, "SYNC") => Ok(FREED_AT_ONCE_MAX),
         2 if args.is(1, "ASYNC") => Ok(0),
@@ -52,7 +53,7 @@ fn flushdb(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let at_once = flush_mode(args)?;
+    let at_once = flush_mode(call, args)?;
     let removed = call.keys.flush_database(call.db);
     free_some(call, at_once);
     reply.ok();
@@ -65,7 +66,7 @@ fn flushall(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let at_once = flush_mode(args)?;
+    let at_once = flush_mode(call, args)?;
     let removed = call.keys.flush_all();
     free_some(call, at_once);
     reply.ok();

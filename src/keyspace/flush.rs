@@ -26,6 +26,16 @@ impl Keyspace {
             .sum()
     }
 
+    /// Whether FLUSHALL and FLUSHDB without a word are ASYNC (`lazyfree-lazy-user-flush`).
+    pub fn set_lazy_flush(&mut self, is_lazy: bool) {
+        self.lazy_flush = is_lazy;
+    }
+
+    /// See [`Keyspace::set_lazy_flush`].
+    pub fn is_lazy_flush(&self) -> bool {
+        self.lazy_flush
+    }
+
     /// Exchanges two databases, both below [`Keyspace::databases_count`].
     pub fn swap_databases(&mut self, first: usize, second: usize) {
         self.databases.swap(first, second);

@@ -101,6 +101,7 @@ pub struct Keyspace {
     stats: Stats,
     /// Flushed tables and how many entries they had.
     garbage: Vec<(KeyTable<Object>, u64)>,
+    lazy_flush: bool,
     /// Where the expire cycle goes on.
     expire_database: usize,
     active_expire: bool,
@@ -150,6 +151,7 @@ impl Keyspace {
             rng: Rng::with_seed(options.seed),
             stats: Stats::default(),
             garbage: Vec::new(),
+            lazy_flush: false,
             expire_database: 0,
             active_expire: true,
             expiry_paused: false,

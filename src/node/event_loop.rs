@@ -55,7 +55,7 @@ impl CoreLoop {
         if let Some(signal) = &self.signal {
             self.ring.watch(signal.as_fd());
         }
-        self.ring.arm_tick();
+        self.ring.arm_tick(self.core.options.tick());
         let mut busy = true;
         loop {
             let wait = !busy && self.core.is_idle() && self.core.mesh.may_sleep();
@@ -195,9 +195,10 @@ impl CoreLoop {
                 for listener in std::mem::take(&mut self.silent_listeners) {
                     self.accept(listener);
                 }
-                self.cycle(CycleBudget::default());
+                let budget = self.core.options.cycle_budget();
+                self.cycle(budget);
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
-                self.ring.arm_tick();
+                self.ring.arm_tick(self.core.options.tick());
             }
             Event::Readable => self.core.ask_all_to_stop(),
             Event::Bell => {}

@@ -27,8 +27,6 @@ use crate::shard::Shard;
 const GLOMMIO_IO_BYTES: usize = 64 * 1024;
 /// Entries of glommio's own rings: they carry background work only.
 const GLOMMIO_RING_DEPTH: usize = 32;
-/// How long a shutdown waits for clients that do not read.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The end of the process, as its cores see it.
 pub struct Ending {
@@ -51,9 +49,9 @@ impl Ending {
         })
     }
 
-    /// Begins the end; false if it had begun.
-    pub fn begin(&self) -> bool {
-        let deadline = self.start.elapsed() + DRAIN_MAX;
+    /// Begins the end, giving clients `drain` to read what is theirs; false if it had begun.
+    pub fn begin(&self, drain: Duration) -> bool {
+        let deadline = self.start.elapsed() + drain;
         self.deadline_ms
             .store(deadline.as_millis() as u64, Ordering::SeqCst);
         !self.begun.swap(true, Ordering::SeqCst)
@@ -197,8 +195,7 @@ struct Seat {
 
 impl Seat {
     async fn run(self) -> Result<(), String> {
-        let tick = Duration::from_millis(1000 / self.options.hz.clamp(1, 500) as u64);
-        let ring = Ring::new(tick).map_err(|error| error.to_string())?;
+        let ring = Ring::new().map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
         let keys = Keyspace::new(super::settings::keyspace_options(
             &self.options,

@@ -110,7 +110,8 @@ impl Core {
 
     /// SHUTDOWN and signals: all cores drain and end.
     pub fn ask_all_to_stop(&mut self) {
-        if self.ending.begin() {
+        let drain = std::time::Duration::from_secs(self.options.shutdown_timeout.max(0) as u64);
+        if self.ending.begin(drain) {
             tracing::info!("shutting down");
             self.ask_all(Asker::Nobody, Purpose::Ok, Question::Shutdown);
         } else {

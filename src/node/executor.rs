@@ -24,7 +24,7 @@ use crate::keyspace::{Keyspace, SlotMap};
 use crate::shard::Shard;
 
 /// What glommio may lock for its own file I/O on each core.
-const GLOMMIO_IO_BYTES: usize = 64 * 1024;
+const GLOMMIO_IO_BYTES: usize = 16 * 1024;
 /// Entries of glommio's own rings: they carry background work only.
 const GLOMMIO_RING_DEPTH: usize = 32;
 
@@ -166,7 +166,13 @@ fn run_cores(
     for thread in threads {
         thread
             .join()
-            .map_err(|error| format!("a core ended early: {error}"))?;
+            .map_err(|error| match error {
+                glommio::GlommioError::IoError(error) => format!(
+                    "a core cannot start: {error}; the rings need more lockable memory (RLIMIT_MEMLOCK: `ulimit -l`, \
+                     systemd LimitMEMLOCK=) or fewer threads"
+                ),
+                error => format!("a core ended early: {error}"),
+            })?;
     }
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())
@@ -195,7 +201,8 @@ struct Seat {
 
 impl Seat {
     async fn run(self) -> Result<(), String> {
-        let ring = Ring::new().map_err(|error| error.to_string())?;
+        let ring = Ring::new(process::lockable_bytes_per_core(self.mesh.cores_count()))
+            .map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
         let keys = Keyspace::new(super::settings::keyspace_options(
             &self.options,

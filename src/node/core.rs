@@ -14,6 +14,7 @@ use super::connection::Blocked;
 use super::figures::CoreCounters;
 use super::gather::Gather;
 use super::intake::Window;
+use super::listeners::Listeners;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
@@ -121,6 +122,8 @@ pub struct Core {
     pub config_file: Arc<str>,
     /// Where the shared state for the process's end lives.
     pub ending: Arc<super::Ending>,
+    /// Where clients come in; core 0 only.
+    pub listeners: Listeners,
 }
 
 /// A transaction this core coordinates.
@@ -150,6 +153,8 @@ pub struct CoreParts {
     pub ending: Arc<super::Ending>,
     /// The configuration file, empty for none.
     pub config_file: Arc<str>,
+    /// Where clients come in; none but on core 0.
+    pub listeners: Listeners,
 }
 
 impl Core {
@@ -190,6 +195,7 @@ impl Core {
             stopping: false,
             ending: parts.ending,
             config_file: parts.config_file,
+            listeners: parts.listeners,
         };
         core.apply_options();
         core.read_clock();

@@ -6,16 +6,15 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::acceptor::Listener;
 use super::core::{Core, CoreParts};
 use super::event_loop::CoreLoop;
+use super::listeners::Listeners;
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
 use super::ring::Ring;
@@ -28,8 +27,6 @@ use crate::shard::Shard;
 const GLOMMIO_IO_BYTES: usize = 64 * 1024;
 /// Entries of glommio's own rings: they carry background work only.
 const GLOMMIO_RING_DEPTH: usize = 32;
-/// How long a shutdown waits for clients that do not read.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The end of the process, as its cores see it.
 pub struct Ending {
@@ -52,9 +49,9 @@ impl Ending {
         })
     }
 
-    /// Begins the end; false if it had begun.
-    pub fn begin(&self) -> bool {
-        let deadline = self.start.elapsed() + DRAIN_MAX;
+    /// Begins the end, giving clients `drain` to read what is theirs; false if it had begun.
+    pub fn begin(&self, drain: Duration) -> bool {
+        let deadline = self.start.elapsed() + drain;
         self.deadline_ms
             .store(deadline.as_millis() as u64, Ordering::SeqCst);
         !self.begun.swap(true, Ordering::SeqCst)
@@ -97,7 +94,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         );
         options.maxclients = i64::from(clients_max);
     }
-    let listeners = listen(&mut options)?;
+    let listeners = Listeners::open(&options)?;
     let signal = catch_signals()?;
     write_pidfile(&options)?;
     tracing::info!(
@@ -119,7 +116,7 @@ fn run_cores(
     cores_count: usize,
     options: &Arc<Options>,
     config_file: &str,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     signal: OwnedFd,
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
@@ -139,7 +136,7 @@ fn run_cores(
         };
         let (listeners, signal) = match first.take() {
             Some((listeners, signal)) => (listeners, Some(signal)),
-            None => (Vec::new(), None),
+            None => (Listeners::default(), None),
         };
         let seat = Seat {
             id,
@@ -188,7 +185,7 @@ fn fail(failure: &Mutex<Option<String>>) -> i32 {
 struct Seat {
     id: usize,
     mesh: Mesh,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     signal: Option<OwnedFd>,
     options: Arc<Options>,
     hasher: KeyHasher,
@@ -198,8 +195,7 @@ struct Seat {
 
 impl Seat {
     async fn run(self) -> Result<(), String> {
-        let tick = Duration::from_millis(1000 / self.options.hz.clamp(1, 500) as u64);
-        let ring = Ring::new(tick).map_err(|error| error.to_string())?;
+        let ring = Ring::new().map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
         let keys = Keyspace::new(super::settings::keyspace_options(
             &self.options,
@@ -209,8 +205,8 @@ impl Seat {
         ));
         let shard = Shard::new(self.id as u16, keys);
         if self.id == 0 {
-            for listener in &self.listeners {
-                tracing::info!(port = listener.port(), "ready to accept connections");
+            for port in self.listeners.ports() {
+                tracing::info!(port, "ready to accept connections");
             }
         }
         let core = Core::new(CoreParts {
@@ -221,51 +217,11 @@ impl Seat {
             hasher: self.hasher,
             ending: self.ending,
             config_file: self.config_file,
+            listeners: self.listeners,
         });
-        CoreLoop::new(core, ring, self.listeners, self.signal)
-            .run()
-            .await;
+        CoreLoop::new(core, ring, self.signal).run().await;
         Ok(())
     }
-}
-
-fn listen(options: &mut Options) -> Result<Vec<Listener>, String> {
-    let backlog = i32::try_from(options.tcp_backlog).unwrap_or(511);
-    let mut listeners: Vec<Listener> = Vec::new();
-    if options.port > 0 {
-        for address in options.bind.clone() {
-            let (address, may_fail) = match address.strip_prefix('-') {
-                Some(rest) => (rest, true),
-                None => (address.as_str(), false),
-            };
-            match Listener::tcp(address, options.port as u16, backlog) {
-                Ok(listener) => listeners.push(listener),
-                Err(error) if may_fail && error.kind() != std::io::ErrorKind::AddrInUse => {
-                    tracing::warn!(address, %error, "not listening on an optional address");
-                }
-                Err(error) => {
-                    return Err(format!(
-                        "could not create server TCP listening socket {address}:{}: {error}",
-                        options.port
-                    ));
-                }
-            }
-        }
-    }
-    if !options.unixsocket.is_empty() {
-        let mode = u32::try_from(options.unixsocketperm)
-            .ok()
-            .filter(|&mode| mode != 0);
-        let listener =
-            Listener::unix(Path::new(&options.unixsocket), mode, backlog).map_err(|error| {
-                format!("failed opening Unix socket {}: {error}", options.unixsocket)
-            })?;
-        listeners.push(listener);
-    }
-    if listeners.is_empty() {
-        return Err("configured to not listen anywhere, exiting".into());
-    }
-    Ok(listeners)
 }
 
 /// SIGTERM and SIGINT become a byte on a socket that core 0's ring watches.

@@ -12,7 +12,7 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
 use super::figures::CoreFigures;
 use super::message::{Answer, Message, Question};
-use super::options::{config_get, config_set};
+use super::options::{Options, config_get, config_set, config_set_failed};
 use super::ring::Token;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::{NodeRequest, Session};
@@ -110,7 +110,8 @@ impl Core {
 
     /// SHUTDOWN and signals: all cores drain and end.
     pub fn ask_all_to_stop(&mut self) {
-        if self.ending.begin() {
+        let drain = std::time::Duration::from_secs(self.options.shutdown_timeout.max(0) as u64);
+        if self.ending.begin(drain) {
             tracing::info!("shutting down");
             self.ask_all(Asker::Nobody, Purpose::Ok, Question::Shutdown);
         } else {
@@ -278,13 +279,35 @@ impl Core {
             _ => false,
         };
         let changed = config_set(&mut options, pairs, may_protected)?;
-        super::settings::apply_to_process(&mut options, &changed)?;
+        let in_force = super::settings::apply_to_process(&mut options, &changed)
+            .and_then(|()| self.listen_as_told(&options, &changed));
+        if let Err(text) = in_force {
+            // All or none: what has changed already goes back. It was in force before, so it can be again.
+            let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
+            return Err(text);
+        }
         self.ask_all(
             Asker::Core { core: from, id },
             Purpose::Ok,
             Question::Apply(Arc::new(options)),
         );
         Ok(())
+    }
+
+    fn listen_as_told(
+        &mut self,
+        options: &Options,
+        changed: &[&'static str],
+    ) -> Result<(), String> {
+        let (name, reason) = if changed.contains(&"bind") {
+            ("bind", "Failed to bind to specified addresses.")
+        } else if changed.contains(&"port") {
+            ("port", "Unable to listen on this port. Check server logs.")
+        } else {
+            return Ok(());
+        };
+        let bound = self.listeners.rebind(options);
+        bound.map_err(|_| config_set_failed(name, reason))
     }
 
     /// One answer has come; the last one makes the reply.

@@ -155,7 +155,7 @@ impl Ring {
     /// A ring with its receive buffers registered.
     ///
     /// Errors name the setting that fixes them: kernel, sysctl, seccomp profile or memory limit.
-    pub fn new(tick: std::time::Duration) -> Result<Self, RingError> {
+    pub fn new() -> Result<Self, RingError> {
         let ring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -208,7 +208,7 @@ impl Ring {
             descriptors_tail: 0,
             recycled: false,
             sends: Vec::new(),
-            tick: Box::new(types::Timespec::from(tick)),
+            tick: Box::default(),
             completions: Vec::with_capacity(1024),
             bells: 0,
         };
@@ -228,6 +228,14 @@ impl Ring {
             .flags(libc::SOCK_CLOEXEC)
             .build()
             .user_data(KIND_ACCEPT << KIND_SHIFT | u64::from(index));
+        self.push(&entry);
+    }
+
+    /// Ends the accept armed under `index`; its last completion comes as [`Event::Accepted`] without `more`.
+    pub fn stop_accepting(&mut self, index: u32) {
+        let entry = opcode::AsyncCancel::new(KIND_ACCEPT << KIND_SHIFT | u64::from(index))
+            .build()
+            .user_data(KIND_IGNORED << KIND_SHIFT);
         self.push(&entry);
     }
 
@@ -286,8 +294,9 @@ impl Ring {
         self.bells
     }
 
-    /// Asks for one [`Event::Tick`] after the tick's duration.
-    pub fn arm_tick(&mut self) {
+    /// Asks for one [`Event::Tick`] after `tick`. One at a time: arm the next when it has come.
+    pub fn arm_tick(&mut self, tick: std::time::Duration) {
+        *self.tick = types::Timespec::from(tick);
         let timespec: *const types::Timespec = &*self.tick;
         let entry = opcode::Timeout::new(timespec)
             .build()

@@ -9,5 +9,6 @@ mod client; // a small blocking client
 mod connections; // they come, move between cores, and go; how the process starts and ends
 mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take
+mod listeners; // CONFIG SET port and bind
 mod order; // replies in order, against a plain map
 mod wire; // the connection's own commands

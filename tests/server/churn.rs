@@ -220,10 +220,10 @@ fn sigterm_under_load_ends_with_success() {
     }
 }
 
-/// A client that waits for nothing but keeps a transaction's reply unread does not hold the end up for long.
+/// A client that leaves its replies unread holds the end up for `shutdown-timeout` seconds and no longer.
 #[test]
 fn a_client_that_does_not_read_does_not_stop_the_end() {
-    let mut server = Server::start(2, &[]);
+    let mut server = Server::start(2, &["--shutdown-timeout", "1"]);
     let mut client = server.client();
     for index in 0..8 {
         assert_eq!(
@@ -241,7 +241,13 @@ fn a_client_that_does_not_read_does_not_stop_the_end() {
     }
     assert_eq!(server.client().ask("PING"), Value::Simple("PONG".into()));
     assert!(server.is_running());
+    let start = Instant::now();
     assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 /// Connections come and go as fast as they can while others work.

@@ -22,7 +22,7 @@ enum Slot {
     /// Not there yet; `silent`: CLIENT REPLY keeps it from being sent.
     Pending { silent: bool },
     /// In `side`.
-    Ready { start: u32, length: u32 },
+    Ready { start: usize, length: usize },
 }
 
 /// Why a connection's next request is not read.
@@ -210,10 +210,7 @@ impl Connection {
         let start = self.side.len();
         let result = write(&mut self.side, &mut self.session);
         let length = self.side.len() - start;
-        self.slots.push_back(Slot::Ready {
-            start: start as u32,
-            length: length as u32,
-        });
+        self.slots.push_back(Slot::Ready { start, length });
         result
     }
 
@@ -222,10 +219,7 @@ impl Connection {
         let start = self.side.len();
         if run(&mut self.side) {
             let length = self.side.len() - start;
-            self.slots.push_back(Slot::Ready {
-                start: start as u32,
-                length: length as u32,
-            });
+            self.slots.push_back(Slot::Ready { start, length });
         }
     }
 
@@ -239,7 +233,7 @@ impl Connection {
             self.first_sequence += 1;
             while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
                 self.output
-                    .extend_from_slice(&self.side[start as usize..(start + length) as usize]);
+                    .extend_from_slice(&self.side[start..start + length]);
                 self.slots.pop_front();
                 self.first_sequence += 1;
             }
@@ -254,10 +248,7 @@ impl Connection {
                 self.side.extend_from_slice(reply);
             }
             let length = self.side.len() - start;
-            self.slots[index] = Slot::Ready {
-                start: start as u32,
-                length: length as u32,
-            };
+            self.slots[index] = Slot::Ready { start, length };
         }
     }
 

@@ -471,7 +471,7 @@ impl Core {
             };
             let length = replies.len();
             item.reply_bytes = match self.shard.execute(&request, &args, replies) {
-                Outcome::Done => (replies.len() - length) as u32,
+                Outcome::Done => (replies.len() - length) as u64,
                 Outcome::Deferred => DEFERRED,
             };
             let after = self.clock.raw();

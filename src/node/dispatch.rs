@@ -255,7 +255,7 @@ impl Core {
                 self.starts.push((token, entry, transaction));
                 Dispatched::Taken
             }
-            Err(error) => self.refuse(connection, Some(entry), &error),
+            Err(error) => self.fail_request(connection, entry, &error),
         }
     }
 
@@ -294,10 +294,7 @@ impl Core {
             Ok(action) => action,
             Err(error) => {
                 connection.output.truncate(length);
-                self.count(connection, entry);
-                let line = error.line();
-                self.shard.figures_mut().record_failure(entry.index, &line);
-                return reply_error(connection, &line);
+                return self.fail_request(connection, entry, &error);
             }
         };
         // CLIENT REPLY ON answers even where it was to be skipped.
@@ -324,6 +321,19 @@ impl Core {
         }
         self.count(connection, entry);
         Dispatched::Taken
+    }
+
+    /// Answers with the error of a handler, or of what stands in for one: a call that failed.
+    fn fail_request(
+        &mut self,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        error: &CommandError,
+    ) -> Dispatched {
+        self.count(connection, entry);
+        let line = error.line();
+        self.shard.figures_mut().record_failure(entry.index, &line);
+        reply_error(connection, &line)
     }
 
     /// Answers with an error without running anything.

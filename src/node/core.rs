@@ -354,6 +354,11 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
+        if let Some((entry, stamp)) = connection.asked.take() {
+            let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
+            self.shard.record(entry.index, nanoseconds);
+            self.commands_count += 1;
+        }
         let silent = std::mem::take(&mut connection.silent_reply);
         let length = connection.output.len();
         write(&mut connection.output, &mut connection.session);

@@ -76,7 +76,7 @@ impl CoreLoop {
 
     /// One turn; whether another should follow without waiting.
     fn turn(&mut self) -> bool {
-        self.core.counters.turns += 1;
+        let begin = self.core.clock.raw();
         self.core.read_clock();
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
@@ -99,6 +99,10 @@ impl CoreLoop {
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
         }
+        // A turn that only looked whether there is more is no cycle to whoever counts them.
+        self.core.counters.turns += u64::from(busy);
+        let end = self.core.clock.raw();
+        self.core.counters.turns_ns += self.core.clock.delta_as_nanos(begin, end);
         busy || self.more_cycle
     }
 

@@ -130,15 +130,26 @@ impl Core {
             None
         };
         match refusal {
-            Some(text) => self.complete(token, |out, session| {
-                Reply::new(out, session.protocol).error(text)
-            }),
+            Some(text) => self.fail(token, text),
             None => {
                 // No reply: the connection closing is the sign.
                 self.close(token);
                 self.ask_all_to_stop();
             }
         }
+    }
+
+    /// Answers a node request with an error.
+    fn fail(&mut self, token: Token, text: &str) {
+        let connection = self.connections.get_mut(token);
+        if let Some((entry, _)) = connection.and_then(|connection| connection.asked) {
+            self.shard
+                .figures_mut()
+                .record_failure(entry.index, text.as_bytes());
+        }
+        self.complete(token, |out, session| {
+            Reply::new(out, session.protocol).error(text)
+        });
     }
 
     fn kill(&mut self, token: Token, filter: ClientFilter, by_address: bool) {
@@ -340,13 +351,12 @@ impl Core {
                     Answer::Refused(text) => Some(text),
                     _ => None,
                 });
-                self.complete(token, |out, session| {
-                    let mut reply = Reply::new(out, session.protocol);
-                    match &refusal {
-                        Some(text) => reply.error(text),
-                        None => reply.ok(),
+                match refusal {
+                    Some(text) => self.fail(token, &text),
+                    None => {
+                        self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
                     }
-                });
+                }
             }
             Purpose::Clients => {
                 let mut rows: Vec<ClientRow> = answers
@@ -374,12 +384,14 @@ impl Core {
                     })
                     .sum();
                 let killed = others + usize::from(kills_asker);
+                if by_address && killed == 0 {
+                    return self.fail(token, "ERR No such client");
+                }
                 self.complete(token, |out, session| {
                     let mut reply = Reply::new(out, session.protocol);
-                    match (by_address, killed) {
-                        (true, 0) => reply.error("ERR No such client"),
-                        (true, _) => reply.ok(),
-                        (false, count) => reply.integer(count as i64),
+                    match by_address {
+                        true => reply.ok(),
+                        false => reply.integer(killed as i64),
                     }
                 });
                 if kills_asker && let Some(connection) = self.connections.get_mut(token) {

@@ -7,6 +7,7 @@ mod bytes; // requests in any pieces, of any size
 mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
 mod connections; // they come, move between cores, and go; how the process starts and ends
+mod figures; // what INFO counts of commands and errors
 mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind

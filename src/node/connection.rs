@@ -21,9 +21,21 @@ use crate::resp::parse::ParseState;
 enum Slot {
     /// Not there yet; `silent`: CLIENT REPLY keeps it from being sent.
     Pending { silent: bool },
-    /// In `side`.
-    Ready { start: usize, length: usize },
+    /// In `side`. Wide, since output has no limit unless one is set.
+    Ready { start: u64, length: u64 },
 }
+
+/// Replies that other cores may owe a connection: so many bytes, by the size of the latest ones.
+const PORTION_BYTES: usize = 32 << 20;
+/// At least so many, whatever their size.
+const PORTION_COUNT_MIN: usize = 16;
+/// And at most so many.
+const PORTION_COUNT_MAX: usize = 16 * 1024;
+/// What a reply is taken for before there was one.
+const REPLY_BYTES_GUESS: usize = 128 * 1024;
+
+/// So much of `side` may be left over from replies that are gone before the rest is moved together.
+const SIDE_SLACK_BYTES: usize = 64 * 1024;
 
 /// Why a connection's next request is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +95,10 @@ pub struct Connection {
     first_sequence: u64,
     /// Replies that came before their turn.
     side: Vec<u8>,
+    /// About the largest of the latest replies from other cores.
+    reply_bytes: usize,
+    /// Bytes of `side` that a slot still names; the others' replies have left.
+    side_used: usize,
     /// Why the next request waits.
     pub blocked: Option<Blocked>,
     /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
@@ -143,6 +159,8 @@ impl Connection {
             slots: VecDeque::new(),
             first_sequence: 0,
             side: Vec::new(),
+            reply_bytes: REPLY_BYTES_GUESS,
+            side_used: 0,
             blocked: None,
             silent_reply: false,
             stop_receiving: false,
@@ -189,6 +207,15 @@ impl Connection {
         self.slots.len()
     }
 
+    /// Whether so many requests are out that their replies might be more than a client may be given before anyone can
+    /// see whether it reads them.
+    #[inline]
+    pub fn has_full_portion(&self) -> bool {
+        let count = self.slots.len();
+        count >= PORTION_COUNT_MIN
+            && (count * self.reply_bytes > PORTION_BYTES || count >= PORTION_COUNT_MAX)
+    }
+
     /// Keeps a place for a reply that comes later; returns its sequence number.
     #[inline]
     pub fn reserve(&mut self, silent: bool) -> u64 {
@@ -212,8 +239,8 @@ impl Connection {
         }
         let start = self.side.len();
         let result = write(&mut self.side, &mut self.session);
-        let length = self.side.len() - start;
-        self.slots.push_back(Slot::Ready { start, length });
+        let slot = self.slot_from(start);
+        self.slots.push_back(slot);
         result
     }
 
@@ -221,43 +248,75 @@ impl Connection {
     pub fn write_ahead(&mut self, run: impl FnOnce(&mut Vec<u8>) -> bool) {
         let start = self.side.len();
         if run(&mut self.side) {
-            let length = self.side.len() - start;
-            self.slots.push_back(Slot::Ready { start, length });
+            let slot = self.slot_from(start);
+            self.slots.push_back(slot);
+        }
+    }
+
+    /// The slot of a reply that was just appended to `side` at `start`.
+    fn slot_from(&mut self, start: usize) -> Slot {
+        let length = self.side.len() - start;
+        self.side_used += length;
+        Slot::Ready {
+            start: start as u64,
+            length: length as u64,
         }
     }
 
     /// A reply has come for request `sequence`; it and whatever it held up moves to `output`.
     pub fn fill(&mut self, sequence: u64, reply: &[u8]) {
         let index = (sequence - self.first_sequence) as usize;
+        self.reply_bytes = reply.len().max(self.reply_bytes - self.reply_bytes / 16);
         if index == 0 {
             if let Some(Slot::Pending { silent: false }) = self.slots.pop_front() {
                 self.output.extend_from_slice(reply);
             }
             self.first_sequence += 1;
             while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
+                let (start, length) = (start as usize, length as usize);
                 self.output
                     .extend_from_slice(&self.side[start..start + length]);
+                self.side_used -= length;
                 self.slots.pop_front();
                 self.first_sequence += 1;
             }
-            if self.slots.is_empty() {
-                self.side.clear();
-                self.side.shrink_to(64 * 1024);
-            }
+            self.trim_side();
         } else {
             let silent = matches!(self.slots[index], Slot::Pending { silent: true });
             let start = self.side.len();
             if !silent {
                 self.side.extend_from_slice(reply);
             }
-            let length = self.side.len() - start;
-            self.slots[index] = Slot::Ready { start, length };
+            self.slots[index] = self.slot_from(start);
         }
+    }
+
+    /// Gives back what replies that are gone have left of `side`. An endless pipeline may never be without a slot.
+    fn trim_side(&mut self) {
+        if self.slots.is_empty() {
+            self.side.clear();
+            self.side.shrink_to(SIDE_SLACK_BYTES);
+            return;
+        }
+        // The walk over the slots and the copy cost less than what was appended since the last time.
+        let walk_bytes = self.slots.len() * std::mem::size_of::<Slot>();
+        if self.side.len() - self.side_used <= SIDE_SLACK_BYTES + self.side_used + walk_bytes {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.side_used);
+        for slot in &mut self.slots {
+            if let Slot::Ready { start, length } = slot {
+                let from = *start as usize;
+                *start = kept.len() as u64;
+                kept.extend_from_slice(&self.side[from..from + *length as usize]);
+            }
+        }
+        self.side = kept;
     }
 
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
-        self.output.len() + self.side.len() + self.sending_bytes
+        self.output.len() + self.side_used + self.sending_bytes
     }
 
     /// Bytes this connection holds, for INFO and CLIENT LIST.

@@ -21,7 +21,7 @@ use super::options::Options;
 use super::ring::Token;
 use super::slab::Connections;
 use crate::base::hash::KeyHasher;
-use crate::commands::{Entry, NodeRequest, Session};
+use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
@@ -32,6 +32,10 @@ use crate::shard::{Outcome, Request, Shard};
 const SPARE_BUFFERS_MAX: usize = 256;
 /// A buffer larger than this is freed instead of kept.
 pub(super) const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// A reply of this size leaves its batch: several together could be more than its places can count.
+const LARGE_REPLY_BYTES: usize = 1 << 20;
+/// After this much of one peer's requests a turn goes on; what is left waits for the next one.
+const PEER_BYTES_PER_TURN: usize = 256 * 1024;
 /// A blocked connection with this much unread input stops receiving.
 pub const UNREAD_BYTES_MAX: usize = 1 << 20;
 
@@ -96,6 +100,8 @@ pub struct Core {
     pub next_question: u64,
     /// CLIENT PAUSE.
     pub pause: Option<Pause>,
+    /// Questions to be answered when the writes from before the pause have ended: whose, and its name.
+    pub waiting_for_writes: Vec<(usize, u64)>,
     /// What INFO shows of this core.
     pub counters: CoreCounters,
     /// For the ring, after the current event.
@@ -116,7 +122,7 @@ pub struct Core {
     pub stamp: u64,
     /// Where the sweep over connections is.
     pub(super) sweep: usize,
-    /// Set by SHUTDOWN and signals: serve what is there, then end.
+    /// Set by SHUTDOWN and signals: what runs is answered, nothing more is read, then the end.
     pub stopping: bool,
     /// The configuration file, empty for none.
     pub config_file: Arc<str>,
@@ -182,6 +188,7 @@ impl Core {
             gathers: HashMap::default(),
             next_question: 0,
             pause: None,
+            waiting_for_writes: Vec::new(),
             counters: CoreCounters::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
@@ -220,10 +227,7 @@ impl Core {
 
     /// Whether connections are few enough to sleep without looking again.
     pub(super) fn is_idle(&self) -> bool {
-        self.dirty.is_empty()
-            && self.resumes.is_empty()
-            && self.congested.is_empty()
-            && self.ring_work.is_empty()
+        self.dirty.is_empty() && self.resumes.is_empty() && self.ring_work.is_empty()
     }
 
     /// A buffer for output.
@@ -244,6 +248,18 @@ impl Core {
         }
     }
 
+    /// Whether a transaction that began here has not ended.
+    pub(super) fn has_transactions(&self) -> bool {
+        !self.transactions.is_empty()
+    }
+
+    /// Whether one of them may write.
+    pub(super) fn has_writing_transactions(&self) -> bool {
+        self.transactions
+            .values()
+            .any(|coordinated| coordinated.entry.command.flags.has(Flags::WRITE))
+    }
+
     // ---- transactions and messages
 
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
@@ -261,7 +277,7 @@ impl Core {
                 }
             } else if let Some(token) = self.resumes.pop() {
                 self.resume(token);
-            } else {
+            } else if self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended() {
                 return;
             }
         }
@@ -390,15 +406,19 @@ impl Core {
         }
     }
 
-    /// Takes everything the other cores have sent; returns how many batches.
+    /// Takes what the other cores have sent, of requests a bounded share each; returns how many batches.
     pub(super) fn drain_mesh(&mut self) -> usize {
         let mut batches_count = 0;
         for from in 0..self.mesh.cores_count() {
-            while let Some(batch) = self.mesh.receive(from) {
+            let mut served_bytes = 0;
+            while served_bytes < PEER_BYTES_PER_TURN
+                && let Some(batch) = self.mesh.receive(from)
+            {
                 batches_count += 1;
                 if batch.answered {
                     self.take_replies(batch);
                 } else {
+                    served_bytes += batch.bytes.len();
                     self.serve_batch(from, batch);
                 }
             }
@@ -476,7 +496,14 @@ impl Core {
             };
             let length = replies.len();
             item.reply_bytes = match self.shard.execute(&request, &args, replies) {
-                Outcome::Done => (replies.len() - length) as u64,
+                Outcome::Done if replies.len() - length < LARGE_REPLY_BYTES => {
+                    (replies.len() - length) as u64
+                }
+                Outcome::Done => {
+                    let reply = replies.split_off(length);
+                    self.mesh.send(from, large_reply(origin, reply));
+                    DEFERRED
+                }
                 Outcome::Deferred => DEFERRED,
             };
             let after = self.clock.raw();
@@ -519,21 +546,7 @@ impl Core {
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
                 if outcome == Outcome::Done {
-                    let Origin {
-                        connection,
-                        generation,
-                        sequence,
-                        ..
-                    } = origin;
-                    self.mesh.send(
-                        from,
-                        Message::LargeReply {
-                            connection,
-                            generation,
-                            sequence,
-                            reply,
-                        },
-                    );
+                    self.mesh.send(from, large_reply(origin, reply));
                 }
             }
             Message::LargeReply {
@@ -554,6 +567,15 @@ impl Core {
             Message::Ask { id, question } => self.asked(from, id, *question),
             Message::Answer { id, answer } => self.answered(id, answer),
         }
+    }
+}
+
+fn large_reply(origin: Origin, reply: Vec<u8>) -> Message {
+    Message::LargeReply {
+        connection: origin.connection,
+        generation: origin.generation,
+        sequence: origin.sequence,
+        reply,
     }
 }
 

@@ -125,7 +125,7 @@ impl Core {
             connection.reserve(silent);
         }
         self.count(connection, entry);
-        if connection.output.len() > OUTPUT_LOOK_BYTES {
+        if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             let limit = self.options.normal_output_limit().hard_bytes;
             if limit > 0 && connection.output_bytes() as u64 > limit {
                 // The rest of its pipeline must not be run only to be thrown away; `check_output` ends it.
@@ -164,6 +164,10 @@ impl Core {
         if self.mesh.is_congested() {
             connection.blocked = Some(Blocked::Congested);
             self.congested.push(token);
+            return Dispatched::NotYet;
+        }
+        if connection.has_full_portion() {
+            connection.blocked = Some(Blocked::UntilDrained);
             return Dispatched::NotYet;
         }
         connection.moving_to = connection

@@ -103,7 +103,9 @@ impl CoreLoop {
         self.core.counters.turns += u64::from(busy);
         let end = self.core.clock.raw();
         self.core.counters.turns_ns += self.core.clock.delta_as_nanos(begin, end);
-        busy || self.more_cycle
+        // A link that is still full has all its batches out: the peer rings when one comes back.
+        let may_resume = !self.core.congested.is_empty() && !self.core.mesh.is_congested();
+        busy || self.more_cycle || may_resume
     }
 
     /// Arms the accept of a listener that is still there.
@@ -321,11 +323,18 @@ impl CoreLoop {
                 && connection.output.is_empty()
                 && !connection.sending
                 && connection.blocked != Some(Blocked::UntilReply);
+            if late && !quiet && !connection.closed {
+                tracing::warn!(
+                    client = connection.session.id,
+                    "closed: the end did not wait longer for this client to read"
+                );
+            }
             if quiet || late {
                 core.close(token);
             }
         }
-        let done = late || core.connections.is_empty();
+        // A client may have gone in the middle of a transaction, which is to be whole all the same.
+        let done = late || core.connections.is_empty() && !core.has_transactions();
         // Peers may still need this shard: leave together.
         if done {
             core.ending.arrive(core.id);

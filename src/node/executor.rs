@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
@@ -51,10 +51,13 @@ impl Ending {
 
     /// Begins the end, giving clients `drain` to read what is theirs; false if it had begun.
     pub fn begin(&self, drain: Duration) -> bool {
-        let deadline = self.start.elapsed() + drain;
-        self.deadline_ms
-            .store(deadline.as_millis() as u64, Ordering::SeqCst);
-        !self.begun.swap(true, Ordering::SeqCst)
+        let begins = !self.begun.swap(true, Ordering::SeqCst);
+        if begins {
+            let deadline = self.start.elapsed() + drain;
+            self.deadline_ms
+                .store(deadline.as_millis() as u64, Ordering::SeqCst);
+        }
+        begins
     }
 
     /// Whether clients have had their time.
@@ -128,6 +131,7 @@ fn run_cores(
     let mut first = Some((listeners, signal));
     let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();
+    let (ready, started) = mpsc::channel();
     for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
         let placement = if pin {
             Placement::Fixed(cpus[id])
@@ -147,6 +151,7 @@ fn run_cores(
             hasher: hasher.clone(),
             ending: ending.clone(),
             config_file: config_file.clone(),
+            ready: ready.clone(),
         };
         let failed = failure.clone();
         let thread = LocalExecutorBuilder::new(placement)
@@ -163,19 +168,37 @@ fn run_cores(
             .map_err(|error| format!("core {id} cannot start: {error}; see RLIMIT_MEMLOCK and kernel.io_uring_disabled"))?;
         threads.push(thread);
     }
+    drop(ready);
+    let missing = wait_for_all(&started, cores_count);
+    if let Some(id) = missing {
+        // The other cores cannot serve without this one's shard, and nobody would ever tell them to stop.
+        let reason = match threads.swap_remove(id).join() {
+            Err(glommio::GlommioError::IoError(error)) => format!(
+                "core {id} cannot start: {error}; the rings need more lockable memory (RLIMIT_MEMLOCK: `ulimit -l`, \
+                 systemd LimitMEMLOCK=) or fewer threads"
+            ),
+            Err(error) => format!("core {id} cannot start: {error}"),
+            Ok(()) => format!("core {id} cannot start"),
+        };
+        eprintln!("rondo: {reason}");
+        std::process::exit(1);
+    }
     for thread in threads {
         thread
             .join()
-            .map_err(|error| match error {
-                glommio::GlommioError::IoError(error) => format!(
-                    "a core cannot start: {error}; the rings need more lockable memory (RLIMIT_MEMLOCK: `ulimit -l`, \
-                     systemd LimitMEMLOCK=) or fewer threads"
-                ),
-                error => format!("a core ended early: {error}"),
-            })?;
+            .map_err(|error| format!("a core ended early: {error}"))?;
     }
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())
+}
+
+/// Waits until every core serves; names one that will not, whose end of the channel went without a word.
+fn wait_for_all(started: &mpsc::Receiver<usize>, cores_count: usize) -> Option<usize> {
+    let mut has_started = vec![false; cores_count];
+    while let Ok(id) = started.recv() {
+        has_started[id] = true;
+    }
+    has_started.iter().position(|has_started| !has_started)
 }
 
 fn fail(failure: &Mutex<Option<String>>) -> i32 {
@@ -197,6 +220,8 @@ struct Seat {
     hasher: KeyHasher,
     ending: Arc<Ending>,
     config_file: Arc<str>,
+    /// Told once, when the core can serve.
+    ready: mpsc::Sender<usize>,
 }
 
 impl Seat {
@@ -226,7 +251,12 @@ impl Seat {
             config_file: self.config_file,
             listeners: self.listeners,
         });
-        CoreLoop::new(core, ring, self.signal).run().await;
+        let core_loop = CoreLoop::new(core, ring, self.signal);
+        let ready = self.ready;
+        // Nobody listens any more only where the start has failed already.
+        let _ = ready.send(self.id);
+        drop(ready);
+        core_loop.run().await;
         Ok(())
     }
 }

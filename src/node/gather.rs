@@ -41,10 +41,18 @@ enum Asker {
 enum Purpose {
     Ok,
     Clients,
-    KillByFilter { kills_asker: bool },
-    KillByAddress { kills_asker: bool },
+    KillByFilter {
+        kills_asker: bool,
+    },
+    KillByAddress {
+        kills_asker: bool,
+    },
     Info(Vec<Vec<u8>>),
     Configure,
+    /// CLIENT PAUSE: every core lets no more writes begin.
+    Pause,
+    /// Those that had begun are where they run, or wait there.
+    PauseArrived,
 }
 
 impl Core {
@@ -67,7 +75,7 @@ impl Core {
             } => {
                 self.ask_all(
                     asker,
-                    Purpose::Ok,
+                    Purpose::Pause,
                     Question::Pause {
                         until_ms,
                         writes_only,
@@ -108,15 +116,12 @@ impl Core {
         }
     }
 
-    /// SHUTDOWN and signals: all cores drain and end.
+    /// SHUTDOWN and signals: all cores drain and end. Asking again changes nothing: the end has its deadline.
     pub fn ask_all_to_stop(&mut self) {
         let drain = std::time::Duration::from_secs(self.options.shutdown_timeout.max(0) as u64);
         if self.ending.begin(drain) {
             tracing::info!("shutting down");
             self.ask_all(Asker::Nobody, Purpose::Ok, Question::Shutdown);
-        } else {
-            // Asked twice: the user means it.
-            std::process::exit(1);
         }
     }
 
@@ -132,8 +137,12 @@ impl Core {
         match refusal {
             Some(text) => self.fail(token, text),
             None => {
-                // No reply: the connection closing is the sign.
-                self.close(token);
+                // No reply: the connection closing is the sign, after the replies to what came before.
+                if let Some(connection) = self.connections.get_mut(token) {
+                    connection.blocked = None;
+                    connection.close_after_output = true;
+                }
+                self.mark_dirty(token);
                 self.ask_all_to_stop();
             }
         }
@@ -251,6 +260,13 @@ impl Core {
                 });
                 Answer::Done
             }
+            Question::HasArrived => {
+                return self.ask_all(Asker::Core { core: from, id }, Purpose::Ok, Question::Echo);
+            }
+            Question::Echo => Answer::Done,
+            Question::WritesHaveEnded => {
+                return self.waiting_for_writes.push((from, id));
+            }
             Question::Unpause => {
                 self.unpause();
                 Answer::Done
@@ -346,6 +362,17 @@ impl Core {
             Purpose::Ok => {
                 self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
             }
+            // The reply promises that nothing changes any more, so it waits for what is under way between cores.
+            Purpose::Pause => self.ask_all(
+                Asker::Connection(token),
+                Purpose::PauseArrived,
+                Question::HasArrived,
+            ),
+            Purpose::PauseArrived => self.ask_all(
+                Asker::Connection(token),
+                Purpose::Ok,
+                Question::WritesHaveEnded,
+            ),
             Purpose::Configure => {
                 let refusal = answers.into_iter().find_map(|answer| match answer {
                     Answer::Refused(text) => Some(text),
@@ -415,6 +442,18 @@ impl Core {
     }
 
     // ---- this core's part of the answers
+
+    /// Answers those who wait for the last writes; whether there were any to answer.
+    pub(super) fn answer_when_writes_have_ended(&mut self) -> bool {
+        let is_paused = self.pause.is_some_and(|pause| pause.until_ms > self.now_ms);
+        if is_paused && (self.has_writing_transactions() || self.shard.has_deferred_writes()) {
+            return false;
+        }
+        for (from, id) in std::mem::take(&mut self.waiting_for_writes) {
+            self.answer(from, id, Answer::Done);
+        }
+        true
+    }
 
     fn authenticate_all(&mut self) {
         let tokens: Vec<Token> = self.connections.tokens().collect();

@@ -64,7 +64,7 @@ impl Core {
         self.counters.bytes_in += bytes.len() as u64;
         connection.bytes_in += bytes.len() as u64;
         connection.last_active_ms = self.now_ms;
-        if !connection.closed && !connection.close_after_output {
+        if !self.stopping && !connection.closed && !connection.close_after_output {
             self.lend_buffer(&mut connection);
             self.feed(token, &mut connection, bytes);
             self.check_input(token, &mut connection);
@@ -78,7 +78,8 @@ impl Core {
         let Some(mut connection) = self.connections.borrow(token) else {
             return;
         };
-        if connection.blocked.is_none() && !connection.closed && !connection.close_after_output {
+        let goes_on = !self.stopping && !connection.closed && !connection.close_after_output;
+        if connection.blocked.is_none() && goes_on {
             self.lend_buffer(&mut connection);
             if connection.held.is_some() {
                 self.process_held(token, &mut connection);
@@ -87,7 +88,10 @@ impl Core {
                 let input = std::mem::take(&mut connection.input);
                 self.feed_input(token, &mut connection, input);
             }
-            if connection.stop_receiving && connection.input.len() < UNREAD_BYTES_MAX / 2 {
+            // What is left of an unblocked connection's input is a part of one request: it needs the rest.
+            let reads_on = connection.blocked.is_none() && connection.held.is_none()
+                || connection.input.len() < UNREAD_BYTES_MAX / 2;
+            if connection.stop_receiving && reads_on {
                 connection.stop_receiving = false;
                 self.ring_work.push(RingWork::Receive(token));
             }
@@ -112,7 +116,7 @@ impl Core {
     }
 
     fn restore(&mut self, token: Token, connection: Box<Connection>) {
-        let look = connection.output.len() > OUTPUT_LOOK_BYTES;
+        let look = connection.output_bytes() > OUTPUT_LOOK_BYTES;
         self.connections.restore(token, connection);
         if look {
             self.check_output(token);

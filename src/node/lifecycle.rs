@@ -55,7 +55,9 @@ impl Core {
         }
     }
 
-    pub(super) fn adopt(&mut self, connection: Box<Connection>) {
+    pub(super) fn adopt(&mut self, mut connection: Box<Connection>) {
+        // The password may have gone while the connection was between two cores.
+        connection.session.authenticated |= self.options.requirepass.is_empty();
         self.counters.moves_in += u64::from(connection.affinity.placed);
         let token = self.connections.insert(connection);
         self.ring_work.push(RingWork::Receive(token));
@@ -125,6 +127,8 @@ impl Core {
         };
         let target = usize::from(connection.moving_to.take().unwrap_or(self.id));
         connection.blocked = None;
+        // A place on this core's list of connections with output is none on the other's.
+        connection.dirty = false;
         let board = self.mesh.board();
         board.cores[usize::from(self.id)]
             .connections_count

@@ -90,6 +90,12 @@ pub enum Question {
         /// Only commands that may write wait.
         writes_only: bool,
     },
+    /// Answered once everything the core had sent to others has arrived there.
+    HasArrived,
+    /// Answered at once: what was sent before it has arrived.
+    Echo,
+    /// Answered once no write from before the pause is under way on the core, or the pause is over.
+    WritesHaveEnded,
     /// CLIENT UNPAUSE.
     Unpause,
     /// DEBUG SLEEP.

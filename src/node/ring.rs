@@ -481,6 +481,13 @@ fn submissions_within(lockable_bytes: u64) -> u32 {
     submissions
 }
 
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // Closing the ring only begins to cancel its requests; until the kernel is through, it may read these.
+        std::mem::forget(std::mem::take(&mut self.sends));
+    }
+}
+
 /// What must be there: the operations and features the loop is built on.
 fn probe(ring: &IoUring) -> Result<(), RingError> {
     let mut probe = io_uring::Probe::new();

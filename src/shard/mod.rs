@@ -180,6 +180,13 @@ impl Shard {
         self.locks.is_empty() && self.waiting.is_empty() && self.deferred.is_empty()
     }
 
+    /// Whether a request that may write waits for a lock.
+    pub fn has_deferred_writes(&self) -> bool {
+        self.deferred
+            .values()
+            .any(|(request, _)| request.entry.command.flags.has(Flags::WRITE))
+    }
+
     /// Requests that wait for a lock.
     pub fn deferred_count(&self) -> usize {
         self.deferred.len()

@@ -1,5 +1,6 @@
 mod cli; // the command line
 mod clients; // rows of CLIENT LIST, and filters
 mod config_file; // redis.conf and its errors
+mod connection; // the order of replies
 mod info; // sections from figures
 mod options; // the table: defaults, GET, SET

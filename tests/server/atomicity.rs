@@ -246,3 +246,60 @@ fn flushall_is_seen_whole_or_not_at_all() {
         result.expect("the writer");
     });
 }
+
+/// When CLIENT PAUSE WRITE has answered, nothing is written any more: not what was on its way between cores either.
+#[test]
+fn after_a_pause_is_confirmed_nothing_changes() {
+    for threads in [2, 7] {
+        let server = Server::start(threads, &[]);
+        let port = server.port;
+        let done = &std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(port);
+                    let mut bytes = Vec::new();
+                    for index in 0..400 {
+                        let name = format!("paused:{}", (index + worker) % 8);
+                        push_request(&mut bytes, &[b"INCR", name.as_bytes()]);
+                        if index % 8 == 0 {
+                            let number = (index * 10 + worker).to_string();
+                            let number = number.as_bytes();
+                            push_request(
+                                &mut bytes,
+                                &[b"MSET", b"x", number, b"y", number, b"z", number],
+                            );
+                        }
+                    }
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        client.send(&bytes);
+                        client.replies(450);
+                    }
+                });
+            }
+            let asker = scope.spawn(move || {
+                let mut client = Client::connect(port);
+                for round in 0..100 {
+                    // One after the other: a read of all of them would wait for locks.
+                    let mut reads = Vec::new();
+                    for name in [
+                        "x", "y", "z", "paused:0", "paused:1", "paused:2", "paused:3", "paused:4",
+                    ] {
+                        push_request(&mut reads, &[b"GET", name.as_bytes()]);
+                    }
+                    assert_eq!(client.ask("CLIENT PAUSE 20000 WRITE"), ok());
+                    client.send(&reads);
+                    let first = client.replies(8);
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    client.send(&reads);
+                    assert_eq!(client.replies(8), first, "round {round}");
+                    assert_eq!(client.ask("CLIENT UNPAUSE"), ok());
+                    std::thread::sleep(std::time::Duration::from_millis(round % 4));
+                }
+            });
+            let result = asker.join();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            result.expect("the asker");
+        });
+    }
+}

@@ -3,6 +3,7 @@
 use super::client::{Client, Next, Value, bulk, ok, push_request, request};
 use super::harness::{Server, eventually};
 use rondo::base::rng::Rng;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -282,4 +283,34 @@ fn short_connections_cost_the_others_nothing() {
     eventually("all are gone", || {
         server.info_number("clients", "connected_clients") == 1
     });
+}
+
+/// A client that never stops sending does not hold the end up: what has run is answered, what has not is not read.
+#[test]
+fn a_client_that_does_not_stop_sending_does_not_stop_the_end() {
+    for threads in [1, 3] {
+        let mut server = Server::start(threads, &[]);
+        let port = server.port;
+        let replies = &AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let mut client = Client::connect(port);
+                let mut writer = client.writer();
+                scope.spawn(move || {
+                    let mut rng = Rng::with_seed(worker);
+                    let bytes = busy_pipeline(&mut rng, 40);
+                    while writer.write_all(&bytes).is_ok() {}
+                });
+                scope.spawn(move || {
+                    while client.next() != Next::Closed {
+                        replies.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            eventually("all work", || replies.load(Ordering::Relaxed) > 1_000);
+            assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+            let log = server.log();
+            assert!(!log.contains("the end did not wait"), "{log}");
+        });
+    }
 }

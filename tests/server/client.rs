@@ -127,6 +127,14 @@ impl Client {
         }
     }
 
+    /// A second handle on the socket, to write from another thread.
+    pub fn writer(&self) -> TcpStream {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.try_clone().expect("a second handle"),
+            Socket::Unix(_) => panic!("not a TCP connection"),
+        }
+    }
+
     /// Tells the server that nothing more will be sent.
     pub fn shut_write(&self) {
         let how = std::net::Shutdown::Write;

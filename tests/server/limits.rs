@@ -1,6 +1,6 @@
 //! What one client may take: unread output, unread input, what a stranger may send.
 
-use super::client::{Client, Next, Value, bulk, error, ok, request};
+use super::client::{Client, Next, Value, bulk, error, ok, push_request, request};
 use super::harness::{Server, eventually};
 use std::time::Duration;
 
@@ -180,4 +180,42 @@ fn half_sent_requests_hold_nobody_up() {
         server.info_number("clients", "connected_clients") == 2
     });
     assert_eq!(client.ask("EXISTS key"), Value::Integer(0));
+}
+
+/// Replies from other cores are asked for in portions: a burst of short requests for long values is cut off long before
+/// all of it has been answered.
+#[test]
+fn a_burst_for_other_cores_is_answered_in_portions() {
+    let options = ["--client-output-buffer-limit", "normal 16mb 0 0"];
+    let options = [&options[..], &["--enable-debug-command", "yes"]].concat();
+    let server = Server::start(5, &options);
+    let mut other = server.client();
+    for index in 0..16 {
+        let name = format!("large:{index}");
+        assert_eq!(
+            other.run(&[b"SET", name.as_bytes(), &[b'x'; 300_000]]),
+            ok()
+        );
+    }
+    let before = server.memory_bytes("VmRSS");
+    let mut slow = server.client();
+    assert_eq!(slow.ask("GET nothing"), Value::Null);
+    other.send(&request(&[b"DEBUG", b"SLEEP", b"0.3"]));
+    std::thread::sleep(Duration::from_millis(50));
+    let mut bytes = Vec::new();
+    for index in 0..4_000 {
+        push_request(
+            &mut bytes,
+            &[b"GET", format!("large:{}", index % 16).as_bytes()],
+        );
+    }
+    let _ = slow.try_send(&bytes);
+    assert_eq!(other.reply(), ok());
+    eventually("the burst is cut off", || {
+        let text = other.ask("INFO stats").text();
+        text.contains("client_output_buffer_limit_disconnections:1\r")
+    });
+    let peak = server.memory_bytes("VmHWM").saturating_sub(before);
+    println!("{peak} bytes at the peak of 1.2 GB asked for");
+    assert!(peak < 400 << 20, "{peak} bytes");
 }

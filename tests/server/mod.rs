@@ -12,4 +12,6 @@ mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
 mod order; // replies in order, against a plain map
+mod storm; // everything at once, against models
+mod stuck; // ways to wait for ever
 mod wire; // the connection's own commands

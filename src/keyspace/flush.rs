@@ -14,7 +14,7 @@ impl Keyspace {
         let old = std::mem::replace(&mut self.databases[db], fresh);
         let keys_count = old.table.len() as u64;
         if keys_count > 0 {
-            self.garbage.push(old.table);
+            self.garbage.push((old.table, keys_count));
         }
         keys_count
     }
@@ -26,6 +26,16 @@ impl Keyspace {
             .sum()
     }
 
+    /// Whether FLUSHALL and FLUSHDB without a word are ASYNC (`lazyfree-lazy-user-flush`).
+    pub fn set_lazy_flush(&mut self, is_lazy: bool) {
+        self.lazy_flush = is_lazy;
+    }
+
+    /// See [`Keyspace::set_lazy_flush`].
+    pub fn is_lazy_flush(&self) -> bool {
+        self.lazy_flush
+    }
+
     /// Exchanges two databases, both below [`Keyspace::databases_count`].
     pub fn swap_databases(&mut self, first: usize, second: usize) {
         self.databases.swap(first, second);
@@ -33,24 +43,25 @@ impl Keyspace {
 
     /// Frees up to about `budget` entries of flushed databases; true when nothing is left to free.
     pub fn free_garbage(&mut self, budget: usize) -> bool {
-        if let Some(table) = self.garbage.last_mut() {
-            let before = table.len();
-            let done = table.free_step(budget);
-            self.stats.lazyfreed_objects += (before - table.len()) as u64;
-            if done {
-                self.garbage.pop();
-            }
+        if let Some((table, keys_count)) = self.garbage.last_mut()
+            && table.free_step(budget)
+        {
+            // Most of a table goes by the span, which nobody looks into: its entries count once all of it is gone.
+            self.stats.lazyfreed_objects += *keys_count;
+            self.garbage.pop();
         }
         self.garbage.is_empty()
     }
 
     /// Bytes that flushed databases still hold.
     pub fn garbage_bytes(&self) -> usize {
-        self.garbage.iter().map(KeyTable::used_bytes).sum()
+        let tables = self.garbage.iter();
+        tables.map(|(table, _)| table.used_bytes()).sum()
     }
 
-    /// Entries that flushed databases still hold (INFO's lazyfree_pending_objects).
+    /// Entries of flushed databases that are not freed whole (INFO's lazyfree_pending_objects).
     pub fn garbage_count(&self) -> usize {
-        self.garbage.iter().map(KeyTable::len).sum()
+        let tables = self.garbage.iter();
+        tables.map(|(_, keys_count)| *keys_count as usize).sum()
     }
 }

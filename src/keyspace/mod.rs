@@ -99,7 +99,9 @@ pub struct Keyspace {
     access: AccessPolicy,
     rng: Rng,
     stats: Stats,
-    garbage: Vec<KeyTable<Object>>,
+    /// Flushed tables and how many entries they had.
+    garbage: Vec<(KeyTable<Object>, u64)>,
+    lazy_flush: bool,
     /// Where the expire cycle goes on.
     expire_database: usize,
     active_expire: bool,
@@ -149,6 +151,7 @@ impl Keyspace {
             rng: Rng::with_seed(options.seed),
             stats: Stats::default(),
             garbage: Vec::new(),
+            lazy_flush: false,
             expire_database: 0,
             active_expire: true,
             expiry_paused: false,

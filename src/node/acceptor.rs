@@ -71,6 +71,17 @@ impl Listener {
         self.socket.as_fd()
     }
 
+    /// Stops listening until [`Listener::resume`]; the address is free for another socket.
+    pub fn suspend(&self) {
+        // On Linux a listening socket that is shut goes back to being merely bound. It cannot fail for one that listens.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Listens again.
+    pub fn resume(&self, backlog: i32) -> io::Result<()> {
+        self.socket.listen(backlog)
+    }
+
     /// The port it listens on (the one the kernel chose for port 0).
     pub fn port(&self) -> Option<u16> {
         self.socket

@@ -139,6 +139,8 @@ pub struct Connection {
     pub commands_count: u64,
     /// The last command.
     pub last_command: Option<&'static Entry>,
+    /// The command the node is carrying out for it, and when that began (`Core::clock`).
+    pub asked: Option<(&'static Entry, u64)>,
 }
 
 impl Connection {
@@ -179,6 +181,7 @@ impl Connection {
             bytes_out: 0,
             commands_count: 0,
             last_command: None,
+            asked: None,
         }
     }
 

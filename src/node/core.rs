@@ -14,6 +14,7 @@ use super::connection::Blocked;
 use super::figures::CoreCounters;
 use super::gather::Gather;
 use super::intake::Window;
+use super::listeners::Listeners;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
@@ -127,6 +128,8 @@ pub struct Core {
     pub config_file: Arc<str>,
     /// Where the shared state for the process's end lives.
     pub ending: Arc<super::Ending>,
+    /// Where clients come in; core 0 only.
+    pub listeners: Listeners,
 }
 
 /// A transaction this core coordinates.
@@ -156,6 +159,8 @@ pub struct CoreParts {
     pub ending: Arc<super::Ending>,
     /// The configuration file, empty for none.
     pub config_file: Arc<str>,
+    /// Where clients come in; none but on core 0.
+    pub listeners: Listeners,
 }
 
 impl Core {
@@ -197,6 +202,7 @@ impl Core {
             stopping: false,
             ending: parts.ending,
             config_file: parts.config_file,
+            listeners: parts.listeners,
         };
         core.apply_options();
         core.read_clock();
@@ -364,6 +370,11 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
+        if let Some((entry, stamp)) = connection.asked.take() {
+            let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
+            self.shard.record(entry.index, nanoseconds);
+            self.commands_count += 1;
+        }
         let silent = std::mem::take(&mut connection.silent_reply);
         let length = connection.output.len();
         write(&mut connection.output, &mut connection.session);
@@ -486,7 +497,7 @@ impl Core {
             let length = replies.len();
             item.reply_bytes = match self.shard.execute(&request, &args, replies) {
                 Outcome::Done if replies.len() - length < LARGE_REPLY_BYTES => {
-                    (replies.len() - length) as u32
+                    (replies.len() - length) as u64
                 }
                 Outcome::Done => {
                     let reply = replies.split_off(length);

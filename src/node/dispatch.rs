@@ -259,7 +259,7 @@ impl Core {
                 self.starts.push((token, entry, transaction));
                 Dispatched::Taken
             }
-            Err(error) => self.refuse(connection, Some(entry), &error),
+            Err(error) => self.fail_request(connection, entry, &error),
         }
     }
 
@@ -298,7 +298,7 @@ impl Core {
             Ok(action) => action,
             Err(error) => {
                 connection.output.truncate(length);
-                return self.refuse(connection, Some(entry), &error);
+                return self.fail_request(connection, entry, &error);
             }
         };
         // CLIENT REPLY ON answers even where it was to be skipped.
@@ -314,12 +314,30 @@ impl Core {
             Action::Node(request) => {
                 connection.blocked = Some(Blocked::UntilReply);
                 connection.silent_reply = stays_silent;
+                // It is counted when it is answered.
+                connection.asked = Some((entry, self.stamp));
+                connection.commands_count += 1;
+                connection.last_command = Some(entry);
                 self.asks.push((token, request));
+                return Dispatched::Taken;
             }
             _ => {}
         }
         self.count(connection, entry);
         Dispatched::Taken
+    }
+
+    /// Answers with the error of a handler, or of what stands in for one: a call that failed.
+    fn fail_request(
+        &mut self,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        error: &CommandError,
+    ) -> Dispatched {
+        self.count(connection, entry);
+        let line = error.line();
+        self.shard.figures_mut().record_failure(entry.index, &line);
+        reply_error(connection, &line)
     }
 
     /// Answers with an error without running anything.
@@ -329,19 +347,17 @@ impl Core {
         entry: Option<&'static Entry>,
         error: &CommandError,
     ) -> Dispatched {
-        let silent = take_silence(connection);
         let line = error.line();
         let figures = self.shard.figures_mut();
+        let entry = match error {
+            CommandError::Arity(name) => table().find_full(name.as_bytes()),
+            _ => entry,
+        };
         match entry {
             Some(entry) => figures.record_rejection(entry.index, &line),
             None => figures.errors_mut().count(&line),
         }
-        connection.write_reply(|out, session| {
-            if !silent {
-                Reply::new(out, session.protocol).error_bytes(&line);
-            }
-        });
-        Dispatched::Taken
+        reply_error(connection, &line)
     }
 
     /// CLIENT PAUSE: whether this request waits for its end.
@@ -365,6 +381,17 @@ impl Core {
         self.paused_connections.push(token);
         true
     }
+}
+
+/// Replies with an error to a request that was not sent away.
+fn reply_error(connection: &mut Connection, line: &[u8]) -> Dispatched {
+    let silent = take_silence(connection);
+    connection.write_reply(|out, session| {
+        if !silent {
+            Reply::new(out, session.protocol).error_bytes(line);
+        }
+    });
+    Dispatched::Taken
 }
 
 /// Whether this request's reply is kept back (CLIENT REPLY OFF or SKIP), SKIP being used up.

@@ -8,9 +8,9 @@
 
 use std::os::fd::OwnedFd;
 
-use super::acceptor::Listener;
 use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
+use super::listeners::Change;
 use super::ring::{Event, Received, Ring, Token};
 use crate::shard::CycleBudget;
 
@@ -26,7 +26,6 @@ pub struct CoreLoop {
     events: Vec<Event>,
     /// Expiry or freeing has more to do than a tick's budget.
     more_cycle: bool,
-    listeners: Vec<Listener>,
     /// Listeners whose accept failed, armed again at the next tick.
     silent_listeners: Vec<u32>,
     /// Readable when a signal has come; core 0 only.
@@ -34,8 +33,8 @@ pub struct CoreLoop {
 }
 
 impl CoreLoop {
-    /// Binds a core to its ring and, on core 0, to the listeners.
-    pub fn new(core: Core, ring: Ring, listeners: Vec<Listener>, signal: Option<OwnedFd>) -> Self {
+    /// Binds a core to its ring.
+    pub fn new(core: Core, ring: Ring, signal: Option<OwnedFd>) -> Self {
         core.mesh
             .board()
             .set_ring(usize::from(core.id), ring.descriptor());
@@ -44,7 +43,6 @@ impl CoreLoop {
             core,
             events: Vec::with_capacity(1024),
             more_cycle: false,
-            listeners,
             silent_listeners: Vec::new(),
             signal,
         }
@@ -53,13 +51,11 @@ impl CoreLoop {
     /// Serves until told to stop. The root future of the core's executor.
     pub async fn run(mut self) {
         use std::os::fd::AsFd;
-        for (index, listener) in self.listeners.iter().enumerate() {
-            self.ring.accept(listener.fd(), index as u32);
-        }
+        self.change_accepts();
         if let Some(signal) = &self.signal {
             self.ring.watch(signal.as_fd());
         }
-        self.ring.arm_tick();
+        self.ring.arm_tick(self.core.options.tick());
         let mut busy = true;
         loop {
             let wait = !busy && self.core.is_idle() && self.core.mesh.may_sleep();
@@ -80,7 +76,7 @@ impl CoreLoop {
 
     /// One turn; whether another should follow without waiting.
     fn turn(&mut self) -> bool {
-        self.core.counters.turns += 1;
+        let begin = self.core.clock.raw();
         self.core.read_clock();
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
@@ -95,6 +91,7 @@ impl CoreLoop {
         self.core.settle();
         self.flush_output();
         self.do_ring_work();
+        self.change_accepts();
         let ring = &mut self.ring;
         self.core
             .mesh
@@ -102,9 +99,30 @@ impl CoreLoop {
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
         }
+        // A turn that only looked whether there is more is no cycle to whoever counts them.
+        self.core.counters.turns += u64::from(busy);
+        let end = self.core.clock.raw();
+        self.core.counters.turns_ns += self.core.clock.delta_as_nanos(begin, end);
         // A link that is still full has all its batches out: the peer rings when one comes back.
         let may_resume = !self.core.congested.is_empty() && !self.core.mesh.is_congested();
         busy || self.more_cycle || may_resume
+    }
+
+    /// Arms the accept of a listener that is still there.
+    fn accept(&mut self, listener: u32) {
+        if let Some(socket) = self.core.listeners.fd(listener) {
+            self.ring.accept(socket, listener);
+        }
+    }
+
+    /// Accepts wherever the listeners are by now.
+    fn change_accepts(&mut self) {
+        for change in self.core.listeners.take_changes() {
+            match change {
+                Change::Arm(listener) => self.accept(listener),
+                Change::Disarm(listener) => self.ring.stop_accepting(listener),
+            }
+        }
     }
 
     fn cycle(&mut self, budget: CycleBudget) {
@@ -159,33 +177,34 @@ impl CoreLoop {
                 more,
             } => {
                 let failed = result.is_err();
+                let is_gone = self.core.listeners.fd(listener).is_none();
                 match result {
                     Ok(socket) if !self.core.stopping => self.core.accepted(socket),
                     Ok(_) => {}
+                    Err(_) if is_gone => {}
                     Err(errno) => {
                         let error = std::io::Error::from_raw_os_error(errno);
                         tracing::warn!(%error, "accept failed");
                     }
                 }
-                if !more && !self.core.stopping {
+                if !more && !is_gone && !self.core.stopping {
                     if failed {
                         // Out of descriptors, most likely: trying again at once would only spin.
                         self.silent_listeners.push(listener);
                     } else {
-                        self.ring
-                            .accept(self.listeners[listener as usize].fd(), listener);
+                        self.accept(listener);
                     }
                 }
             }
             Event::Tick => {
                 self.core.tick();
                 for listener in std::mem::take(&mut self.silent_listeners) {
-                    self.ring
-                        .accept(self.listeners[listener as usize].fd(), listener);
+                    self.accept(listener);
                 }
-                self.cycle(CycleBudget::default());
+                let budget = self.core.options.cycle_budget();
+                self.cycle(budget);
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
-                self.ring.arm_tick();
+                self.ring.arm_tick(self.core.options.tick());
             }
             Event::Readable => self.core.ask_all_to_stop(),
             Event::Bell => {}

@@ -6,16 +6,15 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::acceptor::Listener;
 use super::core::{Core, CoreParts};
 use super::event_loop::CoreLoop;
+use super::listeners::Listeners;
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
 use super::ring::Ring;
@@ -25,11 +24,9 @@ use crate::keyspace::{Keyspace, SlotMap};
 use crate::shard::Shard;
 
 /// What glommio may lock for its own file I/O on each core.
-const GLOMMIO_IO_BYTES: usize = 64 * 1024;
+const GLOMMIO_IO_BYTES: usize = 16 * 1024;
 /// Entries of glommio's own rings: they carry background work only.
 const GLOMMIO_RING_DEPTH: usize = 32;
-/// How long a shutdown waits for clients that do not read.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The end of the process, as its cores see it.
 pub struct Ending {
@@ -52,11 +49,11 @@ impl Ending {
         })
     }
 
-    /// Begins the end; false if it had begun.
-    pub fn begin(&self) -> bool {
+    /// Begins the end, giving clients `drain` to read what is theirs; false if it had begun.
+    pub fn begin(&self, drain: Duration) -> bool {
         let begins = !self.begun.swap(true, Ordering::SeqCst);
         if begins {
-            let deadline = self.start.elapsed() + DRAIN_MAX;
+            let deadline = self.start.elapsed() + drain;
             self.deadline_ms
                 .store(deadline.as_millis() as u64, Ordering::SeqCst);
         }
@@ -100,7 +97,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         );
         options.maxclients = i64::from(clients_max);
     }
-    let listeners = listen(&mut options)?;
+    let listeners = Listeners::open(&options)?;
     let signal = catch_signals()?;
     write_pidfile(&options)?;
     tracing::info!(
@@ -122,7 +119,7 @@ fn run_cores(
     cores_count: usize,
     options: &Arc<Options>,
     config_file: &str,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     signal: OwnedFd,
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
@@ -134,6 +131,7 @@ fn run_cores(
     let mut first = Some((listeners, signal));
     let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();
+    let (ready, started) = mpsc::channel();
     for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
         let placement = if pin {
             Placement::Fixed(cpus[id])
@@ -142,7 +140,7 @@ fn run_cores(
         };
         let (listeners, signal) = match first.take() {
             Some((listeners, signal)) => (listeners, Some(signal)),
-            None => (Vec::new(), None),
+            None => (Listeners::default(), None),
         };
         let seat = Seat {
             id,
@@ -153,6 +151,7 @@ fn run_cores(
             hasher: hasher.clone(),
             ending: ending.clone(),
             config_file: config_file.clone(),
+            ready: ready.clone(),
         };
         let failed = failure.clone();
         let thread = LocalExecutorBuilder::new(placement)
@@ -169,6 +168,21 @@ fn run_cores(
             .map_err(|error| format!("core {id} cannot start: {error}; see RLIMIT_MEMLOCK and kernel.io_uring_disabled"))?;
         threads.push(thread);
     }
+    drop(ready);
+    let missing = wait_for_all(&started, cores_count);
+    if let Some(id) = missing {
+        // The other cores cannot serve without this one's shard, and nobody would ever tell them to stop.
+        let reason = match threads.swap_remove(id).join() {
+            Err(glommio::GlommioError::IoError(error)) => format!(
+                "core {id} cannot start: {error}; the rings need more lockable memory (RLIMIT_MEMLOCK: `ulimit -l`, \
+                 systemd LimitMEMLOCK=) or fewer threads"
+            ),
+            Err(error) => format!("core {id} cannot start: {error}"),
+            Ok(()) => format!("core {id} cannot start"),
+        };
+        eprintln!("rondo: {reason}");
+        std::process::exit(1);
+    }
     for thread in threads {
         thread
             .join()
@@ -176,6 +190,15 @@ fn run_cores(
     }
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())
+}
+
+/// Waits until every core serves; names one that will not, whose end of the channel went without a word.
+fn wait_for_all(started: &mpsc::Receiver<usize>, cores_count: usize) -> Option<usize> {
+    let mut has_started = vec![false; cores_count];
+    while let Ok(id) = started.recv() {
+        has_started[id] = true;
+    }
+    has_started.iter().position(|has_started| !has_started)
 }
 
 fn fail(failure: &Mutex<Option<String>>) -> i32 {
@@ -191,18 +214,20 @@ fn fail(failure: &Mutex<Option<String>>) -> i32 {
 struct Seat {
     id: usize,
     mesh: Mesh,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     signal: Option<OwnedFd>,
     options: Arc<Options>,
     hasher: KeyHasher,
     ending: Arc<Ending>,
     config_file: Arc<str>,
+    /// Told once, when the core can serve.
+    ready: mpsc::Sender<usize>,
 }
 
 impl Seat {
     async fn run(self) -> Result<(), String> {
-        let tick = Duration::from_millis(1000 / self.options.hz.clamp(1, 500) as u64);
-        let ring = Ring::new(tick).map_err(|error| error.to_string())?;
+        let ring = Ring::new(process::lockable_bytes_per_core(self.mesh.cores_count()))
+            .map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
         let keys = Keyspace::new(super::settings::keyspace_options(
             &self.options,
@@ -212,8 +237,8 @@ impl Seat {
         ));
         let shard = Shard::new(self.id as u16, keys);
         if self.id == 0 {
-            for listener in &self.listeners {
-                tracing::info!(port = listener.port(), "ready to accept connections");
+            for port in self.listeners.ports() {
+                tracing::info!(port, "ready to accept connections");
             }
         }
         let core = Core::new(CoreParts {
@@ -224,51 +249,16 @@ impl Seat {
             hasher: self.hasher,
             ending: self.ending,
             config_file: self.config_file,
+            listeners: self.listeners,
         });
-        CoreLoop::new(core, ring, self.listeners, self.signal)
-            .run()
-            .await;
+        let core_loop = CoreLoop::new(core, ring, self.signal);
+        let ready = self.ready;
+        // Nobody listens any more only where the start has failed already.
+        let _ = ready.send(self.id);
+        drop(ready);
+        core_loop.run().await;
         Ok(())
     }
-}
-
-fn listen(options: &mut Options) -> Result<Vec<Listener>, String> {
-    let backlog = i32::try_from(options.tcp_backlog).unwrap_or(511);
-    let mut listeners: Vec<Listener> = Vec::new();
-    if options.port > 0 {
-        for address in options.bind.clone() {
-            let (address, may_fail) = match address.strip_prefix('-') {
-                Some(rest) => (rest, true),
-                None => (address.as_str(), false),
-            };
-            match Listener::tcp(address, options.port as u16, backlog) {
-                Ok(listener) => listeners.push(listener),
-                Err(error) if may_fail && error.kind() != std::io::ErrorKind::AddrInUse => {
-                    tracing::warn!(address, %error, "not listening on an optional address");
-                }
-                Err(error) => {
-                    return Err(format!(
-                        "could not create server TCP listening socket {address}:{}: {error}",
-                        options.port
-                    ));
-                }
-            }
-        }
-    }
-    if !options.unixsocket.is_empty() {
-        let mode = u32::try_from(options.unixsocketperm)
-            .ok()
-            .filter(|&mode| mode != 0);
-        let listener =
-            Listener::unix(Path::new(&options.unixsocket), mode, backlog).map_err(|error| {
-                format!("failed opening Unix socket {}: {error}", options.unixsocket)
-            })?;
-        listeners.push(listener);
-    }
-    if listeners.is_empty() {
-        return Err("configured to not listen anywhere, exiting".into());
-    }
-    Ok(listeners)
 }
 
 /// SIGTERM and SIGINT become a byte on a socket that core 0's ring watches.

@@ -6,6 +6,9 @@ use crate::shard::figures::{CommandFigures, ErrorCounts};
 /// Samples of the recent past, for the `instantaneous_` fields: 16 of them, as Redis keeps.
 const SAMPLES_COUNT: usize = 16;
 
+/// What is sampled: see [`CoreCounters::rates`].
+const RATES_COUNT: usize = 5;
+
 /// A core's own counters; plain numbers, since only the core writes them.
 #[derive(Clone, Debug, Default)]
 pub struct CoreCounters {
@@ -35,8 +38,10 @@ pub struct CoreCounters {
     pub cycle_ns: u64,
     /// Ticks whose budget for that was not enough.
     pub cycles_over_budget: u64,
-    /// Turns of the loop.
+    /// Turns of the loop that had something to do.
     pub turns: u64,
+    /// Time spent in all turns, sleep not included, in nanoseconds.
+    pub turns_ns: u64,
     /// Transactions over several shards begun here.
     pub transactions: u64,
     /// Of those, tries that came out of order and began again.
@@ -47,17 +52,23 @@ pub struct CoreCounters {
     pub output_limit_disconnections: u64,
     /// Clients closed for their unread input.
     pub query_limit_disconnections: u64,
-    /// Commands a second, bytes in a second, bytes out a second: the last samples.
-    samples: [[u64; SAMPLES_COUNT]; 3],
+    /// The last samples of [`CoreCounters::rates`].
+    samples: [[u64; SAMPLES_COUNT]; RATES_COUNT],
     sample_index: usize,
     last_sample_ms: i64,
-    last_values: [u64; 3],
+    last_values: [u64; RATES_COUNT],
 }
 
 impl CoreCounters {
     /// Takes a sample of the rates; once a tick.
     pub fn sample(&mut self, now_ms: i64, commands_count: u64) {
-        let values = [commands_count, self.bytes_in, self.bytes_out];
+        let values = [
+            commands_count,
+            self.bytes_in,
+            self.bytes_out,
+            self.turns,
+            self.turns_ns,
+        ];
         let elapsed_ms = (now_ms - self.last_sample_ms).max(0) as u64;
         if self.last_sample_ms != 0 && elapsed_ms > 0 {
             for (kind, value) in values.into_iter().enumerate() {
@@ -70,8 +81,8 @@ impl CoreCounters {
         self.last_values = values;
     }
 
-    /// Commands, bytes in and bytes out a second, averaged over the samples.
-    pub fn rates(&self) -> [u64; 3] {
+    /// Commands, bytes in, bytes out, turns and nanoseconds in turns a second, averaged over the samples.
+    pub fn rates(&self) -> [u64; RATES_COUNT] {
         self.samples
             .map(|samples| samples.iter().sum::<u64>() / SAMPLES_COUNT as u64)
     }

@@ -12,7 +12,7 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
 use super::figures::CoreFigures;
 use super::message::{Answer, Message, Question};
-use super::options::{config_get, config_set};
+use super::options::{Options, config_get, config_set, config_set_failed};
 use super::ring::Token;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::{NodeRequest, Session};
@@ -118,7 +118,8 @@ impl Core {
 
     /// SHUTDOWN and signals: all cores drain and end. Asking again changes nothing: the end has its deadline.
     pub fn ask_all_to_stop(&mut self) {
-        if self.ending.begin() {
+        let drain = std::time::Duration::from_secs(self.options.shutdown_timeout.max(0) as u64);
+        if self.ending.begin(drain) {
             tracing::info!("shutting down");
             self.ask_all(Asker::Nobody, Purpose::Ok, Question::Shutdown);
         }
@@ -134,9 +135,7 @@ impl Core {
             None
         };
         match refusal {
-            Some(text) => self.complete(token, |out, session| {
-                Reply::new(out, session.protocol).error(text)
-            }),
+            Some(text) => self.fail(token, text),
             None => {
                 // No reply: the connection closing is the sign, after the replies to what came before.
                 if let Some(connection) = self.connections.get_mut(token) {
@@ -147,6 +146,19 @@ impl Core {
                 self.ask_all_to_stop();
             }
         }
+    }
+
+    /// Answers a node request with an error.
+    fn fail(&mut self, token: Token, text: &str) {
+        let connection = self.connections.get_mut(token);
+        if let Some((entry, _)) = connection.and_then(|connection| connection.asked) {
+            self.shard
+                .figures_mut()
+                .record_failure(entry.index, text.as_bytes());
+        }
+        self.complete(token, |out, session| {
+            Reply::new(out, session.protocol).error(text)
+        });
     }
 
     fn kill(&mut self, token: Token, filter: ClientFilter, by_address: bool) {
@@ -294,13 +306,35 @@ impl Core {
             _ => false,
         };
         let changed = config_set(&mut options, pairs, may_protected)?;
-        super::settings::apply_to_process(&mut options, &changed)?;
+        let in_force = super::settings::apply_to_process(&mut options, &changed)
+            .and_then(|()| self.listen_as_told(&options, &changed));
+        if let Err(text) = in_force {
+            // All or none: what has changed already goes back. It was in force before, so it can be again.
+            let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
+            return Err(text);
+        }
         self.ask_all(
             Asker::Core { core: from, id },
             Purpose::Ok,
             Question::Apply(Arc::new(options)),
         );
         Ok(())
+    }
+
+    fn listen_as_told(
+        &mut self,
+        options: &Options,
+        changed: &[&'static str],
+    ) -> Result<(), String> {
+        let (name, reason) = if changed.contains(&"bind") {
+            ("bind", "Failed to bind to specified addresses.")
+        } else if changed.contains(&"port") {
+            ("port", "Unable to listen on this port. Check server logs.")
+        } else {
+            return Ok(());
+        };
+        let bound = self.listeners.rebind(options);
+        bound.map_err(|_| config_set_failed(name, reason))
     }
 
     /// One answer has come; the last one makes the reply.
@@ -344,13 +378,12 @@ impl Core {
                     Answer::Refused(text) => Some(text),
                     _ => None,
                 });
-                self.complete(token, |out, session| {
-                    let mut reply = Reply::new(out, session.protocol);
-                    match &refusal {
-                        Some(text) => reply.error(text),
-                        None => reply.ok(),
+                match refusal {
+                    Some(text) => self.fail(token, &text),
+                    None => {
+                        self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
                     }
-                });
+                }
             }
             Purpose::Clients => {
                 let mut rows: Vec<ClientRow> = answers
@@ -378,12 +411,14 @@ impl Core {
                     })
                     .sum();
                 let killed = others + usize::from(kills_asker);
+                if by_address && killed == 0 {
+                    return self.fail(token, "ERR No such client");
+                }
                 self.complete(token, |out, session| {
                     let mut reply = Reply::new(out, session.protocol);
-                    match (by_address, killed) {
-                        (true, 0) => reply.error("ERR No such client"),
-                        (true, _) => reply.ok(),
-                        (false, count) => reply.integer(count as i64),
+                    match by_address {
+                        true => reply.ok(),
+                        false => reply.integer(killed as i64),
                     }
                 });
                 if kills_asker && let Some(connection) = self.connections.get_mut(token) {

@@ -139,6 +139,14 @@ pub struct StatsFigures {
     pub failed_auths: u64,
     /// Turns of all loops.
     pub turns: u64,
+    /// Time in turns, sleep not included, in microseconds.
+    pub turns_us: u64,
+    /// Of that, in commands.
+    pub commands_us: u64,
+    /// Turns a second, of late.
+    pub turns_per_second: u64,
+    /// The mean time of a turn, of late, in microseconds.
+    pub turn_us: u64,
 }
 
 /// Seconds of CPU, from getrusage.
@@ -396,6 +404,10 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "client_query_buffer_limit_disconnections": stats.query_limit_disconnections,
         "client_output_buffer_limit_disconnections": stats.output_limit_disconnections,
         "eventloop_cycles": stats.turns,
+        "eventloop_duration_sum": stats.turns_us,
+        "eventloop_duration_cmd_sum": stats.commands_us,
+        "instantaneous_eventloop_cycles_per_sec": stats.turns_per_second,
+        "instantaneous_eventloop_duration_usec": stats.turn_us,
         "acl_access_denied_auth": stats.failed_auths,
         "local_requests": total(|core| core.local),
         "hops": total(|core| core.hops_out),

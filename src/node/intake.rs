@@ -254,6 +254,10 @@ impl Core {
                 Ok(Parsed::Incomplete { needed_bytes_min }) => {
                     connection.large_needed = needed_bytes_min
                 }
+                Ok(_) if large.len() as i64 > self.options.client_query_buffer_limit => {
+                    // Whole as it is, it had to lie there: `check_input` ends its client.
+                    break;
+                }
                 Ok(_) => {
                     large.truncate_to_len();
                     connection.parse = ParseState::default();

@@ -15,6 +15,9 @@ use super::message::Message;
 use super::ring::Token;
 use crate::commands::Session;
 
+/// Unsent output at which a client that has not authenticated is cut off: what Redis's reply buffer holds, and 1 KiB.
+const STRANGER_OUTPUT_BYTES_MAX: u64 = 17 * 1024;
+
 impl Core {
     // ---- connections come and go
 
@@ -220,7 +223,8 @@ impl Core {
             return;
         };
         let bytes = connection.output_bytes() as u64;
-        let over_hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
+        let is_stranger = !connection.session.authenticated && bytes > STRANGER_OUTPUT_BYTES_MAX;
+        let over_hard = is_stranger || limit.hard_bytes > 0 && bytes > limit.hard_bytes;
         let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
         if !over_soft {
             connection.soft_limit_since_ms = 0;

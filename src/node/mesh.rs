@@ -47,11 +47,11 @@ pub struct Item {
     /// Bytes of the words, in `Batch::bytes`.
     pub bytes_count: u32,
     /// Bytes of the reply in `Batch::replies`; `DEFERRED` when it comes later in a message of its own.
-    pub reply_bytes: u32,
+    pub reply_bytes: u64,
 }
 
 /// `Item::reply_bytes` of a request that waits for a lock.
-pub const DEFERRED: u32 = u32::MAX;
+pub const DEFERRED: u64 = u64::MAX;
 
 /// What one core has for another in one turn.
 #[derive(Default)]

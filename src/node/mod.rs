@@ -14,6 +14,7 @@ mod gather;
 pub mod info;
 mod intake;
 mod lifecycle;
+pub mod listeners;
 pub mod log;
 pub mod mesh;
 pub mod message;

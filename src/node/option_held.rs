@@ -135,6 +135,15 @@ pub const HELD: &[OptionSpec] = &[
     held("maxmemory-samples", "", Check::Int(1, 64), "5"),
     held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10"),
     held("lazyfree-lazy-eviction", "", YES_NO, "no"),
+    // Strings are freed in one step wherever they are freed; Redis, too, does so whatever these say.
+    held("lazyfree-lazy-expire", "", YES_NO, "no"),
+    held("lazyfree-lazy-server-del", "", YES_NO, "no"),
+    held("lazyfree-lazy-user-del", "", YES_NO, "no"),
+    // The sweep over clients is paced by their number, whatever the ticks a second.
+    held("dynamic-hz", "", YES_NO, "yes"),
+    // The ring hands over connections as they come, between other completions; no cycle waits for them.
+    held("max-new-connections-per-cycle", "", Check::Int(1, 1000), "10"),
+    at_start(held("always-show-logo", "", YES_NO, "no")),
     held("activerehashing", "", YES_NO, "yes"),
     held("jemalloc-bg-thread", "", YES_NO, "yes"),
     fixed("activedefrag", YES_NO, "no", &["no"], "active defragmentation is not built yet"),

@@ -24,7 +24,7 @@ const MIB: i64 = 1 << 20;
 const BASE: OptionSpec = OptionSpec {
     name: "",
     alias: "",
-    kind: Kind::Bool(field!(dynamic_hz)),
+    kind: Kind::Bool(field!(pin_threads)),
     default: "",
     live: true,
     protected: false,
@@ -60,7 +60,6 @@ pub const OWN: &[OptionSpec] = &[
             max: 65_535,
         },
         default: "6379",
-        settled: "Unable to listen on this port: rondo listens only where it was told to at its start",
         topic: Topic::Network,
         help: "TCP port to listen on, 0 for none",
         ..BASE
@@ -69,7 +68,6 @@ pub const OWN: &[OptionSpec] = &[
         name: "bind",
         kind: Kind::Words(field!(bind)),
         default: "* -::*",
-        settled: "Failed to bind to specified addresses: rondo listens only where it was told to at its start",
         multi: true,
         topic: Topic::Network,
         help: "addresses to listen on; with a leading - an address that cannot be bound is skipped",
@@ -201,14 +199,6 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
-        name: "always-show-logo",
-        kind: Kind::Bool(field!(always_show_logo)),
-        default: "no",
-        live: false,
-        topic: Topic::General,
-        ..BASE
-    },
-    OptionSpec {
         name: "shutdown-timeout",
         kind: Kind::Int {
             field: field!(shutdown_timeout),
@@ -230,13 +220,6 @@ pub const OWN: &[OptionSpec] = &[
         default: "10",
         topic: Topic::General,
         help: "background cycles a second, 1 to 500",
-        ..BASE
-    },
-    OptionSpec {
-        name: "dynamic-hz",
-        kind: Kind::Bool(field!(dynamic_hz)),
-        default: "yes",
-        topic: Topic::General,
         ..BASE
     },
     OptionSpec {
@@ -288,17 +271,6 @@ pub const OWN: &[OptionSpec] = &[
         default: "10000",
         topic: Topic::Limits,
         help: "most clients at a time",
-        ..BASE
-    },
-    OptionSpec {
-        name: "max-new-connections-per-cycle",
-        kind: Kind::Int {
-            field: field!(max_new_connections_per_cycle),
-            min: 1,
-            max: 1000,
-        },
-        default: "10",
-        topic: Topic::Limits,
         ..BASE
     },
     OptionSpec {
@@ -371,28 +343,6 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
-        name: "lazyfree-lazy-expire",
-        kind: Kind::Bool(field!(lazyfree_lazy_expire)),
-        default: "no",
-        topic: Topic::Memory,
-        ..BASE
-    },
-    OptionSpec {
-        name: "lazyfree-lazy-server-del",
-        kind: Kind::Bool(field!(lazyfree_lazy_server_del)),
-        default: "no",
-        topic: Topic::Memory,
-        ..BASE
-    },
-    OptionSpec {
-        name: "lazyfree-lazy-user-del",
-        kind: Kind::Bool(field!(lazyfree_lazy_user_del)),
-        default: "no",
-        topic: Topic::Memory,
-        help: "DEL frees like UNLINK",
-        ..BASE
-    },
-    OptionSpec {
         name: "lazyfree-lazy-user-flush",
         kind: Kind::Bool(field!(lazyfree_lazy_user_flush)),
         default: "no",
@@ -451,7 +401,6 @@ pub(super) fn defaults() -> Options {
         requirepass: String::new(),
         databases: 16,
         hz: 10,
-        dynamic_hz: true,
         loglevel: "notice",
         logfile: String::new(),
         pidfile: String::new(),
@@ -476,16 +425,11 @@ pub(super) fn defaults() -> Options {
         maxmemory_policy: "noeviction",
         lfu_log_factor: 10,
         lfu_decay_time: 1,
-        lazyfree_lazy_expire: false,
-        lazyfree_lazy_server_del: false,
-        lazyfree_lazy_user_del: false,
         lazyfree_lazy_user_flush: false,
         active_expire_effort: 1,
         latency_tracking: true,
         latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
-        always_show_logo: false,
         shutdown_timeout: 10,
-        max_new_connections_per_cycle: 10,
         held: BTreeMap::new(),
     }
 }

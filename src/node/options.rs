@@ -49,8 +49,6 @@ pub struct Options {
     pub databases: i64,
     /// Background cycles a second, 1 to 500.
     pub hz: i64,
-    /// Whether `hz` grows with the number of clients.
-    pub dynamic_hz: bool,
     /// `debug`, `verbose`, `notice`, `warning` or `nothing`.
     pub loglevel: &'static str,
     /// Log file, empty for standard output.
@@ -75,12 +73,6 @@ pub struct Options {
     pub lfu_log_factor: i64,
     /// Minutes after which an access counter is lowered.
     pub lfu_decay_time: i64,
-    /// Whether expired values are freed in the background.
-    pub lazyfree_lazy_expire: bool,
-    /// Whether values that a command replaces are freed in the background.
-    pub lazyfree_lazy_server_del: bool,
-    /// Whether DEL is UNLINK.
-    pub lazyfree_lazy_user_del: bool,
     /// Whether FLUSHALL without a word is ASYNC.
     pub lazyfree_lazy_user_flush: bool,
     /// How much CPU expiry may take, 1 to 10.
@@ -89,12 +81,8 @@ pub struct Options {
     pub latency_tracking: bool,
     /// Percentiles INFO latencystats prints, 0 to 100 each.
     pub latency_tracking_info_percentiles: Vec<f64>,
-    /// Whether the logo is printed even where the log is no terminal.
-    pub always_show_logo: bool,
     /// Seconds SHUTDOWN waits for what is in flight.
     pub shutdown_timeout: i64,
-    /// Most connections accepted in one turn, 1 to 1,000.
-    pub max_new_connections_per_cycle: i64,
     /// Values of held and fixed options that differ from their defaults, by name.
     pub held: BTreeMap<&'static str, String>,
 }

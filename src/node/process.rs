@@ -82,6 +82,17 @@ pub fn raise_open_files(clients_max: u32, cores_count: usize) -> u32 {
     reached.saturating_sub(reserved).max(1) as u32
 }
 
+/// Memory one core's rings may lock, in bytes: its share of RLIMIT_MEMLOCK, half of it left to the executor's own.
+pub fn lockable_bytes_per_core(cores_count: usize) -> u64 {
+    if nix::unistd::geteuid().is_root() {
+        return u64::MAX;
+    }
+    match getrlimit(Resource::RLIMIT_MEMLOCK) {
+        Ok((soft, _)) => soft / cores_count.max(1) as u64 / 2,
+        Err(_) => u64::MAX,
+    }
+}
+
 /// The CPUs this process may run on.
 pub fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)) else {

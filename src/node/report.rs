@@ -74,12 +74,16 @@ impl Core {
         let commands = self.command_figures(&cores);
         let (user_us, system_us) = process::process_cpu_us();
         let (resident, resident_peak) = process::resident_bytes();
-        let rates = cores
-            .iter()
-            .map(|core| core.counters.rates())
-            .fold([0; 3], |sums, rates| {
-                [sums[0] + rates[0], sums[1] + rates[1], sums[2] + rates[2]]
-            });
+        let rates =
+            cores
+                .iter()
+                .map(|core| core.counters.rates())
+                .fold([0; 5], |mut sums, rates| {
+                    sums.iter_mut()
+                        .zip(rates)
+                        .for_each(|(sum, rate)| *sum += rate);
+                    sums
+                });
         let fixed = cores.len() as u64 * ring::BUFFERS_BYTES as u64;
         let dataset = sum(|core| core.keys_bytes);
         let clients_bytes = sum(|core| core.clients_bytes);
@@ -168,6 +172,10 @@ impl Core {
                 transactions: sum(|core| core.counters.transactions),
                 transaction_retries: sum(|core| core.counters.transaction_retries),
                 turns: sum(|core| core.counters.turns),
+                turns_us: sum(|core| core.counters.turns_ns) / 1000,
+                commands_us: commands.iter().map(|command| command.time_us).sum(),
+                turns_per_second: rates[3],
+                turn_us: rates[4].checked_div(rates[3]).unwrap_or(0) / 1000,
             },
             cpu: info::CpuFigures {
                 system_s: system_us as f64 / 1e6,
@@ -206,12 +214,19 @@ impl Core {
         let percentiles = &self.options.latency_tracking_info_percentiles;
         table()
             .rows()
+            .filter(|entry| entry.is_visible())
             .filter_map(|entry| {
-                let index = usize::from(entry.index);
+                // What COMMAND hides is one command to clients: its subcommands count as the whole.
+                let hidden = entry.sub.iter().filter(|sub| !sub.is_visible());
+                let indexes: Vec<usize> = std::iter::once(entry)
+                    .chain(hidden)
+                    .map(|entry| usize::from(entry.index))
+                    .collect();
                 let rows = || {
-                    cores
-                        .iter()
-                        .filter_map(move |core| core.commands.get(index))
+                    cores.iter().flat_map(|core| {
+                        let commands = &core.commands;
+                        indexes.iter().filter_map(|&index| commands.get(index))
+                    })
                 };
                 let total = |field: fn(&CommandFigures) -> u64| rows().map(field).sum::<u64>();
                 let figures = info::CommandFigures {

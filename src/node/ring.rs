@@ -26,8 +26,10 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 const BUFFER_GROUP: u16 = 1;
 /// Bytes of all receive buffers of a core.
 pub const BUFFERS_BYTES: usize = BUFFERS_COUNT as usize * BUFFER_BYTES;
-const SUBMISSIONS: u32 = 4096;
-const COMPLETIONS: u32 = 16 * 1024;
+/// Entries of the submission queue where nothing limits it; completions get four times as many.
+const SUBMISSIONS_MAX: u32 = 4096;
+const SUBMISSIONS_MIN: u32 = 128;
+const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 
 const KIND_SHIFT: u32 = 60;
 const KIND_RECEIVE: u64 = 1;
@@ -154,14 +156,17 @@ pub struct Ring {
 impl Ring {
     /// A ring with its receive buffers registered.
     ///
-    /// Errors name the setting that fixes them: kernel, sysctl, seccomp profile or memory limit.
-    pub fn new(tick: std::time::Duration) -> Result<Self, RingError> {
+    /// - `lockable_bytes`: what its queues may take of the memory a process may lock; smaller queues only mean more
+    ///   system calls under load.
+    /// - Errors name the setting that fixes them: kernel, sysctl, seccomp profile or memory limit.
+    pub fn new(lockable_bytes: u64) -> Result<Self, RingError> {
+        let submissions = submissions_within(lockable_bytes);
         let ring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_submit_all()
-            .setup_cqsize(COMPLETIONS)
-            .build(SUBMISSIONS)
+            .setup_cqsize(submissions * COMPLETIONS_PER_SUBMISSION)
+            .build(submissions)
             .map_err(|error| RingError {
                 remedy: remedy("io_uring_setup", &error),
             })?;
@@ -208,7 +213,7 @@ impl Ring {
             descriptors_tail: 0,
             recycled: false,
             sends: Vec::new(),
-            tick: Box::new(types::Timespec::from(tick)),
+            tick: Box::default(),
             completions: Vec::with_capacity(1024),
             bells: 0,
         };
@@ -228,6 +233,14 @@ impl Ring {
             .flags(libc::SOCK_CLOEXEC)
             .build()
             .user_data(KIND_ACCEPT << KIND_SHIFT | u64::from(index));
+        self.push(&entry);
+    }
+
+    /// Ends the accept armed under `index`; its last completion comes as [`Event::Accepted`] without `more`.
+    pub fn stop_accepting(&mut self, index: u32) {
+        let entry = opcode::AsyncCancel::new(KIND_ACCEPT << KIND_SHIFT | u64::from(index))
+            .build()
+            .user_data(KIND_IGNORED << KIND_SHIFT);
         self.push(&entry);
     }
 
@@ -286,8 +299,9 @@ impl Ring {
         self.bells
     }
 
-    /// Asks for one [`Event::Tick`] after the tick's duration.
-    pub fn arm_tick(&mut self) {
+    /// Asks for one [`Event::Tick`] after `tick`. One at a time: arm the next when it has come.
+    pub fn arm_tick(&mut self, tick: std::time::Duration) {
+        *self.tick = types::Timespec::from(tick);
         let timespec: *const types::Timespec = &*self.tick;
         let entry = opcode::Timeout::new(timespec)
             .build()
@@ -457,6 +471,16 @@ impl Ring {
         let tail = unsafe { &*types::BufRingEntry::tail(self.descriptors).cast::<AtomicU16>() };
         tail.store(self.descriptors_tail, Ordering::Release);
     }
+}
+
+/// The largest queues that fit: a submission takes 64 + 4 bytes, a completion 16.
+fn submissions_within(lockable_bytes: u64) -> u32 {
+    let bytes = |count: u32| u64::from(count) * (68 + 16 * u64::from(COMPLETIONS_PER_SUBMISSION));
+    let mut submissions = SUBMISSIONS_MAX;
+    while submissions > SUBMISSIONS_MIN && bytes(submissions) > lockable_bytes {
+        submissions /= 2;
+    }
+    submissions
 }
 
 impl Drop for Ring {

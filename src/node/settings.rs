@@ -1,12 +1,14 @@
 //! Options in force: what the typed options mean to a shard, a connection and the process.
 
+use std::time::Duration;
+
 use super::connection::Peer;
 use super::log;
 use super::options::{Options, OutputLimit};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::access::AccessPolicy;
 use crate::keyspace::{KeyspaceOptions, SlotMap};
-use crate::shard::Shard;
+use crate::shard::{CycleBudget, Shard};
 
 impl Options {
     /// Output limits of clients that only send commands.
@@ -21,6 +23,20 @@ impl Options {
             "local" => is_local,
             _ => false,
         }
+    }
+
+    /// What a tick may spend: a step looks at one entry or one segment, about 20 ns.
+    pub fn cycle_budget(&self) -> CycleBudget {
+        let budget = CycleBudget::default();
+        CycleBudget {
+            expire_steps: budget.expire_steps * self.active_expire_effort.clamp(1, 10) as usize,
+            ..budget
+        }
+    }
+
+    /// Time between ticks.
+    pub fn tick(&self) -> Duration {
+        Duration::from_millis(1000 / self.hz.clamp(1, 500) as u64)
     }
 
     /// What access clocks track.
@@ -58,6 +74,7 @@ pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
     shard
         .keys
         .set_value_bytes_max(options.proto_max_bulk_len as u64);
+    shard.keys.set_lazy_flush(options.lazyfree_lazy_user_flush);
 }
 
 /// Puts live options in force that belong to the process; called once, on core 0.

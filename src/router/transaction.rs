@@ -64,7 +64,7 @@ pub enum Step {
 }
 
 impl Transaction {
-    /// Prepares a command that [`super::plan`] said needs several shards.
+    /// Prepares a command that [`super::plan()`] said needs several shards.
     ///
     /// - `args`: all words, the name included; `map`: the slots as `plan` saw them.
     /// - Errors: the client's mistakes, as the command's own handler would report them; nothing was sent.

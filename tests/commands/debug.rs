@@ -1,11 +1,12 @@
 //! DEBUG's subcommands that touch keys, run as the container runs them.
 
 use super::runner::Runner;
+use super::say::{say_in, session};
 use rondo::commands::debug::DEBUG_KEYS;
 use rondo::commands::table::{Call, Caller, Run};
 use rondo::keyspace::{KeyspaceOptions, SlotMap};
-use rondo::resp::Reply;
 use rondo::resp::args::OwnedArgs;
+use rondo::resp::{Protocol, Reply};
 
 /// Runs `DEBUG` with these words after it.
 fn debug(runner: &mut Runner, words: &[&str]) -> String {
@@ -29,6 +30,52 @@ fn debug(runner: &mut Runner, words: &[&str]) -> String {
         Ok(_) => String::from_utf8(out).expect("text").trim_end().to_string(),
         Err(error) => format!("-{}", error.text()),
     }
+}
+
+/// One element of every type, as both protocols write it.
+#[test]
+fn protocol_shows_every_type() {
+    let mut resp2 = session("");
+    let mut resp3 = session("");
+    resp3.protocol = Protocol::Resp3;
+    let big = "1234567999999999999999999999999999999";
+    let cases = [
+        ("string", "$11 Hello World ", "$11 Hello World "),
+        ("integer", ":12345 ", ":12345 "),
+        ("double", "$5 3.141 ", ",3.141 "),
+        ("bignum", &format!("$37 {big} "), &format!("({big} ")),
+        ("null", "$-1 ", "_ "),
+        ("array", "*3 :0 :1 :2 ", "*3 :0 :1 :2 "),
+        ("set", "*3 :0 :1 :2 ", "~3 :0 :1 :2 "),
+        ("map", "*6 :0 :0 :1 :1 :2 :0 ", "%3 :0 #f :1 #t :2 #f "),
+        (
+            "attrib",
+            "$39 Some real reply following the attribute ",
+            "|1 $14 key-popularity *2 $7 key:123 :90 $39 Some real reply following the attribute ",
+        ),
+        (
+            "push",
+            "-ERR RESP2 is not supported by this command ",
+            ">2 $16 server-cpu-usage :42 $40 Some real reply following the push reply ",
+        ),
+        (
+            "verbatim",
+            "$25 This is a verbatim\nstring ",
+            "=29 txt:This is a verbatim\nstring ",
+        ),
+        ("true", ":1 ", "#t "),
+        ("FALSE", ":0 ", "#f "),
+    ];
+    for (name, in_resp2, in_resp3) in cases {
+        let words = ["DEBUG", "PROTOCOL", name];
+        assert_eq!(say_in(&mut resp2, &words), in_resp2);
+        assert_eq!(say_in(&mut resp3, &words), in_resp3);
+    }
+    assert_eq!(
+        say_in(&mut resp2, &["DEBUG", "PROTOCOL", "x"]),
+        "-ERR Wrong protocol type name. Please use one of the following: \
+         string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false "
+    );
 }
 
 #[test]

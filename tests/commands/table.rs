@@ -79,7 +79,7 @@ fn refusal(words: &[&[u8]]) -> String {
     let owned: OwnedArgs = words.iter().copied().collect();
     match table().resolve(&owned.as_args()) {
         Ok(entry) => panic!("{} runs", entry.full_name),
-        Err(error) => error.text().into_owned(),
+        Err(error) => error.text().replace(['\r', '\n'], " "),
     }
 }
 
@@ -95,9 +95,19 @@ fn unknown_commands_are_quoted_with_limits() {
         "ERR unknown command 'foo', with args beginning with: 'a' 'b c' "
     );
     assert_eq!(
-        // The reply writer makes spaces of the line end: tests/resp/reply.rs.
         refusal(&[b"foo", b"a\r\nb"]),
-        "ERR unknown command 'foo', with args beginning with: 'a\r\nb' "
+        "ERR unknown command 'foo', with args beginning with: 'a  b' "
+    );
+    // What is no UTF-8 is repeated as it is, and a NUL ends a word.
+    let bytes: OwnedArgs = [b"f\xffo".as_slice(), b"\xfe\x80\x00x"]
+        .into_iter()
+        .collect();
+    let Err(error) = table().resolve(&bytes.as_args()) else {
+        panic!("there is no such command");
+    };
+    assert_eq!(
+        *error.line(),
+        *b"ERR unknown command 'f\xffo', with args beginning with: '\xfe\x80' "
     );
     let long = [b'z'; 100];
     assert_eq!(

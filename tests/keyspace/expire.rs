@@ -41,6 +41,35 @@ fn the_cycle_removes_what_is_past_its_deadline() {
     assert_eq!(runner.keys.stats().expired_keys, 0);
 }
 
+/// CLIENT PAUSE: keys past their deadline look gone to readers and stay until it ends, or until somebody writes.
+#[test]
+fn while_expiry_is_paused_nothing_is_removed() {
+    let mut runner = Runner::new(1);
+    for key in ["a", "b", "c", "d"] {
+        runner.say(&format!("SET {key} v PX 10"));
+    }
+    runner.wait(20);
+    runner.keys.set_expiry_paused(true);
+    runner.keys.expire_cycle(1000);
+    assert_eq!(runner.say("GET a"), "$-1");
+    assert_eq!(runner.say("EXISTS a b"), ":0");
+    assert_eq!(runner.say("TTL a"), ":-2");
+    assert_eq!(runner.say("KEYS *"), "*0");
+    assert!(runner.say("RANDOMKEY") != "$-1");
+    assert_eq!(runner.say("DBSIZE"), ":4");
+    // Writes that were under way when the pause began: one value for one key.
+    assert_eq!(runner.say("GETSET b new"), "$-1");
+    assert_eq!(runner.say("SETNX c new"), ":1");
+    assert_eq!(runner.say("DBSIZE"), ":4");
+    assert_eq!(runner.say("GET b"), "\"new\"");
+    assert_eq!(runner.keys.stats().expired_keys, 2);
+    runner.keys.set_expiry_paused(false);
+    assert_eq!(runner.say("GET a"), "$-1");
+    runner.keys.expire_cycle(1000);
+    assert_eq!(runner.say("DBSIZE"), ":2");
+    assert_eq!(runner.keys.stats().expired_keys, 4);
+}
+
 /// A key lives through the millisecond of its deadline, whoever looks.
 #[test]
 fn the_deadline_itself_is_still_alive() {

@@ -11,7 +11,7 @@ fn flushed_keys_are_gone_and_their_memory_follows() {
     }
     let full_bytes = runner.keys.used_bytes();
     assert!(full_bytes > empty_bytes + 500_000, "{full_bytes}");
-    let (reply, changes) = runner.run_counting(&["FLUSHALL"]);
+    let (reply, changes) = runner.run_counting(&["FLUSHALL", "ASYNC"]);
     assert_eq!((reply.as_slice(), changes), (b"+OK\r\n".as_slice(), 1000));
     assert_eq!(runner.say("DBSIZE"), ":0");
     assert_eq!(runner.keys.garbage_count(), 1000);
@@ -29,6 +29,31 @@ fn flushed_keys_are_gone_and_their_memory_follows() {
     assert!(runner.keys.used_bytes() < full_bytes / 4);
     assert_eq!(runner.say("GET key:1"), "\"new\"");
     assert!(runner.keys.free_garbage(1));
+}
+
+/// What is small is freed before the reply of SYNC, in however many databases; what is large only begins to be.
+#[test]
+fn sync_frees_what_is_small_at_once() {
+    let mut runner = Runner::new(1);
+    for db in [0, 5] {
+        runner.db = db;
+        for index in 0..300 {
+            runner.say(&format!("SET key:{index} v"));
+        }
+    }
+    assert_eq!(runner.say("FLUSHALL"), "+OK");
+    assert_eq!(runner.keys.garbage_count(), 0);
+    assert_eq!(runner.keys.stats().lazyfreed_objects, 600);
+    // Too long for their entries: these are freed one by one.
+    let value = "x".repeat(3_000);
+    for index in 0..20_000 {
+        runner.run(&["SET", &format!("key:{index}"), &value]);
+    }
+    assert_eq!(runner.say("FLUSHDB SYNC"), "+OK");
+    assert_eq!(runner.keys.garbage_count(), 20_000);
+    assert_eq!(runner.keys.stats().lazyfreed_objects, 600);
+    while !runner.keys.free_garbage(1000) {}
+    assert_eq!(runner.keys.stats().lazyfreed_objects, 20_600);
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 mod abuse; // malformed and oversized input, with the errors of a real server
 mod atomicity; // several shards, one step
+mod breadth; // much at once: floods, wide requests, databases, deadlines, scans
 mod bytes; // requests in any pieces, of any size
 mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
 mod connections; // they come, move between cores, and go; how the process starts and ends
+mod figures; // what INFO counts of commands and errors
 mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take
+mod listeners; // CONFIG SET port and bind
 mod order; // replies in order, against a plain map
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever

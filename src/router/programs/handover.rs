@@ -189,6 +189,35 @@ impl Copy {
     }
 }
 
+/// A COPY whose words are wrong: its source's shard says how. The first of several mistakes may be a database there is
+/// not, and only shards know how many there are.
+pub(super) struct WrongCopy {
+    shard: ShardId,
+    command: Option<Operation>,
+}
+
+impl WrongCopy {
+    pub(super) fn new(job: &Job) -> Self {
+        Self {
+            shard: Place::of(job, 1).shard,
+            command: Some(job.command(OwnedArgs::from_args(&job.args()))),
+        }
+    }
+}
+
+impl Program for WrongCopy {
+    fn begin(&mut self, _: TxId) -> Next {
+        match self.command.take() {
+            Some(command) => Next::Phase(vec![(self.shard, command, true)]),
+            None => unexpected(),
+        }
+    }
+
+    fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
+        first_error(&outputs).map_or_else(unexpected, Next::Done)
+    }
+}
+
 /// No server has more databases.
 const DATABASES_MAX: usize = 1 << 16;
 

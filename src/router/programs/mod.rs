@@ -127,7 +127,10 @@ pub(super) fn program(
         Spread::Split(merge) => Box::new(split::Split::by_key(job, merge)?),
         Spread::Gather(Named::Rename) => Box::new(handover::Rename::new(&job)),
         Spread::Gather(Named::RenameNx) => Box::new(handover::RenameNx::new(&job)),
-        Spread::Gather(Named::Copy) => Box::new(handover::Copy::new(&job)?),
+        Spread::Gather(Named::Copy) => match handover::Copy::new(&job) {
+            Ok(copy) => Box::new(copy),
+            Err(_) => Box::new(handover::WrongCopy::new(&job)),
+        },
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),

@@ -1,0 +1,195 @@
+//! Where clients come in, and CONFIG SET port and bind.
+//!
+//!     places | tcp * 7000 | tcp ::* 7000 | gone | unix |     an accept is armed under its place, which is never used again
+//!
+//! Promises  a change either listens wherever it was told to, or leaves everything as it was. A listener that the change
+//!           keeps is not touched: nobody who is connecting to it notices.
+//! Not here  one socket: `node/acceptor.rs`; accepting: `node/core.rs`, on core 0.
+//! Tests     tests/server/listeners.rs.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use super::acceptor::Listener;
+use super::options::Options;
+
+/// What the ring is to do about the accept of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Accept there from now on.
+    Arm(u32),
+    /// Stop accepting there.
+    Disarm(u32),
+}
+
+/// All listening sockets of the process.
+#[derive(Default)]
+pub struct Listeners {
+    places: Vec<Option<Place>>,
+    changes: Vec<Change>,
+}
+
+struct Place {
+    listener: Listener,
+    /// The address as `bind` says it, without a leading `-`, and the port; None for the Unix socket.
+    tcp: Option<(String, u16)>,
+}
+
+/// One address that `bind` and `port` ask for.
+#[derive(Clone, PartialEq)]
+struct Wanted {
+    address: String,
+    port: u16,
+    /// Where it cannot be had the others are enough.
+    may_fail: bool,
+}
+
+impl Listeners {
+    /// Listens wherever the options say.
+    ///
+    /// Errors: the first address that cannot be had, with its reason; nothing listens then.
+    pub fn open(options: &Options) -> Result<Self, String> {
+        let backlog = backlog(options);
+        let opened = open_all(&wanted(options), backlog).map_err(|(wanted, error)| {
+            format!(
+                "could not create server TCP listening socket {}:{}: {error}",
+                wanted.address, wanted.port
+            )
+        })?;
+        let mut listeners = Self::default();
+        opened.into_iter().for_each(|place| listeners.add(place));
+        if !options.unixsocket.is_empty() {
+            let mode = u32::try_from(options.unixsocketperm)
+                .ok()
+                .filter(|&mode| mode != 0);
+            let listener =
+                Listener::unix(Path::new(&options.unixsocket), mode, backlog).map_err(|error| {
+                    format!("failed opening Unix socket {}: {error}", options.unixsocket)
+                })?;
+            listeners.add(Place {
+                listener,
+                tcp: None,
+            });
+        }
+        if listeners.places.is_empty() {
+            return Err("configured to not listen anywhere, exiting".into());
+        }
+        Ok(listeners)
+    }
+
+    /// Listens where the options say by now, and nowhere else; the Unix socket stays.
+    ///
+    /// Errors: an address that must be had cannot be; everything listens as before.
+    pub fn rebind(&mut self, options: &Options) -> io::Result<()> {
+        let backlog = backlog(options);
+        let wanted = wanted(options);
+        let is_wanted = |place: &Place| match &place.tcp {
+            None => true,
+            Some((address, port)) => wanted
+                .iter()
+                .any(|wanted| wanted.address == *address && wanted.port == *port),
+        };
+        let missing: Vec<Wanted> = wanted
+            .iter()
+            .filter(|wanted| {
+                let tcp = Some((wanted.address.clone(), wanted.port));
+                !self.places.iter().flatten().any(|place| place.tcp == tcp)
+            })
+            .cloned()
+            .collect();
+        let mut opened = open_all(&missing, backlog);
+        if opened
+            .as_ref()
+            .is_err_and(|(_, error)| error.kind() == io::ErrorKind::AddrInUse)
+        {
+            // By one of our own, perhaps: `*` is in the way of 127.0.0.1. A socket that is shut listens again when asked.
+            let leaving = || {
+                let places = self.places.iter().flatten();
+                places.filter(|place| !is_wanted(place))
+            };
+            leaving().for_each(|place| place.listener.suspend());
+            opened = open_all(&missing, backlog);
+            if opened.is_err() {
+                for place in leaving() {
+                    place.listener.resume(backlog)?;
+                }
+            }
+        }
+        let opened = opened.map_err(|(wanted, error)| {
+            tracing::warn!(address = wanted.address, port = wanted.port, %error, "cannot listen");
+            error
+        })?;
+        for (index, place) in self.places.iter_mut().enumerate() {
+            if place.as_ref().is_some_and(|place| !is_wanted(place)) {
+                *place = None;
+                self.changes.push(Change::Disarm(index as u32));
+            }
+        }
+        opened.into_iter().for_each(|place| self.add(place));
+        Ok(())
+    }
+
+    fn add(&mut self, place: Place) {
+        self.changes.push(Change::Arm(self.places.len() as u32));
+        self.places.push(Some(place));
+    }
+
+    /// What the ring has not been told yet.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The socket at a place; None where it is gone.
+    pub fn fd(&self, place: u32) -> Option<BorrowedFd<'_>> {
+        let place = self.places.get(place as usize)?.as_ref()?;
+        Some(place.listener.fd())
+    }
+
+    /// The ports of all TCP sockets.
+    pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
+        let places = self.places.iter().flatten();
+        places.filter_map(|place| place.listener.port())
+    }
+}
+
+fn backlog(options: &Options) -> i32 {
+    i32::try_from(options.tcp_backlog).unwrap_or(511)
+}
+
+fn wanted(options: &Options) -> Vec<Wanted> {
+    let Some(port) = u16::try_from(options.port).ok().filter(|&port| port > 0) else {
+        return Vec::new();
+    };
+    let of = |address: &String| {
+        let (address, may_fail) = match address.strip_prefix('-') {
+            Some(rest) => (rest, true),
+            None => (address.as_str(), false),
+        };
+        Wanted {
+            address: address.to_string(),
+            port,
+            may_fail,
+        }
+    };
+    options.bind.iter().map(of).collect()
+}
+
+/// All of them, or the first that must be had and cannot.
+fn open_all(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::Error)> {
+    let mut places = Vec::new();
+    for wanted in wanted {
+        match Listener::tcp(&wanted.address, wanted.port, backlog) {
+            Ok(listener) => places.push(Place {
+                listener,
+                tcp: Some((wanted.address.clone(), wanted.port)),
+            }),
+            Err(error) if wanted.may_fail && error.kind() != io::ErrorKind::AddrInUse => {
+                let address = &wanted.address;
+                tracing::warn!(address, %error, "not listening on an optional address");
+            }
+            Err(error) => return Err((wanted.clone(), error)),
+        }
+    }
+    Ok(places)
+}

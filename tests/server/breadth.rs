@@ -1,0 +1,278 @@
+//! Much at once: floods, very wide requests, databases, protocols, deadlines and scans over every core.
+
+use super::client::{Client, Value, bulk, ok, push_request, request};
+use super::harness::{Server, eventually};
+use rondo::base::rng::Rng;
+use std::collections::{BTreeMap, HashSet};
+
+/// 300 MB of requests for other cores in a few seconds: queues are bounded, so memory follows what is stored.
+#[test]
+fn a_flood_of_large_requests_is_held_back() {
+    let server = Server::start(5, &[]);
+    let port = server.port;
+    let before = server.memory_bytes("VmHWM");
+    std::thread::scope(|scope| {
+        for worker in 0..6_u64 {
+            scope.spawn(move || {
+                let mut rng = Rng::with_seed(worker);
+                let mut client = Client::connect(port);
+                let value = vec![b'f'; 200_000];
+                for _ in 0..5 {
+                    let mut bytes = Vec::new();
+                    let mut lengths = Vec::new();
+                    for _ in 0..50 {
+                        let length = 150_000 + rng.below(50_000) as usize;
+                        let key = format!("flood:{worker}:{}", rng.below(6));
+                        push_request(&mut bytes, &[b"SET", key.as_bytes(), &value[..length]]);
+                        push_request(&mut bytes, &[b"STRLEN", key.as_bytes()]);
+                        lengths.push(length as i64);
+                    }
+                    client.send(&bytes);
+                    for length in lengths {
+                        assert_eq!(client.reply(), ok());
+                        assert_eq!(client.reply(), Value::Integer(length));
+                    }
+                }
+            });
+        }
+    });
+    let peak = server.memory_bytes("VmHWM") - before;
+    println!("{peak} bytes at the peak");
+    assert!(peak < 150 << 20, "{peak} bytes for 36 values of 200 KB");
+}
+
+/// Requests of 100,000 words, over every shard.
+#[test]
+fn very_wide_requests_work() {
+    for threads in [1, 2, 5] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let count = 50_000;
+        let names: Vec<String> = (0..count).map(|index| format!("wide:{index}")).collect();
+        let mut mset: Vec<&[u8]> = vec![b"MSET"];
+        let mut mget: Vec<&[u8]> = vec![b"MGET"];
+        for name in &names {
+            mset.extend([name.as_bytes(), name.as_bytes()]);
+            mget.push(name.as_bytes());
+        }
+        assert_eq!(client.run(&mset), ok());
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(count));
+        let all = client.run(&mget);
+        assert!(all == Value::Array(names.iter().map(bulk).collect()));
+        mget[0] = b"EXISTS";
+        assert_eq!(client.run(&mget), Value::Integer(count));
+        let Value::Array(keys) = client.ask("KEYS wide:*") else {
+            panic!("KEYS gives an array");
+        };
+        assert_eq!(keys.len() as i64, count);
+        mget[0] = b"DEL";
+        assert_eq!(client.run(&mget), Value::Integer(count));
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(0));
+    }
+}
+
+/// Databases in one pipeline: selected, swapped, emptied, keys moved between them.
+fn check_databases(threads: usize, seed: u64) {
+    let server = Server::start(threads, &[]);
+    let mut client = server.client();
+    let mut model: Vec<BTreeMap<String, String>> = vec![BTreeMap::new(); 4];
+    let mut selected = 0;
+    let mut rng = Rng::with_seed(seed);
+    for round in 0..60 {
+        let mut bytes = Vec::new();
+        let mut expected = Vec::new();
+        for _ in 0..50 {
+            let (a, b) = (
+                format!("d:{}", rng.below(12)),
+                format!("d:{}", rng.below(12)),
+            );
+            let db = rng.below(4) as usize;
+            let get =
+                |map: &BTreeMap<String, String>, key: &str| map.get(key).map_or(Value::Null, bulk);
+            let (line, reply) = match rng.below(16) {
+                0..=2 => {
+                    selected = db;
+                    (format!("SELECT {db}"), ok())
+                }
+                3..=6 => {
+                    model[selected].insert(a.clone(), b.clone());
+                    (format!("SET {a} {b}"), ok())
+                }
+                7..=9 => (format!("GET {a}"), get(&model[selected], &a)),
+                10 => {
+                    let reply = vec![get(&model[selected], &a), get(&model[selected], &b)];
+                    (format!("MGET {a} {b}"), Value::Array(reply))
+                }
+                11 => {
+                    let count = i64::from(model[selected].remove(&a).is_some());
+                    (format!("DEL {a} {a}"), Value::Integer(count))
+                }
+                12 if db != selected => {
+                    let moves = model[selected].contains_key(&a) && !model[db].contains_key(&a);
+                    if moves && let Some(value) = model[selected].remove(&a) {
+                        model[db].insert(a.clone(), value);
+                    }
+                    (format!("MOVE {a} {db}"), Value::Integer(i64::from(moves)))
+                }
+                13 => {
+                    let other = rng.below(4) as usize;
+                    model.swap(db, other);
+                    (format!("SWAPDB {db} {other}"), ok())
+                }
+                14 if rng.below(4) == 0 => {
+                    model[selected].clear();
+                    ("FLUSHDB".to_string(), ok())
+                }
+                15 if a != b => {
+                    let value = model[selected].get(&a).cloned();
+                    let copies = value.is_some() && !model[db].contains_key(&b);
+                    if copies && let Some(value) = value {
+                        model[db].insert(b.clone(), value);
+                    }
+                    (
+                        format!("COPY {a} {b} DB {db}"),
+                        Value::Integer(i64::from(copies)),
+                    )
+                }
+                _ => (
+                    "DBSIZE".to_string(),
+                    Value::Integer(model[selected].len() as i64),
+                ),
+            };
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            push_request(&mut bytes, &words);
+            expected.push((line, reply));
+        }
+        client.send(&bytes);
+        for (line, reply) in expected {
+            assert_eq!(client.reply(), reply, "SEED={seed} round {round}: {line}");
+        }
+    }
+}
+
+#[test]
+fn databases_are_apart_on_every_core() {
+    for threads in [1, 2, 5] {
+        check_databases(threads, 20 + threads as u64);
+    }
+}
+
+/// HELLO in the middle of a pipeline: what stands before it speaks the old protocol, what follows the new one.
+#[test]
+fn the_protocol_changes_in_the_middle_of_a_pipeline() {
+    for threads in [1, 2, 5] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let gets: Vec<u8> = (0..20)
+            .flat_map(|index| request(&[b"GET", format!("none:{index}").as_bytes()]))
+            .collect();
+        let reset = request(&[b"RESET"]);
+        client.send(&[gets.clone(), reset.clone(), gets.clone()].concat());
+        let old = b"$-1\r\n".repeat(20);
+        assert_eq!(client.raw(old.len()), old);
+        assert_eq!(client.raw(8), b"+RESET\r\n");
+        assert_eq!(client.raw(old.len()), old);
+
+        client.send(
+            &[
+                gets.clone(),
+                request(&[b"HELLO", b"3"]),
+                gets.clone(),
+                reset,
+                gets,
+            ]
+            .concat(),
+        );
+        assert_eq!(client.raw(old.len()), old);
+        assert!(matches!(client.reply(), Value::Map(_)));
+        let new = b"_\r\n".repeat(20);
+        assert_eq!(client.raw(new.len()), new);
+        assert_eq!(client.raw(8), b"+RESET\r\n");
+        assert_eq!(client.raw(old.len()), old);
+    }
+}
+
+/// Keys that are never touched again are gone on every core, by the background cycle alone.
+#[test]
+fn deadlines_come_without_being_asked() {
+    let server = Server::start(5, &[]);
+    let mut client = server.client();
+    let mut bytes = Vec::new();
+    for index in 0..2_000 {
+        push_request(
+            &mut bytes,
+            &[
+                b"SET",
+                format!("soon:{index}").as_bytes(),
+                b"v",
+                b"PX",
+                b"300",
+            ],
+        );
+    }
+    push_request(&mut bytes, &[b"MSET", b"a", b"1", b"b", b"2", b"c", b"3"]);
+    client.send(&bytes);
+    assert_eq!(client.replies(2_001), vec![ok(); 2_001]);
+    eventually("the background cycle has taken all of them", || {
+        client.ask("DBSIZE") == Value::Integer(3)
+    });
+    assert_eq!(server.info_number("stats", "expired_keys"), 2_000);
+}
+
+/// SCAN finds every key that is there throughout, while others come and go and the tables grow.
+#[test]
+fn a_scan_finds_what_is_there_throughout() {
+    for threads in [1, 2, 5] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let mut bytes = Vec::new();
+        for index in 0..3_000 {
+            push_request(
+                &mut bytes,
+                &[b"SET", format!("stay:{index}").as_bytes(), b"v"],
+            );
+        }
+        client.send(&bytes);
+        assert_eq!(client.replies(3_000), vec![ok(); 3_000]);
+        let port = server.port;
+        let done = &std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut client = Client::connect(port);
+                let mut index = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mut bytes = Vec::new();
+                    for _ in 0..100 {
+                        push_request(
+                            &mut bytes,
+                            &[b"SET", format!("come:{index}").as_bytes(), b"v"],
+                        );
+                        if index % 3 == 0 {
+                            push_request(
+                                &mut bytes,
+                                &[b"DEL", format!("come:{}", index / 2).as_bytes()],
+                            );
+                        }
+                        index += 1;
+                    }
+                    let count = bytes.iter().filter(|byte| **byte == b'*').count();
+                    client.send(&bytes);
+                    client.replies(count);
+                }
+            });
+            let mut cursor = "0".to_string();
+            let mut found = HashSet::new();
+            loop {
+                let reply = client.ask(&format!("SCAN {cursor} COUNT 50"));
+                cursor = reply.items()[0].text();
+                found.extend(reply.items()[1].items().iter().map(Value::text));
+                if cursor == "0" {
+                    break;
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            let missing = (0..3_000).filter(|index| !found.contains(&format!("stay:{index}")));
+            assert_eq!(missing.count(), 0, "{threads} cores");
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! What INFO counts: calls, failures and rejections as Redis tells them apart.
+
+use super::client::{Client, Next, Value, ok, push_request};
+use super::harness::Server;
+
+fn command(server: &Server, name: &str) -> String {
+    server.info("commandstats", &format!("cmdstat_{name}"))
+}
+
+/// A handler that fails has been called; what never reached one was rejected. Whoever answers: the session, the shard, or
+/// the node.
+#[test]
+fn failures_are_calls_and_rejections_are_not() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--enable-debug-command", "yes"]);
+        let mut client = server.client();
+        client.ask("SET s text");
+        for line in [
+            "AUTH somebody wrong",
+            "INCR s",
+            "CONFIG SET nosuch 1",
+            "CLIENT KILL 1.2.3.4:5",
+            "MSET a 1 b 2 c",
+        ] {
+            assert!(matches!(client.ask(line), Value::Error(_)), "{line}");
+        }
+        for (name, has) in [
+            ("auth", "rejected_calls=0,failed_calls=1"),
+            ("incr", "rejected_calls=0,failed_calls=1"),
+            ("config|set", "rejected_calls=0,failed_calls=1"),
+            ("client|kill", "rejected_calls=0,failed_calls=1"),
+            // On several shards there is no handler that could refuse it.
+            ("mset", "rejected_calls=0,failed_calls=1"),
+        ] {
+            let line = command(&server, name);
+            assert!(line.starts_with("calls=1,"), "{name}: {line}");
+            assert!(line.ends_with(has), "{name}: {line}");
+        }
+        assert!(matches!(client.ask("GET"), Value::Error(_)));
+        assert!(matches!(client.ask("CONFIG SET a"), Value::Error(_)));
+        assert_eq!(
+            command(&server, "get"),
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0"
+        );
+        assert!(command(&server, "config|set").ends_with("rejected_calls=1,failed_calls=1"));
+        assert_eq!(server.info_number("stats", "total_error_replies"), 7);
+        // What the node does takes as long as the client waits, and DEBUG is one command.
+        assert_eq!(client.ask("DEBUG SLEEP 0.03"), ok());
+        let line = command(&server, "debug");
+        let usec: u64 = line["calls=1,usec=".len()..]
+            .split(',')
+            .next()
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or_else(|| panic!("{line}"));
+        assert!(usec >= 30_000, "{line}");
+        let sum = server.info_number("stats", "eventloop_duration_sum");
+        assert!(sum >= 30_000, "{sum}");
+    }
+}
+
+/// Who has not authenticated cannot make the server hold more than a few replies.
+#[test]
+fn strangers_are_cut_off_when_they_do_not_read() {
+    let server = Server::start(2, &["--requirepass", "secret"]);
+    let mut stranger = Client::connect(server.port);
+    let mut bytes = Vec::new();
+    for _ in 0..1000 {
+        push_request(&mut bytes, &[b"GET", b"k"]);
+    }
+    let mut sent = 0;
+    // The sockets take some megabytes before the server has to hold any.
+    while stranger.try_send(&bytes).is_ok() {
+        sent += bytes.len();
+        assert!(sent < 1 << 30, "nobody cuts it off");
+    }
+    let mut other = server.client();
+    assert_eq!(other.ask("AUTH secret"), ok());
+    assert_eq!(other.ask("PING"), Value::Simple("PONG".into()));
+}
+
+/// A request that is over the limit on its own ends its client, though all of it has come.
+#[test]
+fn a_whole_request_over_the_limit_ends_its_client() {
+    let server = Server::start(2, &["--client-query-buffer-limit", "1mb"]);
+    let mut client = server.client();
+    let value = vec![b'a'; 1 << 20];
+    let mut bytes = Vec::new();
+    push_request(&mut bytes, &[b"SET", b"k", &value]);
+    // The server may close before it has taken everything.
+    let _ = client.try_send(&bytes);
+    assert!(matches!(client.next(), Next::Closed), "it is closed");
+    assert_eq!(
+        server.info_number("stats", "client_query_buffer_limit_disconnections"),
+        1
+    );
+    let mut other = server.client();
+    let value = vec![b'a'; (1 << 20) - 100];
+    assert_eq!(other.run(&[b"SET", b"k", &value]), ok());
+    assert_eq!(other.ask("STRLEN k"), Value::Integer((1 << 20) - 100));
+}

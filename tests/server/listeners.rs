@@ -1,0 +1,84 @@
+//! CONFIG SET port and bind: where clients come in may change while they are served.
+
+use super::client::{Client, Value, error, ok};
+use super::harness::{Server, eventually, free_port};
+use std::net::TcpListener;
+
+/// Connections to the old port stay, new ones find the new port only, however often it changes.
+#[test]
+fn the_port_changes_under_clients() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut old = server.client();
+        let mut port = server.port;
+        for round in 0..5 {
+            let new_port = free_port();
+            assert_eq!(old.ask(&format!("CONFIG SET port {new_port}")), ok());
+            let mut new = Client::connect(new_port);
+            assert_eq!(new.ask(&format!("SET round {round}")), ok());
+            let shown = format!("{new_port}");
+            assert_eq!(new.ask("CONFIG GET port").items()[1].text(), shown);
+            // The ring lets go of the old socket a turn later.
+            eventually("the old port is closed", || {
+                Client::try_connect(port).is_err()
+            });
+            port = new_port;
+        }
+        assert_eq!(old.ask("GET round").text(), "4");
+        assert_eq!(old.ask(&format!("CONFIG SET port {}", server.port)), ok());
+    }
+}
+
+/// A port in use is refused with nothing changed, the options beside it included.
+#[test]
+fn a_port_in_use_changes_nothing() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let used = other.local_addr().expect("it is bound").port();
+    assert_eq!(
+        client.ask(&format!("CONFIG SET timeout 77 port {used}")),
+        error(
+            "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server \
+             logs."
+        )
+    );
+    let shown = server.port.to_string();
+    assert_eq!(client.ask("CONFIG GET port").items()[1].text(), shown);
+    assert_eq!(client.ask("CONFIG GET timeout").items()[1].text(), "0");
+    assert_eq!(server.client().ask("PING"), Value::Simple("PONG".into()));
+}
+
+/// From one address to all of them and back, on the same port: the sockets are in each other's way.
+#[test]
+fn addresses_change_on_the_same_port() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    let reaches = |address: &str| std::net::TcpStream::connect((address, server.port)).is_ok();
+    assert!(!reaches("127.0.0.2"));
+    assert_eq!(client.ask("CONFIG SET bind *"), ok());
+    assert!(reaches("127.0.0.2"));
+    // Neither address is this machine's: what was there goes on.
+    assert_eq!(
+        client.ask("CONFIG SET bind 198.51.100.7"),
+        error(
+            "ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified addresses."
+        )
+    );
+    eventually("everybody is served again", || reaches("127.0.0.3"));
+    assert_eq!(
+        client.run(&[b"CONFIG", b"SET", b"bind", b"127.0.0.1 127.0.0.2"]),
+        ok()
+    );
+    eventually("the other addresses are closed", || !reaches("127.0.0.3"));
+    assert!(reaches("127.0.0.2"));
+    assert_eq!(server.client().ask("PING"), Value::Simple("PONG".into()));
+    // A service without any TCP socket keeps the clients it has.
+    assert_eq!(client.ask("CONFIG SET port 0"), ok());
+    eventually("nobody comes in", || !reaches("127.0.0.1"));
+    assert_eq!(
+        client.ask(&format!("CONFIG SET port {}", server.port)),
+        ok()
+    );
+    assert!(reaches("127.0.0.1"));
+}

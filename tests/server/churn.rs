@@ -296,6 +296,10 @@ fn a_client_that_does_not_stop_sending_does_not_stop_the_end() {
             for worker in 0..4 {
                 let mut client = Client::connect(port);
                 let mut writer = client.writer();
+                let patience = Some(Duration::from_secs(1));
+                writer
+                    .set_write_timeout(patience)
+                    .expect("a time above zero");
                 scope.spawn(move || {
                     let mut rng = Rng::with_seed(worker);
                     let bytes = busy_pipeline(&mut rng, 40);

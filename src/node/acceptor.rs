@@ -145,6 +145,12 @@ pub fn shut(socket: &OwnedFd) {
     let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Both);
 }
 
+/// Makes the coming close a reset, for a client that does not read: with a plain end its own blocked write would go on
+/// asking for room until the kernel forgets the connection, a minute later.
+pub fn cut(socket: &OwnedFd) {
+    let _ = SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
+}
+
 /// Sends a last line to a client that is turned away; it is lost if the socket's buffer is full.
 pub fn refuse(socket: &OwnedFd, line: &[u8]) {
     let socket = SockRef::from(socket);

@@ -239,6 +239,7 @@ impl Core {
                 bytes,
                 "closed: output is over client-output-buffer-limit"
             );
+            acceptor::cut(&connection.socket);
             self.counters.output_limit_disconnections += 1;
             self.close(token);
         }

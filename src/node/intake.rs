@@ -24,11 +24,25 @@ const LARGE_REQUEST_BYTES: usize = 64 * 1024;
 /// How many requests of a pipeline are parsed before the first of them runs.
 const WINDOW_REQUESTS_MAX: usize = 16;
 
+/// Lists of more words than this are freed at the next tick.
+pub(super) const SPANS_KEPT_MAX: usize = 8 * 1024;
+
 /// Requests parsed ahead; kept from call to call for its allocations.
 #[derive(Default)]
 pub struct Window {
     requests: Vec<ParsedRequest>,
     count: usize,
+}
+
+impl Window {
+    /// Gives back what requests of very many words have left behind.
+    pub(super) fn trim(&mut self) {
+        for request in &mut self.requests {
+            if request.spans.capacity() > SPANS_KEPT_MAX {
+                request.spans = Vec::new();
+            }
+        }
+    }
 }
 
 #[derive(Default)]

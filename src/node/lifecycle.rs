@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use super::acceptor;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork};
+use super::intake::SPANS_KEPT_MAX;
 use super::message::Message;
 use super::ring::Token;
 use crate::commands::Session;
@@ -173,6 +174,10 @@ impl Core {
             if let Some(token) = self.connections.token_at(self.sweep) {
                 self.check_client(token);
             }
+        }
+        self.window.trim();
+        if self.spans.capacity() > SPANS_KEPT_MAX {
+            self.spans = Vec::new();
         }
         self.counters.sample(self.now_ms, self.commands_count);
     }

@@ -113,6 +113,9 @@ impl Batch {
         self.messages.clear();
         self.large_bytes = 0;
         self.answered = false;
+        if self.spans.capacity() > KEPT_BYTES_MAX {
+            self.spans = Vec::new();
+        }
         for bytes in [&mut self.bytes, &mut self.replies] {
             if bytes.capacity() > KEPT_BYTES_MAX {
                 *bytes = Vec::new()

@@ -320,7 +320,7 @@ impl Ring {
     /// Submits what is queued and reaps what is done; with `wait`, sleeps until there is at least one completion.
     pub fn enter(&mut self, wait: bool) -> io::Result<()> {
         self.publish();
-        let result = if wait {
+        let result = if wait && self.completions.is_empty() {
             self.ring.submit_and_wait(1).map(drop)
         } else {
             let queued = {
@@ -440,9 +440,11 @@ impl Ring {
         // SAFETY: callers build entries whose pointers are to memory this type owns until the completion is reaped
         // (`sends`, `tick`), or that have none.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
-            // The queue is full: hand it to the kernel and go on. A busy completion queue is reaped at the next turn.
+            // The queue is full: hand it to the kernel and go on. Where the kernel wants completions taken first, they
+            // are kept for the next `reap`.
             if self.ring.submit().is_err() {
-                std::hint::spin_loop();
+                let completions = self.ring.completion();
+                self.completions.extend(completions);
             }
         }
     }

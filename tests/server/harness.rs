@@ -100,12 +100,17 @@ impl Server {
 
     /// Sends SIGTERM and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait_for_the_end()
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
-            .args(["-TERM", &self.pid().to_string()])
+            .args([&format!("-{name}"), &self.pid().to_string()])
             .status()
             .expect("kill runs");
         assert!(status.success());
-        self.wait_for_the_end()
     }
 
     pub fn wait_for_the_end(&mut self) -> ExitStatus {

@@ -67,6 +67,32 @@ fn a_connection_that_ends_as_it_moves_is_answered() {
     }
 }
 
+/// A second SIGTERM while the first is being obeyed makes no failure of it.
+#[test]
+fn a_signal_sent_twice_is_one_end() {
+    let mut server = Server::start(2, &[]);
+    let mut slow = server.client();
+    assert_eq!(slow.run(&[b"SET", b"a", &vec![b'x'; 30_000_000]]), ok());
+    // It does not read, so the end has to wait for it.
+    slow.send(&request(&[b"GET", b"a"]));
+    assert_eq!(server.client().ask("PING"), Value::Simple("PONG".into()));
+    server.signal("TERM");
+    eventually("the end begins", || server.log().contains("shutting down"));
+    server.signal("TERM");
+    server.signal("INT");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(server.is_running());
+    // Now it does: its reply is whole.
+    assert_eq!(slow.reply().text().len(), 30_000_000);
+    assert_eq!(
+        server.wait_for_the_end().code(),
+        Some(0),
+        "{}",
+        server.log()
+    );
+    assert!(!server.log().contains("the end did not wait"));
+}
+
 /// Several clients ask for the end in one moment: it is one end, and a good one.
 #[test]
 fn an_end_asked_for_twice_is_one_end() {

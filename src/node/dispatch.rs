@@ -73,7 +73,9 @@ impl Core {
         match plan(entry, args, &self.map, self.id) {
             Plan::Shard(shard) if shard == self.id => {
                 self.counters.local_requests += 1;
-                connection.affinity.count(shard);
+                if self.map.shards_count() > 1 {
+                    connection.affinity.count(shard);
+                }
                 self.run_here(token, connection, entry, args);
                 Dispatched::Taken
             }

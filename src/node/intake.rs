@@ -22,7 +22,7 @@ use crate::resp::{Args, Reply, Span};
 const LARGE_REQUEST_BYTES: usize = 64 * 1024;
 
 /// How many requests of a pipeline are parsed before the first of them runs.
-const WINDOW_REQUESTS_MAX: usize = 16;
+const WINDOW_REQUESTS_MAX: usize = 32;
 
 /// Lists of more words than this are freed at the next tick.
 pub(super) const SPANS_KEPT_MAX: usize = 8 * 1024;

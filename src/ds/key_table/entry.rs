@@ -401,5 +401,25 @@ pub(super) unsafe fn write_boxed<B>(entry: *mut u8, value: *mut B) {
 #[inline]
 pub(super) unsafe fn has_key(entry: *mut u8, key: &[u8]) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { self::key(entry) == key }
+    is_equal(unsafe { self::key(entry) }, key)
+}
+
+/// Whether two keys are the same. Most are short: two overlapping words decide up to 16 bytes without a call.
+#[inline]
+fn is_equal(own: &[u8], other: &[u8]) -> bool {
+    let length = own.len();
+    if length != other.len() {
+        return false;
+    }
+    if !(8..=32).contains(&length) {
+        return own == other;
+    }
+    let differ = |at: usize| {
+        let word = |bytes: &[u8]| bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
+        word(own).map(u64::from_ne_bytes) != word(other).map(u64::from_ne_bytes)
+    };
+    if differ(0) || differ(length - 8) {
+        return false;
+    }
+    length <= 16 || !(differ(8) || differ(length - 16))
 }

@@ -26,7 +26,7 @@ use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
 use crate::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
-use crate::shard::{Outcome, Request, Shard};
+use crate::shard::{Outcome, Shard};
 
 /// Output buffers kept for reuse.
 const SPARE_BUFFERS_MAX: usize = 256;
@@ -482,18 +482,7 @@ impl Core {
             let spans_end = spans_at + item.spans_count as usize;
             let args = Args::new(&bytes[bytes_at..bytes_end], &spans[spans_at..spans_end]);
             (bytes_at, spans_at) = (bytes_end, spans_end);
-            let origin = Origin {
-                core: from as u16,
-                connection: item.connection,
-                generation: item.generation,
-                sequence: item.sequence,
-            };
-            let request = Request {
-                entry: item.entry,
-                db: item.db,
-                caller: item.caller,
-                origin,
-            };
+            let request = item.request(from as u16);
             let length = replies.len();
             item.reply_bytes = match self.shard.execute(&request, &args, replies) {
                 Outcome::Done if replies.len() - length < LARGE_REPLY_BYTES => {
@@ -501,7 +490,7 @@ impl Core {
                 }
                 Outcome::Done => {
                     let reply = replies.split_off(length);
-                    self.mesh.send(from, large_reply(origin, reply));
+                    self.mesh.send(from, large_reply(request.origin, reply));
                     DEFERRED
                 }
                 Outcome::Deferred => DEFERRED,
@@ -524,18 +513,7 @@ impl Core {
             Message::ToShard(message) => self.shard.handle(message),
             Message::FromShard(event) => self.shard_event(event),
             Message::Large { item, bytes, spans } => {
-                let origin = Origin {
-                    core: from as u16,
-                    connection: item.connection,
-                    generation: item.generation,
-                    sequence: item.sequence,
-                };
-                let request = Request {
-                    entry: item.entry,
-                    db: item.db,
-                    caller: item.caller,
-                    origin,
-                };
+                let request = item.request(from as u16);
                 let mut reply = Vec::new();
                 self.counters.hops_in += 1;
                 let before = self.clock.raw();
@@ -546,7 +524,7 @@ impl Core {
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
                 if outcome == Outcome::Done {
-                    self.mesh.send(from, large_reply(origin, reply));
+                    self.mesh.send(from, large_reply(request.origin, reply));
                 }
             }
             Message::LargeReply {

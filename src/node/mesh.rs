@@ -20,6 +20,8 @@ use super::message::Message;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::resp::{Args, Span};
+use crate::router::Origin;
+use crate::shard::Request;
 
 /// Batches of one core that may be at one other at a time.
 const IN_FLIGHT_MAX: usize = 16;
@@ -48,6 +50,24 @@ pub struct Item {
     pub bytes_count: u32,
     /// Bytes of the reply in `Batch::replies`; `DEFERRED` when it comes later in a message of its own.
     pub reply_bytes: u64,
+}
+
+impl Item {
+    /// The request as the shard of another core sees it, sent by core `from`.
+    #[inline]
+    pub fn request(&self, from: u16) -> Request {
+        Request {
+            entry: self.entry,
+            db: self.db,
+            caller: self.caller,
+            origin: Origin {
+                core: from,
+                connection: self.connection,
+                generation: self.generation,
+                sequence: self.sequence,
+            },
+        }
+    }
 }
 
 /// `Item::reply_bytes` of a request that waits for a lock.

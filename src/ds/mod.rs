@@ -3,5 +3,6 @@
 
 pub mod growing_buffer;
 pub mod key_table;
+pub mod lzf;
 pub mod slab;
 mod span;

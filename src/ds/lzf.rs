@@ -1,0 +1,152 @@
+//! LZF: a very fast compression for short texts, which Redis uses for long strings in RDB and for a list's inner nodes.
+//!
+//!     | 000LLLLL | L + 1 bytes |                         a run of bytes as they are, 1 to 32
+//!     | LLLooooo | oooooooo |                            L is 1 to 6: L + 2 bytes from o + 1 before here
+//!     | 111ooooo | LLLLLLLL | oooooooo |                 L + 9 bytes, so up to 264
+//!
+//! Promises  what is written reads back, here and in LibLZF; bad bytes are refused: never a panic, and no allocation that
+//!           the input's length does not account for.
+//! Not here  which lengths are worth it: the callers.
+//! Source    LibLZF's description of its format (Marc Lehmann). The compressor is this file's own: greedy, one position
+//!           remembered for each hash of three bytes.
+//! Tests     tests/ds/lzf.rs, fuzz/fuzz_targets/lzf.rs: round trips, bytes that Redis wrote, every cut and damage refused.
+
+/// Furthest that a copy reaches back.
+const DISTANCE_MAX: usize = 1 << 13;
+const RUN_BYTES_MAX: usize = 1 << 5;
+const COPY_BYTES_MIN: usize = 3;
+const COPY_BYTES_MAX: usize = 264;
+/// Three bytes of a longest copy give this many.
+const BYTES_FROM_ONE_MAX: usize = COPY_BYTES_MAX / 3;
+
+const HASH_BITS: u32 = 12;
+
+/// Compresses `input` to at most `output_bytes_max` bytes.
+///
+/// - Returns nothing where it does not become that short, or is longer than 4 GiB.
+/// - Cost: one pass, one allocation of what came out, and 16 KiB of stack.
+pub fn compress(input: &[u8], output_bytes_max: usize) -> Option<Box<[u8]>> {
+    let length = u32::try_from(input.len()).ok()? as usize;
+    let mut output = Vec::with_capacity(output_bytes_max.min(length));
+    // Position + 1 of the last three bytes with a hash; 0: none yet.
+    let mut last_seen = [0_u32; 1 << HASH_BITS];
+    let mut run_start = 0;
+    let mut at = 0;
+    while at + COPY_BYTES_MIN <= length {
+        let slot = &mut last_seen[hash_of(&input[at..at + COPY_BYTES_MIN])];
+        let seen = std::mem::replace(slot, at as u32 + 1) as usize;
+        let is_copy = seen > 0
+            && at + 1 - seen < DISTANCE_MAX
+            && input[seen - 1..seen + 2] == input[at..at + COPY_BYTES_MIN];
+        if !is_copy {
+            at += 1;
+            if at - run_start == RUN_BYTES_MAX {
+                push_run(&mut output, &input[run_start..at], output_bytes_max)?;
+                run_start = at;
+            }
+            continue;
+        }
+        let from = seen - 1;
+        let longest = COPY_BYTES_MAX.min(length - at);
+        let same = |extra: &usize| input[from + extra] == input[at + extra];
+        let copied = COPY_BYTES_MIN + (COPY_BYTES_MIN..longest).take_while(same).count();
+        push_run(&mut output, &input[run_start..at], output_bytes_max)?;
+        push_copy(&mut output, at - from - 1, copied, output_bytes_max)?;
+        // The last two positions of a copy are enough to find the next; all of them cost more than they find.
+        let end = at + copied;
+        for next in end - 2..end {
+            if next + COPY_BYTES_MIN <= length {
+                last_seen[hash_of(&input[next..next + COPY_BYTES_MIN])] = next as u32 + 1;
+            }
+        }
+        at = end;
+        run_start = end;
+    }
+    for run in input[run_start..].chunks(RUN_BYTES_MAX) {
+        push_run(&mut output, run, output_bytes_max)?;
+    }
+    Some(output.into_boxed_slice())
+}
+
+/// The `output_bytes` that `input` was made from; nothing where `input` is not such a thing.
+pub fn decompress(input: &[u8], output_bytes: usize) -> Option<Vec<u8>> {
+    if output_bytes / BYTES_FROM_ONE_MAX > input.len() {
+        return None;
+    }
+    let mut output = Vec::with_capacity(output_bytes);
+    let mut rest = input;
+    while let Some((&control, after)) = rest.split_first() {
+        rest = after;
+        let control = usize::from(control);
+        if control < RUN_BYTES_MAX {
+            let (run, after) = rest.split_at_checked(control + 1)?;
+            if output.len() + run.len() > output_bytes {
+                return None;
+            }
+            output.extend_from_slice(run);
+            rest = after;
+            continue;
+        }
+        let mut length = (control >> 5) + 2;
+        if length == 9 {
+            let (&more, after) = rest.split_first()?;
+            length += usize::from(more);
+            rest = after;
+        }
+        let (&low, after) = rest.split_first()?;
+        rest = after;
+        let distance = ((control & 0x1f) << 8 | usize::from(low)) + 1;
+        let start = output.len().checked_sub(distance)?;
+        if output.len() + length > output_bytes {
+            return None;
+        }
+        copy_within(&mut output, start, length);
+    }
+    (output.len() == output_bytes).then_some(output)
+}
+
+/// Appends `length` bytes from `start` on; they may overlap what they become, and then repeat.
+fn copy_within(output: &mut Vec<u8>, start: usize, length: usize) {
+    let mut left = length;
+    while left > 0 {
+        // What is there already, which doubles each time where the copy overlaps itself.
+        let piece = left.min(output.len() - start);
+        output.extend_from_within(start..start + piece);
+        left -= piece;
+    }
+}
+
+fn hash_of(three: &[u8]) -> usize {
+    let bytes = u32::from(three[0]) | u32::from(three[1]) << 8 | u32::from(three[2]) << 16;
+    (bytes.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
+}
+
+fn push_run(output: &mut Vec<u8>, run: &[u8], output_bytes_max: usize) -> Option<()> {
+    if run.is_empty() {
+        return Some(());
+    }
+    if output.len() + 1 + run.len() > output_bytes_max {
+        return None;
+    }
+    output.push(run.len() as u8 - 1);
+    output.extend_from_slice(run);
+    Some(())
+}
+
+/// `back`: how far before the byte in front of here.
+fn push_copy(
+    output: &mut Vec<u8>,
+    back: usize,
+    length: usize,
+    output_bytes_max: usize,
+) -> Option<()> {
+    let high = (back >> 8) as u8;
+    let low = back as u8;
+    let written = length - 2;
+    if written < 7 {
+        output.extend_from_slice(&[(written as u8) << 5 | high, low]);
+    } else {
+        output.extend_from_slice(&[7 << 5 | high, (written - 7) as u8, low]);
+    }
+    (output.len() <= output_bytes_max).then_some(())
+}

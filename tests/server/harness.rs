@@ -1,15 +1,21 @@
 //! A server of the built binary, on a port of its own, in a folder of its own, for one test.
 
-use super::client::{Client, Value};
+use super::client::Client;
 use std::fs::File;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rondo");
 const START_MAX: Duration = Duration::from_secs(30);
+/// How long whoever listens on its port is waited for in between.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Where servers listen: above what others are fond of, below what the kernel gives to outgoing connections.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
 /// How much of its log a failed test shows.
 const LOG_BYTES_SHOWN: usize = 8 * 1024;
 
@@ -75,14 +81,27 @@ impl Server {
             {
                 return false;
             }
-            if let Ok(mut client) = Client::try_connect(self.port)
-                && matches!(client.ask("PING"), Value::Simple(_) | Value::Error(_))
-            {
+            if self.answers().unwrap_or(false) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("no answer in {START_MAX:?}:\n{}", self.log());
+    }
+
+    /// Whether what listens on the port is this server: a stranger may have been there for a moment, and anything it
+    /// does only means "not yet".
+    fn answers(&self) -> std::io::Result<bool> {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let mut socket = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
+        socket.set_read_timeout(Some(ANSWER_MAX))?;
+        socket.write_all(b"INFO server\r\nQUIT\r\n")?;
+        let mut reply = Vec::new();
+        socket.read_to_end(&mut reply)?;
+        let reply = String::from_utf8_lossy(&reply);
+        let own = format!("process_id:{}\r\n", self.pid());
+        // One with a password tells a stranger nothing about itself.
+        Ok(reply.contains(&own) || reply.starts_with("-NOAUTH"))
     }
 
     pub fn client(&self) -> Client {
@@ -192,10 +211,24 @@ pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
     )
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that no other test of this process is given while there are others.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound socket").port()
+    static START: OnceLock<u32> = OnceLock::new();
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // Several processes of tests may run: each begins somewhere else.
+    let start = *START.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.unwrap_or_default()
+            .subsec_nanos()
+            .wrapping_add(std::process::id().wrapping_mul(7919))
+    });
+    PORTS
+        .map(|_| {
+            let next = start.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+            PORTS.start + (next % u32::from(PORTS.end - PORTS.start)) as u16
+        })
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("a free port")
 }
 
 /// A new folder for one server.

@@ -8,7 +8,7 @@ use super::row::*;
 use super::table::unknown_or_arity;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Run, Spread};
 use super::word::integer;
-use crate::ds::key_table::{NewValue, Value};
+use crate::ds::key_table::{HeapSize, NewValue, Value};
 use crate::keyspace::value::{EMBEDDED_BYTES_MAX, encoding_name};
 use crate::resp::{Args, Reply};
 
@@ -26,7 +26,10 @@ fn object(
     let (place, length) = match value {
         Value::Int(number) => (entry.key().as_ptr(), serialized_integer_bytes(number)),
         Value::Str { bytes, .. } => (bytes.as_ptr(), serialized_text_bytes(bytes)),
-        Value::Object(object) => match *object {},
+        Value::Object(object) => (
+            std::ptr::from_ref(object).cast(),
+            HeapSize::heap_bytes(object),
+        ),
     };
     let policy = call.keys.access_policy();
     let access = entry.access();

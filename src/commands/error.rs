@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::keyspace::WrongType;
+
 /// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
@@ -55,6 +57,12 @@ impl CommandError {
             Self::Text(text) => text.clone(),
             Self::Quoting(bytes) => String::from_utf8_lossy(bytes).into_owned().into(),
         }
+    }
+}
+
+impl From<WrongType> for CommandError {
+    fn from(_: WrongType) -> Self {
+        Self::WrongType
     }
 }
 

@@ -170,6 +170,9 @@ pub enum Program {
     MsetNx,
     MsetEx,
     RandomKey,
+    /// Values of keys that are only read are brought to the shard of the key that is written, or of the first key; the
+    /// command runs there.
+    Bring,
 }
 
 /// What runs.

@@ -41,7 +41,8 @@ impl Keyspace {
         self.databases.swap(first, second);
     }
 
-    /// Frees up to about `budget` entries of flushed databases; true when nothing is left to free.
+    /// Frees up to about `budget` entries of flushed databases and parts of large values that were removed; true when
+    /// nothing is left to free.
     pub fn free_garbage(&mut self, budget: usize) -> bool {
         if let Some((table, keys_count)) = self.garbage.last_mut()
             && table.free_step(budget)
@@ -50,7 +51,15 @@ impl Keyspace {
             self.stats.lazyfreed_objects += *keys_count;
             self.garbage.pop();
         }
-        self.garbage.is_empty()
+        let mut is_clean = self.garbage.is_empty();
+        for database in &mut self.databases {
+            if database.table.discarded_count() > 0 {
+                let (is_done, freed_count) = database.table.free_discarded(budget);
+                self.stats.lazyfreed_objects += freed_count as u64;
+                is_clean &= is_done;
+            }
+        }
+        is_clean
     }
 
     /// Bytes that flushed databases still hold.
@@ -59,9 +68,14 @@ impl Keyspace {
         tables.map(|(table, _)| table.used_bytes()).sum()
     }
 
-    /// Entries of flushed databases that are not freed whole (INFO's lazyfree_pending_objects).
+    /// Entries of flushed databases, and large values removed, that are not freed whole (INFO's lazyfree_pending_objects).
     pub fn garbage_count(&self) -> usize {
         let tables = self.garbage.iter();
-        tables.map(|(_, keys_count)| *keys_count as usize).sum()
+        let flushed: usize = tables.map(|(_, keys_count)| *keys_count as usize).sum();
+        let databases = self.databases.iter();
+        let discarded: usize = databases
+            .map(|database| database.table.discarded_count())
+            .sum();
+        flushed + discarded
     }
 }

@@ -9,16 +9,23 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod collection;
 mod expire;
 mod flush;
+mod guests;
+pub mod limits;
 pub mod slot;
 pub mod stats;
 pub mod value;
 
 pub use access::AccessPolicy;
+pub use collection::{Collection, Held, WrongType};
+pub use limits::EncodingLimits;
 pub use slot::{SlotMap, slot_of};
 pub use stats::{DatabaseInfo, Stats};
 pub use value::{Moved, Object};
+
+use guests::{Guests, table_of};
 
 use crate::base::hash::KeyHasher;
 use crate::base::rng::Rng;
@@ -108,6 +115,9 @@ pub struct Keyspace {
     /// See [`Keyspace::set_expiry_paused`].
     expiry_paused: bool,
     value_bytes_max: u64,
+    limits: EncodingLimits,
+    /// Other shards' values, while a request that needs them runs.
+    guests: Option<Box<Guests>>,
 }
 
 struct Database {
@@ -156,6 +166,8 @@ impl Keyspace {
             active_expire: true,
             expiry_paused: false,
             value_bytes_max: options.value_bytes_max,
+            limits: EncodingLimits::default(),
+            guests: None,
             hasher: options.hasher,
         }
     }
@@ -210,7 +222,8 @@ impl Keyspace {
         key: &Key<'_>,
         no_touch: bool,
     ) -> Option<EntryMut<'_, Object>> {
-        let found = self.databases[db].table.get_mut(key.hash, key.bytes);
+        let table = table_of(&mut self.databases, &mut self.guests, db, key);
+        let found = table.get_mut(key.hash, key.bytes);
         let Some(mut entry) = found else {
             self.stats.keyspace_misses += 1;
             return None;
@@ -238,7 +251,8 @@ impl Keyspace {
         key: &Key<'_>,
         no_touch: bool,
     ) -> Option<EntryMut<'_, Object>> {
-        let mut entry = self.databases[db].table.get_mut(key.hash, key.bytes)?;
+        let table = table_of(&mut self.databases, &mut self.guests, db, key);
+        let mut entry = table.get_mut(key.hash, key.bytes)?;
         if is_expired(entry.deadline_ms(), self.now_ms) {
             entry.remove();
             self.stats.expired_keys += 1;
@@ -354,19 +368,7 @@ impl Keyspace {
             }
             entry.remove();
         }
-        let table = &mut self.databases[db].table;
-        let mut insert = |value| {
-            let mut entry = table.insert(key.hash, key.bytes, value, moved.expire_at_ms);
-            entry.set_access(moved.access);
-        };
-        match moved.value {
-            OwnedValue::Int(number) => insert(NewValue::Int(number)),
-            OwnedValue::Str { bytes, .. } if bytes.len() >= SHARED_BYTES_MIN => {
-                insert(NewValue::Shared(bytes))
-            }
-            OwnedValue::Str { bytes, raw } => insert(NewValue::Str { bytes: &bytes, raw }),
-            OwnedValue::Object(object) => insert(NewValue::Object(object)),
-        }
+        put_into(&mut self.databases[db].table, key, moved);
         true
     }
 
@@ -448,6 +450,17 @@ impl Keyspace {
         &self.access
     }
 
+    /// Sets where small encodings are traded for large ones.
+    pub fn set_limits(&mut self, limits: EncodingLimits) {
+        self.limits = limits;
+    }
+
+    /// Where small encodings are traded for large ones.
+    #[inline]
+    pub fn limits(&self) -> EncodingLimits {
+        self.limits
+    }
+
     /// `proto-max-bulk-len`.
     pub fn value_bytes_max(&self) -> u64 {
         self.value_bytes_max
@@ -471,6 +484,22 @@ impl Keyspace {
             .map(|database| database.table.used_bytes())
             .sum();
         tables + self.garbage_bytes()
+    }
+}
+
+/// Adds a key that is not in the table, its deadline and access clock included.
+fn put_into(table: &mut KeyTable<Object>, key: &Key<'_>, moved: Moved) {
+    let mut insert = |value| {
+        let mut entry = table.insert(key.hash, key.bytes, value, moved.expire_at_ms);
+        entry.set_access(moved.access);
+    };
+    match moved.value {
+        OwnedValue::Int(number) => insert(NewValue::Int(number)),
+        OwnedValue::Str { bytes, .. } if bytes.len() >= SHARED_BYTES_MIN => {
+            insert(NewValue::Shared(bytes))
+        }
+        OwnedValue::Str { bytes, raw } => insert(NewValue::Str { bytes: &bytes, raw }),
+        OwnedValue::Object(object) => insert(NewValue::Object(object)),
     }
 }
 

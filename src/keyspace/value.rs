@@ -3,6 +3,8 @@
 //! Promises  a value taken out ([`Moved`]) is whole and may go to another core.
 //! Not here  how strings are laid out: `ds/key_table.rs`.
 
+#[allow(unused_imports)] // Used by every row of `objects`.
+use super::Collection;
 use crate::base::number::parse_i64;
 use crate::ds::key_table::{HeapSize, NewValue, OwnedValue, Value};
 use bytes::Bytes;
@@ -10,14 +12,68 @@ use bytes::Bytes;
 /// Longest string that Redis embeds beside its header, and names `embstr`.
 pub const EMBEDDED_BYTES_MAX: usize = 44;
 
-/// Values that are not strings. None yet: each data type brings its variant.
-pub enum Object {}
+/// Writes out what all types have in common: `Type => module::Type`, one line each.
+macro_rules! objects {
+    ($($name:ident => $collection:ty),* $(,)?) => {
+        /// A value that is not a string.
+        #[derive(Clone)]
+        pub enum Object {
+            $(#[doc = concat!("A ", stringify!($name), ".")] $name($collection)),*
+        }
 
-impl HeapSize for Object {
-    fn heap_bytes(&self) -> usize {
-        match *self {}
-    }
+        impl HeapSize for Object {
+            fn heap_bytes(&self) -> usize {
+                match *self { $(Self::$name(ref it) => it.heap_bytes()),* }
+            }
+            fn free_effort(&self) -> usize {
+                match *self { $(Self::$name(ref it) => it.free_effort()),* }
+            }
+            #[allow(unused_variables)] // Without a type.
+            fn free_step(&mut self, budget: usize) -> bool {
+                match *self { $(Self::$name(ref mut it) => it.free_step(budget)),* }
+            }
+        }
+
+        impl Object {
+            /// TYPE's word.
+            pub fn type_name(&self) -> &'static str {
+                match *self { $(Self::$name(_) => <$collection as Collection>::TYPE_NAME),* }
+            }
+            /// OBJECT ENCODING's word.
+            pub fn encoding_name(&self) -> &'static str {
+                match *self { $(Self::$name(ref it) => it.encoding_name()),* }
+            }
+        }
+    };
 }
+
+/// The two ways from an object to a collection and back, for its `impl Collection`.
+#[allow(unused_macros)] // Until the first type uses it.
+macro_rules! collection_of {
+    ($name:ident) => {
+        fn of(object: &$crate::keyspace::Object) -> Option<&Self> {
+            match object {
+                $crate::keyspace::Object::$name(it) => Some(it),
+                #[allow(unreachable_patterns)]
+                _ => None,
+            }
+        }
+        fn of_mut(object: &mut $crate::keyspace::Object) -> Option<&mut Self> {
+            match object {
+                $crate::keyspace::Object::$name(it) => Some(it),
+                #[allow(unreachable_patterns)]
+                _ => None,
+            }
+        }
+        fn into_object(self) -> $crate::keyspace::Object {
+            $crate::keyspace::Object::$name(self)
+        }
+    };
+}
+#[allow(unused_imports)] // Likewise.
+pub(crate) use collection_of;
+
+objects! {}
 
 /// A value on its way from one key to another, possibly on another core.
 pub struct Moved {
@@ -37,6 +93,7 @@ const _: fn() = || {
 
 impl Moved {
     /// Copies a value out of the table.
+    #[allow(unreachable_code)] // Until there is a type.
     pub(super) fn clone_of(
         value: Value<'_, Object>,
         expire_at_ms: Option<i64>,
@@ -48,7 +105,7 @@ impl Moved {
                 bytes: Bytes::copy_from_slice(bytes),
                 raw,
             },
-            Value::Object(object) => match *object {},
+            Value::Object(object) => OwnedValue::Object(Box::new(object.clone())),
         };
         Self {
             value,
@@ -91,7 +148,7 @@ fn parse_integer(bytes: &[u8]) -> Option<i64> {
 pub fn type_name(value: &Value<'_, Object>) -> &'static str {
     match value {
         Value::Int(_) | Value::Str { .. } => "string",
-        Value::Object(object) => match **object {},
+        Value::Object(object) => object.type_name(),
     }
 }
 
@@ -101,6 +158,6 @@ pub fn encoding_name(value: &Value<'_, Object>) -> &'static str {
         Value::Int(_) => "int",
         Value::Str { raw: false, .. } => "embstr",
         Value::Str { raw: true, .. } => "raw",
-        Value::Object(object) => match **object {},
+        Value::Object(object) => object.encoding_name(),
     }
 }

@@ -21,7 +21,7 @@ const NO_DAEMON: &str =
     "rondo runs in the foreground; let a service manager put it in the background";
 const THREADS: &str = "rondo has no I/O threads apart from its shards; use threads";
 
-/// An option that is remembered and has no effect.
+/// An option that is remembered; nothing here looks at it but where its group says so.
 const fn held(
     name: &'static str,
     alias: &'static str,
@@ -154,7 +154,7 @@ pub const HELD: &[OptionSpec] = &[
     held("active-defrag-ignore-bytes", "", Check::Memory(1), "104857600"),
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
     at_start(held("disable-thp", "", YES_NO, "yes")),
-    // Encodings of types that are to come.
+    // Encodings; what is in force is read back by `Options::encoding_limits`.
     held("hash-max-listpack-entries", "hash-max-ziplist-entries", COUNT, "512"),
     held("hash-max-listpack-value", "hash-max-ziplist-value", Check::Memory(0), "64"),
     held("set-max-intset-entries", "", COUNT, "512"),

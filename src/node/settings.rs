@@ -7,7 +7,7 @@ use super::log;
 use super::options::{Options, OutputLimit};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::access::AccessPolicy;
-use crate::keyspace::{KeyspaceOptions, SlotMap};
+use crate::keyspace::{EncodingLimits, KeyspaceOptions, SlotMap};
 use crate::shard::{CycleBudget, Shard};
 
 impl Options {
@@ -37,6 +37,33 @@ impl Options {
     /// Time between ticks.
     pub fn tick(&self) -> Duration {
         Duration::from_millis(1000 / self.hz.clamp(1, 500) as u64)
+    }
+
+    /// Where small encodings are traded for large ones.
+    pub fn encoding_limits(&self) -> EncodingLimits {
+        let number = |name: &str| self.held_number(name);
+        let size = |name: &str| usize::try_from(number(name)).unwrap_or(0);
+        EncodingLimits {
+            hash_max_listpack_entries: size("hash-max-listpack-entries"),
+            hash_max_listpack_value: size("hash-max-listpack-value"),
+            list_max_listpack_size: number("list-max-listpack-size"),
+            list_compress_depth: size("list-compress-depth"),
+            set_max_intset_entries: size("set-max-intset-entries"),
+            set_max_listpack_entries: size("set-max-listpack-entries"),
+            set_max_listpack_value: size("set-max-listpack-value"),
+            zset_max_listpack_entries: size("zset-max-listpack-entries"),
+            zset_max_listpack_value: size("zset-max-listpack-value"),
+            hll_sparse_max_bytes: size("hll-sparse-max-bytes"),
+            stream_node_max_bytes: size("stream-node-max-bytes"),
+            stream_node_max_entries: size("stream-node-max-entries"),
+        }
+    }
+
+    /// The value of a held option that is a number, sizes in bytes.
+    fn held_number(&self, name: &str) -> i64 {
+        let spec = super::options::find(name.as_bytes());
+        let text = spec.map(|spec| spec.get(self)).unwrap_or_default();
+        text.parse().unwrap_or(0)
     }
 
     /// What access clocks track.
@@ -75,6 +102,7 @@ pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
         .keys
         .set_value_bytes_max(options.proto_max_bulk_len as u64);
     shard.keys.set_lazy_flush(options.lazyfree_lazy_user_flush);
+    shard.keys.set_limits(options.encoding_limits());
 }
 
 /// Puts live options in force that belong to the process; called once, on core 0.

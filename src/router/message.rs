@@ -151,6 +151,27 @@ pub enum Operation {
         /// The key.
         key: Vec<u8>,
     },
+    /// Copies the values of several keys for a request on another shard; gives [`Output::Values`]. Nothing is counted or
+    /// touched.
+    Lend {
+        /// Their database.
+        db: u16,
+        /// The keys.
+        keys: OwnedArgs,
+    },
+    /// A whole command whose keys of other shards are at hand as guests; gives [`Output::Reply`].
+    Visit {
+        /// What to run.
+        entry: &'static Entry,
+        /// The selected database.
+        db: u16,
+        /// Who asked.
+        caller: Caller,
+        /// All words, the name included.
+        args: OwnedArgs,
+        /// What the other shards lent.
+        guests: Vec<(Vec<u8>, Moved)>,
+    },
     /// Stores a value; gives [`Output::Count`], 1 if it was stored, 0 if the key was in the way.
     Put {
         /// Where it goes.
@@ -192,6 +213,8 @@ impl Operation {
             Self::Command { db, .. }
             | Self::Take { db, .. }
             | Self::Clone { db, .. }
+            | Self::Lend { db, .. }
+            | Self::Visit { db, .. }
             | Self::Put { db, .. }
             | Self::Exists { db, .. }
             | Self::ReadString { db, .. }
@@ -206,6 +229,8 @@ pub enum Output {
     Reply(Vec<u8>),
     /// A value, if the key was there.
     Value(Option<Moved>),
+    /// The keys that were there, with their values.
+    Values(Vec<(Vec<u8>, Moved)>),
     /// A number.
     Count(u64),
     /// A string, if the key was there.

@@ -3,6 +3,7 @@
 use super::Shard;
 use crate::commands::lcs::NOT_STRINGS;
 use crate::ds::key_table::{EntryMut, Value};
+use crate::keyspace::Moved;
 use crate::resp::Args;
 use crate::router::{Operation, Output};
 
@@ -36,6 +37,23 @@ impl Shard {
                 let key = self.keys.key(&key);
                 Output::Value(self.keys.clone_value(usize::from(db), &key))
             }
+            Operation::Lend { db, keys } => {
+                Output::Values(self.lend(usize::from(db), &keys.as_args()))
+            }
+            Operation::Visit {
+                entry,
+                db,
+                caller,
+                args,
+                guests,
+            } => {
+                let mut reply = Vec::with_capacity(REPLY_BYTES);
+                self.keys.receive_guests(usize::from(db), guests);
+                // As for `Command`: the coordinator's core counts an error.
+                let _ = self.call(entry, db, caller, &args.as_args(), &mut reply);
+                self.keys.dismiss_guests();
+                Output::Reply(reply)
+            }
             Operation::Put {
                 db,
                 key,
@@ -55,6 +73,11 @@ impl Shard {
             }
             Operation::Length { db } => Output::Count(self.keys.keys_count(usize::from(db)) as u64),
         }
+    }
+
+    fn lend(&self, db: usize, keys: &Args<'_>) -> Vec<(Vec<u8>, Moved)> {
+        let lend = |key: &[u8]| Some((key.to_vec(), self.keys.lend(db, &self.keys.key(key))?));
+        keys.iter_from(0).filter_map(lend).collect()
     }
 
     fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {

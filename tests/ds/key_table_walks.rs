@@ -392,3 +392,50 @@ fn what_is_left_of_a_table_moves_together() {
         }
     }
 }
+
+/// A removed or overwritten object of many parts is out of the table at once and freed in steps; a small one goes at once.
+#[test]
+fn large_objects_are_freed_in_steps() {
+    struct Parts(usize);
+    impl rondo::ds::key_table::HeapSize for Parts {
+        fn heap_bytes(&self) -> usize {
+            self.0 * 10
+        }
+        fn free_effort(&self) -> usize {
+            self.0
+        }
+        fn free_step(&mut self, budget: usize) -> bool {
+            self.0 = self.0.saturating_sub(budget);
+            self.0 == 0
+        }
+    }
+    let hasher = KeyHasher::with_seed(1);
+    let mut table: KeyTable<Parts> = KeyTable::new(hasher.clone());
+    let hash = |key: &[u8]| hasher.hash(key);
+    for (key, parts) in [(b"small", 64), (b"large", 1000), (b"other", 500)] {
+        table.insert(
+            hash(key),
+            key,
+            NewValue::Object(Box::new(Parts(parts))),
+            None,
+        );
+    }
+    assert!(table.remove(hash(b"small"), b"small"));
+    assert_eq!(table.discarded_count(), 0);
+    assert!(table.remove(hash(b"large"), b"large"));
+    let mut entry = table
+        .get_mut(hash(b"other"), b"other")
+        .expect("it is there");
+    entry.set_value(NewValue::Int(1));
+    assert_eq!(table.discarded_count(), 2);
+    let held_bytes = table.used_bytes();
+    // Five steps for the one of 500 parts, the fifth of which finds nothing left.
+    for _ in 0..4 {
+        assert_eq!(table.free_discarded(100), (false, 0));
+    }
+    assert_eq!(table.used_bytes(), held_bytes - 4000);
+    assert!(!table.free_step(100));
+    assert_eq!(table.discarded_count(), 1);
+    while !table.free_step(100) {}
+    assert_eq!(table.used_bytes(), 0);
+}

@@ -187,7 +187,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                 self.reshape(old, new, self.deadline_ms(), 0);
             }
             self.table.put(self.entry(), payload);
-            drop(lifted);
+            self.table.discard(lifted);
         }
     }
 

@@ -39,10 +39,24 @@ const SPARSE_THIRDS: u32 = 1;
 /// A key's share of the buckets, on average over growth: 8 bytes at a load of 0.82, headers, directory.
 const BUCKETS_BYTES_PER_KEY: usize = 10;
 
+/// Objects of more allocations are freed in steps.
+const FREED_AT_ONCE_MAX: usize = 64;
+
 /// Heap bytes owned by an object, besides the object itself.
 pub trait HeapSize {
-    /// Bytes on the heap behind `self`.
+    /// Bytes on the heap behind `self`. O(1): it is asked before and after every change.
     fn heap_bytes(&self) -> usize;
+
+    /// About how many allocations dropping it frees.
+    fn free_effort(&self) -> usize {
+        1
+    }
+
+    /// Frees up to about `budget` of them; true when so little is left that it may be dropped at once.
+    fn free_step(&mut self, budget: usize) -> bool {
+        let _ = budget;
+        true
+    }
 }
 
 /// What an entry holds, borrowed.
@@ -119,6 +133,10 @@ pub struct KeyTable<T> {
     sparse: Vec<NonNull<u8>>,
     /// What `free_step` is still freeing.
     aside: Option<SetAside>,
+    /// Objects that were removed and are too large to free at once: `free_discarded` does, in steps.
+    discarded: Vec<Box<T>>,
+    /// Bytes of those.
+    discarded_bytes: usize,
     values: PhantomData<T>,
 }
 
@@ -178,6 +196,8 @@ impl<T: HeapSize> KeyTable<T> {
             scratch: Vec::new(),
             sparse: Vec::new(),
             aside: None,
+            discarded: Vec::new(),
+            discarded_bytes: 0,
             values: PhantomData,
         }
     }
@@ -281,6 +301,7 @@ impl<T: HeapSize> KeyTable<T> {
             + (self.directory.capacity() + self.scratch.capacity() + self.sparse.capacity())
                 * size_of::<u64>()
             + self.aside.as_ref().map_or(0, SetAside::used_bytes)
+            + self.discarded_bytes
     }
 
     /// Bytes the slab has from the system: `used_bytes` of entries and segments, and the room between them.
@@ -396,7 +417,14 @@ impl<T: HeapSize> KeyTable<T> {
             let payload = self.lift(entry);
             self.owners_count -= usize::from(owns_more(shape));
             self.free_block(entry, shape);
-            drop(payload);
+            self.discard(payload);
+        }
+    }
+
+    /// Frees what a payload owned, or keeps it for `free_discarded` where that would take long.
+    fn discard(&mut self, lifted: Lifted<T>) {
+        if let Lifted::Object(object) = lifted {
+            discard(&mut self.discarded, &mut self.discarded_bytes, object);
         }
     }
 
@@ -557,7 +585,7 @@ impl<T: HeapSize> KeyTable<T> {
 impl<T> Drop for KeyTable<T> {
     fn drop(&mut self) {
         for mut aside in self.aside.take().into_iter().chain(self.set_aside()) {
-            aside.step::<T>(usize::MAX, &mut |_| 0);
+            aside.step::<T>(usize::MAX, &mut |_| 0, &mut drop);
         }
     }
 }
@@ -616,6 +644,14 @@ impl<'a, T> Payload<'a, T> {
             Self::Shared(bytes) => bytes.len(),
             Self::Large(..) | Self::Object(_) => size_of::<u64>(),
         }
+    }
+}
+
+/// Frees an object, or keeps it for later where that would take long.
+fn discard<T: HeapSize>(kept: &mut Vec<Box<T>>, kept_bytes: &mut usize, object: Box<T>) {
+    if object.free_effort() > FREED_AT_ONCE_MAX {
+        *kept_bytes += object_bytes(&*object);
+        kept.push(object);
     }
 }
 

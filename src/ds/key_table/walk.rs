@@ -6,7 +6,9 @@
 
 use super::entry::{self, Kind, Large};
 use super::segment::{ENTRIES_PER_BUCKET_MAX, Word};
-use super::{EntryRef, HeapSize, KeyTable, SegmentCounts, bucket, object_bytes, owns_more, weight};
+use super::{
+    EntryRef, HeapSize, KeyTable, SegmentCounts, bucket, discard, object_bytes, owns_more, weight,
+};
 use crate::ds::slab::Slab;
 use std::mem::take;
 use std::ptr::{NonNull, null_mut};
@@ -17,6 +19,8 @@ const CURSOR_SHIFT: u32 = 12;
 const RANDOM_DRAWS_MAX: usize = 64;
 /// What giving back a span of 64 KiB costs, in entries freed.
 const SPAN_WORK: usize = 16;
+/// Removed objects that one step frees the last of.
+const DISCARDED_PER_STEP_MAX: usize = 64;
 
 impl<T: HeapSize> KeyTable<T> {
     /// Visits the entries of one home bucket at or after `cursor` (a position in hash order, below 2^52);
@@ -185,6 +189,9 @@ impl<T: HeapSize> KeyTable<T> {
     /// - Cost: large strings and objects one by one; all else by spans of 64 KiB.
     pub fn free_step(&mut self, work_max: usize) -> bool {
         self.close_object();
+        if !self.free_discarded(work_max).0 {
+            return false;
+        }
         if self.aside.is_none() {
             self.aside = self.set_aside();
         }
@@ -192,17 +199,52 @@ impl<T: HeapSize> KeyTable<T> {
             return true;
         };
         // SAFETY: `step` shows live entries only, before it frees what they own.
-        let is_done = aside.step::<T>(work_max, &mut |entry| unsafe {
+        let mut measure = |entry| unsafe {
             match entry::kind(entry) {
                 Kind::Int | Kind::Inline => 0,
                 Kind::Large => (*entry::boxed::<Large>(entry)).heap_bytes(),
                 Kind::Object => object_bytes(&*entry::boxed::<T>(entry)),
             }
+        };
+        let (kept, kept_bytes) = (&mut self.discarded, &mut self.discarded_bytes);
+        let is_done = aside.step::<T>(work_max, &mut measure, &mut |object| {
+            discard(kept, kept_bytes, object);
         });
         if is_done {
             self.aside = None;
         }
-        is_done
+        is_done && self.discarded.is_empty()
+    }
+
+    /// Frees about `work_max` allocations of objects that were removed and are too large to free at once.
+    ///
+    /// - Returns whether none is left, and how many went whole.
+    pub fn free_discarded(&mut self, work_max: usize) -> (bool, usize) {
+        let mut freed_count = 0;
+        while let Some(object) = self.discarded.last_mut() {
+            let before = object_bytes(&**object);
+            if !object.free_step(work_max) {
+                let freed_bytes = before.saturating_sub(object_bytes(&**object));
+                self.discarded_bytes = self.discarded_bytes.saturating_sub(freed_bytes);
+                return (false, freed_count);
+            }
+            self.discarded_bytes = self.discarded_bytes.saturating_sub(before);
+            self.discarded.pop();
+            freed_count += 1;
+            if freed_count >= DISCARDED_PER_STEP_MAX {
+                break;
+            }
+        }
+        if self.discarded.is_empty() {
+            self.discarded = Vec::new();
+            self.discarded_bytes = 0;
+        }
+        (self.discarded.is_empty(), freed_count)
+    }
+
+    /// Removed objects that wait for [`KeyTable::free_discarded`].
+    pub fn discarded_count(&self) -> usize {
+        self.discarded.len()
     }
 
     /// Shows each segment, in hash order, until `visit` returns false.
@@ -265,11 +307,12 @@ impl SetAside {
     }
 
     /// Frees about `work_max` entries; true when nothing is left. `measure` says how many heap bytes an entry's value
-    /// has, just before it is dropped.
+    /// has, just before it is dropped; `dispose` drops an object.
     pub(super) fn step<T>(
         &mut self,
         work_max: usize,
         measure: &mut dyn FnMut(*mut u8) -> usize,
+        dispose: &mut dyn FnMut(Box<T>),
     ) -> bool {
         let mut work = 0;
         while let Some(&word) = self.directory.get(self.directory_index) {
@@ -283,7 +326,7 @@ impl SetAside {
                 for &slot in unsafe { &(*word.bucket(self.bucket_index)).0 } {
                     if !bucket::is_empty(slot) {
                         // SAFETY: as above.
-                        unsafe { self.free_owner::<T>(bucket::entry(slot), measure) };
+                        unsafe { self.free_owner(bucket::entry(slot), measure, dispose) };
                     }
                 }
                 self.bucket_index += 1;
@@ -310,7 +353,12 @@ impl SetAside {
     ///
     /// # Safety
     /// The entry is alive and used no more.
-    unsafe fn free_owner<T>(&mut self, entry: *mut u8, measure: &mut dyn FnMut(*mut u8) -> usize) {
+    unsafe fn free_owner<T>(
+        &mut self,
+        entry: *mut u8,
+        measure: &mut dyn FnMut(*mut u8) -> usize,
+        dispose: &mut dyn FnMut(Box<T>),
+    ) {
         // SAFETY: the caller's promise; boxes were made by `KeyTable::put`.
         unsafe {
             let shape = entry::shape(entry);
@@ -321,7 +369,7 @@ impl SetAside {
             match shape.kind {
                 Kind::Int | Kind::Inline => {}
                 Kind::Large => drop(Box::from_raw(entry::boxed::<Large>(entry))),
-                Kind::Object => drop(Box::from_raw(entry::boxed::<T>(entry))),
+                Kind::Object => dispose(Box::from_raw(entry::boxed::<T>(entry))),
             }
             self.owners_count -= 1;
             self.slab.free(NonNull::new_unchecked(entry), shape.bytes());

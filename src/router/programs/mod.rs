@@ -8,11 +8,13 @@
 //! | Gather MSETNX, MSETEX | `conditional.rs` | which exist; write all or none |
 //! | Gather LCS | `lcs.rs` | read both; compare |
 //! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
+//! | Gather of what reads several keys (SINTER, BITOP …) | `bring.rs` | copies of the others' values; run at one shard |
 //!
 //! Promises  a program sees only outputs, in order of shards; between its phases the locks stay, except where it says
 //!           that a shard's part is over. That is early only after every lock was granted, so isolation holds.
 //! Not here  locks, retries and messages: `router/transaction.rs`.
 
+mod bring;
 mod conditional;
 mod handover;
 mod lcs;
@@ -131,6 +133,7 @@ pub(super) fn program(
             Ok(copy) => Box::new(copy),
             Err(_) => Box::new(handover::WrongCopy::new(&job)),
         },
+        Spread::Gather(Named::Bring) => Box::new(bring::Bring::new(job)),
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),

@@ -1,0 +1,74 @@
+//! Guests: values of other shards' keys, there while one request runs.
+//!
+//! A command that reads keys of several shards runs on one of them, where copies of the others' values are looked up under
+//! their own names. A key this shard owns is always its own, so no guest can hide one.
+//!
+//! Promises  without guests a lookup pays one branch; no guest outlives its request.
+//! Not here  who brings them: `router/programs/bring.rs`.
+
+use super::{Database, Key, Keyspace, Moved, Object, SlotMap, put_into};
+use crate::ds::key_table::KeyTable;
+
+/// Where a key is looked up.
+pub(super) struct Guests {
+    /// Values of the one database the request works on.
+    table: KeyTable<Object>,
+    db: usize,
+    slots: SlotMap,
+    shard: u16,
+}
+
+impl Guests {
+    /// Whether `key` of `db` is looked up among the guests.
+    fn has(&self, db: usize, key: &[u8]) -> bool {
+        db == self.db && self.slots.shard_of(key) != self.shard
+    }
+}
+
+/// The table that `key` is looked up in.
+#[inline]
+pub(super) fn table_of<'a>(
+    databases: &'a mut [Database],
+    guests: &'a mut Option<Box<Guests>>,
+    db: usize,
+    key: &Key<'_>,
+) -> &'a mut KeyTable<Object> {
+    match guests {
+        Some(guests) if guests.has(db, key.bytes) => &mut guests.table,
+        _ => &mut databases[db].table,
+    }
+}
+
+impl Keyspace {
+    /// Lets a request find these values of other shards' keys in `db`; [`Keyspace::dismiss_guests`] ends it.
+    pub fn receive_guests(&mut self, db: usize, values: Vec<(Vec<u8>, Moved)>) {
+        let mut guests = Guests {
+            table: KeyTable::new(self.hasher.clone()),
+            db,
+            slots: self.slots,
+            shard: self.shard,
+        };
+        for (key, value) in values {
+            let key = self.key(&key);
+            if guests.table.get(key.hash, key.bytes).is_none() {
+                put_into(&mut guests.table, &key, value);
+            }
+        }
+        self.guests = Some(Box::new(guests));
+    }
+
+    /// Forgets the guests.
+    pub fn dismiss_guests(&mut self) {
+        self.guests = None;
+    }
+
+    /// A copy of what a key holds, for a request on another shard: nothing is counted, touched or removed.
+    pub fn lend(&self, db: usize, key: &Key<'_>) -> Option<Moved> {
+        let entry = self.peek(db, key)?;
+        Some(Moved::clone_of(
+            entry.value(),
+            entry.deadline_ms(),
+            entry.access(),
+        ))
+    }
+}

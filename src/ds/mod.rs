@@ -3,6 +3,7 @@
 
 pub mod growing_buffer;
 pub mod key_table;
+pub mod listpack;
 pub mod lzf;
 pub mod slab;
 mod span;

@@ -3,6 +3,7 @@
 mod growing_buffer;
 mod key_table;
 mod key_table_walks;
+mod listpack;
 mod lzf;
 mod slab;
 

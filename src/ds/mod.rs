@@ -1,9 +1,12 @@
 //! Data structures: bytes in, bytes out. The first home of `unsafe`.
 #![allow(unsafe_code)]
 
+pub mod block_size;
 pub mod growing_buffer;
 pub mod key_table;
 pub mod listpack;
 pub mod lzf;
+mod prefetch;
 pub mod slab;
+pub mod slot_table;
 mod span;

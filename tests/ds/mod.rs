@@ -1,11 +1,13 @@
 //! Seeded models; every failure names its seed.
 
+mod block_size;
 mod growing_buffer;
 mod key_table;
 mod key_table_walks;
 mod listpack;
 mod lzf;
 mod slab;
+mod slot_table;
 
 /// A small seeded generator (SplitMix64).
 pub struct Random(pub u64);

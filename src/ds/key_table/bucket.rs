@@ -3,6 +3,8 @@
 //!     slot = | tag 16 | address of the entry 45 | flags 3 |      address 0: empty
 //!     flags: bit 0 the entry has a deadline; bit 1, in the last slot only, entries have passed this bucket on
 
+pub(super) use crate::ds::prefetch::prefetch;
+
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 8;
 /// In a slot: the entry has a deadline.
@@ -121,19 +123,6 @@ pub(super) fn with_tag(slot: u64, tag: u64) -> u64 {
 #[inline]
 pub(super) fn entry(slot: u64) -> *mut u8 {
     std::ptr::with_exposed_provenance_mut((slot & ADDRESS) as usize)
-}
-
-/// Starts loading a cache line.
-#[inline]
-pub(super) fn prefetch(address: *const u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a prefetch reads nothing the program sees and never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = address;
 }
 
 #[cfg(test)]

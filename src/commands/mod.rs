@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod bitfield;
+pub mod bitmap;
 pub mod client;
 pub mod client_filter;
 pub mod cluster;
@@ -17,6 +19,7 @@ pub mod docs_args;
 pub mod error;
 pub mod expire;
 pub mod generic;
+pub mod hyperloglog;
 pub mod identity;
 pub mod keys;
 pub mod lcs;
@@ -48,6 +51,9 @@ pub const FAMILIES: &[&[Command]] = &[
     number::COMMANDS,
     digest::COMMANDS,
     lcs::COMMANDS,
+    bitmap::COMMANDS,
+    bitfield::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     object::COMMANDS,

@@ -1,8 +1,10 @@
 //! Data structures: bytes in, bytes out. The first home of `unsafe`.
 #![allow(unsafe_code)]
 
+pub mod bitmap;
 pub mod block_size;
 pub mod growing_buffer;
+pub mod hyperloglog;
 pub mod key_table;
 pub mod listpack;
 pub mod lzf;

@@ -55,7 +55,8 @@ fn plan_keys(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardI
     });
     match home {
         Some(_) if is_many && is_known => Plan::Many,
-        Some(shard) if is_known => Plan::Shard(shard),
+        // Also where not all specifications fit: PFMERGE without sources has its destination.
+        Some(shard) if !is_many => Plan::Shard(shard),
         _ => Plan::Shard(here),
     }
 }

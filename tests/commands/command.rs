@@ -8,7 +8,8 @@ const GOLDEN: &str = include_str!("golden/command_rows.txt");
 
 /// Rows that say more than Redis 8.0 does, with why.
 const NEWER: &[&str] = &[
-    "set", // the conditions that came with Redis 8.4
+    "set",   // the conditions that came with Redis 8.4
+    "bitop", // the operations that came with Redis 8.2
 ];
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {

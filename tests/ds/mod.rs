@@ -1,7 +1,9 @@
 //! Seeded models; every failure names its seed.
 
+mod bitmap;
 mod block_size;
 mod growing_buffer;
+mod hyperloglog;
 mod key_table;
 mod key_table_walks;
 mod listpack;

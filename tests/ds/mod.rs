@@ -8,6 +8,7 @@ mod key_table;
 mod key_table_walks;
 mod listpack;
 mod lzf;
+mod quicklist;
 mod slab;
 mod slot_table;
 

@@ -1,0 +1,185 @@
+//! Node: a few elements packed, one large element alone, or a packed node compressed.
+
+use super::{ENTRY_OVERHEAD_BYTES, NodeLimit};
+use crate::ds::listpack::{Element, Listpack};
+use crate::ds::lzf;
+
+/// Shorter nodes are not worth it.
+const COMPRESSED_FROM_BYTES: usize = 48;
+/// What compressing must save at least.
+const SAVED_BYTES_MIN: usize = 8;
+
+#[derive(Clone)]
+pub(super) enum Node {
+    /// A listpack. Its count stands here too, so that a seek over nodes reads no listpack.
+    Packed { count: u32, pack: Listpack },
+    /// One element.
+    Alone(Box<[u8]>),
+    /// One of the others in LZF, after its own length in 4 bytes, least significant first.
+    Compressed {
+        is_alone: bool,
+        count: u32,
+        bytes: Box<[u8]>,
+    },
+}
+
+/// What a node holds.
+pub enum Content<'n> {
+    /// Several elements.
+    Packed(&'n Listpack),
+    /// One element.
+    Alone(&'n [u8]),
+}
+
+/// Where a compressed node is unpacked to be read.
+#[derive(Default)]
+pub(super) struct Room(Option<Node>);
+
+const _: () = assert!(size_of::<Node>() == 24);
+
+const LENGTH_BYTES: usize = 4;
+
+impl Node {
+    /// A node that is this listpack.
+    pub(super) fn packed(pack: Listpack) -> Self {
+        Self::Packed {
+            count: pack.len() as u32,
+            pack,
+        }
+    }
+
+    /// A node of this element, alone or packed by its length.
+    pub(super) fn of_element(element: Element<'_>, limit: &NodeLimit) -> Self {
+        if element.text_bytes() > limit.element_bytes_max {
+            return Self::Alone(element.to_vec().into_boxed_slice());
+        }
+        let mut pack = Listpack::new();
+        pack.push_back(element);
+        Self::Packed { count: 1, pack }
+    }
+
+    /// Elements in it.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Packed { count, .. } | Self::Compressed { count, .. } => *count as usize,
+            Self::Alone(_) => 1,
+        }
+    }
+
+    /// Bytes allocated.
+    #[inline]
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Packed { pack, .. } => pack.heap_bytes(),
+            Self::Alone(bytes) | Self::Compressed { bytes, .. } => bytes.len(),
+        }
+    }
+
+    /// What it holds, unpacked into `room` where it is compressed.
+    #[inline]
+    pub(super) fn content<'n>(&'n self, room: &'n mut Room) -> Content<'n> {
+        match self {
+            Self::Packed { pack, .. } => Content::Packed(pack),
+            Self::Alone(bytes) => Content::Alone(bytes),
+            Self::Compressed {
+                is_alone,
+                count,
+                bytes,
+            } => room
+                .0
+                .insert(unpacked(bytes, *count, *is_alone))
+                .plain_content(),
+        }
+    }
+
+    fn plain_content(&self) -> Content<'_> {
+        match self {
+            Self::Packed { pack, .. } => Content::Packed(pack),
+            Self::Alone(bytes) | Self::Compressed { bytes, .. } => Content::Alone(bytes),
+        }
+    }
+
+    /// Whether it is one element alone.
+    pub(super) fn is_alone(&self) -> bool {
+        match self {
+            Self::Packed { .. } => false,
+            Self::Alone(_) => true,
+            Self::Compressed { is_alone, .. } => *is_alone,
+        }
+    }
+
+    /// Compresses what becomes shorter so.
+    pub(super) fn compress(&mut self) {
+        let (plain, is_alone) = match self {
+            Self::Packed { pack, .. } => (pack.as_bytes(), false),
+            Self::Alone(bytes) => (&**bytes, true),
+            Self::Compressed { .. } => return,
+        };
+        if plain.len() < COMPRESSED_FROM_BYTES {
+            return;
+        }
+        if let Some(packed) = lzf::compress(plain, plain.len() - SAVED_BYTES_MIN - 1) {
+            let length = (plain.len() as u32).to_le_bytes();
+            *self = Self::Compressed {
+                is_alone,
+                count: self.count() as u32,
+                bytes: [&length, &*packed].concat().into_boxed_slice(),
+            };
+        }
+    }
+
+    /// Makes what is compressed what it was.
+    pub(super) fn unpack(&mut self) {
+        if let Self::Compressed {
+            is_alone,
+            count,
+            bytes,
+        } = self
+        {
+            *self = unpacked(bytes, *count, *is_alone);
+        }
+    }
+
+    /// Whether another element of so many bytes may join it.
+    pub(super) fn allows(&self, limit: &NodeLimit, element_bytes: usize) -> bool {
+        !self.is_alone()
+            && element_bytes <= limit.element_bytes_max
+            && limit.allows(
+                self.plain_bytes() + element_bytes + ENTRY_OVERHEAD_BYTES,
+                self.count() + 1,
+            )
+    }
+
+    /// Whether it and `other` may become one node.
+    pub(super) fn allows_merge(&self, other: &Self, limit: &NodeLimit) -> bool {
+        // One header and one end are saved.
+        let bytes = self.plain_bytes() + other.plain_bytes() - 7;
+        let is_any_alone = self.is_alone() || other.is_alone();
+        !is_any_alone && limit.allows(bytes, self.count() + other.count())
+    }
+
+    /// Bytes before compression.
+    fn plain_bytes(&self) -> usize {
+        match self {
+            Self::Packed { pack, .. } => pack.byte_len(),
+            Self::Alone(bytes) => bytes.len(),
+            Self::Compressed { bytes, .. } => plain_length(bytes),
+        }
+    }
+}
+
+fn plain_length(bytes: &[u8]) -> usize {
+    let length = bytes.first_chunk::<LENGTH_BYTES>();
+    u32::from_le_bytes(*length.expect("`compress` puts the length first")) as usize
+}
+
+fn unpacked(bytes: &[u8], count: u32, is_alone: bool) -> Node {
+    let plain = lzf::decompress(&bytes[LENGTH_BYTES..], plain_length(bytes));
+    let plain = plain.expect("`compress` wrote it");
+    if is_alone {
+        return Node::Alone(plain.into_boxed_slice());
+    }
+    let pack = Listpack::from_bytes(&plain).expect("it was one before it was compressed");
+    Node::Packed { count, pack }
+}

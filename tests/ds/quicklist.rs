@@ -1,0 +1,294 @@
+//! The quicklist against a plain vector, over node limits and compression depths.
+
+use super::{Random, size};
+use rondo::ds::listpack::{Element, Listpack};
+use rondo::ds::quicklist::{Content, End, NodeLimit, Quicklist};
+use std::ops::ControlFlow;
+
+type Model = Vec<Vec<u8>>;
+
+/// `list-max-listpack-size` and `list-compress-depth` that every test runs under.
+const SHAPES: &[(i64, usize)] = &[
+    (-2, 0),
+    (-1, 1),
+    (1, 0),
+    (2, 1),
+    (5, 2),
+    (128, 0),
+    (7, 3),
+    (-5, 1),
+];
+
+fn list_of(shape: (i64, usize)) -> Quicklist {
+    Quicklist::new(NodeLimit::from_size(shape.0), shape.1)
+}
+
+/// Elements of a few values, so that some are equal; integers, short and long strings, now and then one above every limit.
+fn element(random: &mut Random) -> Vec<u8> {
+    match random.below(40) {
+        0..10 => random.below(20).to_string().into_bytes(),
+        10..20 => format!("element {}", random.below(10)).into_bytes(),
+        20..22 => vec![b'a' + random.below(3) as u8; random.below(900)],
+        22 => vec![b'x'; size(200, 5000) + random.below(size(10, 6000))],
+        23 if random.below(3) == 0 => vec![b'y'; 65_000 + random.below(1000)],
+        24 => (0..random.below(700))
+            .map(|_| random.next() as u8)
+            .collect(),
+        25 => Vec::new(),
+        _ => (random.next() as i64 >> random.below(64))
+            .to_string()
+            .into_bytes(),
+    }
+}
+
+fn end_of(random: &mut Random) -> End {
+    if random.below(2) == 0 {
+        End::Front
+    } else {
+        End::Back
+    }
+}
+
+fn elements(list: &Quicklist, index: usize, from: End) -> Model {
+    let mut found = Vec::new();
+    list.visit(index, from, |element| {
+        found.push(element.to_vec());
+        ControlFlow::Continue(())
+    });
+    found
+}
+
+fn check(list: &Quicklist, model: &Model, what: &str) {
+    list.check();
+    assert_eq!(list.len(), model.len(), "{what}");
+    assert_eq!(list.is_empty(), model.is_empty(), "{what}");
+    assert!(elements(list, 0, End::Front) == *model, "{what}: elements");
+}
+
+/// One random change to both.
+fn step(list: &mut Quicklist, model: &mut Model, random: &mut Random) -> String {
+    let place = random.below(model.len() + 1);
+    match random.below(20) {
+        0..7 => {
+            let (end, element) = (end_of(random), element(random));
+            list.push(end, Element::Str(&element));
+            let at = if end == End::Front { 0 } else { model.len() };
+            model.insert(at, element);
+            "push".to_string()
+        }
+        7..11 => {
+            let end = end_of(random);
+            let at = match end {
+                End::Front => 0,
+                End::Back => model.len().saturating_sub(1),
+            };
+            let expected = (!model.is_empty()).then(|| model.remove(at));
+            assert_eq!(list.peek(end).map(Element::to_vec), expected);
+            list.pop(end);
+            format!("pop {end:?}")
+        }
+        11..14 => {
+            let (pivot, element) = (element(random), element(random));
+            let is_after = random.below(2) == 1;
+            let found = model.iter().position(|own| *own == pivot);
+            let is_in = list.insert_beside(&pivot, is_after, Element::Str(&element));
+            assert_eq!(is_in, found.is_some());
+            if let Some(at) = found {
+                model.insert(at + usize::from(is_after), element);
+            }
+            "insert".to_string()
+        }
+        14..17 => {
+            let element = element(random);
+            assert_eq!(list.set(place, Element::Str(&element)), place < model.len());
+            if let Some(own) = model.get_mut(place) {
+                *own = element;
+            }
+            "set".to_string()
+        }
+        17 => {
+            let (element, from) = (element(random), end_of(random));
+            let wanted = 1 + random.below(4);
+            let mut at: Vec<usize> = (0..model.len())
+                .filter(|at| model[*at] == element)
+                .collect();
+            if from == End::Back {
+                at.reverse();
+            }
+            at.truncate(wanted);
+            assert_eq!(list.remove_equal(&element, wanted, from), at.len());
+            at.sort_unstable();
+            at.iter().rev().for_each(|at| drop(model.remove(*at)));
+            "remove equal".to_string()
+        }
+        18 => {
+            let count = random.below(1 + model.len() / 4);
+            let end = model.len().min(place + count);
+            let cut = list.remove_range(place, count);
+            cut.check();
+            model.drain(place..end);
+            format!("remove {count} from {place} on")
+        }
+        _ => {
+            let from = end_of(random);
+            let expected: Model = match from {
+                End::Front => model[place..].to_vec(),
+                End::Back => model.iter().take(place + 1).rev().cloned().collect(),
+            };
+            let expected = if place < model.len() {
+                expected
+            } else {
+                Vec::new()
+            };
+            assert!(elements(list, place, from) == expected);
+            "visit".to_string()
+        }
+    }
+}
+
+#[test]
+fn a_list_is_what_a_vector_would_be() {
+    for (shape_number, shape) in SHAPES.iter().enumerate() {
+        for seed in 0..size(1, 3) as u64 {
+            let mut random = Random(seed * 100 + shape_number as u64);
+            let (mut list, mut model) = (list_of(*shape), Model::new());
+            for number in 0..size(60, 600) {
+                let what = step(&mut list, &mut model, &mut random);
+                let what = format!("SEED={seed} {shape:?} step {number}: {what}");
+                check(&list, &model, &what);
+                if number % 97 == 0 {
+                    let copy = list.clone();
+                    check(&copy, &model, &what);
+                }
+            }
+        }
+    }
+}
+
+/// Longer lists, so that there are many chunks; checked now and then.
+#[test]
+fn long_lists_are_right_too() {
+    for (shape_number, shape) in [(1, 0), (3, 2), (-1, 0)].into_iter().enumerate() {
+        let mut random = Random(7 + shape_number as u64);
+        let (mut list, mut model) = (list_of(shape), Model::new());
+        for number in 0..size(100, 3000) {
+            let end = end_of(&mut random);
+            let element = format!("{number}").into_bytes();
+            list.push(end, Element::Str(&element));
+            let at = if end == End::Front { 0 } else { model.len() };
+            model.insert(at, element);
+        }
+        check(&list, &model, "pushed");
+        for number in 0..size(50, 600) {
+            let what = step(&mut list, &mut model, &mut random);
+            if number % 10 == 0 {
+                check(&list, &model, &format!("{shape:?} step {number}: {what}"));
+            }
+        }
+        check(&list, &model, "stepped");
+        let third = model.len() / 3;
+        list.remove_range(third, third);
+        model.drain(third..2 * third);
+        check(&list, &model, "a third removed");
+        while !model.is_empty() {
+            let end = end_of(&mut random);
+            list.pop(end);
+            match end {
+                End::Front => drop(model.remove(0)),
+                End::Back => drop(model.pop()),
+            }
+            if model.len().is_multiple_of(50) {
+                check(&list, &model, "popped");
+            }
+        }
+        assert_eq!(list.nodes_count(), 0);
+    }
+}
+
+#[test]
+fn nodes_are_filled_to_their_limit() {
+    let mut list = list_of((-2, 0));
+    for number in 0..10_000 {
+        list.push(
+            End::Back,
+            Element::Str(format!("element {number:06}").as_bytes()),
+        );
+    }
+    // 16 bytes each, and a node is closed when less than an element and 8 bytes are left of 8,192.
+    assert_eq!(list.nodes_count(), 10_000_usize.div_ceil(510));
+    let per_element = list.heap_bytes() as f64 / 10_000.0;
+    assert!(per_element < 16.3, "{per_element}");
+    let mut list = list_of((128, 0));
+    for number in 0..1000 {
+        list.push(End::Front, Element::Int(number));
+    }
+    assert_eq!(list.nodes_count(), 8);
+    list.push(End::Front, Element::Str(&[b'x'; 8193]));
+    assert_eq!(list.nodes_count(), 9);
+}
+
+#[test]
+fn inner_nodes_are_compressed_and_ends_are_not() {
+    let plain_bytes = {
+        let mut list = list_of((-2, 0));
+        (0..20_000).for_each(|_| list.push(End::Back, Element::Str(b"the same again and again")));
+        list.heap_bytes()
+    };
+    let mut list = list_of((-2, 1));
+    (0..20_000).for_each(|_| list.push(End::Back, Element::Str(b"the same again and again")));
+    list.check();
+    assert!(list.heap_bytes() * 10 < plain_bytes);
+    let mut nodes_count = 0;
+    list.visit_nodes(|content| {
+        nodes_count += 1;
+        assert!(matches!(content, Content::Packed(_)));
+    });
+    assert_eq!(nodes_count, list.nodes_count());
+    while !list.is_empty() {
+        list.pop(End::Front);
+    }
+    assert_eq!(list.nodes_count(), 0);
+}
+
+#[test]
+fn what_is_cut_out_is_whole_nodes_and_frees_in_steps() {
+    let mut list = list_of((10, 0));
+    (0..10_000).for_each(|number| list.push(End::Back, Element::Int(number)));
+    let mut cut = list.remove_range(15, 9_000);
+    list.check();
+    cut.check();
+    assert_eq!(list.len(), 1_000);
+    assert_eq!(cut.len(), 8_990);
+    assert_eq!(list.peek(End::Back), Some(Element::Int(9_999)));
+    let mut steps_count = 0;
+    while !cut.free_step(100) {
+        steps_count += 1;
+        cut.check();
+    }
+    assert!((8..=9).contains(&steps_count), "{steps_count}");
+    assert!(!list.free_step(3));
+    assert_eq!(list.nodes_count(), 98);
+}
+
+#[test]
+fn a_single_node_goes_back_to_a_listpack() {
+    let mut pack = Listpack::new();
+    (0..100).for_each(|number| pack.push_back(number));
+    let mut list = list_of((-2, 0));
+    list.push_listpack(pack.clone());
+    list.push_listpack(Listpack::new());
+    assert_eq!(list.nodes_count(), 1);
+    list.push(End::Back, Element::Int(100));
+    pack.push_back(100);
+    assert_eq!(
+        list.single_listpack().map(Listpack::as_bytes),
+        Some(pack.as_bytes())
+    );
+    list.push_alone(vec![1; 10].into_boxed_slice());
+    assert!(list.single_listpack().is_none());
+    list.pop(End::Back);
+    let back = list.take_single_listpack().expect("one node");
+    assert_eq!(back.as_bytes(), pack.as_bytes());
+    assert!(list.is_empty());
+    list.check();
+}

@@ -3,6 +3,7 @@
 
 mod binary;
 pub mod crc16;
+pub mod crc64;
 pub mod extended;
 pub mod glob;
 mod grisu;

@@ -16,6 +16,7 @@ pub mod debug_row;
 pub mod derive;
 pub mod digest;
 pub mod docs_args;
+pub mod dump;
 pub mod error;
 pub mod expire;
 pub mod generic;
@@ -57,6 +58,7 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     expire::COMMANDS,
     object::COMMANDS,
+    dump::COMMANDS,
     scan::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,

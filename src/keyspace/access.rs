@@ -94,6 +94,21 @@ impl AccessPolicy {
         }
     }
 
+    /// The access bits of a key that was used last `seconds` ago. Not under an LFU policy.
+    pub fn idle_since(&self, clock: u32, seconds: i64) -> u32 {
+        let ago = seconds.clamp(0, i64::from(LRU_CLOCK_MAX)) as u32;
+        if ago <= clock {
+            clock - ago
+        } else {
+            LRU_CLOCK_MAX - (ago - clock)
+        }
+    }
+
+    /// The access bits of a key with this counter, used now. Only under an LFU policy.
+    pub fn used_often(&self, clock: u32, counter: u8) -> u32 {
+        clock << 8 | u32::from(counter)
+    }
+
     /// The access bits of a key that had `access` and is used now.
     #[inline]
     pub fn touched(&self, access: u32, clock: u32, rng: &mut Rng) -> u32 {

@@ -14,6 +14,7 @@ mod expire;
 mod flush;
 mod guests;
 pub mod limits;
+pub mod rdb;
 pub mod slot;
 pub mod stats;
 pub mod value;

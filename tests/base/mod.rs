@@ -1,4 +1,5 @@
 mod crc16;
+mod crc64;
 mod extended;
 mod glob;
 mod number;

@@ -4,6 +4,17 @@
 //! Not here  cluster slots: `base/crc16.rs`.
 //! Source    crate `ahash`, keyed at start from the operating system's randomness, so clients cannot aim collisions.
 
+use std::sync::OnceLock;
+
+static MEMBER_HASHER: OnceLock<KeyHasher> = OnceLock::new();
+
+/// The hasher of what is inside of values: members and fields. One for the process, so that a value may go to another
+/// core as it is, and 40 bytes less for each value that is a table.
+#[inline]
+pub fn member_hasher() -> &'static KeyHasher {
+    MEMBER_HASHER.get_or_init(KeyHasher::random)
+}
+
 /// A keyed hash function; cheap to copy, equal keys give equal hashes.
 #[derive(Clone)]
 pub struct KeyHasher {

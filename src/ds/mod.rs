@@ -3,6 +3,7 @@
 
 pub mod bitmap;
 pub mod block_size;
+pub mod field_table;
 pub mod growing_buffer;
 pub mod hyperloglog;
 pub mod key_table;

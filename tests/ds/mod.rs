@@ -2,6 +2,7 @@
 
 mod bitmap;
 mod block_size;
+mod field_table;
 mod growing_buffer;
 mod hyperloglog;
 mod key_table;

@@ -14,3 +14,4 @@ pub mod quicklist;
 pub mod slab;
 pub mod slot_table;
 mod span;
+pub mod stream;

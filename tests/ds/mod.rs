@@ -12,6 +12,9 @@ mod lzf;
 mod quicklist;
 mod slab;
 mod slot_table;
+mod stream;
+mod stream_groups;
+mod stream_tree;
 
 /// A small seeded generator (SplitMix64).
 pub struct Random(pub u64);

@@ -1,0 +1,320 @@
+//! Group: who of several consumers was given which entries, and has not acknowledged them yet.
+//!
+//!     pending    entry id -> when, how often, to whom                      of the group
+//!     consumers  number -> name, when seen, ids of its pending entries     by name: numbers
+//!
+//! Promises  a pending entry of a consumer is one of the group with that consumer's number, and the other way round;
+//!           `heap_bytes` is exact and O(1); the cost of all steps is that of a few searches.
+//! Not here  the entries: `log.rs`.
+//! Tests     tests/ds/stream_groups.rs: plain maps, seeded, both sides compared after every step.
+
+use super::id::StreamId;
+use super::tree::Tree;
+use std::sync::Arc;
+
+/// The name of a group or consumer: any bytes.
+pub type Name = Arc<[u8]>;
+
+/// A consumer within its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConsumerNumber(u64);
+
+/// An entry that was delivered and not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// When it was delivered last, in milliseconds since the epoch.
+    pub delivered_at_ms: i64,
+    /// How often it was delivered.
+    pub deliveries: u64,
+    /// Who has it; nobody, if it was given back.
+    pub consumer: Option<ConsumerNumber>,
+}
+
+/// Someone who reads as a member of a group.
+#[derive(Clone)]
+pub struct Consumer {
+    name: Name,
+    pending: Tree<StreamId, ()>,
+    /// When it last tried to read, in milliseconds since the epoch.
+    pub seen_at_ms: i64,
+    /// When it last got something, if it ever did.
+    pub active_at_ms: Option<i64>,
+}
+
+impl Consumer {
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// How many entries it has not acknowledged.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+}
+
+/// A consumer group.
+pub struct Group {
+    /// Entries up to this one were delivered.
+    pub last_id: StreamId,
+    /// How many entries were added up to `last_id`, where that is known.
+    pub entries_read: Option<u64>,
+    pending: Tree<StreamId, Pending>,
+    consumers: Tree<ConsumerNumber, Consumer>,
+    numbers: Tree<Name, ConsumerNumber>,
+    next_number: u64,
+    /// Bytes of names and of the consumers' own pending entries.
+    consumers_bytes: usize,
+}
+
+impl Group {
+    /// A group that has delivered everything up to `last_id`.
+    pub fn new(last_id: StreamId, entries_read: Option<u64>) -> Self {
+        Self {
+            last_id,
+            entries_read,
+            pending: Tree::new(),
+            consumers: Tree::new(),
+            numbers: Tree::new(),
+            next_number: 0,
+            consumers_bytes: 0,
+        }
+    }
+
+    /// The consumer of that name.
+    pub fn find(&self, name: &[u8]) -> Option<ConsumerNumber> {
+        self.numbers.get(name).copied()
+    }
+
+    /// Adds a consumer; none if there is one of that name.
+    pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> Option<ConsumerNumber> {
+        if self.find(name).is_some() {
+            return None;
+        }
+        let number = ConsumerNumber(self.next_number);
+        self.next_number += 1;
+        let name = Name::from(name);
+        self.consumers_bytes += name_bytes(&name);
+        self.numbers.insert(name.clone(), number);
+        let consumer = Consumer {
+            name,
+            pending: Tree::new(),
+            seen_at_ms: now_ms,
+            active_at_ms: None,
+        };
+        self.consumers.insert(number, consumer);
+        Some(number)
+    }
+
+    /// Removes a consumer and forgets what was pending with it; returns how many entries those were.
+    pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
+        let number = self.numbers.remove(name)?;
+        let consumer = self.consumers.remove(&number)?;
+        self.consumers_bytes -= name_bytes(&consumer.name) + consumer.pending.heap_bytes();
+        for (id, ()) in consumer.pending.iter() {
+            self.pending.remove(id);
+        }
+        Some(consumer.pending.len())
+    }
+
+    /// A consumer.
+    pub fn consumer(&self, number: ConsumerNumber) -> &Consumer {
+        let consumer = self.consumers.get(&number);
+        consumer.expect("a number comes from its group and lives as long as the consumer")
+    }
+
+    /// Notes that a consumer tries to read.
+    pub fn see(&mut self, number: ConsumerNumber, now_ms: i64) {
+        if let Some(consumer) = self.consumers.get_mut(&number) {
+            consumer.seen_at_ms = now_ms;
+        }
+    }
+
+    /// Notes that a consumer got something.
+    pub fn activate(&mut self, number: ConsumerNumber, now_ms: i64) {
+        if let Some(consumer) = self.consumers.get_mut(&number) {
+            consumer.active_at_ms = Some(now_ms);
+        }
+    }
+
+    /// Sets who has an entry, when it was delivered and how often; adds it where it is not pending.
+    pub fn assign(&mut self, id: StreamId, pending: Pending) {
+        let before = self.pending.insert(id, pending);
+        let had = before.and_then(|before| before.consumer);
+        if had == pending.consumer {
+            return;
+        }
+        self.unlink(had, id);
+        if let Some(number) = pending.consumer {
+            self.change_consumer(number, |own| {
+                own.insert(id, ());
+            });
+        }
+    }
+
+    /// Forgets a pending entry: it was acknowledged, or is no more.
+    pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
+        let pending = self.pending.remove(&id)?;
+        self.unlink(pending.consumer, id);
+        Some(pending)
+    }
+
+    fn unlink(&mut self, number: Option<ConsumerNumber>, id: StreamId) {
+        if let Some(number) = number {
+            self.change_consumer(number, |own| {
+                own.remove(&id);
+            });
+        }
+    }
+
+    fn change_consumer(
+        &mut self,
+        number: ConsumerNumber,
+        change: impl FnOnce(&mut Tree<StreamId, ()>),
+    ) {
+        if let Some(consumer) = self.consumers.get_mut(&number) {
+            let before = consumer.pending.heap_bytes();
+            change(&mut consumer.pending);
+            self.consumers_bytes = self.consumers_bytes - before + consumer.pending.heap_bytes();
+        }
+    }
+
+    /// A pending entry.
+    pub fn pending(&self, id: StreamId) -> Option<&Pending> {
+        self.pending.get(&id)
+    }
+
+    /// Pending entries from `start` on.
+    pub fn pending_from(&self, start: StreamId) -> impl Iterator<Item = (StreamId, &Pending)> {
+        self.pending
+            .iter_from(&start)
+            .map(|(id, pending)| (*id, pending))
+    }
+
+    /// Pending entries of one consumer from `start` on.
+    pub fn pending_of(
+        &self,
+        number: ConsumerNumber,
+        start: StreamId,
+    ) -> impl Iterator<Item = (StreamId, &Pending)> {
+        let own = self.consumer(number).pending.iter_from(&start);
+        own.filter_map(|(id, ())| Some((*id, self.pending.get(id)?)))
+    }
+
+    /// How many entries are pending.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The first and the last pending entry.
+    pub fn pending_ends(&self) -> Option<(StreamId, StreamId)> {
+        let (first, last) = (self.pending.first()?, self.pending.last()?);
+        Some((*first.0, *last.0))
+    }
+
+    /// The consumers, by name.
+    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerNumber, &Consumer)> {
+        self.numbers
+            .iter()
+            .map(|(_, number)| (*number, self.consumer(*number)))
+    }
+
+    /// How many consumers.
+    pub fn consumers_count(&self) -> usize {
+        self.consumers.len()
+    }
+
+    /// Bytes allocated.
+    #[inline]
+    pub fn heap_bytes(&self) -> usize {
+        self.pending.heap_bytes()
+            + self.consumers.heap_bytes()
+            + self.numbers.heap_bytes()
+            + self.consumers_bytes
+    }
+
+    /// About how many allocations dropping it frees.
+    pub(super) fn allocations(&self) -> usize {
+        // Every pending entry is in two trees; every consumer has a name and at least one leaf.
+        self.pending.allocations() * 2 + self.consumers.len() * 2 + self.consumers.allocations()
+    }
+
+    /// Frees about `budget` allocations. What is left is good for nothing but freeing the rest.
+    pub(super) fn free_step(&mut self, budget: usize) -> usize {
+        let mut freed = 0;
+        while freed < budget && self.pending.pop_leaf().is_some() {
+            freed += 1;
+        }
+        while freed < budget && self.free_consumer_leaf() {
+            freed += 1;
+        }
+        freed
+    }
+
+    /// Frees a leaf of the last consumer's pending entries, or that consumer.
+    fn free_consumer_leaf(&mut self) -> bool {
+        let Some((&number, consumer)) = self.consumers.last_mut() else {
+            return false;
+        };
+        let before = consumer.pending.heap_bytes();
+        if consumer.pending.pop_leaf().is_some() {
+            self.consumers_bytes = self.consumers_bytes - before + consumer.pending.heap_bytes();
+            return true;
+        }
+        if let Some(consumer) = self.consumers.remove(&number) {
+            self.numbers.remove(&consumer.name);
+            self.consumers_bytes -= name_bytes(&consumer.name);
+        }
+        true
+    }
+
+    /// Checks what must be true of every group; for tests.
+    #[doc(hidden)]
+    pub fn assert_sound(&self) {
+        self.pending.assert_sound();
+        self.consumers.assert_sound();
+        self.numbers.assert_sound();
+        assert_eq!(self.numbers.len(), self.consumers.len());
+        let mut consumers_bytes = 0;
+        let mut owned_count = 0;
+        for (number, consumer) in self.consumers() {
+            consumer.pending.assert_sound();
+            consumers_bytes += consumer.pending.heap_bytes() + name_bytes(&consumer.name);
+            owned_count += consumer.pending.len();
+            for (id, ()) in consumer.pending.iter() {
+                let pending = self.pending.get(id).expect("pending with the group, too");
+                assert_eq!(pending.consumer, Some(number), "{id}");
+            }
+        }
+        let owned = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.consumer.is_some());
+        assert_eq!(owned.count(), owned_count);
+        assert_eq!(consumers_bytes, self.consumers_bytes);
+    }
+}
+
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        let consumers = self.consumers.clone();
+        let consumers_bytes = consumers
+            .iter()
+            .map(|(_, consumer)| name_bytes(&consumer.name) + consumer.pending.heap_bytes())
+            .sum();
+        Self {
+            last_id: self.last_id,
+            entries_read: self.entries_read,
+            pending: self.pending.clone(),
+            consumers,
+            numbers: self.numbers.clone(),
+            next_number: self.next_number,
+            consumers_bytes,
+        }
+    }
+}
+
+/// Bytes of a name's allocation: two counts and the text.
+pub(super) fn name_bytes(name: &Name) -> usize {
+    (2 * size_of::<usize>() + name.len()).next_multiple_of(align_of::<usize>())
+}

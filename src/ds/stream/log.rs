@@ -1,0 +1,456 @@
+//! Log: a stream's entries.
+//!
+//! Nodes by the id of their first entry; new entries go to the last node until it is full, and a node without living entries
+//! goes. Ids only rise, so nothing is ever put between.
+//!
+//! Promises  node borders are where Redis has them under the same limits; `heap_bytes` is exact and O(1).
+//! Not here  what a node looks like: `node.rs`; who has read what: `group.rs`.
+//! Tests     tests/ds/stream.rs: a plain list of entries, seeded.
+
+use super::id::StreamId;
+use super::node::{self, Backward, Entry, Forward, Head, Words};
+use super::tree::{self, Tree};
+use crate::ds::listpack::{LISTPACK_BYTES_MAX, Listpack};
+
+/// When a node is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeLimits {
+    /// Bytes, 0 for as many as there may be.
+    pub bytes_max: u64,
+    /// Entries, 0 for any number.
+    pub entries_max: u64,
+}
+
+/// What trimming leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// So many entries, the newest.
+    Length(u64),
+    /// No entry before this one.
+    Id(StreamId),
+}
+
+/// How to trim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trim {
+    /// What is left.
+    pub threshold: Threshold,
+    /// Only whole nodes go.
+    pub is_approximate: bool,
+    /// At most so many entries go, by nodes; 0 for any number.
+    pub limit: u64,
+}
+
+/// Why an entry was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its id is not above the last one.
+    NotAbove,
+    /// Its words are more than a node may hold.
+    TooLarge,
+}
+
+/// Entries by id.
+#[derive(Clone, Default)]
+pub struct Log {
+    nodes: Tree<StreamId, Listpack>,
+    nodes_bytes: usize,
+    length: u64,
+    /// Of the first living entry; `0-0` without one.
+    first_id: StreamId,
+    /// Given out last, whether that entry is still there or not.
+    pub last_id: StreamId,
+    /// The greatest id ever deleted by name.
+    pub max_deleted_id: StreamId,
+    /// Entries ever added.
+    pub entries_added: u64,
+}
+
+impl Log {
+    /// Appends an entry.
+    ///
+    /// - Errors: nothing was changed.
+    pub fn append<'w>(
+        &mut self,
+        id: StreamId,
+        words: &(impl Words<'w> + ?Sized),
+        limits: NodeLimits,
+    ) -> Result<(), Refusal> {
+        if id <= self.last_id {
+            return Err(Refusal::NotAbove);
+        }
+        let words_bytes = (0..words.pairs_count() * 2)
+            .map(|index| words.word(index).len())
+            .sum::<usize>();
+        if words_bytes > LISTPACK_BYTES_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        match self.nodes.last_mut() {
+            Some((node_id, node)) if has_room(node, words_bytes, limits) => {
+                let before = node.heap_bytes();
+                node::push(node, *node_id, id, words);
+                self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
+            }
+            _ => {
+                let node = node::new_node(words);
+                self.nodes_bytes += node.heap_bytes();
+                self.nodes.insert(id, node);
+            }
+        }
+        self.length += 1;
+        self.entries_added += 1;
+        self.last_id = id;
+        if self.length == 1 {
+            self.first_id = id;
+        }
+        Ok(())
+    }
+
+    /// Deletes an entry by id; whether it was there.
+    pub fn delete(&mut self, id: StreamId) -> bool {
+        let Some((&node_id, node)) = self.nodes.floor(&id) else {
+            return false;
+        };
+        let mut entries = Forward::new(node_id, node);
+        let found = entries.find(|entry| entry.id >= id);
+        let Some(entry) = found.filter(|entry| entry.id == id && !entry.is_deleted) else {
+            return false;
+        };
+        let place = entry.place;
+        if Head::of(node).entries_count <= 1 {
+            self.remove_node(node_id);
+        } else {
+            self.change_node(node_id, |node| node::delete(node, &[place]));
+        }
+        self.length -= 1;
+        self.max_deleted_id = self.max_deleted_id.max(id);
+        if id == self.first_id {
+            self.find_first();
+        }
+        true
+    }
+
+    /// Removes entries from the start; returns how many.
+    pub fn trim(&mut self, trim: Trim) -> u64 {
+        let mut trimmed = 0;
+        while let Some((&node_id, node)) = self.nodes.first() {
+            let entries_count = Head::of(node).entries_count as u64;
+            if trim.limit > 0 && trimmed + entries_count > trim.limit {
+                break;
+            }
+            let is_whole = match trim.threshold {
+                Threshold::Length(length) if self.length <= length => break,
+                Threshold::Length(length) => self.length - entries_count >= length,
+                Threshold::Id(id) => last_of(node_id, node).is_none_or(|last| last < id),
+            };
+            if !is_whole {
+                if !trim.is_approximate {
+                    trimmed += self.trim_node(node_id, trim.threshold);
+                }
+                break;
+            }
+            self.remove_node(node_id);
+            self.length -= entries_count;
+            trimmed += entries_count;
+        }
+        if trimmed > 0 {
+            self.find_first();
+        }
+        trimmed
+    }
+
+    /// Removes entries from the start of the first node.
+    fn trim_node(&mut self, node_id: StreamId, threshold: Threshold) -> u64 {
+        let Some(node) = self.nodes.get(&node_id) else {
+            return 0;
+        };
+        let living = Forward::new(node_id, node).filter(|entry| !entry.is_deleted);
+        let places: Vec<_> = match threshold {
+            Threshold::Length(length) => living
+                .take((self.length - length) as usize)
+                .map(|entry| entry.place)
+                .collect(),
+            Threshold::Id(id) => living
+                .take_while(|entry| entry.id < id)
+                .map(|entry| entry.place)
+                .collect(),
+        };
+        let trimmed = places.len() as u64;
+        if trimmed == Head::of(node).entries_count as u64 {
+            // What is left of the node was deleted before, and is beyond the threshold.
+            self.remove_node(node_id);
+        } else if trimmed > 0 {
+            self.change_node(node_id, |node| node::delete(node, &places));
+        }
+        self.length -= trimmed;
+        trimmed
+    }
+
+    fn remove_node(&mut self, node_id: StreamId) {
+        if let Some(node) = self.nodes.remove(&node_id) {
+            self.nodes_bytes -= node.heap_bytes();
+        }
+    }
+
+    fn change_node(&mut self, node_id: StreamId, change: impl FnOnce(&mut Listpack)) {
+        if let Some(node) = self.nodes.get_mut(&node_id) {
+            let before = node.heap_bytes();
+            change(node);
+            self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
+        }
+    }
+
+    fn find_first(&mut self) {
+        let first = self.range(StreamId::MIN, StreamId::MAX).next();
+        self.first_id = first.map_or(StreamId::MIN, |entry| entry.id);
+    }
+
+    /// Adds a node that came from elsewhere, behind all others; its id is that of its first entry.
+    ///
+    /// - False, and nothing is changed, unless the bytes are a node with living entries, in order and behind the others.
+    pub fn push_node(&mut self, id: StreamId, bytes: &[u8]) -> bool {
+        let Some(node) = node::validated(bytes) else {
+            return false;
+        };
+        let mut last = match self.nodes.last() {
+            Some((&last_id, last_node)) => last_of(last_id, last_node),
+            None => None,
+        };
+        let is_rising = Forward::new(id, &node).all(|entry| {
+            let is_above = last.is_none_or(|last| entry.id > last) && entry.id >= id;
+            last = Some(entry.id);
+            is_above
+        });
+        let entries_count = Head::of(&node).entries_count as u64;
+        if !is_rising || entries_count == 0 {
+            return false;
+        }
+        self.nodes_bytes += node.heap_bytes();
+        self.nodes.insert(id, node);
+        self.length += entries_count;
+        if self.first_id.is_zero() {
+            self.find_first();
+        }
+        true
+    }
+
+    /// The living entries from `start` to `end`, both included.
+    #[inline]
+    pub fn range(&self, start: StreamId, end: StreamId) -> Range<'_> {
+        Range {
+            nodes: self.nodes.iter_from_floor(&start),
+            entries: None,
+            start,
+            end,
+        }
+    }
+
+    /// The same, last to first.
+    pub fn range_back(&self, start: StreamId, end: StreamId) -> RangeBack<'_> {
+        RangeBack {
+            nodes: self.nodes.iter_back_from(&end),
+            entries: None,
+            start,
+            end,
+        }
+    }
+
+    /// An entry, if it is there and alive.
+    pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
+        self.range(id, id).next()
+    }
+
+    /// The id of the last living entry.
+    pub fn last_living(&self) -> Option<StreamId> {
+        let last = self.range_back(StreamId::MIN, StreamId::MAX).next();
+        last.map(|entry| entry.id)
+    }
+
+    /// Whether an entry was deleted that would come after `id`.
+    pub fn has_gap_from(&self, id: StreamId) -> bool {
+        self.length > 0 && !self.max_deleted_id.is_zero() && id <= self.max_deleted_id
+    }
+
+    /// How many entries were ever added up to `id`, where that can be told without counting.
+    pub fn added_until(&self, id: StreamId) -> Option<u64> {
+        if self.entries_added == 0 {
+            return Some(0);
+        }
+        if self.length == 0 && id <= self.last_id {
+            return Some(self.entries_added);
+        }
+        if !id.is_zero() && id < self.max_deleted_id {
+            return None;
+        }
+        if id >= self.last_id {
+            return (id == self.last_id).then_some(self.entries_added);
+        }
+        if self.max_deleted_id.is_zero() || self.max_deleted_id < self.first_id {
+            let before_first = self.entries_added.wrapping_sub(self.length);
+            if id < self.first_id {
+                return Some(before_first);
+            }
+            if id == self.first_id {
+                return Some(before_first.wrapping_add(1));
+            }
+        }
+        None
+    }
+
+    /// Living entries.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The id of the first living entry; `0-0` without one.
+    #[inline]
+    pub fn first_id(&self) -> StreamId {
+        self.first_id
+    }
+
+    /// The nodes: ids of first entries, and listpacks.
+    pub fn nodes(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
+        self.nodes.iter().map(|(id, node)| (*id, node))
+    }
+
+    /// How many nodes.
+    pub fn nodes_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Bytes allocated.
+    #[inline]
+    pub fn heap_bytes(&self) -> usize {
+        self.nodes_bytes + self.nodes.heap_bytes()
+    }
+
+    /// Checks what must be true of every log; for tests.
+    #[doc(hidden)]
+    pub fn assert_sound(&self) {
+        self.nodes.assert_sound();
+        let nodes_bytes: usize = self.nodes.iter().map(|(_, node)| node.heap_bytes()).sum();
+        assert_eq!(nodes_bytes, self.nodes_bytes, "the account");
+        let living: Vec<StreamId> = self
+            .range(StreamId::MIN, StreamId::MAX)
+            .map(|entry| entry.id)
+            .collect();
+        assert_eq!(living.len() as u64, self.length, "the count");
+        assert!(living.is_sorted_by(|a, b| a < b), "ids rise");
+        let first = living.first().copied().unwrap_or_default();
+        assert_eq!(first, self.first_id, "the first id");
+        for (id, node) in self.nodes.iter() {
+            let sound = node::validated(node.as_bytes());
+            assert!(sound.is_some(), "node {id} is a node");
+            assert!(Head::of(node).entries_count > 0, "node {id} has entries");
+        }
+    }
+
+    /// Frees about `budget` nodes from the end, those of the last; returns how many allocations went.
+    pub(super) fn free_step(&mut self, budget: usize) -> usize {
+        let mut freed = 0;
+        while freed < budget
+            && let Some(leaf) = self.nodes.pop_leaf()
+        {
+            freed += leaf.len() + 1;
+            self.nodes_bytes -= leaf
+                .iter()
+                .map(|(_, node)| node.heap_bytes())
+                .sum::<usize>();
+        }
+        freed
+    }
+}
+
+/// Whether another entry goes to this node.
+#[inline]
+fn has_room(node: &Listpack, words_bytes: usize, limits: NodeLimits) -> bool {
+    let bytes_max = match limits.bytes_max {
+        0 => LISTPACK_BYTES_MAX as u64,
+        bytes_max => bytes_max.min(LISTPACK_BYTES_MAX as u64),
+    };
+    if (node.byte_len() + words_bytes) as u64 >= bytes_max {
+        return false;
+    }
+    if limits.entries_max == 0 {
+        return true;
+    }
+    let head = Head::of(node);
+    // Both were counted one by one or checked to be as many as there are.
+    ((head.entries_count + head.deleted_count) as u64) < limits.entries_max
+}
+
+/// The id of a node's last entry, deleted or not.
+fn last_of(node_id: StreamId, node: &Listpack) -> Option<StreamId> {
+    Backward::new(node_id, node).next().map(|entry| entry.id)
+}
+
+/// What [`Log::range`] gives.
+#[derive(Clone)]
+pub struct Range<'l> {
+    nodes: tree::Iter<'l, StreamId, Listpack>,
+    entries: Option<Forward<'l>>,
+    start: StreamId,
+    end: StreamId,
+}
+
+impl<'l> Iterator for Range<'l> {
+    type Item = Entry<'l>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'l>> {
+        loop {
+            if let Some(entries) = &mut self.entries {
+                for entry in entries {
+                    if entry.id > self.end {
+                        return None;
+                    }
+                    if entry.id >= self.start && !entry.is_deleted {
+                        return Some(entry);
+                    }
+                }
+            }
+            let (id, node) = self.nodes.next()?;
+            if *id > self.end {
+                return None;
+            }
+            self.entries = Some(Forward::new(*id, node));
+        }
+    }
+}
+
+/// What [`Log::range_back`] gives.
+#[derive(Clone)]
+pub struct RangeBack<'l> {
+    nodes: tree::IterBack<'l, StreamId, Listpack>,
+    entries: Option<Backward<'l>>,
+    start: StreamId,
+    end: StreamId,
+}
+
+impl<'l> Iterator for RangeBack<'l> {
+    type Item = Entry<'l>;
+
+    fn next(&mut self) -> Option<Entry<'l>> {
+        loop {
+            if let Some(entries) = &mut self.entries {
+                for entry in entries {
+                    if entry.id < self.start {
+                        return None;
+                    }
+                    if entry.id <= self.end && !entry.is_deleted {
+                        return Some(entry);
+                    }
+                }
+            }
+            let (id, node) = self.nodes.next()?;
+            self.entries = Some(Backward::new(*id, node));
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! A stream's entries against a plain list of them.
+
+use super::{Random, size};
+use rondo::ds::listpack::Element;
+use rondo::ds::stream::{Entry, NodeLimits, Refusal, Stream, StreamId, Threshold, Trim};
+
+#[derive(Clone, Debug, PartialEq)]
+struct Plain {
+    id: StreamId,
+    words: Vec<Vec<u8>>,
+    /// The node it is in, counted from the first ever.
+    node: usize,
+    is_deleted: bool,
+}
+
+/// Entries, deleted ones too as long as their node is there; and what a stream remembers.
+struct Model {
+    entries: Vec<Plain>,
+    limits: NodeLimits,
+    added: u64,
+    last_id: StreamId,
+    max_deleted_id: StreamId,
+}
+
+impl Model {
+    fn living(&self) -> impl DoubleEndedIterator<Item = &Plain> {
+        self.entries.iter().filter(|entry| !entry.is_deleted)
+    }
+
+    /// Nodes with nothing but deleted entries are no more.
+    fn drop_dead_nodes(&mut self) {
+        let living: Vec<usize> = self.living().map(|entry| entry.node).collect();
+        self.entries.retain(|entry| living.contains(&entry.node));
+    }
+
+    /// As many of the first nodes go as `is_dead` lets, then, if `trim` is exact, entries of the next.
+    fn trim(&mut self, trim: Trim) -> u64 {
+        let mut trimmed = 0;
+        loop {
+            let living_count = self.living().count() as u64;
+            let Some(node) = self.entries.first().map(|entry| entry.node) else {
+                break;
+            };
+            let in_node: Vec<&Plain> = self.entries.iter().filter(|it| it.node == node).collect();
+            let node_living = in_node.iter().filter(|it| !it.is_deleted).count() as u64;
+            if trim.limit > 0 && trimmed + node_living > trim.limit {
+                break;
+            }
+            let is_whole = match trim.threshold {
+                Threshold::Length(length) if living_count <= length => break,
+                Threshold::Length(length) => living_count - node_living >= length,
+                Threshold::Id(id) => in_node.last().expect("a node has entries").id < id,
+            };
+            if is_whole {
+                self.entries.retain(|entry| entry.node != node);
+                trimmed += node_living;
+                continue;
+            }
+            if !trim.is_approximate {
+                let mut over = match trim.threshold {
+                    Threshold::Length(length) => living_count - length,
+                    Threshold::Id(_) => u64::MAX,
+                };
+                for entry in self.entries.iter_mut().filter(|entry| !entry.is_deleted) {
+                    let is_below = match trim.threshold {
+                        Threshold::Id(id) => entry.id < id,
+                        Threshold::Length(_) => true,
+                    };
+                    if over == 0 || !is_below {
+                        break;
+                    }
+                    entry.is_deleted = true;
+                    over -= 1;
+                    trimmed += 1;
+                }
+            }
+            break;
+        }
+        self.drop_dead_nodes();
+        trimmed
+    }
+}
+
+fn words_of(entry: &Entry<'_>) -> Vec<Vec<u8>> {
+    let text = |element: Element<'_>| element.to_vec();
+    let fields = entry.fields();
+    fields
+        .flat_map(|(name, value)| [text(name), text(value)])
+        .collect()
+}
+
+fn random_words(random: &mut Random) -> Vec<Vec<u8>> {
+    let names: &[&[u8]] = match random.below(4) {
+        0 => &[b"name", b"12"],
+        1 => &[b"name"],
+        2 => &[b"other", b"12"],
+        _ => &[b"name", b"12"],
+    };
+    let mut words = Vec::new();
+    for name in names {
+        words.push(name.to_vec());
+        words.push(match random.below(4) {
+            0 => random.below(1000).to_string().into_bytes(),
+            1 => (random.next() as i64).to_string().into_bytes(),
+            2 => vec![b'x'; random.below(90)],
+            _ => vec![b'y'; random.below(12)],
+        });
+    }
+    words
+}
+
+fn check(stream: &Stream, model: &Model, random: &mut Random, seed: u64) {
+    stream.assert_sound();
+    let log = &stream.log;
+    assert_eq!(log.len(), model.living().count() as u64, "SEED={seed}");
+    let first = model
+        .living()
+        .next()
+        .map_or(StreamId::MIN, |entry| entry.id);
+    assert_eq!(log.first_id(), first, "SEED={seed}");
+    assert_eq!(log.last_id, model.last_id, "SEED={seed}");
+    assert_eq!(log.max_deleted_id, model.max_deleted_id, "SEED={seed}");
+    assert_eq!(log.entries_added, model.added, "SEED={seed}");
+    let last = model.living().next_back().map(|entry| entry.id);
+    assert_eq!(log.last_living(), last, "SEED={seed}");
+    let mut nodes: Vec<usize> = model.entries.iter().map(|entry| entry.node).collect();
+    nodes.dedup();
+    assert_eq!(log.nodes_count(), nodes.len(), "SEED={seed}");
+    let ms = model.last_id.ms + 2;
+    let mut id = || StreamId::new(random.below(ms as usize) as u64, random.below(5) as u64);
+    let (start, end) = (id(), id());
+    let wanted = || {
+        model
+            .living()
+            .filter(|entry| entry.id >= start && entry.id <= end)
+    };
+    let got = log.range(start, end);
+    assert!(
+        got.map(|entry| (entry.id, words_of(&entry)))
+            .eq(wanted().map(|entry| (entry.id, entry.words.clone()))),
+        "{start} to {end}, SEED={seed}"
+    );
+    let got = log.range_back(start, end);
+    assert!(
+        got.map(|entry| (entry.id, words_of(&entry)))
+            .eq(wanted().rev().map(|entry| (entry.id, entry.words.clone()))),
+        "{end} back to {start}, SEED={seed}"
+    );
+    let is_there = model.living().any(|entry| entry.id == start);
+    assert_eq!(log.get(start).is_some(), is_there, "SEED={seed}");
+}
+
+#[test]
+fn entries_are_as_in_a_plain_list() {
+    for seed in 0..size(2, 12) as u64 {
+        let mut random = Random(seed);
+        let limits = NodeLimits {
+            bytes_max: [0, 4096, 300][random.below(3)],
+            entries_max: [0, 100, 200, 5, 1][random.below(5)],
+        };
+        let mut stream = Stream::new();
+        let mut model = Model {
+            entries: Vec::new(),
+            limits,
+            added: 0,
+            last_id: StreamId::MIN,
+            max_deleted_id: StreamId::MIN,
+        };
+        for step in 0..size(150, 1200) {
+            match random.below(20) {
+                0..14 => append(&mut stream, &mut model, &mut random),
+                14..17 => delete(&mut stream, &mut model, &mut random, seed),
+                _ if random.below(8) == 0 => trim(&mut stream, &mut model, &mut random, seed),
+                _ => {}
+            }
+            if step % 23 == 0 {
+                check(&stream, &model, &mut random, seed);
+            }
+        }
+        check(&stream.clone(), &model, &mut random, seed);
+        // Node by node elsewhere, as a dump carries it.
+        let mut copy = Stream::new();
+        for (id, node) in stream.log.nodes() {
+            assert!(copy.log.push_node(id, node.as_bytes()), "SEED={seed}");
+            assert!(!copy.log.push_node(id, node.as_bytes()), "SEED={seed}");
+        }
+        copy.log.last_id = model.last_id;
+        copy.log.max_deleted_id = model.max_deleted_id;
+        copy.log.entries_added = model.added;
+        check(&copy, &model, &mut random, seed);
+        while !copy.free_step(7) {
+            copy.assert_sound_while_freed();
+        }
+        assert_eq!(copy.heap_bytes(), 0, "SEED={seed}");
+    }
+}
+
+fn append(stream: &mut Stream, model: &mut Model, random: &mut Random) {
+    let last = model.last_id;
+    let id = match random.below(3) {
+        0 => StreamId::new(last.ms, last.seq + 1 + random.below(2) as u64),
+        _ => StreamId::new(last.ms + 1 + random.below(3) as u64, random.below(3) as u64),
+    };
+    let words = random_words(random);
+    let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let nodes_before = stream.log.nodes_count();
+    let refused = stream.log.append(last, borrowed.as_slice(), model.limits);
+    assert_eq!(refused, Err(Refusal::NotAbove));
+    assert_eq!(
+        stream.log.append(id, borrowed.as_slice(), model.limits),
+        Ok(())
+    );
+    // Where a node ends by bytes, the listpack knows; a limit on entries is the model's to check.
+    let is_new = stream.log.nodes_count() > nodes_before;
+    let last_node = model.entries.last().map(|entry| entry.node);
+    let in_last = model
+        .entries
+        .iter()
+        .filter(|it| Some(it.node) == last_node)
+        .count() as u64;
+    assert!(is_new || last_node.is_some());
+    if model.limits.entries_max > 0 && in_last >= model.limits.entries_max {
+        assert!(is_new);
+    }
+    model.entries.push(Plain {
+        id,
+        words,
+        node: last_node.map_or(0, |node| node + usize::from(is_new)),
+        is_deleted: false,
+    });
+    model.last_id = id;
+    model.added += 1;
+}
+
+fn delete(stream: &mut Stream, model: &mut Model, random: &mut Random, seed: u64) {
+    if model.entries.is_empty() {
+        return;
+    }
+    // One that is there, mostly.
+    let index = random.below(model.entries.len());
+    let entry = &mut model.entries[index];
+    let mut id = entry.id;
+    if random.below(10) == 0 {
+        id.seq += 1;
+    }
+    let target = model
+        .entries
+        .iter_mut()
+        .find(|entry| entry.id == id && !entry.is_deleted);
+    assert_eq!(stream.log.delete(id), target.is_some(), "SEED={seed}");
+    if let Some(target) = target {
+        target.is_deleted = true;
+        model.max_deleted_id = model.max_deleted_id.max(id);
+        model.drop_dead_nodes();
+    }
+}
+
+fn trim(stream: &mut Stream, model: &mut Model, random: &mut Random, seed: u64) {
+    let living_count = model.living().count();
+    let threshold = if random.below(2) == 0 || model.entries.is_empty() {
+        Threshold::Length(random.below(living_count + 3) as u64)
+    } else {
+        Threshold::Id(model.entries[random.below(model.entries.len())].id)
+    };
+    let is_approximate = random.below(2) == 0;
+    let trim = Trim {
+        threshold,
+        is_approximate,
+        limit: if is_approximate {
+            random.below(200) as u64
+        } else {
+            0
+        },
+    };
+    assert_eq!(
+        stream.log.trim(trim),
+        model.trim(trim),
+        "{trim:?} SEED={seed}"
+    );
+}
+
+// Recorded from a real server: DUMP of a stream, its one node cut out.
+#[test]
+fn a_node_is_redis_s_byte_for_byte() {
+    let limits = NodeLimits {
+        bytes_max: 4096,
+        entries_max: 100,
+    };
+    let mut stream = Stream::new();
+    let entries: [(StreamId, &[&[u8]]); 3] = [
+        (StreamId::new(1000, 5), &[b"temp", b"21", b"hum", b"high"]),
+        (StreamId::new(1000, 6), &[b"temp", b"300", b"hum", b"-7"]),
+        (StreamId::new(71000, 0), &[b"note", b"text"]),
+    ];
+    for (id, words) in entries {
+        assert_eq!(stream.log.append(id, words, limits), Ok(()));
+    }
+    assert!(stream.log.delete(StreamId::new(1000, 6)));
+    let node = stream
+        .log
+        .nodes()
+        .next()
+        .expect("a node")
+        .1
+        .as_bytes()
+        .to_vec();
+    let hex: String = node.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, NODE);
+    assert!(Stream::new().log.push_node(StreamId::new(1000, 5), &node));
+}
+
+const NODE: &str = "5200000019000201010102018474656d70058368756d04000102010001000115018468696768050501030100010101c12c02dff90205010001f270110104dffb020101846e6f7465058474657874050601ff";
+
+#[test]
+fn what_is_no_node_is_refused() {
+    let limits = NodeLimits {
+        bytes_max: 4096,
+        entries_max: 100,
+    };
+    let mut stream = Stream::new();
+    for ms in 1..5 {
+        let words: [&[u8]; 2] = [b"name", b"value"];
+        assert_eq!(
+            stream
+                .log
+                .append(StreamId::new(ms, 0), words.as_slice(), limits),
+            Ok(())
+        );
+    }
+    stream.log.delete(StreamId::new(2, 0));
+    let node = stream
+        .log
+        .nodes()
+        .next()
+        .expect("a node")
+        .1
+        .as_bytes()
+        .to_vec();
+    let id = StreamId::new(1, 0);
+    let accepts = |bytes: &[u8]| Stream::new().log.push_node(id, bytes);
+    assert!(accepts(&node));
+    for end in 0..node.len() {
+        assert!(!accepts(&node[..end]), "cut at {end}");
+    }
+    // Counts that are not those of the entries: the first two elements, at bytes 6 and 8.
+    for (at, value) in [(6, 4), (6, 2), (8, 0), (8, 2), (10, 2), (10, 0)] {
+        let mut wrong = node.clone();
+        wrong[at] = value;
+        assert!(!accepts(&wrong), "{value} at {at}");
+    }
+}
+
+#[test]
+fn ids_have_neighbours_text_and_bytes() {
+    let id = StreamId::new;
+    assert_eq!(id(1, 2).next(), Some(id(1, 3)));
+    assert_eq!(id(1, u64::MAX).next(), Some(id(2, 0)));
+    assert_eq!(StreamId::MAX.next(), None);
+    assert_eq!(id(1, 0).previous(), Some(id(0, u64::MAX)));
+    assert_eq!(StreamId::MIN.previous(), None);
+    let mut text = [0; 41];
+    assert_eq!(
+        StreamId::MAX.text(&mut text),
+        b"18446744073709551615-18446744073709551615"
+    );
+    assert_eq!(id(0, 7).text(&mut text), b"0-7");
+    for one in [StreamId::MIN, id(0, 1), id(1, 0), id(256, 1), StreamId::MAX] {
+        assert_eq!(StreamId::from_bytes(one.to_bytes()), one);
+        assert_eq!(one.to_string().as_bytes(), one.text(&mut text));
+    }
+    assert!(id(255, 9).to_bytes() < id(256, 0).to_bytes());
+}

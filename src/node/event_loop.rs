@@ -56,9 +56,9 @@ impl CoreLoop {
             self.ring.watch(signal.as_fd());
         }
         self.ring.arm_tick(self.core.options.tick());
-        let mut busy = true;
+        let mut again = true;
         loop {
-            let wait = !busy && self.core.is_idle() && self.core.mesh.may_sleep();
+            let wait = !again && self.core.is_idle() && self.core.mesh.may_sleep();
             if let Err(error) = self.ring.enter(wait) {
                 // Nothing can be served without the ring: say so and stop before anything is answered wrongly.
                 tracing::error!(core = self.core.id, %error, "io_uring_enter failed");
@@ -67,7 +67,7 @@ impl CoreLoop {
             if wait {
                 self.core.mesh.wake();
             }
-            busy = self.turn();
+            again = self.turn();
             if self.core.stopping && self.is_drained() {
                 return;
             }
@@ -86,6 +86,9 @@ impl CoreLoop {
         }
         self.events = events;
         busy |= self.core.drain_mesh() > 0;
+        if self.more_cycle {
+            self.cycle(TURN_BUDGET);
+        }
         self.core.settle();
         self.core.resume_congested();
         self.core.settle();
@@ -96,16 +99,15 @@ impl CoreLoop {
         self.core
             .mesh
             .flush(|descriptor| ring.ring_bell(descriptor));
-        if self.more_cycle {
-            self.cycle(TURN_BUDGET);
-        }
         // A turn that only looked whether there is more is no cycle to whoever counts them.
         self.core.counters.turns += u64::from(busy);
         let end = self.core.clock.raw();
         self.core.counters.turns_ns += self.core.clock.delta_as_nanos(begin, end);
         // A link that is still full has all its batches out: the peer rings when one comes back.
         let may_resume = !self.core.congested.is_empty() && !self.core.mesh.is_congested();
-        busy || self.more_cycle || may_resume
+        // A peer that is at work answers soon: looking once more is cheaper for both than its bell.
+        let awaits_peer = busy && self.core.mesh.awaits_answers();
+        self.more_cycle || may_resume || awaits_peer
     }
 
     /// Arms the accept of a listener that is still there.
@@ -271,7 +273,15 @@ impl CoreLoop {
             let output = std::mem::take(&mut connection.output);
             connection.sending = true;
             connection.sending_bytes = output.len();
-            self.ring.send(connection.fd(), token, output);
+            // Where something is to follow the send, its end must not wait for another event.
+            let ends_something = connection.has_said_all()
+                || connection.blocked == Some(Blocked::Moving)
+                || self.core.stopping;
+            if ends_something || output.len() > SPARE_BUFFER_BYTES_MAX {
+                self.ring.send(connection.fd(), token, output);
+            } else {
+                self.ring.send_at_once(connection.fd(), token, output);
+            }
             if connection.sending_bytes > SPARE_BUFFER_BYTES_MAX {
                 self.core.check_output(token);
             }

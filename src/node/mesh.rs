@@ -355,6 +355,11 @@ impl Mesh {
         self.waiting = waiting;
     }
 
+    /// Whether a peer has batches of this core that it has not answered.
+    pub fn awaits_answers(&self) -> bool {
+        self.links.iter().flatten().any(|link| link.in_flight > 0)
+    }
+
     /// Whether a link is so full that no more requests should be read from clients.
     pub fn is_congested(&self) -> bool {
         self.waiting.iter().any(|&to| {

@@ -1,15 +1,17 @@
 //! One core's io_uring: everything that core asks of the kernel, one system call a turn.
 //!
-//!     turn = enter (submit what was queued, reap what is done, wait only when parking) -> events -> work -> queue more
+//!     turn = enter (submit what was queued, wait unless there is more to do) -> reap -> events -> work -> queue more
 //!
-//! Promises  buffers the kernel may write or read are owned here until their completion arrives, so callers handle
-//!           only safe values; a receive buffer is readable until it is given back; completions of a connection that
-//!           is gone carry its old generation.
+//! Promises  buffers the kernel may write or read are owned here until their end is known, so callers handle only safe
+//!           values; a receive buffer is readable until it is given back; completions of a connection that is gone
+//!           carry its old generation; a send of which something is left ends a wait, one that is through does not.
 //! Not here  what the events mean: `node/core.rs`.
 //! Source    `io_uring(7)`; measured before it was chosen: ARCHITECTURE, "The loop".
 //! Details that cost time to find
 //! - With DEFER_TASKRUN nothing completes until `io_uring_enter` is called with GETEVENTS, also when waiting for none.
 //! - A multishot receive that finds no buffer ends with ENOBUFS and must be armed again, like any without MORE.
+//! - A send with DONTWAIT never outlives the call that submits it. With WAITALL less than all of it is a failure, and
+//!   SKIP_SUCCESS keeps a failure's completion: none, once the queue has been taken, says that all of it was sent.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -31,6 +33,11 @@ const SUBMISSIONS_MAX: u32 = 4096;
 const SUBMISSIONS_MIN: u32 = 128;
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 
+// Of `io_uring_enter(2)` and `io_uring_register(2)`.
+const ENTER_GETEVENTS: libc::c_uint = 1;
+const ENTER_REGISTERED_RING: libc::c_uint = 1 << 4;
+const REGISTER_RING_FDS: libc::c_uint = 20;
+
 const KIND_SHIFT: u32 = 60;
 const KIND_RECEIVE: u64 = 1;
 const KIND_SEND: u64 = 2;
@@ -39,6 +46,7 @@ const KIND_BELL: u64 = 4;
 const KIND_TICK: u64 = 5;
 const KIND_READABLE: u64 = 6;
 const KIND_IGNORED: u64 = 7;
+const KIND_SEND_AT_ONCE: u64 = 8;
 const GENERATION_MASK: u32 = (1 << 28) - 1;
 
 /// A connection as the ring knows it: its place in the slab and which tenant of that place.
@@ -140,6 +148,8 @@ impl std::fmt::Display for RingError {
 /// One core's ring, its receive buffers, and the send buffers in flight.
 pub struct Ring {
     ring: IoUring,
+    /// Where the kernel finds it without a look into the table of descriptors all threads share.
+    registered: Option<RawFd>,
     /// Descriptors of the provided buffers, shared with the kernel; never freed (see `new`).
     descriptors: *mut types::BufRingEntry,
     /// `BUFFERS_COUNT * BUFFER_BYTES` bytes; never freed.
@@ -148,6 +158,8 @@ pub struct Ring {
     recycled: bool,
     /// By connection index: the one send in flight.
     sends: Vec<Vec<u8>>,
+    /// Sends that end with the call that submits them, and have not been seen to end.
+    at_once: Vec<Token>,
     tick: Box<types::Timespec>,
     completions: Vec<cqueue::Entry>,
     bells: u64,
@@ -207,12 +219,14 @@ impl Ring {
             remedy: remedy("registering receive buffers", &error),
         })?;
         let mut ring = Self {
+            registered: register(&ring),
             ring,
             descriptors: descriptors.cast(),
             memory,
             descriptors_tail: 0,
             recycled: false,
             sends: Vec::new(),
+            at_once: Vec::new(),
             tick: Box::default(),
             completions: Vec::with_capacity(1024),
             bells: 0,
@@ -260,8 +274,37 @@ impl Ring {
         self.push(&entry);
     }
 
-    /// Sends all of `buffer`. One send per connection at a time; the buffer returns with [`Event::Sent`].
+    /// Sends all of `buffer`, however long it takes. One send per connection at a time; the buffer returns with
+    /// [`Event::Sent`].
     pub fn send(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
+        let entry = self.hold(socket, token, buffer, libc::MSG_WAITALL);
+        self.push(&entry.user_data(token.pack(KIND_SEND)));
+    }
+
+    /// Sends what the socket takes at once, otherwise as [`Ring::send`]. That all of it went ends no wait: the event
+    /// is there after the next `enter`, whatever that waits for.
+    pub fn send_at_once(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
+        let entry = self
+            .hold(
+                socket,
+                token,
+                buffer,
+                libc::MSG_WAITALL | libc::MSG_DONTWAIT,
+            )
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(token.pack(KIND_SEND_AT_ONCE));
+        self.push(&entry);
+        self.at_once.push(token);
+    }
+
+    /// A send's entry; the ring owns its bytes from now on.
+    fn hold(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        token: Token,
+        buffer: Vec<u8>,
+        flags: libc::c_int,
+    ) -> squeue::Entry {
         let index = token.index as usize;
         if self.sends.len() <= index {
             self.sends.resize_with(index + 1, Vec::new);
@@ -272,16 +315,14 @@ impl Ring {
         );
         self.sends[index] = buffer;
         let buffer = &self.sends[index];
-        // The heap block behind `buffer` stays where it is: it is owned by `sends` and untouched until its completion.
-        let entry = opcode::Send::new(
+        // The heap block behind `buffer` stays where it is: it is owned by `sends` and untouched until its end is known.
+        opcode::Send::new(
             types::Fd(socket.as_raw_fd()),
             buffer.as_ptr(),
             u32::try_from(buffer.len()).unwrap_or(u32::MAX),
         )
-        .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+        .flags(flags | libc::MSG_NOSIGNAL)
         .build()
-        .user_data(token.pack(KIND_SEND));
-        self.push(&entry);
     }
 
     /// Wakes the core whose ring has this descriptor.
@@ -289,6 +330,7 @@ impl Ring {
         let entry =
             opcode::MsgRingData::new(types::Fd(descriptor), 0, KIND_BELL << KIND_SHIFT, None)
                 .build()
+                .flags(squeue::Flags::SKIP_SUCCESS)
                 .user_data(KIND_IGNORED << KIND_SHIFT);
         self.push(&entry);
         self.bells += 1;
@@ -320,22 +362,30 @@ impl Ring {
     /// Submits what is queued and reaps what is done; with `wait`, sleeps until there is at least one completion.
     pub fn enter(&mut self, wait: bool) -> io::Result<()> {
         self.publish();
-        let result = if wait && self.completions.is_empty() {
-            self.ring.submit_and_wait(1).map(drop)
-        } else {
-            let queued = {
-                let mut submission = self.ring.submission();
-                submission.sync();
-                submission.len() as u32
-            };
-            const GETEVENTS: u32 = 1;
-            // SAFETY: no argument pointer is passed; queued entries point only to memory this type owns.
-            unsafe {
-                self.ring
-                    .submitter()
-                    .enter::<libc::sigset_t>(queued, 0, GETEVENTS, None)
-            }
-            .map(drop)
+        let queued = {
+            let mut submission = self.ring.submission();
+            submission.sync();
+            submission.len()
+        };
+        let wanted = u32::from(wait && self.completions.is_empty());
+        let (descriptor, flags) = match self.registered {
+            Some(place) => (place, ENTER_GETEVENTS | ENTER_REGISTERED_RING),
+            None => (self.descriptor(), ENTER_GETEVENTS),
+        };
+        // SAFETY: no argument pointer is passed; queued entries point only to memory this type owns.
+        let result = match unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                descriptor,
+                queued as libc::c_uint,
+                wanted,
+                flags,
+                std::ptr::null::<libc::c_void>(),
+                0usize,
+            )
+        } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
         };
         match result {
             Err(error)
@@ -350,19 +400,63 @@ impl Ring {
         }
     }
 
-    /// Whether completions are waiting to be reaped without a system call.
-    pub fn has_completions(&mut self) -> bool {
-        !self.ring.completion().is_empty()
-    }
-
-    /// Moves all completions into `events`, in order.
+    /// Moves all completions into `events`, ends of sends first.
     pub fn reap(&mut self, events: &mut Vec<Event>) {
         let mut completions = std::mem::take(&mut self.completions);
+        // Asked before the completions are taken: what the kernel holds back may be a failure.
+        let is_known = {
+            let submission = self.ring.submission();
+            submission.is_empty() && !submission.cq_overflow()
+        };
         completions.extend(self.ring.completion());
+        if !self.at_once.is_empty() {
+            self.end_sends_at_once(&completions, is_known, events);
+        }
         for completion in completions.drain(..) {
             self.translate(&completion, events);
         }
         self.completions = completions;
+    }
+
+    /// Tells the ends of sends at once: failed by their completions, through for want of one.
+    ///
+    /// - `is_known`: the kernel has taken all submissions, and `completions` are all there are.
+    fn end_sends_at_once(
+        &mut self,
+        completions: &[cqueue::Entry],
+        is_known: bool,
+        events: &mut Vec<Event>,
+    ) {
+        for completion in completions {
+            if completion.user_data() >> KIND_SHIFT != KIND_SEND_AT_ONCE {
+                continue;
+            }
+            let token = Token::unpack(completion.user_data());
+            self.at_once.retain(|&other| other != token);
+            let result = match completion.result() {
+                // Nothing fits: the same as a part of no bytes.
+                result if result == -libc::EAGAIN => 0,
+                result => result,
+            };
+            self.end_send(token, result, events);
+        }
+        if is_known {
+            let mut through = std::mem::take(&mut self.at_once);
+            for token in through.drain(..) {
+                let length = self.sends[token.index as usize].len();
+                self.end_send(token, i32::try_from(length).unwrap_or(i32::MAX), events);
+            }
+            self.at_once = through;
+        }
+    }
+
+    fn end_send(&mut self, token: Token, result: i32, events: &mut Vec<Event>) {
+        let buffer = std::mem::take(&mut self.sends[token.index as usize]);
+        events.push(Event::Sent {
+            token,
+            result,
+            buffer,
+        });
     }
 
     /// The bytes of a receive buffer.
@@ -407,15 +501,7 @@ impl Ring {
                     more,
                 });
             }
-            KIND_SEND => {
-                let token = Token::unpack(user_data);
-                let buffer = std::mem::take(&mut self.sends[token.index as usize]);
-                events.push(Event::Sent {
-                    token,
-                    result,
-                    buffer,
-                });
-            }
+            KIND_SEND => self.end_send(Token::unpack(user_data), result, events),
             KIND_ACCEPT => {
                 let result = if result >= 0 {
                     // SAFETY: a successful accept hands over a descriptor nobody else owns.
@@ -437,8 +523,8 @@ impl Ring {
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: callers build entries whose pointers are to memory this type owns until the completion is reaped
-        // (`sends`, `tick`), or that have none.
+        // SAFETY: callers build entries whose pointers are to memory this type owns until their end is known (`sends`,
+        // `tick`), or that have none.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             // The queue is full: hand it to the kernel and go on. Where the kernel wants completions taken first, they
             // are kept for the next `reap`.
@@ -471,6 +557,32 @@ impl Ring {
         let tail = unsafe { &*types::BufRingEntry::tail(self.descriptors).cast::<AtomicU16>() };
         tail.store(self.descriptors_tail, Ordering::Release);
     }
+}
+
+/// Registers a ring with this thread, the only one that enters it. Without, it only costs a little more.
+fn register(ring: &IoUring) -> Option<RawFd> {
+    #[repr(C)]
+    struct Update {
+        offset: u32,
+        reserved: u32,
+        data: u64,
+    }
+    let mut update = Update {
+        offset: u32::MAX,
+        reserved: 0,
+        data: ring.as_raw_fd() as u64,
+    };
+    // SAFETY: the argument is one `io_uring_rsrc_update`, which the kernel reads, and writes its place to, in this call.
+    let registered = unsafe {
+        libc::syscall(
+            libc::SYS_io_uring_register,
+            ring.as_raw_fd(),
+            REGISTER_RING_FDS,
+            &raw mut update,
+            1,
+        )
+    };
+    (registered == 1).then_some(update.offset as RawFd)
 }
 
 /// The largest queues that fit: a submission takes 64 + 4 bytes, a completion 16.

@@ -53,6 +53,8 @@ fn main() {
                         keys: &mut keys,
                         db: 0,
                         caller: Caller::default(),
+                        patience: Default::default(),
+                        waits: None,
                     };
                     let mut reply = Reply::new(&mut out, Protocol::Resp2);
                     let done = run(&mut call, &request.as_args(), &mut reply);

@@ -164,6 +164,22 @@ fn unpause(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled 
     Ok(Action::Node(NodeRequest::ClientUnpause))
 }
 
+/// `CLIENT UNBLOCK client-id [TIMEOUT | ERROR]`.
+fn unblock(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    let is_error = match args.len() {
+        2 => false,
+        3 if args.is(2, "TIMEOUT") => false,
+        3 if args.is(2, "ERROR") => true,
+        3 => {
+            return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into());
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let id = parse_i64(args.get(1)).ok_or(CommandError::NotInteger)?;
+    let id = u64::try_from(id).unwrap_or(0);
+    Ok(Action::Node(NodeRequest::ClientUnblock { id, is_error }))
+}
+
 /// `CLIENT HELP`.
 fn help(_: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
     write_help(&COMMANDS[0], reply);
@@ -332,6 +348,17 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Holds back all commands, or those that write, for some milliseconds.",
         history: &[("6.2.0", "`WRITE` and `ALL` say what waits.")],
         run: Run::Session(pause),
+        ..CLIENT
+    },
+    Command {
+        name: "UNBLOCK",
+        since: "5.0.0",
+        arity: Arity::AtLeast(3),
+        flags: ADMIN,
+        args: "client-id unblock-type=[TIMEOUT | ERROR]",
+        summary: "Ends the wait of a connection that waits for a key.",
+        cost: "O(log N) where N is the number of client connections",
+        run: Run::Session(unblock),
         ..CLIENT
     },
     Command {

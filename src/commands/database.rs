@@ -90,7 +90,7 @@ fn swapdb(
     let (first, second) = (database_in(first, count)?, database_in(second, count)?);
     call.keys.swap_databases(first, second);
     reply.ok();
-    Ok(Effect::wrote(1))
+    Ok(Effect::wrote(1).wakes_all())
 }
 
 /// `MEMORY USAGE key [SAMPLES count]` replies with the bytes a key takes, or null.

@@ -169,7 +169,7 @@ fn copy(
         None => false,
     };
     reply.integer(i64::from(copied));
-    Ok(Effect::wrote(u64::from(copied)))
+    Ok(Effect::wrote(u64::from(copied)).wakes_all())
 }
 
 /// `MOVE key db` replies 1 if it moved; a key of that name in the other database is left alone.
@@ -190,7 +190,7 @@ fn move_key(
         call.keys.put_value(to, &key, moved, false);
     }
     reply.integer(i64::from(is_free));
-    Ok(Effect::wrote(u64::from(is_free)))
+    Ok(Effect::wrote(u64::from(is_free)).wakes_all())
 }
 
 /// Keys whatever they hold.

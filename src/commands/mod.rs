@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod bitfield;
 pub mod bitmap;
+pub mod blocking;
 pub mod client;
 pub mod client_filter;
 pub mod cluster;

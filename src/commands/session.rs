@@ -92,6 +92,13 @@ pub enum NodeRequest {
         /// Only commands that may write wait (WRITE); all do otherwise.
         writes_only: bool,
     },
+    /// CLIENT UNBLOCK: 1 if the client waited for a key and does so no more.
+    ClientUnblock {
+        /// The client.
+        id: u64,
+        /// It is answered with an error, not as if its time were up.
+        is_error: bool,
+    },
     /// CLIENT UNPAUSE: OK.
     ClientUnpause,
     /// CONFIG GET patterns: a map.

@@ -12,6 +12,7 @@ use super::CommandError;
 use super::keys::KeyShape;
 use super::session::{Action, SessionCall};
 use crate::keyspace::Keyspace;
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
 use std::sync::OnceLock;
 
@@ -170,6 +171,8 @@ pub enum Program {
     MsetNx,
     MsetEx,
     RandomKey,
+    /// The first key that exists, in the order they are named, is worked on alone.
+    FirstExisting,
     /// Values of keys that are only read are brought to the shard of the key that is written, or of the first key; the
     /// command runs there.
     Bring,
@@ -179,11 +182,27 @@ pub enum Program {
 #[derive(Clone, Copy)]
 pub enum Run {
     /// Works on one shard's keys.
-    Keys(fn(&mut Call<'_>, &Args<'_>, &mut Reply<'_>) -> Result<Effect, CommandError>),
+    Keys(KeysHandler),
     /// Works on the connection, or asks the node for something.
     Session(fn(&mut SessionCall<'_>, &Args<'_>, &mut Reply<'_>) -> Result<Action, CommandError>),
+    /// The same, and it may ask to wait for a key to have something ([`Call::wait`]).
+    Waits(KeysHandler),
     /// A container: only its subcommands run.
     Container,
+}
+
+/// A handler on one shard's keys.
+pub type KeysHandler = fn(&mut Call<'_>, &Args<'_>, &mut Reply<'_>) -> Result<Effect, CommandError>;
+
+impl Run {
+    /// The handler, where it works on keys.
+    #[inline]
+    pub fn on_keys(&self) -> Option<KeysHandler> {
+        match self {
+            Run::Keys(handler) | Run::Waits(handler) => Some(*handler),
+            Run::Session(_) | Run::Container => None,
+        }
+    }
 }
 
 /// What a handler on a shard sees: its keys, the database, and who asks. No socket, no clock, no other shard.
@@ -194,6 +213,33 @@ pub struct Call<'a> {
     pub db: usize,
     /// Who asks.
     pub caller: Caller,
+    /// Whether a command that finds nothing may wait for something.
+    pub patience: Patience,
+    /// What it waits for, if it does.
+    pub waits: Option<Wait>,
+}
+
+/// Whether a command may make its client wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Patience {
+    /// No: finding nothing is a timeout at once.
+    #[default]
+    Never,
+    /// Yes.
+    First,
+    /// It has waited, and something happened to one of its keys: one that holds another type is nothing yet.
+    Again,
+}
+
+/// A command's wish to wait for its keys.
+#[derive(Clone, Debug, Default)]
+pub struct Wait {
+    /// How long, in milliseconds; none: for ever.
+    pub timeout_ms: Option<u64>,
+    /// The words to run when something has happened, where they are not those that were sent (XREAD's `$`).
+    pub words: Option<OwnedArgs>,
+    /// Whether it is also to run when a key has gone (XREADGROUP).
+    pub on_delete: bool,
 }
 
 /// What a handler may know of the client.
@@ -210,15 +256,31 @@ pub struct Caller {
 pub struct Effect {
     /// Changes made (what Redis adds to `rdb_changes_since_last_save`).
     pub changes: u64,
+    /// Keys may have appeared that its words do not name, or in other databases: whoever waits for any must look.
+    pub wakes_all: bool,
 }
 
 impl Effect {
     /// Nothing was changed.
-    pub const NONE: Effect = Effect { changes: 0 };
+    pub const NONE: Effect = Effect {
+        changes: 0,
+        wakes_all: false,
+    };
 
     /// `changes` changes were made.
     pub fn wrote(changes: u64) -> Self {
-        Self { changes }
+        Self {
+            changes,
+            wakes_all: false,
+        }
+    }
+
+    /// The same, and keys may have appeared that its words do not name.
+    pub fn wakes_all(self) -> Self {
+        Self {
+            wakes_all: true,
+            ..self
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Blocked {
     Congested,
     /// On the way to another core.
     Moving,
+    /// A command waits for one of its keys (BLPOP).
+    OnKeys,
 }
 
 /// Where a connection came from and when, for CLIENT LIST.
@@ -101,6 +103,8 @@ pub struct Connection {
     side_used: usize,
     /// Why the next request waits.
     pub blocked: Option<Blocked>,
+    /// What it waits as, while it is blocked on keys.
+    pub waits_as: Option<u64>,
     /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
     pub silent_reply: bool,
     /// Too much input lies unread: the receive is to stay unarmed.
@@ -162,6 +166,7 @@ impl Connection {
             reply_bytes: REPLY_BYTES_GUESS,
             side_used: 0,
             blocked: None,
+            waits_as: None,
             silent_reply: false,
             stop_receiving: false,
             moving_to: None,

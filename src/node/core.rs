@@ -20,6 +20,7 @@ use super::message::{Message, Question};
 use super::options::Options;
 use super::ring::Token;
 use super::slab::Connections;
+use super::waiting::{MayWait, WaitingClients};
 use crate::base::hash::KeyHasher;
 use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
@@ -89,7 +90,7 @@ pub struct Core {
     /// Connections waiting for a link.
     pub congested: Vec<Token>,
     /// Transactions to start once the connection is back in its place.
-    pub starts: Vec<(Token, &'static Entry, Transaction)>,
+    pub starts: Vec<Start>,
     /// Node requests likewise.
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
@@ -104,6 +105,8 @@ pub struct Core {
     pub waiting_for_writes: Vec<(usize, u64)>,
     /// What INFO shows of this core.
     pub counters: CoreCounters,
+    /// Clients that wait for a key.
+    pub waiting: WaitingClients,
     /// For the ring, after the current event.
     pub ring_work: Vec<RingWork>,
     /// Output buffers to reuse.
@@ -141,6 +144,29 @@ struct Coordinated {
     /// When it began (`clock`).
     stamp: u64,
     transaction: Transaction,
+    purpose: Purpose,
+}
+
+/// A transaction about to begin.
+pub struct Start {
+    /// Whose it is.
+    pub token: Token,
+    /// What it runs.
+    pub entry: &'static Entry,
+    /// The transaction.
+    pub transaction: Transaction,
+    /// What becomes of its reply.
+    pub purpose: Purpose,
+}
+
+/// What becomes of a transaction's reply.
+pub enum Purpose {
+    /// It is the client's.
+    Reply,
+    /// Likewise, unless the client waits.
+    MayWait(Box<MayWait>),
+    /// It says whether there was something for this waiting client.
+    Asked(u64),
 }
 
 /// What a core is made of.
@@ -190,6 +216,7 @@ impl Core {
             pause: None,
             waiting_for_writes: Vec::new(),
             counters: CoreCounters::default(),
+            waiting: WaitingClients::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
             outgoing: Vec::new(),
@@ -265,8 +292,8 @@ impl Core {
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
     pub fn settle(&mut self) {
         loop {
-            if let Some((token, entry, transaction)) = self.starts.pop() {
-                self.start(token, entry, transaction);
+            if let Some(start) = self.starts.pop() {
+                self.start(start);
             } else if let Some((token, request)) = self.asks.pop() {
                 self.node_request(token, request);
             } else if let Some((core, event)) = self.shard.next_event() {
@@ -283,7 +310,13 @@ impl Core {
         }
     }
 
-    fn start(&mut self, token: Token, entry: &'static Entry, mut transaction: Transaction) {
+    fn start(&mut self, start: Start) {
+        let Start {
+            token,
+            entry,
+            mut transaction,
+            purpose,
+        } = start;
         let tx = self.mesh.board().next_tx.fetch_add(1, Ordering::Relaxed);
         self.counters.transactions += 1;
         let mut outgoing = std::mem::take(&mut self.outgoing);
@@ -294,6 +327,7 @@ impl Core {
             entry,
             stamp,
             transaction,
+            purpose,
         };
         self.transactions.insert(tx, coordinated);
         self.send_to_shards(&mut outgoing);
@@ -320,6 +354,8 @@ impl Core {
                 };
                 return self.fill(token, origin.sequence, reply);
             }
+            FromShard::Served { id, reply } => return self.served(*id, reply),
+            FromShard::Ask { id } => return self.asked_to_look(*id),
             FromShard::Scheduled { tx, .. } | FromShard::Ran { tx, .. } => *tx,
         };
         let Some(mut coordinated) = self.transactions.remove(&tx) else {
@@ -339,14 +375,22 @@ impl Core {
                 self.transactions
                     .insert(coordinated.transaction.tx(), coordinated);
             }
-            Step::Done { reply } => {
-                let Coordinated {
-                    token,
-                    entry,
-                    stamp,
-                    ..
-                } = coordinated;
-                self.finish(token, entry, stamp, &reply);
+            Step::Done { reply } => match coordinated.purpose {
+                Purpose::Reply | Purpose::MayWait(_) => {
+                    let Coordinated {
+                        token,
+                        entry,
+                        stamp,
+                        ..
+                    } = coordinated;
+                    self.finish(token, entry, stamp, &reply);
+                }
+                Purpose::Asked(id) => self.has_looked(id, &reply),
+            },
+            Step::Waits { shards, timeout_ms } => {
+                if let Purpose::MayWait(may_wait) = coordinated.purpose {
+                    self.transaction_waits(coordinated.token, *may_wait, shards, timeout_ms);
+                }
             }
         }
         self.send_to_shards(&mut outgoing);
@@ -388,7 +432,7 @@ impl Core {
 
     /// A reply has come for a request that was sent away.
     #[inline]
-    fn fill(&mut self, token: Token, sequence: u64, reply: &[u8]) {
+    pub(super) fn fill(&mut self, token: Token, sequence: u64, reply: &[u8]) {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };

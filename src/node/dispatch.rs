@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::connection::{Blocked, Connection};
-use super::core::{Core, RingWork};
+use super::core::{Core, Purpose, RingWork, Start};
 use super::mesh::Item;
 use super::ring::Token;
 use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_auth, needs_permission};
@@ -71,6 +71,9 @@ impl Core {
             return Dispatched::NotYet;
         }
         match plan(entry, args, &self.map, self.id) {
+            Plan::Shard(shard) if matches!(entry.command.run, Run::Waits(_)) => {
+                self.dispatch_waiting(token, connection, entry, args, shard)
+            }
             Plan::Shard(shard) if shard == self.id => {
                 self.counters.local_requests += 1;
                 if self.map.shards_count() > 1 {
@@ -94,17 +97,7 @@ impl Core {
         args: &Args<'_>,
     ) {
         let silent = take_silence(connection);
-        let request = Request {
-            entry,
-            db: connection.session.db,
-            caller: caller(connection),
-            origin: Origin {
-                core: self.id,
-                connection: token.index,
-                generation: token.generation,
-                sequence: connection.next_sequence(),
-            },
-        };
+        let request = self.request(token, connection, entry);
         let shard = &mut self.shard;
         let mut deferred = false;
         if connection.is_drained() {
@@ -251,17 +244,76 @@ impl Core {
             return Dispatched::NotYet;
         }
         let owned = OwnedArgs::from_args(args);
-        let db = connection.session.db;
-        match Transaction::new(entry, db, caller(connection), owned, self.map, &self.hasher) {
-            Ok(transaction) => {
+        let request = self.request(token, connection, entry);
+        let made = if matches!(entry.command.run, Run::Waits(_)) {
+            self.waiting_transaction(token, connection, request, owned)
+                .map(|(transaction, wait)| (transaction, Purpose::MayWait(Box::new(wait))))
+        } else {
+            let Request { db, caller, .. } = request;
+            Transaction::new(entry, db, caller, owned, self.map, &self.hasher)
+                .map(|transaction| (transaction, Purpose::Reply))
+        };
+        match made {
+            Ok((transaction, purpose)) => {
                 connection.blocked = Some(Blocked::UntilReply);
                 connection.silent_reply = take_silence(connection);
                 connection.commands_count += 1;
                 connection.last_command = Some(entry);
-                self.starts.push((token, entry, transaction));
+                self.starts.push(Start {
+                    token,
+                    entry,
+                    transaction,
+                    purpose,
+                });
                 Dispatched::Taken
             }
             Err(error) => self.fail_request(connection, entry, &error),
+        }
+    }
+
+    /// Runs a command that may wait and has its keys on one shard: in place where that is this core's and free of locks.
+    fn dispatch_waiting(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        shard: u16,
+    ) -> Dispatched {
+        if shard != self.id || !self.shard.is_lock_free() {
+            if shard != self.id && self.wants_to_move(connection, shard) {
+                return self.begin_move(token, connection, shard);
+            }
+            return self.start_transaction(token, connection, entry, args);
+        }
+        self.counters.local_requests += 1;
+        if self.map.shards_count() > 1 {
+            connection.affinity.count(shard);
+        }
+        let silent = take_silence(connection);
+        let request = self.request(token, connection, entry);
+        self.run_or_wait(token, connection, &request, args, silent);
+        if connection.blocked.is_none() {
+            self.count(connection, entry);
+        } else {
+            connection.commands_count += 1;
+            connection.last_command = Some(entry);
+        }
+        Dispatched::Taken
+    }
+
+    /// A request as shards see it.
+    fn request(&self, token: Token, connection: &Connection, entry: &'static Entry) -> Request {
+        Request {
+            entry,
+            db: connection.session.db,
+            caller: caller(connection),
+            origin: Origin {
+                core: self.id,
+                connection: token.index,
+                generation: token.generation,
+                sequence: connection.next_sequence(),
+            },
         }
     }
 

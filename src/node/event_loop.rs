@@ -90,11 +90,16 @@ impl CoreLoop {
             self.cycle(TURN_BUDGET);
         }
         self.core.settle();
+        self.core.time_out();
+        busy |= self.core.shard.retry_waiters();
         self.core.resume_congested();
         self.core.settle();
         self.flush_output();
         self.do_ring_work();
         self.change_accepts();
+        if let Some(wait) = self.core.waiting.next_alarm(self.core.now_us) {
+            self.ring.set_alarm(wait);
+        }
         let ring = &mut self.ring;
         self.core
             .mesh
@@ -208,6 +213,7 @@ impl CoreLoop {
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
                 self.ring.arm_tick(self.core.options.tick());
             }
+            Event::Alarm => self.core.alarm_came(),
             Event::Readable => self.core.ask_all_to_stop(),
             Event::Bell => {}
         }

@@ -105,6 +105,10 @@ pub struct CoreFigures {
     pub counters: CoreCounters,
     /// Its clients.
     pub clients_count: u64,
+    /// Of those, waiting for a key.
+    pub clients_waiting_count: u64,
+    /// Keys of this core's shard that clients wait for.
+    pub waiting_keys_count: u64,
     /// Of those, waiting for the end of a pause.
     pub clients_paused_count: u64,
     /// Bytes its clients hold.

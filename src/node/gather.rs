@@ -14,6 +14,7 @@ use super::figures::CoreFigures;
 use super::message::{Answer, Message, Question};
 use super::options::{Options, config_get, config_set, config_set_failed};
 use super::ring::Token;
+use super::waiting::End;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::{NodeRequest, Session};
 use crate::resp::{Protocol, Reply};
@@ -47,6 +48,7 @@ enum Purpose {
     KillByAddress {
         kills_asker: bool,
     },
+    Count,
     Info(Vec<Vec<u8>>),
     Configure,
     /// CLIENT PAUSE: every core lets no more writes begin.
@@ -81,6 +83,10 @@ impl Core {
                         writes_only,
                     },
                 );
+            }
+            NodeRequest::ClientUnblock { id, is_error } => {
+                let end = if is_error { End::Error } else { End::Timeout };
+                self.ask_all(asker, Purpose::Count, Question::Unblock { id, end });
             }
             NodeRequest::ClientUnpause => self.ask_all(asker, Purpose::Ok, Question::Unpause),
             NodeRequest::ConfigGet(patterns) => {
@@ -267,6 +273,7 @@ impl Core {
             Question::WritesHaveEnded => {
                 return self.waiting_for_writes.push((from, id));
             }
+            Question::Unblock { id, end } => Answer::Count(usize::from(self.unblock(id, end))),
             Question::Unpause => {
                 self.unpause();
                 Answer::Done
@@ -277,6 +284,7 @@ impl Core {
             }
             Question::Shutdown => {
                 self.stopping = true;
+                self.abandon_all_waits();
                 Answer::Done
             }
         };
@@ -401,6 +409,16 @@ impl Core {
                     Reply::new(out, session.protocol).verbatim("txt", &text)
                 });
             }
+            Purpose::Count => {
+                let count = answers.iter().map(|answer| match answer {
+                    Answer::Count(count) => *count as i64,
+                    _ => 0,
+                });
+                let count = count.sum();
+                self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).integer(count);
+                });
+            }
             Purpose::KillByFilter { kills_asker } | Purpose::KillByAddress { kills_asker } => {
                 let by_address = matches!(purpose, Purpose::KillByAddress { .. });
                 let others: usize = answers
@@ -502,6 +520,8 @@ impl Core {
             core: self.id,
             counters: self.counters.clone(),
             clients_count: self.connections.len() as u64,
+            clients_waiting_count: self.waiting.len() as u64,
+            waiting_keys_count: self.shard.waiting_counts().1 as u64,
             clients_paused_count: self.connections.iter().filter(paused).count() as u64,
             clients_bytes: self
                 .connections
@@ -564,7 +584,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         idle_s: (now_ms - connection.last_active_ms) / 1000,
         kind: ClientKind::Normal,
         flags: ClientFlags {
-            blocked: connection.blocked == Some(Blocked::Paused),
+            blocked: matches!(connection.blocked, Some(Blocked::Paused | Blocked::OnKeys)),
             close_after_reply: connection.close_after_output,
             unix_socket: connection.peer.is_unix,
             no_evict: *no_evict,

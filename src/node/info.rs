@@ -67,6 +67,8 @@ pub struct ClientsFigures {
     pub input_buffer_bytes_max: u64,
     pub output_buffer_bytes_max: u64,
     pub blocked: u64,
+    /// Keys that clients wait for.
+    pub blocking_keys: u64,
     /// Clients held back by CLIENT PAUSE.
     pub paused: u64,
 }
@@ -314,6 +316,8 @@ fn clients(figures: &InfoFigures, out: &mut String) {
         "tracking_clients": 0,
         "pubsub_clients": 0,
         "watching_clients": 0,
+        "total_watched_keys": 0,
+        "total_blocking_keys": clients.blocking_keys,
         "paused_clients": clients.paused,
     );
 }

@@ -78,6 +78,7 @@ impl Core {
             connection.closed = true;
             acceptor::shut(&connection.socket);
         }
+        self.abandon_wait(token);
         self.release(token);
     }
 
@@ -91,6 +92,10 @@ impl Core {
             return self.finish_move(token);
         }
         connection.ended = true;
+        if connection.blocked == Some(Blocked::OnKeys) {
+            // It would wait for nobody, and take what others wait for.
+            return self.close(token);
+        }
         self.mark_dirty(token);
     }
 

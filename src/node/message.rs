@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::figures::CoreFigures;
 use super::mesh::Item;
 use super::options::Options;
+use super::waiting::End;
 use crate::commands::client_filter::ClientFilter;
 use crate::resp::Span;
 use crate::router::{FromShard, ToShard};
@@ -96,6 +97,13 @@ pub enum Question {
     Echo,
     /// Answered once no write from before the pause is under way on the core, or the pause is over.
     WritesHaveEnded,
+    /// CLIENT UNBLOCK: counts 1 if that client waited and does so no more.
+    Unblock {
+        /// The client.
+        id: u64,
+        /// What it is answered with.
+        end: End,
+    },
     /// CLIENT UNPAUSE.
     Unpause,
     /// DEBUG SLEEP.

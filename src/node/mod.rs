@@ -27,6 +27,7 @@ mod report;
 pub mod ring;
 mod settings;
 pub mod slab;
+pub mod waiting;
 
 pub use clients::{ClientFlags, ClientRow};
 pub use executor::{Ending, serve};

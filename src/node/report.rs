@@ -119,7 +119,8 @@ impl Core {
                     .map(|core| core.output_bytes_max)
                     .max()
                     .unwrap_or(0),
-                blocked: sum(|core| core.clients_paused_count),
+                blocked: sum(|core| core.clients_paused_count + core.clients_waiting_count),
+                blocking_keys: sum(|core| core.waiting_keys_count),
                 paused: sum(|core| core.clients_paused_count),
             },
             memory: info::MemoryFigures {

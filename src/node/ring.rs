@@ -47,6 +47,7 @@ const KIND_TICK: u64 = 5;
 const KIND_READABLE: u64 = 6;
 const KIND_IGNORED: u64 = 7;
 const KIND_SEND_AT_ONCE: u64 = 8;
+const KIND_ALARM: u64 = 9;
 const GENERATION_MASK: u32 = (1 << 28) - 1;
 
 /// A connection as the ring knows it: its place in the slab and which tenant of that place.
@@ -128,6 +129,8 @@ pub enum Event {
     Bell,
     /// The tick's time has come; arm the next one.
     Tick,
+    /// An alarm's time has come.
+    Alarm,
     /// The watched descriptor can be read.
     Readable,
 }
@@ -161,6 +164,7 @@ pub struct Ring {
     /// Sends that end with the call that submits them, and have not been seen to end.
     at_once: Vec<Token>,
     tick: Box<types::Timespec>,
+    alarm: Box<types::Timespec>,
     completions: Vec<cqueue::Entry>,
     bells: u64,
 }
@@ -228,6 +232,7 @@ impl Ring {
             sends: Vec::new(),
             at_once: Vec::new(),
             tick: Box::default(),
+            alarm: Box::default(),
             completions: Vec::with_capacity(1024),
             bells: 0,
         };
@@ -348,6 +353,17 @@ impl Ring {
         let entry = opcode::Timeout::new(timespec)
             .build()
             .user_data(KIND_TICK << KIND_SHIFT);
+        self.push(&entry);
+    }
+
+    /// Asks for one [`Event::Alarm`] after `wait`. At most one between two calls of [`Ring::enter`]: the kernel has taken the
+    /// time by then.
+    pub fn set_alarm(&mut self, wait: std::time::Duration) {
+        *self.alarm = types::Timespec::from(wait);
+        let timespec: *const types::Timespec = &*self.alarm;
+        let entry = opcode::Timeout::new(timespec)
+            .build()
+            .user_data(KIND_ALARM << KIND_SHIFT);
         self.push(&entry);
     }
 
@@ -517,6 +533,7 @@ impl Ring {
             }
             KIND_BELL => events.push(Event::Bell),
             KIND_TICK => events.push(Event::Tick),
+            KIND_ALARM => events.push(Event::Alarm),
             KIND_READABLE => events.push(Event::Readable),
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! Promises  everything is `Send`; between two cores messages arrive in the order they were sent.
 //! Not here  the bytes of single-shard requests and their replies: `node/mesh.rs` carries them in batches.
 
+use super::wait::WaitTicket;
 use super::{Origin, ShardId, TxId};
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
@@ -39,6 +40,16 @@ pub enum ToShard {
         /// The transaction.
         tx: TxId,
     },
+    /// A client waits no more; unknown ones are ignored.
+    Forget {
+        /// Its ticket's id.
+        id: u64,
+    },
+    /// A client whose coordinator was asked ([`FromShard::Ask`]) goes on waiting.
+    Rest {
+        /// Its ticket's id.
+        id: u64,
+    },
 }
 
 /// From a shard to a core.
@@ -68,6 +79,19 @@ pub enum FromShard {
         origin: Origin,
         /// The encoded reply.
         reply: Vec<u8>,
+    },
+    /// A client that waited has its reply.
+    Served {
+        /// Its ticket's id.
+        id: u64,
+        /// The encoded reply, errors included.
+        reply: Vec<u8>,
+    },
+    /// There may be something for a client that needs two shards; its claim is taken. Answered by [`ToShard::Forget`] or
+    /// [`ToShard::Rest`].
+    Ask {
+        /// Its ticket's id.
+        id: u64,
     },
 }
 
@@ -172,6 +196,29 @@ pub enum Operation {
         /// What the other shards lent.
         guests: Vec<(Vec<u8>, Moved)>,
     },
+    /// A command that may wait, on this shard's keys; gives [`Output::Reply`], or [`Output::Waiting`] once it is entered
+    /// among the shard's waiters.
+    Enlist {
+        /// What to run.
+        entry: &'static Entry,
+        /// The selected database.
+        db: u16,
+        /// Who asked.
+        caller: Caller,
+        /// The words, with this shard's keys only.
+        args: OwnedArgs,
+        /// Who will wait.
+        ticket: WaitTicket,
+        /// Nothing is run: it is entered, and its coordinator asked when a key has a value of this type.
+        asks_for: Option<&'static str>,
+    },
+    /// Which of these keys exist; gives [`Output::Which`].
+    WhichExist {
+        /// Their database.
+        db: u16,
+        /// The keys.
+        keys: OwnedArgs,
+    },
     /// Stores a value; gives [`Output::Count`], 1 if it was stored, 0 if the key was in the way.
     Put {
         /// Where it goes.
@@ -215,6 +262,8 @@ impl Operation {
             | Self::Clone { db, .. }
             | Self::Lend { db, .. }
             | Self::Visit { db, .. }
+            | Self::Enlist { db, .. }
+            | Self::WhichExist { db, .. }
             | Self::Put { db, .. }
             | Self::Exists { db, .. }
             | Self::ReadString { db, .. }
@@ -233,6 +282,13 @@ pub enum Output {
     Values(Vec<(Vec<u8>, Moved)>),
     /// A number.
     Count(u64),
+    /// Whether each key is there.
+    Which(Vec<bool>),
+    /// The client waits.
+    Waiting {
+        /// How long, in milliseconds; none: for ever, or as its coordinator knows.
+        timeout_ms: Option<u64>,
+    },
     /// A string, if the key was there.
     Text {
         /// Its bytes.

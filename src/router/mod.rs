@@ -15,10 +15,12 @@ pub mod message;
 pub mod plan;
 pub mod programs;
 pub mod transaction;
+pub mod wait;
 
 pub use message::{FromShard, KeyLock, LockMode, LockSet, Operation, Output, ToShard};
 pub use plan::{Plan, plan};
 pub use transaction::{Step, Transaction};
+pub use wait::WaitTicket;
 
 /// Index of a shard, below [`crate::keyspace::SlotMap::shards_count`].
 pub type ShardId = u16;

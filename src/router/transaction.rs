@@ -11,7 +11,8 @@
 //! Not here  what the phases are: `router/programs.rs`.
 //! Tests     tests/sim/.
 
-use super::programs::{Next, Program, program};
+use super::programs::{Locks, Next, Program, program, waiting_program};
+use super::wait::WaitRequest;
 use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, TxId};
 use crate::base::hash::KeyHasher;
 use crate::commands::table::Caller;
@@ -56,6 +57,13 @@ pub enum Broken {
 pub enum Step {
     /// More messages must come.
     Wait,
+    /// The command waits for its keys on these shards; its locks are on their way back.
+    Waits {
+        /// Where its waiters are.
+        shards: Vec<ShardId>,
+        /// How long, in milliseconds; none: for ever.
+        timeout_ms: Option<u64>,
+    },
     /// The command is finished.
     Done {
         /// Its encoded reply, errors included.
@@ -77,7 +85,23 @@ impl Transaction {
         hasher: &KeyHasher,
     ) -> Result<Self, CommandError> {
         let (locks, program) = program(entry, db, caller, args, map, hasher)?;
-        Ok(Self {
+        Ok(Self::of(locks, program))
+    }
+
+    /// Prepares a command that may wait, on one shard or several.
+    ///
+    /// - Errors: as [`Transaction::new`].
+    pub fn waiting(
+        request: WaitRequest,
+        map: SlotMap,
+        hasher: &KeyHasher,
+    ) -> Result<Self, CommandError> {
+        let (locks, program) = waiting_program(request, map, hasher)?;
+        Ok(Self::of(locks, program))
+    }
+
+    fn of(locks: Locks, program: Box<dyn Program>) -> Self {
+        Self {
             program,
             locks,
             core: 0,
@@ -88,7 +112,7 @@ impl Transaction {
             held: Vec::new(),
             outputs: Vec::new(),
             broken: None,
-        })
+        }
     }
 
     /// Breaks it on purpose.
@@ -238,6 +262,10 @@ impl Transaction {
                 self.tx = next_tx();
                 self.schedule(self.tx, out);
                 Step::Wait
+            }
+            Next::Wait { shards, timeout_ms } => {
+                self.release_all(out);
+                Step::Waits { shards, timeout_ms }
             }
             Next::Done(reply) => {
                 self.release_all(out);

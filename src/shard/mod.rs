@@ -11,13 +11,16 @@ pub mod cycle;
 pub mod figures;
 pub mod locks;
 mod operations;
+pub mod waiters;
+pub mod waiting;
 
 pub use cycle::CycleBudget;
 pub use figures::{CommandFigures, ErrorCounts, Figures};
+pub use waiting::Waited;
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::commands::table::{Call, Caller, Run};
+use crate::commands::table::{Call, Caller, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
 use crate::resp::args::OwnedArgs;
@@ -26,6 +29,7 @@ use crate::router::keys::for_each_lock;
 use crate::router::{FromShard, KeyLock, LockMode, Operation, Origin, ShardId, ToShard, TxId};
 use cycle::Pace;
 use locks::{LockTable, Ready, Scheduled, Ticket};
+use waiters::Waiters;
 
 /// A single-shard request, without its words.
 #[derive(Clone, Copy)]
@@ -59,6 +63,7 @@ pub struct Shard {
     waiting: HashMap<TxId, (u16, Option<Operation>), ahash::RandomState>,
     deferred: HashMap<Ticket, (Request, OwnedArgs), ahash::RandomState>,
     events: VecDeque<(u16, FromShard)>,
+    waiters: Waiters,
     figures: Figures,
     changes_count: u64,
     pace: Pace,
@@ -76,6 +81,7 @@ impl Shard {
             waiting: HashMap::default(),
             deferred: HashMap::default(),
             events: VecDeque::new(),
+            waiters: Waiters::default(),
             figures: Figures::default(),
             changes_count: 0,
             pace: Pace::default(),
@@ -106,6 +112,7 @@ impl Shard {
             return Outcome::Deferred;
         }
         self.run(request.entry, request.db, request.caller, args, out);
+        self.after_writes();
         Outcome::Done
     }
 
@@ -136,7 +143,10 @@ impl Shard {
                 }
             }
             ToShard::Release { tx } => self.release(tx),
+            ToShard::Forget { id } => self.forget_waiter(id),
+            ToShard::Rest { id } => self.rest_waiter(id),
         }
+        self.after_writes();
     }
 
     /// The next message to send, and the core it is for.
@@ -226,6 +236,8 @@ impl Shard {
                 Ready::Request(ticket) => self.run_deferred(ticket),
             }
         }
+        // Waiters that this transaction was in the way of.
+        self.waiters.try_again();
     }
 
     fn run_deferred(&mut self, ticket: Ticket) {
@@ -275,22 +287,24 @@ impl Shard {
         args: &Args<'_>,
         out: &mut Vec<u8>,
     ) {
-        if let Err(error) = self.call(entry, db, caller, args, out) {
+        if let Err(error) = self.call(entry, db, caller, Patience::Never, args, out) {
             self.figures.record_failure(entry.index, &error.line());
         }
     }
 
-    /// Runs a handler; an error is in `out` as the reply too, in place of what had been written before it.
+    /// Runs a handler; an error is in `out` as the reply too, in place of what had been written before it. Where the command
+    /// waits, its wish comes back and nothing was written.
     #[inline]
     fn call(
         &mut self,
         entry: &'static Entry,
         db: u16,
         caller: Caller,
+        patience: Patience,
         args: &Args<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), CommandError> {
-        let Run::Keys(handler) = entry.command.run else {
+    ) -> Result<Option<Wait>, CommandError> {
+        let Some(handler) = entry.command.run.on_keys() else {
             return Err(refuse(out, caller));
         };
         let start = out.len();
@@ -299,11 +313,21 @@ impl Shard {
             keys: &mut self.keys,
             db: usize::from(db),
             caller,
+            patience,
+            waits: None,
         };
         match handler(&mut call, &entry.handler_args(args), &mut reply) {
             Ok(effect) => {
+                let waits = call.waits.take();
                 self.changes_count += effect.changes;
-                Ok(())
+                if !self.waiters.is_empty() && entry.command.flags.has(Flags::WRITE) {
+                    if effect.wakes_all {
+                        self.waiters.mark_all();
+                    } else {
+                        self.mark_keys(entry, db, args);
+                    }
+                }
+                Ok(waits)
             }
             Err(error) => {
                 reply.truncate(start);

@@ -1,7 +1,8 @@
 //! Operations: the parts of transactions, each one step on this shard.
 
-use super::Shard;
+use super::{Request, Shard, Waited};
 use crate::commands::lcs::NOT_STRINGS;
+use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
 use crate::keyspace::Moved;
 use crate::resp::Args;
@@ -26,11 +27,43 @@ impl Shard {
             } => {
                 let mut reply = Vec::with_capacity(REPLY_BYTES);
                 // The error is in the reply; the coordinator's core counts it once, not every shard.
-                let _ = self.call(entry, db, caller, &args.as_args(), &mut reply);
+                let _ = self.call(
+                    entry,
+                    db,
+                    caller,
+                    Patience::Never,
+                    &args.as_args(),
+                    &mut reply,
+                );
                 Output::Reply(reply)
+            }
+            Operation::Enlist {
+                entry,
+                db,
+                caller,
+                args,
+                ticket,
+                asks_for,
+            } => {
+                let request = Request {
+                    entry,
+                    db,
+                    caller,
+                    origin: ticket.origin,
+                };
+                if asks_for.is_some() {
+                    self.enter(&request, args, &ticket, false, asks_for);
+                    return Output::Waiting { timeout_ms: None };
+                }
+                let mut reply = Vec::new();
+                match self.execute_or_wait(&request, &args.as_args(), &ticket, &mut reply) {
+                    Waited::No => Output::Reply(reply),
+                    Waited::Yes(timeout_ms) => Output::Waiting { timeout_ms },
+                }
             }
             Operation::Take { db, key } => {
                 let key = self.keys.key(&key);
+                self.waiters.mark((db, key.hash));
                 Output::Value(self.keys.take_value(usize::from(db), &key))
             }
             Operation::Clone { db, key } => {
@@ -50,7 +83,14 @@ impl Shard {
                 let mut reply = Vec::with_capacity(REPLY_BYTES);
                 self.keys.receive_guests(usize::from(db), guests);
                 // As for `Command`: the coordinator's core counts an error.
-                let _ = self.call(entry, db, caller, &args.as_args(), &mut reply);
+                let _ = self.call(
+                    entry,
+                    db,
+                    caller,
+                    Patience::Never,
+                    &args.as_args(),
+                    &mut reply,
+                );
                 self.keys.dismiss_guests();
                 Output::Reply(reply)
             }
@@ -63,7 +103,11 @@ impl Shard {
                 let key = self.keys.key(&key);
                 let is_put = self.keys.put_value(usize::from(db), &key, value, replace);
                 self.changes_count += u64::from(is_put);
+                self.waiters.mark((db, key.hash));
                 Output::Count(u64::from(is_put))
+            }
+            Operation::WhichExist { db, keys } => {
+                Output::Which(self.which_exist(usize::from(db), &keys.as_args()))
             }
             Operation::Exists { db, keys } => {
                 Output::Count(self.exist_count(usize::from(db), &keys.as_args()))
@@ -78,6 +122,11 @@ impl Shard {
     fn lend(&self, db: usize, keys: &Args<'_>) -> Vec<(Vec<u8>, Moved)> {
         let lend = |key: &[u8]| Some((key.to_vec(), self.keys.lend(db, &self.keys.key(key))?));
         keys.iter_from(0).filter_map(lend).collect()
+    }
+
+    fn which_exist(&self, db: usize, keys: &Args<'_>) -> Vec<bool> {
+        let exists = |key: &[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
+        keys.iter_from(0).map(exists).collect()
     }
 
     fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {

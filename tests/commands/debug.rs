@@ -3,7 +3,7 @@
 use super::runner::Runner;
 use super::say::{say_in, session};
 use rondo::commands::debug::DEBUG_KEYS;
-use rondo::commands::table::{Call, Caller, Run};
+use rondo::commands::table::{Call, Caller};
 use rondo::keyspace::{KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
@@ -11,7 +11,7 @@ use rondo::resp::{Protocol, Reply};
 /// Runs `DEBUG` with these words after it.
 fn debug(runner: &mut Runner, words: &[&str]) -> String {
     let row = DEBUG_KEYS.iter().find(|row| row.name == words[0]);
-    let Run::Keys(run) = row.expect("a row").run else {
+    let Some(run) = row.expect("a row").run.on_keys() else {
         panic!("{} runs on keys", words[0]);
     };
     let args: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
@@ -19,6 +19,8 @@ fn debug(runner: &mut Runner, words: &[&str]) -> String {
         keys: &mut runner.keys,
         db: runner.db,
         caller: Caller::default(),
+        patience: Default::default(),
+        waits: None,
     };
     let mut out = Vec::new();
     let result = run(

@@ -1,7 +1,7 @@
 //! Runs requests on one keyspace by the rows of the families, without router or shard.
 
 use rondo::commands::table::{Call, Caller, Effect};
-use rondo::commands::{Arity, Command, CommandError, FAMILIES, Run};
+use rondo::commands::{Arity, Command, CommandError, FAMILIES};
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
@@ -87,7 +87,7 @@ impl Runner {
         if full_name.contains('|') {
             args = args.tail(1);
         }
-        let Run::Keys(run) = row.run else {
+        let Some(run) = row.run.on_keys() else {
             panic!("{full_name} runs on keys");
         };
         let mut call = Call {
@@ -97,6 +97,8 @@ impl Runner {
                 protocol: self.protocol,
                 no_touch: self.no_touch,
             },
+            patience: Default::default(),
+            waits: None,
         };
         run(&mut call, &args, &mut Reply::new(out, self.protocol))
     }

@@ -85,6 +85,11 @@ fn events(shard: &mut Shard) -> Vec<String> {
                 }
                 _ => format!("core {core}: {tx} ran"),
             },
+            (core, FromShard::Served { id, reply }) => format!(
+                "core {core}: waiter {id} served {:?}",
+                String::from_utf8_lossy(&reply)
+            ),
+            (core, FromShard::Ask { id }) => format!("core {core}: waiter {id} asks"),
             (core, FromShard::Late { origin, reply }) => format!(
                 "core {core}: connection {} request {} late {:?}",
                 origin.connection,

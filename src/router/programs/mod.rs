@@ -8,6 +8,8 @@
 //! | Gather MSETNX, MSETEX | `conditional.rs` | which exist; write all or none |
 //! | Gather LCS | `lcs.rs` | read both; compare |
 //! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
+//! | Gather LMPOP, ZMPOP and what waits like them | `first_existing.rs` | which exist; run with the first that does |
+//! | any of these that may wait | `wait.rs` | its own phases; enter waiters where its keys are |
 //! | Gather of what reads several keys (SINTER, BITOP …) | `bring.rs` | copies of the others' values; run at one shard |
 //!
 //! Promises  a program sees only outputs, in order of shards; between its phases the locks stay, except where it says
@@ -16,18 +18,22 @@
 
 mod bring;
 mod conditional;
+mod first_existing;
 mod handover;
 mod lcs;
 mod random_key;
 mod split;
+mod wait;
 
 use std::ops::Range;
 
 use super::keys::for_each_lock;
+use super::wait::WaitRequest;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;
+use crate::commands::blocking::plain_form;
 use crate::commands::table::{Caller, Program as Named, Spread};
-use crate::commands::{CommandError, Entry, Flags};
+use crate::commands::{CommandError, Entry, Flags, for_each_key};
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
@@ -55,6 +61,13 @@ pub enum Next {
     Lock(Vec<(ShardId, LockSet)>),
     /// The reply; what is still locked is released.
     Done(Vec<u8>),
+    /// No reply yet: the client waits on these shards, whose waiters are entered; what is locked is released.
+    Wait {
+        /// Where its waiters are.
+        shards: Vec<ShardId>,
+        /// How long, in milliseconds; none: for ever.
+        timeout_ms: Option<u64>,
+    },
 }
 
 /// The locks, by shard, that a command takes before its first phase.
@@ -82,6 +95,16 @@ impl Job {
             caller: self.caller,
             args,
         }
+    }
+
+    /// The shard of each key, with the word it is.
+    fn keys(&self) -> Vec<(ShardId, usize)> {
+        let args = self.args();
+        let mut keys = Vec::new();
+        for_each_key(self.entry, &args, |index| {
+            keys.push((self.map.shard_of(args.get(index)), index));
+        });
+        keys
     }
 
     /// The words from `first` on in groups of `step`, by the shard of each group's first word; shards in order.
@@ -134,6 +157,7 @@ pub(super) fn program(
             Err(_) => Box::new(handover::WrongCopy::new(&job)),
         },
         Spread::Gather(Named::Bring) => Box::new(bring::Bring::new(job)),
+        Spread::Gather(Named::FirstExisting) => Box::new(first_existing::FirstExisting::new(job)),
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),
@@ -143,6 +167,42 @@ pub(super) fn program(
         }
     };
     Ok((locks, program))
+}
+
+/// The locks and the program of a request that may wait.
+pub(super) fn waiting_program(
+    request: WaitRequest,
+    map: SlotMap,
+    hasher: &KeyHasher,
+) -> Result<(Locks, Box<dyn Program>), CommandError> {
+    let WaitRequest {
+        entry,
+        db,
+        caller,
+        args,
+        ticket,
+        now_ms,
+    } = request;
+    let locks = locks_on_keys(entry, &args.as_args(), map, hasher);
+    let job = Job {
+        entry,
+        db,
+        caller,
+        words: args.clone(),
+        map,
+    };
+    if locks.len() < 2 {
+        return Ok((locks, Box::new(wait::AtHome::new(job, ticket))));
+    }
+    let form = plain_form(entry, &job.args(), now_ms)?;
+    let (inner, asks) = match form {
+        Some(form) => {
+            let (_, inner) = program(form.entry, db, caller, form.words, map, hasher)?;
+            (inner, Some(form.timeout_ms))
+        }
+        None => (program(entry, db, caller, args, map, hasher)?.1, None),
+    };
+    Ok((locks, Box::new(wait::Wait::new(job, inner, ticket, asks))))
 }
 
 fn mode_of_whole(entry: &Entry) -> LockMode {

@@ -1,0 +1,458 @@
+//! Clients that wait for a key: their timeouts and their ends.
+//!
+//!     dispatch -> runs here, or as a transaction -> waits: a place for the reply, a deadline
+//!     Served   -> the reply in that place            deadline, CLIENT UNBLOCK -> the same, if the claim can be had
+//!     closed   -> the claim is cancelled
+//!
+//! Promises  a client gets one reply: the claim decides between an element, a timeout, CLIENT UNBLOCK and its end. Nothing
+//!           that comes on the connection runs before that reply. Timeouts are met to the millisecond.
+//! Not here  who is served with what: `shard/waiting.rs`.
+//! Tests     tests/server/blocking.rs.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::connection::{Blocked, Connection};
+use super::core::{Core, Purpose, Start};
+use super::message::Message;
+use super::ring::Token;
+use crate::commands::blocking::plain_form;
+use crate::commands::table::Caller;
+use crate::commands::{CommandError, Entry};
+use crate::resp::args::OwnedArgs;
+use crate::resp::element::is_null;
+use crate::resp::{Args, Reply};
+use crate::router::wait::{Claim, Taken, WaitRequest, WaitTicket};
+use crate::router::{Origin, ShardId, ToShard, Transaction};
+use crate::shard::{Request, Waited};
+
+/// How soon a timeout is tried again whose claim a shard has for the moment.
+const BUSY_US: i64 = 1000;
+
+/// What CLIENT UNBLOCK ERROR answers with.
+const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
+/// A client that waits.
+pub struct WaitingClient {
+    token: Token,
+    /// The place of its reply.
+    sequence: u64,
+    entry: &'static Entry,
+    claim: Claim,
+    /// Where its waiters are.
+    shards: Vec<ShardId>,
+    /// Microseconds since the epoch; none: for ever.
+    deadline_us: Option<i64>,
+    /// What its coordinator runs when it is asked: database, caller, words.
+    request: (u16, Caller, OwnedArgs),
+}
+
+/// All clients of one core that wait.
+#[derive(Default)]
+pub struct WaitingClients {
+    by_id: HashMap<u64, WaitingClient, ahash::RandomState>,
+    deadlines: BTreeSet<(i64, u64)>,
+    /// The deadline that the ring's alarm is set for.
+    alarm_us: Option<i64>,
+}
+
+impl WaitingClients {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// How long to set an alarm for, where none is set that early.
+    pub fn next_alarm(&mut self, now_us: i64) -> Option<Duration> {
+        let (deadline_us, _) = *self.deadlines.first()?;
+        if self
+            .alarm_us
+            .is_some_and(|alarm_us| alarm_us <= deadline_us)
+        {
+            return None;
+        }
+        self.alarm_us = Some(deadline_us);
+        Some(Duration::from_micros((deadline_us - now_us).max(1) as u64))
+    }
+
+    fn insert(&mut self, id: u64, client: WaitingClient) {
+        if let Some(deadline_us) = client.deadline_us {
+            self.deadlines.insert((deadline_us, id));
+        }
+        self.by_id.insert(id, client);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<WaitingClient> {
+        let client = self.by_id.remove(&id)?;
+        if let Some(deadline_us) = client.deadline_us {
+            self.deadlines.remove(&(deadline_us, id));
+        }
+        Some(client)
+    }
+
+    fn put_off(&mut self, id: u64, deadline_us: i64) {
+        if let Some(client) = self.by_id.get_mut(&id) {
+            if let Some(old_us) = client.deadline_us.replace(deadline_us) {
+                self.deadlines.remove(&(old_us, id));
+            }
+            self.deadlines.insert((deadline_us, id));
+        }
+    }
+}
+
+/// What is kept of a request while it is not known whether it waits.
+pub struct MayWait {
+    ticket: WaitTicket,
+    request: Request,
+    /// Its words, where its coordinator may be asked.
+    words: OwnedArgs,
+    /// Its reply is not sent (CLIENT REPLY).
+    silent: bool,
+}
+
+/// How a wait ends without an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its time is up, or CLIENT UNBLOCK says so.
+    Timeout,
+    /// CLIENT UNBLOCK ERROR.
+    Error,
+}
+
+impl Core {
+    /// A ticket for a request of `connection` that may wait.
+    fn wait_ticket(&self, token: Token, connection: &Connection) -> WaitTicket {
+        WaitTicket {
+            id: self.draw_id(),
+            origin: Origin {
+                core: self.id,
+                connection: token.index,
+                generation: token.generation,
+                sequence: connection.next_sequence(),
+            },
+            claim: Claim::default(),
+        }
+    }
+
+    /// Runs a command that may wait, all of whose keys are on this core's shard, where no lock is held.
+    pub(super) fn run_or_wait(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        request: &Request,
+        args: &Args<'_>,
+        silent: bool,
+    ) {
+        let ticket = self.wait_ticket(token, connection);
+        let shard = &mut self.shard;
+        let mut waited = Waited::No;
+        let mut run = |out: &mut Vec<u8>| {
+            let length = out.len();
+            waited = shard.execute_or_wait(request, args, &ticket, out);
+            if let Some(error) = out[length..].strip_prefix(b"-") {
+                let line = error.split(|&byte| byte == b'\r').next().unwrap_or(error);
+                shard
+                    .figures_mut()
+                    .record_failure(request.entry.index, line);
+            }
+            if silent {
+                out.truncate(length);
+            }
+            waited == Waited::No
+        };
+        if connection.is_drained() {
+            run(&mut connection.output);
+        } else {
+            connection.write_ahead(run);
+        }
+        if let Waited::Yes(timeout_ms) = waited {
+            let may_wait = MayWait {
+                ticket,
+                request: *request,
+                words: OwnedArgs::default(),
+                silent,
+            };
+            self.begin_wait(token, connection, may_wait, vec![self.id], timeout_ms);
+        }
+    }
+
+    /// A command that may wait as a transaction, and what is kept for the case that it does.
+    pub(super) fn waiting_transaction(
+        &self,
+        token: Token,
+        connection: &Connection,
+        request: Request,
+        args: OwnedArgs,
+    ) -> Result<(Transaction, MayWait), CommandError> {
+        let ticket = self.wait_ticket(token, connection);
+        let wait = WaitRequest {
+            entry: request.entry,
+            db: request.db,
+            caller: request.caller,
+            args: args.clone(),
+            ticket: ticket.clone(),
+            now_ms: self.now_ms,
+        };
+        let may_wait = MayWait {
+            ticket,
+            request,
+            words: args,
+            silent: false,
+        };
+        let transaction = Transaction::waiting(wait, self.map, &self.hasher)?;
+        Ok((transaction, may_wait))
+    }
+
+    /// A client waits from now on.
+    fn begin_wait(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        may_wait: MayWait,
+        shards: Vec<ShardId>,
+        timeout_ms: Option<u64>,
+    ) {
+        let MayWait {
+            ticket,
+            request,
+            words,
+            silent,
+        } = may_wait;
+        connection.blocked = Some(Blocked::OnKeys);
+        connection.waits_as = Some(ticket.id);
+        let wait_us = timeout_ms.and_then(|ms| i64::try_from(ms).ok()?.checked_mul(1000));
+        let client = WaitingClient {
+            token,
+            sequence: connection.reserve(silent),
+            entry: request.entry,
+            claim: ticket.claim,
+            shards,
+            deadline_us: wait_us.and_then(|us| us.checked_add(self.now_us)),
+            request: (request.db, request.caller, words),
+        };
+        self.waiting.insert(ticket.id, client);
+    }
+
+    /// A transaction has ended with its client waiting.
+    pub(super) fn transaction_waits(
+        &mut self,
+        token: Token,
+        mut may_wait: MayWait,
+        shards: Vec<ShardId>,
+        timeout_ms: Option<u64>,
+    ) {
+        match self.connections.borrow(token) {
+            Some(mut connection) => {
+                let is_gone = connection.closed || connection.ended;
+                may_wait.silent = std::mem::take(&mut connection.silent_reply);
+                self.begin_wait(token, &mut connection, may_wait, shards, timeout_ms);
+                self.connections.restore(token, connection);
+                if is_gone {
+                    self.close(token);
+                }
+            }
+            None => {
+                may_wait.ticket.claim.abandon();
+                let id = may_wait.ticket.id;
+                for shard in shards {
+                    self.tell_shard(shard, ToShard::Forget { id });
+                }
+            }
+        }
+    }
+
+    /// The transaction of a coordinator that was asked has ended.
+    pub(super) fn has_looked(&mut self, id: u64, reply: &[u8]) {
+        if is_null(reply) {
+            return self.looked_in_vain(id);
+        }
+        if let Some(client) = self.waiting.by_id.get(&id) {
+            client.claim.end();
+        }
+        self.served(id, reply);
+    }
+
+    /// A shard has served a client, or its coordinator has.
+    pub(super) fn served(&mut self, id: u64, reply: &[u8]) {
+        let Some(client) = self.waiting.remove(id) else {
+            return; // It has gone; what it was given is lost with it, as with any reply.
+        };
+        for &shard in &client.shards {
+            self.tell_shard(shard, ToShard::Forget { id });
+        }
+        self.end_wait(&client, reply);
+    }
+
+    /// A shard has something for a client that needs another shard too: look under locks.
+    pub(super) fn asked_to_look(&mut self, id: u64) {
+        let Some(client) = self.waiting.by_id.get(&id) else {
+            return;
+        };
+        let (db, caller, words) = client.request.clone();
+        let token = client.token;
+        let entry = client.entry;
+        let plain = plain_form(entry, &words.as_args(), self.now_ms);
+        let transaction = plain.ok().flatten().and_then(|form| {
+            Transaction::new(form.entry, db, caller, form.words, self.map, &self.hasher).ok()
+        });
+        match transaction {
+            Some(transaction) => self.starts.push(Start {
+                token,
+                entry,
+                transaction,
+                purpose: Purpose::Asked(id),
+            }),
+            None => self.looked_in_vain(id),
+        }
+    }
+
+    /// There was nothing after all.
+    fn looked_in_vain(&mut self, id: u64) {
+        let Some(client) = self.waiting.by_id.get(&id) else {
+            return;
+        };
+        for shard in client.shards.clone() {
+            self.tell_shard(shard, ToShard::Rest { id });
+        }
+    }
+
+    /// Ends the waits whose time is up.
+    pub(super) fn time_out(&mut self) {
+        while let Some(&(deadline_us, id)) = self.waiting.deadlines.first() {
+            if deadline_us > self.now_us {
+                return;
+            }
+            self.end_without(id, End::Timeout);
+        }
+        self.waiting.alarm_us = None;
+    }
+
+    /// The ring's alarm has come: the next one may be set.
+    pub(super) fn alarm_came(&mut self) {
+        self.waiting.alarm_us = None;
+    }
+
+    /// CLIENT UNBLOCK: whether that client waited.
+    pub(super) fn unblock(&mut self, client_id: u64, end: End) -> bool {
+        let Some(id) = self
+            .connections
+            .iter()
+            .find(|connection| connection.session.id == client_id && !connection.closed)
+            .and_then(|connection| connection.waits_as)
+        else {
+            return false;
+        };
+        self.end_without(id, end)
+    }
+
+    /// Ends a wait that nobody has served; whether it could be ended.
+    fn end_without(&mut self, id: u64, end: End) -> bool {
+        let Some(client) = self.waiting.by_id.get(&id) else {
+            return false;
+        };
+        match client.claim.cancel() {
+            Taken::Yes => {}
+            Taken::Busy => {
+                self.waiting.put_off(id, self.now_us + BUSY_US);
+                return false;
+            }
+            Taken::Over => {
+                // Its reply is on its way.
+                if let Some(client) = self.waiting.by_id.get_mut(&id)
+                    && let Some(deadline_us) = client.deadline_us.take()
+                {
+                    self.waiting.deadlines.remove(&(deadline_us, id));
+                }
+                return false;
+            }
+        }
+        let Some(client) = self.waiting.remove(id) else {
+            return false;
+        };
+        for &shard in &client.shards {
+            self.tell_shard(shard, ToShard::Forget { id });
+        }
+        let mut reply = Vec::new();
+        let mut writer = Reply::new(&mut reply, client.request.1.protocol);
+        match end {
+            End::Timeout => writer.null_array(),
+            End::Error => writer.error(UNBLOCKED),
+        }
+        self.end_wait(&client, &reply);
+        true
+    }
+
+    /// Gives a client its reply and lets it go on.
+    fn end_wait(&mut self, client: &WaitingClient, reply: &[u8]) {
+        // The wait is no part of the time its command took.
+        self.shard.record(client.entry.index, 0);
+        self.commands_count += 1;
+        if let Some(error) = reply.strip_prefix(b"-") {
+            let line = error.split(|&byte| byte == b'\r').next().unwrap_or(error);
+            self.shard
+                .figures_mut()
+                .record_failure(client.entry.index, line);
+        }
+        let now_ms = self.now_ms;
+        let Some(connection) = self.connections.get_mut(client.token) else {
+            return;
+        };
+        connection.waits_as = None;
+        connection.blocked = None;
+        connection.last_active_ms = now_ms;
+        self.fill(client.token, client.sequence, reply);
+        self.resumes.push(client.token);
+        self.mark_dirty(client.token);
+    }
+
+    /// A client that may wait has gone.
+    pub(super) fn abandon_wait(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let Some(id) = connection.waits_as.take() else {
+            return;
+        };
+        let Some(client) = self.waiting.remove(id) else {
+            return;
+        };
+        // Where a shard has the claim, what it serves is lost with the client.
+        client.claim.abandon();
+        for &shard in &client.shards {
+            self.tell_shard(shard, ToShard::Forget { id });
+        }
+    }
+
+    /// The end of the server: whoever waits is told nothing more.
+    pub(super) fn abandon_all_waits(&mut self) {
+        let waiting: Vec<Token> = self
+            .waiting
+            .by_id
+            .values()
+            .map(|client| client.token)
+            .collect();
+        for token in waiting {
+            self.close(token);
+        }
+    }
+
+    /// An id no other transaction or waiting client has.
+    fn draw_id(&self) -> u64 {
+        use std::sync::atomic::Ordering;
+        self.mesh.board().next_tx.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn tell_shard(&mut self, shard: ShardId, message: ToShard) {
+        if shard == self.id {
+            self.shard.handle(message);
+        } else {
+            self.mesh
+                .send(usize::from(shard), Message::ToShard(message));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! FirstExisting: of several keys the first that exists, in the order they are named, is worked on alone.
+//!
+//! A list or a sorted set that exists has something to give, so which keys exist is all there is to know. The first one's
+//! shard finds out whether it is of the right type.
+
+use super::{Job, Next, Program, first_error, part_of, unexpected};
+use crate::commands::blocking::with_keys;
+use crate::resp::args::OwnedArgs;
+use crate::router::{Operation, Output, ShardId, TxId};
+
+/// See the module.
+pub(super) struct FirstExisting {
+    job: Job,
+    /// The keys' words by shard; shards in order.
+    parts: Vec<(ShardId, Vec<usize>)>,
+    has_looked: bool,
+}
+
+impl FirstExisting {
+    pub(super) fn new(job: Job) -> Self {
+        let mut parts: Vec<(ShardId, Vec<usize>)> = Vec::new();
+        for (shard, word) in job.keys() {
+            part_of(&mut parts, shard).push(word);
+        }
+        parts.sort_unstable_by_key(|(shard, _)| *shard);
+        Self {
+            job,
+            parts,
+            has_looked: false,
+        }
+    }
+}
+
+impl Program for FirstExisting {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        let args = self.job.args();
+        let look = |(shard, words): &(ShardId, Vec<usize>)| {
+            let keys: OwnedArgs = words.iter().map(|&word| args.get(word)).collect();
+            let db = self.job.db;
+            (*shard, Operation::WhichExist { db, keys })
+        };
+        self.parts.iter().map(look).collect()
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        unexpected() // It has looked when its locks are granted.
+    }
+
+    fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
+        if let Some(error) = first_error(&outputs) {
+            return Next::Done(error);
+        }
+        if self.has_looked {
+            return match outputs.into_iter().next() {
+                Some((_, Output::Reply(reply))) => Next::Done(reply),
+                _ => unexpected(),
+            };
+        }
+        self.has_looked = true;
+        let mut found: Option<(usize, ShardId)> = None;
+        for ((shard, words), (_, output)) in self.parts.iter().zip(&outputs) {
+            let Output::Which(exist) = output else {
+                return unexpected();
+            };
+            let existing = words.iter().zip(exist).filter(|(_, exists)| **exists);
+            for (&word, _) in existing {
+                if found.is_none_or(|(first, _)| word < first) {
+                    found = Some((word, *shard));
+                }
+            }
+        }
+        // Where none exists the first says so, in this command's own way.
+        let first = || {
+            let keys = self.parts.iter();
+            let keys = keys.flat_map(|(shard, words)| words.iter().map(|&word| (word, *shard)));
+            keys.min()
+        };
+        let Some((word, shard)) = found.or_else(first) else {
+            return unexpected();
+        };
+        let words = with_keys(self.job.entry, &self.job.args(), &|index| index == word);
+        // The locks stay: a command that may wait goes on from here if there was nothing.
+        Next::Phase(vec![(shard, self.job.command(words), false)])
+    }
+}

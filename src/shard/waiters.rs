@@ -1,0 +1,190 @@
+//! Waiters: who waits for which keys of one shard, in order of arrival.
+//!
+//!     key -> ids of its waiters, lowest first        id -> request, claim, keys
+//!     keys to look at: those that changed while somebody waited for them
+//!
+//! Promises  a key nobody waits for costs one lookup a change, and nothing while nobody waits at all; a waiter that ends is
+//!           gone from all its keys.
+//! Not here  running the requests: `shard/waiting.rs`.
+//! Tests     tests/shard/waiting.rs.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::Request;
+use crate::resp::args::OwnedArgs;
+use crate::router::wait::Claim;
+
+/// A key in a database, by the process's hash. Two that collide are looked at together, which costs a look.
+pub type WaitKey = (u16, u64);
+
+/// A client's wish, as one shard keeps it.
+pub struct Waiter {
+    /// What to run; its origin is where the reply goes.
+    pub request: Request,
+    /// Its words: this shard's keys only.
+    pub args: OwnedArgs,
+    /// Shared with the client's other waiters.
+    pub claim: Claim,
+    /// To be looked at when a key goes, too.
+    pub on_delete: bool,
+    /// It needs another shard as well: its coordinator is asked, once a key holds a value of this type.
+    pub asks_for: Option<&'static str>,
+    /// The coordinator has been asked and has not answered.
+    pub is_asking: bool,
+    keys: Vec<WaitKey>,
+}
+
+impl Waiter {
+    /// A waiter that is not entered yet.
+    pub fn new(
+        request: Request,
+        args: OwnedArgs,
+        claim: Claim,
+        on_delete: bool,
+        asks_for: Option<&'static str>,
+    ) -> Self {
+        Self {
+            request,
+            args,
+            claim,
+            on_delete,
+            asks_for,
+            is_asking: false,
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// Who waits for one key.
+#[derive(Default)]
+struct Queue {
+    key: Vec<u8>,
+    ids: BTreeSet<u64>,
+    /// Those of them that look when the key goes.
+    on_delete_count: usize,
+}
+
+/// All waiters of one shard.
+#[derive(Default)]
+pub struct Waiters {
+    queues: HashMap<WaitKey, Queue, ahash::RandomState>,
+    waiters: HashMap<u64, Waiter, ahash::RandomState>,
+    /// Keys to look at, none twice.
+    ready: VecDeque<WaitKey>,
+    /// Keys that could not be served: a lock or another core was in the way.
+    later: Vec<WaitKey>,
+}
+
+impl Waiters {
+    /// Whether nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// Clients that wait here.
+    pub fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Keys somebody waits for.
+    pub fn keys_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Enters a waiter for `keys`: each with its place and its bytes.
+    pub fn add(&mut self, id: u64, mut waiter: Waiter, keys: Vec<(WaitKey, Vec<u8>)>) {
+        for (place, key) in keys {
+            if waiter.keys.contains(&place) {
+                continue;
+            }
+            waiter.keys.push(place);
+            let queue = self.queues.entry(place).or_default();
+            queue.key = key;
+            queue.ids.insert(id);
+            queue.on_delete_count += usize::from(waiter.on_delete);
+        }
+        self.waiters.insert(id, waiter);
+    }
+
+    /// Forgets a waiter; unknown ones are ignored.
+    pub fn remove(&mut self, id: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&id)?;
+        for place in &waiter.keys {
+            if let Some(queue) = self.queues.get_mut(place) {
+                queue.ids.remove(&id);
+                queue.on_delete_count -= usize::from(waiter.on_delete);
+                if queue.ids.is_empty() {
+                    self.queues.remove(place);
+                }
+            }
+        }
+        Some(waiter)
+    }
+
+    /// A waiter.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Waiter> {
+        self.waiters.get_mut(&id)
+    }
+
+    /// The first waiter of a key with an id of at least `from`.
+    pub fn first_from(&self, place: WaitKey, from: u64) -> Option<u64> {
+        self.queues.get(&place)?.ids.range(from..).next().copied()
+    }
+
+    /// A key's bytes, and whether somebody looks when it goes.
+    pub fn key(&self, place: WaitKey) -> Option<(&[u8], bool)> {
+        let queue = self.queues.get(&place)?;
+        Some((&queue.key, queue.on_delete_count > 0))
+    }
+
+    /// Something happened to a key.
+    pub fn mark(&mut self, place: WaitKey) {
+        if self.queues.contains_key(&place) && !self.ready.contains(&place) {
+            self.ready.push_back(place);
+        }
+    }
+
+    /// Something may have happened to any key.
+    pub fn mark_all(&mut self) {
+        let mut places: Vec<(u64, WaitKey)> = self
+            .queues
+            .iter()
+            .filter_map(|(place, queue)| Some((*queue.ids.first()?, *place)))
+            .collect();
+        // In order of arrival, whatever order the map has.
+        places.sort_unstable();
+        places.into_iter().for_each(|(_, place)| self.mark(place));
+    }
+
+    /// The next key to look at.
+    pub fn next_ready(&mut self) -> Option<WaitKey> {
+        self.ready.pop_front()
+    }
+
+    /// Whether a key is to be looked at now.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Puts a key off until [`Waiters::try_again`].
+    pub fn put_off(&mut self, place: WaitKey) {
+        if !self.later.contains(&place) {
+            self.later.push(place);
+        }
+    }
+
+    /// Looks at the keys that were put off once more; whether there are any.
+    pub fn try_again(&mut self) -> bool {
+        let later = std::mem::take(&mut self.later);
+        let has_any = !later.is_empty();
+        later.into_iter().for_each(|place| self.mark(place));
+        has_any
+    }
+
+    /// Whether keys were put off.
+    pub fn has_put_off(&self) -> bool {
+        !self.later.is_empty()
+    }
+}

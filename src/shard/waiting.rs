@@ -1,0 +1,276 @@
+//! Clients that wait for keys of this shard: entered, served, forgotten.
+//!
+//!     a write marks its keys -> after the request, each marked key's waiters run in order of arrival
+//!
+//! A waiter runs its own handler again, so what it takes is taken in the same step as it is found; what it pushes marks
+//! keys in turn. One whose other key lives on another shard asks its coordinator instead, and those behind it wait for the
+//! answer.
+//!
+//! Promises  no waiter is passed over by a later one for what both wait for; a key in the way of a transaction is left
+//!           until that one has released it.
+//! Not here  the queues: `shard/waiters.rs`; timeouts and clients: `node/waiting.rs`.
+//! Tests     tests/shard/waiting.rs.
+
+use super::waiters::{WaitKey, Waiter};
+use super::{Request, Shard, connection_hash};
+use crate::commands::Entry;
+use crate::commands::keys::for_each_key_of;
+use crate::commands::table::{Patience, Wait};
+use crate::keyspace::value::type_name;
+use crate::resp::Args;
+use crate::resp::args::OwnedArgs;
+use crate::router::keys::for_each_lock;
+use crate::router::wait::{Taken, WaitTicket};
+use crate::router::{FromShard, KeyLock};
+
+/// What became of a command that may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// It did not: the reply is in `out`.
+    No,
+    /// It waits, at most so many milliseconds.
+    Yes(Option<u64>),
+}
+
+impl Shard {
+    /// Whether no lock stands in anybody's way.
+    #[inline]
+    pub fn is_lock_free(&self) -> bool {
+        self.locks.is_idle()
+    }
+
+    /// Runs a command that may wait, all of whose keys are here; where it waits, it is entered under `ticket`.
+    pub fn execute_or_wait(
+        &mut self,
+        request: &Request,
+        args: &Args<'_>,
+        ticket: &WaitTicket,
+        out: &mut Vec<u8>,
+    ) -> Waited {
+        let waited = self.run_or_wait(request, args, Patience::First, out);
+        let waited = match waited {
+            None => Waited::No,
+            Some(wait) => {
+                let timeout_ms = wait.timeout_ms;
+                let words = wait.words.unwrap_or_else(|| OwnedArgs::from_args(args));
+                self.enter(request, words, ticket, wait.on_delete, None);
+                Waited::Yes(timeout_ms)
+            }
+        };
+        self.after_writes();
+        waited
+    }
+
+    /// Enters a waiter whose coordinator is asked when a key has a value of type `asks_for`.
+    pub(super) fn enter(
+        &mut self,
+        request: &Request,
+        args: OwnedArgs,
+        ticket: &WaitTicket,
+        on_delete: bool,
+        asks_for: Option<&'static str>,
+    ) {
+        let mut keys = Vec::new();
+        let words = args.as_args();
+        // Nobody waits for a key that only receives.
+        let sources = request.entry.command.keys.iter();
+        for spec in sources.filter(|spec| !spec.access.flags.contains(&"insert")) {
+            for_each_key_of(spec, &words, &mut |index| {
+                let key = words.get(index);
+                if self.keys.owns(key) {
+                    keys.push(((request.db, self.keys.key(key).hash), key.to_vec()));
+                }
+            });
+        }
+        let waiter = Waiter::new(*request, args, ticket.claim.clone(), on_delete, asks_for);
+        self.waiters.add(ticket.id, waiter, keys);
+    }
+
+    /// The client waits no more.
+    pub(super) fn forget_waiter(&mut self, id: u64) {
+        self.waiters.remove(id);
+    }
+
+    /// A waiter whose coordinator was asked found nothing after all: it stays, and its keys are looked at again.
+    pub(super) fn rest_waiter(&mut self, id: u64) {
+        let Some(waiter) = self.waiters.get_mut(id) else {
+            return;
+        };
+        waiter.is_asking = false;
+        waiter.claim.give_back();
+        let (db, args) = (waiter.request.db, waiter.args.clone());
+        let entry = waiter.request.entry;
+        self.mark_keys(entry, db, &args.as_args());
+    }
+
+    /// Marks the keys of a command that has written.
+    #[cold]
+    pub(super) fn mark_keys(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
+        let mut has_keys = false;
+        for_each_lock(entry, args, |index, _| {
+            has_keys = true;
+            let hash = self.keys.key(args.get(index)).hash;
+            self.waiters.mark((db, hash));
+        });
+        if !has_keys {
+            self.waiters.mark_all();
+        }
+    }
+
+    /// Serves whoever waited for what has been written.
+    #[inline]
+    pub(super) fn after_writes(&mut self) {
+        if self.waiters.has_ready() {
+            self.serve_waiters();
+        }
+    }
+
+    /// Looks again at keys that could not be served; true if some still cannot, for another core is about to decide.
+    pub fn retry_waiters(&mut self) -> bool {
+        if self.waiters.has_put_off() && self.waiters.try_again() {
+            self.serve_waiters();
+        }
+        self.waiters.has_put_off() && self.locks.is_idle()
+    }
+
+    /// Clients that wait here, and keys they wait for.
+    pub fn waiting_counts(&self) -> (usize, usize) {
+        (self.waiters.len(), self.waiters.keys_count())
+    }
+
+    #[cold]
+    fn serve_waiters(&mut self) {
+        while let Some(place) = self.waiters.next_ready() {
+            if !self.serve_key(place) {
+                self.waiters.put_off(place);
+            }
+        }
+    }
+
+    /// Serves one key's waiters in order of arrival; false if that must be gone on with later.
+    fn serve_key(&mut self, place: WaitKey) -> bool {
+        let mut next_id = 0;
+        while let Some(id) = self.waiters.first_from(place, next_id) {
+            next_id = id + 1;
+            let Some((key, has_on_delete)) = self.waiters.key(place) else {
+                return true;
+            };
+            let key = self.keys.key(key);
+            let found = self.keys.peek(usize::from(place.0), &key);
+            let type_name = found.map(|entry| type_name(&entry.value()));
+            if type_name.is_none() && !has_on_delete {
+                return true;
+            }
+            let Some(waiter) = self.waiters.get_mut(id) else {
+                continue;
+            };
+            if waiter.is_asking {
+                return true; // What it finds decides; it marks its keys again.
+            }
+            let asks_in_vain = waiter.asks_for.is_some() && waiter.asks_for != type_name;
+            if asks_in_vain || type_name.is_none() && !waiter.on_delete {
+                continue;
+            }
+            let request = waiter.request;
+            let args = std::mem::take(&mut waiter.args);
+            let outcome = self.serve_waiter(id, &request, &args);
+            match outcome {
+                Served::Yes => {}
+                Served::Nothing => self.keep_waiting(id, args),
+                Served::Asked => {
+                    self.keep_waiting(id, args);
+                    return true;
+                }
+                Served::Busy => {
+                    self.keep_waiting(id, args);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn keep_waiting(&mut self, id: u64, args: OwnedArgs) {
+        if let Some(waiter) = self.waiters.get_mut(id) {
+            waiter.args = args;
+        }
+    }
+
+    fn serve_waiter(&mut self, id: u64, request: &Request, args: &OwnedArgs) -> Served {
+        let args = args.as_args();
+        if !self.locks.is_idle() && self.is_locked(request, &args) {
+            return Served::Busy;
+        }
+        let Some(waiter) = self.waiters.get_mut(id) else {
+            return Served::Yes;
+        };
+        match waiter.claim.take() {
+            Taken::Yes => {}
+            Taken::Busy => return Served::Busy,
+            Taken::Over => {
+                self.waiters.remove(id);
+                return Served::Yes;
+            }
+        }
+        let origin = request.origin;
+        if waiter.asks_for.is_some() {
+            waiter.is_asking = true;
+            self.events.push_back((origin.core, FromShard::Ask { id }));
+            return Served::Asked;
+        }
+        let claim = waiter.claim.clone();
+        let mut reply = Vec::new();
+        if self
+            .run_or_wait(request, &args, Patience::Again, &mut reply)
+            .is_some()
+        {
+            claim.give_back();
+            return Served::Nothing;
+        }
+        claim.end();
+        self.waiters.remove(id);
+        self.events
+            .push_back((origin.core, FromShard::Served { id, reply }));
+        Served::Yes
+    }
+
+    /// Whether a transaction holds what the request would touch.
+    fn is_locked(&mut self, request: &Request, args: &Args<'_>) -> bool {
+        let mut keys = Vec::new();
+        for_each_lock(request.entry, args, |index, mode| {
+            let hash = self.keys.key(args.get(index)).hash;
+            keys.push(KeyLock { hash, mode });
+        });
+        let modes = keys.iter().map(|key| (key.hash, key.mode));
+        self.locks
+            .is_in_conflict(modes, true, connection_hash(&request.origin))
+    }
+
+    /// Runs a handler that may wait; its wish, if it waits.
+    fn run_or_wait(
+        &mut self,
+        request: &Request,
+        args: &Args<'_>,
+        patience: Patience,
+        out: &mut Vec<u8>,
+    ) -> Option<Wait> {
+        let Request {
+            entry, db, caller, ..
+        } = *request;
+        // An error is the reply; whoever passes it on counts it.
+        self.call(entry, db, caller, patience, args, out)
+            .unwrap_or_default()
+    }
+}
+
+/// What became of one waiter.
+enum Served {
+    /// It has its reply, or waits no more.
+    Yes,
+    /// There was nothing for it.
+    Nothing,
+    /// Its coordinator looks.
+    Asked,
+    /// A lock or another core is in the way.
+    Busy,
+}

@@ -12,12 +12,14 @@ const NEWER: &[&str] = &[
     "bitop", // the operations that came with Redis 8.2
 ];
 
+/// All commands of the real server that are here.
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    GOLDEN.lines().map(|line| {
+    let rows = GOLDEN.lines().map(|line| {
         let mut parts = line.split('\t');
         let mut next = || parts.next().expect("three parts");
         (next(), next(), next())
-    })
+    });
+    rows.filter(|(name, ..)| table().find_full(name.as_bytes()).is_some())
 }
 
 // Name, arity, flags, key range, categories, tips and key specifications are byte for byte the real server's.

@@ -21,6 +21,10 @@ pub mod dump;
 pub mod error;
 pub mod expire;
 pub mod generic;
+pub mod hash;
+pub mod hash_ex;
+pub mod hash_expire;
+pub mod hash_walk;
 pub mod hyperloglog;
 pub mod identity;
 pub mod keys;
@@ -56,6 +60,10 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     bitfield::COMMANDS,
     hyperloglog::COMMANDS,
+    hash::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_expire::COMMANDS,
+    hash_ex::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     object::COMMANDS,

@@ -78,8 +78,10 @@ fn add(
     Ok(Effect::wrote(1))
 }
 
-const WOULD_OVERFLOW: &str = "ERR increment or decrement would overflow";
-const NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
+/// What an integer that would not fit 64 bits is told.
+pub(super) const WOULD_OVERFLOW: &str = "ERR increment or decrement would overflow";
+/// What a float that would leave the reals is told.
+pub(super) const NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
 
 /// `INCRBYFLOAT key increment` replies with the sum as a string.
 fn incrbyfloat(
@@ -114,7 +116,7 @@ fn incrbyfloat(
 }
 
 /// A float as it is stored and replied.
-fn text_of(number: Extended) -> Vec<u8> {
+pub(super) fn text_of(number: Extended) -> Vec<u8> {
     let mut text = Vec::with_capacity(32);
     number.write(&mut text);
     text

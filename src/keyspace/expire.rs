@@ -1,18 +1,21 @@
-//! Keys whose time has come: the cycle that looks for them, and what it measures.
+//! Keys and fields of hashes whose time has come: the cycle that looks for them, and what it measures.
 //!
 //! Promises  a call spends about as many steps as it is given and goes on where the last one stopped, so its caller
 //!           bounds the processor time; databases without deadlines cost nothing.
 //! Not here  lazy expiry: every lookup in `keyspace/mod.rs`; how often to call: `shard`.
 //! Tests     tests/keyspace/expire.rs.
 
-use super::{DatabaseInfo, Keyspace, is_expired};
+use super::hash::Found;
+use super::{Collection, DatabaseInfo, Hash, Key, Keyspace, is_expired};
 
 /// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
 const TTL_SAMPLES: u64 = 32;
 const TTL_SAMPLE_BUCKETS_MAX: usize = 2048;
+/// Dead fields of one hash that one visit removes at most.
+const FIELDS_PER_WAKE_MAX: usize = 256;
 
 impl Keyspace {
-    /// Removes keys past their deadline in about `budget_steps` steps, a step being one entry or segment looked at.
+    /// Removes keys and fields past their deadline in about `budget_steps` steps, a step being one entry or segment looked at.
     ///
     /// - Returns the steps spent; fewer than given means that a round over all databases has ended.
     /// - Does nothing while DEBUG SET-ACTIVE-EXPIRE has turned it off.
@@ -22,8 +25,10 @@ impl Keyspace {
         while self.may_expire() && spent < budget_steps && visited < self.databases.len() {
             let database = &mut self.databases[self.expire_database];
             let mut round_ended = true;
-            if database.table.deadlines_count() > 0 {
+            let table = &database.table;
+            if table.deadlines_count() > 0 || table.waking_count() > 0 {
                 let (now_ms, stats) = (self.now_ms, &mut self.stats);
+                let mut expired_fields = 0;
                 // A key lives through the very millisecond of its deadline, as in Redis; the table's bound is inclusive.
                 let (cursor, steps) = database.table.expire_step(
                     database.expire_cursor,
@@ -37,7 +42,16 @@ impl Keyspace {
                         stats.expire_lag_ms_sum += lag_ms;
                         stats.expire_lag_ms_max = stats.expire_lag_ms_max.max(lag_ms);
                     },
+                    &mut |object| {
+                        let Some(hash) = Hash::of_mut(object) else {
+                            return (1, false);
+                        };
+                        let count = hash.expire(now_ms, FIELDS_PER_WAKE_MAX);
+                        expired_fields += count;
+                        (1 + count, hash.is_empty())
+                    },
                 );
+                self.stats.expired_fields += expired_fields as u64;
                 database.expire_cursor = cursor;
                 // A table that asks for no step at all must not hold the loop.
                 spent += steps.max(1);
@@ -54,6 +68,41 @@ impl Keyspace {
 
     fn may_expire(&self) -> bool {
         self.active_expire && !self.expiry_paused
+    }
+
+    /// Removes a field that a command found dead, and the key with its last field, unless expiry is paused.
+    pub fn expire_field(&mut self, db: usize, key: &Key<'_>, field: &[u8]) {
+        let now_ms = self.now_ms;
+        if self.expiry_paused {
+            return;
+        }
+        if let Ok(Some(mut held)) = self.write::<Hash>(db, key, true)
+            && held.get().find(field, now_ms) == Found::Dead
+        {
+            held.get_mut().remove(field);
+            held.remove_if_empty();
+            self.stats.expired_fields += 1;
+        }
+    }
+
+    /// Removes up to `max` dead fields of a hash, and the key with its last field, unless expiry is paused.
+    pub fn expire_fields(&mut self, db: usize, key: &Key<'_>, max: usize) {
+        let now_ms = self.now_ms;
+        if self.expiry_paused {
+            return;
+        }
+        if let Ok(Some(mut held)) = self.write::<Hash>(db, key, true)
+            && is_expired(held.get().next_deadline_ms(), now_ms)
+        {
+            let expired_count = held.get_mut().expire(now_ms, max);
+            held.remove_if_empty();
+            self.stats.expired_fields += expired_count as u64;
+        }
+    }
+
+    /// Counts fields that a command removed because their time had come.
+    pub fn count_expired_fields(&mut self, count: u64) {
+        self.stats.expired_fields += count;
     }
 
     /// CLIENT PAUSE: keys past their deadline look gone, but only commands that write remove them, and none is counted.
@@ -73,6 +122,7 @@ impl Keyspace {
         DatabaseInfo {
             keys: table.len() as u64,
             expires: table.deadlines_count() as u64,
+            dated_hashes: table.waking_count() as u64,
             avg_ttl_ms,
         }
     }

@@ -13,6 +13,7 @@ pub mod collection;
 mod expire;
 mod flush;
 mod guests;
+pub mod hash;
 pub mod limits;
 pub mod rdb;
 pub mod slot;
@@ -21,6 +22,7 @@ pub mod value;
 
 pub use access::AccessPolicy;
 pub use collection::{Collection, Held, WrongType};
+pub use hash::Hash;
 pub use limits::EncodingLimits;
 pub use slot::{SlotMap, slot_of};
 pub use stats::{DatabaseInfo, Stats};

@@ -11,6 +11,8 @@ pub struct Stats {
     pub expired_keys: u64,
     /// Those among them that the cycle found.
     pub expired_keys_active: u64,
+    /// Fields of hashes removed because their deadline had passed (INFO's expired_subkeys).
+    pub expired_fields: u64,
     /// Sum over `expired_keys_active` of how long after its deadline each key went.
     pub expire_lag_ms_sum: u64,
     /// The longest of those times.
@@ -28,6 +30,7 @@ impl Stats {
         self.keyspace_misses += other.keyspace_misses;
         self.expired_keys += other.expired_keys;
         self.expired_keys_active += other.expired_keys_active;
+        self.expired_fields += other.expired_fields;
         self.expire_lag_ms_sum += other.expire_lag_ms_sum;
         self.expire_lag_ms_max = self.expire_lag_ms_max.max(other.expire_lag_ms_max);
         self.expire_cycle_steps += other.expire_cycle_steps;
@@ -42,6 +45,8 @@ pub struct DatabaseInfo {
     pub keys: u64,
     /// Keys with a deadline.
     pub expires: u64,
+    /// Hashes with fields that have a deadline.
+    pub dated_hashes: u64,
     /// Mean time left of keys with a deadline, in milliseconds, estimated from a sample; 0 without any.
     pub avg_ttl_ms: u64,
 }
@@ -56,6 +61,7 @@ impl DatabaseInfo {
             .checked_div(u128::from(expires))
             .map_or(0, |average| average as u64);
         self.keys += other.keys;
+        self.dated_hashes += other.dated_hashes;
         self.expires = expires;
     }
 }

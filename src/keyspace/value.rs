@@ -28,6 +28,9 @@ macro_rules! objects {
             fn free_effort(&self) -> usize {
                 match *self { $(Self::$name(ref it) => it.free_effort()),* }
             }
+            fn wake_at_ms(&self) -> Option<i64> {
+                match *self { $(Self::$name(ref it) => it.wake_at_ms()),* }
+            }
             #[allow(unused_variables)] // Without a type.
             fn free_step(&mut self, budget: usize) -> bool {
                 match *self { $(Self::$name(ref mut it) => it.free_step(budget)),* }
@@ -73,7 +76,9 @@ macro_rules! collection_of {
 #[allow(unused_imports)] // Likewise.
 pub(crate) use collection_of;
 
-objects! {}
+objects! {
+    Hash => super::Hash,
+}
 
 /// A value on its way from one key to another, possibly on another core.
 pub struct Moved {

@@ -121,6 +121,8 @@ pub struct StatsFigures {
     pub output_kbps: f64,
     pub rejected_connections: u64,
     pub expired_keys: u64,
+    /// Fields of hashes.
+    pub expired_fields: u64,
     /// Expiry cycles that ended because their time was over.
     pub expire_time_cap_reached: u64,
     pub expire_cpu_ms: u64,
@@ -184,6 +186,8 @@ pub struct KeyspaceFigures {
     pub expires: u64,
     /// Their mean time to live, 0 where unknown.
     pub avg_ttl_ms: u64,
+    /// Hashes with fields that have a deadline.
+    pub dated_hashes: u64,
 }
 
 /// One core.
@@ -389,6 +393,7 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_keys": stats.expired_keys,
+        "expired_subkeys": stats.expired_fields,
         "expired_time_cap_reached_count": stats.expire_time_cap_reached,
         "expire_cycle_cpu_milliseconds": stats.expire_cpu_ms,
         "expire_lag_ms_mean": stats.expire_lag_ms_mean,
@@ -496,8 +501,8 @@ fn keyspace(figures: &InfoFigures, out: &mut String) {
     for row in figures.keyspace.iter().filter(|row| row.keys > 0) {
         let _ = write!(
             out,
-            "db{}:keys={},expires={},avg_ttl={},subexpiry=0\r\n",
-            row.db, row.keys, row.expires, row.avg_ttl_ms
+            "db{}:keys={},expires={},avg_ttl={},subexpiry={}\r\n",
+            row.db, row.keys, row.expires, row.avg_ttl_ms, row.dated_hashes
         );
     }
 }

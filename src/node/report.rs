@@ -151,6 +151,7 @@ impl Core {
                 output_kbps: rates[2] as f64 / 1024.0,
                 rejected_connections: sum(|core| core.counters.connections_rejected),
                 expired_keys: keyspace.expired_keys,
+                expired_fields: keyspace.expired_fields,
                 expire_lag_ms_max: keyspace.expire_lag_ms_max,
                 expire_lag_ms_mean: keyspace
                     .expire_lag_ms_sum
@@ -285,6 +286,7 @@ fn databases(cores: &[CoreFigures]) -> Vec<info::KeyspaceFigures> {
                 keys: total.keys,
                 expires: total.expires,
                 avg_ttl_ms: total.avg_ttl_ms,
+                dated_hashes: total.dated_hashes,
             })
         })
         .collect()

@@ -56,11 +56,16 @@ impl Shard {
         } else {
             (budget_steps / QUIET_SHARE).max(1)
         };
-        let before = self.keys.stats().expired_keys;
+        let before = self.expired_count();
         let spent = self.keys.expire_cycle(budget_steps) as u64;
-        let dead = self.keys.stats().expired_keys - before;
+        let dead = self.expired_count() - before;
         self.pace.is_busy = dead > 0 && dead * STEPS_PER_DEAD_MAX >= spent;
         // A round that ended within its budget has seen every key; nothing is left that could be dead by now.
         self.pace.is_busy && spent >= budget_steps as u64
+    }
+
+    fn expired_count(&self) -> u64 {
+        let stats = self.keys.stats();
+        stats.expired_keys + stats.expired_fields
     }
 }

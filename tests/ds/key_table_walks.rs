@@ -3,7 +3,7 @@
 use super::key_table::Numbers;
 use super::{Random, size};
 use rondo::base::hash::KeyHasher;
-use rondo::ds::key_table::{KeyTable, NewValue};
+use rondo::ds::key_table::{HeapSize, KeyTable, NewValue};
 use std::collections::{BTreeMap, HashMap};
 
 struct Setup {
@@ -130,9 +130,15 @@ fn expiry_removes_exactly_the_dead() {
             let mut cursor = 0;
             let mut dead = Vec::new();
             loop {
-                let (next, work) = setup.table.expire_step(cursor, now_ms, 20, &mut |entry| {
-                    dead.push((number(entry.key()), entry.deadline_ms()));
-                });
+                let (next, work) = setup.table.expire_step(
+                    cursor,
+                    now_ms,
+                    20,
+                    &mut |entry| {
+                        dead.push((number(entry.key()), entry.deadline_ms()));
+                    },
+                    &mut asleep,
+                );
                 assert!(work <= 20 + 1 + 6000, "SEED={seed}");
                 cursor = next;
                 if cursor == 0 {
@@ -152,9 +158,13 @@ fn expiry_removes_exactly_the_dead() {
             let deadlines_count = model.values().flatten().count();
             assert_eq!(setup.table.deadlines_count(), deadlines_count);
             // A second round looks at headers only.
-            let (next, work) = setup
-                .table
-                .expire_step(0, now_ms, usize::MAX, &mut |_| panic!("dead twice"));
+            let (next, work) = setup.table.expire_step(
+                0,
+                now_ms,
+                usize::MAX,
+                &mut |_| panic!("dead twice"),
+                &mut asleep,
+            );
             assert_eq!(next, 0);
             assert!(work * 6 <= model.len() + 200, "SEED={seed}: {work} steps");
         }
@@ -171,7 +181,9 @@ fn expiry_that_takes_everything_leaves_nothing() {
     let mut cursor = 0;
     let mut rounds_count = 0;
     while !setup.table.is_empty() {
-        (cursor, _) = setup.table.expire_step(cursor, i64::MAX, 10, &mut |_| ());
+        (cursor, _) = setup
+            .table
+            .expire_step(cursor, i64::MAX, 10, &mut |_| (), &mut asleep);
         rounds_count += usize::from(cursor == 0);
         assert!(rounds_count < 3);
     }
@@ -199,11 +211,11 @@ fn expiry_sees_deadlines_that_were_changed() {
     let mut dead = 0;
     setup
         .table
-        .expire_step(0, 15, usize::MAX, &mut |_| dead += 1);
+        .expire_step(0, 15, usize::MAX, &mut |_| dead += 1, &mut asleep);
     assert_eq!(dead, 25);
     setup
         .table
-        .expire_step(0, 20, usize::MAX, &mut |_| dead += 1);
+        .expire_step(0, 20, usize::MAX, &mut |_| dead += 1, &mut asleep);
     assert_eq!(dead, 50);
     assert_eq!(setup.table.deadlines_count(), 0);
     assert_eq!(setup.table.len(), 50);
@@ -438,4 +450,94 @@ fn large_objects_are_freed_in_steps() {
     assert_eq!(table.discarded_count(), 1);
     while !table.free_step(100) {}
     assert_eq!(table.used_bytes(), 0);
+}
+
+/// For tables whose objects never wake.
+fn asleep<T>(_: &mut T) -> (usize, bool) {
+    panic!("nothing wakes")
+}
+
+/// Wakes at each of its times in turn; the entry goes with the last.
+struct Sleeper(Vec<i64>);
+
+impl HeapSize for Sleeper {
+    fn heap_bytes(&self) -> usize {
+        self.0.capacity() * 8
+    }
+
+    fn wake_at_ms(&self) -> Option<i64> {
+        self.0.last().copied()
+    }
+}
+
+/// Objects against a model of their times: set, changed in place, replaced, removed, and woken one by one.
+#[test]
+fn objects_wake_when_their_time_has_come() {
+    for (seed, mask) in [(1, u64::MAX), (2, 0xff << 50)] {
+        let mut random = Random(seed);
+        let hasher = KeyHasher::with_seed_and_mask(seed, mask);
+        let mut table: KeyTable<Sleeper> = KeyTable::new(hasher.clone());
+        let mut model: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+        let mut now_ms = 0;
+        for _ in 0..size(300, 20_000) {
+            let number = random.below(size(40, 2000)) as u64;
+            let key = number.to_le_bytes();
+            let hash = hasher.hash(&key);
+            let mut times: Vec<i64> = (0..random.below(4))
+                .map(|_| now_ms + 1 + random.below(1000) as i64)
+                .collect();
+            times.sort_unstable_by_key(|time| -time);
+            let object = Box::new(Sleeper(times.clone()));
+            let found = table.get_mut(hash, &key);
+            assert_eq!(found.is_some(), model.contains_key(&number), "SEED={seed}");
+            match found {
+                None => {
+                    table.insert(hash, &key, NewValue::Object(object), None);
+                    model.insert(number, times);
+                }
+                Some(entry) if random.below(4) == 0 => {
+                    entry.remove();
+                    model.remove(&number);
+                }
+                Some(mut entry) if random.below(2) == 0 => {
+                    entry.set_value(NewValue::Object(object));
+                    model.insert(number, times);
+                }
+                Some(mut entry) => {
+                    entry.object_mut().expect("an object").0 = times.clone();
+                    model.insert(number, times);
+                }
+            }
+            let waking_count = model.values().filter(|times| !times.is_empty()).count();
+            assert_eq!(table.waking_count(), waking_count, "SEED={seed}");
+            if random.below(20) == 0 {
+                now_ms += random.below(200) as i64;
+                let mut cursor = 0;
+                loop {
+                    let budget = 1 + random.below(50);
+                    let mut wake = |sleeper: &mut Sleeper| {
+                        assert!(sleeper.0.last().is_some_and(|time| *time <= now_ms));
+                        sleeper.0.retain(|time| *time > now_ms);
+                        (1, sleeper.0.is_empty())
+                    };
+                    (cursor, _) = table.expire_step(
+                        cursor,
+                        now_ms,
+                        budget,
+                        &mut |_| panic!("no deadlines"),
+                        &mut wake,
+                    );
+                    if cursor == 0 {
+                        break;
+                    }
+                }
+                model.retain(|_, times| {
+                    let is_woken = times.last().is_some_and(|time| *time <= now_ms);
+                    times.retain(|time| *time > now_ms);
+                    !is_woken || !times.is_empty()
+                });
+                assert_eq!(table.len(), model.len(), "SEED={seed}");
+            }
+        }
+    }
 }

@@ -125,11 +125,13 @@ fn figures_of_shards_add_up() {
     let mut sum = DatabaseInfo {
         keys: 10,
         expires: 2,
+        dated_hashes: 1,
         avg_ttl_ms: 100,
     };
     sum.add(&DatabaseInfo {
         keys: 5,
         expires: 1,
+        dated_hashes: 2,
         avg_ttl_ms: 400,
     });
     assert_eq!((sum.keys, sum.expires, sum.avg_ttl_ms), (15, 3, 200));

@@ -119,6 +119,7 @@ fn figures_are_shown_as_redis_shows_them() {
         keys: 5,
         expires: 2,
         avg_ttl_ms: 70,
+        dated_hashes: 1,
     }];
     figures.cores = vec![CoreFigures {
         cpu: Some(1),
@@ -135,7 +136,7 @@ fn figures_are_shown_as_redis_shows_them() {
         "cmdstat_config|get:calls=2,usec=447,usec_per_call=223.50,rejected_calls=0,failed_calls=0",
         "errorstat_ERR:count=3",
         "latency_percentiles_usec_config|get:p50=210.943,p99.9=237.567",
-        "db3:keys=5,expires=2,avg_ttl=70,subexpiry=0",
+        "db3:keys=5,expires=2,avg_ttl=70,subexpiry=1",
         "local_requests:9",
         "hops:4",
         "core0:cpu=1,connections=0,keys=0,bytes=0,local=9,hops_out=4,hops_in=0,moves_in=0,moves_out=0,cpu_seconds=0.00",

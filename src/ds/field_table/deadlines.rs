@@ -45,6 +45,19 @@ impl Deadlines {
         Some((entry.deadline_ms, entry.block))
     }
 
+    /// How many deadlines are at or before this time: they are at the top, so no others are looked at but their children.
+    pub(super) fn count_until(&self, deadline_ms: i64) -> usize {
+        let mut count = 0;
+        let mut positions = vec![0];
+        while let Some(position) = positions.pop() {
+            if position < self.len && self.entry(position).deadline_ms <= deadline_ms {
+                count += 1;
+                positions.extend([position * 2 + 1, position * 2 + 2]);
+            }
+        }
+        count
+    }
+
     /// Adds a block.
     ///
     /// # Safety

@@ -241,6 +241,13 @@ impl FieldTable {
         Some(deadline_ms)
     }
 
+    /// How many fields have a deadline at or before `now_ms`. Costs as much as there are.
+    pub fn expired_count(&self, now_ms: i64) -> usize {
+        self.deadlines
+            .as_deref()
+            .map_or(0, |deadlines| deadlines.count_until(now_ms))
+    }
+
     /// Removes one field whose deadline is at or before `now_ms`, after `dead` has seen it; false where there is none.
     pub fn take_expired(&mut self, now_ms: i64, dead: impl FnOnce(Entry<'_>)) -> bool {
         let first = self.deadlines.as_deref().and_then(Deadlines::first);
@@ -420,6 +427,15 @@ impl<'a> Entry<'a> {
     pub fn field(self) -> Field<'a> {
         // SAFETY: the table is borrowed for `'a`, so its blocks stay as they are.
         unsafe { self.block.field() }
+    }
+
+    /// The field's bytes where they lie in the table, as they do for every field that has a value or a deadline.
+    #[inline]
+    pub fn field_bytes(self) -> Option<&'a [u8]> {
+        match self.field().0 {
+            Text::Borrowed(bytes) => Some(bytes),
+            Text::Number { .. } => None,
+        }
     }
 
     /// The value, if the field has one.

@@ -186,7 +186,9 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
             if old != new {
                 self.reshape(old, new, self.deadline_ms(), 0);
             }
+            let wake_at_ms = payload.wake_at_ms();
             self.table.put(self.entry(), payload);
+            self.table.note_wake(self.hash, wake_at_ms);
             self.table.discard(lifted);
         }
     }
@@ -255,7 +257,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                 return None;
             }
             let object = entry::boxed::<T>(entry);
-            self.table.open_object(object);
+            self.table.open_object(self.hash, object);
             Some(&mut *object)
         }
     }

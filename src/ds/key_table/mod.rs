@@ -57,6 +57,11 @@ pub trait HeapSize {
         let _ = budget;
         true
     }
+
+    /// When something in it wants to be looked at, on the scale of deadlines; `expire_step` finds it then. O(1).
+    fn wake_at_ms(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// What an entry holds, borrowed.
@@ -120,13 +125,15 @@ pub struct KeyTable<T> {
     /// Segments.
     segment_slab: Slab,
     deadlines_count: usize,
+    /// Objects that have a time to wake, but for what the object opened last has changed since.
+    waking_count: usize,
     segments: SegmentCounts,
     /// Entries that own more than their block: large strings, objects, and blocks above the slab's classes.
     owners_count: usize,
     /// Bytes of large strings and objects, but for what the object opened last has changed since.
     heap_bytes: usize,
-    /// The object handed out to be changed last, and its heap bytes then. Null, or a live object of this table.
-    opened: (*mut T, usize),
+    /// The object handed out to be changed last.
+    opened: Opened<T>,
     /// Reused by splits.
     scratch: Vec<u64>,
     /// Reused by what frees segments and entries: blocks to move. Empty between calls.
@@ -138,6 +145,25 @@ pub struct KeyTable<T> {
     /// Bytes of those.
     discarded_bytes: usize,
     values: PhantomData<T>,
+}
+
+/// An object that whoever asked for it may be changing, and what was booked of it before.
+struct Opened<T> {
+    /// Null, or a live object of this table.
+    object: *mut T,
+    /// Its key's hash.
+    hash: u64,
+    heap_bytes: usize,
+    wakes: bool,
+}
+
+impl<T> Opened<T> {
+    const NONE: Self = Self {
+        object: null_mut(),
+        hash: 0,
+        heap_bytes: 0,
+        wakes: false,
+    };
 }
 
 /// What is known of all segments together.
@@ -189,10 +215,11 @@ impl<T: HeapSize> KeyTable<T> {
             slab: Slab::new(),
             segment_slab: Slab::new(),
             deadlines_count: 0,
+            waking_count: 0,
             segments: SegmentCounts::NONE,
             owners_count: 0,
             heap_bytes: 0,
-            opened: (null_mut(), 0),
+            opened: Opened::NONE,
             scratch: Vec::new(),
             sparse: Vec::new(),
             aside: None,
@@ -229,7 +256,9 @@ impl<T: HeapSize> KeyTable<T> {
         // SAFETY: the block has room for this shape, and the segment for one more slot.
         let slot = unsafe {
             entry::write(entry, shape, 0, deadline_ms, key);
+            let wake_at_ms = payload.wake_at_ms();
             self.put(entry, payload);
+            self.note_wake(hash, wake_at_ms);
             self.owners_count += usize::from(owns_more(shape));
             let header = word.header();
             (*header).count += 1;
@@ -286,14 +315,24 @@ impl<T: HeapSize> KeyTable<T> {
         self.deadlines_count
     }
 
+    /// Objects that have a time to wake.
+    pub fn waking_count(&self) -> usize {
+        let opened = &self.opened;
+        let wakes = !opened.object.is_null() && {
+            // SAFETY: as in `used_bytes`.
+            unsafe { (*opened.object).wake_at_ms().is_some() }
+        };
+        self.waking_count + usize::from(wakes) - usize::from(opened.wakes)
+    }
+
     /// Every byte this table holds: directory, segments, blocks of entries, large values, objects. O(1).
     pub fn used_bytes(&self) -> usize {
-        let (object, before) = self.opened;
-        let changed = if object.is_null() {
+        let opened = &self.opened;
+        let changed = if opened.object.is_null() {
             0
         } else {
             // SAFETY: `opened` is a live object, and the borrow it was handed out by ended before this call.
-            unsafe { (*object).heap_bytes() }.wrapping_sub(before)
+            unsafe { (*opened.object).heap_bytes() }.wrapping_sub(opened.heap_bytes)
         };
         self.slab.used_bytes()
             + self.segment_slab.used_bytes()
@@ -523,6 +562,7 @@ impl<T: HeapSize> KeyTable<T> {
                     self.close_object();
                     let object = Box::from_raw(entry::boxed::<T>(entry));
                     self.heap_bytes = self.heap_bytes.wrapping_sub(object_bytes(&*object));
+                    self.waking_count -= usize::from(object.wake_at_ms().is_some());
                     Lifted::Object(object)
                 }
             }
@@ -554,6 +594,7 @@ impl<T: HeapSize> KeyTable<T> {
                 }
                 Payload::Object(object) => {
                     self.heap_bytes = self.heap_bytes.wrapping_add(object_bytes(&*object));
+                    self.waking_count += usize::from(object.wake_at_ms().is_some());
                     entry::write_boxed(entry, Box::into_raw(object));
                 }
             }
@@ -563,21 +604,49 @@ impl<T: HeapSize> KeyTable<T> {
     /// Notes that `object` is about to be changed by whoever asked for it.
     ///
     /// # Safety
-    /// `object` is a live object of this table.
-    unsafe fn open_object(&mut self, object: *mut T) {
+    /// `object` is a live object of this table, `hash` that of its key.
+    unsafe fn open_object(&mut self, hash: u64, object: *mut T) {
         self.close_object();
         // SAFETY: the caller's promise.
-        self.opened = (object, unsafe { (*object).heap_bytes() });
+        let (heap_bytes, wakes) =
+            unsafe { ((*object).heap_bytes(), (*object).wake_at_ms().is_some()) };
+        self.opened = Opened {
+            object,
+            hash,
+            heap_bytes,
+            wakes,
+        };
     }
 
-    /// Books what the object opened last has grown or shrunk since.
+    /// Books what the object opened last has grown or shrunk since, and when it wakes.
     #[inline]
     fn close_object(&mut self) {
-        let (object, before) = std::mem::replace(&mut self.opened, (null_mut(), 0));
-        if !object.is_null() {
+        let opened = std::mem::replace(&mut self.opened, Opened::NONE);
+        if !opened.object.is_null() {
             // SAFETY: `opened` is a live object: every way out of the table comes through here first.
-            let after = unsafe { (*object).heap_bytes() };
-            self.heap_bytes = self.heap_bytes.wrapping_add(after).wrapping_sub(before);
+            let (after, wake_at_ms) =
+                unsafe { ((*opened.object).heap_bytes(), (*opened.object).wake_at_ms()) };
+            self.heap_bytes = self
+                .heap_bytes
+                .wrapping_add(after)
+                .wrapping_sub(opened.heap_bytes);
+            self.waking_count += usize::from(wake_at_ms.is_some());
+            self.waking_count -= usize::from(opened.wakes);
+            self.note_wake(opened.hash, wake_at_ms);
+        }
+    }
+
+    /// Lets the segment of `hash` know when one of its objects wakes.
+    #[inline]
+    fn note_wake(&mut self, hash: u64, wake_at_ms: Option<i64>) {
+        if let Some(wake_at_ms) = wake_at_ms
+            && let Some(word) = self.word(hash)
+        {
+            // SAFETY: words of the directory are alive.
+            unsafe {
+                let header = word.header();
+                (*header).wake_min_ms = (*header).wake_min_ms.min(wake_at_ms);
+            }
         }
     }
 }
@@ -620,6 +689,16 @@ impl<'a, T> Payload<'a, T> {
             NewValue::Shared(bytes) if bytes.len() <= INLINE_BYTES_MAX => Self::Shared(bytes),
             NewValue::Shared(bytes) => Self::Large(Box::new(Large::Shared(bytes)), false),
             NewValue::Object(object) => Self::Object(object),
+        }
+    }
+
+    fn wake_at_ms(&self) -> Option<i64>
+    where
+        T: HeapSize,
+    {
+        match self {
+            Self::Object(object) => object.wake_at_ms(),
+            _ => None,
         }
     }
 

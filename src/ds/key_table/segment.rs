@@ -34,6 +34,8 @@ pub(super) struct Header {
     pub(super) hash_first: u64,
     /// No entry here has an earlier deadline.
     pub(super) deadline_min_ms: i64,
+    /// No object here wakes earlier.
+    pub(super) wake_min_ms: i64,
     pub(super) count: u32,
     /// Entries taken out since the last rebuild.
     pub(super) deleted_count: u32,
@@ -63,6 +65,7 @@ impl Word {
             memory.cast::<Header>().write(Header {
                 hash_first,
                 deadline_min_ms: i64::MAX,
+                wake_min_ms: i64::MAX,
                 count: 0,
                 deleted_count: 0,
             });
@@ -224,6 +227,7 @@ impl Word {
             self.each_slot(|slot| filler.place(slot & !OVERFLOWED));
             (*new.header()).count = (*self.header()).count;
             (*new.header()).deadline_min_ms = (*self.header()).deadline_min_ms;
+            (*new.header()).wake_min_ms = (*self.header()).wake_min_ms;
             self.destroy(slab, sparse);
         }
         new
@@ -269,6 +273,7 @@ impl Word {
             for (half, count) in [(lower, lower_count), (upper, upper_count)] {
                 (*half.header()).count = count as u32;
                 (*half.header()).deadline_min_ms = (*self.header()).deadline_min_ms;
+                (*half.header()).wake_min_ms = (*self.header()).wake_min_ms;
             }
             self.destroy(slab, sparse);
             scratch.clear();
@@ -302,6 +307,9 @@ impl Word {
             (*new.header()).deadline_min_ms = (*lower.header())
                 .deadline_min_ms
                 .min((*upper.header()).deadline_min_ms);
+            (*new.header()).wake_min_ms = (*lower.header())
+                .wake_min_ms
+                .min((*upper.header()).wake_min_ms);
             // Only the second may name others to move: the first could name the second.
             lower.abandon(slab);
             upper.destroy(slab, sparse);

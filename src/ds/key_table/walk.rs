@@ -7,7 +7,8 @@
 use super::entry::{self, Kind, Large};
 use super::segment::{ENTRIES_PER_BUCKET_MAX, Word};
 use super::{
-    EntryRef, HeapSize, KeyTable, SegmentCounts, bucket, discard, object_bytes, owns_more, weight,
+    EntryRef, HeapSize, KeyTable, Opened, SegmentCounts, bucket, discard, object_bytes, owns_more,
+    weight,
 };
 use crate::ds::slab::Slab;
 use std::mem::take;
@@ -105,16 +106,20 @@ impl<T: HeapSize> KeyTable<T> {
 
     /// Walks segments from `cursor`, removing entries whose deadline is at or before `now_ms`, until about `work_max`
     /// steps (a segment header looked at is 1, an entry looked at is 1) are spent or the table has been walked once.
-    /// `dead` sees each entry before it goes. Returns the next cursor (0: a full round has ended) and steps spent.
+    /// `dead` sees each entry before it goes. Objects whose time to wake has come are shown to `wake`, which says how many
+    /// steps it spent on one and whether the entry must go. Returns the next cursor (0: a full round has ended) and steps
+    /// spent.
     ///
-    /// - A segment is swept whole, so up to 780 steps more than `work_max` may be spent.
+    /// - A segment is swept whole, so up to 780 steps more than `work_max` may be spent, and what `wake` spends.
     pub fn expire_step(
         &mut self,
         cursor: u64,
         now_ms: i64,
         work_max: usize,
         dead: &mut dyn FnMut(EntryRef<'_, T>),
+        wake: &mut dyn FnMut(&mut T) -> (usize, bool),
     ) -> (u64, usize) {
+        self.close_object();
         let mut position = cursor.min((1 << 52) - 1) << CURSOR_SHIFT;
         let mut work = 0;
         while let Some(word) = self.word(position) {
@@ -124,6 +129,7 @@ impl<T: HeapSize> KeyTable<T> {
             if unsafe { (*word.header()).deadline_min_ms } <= now_ms {
                 work += self.sweep(position, word, now_ms, dead);
             }
+            work += self.wake_segment(position, now_ms, wake);
             let Some(next) = next else { break };
             if work >= work_max {
                 return (next >> CURSOR_SHIFT, work);
@@ -181,6 +187,68 @@ impl<T: HeapSize> KeyTable<T> {
             self.settle_segment(hash);
         }
         looked_count
+    }
+
+    /// Shows the segment's objects whose time has come to `wake`, and makes its header exact; returns the steps spent.
+    fn wake_segment(
+        &mut self,
+        hash: u64,
+        now_ms: i64,
+        wake: &mut dyn FnMut(&mut T) -> (usize, bool),
+    ) -> usize {
+        // A sweep before this may have put another segment in place of the one it found.
+        let Some(word) = self.word(hash) else {
+            return 0;
+        };
+        // SAFETY: words of the directory are alive.
+        if unsafe { (*word.header()).wake_min_ms } > now_ms {
+            return 0;
+        }
+        let mut work = 0;
+        let mut gone_count = 0;
+        let mut wake_min_ms = i64::MAX;
+        for index in 0..word.buckets_count() {
+            if index + 2 < word.buckets_count() {
+                // SAFETY: `index + 2` is below `buckets_count`.
+                for &slot in unsafe { &(*word.bucket(index + 2)).0 } {
+                    bucket::prefetch(bucket::entry(slot));
+                }
+            }
+            for place in 0..bucket::SLOTS {
+                // SAFETY: `index` is below `buckets_count`; a slot that is not empty holds a live entry, of this segment.
+                unsafe {
+                    let slot = (&raw mut (*word.bucket(index)).0).cast::<u64>().add(place);
+                    if bucket::is_empty(slot.read()) {
+                        continue;
+                    }
+                    work += 1;
+                    let entry = bucket::entry(slot.read());
+                    if entry::kind(entry) != Kind::Object {
+                        continue;
+                    }
+                    let object = entry::boxed::<T>(entry);
+                    if (*object).wake_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+                        self.open_object(hash, object);
+                        let (spent, is_gone) = wake(&mut *object);
+                        self.close_object();
+                        work += spent;
+                        if is_gone {
+                            self.unlink(hash, slot);
+                            self.free_entry(entry);
+                            gone_count += 1;
+                            continue;
+                        }
+                    }
+                    wake_min_ms = (*object).wake_at_ms().unwrap_or(i64::MAX).min(wake_min_ms);
+                }
+            }
+        }
+        // SAFETY: the segment is alive; `settle_segment` has not been called yet.
+        unsafe { (*word.header()).wake_min_ms = wake_min_ms };
+        if gone_count > 0 {
+            self.settle_segment(hash);
+        }
+        work
     }
 
     /// Frees up to about `work_max` entries; true when nothing is left. For tables set aside by FLUSHALL.
@@ -266,11 +334,12 @@ impl<T> KeyTable<T> {
         if self.directory.is_empty() {
             return None;
         }
-        self.opened = (null_mut(), 0);
+        self.opened = Opened::NONE;
         self.scratch = Vec::new();
         self.sparse = Vec::new();
         self.len = 0;
         self.deadlines_count = 0;
+        self.waking_count = 0;
         self.segments = SegmentCounts::NONE;
         Some(SetAside {
             directory: take(&mut self.directory),

@@ -11,14 +11,15 @@
 //! Tests     tests/keyspace/rdb.rs: payloads recorded from Redis, round trips, every byte damaged;
 //!           fuzz/fuzz_targets/rdb_object.rs.
 
+mod hash;
 pub mod old;
 pub mod wire;
 
 pub use wire::Malformed;
 use wire::{Reader, Writer};
 
-use super::EncodingLimits;
 use super::value::{EMBEDDED_BYTES_MAX, Object, encoded};
+use super::{Collection, EncodingLimits};
 use crate::base::crc64::crc64;
 use crate::ds::key_table::{NewValue, OwnedValue, Value};
 use bytes::Bytes;
@@ -88,13 +89,17 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
             out.byte(kind::STRING);
             out.string(bytes);
         }
-        Value::Object(object) => match **object {},
+        Value::Object(object) => {
+            return match object {
+                Object::Hash(it) => hash::write(it, out),
+            };
+        }
     }
     VERSION
 }
 
 /// Reads type and value.
-fn read(from: &mut Reader<'_>, _: &EncodingLimits) -> Result<OwnedValue<Object>, Malformed> {
+fn read(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<OwnedValue<Object>, Malformed> {
     match from.byte()? {
         kind::STRING => {
             let bytes = from.string()?;
@@ -106,6 +111,9 @@ fn read(from: &mut Reader<'_>, _: &EncodingLimits) -> Result<OwnedValue<Object>,
                 },
             })
         }
-        _ => Err(Malformed),
+        kind => {
+            let hash = hash::read(kind, from, limits).ok_or(Malformed)??;
+            Ok(OwnedValue::Object(Box::new(hash.into_object())))
+        }
     }
 }

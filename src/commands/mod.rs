@@ -29,6 +29,9 @@ pub mod hyperloglog;
 pub mod identity;
 pub mod keys;
 pub mod lcs;
+pub mod list;
+pub mod list_move;
+pub mod list_value;
 pub mod lolwut;
 pub mod number;
 pub mod object;
@@ -64,6 +67,9 @@ pub const FAMILIES: &[&[Command]] = &[
     hash_walk::COMMANDS,
     hash_expire::COMMANDS,
     hash_ex::COMMANDS,
+    list::COMMANDS,
+    list_value::COMMANDS,
+    list_move::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     object::COMMANDS,

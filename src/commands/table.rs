@@ -173,6 +173,8 @@ pub enum Program {
     RandomKey,
     /// The first key that exists, in the order they are named, is worked on alone.
     FirstExisting,
+    /// Elements leave a list on one shard for a list on another.
+    ListMove,
     /// Values of keys that are only read are brought to the shard of the key that is written, or of the first key; the
     /// command runs there.
     Bring,

@@ -159,6 +159,13 @@ impl Keyspace {
         true
     }
 
+    /// Frees what was cut out of a collection of `db`, bit by bit where it is large.
+    pub fn discard<C: Collection>(&mut self, db: usize, part: C) {
+        self.databases[db]
+            .table
+            .discard_part(Box::new(part.into_object()));
+    }
+
     /// Random numbers for one request, to draw from while a value is borrowed.
     pub fn fork_rng(&mut self) -> Rng {
         Rng::with_seed(self.rng.next_u64())

@@ -11,6 +11,8 @@ pub struct EncodingLimits {
     pub list_max_listpack_size: i64,
     /// `list-compress-depth`: nodes at each end of a list that are never compressed; 0 compresses none.
     pub list_compress_depth: usize,
+    /// DEBUG QUICKLIST-PACKED-THRESHOLD: elements of so many bytes stand alone in lists to come, however large a node may be.
+    pub list_packed_threshold: Option<usize>,
     /// `set-max-intset-entries`: members of a set of integers.
     pub set_max_intset_entries: usize,
     /// `set-max-listpack-entries`: members of a packed set.
@@ -37,6 +39,7 @@ impl Default for EncodingLimits {
             hash_max_listpack_value: 64,
             list_max_listpack_size: -2,
             list_compress_depth: 0,
+            list_packed_threshold: None,
             set_max_intset_entries: 512,
             set_max_listpack_entries: 128,
             set_max_listpack_value: 64,

@@ -15,6 +15,7 @@ mod flush;
 mod guests;
 pub mod hash;
 pub mod limits;
+pub mod list;
 pub mod rdb;
 pub mod slot;
 pub mod stats;
@@ -455,7 +456,15 @@ impl Keyspace {
 
     /// Sets where small encodings are traded for large ones.
     pub fn set_limits(&mut self, limits: EncodingLimits) {
-        self.limits = limits;
+        self.limits = EncodingLimits {
+            list_packed_threshold: self.limits.list_packed_threshold,
+            ..limits
+        };
+    }
+
+    /// Sets [`EncodingLimits::list_packed_threshold`], which no option does.
+    pub fn set_list_packed_threshold(&mut self, bytes: Option<usize>) {
+        self.limits.list_packed_threshold = bytes;
     }
 
     /// Where small encodings are traded for large ones.

@@ -78,6 +78,7 @@ pub(crate) use collection_of;
 
 objects! {
     Hash => super::Hash,
+    List => super::list::List,
 }
 
 /// A value on its way from one key to another, possibly on another core.

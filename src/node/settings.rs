@@ -48,6 +48,7 @@ impl Options {
             hash_max_listpack_value: size("hash-max-listpack-value"),
             list_max_listpack_size: number("list-max-listpack-size"),
             list_compress_depth: size("list-compress-depth"),
+            list_packed_threshold: None,
             set_max_intset_entries: size("set-max-intset-entries"),
             set_max_listpack_entries: size("set-max-listpack-entries"),
             set_max_listpack_value: size("set-max-listpack-value"),

@@ -7,3 +7,4 @@ mod hash;
 // flushed databases, freed step by step
 mod moved; // values on their way between keys and shards
 pub mod rdb;
+mod rdb_list; // lists in payloads

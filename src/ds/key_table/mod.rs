@@ -460,6 +460,11 @@ impl<T: HeapSize> KeyTable<T> {
         }
     }
 
+    /// Frees a part that was cut out of an object, or keeps it for `free_discarded` where that would take long.
+    pub fn discard_part(&mut self, part: Box<T>) {
+        discard(&mut self.discarded, &mut self.discarded_bytes, part);
+    }
+
     /// Frees what a payload owned, or keeps it for `free_discarded` where that would take long.
     fn discard(&mut self, lifted: Lifted<T>) {
         if let Lifted::Object(object) = lifted {

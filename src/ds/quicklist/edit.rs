@@ -29,6 +29,16 @@ impl Quicklist {
         let is_large = element.text_bytes() > self.limit.element_bytes_max;
         let number = self.chain.number(at);
         let (limit, is_alone) = (self.limit, self.chain.node(at).is_alone());
+        if is_alone && !is_large {
+            // Into the node after it, if there is room.
+            self.insert_between(number + 1, element);
+            if let Some(at) = self.chain.locate(number) {
+                self.chain.remove(at);
+            }
+            self.settle_around(number);
+            self.settle_ends();
+            return true;
+        }
         if is_alone || (is_large && self.chain.node(at).count() == 1) {
             let node = Node::of_element(element, &limit);
             self.chain.edit(at, |old| *old = node);
@@ -39,12 +49,12 @@ impl Quicklist {
             // Between what was before it and what was after it.
             self.split(at, offset + 1);
             self.with_listpack(at, |pack| pack.delete_range(-1, 1));
-            let is_empty = self.chain.node(at).count() == 0;
             let node = Node::of_element(element, &limit);
-            if is_empty {
+            if self.chain.node(at).count() == 0 {
                 self.chain.edit(at, |old| *old = node);
             } else {
                 self.chain.insert_after(at, node);
+                self.merge_around(number + 1);
             }
             self.settle_around(number);
             self.settle_ends();
@@ -195,24 +205,48 @@ impl Quicklist {
                 });
                 return self.settle_around(number);
             }
-            // The node ends where the element comes in, unless it starts there.
             let before_count = match self.chain.node(at).content(&mut Room::default()) {
                 Content::Packed(pack) => index_of(pack, position) + usize::from(is_after),
                 Content::Alone(_) => usize::from(is_after),
             };
-            let is_split = before_count > 0 && before_count < self.chain.node(at).count();
-            if is_split {
-                self.split(at, before_count);
-            }
-            self.insert_between(number + usize::from(before_count > 0), element);
-            if is_split {
-                self.merge_around(number);
+            let is_inside = before_count > 0 && before_count < self.chain.node(at).count();
+            if is_inside {
+                self.split_and_insert(number, before_count, is_after, element);
+            } else {
+                self.insert_between(number + usize::from(before_count > 0), element);
             }
         } else {
             self.insert_between(number + usize::from(is_after), element);
         }
         self.settle_around(number);
         self.settle_ends();
+    }
+
+    /// Splits a full node where an element comes in. It joins the half beside the pivot's, or stands alone between them.
+    fn split_and_insert(
+        &mut self,
+        number: usize,
+        before_count: usize,
+        is_after: bool,
+        element: Element<'_>,
+    ) {
+        if let Some(at) = self.chain.locate(number) {
+            self.split(at, before_count);
+        }
+        if element.text_bytes() > self.limit.element_bytes_max {
+            return self.insert_between(number + 1, element);
+        }
+        let joined = number + usize::from(is_after);
+        if let Some(at) = self.chain.locate(joined) {
+            self.with_listpack(at, |pack| {
+                if is_after {
+                    pack.push_front(element);
+                } else {
+                    pack.push_back(element);
+                }
+            });
+        }
+        self.merge_around(number + usize::from(!is_after));
     }
 
     /// Puts an element before the node with this number: into the one before, into that one, or into one of its own.
@@ -250,29 +284,36 @@ impl Quicklist {
         self.chain.insert_after(at, Node::packed(rest));
     }
 
-    /// Joins the nodes from one before `number` to two after it, where they fit.
+    /// Joins the nodes on either side of one with their neighbours, then it with those, where they fit.
     fn merge_around(&mut self, number: usize) {
-        let mut first = number.saturating_sub(1);
-        for _ in 0..3 {
-            let (Some(at), Some(next)) = (self.chain.locate(first), self.chain.locate(first + 1))
-            else {
-                return;
-            };
-            let fits = self
-                .chain
-                .node(at)
-                .allows_merge(self.chain.node(next), &self.limit);
-            if !fits {
-                first += 1;
-                continue;
-            }
-            let (mut node, _) = self.chain.remove(next);
-            node.unpack();
-            if let Node::Packed { pack, .. } = &node {
-                // The node before the removed one is where it was.
-                self.with_listpack(at, |own| own.append(pack));
-            }
+        let mut center = number;
+        if center >= 2 && self.merge(center - 2) {
+            center -= 1;
         }
+        self.merge(center + 1);
+        if center >= 1 && self.merge(center - 1) {
+            center -= 1;
+        }
+        self.merge(center);
+    }
+
+    /// Makes the node with this number and the next one a single node, if that is within the limit; whether it did.
+    fn merge(&mut self, number: usize) -> bool {
+        let (Some(at), Some(next)) = (self.chain.locate(number), self.chain.locate(number + 1))
+        else {
+            return false;
+        };
+        let node = self.chain.node(at);
+        if !node.allows_merge(self.chain.node(next), &self.limit) {
+            return false;
+        }
+        let (mut node, _) = self.chain.remove(next);
+        node.unpack();
+        if let Node::Packed { pack, .. } = &node {
+            // The node before a removed one stays where it was.
+            self.with_listpack(at, |own| own.append(pack));
+        }
+        true
     }
 
     fn remove_in_node(&mut self, at: At, offset: usize, count: usize) {

@@ -12,6 +12,7 @@
 //!           fuzz/fuzz_targets/rdb_object.rs.
 
 mod hash;
+mod list;
 pub mod old;
 pub mod wire;
 
@@ -92,6 +93,7 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
         Value::Object(object) => {
             return match object {
                 Object::Hash(it) => hash::write(it, out),
+                Object::List(it) => list::write(it, out),
             };
         }
     }
@@ -110,6 +112,13 @@ fn read(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<OwnedValue<Obj
                     bytes: Bytes::from(bytes.into_owned()),
                 },
             })
+        }
+        kind @ (list::kind::LIST
+        | list::kind::ZIPLIST
+        | list::kind::QUICKLIST
+        | list::kind::QUICKLIST_2) => {
+            let list = list::read(kind, from, limits)?;
+            Ok(OwnedValue::Object(Box::new(list.into_object())))
         }
         kind => {
             let hash = hash::read(kind, from, limits).ok_or(Malformed)??;

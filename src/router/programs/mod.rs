@@ -7,6 +7,7 @@
 //! | Gather RENAME, RENAMENX, COPY | `handover.rs` | look; take or copy; put |
 //! | Gather MSETNX, MSETEX | `conditional.rs` | which exist; write all or none |
 //! | Gather LCS | `lcs.rs` | read both; compare |
+//! | Gather LMOVE, RPOPLPUSH, LMOVEM | `list_move.rs` | look at both; pop and push |
 //! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
 //! | Gather LMPOP, ZMPOP and what waits like them | `first_existing.rs` | which exist; run with the first that does |
 //! | any of these that may wait | `wait.rs` | its own phases; enter waiters where its keys are |
@@ -21,6 +22,7 @@ mod conditional;
 mod first_existing;
 mod handover;
 mod lcs;
+mod list_move;
 mod random_key;
 mod split;
 mod wait;
@@ -158,6 +160,7 @@ pub(super) fn program(
         },
         Spread::Gather(Named::Bring) => Box::new(bring::Bring::new(job)),
         Spread::Gather(Named::FirstExisting) => Box::new(first_existing::FirstExisting::new(job)),
+        Spread::Gather(Named::ListMove) => Box::new(list_move::Move::new(job)),
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),

@@ -26,6 +26,8 @@ pub struct Cursor {
 impl Cursor {
     /// Reads a word as a cursor: any unsigned 64-bit number, blanks, a plus sign and zeros before it allowed.
     pub fn parse(word: &[u8], shards_count: u16) -> Result<Self, CommandError> {
+        // As C reads it: to the first NUL.
+        let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
         let number = parse_u64(word)
             .or_else(|| parse_loosely(word))
             .ok_or("ERR invalid cursor")?;

@@ -33,6 +33,7 @@ pub mod list;
 pub mod list_move;
 pub mod list_value;
 pub mod lolwut;
+pub mod migrate;
 pub mod number;
 pub mod object;
 pub mod row;
@@ -74,6 +75,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     object::COMMANDS,
     dump::COMMANDS,
+    migrate::COMMANDS,
     scan::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,

@@ -4,8 +4,9 @@ use super::{Request, Shard, Waited};
 use crate::commands::lcs::NOT_STRINGS;
 use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
-use crate::keyspace::Moved;
+use crate::keyspace::{Moved, rdb};
 use crate::resp::Args;
+use crate::router::message::Dumped;
 use crate::router::{Operation, Output};
 
 /// What most parts of replies fit in.
@@ -94,6 +95,9 @@ impl Shard {
                 self.keys.dismiss_guests();
                 Output::Reply(reply)
             }
+            Operation::Dump { db, keys } => {
+                Output::Dumps(self.dump(usize::from(db), &keys.as_args()))
+            }
             Operation::Put {
                 db,
                 key,
@@ -127,6 +131,24 @@ impl Shard {
     fn which_exist(&self, db: usize, keys: &Args<'_>) -> Vec<bool> {
         let exists = |key: &[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
         keys.iter_from(0).map(exists).collect()
+    }
+
+    fn dump(&mut self, db: usize, keys: &Args<'_>) -> Vec<Dumped> {
+        let now_ms = self.keys.now_ms();
+        let mut dumps = Vec::new();
+        for word in keys.iter_from(0) {
+            let key = self.keys.key(word);
+            let Some(entry) = self.keys.lookup_read(db, &key, false) else {
+                continue;
+            };
+            let left_ms = |at_ms: i64| (at_ms - now_ms).max(1);
+            dumps.push(Dumped {
+                key: word.to_vec(),
+                payload: rdb::dump(&entry.value()),
+                ttl_ms: entry.deadline_ms().map_or(0, left_ms),
+            });
+        }
+        dumps
     }
 
     fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {

@@ -21,6 +21,9 @@ pub mod dump;
 pub mod error;
 pub mod expire;
 pub mod generic;
+pub mod geo;
+pub mod geo_search;
+pub mod geo_shape;
 pub mod hash;
 pub mod hash_ex;
 pub mod hash_expire;
@@ -44,6 +47,13 @@ pub mod string_many;
 pub mod string_range;
 pub mod table;
 pub mod word;
+pub mod zset;
+pub mod zset_combine;
+pub mod zset_range;
+pub mod zset_read;
+pub mod zset_remove;
+pub mod zset_reply;
+pub mod zset_sample;
 
 pub use client_filter::{ClientFilter, ClientKind};
 pub use error::CommandError;
@@ -71,6 +81,13 @@ pub const FAMILIES: &[&[Command]] = &[
     list::COMMANDS,
     list_value::COMMANDS,
     list_move::COMMANDS,
+    zset::COMMANDS,
+    zset_read::COMMANDS,
+    zset_remove::COMMANDS,
+    zset_sample::COMMANDS,
+    zset_combine::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     object::COMMANDS,

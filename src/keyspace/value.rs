@@ -79,6 +79,7 @@ pub(crate) use collection_of;
 objects! {
     Hash => super::Hash,
     List => super::list::List,
+    Zset => super::zset::Zset,
 }
 
 /// A value on its way from one key to another, possibly on another core.

@@ -15,6 +15,7 @@ mod hash;
 mod list;
 pub mod old;
 pub mod wire;
+mod zset;
 
 pub use wire::Malformed;
 use wire::{Reader, Writer};
@@ -94,6 +95,7 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
             return match object {
                 Object::Hash(it) => hash::write(it, out),
                 Object::List(it) => list::write(it, out),
+                Object::Zset(it) => zset::write(it, out),
             };
         }
     }
@@ -119,6 +121,13 @@ fn read(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<OwnedValue<Obj
         | list::kind::QUICKLIST_2) => {
             let list = list::read(kind, from, limits)?;
             Ok(OwnedValue::Object(Box::new(list.into_object())))
+        }
+        kind @ (zset::kind::PLAIN
+        | zset::kind::TWO
+        | zset::kind::ZIPLIST
+        | zset::kind::LISTPACK) => {
+            let set = zset::read(kind, from, limits)?;
+            Ok(OwnedValue::Object(Box::new(set.into_object())))
         }
         kind => {
             let hash = hash::read(kind, from, limits).ok_or(Malformed)??;

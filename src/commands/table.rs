@@ -171,11 +171,12 @@ pub enum Program {
     MsetNx,
     MsetEx,
     RandomKey,
-    Migrate,
     /// The first key that exists, in the order they are named, is worked on alone.
     FirstExisting,
     /// Elements leave a list on one shard for a list on another.
     ListMove,
+    /// Streams are read on their shards, the parts joined in the order of the request.
+    ReadStreams,
     /// Values of keys that are only read are brought to the shard of the key that is written, or of the first key; the
     /// command runs there.
     Bring,

@@ -13,6 +13,5 @@ mod prefetch;
 pub mod quicklist;
 pub mod slab;
 pub mod slot_table;
-pub mod sorted_set;
 mod span;
 pub mod stream;

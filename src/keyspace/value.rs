@@ -79,7 +79,7 @@ pub(crate) use collection_of;
 objects! {
     Hash => super::Hash,
     List => super::list::List,
-    Zset => super::zset::Zset,
+    Stream => super::stream::StreamValue,
 }
 
 /// A value on its way from one key to another, possibly on another core.

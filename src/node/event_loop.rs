@@ -214,7 +214,6 @@ impl CoreLoop {
                 self.ring.arm_tick(self.core.options.tick());
             }
             Event::Alarm => self.core.alarm_came(),
-            Event::Errand => self.core.errands_came(),
             Event::Readable => self.core.ask_all_to_stop(),
             Event::Bell => {}
         }
@@ -313,11 +312,6 @@ impl CoreLoop {
                     }
                     connection.receiving = true;
                     self.ring.receive(connection.fd(), token);
-                }
-                RingWork::WatchErrands => {
-                    if let Some(descriptor) = self.core.errands.descriptor() {
-                        self.ring.watch_errands(descriptor);
-                    }
                 }
                 RingWork::StopReceiving(token) => {
                     let armed = self.core.connections.get_mut(token);

@@ -120,6 +120,25 @@ impl<'o> Reply<'o> {
         }
     }
 
+    /// Puts the head of an array before the `len` elements written since the output had `start` bytes.
+    ///
+    /// - Cost: moves what was written since.
+    pub fn array_since(&mut self, start: usize, len: usize) {
+        self.head_since(start, |reply| reply.array(len));
+    }
+
+    /// The same for a map of `pairs` times a key and a value. RESP2: an array of both.
+    pub fn map_since(&mut self, start: usize, pairs: usize) {
+        self.head_since(start, |reply| reply.map(pairs));
+    }
+
+    fn head_since(&mut self, start: usize, write: impl FnOnce(&mut Self)) {
+        let end = self.out.len();
+        write(self);
+        let head_bytes = self.out.len() - end;
+        self.out[start..].rotate_right(head_bytes);
+    }
+
     /// The head of a set; `len` elements must follow. RESP2: an array.
     pub fn set(&mut self, len: usize) {
         self.header_by_protocol(b'~', len);

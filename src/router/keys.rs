@@ -5,7 +5,7 @@
 
 use super::LockMode;
 use crate::commands::keys::for_each_key_of;
-use crate::commands::{Entry, KeySpec};
+use crate::commands::{Entry, Flags, KeySpec};
 use crate::resp::Args;
 
 /// Calls `visit(index of the word, how the command uses that key)` for every key, in the table's order.
@@ -17,8 +17,15 @@ pub fn for_each_lock(
     mut visit: impl FnMut(usize, LockMode),
 ) -> bool {
     let mut is_known = true;
+    // Redis says of XREADGROUP's keys that they are read; what changes is in them all the same.
+    let writes_what_it_reads = entry.command.flags.has(Flags::WRITE)
+        && (entry.command.keys.iter()).all(|spec| mode_of(spec) == LockMode::Shared);
     for spec in entry.command.keys.iter().filter(|spec| !spec.is_fake()) {
-        let mode = mode_of(spec);
+        let mode = if writes_what_it_reads {
+            LockMode::Exclusive
+        } else {
+            mode_of(spec)
+        };
         is_known &= for_each_key_of(spec, args, &mut |index| visit(index, mode));
     }
     is_known

@@ -2,11 +2,11 @@
 
 use super::{Request, Shard, Waited};
 use crate::commands::lcs::NOT_STRINGS;
+use crate::commands::stream_read;
 use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
-use crate::keyspace::{Moved, rdb};
+use crate::keyspace::Moved;
 use crate::resp::Args;
-use crate::router::message::Dumped;
 use crate::router::{Operation, Output};
 
 /// What most parts of replies fit in.
@@ -71,6 +71,13 @@ impl Shard {
                 let key = self.keys.key(&key);
                 Output::Value(self.keys.clone_value(usize::from(db), &key))
             }
+            Operation::CheckStreams { db, caller, args } => {
+                let (db, no_touch) = (usize::from(db), caller.no_touch);
+                match stream_read::check(&mut self.keys, db, no_touch, &args.as_args()) {
+                    Ok(()) => Output::Count(0),
+                    Err(error) => Output::Error(error),
+                }
+            }
             Operation::Lend { db, keys } => {
                 Output::Values(self.lend(usize::from(db), &keys.as_args()))
             }
@@ -94,9 +101,6 @@ impl Shard {
                 );
                 self.keys.dismiss_guests();
                 Output::Reply(reply)
-            }
-            Operation::Dump { db, keys } => {
-                Output::Dumps(self.dump(usize::from(db), &keys.as_args()))
             }
             Operation::Put {
                 db,
@@ -131,24 +135,6 @@ impl Shard {
     fn which_exist(&self, db: usize, keys: &Args<'_>) -> Vec<bool> {
         let exists = |key: &[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
         keys.iter_from(0).map(exists).collect()
-    }
-
-    fn dump(&mut self, db: usize, keys: &Args<'_>) -> Vec<Dumped> {
-        let now_ms = self.keys.now_ms();
-        let mut dumps = Vec::new();
-        for word in keys.iter_from(0) {
-            let key = self.keys.key(word);
-            let Some(entry) = self.keys.lookup_read(db, &key, false) else {
-                continue;
-            };
-            let left_ms = |at_ms: i64| (at_ms - now_ms).max(1);
-            dumps.push(Dumped {
-                key: word.to_vec(),
-                payload: rdb::dump(&entry.value()),
-                ttl_ms: entry.deadline_ms().map_or(0, left_ms),
-            });
-        }
-        dumps
     }
 
     fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {

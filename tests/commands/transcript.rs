@@ -22,6 +22,8 @@ pub enum Step {
     Protocol(u8),
     /// Another `maxmemory-policy`.
     Policy(String),
+    /// Another `stream-node-max-entries`.
+    NodeEntries(usize),
 }
 
 /// Reads a transcript; panics with the line where it is malformed.
@@ -49,6 +51,9 @@ pub fn parse_transcript(text: &str) -> Vec<Step> {
                     "wait" => steps.push(Step::Wait(value.parse().expect("milliseconds"))),
                     "db" => steps.push(Step::Database(value.parse().expect("a database"))),
                     "protocol" => steps.push(Step::Protocol(value.parse().expect("2 or 3"))),
+                    "stream-node-max-entries" => {
+                        steps.push(Step::NodeEntries(value.parse().expect("a number")));
+                    }
                     "policy" => steps.push(Step::Policy(value.to_string())),
                     _ => panic!("line {line}: what is {content:?}?"),
                 }

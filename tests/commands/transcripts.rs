@@ -2,7 +2,7 @@
 
 use super::runner::Runner;
 use super::transcript::{Step, parse_transcript, reply_lines, sorted_elements};
-use rondo::keyspace::AccessPolicy;
+use rondo::keyspace::{AccessPolicy, EncodingLimits};
 use rondo::resp::Protocol;
 use std::path::Path;
 
@@ -35,6 +35,12 @@ fn transcripts_replay_on_one_keyspace() {
                 Step::Database(db) => runner.db = db,
                 Step::Protocol(3) => runner.protocol = Protocol::Resp3,
                 Step::Protocol(_) => runner.protocol = Protocol::Resp2,
+                Step::NodeEntries(stream_node_max_entries) => {
+                    runner.keys.set_limits(EncodingLimits {
+                        stream_node_max_entries,
+                        ..runner.keys.limits()
+                    });
+                }
                 Step::Policy(policy) => {
                     let mut access = AccessPolicy::default();
                     assert!(access.set_name(&policy), "{name}: policy {policy}");

@@ -123,6 +123,15 @@ fn a_group_is_plain_maps_of_who_has_what() {
                     model.pending.insert(id, plain);
                 }
             }
+            if step % 300 == 0 {
+                let mut by_time: Vec<_> =
+                    model.pending.iter().map(|(id, it)| (it.0, *id)).collect();
+                by_time.sort_unstable();
+                let got = group
+                    .pending_by_time()
+                    .map(|(id, it)| (it.delivered_at_ms, id));
+                assert!(got.eq(by_time), "SEED={seed}");
+            }
             drop(group);
             if step % 41 == 0 {
                 stream.assert_sound();

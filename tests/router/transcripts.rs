@@ -1,7 +1,7 @@
 use super::instant::Instant;
 use crate::commands::transcript::{Step, parse_transcript, reply_lines, sorted_elements};
 use crate::commands::transcripts::transcripts;
-use rondo::keyspace::AccessPolicy;
+use rondo::keyspace::{AccessPolicy, EncodingLimits};
 use rondo::resp::Protocol;
 
 /// A server with several cores answers what the recorded one answered, whatever the number of shards.
@@ -24,6 +24,14 @@ fn replay(shards_count: u16, name: &str, text: &str, failures: &mut Vec<String>)
             Step::Database(db) => server.db = db as u16,
             Step::Protocol(3) => server.protocol = Protocol::Resp3,
             Step::Protocol(_) => server.protocol = Protocol::Resp2,
+            Step::NodeEntries(stream_node_max_entries) => {
+                for shard in &mut server.shards {
+                    shard.keys.set_limits(EncodingLimits {
+                        stream_node_max_entries,
+                        ..shard.keys.limits()
+                    });
+                }
+            }
             Step::Policy(policy) => {
                 for shard in &mut server.shards {
                     let mut access = AccessPolicy::default();

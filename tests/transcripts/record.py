@@ -14,6 +14,7 @@ A transcript is a session, replayed by tests/commands/transcript.rs:
     @ db 1                     another database
     @ protocol 3               another protocol
     @ policy allkeys-lfu       maxmemory-policy
+    @ stream-node-max-entries 3
     @ by-hand                  on the first line: the replies are from documents, and this script leaves the file alone
 
 Every transcript starts with empty databases, protocol 2, database 0 and noeviction.
@@ -92,6 +93,7 @@ def record(server, path):
         return
     server.ask("HELLO", 2)
     server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    server.ask("CONFIG", "SET", "stream-node-max-entries", "100")
     server.ask("SELECT", 0)
     server.ask("FLUSHALL")
     out, unordered = [], False
@@ -108,6 +110,8 @@ def record(server, path):
                 server.ask("SELECT", rest[0])
             elif name == "protocol":
                 server.ask("HELLO", rest[0])
+            elif name == "stream-node-max-entries":
+                server.ask("CONFIG", "SET", name, rest[0])
             elif name == "policy":
                 server.ask("CONFIG", "SET", "maxmemory-policy", rest[0])
             elif name != "unordered":

@@ -63,6 +63,8 @@ pub struct Group {
     consumers: Tree<ConsumerNumber, Consumer>,
     numbers: Tree<Name, ConsumerNumber>,
     next_number: u64,
+    /// The pending entries by when they were delivered; only where somebody has asked for that order.
+    by_time: Option<Tree<(i64, StreamId), ()>>,
     /// Bytes of names and of the consumers' own pending entries.
     consumers_bytes: usize,
 }
@@ -77,6 +79,7 @@ impl Group {
             consumers: Tree::new(),
             numbers: Tree::new(),
             next_number: 0,
+            by_time: None,
             consumers_bytes: 0,
         }
     }
@@ -112,7 +115,9 @@ impl Group {
         let consumer = self.consumers.remove(&number)?;
         self.consumers_bytes -= name_bytes(&consumer.name) + consumer.pending.heap_bytes();
         for (id, ()) in consumer.pending.iter() {
-            self.pending.remove(id);
+            if let Some(pending) = self.pending.remove(id) {
+                self.forget_time(*id, &pending);
+            }
         }
         Some(consumer.pending.len())
     }
@@ -140,6 +145,12 @@ impl Group {
     /// Sets who has an entry, when it was delivered and how often; adds it where it is not pending.
     pub fn assign(&mut self, id: StreamId, pending: Pending) {
         let before = self.pending.insert(id, pending);
+        if let Some(by_time) = &mut self.by_time {
+            if let Some(before) = before {
+                by_time.remove(&(before.delivered_at_ms, id));
+            }
+            by_time.insert((pending.delivered_at_ms, id), ());
+        }
         let had = before.and_then(|before| before.consumer);
         if had == pending.consumer {
             return;
@@ -155,8 +166,18 @@ impl Group {
     /// Forgets a pending entry: it was acknowledged, or is no more.
     pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
         let pending = self.pending.remove(&id)?;
+        self.forget_time(id, &pending);
         self.unlink(pending.consumer, id);
         Some(pending)
+    }
+
+    fn forget_time(&mut self, id: StreamId, pending: &Pending) {
+        if let Some(by_time) = &mut self.by_time {
+            by_time.remove(&(pending.delivered_at_ms, id));
+            if by_time.is_empty() {
+                self.by_time = None;
+            }
+        }
     }
 
     fn unlink(&mut self, number: Option<ConsumerNumber>, id: StreamId) {
@@ -189,6 +210,25 @@ impl Group {
         self.pending
             .iter_from(&start)
             .map(|(id, pending)| (*id, pending))
+    }
+
+    /// Pending entries by when they were delivered, longest ago first.
+    ///
+    /// - Cost: the first time puts all of them in order; from then on the order is kept, until nothing is pending.
+    pub fn pending_by_time(&mut self) -> impl Iterator<Item = (StreamId, &Pending)> {
+        let by_time = self.by_time.get_or_insert_with(|| {
+            let pending = self.pending.iter();
+            let mut times: Vec<_> = pending.map(|(id, it)| (it.delivered_at_ms, *id)).collect();
+            times.sort_unstable();
+            let mut by_time = Tree::new();
+            times.into_iter().for_each(|time| {
+                by_time.insert(time, ());
+            });
+            by_time
+        });
+        let pending = &self.pending;
+        let of_id = |id: StreamId| Some((id, pending.get(&id)?));
+        by_time.iter().filter_map(move |((_, id), ())| of_id(*id))
     }
 
     /// Pending entries of one consumer from `start` on.
@@ -230,6 +270,7 @@ impl Group {
         self.pending.heap_bytes()
             + self.consumers.heap_bytes()
             + self.numbers.heap_bytes()
+            + self.by_time.as_ref().map_or(0, Tree::heap_bytes)
             + self.consumers_bytes
     }
 
@@ -243,6 +284,14 @@ impl Group {
     pub(super) fn free_step(&mut self, budget: usize) -> usize {
         let mut freed = 0;
         while freed < budget && self.pending.pop_leaf().is_some() {
+            freed += 1;
+        }
+        while freed < budget
+            && self
+                .by_time
+                .as_mut()
+                .is_some_and(|it| it.pop_leaf().is_some())
+        {
             freed += 1;
         }
         while freed < budget && self.free_consumer_leaf() {
@@ -292,6 +341,16 @@ impl Group {
             .filter(|(_, pending)| pending.consumer.is_some());
         assert_eq!(owned.count(), owned_count);
         assert_eq!(consumers_bytes, self.consumers_bytes);
+        if let Some(by_time) = &self.by_time {
+            by_time.assert_sound();
+            assert_eq!(by_time.len(), self.pending.len());
+            for (id, pending) in self.pending.iter() {
+                assert!(
+                    by_time.get(&(pending.delivered_at_ms, *id)).is_some(),
+                    "{id}"
+                );
+            }
+        }
     }
 }
 
@@ -309,6 +368,7 @@ impl Clone for Group {
             consumers,
             numbers: self.numbers.clone(),
             next_number: self.next_number,
+            by_time: self.by_time.clone(),
             consumers_bytes,
         }
     }

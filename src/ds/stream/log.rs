@@ -9,8 +9,9 @@
 
 use super::id::StreamId;
 use super::node::{self, Backward, Entry, Forward, Head, Words};
+use super::radix;
 use super::tree::{self, Tree};
-use crate::ds::listpack::{LISTPACK_BYTES_MAX, Listpack};
+use crate::ds::listpack::{LISTPACK_BYTES_MAX, Listpack, Position};
 
 /// When a node is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +118,7 @@ impl Log {
             return false;
         };
         let place = entry.place;
-        if Head::of(node).entries_count <= 1 {
-            self.remove_node(node_id);
-        } else {
-            self.change_node(node_id, |node| node::delete(node, &[place]));
-        }
-        self.length -= 1;
+        self.delete_places(node_id, &[place]);
         self.max_deleted_id = self.max_deleted_id.max(id);
         if id == self.first_id {
             self.find_first();
@@ -159,6 +155,52 @@ impl Log {
         trimmed
     }
 
+    /// Removes those entries from the start that `may_delete` lets go, by entries and not by nodes; returns how many.
+    pub(super) fn trim_each(
+        &mut self,
+        trim: Trim,
+        mut may_delete: impl FnMut(StreamId) -> bool,
+    ) -> u64 {
+        let mut trimmed = 0;
+        let mut start = StreamId::MIN;
+        while let Some((&node_id, node)) = self.nodes.iter_from(&start).next() {
+            let entries_count = Head::of(node).entries_count as u64;
+            if trim.limit > 0 && trimmed + entries_count > trim.limit {
+                break;
+            }
+            let (is_whole, mut over) = match trim.threshold {
+                Threshold::Length(length) if self.length <= length => break,
+                Threshold::Length(length) => {
+                    (self.length - entries_count >= length, self.length - length)
+                }
+                Threshold::Id(id) => {
+                    let last = last_of(node_id, node);
+                    (last.is_none_or(|last| last < id), u64::MAX)
+                }
+            };
+            let mut places = Vec::new();
+            for entry in Forward::new(node_id, node).filter(|entry| !entry.is_deleted) {
+                let is_kept = matches!(trim.threshold, Threshold::Id(id) if entry.id >= id);
+                if is_kept || over == 0 {
+                    break;
+                }
+                if may_delete(entry.id) {
+                    places.push(entry.place);
+                    over -= 1;
+                }
+            }
+            trimmed += self.delete_places(node_id, &places);
+            let Some(next) = node_id.next().filter(|_| is_whole) else {
+                break;
+            };
+            start = next;
+        }
+        if trimmed > 0 {
+            self.find_first();
+        }
+        trimmed
+    }
+
     /// Removes entries from the start of the first node.
     fn trim_node(&mut self, node_id: StreamId, threshold: Threshold) -> u64 {
         let Some(node) = self.nodes.get(&node_id) else {
@@ -175,15 +217,23 @@ impl Log {
                 .map(|entry| entry.place)
                 .collect(),
         };
-        let trimmed = places.len() as u64;
-        if trimmed == Head::of(node).entries_count as u64 {
-            // What is left of the node was deleted before, and is beyond the threshold.
+        self.delete_places(node_id, &places)
+    }
+
+    /// Deletes living entries of one node by their places; the node goes with its last.
+    fn delete_places(&mut self, node_id: StreamId, places: &[Position]) -> u64 {
+        let entries_count = match self.nodes.get(&node_id) {
+            Some(node) if !places.is_empty() => Head::of(node).entries_count,
+            _ => return 0,
+        };
+        if places.len() as i64 == entries_count {
+            // What is left of the node was deleted before.
             self.remove_node(node_id);
-        } else if trimmed > 0 {
-            self.change_node(node_id, |node| node::delete(node, &places));
+        } else {
+            self.change_node(node_id, |node| node::delete(node, places));
         }
-        self.length -= trimmed;
-        trimmed
+        self.length -= places.len() as u64;
+        places.len() as u64
     }
 
     fn remove_node(&mut self, node_id: StreamId) {
@@ -323,6 +373,11 @@ impl Log {
     /// How many nodes.
     pub fn nodes_count(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// How many nodes Redis's radix tree would need to find them. Cost: a walk over the nodes' ids.
+    pub fn radix_nodes_count(&self) -> usize {
+        radix::nodes_count(self.nodes.iter().map(|(id, _)| *id))
     }
 
     /// Bytes allocated.

@@ -12,12 +12,15 @@ mod group;
 mod id;
 mod log;
 mod node;
+mod radix;
+mod references;
 mod tree;
 
 pub use group::{Consumer, ConsumerNumber, Group, Name, Pending};
 pub use id::{IdText, StreamId};
 pub use log::{Log, NodeLimits, Range, RangeBack, Refusal, Threshold, Trim};
 pub use node::{Entry, Fields, Words};
+pub use references::{Deletion, References};
 pub use tree::Tree;
 
 use group::name_bytes;
@@ -76,11 +79,6 @@ impl Stream {
     /// The groups by name.
     pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
         self.groups.iter().map(|(name, group)| (&**name, &**group))
-    }
-
-    /// The groups' names.
-    pub fn group_names(&self) -> Vec<Name> {
-        self.groups.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// How many groups.

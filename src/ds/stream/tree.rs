@@ -159,6 +159,11 @@ impl<K: Ord + Clone, V> Tree<K, V> {
         }
     }
 
+    /// Shows every value, to change. What they own is the caller's to account.
+    pub fn for_each_mut(&mut self, visit: &mut dyn FnMut(&K, &mut V)) {
+        self.root.for_each_mut(visit);
+    }
+
     /// All pairs in order.
     pub fn iter(&self) -> Iter<'_, K, V> {
         let mut iter = Iter::new();
@@ -469,6 +474,15 @@ impl<K: Ord + Clone, V> Node<K, V> {
 }
 
 impl<K, V> Node<K, V> {
+    fn for_each_mut(&mut self, visit: &mut dyn FnMut(&K, &mut V)) {
+        match self {
+            Self::Leaf(pairs) => pairs.iter_mut().for_each(|(key, value)| visit(key, value)),
+            Self::Inner(children) => {
+                (children.iter_mut()).for_each(|(_, child)| child.for_each_mut(visit));
+            }
+        }
+    }
+
     /// Bytes of this array and all below.
     fn heap_bytes(&self) -> usize {
         match self {

@@ -14,8 +14,8 @@
 mod hash;
 mod list;
 pub mod old;
+mod stream;
 pub mod wire;
-mod zset;
 
 pub use wire::Malformed;
 use wire::{Reader, Writer};
@@ -95,7 +95,7 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
             return match object {
                 Object::Hash(it) => hash::write(it, out),
                 Object::List(it) => list::write(it, out),
-                Object::Zset(it) => zset::write(it, out),
+                Object::Stream(it) => stream::write(it, out),
             };
         }
     }
@@ -122,12 +122,9 @@ fn read(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<OwnedValue<Obj
             let list = list::read(kind, from, limits)?;
             Ok(OwnedValue::Object(Box::new(list.into_object())))
         }
-        kind @ (zset::kind::PLAIN
-        | zset::kind::TWO
-        | zset::kind::ZIPLIST
-        | zset::kind::LISTPACK) => {
-            let set = zset::read(kind, from, limits)?;
-            Ok(OwnedValue::Object(Box::new(set.into_object())))
+        kind @ (stream::kind::STREAM | stream::kind::STREAM_2 | stream::kind::STREAM_3) => {
+            let stream = stream::read(kind, from)?;
+            Ok(OwnedValue::Object(Box::new(stream.into_object())))
         }
         kind => {
             let hash = hash::read(kind, from, limits).ok_or(Malformed)??;

@@ -1,0 +1,589 @@
+//! XREAD and XREADGROUP: what came after an id, of several streams.
+//!
+//!     XREAD       after an id, `$` (what is to come) or `+` (the last entry)
+//!     XREADGROUP  `>`: what the group has not delivered, after what it has claimed; an id: what is pending with the consumer
+//!
+//! Promises  all keys, groups and ids are checked before anything is delivered.
+//! Not here  streams of several shards: `router/programs/read_streams.rs`.
+//! Tests     tests/transcripts/stream_read.txt, stream_read_group.txt.
+
+use super::CommandError;
+use super::blocking::timeout_of_ms;
+use super::row::*;
+use super::stream_words::{
+    id, no_group, reply_entry, reply_id, reply_id_and_fields, seen_consumer,
+};
+use super::table::{
+    Arity, Begin, Call, Command, Effect, Find, Flags, Group as CommandGroup, KeyAccess, KeySpec,
+    Patience, Program, Run, Spread, Wait,
+};
+use super::word::integer;
+use crate::base::number::parse_i64;
+use crate::ds::stream::{ConsumerNumber, Group, Log, Pending, StreamId};
+use crate::keyspace::{Keyspace, StreamValue, WrongType};
+use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Protocol, Reply};
+
+/// A request of either command, its options read.
+pub struct ReadStreams<'a> {
+    count_max: usize,
+    block: Option<&'a [u8]>,
+    no_ack: bool,
+    idle_ms_min: Option<i64>,
+    /// The names of group and consumer, for XREADGROUP.
+    group: Option<(&'a [u8], &'a [u8])>,
+    /// The first key's word; as many ids follow as there are keys.
+    keys_at: usize,
+    keys_count: usize,
+}
+
+impl<'a> ReadStreams<'a> {
+    /// Reads the options.
+    pub fn parse(args: &Args<'a>, is_group: bool) -> Result<Self, CommandError> {
+        let mut request = Self {
+            count_max: usize::MAX,
+            block: None,
+            no_ack: false,
+            idle_ms_min: None,
+            group: None,
+            keys_at: 0,
+            keys_count: 0,
+        };
+        let mut index = 1;
+        while index < args.len() && request.keys_at == 0 {
+            index += request.take(args, index, is_group)?;
+        }
+        if request.keys_at == 0 {
+            return Err(CommandError::Syntax);
+        }
+        if is_group && request.group.is_none() {
+            return Err("ERR Missing GROUP option for XREADGROUP".into());
+        }
+        Ok(request)
+    }
+
+    /// Takes the option at `index`; returns how many words it has.
+    fn take(
+        &mut self,
+        args: &Args<'a>,
+        index: usize,
+        is_group: bool,
+    ) -> Result<usize, CommandError> {
+        let more = args.len() - index - 1;
+        if more > 0 && args.is(index, "BLOCK") {
+            self.block = Some(args.get(index + 1));
+            return Ok(2);
+        }
+        if more > 0 && args.is(index, "COUNT") {
+            let count = integer(args.get(index + 1))?;
+            self.count_max = match usize::try_from(count) {
+                Ok(count) if count > 0 => count,
+                _ => usize::MAX,
+            };
+            return Ok(2);
+        }
+        if more > 0 && args.is(index, "STREAMS") {
+            if !more.is_multiple_of(2) {
+                let (name, id) = match is_group {
+                    true => ("xreadgroup", "ID or '>'"),
+                    false => ("xread", "ID, '+', or '$'"),
+                };
+                return Err(format!(
+                    "ERR Unbalanced '{name}' list of streams: for each stream key an {id} must be specified."
+                )
+                .into());
+            }
+            (self.keys_at, self.keys_count) = (index + 1, more / 2);
+            return Ok(1);
+        }
+        let only_group = |option: &str| -> Result<(), CommandError> {
+            if is_group {
+                return Ok(());
+            }
+            Err(format!(
+                "ERR The {option} option is only supported by XREADGROUP. You called XREAD instead."
+            )
+            .into())
+        };
+        if more > 1 && args.is(index, "GROUP") {
+            only_group("GROUP")?;
+            self.group = Some((args.get(index + 1), args.get(index + 2)));
+            return Ok(3);
+        }
+        if args.is(index, "NOACK") {
+            only_group("NOACK")?;
+            self.no_ack = true;
+            return Ok(1);
+        }
+        if more > 0 && args.is(index, "CLAIM") {
+            only_group("CLAIM")?;
+            let idle_ms = parse_i64(args.get(index + 1))
+                .ok_or("ERR min-idle-time is not an integer or out of range")?;
+            if idle_ms < 0 {
+                return Err("ERR min-idle-time must be a positive integer".into());
+            }
+            self.idle_ms_min = Some(idle_ms);
+            return Ok(2);
+        }
+        Err(CommandError::Syntax)
+    }
+
+    fn key(&self, args: &Args<'a>, place: usize) -> &'a [u8] {
+        args.get(self.keys_at + place)
+    }
+
+    fn id(&self, args: &Args<'a>, place: usize) -> &'a [u8] {
+        args.get(self.keys_at + self.keys_count + place)
+    }
+
+    /// How many streams are asked for.
+    pub fn keys_count(&self) -> usize {
+        self.keys_count
+    }
+
+    /// The word of the first key; the ids follow the last.
+    pub fn keys_at(&self) -> usize {
+        self.keys_at
+    }
+
+    /// Whether it is to wait where there is nothing.
+    pub fn blocks(&self) -> bool {
+        self.block.is_some()
+    }
+
+    /// Where each stream is to be read from, all of them checked; changes nothing. After XREAD has waited, a key of another
+    /// type is nothing yet.
+    pub fn froms(
+        &self,
+        keys: &mut Keyspace,
+        db: usize,
+        no_touch: bool,
+        has_waited: bool,
+        args: &Args<'a>,
+    ) -> Result<Vec<From>, CommandError> {
+        let mut from = |place| {
+            let key = keys.key(self.key(args, place));
+            let stream = match keys.read(db, &key, no_touch) {
+                Err(WrongType) if has_waited && self.group.is_none() => None,
+                found => found?,
+            };
+            self.from(stream, args, place)
+        };
+        (0..self.keys_count).map(&mut from).collect()
+    }
+
+    /// How long it waits, if it does.
+    fn wait(&self, now_ms: i64) -> Result<Option<Wait>, CommandError> {
+        let Some(word) = self.block else {
+            return Ok(None);
+        };
+        Ok(Some(Wait {
+            timeout_ms: timeout_of_ms(word, now_ms)?,
+            words: None,
+            on_delete: self.group.is_some(),
+        }))
+    }
+
+    /// The request with each `$` as the id it stands for now: what comes while it waits must not move it.
+    fn words_to_wait_with(&self, args: &Args<'a>, froms: &[From]) -> Option<OwnedArgs> {
+        let ids_at = self.keys_at + self.keys_count;
+        if !args.iter_from(ids_at).any(|word| word == b"$") {
+            return None;
+        }
+        let mut words: OwnedArgs = (0..ids_at).map(|index| args.get(index)).collect();
+        for (word, from) in args.iter_from(ids_at).zip(froms) {
+            match from {
+                From::After(id) if word == b"$" => words.push(id.text(&mut [0; 41])),
+                _ => words.push(word),
+            }
+        }
+        Some(words)
+    }
+
+    fn from(
+        &self,
+        stream: Option<&StreamValue>,
+        args: &Args<'a>,
+        place: usize,
+    ) -> Result<From, CommandError> {
+        let name = self.key(args, place);
+        if let Some((group, _)) = self.group
+            && stream.and_then(|stream| stream.group(group)).is_none()
+        {
+            let after = "' in XREADGROUP with GROUP option";
+            return Err(no_group(
+                "NOGROUP No such key '",
+                name,
+                "' or consumer group '",
+                group,
+                after,
+            ));
+        }
+        let is_group = self.group.is_some();
+        let from = match self.id(args, place) {
+            b"$" if is_group => return Err(meaningless("$")),
+            b"+" if is_group => return Err(meaningless("+")),
+            b">" if is_group => From::New,
+            b">" => {
+                return Err("ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> \
+                    <consumer> option.".into());
+            }
+            b"$" => From::After(stream.map_or(StreamId::MIN, |stream| stream.log.last_id)),
+            b"+" => {
+                let last = stream.and_then(|stream| stream.log.last_living());
+                From::After(last.and_then(StreamId::previous).unwrap_or_default())
+            }
+            word => match id(word, 0)? {
+                StreamId::MAX if is_group => From::New,
+                id => From::After(id),
+            },
+        };
+        Ok(from)
+    }
+}
+
+/// Where a stream is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// After this id.
+    After(StreamId),
+    /// After what the group has delivered.
+    New,
+}
+
+#[cold]
+fn meaningless(id: &str) -> CommandError {
+    format!(
+        "ERR The {id} ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by \
+         specifying a proper ID, or use the > ID to get new messages. The {id} ID would just return an empty result set."
+    )
+    .into()
+}
+
+/// `XREAD [COUNT count] [BLOCK ms] STREAMS key [key ...] id [id ...]` replies with each stream's entries after its id, or
+/// null where there are none.
+fn xread(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let request = ReadStreams::parse(args, false)?;
+    let wait = request.wait(call.keys.now_ms())?;
+    let has_waited = call.patience == Patience::Again;
+    let froms = request.froms(call.keys, call.db, call.caller.no_touch, has_waited, args)?;
+    let mut parts = Parts::new(reply);
+    for (place, from) in froms.iter().enumerate() {
+        let From::After(after) = from else { continue };
+        let key = call.keys.key(request.key(args, place));
+        let found = match call.keys.read::<StreamValue>(call.db, &key, true) {
+            Err(WrongType) if has_waited => None,
+            found => found?,
+        };
+        let (Some(stream), Some(start)) = (found, after.next()) else {
+            continue;
+        };
+        let mut entries = stream.log.range(start, StreamId::MAX).peekable();
+        if entries.peek().is_some() {
+            parts.begin(key.bytes, reply);
+            super::stream_words::reply_entries(entries, request.count_max, reply);
+        }
+    }
+    match wait {
+        Some(wait) if parts.count == 0 => {
+            let words = request.words_to_wait_with(args, &froms);
+            call.wait(Wait { words, ..wait }, reply);
+        }
+        _ => parts.end(reply),
+    }
+    Ok(Effect::NONE)
+}
+
+/// `XREADGROUP GROUP group consumer [option ...] STREAMS key [key ...] id [id ...]` replies with each stream's entries that are
+/// new to the group, or pending with the consumer.
+fn xreadgroup(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let request = ReadStreams::parse(args, true)?;
+    let wait = request.wait(call.keys.now_ms())?;
+    let froms = request.froms(call.keys, call.db, call.caller.no_touch, false, args)?;
+    let Some((group_name, consumer_name)) = request.group else {
+        return Err(CommandError::Syntax);
+    };
+    let now_ms = call.keys.now_ms();
+    let mut parts = Parts::new(reply);
+    let mut changes = 0;
+    for (place, from) in froms.into_iter().enumerate() {
+        let key = call.keys.key(request.key(args, place));
+        let Some(mut held) = call.keys.write::<StreamValue>(call.db, &key, true)? else {
+            continue;
+        };
+        let Some((log, mut group)) = held.get_mut().group_mut(group_name) else {
+            continue;
+        };
+        let (number, is_new) = seen_consumer(&mut group, consumer_name, now_ms);
+        changes += u64::from(is_new);
+        let mut delivery = Delivery {
+            log,
+            group: &mut group,
+            number,
+            now_ms,
+            count_left: request.count_max,
+            delivered: 0,
+        };
+        match from {
+            From::After(after) => {
+                parts.begin(key.bytes, reply);
+                delivery.history(after, reply);
+            }
+            From::New => {
+                let oldest = request.idle_ms_min.map(|idle_ms_min| {
+                    let claims = delivery.claims(idle_ms_min);
+                    (claims, idle_ms_min)
+                });
+                let has_claims = oldest
+                    .as_ref()
+                    .is_some_and(|(claims, _)| !claims.is_empty());
+                if !has_claims && !delivery.has_new() {
+                    continue;
+                }
+                parts.begin(key.bytes, reply);
+                let start = reply.len();
+                let with_times = oldest.is_some();
+                if let Some((claims, _)) = oldest {
+                    delivery.claim(&claims, reply);
+                }
+                delivery.deliver(request.no_ack, with_times, reply);
+                reply.array_since(start, delivery.delivered);
+                changes += delivery.delivered as u64;
+            }
+        }
+    }
+    match wait {
+        Some(wait) if parts.count == 0 => call.wait(wait, reply),
+        _ => parts.end(reply),
+    }
+    Ok(Effect::wrote(changes))
+}
+
+/// Whether XREADGROUP can read these streams; changes nothing.
+pub fn check(
+    keys: &mut Keyspace,
+    db: usize,
+    no_touch: bool,
+    args: &Args<'_>,
+) -> Result<(), CommandError> {
+    let request = ReadStreams::parse(args, true)?;
+    request.wait(keys.now_ms())?;
+    request.froms(keys, db, no_touch, false, args).map(|_| ())
+}
+
+/// The streams of a reply: an array of pairs, or in RESP3 a map; null without any.
+struct Parts {
+    start: usize,
+    count: usize,
+}
+
+impl Parts {
+    fn new(reply: &Reply<'_>) -> Self {
+        Self {
+            start: reply.len(),
+            count: 0,
+        }
+    }
+
+    fn begin(&mut self, key: &[u8], reply: &mut Reply<'_>) {
+        self.count += 1;
+        if reply.protocol() == Protocol::Resp2 {
+            reply.array(2);
+        }
+        reply.bulk(key);
+    }
+
+    fn end(self, reply: &mut Reply<'_>) {
+        match (self.count, reply.protocol()) {
+            (0, _) => reply.null_array(),
+            (count, Protocol::Resp2) => reply.array_since(self.start, count),
+            (count, Protocol::Resp3) => reply.map_since(self.start, count),
+        }
+    }
+}
+
+/// What one consumer gets of one stream.
+struct Delivery<'s> {
+    log: &'s Log,
+    group: &'s mut Group,
+    number: ConsumerNumber,
+    now_ms: i64,
+    count_left: usize,
+    delivered: usize,
+}
+
+impl Delivery<'_> {
+    /// Entries that are pending with the consumer, after an id; delivered once more, if they are still there.
+    fn history(&mut self, after: StreamId, reply: &mut Reply<'_>) {
+        let start = after.next().unwrap_or(StreamId::MAX);
+        let pending = self.group.pending_of(self.number, start);
+        let pending: Vec<_> = pending
+            .take(self.count_left)
+            .map(|(id, pending)| (id, *pending))
+            .collect();
+        reply.array(pending.len());
+        for (id, pending) in pending {
+            let Some(entry) = self.log.get(id) else {
+                reply.array(2);
+                reply_id(id, reply);
+                reply.null_array();
+                continue;
+            };
+            reply_entry(&entry, reply);
+            let pending = Pending {
+                delivered_at_ms: self.now_ms,
+                deliveries: pending.deliveries.saturating_add(1),
+                ..pending
+            };
+            self.group.assign(id, pending);
+        }
+    }
+
+    /// The entries that have been pending for so long, longest first, as many as may be delivered.
+    fn claims(&mut self, idle_ms_min: i64) -> Vec<(StreamId, Pending)> {
+        let (log, now_ms) = (self.log, self.now_ms);
+        let is_idle =
+            |pending: &Pending| now_ms.saturating_sub(pending.delivered_at_ms) >= idle_ms_min;
+        self.group
+            .pending_by_time()
+            .take_while(|(_, pending)| is_idle(pending))
+            .filter(|(id, _)| log.get(*id).is_some())
+            .take(self.count_left)
+            .map(|(id, pending)| (id, *pending))
+            .collect()
+    }
+
+    fn claim(&mut self, claims: &[(StreamId, Pending)], reply: &mut Reply<'_>) {
+        for (id, pending) in claims {
+            let Some(entry) = self.log.get(*id) else {
+                continue;
+            };
+            reply.array(4);
+            reply_id_and_fields(&entry, reply);
+            reply.integer(self.now_ms.saturating_sub(pending.delivered_at_ms));
+            reply.integer(pending.deliveries as i64);
+            let pending = Pending {
+                delivered_at_ms: self.now_ms,
+                deliveries: pending.deliveries.saturating_add(1),
+                consumer: Some(self.number),
+            };
+            self.group.assign(*id, pending);
+            self.delivered += 1;
+            self.count_left -= 1;
+        }
+        if !claims.is_empty() {
+            self.group.activate(self.number, self.now_ms);
+        }
+    }
+
+    /// Whether there is an entry that the group has not delivered.
+    fn has_new(&self) -> bool {
+        self.log
+            .last_living()
+            .is_some_and(|last| last > self.group.last_id)
+    }
+
+    /// Entries that the group has not delivered, from now on pending with the consumer unless `no_ack`.
+    fn deliver(&mut self, no_ack: bool, with_times: bool, reply: &mut Reply<'_>) {
+        let Some(start) = self.group.last_id.next() else {
+            return;
+        };
+        let before = self.delivered;
+        for entry in self.log.range(start, StreamId::MAX).take(self.count_left) {
+            self.pass(entry.id);
+            if with_times {
+                reply.array(4);
+                reply_id_and_fields(&entry, reply);
+                reply.integer(0);
+                reply.integer(0);
+            } else {
+                reply_entry(&entry, reply);
+            }
+            if !no_ack {
+                let pending = Pending {
+                    delivered_at_ms: self.now_ms,
+                    deliveries: 1,
+                    consumer: Some(self.number),
+                };
+                self.group.assign(entry.id, pending);
+            }
+            self.delivered += 1;
+        }
+        if self.delivered > before && !no_ack {
+            self.group.activate(self.number, self.now_ms);
+        }
+    }
+
+    /// Moves the group on to an entry and counts it as read, where counting still makes sense.
+    fn pass(&mut self, id: StreamId) {
+        let (log, group) = (self.log, &mut *self.group);
+        let is_counted = group.last_id >= log.first_id() && !log.has_gap_from(group.last_id);
+        match &mut group.entries_read {
+            Some(entries_read) if is_counted => *entries_read += 1,
+            entries_read if log.entries_added > 0 => *entries_read = log.added_until(id),
+            _ => {}
+        }
+        group.last_id = id;
+    }
+}
+
+/// The keys after STREAMS: the first half of the words there.
+const fn streams_from(start_from: i8) -> KeySpec {
+    KeySpec {
+        access: KeyAccess {
+            mode: "RO",
+            flags: &["access"],
+        },
+        begin: Begin::Keyword {
+            word: "STREAMS",
+            start_from,
+        },
+        find: Find::Range {
+            last: -1,
+            step: 1,
+            limit: 2,
+        },
+    }
+}
+
+/// XREAD and XREADGROUP.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "XREAD",
+        since: "5.0.0",
+        group: CommandGroup::Stream,
+        arity: Arity::AtLeast(4),
+        flags: Flags::READONLY.or(Flags::BLOCKING).or(Flags::MOVABLE_KEYS),
+        keys: &[streams_from(1)],
+        spread: Spread::Gather(Program::ReadStreams),
+        args: "[COUNT count] [BLOCK milliseconds] streams=STREAMS(key [key ...] id [id ...])",
+        summary: "Returns entries of several streams after an id each, and can wait for them.",
+        cost: "O(N) for N entries returned",
+        run: Run::Waits(xread),
+        ..ROW
+    },
+    Command {
+        name: "XREADGROUP",
+        since: "5.0.0",
+        group: CommandGroup::Stream,
+        arity: Arity::AtLeast(7),
+        flags: Flags::WRITE.or(Flags::BLOCKING).or(Flags::MOVABLE_KEYS),
+        keys: &[streams_from(4)],
+        spread: Spread::Gather(Program::ReadStreams),
+        args: "group-block=GROUP(group consumer) [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time:integer]@8.4.0 \
+            [NOACK] streams=STREAMS(key [key ...] id [id ...])",
+        summary: "Returns entries that are new to a group, or pending with a consumer, and can wait for them.",
+        cost: "O(N) for N entries returned",
+        history: &[("8.4.0", "`CLAIM`")],
+        run: Run::Waits(xreadgroup),
+        ..ROW
+    },
+];

@@ -1,0 +1,172 @@
+//! Streams: their nodes as they are, then what the stream and its groups remember.
+//!
+//!     nodes   count, then: id (16 bytes, big-endian), listpack
+//!     stream  length, last id, first id, greatest deleted id, entries added            the last five since 2
+//!     groups  count, then: name, last id, entries read (since 2), pending, consumers
+//!             pending    count, then: id, when u64, how often
+//!             consumers  count, then: name, seen u64, active u64 (since 3), count of ids, ids
+//!
+//! Promises  what is read has no pending entry without a place for its consumer, and no entry out of order.
+//! Tests     tests/keyspace/rdb_stream.rs.
+
+use super::wire::{Malformed, Reader, Writer};
+use crate::ds::stream::{Group, Pending, StreamId};
+use crate::keyspace::StreamValue;
+
+/// The bytes that say a stream follows, in the order they came to be.
+pub(super) mod kind {
+    pub const STREAM: u8 = 15;
+    pub const STREAM_2: u8 = 19;
+    pub const STREAM_3: u8 = 21;
+}
+
+/// What stands for an unknown number of entries read.
+const UNKNOWN: u64 = u64::MAX;
+
+/// Writes type and value; returns the version that has that type.
+pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
+    out.byte(kind::STREAM_3);
+    let log = &stream.log;
+    out.length(log.nodes_count() as u64);
+    for (id, node) in log.nodes() {
+        out.string(&id.to_bytes());
+        out.string(node.as_bytes());
+    }
+    out.length(log.len());
+    for id in [log.last_id, log.first_id(), log.max_deleted_id] {
+        write_id(id, out);
+    }
+    out.length(log.entries_added);
+    out.length(stream.groups_count() as u64);
+    for (name, group) in stream.groups() {
+        out.string(name);
+        write_id(group.last_id, out);
+        out.length(group.entries_read.unwrap_or(UNKNOWN));
+        write_group(group, out);
+    }
+    super::VERSION
+}
+
+fn write_group(group: &Group, out: &mut Writer) {
+    // Entries that nobody has are not known to these versions: they come back as new ones.
+    let owned = || {
+        group
+            .pending_from(StreamId::MIN)
+            .filter(|(_, it)| it.consumer.is_some())
+    };
+    out.length(owned().count() as u64);
+    for (id, pending) in owned() {
+        out.raw(&id.to_bytes());
+        out.raw(&pending.delivered_at_ms.to_le_bytes());
+        out.length(pending.deliveries);
+    }
+    out.length(group.consumers_count() as u64);
+    for (number, consumer) in group.consumers() {
+        out.string(consumer.name());
+        out.raw(&consumer.seen_at_ms.to_le_bytes());
+        out.raw(&consumer.active_at_ms.unwrap_or(-1).to_le_bytes());
+        out.length(consumer.pending_count() as u64);
+        for (id, _) in group.pending_of(number, StreamId::MIN) {
+            out.raw(&id.to_bytes());
+        }
+    }
+}
+
+fn write_id(id: StreamId, out: &mut Writer) {
+    out.length(id.ms);
+    out.length(id.seq);
+}
+
+pub(super) fn read(kind: u8, from: &mut Reader<'_>) -> Result<StreamValue, Malformed> {
+    let mut stream = StreamValue::default();
+    for _ in 0..from.length()? {
+        let id = from.string()?;
+        let id = StreamId::from_bytes(id.as_ref().try_into().map_err(|_| Malformed)?);
+        if !stream.log.push_node(id, &from.string()?) {
+            return Err(Malformed);
+        }
+    }
+    if from.length()? != stream.log.len() {
+        return Err(Malformed);
+    }
+    stream.log.last_id = read_id(from)?;
+    if stream
+        .log
+        .last_living()
+        .is_some_and(|last| last > stream.log.last_id)
+    {
+        return Err(Malformed);
+    }
+    if kind == kind::STREAM {
+        stream.log.entries_added = stream.log.len();
+    } else {
+        read_id(from)?; // The first id is that of the first entry.
+        stream.log.max_deleted_id = read_id(from)?;
+        stream.log.entries_added = from.length()?;
+    }
+    for _ in 0..from.length()? {
+        let name = from.string()?;
+        let last_id = read_id(from)?;
+        let entries_read = match kind {
+            kind::STREAM => stream.log.added_until(last_id),
+            _ => Some(from.length()?).filter(|read| *read != UNKNOWN),
+        };
+        let mut group = Group::new(last_id, entries_read);
+        read_group(kind, &mut group, from)?;
+        if !stream.add_group(&name, group) {
+            return Err(Malformed);
+        }
+    }
+    Ok(stream)
+}
+
+fn read_group(kind: u8, group: &mut Group, from: &mut Reader<'_>) -> Result<(), Malformed> {
+    for _ in 0..from.length()? {
+        let id = StreamId::from_bytes(from.array()?);
+        if group.pending(id).is_some() {
+            return Err(Malformed);
+        }
+        let pending = Pending {
+            delivered_at_ms: from.u64()? as i64,
+            deliveries: from.length()?,
+            consumer: None,
+        };
+        group.assign(id, pending);
+    }
+    for _ in 0..from.length()? {
+        let name = from.string()?;
+        let seen_at_ms = from.u64()? as i64;
+        let number = group.add_consumer(&name, seen_at_ms).ok_or(Malformed)?;
+        let active_at_ms = match kind {
+            kind::STREAM_3 => from.u64()? as i64,
+            _ => seen_at_ms,
+        };
+        if active_at_ms != -1 {
+            group.activate(number, active_at_ms);
+        }
+        for _ in 0..from.length()? {
+            let id = StreamId::from_bytes(from.array()?);
+            let pending = *group.pending(id).ok_or(Malformed)?;
+            if pending.consumer.is_some() {
+                return Err(Malformed);
+            }
+            let consumer = Some(number);
+            group.assign(
+                id,
+                Pending {
+                    consumer,
+                    ..pending
+                },
+            );
+        }
+    }
+    let mut pending = group.pending_from(StreamId::MIN);
+    match pending.all(|(_, pending)| pending.consumer.is_some()) {
+        true => Ok(()),
+        false => Err(Malformed),
+    }
+}
+
+fn read_id(from: &mut Reader<'_>) -> Result<StreamId, Malformed> {
+    Ok(StreamId::new(from.length()?, from.length()?))
+}

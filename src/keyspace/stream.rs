@@ -1,0 +1,67 @@
+//! Streams as values of keys.
+//!
+//! Promises  a key may hold an empty stream: its last id and its groups outlive its entries.
+//! Not here  what a stream is: `ds/stream/`.
+
+use std::ops::{Deref, DerefMut};
+
+use super::value::collection_of;
+use super::{Collection, EncodingLimits};
+use crate::ds::key_table::HeapSize;
+use crate::ds::stream::{NodeLimits, Stream};
+
+/// A stream; in a box, so that other types' objects are not made larger by it.
+#[derive(Clone, Default)]
+pub struct StreamValue(Box<Stream>);
+
+impl Deref for StreamValue {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        &self.0
+    }
+}
+
+impl DerefMut for StreamValue {
+    fn deref_mut(&mut self) -> &mut Stream {
+        &mut self.0
+    }
+}
+
+impl HeapSize for StreamValue {
+    fn heap_bytes(&self) -> usize {
+        size_of::<Stream>() + self.0.heap_bytes()
+    }
+
+    fn free_effort(&self) -> usize {
+        self.0.free_effort()
+    }
+
+    fn free_step(&mut self, budget: usize) -> bool {
+        self.0.free_step(budget)
+    }
+}
+
+impl Collection for StreamValue {
+    const TYPE_NAME: &'static str = "stream";
+
+    fn encoding_name(&self) -> &'static str {
+        "stream"
+    }
+
+    fn is_empty(&self) -> bool {
+        false
+    }
+
+    collection_of!(Stream);
+}
+
+impl EncodingLimits {
+    /// When a stream's node is full.
+    pub fn stream_node(&self) -> NodeLimits {
+        NodeLimits {
+            bytes_max: self.stream_node_max_bytes as u64,
+            entries_max: self.stream_node_max_entries as u64,
+        }
+    }
+}

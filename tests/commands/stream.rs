@@ -1,0 +1,208 @@
+//! Streams where the time of day matters, or what transcripts of Redis 8.0 do not have.
+
+use super::runner::{Runner, START_MS};
+
+/// Says each line's request and compares the reply after ` => `, or lets milliseconds pass.
+fn check(runner: &mut Runner, lines: &str) {
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(ms) = line.strip_prefix("wait ") {
+            runner.wait(ms.parse().expect("milliseconds"));
+            continue;
+        }
+        let (request, reply) = line.split_once(" => ").expect("a request and its reply");
+        assert_eq!(runner.say(request.trim()), reply.trim(), "{request}");
+    }
+}
+
+#[test]
+fn ids_are_made_from_the_time() {
+    let mut runner = Runner::new(1);
+    assert_eq!(START_MS, 1_700_000_000_000);
+    check(
+        &mut runner,
+        r#"
+        XADD s * a 1 => "1700000000000-0"
+        XADD s * a 1 => "1700000000000-1"
+        wait 5
+        XADD s * a 1 => "1700000000005-0"
+        XADD s 1800000000000-7 a 1 => "1800000000000-7"
+        XADD s * a 1 => "1800000000000-8"
+        XADD s 1800000000000-* a 1 => "1800000000000-9"
+        "#,
+    );
+}
+
+#[test]
+fn pending_entries_grow_old() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s 1-0 a 1 => "1-0"
+        XADD s 2-0 a 2 => "2-0"
+        XGROUP CREATE s g 0 => +OK
+        XREADGROUP GROUP g one COUNT 1 STREAMS s > => *1 *2 "s" *1 *2 "1-0" *2 "a" "1"
+        wait 100
+        XREADGROUP GROUP g two STREAMS s > => *1 *2 "s" *1 *2 "2-0" *2 "a" "2"
+        wait 10
+        XPENDING s g - + 10 => *2 *4 "1-0" "one" :110 :1 *4 "2-0" "two" :10 :1
+        XPENDING s g IDLE 50 - + 10 => *1 *4 "1-0" "one" :110 :1
+        XPENDING s g - + 1 => *1 *4 "1-0" "one" :110 :1
+        XPENDING s g - + 10 two => *1 *4 "2-0" "two" :10 :1
+        XCLAIM s g two 50 1-0 2-0 => *1 *2 "1-0" *2 "a" "1"
+        XPENDING s g - + 10 => *2 *4 "1-0" "two" :0 :2 *4 "2-0" "two" :10 :1
+        XCLAIM s g one 0 2-0 IDLE 500 RETRYCOUNT 9 JUSTID => *1 "2-0"
+        XCLAIM s g one 0 1-0 TIME 1699999999000 JUSTID => *1 "1-0"
+        XPENDING s g - + 10 => *2 *4 "1-0" "one" :1110 :2 *4 "2-0" "one" :500 :9
+        XCLAIM s g one 0 1-0 TIME 1800000000000 JUSTID => *1 "1-0"
+        XPENDING s g - + 1 => *1 *4 "1-0" "one" :0 :2
+        wait 7
+        XREADGROUP GROUP g one STREAMS s 0 => *1 *2 "s" *2 *2 "1-0" *2 "a" "1" *2 "2-0" *2 "a" "2"
+        XPENDING s g - + 10 => *2 *4 "1-0" "one" :0 :3 *4 "2-0" "one" :0 :10
+        XINFO CONSUMERS s g => *2 *8 "name" "one" "pending" :2 "idle" :0 "inactive" :7 *8 "name" "two" "pending" :0 "idle" :7 "inactive" :7
+        wait 3
+        XAUTOCLAIM s g two 3 - COUNT 1 JUSTID => *3 "2-0" *1 "1-0" *0
+        XAUTOCLAIM s g two 4 - JUSTID => *3 "0-0" *0 *0
+        XGROUP CREATECONSUMER s g three => :1
+        wait 2
+        XINFO CONSUMERS s g => *3 *8 "name" "one" "pending" :1 "idle" :5 "inactive" :12 *8 "name" "three" "pending" :0 "idle" :2 "inactive" :-1 *8 "name" "two" "pending" :1 "idle" :2 "inactive" :2
+        XADD s 3-0 a 3 => "3-0"
+        XCLAIM s g two 5000 3-0 FORCE => *1 *2 "3-0" *2 "a" "3"
+        XPENDING s g 3-0 + 10 => *1 *4 "3-0" "two" :0 :2
+        "#,
+    );
+}
+
+// From the documentation of Redis 8.4: what has been pending for long comes first, longest first.
+#[test]
+fn readgroup_claims_before_it_delivers() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s 1-0 a 1 => "1-0"
+        XADD s 2-0 a 2 => "2-0"
+        XGROUP CREATE s g 0 => +OK
+        XREADGROUP GROUP g one CLAIM 10 COUNT 1 STREAMS s > => *1 *2 "s" *1 *4 "1-0" *2 "a" "1" :0 :0
+        wait 1
+        XREADGROUP GROUP g one COUNT 1 STREAMS s > => *1 *2 "s" *1 *2 "2-0" *2 "a" "2"
+        XREADGROUP GROUP g two CLAIM 10 STREAMS s > => *-1
+        wait 20
+        XADD s 3-0 a 3 => "3-0"
+        XCLAIM s g one 0 1-0 IDLE 15 JUSTID => *1 "1-0"
+        XREADGROUP GROUP g two CLAIM 10 STREAMS s > => *1 *2 "s" *3 *4 "2-0" *2 "a" "2" :20 :1 *4 "1-0" *2 "a" "1" :15 :1 *4 "3-0" *2 "a" "3" :0 :0
+        XPENDING s g - + 10 => *3 *4 "1-0" "two" :0 :2 *4 "2-0" "two" :0 :2 *4 "3-0" "two" :0 :1
+        wait 30
+        XDEL s 1-0 => :1
+        XADD s 4-0 a 4 => "4-0"
+        XREADGROUP GROUP g one CLAIM 30 COUNT 1 NOACK STREAMS s > => *1 *2 "s" *1 *4 "2-0" *2 "a" "2" :30 :2
+        XREADGROUP GROUP g one CLAIM 31 NOACK STREAMS s > => *1 *2 "s" *1 *4 "4-0" *2 "a" "4" :0 :0
+        XPENDING s g => *4 :3 "1-0" "3-0" *2 *2 "one" "1" *2 "two" "2"
+        XREADGROUP GROUP g one CLAIM 5 STREAMS s 0 => *1 *2 "s" *1 *2 "2-0" *2 "a" "2"
+        XREADGROUP GROUP g one CLAIM x STREAMS s > => -ERR min-idle-time is not an integer or out of range
+        XREADGROUP GROUP g one CLAIM -1 STREAMS s > => -ERR min-idle-time must be a positive integer
+        XREAD CLAIM 5 STREAMS s 0 => -ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.
+        "#,
+    );
+}
+
+// From the documentation of Redis 8.8.
+#[test]
+fn xnack_gives_entries_back() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s 1-0 a 1 => "1-0"
+        XADD s 2-0 a 2 => "2-0"
+        XADD s 3-0 a 3 => "3-0"
+        XADD s 4-0 a 4 => "4-0"
+        XGROUP CREATE s g 0 => +OK
+        XREADGROUP GROUP g one COUNT 3 STREAMS s > => *1 *2 "s" *3 *2 "1-0" *2 "a" "1" *2 "2-0" *2 "a" "2" *2 "3-0" *2 "a" "3"
+        XNACK s g FAIL IDS 2 1-0 9-0 => :1
+        XNACK s g FAIL IDS 1 1-0 => :0
+        XNACK s g silent IDS 1 2-0 => :1
+        XNACK s g FATAL IDS 1 3-0 => :1
+        XPENDING s g - + 10 => *3 *4 "1-0" "" :-1 :1 *4 "2-0" "" :-1 :0 *4 "3-0" "" :-1 :9223372036854775807
+        XPENDING s g => *4 :3 "1-0" "3-0" *0
+        XNACK s g FAIL IDS 1 4-0 => :0
+        XNACK s g FAIL IDS 1 4-0 FORCE => :1
+        XACK s g 4-0 => :1
+        XREADGROUP GROUP g two CLAIM 1000000 COUNT 1 STREAMS s > => *1 *2 "s" *1 *4 "1-0" *2 "a" "1" :1700000000000 :1
+        XAUTOCLAIM s g two 5 - COUNT 1 JUSTID => *3 "3-0" *1 "2-0" *0
+        XCLAIM s g two 5 3-0 JUSTID => *1 "3-0"
+        XNACK s g FAIL IDS 1 3-0 RETRYCOUNT 5 => :1
+        XPENDING s g - + 10 => *3 *4 "1-0" "two" :0 :2 *4 "2-0" "two" :0 :0 *4 "3-0" "" :-1 :5
+        XNACK missing g FAIL IDS 1 3-0 => :0
+        XNACK s missing FAIL IDS 1 3-0 => :0
+        XNACK s g FOO IDS 1 3-0 => -ERR XNACK mode must be SILENT, FAIL, or FATAL
+        XNACK s g FAIL IDS 1 3-0 FOO => -ERR Unrecognized XNACK option 'FOO'
+        XNACK s g FAIL IDS 1 3-0 RETRYCOUNT -1 => -ERR Invalid RETRYCOUNT value, must be >= 0
+        XNACK s g FAIL IDS 1 x => -ERR Invalid stream ID specified as stream command argument
+        "#,
+    );
+}
+
+// From the documentation of Redis 8.2.
+#[test]
+fn references_decide_what_is_deleted() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s 1-0 a 1 => "1-0"
+        XADD s 2-0 a 2 => "2-0"
+        XADD s 3-0 a 3 => "3-0"
+        XADD s 4-0 a 4 => "4-0"
+        XGROUP CREATE s g 0 => +OK
+        XGROUP CREATE s h 0 => +OK
+        XREADGROUP GROUP g c STREAMS s > => *1 *2 "s" *4 *2 "1-0" *2 "a" "1" *2 "2-0" *2 "a" "2" *2 "3-0" *2 "a" "3" *2 "4-0" *2 "a" "4"
+        XDELEX s ACKED IDS 2 1-0 9-0 => *2 :2 :2
+        XDELEX s IDS 2 1-0 1-0 => *2 :1 :-1
+        XPENDING s g => *4 :4 "1-0" "4-0" *1 *2 "c" "4"
+        XDELEX s DELREF IDS 2 1-0 2-0 => *2 :-1 :1
+        XPENDING s g => *4 :2 "3-0" "4-0" *1 *2 "c" "2"
+        XACKDEL s g ACKED IDS 2 3-0 9-0 => *2 :2 :-1
+        XREADGROUP GROUP h d STREAMS s > => *1 *2 "s" *2 *2 "3-0" *2 "a" "3" *2 "4-0" *2 "a" "4"
+        XACKDEL s h ACKED IDS 2 3-0 => -ERR The `numids` parameter must match the number of arguments
+        XACKDEL s h ACKED IDS 1 3-0 => *1 :1
+        XACKDEL s h KEEPREF IDS 1 4-0 => *1 :1
+        XPENDING s g => *4 :1 "4-0" "4-0" *1 *2 "c" "1"
+        XACKDEL s g DELREF IDS 1 4-0 => *1 :1
+        XLEN s => :0
+        XDELEX missing IDS 2 1-0 2-0 => *2 :-1 :-1
+        XACKDEL s missing IDS 1 1-0 => *1 :-1
+        XDELEX s IDS 0 1-0 => -ERR Number of IDs must be a positive integer
+        XDELEX s FOO IDS 1 1-0 => -ERR syntax error
+        XDELEX s IDS 1 x => -ERR Invalid stream ID specified as stream command argument
+        SET str x => +OK
+        XDELEX str IDS 1 1-0 => -WRONGTYPE Operation against a key holding the wrong kind of value
+        "#,
+    );
+}
+
+#[test]
+fn trims_heed_references() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s 1-0 a 1 => "1-0"
+        XADD s 2-0 a 2 => "2-0"
+        XADD s 3-0 a 3 => "3-0"
+        XGROUP CREATE s g 0 => +OK
+        XREADGROUP GROUP g c COUNT 2 STREAMS s > => *1 *2 "s" *2 *2 "1-0" *2 "a" "1" *2 "2-0" *2 "a" "2"
+        XACK s g 2-0 => :1
+        XTRIM s MAXLEN = 0 ACKED => :1
+        XRANGE s - + => *2 *2 "1-0" *2 "a" "1" *2 "3-0" *2 "a" "3"
+        XTRIM s ACKED MINID 9 => :0
+        XTRIM s MAXLEN ~ 1 DELREF => :1
+        XPENDING s g => *4 :0 $-1 $-1 *-1
+        XADD s KEEPREF MAXLEN 1 4-0 a 4 => "4-0"
+        XLEN s => :1
+        XADD s MAXLEN ~ 0 ACKED 5-0 a 5 => "5-0"
+        XLEN s => :2
+        XADD new DELREF 5-0 a 5 => "5-0"
+        "#,
+    );
+}

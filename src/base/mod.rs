@@ -10,3 +10,4 @@ mod grisu;
 pub mod hash;
 pub mod number;
 pub mod rng;
+pub mod units;

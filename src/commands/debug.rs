@@ -8,7 +8,10 @@ use super::row::*;
 use super::table::unknown_or_arity;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Run, Spread};
 use super::word::integer;
+use crate::base::units::memory_bytes;
 use crate::ds::key_table::{HeapSize, NewValue, Value};
+use crate::ds::quicklist::{Content, Quicklist};
+use crate::keyspace::Object;
 use crate::keyspace::value::{EMBEDDED_BYTES_MAX, encoding_name};
 use crate::resp::{Args, Reply};
 
@@ -38,11 +41,55 @@ fn object(
     } else {
         policy.idle_seconds(access, call.keys.clock())
     };
+    let nodes = match value {
+        Value::Object(Object::List(list)) => list
+            .as_quicklist()
+            .map(|list| about_nodes(list, call.keys.limits().list_max_listpack_size)),
+        _ => None,
+    };
     reply.simple(&format!(
-        "Value at:{place:p} refcount:1 encoding:{} serializedlength:{length} lru:{access} lru_seconds_idle:{idle_seconds}",
+        "Value at:{place:p} refcount:1 encoding:{} serializedlength:{length} lru:{access} lru_seconds_idle:{idle_seconds}{}",
         encoding_name(&value),
+        nodes.unwrap_or_default(),
     ));
     Ok(Effect::NONE)
+}
+
+/// What DEBUG OBJECT says of a quicklist's nodes.
+fn about_nodes(list: &Quicklist, size: i64) -> String {
+    let mut plain_bytes = 0;
+    list.visit_nodes(|content| {
+        plain_bytes += match content {
+            Content::Packed(pack) => pack.byte_len(),
+            Content::Alone(bytes) => bytes.len(),
+        };
+    });
+    let nodes_count = list.nodes_count();
+    let average = list.len() as f64 / nodes_count as f64;
+    let is_compressed = u8::from(list.compress_depth() > 0);
+    format!(
+        " ql_nodes:{nodes_count} ql_avg_node:{average:.2} ql_listpack_max:{size} ql_compressed:{is_compressed} \
+         ql_uncompressed_size:{plain_bytes}"
+    )
+}
+
+/// `DEBUG QUICKLIST-PACKED-THRESHOLD size` lets elements of that many bytes stand alone in quicklists to come, or, for 0,
+/// leaves that to the nodes' limit again; replies OK.
+fn quicklist_packed_threshold(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let size = std::str::from_utf8(args.get(1)).ok().and_then(memory_bytes);
+    match size {
+        Some(size @ 0..0x1_0000_0000) => {
+            let bytes = (size > 0).then_some(size as usize);
+            call.keys.set_list_packed_threshold(bytes);
+            reply.ok();
+            Ok(Effect::NONE)
+        }
+        _ => Err("ERR argument must be a memory value bigger than 1 and smaller than 4gb".into()),
+    }
 }
 
 /// Bytes of an integer in an RDB file.
@@ -156,6 +203,15 @@ pub const DEBUG_KEYS: &[Command] = &[
         summary: "Makes many keys.",
         cost: "O(N) where N is the number of keys.",
         run: Run::Keys(populate),
+        ..DEBUG_ROW
+    },
+    Command {
+        name: "QUICKLIST-PACKED-THRESHOLD",
+        arity: Arity::Exactly(3),
+        spread: Spread::EveryShard(Merge::AllOk),
+        args: "size",
+        summary: "Sets how large elements are that stand alone in lists.",
+        run: Run::Keys(quicklist_packed_threshold),
         ..DEBUG_ROW
     },
     Command {

@@ -4,6 +4,8 @@
 //! Source    Redis's configuration file syntax: double quotes with `\n \r \t \b \a \xHH` escapes, single quotes with `\'`.
 //! Tests     tests/node/options.rs.
 
+pub use crate::base::units::memory_bytes;
+
 /// `yes` or `no` in any case.
 pub fn parse_bool(word: &str) -> Result<bool, String> {
     if word.eq_ignore_ascii_case("yes") {
@@ -26,30 +28,6 @@ pub fn parse_integer(word: &str, min: i64, max: i64) -> Result<i64, String> {
 pub fn parse_memory(word: &str, min: i64) -> Result<i64, String> {
     let value = memory_bytes(word).ok_or_else(|| "argument must be a memory value".to_string())?;
     in_range(value, min, i64::MAX)
-}
-
-/// Bytes of a text with an optional unit; None where it is no such text or does not fit.
-pub fn memory_bytes(word: &str) -> Option<i64> {
-    let digits = word
-        .bytes()
-        .take_while(|byte| byte.is_ascii_digit() || *byte == b'-')
-        .count();
-    let factor: i64 = match word[digits..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" => 1_000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    if word.is_empty() {
-        // Redis takes nothing for nothing.
-        return Some(0);
-    }
-    let value: i64 = word[..digits].parse().ok().filter(|value| *value >= 0)?;
-    value.checked_mul(factor)
 }
 
 /// An octal number from 0 to `max`.

@@ -162,3 +162,35 @@ fn set_active_expire_stops_the_cycle() {
     assert!(runner.keys.expire_cycle(10_000) > 0);
     assert_eq!(runner.keys.keys_count(0), 0);
 }
+
+#[test]
+fn lists_tell_of_their_nodes() {
+    let mut runner = Runner::new(1);
+    let short = debug(&mut runner, &["QUICKLIST-PACKED-THRESHOLD", "200b"]);
+    assert_eq!(short, "+OK");
+    let long = "x".repeat(300);
+    let element = "y".repeat(150);
+    let words: Vec<&str> = ["RPUSH", "list"]
+        .into_iter()
+        .chain([long.as_str(), "1", "2", &long, &element])
+        .chain(std::iter::repeat_n(element.as_str(), 60))
+        .collect();
+    runner.run(&words);
+    let line = debug(&mut runner, &["OBJECT", "list"]);
+    let nodes = " encoding:quicklist ";
+    assert!(line.contains(nodes), "{line}");
+    let end =
+        " ql_nodes:5 ql_avg_node:13.00 ql_listpack_max:-2 ql_compressed:0 ql_uncompressed_size:";
+    assert!(line.contains(end), "{line}");
+    for size in ["4gb", "-1", "1x"] {
+        assert_eq!(
+            debug(&mut runner, &["QUICKLIST-PACKED-THRESHOLD", size]),
+            "-ERR argument must be a memory value bigger than 1 and smaller than 4gb"
+        );
+    }
+    assert_eq!(
+        debug(&mut runner, &["QUICKLIST-PACKED-THRESHOLD", "0"]),
+        "+OK"
+    );
+    assert_eq!(runner.keys.limits().list_packed_threshold, None);
+}

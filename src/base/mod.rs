@@ -4,7 +4,9 @@
 mod binary;
 pub mod crc16;
 pub mod crc64;
+pub mod earth;
 pub mod extended;
+pub mod geohash;
 pub mod glob;
 mod grisu;
 pub mod hash;

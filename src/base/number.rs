@@ -100,6 +100,35 @@ pub fn write_f64(buffer: &mut [u8; F64_TEXT_BYTES_MAX], number: f64) -> &[u8] {
     &buffer[..len]
 }
 
+/// `number` with 17 significant digits, zeros at their end left out: C's `%.17g`.
+pub fn f64_with_17_digits(number: f64) -> String {
+    const DIGITS_COUNT: i32 = 17;
+    if !number.is_finite() || number == 0.0 {
+        return format!("{number}");
+    }
+    let text = format!("{:.16e}", number.abs());
+    let (digits, exponent) = text.split_once('e').expect("it is written with one");
+    let exponent: i32 = exponent.parse().expect("and with a number after it");
+    let digits: String = digits.chars().filter(|digit| *digit != '.').collect();
+    let digits = digits.trim_end_matches('0');
+    let sign = if number < 0.0 { "-" } else { "" };
+    let point = (exponent + 1).max(0) as usize;
+    if !(-4..DIGITS_COUNT).contains(&exponent) {
+        let (first, rest) = digits.split_at(1);
+        let dot = if rest.is_empty() { "" } else { "." };
+        format!("{sign}{first}{dot}{rest}e{exponent:+03}")
+    } else if exponent < 0 {
+        let zeros = "0".repeat((-exponent - 1) as usize);
+        format!("{sign}0.{zeros}{digits}")
+    } else if digits.len() <= point {
+        let zeros = "0".repeat(point - digits.len());
+        format!("{sign}{digits}{zeros}")
+    } else {
+        let (whole, part) = digits.split_at(point);
+        format!("{sign}{whole}.{part}")
+    }
+}
+
 struct TextCursor<'b> {
     buffer: &'b mut [u8; F64_TEXT_BYTES_MAX],
     len: usize,

@@ -174,6 +174,25 @@ fn set_active_expire(
     Ok(Effect::NONE)
 }
 
+/// `DEBUG LISTPACK key` replies with one line about a packed value.
+fn listpack(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let key = call.keys.key(args.get(1));
+    let Some(entry) = call.keys.peek(call.db, &key) else {
+        return Err(NO_SUCH_KEY.into());
+    };
+    match entry.value() {
+        Value::Object(object) if object.encoding_name().starts_with("listpack") => {
+            reply.simple(&format!("Listpack in {} bytes", object.heap_bytes()));
+            Ok(Effect::NONE)
+        }
+        _ => Err("ERR Not a listpack encoded object.".into()),
+    }
+}
+
 /// What DEBUG's subcommands have in common; COMMAND shows none of them.
 const DEBUG_ROW: Command = Command {
     group: Group::Server,
@@ -212,6 +231,15 @@ pub const DEBUG_KEYS: &[Command] = &[
         args: "size",
         summary: "Sets how large elements are that stand alone in lists.",
         run: Run::Keys(quicklist_packed_threshold),
+        ..DEBUG_ROW
+    },
+    Command {
+        name: "LISTPACK",
+        arity: Arity::Exactly(3),
+        keys: &[key_at(2, "RO", &[])],
+        args: "key",
+        summary: "Tells how large a packed value is.",
+        run: Run::Keys(listpack),
         ..DEBUG_ROW
     },
     Command {

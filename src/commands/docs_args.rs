@@ -18,6 +18,9 @@
 //! Promises  any string parses to something; `tests/commands/command.rs` holds every row to what a real server says.
 //! Source    COMMAND DOCS of a real server, for the names a group without a name gets.
 
+/// How a syntax string writes the empty word, which is a token of MIGRATE.
+const NOTHING: &str = "\"\"";
+
 /// One argument.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Argument {
@@ -68,7 +71,10 @@ pub fn display(arguments: &[Argument]) -> String {
 
 fn display_one(argument: &Argument) -> String {
     let mut text = match argument.kind {
-        "pure-token" => argument.token.clone().unwrap_or_default(),
+        "pure-token" => match argument.token.as_deref() {
+            Some("") => NOTHING.to_string(),
+            token => token.unwrap_or_default().to_string(),
+        },
         "oneof" => {
             let parts: Vec<String> = argument.parts.iter().map(display_one).collect();
             let parts = parts.join(" | ");
@@ -206,7 +212,7 @@ impl Parser<'_> {
     /// A token, alone or before what it introduces.
     fn token(&mut self, word: &str) -> Argument {
         let (word, marks) = split_marks(word);
-        let token = word.to_string();
+        let token = if word == NOTHING { "" } else { word }.to_string();
         let next = self.peek().to_string();
         let introduces = marks.is_empty()
             && (next == "(" || !next.is_empty() && !is_punctuation(&next) && !is_token(&next))
@@ -339,7 +345,8 @@ fn is_punctuation(token: &str) -> bool {
 
 /// Upper-case words and signs stand for themselves.
 fn is_token(word: &str) -> bool {
-    matches!(word, "=" | "~" | "*" | "$")
+    word == NOTHING
+        || matches!(word, "=" | "~" | "*" | "$")
         || word.starts_with(|letter: char| letter.is_ascii_uppercase())
 }
 

@@ -26,9 +26,7 @@ pub struct Cursor {
 impl Cursor {
     /// Reads a word as a cursor: any unsigned 64-bit number, blanks, a plus sign and zeros before it allowed.
     pub fn parse(word: &[u8], shards_count: u16) -> Result<Self, CommandError> {
-        let number = parse_u64(word)
-            .or_else(|| parse_loosely(word))
-            .ok_or("ERR invalid cursor")?;
+        let number = parse_cursor(word).ok_or("ERR invalid cursor")?;
         let shards_count = u64::from(shards_count);
         Ok(Self {
             shard: (number % shards_count) as u16,
@@ -48,6 +46,12 @@ impl Cursor {
             0
         }
     }
+}
+
+/// A word as the number a cursor is, read as C reads it: to the first NUL.
+pub fn parse_cursor(word: &[u8]) -> Option<u64> {
+    let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
+    parse_u64(word).or_else(|| parse_loosely(word))
 }
 
 fn parse_loosely(word: &[u8]) -> Option<u64> {

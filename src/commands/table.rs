@@ -171,6 +171,7 @@ pub enum Program {
     MsetNx,
     MsetEx,
     RandomKey,
+    Migrate,
     /// The first key that exists, in the order they are named, is worked on alone.
     FirstExisting,
     /// Elements leave a list on one shard for a list on another.

@@ -13,5 +13,6 @@ mod prefetch;
 pub mod quicklist;
 pub mod slab;
 pub mod slot_table;
+pub mod sorted_set;
 mod span;
 pub mod stream;

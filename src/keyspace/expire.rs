@@ -11,8 +11,10 @@ use super::{Collection, DatabaseInfo, Hash, Key, Keyspace, is_expired};
 /// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
 const TTL_SAMPLES: u64 = 32;
 const TTL_SAMPLE_BUCKETS_MAX: usize = 2048;
-/// Dead fields of one hash that one visit removes at most.
-const FIELDS_PER_WAKE_MAX: usize = 256;
+/// What removing a dead field costs, in steps.
+const STEPS_PER_FIELD: usize = 4;
+/// Dead fields that are removed from every hash that is visited, with whatever budget.
+const FIELDS_PER_VISIT_MIN: usize = 16;
 
 impl Keyspace {
     /// Removes keys and fields past their deadline in about `budget_steps` steps, a step being one entry or segment looked at.
@@ -29,6 +31,7 @@ impl Keyspace {
             if table.deadlines_count() > 0 || table.waking_count() > 0 {
                 let (now_ms, stats) = (self.now_ms, &mut self.stats);
                 let mut expired_fields = 0;
+                let fields_max = (budget_steps - spent).div_ceil(STEPS_PER_FIELD);
                 // A key lives through the very millisecond of its deadline, as in Redis; the table's bound is inclusive.
                 let (cursor, steps) = database.table.expire_step(
                     database.expire_cursor,
@@ -46,9 +49,10 @@ impl Keyspace {
                         let Some(hash) = Hash::of_mut(object) else {
                             return (1, false);
                         };
-                        let count = hash.expire(now_ms, FIELDS_PER_WAKE_MAX);
+                        let max = fields_max.saturating_sub(expired_fields);
+                        let count = hash.expire(now_ms, max.max(FIELDS_PER_VISIT_MIN));
                         expired_fields += count;
-                        (1 + count, hash.is_empty())
+                        (1 + count * STEPS_PER_FIELD, hash.is_empty())
                     },
                 );
                 self.stats.expired_fields += expired_fields as u64;

@@ -23,6 +23,20 @@ impl Guests {
     fn has(&self, db: usize, key: &[u8]) -> bool {
         db == self.db && self.slots.shard_of(key) != self.shard
     }
+
+    /// As [`table_of`], to look only.
+    pub(super) fn table_seen<'a>(
+        &'a self,
+        databases: &'a [Database],
+        db: usize,
+        key: &Key<'_>,
+    ) -> &'a KeyTable<Object> {
+        if self.has(db, key.bytes) {
+            &self.table
+        } else {
+            &databases[db].table
+        }
+    }
 }
 
 /// The table that `key` is looked up in.

@@ -21,6 +21,8 @@ pub mod slot;
 pub mod stats;
 pub mod stream;
 pub mod value;
+pub mod zset;
+mod zset_packed;
 
 pub use access::AccessPolicy;
 pub use collection::{Collection, Held, WrongType};
@@ -30,6 +32,7 @@ pub use slot::{SlotMap, slot_of};
 pub use stats::{DatabaseInfo, Stats};
 pub use stream::StreamValue;
 pub use value::{Moved, Object};
+pub use zset::Zset;
 
 use guests::{Guests, table_of};
 
@@ -272,7 +275,11 @@ impl Keyspace {
 
     /// The key as it is: nothing is counted, touched or removed; a key past its deadline is not seen.
     pub fn peek(&self, db: usize, key: &Key<'_>) -> Option<EntryRef<'_, Object>> {
-        let entry = self.databases[db].table.get(key.hash, key.bytes)?;
+        let table = match &self.guests {
+            Some(guests) => guests.table_seen(&self.databases, db, key),
+            None => &self.databases[db].table,
+        };
+        let entry = table.get(key.hash, key.bytes)?;
         (!is_expired(entry.deadline_ms(), self.now_ms)).then_some(entry)
     }
 

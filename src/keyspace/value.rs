@@ -79,6 +79,7 @@ pub(crate) use collection_of;
 objects! {
     Hash => super::Hash,
     List => super::list::List,
+    Zset => super::zset::Zset,
     Stream => super::stream::StreamValue,
 }
 

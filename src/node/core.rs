@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::connection::Blocked;
+use super::errand::Errands;
 use super::figures::CoreCounters;
 use super::gather::Gather;
 use super::intake::Window;
@@ -26,7 +27,7 @@ use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
-use crate::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
+use crate::router::{FromShard, Origin, Output, Step, ToShard, Transaction, TxId};
 use crate::shard::{Outcome, Shard};
 
 /// Output buffers kept for reuse.
@@ -46,6 +47,8 @@ pub enum RingWork {
     Receive(Token),
     /// End it.
     StopReceiving(Token),
+    /// Watch for reports of errands.
+    WatchErrands,
 }
 
 /// Commands wait until then.
@@ -95,6 +98,8 @@ pub struct Core {
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
     transactions: HashMap<TxId, Coordinated, ahash::RandomState>,
+    /// What transactions wait for outside.
+    pub errands: Errands,
     /// Questions this core has asked.
     pub gathers: HashMap<u64, Gather, ahash::RandomState>,
     /// The next question's name.
@@ -211,6 +216,7 @@ impl Core {
             starts: Vec::new(),
             asks: Vec::new(),
             transactions: HashMap::default(),
+            errands: Errands::new(),
             gathers: HashMap::default(),
             next_question: 0,
             pause: None,
@@ -375,6 +381,13 @@ impl Core {
                 self.transactions
                     .insert(coordinated.transaction.tx(), coordinated);
             }
+            Step::Errand(errand) => {
+                let tx = coordinated.transaction.tx();
+                self.transactions.insert(tx, coordinated);
+                if self.errands.start(tx, *errand) {
+                    self.ring_work.push(RingWork::WatchErrands);
+                }
+            }
             Step::Done { reply } => match coordinated.purpose {
                 Purpose::Reply | Purpose::MayWait(_) => {
                     let Coordinated {
@@ -395,6 +408,18 @@ impl Core {
         }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
+    }
+
+    /// Reports of errands are there.
+    pub fn errands_came(&mut self) {
+        while let Some((tx, report)) = self.errands.take() {
+            self.shard_event(FromShard::Ran {
+                tx,
+                shard: self.id,
+                output: Output::Report(report),
+            });
+        }
+        self.ring_work.push(RingWork::WatchErrands);
     }
 
     /// Counts a transaction that has ended, from its start to its end, and replies.

@@ -214,6 +214,7 @@ impl CoreLoop {
                 self.ring.arm_tick(self.core.options.tick());
             }
             Event::Alarm => self.core.alarm_came(),
+            Event::Errand => self.core.errands_came(),
             Event::Readable => self.core.ask_all_to_stop(),
             Event::Bell => {}
         }
@@ -312,6 +313,11 @@ impl CoreLoop {
                     }
                     connection.receiving = true;
                     self.ring.receive(connection.fd(), token);
+                }
+                RingWork::WatchErrands => {
+                    if let Some(descriptor) = self.core.errands.descriptor() {
+                        self.ring.watch_errands(descriptor);
+                    }
                 }
                 RingWork::StopReceiving(token) => {
                     let armed = self.core.connections.get_mut(token);

@@ -7,6 +7,7 @@ pub mod config_file;
 pub mod connection;
 pub mod core;
 mod dispatch;
+mod errand;
 mod event_loop;
 pub mod executor;
 pub mod figures;

@@ -48,6 +48,7 @@ const KIND_READABLE: u64 = 6;
 const KIND_IGNORED: u64 = 7;
 const KIND_SEND_AT_ONCE: u64 = 8;
 const KIND_ALARM: u64 = 9;
+const KIND_ERRAND: u64 = 10;
 const GENERATION_MASK: u32 = (1 << 28) - 1;
 
 /// A connection as the ring knows it: its place in the slab and which tenant of that place.
@@ -133,6 +134,8 @@ pub enum Event {
     Alarm,
     /// The watched descriptor can be read.
     Readable,
+    /// Reports of errands can be read.
+    Errand,
 }
 
 /// Why a ring cannot be had, with the remedy.
@@ -369,9 +372,18 @@ impl Ring {
 
     /// Asks for one [`Event::Readable`] when `descriptor` has something to read.
     pub fn watch(&mut self, descriptor: BorrowedFd<'_>) {
+        self.poll(descriptor, KIND_READABLE);
+    }
+
+    /// Asks for one [`Event::Errand`] when `descriptor` has something to read.
+    pub fn watch_errands(&mut self, descriptor: BorrowedFd<'_>) {
+        self.poll(descriptor, KIND_ERRAND);
+    }
+
+    fn poll(&mut self, descriptor: BorrowedFd<'_>, kind: u64) {
         let entry = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), libc::POLLIN as u32)
             .build()
-            .user_data(KIND_READABLE << KIND_SHIFT);
+            .user_data(kind << KIND_SHIFT);
         self.push(&entry);
     }
 
@@ -535,6 +547,7 @@ impl Ring {
             KIND_TICK => events.push(Event::Tick),
             KIND_ALARM => events.push(Event::Alarm),
             KIND_READABLE => events.push(Event::Readable),
+            KIND_ERRAND => events.push(Event::Errand),
             _ => {}
         }
     }

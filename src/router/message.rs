@@ -219,6 +219,13 @@ pub enum Operation {
         /// The keys.
         keys: OwnedArgs,
     },
+    /// Payloads of keys with what is left of their time; gives [`Output::Dumps`].
+    Dump {
+        /// Their database.
+        db: u16,
+        /// The keys.
+        keys: OwnedArgs,
+    },
     /// Stores a value; gives [`Output::Count`], 1 if it was stored, 0 if the key was in the way.
     Put {
         /// Where it goes.
@@ -273,6 +280,7 @@ impl Operation {
             | Self::Visit { db, .. }
             | Self::Enlist { db, .. }
             | Self::WhichExist { db, .. }
+            | Self::Dump { db, .. }
             | Self::Put { db, .. }
             | Self::Exists { db, .. }
             | Self::ReadString { db, .. }
@@ -290,6 +298,10 @@ pub enum Output {
     Value(Option<Moved>),
     /// The keys that were there, with their values.
     Values(Vec<(Vec<u8>, Moved)>),
+    /// The keys that were there, as payloads.
+    Dumps(Vec<Dumped>),
+    /// What an errand came to.
+    Report(Report),
     /// A number.
     Count(u64),
     /// Whether each key is there.
@@ -308,4 +320,47 @@ pub enum Output {
     },
     /// It was refused, and changed nothing.
     Error(CommandError),
+}
+
+/// A key on its way to another server.
+pub struct Dumped {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Its value's payload, as DUMP gives it.
+    pub payload: Vec<u8>,
+    /// What is left of its time in milliseconds; 0: it has no deadline.
+    pub ttl_ms: i64,
+}
+
+/// Requests to another server, which the node carries there.
+#[derive(Debug, PartialEq)]
+pub struct Errand {
+    /// Its name or address.
+    pub host: Vec<u8>,
+    /// Its port, as text.
+    pub port: Vec<u8>,
+    /// How long connecting, each write and each read may take.
+    pub timeout_ms: u64,
+    /// The requests, encoded.
+    pub request: Vec<u8>,
+    /// How many lines answer them.
+    pub replies_count: usize,
+}
+
+/// What came of an [`Errand`].
+#[derive(Debug, PartialEq)]
+pub struct Report {
+    /// The lines that came, without their ends.
+    pub lines: Vec<Vec<u8>>,
+    /// Why they are fewer than were awaited.
+    pub failure: Option<Failure>,
+}
+
+/// Where an errand failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Failure {
+    Connecting,
+    Writing,
+    Reading,
 }

@@ -5,7 +5,7 @@
 
 use super::ShardId;
 use crate::commands::scan::Cursor;
-use crate::commands::table::{Run, Spread};
+use crate::commands::table::{Program, Run, Spread};
 use crate::commands::{Entry, KeyShape, for_each_key};
 use crate::keyspace::SlotMap;
 use crate::resp::Args;
@@ -32,7 +32,11 @@ pub fn plan(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardId
         return Plan::Here;
     }
     if map.shards_count() == 1 {
-        return Plan::Shard(0);
+        return match entry.command.spread {
+            // It waits for another server between its steps.
+            Spread::Gather(Program::Migrate) => Plan::Many,
+            _ => Plan::Shard(0),
+        };
     }
     match (entry.keys, entry.command.spread) {
         (KeyShape::One(at), _) if usize::from(at) < args.len() => {
@@ -40,6 +44,7 @@ pub fn plan(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardId
         }
         (_, Spread::EveryShard(_)) => Plan::Many,
         (_, Spread::Cursor) => Plan::Shard(cursor_shard(args, map, here)),
+        (_, Spread::Gather(Program::Migrate)) => Plan::Many,
         // A Gather command without keys (RANDOMKEY) asks every shard.
         (KeyShape::None, Spread::Gather(_)) => Plan::Many,
         _ => plan_keys(entry, args, map, here),

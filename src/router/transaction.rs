@@ -11,6 +11,7 @@
 //! Not here  what the phases are: `router/programs.rs`.
 //! Tests     tests/sim/.
 
+use super::message::Errand;
 use super::programs::{Locks, Next, Program, program, waiting_program};
 use super::wait::WaitRequest;
 use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, TxId};
@@ -57,6 +58,8 @@ pub enum Broken {
 pub enum Step {
     /// More messages must come.
     Wait,
+    /// Whoever runs it goes on an errand, whose report comes back as [`Output::Report`] of any shard.
+    Errand(Box<Errand>),
     /// The command waits for its keys on these shards; its locks are on their way back.
     Waits {
         /// Where its waiters are.
@@ -262,6 +265,10 @@ impl Transaction {
                 self.tx = next_tx();
                 self.schedule(self.tx, out);
                 Step::Wait
+            }
+            Next::Errand(errand) => {
+                self.waiting_count = 1;
+                Step::Errand(errand)
             }
             Next::Wait { shards, timeout_ms } => {
                 self.release_all(out);

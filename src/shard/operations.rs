@@ -5,8 +5,9 @@ use crate::commands::lcs::NOT_STRINGS;
 use crate::commands::stream_read;
 use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
-use crate::keyspace::Moved;
+use crate::keyspace::{Moved, rdb};
 use crate::resp::Args;
+use crate::router::message::Dumped;
 use crate::router::{Operation, Output};
 
 /// What most parts of replies fit in.
@@ -102,6 +103,9 @@ impl Shard {
                 self.keys.dismiss_guests();
                 Output::Reply(reply)
             }
+            Operation::Dump { db, keys } => {
+                Output::Dumps(self.dump(usize::from(db), &keys.as_args()))
+            }
             Operation::Put {
                 db,
                 key,
@@ -135,6 +139,24 @@ impl Shard {
     fn which_exist(&self, db: usize, keys: &Args<'_>) -> Vec<bool> {
         let exists = |key: &[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
         keys.iter_from(0).map(exists).collect()
+    }
+
+    fn dump(&mut self, db: usize, keys: &Args<'_>) -> Vec<Dumped> {
+        let now_ms = self.keys.now_ms();
+        let mut dumps = Vec::new();
+        for word in keys.iter_from(0) {
+            let key = self.keys.key(word);
+            let Some(entry) = self.keys.lookup_read(db, &key, false) else {
+                continue;
+            };
+            let left_ms = |at_ms: i64| (at_ms - now_ms).max(1);
+            dumps.push(Dumped {
+                key: word.to_vec(),
+                payload: rdb::dump(&entry.value()),
+                ttl_ms: entry.deadline_ms().map_or(0, left_ms),
+            });
+        }
+        dumps
     }
 
     fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {

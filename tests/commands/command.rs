@@ -8,8 +8,15 @@ const GOLDEN: &str = include_str!("golden/command_rows.txt");
 
 /// Rows that say more than Redis 8.0 does, with why.
 const NEWER: &[&str] = &[
-    "set",   // the conditions that came with Redis 8.4
-    "bitop", // the operations that came with Redis 8.2
+    "set",    // the conditions that came with Redis 8.4
+    "bitop",  // the operations that came with Redis 8.2
+    "zunion", // AGGREGATE COUNT, which came with Redis 8.8
+    "zinter",
+    "zunionstore",
+    "zinterstore",
+    "zscan",     // NOSCORES, which came with Valkey 8.0
+    "geosearch", // BYPOLYGON, which came with Valkey 9.0
+    "geosearchstore",
     "xadd",
     "xtrim",      // what becomes of references, Redis 8.2
     "xreadgroup", // CLAIM, Redis 8.4

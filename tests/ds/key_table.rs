@@ -419,3 +419,31 @@ fn objects_are_measured_after_they_were_changed() {
     assert!(table.remove(hasher.hash(b"b"), b"b"));
     assert_eq!(table.used_bytes(), 0);
 }
+
+// A bit far behind the end: the zeros between come from the allocator, and are zeros all the same.
+#[test]
+fn a_string_grows_over_a_wide_gap() {
+    let hasher = KeyHasher::with_seed(3);
+    let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+    let hash = hasher.hash(b"key");
+    let text = NewValue::Str {
+        bytes: b"start",
+        raw: false,
+    };
+    let mut entry = table.insert(hash, b"key", text, None);
+    for length in [300, 200_000, 200_001, 3_000_000, 5_000_000] {
+        let bytes = entry.string_mut(length);
+        assert_eq!(bytes.len(), length);
+        assert_eq!(&bytes[..5], b"start");
+        assert!(
+            bytes[5..length - 1]
+                .iter()
+                .all(|byte| *byte == 0 || *byte == 7)
+        );
+        bytes[length - 1] = 7;
+    }
+    let Value::Str { bytes, .. } = entry.value() else {
+        panic!("a string");
+    };
+    assert_eq!(bytes.iter().filter(|byte| **byte == 7).count(), 5);
+}

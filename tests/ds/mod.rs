@@ -12,6 +12,7 @@ mod lzf;
 mod quicklist;
 mod slab;
 mod slot_table;
+mod sorted_set;
 mod stream;
 mod stream_groups;
 mod stream_tree;

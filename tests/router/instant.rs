@@ -126,6 +126,7 @@ impl Instant {
             };
             match transaction.receive(event, &mut next_tx, &mut out) {
                 Step::Wait => {}
+                Step::Errand(_) => panic!("nobody goes anywhere here"),
                 Step::Waits { .. } => panic!("nobody may wait here"),
                 Step::Done { reply } => assert_eq!(done.replace(reply), None, "done once"),
             }

@@ -11,6 +11,7 @@ mod figures; // what INFO counts of commands and errors
 mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
+mod migrate; // keys that go to another server
 mod order; // replies in order, against a plain map
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever

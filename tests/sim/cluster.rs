@@ -342,6 +342,7 @@ impl Cluster {
                 let running = &mut self.cores[usize::from(core)].running;
                 running.insert(transaction.tx(), (transaction, origin));
             }
+            Step::Errand(_) => return Err("no workload goes anywhere".into()),
             Step::Waits { .. } => return Err("no workload waits".into()),
             Step::Done { reply } => {
                 let retries_count = u64::from(transaction.retries_count());

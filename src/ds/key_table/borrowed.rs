@@ -18,6 +18,18 @@ const EMBEDDED_BYTES_MAX: usize = 44;
 /// A string that outgrows its memory gets twice what it needs up to this length, then a quarter more.
 const SPARE_FULL_BYTES_MAX: usize = 1 << 20;
 
+/// A string that grows by this many zeros takes them from the allocator instead of writing them.
+const ZEROS_BYTES_MIN: usize = 1 << 16;
+
+/// `bytes`, zeros up to `length`, and room up to `capacity`. Zeros of a new large allocation are pages that nobody has
+/// touched: a bit set far behind the end costs neither time nor memory for what lies between.
+fn grown(bytes: &[u8], length: usize, capacity: usize) -> Vec<u8> {
+    let mut grown = vec![0; capacity];
+    grown[..bytes.len()].copy_from_slice(bytes);
+    grown.truncate(length);
+    grown
+}
+
 /// One entry, to read.
 pub struct EntryRef<'t, T> {
     /// A live entry, for as long as the table is borrowed.
@@ -319,10 +331,12 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
             let old = entry::shape(self.entry());
             let length = old.payload_bytes.max(length_min);
             if length > INLINE_BYTES_MAX {
-                let mut bytes = Vec::with_capacity(length);
                 let start = entry::payload(self.entry());
-                bytes.extend_from_slice(std::slice::from_raw_parts(start, old.payload_bytes));
-                bytes.resize(length, 0);
+                let bytes = grown(
+                    std::slice::from_raw_parts(start, old.payload_bytes),
+                    length,
+                    length,
+                );
                 let new = Shape {
                     kind: Kind::Large,
                     raw: true,
@@ -370,7 +384,12 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                 } else {
                     length_min / 4
                 };
-                bytes.reserve_exact(length_min + spare_bytes - bytes.len());
+                let capacity = length_min + spare_bytes;
+                if length_min - bytes.len() >= ZEROS_BYTES_MIN {
+                    *bytes = grown(bytes, length_min, capacity);
+                } else {
+                    bytes.reserve_exact(capacity - bytes.len());
+                }
             }
             bytes.resize(length_min, 0);
         }

@@ -16,6 +16,7 @@ mod list;
 pub mod old;
 mod stream;
 pub mod wire;
+mod zset;
 
 pub use wire::Malformed;
 use wire::{Reader, Writer};
@@ -95,6 +96,7 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
             return match object {
                 Object::Hash(it) => hash::write(it, out),
                 Object::List(it) => list::write(it, out),
+                Object::Zset(it) => zset::write(it, out),
                 Object::Stream(it) => stream::write(it, out),
             };
         }
@@ -121,6 +123,13 @@ fn read(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<OwnedValue<Obj
         | list::kind::QUICKLIST_2) => {
             let list = list::read(kind, from, limits)?;
             Ok(OwnedValue::Object(Box::new(list.into_object())))
+        }
+        kind @ (zset::kind::PLAIN
+        | zset::kind::TWO
+        | zset::kind::ZIPLIST
+        | zset::kind::LISTPACK) => {
+            let set = zset::read(kind, from, limits)?;
+            Ok(OwnedValue::Object(Box::new(set.into_object())))
         }
         kind @ (stream::kind::STREAM | stream::kind::STREAM_2 | stream::kind::STREAM_3) => {
             let stream = stream::read(kind, from)?;

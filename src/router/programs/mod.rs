@@ -6,6 +6,7 @@
 //! | EveryShard | `split.rs` | the same words everywhere, replies merged |
 //! | Gather RENAME, RENAMENX, COPY | `handover.rs` | look; take or copy; put |
 //! | Gather MSETNX, MSETEX | `conditional.rs` | which exist; write all or none |
+//! | Gather MIGRATE | `migrate.rs` | read; an errand to another server; remove |
 //! | Gather LCS | `lcs.rs` | read both; compare |
 //! | Gather LMOVE, RPOPLPUSH, LMOVEM | `list_move.rs` | look at both; pop and push |
 //! | Gather XREAD, XREADGROUP | `read_streams.rs` | XREADGROUP: are groups there; read each part, join |
@@ -24,6 +25,7 @@ mod first_existing;
 mod handover;
 mod lcs;
 mod list_move;
+mod migrate;
 mod random_key;
 mod read_streams;
 mod split;
@@ -32,10 +34,12 @@ mod wait;
 use std::ops::Range;
 
 use super::keys::for_each_lock;
+use super::message::Errand;
 use super::wait::WaitRequest;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;
 use crate::commands::blocking::plain_form;
+use crate::commands::migrate::Migration;
 use crate::commands::table::{Caller, Program as Named, Spread};
 use crate::commands::{CommandError, Entry, Flags, for_each_key};
 use crate::keyspace::SlotMap;
@@ -65,6 +69,8 @@ pub enum Next {
     Lock(Vec<(ShardId, LockSet)>),
     /// The reply; what is still locked is released.
     Done(Vec<u8>),
+    /// Something outside of the shards; its [`Output::Report`] goes to `next`. The locks stay meanwhile.
+    Errand(Box<Errand>),
     /// No reply yet: the client waits on these shards, whose waiters are entered; what is locked is released.
     Wait {
         /// Where its waiters are.
@@ -142,6 +148,11 @@ pub(super) fn program(
     }
     let locks = match entry.command.spread {
         Spread::EveryShard(_) => locks_on_every_shard(map, mode_of_whole(entry)),
+        // The last KEYS begins its keys for COMMAND; for the command itself the first does.
+        Spread::Gather(Named::Migrate) => {
+            let keys = Migration::parse(&args.as_args())?.keys;
+            locks_on_words(&args.as_args(), keys, map, hasher)
+        }
         _ => locks_on_keys(entry, &args.as_args(), map, hasher),
     };
     let job = Job {
@@ -165,6 +176,7 @@ pub(super) fn program(
         Spread::Gather(Named::ListMove) => Box::new(list_move::Move::new(job)),
         Spread::Gather(Named::ReadStreams) => Box::new(read_streams::ReadStreams::new(job)?),
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
+        Spread::Gather(Named::Migrate) => Box::new(migrate::Migrate::new(job)?),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),
         // Their keys are on one shard by nature, so `plan` never says Many; RANDOMKEY is done above.
@@ -225,6 +237,26 @@ fn locks_on_every_shard(map: SlotMap, mode: LockMode) -> Locks {
         .collect()
 }
 
+fn locks_on_words(args: &Args<'_>, words: Range<usize>, map: SlotMap, hasher: &KeyHasher) -> Locks {
+    let mut by_shard: Vec<(ShardId, Vec<KeyLock>)> = Vec::new();
+    for key in words.map(|word| args.get(word)) {
+        let lock = KeyLock {
+            hash: hasher.hash(key),
+            mode: LockMode::Exclusive,
+        };
+        part_of(&mut by_shard, map.shard_of(key)).push(lock);
+    }
+    lock_sets(by_shard)
+}
+
+fn lock_sets(mut by_shard: Vec<(ShardId, Vec<KeyLock>)>) -> Locks {
+    by_shard.sort_by_key(|(shard, _)| *shard);
+    by_shard
+        .into_iter()
+        .map(|(shard, keys)| (shard, LockSet::of_keys(0, keys)))
+        .collect()
+}
+
 fn locks_on_keys(
     entry: &'static Entry,
     args: &Args<'_>,
@@ -240,11 +272,7 @@ fn locks_on_keys(
         };
         part_of(&mut by_shard, map.shard_of(key)).push(lock);
     });
-    by_shard.sort_by_key(|(shard, _)| *shard);
-    by_shard
-        .into_iter()
-        .map(|(shard, keys)| (shard, LockSet::of_keys(0, keys)))
-        .collect()
+    lock_sets(by_shard)
 }
 
 /// The part of `shard`, made if it is the first for it. Few shards are involved in one command: a list will do.

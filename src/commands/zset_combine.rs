@@ -1,0 +1,517 @@
+//! Several sorted sets, or sets, made into one: ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD.
+//!
+//! Promises  scores are added in the order of the inputs' sizes, as in Redis, so that sums round alike; a member of a plain
+//!           set has the score 1. Over several shards the inputs are brought to where the command runs.
+//! Tests     tests/transcripts/zset_combine.txt.
+
+use super::CommandError;
+use super::row::*;
+use super::table::{
+    Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
+    Spread,
+};
+use super::word::integer;
+use super::zset_read::store;
+use super::zset_reply::{reply_members_head, reply_scored};
+use crate::base::number::parse_f64;
+use crate::ds::key_table::Value;
+use crate::ds::listpack::Element;
+use crate::keyspace::zset::sort_members;
+use crate::keyspace::{Collection, Object, Zset};
+use crate::resp::{Args, Reply};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// How the sets are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Combination {
+    Union,
+    Intersection,
+    Difference,
+}
+
+/// What becomes of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Destination {
+    /// It is the reply.
+    Reply,
+    /// It is stored at word 1.
+    Key,
+    /// Its size is the reply.
+    Count,
+}
+
+/// How the scores of one member become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+    /// The sum of the weights.
+    Count,
+}
+
+impl Aggregate {
+    fn named(args: &Args<'_>, index: usize) -> Option<Self> {
+        let names = [
+            ("SUM", Self::Sum),
+            ("MIN", Self::Min),
+            ("MAX", Self::Max),
+            ("COUNT", Self::Count),
+        ];
+        let found = names.iter().find(|(name, _)| args.is(index, name))?;
+        Some(found.1)
+    }
+
+    /// What an input contributes.
+    fn weighted(self, score: f64, weight: f64) -> f64 {
+        match self {
+            Self::Count => weight,
+            _ => weight * score,
+        }
+    }
+
+    /// What the first input that has a member contributes.
+    fn first(self, score: f64, weight: f64) -> f64 {
+        let weighted = self.weighted(score, weight);
+        if weighted.is_nan() { 0.0 } else { weighted }
+    }
+
+    fn add(self, total: &mut f64, weighted: f64) {
+        match self {
+            Self::Sum | Self::Count => {
+                *total += weighted;
+                if total.is_nan() {
+                    // The two infinities cancel each other.
+                    *total = 0.0;
+                }
+            }
+            Self::Min if weighted < *total => *total = weighted,
+            Self::Max if weighted > *total => *total = weighted,
+            Self::Min | Self::Max => {}
+        }
+    }
+}
+
+struct Options {
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    with_scores: bool,
+    /// 0: none.
+    limit: usize,
+}
+
+impl Options {
+    /// Reads the words after the keys, from `index` on.
+    fn parse(
+        args: &Args<'_>,
+        mut index: usize,
+        keys_count: usize,
+        combination: Combination,
+        destination: Destination,
+    ) -> Result<Self, CommandError> {
+        let mut options = Self {
+            weights: vec![1.0; keys_count],
+            aggregate: Aggregate::Sum,
+            with_scores: false,
+            limit: 0,
+        };
+        let has_scores =
+            combination != Combination::Difference && destination != Destination::Count;
+        while index < args.len() {
+            let left = args.len() - index;
+            if has_scores && left > keys_count && args.is(index, "WEIGHTS") {
+                for (weight, word) in options.weights.iter_mut().zip(args.iter_from(index + 1)) {
+                    *weight = parse_f64(word).ok_or("ERR weight value is not a float")?;
+                }
+                index += 1 + keys_count;
+            } else if has_scores && left >= 2 && args.is(index, "AGGREGATE") {
+                options.aggregate =
+                    Aggregate::named(args, index + 1).ok_or(CommandError::Syntax)?;
+                index += 2;
+            } else if destination == Destination::Reply && args.is(index, "WITHSCORES") {
+                options.with_scores = true;
+                index += 1;
+            } else if destination == Destination::Count && left >= 2 && args.is(index, "LIMIT") {
+                let limit = integer(args.get(index + 1)).ok();
+                options.limit = limit
+                    .and_then(|limit| usize::try_from(limit).ok())
+                    .ok_or("ERR LIMIT can't be negative")?;
+                index += 2;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// One input.
+#[derive(Clone, Copy)]
+struct Source<'k> {
+    set: Option<&'k Zset>,
+    weight: f64,
+}
+
+/// Members of the result with their scores.
+type Scored<'k> = Vec<(f64, Cow<'k, [u8]>)>;
+
+impl<'k> Source<'k> {
+    /// The set that an object is, or that it counts as.
+    fn of(object: &'k Object) -> Option<&'k Zset> {
+        Zset::of(object)
+    }
+
+    fn len(&self) -> usize {
+        self.set.map_or(0, Zset::len)
+    }
+
+    fn score(&self, member: &[u8]) -> Option<f64> {
+        self.set?.score(member)
+    }
+
+    /// Calls `visit` with every member and its score until it returns false.
+    fn for_each(&self, mut visit: impl FnMut(Cow<'k, [u8]>, f64) -> bool) {
+        for (member, score) in self.set.iter().flat_map(|set| set.iter()) {
+            if !visit(text(member), score) {
+                return;
+            }
+        }
+    }
+}
+
+fn text(member: Element<'_>) -> Cow<'_, [u8]> {
+    match member {
+        Element::Str(bytes) => Cow::Borrowed(bytes),
+        Element::Int(_) => Cow::Owned(member.to_vec()),
+    }
+}
+
+/// `ZUNION numkeys key [key ...] [option ...]` and its relatives; the number of keys is word `at`.
+fn combine(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    name: &str,
+    combination: Combination,
+    destination: Destination,
+) -> Result<Effect, CommandError> {
+    let at = if destination == Destination::Key {
+        2
+    } else {
+        1
+    };
+    let keys_count = integer(args.get(at))?;
+    if keys_count < 1 {
+        return Err(format!("ERR at least 1 input key is needed for '{name}' command").into());
+    }
+    let keys_count = usize::try_from(keys_count)
+        .ok()
+        .filter(|count| *count < args.len() - at)
+        .ok_or(CommandError::Syntax)?;
+    let words = || args.iter_from(at + 1).take(keys_count);
+    // First as reads, which expire, count and touch; then all at once, side by side.
+    for word in words() {
+        let key = call.keys.key(word);
+        let entry = call.keys.lookup_read(call.db, &key, call.caller.no_touch);
+        if let Some(entry) = entry {
+            match entry.value() {
+                Value::Object(object) if Source::of(object).is_some() => {}
+                _ => return Err(CommandError::WrongType),
+            }
+        }
+    }
+    let options = Options::parse(
+        args,
+        at + 1 + keys_count,
+        keys_count,
+        combination,
+        destination,
+    )?;
+    let limits = call.keys.limits();
+    let keys = &*call.keys;
+    let mut sources: Vec<Source<'_>> = words()
+        .zip(&options.weights)
+        .map(|(word, weight)| {
+            let entry = keys.peek(call.db, &keys.key(word));
+            let set = entry.and_then(|entry| match entry.value() {
+                Value::Object(object) => Source::of(object),
+                _ => None,
+            });
+            Source {
+                set,
+                weight: *weight,
+            }
+        })
+        .collect();
+    if combination != Combination::Difference {
+        sources.sort_by_key(Source::len);
+    }
+    if destination == Destination::Count {
+        reply.integer(common_count(&sources, options.limit) as i64);
+        return Ok(Effect::NONE);
+    }
+    let mut result = match combination {
+        Combination::Union => union(&sources, options.aggregate),
+        Combination::Intersection => intersection(&sources, options.aggregate),
+        Combination::Difference => difference(&sources),
+    };
+    sort_members(&mut result);
+    if destination == Destination::Key {
+        let set = Zset::from_sorted(&result, &limits);
+        return Ok(store(call, args.get(1), set, reply));
+    }
+    reply_members_head(result.len(), options.with_scores, reply);
+    for (score, member) in &result {
+        if options.with_scores {
+            reply_scored(Element::Str(member), *score, reply);
+        } else {
+            reply.bulk(member);
+        }
+    }
+    Ok(Effect::NONE)
+}
+
+fn union<'k>(sources: &[Source<'k>], aggregate: Aggregate) -> Scored<'k> {
+    let largest = sources.last().map_or(0, Source::len);
+    let mut totals: HashMap<Cow<'k, [u8]>, f64, ahash::RandomState> =
+        HashMap::with_capacity_and_hasher(largest, ahash::RandomState::new());
+    for source in sources {
+        source.for_each(|member, score| {
+            let weighted = aggregate.first(score, source.weight);
+            totals
+                .entry(member)
+                .and_modify(|total| aggregate.add(total, weighted))
+                .or_insert(weighted);
+            true
+        });
+    }
+    totals
+        .into_iter()
+        .map(|(member, total)| (total, member))
+        .collect()
+}
+
+fn intersection<'k>(sources: &[Source<'k>], aggregate: Aggregate) -> Scored<'k> {
+    let mut result = Vec::new();
+    let (first, others) = sources.split_first().expect("one key at least");
+    first.for_each(|member, score| {
+        let mut total = aggregate.first(score, first.weight);
+        let is_common = others.iter().all(|other| {
+            let Some(score) = other.score(&member) else {
+                return false;
+            };
+            aggregate.add(&mut total, aggregate.weighted(score, other.weight));
+            true
+        });
+        if is_common {
+            result.push((total, member));
+        }
+        true
+    });
+    result
+}
+
+/// How many members all have, `limit` at most; 0 is no limit.
+fn common_count(sources: &[Source<'_>], limit: usize) -> usize {
+    let mut count = 0;
+    let (first, others) = sources.split_first().expect("one key at least");
+    first.for_each(|member, _| {
+        count += usize::from(others.iter().all(|other| other.score(&member).is_some()));
+        limit == 0 || count < limit
+    });
+    count
+}
+
+fn difference<'k>(sources: &[Source<'k>]) -> Scored<'k> {
+    let mut result = Vec::new();
+    let (first, others) = sources.split_first().expect("one key at least");
+    first.for_each(|member, score| {
+        if others.iter().all(|other| other.score(&member).is_none()) {
+            result.push((score, member));
+        }
+        true
+    });
+    result
+}
+
+fn zunion(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let how = Combination::Union;
+    combine(call, args, reply, "zunion", how, Destination::Reply)
+}
+
+fn zinter(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let how = Combination::Intersection;
+    combine(call, args, reply, "zinter", how, Destination::Reply)
+}
+
+fn zdiff(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let how = Combination::Difference;
+    combine(call, args, reply, "zdiff", how, Destination::Reply)
+}
+
+fn zunionstore(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let how = Combination::Union;
+    combine(call, args, reply, "zunionstore", how, Destination::Key)
+}
+
+fn zinterstore(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let how = Combination::Intersection;
+    combine(call, args, reply, "zinterstore", how, Destination::Key)
+}
+
+fn zdiffstore(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let how = Combination::Difference;
+    combine(call, args, reply, "zdiffstore", how, Destination::Key)
+}
+
+fn zintercard(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let how = Combination::Intersection;
+    combine(call, args, reply, "zintercard", how, Destination::Count)
+}
+
+/// Keys that are read, their number at word `at`.
+const fn sources_at(at: u8) -> KeySpec {
+    KeySpec {
+        access: KeyAccess {
+            mode: "RO",
+            flags: &["access"],
+        },
+        begin: Begin::Index(at),
+        find: Find::KeyNum {
+            at: 0,
+            first: 1,
+            step: 1,
+        },
+    }
+}
+
+const READ_KEYS: &[KeySpec] = &[sources_at(1)];
+const STORE_KEYS: &[KeySpec] = &[key_at(1, "OW", &["update"]), sources_at(2)];
+
+/// What the rows that reply with the result have in common.
+const READ_ROW: Command = Command {
+    since: "6.2.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(3),
+    flags: Flags::READONLY.or(Flags::MOVABLE_KEYS),
+    keys: READ_KEYS,
+    spread: Spread::Gather(Program::Bring),
+    ..ROW
+};
+
+/// What the rows that store the result have in common.
+const STORE_ROW: Command = Command {
+    since: "2.0.0",
+    group: Group::SortedSet,
+    arity: Arity::AtLeast(4),
+    flags: WRITE_GROW.or(Flags::MOVABLE_KEYS),
+    keys: STORE_KEYS,
+    spread: Spread::Gather(Program::Bring),
+    ..ROW
+};
+
+const UNION_COST: &str =
+    "O(N)+O(M*log(M)) where N is the sum of the sizes of the sets and M the size of the result.";
+const INTERSECTION_COST: &str = "O(N*K)+O(M*log(M)) where N is the size of the smallest set, K the number of sets and M the \
+                                 size of the result.";
+const DIFFERENCE_COST: &str = "O(N*K)+O(M*log(M)) where N is the size of the first set, K the number of sets and M the size of the result.";
+const AGGREGATE_HISTORY: &[(&str, &str)] = &[("8.8.0", "`COUNT` came.")];
+
+/// Several sets made into one.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "ZUNION",
+        args: "numkeys key [key ...] [WEIGHTS weight:integer [weight:integer ...]] \
+               [aggregate=AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)] [WITHSCORES]",
+        summary: "Replies with all members of several sorted sets.",
+        cost: UNION_COST,
+        history: AGGREGATE_HISTORY,
+        run: Run::Keys(zunion),
+        ..READ_ROW
+    },
+    Command {
+        name: "ZINTER",
+        args: "numkeys key [key ...] [WEIGHTS weight:integer [weight:integer ...]] \
+               [aggregate=AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)] [WITHSCORES]",
+        summary: "Replies with the members that several sorted sets have in common.",
+        cost: INTERSECTION_COST,
+        history: AGGREGATE_HISTORY,
+        run: Run::Keys(zinter),
+        ..READ_ROW
+    },
+    Command {
+        name: "ZDIFF",
+        args: "numkeys key [key ...] [WITHSCORES]",
+        summary: "Replies with the members of a sorted set that others do not have.",
+        cost: DIFFERENCE_COST,
+        run: Run::Keys(zdiff),
+        ..READ_ROW
+    },
+    Command {
+        name: "ZINTERCARD",
+        since: "7.0.0",
+        args: "numkeys key [key ...] [LIMIT limit:integer]",
+        summary: "Replies with how many members several sorted sets have in common.",
+        cost: "O(N*K) where N is the size of the smallest set and K the number of sets.",
+        run: Run::Keys(zintercard),
+        ..READ_ROW
+    },
+    Command {
+        name: "ZUNIONSTORE",
+        args: "destination numkeys key [key ...] [WEIGHTS weight:integer [weight:integer ...]] \
+               [aggregate=AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)]",
+        summary: "Stores all members of several sorted sets under a key.",
+        cost: UNION_COST,
+        history: AGGREGATE_HISTORY,
+        run: Run::Keys(zunionstore),
+        ..STORE_ROW
+    },
+    Command {
+        name: "ZINTERSTORE",
+        args: "destination numkeys key [key ...] [WEIGHTS weight:integer [weight:integer ...]] \
+               [aggregate=AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)]",
+        summary: "Stores the members that several sorted sets have in common under a key.",
+        cost: INTERSECTION_COST,
+        history: AGGREGATE_HISTORY,
+        run: Run::Keys(zinterstore),
+        ..STORE_ROW
+    },
+    Command {
+        name: "ZDIFFSTORE",
+        since: "6.2.0",
+        args: "destination numkeys key [key ...]",
+        summary: "Stores the members of a sorted set that others do not have under a key.",
+        cost: DIFFERENCE_COST,
+        run: Run::Keys(zdiffstore),
+        ..STORE_ROW
+    },
+];

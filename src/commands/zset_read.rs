@@ -1,0 +1,379 @@
+//! Ranges of a sorted set, read: ZRANGE in all its forms, ZRANGESTORE, ZCOUNT, ZLEXCOUNT.
+//!
+//! Promises  a range costs its ends' searches and what it replies with, whatever LIMIT passes over.
+//! Not here  what words mean as ranges: `zset_range.rs`.
+//! Tests     tests/transcripts/zset_range.txt.
+
+use super::CommandError;
+use super::row::*;
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread};
+use super::word::integer;
+use super::zset_range::{By, Limit, ZsetRange};
+use super::zset_reply::reply_members;
+use crate::keyspace::Zset;
+use crate::keyspace::zset::Direction;
+use crate::resp::{Args, Reply};
+
+/// What a range command's name says already.
+#[derive(Clone, Copy)]
+struct Named {
+    /// None: BYSCORE and BYLEX may say it.
+    by: Option<By>,
+    /// None: REV may say it.
+    reversed: Option<bool>,
+    /// The result is stored at word 1, and all other words come one later.
+    stores: bool,
+}
+
+struct Request<'a> {
+    range: ZsetRange<'a>,
+    reversed: bool,
+    limit: Limit,
+    with_scores: bool,
+}
+
+impl<'a> Request<'a> {
+    fn parse(args: &Args<'a>, named: Named) -> Result<Self, CommandError> {
+        let first = 2 + usize::from(named.stores);
+        let (mut by, mut reversed) = (named.by, named.reversed);
+        let mut limit = Limit::NONE;
+        let mut with_scores = false;
+        let mut index = first + 2;
+        while index < args.len() {
+            if !named.stores && args.is(index, "WITHSCORES") {
+                with_scores = true;
+            } else if args.is(index, "LIMIT") && index + 2 < args.len() {
+                limit = Limit {
+                    offset: integer(args.get(index + 1))?,
+                    count: integer(args.get(index + 2))?,
+                };
+                index += 2;
+            } else if named.reversed.is_none() && reversed.is_none() && args.is(index, "REV") {
+                reversed = Some(true);
+            } else if by.is_none() && args.is(index, "BYLEX") {
+                by = Some(By::Lex);
+            } else if by.is_none() && args.is(index, "BYSCORE") {
+                by = Some(By::Score);
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            index += 1;
+        }
+        let (by, reversed) = (by.unwrap_or(By::Rank), reversed.unwrap_or(false));
+        if limit.count != -1 && by == By::Rank {
+            return Err("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX".into());
+        }
+        if with_scores && by == By::Lex {
+            return Err(
+                "ERR syntax error, WITHSCORES not supported in combination with BYLEX".into(),
+            );
+        }
+        let (low, high) = if reversed && by != By::Rank {
+            (first + 1, first)
+        } else {
+            (first, first + 1)
+        };
+        Ok(Self {
+            range: ZsetRange::parse(by, args.get(low), args.get(high))?,
+            reversed,
+            limit: if by == By::Rank { Limit::NONE } else { limit },
+            with_scores,
+        })
+    }
+
+    fn ranks_in(&self, set: &Zset) -> std::ops::Range<usize> {
+        let ranks = self.range.ranks_in(set, self.reversed);
+        self.limit.part_of(set, ranks, self.reversed)
+    }
+
+    fn direction(&self) -> Direction {
+        if self.reversed {
+            Direction::Down
+        } else {
+            Direction::Up
+        }
+    }
+}
+
+/// Replies with the members of a range.
+fn range(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    by: Option<By>,
+    reversed: Option<bool>,
+) -> Result<Effect, CommandError> {
+    let named = Named {
+        by,
+        reversed,
+        stores: false,
+    };
+    let request = Request::parse(args, named)?;
+    let key = call.keys.key(args.get(1));
+    let set = call
+        .keys
+        .read::<Zset>(call.db, &key, call.caller.no_touch)?;
+    let Some(set) = set else {
+        reply.array(0);
+        return Ok(Effect::NONE);
+    };
+    let members = set.walk(request.ranks_in(set), request.direction());
+    reply_members(members, request.with_scores, reply);
+    Ok(Effect::NONE)
+}
+
+/// `ZRANGE key start stop [option ...]`.
+fn zrange(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    range(call, args, reply, None, None)
+}
+
+fn zrevrange(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    range(call, args, reply, Some(By::Rank), Some(true))
+}
+
+fn zrangebyscore(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    range(call, args, reply, Some(By::Score), Some(false))
+}
+
+fn zrevrangebyscore(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    range(call, args, reply, Some(By::Score), Some(true))
+}
+
+fn zrangebylex(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    range(call, args, reply, Some(By::Lex), Some(false))
+}
+
+fn zrevrangebylex(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    range(call, args, reply, Some(By::Lex), Some(true))
+}
+
+/// `ZRANGESTORE dst src min max [option ...]` replies with how many members the destination has then.
+fn zrangestore(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let named = Named {
+        by: None,
+        reversed: None,
+        stores: true,
+    };
+    let request = Request::parse(args, named)?;
+    let limits = call.keys.limits();
+    let source = call.keys.key(args.get(2));
+    let set = call
+        .keys
+        .read::<Zset>(call.db, &source, call.caller.no_touch)?;
+    let result = set.map_or_else(Zset::default, |set| {
+        let members: Vec<(f64, Vec<u8>)> = set
+            .walk(request.ranks_in(set), Direction::Up)
+            .map(|(member, score)| (score, member.to_vec()))
+            .collect();
+        Zset::from_sorted(&members, &limits)
+    });
+    Ok(store(call, args.get(1), result, reply))
+}
+
+/// Gives `destination` the set in place of whatever it holds; an empty one removes the key. Replies with its size.
+pub fn store(call: &mut Call<'_>, destination: &[u8], set: Zset, reply: &mut Reply<'_>) -> Effect {
+    let key = call.keys.key(destination);
+    let count = set.len();
+    reply.integer(count as i64);
+    if count == 0 {
+        return Effect::wrote(u64::from(call.keys.remove(call.db, &key)));
+    }
+    call.keys.replace(call.db, &key, set);
+    Effect::wrote(1)
+}
+
+fn zcount(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    count(call, args, reply, By::Score)
+}
+
+fn zlexcount(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    count(call, args, reply, By::Lex)
+}
+
+/// `ZCOUNT key min max` replies with how many members are in the range.
+fn count(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    by: By,
+) -> Result<Effect, CommandError> {
+    let range = ZsetRange::parse(by, args.get(2), args.get(3))?;
+    let key = call.keys.key(args.get(1));
+    let set = call
+        .keys
+        .read::<Zset>(call.db, &key, call.caller.no_touch)?;
+    let count = set.map_or(0, |set| range.ranks_in(set, false).len());
+    reply.integer(count as i64);
+    Ok(Effect::NONE)
+}
+
+const RANGE_COST: &str =
+    "O(log(N)+M) where N is the number of members of the set and M of those the reply holds.";
+
+/// Ranges, read.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "ZRANGE",
+        since: "1.2.0",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(4),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key start:string stop:string sortby=[BYSCORE | BYLEX]@6.2.0 [REV]@6.2.0 \
+               [limit=LIMIT(offset:integer count:integer)]@6.2.0 [WITHSCORES]",
+        summary: "Replies with the members of a range of places, scores or bytes, from either end.",
+        cost: RANGE_COST,
+        history: &[("6.2.0", "`REV`, `BYSCORE`, `BYLEX` and `LIMIT` came.")],
+        run: Run::Keys(zrange),
+        ..ROW
+    },
+    Command {
+        name: "ZRANGESTORE",
+        since: "6.2.0",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(5),
+        flags: WRITE_GROW,
+        keys: &[key_at(1, "OW", &["update"]), key_at(2, "RO", &["access"])],
+        spread: Spread::Gather(Program::Bring),
+        args: "dst:key src:key min:string max:string sortby=[BYSCORE | BYLEX] [REV] \
+               [limit=LIMIT(offset:integer count:integer)]",
+        summary: "Stores the members of a range under another key.",
+        cost: "O(log(N)+M) where N is the number of members of the set and M of those stored.",
+        run: Run::Keys(zrangestore),
+        ..ROW
+    },
+    Command {
+        name: "ZREVRANGE",
+        since: "1.2.0",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(4),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key start:integer stop:integer [WITHSCORES]",
+        summary: "Replies with the members of a range of places, counted from the highest score.",
+        cost: RANGE_COST,
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` argument")),
+        run: Run::Keys(zrevrange),
+        ..ROW
+    },
+    Command {
+        name: "ZRANGEBYSCORE",
+        since: "1.0.5",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(4),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key min:double max:double [WITHSCORES]@2.0.0 [limit=LIMIT(offset:integer count:integer)]",
+        summary: "Replies with the members of a range of scores.",
+        cost: RANGE_COST,
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `BYSCORE` argument")),
+        history: &[("2.0.0", "`WITHSCORES` came.")],
+        run: Run::Keys(zrangebyscore),
+        ..ROW
+    },
+    Command {
+        name: "ZREVRANGEBYSCORE",
+        since: "2.2.0",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(4),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key max:double min:double [WITHSCORES] [limit=LIMIT(offset:integer count:integer)]",
+        summary: "Replies with the members of a range of scores, the highest first.",
+        cost: RANGE_COST,
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments")),
+        history: &[("2.1.6", "`min` and `max` may be left out of the range.")],
+        run: Run::Keys(zrevrangebyscore),
+        ..ROW
+    },
+    Command {
+        name: "ZRANGEBYLEX",
+        since: "2.8.9",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(4),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key min:string max:string [limit=LIMIT(offset:integer count:integer)]",
+        summary: "Replies with the members of a range of bytes, all of one score.",
+        cost: RANGE_COST,
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `BYLEX` argument")),
+        run: Run::Keys(zrangebylex),
+        ..ROW
+    },
+    Command {
+        name: "ZREVRANGEBYLEX",
+        since: "2.8.9",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(4),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key max:string min:string [limit=LIMIT(offset:integer count:integer)]",
+        summary: "Replies with the members of a range of bytes, all of one score, the last first.",
+        cost: RANGE_COST,
+        deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments")),
+        run: Run::Keys(zrevrangebylex),
+        ..ROW
+    },
+    Command {
+        name: "ZCOUNT",
+        since: "2.0.0",
+        group: Group::SortedSet,
+        arity: Arity::Exactly(4),
+        flags: READ_FAST,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key min:double max:double",
+        summary: "Replies with how many members have a score in a range.",
+        cost: "O(log(N)) where N is the number of members of the set.",
+        run: Run::Keys(zcount),
+        ..ROW
+    },
+    Command {
+        name: "ZLEXCOUNT",
+        since: "2.8.9",
+        group: Group::SortedSet,
+        arity: Arity::Exactly(4),
+        flags: READ_FAST,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key min:string max:string",
+        summary: "Replies with how many members, all of one score, are in a range of bytes.",
+        cost: "O(log(N)) where N is the number of members of the set.",
+        run: Run::Keys(zlexcount),
+        ..ROW
+    },
+];

@@ -1,0 +1,333 @@
+//! Members of a sorted set taken by place: ZREMRANGEBY*, ZPOPMIN, ZPOPMAX, ZMPOP.
+//!
+//! Promises  what goes together goes leaf by leaf, and the key with the last member.
+//! Not here  waiting for members.
+//! Tests     tests/transcripts/zset_remove.txt.
+
+use super::CommandError;
+use super::row::*;
+use super::table::{
+    Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
+    Spread,
+};
+use super::word::integer;
+use super::zset_range::{By, ZsetRange};
+use super::zset_reply::reply_member;
+use crate::keyspace::zset::Direction;
+use crate::keyspace::{Held, Zset};
+use crate::resp::{Args, Protocol, Reply};
+
+fn zremrangebyrank(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    remove_range(call, args, reply, By::Rank)
+}
+
+fn zremrangebyscore(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    remove_range(call, args, reply, By::Score)
+}
+
+fn zremrangebylex(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    remove_range(call, args, reply, By::Lex)
+}
+
+/// `ZREMRANGEBYRANK key start stop` replies with how many members were removed.
+fn remove_range(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    by: By,
+) -> Result<Effect, CommandError> {
+    let range = ZsetRange::parse(by, args.get(2), args.get(3))?;
+    let key = call.keys.key(args.get(1));
+    let no_touch = call.caller.no_touch;
+    let mut removed_count = 0;
+    if let Some(held) = call.keys.write::<Zset>(call.db, &key, no_touch)? {
+        let ranks = range.ranks_in(held.get(), false);
+        removed_count = ranks.len() as u64;
+        if removed_count > 0 {
+            take(held, ranks);
+        }
+    }
+    reply.integer(removed_count as i64);
+    Ok(Effect::wrote(removed_count))
+}
+
+/// Removes the members of these ranks, and the key where they were all: the value is then freed like any other.
+fn take(mut held: Held<'_, Zset>, ranks: std::ops::Range<usize>) {
+    if ranks.len() == held.get().len() {
+        held.remove();
+    } else {
+        held.get_mut().remove_ranks(ranks);
+    }
+}
+
+/// Which end members are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The lowest scores.
+    Min,
+    /// The highest scores.
+    Max,
+}
+
+impl End {
+    /// `MIN` or `MAX`.
+    pub fn named(args: &Args<'_>, index: usize) -> Option<Self> {
+        if args.is(index, "MIN") {
+            Some(Self::Min)
+        } else if args.is(index, "MAX") {
+            Some(Self::Max)
+        } else {
+            None
+        }
+    }
+}
+
+/// Takes up to `count` members (one or more) from an end of the set, and replies with each and its score: `nested` as an
+/// array of arrays, else as a flat one. Returns how many there were.
+pub fn pop(
+    held: Held<'_, Zset>,
+    end: End,
+    count: usize,
+    nested: bool,
+    reply: &mut Reply<'_>,
+) -> u64 {
+    let set = held.get();
+    let count = count.min(set.len());
+    let (ranks, direction) = match end {
+        End::Min => (0..count, Direction::Up),
+        End::Max => (set.len() - count..set.len(), Direction::Down),
+    };
+    reply.array(if nested { count } else { 2 * count });
+    for (member, score) in set.walk(ranks.clone(), direction) {
+        if nested {
+            reply.array(2);
+        }
+        reply_member(member, reply);
+        reply.double(score);
+    }
+    take(held, ranks);
+    count as u64
+}
+
+fn zpopmin(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    pop_one_key(call, args, reply, End::Min)
+}
+
+fn zpopmax(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    pop_one_key(call, args, reply, End::Max)
+}
+
+/// `ZPOPMIN key [count]` replies with the members it took.
+fn pop_one_key(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    end: End,
+) -> Result<Effect, CommandError> {
+    if args.len() > 3 {
+        return Err(CommandError::Syntax);
+    }
+    let has_count = args.len() == 3;
+    let count = if has_count {
+        let count = integer(args.get(2)).ok();
+        count
+            .and_then(|count| usize::try_from(count).ok())
+            .ok_or("ERR value is out of range, must be positive")?
+    } else {
+        1
+    };
+    let key = call.keys.key(args.get(1));
+    let no_touch = call.caller.no_touch;
+    let held = call.keys.write::<Zset>(call.db, &key, no_touch)?;
+    let Some(held) = held.filter(|_| count > 0) else {
+        reply.array(0);
+        return Ok(Effect::NONE);
+    };
+    let nested = has_count && reply.protocol() == Protocol::Resp3;
+    Ok(Effect::wrote(pop(held, end, count, nested, reply)))
+}
+
+/// What ZMPOP's words say, from the number of keys on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MultiPop {
+    /// How many keys there are; the first stands after their number.
+    pub keys_count: usize,
+    /// Where members are taken from.
+    pub end: End,
+    /// How many.
+    pub count: usize,
+}
+
+impl MultiPop {
+    /// Reads the words from `at`, the number of keys, on.
+    pub fn parse(args: &Args<'_>, at: usize) -> Result<Self, CommandError> {
+        let positive = |index: usize, text: &'static str| {
+            let number = integer(args.get(index)).ok().filter(|number| *number > 0);
+            number.map(|number| number as usize).ok_or(text)
+        };
+        let keys_count = positive(at, "ERR numkeys should be greater than 0")?;
+        let end_at = keys_count.saturating_add(at + 1);
+        if end_at >= args.len() {
+            return Err(CommandError::Syntax);
+        }
+        let end = End::named(args, end_at).ok_or(CommandError::Syntax)?;
+        let count = match args.len() - end_at {
+            1 => 1,
+            3 if args.is(end_at + 1, "COUNT") => {
+                positive(end_at + 2, "ERR count should be greater than 0")?
+            }
+            // The first COUNT is looked at before the word that is too much.
+            4.. if args.is(end_at + 1, "COUNT") => {
+                positive(end_at + 2, "ERR count should be greater than 0")?;
+                return Err(CommandError::Syntax);
+            }
+            _ => return Err(CommandError::Syntax),
+        };
+        Ok(Self {
+            keys_count,
+            end,
+            count,
+        })
+    }
+}
+
+/// `ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]` takes members of the first of the sets that is there, and replies
+/// with its key and them, or null.
+fn zmpop(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let pops = MultiPop::parse(args, 1)?;
+    for word in args.iter_from(2).take(pops.keys_count) {
+        let key = call.keys.key(word);
+        let no_touch = call.caller.no_touch;
+        if let Some(held) = call.keys.write::<Zset>(call.db, &key, no_touch)? {
+            reply.array(2);
+            reply.bulk(word);
+            let taken_count = pop(held, pops.end, pops.count, true, reply);
+            return Ok(Effect::wrote(taken_count));
+        }
+    }
+    reply.null_array();
+    Ok(Effect::NONE)
+}
+
+const REMOVE_COST: &str =
+    "O(log(N)+M) where N is the number of members of the set and M of those removed.";
+const POP_COST: &str =
+    "O(log(N)*M) where N is the number of members of the set and M of those taken.";
+
+/// Members by place, removed.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "ZREMRANGEBYRANK",
+        since: "2.0.0",
+        group: Group::SortedSet,
+        arity: Arity::Exactly(4),
+        flags: Flags::WRITE,
+        keys: &[key_at(1, "RW", &["delete"])],
+        args: "key start:integer stop:integer",
+        summary: "Removes the members of a range of places.",
+        cost: REMOVE_COST,
+        run: Run::Keys(zremrangebyrank),
+        ..ROW
+    },
+    Command {
+        name: "ZREMRANGEBYSCORE",
+        since: "1.2.0",
+        group: Group::SortedSet,
+        arity: Arity::Exactly(4),
+        flags: Flags::WRITE,
+        keys: &[key_at(1, "RW", &["delete"])],
+        args: "key min:double max:double",
+        summary: "Removes the members of a range of scores.",
+        cost: REMOVE_COST,
+        run: Run::Keys(zremrangebyscore),
+        ..ROW
+    },
+    Command {
+        name: "ZREMRANGEBYLEX",
+        since: "2.8.9",
+        group: Group::SortedSet,
+        arity: Arity::Exactly(4),
+        flags: Flags::WRITE,
+        keys: &[key_at(1, "RW", &["delete"])],
+        args: "key min:string max:string",
+        summary: "Removes the members of a range of bytes, all of one score.",
+        cost: REMOVE_COST,
+        run: Run::Keys(zremrangebylex),
+        ..ROW
+    },
+    Command {
+        name: "ZPOPMIN",
+        since: "5.0.0",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(2),
+        flags: WRITE_FAST,
+        keys: &[key_at(1, "RW", &["access", "delete"])],
+        args: "key [count]",
+        summary: "Removes the members with the lowest scores and replies with them.",
+        cost: POP_COST,
+        run: Run::Keys(zpopmin),
+        ..ROW
+    },
+    Command {
+        name: "ZPOPMAX",
+        since: "5.0.0",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(2),
+        flags: WRITE_FAST,
+        keys: &[key_at(1, "RW", &["access", "delete"])],
+        args: "key [count]",
+        summary: "Removes the members with the highest scores and replies with them.",
+        cost: POP_COST,
+        run: Run::Keys(zpopmax),
+        ..ROW
+    },
+    Command {
+        name: "ZMPOP",
+        since: "7.0.0",
+        group: Group::SortedSet,
+        arity: Arity::AtLeast(4),
+        flags: Flags::WRITE.or(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec {
+            access: KeyAccess {
+                mode: "RW",
+                flags: &["access", "delete"],
+            },
+            begin: Begin::Index(1),
+            find: Find::KeyNum {
+                at: 0,
+                first: 1,
+                step: 1,
+            },
+        }],
+        spread: Spread::Gather(Program::FirstExisting),
+        args: "numkeys key [key ...] where=(MIN | MAX) [COUNT count]",
+        summary: "Removes members from either end of the first of several sorted sets that is there.",
+        cost: "O(K)+O(M*log(N)) where K is the number of keys, N of the set's members and M of those taken.",
+        run: Run::Keys(zmpop),
+        ..ROW
+    },
+];

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use hdrhistogram::Histogram;
+
 use super::core::Core;
 use super::figures::CoreFigures;
 use super::info::{self, InfoFigures};
@@ -242,16 +244,15 @@ impl Core {
                 if figures.calls + figures.rejected + figures.failed == 0 {
                     return None;
                 }
-                let mut merged: Option<hdrhistogram::Histogram<u64>> = None;
-                for histogram in rows().filter_map(|row| row.histogram.as_deref()) {
-                    match &mut merged {
-                        None => merged = Some(histogram.clone()),
-                        // All histograms are made with the same bounds, so adding cannot fail.
-                        Some(merged) => merged.add(histogram).unwrap_or_default(),
-                    }
-                }
+                let is_tracked = self.options.latency_tracking;
+                let histograms = rows().filter_map(CommandFigures::histogram);
+                let merge = |mut merged: Histogram<u64>, other| {
+                    // All histograms are made with the same bounds, so adding cannot fail.
+                    merged.add(other).unwrap_or_default();
+                    merged
+                };
+                let merged = is_tracked.then(|| histograms.reduce(merge)).flatten();
                 let latency_us = merged
-                    .filter(|_| self.options.latency_tracking)
                     .map(|histogram| {
                         percentiles
                             .iter()

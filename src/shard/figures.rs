@@ -1,12 +1,17 @@
 //! Figures: what INFO commandstats, latencystats and errorstats say of one shard.
 //!
-//! Promises  indexed by the command table, no map by name; a histogram exists from a command's first call on.
+//! Promises  indexed by the command table, no map by name; what a call adds is one count in a bucket; the buckets are
+//!           those of an HDR histogram of two digits, and become one when somebody asks.
 //! Not here  clocks: the caller passes durations.
 
 use hdrhistogram::Histogram;
 
 /// Longest duration a histogram tells apart, in nanoseconds (1 s, as Redis); longer ones count as this.
 const NANOSECONDS_MAX: u64 = 1_000_000_000;
+/// Below this every duration has a bucket of its own; from here on each power of two has half as many.
+const EXACT_COUNT: u64 = 256;
+const BUCKETS_COUNT: usize = 3072;
+const _: () = assert!(bucket_of(NANOSECONDS_MAX) < BUCKETS_COUNT);
 /// Error codes counted by name, as Redis: past this, new codes are counted under one name.
 const ERROR_CODES_MAX: usize = 128;
 /// Where errors beyond [`ERROR_CODES_MAX`] codes are counted.
@@ -23,8 +28,38 @@ pub struct CommandFigures {
     pub rejected_count: u64,
     /// Calls that replied with an error.
     pub failed_count: u64,
-    /// Nanoseconds a call, two significant digits.
-    pub histogram: Option<Box<Histogram<u64>>>,
+    /// Nanoseconds a call, from the first call on.
+    durations: Option<Box<[u64; BUCKETS_COUNT]>>,
+}
+
+impl CommandFigures {
+    /// Nanoseconds a call, two significant digits; `None` before the first.
+    pub fn histogram(&self) -> Option<Histogram<u64>> {
+        let durations = self.durations.as_ref()?;
+        // The bounds are constants within the crate's limits (high >= 2 * low, digits below 6), so this cannot fail.
+        let mut histogram =
+            Histogram::new_with_bounds(1, NANOSECONDS_MAX, 2).expect("constant bounds are good");
+        for (bucket, &count) in durations.iter().enumerate() {
+            if count > 0 {
+                histogram.saturating_record_n(bucket_start(bucket), count);
+            }
+        }
+        Some(histogram)
+    }
+}
+
+/// The bucket of a duration: its eight leading bits, and how many follow.
+#[inline]
+const fn bucket_of(nanoseconds: u64) -> usize {
+    let shift = (nanoseconds | (EXACT_COUNT - 1)).ilog2() - (EXACT_COUNT - 1).ilog2();
+    (shift as u64 * (EXACT_COUNT / 2) + (nanoseconds >> shift)) as usize
+}
+
+/// The shortest duration of a bucket.
+fn bucket_start(bucket: usize) -> u64 {
+    let half = EXACT_COUNT / 2;
+    let shift = (bucket as u64 / half).saturating_sub(1);
+    (bucket as u64 - shift * half) << shift
 }
 
 /// Errors by the first word of their text.
@@ -47,8 +82,8 @@ impl Figures {
         let figures = self.command_mut(index);
         figures.calls_count += 1;
         figures.nanoseconds += nanoseconds;
-        let histogram = figures.histogram.get_or_insert_with(new_histogram);
-        histogram.saturating_record(nanoseconds.max(1));
+        let durations = figures.durations.get_or_insert_with(no_durations);
+        durations[bucket_of(nanoseconds.clamp(1, NANOSECONDS_MAX))] += 1;
     }
 
     /// Counts one call that replied with the error `text` (its line without `-`).
@@ -134,7 +169,7 @@ impl ErrorCounts {
     }
 }
 
-fn new_histogram() -> Box<Histogram<u64>> {
-    // The bounds are constants within the crate's limits (high >= 2 * low, digits below 6), so this cannot fail.
-    Box::new(Histogram::new_with_bounds(1, NANOSECONDS_MAX, 2).expect("constant bounds are good"))
+#[cold]
+fn no_durations() -> Box<[u64; BUCKETS_COUNT]> {
+    Box::new([0; BUCKETS_COUNT])
 }

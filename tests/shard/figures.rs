@@ -1,3 +1,4 @@
+use hdrhistogram::Histogram;
 use rondo::shard::Figures;
 
 #[test]
@@ -34,7 +35,31 @@ fn a_call_is_counted_with_its_time() {
     let figures = &figures.commands()[2];
     assert_eq!(figures.calls_count, 3);
     assert_eq!(figures.nanoseconds, 9_000_004_000);
-    let histogram = figures.histogram.as_ref().expect("it was called");
+    let histogram = figures.histogram().expect("it was called");
     assert_eq!(histogram.len(), 3);
     assert_eq!(histogram.value_at_quantile(0.1), 1_503);
+}
+
+/// Whatever the durations, quantiles are those of a histogram that was told each of them.
+#[test]
+fn durations_are_told_apart_as_by_an_hdr_histogram() {
+    let mut figures = Figures::default();
+    let mut expected = Histogram::<u64>::new_with_bounds(1, 1_000_000_000, 2).expect("good bounds");
+    let mut nanoseconds = 1_u64;
+    while nanoseconds < 4_000_000_000 {
+        for near in [nanoseconds - 1, nanoseconds, nanoseconds + 1] {
+            figures.record(0, near);
+            expected.saturating_record(near.clamp(1, 1_000_000_000));
+        }
+        nanoseconds += nanoseconds / 37 + 1;
+    }
+    let histogram = figures.commands()[0].histogram().expect("it was called");
+    assert_eq!(histogram.len(), expected.len());
+    for percent in 0..=100 {
+        assert_eq!(
+            histogram.value_at_percentile(f64::from(percent)),
+            expected.value_at_percentile(f64::from(percent)),
+            "{percent}"
+        );
+    }
 }

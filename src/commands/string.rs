@@ -19,7 +19,7 @@ fn get(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let key = call.keys.key(args.get(1));
+    let key = call.keys.key_of(args, 1);
     match call.keys.lookup_read(call.db, &key, call.caller.no_touch) {
         Some(entry) => reply_string(&entry.value(), reply)?,
         None => reply.null(),
@@ -36,7 +36,7 @@ fn set(
     if args.len() > 3 {
         return set_with_options(call, args, reply);
     }
-    let key = call.keys.key(args.get(1));
+    let key = call.keys.key_of(args, 1);
     let no_touch = call.caller.no_touch;
     call.keys
         .set(call.db, &key, value(args, 2), Deadline::Drop, no_touch);

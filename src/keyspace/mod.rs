@@ -39,6 +39,7 @@ use guests::{Guests, table_of};
 use crate::base::hash::KeyHasher;
 use crate::base::rng::Rng;
 use crate::ds::key_table::{EntryMut, EntryRef, KeyTable, NewValue, OwnedValue};
+use crate::resp::Args;
 
 /// Positions in hash order that [`Keyspace::scan`] walks through are below 2^52.
 pub const CURSOR_MASK: u64 = (1 << 52) - 1;
@@ -207,6 +208,16 @@ impl Keyspace {
         Key {
             bytes,
             hash: self.hasher.hash(bytes),
+        }
+    }
+
+    /// Word `index` as a key; its hash is taken over where it is known.
+    #[inline]
+    pub fn key_of<'k>(&self, args: &Args<'k>, index: usize) -> Key<'k> {
+        let bytes = args.get(index);
+        match args.hash(index) {
+            Some(hash) => Key { bytes, hash },
+            None => self.key(bytes),
         }
     }
 

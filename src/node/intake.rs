@@ -352,7 +352,8 @@ impl Core {
             for parsed in &window.requests[..window.count] {
                 let words = match &parsed.inline {
                     Some(args) => args.as_args(),
-                    None => Args::new(&rest[parsed.start..parsed.end], &parsed.spans),
+                    None => Args::new(&rest[parsed.start..parsed.end], &parsed.spans)
+                        .with_hash(parsed.hash),
                 };
                 if self.dispatch(token, connection, &words, None) == Dispatched::NotYet {
                     connection.parse = ParseState::default();

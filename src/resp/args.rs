@@ -20,6 +20,8 @@ pub struct Args<'a> {
     bytes: &'a [u8],
     spans: &'a [Span],
     backing: Option<&'a Bytes>,
+    /// Of word 1, which most commands have as their key: its hash, where it was needed before.
+    hash: Option<u64>,
 }
 
 impl<'a> Args<'a> {
@@ -29,7 +31,23 @@ impl<'a> Args<'a> {
             bytes,
             spans,
             backing: None,
+            hash: None,
         }
+    }
+
+    /// The same words, with the hash of word 1 under the process's hasher.
+    #[inline]
+    pub fn with_hash(self, hash: u64) -> Self {
+        Self {
+            hash: Some(hash),
+            ..self
+        }
+    }
+
+    /// The hash of word `index`, if it is known.
+    #[inline]
+    pub fn hash(&self, index: usize) -> Option<u64> {
+        self.hash.filter(|_| index == 1)
     }
 
     /// Words inside a shared buffer, so that a large one can be kept without a copy ([`Args::share`]).
@@ -38,6 +56,7 @@ impl<'a> Args<'a> {
             bytes: backing,
             spans,
             backing: Some(backing),
+            hash: None,
         }
     }
 
@@ -97,6 +116,7 @@ impl<'a> Args<'a> {
             bytes: self.bytes,
             spans: &self.spans[count..],
             backing: self.backing,
+            hash: self.hash.filter(|_| count == 0),
         }
     }
 

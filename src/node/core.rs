@@ -19,6 +19,7 @@ use super::listeners::Listeners;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
+use super::patience::{Pace, Patience};
 use super::ring::Token;
 use super::slab::Connections;
 use super::waiting::{MayWait, WaitingClients};
@@ -126,6 +127,10 @@ pub struct Core {
     pub clock: quanta::Clock,
     /// Requests this core's shard has run.
     pub commands_count: u64,
+    /// How long it sleeps.
+    pub patience: Patience,
+    /// Since the last tick.
+    pub(super) pace: Pace,
     /// When the last request ended (`clock`).
     pub stamp: u64,
     /// Where the sweep over connections is.
@@ -230,6 +235,8 @@ impl Core {
             now_us: 0,
             clock: quanta::Clock::new(),
             commands_count: 0,
+            patience: Patience::NONE,
+            pace: Pace::default(),
             stamp: 0,
             sweep: 0,
             stopping: false,

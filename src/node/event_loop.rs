@@ -59,7 +59,7 @@ impl CoreLoop {
         let mut again = true;
         loop {
             let wait = !again && self.core.is_idle() && self.core.mesh.may_sleep();
-            if let Err(error) = self.ring.enter(wait) {
+            if let Err(error) = self.ring.enter(wait.then_some(self.core.patience)) {
                 // Nothing can be served without the ring: say so and stop before anything is answered wrongly.
                 tracing::error!(core = self.core.id, %error, "io_uring_enter failed");
                 std::process::exit(1);

@@ -77,6 +77,7 @@ impl Core {
         };
         self.counters.bytes_in += bytes.len() as u64;
         connection.bytes_in += bytes.len() as u64;
+        self.pace.count(connection.last_active_ms);
         connection.last_active_ms = self.now_ms;
         if !self.stopping && !connection.closed && !connection.close_after_output {
             self.lend_buffer(&mut connection);

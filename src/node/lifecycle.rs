@@ -162,6 +162,8 @@ impl Core {
     /// What is due ten times a second: expiry, pauses, idle clients, output limits.
     pub(super) fn tick(&mut self) {
         self.counters.ticks += 1;
+        let hops_count = self.counters.hops_in + self.counters.hops_out;
+        self.patience = self.pace.tick(self.now_us, hops_count);
         if self
             .pause
             .is_some_and(|pause| pause.until_ms <= self.now_ms)

@@ -23,6 +23,7 @@ pub mod option_held;
 pub mod option_table;
 pub mod option_values;
 pub mod options;
+pub mod patience;
 pub mod process;
 mod report;
 pub mod ring;

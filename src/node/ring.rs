@@ -18,6 +18,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::patience::Patience;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 /// Receive buffers per core: few and reused, so they stay in the cache (64 measured as good as 1,024 smaller ones).
@@ -36,7 +37,11 @@ const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 // Of `io_uring_enter(2)` and `io_uring_register(2)`.
 const ENTER_GETEVENTS: libc::c_uint = 1;
 const ENTER_REGISTERED_RING: libc::c_uint = 1 << 4;
+const ENTER_EXT_ARG: libc::c_uint = 1 << 3;
 const REGISTER_RING_FDS: libc::c_uint = 20;
+
+/// A wait that several completions may end goes on for this long at most; the next one follows at once.
+const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
 
 const KIND_SHIFT: u32 = 60;
 const KIND_RECEIVE: u64 = 1;
@@ -151,11 +156,23 @@ impl std::fmt::Display for RingError {
     }
 }
 
+/// `io_uring_getevents_arg`.
+#[repr(C)]
+struct WaitArgument {
+    signals: *const libc::sigset_t,
+    signals_bytes: u32,
+    /// After this time one completion is enough (Linux 6.12).
+    min_wait_us: u32,
+    timespec: *const types::Timespec,
+}
+
 /// One core's ring, its receive buffers, and the send buffers in flight.
 pub struct Ring {
     ring: IoUring,
     /// Where the kernel finds it without a look into the table of descriptors all threads share.
     registered: Option<RawFd>,
+    /// The kernel can wait for several completions, but not for long.
+    can_be_patient: bool,
     /// Descriptors of the provided buffers, shared with the kernel; never freed (see `new`).
     descriptors: *mut types::BufRingEntry,
     /// `BUFFERS_COUNT * BUFFER_BYTES` bytes; never freed.
@@ -227,6 +244,7 @@ impl Ring {
         })?;
         let mut ring = Self {
             registered: register(&ring),
+            can_be_patient: ring.params().is_feature_min_timeout(),
             ring,
             descriptors: descriptors.cast(),
             memory,
@@ -387,20 +405,43 @@ impl Ring {
         self.push(&entry);
     }
 
-    /// Submits what is queued and reaps what is done; with `wait`, sleeps until there is at least one completion.
-    pub fn enter(&mut self, wait: bool) -> io::Result<()> {
+    /// Submits what is queued and reaps what is done; with `wait`, sleeps until there are completions, at least one.
+    pub fn enter(&mut self, wait: Option<Patience>) -> io::Result<()> {
         self.publish();
         let queued = {
             let mut submission = self.ring.submission();
             submission.sync();
             submission.len()
         };
-        let wanted = u32::from(wait && self.completions.is_empty());
-        let (descriptor, flags) = match self.registered {
-            Some(place) => (place, ENTER_GETEVENTS | ENTER_REGISTERED_RING),
-            None => (self.descriptor(), ENTER_GETEVENTS),
+        let wanted = match wait {
+            Some(patience) if self.completions.is_empty() && self.can_be_patient => patience.count,
+            Some(_) if self.completions.is_empty() => 1,
+            _ => 0,
         };
-        // SAFETY: no argument pointer is passed; queued entries point only to memory this type owns.
+        let mut flags = ENTER_GETEVENTS;
+        let descriptor = match self.registered {
+            Some(place) => {
+                flags |= ENTER_REGISTERED_RING;
+                place
+            }
+            None => self.descriptor(),
+        };
+        // Without an end of its own a wait would end with the time for several.
+        let longest = types::Timespec::from(WAIT_MAX);
+        let argument = WaitArgument {
+            min_wait_us: wait.map_or(0, |patience| patience.micros),
+            timespec: &raw const longest,
+            signals: std::ptr::null(),
+            signals_bytes: 0,
+        };
+        let (argument, argument_bytes) = if wanted > 1 {
+            flags |= ENTER_EXT_ARG;
+            (&raw const argument, size_of::<WaitArgument>())
+        } else {
+            (std::ptr::null(), 0)
+        };
+        // SAFETY: the argument, if any, is what the flag says it is, and read in this call only; queued entries point only
+        // to memory this type owns.
         let result = match unsafe {
             libc::syscall(
                 libc::SYS_io_uring_enter,
@@ -408,8 +449,8 @@ impl Ring {
                 queued as libc::c_uint,
                 wanted,
                 flags,
-                std::ptr::null::<libc::c_void>(),
-                0usize,
+                argument,
+                argument_bytes,
             )
         } {
             -1 => Err(io::Error::last_os_error()),
@@ -419,7 +460,7 @@ impl Ring {
             Err(error)
                 if matches!(
                     error.raw_os_error(),
-                    Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)
+                    Some(libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ETIME)
                 ) =>
             {
                 Ok(())

@@ -4,3 +4,4 @@ mod config_file; // redis.conf and its errors
 mod connection; // the order of replies
 mod info; // sections from figures
 mod options; // the table: defaults, GET, SET
+mod patience; // for how many requests a core sleeps

@@ -285,6 +285,7 @@ impl Core {
             Question::Shutdown => {
                 self.stopping = true;
                 self.abandon_all_waits();
+                self.listeners.close();
                 Answer::Done
             }
         };

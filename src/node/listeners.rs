@@ -130,6 +130,17 @@ impl Listeners {
         Ok(())
     }
 
+    /// Ends all listening; the addresses are free at once, though the kernel lets go of a ring's accepts only some time
+    /// after the process has ended.
+    pub fn close(&mut self) {
+        for (index, place) in self.places.iter_mut().enumerate() {
+            if let Some(place) = place.take() {
+                place.listener.suspend();
+                self.changes.push(Change::Disarm(index as u32));
+            }
+        }
+    }
+
     fn add(&mut self, place: Place) {
         self.changes.push(Change::Arm(self.places.len() as u32));
         self.places.push(Some(place));

@@ -29,6 +29,19 @@ fn the_port_changes_under_clients() {
     }
 }
 
+/// Who starts a server again must not have to wait.
+#[test]
+fn the_port_is_free_when_the_server_has_ended() {
+    for threads in [1, 2, 1, 3, 1, 1, 1, 1] {
+        let mut server = Server::start(threads, &[]);
+        let mut client = server.client();
+        assert_eq!(client.ask("SET key value"), ok());
+        assert!(server.terminate().success());
+        let again = TcpListener::bind(("127.0.0.1", server.port));
+        assert!(again.is_ok(), "{again:?}");
+    }
+}
+
 /// A port in use is refused with nothing changed, the options beside it included.
 #[test]
 fn a_port_in_use_changes_nothing() {

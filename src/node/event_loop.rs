@@ -112,7 +112,9 @@ impl CoreLoop {
         let may_resume = !self.core.congested.is_empty() && !self.core.mesh.is_congested();
         // A peer that is at work answers soon: looking once more is cheaper for both than its bell.
         let awaits_peer = busy && self.core.mesh.awaits_answers();
-        self.more_cycle || may_resume || awaits_peer
+        // What another core is about to decide for a waiting client comes as no event.
+        let must_retry = self.core.shard.must_retry_waiters();
+        self.more_cycle || may_resume || awaits_peer || must_retry
     }
 
     /// Arms the accept of a listener that is still there.

@@ -130,6 +130,11 @@ impl Shard {
         if self.waiters.has_put_off() && self.waiters.try_again() {
             self.serve_waiters();
         }
+        self.must_retry_waiters()
+    }
+
+    /// Whether there are keys to look at again although nothing will happen here that says so.
+    pub fn must_retry_waiters(&self) -> bool {
         self.waiters.has_put_off() && self.locks.is_idle()
     }
 

@@ -89,6 +89,7 @@ pub fn is_in_category(command: &Command, category: &str) -> bool {
             flags.has(Flags::CAT_CONNECTION) || command.group == Group::Connection && !is_container
         }
         "pubsub" => flags.has(Flags::PUBSUB) || category_of_group(command.group) == category,
+        "list" | "set" | "sortedset" if flags.has(Flags::CAT_SORTABLE) => true,
         category => !is_container && category_of_group(command.group) == category,
     }
 }

@@ -11,6 +11,7 @@
 //! condition=[NX | XX]@2.6.12       a name for what follows, the release that brought it
 //! auth=AUTH(username password)     a token before a block
 //! increment:double                 a type; without one the name decides (`type_of_name`)
+//! by-pattern:pattern#1             the key specification it belongs to, where counting does not say so
 //! addr~ip:port                     what manuals show instead of the name
 //! old-format!2.8.12                the release that deprecated it
 //! ```
@@ -240,6 +241,10 @@ impl Parser<'_> {
             Some((word, display)) => (word, Some(display.to_string())),
             None => (word, None),
         };
+        let (word, key_spec_index) = match word.split_once('#') {
+            Some((word, index)) => (word, index.parse().ok()),
+            None => (word, None),
+        };
         let (name, kind) = match word.split_once(':') {
             Some((name, kind)) => (name, known_type(kind)),
             None => (word, type_of_name(word)),
@@ -248,9 +253,10 @@ impl Parser<'_> {
             name: name.to_string(),
             kind,
             display,
+            key_spec_index,
             ..Argument::default()
         };
-        if kind == "key" && self.key_specs_count > 0 {
+        if kind == "key" && key_spec_index.is_none() && self.key_specs_count > 0 {
             argument.key_spec_index = Some(self.keys_seen.min(self.key_specs_count - 1));
             self.keys_seen += 1;
         }

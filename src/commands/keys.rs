@@ -155,6 +155,13 @@ pub fn for_each_key_of(spec: &KeySpec, args: &Args<'_>, visit: &mut dyn FnMut(us
             // Without its keyword the specification has no keys, and that is fine.
             None => return true,
         },
+        Begin::Unknown if spec.find == Find::Unknown => {
+            // Of SORT's keys only STORE's is among the words; where its patterns lead, its program finds out.
+            if spec.access.mode == "OW" {
+                stored_word(args).into_iter().for_each(visit);
+            }
+            return true;
+        }
         Begin::Unknown => return false,
     };
     let fits = match spec.find {
@@ -238,4 +245,21 @@ fn find_keyword(args: &Args<'_>, word: &str, start_from: i8) -> Option<usize> {
             .filter(|&at| at < args.len())
             .find(|&at| args.is(at, word))
     }
+}
+
+/// The word after the last STORE; words that belong to other options of SORT are none.
+fn stored_word(args: &Args<'_>) -> Option<usize> {
+    let mut found = None;
+    let mut at = 2;
+    while at < args.len() {
+        if args.is(at, "LIMIT") {
+            at += 2;
+        } else if args.is(at, "GET") || args.is(at, "BY") {
+            at += 1;
+        } else if args.is(at, "STORE") && at + 1 < args.len() {
+            found = Some(at + 1);
+        }
+        at += 1;
+    }
+    found
 }

@@ -42,6 +42,7 @@ pub mod object;
 pub mod row;
 pub mod scan;
 pub mod session;
+pub mod sort;
 pub mod stream_add;
 pub mod stream_delete;
 pub mod stream_group;
@@ -108,6 +109,7 @@ pub const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     dump::COMMANDS,
     migrate::COMMANDS,
+    sort::COMMANDS,
     scan::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,

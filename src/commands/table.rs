@@ -78,6 +78,8 @@ impl Flags {
     pub const CAT_KEYSPACE: Flags = Flags(1 << 24);
     pub const CAT_DANGEROUS: Flags = Flags(1 << 25);
     pub const CAT_CONNECTION: Flags = Flags(1 << 26);
+    /// Lists, sets and sorted sets: what can be sorted.
+    pub const CAT_SORTABLE: Flags = Flags(1 << 29);
     /// A row COMMAND does not show: a subcommand of a command that Redis describes as a whole (DEBUG).
     pub const HIDDEN: Flags = Flags(1 << 27);
     /// Runs only where `enable-debug-command` says so.
@@ -172,6 +174,7 @@ pub enum Program {
     MsetEx,
     RandomKey,
     Migrate,
+    Sort,
     /// The first key that exists, in the order they are named, is worked on alone.
     FirstExisting,
     /// Elements leave a list on one shard for a list on another.

@@ -6,8 +6,10 @@
 //! Promises  without guests a lookup pays one branch; no guest outlives its request.
 //! Not here  who brings them: `router/programs/bring.rs`.
 
+use super::Collection;
+use super::hash::{FieldDeadline, Hash};
 use super::{Database, Key, Keyspace, Moved, Object, SlotMap, put_into};
-use crate::ds::key_table::KeyTable;
+use crate::ds::key_table::{KeyTable, OwnedValue, Value};
 
 /// Where a key is looked up.
 pub(super) struct Guests {
@@ -84,5 +86,26 @@ impl Keyspace {
             entry.deadline_ms(),
             entry.access(),
         ))
+    }
+
+    /// As [`Keyspace::lend`] for a string; of a hash these fields that live, of anything else nothing.
+    pub fn lend_fields(&self, db: usize, key: &Key<'_>, fields: &[Vec<u8>]) -> Option<Moved> {
+        let entry = self.peek(db, key)?;
+        let hash = match entry.value() {
+            Value::Object(Object::Hash(hash)) => hash,
+            Value::Object(_) => return None,
+            Value::Int(_) | Value::Str { .. } => return self.lend(db, key),
+        };
+        let mut part = Hash::new();
+        for field in fields {
+            if let Some(found) = hash.find(field, self.now_ms).alive() {
+                part.set(field, found.value, FieldDeadline::Drop, &self.limits);
+            }
+        }
+        Some(Moved {
+            value: OwnedValue::Object(Box::new(part.into_object())),
+            expire_at_ms: None,
+            access: entry.access(),
+        })
     }
 }

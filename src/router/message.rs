@@ -5,6 +5,7 @@
 
 use super::wait::WaitTicket;
 use super::{Origin, ShardId, TxId};
+use crate::commands::sort::Lead;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::Moved;
@@ -219,6 +220,22 @@ pub enum Operation {
         /// The keys.
         keys: OwnedArgs,
     },
+    /// Where the elements that SORT is asked to sort lead; gives [`Output::Leads`].
+    SortLeads {
+        /// The selected database.
+        db: u16,
+        /// SORT's words.
+        args: OwnedArgs,
+    },
+    /// As `Lend`, and of keys that SORT's patterns lead to only what it asks for; gives [`Output::Values`].
+    LendParts {
+        /// Their database.
+        db: u16,
+        /// Keys whose whole values are lent.
+        keys: OwnedArgs,
+        /// Keys that are lent if they are strings, or one field of them if they are hashes.
+        leads: Vec<Lead>,
+    },
     /// Payloads of keys with what is left of their time; gives [`Output::Dumps`].
     Dump {
         /// Their database.
@@ -280,6 +297,8 @@ impl Operation {
             | Self::Visit { db, .. }
             | Self::Enlist { db, .. }
             | Self::WhichExist { db, .. }
+            | Self::SortLeads { db, .. }
+            | Self::LendParts { db, .. }
             | Self::Dump { db, .. }
             | Self::Put { db, .. }
             | Self::Exists { db, .. }
@@ -298,6 +317,8 @@ pub enum Output {
     Value(Option<Moved>),
     /// The keys that were there, with their values.
     Values(Vec<(Vec<u8>, Moved)>),
+    /// Where a SORT leads.
+    Leads(Vec<Lead>),
     /// The keys that were there, as payloads.
     Dumps(Vec<Dumped>),
     /// What an errand came to.

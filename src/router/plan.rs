@@ -5,6 +5,7 @@
 
 use super::ShardId;
 use crate::commands::scan::Cursor;
+use crate::commands::sort::has_patterns;
 use crate::commands::table::{Program, Run, Spread};
 use crate::commands::{Entry, KeyShape, for_each_key};
 use crate::keyspace::SlotMap;
@@ -58,6 +59,10 @@ fn plan_keys(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardI
         let shard = map.shard_of(args.get(index));
         is_many |= *home.get_or_insert(shard) != shard;
     });
+    if entry.command.spread == Spread::Gather(Program::Sort) {
+        // The keys that its patterns lead to may be anywhere.
+        is_many |= has_patterns(args);
+    }
     match home {
         Some(_) if is_many && is_known => Plan::Many,
         // Also where not all specifications fit: PFMERGE without sources has its destination.

@@ -1,7 +1,10 @@
 //! Operations: the parts of transactions, each one step on this shard.
 
+use std::collections::HashMap;
+
 use super::{Request, Shard, Waited};
 use crate::commands::lcs::NOT_STRINGS;
+use crate::commands::sort::{Lead, leads};
 use crate::commands::stream_read;
 use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
@@ -103,6 +106,12 @@ impl Shard {
                 self.keys.dismiss_guests();
                 Output::Reply(reply)
             }
+            Operation::SortLeads { db, args } => {
+                Output::Leads(leads(&mut self.keys, usize::from(db), &args.as_args()))
+            }
+            Operation::LendParts { db, keys, leads } => {
+                Output::Values(self.lend_parts(usize::from(db), &keys.as_args(), leads))
+            }
             Operation::Dump { db, keys } => {
                 Output::Dumps(self.dump(usize::from(db), &keys.as_args()))
             }
@@ -139,6 +148,25 @@ impl Shard {
     fn which_exist(&self, db: usize, keys: &Args<'_>) -> Vec<bool> {
         let exists = |key: &[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
         keys.iter_from(0).map(exists).collect()
+    }
+
+    fn lend_parts(&self, db: usize, keys: &Args<'_>, leads: Vec<Lead>) -> Vec<(Vec<u8>, Moved)> {
+        let mut values = self.lend(db, keys);
+        // The fields of one hash must come together: guests with one name are one.
+        let mut fields: Vec<(Vec<u8>, Vec<Vec<u8>>)> = Vec::new();
+        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        for lead in leads {
+            let place = *places.entry(lead.key.clone()).or_insert_with(|| {
+                fields.push((lead.key, Vec::new()));
+                fields.len() - 1
+            });
+            fields[place].1.extend(lead.field);
+        }
+        for (key, fields) in fields {
+            let moved = self.keys.lend_fields(db, &self.keys.key(&key), &fields);
+            values.extend(moved.map(|moved| (key, moved)));
+        }
+        values
     }
 
     fn dump(&mut self, db: usize, keys: &Args<'_>) -> Vec<Dumped> {

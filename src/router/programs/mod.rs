@@ -7,6 +7,7 @@
 //! | Gather RENAME, RENAMENX, COPY | `handover.rs` | look; take or copy; put |
 //! | Gather MSETNX, MSETEX | `conditional.rs` | which exist; write all or none |
 //! | Gather MIGRATE | `migrate.rs` | read; an errand to another server; remove |
+//! | Gather SORT | `sort.rs` | look; lock what it leads to; bring; sort |
 //! | Gather LCS | `lcs.rs` | read both; compare |
 //! | Gather LMOVE, RPOPLPUSH, LMOVEM | `list_move.rs` | look at both; pop and push |
 //! | Gather XREAD, XREADGROUP | `read_streams.rs` | XREADGROUP: are groups there; read each part, join |
@@ -28,6 +29,7 @@ mod list_move;
 mod migrate;
 mod random_key;
 mod read_streams;
+mod sort;
 mod split;
 mod wait;
 
@@ -176,6 +178,7 @@ pub(super) fn program(
         Spread::Gather(Named::ListMove) => Box::new(list_move::Move::new(job)),
         Spread::Gather(Named::ReadStreams) => Box::new(read_streams::ReadStreams::new(job)?),
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
+        Spread::Gather(Named::Sort) => Box::new(sort::Sort::new(job, hasher, &locks)),
         Spread::Gather(Named::Migrate) => Box::new(migrate::Migrate::new(job)?),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),

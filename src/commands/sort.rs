@@ -1,0 +1,463 @@
+//! SORT and SORT_RO: the elements of a list, a set or a sorted set in order, or what other keys say of them.
+//!
+//!     SORT tasks BY weight_* GET # GET task_*->title LIMIT 0 10 DESC STORE sorted
+//!
+//! Promises  equal elements keep their order; a text that is no number fails the whole request.
+//! Not here  patterns that lead to other shards: `router/programs/sort.rs` brings what they lead to, told by [`leads`].
+//! Tests     tests/transcripts/sort.txt.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::ops::{ControlFlow, Range};
+
+use super::CommandError;
+use super::row::*;
+use super::table::{
+    Arity, Begin, Call, Command, Effect, Find, Flags, KeyAccess, KeySpec, Program, Run, Spread,
+};
+use super::word::integer;
+use crate::base::number::{parse_f64, write_i64};
+use crate::ds::key_table::Value;
+use crate::ds::listpack::Element;
+use crate::keyspace::list::{End, List};
+use crate::keyspace::{EncodingLimits, Keyspace, Object};
+use crate::resp::{Args, Reply};
+
+/// What the words say.
+#[derive(Default)]
+struct Request<'a> {
+    is_descending: bool,
+    is_alpha: bool,
+    /// BY had a pattern without `*`: nothing is sorted.
+    is_unsorted: bool,
+    offset: i64,
+    /// Below 0: all.
+    count: Option<i64>,
+    by: Option<&'a [u8]>,
+    gets: Vec<&'a [u8]>,
+    destination: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    fn parse(args: &Args<'a>, is_read_only: bool) -> Result<Self, CommandError> {
+        let mut request = Self::default();
+        let mut index = 2;
+        while index < args.len() {
+            let words_left = args.len() - index - 1;
+            if args.is(index, "ASC") {
+                request.is_descending = false;
+            } else if args.is(index, "DESC") {
+                request.is_descending = true;
+            } else if args.is(index, "ALPHA") {
+                request.is_alpha = true;
+            } else if args.is(index, "LIMIT") && words_left >= 2 {
+                request.offset = integer(args.get(index + 1))?;
+                request.count = Some(integer(args.get(index + 2))?);
+                index += 2;
+            } else if !is_read_only && args.is(index, "STORE") && words_left >= 1 {
+                request.destination = Some(args.get(index + 1));
+                index += 1;
+            } else if args.is(index, "BY") && words_left >= 1 {
+                let pattern = args.get(index + 1);
+                request.by = Some(pattern);
+                request.is_unsorted |= !pattern.contains(&b'*');
+                index += 1;
+            } else if args.is(index, "GET") && words_left >= 1 {
+                request.gets.push(args.get(index + 1));
+                index += 1;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            index += 1;
+        }
+        Ok(request)
+    }
+
+    /// LIMIT as a range of `length` elements.
+    fn range(&self, length: usize) -> Range<usize> {
+        let start = usize::try_from(self.offset).unwrap_or(0).min(length);
+        match self.count.map(usize::try_from) {
+            Some(Ok(count)) => start..start.saturating_add(count).min(length),
+            _ => start..length,
+        }
+    }
+
+    /// A set has no order to keep, and what is stored must not depend on chance: then it is sorted after all.
+    fn settle_for(&mut self, source: &Source) {
+        if self.is_unsorted && source.kind == Kind::Unordered && self.destination.is_some() {
+            self.is_unsorted = false;
+            self.is_alpha = true;
+            self.by = None;
+        }
+    }
+}
+
+/// What is sorted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A list, or a sorted set.
+    Ordered,
+    /// A set.
+    Unordered,
+}
+
+/// The elements, one after the other in one buffer.
+struct Source {
+    kind: Kind,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Source {
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            text: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, element: Element<'_>) {
+        match element {
+            Element::Int(number) => {
+                let mut digits = [0; 20];
+                self.text.extend_from_slice(write_i64(&mut digits, number));
+            }
+            Element::Str(bytes) => self.text.extend_from_slice(bytes),
+        }
+        self.ends.push(self.text.len());
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[index]]
+    }
+
+    /// The elements of a key; a missing one has none.
+    fn read(
+        keys: &mut Keyspace,
+        db: usize,
+        key: &[u8],
+        no_touch: bool,
+    ) -> Result<Self, CommandError> {
+        let key = keys.key(key);
+        let Some(entry) = keys.lookup_read(db, &key, no_touch) else {
+            return Ok(Self::new(Kind::Ordered));
+        };
+        let Value::Object(object) = entry.into_value() else {
+            return Err(CommandError::WrongType);
+        };
+        let mut source = Self::new(Kind::Ordered);
+        match object {
+            Object::List(list) => list.visit(0, End::Front, |element| {
+                source.push(element);
+                ControlFlow::Continue(())
+            }),
+            Object::Zset(set) => set.iter().for_each(|(member, _)| source.push(member)),
+            _ => return Err(CommandError::WrongType),
+        }
+        Ok(source)
+    }
+}
+
+/// A key that a pattern leads to, and the field of its hash where the pattern has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The field.
+    pub field: Option<Vec<u8>>,
+}
+
+impl Lead {
+    /// Where `pattern` leads with `element` in place of its first `*`; `None` without one.
+    fn of(pattern: &[u8], element: &[u8]) -> Option<Self> {
+        let star = pattern.iter().position(|&byte| byte == b'*')?;
+        let (prefix, rest) = (&pattern[..star], &pattern[star + 1..]);
+        let arrow = rest.windows(2).position(|two| two == b"->");
+        let (postfix, field) = match arrow {
+            Some(at) if at + 2 < rest.len() => (&rest[..at], Some(rest[at + 2..].to_vec())),
+            _ => (rest, None),
+        };
+        Some(Self {
+            key: [prefix, element, postfix].concat(),
+            field,
+        })
+    }
+
+    /// What it leads to.
+    fn follow<'k>(&self, call: &'k mut Call<'_>) -> Option<Cow<'k, [u8]>> {
+        let now_ms = call.keys.now_ms();
+        let key = call.keys.key(&self.key);
+        let entry = call.keys.lookup_read(call.db, &key, call.caller.no_touch)?;
+        match (entry.into_value(), &self.field) {
+            (Value::Int(number), None) => Some(Cow::Owned(number.to_string().into_bytes())),
+            (Value::Str { bytes, .. }, None) => Some(Cow::Borrowed(bytes)),
+            (Value::Object(Object::Hash(hash)), Some(field)) => {
+                let found = hash.find(field, now_ms).alive()?;
+                Some(match found.value {
+                    Element::Int(number) => Cow::Owned(number.to_string().into_bytes()),
+                    Element::Str(bytes) => Cow::Borrowed(bytes),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether the words of SORT or SORT_RO may lead to keys that they do not name.
+pub fn has_patterns(args: &Args<'_>) -> bool {
+    (2..args.len().saturating_sub(1)).any(|index| {
+        let is_option = args.is(index, "BY") || args.is(index, "GET");
+        is_option && args.get(index + 1).contains(&b'*')
+    })
+}
+
+/// The keys that a request leads to besides those it names, as things are now; none where it will be refused.
+pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>) -> Vec<Lead> {
+    let (Ok(mut request), Ok(source)) = (
+        Request::parse(args, false),
+        Source::read(keys, db, args.get(1), true),
+    ) else {
+        return Vec::new();
+    };
+    request.settle_for(&source);
+    let mut found = Vec::new();
+    for index in 0..source.len() {
+        let by = request.by.filter(|_| !request.is_unsorted);
+        for pattern in by.iter().chain(&request.gets) {
+            found.extend(Lead::of(pattern, source.get(index)));
+        }
+    }
+    found
+}
+
+/// `SORT key [option ...]` replies with the elements, or with how many it stored.
+fn sort(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    run(call, args, reply, false)
+}
+
+/// `SORT_RO key [option ...]`.
+fn sort_ro(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    run(call, args, reply, true)
+}
+
+fn run(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    is_read_only: bool,
+) -> Result<Effect, CommandError> {
+    let mut request = Request::parse(args, is_read_only)?;
+    let source = Source::read(call.keys, call.db, args.get(1), call.caller.no_touch)?;
+    request.settle_for(&source);
+    let order = ordered(call, &request, &source)?;
+    let shown = &order[request.range(order.len())];
+    match request.destination {
+        None => {
+            reply_with(call, &request, &source, shown, reply);
+            Ok(Effect::NONE)
+        }
+        Some(destination) => Ok(store(call, &request, &source, shown, destination, reply)),
+    }
+}
+
+/// The places of all elements, in order.
+fn ordered(
+    call: &mut Call<'_>,
+    request: &Request<'_>,
+    source: &Source,
+) -> Result<Vec<usize>, CommandError> {
+    let mut order: Vec<usize> = (0..source.len()).collect();
+    if request.is_unsorted {
+        if request.is_descending && source.kind == Kind::Ordered {
+            order.reverse();
+        }
+        return Ok(order);
+    }
+    let directed = |ordering: Ordering| {
+        if request.is_descending {
+            ordering.reverse()
+        } else {
+            ordering
+        }
+    };
+    let by = |call: &mut Call<'_>, index: usize| -> Option<Vec<u8>> {
+        let lead = Lead::of(request.by?, source.get(index))?;
+        lead.follow(call).map(Cow::into_owned)
+    };
+    if request.is_alpha {
+        if request.by.is_none() {
+            order.sort_by(|&a, &b| directed(source.get(a).cmp(source.get(b))));
+        } else {
+            let weights: Vec<Option<Vec<u8>>> =
+                (0..source.len()).map(|index| by(call, index)).collect();
+            order.sort_by(|&a, &b| directed(weights[a].cmp(&weights[b])));
+        }
+        return Ok(order);
+    }
+    let mut scores = Vec::with_capacity(source.len());
+    for index in 0..source.len() {
+        scores.push(match request.by {
+            None => score(source.get(index))?,
+            Some(_) => match by(call, index) {
+                Some(text) => score(&text)?,
+                None => 0.0,
+            },
+        });
+    }
+    order.sort_by(|&a, &b| {
+        let by_score = scores[a].partial_cmp(&scores[b]).unwrap_or(Ordering::Equal);
+        directed(by_score.then_with(|| source.get(a).cmp(source.get(b))))
+    });
+    Ok(order)
+}
+
+/// A text as the number it sorts by; an empty one counts as 0.
+fn score(text: &[u8]) -> Result<f64, CommandError> {
+    // C's end of a string, as Redis reads it.
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Ok(0.0);
+    }
+    let is_decimal = !text.iter().any(|byte| matches!(byte, b'x' | b'X'));
+    match parse_f64(text) {
+        Some(number) if is_decimal && !number.is_nan() => Ok(number),
+        _ => Err("ERR One or more scores can't be converted into double".into()),
+    }
+}
+
+/// What GET's pattern gives for an element.
+fn got<'k>(call: &'k mut Call<'_>, pattern: &[u8], element: &'k [u8]) -> Option<Cow<'k, [u8]>> {
+    if pattern == b"#" {
+        return Some(Cow::Borrowed(element));
+    }
+    Lead::of(pattern, element)?.follow(call)
+}
+
+fn reply_with(
+    call: &mut Call<'_>,
+    request: &Request<'_>,
+    source: &Source,
+    shown: &[usize],
+    reply: &mut Reply<'_>,
+) {
+    reply.array(shown.len() * request.gets.len().max(1));
+    for &index in shown {
+        let element = source.get(index);
+        if request.gets.is_empty() {
+            reply.bulk(element);
+        }
+        for pattern in &request.gets {
+            match got(call, pattern, element) {
+                Some(text) => reply.bulk(&text),
+                None => reply.null(),
+            }
+        }
+    }
+}
+
+fn store(
+    call: &mut Call<'_>,
+    request: &Request<'_>,
+    source: &Source,
+    shown: &[usize],
+    destination: &[u8],
+    reply: &mut Reply<'_>,
+) -> Effect {
+    let limits = call.keys.limits();
+    let mut list = List::default();
+    for &index in shown {
+        let element = source.get(index);
+        if request.gets.is_empty() {
+            append(&mut list, element, &limits);
+        }
+        for pattern in &request.gets {
+            // What is missing is stored as an empty element.
+            let text = got(call, pattern, element).unwrap_or_default();
+            append(&mut list, &text, &limits);
+        }
+    }
+    let count = list.len() as u64;
+    reply.integer(count as i64);
+    let key = call.keys.key(destination);
+    if count == 0 {
+        return Effect::wrote(u64::from(call.keys.remove(call.db, &key)));
+    }
+    call.keys.replace(call.db, &key, list);
+    Effect::wrote(count)
+}
+
+fn append(list: &mut List, element: &[u8], limits: &EncodingLimits) {
+    list.expect(element.len(), 1, limits);
+    list.push(End::Back, Element::Str(element));
+}
+
+/// Keys that derive from the elements: no specification finds them.
+const BY_PATTERN: KeySpec = KeySpec {
+    access: KeyAccess {
+        mode: "RO",
+        flags: &["access"],
+    },
+    begin: Begin::Unknown,
+    find: Find::Unknown,
+};
+
+/// STORE's key, anywhere among the words.
+const STORED: KeySpec = KeySpec {
+    access: KeyAccess {
+        mode: "OW",
+        flags: &["update"],
+    },
+    begin: Begin::Unknown,
+    find: Find::Unknown,
+};
+
+const CATEGORIES: Flags = Flags::CAT_SORTABLE
+    .or(Flags::CAT_DANGEROUS)
+    .or(Flags::MOVABLE_KEYS);
+
+/// SORT.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "SORT",
+        arity: Arity::AtLeast(2),
+        flags: WRITE_GROW.or(CATEGORIES),
+        keys: &[key_at(1, "RO", &["access"]), BY_PATTERN, STORED],
+        spread: Spread::Gather(Program::Sort),
+        args: "key [BY by-pattern:pattern#1~pattern] [limit=LIMIT(offset count)] \
+               [GET get-pattern:pattern#1~pattern [GET get-pattern:pattern#1~pattern ...]] order=[ASC | DESC] \
+               sorting=[ALPHA] [STORE destination#2]",
+        summary: "Sorts the elements of a list, a set or a sorted set, and may store the result.",
+        cost: "O(N+M*log(M)) where N is the number of elements and M that of those returned.",
+        run: Run::Keys(sort),
+        ..ROW
+    },
+    Command {
+        name: "SORT_RO",
+        since: "7.0.0",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY.or(CATEGORIES),
+        keys: &[key_at(1, "RO", &["access"]), BY_PATTERN],
+        spread: Spread::Gather(Program::Sort),
+        args: "key [BY by-pattern:pattern#1~pattern] [limit=LIMIT(offset count)] \
+               [GET get-pattern:pattern#1~pattern [GET get-pattern:pattern#1~pattern ...]] order=[ASC | DESC] \
+               sorting=[ALPHA]",
+        summary: "Sorts the elements of a list, a set or a sorted set.",
+        cost: "O(N+M*log(M)) where N is the number of elements and M that of those returned.",
+        run: Run::Keys(sort_ro),
+        ..ROW
+    },
+];

@@ -51,14 +51,16 @@ impl Call<'_> {
             self.waits = Some(wait);
         }
     }
+}
 
+impl Patience {
     /// What a key of another type means to a command that may wait: an error at first, nothing yet once it has waited.
-    pub fn none_of_wrong_type<T>(
-        &self,
+    pub fn forgives<T>(
+        self,
         found: Result<Option<T>, WrongType>,
     ) -> Result<Option<T>, CommandError> {
         match found {
-            Err(WrongType) if self.patience == Patience::Again => Ok(None),
+            Err(WrongType) if self == Patience::Again => Ok(None),
             found => Ok(found?),
         }
     }
@@ -84,8 +86,9 @@ pub fn plain_form(
     now_ms: i64,
 ) -> Result<Option<PlainForm>, CommandError> {
     let (name, timeout_at) = match entry.command.name {
-        "BLMOVE" => ("LMOVE", args.len() - 1),
-        "BRPOPLPUSH" => ("RPOPLPUSH", args.len() - 1),
+        "BLMOVE" => ("LMOVE", 5),
+        "BRPOPLPUSH" => ("RPOPLPUSH", 3),
+        "BLMOVEM" => ("LMOVEM", 5),
         _ => return Ok(None),
     };
     let Some(plain) = table().find(name.as_bytes()) else {

@@ -10,7 +10,7 @@ use super::connection::{check_name, is_plain};
 use super::derive::write_help;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, ReplyMode, SessionCall};
-use super::table::{Arity, Command, Flags, Group, Run, Spread};
+use super::table::{Arity, Command, Flags, Group, Run, Spread, unknown_or_arity};
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Reply};
 
@@ -173,7 +173,7 @@ fn unblock(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handl
         3 => {
             return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into());
         }
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(unknown_or_arity("CLIENT", args.get(0))),
     };
     let id = parse_i64(args.get(1)).ok_or(CommandError::NotInteger)?;
     let id = u64::try_from(id).unwrap_or(0);

@@ -33,6 +33,7 @@ pub mod identity;
 pub mod keys;
 pub mod lcs;
 pub mod list;
+pub mod list_blocking;
 pub mod list_move;
 pub mod list_value;
 pub mod lolwut;
@@ -88,6 +89,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hash_expire::COMMANDS,
     hash_ex::COMMANDS,
     list::COMMANDS,
+    list_blocking::COMMANDS,
     list_value::COMMANDS,
     list_move::COMMANDS,
     zset::COMMANDS,

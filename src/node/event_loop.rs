@@ -91,7 +91,7 @@ impl CoreLoop {
         }
         self.core.settle();
         self.core.time_out();
-        busy |= self.core.shard.retry_waiters();
+        self.core.shard.retry_waiters();
         self.core.resume_congested();
         self.core.settle();
         self.flush_output();

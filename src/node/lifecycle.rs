@@ -93,8 +93,7 @@ impl Core {
         }
         connection.ended = true;
         if connection.blocked == Some(Blocked::OnKeys) {
-            // It would wait for nobody, and take what others wait for.
-            return self.close(token);
+            return self.end_wait_of_ended(token);
         }
         self.mark_dirty(token);
     }

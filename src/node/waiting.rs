@@ -350,6 +350,24 @@ impl Core {
         self.end_without(id, end)
     }
 
+    /// A client that waits sends nothing more: it would take what others wait for. Where a shard has served it already, it
+    /// goes once it has been given that.
+    pub(super) fn end_wait_of_ended(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let Some(id) = connection.waits_as else {
+            return;
+        };
+        let waits = self.waiting.by_id.get(&id);
+        match waits.map(|client| client.claim.cancel()) {
+            // Tried again as a timeout.
+            Some(Taken::Busy) => self.waiting.put_off(id, self.now_us + BUSY_US),
+            Some(Taken::Over) => {}
+            Some(Taken::Yes) | None => self.close(token),
+        }
+    }
+
     /// Ends a wait that nobody has served; whether it could be ended.
     fn end_without(&mut self, id: u64, end: End) -> bool {
         let Some(client) = self.waiting.by_id.get(&id) else {

@@ -320,7 +320,10 @@ impl Shard {
             Ok(effect) => {
                 let waits = call.waits.take();
                 self.changes_count += effect.changes;
-                if !self.waiters.is_empty() && entry.command.flags.has(Flags::WRITE) {
+                if waits.is_none()
+                    && !self.waiters.is_empty()
+                    && entry.command.flags.has(Flags::WRITE)
+                {
                     if effect.wakes_all {
                         self.waiters.mark_all();
                     } else {

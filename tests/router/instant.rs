@@ -3,12 +3,20 @@
 use std::collections::VecDeque;
 
 use rondo::base::hash::KeyHasher;
-use rondo::commands::table::{Caller, table};
+use rondo::commands::table::{Caller, Run, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
-use rondo::router::{Origin, Plan, ShardId, Step, Transaction, plan};
+use rondo::router::wait::WaitRequest;
+use rondo::router::{Origin, Plan, ShardId, Step, ToShard, Transaction, WaitTicket, plan};
 use rondo::shard::{Outcome, Request, Shard};
+
+const ORIGIN: Origin = Origin {
+    core: 0,
+    connection: 0,
+    generation: 0,
+    sequence: 0,
+};
 
 pub struct Instant {
     pub shards: Vec<Shard>,
@@ -79,12 +87,7 @@ impl Instant {
                     entry,
                     db: self.db,
                     caller,
-                    origin: Origin {
-                        core: 0,
-                        connection: 0,
-                        generation: 0,
-                        sequence: 0,
-                    },
+                    origin: ORIGIN,
                 };
                 let shard = &mut self.shards[usize::from(shard)];
                 assert_eq!(shard.execute(&request, &args, &mut reply), Outcome::Done);
@@ -92,7 +95,25 @@ impl Instant {
             }
             Plan::Many => {
                 let map = self.map;
-                match Transaction::new(entry, self.db, caller, owned, map, &self.hasher) {
+                let made = if matches!(entry.command.run, Run::Waits(_)) {
+                    let ticket = WaitTicket {
+                        id: 0,
+                        origin: ORIGIN,
+                        claim: Default::default(),
+                    };
+                    let request = WaitRequest {
+                        entry,
+                        db: self.db,
+                        caller,
+                        args: owned,
+                        ticket,
+                        now_ms: self.now_ms,
+                    };
+                    Transaction::waiting(request, map, &self.hasher)
+                } else {
+                    Transaction::new(entry, self.db, caller, owned, map, &self.hasher)
+                };
+                match made {
                     Ok(transaction) => self.finish(transaction),
                     Err(error) => {
                         Reply::new(&mut reply, self.protocol).error(&error.text());
@@ -127,7 +148,17 @@ impl Instant {
             match transaction.receive(event, &mut next_tx, &mut out) {
                 Step::Wait => {}
                 Step::Errand(_) => panic!("nobody goes anywhere here"),
-                Step::Waits { .. } => panic!("nobody may wait here"),
+                // Its time is up at once.
+                Step::Waits { shards, .. } => {
+                    out.extend(
+                        shards
+                            .into_iter()
+                            .map(|shard| (shard, ToShard::Forget { id: 0 })),
+                    );
+                    let mut reply = Vec::new();
+                    Reply::new(&mut reply, self.protocol).null_array();
+                    done = Some(reply);
+                }
                 Step::Done { reply } => assert_eq!(done.replace(reply), None, "done once"),
             }
         }

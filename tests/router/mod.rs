@@ -4,4 +4,5 @@ mod instant;
 mod merge; // golden bytes for every kind
 mod plan; // which shards
 mod programs; // commands over shards, and what they leave behind
-mod transcripts; // every transcript at 1, 2 and 7 shards
+mod transcripts;
+mod wait; // one claimant // every transcript at 1, 2 and 7 shards

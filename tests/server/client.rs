@@ -194,6 +194,19 @@ impl Client {
         }
     }
 
+    /// The next reply, or the end; none if neither comes in the time given to `set_reply_timeout`.
+    pub fn try_next(&mut self) -> Option<Next> {
+        let mut byte = [0; 1];
+        let peeked = match &self.socket {
+            Socket::Tcp(socket) => socket.peek(&mut byte),
+            Socket::Unix(_) => panic!("not a TCP connection"),
+        };
+        match peeked {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            _ => Some(self.next()),
+        }
+    }
+
     /// The bytes until the server closes the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.receive() {}

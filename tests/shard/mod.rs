@@ -2,3 +2,4 @@ mod cycle; // bounded steps, all dead found
 mod figures;
 mod locks;
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything
+mod waiting; // who is served, in which order, and when not yet

@@ -1,0 +1,66 @@
+//! A claim has one winner.
+
+use rondo::router::wait::{Claim, Taken};
+
+#[test]
+fn who_takes_it_first_has_it() {
+    let claim = Claim::default();
+    let other = claim.clone();
+    assert_eq!(claim.take(), Taken::Yes);
+    assert_eq!(other.take(), Taken::Busy);
+    assert_eq!(other.cancel(), Taken::Busy);
+    claim.give_back();
+    assert_eq!(other.take(), Taken::Yes);
+    other.end();
+    assert_eq!(claim.take(), Taken::Over);
+    assert_eq!(claim.cancel(), Taken::Over);
+}
+
+#[test]
+fn a_cancelled_one_is_nobodys() {
+    let claim = Claim::default();
+    assert_eq!(claim.cancel(), Taken::Yes);
+    assert_eq!(claim.take(), Taken::Over);
+}
+
+/// Its client goes while a shard looks: what the shard finds is the last anyone does with it.
+#[test]
+fn an_abandoned_one_is_not_taken_again() {
+    let claim = Claim::default();
+    assert_eq!(claim.take(), Taken::Yes);
+    claim.abandon();
+    assert_eq!(claim.take(), Taken::Busy);
+    claim.give_back();
+    assert_eq!(claim.take(), Taken::Over);
+    let claim = Claim::default();
+    claim.abandon();
+    assert_eq!(claim.take(), Taken::Over);
+}
+
+/// Threads that all want it: each round one of them gets it.
+#[test]
+fn threads_do_not_share_it() {
+    for _ in 0..200 {
+        let claim = Claim::default();
+        let winners: usize = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..4)
+                .map(|index| {
+                    let claim = claim.clone();
+                    scope.spawn(move || {
+                        let taken = if index == 0 {
+                            claim.cancel()
+                        } else {
+                            claim.take()
+                        };
+                        usize::from(taken == Taken::Yes)
+                    })
+                })
+                .collect();
+            tries
+                .into_iter()
+                .map(|one| one.join().expect("no panic"))
+                .sum()
+        });
+        assert_eq!(winners, 1);
+    }
+}

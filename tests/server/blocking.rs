@@ -1,0 +1,310 @@
+//! Clients that wait for lists: order of arrival, one claimant, timeouts, ends.
+
+use super::client::{Client, Next, Value, bulk, error, ok, push_request, request};
+use super::harness::{Server, eventually};
+use rondo::base::rng::Rng;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn wait_until_blocked(server: &Server, count: i64) {
+    eventually("so many clients wait", || {
+        server.info_number("clients", "blocked_clients") == count
+    });
+}
+
+fn send(client: &mut Client, line: &str) {
+    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    client.send(&request(&words));
+}
+
+fn pair(key: &str, element: &str) -> Value {
+    Value::Array(vec![bulk(key), bulk(element)])
+}
+
+/// Twenty clients wait for one key, on several cores; each push goes to the one that has waited longest.
+#[test]
+fn whoever_came_first_is_served_first() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut waiting: Vec<Client> = (0..20).map(|_| server.client()).collect();
+        for (index, client) in waiting.iter_mut().enumerate() {
+            // Every other one names a key of another shard, too.
+            let line = ["BLPOP queue 0", "BLPOP other queue 0"][index % 2];
+            send(client, line);
+            wait_until_blocked(&server, index as i64 + 1);
+        }
+        let mut pusher = server.client();
+        for index in 0..10 {
+            assert_eq!(
+                pusher.ask(&format!("RPUSH queue {} {}", 2 * index, 2 * index + 1)),
+                Value::Integer(2)
+            );
+        }
+        for (index, client) in waiting.iter_mut().enumerate() {
+            assert_eq!(client.reply(), pair("queue", &index.to_string()));
+        }
+        assert_eq!(pusher.ask("EXISTS queue"), Value::Integer(0));
+        wait_until_blocked(&server, 0);
+        assert_eq!(server.info_number("clients", "total_blocking_keys"), 0);
+    }
+}
+
+/// A timeout comes, not before its time, as nothing; what is behind it on the connection runs after it.
+#[test]
+fn a_timeout_is_nothing_and_the_pipeline_goes_on() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for line in [
+            "BLPOP a b c 0.05",
+            "BLMOVE a b LEFT RIGHT 0.05",
+            "BLMPOP 0.05 2 a b LEFT",
+        ] {
+            let begin = Instant::now();
+            let mut bytes = Vec::new();
+            push_request(&mut bytes, &[b"SET", b"before", b"1"]);
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            push_request(&mut bytes, &words);
+            push_request(&mut bytes, &[b"INCR", b"after"]);
+            client.send(&bytes);
+            assert_eq!(client.reply(), ok());
+            assert_eq!(client.reply(), Value::Null, "{line}");
+            assert!(begin.elapsed() >= Duration::from_millis(50), "{line}");
+            assert!(matches!(client.reply(), Value::Integer(_)));
+        }
+        assert_eq!(client.ask("GET after"), bulk("3"));
+    }
+}
+
+/// The element that comes for a client that has gone stays.
+#[test]
+fn nothing_goes_to_those_that_have_gone() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        for kill in [false, true] {
+            let mut client = server.client();
+            let id = client.ask("CLIENT ID").integer();
+            send(&mut client, "BLPOP a b c d 0");
+            wait_until_blocked(&server, 1);
+            if kill {
+                let killed = other.ask(&format!("CLIENT KILL ID {id}"));
+                assert_eq!(killed, Value::Integer(1));
+            } else {
+                drop(client);
+                wait_until_blocked(&server, 0);
+            }
+            for key in ["a", "b", "c", "d"] {
+                assert_eq!(other.ask(&format!("RPUSH {key} x")), Value::Integer(1));
+            }
+            for key in ["a", "b", "c", "d"] {
+                assert_eq!(other.ask(&format!("LPOP {key}")), bulk("x"));
+            }
+        }
+    }
+}
+
+#[test]
+fn client_unblock_ends_a_wait() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        let mut client = server.client();
+        let id = client.ask("CLIENT ID").integer();
+        assert_eq!(
+            other.ask(&format!("CLIENT UNBLOCK {id}")),
+            Value::Integer(0)
+        );
+        send(&mut client, "BRPOP a b 0");
+        wait_until_blocked(&server, 1);
+        assert_eq!(
+            other.ask(&format!("CLIENT UNBLOCK {id}")),
+            Value::Integer(1)
+        );
+        assert_eq!(client.reply(), Value::Null);
+        send(&mut client, "BRPOP a b 0");
+        wait_until_blocked(&server, 1);
+        let unblocked = other.ask(&format!("CLIENT UNBLOCK {id} ERROR"));
+        assert_eq!(unblocked, Value::Integer(1));
+        let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+        assert_eq!(client.reply(), error(text));
+        assert_eq!(client.ask("PING"), Value::Simple("PONG".to_string()));
+    }
+}
+
+/// A key that comes to hold something else does not end the wait; a destination of another type does.
+#[test]
+fn types_matter_when_they_are_needed() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        let mut client = server.client();
+        send(&mut client, "BLPOP a b 0");
+        wait_until_blocked(&server, 1);
+        assert_eq!(other.ask("SET a text"), ok());
+        assert_eq!(other.ask("RPUSH b 1"), Value::Integer(1));
+        assert_eq!(client.reply(), pair("b", "1"));
+        let wrong = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        assert_eq!(client.ask("BLPOP a b 0"), error(wrong));
+        for destination in 0..8 {
+            let key = format!("destination:{destination}");
+            assert_eq!(other.ask(&format!("SET {key} text")), ok());
+            send(&mut client, &format!("BLMOVE source {key} LEFT RIGHT 0"));
+            wait_until_blocked(&server, 1);
+            assert_eq!(other.ask("RPUSH source 1"), Value::Integer(1));
+            assert_eq!(client.reply(), error(wrong));
+            assert_eq!(other.ask("LPOP source"), bulk("1"));
+        }
+    }
+}
+
+/// What one waiting client pushes is what the next one waits for, over every shard.
+#[test]
+fn moves_go_on_in_a_chain() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        let mut chain: Vec<Client> = Vec::new();
+        for step in 0..8 {
+            let mut client = server.client();
+            let line = format!("BLMOVE list:{step} list:{} LEFT RIGHT 0", step + 1);
+            send(&mut client, &line);
+            chain.push(client);
+            wait_until_blocked(&server, step + 1);
+        }
+        let mut last = server.client();
+        send(&mut last, "BLPOP list:8 0");
+        wait_until_blocked(&server, 9);
+        assert_eq!(other.ask("RPUSH list:0 x"), Value::Integer(1));
+        assert_eq!(last.reply(), pair("list:8", "x"));
+        for client in &mut chain {
+            assert_eq!(client.reply(), bulk("x"));
+        }
+        assert_eq!(other.ask("DBSIZE"), Value::Integer(0));
+    }
+}
+
+/// A key may come to hold a list by any command that puts one there, in any database.
+#[test]
+fn whatever_makes_a_list_wakes() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        let mut client = server.client();
+        for line in [
+            "RENAME ready key",
+            "COPY ready key",
+            "LMOVE ready key LEFT LEFT",
+            "RPOPLPUSH ready key",
+        ] {
+            assert_eq!(other.ask("DEL ready"), Value::Integer(0));
+            assert_eq!(other.ask("RPUSH ready 1"), Value::Integer(1));
+            send(&mut client, "BLPOP key other 0");
+            wait_until_blocked(&server, 1);
+            other.ask(line);
+            assert_eq!(client.reply(), pair("key", "1"), "{line}");
+            other.ask("DEL ready");
+        }
+        for line in ["MOVE key 1", "SWAPDB 0 1", "COPY key key DB 1"] {
+            assert_eq!(other.ask("RPUSH key 1"), Value::Integer(1));
+            assert_eq!(client.ask("SELECT 1"), ok());
+            send(&mut client, "BLPOP key other 0");
+            wait_until_blocked(&server, 1);
+            other.ask(line);
+            assert_eq!(client.reply(), pair("key", "1"), "{line}");
+            assert_eq!(client.ask("SELECT 0"), ok());
+            other.ask("DEL key");
+        }
+    }
+}
+
+/// A thousand clients over four shards wait for four keys each; many are killed or leave, all the while elements are pushed.
+/// Every element arrives once, or is in its list at the end.
+#[test]
+fn every_element_arrives_once() {
+    const CLIENTS: usize = 1000;
+    const ELEMENTS: usize = 3000;
+    let server = Server::start(4, &[]);
+    let (port, lists) = (server.port, 16);
+    let got: Mutex<BTreeMap<String, usize>> = Mutex::default();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let (got, is_over) = (&got, &is_over);
+            scope.spawn(move || {
+                let mut rng = Rng::with_seed(worker);
+                let mut clients: Vec<Client> = Vec::new();
+                let wait = |rng: &mut Rng| {
+                    let mut client = Client::connect(port);
+                    client.set_reply_timeout(Duration::from_millis(20));
+                    let keys: Vec<String> = (0..4)
+                        .map(|_| format!("list:{}", rng.below(lists)))
+                        .collect();
+                    let line = format!("BLPOP {} 0", keys.join(" "));
+                    send(&mut client, &line);
+                    client
+                };
+                clients.resize_with(CLIENTS / 8, || wait(&mut rng));
+                while !is_over.load(Ordering::Relaxed) {
+                    let index = rng.below(clients.len() as u64) as usize;
+                    match rng.below(4) {
+                        // It says that it goes, and is told whether it still waited.
+                        0 => {
+                            let client = std::mem::replace(&mut clients[index], wait(&mut rng));
+                            collect(client, got);
+                        }
+                        _ => {
+                            if let Some(element) = take(&mut clients[index]) {
+                                *got.lock().expect("no panic").entry(element).or_default() += 1;
+                                clients[index] = wait(&mut rng);
+                            }
+                        }
+                    }
+                }
+                for client in clients {
+                    collect(client, got);
+                }
+            });
+        }
+        let mut rng = Rng::with_seed(99);
+        let mut pusher = Client::connect(port);
+        for element in 0..ELEMENTS {
+            pusher.ask(&format!("RPUSH list:{} {element}", rng.below(lists)));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    wait_until_blocked(&server, 0);
+    let mut got = got.into_inner().expect("no panic");
+    let mut client = server.client();
+    for list in 0..lists {
+        for element in client.ask(&format!("LRANGE list:{list} 0 -1")).items() {
+            *got.entry(element.text()).or_default() += 1;
+        }
+    }
+    let twice: Vec<_> = got.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    assert_eq!(got.len(), ELEMENTS, "all elements are somewhere");
+}
+
+/// The element of a reply that has come.
+fn take(client: &mut Client) -> Option<String> {
+    let waited = client.try_next()?;
+    match waited {
+        Next::Reply(Value::Array(items)) => Some(items[1].text()),
+        Next::Reply(other) => panic!("{other:?}"),
+        Next::Closed => panic!("the server closed a waiting client"),
+    }
+}
+
+/// Ends a client in an orderly way: it is unblocked from outside, and whatever it was given before that is kept.
+fn collect(mut client: Client, got: &Mutex<BTreeMap<String, usize>>) {
+    client.shut_write();
+    client.set_reply_timeout(Duration::from_secs(10));
+    // The end of the input ends the wait; an element that came before it has been sent.
+    if let Next::Reply(Value::Array(items)) = client.next() {
+        let element = items[1].text();
+        *got.lock().expect("no panic").entry(element).or_default() += 1;
+    }
+}

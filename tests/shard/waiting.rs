@@ -1,0 +1,162 @@
+//! Who is served with what, and when not yet.
+
+use rondo::base::hash::KeyHasher;
+use rondo::commands::table;
+use rondo::commands::table::Caller;
+use rondo::keyspace::{Keyspace, KeyspaceOptions};
+use rondo::resp::args::OwnedArgs;
+use rondo::router::wait::{Claim, Taken};
+use rondo::router::{FromShard, KeyLock, LockMode, LockSet, Origin, ToShard, WaitTicket};
+use rondo::shard::{Outcome, Request, Shard, Waited};
+
+const SEED: u64 = 1;
+
+fn shard() -> Shard {
+    let mut shard = Shard::new(0, Keyspace::new(KeyspaceOptions::for_tests(SEED)));
+    shard.set_now(1_700_000_000_000);
+    shard
+}
+
+fn request(line: &str, connection: u32) -> (Request, OwnedArgs) {
+    let args: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+    let request = Request {
+        entry: table().resolve(&args.as_args()).expect("a good command"),
+        db: 0,
+        caller: Caller::default(),
+        origin: Origin {
+            core: 0,
+            connection,
+            generation: 0,
+            sequence: 0,
+        },
+    };
+    (request, args)
+}
+
+fn say(shard: &mut Shard, line: &str) -> String {
+    let (request, args) = request(line, 1000);
+    let mut reply = Vec::new();
+    let outcome = shard.execute(&request, &args.as_args(), &mut reply);
+    assert_eq!(outcome, Outcome::Done, "{line}");
+    String::from_utf8(reply).expect("text").replace("\r\n", " ")
+}
+
+/// A client that waits under this id; its claim.
+fn wait(shard: &mut Shard, id: u64, line: &str) -> Claim {
+    let (request, args) = request(line, id as u32);
+    let ticket = WaitTicket {
+        id,
+        origin: request.origin,
+        claim: Claim::default(),
+    };
+    let mut reply = Vec::new();
+    let waited = shard.execute_or_wait(&request, &args.as_args(), &ticket, &mut reply);
+    assert_eq!(waited, Waited::Yes(None), "{line}");
+    assert!(reply.is_empty());
+    ticket.claim
+}
+
+fn served(shard: &mut Shard) -> Vec<(u64, String)> {
+    let events = std::iter::from_fn(|| shard.next_event());
+    let of = |event| match event {
+        (_, FromShard::Served { id, reply }) => (
+            id,
+            String::from_utf8(reply).expect("text").replace("\r\n", " "),
+        ),
+        _ => panic!("only clients are served"),
+    };
+    events.map(of).collect()
+}
+
+#[test]
+fn the_order_is_that_of_arrival_whatever_is_waited_for() {
+    let mut shard = shard();
+    wait(&mut shard, 5, "BLPOP a b 0");
+    wait(&mut shard, 7, "BRPOP b 0");
+    wait(&mut shard, 9, "BLPOP b a 0");
+    assert_eq!(shard.waiting_counts(), (3, 2));
+    assert_eq!(say(&mut shard, "RPUSH b 1 2"), ":2 ");
+    assert_eq!(
+        served(&mut shard),
+        [
+            (5, "*2 $1 b $1 1 ".to_string()),
+            (7, "*2 $1 b $1 2 ".to_string())
+        ]
+    );
+    assert_eq!(say(&mut shard, "RPUSH a 3"), ":1 ");
+    assert_eq!(served(&mut shard), [(9, "*2 $1 a $1 3 ".to_string())]);
+    assert_eq!(shard.waiting_counts(), (0, 0));
+    assert_eq!(say(&mut shard, "EXISTS a b"), ":0 ");
+}
+
+/// A key that a transaction holds is served when it lets go, not between its phases.
+#[test]
+fn a_locked_key_is_served_when_it_is_released() {
+    let mut shard = shard();
+    wait(&mut shard, 1, "BLMOVE a c LEFT LEFT 0");
+    let hash = KeyHasher::with_seed(SEED).hash(b"c");
+    let mode = LockMode::Exclusive;
+    shard.handle(ToShard::Schedule {
+        tx: 2,
+        core: 0,
+        locks: LockSet::of_keys(2, vec![KeyLock { hash, mode }]),
+        read: None,
+    });
+    assert!(shard.next_event().is_some(), "it is granted");
+    assert_eq!(say(&mut shard, "RPUSH a x"), ":1 ");
+    assert!(shard.next_event().is_none());
+    assert_eq!(say(&mut shard, "LLEN a"), ":1 ");
+    shard.handle(ToShard::Release { tx: 2 });
+    assert_eq!(served(&mut shard), [(1, "$1 x ".to_string())]);
+    assert_eq!(say(&mut shard, "LRANGE c 0 -1"), "*1 $1 x ");
+}
+
+/// Another shard has the client's claim for a moment; what it decides is waited for.
+#[test]
+fn a_claim_that_is_busy_is_looked_at_again() {
+    for is_served_there in [false, true] {
+        let mut shard = shard();
+        let claim = wait(&mut shard, 1, "BLPOP a 0");
+        wait(&mut shard, 2, "BLPOP a 0");
+        assert_eq!(claim.take(), Taken::Yes);
+        assert_eq!(say(&mut shard, "RPUSH a x"), ":1 ");
+        assert!(shard.next_event().is_none());
+        assert!(shard.retry_waiters(), "it is to be looked at soon");
+        if is_served_there {
+            claim.end();
+        } else {
+            claim.give_back();
+        }
+        assert!(!shard.retry_waiters());
+        let first = if is_served_there { 2 } else { 1 };
+        assert_eq!(served(&mut shard), [(first, "*2 $1 a $1 x ".to_string())]);
+    }
+}
+
+/// Who has gone is passed over; who is forgotten leaves nothing.
+#[test]
+fn the_next_one_has_what_the_first_cannot_have() {
+    let mut shard = shard();
+    let claim = wait(&mut shard, 1, "BLPOP a b c 0");
+    wait(&mut shard, 2, "BLPOP a 0");
+    wait(&mut shard, 3, "BLPOP b c 0");
+    assert_eq!(claim.cancel(), Taken::Yes);
+    assert_eq!(say(&mut shard, "RPUSH a x"), ":1 ");
+    assert_eq!(served(&mut shard), [(2, "*2 $1 a $1 x ".to_string())]);
+    shard.handle(ToShard::Forget { id: 3 });
+    assert_eq!(shard.waiting_counts(), (0, 0));
+    assert_eq!(say(&mut shard, "RPUSH b x"), ":1 ");
+    assert!(shard.next_event().is_none());
+}
+
+/// A key of another type is passed over by those who wait for a list, and changes nothing for them.
+#[test]
+fn a_key_of_another_type_wakes_nobody() {
+    let mut shard = shard();
+    wait(&mut shard, 1, "BLPOP a 0");
+    assert_eq!(say(&mut shard, "SET a text"), "+OK ");
+    assert!(shard.next_event().is_none());
+    assert_eq!(say(&mut shard, "DEL a"), ":1 ");
+    assert_eq!(say(&mut shard, "RPUSH a 1"), ":1 ");
+    assert_eq!(served(&mut shard), [(1, "*2 $1 a $1 1 ".to_string())]);
+}

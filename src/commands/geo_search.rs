@@ -2,7 +2,7 @@
 //!
 //! Promises  no place outside the nine cells around the center is looked at; results are the order's first `COUNT`.
 //! Not here  what a shape covers: `geo_shape.rs`.
-//! Tests     tests/transcripts/geo_search.txt, geo_polygon.txt.
+//! Tests     tests/transcripts/geo_search.txt, zset_newer.txt.
 
 use super::CommandError;
 use super::geo::{parse_point, parse_unit, reply_distance, reply_point};

@@ -3,7 +3,7 @@
 //! Promises  the very cells Redis visits, in its order, and its arithmetic: so results without an order are alike, and
 //!           places at a shape's edge are in or out alike. A polygon's edges are straight in degrees.
 //! Source    polygons: Valkey 9, GEOSEARCH BYPOLYGON; the test of a point: Franklin, "PNPOLY".
-//! Tests     tests/transcripts/geo_search.txt, geo_polygon.txt.
+//! Tests     tests/transcripts/geo_search.txt, zset_newer.txt.
 
 use crate::base::earth::{RADIUS_METERS, degrees, distance, latitude_distance, radians};
 use crate::base::geohash::{Area, Cell, Point, Range, STEP_MAX};

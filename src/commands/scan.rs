@@ -9,7 +9,7 @@ use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Merge, Program, Run, Spread};
 use super::word::integer;
 use crate::base::glob::glob_match;
-use crate::base::number::parse_u64;
+use crate::base::number::{parse_i64, parse_u64};
 use crate::keyspace::value::type_name;
 use crate::keyspace::{CURSOR_MASK, is_expired};
 use crate::resp::{Args, Reply};
@@ -54,13 +54,26 @@ pub fn parse_cursor(word: &[u8]) -> Option<u64> {
     parse_u64(word).or_else(|| parse_loosely(word))
 }
 
+/// As C's `strtoull`, which turns negative numbers round; those in canonical form are refused before it is asked.
 fn parse_loosely(word: &[u8]) -> Option<u64> {
+    if parse_i64(word).is_some() {
+        return None;
+    }
     let word = word.trim_ascii_start();
-    let digits = word.strip_prefix(b"+").unwrap_or(word);
+    let (is_negative, digits) = match word {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if is_negative {
+        number.wrapping_neg()
+    } else {
+        number
+    })
 }
 
 /// SCAN's words after the cursor.

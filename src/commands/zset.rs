@@ -2,7 +2,7 @@
 //!
 //! Promises  one lookup of the key and one of the member each; words are read before anything changes.
 //! Not here  ranges: `zset_read.rs`, `zset_remove.rs`; several sets: `zset_combine.rs`.
-//! Tests     tests/transcripts/zset.txt, tests/commands/zset_model.rs.
+//! Tests     tests/transcripts/zset.txt, tests/keyspace/zset.rs.
 
 use super::CommandError;
 use super::row::*;

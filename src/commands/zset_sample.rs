@@ -1,7 +1,7 @@
 //! Members of a sorted set by chance or step by step: ZRANDMEMBER, ZSCAN.
 //!
 //! Promises  every member is as likely as any other. ZSCAN returns every member that is there throughout.
-//! Tests     tests/transcripts/zset_sample.txt, tests/commands/zset_model.rs.
+//! Tests     tests/transcripts/zset_sample.txt, tests/keyspace/zset.rs.
 
 use super::CommandError;
 use super::row::*;
@@ -17,6 +17,9 @@ use crate::keyspace::Zset;
 use crate::keyspace::zset::Direction;
 use crate::resp::{Args, Reply};
 use std::collections::HashSet;
+
+/// Most members that one request draws with repetition: Redis goes on until memory or the client's output limit ends it.
+const REPEATED_MAX: usize = 1 << 26;
 
 /// `ZRANDMEMBER key [count [WITHSCORES]]` replies with a member, or an array of `count` of them: different ones, or where
 /// `count` is below 0 any.
@@ -56,6 +59,9 @@ fn zrandmember(
         return Ok(Effect::NONE);
     };
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    if count < 0 && wanted > REPEATED_MAX {
+        return Err("ERR value is out of range".into());
+    }
     if count < 0 {
         reply_any(set, wanted, with_scores, &mut rng, reply);
     } else if wanted >= set.len() {

@@ -1,6 +1,7 @@
 mod crc16;
 mod crc64;
 mod extended;
+mod geohash;
 mod glob;
 mod number;
 mod rng;

@@ -1,8 +1,8 @@
 //! Numbers as text: exact texts both ways.
 
 use rondo::base::number::{
-    F64_TEXT_BYTES_MAX, digit_count, parse_f64, parse_i64, parse_memory, parse_u64, write_f64,
-    write_i64,
+    F64_TEXT_BYTES_MAX, digit_count, f64_with_17_digits, parse_f64, parse_i64, parse_memory,
+    parse_u64, write_f64, write_i64,
 };
 
 fn text_of(number: i64) -> String {
@@ -233,5 +233,28 @@ fn doubles_have_the_digits_of_a_real_server() {
         let number: f64 = number;
         assert_eq!(double_text(number), text);
         assert_eq!(text.parse(), Ok(number));
+    }
+}
+
+// What C prints for `%.17g`.
+#[test]
+fn seventeen_digits_are_those_of_c() {
+    for (number, text) in [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (1.0, "1"),
+        (0.1, "0.10000000000000001"),
+        (-2.5, "-2.5"),
+        (1e16, "10000000000000000"),
+        (1e17, "1e+17"),
+        (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+        (0.0001, "0.0001"),
+        (0.00001234, "1.234e-05"),
+        (5e-324, "4.9406564584124654e-324"),
+        (1e300, "1.0000000000000001e+300"),
+        (f64::INFINITY, "inf"),
+        (f64::NEG_INFINITY, "-inf"),
+    ] {
+        assert_eq!(f64_with_17_digits(number), text);
     }
 }

@@ -8,3 +8,4 @@ mod hash;
 mod moved; // values on their way between keys and shards
 pub mod rdb;
 mod rdb_list; // lists in payloads
+mod zset;

@@ -16,3 +16,4 @@ pub mod slot_table;
 pub mod sorted_set;
 mod span;
 pub mod stream;
+pub mod unaligned_box;

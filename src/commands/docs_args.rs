@@ -396,8 +396,8 @@ fn type_of_name(name: &str) -> &'static str {
         "unix-time-seconds" | "unix-time-milliseconds" => "unix-time",
         "seconds" | "milliseconds" | "increment" | "decrement" | "offset" | "start" | "end"
         | "count" | "index" | "index1" | "index2" | "cursor" | "db" | "destination-db"
-        | "timeout" | "min-match-len" | "client-id" | "numkeys" | "port" | "lowerbound"
-        | "upperbound" => "integer",
+        | "timeout" | "min-match-len" | "client-id" | "numkeys" | "port" | "limit"
+        | "lowerbound" | "upperbound" => "integer",
         _ => "string",
     }
 }

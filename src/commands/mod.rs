@@ -43,6 +43,9 @@ pub mod object;
 pub mod row;
 pub mod scan;
 pub mod session;
+pub mod set;
+pub mod set_algebra;
+pub mod set_random;
 pub mod sort;
 pub mod stream_add;
 pub mod stream_delete;
@@ -106,6 +109,9 @@ pub const FAMILIES: &[&[Command]] = &[
     stream_group::COMMANDS,
     stream_pending::COMMANDS,
     stream_info::COMMANDS,
+    set::COMMANDS,
+    set_random::COMMANDS,
+    set_algebra::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     object::COMMANDS,

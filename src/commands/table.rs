@@ -175,6 +175,7 @@ pub enum Program {
     RandomKey,
     Migrate,
     Sort,
+    SetMove,
     /// The first key that exists, in the order they are named, is worked on alone.
     FirstExisting,
     /// Elements leave a list on one shard for a list on another.

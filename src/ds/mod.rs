@@ -6,6 +6,7 @@ pub mod block_size;
 pub mod field_table;
 pub mod growing_buffer;
 pub mod hyperloglog;
+pub mod intset;
 pub mod key_table;
 pub mod listpack;
 pub mod lzf;

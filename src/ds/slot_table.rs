@@ -56,7 +56,7 @@ struct Segment {
 }
 
 /// Where a slot is, until the table changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     segment: u32,
     index: u32,

@@ -81,6 +81,7 @@ objects! {
     List => super::list::List,
     Zset => super::zset::Zset,
     Stream => super::stream::StreamValue,
+    Set => super::Set,
 }
 
 /// A value on its way from one key to another, possibly on another core.

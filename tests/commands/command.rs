@@ -55,8 +55,18 @@ fn arguments_are_as_recorded() {
 #[test]
 fn every_row_is_recorded_or_newer() {
     let newer = [
-        "msetex", "increx", "digest", "delex", "delifeq", "lmovem", "blmovem", "xdelex", "xackdel",
+        "msetex",
+        "increx",
+        "digest",
+        "delex",
+        "delifeq",
+        "lmovem",
+        "blmovem",
+        "xdelex",
+        "xackdel",
         "xnack",
+        "sunioncard",
+        "sdiffcard",
     ];
     for entry in table().rows().filter(|entry| entry.is_visible()) {
         let name = entry.full_name;

@@ -5,6 +5,7 @@ mod block_size;
 mod field_table;
 mod growing_buffer;
 mod hyperloglog;
+mod intset;
 mod key_table;
 mod key_table_walks;
 mod listpack;

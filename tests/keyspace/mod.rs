@@ -2,10 +2,11 @@
 
 mod access; // LRU and LFU clocks
 mod expire; // the cycle, its budget and what it measures
-mod flush;
+mod flush; // flushed databases, freed step by step
 mod hash;
-// flushed databases, freed step by step
 mod moved; // values on their way between keys and shards
 pub mod rdb;
 mod rdb_list; // lists in payloads
-mod zset;
+mod rdb_set; // sets in payloads
+mod set;
+mod zset; // encodings, algebra, chance

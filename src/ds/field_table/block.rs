@@ -146,6 +146,19 @@ impl Block {
         true
     }
 
+    /// Whether there is neither a value nor a deadline.
+    #[inline]
+    pub(super) fn is_bare(self) -> bool {
+        self.is_number() || self.0 & (HAS_VALUE | HAS_DEADLINE) == 0
+    }
+
+    /// The number in the payload, if it is one.
+    #[inline]
+    pub(super) fn integer(self) -> i64 {
+        // The payload's 48 bits to the top and back: the sign comes along.
+        (self.0 << 16) as i64 >> 19
+    }
+
     #[inline]
     pub(super) fn is_number(self) -> bool {
         self.0 & IS_NUMBER != 0
@@ -177,15 +190,25 @@ impl Block {
     pub(super) unsafe fn field<'a>(self) -> Field<'a> {
         if self.is_number() {
             let mut text = [0; 20];
-            // The payload's 48 bits to the top and back: the sign comes along.
-            let start = write_i64_before(&mut text, 20, (self.0 << 16) as i64 >> 19);
+            let start = write_i64_before(&mut text, 20, self.integer());
             return Field::number(text, start);
         }
+        // SAFETY: the caller's promise.
+        Field::borrowed(unsafe { self.text() })
+    }
+
+    /// The field of a block that is no number.
+    ///
+    /// # Safety
+    /// The block is alive for `'a`, not written to, and no number.
+    #[inline]
+    pub(super) unsafe fn text<'a>(self) -> &'a [u8] {
+        debug_assert!(!self.is_number(), "a number has no block");
         // SAFETY: the caller's promise.
         unsafe {
             let shape = self.shape();
             let start = self.start().add(shape.field_at());
-            Field::borrowed(from_raw_parts(start, shape.field_bytes))
+            from_raw_parts(start, shape.field_bytes)
         }
     }
 

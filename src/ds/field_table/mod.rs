@@ -14,6 +14,7 @@ mod deadlines;
 
 use crate::base::hash::member_hasher;
 use crate::base::rng::Rng;
+use crate::ds::listpack::Element;
 use crate::ds::slot_table::{Place, SlotTable};
 use block::Block;
 use deadlines::Deadlines;
@@ -346,7 +347,7 @@ impl FieldTable {
     /// Replaces what belongs to the field at a place.
     fn replace(&mut self, place: Place, value: Option<&[u8]>, deadline_ms: Option<i64>) {
         let block = Block(self.slots.payload(place));
-        if block.is_number() && value.is_none() && deadline_ms.is_none() {
+        if block.is_bare() && value.is_none() && deadline_ms.is_none() {
             return;
         }
         // SAFETY: the block is alive until it is freed, and `create` copies out of it before. Nothing borrows from it
@@ -436,6 +437,16 @@ impl<'a> Entry<'a> {
             Text::Borrowed(bytes) => Some(bytes),
             Text::Number { .. } => None,
         }
+    }
+
+    /// The field as what it is kept as.
+    #[inline]
+    pub fn element(self) -> Element<'a> {
+        if self.block.is_number() {
+            return Element::Int(self.block.integer());
+        }
+        // SAFETY: the table is borrowed for `'a`, so its blocks stay as they are.
+        Element::Str(unsafe { self.block.text() })
     }
 
     /// The value, if the field has one.

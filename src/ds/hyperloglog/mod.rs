@@ -253,6 +253,11 @@ impl Registers {
         }
     }
 
+    /// Raises one; `index` and `count` are what [`place`] says.
+    pub fn raise(&mut self, index: usize, count: u8) {
+        self.0[index] = self.0[index].max(count);
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = u8> {
         self.0.iter().copied()

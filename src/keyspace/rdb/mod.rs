@@ -14,6 +14,7 @@
 mod hash;
 mod list;
 pub mod old;
+mod set;
 mod stream;
 pub mod wire;
 mod zset;
@@ -98,6 +99,7 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
                 Object::List(it) => list::write(it, out),
                 Object::Zset(it) => zset::write(it, out),
                 Object::Stream(it) => stream::write(it, out),
+                Object::Set(it) => set::write(it, out),
             };
         }
     }
@@ -134,6 +136,10 @@ fn read(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<OwnedValue<Obj
         kind @ (stream::kind::STREAM | stream::kind::STREAM_2 | stream::kind::STREAM_3) => {
             let stream = stream::read(kind, from)?;
             Ok(OwnedValue::Object(Box::new(stream.into_object())))
+        }
+        kind @ (set::kind::SET | set::kind::INTSET | set::kind::LISTPACK) => {
+            let set = set::read(kind, from, limits)?;
+            Ok(OwnedValue::Object(Box::new(set.into_object())))
         }
         kind => {
             let hash = hash::read(kind, from, limits).ok_or(Malformed)??;

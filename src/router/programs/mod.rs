@@ -8,6 +8,7 @@
 //! | Gather MSETNX, MSETEX | `conditional.rs` | which exist; write all or none |
 //! | Gather MIGRATE | `migrate.rs` | read; an errand to another server; remove |
 //! | Gather SORT | `sort.rs` | look; lock what it leads to; bring; sort |
+//! | Gather SMOVE | `set_move.rs` | look at both; remove; add |
 //! | Gather LCS | `lcs.rs` | read both; compare |
 //! | Gather LMOVE, RPOPLPUSH, LMOVEM | `list_move.rs` | look at both; pop and push |
 //! | Gather XREAD, XREADGROUP | `read_streams.rs` | XREADGROUP: are groups there; read each part, join |
@@ -29,6 +30,7 @@ mod list_move;
 mod migrate;
 mod random_key;
 mod read_streams;
+mod set_move;
 mod sort;
 mod split;
 mod wait;
@@ -177,6 +179,7 @@ pub(super) fn program(
         Spread::Gather(Named::FirstExisting) => Box::new(first_existing::FirstExisting::new(job)),
         Spread::Gather(Named::ListMove) => Box::new(list_move::Move::new(job)),
         Spread::Gather(Named::ReadStreams) => Box::new(read_streams::ReadStreams::new(job)?),
+        Spread::Gather(Named::SetMove) => Box::new(set_move::SetMove::new(job)),
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
         Spread::Gather(Named::Sort) => Box::new(sort::Sort::new(job, hasher, &locks)),
         Spread::Gather(Named::Migrate) => Box::new(migrate::Migrate::new(job)?),

@@ -1,0 +1,248 @@
+//! Members of a set by chance and step by step: SPOP, SRANDMEMBER, SSCAN.
+//!
+//! Promises  each member is as likely as any other, each choice of several likewise.
+//! Tests     tests/transcripts/set_random.txt, tests/keyspace/set.rs.
+
+use super::CommandError;
+use super::row::*;
+use super::scan::parse_cursor;
+use super::set::reply_member;
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
+use super::word::integer;
+use crate::base::glob::glob_match;
+use crate::base::number::{parse_i64, write_u64_before};
+use crate::keyspace::set::Set;
+use crate::resp::{Args, Reply};
+
+/// `SPOP key [count]` removes a random member and replies with it, or up to `count` of them.
+fn spop(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    if args.len() > 3 {
+        return Err(CommandError::Syntax);
+    }
+    let count = match args.len() {
+        3 => Some(count_in(args.get(2))?),
+        _ => None,
+    };
+    let limits = call.keys.limits();
+    let mut rng = call.keys.fork_rng();
+    let key = call.keys.key(args.get(1));
+    let found = call
+        .keys
+        .write::<Set>(call.db, &key, call.caller.no_touch)?;
+    let Some(mut held) = found else {
+        match count {
+            Some(_) => reply.set(0),
+            None => reply.null(),
+        }
+        return Ok(Effect::NONE);
+    };
+    let Some(count) = count else {
+        held.get_mut()
+            .pop(&mut rng, |member| reply_member(member, reply));
+        held.remove_if_empty();
+        return Ok(Effect::wrote(1));
+    };
+    let length = held.get().len();
+    if count >= length {
+        reply.set(length);
+        held.get().each(|member| reply_member(member, reply));
+        held.remove();
+        return Ok(Effect::wrote(length as u64));
+    }
+    reply.set(count);
+    if count > 0 {
+        held.get_mut().pop_many(count, &mut rng, &limits, |member| {
+            reply_member(member, reply);
+        });
+    }
+    Ok(Effect::wrote(count as u64))
+}
+
+fn count_in(word: &[u8]) -> Result<usize, CommandError> {
+    parse_i64(word)
+        .and_then(|count| usize::try_from(count).ok())
+        .ok_or("ERR value is out of range, must be positive".into())
+}
+
+/// `SRANDMEMBER key [count]` replies with a random member, or up to `count` different ones, or `-count` of any.
+fn srandmember(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    if args.len() > 3 {
+        return Err(CommandError::Syntax);
+    }
+    let count = match args.len() {
+        3 => Some(integer(args.get(2))?),
+        _ => None,
+    };
+    if count == Some(i64::MIN) {
+        return Err("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807".into());
+    }
+    let bytes_max = call.keys.value_bytes_max();
+    let mut rng = call.keys.fork_rng();
+    let key = call.keys.key(args.get(1));
+    let set = call.keys.read::<Set>(call.db, &key, call.caller.no_touch)?;
+    let (set, count) = match (set, count) {
+        (None, None) => {
+            reply.null();
+            return Ok(Effect::NONE);
+        }
+        (None, Some(_)) | (Some(_), Some(0)) => {
+            reply.array(0);
+            return Ok(Effect::NONE);
+        }
+        (Some(set), None) => {
+            if let Some(member) = set.random(&mut rng) {
+                reply_member(member, reply);
+            }
+            return Ok(Effect::NONE);
+        }
+        (Some(set), Some(count)) => (set, count),
+    };
+    if count > 0 {
+        let count = set.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+        reply.array(count);
+        set.sample(count, &mut rng, |member| reply_member(member, reply));
+        return Ok(Effect::NONE);
+    }
+    let draws_count = count.unsigned_abs();
+    let start = reply.len();
+    reply.array(usize::try_from(draws_count).unwrap_or(usize::MAX));
+    for _ in 0..draws_count {
+        if let Some(member) = set.random(&mut rng) {
+            reply_member(member, reply);
+        }
+        // One request must not be answered with more than there is memory for.
+        if (reply.len() - start) as u64 > bytes_max {
+            reply.truncate(start);
+            return Err("ERR value is out of range".into());
+        }
+    }
+    Ok(Effect::NONE)
+}
+
+/// SSCAN's words after the cursor.
+struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+}
+
+impl<'a> ScanOptions<'a> {
+    fn parse(args: &Args<'a>) -> Result<Self, CommandError> {
+        let mut options = Self {
+            pattern: None,
+            count: 10,
+        };
+        let mut index = 3;
+        while index < args.len() {
+            let value = (index + 1 < args.len()).then(|| args.get(index + 1));
+            match value {
+                Some(word) if args.is(index, "COUNT") => {
+                    let count = integer(word)?;
+                    if count < 1 {
+                        return Err(CommandError::Syntax);
+                    }
+                    options.count = count as usize;
+                }
+                Some(word) if args.is(index, "MATCH") => {
+                    options.pattern = (word != b"*").then_some(word);
+                }
+                _ if args.is(index, "NOVALUES") => {
+                    return Err("ERR NOVALUES option can only be used in HSCAN".into());
+                }
+                _ => return Err(CommandError::Syntax),
+            }
+            index += 2;
+        }
+        Ok(options)
+    }
+}
+
+/// `SSCAN key cursor [option ...]` replies with the next cursor and some members.
+fn sscan(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let cursor = parse_cursor(args.get(2)).ok_or("ERR invalid cursor")?;
+    let key = call.keys.key(args.get(1));
+    let set = call.keys.read::<Set>(call.db, &key, call.caller.no_touch)?;
+    let Some(set) = set else {
+        reply.array(2);
+        reply.bulk(b"0");
+        reply.array(0);
+        return Ok(Effect::NONE);
+    };
+    let options = ScanOptions::parse(args)?;
+    let mut members = Vec::new();
+    let mut members_reply = Reply::new(&mut members, reply.protocol());
+    let mut members_count = 0;
+    let next = set.scan(cursor, options.count, |member| {
+        let is_wanted = options
+            .pattern
+            .is_none_or(|pattern| glob_match(pattern, member.text(&mut [0; 20]), false));
+        if is_wanted {
+            reply_member(member, &mut members_reply);
+            members_count += 1;
+        }
+    });
+    reply.array(2);
+    let mut digits = [0; 20];
+    let start = write_u64_before(&mut digits, 20, next);
+    reply.bulk(&digits[start..]);
+    reply.array(members_count);
+    reply.raw(&members);
+    Ok(Effect::NONE)
+}
+
+/// Members by chance and step by step.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "SPOP",
+        group: Group::Set,
+        arity: Arity::AtLeast(2),
+        flags: WRITE_FAST,
+        keys: &[key_at(1, "RW", &["access", "delete"])],
+        args: "key [count]@3.2.0",
+        summary: "Removes one or several random members of a set and replies with them.",
+        cost: "O(1) for each member.",
+        tips: &["nondeterministic_output"],
+        history: &[("3.2.0", "Several members at once.")],
+        run: Run::Keys(spop),
+        ..ROW
+    },
+    Command {
+        name: "SRANDMEMBER",
+        group: Group::Set,
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key [count]@2.6.0",
+        summary: "Replies with one or several random members of a set.",
+        cost: "O(1) for each member, or O(N) where more than a third of N members is asked for.",
+        tips: &["nondeterministic_output"],
+        history: &[("2.6.0", "Several members at once.")],
+        run: Run::Keys(srandmember),
+        ..ROW
+    },
+    Command {
+        name: "SSCAN",
+        since: "2.8.0",
+        group: Group::Set,
+        arity: Arity::AtLeast(3),
+        flags: Flags::READONLY,
+        keys: &[key_at(1, "RO", &["access"])],
+        args: "key cursor [MATCH pattern] [COUNT count]",
+        summary: "Walks through the members of a set, some with each call.",
+        cost: "O(1) for each call, O(N) for a whole walk where N is the number of members.",
+        tips: &["nondeterministic_output"],
+        run: Run::Keys(sscan),
+        ..ROW
+    },
+];

@@ -1,0 +1,250 @@
+//! Intset: a sorted array of integers, all as wide as the widest needs.
+//!
+//!     | width u32: 2, 4 or 8 | count u32 | integer ... integer |      little-endian, signed, ascending
+//!
+//! Promises  one allocation, none when empty; the bytes are Redis's, so dumps and snapshots carry them unchanged; the width
+//!           grows with what is added and never shrinks.
+//! Not here  when a set has outgrown it: `keyspace/set.rs`.
+//! Source    the format as redis-rdb-tools describes it.
+//! Tests     tests/ds/intset.rs: a model, golden bytes; fuzz target `intset`.
+
+use crate::base::rng::Rng;
+use crate::ds::block_size::block_bytes;
+
+const HEADER_BYTES: usize = 8;
+const EMPTY: [u8; HEADER_BYTES] = [2, 0, 0, 0, 0, 0, 0, 0];
+
+/// Integers, each once.
+#[derive(Default)]
+pub struct Intset {
+    /// No bytes at all while there are no integers.
+    bytes: Vec<u8>,
+}
+
+impl Intset {
+    /// An empty one; allocates nothing.
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    /// Copies an intset that came from elsewhere.
+    ///
+    /// - `None` unless width and count are right to the last byte, there is an integer, and they ascend.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (width, rest) = bytes.split_first_chunk::<4>()?;
+        let (count, integers) = rest.split_first_chunk::<4>()?;
+        let width = u32::from_le_bytes(*width);
+        let count = u32::from_le_bytes(*count) as usize;
+        if !matches!(width, 2 | 4 | 8) || count == 0 {
+            return None;
+        }
+        if count.checked_mul(width as usize)? != integers.len() {
+            return None;
+        }
+        let copy = Self {
+            bytes: bytes.to_vec(),
+        };
+        copy.is_ascending().then(|| copy.fitted())
+    }
+
+    /// All of it, header included.
+    pub fn as_bytes(&self) -> &[u8] {
+        if self.bytes.is_empty() {
+            &EMPTY
+        } else {
+            &self.bytes
+        }
+    }
+
+    /// Integers.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len().saturating_sub(HEADER_BYTES) / self.width()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Bytes allocated.
+    #[inline]
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The integer with this index, in ascending order.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<i64> {
+        let width = self.width();
+        let at = index.checked_mul(width)?.checked_add(HEADER_BYTES)?;
+        let bytes = self.bytes.get(at..at + width)?;
+        Some(match *bytes {
+            [a, b] => i64::from(i16::from_le_bytes([a, b])),
+            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+            _ => i64::from_le_bytes(bytes.try_into().ok()?),
+        })
+    }
+
+    /// The smallest.
+    pub fn first(&self) -> Option<i64> {
+        self.get(0)
+    }
+
+    /// The largest.
+    pub fn last(&self) -> Option<i64> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// All, in ascending order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = i64> + ExactSizeIterator {
+        (0..self.len()).map(|index| self.get(index).unwrap_or_default())
+    }
+
+    /// Whether the integer is there.
+    #[inline]
+    pub fn contains(&self, integer: i64) -> bool {
+        width_of(integer) <= self.width() && self.search(integer).is_ok()
+    }
+
+    /// Adds an integer; false where it is there already.
+    ///
+    /// - Cost: what is behind it moves; all of it where the integers must become wider.
+    pub fn insert(&mut self, integer: i64) -> bool {
+        let index = if width_of(integer) > self.width() {
+            self.widen(width_of(integer));
+            // Wider than all others, so before or behind all of them.
+            if integer < 0 { 0 } else { self.len() }
+        } else {
+            match self.search(integer) {
+                Ok(_) => return false,
+                Err(index) => index,
+            }
+        };
+        let (width, old_bytes) = (self.width(), self.as_bytes().len());
+        if self.bytes.capacity() < old_bytes + width {
+            let wanted = block_bytes(old_bytes + width);
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        if self.bytes.is_empty() {
+            self.bytes.extend_from_slice(&EMPTY);
+        }
+        let at = HEADER_BYTES + index * width;
+        self.bytes.resize(old_bytes + width, 0);
+        self.bytes.copy_within(at..old_bytes, at + width);
+        self.bytes[at..at + width].copy_from_slice(&integer.to_le_bytes()[..width]);
+        self.write_count();
+        true
+    }
+
+    /// Removes an integer; false where it is not there.
+    pub fn remove(&mut self, integer: i64) -> bool {
+        if width_of(integer) > self.width() {
+            return false;
+        }
+        let Ok(index) = self.search(integer) else {
+            return false;
+        };
+        self.remove_at(index);
+        true
+    }
+
+    /// Removes the integer with this index, and returns it.
+    pub fn remove_at(&mut self, index: usize) -> Option<i64> {
+        let removed = self.get(index)?;
+        if self.len() == 1 {
+            *self = Self::new();
+            return Some(removed);
+        }
+        let width = self.width();
+        let at = HEADER_BYTES + index * width;
+        self.bytes.copy_within(at + width.., at);
+        self.bytes.truncate(self.bytes.len() - width);
+        self.write_count();
+        self.bytes.shrink_to(block_bytes(self.bytes.len()));
+        Some(removed)
+    }
+
+    /// An integer, each as likely as any other.
+    pub fn random(&self, rng: &mut Rng) -> Option<i64> {
+        self.get(rng.below(self.len() as u64) as usize)
+    }
+
+    /// Bytes of an integer.
+    #[inline]
+    fn width(&self) -> usize {
+        self.bytes.first().map_or(2, |width| usize::from(*width))
+    }
+
+    /// The integer's index, or where it belongs.
+    #[inline]
+    fn search(&self, integer: i64) -> Result<usize, usize> {
+        // What is added in order belongs at the end.
+        match self.last() {
+            None => return Err(0),
+            Some(last) if last < integer => return Err(self.len()),
+            Some(_) => {}
+        }
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.get(middle).unwrap_or(i64::MAX).cmp(&integer) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Ok(middle),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Err(low)
+    }
+
+    #[cold]
+    fn widen(&mut self, width: usize) {
+        let mut bytes = Vec::with_capacity(block_bytes(HEADER_BYTES + (self.len() + 1) * width));
+        bytes.extend_from_slice(&(width as u32).to_le_bytes());
+        bytes.extend_from_slice(&(self.len() as u32).to_le_bytes());
+        for integer in self.iter() {
+            bytes.extend_from_slice(&integer.to_le_bytes()[..width]);
+        }
+        self.bytes = bytes;
+    }
+
+    fn write_count(&mut self) {
+        let count = self.len() as u32;
+        self.bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+    }
+
+    fn is_ascending(&self) -> bool {
+        self.iter()
+            .zip(self.iter().skip(1))
+            .all(|(one, next)| one < next)
+    }
+
+    /// The same in an allocation of the allocator's classes.
+    fn fitted(mut self) -> Self {
+        let wanted = block_bytes(self.bytes.len());
+        if self.bytes.capacity() < wanted {
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        self
+    }
+}
+
+impl Clone for Intset {
+    fn clone(&self) -> Self {
+        let bytes = self.bytes.clone();
+        Self { bytes }.fitted()
+    }
+}
+
+/// Bytes that an integer needs: 2, 4 or 8.
+#[inline]
+fn width_of(integer: i64) -> usize {
+    if i16::try_from(integer).is_ok() {
+        2
+    } else if i32::try_from(integer).is_ok() {
+        4
+    } else {
+        8
+    }
+}

@@ -1,0 +1,165 @@
+//! What several sets have in common, have together, and have more than others.
+//!
+//! Promises  what is stored has Redis's encoding; a member's hash is computed once, whatever the number of sets.
+//! Not here  keys and replies: `commands/set_algebra.rs`.
+//! Tests     tests/keyspace/set.rs, tests/transcripts/set_algebra.txt.
+
+use super::EncodingLimits;
+use super::set::{Probe, Set};
+use crate::ds::intset::Intset;
+use crate::ds::listpack::Element;
+
+/// Visits what is in all sets until `visit` says false. No set, or a set that is not there: nothing.
+pub fn intersection<'s>(sets: &[Option<&'s Set>], mut visit: impl FnMut(Element<'s>) -> bool) {
+    let Some((first, others)) = ordered(sets) else {
+        return;
+    };
+    if let (Some(ints), [other]) = (first.as_ints(), others.as_slice())
+        && let Some(other) = other.as_ints()
+    {
+        return common_ints(ints, other, visit);
+    }
+    let is_in_all = |member: Element<'s>| {
+        let mut buffer = [0; 20];
+        let probe = Probe::of(member, &mut buffer);
+        others.iter().all(|other| other.contains(&probe))
+    };
+    first.all(|member| !is_in_all(member) || visit(member));
+}
+
+/// What SINTERSTORE stores: what is in all sets.
+pub fn stored_intersection(sets: &[Option<&Set>], limits: &EncodingLimits) -> Set {
+    let is_ints = ordered(sets).is_some_and(|(first, _)| first.as_ints().is_some());
+    let mut stored = if is_ints {
+        Set::default()
+    } else {
+        Set::packed()
+    };
+    intersection(sets, |member| {
+        stored.add(&Probe::of(member, &mut [0; 20]), limits);
+        true
+    });
+    stored.become_ints_where_possible(limits);
+    stored
+}
+
+/// What is in one set at least. Sets that are not there are empty.
+///
+/// - `is_stored`: with the encoding SUNIONSTORE stores; otherwise with the one that is built fastest.
+pub fn union(sets: &[Option<&Set>], is_stored: bool, limits: &EncodingLimits) -> Set {
+    let mut united = beginning(sets, is_stored);
+    for set in sets.iter().flatten() {
+        set.each(|member| {
+            united.add(&Probe::of(member, &mut [0; 20]), limits);
+        });
+    }
+    united
+}
+
+/// How many members [`union`] has, or `limit` if they are more and `limit` is not 0.
+pub fn union_count(sets: &[Option<&Set>], limit: usize, limits: &EncodingLimits) -> usize {
+    // One set has each member once already.
+    if let [only] = sets {
+        let count = only.map_or(0, Set::len);
+        return if limit > 0 { count.min(limit) } else { count };
+    }
+    let mut united = beginning(sets, false);
+    for set in sets.iter().flatten() {
+        let goes_on = set.all(|member| {
+            united.add(&Probe::of(member, &mut [0; 20]), limits);
+            limit == 0 || united.len() < limit
+        });
+        if !goes_on {
+            return limit;
+        }
+    }
+    united.len()
+}
+
+/// Visits what is in the first set and in no other until `visit` says false.
+pub fn difference<'s>(sets: &[Option<&'s Set>], mut visit: impl FnMut(Element<'s>) -> bool) {
+    let Some((first, others)) = subtracted(sets) else {
+        return;
+    };
+    let is_in_none = |member: Element<'s>| {
+        let mut buffer = [0; 20];
+        let probe = Probe::of(member, &mut buffer);
+        !others.iter().any(|other| other.contains(&probe))
+    };
+    first.all(|member| !is_in_none(member) || visit(member));
+}
+
+/// What SDIFFSTORE stores: what is in the first set and in no other.
+///
+/// - Whether members are looked up in the other sets, or the other sets' removed from a copy of the first, is decided as
+///   Redis does, for the encoding tells: a copy stays as large as the first set made it.
+pub fn stored_difference(sets: &[Option<&Set>], limits: &EncodingLimits) -> Set {
+    let mut stored = Set::default();
+    let Some((first, others)) = subtracted(sets) else {
+        return stored;
+    };
+    let lookups_count = first.len() * (1 + others.len()) / 2;
+    let members_count = first.len() + others.iter().map(|other| other.len()).sum::<usize>();
+    if lookups_count <= members_count {
+        difference(sets, |member| {
+            stored.add(&Probe::of(member, &mut [0; 20]), limits);
+            true
+        });
+        return stored;
+    }
+    first.each(|member| {
+        stored.add(&Probe::of(member, &mut [0; 20]), limits);
+    });
+    for other in others {
+        other.each(|member| {
+            stored.remove(&Probe::of(member, &mut [0; 20]));
+        });
+        if stored.is_empty() {
+            break;
+        }
+    }
+    stored
+}
+
+/// The smallest set and the others, smaller ones first; none where one is not there.
+fn ordered<'s>(sets: &[Option<&'s Set>]) -> Option<(&'s Set, Vec<&'s Set>)> {
+    let mut sets = sets.iter().copied().collect::<Option<Vec<&Set>>>()?;
+    sets.sort_by_key(|set| set.len());
+    let first = *sets.first()?;
+    sets.remove(0);
+    // A key named twice needs no second look.
+    sets.retain(|set| !std::ptr::eq(*set, first));
+    Some((first, sets))
+}
+
+/// The first set and those to subtract, larger ones first; none where nothing can be left.
+fn subtracted<'s>(sets: &[Option<&'s Set>]) -> Option<(&'s Set, Vec<&'s Set>)> {
+    let (first, others) = sets.split_first()?;
+    let first = (*first)?;
+    let mut others: Vec<&Set> = others.iter().copied().flatten().collect();
+    if others.iter().any(|other| std::ptr::eq(*other, first)) {
+        return None;
+    }
+    others.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    Some((first, others))
+}
+
+fn beginning(sets: &[Option<&Set>], is_stored: bool) -> Set {
+    let is_ints = |set: &&Set| set.as_ints().is_some();
+    if is_stored || sets.iter().flatten().all(is_ints) {
+        Set::default()
+    } else {
+        Set::table()
+    }
+}
+
+/// Visits what both have; `one` is not larger.
+fn common_ints<'s>(one: &Intset, other: &Intset, mut visit: impl FnMut(Element<'s>) -> bool) {
+    let mut others = other.iter().peekable();
+    for integer in one.iter() {
+        while others.next_if(|other| *other < integer).is_some() {}
+        if others.peek() == Some(&integer) && !visit(Element::Int(integer)) {
+            return;
+        }
+    }
+}

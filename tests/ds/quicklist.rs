@@ -24,7 +24,18 @@ fn list_of(shape: (i64, usize)) -> Quicklist {
 }
 
 /// Elements of a few values, so that some are equal; integers, short and long strings, now and then one above every limit.
-fn element(random: &mut Random) -> Vec<u8> {
+fn element(random: &mut Random, kind: usize) -> Vec<u8> {
+    match kind {
+        // Of one form: short strings of one length, integers of 32 and of 64 bits.
+        1 => return format!("{:060}x", random.below(6)).into_bytes(),
+        2 => {
+            return (random.below(8) as i64 * 10_000_000 - 45_000_000)
+                .to_string()
+                .into_bytes();
+        }
+        3 => return format!("-{}", 1_000_000_000_000 + random.below(6)).into_bytes(),
+        _ => {}
+    }
     match random.below(40) {
         0..10 => random.below(20).to_string().into_bytes(),
         10..20 => format!("element {}", random.below(10)).into_bytes(),
@@ -63,14 +74,17 @@ fn check(list: &Quicklist, model: &Model, what: &str) {
     assert_eq!(list.len(), model.len(), "{what}");
     assert_eq!(list.is_empty(), model.is_empty(), "{what}");
     assert!(elements(list, 0, End::Front) == *model, "{what}: elements");
+    for (end, own) in [(End::Front, model.first()), (End::Back, model.last())] {
+        assert_eq!(list.peek(end).map(Element::to_vec).as_ref(), own, "{what}");
+    }
 }
 
 /// One random change to both.
-fn step(list: &mut Quicklist, model: &mut Model, random: &mut Random) -> String {
+fn step(list: &mut Quicklist, model: &mut Model, random: &mut Random, kind: usize) -> String {
     let place = random.below(model.len() + 1);
     match random.below(20) {
         0..7 => {
-            let (end, element) = (end_of(random), element(random));
+            let (end, element) = (end_of(random), element(random, kind));
             list.push(end, Element::Str(&element));
             let at = if end == End::Front { 0 } else { model.len() };
             model.insert(at, element);
@@ -88,7 +102,7 @@ fn step(list: &mut Quicklist, model: &mut Model, random: &mut Random) -> String 
             format!("pop {end:?}")
         }
         11..14 => {
-            let (pivot, element) = (element(random), element(random));
+            let (pivot, element) = (element(random, kind), element(random, kind));
             let is_after = random.below(2) == 1;
             let found = model.iter().position(|own| *own == pivot);
             let is_in = list.insert_beside(&pivot, is_after, Element::Str(&element));
@@ -99,7 +113,7 @@ fn step(list: &mut Quicklist, model: &mut Model, random: &mut Random) -> String 
             "insert".to_string()
         }
         14..17 => {
-            let element = element(random);
+            let element = element(random, kind);
             assert_eq!(list.set(place, Element::Str(&element)), place < model.len());
             if let Some(own) = model.get_mut(place) {
                 *own = element;
@@ -107,7 +121,7 @@ fn step(list: &mut Quicklist, model: &mut Model, random: &mut Random) -> String 
             "set".to_string()
         }
         17 => {
-            let (element, from) = (element(random), end_of(random));
+            let (element, from) = (element(random, kind), end_of(random));
             let wanted = 1 + random.below(4);
             let mut at: Vec<usize> = (0..model.len())
                 .filter(|at| model[*at] == element)
@@ -153,7 +167,7 @@ fn a_list_is_what_a_vector_would_be() {
             let mut random = Random(seed * 100 + shape_number as u64);
             let (mut list, mut model) = (list_of(*shape), Model::new());
             for number in 0..size(60, 600) {
-                let what = step(&mut list, &mut model, &mut random);
+                let what = step(&mut list, &mut model, &mut random, 0);
                 let what = format!("SEED={seed} {shape:?} step {number}: {what}");
                 check(&list, &model, &what);
                 if number % 97 == 0 {
@@ -180,7 +194,7 @@ fn long_lists_are_right_too() {
         }
         check(&list, &model, "pushed");
         for number in 0..size(50, 600) {
-            let what = step(&mut list, &mut model, &mut random);
+            let what = step(&mut list, &mut model, &mut random, 0);
             if number % 10 == 0 {
                 check(&list, &model, &format!("{shape:?} step {number}: {what}"));
             }
@@ -205,16 +219,79 @@ fn long_lists_are_right_too() {
     }
 }
 
+/// Inner nodes of elements that have one form are kept without what they have in common.
+#[test]
+fn elements_of_one_form_are_what_they_were() {
+    for kind in 1..=3 {
+        for (shape_number, shape) in [(-1, 0), (5, 0), (2, 0), (-1, 1)].into_iter().enumerate() {
+            let seed = (kind * 10 + shape_number) as u64;
+            let mut random = Random(seed);
+            let (mut list, mut model) = (list_of(shape), Model::new());
+            for number in 0..size(10, 80) {
+                let end = end_of(&mut random);
+                for _ in 0..random.below(size(30, 300)) {
+                    let element = element(&mut random, kind);
+                    list.push(end, Element::Str(&element));
+                    let at = if end == End::Front { 0 } else { model.len() };
+                    model.insert(at, element);
+                }
+                let end = end_of(&mut random);
+                for _ in 0..random.below(size(10, 200)) {
+                    list.pop(end);
+                    match end {
+                        End::Front if !model.is_empty() => drop(model.remove(0)),
+                        End::Front | End::Back => drop(model.pop()),
+                    }
+                }
+                let what = step(&mut list, &mut model, &mut random, kind);
+                check(
+                    &list,
+                    &model,
+                    &format!("SEED={seed} {shape:?} step {number}: {what}"),
+                );
+                // One element of another form in the middle now and then.
+                if number % 20 == 7 && !model.is_empty() {
+                    let at = model.len() / 2;
+                    list.set(at, Element::Str(b"other"));
+                    model[at] = b"other".to_vec();
+                    check(
+                        &list,
+                        &model,
+                        &format!("SEED={seed} {shape:?} step {number}: other"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn elements_of_one_form_take_little_more_than_their_own_bytes() {
+    for end in [End::Front, End::Back] {
+        let bytes_of = |element: &dyn Fn(usize) -> String| {
+            let mut list = list_of((-2, 0));
+            (0..100_000)
+                .for_each(|number| list.push(end, Element::Str(element(number).as_bytes())));
+            list.heap_bytes() as f64 / 100_000.0
+        };
+        let names = bytes_of(&|number| format!("name {number:011}"));
+        assert!(names < 16.2, "{names}");
+        let ids = bytes_of(&|number| (1_000_000_000 + number).to_string());
+        assert!(ids < 4.3, "{ids}");
+    }
+}
+
 #[test]
 fn nodes_are_filled_to_their_limit() {
     let mut list = list_of((-2, 0));
     for number in 0..10_000 {
+        let width = 5 + number % 2 * 2;
         list.push(
             End::Back,
-            Element::Str(format!("element {number:06}").as_bytes()),
+            Element::Str(format!("element {number:0width$}").as_bytes()),
         );
     }
-    // 16 bytes each, and a node is closed when less than an element and 8 bytes are left of 8,192.
+    // 16 bytes each on average, and a node is closed when less than an element and 8 bytes are left of 8,192.
     assert_eq!(list.nodes_count(), 10_000_usize.div_ceil(510));
     let per_element = list.heap_bytes() as f64 / 10_000.0;
     assert!(per_element < 16.3, "{per_element}");

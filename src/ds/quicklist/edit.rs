@@ -67,7 +67,7 @@ impl Quicklist {
         });
         let is_over = match self.chain.node(at) {
             Node::Packed { pack, .. } => pack.byte_len() > OVER_LIMIT_MAX * limit.bytes_max,
-            Node::Alone(_) | Node::Compressed { .. } => false,
+            Node::Alone(_) | Node::Compressed { .. } | Node::Even { .. } => false,
         };
         if is_over {
             self.split(at, self.chain.node(at).count() / 2);
@@ -85,9 +85,13 @@ impl Quicklist {
             if removed_count == count {
                 break;
             }
-            let is_in = match self.chain.node(at).content(&mut Room::default()) {
-                Content::Alone(bytes) => bytes == element,
-                Content::Packed(pack) => find_in(pack, element).is_some(),
+            let node = self.chain.node(at);
+            let is_in = match node.as_even() {
+                Some(even) => even.contains(element),
+                None => match node.content(&mut Room::default()) {
+                    Content::Alone(bytes) => bytes == element,
+                    Content::Packed(pack) => find_in(pack, element).is_some(),
+                },
             };
             if !is_in {
                 place = self.chain.step(at, from);
@@ -171,7 +175,12 @@ impl Quicklist {
     fn find(&self, needle: &[u8]) -> Option<(At, Option<Position>)> {
         let mut place = self.chain.end(End::Front);
         while let Some(at) = place {
-            match self.chain.node(at).content(&mut Room::default()) {
+            let node = self.chain.node(at);
+            if node.as_even().is_some_and(|even| !even.contains(needle)) {
+                place = self.chain.step(at, End::Front);
+                continue;
+            }
+            match node.content(&mut Room::default()) {
                 Content::Alone(bytes) if bytes == needle => return Some((at, None)),
                 Content::Alone(_) => {}
                 Content::Packed(pack) => {
@@ -326,10 +335,12 @@ impl Quicklist {
 
     /// Settles the nodes beside an index where a range was removed, and the ends.
     fn settle_all_near(&mut self, index: usize) {
-        if self.raw_nodes == 0 || self.is_empty() {
+        if self.is_empty() {
             return;
         }
-        if let Some((at, _)) = self.chain.seek(index.min(self.len() - 1)) {
+        if self.raw_nodes > 0
+            && let Some((at, _)) = self.chain.seek(index.min(self.len() - 1))
+        {
             self.settle_around(self.chain.number(at).saturating_sub(1));
         }
         self.settle_ends();
@@ -349,7 +360,7 @@ fn change_listpack<R: Default>(node: &mut Node, change: impl FnOnce(&mut Listpac
             *count = pack.len() as u32;
             result
         }
-        Node::Alone(_) | Node::Compressed { .. } => R::default(),
+        Node::Alone(_) | Node::Compressed { .. } | Node::Even { .. } => R::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Quicklist: a list of any length as a chain of small packed lists.
 //!
 //!     Chain | chunk: node node node … | chunk: node … | …        (chain.rs)
-//!     node  = a listpack of a few KiB | one large element alone | a listpack compressed      (node.rs)
+//!     node  = a listpack of a few KiB | one large element alone | either compressed | elements of one form      (node.rs)
 //!
 //! Promises  pushing and popping at either end is O(1) and moves at most one node's bytes; lengths and bytes are counted,
 //!           not walked; a change in the middle moves the bytes of a node or two, and no more than one chunk's handles;
@@ -12,6 +12,7 @@
 
 mod chain;
 mod edit;
+mod even;
 mod node;
 mod read;
 
@@ -147,7 +148,7 @@ impl Quicklist {
                 position.map(|position| pack.get(position))
             }
             Node::Alone(bytes) => Some(Element::Str(bytes)),
-            Node::Compressed { .. } => None,
+            Node::Compressed { .. } | Node::Even { .. } => None,
         }
     }
 
@@ -226,28 +227,64 @@ impl Quicklist {
         self.single_listpack()?;
         match self.chain.remove_end(End::Front)? {
             Node::Packed { pack, .. } => Some(pack),
-            Node::Alone(_) | Node::Compressed { .. } => None,
+            Node::Alone(_) | Node::Compressed { .. } | Node::Even { .. } => None,
         }
     }
 
     fn push_node(&mut self, end: End, node: Node) {
         self.chain.push_end(end, node);
+        let nodes_count = self.nodes_count();
+        let ends_count = self.raw_nodes.max(1);
+        if nodes_count <= ends_count {
+            return;
+        }
+        // The one that is not among the first any more.
+        let number = match end {
+            End::Front => ends_count,
+            End::Back => nodes_count - 1 - ends_count,
+        };
         if self.raw_nodes > 0 {
-            // The one that is not among the first any more.
-            let nodes_count = self.nodes_count();
-            if nodes_count > self.raw_nodes {
-                self.settle(match end {
-                    End::Front => self.raw_nodes,
-                    End::Back => nodes_count - 1 - self.raw_nodes,
-                });
-            }
+            self.settle(number);
+        } else if number > 0 && number < nodes_count - 1 {
+            self.even_out(number, end);
+        }
+    }
+
+    /// Keeps an inner node's elements in one form, where they have one, and fills up the node further in from it.
+    fn even_out(&mut self, number: usize, end: End) {
+        let inward = match end {
+            End::Front => number + 1,
+            End::Back => number - 1,
+        };
+        let (Some(at), Some(neighbour)) = (self.chain.locate(number), self.chain.locate(inward))
+        else {
+            return;
+        };
+        self.chain.edit(at, Node::even_out);
+        if self.limit.elements_max != usize::MAX {
+            return;
+        }
+        let node = self.chain.node(at);
+        let moved_count = node.moves_into(self.chain.node(neighbour), self.limit.bytes_max);
+        if moved_count == 0 {
+            return;
+        }
+        let is_back = end == End::Back;
+        let moved = self
+            .chain
+            .edit(at, |node| node.take_even(moved_count, is_back));
+        self.chain.edit(neighbour, |node| {
+            node.give_even(moved_count, moved, is_back)
+        });
+        if self.chain.node(at).count() == 0 {
+            self.chain.remove(at);
         }
     }
 
     fn settle_after_removal(&mut self, end: End) {
         let nodes_count = self.nodes_count();
-        if self.raw_nodes > 0 && nodes_count > 0 {
-            let distance = (self.raw_nodes - 1).min(nodes_count - 1);
+        if nodes_count > 0 {
+            let distance = (self.raw_nodes.max(1) - 1).min(nodes_count - 1);
             self.settle(match end {
                 End::Front => distance,
                 End::Back => nodes_count - 1 - distance,
@@ -257,11 +294,14 @@ impl Quicklist {
 
     /// Compresses the node with this number, or the opposite, by how far from the ends it is.
     fn settle(&mut self, number: usize) {
-        let is_inner = number >= self.raw_nodes && number + self.raw_nodes < self.nodes_count();
-        let is_compressed = is_inner && self.raw_nodes > 0;
+        let ends_count = self.raw_nodes.max(1);
+        let is_inner = number >= ends_count && number + ends_count < self.nodes_count();
+        if is_inner && self.raw_nodes == 0 {
+            return;
+        }
         if let Some(at) = self.chain.locate(number) {
             self.chain.edit(at, |node| {
-                if is_compressed {
+                if is_inner {
                     node.compress();
                 } else {
                     node.unpack();
@@ -281,11 +321,12 @@ impl Quicklist {
     /// As [`Quicklist::settle`], for the nodes that may have become the first or the last.
     fn settle_ends(&mut self) {
         let nodes_count = self.nodes_count();
-        if self.raw_nodes == 0 {
-            return;
-        }
         // Up to three nodes were added at once, which pushed as many into the middle.
-        for distance in 0..(self.raw_nodes + 3).min(nodes_count) {
+        let ends_count = match self.raw_nodes {
+            0 => 1,
+            raw_nodes => raw_nodes + 3,
+        };
+        for distance in 0..ends_count.min(nodes_count) {
             self.settle(distance);
             self.settle(nodes_count - 1 - distance);
         }
@@ -309,7 +350,7 @@ impl Quicklist {
                     let is_same = !matches!(again, Node::Compressed { .. });
                     assert!(is_same, "node {number} is not compressed");
                 }
-                Node::Packed { .. } | Node::Alone(_) => {}
+                Node::Packed { .. } | Node::Alone(_) | Node::Even { .. } => {}
             }
         }
     }

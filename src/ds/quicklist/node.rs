@@ -1,5 +1,6 @@
-//! Node: a few elements packed, one large element alone, or a packed node compressed.
+//! Node: a few elements packed, one large element alone, or one of these compressed; or elements of one form (even.rs).
 
+use super::even::{self, Even};
 use super::{ENTRY_OVERHEAD_BYTES, NodeLimit};
 use crate::ds::listpack::{Element, Listpack};
 use crate::ds::lzf;
@@ -20,6 +21,12 @@ pub(super) enum Node {
         is_alone: bool,
         count: u32,
         bytes: Box<[u8]>,
+    },
+    /// A listpack whose elements have one form, which starts with `head`.
+    Even {
+        head: u8,
+        count: u32,
+        data: Box<[u8]>,
     },
 }
 
@@ -62,7 +69,9 @@ impl Node {
     #[inline]
     pub(super) fn count(&self) -> usize {
         match self {
-            Self::Packed { count, .. } | Self::Compressed { count, .. } => *count as usize,
+            Self::Packed { count, .. }
+            | Self::Compressed { count, .. }
+            | Self::Even { count, .. } => *count as usize,
             Self::Alone(_) => 1,
         }
     }
@@ -72,7 +81,9 @@ impl Node {
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Packed { pack, .. } => pack.heap_bytes(),
-            Self::Alone(bytes) | Self::Compressed { bytes, .. } => bytes.len(),
+            Self::Alone(bytes)
+            | Self::Compressed { bytes, .. }
+            | Self::Even { data: bytes, .. } => bytes.len(),
         }
     }
 
@@ -90,20 +101,104 @@ impl Node {
                 .0
                 .insert(unpacked(bytes, *count, *is_alone))
                 .plain_content(),
+            Self::Even { head, count, data } => room
+                .0
+                .insert(Self::Packed {
+                    count: *count,
+                    pack: Even::new(*head, data).unpacked(),
+                })
+                .plain_content(),
         }
     }
 
     fn plain_content(&self) -> Content<'_> {
         match self {
             Self::Packed { pack, .. } => Content::Packed(pack),
-            Self::Alone(bytes) | Self::Compressed { bytes, .. } => Content::Alone(bytes),
+            Self::Alone(bytes)
+            | Self::Compressed { bytes, .. }
+            | Self::Even { data: bytes, .. } => Content::Alone(bytes),
+        }
+    }
+
+    /// Its elements, if they are kept in one form.
+    #[inline]
+    pub(super) fn as_even(&self) -> Option<Even<'_>> {
+        match self {
+            Self::Even { head, data, .. } => Some(Even::new(*head, data)),
+            _ => None,
+        }
+    }
+
+    /// Keeps the elements of a listpack in one form, where they have one.
+    pub(super) fn even_out(&mut self) {
+        if let Self::Packed { count, pack } = self
+            && let Some((head, data)) = even::data_of(pack)
+        {
+            *self = Self::Even {
+                head,
+                count: *count,
+                data,
+            };
+        }
+    }
+
+    /// How many elements of `self` fit into `neighbour`, which has the same form and up to `bytes_max` bytes.
+    pub(super) fn moves_into(&self, neighbour: &Self, bytes_max: usize) -> usize {
+        let (Self::Even { head, .. }, Self::Even { head: other, .. }) = (self, neighbour) else {
+            return 0;
+        };
+        if head != other {
+            return 0;
+        }
+        let room = neighbour
+            .as_even()
+            .map_or(0, |even| even.count_in(bytes_max))
+            .saturating_sub(neighbour.count());
+        room.min(self.count())
+    }
+
+    /// Takes `moved_count` elements out of a node of one form, at its front or at its back.
+    pub(super) fn take_even(&mut self, moved_count: usize, from_front: bool) -> Vec<u8> {
+        let width = self.as_even().map_or(0, |even| even.width());
+        let Self::Even { count, data, .. } = self else {
+            return Vec::new();
+        };
+        let mut kept = std::mem::take(data).into_vec();
+        let at = if from_front {
+            moved_count * width
+        } else {
+            kept.len() - moved_count * width
+        };
+        let rest = kept.split_off(at);
+        let (moved, kept) = if from_front {
+            (kept, rest)
+        } else {
+            (rest, kept)
+        };
+        *data = kept.into_boxed_slice();
+        *count -= moved_count as u32;
+        moved
+    }
+
+    /// Puts elements of its form before its first or after its last.
+    pub(super) fn give_even(&mut self, moved_count: usize, mut moved: Vec<u8>, to_back: bool) {
+        if let Self::Even { count, data, .. } = self {
+            let parts = if to_back {
+                [&**data, &moved]
+            } else {
+                [&*moved, data]
+            };
+            let joined = parts.concat();
+            moved.clear();
+            *data = joined.into_boxed_slice();
+            *count += moved_count as u32;
         }
     }
 
     /// Whether it is one element alone.
     pub(super) fn is_alone(&self) -> bool {
         match self {
-            Self::Packed { .. } => false,
+            Self::Packed { .. } | Self::Even { .. } => false,
             Self::Alone(_) => true,
             Self::Compressed { is_alone, .. } => *is_alone,
         }
@@ -114,7 +209,7 @@ impl Node {
         let (plain, is_alone) = match self {
             Self::Packed { pack, .. } => (pack.as_bytes(), false),
             Self::Alone(bytes) => (&**bytes, true),
-            Self::Compressed { .. } => return,
+            Self::Compressed { .. } | Self::Even { .. } => return,
         };
         if plain.len() < COMPRESSED_FROM_BYTES {
             return;
@@ -138,6 +233,11 @@ impl Node {
         } = self
         {
             *self = unpacked(bytes, *count, *is_alone);
+        } else if let Self::Even { head, count, data } = self {
+            *self = Self::Packed {
+                count: *count,
+                pack: Even::new(*head, data).unpacked(),
+            };
         }
     }
 
@@ -165,6 +265,7 @@ impl Node {
             Self::Packed { pack, .. } => pack.byte_len(),
             Self::Alone(bytes) => bytes.len(),
             Self::Compressed { bytes, .. } => plain_length(bytes),
+            Self::Even { head, data, .. } => Even::new(*head, data).pack_bytes(),
         }
     }
 }

@@ -21,6 +21,18 @@ impl Quicklist {
         };
         let mut place = Some((at, Some(offset)));
         while let Some((at, offset)) = place {
+            if let Some(even) = self.chain.node(at).as_even() {
+                let flow = match (from, offset) {
+                    (End::Front, _) => even.from(offset.unwrap_or(0)).try_for_each(&mut visit),
+                    (End::Back, Some(offset)) => even.up_to(offset).rev().try_for_each(&mut visit),
+                    (End::Back, None) => even.from(0).rev().try_for_each(&mut visit),
+                };
+                if flow.is_break() {
+                    return;
+                }
+                place = self.chain.step(at, from).map(|at| (at, None));
+                continue;
+            }
             let mut room = Room::default();
             let flow = match self.chain.node(at).content(&mut room) {
                 Content::Alone(bytes) => visit(Element::Str(bytes)),

@@ -61,6 +61,7 @@ pub mod string_range;
 pub mod table;
 pub mod word;
 pub mod zset;
+pub mod zset_blocking;
 pub mod zset_combine;
 pub mod zset_range;
 pub mod zset_read;
@@ -96,6 +97,7 @@ pub const FAMILIES: &[&[Command]] = &[
     list_value::COMMANDS,
     list_move::COMMANDS,
     zset::COMMANDS,
+    zset_blocking::COMMANDS,
     zset_read::COMMANDS,
     zset_remove::COMMANDS,
     zset_sample::COMMANDS,

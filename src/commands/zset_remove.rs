@@ -219,18 +219,60 @@ fn zmpop(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let pops = MultiPop::parse(args, 1)?;
-    for word in args.iter_from(2).take(pops.keys_count) {
+    let keys = 2..2 + pops.keys_count;
+    let popped = pop_first(call, args, keys, pops.end, Some(pops.count), reply)?;
+    Ok(popped.unwrap_or_else(|| {
+        reply.null_array();
+        Effect::NONE
+    }))
+}
+
+/// Takes members of the first of the sets at these words that is there, and replies with its key and them: one member and
+/// its score flat behind the key, or, where a count is given, an array of pairs. Nothing is written where none is there.
+pub fn pop_first(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    keys: std::ops::Range<usize>,
+    end: End,
+    count: Option<usize>,
+    reply: &mut Reply<'_>,
+) -> Result<Option<Effect>, CommandError> {
+    for word in args.iter_from(keys.start).take(keys.len()) {
         let key = call.keys.key(word);
-        let no_touch = call.caller.no_touch;
-        if let Some(held) = call.keys.write::<Zset>(call.db, &key, no_touch)? {
-            reply.array(2);
-            reply.bulk(word);
-            let taken_count = pop(held, pops.end, pops.count, true, reply);
-            return Ok(Effect::wrote(taken_count));
-        }
+        let found = call.keys.write::<Zset>(call.db, &key, call.caller.no_touch);
+        let Some(held) = call.patience.forgives(found)? else {
+            continue;
+        };
+        let taken_count = match count {
+            Some(count) => {
+                reply.array(2);
+                reply.bulk(word);
+                pop(held, end, count, true, reply)
+            }
+            None => {
+                reply.array(3);
+                reply.bulk(word);
+                pop_one(held, end, reply)
+            }
+        };
+        return Ok(Some(Effect::wrote(taken_count)));
     }
-    reply.null_array();
-    Ok(Effect::NONE)
+    Ok(None)
+}
+
+/// Takes one member, and writes it and its score as two elements of an array that is begun.
+fn pop_one(held: Held<'_, Zset>, end: End, reply: &mut Reply<'_>) -> u64 {
+    let set = held.get();
+    let rank = match end {
+        End::Min => 0,
+        End::Max => set.len() - 1,
+    };
+    for (member, score) in set.walk(rank..rank + 1, Direction::Up) {
+        reply_member(member, reply);
+        reply.double(score);
+    }
+    take(held, rank..rank + 1);
+    1
 }
 
 const REMOVE_COST: &str =

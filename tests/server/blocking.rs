@@ -308,3 +308,75 @@ fn collect(mut client: Client, got: &Mutex<BTreeMap<String, usize>>) {
         *got.lock().expect("no panic").entry(element).or_default() += 1;
     }
 }
+
+/// Lists, sorted sets and streams are waited for alike; a client that waits for another type is passed over.
+#[test]
+fn every_type_that_can_be_waited_for_is() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        other.ask("XGROUP CREATE key:stream group $ MKSTREAM");
+        let lines = [
+            "BZPOPMIN key other:1 0",
+            "BLPOP key other:2 0",
+            "XREAD BLOCK 0 STREAMS other:3 key $ $",
+            "XREADGROUP GROUP group consumer BLOCK 0 STREAMS key:stream >",
+        ];
+        for (index, line) in lines.iter().enumerate() {
+            send(&mut clients[index], line);
+            wait_until_blocked(&server, index as i64 + 1);
+        }
+        assert_eq!(other.ask("RPUSH key element"), Value::Integer(1));
+        assert_eq!(clients[1].reply(), pair("key", "element"));
+        assert_eq!(other.ask("ZADD key 1 member"), Value::Integer(1));
+        let popped = vec![bulk("key"), bulk("member"), bulk("1")];
+        assert_eq!(clients[0].reply(), Value::Array(popped));
+        let entry = |id: &str| {
+            let fields = Value::Array(vec![bulk("field"), bulk("value")]);
+            Value::Array(vec![Value::Array(vec![bulk(id), fields])])
+        };
+        let part =
+            |key: &str, id: &str| Value::Array(vec![Value::Array(vec![bulk(key), entry(id)])]);
+        assert_eq!(other.ask("XADD key 5-1 field value"), bulk("5-1"));
+        assert_eq!(clients[2].reply(), part("key", "5-1"));
+        assert_eq!(other.ask("XADD key:stream 6-1 field value"), bulk("6-1"));
+        assert_eq!(clients[3].reply(), part("key:stream", "6-1"));
+        wait_until_blocked(&server, 0);
+    }
+}
+
+/// A group that goes while its readers wait is an error for them.
+#[test]
+fn readers_of_a_group_are_told_that_it_has_gone() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        let mut client = server.client();
+        for line in [
+            "DEL key",
+            "XGROUP DESTROY key group",
+            "FLUSHALL",
+            "SET key text",
+        ] {
+            other.ask("DEL key");
+            assert_eq!(other.ask("XGROUP CREATE key group $ MKSTREAM"), ok());
+            send(
+                &mut client,
+                "XREADGROUP GROUP group consumer BLOCK 0 STREAMS key >",
+            );
+            wait_until_blocked(&server, 1);
+            other.ask(line);
+            let reply = client.reply();
+            let Value::Error(text) = &reply else {
+                panic!("{line}: {reply:?}");
+            };
+            let code = if line.starts_with("SET") {
+                "WRONGTYPE"
+            } else {
+                "NOGROUP"
+            };
+            assert!(text.starts_with(code), "{line}: {text}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Server CPU per request on collections, servers in turn: pipelines of 16 on 20 connections.
+
+usage: collections_cpu.py --server NAME='command with {port} and {dir}' [--server ...] [--case NAME ...] [--rounds N]
+The first server is the reference; ratios are its CPU over the other's, round by round (median): above 1 is cheaper.
+SERVER_CPUS and CLIENT_CPUS say which cores are whose. CPU comes from /proc, user and system together.
+"""
+import argparse
+import os
+import random
+import statistics
+
+from servers import Connection, Server, encode
+
+PIPELINE, CONNECTIONS = 16, 20
+
+
+def keyed(name, keys, *rest):
+    """Requests on one of `keys` keys."""
+    return lambda i, rng: encode(name, b"key:%d" % rng.randrange(keys), *rest)
+
+
+def fill(command, key, size, pairs, step=500):
+    """Requests that make a collection of `size`."""
+    for first in range(0, size, step):
+        words = [word for i in range(first, first + step) for word in pairs(i)]
+        yield encode(command, key, *words)
+
+
+def hashes(keys, size):
+    for key in range(keys):
+        pairs = [word for i in range(size) for word in (b"field:%04d" % i, b"value:%06d" % i)]
+        yield encode("HSET", b"key:%d" % key, *pairs)
+
+
+def lists(keys, size):
+    for key in range(keys):
+        yield encode("RPUSH", b"key:%d" % key, *[b"element:%d" % i for i in range(size)])
+
+
+ZSET = lambda: fill("ZADD", "zset", 1_000_000, lambda i: (i * 7919 % 1000003, b"member:%d" % i))
+SETS = lambda: [
+    *fill("SADD", "a", 100_000, lambda i: (b"member:%d" % i,)),
+    *fill("SADD", "b", 100_000, lambda i: (b"member:%d" % (i + 99_000),)),
+]
+
+
+def stream():
+    yield encode("XGROUP", "CREATE", "stream", "group", "0", "MKSTREAM")
+    for i in range(400_000):
+        yield encode("XADD", "stream", b"%d-1" % (i + 1), "field", "value")
+
+
+def read_and_acknowledge(i, rng):
+    if i % 2 == 0:
+        return encode("XREADGROUP", "GROUP", "group", "consumer", "COUNT", 1, "STREAMS", "stream", ">")
+    return encode("XACK", "stream", "group", b"%d-1" % (i // 2 + 1))
+
+
+CASES = {
+    # name: (requests that fill, requests measured, request i)
+    "LPUSH": (lambda: [], 320_000, keyed("LPUSH", 1000, "element:1234")),
+    "LPOP": (lambda: lists(1000, 500), 320_000, keyed("LPOP", 1000)),
+    "SADD": (lambda: [], 320_000, lambda i, rng: encode("SADD", b"key:%d" % rng.randrange(100), b"member:%d" % rng.randrange(10_000))),
+    "SPOP": (lambda: fill("SADD", "set", 400_000, lambda i: (b"member:%d" % i,)), 320_000, lambda i, rng: encode("SPOP", "set")),
+    "HSET": (lambda: [], 320_000, lambda i, rng: encode("HSET", b"key:%d" % rng.randrange(10_000), b"field:%d" % rng.randrange(20), "value:1234")),
+    "HGETALL of 10": (lambda: hashes(10_000, 10), 320_000, keyed("HGETALL", 10_000)),
+    "HGETALL of 1,000": (lambda: hashes(100, 1000), 16_000, keyed("HGETALL", 100)),
+    "ZADD": (lambda: [], 320_000, lambda i, rng: encode("ZADD", b"key:%d" % rng.randrange(100), rng.randrange(1_000_000), b"member:%d" % rng.randrange(10_000))),
+    "ZRANGE 10 of 1,000,000": (ZSET, 320_000, lambda i, rng: encode("ZRANGE", "zset", 0, 9)),
+    "ZINCRBY of 1,000,000": (ZSET, 320_000, lambda i, rng: encode("ZINCRBY", "zset", 1, b"member:%d" % rng.randrange(1_000_000))),
+    "XADD": (lambda: [], 320_000, lambda i, rng: encode("XADD", b"key:%d" % rng.randrange(10), "*", "field", "value")),
+    "XREADGROUP, XACK": (stream, 640_000, read_and_acknowledge),
+    "SINTER of 100,000": (SETS, 160, lambda i, rng: encode("SINTER", "a", "b")),
+}
+
+
+def measure(command, case, seed):
+    prepare, count, request = CASES[case]
+    rng = random.Random(seed)
+    with Server(command, os.environ.get("SERVER_CPUS")) as server:
+        batch = []
+        for made in prepare():
+            batch.append(made)
+            if len(batch) == 200:
+                server.connection.send(b"".join(batch))
+                server.connection.wait()
+                batch = []
+        server.connection.send(b"".join(batch))
+        server.connection.wait()
+        # One connection where the order matters.
+        connections = [Connection(server.port) for _ in range(1 if "XACK" in case else CONNECTIONS)]
+        before, sent = server.cpu_seconds(), 0
+        while sent < count:
+            for connection in connections:
+                connection.send(b"".join(request(sent + i, rng) for i in range(PIPELINE)))
+                sent += PIPELINE
+            for connection in connections:
+                connection.wait()
+        return (server.cpu_seconds() - before) / sent * 1e6
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--server", action="append", required=True)
+    ap.add_argument("--case", action="append", choices=list(CASES))
+    ap.add_argument("--rounds", type=int, default=3)
+    a = ap.parse_args()
+    if "CLIENT_CPUS" in os.environ:
+        os.sched_setaffinity(0, {int(cpu) for cpu in os.environ["CLIENT_CPUS"].split(",")})
+    servers = [server.split("=", 1) for server in a.server]
+    print("microseconds of server CPU a request; in brackets the first server's over this one's")
+    for case in a.case or CASES:
+        rounds = [[measure(command, case, seed) for _, command in servers] for seed in range(a.rounds)]
+        row = f"{case:24}"
+        for index, (name, _) in enumerate(servers):
+            cost = statistics.median(one[index] for one in rounds)
+            ratio = statistics.median(one[0] / one[index] for one in rounds if one[index] > 0)
+            row += f"  {name} {cost:8.2f} ({ratio:.2f})"
+        print(row, flush=True)
+
+
+main()

@@ -356,7 +356,7 @@ fn xreadgroup(
                 }
                 delivery.deliver(request.no_ack, with_times, reply);
                 reply.array_since(start, delivery.delivered);
-                changes += delivery.delivered as u64;
+                changes += u64::from(delivery.delivered > 0);
             }
         }
     }

@@ -17,4 +17,3 @@ pub mod slot_table;
 pub mod sorted_set;
 mod span;
 pub mod stream;
-pub mod unaligned_box;

@@ -12,7 +12,6 @@ use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::{Element, Listpack};
 pub use crate::ds::sorted_set::{Direction, Updated};
 use crate::ds::sorted_set::{SortedSet, Walk};
-use crate::ds::unaligned_box::UnalignedBox;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -25,7 +24,7 @@ pub struct Zset {
 #[derive(Clone)]
 enum Form {
     Packed(PackedZset),
-    Tree(UnalignedBox<SortedSet>),
+    Tree(Box<SortedSet>),
 }
 
 /// Puts members in the order of a set: by score, then by bytes.
@@ -47,7 +46,7 @@ impl Zset {
             return Self::default();
         }
         Self {
-            form: Form::Tree(UnalignedBox::default()),
+            form: Form::Tree(Box::default()),
         }
     }
 
@@ -58,7 +57,7 @@ impl Zset {
         if let Form::Packed(packed) = &set.form
             && !packed.has_room_for(lengths.sum())
         {
-            set.form = Form::Tree(UnalignedBox::default());
+            set.form = Form::Tree(Box::default());
         }
         for (score, member) in members {
             match &mut set.form {
@@ -230,7 +229,7 @@ impl Zset {
 
     fn become_tree(&mut self) -> &mut SortedSet {
         if let Form::Packed(packed) = &self.form {
-            let mut tree = UnalignedBox::<SortedSet>::default();
+            let mut tree = Box::<SortedSet>::default();
             for (member, score) in packed.pairs(0..packed.len(), Direction::Up) {
                 tree.push(member.text(&mut [0; 20]), score);
             }

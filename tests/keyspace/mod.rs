@@ -8,5 +8,6 @@ mod moved; // values on their way between keys and shards
 pub mod rdb;
 mod rdb_list; // lists in payloads
 mod rdb_set; // sets in payloads
-mod set;
-mod zset; // encodings, algebra, chance
+mod rdb_stream; // streams in payloads
+mod set; // encodings, algebra, chance
+mod zset;

@@ -3,6 +3,7 @@
 mod abuse; // malformed and oversized input, with the errors of a real server
 mod atomicity; // several shards, one step
 mod blocking; // clients that wait for keys
+mod blocking_streams; // and for entries of streams
 mod breadth; // much at once: floods, wide requests, databases, deadlines, scans
 mod bytes; // requests in any pieces, of any size
 mod churn; // clients that go at the worst moment

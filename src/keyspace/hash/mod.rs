@@ -21,7 +21,6 @@ use super::{Collection, is_expired};
 use crate::base::rng::Rng;
 use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::Listpack;
-use crate::ds::unaligned_box::UnalignedBox;
 use packed::Packed;
 use table::Table;
 
@@ -37,7 +36,7 @@ pub struct Hash {
 #[derive(Clone)]
 enum Fields {
     Packed(Packed),
-    Table(UnalignedBox<Table>),
+    Table(Box<Table>),
 }
 
 /// What there is of a field.
@@ -367,7 +366,7 @@ impl Hash {
                 table.set_deadline(field, deadline_ms);
             }
         }
-        self.fields = Fields::Table(UnalignedBox::new(table));
+        self.fields = Fields::Table(Box::new(table));
     }
 }
 

@@ -1,0 +1,75 @@
+//! Streams in payloads: Redis's bytes, those of old releases, damage.
+
+use super::rdb::{check_damage, dumped, payload};
+use crate::commands::runner::Runner;
+
+/// What Redis 8.0.6 dumped of three entries, one of them deleted, two groups and three consumers.
+const BODY: &str = "15011000000000000003e8000000000000000540525200000019000201010102018474656d70058368756d040001020100010001150184 \
+    68696768050501030100010101c12c02dff90205010001f270110104dffb020101846e6f7465058474657874050601ff02800001155800 \
+    43e80543e806030205656d7074798000011558000300000167800001155800030200000000000003e8000000000000000542ff8a14a201 \
+    000001000000000001155800000000000000004fff8a14a2010000010305616c69636542ff8a14a201000042ff8a14a201000001000000 \
+    00000003e8000000000000000503626f624fff8a14a20100004fff8a14a20100000100000000000115580000000000000000056361726f \
+    6c5bff8a14a2010000ffffffffffffffff00";
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex
+        .bytes()
+        .filter(|byte| byte.is_ascii_hexdigit())
+        .collect();
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).expect("two digits");
+        u8::from_str_radix(pair, 16).expect("two digits")
+    };
+    digits.chunks(2).map(byte).collect()
+}
+
+fn restored(body: &[u8]) -> Runner {
+    let mut runner = Runner::new(1);
+    let bytes = payload(body);
+    let reply = runner.run(&[b"RESTORE".as_slice(), b"s", b"0", &bytes]);
+    assert_eq!(reply, b"+OK\r\n", "{body:?}");
+    runner
+}
+
+#[test]
+fn streams_are_read_and_written_as_redis_writes_them() {
+    let mut runner = restored(&bytes_of(BODY));
+    let entries = r#"*2 *2 "1000-5" *4 "temp" "21" "hum" "high" *2 "71000-0" *2 "note" "text""#;
+    assert_eq!(runner.say("XRANGE s - +"), entries);
+    let pending = r#"*4 :2 "1000-5" "71000-0" *2 *2 "alice" "1" *2 "bob" "1""#;
+    assert_eq!(runner.say("XPENDING s g"), pending);
+    let consumers = r#"*3 *10 "name" "alice" "seen-time" :1795640983362 "active-time" :1795640983362 "pel-count" :1 "pending" *1 *3 "1000-5" :1795640983362 :1 *10 "name" "bob" "seen-time" :1795640983375 "active-time" :1795640983375 "pel-count" :1 "pending" *1 *3 "71000-0" :1795640983375 :1 *10 "name" "carol" "seen-time" :1795640983387 "active-time" :-1 "pel-count" :0 "pending" *0"#;
+    assert!(runner.say("XINFO STREAM s FULL").ends_with(consumers));
+    let info = runner.say("XINFO STREAM s");
+    assert!(
+        info.contains(r#""max-deleted-entry-id" "1000-6" "entries-added" :3"#),
+        "{info}"
+    );
+    assert_eq!(dumped(&mut runner, "s"), payload(&bytes_of(BODY)));
+    assert_eq!(runner.say("XADD s 71000-0 a b").as_bytes()[0], b'-');
+    check_damage(&dumped(&mut runner, "s"));
+}
+
+/// A stream of one entry, `1-1 a b`, before what each release wrote after its ids.
+const NODE: &str = "01 10 00000000000000010000000000000001     1d 1d000000 0a00 0101 0001 0101 816102 0001 0201 0001 0001 816202 0401 ff 01 01 01";
+
+#[test]
+fn streams_of_old_releases_are_read() {
+    // Redis 5: a group `g` that has delivered the entry to `c`.
+    let group = "01 0167 01 01 01 00000000000000010000000000000001 0500000000000000 03         01 0163 0700000000000000 01 00000000000000010000000000000001";
+    let mut runner = restored(&bytes_of(&format!("0f {NODE} {group}")));
+    assert_eq!(runner.say("XRANGE s - +"), r#"*1 *2 "1-1" *2 "a" "b""#);
+    let groups = r#"*1 *12 "name" "g" "consumers" :1 "pending" :1 "last-delivered-id" "1-1" "entries-read" :1 "lag" :0"#;
+    assert_eq!(runner.say("XINFO GROUPS s"), groups);
+    // Redis 7.0: ids of the first and of deleted entries, entries added, entries read.
+    let stream = "01 01 00 09 4064";
+    let group = "01 0167 01 01 4063 01 00000000000000010000000000000001 0500000000000000 03         01 0163 0700000000000000 01 00000000000000010000000000000001";
+    let mut runner = restored(&bytes_of(&format!("13 {NODE} {stream} {group}")));
+    let groups = r#"*1 *12 "name" "g" "consumers" :1 "pending" :1 "last-delivered-id" "1-1" "entries-read" :99 "lag" :1"#;
+    assert_eq!(runner.say("XINFO GROUPS s"), groups);
+    assert_eq!(
+        runner.say("XPENDING s g"),
+        r#"*4 :1 "1-1" "1-1" *1 *2 "c" "1""#
+    );
+    check_damage(&payload(&bytes_of(&format!("13 {NODE} {stream} {group}"))));
+}

@@ -1,0 +1,85 @@
+//! Clients that wait for entries of streams.
+
+use super::client::{Client, Value, bulk, error, request};
+use super::harness::{Server, eventually};
+
+fn wait_until_blocked(server: &Server, count: i64) {
+    eventually("so many clients wait", || {
+        server.info_number("clients", "blocked_clients") == count
+    });
+}
+
+fn send(client: &mut Client, line: &str) {
+    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    client.send(&request(&words));
+}
+
+/// The reply of XREAD with one stream and entries of one field.
+fn entries(key: &str, ids: &[&str]) -> Value {
+    let entry = |id: &&str| {
+        let fields = Value::Array(vec![bulk("field"), bulk("value")]);
+        Value::Array(vec![bulk(id), fields])
+    };
+    let entries = Value::Array(ids.iter().map(entry).collect());
+    Value::Array(vec![Value::Array(vec![bulk(key), entries])])
+}
+
+/// Readers of several streams on several shards all get what one entry brings; `$` is where each stream ended when the
+/// reader came.
+#[test]
+fn an_entry_goes_to_all_who_read() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut writer = server.client();
+        assert_eq!(writer.ask("XADD s 1-0 field value"), bulk("1-0"));
+        let mut readers: Vec<Client> = (0..6).map(|_| server.client()).collect();
+        for reader in &mut readers {
+            send(reader, "XREAD BLOCK 0 STREAMS a b s c $ $ $ $");
+        }
+        wait_until_blocked(&server, 6);
+        assert_eq!(writer.ask("XADD s 2-0 field value"), bulk("2-0"));
+        for reader in &mut readers {
+            assert_eq!(reader.reply(), entries("s", &["2-0"]));
+        }
+        wait_until_blocked(&server, 0);
+    }
+}
+
+/// Of a group's readers one gets an entry and the others go on waiting, on cores that stay idle; when the group goes, or its
+/// key, they are told.
+#[test]
+fn an_entry_goes_to_one_reader_of_a_group() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut writer = server.client();
+        assert_eq!(
+            writer.ask("XGROUP CREATE s g $ MKSTREAM"),
+            super::client::ok()
+        );
+        assert_eq!(
+            writer.ask("XGROUP CREATE other g $ MKSTREAM"),
+            super::client::ok()
+        );
+        let mut readers: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for (index, reader) in readers.iter_mut().enumerate() {
+            let line = [
+                "XREADGROUP GROUP g same BLOCK 0 STREAMS s >",
+                "XREADGROUP GROUP g one BLOCK 0 STREAMS other s > >",
+            ][index % 2];
+            send(reader, line);
+            wait_until_blocked(&server, index as i64 + 1);
+        }
+        for (index, id) in ["1-0", "2-0"].into_iter().enumerate() {
+            assert_eq!(writer.ask(&format!("XADD s {id} field value")), bulk(id));
+            assert_eq!(readers[index].reply(), entries("s", &[id]));
+        }
+        wait_until_blocked(&server, 2);
+        assert_eq!(writer.ask("XGROUP DESTROY s g"), Value::Integer(1));
+        let refusal =
+            "NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option";
+        for reader in &mut readers[2..] {
+            assert_eq!(reader.reply(), error(refusal));
+        }
+        wait_until_blocked(&server, 0);
+    }
+}

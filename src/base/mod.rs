@@ -12,4 +12,5 @@ mod grisu;
 pub mod hash;
 pub mod number;
 pub mod rng;
+pub mod sha1;
 pub mod units;

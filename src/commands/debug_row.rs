@@ -7,6 +7,7 @@
 
 use super::CommandError;
 use super::debug::DEBUG_KEYS;
+use super::debug_digest::DEBUG_DIGESTS;
 use super::derive::write_help;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, SessionCall};
@@ -139,7 +140,7 @@ pub const COMMANDS: &[Command] = &[Command {
     name: "DEBUG",
     arity: Arity::AtLeast(2),
     summary: "Looks behind the scenes; for tests of the server.",
-    sub: &hidden::<{ DEBUG_KEYS.len() + OWN.len() }>(),
+    sub: &hidden::<{ DEBUG_KEYS.len() + DEBUG_DIGESTS.len() + OWN.len() }>(),
     run: Run::Container,
     ..DEBUG
 }];
@@ -149,10 +150,13 @@ const fn hidden<const COUNT: usize>() -> [Command; COUNT] {
     let mut rows = [OWN[0]; COUNT];
     let mut index = 0;
     while index < COUNT {
+        let digest = index.wrapping_sub(DEBUG_KEYS.len());
         let row = if index < DEBUG_KEYS.len() {
             DEBUG_KEYS[index]
+        } else if digest < DEBUG_DIGESTS.len() {
+            DEBUG_DIGESTS[digest]
         } else {
-            OWN[index - DEBUG_KEYS.len()]
+            OWN[digest - DEBUG_DIGESTS.len()]
         };
         rows[index] = Command {
             flags: row.flags.or(Flags::HIDDEN).or(Flags::PROTECTED),

@@ -13,6 +13,7 @@ pub mod connection;
 pub mod database;
 pub mod deadline;
 pub mod debug;
+pub mod debug_digest;
 pub mod debug_row;
 pub mod derive;
 pub mod digest;

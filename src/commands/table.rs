@@ -160,6 +160,8 @@ pub enum Merge {
     Concat,
     /// All say OK, or the first error (MSET, FLUSHALL).
     AllOk,
+    /// Digests of each database's keys become one of everything (DEBUG DIGEST).
+    Digests,
 }
 
 /// Commands that need more than one phase over shards.

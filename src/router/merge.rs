@@ -5,6 +5,7 @@
 //! Tests     tests/router/merge.rs: golden bytes for every kind.
 
 use crate::commands::Merge;
+use crate::commands::debug_digest::join_digests;
 use crate::resp::element::{elements, is_error, read_integer};
 
 /// Makes one reply of the parts.
@@ -27,6 +28,7 @@ pub fn merge(
         Merge::Interleave => interleave(parts, places, keys_count),
         Merge::Concat => concat(parts),
         Merge::AllOk => parts.first().cloned(),
+        Merge::Digests => join_digests(parts),
     }
 }
 

@@ -5,3 +5,4 @@ mod geohash;
 mod glob;
 mod number;
 mod rng;
+mod sha1;

@@ -75,6 +75,9 @@ impl Digest {
                 ControlFlow::Continue(())
             });
         }
+        if let Object::Set(set) = object {
+            set.each(|member| self.add(member.text(&mut [0; 20])));
+        }
         if let Object::Zset(set) = object {
             for (member, score) in set.iter() {
                 let mut own = Self::default();

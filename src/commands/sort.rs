@@ -157,6 +157,10 @@ impl Source {
                 source.push(element);
                 ControlFlow::Continue(())
             }),
+            Object::Set(set) => {
+                source.kind = Kind::Unordered;
+                set.each(|member| source.push(member));
+            }
             Object::Zset(set) => set.iter().for_each(|(member, _)| source.push(member)),
             _ => return Err(CommandError::WrongType),
         }

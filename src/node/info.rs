@@ -405,6 +405,7 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "pubsub_channels": 0,
         "pubsub_patterns": 0,
         "pubsubshard_channels": 0,
+        "migrate_cached_sockets": 0,
         "latest_fork_usec": 0,
         "total_forks": 0,
         "total_error_replies": stats.error_replies,

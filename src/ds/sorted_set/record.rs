@@ -6,6 +6,7 @@
 //! Promises  one allocation; a record does not move, so eight bytes name it wherever it is needed.
 //! Not here  who owns a record: `SortedSet`, which frees each exactly once.
 
+use crate::ds::prefetch::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -90,6 +91,12 @@ impl Record {
             };
             std::slice::from_raw_parts(self.0.add(start).as_ptr(), length)
         }
+    }
+
+    /// Starts loading it.
+    #[inline]
+    pub fn prefetch(self) {
+        prefetch(self.0.as_ptr());
     }
 
     /// The block's address, for the index: below 2^48.

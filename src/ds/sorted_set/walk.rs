@@ -53,6 +53,9 @@ pub enum Direction {
     Down,
 }
 
+/// How many records ahead a walk asks for one.
+const AHEAD: usize = 4;
+
 /// Members with neighbouring ranks.
 pub struct Walk<'s> {
     tree: &'s Tree,
@@ -91,6 +94,13 @@ impl<'s> Iterator for Walk<'s> {
         }
         self.left -= 1;
         let mut leaf = self.tree.leaf(self.leaf);
+        let ahead = match self.direction {
+            Direction::Up => self.at + AHEAD,
+            Direction::Down => self.at.wrapping_sub(AHEAD),
+        };
+        if let Some(record) = leaf.records().get(ahead) {
+            record.prefetch();
+        }
         let record = match self.direction {
             Direction::Up => {
                 if self.at == leaf.records().len() {

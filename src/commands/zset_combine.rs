@@ -16,8 +16,9 @@ use super::zset_reply::{reply_members_head, reply_scored};
 use crate::base::number::parse_f64;
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
+use crate::keyspace::set::Probe;
 use crate::keyspace::zset::sort_members;
-use crate::keyspace::{Collection, Object, Zset};
+use crate::keyspace::{Collection, Object, Set, Zset};
 use crate::resp::{Args, Reply};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -149,32 +150,58 @@ impl Options {
 /// One input.
 #[derive(Clone, Copy)]
 struct Source<'k> {
-    set: Option<&'k Zset>,
+    members: Input<'k>,
     weight: f64,
+}
+
+/// What an input's members come from.
+#[derive(Clone, Copy)]
+enum Input<'k> {
+    Missing,
+    Scored(&'k Zset),
+    /// All of them have the score 1.
+    Plain(&'k Set),
 }
 
 /// Members of the result with their scores.
 type Scored<'k> = Vec<(f64, Cow<'k, [u8]>)>;
 
-impl<'k> Source<'k> {
-    /// The set that an object is, or that it counts as.
-    fn of(object: &'k Object) -> Option<&'k Zset> {
-        Zset::of(object)
+impl<'k> Input<'k> {
+    /// The members of an object; none where it is of another type.
+    fn of(object: &'k Object) -> Option<Self> {
+        if let Some(set) = Zset::of(object) {
+            return Some(Self::Scored(set));
+        }
+        Set::of(object).map(Self::Plain)
     }
+}
 
+impl<'k> Source<'k> {
     fn len(&self) -> usize {
-        self.set.map_or(0, Zset::len)
+        match self.members {
+            Input::Missing => 0,
+            Input::Scored(set) => set.len(),
+            Input::Plain(set) => set.len(),
+        }
     }
 
     fn score(&self, member: &[u8]) -> Option<f64> {
-        self.set?.score(member)
+        match self.members {
+            Input::Missing => None,
+            Input::Scored(set) => set.score(member),
+            Input::Plain(set) => set.contains(&Probe::new(member)).then_some(1.0),
+        }
     }
 
     /// Calls `visit` with every member and its score until it returns false.
     fn for_each(&self, mut visit: impl FnMut(Cow<'k, [u8]>, f64) -> bool) {
-        for (member, score) in self.set.iter().flat_map(|set| set.iter()) {
-            if !visit(text(member), score) {
-                return;
+        match self.members {
+            Input::Missing => {}
+            Input::Scored(set) => {
+                set.iter().all(|(member, score)| visit(text(member), score));
+            }
+            Input::Plain(set) => {
+                set.all(|member| visit(text(member), 1.0));
             }
         }
     }
@@ -216,7 +243,7 @@ fn combine(
         let entry = call.keys.lookup_read(call.db, &key, call.caller.no_touch);
         if let Some(entry) = entry {
             match entry.value() {
-                Value::Object(object) if Source::of(object).is_some() => {}
+                Value::Object(object) if Input::of(object).is_some() => {}
                 _ => return Err(CommandError::WrongType),
             }
         }
@@ -234,12 +261,12 @@ fn combine(
         .zip(&options.weights)
         .map(|(word, weight)| {
             let entry = keys.peek(call.db, &keys.key(word));
-            let set = entry.and_then(|entry| match entry.value() {
-                Value::Object(object) => Source::of(object),
+            let members = entry.and_then(|entry| match entry.value() {
+                Value::Object(object) => Input::of(object),
                 _ => None,
             });
             Source {
-                set,
+                members: members.unwrap_or(Input::Missing),
                 weight: *weight,
             }
         })

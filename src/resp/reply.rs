@@ -4,9 +4,7 @@
 //! Source    the RESP specification; RESP3 (antirez/RESP3).
 //! Tests     tests/resp/reply.rs: golden bytes in both protocols.
 
-use crate::base::number::{
-    F64_TEXT_BYTES_MAX, write_f64, write_i64, write_i64_before, write_u64_before,
-};
+use crate::base::number::{F64_TEXT_BYTES_MAX, write_f64, write_i64_before, write_u64_before};
 
 /// Which version of the wire a connection speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,9 +82,20 @@ impl<'o> Reply<'o> {
     /// An integer as a string: `$2` `42`.
     #[inline]
     pub fn bulk_int(&mut self, number: i64) {
-        let mut text = [0; 20];
-        let text = write_i64(&mut text, number);
-        self.bulk(text);
+        // Text, then its length before it: one line on the stack, one append.
+        let mut line = *b"..............................\r\n";
+        let end = line.len() - 2;
+        let text_start = write_i64_before(&mut line, end, number);
+        let length = (end - text_start) as u8;
+        let mut start = text_start - 3;
+        line[start..text_start].copy_from_slice(&[b'0' + length % 10, b'\r', b'\n']);
+        if length >= 10 {
+            start -= 1;
+            line[start] = b'0' + length / 10;
+        }
+        start -= 1;
+        line[start] = b'$';
+        self.out.extend_from_slice(&line[start..]);
     }
 
     /// Nothing: a missing key or field.
@@ -166,6 +175,13 @@ impl<'o> Reply<'o> {
 
     /// A double in its shortest text. RESP2: a string.
     pub fn double(&mut self, number: f64) {
+        // Most are whole numbers, which need no digits found; -0 is written as such.
+        let whole = number as i64;
+        let is_plain = whole.unsigned_abs() < 1 << 53 && whole as f64 == number;
+        if self.protocol == Protocol::Resp2 && is_plain && (whole != 0 || number.is_sign_positive())
+        {
+            return self.bulk_int(whole);
+        }
         let mut text = [0; F64_TEXT_BYTES_MAX];
         let text = write_f64(&mut text, number);
         self.typed_text(b',', text);

@@ -60,6 +60,28 @@ fn what_resp2_lacks_is_written_with_what_it_has() {
     check(|reply| reply.boolean(true), ":1\r\n", "#t\r\n");
     check(|reply| reply.boolean(false), ":0\r\n", "#f\r\n");
     check(|reply| reply.double(3.1), "$3\r\n3.1\r\n", ",3.1\r\n");
+    for number in [
+        0_i64,
+        7,
+        -1,
+        99,
+        100,
+        12_345_678_901,
+        -999_999_999,
+        1 << 52,
+        -(1 << 53),
+    ] {
+        let text = number.to_string();
+        let bulk = format!("${}\r\n{text}\r\n", text.len());
+        let line = format!(",{text}\r\n");
+        check(|reply| reply.double(number as f64), &bulk, &line);
+    }
+    for number in [0, 9, 10, -9, i64::MAX, i64::MIN, 1_234_567_890, 123_456_789] {
+        let text = number.to_string();
+        let bulk = format!("${}\r\n{text}\r\n", text.len());
+        check(|reply| reply.bulk_int(number), &bulk, &bulk);
+    }
+    check(|reply| reply.double(-0.0), "$2\r\n-0\r\n", ",-0\r\n");
     check(|reply| reply.double(10.0), "$2\r\n10\r\n", ",10\r\n");
     check(
         |reply| reply.double(f64::NEG_INFINITY),

@@ -251,10 +251,15 @@ impl SlotTable {
 
     /// Every payload, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.groups().flatten()
+    }
+
+    /// Every payload, those of one segment together: what they lead to can be asked for before it is needed.
+    pub fn groups(&self) -> impl Iterator<Item = impl Iterator<Item = u64> + Clone> {
         self.pieces
             .iter()
             .flatten()
-            .flat_map(|segment| segment.slots.iter().map(|slot| slot & PAYLOAD_MASK))
+            .map(|segment| segment.slots.iter().map(|slot| slot & PAYLOAD_MASK))
     }
 
     /// Takes `budget` payloads or one segment more away from the end; true once none are left.

@@ -10,6 +10,7 @@
 use super::Field;
 use crate::base::number::{parse_i64, write_i64_before};
 use crate::ds::block_size::block_bytes;
+use crate::ds::prefetch::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{copy, copy_nonoverlapping};
 use std::slice::from_raw_parts;
@@ -229,14 +230,22 @@ impl Block {
         }
     }
 
-    /// Whether the block's field is this one.
+    /// Whether the field of a block that is no number is this one.
     ///
     /// # Safety
-    /// The block is alive.
+    /// The block is alive, and no number.
     #[inline]
     pub(super) unsafe fn is_field(self, field: &[u8]) -> bool {
         // SAFETY: the caller's promise.
-        *unsafe { self.field() } == *field
+        unsafe { self.text() == field }
+    }
+
+    /// Starts loading the block, where there is one.
+    #[inline]
+    pub(super) fn prefetch(self) {
+        if !self.is_number() {
+            prefetch(self.start());
+        }
     }
 
     /// The deadline, if there is one.

@@ -228,7 +228,11 @@ impl FieldTable {
 
     /// Every field, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.slots.iter().map(|payload| Entry::new(Block(payload)))
+        // Blocks lie anywhere: those of a segment are asked for together, so that their cache misses overlap.
+        self.slots.groups().flat_map(|group| {
+            group.clone().for_each(|payload| Block(payload).prefetch());
+            group.map(|payload| Entry::new(Block(payload)))
+        })
     }
 
     /// How many fields have a deadline.
@@ -293,9 +297,16 @@ impl FieldTable {
 
     #[inline]
     fn find(&self, hash: u64, field: &[u8]) -> Option<Place> {
-        // SAFETY: payloads of this table are live blocks.
-        self.slots
-            .find(hash, |payload| unsafe { Block(payload).is_field(field) })
+        let mut number = None;
+        self.slots.find(hash, |payload| {
+            let block = Block(payload);
+            if block.is_number() {
+                // Read once, and only where hashes agree; written out it would cost more.
+                return *number.get_or_insert_with(|| Block::number(field)) == Some(block);
+            }
+            // SAFETY: payloads of this table are live blocks.
+            unsafe { block.is_field(field) }
+        })
     }
 
     /// A block, or a number that needs none, counted and known to the heap of deadlines.

@@ -17,3 +17,4 @@ pub mod slot_table;
 pub mod sorted_set;
 mod span;
 pub mod stream;
+pub mod unaligned_box;

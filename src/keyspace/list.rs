@@ -13,6 +13,7 @@ use super::{Collection, EncodingLimits};
 use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::Listpack;
 use crate::ds::quicklist::{NodeLimit, Quicklist, remove_in, visit_pack};
+use crate::ds::unaligned_box::UnalignedBox;
 use std::ops::ControlFlow;
 
 pub use crate::ds::listpack::Element;
@@ -25,10 +26,10 @@ pub struct List(Form);
 #[derive(Clone)]
 enum Form {
     Packed(Listpack),
-    Long(Box<Quicklist>),
+    Long(UnalignedBox<Quicklist>),
 }
 
-const _: () = assert!(size_of::<List>() == 16);
+const _: () = assert!(size_of::<List>() == 9);
 
 impl Default for Form {
     fn default() -> Self {
@@ -39,7 +40,7 @@ impl Default for Form {
 impl List {
     /// A list that was built whole: a listpack where it fits one.
     pub fn from_quicklist(list: Quicklist, limits: &EncodingLimits) -> Self {
-        let mut list = Self(Form::Long(Box::new(list)));
+        let mut list = Self(Form::Long(UnalignedBox::new(list)));
         list.pack(limits, 1);
         list
     }
@@ -209,7 +210,7 @@ impl List {
             Form::Long(list) => {
                 let cut = list.remove_range(index, count);
                 self.shorten(limits);
-                (cut.nodes_count() > 1).then(|| List(Form::Long(Box::new(cut))))
+                (cut.nodes_count() > 1).then(|| List(Form::Long(UnalignedBox::new(cut))))
             }
         }
     }
@@ -280,7 +281,7 @@ impl List {
             if let Some(bytes) = limits.list_packed_threshold {
                 limit.element_bytes_max = limit.element_bytes_max.min(bytes.saturating_sub(1));
             }
-            let mut list = Box::new(Quicklist::new(limit, limits.list_compress_depth));
+            let mut list = UnalignedBox::new(Quicklist::new(limit, limits.list_compress_depth));
             list.push_listpack(std::mem::take(pack));
             self.0 = Form::Long(list);
         }

@@ -9,10 +9,11 @@ use super::value::collection_of;
 use super::{Collection, EncodingLimits};
 use crate::ds::key_table::HeapSize;
 use crate::ds::stream::{NodeLimits, Stream};
+use crate::ds::unaligned_box::UnalignedBox;
 
 /// A stream; in a box, so that other types' objects are not made larger by it.
 #[derive(Clone, Default)]
-pub struct StreamValue(Box<Stream>);
+pub struct StreamValue(UnalignedBox<Stream>);
 
 impl Deref for StreamValue {
     type Target = Stream;

@@ -12,6 +12,7 @@ use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::{Element, Listpack};
 pub use crate::ds::sorted_set::{Direction, Updated};
 use crate::ds::sorted_set::{SortedSet, Walk};
+use crate::ds::unaligned_box::UnalignedBox;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -24,7 +25,7 @@ pub struct Zset {
 #[derive(Clone)]
 enum Form {
     Packed(PackedZset),
-    Tree(Box<SortedSet>),
+    Tree(UnalignedBox<SortedSet>),
 }
 
 /// Puts members in the order of a set: by score, then by bytes.
@@ -46,7 +47,7 @@ impl Zset {
             return Self::default();
         }
         Self {
-            form: Form::Tree(Box::default()),
+            form: Form::Tree(UnalignedBox::default()),
         }
     }
 
@@ -57,7 +58,7 @@ impl Zset {
         if let Form::Packed(packed) = &set.form
             && !packed.has_room_for(lengths.sum())
         {
-            set.form = Form::Tree(Box::default());
+            set.form = Form::Tree(UnalignedBox::default());
         }
         for (score, member) in members {
             match &mut set.form {
@@ -229,7 +230,7 @@ impl Zset {
 
     fn become_tree(&mut self) -> &mut SortedSet {
         if let Form::Packed(packed) = &self.form {
-            let mut tree = Box::<SortedSet>::default();
+            let mut tree = UnalignedBox::<SortedSet>::default();
             for (member, score) in packed.pairs(0..packed.len(), Direction::Up) {
                 tree.push(member.text(&mut [0; 20]), score);
             }

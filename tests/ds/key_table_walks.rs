@@ -289,7 +289,7 @@ fn freeing_goes_in_steps_and_ends_with_nothing() {
                 let key = key.to_le_bytes();
                 let hash = setup.hasher.hash(&key);
                 let mut entry = setup.table.get_mut(hash, &key).unwrap();
-                entry.set_value(NewValue::Object(Box::new(Numbers(vec![1; 100]))));
+                entry.set_value(NewValue::Object(Box::new(Numbers::new(vec![1; 100]))));
                 entry.object_mut().unwrap().0.push(1);
             }
         }

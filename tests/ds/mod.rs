@@ -17,6 +17,7 @@ mod sorted_set;
 mod stream;
 mod stream_groups;
 mod stream_tree;
+mod unaligned_box;
 
 /// A small seeded generator (SplitMix64).
 pub struct Random(pub u64);

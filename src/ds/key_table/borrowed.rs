@@ -6,7 +6,7 @@
 use super::entry::{self, INLINE_BYTES_MAX, Kind, Large, Shape};
 use super::{
     HeapSize, KeyTable, Lifted, NewValue, OwnedValue, Payload, Value, block_bytes, bucket,
-    object_bytes, owns_more,
+    object_bytes, object_in, owns_more,
 };
 use crate::ds::slab::rounded_bytes;
 use bytes::Bytes;
@@ -76,7 +76,7 @@ impl<'t, T: HeapSize> EntryRef<'t, T> {
         unsafe {
             let (bytes, raw) = match entry::kind(self.entry) {
                 Kind::Int => return Value::Int(entry::int(self.entry)),
-                Kind::Object => return Value::Object(&*entry::boxed::<T>(self.entry)),
+                Kind::Object => return Value::Object(&*object_in::<T>(self.entry)),
                 Kind::Inline => {
                     let shape = entry::shape(self.entry);
                     let start = entry::payload(self.entry);
@@ -113,7 +113,7 @@ impl<'t, T: HeapSize> EntryRef<'t, T> {
                 + match shape.kind {
                     Kind::Int | Kind::Inline => 0,
                     Kind::Large => (*entry::boxed::<Large>(self.entry)).heap_bytes(),
-                    Kind::Object => object_bytes(&*entry::boxed::<T>(self.entry)),
+                    Kind::Object => object_bytes(&*object_in::<T>(self.entry)),
                 }
         }
     }
@@ -268,7 +268,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
             if entry::kind(entry) != Kind::Object {
                 return None;
             }
-            let object = entry::boxed::<T>(entry);
+            let object = object_in::<T>(entry);
             self.table.open_object(self.hash, object);
             Some(&mut *object)
         }
@@ -413,6 +413,8 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         deadline_ms: Option<i64>,
         kept_bytes: usize,
     ) {
+        // What moves may be the object opened last.
+        self.table.close_object();
         let entry = self.entry();
         let table = &mut *self.table;
         table.owners_count += usize::from(owns_more(new));

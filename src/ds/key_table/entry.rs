@@ -1,7 +1,8 @@
 //! Entry: a key, its value and what is known of them, in one block of the slab.
 //!
 //!     | flags 1 | access 3 | key length 1 or 4 | value length 0, 1 or 2 | deadline 0 or 8 | key | payload |
-//!     payload: integer of 1, 2, 4 or 8 bytes · inline bytes · address of a boxed `Large` · address of a boxed object
+//!     payload: integer of 1, 2, 4 or 8 bytes · inline bytes · address of a boxed `Large` · the object itself, where its
+//!     type has alignment 1, or else the address of its box
 //!
 //! Promises  no alignment is assumed inside; 16 bytes of key and 32 of value are 54 bytes, 62 with a deadline.
 //! Not here  memory and accounts: `mod.rs` owns the slab.
@@ -10,6 +11,9 @@ use bytes::Bytes;
 
 /// Longer strings are boxed.
 pub(super) const INLINE_BYTES_MAX: usize = 448;
+
+/// Larger objects are boxed.
+pub(super) const OBJECT_BYTES_MAX: usize = 64;
 
 const KIND: u8 = 0b11;
 const DEADLINE: u8 = 1 << 2;
@@ -62,7 +66,7 @@ pub(super) struct Shape {
     pub(super) raw: bool,
     pub(super) has_deadline: bool,
     pub(super) key_bytes: usize,
-    /// An integer's width, an inline string's length, 8 for an address.
+    /// An integer's width, an inline string's length, an object's size, 8 for an address.
     pub(super) payload_bytes: usize,
 }
 
@@ -107,7 +111,9 @@ const KEY_AT: [u8; 256] = {
     while flags < 256 {
         let bits = flags as u8;
         let mut at = if bits & WIDE_KEY != 0 { 8 } else { 5 };
-        if bits & KIND == Kind::Inline as u8 {
+        if bits & KIND == Kind::Object as u8 {
+            at += 1;
+        } else if bits & KIND == Kind::Inline as u8 {
             at += if bits & WIDE_VALUE != 0 { 2 } else { 1 };
         }
         if bits & DEADLINE != 0 {
@@ -178,6 +184,9 @@ unsafe fn write_head(entry: *mut u8, shape: Shape, access: u32, deadline_ms: Opt
             } else {
                 entry.add(at).cast::<[u8; 2]>().write(length.to_le_bytes());
             }
+        } else if shape.kind == Kind::Object {
+            debug_assert!(shape.payload_bytes <= OBJECT_BYTES_MAX);
+            entry.add(at).write(shape.payload_bytes as u8);
         }
         if let Some(deadline_ms) = deadline_ms {
             entry
@@ -237,7 +246,11 @@ pub(super) unsafe fn shape(entry: *mut u8) -> Shape {
                     u16::from_le_bytes(entry.add(at).cast::<[u8; 2]>().read()) as usize
                 }
             }
-            Kind::Large | Kind::Object => 8,
+            Kind::Large => 8,
+            Kind::Object => {
+                let at = if flags & WIDE_KEY == 0 { 5 } else { 8 };
+                entry.add(at).read() as usize
+            }
         };
         Shape {
             kind,

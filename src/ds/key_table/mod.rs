@@ -498,6 +498,8 @@ impl<T: HeapSize> KeyTable<T> {
     /// `sparse` holds blocks of one class, entries that slots lead to.
     #[cold]
     unsafe fn move_sparse_entries(&mut self) {
+        // What moves may be the object opened last.
+        self.close_object();
         /// Entries whose buckets are loaded ahead of their turn.
         const AHEAD: usize = 8;
         // SAFETY: the caller's promise; the old blocks are freed once all have moved.
@@ -565,7 +567,7 @@ impl<T: HeapSize> KeyTable<T> {
                 }
                 Kind::Object => {
                     self.close_object();
-                    let object = Box::from_raw(entry::boxed::<T>(entry));
+                    let object = take_object::<T>(entry);
                     self.heap_bytes = self.heap_bytes.wrapping_sub(object_bytes(&*object));
                     self.waking_count -= usize::from(object.wake_at_ms().is_some());
                     Lifted::Object(object)
@@ -600,7 +602,7 @@ impl<T: HeapSize> KeyTable<T> {
                 Payload::Object(object) => {
                     self.heap_bytes = self.heap_bytes.wrapping_add(object_bytes(&*object));
                     self.waking_count += usize::from(object.wake_at_ms().is_some());
-                    entry::write_boxed(entry, Box::into_raw(object));
+                    put_object(entry, object);
                 }
             }
         }
@@ -726,7 +728,9 @@ impl<'a, T> Payload<'a, T> {
             Self::Int(_, bytes) => *bytes,
             Self::Inline(bytes, _) => bytes.len(),
             Self::Shared(bytes) => bytes.len(),
-            Self::Large(..) | Self::Object(_) => size_of::<u64>(),
+            Self::Large(..) => size_of::<u64>(),
+            Self::Object(_) if is_inline::<T>() => size_of::<T>(),
+            Self::Object(_) => size_of::<u64>(),
         }
     }
 }
@@ -739,8 +743,61 @@ fn discard<T: HeapSize>(kept: &mut Vec<Box<T>>, kept_bytes: &mut usize, object: 
     }
 }
 
+/// Heap bytes of an object, its box included where it has one.
 fn object_bytes<T: HeapSize>(object: &T) -> usize {
-    size_of::<T>() + object.heap_bytes()
+    let own_bytes = if is_inline::<T>() { 0 } else { size_of::<T>() };
+    own_bytes + object.heap_bytes()
+}
+
+/// Whether objects lie in their entries. What needs alignment has a box of its own.
+const fn is_inline<T>() -> bool {
+    align_of::<T>() == 1 && size_of::<T>() <= entry::OBJECT_BYTES_MAX
+}
+
+/// An entry's object, in the entry or in its box.
+///
+/// # Safety
+/// `entry` is alive and holds an object.
+#[inline]
+unsafe fn object_in<T>(entry: *mut u8) -> *mut T {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_inline::<T>() {
+            entry::payload(entry).cast()
+        } else {
+            entry::boxed::<T>(entry)
+        }
+    }
+}
+
+/// Writes an object into an entry, or its box's address.
+///
+/// # Safety
+/// `entry` has the shape for it, and its payload owns nothing.
+unsafe fn put_object<T>(entry: *mut u8, object: Box<T>) {
+    // SAFETY: the caller's promise; a type of alignment 1 may lie anywhere.
+    unsafe {
+        if is_inline::<T>() {
+            entry::payload(entry).cast::<T>().write(*object);
+        } else {
+            entry::write_boxed(entry, Box::into_raw(object));
+        }
+    }
+}
+
+/// Takes an object out of an entry, whose payload is then only bytes.
+///
+/// # Safety
+/// `entry` is alive and holds an object, which is not looked at there again.
+unsafe fn take_object<T>(entry: *mut u8) -> Box<T> {
+    // SAFETY: the caller's promise; `put_object` put it there.
+    unsafe {
+        if is_inline::<T>() {
+            Box::new(entry::payload(entry).cast::<T>().read())
+        } else {
+            Box::from_raw(entry::boxed::<T>(entry))
+        }
+    }
 }
 
 /// Whether freeing the spans would not free the entry.

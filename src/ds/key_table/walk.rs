@@ -7,8 +7,8 @@
 use super::entry::{self, Kind, Large};
 use super::segment::{ENTRIES_PER_BUCKET_MAX, Word};
 use super::{
-    EntryRef, HeapSize, KeyTable, Opened, SegmentCounts, bucket, discard, object_bytes, owns_more,
-    weight,
+    EntryRef, HeapSize, KeyTable, Opened, SegmentCounts, bucket, discard, object_bytes, object_in,
+    owns_more, take_object, weight,
 };
 use crate::ds::slab::Slab;
 use std::mem::take;
@@ -226,7 +226,7 @@ impl<T: HeapSize> KeyTable<T> {
                     if entry::kind(entry) != Kind::Object {
                         continue;
                     }
-                    let object = entry::boxed::<T>(entry);
+                    let object = object_in::<T>(entry);
                     if (*object).wake_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
                         self.open_object(hash, object);
                         let (spent, is_gone) = wake(&mut *object);
@@ -271,7 +271,7 @@ impl<T: HeapSize> KeyTable<T> {
             match entry::kind(entry) {
                 Kind::Int | Kind::Inline => 0,
                 Kind::Large => (*entry::boxed::<Large>(entry)).heap_bytes(),
-                Kind::Object => object_bytes(&*entry::boxed::<T>(entry)),
+                Kind::Object => object_bytes(&*object_in::<T>(entry)),
             }
         };
         let (kept, kept_bytes) = (&mut self.discarded, &mut self.discarded_bytes);
@@ -438,7 +438,7 @@ impl SetAside {
             match shape.kind {
                 Kind::Int | Kind::Inline => {}
                 Kind::Large => drop(Box::from_raw(entry::boxed::<Large>(entry))),
-                Kind::Object => dispose(Box::from_raw(entry::boxed::<T>(entry))),
+                Kind::Object => dispose(take_object(entry)),
             }
             self.owners_count -= 1;
             self.slab.free(NonNull::new_unchecked(entry), shape.bytes());

@@ -19,7 +19,9 @@ pub(super) const END: u8 = 0xff;
 
 static EMPTY: [u8; EMPTY_BYTES] = [EMPTY_BYTES as u8, 0, 0, 0, 0, 0, END];
 
+#[repr(Rust, packed)]
 pub(super) struct Block {
+    /// At any address, so that a listpack may lie beside a byte without padding.
     start: NonNull<u8>,
 }
 

@@ -21,6 +21,7 @@ use super::{Collection, is_expired};
 use crate::base::rng::Rng;
 use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::Listpack;
+use crate::ds::unaligned_box::UnalignedBox;
 use packed::Packed;
 use table::Table;
 
@@ -36,7 +37,7 @@ pub struct Hash {
 #[derive(Clone)]
 enum Fields {
     Packed(Packed),
-    Table(Box<Table>),
+    Table(UnalignedBox<Table>),
 }
 
 /// What there is of a field.
@@ -366,7 +367,7 @@ impl Hash {
                 table.set_deadline(field, deadline_ms);
             }
         }
-        self.fields = Fields::Table(Box::new(table));
+        self.fields = Fields::Table(UnalignedBox::new(table));
     }
 }
 

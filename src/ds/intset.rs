@@ -2,7 +2,7 @@
 //!
 //!     | width u32: 2, 4 or 8 | count u32 | integer ... integer |      little-endian, signed, ascending
 //!
-//! Promises  one allocation, none when empty; the bytes are Redis's, so dumps and snapshots carry them unchanged; the width
+//! Promises  two allocations, none when empty; the bytes are Redis's, so dumps and snapshots carry them unchanged; the width
 //!           grows with what is added and never shrinks.
 //! Not here  when a set has outgrown it: `keyspace/set.rs`.
 //! Source    the format as redis-rdb-tools describes it.
@@ -10,6 +10,7 @@
 
 use crate::base::rng::Rng;
 use crate::ds::block_size::block_bytes;
+use crate::ds::unaligned_box::UnalignedBox;
 
 const HEADER_BYTES: usize = 8;
 const EMPTY: [u8; HEADER_BYTES] = [2, 0, 0, 0, 0, 0, 0, 0];
@@ -17,14 +18,16 @@ const EMPTY: [u8; HEADER_BYTES] = [2, 0, 0, 0, 0, 0, 0, 0];
 /// Integers, each once.
 #[derive(Default)]
 pub struct Intset {
-    /// No bytes at all while there are no integers.
-    bytes: Vec<u8>,
+    /// None while there are no integers. Behind a pointer of no alignment, so that a set is nine bytes.
+    bytes: Option<UnalignedBox<Vec<u8>>>,
 }
+
+const _: () = assert!(size_of::<Intset>() == 8 && align_of::<Intset>() == 1);
 
 impl Intset {
     /// An empty one; allocates nothing.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new() }
+        Self { bytes: None }
     }
 
     /// Copies an intset that came from elsewhere.
@@ -42,36 +45,37 @@ impl Intset {
             return None;
         }
         let copy = Self {
-            bytes: bytes.to_vec(),
+            bytes: Some(UnalignedBox::new(bytes.to_vec())),
         };
         copy.is_ascending().then(|| copy.fitted())
     }
 
     /// All of it, header included.
     pub fn as_bytes(&self) -> &[u8] {
-        if self.bytes.is_empty() {
-            &EMPTY
-        } else {
-            &self.bytes
+        match &self.bytes {
+            Some(bytes) => bytes,
+            None => &EMPTY,
         }
     }
 
     /// Integers.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len().saturating_sub(HEADER_BYTES) / self.width()
+        (self.as_bytes().len() - HEADER_BYTES) / self.width()
     }
 
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_none()
     }
 
     /// Bytes allocated.
     #[inline]
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes
+            .as_ref()
+            .map_or(0, |bytes| size_of::<Vec<u8>>() + bytes.capacity())
     }
 
     /// The integer with this index, in ascending order.
@@ -79,7 +83,7 @@ impl Intset {
     pub fn get(&self, index: usize) -> Option<i64> {
         let width = self.width();
         let at = index.checked_mul(width)?.checked_add(HEADER_BYTES)?;
-        let bytes = self.bytes.get(at..at + width)?;
+        let bytes = self.as_bytes().get(at..at + width)?;
         Some(match *bytes {
             [a, b] => i64::from(i16::from_le_bytes([a, b])),
             [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
@@ -123,17 +127,18 @@ impl Intset {
             }
         };
         let (width, old_bytes) = (self.width(), self.as_bytes().len());
-        if self.bytes.capacity() < old_bytes + width {
-            let wanted = block_bytes(old_bytes + width);
-            self.bytes.reserve_exact(wanted - self.bytes.len());
+        let bytes = self.bytes.get_or_insert_default();
+        if bytes.capacity() < old_bytes + width {
+            let spare_bytes = block_bytes(old_bytes + width) - bytes.len();
+            bytes.reserve_exact(spare_bytes);
         }
-        if self.bytes.is_empty() {
-            self.bytes.extend_from_slice(&EMPTY);
+        if bytes.is_empty() {
+            bytes.extend_from_slice(&EMPTY);
         }
         let at = HEADER_BYTES + index * width;
-        self.bytes.resize(old_bytes + width, 0);
-        self.bytes.copy_within(at..old_bytes, at + width);
-        self.bytes[at..at + width].copy_from_slice(&integer.to_le_bytes()[..width]);
+        bytes.resize(old_bytes + width, 0);
+        bytes.copy_within(at..old_bytes, at + width);
+        bytes[at..at + width].copy_from_slice(&integer.to_le_bytes()[..width]);
         self.write_count();
         true
     }
@@ -159,10 +164,13 @@ impl Intset {
         }
         let width = self.width();
         let at = HEADER_BYTES + index * width;
-        self.bytes.copy_within(at + width.., at);
-        self.bytes.truncate(self.bytes.len() - width);
+        if let Some(bytes) = &mut self.bytes {
+            let kept_bytes = bytes.len() - width;
+            bytes.copy_within(at + width.., at);
+            bytes.truncate(kept_bytes);
+            bytes.shrink_to(block_bytes(kept_bytes));
+        }
         self.write_count();
-        self.bytes.shrink_to(block_bytes(self.bytes.len()));
         Some(removed)
     }
 
@@ -174,7 +182,7 @@ impl Intset {
     /// Bytes of an integer.
     #[inline]
     fn width(&self) -> usize {
-        self.bytes.first().map_or(2, |width| usize::from(*width))
+        usize::from(self.as_bytes()[0])
     }
 
     /// The integer's index, or where it belongs.
@@ -206,12 +214,14 @@ impl Intset {
         for integer in self.iter() {
             bytes.extend_from_slice(&integer.to_le_bytes()[..width]);
         }
-        self.bytes = bytes;
+        self.bytes = Some(UnalignedBox::new(bytes));
     }
 
     fn write_count(&mut self) {
         let count = self.len() as u32;
-        self.bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+        if let Some(bytes) = &mut self.bytes {
+            bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+        }
     }
 
     fn is_ascending(&self) -> bool {
@@ -222,9 +232,12 @@ impl Intset {
 
     /// The same in an allocation of the allocator's classes.
     fn fitted(mut self) -> Self {
-        let wanted = block_bytes(self.bytes.len());
-        if self.bytes.capacity() < wanted {
-            self.bytes.reserve_exact(wanted - self.bytes.len());
+        if let Some(bytes) = &mut self.bytes {
+            let wanted = block_bytes(bytes.len());
+            if bytes.capacity() < wanted {
+                let spare_bytes = wanted - bytes.len();
+                bytes.reserve_exact(spare_bytes);
+            }
         }
         self
     }

@@ -20,6 +20,7 @@ use crate::ds::field_table::{FieldTable, field_hash};
 use crate::ds::intset::Intset;
 use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::{Element, Listpack};
+use crate::ds::unaligned_box::UnalignedBox;
 
 /// An intset never has more.
 const INTSET_ENTRIES_MAX: usize = 1 << 30;
@@ -38,7 +39,7 @@ pub struct Set {
 enum Encoding {
     Ints(Intset),
     Pack(Listpack),
-    Table(Box<FieldTable>),
+    Table(UnalignedBox<FieldTable>),
 }
 
 impl Default for Encoding {
@@ -105,7 +106,7 @@ impl Set {
     /// An empty set that begins as a table.
     pub fn table() -> Self {
         Self {
-            encoding: Encoding::Table(Box::default()),
+            encoding: Encoding::Table(UnalignedBox::default()),
         }
     }
 
@@ -450,7 +451,7 @@ impl Set {
     }
 
     fn become_table(&mut self) {
-        let mut table = Box::<FieldTable>::default();
+        let mut table = UnalignedBox::<FieldTable>::default();
         self.each(|member| {
             table.insert(member.text(&mut [0; 20]), None, None);
         });

@@ -109,6 +109,8 @@ pub struct CoreFigures {
     pub clients_waiting_count: u64,
     /// Keys of this core's shard that clients wait for.
     pub waiting_keys_count: u64,
+    /// Those whose clients are told when they go.
+    pub waiting_on_delete_keys_count: u64,
     /// Of those, waiting for the end of a pause.
     pub clients_paused_count: u64,
     /// Bytes its clients hold.

@@ -523,6 +523,7 @@ impl Core {
             clients_count: self.connections.len() as u64,
             clients_waiting_count: self.waiting.len() as u64,
             waiting_keys_count: self.shard.waiting_counts().1 as u64,
+            waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,
             clients_paused_count: self.connections.iter().filter(paused).count() as u64,
             clients_bytes: self
                 .connections

@@ -69,6 +69,8 @@ pub struct ClientsFigures {
     pub blocked: u64,
     /// Keys that clients wait for.
     pub blocking_keys: u64,
+    /// Those whose clients are told when they go.
+    pub blocking_keys_on_no_key: u64,
     /// Clients held back by CLIENT PAUSE.
     pub paused: u64,
 }
@@ -322,6 +324,7 @@ fn clients(figures: &InfoFigures, out: &mut String) {
         "watching_clients": 0,
         "total_watched_keys": 0,
         "total_blocking_keys": clients.blocking_keys,
+        "total_blocking_keys_on_nokey": clients.blocking_keys_on_no_key,
         "paused_clients": clients.paused,
     );
 }

@@ -123,6 +123,7 @@ impl Core {
                     .unwrap_or(0),
                 blocked: sum(|core| core.clients_paused_count + core.clients_waiting_count),
                 blocking_keys: sum(|core| core.waiting_keys_count),
+                blocking_keys_on_no_key: sum(|core| core.waiting_on_delete_keys_count),
                 paused: sum(|core| core.clients_paused_count),
             },
             memory: info::MemoryFigures {

@@ -92,6 +92,12 @@ impl Waiters {
         self.queues.len()
     }
 
+    /// Those of them that are looked at when they go, too. Cost: a walk over all of them.
+    pub fn on_delete_keys_count(&self) -> usize {
+        let queues = self.queues.values();
+        queues.filter(|queue| queue.on_delete_count > 0).count()
+    }
+
     /// Enters a waiter for `keys`: each with its place and its bytes.
     pub fn add(&mut self, id: u64, mut waiter: Waiter, keys: Vec<(WaitKey, Vec<u8>)>) {
         for (place, key) in keys {

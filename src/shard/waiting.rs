@@ -143,6 +143,11 @@ impl Shard {
         (self.waiters.len(), self.waiters.keys_count())
     }
 
+    /// Keys whose waiters are told when they go.
+    pub fn waiting_on_delete_count(&self) -> usize {
+        self.waiters.on_delete_keys_count()
+    }
+
     #[cold]
     fn serve_waiters(&mut self) {
         while let Some(place) = self.waiters.next_ready() {

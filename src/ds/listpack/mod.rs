@@ -280,6 +280,18 @@ impl<'lp> Iterator for Iter<'lp> {
         self.at += entry::entry_bytes(self.bytes, self.at);
         Some(element)
     }
+
+    /// Passes over elements without looking at what they hold.
+    #[inline]
+    fn nth(&mut self, count: usize) -> Option<Element<'lp>> {
+        for _ in 0..count {
+            if self.at >= self.end {
+                return None;
+            }
+            self.at += entry::entry_bytes(self.bytes, self.at);
+        }
+        self.next()
+    }
 }
 
 impl DoubleEndedIterator for Iter<'_> {

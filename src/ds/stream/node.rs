@@ -274,8 +274,8 @@ impl<'n> Iterator for Forward<'n> {
 
 #[inline]
 fn skip(elements: &mut Elements<'_>, count: usize) {
-    for _ in 0..count {
-        elements.next();
+    if let Some(before_last) = count.checked_sub(1) {
+        elements.nth(before_last);
     }
 }
 

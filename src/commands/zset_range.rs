@@ -8,6 +8,7 @@ use super::CommandError;
 use super::word::integer;
 use crate::base::number::parse_f64;
 use crate::keyspace::Zset;
+use crate::keyspace::zset::Direction;
 use std::ops::Range;
 
 /// What a range is of.
@@ -85,6 +86,8 @@ impl<'a> ZsetRange<'a> {
                 set.count_before_score(|score| low.is_behind(score)),
                 set.count_before_score(|score| high.includes(score)),
             ),
+            // Where scores differ there is no order of bytes. Redis then looks at the ends of the set first, and so here.
+            Self::Members(low, high) if is_beside(set, &low, &high) => (0, 0),
             Self::Members(low, high) => (
                 set.count_before_member(|member| low.is_behind(member)),
                 set.count_before_member(|member| high.includes(member)),
@@ -92,6 +95,15 @@ impl<'a> ZsetRange<'a> {
         };
         start..end.max(start)
     }
+}
+
+/// Whether the set ends before a range of members or begins after it.
+fn is_beside(set: &Zset, low: &LexBound<'_>, high: &LexBound<'_>) -> bool {
+    let end = |rank: usize| set.walk(rank..rank + 1, Direction::Up).next();
+    let (Some((first, _)), Some((last, _))) = (end(0), end(set.len() - 1)) else {
+        return true;
+    };
+    low.is_behind(last.text(&mut [0; 20])) || !high.includes(first.text(&mut [0; 20]))
 }
 
 impl ScoreBound {

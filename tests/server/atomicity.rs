@@ -303,3 +303,61 @@ fn after_a_pause_is_confirmed_nothing_changes() {
         });
     }
 }
+
+/// Writers set eight keys to one number and change which of them a list names; SORT, led to them by the list, must find one
+/// number wherever it looks, and as many elements as the list had at any moment.
+#[test]
+fn sort_sees_one_moment() {
+    let server = Server::start(3, &[]);
+    let port = server.port;
+    let done = &AtomicBool::new(false);
+    let mut first = server.client();
+    first.send(&mset(0));
+    assert_eq!(first.reply(), ok());
+    first.ask("RPUSH names 1 2 3 4");
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            scope.spawn(move || {
+                let mut client = Client::connect(port);
+                let request = match reader {
+                    0 => "SORT names BY k* GET k* GET #".to_string(),
+                    1 => "SORT_RO names BY nosort GET k* GET #".to_string(),
+                    _ => "SORT names GET k* GET # STORE sorted".to_string(),
+                };
+                while !done.load(Ordering::Relaxed) {
+                    let mut reply = client.ask(&request);
+                    if reader == 2 {
+                        assert_eq!(reply.integer(), 8);
+                        reply = client.ask("LRANGE sorted 0 -1");
+                    }
+                    let items = reply.items();
+                    assert_eq!(items.len(), 8, "{reply:?}");
+                    let numbers: Vec<String> = items.iter().step_by(2).map(Value::text).collect();
+                    let is_one = numbers.iter().all(|number| number == &numbers[0]);
+                    assert!(is_one, "torn: {reply:?}");
+                    let name = items[1].text().parse::<u32>().expect("a number");
+                    let half = if name <= 4 { 1..=4 } else { 5..=8 };
+                    let names = items.iter().skip(1).step_by(2).map(Value::text);
+                    let are_whole = names
+                        .map(|name| name.parse::<u32>().expect("a number"))
+                        .all(|name| half.contains(&name));
+                    assert!(are_whole, "torn: {reply:?}");
+                }
+            });
+        }
+        let mut writer = Client::connect(port);
+        for number in 1..=300 {
+            writer.send(&mset(number));
+            assert_eq!(writer.reply(), ok());
+            let names = if number % 2 == 0 {
+                "1 2 3 4"
+            } else {
+                "5 6 7 8"
+            };
+            writer.ask("DEL next");
+            writer.ask(&format!("RPUSH next {names}"));
+            assert_eq!(writer.ask("RENAME next names"), ok());
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}

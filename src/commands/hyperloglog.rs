@@ -158,9 +158,18 @@ fn pfmerge(
     let (registers, has_dense) = union(call, args)?;
     let sparse_max = call.keys.limits().hll_sparse_max_bytes;
     let key = call.keys.key(args.get(1));
-    let found = call.keys.lookup_write(call.db, &key, call.caller.no_touch);
-    let before = match &found {
-        Some(entry) => sketch_bytes(&entry.value())?.0.to_vec(),
+    let mut found = call.keys.lookup_write(call.db, &key, call.caller.no_touch);
+    let before = match &mut found {
+        Some(entry) => {
+            let (bytes, encoding) = sketch_bytes(&entry.value())?;
+            let before = (encoding == Encoding::Sparse).then(|| bytes.to_vec());
+            let Some(before) = before else {
+                hll::set_registers(entry.string_mut(0), &registers);
+                reply.ok();
+                return Ok(Effect::wrote(1));
+            };
+            before
+        }
         None => hll::empty(),
     };
     let size = before.len();

@@ -1,19 +1,29 @@
 //! Bits of a byte string: counted, found, combined. Bit 0 is the highest bit of byte 0.
 //!
-//! Promises  bulk work goes at the speed of memory: one plain loop, compiled once more for AVX2 and chosen at run time.
-//!           (Baseline x86-64 has no popcnt: there LLVM counts a word in a dozen instructions.)
+//! Promises  bulk work goes at the speed of memory: counting is one plain loop, compiled for processors that count bits, and
+//!           chosen at run time. (Baseline x86-64 has no popcnt: there LLVM counts a word in a dozen instructions.)
 //! Not here  offsets as clients write them, fields of integers: `commands/bitmap.rs`, `commands/bitfield.rs`.
 //! Tests     tests/ds/bitmap.rs: against bit by bit loops, at every edge.
 
 use std::ops::Range;
 
+/// Shorter strings are counted before the processor is asked what it has.
+#[cfg(target_arch = "x86_64")]
+const COUNTED_BYTES_MIN: usize = 64;
+
 /// How many bits are set.
 #[inline]
 pub fn count(bytes: &[u8]) -> u64 {
     #[cfg(target_arch = "x86_64")]
-    if bytes.len() >= 64 && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
-        // SAFETY: the processor has what the function is compiled for, as was just asked.
-        return unsafe { count_avx2(bytes) };
+    if bytes.len() >= COUNTED_BYTES_MIN {
+        if is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vpopcntdq") {
+            // SAFETY: the processor has what the function is compiled for, as was just asked.
+            return unsafe { count_avx512(bytes) };
+        }
+        if is_x86_feature_detected!("popcnt") {
+            // SAFETY: likewise.
+            return unsafe { count_popcnt(bytes) };
+        }
     }
     count_plain(bytes)
 }
@@ -217,16 +227,37 @@ fn first_other(bytes: &[u8], byte: u8) -> Option<usize> {
     Some(start + offset)
 }
 
+/// Eight words an instruction.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,popcnt")]
-fn count_avx2(bytes: &[u8]) -> u64 {
+#[target_feature(enable = "avx512f,avx512vl,avx512vpopcntdq")]
+fn count_avx512(bytes: &[u8]) -> u64 {
     count_plain(bytes)
 }
 
+/// A word an instruction: twice as fast as what LLVM makes of the same loop for AVX2, which has no such instruction.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "popcnt")]
+fn count_popcnt(bytes: &[u8]) -> u64 {
+    count_plain(bytes)
+}
+
+/// A loop, not an iterator's fold: that would be a function of its own, compiled for any processor.
 #[inline(always)]
 fn count_plain(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let of_word = |word: &[u8; 8]| u64::from(u64::from_ne_bytes(*word).count_ones());
-    let of_byte = |byte: &u8| u64::from(byte.count_ones());
-    words.iter().map(of_word).sum::<u64>() + rest.iter().map(of_byte).sum::<u64>()
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    let mut sums = [0u64; 8];
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        for place in 0..8 {
+            sums[place] += u64::from(u64::from_ne_bytes(words[place]).count_ones());
+        }
+    }
+    let mut total = 0;
+    for sum in sums {
+        total += sum;
+    }
+    for byte in rest {
+        total += u64::from(byte.count_ones());
+    }
+    total
 }

@@ -202,6 +202,12 @@ fn dense_register(registers: &[u8], index: usize) -> u8 {
     (word >> shift & 0x3f) as u8
 }
 
+/// Gives a dense one these registers, in place.
+pub fn set_registers(bytes: &mut [u8], registers: &Registers) {
+    registers.pack(&mut bytes[HEADER_BYTES..]);
+    make_stale(bytes);
+}
+
 /// The cardinality the header remembers; `None` where it is stale.
 pub fn cached_cardinality(bytes: &[u8]) -> Option<u64> {
     let (word, _) = bytes.get(CARDINALITY_AT..)?.split_first_chunk::<8>()?;
@@ -225,7 +231,8 @@ pub struct Registers(Box<[u8; REGISTERS_COUNT]>);
 
 impl Default for Registers {
     fn default() -> Self {
-        Self(Box::new([0; REGISTERS_COUNT]))
+        let zeros = vec![0; REGISTERS_COUNT].into_boxed_slice();
+        Self(zeros.try_into().expect("it has this length"))
     }
 }
 
@@ -234,14 +241,12 @@ impl Registers {
     pub fn raise_to(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         match encoding(bytes).ok_or(Corrupt)? {
             Encoding::Dense => {
-                // Three bytes are four registers: a loop LLVM unrolls, some 10 us for all.
-                let (threes, _) = bytes[HEADER_BYTES..].as_chunks::<3>();
-                let (fours, _) = self.0.as_chunks_mut::<4>();
-                for (four, three) in fours.iter_mut().zip(threes) {
-                    let word = u32::from_le_bytes([three[0], three[1], three[2], 0]);
-                    for (place, register) in four.iter_mut().enumerate() {
-                        *register = (*register).max((word >> (6 * place) & 0x3f) as u8);
-                    }
+                let (sixes, _) = bytes[HEADER_BYTES..].as_chunks::<6>();
+                let (eights, _) = self.0.as_chunks_mut::<8>();
+                for (eight, six) in eights.iter_mut().zip(sixes) {
+                    let (own, other) =
+                        (u64::from_le_bytes(*eight), u64::from_le_bytes(spread(*six)));
+                    *eight = larger_bytes(own, other).to_le_bytes();
                 }
                 Ok(())
             }
@@ -265,42 +270,95 @@ impl Registers {
 
     /// The estimated cardinality.
     pub fn cardinality(&self) -> u64 {
-        let mut histogram = [0; 64];
-        for register in self.0.iter() {
-            histogram[usize::from(register & 0x3f)] += 1;
+        let mut histogram = Histogram::default();
+        for eight in self.0.as_chunks::<8>().0 {
+            histogram.count(*eight);
         }
-        estimate(&histogram)
+        estimate(&histogram.sum())
     }
 
     /// As dense registers; `dense` is what follows the header.
     pub fn pack(&self, dense: &mut [u8]) {
-        let (fours, _) = self.0.as_chunks::<4>();
-        let (threes, _) = dense.as_chunks_mut::<3>();
-        for (three, four) in threes.iter_mut().zip(fours) {
-            let fold = |word, register: &u8| word << 6 | u32::from(register & 0x3f);
-            let word: u32 = four.iter().rev().fold(0, fold);
-            three.copy_from_slice(&word.to_le_bytes()[..3]);
+        let (eights, _) = self.0.as_chunks::<8>();
+        let (sixes, _) = dense.as_chunks_mut::<6>();
+        for (six, eight) in sixes.iter_mut().zip(eights) {
+            *six = gather(*eight);
         }
+    }
+}
+
+/// Eight registers of six bits, a byte each: halves move apart three times.
+#[inline]
+fn spread(six: [u8; 6]) -> [u8; 8] {
+    let [b0, b1, b2, b3, b4, b5] = six;
+    let mut word = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, 0, 0]);
+    word = word & 0x0000_0000_00ff_ffff | (word & 0x0000_ffff_ff00_0000) << 8;
+    word = word & 0x0000_0fff_0000_0fff | (word & 0x00ff_f000_00ff_f000) << 4;
+    word = word & 0x003f_003f_003f_003f | (word & 0x0fc0_0fc0_0fc0_0fc0) << 2;
+    word.to_le_bytes()
+}
+
+/// The larger of each two bytes, all below 0x80.
+#[inline]
+fn larger_bytes(one: u64, other: u64) -> u64 {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let is_larger = ((one | HIGH) - other) & HIGH;
+    let mask = is_larger - (is_larger >> 7);
+    one & mask | other & !mask
+}
+
+/// The way back.
+#[inline]
+fn gather(eight: [u8; 8]) -> [u8; 6] {
+    let mut word = u64::from_le_bytes(eight);
+    word = word & 0x003f_003f_003f_003f | (word & 0x3f00_3f00_3f00_3f00) >> 2;
+    word = word & 0x0000_0fff_0000_0fff | (word & 0x0fff_0000_0fff_0000) >> 4;
+    word = word & 0x0000_0000_00ff_ffff | (word & 0x00ff_ffff_0000_0000) >> 8;
+    let [b0, b1, b2, b3, b4, b5, ..] = word.to_le_bytes();
+    [b0, b1, b2, b3, b4, b5]
+}
+
+/// How many registers have which value. Four counts of each: neighbours are often alike, and a count would wait for its
+/// last change.
+struct Histogram([[u32; 64]; 4]);
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self([[0; 64]; 4])
+    }
+}
+
+impl Histogram {
+    #[inline]
+    fn count(&mut self, eight: [u8; 8]) {
+        for (place, register) in eight.into_iter().enumerate() {
+            self.0[place % 4][usize::from(register & 0x3f)] += 1;
+        }
+    }
+
+    fn sum(&self) -> [u32; 64] {
+        std::array::from_fn(|value| self.0.iter().map(|counts| counts[value]).sum())
     }
 }
 
 /// The estimated cardinality of a HyperLogLog, counted from its registers.
 pub fn cardinality(bytes: &[u8]) -> Result<u64, Corrupt> {
-    let mut histogram = [0; 64];
-    match encoding(bytes).ok_or(Corrupt)? {
+    let histogram = match encoding(bytes).ok_or(Corrupt)? {
         Encoding::Dense => {
-            let (threes, _) = bytes[HEADER_BYTES..].as_chunks::<3>();
-            for three in threes {
-                let word = u32::from_le_bytes([three[0], three[1], three[2], 0]);
-                for place in 0..4 {
-                    histogram[(word >> (6 * place) & 0x3f) as usize] += 1;
-                }
+            let mut histogram = Histogram::default();
+            for six in bytes[HEADER_BYTES..].as_chunks::<6>().0 {
+                histogram.count(spread(*six));
             }
+            histogram.sum()
         }
-        Encoding::Sparse => sparse::for_each_run(bytes, |_, run| {
-            histogram[usize::from(run.value)] += run.length as u32;
-        })?,
-    }
+        Encoding::Sparse => {
+            let mut histogram = [0; 64];
+            sparse::for_each_run(bytes, |_, run| {
+                histogram[usize::from(run.value)] += run.length as u32;
+            })?;
+            histogram
+        }
+    };
     Ok(estimate(&histogram))
 }
 

@@ -10,6 +10,7 @@
 
 use super::id::StreamId;
 use super::tree::Tree;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// The name of a group or consumer: any bytes.
@@ -17,7 +18,7 @@ pub type Name = Arc<[u8]>;
 
 /// A consumer within its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConsumerNumber(u64);
+pub struct ConsumerNumber(NonZeroU64);
 
 /// An entry that was delivered and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Pending {
     /// Who has it; nobody, if it was given back.
     pub consumer: Option<ConsumerNumber>,
 }
+
+const _: () = assert!(size_of::<(StreamId, Pending)>() == 40);
 
 /// Someone who reads as a member of a group.
 #[derive(Clone)]
@@ -62,7 +65,7 @@ pub struct Group {
     pending: Tree<StreamId, Pending>,
     consumers: Tree<ConsumerNumber, Consumer>,
     numbers: Tree<Name, ConsumerNumber>,
-    next_number: u64,
+    next_number: NonZeroU64,
     /// The pending entries by when they were delivered; only where somebody has asked for that order.
     by_time: Option<Tree<(i64, StreamId), ()>>,
     /// Bytes of names and of the consumers' own pending entries.
@@ -78,7 +81,7 @@ impl Group {
             pending: Tree::new(),
             consumers: Tree::new(),
             numbers: Tree::new(),
-            next_number: 0,
+            next_number: NonZeroU64::MIN,
             by_time: None,
             consumers_bytes: 0,
         }
@@ -95,7 +98,7 @@ impl Group {
             return None;
         }
         let number = ConsumerNumber(self.next_number);
-        self.next_number += 1;
+        self.next_number = self.next_number.checked_add(1)?;
         let name = Name::from(name);
         self.consumers_bytes += name_bytes(&name);
         self.numbers.insert(name.clone(), number);

@@ -1,7 +1,7 @@
 //! Tree: an ordered map, a B+ tree of small arrays.
 //!
 //!     inner = | least key, child | least key, child | ...       up to 32
-//!     leaf  = | key, value | key, value | ...                   up to 64
+//!     leaf  = | key, value | key, value | ...                   up to 32
 //!
 //! A least key bounds what is below a child from below; the first child of all takes what is less than that, too. Keys that
 //! come in order fill leaves to the brim: a full leaf is left whole and the new key starts the next one.
@@ -13,7 +13,8 @@
 use std::borrow::Borrow;
 use std::mem;
 
-const LEAF_MAX: usize = 64;
+/// What is acknowledged in order leaves its leaf from the front: half of this is moved up each time.
+const LEAF_MAX: usize = 32;
 const INNER_MAX: usize = 32;
 /// More levels than memory could hold.
 const HEIGHT_MAX: usize = 12;

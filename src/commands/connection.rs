@@ -13,14 +13,24 @@ use crate::resp::{Args, Protocol, Reply};
 
 /// `PING [message]`.
 fn ping(
-    _: &mut SessionCall<'_>,
+    call: &mut SessionCall<'_>,
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Action, CommandError> {
-    match args.len() {
-        1 => reply.simple("PONG"),
-        2 => reply.bulk(args.get(1)),
-        _ => return Err(CommandError::Arity("ping")),
+    if args.len() > 2 {
+        return Err(CommandError::Arity("ping"));
+    }
+    let message = (args.len() == 2).then(|| args.get(1));
+    if call.session.subscribed && call.session.protocol == Protocol::Resp2 {
+        // Such a client takes everything for a message.
+        reply.array(2);
+        reply.bulk(b"pong");
+        reply.bulk(message.unwrap_or_default());
+    } else {
+        match message {
+            None => reply.simple("PONG"),
+            Some(message) => reply.bulk(message),
+        }
     }
     Ok(Action::Done)
 }
@@ -247,7 +257,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "PING",
         arity: Arity::AtLeast(1),
-        flags: Flags::FAST,
+        flags: Flags::FAST.or(Flags::WHILE_SUBSCRIBED),
         args: "[message]",
         summary: "Says PONG, or the message.",
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
@@ -300,7 +310,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "RESET",
         since: "6.2.0",
-        flags: BEFORE_AUTH,
+        flags: BEFORE_AUTH.or(Flags::WHILE_SUBSCRIBED),
         summary: "Makes the connection as good as new.",
         run: Run::Session(reset),
         ..CONNECTION
@@ -308,7 +318,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "QUIT",
         arity: Arity::AtLeast(1),
-        flags: BEFORE_AUTH,
+        flags: BEFORE_AUTH.or(Flags::WHILE_SUBSCRIBED),
         summary: "Closes the connection.",
         deprecated: Some(("7.2.0", "just closing the connection")),
         run: Run::Session(quit),

@@ -88,7 +88,7 @@ pub fn is_in_category(command: &Command, category: &str) -> bool {
         "connection" => {
             flags.has(Flags::CAT_CONNECTION) || command.group == Group::Connection && !is_container
         }
-        "pubsub" => flags.has(Flags::PUBSUB) || category_of_group(command.group) == category,
+        "pubsub" => flags.has(Flags::PUBSUB),
         "list" | "set" | "sortedset" if flags.has(Flags::CAT_SORTABLE) => true,
         category => !is_container && category_of_group(command.group) == category,
     }
@@ -101,14 +101,14 @@ fn category_of_group(group: Group) -> &'static str {
         Group::Set => "set",
         Group::SortedSet => "sortedset",
         Group::Hash => "hash",
-        Group::PubSub => "pubsub",
         Group::Transactions => "transaction",
         Group::Scripting => "scripting",
         Group::HyperLogLog => "hyperloglog",
         Group::Geo => "geo",
         Group::Stream => "stream",
         Group::Bitmap => "bitmap",
-        Group::Generic | Group::Connection | Group::Server | Group::Cluster => "",
+        // A command is in @pubsub by its flag.
+        Group::PubSub | Group::Generic | Group::Connection | Group::Server | Group::Cluster => "",
     }
 }
 

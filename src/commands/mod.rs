@@ -41,6 +41,7 @@ pub mod lolwut;
 pub mod migrate;
 pub mod number;
 pub mod object;
+pub mod pubsub;
 pub mod row;
 pub mod scan;
 pub mod session;
@@ -124,6 +125,7 @@ pub const FAMILIES: &[&[Command]] = &[
     scan::COMMANDS,
     database::COMMANDS,
     connection::COMMANDS,
+    pubsub::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     admin::COMMANDS,

@@ -32,6 +32,8 @@ pub struct Session {
     pub no_evict: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
+    /// Subscribed to something.
+    pub subscribed: bool,
 }
 
 /// CLIENT REPLY's modes.
@@ -140,6 +142,23 @@ pub fn needs_auth(entry: &Entry, session: &Session) -> Option<CommandError> {
         return None;
     }
     Some("NOAUTH Authentication required.".into())
+}
+
+/// Why a command may not run for a client that is subscribed: None where it may. Before RESP3 what follows on such a
+/// connection would be taken for a message.
+#[inline]
+pub fn needs_silence(entry: &Entry, session: &Session) -> Option<CommandError> {
+    if !session.subscribed
+        || session.protocol != Protocol::Resp2
+        || entry.command.flags.has(Flags::WHILE_SUBSCRIBED)
+    {
+        return None;
+    }
+    Some(CommandError::quoting(
+        "ERR Can't execute '",
+        entry.full_name.as_bytes(),
+        "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+    ))
 }
 
 /// Why a protected command (DEBUG) may not run: None where it may.

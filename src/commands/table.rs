@@ -10,6 +10,7 @@
 
 use super::CommandError;
 use super::keys::KeyShape;
+use super::pubsub::PubSub;
 use super::session::{Action, SessionCall};
 use crate::keyspace::Keyspace;
 use crate::resp::args::OwnedArgs;
@@ -84,6 +85,8 @@ impl Flags {
     pub const HIDDEN: Flags = Flags(1 << 27);
     /// Runs only where `enable-debug-command` says so.
     pub const PROTECTED: Flags = Flags(1 << 28);
+    /// A RESP2 client that is subscribed to something may ask for nothing else.
+    pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 30);
 
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -198,6 +201,8 @@ pub enum Run {
     Session(fn(&mut SessionCall<'_>, &Args<'_>, &mut Reply<'_>) -> Result<Action, CommandError>),
     /// The same, and it may ask to wait for a key to have something ([`Call::wait`]).
     Waits(KeysHandler),
+    /// Works on who is subscribed to what, which the node keeps.
+    PubSub(PubSub),
     /// A container: only its subcommands run.
     Container,
 }
@@ -211,7 +216,7 @@ impl Run {
     pub fn on_keys(&self) -> Option<KeysHandler> {
         match self {
             Run::Keys(handler) | Run::Waits(handler) => Some(*handler),
-            Run::Session(_) | Run::Container => None,
+            Run::Session(_) | Run::PubSub(_) | Run::Container => None,
         }
     }
 }

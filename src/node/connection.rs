@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bytes::Bytes;
 
+use super::subscriptions::Subscriptions;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::parse::ParseState;
@@ -105,6 +106,10 @@ pub struct Connection {
     pub blocked: Option<Blocked>,
     /// What it waits as, while it is blocked on keys.
     pub waits_as: Option<u64>,
+    /// What it is subscribed to, if anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// The outstanding replies, if any, are those of PUBLISH: anything else waits for them.
+    pub publishing: bool,
     /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
     pub silent_reply: bool,
     /// Too much input lies unread: the receive is to stay unarmed.
@@ -167,6 +172,8 @@ impl Connection {
             side_used: 0,
             blocked: None,
             waits_as: None,
+            subscriptions: None,
+            publishing: false,
             silent_reply: false,
             stop_receiving: false,
             moving_to: None,
@@ -333,6 +340,10 @@ impl Connection {
             + self.sending_bytes
             + self.slots.capacity() * std::mem::size_of::<Slot>()
             + self.large.as_ref().map_or(0, GrowingBuffer::len)
+            + self
+                .subscriptions
+                .as_ref()
+                .map_or(0, |subscriptions| subscriptions.memory_bytes())
     }
 }
 

@@ -20,6 +20,7 @@ use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
 use super::patience::{Pace, Patience};
+use super::pubsub::CorePubSub;
 use super::ring::Token;
 use super::slab::Connections;
 use super::waiting::{MayWait, WaitingClients};
@@ -113,10 +114,12 @@ pub struct Core {
     pub counters: CoreCounters,
     /// Clients that wait for a key.
     pub waiting: WaitingClients,
+    /// Who is subscribed to what, and messages under way.
+    pub pubsub: CorePubSub,
     /// For the ring, after the current event.
     pub ring_work: Vec<RingWork>,
     /// Output buffers to reuse.
-    spare: Vec<Vec<u8>>,
+    pub(super) spare: Vec<Vec<u8>>,
     /// Messages a transaction has for shards.
     outgoing: Vec<(u16, ToShard)>,
     /// Milliseconds since the epoch, once a turn.
@@ -228,6 +231,7 @@ impl Core {
             waiting_for_writes: Vec::new(),
             counters: CoreCounters::default(),
             waiting: WaitingClients::default(),
+            pubsub: CorePubSub::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
             outgoing: Vec::new(),
@@ -494,7 +498,7 @@ impl Core {
                 if batch.answered {
                     self.take_replies(batch);
                 } else {
-                    served_bytes += batch.bytes.len();
+                    served_bytes += batch.bytes.len() + batch.posts_bytes;
                     self.serve_batch(from, batch);
                 }
             }
@@ -618,6 +622,11 @@ impl Core {
                     &reply,
                 );
             }
+            Message::Post { id, post } => self.post_came(from, id, &post),
+            Message::Posted {
+                id,
+                receivers_count,
+            } => self.post_arrived(id, receivers_count),
             Message::Ask { id, question } => self.asked(from, id, *question),
             Message::Answer { id, answer } => self.answered(id, answer),
         }

@@ -15,7 +15,10 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, RingWork, Start};
 use super::mesh::Item;
 use super::ring::Token;
-use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_auth, needs_permission};
+use crate::commands::pubsub::PubSub;
+use crate::commands::session::{
+    ReplyMode, SessionCall, is_http, needs_auth, needs_permission, needs_silence,
+};
 use crate::commands::table::{Caller, Run, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
@@ -61,6 +64,12 @@ impl Core {
         if let Some(error) = needs_auth(entry, &connection.session) {
             return self.refuse(connection, Some(entry), &error);
         }
+        if let Some(error) = needs_silence(entry, &connection.session) {
+            return self.refuse(connection, Some(entry), &error);
+        }
+        if connection.publishing && self.waits_for_posts(connection, entry) {
+            return Dispatched::NotYet;
+        }
         if entry.command.flags.has(Flags::PROTECTED) {
             let allowed = self.options.debug_allowed(connection.peer.is_local());
             if let Some(error) = needs_permission(entry, allowed) {
@@ -83,7 +92,10 @@ impl Core {
                 Dispatched::Taken
             }
             Plan::Shard(shard) => self.send_away(token, connection, entry, args, shard, large),
-            Plan::Here => self.run_session(token, connection, entry, args),
+            Plan::Here => match entry.command.run {
+                Run::PubSub(what) => self.run_pubsub(token, connection, entry, args, what),
+                _ => self.run_session(token, connection, entry, args),
+            },
             Plan::Many => self.start_transaction(token, connection, entry, args),
         }
     }
@@ -121,7 +133,8 @@ impl Core {
         }
         self.count(connection, entry);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
-            let limit = self.options.normal_output_limit().hard_bytes;
+            let is_subscribed = connection.session.subscribed;
+            let limit = self.options.output_limit(is_subscribed).hard_bytes;
             if limit > 0 && connection.output_bytes() as u64 > limit {
                 // The rest of its pipeline must not be run only to be thrown away; `check_output` ends it.
                 connection.close_after_output = true;
@@ -131,7 +144,7 @@ impl Core {
 
     /// Counts a request that ran here, and the time since the last stamp as its own.
     #[inline]
-    fn count(&mut self, connection: &mut Connection, entry: &'static Entry) {
+    pub(super) fn count(&mut self, connection: &mut Connection, entry: &'static Entry) {
         let now = self.clock.raw();
         self.shard
             .record(entry.index, self.clock.delta_as_nanos(self.stamp, now));
@@ -168,7 +181,8 @@ impl Core {
         connection.moving_to = connection
             .affinity
             .count(shard)
-            .filter(|&home| home != self.id && self.has_room(home));
+            .filter(|&home| home != self.id && self.has_room(home))
+            .filter(|_| !connection.session.subscribed);
         let silent = take_silence(connection);
         let item = Item {
             entry,
@@ -199,7 +213,9 @@ impl Core {
 
     /// Whether this is the first key a connection asks for, and its core has room for one more.
     fn wants_to_move(&self, connection: &mut Connection, shard: u16) -> bool {
-        !std::mem::replace(&mut connection.affinity.placed, true) && self.has_room(shard)
+        !std::mem::replace(&mut connection.affinity.placed, true)
+            && !connection.session.subscribed
+            && self.has_room(shard)
     }
 
     /// Following keys must not pile connections onto one core: the target may have an eighth more than this core.
@@ -225,7 +241,7 @@ impl Core {
     }
 
     /// Whatever is not one shard's work runs alone on its connection.
-    fn must_drain(&mut self, connection: &mut Connection) -> bool {
+    pub(super) fn must_drain(&mut self, connection: &mut Connection) -> bool {
         if connection.is_drained() {
             return false;
         }
@@ -382,7 +398,7 @@ impl Core {
     }
 
     /// Answers with the error of a handler, or of what stands in for one: a call that failed.
-    fn fail_request(
+    pub(super) fn fail_request(
         &mut self,
         connection: &mut Connection,
         entry: &'static Entry,
@@ -412,6 +428,15 @@ impl Core {
             None => figures.errors_mut().count(&line),
         }
         reply_error(connection, &line)
+    }
+
+    /// Whether this request waits for messages that its client has published: whoever sees what it does must have them.
+    fn waits_for_posts(&mut self, connection: &mut Connection, entry: &'static Entry) -> bool {
+        if matches!(entry.command.run, Run::PubSub(PubSub::Publish(_))) {
+            return false;
+        }
+        connection.publishing = self.must_drain(connection);
+        connection.publishing
     }
 
     /// CLIENT PAUSE: whether this request waits for its end.
@@ -450,7 +475,7 @@ fn reply_error(connection: &mut Connection, line: &[u8]) -> Dispatched {
 
 /// Whether this request's reply is kept back (CLIENT REPLY OFF or SKIP), SKIP being used up.
 #[inline]
-fn take_silence(connection: &mut Connection) -> bool {
+pub(super) fn take_silence(connection: &mut Connection) -> bool {
     match connection.session.reply_mode {
         ReplyMode::On => false,
         ReplyMode::Off => true,

@@ -112,9 +112,12 @@ impl Core {
             NodeRequest::Info(sections) => {
                 self.ask_all(asker, Purpose::Info(sections), Question::Figures);
             }
-            NodeRequest::Reset => self.complete(token, |out, session| {
-                Reply::new(out, session.protocol).simple("RESET");
-            }),
+            NodeRequest::Reset => {
+                self.drop_subscriptions(token);
+                self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).simple("RESET");
+                })
+            }
             NodeRequest::DebugSleep(duration) => {
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
             }
@@ -574,6 +577,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         lib_ver,
         no_touch,
         no_evict,
+        subscribed,
         ..
     } = &connection.session;
     ClientRow {
@@ -584,7 +588,11 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         name: name.clone(),
         age_s: (now_ms - connection.created_ms) / 1000,
         idle_s: (now_ms - connection.last_active_ms) / 1000,
-        kind: ClientKind::Normal,
+        kind: if *subscribed {
+            ClientKind::PubSub
+        } else {
+            ClientKind::Normal
+        },
         flags: ClientFlags {
             blocked: matches!(connection.blocked, Some(Blocked::Paused | Blocked::OnKeys)),
             close_after_reply: connection.close_after_output,
@@ -594,7 +602,10 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             ..ClientFlags::default()
         },
         db: *db,
-        subscriptions: [0; 3],
+        subscriptions: connection
+            .subscriptions
+            .as_ref()
+            .map_or([0; 3], |subscriptions| subscriptions.counts()),
         multi_count: -1,
         watch_count: 0,
         query_bytes: (connection.input.len() + running_bytes) as u64,

@@ -71,6 +71,8 @@ pub struct ClientsFigures {
     pub blocking_keys: u64,
     /// Those whose clients are told when they go.
     pub blocking_keys_on_no_key: u64,
+    /// Clients that are subscribed to something.
+    pub pubsub: u64,
     /// Clients held back by CLIENT PAUSE.
     pub paused: u64,
 }
@@ -153,6 +155,10 @@ pub struct StatsFigures {
     pub turns_per_second: u64,
     /// The mean time of a turn, of late, in microseconds.
     pub turn_us: u64,
+    /// Channels, patterns and shard channels that have subscribers.
+    pub pubsub_channels: u64,
+    pub pubsub_patterns: u64,
+    pub pubsub_shard_channels: u64,
 }
 
 /// Seconds of CPU, from getrusage.
@@ -320,7 +326,7 @@ fn clients(figures: &InfoFigures, out: &mut String) {
         "client_recent_max_output_buffer": clients.output_buffer_bytes_max,
         "blocked_clients": clients.blocked,
         "tracking_clients": 0,
-        "pubsub_clients": 0,
+        "pubsub_clients": clients.pubsub,
         "watching_clients": 0,
         "total_watched_keys": 0,
         "total_blocking_keys": clients.blocking_keys,
@@ -405,9 +411,9 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "evicted_clients": 0,
         "keyspace_hits": stats.keyspace_hits,
         "keyspace_misses": stats.keyspace_misses,
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
-        "pubsubshard_channels": 0,
+        "pubsub_channels": stats.pubsub_channels,
+        "pubsub_patterns": stats.pubsub_patterns,
+        "pubsubshard_channels": stats.pubsub_shard_channels,
         "migrate_cached_sockets": 0,
         "latest_fork_usec": 0,
         "total_forks": 0,

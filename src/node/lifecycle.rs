@@ -79,6 +79,7 @@ impl Core {
             acceptor::shut(&connection.socket);
         }
         self.abandon_wait(token);
+        self.drop_subscriptions(token);
         self.release(token);
     }
 
@@ -194,7 +195,10 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        let idle = connection.blocked.is_none() && connection.is_drained();
+        // A subscriber has nothing to say.
+        let idle = connection.blocked.is_none()
+            && connection.is_drained()
+            && !connection.session.subscribed;
         if timeout_ms > 0 && idle && now_ms - connection.last_active_ms > timeout_ms {
             self.close(token);
             return;
@@ -223,11 +227,11 @@ impl Core {
 
     /// Closes a client whose unsent output is over its limit.
     pub fn check_output(&mut self, token: Token) {
-        let limit = self.options.normal_output_limit();
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
+        let limit = self.options.output_limit(connection.session.subscribed);
         let bytes = connection.output_bytes() as u64;
         let is_stranger = !connection.session.authenticated && bytes > STRANGER_OUTPUT_BYTES_MAX;
         let over_hard = is_stranger || limit.hard_bytes > 0 && bytes > limit.hard_bytes;

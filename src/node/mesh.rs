@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, f
 
 use bytes::Bytes;
 
+use super::directory::Directory;
 use super::message::Message;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
@@ -89,6 +90,8 @@ pub struct Batch {
     /// Bytes of the large requests in `messages`. While there are any, a plain request must go in a message as well, or
     /// it would overtake them.
     pub large_bytes: usize,
+    /// Bytes of the Pub/Sub messages among them.
+    pub posts_bytes: usize,
     /// On its way home.
     pub answered: bool,
 }
@@ -132,6 +135,7 @@ impl Batch {
         self.spans.clear();
         self.messages.clear();
         self.large_bytes = 0;
+        self.posts_bytes = 0;
         self.answered = false;
         if self.spans.capacity() > KEPT_BYTES_MAX {
             self.spans = Vec::new();
@@ -156,6 +160,8 @@ pub struct Board {
     pub next_client_id: AtomicU64,
     /// Connections over all cores, for `maxclients`.
     pub clients_count: AtomicU32,
+    /// Which cores have subscribers of what.
+    pub directory: Directory,
 }
 
 /// One core's flags, on a cache line pair of their own.
@@ -181,6 +187,7 @@ impl Board {
             next_tx: AtomicU64::new(1),
             next_client_id: AtomicU64::new(1),
             clients_count: AtomicU32::new(0),
+            directory: Directory::new(cores_count),
         })
     }
 
@@ -366,7 +373,9 @@ impl Mesh {
             self.links[to]
                 .as_ref()
                 .and_then(|link| link.open.as_ref())
-                .is_some_and(|batch| batch.bytes.len() + batch.large_bytes > CONGESTED_BYTES)
+                .is_some_and(|batch| {
+                    batch.bytes.len() + batch.large_bytes + batch.posts_bytes > CONGESTED_BYTES
+                })
         })
     }
 

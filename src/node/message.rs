@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::figures::CoreFigures;
 use super::mesh::Item;
 use super::options::Options;
+use super::pubsub::Post;
 use super::waiting::End;
 use crate::commands::client_filter::ClientFilter;
 use crate::resp::Span;
@@ -42,6 +43,20 @@ pub enum Message {
         sequence: u64,
         /// The reply.
         reply: Vec<u8>,
+    },
+    /// A Pub/Sub message for this core's subscribers.
+    Post {
+        /// Names it on its core.
+        id: u64,
+        /// The message.
+        post: Arc<Post>,
+    },
+    /// All of them have it in their outputs.
+    Posted {
+        /// The message's name.
+        id: u64,
+        /// How often it was received.
+        receivers_count: u64,
     },
     /// A question one core asks others; every one is answered.
     Ask {

@@ -1,6 +1,7 @@
 //! INFO: the cores' figures, added up.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
@@ -9,6 +10,7 @@ use super::core::Core;
 use super::figures::CoreFigures;
 use super::info::{self, InfoFigures};
 use super::{process, ring};
+use crate::commands::pubsub::Subject;
 use crate::commands::table;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
@@ -90,6 +92,8 @@ impl Core {
         let dataset = sum(|core| core.keys_bytes);
         let clients_bytes = sum(|core| core.clients_bytes);
         let used = fixed + dataset + clients_bytes + sum(|core| core.garbage_bytes);
+        let directory = &self.mesh.board().directory;
+        let names_count = |subject| directory.roll(subject).names_count() as u64;
         let options = &self.options;
         let uptime = identity().start.elapsed().as_secs();
         let figures = InfoFigures {
@@ -124,6 +128,7 @@ impl Core {
                 blocked: sum(|core| core.clients_paused_count + core.clients_waiting_count),
                 blocking_keys: sum(|core| core.waiting_keys_count),
                 blocking_keys_on_no_key: sum(|core| core.waiting_on_delete_keys_count),
+                pubsub: directory.clients_count.load(Ordering::Relaxed) as u64,
                 paused: sum(|core| core.clients_paused_count),
             },
             memory: info::MemoryFigures {
@@ -145,6 +150,9 @@ impl Core {
                 changes: sum(|core| core.changes),
             },
             stats: info::StatsFigures {
+                pubsub_channels: names_count(Subject::Channel),
+                pubsub_patterns: names_count(Subject::Pattern),
+                pubsub_shard_channels: names_count(Subject::ShardChannel),
                 connections_received: sum(|core| core.counters.connections_received),
                 commands_processed: commands.iter().map(|command| command.calls).sum(),
                 ops_per_second: rates[0],

@@ -11,9 +11,9 @@ use crate::keyspace::{EncodingLimits, KeyspaceOptions, SlotMap};
 use crate::shard::{CycleBudget, Shard};
 
 impl Options {
-    /// Output limits of clients that only send commands.
-    pub fn normal_output_limit(&self) -> OutputLimit {
-        self.client_output_buffer_limit[0]
+    /// Output limits of a client, by whether it is subscribed to something.
+    pub fn output_limit(&self, is_subscribed: bool) -> OutputLimit {
+        self.client_output_buffer_limit[if is_subscribed { 2 } else { 0 }]
     }
 
     /// Whether DEBUG may be used by a client that is, or is not, on this machine.

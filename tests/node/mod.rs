@@ -2,6 +2,8 @@ mod cli; // the command line
 mod clients; // rows of CLIENT LIST, and filters
 mod config_file; // redis.conf and its errors
 mod connection; // the order of replies
+mod directory; // which cores have subscribers
 mod info; // sections from figures
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps
+mod subscriptions; // patterns by what they begin or end with

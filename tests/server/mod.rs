@@ -15,6 +15,7 @@ mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
 mod migrate; // keys that go to another server
 mod order; // replies in order, against a plain map
+mod pubsub; // publishers and subscribers on several cores
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod wire; // the connection's own commands

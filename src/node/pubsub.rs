@@ -1,0 +1,485 @@
+//! Pub/Sub: subscriptions of this core's connections, and messages on their way to them.
+//!
+//!     PUBLISH on core 2 -> directory: cores 0 and 3 -> the message, once to each -> their connections' outputs
+//!                                             core 2 <- how many received it  <-/
+//!
+//! Promises  the reply to PUBLISH comes when every subscriber has the message in its output; what a client asked for
+//!           before a PUBLISH is done before it, what comes after it (other than PUBLISH) is done after it, so no client
+//!           can see the two in another order. A SUBSCRIBE is in force everywhere before its reply. A message is encoded
+//!           once, whatever the number of cores, connections and protocols. A connection that is subscribed stays on its
+//!           core.
+//! Not here  who is subscribed: `node/subscriptions.rs` for one core, `node/directory.rs` for all.
+//! Tests     tests/server/pubsub.rs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::connection::{Blocked, Connection};
+use super::core::Core;
+use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, take_silence};
+use super::message::Message;
+use super::ring::Token;
+use super::slab::Connections;
+use super::subscriptions::{Left, Name, Subscribers, Subscriptions};
+use crate::base::glob::glob_match;
+use crate::commands::pubsub::{PubSub, Subject};
+use crate::commands::table::unknown_or_arity;
+use crate::commands::{CommandError, Entry};
+use crate::resp::{Args, Protocol, Reply};
+
+/// A message as it crosses cores: encoded from the channel on, in both protocols the same.
+pub struct Post {
+    subject: Subject,
+    /// Where the channel's name lies in `encoded`.
+    channel: std::ops::Range<usize>,
+    encoded: Vec<u8>,
+}
+
+impl Post {
+    fn new(subject: Subject, channel: &[u8], message: &[u8]) -> Self {
+        let mut encoded = Vec::with_capacity(channel.len() + message.len() + 32);
+        let mut reply = Reply::new(&mut encoded, Protocol::Resp2);
+        reply.bulk(channel);
+        let end = reply.len() - 2;
+        reply.bulk(message);
+        Self {
+            subject,
+            channel: end - channel.len()..end,
+            encoded,
+        }
+    }
+
+    fn channel(&self) -> &[u8] {
+        &self.encoded[self.channel.clone()]
+    }
+
+    /// Bytes it takes on its way.
+    pub fn bytes_count(&self) -> usize {
+        self.encoded.len()
+    }
+
+    /// What stands before the channel, without the first byte, which names the protocol.
+    fn head(&self) -> &'static [u8] {
+        match self.subject {
+            Subject::ShardChannel => b"3\r\n$8\r\nsmessage\r\n",
+            Subject::Channel | Subject::Pattern => b"3\r\n$7\r\nmessage\r\n",
+        }
+    }
+}
+
+/// What a core keeps for Pub/Sub.
+#[derive(Default)]
+pub struct CorePubSub {
+    subscribers: Subscribers,
+    /// Messages of this core's clients that other cores have not answered for yet.
+    posted: HashMap<u64, Posted, ahash::RandomState>,
+    next_post: u64,
+    /// Kept for its allocation.
+    audience: Vec<u16>,
+    /// Likewise.
+    full: Vec<Token>,
+}
+
+struct Posted {
+    token: Token,
+    sequence: u64,
+    waiting_count: usize,
+    receivers_count: u64,
+    /// The message to the publisher itself, which follows its reply.
+    own: Vec<u8>,
+}
+
+/// The connection that is out of its place while it publishes.
+struct Publisher<'a> {
+    token: Token,
+    protocol: Protocol,
+    own: &'a mut Vec<u8>,
+}
+
+impl Core {
+    /// Carries out a command of the Pub/Sub family.
+    pub(super) fn run_pubsub(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        what: PubSub,
+    ) -> Dispatched {
+        match what {
+            PubSub::Publish(subject) => self.publish(token, connection, entry, args, subject),
+            _ => self.run_alone(token, connection, entry, args, what),
+        }
+    }
+
+    /// Everything but PUBLISH waits for the replies before it.
+    fn run_alone(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        what: PubSub,
+    ) -> Dispatched {
+        if self.must_drain(connection) {
+            return Dispatched::NotYet;
+        }
+        let words = entry.handler_args(args);
+        let length = connection.output.len();
+        let mut is_message = false;
+        let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
+        let answered = match what {
+            PubSub::Subscribe(subject) => {
+                is_message = true;
+                self.subscribe(token, connection, &words, subject);
+                Ok(())
+            }
+            PubSub::Unsubscribe(subject) => {
+                is_message = true;
+                self.unsubscribe(connection, &words, subject);
+                Ok(())
+            }
+            PubSub::Publish(_) => Ok(()),
+            PubSub::Names(subject) => self.write_names(&words, subject, &mut reply),
+            PubSub::Counts(subject) => {
+                let roll = self.mesh.board().directory.roll(subject);
+                reply.array(2 * (words.len() - 1));
+                for name in words.iter_from(1) {
+                    reply.bulk(name);
+                    reply.integer(roll.subscribers_count(name) as i64);
+                }
+                Ok(())
+            }
+            PubSub::PatternsCount => {
+                let roll = self.mesh.board().directory.roll(Subject::Pattern);
+                reply.integer(roll.names_count() as i64);
+                Ok(())
+            }
+        };
+        if let Err(error) = answered {
+            connection.output.truncate(length);
+            return self.fail_request(connection, entry, &error);
+        }
+        // What confirms a subscription is a message, which CLIENT REPLY does not keep back.
+        if take_silence(connection) && !is_message {
+            connection.output.truncate(length);
+        }
+        self.count(connection, entry);
+        Dispatched::Taken
+    }
+
+    /// PUBSUB CHANNELS and SHARDCHANNELS.
+    fn write_names(
+        &self,
+        words: &Args<'_>,
+        subject: Subject,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        if words.len() > 2 {
+            return Err(unknown_or_arity("PUBSUB", words.get(0)));
+        }
+        let roll = self.mesh.board().directory.roll(subject);
+        let names = match words.len() {
+            1 => roll.names(|_| true),
+            _ => roll.names(|name| glob_match(words.get(1), name, false)),
+        };
+        reply.array(names.len());
+        names.iter().for_each(|name| reply.bulk(name));
+        Ok(())
+    }
+
+    // ---- subscriptions
+
+    fn subscribe(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        words: &Args<'_>,
+        subject: Subject,
+    ) {
+        let board = self.mesh.board().clone();
+        let subscriptions = connection.subscriptions.get_or_insert_default();
+        let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
+        for name in words.iter_from(1) {
+            if !subscriptions.of(subject).contains_key(name) {
+                let subscribers = &mut self.pubsub.subscribers;
+                let is_first = subscribers.has_none(subject, name);
+                // Until its name is in the directory nothing is sent here for it.
+                let name = board.directory.enter(subject, name, self.id, is_first);
+                let place = subscribers.enter(subject, &name, token);
+                subscriptions.of_mut(subject).insert(name, place);
+            }
+            reply.push(3);
+            reply.bulk(subject.subscribed_word().as_bytes());
+            reply.bulk(name);
+            reply.integer(subscriptions.count_beside(subject));
+        }
+        if !std::mem::replace(&mut connection.session.subscribed, true) {
+            board.directory.clients_count.fetch_add(1, Ordering::SeqCst);
+        }
+        connection.moving_to = None;
+    }
+
+    fn unsubscribe(&mut self, connection: &mut Connection, words: &Args<'_>, subject: Subject) {
+        let mut subscriptions = connection.subscriptions.take().unwrap_or_default();
+        let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
+        let mut confirm = |name: Option<&[u8]>, subscriptions: &Subscriptions| {
+            reply.push(3);
+            reply.bulk(subject.unsubscribed_word().as_bytes());
+            match name {
+                Some(name) => reply.bulk(name),
+                None => reply.null(),
+            }
+            reply.integer(subscriptions.count_beside(subject));
+        };
+        if words.len() > 1 {
+            for word in words.iter_from(1) {
+                if let Some((name, place)) = subscriptions.of_mut(subject).remove_entry(word) {
+                    self.leave(subject, &name, place);
+                }
+                confirm(Some(word), &subscriptions);
+            }
+        } else if subscriptions.of(subject).is_empty() {
+            confirm(None, &subscriptions);
+        } else {
+            let names: Vec<Name> = subscriptions.of(subject).keys().cloned().collect();
+            for name in names {
+                if let Some(place) = subscriptions.of_mut(subject).remove(&name) {
+                    self.leave(subject, &name, place);
+                }
+                confirm(Some(&name), &subscriptions);
+            }
+        }
+        if subscriptions.is_empty() {
+            self.has_unsubscribed(connection.session.subscribed);
+            connection.session.subscribed = false;
+        } else {
+            connection.subscriptions = Some(subscriptions);
+        }
+    }
+
+    /// Ends all subscriptions of a connection without a word: it closes, or is as new.
+    pub(super) fn drop_subscriptions(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let Some(subscriptions) = connection.subscriptions.take() else {
+            return;
+        };
+        let was_subscribed = std::mem::take(&mut connection.session.subscribed);
+        self.has_unsubscribed(was_subscribed);
+        for subject in Subject::ALL {
+            for (name, &place) in subscriptions.of(subject) {
+                self.leave(subject, name, place);
+            }
+        }
+    }
+
+    fn has_unsubscribed(&mut self, was_subscribed: bool) {
+        let directory = &self.mesh.board().directory;
+        let count = usize::from(was_subscribed);
+        directory.clients_count.fetch_sub(count, Ordering::SeqCst);
+    }
+
+    /// Takes a connection out of a name's list; it is not in its place among the connections, or has lost its own list.
+    fn leave(&mut self, subject: Subject, name: &Name, place: u32) {
+        let left = self.pubsub.subscribers.leave(subject, name, place);
+        if let Left::Moved(token) = left
+            && let Some(connection) = self.connections.get_mut(token)
+            && let Some(subscriptions) = &mut connection.subscriptions
+            && let Some(moved) = subscriptions.of_mut(subject).get_mut(name)
+        {
+            *moved = place;
+        }
+        let directory = &self.mesh.board().directory;
+        directory.leave(subject, name, self.id, left == Left::Nobody);
+    }
+
+    // ---- messages
+
+    fn publish(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        subject: Subject,
+    ) -> Dispatched {
+        if !connection.is_drained() && (!connection.publishing || connection.has_full_portion()) {
+            connection.blocked = Some(Blocked::UntilDrained);
+            return Dispatched::NotYet;
+        }
+        if self.mesh.is_congested() {
+            connection.blocked = Some(Blocked::Congested);
+            self.congested.push(token);
+            return Dispatched::NotYet;
+        }
+        let silent = take_silence(connection);
+        let mut audience = std::mem::take(&mut self.pubsub.audience);
+        let directory = &self.mesh.board().directory;
+        directory.audience(subject, args.get(1), &mut audience);
+        let mut own = Vec::new();
+        let mut receivers_count = 0;
+        let mut waiting_count = 0;
+        if !audience.is_empty() {
+            let post = Arc::new(Post::new(subject, args.get(1), args.get(2)));
+            let id = self.pubsub.next_post;
+            for &core in &audience {
+                if core == self.id {
+                    let publisher = Publisher {
+                        token,
+                        protocol: connection.session.protocol,
+                        own: &mut own,
+                    };
+                    receivers_count = self.deliver(&post, Some(publisher));
+                    continue;
+                }
+                waiting_count += 1;
+                let batch = self.mesh.open(usize::from(core));
+                batch.posts_bytes += post.bytes_count();
+                let post = post.clone();
+                batch.messages.push(Message::Post { id, post });
+            }
+        }
+        audience.clear();
+        self.pubsub.audience = audience;
+        if silent {
+            // Messages are sent all the same.
+            connection.output.append(&mut own);
+        }
+        if waiting_count == 0 {
+            connection.write_reply(|out, session| {
+                if !silent {
+                    Reply::new(out, session.protocol).integer(receivers_count as i64);
+                }
+                out.append(&mut own);
+            });
+        } else {
+            connection.publishing = true;
+            let posted = Posted {
+                token,
+                sequence: connection.reserve(silent),
+                waiting_count,
+                receivers_count,
+                own,
+            };
+            self.pubsub.posted.insert(self.pubsub.next_post, posted);
+            self.pubsub.next_post += 1;
+        }
+        self.count(connection, entry);
+        Dispatched::Taken
+    }
+
+    /// A message of core `from` has come.
+    pub(super) fn post_came(&mut self, from: usize, id: u64, post: &Post) {
+        let receivers_count = self.deliver(post, None);
+        let message = Message::Posted {
+            id,
+            receivers_count,
+        };
+        self.mesh.send(from, message);
+    }
+
+    /// A core says how many of its connections have a message.
+    pub(super) fn post_arrived(&mut self, id: u64, receivers_count: u64) {
+        let Some(posted) = self.pubsub.posted.get_mut(&id) else {
+            return;
+        };
+        posted.receivers_count += receivers_count;
+        posted.waiting_count -= 1;
+        if posted.waiting_count > 0 {
+            return;
+        }
+        let Some(mut posted) = self.pubsub.posted.remove(&id) else {
+            return;
+        };
+        let mut reply = Vec::with_capacity(24 + posted.own.len());
+        Reply::new(&mut reply, Protocol::Resp2).integer(posted.receivers_count as i64);
+        reply.append(&mut posted.own);
+        self.fill(posted.token, posted.sequence, &reply);
+    }
+
+    /// Appends a message to the outputs of this core's subscribers; returns how often it was.
+    fn deliver(&mut self, post: &Post, publisher: Option<Publisher<'_>>) -> u64 {
+        let mut full = std::mem::take(&mut self.pubsub.full);
+        let mut outputs = Outputs {
+            connections: &mut self.connections,
+            dirty: &mut self.dirty,
+            spare: &mut self.spare,
+            full: &mut full,
+            publisher,
+        };
+        let subscribers = &self.pubsub.subscribers;
+        let mut count = 0;
+        for &token in subscribers.of(post.subject, post.channel()) {
+            count += 1;
+            outputs.hand_over(token, [post.head(), &post.encoded]);
+        }
+        if post.subject == Subject::Channel {
+            subscribers.matching(post.channel(), |pattern| {
+                let mut head = b"4\r\n$8\r\npmessage\r\n".to_vec();
+                Reply::new(&mut head, Protocol::Resp2).bulk(pattern);
+                for &token in subscribers.of(Subject::Pattern, pattern) {
+                    count += 1;
+                    outputs.hand_over(token, [&head, &post.encoded]);
+                }
+            });
+        }
+        // Closing one of them changes the lists that were just walked.
+        for token in full.drain(..) {
+            self.check_output(token);
+        }
+        self.pubsub.full = full;
+        count
+    }
+}
+
+/// What a message needs of a core to reach connections, beside the lists of its subscribers.
+struct Outputs<'a> {
+    connections: &'a mut Connections,
+    dirty: &'a mut Vec<Token>,
+    spare: &'a mut Vec<Vec<u8>>,
+    /// Connections whose unsent output is to be held against its limit.
+    full: &'a mut Vec<Token>,
+    publisher: Option<Publisher<'a>>,
+}
+
+impl Outputs<'_> {
+    /// Gives one connection a message. Outputs hold whole replies only, so it is never inside one.
+    #[inline]
+    fn hand_over(&mut self, token: Token, parts: [&[u8]; 2]) {
+        if let Some(publisher) = &mut self.publisher
+            && publisher.token == token
+        {
+            return append(publisher.own, publisher.protocol, parts);
+        }
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.close_after_output {
+            return;
+        }
+        if connection.output.capacity() == 0 {
+            connection.output = self.spare.pop().unwrap_or_default();
+        }
+        append(&mut connection.output, connection.session.protocol, parts);
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(token);
+        }
+        if connection.output_bytes() > OUTPUT_LOOK_BYTES {
+            self.full.push(token);
+        }
+    }
+}
+
+fn append(out: &mut Vec<u8>, protocol: Protocol, parts: [&[u8]; 2]) {
+    out.reserve(1 + parts[0].len() + parts[1].len());
+    out.push(match protocol {
+        Protocol::Resp2 => b'*',
+        Protocol::Resp3 => b'>',
+    });
+    out.extend_from_slice(parts[0]);
+    out.extend_from_slice(parts[1]);
+}

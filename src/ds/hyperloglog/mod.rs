@@ -241,11 +241,10 @@ impl Registers {
     pub fn raise_to(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         match encoding(bytes).ok_or(Corrupt)? {
             Encoding::Dense => {
-                let (sixes, _) = bytes[HEADER_BYTES..].as_chunks::<6>();
                 let (eights, _) = self.0.as_chunks_mut::<8>();
-                for (eight, six) in eights.iter_mut().zip(sixes) {
-                    let (own, other) =
-                        (u64::from_le_bytes(*eight), u64::from_le_bytes(spread(*six)));
+                for (index, eight) in eights.iter_mut().enumerate() {
+                    let own = u64::from_le_bytes(*eight);
+                    let other = eight_registers(bytes, index);
                     *eight = larger_bytes(own, other).to_le_bytes();
                 }
                 Ok(())
@@ -287,15 +286,16 @@ impl Registers {
     }
 }
 
-/// Eight registers of six bits, a byte each: halves move apart three times.
+/// Registers `8 * index` to `8 * index + 7` of a dense one, a byte each: halves move apart three times.
 #[inline]
-fn spread(six: [u8; 6]) -> [u8; 8] {
-    let [b0, b1, b2, b3, b4, b5] = six;
-    let mut word = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, 0, 0]);
+fn eight_registers(bytes: &[u8], index: usize) -> u64 {
+    // Read with the two bytes before, which are there: one load.
+    let end = HEADER_BYTES + 6 * index + 6;
+    let eight = bytes[end - 8..end].first_chunk::<8>();
+    let mut word = u64::from_le_bytes(*eight.expect("they are eight")) >> 16;
     word = word & 0x0000_0000_00ff_ffff | (word & 0x0000_ffff_ff00_0000) << 8;
     word = word & 0x0000_0fff_0000_0fff | (word & 0x00ff_f000_00ff_f000) << 4;
-    word = word & 0x003f_003f_003f_003f | (word & 0x0fc0_0fc0_0fc0_0fc0) << 2;
-    word.to_le_bytes()
+    word & 0x003f_003f_003f_003f | (word & 0x0fc0_0fc0_0fc0_0fc0) << 2
 }
 
 /// The larger of each two bytes, all below 0x80.
@@ -346,8 +346,8 @@ pub fn cardinality(bytes: &[u8]) -> Result<u64, Corrupt> {
     let histogram = match encoding(bytes).ok_or(Corrupt)? {
         Encoding::Dense => {
             let mut histogram = Histogram::default();
-            for six in bytes[HEADER_BYTES..].as_chunks::<6>().0 {
-                histogram.count(spread(*six));
+            for index in 0..REGISTERS_COUNT / 8 {
+                histogram.count(eight_registers(bytes, index).to_le_bytes());
             }
             histogram.sum()
         }

@@ -110,9 +110,7 @@ impl<K: Ord + Clone, V> Tree<K, V> {
         K: Borrow<Q>,
     {
         let leaf = self.root.leaf_of(key);
-        let index = leaf
-            .binary_search_by(|(own, _)| own.borrow().cmp(key))
-            .ok()?;
+        let index = place_of(leaf, key).ok()?;
         Some(&leaf[index].1)
     }
 
@@ -123,9 +121,7 @@ impl<K: Ord + Clone, V> Tree<K, V> {
         K: Borrow<Q>,
     {
         let leaf = self.root.leaf_of_mut(key);
-        let index = leaf
-            .binary_search_by(|(own, _)| own.borrow().cmp(key))
-            .ok()?;
+        let index = place_of(leaf, key).ok()?;
         Some(&mut leaf[index].1)
     }
 
@@ -361,9 +357,7 @@ impl<K: Ord + Clone, V> Node<K, V> {
     {
         match self {
             Self::Leaf(pairs) => {
-                let index = pairs
-                    .binary_search_by(|(own, _)| own.borrow().cmp(key))
-                    .ok()?;
+                let index = place_of(pairs, key).ok()?;
                 let (_, value) = pairs.remove(index);
                 tighten(pairs, grown);
                 Some(value)
@@ -499,9 +493,23 @@ impl<K, V> Node<K, V> {
 /// The child that has `key`, or would have it.
 #[inline]
 fn child_of<K: Borrow<Q>, V, Q: Ord + ?Sized>(children: &[Child<K, V>], key: &Q) -> usize {
-    children
-        .partition_point(|(least, _)| least.borrow() <= key)
-        .saturating_sub(1)
+    // The ends first: what comes in order goes in at one and out at the other.
+    match children {
+        [_, (second, _), ..] if key < second.borrow() => 0,
+        [.., (last, _)] if key >= last.borrow() => children.len() - 1,
+        _ => children
+            .partition_point(|(least, _)| least.borrow() <= key)
+            .saturating_sub(1),
+    }
+}
+
+/// Where `key` is in a leaf, or belongs.
+#[inline]
+fn place_of<K: Borrow<Q>, V, Q: Ord + ?Sized>(pairs: &[(K, V)], key: &Q) -> Result<usize, usize> {
+    match pairs {
+        [(first, _), ..] if key == first.borrow() => Ok(0),
+        _ => pairs.binary_search_by(|(own, _)| own.borrow().cmp(key)),
+    }
 }
 
 fn bytes_of<T>(array: &Vec<T>) -> isize {

@@ -219,13 +219,14 @@ fn freeing_goes_in_steps_and_to_the_last_byte() {
 
 #[test]
 fn a_scan_visits_what_stays_while_the_set_grows() {
+    let first_count = size(60, 1_000) as u32;
     let mut set = SortedSet::new();
-    for number in 0..1_000 {
+    for number in 0..first_count {
         set.update(format!("{number}").as_bytes(), |_| Some(f64::from(number)));
     }
     let mut seen = HashMap::new();
     let mut cursor = 0;
-    let mut more = 1_000;
+    let mut more = first_count;
     loop {
         cursor = set.scan(cursor, 10, |entry| {
             seen.insert(entry.member().to_vec(), entry.score());
@@ -238,7 +239,7 @@ fn a_scan_visits_what_stays_while_the_set_grows() {
             more += 1;
         }
     }
-    for number in 0..1_000 {
+    for number in 0..first_count {
         let member = format!("{number}").into_bytes();
         assert_eq!(seen.get(&member), Some(&f64::from(number)));
     }

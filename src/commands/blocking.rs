@@ -7,9 +7,12 @@
 //! Not here  who waits and in which order: `shard/waiters.rs`; the time: `node/waiting.rs`.
 //! Tests     tests/commands/blocking.rs; tests/server/blocking.rs.
 
+use std::cmp::Ordering;
+
 use super::keys::KeyShape;
 use super::table::{Call, Patience, Wait};
 use super::{CommandError, Entry, table};
+use crate::base::extended::Extended;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::keyspace::WrongType;
 use crate::resp::args::OwnedArgs;
@@ -17,13 +20,32 @@ use crate::resp::{Args, Reply};
 
 /// A timeout in seconds, fractions allowed, as milliseconds rounded up; none for 0.
 pub fn timeout_of_seconds(word: &[u8], now_ms: i64) -> Result<Option<u64>, CommandError> {
-    let seconds = parse_f64(word).ok_or("ERR timeout is not a float or out of range")?;
-    // Less than a tenth of a nanosecond above a whole number of them is the doing of binary fractions: 1.1 * 1000.
-    let ms = (seconds * 1000.0 - 1e-7).ceil();
+    let seconds = match parse_f64(word) {
+        Some(seconds) => seconds,
+        None => beyond_f64(word).ok_or("ERR timeout is not a float or out of range")?,
+    };
+    // Less than a tenth of a nanosecond above a whole number of them is the doing of binary fractions: 1.1 * 1000. But
+    // little is not nothing.
+    let ms = (seconds * 1000.0 - 1e-7)
+        .ceil()
+        .max(f64::from(seconds > 0.0));
     if ms >= i64::MAX as f64 {
         return Err("ERR timeout is out of range".into());
     }
     in_range(if seconds < 0.0 { -1 } else { ms as i64 }, now_ms)
+}
+
+/// A number that only Redis's wider type holds: far too large, or nearly nothing.
+fn beyond_f64(word: &[u8]) -> Option<f64> {
+    let number = Extended::parse(word)?;
+    let is_large = number.compare(Extended::from_i64(-1)) == Ordering::Less
+        || number.compare(Extended::from_i64(1)) == Ordering::Greater;
+    Some(match (is_large, number.is_negative()) {
+        (true, false) => f64::INFINITY,
+        (true, true) => f64::NEG_INFINITY,
+        (false, false) => f64::MIN_POSITIVE,
+        (false, true) => -f64::MIN_POSITIVE,
+    })
 }
 
 /// A timeout in milliseconds; none for 0.

@@ -63,8 +63,8 @@ fn blmpop(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let timeout_ms = timeout_of_seconds(args.get(1), call.keys.now_ms())?;
     let words = ListPop::parse(args, 2)?;
+    let timeout_ms = timeout_of_seconds(args.get(1), call.keys.now_ms())?;
     let popped = pop_from_first(call, args, &words, reply)?;
     Ok(popped.unwrap_or_else(|| wait(call, timeout_ms, reply)))
 }

@@ -55,8 +55,8 @@ fn bzmpop(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let timeout_ms = timeout_of_seconds(args.get(1), call.keys.now_ms())?;
     let pops = MultiPop::parse(args, 2)?;
+    let timeout_ms = timeout_of_seconds(args.get(1), call.keys.now_ms())?;
     let keys = 3..3 + pops.keys_count;
     let popped = pop_first(call, args, keys, pops.end, Some(pops.count), reply)?;
     Ok(popped.unwrap_or_else(|| wait(call, timeout_ms, reply)))

@@ -25,8 +25,16 @@ fn seconds_may_be_fractions_and_are_rounded_up() {
     assert_eq!(seconds("nan"), Err(no_float.into()));
     assert_eq!(seconds("x"), Err(no_float.into()));
     assert_eq!(seconds(""), Err(no_float.into()));
+    assert_eq!(seconds("1e-400"), Ok(Some(1)));
+    assert_eq!(seconds("-1e400"), Err("ERR timeout is negative".into()));
     let too_large = "ERR timeout is out of range";
-    for word in ["inf", "1e300", "9223372036854775807", "9223372036854775"] {
+    for word in [
+        "1e400",
+        "inf",
+        "1e300",
+        "9223372036854775807",
+        "9223372036854775",
+    ] {
         assert_eq!(seconds(word), Err(too_large.into()), "{word}");
     }
 }

@@ -76,6 +76,20 @@ impl StreamId {
         self.bits().to_be_bytes()
     }
 
+    /// The least and the greatest id that begin with the same `bytes` bytes.
+    pub(super) const fn with_prefix(self, bytes: usize) -> (Self, Self) {
+        let rest = match bytes {
+            0 => u128::MAX,
+            16.. => 0,
+            _ => u128::MAX >> (bytes * 8),
+        };
+        let (least, greatest) = (self.bits() & !rest, self.bits() | rest);
+        (
+            Self::new((least >> 64) as u64, least as u64),
+            Self::new((greatest >> 64) as u64, greatest as u64),
+        )
+    }
+
     const fn bits(self) -> u128 {
         (self.ms as u128) << 64 | self.seq as u128
     }

@@ -56,6 +56,8 @@ pub enum Refusal {
 pub struct Log {
     nodes: Tree<StreamId, Listpack>,
     nodes_bytes: usize,
+    /// Nodes of Redis's radix tree, as `radix.rs` has it; 0 without nodes.
+    radix_nodes: usize,
     length: u64,
     /// Of the first living entry; `0-0` without one.
     first_id: StreamId,
@@ -94,8 +96,7 @@ impl Log {
             }
             _ => {
                 let node = node::new_node(words);
-                self.nodes_bytes += node.heap_bytes();
-                self.nodes.insert(id, node);
+                self.insert_node(id, node);
             }
         }
         self.length += 1;
@@ -236,9 +237,16 @@ impl Log {
         places.len() as u64
     }
 
+    fn insert_node(&mut self, node_id: StreamId, node: Listpack) {
+        self.nodes_bytes += node.heap_bytes();
+        self.radix_nodes += radix::share_of(node_id, &self.nodes);
+        self.nodes.insert(node_id, node);
+    }
+
     fn remove_node(&mut self, node_id: StreamId) {
         if let Some(node) = self.nodes.remove(&node_id) {
             self.nodes_bytes -= node.heap_bytes();
+            self.radix_nodes -= radix::share_of(node_id, &self.nodes);
         }
     }
 
@@ -275,8 +283,7 @@ impl Log {
         if !is_rising || entries_count == 0 {
             return false;
         }
-        self.nodes_bytes += node.heap_bytes();
-        self.nodes.insert(id, node);
+        self.insert_node(id, node);
         self.length += entries_count;
         if self.first_id.is_zero() {
             self.find_first();
@@ -375,9 +382,9 @@ impl Log {
         self.nodes.len()
     }
 
-    /// How many nodes Redis's radix tree would need to find them. Cost: a walk over the nodes' ids.
+    /// How many nodes Redis's radix tree would need to find them.
     pub fn radix_nodes_count(&self) -> usize {
-        radix::nodes_count(self.nodes.iter().map(|(id, _)| *id))
+        self.radix_nodes.max(1) // An empty one has its root.
     }
 
     /// Bytes allocated.
@@ -392,6 +399,8 @@ impl Log {
         self.nodes.assert_sound();
         let nodes_bytes: usize = self.nodes.iter().map(|(_, node)| node.heap_bytes()).sum();
         assert_eq!(nodes_bytes, self.nodes_bytes, "the account");
+        let radix_nodes = radix::nodes_count(self.nodes.iter().map(|(id, _)| *id));
+        assert_eq!(radix_nodes, self.radix_nodes_count(), "the radix tree");
         let living: Vec<StreamId> = self
             .range(StreamId::MIN, StreamId::MAX)
             .map(|entry| entry.id)

@@ -136,9 +136,13 @@ fn destroy(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let mut held = held(call, args)?;
-    let had = held.get_mut().remove_group(args.get(2)).is_some();
-    reply.integer(i64::from(had));
-    Ok(Effect::wrote(u64::from(had)))
+    let group = held.get_mut().remove_group(args.get(2));
+    let had = u64::from(group.is_some());
+    if let Some(group) = group {
+        call.keys.discard(call.db, StreamValue::of_rest(*group));
+    }
+    reply.integer(had as i64);
+    Ok(Effect::wrote(had))
 }
 
 /// `XGROUP CREATECONSUMER key group consumer` replies with 1 if it is new.
@@ -163,9 +167,14 @@ fn delete_consumer(
 ) -> Result<Effect, CommandError> {
     let mut held = held_with_group(call, args)?;
     let group = held.get_mut().group_mut(args.get(2));
-    let pending = group.and_then(|(_, mut group)| group.remove_consumer(args.get(3)));
-    reply.integer(pending.unwrap_or(0) as i64);
-    Ok(Effect::wrote(u64::from(pending.is_some())))
+    let removed = group.and_then(|(_, mut group)| group.remove_consumer(args.get(3)));
+    let Some((pending_count, rest)) = removed else {
+        reply.integer(0);
+        return Ok(Effect::NONE);
+    };
+    call.keys.discard(call.db, StreamValue::of_rest(rest));
+    reply.integer(pending_count as i64);
+    Ok(Effect::wrote(1))
 }
 
 /// `XACK key group id [id ...]` replies with how many of them were pending.

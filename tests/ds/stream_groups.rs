@@ -103,7 +103,13 @@ fn a_group_is_plain_maps_of_who_has_what() {
                         .consumers
                         .remove(&name)
                         .map(|()| before - model.pending.len());
-                    assert_eq!(group.remove_consumer(name.as_bytes()), had, "SEED={seed}");
+                    let removed = group.remove_consumer(name.as_bytes());
+                    let (count, rest) = removed.unzip();
+                    assert_eq!(count, had, "SEED={seed}");
+                    let mut rest = rest.map(Stream::of_rest).unwrap_or_default();
+                    while !rest.free_step(1) {
+                        rest.assert_sound_while_freed();
+                    }
                 }
                 3..9 => {
                     let had = model.pending.remove(&id);

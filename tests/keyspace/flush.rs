@@ -91,3 +91,30 @@ fn the_cycle_survives_swaps_and_flushes() {
     runner.keys.expire_cycle(1000);
     assert_eq!(runner.keys.stats().expired_keys, 3000);
 }
+
+/// What a large group had pending is gone with the command, its memory in steps.
+#[test]
+fn removed_groups_and_consumers_are_freed_in_steps() {
+    for remove in ["XGROUP DESTROY s g", "XGROUP DELCONSUMER s g c"] {
+        let mut runner = Runner::new(1);
+        for id in 1..=5000 {
+            runner.say(&format!("XADD s 0-{id} a 1"));
+        }
+        runner.say("XGROUP CREATE s g 0");
+        let before_bytes = runner.keys.used_bytes();
+        runner.run(&["XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">"]);
+        let (reply, changes) = runner.run_counting(&remove.split(' ').collect::<Vec<_>>());
+        let wanted = if remove.contains("DESTROY") { 1 } else { 5000 };
+        assert_eq!(reply, format!(":{wanted}\r\n").into_bytes());
+        assert_eq!((changes, runner.keys.garbage_count()), (1, 1), "{remove}");
+        assert!(runner.keys.used_bytes() > before_bytes + 100_000);
+        let mut steps = 0;
+        while !runner.keys.free_garbage(10) {
+            steps += 1;
+        }
+        assert!(steps > 20, "not in one step: {steps}");
+        let left_bytes = runner.keys.used_bytes();
+        assert!(left_bytes < before_bytes + 1000, "{remove}: {left_bytes}");
+        assert_eq!(runner.keys.garbage_count(), 0);
+    }
+}

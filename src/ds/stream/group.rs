@@ -10,6 +10,7 @@
 
 use super::id::StreamId;
 use super::tree::Tree;
+use std::mem;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -112,17 +113,30 @@ impl Group {
         Some(number)
     }
 
-    /// Removes a consumer and forgets what was pending with it; returns how many entries those were.
-    pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
+    /// Removes a consumer and forgets what was pending with it; returns how many entries those were, and what is left to
+    /// free of it. That is good for nothing else.
+    ///
+    /// - Cost: O(1) where all that is pending is with it, and one search for each of its entries where others have some.
+    pub fn remove_consumer(&mut self, name: &[u8]) -> Option<(usize, Group)> {
         let number = self.numbers.remove(name)?;
         let consumer = self.consumers.remove(&number)?;
-        self.consumers_bytes -= name_bytes(&consumer.name) + consumer.pending.heap_bytes();
-        for (id, ()) in consumer.pending.iter() {
-            if let Some(pending) = self.pending.remove(id) {
-                self.forget_time(*id, &pending);
+        let consumer_bytes = name_bytes(&consumer.name) + consumer.pending.heap_bytes();
+        self.consumers_bytes -= consumer_bytes;
+        let mut rest = Self::new(StreamId::MIN, None);
+        if consumer.pending.len() == self.pending.len() {
+            rest.pending = mem::take(&mut self.pending);
+            rest.by_time = self.by_time.take();
+        } else {
+            for (id, ()) in consumer.pending.iter() {
+                if let Some(pending) = self.pending.remove(id) {
+                    self.forget_time(*id, &pending);
+                }
             }
         }
-        Some(consumer.pending.len())
+        let count = consumer.pending.len();
+        rest.consumers_bytes = consumer_bytes;
+        rest.consumers.insert(number, consumer);
+        Some((count, rest))
     }
 
     /// A consumer.

@@ -42,6 +42,13 @@ impl Stream {
         Self::default()
     }
 
+    /// A stream that has nothing but this group; for what is left of one, to be freed in steps.
+    pub fn of_rest(group: Group) -> Self {
+        let mut stream = Self::new();
+        stream.add_group(b"", group);
+        stream
+    }
+
     /// Adds a group; false, if there is one of that name.
     pub fn add_group(&mut self, name: &[u8], group: Group) -> bool {
         if self.groups.get(name).is_some() {

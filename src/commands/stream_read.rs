@@ -161,15 +161,25 @@ impl<'a> ReadStreams<'a> {
         has_waited: bool,
         args: &Args<'a>,
     ) -> Result<Vec<From>, CommandError> {
-        let mut from = |place| {
-            let key = keys.key(self.key(args, place));
-            let stream = match keys.read(db, &key, no_touch) {
-                Err(WrongType) if has_waited && self.group.is_none() => None,
-                found => found?,
-            };
-            self.from(stream, args, place)
-        };
+        let mut from = |place| self.looked_up(keys, db, no_touch, has_waited, args, place);
         (0..self.keys_count).map(&mut from).collect()
+    }
+
+    fn looked_up(
+        &self,
+        keys: &mut Keyspace,
+        db: usize,
+        no_touch: bool,
+        has_waited: bool,
+        args: &Args<'a>,
+        place: usize,
+    ) -> Result<From, CommandError> {
+        let key = keys.key(self.key(args, place));
+        let stream = match keys.read(db, &key, no_touch) {
+            Err(WrongType) if has_waited && self.group.is_none() => None,
+            found => found?,
+        };
+        self.from(stream, args, place)
     }
 
     /// How long it waits, if it does.
@@ -367,16 +377,24 @@ fn xreadgroup(
     Ok(Effect::wrote(changes))
 }
 
-/// Whether XREADGROUP can read these streams; changes nothing.
+/// Whether XREAD or XREADGROUP can read these streams; changes nothing.
+///
+/// - Errors: which of the streams, counted from 0, is the first that cannot be read, and why.
 pub fn check(
     keys: &mut Keyspace,
     db: usize,
     no_touch: bool,
+    is_group: bool,
     args: &Args<'_>,
-) -> Result<(), CommandError> {
-    let request = ReadStreams::parse(args, true)?;
-    request.wait(keys.now_ms())?;
-    request.froms(keys, db, no_touch, false, args).map(|_| ())
+) -> Result<(), (usize, CommandError)> {
+    let of_all = |error| (0, error);
+    let request = ReadStreams::parse(args, is_group).map_err(of_all)?;
+    request.wait(keys.now_ms()).map_err(of_all)?;
+    for place in 0..request.keys_count {
+        let from = request.looked_up(keys, db, no_touch, false, args, place);
+        from.map_err(|error| (place, error))?;
+    }
+    Ok(())
 }
 
 /// The streams of a reply: an array of pairs, or in RESP3 a map; null without any.

@@ -270,12 +270,15 @@ pub enum Operation {
         /// `CLIENT NO-TOUCH on`.
         no_touch: bool,
     },
-    /// Looks whether XREADGROUP can read these streams, which changes nothing; gives [`Output::Count`], or its error.
+    /// Looks whether XREAD or XREADGROUP can read these streams, which changes nothing; gives [`Output::Count`], or
+    /// [`Output::ErrorAt`].
     CheckStreams {
         /// Their database.
         db: u16,
         /// Who asked.
         caller: Caller,
+        /// Whether it is XREADGROUP.
+        is_group: bool,
         /// The command's words, with this shard's keys.
         args: OwnedArgs,
     },
@@ -341,6 +344,8 @@ pub enum Output {
     },
     /// It was refused, and changed nothing.
     Error(CommandError),
+    /// The same, because of this one of its keys, counted from 0.
+    ErrorAt(usize, CommandError),
 }
 
 /// A key on its way to another server.

@@ -75,11 +75,16 @@ impl Shard {
                 let key = self.keys.key(&key);
                 Output::Value(self.keys.clone_value(usize::from(db), &key))
             }
-            Operation::CheckStreams { db, caller, args } => {
+            Operation::CheckStreams {
+                db,
+                caller,
+                is_group,
+                args,
+            } => {
                 let (db, no_touch) = (usize::from(db), caller.no_touch);
-                match stream_read::check(&mut self.keys, db, no_touch, &args.as_args()) {
+                match stream_read::check(&mut self.keys, db, no_touch, is_group, &args.as_args()) {
                     Ok(()) => Output::Count(0),
-                    Err(error) => Output::Error(error),
+                    Err((place, error)) => Output::ErrorAt(place, error),
                 }
             }
             Operation::Lend { db, keys } => {

@@ -259,3 +259,34 @@ fn randomkey_is_fair_to_shards() {
         "{seen:?}"
     );
 }
+
+// Either key may be on the shard that is asked first.
+#[test]
+fn of_two_errors_in_streams_the_first_keys_is_told() {
+    let wrong_type = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    let wrong_id = "-ERR Invalid stream ID specified as stream command argument";
+    let no_group = |key: &str| {
+        format!(
+            "-NOGROUP No such key '{key}' or consumer group 'g' in XREADGROUP with GROUP option"
+        )
+    };
+    each_server(|server, a, b| {
+        check_lines(
+            server,
+            a,
+            b,
+            &[
+                ("SET A x", "+OK"),
+                ("XREAD STREAMS A B 0 wrong", wrong_type),
+                ("XREAD STREAMS B A wrong 0", wrong_id),
+                ("XREAD BLOCK 10 STREAMS A B 0 wrong", wrong_type),
+                ("XREAD BLOCK 10 STREAMS B A wrong 0", wrong_id),
+                ("XREADGROUP GROUP g c STREAMS A B > >", wrong_type),
+                ("XREADGROUP GROUP g c STREAMS B A > >", &no_group("B")),
+                ("DEL A", ":1"),
+                ("XREADGROUP GROUP g c STREAMS A B > >", &no_group("A")),
+                ("XREADGROUP GROUP g c STREAMS B A > >", &no_group("B")),
+            ],
+        );
+    });
+}

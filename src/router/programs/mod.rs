@@ -317,8 +317,17 @@ fn unexpected() -> Next {
 /// The first error among outputs, as a reply.
 fn first_error(outputs: &[(ShardId, Output)]) -> Option<Vec<u8>> {
     outputs.iter().find_map(|(_, output)| match output {
-        Output::Error(error) => Some(error_reply(error)),
+        Output::Error(error) | Output::ErrorAt(_, error) => Some(error_reply(error)),
         Output::Reply(reply) if reply.first() == Some(&b'-') => Some(reply.clone()),
         _ => None,
     })
+}
+
+/// Whether an output is an error.
+fn is_error(output: &Output) -> bool {
+    match output {
+        Output::Error(_) | Output::ErrorAt(..) => true,
+        Output::Reply(reply) => reply.first() == Some(&b'-'),
+        _ => false,
+    }
 }

@@ -1,9 +1,10 @@
 //! XREAD and XREADGROUP over several shards: each shard reads its streams, the parts are joined in the order of the request.
 //!
-//! Promises  XREADGROUP delivers nothing until every shard has found its keys and groups.
+//! Promises  XREADGROUP delivers nothing until every shard has found its keys and groups; of several errors the client sees
+//!           that of the first key.
 //! Tests     tests/router/programs.rs; every transcript of streams, at 2 and 7 shards.
 
-use super::{Job, Next, Part, Program, error_reply, first_error, unexpected};
+use super::{Job, Next, Part, Program, error_reply, first_error, is_error, unexpected};
 use crate::commands::CommandError;
 use crate::commands::stream_read::ReadStreams as Request;
 use crate::resp::args::OwnedArgs;
@@ -20,6 +21,8 @@ pub(super) struct ReadStreams {
     /// XREADGROUP: what it reads changes the groups.
     is_group: bool,
     is_checked: bool,
+    /// XREAD: the shards that gave errors, while they are asked which keys those are about.
+    refused: Vec<ShardId>,
     /// The locks are needed after it has read: to wait under them.
     keeps_locks: bool,
 }
@@ -41,6 +44,7 @@ impl ReadStreams {
             keys_count,
             is_group,
             is_checked: false,
+            refused: Vec::new(),
             keeps_locks,
         })
     }
@@ -64,6 +68,41 @@ impl ReadStreams {
         self.parts
             .iter()
             .map(|(shard, places)| (*shard, self.job.command(self.words(places))))
+    }
+
+    fn check(&self, (shard, places): &Part) -> (ShardId, Operation) {
+        let operation = Operation::CheckStreams {
+            db: self.job.db,
+            caller: self.job.caller,
+            is_group: self.is_group,
+            args: self.words(places),
+        };
+        (*shard, operation)
+    }
+
+    /// Asks those shards that gave errors which of their keys those are about.
+    fn ask_refused(&mut self) -> Next {
+        let parts = self.parts.iter();
+        let asked = parts.filter(|(shard, _)| self.refused.contains(shard));
+        let phase = asked.map(|part| {
+            let (shard, operation) = self.check(part);
+            (shard, operation, true)
+        });
+        Next::Phase(phase.collect())
+    }
+
+    /// The error about the first key, among what checks gave.
+    fn error_of_first_key(&self, outputs: &[(ShardId, Output)]) -> Option<Vec<u8>> {
+        let of_output = |(shard, output): &(ShardId, Output)| {
+            let Output::ErrorAt(place, error) = output else {
+                return None;
+            };
+            let (_, places) = self.parts.iter().find(|(of, _)| of == shard)?;
+            Some((*places.get(*place)?, error_reply(error)))
+        };
+        let errors = outputs.iter().filter_map(of_output);
+        let first = errors.min_by_key(|(place, _)| *place);
+        first.map(|(_, error)| error)
     }
 
     fn join(&self, outputs: &[(ShardId, Output)]) -> Option<Vec<u8>> {
@@ -121,15 +160,7 @@ impl Program for ReadStreams {
         if !self.is_group {
             return self.commands().collect();
         }
-        let check = |(shard, places): &Part| {
-            let operation = Operation::CheckStreams {
-                db: self.job.db,
-                caller: self.job.caller,
-                args: self.words(places),
-            };
-            (*shard, operation)
-        };
-        self.parts.iter().map(check).collect()
+        self.parts.iter().map(|part| self.check(part)).collect()
     }
 
     fn begin(&mut self, _: TxId) -> Next {
@@ -137,8 +168,20 @@ impl Program for ReadStreams {
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
-        if let Some(error) = first_error(&outputs) {
+        if let Some(error) = self.error_of_first_key(&outputs) {
             return Next::Done(error);
+        }
+        if let Some(error) = first_error(&outputs) {
+            let errors = outputs.iter().filter(|(_, output)| is_error(output));
+            let refused: Vec<_> = errors.map(|(shard, _)| *shard).collect();
+            if self.is_group || !self.refused.is_empty() || refused.len() < 2 {
+                return Next::Done(error);
+            }
+            self.refused = refused;
+            return self.ask_refused();
+        }
+        if !self.refused.is_empty() {
+            return unexpected(); // Under the same locks the keys are what they were.
         }
         if self.is_group && !self.is_checked {
             self.is_checked = true;

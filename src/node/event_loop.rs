@@ -93,6 +93,7 @@ impl CoreLoop {
         self.core.time_out();
         self.core.shard.retry_waiters();
         self.core.resume_congested();
+        let is_leaving = self.core.go_on_leaving();
         self.core.settle();
         self.flush_output();
         self.do_ring_work();
@@ -114,7 +115,7 @@ impl CoreLoop {
         let awaits_peer = busy && self.core.mesh.awaits_answers();
         // What another core is about to decide for a waiting client comes as no event.
         let must_retry = self.core.shard.must_retry_waiters();
-        self.more_cycle || may_resume || awaits_peer || must_retry
+        self.more_cycle || is_leaving || may_resume || awaits_peer || must_retry
     }
 
     /// Arms the accept of a listener that is still there.

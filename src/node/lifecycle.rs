@@ -79,7 +79,7 @@ impl Core {
             acceptor::shut(&connection.socket);
         }
         self.abandon_wait(token);
-        self.drop_subscriptions(token);
+        self.leave_all(token);
         self.release(token);
     }
 
@@ -104,7 +104,8 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        if !connection.closed || connection.receiving || connection.sending {
+        let is_subscribed = connection.subscriptions.is_some();
+        if !connection.closed || connection.receiving || connection.sending || is_subscribed {
             return;
         }
         self.connections.remove(token);

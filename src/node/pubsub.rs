@@ -28,6 +28,9 @@ use crate::commands::table::unknown_or_arity;
 use crate::commands::{CommandError, Entry};
 use crate::resp::{Args, Protocol, Reply};
 
+/// So many subscriptions of a closed connection end in one turn, about half a millisecond.
+const LEAVES_PER_TURN: usize = 512;
+
 /// A message as it crosses cores: encoded from the channel on, in both protocols the same.
 pub struct Post {
     subject: Subject,
@@ -75,6 +78,8 @@ pub struct CorePubSub {
     /// Messages of this core's clients that other cores have not answered for yet.
     posted: HashMap<u64, Posted, ahash::RandomState>,
     next_post: u64,
+    /// Connections that have closed and whose subscriptions have not all ended.
+    leaving: Vec<Token>,
     /// Kept for its allocation.
     audience: Vec<u16>,
     /// Likewise.
@@ -259,20 +264,81 @@ impl Core {
         }
     }
 
-    /// Ends all subscriptions of a connection without a word: it closes, or is as new.
+    /// Ends all subscriptions of a connection without a word: it is as new.
     pub(super) fn drop_subscriptions(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(token) else {
-            return;
-        };
-        let Some(subscriptions) = connection.subscriptions.take() else {
-            return;
-        };
-        let was_subscribed = std::mem::take(&mut connection.session.subscribed);
-        self.has_unsubscribed(was_subscribed);
+        self.forget_subscriber(token);
+        while !self.leave_some(token) {}
+    }
+
+    /// A connection has closed: its subscriptions end, those beyond the first few in later turns. It keeps its place
+    /// until then, but nothing is sent to it and it is not counted.
+    pub(super) fn leave_all(&mut self, token: Token) {
+        self.forget_subscriber(token);
+        if !self.leave_some(token) && !self.pubsub.leaving.contains(&token) {
+            self.pubsub.leaving.push(token);
+        }
+    }
+
+    /// Goes on where [`Core::leave_all`] has left off; whether there is more.
+    pub(super) fn go_on_leaving(&mut self) -> bool {
+        if let Some(&token) = self.pubsub.leaving.last()
+            && self.leave_some(token)
+        {
+            self.pubsub.leaving.pop();
+            self.release(token);
+        }
+        !self.pubsub.leaving.is_empty()
+    }
+
+    /// Ends some subscriptions of a connection; whether all have ended.
+    fn leave_some(&mut self, token: Token) -> bool {
         for subject in Subject::ALL {
-            for (name, &place) in subscriptions.of(subject) {
-                self.leave(subject, name, place);
+            let Some(connection) = self.connections.get_mut(token) else {
+                return true;
+            };
+            let Some(subscriptions) = &mut connection.subscriptions else {
+                return true;
+            };
+            let names = subscriptions.of(subject).keys();
+            let names: Vec<Name> = names.take(LEAVES_PER_TURN).cloned().collect();
+            if names.is_empty() {
+                continue;
             }
+            for name in names {
+                // Borrowed for each: where one leaves a list, another connection may take its place there.
+                let place = self
+                    .connections
+                    .get_mut(token)
+                    .and_then(|connection| connection.subscriptions.as_mut())
+                    .and_then(|subscriptions| subscriptions.of_mut(subject).remove(&name));
+                if let Some(place) = place {
+                    self.leave(subject, &name, place);
+                }
+            }
+            return self.has_left_all(token);
+        }
+        self.has_left_all(token)
+    }
+
+    /// Whether a connection has no subscription; what held them goes with the last.
+    fn has_left_all(&mut self, token: Token) -> bool {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return true;
+        };
+        let is_empty = connection
+            .subscriptions
+            .as_ref()
+            .is_none_or(|subscriptions| subscriptions.is_empty());
+        if is_empty {
+            connection.subscriptions = None;
+        }
+        is_empty
+    }
+
+    fn forget_subscriber(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(token) {
+            let was_subscribed = std::mem::take(&mut connection.session.subscribed);
+            self.has_unsubscribed(was_subscribed);
         }
     }
 
@@ -282,7 +348,7 @@ impl Core {
         directory.clients_count.fetch_sub(count, Ordering::SeqCst);
     }
 
-    /// Takes a connection out of a name's list; it is not in its place among the connections, or has lost its own list.
+    /// Takes a connection out of a name's list; its own list has lost the name already.
     fn leave(&mut self, subject: Subject, name: &Name, place: u32) {
         let left = self.pubsub.subscribers.leave(subject, name, place);
         if let Left::Moved(token) = left
@@ -413,16 +479,14 @@ impl Core {
         let subscribers = &self.pubsub.subscribers;
         let mut count = 0;
         for &token in subscribers.of(post.subject, post.channel()) {
-            count += 1;
-            outputs.hand_over(token, [post.head(), &post.encoded]);
+            count += u64::from(outputs.hand_over(token, [post.head(), &post.encoded]));
         }
         if post.subject == Subject::Channel {
             subscribers.matching(post.channel(), |pattern| {
                 let mut head = b"4\r\n$8\r\npmessage\r\n".to_vec();
                 Reply::new(&mut head, Protocol::Resp2).bulk(pattern);
                 for &token in subscribers.of(Subject::Pattern, pattern) {
-                    count += 1;
-                    outputs.hand_over(token, [&head, &post.encoded]);
+                    count += u64::from(outputs.hand_over(token, [&head, &post.encoded]));
                 }
             });
         }
@@ -446,19 +510,21 @@ struct Outputs<'a> {
 }
 
 impl Outputs<'_> {
-    /// Gives one connection a message. Outputs hold whole replies only, so it is never inside one.
+    /// Gives one connection a message; whether it is still there. Outputs hold whole replies only, so a message is never
+    /// inside one.
     #[inline]
-    fn hand_over(&mut self, token: Token, parts: [&[u8]; 2]) {
+    fn hand_over(&mut self, token: Token, parts: [&[u8]; 2]) -> bool {
         if let Some(publisher) = &mut self.publisher
             && publisher.token == token
         {
-            return append(publisher.own, publisher.protocol, parts);
+            append(publisher.own, publisher.protocol, parts);
+            return true;
         }
         let Some(connection) = self.connections.get_mut(token) else {
-            return;
+            return false;
         };
-        if connection.close_after_output {
-            return;
+        if connection.closed || connection.close_after_output {
+            return !connection.closed;
         }
         if connection.output.capacity() == 0 {
             connection.output = self.spare.pop().unwrap_or_default();
@@ -471,6 +537,7 @@ impl Outputs<'_> {
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.full.push(token);
         }
+        true
     }
 }
 

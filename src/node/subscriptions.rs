@@ -230,47 +230,69 @@ fn anchor(pattern: &[u8]) -> Anchor<'_> {
 /// A set: thousands may share an anchor, and one that leaves must not be searched for.
 type Patterns = HashSet<Name, ahash::RandomState>;
 
-#[derive(Default)]
+type Anchors = HashMap<Box<[u8]>, Patterns, ahash::RandomState>;
+
 struct AnchorMap {
-    patterns: HashMap<Box<[u8]>, Patterns, ahash::RandomState>,
+    /// By the anchor's hash, so that each grows on its own.
+    stripes: Box<[Anchors]>,
+    hasher: ahash::RandomState,
     /// How many anchors have each length.
     lengths: BTreeMap<usize, usize>,
 }
 
+impl Default for AnchorMap {
+    fn default() -> Self {
+        Self {
+            stripes: (0..STRIPES_COUNT).map(|_| Anchors::default()).collect(),
+            hasher: ahash::RandomState::new(),
+            lengths: BTreeMap::new(),
+        }
+    }
+}
+
 impl AnchorMap {
+    fn stripe_of(&self, anchor: &[u8]) -> usize {
+        self.hasher.hash_one(anchor) as usize % STRIPES_COUNT
+    }
+
     /// The lengths of anchors that fit into `max` bytes.
     fn lengths_to(&self, max: usize) -> impl Iterator<Item = usize> {
         self.lengths.range(..=max).map(|(&len, _)| len)
     }
 
     fn of(&self, anchor: &[u8]) -> impl Iterator<Item = &Name> {
-        self.patterns.get(anchor).into_iter().flatten()
+        let stripe = &self.stripes[self.stripe_of(anchor)];
+        stripe.get(anchor).into_iter().flatten()
     }
 
     fn insert(&mut self, anchor: &[u8], pattern: &Name) {
-        match self.patterns.get_mut(anchor) {
+        let stripe = self.stripe_of(anchor);
+        let stripe = &mut self.stripes[stripe];
+        match stripe.get_mut(anchor) {
             Some(patterns) => {
                 patterns.insert(pattern.clone());
             }
             None => {
                 *self.lengths.entry(anchor.len()).or_default() += 1;
                 let patterns = Patterns::from_iter([pattern.clone()]);
-                self.patterns.insert(anchor.into(), patterns);
+                stripe.insert(anchor.into(), patterns);
             }
         }
     }
 
     fn remove(&mut self, anchor: &[u8], pattern: &[u8]) {
-        let Some(patterns) = self.patterns.get_mut(anchor) else {
+        let stripe = self.stripe_of(anchor);
+        let stripe = &mut self.stripes[stripe];
+        let Some(patterns) = stripe.get_mut(anchor) else {
             return;
         };
         patterns.remove(pattern);
         if !patterns.is_empty() {
             return;
         }
-        self.patterns.remove(anchor);
-        if self.patterns.capacity() / 8 > self.patterns.len() {
-            self.patterns.shrink_to_fit();
+        stripe.remove(anchor);
+        if stripe.capacity() / 8 > stripe.len() {
+            stripe.shrink_to_fit();
         }
         if let Some(count) = self.lengths.get_mut(&anchor.len()) {
             *count -= 1;

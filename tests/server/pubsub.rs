@@ -314,6 +314,50 @@ fn who_vanishes_leaves_nothing_behind() {
     }
 }
 
+/// Two clients have thousands of subscriptions in common. One vanishes, which takes the server many turns; meanwhile the
+/// other leaves in order, then a third, and all lists are right.
+#[test]
+fn who_had_very_many_subscriptions_is_forgotten_bit_by_bit() {
+    const NAMES: usize = 6_000;
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut clients: Vec<Client> = (0..6).map(|_| server.client()).collect();
+        let name = |index: usize| format!("{index}:name");
+        for client in &mut clients {
+            let mut bytes = Vec::new();
+            for index in 0..NAMES {
+                let channel = name(index);
+                let pattern = format!("{channel}*");
+                push_request(&mut bytes, &[b"SUBSCRIBE", channel.as_bytes()]);
+                push_request(&mut bytes, &[b"PSUBSCRIBE", pattern.as_bytes()]);
+            }
+            client.send(&bytes);
+            client.replies(2 * NAMES);
+        }
+        let mut publisher = server.client();
+        let line = format!("PUBLISH {} text", name(1));
+        assert_eq!(publisher.ask(&line), Value::Integer(12));
+        drop(clients.split_off(3));
+        for client in &mut clients[..2] {
+            assert_eq!(message(client).1, "text");
+            assert_eq!(message(client).1, "text");
+            send(client, "UNSUBSCRIBE");
+            for left in (NAMES..2 * NAMES).rev() {
+                assert_eq!(client.reply().items()[2], Value::Integer(left as i64));
+            }
+        }
+        eventually("one client is left", || {
+            server.info_number("clients", "pubsub_clients") == 3
+                && publisher.ask("PUBSUB NUMSUB 5:name").items()[1] == Value::Integer(1)
+        });
+        // Two are subscribed to the patterns alone.
+        assert_eq!(publisher.ask(&line), Value::Integer(4));
+        drop(clients);
+        wait_until_empty(&server);
+        assert_eq!(publisher.ask(&line), Value::Integer(0));
+    }
+}
+
 /// A subscriber that does not read is cut off at its class's limit; its neighbours miss nothing.
 #[test]
 fn a_slow_subscriber_is_cut_and_the_others_keep_going() {

@@ -20,6 +20,7 @@ use crate::base::number::{parse_f64, write_i64};
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
 use crate::keyspace::list::{End, List};
+use crate::keyspace::zset::Zset;
 use crate::keyspace::{EncodingLimits, Keyspace, Object};
 use crate::resp::{Args, Reply};
 
@@ -145,6 +146,12 @@ impl Source {
         no_touch: bool,
     ) -> Result<Self, CommandError> {
         let key = keys.key(key);
+        // As Redis does: a sorted set that was sorted once is a skiplist from then on.
+        if let Ok(Some(mut held)) = keys.write::<Zset>(db, &key, true)
+            && held.get().is_packed()
+        {
+            held.get_mut().become_tree();
+        }
         let Some(entry) = keys.lookup_read(db, &key, no_touch) else {
             return Ok(Self::new(Kind::Ordered));
         };

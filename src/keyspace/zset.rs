@@ -228,7 +228,8 @@ impl Zset {
         }
     }
 
-    fn become_tree(&mut self) -> &mut SortedSet {
+    /// Trades a packed set for a tree, whatever its size.
+    pub fn become_tree(&mut self) -> &mut SortedSet {
         if let Form::Packed(packed) = &self.form {
             let mut tree = UnalignedBox::<SortedSet>::default();
             for (member, score) in packed.pairs(0..packed.len(), Direction::Up) {

@@ -67,7 +67,7 @@ fn in_range(ms: i64, now_ms: i64) -> Result<Option<u64>, CommandError> {
 impl Call<'_> {
     /// There is nothing for the client yet: it waits, or, where it may not, its time is up.
     pub fn wait(&mut self, wait: Wait, reply: &mut Reply<'_>) {
-        if self.patience == Patience::Never {
+        if matches!(self.patience, Patience::Never | Patience::Denied) {
             reply.null_array();
         } else {
             self.waits = Some(wait);

@@ -13,8 +13,8 @@ use super::list_move::{
 };
 use super::row::*;
 use super::table::{
-    Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
-    Spread, Wait,
+    Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Patience, Program,
+    Run, Spread, Wait,
 };
 use crate::keyspace::list::{End, List};
 use crate::resp::{Args, Reply};
@@ -86,6 +86,11 @@ fn move_or_wait(
         .is_some_and(|held| words.count_of(held.get().len()) > 0);
     if has_enough {
         return move_elements(call, args, words, reply);
+    }
+    if call.patience == Patience::Denied {
+        // It answers as LMOVE does; one whose time is up gets a null array.
+        reply.null();
+        return Ok(Effect::NONE);
     }
     Ok(wait(call, timeout_ms, reply))
 }

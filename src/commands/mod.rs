@@ -61,6 +61,7 @@ pub mod string;
 pub mod string_many;
 pub mod string_range;
 pub mod table;
+pub mod transaction;
 pub mod word;
 pub mod zset;
 pub mod zset_blocking;
@@ -126,6 +127,7 @@ pub const FAMILIES: &[&[Command]] = &[
     database::COMMANDS,
     connection::COMMANDS,
     pubsub::COMMANDS,
+    transaction::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     admin::COMMANDS,

@@ -203,8 +203,21 @@ pub enum Run {
     Waits(KeysHandler),
     /// Works on who is subscribed to what, which the node keeps.
     PubSub(PubSub),
+    /// Works on the connection's queue of commands, or on what it watches.
+    Block(Verb),
     /// A container: only its subcommands run.
     Container,
+}
+
+/// What concerns a block of commands and what it depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Verb {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
 }
 
 /// A handler on one shard's keys.
@@ -216,7 +229,7 @@ impl Run {
     pub fn on_keys(&self) -> Option<KeysHandler> {
         match self {
             Run::Keys(handler) | Run::Waits(handler) => Some(*handler),
-            Run::Session(_) | Run::PubSub(_) | Run::Container => None,
+            Run::Session(_) | Run::PubSub(_) | Run::Block(_) | Run::Container => None,
         }
     }
 }
@@ -241,6 +254,8 @@ pub enum Patience {
     /// No: finding nothing is a timeout at once.
     #[default]
     Never,
+    /// No, and it is not that its time is up: it stands between MULTI and EXEC.
+    Denied,
     /// Yes.
     First,
     /// It has waited, and something happened to one of its keys: one that holds another type is nothing yet.

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bytes::Bytes;
 
+use super::block::Block;
 use super::subscriptions::Subscriptions;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
@@ -148,6 +149,8 @@ pub struct Connection {
     pub commands_count: u64,
     /// The last command.
     pub last_command: Option<&'static Entry>,
+    /// What MULTI and WATCH have it keep.
+    pub block: Option<Box<Block>>,
     /// The command the node is carrying out for it, and when that began (`Core::clock`).
     pub asked: Option<(&'static Entry, u64)>,
 }
@@ -194,6 +197,7 @@ impl Connection {
             commands_count: 0,
             last_command: None,
             asked: None,
+            block: None,
         }
     }
 
@@ -344,6 +348,7 @@ impl Connection {
                 .subscriptions
                 .as_ref()
                 .map_or(0, |subscriptions| subscriptions.memory_bytes())
+            + self.queued_bytes()
     }
 }
 

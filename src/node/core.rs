@@ -5,11 +5,12 @@
 //! Not here  the ring and the turn: `node/event_loop.rs`. What a request does: `node/dispatch.rs`. A connection's life:
 //!           `node/lifecycle.rs`. Questions over all cores: `node/gather.rs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::block::{Captured, Running};
 use super::connection::Blocked;
 use super::errand::Errands;
 use super::figures::CoreCounters;
@@ -100,6 +101,10 @@ pub struct Core {
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
     transactions: HashMap<TxId, Coordinated, ahash::RandomState>,
+    /// Commands of blocks that the node is carrying out.
+    pub(super) captured: HashMap<Token, Captured, ahash::RandomState>,
+    /// What commands of blocks that concern their connections came to.
+    pub(super) reports: VecDeque<FromShard>,
     /// What transactions wait for outside.
     pub errands: Errands,
     /// Questions this core has asked.
@@ -176,7 +181,9 @@ pub struct Start {
 pub enum Purpose {
     /// It is the client's.
     Reply,
-    /// Likewise, unless the client waits.
+    /// It is the client's, and ends its block.
+    Block(Running),
+    /// It is the client's, unless the client waits.
     MayWait(Box<MayWait>),
     /// It says whether there was something for this waiting client.
     Asked(u64),
@@ -224,6 +231,8 @@ impl Core {
             starts: Vec::new(),
             asks: Vec::new(),
             transactions: HashMap::default(),
+            captured: HashMap::default(),
+            reports: VecDeque::new(),
             errands: Errands::new(),
             gathers: HashMap::default(),
             next_question: 0,
@@ -301,7 +310,13 @@ impl Core {
     pub(super) fn has_writing_transactions(&self) -> bool {
         self.transactions
             .values()
-            .any(|coordinated| coordinated.entry.command.flags.has(Flags::WRITE))
+            .any(|coordinated| match &coordinated.purpose {
+                // One of its own commands may be what asks.
+                Purpose::Block(running) => {
+                    running.may_write && !self.captured.contains_key(&coordinated.token)
+                }
+                _ => coordinated.entry.command.flags.has(Flags::WRITE),
+            })
     }
 
     // ---- transactions and messages
@@ -313,6 +328,8 @@ impl Core {
                 self.start(start);
             } else if let Some((token, request)) = self.asks.pop() {
                 self.node_request(token, request);
+            } else if let Some(report) = self.reports.pop_front() {
+                self.shard_event(report);
             } else if let Some((core, event)) = self.shard.next_event() {
                 if core == self.id {
                     self.shard_event(event);
@@ -337,7 +354,7 @@ impl Core {
         let tx = self.mesh.board().next_tx.fetch_add(1, Ordering::Relaxed);
         self.counters.transactions += 1;
         let mut outgoing = std::mem::take(&mut self.outgoing);
-        transaction.start(self.id, tx, &mut outgoing);
+        let step = transaction.start(self.id, tx, &mut outgoing);
         let stamp = self.clock.raw();
         let coordinated = Coordinated {
             token,
@@ -346,7 +363,7 @@ impl Core {
             transaction,
             purpose,
         };
-        self.transactions.insert(tx, coordinated);
+        self.take_step(coordinated, step);
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
     }
@@ -387,19 +404,41 @@ impl Core {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let transaction = &mut coordinated.transaction;
         let step = transaction.receive(event, &mut next_tx, &mut outgoing);
+        self.take_step(coordinated, step);
+        self.send_to_shards(&mut outgoing);
+        self.outgoing = outgoing;
+    }
+
+    /// Does what a transaction wants besides messages to shards.
+    fn take_step(&mut self, coordinated: Coordinated, step: Step) {
+        let tx = coordinated.transaction.tx();
         match step {
             Step::Wait => {
-                self.transactions
-                    .insert(coordinated.transaction.tx(), coordinated);
+                self.transactions.insert(tx, coordinated);
+            }
+            Step::Session(queued) => {
+                let token = coordinated.token;
+                self.transactions.insert(tx, coordinated);
+                self.run_queued(token, tx, &queued);
             }
             Step::Errand(errand) => {
-                let tx = coordinated.transaction.tx();
                 self.transactions.insert(tx, coordinated);
                 if self.errands.start(tx, *errand) {
                     self.ring_work.push(RingWork::WatchErrands);
                 }
             }
             Step::Done { reply } => match coordinated.purpose {
+                Purpose::Block(running) => {
+                    let Coordinated {
+                        token,
+                        entry,
+                        stamp,
+                        transaction,
+                        ..
+                    } = coordinated;
+                    self.block_has_run(token, running, transaction, &reply);
+                    self.finish(token, entry, stamp, &reply);
+                }
                 Purpose::Reply | Purpose::MayWait(_) => {
                     let Coordinated {
                         token,
@@ -417,8 +456,6 @@ impl Core {
                 }
             }
         }
-        self.send_to_shards(&mut outgoing);
-        self.outgoing = outgoing;
     }
 
     /// Reports of errands are there.
@@ -447,6 +484,11 @@ impl Core {
 
     /// Writes the reply a connection was blocked for and lets it go on.
     pub fn complete(&mut self, token: Token, write: impl FnOnce(&mut Vec<u8>, &mut Session)) {
+        if !self.captured.is_empty()
+            && let Some(captured) = self.captured.remove(&token)
+        {
+            return self.complete_captured(token, &captured, write);
+        }
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
@@ -464,6 +506,27 @@ impl Core {
         connection.blocked = None;
         self.resumes.push(token);
         self.mark_dirty(token);
+    }
+
+    /// The reply of one command of a block.
+    fn complete_captured(
+        &mut self,
+        token: Token,
+        captured: &Captured,
+        write: impl FnOnce(&mut Vec<u8>, &mut Session),
+    ) {
+        let mut reply = Vec::new();
+        match self.connections.get_mut(token) {
+            Some(connection) => {
+                write(&mut reply, &mut connection.session);
+                if let Some((entry, stamp)) = connection.asked.take() {
+                    let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
+                    self.shard.record(entry.index, nanoseconds);
+                }
+            }
+            None => write(&mut reply, &mut Session::default()),
+        }
+        self.report_captured(token, captured, reply);
     }
 
     /// A reply has come for a request that was sent away.

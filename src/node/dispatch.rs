@@ -12,14 +12,14 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::connection::{Blocked, Connection};
-use super::core::{Core, Purpose, RingWork, Start};
+use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
 use super::ring::Token;
 use crate::commands::pubsub::PubSub;
 use crate::commands::session::{
     ReplyMode, SessionCall, is_http, needs_auth, needs_permission, needs_silence,
 };
-use crate::commands::table::{Caller, Run, table};
+use crate::commands::table::{Caller, Run, Verb, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply, Span};
@@ -79,6 +79,11 @@ impl Core {
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
             return Dispatched::NotYet;
         }
+        if connection.block.is_some()
+            && let Some(dispatched) = self.queue(connection, entry, args)
+        {
+            return dispatched;
+        }
         match plan(entry, args, &self.map, self.id) {
             Plan::Shard(shard) if matches!(entry.command.run, Run::Waits(_)) => {
                 self.dispatch_waiting(token, connection, entry, args, shard)
@@ -94,6 +99,7 @@ impl Core {
             Plan::Shard(shard) => self.send_away(token, connection, entry, args, shard, large),
             Plan::Here => match entry.command.run {
                 Run::PubSub(what) => self.run_pubsub(token, connection, entry, args, what),
+                Run::Block(verb) => self.run_verb(token, connection, entry, verb, args),
                 _ => self.run_session(token, connection, entry, args),
             },
             Plan::Many => self.start_transaction(token, connection, entry, args),
@@ -133,12 +139,18 @@ impl Core {
         }
         self.count(connection, entry);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
-            let is_subscribed = connection.session.subscribed;
-            let limit = self.options.output_limit(is_subscribed).hard_bytes;
-            if limit > 0 && connection.output_bytes() as u64 > limit {
-                // The rest of its pipeline must not be run only to be thrown away; `check_output` ends it.
-                connection.close_after_output = true;
-            }
+            self.look_at_output(connection);
+        }
+    }
+
+    /// Ends a client with more output than it may have: the rest of its pipeline must not be run only to be thrown away.
+    #[cold]
+    pub(super) fn look_at_output(&mut self, connection: &mut Connection) {
+        let is_subscribed = connection.session.subscribed;
+        let limit = self.options.output_limit(is_subscribed).hard_bytes;
+        if limit > 0 && connection.output_bytes() as u64 > limit {
+            // `check_output` does the rest.
+            connection.close_after_output = true;
         }
     }
 
@@ -212,7 +224,7 @@ impl Core {
     }
 
     /// Whether this is the first key a connection asks for, and its core has room for one more.
-    fn wants_to_move(&self, connection: &mut Connection, shard: u16) -> bool {
+    pub(super) fn wants_to_move(&self, connection: &mut Connection, shard: u16) -> bool {
         !std::mem::replace(&mut connection.affinity.placed, true)
             && !connection.session.subscribed
             && self.has_room(shard)
@@ -229,7 +241,12 @@ impl Core {
         count(shard) <= here + here / 8 + 1
     }
 
-    fn begin_move(&mut self, token: Token, connection: &mut Connection, target: u16) -> Dispatched {
+    pub(super) fn begin_move(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        target: u16,
+    ) -> Dispatched {
         connection.moving_to = Some(target);
         if !connection.is_drained() {
             connection.blocked = Some(Blocked::UntilDrained);
@@ -271,16 +288,7 @@ impl Core {
         };
         match made {
             Ok((transaction, purpose)) => {
-                connection.blocked = Some(Blocked::UntilReply);
-                connection.silent_reply = take_silence(connection);
-                connection.commands_count += 1;
-                connection.last_command = Some(entry);
-                self.starts.push(Start {
-                    token,
-                    entry,
-                    transaction,
-                    purpose,
-                });
+                self.begin(token, connection, entry, transaction, purpose);
                 Dispatched::Taken
             }
             Err(error) => self.fail_request(connection, entry, &error),
@@ -411,18 +419,19 @@ impl Core {
     }
 
     /// Answers with an error without running anything.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         connection: &mut Connection,
         entry: Option<&'static Entry>,
         error: &CommandError,
     ) -> Dispatched {
-        let line = error.line();
-        let figures = self.shard.figures_mut();
         let entry = match error {
             CommandError::Arity(name) => table().find_full(name.as_bytes()),
             _ => entry,
         };
+        let of_block = self.fail_block(connection, entry, error);
+        let line = of_block.as_ref().unwrap_or(error).line();
+        let figures = self.shard.figures_mut();
         match entry {
             Some(entry) => figures.record_rejection(entry.index, &line),
             None => figures.errors_mut().count(&line),
@@ -453,7 +462,11 @@ impl Core {
             return false;
         }
         let flags = entry.command.flags;
-        if pause.writes_only && !flags.has(Flags::WRITE) && !flags.has(Flags::MAY_REPLICATE) {
+        let may_write = match entry.command.run {
+            Run::Block(Verb::Exec) => connection.open_block().is_some_and(|block| block.may_write),
+            _ => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
+        };
+        if pause.writes_only && !may_write {
             return false;
         }
         connection.blocked = Some(Blocked::Paused);
@@ -487,7 +500,7 @@ pub(super) fn take_silence(connection: &mut Connection) -> bool {
 }
 
 #[inline]
-fn caller(connection: &Connection) -> Caller {
+pub(super) fn caller(connection: &Connection) -> Caller {
     Caller {
         protocol: connection.session.protocol,
         no_touch: connection.session.no_touch,

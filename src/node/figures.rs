@@ -111,6 +111,10 @@ pub struct CoreFigures {
     pub waiting_keys_count: u64,
     /// Those whose clients are told when they go.
     pub waiting_on_delete_keys_count: u64,
+    /// Of those, watching keys.
+    pub clients_watching_count: u64,
+    /// Keys of this core's shard that clients watch.
+    pub watched_keys_count: u64,
     /// Of those, waiting for the end of a pause.
     pub clients_paused_count: u64,
     /// Bytes its clients hold.

@@ -114,9 +114,10 @@ impl Core {
             }
             NodeRequest::Reset => {
                 self.drop_subscriptions(token);
+                self.forget_block(token);
                 self.complete(token, |out, session| {
                     Reply::new(out, session.protocol).simple("RESET");
-                })
+                });
             }
             NodeRequest::DebugSleep(duration) => {
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
@@ -519,6 +520,10 @@ impl Core {
         let databases = (0..keys.databases_count())
             .map(|db| keys.database_info(db))
             .collect();
+        let watching = |connection: &&Connection| {
+            let block = connection.block.as_ref();
+            block.is_some_and(|block| block.watched.is_some())
+        };
         let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
         CoreFigures {
             core: self.id,
@@ -527,6 +532,8 @@ impl Core {
             clients_waiting_count: self.waiting.len() as u64,
             waiting_keys_count: self.shard.waiting_counts().1 as u64,
             waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,
+            clients_watching_count: self.connections.iter().filter(watching).count() as u64,
+            watched_keys_count: self.shard.watched_keys_count() as u64,
             clients_paused_count: self.connections.iter().filter(paused).count() as u64,
             clients_bytes: self
                 .connections
@@ -568,6 +575,12 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
     } else {
         0
     };
+    let block = connection.block.as_deref();
+    let open_block = block.filter(|block| block.is_open);
+    let watched = block.and_then(|block| block.watched.as_ref());
+    let is_touched = watched.is_some_and(|watched| watched.watch.is_touched());
+    // As in Redis, a watch that was touched watches nothing any more.
+    let watched = watched.filter(|_| !is_touched);
     let Session {
         id,
         protocol,
@@ -595,6 +608,8 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         },
         flags: ClientFlags {
             blocked: matches!(connection.blocked, Some(Blocked::Paused | Blocked::OnKeys)),
+            multi: open_block.is_some(),
+            dirty: is_touched,
             close_after_reply: connection.close_after_output,
             unix_socket: connection.peer.is_unix,
             no_evict: *no_evict,
@@ -606,12 +621,12 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             .subscriptions
             .as_ref()
             .map_or([0; 3], |subscriptions| subscriptions.counts()),
-        multi_count: -1,
-        watch_count: 0,
+        multi_count: open_block.map_or(-1, |block| block.queued_count as i64),
+        watch_count: watched.map_or(0, |watched| watched.keys.len() as u32),
         query_bytes: (connection.input.len() + running_bytes) as u64,
         query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
         argv_bytes: 0,
-        multi_bytes: 0,
+        multi_bytes: connection.queued_bytes() as u64,
         reply_buffer_bytes: connection.output.capacity() as u64,
         reply_buffer_peak_bytes: 0,
         output_buffer_bytes: connection.output.len() as u64,

@@ -73,6 +73,10 @@ pub struct ClientsFigures {
     pub blocking_keys_on_no_key: u64,
     /// Clients that are subscribed to something.
     pub pubsub: u64,
+    /// Clients that watch keys.
+    pub watching: u64,
+    /// Keys that clients watch.
+    pub watched_keys: u64,
     /// Clients held back by CLIENT PAUSE.
     pub paused: u64,
 }
@@ -327,8 +331,8 @@ fn clients(figures: &InfoFigures, out: &mut String) {
         "blocked_clients": clients.blocked,
         "tracking_clients": 0,
         "pubsub_clients": clients.pubsub,
-        "watching_clients": 0,
-        "total_watched_keys": 0,
+        "watching_clients": clients.watching,
+        "total_watched_keys": clients.watched_keys,
         "total_blocking_keys": clients.blocking_keys,
         "total_blocking_keys_on_nokey": clients.blocking_keys_on_no_key,
         "paused_clients": clients.paused,

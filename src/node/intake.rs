@@ -158,9 +158,10 @@ impl Core {
 
     /// Bounds what a client may have lying unread.
     fn check_input(&mut self, token: Token, connection: &mut Connection) {
+        let queued = connection.queued_bytes();
         let unread =
             connection.input.len() + connection.large.as_ref().map_or(0, GrowingBuffer::len);
-        if unread as i64 > self.options.client_query_buffer_limit {
+        if (unread + queued) as i64 > self.options.client_query_buffer_limit {
             tracing::warn!(
                 client = connection.session.id,
                 unread,

@@ -80,6 +80,7 @@ impl Core {
         }
         self.abandon_wait(token);
         self.leave_all(token);
+        self.forget_block(token);
         self.release(token);
     }
 

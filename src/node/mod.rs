@@ -1,6 +1,7 @@
 //! The only room that names glommio, io-uring, files, sockets and the clock.
 
 pub mod acceptor;
+pub mod block;
 pub mod cli;
 pub mod clients;
 pub mod config_file;

@@ -27,6 +27,7 @@ use crate::commands::pubsub::{PubSub, Subject};
 use crate::commands::table::unknown_or_arity;
 use crate::commands::{CommandError, Entry};
 use crate::resp::{Args, Protocol, Reply};
+use crate::router::TxId;
 
 /// So many subscriptions of a closed connection end in one turn, about half a millisecond.
 const LEAVES_PER_TURN: usize = 512;
@@ -89,6 +90,8 @@ pub struct CorePubSub {
 struct Posted {
     token: Token,
     sequence: u64,
+    /// It stands in this block, which gets the reply.
+    block: Option<TxId>,
     waiting_count: usize,
     receivers_count: u64,
     /// The message to the publisher itself, which follows its reply.
@@ -426,6 +429,7 @@ impl Core {
             let posted = Posted {
                 token,
                 sequence: connection.reserve(silent),
+                block: None,
                 waiting_count,
                 receivers_count,
                 own,
@@ -435,6 +439,47 @@ impl Core {
         }
         self.count(connection, entry);
         Dispatched::Taken
+    }
+
+    /// PUBLISH between MULTI and EXEC. What the publisher itself is subscribed to comes before EXEC's reply.
+    pub(super) fn publish_queued(
+        &mut self,
+        token: Token,
+        tx: TxId,
+        args: &Args<'_>,
+        subject: Subject,
+    ) {
+        let mut audience = Vec::new();
+        let directory = &self.mesh.board().directory;
+        directory.audience(subject, args.get(1), &mut audience);
+        let post = Arc::new(Post::new(subject, args.get(1), args.get(2)));
+        let id = self.pubsub.next_post;
+        let mut posted = Posted {
+            token,
+            sequence: 0,
+            block: Some(tx),
+            waiting_count: 0,
+            receivers_count: 0,
+            own: Vec::new(),
+        };
+        for core in audience {
+            if core == self.id {
+                posted.receivers_count += self.deliver(&post, None);
+                continue;
+            }
+            posted.waiting_count += 1;
+            let batch = self.mesh.open(usize::from(core));
+            batch.posts_bytes += post.bytes_count();
+            let post = post.clone();
+            batch.messages.push(Message::Post { id, post });
+        }
+        if posted.waiting_count == 0 {
+            let mut reply = Vec::new();
+            Reply::new(&mut reply, Protocol::Resp2).integer(posted.receivers_count as i64);
+            return self.report(tx, reply, None);
+        }
+        self.pubsub.posted.insert(id, posted);
+        self.pubsub.next_post += 1;
     }
 
     /// A message of core `from` has come.
@@ -462,6 +507,9 @@ impl Core {
         };
         let mut reply = Vec::with_capacity(24 + posted.own.len());
         Reply::new(&mut reply, Protocol::Resp2).integer(posted.receivers_count as i64);
+        if let Some(tx) = posted.block {
+            return self.report(tx, reply, None);
+        }
         reply.append(&mut posted.own);
         self.fill(posted.token, posted.sequence, &reply);
     }

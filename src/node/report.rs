@@ -129,6 +129,8 @@ impl Core {
                 blocking_keys: sum(|core| core.waiting_keys_count),
                 blocking_keys_on_no_key: sum(|core| core.waiting_on_delete_keys_count),
                 pubsub: directory.clients_count.load(Ordering::Relaxed) as u64,
+                watching: sum(|core| core.clients_watching_count),
+                watched_keys: sum(|core| core.watched_keys_count),
                 paused: sum(|core| core.clients_paused_count),
             },
             memory: info::MemoryFigures {

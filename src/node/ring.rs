@@ -57,7 +57,7 @@ const KIND_ERRAND: u64 = 10;
 const GENERATION_MASK: u32 = (1 << 28) - 1;
 
 /// A connection as the ring knows it: its place in the slab and which tenant of that place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
     /// Place in the connection slab.
     pub index: u32,

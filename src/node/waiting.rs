@@ -460,12 +460,12 @@ impl Core {
     }
 
     /// An id no other transaction or waiting client has.
-    fn draw_id(&self) -> u64 {
+    pub(super) fn draw_id(&self) -> u64 {
         use std::sync::atomic::Ordering;
         self.mesh.board().next_tx.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn tell_shard(&mut self, shard: ShardId, message: ToShard) {
+    pub(super) fn tell_shard(&mut self, shard: ShardId, message: ToShard) {
         if shard == self.id {
             self.shard.handle(message);
         } else {

@@ -4,6 +4,7 @@
 //! Not here  the bytes of single-shard requests and their replies: `node/mesh.rs` carries them in batches.
 
 use super::wait::WaitTicket;
+use super::watch::Watch;
 use super::{Origin, ShardId, TxId};
 use crate::commands::sort::Lead;
 use crate::commands::table::Caller;
@@ -36,6 +37,18 @@ pub enum ToShard {
         /// Release the transaction's locks on this shard afterwards.
         last: bool,
     },
+    /// A transaction that is one operation on one shard: run it once it has its locks, answered by [`FromShard::Ran`], or,
+    /// where it came out of order, by [`FromShard::Scheduled`]. Nothing of it stays behind.
+    RunWhole {
+        /// The transaction.
+        tx: TxId,
+        /// Where its coordinator is.
+        core: u16,
+        /// What it will touch; not taken where no lock is held.
+        locks: LockSet,
+        /// What to do.
+        operation: Operation,
+    },
     /// Forget the transaction: its locks go, waiting or granted. Unknown ones are ignored.
     Release {
         /// The transaction.
@@ -44,6 +57,11 @@ pub enum ToShard {
     /// A client waits no more; unknown ones are ignored.
     Forget {
         /// Its ticket's id.
+        id: u64,
+    },
+    /// Nobody wants to know any more whether this watch was touched.
+    Unwatch {
+        /// The watch.
         id: u64,
     },
     /// A client whose coordinator was asked ([`FromShard::Ask`]) goes on waiting.
@@ -282,6 +300,32 @@ pub enum Operation {
         /// The command's words, with this shard's keys.
         args: OwnedArgs,
     },
+    /// Commands of a block, one after the other; gives [`Output::Reply`], their replies joined, or [`Output::Count`] of 1
+    /// if a key of the watch has changed and nothing was run.
+    Block {
+        /// The commands, all of whose keys are here.
+        commands: Vec<Queued>,
+        /// The selected database.
+        db: u16,
+        /// Who asked.
+        caller: Caller,
+        /// What it depends on.
+        watch: Option<u64>,
+    },
+    /// Notes keys as watched; gives [`Output::Count`].
+    Watch {
+        /// The watch.
+        watch: Watch,
+        /// Their database.
+        db: u16,
+        /// The keys.
+        keys: OwnedArgs,
+    },
+    /// Whether a key of a watch has changed; gives [`Output::Count`], 1 if one has.
+    HasChanged {
+        /// The watch.
+        id: u64,
+    },
     /// How many keys a database has here; gives [`Output::Count`].
     Length {
         /// The database.
@@ -307,9 +351,21 @@ impl Operation {
             | Self::Exists { db, .. }
             | Self::ReadString { db, .. }
             | Self::CheckStreams { db, .. }
+            | Self::Block { db, .. }
+            | Self::Watch { db, .. }
             | Self::Length { db } => *db,
+            Self::HasChanged { .. } => 0,
         }
     }
+}
+
+/// A command that MULTI has queued; its arity has been checked.
+#[derive(Clone)]
+pub struct Queued {
+    /// What to run.
+    pub entry: &'static Entry,
+    /// All words, the name included.
+    pub args: OwnedArgs,
 }
 
 /// What an [`Operation`] gives. For a database that does not exist all give [`Output::Error`].
@@ -326,6 +382,15 @@ pub enum Output {
     Dumps(Vec<Dumped>),
     /// What an errand came to.
     Report(Report),
+    /// What a command of a block did that concerns its connection: not a shard's, but its core's output.
+    Session {
+        /// The encoded reply.
+        reply: Vec<u8>,
+        /// The database selected from now on.
+        db: u16,
+        /// How the client is to be answered from now on.
+        caller: Caller,
+    },
     /// A number.
     Count(u64),
     /// Whether each key is there.

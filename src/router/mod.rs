@@ -16,6 +16,7 @@ pub mod plan;
 pub mod programs;
 pub mod transaction;
 pub mod wait;
+pub mod watch;
 
 pub use message::{FromShard, KeyLock, LockMode, LockSet, Operation, Output, ToShard};
 pub use plan::{Plan, plan};

@@ -11,14 +11,17 @@
 //! Not here  what the phases are: `router/programs.rs`.
 //! Tests     tests/sim/.
 
-use super::message::Errand;
+use super::message::{Errand, Queued};
+use super::programs::block::{Block, BlockRequest, RegisterWatch};
 use super::programs::{Locks, Next, Program, program, waiting_program};
 use super::wait::WaitRequest;
+use super::watch::Watch;
 use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, TxId};
 use crate::base::hash::KeyHasher;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::SlotMap;
+use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 
 /// How far ahead of the newest transactions the second retry takes its place; each further one four times as far. So a
@@ -54,12 +57,14 @@ pub enum Broken {
 }
 
 /// What [`Transaction::receive`] leads to.
-#[derive(Debug, PartialEq)]
 pub enum Step {
     /// More messages must come.
     Wait,
     /// Whoever runs it goes on an errand, whose report comes back as [`Output::Report`] of any shard.
     Errand(Box<Errand>),
+    /// Whoever runs it carries out a command that concerns the connection, and reports it as [`Output::Session`] of any
+    /// shard.
+    Session(Queued),
     /// The command waits for its keys on these shards; its locks are on their way back.
     Waits {
         /// Where its waiters are.
@@ -103,6 +108,19 @@ impl Transaction {
         Ok(Self::of(locks, program))
     }
 
+    /// Prepares the commands of a MULTI block.
+    pub fn block(request: BlockRequest, map: SlotMap, hasher: &KeyHasher) -> Self {
+        let (locks, block) = Block::new(request, map, hasher);
+        Self::of(locks, Box::new(block))
+    }
+
+    /// Prepares a WATCH of `keys`, all of database `db`, on several shards. It takes no locks: what is written from the
+    /// moment a shard has noted its keys is noticed, and the client has its reply when all have.
+    pub fn watch(watch: Watch, db: u16, keys: &Args<'_>, map: SlotMap) -> Self {
+        let program = RegisterWatch::new(watch, db, keys, map);
+        Self::of(Vec::new(), Box::new(program))
+    }
+
     fn of(locks: Locks, program: Box<dyn Program>) -> Self {
         Self {
             program,
@@ -125,15 +143,16 @@ impl Transaction {
         self
     }
 
-    /// Sends the first messages. Call once.
-    pub fn start(&mut self, core: u16, tx: TxId, out: &mut Vec<(ShardId, ToShard)>) {
+    /// Sends the first messages. Call once. Without locks and shards it may be done already.
+    pub fn start(&mut self, core: u16, tx: TxId, out: &mut Vec<(ShardId, ToShard)>) -> Step {
         self.core = core;
         self.tx = tx;
         if self.locks.is_empty() {
             // A program without locks (RANDOMKEY's first look).
-            self.begin(out);
+            self.begin(out)
         } else {
             self.schedule(tx, out);
+            Step::Wait
         }
     }
 
@@ -181,6 +200,12 @@ impl Transaction {
         }
     }
 
+    /// Commands of a block that ran here rather than on one shard, to be counted: each with its error's line, if it
+    /// failed.
+    pub fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
+        self.program.take_calls()
+    }
+
     /// The id it goes by now; changes when it had to be tried again.
     pub fn tx(&self) -> TxId {
         self.tx
@@ -197,6 +222,21 @@ impl Transaction {
         self.held.clear();
         self.outputs.clear();
         let mut reads = self.program.reads();
+        if self.program.is_whole()
+            && let ([(shard, locks)], Some((_, operation))) = (&self.locks[..], reads.pop())
+        {
+            let locks = LockSet {
+                order,
+                ..locks.clone()
+            };
+            let message = ToShard::RunWhole {
+                tx: self.tx,
+                core: self.core,
+                locks,
+                operation,
+            };
+            return out.push((*shard, message));
+        }
         for (shard, locks) in &self.locks {
             let read = reads.iter().position(|(of, _)| of == shard);
             self.held.push(*shard);
@@ -269,6 +309,10 @@ impl Transaction {
             Next::Errand(errand) => {
                 self.waiting_count = 1;
                 Step::Errand(errand)
+            }
+            Next::Session(queued) => {
+                self.waiting_count = 1;
+                Step::Session(queued)
             }
             Next::Wait { shards, timeout_ms } => {
                 self.release_all(out);

@@ -13,6 +13,7 @@ pub mod locks;
 mod operations;
 pub mod waiters;
 pub mod waiting;
+mod watches;
 
 pub use cycle::CycleBudget;
 pub use figures::{CommandFigures, ErrorCounts, Figures};
@@ -26,10 +27,12 @@ use crate::keyspace::Keyspace;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
+use crate::router::message::Queued;
 use crate::router::{FromShard, KeyLock, LockMode, Operation, Origin, ShardId, ToShard, TxId};
 use cycle::Pace;
 use locks::{LockTable, Ready, Scheduled, Ticket};
 use waiters::Waiters;
+use watches::Watches;
 
 /// A single-shard request, without its words.
 #[derive(Clone, Copy)]
@@ -53,17 +56,28 @@ pub enum Outcome {
     Deferred,
 }
 
+/// A transaction that waits for its locks.
+struct WaitingTransaction {
+    /// Where its coordinator is.
+    core: u16,
+    /// What it wants to run as soon as it has them.
+    first: Option<Operation>,
+    /// And that is all of it.
+    is_whole: bool,
+}
+
 /// One core's part of the data, and what runs on it.
 pub struct Shard {
     /// Its keys.
     pub keys: Keyspace,
     id: ShardId,
     locks: LockTable,
-    /// Transactions that wait for their locks: where their coordinators are, what they want read.
-    waiting: HashMap<TxId, (u16, Option<Operation>), ahash::RandomState>,
+    /// Transactions that wait for their locks.
+    waiting: HashMap<TxId, WaitingTransaction, ahash::RandomState>,
     deferred: HashMap<Ticket, (Request, OwnedArgs), ahash::RandomState>,
     events: VecDeque<(u16, FromShard)>,
     waiters: Waiters,
+    watches: Watches,
     figures: Figures,
     changes_count: u64,
     pace: Pace,
@@ -82,6 +96,7 @@ impl Shard {
             deferred: HashMap::default(),
             events: VecDeque::new(),
             waiters: Waiters::default(),
+            watches: Watches::default(),
             figures: Figures::default(),
             changes_count: 0,
             pace: Pace::default(),
@@ -111,9 +126,35 @@ impl Shard {
         if !self.locks.is_idle() && self.defer(request, args) {
             return Outcome::Deferred;
         }
-        self.run(request.entry, request.db, request.caller, args, out);
+        let Request {
+            entry, db, caller, ..
+        } = *request;
+        self.run(entry, db, caller, Patience::Never, args, out);
         self.after_writes();
         Outcome::Done
+    }
+
+    /// Runs the commands of a block one after the other; whoever waits for what they change is served after the last.
+    /// No lock may be held here, unless it is the block's.
+    ///
+    /// - `ran`: told of each when it has run.
+    pub fn run_block<'q>(
+        &mut self,
+        commands: impl IntoIterator<Item = &'q Queued>,
+        db: u16,
+        caller: Caller,
+        out: &mut Vec<u8>,
+        mut ran: impl FnMut(&mut Self, &'static Entry),
+    ) {
+        for Queued { entry, args } in commands {
+            self.run(entry, db, caller, Patience::Denied, &args.as_args(), out);
+            ran(self, entry);
+        }
+    }
+
+    /// Serves whoever waited for what a block has changed.
+    pub fn end_block(&mut self) {
+        self.after_writes();
     }
 
     /// Takes one message of a transaction. Answers, its own and those of whoever it made room for, are events.
@@ -127,9 +168,26 @@ impl Shard {
             } => match self.locks.schedule(tx, locks) {
                 Scheduled::Granted => self.grant(tx, core, read),
                 Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
-                Scheduled::Waiting => {
-                    self.waiting.insert(tx, (core, read));
+                Scheduled::Waiting => self.wait_for_locks(tx, core, read, false),
+            },
+            ToShard::RunWhole {
+                tx,
+                core,
+                operation,
+                ..
+            } if self.locks.is_idle() => self.answer_run(core, tx, operation),
+            ToShard::RunWhole {
+                tx,
+                core,
+                locks,
+                operation,
+            } => match self.locks.schedule(tx, locks) {
+                Scheduled::Granted => {
+                    self.answer_run(core, tx, operation);
+                    self.release(tx);
                 }
+                Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
+                Scheduled::Waiting => self.wait_for_locks(tx, core, Some(operation), true),
             },
             ToShard::Run {
                 tx,
@@ -145,6 +203,7 @@ impl Shard {
             ToShard::Release { tx } => self.release(tx),
             ToShard::Forget { id } => self.forget_waiter(id),
             ToShard::Rest { id } => self.rest_waiter(id),
+            ToShard::Unwatch { id } => self.unwatch(id),
         }
         self.after_writes();
     }
@@ -210,6 +269,15 @@ impl Shard {
         }
     }
 
+    fn wait_for_locks(&mut self, tx: TxId, core: u16, first: Option<Operation>, is_whole: bool) {
+        let waiting = WaitingTransaction {
+            core,
+            first,
+            is_whole,
+        };
+        self.waiting.insert(tx, waiting);
+    }
+
     fn answer_run(&mut self, core: u16, tx: TxId, operation: Operation) {
         let shard = self.id;
         let output = self.operate(operation);
@@ -229,8 +297,11 @@ impl Shard {
         while let Some(ready) = self.locks.next_ready() {
             match ready {
                 Ready::Transaction(tx) => {
-                    if let Some((core, read)) = self.waiting.remove(&tx) {
-                        self.grant(tx, core, read);
+                    if let Some(waiting) = self.waiting.remove(&tx) {
+                        self.grant(tx, waiting.core, waiting.first);
+                        if waiting.is_whole {
+                            self.locks.release(tx);
+                        }
                     }
                 }
                 Ready::Request(ticket) => self.run_deferred(ticket),
@@ -244,8 +315,13 @@ impl Shard {
         if let Some((request, args)) = self.deferred.remove(&ticket) {
             let mut reply = Vec::new();
             let args = args.as_args();
-            self.run(request.entry, request.db, request.caller, &args, &mut reply);
-            let origin = request.origin;
+            let Request {
+                entry,
+                db,
+                caller,
+                origin,
+            } = request;
+            self.run(entry, db, caller, Patience::Never, &args, &mut reply);
             self.events
                 .push_back((origin.core, FromShard::Late { origin, reply }));
         }
@@ -284,10 +360,11 @@ impl Shard {
         entry: &'static Entry,
         db: u16,
         caller: Caller,
+        patience: Patience,
         args: &Args<'_>,
         out: &mut Vec<u8>,
     ) {
-        if let Err(error) = self.call(entry, db, caller, Patience::Never, args, out) {
+        if let Err(error) = self.call(entry, db, caller, patience, args, out) {
             self.figures.record_failure(entry.index, &error.line());
         }
     }
@@ -307,6 +384,11 @@ impl Shard {
         let Some(handler) = entry.command.run.on_keys() else {
             return Err(refuse(out, caller));
         };
+        let befores = if self.watches.is_empty() || !entry.command.flags.has(Flags::WRITE) {
+            Vec::new()
+        } else {
+            self.before_write(entry, db, args)
+        };
         let start = out.len();
         let mut reply = Reply::new(out, caller.protocol);
         let mut call = Call {
@@ -320,6 +402,9 @@ impl Shard {
             Ok(effect) => {
                 let waits = call.waits.take();
                 self.changes_count += effect.changes;
+                if !befores.is_empty() {
+                    self.after_write(effect, args, befores);
+                }
                 if waits.is_none()
                     && !self.waiters.is_empty()
                     && entry.command.flags.has(Flags::WRITE)

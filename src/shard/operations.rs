@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Request, Shard, Waited};
+use crate::commands::Entry;
 use crate::commands::lcs::NOT_STRINGS;
 use crate::commands::sort::{Lead, leads};
 use crate::commands::stream_read;
@@ -69,7 +70,11 @@ impl Shard {
             Operation::Take { db, key } => {
                 let key = self.keys.key(&key);
                 self.waiters.mark((db, key.hash));
-                Output::Value(self.keys.take_value(usize::from(db), &key))
+                let value = self.keys.take_value(usize::from(db), &key);
+                if value.is_some() {
+                    self.watches.touch((db, key.hash));
+                }
+                Output::Value(value)
             }
             Operation::Clone { db, key } => {
                 let key = self.keys.key(&key);
@@ -130,6 +135,9 @@ impl Shard {
                 let is_put = self.keys.put_value(usize::from(db), &key, value, replace);
                 self.changes_count += u64::from(is_put);
                 self.waiters.mark((db, key.hash));
+                if is_put {
+                    self.watches.touch((db, key.hash));
+                }
                 Output::Count(u64::from(is_put))
             }
             Operation::WhichExist { db, keys } => {
@@ -141,6 +149,25 @@ impl Shard {
             Operation::ReadString { db, key, no_touch } => {
                 self.read_string(usize::from(db), &key, no_touch)
             }
+            Operation::Block {
+                commands,
+                db,
+                caller,
+                watch,
+            } => {
+                if watch.is_some_and(|id| self.has_changed(id)) {
+                    return Output::Count(1);
+                }
+                let mut reply = Vec::with_capacity(REPLY_BYTES);
+                let ran = |shard: &mut Self, entry: &'static Entry| shard.record(entry.index, 0);
+                self.run_block(&commands, db, caller, &mut reply, ran);
+                Output::Reply(reply)
+            }
+            Operation::Watch { watch, db, keys } => {
+                self.watch(&watch, db, &keys.as_args());
+                Output::Count(0)
+            }
+            Operation::HasChanged { id } => Output::Count(u64::from(self.has_changed(id))),
             Operation::Length { db } => Output::Count(self.keys.keys_count(usize::from(db)) as u64),
         }
     }

@@ -14,6 +14,7 @@ mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
 mod migrate; // keys that go to another server
+mod multi; // MULTI blocks and watches
 mod order; // replies in order, against a plain map
 mod pubsub; // publishers and subscribers on several cores
 mod storm; // everything at once, against models

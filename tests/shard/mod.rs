@@ -3,3 +3,4 @@ mod figures;
 mod locks;
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything
 mod waiting; // who is served, in which order, and when not yet
+mod watches; // what touches a watched key

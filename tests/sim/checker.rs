@@ -29,13 +29,18 @@ pub struct Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<_> = self
-            .operation
-            .args
-            .as_args()
-            .iter_from(0)
-            .map(String::from_utf8_lossy)
-            .collect();
+        let lines = [&self.operation.args]
+            .into_iter()
+            .chain(&self.operation.block);
+        let mut words = Vec::new();
+        for line in lines {
+            words.extend(
+                line.as_args()
+                    .iter_from(0)
+                    .map(|word| String::from_utf8_lossy(word).into_owned()),
+            );
+            words.push("|".to_string());
+        }
         write!(
             out,
             "{:>4}-{:<4} client {} db {} {} => {:?}",
@@ -102,7 +107,7 @@ impl Search<'_> {
             }
             let record = &self.history[index];
             let mut after = model.clone();
-            let expected = after.apply(&record.operation);
+            let expected = after.apply(record.client, &record.operation, &record.reply);
             if is_right(&expected, &record.reply) && self.go_on(done | 1 << index, &after) {
                 return true;
             }
@@ -114,6 +119,12 @@ impl Search<'_> {
 fn is_right(expected: &Expected, reply: &[u8]) -> bool {
     match expected {
         Expected::Reply(bytes) => bytes == reply,
+        Expected::Impossible => false,
+        Expected::Each(wanted) => elements(reply).is_some_and(|found| {
+            let found: Vec<&[u8]> = found.collect();
+            found.len() == wanted.len()
+                && (wanted.iter().zip(found)).all(|(wanted, found)| is_right(wanted, found))
+        }),
         Expected::OneOf(replies) => replies.iter().any(|one| one == reply),
         Expected::InAnyOrder(wanted) => {
             let Some(elements) = elements(reply) else {
@@ -133,10 +144,7 @@ fn is_right(expected: &Expected, reply: &[u8]) -> bool {
 fn the_checker_tells_halves_from_wholes() {
     let record = |client, words: &[&str], invoked, replied, reply: &str| Record {
         client,
-        operation: Operation {
-            db: 0,
-            args: words.iter().map(|word| word.as_bytes()).collect(),
-        },
+        operation: Operation::new(0, words),
         shard: None,
         invoked,
         replied,

@@ -9,13 +9,18 @@ use rondo::base::rng::Rng;
 use rondo::commands::table::{Caller, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
+use rondo::router::message::Queued;
+use rondo::router::programs::block::BlockRequest;
 use rondo::router::transaction::Broken;
-use rondo::router::{FromShard, Origin, Plan, ShardId, Step, ToShard, Transaction, TxId, plan};
+use rondo::router::watch::{Watch, Watched};
+use rondo::router::{
+    FromShard, Origin, Output, Plan, ShardId, Step, ToShard, Transaction, TxId, plan,
+};
 use rondo::shard::{Outcome, Request, Shard};
 
 use super::Scenario;
 use super::checker::Record;
-use super::workload::{Operation, random_operation};
+use super::workload::{Operation, random_operations};
 
 /// How the server under test is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,7 @@ pub enum Mutant {
     WithoutLocks,
     ReleasesBeforeLastPhase,
     ReleasesAfterRead,
+    IgnoresWatches,
 }
 
 /// What the seeds reached.
@@ -34,6 +40,10 @@ pub struct Figures {
     pub retries_count_max: u64,
     pub deferred_count: u64,
     pub messages_count: u64,
+    pub blocks_count: u64,
+    /// Blocks that watched keys and ran.
+    pub watched_blocks_count: u64,
+    pub refused_blocks_count: u64,
 }
 
 impl Figures {
@@ -43,6 +53,9 @@ impl Figures {
         self.retries_count_max = self.retries_count_max.max(other.retries_count_max);
         self.deferred_count += other.deferred_count;
         self.messages_count += other.messages_count;
+        self.blocks_count += other.blocks_count;
+        self.watched_blocks_count += other.watched_blocks_count;
+        self.refused_blocks_count += other.refused_blocks_count;
     }
 }
 
@@ -65,6 +78,7 @@ struct Client {
     pending: Vec<usize>,
     /// Something under way needs several shards: the client's next request waits for it.
     is_exclusive: bool,
+    watched: Option<Watched>,
 }
 
 pub struct Cluster {
@@ -81,7 +95,13 @@ pub struct Cluster {
     time: u64,
     history: Vec<Record>,
     figures: Figures,
+    /// What is to be forgotten when a block has its reply, by its place in the history.
+    unwatches: HashMap<u64, Watched>,
+    /// The database a block has selected, likewise.
+    session_dbs: HashMap<u64, u16>,
 }
+
+const NOW_MS: i64 = 1_700_000_000_000;
 
 /// More steps than any request needs; past them something goes round in circles.
 const STEPS_PER_OPERATION_MAX: u64 = 1_000;
@@ -103,10 +123,12 @@ impl Cluster {
             .map(|_| Client {
                 core: rng.below(u64::from(scenario.shards_count)) as u16,
                 left: (0..scenario.operations_count)
-                    .map(|_| random_operation(&mut rng))
+                    .flat_map(|_| random_operations(&mut rng))
+                    .take(scenario.operations_count)
                     .collect(),
                 pending: Vec::new(),
                 is_exclusive: false,
+                watched: None,
             })
             .collect();
         let queues_count = usize::from(scenario.shards_count).pow(2) * 2;
@@ -123,6 +145,8 @@ impl Cluster {
             time: 0,
             history: Vec::new(),
             figures: Figures::default(),
+            unwatches: HashMap::new(),
+            session_dbs: HashMap::new(),
         }
     }
 
@@ -199,6 +223,9 @@ impl Cluster {
 
     fn plan_of(&self, operation: &Operation, here: ShardId) -> Plan {
         let args = operation.args.as_args();
+        if operation.is_exec() || operation.is_watch() {
+            return Plan::Many;
+        }
         let entry = table().resolve(&args).expect("workloads are good commands");
         plan(entry, &args, &self.map, here)
     }
@@ -217,6 +244,7 @@ impl Cluster {
             generation: 0,
             sequence: self.history.len() as u64,
         };
+        let special = (operation.is_exec() || operation.is_watch()).then(|| operation.clone());
         let entry = table().resolve(&operation.args.as_args()).expect("good");
         let (db, args) = (operation.db, operation.args.clone());
         self.history.push(Record {
@@ -230,6 +258,12 @@ impl Cluster {
             replied: 0,
             reply: Vec::new(),
         });
+        if let Some(operation) = special {
+            return match operation.is_exec() {
+                true => self.exec(origin, &operation),
+                false => self.watch(origin, &operation),
+            };
+        }
         let caller = Caller::default();
         match plan {
             Plan::Here => panic!("workloads have no session commands"),
@@ -259,20 +293,97 @@ impl Cluster {
         }
     }
 
+    fn watch(&mut self, origin: Origin, operation: &Operation) {
+        let args = operation.args.as_args();
+        self.last_tx += 1;
+        let watch = Watch::new(self.last_tx);
+        let mut shards: Vec<ShardId> = args
+            .iter_from(1)
+            .map(|key| self.map.shard_of(key))
+            .collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let keys = args.iter_from(1).map(|key| (operation.db, key.to_vec()));
+        let old = self.clients[origin.connection as usize]
+            .watched
+            .replace(Watched {
+                watch: watch.clone(),
+                keys: keys.collect(),
+                shards,
+            });
+        assert!(old.is_none(), "an EXEC follows each WATCH");
+        let transaction = Transaction::watch(watch, operation.db, &args.tail(1), self.map);
+        self.start(origin.core, transaction, origin);
+    }
+
+    fn exec(&mut self, origin: Origin, operation: &Operation) {
+        self.figures.blocks_count += 1;
+        let queued = |args: &OwnedArgs| Queued {
+            entry: table().resolve(&args.as_args()).expect("good"),
+            args: args.clone(),
+        };
+        let commands: Vec<Queued> = operation.block.iter().map(queued).collect();
+        let watched = self.clients[origin.connection as usize].watched.take();
+        if let Some(watched) = &watched {
+            self.unwatches.insert(origin.sequence, watched.clone());
+        }
+        let core = origin.core;
+        let caller = Caller::default();
+        let is_here = |queued: &Queued| {
+            plan(queued.entry, &queued.args.as_args(), &self.map, core) == Plan::Shard(core)
+        };
+        let shard = &mut self.cores[usize::from(core)].shard;
+        if watched.is_none() && shard.is_lock_free() && commands.iter().all(is_here) {
+            let mut reply = format!("*{}\r\n", commands.len()).into_bytes();
+            shard.run_block(&commands, operation.db, caller, &mut reply, |_, _| {});
+            shard.end_block();
+            return self.reply(origin, reply);
+        }
+        let request = BlockRequest {
+            commands,
+            db: operation.db,
+            caller,
+            watched: watched.filter(|_| self.scenario.mutant != Mutant::IgnoresWatches),
+            here: core,
+            now_ms: NOW_MS,
+            seed: origin.sequence,
+        };
+        self.figures.transactions_count += 1;
+        let transaction = Transaction::block(request, self.map, &self.hasher);
+        self.start(core, transaction, origin);
+    }
+
+    /// Carries out a command of a block that concerns its connection.
+    fn run_session(&mut self, core: u16, tx: TxId, db: u16, queued: &Queued) {
+        let args = queued.args.as_args();
+        let (reply, db) = match args.is(0, "SELECT") {
+            true => (b"+OK\r\n".to_vec(), u16::from(args.is(1, "1"))),
+            false => (b"+PONG\r\n".to_vec(), db),
+        };
+        let output = Output::Session {
+            reply,
+            db,
+            caller: Caller::default(),
+        };
+        let shard = core;
+        let message = FromShard::Ran { tx, shard, output };
+        self.post(core, core, Message::FromShard(message));
+    }
+
     fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
         let mut transaction = match self.scenario.mutant {
             Mutant::ReleasesBeforeLastPhase => transaction.broken(Broken::ReleasesBeforeLastPhase),
             Mutant::ReleasesAfterRead => transaction.broken(Broken::ReleasesAfterRead),
-            Mutant::None | Mutant::WithoutLocks => transaction,
+            Mutant::None | Mutant::WithoutLocks | Mutant::IgnoresWatches => transaction,
         };
         self.last_tx += 1;
         let mut out = Vec::new();
-        transaction.start(core, self.last_tx, &mut out);
-        let running = &mut self.cores[usize::from(core)].running;
-        running.insert(transaction.tx(), (transaction, origin));
+        let step = transaction.start(core, self.last_tx, &mut out);
         for (shard, message) in out {
             self.post(core, shard, Message::ToShard(message));
         }
+        self.take_step(core, transaction, origin, step)
+            .expect("it begins");
     }
 
     fn deliver(&mut self, queue: usize) -> Result<(), String> {
@@ -334,6 +445,16 @@ impl Cluster {
         for (shard, message) in out {
             self.post(core, shard, Message::ToShard(message));
         }
+        self.take_step(core, transaction, origin, step)
+    }
+
+    fn take_step(
+        &mut self,
+        core: u16,
+        transaction: Transaction,
+        origin: Origin,
+        step: Step,
+    ) -> Result<(), String> {
         match step {
             Step::Wait => {
                 if u64::from(transaction.retries_count()) > RETRIES_MAX {
@@ -341,6 +462,18 @@ impl Cluster {
                 }
                 let running = &mut self.cores[usize::from(core)].running;
                 running.insert(transaction.tx(), (transaction, origin));
+            }
+            Step::Session(queued) => {
+                let tx = transaction.tx();
+                let db = self.session_dbs.get(&origin.sequence).copied();
+                let db = db.unwrap_or(self.history[origin.sequence as usize].operation.db);
+                let running = &mut self.cores[usize::from(core)].running;
+                running.insert(tx, (transaction, origin));
+                if queued.args.as_args().is(0, "SELECT") {
+                    let db = u16::from(queued.args.as_args().is(1, "1"));
+                    self.session_dbs.insert(origin.sequence, db);
+                }
+                self.run_session(core, tx, db, &queued);
             }
             Step::Errand(_) => return Err("no workload goes anywhere".into()),
             Step::Waits { .. } => return Err("no workload waits".into()),
@@ -356,6 +489,20 @@ impl Cluster {
 
     fn reply(&mut self, origin: Origin, reply: Vec<u8>) {
         let index = origin.sequence as usize;
+        if let Some(watched) = self.unwatches.remove(&origin.sequence) {
+            match reply == b"*-1\r\n" {
+                true => self.figures.refused_blocks_count += 1,
+                false => self.figures.watched_blocks_count += 1,
+            }
+            for shard in watched.shards {
+                let id = watched.watch.id;
+                self.post(
+                    origin.core,
+                    shard,
+                    Message::ToShard(ToShard::Unwatch { id }),
+                );
+            }
+        }
         let record = &mut self.history[index];
         assert!(
             record.reply.is_empty(),
@@ -393,7 +540,7 @@ fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario)
         ..KeyspaceOptions::for_tests(scenario.seed)
     };
     let mut shard = Shard::new(id, Keyspace::new(options));
-    shard.set_now(1_700_000_000_000);
+    shard.set_now(NOW_MS);
     match scenario.mutant {
         Mutant::WithoutLocks => shard.without_locks(),
         _ => shard,

@@ -69,6 +69,9 @@ fn histories_are_strictly_serialisable() {
         assert!(total.transactions_count > 1000, "{total:?}");
         assert!(total.retries_count > 10, "{total:?}");
         assert!(total.deferred_count > 100, "{total:?}");
+        assert!(total.blocks_count > 500, "{total:?}");
+        assert!(total.watched_blocks_count > 50, "{total:?}");
+        assert!(total.refused_blocks_count > 20, "{total:?}");
     }
 }
 
@@ -108,6 +111,11 @@ fn a_server_that_releases_before_the_last_phase_is_found_out() {
 #[test]
 fn a_server_that_lets_go_what_it_has_read_is_found_out() {
     check_found_out(Mutant::ReleasesAfterRead);
+}
+
+#[test]
+fn a_server_that_ignores_watches_is_found_out() {
+    check_found_out(Mutant::IgnoresWatches);
 }
 
 fn check_found_out(mutant: Mutant) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rondo::resp::Args;
+use rondo::resp::args::OwnedArgs;
 
 use super::workload::Operation;
 
@@ -10,7 +11,12 @@ use super::workload::Operation;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Model {
     pub keys: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
+    /// By client: what it watches, and what that was.
+    watched: BTreeMap<usize, Vec<Watched>>,
 }
+
+/// A key and its value.
+type Watched = ((u16, Vec<u8>), Option<Vec<u8>>);
 
 /// What a reply must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +27,10 @@ pub enum Expected {
     InAnyOrder(Vec<Vec<u8>>),
     /// One of these.
     OneOf(Vec<Vec<u8>>),
+    /// An array of these.
+    Each(Vec<Expected>),
+    /// No reply is right.
+    Impossible,
 }
 
 fn integer(number: usize) -> Expected {
@@ -48,10 +58,51 @@ fn bulk(value: Option<&Vec<u8>>) -> Vec<u8> {
 }
 
 impl Model {
-    /// Does what `operation` does, and says what its reply is.
-    pub fn apply(&mut self, operation: &Operation) -> Expected {
-        let args = operation.args.as_args();
+    /// Does what `operation` of `client` does, and says what its reply is; of what may be refused, as `reply` says.
+    pub fn apply(&mut self, client: usize, operation: &Operation, reply: &[u8]) -> Expected {
         let db = operation.db;
+        if operation.is_watch() {
+            let watched = self.watched.entry(client).or_default();
+            for key in operation.args.as_args().iter_from(1) {
+                let place = (db, key.to_vec());
+                let value = self.keys.get(&place).cloned();
+                watched.push((place, value));
+            }
+            return ok();
+        }
+        if operation.is_exec() {
+            return self.exec(client, operation, reply);
+        }
+        self.run(db, &operation.args.as_args())
+    }
+
+    /// A block that watches may always be refused: a key may have been set to what it was. If it runs, nothing has changed.
+    fn exec(&mut self, client: usize, operation: &Operation, reply: &[u8]) -> Expected {
+        if let Some(watched) = self.watched.remove(&client) {
+            if reply == b"*-1\r\n" {
+                return Expected::Reply(reply.to_vec());
+            }
+            let is_same = |(place, value): &Watched| self.keys.get(place) == value.as_ref();
+            if !watched.iter().all(is_same) {
+                return Expected::Impossible;
+            }
+        }
+        let mut db = operation.db;
+        let mut run = |args: &OwnedArgs| {
+            let args = args.as_args();
+            if args.is(0, "PING") {
+                return Expected::Reply(b"+PONG\r\n".to_vec());
+            }
+            if args.is(0, "SELECT") {
+                db = u16::from(args.is(1, "1"));
+                return ok();
+            }
+            self.run(db, &args)
+        };
+        Expected::Each(operation.block.iter().map(&mut run).collect())
+    }
+
+    fn run(&mut self, db: u16, args: &Args<'_>) -> Expected {
         let at = |index: usize| (db, args.get(index).to_vec());
         let name = String::from_utf8_lossy(args.get(0)).into_owned();
         match name.as_str() {
@@ -88,7 +139,7 @@ impl Model {
                 integer((1..args.len()).filter(is_there).count())
             }
             "MSET" => {
-                self.set_pairs(db, &args);
+                self.set_pairs(db, args);
                 ok()
             }
             "MSETNX" => {
@@ -96,7 +147,7 @@ impl Model {
                 if (1..args.len()).step_by(2).any(is_there) {
                     return integer(0);
                 }
-                self.set_pairs(db, &args);
+                self.set_pairs(db, args);
                 integer(1)
             }
             "MSETEX" => {
@@ -144,7 +195,7 @@ impl Model {
                 self.keys.insert(at(2), value);
                 integer(1)
             }
-            "COPY" => self.copy(db, &args),
+            "COPY" => self.copy(db, args),
             "MOVE" => {
                 let into: u16 = String::from_utf8_lossy(args.get(2))
                     .parse()

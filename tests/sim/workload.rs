@@ -1,4 +1,4 @@
-//! What clients send: commands on a handful of keys in two databases.
+//! What clients send: commands on a handful of keys in two databases, alone and in MULTI blocks, watched or not.
 
 use rondo::base::rng::Rng;
 use rondo::resp::args::OwnedArgs;
@@ -7,12 +7,59 @@ use rondo::resp::args::OwnedArgs;
 pub struct Operation {
     pub db: u16,
     pub args: OwnedArgs,
+    /// What EXEC runs; then `args` is EXEC.
+    pub block: Vec<OwnedArgs>,
+}
+
+impl Operation {
+    pub fn new(db: u16, words: &[&str]) -> Self {
+        Self {
+            db,
+            args: words.iter().map(|word| word.as_bytes()).collect(),
+            block: Vec::new(),
+        }
+    }
+
+    pub fn is_exec(&self) -> bool {
+        self.args.as_args().is(0, "EXEC")
+    }
+
+    pub fn is_watch(&self) -> bool {
+        self.args.as_args().is(0, "WATCH")
+    }
 }
 
 /// They lie on different shards at every number of shards used; two share a hash tag.
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "{a}e", "f"];
 
-pub fn random_operation(rng: &mut Rng) -> Operation {
+/// Operations that belong together: one, or a WATCH with what depends on it.
+pub fn random_operations(rng: &mut Rng) -> Vec<Operation> {
+    match rng.below(12) {
+        0 => {
+            let watched: Vec<&str> = (0..1 + rng.below(3)).map(|_| key(rng)).collect();
+            let watch = Operation::new(0, &[&["WATCH"], &watched[..]].concat());
+            let look = Operation::new(0, &[&["MGET"], &watched[..]].concat());
+            vec![watch, look, random_block(rng)]
+        }
+        1 | 2 => vec![random_block(rng)],
+        _ => vec![random_operation(rng)],
+    }
+}
+
+fn random_block(rng: &mut Rng) -> Operation {
+    let mut exec = Operation::new(u16::from(rng.below(5) == 0), &["EXEC"]);
+    for _ in 0..rng.below(5) {
+        let args = match rng.below(12) {
+            0 => Operation::new(0, &["PING"]).args,
+            1 => Operation::new(0, &["SELECT", &rng.below(2).to_string()]).args,
+            _ => random_operation(rng).args,
+        };
+        exec.block.push(args);
+    }
+    exec
+}
+
+fn random_operation(rng: &mut Rng) -> Operation {
     let mut words: Vec<String> = Vec::new();
     let mut add = |word: &str| words.push(word.to_owned());
     match rng.below(42) {
@@ -124,6 +171,7 @@ pub fn random_operation(rng: &mut Rng) -> Operation {
         // Mostly one database, so that clients meet.
         db: u16::from(rng.below(5) == 0),
         args: words.iter().map(|word| word.as_bytes()).collect(),
+        block: Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@
 //! | Gather XREAD, XREADGROUP | `read_streams.rs` | XREADGROUP: are groups there; read each part, join |
 //! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
 //! | Gather LMPOP, ZMPOP and what waits like them | `first_existing.rs` | which exist; run with the first that does |
+//! | MULTI blocks | `block.rs` | what is watched; each command as it would run alone, under the locks of all |
 //! | any of these that may wait | `wait.rs` | its own phases; enter waiters where its keys are |
 //! | Gather of what reads several keys (SINTER, BITOP …) | `bring.rs` | copies of the others' values; run at one shard |
 //!
@@ -21,6 +22,7 @@
 //!           that a shard's part is over. That is early only after every lock was granted, so isolation holds.
 //! Not here  locks, retries and messages: `router/transaction.rs`.
 
+pub mod block;
 mod bring;
 mod conditional;
 mod first_existing;
@@ -38,7 +40,7 @@ mod wait;
 use std::ops::Range;
 
 use super::keys::for_each_lock;
-use super::message::Errand;
+use super::message::{Errand, Queued};
 use super::wait::WaitRequest;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;
@@ -61,6 +63,16 @@ pub trait Program: Send {
     /// The first phase, when every lock is granted. `tx` is there to be random by.
     fn begin(&mut self, tx: TxId) -> Next;
 
+    /// Whether it is nothing but its reads on one shard: then they may write, too.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
+    /// See [`super::Transaction::take_calls`].
+    fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
+        Vec::new()
+    }
+
     /// What follows a phase; `outputs` are those of all its operations, in order of shards.
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next;
 }
@@ -75,6 +87,8 @@ pub enum Next {
     Done(Vec<u8>),
     /// Something outside of the shards; its [`Output::Report`] goes to `next`. The locks stay meanwhile.
     Errand(Box<Errand>),
+    /// A command that concerns the connection; its [`Output::Session`] goes to `next`. The locks stay meanwhile.
+    Session(Queued),
     /// No reply yet: the client waits on these shards, whose waiters are entered; what is locked is released.
     Wait {
         /// Where its waiters are.

@@ -1,0 +1,523 @@
+//! MULTI blocks and watches of a connection.
+//!
+//!     MULTI -> open: requests are checked and queued -> EXEC -> run here, or as a transaction -> one reply
+//!                                                  \-> DISCARD, RESET, the end: forgotten
+//!     WATCH -> every shard with a watched key notes it; EXEC asks, and whatever ends the block makes them forget
+//!
+//! Promises  a request that is refused while a block is open makes its EXEC fail; a block that ends leaves no watch behind.
+//! Not here  how a block runs over shards: `router/programs/block.rs`; what touches a key: `shard/watches.rs`.
+//! Tests     tests/server/multi.rs.
+
+use super::connection::{Blocked, Connection};
+use super::core::{Core, Purpose, Start};
+use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
+use super::ring::Token;
+use crate::commands::pubsub::PubSub;
+use crate::commands::session::{ReplyMode, SessionCall};
+use crate::commands::table::{Caller, Run, Verb};
+use crate::commands::{Action, CommandError, Entry, Flags};
+use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Reply};
+use crate::router::message::Queued;
+use crate::router::programs::block::BlockRequest;
+use crate::router::watch::{Watch, Watched};
+use crate::router::{FromShard, Output, Plan, ShardId, ToShard, Transaction, TxId, plan};
+
+/// What MULTI and WATCH have a connection keep.
+#[derive(Default)]
+pub struct Block {
+    /// MULTI has been said, and EXEC has not ended.
+    pub is_open: bool,
+    /// A request was refused: EXEC is to fail.
+    has_failed: bool,
+    queue: Vec<Queued>,
+    /// How many commands were queued; stays while they run.
+    pub queued_count: usize,
+    /// What they take.
+    pub queued_bytes: usize,
+    /// One of them may write.
+    pub may_write: bool,
+    /// What EXEC depends on.
+    pub watched: Option<Watched>,
+}
+
+/// What becomes of a block's watch, and what is counted, when it has run.
+pub struct Running {
+    watch: Option<(u64, Vec<ShardId>)>,
+    commands_count: usize,
+    /// One of the commands may write.
+    pub may_write: bool,
+}
+
+/// A command of a block that the node carries out: the transaction it belongs to.
+pub struct Captured {
+    tx: TxId,
+}
+
+impl Block {
+    fn push(&mut self, entry: &'static Entry, args: &Args<'_>) {
+        self.queued_count += 1;
+        let flags = entry.command.flags;
+        self.may_write |= flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+        if self.has_failed {
+            return; // It will not be run.
+        }
+        let args = OwnedArgs::from_args(args);
+        self.queued_bytes += size_of::<Queued>() + args.heap_bytes();
+        self.queue.push(Queued { entry, args });
+    }
+
+    /// The one shard that all queued commands run on.
+    fn home(&self, core: &Core) -> Option<ShardId> {
+        let mut home = None;
+        for Queued { entry, args } in &self.queue {
+            match plan(entry, &args.as_args(), &core.map, core.id) {
+                Plan::Shard(shard) if *home.get_or_insert(shard) == shard => {}
+                _ => return None,
+            }
+        }
+        home
+    }
+}
+
+impl Connection {
+    /// The block that MULTI has opened.
+    #[inline]
+    pub fn open_block(&mut self) -> Option<&mut Block> {
+        self.block.as_deref_mut().filter(|block| block.is_open)
+    }
+
+    /// Bytes queued by MULTI.
+    pub fn queued_bytes(&self) -> usize {
+        self.block.as_ref().map_or(0, |block| block.queued_bytes)
+    }
+}
+
+impl Core {
+    /// Queues a request of a connection with an open block; none if it is one that runs at once.
+    #[cold]
+    pub(super) fn queue(
+        &mut self,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Option<Dispatched> {
+        let block = connection.open_block()?;
+        if entry.command.flags.has(Flags::NO_MULTI) {
+            let error = "ERR Command not allowed inside a transaction".into();
+            return Some(self.refuse(connection, Some(entry), &error));
+        }
+        let runs_at_once = match entry.command.run {
+            Run::Block(verb) => verb != Verb::Unwatch,
+            Run::Session(_) => matches!(entry.command.name, "QUIT" | "RESET"),
+            _ => false,
+        };
+        if runs_at_once {
+            return None;
+        }
+        block.push(entry, args);
+        connection.commands_count += 1;
+        connection.last_command = Some(entry);
+        let silent = take_silence(connection);
+        connection.write_reply(|out, session| {
+            if !silent {
+                Reply::new(out, session.protocol).simple("QUEUED");
+            }
+        });
+        Some(Dispatched::Taken)
+    }
+
+    /// A request was refused: the block it would have been in must fail. EXEC itself ends it, with a text of its own.
+    pub(super) fn fail_block(
+        &mut self,
+        connection: &mut Connection,
+        entry: Option<&'static Entry>,
+        error: &CommandError,
+    ) -> Option<CommandError> {
+        let is_exec = matches!(
+            entry.map(|entry| entry.command.run),
+            Some(Run::Block(Verb::Exec))
+        );
+        if !is_exec {
+            if let Some(block) = connection.open_block() {
+                block.has_failed = true;
+            }
+            return None;
+        }
+        self.end_block(connection);
+        let line = error.line();
+        let text = line.strip_prefix(b"ERR ").unwrap_or(&line);
+        let before = "EXECABORT Transaction discarded because of: ";
+        Some(CommandError::quoting(before, text, ""))
+    }
+
+    /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+    pub(super) fn run_verb(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        verb: Verb,
+        args: &Args<'_>,
+    ) -> Dispatched {
+        let is_open = connection.open_block().is_some();
+        let error = match (verb, is_open) {
+            (Verb::Multi, true) => "ERR MULTI calls can not be nested",
+            (Verb::Watch, true) => "ERR WATCH inside MULTI is not allowed",
+            (Verb::Exec, false) => "ERR EXEC without MULTI",
+            (Verb::Discard, false) => "ERR DISCARD without MULTI",
+            (Verb::Exec, true) => return self.exec(token, connection, entry),
+            (Verb::Watch, false) => return self.watch(token, connection, entry, args),
+            (Verb::Multi, false) => {
+                connection.block.get_or_insert_default().is_open = true;
+                return self.say_ok(connection, entry);
+            }
+            (Verb::Discard, true) | (Verb::Unwatch, _) => {
+                self.end_block(connection);
+                return self.say_ok(connection, entry);
+            }
+        };
+        self.fail_request(connection, entry, &error.into())
+    }
+
+    fn say_ok(&mut self, connection: &mut Connection, entry: &'static Entry) -> Dispatched {
+        self.count(connection, entry);
+        let silent = take_silence(connection);
+        connection.write_reply(|out, session| {
+            if !silent {
+                Reply::new(out, session.protocol).ok();
+            }
+        });
+        Dispatched::Taken
+    }
+
+    /// Forgets what is queued and what is watched.
+    fn end_block(&mut self, connection: &mut Connection) {
+        let block = connection.block.take();
+        if let Some(watched) = block.and_then(|block| block.watched) {
+            self.unwatch(watched.watch.id, watched.shards);
+        }
+    }
+
+    /// The same, of a connection in its place.
+    pub(super) fn forget_block(&mut self, token: Token) {
+        let connection = self.connections.get_mut(token);
+        let block = connection.and_then(|connection| connection.block.take());
+        if let Some(watched) = block.and_then(|block| block.watched) {
+            self.unwatch(watched.watch.id, watched.shards);
+        }
+    }
+
+    fn unwatch(&mut self, id: u64, shards: Vec<ShardId>) {
+        for shard in shards {
+            self.tell_shard(shard, ToShard::Unwatch { id });
+        }
+    }
+
+    fn watch(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Dispatched {
+        if self.must_drain(connection) {
+            return Dispatched::NotYet;
+        }
+        let db = connection.session.db;
+        let block = connection.block.get_or_insert_default();
+        let watched = block.watched.get_or_insert_with(|| Watched {
+            watch: Watch::new(self.draw_id()),
+            keys: Vec::new(),
+            shards: Vec::new(),
+        });
+        let mut fresh = OwnedArgs::new();
+        let mut is_here = true;
+        if !watched.watch.is_touched() {
+            for key in args.iter_from(1) {
+                if (watched.keys.iter()).any(|(of, known)| *of == db && known == key) {
+                    continue;
+                }
+                watched.keys.push((db, key.to_vec()));
+                fresh.push(key);
+                let shard = self.map.shard_of(key);
+                is_here &= shard == self.id;
+                if !watched.shards.contains(&shard) {
+                    watched.shards.push(shard);
+                }
+            }
+        }
+        if is_here {
+            self.shard.watch(&watched.watch, db, &fresh.as_args());
+            return self.say_ok(connection, entry);
+        }
+        let watch = watched.watch.clone();
+        let transaction = Transaction::watch(watch, db, &fresh.as_args(), self.map);
+        self.begin(token, connection, entry, transaction, Purpose::Reply);
+        Dispatched::Taken
+    }
+
+    /// Starts a transaction for a request that runs alone on its connection.
+    pub(super) fn begin(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        transaction: Transaction,
+        purpose: Purpose,
+    ) {
+        connection.blocked = Some(Blocked::UntilReply);
+        connection.silent_reply = take_silence(connection);
+        connection.commands_count += 1;
+        connection.last_command = Some(entry);
+        self.starts.push(Start {
+            token,
+            entry,
+            transaction,
+            purpose,
+        });
+    }
+
+    fn exec(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+    ) -> Dispatched {
+        if self.must_drain(connection) {
+            return Dispatched::NotYet;
+        }
+        let Some(block) = connection.open_block() else {
+            return Dispatched::Taken;
+        };
+        if block.has_failed {
+            self.end_block(connection);
+            let error = "EXECABORT Transaction discarded because of previous errors.";
+            return self.fail_request(connection, entry, &error.into());
+        }
+        let is_touched = |watched: &Watched| watched.watch.is_touched();
+        if block.watched.as_ref().is_some_and(is_touched) {
+            return self.exec_nothing(connection, entry);
+        }
+        let home = block.home(self);
+        if let Some(shard) = home
+            && shard != self.id
+            && self.wants_to_move(connection, shard)
+        {
+            return self.begin_move(token, connection, shard);
+        }
+        let Some(block) = connection.open_block() else {
+            return Dispatched::Taken;
+        };
+        let watches_here = |watched: &Watched| watched.shards == [self.id];
+        if home == Some(self.id)
+            && self.shard.is_lock_free()
+            && block.watched.as_ref().is_none_or(watches_here)
+        {
+            return self.exec_here(connection, entry);
+        }
+        let commands = std::mem::take(&mut block.queue);
+        let watched = block.watched.take();
+        let running = Running {
+            watch: watched
+                .as_ref()
+                .map(|watched| (watched.watch.id, watched.shards.clone())),
+            commands_count: commands.len(),
+            may_write: block.may_write,
+        };
+        let request = BlockRequest {
+            commands,
+            db: connection.session.db,
+            caller: caller(connection),
+            watched,
+            here: self.id,
+            now_ms: self.now_ms,
+            seed: self.draw_id(),
+        };
+        let transaction = Transaction::block(request, self.map, &self.hasher);
+        let purpose = Purpose::Block(running);
+        self.begin(token, connection, entry, transaction, purpose);
+        Dispatched::Taken
+    }
+
+    /// A watched key was touched.
+    fn exec_nothing(&mut self, connection: &mut Connection, entry: &'static Entry) -> Dispatched {
+        self.end_block(connection);
+        self.count(connection, entry);
+        let silent = take_silence(connection);
+        connection.write_reply(|out, session| {
+            if !silent {
+                Reply::new(out, session.protocol).null_array();
+            }
+        });
+        Dispatched::Taken
+    }
+
+    /// All of it is on this core's shard, and no lock is held there.
+    fn exec_here(&mut self, connection: &mut Connection, entry: &'static Entry) -> Dispatched {
+        let Some(block) = connection.block.take() else {
+            return Dispatched::Taken;
+        };
+        self.counters.local_requests += 1;
+        let id = block.watched.map(|watched| watched.watch.id);
+        let has_changed = id.is_some_and(|id| self.shard.has_changed(id));
+        if let Some(id) = id {
+            self.shard.unwatch(id);
+        }
+        if has_changed {
+            return self.exec_nothing(connection, entry);
+        }
+        let silent = take_silence(connection);
+        let db = connection.session.db;
+        let asker = caller(connection);
+        let out = &mut connection.output;
+        let length = out.len();
+        Reply::new(out, asker.protocol).array(block.queue.len());
+        let clock = &self.clock;
+        let mut stamp = self.stamp;
+        self.shard
+            .run_block(&block.queue, db, asker, out, |shard, entry| {
+                let now = clock.raw();
+                shard.record(entry.index, clock.delta_as_nanos(stamp, now));
+                stamp = now;
+            });
+        self.shard.end_block();
+        if silent {
+            out.truncate(length);
+        }
+        self.commands_count += block.queue.len() as u64;
+        self.count(connection, entry);
+        if connection.output_bytes() > OUTPUT_LOOK_BYTES {
+            self.look_at_output(connection);
+        }
+        Dispatched::Taken
+    }
+
+    /// A block that ran as a transaction has ended.
+    pub(super) fn block_has_run(
+        &mut self,
+        token: Token,
+        running: Running,
+        mut transaction: Transaction,
+        reply: &[u8],
+    ) {
+        if reply.first() == Some(&b'*') && !reply.starts_with(b"*-") {
+            self.commands_count += running.commands_count as u64;
+        }
+        for (index, line) in transaction.take_calls() {
+            self.shard.record(index, 0);
+            if let Some(line) = line {
+                self.shard.figures_mut().record_failure(index, &line);
+            }
+        }
+        if let Some((id, shards)) = running.watch {
+            self.unwatch(id, shards);
+        }
+        self.forget_block(token);
+    }
+
+    /// Runs a command of a block that concerns its connection; what it gives goes back to the block.
+    pub(super) fn run_queued(&mut self, token: Token, tx: TxId, queued: &Queued) {
+        if let Run::PubSub(PubSub::Publish(subject)) = queued.entry.command.run {
+            self.shard.record(queued.entry.index, 0);
+            return self.publish_queued(token, tx, &queued.args.as_args(), subject);
+        }
+        let Some(mut connection) = self.connections.borrow(token) else {
+            // Nobody will see the reply.
+            let reply = b"-ERR the client has gone\r\n".to_vec();
+            return self.report(tx, reply, None);
+        };
+        let stamp = self.clock.raw();
+        let mut reply = Vec::new();
+        if let Run::PubSub(what) = queued.entry.command.run {
+            self.stamp = stamp;
+            let args = queued.args.as_args();
+            let output = std::mem::take(&mut connection.output);
+            self.run_pubsub(token, &mut connection, queued.entry, &args, what);
+            let reply = std::mem::replace(&mut connection.output, output);
+            self.connections.restore(token, connection);
+            return self.report(tx, reply, None);
+        }
+        let result = self.call_session(&mut connection, queued, &mut reply);
+        let is_captured = match result {
+            Ok(Action::Node(request)) => {
+                // It is counted when it is answered.
+                connection.asked = Some((queued.entry, stamp));
+                self.captured.insert(token, Captured { tx });
+                self.asks.push((token, request));
+                true
+            }
+            Ok(Action::Close) => {
+                connection.close_after_output = true;
+                false
+            }
+            Ok(_) => false,
+            Err(error) => {
+                reply.clear();
+                let line = error.line();
+                Reply::new(&mut reply, connection.session.protocol).error_bytes(&line);
+                let figures = self.shard.figures_mut();
+                figures.record_failure(queued.entry.index, &line);
+                false
+            }
+        };
+        if connection.session.reply_mode == ReplyMode::Off {
+            reply.clear();
+        }
+        let state = (connection.session.db, caller(&connection));
+        self.connections.restore(token, connection);
+        if !is_captured {
+            let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
+            self.shard.record(queued.entry.index, took_ns);
+            self.report(tx, reply, Some(state));
+        }
+    }
+
+    fn call_session(
+        &mut self,
+        connection: &mut Connection,
+        queued: &Queued,
+        out: &mut Vec<u8>,
+    ) -> Result<Action, CommandError> {
+        let entry = queued.entry;
+        let mut reply = Reply::new(out, connection.session.protocol);
+        let Run::Session(run) = entry.command.run else {
+            // UNWATCH: EXEC has seen to it.
+            reply.ok();
+            return Ok(Action::Done);
+        };
+        let mut call = SessionCall {
+            session: &mut connection.session,
+            databases: self.options.databases as u16,
+            password: self.options.requirepass.as_bytes(),
+            now_ms: self.now_ms,
+            now_us: self.now_us,
+        };
+        run(
+            &mut call,
+            &entry.handler_args(&queued.args.as_args()),
+            &mut reply,
+        )
+    }
+
+    /// The node has carried out a command of a block.
+    pub(super) fn report_captured(&mut self, token: Token, captured: &Captured, reply: Vec<u8>) {
+        let state = self.connections.get_mut(token).map(|connection| {
+            connection.asked = None;
+            (connection.session.db, caller(connection))
+        });
+        self.report(captured.tx, reply, state);
+    }
+
+    pub(super) fn report(&mut self, tx: TxId, reply: Vec<u8>, state: Option<(u16, Caller)>) {
+        let output = match state {
+            Some((db, caller)) => Output::Session { reply, db, caller },
+            None => Output::Reply(reply),
+        };
+        self.reports.push_back(FromShard::Ran {
+            tx,
+            shard: self.id,
+            output,
+        });
+    }
+}

@@ -1,0 +1,447 @@
+//! MULTI blocks and watches as clients see them, on one core and on several.
+
+use super::client::{Client, Value, bulk, error, ok, request};
+use super::harness::{Server, eventually};
+use rondo::base::rng::Rng;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const THREADS: [usize; 2] = [1, 4];
+
+fn queued() -> Value {
+    Value::Simple("QUEUED".to_string())
+}
+
+/// Sends MULTI, the lines and EXEC in one piece; the reply to EXEC.
+fn exec(client: &mut Client, lines: &[&str]) -> Value {
+    let mut bytes = request(&[b"MULTI"]);
+    for line in lines {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        bytes.extend(request(&words));
+    }
+    bytes.extend(request(&[b"EXEC"]));
+    client.send(&bytes);
+    assert_eq!(client.reply(), ok());
+    for line in lines {
+        assert_eq!(client.reply(), queued(), "{line}");
+    }
+    client.reply()
+}
+
+fn integer(number: i64) -> Value {
+    Value::Integer(number)
+}
+
+/// Commands of one shard, of several, of the connection and of the node, in their order, with their errors.
+#[test]
+fn a_block_runs_in_order_whatever_its_commands_are() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let lines = [
+            "SET a 1",
+            "SET b 2",
+            "MGET a b c",
+            "LPUSH a x",
+            "RENAME a c",
+            "DBSIZE",
+            "SELECT 1",
+            "SET a 10",
+            "DBSIZE",
+            "SELECT 0",
+            "ECHO words",
+            "CONFIG SET maxclients 77",
+            "CONFIG GET maxclients",
+            "MSETNX c 3 d 4",
+            "INCR c",
+            "BLPOP none other 0",
+            "BLMOVE none other LEFT RIGHT 0",
+            "UNWATCH",
+            "DEL a b c d",
+        ];
+        let wrong_type = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        let expected = vec![
+            ok(),
+            ok(),
+            Value::Array(vec![bulk("1"), bulk("2"), Value::Null]),
+            error(wrong_type),
+            ok(),
+            integer(2),
+            ok(),
+            ok(),
+            integer(1),
+            ok(),
+            bulk("words"),
+            ok(),
+            Value::Array(vec![bulk("maxclients"), bulk("77")]),
+            integer(0),
+            integer(2),
+            Value::Null,
+            Value::Null,
+            ok(),
+            integer(2),
+        ];
+        assert_eq!(exec(&mut client, &lines), Value::Array(expected));
+        // Each command was counted, its failure too.
+        let stats = client.ask("INFO commandstats").text();
+        assert!(stats.contains("cmdstat_set:calls=3,"), "{stats}");
+        assert!(stats.contains("cmdstat_exec:calls=1,"), "{stats}");
+        let failed = "cmdstat_lpush:calls=1,";
+        let line = stats.lines().find(|line| line.starts_with(failed));
+        assert!(
+            line.is_some_and(|line| line.ends_with("failed_calls=1")),
+            "{stats}"
+        );
+    }
+}
+
+/// What cannot be queued is refused at once, and nothing of the block runs.
+#[test]
+fn a_refused_command_makes_exec_fail() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let aborted = "EXECABORT Transaction discarded because of previous errors.";
+        for (line, text) in [
+            ("GET", "ERR wrong number of arguments for 'get' command"),
+            (
+                "NOSUCH a",
+                "ERR unknown command 'NOSUCH', with args beginning with: 'a' ",
+            ),
+            ("SHUTDOWN", "ERR Command not allowed inside a transaction"),
+        ] {
+            assert_eq!(client.ask("MULTI"), ok());
+            assert_eq!(client.ask("SET a 1"), queued());
+            assert_eq!(client.ask(line), error(text));
+            assert_eq!(client.ask("SET b 1"), queued());
+            assert_eq!(client.ask("EXEC"), error(aborted));
+        }
+        assert_eq!(client.ask("EXISTS a b"), integer(0));
+        assert_eq!(client.ask("EXEC"), error("ERR EXEC without MULTI"));
+        assert_eq!(client.ask("DISCARD"), error("ERR DISCARD without MULTI"));
+        assert_eq!(client.ask("MULTI"), ok());
+        let nested = "ERR MULTI calls can not be nested";
+        assert_eq!(client.ask("MULTI"), error(nested));
+        let watch = "ERR WATCH inside MULTI is not allowed";
+        assert_eq!(client.ask("WATCH a"), error(watch));
+        assert_eq!(client.ask("EXEC"), Value::Array(Vec::new()));
+        assert_eq!(client.ask("MULTI"), ok());
+        let arity = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+        assert_eq!(client.ask("EXEC now"), error(arity));
+        assert_eq!(client.ask("PING"), Value::Simple("PONG".to_string()));
+    }
+}
+
+/// What another client does to a watched key, on whatever shard and in whatever database, and whether EXEC then runs.
+#[test]
+fn exec_runs_only_if_no_watched_key_was_touched() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let (mut client, mut other) = (server.client(), server.client());
+        for (before, watch, touch, runs) in [
+            ("SET a 1", "WATCH a b c", "SET b 2", false),
+            ("SET a 1", "WATCH a b c", "GET a", true),
+            ("SET a 1", "WATCH a b c", "SET d 1", true),
+            ("SET a 1", "WATCH a", "DEL a", false),
+            ("SET a 1", "WATCH b", "DEL a b", true),
+            ("SET a 1", "WATCH b", "RENAME a b", false),
+            ("SET a 1", "WATCH a", "RENAME a b", false),
+            ("SET a 1", "WATCH a", "COPY a b", true),
+            ("SET a 1", "WATCH a", "MOVE a 3", false),
+            ("SET a 1", "WATCH a", "EXPIRE a 100", false),
+            ("SET a 1", "WATCH a b", "FLUSHALL", false),
+            ("SET a 1", "WATCH b c", "FLUSHALL", true),
+            ("SET a 1", "WATCH a", "SWAPDB 0 1", false),
+            ("SET a 1", "WATCH b", "SWAPDB 0 1", true),
+            ("SET a 1", "WATCH a", "SWAPDB 1 2", true),
+            ("SADD s x", "WATCH s", "SADD s x", true),
+            ("RPUSH l x", "WATCH l m", "LMPOP 2 l m LEFT", false),
+            ("RPUSH l x", "WATCH m", "LMPOP 2 l m LEFT", true),
+        ] {
+            assert_eq!(other.ask("FLUSHALL"), ok());
+            other.ask(before);
+            assert_eq!(client.ask(watch), ok());
+            other.ask(touch);
+            let reply = exec(&mut client, &["SET w 1", "SET v 1", "SELECT 0"]);
+            let expected = if runs {
+                Value::Array(vec![ok(), ok(), ok()])
+            } else {
+                Value::Null
+            };
+            assert_eq!(reply, expected, "{watch}, {touch}");
+            assert_eq!(other.ask("EXISTS v w"), integer(if runs { 2 } else { 0 }));
+        }
+        assert_eq!(server.info_number("clients", "watching_clients"), 0);
+        assert_eq!(server.info_number("clients", "total_watched_keys"), 0);
+    }
+}
+
+/// A deadline that passes after WATCH counts as a change, one that had passed before does not.
+#[test]
+fn a_watched_key_may_expire() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let (mut client, mut other) = (server.client(), server.client());
+        for (is_late, expected) in [(false, Value::Null), (true, Value::Array(vec![ok(), ok()]))] {
+            assert_eq!(other.ask("SET a 1 PX 20"), ok());
+            let gone = |other: &mut Client| {
+                eventually("it has expired", || other.ask("EXISTS a") == integer(0));
+            };
+            if is_late {
+                gone(&mut other);
+            }
+            assert_eq!(client.ask("WATCH a far"), ok());
+            gone(&mut other);
+            assert_eq!(exec(&mut client, &["SET w 1", "SET v 1"]), expected);
+        }
+    }
+}
+
+/// DISCARD, UNWATCH, RESET and EXEC forget; a client that goes takes its watches with it.
+#[test]
+fn watches_are_forgotten() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        for ends in ["DISCARD", "UNWATCH", "RESET", "EXEC"] {
+            let mut client = server.client();
+            assert_eq!(client.ask("WATCH a b c d"), ok());
+            assert_eq!(server.info_number("clients", "watching_clients"), 1);
+            assert_eq!(server.info_number("clients", "total_watched_keys"), 4);
+            if ends != "UNWATCH" {
+                assert_eq!(client.ask("MULTI"), ok());
+            }
+            client.ask(ends);
+            other.ask("MSET a 1 b 1 c 1 d 1");
+            assert_eq!(exec(&mut client, &["GET a"]), Value::Array(vec![bulk("1")]));
+        }
+        let mut client = server.client();
+        assert_eq!(client.ask("WATCH a b c d"), ok());
+        assert_eq!(client.ask("MULTI"), ok());
+        assert_eq!(client.ask("SET a 2"), queued());
+        drop(client);
+        eventually("its watches have gone", || {
+            server.info_number("clients", "total_watched_keys") == 0
+        });
+        assert_eq!(other.ask("GET a"), bulk("1"));
+    }
+}
+
+/// CLIENT LIST tells of a block, of what is watched, and that it was touched.
+#[test]
+fn client_list_shows_blocks_and_watches() {
+    let server = Server::start(2, &[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    let field = |client: &mut Client, name: &str| {
+        let row = client.ask("CLIENT INFO").text();
+        let start = format!("{name}=");
+        let found = row.split(' ').find_map(|word| word.strip_prefix(&start));
+        found.expect("a field").to_string()
+    };
+    assert_eq!(client.ask("WATCH a b"), ok());
+    assert_eq!(field(&mut client, "watch"), "2");
+    assert_eq!(field(&mut client, "multi"), "-1");
+    assert_eq!(other.ask("SET a 1"), ok());
+    assert_eq!(field(&mut client, "watch"), "0");
+    assert_eq!(field(&mut client, "flags"), "d");
+    assert_eq!(client.ask("UNWATCH"), ok());
+    let reply = exec(&mut client, &["SET a 1", "CLIENT INFO"]);
+    let row = reply.items()[1].text();
+    assert!(
+        row.contains(" flags=x ") && row.contains(" multi=2 "),
+        "{row}"
+    );
+}
+
+/// Writers move money between accounts on all shards in blocks; whoever sums them up in a block sees all of it.
+#[test]
+fn readers_see_whole_blocks() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let port = server.port;
+        let done = &AtomicBool::new(false);
+        let mut first = server.client();
+        let accounts: Vec<String> = (0..8).map(|index| format!("account{index}")).collect();
+        for account in &accounts {
+            assert_eq!(first.ask(&format!("SET {account} 100")), ok());
+        }
+        std::thread::scope(|scope| {
+            for reader in 0..3 {
+                let accounts = &accounts;
+                scope.spawn(move || {
+                    let mut client = Client::connect(port);
+                    let gets: Vec<String> = accounts.iter().map(|a| format!("GET {a}")).collect();
+                    let mget = format!("MGET {}", accounts.join(" "));
+                    let mut lines: Vec<&str> = gets.iter().map(String::as_str).collect();
+                    if reader == 0 {
+                        lines.insert(3, "PING");
+                    }
+                    let mut reads = 0;
+                    while !done.load(Ordering::Relaxed) || reads < 10 {
+                        let items = match reader {
+                            2 => client.ask(&mget),
+                            _ => exec(&mut client, &lines),
+                        };
+                        let numbers = items.items().iter().filter_map(|item| match item {
+                            Value::Bulk(_) => item.text().parse::<i64>().ok(),
+                            _ => None,
+                        });
+                        assert_eq!(numbers.sum::<i64>(), 800, "torn: {items:?}");
+                        reads += 1;
+                    }
+                });
+            }
+            let writers: Vec<_> = (0..4_u64)
+                .map(|seed| {
+                    let accounts = &accounts;
+                    scope.spawn(move || {
+                        let mut client = Client::connect(port);
+                        let mut rng = Rng::with_seed(seed);
+                        for step in 0..150 {
+                            let mut any = || &accounts[rng.below(8) as usize];
+                            let (from, to) = (any(), any());
+                            let take = format!("DECRBY {from} 7");
+                            let give = format!("INCRBY {to} 7");
+                            let mut lines = vec![take.as_str(), give.as_str()];
+                            if step % 3 == 0 {
+                                lines.insert(1, "ECHO between");
+                            }
+                            let reply = exec(&mut client, &lines);
+                            assert_eq!(reply.items().len(), lines.len());
+                            if step % 10 == 0 {
+                                // One that goes before it has its reply.
+                                let mut gone = Client::connect(port);
+                                let text = format!("MULTI\r\n{take}\r\n{give}\r\nEXEC\r\n");
+                                gone.send(text.as_bytes());
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let results: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+            done.store(true, Ordering::Relaxed);
+            results
+                .into_iter()
+                .for_each(|result| result.expect("a writer"));
+        });
+    }
+}
+
+/// Clients add to two counters on two shards by reading, computing and writing under WATCH: no addition is lost, and the
+/// two stay equal.
+#[test]
+fn watched_read_modify_write_loses_nothing() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let port = server.port;
+        let mut first = server.client();
+        assert_eq!(first.ask("MSET left 0 right 0"), ok());
+        let added: i64 = std::thread::scope(|scope| {
+            let adders: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(move || {
+                        let mut client = Client::connect(port);
+                        let mut added = 0;
+                        for _ in 0..200 {
+                            assert_eq!(client.ask("WATCH left right"), ok());
+                            let number: i64 =
+                                client.ask("GET left").text().parse().expect("digits");
+                            let left = format!("SET left {}", number + 1);
+                            let right = format!("SET right {}", number + 1);
+                            match exec(&mut client, &[&left, &right]) {
+                                Value::Null => {}
+                                reply => {
+                                    assert_eq!(reply, Value::Array(vec![ok(), ok()]));
+                                    added += 1;
+                                }
+                            }
+                        }
+                        added
+                    })
+                })
+                .collect();
+            adders
+                .into_iter()
+                .map(|adder| adder.join().expect("an adder"))
+                .sum()
+        });
+        assert!(added > 0, "somebody gets through");
+        let total = bulk(added.to_string());
+        let both = Value::Array(vec![total.clone(), total]);
+        assert_eq!(first.ask("MGET left right"), both);
+        assert_eq!(server.info_number("clients", "total_watched_keys"), 0);
+    }
+}
+
+/// Who waits for a key is served after the block that pushes to it, not in between.
+#[test]
+fn waiters_are_served_after_the_block() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let (mut waiting, mut client) = (server.client(), server.client());
+        waiting.send(&request(&[b"BLPOP", b"queue", b"0"]));
+        eventually("it waits", || {
+            server.info_number("clients", "blocked_clients") == 1
+        });
+        let lines = [
+            "RPUSH queue a",
+            "RPUSH far x",
+            "ECHO x",
+            "LPUSH queue b",
+            "LLEN queue",
+        ];
+        let reply = exec(&mut client, &lines);
+        assert_eq!(reply.items()[4], integer(2), "{reply:?}");
+        assert_eq!(
+            waiting.reply(),
+            Value::Array(vec![bulk("queue"), bulk("b")])
+        );
+    }
+}
+
+/// What is queued counts towards the limit of what a client may have sent unread.
+#[test]
+fn a_block_may_not_grow_for_ever() {
+    let server = Server::start(1, &["--client-query-buffer-limit", "1mb"]);
+    let mut client = server.client();
+    assert_eq!(client.ask("MULTI"), ok());
+    let set = request(&[b"SET", b"key", &[b'x'; 60_000]]);
+    let mut is_closed = false;
+    for _ in 0..40 {
+        if client.try_send(&set).is_err() {
+            is_closed = true;
+            break;
+        }
+    }
+    let counts = || server.info_number("stats", "client_query_buffer_limit_disconnections");
+    eventually("it is closed", || is_closed || counts() == 1);
+    assert_eq!(server.client().ask("EXISTS key"), integer(0));
+}
+
+/// PUBLISH and SUBSCRIBE stand between MULTI and EXEC like anything else.
+#[test]
+fn blocks_publish() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut listeners: Vec<Client> = (0..5).map(|_| server.client()).collect();
+        for listener in &mut listeners {
+            let reply = listener.ask("SUBSCRIBE news");
+            assert_eq!(reply.items()[2], integer(1));
+        }
+        let mut client = server.client();
+        let reply = exec(
+            &mut client,
+            &["SET a 1", "PUBLISH news x", "PUBLISH none y", "GET a"],
+        );
+        let expected = vec![ok(), integer(5), integer(0), bulk("1")];
+        assert_eq!(reply, Value::Array(expected));
+        for listener in &mut listeners {
+            assert_eq!(listener.reply().items()[2], bulk("x"));
+        }
+        let reply = exec(
+            &mut client,
+            &["SUBSCRIBE news", "UNSUBSCRIBE news", "PUBSUB NUMSUB news"],
+        );
+        assert_eq!(reply.items()[0].items()[2], integer(1));
+        assert_eq!(reply.items()[2].items()[1], integer(5));
+    }
+}

@@ -1,0 +1,142 @@
+//! What touches a watched key, and what does not.
+
+use rondo::commands::table;
+use rondo::commands::table::Caller;
+use rondo::keyspace::{Keyspace, KeyspaceOptions};
+use rondo::resp::args::OwnedArgs;
+use rondo::router::watch::Watch;
+use rondo::router::{Origin, ToShard};
+use rondo::shard::{Outcome, Request, Shard};
+
+const NOW_MS: i64 = 1_700_000_000_000;
+
+fn say(shard: &mut Shard, db: u16, line: &str) {
+    let args: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+    let request = Request {
+        entry: table().resolve(&args.as_args()).expect("a good command"),
+        db,
+        caller: Caller::default(),
+        origin: Origin {
+            core: 0,
+            connection: 0,
+            generation: 0,
+            sequence: 0,
+        },
+    };
+    let mut reply = Vec::new();
+    let outcome = shard.execute(&request, &args.as_args(), &mut reply);
+    assert_eq!(outcome, Outcome::Done, "{line}");
+    assert_ne!(
+        reply[0],
+        b'-',
+        "{line}: {}",
+        String::from_utf8_lossy(&reply)
+    );
+}
+
+fn shard() -> Shard {
+    let mut shard = Shard::new(0, Keyspace::new(KeyspaceOptions::for_tests(1)));
+    shard.set_now(NOW_MS);
+    shard
+}
+
+fn watch(shard: &mut Shard, id: u64, key: &str) -> Watch {
+    let watch = Watch::new(id);
+    let keys: OwnedArgs = [key.as_bytes()].into_iter().collect();
+    shard.watch(&watch, 0, &keys.as_args());
+    watch
+}
+
+/// Key `k` of database 0 is watched after the first lines; whether the last one touches it.
+fn check(before: &[&str], db: u16, line: &str, touches: bool) {
+    let mut shard = shard();
+    for line in before {
+        say(&mut shard, 0, line);
+    }
+    let watch = watch(&mut shard, 7, "k");
+    assert!(!shard.has_changed(7));
+    say(&mut shard, db, line);
+    assert_eq!(shard.has_changed(7), touches, "{before:?}, {line}");
+    // Nothing has expired here: whoever is touched is told.
+    let was_there = before.iter().any(|line| line.contains(" k"));
+    assert!(watch.is_touched() == touches || was_there);
+    shard.handle(ToShard::Unwatch { id: 7 });
+    assert_eq!(shard.watched_keys_count(), 0);
+    assert!(!shard.has_changed(7), "forgotten");
+}
+
+#[test]
+fn writes_touch_the_keys_they_change() {
+    check(&["SET k 1"], 0, "SET k 1", true);
+    check(&["SET k 1"], 0, "GET k", false);
+    check(&["SET k 1"], 0, "SET other 1", false);
+    check(&["SET k 1"], 1, "SET k 1", false);
+    check(&["SET k 1"], 0, "INCR k", true);
+    check(&["SET k 1"], 0, "DEL k", true);
+    check(&["SET a 1"], 0, "DEL k a", false);
+    check(&["SET k 1"], 0, "PERSIST k", false);
+    check(&["SET k 1"], 0, "EXPIRE k 100", true);
+    check(&["SADD k x"], 0, "SADD k x", false);
+    check(&["SADD k x"], 0, "SADD k y", true);
+    check(&["SET k 1"], 0, "RENAME k other", true);
+    check(&["SET a 1"], 0, "RENAME a k", true);
+    check(&["SET k 1"], 0, "COPY k other", false);
+    check(&["SET k 1"], 0, "MOVE k 1", true);
+    check(&["SADD a x", "SADD k y"], 0, "SUNIONSTORE k a", true);
+    check(&["SADD a x", "SADD k y"], 0, "SUNIONSTORE a k", false);
+    check(&["RPUSH a x", "RPUSH k y"], 0, "LMPOP 2 a k LEFT", false);
+    check(&["RPUSH k y"], 0, "LMPOP 2 a k LEFT", true);
+}
+
+#[test]
+fn whole_databases_touch_what_was_there_or_comes() {
+    check(&["SET k 1"], 0, "FLUSHALL", true);
+    check(&["SET k 1"], 3, "FLUSHALL", true);
+    check(&["SET k 1"], 0, "FLUSHDB", true);
+    check(&["SET k 1"], 3, "FLUSHDB", false);
+    check(&["SET a 1"], 0, "FLUSHALL", false);
+    check(&["SET k 1"], 0, "SWAPDB 0 1", true);
+    check(&["SET k 1"], 0, "SWAPDB 1 2", false);
+    check(&["SET a 1"], 0, "SWAPDB 0 1", false);
+    let mut shard = shard();
+    say(&mut shard, 2, "SET k 1");
+    watch(&mut shard, 7, "k");
+    say(&mut shard, 0, "SWAPDB 0 2");
+    assert!(shard.has_changed(7), "it came from another database");
+}
+
+#[test]
+fn what_expires_has_changed_unless_it_had_expired() {
+    for (at_watch_ms, is_changed) in [(NOW_MS, true), (NOW_MS + 100, false)] {
+        let mut shard = shard();
+        say(&mut shard, 0, "SET k 1 PX 50");
+        shard.set_now(at_watch_ms);
+        let watch = watch(&mut shard, 7, "k");
+        shard.set_now(NOW_MS + 200);
+        assert_eq!(shard.has_changed(7), is_changed);
+        // Whether it was removed meanwhile makes no difference.
+        say(&mut shard, 0, "GET k");
+        assert_eq!(shard.has_changed(7), is_changed);
+        assert!(!watch.is_touched());
+        say(&mut shard, 0, "SET k 2");
+        assert!(shard.has_changed(7));
+    }
+}
+
+#[test]
+fn each_watch_is_its_own() {
+    let mut shard = shard();
+    let (first, second) = (watch(&mut shard, 1, "a"), watch(&mut shard, 2, "b"));
+    let third = watch(&mut shard, 3, "a");
+    assert_eq!(shard.watched_keys_count(), 3);
+    say(&mut shard, 0, "SET a 1");
+    assert!(first.is_touched() && third.is_touched() && !second.is_touched());
+    assert!(shard.has_changed(1) && shard.has_changed(3) && !shard.has_changed(2));
+    assert_eq!(
+        shard.watched_keys_count(),
+        1,
+        "a touched watch watches nothing more"
+    );
+    shard.unwatch(1);
+    assert!(!shard.has_changed(1) && shard.has_changed(3));
+}

@@ -4,6 +4,7 @@
 //! Tests     tests/transcripts/hash_walk.txt, tests/keyspace/hash.rs.
 
 use super::CommandError;
+use super::draws::{OUT_OF_RANGE, reply_draws};
 use super::hash::reply_element;
 use super::row::*;
 use super::scan::Cursor;
@@ -19,8 +20,6 @@ use std::collections::HashSet;
 
 /// Dead fields that one HRANDFIELD removes at most, before it looks for living ones.
 const EXPIRED_MAX: usize = 4096;
-/// Random fields, repeated ones among them, that one request may ask for.
-const REPEATED_MAX: u64 = 1 << 26;
 
 /// What a walk shows of each field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,6 +182,7 @@ fn hrandfield(
         call.keys.expire_fields(call.db, &key, EXPIRED_MAX);
     }
     let mut rng = call.keys.fork_rng();
+    let bytes_max = call.keys.value_bytes_max();
     let entry = call.keys.peek(call.db, &key);
     let hash = entry.and_then(|entry| match entry.value() {
         Value::Object(object) => Hash::of(object),
@@ -195,15 +195,12 @@ fn hrandfield(
         }
         return Ok(Effect::NONE);
     };
-    let picked = match hash {
-        Some(hash) if count < 0 => repeated(hash, now_ms, count.unsigned_abs(), &mut rng)?,
-        Some(hash) => different(hash, now_ms, count.unsigned_abs() as usize, &mut rng),
-        None => Vec::new(),
-    };
     let is_nested = with_values && reply.protocol() == Protocol::Resp3;
-    let flat_width = 1 + usize::from(with_values && !is_nested);
-    reply.array(picked.len() * flat_width);
-    for (field, value) in picked {
+    let head = |count: usize, reply: &mut Reply<'_>| {
+        let flat_width = 1 + usize::from(with_values && !is_nested);
+        reply.array(count * flat_width);
+    };
+    let reply_pair = |(field, value): Pair<'_>, reply: &mut Reply<'_>| {
         if is_nested {
             reply.array(2);
         }
@@ -211,7 +208,22 @@ fn hrandfield(
         if with_values {
             reply_element(reply, value);
         }
+    };
+    let Some(hash) = hash.filter(|hash| hash.alive_len(now_ms) > 0) else {
+        head(0, reply);
+        return Ok(Effect::NONE);
+    };
+    if count < 0 {
+        reply_draws(count.unsigned_abs(), bytes_max, reply, head, |reply| {
+            if let Some(pair) = hash.random(now_ms, &mut rng) {
+                reply_pair(pair, reply);
+            }
+        })?;
+        return Ok(Effect::NONE);
     }
+    let picked = different(hash, now_ms, count.unsigned_abs() as usize, &mut rng);
+    head(picked.len(), reply);
+    picked.into_iter().for_each(|pair| reply_pair(pair, reply));
     Ok(Effect::NONE)
 }
 
@@ -236,23 +248,7 @@ fn parse_count(args: &Args<'_>) -> Result<(i64, bool), CommandError> {
     Ok((count, with_values))
 }
 
-const OUT_OF_RANGE: &str = "ERR value is out of range";
-
 type Pair<'h> = (Element<'h>, Element<'h>);
-
-/// `count` fields, each drawn from all.
-fn repeated<'h>(
-    hash: &'h Hash,
-    now_ms: i64,
-    count: u64,
-    rng: &mut Rng,
-) -> Result<Vec<Pair<'h>>, CommandError> {
-    if count > REPEATED_MAX {
-        return Err(OUT_OF_RANGE.into());
-    }
-    let drawn = std::iter::from_fn(|| hash.random(now_ms, rng));
-    Ok(drawn.take(count as usize).collect())
-}
 
 /// Up to `count` different fields, every choice as likely as any other.
 fn different<'h>(hash: &'h Hash, now_ms: i64, count: usize, rng: &mut Rng) -> Vec<Pair<'h>> {

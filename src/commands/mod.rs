@@ -18,6 +18,7 @@ pub mod debug_row;
 pub mod derive;
 pub mod digest;
 pub mod docs_args;
+pub mod draws;
 pub mod dump;
 pub mod error;
 pub mod expire;

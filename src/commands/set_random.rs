@@ -4,6 +4,7 @@
 //! Tests     tests/transcripts/set_random.txt, tests/keyspace/set.rs.
 
 use super::CommandError;
+use super::draws::reply_draws;
 use super::row::*;
 use super::scan::parse_cursor;
 use super::set::reply_member;
@@ -111,19 +112,12 @@ fn srandmember(
         set.sample(count, &mut rng, |member| reply_member(member, reply));
         return Ok(Effect::NONE);
     }
-    let draws_count = count.unsigned_abs();
-    let start = reply.len();
-    reply.array(usize::try_from(draws_count).unwrap_or(usize::MAX));
-    for _ in 0..draws_count {
+    let head = |count, reply: &mut Reply<'_>| reply.array(count);
+    reply_draws(count.unsigned_abs(), bytes_max, reply, head, |reply| {
         if let Some(member) = set.random(&mut rng) {
             reply_member(member, reply);
         }
-        // One request must not be answered with more than there is memory for.
-        if (reply.len() - start) as u64 > bytes_max {
-            reply.truncate(start);
-            return Err("ERR value is out of range".into());
-        }
-    }
+    })?;
     Ok(Effect::NONE)
 }
 

@@ -4,6 +4,7 @@
 //! Tests     tests/transcripts/zset_sample.txt, tests/keyspace/zset.rs.
 
 use super::CommandError;
+use super::draws::{OUT_OF_RANGE, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
@@ -17,9 +18,6 @@ use crate::keyspace::Zset;
 use crate::keyspace::zset::Direction;
 use crate::resp::{Args, Reply};
 use std::collections::HashSet;
-
-/// Most members that one request draws with repetition: Redis goes on until memory or the client's output limit ends it.
-const REPEATED_MAX: usize = 1 << 26;
 
 /// `ZRANDMEMBER key [count [WITHSCORES]]` replies with a member, or an array of `count` of them: different ones, or where
 /// `count` is below 0 any.
@@ -50,8 +48,9 @@ fn zrandmember(
         return Err(CommandError::Syntax);
     }
     if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err("ERR value is out of range".into());
+        return Err(OUT_OF_RANGE.into());
     }
+    let bytes_max = call.keys.value_bytes_max();
     let key = call.keys.key(args.get(1));
     let set = call.keys.read::<Zset>(call.db, &key, no_touch)?;
     let Some(set) = set.filter(|_| count != 0) else {
@@ -59,11 +58,9 @@ fn zrandmember(
         return Ok(Effect::NONE);
     };
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    if count < 0 && wanted > REPEATED_MAX {
-        return Err("ERR value is out of range".into());
-    }
     if count < 0 {
-        reply_any(set, wanted, with_scores, &mut rng, reply);
+        let count = count.unsigned_abs();
+        reply_any(set, count, bytes_max, with_scores, &mut rng, reply)?;
     } else if wanted >= set.len() {
         reply_members(set.walk(0..set.len(), Direction::Down), with_scores, reply);
     } else {
@@ -78,22 +75,29 @@ fn member_at(set: &Zset, rank: usize) -> (Element<'_>, f64) {
 }
 
 /// `count` draws.
-fn reply_any(set: &Zset, count: usize, with_scores: bool, rng: &mut Rng, reply: &mut Reply<'_>) {
-    reply_members_head(count, with_scores, reply);
+fn reply_any(
+    set: &Zset,
+    count: u64,
+    bytes_max: u64,
+    with_scores: bool,
+    rng: &mut Rng,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
     // A listpack is walked through once, not for each draw.
     let listed: Vec<(Element<'_>, f64)> = if set.is_packed() {
         set.iter().collect()
     } else {
         Vec::new()
     };
-    for _ in 0..count {
+    let head = |count, reply: &mut Reply<'_>| reply_members_head(count, with_scores, reply);
+    reply_draws(count, bytes_max, reply, head, |reply| {
         let rank = rng.below(set.len() as u64) as usize;
         let (member, score) = match listed.get(rank) {
             Some(found) => *found,
             None => member_at(set, rank),
         };
         reply_one(member, score, with_scores, reply);
-    }
+    })
 }
 
 /// `count` different members, fewer than there are.

@@ -4,6 +4,7 @@ mod blocking; // timeouts, requests cut to some of their keys
 mod client; // filters, CLIENT's argument errors
 mod command; // COMMAND's replies against recorded ones
 mod debug; // DEBUG's subcommands that touch keys
+mod draws; // huge negative counts
 mod keys; // which words are keys
 mod model; // random string and deadline commands against a plain model
 pub mod runner;

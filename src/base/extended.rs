@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 use std::ops::{Add, Neg};
 
 use super::binary::{self, Format};
+use super::number::general_text;
 
 const FORMAT: Format = Format {
     mantissa_bits: 64,
@@ -141,6 +142,90 @@ impl Extended {
         }
     }
 
+    /// The text with 17 significant digits: `%.17Lg`.
+    ///
+    /// - Cost: O(exponent squared), some milliseconds for the smallest and the largest numbers.
+    pub fn text_with_17_digits(self) -> String {
+        const DIGITS_COUNT: usize = 17;
+        let sign = if self.is_negative { "-" } else { "" };
+        if !self.is_finite() {
+            return format!("{sign}inf");
+        }
+        if self.mantissa == 0 {
+            return format!("{sign}0");
+        }
+        // A number is `digits / 10^decimals` with exact digits, for 2^-n = 5^n / 10^n.
+        let decimals = (-self.exponent).max(0);
+        let mut exact = if self.exponent >= 0 {
+            let mut text = Vec::new();
+            write_shifted(self.mantissa, self.exponent as u32, &mut text);
+            text
+        } else {
+            digits_of_product(self.mantissa, decimals as u32)
+        };
+        let mut exponent = exact.len() as i32 - 1 - decimals;
+        if exact.len() > DIGITS_COUNT {
+            let rest = exact.split_off(DIGITS_COUNT);
+            let is_odd = exact.last().is_some_and(|digit| digit & 1 == 1);
+            let is_tie = rest[0] == b'5' && rest[1..].iter().all(|&digit| digit == b'0');
+            if if is_tie { is_odd } else { rest[0] >= b'5' } {
+                let nines = exact
+                    .iter()
+                    .rev()
+                    .take_while(|&&digit| digit == b'9')
+                    .count();
+                exact.truncate(exact.len() - nines);
+                match exact.last_mut() {
+                    Some(digit) => *digit += 1,
+                    None => {
+                        exact.push(b'1');
+                        exponent += 1;
+                    }
+                }
+            }
+        }
+        general_text(self.is_negative, &String::from_utf8_lossy(&exact), exponent)
+    }
+
+    /// Exact for every `number`.
+    pub fn from_f64(number: f64) -> Self {
+        if number.is_infinite() {
+            return Self::infinite(number < 0.0);
+        }
+        let bits = number.to_bits();
+        let fraction = bits & ((1 << 52) - 1);
+        let (mantissa, exponent) = match (bits >> 52 & 0x7ff) as i32 {
+            0 => (fraction, -1074),
+            biased => (fraction | 1 << 52, biased - 1075),
+        };
+        Self::rounded(
+            number.is_sign_negative(),
+            u128::from(mantissa),
+            false,
+            exponent,
+        )
+    }
+
+    /// The number without its fraction; `None` where the number itself is beyond 64 bits.
+    pub fn to_i64(self) -> Option<i64> {
+        let (whole, has_fraction) = match self.exponent {
+            _ if self.mantissa == 0 => (0, false),
+            0 => (self.mantissa, false),
+            exponent @ -63..0 => {
+                let whole = self.mantissa >> -exponent;
+                (whole, whole << -exponent != self.mantissa)
+            }
+            ..-63 => (0, true),
+            1.. => return None,
+        };
+        match (self.is_negative, i64::try_from(whole)) {
+            (false, Ok(i64::MAX)) if has_fraction => None,
+            (false, whole) => whole.ok(),
+            (true, Ok(whole)) => Some(-whole),
+            (true, Err(_)) => (whole == i64::MIN.unsigned_abs()).then_some(i64::MIN),
+        }
+    }
+
     /// The finite number farthest from zero on that side.
     pub fn largest(is_negative: bool) -> Self {
         Self {
@@ -186,6 +271,34 @@ impl Extended {
             None => Self::infinite(is_negative),
         }
     }
+}
+
+/// The digits of `number * 5^power`.
+fn digits_of_product(number: u64, power: u32) -> Vec<u8> {
+    const LIMB: u64 = 1_000_000_000;
+    const STEP: u32 = 13; // 5^13 is the largest below 2^32.
+    let mut limbs = vec![number % LIMB, number / LIMB % LIMB, number / LIMB / LIMB];
+    let mut left = power;
+    while left > 0 {
+        let step = left.min(STEP);
+        left -= step;
+        let factor = 5u64.pow(step);
+        let mut carry = 0;
+        for limb in &mut limbs {
+            let product = *limb * factor + carry;
+            *limb = product % LIMB;
+            carry = product / LIMB;
+        }
+        while carry > 0 {
+            limbs.push(carry % LIMB);
+            carry /= LIMB;
+        }
+    }
+    let mut text = String::new();
+    for limb in limbs.iter().rev() {
+        text += &format!("{limb:09}");
+    }
+    text.trim_start_matches('0').as_bytes().to_vec()
 }
 
 impl Add for Extended {

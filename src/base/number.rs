@@ -102,7 +102,6 @@ pub fn write_f64(buffer: &mut [u8; F64_TEXT_BYTES_MAX], number: f64) -> &[u8] {
 
 /// `number` with 17 significant digits, zeros at their end left out: C's `%.17g`.
 pub fn f64_with_17_digits(number: f64) -> String {
-    const DIGITS_COUNT: i32 = 17;
     if !number.is_finite() || number == 0.0 {
         return format!("{number}");
     }
@@ -110,8 +109,17 @@ pub fn f64_with_17_digits(number: f64) -> String {
     let (digits, exponent) = text.split_once('e').expect("it is written with one");
     let exponent: i32 = exponent.parse().expect("and with a number after it");
     let digits: String = digits.chars().filter(|digit| *digit != '.').collect();
+    general_text(number < 0.0, &digits, exponent)
+}
+
+/// Digits as C's `%.17g` lays them out, zeros at their end left out.
+///
+/// - `digits`: 1 to 17, of which the first is not 0.
+/// - `exponent`: of the first digit, as a power of ten.
+pub(super) fn general_text(is_negative: bool, digits: &str, exponent: i32) -> String {
+    const DIGITS_COUNT: i32 = 17;
     let digits = digits.trim_end_matches('0');
-    let sign = if number < 0.0 { "-" } else { "" };
+    let sign = if is_negative { "-" } else { "" };
     let point = (exponent + 1).max(0) as usize;
     if !(-4..DIGITS_COUNT).contains(&exponent) {
         let (first, rest) = digits.split_at(1);

@@ -3,7 +3,7 @@
 //!     mix(d, x) = SHA-1(d ^ SHA-1(x))        where order counts
 //!     add(d, x) = d ^ SHA-1(x)               where it does not: members, fields, keys
 //!
-//! Promises  the texts that Redis gives for the same data.
+//! Promises  the texts that Redis gives for the same data; arrays, whose text is recorded nowhere, have one of our own.
 //! Tests     tests/transcripts/debug_digest.txt.
 
 use super::CommandError;
@@ -66,6 +66,7 @@ impl Digest {
             "set" => 2,
             "zset" => 3,
             "hash" => 4,
+            "array" => 8,
             _ => 6,
         };
         self.mix(&kind.to_be_bytes());
@@ -95,6 +96,13 @@ impl Digest {
                     own.add(b"!!hexpire!!");
                 }
                 self.add(&own.0);
+            });
+        }
+        if let Object::Array(array) = object {
+            array.places().visit(0, u64::MAX, |place, element| {
+                self.mix(place.to_string().as_bytes());
+                self.mix_element(element);
+                ControlFlow::Continue(())
             });
         }
         if let Object::Stream(stream) = object {

@@ -45,6 +45,7 @@ pub const CATEGORIES: &[&str] = &[
     "hyperloglog",
     "geo",
     "stream",
+    "array",
     "pubsub",
     "admin",
     "fast",
@@ -107,6 +108,7 @@ fn category_of_group(group: Group) -> &'static str {
         Group::Geo => "geo",
         Group::Stream => "stream",
         Group::Bitmap => "bitmap",
+        Group::Array => "array",
         // A command is in @pubsub by its flag.
         Group::PubSub | Group::Generic | Group::Connection | Group::Server | Group::Cluster => "",
     }
@@ -131,6 +133,7 @@ pub fn group_name(group: Group) -> &'static str {
         Group::Geo => "geo",
         Group::Stream => "stream",
         Group::Bitmap => "bitmap",
+        Group::Array => "array",
     }
 }
 

@@ -19,7 +19,7 @@ fn dump(
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
     match call.keys.lookup_read(call.db, &key, call.caller.no_touch) {
-        Some(entry) => reply.bulk(&rdb::dump(&entry.value())),
+        Some(entry) => reply.bulk(&rdb::dump(&entry.value())?),
         None => reply.null(),
     }
     Ok(Effect::NONE)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::keyspace::WrongType;
+use crate::keyspace::rdb::NoPayload;
 
 /// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,12 @@ impl CommandError {
 impl From<WrongType> for CommandError {
     fn from(_: WrongType) -> Self {
         Self::WrongType
+    }
+}
+
+impl From<NoPayload> for CommandError {
+    fn from(_: NoPayload) -> Self {
+        "ERR arrays cannot be dumped: RDB versions 11 and 12 have no type for them".into()
     }
 }
 

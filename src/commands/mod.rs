@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod array;
+pub mod array_range;
+pub mod array_ring;
 pub mod bitfield;
 pub mod bitmap;
 pub mod blocking;
@@ -115,6 +118,9 @@ pub const FAMILIES: &[&[Command]] = &[
     stream_group::COMMANDS,
     stream_pending::COMMANDS,
     stream_info::COMMANDS,
+    array::COMMANDS,
+    array_range::COMMANDS,
+    array_ring::COMMANDS,
     set::COMMANDS,
     set_random::COMMANDS,
     set_algebra::COMMANDS,

@@ -46,6 +46,7 @@ pub enum Group {
     Geo,
     Stream,
     Bitmap,
+    Array,
 }
 
 /// Command flags as COMMAND INFO names them, one bit each.

@@ -16,5 +16,6 @@ pub mod slab;
 pub mod slot_table;
 pub mod sorted_set;
 mod span;
+pub mod sparse_array;
 pub mod stream;
 pub mod unaligned_box;

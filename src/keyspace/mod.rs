@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod array;
 pub mod collection;
 mod expire;
 mod flush;
@@ -27,6 +28,7 @@ pub mod zset;
 mod zset_packed;
 
 pub use access::AccessPolicy;
+pub use array::Array;
 pub use collection::{Collection, Held, WrongType};
 pub use hash::Hash;
 pub use limits::EncodingLimits;

@@ -82,6 +82,7 @@ objects! {
     Zset => super::zset::Zset,
     Stream => super::stream::StreamValue,
     Set => super::Set,
+    Array => super::Array,
 }
 
 /// The key table keeps values of alignment 1 in its entries; any other would cost each collection 30 bytes more.

@@ -70,6 +70,17 @@ impl<'o> Reply<'o> {
         self.out.extend_from_slice(&line[start..]);
     }
 
+    /// An integer of 64 bits without a sign.
+    #[inline]
+    pub fn unsigned(&mut self, number: u64) {
+        match i64::try_from(number) {
+            Ok(number) => self.integer(number),
+            Err(_) => self
+                .out
+                .extend_from_slice(format!(":{number}\r\n").as_bytes()),
+        }
+    }
+
     /// A string of any bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {

@@ -9,7 +9,8 @@ use crate::commands::sort::{Lead, leads};
 use crate::commands::stream_read;
 use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
-use crate::keyspace::{Moved, rdb};
+use crate::keyspace::Moved;
+use crate::keyspace::rdb::{self, NoPayload};
 use crate::resp::Args;
 use crate::router::message::Dumped;
 use crate::router::{Operation, Output};
@@ -122,9 +123,10 @@ impl Shard {
             Operation::LendParts { db, keys, leads } => {
                 Output::Values(self.lend_parts(usize::from(db), &keys.as_args(), leads))
             }
-            Operation::Dump { db, keys } => {
-                Output::Dumps(self.dump(usize::from(db), &keys.as_args()))
-            }
+            Operation::Dump { db, keys } => match self.dump(usize::from(db), &keys.as_args()) {
+                Ok(dumps) => Output::Dumps(dumps),
+                Err(refused) => Output::Error(refused.into()),
+            },
             Operation::Put {
                 db,
                 key,
@@ -201,7 +203,7 @@ impl Shard {
         values
     }
 
-    fn dump(&mut self, db: usize, keys: &Args<'_>) -> Vec<Dumped> {
+    fn dump(&mut self, db: usize, keys: &Args<'_>) -> Result<Vec<Dumped>, NoPayload> {
         let now_ms = self.keys.now_ms();
         let mut dumps = Vec::new();
         for word in keys.iter_from(0) {
@@ -212,11 +214,11 @@ impl Shard {
             let left_ms = |at_ms: i64| (at_ms - now_ms).max(1);
             dumps.push(Dumped {
                 key: word.to_vec(),
-                payload: rdb::dump(&entry.value()),
+                payload: rdb::dump(&entry.value())?,
                 ttl_ms: entry.deadline_ms().map_or(0, left_ms),
             });
         }
-        dumps
+        Ok(dumps)
     }
 
     fn exist_count(&self, db: usize, keys: &Args<'_>) -> u64 {

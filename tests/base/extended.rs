@@ -191,3 +191,61 @@ const RECORDED: [(&str, &str, &str); 81] = [
     ("0", "0.4e-4958", "invalid"),
     ("5.948", "-4805.5e4938", "invalid"),
 ];
+
+fn general(text: &str) -> String {
+    let number = Extended::parse(text.as_bytes()).expect(text);
+    number.text_with_17_digits()
+}
+
+#[test]
+fn seventeen_digits_are_as_c_prints_them() {
+    for (text, wanted) in [
+        ("0", "0"),
+        ("-0.0", "-0"),
+        ("29.5", "29.5"),
+        ("-4", "-4"),
+        ("0.3", "0.3"),
+        ("100000000000000000", "1e+17"),
+        ("12345678901234567", "12345678901234567"),
+        ("18446744073709551614", "1.8446744073709552e+19"),
+        ("0.0001", "0.0001"),
+        ("0.00001", "1e-05"),
+        ("99999999999999999.9", "1e+17"),
+        ("1e300", "1e+300"),
+        ("inf", "inf"),
+        ("-inf", "-inf"),
+    ] {
+        assert_eq!(general(text), wanted, "{text}");
+    }
+    let double = Extended::from_f64(0.3);
+    assert_eq!(double.text_with_17_digits(), "0.29999999999999999");
+    assert_eq!(
+        Extended::from_f64(1e-5).text_with_17_digits(),
+        "1.0000000000000001e-05"
+    );
+    assert_eq!(
+        Extended::from_f64(5e-324).text_with_17_digits(),
+        "4.9406564584124654e-324"
+    );
+    assert_eq!(Extended::from_f64(-2.0), Extended::from_i64(-2));
+}
+
+#[test]
+fn fractions_fall_off_and_what_is_too_large_is_none() {
+    for (text, wanted) in [
+        ("3.99", Some(3)),
+        ("-3.99", Some(-3)),
+        ("0.5", Some(0)),
+        ("1e-30", Some(0)),
+        ("9223372036854775807", Some(i64::MAX)),
+        ("9223372036854775807.5", None),
+        ("9223372036854775808", None),
+        ("-9223372036854775808", Some(i64::MIN)),
+        ("-9223372036854775809", None),
+        ("1e30", None),
+        ("inf", None),
+    ] {
+        let number = Extended::parse(text.as_bytes()).expect(text);
+        assert_eq!(number.to_i64(), wanted, "{text}");
+    }
+}

@@ -187,3 +187,15 @@ fn keys_and_randomkey_see_living_keys() {
     assert!(seen.iter().all(|key| key.starts_with("\"stays:")));
     assert_eq!(runner.keys.now_ms(), START_MS + 20);
 }
+
+#[test]
+fn arrays_are_found_by_their_type() {
+    let mut runner = Runner::new(1);
+    for index in 0..40 {
+        runner.say(&format!("ARSET array:{index} {index} x"));
+        runner.say(&format!("SET string:{index} x"));
+    }
+    let seen = walk(&mut runner, "TYPE array");
+    assert_eq!(seen.len(), 40);
+    assert!(seen.keys().all(|key| key.starts_with("array:")));
+}

@@ -14,6 +14,7 @@ mod quicklist;
 mod slab;
 mod slot_table;
 mod sorted_set;
+mod sparse_array;
 mod stream;
 mod stream_groups;
 mod stream_tree;

@@ -1,6 +1,7 @@
 //! One shard's keys: what handlers cannot show.
 
 mod access; // LRU and LFU clocks
+mod array; // the cursor, rings
 mod expire; // the cycle, its budget and what it measures
 mod flush; // flushed databases, freed step by step
 mod hash;

@@ -80,6 +80,25 @@ fn what_the_other_server_refuses_stays() {
     assert!(exists(&mut a, "two"));
 }
 
+/// No payload holds an array, so none goes, and nothing that was to go with it.
+#[test]
+fn arrays_stay() {
+    let (here, there) = (Server::start(2, &[]), Server::start(1, &[]));
+    let (mut a, mut b) = (here.client(), there.client());
+    assert_eq!(a.ask("ARSET array 0 x").integer(), 1);
+    assert_eq!(a.ask("SET plain x"), ok());
+    let migrate = format!(
+        "MIGRATE 127.0.0.1 {} '' 0 5000 KEYS plain array",
+        there.port
+    );
+    assert_eq!(
+        type_in(&mut a, &migrate),
+        error("ERR arrays cannot be dumped: RDB versions 11 and 12 have no type for them")
+    );
+    assert_eq!(a.ask("EXISTS plain array").integer(), 2);
+    assert_eq!(b.ask("DBSIZE").integer(), 0);
+}
+
 #[test]
 fn passwords_are_given() {
     let (here, there) = (

@@ -6,6 +6,7 @@
 //!           which 11 has no type for. What is read is checked to the last byte it uses (as with
 //!           `sanitize-dump-payload yes`): damage that the checksum does not show is [`Malformed`], never a panic.
 //!           Redis goes on reading into version and checksum where a value is cut; here it is malformed.
+//!           Arrays have no type below version 15, which no reader of these payloads knows: they are [`NoPayload`].
 //! Not here  files; which key has the value.
 //! Source    Redis's own payloads, recorded; the RDB format as redis-rdb-tools describes it.
 //! Tests     tests/keyspace/rdb.rs: payloads recorded from Redis, round trips, every byte damaged;
@@ -55,16 +56,20 @@ impl From<Malformed> for Refused {
     }
 }
 
+/// The value is of a type that payloads of these versions cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPayload;
+
 /// A value's payload, footer included.
 ///
 /// - Cost: O(N), one pass over the value and one for the checksum.
-pub fn dump(value: &Value<'_, Object>) -> Vec<u8> {
+pub fn dump(value: &Value<'_, Object>) -> Result<Vec<u8>, NoPayload> {
     let mut out = Writer::default();
-    let version = write(value, &mut out);
+    let version = write(value, &mut out)?;
     out.raw(&version.to_le_bytes());
     let checksum = crc64(0, out.as_bytes());
     out.raw(&checksum.to_le_bytes());
-    out.into_bytes()
+    Ok(out.into_bytes())
 }
 
 /// The value in a payload.
@@ -83,7 +88,7 @@ pub fn restore(payload: &[u8], limits: &EncodingLimits) -> Result<OwnedValue<Obj
 }
 
 /// Writes type and value; returns the version that has that type.
-fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
+fn write(value: &Value<'_, Object>, out: &mut Writer) -> Result<u16, NoPayload> {
     match value {
         Value::Int(number) => {
             out.byte(kind::STRING);
@@ -94,16 +99,17 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> u16 {
             out.string(bytes);
         }
         Value::Object(object) => {
-            return match object {
+            return Ok(match object {
                 Object::Hash(it) => hash::write(it, out),
                 Object::List(it) => list::write(it, out),
                 Object::Zset(it) => zset::write(it, out),
                 Object::Stream(it) => stream::write(it, out),
                 Object::Set(it) => set::write(it, out),
-            };
+                Object::Array(_) => return Err(NoPayload),
+            });
         }
     }
-    VERSION
+    Ok(VERSION)
 }
 
 /// Reads type and value.

@@ -67,12 +67,12 @@ fn check(array: &SparseArray, model: &Model, seed: u64) {
 
 #[test]
 fn it_holds_what_a_map_holds() {
-    for seed in 0..size(10, 60) as u64 {
+    for seed in 0..size(5, 60) as u64 {
         let mut random = Random(seed);
         let spread = seed as usize % 5;
         let mut array = SparseArray::new();
         let mut model = Model::new();
-        for step in 0..size(80, 2000) {
+        for step in 0..size(20, 2000) {
             let at = place(&mut random, spread);
             match random.below(12) {
                 0..=5 => {
@@ -143,13 +143,13 @@ fn it_holds_what_a_map_holds() {
 #[test]
 fn memory_follows_what_is_there() {
     let mut array = SparseArray::new();
-    let count = size(5000, 100_000) as u64;
+    let count = size(500, 100_000) as u64;
     for place in 0..count {
         array.set(place, place.to_string().as_bytes());
     }
     // Eight bytes for each integer, and a little.
     assert!(array.heap_bytes() as u64 <= count * 8 + count + 6000);
-    let far_apart = size(300, 5000) as u64;
+    let far_apart = size(100, 5000) as u64;
     let mut sparse = SparseArray::new();
     for place in 0..far_apart {
         sparse.set(place << 40, b"x");

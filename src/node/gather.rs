@@ -284,6 +284,8 @@ impl Core {
             }
             Question::Sleep(duration) => {
                 std::thread::sleep(duration);
+                // What runs after it in the same turn, a block's waiters say, must see what has expired meanwhile.
+                self.read_clock();
                 Answer::Done
             }
             Question::Shutdown => {

@@ -380,3 +380,21 @@ fn readers_of_a_group_are_told_that_it_has_gone() {
         }
     }
 }
+
+/// A key that a block makes and outlives is no element for those who wait for it.
+#[test]
+fn what_expires_within_a_block_wakes_nobody() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &["--enable-debug-command", "yes"]);
+        let mut other = server.client();
+        let mut client = server.client();
+        send(&mut client, "BLPOP key 1");
+        wait_until_blocked(&server, 1);
+        assert_eq!(other.ask("MULTI"), ok());
+        for line in ["RPUSH key x", "PEXPIRE key 20", "DEBUG SLEEP 0.1"] {
+            assert_eq!(other.ask(line), Value::Simple("QUEUED".to_string()));
+        }
+        assert_eq!(other.ask("EXEC").items().len(), 3);
+        assert_eq!(client.reply(), Value::Null);
+    }
+}

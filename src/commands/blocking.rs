@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 
 use super::keys::KeyShape;
-use super::table::{Call, Patience, Wait};
+use super::table::{Call, Effect, Patience, Wait};
 use super::{CommandError, Entry, table};
 use crate::base::extended::Extended;
 use crate::base::number::{parse_f64, parse_i64};
@@ -72,6 +72,16 @@ impl Call<'_> {
         } else {
             self.waits = Some(wait);
         }
+    }
+
+    /// The same for a command that waits with the words it came with; what it has done so far.
+    pub fn wait_for(&mut self, timeout_ms: Option<u64>, reply: &mut Reply<'_>) -> Effect {
+        let wait = Wait {
+            timeout_ms,
+            ..Wait::default()
+        };
+        self.wait(wait, reply);
+        Effect::NONE
     }
 }
 

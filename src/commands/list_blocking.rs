@@ -14,7 +14,7 @@ use super::list_move::{
 use super::row::*;
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Patience, Program,
-    Run, Spread, Wait,
+    Run, Spread,
 };
 use crate::keyspace::list::{End, List};
 use crate::resp::{Args, Reply};
@@ -29,16 +29,7 @@ fn pop(
     let last = args.len() - 1;
     let timeout_ms = timeout_of_seconds(args.get(last), call.keys.now_ms())?;
     let popped = pop_one_from_first(call, args, 1..last, from, reply)?;
-    Ok(popped.unwrap_or_else(|| wait(call, timeout_ms, reply)))
-}
-
-fn wait(call: &mut Call<'_>, timeout_ms: Option<u64>, reply: &mut Reply<'_>) -> Effect {
-    let wait = Wait {
-        timeout_ms,
-        ..Wait::default()
-    };
-    call.wait(wait, reply);
-    Effect::NONE
+    Ok(popped.unwrap_or_else(|| call.wait_for(timeout_ms, reply)))
 }
 
 fn blpop(
@@ -66,7 +57,7 @@ fn blmpop(
     let words = ListPop::parse(args, 2)?;
     let timeout_ms = timeout_of_seconds(args.get(1), call.keys.now_ms())?;
     let popped = pop_from_first(call, args, &words, reply)?;
-    Ok(popped.unwrap_or_else(|| wait(call, timeout_ms, reply)))
+    Ok(popped.unwrap_or_else(|| call.wait_for(timeout_ms, reply)))
 }
 
 /// Moves elements, or waits until the source has enough.
@@ -92,7 +83,7 @@ fn move_or_wait(
         reply.null();
         return Ok(Effect::NONE);
     }
-    Ok(wait(call, timeout_ms, reply))
+    Ok(call.wait_for(timeout_ms, reply))
 }
 
 /// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`.

@@ -7,7 +7,7 @@ use super::CommandError;
 use super::blocking::timeout_of_seconds;
 use super::list_blocking::{KEYS_BEFORE_TIMEOUT, NUMBERED_AFTER_TIMEOUT};
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread, Wait};
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread};
 use super::zset_remove::{End, MultiPop, pop_first};
 use crate::resp::{Args, Reply};
 
@@ -21,16 +21,7 @@ fn pop_one(
     let last = args.len() - 1;
     let timeout_ms = timeout_of_seconds(args.get(last), call.keys.now_ms())?;
     let popped = pop_first(call, args, 1..last, end, None, reply)?;
-    Ok(popped.unwrap_or_else(|| wait(call, timeout_ms, reply)))
-}
-
-fn wait(call: &mut Call<'_>, timeout_ms: Option<u64>, reply: &mut Reply<'_>) -> Effect {
-    let wait = Wait {
-        timeout_ms,
-        ..Wait::default()
-    };
-    call.wait(wait, reply);
-    Effect::NONE
+    Ok(popped.unwrap_or_else(|| call.wait_for(timeout_ms, reply)))
 }
 
 fn bzpopmin(
@@ -59,7 +50,7 @@ fn bzmpop(
     let timeout_ms = timeout_of_seconds(args.get(1), call.keys.now_ms())?;
     let keys = 3..3 + pops.keys_count;
     let popped = pop_first(call, args, keys, pops.end, Some(pops.count), reply)?;
-    Ok(popped.unwrap_or_else(|| wait(call, timeout_ms, reply)))
+    Ok(popped.unwrap_or_else(|| call.wait_for(timeout_ms, reply)))
 }
 
 const WAITS: Flags = Flags::WRITE.or(Flags::BLOCKING);

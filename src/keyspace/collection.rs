@@ -8,8 +8,6 @@
 //!           booked when the table is used next.
 //! Not here  what each type can do: its own file. Which encoding it has: likewise.
 
-#![allow(unreachable_code, unused_variables)] // Until there is a type.
-
 use std::marker::PhantomData;
 
 use super::{Key, Keyspace, Object};

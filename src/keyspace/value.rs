@@ -3,7 +3,6 @@
 //! Promises  a value taken out ([`Moved`]) is whole and may go to another core.
 //! Not here  how strings are laid out: `ds/key_table.rs`.
 
-#[allow(unused_imports)] // Used by every row of `objects`.
 use super::Collection;
 use crate::base::number::parse_i64;
 use crate::ds::key_table::{HeapSize, NewValue, OwnedValue, Value};
@@ -31,7 +30,6 @@ macro_rules! objects {
             fn wake_at_ms(&self) -> Option<i64> {
                 match *self { $(Self::$name(ref it) => it.wake_at_ms()),* }
             }
-            #[allow(unused_variables)] // Without a type.
             fn free_step(&mut self, budget: usize) -> bool {
                 match *self { $(Self::$name(ref mut it) => it.free_step(budget)),* }
             }
@@ -51,7 +49,6 @@ macro_rules! objects {
 }
 
 /// The two ways from an object to a collection and back, for its `impl Collection`.
-#[allow(unused_macros)] // Until the first type uses it.
 macro_rules! collection_of {
     ($name:ident) => {
         fn of(object: &$crate::keyspace::Object) -> Option<&Self> {
@@ -73,7 +70,6 @@ macro_rules! collection_of {
         }
     };
 }
-#[allow(unused_imports)] // Likewise.
 pub(crate) use collection_of;
 
 objects! {
@@ -106,7 +102,6 @@ const _: fn() = || {
 
 impl Moved {
     /// Copies a value out of the table.
-    #[allow(unreachable_code)] // Until there is a type.
     pub(super) fn clone_of(
         value: Value<'_, Object>,
         expire_at_ms: Option<i64>,

@@ -135,7 +135,7 @@ pub const HELD: &[OptionSpec] = &[
     held("maxmemory-samples", "", Check::Int(1, 64), "5"),
     held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10"),
     held("lazyfree-lazy-eviction", "", YES_NO, "no"),
-    // Strings are freed in one step wherever they are freed; Redis, too, does so whatever these say.
+    // What is large is freed in steps wherever it is removed, and strings in one, whatever these say.
     held("lazyfree-lazy-expire", "", YES_NO, "no"),
     held("lazyfree-lazy-server-del", "", YES_NO, "no"),
     held("lazyfree-lazy-user-del", "", YES_NO, "no"),

@@ -2,8 +2,9 @@
 //!
 //! One row per option serves the file, the command line, CONFIG GET, CONFIG SET and `--help`. An option that Redis has and
 //! rondo does not act on is one of two things, and its row says which: *held*, when nothing it could promise is affected
-//! (a threshold of an encoding that is not built), or *fixed*, when asking for anything else would be a promise not kept;
-//! that is refused by name, with the reason.
+//! (what paces a cycle that rondo has not), or *fixed*, when asking for anything else would be a promise not kept;
+//! that is refused by name, with the reason. The thresholds of encodings are held as text and put in force by
+//! `Options::encoding_limits`.
 //!
 //! Promises  a value that was accepted reads back through CONFIG GET as Redis would print it; `set` leaves everything as it
 //!           was on error.

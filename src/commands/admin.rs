@@ -39,6 +39,11 @@ fn config_reset_stat(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -
     Ok(Action::Node(NodeRequest::ConfigResetStat))
 }
 
+/// `CONFIG REWRITE`.
+fn config_rewrite(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    Ok(Action::Node(NodeRequest::ConfigRewrite))
+}
+
 /// `CONFIG HELP`.
 fn config_help(_: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
     write_help(&COMMANDS[0], reply);
@@ -179,6 +184,16 @@ const CONFIG: &[Command] = &[
         summary: "Sets the figures that count up back to zero.",
         tips: TO_ALL,
         run: Run::Session(config_reset_stat),
+        ..SERVER
+    },
+    Command {
+        name: "REWRITE",
+        since: "2.8.0",
+        arity: Arity::Exactly(2),
+        flags: ADMIN,
+        summary: "Writes the options in force to the configuration file, and leaves the rest of it alone.",
+        tips: TO_ALL,
+        run: Run::Session(config_rewrite),
         ..SERVER
     },
     Command {

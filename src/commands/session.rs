@@ -107,6 +107,8 @@ pub enum NodeRequest {
     ConfigGet(Vec<Vec<u8>>),
     /// CONFIG SET pairs: OK or the error, all or none.
     ConfigSet(Vec<(Vec<u8>, Vec<u8>)>),
+    /// CONFIG REWRITE: OK, or the error; the file is then as it was.
+    ConfigRewrite,
     /// CONFIG RESETSTAT: OK.
     ConfigResetStat,
     /// INFO sections as given; empty for the default ones. A verbatim string (`txt`).

@@ -2,11 +2,12 @@
 //!
 //! Promises  errors in Redis's form, naming the line; what is refused is named, nothing is skipped in silence.
 //! Not here  what a directive means: `node/options.rs`.
-//! Source    Redis's own redis.conf; a `#` begins a comment only at the start of a line, as there.
+//! Source    Redis's own redis.conf. A `#` that begins a word after the value begins a comment, too: people write that, and
+//!           Redis refuses to start.
 //! Tests     tests/node/config_file.rs: every error case; a file made of all defaults.
 
-use super::option_values::split_words;
-use super::options::{Options, find};
+use super::option_values::{before_comment, split_words};
+use super::options::{OptionSpec, Options, find};
 use crate::base::glob::glob_match;
 use crate::commands::identity::REDIS_VERSION;
 use std::fmt;
@@ -71,6 +72,26 @@ const REFUSED: &[(&str, &str)] = &[
     ("sentinel", "sentinel directive while not in sentinel mode"),
 ];
 
+/// The first word of a directive that may be a comment rather than a value; none where any `#` is part of a value: passwords of
+/// users are given by their hashes.
+fn comment_from(name: &str) -> Option<usize> {
+    match name {
+        "user" => None,
+        // The new name of a command.
+        "rename-command" => Some(3),
+        _ => Some(2),
+    }
+}
+
+/// The words of a line, what follows them as a comment left out; none where quotes do not close.
+pub(super) fn words_of(line: &str) -> Option<Vec<String>> {
+    let name = line.split_ascii_whitespace().next().unwrap_or_default();
+    match comment_from(&name.to_ascii_lowercase()) {
+        Some(from) => split_words(before_comment(line, from).as_bytes()),
+        None => split_words(line.as_bytes()),
+    }
+}
+
 /// Applies every line of `text`, which ends with the options of the command line.
 ///
 /// Errors: the first line that is wrong; lines before it have been applied.
@@ -92,7 +113,7 @@ pub fn read_files(path: &str) -> Result<String, ConfigError> {
 }
 
 /// The operating system's words without Rust's ` (os error 2)`.
-fn system_reason(error: &std::io::Error) -> String {
+pub(super) fn system_reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_string(),
@@ -153,7 +174,7 @@ impl From<String> for Failure {
 }
 
 fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Failure> {
-    let Some(words) = split_words(line.as_bytes()) else {
+    let Some(words) = words_of(line) else {
         return Err("Unbalanced quotes in configuration line".to_string().into());
     };
     let Some((name, values)) = words.split_first() else {
@@ -161,12 +182,7 @@ fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Fai
     };
     let name = name.to_ascii_lowercase();
     if let Some(spec) = find(name.as_bytes()) {
-        return match values {
-            [] if spec.multi => Ok(spec.set(options, &[])?),
-            [] => Err("wrong number of arguments".to_string().into()),
-            [value] => Ok(spec.set_text(options, value)?),
-            values => Ok(spec.set(options, values)?),
-        };
+        return Ok(apply_line_of_option(spec, options, values)?);
     }
     if FORGOTTEN.contains(&name.as_str()) && values.len() == 1 {
         return Ok(());
@@ -188,11 +204,28 @@ fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Fai
         .into())
 }
 
+/// Applies the words after an option's name.
+///
+/// Errors: the reason; nothing was changed.
+pub(super) fn apply_line_of_option(
+    spec: &OptionSpec,
+    options: &mut Options,
+    values: &[String],
+) -> Result<(), String> {
+    match values {
+        [] if spec.multi => spec.set(options, &[]),
+        [] => Err("wrong number of arguments".to_string()),
+        [value] => spec.set_text(options, value),
+        values => spec.set(options, values),
+    }
+}
+
 /// The file that says everything `options` say that the defaults do not.
 pub fn to_text(options: &Options) -> String {
     let defaults = Options::default();
     super::options::specs()
         .filter(|spec| spec.get(options) != spec.get(&defaults))
-        .map(|spec| spec.file_line(options) + "\n")
+        .flat_map(|spec| spec.file_lines(&spec.get(options)))
+        .map(|line| line + "\n")
         .collect()
 }

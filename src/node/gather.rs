@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::clients::{self, ClientFlags, ClientRow};
+use super::config_rewrite::rewrite_file;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
 use super::figures::CoreFigures;
@@ -105,6 +106,16 @@ impl Core {
                 let is_local = connection.is_some_and(|connection| connection.peer.is_local());
                 let question = Question::Configure { pairs, is_local };
                 self.ask(0, asker, Purpose::Configure, question);
+            }
+            NodeRequest::ConfigRewrite => {
+                let written = self.rewrite_config();
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    match written {
+                        Ok(()) => reply.ok(),
+                        Err(text) => reply.error_bytes(text.as_bytes()),
+                    }
+                });
             }
             NodeRequest::ConfigResetStat => {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
@@ -334,6 +345,25 @@ impl Core {
             Question::Apply(Arc::new(options)),
         );
         Ok(())
+    }
+
+    /// CONFIG REWRITE. Errors: the error line.
+    fn rewrite_config(&self) -> Result<(), String> {
+        if self.config_file.is_empty() {
+            return Err("ERR The server is running without a config file".to_string());
+        }
+        let path = std::path::Path::new(&*self.config_file);
+        match rewrite_file(path, &self.options) {
+            Ok(()) => {
+                tracing::info!("CONFIG REWRITE executed with success.");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "CONFIG REWRITE failed");
+                let reason = super::config_file::system_reason(&error);
+                Err(format!("ERR Rewriting config file: {reason}"))
+            }
+        }
     }
 
     fn listen_as_told(

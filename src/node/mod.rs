@@ -5,6 +5,7 @@ pub mod block;
 pub mod cli;
 pub mod clients;
 pub mod config_file;
+pub mod config_rewrite;
 pub mod connection;
 pub mod core;
 pub mod directory;

@@ -36,6 +36,7 @@ const fn held(
         live: true,
         protected: false,
         multi: false,
+        words_per_line: 0,
         only: (&[], ""),
         settled: "",
         hidden: false,

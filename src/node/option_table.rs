@@ -29,6 +29,7 @@ const BASE: OptionSpec = OptionSpec {
     live: true,
     protected: false,
     multi: false,
+    words_per_line: 0,
     only: (&[], ""),
     settled: "",
     hidden: false,
@@ -303,6 +304,7 @@ pub const OWN: &[OptionSpec] = &[
         },
         default: "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         multi: true,
+        words_per_line: 4,
         topic: Topic::Limits,
         help: "class, hard bytes, soft bytes, soft seconds",
         ..BASE

@@ -88,6 +88,35 @@ pub fn split_words(line: &[u8]) -> Option<Vec<String>> {
     }
 }
 
+/// The part of a configuration line before a comment: before a word of index `from` or later that begins with `#` outside of
+/// quotes. The whole line where there is none, or where quotes do not close.
+pub fn before_comment(line: &str, from: usize) -> &str {
+    let bytes = line.as_bytes();
+    let (mut at, mut index) = (0, 0);
+    loop {
+        while bytes.get(at).is_some_and(|byte| is_space(*byte)) {
+            at += 1;
+        }
+        match bytes.get(at) {
+            None => return line,
+            Some(b'#') if index >= from => return line[..at].trim_end(),
+            Some(_) => index += 1,
+        }
+        while let Some(&byte) = bytes.get(at) {
+            if is_space(byte) {
+                break;
+            }
+            at += 1;
+            if byte == b'"' || byte == b'\'' {
+                match read_quoted(bytes, at, byte, &mut Vec::new()) {
+                    Some(end) => at = end,
+                    None => return line,
+                }
+            }
+        }
+    }
+}
+
 /// Reads up to the closing `quote`; returns the position after it.
 fn read_quoted(line: &[u8], mut at: usize, quote: u8, word: &mut Vec<u8>) -> Option<usize> {
     loop {

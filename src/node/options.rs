@@ -215,6 +215,8 @@ pub struct OptionSpec {
     pub protected: bool,
     /// Whether several words are one value (`bind`, `save`).
     pub multi: bool,
+    /// How many of those words a line of the file holds, 0 for all.
+    pub words_per_line: usize,
     /// Values other than these are refused, and why; empty for no such rule.
     pub only: (&'static [&'static str], &'static str),
     /// Why CONFIG SET, live as it is, takes only the value there is; empty for no such rule.
@@ -331,14 +333,25 @@ impl OptionSpec {
         Err(reason.to_string())
     }
 
-    /// The line that sets this option in a configuration file.
-    pub fn file_line(&self, options: &Options) -> String {
-        let value = self.get(options);
-        if self.multi && !value.is_empty() {
-            format!("{} {value}", self.name)
-        } else {
-            format!("{} {}", self.name, quote(&value))
+    /// Whether the value is what the machine gave where nothing was said: no file needs to say it.
+    pub fn is_as_found(&self, options: &Options) -> bool {
+        self.name == "threads" && options.threads == super::cli::threads_available()
+    }
+
+    /// The lines that set this option in a configuration file; together they make `value`, whatever it was before.
+    pub fn file_lines(&self, value: &str) -> Vec<String> {
+        if !self.multi || value.is_empty() {
+            return vec![format!("{} {}", self.name, quote(value))];
         }
+        let words: Vec<&str> = value.split(' ').collect();
+        let per_line = match self.words_per_line {
+            0 => words.len(),
+            count => count,
+        };
+        let lines = words.chunks(per_line);
+        lines
+            .map(|words| format!("{} {}", self.name, words.join(" ")))
+            .collect()
     }
 }
 

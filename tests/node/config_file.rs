@@ -42,6 +42,22 @@ fn lines_comments_quotes_and_units_are_read() {
     assert_eq!(read("bind \"\"").unwrap().bind, [""; 0]);
 }
 
+// Redis refuses these lines but for the last two.
+#[test]
+fn a_comment_may_follow_a_value() {
+    let options = read(
+        "port 7777 # the other one\nbind 10.0.0.1 ::1 #both\nclient-output-buffer-limit normal 1 2 3 # \"quotes\n\
+         requirepass \"a # b\" # not the password\nlogfile a#b\nmasterauth #c\n",
+    )
+    .unwrap();
+    assert_eq!(options.port, 7777);
+    assert_eq!(options.bind, ["10.0.0.1", "::1"]);
+    assert_eq!(options.client_output_buffer_limit[0].soft_seconds, 3);
+    assert_eq!(options.requirepass, "a # b");
+    assert_eq!(options.logfile, "a#b");
+    assert_eq!(options.held["masterauth"], "#c");
+}
+
 #[test]
 fn errors_name_the_line() {
     for (text, line, shown, reason) in [
@@ -59,8 +75,8 @@ fn errors_name_the_line() {
         ),
         ("port", 1, "port", "wrong number of arguments"),
         ("port 1 2", 1, "port 1 2", "wrong number of arguments"),
-        // As in Redis, a comment after a value is none.
-        ("port 1 # 2", 1, "port 1 # 2", "wrong number of arguments"),
+        // What stands in the place of a value is one.
+        ("port # 2", 1, "port # 2", "wrong number of arguments"),
         (
             "port a",
             1,

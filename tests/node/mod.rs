@@ -1,6 +1,7 @@
 mod cli; // the command line
 mod clients; // rows of CLIENT LIST, and filters
 mod config_file; // redis.conf and its errors
+mod config_rewrite; // CONFIG REWRITE: what changes in the file and what stays
 mod connection; // the order of replies
 mod directory; // which cores have subscribers
 mod info; // sections from figures

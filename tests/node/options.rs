@@ -42,7 +42,7 @@ fn every_default_is_accepted() {
     let mut options = Options::default();
     let mut text = String::new();
     for spec in specs() {
-        text += &(spec.file_line(&options) + "\n");
+        text += &(spec.file_lines(&spec.get(&options)).join("\n") + "\n");
         if spec.live && !spec.protected {
             let changed = set(&mut options, spec.name, spec.default)
                 .unwrap_or_else(|error| panic!("{error}"));

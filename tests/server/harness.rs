@@ -31,21 +31,35 @@ impl Server {
     ///
     /// - `extra`: further words of the command line, as `["--maxclients", "10"]`.
     pub fn start(threads: usize, extra: &[&str]) -> Self {
+        Self::start_as(threads, None, extra)
+    }
+
+    /// The same, with a configuration file of this text: `redis.conf` in its folder.
+    pub fn start_with_file(threads: usize, text: &str) -> Self {
+        Self::start_as(threads, Some(text), &[])
+    }
+
+    fn start_as(threads: usize, file: Option<&str>, extra: &[&str]) -> Self {
         // Another process may take the port between the look and the start.
         for _ in 0..5 {
-            if let Some(server) = Self::try_start(threads, extra) {
+            if let Some(server) = Self::try_start(threads, file, extra) {
                 return server;
             }
         }
         panic!("no server came up on five ports");
     }
 
-    fn try_start(threads: usize, extra: &[&str]) -> Option<Self> {
+    fn try_start(threads: usize, file: Option<&str>, extra: &[&str]) -> Option<Self> {
         let dir = new_dir();
+        let config = dir.join("redis.conf");
+        if let Some(text) = file {
+            std::fs::write(&config, text).expect("a file in a new folder");
+        }
         let port = free_port();
         let log = File::create(dir.join("log")).expect("a file in a new folder");
         let mut command = Command::new(BINARY);
         command
+            .args(file.is_some().then_some(&config))
             .args([
                 "--port",
                 &port.to_string(),

@@ -8,6 +8,7 @@ mod breadth; // much at once: floods, wide requests, databases, deadlines, scans
 mod bytes; // requests in any pieces, of any size
 mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
+mod config; // CONFIG REWRITE
 mod connections; // they come, move between cores, and go; how the process starts and ends
 mod figures; // what INFO counts of commands and errors
 mod harness; // starts the binary, waits for it, ends it

@@ -9,8 +9,14 @@ use rondo::node::cli::{Stop, from_command_line};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    match from_command_line(&words, &mut std::io::stdin()) {
+    // What is no UTF-8 is no option's value, and no reason to panic.
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    match from_command_line(&words, environment, &mut std::io::stdin()) {
         Ok(start) => match rondo::node::serve(start.options, &start.config_file) {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => fail(&text),

@@ -5,7 +5,8 @@
 //! echo 'port 7777' | rondo -
 //! ```
 //!
-//! Options become lines after the file's, so the last word wins. A value ends at the next word that begins with `--`.
+//! Options become lines after the file's, so the last word wins. A value ends at the next word that begins with `--`. In between
+//! come variables of the environment: `RONDO_MAXCLIENTS=100` says `maxclients 100`, for containers that are configured that way.
 //!
 //! Promises  nothing is printed and nothing is opened here but the configuration files: the caller prints and exits.
 //! Not here  what an option means: `node/options.rs`.
@@ -13,7 +14,7 @@
 
 use super::config_file::{ConfigError, apply_text, read_files};
 use super::option_values::{quote, split_words};
-use super::options::{Options, Topic, specs};
+use super::options::{Options, Topic, find, specs};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use std::io::Read;
 
@@ -35,10 +36,15 @@ pub enum Stop {
     Failed(String),
 }
 
-/// Reads the command line, the file it names and, where a word is `-`, standard input.
+/// Reads the command line, the file it names, the environment and, where a word is `-`, standard input.
 ///
 /// - `words`: without the program's name.
-pub fn from_command_line(words: &[String], input: &mut dyn Read) -> Result<Start, Stop> {
+/// - `environment`: all variables, by name.
+pub fn from_command_line(
+    words: &[String],
+    environment: impl Iterator<Item = (String, String)>,
+    input: &mut dyn Read,
+) -> Result<Start, Stop> {
     match words.first().map(String::as_str) {
         Some("-v" | "--version") => return Err(Stop::Told(version())),
         Some("-h" | "--help") => return Err(Stop::Told(help())),
@@ -67,12 +73,19 @@ pub fn from_command_line(words: &[String], input: &mut dyn Read) -> Result<Start
             .map_err(|error| Stop::Failed(format!("Can't read standard input: {error}")))?;
     }
     text.push('\n');
+    text.push_str(&environment_lines(environment)?);
     text.push_str(&lines);
     let mut options = Options::default();
     apply_text(&mut options, &text).map_err(failed)?;
     options.hz = options.hz.clamp(1, 500);
     if options.threads == 0 {
-        options.threads = threads_available();
+        options.threads = threads_unless_said(&options);
+    }
+    if reads_input && options.is_held("daemonize", "yes") {
+        return Err(Stop::Failed(
+            "daemonize needs its configuration in a file: standard input cannot be read twice"
+                .to_string(),
+        ));
     }
     if check_only {
         return Err(Stop::Told("The configuration is good.".to_string()));
@@ -87,6 +100,41 @@ const CHECK_CONFIG: &str = "--check-config";
 
 fn failed(error: ConfigError) -> Stop {
     Stop::Failed(error.to_string())
+}
+
+/// Shards where `threads` is not given: what `io-threads` says if that is more than one, else one for each core there is.
+pub fn threads_unless_said(options: &Options) -> i64 {
+    let cpus = options.server_cpus();
+    match options.held_number("io-threads") {
+        ..=1 if cpus.is_empty() => threads_available(),
+        ..=1 => cpus.len() as i64,
+        count => count,
+    }
+}
+
+const VARIABLE_PREFIX: &str = "RONDO_";
+
+/// Variables as configuration lines, in order of their names.
+///
+/// Errors: a variable with the prefix whose rest is no option's name.
+fn environment_lines(environment: impl Iterator<Item = (String, String)>) -> Result<String, Stop> {
+    let mut said: Vec<(String, String)> = environment
+        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+        .collect();
+    said.sort();
+    let mut lines = String::new();
+    for (variable, value) in said {
+        let name = variable[VARIABLE_PREFIX.len()..]
+            .to_ascii_lowercase()
+            .replace('_', "-");
+        if find(name.as_bytes()).is_none() {
+            return Err(Stop::Failed(format!(
+                "{variable}: there is no option '{name}'"
+            )));
+        }
+        lines.push_str(&format!("{name} {}\n", quoted(&value)));
+    }
+    Ok(lines)
 }
 
 /// Cores the process may run on, by affinity and by its control group's quota, at most 1,024.
@@ -186,7 +234,10 @@ fn help() -> String {
         }
     }
     command
-        .after_help("Every option of redis.conf may be given; CONFIG GET * lists them.")
+        .after_help(
+            "Every option of redis.conf may be given; CONFIG GET * lists them. The environment may say the same: \
+             RONDO_MAXCLIENTS=100 is --maxclients 100.",
+        )
         .render_help()
         .to_string()
 }

@@ -18,6 +18,7 @@ use super::listeners::Listeners;
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
 use super::ring::Ring;
+use super::supervisor::{Supervisor, detach};
 use super::{log, process};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::{Keyspace, SlotMap};
@@ -83,7 +84,14 @@ impl Ending {
 ///
 /// Errors: a sentence for the operator; nothing has been served.
 pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
-    log::start(&options.logfile, options.loglevel)
+    let supervised = options.held.get("supervised").map_or("no", String::as_str);
+    let supervisor = Supervisor::find(supervised, |name| std::env::var(name).ok());
+    let is_done = detach(&options, &supervisor)
+        .map_err(|error| format!("cannot go into the background: {error}"))?;
+    if is_done {
+        return Ok(());
+    }
+    log::start(&options.logfile, options.loglevel, options.log_format)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
     super::settings::enter_dir(&mut options)
         .map_err(|reason| format!("cannot use dir '{}': {reason}", options.dir))?;
@@ -99,7 +107,10 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     }
     let listeners = Listeners::open(&options)?;
     let signal = catch_signals()?;
-    write_pidfile(&options)?;
+    write_pidfile(&options);
+    if let Err(error) = process::adjust_oom_score(&options) {
+        tracing::warn!(%error, "cannot write the OOM score");
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         cores = cores_count,
@@ -107,7 +118,14 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         "rondo is starting"
     );
     let options = Arc::new(options);
-    let result = run_cores(cores_count, &options, config_file, listeners, signal);
+    let result = run_cores(
+        cores_count,
+        &options,
+        config_file,
+        listeners,
+        signal,
+        &supervisor,
+    );
     if !options.pidfile.is_empty() {
         // Gone already is as good.
         let _ = std::fs::remove_file(&options.pidfile);
@@ -121,12 +139,16 @@ fn run_cores(
     config_file: &str,
     listeners: Listeners,
     signal: OwnedFd,
+    supervisor: &Supervisor,
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
     let ending = Ending::new(cores_count);
     let hasher = KeyHasher::random();
     let failure: Arc<Mutex<Option<String>>> = Arc::default();
-    let cpus = process::allowed_cpus();
+    let cpus = match options.server_cpus() {
+        cpus if cpus.is_empty() => process::allowed_cpus(),
+        cpus => cpus,
+    };
     let pin = options.pin_threads && cpus.len() >= cores_count;
     let mut first = Some((listeners, signal));
     let config_file: Arc<str> = config_file.into();
@@ -183,11 +205,13 @@ fn run_cores(
         eprintln!("rondo: {reason}");
         std::process::exit(1);
     }
+    supervisor.tell_ready();
     for thread in threads {
         thread
             .join()
             .map_err(|error| format!("a core ended early: {error}"))?;
     }
+    supervisor.tell_stopping();
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())
 }
@@ -275,10 +299,12 @@ fn catch_signals() -> Result<OwnedFd, String> {
     Ok(read.into())
 }
 
-fn write_pidfile(options: &Options) -> Result<(), String> {
+/// A pidfile that cannot be written is no reason not to serve: many configurations name a folder of a package that is not there.
+fn write_pidfile(options: &Options) {
     if options.pidfile.is_empty() {
-        return Ok(());
+        return;
     }
-    std::fs::write(&options.pidfile, format!("{}\n", std::process::id()))
-        .map_err(|error| format!("cannot write pidfile '{}': {error}", options.pidfile))
+    if let Err(error) = std::fs::write(&options.pidfile, format!("{}\n", std::process::id())) {
+        tracing::warn!(%error, path = options.pidfile, "cannot write the pidfile");
+    }
 }

@@ -1,9 +1,10 @@
-//! The log: one line an event, in Redis's shape, to standard output or a file; the level may change at run time.
+//! The log: one line an event, as text or JSON, to standard output or a file; the level may change at run time.
 
 use std::fs::OpenOptions;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,8 +15,9 @@ static LEVEL: OnceLock<reload::Handle<LevelFilter, tracing_subscriber::Registry>
 /// Starts the log. A second call changes the level only.
 ///
 /// - `path`: empty for standard output; a file is appended to.
+/// - `format`: `json` for one object a line, else text.
 /// - Errors: the file cannot be opened.
-pub fn start(path: &str, level: &str) -> io::Result<()> {
+pub fn start(path: &str, level: &str, format: &str) -> io::Result<()> {
     if LEVEL.get().is_some() {
         set_level(level);
         return Ok(());
@@ -32,6 +34,11 @@ pub fn start(path: &str, level: &str) -> io::Result<()> {
         .with_ansi(false)
         .with_target(false)
         .with_writer(target);
+    let lines = if format == "json" {
+        lines.json().flatten_event(true).boxed()
+    } else {
+        lines.boxed()
+    };
     // Fails only where a test has installed a subscriber already; then that one is used.
     if tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(filter).with(lines),

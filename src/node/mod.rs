@@ -34,6 +34,7 @@ pub mod ring;
 mod settings;
 pub mod slab;
 pub mod subscriptions;
+pub mod supervisor;
 pub mod waiting;
 
 pub use clients::{ClientFlags, ClientRow};

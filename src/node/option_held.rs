@@ -17,9 +17,6 @@ const NO_TLS: &str = "TLS is not built yet";
 const NO_ACL: &str = "access control lists are not built yet; requirepass is";
 const NO_EVICTION: &str = "memory limits are not built yet";
 const NO_EVENTS: &str = "keyspace notifications are not built yet";
-const NO_DAEMON: &str =
-    "rondo runs in the foreground; let a service manager put it in the background";
-const THREADS: &str = "rondo has no I/O threads apart from its shards; use threads";
 
 /// An option that is remembered; nothing here looks at it but where its group says so.
 const fn held(
@@ -169,17 +166,17 @@ pub const HELD: &[OptionSpec] = &[
     held("stream-node-max-bytes", "", Check::Memory(0), "4096"),
     held("stream-node-max-entries", "", COUNT, "100"),
     // The process.
-    at_start(fixed("daemonize", YES_NO, "no", &["no"], NO_DAEMON)),
-    at_start(fixed("supervised", Check::Enum(&["upstart", "systemd", "auto", "no"]), "no", &["no"], "rondo does not talk to a supervisor yet")),
-    at_start(fixed("io-threads", Check::Int(1, 128), "1", &["1"], THREADS)),
+    shown(Topic::General, "go into the background (yes), unless a supervisor is named", at_start(held("daemonize", "", YES_NO, "no"))),
+    shown(Topic::General, "who is told that the server is ready: systemd, upstart, auto or no", at_start(held("supervised", "", Check::Enum(&["upstart", "systemd", "auto", "no"]), "no"))),
+    shown(Topic::Threads, "Redis's name: more than 1 is taken for threads, where that is not given", at_start(held("io-threads", "", Check::Int(1, 128), "1"))),
     at_start(fixed("syslog-enabled", YES_NO, "no", &["no"], "syslog is not built; standard output is")),
     at_start(held("syslog-ident", "", Check::Text, "redis")),
     at_start(held("syslog-facility", "", Check::Enum(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), "local0")),
     at_start(held("set-proc-title", "", YES_NO, "yes")),
     held("proc-title-template", "", Check::Text, "{title} {listen-addr} {server-mode}"),
-    fixed("oom-score-adj", Check::Enum(&["no", "yes", "relative", "absolute"]), "no", &["no"], "rondo leaves its OOM score alone"),
+    held("oom-score-adj", "", Check::Enum(&["no", "yes", "relative", "absolute"]), "no"),
     multi(held("oom-score-adj-values", "", Check::Scores, "0 200 800")),
-    alias("server_cpulist", at_start(fixed("server-cpulist", Check::Text, "", &[""], "start rondo under taskset, or turn pin-threads off"))),
+    alias("server_cpulist", at_start(held("server-cpulist", "", Check::Cpus, ""))),
     alias("bio_cpulist", at_start(held("bio-cpulist", "", Check::Text, ""))),
     alias("aof_rewrite_cpulist", at_start(held("aof-rewrite-cpulist", "", Check::Text, ""))),
     alias("bgsave_cpulist", at_start(held("bgsave-cpulist", "", Check::Text, ""))),

@@ -192,6 +192,18 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
+        name: "log-format",
+        kind: Kind::Enum {
+            field: field!(log_format),
+            names: &["text", "json"],
+        },
+        default: "text",
+        live: false,
+        topic: Topic::General,
+        help: "text, or json for one object a line",
+        ..BASE
+    },
+    OptionSpec {
         name: "pidfile",
         kind: Kind::Text(field!(pidfile)),
         live: false,
@@ -405,6 +417,7 @@ pub(super) fn defaults() -> Options {
         hz: 10,
         loglevel: "notice",
         logfile: String::new(),
+        log_format: "text",
         pidfile: String::new(),
         enable_debug_command: "no",
         enable_protected_configs: "no",

@@ -40,6 +40,32 @@ pub fn parse_octal(word: &str, max: i64) -> Result<i64, String> {
     Err(format!("argument must be between 0 and {max:o} inclusive"))
 }
 
+/// CPUs as `0,2,4-7` or `0-14:2` (each second one); none for anything else, a CPU beyond 1,023 included. In the order given.
+pub fn parse_cpus(list: &str) -> Option<Vec<usize>> {
+    let number = |word: &str| word.parse::<usize>().ok().filter(|&cpu| cpu < 1024);
+    let mut cpus = Vec::new();
+    for part in list.split(',') {
+        let (range, step) = match part.split_once(':') {
+            Some((range, step)) => (range, number(step).filter(|&step| step > 0)?),
+            None => (part, 1),
+        };
+        let (first, last) = match range.split_once('-') {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(range)?, number(range)?),
+        };
+        if first > last {
+            return None;
+        }
+        cpus.extend(
+            (first..=last)
+                .step_by(step)
+                .filter(|cpu| !cpus.contains(cpu))
+                .collect::<Vec<_>>(),
+        );
+    }
+    Some(cpus)
+}
+
 fn in_range(value: i64, min: i64, max: i64) -> Result<i64, String> {
     if (min..=max).contains(&value) {
         return Ok(value);

@@ -14,7 +14,7 @@
 use super::option_held::HELD;
 use super::option_table::{OWN, defaults};
 use super::option_values::{
-    parse_bool, parse_integer, parse_memory, parse_octal, quote, split_words,
+    parse_bool, parse_cpus, parse_integer, parse_memory, parse_octal, quote, split_words,
 };
 use crate::base::glob::glob_match;
 use std::collections::BTreeMap;
@@ -54,6 +54,8 @@ pub struct Options {
     pub loglevel: &'static str,
     /// Log file, empty for standard output.
     pub logfile: String,
+    /// `text` or `json`.
+    pub log_format: &'static str,
     /// File the process id is written to, empty for none.
     pub pidfile: String,
     /// `no`, `yes` or `local`: who may use DEBUG.
@@ -181,6 +183,8 @@ pub enum Check {
     Words(&'static [&'static str]),
     /// Three numbers from -2,000 to 2,000.
     Scores,
+    /// CPUs, as `parse_cpus` reads them.
+    Cpus,
     Text,
 }
 
@@ -335,7 +339,7 @@ impl OptionSpec {
 
     /// Whether the value is what the machine gave where nothing was said: no file needs to say it.
     pub fn is_as_found(&self, options: &Options) -> bool {
-        self.name == "threads" && options.threads == super::cli::threads_available()
+        self.name == "threads" && options.threads == super::cli::threads_unless_said(options)
     }
 
     /// The lines that set this option in a configuration file; together they make `value`, whatever it was before.
@@ -401,6 +405,8 @@ impl Check {
                 }
                 Ok(word.to_string())
             }
+            Check::Cpus if word.is_empty() || parse_cpus(word).is_some() => Ok(word.to_string()),
+            Check::Cpus => Err("argument must be a list of CPUs, as 0,2,4-7 or 0-14:2".to_string()),
             Check::Text => Ok(word.to_string()),
         }
     }

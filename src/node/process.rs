@@ -1,5 +1,9 @@
 //! The process: limits, CPU time, memory, as the operating system counts them.
 
+use std::io;
+use std::sync::OnceLock;
+
+use super::options::Options;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
 /// Descriptors a core and the process need besides clients: rings, listeners, logs.
@@ -112,4 +116,41 @@ pub fn pinned_cpu() -> Option<u32> {
         [cpu] => u32::try_from(cpu).ok(),
         _ => None,
     }
+}
+
+/// What the OOM score was before this process changed it.
+static OOM_SCORE_FOUND: OnceLock<i64> = OnceLock::new();
+const OOM_SCORE_PATH: &str = "/proc/self/oom_score_adj";
+
+/// Makes the kernel's OOM killer take this process sooner or later, as `oom-score-adj` and its values say. A server that never was
+/// asked to leaves the score alone.
+///
+/// Errors: what the operating system says; a lower score than was found needs privileges.
+pub fn adjust_oom_score(options: &Options) -> io::Result<()> {
+    let mode = options
+        .held
+        .get("oom-score-adj")
+        .map_or("no", String::as_str);
+    if mode == "no" && OOM_SCORE_FOUND.get().is_none() {
+        return Ok(());
+    }
+    let found = match OOM_SCORE_FOUND.get() {
+        Some(&found) => found,
+        None => {
+            let text = std::fs::read_to_string(OOM_SCORE_PATH)?;
+            let found = text.trim().parse().unwrap_or(0);
+            *OOM_SCORE_FOUND.get_or_init(|| found)
+        }
+    };
+    let values = options.held.get("oom-score-adj-values");
+    // Of a primary; the others are for replicas and for children, of which there are none.
+    let value = values
+        .and_then(|values| values.split(' ').next()?.parse().ok())
+        .unwrap_or(0);
+    let score: i64 = match mode {
+        "no" => found,
+        "absolute" => value,
+        _ => found + value,
+    };
+    std::fs::write(OOM_SCORE_PATH, score.clamp(-1000, 1000).to_string())
 }

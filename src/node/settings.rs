@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::connection::Peer;
 use super::log;
+use super::option_values::parse_cpus;
 use super::options::{Options, OutputLimit};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::access::AccessPolicy;
@@ -60,8 +61,20 @@ impl Options {
         }
     }
 
+    /// Whether the held option `name` has this value.
+    pub fn is_held(&self, name: &str, value: &str) -> bool {
+        let spec = super::options::find(name.as_bytes());
+        spec.is_some_and(|spec| spec.get(self) == value)
+    }
+
+    /// The CPUs of `server-cpulist`, empty where it is.
+    pub fn server_cpus(&self) -> Vec<usize> {
+        let list = self.held.get("server-cpulist");
+        list.and_then(|list| parse_cpus(list)).unwrap_or_default()
+    }
+
     /// The value of a held option that is a number, sizes in bytes.
-    fn held_number(&self, name: &str) -> i64 {
+    pub fn held_number(&self, name: &str) -> i64 {
         let spec = super::options::find(name.as_bytes());
         let text = spec.map(|spec| spec.get(self)).unwrap_or_default();
         text.parse().unwrap_or(0)
@@ -113,6 +126,14 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
     for name in changed {
         match *name {
             "loglevel" => log::set_level(options.loglevel),
+            "oom-score-adj" | "oom-score-adj-values" => {
+                super::process::adjust_oom_score(options).map_err(|error| {
+                    tracing::warn!(%error, "cannot write the OOM score");
+                    let reason =
+                        "Failed to apply new oom_score_adj configuration, check server logs.";
+                    super::options::config_set_failed(name, reason)
+                })?;
+            }
             "dir" => enter_dir(options)
                 .map_err(|reason| super::options::config_set_failed("dir", &reason))?,
             "maxclients" => {

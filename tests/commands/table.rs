@@ -168,7 +168,7 @@ fn an_arity_error_is_a_kind_of_its_own() {
 fn help_lists_what_the_table_has() {
     let help = say(&["config", "help"]);
     assert!(
-        help.starts_with("*9 +CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are: ")
+        help.starts_with("*11 +CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are: ")
     );
     assert!(help.contains("+GET parameter [parameter ...] "));
     assert!(help.contains("+SET parameter value [parameter value ...] "));

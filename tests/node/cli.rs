@@ -6,7 +6,7 @@ use rondo::node::cli::{Stop, from_command_line, threads_available};
 
 fn start_with(words: &[&str], input: &str) -> Result<Options, Stop> {
     let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
-    from_command_line(&words, &mut input.as_bytes()).map(|start| start.options)
+    from_command_line(&words, std::iter::empty(), &mut input.as_bytes()).map(|start| start.options)
 }
 
 fn start(words: &[&str]) -> Options {
@@ -51,6 +51,50 @@ fn options_are_read_from_words() {
     assert_eq!(start(&["--port", "9", "--save"]).port, 9);
 }
 
+fn start_in(environment: &[(&str, &str)], words: &[&str]) -> Result<Options, Stop> {
+    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+    let environment = environment
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
+    from_command_line(&words, environment, &mut "timeout 3\nport 5\n".as_bytes())
+        .map(|start| start.options)
+}
+
+/// The environment stands between the file and the command line.
+#[test]
+fn variables_are_options() {
+    let environment = [
+        ("PATH", "/bin"),
+        ("RONDO_PORT", "7777"),
+        ("RONDO_REQUIREPASS", "a \"b\""),
+        ("RONDO_MAXCLIENTS", "100"),
+    ];
+    let options = start_in(&environment, &["-", "--maxclients", "200"]).unwrap();
+    assert_eq!((options.port, options.timeout), (7777, 3));
+    assert_eq!(options.maxclients, 200);
+    assert_eq!(options.requirepass, "a \"b\"");
+    assert_eq!(
+        start_in(&[("RONDO_PROT", "1")], &[]),
+        Err(Stop::Failed(
+            "RONDO_PROT: there is no option 'prot'".to_string()
+        ))
+    );
+}
+
+/// A configuration that asks Redis for threads gets as many here; its default asks for nothing.
+#[test]
+fn io_threads_and_cpus_say_how_many_threads() {
+    assert_eq!(start(&["--io-threads", "3"]).threads, 3);
+    assert_eq!(start(&["--io-threads", "1"]).threads, threads_available());
+    assert_eq!(start(&["--io-threads", "3", "--threads", "2"]).threads, 2);
+    assert_eq!(start(&["--server-cpulist", "0-6:2,9"]).threads, 5);
+    let options = start(&["--server_cpulist", "0-6:2,9"]);
+    assert_eq!(options.server_cpus(), [0, 2, 4, 6, 9]);
+    for list in ["a", "3-1", "0-9:0", "1024", "1,,2", "-1"] {
+        assert!(failure(&["--server-cpulist", list]).contains("must be a list of CPUs"));
+    }
+}
+
 #[test]
 fn threads_default_to_the_cores_there_are() {
     assert_eq!(start(&[]).threads, threads_available());
@@ -77,7 +121,7 @@ fn a_file_comes_before_the_words() {
     std::fs::write(&path, "port 7002\ntimeout 4\n").unwrap();
     let name = path.display().to_string();
     let words = [name.clone(), "--timeout".to_string(), "6".to_string()];
-    let started = from_command_line(&words, &mut std::io::empty()).unwrap();
+    let started = from_command_line(&words, std::iter::empty(), &mut std::io::empty()).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!((started.options.port, started.options.timeout), (7002, 6));
     assert_eq!(started.config_file, name);

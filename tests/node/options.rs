@@ -205,8 +205,7 @@ fn what_is_not_built_is_refused() {
     assert_eq!(set(&mut options, "appendonly", "no"), Ok(vec![]));
     for line in [
         "cluster-enabled yes",
-        "io-threads 4",
-        "daemonize yes",
+        "syslog-enabled yes",
         "replicaof 10.0.0.1 6379",
         "tls-port 6380",
     ] {

@@ -1,6 +1,6 @@
-//! The configuration of a running server: CONFIG REWRITE.
+//! The configuration of a running server: CONFIG REWRITE, and what reaches the kernel.
 
-use super::client::{error, ok};
+use super::client::{Client, error, ok};
 use super::harness::Server;
 
 #[test]
@@ -40,4 +40,31 @@ fn what_was_set_is_in_the_file() {
         reply,
         error("ERR Rewriting config file: No such file or directory")
     );
+}
+
+#[test]
+fn the_oom_score_is_set_and_given_back() {
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    let score = || {
+        let path = format!("/proc/{}/oom_score_adj", server.pid());
+        let text = std::fs::read_to_string(path).expect("the process runs");
+        text.trim().parse::<i64>().expect("a number")
+    };
+    let found = score();
+    let set = |client: &mut Client, name: &str, value: &str| {
+        assert_eq!(
+            client.run(&[b"CONFIG", b"SET", name.as_bytes(), value.as_bytes()]),
+            ok()
+        );
+    };
+    set(&mut client, "oom-score-adj-values", "900 200 800");
+    assert_eq!(score(), found);
+    set(&mut client, "oom-score-adj", "absolute");
+    assert_eq!(score(), 900);
+    set(&mut client, "oom-score-adj-values", "50 200 800");
+    set(&mut client, "oom-score-adj", "yes");
+    assert_eq!(score(), found + 50);
+    set(&mut client, "oom-score-adj", "no");
+    assert_eq!(score(), found);
 }

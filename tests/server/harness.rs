@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_rondo");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_rondo");
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long whoever listens on its port is waited for in between.
 const ANSWER_MAX: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
 mod config; // CONFIG REWRITE
 mod connections; // they come, move between cores, and go; how the process starts and ends
+mod daemon; // in the background, under a supervisor
 mod figures; // what INFO counts of commands and errors
 mod harness; // starts the binary, waits for it, ends it
 mod limits; // what one client may take

@@ -5,9 +5,9 @@
 //! | level | rooms |
 //! |---|---|
 //! | L0 | `base`: no Redis words |
-//! | L1 | `ds`: data structures · `resp`: the wire, without sockets |
+//! | L1 | `ds`: data structures · `lua`: the Lua machine · `resp`: the wire, without sockets |
 //! | L2 | `keyspace`: one shard's keys |
-//! | L3 | `commands`: argv to a call to a reply |
+//! | L3 | `commands`: argv to a call to a reply · `script`: what Redis puts into Lua |
 //! | L4 | `router`: key to shard, plans, transactions over shards |
 //! | L5 | `shard`: binds the rooms below |
 //! | L6 | `node`: executors, rings, sockets, clocks, configuration |
@@ -18,7 +18,9 @@ pub mod base;
 pub mod commands;
 pub mod ds;
 pub mod keyspace;
+pub mod lua;
 pub mod node;
 pub mod resp;
 pub mod router;
+pub mod script;
 pub mod shard;

@@ -42,7 +42,7 @@ fn protocol(
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
         b"double" => reply.double(3.141),
-        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"bignum" => reply.big_number(b"1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);
@@ -76,7 +76,7 @@ fn protocol(
             reply.integer(42);
             reply.bulk(b"Some real reply following the push reply");
         }
-        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"verbatim" => reply.verbatim(b"txt", b"This is a verbatim\nstring"),
         b"true" => reply.boolean(true),
         b"false" => reply.boolean(false),
         _ => return Err(WRONG_TYPE_NAME.into()),

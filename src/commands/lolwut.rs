@@ -27,7 +27,7 @@ fn lolwut(
         text,
         "\nRound and round they go.\nRedis ver. {REDIS_VERSION} (rondo {RONDO_VERSION})\n"
     );
-    reply.verbatim("txt", text.as_bytes());
+    reply.verbatim(b"txt", text.as_bytes());
     Ok(Action::Done)
 }
 

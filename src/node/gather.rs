@@ -209,7 +209,7 @@ impl Core {
         let mut text = Vec::new();
         clients::render_row(&row(connection, now_ms, core), &mut text);
         self.complete(token, |out, session| {
-            Reply::new(out, session.protocol).verbatim("txt", &text)
+            Reply::new(out, session.protocol).verbatim(b"txt", &text)
         });
     }
 
@@ -443,7 +443,7 @@ impl Core {
                 rows.iter()
                     .for_each(|row| clients::render_row(row, &mut text));
                 self.complete(token, |out, session| {
-                    Reply::new(out, session.protocol).verbatim("txt", &text)
+                    Reply::new(out, session.protocol).verbatim(b"txt", &text)
                 });
             }
             Purpose::Count => {
@@ -490,7 +490,7 @@ impl Core {
                     .collect();
                 let text = self.info(figures, &sections);
                 self.complete(token, |out, session| {
-                    Reply::new(out, session.protocol).verbatim("txt", text.as_bytes());
+                    Reply::new(out, session.protocol).verbatim(b"txt", text.as_bytes());
                 });
             }
         }

@@ -37,8 +37,13 @@ impl<'o> Reply<'o> {
 
     /// A status line. A line end inside would break the protocol, so it becomes a space.
     pub fn simple(&mut self, text: &str) {
+        self.simple_bytes(text.as_bytes());
+    }
+
+    /// As [`Reply::simple`], for a text that may be no UTF-8.
+    pub fn simple_bytes(&mut self, text: &[u8]) {
         self.out.push(b'+');
-        self.line(text.as_bytes());
+        self.line(text);
     }
 
     /// An error line, code first: `ERR no such key`. Line ends at its edges go, those inside become spaces.
@@ -152,6 +157,11 @@ impl<'o> Reply<'o> {
         self.head_since(start, |reply| reply.map(pairs));
     }
 
+    /// The same for a set of `len` elements. RESP2: an array.
+    pub fn set_since(&mut self, start: usize, len: usize) {
+        self.head_since(start, |reply| reply.set(len));
+    }
+
     fn head_since(&mut self, start: usize, write: impl FnOnce(&mut Self)) {
         let end = self.out.len();
         write(self);
@@ -199,18 +209,18 @@ impl<'o> Reply<'o> {
     }
 
     /// An integer of any size, as decimal text. RESP2: a string.
-    pub fn big_number(&mut self, text: &str) {
-        self.typed_text(b'(', text.as_bytes());
+    pub fn big_number(&mut self, text: &[u8]) {
+        self.typed_text(b'(', text);
     }
 
     /// Text for people, with its `format`: three letters such as `txt`, cut or padded with spaces. RESP2: a string.
-    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+    pub fn verbatim(&mut self, format: &[u8], text: &[u8]) {
         if self.protocol == Protocol::Resp2 {
             return self.bulk(text);
         }
         let mut tag = *b"   :";
-        for (slot, byte) in tag[..3].iter_mut().zip(format.bytes()) {
-            *slot = byte;
+        for (slot, byte) in tag[..3].iter_mut().zip(format) {
+            *slot = *byte;
         }
         self.out.reserve(text.len() + 28);
         self.header(b'=', text.len() + tag.len());

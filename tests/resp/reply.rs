@@ -90,17 +90,17 @@ fn what_resp2_lacks_is_written_with_what_it_has() {
     );
     check(|reply| reply.double(f64::NAN), "$3\r\nnan\r\n", ",nan\r\n");
     check(
-        |reply| reply.big_number("12345678901234567890"),
+        |reply| reply.big_number(b"12345678901234567890"),
         "$20\r\n12345678901234567890\r\n",
         "(12345678901234567890\r\n",
     );
     check(
-        |reply| reply.verbatim("txt", b"hello"),
+        |reply| reply.verbatim(b"txt", b"hello"),
         "$5\r\nhello\r\n",
         "=9\r\ntxt:hello\r\n",
     );
     check(
-        |reply| reply.verbatim("x", b""),
+        |reply| reply.verbatim(b"x", b""),
         "$0\r\n\r\n",
         "=4\r\nx  :\r\n",
     );

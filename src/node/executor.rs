@@ -91,10 +91,11 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     if is_done {
         return Ok(());
     }
-    log::start(&options.logfile, options.loglevel, options.log_format)
-        .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
+    // A log file without a folder of its own is in the working directory.
     super::settings::enter_dir(&mut options)
         .map_err(|reason| format!("cannot use dir '{}': {reason}", options.dir))?;
+    log::start(&options.logfile, options.loglevel, options.log_format)
+        .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
     super::report::remember_start();
     let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);

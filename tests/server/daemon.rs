@@ -34,6 +34,7 @@ fn a_server_goes_into_the_background() {
     eventually("it answers", || Client::try_connect(port).is_ok());
     let pid = std::fs::read_to_string(&pidfile).expect("a pidfile");
     let pid = pid.trim();
+    assert!(dir.join("log").exists());
     // The session is its own: the shell's end is not its end.
     assert_eq!(stat(pid, 3).as_deref(), Some(pid));
     let mut client = Client::connect(port);

@@ -48,6 +48,7 @@ pub fn from_command_line(
     match words.first().map(String::as_str) {
         Some("-v" | "--version") => return Err(Stop::Told(version())),
         Some("-h" | "--help") => return Err(Stop::Told(help())),
+        Some("doctor") => return Err(examine_host(words.get(1))),
         _ => {}
     }
     let check_only = words.iter().any(|word| word == CHECK_CONFIG);
@@ -94,6 +95,15 @@ pub fn from_command_line(
         options,
         config_file,
     })
+}
+
+/// `rondo doctor [DIR]`.
+fn examine_host(dir: Option<&String>) -> Stop {
+    let dir = dir.map_or(".", String::as_str);
+    match super::doctor::report(std::path::Path::new(dir)) {
+        (text, true) => Stop::Told(text),
+        (text, false) => Stop::Failed(text),
+    }
 }
 
 const CHECK_CONFIG: &str = "--check-config";
@@ -196,7 +206,10 @@ fn version() -> String {
 fn help() -> String {
     let mut command = clap::Command::new("rondo")
         .about("A Redis-compatible data structure server that uses every core")
-        .override_usage("rondo [FILE] [--option value ...]\n       rondo - [--option value ...]")
+        .override_usage(
+            "rondo [FILE] [--option value ...]\n       rondo - [--option value ...]\n       rondo doctor [DIR]   what to change \
+             on this host, and why",
+        )
         .disable_help_flag(true)
         .disable_version_flag(true)
         .arg(

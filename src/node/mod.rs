@@ -10,6 +10,8 @@ pub mod connection;
 pub mod core;
 pub mod directory;
 mod dispatch;
+pub mod doctor;
+mod doctor_disk;
 mod errand;
 mod event_loop;
 pub mod executor;

@@ -4,6 +4,7 @@ mod config_file; // redis.conf and its errors
 mod config_rewrite; // CONFIG REWRITE: what changes in the file and what stays
 mod connection; // the order of replies
 mod directory; // which cores have subscribers
+mod doctor; // what a host is told to change
 mod info; // sections from figures
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps

@@ -110,3 +110,28 @@ fn the_log_may_be_json() {
         "{log}"
     );
 }
+
+/// This very host can run a server, or no other test here could pass.
+#[test]
+fn the_doctor_finds_a_ring_and_a_disk() {
+    let dir = new_dir();
+    let output = Command::new(BINARY)
+        .arg("doctor")
+        .arg(&dir)
+        .output()
+        .expect("the binary starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = text + &String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("good     ring "), "{text}");
+    assert!(text.contains(" sync "), "{text}");
+    assert_eq!(output.status.success(), !text.contains("PROBLEM"));
+    // Nothing is left behind.
+    assert_eq!(std::fs::read_dir(&dir).expect("it is a folder").count(), 0);
+    let output = Command::new(BINARY)
+        .args(["doctor", "/nowhere/at/all"])
+        .output()
+        .expect("the binary starts");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("data folder"));
+    let _ = std::fs::remove_dir_all(&dir);
+}

@@ -1,0 +1,260 @@
+//! The doctor, on hosts made of files.
+
+use rondo::node::doctor::{Finding, Grade, Host, text_of};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A host's files in a folder that is gone when the test ends.
+struct Files(PathBuf);
+
+impl Files {
+    fn with(files: &[(&str, &str)]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let root = std::env::temp_dir().join(format!("rondo-host-{}-{number}", std::process::id()));
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Files(root)
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        Host::at(&self.0).examine()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The one finding of a host of one file.
+fn finding(path: &str, text: &str) -> (Grade, String, String) {
+    let findings = Files::with(&[(path, text)]).examine();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let finding = &findings[0];
+    (finding.grade, finding.found.clone(), finding.change.clone())
+}
+
+#[test]
+fn each_setting_is_graded_and_what_is_bad_says_what_to_do() {
+    let limits = |name: &str, soft: &str| {
+        format!(
+            "Limit                     Soft Limit           Hard Limit           Units\n{name:26}{soft:21}unlimited            x\n"
+        )
+    };
+    let interrupts = |first: u64| {
+        format!(
+            "           CPU0       CPU1       CPU2       CPU3\n  24:  {first}  10  10  10  PCI-MSI  virtio0-input.0\n \
+             25:  9000000 1 1 1 PCI-MSI virtio1-blk\nLOC: 1 1 1 1 Local timer interrupts\n 26: 1000000 1000000 0 0 x eth0-TxRx-1\n"
+        )
+    };
+    for (path, text, grade, found) in [
+        (
+            "proc/sys/kernel/osrelease",
+            "5.15.0-91-generic\n",
+            Grade::Problem,
+            "Linux 5.15.0-91-generic",
+        ),
+        (
+            "proc/sys/kernel/osrelease",
+            "6.1.0-13-amd64",
+            Grade::Advice,
+            "Linux 6.1.0-13-amd64",
+        ),
+        ("proc/sys/kernel/osrelease", "7.0", Grade::Good, "Linux 7.0"),
+        (
+            "proc/sys/kernel/io_uring_disabled",
+            "0\n",
+            Grade::Good,
+            "= 0",
+        ),
+        (
+            "proc/sys/kernel/io_uring_disabled",
+            "1\n",
+            Grade::Advice,
+            "= 1",
+        ),
+        (
+            "proc/sys/kernel/io_uring_disabled",
+            "2\n",
+            Grade::Problem,
+            "= 2",
+        ),
+        (
+            "proc/self/limits",
+            &limits("Max open files", "1024"),
+            Grade::Advice,
+            "1024",
+        ),
+        (
+            "proc/self/limits",
+            &limits("Max open files", "65536"),
+            Grade::Good,
+            "65536",
+        ),
+        (
+            "proc/self/limits",
+            &limits("Max locked memory", "65536"),
+            Grade::Advice,
+            "64 KiB",
+        ),
+        (
+            "proc/self/limits",
+            &limits("Max locked memory", "unlimited"),
+            Grade::Good,
+            "unlimited",
+        ),
+        (
+            "proc/sys/net/core/somaxconn",
+            "128",
+            Grade::Advice,
+            "somaxconn = 128",
+        ),
+        (
+            "proc/sys/net/core/somaxconn",
+            "4096",
+            Grade::Good,
+            "somaxconn = 4096",
+        ),
+        (
+            "sys/kernel/mm/transparent_hugepage/enabled",
+            "[always] madvise never",
+            Grade::Advice,
+            "= always",
+        ),
+        (
+            "sys/kernel/mm/transparent_hugepage/enabled",
+            "always [madvise] never",
+            Grade::Good,
+            "= madvise",
+        ),
+        (
+            "proc/swaps",
+            "Filename Type Size Used Priority\n",
+            Grade::Good,
+            "none",
+        ),
+        (
+            "proc/swaps",
+            "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n",
+            Grade::Advice,
+            "vm.swappiness = 60",
+        ),
+        (
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+            "powersave\n",
+            Grade::Advice,
+            "powersave",
+        ),
+        (
+            "sys/devices/system/clocksource/clocksource0/current_clocksource",
+            "hpet\n",
+            Grade::Advice,
+            "hpet",
+        ),
+        (
+            "sys/devices/system/clocksource/clocksource0/current_clocksource",
+            "kvm-clock\n",
+            Grade::Good,
+            "kvm-clock",
+        ),
+        (
+            "proc/interrupts",
+            &interrupts(20_000_000),
+            Grade::Advice,
+            "core 0 takes 95%",
+        ),
+        (
+            "proc/interrupts",
+            &interrupts(100),
+            Grade::Good,
+            "core 0 takes 50%",
+        ),
+        ("sys/fs/cgroup/cpu.max", "max 100000\n", Grade::Good, "none"),
+        (
+            "sys/fs/cgroup/cpu.max",
+            "200000 100000\n",
+            Grade::Good,
+            "2.0 cores",
+        ),
+        (
+            "sys/fs/cgroup/cpu.max",
+            "150000 100000\n",
+            Grade::Advice,
+            "1.5 cores",
+        ),
+        (
+            "sys/fs/cgroup/memory.max",
+            "1073741824\n",
+            Grade::Advice,
+            "1024 MiB",
+        ),
+        (
+            "sys/devices/system/node/node0/cpulist",
+            "0-3",
+            Grade::Good,
+            "one node",
+        ),
+        (
+            "proc/stat",
+            "cpu  90 0 0 0 0 0 0 10 0 0\ncpu0 1\n",
+            Grade::Advice,
+            "10.0%",
+        ),
+        (
+            "proc/stat",
+            "cpu  90 0 0 900 0 0 0 1 0 0\n",
+            Grade::Good,
+            "0.1%",
+        ),
+    ] {
+        let (graded, said, change) = finding(path, text);
+        assert!(
+            graded == grade && said.contains(found),
+            "{path} {text}: {graded:?} {said}"
+        );
+        assert_eq!(change.is_empty(), grade == Grade::Good, "{path}: {change}");
+    }
+    let two_nodes = Files::with(&[
+        ("sys/devices/system/node/node0/cpulist", "0-3"),
+        ("sys/devices/system/node/node1/cpulist", "4-7"),
+    ]);
+    assert_eq!(two_nodes.examine()[0].grade, Grade::Advice);
+}
+
+/// Nonsense in place of numbers, and files that are not there, are not looked at.
+#[test]
+fn what_is_not_told_is_not_judged() {
+    assert_eq!(Files::with(&[]).examine(), []);
+    let files = Files::with(&[
+        ("proc/sys/kernel/osrelease", "unknown"),
+        ("proc/sys/net/core/somaxconn", "x"),
+        ("proc/interrupts", ""),
+        ("proc/self/limits", "Max open files"),
+        ("proc/stat", "cpu"),
+        ("sys/fs/cgroup/cpu.max", "1"),
+    ]);
+    assert_eq!(files.examine(), []);
+}
+
+#[test]
+fn what_matters_most_stands_last() {
+    let findings = [
+        Finding::bad(Grade::Problem, "a", "bad", "mend it"),
+        Finding::good("b", "fine"),
+        Finding::bad(Grade::Advice, "c", "meh", "better"),
+    ];
+    let text = text_of(&findings);
+    let subjects: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .map(|line| &line[9..10])
+        .collect();
+    assert_eq!(subjects, ["b", "c", "a"]);
+    assert!(text.ends_with("mend it\n"));
+}

@@ -15,6 +15,7 @@ use super::connection::Blocked;
 use super::errand::Errands;
 use super::figures::CoreCounters;
 use super::gather::Gather;
+use super::http::Questions;
 use super::intake::Window;
 use super::listeners::Listeners;
 use super::mesh::{Batch, DEFERRED, Mesh};
@@ -151,6 +152,8 @@ pub struct Core {
     pub ending: Arc<super::Ending>,
     /// Where clients come in; core 0 only.
     pub listeners: Listeners,
+    /// Who asks on the HTTP port; core 0 only answers.
+    pub questions: Arc<Questions>,
 }
 
 /// A transaction this core coordinates.
@@ -207,6 +210,8 @@ pub struct CoreParts {
     pub config_file: Arc<str>,
     /// Where clients come in; none but on core 0.
     pub listeners: Listeners,
+    /// Who asks on the HTTP port.
+    pub questions: Arc<Questions>,
 }
 
 impl Core {
@@ -255,6 +260,7 @@ impl Core {
             stopping: false,
             ending: parts.ending,
             config_file: parts.config_file,
+            questions: parts.questions,
             listeners: parts.listeners,
         };
         core.apply_options();

@@ -14,6 +14,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use super::core::{Core, CoreParts};
 use super::event_loop::CoreLoop;
+use super::http::{self, Questions};
 use super::listeners::Listeners;
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
@@ -107,6 +108,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         options.maxclients = i64::from(clients_max);
     }
     let listeners = Listeners::open(&options)?;
+    let questions = open_http(&options)?;
     let signal = catch_signals()?;
     write_pidfile(&options);
     if let Err(error) = process::adjust_oom_score(&options) {
@@ -126,12 +128,28 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         listeners,
         signal,
         &supervisor,
+        questions,
     );
     if !options.pidfile.is_empty() {
         // Gone already is as good.
         let _ = std::fs::remove_file(&options.pidfile);
     }
     result
+}
+
+/// Listens for HTTP where an option says so.
+fn open_http(options: &Options) -> Result<Arc<Questions>, String> {
+    let questions = Arc::<Questions>::default();
+    let port = options.metrics_port as u16;
+    if port > 0 {
+        let bind = options.metrics_bind.as_str();
+        let listener = std::net::TcpListener::bind((bind, port))
+            .map_err(|error| format!("cannot listen for HTTP on {bind} port {port}: {error}"))?;
+        http::serve(listener, questions.clone())
+            .map_err(|error| format!("cannot serve HTTP: {error}"))?;
+        tracing::info!(port, "figures over HTTP");
+    }
+    Ok(questions)
 }
 
 fn run_cores(
@@ -141,6 +159,7 @@ fn run_cores(
     listeners: Listeners,
     signal: OwnedFd,
     supervisor: &Supervisor,
+    questions: Arc<Questions>,
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
     let ending = Ending::new(cores_count);
@@ -174,6 +193,7 @@ fn run_cores(
             hasher: hasher.clone(),
             ending: ending.clone(),
             config_file: config_file.clone(),
+            questions: questions.clone(),
             ready: ready.clone(),
         };
         let failed = failure.clone();
@@ -245,6 +265,7 @@ struct Seat {
     hasher: KeyHasher,
     ending: Arc<Ending>,
     config_file: Arc<str>,
+    questions: Arc<Questions>,
     /// Told once, when the core can serve.
     ready: mpsc::Sender<usize>,
 }
@@ -274,6 +295,7 @@ impl Seat {
             hasher: self.hasher,
             ending: self.ending,
             config_file: self.config_file,
+            questions: self.questions,
             listeners: self.listeners,
         });
         let core_loop = CoreLoop::new(core, ring, self.signal);

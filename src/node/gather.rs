@@ -6,6 +6,7 @@
 //!           at a time, and are in force on every core before the reply.
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use super::clients::{self, ClientFlags, ClientRow};
 use super::config_rewrite::rewrite_file;
@@ -36,6 +37,8 @@ enum Asker {
         core: usize,
         id: u64,
     },
+    /// A thread of the HTTP port, which is sent INFO's text.
+    Http(SyncSender<String>),
     Nobody,
 }
 
@@ -134,6 +137,17 @@ impl Core {
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
             }
             NodeRequest::Shutdown { save, abort, .. } => self.shutdown_request(token, save, abort),
+        }
+    }
+
+    /// Asks all cores for those who wait on the HTTP port; once a tick of core 0.
+    pub(super) fn answer_http(&mut self) {
+        for sender in self.questions.take() {
+            self.ask_all(
+                Asker::Http(sender),
+                Purpose::Info(Vec::new()),
+                Question::Figures,
+            );
         }
     }
 
@@ -398,6 +412,11 @@ impl Core {
         match gather.asker {
             Asker::Nobody => {}
             Asker::Core { core, id } => self.answer(core, id, Answer::Done),
+            Asker::Http(sender) => {
+                let text = self.info(figures_of(gather.answers), &[b"everything".to_vec()]);
+                // Whoever asked may have given up.
+                let _ = sender.try_send(text);
+            }
             Asker::Connection(token) => self.reply_from(token, gather.purpose, gather.answers),
         }
     }
@@ -481,14 +500,7 @@ impl Core {
                 }
             }
             Purpose::Info(sections) => {
-                let figures: Vec<CoreFigures> = answers
-                    .into_iter()
-                    .filter_map(|answer| match answer {
-                        Answer::Figures(figures) => Some(*figures),
-                        _ => None,
-                    })
-                    .collect();
-                let text = self.info(figures, &sections);
+                let text = self.info(figures_of(answers), &sections);
                 self.complete(token, |out, session| {
                     Reply::new(out, session.protocol).verbatim(b"txt", text.as_bytes());
                 });
@@ -675,4 +687,12 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         lib_ver: lib_ver.clone(),
         core,
     }
+}
+
+fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
+    let figures = answers.into_iter().filter_map(|answer| match answer {
+        Answer::Figures(figures) => Some(*figures),
+        _ => None,
+    });
+    figures.collect()
 }

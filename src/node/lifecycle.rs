@@ -163,6 +163,9 @@ impl Core {
 
     /// What is due ten times a second: expiry, pauses, idle clients, output limits.
     pub(super) fn tick(&mut self) {
+        if self.id == 0 {
+            self.answer_http();
+        }
         self.counters.ticks += 1;
         let hops_count = self.counters.hops_in + self.counters.hops_out;
         self.patience = self.pace.tick(self.now_us, hops_count);

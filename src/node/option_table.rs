@@ -377,6 +377,28 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
+        name: "metrics-port",
+        kind: Kind::Int {
+            field: field!(metrics_port),
+            min: 0,
+            max: 65_535,
+        },
+        default: "0",
+        live: false,
+        topic: Topic::Network,
+        help: "HTTP port for a live page, /metrics, /healthz and /readyz, 0 for none",
+        ..BASE
+    },
+    OptionSpec {
+        name: "metrics-bind",
+        kind: Kind::Text(field!(metrics_bind)),
+        default: "127.0.0.1",
+        live: false,
+        topic: Topic::Network,
+        help: "address of that port; whoever reaches it sees what INFO says, without a password",
+        ..BASE
+    },
+    OptionSpec {
         name: "latency-tracking",
         kind: Kind::Bool(field!(latency_tracking)),
         default: "yes",
@@ -418,6 +440,8 @@ pub(super) fn defaults() -> Options {
         loglevel: "notice",
         logfile: String::new(),
         log_format: "text",
+        metrics_port: 0,
+        metrics_bind: "127.0.0.1".to_string(),
         pidfile: String::new(),
         enable_debug_command: "no",
         enable_protected_configs: "no",

@@ -56,6 +56,10 @@ pub struct Options {
     pub logfile: String,
     /// `text` or `json`.
     pub log_format: &'static str,
+    /// The port of the HTTP figures, 0 for none.
+    pub metrics_port: i64,
+    /// The address they are served on.
+    pub metrics_bind: String,
     /// File the process id is written to, empty for none.
     pub pidfile: String,
     /// `no`, `yes` or `local`: who may use DEBUG.

@@ -13,6 +13,7 @@ mod connections; // they come, move between cores, and go; how the process start
 mod daemon; // in the background, under a supervisor
 mod figures; // what INFO counts of commands and errors
 mod harness; // starts the binary, waits for it, ends it
+mod http; // figures on a port of their own
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
 mod migrate; // keys that go to another server

@@ -1,0 +1,315 @@
+//! Metrics: what INFO says, as Prometheus reads it and as the page does.
+//!
+//! INFO is the one place where figures are collected over cores, so a field added there is here too, without another list of names.
+//!
+//!     name:12                        rondo_name 12
+//!     db0:keys=1,expires=0           rondo_db_keys{db="0"} 1 …
+//!     cmdstat_get:calls=1,usec=5     rondo_command_calls_total{command="get"} 1, rondo_command_seconds_total{…} 0.000005 …
+//!     core0:cpu=0,connections=2      rondo_core_connections{core="0"} 2 …
+//!
+//! Promises  every line is valid in the text format 0.0.4: one TYPE a name, before its samples, all of a name together.
+//! Not here  serving it: `node/http.rs`.
+//! Source    Prometheus, text-based exposition format.
+//! Tests     tests/node/metrics.rs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Fields of INFO that only ever grow (until a restart or CONFIG RESETSTAT); all other numbers go up and down.
+const COUNTERS: &[&str] = &[
+    "expired_keys",
+    "expired_subkeys",
+    "expired_time_cap_reached_count",
+    "expire_cycle_cpu_milliseconds",
+    "evicted_keys",
+    "evicted_clients",
+    "evicted_scripts",
+    "keyspace_hits",
+    "keyspace_misses",
+    "rejected_connections",
+    "client_query_buffer_limit_disconnections",
+    "client_output_buffer_limit_disconnections",
+    "eventloop_cycles",
+    "eventloop_duration_sum",
+    "eventloop_duration_cmd_sum",
+    "local_requests",
+    "hops",
+    "connection_moves",
+    "transactions",
+    "transaction_retries",
+    "used_cpu_sys",
+    "used_cpu_user",
+    "lazyfreed_objects",
+    "rdb_saves",
+    "sync_full",
+    "sync_partial_ok",
+    "sync_partial_err",
+];
+
+/// What a core's fields are, where they only grow.
+const CORE_COUNTERS: &[&str] = &[
+    "local",
+    "hops_out",
+    "hops_in",
+    "moves_in",
+    "moves_out",
+    "cpu_seconds",
+];
+
+fn is_counter(name: &str) -> bool {
+    COUNTERS.contains(&name)
+        || name.starts_with("total_") && !is_gauge_total(name)
+        || name.starts_with("acl_access_denied_")
+}
+
+/// Totals that are sizes, not counts of what has happened.
+fn is_gauge_total(name: &str) -> bool {
+    [
+        "total_system_memory",
+        "total_blocking_keys",
+        "total_blocking_keys_on_nokey",
+        "total_watched_keys",
+    ]
+    .contains(&name)
+        || name.starts_with("total_tracking_")
+        || name.starts_with("total_active_")
+}
+
+/// Samples by name.
+#[derive(Default)]
+struct Samples {
+    by_name: BTreeMap<String, Family>,
+}
+
+/// The samples of one name.
+struct Family {
+    kind: &'static str,
+    /// Labels and value of each.
+    samples: Vec<(String, String)>,
+}
+
+impl Samples {
+    /// - `labels`: as they stand in braces, empty for none.
+    fn push(&mut self, name: String, kind: &'static str, labels: String, value: String) {
+        let family = self.by_name.entry(name).or_insert(Family {
+            kind,
+            samples: Vec::new(),
+        });
+        family.samples.push((labels, value));
+    }
+
+    fn into_text(self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        for (name, Family { kind, samples }) in self.by_name {
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+            for (labels, value) in samples {
+                let _ = if labels.is_empty() {
+                    writeln!(text, "{name} {value}")
+                } else {
+                    writeln!(text, "{name}{{{labels}}} {value}")
+                };
+            }
+        }
+        text
+    }
+}
+
+/// INFO's text as the Prometheus text format.
+pub fn to_prometheus(info: &str) -> String {
+    let mut samples = Samples::default();
+    let mut build = Vec::new();
+    for (name, value) in fields(info) {
+        if [
+            "redis_version",
+            "rondo_version",
+            "redis_mode",
+            "os",
+            "role",
+            "maxmemory_policy",
+            "mem_allocator",
+        ]
+        .contains(&name)
+        {
+            build.push(label(name, value));
+        } else if let Some(command) = name.strip_prefix("cmdstat_") {
+            command_counts(&mut samples, command, value);
+        } else if let Some(command) = name.strip_prefix("latency_percentiles_usec_") {
+            command_latency(&mut samples, command, value);
+        } else if let Some(code) = name.strip_prefix("errorstat_") {
+            let count = parts(value)
+                .find(|(part, _)| *part == "count")
+                .map_or("0", |(_, count)| count);
+            samples.push(
+                "rondo_errors_total".into(),
+                "counter",
+                label("code", code),
+                count.into(),
+            );
+        } else if let Some(index) = numbered(name, "db") {
+            for (part, value) in parts(value).filter(|(_, value)| is_number(value)) {
+                samples.push(
+                    format!("rondo_db_{part}"),
+                    "gauge",
+                    label("db", index),
+                    value.into(),
+                );
+            }
+        } else if let Some(index) = numbered(name, "core") {
+            core(&mut samples, index, value);
+        } else if is_number(value) {
+            let (name, kind) = if is_counter(name) {
+                let name = name.strip_prefix("total_").unwrap_or(name);
+                (format!("rondo_{}_total", clean(name)), "counter")
+            } else {
+                (format!("rondo_{}", clean(name)), "gauge")
+            };
+            samples.push(name, kind, String::new(), value.into());
+        }
+    }
+    samples.push("rondo_info".into(), "gauge", build.join(","), "1".into());
+    samples.into_text()
+}
+
+fn command_counts(samples: &mut Samples, command: &str, value: &str) {
+    let command = label("command", command);
+    for (part, value) in parts(value) {
+        match part {
+            "calls" | "rejected_calls" | "failed_calls" => {
+                let name = format!("rondo_command_{part}_total");
+                samples.push(name, "counter", command.clone(), value.into());
+            }
+            "usec" => {
+                let seconds = value.parse::<f64>().unwrap_or(0.0) / 1e6;
+                let name = "rondo_command_seconds_total".into();
+                samples.push(name, "counter", command.clone(), seconds.to_string());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn command_latency(samples: &mut Samples, command: &str, value: &str) {
+    for (part, value) in parts(value) {
+        let percentile = part
+            .strip_prefix('p')
+            .and_then(|part| part.parse::<f64>().ok());
+        let (Some(percentile), Ok(us)) = (percentile, value.parse::<f64>()) else {
+            continue;
+        };
+        // 99.9 / 100 is 0.9990000000000001.
+        let quantile = (percentile * 1e4).round() / 1e6;
+        let labels = format!(
+            "{},{}",
+            label("command", command),
+            label("quantile", &quantile.to_string())
+        );
+        let seconds = format!("{:.9}", us / 1e6);
+        samples.push(
+            "rondo_command_latency_seconds".into(),
+            "gauge",
+            labels,
+            seconds,
+        );
+    }
+}
+
+fn core(samples: &mut Samples, index: &str, value: &str) {
+    for (part, value) in parts(value).filter(|(_, value)| is_number(value)) {
+        let (name, kind) = if CORE_COUNTERS.contains(&part) {
+            (format!("rondo_core_{part}_total"), "counter")
+        } else {
+            (format!("rondo_core_{part}"), "gauge")
+        };
+        samples.push(name, kind, label("core", index), value.into());
+    }
+}
+
+/// INFO's text as JSON: an object of sections, each an object of its fields, all of them strings.
+pub fn to_json(info: &str) -> String {
+    let mut text = String::from("{");
+    let mut is_open = false;
+    let mut is_first = true;
+    for line in info.lines() {
+        if let Some(section) = line.strip_prefix("# ") {
+            text.push_str(if is_open { "}," } else { "" });
+            push_json_string(&mut text, section);
+            text.push_str(":{");
+            (is_open, is_first) = (true, true);
+        } else if let Some((name, value)) = line.split_once(':').filter(|_| is_open) {
+            text.push_str(if is_first { "" } else { "," });
+            push_json_string(&mut text, name);
+            text.push(':');
+            push_json_string(&mut text, value);
+            is_first = false;
+        }
+    }
+    text.push_str(if is_open { "}}" } else { "}" });
+    text
+}
+
+fn push_json_string(text: &mut String, word: &str) {
+    text.push('"');
+    for letter in word.chars() {
+        match letter {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            letter if letter < ' ' => {
+                let _ = write!(text, "\\u{:04x}", letter as u32);
+            }
+            letter => text.push(letter),
+        }
+    }
+    text.push('"');
+}
+
+/// The value of one field of INFO's text.
+pub fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    fields(info)
+        .find(|(field, _)| *field == name)
+        .map(|(_, value)| value)
+}
+
+fn fields(info: &str) -> impl Iterator<Item = (&str, &str)> {
+    info.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(':'))
+}
+
+/// `a=1,b=2`.
+fn parts(value: &str) -> impl Iterator<Item = (&str, &str)> {
+    value.split(',').filter_map(|part| part.split_once('='))
+}
+
+/// `db0` of `db`: `0`.
+fn numbered<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
+    let index = name.strip_prefix(prefix)?;
+    (!index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit())).then_some(index)
+}
+
+fn is_number(value: &str) -> bool {
+    let plain = value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"+-.e".contains(&byte));
+    plain && value.parse::<f64>().is_ok()
+}
+
+/// A name with nothing in it but what names may have.
+fn clean(name: &str) -> String {
+    name.chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() || letter == '_' {
+                letter
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+fn label(name: &str, value: &str) -> String {
+    let value = value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    format!("{name}=\"{value}\"")
+}

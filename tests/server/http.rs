@@ -1,0 +1,112 @@
+//! The HTTP port: figures, health, and what it refuses.
+
+use super::client::ok;
+use super::harness::{BINARY, Server, free_port};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+/// The whole answer to `request`.
+fn answer(port: u16, request: &str) -> String {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("the port is open");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a limit");
+    socket.write_all(request.as_bytes()).expect("it is taken");
+    let mut reply = Vec::new();
+    socket.read_to_end(&mut reply).expect("an answer");
+    String::from_utf8(reply).expect("text")
+}
+
+fn get(port: u16, path: &str) -> String {
+    answer(port, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+}
+
+fn start(threads: usize) -> (Server, u16) {
+    let port = free_port();
+    let server = Server::start(threads, &["--metrics-port", &port.to_string()]);
+    (server, port)
+}
+
+#[test]
+fn figures_of_all_cores_are_served() {
+    let (server, port) = start(3);
+    let mut client = server.client();
+    for index in 0..50 {
+        assert_eq!(client.ask(&format!("SET key:{index} value")), ok());
+    }
+    let metrics = get(port, "/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+    assert!(
+        metrics.contains("\nrondo_command_calls_total{command=\"set\"} 50\n"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("\nrondo_db_keys{db=\"0\"} 50\n"));
+    assert!(metrics.contains("\nrondo_core_keys{core=\"2\"} "));
+    assert!(get(port, "/figures?x=1").contains("\"db0\":\"keys=50,"));
+    assert!(get(port, "/healthz").ends_with("\r\n\r\nok\n"));
+    assert!(get(port, "/readyz").ends_with("\r\n\r\nready\n"));
+    let page = get(port, "/");
+    assert!(page.contains("Content-Type: text/html"));
+    // Nothing of another place is loaded.
+    assert!(!page.contains("src=") && !page.contains("href="));
+    let head = answer(port, "HEAD /metrics HTTP/1.1\r\n\r\n");
+    assert!(head.ends_with("\r\n\r\n") && head.contains("Content-Length: "));
+}
+
+#[test]
+fn what_is_no_request_for_figures_is_refused() {
+    let (server, port) = start(1);
+    for (request, status) in [
+        ("GET /nothing HTTP/1.1\r\n\r\n", "404"),
+        ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+        ("SET a b\r\n\r\n", "400"),
+        ("GET /metrics\r\n\r\n", "400"),
+        ("\r\n\r\n", "400"),
+    ] {
+        let reply = answer(port, request);
+        assert!(
+            reply.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}: {reply}"
+        );
+    }
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n", "a".repeat(20_000));
+    assert!(answer(port, &long).starts_with("HTTP/1.1 431 "));
+    // Connections that say nothing take no more than their places, and only for a while.
+    let silent: Vec<TcpStream> = (0..40)
+        .filter_map(|_| TcpStream::connect(("127.0.0.1", port)).ok())
+        .collect();
+    assert_eq!(server.client().ask("SET a b"), ok());
+    drop(silent);
+    super::harness::eventually("there is a place again", || {
+        let socket = TcpStream::connect(("127.0.0.1", port));
+        socket.is_ok_and(|mut socket| {
+            let _ = socket.set_read_timeout(Some(Duration::from_secs(10)));
+            let mut reply = String::new();
+            socket.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").is_ok()
+                && socket.read_to_string(&mut reply).is_ok()
+                && reply.ends_with("ok\n")
+        })
+    });
+}
+
+/// A port that somebody has is an error at the start, with its name.
+#[test]
+fn a_port_in_use_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let dir = super::harness::new_dir();
+    let output = Command::new(BINARY)
+        .args(["--port", &free_port().to_string(), "--bind", "127.0.0.1"])
+        .args(["--dir", &dir.display().to_string(), "--metrics-port", &port])
+        .output()
+        .expect("the binary starts");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        text.contains(&format!("cannot listen for HTTP on 127.0.0.1 port {port}")),
+        "{text}"
+    );
+    let _ = std::fs::remove_dir_all(&dir);
+}

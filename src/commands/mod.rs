@@ -48,6 +48,7 @@ pub mod object;
 pub mod pubsub;
 pub mod row;
 pub mod scan;
+pub mod scripting;
 pub mod session;
 pub mod set;
 pub mod set_algebra;
@@ -135,6 +136,7 @@ pub const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     pubsub::COMMANDS,
     transaction::COMMANDS,
+    scripting::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     admin::COMMANDS,

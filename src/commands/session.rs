@@ -113,6 +113,14 @@ pub enum NodeRequest {
     ConfigResetStat,
     /// INFO sections as given; empty for the default ones. A verbatim string (`txt`).
     Info(Vec<Vec<u8>>),
+    /// SCRIPT LOAD: the script's SHA-1, or why it is none.
+    ScriptLoad(Vec<u8>),
+    /// SCRIPT EXISTS: 1 or 0 for each SHA-1.
+    ScriptExists(Vec<Vec<u8>>),
+    /// SCRIPT FLUSH: OK.
+    ScriptFlush,
+    /// SCRIPT KILL: OK, or why nothing was ended.
+    ScriptKill,
     /// SHUTDOWN; no reply where it succeeds.
     Shutdown {
         /// SAVE or NOSAVE where one was given.

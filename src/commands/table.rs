@@ -206,8 +206,19 @@ pub enum Run {
     PubSub(PubSub),
     /// Works on the connection's queue of commands, or on what it watches.
     Block(Verb),
+    /// Runs a script, which calls other commands.
+    Script(ScriptCommand),
     /// A container: only its subcommands run.
     Container,
+}
+
+/// How a command names the script that it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptCommand {
+    /// Word 1 is its text.
+    Text,
+    /// Word 1 is the SHA-1 of its text.
+    Digest,
 }
 
 /// What concerns a block of commands and what it depends on.
@@ -230,8 +241,16 @@ impl Run {
     pub fn on_keys(&self) -> Option<KeysHandler> {
         match self {
             Run::Keys(handler) | Run::Waits(handler) => Some(*handler),
-            Run::Session(_) | Run::PubSub(_) | Run::Block(_) | Run::Container => None,
+            Run::Session(_) | Run::PubSub(_) | Run::Block(_) | Run::Script(_) | Run::Container => {
+                None
+            }
         }
+    }
+
+    /// Whether it runs a script.
+    #[inline]
+    pub fn is_script(&self) -> bool {
+        matches!(self, Run::Script(_))
     }
 }
 

@@ -58,7 +58,8 @@ impl Block {
     fn push(&mut self, entry: &'static Entry, args: &Args<'_>) {
         self.queued_count += 1;
         let flags = entry.command.flags;
-        self.may_write |= flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+        let runs_script = entry.command.run.is_script() && !flags.has(Flags::READONLY);
+        self.may_write |= runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
         if self.has_failed {
             return; // It will not be run.
         }
@@ -72,6 +73,7 @@ impl Block {
         let mut home = None;
         for Queued { entry, args } in &self.queue {
             match plan(entry, &args.as_args(), &core.map, core.id) {
+                _ if entry.command.run.is_script() => return None,
                 Plan::Shard(shard) if *home.get_or_insert(shard) == shard => {}
                 _ => return None,
             }
@@ -275,6 +277,8 @@ impl Core {
             entry,
             transaction,
             purpose,
+            needs_token: false,
+            tx: None,
         });
     }
 
@@ -317,6 +321,10 @@ impl Core {
             return self.exec_here(connection, entry);
         }
         let commands = std::mem::take(&mut block.queue);
+        let needs_token = (commands.iter()).any(|queued| self.may_leave(queued));
+        let Some(block) = connection.open_block() else {
+            return Dispatched::Taken;
+        };
         let watched = block.watched.take();
         let running = Running {
             watch: watched
@@ -337,6 +345,9 @@ impl Core {
         let transaction = Transaction::block(request, self.map, &self.hasher);
         let purpose = Purpose::Block(running);
         self.begin(token, connection, entry, transaction, purpose);
+        if let Some(start) = self.starts.last_mut() {
+            start.needs_token = needs_token;
+        }
         Dispatched::Taken
     }
 

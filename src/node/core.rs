@@ -24,6 +24,7 @@ use super::options::Options;
 use super::patience::{Pace, Patience};
 use super::pubsub::CorePubSub;
 use super::ring::Token;
+use super::script::Scripts;
 use super::slab::Connections;
 use super::waiting::{MayWait, WaitingClients};
 use crate::base::hash::KeyHasher;
@@ -122,6 +123,8 @@ pub struct Core {
     pub waiting: WaitingClients,
     /// Who is subscribed to what, and messages under way.
     pub pubsub: CorePubSub,
+    /// Scripts.
+    pub(super) scripts: Scripts,
     /// For the ring, after the current event.
     pub ring_work: Vec<RingWork>,
     /// Output buffers to reuse.
@@ -178,6 +181,10 @@ pub struct Start {
     pub transaction: Transaction,
     /// What becomes of its reply.
     pub purpose: Purpose,
+    /// It may begin only with the process's token.
+    pub needs_token: bool,
+    /// Its id, where it has one already.
+    pub tx: Option<TxId>,
 }
 
 /// What becomes of a transaction's reply.
@@ -186,6 +193,8 @@ pub enum Purpose {
     Reply,
     /// It is the client's, and ends its block.
     Block(Running),
+    /// It is a script's, and its client's.
+    Script(Origin),
     /// It is the client's, unless the client waits.
     MayWait(Box<MayWait>),
     /// It says whether there was something for this waiting client.
@@ -246,6 +255,7 @@ impl Core {
             counters: CoreCounters::default(),
             waiting: WaitingClients::default(),
             pubsub: CorePubSub::default(),
+            scripts: Scripts::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
             outgoing: Vec::new(),
@@ -309,7 +319,7 @@ impl Core {
 
     /// Whether a transaction that began here has not ended.
     pub(super) fn has_transactions(&self) -> bool {
-        !self.transactions.is_empty()
+        !self.transactions.is_empty() || !self.scripts.in_line.is_empty()
     }
 
     /// Whether one of them may write.
@@ -321,6 +331,7 @@ impl Core {
                 Purpose::Block(running) => {
                     running.may_write && !self.captured.contains_key(&coordinated.token)
                 }
+                Purpose::Script(_) => !coordinated.entry.command.flags.has(Flags::READONLY),
                 _ => coordinated.entry.command.flags.has(Flags::WRITE),
             })
     }
@@ -351,13 +362,22 @@ impl Core {
     }
 
     fn start(&mut self, start: Start) {
+        let tx = start.tx.unwrap_or_else(|| self.draw_id());
+        if start.needs_token && !self.take_token(tx) {
+            self.scripts.in_line.insert(tx, start);
+            return;
+        }
+        let needed_token = start.needs_token;
         let Start {
             token,
             entry,
             mut transaction,
             purpose,
+            ..
         } = start;
-        let tx = self.mesh.board().next_tx.fetch_add(1, Ordering::Relaxed);
+        if needed_token {
+            transaction = transaction.with_token();
+        }
         self.counters.transactions += 1;
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let step = transaction.start(self.id, tx, &mut outgoing);
@@ -396,7 +416,10 @@ impl Core {
             }
             FromShard::Served { id, reply } => return self.served(*id, reply),
             FromShard::Ask { id } => return self.asked_to_look(*id),
-            FromShard::Scheduled { tx, .. } | FromShard::Ran { tx, .. } => *tx,
+            FromShard::Scheduled { tx, .. }
+            | FromShard::Ran { tx, .. }
+            | FromShard::Seized { tx, .. }
+            | FromShard::Wounded { tx } => *tx,
         };
         let Some(mut coordinated) = self.transactions.remove(&tx) else {
             return;
@@ -427,40 +450,88 @@ impl Core {
                 self.transactions.insert(tx, coordinated);
                 self.run_queued(token, tx, &queued);
             }
+            Step::Line => {
+                self.transactions.insert(tx, coordinated);
+                self.wait_for_token(tx);
+            }
+            Step::Script(step) => {
+                let origin = match coordinated.purpose {
+                    Purpose::Script(origin) => origin,
+                    _ => self.origin_of(coordinated.token),
+                };
+                self.transactions.insert(tx, coordinated);
+                self.script_step(tx, origin, *step);
+            }
             Step::Errand(errand) => {
                 self.transactions.insert(tx, coordinated);
                 if self.errands.start(tx, *errand) {
                     self.ring_work.push(RingWork::WatchErrands);
                 }
             }
-            Step::Done { reply } => match coordinated.purpose {
-                Purpose::Block(running) => {
-                    let Coordinated {
-                        token,
-                        entry,
-                        stamp,
-                        transaction,
-                        ..
-                    } = coordinated;
-                    self.block_has_run(token, running, transaction, &reply);
-                    self.finish(token, entry, stamp, &reply);
-                }
-                Purpose::Reply | Purpose::MayWait(_) => {
-                    let Coordinated {
-                        token,
-                        entry,
-                        stamp,
-                        ..
-                    } = coordinated;
-                    self.finish(token, entry, stamp, &reply);
-                }
-                Purpose::Asked(id) => self.has_looked(id, &reply),
-            },
+            Step::Done { reply } => self.end_transaction(coordinated, reply),
             Step::Waits { shards, timeout_ms } => {
+                let coordinated = self.without_token(coordinated);
                 if let Purpose::MayWait(may_wait) = coordinated.purpose {
                     self.transaction_waits(coordinated.token, *may_wait, shards, timeout_ms);
                 }
             }
+        }
+    }
+
+    fn end_transaction(&mut self, coordinated: Coordinated, reply: Vec<u8>) {
+        let Coordinated {
+            token,
+            entry,
+            stamp,
+            mut transaction,
+            purpose,
+        } = self.without_token(coordinated);
+        match purpose {
+            Purpose::Block(running) => {
+                self.block_has_run(token, running, transaction, &reply);
+                self.finish(token, entry, stamp, &reply);
+            }
+            Purpose::Script(origin) => {
+                self.take_script_calls(&mut transaction);
+                if origin.core == self.id {
+                    return self.finish(token, entry, stamp, &reply);
+                }
+                let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
+                self.shard.record(entry.index, took_ns);
+                self.commands_count += 1;
+                self.script_has_run(origin, entry, reply);
+            }
+            Purpose::Reply | Purpose::MayWait(_) => self.finish(token, entry, stamp, &reply),
+            Purpose::Asked(id) => self.has_looked(id, &reply),
+        }
+    }
+
+    /// A transaction that is over has no use for the token.
+    fn without_token(&mut self, coordinated: Coordinated) -> Coordinated {
+        if coordinated.transaction.has_token() {
+            self.give_token_back();
+        }
+        coordinated
+    }
+
+    /// A transaction of this core that wanted the token has it.
+    pub(super) fn go_on_with_token(&mut self, tx: TxId) {
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        match self.transactions.get_mut(&tx) {
+            Some(coordinated) => coordinated.transaction.token_came(&mut outgoing),
+            // Nobody is left who wanted it.
+            None => self.give_token_back(),
+        }
+        self.send_to_shards(&mut outgoing);
+        self.outgoing = outgoing;
+    }
+
+    fn origin_of(&self, token: Token) -> Origin {
+        Origin {
+            core: self.id,
+            connection: token.index,
+            generation: token.generation,
+            sequence: 0,
         }
     }
 
@@ -661,6 +732,14 @@ impl Core {
             Message::Adopt(connection) => self.adopt(connection),
             Message::ToShard(message) => self.shard.handle(message),
             Message::FromShard(event) => self.shard_event(event),
+            Message::Script {
+                origin,
+                entry,
+                db,
+                caller,
+                args,
+            } => self.script_came(origin, entry, db, caller, &args),
+            Message::Token { tx } => self.token_came(tx),
             Message::Large { item, bytes, spans } => {
                 let request = item.request(from as u16);
                 let mut reply = Vec::new();

@@ -15,6 +15,7 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
 use super::ring::Token;
+use super::script_busy::BUSY;
 use crate::commands::pubsub::PubSub;
 use crate::commands::session::{
     ReplyMode, SessionCall, is_http, needs_auth, needs_permission, needs_silence,
@@ -79,14 +80,20 @@ impl Core {
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
             return Dispatched::NotYet;
         }
+        if self.scripts.busy_count > 0 && self.is_busy_for(entry) {
+            return self.refuse(connection, Some(entry), &BUSY.into());
+        }
         if connection.block.is_some()
             && let Some(dispatched) = self.queue(connection, entry, args)
         {
             return dispatched;
         }
         match plan(entry, args, &self.map, self.id) {
-            Plan::Shard(shard) if matches!(entry.command.run, Run::Waits(_)) => {
-                self.dispatch_waiting(token, connection, entry, args, shard)
+            plan @ Plan::Shard(shard) if !matches!(entry.command.run, Run::Keys(_)) => {
+                match entry.command.run {
+                    Run::Script(_) => self.eval(token, connection, entry, args, plan),
+                    _ => self.dispatch_waiting(token, connection, entry, args, shard),
+                }
             }
             Plan::Shard(shard) if shard == self.id => {
                 self.counters.local_requests += 1;
@@ -102,6 +109,9 @@ impl Core {
                 Run::Block(verb) => self.run_verb(token, connection, entry, verb, args),
                 _ => self.run_session(token, connection, entry, args),
             },
+            plan @ Plan::Many if entry.command.run.is_script() => {
+                self.eval(token, connection, entry, args, plan)
+            }
             Plan::Many => self.start_transaction(token, connection, entry, args),
         }
     }
@@ -464,6 +474,7 @@ impl Core {
         let flags = entry.command.flags;
         let may_write = match entry.command.run {
             Run::Block(Verb::Exec) => connection.open_block().is_some_and(|block| block.may_write),
+            Run::Script(_) => !flags.has(Flags::READONLY),
             _ => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
         };
         if pause.writes_only && !may_write {

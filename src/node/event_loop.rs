@@ -90,6 +90,7 @@ impl CoreLoop {
             self.cycle(TURN_BUDGET);
         }
         self.core.settle();
+        let runs_on = self.core.run_slow_scripts();
         self.core.time_out();
         self.core.shard.retry_waiters();
         self.core.resume_congested();
@@ -115,7 +116,7 @@ impl CoreLoop {
         let awaits_peer = busy && self.core.mesh.awaits_answers();
         // What another core is about to decide for a waiting client comes as no event.
         let must_retry = self.core.shard.must_retry_waiters();
-        self.more_cycle || is_leaving || may_resume || awaits_peer || must_retry
+        self.more_cycle || runs_on || is_leaving || may_resume || awaits_peer || must_retry
     }
 
     /// Arms the accept of a listener that is still there.

@@ -133,6 +133,10 @@ pub struct CoreFigures {
     pub garbage_bytes: u64,
     /// Values of those still to be freed.
     pub garbage_count: u64,
+    /// Bytes that Lua holds.
+    pub lua_bytes: u64,
+    /// Bytes of the scripts it has compiled.
+    pub scripts_bytes: u64,
     /// Changes since the start (`rdb_changes_since_last_save`).
     pub changes: u64,
     /// By command index.

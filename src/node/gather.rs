@@ -16,10 +16,12 @@ use super::figures::CoreFigures;
 use super::message::{Answer, Message, Question};
 use super::options::{Options, config_get, config_set, config_set_failed};
 use super::ring::Token;
+use super::script_busy::BUSY;
 use super::waiting::End;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::{NodeRequest, Session};
 use crate::resp::{Protocol, Reply};
+use crate::router::TxId;
 
 /// A question under way.
 pub struct Gather {
@@ -30,8 +32,10 @@ pub struct Gather {
 }
 
 /// Who gets the result.
-enum Asker {
+pub(super) enum Asker {
     Connection(Token),
+    /// A script, whose replies are in this protocol.
+    Script(TxId, Protocol),
     /// Another core's question, answered when this one is.
     Core {
         core: usize,
@@ -53,6 +57,7 @@ enum Purpose {
         kills_asker: bool,
     },
     Count,
+    KillScript,
     Info(Vec<Vec<u8>>),
     Configure,
     /// CLIENT PAUSE: every core lets no more writes begin.
@@ -136,6 +141,10 @@ impl Core {
             NodeRequest::DebugSleep(duration) => {
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
             }
+            NodeRequest::ScriptLoad(_)
+            | NodeRequest::ScriptExists(_)
+            | NodeRequest::ScriptFlush
+            | NodeRequest::ScriptKill => self.script_request(token, request),
             NodeRequest::Shutdown { save, abort, .. } => self.shutdown_request(token, save, abort),
         }
     }
@@ -161,7 +170,9 @@ impl Core {
     }
 
     fn shutdown_request(&mut self, token: Token, save: Option<bool>, abort: bool) {
-        let refusal = if abort {
+        let refusal = if self.scripts.busy_count > 0 && save != Some(false) {
+            Some(BUSY)
+        } else if abort {
             // A shutdown here is over as soon as it begins: there is never one to cancel.
             Some("ERR No shutdown in progress.")
         } else if save == Some(true) {
@@ -184,7 +195,7 @@ impl Core {
     }
 
     /// Answers a node request with an error.
-    fn fail(&mut self, token: Token, text: &str) {
+    pub(super) fn fail(&mut self, token: Token, text: &str) {
         let connection = self.connections.get_mut(token);
         if let Some((entry, _)) = connection.and_then(|connection| connection.asked) {
             self.shard
@@ -225,6 +236,25 @@ impl Core {
         self.complete(token, |out, session| {
             Reply::new(out, session.protocol).verbatim(b"txt", &text)
         });
+    }
+
+    /// SCRIPT KILL.
+    pub(super) fn kill_script_anywhere(&mut self, token: Token) {
+        self.ask_all(
+            Asker::Connection(token),
+            Purpose::KillScript,
+            Question::KillScript,
+        );
+    }
+
+    pub(super) fn ask_all_to_flush_scripts(&mut self, asker: Asker) {
+        self.ask_all(asker, Purpose::Ok, Question::FlushScripts);
+    }
+
+    /// INFO, called by a script.
+    pub(super) fn info_for_script(&mut self, tx: TxId, protocol: Protocol, sections: Vec<Vec<u8>>) {
+        let asker = Asker::Script(tx, protocol);
+        self.ask_all(asker, Purpose::Info(sections), Question::Figures);
     }
 
     fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
@@ -302,6 +332,11 @@ impl Core {
             Question::WritesHaveEnded => {
                 return self.waiting_for_writes.push((from, id));
             }
+            Question::FlushScripts => {
+                self.flush_scripts();
+                Answer::Done
+            }
+            Question::KillScript => Answer::Count(self.kill_script()),
             Question::Unblock { id, end } => Answer::Count(usize::from(self.unblock(id, end))),
             Question::Unpause => {
                 self.unpause();
@@ -315,6 +350,7 @@ impl Core {
             }
             Question::Shutdown => {
                 self.stopping = true;
+                self.end_slow_scripts();
                 self.abandon_all_waits();
                 self.listeners.close();
                 Answer::Done
@@ -418,6 +454,14 @@ impl Core {
                 let _ = sender.try_send(text);
             }
             Asker::Connection(token) => self.reply_from(token, gather.purpose, gather.answers),
+            Asker::Script(tx, protocol) => {
+                let mut reply = Vec::new();
+                if let Purpose::Info(sections) = gather.purpose {
+                    let text = self.info(figures_of(gather.answers), &sections);
+                    Reply::new(&mut reply, protocol).verbatim(b"txt", text.as_bytes());
+                }
+                self.report(tx, reply, None);
+            }
         }
     }
 
@@ -464,6 +508,16 @@ impl Core {
                 self.complete(token, |out, session| {
                     Reply::new(out, session.protocol).verbatim(b"txt", &text)
                 });
+            }
+            Purpose::KillScript => {
+                let found: Vec<usize> = answers
+                    .iter()
+                    .map(|answer| match answer {
+                        Answer::Count(found) => *found,
+                        _ => 0,
+                    })
+                    .collect();
+                self.has_killed(token, &found);
             }
             Purpose::Count => {
                 let count = answers.iter().map(|answer| match answer {
@@ -601,6 +655,8 @@ impl Core {
             keys_bytes: self.shard.keys.used_bytes() as u64,
             garbage_bytes: self.shard.keys.garbage_bytes() as u64,
             garbage_count: self.shard.keys.garbage_count() as u64,
+            lua_bytes: self.scripts.engine.lua_bytes() as u64,
+            scripts_bytes: self.scripts.engine.scripts_bytes() as u64,
             changes: self.shard.changes_count(),
             commands: self.shard.figures().to_vec(),
             errors: self.shard.error_counts().clone(),

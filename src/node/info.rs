@@ -104,6 +104,13 @@ pub struct MemoryFigures {
     /// Values waiting to be freed in the background, and those freed so.
     pub lazyfree_pending: u64,
     pub lazyfreed: u64,
+    /// What Lua holds on all cores.
+    pub lua: u64,
+    /// Compiled scripts' texts on all cores.
+    pub scripts: u64,
+    pub scripts_count: u64,
+    /// Scripts that made room for others.
+    pub scripts_evicted: u64,
 }
 
 /// What would be saved.
@@ -357,6 +364,15 @@ fn memory(figures: &InfoFigures, out: &mut String) {
         "used_memory_dataset_perc": percent(memory.dataset.min(grown), grown),
         "total_system_memory": memory.system_total,
         "total_system_memory_human": human(memory.system_total),
+        "used_memory_lua": memory.lua,
+        "used_memory_vm_eval": memory.lua,
+        "used_memory_lua_human": human(memory.lua),
+        "used_memory_scripts_eval": memory.scripts,
+        "number_of_cached_scripts": memory.scripts_count,
+        "used_memory_vm_total": memory.lua,
+        "used_memory_vm_total_human": human(memory.lua),
+        "used_memory_scripts": memory.scripts,
+        "used_memory_scripts_human": human(memory.scripts),
         "maxmemory": 0,
         "maxmemory_human": "0B",
         "maxmemory_policy": memory.policy,
@@ -413,6 +429,7 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "expire_lag_ms_max": stats.expire_lag_ms_max,
         "evicted_keys": stats.evicted_keys,
         "evicted_clients": 0,
+        "evicted_scripts": figures.memory.scripts_evicted,
         "keyspace_hits": stats.keyspace_hits,
         "keyspace_misses": stats.keyspace_misses,
         "pubsub_channels": stats.pubsub_channels,

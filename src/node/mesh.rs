@@ -11,17 +11,19 @@
 //!           more than the hop, which is why a batch goes back to its sender.
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::directory::Directory;
 use super::message::Message;
+use super::script_store::ScriptStore;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::resp::{Args, Span};
 use crate::router::Origin;
+use crate::router::token::Token;
 use crate::shard::Request;
 
 /// Batches of one core that may be at one other at a time.
@@ -162,6 +164,9 @@ pub struct Board {
     pub clients_count: AtomicU32,
     /// Which cores have subscribers of what.
     pub directory: Directory,
+    /// The scripts that some core knows.
+    pub scripts: ScriptStore,
+    token: Mutex<Token>,
 }
 
 /// One core's flags, on a cache line pair of their own.
@@ -188,7 +193,15 @@ impl Board {
             next_client_id: AtomicU64::new(1),
             clients_count: AtomicU32::new(0),
             directory: Directory::new(cores_count),
+            scripts: ScriptStore::default(),
+            token: Mutex::default(),
         })
+    }
+
+    /// The token, for the moment that it takes to take it or to give it back.
+    pub fn token(&self) -> MutexGuard<'_, Token> {
+        // Nothing in there can be left half done.
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says which ring a core's bell is on.

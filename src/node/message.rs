@@ -12,9 +12,12 @@ use super::mesh::Item;
 use super::options::Options;
 use super::pubsub::Post;
 use super::waiting::End;
+use crate::commands::Entry;
 use crate::commands::client_filter::ClientFilter;
+use crate::commands::table::Caller;
 use crate::resp::Span;
-use crate::router::{FromShard, ToShard};
+use crate::resp::args::OwnedArgs;
+use crate::router::{FromShard, Origin, ToShard, TxId};
 
 /// One message; most are rare, the two of transactions are not.
 pub enum Message {
@@ -24,6 +27,24 @@ pub enum Message {
     ToShard(ToShard),
     /// A shard's answer to a transaction (or a reply that had waited for a lock) for this core.
     FromShard(FromShard),
+    /// A script to be run where its keys are; its reply comes as [`FromShard::Late`].
+    Script {
+        /// Who waits.
+        origin: Origin,
+        /// EVAL or one of its relatives.
+        entry: &'static Entry,
+        /// The selected database.
+        db: u16,
+        /// Who asks.
+        caller: Caller,
+        /// All words.
+        args: OwnedArgs,
+    },
+    /// The token is this core's, for this transaction.
+    Token {
+        /// The transaction.
+        tx: TxId,
+    },
     /// A request so large that its bytes are handed over instead of copied.
     Large {
         /// Everything but the bytes.
@@ -121,6 +142,10 @@ pub enum Question {
     },
     /// CLIENT UNPAUSE.
     Unpause,
+    /// SCRIPT FLUSH.
+    FlushScripts,
+    /// SCRIPT KILL: see `node/script_busy.rs`.
+    KillScript,
     /// DEBUG SLEEP.
     Sleep(Duration),
     /// Stop serving: drain and end.

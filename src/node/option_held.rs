@@ -197,7 +197,6 @@ pub const HELD: &[OptionSpec] = &[
     fixed("notify-keyspace-events", Check::Text, "", &[""], NO_EVENTS),
     held("tracking-table-max-keys", "", COUNT, "1000000"),
     held("hide-user-data-from-log", "", YES_NO, "no"),
-    alias("lua-time-limit", held("busy-reply-threshold", "", COUNT, "5000")),
     at_start(fixed("enable-module-command", Check::Enum(&["no", "yes", "local"]), "no", &["no"], "rondo loads no modules")),
     // Access control.
     at_start(fixed("aclfile", Check::Text, "", &[""], NO_ACL)),

@@ -287,6 +287,19 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
+        name: "busy-reply-threshold",
+        alias: "lua-time-limit",
+        kind: Kind::Int {
+            field: field!(busy_reply_threshold),
+            min: 0,
+            max: i64::MAX,
+        },
+        default: "5000",
+        topic: Topic::Limits,
+        help: "milliseconds a script runs before others are told BUSY, 0 for never",
+        ..BASE
+    },
+    OptionSpec {
         name: "proto-max-bulk-len",
         kind: Kind::Memory {
             field: field!(proto_max_bulk_len),
@@ -431,6 +444,7 @@ pub(super) fn defaults() -> Options {
         threads: 0,
         pin_threads: true,
         maxclients: 10_000,
+        busy_reply_threshold: 5000,
         timeout: 0,
         tcp_keepalive: 300,
         tcp_backlog: 511,

@@ -38,6 +38,8 @@ pub struct Options {
     pub pin_threads: bool,
     /// Most clients at a time, 1 or more.
     pub maxclients: i64,
+    /// Milliseconds that a script may run before other clients are told that it does, 0 or less for ever.
+    pub busy_reply_threshold: i64,
     /// Seconds of silence after which a client is disconnected, 0 for never.
     pub timeout: i64,
     /// Seconds between keepalive probes, 0 for none.

@@ -441,6 +441,25 @@ impl Core {
         Dispatched::Taken
     }
 
+    /// PUBLISH of a script, where only this core has subscribers, if any core has: how many received it.
+    pub(super) fn publish_here(&mut self, args: &Args<'_>, subject: Subject) -> Option<u64> {
+        let mut audience = std::mem::take(&mut self.pubsub.audience);
+        let directory = &self.mesh.board().directory;
+        directory.audience(subject, args.get(1), &mut audience);
+        let is_here = audience.iter().all(|&core| core == self.id);
+        let is_nobody = audience.is_empty();
+        audience.clear();
+        self.pubsub.audience = audience;
+        if !is_here {
+            return None;
+        }
+        if is_nobody {
+            return Some(0);
+        }
+        let post = Post::new(subject, args.get(1), args.get(2));
+        Some(self.deliver(&post, None))
+    }
+
     /// PUBLISH between MULTI and EXEC. What the publisher itself is subscribed to comes before EXEC's reply.
     pub(super) fn publish_queued(
         &mut self,

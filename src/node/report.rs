@@ -76,6 +76,7 @@ impl Core {
         let mut errors = ErrorCounts::default();
         cores.iter().for_each(|core| errors.add(&core.errors));
         let commands = self.command_figures(&cores);
+        let (scripts_count, scripts_evicted) = self.mesh.board().scripts.counts();
         let (user_us, system_us) = process::process_cpu_us();
         let (resident, resident_peak) = process::resident_bytes();
         let rates =
@@ -146,6 +147,10 @@ impl Core {
                 allocator: "mimalloc".into(),
                 lazyfree_pending: sum(|core| core.garbage_count),
                 lazyfreed: keyspace.lazyfreed_objects,
+                lua: sum(|core| core.lua_bytes),
+                scripts: sum(|core| core.scripts_bytes),
+                scripts_count: scripts_count as u64,
+                scripts_evicted,
             },
             persistence: info::PersistenceFigures {
                 loading: false,

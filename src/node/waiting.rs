@@ -306,6 +306,8 @@ impl Core {
                 entry,
                 transaction,
                 purpose: Purpose::Asked(id),
+                needs_token: false,
+                tx: None,
             }),
             None => self.looked_in_vain(id),
         }

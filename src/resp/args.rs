@@ -120,6 +120,16 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The words of a range, which lies inside.
+    pub fn part(&self, words: std::ops::Range<usize>) -> Args<'a> {
+        Args {
+            bytes: self.bytes,
+            spans: &self.spans[words],
+            backing: self.backing,
+            hash: None,
+        }
+    }
+
     /// Whether word `index` is `word`, ignoring ASCII case.
     pub fn is(&self, index: usize, word: &str) -> bool {
         self.get(index).eq_ignore_ascii_case(word.as_bytes())

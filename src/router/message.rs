@@ -49,6 +49,16 @@ pub enum ToShard {
         /// What to do.
         operation: Operation,
     },
+    /// Take these locks on top of what the transaction has, whoever else wants them; answered by [`FromShard::Seized`]. At
+    /// most one transaction in the process does this where others may be in its way (`router/token.rs`).
+    Seize {
+        /// The transaction.
+        tx: TxId,
+        /// Where its coordinator is.
+        core: u16,
+        /// What it wants.
+        locks: LockSet,
+    },
     /// Forget the transaction: its locks go, waiting or granted. Unknown ones are ignored.
     Release {
         /// The transaction.
@@ -82,6 +92,21 @@ pub enum FromShard {
         /// `false`: it came after a conflicting transaction with a higher place was granted. Nothing of it stays
         /// behind here; try again with a new id.
         granted: bool,
+    },
+    /// Answer to [`ToShard::Seize`].
+    Seized {
+        /// The transaction.
+        tx: TxId,
+        /// Who answers.
+        shard: ShardId,
+        /// The whole shard is its own by now.
+        whole: bool,
+    },
+    /// A transaction that cannot be undone needs what this one has been granted: unless it has everything that it waits
+    /// for, it lets go and tries again.
+    Wounded {
+        /// Who is in the way.
+        tx: TxId,
     },
     /// Answer to [`ToShard::Run`], and to [`ToShard::Schedule`] with something to read.
     Ran {
@@ -139,6 +164,8 @@ pub struct LockSet {
     /// Its place in the order of all transactions, before the id decides: the id itself on the first try, a place in
     /// the near future on later ones, so that a stream of younger transactions cannot keep it out for ever.
     pub order: u64,
+    /// Where the transaction's coordinator is.
+    pub core: u16,
     /// The keys, sorted by hash, none twice.
     pub keys: Vec<KeyLock>,
     /// The whole shard, in place of keys.
@@ -152,6 +179,7 @@ impl LockSet {
         keys.dedup_by_key(|key| key.hash); // the exclusive one sorts first and stays
         Self {
             order,
+            core: 0,
             keys,
             whole: None,
         }
@@ -161,6 +189,7 @@ impl LockSet {
     pub fn of_shard(order: u64, mode: LockMode) -> Self {
         Self {
             order,
+            core: 0,
             keys: Vec::new(),
             whole: Some(mode),
         }
@@ -391,6 +420,17 @@ pub enum Output {
         /// How the client is to be answered from now on.
         caller: Caller,
     },
+    /// A script calls this command.
+    Called {
+        /// The command; its arity has been checked, and that a script may call it.
+        command: Queued,
+        /// The database that the script has selected.
+        db: u16,
+        /// How its reply is to be encoded.
+        caller: Caller,
+    },
+    /// A script has ended with this reply.
+    Returned(Vec<u8>),
     /// A number.
     Count(u64),
     /// Whether each key is there.

@@ -4,7 +4,7 @@
 //!                     -> Many -> Transaction        schedule on every shard, then one hop a phase
 //!
 //! Promises  a command is atomic and isolated on however many shards; nothing here does I/O or reads a clock.
-//! Not here  the locks themselves: `shard/locks.rs`; carrying messages: `node/`.
+//! Not here  the locks themselves: `shard/locks/`; carrying messages: `node/`.
 //! Source    Thomson et al., "VLL: a lock manager redesign for main memory database systems", VLDB 2013.
 //! Tests     tests/router/, and the whole of it in tests/sim/: histories are strictly serialisable.
 #![forbid(unsafe_code)]
@@ -14,6 +14,8 @@ pub mod merge;
 pub mod message;
 pub mod plan;
 pub mod programs;
+pub mod stays;
+pub mod token;
 pub mod transaction;
 pub mod wait;
 pub mod watch;

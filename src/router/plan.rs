@@ -29,7 +29,10 @@ pub enum Plan {
 ///   finds what is wrong with them.
 #[inline]
 pub fn plan(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardId) -> Plan {
-    if !matches!(entry.command.run, Run::Keys(_) | Run::Waits(_)) {
+    if !matches!(
+        entry.command.run,
+        Run::Keys(_) | Run::Waits(_) | Run::Script(_)
+    ) {
         return Plan::Here;
     }
     if map.shards_count() == 1 {

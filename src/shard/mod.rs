@@ -11,6 +11,7 @@ pub mod cycle;
 pub mod figures;
 pub mod locks;
 mod operations;
+pub mod scripts;
 pub mod waiters;
 pub mod waiting;
 mod watches;
@@ -28,9 +29,11 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
 use crate::router::message::Queued;
-use crate::router::{FromShard, KeyLock, LockMode, Operation, Origin, ShardId, ToShard, TxId};
+use crate::router::{
+    FromShard, KeyLock, LockMode, LockSet, Operation, Origin, ShardId, ToShard, TxId,
+};
 use cycle::Pace;
-use locks::{LockTable, Ready, Scheduled, Ticket};
+use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
 use waiters::Waiters;
 use watches::Watches;
 
@@ -108,6 +111,13 @@ impl Shard {
     #[doc(hidden)]
     pub fn without_locks(mut self) -> Self {
         self.locks = LockTable::without_locks();
+        self
+    }
+
+    /// Breaks it on purpose: what a script seizes is not locked. The simulator must notice.
+    #[doc(hidden)]
+    pub fn without_seizing(mut self) -> Self {
+        self.locks.grant_seizures_without_locks();
         self
     }
 
@@ -200,6 +210,7 @@ impl Shard {
                     self.release(tx);
                 }
             }
+            ToShard::Seize { tx, core, locks } => self.seize(tx, core, locks),
             ToShard::Release { tx } => self.release(tx),
             ToShard::Forget { id } => self.forget_waiter(id),
             ToShard::Rest { id } => self.rest_waiter(id),
@@ -291,6 +302,25 @@ impl Shard {
         self.events.push_back((core, message));
     }
 
+    fn seize(&mut self, tx: TxId, core: u16, locks: LockSet) {
+        match self.locks.seize(tx, LockSet { core, ..locks }) {
+            Seized::Keys => self.answer_seize(core, tx, false),
+            Seized::Shard => self.answer_seize(core, tx, true),
+            Seized::Later => {}
+            Seized::Closing { wounded } => {
+                for (core, tx) in wounded {
+                    self.events.push_back((core, FromShard::Wounded { tx }));
+                }
+            }
+        }
+    }
+
+    fn answer_seize(&mut self, core: u16, tx: TxId, whole: bool) {
+        let shard = self.id;
+        let message = FromShard::Seized { tx, shard, whole };
+        self.events.push_back((core, message));
+    }
+
     fn release(&mut self, tx: TxId) {
         self.waiting.remove(&tx);
         self.locks.release(tx);
@@ -305,6 +335,8 @@ impl Shard {
                     }
                 }
                 Ready::Request(ticket) => self.run_deferred(ticket),
+                Ready::Seizure(tx, locks) => self.seize(tx, locks.core, locks),
+                Ready::Shard { tx, core } => self.answer_seize(core, tx, true),
             }
         }
         // Waiters that this transaction was in the way of.

@@ -148,6 +148,8 @@ impl Instant {
             match transaction.receive(event, &mut next_tx, &mut out) {
                 Step::Wait => {}
                 Step::Errand(_) => panic!("nobody goes anywhere here"),
+                Step::Line => panic!("nobody turns anyone away here"),
+                Step::Script(_) => panic!("no engine is here"),
                 Step::Session(_) => panic!("no connection is here"),
                 // Its time is up at once.
                 Step::Waits { shards, .. } => {

@@ -4,5 +4,7 @@ mod instant;
 mod merge; // golden bytes for every kind
 mod plan; // which shards
 mod programs; // commands over shards, and what they leave behind
+mod stays; // which scripts touch only what they declare
+mod token; // one holder, the others in line
 mod transcripts;
 mod wait; // one claimant // every transcript at 1, 2 and 7 shards

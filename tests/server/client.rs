@@ -223,6 +223,21 @@ impl Client {
         bytes
     }
 
+    /// The next reply as it came.
+    pub fn raw_reply(&mut self) -> Vec<u8> {
+        loop {
+            let mut reader = Reader {
+                bytes: &self.received,
+                at: self.at,
+            };
+            if reader.value().is_some() {
+                let count = reader.at - self.at;
+                return self.raw(count);
+            }
+            assert!(self.receive(), "the server closed the connection");
+        }
+    }
+
     /// Receives something; false when the connection has ended.
     fn receive(&mut self) -> bool {
         self.received.drain(..self.at);

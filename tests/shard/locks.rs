@@ -388,6 +388,7 @@ fn release(table: &mut LockTable, model: &mut Model, tx: u64, context: &str) {
         let name = match ready {
             Ready::Transaction(tx) => Name::Transaction(tx),
             Ready::Request(ticket) => Name::Request(ticket),
+            Ready::Seizure(..) | Ready::Shard { .. } => panic!("{context}: nobody seizes anything"),
         };
         let at = expected.iter().position(|known| *known == name);
         expected.remove(at.unwrap_or_else(|| panic!("{context}: {name:?} is not ready")));

@@ -2,5 +2,6 @@ mod cycle; // bounded steps, all dead found
 mod figures;
 mod locks;
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything
+mod seize; // locks a script takes while it runs
 mod waiting; // who is served, in which order, and when not yet
 mod watches; // what touches a watched key

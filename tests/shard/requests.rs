@@ -76,6 +76,10 @@ fn events(shard: &mut Shard) -> Vec<String> {
             (core, FromShard::Scheduled { tx, shard, granted }) => {
                 format!("core {core}: {tx} on {shard} granted {granted}")
             }
+            (core, FromShard::Seized { tx, whole, .. }) => {
+                format!("core {core}: {tx} seized, whole {whole}")
+            }
+            (core, FromShard::Wounded { tx }) => format!("core {core}: {tx} wounded"),
             (core, FromShard::Ran { tx, output, .. }) => match output {
                 Output::Reply(reply) => {
                     format!(

@@ -11,16 +11,19 @@ use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::message::Queued;
 use rondo::router::programs::block::BlockRequest;
+use rondo::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
+use rondo::router::token::Token;
 use rondo::router::transaction::Broken;
 use rondo::router::watch::{Watch, Watched};
 use rondo::router::{
     FromShard, Origin, Output, Plan, ShardId, Step, ToShard, Transaction, TxId, plan,
 };
+use rondo::shard::scripts::{Called, InPlace};
 use rondo::shard::{Outcome, Request, Shard};
 
 use super::Scenario;
 use super::checker::Record;
-use super::workload::{Operation, random_operations};
+use super::workload::{Operation, Script, random_operations};
 
 /// How the server under test is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub enum Mutant {
     ReleasesBeforeLastPhase,
     ReleasesAfterRead,
     IgnoresWatches,
+    SeizesNothing,
+    TakesNoToken,
 }
 
 /// What the seeds reached.
@@ -44,6 +49,17 @@ pub struct Figures {
     /// Blocks that watched keys and ran.
     pub watched_blocks_count: u64,
     pub refused_blocks_count: u64,
+    pub scripts_count: u64,
+    /// Scripts that ran where their keys are, without locks.
+    pub in_place_count: u64,
+    /// Scripts that began so and had to go on otherwise.
+    pub left_count: u64,
+    /// The same, with nothing written yet: they began anew.
+    pub anew_count: u64,
+    /// Scripts that waited for the token.
+    pub in_line_count: u64,
+    pub seizures_count: u64,
+    pub wounds_count: u64,
 }
 
 impl Figures {
@@ -56,11 +72,22 @@ impl Figures {
         self.blocks_count += other.blocks_count;
         self.watched_blocks_count += other.watched_blocks_count;
         self.refused_blocks_count += other.refused_blocks_count;
+        self.scripts_count += other.scripts_count;
+        self.in_place_count += other.in_place_count;
+        self.left_count += other.left_count;
+        self.anew_count += other.anew_count;
+        self.in_line_count += other.in_line_count;
+        self.seizures_count += other.seizures_count;
+        self.wounds_count += other.wounds_count;
     }
 }
 
 enum Message {
     Request(Request, OwnedArgs),
+    /// A script to be run where its keys are.
+    Script(Origin, u16, OwnedArgs),
+    /// The token is this core's, for this transaction.
+    Token(TxId),
     Reply(Origin, Vec<u8>),
     ToShard(ToShard),
     FromShard(FromShard),
@@ -69,6 +96,54 @@ enum Message {
 struct Core {
     shard: Shard,
     running: HashMap<TxId, (Transaction, Origin)>,
+    scripts: HashMap<TxId, Running>,
+    /// What waits for the token before it begins.
+    in_line: HashMap<TxId, (Transaction, Origin)>,
+}
+
+/// A script that runs.
+struct Running {
+    script: Script,
+    db: u16,
+    next: usize,
+    replies: Vec<Vec<u8>>,
+}
+
+impl Running {
+    fn new(script: Script, db: u16) -> Self {
+        Self {
+            script,
+            db,
+            next: 0,
+            replies: Vec::new(),
+        }
+    }
+
+    /// Takes the reply to its call; what it calls next, or its own reply.
+    fn go_on(&mut self, reply: Option<Vec<u8>>) -> Output {
+        self.replies.extend(reply);
+        if self.next == self.script.lines.len() {
+            let mut reply = format!("*{}\r\n", self.replies.len()).into_bytes();
+            self.replies
+                .iter()
+                .for_each(|one| reply.extend_from_slice(one));
+            return Output::Returned(reply);
+        }
+        let before = self.replies.last().map_or(&b""[..], Vec::as_slice);
+        let args = self.script.line(self.next, before);
+        self.next += 1;
+        let entry = table().resolve(&args.as_args()).expect("good");
+        Output::Called {
+            command: Queued { entry, args },
+            db: self.db,
+            caller: Caller::default(),
+        }
+    }
+
+    /// Its last call has not run: it makes it again.
+    fn again(&mut self) {
+        self.next -= 1;
+    }
 }
 
 struct Client {
@@ -99,6 +174,7 @@ pub struct Cluster {
     unwatches: HashMap<u64, Watched>,
     /// The database a block has selected, likewise.
     session_dbs: HashMap<u64, u16>,
+    token: Token,
 }
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -117,6 +193,8 @@ impl Cluster {
             .map(|id| Core {
                 shard: new_shard(id, map, &hasher, &scenario),
                 running: HashMap::new(),
+                scripts: HashMap::new(),
+                in_line: HashMap::new(),
             })
             .collect();
         let clients = (0..scenario.clients_count)
@@ -147,6 +225,7 @@ impl Cluster {
             figures: Figures::default(),
             unwatches: HashMap::new(),
             session_dbs: HashMap::new(),
+            token: Token::default(),
         }
     }
 
@@ -223,7 +302,7 @@ impl Cluster {
 
     fn plan_of(&self, operation: &Operation, here: ShardId) -> Plan {
         let args = operation.args.as_args();
-        if operation.is_exec() || operation.is_watch() {
+        if operation.is_exec() || operation.is_watch() || operation.is_script() {
             return Plan::Many;
         }
         let entry = table().resolve(&args).expect("workloads are good commands");
@@ -244,7 +323,8 @@ impl Cluster {
             generation: 0,
             sequence: self.history.len() as u64,
         };
-        let special = (operation.is_exec() || operation.is_watch()).then(|| operation.clone());
+        let special = (operation.is_exec() || operation.is_watch() || operation.is_script())
+            .then(|| operation.clone());
         let entry = table().resolve(&operation.args.as_args()).expect("good");
         let (db, args) = (operation.db, operation.args.clone());
         self.history.push(Record {
@@ -259,6 +339,9 @@ impl Cluster {
             reply: Vec::new(),
         });
         if let Some(operation) = special {
+            if operation.is_script() {
+                return self.eval(origin, operation.db, &operation.args);
+            }
             return match operation.is_exec() {
                 true => self.exec(origin, &operation),
                 false => self.watch(origin, &operation),
@@ -330,7 +413,8 @@ impl Cluster {
         let core = origin.core;
         let caller = Caller::default();
         let is_here = |queued: &Queued| {
-            plan(queued.entry, &queued.args.as_args(), &self.map, core) == Plan::Shard(core)
+            !queued.entry.command.run.is_script()
+                && plan(queued.entry, &queued.args.as_args(), &self.map, core) == Plan::Shard(core)
         };
         let shard = &mut self.cores[usize::from(core)].shard;
         if watched.is_none() && shard.is_lock_free() && commands.iter().all(is_here) {
@@ -349,7 +433,15 @@ impl Cluster {
             seed: origin.sequence,
         };
         self.figures.transactions_count += 1;
+        let leaves = |args: &OwnedArgs| {
+            let args = args.as_args();
+            args.is(0, "EVAL") && !Script::parse(&args).stays(&args)
+        };
+        let needs_token = operation.block.iter().any(leaves);
         let transaction = Transaction::block(request, self.map, &self.hasher);
+        if needs_token {
+            return self.start_with_token(core, transaction, origin);
+        }
         self.start(core, transaction, origin);
     }
 
@@ -371,14 +463,18 @@ impl Cluster {
     }
 
     fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
-        let mut transaction = match self.scenario.mutant {
+        let transaction = match self.scenario.mutant {
             Mutant::ReleasesBeforeLastPhase => transaction.broken(Broken::ReleasesBeforeLastPhase),
             Mutant::ReleasesAfterRead => transaction.broken(Broken::ReleasesAfterRead),
-            Mutant::None | Mutant::WithoutLocks | Mutant::IgnoresWatches => transaction,
+            _ => transaction,
         };
         self.last_tx += 1;
+        self.begin(core, self.last_tx, transaction, origin);
+    }
+
+    fn begin(&mut self, core: u16, tx: TxId, mut transaction: Transaction, origin: Origin) {
         let mut out = Vec::new();
-        let step = transaction.start(core, self.last_tx, &mut out);
+        let step = transaction.start(core, tx, &mut out);
         for (shard, message) in out {
             self.post(core, shard, Message::ToShard(message));
         }
@@ -392,6 +488,8 @@ impl Cluster {
         self.figures.messages_count += 1;
         match self.mesh[queue].pop_front().expect("it was asked") {
             Message::Request(request, args) => self.execute(to, request, &args),
+            Message::Script(origin, db, args) => self.host(to, origin, db, &args),
+            Message::Token(tx) => self.token_came(to, tx),
             Message::Reply(origin, reply) => self.reply(origin, reply),
             Message::ToShard(message) => {
                 self.cores[usize::from(to)].shard.handle(message);
@@ -427,9 +525,15 @@ impl Cluster {
     }
 
     fn receive(&mut self, core: u16, message: FromShard) -> Result<(), String> {
-        let (FromShard::Scheduled { tx, .. } | FromShard::Ran { tx, .. }) = &message else {
+        let (FromShard::Scheduled { tx, .. }
+        | FromShard::Ran { tx, .. }
+        | FromShard::Seized { tx, .. }
+        | FromShard::Wounded { tx }) = &message
+        else {
             return Err("a late reply is not for a transaction".into());
         };
+        self.figures.seizures_count += u64::from(matches!(message, FromShard::Seized { .. }));
+        self.figures.wounds_count += u64::from(matches!(message, FromShard::Wounded { .. }));
         let running = &mut self.cores[usize::from(core)].running;
         // What an earlier try of a transaction is still told is nobody's any more.
         let Some((mut transaction, origin)) = running.remove(tx) else {
@@ -456,6 +560,14 @@ impl Cluster {
         step: Step,
     ) -> Result<(), String> {
         match step {
+            Step::Line => {
+                let tx = transaction.tx();
+                let running = &mut self.cores[usize::from(core)].running;
+                running.insert(tx, (transaction, origin));
+                if self.token.take((core, tx)) {
+                    self.token_came(core, tx);
+                }
+            }
             Step::Wait => {
                 if u64::from(transaction.retries_count()) > RETRIES_MAX {
                     return Err("a transaction is never granted".into());
@@ -475,16 +587,223 @@ impl Cluster {
                 }
                 self.run_session(core, tx, db, &queued);
             }
+            Step::Script(step) => {
+                let tx = transaction.tx();
+                let core_of = &mut self.cores[usize::from(core)];
+                core_of.running.insert(tx, (transaction, origin));
+                let output = match *step {
+                    ScriptStep::Start { command, db, .. } => {
+                        let script = Script::parse(&command.args.as_args());
+                        let running = Running::new(script, db);
+                        core_of
+                            .scripts
+                            .entry(tx)
+                            .insert_entry(running)
+                            .get_mut()
+                            .go_on(None)
+                    }
+                    ScriptStep::GoOn { reply } => {
+                        let script = core_of.scripts.get_mut(&tx).expect("it runs");
+                        script.go_on(reply)
+                    }
+                    ScriptStep::Wait => return Err("no script waits for a node".into()),
+                };
+                let message = FromShard::Ran {
+                    tx,
+                    shard: core,
+                    output,
+                };
+                self.post(core, core, Message::FromShard(message));
+            }
             Step::Errand(_) => return Err("no workload goes anywhere".into()),
             Step::Waits { .. } => return Err("no workload waits".into()),
             Step::Done { reply } => {
                 let retries_count = u64::from(transaction.retries_count());
                 self.figures.retries_count += retries_count;
                 self.figures.retries_count_max = self.figures.retries_count_max.max(retries_count);
-                self.reply(origin, reply);
+                self.cores[usize::from(core)]
+                    .scripts
+                    .remove(&transaction.tx());
+                if transaction.has_token() {
+                    self.give_token_back(core);
+                }
+                self.reply_from(core, origin, reply);
             }
         }
         Ok(())
+    }
+
+    /// A script goes to the core of its keys if they have one in common.
+    fn eval(&mut self, origin: Origin, db: u16, args: &OwnedArgs) {
+        self.figures.scripts_count += 1;
+        let entry = table().resolve(&args.as_args()).expect("good");
+        match plan(entry, &args.as_args(), &self.map, origin.core) {
+            Plan::Shard(shard) if shard != origin.core => {
+                self.post(
+                    origin.core,
+                    shard,
+                    Message::Script(origin, db, args.clone()),
+                );
+            }
+            _ => self.host(origin.core, origin, db, args),
+        }
+    }
+
+    fn host(&mut self, core: u16, origin: Origin, db: u16, args: &OwnedArgs) {
+        let words = args.as_args();
+        let entry = table().resolve(&words).expect("good");
+        let script = Script::parse(&words);
+        let stays = script.stays(&words);
+        let is_free = self.cores[usize::from(core)].shard.is_lock_free();
+        let request = ScriptRequest {
+            command: Queued {
+                entry,
+                args: args.clone(),
+            },
+            db,
+            caller: Caller::default(),
+            is_readonly: false,
+            here: core,
+            now_ms: NOW_MS,
+            seed: origin.sequence,
+        };
+        let is_here = plan(entry, &words, &self.map, core) == Plan::Shard(core);
+        let request = if is_free && is_here {
+            match self.run_in_place(core, origin, request, script, stays) {
+                Some(request) => request,
+                None => return,
+            }
+        } else {
+            request
+        };
+        self.figures.transactions_count += 1;
+        let transaction = Transaction::script(request, self.map, &self.hasher);
+        match stays {
+            true => self.start(core, transaction, origin),
+            false => self.start_with_token(core, transaction, origin),
+        }
+    }
+
+    /// Runs a script where its keys are; the request comes back if it must begin anew.
+    fn run_in_place(
+        &mut self,
+        core: u16,
+        origin: Origin,
+        request: ScriptRequest,
+        script: Script,
+        stays: bool,
+    ) -> Option<ScriptRequest> {
+        let mut running = Running::new(script, request.db);
+        let mut in_place = InPlace::new(stays);
+        let mut answer = None;
+        let reply = loop {
+            let call = match running.go_on(answer.take()) {
+                Output::Called {
+                    command,
+                    db,
+                    caller,
+                } => Call {
+                    command,
+                    db,
+                    caller,
+                },
+                Output::Returned(reply) => break reply,
+                _ => unreachable!("a script calls or returns"),
+            };
+            let mut out = Vec::new();
+            let shard = &mut self.cores[usize::from(core)].shard;
+            let called = shard.call_in_place(
+                &mut in_place,
+                &self.map,
+                call.command.entry,
+                call.db,
+                call.caller,
+                &call.command.args.as_args(),
+                &mut out,
+            );
+            match called {
+                Called::Done => answer = Some(out),
+                Called::NeedsToken if self.token.try_take((core, 0)) => {
+                    in_place.has_token = true;
+                    running.again();
+                }
+                Called::Leaves if in_place.has_written => {
+                    self.figures.left_count += 1;
+                    self.last_tx += 1;
+                    let tx = self.last_tx;
+                    let locks = shard.hold(tx, in_place, None);
+                    shard.end_block();
+                    let step = UnderWay::Call(call);
+                    let transaction = Transaction::script_under_way(
+                        request,
+                        core,
+                        locks,
+                        step,
+                        self.map,
+                        &self.hasher,
+                    )
+                    .with_token();
+                    self.cores[usize::from(core)].scripts.insert(tx, running);
+                    self.post_events(core);
+                    self.begin(core, tx, transaction, origin);
+                    return None;
+                }
+                Called::NeedsToken | Called::Leaves => {
+                    self.figures.anew_count += 1;
+                    self.cores[usize::from(core)].shard.end_block();
+                    return Some(request);
+                }
+            }
+        };
+        self.figures.in_place_count += 1;
+        self.cores[usize::from(core)].shard.end_block();
+        self.post_events(core);
+        if in_place.has_token {
+            self.give_token_back(core);
+        }
+        self.reply_from(core, origin, reply);
+        None
+    }
+
+    fn start_with_token(&mut self, core: u16, transaction: Transaction, origin: Origin) {
+        if self.scenario.mutant == Mutant::TakesNoToken {
+            return self.start(core, transaction, origin);
+        }
+        self.last_tx += 1;
+        let tx = self.last_tx;
+        if self.token.take((core, tx)) {
+            return self.begin(core, tx, transaction.with_token(), origin);
+        }
+        self.figures.in_line_count += 1;
+        let in_line = &mut self.cores[usize::from(core)].in_line;
+        in_line.insert(tx, (transaction, origin));
+    }
+
+    fn token_came(&mut self, core: u16, tx: TxId) {
+        let of_core = &mut self.cores[usize::from(core)];
+        if let Some((transaction, origin)) = of_core.in_line.remove(&tx) {
+            return self.begin(core, tx, transaction.with_token(), origin);
+        }
+        let (transaction, _) = of_core.running.get_mut(&tx).expect("it waits");
+        let mut out = Vec::new();
+        transaction.token_came(&mut out);
+        for (shard, message) in out {
+            self.post(core, shard, Message::ToShard(message));
+        }
+    }
+
+    fn give_token_back(&mut self, core: u16) {
+        if let Some((to, tx)) = self.token.give_back() {
+            self.post(core, to, Message::Token(tx));
+        }
+    }
+
+    /// The reply of what ran on `core`, to wherever its client is.
+    fn reply_from(&mut self, core: u16, origin: Origin, reply: Vec<u8>) {
+        if core == origin.core {
+            return self.reply(origin, reply);
+        }
+        self.post(core, origin.core, Message::Reply(origin, reply));
     }
 
     fn reply(&mut self, origin: Origin, reply: Vec<u8>) {
@@ -518,8 +837,8 @@ impl Cluster {
 
     fn post(&mut self, from: u16, to: u16, message: Message) {
         let class = match message {
-            Message::Request(..) | Message::Reply(..) => 0,
-            Message::ToShard(_) | Message::FromShard(_) => 1,
+            Message::Request(..) | Message::Reply(..) | Message::Script(..) => 0,
+            Message::Token(_) | Message::ToShard(_) | Message::FromShard(_) => 1,
         };
         let pair = usize::from(from) * usize::from(self.scenario.shards_count) + usize::from(to);
         self.mesh[pair * 2 + class].push_back(message);
@@ -543,6 +862,7 @@ fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario)
     shard.set_now(NOW_MS);
     match scenario.mutant {
         Mutant::WithoutLocks => shard.without_locks(),
+        Mutant::SeizesNothing => shard.without_seizing(),
         _ => shard,
     }
 }

@@ -72,6 +72,13 @@ fn histories_are_strictly_serialisable() {
         assert!(total.blocks_count > 500, "{total:?}");
         assert!(total.watched_blocks_count > 50, "{total:?}");
         assert!(total.refused_blocks_count > 20, "{total:?}");
+        assert!(total.scripts_count > 500, "{total:?}");
+        assert!(total.in_place_count > 50, "{total:?}");
+        assert!(total.left_count > 5, "{total:?}");
+        assert!(total.anew_count > 20, "{total:?}");
+        assert!(total.in_line_count > 20, "{total:?}");
+        assert!(total.seizures_count > 200, "{total:?}");
+        assert!(total.wounds_count > 5, "{total:?}");
     }
 }
 
@@ -116,6 +123,11 @@ fn a_server_that_lets_go_what_it_has_read_is_found_out() {
 #[test]
 fn a_server_that_ignores_watches_is_found_out() {
     check_found_out(Mutant::IgnoresWatches);
+}
+
+#[test]
+fn a_server_whose_scripts_lock_nothing_more_is_found_out() {
+    check_found_out(Mutant::SeizesNothing);
 }
 
 fn check_found_out(mutant: Mutant) {

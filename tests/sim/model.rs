@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rondo::resp::Args;
 use rondo::resp::args::OwnedArgs;
 
-use super::workload::Operation;
+use super::workload::{Operation, Script};
+use rondo::resp::element::elements;
 
 /// Both databases: (database, key) to value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,7 +74,26 @@ impl Model {
         if operation.is_exec() {
             return self.exec(client, operation, reply);
         }
-        self.run(db, &operation.args.as_args())
+        self.run_any(db, &operation.args.as_args(), reply)
+    }
+
+    /// A command, or a script: then each of its lines, where `reply` says what those before it found.
+    fn run_any(&mut self, db: u16, args: &Args<'_>, reply: &[u8]) -> Expected {
+        if !args.is(0, "EVAL") {
+            return self.run(db, args);
+        }
+        let script = Script::parse(args);
+        let found: Vec<&[u8]> = elements(reply).map_or(Vec::new(), Iterator::collect);
+        if found.len() != script.lines.len() {
+            return Expected::Impossible;
+        }
+        let mut before: &[u8] = b"";
+        let mut run = |(index, found)| {
+            let line = script.line(index, before);
+            before = found;
+            self.run(db, &line.as_args())
+        };
+        Expected::Each(found.into_iter().enumerate().map(&mut run).collect())
     }
 
     /// A block that watches may always be refused: a key may have been set to what it was. If it runs, nothing has changed.
@@ -88,8 +108,10 @@ impl Model {
             }
         }
         let mut db = operation.db;
+        let mut found = elements(reply);
         let mut run = |args: &OwnedArgs| {
             let args = args.as_args();
+            let found = found.as_mut().and_then(Iterator::next);
             if args.is(0, "PING") {
                 return Expected::Reply(b"+PONG\r\n".to_vec());
             }
@@ -97,7 +119,7 @@ impl Model {
                 db = u16::from(args.is(1, "1"));
                 return ok();
             }
-            self.run(db, &args)
+            self.run_any(db, &args, found.unwrap_or_default())
         };
         Expected::Each(operation.block.iter().map(&mut run).collect())
     }

@@ -11,16 +11,13 @@
 
 use std::collections::VecDeque;
 
-use super::{
-    KeyLock, LockMode, LockSet, Locks, Next, Program, error_reply, for_each_lock, mode_of_whole,
-    part_of, program,
-};
+use super::script::{Script, ScriptRequest, error_line};
+use super::under_locks::{Progress, UnderLocks};
+use super::wanted::Wanted;
+use super::{LockMode, LockSet, Locks, Next, Program, error_reply, part_of};
 use crate::base::hash::KeyHasher;
-use crate::commands::blocking::plain_form;
-use crate::commands::migrate::Migration;
-use crate::commands::sort::has_patterns;
-use crate::commands::table::{Caller, Program as Named, Run, Spread};
-use crate::commands::{CommandError, Entry};
+use crate::commands::Flags;
+use crate::commands::table::Caller;
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
@@ -58,14 +55,14 @@ pub struct Block {
     here: ShardId,
     now_ms: i64,
     seed: u64,
-    map: SlotMap,
-    hasher: KeyHasher,
-    /// Shards with locks.
-    locked: Vec<ShardId>,
+    /// The locks.
+    locks: Locks,
     /// All of it is one operation on this shard.
     whole: Option<ShardId>,
-    /// A command over several shards is under way.
-    inner: Option<(&'static Entry, Box<dyn Program>)>,
+    /// Commands over several shards.
+    single: UnderLocks,
+    /// A script is under way.
+    script: Option<(u16, Box<Script>)>,
     has_begun: bool,
     /// Replies so far.
     replies: Vec<u8>,
@@ -79,11 +76,7 @@ impl Block {
         map: SlotMap,
         hasher: &KeyHasher,
     ) -> (Locks, Self) {
-        let mut wanted = Wanted {
-            shards: Vec::new(),
-            map,
-            hasher,
-        };
+        let mut wanted = Wanted::new(map, hasher);
         for (_, key) in request.watched.iter().flat_map(|watched| &watched.keys) {
             wanted.key(key, LockMode::Shared);
         }
@@ -92,6 +85,8 @@ impl Block {
         for Queued { entry, args } in &request.commands {
             let args = args.as_args();
             match plan(entry, &args, &map, request.here) {
+                // A shard has no engine.
+                _ if entry.command.run.is_script() => is_one_shard = false,
                 Plan::Shard(shard) => is_one_shard &= *whole.get_or_insert(shard) == shard,
                 Plan::Many | Plan::Here => is_one_shard = false,
             }
@@ -119,11 +114,10 @@ impl Block {
             here: request.here,
             now_ms: request.now_ms,
             seed: request.seed,
-            map,
-            hasher: hasher.clone(),
-            locked: locks.iter().map(|(shard, _)| *shard).collect(),
+            single: UnderLocks::new(map, hasher, request.now_ms, request.seed),
+            locks: locks.clone(),
             whole: whole.filter(|_| is_whole),
-            inner: None,
+            script: None,
             has_begun: false,
             replies: Vec::new(),
             calls: Vec::new(),
@@ -135,10 +129,11 @@ impl Block {
     fn advance(&mut self) -> Next {
         while let Some(first) = self.queue.front() {
             match self.plan_of(first) {
+                _ if first.entry.command.run.is_script() => return self.begin_script(),
                 Plan::Here => return self.session(),
                 Plan::Shard(shard) => return self.run_on(shard),
                 Plan::Many => {
-                    if let Some(next) = self.begin_inner() {
+                    if let Some(next) = self.begin_single() {
                         return next;
                     }
                 }
@@ -148,7 +143,12 @@ impl Block {
     }
 
     fn plan_of(&self, queued: &Queued) -> Plan {
-        plan(queued.entry, &queued.args.as_args(), &self.map, self.here)
+        plan(
+            queued.entry,
+            &queued.args.as_args(),
+            &self.single.map,
+            self.here,
+        )
     }
 
     fn session(&mut self) -> Next {
@@ -160,7 +160,9 @@ impl Block {
 
     /// The commands from here on that run on the same shard.
     fn run_on(&mut self, shard: ShardId) -> Next {
-        let is_there = |queued: &&Queued| self.plan_of(queued) == Plan::Shard(shard);
+        let is_there = |queued: &&Queued| {
+            self.plan_of(queued) == Plan::Shard(shard) && !queued.entry.command.run.is_script()
+        };
         let count = self.queue.iter().take_while(is_there).count();
         let operation = Operation::Block {
             commands: self.queue.drain(..count).collect(),
@@ -172,85 +174,45 @@ impl Block {
     }
 
     /// A command over several shards; none if it is over already.
-    fn begin_inner(&mut self) -> Option<Next> {
-        let Queued { entry, args } = self.queue.pop_front()?;
-        let made = self.inner_program(entry, args);
-        let (locks, inner) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                self.end_inner(entry, &error_reply(&error));
-                return None;
-            }
-        };
-        self.inner = Some((entry, inner));
-        self.seed = self.hasher.hash(&self.seed.to_le_bytes());
-        let next = if locks.is_empty() {
-            self.inner.as_mut()?.1.begin(self.seed)
-        } else {
-            Next::Lock(locks)
-        };
-        self.go_on(next)
+    fn begin_single(&mut self) -> Option<Next> {
+        let queued = self.queue.pop_front()?;
+        let progress = self.single.begin(queued, self.db, self.caller);
+        self.progress(progress)
     }
 
-    fn inner_program(
-        &self,
-        entry: &'static Entry,
-        args: OwnedArgs,
-    ) -> Result<(Locks, Box<dyn Program>), CommandError> {
-        let (entry, args) = match entry.command.run {
-            Run::Waits(_) => match plain_form(entry, &args.as_args(), self.now_ms)? {
-                Some(form) => (form.entry, form.words),
-                None => (entry, args),
-            },
-            _ => (entry, args),
-        };
-        program(entry, self.db, self.caller, args, self.map, &self.hasher)
-    }
-
-    /// What a program of a command wants; none if it is over.
-    fn go_on(&mut self, mut next: Next) -> Option<Next> {
-        loop {
-            let (entry, inner) = self.inner.as_mut()?;
-            match next {
-                Next::Phase(mut operations) => {
-                    // The locks are the block's.
-                    operations.iter_mut().for_each(|(_, _, last)| *last = false);
-                    return Some(Next::Phase(operations));
-                }
-                Next::Lock(_) => {
-                    // Whatever it may want is locked.
-                    let reads = inner.reads();
-                    if !reads.is_empty() {
-                        let reads = reads.into_iter();
-                        let reads = reads.map(|(shard, read)| (shard, read, false));
-                        return Some(Next::Phase(reads.collect()));
-                    }
-                    next = inner.begin(self.seed);
-                }
-                Next::Done(reply) => {
-                    let entry = *entry;
-                    self.end_inner(entry, &reply);
-                    return None;
-                }
-                Next::Errand(_) => return Some(next),
-                Next::Wait { .. } | Next::Session(_) => {
-                    // Programs of commands that may wait are not made here.
-                    let entry = *entry;
-                    self.end_inner(entry, b"-ERR internal error: a block cannot wait\r\n");
-                    return None;
-                }
+    fn progress(&mut self, progress: Progress) -> Option<Next> {
+        match progress {
+            Progress::Next(next) => Some(next),
+            Progress::Reply { entry, reply } => {
+                self.end_command(entry.index, &reply);
+                None
             }
         }
     }
 
-    fn end_inner(&mut self, entry: &'static Entry, reply: &[u8]) {
-        self.inner = None;
+    fn begin_script(&mut self) -> Next {
+        let Some(command) = self.queue.pop_front() else {
+            return super::unexpected();
+        };
+        let index = command.entry.index;
+        let request = ScriptRequest {
+            is_readonly: command.entry.command.flags.has(Flags::READONLY),
+            command,
+            db: self.db,
+            caller: self.caller,
+            here: self.here,
+            now_ms: self.now_ms,
+            seed: self.seed,
+        };
+        self.seed = self.single.hasher.hash(&self.seed.to_le_bytes());
+        let script = Script::under(&self.locks, request, self.single.map, &self.single.hasher);
+        let (_, script) = self.script.insert((index, Box::new(script)));
+        script.begin(0)
+    }
+
+    fn end_command(&mut self, index: u16, reply: &[u8]) {
         self.replies.extend_from_slice(reply);
-        let line = reply.strip_prefix(b"-").map(|line| {
-            let end = line.iter().position(|&byte| byte == b'\r');
-            line[..end.unwrap_or(line.len())].to_vec()
-        });
-        self.calls.push((entry.index, line));
+        self.calls.push((index, error_line(reply)));
     }
 
     fn reply(&mut self) -> Vec<u8> {
@@ -307,7 +269,7 @@ impl Program for Block {
             };
             (shard, operation)
         };
-        self.locked.iter().map(read).collect()
+        self.locks.iter().map(|(shard, _)| read(shard)).collect()
     }
 
     fn is_whole(&self) -> bool {
@@ -323,9 +285,22 @@ impl Program for Block {
         if !std::mem::replace(&mut self.has_begun, true) {
             return self.first(outputs);
         }
-        if let Some((_, inner)) = &mut self.inner {
-            let next = inner.next(outputs);
-            return match self.go_on(next) {
+        if let Some((index, script)) = &mut self.script {
+            return match script.next(outputs) {
+                Next::Done(reply) => {
+                    let index = *index;
+                    let calls = script.take_calls();
+                    self.calls.extend(calls);
+                    self.script = None;
+                    self.end_command(index, &reply);
+                    self.advance()
+                }
+                next => next,
+            };
+        }
+        if self.single.is_running() {
+            let progress = self.single.next(outputs);
+            return match self.progress(progress) {
                 Some(next) => next,
                 None => self.advance(),
             };
@@ -364,78 +339,6 @@ impl Block {
             return self.null();
         }
         self.advance()
-    }
-}
-
-/// What the commands of a block lock.
-struct Wanted<'h> {
-    shards: Vec<(ShardId, WantedOfShard)>,
-    map: SlotMap,
-    hasher: &'h KeyHasher,
-}
-
-#[derive(Default)]
-struct WantedOfShard {
-    keys: Vec<KeyLock>,
-    whole: Option<LockMode>,
-}
-
-impl Wanted<'_> {
-    fn key(&mut self, key: &[u8], mode: LockMode) {
-        let hash = self.hasher.hash(key);
-        let shard = self.map.shard_of(key);
-        let lock = KeyLock { hash, mode };
-        part_of(&mut self.shards, shard).keys.push(lock);
-    }
-
-    fn whole(&mut self, shard: ShardId, mode: LockMode) {
-        let wanted = &mut part_of(&mut self.shards, shard).whole;
-        if *wanted != Some(LockMode::Exclusive) {
-            *wanted = Some(mode);
-        }
-    }
-
-    fn command(&mut self, entry: &'static Entry, args: &Args<'_>) {
-        if entry.command.run.on_keys().is_none() {
-            return;
-        }
-        let is_everywhere = match entry.command.spread {
-            Spread::EveryShard(_) | Spread::Gather(Named::RandomKey) => true,
-            // The keys that its patterns lead to may be anywhere.
-            Spread::Gather(Named::Sort) => has_patterns(args),
-            _ => false,
-        };
-        if is_everywhere {
-            let shards = 0..self.map.shards_count();
-            return shards.for_each(|shard| self.whole(shard, mode_of_whole(entry)));
-        }
-        match entry.command.spread {
-            Spread::Cursor => {
-                if let Plan::Shard(shard) = plan(entry, args, &self.map, 0) {
-                    self.whole(shard, LockMode::Shared);
-                }
-            }
-            Spread::Gather(Named::Migrate) => {
-                let keys = Migration::parse(args).map_or(0..0, |migration| migration.keys);
-                keys.for_each(|word| self.key(args.get(word), LockMode::Exclusive));
-            }
-            _ => {
-                for_each_lock(entry, args, |index, mode| self.key(args.get(index), mode));
-            }
-        }
-    }
-
-    fn into_locks(mut self) -> Locks {
-        self.shards.sort_by_key(|(shard, _)| *shard);
-        let lock = |(shard, WantedOfShard { keys, whole })| match whole {
-            None => (shard, LockSet::of_keys(0, keys)),
-            Some(mode) => {
-                let writes = keys.iter().any(|key| key.mode == LockMode::Exclusive);
-                let mode = if writes { LockMode::Exclusive } else { mode };
-                (shard, LockSet::of_shard(0, mode))
-            }
-        };
-        self.shards.into_iter().map(lock).collect()
     }
 }
 

@@ -15,6 +15,7 @@
 //! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
 //! | Gather LMPOP, ZMPOP and what waits like them | `first_existing.rs` | which exist; run with the first that does |
 //! | MULTI blocks | `block.rs` | what is watched; each command as it would run alone, under the locks of all |
+//! | scripts | `script.rs` | what it calls, one after the other; locks on what it had not declared |
 //! | any of these that may wait | `wait.rs` | its own phases; enter waiters where its keys are |
 //! | Gather of what reads several keys (SINTER, BITOP …) | `bring.rs` | copies of the others' values; run at one shard |
 //!
@@ -32,10 +33,13 @@ mod list_move;
 mod migrate;
 mod random_key;
 mod read_streams;
+pub mod script;
 mod set_move;
 mod sort;
 mod split;
+mod under_locks;
 mod wait;
+mod wanted;
 
 use std::ops::Range;
 
@@ -51,6 +55,7 @@ use crate::commands::{CommandError, Entry, Flags, for_each_key};
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
+use script::ScriptStep;
 
 /// The phases of one command; made anew for each command.
 pub trait Program: Send {
@@ -87,6 +92,10 @@ pub enum Next {
     Done(Vec<u8>),
     /// Something outside of the shards; its [`Output::Report`] goes to `next`. The locks stay meanwhile.
     Errand(Box<Errand>),
+    /// More locks on top of what is held; an [`Output::Count`] for each shard goes to `next`, 1 if the whole of it is locked.
+    Seize(Locks),
+    /// A script is to be started or to go on; its [`Output::Called`] or [`Output::Returned`] goes to `next`. The locks stay.
+    Script(Box<ScriptStep>),
     /// A command that concerns the connection; its [`Output::Session`] goes to `next`. The locks stay meanwhile.
     Session(Queued),
     /// No reply yet: the client waits on these shards, whose waiters are entered; what is locked is released.

@@ -13,12 +13,18 @@
 //!           only by lower places, of which there are finitely many, so none waits for ever. What a call costs follows
 //!           from the claims of one holder and those it unblocks, not from how many holders there are. Allocation
 //!           only while locks are held; with none held, [`LockTable::is_idle`] is one load.
-//! Not here  what runs when a lock is granted: `shard/mod.rs`.
+//! Not here  what runs when a lock is granted: `shard/mod.rs`. Locks that a script takes while it runs: `seize.rs`.
 //! Source    intent locks in id order: Thomson et al., "VLL", VLDB 2013. Theirs runs blocked transactions in order of
 //!           arrival; here the place comes from the coordinator, so shards need not hear of transactions in one order.
 //! Tests     tests/shard/locks.rs against a model that looks at everything; tests/sim/.
 
+mod seize;
+
+pub use seize::Seized;
+
 use std::collections::{HashMap, VecDeque};
+
+use seize::Closed;
 
 use crate::router::{KeyLock, LockMode, LockSet, TxId};
 
@@ -60,12 +66,21 @@ pub enum Scheduled {
 }
 
 /// What may run now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// This transaction has all its locks.
     Transaction(TxId),
     /// This request, by the ticket that [`LockTable::defer`] gave; [`LockTable::finish`] it when it has run.
     Request(Ticket),
+    /// This transaction can be given what it wanted to seize.
+    Seizure(TxId, LockSet),
+    /// The shard is this transaction's alone from now on ([`LockTable::seize`]).
+    Shard {
+        /// Whose it is.
+        tx: TxId,
+        /// Where its coordinator is.
+        core: u16,
+    },
 }
 
 /// Names a request that waits.
@@ -82,9 +97,15 @@ pub struct LockTable {
     holders: HashMap<HolderId, Holder, ahash::RandomState>,
     ready: VecDeque<HolderId>,
     tickets_count: u64,
+    /// Locks taken on top of what was scheduled: whose, and the holder's number.
+    seized: Vec<(TxId, u64)>,
+    closed: Option<Closed>,
+    /// Seizures that an open shard can be asked for again.
+    wishes: VecDeque<(TxId, LockSet)>,
     /// Emptied queues, to be used again without allocating.
     spare: Vec<VecDeque<Entry>>,
     grants_everything: bool,
+    grants_seizures: bool,
 }
 
 /// Emptied queues that are kept.
@@ -94,10 +115,15 @@ const SPARE_MAX: usize = 256;
 enum HolderId {
     Transaction(TxId),
     Request(u64),
+    /// More locks of a transaction that has some.
+    Seized(u64),
 }
 
 struct Holder {
     place: Place,
+    /// Where a transaction's coordinator is.
+    core: u16,
+    is_granted: bool,
     /// Its keys; the claim on the shard is not among them.
     claims: Vec<KeyLock>,
     /// Its claims that are not clear.
@@ -182,7 +208,7 @@ impl LockTable {
             return Scheduled::OutOfOrder;
         }
         let id = HolderId::Transaction(tx);
-        if self.admit(id, place, on_shard, claims) {
+        if self.admit(id, place, locks.core, on_shard, claims) {
             Scheduled::Granted
         } else {
             Scheduled::Waiting
@@ -192,7 +218,13 @@ impl LockTable {
     /// Drops a transaction's claims, held or waited for; unknown ones are ignored. Who may run now comes from
     /// [`LockTable::next_ready`].
     pub fn release(&mut self, tx: TxId) {
+        if !self.seized.is_empty() {
+            self.release_seized(tx);
+        }
         self.remove(HolderId::Transaction(tx));
+        if self.closed.is_some() {
+            self.open(tx);
+        }
     }
 
     /// Whether a request on `keys` must wait: a granted claim it cannot get on with, or an earlier request that waits
@@ -205,6 +237,9 @@ impl LockTable {
         writes_any: bool,
         connection: u64,
     ) -> bool {
+        if self.closed.is_some() {
+            return true;
+        }
         if let Some(first) = self.shard.entries.front().filter(|first| first.is_granted) {
             match first.claim {
                 Claim::Exclusive => return true,
@@ -252,7 +287,7 @@ impl LockTable {
         };
         let id = HolderId::Request(self.tickets_count);
         self.busy_count += 1;
-        if self.admit(id, place, Claim::Part, claims) {
+        if self.admit(id, place, 0, Claim::Part, claims) {
             // Whoever asked had seen a conflict; if there is none the request runs in its turn all the same.
             self.ready.push_back(id);
         }
@@ -267,21 +302,41 @@ impl LockTable {
     /// Who may run since locks were released, requests and transactions in the order they became able to.
     pub fn next_ready(&mut self) -> Option<Ready> {
         loop {
-            let id = self.ready.pop_front()?;
+            if self.closed.is_some()
+                && let Some(ready) = self.closed_is_quiet()
+            {
+                return Some(ready);
+            }
+            let Some(id) = self.ready.pop_front() else {
+                let (tx, locks) = self.wishes.pop_front()?;
+                return Some(Ready::Seizure(tx, locks));
+            };
             if !self.holders.contains_key(&id) {
                 continue; // It was granted, and released before anyone looked.
             }
             return Some(match id {
                 HolderId::Transaction(tx) => Ready::Transaction(tx),
                 HolderId::Request(ticket) => Ready::Request(Ticket(ticket)),
+                HolderId::Seized(_) => continue, // What is seized is held at once.
             });
         }
     }
 
     /// Enters a holder's claims; true if it is granted at once.
-    fn admit(&mut self, id: HolderId, place: Place, on_shard: Claim, claims: Vec<KeyLock>) -> bool {
+    fn admit(
+        &mut self,
+        id: HolderId,
+        place: Place,
+        core: u16,
+        on_shard: Claim,
+        claims: Vec<KeyLock>,
+    ) -> bool {
         let mut unsettled = Vec::new();
         let mut blocked_count = 0;
+        if let Some(closed) = &mut self.closed {
+            closed.parked.push(id);
+            blocked_count += 1;
+        }
         let entry = |claim| Entry {
             place,
             claim,
@@ -309,6 +364,8 @@ impl LockTable {
         }
         let holder = Holder {
             place,
+            core,
+            is_granted: false,
             claims,
             blocked_count,
         };
@@ -325,7 +382,7 @@ impl LockTable {
         };
         let mut cleared = Vec::new();
         let is_request = matches!(id, HolderId::Request(_));
-        if is_request || holder.blocked_count == 0 {
+        if is_request || holder.is_granted {
             self.busy_count -= 1;
         }
         self.shard.remove(holder.place, &mut cleared);
@@ -346,17 +403,26 @@ impl LockTable {
                 continue;
             };
             holder.blocked_count -= 1;
-            if holder.blocked_count == 0 {
-                self.grant(other);
-                self.ready.push_back(other);
+            if holder.blocked_count > 0 || holder.is_granted {
+                continue;
             }
+            if let Some(closed) = &mut self.closed {
+                holder.blocked_count = 1;
+                closed.parked.push(other);
+                continue;
+            }
+            self.grant(other);
+            self.ready.push_back(other);
         }
     }
 
     /// Marks a holder's claims, all clear now, as granted.
     fn grant(&mut self, id: HolderId) {
-        let holder = &self.holders[&id];
-        if let HolderId::Transaction(_) = id {
+        let Some(holder) = self.holders.get_mut(&id) else {
+            return;
+        };
+        holder.is_granted = true;
+        if !matches!(id, HolderId::Request(_)) {
             self.busy_count += 1; // A request has been counted since it began to wait.
         }
         self.shard.mark_granted(holder.place);

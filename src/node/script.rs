@@ -1,0 +1,554 @@
+//! Scripts on a core: where each runs, what it calls, and its reply.
+//!
+//!     EVAL -> the core of its keys -> in place, calls executed one after the other      (no lock held there, keys at hand)
+//!                                  -> as a transaction, its calls wherever their keys live
+//!
+//! A script that begins in place and turns out to want more goes on as a transaction if it has written, with locks on what it
+//! has touched; it begins anew as one if it has not. Scripts that may touch what they do not declare write only with the
+//! process's token.
+//!
+//! Promises  a script is one step to everybody else, whatever it touches; with its keys on one shard it costs no lock, no
+//!           message, no copy of its words.
+//! Not here  what a script may call: `node/script_calls.rs`; which scripts there are: `node/script_known.rs`; scripts that run
+//!           for long: `node/script_busy.rs`; the token: `node/script_token.rs`; the transaction:
+//!           `router/programs/script.rs`; Lua: `script/`.
+//! Tests     tests/server/scripts.rs.
+
+use std::collections::HashMap;
+
+use super::connection::{Blocked, Connection};
+use super::core::{Core, Purpose, Start};
+use super::dispatch::{Dispatched, caller, take_silence};
+use super::message::Message;
+use super::ring::Token;
+use super::script_calls::Wish;
+use super::script_known::{Known, Prepared};
+use crate::commands::table::Caller;
+use crate::commands::{CommandError, Entry};
+use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Reply};
+use crate::router::keys::for_each_lock;
+use crate::router::message::Queued;
+use crate::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
+use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transaction, TxId};
+use crate::script::{Answer, Engine, Limits, Run, ScriptId};
+use crate::shard::scripts::{Called, InPlace};
+
+/// Scripts that have lately left their keys begin as transactions so many times.
+const LEFT_TIMES: u8 = 16;
+/// A core's scripts.
+pub struct Scripts {
+    pub(super) engine: Engine,
+    pub(super) known: HashMap<ScriptId, Known, ahash::RandomState>,
+    /// Those that run as transactions.
+    pub(super) runs: HashMap<TxId, Hosted, ahash::RandomState>,
+    /// Transactions that wait for the token before they begin.
+    pub(super) in_line: HashMap<TxId, Start, ahash::RandomState>,
+    /// Scripts that have used up their turn.
+    pub(super) slow: Vec<TxId>,
+    /// Of those, how many have run for so long that other clients are told.
+    pub(super) busy_count: usize,
+    /// Reused for replies to calls.
+    buffer: Vec<u8>,
+}
+
+/// A script under way.
+pub struct Hosted {
+    pub(super) run: Run,
+    /// Whose it is.
+    pub(super) origin: Origin,
+    pub(super) caller: Caller,
+    pub(super) db: u16,
+    pub(super) is_readonly: bool,
+    /// It has called something that writes.
+    pub(super) has_written: bool,
+    /// When it began (`Core::clock`).
+    pub(super) began: u64,
+    pub(super) is_busy: bool,
+    pub(super) is_killed: bool,
+    pub(super) stamp: u64,
+}
+
+/// What became of a script that was to be run.
+pub(super) enum Ran {
+    /// Its reply.
+    Reply(Vec<u8>),
+    /// It was not started.
+    Refused(CommandError),
+    /// The reply comes later: it goes on as this.
+    Later(Box<Start>),
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            engine: Engine::new(Limits::default()),
+            known: HashMap::default(),
+            runs: HashMap::default(),
+            in_line: HashMap::default(),
+            slow: Vec::new(),
+            busy_count: 0,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Core {
+    /// EVAL and its relatives, of a connection here.
+    pub(super) fn eval(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        plan: Plan,
+    ) -> Dispatched {
+        if self.must_drain(connection) {
+            return Dispatched::NotYet;
+        }
+        let origin = Origin {
+            core: self.id,
+            connection: token.index,
+            generation: token.generation,
+            sequence: connection.next_sequence(),
+        };
+        let (db, asker) = (connection.session.db, caller(connection));
+        if let Plan::Shard(shard) = plan {
+            if shard != self.id {
+                if self.wants_to_move(connection, shard) {
+                    return self.begin_move(token, connection, shard);
+                }
+                return self.send_script(connection, origin, entry, args, shard);
+            }
+            if self.map.shards_count() > 1 {
+                connection.affinity.count(shard);
+            }
+        }
+        // What it publishes must reach the connection itself, which is out of its place now.
+        let may_in_place = plan == Plan::Shard(self.id) && !connection.session.subscribed;
+        match self.host(origin, entry, db, asker, args, may_in_place) {
+            Ran::Reply(reply) => {
+                let silent = take_silence(connection);
+                if let Some(line) = reply.strip_prefix(b"-") {
+                    let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
+                    self.shard.figures_mut().record_failure(entry.index, text);
+                }
+                if !silent {
+                    connection.output.extend_from_slice(&reply);
+                }
+                self.count(connection, entry);
+                if connection.output_bytes() > super::dispatch::OUTPUT_LOOK_BYTES {
+                    self.look_at_output(connection);
+                }
+            }
+            Ran::Refused(error) => return self.fail_request(connection, entry, &error),
+            Ran::Later(start) => {
+                connection.blocked = Some(Blocked::UntilReply);
+                connection.silent_reply = take_silence(connection);
+                connection.commands_count += 1;
+                connection.last_command = Some(entry);
+                self.starts.push(*start);
+            }
+        }
+        Dispatched::Taken
+    }
+
+    /// Sends a script to the core of its keys.
+    fn send_script(
+        &mut self,
+        connection: &mut Connection,
+        origin: Origin,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        shard: u16,
+    ) -> Dispatched {
+        connection.affinity.count(shard);
+        let silent = take_silence(connection);
+        connection.reserve(silent);
+        connection.blocked = Some(Blocked::UntilDrained);
+        connection.commands_count += 1;
+        connection.last_command = Some(entry);
+        let message = Message::Script {
+            origin,
+            entry,
+            db: connection.session.db,
+            caller: caller(connection),
+            args: OwnedArgs::from_args(args),
+        };
+        self.counters.hops_out += 1;
+        self.mesh.send(usize::from(shard), message);
+        Dispatched::Taken
+    }
+
+    /// A script of another core's connection, whose keys are here.
+    pub(super) fn script_came(
+        &mut self,
+        origin: Origin,
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        args: &OwnedArgs,
+    ) {
+        self.counters.hops_in += 1;
+        let before = self.clock.raw();
+        let reply = match self.host(origin, entry, db, caller, &args.as_args(), true) {
+            Ran::Reply(reply) => reply,
+            Ran::Refused(error) => {
+                let mut reply = Vec::new();
+                Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
+                reply
+            }
+            Ran::Later(start) => return self.starts.push(*start),
+        };
+        let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
+        self.shard.record(entry.index, took_ns);
+        self.commands_count += 1;
+        self.script_has_run(origin, entry, reply);
+    }
+
+    /// The reply of a script to wherever its client is.
+    pub(super) fn script_has_run(&mut self, origin: Origin, entry: &'static Entry, reply: Vec<u8>) {
+        if let Some(line) = reply.strip_prefix(b"-") {
+            let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
+            self.shard.figures_mut().record_failure(entry.index, text);
+        }
+        let message = Message::FromShard(FromShard::Late { origin, reply });
+        self.mesh.send(usize::from(origin.core), message);
+    }
+
+    /// Runs a script in place where that may be, or makes a transaction of it.
+    fn host(
+        &mut self,
+        origin: Origin,
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        args: &Args<'_>,
+        may_in_place: bool,
+    ) -> Ran {
+        let prepared = match self.prepare(entry, args) {
+            Ok(prepared) => prepared,
+            Err(error) => return Ran::Refused(error),
+        };
+        let is_one = self.map.shards_count() == 1;
+        let stays = prepared.known.stays;
+        if may_in_place
+            && self.shard.is_lock_free()
+            && (stays || is_one || prepared.known.left == 0)
+        {
+            let hosted = self.start_run(&prepared, origin, db, caller, args);
+            match self.run_in_place(hosted, stays || is_one, &prepared, entry, args) {
+                Some(ran) => return ran,
+                None if is_one => {}
+                None => self.note_left(&prepared.id, LEFT_TIMES),
+            }
+        } else if prepared.known.left > 0 {
+            // Once in a while it is tried again.
+            self.note_left(&prepared.id, prepared.known.left - 1);
+        }
+        let request = self.script_request_of(entry, args, db, caller, prepared.is_readonly);
+        let transaction = Transaction::script(request, self.map, &self.hasher);
+        Ran::Later(Box::new(self.script_start(
+            origin,
+            entry,
+            transaction,
+            !stays,
+        )))
+    }
+
+    fn note_left(&mut self, id: &ScriptId, times: u8) {
+        if let Some(known) = self.scripts.known.get_mut(id) {
+            known.left = times;
+        }
+    }
+
+    fn script_start(
+        &self,
+        origin: Origin,
+        entry: &'static Entry,
+        transaction: Transaction,
+        needs_token: bool,
+    ) -> Start {
+        Start {
+            token: Token {
+                index: origin.connection,
+                generation: origin.generation,
+            },
+            entry,
+            transaction,
+            purpose: Purpose::Script(origin),
+            needs_token,
+            tx: None,
+        }
+    }
+
+    fn script_request_of(
+        &mut self,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        db: u16,
+        caller: Caller,
+        is_readonly: bool,
+    ) -> ScriptRequest {
+        ScriptRequest {
+            command: Queued {
+                entry,
+                args: OwnedArgs::from_args(args),
+            },
+            db,
+            caller,
+            is_readonly,
+            here: self.id,
+            now_ms: self.now_ms,
+            seed: self.draw_id(),
+        }
+    }
+
+    /// Runs a script in place as far as that goes; none: it is to begin anew as a transaction.
+    fn run_in_place(
+        &mut self,
+        mut hosted: Hosted,
+        stays: bool,
+        prepared: &Prepared,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Option<Ran> {
+        let mut in_place = InPlace::new(stays);
+        let mut buffer = std::mem::take(&mut self.scripts.buffer);
+        let mut is_answered = false;
+        let ran = loop {
+            let answer = if std::mem::take(&mut is_answered) {
+                std::mem::swap(hosted.run.reply_buffer(), &mut buffer);
+                Answer::Buffered
+            } else {
+                Answer::Begin
+            };
+            let wish = match self.advance(&mut hosted, answer, Some(&mut in_place)) {
+                Wish::Done(reply) => {
+                    if in_place.has_token {
+                        self.give_token_back();
+                    }
+                    break Some(Ran::Reply(reply));
+                }
+                Wish::Call(call) => {
+                    if self.call_in_place(&mut hosted, &mut in_place, call, &mut buffer) {
+                        is_answered = true;
+                        continue;
+                    }
+                    Wish::Call(call)
+                }
+                wish => wish,
+            };
+            // It cannot go on here. One that may want more keys than it has goes on elsewhere only with the token.
+            if !stays && !in_place.has_written {
+                let has_run_long = matches!(wish, Wish::Turn);
+                if has_run_long && !in_place.has_token {
+                    in_place.has_token = self.try_take_token();
+                } else if !has_run_long && in_place.has_token {
+                    in_place.has_token = false;
+                    self.give_token_back();
+                }
+                if !in_place.has_token {
+                    break None;
+                }
+            }
+            break Some(self.leave_place(hosted, wish, in_place, prepared, entry, args));
+        };
+        self.scripts.buffer = buffer;
+        self.shard.end_block();
+        ran
+    }
+
+    /// Runs a call in place if that may be; its reply is in `out` then.
+    #[inline]
+    fn call_in_place(
+        &mut self,
+        hosted: &mut Hosted,
+        in_place: &mut InPlace,
+        entry: &'static Entry,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        out.clear();
+        let caller = hosted.call_caller();
+        let db = hosted.db;
+        let map = self.map;
+        let words = hosted.run.words();
+        let mut called = self
+            .shard
+            .call_in_place(in_place, &map, entry, db, caller, &words, out);
+        if called == Called::NeedsToken && self.try_take_token() {
+            in_place.has_token = true;
+            called = self
+                .shard
+                .call_in_place(in_place, &map, entry, db, caller, &words, out);
+        }
+        if called != Called::Done {
+            return false;
+        }
+        let now = self.clock.raw();
+        let took_ns = self.clock.delta_as_nanos(hosted.stamp, now);
+        self.shard.record(entry.index, took_ns);
+        hosted.stamp = now;
+        true
+    }
+
+    /// Makes a transaction of a script that runs in place.
+    #[cold]
+    fn leave_place(
+        &mut self,
+        hosted: Hosted,
+        wish: Wish,
+        in_place: InPlace,
+        prepared: &Prepared,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Ran {
+        let tx = self.draw_id();
+        let has_token = in_place.has_token;
+        if !in_place.stays {
+            self.note_left(&prepared.id, LEFT_TIMES);
+        }
+        let declared = (prepared.known.stays && self.map.shards_count() > 1).then(|| {
+            let mut keys = Vec::new();
+            for_each_lock(entry, args, |index, mode| {
+                let hash = self.hasher.hash(args.get(index));
+                keys.push(KeyLock { hash, mode });
+            });
+            LockSet::of_keys(0, keys)
+        });
+        let locks = self.shard.hold(tx, in_place, declared);
+        let (origin, db, caller) = (hosted.origin, hosted.db, hosted.caller);
+        let step = match &wish {
+            Wish::Call(call) => UnderWay::Call(Call {
+                command: hosted.words_of(call),
+                db: hosted.db,
+                caller: hosted.call_caller(),
+            }),
+            Wish::Publish(_) | Wish::Info(_) => UnderWay::Waiting,
+            Wish::Turn | Wish::Done(_) => UnderWay::Running,
+        };
+        let request = self.script_request_of(entry, args, db, caller, prepared.is_readonly);
+        let here = self.id;
+        let (map, hasher) = (self.map, &self.hasher);
+        let mut transaction =
+            Transaction::script_under_way(request, here, locks, step, map, hasher);
+        if has_token {
+            transaction = transaction.with_token();
+        }
+        if matches!(wish, Wish::Publish(_) | Wish::Info(_)) {
+            self.grant_wish(tx, &hosted, wish);
+        }
+        self.scripts.runs.insert(tx, hosted);
+        let start = self.script_start(origin, entry, transaction, false);
+        Ran::Later(Box::new(Start {
+            tx: Some(tx),
+            ..start
+        }))
+    }
+
+    // ---- as a transaction
+
+    /// A transaction wants its script started, or to go on.
+    pub(super) fn script_step(&mut self, tx: TxId, origin: Origin, step: ScriptStep) {
+        match step {
+            ScriptStep::Start {
+                command,
+                db,
+                caller,
+            } => {
+                let args = command.args.as_args();
+                let prepared = match self.prepare(command.entry, &args) {
+                    Ok(prepared) => prepared,
+                    Err(error) => {
+                        let mut reply = Vec::new();
+                        Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
+                        return self.report_output(tx, Output::Returned(reply));
+                    }
+                };
+                let hosted = self.start_run(&prepared, origin, db, caller, &args);
+                self.go_on(tx, hosted, Answer::Begin);
+            }
+            ScriptStep::GoOn { reply } => {
+                let Some(hosted) = self.scripts.runs.remove(&tx) else {
+                    return;
+                };
+                match reply {
+                    Some(reply) => self.go_on(tx, hosted, Answer::Reply(&reply)),
+                    // It has had its turn.
+                    None => self.put_off(tx, hosted),
+                }
+            }
+            ScriptStep::Wait => {}
+        }
+    }
+
+    /// Lets a script go on, and passes on what it wants.
+    pub(super) fn go_on(&mut self, tx: TxId, mut hosted: Hosted, answer: Answer<'_>) {
+        let answer = if hosted.is_killed {
+            Answer::Kill
+        } else {
+            answer
+        };
+        let mut wish = self.advance(&mut hosted, answer, None);
+        while hosted.is_killed && !matches!(wish, Wish::Done(_)) {
+            wish = self.advance(&mut hosted, Answer::Kill, None);
+        }
+        match wish {
+            Wish::Done(reply) => {
+                self.script_is_over(&hosted);
+                self.report_output(tx, Output::Returned(reply));
+            }
+            Wish::Call(entry) => {
+                let output = Output::Called {
+                    command: hosted.words_of(entry),
+                    db: hosted.db,
+                    caller: hosted.call_caller(),
+                };
+                self.scripts.runs.insert(tx, hosted);
+                self.report_output(tx, output);
+            }
+            Wish::Turn => self.put_off(tx, hosted),
+            Wish::Publish(_) | Wish::Info(_) => {
+                self.grant_wish(tx, &hosted, wish);
+                self.scripts.runs.insert(tx, hosted);
+            }
+        }
+    }
+
+    fn report_output(&mut self, tx: TxId, output: Output) {
+        let shard = self.id;
+        self.reports.push_back(FromShard::Ran { tx, shard, output });
+    }
+
+    /// A transaction with a script in it has ended.
+    pub(super) fn take_script_calls(&mut self, transaction: &mut Transaction) {
+        for (index, line) in transaction.take_calls() {
+            self.shard.record(index, 0);
+            if let Some(line) = line {
+                self.shard.figures_mut().record_failure(index, &line);
+            }
+        }
+    }
+}
+
+impl Hosted {
+    pub(super) fn token(&self) -> Token {
+        Token {
+            index: self.origin.connection,
+            generation: self.origin.generation,
+        }
+    }
+
+    /// How replies to its calls are encoded.
+    fn call_caller(&self) -> Caller {
+        Caller {
+            protocol: self.run.protocol(),
+            ..self.caller
+        }
+    }
+
+    fn words_of(&self, entry: &'static Entry) -> Queued {
+        let args = OwnedArgs::from_args(&self.run.words());
+        Queued { entry, args }
+    }
+}

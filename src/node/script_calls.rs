@@ -1,0 +1,217 @@
+//! What a script calls: what is refused, what is answered at once, and what takes more.
+//!
+//!     resume -> a call -> refused | answered here (TIME, SELECT, a message to this core's subscribers)
+//!                      -> a command on keys, a message to other cores, INFO: whoever runs the script sees to it
+//!
+//! Promises  the checks of Redis, in its order and its words, before any key is looked at.
+//! Not here  running commands on keys: `node/script.rs`.
+//! Tests     tests/server/scripts.rs.
+
+use super::core::Core;
+use super::script::Hosted;
+use crate::commands::pubsub::PubSub;
+use crate::commands::session::SessionCall;
+use crate::commands::table::{Run as Runs, table};
+use crate::commands::{Action, CommandError, Entry, Flags, NodeRequest, Session};
+use crate::resp::{Args, Protocol, Reply};
+use crate::router::TxId;
+use crate::script::{Answer, Step};
+use crate::shard::scripts::InPlace;
+
+/// What a script wants that cannot be answered at once.
+pub(super) enum Wish {
+    /// This command, which works on keys; its words are at hand.
+    Call(&'static Entry),
+    /// A message to other cores' subscribers.
+    Publish(&'static Entry),
+    /// INFO of these sections.
+    Info(Vec<Vec<u8>>),
+    /// Another turn.
+    Turn,
+    /// Nothing: this is its reply.
+    Done(Vec<u8>),
+}
+
+impl Core {
+    /// Runs a script until it wants something that takes more than this core's connection and clock.
+    pub(super) fn advance(
+        &mut self,
+        hosted: &mut Hosted,
+        answer: Answer<'_>,
+        mut in_place: Option<&mut InPlace>,
+    ) -> Wish {
+        let mut step = hosted.run.resume(answer);
+        let mut reply = Vec::new();
+        loop {
+            let answer = match step {
+                Step::Done(reply) => return Wish::Done(reply),
+                Step::Call { .. } => match self.judge(hosted, &mut in_place, &mut reply) {
+                    Judged::Wish(wish) => return wish,
+                    Judged::Answered => Answer::Reply(&reply),
+                    Judged::Refused(text) => Answer::Error(text),
+                },
+                Step::AclCheck => match table().resolve(&hosted.run.words()) {
+                    Ok(_) => Answer::Allowed(true),
+                    Err(_) => Answer::Error(b"Invalid command passed to redis.acl_check_cmd()"),
+                },
+                Step::Log(level) => {
+                    log_line(level, hosted.run.log_text());
+                    Answer::Begin
+                }
+                Step::Slow if self.is_over_time(hosted) => return Wish::Turn,
+                Step::Slow => Answer::Begin,
+            };
+            step = hosted.run.resume(answer);
+        }
+    }
+
+    /// What becomes of the command that a script calls.
+    #[inline]
+    fn judge(
+        &mut self,
+        hosted: &mut Hosted,
+        in_place: &mut Option<&mut InPlace>,
+        out: &mut Vec<u8>,
+    ) -> Judged {
+        let words = hosted.run.words();
+        let entry = match table().resolve(&words) {
+            Ok(entry) => entry,
+            Err(CommandError::Arity(_)) => {
+                return Judged::Refused(b"Wrong number of args calling Redis command from script");
+            }
+            Err(_) => return Judged::Refused(b"Unknown Redis command called from script"),
+        };
+        let flags = entry.command.flags;
+        if flags.has(Flags::NOSCRIPT) {
+            return Judged::Refused(NOT_FROM_SCRIPT);
+        }
+        if hosted.is_readonly && (flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)) {
+            return Judged::Refused(b"Write commands are not allowed from read-only scripts.");
+        }
+        hosted.has_written |= flags.has(Flags::WRITE);
+        match entry.command.run {
+            Runs::Keys(_) | Runs::Waits(_) => Judged::Wish(Wish::Call(entry)),
+            Runs::PubSub(PubSub::Publish(_)) => self.judge_publish(hosted, entry, in_place, out),
+            Runs::Session(run) => self.call_of_session(hosted, entry, run, out),
+            _ => Judged::Refused(NOT_FROM_SCRIPT),
+        }
+    }
+
+    fn judge_publish(
+        &mut self,
+        hosted: &Hosted,
+        entry: &'static Entry,
+        in_place: &mut Option<&mut InPlace>,
+        out: &mut Vec<u8>,
+    ) -> Judged {
+        let Runs::PubSub(PubSub::Publish(subject)) = entry.command.run else {
+            return Judged::Refused(NOT_FROM_SCRIPT);
+        };
+        if let Some(in_place) = in_place {
+            if !in_place.stays && !in_place.has_token {
+                in_place.has_token = self.try_take_token();
+                if !in_place.has_token {
+                    return Judged::Wish(Wish::Publish(entry));
+                }
+            }
+            // What is sent cannot be taken back.
+            in_place.has_written = true;
+        }
+        match self.publish_here(&hosted.run.words(), subject) {
+            None => Judged::Wish(Wish::Publish(entry)),
+            Some(count) => {
+                self.shard.record(entry.index, 0);
+                out.clear();
+                Reply::new(out, Protocol::Resp2).integer(count as i64);
+                Judged::Answered
+            }
+        }
+    }
+
+    /// Runs a command that concerns a connection: the script's own.
+    fn call_of_session(
+        &mut self,
+        hosted: &mut Hosted,
+        entry: &'static Entry,
+        run: SessionHandler,
+        out: &mut Vec<u8>,
+    ) -> Judged {
+        let mut session = Session {
+            protocol: hosted.run.protocol(),
+            db: hosted.db,
+            authenticated: true,
+            no_touch: hosted.caller.no_touch,
+            ..Session::default()
+        };
+        let mut call = SessionCall {
+            session: &mut session,
+            databases: self.options.databases as u16,
+            password: self.options.requirepass.as_bytes(),
+            now_ms: self.now_ms,
+            now_us: self.now_us,
+        };
+        out.clear();
+        let mut reply = Reply::new(out, hosted.run.protocol());
+        let args = hosted.run.words();
+        match run(&mut call, &entry.handler_args(&args), &mut reply) {
+            Ok(Action::Done | Action::Close) => {}
+            Ok(Action::Node(NodeRequest::Info(sections))) => {
+                return Judged::Wish(Wish::Info(sections));
+            }
+            Ok(Action::Node(_)) => return Judged::Refused(NOT_FROM_SCRIPT),
+            Err(error) => {
+                out.clear();
+                let line = error.line();
+                Reply::new(out, Protocol::Resp2).error_bytes(&line);
+                self.shard.figures_mut().record_failure(entry.index, &line);
+            }
+        }
+        hosted.db = session.db;
+        let now = self.clock.raw();
+        let took_ns = self.clock.delta_as_nanos(hosted.stamp, now);
+        self.shard.record(entry.index, took_ns);
+        hosted.stamp = now;
+        Judged::Answered
+    }
+
+    /// Does what takes other cores; the answer is reported to the transaction.
+    pub(super) fn grant_wish(&mut self, tx: TxId, hosted: &Hosted, wish: Wish) {
+        match wish {
+            Wish::Publish(entry) => {
+                if let Runs::PubSub(PubSub::Publish(subject)) = entry.command.run {
+                    self.shard.record(entry.index, 0);
+                    let token = hosted.token();
+                    self.publish_queued(token, tx, &hosted.run.words(), subject);
+                }
+            }
+            Wish::Info(sections) => {
+                self.info_for_script(tx, hosted.run.protocol(), sections);
+            }
+            _ => {}
+        }
+    }
+}
+
+type SessionHandler =
+    fn(&mut SessionCall<'_>, &Args<'_>, &mut Reply<'_>) -> Result<Action, CommandError>;
+
+const NOT_FROM_SCRIPT: &[u8] = b"This Redis command is not allowed from script";
+
+/// What becomes of a call before any key is looked at.
+enum Judged {
+    /// It is refused with this text.
+    Refused(&'static [u8]),
+    /// Its reply is at hand.
+    Answered,
+    /// It takes more.
+    Wish(Wish),
+}
+
+fn log_line(level: u8, text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    match level {
+        0 | 1 => tracing::debug!("{text}"),
+        2 => tracing::info!("{text}"),
+        _ => tracing::warn!("{text}"),
+    }
+}

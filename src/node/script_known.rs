@@ -1,0 +1,227 @@
+//! Scripts that a core knows: found by their names or texts, compiled, started; SCRIPT.
+//!
+//! Promises  a text is compiled once a core, and read once for whether it stays with its keys.
+//! Not here  the process's texts: `node/script_store.rs`; running: `node/script.rs`.
+//! Tests     tests/server/scripts.rs.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use super::ring::Token;
+use super::script::{Hosted, Scripts};
+use super::script_store::ScriptText;
+use crate::base::number::parse_i64;
+use crate::commands::table::{Caller, Run as Runs, ScriptCommand};
+use crate::commands::{CommandError, Entry, Flags, NodeRequest};
+use crate::resp::{Args, Reply};
+use crate::router::Origin;
+use crate::router::message::Queued;
+use crate::router::stays::stays;
+use crate::script::{Context, Origin as Source, ScriptId};
+
+/// Names kept beyond those that the engine has.
+const KNOWN_SPARE: usize = 1024;
+
+const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
+
+/// What a core knows of a script.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) text: Arc<ScriptText>,
+    pub(super) source: Source,
+    /// It touches nothing but the keys it declares.
+    pub(super) stays: bool,
+    /// It says that it does not write.
+    pub(super) no_writes: bool,
+    /// It has no first line with flags.
+    pub(super) is_plain: bool,
+    /// So many times it begins as a transaction, for it has left its keys.
+    pub(super) left: u8,
+}
+
+/// A script to be started, checked.
+pub(super) struct Prepared {
+    pub(super) id: ScriptId,
+    pub(super) known: Known,
+    pub(super) keys_count: usize,
+    pub(super) is_readonly: bool,
+}
+
+impl Core {
+    /// Finds a script and checks the words around it.
+    pub(super) fn prepare(
+        &mut self,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Result<Prepared, CommandError> {
+        let keys_count = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
+        if keys_count > args.len() as i64 - 3 {
+            return Err("ERR Number of keys can't be greater than number of args".into());
+        }
+        if keys_count < 0 {
+            return Err("ERR Number of keys can't be negative".into());
+        }
+        let by_text = matches!(entry.command.run, Runs::Script(ScriptCommand::Text));
+        let id = if by_text {
+            Some(ScriptId::of(args.get(1)))
+        } else {
+            ScriptId::parse(args.get(1))
+        };
+        let id = id.ok_or(CommandError::from(NO_SCRIPT))?;
+        let known = match self.scripts.known.get(&id) {
+            Some(known) => known.clone(),
+            None => self.learn(id, by_text.then(|| args.get(1)))?,
+        };
+        known.text.touch(self.now_ms);
+        let is_readonly = entry.command.flags.has(Flags::READONLY);
+        if is_readonly && !known.is_plain && !known.no_writes {
+            return Err("ERR Can not execute a script with write flag using *_ro command.".into());
+        }
+        Ok(Prepared {
+            id,
+            is_readonly: is_readonly || known.no_writes,
+            known,
+            keys_count: keys_count as usize,
+        })
+    }
+
+    /// Makes a script known to this core, and where it is new to all.
+    #[cold]
+    fn learn(&mut self, id: ScriptId, body: Option<&[u8]>) -> Result<Known, CommandError> {
+        let (text, source) = match (self.mesh.board().scripts.get(&id), body) {
+            (Some(found), _) => found,
+            (None, Some(body)) => {
+                self.compile(&id, body, Source::Eval)?;
+                let scripts = &self.mesh.board().scripts;
+                (
+                    scripts.add(id, body, Source::Eval, self.now_ms),
+                    Source::Eval,
+                )
+            }
+            (None, None) => return Err(NO_SCRIPT.into()),
+        };
+        self.compile(&id, &text.body, source)?;
+        let flags = self.scripts.engine.flags(&id).unwrap_or_default();
+        let known = Known {
+            stays: stays(&text.body),
+            text,
+            source,
+            no_writes: flags.no_writes,
+            is_plain: flags.compatible,
+            left: 0,
+        };
+        let Scripts {
+            engine, known: all, ..
+        } = &mut self.scripts;
+        if all.len() > engine.scripts_count() + KNOWN_SPARE {
+            all.retain(|id, _| engine.exists(id));
+        }
+        all.insert(id, known.clone());
+        Ok(known)
+    }
+
+    fn compile(&mut self, id: &ScriptId, body: &[u8], source: Source) -> Result<(), CommandError> {
+        if self.scripts.engine.exists(id) {
+            return Ok(());
+        }
+        let loaded = self.scripts.engine.load(body, source);
+        loaded
+            .map(|_| ())
+            .map_err(|error| CommandError::Quoting(error.text().to_vec()))
+    }
+
+    pub(super) fn start_run(
+        &mut self,
+        prepared: &Prepared,
+        origin: Origin,
+        db: u16,
+        caller: Caller,
+        args: &Args<'_>,
+    ) -> Hosted {
+        let keys_end = 3 + prepared.keys_count;
+        let keys = args.part(3..keys_end);
+        let argv = args.part(keys_end..args.len());
+        let context = Context {
+            protocol: caller.protocol,
+            ..Context::default()
+        };
+        let engine = &mut self.scripts.engine;
+        let run = match engine.start(&prepared.id, &keys, &argv, context) {
+            Some(run) => run,
+            None => {
+                // The engine has let it go to make room. It compiled before, and its text is the same.
+                let known = &prepared.known;
+                let loaded = engine.load(&known.text.body, known.source);
+                let run = engine.start(&prepared.id, &keys, &argv, context);
+                run.unwrap_or_else(|| panic!("a script that was one is one: {loaded:?}"))
+            }
+        };
+        let now = self.clock.raw();
+        Hosted {
+            run,
+            origin,
+            caller,
+            db,
+            is_readonly: prepared.is_readonly,
+            has_written: false,
+            began: now,
+            is_busy: false,
+            is_killed: false,
+            stamp: now,
+        }
+    }
+
+    /// Whether a block's scripts may touch keys that they do not declare.
+    pub(super) fn may_leave(&mut self, queued: &Queued) -> bool {
+        queued.entry.command.run.is_script()
+            && self
+                .prepare(queued.entry, &queued.args.as_args())
+                .is_ok_and(|prepared| !prepared.known.stays)
+    }
+
+    // ---- SCRIPT
+
+    pub(super) fn script_request(&mut self, token: Token, request: NodeRequest) {
+        match request {
+            NodeRequest::ScriptLoad(body) => {
+                let id = ScriptId::of(&body);
+                if let Err(error) = self.compile(&id, &body, Source::Load) {
+                    let line = error.line();
+                    return self.complete(token, |out, session| {
+                        Reply::new(out, session.protocol).error_bytes(&line);
+                    });
+                }
+                let now_ms = self.now_ms;
+                self.mesh
+                    .board()
+                    .scripts
+                    .add(id, &body, Source::Load, now_ms);
+                self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).bulk(id.as_bytes());
+                });
+            }
+            NodeRequest::ScriptExists(names) => {
+                let scripts = &self.mesh.board().scripts;
+                let exists = |name: &Vec<u8>| {
+                    ScriptId::parse(name).is_some_and(|id| scripts.get(&id).is_some())
+                };
+                let found: Vec<bool> = names.iter().map(exists).collect();
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    reply.array(found.len());
+                    found
+                        .iter()
+                        .for_each(|&is_there| reply.integer(is_there.into()));
+                });
+            }
+            NodeRequest::ScriptFlush => self.flush_scripts_everywhere(token),
+            _ => self.kill_script_anywhere(token),
+        }
+    }
+
+    /// SCRIPT FLUSH, this core's part.
+    pub(super) fn flush_scripts(&mut self) {
+        self.scripts.engine.flush();
+        self.scripts.known.clear();
+    }
+}

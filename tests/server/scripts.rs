@@ -1,0 +1,390 @@
+//! Scripts as clients see them, on one core and on several.
+
+use super::client::{Client, Next, Value, bulk, error, ok, request};
+use super::harness::{Server, eventually};
+use crate::commands::transcript::{Step, parse_transcript, reply_lines, sorted_elements};
+use rondo::base::rng::Rng;
+use std::time::Duration;
+
+const THREADS: [usize; 2] = [1, 4];
+
+fn integer(number: i64) -> Value {
+    Value::Integer(number)
+}
+
+fn eval(client: &mut Client, body: &str, words: &[&str]) -> Value {
+    let mut all: Vec<&[u8]> = vec![b"EVAL", body.as_bytes()];
+    all.extend(words.iter().map(|word| word.as_bytes()));
+    client.run(&all)
+}
+
+/// Every reply of a session recorded from Redis 8.0.6.
+#[test]
+fn replies_are_those_of_redis() {
+    for threads in THREADS {
+        let server = Server::start(threads, &["--enable-debug-command", "yes"]);
+        let mut client = server.client();
+        let mut failures = Vec::new();
+        for step in parse_transcript(include_str!("scripts.txt")) {
+            let Step::Request {
+                line,
+                words,
+                reply,
+                is_unordered,
+            } = step
+            else {
+                panic!("only requests here: {step:?}");
+            };
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            client.send(&request(&words));
+            let mut got = reply_lines(&client.raw_reply());
+            if is_unordered {
+                got = sorted_elements(got);
+            }
+            if got != reply {
+                failures.push(format!("line {line}\n  got  {got:?}\n  want {reply:?}"));
+            }
+        }
+        assert!(
+            failures.is_empty(),
+            "{threads} threads\n{}",
+            failures.join("\n")
+        );
+    }
+}
+
+/// Money moves between accounts that no script declares, on whatever cores; whoever looks sees all of it, always.
+#[test]
+fn scripts_without_declared_keys_are_one_step() {
+    const ACCOUNTS: u64 = 12;
+    const TRANSFER: &str = "local from, to = 'acc' .. ARGV[1], 'acc' .. ARGV[2]\n\
+                            local have = tonumber(redis.call('get', from))\n\
+                            if have < 3 then return 0 end\n\
+                            redis.call('decrby', from, 3)\n\
+                            redis.call('incrby', to, 3)\n\
+                            return 1";
+    const SUM: &str =
+        "local sum = 0 for i = 0, 11 do sum = sum + redis.call('get', 'acc' .. i) end return sum";
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for account in 0..ACCOUNTS {
+            assert_eq!(client.ask(&format!("SET acc{account} 100")), ok());
+        }
+        let names: Vec<String> = (0..ACCOUNTS)
+            .map(|account| format!("acc{account}"))
+            .collect();
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let (server, names) = (&server, &names);
+                scope.spawn(move || {
+                    let mut client = server.client();
+                    let mut rng = Rng::with_seed(number);
+                    for _ in 0..150 {
+                        let from = rng.below(ACCOUNTS).to_string();
+                        let to = rng.below(ACCOUNTS).to_string();
+                        match rng.below(4) {
+                            0 => {
+                                let all = client.ask(&format!("MGET {}", names.join(" ")));
+                                let sum: i64 = (all.items().iter())
+                                    .map(|item| item.text().parse::<i64>().expect("a number"))
+                                    .sum();
+                                assert_eq!(sum, 1200);
+                            }
+                            1 => assert_eq!(eval(&mut client, SUM, &["0"]), integer(1200)),
+                            2 => {
+                                // The same in a block, beside what the block itself does.
+                                let from = from.as_bytes();
+                                let to = to.as_bytes();
+                                let mut bytes = request(&[b"MULTI"]);
+                                bytes.extend(request(&[
+                                    b"EVAL",
+                                    TRANSFER.as_bytes(),
+                                    b"0",
+                                    from,
+                                    to,
+                                ]));
+                                bytes.extend(request(&[b"EVAL", SUM.as_bytes(), b"0"]));
+                                bytes.extend(request(&[b"INCR", b"blocks"]));
+                                bytes.extend(request(&[b"EXEC"]));
+                                client.send(&bytes);
+                                let replies = client.replies(5);
+                                assert_eq!(replies[4].items()[1], integer(1200), "{replies:?}");
+                            }
+                            _ => {
+                                let moved = eval(&mut client, TRANSFER, &["0", &from, &to]);
+                                assert!(matches!(moved, Value::Integer(0 | 1)), "{moved:?}");
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(eval(&mut client, SUM, &["0"]), integer(1200));
+    }
+}
+
+/// A counter in a hash for each of several keys; scripts, plain commands and watched blocks all add to it, and nothing is lost.
+#[test]
+fn scripts_plain_commands_and_watched_blocks_do_not_lose_each_others_writes() {
+    const ADD: &str = "local v = tonumber(redis.call('get', KEYS[1]) or '0') return redis.call('set', KEYS[1], v + 1)";
+    const ADD_UNDECLARED: &str = "local v = tonumber(redis.call('get', ARGV[1]) or '0') redis.call('set', ARGV[1], v + 1) \
+         return redis.call('incr', 'total')";
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let added = std::sync::atomic::AtomicI64::new(0);
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let (server, added) = (&server, &added);
+                scope.spawn(move || {
+                    let mut client = server.client();
+                    let mut rng = Rng::with_seed(number);
+                    for _ in 0..120 {
+                        let key = format!("counter{}", rng.below(4));
+                        let is_added = match rng.below(4) {
+                            0 => eval(&mut client, ADD, &["1", &key]) == ok(),
+                            1 => matches!(
+                                eval(&mut client, ADD_UNDECLARED, &["0", &key]),
+                                Value::Integer(_)
+                            ),
+                            2 => matches!(client.ask(&format!("INCR {key}")), Value::Integer(_)),
+                            _ => {
+                                assert_eq!(client.ask(&format!("WATCH {key}")), ok());
+                                let value = match client.ask(&format!("GET {key}")) {
+                                    Value::Null => 0,
+                                    value => value.text().parse::<i64>().expect("a number"),
+                                };
+                                client.ask("MULTI");
+                                client.ask(&format!("SET {key} {}", value + 1));
+                                client.ask("EXEC") != Value::Null
+                            }
+                        };
+                        added.fetch_add(is_added.into(), std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let mut client = server.client();
+        let all = client.ask("MGET counter0 counter1 counter2 counter3");
+        let sum: i64 = (all.items().iter())
+            .map(|item| item.text().parse::<i64>().expect("a number"))
+            .sum();
+        assert_eq!(sum, added.load(std::sync::atomic::Ordering::Relaxed));
+    }
+}
+
+/// Whoever has been told that a script is known finds it, on whatever core that asks.
+#[test]
+fn a_script_known_to_one_core_is_known_to_all() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        for round in 0..10 {
+            let body = format!("return {{{round}, KEYS[1]}}");
+            let digest = match round % 2 {
+                0 => clients[round % 8]
+                    .run(&[b"SCRIPT", b"LOAD", body.as_bytes()])
+                    .text(),
+                _ => {
+                    eval(&mut clients[round % 8], &body, &["0"]);
+                    rondo::script::ScriptId::of(body.as_bytes())
+                        .as_bytes()
+                        .iter()
+                        .map(|&byte| char::from(byte))
+                        .collect()
+                }
+            };
+            for (number, client) in clients.iter_mut().enumerate() {
+                let key = format!("key{number}");
+                let reply = client.ask(&format!("EVALSHA {digest} 1 {key}"));
+                assert_eq!(reply, Value::Array(vec![integer(round as i64), bulk(&key)]));
+            }
+            // In one pipeline with what makes it known.
+            let body = format!("return 'again {round}'");
+            let id = rondo::script::ScriptId::of(body.as_bytes());
+            let mut bytes = request(&[b"EVAL", body.as_bytes(), b"1", b"one"]);
+            for key in ["two", "three", "four"] {
+                bytes.extend(request(&[b"EVALSHA", id.as_bytes(), b"1", key.as_bytes()]));
+            }
+            clients[0].send(&bytes);
+            for reply in clients[0].replies(4) {
+                assert_eq!(reply, bulk(format!("again {round}")));
+            }
+            assert_eq!(clients[3].ask("SCRIPT FLUSH"), ok());
+            let gone = error("NOSCRIPT No matching script. Please use EVAL.");
+            for client in &mut clients {
+                assert_eq!(client.ask(&format!("EVALSHA {digest} 1 k")), gone);
+            }
+        }
+    }
+}
+
+/// A loop without end: its core says BUSY, the others serve, SCRIPT KILL ends it unless it has written, and SHUTDOWN
+/// NOSAVE ends everything.
+#[test]
+fn a_script_without_end_is_one_cores_trouble() {
+    for threads in THREADS {
+        let mut server = Server::start(threads, &["--busy-reply-threshold", "50"]);
+        let busy = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+        // One client on each core, more or less: all are asked.
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        let mut looping = server.client();
+        looping.send(&request(&[b"EVAL", b"while true do end", b"0"]));
+        let count_busy = |clients: &mut Vec<Client>| {
+            let replies: Vec<Value> = clients
+                .iter_mut()
+                .map(|client| client.ask("PING"))
+                .collect();
+            let pong = Value::Simple("PONG".to_string());
+            assert!(
+                replies
+                    .iter()
+                    .all(|reply| *reply == error(busy) || *reply == pong)
+            );
+            replies
+                .iter()
+                .filter(|reply| **reply == error(busy))
+                .count()
+        };
+        eventually("somebody is told BUSY", || count_busy(&mut clients) > 0);
+        let busy_count = count_busy(&mut clients);
+        match threads {
+            1 => assert_eq!(busy_count, 8),
+            _ => assert!(busy_count < 8, "the other cores serve"),
+        }
+        assert_eq!(clients[0].ask("SCRIPT KILL"), ok());
+        let killed = looping.reply();
+        let Value::Error(text) = &killed else {
+            panic!("{killed:?}");
+        };
+        assert!(
+            text.starts_with("ERR Script killed by user with SCRIPT KILL..."),
+            "{text}"
+        );
+        eventually("all serve again", || count_busy(&mut clients) == 0);
+        let not_busy = error("NOTBUSY No scripts in execution right now.");
+        assert_eq!(clients[0].ask("SCRIPT KILL"), not_busy);
+        // One that has written can only be ended with the server.
+        let body = b"redis.call('set', KEYS[1], 1) while true do end";
+        looping.send(&request(&[b"EVAL", body, b"1", b"written"]));
+        eventually("somebody is told BUSY", || count_busy(&mut clients) > 0);
+        let reply = clients[0].ask("SCRIPT KILL");
+        assert!(
+            matches!(&reply, Value::Error(text) if text.starts_with("UNKILLABLE ")),
+            "{reply:?}"
+        );
+        clients[0].send(&request(&[b"SHUTDOWN", b"NOSAVE"]));
+        let _ = server.wait_for_the_end();
+    }
+}
+
+/// A script that pushes serves whoever waits for the key; one that publishes is heard on every core.
+#[test]
+fn what_a_script_does_reaches_who_waits_for_it() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let mut waiting: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for (number, client) in waiting.iter_mut().enumerate() {
+            client.send(&request(&[b"BLPOP", format!("q{number}").as_bytes(), b"0"]));
+        }
+        eventually("all wait", || {
+            server.info_number("clients", "blocked_clients") == 4
+        });
+        let push = "for i = 0, 3 do redis.call('rpush', 'q' .. i, 'v' .. i) end return 'pushed'";
+        assert_eq!(eval(&mut client, push, &["0"]), bulk("pushed"));
+        for (number, client) in waiting.iter_mut().enumerate() {
+            let expected = vec![bulk(format!("q{number}")), bulk(format!("v{number}"))];
+            assert_eq!(client.reply(), Value::Array(expected));
+        }
+        for client in &mut waiting {
+            client.send(&request(&[b"SUBSCRIBE", b"news"]));
+            client.reply();
+        }
+        let publish = "redis.call('set', KEYS[1], 1) return redis.call('publish', 'news', ARGV[1])";
+        for round in 0..5 {
+            let key = format!("k{round}");
+            assert_eq!(eval(&mut client, publish, &["1", &key, "hear"]), integer(4));
+        }
+        for client in &mut waiting {
+            for message in client.replies(5) {
+                let expected = vec![bulk("message"), bulk("news"), bulk("hear")];
+                assert_eq!(message, Value::Array(expected));
+            }
+        }
+    }
+}
+
+/// Blocks with scripts in them, watched and not; INFO from inside a script; what is counted.
+#[test]
+fn scripts_in_blocks_and_figures() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let (mut client, mut other) = (server.client(), server.client());
+        let incr = "return redis.call('incr', KEYS[1])";
+        for (touch, runs) in [
+            ("GET w", true),
+            ("EVAL return(redis.call('set','w',1)) 0", false),
+        ] {
+            assert_eq!(client.ask("WATCH w"), ok());
+            other.ask(touch);
+            client.ask("MULTI");
+            client.run(&[b"EVAL", incr.as_bytes(), b"1", b"in"]);
+            client.run(&[
+                b"EVAL",
+                b"return {redis.call('incr','in'), redis.call('incr','out')}",
+                b"0",
+            ]);
+            client.ask("GET in");
+            let reply = client.ask("EXEC");
+            match runs {
+                true => assert_eq!(
+                    reply,
+                    Value::Array(vec![
+                        integer(1),
+                        Value::Array(vec![integer(2), integer(1)]),
+                        bulk("2")
+                    ])
+                ),
+                false => assert_eq!(reply, Value::Null),
+            }
+        }
+        // What a script writes touches what others watch.
+        let text = eval(&mut client, "return redis.call('info', 'server')", &["0"]).text();
+        assert!(text.contains("redis_version:"), "{text}");
+        assert_eq!(server.info_number("memory", "number_of_cached_scripts"), 4);
+        assert!(server.info_number("memory", "used_memory_vm_eval") > 0);
+        let stats = client.ask("INFO commandstats").text();
+        let line = |name: &str| {
+            let prefix = format!("cmdstat_{name}:");
+            let found = stats.lines().find(|line| line.starts_with(&prefix));
+            found
+                .unwrap_or_else(|| panic!("no {name} in {stats}"))
+                .to_string()
+        };
+        assert!(line("incr").contains("calls=3,"), "{stats}");
+        assert!(line("eval").contains("calls=4,"), "{stats}");
+    }
+}
+
+/// Clients that go while their scripts run leave nothing behind.
+#[test]
+fn a_client_that_goes_while_its_script_runs_leaves_nothing_behind() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        for round in 0..40 {
+            let mut client = server.client();
+            let body = "for i = 1, 20 do redis.call('incr', 'n' .. (i % 5)) end return redis.call('mget', 'n0', 'n1')";
+            client.send(&request(&[b"EVAL", body.as_bytes(), b"0"]));
+            if round % 2 == 0 {
+                client.set_reply_timeout(Duration::from_millis(1 + round % 7));
+                let _: Option<Next> = client.try_next();
+            }
+        }
+        let mut client = server.client();
+        let body = "local n = 0 for i = 0, 4 do n = n + redis.call('get', 'n' .. i) end return n";
+        eventually("all scripts have run", || {
+            eval(&mut client, body, &["0"]) == integer(800)
+        });
+    }
+}

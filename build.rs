@@ -3,9 +3,9 @@
 use std::path::Path;
 
 const UNITS: &[&str] = &[
-    "lapi", "lauxlib", "lbaselib", "lcode", "ldebug", "ldo", "lfunc", "lgc", "llex", "lmathlib",
-    "lmem", "lobject", "lopcodes", "lparser", "lstate", "lstring", "lstrlib", "ltable", "ltablib",
-    "ltm", "lvm", "lzio",
+    "lapi", "lauxlib", "lbaselib", "lcode", "ldebug", "ldo", "ldump", "lfunc", "lgc", "llex",
+    "lmathlib", "lmem", "lobject", "lopcodes", "lparser", "lstate", "lstring", "lstrlib", "ltable",
+    "ltablib", "ltm", "lundump", "lvm", "lzio",
 ];
 
 fn main() {

@@ -37,6 +37,8 @@ pub struct lua_Debug {
 
 pub const LUA_REGISTRYINDEX: c_int = -10000;
 pub const LUA_GLOBALSINDEX: c_int = -10002;
+/// What the running function is bound to, the first of it.
+pub const BOUND_INDEX: c_int = LUA_GLOBALSINDEX - 1;
 
 pub const LUA_ERRMEM: c_int = 4;
 
@@ -72,6 +74,7 @@ unsafe extern "C" {
     pub fn lua_toboolean(state: *mut lua_State, index: c_int) -> c_int;
     pub fn lua_isnumber(state: *mut lua_State, index: c_int) -> c_int;
     pub fn lua_objlen(state: *mut lua_State, index: c_int) -> usize;
+    pub fn lua_touserdata(state: *mut lua_State, index: c_int) -> *mut c_void;
     pub fn lua_topointer(state: *mut lua_State, index: c_int) -> *const c_void;
     pub fn lua_pushnil(state: *mut lua_State);
     pub fn lua_pushnumber(state: *mut lua_State, number: f64);
@@ -103,6 +106,7 @@ unsafe extern "C-unwind" {
     pub fn lua_pushlstring(state: *mut lua_State, bytes: *const c_char, len: usize);
     pub fn lua_pushcclosure(state: *mut lua_State, function: lua_CFunction, upvalues: c_int);
     pub fn lua_createtable(state: *mut lua_State, array: c_int, record: c_int);
+    pub fn lua_newuserdata(state: *mut lua_State, bytes: usize) -> *mut c_void;
     pub fn lua_newthread(state: *mut lua_State) -> *mut lua_State;
     pub fn lua_cloneclosure(state: *mut lua_State, index: c_int);
     pub fn lua_rawset(state: *mut lua_State, index: c_int);

@@ -13,6 +13,7 @@
 
 use super::ffi;
 use super::machine::{Host, Reference, Shared, shared_of};
+use std::any::TypeId;
 use std::ffi::{c_char, c_int};
 use std::marker::PhantomData;
 use std::ptr;
@@ -80,6 +81,13 @@ pub struct Frame<'f, H: Host> {
     /// Values that may be pushed without asking Lua.
     room: c_int,
     _life: PhantomData<&'f mut H>,
+}
+
+/// What `push_block` makes.
+#[repr(C)]
+struct Block<T> {
+    tag: TypeId,
+    value: T,
 }
 
 /// Values that Lua promises room for in every call.
@@ -219,6 +227,16 @@ impl<'f, H: Host> Frame<'f, H> {
         self.room += 1;
     }
 
+    /// Takes the value on top and puts it in another's place, above the arguments.
+    pub fn replace(&mut self, index: i32) {
+        let index = self.absolute(index);
+        assert!(index > self.floor && index < self.top, "arguments stay");
+        // SAFETY: there is a value at `index`, and one on top.
+        unsafe { ffi::lua_replace(self.state, index) };
+        self.top -= 1;
+        self.room += 1;
+    }
+
     /// Exchanges the two values on top.
     pub fn swap(&mut self) {
         assert!(self.top - 2 >= self.floor, "arguments stay");
@@ -291,6 +309,56 @@ impl<'f, H: Host> Frame<'f, H> {
         // SAFETY: there is room; the trampoline makes the function again out of nothing, which its size allows.
         unsafe { ffi::lua_pushcclosure(self.state, trampoline::<H, F>, 0) };
         self.pushed();
+    }
+
+    /// Takes the value on top, and pushes a native function that is bound to it.
+    pub fn push_native_bound<F: Native<H>>(&mut self, function: F) {
+        const { assert!(size_of::<F>() == 0, "a native function captures nothing") };
+        let _ = function;
+        assert!(self.top > self.floor);
+        // SAFETY: there is a value, which the function takes the place of; otherwise as above.
+        unsafe { ffi::lua_pushcclosure(self.state, trampoline::<H, F>, 1) };
+    }
+
+    /// Pushes a block of memory that scripts cannot look into, for native functions to be bound to.
+    pub fn push_block<T: Copy + 'static>(&mut self, value: T) {
+        const {
+            assert!(
+                align_of::<Block<T>>() <= 8,
+                "Lua's memory is aligned to 8 bytes"
+            )
+        };
+        self.make_room();
+        // SAFETY: there is room; the block is as large as asked for, and aligned. `T` has no destructor to be missed.
+        unsafe {
+            let place = ffi::lua_newuserdata(self.state, size_of::<Block<T>>());
+            place.cast::<Block<T>>().write(Block {
+                tag: TypeId::of::<T>(),
+                value,
+            });
+        }
+        self.pushed();
+    }
+
+    /// Whether the running function is bound to a block of this type.
+    pub fn has_bound_block<T: Copy + 'static>(&self) -> bool {
+        // SAFETY: an index of what is not there is looked at as no value. Whatever is userdata was made by `push_block`,
+        // for scripts cannot make any, so its tag can be read.
+        unsafe {
+            ffi::lua_type(self.state, ffi::BOUND_INDEX) == ffi::LUA_TUSERDATA
+                && *ffi::lua_touserdata(self.state, ffi::BOUND_INDEX).cast::<TypeId>()
+                    == TypeId::of::<T>()
+        }
+    }
+
+    /// The block that the running function is bound to.
+    pub fn bound_block<T: Copy + 'static>(&mut self) -> &mut T {
+        assert!(self.has_bound_block::<T>());
+        // SAFETY: the tag says what it is; the function keeps it alive, and a second borrow needs this frame again.
+        unsafe {
+            let place = ffi::lua_touserdata(self.state, ffi::BOUND_INDEX);
+            &mut (*place.cast::<Block<T>>()).value
+        }
     }
 
     /// Pushes the table of globals of this frame's thread.
@@ -415,8 +483,24 @@ impl<'f, H: Host> Frame<'f, H> {
         Some(unsafe { self.bytes_at(index) })
     }
 
+    /// The bytes of an argument that is a string, or of the text of one that is a number, which then is that text.
+    ///
+    /// - Errors: Lua's for an argument of another type.
+    #[inline]
+    pub fn check_bytes(&mut self, index: usize) -> Result<&'f [u8], Thrown> {
+        if let Some(bytes) = self.argument(index) {
+            return Ok(bytes);
+        }
+        let place = index as c_int;
+        if place <= self.floor && self.kind(place) == Kind::Number {
+            // SAFETY: a number is there, which nobody has borrowed; the text takes its place and stays.
+            return Ok(unsafe { self.bytes_at(place) });
+        }
+        Err(self.type_error(index, "string"))
+    }
+
     /// # Safety
-    /// A string is at `index`, and stays on the stack for `'b`.
+    /// A string (or a number, which becomes one) is at `index`, and stays on the stack for `'b`.
     #[inline]
     unsafe fn bytes_at<'b>(&self, index: c_int) -> &'b [u8] {
         let mut len = 0;
@@ -634,12 +718,14 @@ impl<'f, H: Host> Frame<'f, H> {
 
     /// Lua's message for a bad argument of the function that runs.
     #[cold]
-    pub fn argument_error(&mut self, argument: usize, what: &str) -> Thrown {
+    pub fn argument_error(&mut self, argument: usize, what: impl AsRef<[u8]>) -> Thrown {
+        let what = what.as_ref();
+        let with_what = |text: String| [text.as_bytes(), what, b")"].concat();
         // SAFETY: `lua_Debug` is plain data; level 0 is the function that runs, which a native function always has.
         let (name, is_method) = unsafe {
             let mut info: ffi::lua_Debug = std::mem::zeroed();
             if ffi::lua_getstack(self.state, 0, &mut info) == 0 {
-                return self.error(format!("bad argument #{argument} ({what})"));
+                return self.error(with_what(format!("bad argument #{argument} (")));
             }
             ffi::lua_getinfo(self.state, c"n".as_ptr(), &mut info);
             let is_method =
@@ -653,24 +739,34 @@ impl<'f, H: Host> Frame<'f, H> {
             };
             (name, is_method)
         };
-        let argument = argument - usize::from(is_method);
-        if argument == 0 {
-            return self.error(format!("calling '{name}' on bad self ({what})"));
+        if is_method && argument == 1 {
+            return self.error(with_what(format!("calling '{name}' on bad self (")));
         }
-        self.error(format!("bad argument #{argument} to '{name}' ({what})"))
+        let argument = argument as i64 - i64::from(is_method);
+        self.error(with_what(format!("bad argument #{argument} to '{name}' (")))
     }
 
     /// Lua's message for an argument of another type than the one expected.
     #[cold]
     pub fn type_error(&mut self, argument: usize, expected: &str) -> Thrown {
         let got = self.kind(argument as i32).name();
-        self.argument_error(argument, &format!("{expected} expected, got {got}"))
+        self.argument_error(argument, format!("{expected} expected, got {got}"))
     }
 
     /// The error at the memory limit, if the limit has been passed. For native functions that take memory in a loop.
     #[inline]
     pub fn check_memory(&mut self) -> Result<(), Thrown> {
         if self.shared().is_over() {
+            self.push_bytes(b"not enough memory");
+            return Err(Thrown(()));
+        }
+        Ok(())
+    }
+
+    /// The same, with `bytes` counted in that the function holds itself.
+    #[inline]
+    pub fn check_memory_for(&mut self, bytes: usize) -> Result<(), Thrown> {
+        if self.shared().is_over_with(bytes) {
             self.push_bytes(b"not enough memory");
             return Err(Thrown(()));
         }
@@ -843,4 +939,29 @@ pub fn processor_seconds() -> f64 {
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     // In microseconds, as C's `clock` counts.
     time.tv_sec as f64 + (time.tv_nsec / 1000) as f64 / 1e6
+}
+
+/// The number at the start of a text as C's `strtod` reads it, and its bytes; 0 bytes where there is none.
+pub fn number_prefix(text: &[u8]) -> (f64, usize) {
+    // What `strtod` might take, white space before it apart.
+    let is_part = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'(' | b')' | b'_')
+    };
+    let len = text.iter().take_while(|byte| is_part(byte)).count();
+    let mut short = [0u8; 64];
+    let long;
+    let copy: &[u8] = if len < short.len() {
+        short[..len].copy_from_slice(&text[..len]);
+        &short
+    } else {
+        long = [&text[..len], b"\0"].concat();
+        &long
+    };
+    let start = copy.as_ptr().cast::<c_char>();
+    let mut end = ptr::null_mut();
+    // SAFETY: the copy ends in a zero byte; `end` is set to a place in it.
+    unsafe {
+        let number = libc::strtod(start, &mut end);
+        (number, end.cast_const().offset_from(start) as usize)
+    }
 }

@@ -48,6 +48,10 @@ impl<H: Host> Shared<H> {
     pub(super) fn is_over(&self) -> bool {
         self.used.get() > self.max.get()
     }
+
+    pub(super) fn is_over_with(&self, bytes: usize) -> bool {
+        self.used.get().saturating_add(bytes) > self.max.get()
+    }
 }
 
 /// A value kept in the machine's registry until it is released.

@@ -22,7 +22,8 @@ mod machine;
 mod thread;
 
 pub use frame::{
-    Frame, Kind, Native, Place, Thrown, number_text, number_text_digits, processor_seconds,
+    Frame, Kind, Native, Place, Thrown, number_prefix, number_text, number_text_digits,
+    processor_seconds,
 };
 pub use machine::{Host, Machine, Memory, Reference};
 pub use thread::{Ended, Outcome, Thread};

@@ -4,7 +4,7 @@ use super::convert::{push_error, push_reply, until_zero};
 use super::engine::ScriptId;
 use super::random::Random;
 use super::run::{Told, Wish, check_killed};
-use super::{Frame, Thrown};
+use super::{Frame, Thrown, bits, json, msgpack, structs};
 use crate::base::number::{F64_TEXT_BYTES_MAX, write_f64, write_i64};
 use crate::lua::Kind;
 use crate::resp::Protocol;
@@ -18,6 +18,15 @@ type Result<T> = std::result::Result<T, Thrown>;
 
 /// Puts `redis` and the libraries into the table on top.
 pub(super) fn add(frame: &mut Frame<'_>) {
+    json::push(frame);
+    frame.set_field(-2, b"cjson");
+    msgpack::push(frame);
+    frame.set_field(-2, b"cmsgpack");
+    structs::push(frame);
+    frame.set_field(-2, b"struct");
+    bits::push(frame);
+    frame.set_field(-2, b"bit");
+
     push_redis(frame);
     frame.push_native(breakpoint);
     frame.set_field(-2, b"breakpoint");
@@ -170,6 +179,9 @@ fn push_number_word(words: &mut crate::resp::OwnedArgs, number: f64) {
     if (-LIMIT..=LIMIT).contains(&number) && number.fract() == 0.0 {
         let mut text = [0; 20];
         words.push(write_i64(&mut text, number as i64));
+    } else if number.is_nan() && number.is_sign_negative() {
+        // What 0/0 is on x86; its sign shows.
+        words.push(b"-nan");
     } else {
         let mut text = [0; F64_TEXT_BYTES_MAX];
         words.push(write_f64(&mut text, number));

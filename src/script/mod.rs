@@ -16,12 +16,17 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod bits;
 mod convert;
 mod engine;
+mod json;
+mod json_read;
+mod msgpack;
 mod random;
 mod run;
 mod sandbox;
 mod shebang;
+mod structs;
 
 pub use engine::{Engine, Limits, Origin, ScriptError, ScriptId};
 pub use run::{Answer, Context, Run, Step};

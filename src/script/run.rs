@@ -77,6 +77,7 @@ pub(crate) struct Data {
     pub(super) is_killed: bool,
     /// What `redis.set_repl` chose.
     pub(super) replication: u8,
+    pub(super) json: super::json::Options,
 }
 
 impl Default for Data {
@@ -90,6 +91,7 @@ impl Default for Data {
             told: Told::Begin,
             is_killed: false,
             replication: REPLICATE_ALL,
+            json: super::json::Options::default(),
         }
     }
 }
@@ -259,6 +261,7 @@ impl Data {
         self.told = Told::Begin;
         self.is_killed = false;
         self.replication = REPLICATE_ALL;
+        self.json = super::json::Options::default();
     }
 
     /// As for a script that is over: what has grown large is given back.

@@ -59,14 +59,13 @@ impl Runner {
                 Step::Done(reply) => return reply,
                 Step::Call { protocol } => {
                     let mut out = Vec::new();
-                    let known = {
+                    let error = {
                         let mut reply = Reply::new(&mut out, protocol);
                         execute(&mut self.store, &run.words(), &mut reply)
                     };
-                    if known {
-                        run.resume(Answer::Reply(&out))
-                    } else {
-                        run.resume(Answer::Error(b"Unknown Redis command called from script"))
+                    match error {
+                        None => run.resume(Answer::Reply(&out)),
+                        Some(text) => run.resume(Answer::Error(text.as_bytes())),
                     }
                 }
                 Step::AclCheck => {
@@ -99,9 +98,16 @@ pub fn words(words: &[&str]) -> OwnedArgs {
     words.iter().map(|word| word.as_bytes()).collect()
 }
 
-/// A few commands; `false` for others.
-fn execute(store: &mut HashMap<Vec<u8>, Vec<u8>>, words: &Args<'_>, reply: &mut Reply<'_>) -> bool {
+/// A few commands; what is none has an error.
+fn execute(
+    store: &mut HashMap<Vec<u8>, Vec<u8>>,
+    words: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Option<&'static str> {
     let name = words.get(0).to_ascii_lowercase();
+    if name == b"echo" && words.len() != 2 {
+        return Some("Wrong number of args calling Redis command from script");
+    }
     match &name[..] {
         b"get" => match store.get(words.get(1)) {
             Some(value) => reply.bulk(value),
@@ -119,7 +125,7 @@ fn execute(store: &mut HashMap<Vec<u8>, Vec<u8>>, words: &Args<'_>, reply: &mut 
             words.iter_from(1).for_each(|word| reply.bulk(word));
         }
         b"raw" => reply.raw(words.get(1)),
-        _ => return false,
+        _ => return Some("Unknown Redis command called from script"),
     }
-    true
+    None
 }

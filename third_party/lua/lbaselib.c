@@ -379,7 +379,8 @@ static int luaB_select (lua_State *L) {
 ** them, is returned as that text.
 */
 static int luaB_pcall (lua_State *L) {
-  luaL_checkany(L, 1);
+  if (lua_gettop(L) == 0)
+    lua_pushboolean(L, 1);  /* what Redis calls then, for the error */
   lua_pushboolean(L, 1);  /* place of the status */
   lua_insert(L, 1);
   if (lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0) != 0) {

@@ -29,7 +29,7 @@ fn info(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
 
 /// `CLIENT LIST [filter ...]`.
 fn list(call: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
-    let filter = ClientFilter::parse_list(args, call.databases)?;
+    let filter = ClientFilter::parse_list(args, call.databases, call.users)?;
     Ok(Action::Node(NodeRequest::ClientList(filter)))
 }
 
@@ -39,7 +39,7 @@ fn kill(call: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handl
         let addr = args.get(1).to_vec();
         return Ok(Action::Node(NodeRequest::ClientKillAddr(addr)));
     }
-    let filter = ClientFilter::parse_kill(args, call.databases)?;
+    let filter = ClientFilter::parse_kill(args, call.databases, call.users)?;
     Ok(Action::Node(NodeRequest::ClientKill(filter)))
 }
 

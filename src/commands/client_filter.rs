@@ -5,7 +5,7 @@
 //! Tests     tests/commands/client.rs.
 
 use super::CommandError;
-use super::connection::DEFAULT_USER;
+use super::acl::Users;
 use crate::base::number::parse_i64;
 use crate::resp::Args;
 
@@ -88,13 +88,21 @@ impl ClientFilter {
     }
 
     /// The filters of `LIST [filter ...]`, the subcommand's own word being word 0.
-    pub fn parse_list(args: &Args<'_>, databases: u16) -> Result<ClientFilter, CommandError> {
-        Self::parse(args, databases, "ERR Invalid client ID", i64::MIN)
+    pub fn parse_list(
+        args: &Args<'_>,
+        databases: u16,
+        users: &Users,
+    ) -> Result<ClientFilter, CommandError> {
+        Self::parse(args, databases, users, "ERR Invalid client ID", i64::MIN)
     }
 
     /// The filters of `KILL filter ...`; the asker is spared unless SKIPME says no.
-    pub fn parse_kill(args: &Args<'_>, databases: u16) -> Result<ClientFilter, CommandError> {
-        let mut filter = Self::parse(args, databases, BAD_ID, 1)?;
+    pub fn parse_kill(
+        args: &Args<'_>,
+        databases: u16,
+        users: &Users,
+    ) -> Result<ClientFilter, CommandError> {
+        let mut filter = Self::parse(args, databases, users, BAD_ID, 1)?;
         if !args
             .iter_from(1)
             .any(|word| word.eq_ignore_ascii_case(b"SKIPME"))
@@ -107,6 +115,7 @@ impl ClientFilter {
     fn parse(
         args: &Args<'_>,
         databases: u16,
+        users: &Users,
         bad_id: &'static str,
         id_min: i64,
     ) -> Result<ClientFilter, CommandError> {
@@ -149,8 +158,8 @@ impl ClientFilter {
                 }
                 b"TYPE" => filter.kind = Some(parse_kind(value)?),
                 b"NOT-TYPE" => filter.not_kind = Some(parse_kind(value)?),
-                b"USER" => filter.user = Some(parse_user(value)?),
-                b"NOT-USER" => filter.not_user = Some(parse_user(value)?),
+                b"USER" => filter.user = Some(parse_user(value, users)?),
+                b"NOT-USER" => filter.not_user = Some(parse_user(value, users)?),
                 b"ADDR" => filter.addr = Some(value.to_vec()),
                 b"NOT-ADDR" => filter.not_addr = Some(value.to_vec()),
                 b"LADDR" => filter.laddr = Some(value.to_vec()),
@@ -207,8 +216,8 @@ fn parse_kind(word: &[u8]) -> Result<ClientKind, CommandError> {
         .ok_or_else(|| CommandError::quoting("ERR Unknown client type '", word, "'"))
 }
 
-fn parse_user(word: &[u8]) -> Result<Vec<u8>, CommandError> {
-    if word == DEFAULT_USER {
+fn parse_user(word: &[u8], users: &Users) -> Result<Vec<u8>, CommandError> {
+    if users.get(word).is_some() {
         return Ok(word.to_vec());
     }
     Err(CommandError::quoting("ERR No such user '", word, "'"))

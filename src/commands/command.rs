@@ -4,11 +4,11 @@
 //! Tests     tests/commands/command.rs.
 
 use super::CommandError;
-use super::derive::{is_in_category, write_docs, write_help, write_info, write_key_flags_in};
-use super::keys::{for_each_key, for_each_key_of};
+use super::derive::{is_in_category, write_docs, write_help, write_info, write_key_access};
+use super::keys::{access_in, for_each_key, for_each_key_of};
 use super::row::ROW;
 use super::session::{Action, SessionCall};
-use super::table::{Arity, Command, Entry, Flags, Group, KeySpec, Run, Spread, table};
+use super::table::{Arity, Command, Entry, Flags, Group, KeyAccess, KeySpec, Run, Spread, table};
 use crate::base::glob::glob_match;
 use crate::resp::{Args, Reply};
 
@@ -22,7 +22,8 @@ fn all(_: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Handled 
 }
 
 fn visible() -> impl Iterator<Item = &'static Entry> {
-    table().entries().iter().filter(|entry| entry.is_visible())
+    let shown = |entry: &&Entry| entry.is_visible() && entry.called.is_some();
+    table().entries().iter().filter(shown)
 }
 
 /// `COMMAND COUNT`.
@@ -123,16 +124,16 @@ fn get_keys(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> 
 fn get_keys_and_flags(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
     let keys = keys_of_request(args)?;
     reply.array(keys.len());
-    for (key, spec) in keys {
+    for (key, access) in keys {
         reply.array(2);
         reply.bulk(key);
-        write_key_flags_in(spec, &args.tail(1), reply);
+        write_key_access(access, reply);
     }
     Ok(Action::Done)
 }
 
-/// The keys of the request that begins at word 1, each with the specification that found it.
-fn keys_of_request<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpec)>, CommandError> {
+/// The keys of the request that begins at word 1, each with what is done to it.
+fn keys_of_request<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyAccess)>, CommandError> {
     let request = args.tail(1);
     let mut found = table().find(request.get(0));
     if let Some(container) = found.filter(|entry| !entry.sub.is_empty() && request.len() > 1) {
@@ -151,7 +152,10 @@ fn keys_of_request<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], &'static KeySpe
     let mut keys = Vec::new();
     let is_complete = for_each_key(entry, &request, |_| ());
     for spec in specs.iter().filter(|spec| !spec.is_fake()) {
-        for_each_key_of(spec, &request, &mut |at| keys.push((request.get(at), spec)));
+        let access = access_in(entry, spec, &request);
+        for_each_key_of(spec, &request, &mut |at| {
+            keys.push((request.get(at), access))
+        });
     }
     let may_lack_keys = entry.command.flags.has(Flags::NO_MANDATORY_KEYS);
     if (keys.is_empty() || !is_complete) && !may_lack_keys {

@@ -4,6 +4,7 @@
 //! Tests     tests/commands/session.rs.
 
 use super::CommandError;
+use super::acl::user::DEFAULT_NAME;
 use super::identity::REDIS_VERSION;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, ReplyMode, Session, SessionCall};
@@ -69,50 +70,19 @@ fn auth(
     reply: &mut Reply<'_>,
 ) -> Result<Action, CommandError> {
     match args.len() {
-        2 if call.password.is_empty() => {
+        2 if call.users.default_user().takes_any_password() => {
             return Err(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?"
                     .into(),
             );
         }
-        2 => authenticate(call, DEFAULT_USER, args.get(1))?,
-        3 => authenticate(call, args.get(1), args.get(2))?,
+        2 => call.authenticate(args.get(0), DEFAULT_NAME, args.get(1))?,
+        3 => call.authenticate(args.get(0), args.get(1), args.get(2))?,
         _ => return Err(CommandError::Syntax),
     }
     reply.ok();
     Ok(Action::Done)
-}
-
-/// The only user there is.
-pub const DEFAULT_USER: &[u8] = b"default";
-
-fn authenticate(
-    call: &mut SessionCall<'_>,
-    user: &[u8],
-    password: &[u8],
-) -> Result<(), CommandError> {
-    // Without a password configured the default user takes any.
-    let is_right = call.password.is_empty() || same_bytes(password, call.password);
-    if user != DEFAULT_USER || !is_right {
-        return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
-    }
-    call.session.authenticated = true;
-    Ok(())
-}
-
-/// Whether the two are equal, in a time that depends only on the length of `given`: how far a guess was right must not
-/// show.
-fn same_bytes(given: &[u8], secret: &[u8]) -> bool {
-    let mut difference = given.len() ^ secret.len();
-    for (index, byte) in given.iter().enumerate() {
-        let other = secret
-            .get(index % secret.len().max(1))
-            .copied()
-            .unwrap_or(0);
-        difference |= usize::from(byte ^ other);
-    }
-    std::hint::black_box(difference) == 0
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`.
@@ -148,7 +118,7 @@ fn hello(
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(call, user, password)?;
+        call.authenticate(args.get(0), user, password)?;
     }
     if !call.session.authenticated {
         return Err(
@@ -222,7 +192,7 @@ fn reset(
     session.no_touch = false;
     session.no_evict = false;
     session.reply_mode = ReplyMode::On;
-    session.authenticated = call.password.is_empty();
+    session.greet(call.users);
     Ok(Action::Node(NodeRequest::Reset))
 }
 

@@ -5,8 +5,8 @@
 //! Tests     tests/commands/command.rs: replies recorded from a real server.
 
 use super::docs_args::{self, Argument};
-use super::table::{Arity, Begin, Command, Entry, Find, Flags, Group, KeySpec};
-use crate::resp::{Args, Reply};
+use super::table::{Arity, Begin, Command, Entry, Find, Flags, Group, KeyAccess, KeySpec};
+use crate::resp::Reply;
 
 /// Flags as COMMAND INFO names them, in its order. Others are not shown.
 const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -222,43 +222,20 @@ fn write_names(names: &[&str], reply: &mut Reply<'_>) {
     names.iter().for_each(|name| reply.simple(name));
 }
 
-/// The flags of the keys one specification finds.
-fn write_key_flags(spec: &KeySpec, reply: &mut Reply<'_>) {
+/// What is done to keys.
+pub fn write_key_access(access: KeyAccess, reply: &mut Reply<'_>) {
     let names: Vec<&str> = KEY_FLAG_NAMES
         .iter()
-        .filter(|name| spec.access.mode == **name || spec.access.flags.contains(name))
+        .filter(|name| access.mode == **name || access.flags.contains(name))
         .copied()
         .collect();
     write_names(&names, reply);
 }
 
-/// The flags of the keys that `spec` finds in `request`: what a variable specification says depends on the words.
-pub fn write_key_flags_in(spec: &KeySpec, request: &Args<'_>, reply: &mut Reply<'_>) {
-    if !spec.access.flags.contains(&"variable_flags") {
-        return write_key_flags(spec, reply);
-    }
-    if spec.access.flags.contains(&"delete") {
-        // DELEX: with a condition it reads before it removes.
-        let flags: &[&str] = if request.len() > 2 {
-            &["RW", "access", "delete"]
-        } else {
-            &["RM", "delete"]
-        };
-        return write_names(flags, reply);
-    }
-    // SET: without GET it overwrites and never reads.
-    let gets = (3..request.len()).any(|at| request.is(at, "GET"));
-    if gets {
-        write_names(&["RW", "access", "update"], reply);
-    } else {
-        write_names(&["OW", "update"], reply);
-    }
-}
-
 fn write_key_spec(spec: &KeySpec, reply: &mut Reply<'_>) {
     reply.map(3);
     reply.bulk(b"flags");
-    write_key_flags(spec, reply);
+    write_key_access(spec.access, reply);
     reply.bulk(b"begin_search");
     match spec.begin {
         Begin::Index(index) => write_spec(reply, "index", &[("index", i64::from(index))]),

@@ -5,7 +5,7 @@
 //! Source    Redis key specifications <https://redis.io/docs/latest/develop/reference/key-specs/>.
 //! Tests     tests/commands/keys.rs: requests with their keys, recorded from COMMAND GETKEYS of a real server.
 
-use super::table::{Begin, Entry, Find, KeySpec};
+use super::table::{Begin, Entry, Find, Group, KeyAccess, KeySpec};
 use crate::resp::Args;
 
 /// Where a command's keys are, decided once when the table is built. Words count from the request's first word,
@@ -105,6 +105,50 @@ impl KeySpec {
     pub fn is_incomplete(&self) -> bool {
         self.access.flags.contains(&"incomplete")
     }
+}
+
+/// What `entry` does to the keys that `spec` finds in this request: what a variable specification says depends on the words.
+pub fn access_in(entry: &Entry, spec: &KeySpec, request: &Args<'_>) -> KeyAccess {
+    if !spec.access.flags.contains(&"variable_flags") {
+        return spec.access;
+    }
+    let (mode, flags): (_, &[_]) = if spec.access.flags.contains(&"delete") {
+        // DELEX: with a condition it reads before it removes.
+        if request.len() > 2 {
+            ("RW", &["access", "delete"])
+        } else {
+            ("RM", &["delete"])
+        }
+    } else if entry.command.group == Group::Bitmap {
+        // BITFIELD: without SET and INCRBY it only reads.
+        if only_reads_bits(request) {
+            ("RO", &["access"])
+        } else {
+            ("RW", &["access", "update"])
+        }
+    } else if (3..request.len()).any(|at| request.is(at, "GET")) {
+        ("RW", &["access", "update"])
+    } else {
+        // SET without GET overwrites and never reads.
+        ("OW", &["update"])
+    };
+    KeyAccess { mode, flags }
+}
+
+/// Whether BITFIELD's words are GET only; what is no option of it may be anything.
+fn only_reads_bits(request: &Args<'_>) -> bool {
+    let mut at = 2;
+    while at < request.len() {
+        let words_after = request.len() - 1 - at;
+        if request.is(at, "GET") && words_after >= 2 {
+            at += 3;
+        } else if request.is(at, "OVERFLOW") && words_after >= 1 {
+            at += 2;
+        } else {
+            return false;
+        }
+    }
+    true
 }
 
 /// Calls `visit` with the index of every word that is a key, in the order of the specifications.

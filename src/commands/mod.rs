@@ -1,6 +1,7 @@
 //! Argv to a call to a reply: one table, one family a file.
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod admin;
 pub mod array;
 pub mod array_range;
@@ -46,6 +47,7 @@ pub mod migrate;
 pub mod number;
 pub mod object;
 pub mod pubsub;
+pub mod rename;
 pub mod row;
 pub mod scan;
 pub mod scripting;
@@ -140,6 +142,7 @@ pub const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     command::COMMANDS,
     admin::COMMANDS,
+    acl::rows::COMMANDS,
     lolwut::COMMANDS,
     debug_row::COMMANDS,
     cluster::COMMANDS,

@@ -4,13 +4,17 @@
 //!           requests that cannot be malformed.
 //! Not here  sockets, clocks, the option table: `node/`.
 
+use super::acl::log::{Context, Denial};
+use super::acl::rows::AclRequest;
+use super::acl::{Reason, User, Users};
 use super::client_filter::ClientFilter;
 use super::{CommandError, Entry, Flags};
 use crate::resp::Protocol;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A connection's state as commands see it; the node owns the socket behind it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// CLIENT ID.
     pub id: u64,
@@ -24,8 +28,14 @@ pub struct Session {
     pub lib_name: Vec<u8>,
     /// See `lib_name`.
     pub lib_ver: Vec<u8>,
-    /// AUTH has succeeded or none is needed.
+    /// Whose rights it has.
+    pub user: Arc<User>,
+    /// AUTH has succeeded, or none was needed when it connected.
     pub authenticated: bool,
+    /// It must say who it is first: AUTH has not succeeded, and the user `default` is not open (now).
+    pub is_stranger: bool,
+    /// What it asks for must be checked first: it is a stranger, or its user has not every right.
+    pub is_guarded: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
     /// CLIENT NO-EVICT.
@@ -50,14 +60,53 @@ pub enum ReplyMode {
     Skipping,
 }
 
+impl Default for Session {
+    fn default() -> Self {
+        static USER: OnceLock<Arc<User>> = OnceLock::new();
+        Self {
+            id: 0,
+            protocol: Protocol::default(),
+            db: 0,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_ver: Vec::new(),
+            user: USER.get_or_init(Arc::default).clone(),
+            authenticated: false,
+            is_stranger: false,
+            is_guarded: false,
+            no_touch: false,
+            no_evict: false,
+            reply_mode: ReplyMode::default(),
+            subscribed: false,
+        }
+    }
+}
+
+impl Session {
+    /// Takes note of what the users are now, or of another user of its own.
+    pub fn look_at_users(&mut self, users: &Users) {
+        self.is_stranger = !self.authenticated && !users.default_user().is_open();
+        self.is_guarded = self.is_stranger || !self.user.is_unrestricted();
+    }
+
+    /// The session of a client that has just connected.
+    pub fn greet(&mut self, users: &Users) {
+        self.user = users.default_user().clone();
+        self.authenticated = self.user.is_open();
+        self.look_at_users(users);
+    }
+}
+
 /// What a session command works with.
 pub struct SessionCall<'a> {
     /// The connection's state.
     pub session: &'a mut Session,
     /// Databases configured.
     pub databases: u16,
-    /// `requirepass`, empty for none.
-    pub password: &'a [u8],
+    /// All users.
+    pub users: &'a Users,
+    /// A user it was not allowed to be, to be logged.
+    pub denied: Option<Denial>,
     /// Milliseconds since the epoch, for the whole batch.
     pub now_ms: i64,
     /// Microseconds since the epoch (TIME).
@@ -79,6 +128,8 @@ pub enum Action {
 /// What only the node can do. Parsed and checked here, carried out and answered in `node/`.
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
+    /// What concerns users.
+    Acl(AclRequest),
     /// CLIENT LIST: a verbatim string (`txt`) of one row per client that matches.
     ClientList(ClientFilter),
     /// CLIENT INFO: a verbatim string of this client's row.
@@ -138,6 +189,30 @@ pub enum NodeRequest {
     DebugSleep(Duration),
 }
 
+impl SessionCall<'_> {
+    /// Becomes another user.
+    pub fn authenticate(
+        &mut self,
+        command: &[u8],
+        name: &[u8],
+        password: &[u8],
+    ) -> Result<(), CommandError> {
+        let Some(user) = self.users.authenticate(name, password) else {
+            self.denied = Some(Denial {
+                reason: Reason::Auth,
+                context: Context::TopLevel,
+                object: command.to_vec(),
+                user: name.to_vec(),
+            });
+            return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
+        };
+        self.session.user = user.clone();
+        self.session.authenticated = true;
+        self.session.look_at_users(self.users);
+        Ok(())
+    }
+}
+
 /// Whether a word that is no command is a line of an HTTP request.
 ///
 /// A web page can make a browser post to this server; its connection must end before the body is read as commands.
@@ -148,7 +223,7 @@ pub fn is_http(word: &[u8]) -> bool {
 /// Why a command may not run before AUTH: None where it may.
 #[inline]
 pub fn needs_auth(entry: &Entry, session: &Session) -> Option<CommandError> {
-    if session.authenticated || entry.command.flags.has(Flags::NO_AUTH) {
+    if !session.is_stranger || entry.command.flags.has(Flags::NO_AUTH) {
         return None;
     }
     Some("NOAUTH Authentication required.".into())

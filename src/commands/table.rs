@@ -11,6 +11,7 @@
 use super::CommandError;
 use super::keys::KeyShape;
 use super::pubsub::PubSub;
+use super::rename::Renames;
 use super::session::{Action, SessionCall};
 use crate::keyspace::Keyspace;
 use crate::resp::args::OwnedArgs;
@@ -300,6 +301,8 @@ pub struct Caller {
     pub protocol: Protocol,
     /// `CLIENT NO-TOUCH on`: reads leave access clocks alone.
     pub no_touch: bool,
+    /// Its user, where what is done for it later must still be checked (`acl/users.rs`); 0: it may do everything.
+    pub user: u32,
 }
 
 /// What a command did, for whoever logs, counts or announces it.
@@ -380,6 +383,8 @@ pub struct Entry {
     pub index: u16,
     /// `get`, `config|set`: lower case, as INFO and errors name it.
     pub full_name: &'static str,
+    /// What clients call it, upper case: its name, unless `rename-command` says otherwise; none where nobody may call it.
+    pub called: Option<&'static str>,
     /// Where the keys are, decided once.
     pub keys: KeyShape,
     /// Fewest and most words of a request, container and name included: the row's arity, at hand.
@@ -402,7 +407,7 @@ impl Entry {
         words >= self.words_min as usize && words <= self.words_max as usize
     }
 
-    /// Whether COMMAND shows the row.
+    /// Whether it has a name of its own for COMMAND and access rules.
     pub fn is_visible(&self) -> bool {
         !self.command.flags.has(Flags::HIDDEN)
     }
@@ -411,6 +416,7 @@ impl Entry {
 /// Every command this server has.
 pub struct Table {
     entries: &'static [Entry],
+    is_renamed: bool,
     rows_count: usize,
     places: Box<[Place; PLACES_COUNT]>,
 }
@@ -429,18 +435,27 @@ struct Place {
     entry: Option<&'static Entry>,
 }
 
+static TABLE: OnceLock<Table> = OnceLock::new();
+
 /// The table, built on first use.
+#[inline]
 pub fn table() -> &'static Table {
-    static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(|| Table::build(super::FAMILIES))
+    TABLE.get_or_init(|| Table::build(super::FAMILIES, &Renames::default()))
+}
+
+/// Builds the table with commands renamed; false if it was in use before, and stays as it is.
+pub fn rename(renames: &Renames) -> bool {
+    TABLE.set(Table::build(super::FAMILIES, renames)).is_ok()
 }
 
 impl Table {
-    fn build(families: &[&'static [Command]]) -> Table {
+    fn build(families: &[&'static [Command]], renames: &Renames) -> Table {
         let mut index = 0;
         let mut entries = Vec::new();
         for command in families.iter().copied().flatten() {
-            entries.push(Entry::build(command, None, &mut index));
+            let mut entry = Entry::build(command, None, &mut index);
+            entry.called = renames.name_of(command.name);
+            entries.push(entry);
         }
         let entries: &'static [Entry] = entries.leak();
         let empty = Place {
@@ -452,14 +467,13 @@ impl Table {
         let mut places = Box::new([empty; PLACES_COUNT]);
         assert!(entries.len() * 4 < PLACES_COUNT, "the name index is sparse");
         for entry in entries {
-            let name = entry.command.name.as_bytes();
+            let Some(called) = entry.called else {
+                continue;
+            };
+            let name = called.as_bytes();
             let (prefix, mut at) = fold(name);
             while let Some(other) = places[at].entry {
-                assert!(
-                    other.command.name != entry.command.name,
-                    "one row per name: {}",
-                    entry.command.name
-                );
+                assert!(other.called != entry.called, "one row per name: {called}");
                 at = (at + 1) % PLACES_COUNT;
             }
             places[at] = Place {
@@ -471,6 +485,7 @@ impl Table {
         }
         Table {
             entries,
+            is_renamed: !renames.is_empty(),
             rows_count: usize::from(index),
             places,
         }
@@ -485,7 +500,7 @@ impl Table {
             let entry = place.entry?;
             if place.prefix == prefix
                 && usize::from(place.len) == name.len()
-                && (place.is_whole || entry.command.name.as_bytes().eq_ignore_ascii_case(name))
+                && (place.is_whole || entry.is_called(name))
             {
                 return Some(entry);
             }
@@ -498,6 +513,25 @@ impl Table {
         match name.iter().position(|&byte| byte == b'|') {
             None => self.find(name),
             Some(bar) => self.find(&name[..bar])?.find_sub(&name[bar + 1..]),
+        }
+    }
+
+    /// The same by the name the command was born with, whatever `rename-command` has made of it: access rules, figures
+    /// and logs speak of commands by these.
+    pub fn find_original(&self, name: &[u8]) -> Option<&'static Entry> {
+        let (name, sub) = match name.iter().position(|&byte| byte == b'|') {
+            None => (name, None),
+            Some(bar) => (&name[..bar], Some(&name[bar + 1..])),
+        };
+        let is_it = |entry: &&Entry| entry.command.name.as_bytes().eq_ignore_ascii_case(name);
+        let entry = if self.is_renamed {
+            self.entries.iter().find(is_it)
+        } else {
+            self.find(name)
+        }?;
+        match sub {
+            None => Some(entry),
+            Some(sub) => entry.find_sub(sub),
         }
     }
 
@@ -573,9 +607,15 @@ impl Entry {
             words_max,
             index: own_index,
             full_name: full_name.leak(),
+            called: Some(command.name),
             keys: KeyShape::of(command.keys),
             sub: sub.leak(),
         }
+    }
+
+    fn is_called(&self, name: &[u8]) -> bool {
+        let called = self.called.unwrap_or_default();
+        called.as_bytes().eq_ignore_ascii_case(name)
     }
 
     /// The subcommand of that name in any case.

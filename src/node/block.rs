@@ -8,10 +8,14 @@
 //! Not here  how a block runs over shards: `router/programs/block.rs`; what touches a key: `shard/watches.rs`.
 //! Tests     tests/server/multi.rs.
 
+use std::sync::Arc;
+
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
 use super::ring::Token;
+use crate::commands::acl::User;
+use crate::commands::acl::log::Context;
 use crate::commands::pubsub::PubSub;
 use crate::commands::session::{ReplyMode, SessionCall};
 use crate::commands::table::{Caller, Run, Verb};
@@ -49,6 +53,25 @@ pub struct Running {
     pub may_write: bool,
 }
 
+/// What a command of a block may have changed of its connection.
+pub struct SessionState {
+    db: u16,
+    caller: Caller,
+    /// Its user, where that has not every right.
+    user: Option<Arc<User>>,
+}
+
+impl SessionState {
+    fn of(connection: &Connection) -> Self {
+        let session = &connection.session;
+        Self {
+            db: session.db,
+            caller: caller(connection),
+            user: session.is_guarded.then(|| session.user.clone()),
+        }
+    }
+}
+
 /// A command of a block that the node carries out: the transaction it belongs to.
 pub struct Captured {
     tx: TxId,
@@ -65,13 +88,17 @@ impl Block {
         }
         let args = OwnedArgs::from_args(args);
         self.queued_bytes += size_of::<Queued>() + args.heap_bytes();
-        self.queue.push(Queued { entry, args });
+        self.queue.push(Queued {
+            entry,
+            args,
+            denied: None,
+        });
     }
 
     /// The one shard that all queued commands run on.
     fn home(&self, core: &Core) -> Option<ShardId> {
         let mut home = None;
-        for Queued { entry, args } in &self.queue {
+        for Queued { entry, args, .. } in &self.queue {
             match plan(entry, &args.as_args(), &core.map, core.id) {
                 _ if entry.command.run.is_script() => return None,
                 Plan::Shard(shard) if *home.get_or_insert(shard) == shard => {}
@@ -333,7 +360,9 @@ impl Core {
             commands_count: commands.len(),
             may_write: block.may_write,
         };
+        let user = &connection.session.user;
         let request = BlockRequest {
+            user: connection.session.is_guarded.then(|| user.clone()),
             commands,
             db: connection.session.db,
             caller: caller(connection),
@@ -369,6 +398,8 @@ impl Core {
         let Some(block) = connection.block.take() else {
             return Dispatched::Taken;
         };
+        let mut block = block;
+        self.check_block(connection, &mut block.queue);
         self.counters.local_requests += 1;
         let id = block.watched.map(|watched| watched.watch.id);
         let has_changed = id.is_some_and(|id| self.shard.has_changed(id));
@@ -414,6 +445,16 @@ impl Core {
     ) {
         if reply.first() == Some(&b'*') && !reply.starts_with(b"*-") {
             self.commands_count += running.commands_count as u64;
+        }
+        for refusal in transaction.take_refusals() {
+            let line = refusal.error.line();
+            self.shard.figures_mut().errors_mut().count(&line);
+            if let Some(connection) = self.connections.borrow(token) {
+                if let Some(denial) = refusal.denial {
+                    self.note_denial(&connection, denial);
+                }
+                self.connections.restore(token, connection);
+            }
         }
         for (index, line) in transaction.take_calls() {
             self.shard.record(index, 0);
@@ -475,7 +516,7 @@ impl Core {
         if connection.session.reply_mode == ReplyMode::Off {
             reply.clear();
         }
-        let state = (connection.session.db, caller(&connection));
+        let state = SessionState::of(&connection);
         self.connections.restore(token, connection);
         if !is_captured {
             let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
@@ -500,29 +541,40 @@ impl Core {
         let mut call = SessionCall {
             session: &mut connection.session,
             databases: self.options.databases as u16,
-            password: self.options.requirepass.as_bytes(),
+            users: &self.users,
+            denied: None,
             now_ms: self.now_ms,
             now_us: self.now_us,
         };
-        run(
+        let result = run(
             &mut call,
             &entry.handler_args(&queued.args.as_args()),
             &mut reply,
-        )
+        );
+        if let Some(mut denial) = call.denied {
+            denial.context = Context::Multi;
+            self.note_denial(connection, denial);
+        }
+        result
     }
 
     /// The node has carried out a command of a block.
     pub(super) fn report_captured(&mut self, token: Token, captured: &Captured, reply: Vec<u8>) {
         let state = self.connections.get_mut(token).map(|connection| {
             connection.asked = None;
-            (connection.session.db, caller(connection))
+            SessionState::of(connection)
         });
         self.report(captured.tx, reply, state);
     }
 
-    pub(super) fn report(&mut self, tx: TxId, reply: Vec<u8>, state: Option<(u16, Caller)>) {
+    pub(super) fn report(&mut self, tx: TxId, reply: Vec<u8>, state: Option<SessionState>) {
         let output = match state {
-            Some((db, caller)) => Output::Session { reply, db, caller },
+            Some(SessionState { db, caller, user }) => Output::Session {
+                reply,
+                db,
+                caller,
+                user,
+            },
             None => Output::Reply(reply),
         };
         self.reports.push_back(FromShard::Ran {

@@ -89,6 +89,7 @@ pub fn from_command_line(
         ));
     }
     if check_only {
+        super::acl::users_at_start(&options).map_err(Stop::Failed)?;
         return Err(Stop::Told("The configuration is good.".to_string()));
     }
     Ok(Start {

@@ -61,7 +61,7 @@ pub struct ClientRow {
     /// Full name of the last command, empty for none.
     pub command: &'static str,
     /// Its user.
-    pub user: String,
+    pub user: Vec<u8>,
     /// 2 or 3.
     pub resp: u8,
     /// CLIENT SETINFO.
@@ -160,7 +160,7 @@ pub fn render_row(row: &ClientRow, out: &mut Vec<u8>) {
         } else {
             row.command
         },
-        row.user,
+        text_of(&row.user),
         row.resp,
         text_of(&row.lib_name),
         text_of(&row.lib_ver),
@@ -184,7 +184,7 @@ pub fn matches(filter: &ClientFilter, row: &ClientRow, asker_id: u64) -> bool {
             .all(|letter| flags.as_bytes().contains(letter))
     };
     let texts = [
-        (&filter.user, &filter.not_user, row.user.as_bytes()),
+        (&filter.user, &filter.not_user, row.user.as_slice()),
         (&filter.addr, &filter.not_addr, row.addr.as_bytes()),
         (&filter.laddr, &filter.not_laddr, row.laddr.as_bytes()),
         (&filter.ip, &filter.not_ip, ip.as_bytes()),

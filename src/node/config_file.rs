@@ -63,11 +63,6 @@ const FORGOTTEN: &[&str] = &[
 
 /// Directives that are no options, and why they are refused.
 const REFUSED: &[(&str, &str)] = &[
-    ("rename-command", "renaming commands is not built yet"),
-    (
-        "user",
-        "access control lists are not built yet; requirepass is",
-    ),
     ("loadmodule", "rondo loads no modules"),
     ("sentinel", "sentinel directive while not in sentinel mode"),
 ];
@@ -189,6 +184,19 @@ fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Fai
     }
     if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Err(reason.to_string().into());
+    }
+    if let ("rename-command", [from, to]) = (name.as_str(), values) {
+        return Ok(options.renames.rename(from, to)?);
+    }
+    if let ("user", [user, rules @ ..]) = (name.as_str(), values) {
+        if options.users.iter().any(|(known, _)| known == user) {
+            return Err(format!(
+                "Error in user declaration '{user}': Duplicate user found. A user can only be defined once in config files"
+            )
+            .into());
+        }
+        options.users.push((user.clone(), rules.to_vec()));
+        return Ok(());
     }
     if name == "include" && values.len() == 1 {
         if depth >= INCLUDE_DEPTH_MAX {

@@ -127,6 +127,8 @@ pub struct Connection {
     pub sending_bytes: usize,
     /// On the list of connections with output.
     pub dirty: bool,
+    /// Its user is gone: close after the reply to what it asked for.
+    pub is_doomed: bool,
     /// Close when all output has been sent.
     pub close_after_output: bool,
     /// The client sends nothing more; what it has sent is still to be answered.
@@ -185,6 +187,7 @@ impl Connection {
             sending: false,
             sending_bytes: 0,
             dirty: false,
+            is_doomed: false,
             close_after_output: false,
             ended: false,
             closed: false,

@@ -28,6 +28,8 @@ use super::script::Scripts;
 use super::slab::Connections;
 use super::waiting::{MayWait, WaitingClients};
 use crate::base::hash::KeyHasher;
+use crate::commands::acl::Users;
+use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
@@ -153,6 +155,12 @@ pub struct Core {
     pub config_file: Arc<str>,
     /// Where the shared state for the process's end lives.
     pub ending: Arc<super::Ending>,
+    /// All users, as this core has them.
+    pub users: Arc<Users>,
+    /// What this core's clients were denied.
+    pub acl_log: AclLog,
+    /// What scripts were denied, to be entered there once their connections are in their places.
+    pub(super) denials: Vec<(Token, Denial)>,
     /// Where clients come in; core 0 only.
     pub listeners: Listeners,
     /// Who asks on the HTTP port; core 0 only answers.
@@ -211,6 +219,8 @@ pub struct CoreParts {
     pub mesh: Mesh,
     /// The options at start.
     pub options: Arc<Options>,
+    /// The users at start.
+    pub users: Arc<Users>,
     /// The process's key hash.
     pub hasher: KeyHasher,
     /// The process's end.
@@ -271,6 +281,9 @@ impl Core {
             ending: parts.ending,
             config_file: parts.config_file,
             questions: parts.questions,
+            users: parts.users,
+            acl_log: AclLog::default(),
+            denials: Vec::new(),
             listeners: parts.listeners,
         };
         core.apply_options();
@@ -341,7 +354,9 @@ impl Core {
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
     pub fn settle(&mut self) {
         loop {
-            if let Some(start) = self.starts.pop() {
+            if !self.denials.is_empty() {
+                self.note_denials_of_scripts();
+            } else if let Some(start) = self.starts.pop() {
                 self.start(start);
             } else if let Some((token, request)) = self.asks.pop() {
                 self.node_request(token, request);
@@ -581,6 +596,7 @@ impl Core {
             connection.output.truncate(length);
         }
         connection.blocked = None;
+        connection.close_after_output |= connection.is_doomed;
         self.resumes.push(token);
         self.mark_dirty(token);
     }
@@ -732,6 +748,7 @@ impl Core {
             Message::Adopt(connection) => self.adopt(connection),
             Message::ToShard(message) => self.shard.handle(message),
             Message::FromShard(event) => self.shard_event(event),
+            Message::Denied { token, denial } => self.denials.push((token, *denial)),
             Message::Script {
                 origin,
                 entry,

@@ -17,9 +17,7 @@ use super::mesh::Item;
 use super::ring::Token;
 use super::script_busy::BUSY;
 use crate::commands::pubsub::PubSub;
-use crate::commands::session::{
-    ReplyMode, SessionCall, is_http, needs_auth, needs_permission, needs_silence,
-};
+use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_permission, needs_silence};
 use crate::commands::table::{Caller, Run, Verb, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
@@ -62,20 +60,22 @@ impl Core {
             }
             Err(error) => return self.refuse(connection, None, &error),
         };
-        if let Some(error) = needs_auth(entry, &connection.session) {
-            return self.refuse(connection, Some(entry), &error);
+        if entry.command.flags.has(Flags::PROTECTED) {
+            let allowed = self.options.debug_allowed(connection.peer.is_local());
+            if let Some(error) = needs_permission(entry, allowed) {
+                return self.refuse(connection, Some(entry), &error);
+            }
+        }
+        if connection.session.is_guarded
+            && let Some(dispatched) = self.guard(connection, entry, args)
+        {
+            return dispatched;
         }
         if let Some(error) = needs_silence(entry, &connection.session) {
             return self.refuse(connection, Some(entry), &error);
         }
         if connection.publishing && self.waits_for_posts(connection, entry) {
             return Dispatched::NotYet;
-        }
-        if entry.command.flags.has(Flags::PROTECTED) {
-            let allowed = self.options.debug_allowed(connection.peer.is_local());
-            if let Some(error) = needs_permission(entry, allowed) {
-                return self.refuse(connection, Some(entry), &error);
-            }
         }
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
             return Dispatched::NotYet;
@@ -378,11 +378,17 @@ impl Core {
         let mut call = SessionCall {
             session: &mut connection.session,
             databases: self.options.databases as u16,
-            password: self.options.requirepass.as_bytes(),
+            users: &self.users,
+            denied: None,
             now_ms: self.now_ms,
             now_us: self.now_us,
         };
-        let action = match run(&mut call, &entry.handler_args(args), &mut reply) {
+        let result = run(&mut call, &entry.handler_args(args), &mut reply);
+        if let Some(denial) = call.denied {
+            connection.last_command = Some(entry);
+            self.note_denial(connection, denial);
+        }
+        let action = match result {
             Ok(action) => action,
             Err(error) => {
                 connection.output.truncate(length);
@@ -436,7 +442,7 @@ impl Core {
         error: &CommandError,
     ) -> Dispatched {
         let entry = match error {
-            CommandError::Arity(name) => table().find_full(name.as_bytes()),
+            CommandError::Arity(name) => table().find_original(name.as_bytes()),
             _ => entry,
         };
         let of_block = self.fail_block(connection, entry, error);
@@ -515,5 +521,10 @@ pub(super) fn caller(connection: &Connection) -> Caller {
     Caller {
         protocol: connection.session.protocol,
         no_touch: connection.session.no_touch,
+        user: if connection.session.is_guarded {
+            connection.session.user.serial()
+        } else {
+            0
+        },
     }
 }

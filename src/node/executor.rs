@@ -22,6 +22,7 @@ use super::ring::Ring;
 use super::supervisor::{Supervisor, detach};
 use super::{log, process};
 use crate::base::hash::KeyHasher;
+use crate::commands::acl::Users;
 use crate::keyspace::{Keyspace, SlotMap};
 use crate::shard::Shard;
 
@@ -98,6 +99,10 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     log::start(&options.logfile, options.loglevel, options.log_format)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
     super::report::remember_start();
+    if !options.renames.is_empty() && !crate::commands::table::rename(&options.renames) {
+        return Err("commands were used before they were renamed".to_string());
+    }
+    let users = Arc::new(super::acl::users_at_start(&options)?);
     let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);
     if i64::from(clients_max) < options.maxclients {
@@ -123,7 +128,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     let options = Arc::new(options);
     let result = run_cores(
         cores_count,
-        &options,
+        (&options, &users),
         config_file,
         listeners,
         signal,
@@ -154,7 +159,7 @@ fn open_http(options: &Options) -> Result<Arc<Questions>, String> {
 
 fn run_cores(
     cores_count: usize,
-    options: &Arc<Options>,
+    (options, users): (&Arc<Options>, &Arc<Users>),
     config_file: &str,
     listeners: Listeners,
     signal: OwnedFd,
@@ -190,6 +195,7 @@ fn run_cores(
             listeners,
             signal,
             options: options.clone(),
+            users: users.clone(),
             hasher: hasher.clone(),
             ending: ending.clone(),
             config_file: config_file.clone(),
@@ -262,6 +268,7 @@ struct Seat {
     listeners: Listeners,
     signal: Option<OwnedFd>,
     options: Arc<Options>,
+    users: Arc<Users>,
     hasher: KeyHasher,
     ending: Arc<Ending>,
     config_file: Arc<str>,
@@ -292,6 +299,7 @@ impl Seat {
             shard,
             mesh: self.mesh,
             options: self.options,
+            users: self.users,
             hasher: self.hasher,
             ending: self.ending,
             config_file: self.config_file,

@@ -1,5 +1,6 @@
 //! What one core counts, and what it tells when INFO asks.
 
+use crate::commands::acl::Reason;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
 
@@ -52,6 +53,8 @@ pub struct CoreCounters {
     pub output_limit_disconnections: u64,
     /// Clients closed for their unread input.
     pub query_limit_disconnections: u64,
+    /// What clients were denied: commands, keys, channels, being a user.
+    pub denials: [u64; 4],
     /// The last samples of [`CoreCounters::rates`].
     samples: [[u64; SAMPLES_COUNT]; RATES_COUNT],
     sample_index: usize,
@@ -87,10 +90,16 @@ impl CoreCounters {
             .map(|samples| samples.iter().sum::<u64>() / SAMPLES_COUNT as u64)
     }
 
-    /// CONFIG RESETSTAT.
+    /// Counts what a client was denied.
+    pub fn count_denial(&mut self, reason: Reason) {
+        self.denials[reason as usize] += 1;
+    }
+
+    /// CONFIG RESETSTAT; as in Redis, denials are counted on.
     pub fn reset(&mut self) {
         *self = Self {
             ticks: self.ticks,
+            denials: self.denials,
             ..Self::default()
         };
     }

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use super::acl::{UserChange, use_users_question};
 use super::clients::{self, ClientFlags, ClientRow};
 use super::config_rewrite::rewrite_file;
 use super::connection::{Blocked, Connection};
@@ -18,6 +19,7 @@ use super::options::{Options, config_get, config_set, config_set_failed};
 use super::ring::Token;
 use super::script_busy::BUSY;
 use super::waiting::End;
+use crate::commands::acl::log::AclLog;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::{NodeRequest, Session};
 use crate::resp::{Protocol, Reply};
@@ -36,10 +38,11 @@ pub(super) enum Asker {
     Connection(Token),
     /// A script, whose replies are in this protocol.
     Script(TxId, Protocol),
-    /// Another core's question, answered when this one is.
+    /// Another core's question, answered when this one is, with this.
     Core {
         core: usize,
         id: u64,
+        answer: Answer,
     },
     /// A thread of the HTTP port, which is sent INFO's text.
     Http(SyncSender<String>),
@@ -60,6 +63,12 @@ enum Purpose {
     KillScript,
     Info(Vec<Vec<u8>>),
     Configure,
+    /// A change of the users: they are in force on every core.
+    Users,
+    /// And nothing that was checked by the old ones is on its way; a number that is the reply.
+    UsersArrived(Option<usize>),
+    /// ACL LOG, so many entries.
+    AclLog(usize),
     /// CLIENT PAUSE: every core lets no more writes begin.
     Pause,
     /// Those that had begun are where they run, or wait there.
@@ -71,6 +80,7 @@ impl Core {
     pub fn node_request(&mut self, token: Token, request: NodeRequest) {
         let asker = Asker::Connection(token);
         match request {
+            NodeRequest::Acl(request) => self.acl_request(token, request),
             NodeRequest::ClientInfo => self.client_info(token),
             NodeRequest::ClientList(filter) => {
                 self.ask_all(asker, Purpose::Clients, Question::ListClients(filter));
@@ -194,16 +204,33 @@ impl Core {
         }
     }
 
+    pub(super) fn ask_for_acl_log(&mut self, token: Token, count: usize) {
+        let asker = Asker::Connection(token);
+        self.ask_all(asker, Purpose::AclLog(count), Question::AclLog);
+    }
+
+    pub(super) fn ask_to_reset_acl_log(&mut self, token: Token) {
+        self.ask_all(Asker::Connection(token), Purpose::Ok, Question::ResetAclLog);
+    }
+
+    /// - `client`: whose connection that is.
+    pub(super) fn ask_for_users(&mut self, token: Token, change: UserChange, client: u64) {
+        let question = Question::ChangeUsers { change, client };
+        self.ask(0, Asker::Connection(token), Purpose::Users, question);
+    }
+
     /// Answers a node request with an error.
     pub(super) fn fail(&mut self, token: Token, text: &str) {
+        self.fail_with(token, text.as_bytes());
+    }
+
+    fn fail_with(&mut self, token: Token, text: &[u8]) {
         let connection = self.connections.get_mut(token);
         if let Some((entry, _)) = connection.and_then(|connection| connection.asked) {
-            self.shard
-                .figures_mut()
-                .record_failure(entry.index, text.as_bytes());
+            self.shard.figures_mut().record_failure(entry.index, text);
         }
         self.complete(token, |out, session| {
-            Reply::new(out, session.protocol).error(text)
+            Reply::new(out, session.protocol).error_bytes(text)
         });
     }
 
@@ -289,16 +316,34 @@ impl Core {
             Question::Configure { pairs, is_local } => {
                 match self.configure(from, id, &pairs, is_local) {
                     Ok(()) => return,
-                    Err(text) => Answer::Refused(text),
+                    Err(text) => Answer::Refused(text.into_bytes()),
                 }
             }
+            Question::ChangeUsers { change, client } => match self.change_users(change) {
+                Ok((Some(users), answer)) => {
+                    let asker = Asker::Core {
+                        core: from,
+                        id,
+                        answer,
+                    };
+                    let question = use_users_question(&users, client);
+                    return self.ask_all(asker, Purpose::Ok, question);
+                }
+                Ok((None, answer)) => answer,
+                Err(text) => Answer::Refused(text),
+            },
+            Question::UseUsers { users, spare } => {
+                self.use_users(users, spare);
+                Answer::Done
+            }
+            Question::AclLog => Answer::AclLog(self.acl_log.clone()),
+            Question::ResetAclLog => {
+                self.acl_log.reset();
+                Answer::Done
+            }
             Question::Apply(options) => {
-                let password_changed = options.requirepass != self.options.requirepass;
                 self.options = options;
                 self.apply_options();
-                if password_changed && self.options.requirepass.is_empty() {
-                    self.authenticate_all();
-                }
                 Answer::Done
             }
             Question::ListClients(filter) => Answer::Clients(self.rows(&filter)),
@@ -326,7 +371,12 @@ impl Core {
                 Answer::Done
             }
             Question::HasArrived => {
-                return self.ask_all(Asker::Core { core: from, id }, Purpose::Ok, Question::Echo);
+                let asker = Asker::Core {
+                    core: from,
+                    id,
+                    answer: Answer::Done,
+                };
+                return self.ask_all(asker, Purpose::Ok, Question::Echo);
             }
             Question::Echo => Answer::Done,
             Question::WritesHaveEnded => {
@@ -389,11 +439,18 @@ impl Core {
             let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
             return Err(text);
         }
-        self.ask_all(
-            Asker::Core { core: from, id },
-            Purpose::Ok,
-            Question::Apply(Arc::new(options)),
-        );
+        if changed.contains(&"requirepass") {
+            let mut users = (*self.users).clone();
+            users.set_default_password(options.requirepass.as_bytes());
+            let question = use_users_question(&Arc::new(users), 0);
+            self.ask_all(Asker::Nobody, Purpose::Ok, question);
+        }
+        let asker = Asker::Core {
+            core: from,
+            id,
+            answer: Answer::Done,
+        };
+        self.ask_all(asker, Purpose::Ok, Question::Apply(Arc::new(options)));
         Ok(())
     }
 
@@ -403,7 +460,7 @@ impl Core {
             return Err("ERR The server is running without a config file".to_string());
         }
         let path = std::path::Path::new(&*self.config_file);
-        match rewrite_file(path, &self.options) {
+        match rewrite_file(path, &self.options, &self.users) {
             Ok(()) => {
                 tracing::info!("CONFIG REWRITE executed with success.");
                 Ok(())
@@ -447,7 +504,7 @@ impl Core {
         };
         match gather.asker {
             Asker::Nobody => {}
-            Asker::Core { core, id } => self.answer(core, id, Answer::Done),
+            Asker::Core { core, id, answer } => self.answer(core, id, answer),
             Asker::Http(sender) => {
                 let text = self.info(figures_of(gather.answers), &[b"everything".to_vec()]);
                 // Whoever asked may have given up.
@@ -487,11 +544,43 @@ impl Core {
                     _ => None,
                 });
                 match refusal {
-                    Some(text) => self.fail(token, &text),
+                    Some(text) => self.fail_with(token, &text),
                     None => {
                         self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
                     }
                 }
+            }
+            Purpose::Users => {
+                let count = match answers.into_iter().next() {
+                    Some(Answer::Refused(text)) => return self.fail_with(token, &text),
+                    Some(Answer::Count(count)) => Some(count),
+                    _ => None,
+                };
+                let purpose = Purpose::UsersArrived(count);
+                self.ask_all(Asker::Connection(token), purpose, Question::HasArrived);
+            }
+            Purpose::UsersArrived(count) => self.complete(token, |out, session| {
+                let mut reply = Reply::new(out, session.protocol);
+                match count {
+                    Some(count) => reply.integer(count as i64),
+                    None => reply.ok(),
+                }
+            }),
+            Purpose::AclLog(count) => {
+                let parts = answers.into_iter().filter_map(|answer| match answer {
+                    Answer::AclLog(part) => Some(part),
+                    _ => None,
+                });
+                let mut entries = AclLog::merged(parts.collect());
+                entries.truncate(count);
+                let now_ms = self.now_ms;
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    reply.array(entries.len());
+                    entries
+                        .iter()
+                        .for_each(|entry| entry.write(now_ms, &mut reply));
+                });
             }
             Purpose::Clients => {
                 let mut rows: Vec<ClientRow> = answers
@@ -574,15 +663,6 @@ impl Core {
             self.answer(from, id, Answer::Done);
         }
         true
-    }
-
-    fn authenticate_all(&mut self) {
-        let tokens: Vec<Token> = self.connections.tokens().collect();
-        for token in tokens {
-            if let Some(connection) = self.connections.get_mut(token) {
-                connection.session.authenticated = true;
-            }
-        }
     }
 
     fn rows(&self, filter: &ClientFilter) -> Vec<ClientRow> {
@@ -691,6 +771,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         no_touch,
         no_evict,
         subscribed,
+        user,
         ..
     } = &connection.session;
     ClientRow {
@@ -737,7 +818,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         command: connection
             .last_command
             .map_or("NULL", |entry| entry.full_name),
-        user: "default".into(),
+        user: user.name().to_vec(),
         resp: if *protocol == Protocol::Resp3 { 3 } else { 2 },
         lib_name: lib_name.clone(),
         lib_ver: lib_ver.clone(),

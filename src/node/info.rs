@@ -5,6 +5,7 @@
 //! Source    fields as in Redis 8's INFO; the section Cores is rondo's own.
 //! Tests     tests/node/info.rs: which sections a request selects; every section from known figures.
 
+use crate::commands::acl::Reason;
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use std::fmt::Write;
 
@@ -155,7 +156,7 @@ pub struct StatsFigures {
     pub writes: u64,
     pub query_limit_disconnections: u64,
     pub output_limit_disconnections: u64,
-    pub failed_auths: u64,
+    pub denials: [u64; 4],
     /// Turns of all loops.
     pub turns: u64,
     /// Time in turns, sleep not included, in microseconds.
@@ -448,7 +449,10 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "eventloop_duration_cmd_sum": stats.commands_us,
         "instantaneous_eventloop_cycles_per_sec": stats.turns_per_second,
         "instantaneous_eventloop_duration_usec": stats.turn_us,
-        "acl_access_denied_auth": stats.failed_auths,
+        "acl_access_denied_auth": stats.denials[Reason::Auth as usize],
+        "acl_access_denied_cmd": stats.denials[Reason::Command as usize],
+        "acl_access_denied_key": stats.denials[Reason::Key as usize],
+        "acl_access_denied_channel": stats.denials[Reason::Channel as usize],
         "local_requests": total(|core| core.local),
         "hops": total(|core| core.hops_out),
         "connection_moves": total(|core| core.moves_in),

@@ -320,7 +320,7 @@ impl Core {
 
     fn limits_of(&self, connection: &Connection) -> Limits {
         Limits {
-            authenticated: connection.session.authenticated,
+            authenticated: !connection.session.is_stranger,
             ..self.limits
         }
     }

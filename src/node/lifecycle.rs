@@ -31,16 +31,16 @@ impl Core {
             return;
         }
         let peer = acceptor::prepare(&socket, self.options.tcp_keepalive as u32);
-        if let Some(reason) = super::settings::protection(&self.options, &peer) {
+        if let Some(reason) = super::settings::protection(&self.options, &self.users, &peer) {
             acceptor::refuse(&socket, reason.as_bytes());
             self.counters.connections_rejected += 1;
             return;
         }
-        let session = Session {
+        let mut session = Session {
             id: board.next_client_id.fetch_add(1, Ordering::Relaxed),
-            authenticated: self.options.requirepass.is_empty(),
             ..Session::default()
         };
+        session.greet(&self.users);
         board.clients_count.fetch_add(1, Ordering::Relaxed);
         let connection = Box::new(Connection::new(socket, peer, session, self.now_ms));
         let fewest = (0..board.cores.len())
@@ -57,10 +57,13 @@ impl Core {
     }
 
     pub(super) fn adopt(&mut self, mut connection: Box<Connection>) {
-        // The password may have gone while the connection was between two cores.
-        connection.session.authenticated |= self.options.requirepass.is_empty();
+        // Users may have changed while the connection was between two cores.
+        let stays = connection.look_at_users(&self.users);
         self.counters.moves_in += u64::from(connection.affinity.placed);
         let token = self.connections.insert(connection);
+        if !stays {
+            return self.close(token);
+        }
         self.ring_work.push(RingWork::Receive(token));
         if let Some(connection) = self.connections.get_mut(token)
             && (!connection.input.is_empty() || connection.held.is_some())
@@ -238,7 +241,7 @@ impl Core {
         };
         let limit = self.options.output_limit(connection.session.subscribed);
         let bytes = connection.output_bytes() as u64;
-        let is_stranger = !connection.session.authenticated && bytes > STRANGER_OUTPUT_BYTES_MAX;
+        let is_stranger = connection.session.is_stranger && bytes > STRANGER_OUTPUT_BYTES_MAX;
         let over_hard = is_stranger || limit.hard_bytes > 0 && bytes > limit.hard_bytes;
         let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
         if !over_soft {

@@ -160,6 +160,8 @@ pub struct Board {
     pub next_tx: AtomicU64,
     /// The next CLIENT ID.
     pub next_client_id: AtomicU64,
+    /// The next entry of ACL LOG.
+    pub next_acl_log_id: AtomicU64,
     /// Connections over all cores, for `maxclients`.
     pub clients_count: AtomicU32,
     /// Which cores have subscribers of what.
@@ -191,6 +193,7 @@ impl Board {
                 .collect(),
             next_tx: AtomicU64::new(1),
             next_client_id: AtomicU64::new(1),
+            next_acl_log_id: AtomicU64::new(0),
             clients_count: AtomicU32::new(0),
             directory: Directory::new(cores_count),
             scripts: ScriptStore::default(),

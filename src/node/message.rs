@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::acl::UserChange;
 use super::clients::ClientRow;
 use super::connection::Connection;
 use super::figures::CoreFigures;
 use super::mesh::Item;
 use super::options::Options;
 use super::pubsub::Post;
+use super::ring::Token;
 use super::waiting::End;
 use crate::commands::Entry;
+use crate::commands::acl::Users;
+use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::client_filter::ClientFilter;
 use crate::commands::table::Caller;
 use crate::resp::Span;
@@ -27,6 +31,13 @@ pub enum Message {
     ToShard(ToShard),
     /// A shard's answer to a transaction (or a reply that had waited for a lock) for this core.
     FromShard(FromShard),
+    /// A script of one of this core's connections was denied something.
+    Denied {
+        /// Whose it was.
+        token: Token,
+        /// What it was denied.
+        denial: Box<Denial>,
+    },
     /// A script to be run where its keys are; its reply comes as [`FromShard::Late`].
     Script {
         /// Who waits.
@@ -107,6 +118,24 @@ pub enum Question {
         /// The client is on this machine (`enable-protected-configs local`).
         is_local: bool,
     },
+    /// Change the users (asked of core 0, which does so one at a time).
+    ChangeUsers {
+        /// How.
+        change: UserChange,
+        /// The client that asks.
+        client: u64,
+    },
+    /// Use these users from now on.
+    UseUsers {
+        /// All of them.
+        users: Arc<Users>,
+        /// The client that asked for the change: where it has to go, it does so after its reply.
+        spare: u64,
+    },
+    /// The core's part of ACL LOG.
+    AclLog,
+    /// Forget it.
+    ResetAclLog,
     /// Rows of the clients that match.
     ListClients(ClientFilter),
     /// Close the clients that match, all but the one with this id.
@@ -157,11 +186,13 @@ pub enum Answer {
     /// Done.
     Done,
     /// Refused, with the error's text.
-    Refused(String),
+    Refused(Vec<u8>),
     /// Clients, rendered rows with their ids.
     Clients(Vec<ClientRow>),
     /// A number.
     Count(usize),
+    /// What the core's clients were denied.
+    AclLog(AclLog),
     /// The core's figures.
     Figures(Box<CoreFigures>),
 }

@@ -1,11 +1,13 @@
 //! The only room that names glommio, io-uring, files, sockets and the clock.
 
 pub mod acceptor;
+mod acl;
 pub mod block;
 pub mod cli;
 pub mod clients;
 pub mod config_file;
 pub mod config_rewrite;
+pub mod config_users;
 pub mod connection;
 pub mod core;
 pub mod directory;

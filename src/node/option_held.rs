@@ -14,7 +14,6 @@ const MEMORY_ONLY: &str = "persistence is not built yet; rondo keeps data in mem
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
-const NO_ACL: &str = "access control lists are not built yet; requirepass is";
 const NO_EVICTION: &str = "memory limits are not built yet";
 const NO_EVENTS: &str = "keyspace notifications are not built yet";
 
@@ -198,10 +197,6 @@ pub const HELD: &[OptionSpec] = &[
     held("tracking-table-max-keys", "", COUNT, "1000000"),
     held("hide-user-data-from-log", "", YES_NO, "no"),
     at_start(fixed("enable-module-command", Check::Enum(&["no", "yes", "local"]), "no", &["no"], "rondo loads no modules")),
-    // Access control.
-    at_start(fixed("aclfile", Check::Text, "", &[""], NO_ACL)),
-    held("acllog-max-len", "", COUNT, "128"),
-    held("acl-pubsub-default", "", Check::Enum(&["allchannels", "resetchannels"]), "resetchannels"),
     // Replication.
     alias("slaveof", at_start(multi(fixed("replicaof", Check::Text, "", &["", "no one"], NO_REPLICATION)))),
     held("masterauth", "", Check::Text, ""),

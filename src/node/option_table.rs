@@ -4,6 +4,7 @@
 
 use super::option_values::{memory_bytes, parse_integer};
 use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic};
+use crate::commands::rename::Renames;
 use std::collections::BTreeMap;
 
 /// A field of `Options` as a row's place.
@@ -243,6 +244,37 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
+        name: "aclfile",
+        kind: Kind::Text(field!(aclfile)),
+        live: false,
+        topic: Topic::Security,
+        help: "file of users, read at start and by ACL LOAD",
+        ..BASE
+    },
+    OptionSpec {
+        name: "acllog-max-len",
+        kind: Kind::Int {
+            field: field!(acllog_max_len),
+            min: 0,
+            max: i64::MAX,
+        },
+        default: "128",
+        topic: Topic::Security,
+        help: "most entries of ACL LOG",
+        ..BASE
+    },
+    OptionSpec {
+        name: "acl-pubsub-default",
+        kind: Kind::Enum {
+            field: field!(acl_pubsub_default),
+            names: &["allchannels", "resetchannels"],
+        },
+        default: "resetchannels",
+        topic: Topic::Security,
+        help: "allchannels or resetchannels: what new users hear",
+        ..BASE
+    },
+    OptionSpec {
         name: "protected-mode",
         kind: Kind::Bool(field!(protected_mode)),
         default: "yes",
@@ -449,6 +481,11 @@ pub(super) fn defaults() -> Options {
         tcp_keepalive: 300,
         tcp_backlog: 511,
         requirepass: String::new(),
+        users: Vec::new(),
+        renames: Renames::default(),
+        aclfile: String::new(),
+        acllog_max_len: 128,
+        acl_pubsub_default: "resetchannels",
         databases: 16,
         hz: 10,
         loglevel: "notice",

@@ -17,6 +17,7 @@ use super::option_values::{
     parse_bool, parse_cpus, parse_integer, parse_memory, parse_octal, quote, split_words,
 };
 use crate::base::glob::glob_match;
+use crate::commands::rename::Renames;
 use std::collections::BTreeMap;
 
 /// Every option's value. Integer fields are inside their row's range.
@@ -48,6 +49,16 @@ pub struct Options {
     pub tcp_backlog: i64,
     /// The password of the user `default`, empty for none.
     pub requirepass: String,
+    /// `user` lines of the configuration: names and rules.
+    pub users: Vec<(String, Vec<String>)>,
+    /// `rename-command` lines.
+    pub renames: Renames,
+    /// The file of users, empty for none.
+    pub aclfile: String,
+    /// Most entries of ACL LOG.
+    pub acllog_max_len: i64,
+    /// `allchannels` or `resetchannels`: which channels a new user hears.
+    pub acl_pubsub_default: &'static str,
     /// Logical databases, 1 to 65,535.
     pub databases: i64,
     /// Background cycles a second, 1 to 500.

@@ -180,10 +180,12 @@ impl Core {
                 evicted_keys: 0,
                 reads: sum(|core| core.counters.reads),
                 writes: sum(|core| core.counters.writes),
-                failed_auths: errors
-                    .iter()
-                    .find(|(code, _)| *code == "WRONGPASS")
-                    .map_or(0, |(_, count)| count),
+                denials: [
+                    sum(|core| core.counters.denials[0]),
+                    sum(|core| core.counters.denials[1]),
+                    sum(|core| core.counters.denials[2]),
+                    sum(|core| core.counters.denials[3]),
+                ],
                 keyspace_hits: keyspace.keyspace_hits,
                 keyspace_misses: keyspace.keyspace_misses,
                 error_replies: errors.total(),

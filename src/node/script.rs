@@ -294,6 +294,7 @@ impl Core {
             command: Queued {
                 entry,
                 args: OwnedArgs::from_args(args),
+                denied: None,
             },
             db,
             caller,
@@ -549,6 +550,10 @@ impl Hosted {
 
     fn words_of(&self, entry: &'static Entry) -> Queued {
         let args = OwnedArgs::from_args(&self.run.words());
-        Queued { entry, args }
+        Queued {
+            entry,
+            args,
+            denied: None,
+        }
     }
 }

@@ -49,9 +49,13 @@ impl Core {
                     Judged::Wish(wish) => return wish,
                     Judged::Answered => Answer::Reply(&reply),
                     Judged::Refused(text) => Answer::Error(text),
+                    Judged::Denied => Answer::Error(&reply),
                 },
                 Step::AclCheck => match table().resolve(&hosted.run.words()) {
-                    Ok(_) => Answer::Allowed(true),
+                    Ok(entry) => {
+                        let is_denied = self.denial_of_call(hosted, entry).is_some();
+                        Answer::Allowed(!is_denied)
+                    }
                     Err(_) => Answer::Error(b"Invalid command passed to redis.acl_check_cmd()"),
                 },
                 Step::Log(level) => {
@@ -84,6 +88,11 @@ impl Core {
         let flags = entry.command.flags;
         if flags.has(Flags::NOSCRIPT) {
             return Judged::Refused(NOT_FROM_SCRIPT);
+        }
+        if hosted.caller.user != 0
+            && let Some(judged) = self.check_call(hosted, entry, out)
+        {
+            return judged;
         }
         if hosted.is_readonly && (flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)) {
             return Judged::Refused(b"Write commands are not allowed from read-only scripts.");
@@ -146,7 +155,8 @@ impl Core {
         let mut call = SessionCall {
             session: &mut session,
             databases: self.options.databases as u16,
-            password: self.options.requirepass.as_bytes(),
+            users: &self.users,
+            denied: None,
             now_ms: self.now_ms,
             now_us: self.now_us,
         };
@@ -198,9 +208,11 @@ type SessionHandler =
 const NOT_FROM_SCRIPT: &[u8] = b"This Redis command is not allowed from script";
 
 /// What becomes of a call before any key is looked at.
-enum Judged {
+pub(super) enum Judged {
     /// It is refused with this text.
     Refused(&'static [u8]),
+    /// Its user may not, for the reason at hand.
+    Denied,
     /// Its reply is at hand.
     Answered,
     /// It takes more.

@@ -7,6 +7,7 @@ use super::log;
 use super::option_values::parse_cpus;
 use super::options::{Options, OutputLimit};
 use crate::base::hash::KeyHasher;
+use crate::commands::acl::Users;
 use crate::keyspace::access::AccessPolicy;
 use crate::keyspace::{EncodingLimits, KeyspaceOptions, SlotMap};
 use crate::shard::{CycleBudget, Shard};
@@ -24,6 +25,11 @@ impl Options {
             "local" => is_local,
             _ => false,
         }
+    }
+
+    /// Whether new users hear every channel.
+    pub fn new_users_hear_all(&self) -> bool {
+        self.acl_pubsub_default == "allchannels"
     }
 
     /// What a tick may spend: a step looks at one entry or one segment, about 20 ns.
@@ -161,15 +167,22 @@ pub fn enter_dir(options: &mut Options) -> Result<(), String> {
 }
 
 /// Why a client is turned away before its first request: protected mode, and it is not on this machine.
-pub fn protection(options: &Options, peer: &Peer) -> Option<&'static str> {
-    let open = !options.protected_mode || !options.requirepass.is_empty();
-    if open || peer.is_local() {
+pub fn protection(options: &Options, users: &Users, peer: &Peer) -> Option<&'static str> {
+    let is_protected = options.protected_mode && users.default_user().takes_any_password();
+    if !is_protected || peer.is_local() {
         return None;
     }
     Some(
+        // Clients and scanners know this text by heart.
         "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
-         default user. Connections are accepted from the loopback interface only. Set a password (requirepass), or, \
-         where the network is trusted, turn protected mode off: CONFIG SET protected-mode no from the server's own \
-         machine, protected-mode no in its configuration file, or the flag --protected-mode no.\r\n",
+         default user. In this mode connections are only accepted from the loopback interface. If you want to connect \
+         from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode \
+         sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the \
+         same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. \
+         Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by \
+         editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the \
+         server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' \
+         option. 4) Set up an authentication password for the default user. NOTE: You only need to do one of the above \
+         things in order for the server to start accepting connections from the outside.\r\n",
     )
 }

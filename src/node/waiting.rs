@@ -16,6 +16,8 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::message::Message;
 use super::ring::Token;
+use crate::commands::acl::check;
+use crate::commands::acl::log::{Context, Denial};
 use crate::commands::blocking::plain_form;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
@@ -43,7 +45,7 @@ pub struct WaitingClient {
     shards: Vec<ShardId>,
     /// Microseconds since the epoch; none: for ever.
     deadline_us: Option<i64>,
-    /// What its coordinator runs when it is asked: database, caller, words.
+    /// What its coordinator runs when it is asked, and what a change of rights is held against: database, caller, words.
     request: (u16, Caller, OwnedArgs),
 }
 
@@ -109,7 +111,7 @@ impl WaitingClients {
 pub struct MayWait {
     ticket: WaitTicket,
     request: Request,
-    /// Its words, where its coordinator may be asked.
+    /// Its words, for the case that its coordinator is asked or its user's rights change.
     words: OwnedArgs,
     /// Its reply is not sent (CLIENT REPLY).
     silent: bool,
@@ -174,7 +176,7 @@ impl Core {
             let may_wait = MayWait {
                 ticket,
                 request: *request,
-                words: OwnedArgs::default(),
+                words: OwnedArgs::from_args(args),
                 silent,
             };
             self.begin_wait(token, connection, may_wait, vec![self.id], timeout_ms);
@@ -254,6 +256,9 @@ impl Core {
                 self.connections.restore(token, connection);
                 if is_gone {
                     self.close(token);
+                } else {
+                    // Its user may have changed while the transaction ran.
+                    self.end_denied_wait(token);
                 }
             }
             None => {
@@ -370,8 +375,62 @@ impl Core {
         }
     }
 
+    /// Ends a wait whose client may not run that command any longer: unlike Redis, which finds out when there is something
+    /// for it, at once, so that nobody without rights stands in line.
+    pub(super) fn end_denied_wait(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let Some(id) = connection
+            .waits_as
+            .filter(|_| connection.session.is_guarded)
+        else {
+            return;
+        };
+        let Some(client) = self.waiting.by_id.get(&id) else {
+            return;
+        };
+        let (entry, user) = (client.entry, connection.session.user.clone());
+        let words = client.request.2.clone();
+        let Err(denied) = check(&user, entry, &words.as_args()) else {
+            return;
+        };
+        let error = denied.error(&user, entry).line();
+        let is_ended = self.end_with(id, |client, core| {
+            core.shard
+                .figures_mut()
+                .record_rejection(entry.index, &error);
+            let mut reply = Vec::new();
+            Reply::new(&mut reply, client.request.1.protocol).error_bytes(&error);
+            core.answer_wait(client, &reply);
+        });
+        let Some(connection) = self.connections.borrow(token).filter(|_| is_ended) else {
+            return;
+        };
+        let denial = Denial {
+            reason: denied.reason,
+            context: Context::TopLevel,
+            object: denied.object(entry, &words.as_args()),
+            user: user.name().to_vec(),
+        };
+        self.note_denial(&connection, denial);
+        self.connections.restore(token, connection);
+    }
+
     /// Ends a wait that nobody has served; whether it could be ended.
     fn end_without(&mut self, id: u64, end: End) -> bool {
+        self.end_with(id, |client, core| {
+            let mut reply = Vec::new();
+            let mut writer = Reply::new(&mut reply, client.request.1.protocol);
+            match end {
+                End::Timeout => writer.null_array(),
+                End::Error => writer.error(UNBLOCKED),
+            }
+            core.end_wait(client, &reply);
+        })
+    }
+
+    fn end_with(&mut self, id: u64, answer: impl FnOnce(&WaitingClient, &mut Core)) -> bool {
         let Some(client) = self.waiting.by_id.get(&id) else {
             return false;
         };
@@ -397,13 +456,7 @@ impl Core {
         for &shard in &client.shards {
             self.tell_shard(shard, ToShard::Forget { id });
         }
-        let mut reply = Vec::new();
-        let mut writer = Reply::new(&mut reply, client.request.1.protocol);
-        match end {
-            End::Timeout => writer.null_array(),
-            End::Error => writer.error(UNBLOCKED),
-        }
-        self.end_wait(&client, &reply);
+        answer(&client, self);
         true
     }
 
@@ -418,6 +471,10 @@ impl Core {
                 .figures_mut()
                 .record_failure(client.entry.index, line);
         }
+        self.answer_wait(client, reply);
+    }
+
+    fn answer_wait(&mut self, client: &WaitingClient, reply: &[u8]) {
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(client.token) else {
             return;

@@ -3,9 +3,12 @@
 //! Promises  everything is `Send`; between two cores messages arrive in the order they were sent.
 //! Not here  the bytes of single-shard requests and their replies: `node/mesh.rs` carries them in batches.
 
+use std::sync::Arc;
+
 use super::wait::WaitTicket;
 use super::watch::Watch;
 use super::{Origin, ShardId, TxId};
+use crate::commands::acl::User;
 use crate::commands::sort::Lead;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
@@ -395,6 +398,8 @@ pub struct Queued {
     pub entry: &'static Entry,
     /// All words, the name included.
     pub args: OwnedArgs,
+    /// Its user has lost the right to it: this error stands in the place of its reply.
+    pub denied: Option<Box<CommandError>>,
 }
 
 /// What an [`Operation`] gives. For a database that does not exist all give [`Output::Error`].
@@ -419,6 +424,8 @@ pub enum Output {
         db: u16,
         /// How the client is to be answered from now on.
         caller: Caller,
+        /// Whose rights it has from now on, where those are not all.
+        user: Option<Arc<User>>,
     },
     /// A script calls this command.
     Called {

@@ -19,6 +19,7 @@ use super::wait::WaitRequest;
 use super::watch::Watch;
 use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, TxId};
 use crate::base::hash::KeyHasher;
+use crate::commands::acl::check::Refusal;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::SlotMap;
@@ -266,6 +267,11 @@ impl Transaction {
     /// failed.
     pub fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
         self.program.take_calls()
+    }
+
+    /// Commands of a block that its user had lost the right to.
+    pub fn take_refusals(&mut self) -> Vec<Refusal> {
+        self.program.take_refusals()
     }
 
     /// The id it goes by now; changes when it had to be tried again.

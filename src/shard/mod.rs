@@ -156,7 +156,16 @@ impl Shard {
         out: &mut Vec<u8>,
         mut ran: impl FnMut(&mut Self, &'static Entry),
     ) {
-        for Queued { entry, args } in commands {
+        for Queued {
+            entry,
+            args,
+            denied,
+        } in commands
+        {
+            if let Some(error) = denied {
+                Reply::new(out, caller.protocol).error_bytes(&error.line());
+                continue;
+            }
             self.run(entry, db, caller, Patience::Denied, &args.as_args(), out);
             ran(self, entry);
         }

@@ -94,6 +94,7 @@ impl Runner {
             keys: &mut self.keys,
             db: self.db,
             caller: Caller {
+                user: 0,
                 protocol: self.protocol,
                 no_touch: self.no_touch,
             },

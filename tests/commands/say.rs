@@ -1,16 +1,25 @@
 //! Runs session commands as the node does, for the tests of this room.
 
+use rondo::commands::acl::Users;
 use rondo::commands::{Action, NodeRequest, Run, Session, SessionCall, table};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
 
 /// A connection as new, authenticated unless a password is given.
 pub fn session(password: &str) -> Session {
-    Session {
+    let mut session = Session {
         id: 7,
-        authenticated: password.is_empty(),
         ..Session::default()
-    }
+    };
+    session.greet(&users(password));
+    session
+}
+
+/// The users of a server with that password, empty for none.
+fn users(password: &str) -> Users {
+    let mut users = Users::default();
+    users.set_default_password(password.as_bytes());
+    users
 }
 
 /// What a request is answered with, or asks of the node.
@@ -33,7 +42,8 @@ pub fn say_with(session: &mut Session, password: &str, words: &[&str]) -> Said {
     let mut call = SessionCall {
         session,
         databases: 16,
-        password: password.as_bytes(),
+        users: &users(password),
+        denied: None,
         now_ms: 1_000,
         now_us: 1_000_001,
     };

@@ -30,7 +30,7 @@ fn row() -> ClientRow {
         total_bytes: 22426,
         events: (true, false),
         command: "client|list",
-        user: "default".to_string(),
+        user: b"default".to_vec(),
         resp: 2,
         lib_name: b"redis-py".to_vec(),
         lib_ver: Vec::new(),

@@ -70,6 +70,7 @@ impl Instant {
         let args = owned.as_args();
         let mut reply = Vec::new();
         let caller = Caller {
+            user: 0,
             protocol: self.protocol,
             no_touch: false,
         };

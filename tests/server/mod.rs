@@ -1,6 +1,7 @@
 //! The built binary as a client sees it: one server for each test, on a port of its own.
 
 mod abuse; // malformed and oversized input, with the errors of a real server
+mod acl; // users and what they are denied
 mod atomicity; // several shards, one step
 mod blocking; // clients that wait for keys
 mod blocking_streams; // and for entries of streams

@@ -134,7 +134,11 @@ impl Running {
         self.next += 1;
         let entry = table().resolve(&args.as_args()).expect("good");
         Output::Called {
-            command: Queued { entry, args },
+            command: Queued {
+                entry,
+                args,
+                denied: None,
+            },
             db: self.db,
             caller: Caller::default(),
         }
@@ -404,6 +408,7 @@ impl Cluster {
         let queued = |args: &OwnedArgs| Queued {
             entry: table().resolve(&args.as_args()).expect("good"),
             args: args.clone(),
+            denied: None,
         };
         let commands: Vec<Queued> = operation.block.iter().map(queued).collect();
         let watched = self.clients[origin.connection as usize].watched.take();
@@ -424,6 +429,7 @@ impl Cluster {
             return self.reply(origin, reply);
         }
         let request = BlockRequest {
+            user: None,
             commands,
             db: operation.db,
             caller,
@@ -456,6 +462,7 @@ impl Cluster {
             reply,
             db,
             caller: Caller::default(),
+            user: None,
         };
         let shard = core;
         let message = FromShard::Ran { tx, shard, output };
@@ -657,6 +664,7 @@ impl Cluster {
         let is_free = self.cores[usize::from(core)].shard.is_lock_free();
         let request = ScriptRequest {
             command: Queued {
+                denied: None,
                 entry,
                 args: args.clone(),
             },

@@ -10,6 +10,7 @@
 //! Tests     tests/sim/, tests/server/multi.rs.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::script::{Script, ScriptRequest, error_line};
 use super::under_locks::{Progress, UnderLocks};
@@ -17,6 +18,8 @@ use super::wanted::Wanted;
 use super::{LockMode, LockSet, Locks, Next, Program, error_reply, part_of};
 use crate::base::hash::KeyHasher;
 use crate::commands::Flags;
+use crate::commands::acl::User;
+use crate::commands::acl::check::{Refusal, check_at_exec};
 use crate::commands::table::Caller;
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
@@ -27,6 +30,8 @@ use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 
 /// What EXEC is to run.
 pub struct BlockRequest {
+    /// Whose rights it runs with, where those are not all.
+    pub user: Option<Arc<User>>,
     /// The commands.
     pub commands: Vec<Queued>,
     /// The selected database.
@@ -67,6 +72,8 @@ pub struct Block {
     /// Replies so far.
     replies: Vec<u8>,
     calls: Vec<(u16, Option<Vec<u8>>)>,
+    user: Option<Arc<User>>,
+    refusals: Vec<Refusal>,
 }
 
 impl Block {
@@ -82,7 +89,7 @@ impl Block {
         }
         let mut whole = None;
         let mut is_one_shard = true;
-        for Queued { entry, args } in &request.commands {
+        for Queued { entry, args, .. } in &request.commands {
             let args = args.as_args();
             match plan(entry, &args, &map, request.here) {
                 // A shard has no engine.
@@ -104,7 +111,7 @@ impl Block {
             // With one shard whole-shard commands run without asking for the whole; nobody must run between the steps.
             locks = vec![(0, LockSet::of_shard(0, LockMode::Exclusive))];
         }
-        let block = Self {
+        let mut block = Self {
             commands_count: request.commands.len(),
             queue: request.commands.into(),
             db: request.db,
@@ -121,13 +128,37 @@ impl Block {
             has_begun: false,
             replies: Vec::new(),
             calls: Vec::new(),
+            user: request.user,
+            refusals: Vec::new(),
         };
+        if block.user.is_some() {
+            block.check();
+        }
         (locks, block)
+    }
+
+    /// Marks what is still to run and may not, or may again.
+    fn check(&mut self) {
+        for queued in &mut self.queue {
+            let args = queued.args.as_args();
+            let user = self.user.as_deref();
+            let refusal = user.and_then(|user| check_at_exec(user, queued.entry, &args));
+            queued.denied = refusal.map(|refusal| {
+                let error = Box::new(refusal.error.clone());
+                self.refusals.push(refusal);
+                error
+            });
+        }
     }
 
     /// The next command, or as many as go together.
     fn advance(&mut self) -> Next {
         while let Some(first) = self.queue.front() {
+            if let Some(error) = &first.denied {
+                self.replies.extend(error_reply(error));
+                self.queue.pop_front();
+                continue;
+            }
             match self.plan_of(first) {
                 _ if first.entry.command.run.is_script() => return self.begin_script(),
                 Plan::Here => return self.session(),
@@ -231,9 +262,19 @@ impl Block {
     fn take(&mut self, output: Output) {
         match output {
             Output::Reply(reply) => self.replies.extend(reply),
-            Output::Session { reply, db, caller } => {
+            Output::Session {
+                reply,
+                db,
+                caller,
+                user,
+            } => {
                 self.replies.extend(reply);
                 (self.db, self.caller) = (db, caller);
+                let pointers = [&self.user, &user].map(|user| user.as_ref().map(Arc::as_ptr));
+                if pointers[0] != pointers[1] {
+                    self.user = user;
+                    self.check();
+                }
             }
             Output::Error(error) => self.replies.extend(error_reply(&error)),
             _ => debug_assert!(
@@ -313,6 +354,10 @@ impl Program for Block {
 
     fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
         std::mem::take(&mut self.calls)
+    }
+
+    fn take_refusals(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refusals)
     }
 }
 

@@ -48,6 +48,7 @@ use super::message::{Errand, Queued};
 use super::wait::WaitRequest;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;
+use crate::commands::acl::check::Refusal;
 use crate::commands::blocking::plain_form;
 use crate::commands::migrate::Migration;
 use crate::commands::table::{Caller, Program as Named, Spread};
@@ -75,6 +76,11 @@ pub trait Program: Send {
 
     /// See [`super::Transaction::take_calls`].
     fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
+        Vec::new()
+    }
+
+    /// See [`super::Transaction::take_refusals`].
+    fn take_refusals(&mut self) -> Vec<Refusal> {
         Vec::new()
     }
 

@@ -113,7 +113,7 @@ impl Script {
         hasher: &KeyHasher,
     ) -> (Locks, Self) {
         let mut wanted = Wanted::new(map, hasher);
-        let Queued { entry, args } = &request.command;
+        let Queued { entry, args, .. } = &request.command;
         wanted.command(entry, &args.as_args());
         let locks = wanted.into_locks();
         let script = Self::under(&locks, request, map, hasher);

@@ -54,7 +54,7 @@ impl UnderLocks {
     }
 
     pub(super) fn begin(&mut self, queued: Queued, db: u16, caller: Caller) -> Progress {
-        let Queued { entry, args } = queued;
+        let Queued { entry, args, .. } = queued;
         let (locks, inner) = match self.program(entry, args, db, caller) {
             Ok(made) => made,
             Err(error) => {

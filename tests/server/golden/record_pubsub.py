@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Records what a real server says to several clients: record_pubsub.py PORT pubsub.txt
+"""Records what a real server says to several clients: record_pubsub.py PORT pubsub.txt [MARK]
 
     # a comment
     > A SUBSCRIBE news         client A sends this; a client connects when it is first named
-    < A *3~$9~subscribe~...    what A receives then, a ~ for each line end, and so on for every client
+    < A *3~$9~subscribe~...    what A receives then, a ~ (or MARK) for each line end, and so on for every client
 
 Keeps the lines with # and >, and writes the others anew. HELLO's reply, which names the server, is left out.
 """
@@ -31,6 +31,7 @@ def receive(client):
 
 def main():
     port, path = int(sys.argv[1]), sys.argv[2]
+    mark = sys.argv[3] if len(sys.argv) > 3 else "~"
     clients = {}
     kept = []
     for line in open(path):
@@ -46,7 +47,7 @@ def main():
         for other in sorted(clients, key=lambda other: other != name):
             data = receive(clients[other])
             if data and words[0] != "HELLO":
-                text = data.decode().replace("\r\n", "~")
+                text = data.decode().replace("\r\n", mark)
                 kept.append(f"< {other} {text}\n")
     open(path, "w").writelines(kept)
 

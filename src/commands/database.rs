@@ -1,14 +1,13 @@
-//! Whole databases: DBSIZE, FLUSHALL, FLUSHDB, SWAPDB, and MEMORY USAGE.
+//! Whole databases: DBSIZE, FLUSHALL, FLUSHDB and SWAPDB.
 //!
 //! Promises  flushing takes the same short time whatever there is, on SYNC too: the keys are gone when OK is replied,
 //!           their memory is freed step by step after it, but for the little that is freed before, as clients expect of SYNC.
 //! Tests     tests/transcripts/database.txt, tests/keyspace/flush.rs.
 
 use super::CommandError;
-use super::object::reply_help;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Run, Spread};
-use super::word::{database_in, integer};
+use super::word::database_in;
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Reply};
 
@@ -93,49 +92,6 @@ fn swapdb(
     Ok(Effect::wrote(1).wakes_all())
 }
 
-/// `MEMORY USAGE key [SAMPLES count]` replies with the bytes a key takes, or null.
-///
-/// The figure is exact, nothing is sampled; SAMPLES is checked and has no effect.
-fn usage(
-    call: &mut Call<'_>,
-    args: &Args<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<Effect, CommandError> {
-    let mut index = 2;
-    while index < args.len() {
-        if !args.is(index, "SAMPLES")
-            || index + 1 >= args.len()
-            || integer(args.get(index + 1))? < 0
-        {
-            return Err(CommandError::Syntax);
-        }
-        index += 2;
-    }
-    let key = call.keys.key(args.get(1));
-    match call.keys.peek(call.db, &key) {
-        Some(entry) => reply.integer(entry.memory_bytes() as i64),
-        None => reply.null(),
-    }
-    Ok(Effect::NONE)
-}
-
-const MEMORY_HELP: &[&str] = &[
-    "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "USAGE <key> [SAMPLES <count>]",
-    "    Bytes of memory that <key> and its value take.",
-    "HELP",
-    "    Print this help.",
-];
-
-fn memory_help(
-    _call: &mut Call<'_>,
-    _args: &Args<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<Effect, CommandError> {
-    reply_help(MEMORY_HELP, reply);
-    Ok(Effect::NONE)
-}
-
 const FLUSH_HISTORY: &[(&str, &str)] = &[("4.0.0", "`ASYNC` came."), ("6.2.0", "`SYNC` came.")];
 const TIPS_ALL_OK: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
@@ -190,40 +146,6 @@ pub const COMMANDS: &[Command] = &[
         args: "index1 index2",
         summary: "Exchanges the keys of two databases.",
         run: Run::Keys(swapdb),
-        ..ROW
-    },
-    Command {
-        name: "MEMORY",
-        since: "4.0.0",
-        group: Group::Server,
-        arity: Arity::AtLeast(2),
-        summary: "Tells what takes memory.",
-        cost: "Depends on the subcommand.",
-        sub: &[
-            Command {
-                name: "USAGE",
-                since: "4.0.0",
-                group: Group::Server,
-                arity: Arity::AtLeast(3),
-                flags: Flags::READONLY,
-                keys: &[key_at(2, "RO", &[])],
-                args: "key [SAMPLES count]",
-                summary: "Tells how many bytes of memory a key takes.",
-                run: Run::Keys(usage),
-                ..ROW
-            },
-            Command {
-                name: "HELP",
-                since: "4.0.0",
-                group: Group::Server,
-                arity: Arity::Exactly(2),
-                flags: Flags::LOADING.or(Flags::STALE),
-                spread: Spread::AnyCore,
-                summary: "Lists the subcommands.",
-                run: Run::Keys(memory_help),
-                ..ROW
-            },
-        ],
         ..ROW
     },
 ];

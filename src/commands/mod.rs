@@ -43,6 +43,7 @@ pub mod list_blocking;
 pub mod list_move;
 pub mod list_value;
 pub mod lolwut;
+pub mod memory;
 pub mod migrate;
 pub mod number;
 pub mod object;
@@ -135,6 +136,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     scan::COMMANDS,
     database::COMMANDS,
+    memory::COMMANDS,
     connection::COMMANDS,
     pubsub::COMMANDS,
     transaction::COMMANDS,

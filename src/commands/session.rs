@@ -125,6 +125,19 @@ pub enum Action {
     Node(NodeRequest),
 }
 
+/// What MEMORY asks of the whole process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryRequest {
+    /// STATS: a map.
+    Stats,
+    /// DOCTOR: a text.
+    Doctor,
+    /// MALLOC-STATS: a text.
+    Allocator,
+    /// PURGE: OK, once every core has done it.
+    Purge,
+}
+
 /// What only the node can do. Parsed and checked here, carried out and answered in `node/`.
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
@@ -172,6 +185,8 @@ pub enum NodeRequest {
     ScriptFlush,
     /// SCRIPT KILL: OK, or why nothing was ended.
     ScriptKill,
+    /// MEMORY STATS and the like.
+    Memory(MemoryRequest),
     /// SHUTDOWN; no reply where it succeeds.
     Shutdown {
         /// SAVE or NOSAVE where one was given.

@@ -11,6 +11,7 @@ pub mod key_table;
 pub mod listpack;
 pub mod lzf;
 mod prefetch;
+pub mod purge;
 pub mod quicklist;
 pub mod slab;
 pub mod slot_table;

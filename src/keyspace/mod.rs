@@ -11,6 +11,7 @@
 pub mod access;
 pub mod array;
 pub mod collection;
+pub mod evict;
 mod expire;
 mod flush;
 mod guests;
@@ -133,6 +134,8 @@ pub struct Keyspace {
     limits: EncodingLimits,
     /// Other shards' values, while a request that needs them runs.
     guests: Option<Box<Guests>>,
+    /// Keys that may go when memory is short.
+    pool: evict::EvictionPool,
 }
 
 struct Database {
@@ -183,6 +186,7 @@ impl Keyspace {
             value_bytes_max: options.value_bytes_max,
             limits: EncodingLimits::default(),
             guests: None,
+            pool: evict::EvictionPool::default(),
             hasher: options.hasher,
         }
     }
@@ -198,6 +202,9 @@ impl Keyspace {
 
     /// Sets what access clocks track from now on.
     pub fn set_access_policy(&mut self, access: AccessPolicy) {
+        if access.name() != self.access.name() {
+            self.empty_pool();
+        }
         self.access = access;
         self.clock = self.access.clock(self.now_ms);
     }
@@ -511,6 +518,23 @@ impl Keyspace {
     /// CONFIG RESETSTAT.
     pub fn reset_stats(&mut self) {
         self.stats = Stats::default();
+    }
+
+    /// What one database holds, as in [`Keyspace::used_bytes`].
+    #[inline]
+    pub fn database_bytes(&self, db: usize) -> usize {
+        self.databases[db].table.used_bytes()
+    }
+
+    /// Bytes of what leads to one database's entries.
+    pub fn index_bytes(&self, db: usize) -> usize {
+        self.databases[db].table.index_bytes()
+    }
+
+    /// Room between the databases' entries.
+    pub fn slack_bytes(&self) -> usize {
+        let tables = self.databases.iter().map(|database| &database.table);
+        tables.map(KeyTable::slack_bytes).sum()
     }
 
     /// Every byte the databases hold, flushed ones not yet freed included.

@@ -19,6 +19,8 @@ pub struct Stats {
     pub expire_lag_ms_max: u64,
     /// Steps the expire cycle has spent.
     pub expire_cycle_steps: u64,
+    /// Keys removed because memory was short.
+    pub evicted_keys: u64,
     /// Entries freed in the background after FLUSHALL and FLUSHDB.
     pub lazyfreed_objects: u64,
 }
@@ -34,6 +36,7 @@ impl Stats {
         self.expire_lag_ms_sum += other.expire_lag_ms_sum;
         self.expire_lag_ms_max = self.expire_lag_ms_max.max(other.expire_lag_ms_max);
         self.expire_cycle_steps += other.expire_cycle_steps;
+        self.evicted_keys += other.evicted_keys;
         self.lazyfreed_objects += other.lazyfreed_objects;
     }
 }

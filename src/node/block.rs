@@ -26,6 +26,7 @@ use crate::router::message::Queued;
 use crate::router::programs::block::BlockRequest;
 use crate::router::watch::{Watch, Watched};
 use crate::router::{FromShard, Output, Plan, ShardId, ToShard, Transaction, TxId, plan};
+use crate::shard::memory::OUT_OF_MEMORY;
 
 /// What MULTI and WATCH have a connection keep.
 #[derive(Default)]
@@ -41,6 +42,8 @@ pub struct Block {
     pub queued_bytes: usize,
     /// One of them may write.
     pub may_write: bool,
+    /// One of them may grow.
+    may_grow: bool,
     /// What EXEC depends on.
     pub watched: Option<Watched>,
 }
@@ -83,6 +86,7 @@ impl Block {
         let flags = entry.command.flags;
         let runs_script = entry.command.run.is_script() && !flags.has(Flags::READONLY);
         self.may_write |= runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+        self.may_grow |= flags.has(Flags::DENYOOM);
         if self.has_failed {
             return; // It will not be run.
         }
@@ -131,7 +135,7 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Option<Dispatched> {
-        let block = connection.open_block()?;
+        connection.open_block()?;
         if entry.command.flags.has(Flags::NO_MULTI) {
             let error = "ERR Command not allowed inside a transaction".into();
             return Some(self.refuse(connection, Some(entry), &error));
@@ -144,7 +148,11 @@ impl Core {
         if runs_at_once {
             return None;
         }
-        block.push(entry, args);
+        // What is queued takes memory too, whatever it will do.
+        if !matches!(entry.command.run, Run::Block(_)) && self.shard.refuses_growth() {
+            return Some(self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into()));
+        }
+        connection.open_block()?.push(entry, args);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
         let silent = take_silence(connection);
@@ -326,6 +334,12 @@ impl Core {
             let error = "EXECABORT Transaction discarded because of previous errors.";
             return self.fail_request(connection, entry, &error.into());
         }
+        if block.may_grow && self.shard.refuses_growth() {
+            return self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into());
+        }
+        let Some(block) = connection.open_block() else {
+            return Dispatched::Taken;
+        };
         let is_touched = |watched: &Watched| watched.watch.is_touched();
         if block.watched.as_ref().is_some_and(is_touched) {
             return self.exec_nothing(connection, entry);

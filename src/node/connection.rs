@@ -143,6 +143,8 @@ pub struct Connection {
     pub last_active_ms: i64,
     /// When the output first passed the soft limit, 0 if it has not.
     pub soft_limit_since_ms: i64,
+    /// What it was last counted as, for limits of memory.
+    pub accounted_bytes: usize,
     /// Bytes received.
     pub bytes_in: u64,
     /// Bytes sent.
@@ -195,6 +197,7 @@ impl Connection {
             created_ms: now_ms,
             last_active_ms: now_ms,
             soft_limit_since_ms: 0,
+            accounted_bytes: 0,
             bytes_in: 0,
             bytes_out: 0,
             commands_count: 0,

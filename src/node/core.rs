@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::block::{Captured, Running};
@@ -18,6 +18,7 @@ use super::gather::Gather;
 use super::http::Questions;
 use super::intake::Window;
 use super::listeners::Listeners;
+use super::memory::ClientsMemory;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
@@ -127,6 +128,8 @@ pub struct Core {
     pub pubsub: CorePubSub,
     /// Scripts.
     pub(super) scripts: Scripts,
+    /// What clients take.
+    pub(super) clients_memory: ClientsMemory,
     /// For the ring, after the current event.
     pub ring_work: Vec<RingWork>,
     /// Output buffers to reuse.
@@ -266,6 +269,7 @@ impl Core {
             waiting: WaitingClients::default(),
             pubsub: CorePubSub::default(),
             scripts: Scripts::default(),
+            clients_memory: ClientsMemory::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
             outgoing: Vec::new(),
@@ -294,6 +298,7 @@ impl Core {
     /// Takes over what the options say.
     pub fn apply_options(&mut self) {
         self.limits.bulk_bytes_max = self.options.proto_max_bulk_len as usize;
+        self.apply_memory_options();
         super::settings::apply_to_shard(&self.options, &mut self.shard);
     }
 
@@ -431,6 +436,7 @@ impl Core {
             }
             FromShard::Served { id, reply } => return self.served(*id, reply),
             FromShard::Ask { id } => return self.asked_to_look(*id),
+            FromShard::NeedsMemory => return self.shard.free_for_others(),
             FromShard::Scheduled { tx, .. }
             | FromShard::Ran { tx, .. }
             | FromShard::Seized { tx, .. }
@@ -805,12 +811,6 @@ fn large_reply(origin: Origin, reply: Vec<u8>) -> Message {
         sequence: origin.sequence,
         reply,
     }
-}
-
-/// The most `used_memory` has been, as far as INFO has looked.
-pub fn remember_peak(used: u64) -> u64 {
-    static PEAK: AtomicU64 = AtomicU64::new(0);
-    PEAK.fetch_max(used, Ordering::Relaxed).max(used)
 }
 
 /// How a question is put: to all cores, this one included.

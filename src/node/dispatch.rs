@@ -23,6 +23,7 @@ use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply, Span};
 use crate::router::{Origin, Plan, Transaction, plan};
+use crate::shard::memory::OUT_OF_MEMORY;
 use crate::shard::{Outcome, Request};
 
 /// Output below this is not held against the output limits at once: the tick does that.
@@ -285,6 +286,9 @@ impl Core {
     ) -> Dispatched {
         if self.must_drain(connection) {
             return Dispatched::NotYet;
+        }
+        if entry.command.flags.has(Flags::DENYOOM) && self.shard.refuses_growth() {
+            return self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into());
         }
         let owned = OwnedArgs::from_args(args);
         let request = self.request(token, connection, entry);

@@ -96,6 +96,7 @@ impl CoreLoop {
         self.core.resume_congested();
         let is_leaving = self.core.go_on_leaving();
         self.core.settle();
+        self.core.evict_clients();
         self.flush_output();
         self.do_ring_work();
         self.change_accepts();
@@ -254,6 +255,7 @@ impl CoreLoop {
             self.core.finish_move(token);
         }
         self.core.keep_buffer(buffer);
+        self.core.account(token);
     }
 
     /// Queues one send for each connection with output.
@@ -296,6 +298,7 @@ impl CoreLoop {
             if connection.sending_bytes > SPARE_BUFFER_BYTES_MAX {
                 self.core.check_output(token);
             }
+            self.core.account(token);
         }
         self.core.dirty = dirty;
     }

@@ -24,7 +24,7 @@ use super::{log, process};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::keyspace::{Keyspace, SlotMap};
-use crate::shard::Shard;
+use crate::shard::{Ledger, Shard};
 
 /// What glommio may lock for its own file I/O on each core.
 const GLOMMIO_IO_BYTES: usize = 16 * 1024;
@@ -168,6 +168,7 @@ fn run_cores(
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
     let ending = Ending::new(cores_count);
+    let ledger = Ledger::new(cores_count);
     let hasher = KeyHasher::random();
     let failure: Arc<Mutex<Option<String>>> = Arc::default();
     let cpus = match options.server_cpus() {
@@ -198,6 +199,7 @@ fn run_cores(
             users: users.clone(),
             hasher: hasher.clone(),
             ending: ending.clone(),
+            ledger: ledger.clone(),
             config_file: config_file.clone(),
             questions: questions.clone(),
             ready: ready.clone(),
@@ -271,6 +273,7 @@ struct Seat {
     users: Arc<Users>,
     hasher: KeyHasher,
     ending: Arc<Ending>,
+    ledger: Arc<Ledger>,
     config_file: Arc<str>,
     questions: Arc<Questions>,
     /// Told once, when the core can serve.
@@ -288,7 +291,8 @@ impl Seat {
             slots,
             self.id as u16,
         ));
-        let shard = Shard::new(self.id as u16, keys);
+        let mut shard = Shard::new(self.id as u16, keys);
+        shard.share_ledger(self.ledger);
         if self.id == 0 {
             for port in self.listeners.ports() {
                 tracing::info!(port, "ready to accept connections");

@@ -51,6 +51,8 @@ pub struct CoreCounters {
     pub ticks: u64,
     /// Clients closed for their unsent output.
     pub output_limit_disconnections: u64,
+    /// Clients closed because all together had too much.
+    pub evicted_clients: u64,
     /// Clients closed for their unread input.
     pub query_limit_disconnections: u64,
     /// What clients were denied: commands, keys, channels, being a user.
@@ -138,8 +140,10 @@ pub struct CoreFigures {
     pub databases: Vec<DatabaseInfo>,
     /// Bytes its tables hold.
     pub keys_bytes: u64,
-    /// Bytes of flushed tables that are still being freed.
-    pub garbage_bytes: u64,
+    /// Room between entries.
+    pub slack_bytes: u64,
+    /// What leads to entries, by database.
+    pub index_bytes: Vec<u64>,
     /// Values of those still to be freed.
     pub garbage_count: u64,
     /// Bytes that Lua holds.

@@ -21,6 +21,7 @@ use super::script_busy::BUSY;
 use super::waiting::End;
 use crate::commands::acl::log::AclLog;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
+use crate::commands::session::MemoryRequest;
 use crate::commands::{NodeRequest, Session};
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
@@ -62,6 +63,7 @@ enum Purpose {
     Count,
     KillScript,
     Info(Vec<Vec<u8>>),
+    Memory(MemoryRequest),
     Configure,
     /// A change of the users: they are in force on every core.
     Users,
@@ -140,6 +142,12 @@ impl Core {
             }
             NodeRequest::Info(sections) => {
                 self.ask_all(asker, Purpose::Info(sections), Question::Figures);
+            }
+            NodeRequest::Memory(MemoryRequest::Purge) => {
+                self.ask_all(asker, Purpose::Ok, Question::Purge)
+            }
+            NodeRequest::Memory(request) => {
+                self.ask_all(asker, Purpose::Memory(request), Question::Figures)
             }
             NodeRequest::Reset => {
                 self.drop_subscriptions(token);
@@ -355,6 +363,7 @@ impl Core {
                 self.counters.reset();
                 self.shard.figures_mut().reset();
                 self.shard.keys.reset_stats();
+                self.shard.ledger().reset_exceeded();
                 Answer::Done
             }
             Question::Pause {
@@ -390,6 +399,10 @@ impl Core {
             Question::Unblock { id, end } => Answer::Count(usize::from(self.unblock(id, end))),
             Question::Unpause => {
                 self.unpause();
+                Answer::Done
+            }
+            Question::Purge => {
+                crate::ds::purge::give_back_free_pages();
                 Answer::Done
             }
             Question::Sleep(duration) => {
@@ -642,6 +655,19 @@ impl Core {
                     connection.close_after_output = true;
                 }
             }
+            Purpose::Memory(request) => {
+                let figures = self.memory_figures(&figures_of(answers));
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    let text = match request {
+                        MemoryRequest::Stats => return figures.write_stats(&mut reply),
+                        MemoryRequest::Doctor => figures.doctor(),
+                        MemoryRequest::Allocator => figures.allocator_text(),
+                        MemoryRequest::Purge => return reply.ok(),
+                    };
+                    reply.verbatim(b"txt", text.as_bytes());
+                });
+            }
             Purpose::Info(sections) => {
                 let text = self.info(figures_of(answers), &sections);
                 self.complete(token, |out, session| {
@@ -733,7 +759,10 @@ impl Core {
             keyspace: *self.shard.keys.stats(),
             databases,
             keys_bytes: self.shard.keys.used_bytes() as u64,
-            garbage_bytes: self.shard.keys.garbage_bytes() as u64,
+            slack_bytes: self.shard.keys.slack_bytes() as u64,
+            index_bytes: (0..self.shard.keys.databases_count())
+                .map(|db| self.shard.keys.index_bytes(db) as u64)
+                .collect(),
             garbage_count: self.shard.keys.garbage_count() as u64,
             lua_bytes: self.scripts.engine.lua_bytes() as u64,
             scripts_bytes: self.scripts.engine.scripts_bytes() as u64,
@@ -744,6 +773,14 @@ impl Core {
             pinned_cpu: super::process::pinned_cpu(),
         }
     }
+}
+
+fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
+    let figures = answers.into_iter().filter_map(|answer| match answer {
+        Answer::Figures(figures) => Some(*figures),
+        _ => None,
+    });
+    figures.collect()
 }
 
 /// A connection's row of CLIENT LIST.
@@ -824,12 +861,4 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         lib_ver: lib_ver.clone(),
         core,
     }
-}
-
-fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
-    let figures = answers.into_iter().filter_map(|answer| match answer {
-        Answer::Figures(figures) => Some(*figures),
-        _ => None,
-    });
-    figures.collect()
 }

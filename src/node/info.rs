@@ -5,6 +5,7 @@
 //! Source    fields as in Redis 8's INFO; the section Cores is rondo's own.
 //! Tests     tests/node/info.rs: which sections a request selects; every section from known figures.
 
+use super::memory_figures::MemoryFigures;
 use crate::commands::acl::Reason;
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use std::fmt::Write;
@@ -82,38 +83,6 @@ pub struct ClientsFigures {
     pub paused: u64,
 }
 
-/// Bytes.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
-pub struct MemoryFigures {
-    /// What the process has allocated.
-    pub used: u64,
-    /// Most that `used` has been.
-    pub peak: u64,
-    pub resident: u64,
-    pub resident_peak: u64,
-    /// `used` before the first client came.
-    pub startup: u64,
-    /// Keys, values and tables, as the shards account them.
-    pub dataset: u64,
-    pub system_total: u64,
-    /// Query and output buffers.
-    pub clients: u64,
-    pub policy: String,
-    /// `mimalloc`.
-    pub allocator: String,
-    /// Values waiting to be freed in the background, and those freed so.
-    pub lazyfree_pending: u64,
-    pub lazyfreed: u64,
-    /// What Lua holds on all cores.
-    pub lua: u64,
-    /// Compiled scripts' texts on all cores.
-    pub scripts: u64,
-    pub scripts_count: u64,
-    /// Scripts that made room for others.
-    pub scripts_evicted: u64,
-}
-
 /// What would be saved.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
@@ -149,6 +118,10 @@ pub struct StatsFigures {
     pub transactions: u64,
     pub transaction_retries: u64,
     pub evicted_keys: u64,
+    pub evicted_clients: u64,
+    /// How long memory has been over `maxmemory`: all in all, and now.
+    pub eviction_exceeded_ms: u64,
+    pub eviction_exceeded_now_ms: u64,
     pub keyspace_hits: u64,
     pub keyspace_misses: u64,
     pub error_replies: u64,
@@ -348,48 +321,7 @@ fn clients(figures: &InfoFigures, out: &mut String) {
 }
 
 fn memory(figures: &InfoFigures, out: &mut String) {
-    let memory = &figures.memory;
-    // The part of what came after the start that is data; Redis divides in the same way.
-    let grown = memory.used.saturating_sub(memory.startup).max(1);
-    lines!(out,
-        "used_memory": memory.used,
-        "used_memory_human": human(memory.used),
-        "used_memory_rss": memory.resident,
-        "used_memory_rss_human": human(memory.resident),
-        "used_memory_peak": memory.peak,
-        "used_memory_peak_human": human(memory.peak),
-        "used_memory_peak_perc": percent(memory.used, memory.peak),
-        "used_memory_overhead": memory.used.saturating_sub(memory.dataset),
-        "used_memory_startup": memory.startup,
-        "used_memory_dataset": memory.dataset,
-        "used_memory_dataset_perc": percent(memory.dataset.min(grown), grown),
-        "total_system_memory": memory.system_total,
-        "total_system_memory_human": human(memory.system_total),
-        "used_memory_lua": memory.lua,
-        "used_memory_vm_eval": memory.lua,
-        "used_memory_lua_human": human(memory.lua),
-        "used_memory_scripts_eval": memory.scripts,
-        "number_of_cached_scripts": memory.scripts_count,
-        "used_memory_vm_total": memory.lua,
-        "used_memory_vm_total_human": human(memory.lua),
-        "used_memory_scripts": memory.scripts,
-        "used_memory_scripts_human": human(memory.scripts),
-        "maxmemory": 0,
-        "maxmemory_human": "0B",
-        "maxmemory_policy": memory.policy,
-        "mem_fragmentation_ratio": format_args!("{:.2}", ratio(memory.resident, memory.used)),
-        "mem_fragmentation_bytes": memory.resident as i64 - memory.used as i64,
-        "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": 0,
-        "mem_clients_slaves": 0,
-        "mem_clients_normal": memory.clients,
-        "mem_cluster_links": 0,
-        "mem_aof_buffer": 0,
-        "mem_allocator": memory.allocator,
-        "active_defrag_running": 0,
-        "lazyfree_pending_objects": memory.lazyfree_pending,
-        "lazyfreed_objects": memory.lazyfreed,
-    );
+    figures.memory.write_info(out);
 }
 
 fn persistence(figures: &InfoFigures, out: &mut String) {
@@ -429,7 +361,9 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "expire_lag_ms_mean": stats.expire_lag_ms_mean,
         "expire_lag_ms_max": stats.expire_lag_ms_max,
         "evicted_keys": stats.evicted_keys,
-        "evicted_clients": 0,
+        "evicted_clients": stats.evicted_clients,
+        "total_eviction_exceeded_time": stats.eviction_exceeded_ms,
+        "current_eviction_exceeded_time": stats.eviction_exceeded_now_ms,
         "evicted_scripts": figures.memory.scripts_evicted,
         "keyspace_hits": stats.keyspace_hits,
         "keyspace_misses": stats.keyspace_misses,
@@ -562,29 +496,10 @@ fn cores(figures: &InfoFigures, out: &mut String) {
     }
 }
 
-/// 1.50M, as Redis writes sizes for people.
-fn human(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "K", "M", "G", "T", "P"];
-    let mut unit = 0;
-    let mut value = bytes as f64;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes}B"),
-        unit => format!("{value:.2}{}", UNITS[unit]),
-    }
-}
-
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0
     } else {
         part as f64 / whole as f64
     }
-}
-
-fn percent(part: u64, whole: u64) -> String {
-    format!("{:.2}%", ratio(part, whole) * 100.0)
 }

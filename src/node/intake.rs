@@ -133,6 +133,7 @@ impl Core {
     fn restore(&mut self, token: Token, connection: Box<Connection>) {
         let look = connection.output_bytes() > OUTPUT_LOOK_BYTES;
         self.connections.restore(token, connection);
+        self.account(token);
         if look {
             self.check_output(token);
         }

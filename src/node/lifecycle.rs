@@ -64,6 +64,7 @@ impl Core {
         if !stays {
             return self.close(token);
         }
+        self.account(token);
         self.ring_work.push(RingWork::Receive(token));
         if let Some(connection) = self.connections.get_mut(token)
             && (!connection.input.is_empty() || connection.held.is_some())
@@ -112,7 +113,9 @@ impl Core {
         if !connection.closed || connection.receiving || connection.sending || is_subscribed {
             return;
         }
-        self.connections.remove(token);
+        if let Some(mut connection) = self.connections.remove(token) {
+            self.unaccount(&mut connection);
+        }
         let board = self.mesh.board();
         board.cores[usize::from(self.id)]
             .connections_count
@@ -137,6 +140,7 @@ impl Core {
             return;
         };
         let target = usize::from(connection.moving_to.take().unwrap_or(self.id));
+        self.unaccount(&mut connection);
         connection.blocked = None;
         // A place on this core's list of connections with output is none on the other's.
         connection.dirty = false;
@@ -190,6 +194,8 @@ impl Core {
                 self.check_client(token);
             }
         }
+        self.tick_clients_memory();
+        self.tick_peak();
         self.window.trim();
         if self.spans.capacity() > SPANS_KEPT_MAX {
             self.spans = Vec::new();

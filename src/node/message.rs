@@ -175,6 +175,8 @@ pub enum Question {
     FlushScripts,
     /// SCRIPT KILL: see `node/script_busy.rs`.
     KillScript,
+    /// MEMORY PURGE.
+    Purge,
     /// DEBUG SLEEP.
     Sleep(Duration),
     /// Stop serving: drain and end.

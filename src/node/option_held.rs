@@ -14,7 +14,6 @@ const MEMORY_ONLY: &str = "persistence is not built yet; rondo keeps data in mem
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
-const NO_EVICTION: &str = "memory limits are not built yet";
 const NO_EVENTS: &str = "keyspace notifications are not built yet";
 
 /// An option that is remembered; nothing here looks at it but where its group says so.
@@ -127,10 +126,11 @@ pub const HELD: &[OptionSpec] = &[
     held("auto-aof-rewrite-min-size", "", Check::Memory(0), "67108864"),
     held("sanitize-dump-payload", "", Check::Enum(&["no", "yes", "clients"]), "no"),
     // Memory.
-    shown(Topic::Memory, "most bytes of data; only 0 until limits are built", fixed("maxmemory", Check::Memory(0), "0", &["0"], NO_EVICTION)),
-    fixed("maxmemory-clients", Check::MemoryOrPercent, "0", &["0"], NO_EVICTION),
-    held("maxmemory-samples", "", Check::Int(1, 64), "5"),
-    held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10"),
+    shown(Topic::Memory, "most bytes of memory, buffers of clients included; 0 for no limit", held("maxmemory", "", Check::Memory(0), "0")),
+    shown(Topic::Memory, "most bytes that clients may take, or a percentage of maxmemory; 0 for no limit", held("maxmemory-clients", "", Check::MemoryOrPercent, "0")),
+    shown(Topic::Memory, "keys looked at to find one that goes", held("maxmemory-samples", "", Check::Int(1, 64), "5")),
+    shown(Topic::Memory, "how long a command may be held up by evictions, 0 to 100", held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10")),
+    // A key goes at once, what is large in it in steps, whatever this says.
     held("lazyfree-lazy-eviction", "", YES_NO, "no"),
     // What is large is freed in steps wherever it is removed, and strings in one, whatever these say.
     held("lazyfree-lazy-expire", "", YES_NO, "no"),

@@ -374,7 +374,7 @@ pub const OWN: &[OptionSpec] = &[
         },
         default: "noeviction",
         topic: Topic::Memory,
-        help: "which keys would go first; also what OBJECT FREQ and IDLETIME count",
+        help: "which keys go first when memory is short; also what OBJECT FREQ and IDLETIME count",
         ..BASE
     },
     OptionSpec {

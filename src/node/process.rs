@@ -28,8 +28,8 @@ fn cpu_us(who: UsageWho) -> (u64, u64) {
     (micros(usage.user_time()), micros(usage.system_time()))
 }
 
-/// Resident memory in bytes: now, and the most there has been.
-pub fn resident_bytes() -> (u64, u64) {
+/// Resident memory in bytes: now, the most there has been, and what of it is no file's.
+pub fn resident_bytes() -> (u64, u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
         status
@@ -45,7 +45,7 @@ pub fn resident_bytes() -> (u64, u64) {
             .unwrap_or(0)
             * 1024
     };
-    (field("VmRSS:"), field("VmHWM:"))
+    (field("VmRSS:"), field("VmHWM:"), field("RssAnon:"))
 }
 
 /// Memory of the machine in bytes.

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::core::Core;
 use super::figures::CoreFigures;
 use super::info::{self, InfoFigures};
-use super::{process, ring};
+use super::process;
 use crate::commands::pubsub::Subject;
 use crate::commands::table;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
@@ -76,9 +76,9 @@ impl Core {
         let mut errors = ErrorCounts::default();
         cores.iter().for_each(|core| errors.add(&core.errors));
         let commands = self.command_figures(&cores);
-        let (scripts_count, scripts_evicted) = self.mesh.board().scripts.counts();
+        let (eviction_exceeded_ms, eviction_exceeded_now_ms) =
+            self.shard.ledger().exceeded_ms(self.now_ms);
         let (user_us, system_us) = process::process_cpu_us();
-        let (resident, resident_peak) = process::resident_bytes();
         let rates =
             cores
                 .iter()
@@ -89,10 +89,6 @@ impl Core {
                         .for_each(|(sum, rate)| *sum += rate);
                     sums
                 });
-        let fixed = cores.len() as u64 * ring::BUFFERS_BYTES as u64;
-        let dataset = sum(|core| core.keys_bytes);
-        let clients_bytes = sum(|core| core.clients_bytes);
-        let used = fixed + dataset + clients_bytes + sum(|core| core.garbage_bytes);
         let directory = &self.mesh.board().directory;
         let names_count = |subject| directory.roll(subject).names_count() as u64;
         let options = &self.options;
@@ -134,24 +130,7 @@ impl Core {
                 watched_keys: sum(|core| core.watched_keys_count),
                 paused: sum(|core| core.clients_paused_count),
             },
-            memory: info::MemoryFigures {
-                used,
-                peak: super::core::remember_peak(used),
-                resident,
-                resident_peak,
-                startup: fixed,
-                dataset,
-                system_total: process::machine_bytes(),
-                clients: clients_bytes,
-                policy: options.maxmemory_policy.to_string(),
-                allocator: "mimalloc".into(),
-                lazyfree_pending: sum(|core| core.garbage_count),
-                lazyfreed: keyspace.lazyfreed_objects,
-                lua: sum(|core| core.lua_bytes),
-                scripts: sum(|core| core.scripts_bytes),
-                scripts_count: scripts_count as u64,
-                scripts_evicted,
-            },
+            memory: self.memory_figures(&cores),
             persistence: info::PersistenceFigures {
                 loading: false,
                 changes: sum(|core| core.changes),
@@ -177,7 +156,10 @@ impl Core {
                     .unwrap_or(0),
                 expire_time_cap_reached: sum(|core| core.counters.cycles_over_budget),
                 expire_cpu_ms: sum(|core| core.counters.cycle_ns) / 1_000_000,
-                evicted_keys: 0,
+                evicted_keys: keyspace.evicted_keys,
+                evicted_clients: sum(|core| core.counters.evicted_clients),
+                eviction_exceeded_ms,
+                eviction_exceeded_now_ms,
                 reads: sum(|core| core.counters.reads),
                 writes: sum(|core| core.counters.writes),
                 denials: [

@@ -9,8 +9,9 @@ use super::options::{Options, OutputLimit};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::keyspace::access::AccessPolicy;
+use crate::keyspace::evict::EvictionPolicy;
 use crate::keyspace::{EncodingLimits, KeyspaceOptions, SlotMap};
-use crate::shard::{CycleBudget, Shard};
+use crate::shard::{CycleBudget, MemoryOptions, Shard};
 
 impl Options {
     /// Output limits of a client, by whether it is subscribed to something.
@@ -81,9 +82,28 @@ impl Options {
 
     /// The value of a held option that is a number, sizes in bytes.
     pub fn held_number(&self, name: &str) -> i64 {
+        self.held_text(name).parse().unwrap_or(0)
+    }
+
+    /// The value of a held option.
+    pub(super) fn held_text(&self, name: &str) -> String {
         let spec = super::options::find(name.as_bytes());
-        let text = spec.map(|spec| spec.get(self)).unwrap_or_default();
-        text.parse().unwrap_or(0)
+        spec.map(|spec| spec.get(self)).unwrap_or_default()
+    }
+
+    /// `maxmemory` in bytes, 0 for no limit.
+    pub fn maxmemory(&self) -> u64 {
+        self.held_text("maxmemory").parse().unwrap_or(0)
+    }
+
+    /// What shards are to know of the limit of memory.
+    fn memory_options(&self) -> MemoryOptions {
+        MemoryOptions {
+            bytes_max: self.maxmemory(),
+            policy: EvictionPolicy::of_name(self.maxmemory_policy),
+            samples: usize::try_from(self.held_number("maxmemory-samples")).unwrap_or(5),
+            tenacity: u8::try_from(self.held_number("maxmemory-eviction-tenacity")).unwrap_or(10),
+        }
     }
 
     /// What access clocks track.
@@ -123,6 +143,7 @@ pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
         .set_value_bytes_max(options.proto_max_bulk_len as u64);
     shard.keys.set_lazy_flush(options.lazyfree_lazy_user_flush);
     shard.keys.set_limits(options.encoding_limits());
+    shard.set_memory_options(options.memory_options());
 }
 
 /// Puts live options in force that belong to the process; called once, on core 0.

@@ -75,6 +75,15 @@ impl Connections {
         place.connection.as_deref_mut()
     }
 
+    /// The same, to look only.
+    pub fn get(&self, token: Token) -> Option<&Connection> {
+        let place = self.places.get(token.index as usize)?;
+        if place.generation != token.generation {
+            return None;
+        }
+        place.connection.as_deref()
+    }
+
     /// All tokens, for sweeps.
     pub fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
         self.places

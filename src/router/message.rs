@@ -140,6 +140,8 @@ pub enum FromShard {
         /// Its ticket's id.
         id: u64,
     },
+    /// To the core of a shard whose keys are worth less: it had better evict some. How much is in the ledger.
+    NeedsMemory,
 }
 
 /// How a lock is shared.

@@ -1,4 +1,5 @@
-//! Cycle: what a shard does besides requests, a little each tick: removing what has expired, freeing what was flushed.
+//! Cycle: what a shard does besides requests, a little each tick: removing what has expired, freeing what was flushed,
+//! evicting what is over the limit of memory.
 //!
 //! Promises  bounded work a call, in steps, never by the clock; more while much is found, less while little is.
 //! Not here  when to call: `node/` has the tick, and calls again at once while there is more to do and time for it.
@@ -47,7 +48,9 @@ impl Shard {
     pub fn cycle(&mut self, budget: CycleBudget) -> bool {
         let has_more_dead = self.expire(budget.expire_steps);
         let is_clean = self.keys.free_garbage(budget.garbage_steps);
-        has_more_dead || !is_clean
+        let has_to_evict = self.memory.is_limited && self.memory_cycle();
+        self.after_writes();
+        has_more_dead || !is_clean || has_to_evict
     }
 
     fn expire(&mut self, budget_steps: usize) -> bool {

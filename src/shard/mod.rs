@@ -9,7 +9,9 @@
 
 pub mod cycle;
 pub mod figures;
+pub mod ledger;
 pub mod locks;
+pub mod memory;
 mod operations;
 pub mod scripts;
 pub mod waiters;
@@ -18,6 +20,8 @@ mod watches;
 
 pub use cycle::CycleBudget;
 pub use figures::{CommandFigures, ErrorCounts, Figures};
+pub use ledger::Ledger;
+pub use memory::MemoryOptions;
 pub use waiting::Waited;
 
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +38,7 @@ use crate::router::{
 };
 use cycle::Pace;
 use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
+use memory::Memory;
 use waiters::Waiters;
 use watches::Watches;
 
@@ -84,6 +89,7 @@ pub struct Shard {
     figures: Figures,
     changes_count: u64,
     pace: Pace,
+    memory: Memory,
     /// Reused for the keys of requests that arrive while locks are held.
     key_locks: Vec<KeyLock>,
 }
@@ -103,6 +109,7 @@ impl Shard {
             figures: Figures::default(),
             changes_count: 0,
             pace: Pace::default(),
+            memory: Memory::new(Ledger::new(usize::from(id) + 1)),
             key_locks: Vec::new(),
         }
     }
@@ -139,9 +146,28 @@ impl Shard {
         let Request {
             entry, db, caller, ..
         } = *request;
-        self.run(entry, db, caller, Patience::Never, args, out);
+        if self.memory.is_limited {
+            self.run_limited(request, args, out);
+        } else {
+            self.run(entry, db, caller, Patience::Never, args, out);
+        }
         self.after_writes();
         Outcome::Done
+    }
+
+    /// Runs a request while there is a limit of memory.
+    fn run_limited(&mut self, request: &Request, args: &Args<'_>, out: &mut Vec<u8>) {
+        let Request {
+            entry, db, caller, ..
+        } = *request;
+        if !self.has_room_for(entry, db) {
+            let error = self.refuse_growth(entry);
+            return Reply::new(out, caller.protocol).error_bytes(&error.line());
+        }
+        self.run(entry, db, caller, Patience::Never, args, out);
+        if entry.command.flags.has(Flags::WRITE) {
+            self.settle_memory(db);
+        }
     }
 
     /// Runs the commands of a block one after the other; whoever waits for what they change is served after the last.
@@ -173,6 +199,9 @@ impl Shard {
 
     /// Serves whoever waited for what a block has changed.
     pub fn end_block(&mut self) {
+        if self.memory.is_limited {
+            self.settle_all_memory();
+        }
         self.after_writes();
     }
 
@@ -362,7 +391,11 @@ impl Shard {
                 caller,
                 origin,
             } = request;
-            self.run(entry, db, caller, Patience::Never, &args, &mut reply);
+            if self.memory.is_limited {
+                self.run_limited(&request, &args, &mut reply);
+            } else {
+                self.run(entry, db, caller, Patience::Never, &args, &mut reply);
+            }
             self.events
                 .push_back((origin.core, FromShard::Late { origin, reply }));
         }

@@ -22,9 +22,21 @@ impl Shard {
     /// Runs one operation. Errors of whole commands are replies; whoever joins the replies counts the failure.
     pub(super) fn operate(&mut self, operation: Operation) -> Output {
         // COPY names a database that only the shards can check.
-        if usize::from(operation.db()) >= self.keys.databases_count() {
+        let db = operation.db();
+        if usize::from(db) >= self.keys.databases_count() {
             return Output::Error("ERR DB index is out of range".into());
         }
+        if !self.memory.is_limited {
+            return self.carry_out(operation);
+        }
+        // Whoever coordinates has seen that it may run: what is let through on one shard must run on all.
+        self.make_room_for_part(db);
+        let output = self.carry_out(operation);
+        self.settle_memory(db);
+        output
+    }
+
+    fn carry_out(&mut self, operation: Operation) -> Output {
         match operation {
             Operation::Command {
                 entry,

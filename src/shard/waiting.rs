@@ -17,8 +17,8 @@ use crate::commands::Entry;
 use crate::commands::keys::for_each_key_of;
 use crate::commands::table::{Patience, Wait};
 use crate::keyspace::value::type_name;
-use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
 use crate::router::wait::{Taken, WaitTicket};
 use crate::router::{FromShard, KeyLock};
@@ -47,7 +47,16 @@ impl Shard {
         ticket: &WaitTicket,
         out: &mut Vec<u8>,
     ) -> Waited {
+        let is_limited = self.memory.is_limited;
+        if is_limited && !self.has_room_for(request.entry, request.db) {
+            let error = self.refuse_growth(request.entry);
+            Reply::new(out, request.caller.protocol).error_bytes(&error.line());
+            return Waited::No;
+        }
         let waited = self.run_or_wait(request, args, Patience::First, out);
+        if is_limited {
+            self.settle_memory(request.db);
+        }
         let waited = match waited {
             None => Waited::No,
             Some(wait) => {

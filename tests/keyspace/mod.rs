@@ -2,6 +2,7 @@
 
 mod access; // LRU and LFU clocks
 mod array; // the cursor, rings
+mod evict;
 mod expire; // the cycle, its budget and what it measures
 mod flush; // flushed databases, freed step by step
 mod hash;

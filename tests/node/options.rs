@@ -197,10 +197,6 @@ fn what_is_not_built_is_refused() {
         set(&mut options, "save", "900 1"),
         Err(failed("save", memory_only))
     );
-    assert_eq!(
-        set(&mut options, "maxmemory", "1gb"),
-        Err(failed("maxmemory", "memory limits are not built yet"))
-    );
     assert_eq!(set(&mut options, "save", ""), Ok(vec![]));
     assert_eq!(set(&mut options, "appendonly", "no"), Ok(vec![]));
     for line in [

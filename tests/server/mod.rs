@@ -17,6 +17,7 @@ mod harness; // starts the binary, waits for it, ends it
 mod http; // figures on a port of their own
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
+mod memory; // maxmemory, maxmemory-clients, MEMORY
 mod migrate; // keys that go to another server
 mod multi; // MULTI blocks and watches
 mod order; // replies in order, against a plain map

@@ -1,6 +1,7 @@
 mod cycle; // bounded steps, all dead found
 mod figures;
 mod locks;
+mod memory; // one limit over several shards
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything
 mod seize; // locks a script takes while it runs
 mod waiting; // who is served, in which order, and when not yet

@@ -348,6 +348,17 @@ impl<T: HeapSize> KeyTable<T> {
         self.slab.reserved_bytes() + self.segment_slab.reserved_bytes()
     }
 
+    /// Bytes of what leads to the entries: directory and segments.
+    pub fn index_bytes(&self) -> usize {
+        self.segment_slab.used_bytes() + self.directory.capacity() * size_of::<u64>()
+    }
+
+    /// Bytes the slabs have from the system that are in no block in use.
+    pub fn slack_bytes(&self) -> usize {
+        let used_bytes = self.slab.used_bytes() + self.segment_slab.used_bytes();
+        self.reserved_bytes().saturating_sub(used_bytes)
+    }
+
     /// Starts loading the cache lines a lookup of `hash` will need.
     #[inline]
     pub fn prefetch(&self, hash: u64) {

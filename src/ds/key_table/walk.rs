@@ -104,6 +104,59 @@ impl<T: HeapSize> KeyTable<T> {
         (!found.is_null()).then(|| EntryRef::new(found))
     }
 
+    /// Shows entries that are neighbours in hash order, which is no order at all to whoever looks for old or rarely used
+    /// ones: those of the bucket at `cursor` (a position in hash order, below 2^52) and, as long as `visit` returns true, of
+    /// those after it.
+    ///
+    /// - `first_slot`: where in the first bucket to begin, below 8. Drawn at random it makes every place as likely to be
+    ///   seen; from the start of a bucket, a small sample would hardly ever reach its last places.
+    /// - `dated`: only entries that have a deadline; segments without any are passed over.
+    /// - `looks_max`: buckets, and segments passed over, that may be looked at.
+    /// - Returns where to go on, 0 where the table's end was reached.
+    pub fn sample(
+        &self,
+        cursor: u64,
+        mut first_slot: usize,
+        dated: bool,
+        looks_max: usize,
+        visit: &mut dyn FnMut(EntryRef<'_, T>) -> bool,
+    ) -> u64 {
+        let mut position = cursor.min((1 << 52) - 1) << CURSOR_SHIFT;
+        let mut looks = 0;
+        while let Some(word) = self.word(position) {
+            // SAFETY: words of the directory are alive.
+            let is_passed = dated && unsafe { (*word.header()).deadline_min_ms } == i64::MAX;
+            let mut index = word.home(word.tag(position));
+            while !is_passed && index < word.buckets_count() && looks < looks_max {
+                looks += 1;
+                // SAFETY: `index` is below `buckets_count`; slots that are not empty hold live entries.
+                let slots = unsafe { &(*word.bucket(index)).0 };
+                for &slot in &slots[std::mem::take(&mut first_slot) & (bucket::SLOTS - 1)..] {
+                    if bucket::is_empty(slot) || dated && slot & bucket::HAS_DEADLINE == 0 {
+                        continue;
+                    }
+                    if !visit(EntryRef::new(bucket::entry(slot))) {
+                        looks = looks_max;
+                        break;
+                    }
+                }
+                index += 1;
+            }
+            looks = looks.saturating_add(1);
+            let next = if is_passed {
+                word.hash_after(position)
+            } else {
+                word.hash_of_bucket(position, index)
+            };
+            let Some(next) = next else { break };
+            position = next;
+            if looks >= looks_max {
+                return position >> CURSOR_SHIFT;
+            }
+        }
+        0
+    }
+
     /// Walks segments from `cursor`, removing entries whose deadline is at or before `now_ms`, until about `work_max`
     /// steps (a segment header looked at is 1, an entry looked at is 1) are spent or the table has been walked once.
     /// `dead` sees each entry before it goes. Objects whose time to wake has come are shown to `wake`, which says how many

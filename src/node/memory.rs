@@ -1,0 +1,215 @@
+//! Memory of clients: how much each has, `maxmemory-clients`, and what the shard is told of it.
+//!
+//!     a client's buffers have changed -> its account, this core's sum -> the shard, for maxmemory; the board, for the others
+//!
+//! Promises  while no option asks for it nothing is counted; the largest client of all cores goes first, and one that said
+//!           CLIENT NO-EVICT stays.
+//! Not here  output limits: `node/lifecycle.rs`; maxmemory itself: `shard/memory.rs`.
+//! Tests     tests/server/memory.rs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::acceptor;
+use super::connection::Connection;
+use super::core::Core;
+use super::options::Options;
+use super::ring::{self, Token};
+
+/// A limit on clients below this would only throw out idle ones.
+const CLIENTS_BYTES_MIN: u64 = 128 * 1024;
+
+/// What this core's clients take.
+#[derive(Default)]
+pub struct ClientsMemory {
+    /// Whether anything depends on it.
+    is_counted: bool,
+    /// The most that all cores' clients may take together; 0 for no limit.
+    bytes_max: u64,
+    bytes: usize,
+    /// The limit was passed: someone must go before the turn ends.
+    is_over: bool,
+}
+
+impl Options {
+    /// `maxmemory-clients` in bytes, a percentage being one of `maxmemory`; 0 for no limit.
+    pub fn clients_bytes_max(&self) -> u64 {
+        let text = self.held_text("maxmemory-clients");
+        let bytes = match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent: u64 = percent.parse().unwrap_or(0);
+                let whole = u128::from(self.maxmemory()) * u128::from(percent) / 100;
+                u64::try_from(whole).unwrap_or(u64::MAX)
+            }
+            None => text.parse().unwrap_or(0),
+        };
+        match bytes {
+            0 => 0,
+            bytes => bytes.max(CLIENTS_BYTES_MIN),
+        }
+    }
+}
+
+impl Core {
+    /// Starts or stops counting, as the options say.
+    pub(super) fn apply_memory_options(&mut self) {
+        let bytes_max = self.options.clients_bytes_max();
+        let is_counted = bytes_max > 0 || self.options.maxmemory() > 0;
+        let was_counted = self.clients_memory.is_counted;
+        self.clients_memory.bytes_max = bytes_max;
+        self.clients_memory.is_counted = is_counted;
+        if is_counted != was_counted {
+            let tokens: Vec<Token> = self.connections.tokens().collect();
+            for token in tokens {
+                self.recount(token, is_counted);
+            }
+            self.tell_clients_bytes();
+        }
+        if bytes_max > 0 {
+            self.clients_memory.is_over = true;
+            self.publish_largest_client();
+        }
+    }
+
+    /// A client's buffers may have changed.
+    #[inline]
+    pub(super) fn account(&mut self, token: Token) {
+        if self.clients_memory.is_counted {
+            self.recount(token, true);
+            self.tell_clients_bytes();
+        }
+    }
+
+    /// A client is leaving this core.
+    pub(super) fn unaccount(&mut self, connection: &mut Connection) {
+        let bytes = std::mem::take(&mut connection.accounted_bytes);
+        if bytes > 0 {
+            self.clients_memory.bytes -= bytes;
+            self.tell_clients_bytes();
+        }
+    }
+
+    fn recount(&mut self, token: Token, is_counted: bool) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        // What is closed takes nothing as soon as the kernel lets go of it.
+        let bytes = match is_counted && !connection.closed {
+            true => connection.memory_bytes(),
+            false => 0,
+        };
+        let before = std::mem::replace(&mut connection.accounted_bytes, bytes);
+        self.clients_memory.bytes = self.clients_memory.bytes + bytes - before;
+        if bytes > before && self.clients_memory.bytes_max > 0 && !connection.session.no_evict {
+            let largest = &self.mesh.board().cores[usize::from(self.id)].largest_client_bytes;
+            if bytes as u64 > largest.load(Ordering::Relaxed) {
+                largest.store(bytes as u64, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn tell_clients_bytes(&mut self) {
+        let bytes = self.clients_memory.bytes;
+        self.shard.set_extra_bytes(bytes + ring::BUFFERS_BYTES);
+        let own = &self.mesh.board().cores[usize::from(self.id)].clients_bytes;
+        own.store(bytes as u64, Ordering::Relaxed);
+        let bytes_max = self.clients_memory.bytes_max;
+        if bytes_max > 0 && self.all_clients_bytes() > bytes_max {
+            self.clients_memory.is_over = true;
+        }
+    }
+
+    fn all_clients_bytes(&self) -> u64 {
+        let cores = self.mesh.board().cores.iter();
+        cores
+            .map(|core| core.clients_bytes.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Closes the largest clients while all together take more than they may; those of other cores are for those cores.
+    #[inline]
+    pub(super) fn evict_clients(&mut self) {
+        if self.clients_memory.is_over {
+            self.clients_memory.is_over = false;
+            self.evict_largest_clients();
+        }
+    }
+
+    #[cold]
+    fn evict_largest_clients(&mut self) {
+        while self.all_clients_bytes() > self.clients_memory.bytes_max {
+            let Some((token, bytes)) = self.largest_client() else {
+                return;
+            };
+            let others_have_larger = {
+                let mut cores = self.mesh.board().cores.iter().enumerate();
+                cores.any(|(core, flags)| {
+                    let largest = flags.largest_client_bytes.load(Ordering::Relaxed);
+                    core != usize::from(self.id) && largest > bytes as u64
+                })
+            };
+            if others_have_larger {
+                return;
+            }
+            let Some(connection) = self.connections.get_mut(token) else {
+                return;
+            };
+            tracing::info!(
+                client = connection.session.id,
+                bytes,
+                "closed: clients take more than maxmemory-clients"
+            );
+            acceptor::cut(&connection.socket);
+            self.counters.evicted_clients += 1;
+            self.close(token);
+            self.recount(token, true);
+            self.tell_clients_bytes();
+            self.publish_largest_client();
+        }
+    }
+
+    fn largest_client(&self) -> Option<(Token, usize)> {
+        let may_go = |connection: &Connection| !connection.closed && !connection.session.no_evict;
+        self.connections
+            .tokens()
+            .filter_map(|token| {
+                let connection = self.connections.get(token)?;
+                may_go(connection).then_some((token, connection.accounted_bytes))
+            })
+            .max_by_key(|(_, bytes)| *bytes)
+    }
+
+    fn publish_largest_client(&mut self) {
+        let bytes = self.largest_client().map_or(0, |(_, bytes)| bytes);
+        let largest = &self.mesh.board().cores[usize::from(self.id)].largest_client_bytes;
+        largest.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Keeps the peak: each core tells what it uses, core 0 adds.
+    pub(super) fn tick_peak(&self) {
+        let cores = &self.mesh.board().cores;
+        let used = self.shard.keys.used_bytes() + self.clients_memory.bytes + ring::BUFFERS_BYTES;
+        cores[usize::from(self.id)]
+            .used_bytes
+            .store(used as u64, Ordering::Relaxed);
+        if self.id == 0 {
+            let used = cores
+                .iter()
+                .map(|core| core.used_bytes.load(Ordering::Relaxed));
+            remember_peak(used.sum());
+        }
+    }
+
+    /// What is due each tick: another core may have found that this one's largest client must go.
+    pub(super) fn tick_clients_memory(&mut self) {
+        if self.clients_memory.bytes_max > 0 {
+            self.publish_largest_client();
+            self.clients_memory.is_over = true;
+        }
+    }
+}
+
+/// The most that all cores have used, as far as ticks and INFO have looked.
+pub(super) fn remember_peak(used: u64) -> u64 {
+    static PEAK: AtomicU64 = AtomicU64::new(0);
+    PEAK.fetch_max(used, Ordering::Relaxed).max(used)
+}

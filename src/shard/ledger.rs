@@ -1,0 +1,162 @@
+//! Ledger: how much of `maxmemory` each shard has, and how gladly it would give something up. All that shards share.
+//!
+//!     maxmemory >= taken = lease of shard 0 + lease of shard 1 + …          a shard uses no more than its lease
+//!
+//! Promises  leases are taken only while their sum stays within the limit, so shards that keep to theirs keep to the limit
+//!           together; every figure here is a hint but `taken`.
+//! Not here  when a shard takes, gives back or evicts: `shard/memory.rs`.
+//! Tests     tests/shard/memory.rs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// A score of a shard that has nothing to give up.
+const NO_SCORE: u64 = 0;
+
+/// What the shards of a process know of each other's memory.
+pub struct Ledger {
+    /// The most that all leases together may come to; 0 for no limit.
+    limit: AtomicI64,
+    taken: AtomicI64,
+    places: Box<[Place]>,
+    /// Since when memory has been over the limit, in milliseconds since the epoch; 0 while it is not.
+    exceeded_since_ms: AtomicI64,
+    /// All times before that one, together.
+    exceeded_ms: AtomicI64,
+}
+
+/// One shard's figures, on a cache line pair of their own.
+#[repr(align(128))]
+#[derive(Default)]
+struct Place {
+    /// 1 more than the score of its best candidate; 0 without one.
+    score: AtomicU64,
+    /// How many keys it could give up.
+    candidates: AtomicU64,
+    /// Bytes that others wait for it to give back.
+    asked: AtomicI64,
+}
+
+impl Ledger {
+    /// A ledger without a limit.
+    pub fn new(shards_count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit: AtomicI64::new(0),
+            taken: AtomicI64::new(0),
+            places: (0..shards_count).map(|_| Place::default()).collect(),
+            exceeded_since_ms: AtomicI64::new(0),
+            exceeded_ms: AtomicI64::new(0),
+        })
+    }
+
+    /// How many shards there are.
+    pub fn shards_count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Sets the most that all leases together may come to.
+    pub(super) fn set_limit(&self, limit: i64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Whether shards have more than they may together.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether little is left to take.
+    pub(super) fn is_tight(&self) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.taken.load(Ordering::Relaxed) > limit - limit / 16
+    }
+
+    /// Takes `least` bytes or, where there are so many, up to `most`; 0 where there are fewer than `least`.
+    pub(super) fn take(&self, least: i64, most: i64) -> i64 {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let mut got = 0;
+        let taken = self
+            .taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                got = most.min(limit - taken);
+                (got >= least).then_some(taken + got)
+            });
+        if taken.is_ok() { got } else { 0 }
+    }
+
+    /// Takes bytes that are in use already, whatever there is.
+    pub(super) fn force(&self, bytes: i64) {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives bytes back.
+    pub(super) fn give(&self, bytes: i64) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What shard `of` would give up.
+    pub(super) fn publish(&self, of: usize, score: Option<u64>, candidates: u64) {
+        let place = &self.places[of];
+        let score = score.map_or(NO_SCORE, |score| score.saturating_add(1));
+        place.score.store(score, Ordering::Relaxed);
+        place.candidates.store(candidates, Ordering::Relaxed);
+    }
+
+    /// The best score of shard `of`, as far as it has said, and how many keys it could give up.
+    pub(super) fn offer(&self, of: usize) -> (Option<u64>, u64) {
+        let place = &self.places[of];
+        let score = place.score.load(Ordering::Relaxed).checked_sub(1);
+        (score, place.candidates.load(Ordering::Relaxed))
+    }
+
+    /// Asks shard `of` to give bytes back, unless others have asked it for `most` already.
+    pub(super) fn ask(&self, of: usize, bytes: i64, most: i64) -> bool {
+        let asked = &self.places[of].asked;
+        if asked.load(Ordering::Relaxed) >= most {
+            return false;
+        }
+        asked.fetch_add(bytes, Ordering::Relaxed) == 0
+    }
+
+    /// What others wait for shard `of` to give back.
+    pub(super) fn asked(&self, of: usize) -> i64 {
+        self.places[of].asked.load(Ordering::Relaxed)
+    }
+
+    /// Shard `of` has given something back.
+    pub(super) fn answered(&self, of: usize, bytes: i64) {
+        let less = |asked: i64| Some((asked - bytes).max(0));
+        let asked = &self.places[of].asked;
+        let _ = asked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Memory is over the limit, or is no longer.
+    pub(super) fn note(&self, is_exceeded: bool, now_ms: i64) {
+        let since = &self.exceeded_since_ms;
+        if is_exceeded {
+            let _ = since.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+        } else if since.load(Ordering::Relaxed) != 0 {
+            let since_ms = since.swap(0, Ordering::Relaxed);
+            if since_ms != 0 {
+                let took_ms = (now_ms - since_ms).max(0);
+                self.exceeded_ms.fetch_add(took_ms, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How long memory has been over the limit, in milliseconds: all in all, and now.
+    pub fn exceeded_ms(&self, now_ms: i64) -> (u64, u64) {
+        let current_ms = match self.exceeded_since_ms.load(Ordering::Relaxed) {
+            0 => 0,
+            since_ms => (now_ms - since_ms).max(0),
+        };
+        let total_ms = self.exceeded_ms.load(Ordering::Relaxed) + current_ms;
+        (total_ms as u64, current_ms as u64)
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_exceeded(&self) {
+        self.exceeded_ms.store(0, Ordering::Relaxed);
+        self.exceeded_since_ms.store(0, Ordering::Relaxed);
+    }
+}

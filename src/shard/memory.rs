@@ -1,0 +1,452 @@
+//! Memory: one `maxmemory` for all shards, and what happens when it is used up.
+//!
+//!     before a command that may grow -> is what this shard uses within its lease? -> yes: nothing else is done
+//!        no: a piece of what nobody has taken -> none left: a key goes, here or on the shard whose keys are worth less
+//!
+//! A lease is a number of bytes that a shard may use. Shards take pieces from what is left of `maxmemory` and give them back
+//! when they shrink; the sum of all leases is what is held against the limit, so a shard looks only at its own figures but
+//! when it needs a piece. A piece is a 512th of a shard's even share: what lies unused in leases is below half a percent.
+//!
+//! Which shard gives something up. Slots spread keys evenly, but a hash tag may fill one shard, and one shard may have only
+//! keys of last week. Each shard that looks for a victim tells what its best candidate is worth (its score, see
+//! `keyspace/evict.rs`); one that needs memory compares. Where another shard's is worth clearly less, that one is asked to
+//! give a piece back, and this one goes on meanwhile on an overdraft: a 256th of `maxmemory` that leases leave free for this
+//! purpose, shared evenly. With the overdraft used up it evicts a key of its own all the same; with none of its own it may
+//! use another 256th, and then the command is refused. So the process never has more than its limit but for that, and for
+//! what one command per core adds after it was let through, as in Redis.
+//!
+//! Promises  a shard that does not evict (noeviction, nothing left) lets nothing through that may grow while it is over its
+//!           lease; work before a command is bounded (`maxmemory-eviction-tenacity`), the rest is done by `cycle`; a key
+//!           locked by a transaction stays; without a limit a request pays one branch.
+//! Not here  the numbers the shards share: `shard/ledger.rs`; which key: `keyspace/evict.rs`.
+//! Tests     tests/shard/memory.rs, tests/server/memory.rs.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::ledger::Ledger;
+use crate::commands::{CommandError, Entry, Flags};
+use crate::keyspace::evict::{Candidate, EvictionOrder, EvictionPolicy};
+use crate::router::{FromShard, LockMode};
+
+/// What a command that may grow is refused with.
+pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// A piece is this part of a shard's even share of the limit.
+const PIECES_PER_SHARE: i64 = 512;
+/// The part of the limit that overdrafts may come to together.
+const OVERDRAFT_PART: i64 = 256;
+/// Evictions before one command for each point of tenacity, up to 10: some 25 µs.
+const EVICTIONS_PER_POINT: usize = 16;
+/// Evictions of one cycle.
+const EVICTIONS_PER_CYCLE: usize = 256;
+/// Flushed entries, or parts of large values, that are freed for one eviction.
+const GARBAGE_STEPS: usize = 256;
+/// Pieces that one shard is asked for at a time.
+const ASKED_PIECES_MAX: i64 = 4;
+
+/// What `maxmemory` and its companions say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryOptions {
+    /// Bytes, 0 for no limit.
+    pub bytes_max: u64,
+    /// Which keys go; none: nothing does.
+    pub policy: Option<EvictionPolicy>,
+    /// Keys looked at to find one that goes.
+    pub samples: usize,
+    /// How long one command may be held up: 0 to 100.
+    pub tenacity: u8,
+}
+
+/// One shard's memory.
+pub(super) struct Memory {
+    /// Whether there is a limit.
+    pub(super) is_limited: bool,
+    options: MemoryOptions,
+    ledger: Arc<Ledger>,
+    /// Bytes this shard may use.
+    lease: i64,
+    piece: i64,
+    overdraft_max: i64,
+    /// Bytes that are used on this core besides keys.
+    extra_bytes: usize,
+    /// By database, when it was last measured.
+    database_bytes: Vec<usize>,
+    keys_bytes: usize,
+}
+
+impl Memory {
+    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
+        Self {
+            is_limited: false,
+            options: MemoryOptions::default(),
+            ledger,
+            lease: 0,
+            piece: 1,
+            overdraft_max: 0,
+            extra_bytes: 0,
+            database_bytes: Vec::new(),
+            keys_bytes: 0,
+        }
+    }
+
+    fn used(&self) -> i64 {
+        (self.keys_bytes + self.extra_bytes) as i64
+    }
+}
+
+impl Shard {
+    /// Takes the same ledger as the other shards; before the first request.
+    pub fn share_ledger(&mut self, ledger: Arc<Ledger>) {
+        self.memory = Memory::new(ledger);
+    }
+
+    /// What the shards of this process share of memory.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.memory.ledger
+    }
+
+    /// Puts a limit in force, or takes it away. Every shard is told the same.
+    pub fn set_memory_options(&mut self, options: MemoryOptions) {
+        let memory = &mut self.memory;
+        if memory.options == options {
+            return;
+        }
+        memory.options = options;
+        memory.is_limited = options.bytes_max > 0;
+        memory.ledger.give(std::mem::take(&mut memory.lease));
+        if !memory.is_limited {
+            memory.ledger.set_limit(0);
+            let now_ms = self.keys.now_ms();
+            self.memory.ledger.note(false, now_ms);
+            return;
+        }
+        let shards_count = memory.ledger.shards_count() as i64;
+        let bytes_max = i64::try_from(options.bytes_max).unwrap_or(i64::MAX / 2);
+        memory.piece = (bytes_max / shards_count / PIECES_PER_SHARE).max(1);
+        let may_ask = shards_count > 1 && options.policy.is_some();
+        let overdraft = if may_ask {
+            bytes_max / OVERDRAFT_PART
+        } else {
+            0
+        };
+        memory.overdraft_max = overdraft / shards_count;
+        memory.ledger.set_limit(bytes_max - overdraft);
+        self.measure_all();
+        // What is in use is taken, over the limit or not: `cycle` sees to the rest.
+        let used = self.memory.used();
+        self.memory.lease = used;
+        self.memory.ledger.force(used);
+        self.publish();
+    }
+
+    /// What is used on this core besides keys: buffers of clients, and what the process has anyway.
+    pub fn set_extra_bytes(&mut self, bytes: usize) {
+        self.memory.extra_bytes = bytes;
+    }
+
+    /// Whether nothing that may grow is let through now. Evicts what may go first.
+    pub fn refuses_growth(&mut self) -> bool {
+        self.memory.is_limited && !self.make_room(0)
+    }
+
+    /// Whether a command that may grow is let through; evicts first what may go.
+    #[inline]
+    pub(super) fn has_room_for(&mut self, entry: &'static Entry, db: u16) -> bool {
+        !entry.command.flags.has(Flags::DENYOOM) || self.make_room(usize::from(db))
+    }
+
+    /// Evicts what may go before a part of a transaction runs, which is not refused any more.
+    pub(super) fn make_room_for_part(&mut self, db: u16) {
+        self.make_room(usize::from(db));
+    }
+
+    /// Refuses a command for want of memory.
+    #[cold]
+    pub(super) fn refuse_growth(&mut self, entry: &'static Entry) -> CommandError {
+        self.figures
+            .record_rejection(entry.index, OUT_OF_MEMORY.as_bytes());
+        OUT_OF_MEMORY.into()
+    }
+
+    /// Gives back what a command that has written no longer needs.
+    #[inline]
+    pub(super) fn settle_memory(&mut self, db: u16) {
+        self.measure(usize::from(db));
+        self.give_back();
+    }
+
+    /// The same, where any database may have changed.
+    pub(super) fn settle_all_memory(&mut self) {
+        self.measure_all();
+        self.give_back();
+    }
+
+    /// Evicts for shards that asked, and what is over the limit; true if more is to be done at once.
+    pub(super) fn memory_cycle(&mut self) -> bool {
+        self.settle_all_memory();
+        let is_done = self.work_off(EVICTIONS_PER_CYCLE);
+        if self.memory.ledger.is_tight() {
+            self.publish();
+        }
+        let is_exceeded = self.is_overdrawn() || self.memory.ledger.is_over();
+        let now_ms = self.keys.now_ms();
+        self.memory.ledger.note(is_exceeded, now_ms);
+        !is_done
+    }
+
+    /// Another shard has asked this one to give something back.
+    pub fn free_for_others(&mut self) {
+        if self.memory.is_limited {
+            self.measure_all();
+            self.work_off(EVICTIONS_PER_CYCLE);
+            self.after_writes();
+        }
+    }
+
+    /// Evicts, up to a number of keys, what others have asked for and what all have too much together; true when that is done
+    /// or nothing can be done about it here.
+    fn work_off(&mut self, evictions_max: usize) -> bool {
+        let shard = usize::from(self.id);
+        for _ in 0..evictions_max {
+            self.take_what_is_missing();
+            let given = self.give_back_down_to(0);
+            self.memory.ledger.answered(shard, given);
+            let asked = self.memory.ledger.asked(shard);
+            let is_short = self.is_overdrawn() || self.memory.ledger.is_over();
+            if asked <= 0 && (!is_short || self.ask_others()) {
+                return true;
+            }
+            if !self.free_something(0) {
+                // Nothing may go here: whoever asked finds that out by the score.
+                self.memory.ledger.answered(shard, asked);
+                return true;
+            }
+            self.measure_all();
+        }
+        false
+    }
+
+    /// Brings what is used within the lease, or the lease up to it; whether a command that may grow may run.
+    fn make_room(&mut self, db: usize) -> bool {
+        self.measure(db);
+        let memory = &self.memory;
+        if memory.used() <= memory.lease && !memory.ledger.is_over() {
+            return true;
+        }
+        self.find_room(db)
+    }
+
+    #[cold]
+    fn find_room(&mut self, db: usize) -> bool {
+        let mut evictions_left = evictions_max(self.memory.options.tenacity);
+        let now_ms = self.keys.now_ms();
+        loop {
+            self.take_what_is_missing();
+            if !self.is_overdrawn() {
+                self.give_back_down_to(0);
+                if !self.memory.ledger.is_over() {
+                    self.memory.ledger.note(false, now_ms);
+                    return true;
+                }
+            }
+            let overdraft = self.memory.used() - self.memory.lease;
+            if self.memory.options.policy.is_none() {
+                // What is being freed anyway is room as well.
+                if !self.free_garbage_step() {
+                    break;
+                }
+            } else if overdraft <= self.memory.overdraft_max && self.ask_others() {
+                return true;
+            } else if evictions_left == 0 {
+                // The rest is for the cycle.
+                self.memory.ledger.note(true, now_ms);
+                return true;
+            } else if self.free_something(db) {
+                evictions_left -= 1;
+            } else if overdraft <= 2 * self.memory.overdraft_max && self.ask_others() {
+                return true;
+            } else {
+                break;
+            }
+            self.measure(db);
+        }
+        self.memory.ledger.note(true, now_ms);
+        false
+    }
+
+    fn is_overdrawn(&self) -> bool {
+        self.memory.used() > self.memory.lease
+    }
+
+    /// Takes what is used beyond the lease, and a piece with it, where there is so much to take.
+    fn take_what_is_missing(&mut self) {
+        let memory = &mut self.memory;
+        let missing = memory.used() - memory.lease;
+        if missing > 0 && !memory.ledger.is_over() {
+            memory.lease += memory.ledger.take(missing, missing + memory.piece - 1);
+            // Others must know that there is something here before they need it.
+            if memory.ledger.offer(usize::from(self.id)).0.is_none() {
+                self.publish();
+            }
+        }
+    }
+
+    /// Frees a part of what waits to be freed, or else evicts a key; false where there is neither.
+    fn free_something(&mut self, db: usize) -> bool {
+        if self.free_garbage_step() {
+            return true;
+        }
+        let Some(policy) = self.memory.options.policy else {
+            return false;
+        };
+        let samples = self.memory.options.samples;
+        let locks = &self.locks;
+        let is_held = |hash: u64| {
+            let key = std::iter::once((hash, LockMode::Exclusive));
+            !locks.is_idle() && locks.is_in_conflict(key, true, 0)
+        };
+        let Some(candidate) = self.keys.choose_victim(policy, samples, &is_held) else {
+            self.memory.ledger.publish(usize::from(self.id), None, 0);
+            return false;
+        };
+        self.evict(&candidate);
+        if candidate.db != db {
+            self.measure(candidate.db);
+        }
+        let candidates = self.keys.candidates_count(policy);
+        let ledger = &self.memory.ledger;
+        ledger.publish(usize::from(self.id), Some(candidate.score), candidates);
+        true
+    }
+
+    /// Removes a key for want of memory: the one place where that happens. Whatever follows from it belongs here.
+    fn evict(&mut self, candidate: &Candidate) {
+        let place = (candidate.db as u16, candidate.hash);
+        if self.keys.evict(candidate) {
+            self.changes_count += 1;
+        }
+        if !self.watches.is_empty() {
+            self.watches.touch(place);
+        }
+        self.waiters.mark(place);
+    }
+
+    fn free_garbage_step(&mut self) -> bool {
+        let has_garbage = self.keys.garbage_count() > 0;
+        if has_garbage {
+            self.keys.free_garbage(GARBAGE_STEPS);
+            self.measure_all();
+        }
+        has_garbage
+    }
+
+    /// Asks the shard whose keys are worth clearly less than this one's for a piece; false where there is none.
+    fn ask_others(&mut self) -> bool {
+        let Some(other) = self.better_giver() else {
+            return false;
+        };
+        let piece = self.memory.piece;
+        let ledger = &self.memory.ledger;
+        if ledger.ask(other, piece, ASKED_PIECES_MAX * piece) {
+            self.events
+                .push_back((other as u16, FromShard::NeedsMemory));
+        }
+        true
+    }
+
+    fn better_giver(&self) -> Option<usize> {
+        let policy = self.memory.options.policy?;
+        let ledger = &self.memory.ledger;
+        let own_place = usize::from(self.id);
+        let own = ledger.offer(own_place);
+        let others = (0..ledger.shards_count()).filter(|&place| place != own_place);
+        let offers = others.filter_map(|place| {
+            let offer = ledger.offer(place);
+            is_clearly_better(policy.order, offer, own).then_some((place, offer))
+        });
+        let best = offers.max_by_key(|(_, offer)| *offer)?;
+        Some(best.0)
+    }
+
+    /// Tells the others what the best candidate here is worth.
+    fn publish(&mut self) {
+        let Some(policy) = self.memory.options.policy else {
+            return;
+        };
+        let score = self.keys.best_score(policy, self.memory.options.samples);
+        let candidates = self.keys.candidates_count(policy);
+        self.memory
+            .ledger
+            .publish(usize::from(self.id), score, candidates);
+    }
+
+    fn give_back(&mut self) {
+        // Twice as much as is kept, or a shard that grows and shrinks a little would go to the ledger each time.
+        if self.memory.lease - self.memory.used() > 2 * self.memory.piece {
+            self.give_back_down_to(self.memory.piece);
+        }
+    }
+
+    /// Gives back all that is not used but for `kept` bytes; returns how many bytes those were.
+    fn give_back_down_to(&mut self, kept: i64) -> i64 {
+        let memory = &mut self.memory;
+        let unused = (memory.lease - memory.used() - kept).max(0);
+        if unused > 0 {
+            memory.lease -= unused;
+            memory.ledger.give(unused);
+        }
+        unused
+    }
+
+    /// Brings the figures up to date, where only this database may have changed.
+    #[inline]
+    fn measure(&mut self, db: usize) {
+        let memory = &mut self.memory;
+        let Some(known) = memory.database_bytes.get_mut(db) else {
+            return self.measure_all();
+        };
+        let bytes = self.keys.database_bytes(db);
+        memory.keys_bytes = memory.keys_bytes + bytes - *known;
+        *known = bytes;
+    }
+
+    fn measure_all(&mut self) {
+        let memory = &mut self.memory;
+        let databases = 0..self.keys.databases_count();
+        memory.database_bytes.clear();
+        let bytes = databases.map(|db| self.keys.database_bytes(db));
+        memory.database_bytes.extend(bytes);
+        memory.keys_bytes = memory.database_bytes.iter().sum::<usize>() + self.keys.garbage_bytes();
+    }
+}
+
+/// How many keys may go before one command.
+fn evictions_max(tenacity: u8) -> usize {
+    match tenacity {
+        0..=10 => usize::from(tenacity) * EVICTIONS_PER_POINT + 1,
+        // A seventh more for each point, as Redis's time limit grows.
+        11..=99 => {
+            let factor = 1.15f64.powi(i32::from(tenacity) - 10);
+            (10.0 * EVICTIONS_PER_POINT as f64 * factor) as usize
+        }
+        _ => usize::MAX,
+    }
+}
+
+/// Whether one shard's keys are worth so much less than another's that it is worth asking.
+fn is_clearly_better(
+    order: EvictionOrder,
+    (score, candidates): (Option<u64>, u64),
+    (own_score, own_candidates): (Option<u64>, u64),
+) -> bool {
+    let Some(score) = score else { return false };
+    let Some(own) = own_score else { return true };
+    match order {
+        EvictionOrder::Idle => score > own + own / 2 + 2,
+        EvictionOrder::Rare => score > own + 2,
+        EvictionOrder::Random => candidates > 2 * own_candidates + 16,
+        // Scores count milliseconds.
+        EvictionOrder::Deadline => score > own.saturating_add(10_000),
+    }
+}

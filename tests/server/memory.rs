@@ -1,0 +1,176 @@
+//! Limits of memory on the built server: what is refused, who goes, what is told.
+
+use super::client::{Client, Next, Value, bulk, error, ok};
+use super::harness::{Server, eventually};
+
+const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// Fills every shard until one refuses.
+fn fill(client: &mut Client) -> usize {
+    let value = vec![b'x'; 10_000];
+    for number in 0..10_000 {
+        let name = format!("fill:{number}");
+        let reply = client.run(&[b"SET", name.as_bytes(), &value]);
+        if reply == error(OOM) {
+            return number;
+        }
+        assert_eq!(reply, ok());
+    }
+    panic!("there is no limit");
+}
+
+/// With noeviction and no room: what may grow is refused, in a block when it is queued and when it runs, over several shards
+/// as a whole; everything else goes on.
+#[test]
+fn without_room_what_may_grow_is_refused_everywhere() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--maxmemory", "20mb"]);
+        let mut client = server.client();
+        let mut waiting = server.client();
+        assert_eq!(waiting.ask("MULTI"), ok());
+        assert_eq!(waiting.ask("SET a 1"), bulk_simple("QUEUED"));
+        let mut reading = server.client();
+        assert_eq!(reading.ask("MULTI"), ok());
+        assert_eq!(reading.ask("GET a"), bulk_simple("QUEUED"));
+        fill(&mut client);
+        // Each shard has its own last piece; all must have found theirs used up.
+        for number in 0..200 {
+            let _ = client.run(&[b"SET", format!("more:{number}").as_bytes(), &[b'x'; 30_000]]);
+        }
+        assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4 e 5"), error(OOM));
+        assert_eq!(client.ask("EXISTS a b c d e"), Value::Integer(0));
+        assert_eq!(client.ask("GET a"), Value::Null);
+        assert_eq!(client.ask("DEL nosuch"), Value::Integer(0));
+        let text = format!("EXECABORT Transaction discarded because of: {OOM}");
+        assert_eq!(waiting.ask("EXEC"), error(&text));
+        assert_eq!(waiting.ask("EXEC"), error("ERR EXEC without MULTI"));
+        assert_eq!(reading.ask("EXEC"), Value::Array(vec![Value::Null]));
+        assert_eq!(client.ask("MULTI"), ok());
+        assert_eq!(client.ask("GET a"), error(OOM));
+        assert_eq!(
+            client.ask("EXEC"),
+            error("EXECABORT Transaction discarded because of previous errors.")
+        );
+        let used = server.info_number("memory", "used_memory");
+        let limit = 20 << 20;
+        assert!(
+            (limit - limit / 100..limit + limit / 100).contains(&used),
+            "{used}"
+        );
+        assert_eq!(server.info("memory", "maxmemory_human"), "20.00M");
+        assert!(server.info_number("stats", "current_eviction_exceeded_time") > 0);
+        assert_eq!(client.ask("CONFIG SET maxmemory-policy allkeys-lru"), ok());
+        assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4 e 5"), ok());
+        eventually("the time is over", || {
+            server.info_number("stats", "current_eviction_exceeded_time") == 0
+        });
+        assert!(server.info_number("stats", "total_eviction_exceeded_time") > 0);
+    }
+}
+
+fn bulk_simple(text: &str) -> Value {
+    Value::Simple(text.to_string())
+}
+
+/// A watched key that is evicted was changed.
+#[test]
+fn an_evicted_key_was_changed_for_whoever_watches_it() {
+    let server = Server::start(1, &["--maxmemory-policy", "allkeys-random"]);
+    let mut watching = server.client();
+    let mut client = server.client();
+    assert_eq!(client.run(&[b"SET", b"a", &[b'x'; 1000]]), ok());
+    assert_eq!(watching.ask("WATCH a"), ok());
+    assert_eq!(client.ask("CONFIG SET maxmemory 1"), ok());
+    eventually("it is gone", || client.ask("EXISTS a") == Value::Integer(0));
+    assert_eq!(client.ask("CONFIG SET maxmemory 0"), ok());
+    assert_eq!(watching.ask("MULTI"), ok());
+    assert_eq!(watching.ask("PING"), bulk_simple("QUEUED"));
+    assert_eq!(watching.ask("EXEC"), Value::Null);
+    assert_eq!(server.info_number("stats", "evicted_keys"), 1);
+}
+
+/// The largest client goes, wherever it is served; one that said NO-EVICT stays, and the small ones never notice.
+#[test]
+fn the_largest_client_goes_when_clients_take_too_much() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--maxmemory-clients", "3mb"]);
+        let mut small: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        let mut kept = server.client();
+        assert_eq!(kept.ask("CLIENT NO-EVICT on"), ok());
+        // A request that never ends: its bytes lie there.
+        let mut large = server.client();
+        large.send(b"*2\r\n$3\r\nGET\r\n$900000\r\n");
+        large.send(&vec![b'x'; 800_000]);
+        kept.send(b"*2\r\n$3\r\nGET\r\n$1900000\r\n");
+        kept.send(&vec![b'x'; 1_500_000]);
+        eventually("both are there", || {
+            let text = small[0].ask("CLIENT LIST").text();
+            text.lines().filter(|row| total(row) > 700_000).count() == 2
+        });
+        let mut largest = server.client();
+        largest.send(b"*2\r\n$3\r\nGET\r\n$1900000\r\n");
+        let _ = largest.try_send(&vec![b'x'; 1_200_000]);
+        assert_eq!(largest.next(), Next::Closed);
+        for client in &mut small {
+            assert_eq!(client.ask("PING"), bulk_simple("PONG"));
+        }
+        eventually("it is counted", || {
+            server.info_number("stats", "evicted_clients") == 1
+        });
+        let text = small[0].ask("CLIENT LIST").text();
+        assert_eq!(text.lines().filter(|row| total(row) > 700_000).count(), 2);
+        assert_eq!(small[0].ask("CONFIG SET maxmemory-clients 2mb"), ok());
+        assert_eq!(large.next(), Next::Closed);
+    }
+}
+
+fn total(row: &str) -> usize {
+    let field = row
+        .split(' ')
+        .find_map(|word| word.strip_prefix("tot-mem="));
+    field.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// MEMORY's figures about the process agree with INFO's.
+#[test]
+fn memory_tells_what_info_tells() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    for number in 0..2_000 {
+        let name = format!("key:{number}");
+        assert_eq!(client.run(&[b"SET", name.as_bytes(), &[b'x'; 5000]]), ok());
+    }
+    let stats = client.ask("MEMORY STATS");
+    let items = stats.items();
+    let figure = |name: &str| {
+        let place = items.iter().step_by(2).position(|item| *item == bulk(name));
+        items[2 * place.expect("it is told") + 1].clone()
+    };
+    assert_eq!(figure("keys.count"), Value::Integer(2000));
+    let used = figure("total.allocated").integer();
+    assert!(used > 10_000_000);
+    assert!((used - server.info_number("memory", "used_memory")).abs() < 200_000);
+    let dataset = figure("dataset.bytes").integer();
+    assert!((10_000_000..12_000_000).contains(&dataset), "{dataset}");
+    assert!(figure("peak.allocated").integer() >= used);
+    assert_eq!(figure("db.0").items()[0], bulk("overhead.hashtable.main"));
+    assert!(figure("allocator.resident").integer() > used / 2);
+    let doctor = client.ask("MEMORY DOCTOR").text();
+    assert!(
+        doctor.starts_with("Nothing to complain") || doctor.starts_with("What could"),
+        "{doctor}"
+    );
+    assert!(
+        client
+            .ask("MEMORY MALLOC-STATS")
+            .text()
+            .contains("mimalloc")
+    );
+    assert_eq!(client.ask("MEMORY PURGE"), ok());
+    assert_eq!(client.ask("FLUSHALL"), ok());
+    eventually("it is free", || {
+        server.info_number("memory", "used_memory") < 5_000_000
+    });
+    assert!(client.ask("MEMORY DOCTOR").text().contains("too little"));
+    assert!(server.info_number("memory", "used_memory_peak") >= used);
+}

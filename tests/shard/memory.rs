@@ -1,0 +1,326 @@
+//! One limit of memory over several shards, in one thread.
+
+use rondo::base::hash::KeyHasher;
+use rondo::base::rng::Rng;
+use rondo::commands::table;
+use rondo::commands::table::Caller;
+use rondo::keyspace::evict::EvictionPolicy;
+use rondo::keyspace::{AccessPolicy, Keyspace, KeyspaceOptions};
+use rondo::resp::args::OwnedArgs;
+use rondo::router::{FromShard, KeyLock, LockMode, LockSet, Origin, ToShard};
+use rondo::shard::{CycleBudget, Ledger, MemoryOptions, Outcome, Request, Shard};
+
+const SEED: u64 = 1;
+const NOW_MS: i64 = 1_700_000_000_000;
+const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+
+/// Shards that share a limit, and the mesh between them.
+struct Shards(Vec<Shard>);
+
+impl Shards {
+    fn new(count: usize, policy: &str, bytes_max: u64) -> Self {
+        let ledger = Ledger::new(count);
+        let shards = (0..count).map(|id| {
+            let keys = Keyspace::new(KeyspaceOptions::for_tests(SEED + id as u64));
+            let mut shard = Shard::new(id as u16, keys);
+            shard.share_ledger(ledger.clone());
+            shard.set_now(NOW_MS);
+            shard
+        });
+        let mut shards = Self(shards.collect());
+        shards.limit(policy, bytes_max);
+        shards
+    }
+
+    fn limit(&mut self, policy: &str, bytes_max: u64) {
+        let mut access = AccessPolicy::default();
+        assert!(access.set_name(policy));
+        for shard in &mut self.0 {
+            shard.keys.set_access_policy(access.clone());
+            shard.set_memory_options(MemoryOptions {
+                bytes_max,
+                policy: EvictionPolicy::of_name(policy),
+                samples: 5,
+                tenacity: 10,
+            });
+        }
+    }
+
+    fn say(&mut self, shard: usize, line: &str) -> String {
+        let words: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+        let args = words.as_args();
+        let request = Request {
+            entry: table().resolve(&args).expect("a good command"),
+            db: 0,
+            caller: Caller::default(),
+            origin: Origin {
+                core: 0,
+                connection: 1,
+                generation: 1,
+                sequence: 1,
+            },
+        };
+        let mut reply = Vec::new();
+        let outcome = self.0[shard].execute(&request, &args, &mut reply);
+        assert_eq!(outcome, Outcome::Done);
+        self.pass_messages();
+        String::from_utf8(reply).expect("text")
+    }
+
+    fn pass_messages(&mut self) {
+        while let Some(core) = self.0.iter_mut().find_map(Shard::next_event).map(|event| {
+            let (core, FromShard::NeedsMemory) = event else {
+                panic!("only memory is at stake");
+            };
+            core
+        }) {
+            self.0[usize::from(core)].free_for_others();
+        }
+    }
+
+    fn used(&self) -> usize {
+        self.0.iter().map(|shard| shard.keys.used_bytes()).sum()
+    }
+
+    fn set_now(&mut self, now_ms: i64) {
+        self.0.iter_mut().for_each(|shard| shard.set_now(now_ms));
+    }
+
+    fn keys_count(&self, shard: usize) -> usize {
+        self.0[shard].keys.keys_count(0)
+    }
+
+    fn evicted_count(&self) -> u64 {
+        let counts = self.0.iter().map(|shard| shard.keys.stats().evicted_keys);
+        counts.sum()
+    }
+}
+
+/// With noeviction what may grow is refused as soon as the limit is passed; reads and deletes go on, and room lets it in.
+#[test]
+fn without_eviction_what_may_grow_is_refused() {
+    let mut shards = Shards::new(1, "noeviction", 1_000_000);
+    let value = "x".repeat(1000);
+    let mut written = 0;
+    while shards.say(0, &format!("SET key:{written} {value}")) == "+OK\r\n" {
+        written += 1;
+        assert!(written < 2000);
+    }
+    assert!(shards.used() > 1_000_000 && shards.used() < 1_010_000);
+    assert_eq!(shards.say(0, "RPUSH list a"), OOM);
+    assert_eq!(shards.say(0, "STRLEN key:0"), ":1000\r\n");
+    assert_eq!(shards.say(0, "DEL key:0 key:1 key:2"), ":3\r\n");
+    assert_eq!(shards.say(0, "RPUSH list a"), ":1\r\n");
+    assert_eq!(shards.evicted_count(), 0);
+    let shard = &mut shards.0[0];
+    let set = table().find_full(b"SET").expect("a command").index;
+    assert_eq!(shard.figures()[usize::from(set)].rejected_count, 1);
+    let ooms = shard.error_counts().iter().find(|(code, _)| *code == "OOM");
+    assert_eq!(ooms, Some(("OOM", 2)));
+    // Without the limit everything goes again.
+    shards.limit("noeviction", 0);
+    assert_eq!(shards.say(0, &format!("SET a {value}")), "+OK\r\n");
+    assert_eq!(shards.say(0, &format!("SET b {value}")), "+OK\r\n");
+}
+
+/// Sizes from 16 bytes to 3 KiB, keys written over and deleted: after every command of every policy all shards together
+/// have at most 1% more than the limit, and once it was reached at least 97% of it.
+#[test]
+fn a_churn_never_passes_the_limit_by_more_than_a_hundredth() {
+    let limit = 2_000_000;
+    for policy in [
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+    ] {
+        for shards_count in [1, 4] {
+            let mut shards = Shards::new(shards_count, policy, limit);
+            let mut rng = Rng::with_seed(7);
+            let mut has_been_full = false;
+            for step in 0..8_000 {
+                shards.set_now(NOW_MS + step * 50);
+                let key = rng.below(20_000);
+                let shard = (key % shards_count as u64) as usize;
+                let size = 16 << rng.below(8);
+                let line = match rng.below(10) {
+                    0 => format!("DEL key:{key}"),
+                    1..=3 => format!("GET key:{key}"),
+                    _ => {
+                        let value = "x".repeat(size + rng.below(size as u64) as usize / 2);
+                        format!("SET key:{key} {value} EX {}", 1000 + rng.below(1000))
+                    }
+                };
+                let reply = shards.say(shard, &line);
+                assert!(!reply.starts_with('-'), "{policy}: {reply}");
+                if step % 50 == 0 {
+                    for shard in &mut shards.0 {
+                        shard.cycle(CycleBudget::default());
+                    }
+                }
+                let used = shards.used() as u64;
+                assert!(used <= limit + limit / 100, "{policy} {step}: {used}");
+                has_been_full |= used > limit - limit / 50;
+                if has_been_full && step % 10 != 0 {
+                    assert!(used > limit - limit * 3 / 100, "{policy} {step}: {used}");
+                }
+            }
+            assert!(
+                has_been_full && shards.evicted_count() > 500,
+                "{policy}: {}",
+                shards.evicted_count()
+            );
+        }
+    }
+}
+
+/// One shard is full of keys of long ago, the other one gets new keys: the old ones go.
+#[test]
+fn the_keys_that_are_worth_less_go_wherever_they_are() {
+    for (policy, kept_min) in [
+        ("allkeys-lru", 990),
+        ("volatile-lru", 990),
+        ("allkeys-random", 600),
+    ] {
+        let limit = 4_000_000;
+        let mut shards = Shards::new(2, policy, limit);
+        let value = "x".repeat(1000);
+        let mut old_count = 0;
+        while shards.evicted_count() == 0 {
+            let line = format!("SET old:{old_count} {value} EX 100000");
+            assert_eq!(shards.say(0, &line), "+OK\r\n");
+            old_count += 1;
+        }
+        shards.set_now(NOW_MS + 1_000_000);
+        for shard in &mut shards.0 {
+            shard.cycle(CycleBudget::default());
+        }
+        for number in 0..1000 {
+            let line = format!("SET new:{number} {value} EX 100000");
+            assert_eq!(shards.say(1, &line), "+OK\r\n", "{policy}");
+            let used = shards.used() as u64;
+            assert!(used <= limit + limit / 100, "{policy}: {used}");
+        }
+        let kept_count = shards.keys_count(1);
+        assert!(
+            kept_count >= kept_min,
+            "{policy}: {kept_count} of 1000 new keys"
+        );
+    }
+}
+
+/// Under a volatile policy a key without a deadline stays, and when all others have gone what may grow is refused.
+#[test]
+fn keys_without_a_deadline_stay_under_a_volatile_policy() {
+    for policy in [
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+    ] {
+        let mut shards = Shards::new(2, policy, 2_000_000);
+        let value = "x".repeat(1000);
+        for number in 0..400 {
+            assert_eq!(
+                shards.say(0, &format!("SET dated:{number} {value} EX 100")),
+                "+OK\r\n"
+            );
+        }
+        let mut kept_count = 0;
+        while shards.say(1, &format!("SET kept:{kept_count} {value}")) == "+OK\r\n" {
+            kept_count += 1;
+            assert!(kept_count < 3000, "{policy}");
+        }
+        assert_eq!(shards.keys_count(0), 0, "{policy}");
+        assert_eq!(shards.keys_count(1), kept_count, "{policy}");
+        assert_eq!(shards.evicted_count(), 400, "{policy}");
+    }
+}
+
+/// The key with the nearest deadline goes first.
+#[test]
+fn the_nearest_deadline_goes_first() {
+    let mut shards = Shards::new(1, "volatile-ttl", 0);
+    let value = "x".repeat(1000);
+    for number in 0..16 {
+        let seconds = 100 + (number * 7) % 16;
+        shards.say(0, &format!("SET {} {value} EX {seconds}", seconds - 100));
+    }
+    let used = shards.used() as u64;
+    shards.limit("volatile-ttl", used - 3_000);
+    while shards.evicted_count() < 3 {
+        assert_eq!(shards.say(0, "SET small 1"), "+OK\r\n");
+    }
+    let mut left: Vec<u64> = Vec::new();
+    for number in 0..16 {
+        if shards.say(0, &format!("EXISTS {number}")) == ":1\r\n" {
+            left.push(number);
+        }
+    }
+    // Samples see five of sixteen keys: what goes is near the front.
+    assert_eq!(left.len(), 13);
+    assert!(
+        left.iter().filter(|&&number| number < 8).count() <= 6,
+        "{left:?}"
+    );
+    assert!(left.ends_with(&[12, 13, 14, 15]), "{left:?}");
+}
+
+/// A key that a transaction holds is not evicted under it.
+#[test]
+fn a_locked_key_stays() {
+    let mut shards = Shards::new(1, "allkeys-lru", 0);
+    let value = "x".repeat(10_000);
+    shards.say(0, &format!("SET held {value}"));
+    shards.set_now(NOW_MS + 100_000);
+    for number in 0..20 {
+        shards.say(0, &format!("SET key:{number} {value}"));
+    }
+    let hash = KeyHasher::with_seed(SEED).hash(b"held");
+    let mode = LockMode::Exclusive;
+    let locks = LockSet::of_keys(9, vec![KeyLock { hash, mode }]);
+    shards.0[0].handle(ToShard::Schedule {
+        tx: 9,
+        core: 0,
+        locks,
+        read: None,
+    });
+    let _ = shards.0[0].next_event();
+    shards.limit("allkeys-lru", 60_000);
+    for _ in 0..100 {
+        shards.say(0, "SET small 1");
+    }
+    assert!(shards.keys_count(0) <= 8);
+    shards.0[0].handle(ToShard::Release { tx: 9 });
+    assert_eq!(shards.say(0, "EXISTS held"), ":1\r\n");
+}
+
+/// A lower limit is worked off by cycles of bounded length, without a command.
+#[test]
+fn a_lower_limit_is_worked_off_in_steps() {
+    let mut shards = Shards::new(3, "allkeys-lru", 50_000_000);
+    let value = "x".repeat(500);
+    for number in 0..30_000 {
+        shards.say(number % 3, &format!("SET key:{number} {value}"));
+    }
+    shards.limit("allkeys-lru", 5_000_000);
+    let mut cycles_count = 0;
+    loop {
+        let before = shards.evicted_count();
+        let mut has_more = false;
+        for shard in &mut shards.0 {
+            has_more |= shard.cycle(CycleBudget::default());
+        }
+        shards.pass_messages();
+        assert!(shards.evicted_count() - before <= 3 * 2 * 256);
+        cycles_count += 1;
+        if !has_more && shards.used() <= 5_000_000 {
+            break;
+        }
+        assert!(cycles_count < 1000, "{} bytes are left", shards.used());
+    }
+    assert!(shards.used() > 4_500_000, "{}", shards.used());
+}

@@ -11,9 +11,10 @@
 //! keys of last week. Each shard that looks for a victim tells what its best candidate is worth (its score, see
 //! `keyspace/evict.rs`); one that needs memory compares. Where another shard's is worth clearly less, that one is asked to
 //! give a piece back, and this one goes on meanwhile on an overdraft: a 256th of `maxmemory` that leases leave free for this
-//! purpose, shared evenly. With the overdraft used up it evicts a key of its own all the same; with none of its own it may
-//! use another 256th, and then the command is refused. So the process never has more than its limit but for that, and for
-//! what one command per core adds after it was let through, as in Redis.
+//! purpose, shared evenly. With the overdraft used up it evicts a key of its own all the same; with none of its own it goes on, for the
+//! other shard gives in its next turn. Where no shard has anything to give the command is refused. So the process never has
+//! more than its limit but for what is on its way back, and for what one command per core adds after it was let through, as in
+//! Redis.
 //!
 //! Promises  a shard that does not evict (noeviction, nothing left) lets nothing through that may grow while it is over its
 //!           lease; work before a command is bounded (`maxmemory-eviction-tenacity`), the rest is done by `cycle`; a key
@@ -264,7 +265,8 @@ impl Shard {
                 return true;
             } else if self.free_something(db) {
                 evictions_left -= 1;
-            } else if overdraft <= 2 * self.memory.overdraft_max && self.ask_others() {
+            } else if self.ask_others() {
+                // It is there, and comes as soon as the other one has its turn.
                 return true;
             } else {
                 break;
@@ -346,9 +348,12 @@ impl Shard {
         let Some(other) = self.better_giver() else {
             return false;
         };
-        let piece = self.memory.piece;
+        let wanted = self
+            .memory
+            .piece
+            .max(self.memory.used() - self.memory.lease);
         let ledger = &self.memory.ledger;
-        if ledger.ask(other, piece, ASKED_PIECES_MAX * piece) {
+        if ledger.ask(other, wanted, ASKED_PIECES_MAX * wanted) {
             self.events
                 .push_back((other as u16, FromShard::NeedsMemory));
         }
@@ -442,11 +447,15 @@ fn is_clearly_better(
 ) -> bool {
     let Some(score) = score else { return false };
     let Some(own) = own_score else { return true };
-    match order {
-        EvictionOrder::Idle => score > own + own / 2 + 2,
-        EvictionOrder::Rare => score > own + 2,
-        EvictionOrder::Random => candidates > 2 * own_candidates + 16,
-        // Scores count milliseconds.
-        EvictionOrder::Deadline => score > own.saturating_add(10_000),
-    }
+    // The seconds, uses or milliseconds that two scores may differ by chance.
+    let chance = match order {
+        EvictionOrder::Idle => own / 2 + 2,
+        EvictionOrder::Rare => 2,
+        EvictionOrder::Random => 0,
+        EvictionOrder::Deadline => 10_000,
+    };
+    // Where both are worth about the same, what must go is more likely where there are more: a shard whose core has large
+    // buffers must not pay for them alone.
+    let has_far_more = candidates > own_candidates + own_candidates / 4 + 16;
+    score > own.saturating_add(chance) || score.saturating_add(chance) >= own && has_far_more
 }

@@ -62,6 +62,8 @@ pub struct Hosted {
     pub(super) is_readonly: bool,
     /// It has called something that writes.
     pub(super) has_written: bool,
+    /// Memory was short when it began, and it has not said that it minds no limit (`allow-oom`).
+    pub(super) may_not_grow: bool,
     /// When it began (`Core::clock`).
     pub(super) began: u64,
     pub(super) is_busy: bool,

@@ -97,6 +97,10 @@ impl Core {
         if hosted.is_readonly && (flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)) {
             return Judged::Refused(b"Write commands are not allowed from read-only scripts.");
         }
+        // What has begun to write is to be whole.
+        if hosted.may_not_grow && !hosted.has_written && flags.has(Flags::DENYOOM) {
+            return Judged::Refused(OUT_OF_MEMORY);
+        }
         hosted.has_written |= flags.has(Flags::WRITE);
         match entry.command.run {
             Runs::Keys(_) | Runs::Waits(_) => Judged::Wish(Wish::Call(entry)),
@@ -205,6 +209,7 @@ impl Core {
 type SessionHandler =
     fn(&mut SessionCall<'_>, &Args<'_>, &mut Reply<'_>) -> Result<Action, CommandError>;
 
+const OUT_OF_MEMORY: &[u8] = b"-OOM command not allowed when used memory > 'maxmemory'.";
 const NOT_FROM_SCRIPT: &[u8] = b"This Redis command is not allowed from script";
 
 /// What becomes of a call before any key is looked at.

@@ -22,6 +22,8 @@ use crate::script::{Context, Origin as Source, ScriptId};
 /// Names kept beyond those that the engine has.
 const KNOWN_SPARE: usize = 1024;
 
+const ABOVE_LIMIT: &str =
+    "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 /// What a core knows of a script.
@@ -33,6 +35,8 @@ pub(super) struct Known {
     pub(super) stays: bool,
     /// It says that it does not write.
     pub(super) no_writes: bool,
+    /// It says that it may run above `maxmemory`, or does not write.
+    pub(super) allows_oom: bool,
     /// It has no first line with flags.
     pub(super) is_plain: bool,
     /// So many times it begins as a transaction, for it has left its keys.
@@ -45,6 +49,8 @@ pub(super) struct Prepared {
     pub(super) known: Known,
     pub(super) keys_count: usize,
     pub(super) is_readonly: bool,
+    /// Memory is short, and it has not said that it minds no limit.
+    may_not_grow: bool,
 }
 
 impl Core {
@@ -77,8 +83,13 @@ impl Core {
         if is_readonly && !known.is_plain && !known.no_writes {
             return Err("ERR Can not execute a script with write flag using *_ro command.".into());
         }
+        let may_not_grow = self.shard.refuses_growth() && !known.allows_oom;
+        if may_not_grow && !known.is_plain {
+            return Err(ABOVE_LIMIT.into());
+        }
         Ok(Prepared {
             id,
+            may_not_grow,
             is_readonly: is_readonly || known.no_writes,
             known,
             keys_count: keys_count as usize,
@@ -107,6 +118,7 @@ impl Core {
             text,
             source,
             no_writes: flags.no_writes,
+            allows_oom: flags.allow_oom || flags.no_writes,
             is_plain: flags.compatible,
             left: 0,
         };
@@ -164,6 +176,7 @@ impl Core {
             db,
             is_readonly: prepared.is_readonly,
             has_written: false,
+            may_not_grow: prepared.may_not_grow,
             began: now,
             is_busy: false,
             is_killed: false,

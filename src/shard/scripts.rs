@@ -90,6 +90,9 @@ impl Shard {
         }
         script.has_written |= writes;
         self.run(entry, db, caller, Patience::Denied, args, out);
+        if writes && self.memory.is_limited {
+            self.settle_memory(db);
+        }
         Called::Done
     }
 

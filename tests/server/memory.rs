@@ -68,6 +68,37 @@ fn without_room_what_may_grow_is_refused_everywhere() {
     }
 }
 
+/// Scripts: with memory short a plain one may do all but grow, one with flags must have `allow-oom` or not write.
+#[test]
+fn scripts_grow_only_where_they_may() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--maxmemory", "1"]);
+        let mut client = server.client();
+        let plain = client.ask("EVAL redis.call('set',KEYS[1],1) 1 x");
+        let Value::Error(plain) = plain else {
+            panic!("{plain:?}")
+        };
+        assert!(plain.starts_with(OOM), "{plain}");
+        let eval =
+            |client: &mut Client, text: &str| client.run(&[b"EVAL", text.as_bytes(), b"1", b"x"]);
+        assert_eq!(
+            eval(&mut client, "return redis.call('get',KEYS[1])"),
+            Value::Null
+        );
+        let flags = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+        assert_eq!(eval(&mut client, "#!lua\nreturn 1"), error(flags));
+        assert_eq!(
+            eval(&mut client, "#!lua flags=no-writes\nreturn 1"),
+            Value::Integer(1)
+        );
+        let allowed = "#!lua flags=allow-oom\nreturn redis.call('incr',KEYS[1])";
+        assert_eq!(eval(&mut client, allowed), Value::Integer(1));
+        // What has begun to write may go on.
+        let begun = "redis.call('del',KEYS[1]) return redis.call('incr',KEYS[1])";
+        assert_eq!(eval(&mut client, begun), Value::Integer(1));
+    }
+}
+
 fn bulk_simple(text: &str) -> Value {
     Value::Simple(text.to_string())
 }

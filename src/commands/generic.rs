@@ -7,7 +7,7 @@
 
 use super::CommandError;
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Flags, Merge, Program, Run, Spread};
+use super::table::{Arity, Call, Command, Effect, Flags, Merge, Program, Run, Spread, Touched};
 use super::word::database;
 use crate::keyspace::value::type_name;
 use crate::resp::{Args, Reply};
@@ -169,7 +169,8 @@ fn copy(
         None => false,
     };
     reply.integer(i64::from(copied));
-    Ok(Effect::wrote(u64::from(copied)).wakes_all())
+    let effect = Effect::wrote(u64::from(copied)).wakes_all();
+    Ok(effect.touching(Touched::InDatabase(options.db as u16)))
 }
 
 /// `MOVE key db` replies 1 if it moved; a key of that name in the other database is left alone.

@@ -5,7 +5,7 @@
 
 use super::CommandError;
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread};
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread, Touched};
 use crate::ds::listpack::Element;
 use crate::keyspace::set::{Probe, Set};
 use crate::resp::{Args, Reply};
@@ -96,7 +96,11 @@ fn smove(
         set.expect(&member, 1, &limits);
     }
     let is_new = set.add(&member, &limits);
-    Ok(Effect::wrote(1 + u64::from(is_new)))
+    let effect = Effect::wrote(1 + u64::from(is_new));
+    Ok(match is_new {
+        true => effect,
+        false => effect.touching(Touched::Word(1)),
+    })
 }
 
 /// `SISMEMBER key member` replies 1 if the member is there.

@@ -7,7 +7,7 @@ use super::CommandError;
 use super::row::*;
 use super::stream_add::references;
 use super::stream_words::{id, ids};
-use super::table::{Arity, Call, Command, Effect, Group, Run};
+use super::table::{Arity, Call, Command, Effect, Group, Run, Touched};
 use super::word::integer;
 use crate::ds::stream::{Deletion, References, StreamId};
 use crate::keyspace::StreamValue;
@@ -232,7 +232,7 @@ fn xsetid(
         log.max_deleted_id = max_deleted_id;
     }
     reply.ok();
-    Ok(Effect::wrote(1))
+    Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }
 
 /// XDEL, XDELEX, XACKDEL and XSETID.

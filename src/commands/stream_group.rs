@@ -7,7 +7,9 @@ use super::object::reply_help;
 use super::row::*;
 use super::stream_words::{id, id_or_end, ids, no_group_for_key};
 use super::table::unknown_or_arity;
-use super::table::{Arity, Call, Command, Effect, Flags, Group as CommandGroup, Run, Spread};
+use super::table::{
+    Arity, Call, Command, Effect, Flags, Group as CommandGroup, Run, Spread, Touched,
+};
 use super::word::integer;
 use crate::ds::stream::{Group, StreamId};
 use crate::keyspace::{Held, StreamValue};
@@ -103,7 +105,7 @@ fn create(
         return Err("BUSYGROUP Consumer Group name already exists".into());
     }
     reply.ok();
-    Ok(Effect::wrote(1))
+    Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }
 
 /// `XGROUP SETID key group id [ENTRIESREAD n]` replies OK.
@@ -126,7 +128,7 @@ fn setid(
         group.entries_read = options.entries_read;
     }
     reply.ok();
-    Ok(Effect::wrote(1))
+    Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }
 
 /// `XGROUP DESTROY key group` replies with 1 if there was one.
@@ -142,7 +144,7 @@ fn destroy(
         call.keys.discard(call.db, StreamValue::of_rest(*group));
     }
     reply.integer(had as i64);
-    Ok(Effect::wrote(had))
+    Ok(Effect::wrote(had).touching(Touched::ComeOrGone))
 }
 
 /// `XGROUP CREATECONSUMER key group consumer` replies with 1 if it is new.
@@ -156,7 +158,7 @@ fn create_consumer(
     let group = held.get_mut().group_mut(args.get(2));
     let added = group.and_then(|(_, mut group)| group.add_consumer(args.get(3), now_ms));
     reply.integer(i64::from(added.is_some()));
-    Ok(Effect::wrote(u64::from(added.is_some())))
+    Ok(Effect::wrote(u64::from(added.is_some())).touching(Touched::ComeOrGone))
 }
 
 /// `XGROUP DELCONSUMER key group consumer` replies with how many entries it had pending.
@@ -174,7 +176,7 @@ fn delete_consumer(
     };
     call.keys.discard(call.db, StreamValue::of_rest(rest));
     reply.integer(pending_count as i64);
-    Ok(Effect::wrote(1))
+    Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }
 
 /// `XACK key group id [id ...]` replies with how many of them were pending.
@@ -201,7 +203,7 @@ fn xack(
             .count()
     };
     reply.integer(acknowledged as i64);
-    Ok(Effect::wrote(acknowledged as u64))
+    Ok(Effect::wrote(acknowledged as u64).touching(Touched::ComeOrGone))
 }
 
 const HELP: &[&str] = &[

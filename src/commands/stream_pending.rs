@@ -10,7 +10,7 @@ use super::stream_words::{
     id, interval_end, interval_start, no_key_or_group, read, reply_entry, reply_id, seen_consumer,
     try_id,
 };
-use super::table::{Arity, Call, Command, Effect, Flags, Group as CommandGroup, Run};
+use super::table::{Arity, Call, Command, Effect, Flags, Group as CommandGroup, Run, Touched};
 use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::ds::stream::{Group, GroupMut, Log, Pending, StreamId};
@@ -291,7 +291,7 @@ fn xclaim(
         changes += 1;
     }
     reply.array_since(start, count);
-    Ok(Effect::wrote(changes))
+    Ok(Effect::wrote(changes).touching(Touched::ComeOrGone))
 }
 
 /// XAUTOCLAIM looks at so many pending entries for each that it may claim.
@@ -382,7 +382,7 @@ fn xautoclaim(
     reply.raw(&claimed);
     reply.array(gone.len());
     gone.into_iter().for_each(|id| reply_id(id, reply));
-    Ok(Effect::wrote(changes))
+    Ok(Effect::wrote(changes).touching(Touched::ComeOrGone))
 }
 
 /// `XNACK key group SILENT | FAIL | FATAL IDS numids id [id ...] [RETRYCOUNT count] [FORCE]` gives entries back to the group
@@ -442,7 +442,7 @@ fn xnack(
         released += 1;
     }
     reply.integer(released as i64);
-    Ok(Effect::wrote(released))
+    Ok(Effect::wrote(released).touching(Touched::ComeOrGone))
 }
 
 /// Why an entry is given back.

@@ -15,7 +15,7 @@ use super::stream_words::{
 };
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group as CommandGroup, KeyAccess, KeySpec,
-    Patience, Program, Run, Spread, Wait,
+    Patience, Program, Run, Spread, Touched, Wait,
 };
 use super::word::integer;
 use crate::base::number::parse_i64;
@@ -374,7 +374,7 @@ fn xreadgroup(
         Some(wait) if parts.count == 0 => call.wait(wait, reply),
         _ => parts.end(reply),
     }
-    Ok(Effect::wrote(changes))
+    Ok(Effect::wrote(changes).touching(Touched::ComeOrGone))
 }
 
 /// Whether XREAD or XREADGROUP can read these streams; changes nothing.

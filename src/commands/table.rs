@@ -312,6 +312,22 @@ pub struct Effect {
     pub changes: u64,
     /// Keys may have appeared that its words do not name, or in other databases: whoever waits for any must look.
     pub wakes_all: bool,
+    /// Which keys were changed, where it changed anything.
+    pub touched: Touched,
+}
+
+/// Which of the keys that a command may write it has changed, for those who watch them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Touched {
+    /// Those that its words name and that were there or are.
+    #[default]
+    Named,
+    /// The one that this word names.
+    Word(u8),
+    /// What its words name, in this database.
+    InDatabase(u16),
+    /// Only those that have come or gone: what it changed of others is no change to Redis (XACK).
+    ComeOrGone,
 }
 
 impl Effect {
@@ -319,14 +335,20 @@ impl Effect {
     pub const NONE: Effect = Effect {
         changes: 0,
         wakes_all: false,
+        touched: Touched::Named,
     };
 
     /// `changes` changes were made.
     pub fn wrote(changes: u64) -> Self {
         Self {
             changes,
-            wakes_all: false,
+            ..Self::NONE
         }
+    }
+
+    /// The same, where not all keys that are named were changed.
+    pub fn touching(self, touched: Touched) -> Self {
+        Self { touched, ..self }
     }
 
     /// The same, and keys may have appeared that its words do not name.

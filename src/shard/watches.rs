@@ -3,7 +3,7 @@
 //!     (database, key) -> ids of the watches        id -> its mark, its keys, whether each was there
 //!
 //! A key counts as touched when a command that changed something names it as one it may write, and it was there before or
-//! is there afterwards; when a database is emptied or exchanged, and with it the key went, came or was another's; and when
+//! is there afterwards, unless the command says that it changed others ([`Touched`]); when a database is emptied or exchanged, and with it the key went, came or was another's; and when
 //! it was there at WATCH and is not at EXEC, which is how expiry shows.
 //!
 //! Promises  nothing but one branch a write while nobody watches; a touched watch costs nothing more until it is forgotten.
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use super::Shard;
 use super::waiters::WaitKey;
 use crate::base::number::parse_i64;
-use crate::commands::table::{Effect, Program, Spread};
+use crate::commands::table::{Effect, Program, Spread, Touched};
 use crate::commands::{Entry, KeyShape};
 use crate::keyspace::Keyspace;
 use crate::resp::Args;
@@ -45,6 +45,8 @@ struct Watcher {
 pub(super) struct Before {
     place: WaitKey,
     existed: bool,
+    /// Which word names it; 0 for none.
+    word: usize,
     /// The command names it as one that it may write.
     is_named: bool,
 }
@@ -168,6 +170,7 @@ impl Shard {
                 befores.push(Before {
                     place,
                     existed: self.watches.exists(&self.keys, place),
+                    word: 0,
                     is_named: false,
                 });
             }
@@ -189,6 +192,7 @@ impl Shard {
                     befores.push(Before {
                         place,
                         existed: self.watches.exists(&self.keys, place),
+                        word: index,
                         is_named: other == db,
                     });
                 }
@@ -209,7 +213,13 @@ impl Shard {
                 let db = i64::from(before.place.0);
                 args.iter_from(1).any(|word| parse_i64(word) == Some(db))
             };
-            let is_touched = if before.is_named || has_new_place {
+            let may_have_changed = match effect.touched {
+                Touched::Named => before.is_named || has_new_place,
+                Touched::Word(word) => before.is_named && before.word == usize::from(word),
+                Touched::InDatabase(db) => before.place.0 == db,
+                Touched::ComeOrGone => false,
+            };
+            let is_touched = if may_have_changed {
                 before.existed || exists
             } else {
                 before.existed != exists

@@ -88,6 +88,36 @@ fn writes_touch_the_keys_they_change() {
     check(&["RPUSH k y"], 0, "LMPOP 2 a k LEFT", true);
 }
 
+/// What a command changes of some of its keys leaves the others untouched, as in Redis.
+#[test]
+fn only_keys_that_change_are_touched() {
+    check(&["SADD a x", "SADD k x"], 0, "SMOVE a k x", false);
+    check(&["SADD a x", "SADD k y"], 0, "SMOVE a k x", true);
+    check(&["SADD k x", "SADD b x"], 0, "SMOVE k b x", true);
+    check(&["SET a 1", "SET k 2"], 0, "COPY a k REPLACE", true);
+    check(&["SET a 1", "SET k 2"], 0, "COPY a k DB 1", false);
+    check(&["SET a 1"], 0, "COPY a k DB 1 REPLACE", false);
+    check(&["SET a 1"], 0, "COPY a k", true);
+    let group = ["XADD k 1-1 f v", "XGROUP CREATE k g 0"];
+    let read = "XREADGROUP GROUP g c STREAMS k >";
+    check(&group, 0, read, false);
+    check(&group, 0, "XGROUP CREATE k h 0", false);
+    check(&group, 0, "XGROUP DESTROY k g", false);
+    check(&group, 0, "XSETID k 9-9", false);
+    check(&group, 0, "XADD k 2-1 f v", true);
+    check(&group, 0, "XDEL k 1-1", true);
+    check(&[group[0], group[1], read], 0, "XACK k g 1-1", false);
+    check(&[group[0], group[1], read], 0, "XCLAIM k g d 0 1-1", false);
+    check(&[], 0, "XGROUP CREATE k g 0 MKSTREAM", true);
+    // The key that is watched is in the database that is written to.
+    let mut shard = shard();
+    say(&mut shard, 1, "SET a 1");
+    say(&mut shard, 0, "SET k 1");
+    watch(&mut shard, 7, "k");
+    say(&mut shard, 1, "COPY a k DB 0 REPLACE");
+    assert!(shard.has_changed(7));
+}
+
 #[test]
 fn whole_databases_touch_what_was_there_or_comes() {
     check(&["SET k 1"], 0, "FLUSHALL", true);

@@ -7,7 +7,7 @@
 //! | L0 | `base`: no Redis words |
 //! | L1 | `ds`: data structures · `lua`: the Lua machine · `resp`: the wire, without sockets |
 //! | L2 | `keyspace`: one shard's keys |
-//! | L3 | `commands`: argv to a call to a reply · `script`: what Redis puts into Lua |
+//! | L3 | `commands`: argv to a call to a reply · `persist`: what is on disk, without files · `script`: what Redis puts into Lua |
 //! | L4 | `router`: key to shard, plans, transactions over shards |
 //! | L5 | `shard`: binds the rooms below |
 //! | L6 | `node`: executors, rings, sockets, clocks, configuration |
@@ -20,6 +20,7 @@ pub mod ds;
 pub mod keyspace;
 pub mod lua;
 pub mod node;
+pub mod persist;
 pub mod resp;
 pub mod router;
 pub mod script;

@@ -13,7 +13,9 @@ impl Keyspace {
         let fresh = Database::new(KeyTable::new(self.hasher.clone()));
         let old = std::mem::replace(&mut self.databases[db], fresh);
         let keys_count = old.table.len() as u64;
-        if keys_count > 0 {
+        if old.table.has_cut() {
+            self.departed.push((old.table, keys_count));
+        } else if keys_count > 0 {
             self.garbage.push((old.table, keys_count));
         }
         keys_count
@@ -64,13 +66,13 @@ impl Keyspace {
 
     /// Bytes that flushed databases still hold.
     pub fn garbage_bytes(&self) -> usize {
-        let tables = self.garbage.iter();
+        let tables = self.garbage.iter().chain(&self.departed);
         tables.map(|(table, _)| table.used_bytes()).sum()
     }
 
     /// Entries of flushed databases, and large values removed, that are not freed whole (INFO's lazyfree_pending_objects).
     pub fn garbage_count(&self) -> usize {
-        let tables = self.garbage.iter();
+        let tables = self.garbage.iter().chain(&self.departed);
         let flushed: usize = tables.map(|(_, keys_count)| *keys_count as usize).sum();
         let databases = self.databases.iter();
         let discarded: usize = databases

@@ -12,12 +12,14 @@ pub mod access;
 pub mod array;
 pub mod collection;
 pub mod evict;
+pub mod cut;
 mod expire;
 mod flush;
 mod guests;
 pub mod hash;
 pub mod limits;
 pub mod list;
+pub mod load;
 pub mod rdb;
 pub mod set;
 pub mod set_algebra;
@@ -124,6 +126,8 @@ pub struct Keyspace {
     stats: Stats,
     /// Flushed tables and how many entries they had.
     garbage: Vec<(KeyTable<Object>, u64)>,
+    /// Flushed tables of which a cut has more to show: garbage after that.
+    departed: Vec<(KeyTable<Object>, u64)>,
     lazy_flush: bool,
     /// Where the expire cycle goes on.
     expire_database: usize,
@@ -179,6 +183,7 @@ impl Keyspace {
             rng: Rng::with_seed(options.seed),
             stats: Stats::default(),
             garbage: Vec::new(),
+            departed: Vec::new(),
             lazy_flush: false,
             expire_database: 0,
             active_expire: true,

@@ -288,6 +288,11 @@ pub enum Operation {
         /// Keys that are lent if they are strings, or one field of them if they are hashes.
         leads: Vec<Lead>,
     },
+    /// Begins a snapshot here (`keyspace/cut.rs`); gives [`Output::Count`], the shard's changes so far.
+    Cut {
+        /// Long strings are compressed where that makes them shorter.
+        compresses: bool,
+    },
     /// Payloads of keys with what is left of their time; gives [`Output::Dumps`].
     Dump {
         /// Their database.
@@ -388,7 +393,7 @@ impl Operation {
             | Self::Block { db, .. }
             | Self::Watch { db, .. }
             | Self::Length { db } => *db,
-            Self::HasChanged { .. } => 0,
+            Self::HasChanged { .. } | Self::Cut { .. } => 0,
         }
     }
 }

@@ -13,6 +13,7 @@
 
 use super::message::{Errand, Queued};
 use super::programs::block::{Block, BlockRequest, RegisterWatch};
+use super::programs::cut::Cut;
 use super::programs::script::{Script, ScriptRequest, ScriptStep, UnderWay};
 use super::programs::{Locks, Next, Program, program, waiting_program};
 use super::wait::WaitRequest;
@@ -153,6 +154,13 @@ impl Transaction {
     pub fn watch(watch: Watch, db: u16, keys: &Args<'_>, map: SlotMap) -> Self {
         let program = RegisterWatch::new(watch, db, keys, map);
         Self::of(Vec::new(), Box::new(program))
+    }
+
+    /// Prepares the cut of a snapshot over all shards, each of which then has its [`crate::keyspace::cut`]; replies with
+    /// the changes made up to then.
+    pub fn cut(compresses: bool, map: SlotMap) -> Self {
+        let (locks, cut) = Cut::new(compresses, map);
+        Self::of(locks, Box::new(cut))
     }
 
     fn of(locks: Locks, program: Box<dyn Program>) -> Self {

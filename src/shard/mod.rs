@@ -29,6 +29,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::commands::table::{Call, Caller, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
+use crate::keyspace::cut::CutSizes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
@@ -64,6 +65,15 @@ pub enum Outcome {
     Deferred,
 }
 
+/// A cut that was made here.
+#[derive(Debug)]
+pub struct CutMade {
+    /// What there was.
+    pub sizes: CutSizes,
+    /// Changes up to then, as [`Shard::changes_count`] counts them.
+    pub changes: u64,
+}
+
 /// A transaction that waits for its locks.
 struct WaitingTransaction {
     /// Where its coordinator is.
@@ -88,6 +98,7 @@ pub struct Shard {
     watches: Watches,
     figures: Figures,
     changes_count: u64,
+    cut: Option<CutMade>,
     pace: Pace,
     memory: Memory,
     /// Reused for the keys of requests that arrive while locks are held.
@@ -108,6 +119,7 @@ impl Shard {
             watches: Watches::default(),
             figures: Figures::default(),
             changes_count: 0,
+            cut: None,
             pace: Pace::default(),
             memory: Memory::new(Ledger::new(usize::from(id) + 1)),
             key_locks: Vec::new(),
@@ -286,6 +298,12 @@ impl Shard {
     /// Changes made so far, as Redis counts `rdb_changes_since_last_save`.
     pub fn changes_count(&self) -> u64 {
         self.changes_count
+    }
+
+    /// The cut that was made since this was asked last: its records come out of [`Keyspace::cut_step`].
+    #[inline]
+    pub fn take_cut(&mut self) -> Option<CutMade> {
+        self.cut.take()
     }
 
     /// Which shard this is.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Request, Shard, Waited};
+use super::{CutMade, Request, Shard, Waited};
 use crate::commands::Entry;
 use crate::commands::lcs::NOT_STRINGS;
 use crate::commands::sort::{Lead, leads};
@@ -134,6 +134,13 @@ impl Shard {
             }
             Operation::LendParts { db, keys, leads } => {
                 Output::Values(self.lend_parts(usize::from(db), &keys.as_args(), leads))
+            }
+            Operation::Cut { compresses } => {
+                self.cut = Some(CutMade {
+                    sizes: self.keys.cut(compresses),
+                    changes: self.changes_count,
+                });
+                Output::Count(self.changes_count)
             }
             Operation::Dump { db, keys } => match self.dump(usize::from(db), &keys.as_args()) {
                 Ok(dumps) => Output::Dumps(dumps),

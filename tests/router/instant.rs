@@ -125,6 +125,11 @@ impl Instant {
         }
     }
 
+    /// A snapshot's cut on all shards.
+    pub fn cut(&mut self) -> Vec<u8> {
+        self.finish(Transaction::cut(true, self.map))
+    }
+
     fn finish(&mut self, mut transaction: Transaction) -> Vec<u8> {
         let mut out: Vec<(ShardId, _)> = Vec::new();
         let mut events = VecDeque::new();

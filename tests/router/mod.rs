@@ -1,6 +1,6 @@
 //! Routing: plans, merges, and commands over several shards in one thread without delay.
 
-mod instant;
+pub mod instant;
 mod merge; // golden bytes for every kind
 mod plan; // which shards
 mod programs; // commands over shards, and what they leave behind

@@ -131,6 +131,13 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         bucket::entry(unsafe { self.slot.read() })
     }
 
+    /// Whatever changes the entry begins here: a cut must have seen it.
+    #[inline]
+    fn before_change(&mut self) {
+        // SAFETY: the slot stays in place and full while the table is borrowed through `self`.
+        unsafe { self.table.before_change(self.slot) };
+    }
+
     /// The entry, to read for as long as `self` is not changed.
     #[inline]
     pub fn as_ref(&self) -> EntryRef<'_, T> {
@@ -184,6 +191,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     ///
     /// - Cost: one copy of a string; in place where the slab's class stays, else a new block.
     pub fn set_value(&mut self, value: NewValue<'_, T>) {
+        self.before_change();
         let payload = Payload::of(value);
         // SAFETY: the entry is alive; its old payload is lifted, then overwritten in a shape made for the new one.
         unsafe {
@@ -207,6 +215,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
 
     /// Sets or clears when the entry dies, in milliseconds since the epoch.
     pub fn set_deadline(&mut self, deadline_ms: Option<i64>) {
+        self.before_change();
         // SAFETY: the entry is alive; the slot is in the live segment of `hash`.
         unsafe {
             let old = entry::shape(self.entry());
@@ -240,6 +249,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     /// - Cost: strings up to 448 bytes move to another block of the slab for every 8 bytes or so; a shared one is
     ///   copied.
     pub fn string_mut(&mut self, len_min: usize) -> &mut [u8] {
+        self.before_change();
         // SAFETY: the entry is alive and ours alone; every step leaves it whole.
         unsafe {
             match entry::kind(self.entry()) {
@@ -262,6 +272,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
 
     /// The object, writable; none for a string. The table books what the object has grown when it is used next.
     pub fn object_mut(&mut self) -> Option<&mut T> {
+        self.before_change();
         let entry = self.entry();
         // SAFETY: the entry is alive and ours alone; an object's box holds a `T`.
         unsafe {
@@ -275,7 +286,8 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     }
 
     /// Removes the entry.
-    pub fn remove(self) {
+    pub fn remove(mut self) {
+        self.before_change();
         // SAFETY: the slot holds the entry, which is not used after.
         unsafe {
             let entry = self.table.unlink(self.hash, self.slot);
@@ -285,7 +297,8 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     }
 
     /// Removes the entry and hands over its value and deadline. A string of more than 448 bytes is not copied.
-    pub fn take(self) -> (OwnedValue<T>, Option<i64>) {
+    pub fn take(mut self) -> (OwnedValue<T>, Option<i64>) {
+        self.before_change();
         let deadline_ms = self.deadline_ms();
         // SAFETY: the slot holds the entry, which is not used after its block is freed.
         let value = unsafe {
@@ -436,7 +449,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
             let from = entry::payload(entry);
             std::ptr::copy_nonoverlapping(from, entry::payload(moved), kept_bytes);
             let slot = self.slot.read();
-            *self.slot = slot & bucket::OVERFLOWED
+            *self.slot = slot & (bucket::OVERFLOWED | bucket::COLOUR)
                 | bucket::slot(bucket::tag(slot), moved, new.has_deadline);
             table.free_block(entry, old);
         }

@@ -1,7 +1,8 @@
 //! One cache line of eight slots, and what a slot's 64 bits say.
 //!
 //!     slot = | tag 16 | address of the entry 45 | flags 3 |      address 0: empty
-//!     flags: bit 0 the entry has a deadline; bit 1, in the last slot only, entries have passed this bucket on
+//!     flags: bit 0 the entry has a deadline; bit 1, in the last slot only, entries have passed this bucket on; bit 2 the
+//!     colour that tells what a cut has shown (`cut.rs`)
 
 pub(super) use crate::ds::prefetch::prefetch;
 
@@ -11,6 +12,8 @@ pub(super) const SLOTS: usize = 8;
 pub(super) const HAS_DEADLINE: u64 = 1;
 /// In a bucket's last slot, full or empty: an entry found this bucket full and went to the next.
 pub(super) const OVERFLOWED: u64 = 2;
+/// In a slot: the entry's colour, see `cut.rs`.
+pub(super) const COLOUR: u64 = 4;
 
 const ADDRESS: u64 = 0x0000_ffff_ffff_fff8;
 
@@ -116,7 +119,7 @@ pub(super) fn tag(slot: u64) -> u64 {
 /// The same slot, with another tag and without the bucket's flag.
 #[inline]
 pub(super) fn with_tag(slot: u64, tag: u64) -> u64 {
-    slot & (ADDRESS | HAS_DEADLINE) | tag << 48
+    slot & (ADDRESS | HAS_DEADLINE | COLOUR) | tag << 48
 }
 
 /// The slot's entry; null for an empty slot.

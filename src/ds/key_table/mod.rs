@@ -18,16 +18,19 @@
 
 mod borrowed;
 mod bucket;
+mod cut;
 mod entry;
 mod resize;
 mod segment;
 mod walk;
 
 pub use borrowed::{EntryMut, EntryRef};
+pub use cut::Keeper;
 
 use crate::base::hash::KeyHasher;
 use crate::ds::slab::{BLOCK_BYTES_MAX, Slab, rounded_bytes};
 use bytes::Bytes;
+use cut::Cut;
 use entry::{INLINE_BYTES_MAX, Kind, Large, Shape};
 use segment::{DEPTH_MAX, ENTRIES_PER_BUCKET_MAX, Word};
 use std::marker::PhantomData;
@@ -144,6 +147,10 @@ pub struct KeyTable<T> {
     discarded: Vec<Box<T>>,
     /// Bytes of those.
     discarded_bytes: usize,
+    /// The cut that is being written out.
+    cut: Option<Box<Cut<T>>>,
+    /// The colour of new entries: `bucket::COLOUR` or 0.
+    colour: u64,
     values: PhantomData<T>,
 }
 
@@ -225,6 +232,8 @@ impl<T: HeapSize> KeyTable<T> {
             aside: None,
             discarded: Vec::new(),
             discarded_bytes: 0,
+            cut: None,
+            colour: 0,
             values: PhantomData,
         }
     }
@@ -266,7 +275,7 @@ impl<T: HeapSize> KeyTable<T> {
                 (*header).deadline_min_ms = (*header).deadline_min_ms.min(deadline_ms);
                 self.deadlines_count += 1;
             }
-            word.place(bucket::slot(word.tag(hash), entry, shape.has_deadline))
+            word.place(self.colour | bucket::slot(word.tag(hash), entry, shape.has_deadline))
         };
         self.len += 1;
         EntryMut::new(self, hash, slot)
@@ -446,7 +455,7 @@ impl<T: HeapSize> KeyTable<T> {
         // SAFETY: the caller's promise.
         unsafe {
             let content = slot.read();
-            slot.write(content & bucket::OVERFLOWED & !bucket::HAS_DEADLINE);
+            slot.write(content & bucket::OVERFLOWED);
             let header = word.header();
             (*header).count -= 1;
             (*header).deleted_count += 1;
@@ -527,7 +536,7 @@ impl<T: HeapSize> KeyTable<T> {
                 std::ptr::copy_nonoverlapping(old, new, shape.bytes());
                 let content = slot.read();
                 slot.write(
-                    content & bucket::OVERFLOWED
+                    content & (bucket::OVERFLOWED | bucket::COLOUR)
                         | bucket::slot(bucket::tag(content), new, shape.has_deadline),
                 );
             }

@@ -96,6 +96,7 @@ impl<T: HeapSize> KeyTable<T> {
 
     /// Points every directory entry of the segment at it, given any hash in it.
     fn set_words(&mut self, hash: u64, word: Word) {
+        self.segment_has_changed();
         let first = self.index(word.hash_first(hash));
         let count = 1 << (self.depth - word.depth());
         self.directory[first..first + count].fill(word.0);

@@ -43,21 +43,21 @@ pub fn write(hash: &Hash, out: &mut Writer) -> u16 {
     let first_ms = hash.next_deadline_ms().unwrap_or(0) as u64;
     if let Some((pack, is_dated)) = hash.listpack() {
         if !is_dated {
-            out.byte(kind::LISTPACK);
+            out.kind(kind::LISTPACK);
             out.string(pack.as_bytes());
             return VERSION;
         }
-        out.byte(kind::LISTPACK_DATED);
+        out.kind(kind::LISTPACK_DATED);
         out.raw(&first_ms.to_le_bytes());
         out.string(pack.as_bytes());
         return VERSION_MAX;
     }
     let is_dated = first_ms > 0;
     if is_dated {
-        out.byte(kind::DATED);
+        out.kind(kind::DATED);
         out.raw(&first_ms.to_le_bytes());
     } else {
-        out.byte(kind::PLAIN);
+        out.kind(kind::PLAIN);
     }
     out.length(hash.len() as u64);
     hash.walk(|field, found| {

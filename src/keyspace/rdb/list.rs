@@ -28,7 +28,7 @@ const PACKED: u64 = 2;
 
 /// Writes type and value; returns the version that has that type.
 pub(super) fn write(list: &List, out: &mut Writer) -> u16 {
-    out.byte(kind::QUICKLIST_2);
+    out.kind(kind::QUICKLIST_2);
     let (pack, quicklist) = (list.as_listpack(), list.as_quicklist());
     if let Some(pack) = pack {
         out.length(1);

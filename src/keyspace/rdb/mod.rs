@@ -12,9 +12,11 @@
 //! Tests     tests/keyspace/rdb.rs: payloads recorded from Redis, round trips, every byte damaged;
 //!           fuzz/fuzz_targets/rdb_object.rs.
 
+pub mod array;
 mod hash;
 mod list;
 pub mod old;
+pub mod record;
 mod set;
 mod stream;
 pub mod wire;
@@ -91,11 +93,11 @@ pub fn restore(payload: &[u8], limits: &EncodingLimits) -> Result<OwnedValue<Obj
 fn write(value: &Value<'_, Object>, out: &mut Writer) -> Result<u16, NoPayload> {
     match value {
         Value::Int(number) => {
-            out.byte(kind::STRING);
+            out.kind(kind::STRING);
             out.integer(*number);
         }
         Value::Str { bytes, .. } => {
-            out.byte(kind::STRING);
+            out.kind(kind::STRING);
             out.string(bytes);
         }
         Value::Object(object) => {
@@ -114,7 +116,17 @@ fn write(value: &Value<'_, Object>, out: &mut Writer) -> Result<u16, NoPayload> 
 
 /// Reads type and value.
 fn read(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<OwnedValue<Object>, Malformed> {
-    match from.byte()? {
+    let kind = from.byte()?;
+    read_of(kind, from, limits)
+}
+
+/// Reads the value that follows a type.
+fn read_of(
+    kind: u8,
+    from: &mut Reader<'_>,
+    limits: &EncodingLimits,
+) -> Result<OwnedValue<Object>, Malformed> {
+    match kind {
         kind::STRING => {
             let bytes = from.string()?;
             Ok(match encoded(&bytes) {

@@ -23,13 +23,13 @@ pub(super) mod kind {
 /// Writes type and members; returns the version that has that type.
 pub(super) fn write(set: &Set, out: &mut Writer) -> u16 {
     if let Some(ints) = set.as_ints() {
-        out.byte(kind::INTSET);
+        out.kind(kind::INTSET);
         out.string(ints.as_bytes());
     } else if let Some(pack) = set.as_pack() {
-        out.byte(kind::LISTPACK);
+        out.kind(kind::LISTPACK);
         out.string(pack.as_bytes());
     } else {
-        out.byte(kind::SET);
+        out.kind(kind::SET);
         out.length(set.len() as u64);
         set.each(|member| out.string(member.text(&mut [0; 20])));
     }

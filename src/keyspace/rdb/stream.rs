@@ -25,7 +25,7 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// Writes type and value; returns the version that has that type.
 pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
-    out.byte(kind::STREAM_3);
+    out.kind(kind::STREAM_3);
     let log = &stream.log;
     out.length(log.nodes_count() as u64);
     for (id, node) in log.nodes() {

@@ -29,9 +29,56 @@ pub struct Malformed;
 #[derive(Default)]
 pub struct Writer {
     out: Vec<u8>,
+    /// Strings stay as they are (`rdbcompression no`).
+    is_plain: bool,
+    /// What [`Writer::kind`] writes after the type, and whether there is such a thing.
+    key: Vec<u8>,
+    has_key: bool,
 }
 
 impl Writer {
+    /// Goes on behind what is there.
+    ///
+    /// - `compresses`: long strings are compressed where that makes them shorter.
+    pub fn new(compresses: bool) -> Self {
+        Self {
+            is_plain: !compresses,
+            ..Self::default()
+        }
+    }
+
+    /// The key that is to follow the type written next.
+    pub fn key_after_kind(&mut self, key: &[u8]) {
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.has_key = true;
+    }
+
+    /// A type, and the key where one is to follow it.
+    pub fn kind(&mut self, kind: u8) {
+        self.byte(kind);
+        if std::mem::take(&mut self.has_key) {
+            let key = std::mem::take(&mut self.key);
+            self.string(&key);
+            self.key = key;
+        }
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Hands over what was written so far.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
     /// A byte: types, containers.
     pub fn byte(&mut self, byte: u8) {
         self.out.push(byte);
@@ -69,6 +116,7 @@ impl Writer {
             return;
         }
         if bytes.len() > PLAIN_BYTES_MAX
+            && !self.is_plain
             && let Some(compressed) = lzf::compress(bytes, bytes.len() - SAVED_BYTES_MIN)
         {
             return self.compressed(&compressed, bytes.len());

@@ -36,11 +36,11 @@ type Members<'a> = Vec<(f64, Cow<'a, [u8]>)>;
 /// Writes type and value; returns the version that has that type.
 pub fn write(set: &Zset, out: &mut Writer) -> u16 {
     if let Some(listpack) = set.as_listpack() {
-        out.byte(kind::LISTPACK);
+        out.kind(kind::LISTPACK);
         out.string(listpack.as_bytes());
         return super::VERSION;
     }
-    out.byte(kind::TWO);
+    out.kind(kind::TWO);
     out.length(set.len() as u64);
     for (member, score) in set.walk(0..set.len(), Direction::Down) {
         out.string(member.text(&mut [0; 20]));

@@ -14,6 +14,7 @@
 //! | Gather XREAD, XREADGROUP | `read_streams.rs` | XREADGROUP: are groups there; read each part, join |
 //! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
 //! | Gather LMPOP, ZMPOP and what waits like them | `first_existing.rs` | which exist; run with the first that does |
+//! | snapshots | `cut.rs` | every shard cuts |
 //! | MULTI blocks | `block.rs` | what is watched; each command as it would run alone, under the locks of all |
 //! | scripts | `script.rs` | what it calls, one after the other; locks on what it had not declared |
 //! | any of these that may wait | `wait.rs` | its own phases; enter waiters where its keys are |
@@ -26,6 +27,7 @@
 pub mod block;
 mod bring;
 mod conditional;
+pub(super) mod cut;
 mod first_existing;
 mod handover;
 mod lcs;

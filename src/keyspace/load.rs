@@ -1,0 +1,60 @@
+//! Keys read back from records of a snapshot.
+//!
+//! Promises  a record whose deadline has passed is dropped and counted; a key that is there already is told, or replaced
+//!           where that is wanted. Nothing is counted as a change.
+//! Tests     tests/keyspace/cut.rs.
+
+use super::rdb::record::read_record;
+use super::{Keyspace, is_expired, put_into};
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLoaded {
+    /// Its bytes are no value of its type.
+    Malformed,
+    /// There is no such database (`databases`).
+    NoDatabase,
+    /// Its key is there already.
+    Duplicate,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// Its key is there.
+    Here,
+    /// It had died.
+    Expired,
+}
+
+impl Keyspace {
+    /// Takes a key from a record.
+    ///
+    /// - `replaces`: a key that is there already is replaced.
+    pub fn load_record(
+        &mut self,
+        db: u64,
+        record: &[u8],
+        replaces: bool,
+    ) -> Result<Loaded, NotLoaded> {
+        let db = usize::try_from(db).unwrap_or(usize::MAX);
+        if db >= self.databases.len() {
+            return Err(NotLoaded::NoDatabase);
+        }
+        let (key, moved) = read_record(record, &self.access, self.clock, &self.limits)
+            .map_err(|_| NotLoaded::Malformed)?;
+        if is_expired(moved.expire_at_ms, self.now_ms) {
+            return Ok(Loaded::Expired);
+        }
+        let key = self.key(&key);
+        let table = &mut self.databases[db].table;
+        if let Some(entry) = table.get_mut(key.hash, key.bytes) {
+            if !replaces {
+                return Err(NotLoaded::Duplicate);
+            }
+            entry.remove();
+        }
+        put_into(table, &key, moved);
+        Ok(Loaded::Here)
+    }
+}

@@ -1,0 +1,3 @@
+//! Files: what is in them, and what becomes of bad ones.
+
+mod rdb;

@@ -10,7 +10,7 @@ use super::debug::DEBUG_KEYS;
 use super::debug_digest::DEBUG_DIGESTS;
 use super::derive::write_help;
 use super::row::ROW;
-use super::session::{Action, NodeRequest, SessionCall};
+use super::session::{Action, NodeRequest, SaveRequest, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
 use crate::resp::{Args, Protocol, Reply};
 use std::time::Duration;
@@ -27,6 +27,33 @@ fn sleep(
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .unwrap_or_default();
     Ok(Action::Node(NodeRequest::DebugSleep(seconds)))
+}
+
+/// `DEBUG RELOAD [option ...]` saves, empties, loads, and replies OK.
+fn reload(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    let (mut saves, mut flushes, mut replaces) = (true, true, false);
+    for word in args.iter_from(1) {
+        match word.to_ascii_uppercase().as_slice() {
+            b"NOSAVE" => saves = false,
+            b"NOFLUSH" => flushes = false,
+            b"MERGE" => replaces = true,
+            _ => {
+                return Err(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.".into(),
+                );
+            }
+        }
+    }
+    let request = SaveRequest::Reload {
+        saves,
+        flushes,
+        replaces,
+    };
+    Ok(Action::Node(NodeRequest::Save(request)))
 }
 
 /// `DEBUG PROTOCOL type`: an element of that type, for the parsers of clients.
@@ -116,6 +143,14 @@ const OWN: &[Command] = &[
         args: "seconds",
         summary: "Lets the whole server stand still.",
         run: Run::Session(sleep),
+        ..DEBUG
+    },
+    Command {
+        name: "RELOAD",
+        arity: Arity::AtLeast(2),
+        args: "[option ...]",
+        summary: "Saves the RDB file (not with NOSAVE), removes all keys (not with NOFLUSH) and loads them from it; keys that are there already are replaced with MERGE.",
+        run: Run::Session(reload),
         ..DEBUG
     },
     Command {

@@ -81,7 +81,7 @@ pub fn is_in_category(command: &Command, category: &str) -> bool {
         // What scripts read is up to them.
         "read" => flags.has(Flags::READONLY) && command.group != Group::Scripting,
         "write" => flags.has(Flags::WRITE),
-        "admin" => flags.has(Flags::ADMIN),
+        "admin" => flags.has(Flags::ADMIN) || flags.has(Flags::CAT_ADMIN),
         "fast" => flags.has(Flags::FAST),
         "slow" => !flags.has(Flags::FAST),
         "blocking" => flags.has(Flags::BLOCKING),

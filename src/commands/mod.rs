@@ -47,6 +47,7 @@ pub mod memory;
 pub mod migrate;
 pub mod number;
 pub mod object;
+mod persistence;
 pub mod pubsub;
 pub mod rename;
 pub mod row;
@@ -145,6 +146,7 @@ pub const FAMILIES: &[&[Command]] = &[
     command::COMMANDS,
     admin::COMMANDS,
     acl::rows::COMMANDS,
+    persistence::COMMANDS,
     lolwut::COMMANDS,
     debug_row::COMMANDS,
     cluster::COMMANDS,

@@ -198,6 +198,10 @@ pub enum NodeRequest {
         /// Cancel a shutdown in progress.
         abort: bool,
     },
+    /// A snapshot: OK or what the request says, or the error.
+    Save(SaveRequest),
+    /// LASTSAVE: an integer.
+    LastSave,
     /// RESET: the session is as new; leave pub/sub, MULTI and monitors, then `+RESET`.
     Reset,
     /// DEBUG SLEEP: the whole server stands still that long, then OK.
@@ -226,6 +230,26 @@ impl SessionCall<'_> {
         self.session.look_at_users(self.users);
         Ok(())
     }
+}
+
+/// Who wants a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveRequest {
+    /// BGSAVE: `Background saving started`, when what is to be saved is settled.
+    Background,
+    /// BGSAVE in a block, whose own locks are in the way of it: `Background saving scheduled`.
+    Scheduled,
+    /// SAVE: OK when it is on disk.
+    Wait,
+    /// DEBUG RELOAD: OK when what was saved is loaded again.
+    Reload {
+        /// What there is is saved first.
+        saves: bool,
+        /// What there is goes before the file is loaded.
+        flushes: bool,
+        /// Keys that are there already are replaced by the file's.
+        replaces: bool,
+    },
 }
 
 /// Whether a word that is no command is a line of an HTTP request.

@@ -81,6 +81,7 @@ impl Flags {
     pub const CAT_KEYSPACE: Flags = Flags(1 << 24);
     pub const CAT_DANGEROUS: Flags = Flags(1 << 25);
     pub const CAT_CONNECTION: Flags = Flags(1 << 26);
+    pub const CAT_ADMIN: Flags = Flags(1 << 31);
     /// Lists, sets and sorted sets: what can be sorted.
     pub const CAT_SORTABLE: Flags = Flags(1 << 29);
     /// A row COMMAND does not show: a subcommand of a command that Redis describes as a whole (DEBUG).

@@ -11,8 +11,8 @@
 pub mod access;
 pub mod array;
 pub mod collection;
-pub mod evict;
 pub mod cut;
+pub mod evict;
 mod expire;
 mod flush;
 mod guests;

@@ -177,6 +177,13 @@ fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Fai
     };
     let name = name.to_ascii_lowercase();
     if let Some(spec) = find(name.as_bytes()) {
+        if spec.name == "save" && options.save != Options::default().save && values.len() > 1 {
+            // Lines add up, as in Redis, once one has taken the place of the defaults.
+            let before = spec.get(options);
+            let before = before.split_ascii_whitespace().map(str::to_string);
+            let all: Vec<String> = before.chain(values.iter().cloned()).collect();
+            return Ok(apply_line_of_option(spec, options, &all)?);
+        }
         return Ok(apply_line_of_option(spec, options, values)?);
     }
     if FORGOTTEN.contains(&name.as_str()) && values.len() == 1 {

@@ -18,6 +18,7 @@ use super::gather::Gather;
 use super::http::Questions;
 use super::intake::Window;
 use super::listeners::Listeners;
+use super::load::LoadWalk;
 use super::memory::ClientsMemory;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
@@ -25,12 +26,15 @@ use super::options::Options;
 use super::patience::{Pace, Patience};
 use super::pubsub::CorePubSub;
 use super::ring::Token;
+use super::saving::Saving;
 use super::script::Scripts;
 use super::slab::Connections;
+use super::snapshot::CutWalk;
 use super::waiting::{MayWait, WaitingClients};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
+use crate::commands::table::table;
 use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::resp::parse::Limits;
@@ -168,6 +172,14 @@ pub struct Core {
     pub listeners: Listeners,
     /// Who asks on the HTTP port; core 0 only answers.
     pub questions: Arc<Questions>,
+    /// Who may not come in, as of this turn.
+    pub gate: u8,
+    /// This core's part in a snapshot.
+    pub(super) cut_walk: Option<CutWalk>,
+    /// Its part in a load.
+    pub(super) load_walk: Option<LoadWalk>,
+    /// What core 0 knows of snapshots.
+    pub(super) saving: Saving,
 }
 
 /// A transaction this core coordinates.
@@ -210,6 +222,8 @@ pub enum Purpose {
     MayWait(Box<MayWait>),
     /// It says whether there was something for this waiting client.
     Asked(u64),
+    /// Nobody's: a snapshot's cut.
+    Cut,
 }
 
 /// What a core is made of.
@@ -289,6 +303,10 @@ impl Core {
             acl_log: AclLog::default(),
             denials: Vec::new(),
             listeners: parts.listeners,
+            gate: 0,
+            cut_walk: None,
+            load_walk: None,
+            saving: Saving::default(),
         };
         core.apply_options();
         core.read_clock();
@@ -379,6 +397,26 @@ impl Core {
                 return;
             }
         }
+    }
+
+    /// Begins the cut of a snapshot.
+    pub(super) fn start_cut(&mut self, compresses: bool) {
+        let Some(entry) = table().find(b"BGSAVE") else {
+            unreachable!("it has a row")
+        };
+        let nobody = Token {
+            index: u32::MAX,
+            generation: 0,
+        };
+        self.starts.push(Start {
+            token: nobody,
+            entry,
+            transaction: Transaction::cut(compresses, self.map),
+            purpose: Purpose::Cut,
+            // A script that goes on to further shards is one step to a snapshot, too.
+            needs_token: true,
+            tx: None,
+        });
     }
 
     fn start(&mut self, start: Start) {
@@ -524,6 +562,7 @@ impl Core {
             }
             Purpose::Reply | Purpose::MayWait(_) => self.finish(token, entry, stamp, &reply),
             Purpose::Asked(id) => self.has_looked(id, &reply),
+            Purpose::Cut => self.cut_was_made(&reply),
         }
     }
 

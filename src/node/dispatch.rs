@@ -78,6 +78,11 @@ impl Core {
         if connection.publishing && self.waits_for_posts(connection, entry) {
             return Dispatched::NotYet;
         }
+        if self.gate != 0
+            && let Some(error) = self.shut_out(entry)
+        {
+            return self.refuse(connection, Some(entry), &error);
+        }
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
             return Dispatched::NotYet;
         }

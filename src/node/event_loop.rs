@@ -6,12 +6,15 @@
 //!           peer has anything for it, and leaves only when every core may.
 //! Not here  the ring itself: `node/ring.rs`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
 use super::ring::{Event, Received, Ring, Token};
+use super::snapshot::Pace;
 use crate::shard::CycleBudget;
 
 /// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
@@ -19,6 +22,9 @@ const TURN_BUDGET: CycleBudget = CycleBudget {
     expire_steps: 1024,
     garbage_steps: 512,
 };
+/// How long a core sleeps that waits for the thread for files.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// A core with its ring: the loop.
 pub struct CoreLoop {
     ring: Ring,
@@ -26,6 +32,8 @@ pub struct CoreLoop {
     events: Vec<Event>,
     /// Expiry or freeing has more to do than a tick's budget.
     more_cycle: bool,
+    /// An alarm is set to see what others have done for a snapshot or a load.
+    looks_soon: bool,
     /// Listeners whose accept failed, armed again at the next tick.
     silent_listeners: Vec<u32>,
     /// Readable when a signal has come; core 0 only.
@@ -43,6 +51,7 @@ impl CoreLoop {
             core,
             events: Vec::with_capacity(1024),
             more_cycle: false,
+            looks_soon: false,
             silent_listeners: Vec::new(),
             signal,
         }
@@ -50,7 +59,6 @@ impl CoreLoop {
 
     /// Serves until told to stop. The root future of the core's executor.
     pub async fn run(mut self) {
-        use std::os::fd::AsFd;
         self.change_accepts();
         if let Some(signal) = &self.signal {
             self.ring.watch(signal.as_fd());
@@ -78,6 +86,7 @@ impl CoreLoop {
     fn turn(&mut self) -> bool {
         let begin = self.core.clock.raw();
         self.core.read_clock();
+        self.core.gate = self.core.mesh.board().gate.load(Ordering::Acquire);
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
         let mut busy = !events.is_empty();
@@ -89,6 +98,11 @@ impl CoreLoop {
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
         }
+        let walks = [
+            self.core.walk_cut(),
+            self.core.walk_load(),
+            self.core.poll_saving(),
+        ];
         self.core.settle();
         let runs_on = self.core.run_slow_scripts();
         self.core.time_out();
@@ -103,6 +117,11 @@ impl CoreLoop {
         if let Some(wait) = self.core.waiting.next_alarm(self.core.now_us) {
             self.ring.set_alarm(wait);
         }
+        if walks.contains(&Pace::Soon) && !walks.contains(&Pace::On) && !self.looks_soon {
+            self.looks_soon = true;
+            self.ring.set_alarm(LOOK_AGAIN);
+        }
+        self.core.tell_changes();
         let ring = &mut self.ring;
         self.core
             .mesh
@@ -117,7 +136,14 @@ impl CoreLoop {
         let awaits_peer = busy && self.core.mesh.awaits_answers();
         // What another core is about to decide for a waiting client comes as no event.
         let must_retry = self.core.shard.must_retry_waiters();
-        self.more_cycle || runs_on || is_leaving || may_resume || awaits_peer || must_retry
+        let walks_on = walks.contains(&Pace::On);
+        walks_on
+            || self.more_cycle
+            || runs_on
+            || is_leaving
+            || may_resume
+            || awaits_peer
+            || must_retry
     }
 
     /// Arms the accept of a listener that is still there.
@@ -218,9 +244,19 @@ impl CoreLoop {
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
                 self.ring.arm_tick(self.core.options.tick());
             }
-            Event::Alarm => self.core.alarm_came(),
+            Event::Alarm => {
+                self.looks_soon = false;
+                self.core.alarm_came();
+            }
             Event::Errand => self.core.errands_came(),
-            Event::Readable => self.core.ask_all_to_stop(),
+            Event::Readable => {
+                // A shutdown that cannot save is none: the next signal is watched for as well.
+                if let Some(signal) = &self.signal {
+                    let _ = nix::unistd::read(signal, &mut [0; 64]);
+                    self.ring.watch(signal.as_fd());
+                }
+                self.core.stop_asked(None, None, false);
+            }
             Event::Bell => {}
         }
     }

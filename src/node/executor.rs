@@ -6,6 +6,7 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::core::{Core, CoreParts};
 use super::event_loop::CoreLoop;
 use super::http::{self, Questions};
 use super::listeners::Listeners;
+use super::load::{Load, LoadPlan};
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
 use super::ring::Ring;
@@ -167,6 +169,7 @@ fn run_cores(
     questions: Arc<Questions>,
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
+    let load = begin_load(options, &board)?;
     let ending = Ending::new(cores_count);
     let ledger = Ledger::new(cores_count);
     let hasher = KeyHasher::random();
@@ -203,6 +206,7 @@ fn run_cores(
             config_file: config_file.clone(),
             questions: questions.clone(),
             ready: ready.clone(),
+            load: load.clone().filter(|_| id == 0),
         };
         let failed = failure.clone();
         let thread = LocalExecutorBuilder::new(placement)
@@ -245,6 +249,18 @@ fn run_cores(
     Ok(())
 }
 
+/// Begins to load the RDB file, where there is one.
+fn begin_load(options: &Options, board: &Arc<Board>) -> Result<Option<Arc<Load>>, String> {
+    let plan = LoadPlan {
+        path: Path::new(&options.dir).join(&options.dbfilename),
+        map: SlotMap::new(board.cores.len() as u16),
+        checks: options.rdbchecksum,
+        flushes: false,
+        replaces: false,
+    };
+    Load::begin(plan, board).map_err(|reason| format!("cannot load {reason}"))
+}
+
 /// Waits until every core serves; names one that will not, whose end of the channel went without a word.
 fn wait_for_all(started: &mpsc::Receiver<usize>, cores_count: usize) -> Option<usize> {
     let mut has_started = vec![false; cores_count];
@@ -278,6 +294,8 @@ struct Seat {
     questions: Arc<Questions>,
     /// Told once, when the core can serve.
     ready: mpsc::Sender<usize>,
+    /// What is loaded first; core 0 only.
+    load: Option<Arc<Load>>,
 }
 
 impl Seat {
@@ -298,7 +316,7 @@ impl Seat {
                 tracing::info!(port, "ready to accept connections");
             }
         }
-        let core = Core::new(CoreParts {
+        let mut core = Core::new(CoreParts {
             id: self.id as u16,
             shard,
             mesh: self.mesh,
@@ -310,6 +328,9 @@ impl Seat {
             questions: self.questions,
             listeners: self.listeners,
         });
+        if let Some(load) = self.load {
+            core.adopt_load(load);
+        }
         let core_loop = CoreLoop::new(core, ring, self.signal);
         let ready = self.ready;
         // Nobody listens any more only where the start has failed already.

@@ -1,5 +1,6 @@
 //! What one core counts, and what it tells when INFO asks.
 
+use super::saving::SavingFigures;
 use crate::commands::acl::Reason;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
@@ -112,6 +113,8 @@ impl CoreCounters {
 pub struct CoreFigures {
     /// Which core.
     pub core: u16,
+    /// What core 0 knows of snapshots.
+    pub saving: Option<Box<SavingFigures>>,
     /// Its counters.
     pub counters: CoreCounters,
     /// Its clients.

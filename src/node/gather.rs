@@ -6,6 +6,7 @@
 //!           at a time, and are in force on every core before the reply.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
 use super::acl::{UserChange, use_users_question};
@@ -22,6 +23,7 @@ use super::waiting::End;
 use crate::commands::acl::log::AclLog;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::session::MemoryRequest;
+use crate::commands::session::SaveRequest;
 use crate::commands::{NodeRequest, Session};
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
@@ -48,6 +50,8 @@ pub(super) enum Asker {
     /// A thread of the HTTP port, which is sent INFO's text.
     Http(SyncSender<String>),
     Nobody,
+    /// A shutdown that saves first.
+    Stop,
 }
 
 /// What the answers become.
@@ -75,6 +79,8 @@ enum Purpose {
     Pause,
     /// Those that had begun are where they run, or wait there.
     PauseArrived,
+    Save,
+    Stop,
 }
 
 impl Core {
@@ -163,7 +169,16 @@ impl Core {
             | NodeRequest::ScriptExists(_)
             | NodeRequest::ScriptFlush
             | NodeRequest::ScriptKill => self.script_request(token, request),
-            NodeRequest::Shutdown { save, abort, .. } => self.shutdown_request(token, save, abort),
+            NodeRequest::Shutdown {
+                save, abort, force, ..
+            } => self.shutdown_request(token, save, force, abort),
+            NodeRequest::Save(request) => self.save_request(token, request),
+            NodeRequest::LastSave => {
+                let last_s = self.mesh.board().last_save_s.load(Ordering::Relaxed);
+                self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).integer(last_s);
+                });
+            }
         }
     }
 
@@ -187,29 +202,56 @@ impl Core {
         }
     }
 
-    fn shutdown_request(&mut self, token: Token, save: Option<bool>, abort: bool) {
-        let refusal = if self.scripts.busy_count > 0 && save != Some(false) {
-            Some(BUSY)
-        } else if abort {
-            // A shutdown here is over as soon as it begins: there is never one to cancel.
-            Some("ERR No shutdown in progress.")
-        } else if save == Some(true) {
-            Some("ERR Errors trying to SHUTDOWN. Check logs.")
-        } else {
-            None
-        };
-        match refusal {
-            Some(text) => self.fail(token, text),
-            None => {
-                // No reply: the connection closing is the sign, after the replies to what came before.
-                if let Some(connection) = self.connections.get_mut(token) {
-                    connection.blocked = None;
-                    connection.close_after_output = true;
-                }
-                self.mark_dirty(token);
-                self.ask_all_to_stop();
+    fn save_request(&mut self, token: Token, request: SaveRequest) {
+        // What a block has locked would be in the way of the cut that its reply waits for.
+        let is_in_block = self.captured.contains_key(&token);
+        let request = match request {
+            SaveRequest::Background if is_in_block => SaveRequest::Scheduled,
+            SaveRequest::Reload { .. } if is_in_block => {
+                return self.fail(token, "ERR DEBUG RELOAD cannot run inside MULTI");
             }
+            request => request,
+        };
+        let asker = Asker::Connection(token);
+        self.ask(0, asker, Purpose::Save, Question::Save(request));
+    }
+
+    fn shutdown_request(&mut self, token: Token, save: Option<bool>, force: bool, abort: bool) {
+        if self.scripts.busy_count > 0 && save != Some(false) {
+            return self.fail(token, BUSY);
         }
+        if abort {
+            // As in Redis, what a shutdown saves is not given up for one who cancels it.
+            return self.fail(token, "ERR No shutdown in progress.");
+        }
+        let question = Question::Stop(save, force);
+        self.ask(0, Asker::Connection(token), Purpose::Stop, question);
+    }
+
+    /// Core 0, before what a shutdown saves: no more writes begin, and those that have begun end.
+    pub(super) fn pause_for_stop(&mut self) {
+        let question = Question::Pause {
+            until_ms: i64::MAX,
+            writes_only: true,
+        };
+        self.ask_all(Asker::Stop, Purpose::Pause, question);
+    }
+
+    fn go_on_stopping(&mut self, purpose: &Purpose) {
+        match purpose {
+            Purpose::Pause => {
+                self.ask_all(Asker::Stop, Purpose::PauseArrived, Question::HasArrived);
+            }
+            Purpose::PauseArrived => {
+                self.ask_all(Asker::Stop, Purpose::Ok, Question::WritesHaveEnded);
+            }
+            _ => self.save_before_stop(),
+        }
+    }
+
+    /// Writes may begin again on all cores.
+    pub(super) fn unpause_all(&mut self) {
+        self.ask_all(Asker::Nobody, Purpose::Ok, Question::Unpause);
     }
 
     pub(super) fn ask_for_acl_log(&mut self, token: Token, count: usize) {
@@ -352,6 +394,9 @@ impl Core {
             Question::Apply(options) => {
                 self.options = options;
                 self.apply_options();
+                if self.id == 0 {
+                    self.refresh_gate();
+                }
                 Answer::Done
             }
             Question::ListClients(filter) => Answer::Clients(self.rows(&filter)),
@@ -411,6 +456,8 @@ impl Core {
                 self.read_clock();
                 Answer::Done
             }
+            Question::Save(request) => return self.save_asked(from, id, request),
+            Question::Stop(save, force) => return self.stop_asked(Some((from, id)), save, force),
             Question::Shutdown => {
                 self.stopping = true;
                 self.end_slow_scripts();
@@ -422,7 +469,7 @@ impl Core {
         self.answer(from, id, answer);
     }
 
-    fn answer(&mut self, to: usize, id: u64, answer: Answer) {
+    pub(super) fn answer(&mut self, to: usize, id: u64, answer: Answer) {
         if to == usize::from(self.id) {
             self.answered(id, answer);
         } else {
@@ -517,6 +564,7 @@ impl Core {
         };
         match gather.asker {
             Asker::Nobody => {}
+            Asker::Stop => self.go_on_stopping(&gather.purpose),
             Asker::Core { core, id, answer } => self.answer(core, id, answer),
             Asker::Http(sender) => {
                 let text = self.info(figures_of(gather.answers), &[b"everything".to_vec()]);
@@ -551,6 +599,24 @@ impl Core {
                 Purpose::Ok,
                 Question::WritesHaveEnded,
             ),
+            Purpose::Save => match answers.into_iter().next() {
+                Some(Answer::Refused(text)) => self.fail_with(token, &text),
+                Some(Answer::Said(text)) => self.complete(token, |out, session| {
+                    Reply::new(out, session.protocol).simple(text);
+                }),
+                _ => self.complete(token, |out, session| Reply::new(out, session.protocol).ok()),
+            },
+            Purpose::Stop => match answers.into_iter().next() {
+                Some(Answer::Refused(text)) => self.fail_with(token, &text),
+                _ => {
+                    // No reply: the connection closing is the sign, after the replies to what came before.
+                    if let Some(connection) = self.connections.get_mut(token) {
+                        connection.blocked = None;
+                        connection.close_after_output = true;
+                    }
+                    self.mark_dirty(token);
+                }
+            },
             Purpose::Configure => {
                 let refusal = answers.into_iter().find_map(|answer| match answer {
                     Answer::Refused(text) => Some(text),
@@ -731,6 +797,7 @@ impl Core {
         let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
         CoreFigures {
             core: self.id,
+            saving: (self.id == 0).then(|| Box::new(self.saving_figures())),
             counters: self.counters.clone(),
             clients_count: self.connections.len() as u64,
             clients_waiting_count: self.waiting.len() as u64,

@@ -6,6 +6,7 @@
 //! Tests     tests/node/info.rs: which sections a request selects; every section from known figures.
 
 use super::memory_figures::MemoryFigures;
+use super::saving::SavingFigures;
 use crate::commands::acl::Reason;
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use std::fmt::Write;
@@ -87,9 +88,11 @@ pub struct ClientsFigures {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct PersistenceFigures {
-    pub loading: bool,
-    /// Changes since the start.
+    /// What core 0 knows of snapshots.
+    pub saving: SavingFigures,
+    /// Changes since the last snapshot.
     pub changes: u64,
+    pub time_s: i64,
 }
 
 /// Counts since the start or CONFIG RESETSTAT.
@@ -325,16 +328,39 @@ fn memory(figures: &InfoFigures, out: &mut String) {
 }
 
 fn persistence(figures: &InfoFigures, out: &mut String) {
+    let saving = &figures.persistence.saving;
+    let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
     lines!(out,
-        "loading": u8::from(figures.persistence.loading),
+        "loading": u8::from(saving.loading.is_some()),
         "async_loading": 0,
+        "current_cow_peak": saving.current_changed_bytes,
+        "current_cow_size": saving.current_changed_bytes,
+        "current_save_keys_total": saving.current_keys,
         "rdb_changes_since_last_save": figures.persistence.changes,
-        "rdb_bgsave_in_progress": 0,
-        "rdb_saves": 0,
+        "rdb_bgsave_in_progress": u8::from(saving.in_progress),
+        "rdb_last_save_time": saving.last_save_s,
+        "rdb_last_bgsave_status": if saving.has_failed { "err" } else { "ok" },
+        "rdb_last_bgsave_time_sec": seconds(saving.last_seconds),
+        "rdb_current_bgsave_time_sec": seconds(saving.current_seconds),
+        "rdb_saves": saving.saves,
+        "rdb_last_cow_size": saving.last_changed_bytes,
+        "rdb_last_load_keys_expired": saving.last_expired,
+        "rdb_last_load_keys_loaded": saving.last_loaded,
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
         "aof_rewrite_scheduled": 0,
     );
+    if let Some(loading) = &saving.loading {
+        let read = loading.read_bytes.max(1);
+        let left = loading.total_bytes.saturating_sub(loading.read_bytes);
+        lines!(out,
+            "loading_start_time": figures.persistence.time_s - loading.seconds as i64,
+            "loading_total_bytes": loading.total_bytes,
+            "loading_loaded_bytes": loading.read_bytes,
+            "loading_loaded_perc": format_args!("{:.2}", loading.read_bytes as f64 * 100.0 / loading.total_bytes.max(1) as f64),
+            "loading_eta_seconds": loading.seconds * left / read,
+        );
+    }
 }
 
 fn stats(figures: &InfoFigures, out: &mut String) {

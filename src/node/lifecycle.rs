@@ -174,6 +174,9 @@ impl Core {
             self.answer_http();
         }
         self.counters.ticks += 1;
+        if self.id == 0 {
+            self.look_at_save_points();
+        }
         let hops_count = self.counters.hops_in + self.counters.hops_out;
         self.patience = self.pace.tick(self.now_us, hops_count);
         if self

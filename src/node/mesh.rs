@@ -11,14 +11,19 @@
 //!           more than the hop, which is why a batch goes back to its sender.
 
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::background::Background;
 use super::directory::Directory;
+use super::load::Load;
 use super::message::Message;
 use super::script_store::ScriptStore;
+use super::snapshot::Job;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::resp::{Args, Span};
@@ -152,6 +157,16 @@ impl Batch {
     }
 }
 
+/// In [`Board::gate`]: only commands that may run while keys are being loaded.
+pub const GATE_LOADING: u8 = 1;
+/// In [`Board::gate`]: no commands that write.
+pub const GATE_NO_WRITES: u8 = 2;
+
+fn now_s() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs() as i64
+}
+
 /// What all cores may see of each other: nothing but this is shared.
 pub struct Board {
     /// One per core.
@@ -168,6 +183,18 @@ pub struct Board {
     pub directory: Directory,
     /// The scripts that some core knows.
     pub scripts: ScriptStore,
+    /// Who may not come in: [`GATE_LOADING`], [`GATE_NO_WRITES`].
+    pub gate: AtomicU8,
+    /// When a snapshot succeeded last, in seconds since the epoch; the start, at first.
+    pub last_save_s: AtomicI64,
+    /// The snapshot that is being made.
+    pub snapshot: Mutex<Option<Arc<Job>>>,
+    /// The load that goes on.
+    pub load: Mutex<Option<Arc<Load>>>,
+    /// The code of libraries of functions that the RDB file had, for the next one.
+    pub functions: Mutex<Vec<Vec<u8>>>,
+    /// The thread for work that may block.
+    pub background: Background,
     token: Mutex<Token>,
 }
 
@@ -184,6 +211,8 @@ pub struct CoreFlags {
     pub clients_bytes: AtomicU64,
     /// What the largest of them that may be evicted takes.
     pub largest_client_bytes: AtomicU64,
+    /// Changes its shard has made, as of its last turn.
+    pub changes_count: AtomicU64,
 }
 
 impl Board {
@@ -198,6 +227,7 @@ impl Board {
                     used_bytes: AtomicU64::new(0),
                     clients_bytes: AtomicU64::new(0),
                     largest_client_bytes: AtomicU64::new(0),
+                    changes_count: AtomicU64::new(0),
                 })
                 .collect(),
             next_tx: AtomicU64::new(1),
@@ -206,8 +236,20 @@ impl Board {
             clients_count: AtomicU32::new(0),
             directory: Directory::new(cores_count),
             scripts: ScriptStore::default(),
+            gate: AtomicU8::new(0),
+            last_save_s: AtomicI64::new(now_s()),
+            snapshot: Mutex::default(),
+            load: Mutex::default(),
+            functions: Mutex::default(),
+            background: Background::start(),
             token: Mutex::default(),
         })
+    }
+
+    /// Changes all shards have made.
+    pub fn changes_count(&self) -> u64 {
+        let counts = self.cores.iter().map(|core| &core.changes_count);
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// The token, for the moment that it takes to take it or to give it back.

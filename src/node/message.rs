@@ -18,6 +18,7 @@ use crate::commands::Entry;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::client_filter::ClientFilter;
+use crate::commands::session::SaveRequest;
 use crate::commands::table::Caller;
 use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
@@ -179,6 +180,10 @@ pub enum Question {
     Purge,
     /// DEBUG SLEEP.
     Sleep(Duration),
+    /// A snapshot is wanted (asked of core 0).
+    Save(SaveRequest),
+    /// SHUTDOWN (asked of core 0): SAVE or NOSAVE where one was said, and FORCE.
+    Stop(Option<bool>, bool),
     /// Stop serving: drain and end.
     Shutdown,
 }
@@ -187,6 +192,8 @@ pub enum Question {
 pub enum Answer {
     /// Done.
     Done,
+    /// Done, and what to say of it.
+    Said(&'static str),
     /// Refused, with the error's text.
     Refused(Vec<u8>),
     /// Clients, rendered rows with their ids.

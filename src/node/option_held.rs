@@ -83,14 +83,6 @@ const fn multi(spec: OptionSpec) -> OptionSpec {
     }
 }
 
-/// The same, and CONFIG SET needs `enable-protected-configs`.
-const fn protected(spec: OptionSpec) -> OptionSpec {
-    OptionSpec {
-        protected: true,
-        ..spec
-    }
-}
-
 /// The same, shown by `--help`.
 const fn shown(topic: Topic, help: &'static str, spec: OptionSpec) -> OptionSpec {
     OptionSpec {
@@ -106,17 +98,12 @@ const SHUTDOWN_WORDS: Check = Check::Words(&["default", "save", "nosave", "now",
 #[rustfmt::skip]
 pub const HELD: &[OptionSpec] = &[
     // Persistence.
-    shown(Topic::Persistence, "snapshots; only \"\" until they are built", multi(fixed("save", Check::Text, "", &[""], MEMORY_ONLY))),
     shown(Topic::Persistence, "the append-only log; only no until it is built", fixed("appendonly", YES_NO, "no", &["no"], MEMORY_ONLY)),
     held("appendfsync", "", Check::Enum(&["everysec", "always", "no"]), "everysec"),
     at_start(held("appendfilename", "", Check::Text, "appendonly.aof")),
     at_start(held("appenddirname", "", Check::Text, "appendonlydir")),
-    protected(held("dbfilename", "", Check::Text, "dump.rdb")),
-    at_start(held("rdbchecksum", "", YES_NO, "yes")),
-    held("rdbcompression", "", YES_NO, "yes"),
     held("rdb-del-sync-files", "", YES_NO, "no"),
     held("rdb-save-incremental-fsync", "", YES_NO, "yes"),
-    held("stop-writes-on-bgsave-error", "", YES_NO, "yes"),
     held("no-appendfsync-on-rewrite", "", YES_NO, "no"),
     held("aof-load-truncated", "", YES_NO, "yes"),
     held("aof-use-rdb-preamble", "", YES_NO, "yes"),

@@ -463,6 +463,55 @@ pub const OWN: &[OptionSpec] = &[
         help: "percentiles that INFO latencystats prints",
         ..BASE
     },
+    OptionSpec {
+        name: "save",
+        kind: Kind::Special {
+            get: get_save,
+            set: set_save,
+        },
+        default: "3600 1 300 100 60 10000",
+        multi: true,
+        topic: Topic::Persistence,
+        help: "snapshot after so many seconds if there were so many changes; \"\" for never",
+        ..BASE
+    },
+    OptionSpec {
+        name: "dbfilename",
+        kind: Kind::Special {
+            get: |options| options.dbfilename.clone(),
+            set: set_dbfilename,
+        },
+        default: "dump.rdb",
+        protected: true,
+        topic: Topic::Persistence,
+        help: "file of the snapshot, in dir",
+        ..BASE
+    },
+    OptionSpec {
+        name: "rdbcompression",
+        kind: Kind::Bool(field!(rdbcompression)),
+        default: "yes",
+        topic: Topic::Persistence,
+        help: "compress long strings in snapshots",
+        ..BASE
+    },
+    OptionSpec {
+        name: "rdbchecksum",
+        kind: Kind::Bool(field!(rdbchecksum)),
+        default: "yes",
+        live: false,
+        topic: Topic::Persistence,
+        help: "end snapshots in a checksum, and check it",
+        ..BASE
+    },
+    OptionSpec {
+        name: "stop-writes-on-bgsave-error",
+        kind: Kind::Bool(field!(stop_writes_on_bgsave_error)),
+        default: "yes",
+        topic: Topic::Persistence,
+        help: "refuse writes while snapshots are wanted and fail",
+        ..BASE
+    },
 ];
 
 /// The values of a server that was told nothing; `option_table` rows say the same as text, and a test compares the two.
@@ -520,6 +569,11 @@ pub(super) fn defaults() -> Options {
         latency_tracking: true,
         latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
         shutdown_timeout: 10,
+        save: vec![(3600, 1), (300, 100), (60, 10_000)],
+        dbfilename: "dump.rdb".to_string(),
+        rdbcompression: true,
+        rdbchecksum: true,
+        stop_writes_on_bgsave_error: true,
         held: BTreeMap::new(),
     }
 }
@@ -567,6 +621,42 @@ fn set_output_limits(options: &mut Options, words: &[String]) -> Result<(), Stri
         };
     }
     Ok(())
+}
+
+fn get_save(options: &Options) -> String {
+    let points = options.save.iter();
+    let texts: Vec<String> = points
+        .map(|(seconds, changes)| format!("{seconds} {changes}"))
+        .collect();
+    texts.join(" ")
+}
+
+fn set_save(options: &mut Options, words: &[String]) -> Result<(), String> {
+    let mut points = Vec::new();
+    if words != [""] {
+        let (pairs, rest) = words.as_chunks::<2>();
+        if !rest.is_empty() || pairs.is_empty() {
+            return Err("Invalid save parameters".to_string());
+        }
+        for [seconds, changes] in pairs {
+            let invalid = |_| "Invalid save parameters".to_string();
+            let seconds = parse_integer(seconds, 1, i64::MAX).map_err(invalid)?;
+            let changes = parse_integer(changes, 0, i64::MAX).map_err(invalid)?;
+            points.push((seconds, changes));
+        }
+    }
+    options.save = points;
+    Ok(())
+}
+
+fn set_dbfilename(options: &mut Options, words: &[String]) -> Result<(), String> {
+    match words {
+        [name] if !name.contains('/') => {
+            options.dbfilename.clone_from(name);
+            Ok(())
+        }
+        _ => Err("dbfilename can't be a path, just a filename".to_string()),
+    }
 }
 
 fn get_percentiles(options: &Options) -> String {

@@ -103,6 +103,16 @@ pub struct Options {
     pub latency_tracking_info_percentiles: Vec<f64>,
     /// Seconds SHUTDOWN waits for what is in flight.
     pub shutdown_timeout: i64,
+    /// Save points: seconds, and changes in them.
+    pub save: Vec<(i64, i64)>,
+    /// The RDB file, in `dir`.
+    pub dbfilename: String,
+    /// Whether long strings are compressed in it.
+    pub rdbcompression: bool,
+    /// Whether it ends in a checksum, and that is looked at.
+    pub rdbchecksum: bool,
+    /// Whether writes are refused while snapshots fail.
+    pub stop_writes_on_bgsave_error: bool,
     /// Values of held and fixed options that differ from their defaults, by name.
     pub held: BTreeMap<&'static str, String>,
 }

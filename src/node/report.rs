@@ -93,6 +93,8 @@ impl Core {
         let names_count = |subject| directory.roll(subject).names_count() as u64;
         let options = &self.options;
         let uptime = identity().start.elapsed().as_secs();
+        let saving = cores.iter().find_map(|core| core.saving.as_deref());
+        let saving = saving.cloned().unwrap_or_default();
         let figures = InfoFigures {
             server: info::ServerFigures {
                 os: identity().os.clone(),
@@ -132,8 +134,9 @@ impl Core {
             },
             memory: self.memory_figures(&cores),
             persistence: info::PersistenceFigures {
-                loading: false,
-                changes: sum(|core| core.changes),
+                changes: sum(|core| core.changes).saturating_sub(saving.changes_saved),
+                saving,
+                time_s: self.now_ms / 1000,
             },
             stats: info::StatsFigures {
                 pubsub_channels: names_count(Subject::Channel),

@@ -23,6 +23,7 @@ mod multi; // MULTI blocks and watches
 mod order; // replies in order, against a plain map
 mod pubsub; // publishers and subscribers on several cores
 mod scripts; // EVAL and its relatives
+mod snapshot;
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod wire; // the connection's own commands

@@ -1,0 +1,74 @@
+//! Snapshots: SAVE, BGSAVE, LASTSAVE. The node makes them.
+//!
+//! Tests     tests/server/snapshot.rs.
+
+use super::CommandError;
+use super::row::ROW;
+use super::session::{Action, NodeRequest, SaveRequest, SessionCall};
+use super::table::{Arity, Command, Flags, Group, Run, Spread};
+use crate::resp::{Args, Reply};
+
+type Handled = Result<Action, CommandError>;
+
+/// `SAVE` replies OK when the file is on disk. Others are served meanwhile.
+fn save(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    Ok(Action::Node(NodeRequest::Save(SaveRequest::Wait)))
+}
+
+/// `BGSAVE [SCHEDULE]` replies when what is to be saved is settled.
+fn bgsave(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    match args.len() {
+        1 => {}
+        2 if args.is(1, "SCHEDULE") => {}
+        _ => return Err(CommandError::Syntax),
+    }
+    Ok(Action::Node(NodeRequest::Save(SaveRequest::Background)))
+}
+
+/// `LASTSAVE`: seconds since the epoch.
+fn lastsave(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    Ok(Action::Node(NodeRequest::LastSave))
+}
+
+const SNAPSHOT: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING);
+
+/// A row of this family.
+const SERVER: Command = Command {
+    group: Group::Server,
+    spread: Spread::AnyCore,
+    ..ROW
+};
+
+/// The rows.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "SAVE",
+        flags: SNAPSHOT.or(Flags::NO_MULTI),
+        summary: "Saves all databases to the RDB file and replies when they are on disk.",
+        cost: "O(N) where N is the total number of keys in all databases",
+        run: Run::Session(save),
+        ..SERVER
+    },
+    Command {
+        name: "BGSAVE",
+        arity: Arity::AtLeast(1),
+        flags: SNAPSHOT,
+        args: "[SCHEDULE]@3.2.2",
+        summary: "Begins to save all databases, as they are now, to the RDB file.",
+        history: &[("3.2.2", "Knows `SCHEDULE`.")],
+        run: Run::Session(bgsave),
+        ..SERVER
+    },
+    Command {
+        name: "LASTSAVE",
+        flags: Flags::LOADING
+            .or(Flags::STALE)
+            .or(Flags::FAST)
+            .or(Flags::CAT_ADMIN)
+            .or(Flags::CAT_DANGEROUS),
+        summary: "When the databases were saved last, as a Unix time.",
+        tips: &["nondeterministic_output"],
+        run: Run::Session(lastsave),
+        ..SERVER
+    },
+];

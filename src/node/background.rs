@@ -1,0 +1,32 @@
+//! One thread for work that may block: files of snapshots, written and read.
+//!
+//! Started before any core is, so it sits on no core's own processor. What is given to it runs in order, one at a time.
+//!
+//! Promises  no core waits for it: it is told by channels, and tells what came of its work in what it shares with them.
+
+use std::sync::mpsc::{Sender, channel};
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// The way to the thread, which ends with it.
+pub struct Background(Sender<Task>);
+
+impl Background {
+    /// Starts the thread; without it the process cannot go on.
+    pub fn start() -> Self {
+        let (sender, tasks) = channel::<Task>();
+        let run = move || tasks.into_iter().for_each(|task| task());
+        let thread = std::thread::Builder::new().name("rondo-files".into());
+        if let Err(error) = thread.spawn(run) {
+            eprintln!("rondo: no thread for files: {error}");
+            std::process::exit(1);
+        }
+        Self(sender)
+    }
+
+    /// Runs this after what was given before it.
+    pub fn run(&self, task: impl FnOnce() + Send + 'static) {
+        // The thread lives as long as there is a sender.
+        let _ = self.0.send(Box::new(task));
+    }
+}

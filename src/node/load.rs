@@ -1,0 +1,318 @@
+//! Loading: a snapshot's file into all shards, one reader and every core at work.
+//!
+//!     thread for files: read ─> take apart ─> batches of records by home shard ─> every core: make the values, insert
+//!
+//! Promises  commands that may not run meanwhile get -LOADING from the first byte to the last record; a bad file is told
+//!           with its name, the offset and what is wrong there. At start that ends the process before anything was changed
+//!           on disk; for DEBUG RELOAD it is the reply.
+//! Not here  the format: `persist/rdb/`; records: `keyspace/load.rs`.
+//! Tests     tests/server/snapshot.rs.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use super::mesh::{Board, GATE_LOADING};
+use super::snapshot::{Pace, lock};
+use crate::keyspace::SlotMap;
+use crate::keyspace::load::{Loaded, NotLoaded};
+use crate::persist::rdb::{Framer, Item};
+
+/// A batch is handed over when its records have so many bytes.
+const BATCH_BYTES: usize = 128 * 1024;
+/// Batches on their way to one core.
+const BATCHES_MAX: usize = 16;
+/// What is read at a time; more where a record is longer.
+const READ_BYTES: usize = 1 << 20;
+/// What a core loads in one turn: about a millisecond.
+const BYTES_PER_TURN: usize = 64 * 1024;
+
+/// How a file is loaded.
+pub struct LoadPlan {
+    /// The file.
+    pub path: PathBuf,
+    /// Keys to shards.
+    pub map: SlotMap,
+    /// `rdbchecksum`.
+    pub checks: bool,
+    /// What there is goes first.
+    pub flushes: bool,
+    /// A key that is there already is replaced.
+    pub replaces: bool,
+}
+
+/// Records for one shard.
+struct Batch {
+    bytes: Vec<u8>,
+    /// Database, offset in the file, end in `bytes`.
+    records: Vec<(u64, u64, usize)>,
+}
+
+/// A load that goes on.
+pub struct Load {
+    path: PathBuf,
+    lines: Vec<Mutex<Option<Receiver<Batch>>>>,
+    cores_left: AtomicUsize,
+    flushes: bool,
+    replaces: bool,
+    failure: Mutex<Option<String>>,
+    has_failed: AtomicBool,
+    /// Bytes of the file.
+    pub total_bytes: u64,
+    /// Bytes read.
+    pub read_bytes: AtomicU64,
+    /// Keys that are there now.
+    pub loaded: AtomicU64,
+    /// Keys that had died.
+    pub expired: AtomicU64,
+    /// When it began.
+    pub began: Instant,
+}
+
+impl Load {
+    /// What it came to; none while it goes on.
+    pub fn result(&self) -> Option<Result<(), String>> {
+        if self.cores_left.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        Some(match lock(&self.failure).clone() {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        })
+    }
+
+    /// Begins; none where there is no such file.
+    ///
+    /// Errors: it cannot be opened; nothing has begun.
+    pub fn begin(plan: LoadPlan, board: &Arc<Board>) -> Result<Option<Arc<Self>>, String> {
+        let path = plan.path.clone();
+        let told = |error: std::io::Error| format!("{}: {error}", path.display());
+        let file = match File::open(&plan.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(told(error)),
+        };
+        let total_bytes = file.metadata().map_err(told)?.len();
+        let cores_count = board.cores.len();
+        let (lines, receivers): (Vec<_>, Vec<_>) =
+            (0..cores_count).map(|_| sync_channel(BATCHES_MAX)).unzip();
+        let load = Arc::new(Self {
+            path: plan.path.clone(),
+            lines: receivers
+                .into_iter()
+                .map(|line| Mutex::new(Some(line)))
+                .collect(),
+            cores_left: AtomicUsize::new(cores_count),
+            flushes: plan.flushes,
+            replaces: plan.replaces,
+            failure: Mutex::new(None),
+            has_failed: AtomicBool::new(false),
+            total_bytes,
+            read_bytes: AtomicU64::new(0),
+            loaded: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            began: Instant::now(),
+        });
+        *lock(&board.load) = Some(load.clone());
+        board.gate.fetch_or(GATE_LOADING, Ordering::Release);
+        let (of_thread, of_board) = (load.clone(), Arc::downgrade(board));
+        board.background.run(move || {
+            let mut reader = FileReader {
+                load: &of_thread,
+                lines,
+                batches: Vec::new(),
+                functions: Vec::new(),
+            };
+            if let Err(reason) = reader.read(file, &plan) {
+                of_thread.fail(&reason);
+            } else if let Some(board) = of_board.upgrade() {
+                *lock(&board.functions) = reader.functions;
+            }
+        });
+        Ok(Some(load))
+    }
+
+    /// The first failure is the one that is told.
+    fn fail(&self, reason: &str) {
+        let text = format!("{}, {reason}", self.path.display());
+        lock(&self.failure).get_or_insert(text);
+        self.has_failed.store(true, Ordering::Release);
+    }
+}
+
+/// The reader's end.
+struct FileReader<'l> {
+    load: &'l Load,
+    lines: Vec<SyncSender<Batch>>,
+    batches: Vec<Batch>,
+    functions: Vec<Vec<u8>>,
+}
+
+impl FileReader<'_> {
+    fn read(&mut self, mut file: File, plan: &LoadPlan) -> Result<(), String> {
+        let empty = || Batch {
+            bytes: Vec::new(),
+            records: Vec::new(),
+        };
+        self.batches = self.lines.iter().map(|_| empty()).collect();
+        let mut framer = Framer::new(plan.checks);
+        let mut buffer = vec![0; READ_BYTES];
+        let (mut start, mut end, mut is_all) = (0, 0, false);
+        let mut told = Instant::now();
+        while !framer.is_over() {
+            let offset = framer.offset();
+            let next = framer.next(&buffer[start..end], is_all);
+            let Some((item, consumed)) = next.map_err(|bad| bad.to_string())? else {
+                buffer.copy_within(start..end, 0);
+                (start, end) = (0, end - start);
+                if end == buffer.len() {
+                    buffer.resize(buffer.len() * 2, 0);
+                }
+                let count = file
+                    .read(&mut buffer[end..])
+                    .map_err(|error| format!("at offset {offset}: {error}"))?;
+                is_all = count == 0;
+                end += count;
+                self.load
+                    .read_bytes
+                    .fetch_add(count as u64, Ordering::Relaxed);
+                if told.elapsed() > Duration::from_secs(1) {
+                    told = Instant::now();
+                    self.tell();
+                }
+                continue;
+            };
+            match item {
+                Item::Record { db, key, bytes } => {
+                    let shard = plan.map.shard_of(&key);
+                    let batch = &mut self.batches[usize::from(shard)];
+                    batch.bytes.extend_from_slice(bytes);
+                    batch.records.push((db, offset, batch.bytes.len()));
+                    if batch.bytes.len() >= BATCH_BYTES {
+                        let full = std::mem::replace(batch, empty());
+                        self.send(usize::from(shard), full);
+                    }
+                }
+                Item::Aux { name, value } => tracing::debug!(
+                    name = %String::from_utf8_lossy(&name),
+                    value = %String::from_utf8_lossy(&value),
+                    "about the RDB file"
+                ),
+                Item::Function(code) => self.functions.push(code.into_owned()),
+                Item::Sizes { .. } | Item::Nothing | Item::End => {}
+            }
+            start += consumed;
+            if self.load.has_failed.load(Ordering::Acquire) {
+                return Ok(());
+            }
+        }
+        for (shard, batch) in std::mem::take(&mut self.batches).into_iter().enumerate() {
+            self.send(shard, batch);
+        }
+        Ok(())
+    }
+
+    fn send(&self, shard: usize, batch: Batch) {
+        // A core that is gone ends the process.
+        let _ = self.lines[shard].send(batch);
+    }
+
+    fn tell(&self) {
+        let read = self.load.read_bytes.load(Ordering::Relaxed);
+        tracing::info!(
+            percent = read * 100 / self.load.total_bytes.max(1),
+            keys = self.load.loaded.load(Ordering::Relaxed),
+            "loading the RDB file"
+        );
+    }
+}
+
+/// A core's part in a load.
+pub struct LoadWalk {
+    load: Arc<Load>,
+    line: Receiver<Batch>,
+    /// What is being loaded, and how many of its records and bytes are.
+    batch: Option<(Batch, usize, usize)>,
+}
+
+impl Core {
+    /// This core's share of a load, for one turn.
+    pub(super) fn walk_load(&mut self) -> Pace {
+        if self.load_walk.is_none() && !self.begin_load_walk() {
+            return Pace::Rest;
+        }
+        let Some(walk) = &mut self.load_walk else {
+            return Pace::Rest;
+        };
+        let mut left_bytes = BYTES_PER_TURN;
+        loop {
+            let Some((batch, records_done, bytes_done)) = &mut walk.batch else {
+                match walk.line.try_recv() {
+                    Ok(batch) => walk.batch = Some((batch, 0, 0)),
+                    Err(TryRecvError::Empty) => return Pace::Soon,
+                    Err(TryRecvError::Disconnected) => {
+                        let load = walk.load.clone();
+                        self.load_walk = None;
+                        load.cores_left.fetch_sub(1, Ordering::AcqRel);
+                        return Pace::Rest;
+                    }
+                }
+                continue;
+            };
+            let Some(&(db, offset, end)) = batch.records.get(*records_done) else {
+                walk.batch = None;
+                continue;
+            };
+            let record = &batch.bytes[*bytes_done..end];
+            match self.shard.keys.load_record(db, record, walk.load.replaces) {
+                Ok(Loaded::Here) => walk.load.loaded.fetch_add(1, Ordering::Relaxed),
+                Ok(Loaded::Expired) => walk.load.expired.fetch_add(1, Ordering::Relaxed),
+                Err(why) => {
+                    let reason = match why {
+                        NotLoaded::Malformed => {
+                            "the bytes of this value are not of its type".into()
+                        }
+                        NotLoaded::NoDatabase => {
+                            format!("there is no database {db}: see the option databases")
+                        }
+                        NotLoaded::Duplicate => "this key was there before".into(),
+                    };
+                    walk.load.fail(&format!("at offset {offset}: {reason}"));
+                    0
+                }
+            };
+            left_bytes = left_bytes.saturating_sub(record.len().max(64));
+            *records_done += 1;
+            *bytes_done = end;
+            if left_bytes == 0 {
+                return Pace::On;
+            }
+        }
+    }
+
+    /// Takes this core's part in a load that has begun; whether there is one.
+    fn begin_load_walk(&mut self) -> bool {
+        if self.gate & GATE_LOADING == 0 {
+            return false;
+        }
+        let load = lock(&self.mesh.board().load).clone();
+        let Some(load) = load else { return false };
+        let Some(line) = lock(&load.lines[usize::from(self.id)]).take() else {
+            return false;
+        };
+        if load.flushes {
+            self.shard.keys.flush_all();
+        }
+        self.load_walk = Some(LoadWalk {
+            load,
+            line,
+            batch: None,
+        });
+        true
+    }
+}

@@ -1,0 +1,454 @@
+//! Saving: when snapshots are made and what follows one. Core 0 decides; the other cores ask it.
+//!
+//! | who wants it | the reply comes | then |
+//! |---|---|---|
+//! | save points, BGSAVE | when the cut is made | |
+//! | SAVE | when the file is on disk; others are served meanwhile | |
+//! | DEBUG RELOAD | when it is loaded again | keys go, and come back from the file |
+//! | SHUTDOWN, SIGTERM | by the end of the connection | writes wait from before the cut on; the process ends |
+//!
+//! Promises  one snapshot at a time; a failed one, with save points, has writes refused until one succeeds
+//!           (`stop-writes-on-bgsave-error`); no write that was answered is missing in what a shutdown saves, and a
+//!           shutdown that cannot save is no shutdown, unless it is forced or told not to save.
+//! Not here  how a snapshot is made: `node/snapshot.rs`; how one is loaded: `node/load.rs`.
+//! Tests     tests/server/snapshot.rs.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::load::{Load, LoadPlan};
+use super::mesh::{GATE_LOADING, GATE_NO_WRITES};
+use super::message::Answer;
+use super::snapshot::{Job, Pace, SnapshotPlan, lock};
+use crate::commands::session::SaveRequest;
+use crate::commands::{CommandError, Entry, Flags};
+
+/// After a failure the next try waits so long.
+const RETRY_AFTER_MS: i64 = 5_000;
+
+const IN_PROGRESS: &str = "ERR Background save already in progress";
+const NOT_LOADED: &str = "ERR Error trying to load the RDB dump, check server logs.";
+const NO_SHUTDOWN: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
+const NO_WRITES: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+     Commands that may modify the data set are disabled, because this instance is configured to report errors during \
+     writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
+     about the RDB error.";
+
+/// A question to be answered: which core asked, and under which name.
+type Asked = (usize, u64);
+
+/// What follows a snapshot.
+enum Then {
+    Nothing,
+    Reply(Asked),
+    Reload(Asked, Reload),
+    Stop,
+}
+
+/// How DEBUG RELOAD loads.
+#[derive(Clone, Copy)]
+struct Reload {
+    flushes: bool,
+    replaces: bool,
+}
+
+/// A shutdown that saves first.
+#[derive(Default)]
+struct Stop {
+    asked: Vec<Asked>,
+    is_forced: bool,
+    /// No write is under way any more.
+    is_ready: bool,
+}
+
+/// What core 0 knows of snapshots.
+#[derive(Default)]
+pub struct Saving {
+    job: Option<(Arc<Job>, Then)>,
+    /// Who waits for the cut.
+    waits_for_cut: Option<Asked>,
+    is_scheduled: bool,
+    /// What waits for the end of the snapshot that is being made.
+    queue: VecDeque<(Asked, Reload)>,
+    load: Option<(Arc<Load>, Option<Asked>)>,
+    stop: Option<Stop>,
+    has_failed: bool,
+    tried_ms: i64,
+    last_seconds: Option<u64>,
+    saves_count: u64,
+    last_changed_bytes: u64,
+    last_loaded: u64,
+    last_expired: u64,
+    /// All shards' changes at the cut that is being written, and at the last one that was.
+    changes_at_cut: u64,
+    changes_saved: u64,
+}
+
+/// What INFO shows of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct SavingFigures {
+    pub loading: Option<LoadingFigures>,
+    pub in_progress: bool,
+    pub current_seconds: Option<u64>,
+    pub current_keys: u64,
+    pub current_changed_bytes: u64,
+    pub last_save_s: i64,
+    pub has_failed: bool,
+    pub last_seconds: Option<u64>,
+    pub saves: u64,
+    pub last_changed_bytes: u64,
+    pub last_loaded: u64,
+    pub last_expired: u64,
+    /// Changes that the last snapshot has.
+    pub changes_saved: u64,
+}
+
+/// What INFO shows of a load.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct LoadingFigures {
+    pub seconds: u64,
+    pub total_bytes: u64,
+    pub read_bytes: u64,
+}
+
+impl Core {
+    /// Core 0: takes up the load that began before there were cores.
+    pub(super) fn adopt_load(&mut self, load: Arc<Load>) {
+        self.saving.load = Some((load, None));
+    }
+
+    /// Core 0: a core asks for a snapshot.
+    pub(super) fn save_asked(&mut self, from: usize, id: u64, request: SaveRequest) {
+        let asked = (from, id);
+        match request {
+            SaveRequest::Scheduled => {
+                self.saving.is_scheduled = true;
+                self.answer(from, id, Answer::Said("Background saving scheduled"));
+            }
+            SaveRequest::Background | SaveRequest::Wait if self.saving.job.is_some() => {
+                self.answer(from, id, Answer::Refused(IN_PROGRESS.into()));
+            }
+            SaveRequest::Background => {
+                self.saving.waits_for_cut = Some(asked);
+                self.begin_save(Then::Nothing);
+            }
+            SaveRequest::Wait => self.begin_save(Then::Reply(asked)),
+            SaveRequest::Reload {
+                saves,
+                flushes,
+                replaces,
+            } => {
+                let reload = Reload { flushes, replaces };
+                if !saves {
+                    self.begin_reload(asked, reload);
+                } else if self.saving.job.is_some() {
+                    self.saving.queue.push_back((asked, reload));
+                } else {
+                    self.begin_save(Then::Reload(asked, reload));
+                }
+            }
+        }
+    }
+
+    fn rdb_path(&self) -> PathBuf {
+        Path::new(&self.options.dir).join(&self.options.dbfilename)
+    }
+
+    fn begin_save(&mut self, then: Then) {
+        self.saving.tried_ms = self.now_ms;
+        let plan = SnapshotPlan {
+            path: self.rdb_path(),
+            compresses: self.options.rdbcompression,
+            has_checksum: self.options.rdbchecksum,
+            functions: lock(&self.mesh.board().functions).clone(),
+            used_memory: super::process::resident_bytes().0,
+        };
+        let job = self.start_snapshot(plan);
+        self.saving.job = Some((job, then));
+    }
+
+    /// Core 0: every shard has cut; `reply` is the transaction's.
+    pub(super) fn cut_was_made(&mut self, reply: &[u8]) {
+        let digits = reply.strip_prefix(b":").unwrap_or_default();
+        let digits = digits.strip_suffix(b"\r\n").unwrap_or_default();
+        let changes = crate::base::number::parse_i64(digits).unwrap_or(0);
+        self.saving.changes_at_cut = changes as u64;
+        if let Some((from, id)) = self.saving.waits_for_cut.take() {
+            self.answer(from, id, Answer::Said("Background saving started"));
+        }
+    }
+
+    /// Core 0: looks what has come of what others do, each turn.
+    pub(super) fn poll_saving(&mut self) -> Pace {
+        if self.saving.job.is_none() && self.saving.load.is_none() {
+            return Pace::Rest;
+        }
+        let result = self.saving.job.as_ref().and_then(|(job, _)| job.result());
+        if let Some(result) = result
+            && let Some((job, then)) = self.saving.job.take()
+        {
+            self.save_ended(&job, then, result);
+        }
+        let result = self
+            .saving
+            .load
+            .as_ref()
+            .and_then(|(load, _)| load.result());
+        if let Some(result) = result
+            && let Some((load, asked)) = self.saving.load.take()
+        {
+            self.load_ended(&load, asked, result);
+        }
+        self.go_on_saving();
+        if self.saving.job.is_some() || self.saving.load.is_some() {
+            return Pace::Soon;
+        }
+        Pace::Rest
+    }
+
+    /// What had to wait for the snapshot before.
+    fn go_on_saving(&mut self) {
+        if self.saving.job.is_some() || self.saving.load.is_some() {
+            return;
+        }
+        if self.saving.stop.as_ref().is_some_and(|stop| stop.is_ready) {
+            self.begin_save(Then::Stop);
+        } else if let Some((asked, reload)) = self.saving.queue.pop_front() {
+            self.begin_save(Then::Reload(asked, reload));
+        } else if std::mem::take(&mut self.saving.is_scheduled) {
+            self.begin_save(Then::Nothing);
+        }
+    }
+
+    fn save_ended(&mut self, job: &Job, then: Then, result: Result<(), String>) {
+        *lock(&self.mesh.board().snapshot) = None;
+        let seconds = job.began.elapsed().as_secs();
+        let saving = &mut self.saving;
+        saving.last_seconds = Some(seconds);
+        saving.last_changed_bytes = job.changed_bytes_max.load(Ordering::Relaxed);
+        match &result {
+            Ok(()) => {
+                saving.has_failed = false;
+                saving.saves_count += 1;
+                saving.changes_saved = saving.changes_at_cut;
+                let now_s = self.now_ms / 1000;
+                let last = &self.mesh.board().last_save_s;
+                last.store(now_s, Ordering::Relaxed);
+                tracing::info!(
+                    keys = job.keys.load(Ordering::Relaxed),
+                    milliseconds = job.began.elapsed().as_millis() as u64,
+                    "DB saved on disk"
+                );
+            }
+            Err(reason) => {
+                saving.has_failed |= matches!(then, Then::Nothing);
+                tracing::error!(reason, "the snapshot failed");
+            }
+        }
+        self.refresh_gate();
+        match (then, result) {
+            (Then::Nothing, _) => {}
+            (Then::Reply((from, id)), Ok(())) => self.answer(from, id, Answer::Done),
+            (Then::Reply((from, id)) | Then::Reload((from, id), _), Err(_)) => {
+                self.answer(from, id, Answer::Refused("ERR".into()));
+            }
+            (Then::Reload(asked, reload), Ok(())) => self.begin_reload(asked, reload),
+            (Then::Stop, result) => self.stop_saved(result.is_ok()),
+        }
+    }
+
+    fn begin_reload(&mut self, asked: Asked, reload: Reload) {
+        let plan = LoadPlan {
+            path: self.rdb_path(),
+            map: self.map,
+            checks: self.options.rdbchecksum,
+            flushes: reload.flushes,
+            replaces: reload.replaces,
+        };
+        let begun = match &self.saving.load {
+            None => Load::begin(plan, self.mesh.board()),
+            Some(_) => Err("a load is in progress".into()),
+        };
+        match begun {
+            Ok(Some(load)) => self.saving.load = Some((load, Some(asked))),
+            Ok(None) => self.answer(asked.0, asked.1, Answer::Refused(NOT_LOADED.into())),
+            Err(reason) => {
+                tracing::error!(reason, "the RDB file cannot be loaded");
+                self.answer(asked.0, asked.1, Answer::Refused(NOT_LOADED.into()));
+            }
+        }
+    }
+
+    fn load_ended(&mut self, load: &Load, asked: Option<Asked>, result: Result<(), String>) {
+        let board = self.mesh.board();
+        *lock(&board.load) = None;
+        board.gate.fetch_and(!GATE_LOADING, Ordering::Release);
+        // What was loaded is no change, and neither is what it took the place of.
+        self.saving.changes_saved = board.changes_count();
+        self.saving.last_loaded = load.loaded.load(Ordering::Relaxed);
+        self.saving.last_expired = load.expired.load(Ordering::Relaxed);
+        match (&result, asked) {
+            (Ok(()), _) => tracing::info!(
+                keys = self.saving.last_loaded,
+                expired = self.saving.last_expired,
+                milliseconds = load.began.elapsed().as_millis() as u64,
+                "DB loaded from disk"
+            ),
+            (Err(reason), Some(_)) => tracing::error!(reason, "the RDB file cannot be loaded"),
+            (Err(reason), None) => {
+                tracing::error!(reason, "Fatal error loading the DB. Exiting.");
+                eprintln!("rondo: cannot load {reason}");
+                std::process::exit(1);
+            }
+        }
+        if let Some((from, id)) = asked {
+            let answer = match result {
+                Ok(()) => Answer::Done,
+                Err(_) => Answer::Refused(NOT_LOADED.into()),
+            };
+            self.answer(from, id, answer);
+        }
+    }
+
+    /// Lets core 0 know what this shard has changed.
+    #[inline]
+    pub(super) fn tell_changes(&self) {
+        let count = &self.mesh.board().cores[usize::from(self.id)].changes_count;
+        count.store(self.shard.changes_count(), Ordering::Relaxed);
+    }
+
+    /// Core 0, each tick: whether a save point is reached.
+    pub(super) fn look_at_save_points(&mut self) {
+        let saving = &self.saving;
+        if saving.job.is_some() || saving.load.is_some() || saving.stop.is_some() {
+            return;
+        }
+        if saving.is_scheduled {
+            return self.go_on_saving();
+        }
+        if saving.has_failed && self.now_ms - saving.tried_ms < RETRY_AFTER_MS {
+            return;
+        }
+        let board = self.mesh.board();
+        let changes = board.changes_count().saturating_sub(saving.changes_saved);
+        let age_s = self.now_ms / 1000 - board.last_save_s.load(Ordering::Relaxed);
+        let reached = self
+            .options
+            .save
+            .iter()
+            .find(|(seconds, count)| changes >= *count as u64 && age_s > *seconds);
+        if let Some((seconds, count)) = reached {
+            tracing::info!("{count} changes in {seconds} seconds. Saving...");
+            self.begin_save(Then::Nothing);
+        }
+    }
+
+    /// Core 0: writes are refused while snapshots are wanted and fail.
+    pub(super) fn refresh_gate(&mut self) {
+        let refuses = self.saving.has_failed
+            && self.options.stop_writes_on_bgsave_error
+            && !self.options.save.is_empty();
+        let gate = &self.mesh.board().gate;
+        if refuses {
+            gate.fetch_or(GATE_NO_WRITES, Ordering::Relaxed);
+        } else {
+            gate.fetch_and(!GATE_NO_WRITES, Ordering::Relaxed);
+        }
+    }
+
+    /// Why a command may not run now, where the gate is not open to all.
+    #[cold]
+    pub(super) fn shut_out(&self, entry: &Entry) -> Option<CommandError> {
+        let flags = entry.command.flags;
+        if self.gate & GATE_LOADING != 0 && !flags.has(Flags::LOADING) {
+            return Some("LOADING Redis is loading the dataset in memory".into());
+        }
+        if self.gate & GATE_NO_WRITES != 0 && flags.has(Flags::WRITE) {
+            return Some(NO_WRITES.into());
+        }
+        None
+    }
+
+    // ---- the end
+
+    /// Core 0: SHUTDOWN, or a signal where nobody waits for an answer.
+    pub(super) fn stop_asked(&mut self, asked: Option<Asked>, save: Option<bool>, forced: bool) {
+        let saves = save.unwrap_or(!self.options.save.is_empty());
+        if let Some(stop) = &mut self.saving.stop {
+            stop.asked.extend(asked);
+            stop.is_forced |= forced;
+            return;
+        }
+        let is_loading = self.gate & GATE_LOADING != 0;
+        if !saves || is_loading || self.stopping {
+            return self.go_down(asked);
+        }
+        tracing::info!("saving the final RDB snapshot before exiting");
+        self.saving.stop = Some(Stop {
+            asked: asked.into_iter().collect(),
+            is_forced: forced,
+            is_ready: false,
+        });
+        self.pause_for_stop();
+    }
+
+    /// Core 0: no write is under way any more, and none begins.
+    pub(super) fn save_before_stop(&mut self) {
+        if let Some(stop) = &mut self.saving.stop {
+            stop.is_ready = true;
+        }
+        self.go_on_saving();
+    }
+
+    fn stop_saved(&mut self, is_saved: bool) {
+        let Some(stop) = self.saving.stop.take() else {
+            return;
+        };
+        if is_saved || stop.is_forced {
+            return self.go_down(stop.asked);
+        }
+        tracing::error!("Error trying to save the DB, can't exit.");
+        self.unpause_all();
+        for (from, id) in stop.asked {
+            self.answer(from, id, Answer::Refused(NO_SHUTDOWN.into()));
+        }
+    }
+
+    fn go_down(&mut self, asked: impl IntoIterator<Item = Asked>) {
+        for (from, id) in asked {
+            self.answer(from, id, Answer::Done);
+        }
+        self.ask_all_to_stop();
+    }
+
+    /// Core 0's figures.
+    pub(super) fn saving_figures(&self) -> SavingFigures {
+        let saving = &self.saving;
+        let job = saving.job.as_ref().map(|(job, _)| job);
+        SavingFigures {
+            loading: saving.load.as_ref().map(|(load, _)| LoadingFigures {
+                seconds: load.began.elapsed().as_secs(),
+                total_bytes: load.total_bytes,
+                read_bytes: load.read_bytes.load(Ordering::Relaxed),
+            }),
+            in_progress: job.is_some(),
+            current_seconds: job.map(|job| job.began.elapsed().as_secs()),
+            current_keys: job.map_or(0, |job| job.keys.load(Ordering::Relaxed)),
+            current_changed_bytes: job
+                .map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed)),
+            last_save_s: self.mesh.board().last_save_s.load(Ordering::Relaxed),
+            has_failed: saving.has_failed,
+            last_seconds: saving.last_seconds,
+            saves: saving.saves_count,
+            last_changed_bytes: saving.last_changed_bytes,
+            last_loaded: saving.last_loaded,
+            last_expired: saving.last_expired,
+            changes_saved: saving.changes_saved,
+        }
+    }
+}

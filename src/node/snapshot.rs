@@ -1,0 +1,315 @@
+//! Snapshots: one RDB file of what all shards held at one moment.
+//!
+//!     core 0: a job ─> the cut, a transaction over all shards ─> every core: walk, a little each turn ─┐ bounded queue
+//!     thread for files: head, chunks as they come, end, fsync, rename, fsync of the folder <────────────┘
+//!
+//! Promises  the file of before is there, whole, until the new one is on disk under its name; a job that fails or is cut
+//!           short leaves no file; a core holds back while the disk is slower than it, so that what is under way is bounded
+//!           by 4 MiB and what changes have written since the cut.
+//! Not here  when to save, and what follows: `node/saving.rs`; what is in the file: `keyspace/cut.rs`, `persist/rdb/`.
+//! Tests     tests/server/snapshot.rs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::core::Core;
+use crate::commands::identity::REDIS_VERSION;
+use crate::keyspace::cut::Chunk;
+use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
+use crate::shard::CutMade;
+
+/// Parts of a snapshot on their way to the file, 64 KiB each as a rule.
+const PARTS_MAX: usize = 64;
+/// What a core's walk writes each turn: some hundred small keys, 50 to 100 µs.
+const BYTES_PER_TURN: usize = 16 * 1024;
+/// The disk is told to go on after so many bytes, so that the last fsync finds little to do.
+const SYNC_BYTES: u64 = 32 << 20;
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// What a core sends to whoever writes the file. The end is that nobody can send any more.
+enum Part {
+    Made(CutMade),
+    Chunk(Chunk),
+}
+
+/// What a snapshot is made as.
+pub struct SnapshotPlan {
+    /// Its file.
+    pub path: PathBuf,
+    /// `rdbcompression`.
+    pub compresses: bool,
+    /// `rdbchecksum`.
+    pub has_checksum: bool,
+    /// Code of the libraries of functions.
+    pub functions: Vec<Vec<u8>>,
+    /// `used_memory`, for the file's head.
+    pub used_memory: u64,
+}
+
+/// A snapshot that is being made.
+pub struct Job {
+    /// Each core takes its own.
+    lines: Vec<Mutex<Option<SyncSender<Part>>>>,
+    /// It failed or is not wanted any more: cores give their cuts up.
+    is_given_up: AtomicBool,
+    is_over: AtomicBool,
+    result: Mutex<Option<Result<(), String>>>,
+    /// Most bytes of records that changes had made on some core and nobody had taken yet, over all cores.
+    pub changed_bytes_max: AtomicU64,
+    /// Keys in it.
+    pub keys: AtomicU64,
+    /// When it began.
+    pub began: Instant,
+}
+
+impl Job {
+    /// A job for that many cores, and what its file is written from.
+    fn new(cores_count: usize) -> (Arc<Self>, Receiver<Part>) {
+        let (sender, parts) = sync_channel(PARTS_MAX);
+        let job = Self {
+            lines: (0..cores_count)
+                .map(|_| Mutex::new(Some(sender.clone())))
+                .collect(),
+            is_given_up: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            result: Mutex::new(None),
+            changed_bytes_max: AtomicU64::new(0),
+            keys: AtomicU64::new(0),
+            began: Instant::now(),
+        };
+        (Arc::new(job), parts)
+    }
+
+    /// How it ended; none while it goes on.
+    pub fn result(&self) -> Option<Result<(), String>> {
+        if !self.is_over.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.result).clone()
+    }
+
+    fn take_line(&self, core: u16) -> Option<SyncSender<Part>> {
+        lock(&self.lines[usize::from(core)]).take()
+    }
+
+    fn end(&self, result: Result<(), String>) {
+        *lock(&self.result) = Some(result);
+        self.is_over.store(true, Ordering::Release);
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A core's part in a job.
+pub struct CutWalk {
+    job: Arc<Job>,
+    line: SyncSender<Part>,
+    /// What the queue had no room for.
+    waiting: VecDeque<Part>,
+    is_given_up: bool,
+}
+
+/// Whether a walk has more to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Nothing.
+    Rest,
+    /// At once.
+    On,
+    /// When others have done something.
+    Soon,
+}
+
+impl Core {
+    /// Starts a snapshot; its cut is under way.
+    pub(super) fn start_snapshot(&mut self, plan: SnapshotPlan) -> Arc<Job> {
+        let cores_count = self.mesh.cores_count();
+        let (job, parts) = Job::new(cores_count);
+        let board = self.mesh.board();
+        *lock(&board.snapshot) = Some(job.clone());
+        let compresses = plan.compresses;
+        let of_thread = job.clone();
+        board.background.run(move || {
+            let result = write_file(&plan, cores_count, &parts, &of_thread);
+            if result.is_err() {
+                of_thread.is_given_up.store(true, Ordering::Release);
+                // Cores stop walking when they see it; their last parts go nowhere.
+                parts.iter().for_each(drop);
+            }
+            of_thread.end(result);
+        });
+        self.start_cut(compresses);
+        job
+    }
+
+    /// This core's share of a snapshot, for one turn.
+    pub(super) fn walk_cut(&mut self) -> Pace {
+        if let Some(made) = self.shard.take_cut() {
+            self.begin_walk(made);
+        }
+        let Some(walk) = &mut self.cut_walk else {
+            return Pace::Rest;
+        };
+        if walk.job.is_given_up.load(Ordering::Acquire) && !walk.is_given_up {
+            walk.is_given_up = true;
+            walk.waiting.clear();
+            self.shard.keys.give_cut_up();
+        }
+        if !walk.send() {
+            return Pace::Soon;
+        }
+        let changed_bytes = self.shard.keys.cut_bytes() as u64;
+        walk.job
+            .changed_bytes_max
+            .fetch_max(changed_bytes, Ordering::Relaxed);
+        let mut chunks = Vec::new();
+        let is_done = self.shard.keys.cut_step(BYTES_PER_TURN, &mut chunks);
+        if !walk.is_given_up {
+            walk.waiting.extend(chunks.into_iter().map(Part::Chunk));
+        }
+        let is_sent = walk.send();
+        if is_done && is_sent {
+            // Its line ends with it.
+            self.cut_walk = None;
+            return Pace::Rest;
+        }
+        if is_sent { Pace::On } else { Pace::Soon }
+    }
+
+    fn begin_walk(&mut self, made: CutMade) {
+        let job = lock(&self.mesh.board().snapshot).clone();
+        let line = job.as_ref().and_then(|job| job.take_line(self.id));
+        let (Some(job), Some(line)) = (job, line) else {
+            // Nobody wants it.
+            return self.shard.keys.give_cut_up();
+        };
+        self.cut_walk = Some(CutWalk {
+            job,
+            line,
+            waiting: VecDeque::from([Part::Made(made)]),
+            is_given_up: false,
+        });
+    }
+}
+
+impl CutWalk {
+    /// Sends what waits; whether all of it is on its way.
+    fn send(&mut self) -> bool {
+        while let Some(part) = self.waiting.pop_front() {
+            match self.line.try_send(part) {
+                Ok(()) => {}
+                Err(TrySendError::Full(part)) => {
+                    self.waiting.push_front(part);
+                    return false;
+                }
+                // Whoever wrote the file is gone, which only a panic can do: nothing is left to do for it.
+                Err(TrySendError::Disconnected(_)) => {}
+            }
+        }
+        true
+    }
+}
+
+/// Writes the file from what cores send, under a name of its own until it is whole. Errors: a sentence with the path.
+fn write_file(
+    plan: &SnapshotPlan,
+    cores_count: usize,
+    parts: &Receiver<Part>,
+    job: &Job,
+) -> Result<(), String> {
+    let folder = plan.path.parent().unwrap_or(Path::new("."));
+    let temporary = folder.join(format!("temp-{}.rdb", std::process::id()));
+    let written = write_temporary(plan, &temporary, cores_count, parts, job)
+        .and_then(|()| std::fs::rename(&temporary, &plan.path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    written.map_err(|error| {
+        // It is there or not; either way it is of no use.
+        let _ = std::fs::remove_file(&temporary);
+        format!("{}: {error}", plan.path.display())
+    })
+}
+
+fn write_temporary(
+    plan: &SnapshotPlan,
+    temporary: &Path,
+    cores_count: usize,
+    parts: &Receiver<Part>,
+    job: &Job,
+) -> std::io::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(temporary)?);
+    let mut early = Vec::new();
+    let mut sizes: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
+    let mut version = VERSION;
+    let mut made_count = 0;
+    while made_count < cores_count {
+        match parts.recv() {
+            Ok(Part::Made(made)) => {
+                made_count += 1;
+                if made.sizes.has_dated_hashes {
+                    version = VERSION_MAX;
+                }
+                for (db, keys, dated) in made.sizes.databases {
+                    let sum = sizes.entry(db).or_default();
+                    *sum = (sum.0 + keys, sum.1 + dated);
+                }
+            }
+            Ok(Part::Chunk(chunk)) => early.push(chunk),
+            Err(_) => return Err(std::io::Error::other("a core has no part in it")),
+        }
+    }
+    let keys = sizes.values().map(|(keys, _)| keys).sum();
+    job.keys.store(keys, Ordering::Relaxed);
+    let sizes = sizes.into_iter();
+    let mut file = FileWriter::new(
+        plan.has_checksum,
+        sizes.map(|(db, (keys, dated))| (db, keys, dated)).collect(),
+    );
+    out.write_all(&file.head(version, &aux(plan), &plan.functions))?;
+    let mut unsynced_bytes = 0;
+    let mut add = |chunk: Chunk, out: &mut BufWriter<File>| {
+        out.write_all(&file.select(chunk.db))?;
+        file.records(&chunk.bytes);
+        out.write_all(&chunk.bytes)?;
+        unsynced_bytes += chunk.bytes.len() as u64;
+        if unsynced_bytes >= SYNC_BYTES {
+            unsynced_bytes = 0;
+            out.flush()?;
+            out.get_ref().sync_data()?;
+        }
+        std::io::Result::Ok(())
+    };
+    for chunk in early {
+        add(chunk, &mut out)?;
+    }
+    while let Ok(part) = parts.recv() {
+        if job.is_given_up.load(Ordering::Acquire) {
+            return Err(std::io::Error::other("it was given up"));
+        }
+        if let Part::Chunk(chunk) = part {
+            add(chunk, &mut out)?;
+        }
+    }
+    out.write_all(&file.end())?;
+    out.flush()?;
+    out.get_ref().sync_all()
+}
+
+fn aux(plan: &SnapshotPlan) -> Vec<(&'static str, String)> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    vec![
+        ("redis-ver", REDIS_VERSION.to_string()),
+        ("redis-bits", "64".to_string()),
+        ("ctime", now.unwrap_or_default().as_secs().to_string()),
+        ("used-mem", plan.used_memory.to_string()),
+        ("aof-base", "0".to_string()),
+        ("rondo-ver", env!("CARGO_PKG_VERSION").to_string()),
+    ]
+}

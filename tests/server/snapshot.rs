@@ -1,0 +1,295 @@
+//! Snapshots of the built binary: what is saved is there after a restart, one moment of all cores, whatever goes wrong.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::client::{Client, error, ok};
+use super::harness::Server;
+
+const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn wait_for_save(server: &Server) {
+    wait_for("the snapshot ends", || {
+        server.info("persistence", "rdb_bgsave_in_progress") == "0"
+    });
+}
+
+fn wait_for_load(server: &Server) {
+    wait_for("the load ends", || {
+        server.info("persistence", "loading") == "0"
+    });
+}
+
+fn fill(client: &mut Client) {
+    for command in [
+        "DEBUG POPULATE 3000",
+        "SET s text",
+        "SET dated v PXAT 33000000000000",
+        "HSET h f v g 1",
+        "RPUSH l a b 3",
+        "SADD set a b",
+        "SADD ints 1 2 3",
+        "ZADD z 1 a 2.5 b",
+        "XADD stream 5-1 f v",
+        "XGROUP CREATE stream group 0",
+        "ARSET array 7 x",
+    ] {
+        let reply = client.ask(command);
+        assert!(
+            !format!("{reply:?}").contains("Error"),
+            "{command}: {reply:?}"
+        );
+    }
+}
+
+/// Ends a server without a snapshot.
+fn stop(server: &mut Server) {
+    server.client().send(b"SHUTDOWN NOSAVE\r\n");
+    assert_eq!(server.wait_for_the_end().code(), Some(0));
+}
+
+fn digest(client: &mut Client) -> String {
+    client.ask("DEBUG DIGEST").text()
+}
+
+/// A second server in the folder of the first.
+fn start_again(folder: &Path, threads: usize) -> Server {
+    let name = folder.display().to_string();
+    let server = Server::start(threads, &["--dir", &name, DEBUG[0], DEBUG[1]]);
+    wait_for_load(&server);
+    server
+}
+
+#[test]
+fn what_a_shutdown_saves_is_there_again_on_any_number_of_cores() {
+    let mut server = Server::start(3, &DEBUG);
+    let mut client = server.client();
+    fill(&mut client);
+    client.ask("SELECT 3");
+    client.ask("SET elsewhere 1");
+    let before = digest(&mut client);
+    assert_eq!(server.terminate().code(), Some(0));
+    let folder = server.dir.clone();
+    for threads in [1, 2] {
+        let mut again = start_again(&folder, threads);
+        let mut client = again.client();
+        assert_eq!(digest(&mut client), before, "{threads} threads");
+        assert_eq!(
+            again.info("persistence", "rdb_last_load_keys_loaded"),
+            "3010"
+        );
+        assert_eq!(
+            again.info("persistence", "rdb_changes_since_last_save"),
+            "0"
+        );
+        stop(&mut again);
+    }
+}
+
+#[test]
+fn reload_saves_and_loads_and_others_find_a_loading_server_at_most() {
+    let server = Server::start(2, &DEBUG);
+    let mut client = server.client();
+    fill(&mut client);
+    let before = digest(&mut client);
+    assert_eq!(client.ask("DEBUG RELOAD"), ok());
+    assert_eq!(digest(&mut client), before);
+    client.ask("SET s other");
+    assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), ok());
+    assert_eq!(digest(&mut client), before);
+    // What is there already is a mistake, unless it is to be replaced.
+    let refused = error("ERR Error trying to load the RDB dump, check server logs.");
+    assert_eq!(client.ask("DEBUG RELOAD NOSAVE NOFLUSH"), refused);
+    assert_eq!(client.ask("DEBUG RELOAD NOSAVE NOFLUSH MERGE"), ok());
+    assert_eq!(digest(&mut client), before);
+    assert_eq!(
+        client.ask("DEBUG RELOAD SOON"),
+        error("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+    );
+}
+
+/// Money moves between accounts on several cores while snapshots are made: each of them has all of it.
+#[test]
+fn a_snapshot_is_one_moment() {
+    let server = Server::start(3, &DEBUG);
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 20000");
+    for account in 0..8 {
+        client.ask(&format!("SET account:{account} 100"));
+    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..2_u64 {
+            let (server, is_over) = (&server, &is_over);
+            scope.spawn(move || {
+                let mut client = server.client();
+                let mut random = seed + 1;
+                while !is_over.load(Ordering::Relaxed) {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(7);
+                    let (from, to) = (random >> 33 & 7, random >> 40 & 7);
+                    client.ask("MULTI");
+                    client.ask(&format!("DECRBY account:{from} 5"));
+                    client.ask(&format!("INCRBY account:{to} 5"));
+                    client.ask("EXEC");
+                }
+            });
+        }
+        for _ in 0..4 {
+            assert_eq!(client.ask("SAVE"), ok());
+            let copy = server.dir.join("copy");
+            std::fs::create_dir_all(&copy).expect("a folder");
+            std::fs::copy(server.dir.join("dump.rdb"), copy.join("dump.rdb")).expect("a file");
+            let mut other = start_again(&copy, 2);
+            let mut other_client = other.client();
+            let sum: i64 = (0..8)
+                .map(|account| other_client.ask(&format!("GET account:{account}")).text())
+                .map(|text| text.parse::<i64>().expect("a number"))
+                .sum();
+            assert_eq!(sum, 800);
+            stop(&mut other);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_failed_snapshot_refuses_writes_until_one_succeeds() {
+    let mut server = Server::start(2, &["--save", "3600 1000000"]);
+    let mut client = server.client();
+    client.ask("SET a 1");
+    // A folder stands where the file is to be.
+    let file = server.dir.join("dump.rdb");
+    std::fs::create_dir_all(file.join("x")).expect("a folder");
+    assert_eq!(client.ask("SAVE"), error("ERR"));
+    assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+    wait_for_save(&server);
+    assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "err");
+    let refused = format!("{:?}", client.ask("SET a 2"));
+    assert!(
+        refused.contains("MISCONF Redis is configured to save RDB snapshots"),
+        "{refused}"
+    );
+    assert_eq!(client.ask("GET a").text(), "1");
+    assert_eq!(
+        client.ask("SHUTDOWN"),
+        error("ERR Errors trying to SHUTDOWN. Check logs.")
+    );
+    server.signal("TERM");
+    wait_for("the signal is refused", || {
+        server.log().matches("can't exit").count() >= 2
+    });
+    assert!(server.is_running());
+    assert_eq!(
+        client.ask("CONFIG SET stop-writes-on-bgsave-error no"),
+        ok()
+    );
+    assert_eq!(client.ask("SET a 2"), ok());
+    assert_eq!(
+        client.ask("CONFIG SET stop-writes-on-bgsave-error yes"),
+        ok()
+    );
+    std::fs::remove_dir_all(&file).expect("a folder");
+    assert_eq!(client.ask("SAVE"), ok());
+    assert_eq!(client.ask("SET a 3"), ok());
+    let left = std::fs::read_dir(&server.dir).expect("a folder").flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("temp-"));
+    assert_eq!(left.count(), 0);
+    server.signal("TERM");
+    assert_eq!(server.wait_for_the_end().code(), Some(0));
+}
+
+#[test]
+fn save_points_save() {
+    let server = Server::start(2, &["--save", "1 3"]);
+    let mut client = server.client();
+    let file = server.dir.join("dump.rdb");
+    client.ask("MSET a 1 b 2 c 3");
+    wait_for("a save point is reached", || file.exists());
+    wait_for_save(&server);
+    assert_eq!(
+        server.info("persistence", "rdb_changes_since_last_save"),
+        "0"
+    );
+    assert_eq!(client.run(&[b"CONFIG", b"SET", b"save", b""]), ok());
+    std::fs::remove_file(&file).expect("a file");
+    assert_eq!(client.ask("MULTI"), ok());
+    client.ask("BGSAVE");
+    assert_eq!(
+        format!("{:?}", client.ask("EXEC"))
+            .matches("scheduled")
+            .count(),
+        1
+    );
+    wait_for("what was scheduled is saved", || file.exists());
+}
+
+/// A kill at any moment leaves the file of before, and a bad file ends the start with its place.
+#[test]
+fn the_old_file_stays_until_the_new_one_is_whole() {
+    let mut server = Server::start(2, &DEBUG);
+    let mut client = server.client();
+    fill(&mut client);
+    assert_eq!(client.ask("SAVE"), ok());
+    let before = digest(&mut client);
+    client.ask("DEBUG POPULATE 100000 more 100");
+    client.ask("BGSAVE");
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let folder = server.dir.clone();
+    let mut again = start_again(&folder, 2);
+    let mut client = again.client();
+    let after = digest(&mut client);
+    // The machine may have been quick.
+    assert!(after == before || client.ask("DBSIZE").text() == "103009");
+    stop(&mut again);
+    let file = folder.join("dump.rdb");
+    let bytes = std::fs::read(&file).expect("a file");
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).expect("a file");
+    let name = folder.display().to_string();
+    let port = super::harness::free_port().to_string();
+    let (code, text) = super::harness::run_to_end(&["--port", &port, "--dir", &name]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("dump.rdb, at offset "), "{text}");
+    assert!(text.contains("the file ends in the middle"), "{text}");
+}
+
+/// A file that Redis 8.0.6 wrote: every type in every encoding, a library of functions, deadlines. Its digest is what Redis
+/// said of its keys; a library is kept, unread, and is in the next file.
+#[test]
+fn a_file_of_redis_is_read() {
+    let folder = super::harness::new_dir();
+    let file = folder.join("dump.rdb");
+    std::fs::write(&file, include_bytes!("golden/redis-8.0.6.rdb")).expect("a file");
+    let mut server = start_again(&folder, 2);
+    let mut client = server.client();
+    assert_eq!(
+        digest(&mut client),
+        "9154b86a961863e0e5679a264050f2d2cf66210f"
+    );
+    assert_eq!(client.ask("SAVE"), ok());
+    let bytes = std::fs::read(&file).expect("a file");
+    // Fields of hashes have deadlines.
+    assert!(bytes.starts_with(b"REDIS0012"));
+    let library = b"#!lua name=lib";
+    assert!(bytes.windows(library.len()).any(|bytes| bytes == library));
+    client.ask("DEL hd3 hd600");
+    assert_eq!(client.ask("SAVE"), ok());
+    assert!(
+        std::fs::read(&file)
+            .expect("a file")
+            .starts_with(b"REDIS0011")
+    );
+    stop(&mut server);
+    std::fs::remove_dir_all(&folder).expect("a folder");
+}

@@ -16,8 +16,8 @@ const VERSION_NUMBER: f64 = 0x0008_0006 as f64;
 
 type Result<T> = std::result::Result<T, Thrown>;
 
-/// Puts `redis` and the libraries into the table on top.
-pub(super) fn add(frame: &mut Frame<'_>) {
+/// Puts `redis` and the libraries into the table on top; functions have a little less of `redis` than scripts.
+pub(super) fn add(frame: &mut Frame<'_>, is_for_scripts: bool) {
     json::push(frame);
     frame.set_field(-2, b"cjson");
     msgpack::push(frame);
@@ -28,12 +28,14 @@ pub(super) fn add(frame: &mut Frame<'_>) {
     frame.set_field(-2, b"bit");
 
     push_redis(frame);
-    frame.push_native(breakpoint);
-    frame.set_field(-2, b"breakpoint");
-    frame.push_native(debug);
-    frame.set_field(-2, b"debug");
-    frame.push_native(replicate_commands);
-    frame.set_field(-2, b"replicate_commands");
+    if is_for_scripts {
+        frame.push_native(breakpoint);
+        frame.set_field(-2, b"breakpoint");
+        frame.push_native(debug);
+        frame.set_field(-2, b"debug");
+        frame.push_native(replicate_commands);
+        frame.set_field(-2, b"replicate_commands");
+    }
     frame.push_copy(-1);
     // Valkey's name for it.
     frame.set_field(-3, b"server");
@@ -53,14 +55,12 @@ pub(super) fn add(frame: &mut Frame<'_>) {
 }
 
 /// Pushes the table `redis`, without what only scripts of `EVAL` have.
-pub(super) fn push_redis(frame: &mut Frame<'_>) {
+fn push_redis(frame: &mut Frame<'_>) {
     frame.push_table(0, 32);
     frame.push_native(call);
     frame.set_field(-2, b"call");
     frame.push_native(pcall);
     frame.set_field(-2, b"pcall");
-    frame.push_native(log);
-    frame.set_field(-2, b"log");
     frame.push_native(set_resp);
     frame.set_field(-2, b"setresp");
     frame.push_native(sha1hex);
@@ -73,16 +73,29 @@ pub(super) fn push_redis(frame: &mut Frame<'_>) {
     frame.set_field(-2, b"set_repl");
     frame.push_native(acl_check_cmd);
     frame.set_field(-2, b"acl_check_cmd");
-    let numbers: [(&[u8], f64); 10] = [
-        (b"LOG_DEBUG", 0.0),
-        (b"LOG_VERBOSE", 1.0),
-        (b"LOG_NOTICE", 2.0),
-        (b"LOG_WARNING", 3.0),
+    let numbers: [(&[u8], f64); 5] = [
         (b"REPL_NONE", 0.0),
         (b"REPL_AOF", 1.0),
         (b"REPL_SLAVE", 2.0),
         (b"REPL_REPLICA", 2.0),
         (b"REPL_ALL", 3.0),
+    ];
+    for (name, number) in numbers {
+        frame.push_number(number);
+        frame.set_field(-2, name);
+    }
+    add_log_and_version(frame);
+}
+
+/// Puts what code of libraries has while it is loaded, too, into the table on top.
+pub(super) fn add_log_and_version(frame: &mut Frame<'_>) {
+    frame.push_native(log);
+    frame.set_field(-2, b"log");
+    let numbers: [(&[u8], f64); 5] = [
+        (b"LOG_DEBUG", 0.0),
+        (b"LOG_VERBOSE", 1.0),
+        (b"LOG_NOTICE", 2.0),
+        (b"LOG_WARNING", 3.0),
         (b"REDIS_VERSION_NUM", VERSION_NUMBER),
     ];
     for (name, number) in numbers {

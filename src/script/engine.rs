@@ -1,9 +1,9 @@
 //! One core's scripts: the cache, the Lua machine, and threads that are used again.
 
 use super::random::Random;
-use super::run::{Context, Run};
+use super::run::{Context, Run, RunName};
 use super::shebang::{self, Flags};
-use super::{Frame, Redis, run, sandbox};
+use super::{Frame, Redis, functions, run, sandbox};
 use crate::base::sha1::sha1;
 use crate::lua::{Ended, Machine, Reference, Thread};
 use crate::resp::Args;
@@ -248,7 +248,12 @@ impl Engine {
         });
         slot.thread.set_hook(context.instructions_per_look);
         slot.thread.start(0, 1, 1);
-        Some(Run::new(slot, world, *id, context.protocol))
+        Some(Run::new(
+            slot,
+            world,
+            RunName::Script(*id),
+            context.protocol,
+        ))
     }
 
     /// Sets another memory limit.
@@ -288,6 +293,27 @@ impl Engine {
     }
 }
 
+/// Makes a slot ready to call a function that is kept, with the tables of its keys and arguments.
+pub(super) fn prepare_call(
+    slot: &mut Slot,
+    world: &Rc<World>,
+    callback: &Reference,
+    keys: &Args<'_>,
+    argv: &Args<'_>,
+    context: Context,
+) {
+    slot.thread.data().reset(world);
+    slot.thread.with(|frame| {
+        frame.clear();
+        frame.push_native(run::describe_error);
+        frame.push_kept(callback);
+        push_words(frame, keys);
+        push_words(frame, argv);
+    });
+    slot.thread.set_hook(context.instructions_per_look);
+    slot.thread.start(2, 1, 1);
+}
+
 fn push_words(frame: &mut Frame<'_>, words: &Args<'_>) {
     frame.push_table(words.len(), 0);
     for (index, word) in words.iter_from(0).enumerate() {
@@ -301,10 +327,23 @@ pub(crate) struct Slot {
     pub(super) thread: Thread<Redis>,
 }
 
+/// What threads have as their globals.
+enum Globals {
+    /// Scripts: a copy of this table, each its own.
+    Copies(Reference),
+    /// Functions: this table, empty, and its metatable; what those see behind it when they run, and when they are loaded.
+    Behind {
+        table: Reference,
+        metatable: Reference,
+        running: Reference,
+        loading: Reference,
+    },
+}
+
 /// A Lua machine with what all scripts in it share. `SCRIPT FLUSH` leaves it to the scripts under way.
 pub(crate) struct World {
     pub(super) machine: Rc<Machine<Redis>>,
-    sandbox: Reference,
+    globals: Globals,
     idle: RefCell<Vec<Slot>>,
     pub(super) random: Cell<Random>,
     /// Scripts since the collector's last step.
@@ -314,24 +353,77 @@ pub(crate) struct World {
 impl World {
     fn new(memory_bytes_max: usize) -> Rc<Self> {
         let machine = Machine::new(memory_bytes_max);
-        let sandbox = machine.with(sandbox::make);
+        let globals = Globals::Copies(machine.with(sandbox::make));
+        Self::with_globals(machine, globals)
+    }
+
+    /// For libraries.
+    pub(super) fn for_functions(memory_bytes_max: usize) -> Rc<Self> {
+        let machine = Machine::new(memory_bytes_max);
+        let globals = machine.with(|frame| {
+            let running = sandbox::make_for_functions(frame);
+            functions::push_load_globals(frame);
+            let loading = frame.keep();
+            frame.push_table(0, 0);
+            frame.push_table(0, 1);
+            frame.push_kept(&running);
+            frame.set_field(-2, b"__index");
+            frame.set_sealed(-1, true);
+            frame.push_copy(-1);
+            let metatable = frame.keep();
+            frame.set_metatable(-2);
+            frame.set_sealed(-1, true);
+            Globals::Behind {
+                table: frame.keep(),
+                metatable,
+                running,
+                loading,
+            }
+        });
+        Self::with_globals(machine, globals)
+    }
+
+    fn with_globals(machine: Rc<Machine<Redis>>, globals: Globals) -> Rc<Self> {
         Rc::new(Self {
             machine,
-            sandbox,
+            globals,
             idle: RefCell::new(Vec::new()),
             random: Cell::new(Random::START),
             uncollected: Cell::new(0),
         })
     }
 
-    fn take_slot(&self) -> Slot {
+    /// Whether code sees what libraries see while they are loaded.
+    pub(super) fn set_loading(&self, is_loading: bool) {
+        let Globals::Behind {
+            metatable,
+            running,
+            loading,
+            ..
+        } = &self.globals
+        else {
+            unreachable!("scripts are not loaded like libraries");
+        };
+        self.machine.with(|frame| {
+            frame.push_kept(metatable);
+            frame.set_sealed(-1, false);
+            frame.push_kept(if is_loading { loading } else { running });
+            frame.set_field(-2, b"__index");
+            frame.set_sealed(-1, true);
+        });
+    }
+
+    pub(super) fn take_slot(&self) -> Slot {
         if let Some(slot) = self.idle.borrow_mut().pop() {
             return slot;
         }
         let thread = Thread::new(&self.machine);
         let mut thread =
             thread.unwrap_or_else(|error| panic!("no memory for a script's stack: {error}"));
-        thread.with(|frame| sandbox::push_globals(frame, &self.sandbox));
+        thread.with(|frame| match &self.globals {
+            Globals::Copies(sandbox) => sandbox::push_globals(frame, sandbox),
+            Globals::Behind { table, .. } => frame.push_kept(table),
+        });
         thread.set_globals();
         Slot { thread }
     }

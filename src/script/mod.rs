@@ -19,6 +19,7 @@ mod api;
 mod bits;
 mod convert;
 mod engine;
+mod functions;
 mod json;
 mod json_read;
 mod msgpack;
@@ -29,7 +30,8 @@ mod shebang;
 mod structs;
 
 pub use engine::{Engine, Limits, Origin, ScriptError, ScriptId};
-pub use run::{Answer, Context, Run, Step};
+pub use functions::{Function, Functions, Library, LoadHost, Policy};
+pub use run::{Answer, Context, Run, RunName, Step};
 pub use shebang::Flags;
 
 use crate::lua;

@@ -78,7 +78,13 @@ pub(crate) struct Data {
     /// What `redis.set_repl` chose.
     pub(super) replication: u8,
     pub(super) json: super::json::Options,
+    /// What the error of a kill says.
+    pub(super) kill_text: &'static str,
+    /// While a library is loaded: what it has registered.
+    pub(super) loading: Option<Vec<super::functions::Registered>>,
 }
+
+const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 
 impl Default for Data {
     fn default() -> Self {
@@ -92,6 +98,8 @@ impl Default for Data {
             is_killed: false,
             replication: REPLICATE_ALL,
             json: super::json::Options::default(),
+            kill_text: KILLED,
+            loading: None,
         }
     }
 }
@@ -123,12 +131,31 @@ pub(super) enum Told {
 pub struct Run {
     slot: Option<Slot>,
     world: Rc<World>,
-    name: ScriptId,
+    name: RunName,
     protocol: Protocol,
 }
 
+/// What a run is called in its errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunName {
+    /// A script, by its digest.
+    Script(ScriptId),
+    /// A function.
+    Function(Box<[u8]>),
+}
+
+impl RunName {
+    /// As errors and FUNCTION STATS say it.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Script(id) => id.as_bytes(),
+            Self::Function(name) => name,
+        }
+    }
+}
+
 impl Run {
-    pub(super) fn new(slot: Slot, world: Rc<World>, name: ScriptId, protocol: Protocol) -> Self {
+    pub(super) fn new(slot: Slot, world: Rc<World>, name: RunName, protocol: Protocol) -> Self {
         Self {
             slot: Some(slot),
             world,
@@ -209,8 +236,8 @@ impl Run {
         self.data().replication
     }
 
-    /// The script's name: its digest.
-    pub fn name(&self) -> &ScriptId {
+    /// The script's digest, or the function's name.
+    pub fn name(&self) -> &RunName {
         &self.name
     }
 
@@ -262,6 +289,8 @@ impl Data {
         self.is_killed = false;
         self.replication = REPLICATE_ALL;
         self.json = super::json::Options::default();
+        self.kill_text = KILLED;
+        self.loading = None;
     }
 
     /// As for a script that is over: what has grown large is given back.
@@ -293,7 +322,8 @@ pub(super) fn check_killed(frame: &mut Frame<'_>) -> Result<(), Thrown> {
         return Ok(());
     }
     frame.set_hook(1);
-    push_error(frame, b"Script killed by user with SCRIPT KILL...");
+    let text = frame.data().kill_text;
+    push_error(frame, text.as_bytes());
     Err(frame.throw())
 }
 
@@ -330,7 +360,7 @@ pub(super) fn describe_error(frame: &mut Frame<'_>) -> Result<usize, Thrown> {
 }
 
 /// Writes the error on top of the stack, takes it off.
-fn write_error(frame: &mut Frame<'_>, reply: &mut Reply<'_>, name: &ScriptId) {
+fn write_error(frame: &mut Frame<'_>, reply: &mut Reply<'_>, name: &RunName) {
     if frame.kind(-1) != Kind::Table {
         const TEXT_BYTES_MAX: usize = 100;
         let text = frame.with_text(-1, |text| convert::until_zero(text).to_vec());

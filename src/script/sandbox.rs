@@ -38,6 +38,21 @@ const BUILTINS: &[&str] = &[
 
 /// Makes the table that threads' globals are copies of.
 pub(super) fn make(frame: &mut Frame<'_>) -> Reference {
+    push_all(frame, true);
+    frame.keep()
+}
+
+/// Makes the table of what functions see: no thread's own.
+pub(super) fn make_for_functions(frame: &mut Frame<'_>) -> Reference {
+    push_all(frame, false);
+    frame.push_copy(-1);
+    frame.set_field(-2, b"_G");
+    forbid_unknown(frame);
+    frame.set_sealed(-1, true);
+    frame.keep()
+}
+
+fn push_all(frame: &mut Frame<'_>, is_for_scripts: bool) {
     frame.push_table(0, 40);
     for name in BUILTINS {
         frame.push_globals();
@@ -46,7 +61,7 @@ pub(super) fn make(frame: &mut Frame<'_>) -> Reference {
         frame.remove_below();
         frame.set_field(-2, name.as_bytes());
     }
-    api::add(frame);
+    api::add(frame, is_for_scripts);
     seal_inside(frame);
     // Methods of strings are the table `string`; what says so is shared by all scripts, too.
     frame.push_bytes(b"");
@@ -55,7 +70,6 @@ pub(super) fn make(frame: &mut Frame<'_>) -> Reference {
         frame.pop(1);
     }
     frame.pop(1);
-    frame.keep()
 }
 
 /// Seals the tables in the table on top.
@@ -82,12 +96,17 @@ pub(super) fn push_globals(frame: &mut Frame<'_>, sandbox: &Reference) {
     frame.remove_below();
     frame.push_copy(-1);
     frame.set_field(-2, b"_G");
+    forbid_unknown(frame);
+    frame.set_sealed(-1, true);
+}
+
+/// Makes reading a field that the table on top does not have an error.
+pub(super) fn forbid_unknown(frame: &mut Frame<'_>) {
     frame.push_table(0, 1);
     frame.push_native(no_such_global);
     frame.set_field(-2, b"__index");
     frame.set_sealed(-1, true);
     frame.set_metatable(-2);
-    frame.set_sealed(-1, true);
 }
 
 /// `__index` of the globals.

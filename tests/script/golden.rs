@@ -33,7 +33,7 @@ fn check(name: &str) {
     );
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+pub fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {

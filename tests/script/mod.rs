@@ -1,3 +1,4 @@
 mod basics;
+mod functions;
 mod golden;
 mod runner;

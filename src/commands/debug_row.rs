@@ -12,6 +12,7 @@ use super::derive::write_help;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, SaveRequest, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
+use crate::base::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
 use std::time::Duration;
 
@@ -54,6 +55,16 @@ fn reload(
         replaces,
     };
     Ok(Action::Node(NodeRequest::Save(request)))
+}
+
+/// `DEBUG SET-DISABLE-DENY-SCRIPTS 0 | 1`: whether scripts may call what is not for scripts.
+fn deny_scripts(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    let allows_all = parse_i64(args.get(1)).unwrap_or_default() != 0;
+    Ok(Action::Node(NodeRequest::AllowAllInScripts(allows_all)))
 }
 
 /// `DEBUG PROTOCOL type`: an element of that type, for the parsers of clients.
@@ -151,6 +162,14 @@ const OWN: &[Command] = &[
         args: "[option ...]",
         summary: "Saves the RDB file (not with NOSAVE), removes all keys (not with NOFLUSH) and loads them from it; keys that are there already are replaced with MERGE.",
         run: Run::Session(reload),
+        ..DEBUG
+    },
+    Command {
+        name: "SET-DISABLE-DENY-SCRIPTS",
+        arity: Arity::Exactly(3),
+        args: "flag:integer",
+        summary: "Lets scripts call what is not for scripts, or not.",
+        run: Run::Session(deny_scripts),
         ..DEBUG
     },
     Command {

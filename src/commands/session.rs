@@ -177,6 +177,8 @@ pub enum NodeRequest {
     ConfigResetStat,
     /// INFO sections as given; empty for the default ones. A verbatim string (`txt`).
     Info(Vec<Vec<u8>>),
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: OK.
+    AllowAllInScripts(bool),
     /// SCRIPT LOAD: the script's SHA-1, or why it is none.
     ScriptLoad(Vec<u8>),
     /// SCRIPT EXISTS: 1 or 0 for each SHA-1.

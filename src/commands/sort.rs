@@ -83,9 +83,11 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A set has no order to keep, and what is stored must not depend on chance: then it is sorted after all.
-    fn settle_for(&mut self, source: &Source) {
-        if self.is_unsorted && source.kind == Kind::Unordered && self.destination.is_some() {
+    /// A set has no order to keep, and what is stored, or seen by a script, must not depend on chance: then it is sorted after
+    /// all.
+    fn settle_for(&mut self, source: &Source, in_script: bool) {
+        let must_be_same = in_script || self.destination.is_some();
+        if self.is_unsorted && source.kind == Kind::Unordered && must_be_same {
             self.is_unsorted = false;
             self.is_alpha = true;
             self.by = None;
@@ -236,7 +238,8 @@ pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>) -> Vec<Lead> {
     ) else {
         return Vec::new();
     };
-    request.settle_for(&source);
+    // An order alone leads nowhere else.
+    request.settle_for(&source, false);
     let mut found = Vec::new();
     for index in 0..source.len() {
         let by = request.by.filter(|_| !request.is_unsorted);
@@ -273,7 +276,7 @@ fn run(
 ) -> Result<Effect, CommandError> {
     let mut request = Request::parse(args, is_read_only)?;
     let source = Source::read(call.keys, call.db, args.get(1), call.caller.no_touch)?;
-    request.settle_for(&source);
+    request.settle_for(&source, call.caller.in_script);
     let order = ordered(call, &request, &source)?;
     let shown = &order[request.range(order.len())];
     match request.destination {

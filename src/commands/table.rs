@@ -304,6 +304,8 @@ pub struct Caller {
     pub no_touch: bool,
     /// Its user, where what is done for it later must still be checked (`acl/users.rs`); 0: it may do everything.
     pub user: u32,
+    /// A script asks: what it sees must not depend on chance.
+    pub in_script: bool,
 }
 
 /// What a command did, for whoever logs, counts or announces it.

@@ -360,16 +360,19 @@ impl Core {
 
     /// Whether one of them may write.
     pub(super) fn has_writing_transactions(&self) -> bool {
-        self.transactions
-            .values()
-            .any(|coordinated| match &coordinated.purpose {
-                // One of its own commands may be what asks.
-                Purpose::Block(running) => {
-                    running.may_write && !self.captured.contains_key(&coordinated.token)
-                }
-                Purpose::Script(_) => !coordinated.entry.command.flags.has(Flags::READONLY),
-                _ => coordinated.entry.command.flags.has(Flags::WRITE),
-            })
+        // Whatever waits for the token may write.
+        !self.scripts.in_line.is_empty()
+            || self
+                .transactions
+                .values()
+                .any(|coordinated| match &coordinated.purpose {
+                    // One of its own commands may be what asks.
+                    Purpose::Block(running) => {
+                        running.may_write && !self.captured.contains_key(&coordinated.token)
+                    }
+                    Purpose::Script(_) => !coordinated.entry.command.flags.has(Flags::READONLY),
+                    _ => coordinated.entry.command.flags.has(Flags::WRITE),
+                })
     }
 
     // ---- transactions and messages

@@ -535,5 +535,6 @@ pub(super) fn caller(connection: &Connection) -> Caller {
         } else {
             0
         },
+        in_script: false,
     }
 }

@@ -165,6 +165,11 @@ impl Core {
             NodeRequest::DebugSleep(duration) => {
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
             }
+            NodeRequest::AllowAllInScripts(allows_all) => {
+                let flag = &self.mesh.board().scripts.allows_all;
+                flag.store(allows_all, Ordering::Relaxed);
+                self.complete(token, |out, session| Reply::new(out, session.protocol).ok());
+            }
             NodeRequest::ScriptLoad(_)
             | NodeRequest::ScriptExists(_)
             | NodeRequest::ScriptFlush

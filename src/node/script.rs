@@ -233,20 +233,23 @@ impl Core {
             Err(error) => return Ran::Refused(error),
         };
         let is_one = self.map.shards_count() == 1;
-        let stays = prepared.known.stays;
+        let stays = prepared.script.stays;
         if may_in_place
             && self.shard.is_lock_free()
-            && (stays || is_one || prepared.known.left == 0)
+            && (stays || is_one || prepared.script.left == 0)
         {
-            let hosted = self.start_run(&prepared, origin, db, caller, args);
+            let hosted = match self.start_run(&prepared, origin, db, caller, args) {
+                Ok(hosted) => hosted,
+                Err(error) => return Ran::Refused(error),
+            };
             match self.run_in_place(hosted, stays || is_one, &prepared, entry, args) {
                 Some(ran) => return ran,
                 None if is_one => {}
                 None => self.note_left(&prepared.id, LEFT_TIMES),
             }
-        } else if prepared.known.left > 0 {
+        } else if prepared.script.left > 0 {
             // Once in a while it is tried again.
-            self.note_left(&prepared.id, prepared.known.left - 1);
+            self.note_left(&prepared.id, prepared.script.left - 1);
         }
         let request = self.script_request_of(entry, args, db, caller, prepared.is_readonly);
         let transaction = Transaction::script(request, self.map, &self.hasher);
@@ -260,7 +263,7 @@ impl Core {
 
     fn note_left(&mut self, id: &ScriptId, times: u8) {
         if let Some(known) = self.scripts.known.get_mut(id) {
-            known.left = times;
+            known.script.left = times;
         }
     }
 
@@ -411,7 +414,7 @@ impl Core {
         if !in_place.stays {
             self.note_left(&prepared.id, LEFT_TIMES);
         }
-        let declared = (prepared.known.stays && self.map.shards_count() > 1).then(|| {
+        let declared = (prepared.script.stays && self.map.shards_count() > 1).then(|| {
             let mut keys = Vec::new();
             for_each_lock(entry, args, |index, mode| {
                 let hash = self.hasher.hash(args.get(index));
@@ -460,16 +463,17 @@ impl Core {
                 caller,
             } => {
                 let args = command.args.as_args();
-                let prepared = match self.prepare(command.entry, &args) {
-                    Ok(prepared) => prepared,
+                let prepared = self.prepare(command.entry, &args);
+                let started = prepared
+                    .and_then(|prepared| self.start_run(&prepared, origin, db, caller, &args));
+                match started {
+                    Ok(hosted) => self.go_on(tx, hosted, Answer::Begin),
                     Err(error) => {
                         let mut reply = Vec::new();
                         Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
-                        return self.report_output(tx, Output::Returned(reply));
+                        self.report_output(tx, Output::Returned(reply));
                     }
-                };
-                let hosted = self.start_run(&prepared, origin, db, caller, &args);
-                self.go_on(tx, hosted, Answer::Begin);
+                }
             }
             ScriptStep::GoOn { reply } => {
                 let Some(hosted) = self.scripts.runs.remove(&tx) else {

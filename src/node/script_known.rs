@@ -27,18 +27,23 @@ const ABOVE_LIMIT: &str =
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 /// What a core knows of a script.
-#[derive(Clone)]
 pub(super) struct Known {
-    pub(super) text: Arc<ScriptText>,
-    pub(super) source: Source,
+    text: Arc<ScriptText>,
+    source: Source,
+    pub(super) script: Script,
+}
+
+/// What decides how a script is run.
+#[derive(Clone, Copy)]
+pub(super) struct Script {
     /// It touches nothing but the keys it declares.
     pub(super) stays: bool,
     /// It says that it does not write.
-    pub(super) no_writes: bool,
+    no_writes: bool,
     /// It says that it may run above `maxmemory`, or does not write.
-    pub(super) allows_oom: bool,
+    allows_oom: bool,
     /// It has no first line with flags.
-    pub(super) is_plain: bool,
+    is_plain: bool,
     /// So many times it begins as a transaction, for it has left its keys.
     pub(super) left: u8,
 }
@@ -46,7 +51,7 @@ pub(super) struct Known {
 /// A script to be started, checked.
 pub(super) struct Prepared {
     pub(super) id: ScriptId,
-    pub(super) known: Known,
+    pub(super) script: Script,
     pub(super) keys_count: usize,
     pub(super) is_readonly: bool,
     /// Memory is short, and it has not said that it minds no limit.
@@ -74,31 +79,33 @@ impl Core {
             ScriptId::parse(args.get(1))
         };
         let id = id.ok_or(CommandError::from(NO_SCRIPT))?;
-        let known = match self.scripts.known.get(&id) {
-            Some(known) => known.clone(),
+        let script = match self.scripts.known.get(&id) {
+            Some(known) => {
+                known.text.touch(self.now_ms);
+                known.script
+            }
             None => self.learn(id, by_text.then(|| args.get(1)))?,
         };
-        known.text.touch(self.now_ms);
         let is_readonly = entry.command.flags.has(Flags::READONLY);
-        if is_readonly && !known.is_plain && !known.no_writes {
+        if is_readonly && !script.is_plain && !script.no_writes {
             return Err("ERR Can not execute a script with write flag using *_ro command.".into());
         }
-        let may_not_grow = self.shard.refuses_growth() && !known.allows_oom;
-        if may_not_grow && !known.is_plain {
+        let may_not_grow = self.shard.refuses_growth() && !script.allows_oom;
+        if may_not_grow && !script.is_plain {
             return Err(ABOVE_LIMIT.into());
         }
         Ok(Prepared {
             id,
+            is_readonly: is_readonly || script.no_writes,
+            script,
             may_not_grow,
-            is_readonly: is_readonly || known.no_writes,
-            known,
             keys_count: keys_count as usize,
         })
     }
 
     /// Makes a script known to this core, and where it is new to all.
     #[cold]
-    fn learn(&mut self, id: ScriptId, body: Option<&[u8]>) -> Result<Known, CommandError> {
+    fn learn(&mut self, id: ScriptId, body: Option<&[u8]>) -> Result<Script, CommandError> {
         let (text, source) = match (self.mesh.board().scripts.get(&id), body) {
             (Some(found), _) => found,
             (None, Some(body)) => {
@@ -113,10 +120,8 @@ impl Core {
         };
         self.compile(&id, &text.body, source)?;
         let flags = self.scripts.engine.flags(&id).unwrap_or_default();
-        let known = Known {
+        let script = Script {
             stays: stays(&text.body),
-            text,
-            source,
             no_writes: flags.no_writes,
             allows_oom: flags.allow_oom || flags.no_writes,
             is_plain: flags.compatible,
@@ -128,8 +133,13 @@ impl Core {
         if all.len() > engine.scripts_count() + KNOWN_SPARE {
             all.retain(|id, _| engine.exists(id));
         }
-        all.insert(id, known.clone());
-        Ok(known)
+        let known = Known {
+            text,
+            source,
+            script,
+        };
+        all.insert(id, known);
+        Ok(script)
     }
 
     fn compile(&mut self, id: &ScriptId, body: &[u8], source: Source) -> Result<(), CommandError> {
@@ -149,7 +159,7 @@ impl Core {
         db: u16,
         caller: Caller,
         args: &Args<'_>,
-    ) -> Hosted {
+    ) -> Result<Hosted, CommandError> {
         let keys_end = 3 + prepared.keys_count;
         let keys = args.part(3..keys_end);
         let argv = args.part(keys_end..args.len());
@@ -157,22 +167,28 @@ impl Core {
             protocol: caller.protocol,
             ..Context::default()
         };
-        let engine = &mut self.scripts.engine;
-        let run = match engine.start(&prepared.id, &keys, &argv, context) {
+        let id = &prepared.id;
+        let run = match self.scripts.engine.start(id, &keys, &argv, context) {
             Some(run) => run,
             None => {
-                // The engine has let it go to make room. It compiled before, and its text is the same.
-                let known = &prepared.known;
-                let loaded = engine.load(&known.text.body, known.source);
-                let run = engine.start(&prepared.id, &keys, &argv, context);
-                run.unwrap_or_else(|| panic!("a script that was one is one: {loaded:?}"))
+                // The engine has let it go to make room.
+                let known = self.scripts.known.get(id);
+                let (text, source) = known
+                    .map(|known| (known.text.clone(), known.source))
+                    .ok_or(CommandError::from(NO_SCRIPT))?;
+                self.compile(id, &text.body, source)?;
+                let run = self.scripts.engine.start(id, &keys, &argv, context);
+                run.ok_or(CommandError::from(NO_SCRIPT))?
             }
         };
         let now = self.clock.raw();
-        Hosted {
+        Ok(Hosted {
             run,
             origin,
-            caller,
+            caller: Caller {
+                in_script: true,
+                ..caller
+            },
             db,
             is_readonly: prepared.is_readonly,
             has_written: false,
@@ -181,15 +197,16 @@ impl Core {
             is_busy: false,
             is_killed: false,
             stamp: now,
-        }
+        })
     }
 
     /// Whether a block's scripts may touch keys that they do not declare.
     pub(super) fn may_leave(&mut self, queued: &Queued) -> bool {
         queued.entry.command.run.is_script()
-            && self
+            // One that is unknown now may be known when the block runs.
+            && !self
                 .prepare(queued.entry, &queued.args.as_args())
-                .is_ok_and(|prepared| !prepared.known.stays)
+                .is_ok_and(|prepared| prepared.script.stays)
     }
 
     // ---- SCRIPT

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Public clients against a server of two cores: tests/clients/run.sh path/to/rondo
 #
-# Installs redis-py and ioredis below tests/clients/.env (ignored by git) the first time, with pip and npm.
+# Installs redis-py, RQ, Celery, ioredis, redlock and BullMQ below tests/clients/.env (ignored by git) the first time, with pip
+# and npm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -27,6 +28,9 @@ if command -v python3 >/dev/null; then
     [ -x "$env/python/bin/python" ] || python3 -m venv "$env/python"
     "$env/python/bin/python" -c 'import redis' 2>/dev/null || "$env/python/bin/pip" install --quiet redis
     "$env/python/bin/python" "$here/redis_py.py" "$port"
+    "$env/python/bin/python" -c 'import rq, celery, packaging' 2>/dev/null ||
+        "$env/python/bin/pip" install --quiet rq celery packaging
+    "$env/python/bin/python" "$here/scripts.py" "$port"
     ran=$((ran + 1))
 else
     echo "clients: no python3, redis-py is left out" >&2
@@ -34,7 +38,10 @@ fi
 
 if command -v npm >/dev/null; then
     [ -d "$env/node_modules/ioredis" ] || npm install --silent --no-audit --no-fund --prefix "$env" ioredis
-    NODE_PATH="$env/node_modules" node "$here/ioredis.cjs" "$port"
+    [ -d "$env/node_modules/bullmq" ] || npm install --silent --no-audit --no-fund --prefix "$env" ioredis redlock@4 bullmq
+    for script in ioredis redlock bullmq; do
+        NODE_PATH="$env/node_modules" node "$here/$script.cjs" "$port"
+    done
     ran=$((ran + 1))
 else
     echo "clients: no npm, ioredis is left out" >&2

@@ -97,6 +97,7 @@ impl Runner {
                 user: 0,
                 protocol: self.protocol,
                 no_touch: self.no_touch,
+                ..Caller::default()
             },
             patience: Default::default(),
             waits: None,

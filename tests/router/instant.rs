@@ -73,6 +73,7 @@ impl Instant {
             user: 0,
             protocol: self.protocol,
             no_touch: false,
+            ..Caller::default()
         };
         let entry = match table().resolve(&args) {
             Ok(entry) => entry,

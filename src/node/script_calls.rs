@@ -181,6 +181,11 @@ impl Core {
             Ok(Action::Node(NodeRequest::Info(sections))) => {
                 return Judged::Wish(Wish::Info(sections));
             }
+            // Only where DEBUG SET-DISABLE-DENY-SCRIPTS lets it through: this core stands still, and the script's time with it.
+            Ok(Action::Node(NodeRequest::DebugSleep(duration))) => {
+                std::thread::sleep(duration);
+                Reply::new(out, Protocol::Resp2).ok();
+            }
             Ok(Action::Node(_)) => return Judged::Refused(NOT_FROM_SCRIPT),
             Err(error) => {
                 out.clear();

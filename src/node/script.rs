@@ -355,6 +355,7 @@ impl Core {
                     self.give_token_back();
                 }
                 if !in_place.has_token {
+                    self.script_is_over(&hosted);
                     break None;
                 }
             }

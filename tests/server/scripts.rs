@@ -278,6 +278,35 @@ fn a_script_without_end_is_one_cores_trouble() {
     }
 }
 
+/// Scripts that run for long and want the token while another has it begin anew, and nobody is told BUSY for ever.
+#[test]
+fn long_scripts_that_may_touch_anything_take_turns() {
+    for threads in THREADS {
+        let server = Server::start(threads, &["--busy-reply-threshold", "5"]);
+        let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        let body = "redis.call('incr', 'first' .. ARGV[1]) for i = 1, 3000000 do end \
+                    redis.call('get', 'then' .. ARGV[1]) for i = 1, 3000000 do end return redis.call('incr', 'all')";
+        let body_reading = body.replace("'incr', 'first'", "'get', 'first'");
+        for (number, client) in clients.iter_mut().enumerate() {
+            let body = if number % 2 == 0 { body } else { &body_reading };
+            let word = number.to_string();
+            client.send(&request(&[b"EVAL", body.as_bytes(), b"0", word.as_bytes()]));
+        }
+        let busy = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+        let replies: Vec<Value> = clients.iter_mut().map(Client::reply).collect();
+        let ran = replies
+            .iter()
+            .filter(|reply| **reply != error(busy))
+            .count();
+        assert!(replies.contains(&integer(ran as i64)), "{replies:?}");
+        for client in &mut clients {
+            eventually("nobody is told BUSY", || {
+                client.ask("PING") == Value::Simple("PONG".to_string())
+            });
+        }
+    }
+}
+
 /// A script that pushes serves whoever waits for the key; one that publishes is heard on every core.
 #[test]
 fn what_a_script_does_reaches_who_waits_for_it() {

@@ -55,6 +55,7 @@ fn main() {
                         caller: Caller::default(),
                         patience: Default::default(),
                         waits: None,
+                        logged: Default::default(),
                     };
                     let mut reply = Reply::new(&mut out, Protocol::Resp2);
                     let done = run(&mut call, &request.as_args(), &mut reply);

@@ -6,7 +6,7 @@ mod ds; // data structures against plain models of the standard library
 mod keyspace; // expiry, access clocks, flushes
 mod lua; // native stacks at their limits, memory at its limit
 mod node; // options, files, flags, INFO, CLIENT LIST: text in, values out
-mod persist; // RDB files: good ones, cut ones, damaged ones
+mod persist; // RDB files, records, segments, logs, manifests: every cut, every damaged byte, every row of the torn-tail table
 mod resp; // the wire: golden bytes, every message cut at every byte, errors recorded from a real server
 mod router; // plans, merges, and commands over several shards against recorded replies
 mod script; // scripts against replies recorded from a real server, several under way at once, kills

@@ -15,7 +15,7 @@ fn run(keys: &mut Keyspace, words: &[&[u8]]) -> Vec<u8> {
     let Some(Run::Keys(run)) = table().find(words[0]).map(|entry| entry.command.run) else {
         unreachable!("the commands below have rows");
     };
-    let mut call = Call { keys, db: 0, caller: Caller::default(), patience: Default::default(), waits: None };
+    let mut call = Call { keys, db: 0, caller: Caller::default(), patience: Default::default(), waits: None, logged: Default::default() };
     let mut out = Vec::new();
     match run(&mut call, &args, &mut Reply::new(&mut out, Protocol::Resp2)) {
         Ok(_) => out,

@@ -9,9 +9,10 @@
 use super::CommandError;
 use super::bitmap::{EMPTY, bit_offset};
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Group, Run};
+use super::table::{Arity, Call, Command, Effect, Group, Logged, Run};
 use super::word::{Digits, bytes, integer, length};
 use crate::base::number::parse_i64;
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
 /// What a field that would overflow becomes.
@@ -296,6 +297,10 @@ fn write(
             }
             None => reply.null(),
         }
+    }
+    if changes == 0 && has_grown && call.logged.is_on() {
+        // Redis counts no change where every step failed; the string has grown all the same.
+        call.logged = Logged::Instead(vec![OwnedArgs::from_args(args)]);
     }
     Ok(Effect::wrote(changes))
 }

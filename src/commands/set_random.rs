@@ -8,11 +8,13 @@ use super::draws::reply_draws;
 use super::row::*;
 use super::scan::parse_cursor;
 use super::set::reply_member;
-use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Logged, Run};
 use super::word::integer;
 use crate::base::glob::glob_match;
 use crate::base::number::{parse_i64, write_u64_before};
+use crate::ds::listpack::Element;
 use crate::keyspace::set::Set;
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
 /// `SPOP key [count]` removes a random member and replies with it, or up to `count` of them.
@@ -41,26 +43,44 @@ fn spop(
         }
         return Ok(Effect::NONE);
     };
-    let Some(count) = count else {
-        held.get_mut()
-            .pop(&mut rng, |member| reply_member(member, reply));
-        held.remove_if_empty();
-        return Ok(Effect::wrote(1));
-    };
+    let is_logged = call.logged.is_on();
+    let mut popped = OwnedArgs::new();
     let length = held.get().len();
-    if count >= length {
-        reply.set(length);
-        held.get().each(|member| reply_member(member, reply));
-        held.remove();
-        return Ok(Effect::wrote(length as u64));
+    if is_logged {
+        popped.push(b"SREM");
+        popped.push(args.get(1));
     }
-    reply.set(count);
-    if count > 0 {
-        held.get_mut().pop_many(count, &mut rng, &limits, |member| {
-            reply_member(member, reply);
-        });
+    let mut tell = |member: Element<'_>, reply: &mut Reply<'_>| {
+        reply_member(member, reply);
+        if is_logged {
+            popped.push(member.text(&mut [0; 20]));
+        }
+    };
+    let changes = match count {
+        None => {
+            held.get_mut().pop(&mut rng, |member| tell(member, reply));
+            held.remove_if_empty();
+            1
+        }
+        Some(count) if count >= length => {
+            reply.set(length);
+            held.get().each(|member| reply_member(member, reply));
+            held.remove();
+            return Ok(Effect::wrote(length as u64));
+        }
+        Some(count) => {
+            reply.set(count);
+            if count > 0 {
+                held.get_mut()
+                    .pop_many(count, &mut rng, &limits, |member| tell(member, reply));
+            }
+            count as u64
+        }
+    };
+    if is_logged && changes > 0 {
+        call.logged = Logged::Instead(vec![popped]);
     }
-    Ok(Effect::wrote(count as u64))
+    Ok(Effect::wrote(changes))
 }
 
 fn count_in(word: &[u8]) -> Result<usize, CommandError> {

@@ -268,6 +268,28 @@ pub struct Call<'a> {
     pub patience: Patience,
     /// What it waits for, if it does.
     pub waits: Option<Wait>,
+    /// How what it did is logged.
+    pub logged: Logged,
+}
+
+/// How what a command did is logged: as its words, where the same words at the same time on the same keys do the same.
+#[derive(Clone, Debug, Default)]
+pub enum Logged {
+    /// Nobody logs.
+    #[default]
+    Off,
+    /// As its words.
+    AsIs,
+    /// As these commands: a random choice as its outcome.
+    Instead(Vec<OwnedArgs>),
+}
+
+impl Logged {
+    /// Whether a handler that must say what it did has anybody to say it to.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        !matches!(self, Self::Off)
+    }
 }
 
 /// Whether a command may make its client wait.

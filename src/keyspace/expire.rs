@@ -6,7 +6,8 @@
 //! Tests     tests/keyspace/expire.rs.
 
 use super::hash::Found;
-use super::{Collection, DatabaseInfo, Hash, Key, Keyspace, is_expired};
+use super::{Collection, DatabaseInfo, Hash, Key, Keyspace, is_expired, note_expired};
+use crate::ds::key_table::Value;
 
 /// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
 const TTL_SAMPLES: u64 = 32;
@@ -30,6 +31,7 @@ impl Keyspace {
             let table = &database.table;
             if table.deadlines_count() > 0 || table.waking_count() > 0 {
                 let (now_ms, stats) = (self.now_ms, &mut self.stats);
+                let (db, expired) = (self.expire_database, &mut self.expired);
                 let mut expired_fields = 0;
                 let fields_max = (budget_steps - spent).div_ceil(STEPS_PER_FIELD);
                 // A key lives through the very millisecond of its deadline, as in Redis; the table's bound is inclusive.
@@ -38,6 +40,10 @@ impl Keyspace {
                     now_ms - 1,
                     budget_steps - spent,
                     &mut |entry| {
+                        note_expired(expired, db, entry.key());
+                        if matches!(entry.value(), Value::Object(it) if is_empty_hash(it)) {
+                            return; // It went with its last field, before its own time.
+                        }
                         let lag_ms = now_ms.saturating_sub(entry.deadline_ms().unwrap_or(now_ms));
                         let lag_ms = lag_ms.max(0) as u64;
                         stats.expired_keys += 1;
@@ -84,8 +90,12 @@ impl Keyspace {
             && held.get().find(field, now_ms) == Found::Dead
         {
             held.get_mut().remove(field);
+            let is_gone = held.get().is_empty();
             held.remove_if_empty();
             self.stats.expired_fields += 1;
+            if is_gone {
+                note_expired(&mut self.expired, db, key.bytes);
+            }
         }
     }
 
@@ -99,9 +109,31 @@ impl Keyspace {
             && is_expired(held.get().next_deadline_ms(), now_ms)
         {
             let expired_count = held.get_mut().expire(now_ms, max);
+            let is_gone = held.get().is_empty();
             held.remove_if_empty();
             self.stats.expired_fields += expired_count as u64;
+            if is_gone {
+                note_expired(&mut self.expired, db, key.bytes);
+            }
         }
+    }
+
+    /// Notes from now on which keys are gone because their time, or that of their last field, had come.
+    pub fn set_notes_expired(&mut self, notes: bool) {
+        self.expired = notes.then(Vec::new);
+    }
+
+    /// Takes those keys, with their databases, in the order they went.
+    pub fn take_expired(&mut self) -> Vec<(u16, Vec<u8>)> {
+        self.expired.as_mut().map_or_else(Vec::new, std::mem::take)
+    }
+
+    /// Whether there are any to take.
+    #[inline]
+    pub fn has_expired(&self) -> bool {
+        self.expired
+            .as_ref()
+            .is_some_and(|expired| !expired.is_empty())
     }
 
     /// Counts fields that a command removed because their time had come.
@@ -155,4 +187,8 @@ impl Keyspace {
         sum.checked_div(u128::from(count))
             .map_or(0, |mean| mean as u64)
     }
+}
+
+fn is_empty_hash(object: &super::Object) -> bool {
+    Hash::of(object).is_some_and(Hash::is_empty)
 }

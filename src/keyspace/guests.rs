@@ -73,6 +73,12 @@ impl Keyspace {
         self.guests = Some(Box::new(guests));
     }
 
+    /// Whether values of other shards are at hand.
+    #[inline]
+    pub fn has_guests(&self) -> bool {
+        self.guests.is_some()
+    }
+
     /// Forgets the guests.
     pub fn dismiss_guests(&mut self) {
         self.guests = None;

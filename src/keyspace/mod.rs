@@ -136,6 +136,8 @@ pub struct Keyspace {
     expiry_paused: bool,
     value_bytes_max: u64,
     limits: EncodingLimits,
+    /// Keys that are gone because their time had come, where somebody wants to know.
+    expired: Option<Vec<(u16, Vec<u8>)>>,
     /// Other shards' values, while a request that needs them runs.
     guests: Option<Box<Guests>>,
     /// Keys that may go when memory is short.
@@ -190,6 +192,7 @@ impl Keyspace {
             expiry_paused: false,
             value_bytes_max: options.value_bytes_max,
             limits: EncodingLimits::default(),
+            expired: None,
             guests: None,
             pool: evict::EvictionPool::default(),
             hasher: options.hasher,
@@ -269,6 +272,7 @@ impl Keyspace {
             if !self.expiry_paused {
                 entry.remove();
                 self.stats.expired_keys += 1;
+                note_expired(&mut self.expired, db, key.bytes);
             }
             self.stats.keyspace_misses += 1;
             return None;
@@ -293,6 +297,7 @@ impl Keyspace {
         if is_expired(entry.deadline_ms(), self.now_ms) {
             entry.remove();
             self.stats.expired_keys += 1;
+            note_expired(&mut self.expired, db, key.bytes);
             return None;
         }
         if !no_touch {
@@ -550,6 +555,14 @@ impl Keyspace {
             .map(|database| database.table.used_bytes())
             .sum();
         tables + self.garbage_bytes()
+    }
+}
+
+/// Notes that a key's time had come, where somebody wants to know.
+#[cold]
+fn note_expired(expired: &mut Option<Vec<(u16, Vec<u8>)>>, db: usize, key: &[u8]) {
+    if let Some(expired) = expired {
+        expired.push((db as u16, key.to_vec()));
     }
 }
 

@@ -441,6 +441,7 @@ impl Core {
         if silent {
             out.truncate(length);
         }
+        self.hold_here(connection);
         self.commands_count += block.queue.len() as u64;
         self.count(connection, entry);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
@@ -595,6 +596,7 @@ impl Core {
             tx,
             shard: self.id,
             output,
+            trace: None,
         });
     }
 }

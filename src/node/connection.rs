@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use bytes::Bytes;
 
 use super::block::Block;
+use super::holding::Holding;
 use super::subscriptions::Subscriptions;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
@@ -103,6 +104,8 @@ pub struct Connection {
     reply_bytes: usize,
     /// Bytes of `side` that a slot still names; the others' replies have left.
     side_used: usize,
+    /// Replies that wait for the disk.
+    pub holding: Option<Box<Holding>>,
     /// Why the next request waits.
     pub blocked: Option<Blocked>,
     /// What it waits as, while it is blocked on keys.
@@ -177,6 +180,7 @@ impl Connection {
             side: Vec::new(),
             reply_bytes: REPLY_BYTES_GUESS,
             side_used: 0,
+            holding: None,
             blocked: None,
             waits_as: None,
             subscriptions: None,
@@ -221,7 +225,7 @@ impl Connection {
     /// Whether nothing will be added to `output`: it may close once that is sent.
     pub fn has_said_all(&self) -> bool {
         let has_read_all = self.ended && self.blocked.is_none() && self.held.is_none();
-        (self.close_after_output || has_read_all) && self.is_drained()
+        (self.close_after_output || has_read_all) && self.is_drained() && self.holding.is_none()
     }
 
     /// How many replies are outstanding.
@@ -338,7 +342,11 @@ impl Connection {
 
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
-        self.output.len() + self.side_used + self.sending_bytes
+        self.output.len() + self.side_used + self.sending_bytes + self.held_bytes()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.holding.as_ref().map_or(0, |holding| holding.bytes())
     }
 
     /// Bytes this connection holds, for INFO and CLIENT LIST.
@@ -347,6 +355,7 @@ impl Connection {
             + self.input.capacity()
             + self.output.capacity()
             + self.side.capacity()
+            + self.held_bytes()
             + self.sending_bytes
             + self.slots.capacity() * std::mem::size_of::<Slot>()
             + self.large.as_ref().map_or(0, GrowingBuffer::len)

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::block::{Captured, Running};
-use super::connection::Blocked;
+use super::connection::{Blocked, Connection};
 use super::errand::Errands;
 use super::figures::CoreCounters;
 use super::gather::Gather;
@@ -37,6 +37,7 @@ use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::table::table;
 use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
+use crate::persist::Holds;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
 use crate::router::{FromShard, Origin, Output, Step, ToShard, Transaction, TxId};
@@ -180,6 +181,10 @@ pub struct Core {
     pub(super) load_walk: Option<LoadWalk>,
     /// What core 0 knows of snapshots.
     pub(super) saving: Saving,
+    /// Replies wait for the disk (`appendfsync always`).
+    pub holds_replies: bool,
+    /// Connections with replies that wait.
+    pub held: Vec<Token>,
 }
 
 /// A transaction this core coordinates.
@@ -307,6 +312,8 @@ impl Core {
             cut_walk: None,
             load_walk: None,
             saving: Saving::default(),
+            holds_replies: false,
+            held: Vec::new(),
         };
         core.apply_options();
         core.read_clock();
@@ -468,14 +475,19 @@ impl Core {
 
     fn shard_event(&mut self, event: FromShard) {
         let tx = match &event {
-            FromShard::Late { origin, reply } => {
+            FromShard::Late {
+                origin,
+                reply,
+                holds,
+            } => {
                 let token = Token {
                     index: origin.connection,
                     generation: origin.generation,
                 };
+                self.hold(token, holds);
                 return self.fill(token, origin.sequence, reply);
             }
-            FromShard::Served { id, reply } => return self.served(*id, reply),
+            FromShard::Served { id, reply, holds } => return self.served(*id, reply, holds),
             FromShard::Ask { id } => return self.asked_to_look(*id),
             FromShard::NeedsMemory => return self.shard.free_for_others(),
             FromShard::Scheduled { tx, .. }
@@ -487,22 +499,25 @@ impl Core {
             return;
         };
         let board = self.mesh.board().clone();
-        let retries = &mut self.counters.transaction_retries;
-        let mut next_tx = || {
-            *retries += 1;
-            board.next_tx.fetch_add(1, Ordering::Relaxed)
-        };
+        let retries_count = coordinated.transaction.retries_count();
+        let mut next_tx = || board.next_tx.fetch_add(1, Ordering::Relaxed);
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let transaction = &mut coordinated.transaction;
         let step = transaction.receive(event, &mut next_tx, &mut outgoing);
+        let retries_count = transaction.retries_count() - retries_count;
+        self.counters.transaction_retries += u64::from(retries_count);
         self.take_step(coordinated, step);
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
     }
 
     /// Does what a transaction wants besides messages to shards.
-    fn take_step(&mut self, coordinated: Coordinated, step: Step) {
+    fn take_step(&mut self, mut coordinated: Coordinated, step: Step) {
         let tx = coordinated.transaction.tx();
+        let holds = match &step {
+            Step::Done { .. } | Step::Waits { .. } => coordinated.transaction.take_holds(),
+            _ => Holds::new(),
+        };
         match step {
             Step::Wait => {
                 self.transactions.insert(tx, coordinated);
@@ -530,7 +545,7 @@ impl Core {
                     self.ring_work.push(RingWork::WatchErrands);
                 }
             }
-            Step::Done { reply } => self.end_transaction(coordinated, reply),
+            Step::Done { reply } => self.end_transaction(coordinated, reply, &holds),
             Step::Waits { shards, timeout_ms } => {
                 let coordinated = self.without_token(coordinated);
                 if let Purpose::MayWait(may_wait) = coordinated.purpose {
@@ -540,7 +555,7 @@ impl Core {
         }
     }
 
-    fn end_transaction(&mut self, coordinated: Coordinated, reply: Vec<u8>) {
+    fn end_transaction(&mut self, coordinated: Coordinated, reply: Vec<u8>, holds: &Holds) {
         let Coordinated {
             token,
             entry,
@@ -548,6 +563,11 @@ impl Core {
             mut transaction,
             purpose,
         } = self.without_token(coordinated);
+        match &purpose {
+            Purpose::Asked(_) => {}
+            Purpose::Script(origin) if origin.core != self.id => {}
+            _ => self.hold(token, holds),
+        }
         match purpose {
             Purpose::Block(running) => {
                 self.block_has_run(token, running, transaction, &reply);
@@ -564,7 +584,7 @@ impl Core {
                 self.script_has_run(origin, entry, reply);
             }
             Purpose::Reply | Purpose::MayWait(_) => self.finish(token, entry, stamp, &reply),
-            Purpose::Asked(id) => self.has_looked(id, &reply),
+            Purpose::Asked(id) => self.has_looked(id, &reply, holds),
             Purpose::Cut => self.cut_was_made(&reply),
         }
     }
@@ -605,6 +625,7 @@ impl Core {
                 tx,
                 shard: self.id,
                 output: Output::Report(report),
+                trace: None,
             });
         }
         self.ring_work.push(RingWork::WatchErrands);
@@ -670,6 +691,27 @@ impl Core {
         self.report_captured(token, captured, reply);
     }
 
+    /// A connection's next replies wait for these records.
+    #[inline]
+    pub(super) fn hold(&mut self, token: Token, holds: &Holds) {
+        if !holds.is_empty()
+            && self.holds_replies
+            && let Some(connection) = self.connections.get_mut(token)
+        {
+            connection.hold(holds);
+        }
+    }
+
+    /// A connection's next replies wait for what the shard's last request reveals.
+    #[inline]
+    pub(super) fn hold_here(&mut self, connection: &mut Connection) {
+        if self.holds_replies
+            && let Some(holds) = self.shard.take_holds()
+        {
+            connection.hold(&holds);
+        }
+    }
+
     /// A reply has come for a request that was sent away.
     #[inline]
     pub(super) fn fill(&mut self, token: Token, sequence: u64, reply: &[u8]) {
@@ -712,12 +754,17 @@ impl Core {
 
     fn take_replies(&mut self, batch: Box<Batch>) {
         let mut at = 0;
+        let holds = &batch.holds;
         for item in &batch.items {
             if item.reply_bytes == DEFERRED {
                 continue;
             }
             let reply = &batch.replies[at..at + item.reply_bytes as usize];
             at += reply.len();
+            if !holds.is_empty() {
+                let (index, generation) = (item.connection, item.generation);
+                self.hold(Token { index, generation }, holds);
+            }
             self.fill(
                 Token {
                     index: item.connection,
@@ -730,6 +777,14 @@ impl Core {
         self.mesh.reuse(batch);
     }
 
+    /// What the reply of the request that the shard ran last waits for.
+    fn holds_of_request(&mut self) -> Holds {
+        if !self.holds_replies {
+            return Holds::new();
+        }
+        self.shard.take_holds().unwrap_or_default()
+    }
+
     fn serve_batch(&mut self, from: usize, mut batch: Box<Batch>) {
         let Batch {
             items,
@@ -737,6 +792,7 @@ impl Core {
             bytes,
             replies,
             messages,
+            holds,
             ..
         } = &mut *batch;
         let (mut bytes_at, mut spans_at) = (0, 0);
@@ -774,11 +830,18 @@ impl Core {
                 }
                 Outcome::Done => {
                     let reply = replies.split_off(length);
-                    self.mesh.send(from, large_reply(request.origin, reply));
+                    let holds = self.holds_of_request();
+                    self.mesh
+                        .send(from, large_reply(request.origin, reply, holds));
                     DEFERRED
                 }
                 Outcome::Deferred => DEFERRED,
             };
+            if self.holds_replies
+                && let Some(more) = self.shard.take_holds()
+            {
+                holds.merge(&more);
+            }
             let after = self.clock.raw();
             self.shard
                 .record(item.entry.index, self.clock.delta_as_nanos(before, after));
@@ -817,7 +880,9 @@ impl Core {
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
                 if outcome == Outcome::Done {
-                    self.mesh.send(from, large_reply(request.origin, reply));
+                    let holds = self.holds_of_request();
+                    self.mesh
+                        .send(from, large_reply(request.origin, reply, holds));
                 }
             }
             Message::LargeReply {
@@ -825,15 +890,14 @@ impl Core {
                 generation,
                 sequence,
                 reply,
+                holds,
             } => {
-                self.fill(
-                    Token {
-                        index: connection,
-                        generation,
-                    },
-                    sequence,
-                    &reply,
-                );
+                let token = Token {
+                    index: connection,
+                    generation,
+                };
+                self.hold(token, &holds);
+                self.fill(token, sequence, &reply);
             }
             Message::Post { id, post } => self.post_came(from, id, &post),
             Message::Posted {
@@ -846,12 +910,13 @@ impl Core {
     }
 }
 
-fn large_reply(origin: Origin, reply: Vec<u8>) -> Message {
+fn large_reply(origin: Origin, reply: Vec<u8>, holds: Holds) -> Message {
     Message::LargeReply {
         connection: origin.connection,
         generation: origin.generation,
         sequence: origin.sequence,
         reply,
+        holds,
     }
 }
 

@@ -150,6 +150,7 @@ impl Core {
                 !deferred
             });
         }
+        self.hold_here(connection);
         if deferred {
             connection.reserve(silent);
         }

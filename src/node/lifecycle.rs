@@ -133,6 +133,7 @@ impl Core {
             || connection.receiving
             || connection.sending
             || !connection.output.is_empty()
+            || connection.holding.is_some()
         {
             return;
         }

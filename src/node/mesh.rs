@@ -26,6 +26,7 @@ use super::script_store::ScriptStore;
 use super::snapshot::Job;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
+use crate::persist::Holds;
 use crate::resp::{Args, Span};
 use crate::router::Origin;
 use crate::router::token::Token;
@@ -99,6 +100,8 @@ pub struct Batch {
     pub large_bytes: usize,
     /// Bytes of the Pub/Sub messages among them.
     pub posts_bytes: usize,
+    /// What must be durable before any of the replies leaves.
+    pub holds: Holds,
     /// On its way home.
     pub answered: bool,
 }
@@ -144,6 +147,7 @@ impl Batch {
         self.large_bytes = 0;
         self.posts_bytes = 0;
         self.answered = false;
+        self.holds.clear();
         if self.spans.capacity() > KEPT_BYTES_MAX {
             self.spans = Vec::new();
         }

@@ -20,6 +20,7 @@ use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::client_filter::ClientFilter;
 use crate::commands::session::SaveRequest;
 use crate::commands::table::Caller;
+use crate::persist::Holds;
 use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
 use crate::router::{FromShard, Origin, ToShard, TxId};
@@ -76,6 +77,8 @@ pub enum Message {
         sequence: u64,
         /// The reply.
         reply: Vec<u8>,
+        /// What must be durable before it leaves.
+        holds: Holds,
     },
     /// A Pub/Sub message for this core's subscribers.
     Post {

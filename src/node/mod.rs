@@ -21,6 +21,7 @@ pub mod executor;
 pub mod figures;
 mod gather;
 mod http;
+mod holding;
 pub mod info;
 mod intake;
 mod lifecycle;

@@ -21,6 +21,7 @@ use crate::commands::acl::log::{Context, Denial};
 use crate::commands::blocking::plain_form;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
+use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::element::is_null;
 use crate::resp::{Args, Reply};
@@ -172,6 +173,7 @@ impl Core {
         } else {
             connection.write_ahead(run);
         }
+        self.hold_here(connection);
         if let Waited::Yes(timeout_ms) = waited {
             let may_wait = MayWait {
                 ticket,
@@ -272,24 +274,25 @@ impl Core {
     }
 
     /// The transaction of a coordinator that was asked has ended.
-    pub(super) fn has_looked(&mut self, id: u64, reply: &[u8]) {
+    pub(super) fn has_looked(&mut self, id: u64, reply: &[u8], holds: &Holds) {
         if is_null(reply) {
             return self.looked_in_vain(id);
         }
         if let Some(client) = self.waiting.by_id.get(&id) {
             client.claim.end();
         }
-        self.served(id, reply);
+        self.served(id, reply, holds);
     }
 
     /// A shard has served a client, or its coordinator has.
-    pub(super) fn served(&mut self, id: u64, reply: &[u8]) {
+    pub(super) fn served(&mut self, id: u64, reply: &[u8], holds: &Holds) {
         let Some(client) = self.waiting.remove(id) else {
             return; // It has gone; what it was given is lost with it, as with any reply.
         };
         for &shard in &client.shards {
             self.tell_shard(shard, ToShard::Forget { id });
         }
+        self.hold(client.token, holds);
         self.end_wait(&client, reply);
     }
 

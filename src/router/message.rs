@@ -13,6 +13,8 @@ use crate::commands::sort::Lead;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::Moved;
+use crate::persist::Holds;
+use crate::persist::record::{Part, TransactionRecord};
 use crate::resp::args::OwnedArgs;
 
 /// From a transaction's coordinator to a shard.
@@ -119,6 +121,8 @@ pub enum FromShard {
         shard: ShardId,
         /// What came out.
         output: Output,
+        /// What of it concerns the log, where there is one.
+        trace: Option<Box<Trace>>,
     },
     /// The reply of a single-shard request that had waited for a lock.
     Late {
@@ -126,6 +130,8 @@ pub enum FromShard {
         origin: Origin,
         /// The encoded reply.
         reply: Vec<u8>,
+        /// What must be durable before it leaves.
+        holds: Holds,
     },
     /// A client that waited has its reply.
     Served {
@@ -133,6 +139,8 @@ pub enum FromShard {
         id: u64,
         /// The encoded reply, errors included.
         reply: Vec<u8>,
+        /// What must be durable before it leaves.
+        holds: Holds,
     },
     /// There may be something for a client that needs two shards; its claim is taken. Answered by [`ToShard::Forget`] or
     /// [`ToShard::Rest`].
@@ -142,6 +150,18 @@ pub enum FromShard {
     },
     /// To the core of a shard whose keys are worth less: it had better evict some. How much is in the ledger.
     NeedsMemory,
+}
+
+/// What a step of a transaction means for the log.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// What it did, which is not logged yet. The shard has kept the transaction's locks: it is to be told with
+    /// [`Operation::Log`].
+    pub part: Option<Part>,
+    /// How far the shard's log had got.
+    pub lsn: u64,
+    /// What else must be durable before anything leaves that it has seen.
+    pub holds: Holds,
 }
 
 /// How a lock is shared.
@@ -365,6 +385,13 @@ pub enum Operation {
         /// The watch.
         id: u64,
     },
+    /// Logs a transaction, all of it; gives [`Output::Count`].
+    Log {
+        /// What all shards did.
+        record: Arc<TransactionRecord>,
+        /// What it has seen that must be durable before anything leaves that it reveals.
+        holds: Holds,
+    },
     /// How many keys a database has here; gives [`Output::Count`].
     Length {
         /// The database.
@@ -393,7 +420,7 @@ impl Operation {
             | Self::Block { db, .. }
             | Self::Watch { db, .. }
             | Self::Length { db } => *db,
-            Self::HasChanged { .. } | Self::Cut { .. } => 0,
+            Self::HasChanged { .. } | Self::Cut { .. } | Self::Log { .. } => 0,
         }
     }
 }

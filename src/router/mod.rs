@@ -20,7 +20,7 @@ pub mod transaction;
 pub mod wait;
 pub mod watch;
 
-pub use message::{FromShard, KeyLock, LockMode, LockSet, Operation, Output, ToShard};
+pub use message::{FromShard, KeyLock, LockMode, LockSet, Operation, Output, ToShard, Trace};
 pub use plan::{Plan, plan};
 pub use transaction::{Step, Transaction};
 pub use wait::WaitTicket;

@@ -11,6 +11,8 @@
 //! Not here  what the phases are: `router/programs.rs`.
 //! Tests     tests/sim/.
 
+use std::sync::Arc;
+
 use super::message::{Errand, Queued};
 use super::programs::block::{Block, BlockRequest, RegisterWatch};
 use super::programs::cut::Cut;
@@ -18,12 +20,14 @@ use super::programs::script::{Script, ScriptRequest, ScriptStep, UnderWay};
 use super::programs::{Locks, Next, Program, program, waiting_program};
 use super::wait::WaitRequest;
 use super::watch::Watch;
-use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, TxId};
+use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, Trace, TxId};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::check::Refusal;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::SlotMap;
+use crate::persist::Holds;
+use crate::persist::record::{Dependency, Part, TransactionRecord};
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 
@@ -49,9 +53,23 @@ pub struct Transaction {
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
+    log: Option<Box<Unlogged>>,
     broken: Option<Broken>,
     /// See [`Transaction::with_token`].
     has_token: bool,
+}
+
+/// What the log is to know of a transaction.
+#[derive(Default)]
+struct Unlogged {
+    /// What it did.
+    parts: Vec<Part>,
+    /// How far the logs were that it has seen.
+    seen: Holds,
+    /// What must be durable before its reply leaves.
+    holds: Holds,
+    /// It is being logged; afterwards this.
+    then: Option<Step>,
 }
 
 /// What a transaction does wrong on purpose, for the simulator to notice.
@@ -174,6 +192,7 @@ impl Transaction {
             is_scheduling: false,
             held: Vec::new(),
             outputs: Vec::new(),
+            log: None,
             broken: None,
             has_token: false,
         }
@@ -233,7 +252,15 @@ impl Transaction {
                 self.is_scheduling = false;
                 self.begin(out)
             }
-            FromShard::Ran { tx, shard, output } if tx == self.tx => {
+            FromShard::Ran {
+                tx,
+                shard,
+                output,
+                trace,
+            } if tx == self.tx => {
+                if let Some(trace) = trace {
+                    self.take_trace(shard, *trace);
+                }
                 if self.broken == Some(Broken::ReleasesAfterRead) {
                     self.held.retain(|&held| held != shard);
                     out.push((shard, ToShard::Release { tx }));
@@ -244,6 +271,10 @@ impl Transaction {
                     return Step::Wait;
                 }
                 self.is_scheduling = false;
+                if let Some(then) = self.log.as_mut().and_then(|log| log.then.take()) {
+                    self.release_all(out);
+                    return then;
+                }
                 // One order, whatever the mesh did: what a program makes of its outputs is repeatable.
                 self.outputs.sort_by_key(|(shard, _)| *shard);
                 let outputs = std::mem::take(&mut self.outputs);
@@ -421,14 +452,67 @@ impl Transaction {
                 Step::Session(queued)
             }
             Next::Wait { shards, timeout_ms } => {
-                self.release_all(out);
-                Step::Waits { shards, timeout_ms }
+                self.end(Step::Waits { shards, timeout_ms }, next_tx, out)
             }
-            Next::Done(reply) => {
-                self.release_all(out);
-                Step::Done { reply }
+            Next::Done(reply) => self.end(Step::Done { reply }, next_tx, out),
+        }
+    }
+
+    /// Ends it: at once, or when every shard it wrote to has logged all of it.
+    fn end(
+        &mut self,
+        step: Step,
+        next_tx: &mut dyn FnMut() -> TxId,
+        out: &mut Vec<(ShardId, ToShard)>,
+    ) -> Step {
+        let parts = self.log.as_mut().map(|log| std::mem::take(&mut log.parts));
+        let (Some(log), Some(parts)) = (&mut self.log, parts.filter(|parts| !parts.is_empty()))
+        else {
+            self.release_all(out);
+            return step;
+        };
+        log.then = Some(step);
+        let mut shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let record = Arc::new(TransactionRecord {
+            // Drawn while every lock is held: of two with a common key the later one has the higher stamp.
+            stamp: next_tx(),
+            dependencies: log.seen.iter().copied().collect::<Vec<Dependency>>(),
+            parts,
+        });
+        let holds = log.holds.clone();
+        self.waiting_count = shards.len();
+        for shard in shards {
+            self.held.retain(|&held| held != shard);
+            let operation = Operation::Log {
+                record: record.clone(),
+                holds: holds.clone(),
+            };
+            out.push((shard, self.run(operation, true)));
+        }
+        Step::Wait
+    }
+
+    /// What a step means for the log.
+    fn take_trace(&mut self, shard: ShardId, trace: Trace) {
+        let log = self.log.get_or_insert_default();
+        log.holds.raise(shard, trace.lsn);
+        log.holds.merge(&trace.holds);
+        log.seen.raise(shard, trace.lsn);
+        if let Some(part) = trace.part {
+            log.parts.push(part);
+            if !self.held.contains(&shard) {
+                self.held.push(shard);
             }
         }
+    }
+
+    /// What must be durable before its reply leaves.
+    pub fn take_holds(&mut self) -> Holds {
+        self.log
+            .as_mut()
+            .map_or_else(Holds::new, |log| std::mem::take(&mut log.holds))
     }
 
     fn run(&self, operation: Operation, last: bool) -> ToShard {

@@ -61,6 +61,9 @@ impl Shard {
         };
         let before = self.expired_count();
         let spent = self.keys.expire_cycle(budget_steps) as u64;
+        if self.keys.has_expired() {
+            self.log_expired();
+        }
         let dead = self.expired_count() - before;
         self.pace.is_busy = dead > 0 && dead * STEPS_PER_DEAD_MAX >= spent;
         // A round that ended within its budget has seen every key; nothing is left that could be dead by now.

@@ -8,12 +8,14 @@
 #![forbid(unsafe_code)]
 
 pub mod cycle;
+mod effects;
 pub mod figures;
 pub mod ledger;
 pub mod locks;
 pub mod memory;
 mod operations;
 pub mod scripts;
+pub mod replay;
 pub mod waiters;
 pub mod waiting;
 mod watches;
@@ -26,7 +28,7 @@ pub use waiting::Waited;
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::commands::table::{Call, Caller, Patience, Wait};
+use crate::commands::table::{Call, Caller, Logged, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
 use crate::keyspace::cut::CutSizes;
@@ -35,9 +37,10 @@ use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
 use crate::router::message::Queued;
 use crate::router::{
-    FromShard, KeyLock, LockMode, LockSet, Operation, Origin, ShardId, ToShard, TxId,
+    FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ShardId, ToShard, Trace, TxId,
 };
 use cycle::Pace;
+use effects::Logging;
 use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
 use memory::Memory;
 use waiters::Waiters;
@@ -99,6 +102,7 @@ pub struct Shard {
     figures: Figures,
     changes_count: u64,
     cut: Option<CutMade>,
+    logging: Option<Box<Logging>>,
     pace: Pace,
     memory: Memory,
     /// Reused for the keys of requests that arrive while locks are held.
@@ -120,6 +124,7 @@ impl Shard {
             figures: Figures::default(),
             changes_count: 0,
             cut: None,
+            logging: None,
             pace: Pace::default(),
             memory: Memory::new(Ledger::new(usize::from(id) + 1)),
             key_locks: Vec::new(),
@@ -144,6 +149,9 @@ impl Shard {
     #[inline]
     pub fn set_now(&mut self, now_ms: i64) {
         self.keys.set_now(now_ms);
+        if let Some(logging) = &mut self.logging {
+            logging.log.set_now(now_ms);
+        }
     }
 
     /// Runs a request all of whose keys are here, and appends its reply, errors included, to `out`.
@@ -194,6 +202,7 @@ impl Shard {
         out: &mut Vec<u8>,
         mut ran: impl FnMut(&mut Self, &'static Entry),
     ) {
+        self.begin_group();
         for Queued {
             entry,
             args,
@@ -207,6 +216,7 @@ impl Shard {
             self.run(entry, db, caller, Patience::Denied, &args.as_args(), out);
             ran(self, entry);
         }
+        self.end_group();
     }
 
     /// Serves whoever waited for what a block has changed.
@@ -235,7 +245,7 @@ impl Shard {
                 core,
                 operation,
                 ..
-            } if self.locks.is_idle() => self.answer_run(core, tx, operation),
+            } if self.locks.is_idle() => self.answer_whole(core, tx, operation),
             ToShard::RunWhole {
                 tx,
                 core,
@@ -243,7 +253,7 @@ impl Shard {
                 operation,
             } => match self.locks.schedule(tx, locks) {
                 Scheduled::Granted => {
-                    self.answer_run(core, tx, operation);
+                    self.answer_whole(core, tx, operation);
                     self.release(tx);
                 }
                 Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
@@ -255,8 +265,8 @@ impl Shard {
                 operation,
                 last,
             } => {
-                self.answer_run(core, tx, operation);
-                if last {
+                let is_to_be_logged = self.answer_step(core, tx, operation);
+                if last && !is_to_be_logged {
                     self.release(tx);
                 }
             }
@@ -331,7 +341,7 @@ impl Shard {
     fn grant(&mut self, tx: TxId, core: u16, read: Option<Operation>) {
         match read {
             // What was read says that the locks are granted.
-            Some(read) => self.answer_run(core, tx, read),
+            Some(read) => self.answer_whole(core, tx, read),
             None => self.answer_schedule(core, tx, true),
         }
     }
@@ -345,11 +355,34 @@ impl Shard {
         self.waiting.insert(tx, waiting);
     }
 
-    fn answer_run(&mut self, core: u16, tx: TxId, operation: Operation) {
-        let shard = self.id;
+    /// Runs an operation that is all of a transaction, or only reads; what it does is logged at once.
+    fn answer_whole(&mut self, core: u16, tx: TxId, operation: Operation) {
+        self.begin_group();
         let output = self.operate(operation);
-        self.events
-            .push_back((core, FromShard::Ran { tx, shard, output }));
+        self.end_group();
+        let trace = self.trace_of_whole();
+        self.answer_run(core, tx, output, trace);
+    }
+
+    /// Runs one operation of several; whether what it did is yet to be logged.
+    fn answer_step(&mut self, core: u16, tx: TxId, operation: Operation) -> bool {
+        self.begin_step();
+        let output = self.operate(operation);
+        let trace = self.end_step().or_else(|| self.trace_of_whole());
+        let is_to_be_logged = trace.as_ref().is_some_and(|trace| trace.part.is_some());
+        self.answer_run(core, tx, output, trace);
+        is_to_be_logged
+    }
+
+    fn answer_run(&mut self, core: u16, tx: TxId, output: Output, trace: Option<Box<Trace>>) {
+        let shard = self.id;
+        let ran = FromShard::Ran {
+            tx,
+            shard,
+            output,
+            trace,
+        };
+        self.events.push_back((core, ran));
     }
 
     fn answer_schedule(&mut self, core: u16, tx: TxId, granted: bool) {
@@ -414,8 +447,13 @@ impl Shard {
             } else {
                 self.run(entry, db, caller, Patience::Never, &args, &mut reply);
             }
-            self.events
-                .push_back((origin.core, FromShard::Late { origin, reply }));
+            let holds = self.take_holds().unwrap_or_default();
+            let late = FromShard::Late {
+                origin,
+                reply,
+                holds,
+            };
+            self.events.push_back((origin.core, late));
         }
         self.locks.finish(ticket);
     }
@@ -489,10 +527,18 @@ impl Shard {
             caller,
             patience,
             waits: None,
+            logged: Logged::default(),
         };
+        if self.logging.is_some() {
+            call.logged = Logged::AsIs;
+        }
         match handler(&mut call, &entry.handler_args(args), &mut reply) {
             Ok(effect) => {
                 let waits = call.waits.take();
+                if self.logging.is_some() {
+                    let logged = std::mem::take(&mut call.logged);
+                    self.log_call(entry, db, args, Some(effect), &logged);
+                }
                 self.changes_count += effect.changes;
                 if !befores.is_empty() {
                     self.after_write(effect, args, befores);
@@ -512,6 +558,9 @@ impl Shard {
             Err(error) => {
                 reply.truncate(start);
                 reply.error_bytes(&error.line());
+                if self.logging.is_some() {
+                    self.log_call(entry, db, args, None, &Logged::Off);
+                }
                 Err(error)
             }
         }

@@ -85,6 +85,7 @@ impl Shard {
                 self.waiters.mark((db, key.hash));
                 let value = self.keys.take_value(usize::from(db), &key);
                 if value.is_some() {
+                    self.log_removed(db, key.bytes);
                     self.watches.touch((db, key.hash));
                 }
                 Output::Value(value)
@@ -157,6 +158,7 @@ impl Shard {
                 self.changes_count += u64::from(is_put);
                 self.waiters.mark((db, key.hash));
                 if is_put {
+                    self.log_value(db, key.bytes);
                     self.watches.touch((db, key.hash));
                 }
                 Output::Count(u64::from(is_put))
@@ -188,6 +190,7 @@ impl Shard {
                 self.watch(&watch, db, &keys.as_args());
                 Output::Count(0)
             }
+            Operation::Log { record, holds } => self.log_transaction(&record, &holds),
             Operation::HasChanged { id } => Output::Count(u64::from(self.has_changed(id))),
             Operation::Length { db } => Output::Count(self.keys.keys_count(usize::from(db)) as u64),
         }

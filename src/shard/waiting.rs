@@ -248,8 +248,9 @@ impl Shard {
         }
         claim.end();
         self.waiters.remove(id);
-        self.events
-            .push_back((origin.core, FromShard::Served { id, reply }));
+        let holds = self.take_holds().unwrap_or_default();
+        let served = FromShard::Served { id, reply, holds };
+        self.events.push_back((origin.core, served));
         Served::Yes
     }
 

@@ -21,6 +21,7 @@ fn debug(runner: &mut Runner, words: &[&str]) -> String {
         caller: Caller::default(),
         patience: Default::default(),
         waits: None,
+        logged: Default::default(),
     };
     let mut out = Vec::new();
     let result = run(

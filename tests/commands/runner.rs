@@ -101,6 +101,7 @@ impl Runner {
             },
             patience: Default::default(),
             waits: None,
+            logged: Default::default(),
         };
         run(&mut call, &args, &mut Reply::new(out, self.protocol))
     }

@@ -1,3 +1,11 @@
-//! Files: what is in them, and what becomes of bad ones.
+//! Files and logs: what is in them, and what becomes of bad ones.
 
+pub mod disk; // a disk in memory that does what logs ask for
+
+mod effects;
+mod log;
+mod manifest;
 mod rdb;
+mod record;
+mod recovery;
+mod segment;

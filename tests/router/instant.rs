@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use rondo::base::hash::KeyHasher;
 use rondo::commands::table::{Caller, Run, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
+use rondo::persist::Log;
+use rondo::persist::log::{Place, Policy};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
 use rondo::router::wait::WaitRequest;
@@ -54,6 +56,19 @@ impl Instant {
         };
         instant.wait(0);
         instant
+    }
+
+    /// Gives every shard a log.
+    pub fn begin_logs(&mut self, policy: Policy) {
+        let cores = self.map.shards_count();
+        for (core, shard) in self.shards.iter_mut().enumerate() {
+            let place = Place {
+                epoch: 1,
+                core: core as u16,
+                cores,
+            };
+            shard.set_log(Some(Log::new(place, 7, policy).with_segment_bytes(1 << 20)));
+        }
     }
 
     /// Lets time pass.

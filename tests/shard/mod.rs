@@ -1,4 +1,5 @@
-mod cycle; // bounded steps, all dead found
+mod cycle;
+mod effects; // bounded steps, all dead found
 mod figures;
 mod locks;
 mod memory; // one limit over several shards

@@ -89,13 +89,13 @@ fn events(shard: &mut Shard) -> Vec<String> {
                 }
                 _ => format!("core {core}: {tx} ran"),
             },
-            (core, FromShard::Served { id, reply }) => format!(
+            (core, FromShard::Served { id, reply, .. }) => format!(
                 "core {core}: waiter {id} served {:?}",
                 String::from_utf8_lossy(&reply)
             ),
             (core, FromShard::Ask { id }) => format!("core {core}: waiter {id} asks"),
             (core, FromShard::NeedsMemory) => format!("core {core}: memory is short"),
-            (core, FromShard::Late { origin, reply }) => format!(
+            (core, FromShard::Late { origin, reply, .. }) => format!(
                 "core {core}: connection {} request {} late {:?}",
                 origin.connection,
                 origin.sequence,

@@ -59,7 +59,7 @@ fn wait(shard: &mut Shard, id: u64, line: &str) -> Claim {
 fn served(shard: &mut Shard) -> Vec<(u64, String)> {
     let events = std::iter::from_fn(|| shard.next_event());
     let of = |event| match event {
-        (_, FromShard::Served { id, reply }) => (
+        (_, FromShard::Served { id, reply, .. }) => (
             id,
             String::from_utf8(reply).expect("text").replace("\r\n", " "),
         ),

@@ -465,7 +465,12 @@ impl Cluster {
             user: None,
         };
         let shard = core;
-        let message = FromShard::Ran { tx, shard, output };
+        let message = FromShard::Ran {
+            tx,
+            shard,
+            output,
+            trace: None,
+        };
         self.post(core, core, Message::FromShard(message));
     }
 
@@ -502,7 +507,7 @@ impl Cluster {
                 self.cores[usize::from(to)].shard.handle(message);
                 self.post_events(to);
             }
-            Message::FromShard(FromShard::Late { origin, reply }) => self.reply(origin, reply),
+            Message::FromShard(FromShard::Late { origin, reply, .. }) => self.reply(origin, reply),
             Message::FromShard(message) => {
                 self.receive(to, message)?;
             }

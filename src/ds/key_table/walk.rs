@@ -182,7 +182,7 @@ impl<T: HeapSize> KeyTable<T> {
             if unsafe { (*word.header()).deadline_min_ms } <= now_ms {
                 work += self.sweep(position, word, now_ms, dead);
             }
-            work += self.wake_segment(position, now_ms, wake);
+            work += self.wake_segment(position, now_ms, dead, wake);
             let Some(next) = next else { break };
             if work >= work_max {
                 return (next >> CURSOR_SHIFT, work);
@@ -247,6 +247,7 @@ impl<T: HeapSize> KeyTable<T> {
         &mut self,
         hash: u64,
         now_ms: i64,
+        dead: &mut dyn FnMut(EntryRef<'_, T>),
         wake: &mut dyn FnMut(&mut T) -> (usize, bool),
     ) -> usize {
         // A sweep before this may have put another segment in place of the one it found.
@@ -286,6 +287,7 @@ impl<T: HeapSize> KeyTable<T> {
                         self.close_object();
                         work += spent;
                         if is_gone {
+                            dead(EntryRef::new(entry));
                             self.unlink(hash, slot);
                             self.free_entry(entry);
                             gone_count += 1;

@@ -1,0 +1,88 @@
+//! Replies that wait for the disk.
+//!
+//!     output --each turn--> queue of (holds, bytes) --as logs become durable--> sent
+//!
+//! A reply is held until every record is durable that it may reveal: the write it answers, the last write of a key it read,
+//! and what those depend on. Later replies of the connection stay behind it.
+//!
+//! Promises  without `appendfsync always` a connection pays one branch for this.
+//! Not here  which records those are: `shard/effects.rs`.
+
+use std::collections::VecDeque;
+
+use super::connection::Connection;
+use crate::persist::Holds;
+
+/// What a connection must not send yet.
+#[derive(Default)]
+pub struct Holding {
+    /// What its next replies wait for.
+    holds: Holds,
+    /// Replies of earlier turns.
+    queue: VecDeque<(Holds, Vec<u8>)>,
+    /// Bytes in it.
+    bytes: usize,
+    /// It is on its core's list.
+    pub is_listed: bool,
+}
+
+impl Holding {
+    /// Bytes of replies that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Connection {
+    /// Whatever it sends from now on waits for these records as well.
+    #[cold]
+    pub fn hold(&mut self, holds: &Holds) {
+        if !holds.is_empty() {
+            let holding = self.holding.get_or_insert_default();
+            holding.holds.merge(holds);
+        }
+    }
+
+    /// Takes what may be sent; what may not stays.
+    ///
+    /// - `synced_lsn`: the last durable record of a core.
+    #[inline]
+    pub fn take_output(&mut self, synced_lsn: impl Fn(u16) -> u64) -> Vec<u8> {
+        if self.holding.is_none() {
+            return std::mem::take(&mut self.output);
+        }
+        self.take_durable(&synced_lsn)
+    }
+
+    #[cold]
+    fn take_durable(&mut self, synced_lsn: &dyn Fn(u16) -> u64) -> Vec<u8> {
+        let output = std::mem::take(&mut self.output);
+        let Some(holding) = &mut self.holding else {
+            return output;
+        };
+        holding.holds.prune(synced_lsn);
+        if !output.is_empty() {
+            holding.bytes += output.len();
+            holding.queue.push_back((holding.holds.clone(), output));
+        }
+        let mut ready = Vec::new();
+        while let Some((holds, _)) = holding.queue.front_mut() {
+            holds.prune(synced_lsn);
+            if !holds.is_empty() {
+                break;
+            }
+            if let Some((_, mut bytes)) = holding.queue.pop_front() {
+                holding.bytes -= bytes.len();
+                if ready.is_empty() {
+                    ready = bytes;
+                } else {
+                    ready.append(&mut bytes);
+                }
+            }
+        }
+        if holding.queue.is_empty() && holding.holds.is_empty() {
+            self.holding = None;
+        }
+        ready
+    }
+}

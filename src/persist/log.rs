@@ -1,0 +1,705 @@
+//! Log: one core's effects on their way to the disk.
+//!
+//!     append -> open record -> batch --next_write--> in flight (a few at once) --wrote--> durable up to synced_lsn
+//!                                \ a full segment is sealed; the next one has been prepared before
+//!
+//! Promises  a record counts as durable only when all before it are; what failed is written again, whole, in another
+//!           segment, never into the one that failed; a batch never blocks the one who appends.
+//! Not here  files: whoever performs the requests. What is held back until when: `shard`, `node`.
+//! Tests     tests/persist/log.rs, tests/sim/durability.rs.
+
+use std::collections::VecDeque;
+
+use super::block_buffer::{BLOCK_BYTES, BlockBuffer};
+use super::effects;
+use super::record::{HEADER_BYTES, Header, Kind, TransactionRecord, record_bytes, seal_record};
+use super::segment::SegmentHeader;
+
+/// Bytes of a segment, where nothing larger must fit in.
+pub const SEGMENT_BYTES: u64 = 32 << 20;
+/// Writes under way at once: so many groups of requests share the disk's time.
+pub const IN_FLIGHT_MAX: usize = 4;
+/// A record that is larger ends, unless it is one group.
+const RECORD_BYTES_MAX: usize = 256 * 1024;
+/// A batch buffer that is larger is freed instead of kept.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+/// The header's block, and the last one, which is the seal's.
+const RESERVED_BYTES: u64 = 2 * BLOCK_BYTES as u64;
+/// Places in which the last writes of keys are remembered.
+const RECENT_COUNT: usize = 8192;
+
+/// `appendfsync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Replies wait for the disk.
+    Always,
+    /// The disk is told every second.
+    EverySecond,
+    /// The kernel decides.
+    Never,
+}
+
+/// Which log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The epoch.
+    pub epoch: u64,
+    /// The core.
+    pub core: u16,
+    /// How many cores there are.
+    pub cores: u16,
+}
+
+/// What is to be done on the disk.
+#[derive(Debug)]
+pub enum Request {
+    /// Make a segment's file: so large, beginning with this block, durable, its name too. Answered by [`Log::prepared`].
+    Prepare {
+        /// Which segment.
+        sequence: u64,
+        /// Bytes of the file.
+        bytes: u64,
+        /// Its first block.
+        block: BlockBuffer,
+    },
+    /// Answered by [`Log::wrote`].
+    Write {
+        /// Names it.
+        id: u64,
+        /// Which segment.
+        sequence: u64,
+        /// Where, a multiple of the block.
+        offset: u64,
+        /// What, whole blocks.
+        buffer: BlockBuffer,
+        /// It is to be durable when it is answered.
+        is_durable: bool,
+    },
+    /// Make a segment durable; answered by [`Log::synced`].
+    Sync {
+        /// Which segment.
+        sequence: u64,
+    },
+}
+
+struct OpenSegment {
+    sequence: u64,
+    id: u64,
+    bytes: u64,
+    offset: u64,
+}
+
+struct OpenRecord {
+    /// Where it begins in the batch.
+    at: usize,
+    /// The database its commands are on by now.
+    db: u16,
+}
+
+/// A batch under way.
+struct Flight {
+    id: u64,
+    sequence: u64,
+    last_lsn: u64,
+    is_durable: bool,
+    is_done: bool,
+    has_failed: bool,
+    /// Back from the disk, in case an earlier one fails.
+    buffer: Option<BlockBuffer>,
+}
+
+/// A batch that waits to be written, and its last record.
+struct Waiting {
+    buffer: BlockBuffer,
+    last_lsn: u64,
+}
+
+/// One core's log.
+pub struct Log {
+    place: Place,
+    seed: u64,
+    policy: Policy,
+    segment_bytes: u64,
+    current: Option<OpenSegment>,
+    next: Option<OpenSegment>,
+    /// What a segment that has been asked for is to hold.
+    asked: Option<(u64, u64)>,
+    last_sequence: u64,
+    batch: BlockBuffer,
+    record: Option<OpenRecord>,
+    now_ms: i64,
+    groups_count: u32,
+    lsn: u64,
+    waiting: VecDeque<Waiting>,
+    flights: VecDeque<Flight>,
+    next_id: u64,
+    written_lsn: u64,
+    synced_lsn: u64,
+    /// Segments with writes that are not known to be durable, and the last record in each.
+    unsynced: VecDeque<(u64, u64)>,
+    syncing: Option<(u64, u64)>,
+    failure: Option<i32>,
+    /// Something written may be lost: only a new log can be trusted.
+    is_broken: bool,
+    recent: Vec<u64>,
+    spare: Vec<BlockBuffer>,
+    /// Bytes of all segments but the open one's rest.
+    bytes: u64,
+}
+
+impl Log {
+    /// An empty log; its first segment is asked for by the first [`Log::next_prepare`].
+    ///
+    /// - `seed`: drawn anew for every epoch; segment ids derive from it.
+    pub fn new(place: Place, seed: u64, policy: Policy) -> Self {
+        let mut log = Self {
+            place,
+            seed,
+            policy,
+            segment_bytes: SEGMENT_BYTES,
+            current: None,
+            next: None,
+            asked: None,
+            last_sequence: 0,
+            batch: BlockBuffer::default(),
+            record: None,
+            now_ms: 0,
+            groups_count: 0,
+            lsn: 0,
+            waiting: VecDeque::new(),
+            flights: VecDeque::new(),
+            next_id: 0,
+            written_lsn: 0,
+            synced_lsn: 0,
+            unsynced: VecDeque::new(),
+            syncing: None,
+            failure: None,
+            is_broken: false,
+            recent: Vec::new(),
+            spare: Vec::new(),
+            bytes: 0,
+        };
+        log.begin_batch();
+        log.set_policy(policy);
+        log
+    }
+
+    /// Makes segments of another size: tests.
+    pub fn with_segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    // ---- what is appended
+
+    /// Moves time: what is appended from now on happens then.
+    #[inline]
+    pub fn set_now(&mut self, now_ms: i64) {
+        if now_ms != self.now_ms {
+            if self.groups_count > 0 {
+                return; // Time stands still in a group.
+            }
+            self.close_record();
+            self.now_ms = now_ms;
+        }
+    }
+
+    /// Appends a command that ran on `db`.
+    ///
+    /// - Cost: one copy; no I/O.
+    pub fn append<'w>(&mut self, db: u16, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        self.open_record(db);
+        effects::append(&mut self.batch, words);
+    }
+
+    /// Appends commands that are RESP already and begin in `db`; they may change it.
+    pub fn append_commands(&mut self, db: u16, commands: &[u8]) {
+        self.open_record(db);
+        self.batch.extend(commands);
+        if self.groups_count == 0 {
+            self.close_record();
+        } else if let Some(record) = &mut self.record {
+            // Whatever it is in by now, the next one says it again.
+            record.db = u16::MAX;
+        }
+    }
+
+    /// What is appended until the matching [`Log::leave_group`] happened as one.
+    pub fn enter_group(&mut self) {
+        if self.groups_count == 0
+            && self
+                .record
+                .as_ref()
+                .is_some_and(|record| self.batch.len() - record.at > RECORD_BYTES_MAX / 2)
+        {
+            self.close_record();
+        }
+        self.groups_count += 1;
+    }
+
+    /// Ends a group.
+    pub fn leave_group(&mut self) {
+        self.groups_count -= 1;
+    }
+
+    /// Appends all effects of a transaction over several shards.
+    pub fn append_transaction(&mut self, record: &TransactionRecord) {
+        self.close_record();
+        self.lsn += 1;
+        let payload = record.to_bytes();
+        let header = Header {
+            kind: Kind::Transaction,
+            length: payload.len() as u64,
+            lsn: self.lsn,
+            now_ms: self.now_ms,
+            db: 0,
+        };
+        self.batch.extend(&header.to_bytes());
+        self.batch.extend(&payload);
+        self.batch.pad(8);
+    }
+
+    #[inline]
+    fn open_record(&mut self, db: u16) {
+        if let Some(record) = &mut self.record {
+            let is_full = self.batch.len() - record.at > RECORD_BYTES_MAX;
+            if !is_full || self.groups_count > 0 {
+                if record.db != db {
+                    record.db = db;
+                    effects::append_select(&mut self.batch, db);
+                }
+                return;
+            }
+            self.close_record();
+        }
+        self.lsn += 1;
+        self.record = Some(OpenRecord {
+            at: self.batch.len(),
+            db,
+        });
+        let header = Header {
+            kind: Kind::Effects,
+            length: 0,
+            lsn: self.lsn,
+            now_ms: self.now_ms,
+            db,
+        };
+        self.batch.extend(&header.to_bytes());
+    }
+
+    fn close_record(&mut self) {
+        if let Some(record) = self.record.take() {
+            let length = (self.batch.len() - record.at - HEADER_BYTES) as u64;
+            let header = &mut self.batch.as_mut_slice()[record.at..];
+            header[8..16].copy_from_slice(&length.to_le_bytes());
+            self.batch.pad(8);
+        }
+    }
+
+    /// The mark's place; it is filled in when the batch is written.
+    fn begin_batch(&mut self) {
+        let mark = Header {
+            kind: Kind::Mark,
+            length: 0,
+            lsn: 0,
+            now_ms: 0,
+            db: 0,
+        };
+        self.batch.extend(&mark.to_bytes());
+    }
+
+    // ---- what is durable
+
+    /// The last record begun.
+    #[inline]
+    pub fn lsn(&self) -> u64 {
+        self.lsn
+    }
+
+    /// The last record that is durable with all before it.
+    #[inline]
+    pub fn synced_lsn(&self) -> u64 {
+        self.synced_lsn
+    }
+
+    /// Which record a reply must wait for that may reveal anything; 0 for none.
+    #[inline]
+    pub fn revealed(&self) -> u64 {
+        if self.policy == Policy::Always && self.lsn > self.synced_lsn {
+            self.lsn
+        } else {
+            0
+        }
+    }
+
+    /// Notes that a key was written by the last record.
+    #[inline]
+    pub fn note_write(&mut self, hash: u64) {
+        if let Some(place) = self.recent.get_mut(hash as usize % RECENT_COUNT) {
+            *place = self.lsn;
+        }
+    }
+
+    /// Notes that any key may have been written by the last record.
+    pub fn note_all(&mut self) {
+        self.recent.fill(self.lsn);
+    }
+
+    /// Which record a reply must wait for that reveals this key; 0 for none.
+    #[inline]
+    pub fn revealed_by(&self, hash: u64) -> u64 {
+        match self.recent.get(hash as usize % RECENT_COUNT) {
+            Some(&lsn) if lsn > self.synced_lsn => lsn,
+            _ => 0,
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Changes the policy, from the next write on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.recent = match policy {
+            // Of the writes before nobody knows the keys: all count as written last.
+            Policy::Always => vec![self.lsn; RECENT_COUNT],
+            Policy::EverySecond | Policy::Never => Vec::new(),
+        };
+    }
+
+    /// The errno that keeps it from being written.
+    pub fn failure(&self) -> Option<i32> {
+        self.failure
+    }
+
+    /// Whether something that was written may be lost.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Whether all of it is durable.
+    pub fn is_clean(&self) -> bool {
+        self.synced_lsn == self.lsn && self.flights.is_empty()
+    }
+
+    /// Bytes that wait to be handed to the disk.
+    pub fn pending_bytes(&self) -> usize {
+        let waiting: usize = self
+            .waiting
+            .iter()
+            .map(|waiting| waiting.buffer.len())
+            .sum();
+        waiting + self.batch.len() - HEADER_BYTES
+    }
+
+    /// Bytes of its records so far, padding included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether a write or a sync is under way.
+    pub fn is_busy(&self) -> bool {
+        !self.flights.is_empty() || self.syncing.is_some()
+    }
+
+    /// The segment being written, counted from 1; 0 before the first.
+    pub fn sequence(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.sequence)
+    }
+
+    // ---- what is asked of the disk
+
+    /// The segment to prepare, if one is wanted.
+    pub fn next_prepare(&mut self) -> Option<Request> {
+        if self.asked.is_some() || self.is_broken {
+            return None;
+        }
+        let needed = self
+            .waiting
+            .front()
+            .map_or(0, |waiting| waiting.buffer.len() as u64);
+        let needed = needed + RESERVED_BYTES;
+        let is_wanted = match (&self.current, &self.next) {
+            (None, None) => true,
+            (_, Some(next)) => next.bytes < needed,
+            (Some(current), None) => {
+                let room = current.bytes - current.offset;
+                room < current.bytes / 2 || room < needed
+            }
+        };
+        if !is_wanted {
+            return None;
+        }
+        let bytes = if needed <= self.segment_bytes {
+            self.segment_bytes
+        } else {
+            needed.next_multiple_of(1 << 20)
+        };
+        let sequence = match self.next.take() {
+            Some(next) => next.sequence, // It was too small: made again.
+            None => self.last_sequence + 1,
+        };
+        self.last_sequence = sequence;
+        self.asked = Some((sequence, bytes));
+        Some(Request::Prepare {
+            sequence,
+            bytes,
+            block: self.header(sequence, bytes).to_block(),
+        })
+    }
+
+    fn header(&self, sequence: u64, bytes: u64) -> SegmentHeader {
+        SegmentHeader {
+            id: mix(self.seed ^ u64::from(self.place.core) << 48 ^ sequence),
+            epoch: self.place.epoch,
+            bytes,
+            sequence,
+            core: self.place.core,
+            cores: self.place.cores,
+        }
+    }
+
+    /// What became of a preparation. After a failure the next [`Log::next_prepare`] asks again: whoever performs it waits a
+    /// while.
+    pub fn prepared(&mut self, sequence: u64, result: Result<(), i32>) {
+        let Some((asked, bytes)) = self.asked.take() else {
+            return;
+        };
+        debug_assert_eq!(asked, sequence, "one preparation at a time");
+        match result {
+            Ok(()) => {
+                let segment = OpenSegment {
+                    sequence,
+                    id: self.header(sequence, bytes).id,
+                    bytes,
+                    offset: BLOCK_BYTES as u64,
+                };
+                if self.current.is_none() {
+                    self.current = Some(segment);
+                } else {
+                    self.next = Some(segment);
+                }
+                self.failure = None;
+            }
+            Err(errno) => {
+                self.last_sequence = sequence - 1;
+                if self.current.is_none() || !self.waiting.is_empty() {
+                    self.failure = Some(errno);
+                }
+            }
+        }
+    }
+
+    /// The next write, if there is something to write and room for it.
+    pub fn next_write(&mut self) -> Option<Request> {
+        let has_failed = self.flights.iter().any(|flight| flight.has_failed);
+        if self.flights.len() >= IN_FLIGHT_MAX || self.is_broken || has_failed {
+            return None;
+        }
+        if self.waiting.is_empty() {
+            self.take_batch();
+        }
+        let needed = self.waiting.front()?.buffer.len() as u64;
+        let current = self.current.as_mut()?;
+        let room = current.bytes - current.offset - BLOCK_BYTES as u64;
+        if needed > room {
+            let has_next = self
+                .next
+                .as_ref()
+                .is_some_and(|next| next.bytes - RESERVED_BYTES >= needed);
+            return has_next.then(|| self.seal()).flatten();
+        }
+        let Waiting {
+            mut buffer,
+            last_lsn,
+        } = self.waiting.pop_front()?;
+        let mut at = 0;
+        let synced = self.synced_lsn.to_le_bytes();
+        let bytes = buffer.as_mut_slice();
+        bytes[16..24].copy_from_slice(&synced);
+        while at + HEADER_BYTES <= bytes.len() && bytes[at + 32] != 0 {
+            seal_record(&mut bytes[at..], current.id);
+            at += record_bytes(super::record::u64_at(bytes, at + 8)) as usize;
+        }
+        let (sequence, offset) = (current.sequence, current.offset);
+        current.offset += needed;
+        self.bytes += needed;
+        Some(self.fly(sequence, offset, buffer, last_lsn))
+    }
+
+    fn fly(&mut self, sequence: u64, offset: u64, buffer: BlockBuffer, last_lsn: u64) -> Request {
+        self.next_id += 1;
+        let is_durable = self.policy == Policy::Always;
+        self.flights.push_back(Flight {
+            id: self.next_id,
+            sequence,
+            last_lsn,
+            is_durable,
+            is_done: false,
+            has_failed: false,
+            buffer: None,
+        });
+        Request::Write {
+            id: self.next_id,
+            sequence,
+            offset,
+            buffer,
+            is_durable,
+        }
+    }
+
+    /// Writes the end of the current segment and goes on in the next.
+    fn seal(&mut self) -> Option<Request> {
+        let next = self.next.take()?;
+        let current = self.current.replace(next)?;
+        let last_lsn = self
+            .flights
+            .back()
+            .map_or(self.written_lsn, |flight| flight.last_lsn);
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        for (kind, lsn) in [(Kind::Mark, self.synced_lsn), (Kind::Seal, last_lsn)] {
+            let header = Header {
+                kind,
+                length: 0,
+                lsn,
+                now_ms: self.now_ms,
+                db: 0,
+            };
+            let mut bytes = header.to_bytes();
+            seal_record(&mut bytes, current.id);
+            buffer.extend(&bytes);
+        }
+        buffer.pad(BLOCK_BYTES);
+        Some(self.fly(current.sequence, current.offset, buffer, last_lsn))
+    }
+
+    fn take_batch(&mut self) {
+        if self.groups_count > 0 {
+            return;
+        }
+        self.close_record();
+        if self.batch.len() <= HEADER_BYTES {
+            return;
+        }
+        self.batch.pad(BLOCK_BYTES);
+        let spare = self.spare.pop().unwrap_or_default();
+        let buffer = std::mem::replace(&mut self.batch, spare);
+        self.waiting.push_back(Waiting {
+            buffer,
+            last_lsn: self.lsn,
+        });
+        self.begin_batch();
+    }
+
+    /// What became of a write.
+    pub fn wrote(&mut self, id: u64, buffer: BlockBuffer, result: Result<(), i32>) {
+        let Some(place) = self.flights.iter().position(|flight| flight.id == id) else {
+            return;
+        };
+        self.flights[place].buffer = Some(buffer);
+        match result {
+            Ok(()) => self.flights[place].is_done = true,
+            Err(errno) => {
+                self.failure = Some(errno);
+                // Nothing more goes to a segment that a write is under way to; what is not durable comes again in one that
+                // is fresh, so that a reader finds it there from the first lost record on.
+                self.current = self.next.take();
+                self.flights[place].has_failed = true;
+            }
+        }
+        self.land();
+    }
+
+    /// Takes what is done from the front; from a failed one on, everything is written again once all are back.
+    fn land(&mut self) {
+        while let Some(flight) = self.flights.front()
+            && flight.is_done
+        {
+            let Some(flight) = self.flights.pop_front() else {
+                return;
+            };
+            self.written_lsn = flight.last_lsn;
+            if flight.is_durable && self.unsynced.is_empty() {
+                self.synced_lsn = self.written_lsn;
+            } else {
+                match self.unsynced.back_mut() {
+                    Some((sequence, lsn)) if *sequence == flight.sequence => *lsn = flight.last_lsn,
+                    _ => self.unsynced.push_back((flight.sequence, flight.last_lsn)),
+                }
+            }
+            if let Some(buffer) = flight.buffer {
+                self.keep(buffer);
+            }
+        }
+        if self.flights.is_empty() && self.current.is_some() && !self.is_broken {
+            self.failure = None;
+        }
+        let all_back = self.flights.iter().all(|flight| flight.buffer.is_some());
+        if self.flights.front().is_some_and(|flight| flight.has_failed) && all_back {
+            while let Some(flight) = self.flights.pop_back() {
+                if let Some(buffer) = flight.buffer
+                    && !is_seal(&buffer)
+                {
+                    let last_lsn = flight.last_lsn;
+                    self.waiting.push_front(Waiting { buffer, last_lsn });
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, mut buffer: BlockBuffer) {
+        if buffer.capacity() <= KEPT_BYTES_MAX && self.spare.len() < IN_FLIGHT_MAX {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    /// The segment to make durable, if one is not and none is under way.
+    pub fn next_sync(&mut self) -> Option<Request> {
+        if self.syncing.is_some() || self.is_broken {
+            return None;
+        }
+        let (sequence, lsn) = *self.unsynced.front()?;
+        self.syncing = Some((sequence, lsn));
+        Some(Request::Sync { sequence })
+    }
+
+    /// What became of a sync. A failure is final: the kernel may have dropped what it could not write, and says so once.
+    pub fn synced(&mut self, sequence: u64, result: Result<(), i32>) {
+        let Some((syncing, lsn)) = self.syncing.take() else {
+            return;
+        };
+        debug_assert_eq!(syncing, sequence, "one sync at a time");
+        match result {
+            Ok(()) => {
+                self.synced_lsn = self.synced_lsn.max(lsn);
+                if self.unsynced.front().is_some_and(|front| front.1 == lsn) {
+                    self.unsynced.pop_front();
+                }
+            }
+            Err(errno) => {
+                self.failure = Some(errno);
+                self.is_broken = true;
+            }
+        }
+    }
+
+    /// Whether something written is not durable.
+    pub fn has_unsynced(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+}
+
+fn is_seal(buffer: &BlockBuffer) -> bool {
+    buffer.as_slice().get(HEADER_BYTES + 32) == Some(&4)
+}
+
+/// SplitMix64's last step: segment ids of one seed differ in every bit.
+fn mix(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,326 @@
+//! Recovery: which records of an epoch's logs count.
+//!
+//! # One log
+//!
+//! A log counts up to its torn tail (`persist/segment.rs` has the table). What was acknowledged is before that.
+//!
+//! # Several logs
+//!
+//! A transaction over several shards is in the log of every shard it wrote to, each time with all of its effects. Two
+//! things may be wrong after a power cut, and each has one answer:
+//!
+//! 1. Its record is in the log of C, not in that of B, which ends before it. B gets its part from C's record, after
+//!    everything in its own log. That is where it belongs: B appended the record while the transaction held its locks, so
+//!    what B did with the same keys later stood after it and is lost as well. Of several such transactions those with a
+//!    common key were stamped in the order of their locks, so they are done in the order of their stamps.
+//! 2. B lost not only the transaction but something before it, which the transaction may have seen. Then C's log ends
+//!    before the transaction too. Nobody knows of what is cut off: the record names how far every shard had got when the
+//!    transaction ran there (its dependencies), and C, since it appended the record, has let no reply go before those
+//!    logs were durable that far. Cutting C may cut what others depend on, and so on until nothing changes.
+//!
+//! So what is recovered is a state all shards were in at one moment, as far as any client could know, and all that was
+//! acknowledged is in it.
+//!
+//! With `everysec` no reply waits; every log's last second may be lost, and what depends on it happened later than that,
+//! so no more than the last second is cut either.
+//!
+//! Promises  the same answer every time it is asked about the same files.
+//! Not here  reading files: whoever implements [`Files`]; running effects: `shard/replay.rs`.
+//! Tests     tests/persist/recovery.rs, tests/sim/durability.rs.
+
+use std::collections::HashSet;
+
+use super::manifest::Epoch;
+use super::record::{Dependency, Kind, Part, Record, TransactionRecord};
+use super::segment::{HeaderError, SegmentHeader, Step, Walk, find_mark, first_lsn};
+
+/// Where segments are read from.
+pub trait Files {
+    /// The numbers of a log's segments, in order.
+    fn segments(&self, epoch: u64, core: u16) -> Result<Vec<u64>, String>;
+    /// A segment's contents.
+    fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String>;
+    /// Its name, to tell an operator.
+    fn name(&self, epoch: u64, core: u16, sequence: u64) -> String;
+}
+
+/// How a log ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// After a whole record.
+    Clean,
+    /// In something that is no record, and was never acknowledged.
+    Torn {
+        /// The file.
+        file: String,
+        /// Where.
+        offset: u64,
+    },
+}
+
+/// One log as far as it counts by itself.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// Its last record, or the last one in the base.
+    pub last_lsn: u64,
+    /// Records of transactions, in order.
+    pub transactions: Vec<(u64, TransactionRecord)>,
+    /// How it ends.
+    pub tail: Tail,
+    /// Bytes of records.
+    pub bytes: u64,
+}
+
+/// Why a log cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// An acknowledged record is damaged.
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where the record is, or should be.
+        offset: u64,
+    },
+    /// A file that must be there is not.
+    Missing(String),
+    /// A file is of a version that this one does not know.
+    Version(String, u32),
+    /// A file cannot be read.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Damaged { file, offset } => write!(
+                f,
+                "{file} is damaged at byte {offset}: a record that was safe on disk is no longer whole, and valid ones \
+                 follow it; `rondo check --fix DIR` ends the log there and loses what follows"
+            ),
+            Self::Missing(file) => write!(
+                f,
+                "{file} is missing: the log goes on in it; `rondo check --fix DIR` ends the log before it and loses what \
+                 follows"
+            ),
+            Self::Version(file, version) => write!(
+                f,
+                "{file} is of version {version} of the format, which this rondo does not know"
+            ),
+            Self::Unreadable(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Walks over a log's records.
+///
+/// - `visit`: each record after the base, up to `end_lsn`, with its file and offset; false ends the walk.
+pub fn walk(
+    files: &dyn Files,
+    epoch: &Epoch,
+    core: u16,
+    end_lsn: u64,
+    visit: &mut dyn FnMut(&Record<'_>, u64, u64) -> bool,
+) -> Result<(u64, Tail), Refusal> {
+    let sequences = files
+        .segments(epoch.number, core)
+        .map_err(Refusal::Unreadable)?;
+    let mut last_lsn = base_lsn(epoch, core);
+    let mut place = 0;
+    'segments: while let Some(&sequence) = sequences.get(place) {
+        let name = || files.name(epoch.number, core, sequence);
+        let bytes = read(files, epoch, core, sequence)?;
+        let stop = match SegmentHeader::from_bytes(&bytes) {
+            Err(HeaderError::Version(version)) => return Err(Refusal::Version(name(), version)),
+            Err(HeaderError::Bad) => 0,
+            Ok(header) => {
+                let mut walk = Walk::new(&bytes, &header, last_lsn);
+                loop {
+                    match walk.step() {
+                        Step::Record(record, at) => {
+                            if record.header.lsn > end_lsn || !visit(&record, sequence, at) {
+                                return Ok((last_lsn, Tail::Clean));
+                            }
+                            last_lsn = record.header.lsn;
+                        }
+                        Step::Sealed if place + 1 == sequences.len() => {
+                            return if last_lsn >= end_lsn {
+                                Ok((last_lsn, Tail::Clean))
+                            } else {
+                                Err(Refusal::Missing(files.name(
+                                    epoch.number,
+                                    core,
+                                    sequence + 1,
+                                )))
+                            };
+                        }
+                        Step::Sealed => {
+                            place += 1;
+                            continue 'segments;
+                        }
+                        Step::Nothing(at) | Step::Bad(at) => break at,
+                    }
+                }
+            }
+        };
+        if last_lsn >= end_lsn {
+            return Ok((last_lsn, Tail::Clean));
+        }
+        // A later segment may begin with what should be here.
+        let mut is_clean = is_all_zero_after(&bytes, stop);
+        for (later, &sequence) in sequences.iter().enumerate().skip(place + 1) {
+            let bytes = read(files, epoch, core, sequence)?;
+            let Ok(header) = SegmentHeader::from_bytes(&bytes) else {
+                continue;
+            };
+            if first_lsn(&bytes, &header).is_some_and(|lsn| lsn <= last_lsn + 1) {
+                place = later;
+                continue 'segments;
+            }
+            if find_mark(&bytes, header.id, 0, last_lsn + 1).is_some() {
+                return Err(Refusal::Damaged {
+                    file: name(),
+                    offset: stop,
+                });
+            }
+            is_clean &= first_lsn(&bytes, &header).is_none();
+        }
+        if let Ok(header) = SegmentHeader::from_bytes(&bytes)
+            && find_mark(&bytes, header.id, stop, last_lsn + 1).is_some()
+        {
+            return Err(Refusal::Damaged {
+                file: name(),
+                offset: stop,
+            });
+        }
+        let torn = Tail::Torn {
+            file: name(),
+            offset: stop,
+        };
+        return Ok((last_lsn, if is_clean { Tail::Clean } else { torn }));
+    }
+    Ok((last_lsn, Tail::Clean))
+}
+
+fn is_all_zero_after(bytes: &[u8], at: u64) -> bool {
+    bytes
+        .get(at as usize..)
+        .is_none_or(|rest| rest.iter().all(|&byte| byte == 0))
+}
+
+fn read(files: &dyn Files, epoch: &Epoch, core: u16, sequence: u64) -> Result<Vec<u8>, Refusal> {
+    files
+        .read(epoch.number, core, sequence)
+        .map_err(Refusal::Unreadable)
+}
+
+/// The last record in the base.
+pub fn base_lsn(epoch: &Epoch, core: u16) -> u64 {
+    epoch
+        .base
+        .as_ref()
+        .map_or(0, |base| base.lsns[usize::from(core)])
+}
+
+/// How far a log counts by itself, and the transactions in it.
+pub fn scan(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Scan, Refusal> {
+    let end_lsn = epoch
+        .ends
+        .as_ref()
+        .map_or(u64::MAX, |ends| ends[usize::from(core)]);
+    let mut transactions = Vec::new();
+    let mut bytes = 0;
+    let (last_lsn, tail) = walk(files, epoch, core, end_lsn, &mut |record, _, _| {
+        bytes += record.header.record_bytes();
+        if record.header.kind == Kind::Transaction
+            && let Some(transaction) = TransactionRecord::from_bytes(record.payload)
+        {
+            transactions.push((record.header.lsn, transaction));
+        }
+        true
+    })?;
+    if epoch.ends.is_some() && last_lsn < end_lsn {
+        let file = files.name(epoch.number, core, 1);
+        let what = format!("{file} and those after it hold records up to {last_lsn} of {end_lsn}");
+        return Err(Refusal::Unreadable(what));
+    }
+    Ok(Scan {
+        last_lsn,
+        transactions,
+        tail,
+        bytes,
+    })
+}
+
+/// What counts of an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The last record of each log.
+    pub ends: Vec<u64>,
+    /// Parts of transactions that each shard gets from others' logs, in order.
+    pub missing: Vec<Vec<Part>>,
+}
+
+/// Decides over all logs of an epoch; `scans` are in order of cores.
+///
+/// - `checks_participants`: true. False is for the simulator to notice.
+pub fn settle(scans: &[Scan], checks_participants: bool) -> Settled {
+    let mut ends: Vec<u64> = scans.iter().map(|scan| scan.last_lsn).collect();
+    let mut settled = Settled {
+        ends: ends.clone(),
+        missing: vec![Vec::new(); scans.len()],
+    };
+    if !checks_participants {
+        return settled;
+    }
+    let is_met = |ends: &[u64], dependency: &Dependency| {
+        ends.get(usize::from(dependency.core))
+            .is_some_and(|&end| dependency.lsn <= end)
+    };
+    loop {
+        let mut has_changed = false;
+        for (core, scan) in scans.iter().enumerate() {
+            let counted = scan.transactions.iter();
+            let counted = counted.take_while(|(lsn, _)| *lsn <= ends[core]);
+            let unmet = |(_, transaction): &&(u64, TransactionRecord)| {
+                let mut dependencies = transaction.dependencies.iter();
+                dependencies.any(|dependency| !is_met(&ends, dependency))
+            };
+            let first = counted.clone().find(unmet).map(|(lsn, _)| *lsn);
+            if let Some(lsn) = first {
+                ends[core] = lsn - 1;
+                has_changed = true;
+            }
+        }
+        if !has_changed {
+            break;
+        }
+    }
+    let counted = |core: usize| {
+        let transactions = scans[core].transactions.iter();
+        transactions
+            .take_while(|(lsn, _)| *lsn <= ends[core])
+            .map(|(_, transaction)| transaction)
+            .collect::<Vec<_>>()
+    };
+    let by_core: Vec<Vec<&TransactionRecord>> = (0..scans.len()).map(counted).collect();
+    let stamps: Vec<HashSet<u64>> = by_core
+        .iter()
+        .map(|all| all.iter().map(|transaction| transaction.stamp).collect())
+        .collect();
+    for (shard, own_stamps) in stamps.iter().enumerate() {
+        let mut taken = HashSet::new();
+        let mut missing: Vec<(u64, &Part)> = Vec::new();
+        for transaction in by_core.iter().flatten() {
+            let stamp = transaction.stamp;
+            if !own_stamps.contains(&stamp) && taken.insert(stamp) {
+                let parts = transaction.parts.iter();
+                let its = parts.filter(|part| usize::from(part.shard) == shard);
+                missing.extend(its.map(|part| (stamp, part)));
+            }
+        }
+        missing.sort_by_key(|(stamp, _)| *stamp); // A shard's parts of one transaction stay in order.
+        settled.missing[shard] = missing.into_iter().map(|(_, part)| part.clone()).collect();
+    }
+    settled.ends = ends;
+    settled
+}

@@ -1,0 +1,215 @@
+//! Segment: one file of a log.
+//!
+//!     | header block | write | write | ... | zeros, as preallocated |
+//!     write = | mark | record | record | ... | zeros to the next block |
+//!
+//! Several writes may be under way at once, so a power cut may lose any of those, in any order, or parts of them. Each
+//! write's mark says which record was durable when it was handed to the disk, and that tells a tail that was never
+//! acknowledged from damage to what was:
+//!
+//! | where the next record should be there is | and after it | then |
+//! |---|---|---|
+//! | nothing | nothing | the log ends here |
+//! | nothing, or a bad record | nothing, or writes whose marks do not reach it | a torn tail: cut here, and said |
+//! | nothing, or a bad record | a mark that reaches it | damage: refused, with file and offset |
+//! | nothing, or a bad record | a next segment that begins with this record | a write had failed: go on there |
+//! | a seal | a next segment | go on there |
+//! | a seal | no next segment | damage: a file is missing |
+//! | a header that is bad | no mark anywhere that reaches the next record | a torn tail |
+//!
+//! An acknowledged byte is never rewritten: a write begins at a block no other write was in.
+//!
+//! Tests     tests/persist/segment.rs: one for each row.
+
+use super::BLOCK_BYTES;
+use super::block_buffer::BlockBuffer;
+use super::record::{Found, HEADER_BYTES, Kind, Record, read, u64_at};
+use crc64fast::Digest;
+
+/// The format's version: another one is refused.
+pub const VERSION: u32 = 1;
+const MAGIC: &[u8; 8] = b"RONDOLOG";
+const USED_BYTES: usize = 64;
+
+/// What a segment's first block says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Drawn for this segment; checksums of its records begin with it.
+    pub id: u64,
+    /// The epoch it belongs to.
+    pub epoch: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Which of the log's segments, counted from 1.
+    pub sequence: u64,
+    /// Whose log.
+    pub core: u16,
+    /// How many cores there were.
+    pub cores: u16,
+}
+
+/// Why a header is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// Written by a version that this one does not know.
+    Version(u32),
+    /// No header, or a damaged one.
+    Bad,
+}
+
+impl SegmentHeader {
+    /// The first block.
+    pub fn to_block(&self) -> BlockBuffer {
+        let mut block = BlockBuffer::with_capacity(BLOCK_BYTES);
+        block.extend(MAGIC);
+        block.extend(&VERSION.to_le_bytes());
+        block.extend(&(BLOCK_BYTES as u32).to_le_bytes());
+        for number in [self.id, self.epoch, self.bytes, self.sequence] {
+            block.extend(&number.to_le_bytes());
+        }
+        block.extend(&self.core.to_le_bytes());
+        block.extend(&self.cores.to_le_bytes());
+        block.extend(&[0; 4]);
+        let crc = checksum(block.as_slice());
+        block.extend(&crc.to_le_bytes());
+        block.pad(BLOCK_BYTES);
+        block
+    }
+
+    /// Reads a first block.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let bytes = bytes.get(..USED_BYTES).ok_or(HeaderError::Bad)?;
+        if &bytes[..8] != MAGIC || checksum(&bytes[..USED_BYTES - 8]) != u64_at(bytes, 56) {
+            return Err(HeaderError::Bad);
+        }
+        let version = u64_at(bytes, 8) as u32;
+        if version != VERSION {
+            return Err(HeaderError::Version(version));
+        }
+        let short = u64_at(bytes, 48);
+        Ok(Self {
+            id: u64_at(bytes, 16),
+            epoch: u64_at(bytes, 24),
+            bytes: u64_at(bytes, 32),
+            sequence: u64_at(bytes, 40),
+            core: short as u16,
+            cores: (short >> 16) as u16,
+        })
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut digest = Digest::new();
+    digest.write(bytes);
+    digest.sum64()
+}
+
+/// Walks over the records of one segment.
+pub struct Walk<'s> {
+    bytes: &'s [u8],
+    id: u64,
+    at: usize,
+    last_lsn: u64,
+}
+
+/// What a walk comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'s> {
+    /// Effects or a transaction, and where it stands in the file.
+    Record(Record<'s>, u64),
+    /// The segment is sealed; the log goes on in the next.
+    Sealed,
+    /// No record follows at this offset.
+    Nothing(u64),
+    /// What is at this offset is not the next record.
+    Bad(u64),
+}
+
+impl<'s> Walk<'s> {
+    /// Over a segment's file, header included.
+    ///
+    /// - `last_lsn`: the record before; those up to it are passed over.
+    pub fn new(bytes: &'s [u8], header: &SegmentHeader, last_lsn: u64) -> Self {
+        Self {
+            bytes,
+            id: header.id,
+            at: BLOCK_BYTES,
+            last_lsn,
+        }
+    }
+
+    /// The last record met.
+    pub fn last_lsn(&self) -> u64 {
+        self.last_lsn
+    }
+
+    /// The next record, or why there is none.
+    pub fn step(&mut self) -> Step<'s> {
+        loop {
+            if self.at >= self.bytes.len() {
+                return Step::Nothing(self.at as u64);
+            }
+            match read(&self.bytes[self.at..], self.id) {
+                Found::Nothing if self.at.is_multiple_of(BLOCK_BYTES) => {
+                    return Step::Nothing(self.at as u64);
+                }
+                Found::Nothing => self.at = self.at.next_multiple_of(BLOCK_BYTES),
+                Found::Bad => return Step::Bad(self.at as u64),
+                Found::Record(record) => {
+                    let at = self.at as u64;
+                    match record.header.kind {
+                        Kind::Mark => {}
+                        Kind::Seal => return Step::Sealed,
+                        Kind::Effects | Kind::Transaction => {
+                            let lsn = record.header.lsn;
+                            if lsn > self.last_lsn + 1 {
+                                return Step::Bad(at);
+                            }
+                            if lsn == self.last_lsn + 1 {
+                                self.last_lsn = lsn;
+                                self.at += record.header.record_bytes() as usize;
+                                return Step::Record(record, at);
+                            }
+                        }
+                    }
+                    self.at += record.header.record_bytes() as usize;
+                }
+            }
+        }
+    }
+}
+
+/// Where a mark says that record `lsn` was durable, looking from the block after `from` on.
+pub fn find_mark(bytes: &[u8], id: u64, from: u64, lsn: u64) -> Option<u64> {
+    let first = from as usize / BLOCK_BYTES + 1;
+    (first..bytes.len().div_ceil(BLOCK_BYTES))
+        .map(|block| block * BLOCK_BYTES)
+        .find(|&at| {
+            let Some(bytes) = bytes.get(at..at + HEADER_BYTES) else {
+                return false;
+            };
+            match read(bytes, id) {
+                Found::Record(Record { header, .. }) => {
+                    header.kind == Kind::Mark && header.lsn >= lsn
+                }
+                Found::Nothing | Found::Bad => false,
+            }
+        })
+        .map(|at| at as u64)
+}
+
+/// The first record's number, if there is one.
+pub fn first_lsn(bytes: &[u8], header: &SegmentHeader) -> Option<u64> {
+    let mut at = BLOCK_BYTES;
+    while at < bytes.len() {
+        match read(&bytes[at..], header.id) {
+            Found::Record(record) => match record.header.kind {
+                Kind::Mark => at += record.header.record_bytes() as usize,
+                Kind::Effects | Kind::Transaction => return Some(record.header.lsn),
+                Kind::Seal => return None,
+            },
+            Found::Nothing | Found::Bad => return None,
+        }
+    }
+    None
+}

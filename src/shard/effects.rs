@@ -1,0 +1,369 @@
+//! Effects: what was done to this shard's keys, on its way into the log.
+//!
+//! | what | as what it is logged |
+//! |---|---|
+//! | a command that changed something | its words; a record has the time, at which they are run again |
+//! | a command that says otherwise ([`Logged::Instead`]) | what it says: the outcome of a random choice |
+//! | a command that had values of other shards at hand | the values its keys have now |
+//! | a value put or taken by a transaction | RESTORE, DEL |
+//! | a key whose time came, or whose last field's | DEL, before whatever met it |
+//! | a step of a transaction over shards | nothing yet: it leaves with the step's output and comes back with all others' |
+//!
+//! Promises  without a log all this costs one branch a request. What is logged of one request or block is one record, so
+//!           it is there as a whole or not at all.
+//! Not here  the records: `persist/log.rs`. Running them again: `shard/replay.rs`.
+//! Tests     tests/shard/effects.rs: every transcript's effects, run again, give the same keys.
+
+use std::ops::ControlFlow;
+
+use super::Shard;
+use crate::commands::Entry;
+use crate::commands::table::{Effect, Logged};
+use crate::ds::key_table::Value;
+use crate::keyspace::rdb;
+use crate::keyspace::{Key, Object};
+use crate::persist::effects::{append, append_select};
+use crate::persist::record::{Part, TransactionRecord};
+use crate::persist::{Holds, Log};
+use crate::resp::Args;
+use crate::router::keys::for_each_lock;
+use crate::router::message::Trace;
+use crate::router::{LockMode, Output};
+
+/// Elements of an array in one command.
+const ARRAY_STEP: usize = 256;
+
+/// A shard's log and what goes with it.
+pub(super) struct Logging {
+    /// The log.
+    pub(super) log: Log,
+    /// What a step of a transaction did, while one runs.
+    step: Option<Step>,
+    /// Records of other shards that what is here may depend on, and that may not be durable.
+    holds: Holds,
+    /// What the last request's reply must wait for.
+    revealed: u64,
+    /// Kept for its memory.
+    hashes: Vec<u64>,
+}
+
+#[derive(Default)]
+struct Step {
+    db: Option<(u16, u16)>,
+    commands: Vec<u8>,
+}
+
+impl Step {
+    fn append<'w>(&mut self, db: u16, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        let (_, current) = self.db.get_or_insert((db, db));
+        if *current != db {
+            *current = db;
+            append_select(&mut self.commands, db);
+        }
+        append(&mut self.commands, words);
+    }
+}
+
+impl Logging {
+    fn new(log: Log) -> Self {
+        Self {
+            log,
+            step: None,
+            holds: Holds::new(),
+            revealed: 0,
+            hashes: Vec::new(),
+        }
+    }
+
+    fn append<'w>(&mut self, db: u16, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        match &mut self.step {
+            Some(step) => step.append(db, words),
+            None => self.log.append(db, words),
+        }
+    }
+}
+
+impl Shard {
+    /// Begins a log, or ends it.
+    pub fn set_log(&mut self, log: Option<Log>) {
+        self.keys.set_notes_expired(log.is_some());
+        self.logging = log.map(|mut log| {
+            log.set_now(self.keys.now_ms());
+            Box::new(Logging::new(log))
+        });
+    }
+
+    /// The log, if there is one.
+    #[inline]
+    pub fn log(&self) -> Option<&Log> {
+        self.logging.as_ref().map(|logging| &logging.log)
+    }
+
+    /// The same, to be written.
+    #[inline]
+    pub fn log_mut(&mut self) -> Option<&mut Log> {
+        self.logging.as_mut().map(|logging| &mut logging.log)
+    }
+
+    /// What the reply of the last request, block or message must wait for; nothing by the next call.
+    #[inline]
+    pub fn take_holds(&mut self) -> Option<Holds> {
+        let logging = self.logging.as_mut()?;
+        let lsn = std::mem::take(&mut logging.revealed);
+        if lsn == 0 && logging.holds.is_empty() {
+            return None;
+        }
+        let mut holds = logging.holds.clone();
+        holds.raise(self.id, lsn);
+        Some(holds)
+    }
+
+    /// Forgets which other shards' records must be durable, where they are.
+    pub fn prune_holds(&mut self, synced_lsn: impl Fn(u16) -> u64) {
+        if let Some(logging) = &mut self.logging {
+            logging.holds.prune(synced_lsn);
+        }
+    }
+
+    /// Begins what is logged as one.
+    #[inline]
+    pub(super) fn begin_group(&mut self) {
+        if let Some(logging) = &mut self.logging {
+            logging.log.enter_group();
+        }
+    }
+
+    /// Ends it. Its reply waits for all that the log has by now.
+    #[inline]
+    pub(super) fn end_group(&mut self) {
+        if let Some(logging) = &mut self.logging {
+            logging.log.leave_group();
+            logging.revealed = logging.log.revealed();
+        }
+    }
+
+    /// What follows is a step of a transaction: it is not logged here and now.
+    pub(super) fn begin_step(&mut self) {
+        if let Some(logging) = &mut self.logging {
+            logging.step = Some(Step::default());
+        }
+    }
+
+    /// What the step did.
+    pub(super) fn end_step(&mut self) -> Option<Box<Trace>> {
+        let logging = self.logging.as_mut()?;
+        let step = logging.step.take()?;
+        let part = step.db.map(|(db, _)| Part {
+            shard: self.id,
+            db,
+            now_ms: self.keys.now_ms(),
+            commands: step.commands,
+        });
+        Some(self.trace(part))
+    }
+
+    /// What a step that has logged what it did means for the log.
+    pub(super) fn trace_of_whole(&mut self) -> Option<Box<Trace>> {
+        self.logging.is_some().then(|| self.trace(None))
+    }
+
+    fn trace(&self, part: Option<Part>) -> Box<Trace> {
+        let mut trace = Trace {
+            part,
+            ..Trace::default()
+        };
+        if let Some(logging) = &self.logging {
+            trace.lsn = logging.log.lsn();
+            trace.holds = logging.holds.clone();
+        }
+        Box::new(trace)
+    }
+
+    /// Logs a transaction, all of it.
+    pub(super) fn log_transaction(&mut self, record: &TransactionRecord, holds: &Holds) -> Output {
+        let id = self.id;
+        if let Some(logging) = &mut self.logging {
+            let is_own = record.parts.iter().all(|part| part.shard == id)
+                && record.dependencies.iter().all(|seen| seen.core == id);
+            if is_own {
+                logging.log.enter_group();
+                for part in &record.parts {
+                    logging.log.append_commands(part.db, &part.commands);
+                }
+                logging.log.leave_group();
+            } else {
+                logging.log.append_transaction(record);
+                for hold in holds.iter().filter(|hold| hold.core != id) {
+                    logging.holds.raise(hold.core, hold.lsn);
+                }
+            }
+            logging.log.note_all();
+        }
+        Output::Count(0)
+    }
+
+    /// Logs what a command did, and notes what its reply reveals. Only with a log.
+    #[cold]
+    pub(super) fn log_call(
+        &mut self,
+        entry: &'static Entry,
+        db: u16,
+        args: &Args<'_>,
+        effect: Option<Effect>,
+        logged: &Logged,
+    ) {
+        let has_expired = self.keys.has_expired();
+        if has_expired {
+            self.log_expired();
+        }
+        let did_something = effect.is_some_and(|effect| effect.changes > 0);
+        match logged {
+            Logged::Instead(commands) => {
+                for words in commands {
+                    self.append(db, words.as_args().iter_from(0));
+                }
+            }
+            _ if !did_something => {}
+            _ if self.keys.has_guests() => self.log_outcome(entry, db, args),
+            _ => self.append(db, args.iter_from(0)),
+        }
+        self.note_revealed(entry, args, did_something || has_expired);
+    }
+
+    /// What a reply waits for: its own write, or the last one of the keys it read.
+    fn note_revealed(&mut self, entry: &'static Entry, args: &Args<'_>, wrote: bool) {
+        let Some(logging) = &mut self.logging else {
+            return;
+        };
+        let log = &mut logging.log;
+        if log.revealed() == 0 {
+            return;
+        }
+        let mut hashes = std::mem::take(&mut logging.hashes);
+        hashes.clear();
+        let keys = &self.keys;
+        let is_known = for_each_lock(entry, args, |index, _| {
+            hashes.push(match args.hash(index) {
+                Some(hash) => hash,
+                None => keys.key(args.get(index)).hash,
+            });
+        });
+        let lsn = if wrote {
+            hashes.iter().for_each(|&hash| log.note_write(hash));
+            if hashes.is_empty() || !is_known {
+                log.note_all(); // FLUSHALL and its like.
+            }
+            log.lsn()
+        } else if hashes.is_empty() || !is_known {
+            log.revealed()
+        } else {
+            let last = |&hash| log.revealed_by(hash);
+            hashes.iter().map(last).max().unwrap_or(0)
+        };
+        logging.hashes = hashes;
+        logging.revealed = logging.revealed.max(lsn);
+    }
+
+    /// Logs that keys are gone because their time had come.
+    #[cold]
+    pub(super) fn log_expired(&mut self) {
+        for (db, key) in self.keys.take_expired() {
+            if self.keys.owns(&key) {
+                self.log_removed(db, &key);
+            }
+        }
+    }
+
+    /// Logs that a key is gone.
+    pub(super) fn log_removed(&mut self, db: u16, key: &[u8]) {
+        if self.keys.has_expired() {
+            self.log_expired();
+        }
+        let hash = self.keys.key(key).hash;
+        self.append(db, [b"DEL".as_slice(), key].into_iter());
+        if let Some(logging) = &mut self.logging {
+            logging.log.note_write(hash);
+        }
+    }
+
+    /// Logs what the keys that a command may have written hold now.
+    fn log_outcome(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
+        let mut written = Vec::new();
+        for_each_lock(entry, args, |index, mode| {
+            let key = args.get(index);
+            if mode == LockMode::Exclusive && self.keys.owns(key) {
+                written.push(key);
+            }
+        });
+        written.into_iter().for_each(|key| self.log_value(db, key));
+    }
+
+    /// Logs what a key holds now.
+    pub(super) fn log_value(&mut self, db: u16, key: &[u8]) {
+        if self.keys.has_expired() {
+            self.log_expired();
+        }
+        let Some(logging) = &mut self.logging else {
+            return;
+        };
+        let key: Key<'_> = self.keys.key(key);
+        let Some(entry) = self.keys.peek(usize::from(db), &key) else {
+            return logging.append(db, [b"DEL".as_slice(), key.bytes].into_iter());
+        };
+        let deadline_ms = entry.deadline_ms();
+        let deadline = deadline_ms.unwrap_or(0).to_string();
+        match rdb::dump(&entry.value()) {
+            Ok(payload) => {
+                let words: [&[u8]; 6] = [
+                    b"RESTORE",
+                    key.bytes,
+                    deadline.as_bytes(),
+                    &payload,
+                    b"REPLACE",
+                    b"ABSTTL",
+                ];
+                logging.append(db, words.into_iter());
+            }
+            Err(rdb::NoPayload) => {
+                logging.append(db, [b"DEL".as_slice(), key.bytes].into_iter());
+                if let Value::Object(Object::Array(array)) = entry.value() {
+                    let mut words: Vec<Vec<u8>> = Vec::new();
+                    let mut flush = |words: &mut Vec<Vec<u8>>| {
+                        if !words.is_empty() {
+                            let all = [b"ARMSET".as_slice(), key.bytes].into_iter();
+                            let all: Vec<&[u8]> =
+                                all.chain(words.iter().map(Vec::as_slice)).collect();
+                            logging.append(db, all.into_iter());
+                            words.clear();
+                        }
+                    };
+                    array.places().visit(0, u64::MAX, |place, element| {
+                        words.push(place.to_string().into_bytes());
+                        words.push(element.text(&mut [0; 20]).to_vec());
+                        if words.len() >= 2 * ARRAY_STEP {
+                            flush(&mut words);
+                        }
+                        ControlFlow::Continue(())
+                    });
+                    flush(&mut words);
+                    let next = array
+                        .cursor()
+                        .map_or(0, |last| last.saturating_add(1))
+                        .to_string();
+                    let seek = [b"ARSEEK".as_slice(), key.bytes, next.as_bytes()];
+                    logging.append(db, seek.into_iter());
+                }
+                if deadline_ms.is_some() {
+                    let at = [b"PEXPIREAT".as_slice(), key.bytes, deadline.as_bytes()];
+                    logging.append(db, at.into_iter());
+                }
+            }
+        }
+    }
+
+    fn append<'w>(&mut self, db: u16, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        if let Some(logging) = &mut self.logging {
+            logging.append(db, words);
+        }
+    }
+}

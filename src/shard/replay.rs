@@ -1,0 +1,96 @@
+//! Replay: effects run again.
+//!
+//! Promises  a record is run at the time it was made, so that relative deadlines come out as they were; what cannot be run
+//!           is an error that names the command, never a guess.
+//! Not here  which records there are: `persist/recovery.rs`.
+//! Tests     tests/shard/effects.rs.
+
+use super::Shard;
+use crate::commands::table;
+use crate::commands::table::{Caller, Patience};
+use crate::persist::effects::{Effect, Effects, Malformed};
+use crate::persist::record::{Kind, Record, TransactionRecord};
+use crate::resp::Args;
+
+/// Why a record cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayError {
+    /// What is wrong, in words for an operator.
+    pub reason: String,
+}
+
+impl From<Malformed> for ReplayError {
+    fn from(_: Malformed) -> Self {
+        Self {
+            reason: "its effects are no commands".into(),
+        }
+    }
+}
+
+impl Shard {
+    /// Runs a record's effects, as far as they are this shard's.
+    pub fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
+        match record.header.kind {
+            Kind::Effects => {
+                self.replay_commands(record.header.db, record.header.now_ms, record.payload)
+            }
+            Kind::Transaction => {
+                let transaction = TransactionRecord::from_bytes(record.payload).ok_or(Malformed)?;
+                let id = self.id;
+                for part in transaction.parts.iter().filter(|part| part.shard == id) {
+                    self.replay_commands(part.db, part.now_ms, &part.commands)?;
+                }
+                Ok(())
+            }
+            Kind::Mark | Kind::Seal => Ok(()),
+        }
+    }
+
+    /// Runs commands that begin in `db`, at their time.
+    pub fn replay_commands(
+        &mut self,
+        mut db: u16,
+        now_ms: i64,
+        commands: &[u8],
+    ) -> Result<(), ReplayError> {
+        self.keys.set_now(now_ms);
+        let mut effects = Effects::new(commands);
+        let mut reply = Vec::new();
+        while let Some((effect, bytes)) = effects.read()? {
+            match effect {
+                Effect::Select(other) => db = other,
+                Effect::Command => {
+                    reply.clear();
+                    let args = Args::new(bytes, &effects.spans);
+                    self.replay_command(db, &args, &mut reply)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_command(
+        &mut self,
+        db: u16,
+        args: &Args<'_>,
+        reply: &mut Vec<u8>,
+    ) -> Result<(), ReplayError> {
+        let fail = |reason: &[u8]| ReplayError {
+            reason: format!(
+                "{} failed: {}",
+                String::from_utf8_lossy(args.get(0)),
+                String::from_utf8_lossy(reason)
+            ),
+        };
+        if usize::from(db) >= self.keys.databases_count() {
+            return Err(fail(
+                format!("there is no database {db}: raise `databases`").as_bytes(),
+            ));
+        }
+        let entry = table().resolve(args).map_err(|error| fail(&error.line()))?;
+        let caller = Caller::default();
+        self.call(entry, db, caller, Patience::Never, args, reply)
+            .map(|_| ())
+            .map_err(|error| fail(&error.line()))
+    }
+}

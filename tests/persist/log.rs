@@ -1,0 +1,261 @@
+use super::disk::MemoryDisk;
+use rondo::persist::log::{IN_FLIGHT_MAX, Place, Policy, Request};
+use rondo::persist::manifest::Epoch;
+use rondo::persist::recovery::{Tail, walk};
+use rondo::persist::{BLOCK_BYTES, BlockBuffer, Log};
+
+const PLACE: Place = Place {
+    epoch: 1,
+    core: 0,
+    cores: 1,
+};
+
+pub fn epoch() -> Epoch {
+    Epoch {
+        number: 1,
+        cores: 1,
+        seed: 9,
+        ..Epoch::default()
+    }
+}
+
+pub fn log(policy: Policy) -> Log {
+    Log::new(PLACE, 9, policy).with_segment_bytes(8 * BLOCK_BYTES as u64)
+}
+
+pub fn say(log: &mut Log, word: &str) {
+    log.append(0, [word.as_bytes()].into_iter());
+}
+
+/// The payloads of all records that count, as text without the framing.
+pub fn replayed(disk: &MemoryDisk) -> (Vec<String>, Tail) {
+    let mut all = Vec::new();
+    let (_, tail) = walk(disk, &epoch(), 0, u64::MAX, &mut |record, _, _| {
+        let text = String::from_utf8_lossy(record.payload);
+        let words = text
+            .split("\r\n")
+            .filter(|line| !line.starts_with(['*', '$']));
+        all.push(
+            words
+                .filter(|word| !word.is_empty())
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        true
+    })
+    .expect("a log that counts");
+    (all, tail)
+}
+
+/// The next write: its id, segment, offset and bytes.
+fn write(log: &mut Log) -> (u64, u64, u64, BlockBuffer) {
+    match log.next_write() {
+        Some(Request::Write {
+            id,
+            sequence,
+            offset,
+            buffer,
+            ..
+        }) => (id, sequence, offset, buffer),
+        other => panic!("a write: {other:?}"),
+    }
+}
+
+#[test]
+fn buffers_are_aligned_however_they_grow() {
+    let mut buffer = BlockBuffer::default();
+    for round in 0..2000 {
+        buffer.extend(&[round as u8; 13]);
+        assert_eq!(buffer.as_slice().as_ptr().addr() % BLOCK_BYTES, 0);
+    }
+    assert_eq!(buffer.len(), 26_000);
+    assert!((0..2000).all(|round| buffer.as_slice()[round * 13 + 12] == round as u8));
+}
+
+/// What runs at one time on one database without a group is one record; a group always is.
+#[test]
+fn records_end_where_time_moves() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    log.set_now(1);
+    say(&mut log, "a");
+    say(&mut log, "b");
+    log.set_now(2);
+    say(&mut log, "c");
+    log.append(3, [b"d".as_slice()].into_iter());
+    log.enter_group();
+    say(&mut log, "e");
+    log.set_now(3);
+    say(&mut log, "f");
+    log.leave_group();
+    log.set_now(4);
+    say(&mut log, "g");
+    assert_eq!(log.lsn(), 3);
+    disk.perform(1, 0, &mut log);
+    assert_eq!(log.synced_lsn(), 3);
+    let (all, tail) = replayed(&disk);
+    assert_eq!(all, ["a b", "c SELECT 3 d SELECT 0 e f", "g"]);
+    assert_eq!(tail, Tail::Clean);
+}
+
+#[test]
+fn a_record_is_durable_when_all_before_it_are() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    let request = log.next_prepare().expect("the first segment");
+    disk.prepare(1, 0, &mut log, request);
+    let mut under_way = Vec::new();
+    for now_ms in 1..=IN_FLIGHT_MAX as i64 {
+        log.set_now(now_ms);
+        say(&mut log, "x");
+        under_way.push(write(&mut log));
+    }
+    say(&mut log, "one more");
+    assert!(log.next_write().is_none(), "so many at once");
+    assert_eq!(log.revealed(), log.lsn());
+    let last = under_way.pop().expect("a write");
+    log.wrote(last.0, last.3, Ok(()));
+    assert_eq!(log.synced_lsn(), 0, "those before it are not durable");
+    for (id, _, _, buffer) in under_way {
+        log.wrote(id, buffer, Ok(()));
+    }
+    assert_eq!(log.synced_lsn(), IN_FLIGHT_MAX as u64);
+    disk.perform(1, 0, &mut log);
+    assert_eq!((log.synced_lsn(), log.revealed()), (log.lsn(), 0));
+}
+
+#[test]
+fn keys_are_revealed_by_their_own_last_write() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    say(&mut log, "x");
+    log.note_write(7);
+    assert_eq!((log.revealed_by(7), log.revealed_by(8)), (1, 0));
+    disk.perform(1, 0, &mut log);
+    assert_eq!(log.revealed_by(7), 0);
+}
+
+/// Many segments' worth of records, some larger than a segment.
+#[test]
+fn a_full_segment_is_followed_by_the_next() {
+    for policy in [Policy::Always, Policy::EverySecond, Policy::Never] {
+        let mut log = log(policy);
+        let mut disk = MemoryDisk::default();
+        let mut said = Vec::new();
+        for round in 0..200 {
+            log.set_now(round);
+            let length = if round % 50 == 7 {
+                100_000
+            } else {
+                50 * round as usize % 5000
+            };
+            let word = format!("{round}-{}", "x".repeat(length));
+            say(&mut log, &word);
+            said.push(word);
+            disk.perform(1, 0, &mut log);
+        }
+        assert!(log.is_clean());
+        assert!(disk.files.len() > 3, "{} segments", disk.files.len());
+        let (all, tail) = replayed(&disk);
+        assert!(all == said, "{policy:?}");
+        assert_eq!(tail, Tail::Clean);
+    }
+}
+
+/// Every second write fails, on and on, and with it those that are under way beside it.
+#[test]
+fn what_failed_is_written_again_elsewhere_and_read_once() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    let mut said = Vec::new();
+    let mut count = 0;
+    for round in 0..60 {
+        log.set_now(round);
+        say(&mut log, &format!("w{round}"));
+        said.push(format!("w{round}"));
+        let mut under_way = Vec::new();
+        for more in 0..3 {
+            if let Some(request) = log.next_prepare() {
+                disk.prepare(1, 0, &mut log, request);
+            }
+            if let Some(Request::Write {
+                id,
+                sequence,
+                offset,
+                buffer,
+                ..
+            }) = log.next_write()
+            {
+                count += 1;
+                let fails = count % 5 == 2;
+                if !fails {
+                    let file = disk.files.get_mut(&(1, 0, sequence)).expect("a file");
+                    let at = offset as usize;
+                    file[at..at + buffer.len()].copy_from_slice(buffer.as_slice());
+                }
+                under_way.push((id, buffer, fails));
+            }
+            log.set_now(1000 * round + more);
+            say(&mut log, &format!("w{round}.{more}"));
+            said.push(format!("w{round}.{more}"));
+        }
+        for (id, buffer, fails) in under_way {
+            log.wrote(id, buffer, if fails { Err(5) } else { Ok(()) });
+        }
+    }
+    disk.perform(1, 0, &mut log);
+    assert_eq!(log.synced_lsn(), log.lsn());
+    assert_eq!(log.failure(), None);
+    let (all, tail) = replayed(&disk);
+    assert_eq!(all, said);
+    assert_eq!(tail, Tail::Clean);
+}
+
+#[test]
+fn a_full_disk_is_told_and_over_when_there_is_room() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    say(&mut log, "x");
+    let Some(Request::Prepare { sequence, .. }) = log.next_prepare() else {
+        panic!("the first segment");
+    };
+    log.prepared(sequence, Err(28));
+    assert_eq!(log.failure(), Some(28));
+    assert!(log.next_write().is_none());
+    disk.perform(1, 0, &mut log);
+    assert_eq!((log.failure(), log.synced_lsn()), (None, 1));
+}
+
+#[test]
+fn a_failed_sync_is_final() {
+    let mut log = log(Policy::EverySecond);
+    let mut disk = MemoryDisk::default();
+    let request = log.next_prepare().expect("the first segment");
+    disk.prepare(1, 0, &mut log, request);
+    say(&mut log, "x");
+    let (id, sequence, _, buffer) = write(&mut log);
+    log.wrote(id, buffer, Ok(()));
+    assert!(log.next_sync().is_some());
+    log.synced(sequence, Err(5));
+    assert!(log.is_broken());
+    assert_eq!((log.failure(), log.synced_lsn()), (Some(5), 0));
+    assert!(log.next_sync().is_none() && log.next_write().is_none());
+}
+
+#[test]
+fn a_stricter_policy_holds_what_was_written_before_it() {
+    let mut log = log(Policy::EverySecond);
+    let mut disk = MemoryDisk::default();
+    let request = log.next_prepare().expect("the first segment");
+    disk.prepare(1, 0, &mut log, request);
+    say(&mut log, "x");
+    let (id, _, _, buffer) = write(&mut log);
+    log.wrote(id, buffer, Ok(()));
+    assert_eq!(log.revealed(), 0);
+    log.set_policy(Policy::Always);
+    assert_eq!((log.revealed(), log.revealed_by(5)), (1, 1));
+    log.set_now(1);
+    say(&mut log, "y");
+    disk.perform(1, 0, &mut log);
+    assert_eq!((log.synced_lsn(), log.has_unsynced()), (2, false));
+}

@@ -1,0 +1,52 @@
+use rondo::persist::manifest::{Base, Epoch, Manifest};
+
+fn manifest() -> Manifest {
+    let epoch = |number, cores, base, ends| Epoch {
+        number,
+        cores,
+        seed: u64::MAX - number,
+        base,
+        ends,
+    };
+    let base = Base {
+        number: 3,
+        lsns: vec![12, 40],
+    };
+    Manifest {
+        epochs: vec![
+            epoch(4, 2, Some(base), Some(vec![310, 0])),
+            epoch(5, 1, None, Some(vec![7])),
+            epoch(6, 4, None, None),
+        ],
+    }
+}
+
+#[test]
+fn a_manifest_is_read_as_it_was_written() {
+    for manifest in [Manifest::default(), manifest()] {
+        assert_eq!(Manifest::from_text(&manifest.to_text()), Ok(manifest));
+    }
+    assert_eq!(manifest().next_number(), 7);
+    assert_eq!(Manifest::default().next_number(), 1);
+}
+
+#[test]
+fn a_changed_byte_or_a_cut_is_refused() {
+    let text = manifest().to_text();
+    for at in 0..text.len() - 1 {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1;
+        let text = String::from_utf8(bytes).expect("ascii");
+        assert!(Manifest::from_text(&text).is_err(), "byte {at}");
+    }
+    for end in 0..text.len() - 1 {
+        assert!(Manifest::from_text(&text[..end]).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn another_version_is_told() {
+    let told = Manifest::from_text("rondo-log 2\nanything\n");
+    let text = "it is of another version (\"rondo-log 2\", this is \"rondo-log 1\")";
+    assert_eq!(told, Err(text.to_string()));
+}

@@ -1,0 +1,204 @@
+//! The table in the header of `persist/segment.rs`, row by row.
+
+use super::disk::MemoryDisk;
+use super::log::{epoch, log, replayed, say};
+use rondo::persist::log::{Policy, Request};
+use rondo::persist::recovery::{Files, Refusal, Tail, scan};
+use rondo::persist::segment::{HeaderError, SegmentHeader};
+use rondo::persist::{BLOCK_BYTES, Log};
+
+/// Ten records, each in a write of its own that was durable before the next.
+fn ten() -> (MemoryDisk, Log) {
+    let mut log = log(Policy::Always).with_segment_bytes(32 * BLOCK_BYTES as u64);
+    let mut disk = MemoryDisk::default();
+    for round in 0..10 {
+        log.set_now(round);
+        say(&mut log, &format!("w{round}"));
+        disk.perform(1, 0, &mut log);
+    }
+    (disk, log)
+}
+
+fn file(disk: &mut MemoryDisk) -> &mut Vec<u8> {
+    disk.files.get_mut(&(1, 0, 1)).expect("a file")
+}
+
+fn torn(block: usize) -> Tail {
+    let offset = (block * BLOCK_BYTES) as u64;
+    let file = "core-00/1-1".to_string();
+    Tail::Torn { file, offset }
+}
+
+fn words(count: usize) -> Vec<String> {
+    (0..count).map(|round| format!("w{round}")).collect()
+}
+
+#[test]
+fn nothing_after_the_last_record_is_its_end() {
+    let (disk, _) = ten();
+    assert_eq!(replayed(&disk), (words(10), Tail::Clean));
+}
+
+/// At every byte of the last write, and cut off in the file.
+#[test]
+fn a_bad_last_record_is_cut() {
+    let (disk, _) = ten();
+    let begin = 10 * BLOCK_BYTES;
+    for at in begin..begin + 90 {
+        let mut disk = disk.clone();
+        file(&mut disk)[at] ^= 0x40;
+        let (all, tail) = replayed(&disk);
+        assert_eq!(all, words(9), "byte {at}");
+        let offset = match tail {
+            Tail::Torn { offset, .. } => offset as usize,
+            Tail::Clean => panic!("byte {at}: it is said"),
+        };
+        assert!(
+            offset == begin || offset == begin + 40,
+            "byte {at}: {offset}"
+        );
+    }
+    for end in begin + 1..begin + 90 {
+        let mut disk = disk.clone();
+        file(&mut disk).truncate(end);
+        assert_eq!(replayed(&disk).0, words(9), "cut at {end}");
+    }
+}
+
+/// A write that was lost as a whole while the one after it, under way at the same time, was not.
+#[test]
+fn writes_under_way_at_once_may_be_lost_in_any_order() {
+    for lost in 0..3 {
+        let mut log = log(Policy::Always).with_segment_bytes(32 * BLOCK_BYTES as u64);
+        let mut disk = MemoryDisk::default();
+        say(&mut log, "w0");
+        disk.perform(1, 0, &mut log);
+        for round in 1..4 {
+            log.set_now(round);
+            say(&mut log, &format!("w{round}"));
+            let Some(Request::Write { offset, buffer, .. }) = log.next_write() else {
+                panic!("a write");
+            };
+            if round as usize != lost + 1 {
+                let at = offset as usize;
+                file(&mut disk)[at..at + buffer.len()].copy_from_slice(buffer.as_slice());
+            }
+        }
+        let (all, tail) = replayed(&disk);
+        assert_eq!(all, words(lost + 1));
+        // Whether the last one was lost or never written nobody can tell.
+        let expected = if lost == 2 {
+            Tail::Clean
+        } else {
+            torn(lost + 2)
+        };
+        assert_eq!(tail, expected);
+    }
+}
+
+#[test]
+fn damage_to_what_was_durable_is_refused() {
+    let (disk, _) = ten();
+    for block in 1..9 {
+        for what in ["flipped", "lost"] {
+            let mut disk = disk.clone();
+            let at = block * BLOCK_BYTES;
+            match what {
+                "flipped" => file(&mut disk)[at + 50] ^= 1,
+                _ => file(&mut disk)[at..at + BLOCK_BYTES].fill(0),
+            }
+            let refusal = scan(&disk, &epoch(), 0).expect_err("damage");
+            let Refusal::Damaged { file, offset } = &refusal else {
+                panic!("{refusal:?}");
+            };
+            assert_eq!(file, "core-00/1-1");
+            assert_eq!(*offset as usize / BLOCK_BYTES, block, "{what}");
+            assert!(
+                refusal.to_string().contains("rondo check --fix DIR"),
+                "{refusal}"
+            );
+        }
+    }
+}
+
+/// Three segments; what is damaged in the first shows by the marks in those after it.
+fn three() -> MemoryDisk {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    for round in 0..16 {
+        log.set_now(round);
+        say(&mut log, &format!("w{round}"));
+        disk.perform(1, 0, &mut log);
+    }
+    assert!(disk.files.len() >= 3);
+    disk
+}
+
+#[test]
+fn damage_before_a_next_segment_is_refused() {
+    let mut disk = three();
+    assert_eq!(replayed(&disk).0, words(16));
+    file(&mut disk)[6 * BLOCK_BYTES..].fill(0);
+    let refusal = scan(&disk, &epoch(), 0).expect_err("damage");
+    assert!(
+        matches!(refusal, Refusal::Damaged { offset, .. } if offset as usize == 6 * BLOCK_BYTES)
+    );
+}
+
+#[test]
+fn a_missing_segment_is_refused() {
+    let mut disk = three();
+    let last = *disk.files.keys().last().expect("files");
+    disk.files.retain(|(_, _, sequence), _| *sequence == 1);
+    assert_eq!(last.0, 1);
+    let refusal = scan(&disk, &epoch(), 0).expect_err("a missing file");
+    assert_eq!(refusal, Refusal::Missing("core-00/1-2".into()));
+}
+
+#[test]
+fn a_prepared_segment_without_records_is_no_tear() {
+    let (mut disk, _) = ten();
+    let mut other = log(Policy::Always);
+    let mut fresh = MemoryDisk::default();
+    say(&mut other, "x");
+    fresh.perform(1, 0, &mut other);
+    let header = fresh.files[&(1, 0, 1)][..BLOCK_BYTES].to_vec();
+    for contents in [vec![0; 9000], header, Vec::new()] {
+        disk.files.insert((1, 0, 2), contents);
+        assert_eq!(replayed(&disk), (words(10), Tail::Clean));
+    }
+}
+
+#[test]
+fn a_header_is_read_as_it_was_written_and_damage_is_refused() {
+    let header = SegmentHeader {
+        id: 1 << 60,
+        epoch: 3,
+        bytes: 1 << 25,
+        sequence: 9,
+        core: 513,
+        cores: 1024,
+    };
+    let block = header.to_block();
+    assert_eq!(block.len(), BLOCK_BYTES);
+    assert_eq!(SegmentHeader::from_bytes(block.as_slice()), Ok(header));
+    for at in 0..64 {
+        let mut bytes = block.as_slice().to_vec();
+        bytes[at] ^= 1;
+        assert_eq!(
+            SegmentHeader::from_bytes(&bytes),
+            Err(HeaderError::Bad),
+            "byte {at}"
+        );
+    }
+    assert_eq!(
+        SegmentHeader::from_bytes(&block.as_slice()[..63]),
+        Err(HeaderError::Bad)
+    );
+}
+
+#[test]
+fn names_are_those_of_the_disk() {
+    let (disk, _) = ten();
+    assert_eq!(disk.name(1, 0, 1), "core-00/1-1");
+}

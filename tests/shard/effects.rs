@@ -1,0 +1,129 @@
+//! What was done, run again from the log, gives the same keys: every transcript, at several numbers of shards.
+
+use crate::commands::transcript::{Step, parse_transcript};
+use crate::commands::transcripts::transcripts;
+use crate::persist::disk::MemoryDisk;
+use crate::router::instant::Instant;
+use rondo::keyspace::{AccessPolicy, EncodingLimits};
+use rondo::persist::log::Policy;
+use rondo::persist::manifest::Epoch;
+use rondo::persist::recovery::{Scan, scan, settle, walk};
+use rondo::resp::Protocol;
+
+/// DEBUG DIGEST, and how many keys each database has.
+fn digest(server: &mut Instant) -> String {
+    server.protocol = Protocol::Resp2;
+    let mut text = server.say("DEBUG DIGEST");
+    for db in 0..16 {
+        server.db = db;
+        text += &format!(" {}", server.say("DBSIZE"));
+    }
+    text
+}
+
+/// A server with the keys that are in the logs of another.
+fn recovered(server: &mut Instant, disk: &mut MemoryDisk) -> Result<Instant, String> {
+    let cores = server.map.shards_count();
+    let epoch = Epoch {
+        number: 1,
+        cores,
+        seed: 7,
+        ..Epoch::default()
+    };
+    for core in 0..cores {
+        let log = server.shards[usize::from(core)].log_mut().expect("a log");
+        disk.perform(1, core, log);
+    }
+    let scans: Vec<Scan> = (0..cores)
+        .map(|core| scan(disk, &epoch, core).expect("a log that counts"))
+        .collect();
+    let settled = settle(&scans, true);
+    for (core, scan) in scans.iter().enumerate() {
+        assert_eq!(settled.ends[core], scan.last_lsn, "nothing is cut");
+        assert_eq!(settled.missing[core], [], "nothing is missing");
+    }
+    let mut other = Instant::new(cores);
+    for core in 0..cores {
+        let shard = &mut other.shards[usize::from(core)];
+        let mut failure = None;
+        walk(disk, &epoch, core, u64::MAX, &mut |record, _, _| {
+            failure = shard.replay(record).err();
+            failure.is_none()
+        })
+        .expect("a log that counts");
+        if let Some(failure) = failure {
+            return Err(failure.reason);
+        }
+    }
+    Ok(other)
+}
+
+#[test]
+fn every_transcript_gives_the_same_keys_when_its_effects_are_run_again() {
+    let mut failures = Vec::new();
+    for shards_count in [1, 7] {
+        for (name, text) in transcripts() {
+            let mut server = Instant::new(shards_count);
+            server.begin_logs(Policy::Always);
+            let mut disk = MemoryDisk::default();
+            let mut time = 0;
+            let mut last_line = 0;
+            let mut compare = |server: &mut Instant, line: usize, time: i64| {
+                let (db, protocol) = (server.db, server.protocol);
+                let place = format!("{name}:{line} at {shards_count} shards");
+                match recovered(server, &mut disk) {
+                    Err(reason) => failures.push(format!("{place}: {reason}")),
+                    Ok(mut other) => {
+                        other.wait(time);
+                        let (got, want) = (digest(&mut other), digest(server));
+                        if got != want {
+                            failures.push(format!("{place}\n  got  {got}\n  want {want}"));
+                        }
+                    }
+                }
+                (server.db, server.protocol) = (db, protocol);
+            };
+            for step in parse_transcript(&text) {
+                match step {
+                    Step::Wait(ms) => {
+                        compare(&mut server, last_line, time);
+                        server.wait(ms);
+                        time += ms;
+                    }
+                    Step::Database(db) => server.db = db as u16,
+                    Step::Protocol(3) => server.protocol = Protocol::Resp3,
+                    Step::Protocol(_) => server.protocol = Protocol::Resp2,
+                    Step::NodeEntries(_) | Step::Policy(_) => configure(&mut server, &step),
+                    Step::Request { line, words, .. } => {
+                        last_line = line;
+                        let flushes = words[0].eq_ignore_ascii_case(b"FLUSHALL")
+                            || words[0].eq_ignore_ascii_case(b"DEL");
+                        if flushes && line % 4 == 0 {
+                            compare(&mut server, line, time);
+                        }
+                        server.run(&words);
+                    }
+                }
+            }
+            compare(&mut server, last_line, time);
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+fn configure(server: &mut Instant, step: &Step) {
+    for shard in &mut server.shards {
+        match step {
+            Step::NodeEntries(stream_node_max_entries) => shard.keys.set_limits(EncodingLimits {
+                stream_node_max_entries: *stream_node_max_entries,
+                ..shard.keys.limits()
+            }),
+            Step::Policy(policy) => {
+                let mut access = AccessPolicy::default();
+                assert!(access.set_name(policy), "policy {policy}");
+                shard.keys.set_access_policy(access);
+            }
+            _ => {}
+        }
+    }
+}

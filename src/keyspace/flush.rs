@@ -4,7 +4,7 @@
 //!           removed one is freed entry by entry when its caller has time.
 //! Tests     tests/keyspace/flush.rs.
 
-use super::{Database, Keyspace};
+use super::{Database, Keyspace, Moved};
 use crate::ds::key_table::KeyTable;
 
 impl Keyspace {
@@ -26,6 +26,30 @@ impl Keyspace {
         (0..self.databases.len())
             .map(|db| self.flush_database(db))
             .sum()
+    }
+
+    /// Takes every key with what it holds, those past their deadline included.
+    ///
+    /// - `each`: database, key, value.
+    pub fn drain(&mut self, mut each: impl FnMut(usize, &[u8], Moved)) {
+        // At the beginning of time nothing has expired.
+        self.set_now(0);
+        let mut names = Vec::new();
+        for db in 0..self.databases.len() {
+            let mut position = 0;
+            loop {
+                position = self.scan(db, position, &mut |entry| names.push(entry.key().to_vec()));
+                for name in names.drain(..) {
+                    let key = self.key(&name);
+                    if let Some(moved) = self.take_value(db, &key) {
+                        each(db, &name, moved);
+                    }
+                }
+                if position == 0 {
+                    break;
+                }
+            }
+        }
     }
 
     /// Whether FLUSHALL and FLUSHDB without a word are ASYNC (`lazyfree-lazy-user-flush`).

@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::block::{Captured, Running};
 use super::connection::{Blocked, Connection};
+use super::disk::Disk;
 use super::errand::Errands;
 use super::figures::CoreCounters;
 use super::gather::Gather;
@@ -185,6 +186,12 @@ pub struct Core {
     pub holds_replies: bool,
     /// Connections with replies that wait.
     pub held: Vec<Token>,
+    /// Where its log goes, if it has one.
+    pub disk: Option<Disk>,
+    /// The errno for which writes are refused, 0 for none.
+    pub log_errno: i32,
+    /// This core's log cannot be written.
+    pub(super) is_log_failing: bool,
 }
 
 /// A transaction this core coordinates.
@@ -253,6 +260,8 @@ pub struct CoreParts {
     pub listeners: Listeners,
     /// Who asks on the HTTP port.
     pub questions: Arc<Questions>,
+    /// Where its log goes, if it has one.
+    pub disk: Option<Disk>,
 }
 
 impl Core {
@@ -314,6 +323,9 @@ impl Core {
             saving: Saving::default(),
             holds_replies: false,
             held: Vec::new(),
+            disk: parts.disk,
+            log_errno: 0,
+            is_log_failing: false,
         };
         core.apply_options();
         core.read_clock();
@@ -325,6 +337,7 @@ impl Core {
         self.limits.bulk_bytes_max = self.options.proto_max_bulk_len as usize;
         self.apply_memory_options();
         super::settings::apply_to_shard(&self.options, &mut self.shard);
+        self.apply_log_options();
     }
 
     /// Reads the wall clock for the turn.
@@ -581,7 +594,7 @@ impl Core {
                 let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
                 self.shard.record(entry.index, took_ns);
                 self.commands_count += 1;
-                self.script_has_run(origin, entry, reply);
+                self.script_has_run(origin, entry, reply, holds.clone());
             }
             Purpose::Reply | Purpose::MayWait(_) => self.finish(token, entry, stamp, &reply),
             Purpose::Asked(id) => self.has_looked(id, &reply, holds),
@@ -778,7 +791,7 @@ impl Core {
     }
 
     /// What the reply of the request that the shard ran last waits for.
-    fn holds_of_request(&mut self) -> Holds {
+    pub(super) fn holds_of_request(&mut self) -> Holds {
         if !self.holds_replies {
             return Holds::new();
         }
@@ -899,6 +912,7 @@ impl Core {
                 self.hold(token, &holds);
                 self.fill(token, sequence, &reply);
             }
+            Message::Durable => self.look_at_held(),
             Message::Post { id, post } => self.post_came(from, id, &post),
             Message::Posted {
                 id,

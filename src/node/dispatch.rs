@@ -83,6 +83,10 @@ impl Core {
         {
             return self.refuse(connection, Some(entry), &error);
         }
+        if self.log_errno != 0 && entry.command.flags.has(Flags::WRITE) {
+            let error = self.refusal_of_write();
+            return self.refuse(connection, Some(entry), &error);
+        }
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
             return Dispatched::NotYet;
         }

@@ -111,6 +111,7 @@ impl CoreLoop {
         let is_leaving = self.core.go_on_leaving();
         self.core.settle();
         self.core.evict_clients();
+        self.core.pump_disk(&mut self.ring);
         self.flush_output();
         self.do_ring_work();
         self.change_accepts();
@@ -249,6 +250,11 @@ impl CoreLoop {
                 self.core.alarm_came();
             }
             Event::Errand => self.core.errands_came(),
+            Event::LogWritten { id, result, buffer } => {
+                self.core.log_written(id, buffer, result);
+            }
+            Event::LogSynced { sequence, result } => self.core.log_synced(sequence, result),
+            Event::LogAlarm => self.core.log_alarm_came(),
             Event::Readable => {
                 // A shutdown that cannot save is none: the next signal is watched for as well.
                 if let Some(signal) = &self.signal {
@@ -283,7 +289,7 @@ impl CoreLoop {
             connection.sending_bytes = buffer.len();
             self.ring.send(connection.fd(), token, buffer);
             return;
-        } else if !connection.output.is_empty() {
+        } else if !connection.output.is_empty() || connection.holding.is_some() {
             self.core.mark_dirty(token);
         } else if connection.has_said_all() {
             self.core.close(token);
@@ -304,6 +310,11 @@ impl CoreLoop {
             connection.dirty = false;
             if connection.closed {
                 connection.output = Vec::new();
+                connection.holding = None;
+                continue;
+            }
+            if connection.holding.is_some() {
+                self.flush_held(token);
                 continue;
             }
             if connection.output.is_empty() {
@@ -320,6 +331,66 @@ impl CoreLoop {
                 continue;
             }
             let output = std::mem::take(&mut connection.output);
+            self.send(token, output);
+        }
+        self.core.dirty = dirty;
+    }
+
+    /// Sends what is durable of a connection's output.
+    #[cold]
+    fn flush_held(&mut self, token: Token) {
+        let board = self.core.mesh.board().clone();
+        let synced_lsn = |core: u16| {
+            board.cores[usize::from(core)]
+                .synced_lsn
+                .load(Ordering::SeqCst)
+        };
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
+        if connection.sending {
+            // The end of the send looks again.
+            return self.core.check_output(token);
+        }
+        let mut output = connection.take_output(synced_lsn);
+        if connection.holding.is_some() && self.core.await_disks() {
+            // A log may have got on before it knew that this core waits.
+            if let Some(connection) = self.core.connections.get_mut(token) {
+                output.append(&mut connection.take_output(synced_lsn));
+            }
+        }
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
+        match &mut connection.holding {
+            Some(holding) if !holding.is_listed => {
+                holding.is_listed = true;
+                self.core.held.push(token);
+            }
+            Some(_) => {}
+            None if output.is_empty() => {
+                // Nothing waits any more: whatever waited for that goes on.
+                if connection.has_said_all() {
+                    self.core.close(token);
+                } else {
+                    self.core.finish_move(token);
+                }
+                return;
+            }
+            None => {}
+        }
+        if output.is_empty() {
+            self.core.check_output(token);
+        } else {
+            self.send(token, output);
+        }
+    }
+
+    fn send(&mut self, token: Token, output: Vec<u8>) {
+        {
+            let Some(connection) = self.core.connections.get_mut(token) else {
+                return;
+            };
             connection.sending = true;
             connection.sending_bytes = output.len();
             // Where something is to follow the send, its end must not wait for another event.
@@ -336,7 +407,6 @@ impl CoreLoop {
             }
             self.core.account(token);
         }
-        self.core.dirty = dirty;
     }
 
     fn do_ring_work(&mut self) {
@@ -386,6 +456,7 @@ impl CoreLoop {
             };
             let quiet = connection.is_drained()
                 && connection.output.is_empty()
+                && connection.holding.is_none()
                 && !connection.sending
                 && connection.blocked != Some(Blocked::UntilReply);
             if late && !quiet && !connection.closed {
@@ -399,7 +470,8 @@ impl CoreLoop {
             }
         }
         // A client may have gone in the middle of a transaction, which is to be whole all the same.
-        let done = late || core.connections.is_empty() && !core.has_transactions();
+        let done =
+            late || core.connections.is_empty() && !core.has_transactions() && core.is_log_clean();
         // Peers may still need this shard: leave together.
         if done {
             core.ending.arrive(core.id);

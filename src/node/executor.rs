@@ -14,18 +14,24 @@ use std::time::{Duration, Instant};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::core::{Core, CoreParts};
+use super::data_dir::DataDir;
+use super::disk::Disk;
 use super::event_loop::CoreLoop;
 use super::http::{self, Questions};
 use super::listeners::Listeners;
 use super::load::{Load, LoadPlan};
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
+use super::recover::Begun;
 use super::ring::Ring;
 use super::supervisor::{Supervisor, detach};
 use super::{log, process};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::keyspace::{Keyspace, SlotMap};
+use crate::persist::Log;
+use crate::persist::log::{Place, Policy};
+use crate::persist::manifest::Epoch;
 use crate::shard::{Ledger, Shard};
 
 /// What glommio may lock for its own file I/O on each core.
@@ -116,6 +122,8 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     }
     let listeners = Listeners::open(&options)?;
     let questions = open_http(&options)?;
+    let hasher = KeyHasher::random();
+    let begun = super::recover::begin(&options, &hasher, cores_count)?;
     let signal = catch_signals()?;
     write_pidfile(&options);
     if let Err(error) = process::adjust_oom_score(&options) {
@@ -132,10 +140,10 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         cores_count,
         (&options, &users),
         config_file,
-        listeners,
-        signal,
+        (listeners, signal),
         &supervisor,
         questions,
+        (hasher, begun),
     );
     if !options.pidfile.is_empty() {
         // Gone already is as good.
@@ -163,23 +171,22 @@ fn run_cores(
     cores_count: usize,
     (options, users): (&Arc<Options>, &Arc<Users>),
     config_file: &str,
-    listeners: Listeners,
-    signal: OwnedFd,
+    first: (Listeners, OwnedFd),
     supervisor: &Supervisor,
     questions: Arc<Questions>,
+    (hasher, mut begun): (KeyHasher, Option<Begun>),
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
     let load = begin_load(options, &board)?;
     let ending = Ending::new(cores_count);
     let ledger = Ledger::new(cores_count);
-    let hasher = KeyHasher::random();
     let failure: Arc<Mutex<Option<String>>> = Arc::default();
     let cpus = match options.server_cpus() {
         cpus if cpus.is_empty() => process::allowed_cpus(),
         cpus => cpus,
     };
     let pin = options.pin_threads && cpus.len() >= cores_count;
-    let mut first = Some((listeners, signal));
+    let mut first = Some(first);
     let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();
     let (ready, started) = mpsc::channel();
@@ -193,8 +200,14 @@ fn run_cores(
             Some((listeners, signal)) => (listeners, Some(signal)),
             None => (Listeners::default(), None),
         };
+        let log = begun.as_mut().map(|begun| LogSeat {
+            dir: begun.dir.clone(),
+            epoch: begun.epoch.clone(),
+            keys: begun.keyspaces.remove(0),
+        });
         let seat = Seat {
             id,
+            log,
             mesh,
             listeners,
             signal,
@@ -251,6 +264,16 @@ fn run_cores(
 
 /// Begins to load the RDB file, where there is one.
 fn begin_load(options: &Options, board: &Arc<Board>) -> Result<Option<Arc<Load>>, String> {
+    if options.appendonly {
+        // The log is the whole truth: what a snapshot holds besides would come and go with the next start.
+        if std::path::Path::new(&options.dbfilename).exists() {
+            tracing::warn!(
+                file = options.dbfilename,
+                "the RDB file is not loaded: with appendonly yes the log says which keys there are"
+            );
+        }
+        return Ok(None);
+    }
     let plan = LoadPlan {
         path: Path::new(&options.dir).join(&options.dbfilename),
         map: SlotMap::new(board.cores.len() as u16),
@@ -279,9 +302,17 @@ fn fail(failure: &Mutex<Option<String>>) -> i32 {
     1
 }
 
+/// What one core's log starts with, and the keys that it goes on from.
+struct LogSeat {
+    dir: Arc<DataDir>,
+    epoch: Epoch,
+    keys: Keyspace,
+}
+
 /// What one core starts with.
 struct Seat {
     id: usize,
+    log: Option<LogSeat>,
     mesh: Mesh,
     listeners: Listeners,
     signal: Option<OwnedFd>,
@@ -298,18 +329,44 @@ struct Seat {
     load: Option<Arc<Load>>,
 }
 
+impl LogSeat {
+    /// The shard with its log, and the disk it goes to, its first segment made.
+    fn begin(self, core: u16) -> Result<(Shard, Disk), String> {
+        let place = Place {
+            epoch: self.epoch.number,
+            core,
+            cores: self.epoch.cores,
+        };
+        // The options say which policy it is once the core is made.
+        let mut log = Log::new(place, self.epoch.seed, Policy::EverySecond);
+        let mut disk = Disk::new(self.dir, place.epoch, core, 0);
+        disk.begin(&mut log)?;
+        let mut shard = Shard::new(core, self.keys);
+        shard.set_log(Some(log));
+        Ok((shard, disk))
+    }
+}
+
 impl Seat {
     async fn run(self) -> Result<(), String> {
         let ring = Ring::new(process::lockable_bytes_per_core(self.mesh.cores_count()))
             .map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
-        let keys = Keyspace::new(super::settings::keyspace_options(
-            &self.options,
-            &self.hasher,
-            slots,
-            self.id as u16,
-        ));
-        let mut shard = Shard::new(self.id as u16, keys);
+        let new_keys = || {
+            Keyspace::new(super::settings::keyspace_options(
+                &self.options,
+                &self.hasher,
+                slots,
+                self.id as u16,
+            ))
+        };
+        let (mut shard, disk) = match self.log {
+            None => (Shard::new(self.id as u16, new_keys()), None),
+            Some(seat) => {
+                let (shard, disk) = seat.begin(self.id as u16)?;
+                (shard, Some(disk))
+            }
+        };
         shard.share_ledger(self.ledger);
         if self.id == 0 {
             for port in self.listeners.ports() {
@@ -327,6 +384,7 @@ impl Seat {
             config_file: self.config_file,
             questions: self.questions,
             listeners: self.listeners,
+            disk,
         });
         if let Some(load) = self.load {
             core.adopt_load(load);

@@ -111,6 +111,8 @@ impl CoreCounters {
 /// Everything a core tells.
 #[derive(Clone, Debug, Default)]
 pub struct CoreFigures {
+    /// Its log, if it has one.
+    pub log: Option<super::info::LogFigures>,
     /// Which core.
     pub core: u16,
     /// What core 0 knows of snapshots.

@@ -215,6 +215,10 @@ impl Core {
             SaveRequest::Reload { .. } if is_in_block => {
                 return self.fail(token, "ERR DEBUG RELOAD cannot run inside MULTI");
             }
+            // What is loaded would not be in the log, and gone with the next start.
+            SaveRequest::Reload { .. } if self.options.appendonly => {
+                return self.fail(token, "ERR DEBUG RELOAD cannot run with appendonly yes");
+            }
             request => request,
         };
         let asker = Asker::Connection(token);
@@ -791,6 +795,7 @@ impl Core {
     }
 
     fn figures(&mut self) -> CoreFigures {
+        let log = self.log_figures();
         let keys = &mut self.shard.keys;
         let databases = (0..keys.databases_count())
             .map(|db| keys.database_info(db))
@@ -801,6 +806,7 @@ impl Core {
         };
         let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
         CoreFigures {
+            log,
             core: self.id,
             saving: (self.id == 0).then(|| Box::new(self.saving_figures())),
             counters: self.counters.clone(),

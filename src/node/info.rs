@@ -93,6 +93,25 @@ pub struct PersistenceFigures {
     /// Changes since the last snapshot.
     pub changes: u64,
     pub time_s: i64,
+    /// One for each core that has a log.
+    pub logs: Vec<LogFigures>,
+}
+
+/// A core's log and its disk.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct LogFigures {
+    /// Bytes written since the start.
+    pub bytes: u64,
+    /// Bytes not handed to the disk yet.
+    pub buffered: u64,
+    pub is_failing: bool,
+    /// A sync is under way.
+    pub is_syncing: bool,
+    pub delayed_syncs: u64,
+    /// How long the disk took to make something durable, in microseconds: p50, p99, p99.9, the longest.
+    pub sync_us: [u64; 4],
+    pub syncs: u64,
 }
 
 /// Counts since the start or CONFIG RESETSTAT.
@@ -346,7 +365,7 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "rdb_last_cow_size": saving.last_changed_bytes,
         "rdb_last_load_keys_expired": saving.last_expired,
         "rdb_last_load_keys_loaded": saving.last_loaded,
-        "aof_enabled": 0,
+        "aof_enabled": u8::from(!figures.persistence.logs.is_empty()),
         "aof_rewrite_in_progress": 0,
         "aof_rewrite_scheduled": 0,
     );
@@ -359,6 +378,27 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
             "loading_loaded_bytes": loading.read_bytes,
             "loading_loaded_perc": format_args!("{:.2}", loading.read_bytes as f64 * 100.0 / loading.total_bytes.max(1) as f64),
             "loading_eta_seconds": loading.seconds * left / read,
+        );
+    }
+    let logs = &figures.persistence.logs;
+    if logs.is_empty() {
+        return;
+    }
+    let is_failing = logs.iter().any(|log| log.is_failing);
+    let sum = |of: fn(&LogFigures) -> u64| logs.iter().map(of).sum::<u64>();
+    lines!(out,
+        "aof_last_write_status": if is_failing { "err" } else { "ok" },
+        "aof_current_size": sum(|log| log.bytes),
+        "aof_buffer_length": sum(|log| log.buffered),
+        "aof_pending_bio_fsync": sum(|log| u64::from(log.is_syncing)),
+        "aof_delayed_fsync": sum(|log| log.delayed_syncs),
+    );
+    for (core, log) in logs.iter().enumerate() {
+        let [p50, p99, p999, max] = log.sync_us;
+        let _ = write!(
+            out,
+            "aof_fsync_core_{core}:count={},p50_us={p50},p99_us={p99},p99.9_us={p999},max_us={max}\r\n",
+            log.syncs
         );
     }
 }

@@ -183,6 +183,10 @@ pub struct Board {
     pub next_acl_log_id: AtomicU64,
     /// Connections over all cores, for `maxclients`.
     pub clients_count: AtomicU32,
+    /// The errno that keeps a log from being written, 0 for none, and how many logs there are of which that is true.
+    pub log_errno: AtomicI32,
+    /// See [`Board::log_errno`].
+    pub failing_logs_count: AtomicU32,
     /// Which cores have subscribers of what.
     pub directory: Directory,
     /// The scripts that some core knows.
@@ -217,6 +221,10 @@ pub struct CoreFlags {
     pub largest_client_bytes: AtomicU64,
     /// Changes its shard has made, as of its last turn.
     pub changes_count: AtomicU64,
+    /// The last record of its log that is durable.
+    pub synced_lsn: AtomicU64,
+    /// It has replies that wait for other cores' logs, and is to be told when they get on.
+    pub awaits_disks: AtomicBool,
 }
 
 impl Board {
@@ -232,12 +240,16 @@ impl Board {
                     clients_bytes: AtomicU64::new(0),
                     largest_client_bytes: AtomicU64::new(0),
                     changes_count: AtomicU64::new(0),
+                    synced_lsn: AtomicU64::new(0),
+                    awaits_disks: AtomicBool::new(false),
                 })
                 .collect(),
             next_tx: AtomicU64::new(1),
             next_client_id: AtomicU64::new(1),
             next_acl_log_id: AtomicU64::new(0),
             clients_count: AtomicU32::new(0),
+            log_errno: AtomicI32::new(0),
+            failing_logs_count: AtomicU32::new(0),
             directory: Directory::new(cores_count),
             scripts: ScriptStore::default(),
             gate: AtomicU8::new(0),

@@ -80,6 +80,8 @@ pub enum Message {
         /// What must be durable before it leaves.
         holds: Holds,
     },
+    /// A log has got on: replies that waited for it may leave.
+    Durable,
     /// A Pub/Sub message for this core's subscribers.
     Post {
         /// Names it on its core.

@@ -10,7 +10,6 @@ const YES_NO: Check = Check::Bool;
 const COUNT: Check = Check::Int(0, i64::MAX);
 const INT: Check = Check::Int(0, INT_MAX);
 
-const MEMORY_ONLY: &str = "persistence is not built yet; rondo keeps data in memory only";
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
@@ -98,14 +97,10 @@ const SHUTDOWN_WORDS: Check = Check::Words(&["default", "save", "nosave", "now",
 #[rustfmt::skip]
 pub const HELD: &[OptionSpec] = &[
     // Persistence.
-    shown(Topic::Persistence, "the append-only log; only no until it is built", fixed("appendonly", YES_NO, "no", &["no"], MEMORY_ONLY)),
-    held("appendfsync", "", Check::Enum(&["everysec", "always", "no"]), "everysec"),
     at_start(held("appendfilename", "", Check::Text, "appendonly.aof")),
-    at_start(held("appenddirname", "", Check::Text, "appendonlydir")),
     held("rdb-del-sync-files", "", YES_NO, "no"),
     held("rdb-save-incremental-fsync", "", YES_NO, "yes"),
     held("no-appendfsync-on-rewrite", "", YES_NO, "no"),
-    held("aof-load-truncated", "", YES_NO, "yes"),
     held("aof-use-rdb-preamble", "", YES_NO, "yes"),
     held("aof-timestamp-enabled", "", YES_NO, "no"),
     held("aof-rewrite-incremental-fsync", "", YES_NO, "yes"),

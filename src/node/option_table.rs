@@ -512,6 +512,43 @@ pub const OWN: &[OptionSpec] = &[
         help: "refuse writes while snapshots are wanted and fail",
         ..BASE
     },
+    OptionSpec {
+        name: "appendonly",
+        kind: Kind::Bool(field!(appendonly)),
+        default: "no",
+        settled: "an append-only log is begun with the server",
+        topic: Topic::Persistence,
+        help: "log every change, and load the log at start",
+        ..BASE
+    },
+    OptionSpec {
+        name: "appendfsync",
+        kind: Kind::Enum {
+            field: field!(appendfsync),
+            names: &["everysec", "always", "no"],
+        },
+        default: "everysec",
+        topic: Topic::Persistence,
+        help: "when changes are safe on disk: always (before their reply leaves), everysec or no",
+        ..BASE
+    },
+    OptionSpec {
+        name: "appenddirname",
+        kind: Kind::Text(field!(appenddirname)),
+        default: "appendonlydir",
+        live: false,
+        topic: Topic::Persistence,
+        help: "directory of the log, inside dir",
+        ..BASE
+    },
+    OptionSpec {
+        name: "aof-load-truncated",
+        kind: Kind::Bool(field!(aof_load_truncated)),
+        default: "yes",
+        topic: Topic::Persistence,
+        help: "load a log that ends in a write that was cut off; no: refuse to start",
+        ..BASE
+    },
 ];
 
 /// The values of a server that was told nothing; `option_table` rows say the same as text, and a test compares the two.
@@ -574,6 +611,10 @@ pub(super) fn defaults() -> Options {
         rdbcompression: true,
         rdbchecksum: true,
         stop_writes_on_bgsave_error: true,
+        appendonly: false,
+        appendfsync: "everysec",
+        appenddirname: "appendonlydir".to_string(),
+        aof_load_truncated: true,
         held: BTreeMap::new(),
     }
 }

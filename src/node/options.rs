@@ -113,6 +113,14 @@ pub struct Options {
     pub rdbchecksum: bool,
     /// Whether writes are refused while snapshots fail.
     pub stop_writes_on_bgsave_error: bool,
+    /// Whether there is an append-only log.
+    pub appendonly: bool,
+    /// `always`, `everysec` or `no`: when what is logged is durable.
+    pub appendfsync: &'static str,
+    /// The directory of the logs, in the working directory.
+    pub appenddirname: String,
+    /// Whether a log may end in a write that was cut off.
+    pub aof_load_truncated: bool,
     /// Values of held and fixed options that differ from their defaults, by name.
     pub held: BTreeMap<&'static str, String>,
 }

@@ -137,6 +137,7 @@ impl Core {
                 changes: sum(|core| core.changes).saturating_sub(saving.changes_saved),
                 saving,
                 time_s: self.now_ms / 1000,
+                logs: cores.iter().filter_map(|core| core.log.clone()).collect(),
             },
             stats: info::StatsFigures {
                 pubsub_channels: names_count(Subject::Channel),

@@ -19,6 +19,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::patience::Patience;
+use crate::persist::BlockBuffer;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 /// Receive buffers per core: few and reused, so they stay in the cache (64 measured as good as 1,024 smaller ones).
@@ -54,6 +55,10 @@ const KIND_IGNORED: u64 = 7;
 const KIND_SEND_AT_ONCE: u64 = 8;
 const KIND_ALARM: u64 = 9;
 const KIND_ERRAND: u64 = 10;
+const KIND_LOG_WRITE: u64 = 11;
+const KIND_LOG_SYNC: u64 = 12;
+const KIND_LOG_ALARM: u64 = 13;
+const KIND_MASK: u64 = (1 << KIND_SHIFT) - 1;
 const GENERATION_MASK: u32 = (1 << 28) - 1;
 
 /// A connection as the ring knows it: its place in the slab and which tenant of that place.
@@ -141,6 +146,24 @@ pub enum Event {
     Readable,
     /// Reports of errands can be read.
     Errand,
+    /// A write of the log has ended.
+    LogWritten {
+        /// Its name.
+        id: u64,
+        /// Bytes written, or a negative errno.
+        result: i32,
+        /// What was written.
+        buffer: BlockBuffer,
+    },
+    /// A sync of the log has ended.
+    LogSynced {
+        /// The segment.
+        sequence: u64,
+        /// 0, or a negative errno.
+        result: i32,
+    },
+    /// The log's alarm's time has come.
+    LogAlarm,
 }
 
 /// Why a ring cannot be had, with the remedy.
@@ -185,6 +208,9 @@ pub struct Ring {
     at_once: Vec<Token>,
     tick: Box<types::Timespec>,
     alarm: Box<types::Timespec>,
+    log_alarm: Box<types::Timespec>,
+    /// Writes of the log under way.
+    log_writes: Vec<(u64, BlockBuffer)>,
     completions: Vec<cqueue::Entry>,
     bells: u64,
 }
@@ -254,6 +280,8 @@ impl Ring {
             at_once: Vec::new(),
             tick: Box::default(),
             alarm: Box::default(),
+            log_alarm: Box::default(),
+            log_writes: Vec::new(),
             completions: Vec::with_capacity(1024),
             bells: 0,
         };
@@ -385,6 +413,48 @@ impl Ring {
         let entry = opcode::Timeout::new(timespec)
             .build()
             .user_data(KIND_ALARM << KIND_SHIFT);
+        self.push(&entry);
+    }
+
+    /// Writes `buffer` to a file at `offset`, durably if wanted; it returns with [`Event::LogWritten`].
+    ///
+    /// - `id`: below 2^60, none other of this name under way.
+    pub fn write_log(
+        &mut self,
+        file: BorrowedFd<'_>,
+        id: u64,
+        buffer: BlockBuffer,
+        offset: u64,
+        is_durable: bool,
+    ) {
+        let bytes = buffer.as_slice();
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        // The heap block behind `buffer` stays where it is: it is owned by `log_writes` and untouched until its end is known.
+        let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), bytes.as_ptr(), length)
+            .offset(offset)
+            .rw_flags(if is_durable { libc::RWF_DSYNC } else { 0 })
+            .build()
+            .user_data(KIND_LOG_WRITE << KIND_SHIFT | id & KIND_MASK);
+        self.log_writes.push((id, buffer));
+        self.push(&entry);
+    }
+
+    /// Makes a file's data durable; answered by [`Event::LogSynced`].
+    pub fn sync_log(&mut self, file: BorrowedFd<'_>, sequence: u64) {
+        let entry = opcode::Fsync::new(types::Fd(file.as_raw_fd()))
+            .flags(types::FsyncFlags::DATASYNC)
+            .build()
+            .user_data(KIND_LOG_SYNC << KIND_SHIFT | sequence & KIND_MASK);
+        self.push(&entry);
+    }
+
+    /// Asks for one [`Event::LogAlarm`] after `wait`. One at a time: set the next when it has come.
+    pub fn set_log_alarm(&mut self, wait: std::time::Duration) {
+        *self.log_alarm = types::Timespec::from(wait);
+        let timespec: *const types::Timespec = &*self.log_alarm;
+        let entry = opcode::Timeout::new(timespec)
+            .build()
+            .user_data(KIND_LOG_ALARM << KIND_SHIFT);
         self.push(&entry);
     }
 
@@ -589,13 +659,26 @@ impl Ring {
             KIND_ALARM => events.push(Event::Alarm),
             KIND_READABLE => events.push(Event::Readable),
             KIND_ERRAND => events.push(Event::Errand),
+            KIND_LOG_WRITE => {
+                let id = user_data & KIND_MASK;
+                let place = self.log_writes.iter().position(|(of, _)| *of == id);
+                if let Some(place) = place {
+                    let (id, buffer) = self.log_writes.swap_remove(place);
+                    events.push(Event::LogWritten { id, result, buffer });
+                }
+            }
+            KIND_LOG_SYNC => events.push(Event::LogSynced {
+                sequence: user_data & KIND_MASK,
+                result,
+            }),
+            KIND_LOG_ALARM => events.push(Event::LogAlarm),
             _ => {}
         }
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: callers build entries whose pointers are to memory this type owns until their end is known (`sends`,
-        // `tick`), or that have none.
+        // `log_writes`, `tick`), or that have none.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             // The queue is full: hand it to the kernel and go on. Where the kernel wants completions taken first, they
             // are kept for the next `reap`.
@@ -670,6 +753,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // Closing the ring only begins to cancel its requests; until the kernel is through, it may read these.
         std::mem::forget(std::mem::take(&mut self.sends));
+        std::mem::forget(std::mem::take(&mut self.log_writes));
     }
 }
 
@@ -688,6 +772,8 @@ fn probe(ring: &IoUring) -> Result<(), RingError> {
         ("timeout", opcode::Timeout::CODE),
         ("async cancel", opcode::AsyncCancel::CODE),
         ("msg_ring", opcode::MsgRingData::CODE),
+        ("write", opcode::Write::CODE),
+        ("fsync", opcode::Fsync::CODE),
     ];
     for (name, code) in needed {
         if !probe.is_supported(code) {

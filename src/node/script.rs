@@ -25,6 +25,7 @@ use super::script_calls::Wish;
 use super::script_known::{Known, Prepared};
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
+use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
@@ -138,6 +139,7 @@ impl Core {
                 if !silent {
                     connection.output.extend_from_slice(&reply);
                 }
+                self.hold_here(connection);
                 self.count(connection, entry);
                 if connection.output_bytes() > super::dispatch::OUTPUT_LOOK_BYTES {
                     self.look_at_output(connection);
@@ -205,16 +207,27 @@ impl Core {
         let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
         self.shard.record(entry.index, took_ns);
         self.commands_count += 1;
-        self.script_has_run(origin, entry, reply);
+        let holds = self.holds_of_request();
+        self.script_has_run(origin, entry, reply, holds);
     }
 
     /// The reply of a script to wherever its client is.
-    pub(super) fn script_has_run(&mut self, origin: Origin, entry: &'static Entry, reply: Vec<u8>) {
+    pub(super) fn script_has_run(
+        &mut self,
+        origin: Origin,
+        entry: &'static Entry,
+        reply: Vec<u8>,
+        holds: Holds,
+    ) {
         if let Some(line) = reply.strip_prefix(b"-") {
             let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
             self.shard.figures_mut().record_failure(entry.index, text);
         }
-        let message = Message::FromShard(FromShard::Late { origin, reply });
+        let message = Message::FromShard(FromShard::Late {
+            origin,
+            reply,
+            holds,
+        });
         self.mesh.send(usize::from(origin.core), message);
     }
 
@@ -320,6 +333,7 @@ impl Core {
         args: &Args<'_>,
     ) -> Option<Ran> {
         let mut in_place = InPlace::new(stays);
+        self.shard.begin_script();
         let mut buffer = std::mem::take(&mut self.scripts.buffer);
         let mut is_answered = false;
         let ran = loop {
@@ -334,6 +348,7 @@ impl Core {
                     if in_place.has_token {
                         self.give_token_back();
                     }
+                    self.shard.end_script();
                     break Some(Ran::Reply(reply));
                 }
                 Wish::Call(call) => {
@@ -356,6 +371,7 @@ impl Core {
                 }
                 if !in_place.has_token {
                     self.script_is_over(&hosted);
+                    self.shard.end_script();
                     break None;
                 }
             }
@@ -442,6 +458,9 @@ impl Core {
         if has_token {
             transaction = transaction.with_token();
         }
+        if let Some(trace) = self.shard.end_step() {
+            transaction.take_trace(here, *trace);
+        }
         if matches!(wish, Wish::Publish(_) | Wish::Info(_)) {
             self.grant_wish(tx, &hosted, wish);
         }
@@ -525,7 +544,12 @@ impl Core {
 
     fn report_output(&mut self, tx: TxId, output: Output) {
         let shard = self.id;
-        self.reports.push_back(FromShard::Ran { tx, shard, output });
+        self.reports.push_back(FromShard::Ran {
+            tx,
+            shard,
+            output,
+            trace: None,
+        });
     }
 
     /// A transaction with a script in it has ended.

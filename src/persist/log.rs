@@ -20,7 +20,7 @@ pub const SEGMENT_BYTES: u64 = 32 << 20;
 /// Writes under way at once: so many groups of requests share the disk's time.
 pub const IN_FLIGHT_MAX: usize = 4;
 /// A record that is larger ends, unless it is one group.
-const RECORD_BYTES_MAX: usize = 256 * 1024;
+const RECORD_BYTES_MAX: usize = 1 << 20;
 /// A batch buffer that is larger is freed instead of kept.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 /// The header's block, and the last one, which is the seal's.
@@ -402,6 +402,16 @@ impl Log {
     /// Whether a write or a sync is under way.
     pub fn is_busy(&self) -> bool {
         !self.flights.is_empty() || self.syncing.is_some()
+    }
+
+    /// The oldest segment that something is still to be done with.
+    pub fn oldest_sequence(&self) -> u64 {
+        let unsynced = self.unsynced.front().map(|front| front.0);
+        let syncing = self.syncing.map(|syncing| syncing.0);
+        let flights = self.flights.iter().map(|flight| flight.sequence);
+        let oldest = flights.chain(unsynced).chain(syncing).min();
+        let current = self.sequence();
+        oldest.map_or(current, |oldest| oldest.min(current))
     }
 
     /// The segment being written, counted from 1; 0 before the first.

@@ -149,7 +149,7 @@ impl<'s> Walk<'s> {
             if self.at >= self.bytes.len() {
                 return Step::Nothing(self.at as u64);
             }
-            match read(&self.bytes[self.at..], self.id) {
+            match read_in_block(self.bytes, self.at, self.id) {
                 Found::Nothing if self.at.is_multiple_of(BLOCK_BYTES) => {
                     return Step::Nothing(self.at as u64);
                 }
@@ -179,6 +179,15 @@ impl<'s> Walk<'s> {
     }
 }
 
+/// What is at `at`. What is left of a write's last block may be too short for a header: the next write follows at once.
+fn read_in_block(bytes: &[u8], at: usize, id: u64) -> Found<'_> {
+    let end = (at + 1).next_multiple_of(BLOCK_BYTES).min(bytes.len());
+    if end - at < HEADER_BYTES && bytes[at..end].iter().all(|&byte| byte == 0) {
+        return Found::Nothing;
+    }
+    read(&bytes[at..], id)
+}
+
 /// Where a mark says that record `lsn` was durable, looking from the block after `from` on.
 pub fn find_mark(bytes: &[u8], id: u64, from: u64, lsn: u64) -> Option<u64> {
     let first = from as usize / BLOCK_BYTES + 1;
@@ -202,7 +211,7 @@ pub fn find_mark(bytes: &[u8], id: u64, from: u64, lsn: u64) -> Option<u64> {
 pub fn first_lsn(bytes: &[u8], header: &SegmentHeader) -> Option<u64> {
     let mut at = BLOCK_BYTES;
     while at < bytes.len() {
-        match read(&bytes[at..], header.id) {
+        match read_in_block(bytes, at, header.id) {
             Found::Record(record) => match record.header.kind {
                 Kind::Mark => at += record.header.record_bytes() as usize,
                 Kind::Effects | Kind::Transaction => return Some(record.header.lsn),

@@ -495,7 +495,7 @@ impl Transaction {
     }
 
     /// What a step means for the log.
-    fn take_trace(&mut self, shard: ShardId, trace: Trace) {
+    pub fn take_trace(&mut self, shard: ShardId, trace: Trace) {
         let log = self.log.get_or_insert_default();
         log.holds.raise(shard, trace.lsn);
         log.holds.merge(&trace.holds);

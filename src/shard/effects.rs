@@ -149,8 +149,26 @@ impl Shard {
         }
     }
 
+    /// What follows is a script's: it is logged as one when it ends here, or with the rest of it where it goes on
+    /// elsewhere ([`Shard::end_step`]).
+    pub fn begin_script(&mut self) {
+        self.begin_step();
+    }
+
+    /// The script has ended here.
+    pub fn end_script(&mut self) {
+        let Some(part) = self.end_step().and_then(|trace| trace.part) else {
+            return;
+        };
+        if let Some(logging) = &mut self.logging {
+            logging.log.append_commands(part.db, &part.commands);
+            logging.log.note_all();
+            logging.revealed = logging.log.revealed();
+        }
+    }
+
     /// What the step did.
-    pub(super) fn end_step(&mut self) -> Option<Box<Trace>> {
+    pub fn end_step(&mut self) -> Option<Box<Trace>> {
         let logging = self.logging.as_mut()?;
         let step = logging.step.take()?;
         let part = step.db.map(|(db, _)| Part {
@@ -225,9 +243,19 @@ impl Shard {
             }
             _ if !did_something => {}
             _ if self.keys.has_guests() => self.log_outcome(entry, db, args),
-            _ => self.append(db, args.iter_from(0)),
+            _ => self.append_born(entry, db, args),
         }
         self.note_revealed(entry, args, did_something || has_expired);
+    }
+
+    /// Appends a command by the name it was born with, whatever `rename-command` has made of that.
+    fn append_born(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
+        let Some(logging) = &mut self.logging else {
+            return;
+        };
+        let born = entry.container.unwrap_or(entry.command).name.as_bytes();
+        let words = (0..args.len()).map(|index| if index == 0 { born } else { args.get(index) });
+        logging.append(db, words);
     }
 
     /// What a reply waits for: its own write, or the last one of the keys it read.

@@ -87,7 +87,16 @@ impl Shard {
                 format!("there is no database {db}: raise `databases`").as_bytes(),
             ));
         }
-        let entry = table().resolve(args).map_err(|error| fail(&error.line()))?;
+        let found = table().find_original(args.get(0)).and_then(|entry| {
+            if entry.sub.is_empty() || args.len() < 2 {
+                Some(entry)
+            } else {
+                entry.find_sub(args.get(1))
+            }
+        });
+        let entry = found
+            .filter(|entry| entry.takes(args.len()))
+            .ok_or_else(|| fail(b"there is no such command"))?;
         let caller = Caller::default();
         self.call(entry, db, caller, Patience::Never, args, reply)
             .map(|_| ())

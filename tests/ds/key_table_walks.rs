@@ -470,6 +470,10 @@ impl HeapSize for Sleeper {
     }
 }
 
+fn number_of(key: &[u8]) -> u64 {
+    u64::from_le_bytes(key.try_into().expect("keys of this test are eight bytes"))
+}
+
 /// Objects against a model of their times: set, changed in place, replaced, removed, and woken one by one.
 #[test]
 fn objects_wake_when_their_time_has_come() {
@@ -513,6 +517,7 @@ fn objects_wake_when_their_time_has_come() {
             if random.below(20) == 0 {
                 now_ms += random.below(200) as i64;
                 let mut cursor = 0;
+                let mut gone = Vec::new();
                 loop {
                     let budget = 1 + random.below(50);
                     let mut wake = |sleeper: &mut Sleeper| {
@@ -524,18 +529,24 @@ fn objects_wake_when_their_time_has_come() {
                         cursor,
                         now_ms,
                         budget,
-                        &mut |_| panic!("no deadlines"),
+                        // No entry has a deadline: it goes when its object has nothing to wait for any more.
+                        &mut |entry| gone.push(number_of(entry.key())),
                         &mut wake,
                     );
                     if cursor == 0 {
                         break;
                     }
                 }
-                model.retain(|_, times| {
+                gone.sort_unstable();
+                let mut gone_of_model = Vec::new();
+                model.retain(|number, times| {
                     let is_woken = times.last().is_some_and(|time| *time <= now_ms);
                     times.retain(|time| *time > now_ms);
-                    !is_woken || !times.is_empty()
+                    let is_gone = is_woken && times.is_empty();
+                    gone_of_model.extend(is_gone.then_some(*number));
+                    !is_gone
                 });
+                assert_eq!(gone, gone_of_model, "SEED={seed}");
                 assert_eq!(table.len(), model.len(), "SEED={seed}");
             }
         }

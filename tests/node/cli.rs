@@ -169,10 +169,10 @@ fn errors_are_shown_as_lines() {
         fatal("foo \"bar\"", "Bad directive or wrong number of arguments")
     );
     assert_eq!(
-        failure(&["--appendonly", "yes"]),
+        failure(&["--syslog-enabled", "yes"]),
         fatal(
-            "appendonly \"yes\"",
-            "persistence is not built yet; rondo keeps data in memory only"
+            "syslog-enabled \"yes\"",
+            "syslog is not built; standard output is"
         )
     );
 }

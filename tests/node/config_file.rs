@@ -114,10 +114,10 @@ fn errors_name_the_line() {
             "rondo loads no modules",
         ),
         (
-            "appendonly yes",
+            "syslog-enabled yes",
             1,
-            "appendonly yes",
-            "persistence is not built yet; rondo keeps data in memory only",
+            "syslog-enabled yes",
+            "syslog is not built; standard output is",
         ),
         (
             "client-output-buffer-limit normal 1 2",

@@ -124,6 +124,22 @@ fn a_record_is_durable_when_all_before_it_are() {
     assert_eq!((log.synced_lsn(), log.revealed()), (log.lsn(), 0));
 }
 
+/// Batches that end everywhere in their last block, a few bytes before its end among them.
+#[test]
+fn what_is_left_of_a_block_may_be_short() {
+    let mut log = log(Policy::Always).with_segment_bytes(1 << 24);
+    let mut disk = MemoryDisk::default();
+    let mut said = Vec::new();
+    for length in 3900..4100 {
+        log.set_now(length as i64);
+        let word = "x".repeat(length);
+        say(&mut log, &word);
+        said.push(word);
+        disk.perform(1, 0, &mut log);
+    }
+    assert!(replayed(&disk) == (said, Tail::Clean));
+}
+
 #[test]
 fn keys_are_revealed_by_their_own_last_write() {
     let mut log = log(Policy::Always);

@@ -288,15 +288,6 @@ fn a_wrong_option_is_named() {
     }
 }
 
-/// What does not work yet is refused by name, never ignored.
-#[test]
-fn appendonly_is_refused() {
-    let port = free_port().to_string();
-    let (code, said) = run_to_end(&["--port", &port, "--appendonly", "yes"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("appendonly"), "{said}");
-}
-
 /// Several `bind` addresses, IPv6 among them where the machine has it.
 #[test]
 fn every_bind_address_is_served() {

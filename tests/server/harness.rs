@@ -83,6 +83,25 @@ impl Server {
         None
     }
 
+    /// Starts it again in the same folder, on another port, once it has ended; false if it does not come up.
+    pub fn restart(&mut self, threads: usize, extra: &[&str]) -> bool {
+        let _ = self.child.wait();
+        self.port = free_port();
+        let log = File::create(self.dir.join("log")).expect("a file in its folder");
+        self.child = Command::new(BINARY)
+            .args(["--port", &self.port.to_string()])
+            .args(["--threads", &threads.to_string(), "--bind", "127.0.0.1"])
+            .args(["--dir", &self.dir.display().to_string()])
+            .args(["--pin-threads", "no"])
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        self.wait_until_it_answers()
+    }
+
     /// False if the process ended instead.
     fn wait_until_it_answers(&mut self) -> bool {
         let start = Instant::now();

@@ -12,6 +12,7 @@ mod client; // a small blocking client
 mod config; // CONFIG REWRITE
 mod connections; // they come, move between cores, and go; how the process starts and ends
 mod daemon; // in the background, under a supervisor
+mod durability; // killed and started again: what was acknowledged is there
 mod figures; // what INFO counts of commands and errors
 mod harness; // starts the binary, waits for it, ends it
 mod http; // figures on a port of their own

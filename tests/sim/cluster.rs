@@ -624,6 +624,7 @@ impl Cluster {
                     tx,
                     shard: core,
                     output,
+                    trace: None,
                 };
                 self.post(core, core, Message::FromShard(message));
             }

@@ -1,0 +1,188 @@
+//! Data directory: the files of logs, and who may use them.
+//!
+//!     appendonlydir/ lock · manifest · core-00/0001-00000001.log · core-01/… · …
+//!
+//! Promises  one process at a time; the manifest is replaced whole or not at all; nobody but the owner can read the files;
+//!           a name is durable before anything that needs it is.
+//! Not here  what is in the files: `persist/`.
+//! Tests     tests/server/durability.rs.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use crate::persist::manifest::Manifest;
+use crate::persist::recovery::Files;
+
+const MANIFEST: &str = "manifest";
+
+/// The directory, locked for this process.
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens it, and makes it if it is not there.
+    ///
+    /// - Errors: a sentence for the operator; another process that has it is one.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let fail = |what: &str, error: std::io::Error| format!("cannot {what}: {error}");
+        make_dir(path).map_err(|error| fail(&format!("make {}", path.display()), error))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|error| fail(&format!("open {}", lock_path.display()), error))?;
+        if let Err(error) = lock.try_lock() {
+            return Err(match error {
+                std::fs::TryLockError::WouldBlock => format!(
+                    "{} is in use by another process; give each its own `dir` or `appenddirname`",
+                    path.display()
+                ),
+                std::fs::TryLockError::Error(error) => {
+                    fail(&format!("lock {}", lock_path.display()), error)
+                }
+            });
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the manifest; an empty one where there are no logs.
+    pub fn manifest(&self) -> Result<Manifest, String> {
+        let path = self.path.join(MANIFEST);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Manifest::from_text(&text)
+                .map_err(|reason| format!("{} cannot be used: {reason}", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if self.path.join("core-00").exists() {
+                    return Err(format!(
+                        "{} is missing, and there are logs beside it; it says which of them count",
+                        path.display()
+                    ));
+                }
+                Ok(Manifest::default())
+            }
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+
+    /// Replaces the manifest; durable when it returns.
+    pub fn set_manifest(&self, manifest: &Manifest) -> std::io::Result<()> {
+        let new = self.path.join("manifest.new");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(manifest.to_text().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, self.path.join(MANIFEST))?;
+        sync_dir(&self.path)
+    }
+
+    fn core_dir(&self, core: u16) -> PathBuf {
+        self.path.join(format!("core-{core:02}"))
+    }
+
+    fn segment(&self, epoch: u64, core: u16, sequence: u64) -> PathBuf {
+        let name = format!("{epoch:04}-{sequence:08}.log");
+        self.core_dir(core).join(name)
+    }
+
+    /// Makes a segment: its first block, the rest allocated, all of it durable, its name too.
+    pub fn prepare(
+        &self,
+        (epoch, core, sequence): (u64, u16, u64),
+        bytes: u64,
+        block: &[u8],
+    ) -> std::io::Result<File> {
+        let dir = self.core_dir(core);
+        if !dir.exists() {
+            make_dir(&dir)?;
+            sync_dir(&self.path)?;
+        }
+        let path = self.segment(epoch, core, sequence);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
+        match fallocate(&file, FallocateFlags::empty(), 0, bytes as i64) {
+            // Where the file system cannot, writes find out.
+            Err(nix::errno::Errno::EOPNOTSUPP) => file.set_len(bytes)?,
+            other => other?,
+        }
+        file.write_all_at(block, 0)?;
+        file.sync_all()?;
+        sync_dir(&dir)?;
+        // Written past the page cache from here on, where the file system can.
+        let mut direct = OpenOptions::new();
+        direct.write(true).custom_flags(libc::O_DIRECT);
+        match direct.open(&path) {
+            Ok(file) => Ok(file),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(file),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn make_dir(path: &Path) -> std::io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn sync_dir(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl Files for DataDir {
+    fn segments(&self, epoch: u64, core: u16) -> Result<Vec<u64>, String> {
+        let dir = self.core_dir(core);
+        let fail = |error: std::io::Error| format!("cannot list {}: {error}", dir.display());
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(fail(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(fail)?.file_name();
+            let number = name.to_str().and_then(|name| {
+                let (of, sequence) = name.strip_suffix(".log")?.split_once('-')?;
+                (of.parse() == Ok(epoch)).then_some(())?;
+                sequence.parse::<u64>().ok()
+            });
+            found.extend(number);
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String> {
+        let path = self.segment(epoch, core, sequence);
+        std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    }
+
+    fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {
+        self.segment(epoch, core, sequence).display().to_string()
+    }
+}

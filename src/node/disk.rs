@@ -1,0 +1,259 @@
+//! A core's disk: performs what its log asks for.
+//!
+//!     log --write--> ring, direct and durable --completion--> log --> replies leave
+//!     log --prepare--> a thread of its own (allocating and syncing names takes the kernel long) --> log
+//!
+//! Promises  the loop never waits for the disk; what `appendfsync` says is done on time.
+//! Not here  what is written and when it counts: `persist/log.rs`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use hdrhistogram::Histogram;
+
+use super::data_dir::DataDir;
+use super::ring::Ring;
+use crate::persist::log::{Policy, Request};
+use crate::persist::{BlockBuffer, Log};
+
+/// Without `always`, so much is written at once.
+const WRITE_BYTES: usize = 64 * 1024;
+/// And less than that after so long.
+const WRITE_DELAY_US: i64 = 10_000;
+/// `everysec`.
+const SYNC_DELAY_US: i64 = 1_000_000;
+/// After a segment could not be made, it is tried again.
+const RETRY_US: i64 = 1_000_000;
+/// The largest time that the histogram tells apart.
+const LATENCY_US_MAX: u64 = 60_000_000;
+
+type Prepared = (u64, std::io::Result<File>);
+
+/// See the module.
+pub struct Disk {
+    dir: Arc<DataDir>,
+    epoch: u64,
+    core: u16,
+    files: BTreeMap<u64, File>,
+    prepared: Receiver<Prepared>,
+    sender: Sender<Prepared>,
+    is_preparing: bool,
+    retry_us: i64,
+    last_write_us: i64,
+    last_sync_us: i64,
+    /// When each write or sync under way began; a sync under 0.
+    begun_us: BTreeMap<u64, i64>,
+    /// How long the disk took to make something durable, in microseconds.
+    pub sync_us: Histogram<u64>,
+    /// Syncs that came later than a second after the one before them.
+    pub delayed_syncs: u64,
+    /// An alarm is set.
+    pub has_alarm: bool,
+}
+
+impl Disk {
+    /// For the log of `core`.
+    pub fn new(dir: Arc<DataDir>, epoch: u64, core: u16, now_us: i64) -> Self {
+        let (sender, prepared) = channel();
+        Self {
+            dir,
+            epoch,
+            core,
+            files: BTreeMap::new(),
+            prepared,
+            sender,
+            is_preparing: false,
+            retry_us: 0,
+            last_write_us: 0,
+            last_sync_us: now_us,
+            begun_us: BTreeMap::new(),
+            sync_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
+                .expect("1 is below the bound, and 2 digits can be had"),
+            delayed_syncs: 0,
+            has_alarm: false,
+        }
+    }
+
+    /// Makes the first segment, waiting for it: nothing is served yet.
+    pub fn begin(&mut self, log: &mut Log) -> Result<(), String> {
+        if let Some(Request::Prepare {
+            sequence,
+            bytes,
+            block,
+        }) = log.next_prepare()
+        {
+            let place = (self.epoch, self.core, sequence);
+            match self.dir.prepare(place, bytes, block.as_slice()) {
+                Ok(file) => {
+                    self.files.insert(sequence, file);
+                    log.prepared(sequence, Ok(()));
+                }
+                Err(error) => {
+                    return Err(format!(
+                        "cannot make a log in {}: {error}",
+                        self.dir.path().display()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the log's wishes to the kernel; whether to call again after [`Disk::alarm_us`].
+    ///
+    /// - `is_final`: the process ends; everything is to be durable.
+    pub fn pump(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, is_final: bool) -> bool {
+        if self.is_preparing {
+            self.take_prepared(log, now_us);
+        }
+        if !self.is_preparing
+            && now_us >= self.retry_us
+            && let Some(Request::Prepare {
+                sequence,
+                bytes,
+                block,
+            }) = log.next_prepare()
+        {
+            self.prepare(sequence, bytes, block);
+        }
+        let is_always = log.policy() == Policy::Always;
+        let is_due = |disk: &Self, log: &Log| {
+            is_always
+                || is_final
+                || log.pending_bytes() >= WRITE_BYTES
+                || now_us - disk.last_write_us >= WRITE_DELAY_US
+        };
+        while log.pending_bytes() > 0
+            && is_due(self, log)
+            && let Some(Request::Write {
+                id,
+                sequence,
+                offset,
+                buffer,
+                is_durable,
+            }) = log.next_write()
+        {
+            let Some(file) = self.files.get(&sequence) else {
+                debug_assert!(false, "a segment is open until all of it is durable");
+                log.wrote(id, buffer, Err(libc::EBADF));
+                continue;
+            };
+            self.last_write_us = now_us;
+            if is_durable {
+                self.begun_us.insert(id, now_us);
+            }
+            ring.write_log(file.as_fd(), id, buffer, offset, is_durable);
+        }
+        self.sync(log, ring, now_us, is_final);
+        log.pending_bytes() > 0 && !is_always && !log.is_busy()
+    }
+
+    fn sync(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, is_final: bool) {
+        if !log.has_unsynced() {
+            self.last_sync_us = self.last_sync_us.max(now_us - SYNC_DELAY_US);
+            return;
+        }
+        let since_us = now_us - self.last_sync_us;
+        let is_due = match log.policy() {
+            Policy::Always => true,
+            Policy::EverySecond => since_us >= SYNC_DELAY_US,
+            Policy::Never => false,
+        };
+        if !is_due && !is_final {
+            return;
+        }
+        let Some(Request::Sync { sequence }) = log.next_sync() else {
+            return;
+        };
+        let Some(file) = self.files.get(&sequence) else {
+            debug_assert!(false, "a segment is open until all of it is durable");
+            return log.synced(sequence, Err(libc::EBADF));
+        };
+        self.delayed_syncs += u64::from(since_us > 2 * SYNC_DELAY_US);
+        self.last_sync_us = now_us;
+        self.begun_us.insert(0, now_us);
+        ring.sync_log(file.as_fd(), sequence);
+    }
+
+    /// A write has ended.
+    pub fn wrote(&mut self, log: &mut Log, id: u64, buffer: BlockBuffer, result: i32, now_us: i64) {
+        self.took(id, now_us);
+        let result = match result {
+            // Less than all of it: the next try says why.
+            written if written >= 0 && written as usize == buffer.len() => Ok(()),
+            0.. => Err(libc::ENOSPC),
+            errno => Err(-errno),
+        };
+        if let Err(errno) = result {
+            let error = std::io::Error::from_raw_os_error(errno);
+            tracing::error!(core = self.core, %error, "a write to the append-only log failed");
+        }
+        log.wrote(id, buffer, result);
+        self.close(log);
+    }
+
+    /// A sync has ended.
+    pub fn synced(&mut self, log: &mut Log, sequence: u64, result: i32, now_us: i64) {
+        self.took(0, now_us);
+        if result < 0 {
+            let error = std::io::Error::from_raw_os_error(-result);
+            tracing::error!(core = self.core, %error, "syncing the append-only log failed: what it was to keep may be lost");
+        }
+        log.synced(sequence, if result < 0 { Err(-result) } else { Ok(()) });
+        self.close(log);
+    }
+
+    fn took(&mut self, id: u64, now_us: i64) {
+        if let Some(begun_us) = self.begun_us.remove(&id) {
+            self.sync_us
+                .saturating_record((now_us - begun_us).max(1) as u64);
+        }
+    }
+
+    /// Closes segments that nothing more is to be done with.
+    fn close(&mut self, log: &Log) {
+        if self.files.len() > 2 {
+            let oldest = log.oldest_sequence();
+            self.files.retain(|&sequence, _| sequence >= oldest);
+        }
+    }
+
+    fn prepare(&mut self, sequence: u64, bytes: u64, block: BlockBuffer) {
+        let (dir, sender) = (self.dir.clone(), self.sender.clone());
+        let place = (self.epoch, self.core, sequence);
+        let run = move || {
+            let result = dir.prepare(place, bytes, block.as_slice());
+            // The core may have ended meanwhile: then nobody waits.
+            let _ = sender.send((sequence, result));
+        };
+        self.is_preparing = true;
+        let thread = std::thread::Builder::new().name("rondo-segment".into());
+        if let Err(error) = thread.spawn(run) {
+            let _ = self.sender.send((sequence, Err(error)));
+        }
+    }
+
+    fn take_prepared(&mut self, log: &mut Log, now_us: i64) {
+        let Ok((sequence, result)) = self.prepared.try_recv() else {
+            return;
+        };
+        self.is_preparing = false;
+        match result {
+            Ok(file) => {
+                self.files.insert(sequence, file);
+                log.prepared(sequence, Ok(()));
+            }
+            Err(error) => {
+                tracing::error!(core = self.core, %error, "cannot make a segment of the append-only log");
+                self.retry_us = now_us + RETRY_US;
+                log.prepared(sequence, Err(error.raw_os_error().unwrap_or(libc::EIO)));
+            }
+        }
+    }
+}
+
+/// How long until [`Disk::pump`] is to be called again.
+pub const ALARM: std::time::Duration = std::time::Duration::from_micros(WRITE_DELAY_US as u64);

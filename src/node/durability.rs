@@ -1,0 +1,171 @@
+//! Durability: a core's log, its disk, and the replies between them.
+//!
+//!     turn: requests -> records -> writes to the ring        completion -> replies leave, here and on other cores
+//!
+//! Promises  a reply that waits leaves in the turn that learns that it may; while a log cannot be written, writes are refused
+//!           on every core and reads are served.
+//! Not here  when a disk is asked for what: `node/disk.rs`. Which replies wait: `shard/effects.rs`.
+
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::disk::ALARM;
+use super::info::LogFigures;
+use super::message::Message;
+use super::ring::Ring;
+use crate::commands::CommandError;
+use crate::persist::BlockBuffer;
+use crate::persist::log::Policy;
+
+impl Core {
+    /// Puts `appendfsync` in force.
+    pub(super) fn apply_log_options(&mut self) {
+        let policy = match self.options.appendfsync {
+            "always" => Policy::Always,
+            "no" => Policy::Never,
+            _ => Policy::EverySecond,
+        };
+        self.holds_replies = false;
+        if let Some(log) = self.shard.log_mut() {
+            if log.policy() != policy {
+                log.set_policy(policy);
+            }
+            self.holds_replies = policy == Policy::Always;
+        }
+    }
+
+    /// Hands what has been logged to the kernel.
+    pub(super) fn pump_disk(&mut self, ring: &mut Ring) {
+        let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) else {
+            return;
+        };
+        let must_come_again = disk.pump(log, ring, self.now_us, self.stopping);
+        if must_come_again && !disk.has_alarm {
+            disk.has_alarm = true;
+            ring.set_log_alarm(ALARM);
+        }
+        self.note_log_failure();
+    }
+
+    /// The log's alarm has come: the turn does the rest.
+    pub(super) fn log_alarm_came(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.has_alarm = false;
+        }
+    }
+
+    /// A write of the log has ended.
+    pub(super) fn log_written(&mut self, id: u64, buffer: BlockBuffer, result: i32) {
+        if let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) {
+            disk.wrote(log, id, buffer, result, self.now_us);
+        }
+        self.log_got_on();
+    }
+
+    /// A sync of the log has ended.
+    pub(super) fn log_synced(&mut self, sequence: u64, result: i32) {
+        if let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) {
+            disk.synced(log, sequence, result, self.now_us);
+        }
+        self.log_got_on();
+    }
+
+    /// Lets replies go, here and elsewhere, that waited for what is durable by now.
+    fn log_got_on(&mut self) {
+        let Some(log) = self.shard.log() else {
+            return;
+        };
+        let synced_lsn = log.synced_lsn();
+        let board = self.mesh.board().clone();
+        let flags = &board.cores[usize::from(self.id)];
+        if flags.synced_lsn.swap(synced_lsn, Ordering::SeqCst) == synced_lsn {
+            return;
+        }
+        self.look_at_held();
+        for (core, flags) in board.cores.iter().enumerate() {
+            // Pairs with the store in `await_disks`: either the peer sees the record durable, or it is told.
+            if core != usize::from(self.id) && flags.awaits_disks.load(Ordering::SeqCst) {
+                self.mesh.send(core, Message::Durable);
+            }
+        }
+    }
+
+    /// Looks again at connections with replies that wait.
+    pub(super) fn look_at_held(&mut self) {
+        let board = self.mesh.board().clone();
+        self.shard.prune_holds(|core| {
+            board.cores[usize::from(core)]
+                .synced_lsn
+                .load(Ordering::SeqCst)
+        });
+        for token in std::mem::take(&mut self.held) {
+            if let Some(connection) = self.connections.get_mut(token)
+                && let Some(holding) = &mut connection.holding
+            {
+                holding.is_listed = false;
+            }
+            self.mark_dirty(token);
+        }
+        if self.mesh.cores_count() > 1 {
+            let flags = &board.cores[usize::from(self.id)];
+            flags.awaits_disks.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Has other cores tell when their logs get on; whether they did not so far.
+    pub(super) fn await_disks(&self) -> bool {
+        let flags = &self.mesh.board().cores[usize::from(self.id)];
+        !flags.awaits_disks.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether nothing of the log is missing on disk, or will ever be there.
+    pub(super) fn is_log_clean(&self) -> bool {
+        self.shard
+            .log()
+            .is_none_or(|log| log.is_clean() || log.is_broken() || log.failure().is_some())
+    }
+
+    /// What INFO shows of the log.
+    pub(super) fn log_figures(&self) -> Option<LogFigures> {
+        let (disk, log) = (self.disk.as_ref()?, self.shard.log()?);
+        let at = |quantile: f64| disk.sync_us.value_at_quantile(quantile);
+        Some(LogFigures {
+            bytes: log.bytes(),
+            buffered: log.pending_bytes() as u64,
+            is_failing: log.failure().is_some(),
+            is_syncing: log.is_busy(),
+            delayed_syncs: disk.delayed_syncs,
+            sync_us: [at(0.5), at(0.99), at(0.999), disk.sync_us.max()],
+            syncs: disk.sync_us.len(),
+        })
+    }
+
+    fn note_log_failure(&mut self) {
+        let errno = self.shard.log().and_then(|log| log.failure());
+        let board = self.mesh.board();
+        if errno.is_some() != self.is_log_failing {
+            self.is_log_failing = errno.is_some();
+            match errno {
+                Some(errno) => {
+                    board.log_errno.store(errno, Ordering::Relaxed);
+                    board.failing_logs_count.fetch_add(1, Ordering::Relaxed);
+                }
+                None => {
+                    board.failing_logs_count.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+        self.log_errno = match board.failing_logs_count.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => board.log_errno.load(Ordering::Relaxed),
+        };
+    }
+
+    /// Why a write is refused.
+    #[cold]
+    pub(super) fn refusal_of_write(&self) -> CommandError {
+        let error = std::io::Error::from_raw_os_error(self.log_errno).to_string();
+        let reason = error.split(" (os error").next().unwrap_or_default();
+        format!("MISCONF Errors writing to the AOF file: {reason}").into()
+    }
+}

@@ -1,0 +1,202 @@
+//! Killed and started again: what was acknowledged is there, on however many cores.
+
+use super::client::{Client, Next, Value, bulk, ok};
+use super::harness::{Server, free_port, run_to_end};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const ALWAYS: &[&str] = &[
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--enable-debug-command",
+    "local",
+];
+
+/// Clients write under a kill; each knows the last value that was acknowledged.
+#[test]
+fn what_was_acknowledged_survives_a_kill_on_any_number_of_cores() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut acknowledged = [0i64; 4];
+    for (round, threads) in [1usize, 3, 2].into_iter().enumerate() {
+        let is_over = AtomicBool::new(false);
+        let port = server.port;
+        acknowledged = std::thread::scope(|scope| {
+            let is_over = &is_over;
+            let writers: Vec<_> = acknowledged
+                .into_iter()
+                .enumerate()
+                .map(|(index, last)| scope.spawn(move || write(port, index, last, is_over)))
+                .collect();
+            // As soon as every writer has something acknowledged in this round.
+            let mut client = Client::connect(port);
+            while client.ask(&format!("SCARD round{round}")).integer() < 4 {}
+            server.signal("KILL");
+            is_over.store(true, Ordering::Relaxed);
+            let results: Vec<i64> = writers
+                .into_iter()
+                .map(|writer| writer.join().expect("a writer"))
+                .collect();
+            results.try_into().expect("four writers")
+        });
+        assert!(server.restart(threads, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        for (index, last) in acknowledged.iter_mut().enumerate() {
+            let read = |client: &mut Client, name: &str| match client
+                .ask(&format!("GET {name}{index}"))
+            {
+                Value::Bulk(bytes) => String::from_utf8_lossy(&bytes).parse().expect("a number"),
+                other => panic!("{name}{index}: {other:?}"),
+            };
+            let (single, left, right): (i64, i64, i64) = (
+                read(&mut client, "single"),
+                read(&mut client, "left"),
+                read(&mut client, "right"),
+            );
+            assert!(
+                single >= *last,
+                "single{index}: {single}, acknowledged {last}"
+            );
+            assert_eq!(left, right, "a transaction is whole");
+            assert!(left >= *last, "left{index}: {left}, acknowledged {last}");
+            *last = left;
+        }
+    }
+}
+
+/// Writes 1, 2, 3 … until the server has gone; the last number that was acknowledged three times.
+fn write(port: u16, index: usize, last: i64, is_over: &AtomicBool) -> i64 {
+    let mut client = Client::connect(port);
+    let mut acknowledged = last;
+    for number in last + 1.. {
+        let requests = [
+            format!("SET single{index} {number}"),
+            format!("MSET left{index} {number} right{index} {number}"),
+        ];
+        for request in requests {
+            if client
+                .try_send(format!("{request}\r\n").as_bytes())
+                .is_err()
+            {
+                return acknowledged;
+            }
+            match client.next() {
+                Next::Reply(value) => assert_eq!(value, ok()),
+                Next::Closed => return acknowledged,
+            }
+        }
+        acknowledged = number;
+        if number == last + 1 {
+            for round in 0..3 {
+                let _ = client.try_send(format!("SADD round{round} {index}\r\n").as_bytes());
+                if matches!(client.next(), Next::Closed) {
+                    return acknowledged;
+                }
+            }
+        }
+        assert!(
+            number - last < 1_000_000 || is_over.load(Ordering::Relaxed),
+            "never killed"
+        );
+    }
+    acknowledged
+}
+
+/// Every kind of value, by every policy, after a regular end; and again on another number of cores.
+#[test]
+fn everything_is_there_after_a_regular_end() {
+    for policy in ["always", "everysec", "no"] {
+        let options = [
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            policy,
+            "--enable-debug-command",
+            "local",
+        ];
+        let mut server = Server::start(3, &options);
+        let mut client = server.client();
+        for line in [
+            "MSET a 1 b 2 c 3 d 4 e 5",
+            "RENAME a z",
+            "COPY b y",
+            "SET soon gone PX 1",
+            "SET later there EX 1000",
+            "HSET h f 1 g 2",
+            "HPEXPIRE h 1000000 FIELDS 1 f",
+            "RPUSH l 1 2 3",
+            "LMOVE l m LEFT RIGHT",
+            "SADD s 1 2 3 4 5 6 7 8",
+            "SPOP s 3",
+            "ZADD zs 1 one 2 two",
+            "ZUNIONSTORE zu 2 zs none",
+            "XADD x * f v",
+            "XGROUP CREATE x g 0",
+            "XREADGROUP GROUP g me STREAMS x >",
+            "PFADD p 1 2 3",
+            "INCRBYFLOAT f 0.1",
+            "ARSET ar 7 seven",
+            "MULTI",
+            "SELECT 3",
+            "SET other db",
+            "EXEC",
+        ] {
+            let reply = client.ask(line);
+            assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+        }
+        let script = b"redis.call('set', KEYS[1], 1) return redis.call('incr', KEYS[2])";
+        let words: [&[u8]; 5] = [b"EVAL", script, b"2", b"k1", b"k2"];
+        assert_eq!(client.run(&words), Value::Integer(1));
+        assert_eq!(client.ask("GET other"), bulk("db"));
+        // Gone for good before the digest, which knows of dead keys too.
+        assert_eq!(client.ask("SELECT 0"), ok());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(client.ask("GET soon"), Value::Null);
+        let digest = client.ask("DEBUG DIGEST");
+        assert_eq!(server.info("persistence", "aof_enabled"), "1");
+        assert_eq!(server.info("persistence", "aof_last_write_status"), "ok");
+        for threads in [3, 1, 4] {
+            assert!(server.terminate().success(), "{}", server.log());
+            assert!(server.restart(threads, &options), "{}", server.log());
+            let mut client = server.client();
+            assert_eq!(
+                client.ask("DEBUG DIGEST"),
+                digest,
+                "{policy} at {threads} cores"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_directory_in_use_is_refused() {
+    let server = Server::start(1, ALWAYS);
+    let port = free_port().to_string();
+    let dir = server.dir.display().to_string();
+    let words = ["--port", &port, "--dir", &dir, "--appendonly", "yes"];
+    let (code, said) = run_to_end(&words);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is in use by another process"), "{said}");
+}
+
+/// A byte of an acknowledged record is changed: the server says which file, where, and what accepts the loss.
+#[test]
+fn damage_is_refused_with_file_and_offset() {
+    let mut server = Server::start(1, ALWAYS);
+    let mut client = server.client();
+    for number in 0..5 {
+        assert_eq!(client.ask(&format!("SET k {number}")), ok());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let path = server.dir.join("appendonlydir/core-00/0001-00000001.log");
+    let mut bytes = std::fs::read(&path).expect("a log");
+    bytes[4096 + 90] ^= 1;
+    std::fs::write(&path, bytes).expect("a log");
+    assert!(!server.restart(1, ALWAYS));
+    let said = server.log();
+    assert!(
+        said.contains("core-00/0001-00000001.log is damaged at byte 4136"),
+        "{said}"
+    );
+}

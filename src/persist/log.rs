@@ -6,7 +6,7 @@
 //! Promises  a record counts as durable only when all before it are; what failed is written again, whole, in another
 //!           segment, never into the one that failed; a batch never blocks the one who appends.
 //! Not here  files: whoever performs the requests. What is held back until when: `shard`, `node`.
-//! Tests     tests/persist/log.rs, tests/sim/durability.rs.
+//! Tests     tests/persist/log.rs.
 
 use std::collections::VecDeque;
 

@@ -26,7 +26,7 @@
 //!
 //! Promises  the same answer every time it is asked about the same files.
 //! Not here  reading files: whoever implements [`Files`]; running effects: `shard/replay.rs`.
-//! Tests     tests/persist/recovery.rs, tests/sim/durability.rs.
+//! Tests     tests/persist/recovery.rs.
 
 use std::collections::HashSet;
 
@@ -95,12 +95,11 @@ impl std::fmt::Display for Refusal {
             Self::Damaged { file, offset } => write!(
                 f,
                 "{file} is damaged at byte {offset}: a record that was safe on disk is no longer whole, and valid ones \
-                 follow it; `rondo check --fix DIR` ends the log there and loses what follows"
+                 follow it; nothing is loaded: restore the files from a copy"
             ),
             Self::Missing(file) => write!(
                 f,
-                "{file} is missing: the log goes on in it; `rondo check --fix DIR` ends the log before it and loses what \
-                 follows"
+                "{file} is missing: the log goes on in it; nothing is loaded: restore it from a copy"
             ),
             Self::Version(file, version) => write!(
                 f,

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::block::Block;
 use super::holding::Holding;
 use super::subscriptions::Subscriptions;
+use super::tls::Tls;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::parse::ParseState;
@@ -79,6 +80,8 @@ impl Peer {
 pub struct Connection {
     /// The socket; closing it is what ends the connection.
     pub socket: OwnedFd,
+    /// TLS, where it came by that.
+    pub tls: Option<Box<Tls>>,
     /// What commands see.
     pub session: Session,
     /// Both ends.
@@ -167,6 +170,7 @@ impl Connection {
     pub fn new(socket: OwnedFd, peer: Peer, session: Session, now_ms: i64) -> Self {
         Self {
             socket,
+            tls: None,
             session,
             peer,
             input: Vec::new(),
@@ -226,6 +230,28 @@ impl Connection {
     pub fn has_said_all(&self) -> bool {
         let has_read_all = self.ended && self.blocked.is_none() && self.held.is_none();
         (self.close_after_output || has_read_all) && self.is_drained() && self.holding.is_none()
+    }
+
+    /// Encrypts the output, with what else TLS has to say.
+    pub fn seal_output(&mut self) {
+        let output = std::mem::take(&mut self.output);
+        self.output = self.sealed(output);
+    }
+
+    /// What is sent in place of these replies: themselves without TLS, else encrypted and with what else TLS has to say.
+    pub fn sealed(&mut self, plain: Vec<u8>) -> Vec<u8> {
+        let says_all = self.has_said_all();
+        match &mut self.tls {
+            Some(tls) if !plain.is_empty() || tls.wants_write() || says_all => {
+                tls.seal(&plain, says_all)
+            }
+            _ => plain,
+        }
+    }
+
+    /// Whether TLS has something to send, replies left aside.
+    pub fn tls_wants_write(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
     /// How many replies are outstanding.

@@ -98,6 +98,8 @@ pub struct Core {
     hashes: Vec<(u16, u64)>,
     /// Requests parsed ahead.
     pub window: Window,
+    /// Decrypted bytes of the connection being read; kept for its allocation.
+    pub plain: Vec<u8>,
     /// Connections with output.
     pub dirty: Vec<Token>,
     /// Connections whose input may go on.
@@ -279,6 +281,7 @@ impl Core {
             spans: Vec::new(),
             hashes: Vec::new(),
             window: Window::default(),
+            plain: Vec::new(),
             dirty: Vec::new(),
             resumes: Vec::new(),
             paused_connections: Vec::new(),

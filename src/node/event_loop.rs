@@ -218,7 +218,7 @@ impl CoreLoop {
                 let failed = result.is_err();
                 let is_gone = self.core.listeners.fd(listener).is_none();
                 match result {
-                    Ok(socket) if !self.core.stopping => self.core.accepted(socket),
+                    Ok(socket) if !self.core.stopping => self.core.accepted(socket, listener),
                     Ok(_) => {}
                     Err(_) if is_gone => {}
                     Err(errno) => {
@@ -317,6 +317,9 @@ impl CoreLoop {
                 self.flush_held(token);
                 continue;
             }
+            if connection.tls.is_some() && !connection.sending {
+                connection.seal_output();
+            }
             if connection.output.is_empty() {
                 let buffer = std::mem::take(&mut connection.output);
                 let done = connection.has_said_all() && !connection.sending;
@@ -362,6 +365,7 @@ impl CoreLoop {
         let Some(connection) = self.core.connections.get_mut(token) else {
             return;
         };
+        let output = connection.sealed(output);
         match &mut connection.holding {
             Some(holding) if !holding.is_listed => {
                 holding.is_listed = true;

@@ -501,11 +501,19 @@ impl Core {
             _ => false,
         };
         let changed = config_set(&mut options, pairs, may_protected)?;
+        // A file may have changed though its name has not.
+        let is_of_tls = pairs
+            .iter()
+            .any(|(name, _)| name.to_ascii_lowercase().starts_with(b"tls-"));
         let in_force = super::settings::apply_to_process(&mut options, &changed)
-            .and_then(|()| self.listen_as_told(&options, &changed));
+            .and_then(|()| self.listen_as_told(&options, &changed, is_of_tls));
         if let Err(text) = in_force {
             // All or none: what has changed already goes back. It was in force before, so it can be again.
             let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
+            if is_of_tls {
+                // What was read before may be gone by now: then it stays as it is held.
+                let _ = self.listeners.reload(&self.options.clone());
+            }
             return Err(text);
         }
         if changed.contains(&"requirepass") {
@@ -546,9 +554,18 @@ impl Core {
         &mut self,
         options: &Options,
         changed: &[&'static str],
+        is_of_tls: bool,
     ) -> Result<(), String> {
+        if is_of_tls && let Err(reason) = self.listeners.reload(options) {
+            return Err(config_set_failed("tls", &reason));
+        }
         let (name, reason) = if changed.contains(&"bind") {
             ("bind", "Failed to bind to specified addresses.")
+        } else if changed.contains(&"tls-port") {
+            (
+                "tls-port",
+                "Unable to listen on this port. Check server logs.",
+            )
         } else if changed.contains(&"port") {
             ("port", "Unable to listen on this port. Check server logs.")
         } else {

@@ -21,6 +21,9 @@ use crate::resp::{Args, Reply, Span};
 /// A request that still needs more than this gets a buffer of its own, which can become a value without a copy.
 const LARGE_REQUEST_BYTES: usize = 64 * 1024;
 
+/// A buffer for decrypted bytes that is larger is freed instead of kept.
+const SPARE_PLAIN_BYTES_MAX: usize = 256 * 1024;
+
 /// How many requests of a pipeline are parsed before the first of them runs.
 const WINDOW_REQUESTS_MAX: usize = 32;
 
@@ -79,13 +82,45 @@ impl Core {
         connection.bytes_in += bytes.len() as u64;
         self.pace.count(connection.last_active_ms);
         connection.last_active_ms = self.now_ms;
+        let mut has_ended = false;
         if !self.stopping && !connection.closed && !connection.close_after_output {
             self.lend_buffer(&mut connection);
-            self.feed(token, &mut connection, bytes);
+            if connection.tls.is_some() {
+                has_ended = self.feed_sealed(token, &mut connection, bytes);
+            } else {
+                self.feed(token, &mut connection, bytes);
+            }
             self.check_input(token, &mut connection);
             self.after(token, &mut connection);
         }
         self.restore(token, connection);
+        if has_ended {
+            self.input_ended(token);
+        }
+    }
+
+    /// Bytes of a connection with TLS; whether the client has said that it sends nothing more.
+    fn feed_sealed(&mut self, token: Token, connection: &mut Connection, bytes: &[u8]) -> bool {
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let Some(tls) = &mut connection.tls else {
+            return false;
+        };
+        let opened = tls.open(bytes, &mut plain);
+        let has_ended = tls.has_ended();
+        match opened {
+            Ok(()) if plain.is_empty() => {}
+            Ok(()) => self.feed(token, connection, &plain),
+            Err(fault) => {
+                tracing::debug!(client = connection.peer.address, %fault, "closed: TLS failed");
+                connection.output.clear();
+                connection.close_after_output = true;
+            }
+        }
+        if plain.capacity() <= SPARE_PLAIN_BYTES_MAX {
+            self.plain = plain;
+        }
+        has_ended
     }
 
     /// A connection that had to wait may go on.
@@ -148,7 +183,7 @@ impl Core {
     /// What holds after requests have run: output is marked, an unused buffer goes back.
     fn after(&mut self, token: Token, connection: &mut Connection) {
         let ends = connection.close_after_output || connection.has_said_all();
-        if connection.output.is_empty() && !ends {
+        if connection.output.is_empty() && !ends && !connection.tls_wants_write() {
             let buffer = std::mem::take(&mut connection.output);
             self.keep_buffer(buffer);
         } else if !connection.dirty {

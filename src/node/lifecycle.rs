@@ -22,17 +22,31 @@ impl Core {
     // ---- connections come and go
 
     /// Deals an accepted connection to the core with the fewest, or turns it away.
-    pub(super) fn accepted(&mut self, socket: OwnedFd) {
+    pub(super) fn accepted(&mut self, socket: OwnedFd, listener: u32) {
         let board = self.mesh.board().clone();
         self.counters.connections_received += 1;
+        let tls = match self.listeners.tls(listener) {
+            Ok(tls) => tls,
+            Err(reason) => {
+                tracing::warn!(reason, "a connection is turned away");
+                self.counters.connections_rejected += 1;
+                return;
+            }
+        };
+        // Before its handshake a TLS client could not read why it is turned away.
+        let refuse = |socket: &OwnedFd, line: &[u8]| {
+            if tls.is_none() {
+                acceptor::refuse(socket, line);
+            }
+        };
         if i64::from(board.clients_count.load(Ordering::Relaxed)) >= self.options.maxclients {
-            acceptor::refuse(&socket, b"-ERR max number of clients reached\r\n");
+            refuse(&socket, b"-ERR max number of clients reached\r\n");
             self.counters.connections_rejected += 1;
             return;
         }
         let peer = acceptor::prepare(&socket, self.options.tcp_keepalive as u32);
         if let Some(reason) = super::settings::protection(&self.options, &self.users, &peer) {
-            acceptor::refuse(&socket, reason.as_bytes());
+            refuse(&socket, reason.as_bytes());
             self.counters.connections_rejected += 1;
             return;
         }
@@ -42,7 +56,8 @@ impl Core {
         };
         session.greet(&self.users);
         board.clients_count.fetch_add(1, Ordering::Relaxed);
-        let connection = Box::new(Connection::new(socket, peer, session, self.now_ms));
+        let mut connection = Box::new(Connection::new(socket, peer, session, self.now_ms));
+        connection.tls = tls;
         let fewest = (0..board.cores.len())
             .min_by_key(|&core| board.cores[core].connections_count.load(Ordering::Relaxed))
             .unwrap_or(0);
@@ -134,6 +149,7 @@ impl Core {
             || connection.sending
             || !connection.output.is_empty()
             || connection.holding.is_some()
+            || connection.tls_wants_write()
         {
             return;
         }

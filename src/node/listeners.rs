@@ -13,6 +13,7 @@ use std::path::Path;
 
 use super::acceptor::Listener;
 use super::options::Options;
+use super::tls::{self, Tls};
 
 /// What the ring is to do about the accept of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +28,15 @@ pub enum Change {
 #[derive(Default)]
 pub struct Listeners {
     places: Vec<Option<Place>>,
+    /// What TLS connections are made with.
+    tls: Option<tls::Config>,
     changes: Vec<Change>,
 }
 
 struct Place {
     listener: Listener,
-    /// The address as `bind` says it, without a leading `-`, and the port; None for the Unix socket.
-    tcp: Option<(String, u16)>,
+    /// The address as `bind` says it, without a leading `-`, the port, and whether it speaks TLS; None for the Unix socket.
+    tcp: Option<(String, u16, bool)>,
 }
 
 /// One address that `bind` and `port` ask for.
@@ -41,6 +44,7 @@ struct Place {
 struct Wanted {
     address: String,
     port: u16,
+    is_tls: bool,
     /// Where it cannot be had the others are enough.
     may_fail: bool,
 }
@@ -57,7 +61,10 @@ impl Listeners {
                 wanted.address, wanted.port
             )
         })?;
-        let mut listeners = Self::default();
+        let mut listeners = Self {
+            tls: tls::config(options)?,
+            ..Self::default()
+        };
         opened.into_iter().for_each(|place| listeners.add(place));
         if !options.unixsocket.is_empty() {
             let mode = u32::try_from(options.unixsocketperm)
@@ -86,14 +93,14 @@ impl Listeners {
         let wanted = wanted(options);
         let is_wanted = |place: &Place| match &place.tcp {
             None => true,
-            Some((address, port)) => wanted
-                .iter()
-                .any(|wanted| wanted.address == *address && wanted.port == *port),
+            Some((address, port, is_tls)) => wanted.iter().any(|wanted| {
+                wanted.address == *address && wanted.port == *port && wanted.is_tls == *is_tls
+            }),
         };
         let missing: Vec<Wanted> = wanted
             .iter()
             .filter(|wanted| {
-                let tcp = Some((wanted.address.clone(), wanted.port));
+                let tcp = Some((wanted.address.clone(), wanted.port, wanted.is_tls));
                 !self.places.iter().flatten().any(|place| place.tcp == tcp)
             })
             .cloned()
@@ -151,6 +158,29 @@ impl Listeners {
         std::mem::take(&mut self.changes)
     }
 
+    /// Reads certificates and keys again; connections there are keep what they were made with.
+    ///
+    /// Errors: the option that is wrong; everything stays as it was.
+    pub fn reload(&mut self, options: &Options) -> Result<(), String> {
+        self.tls = tls::config(options)?;
+        Ok(())
+    }
+
+    /// TLS for a connection that came in at a place; None where that speaks none.
+    ///
+    /// Errors: it speaks TLS, but none can be had.
+    pub fn tls(&self, place: u32) -> Result<Option<Box<Tls>>, String> {
+        let place = self.places.get(place as usize).and_then(Option::as_ref);
+        let is_tls = place
+            .and_then(|place| place.tcp.as_ref())
+            .is_some_and(|tcp| tcp.2);
+        if !is_tls {
+            return Ok(None);
+        }
+        let config = self.tls.clone().ok_or("TLS is not configured")?;
+        Ok(Some(Box::new(Tls::new(config)?)))
+    }
+
     /// The socket at a place; None where it is gone.
     pub fn fd(&self, place: u32) -> Option<BorrowedFd<'_>> {
         let place = self.places.get(place as usize)?.as_ref()?;
@@ -169,9 +199,16 @@ fn backlog(options: &Options) -> i32 {
 }
 
 fn wanted(options: &Options) -> Vec<Wanted> {
-    let Some(port) = u16::try_from(options.port).ok().filter(|&port| port > 0) else {
-        return Vec::new();
-    };
+    let plain = u16::try_from(options.port).ok().filter(|&port| port > 0);
+    let ports = [(plain, false), (tls::port(options), true)];
+    let ports = ports.into_iter();
+    let ports = ports.filter_map(|(port, is_tls)| Some((port?, is_tls)));
+    ports
+        .flat_map(|(port, is_tls)| wanted_at(options, port, is_tls))
+        .collect()
+}
+
+fn wanted_at(options: &Options, port: u16, is_tls: bool) -> Vec<Wanted> {
     let of = |address: &String| {
         let (address, may_fail) = match address.strip_prefix('-') {
             Some(rest) => (rest, true),
@@ -180,6 +217,7 @@ fn wanted(options: &Options) -> Vec<Wanted> {
         Wanted {
             address: address.to_string(),
             port,
+            is_tls,
             may_fail,
         }
     };
@@ -193,7 +231,7 @@ fn open_all(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::
         match Listener::tcp(&wanted.address, wanted.port, backlog) {
             Ok(listener) => places.push(Place {
                 listener,
-                tcp: Some((wanted.address.clone(), wanted.port)),
+                tcp: Some((wanted.address.clone(), wanted.port, wanted.is_tls)),
             }),
             Err(error) if wanted.may_fail && error.kind() != io::ErrorKind::AddrInUse => {
                 let address = &wanted.address;

@@ -58,6 +58,7 @@ pub mod slab;
 pub mod snapshot;
 pub mod subscriptions;
 pub mod supervisor;
+pub mod tls;
 pub mod waiting;
 
 pub use clients::{ClientFlags, ClientRow};

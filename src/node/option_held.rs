@@ -12,7 +12,7 @@ const INT: Check = Check::Int(0, INT_MAX);
 
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
-const NO_TLS: &str = "TLS is not built yet";
+const NO_LINKS: &str = "rondo has no links to other servers yet";
 const NO_EVENTS: &str = "keyspace notifications are not built yet";
 
 /// An option that is remembered; nothing here looks at it but where its group says so.
@@ -236,10 +236,10 @@ pub const HELD: &[OptionSpec] = &[
     hidden(at_start(held("lua-enable-deprecated-api", "", YES_NO, "no"))),
     hidden(held("cluster-ping-interval", "", COUNT, "0")),
     hidden(fixed("watchdog-period", INT, "0", &["0"], "the watchdog is not built yet")),
-    // TLS.
-    fixed("tls-port", Check::Int(0, 65_535), "0", &["0"], NO_TLS),
-    fixed("tls-cluster", YES_NO, "no", &["no"], NO_TLS),
-    fixed("tls-replication", YES_NO, "no", &["no"], NO_TLS),
+    // TLS; what is in force is read back by `node/tls.rs`.
+    shown(Topic::Network, "port of TLS connections, 0 for none; see tls-cert-file, tls-key-file, tls-ca-cert-file", held("tls-port", "", Check::Int(0, 65_535), "0")),
+    fixed("tls-cluster", YES_NO, "no", &["no"], NO_LINKS),
+    fixed("tls-replication", YES_NO, "no", &["no"], NO_LINKS),
     held("tls-auth-clients", "", Check::Enum(&["no", "yes", "optional"]), "yes"),
     held("tls-prefer-server-ciphers", "", YES_NO, "no"),
     held("tls-session-caching", "", YES_NO, "yes"),
@@ -247,11 +247,11 @@ pub const HELD: &[OptionSpec] = &[
     held("tls-session-cache-timeout", "", INT, "300"),
     held("tls-cert-file", "", Check::Text, ""),
     held("tls-key-file", "", Check::Text, ""),
-    held("tls-key-file-pass", "", Check::Text, ""),
+    fixed("tls-key-file-pass", Check::Text, "", &[""], "encrypted keys are not supported; decrypt the key file"),
     held("tls-client-cert-file", "", Check::Text, ""),
     held("tls-client-key-file", "", Check::Text, ""),
     held("tls-client-key-file-pass", "", Check::Text, ""),
-    held("tls-dh-params-file", "", Check::Text, ""),
+    fixed("tls-dh-params-file", Check::Text, "", &[""], "key exchange is by elliptic curves only"),
     held("tls-ca-cert-file", "", Check::Text, ""),
     held("tls-ca-cert-dir", "", Check::Text, ""),
     held("tls-protocols", "", Check::Text, ""),

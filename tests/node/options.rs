@@ -210,7 +210,7 @@ fn what_is_not_built_is_refused() {
         "cluster-enabled yes",
         "syslog-enabled yes",
         "replicaof 10.0.0.1 6379",
-        "tls-port 6380",
+        "tls-cluster yes",
     ] {
         assert!(apply_text(&mut options, line).is_err(), "{line}");
     }

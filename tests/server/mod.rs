@@ -27,4 +27,5 @@ mod scripts; // EVAL and its relatives
 mod snapshot;
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
+mod tls; // TLS, and certificates that are wrong
 mod wire; // the connection's own commands

@@ -1,0 +1,403 @@
+//! TLS: between the receive buffer and the parser, and between the reply buffer and the send.
+//!
+//!     received bytes -> open -> requests            replies -> seal -> bytes to send
+//!
+//! The ring's loop is the same for all connections; one without TLS costs a branch at each of the two places. A connection
+//! takes its TLS state along when it moves to another core.
+//!
+//! Promises  nothing of a client is parsed before its handshake is done, with a certificate where one is asked for; a fault of
+//!           the client's ends its connection only.
+//! Not here  the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
+//! Source    crate rustls with ring: TLS 1.2 and 1.3.
+//! Tests     tests/server/tls.rs.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring as provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, StoresServerSessions, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+
+use super::options::Options;
+
+/// What new connections are made with.
+pub type Config = Arc<ServerConfig>;
+
+/// One connection's TLS.
+pub struct Tls {
+    connection: ServerConnection,
+    /// The peer has said that it sends nothing more.
+    has_ended: bool,
+}
+
+/// What was wrong with what a client sent; what is to be told to it is among the bytes to send.
+#[derive(Debug)]
+pub struct Fault(rustls::Error);
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Tls {
+    /// For a connection just accepted.
+    ///
+    /// Errors: a configuration that cannot serve anybody.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let mut connection = ServerConnection::new(config).map_err(|error| error.to_string())?;
+        // Output is bounded by the client's limits before it comes here.
+        connection.set_buffer_limit(None);
+        Ok(Self {
+            connection,
+            has_ended: false,
+        })
+    }
+
+    /// Decrypts what has been received, appending it to `plain`.
+    pub fn open(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
+        while !bytes.is_empty() {
+            // It takes what it has room for; a slice cannot fail.
+            let taken = self.connection.read_tls(&mut bytes).unwrap_or(0);
+            let state = self.connection.process_new_packets().map_err(Fault)?;
+            self.has_ended |= state.peer_has_closed();
+            let length = plain.len();
+            plain.resize(length + state.plaintext_bytes_to_read(), 0);
+            let read = self.connection.reader().read_exact(&mut plain[length..]);
+            if read.is_err() {
+                plain.truncate(length);
+            }
+            if taken == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encrypts replies, and takes along whatever else there is to send.
+    ///
+    /// - `ends`: nothing will follow, and the client is told so.
+    pub fn seal(&mut self, plain: &[u8], ends: bool) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(plain.len() + plain.len() / 64 + 64);
+        // Neither a buffer without a limit nor a vector can fail.
+        let _ = self.connection.writer().write_all(plain);
+        if ends {
+            self.connection.send_close_notify();
+        }
+        while self.connection.wants_write() {
+            if self.connection.write_tls(&mut bytes).is_err() {
+                break;
+            }
+        }
+        bytes
+    }
+
+    /// Whether there is something to send though there is no reply: a handshake's part, an alert.
+    pub fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Whether the client has said that it sends nothing more.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+}
+
+/// The port of TLS connections.
+pub fn port(options: &Options) -> Option<u16> {
+    let port = options.held_text("tls-port").parse().unwrap_or(0);
+    (port > 0).then_some(port)
+}
+
+/// The options of TLS as they are said.
+struct Said {
+    tls_cert_file: String,
+    tls_key_file: String,
+    tls_ca_cert_file: String,
+    tls_ca_cert_dir: String,
+    tls_auth_clients: String,
+    tls_protocols: String,
+    tls_ciphers: String,
+    tls_ciphersuites: String,
+    tls_prefer_server_ciphers: bool,
+    tls_session_caching: bool,
+    tls_session_cache_size: i64,
+    tls_session_cache_timeout: i64,
+}
+
+impl Said {
+    fn by(options: &Options) -> Self {
+        let text = |name: &str| options.held_text(name);
+        let number = |name: &str| options.held_text(name).parse().unwrap_or(0);
+        Self {
+            tls_cert_file: text("tls-cert-file"),
+            tls_key_file: text("tls-key-file"),
+            tls_ca_cert_file: text("tls-ca-cert-file"),
+            tls_ca_cert_dir: text("tls-ca-cert-dir"),
+            tls_auth_clients: text("tls-auth-clients"),
+            tls_protocols: text("tls-protocols"),
+            tls_ciphers: text("tls-ciphers"),
+            tls_ciphersuites: text("tls-ciphersuites"),
+            tls_prefer_server_ciphers: text("tls-prefer-server-ciphers") == "yes",
+            tls_session_caching: text("tls-session-caching") == "yes",
+            tls_session_cache_size: number("tls-session-cache-size"),
+            tls_session_cache_timeout: number("tls-session-cache-timeout"),
+        }
+    }
+}
+
+/// What the options say; none without a TLS port.
+///
+/// Errors: the option that is wrong, and why.
+pub fn config(options: &Options) -> Result<Option<Config>, String> {
+    if port(options).is_none() {
+        return Ok(None);
+    }
+    let options = &Said::by(options);
+    if options.tls_cert_file.is_empty() {
+        return Err("tls-cert-file is not set, and tls-port is".to_string());
+    }
+    let key_file = if options.tls_key_file.is_empty() {
+        &options.tls_cert_file
+    } else {
+        &options.tls_key_file
+    };
+    let certificates = certificates("tls-cert-file", &options.tls_cert_file)?;
+    let key = PrivateKeyDer::from_pem_file(key_file)
+        .map_err(|error| format!("tls-key-file {key_file}: {error}"))?;
+    let provider = chosen_provider(options)?;
+    let versions = versions(&options.tls_protocols)?;
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions)
+        .map_err(|error| format!("tls-protocols, tls-ciphers, tls-ciphersuites: {error}"))?;
+    let builder = if options.tls_auth_clients == "no" {
+        builder.with_no_client_auth()
+    } else {
+        let roots = Arc::new(roots(options)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        let verifier = if options.tls_auth_clients == "optional" {
+            verifier.allow_unauthenticated()
+        } else {
+            verifier
+        };
+        let verifier = verifier
+            .build()
+            .map_err(|error| format!("tls-ca-cert-file, tls-ca-cert-dir: {error}"))?;
+        builder.with_client_cert_verifier(verifier)
+    };
+    let mut config = builder
+        .with_single_cert(certificates, key)
+        .map_err(|error| format!("tls-cert-file, tls-key-file: {error}"))?;
+    config.ignore_client_order = options.tls_prefer_server_ciphers;
+    config.session_storage = if options.tls_session_caching {
+        Arc::new(Sessions::new(options))
+    } else {
+        Arc::new(NoServerSessionStorage {})
+    };
+    if !options.tls_session_caching {
+        config.send_tls13_tickets = 0;
+    }
+    Ok(Some(Arc::new(config)))
+}
+
+fn certificates(option: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let fault = |error: &dyn std::fmt::Display| format!("{option} {path}: {error}");
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| fault(&error))?;
+    let found: Vec<_> = found
+        .collect::<Result<_, _>>()
+        .map_err(|error| fault(&error))?;
+    if found.is_empty() {
+        return Err(fault(&"there is no certificate in it"));
+    }
+    Ok(found)
+}
+
+/// Who may sign clients' certificates.
+fn roots(options: &Said) -> Result<RootCertStore, String> {
+    let mut files = Vec::new();
+    if !options.tls_ca_cert_file.is_empty() {
+        files.push(options.tls_ca_cert_file.clone());
+    }
+    let folder = &options.tls_ca_cert_dir;
+    if !folder.is_empty() {
+        let entries = std::fs::read_dir(folder)
+            .map_err(|error| format!("tls-ca-cert-dir {folder}: {error}"))?;
+        let found = entries.filter_map(Result::ok).map(|entry| entry.path());
+        let found = found.filter(|path| path.is_file());
+        files.extend(found.map(|path| path.display().to_string()));
+    }
+    let mut roots = RootCertStore::empty();
+    for file in &files {
+        for certificate in certificates("tls-ca-cert-file", file)? {
+            roots
+                .add(certificate)
+                .map_err(|error| format!("tls-ca-cert-file {file}: {error}"))?;
+        }
+    }
+    if roots.is_empty() {
+        return Err(
+            "tls-ca-cert-file or tls-ca-cert-dir must be set unless tls-auth-clients is no"
+                .to_string(),
+        );
+    }
+    Ok(roots)
+}
+
+fn versions(protocols: &str) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
+    let mut versions = Vec::new();
+    for word in protocols.split([' ', ',']).filter(|word| !word.is_empty()) {
+        versions.push(match word.to_ascii_lowercase().as_str() {
+            "tlsv1.2" => &rustls::version::TLS12,
+            "tlsv1.3" => &rustls::version::TLS13,
+            _ => {
+                return Err(format!(
+                    "tls-protocols: {word} is not supported, TLSv1.2 and TLSv1.3 are"
+                ));
+            }
+        });
+    }
+    if versions.is_empty() {
+        versions = vec![&rustls::version::TLS12, &rustls::version::TLS13];
+    }
+    Ok(versions)
+}
+
+/// Cipher suites by OpenSSL's names, those of TLS 1.2 first.
+const SUITES_12: &[(&str, rustls::SupportedCipherSuite)] = {
+    use provider::cipher_suite as suite;
+    &[
+        (
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+            suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        ),
+        (
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+            suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        ),
+        (
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+            suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        ),
+        (
+            "ECDHE-RSA-AES256-GCM-SHA384",
+            suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        ),
+        (
+            "ECDHE-RSA-AES128-GCM-SHA256",
+            suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ),
+        (
+            "ECDHE-RSA-CHACHA20-POLY1305",
+            suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ),
+    ]
+};
+const SUITES_13: &[(&str, rustls::SupportedCipherSuite)] = {
+    use provider::cipher_suite as suite;
+    &[
+        ("TLS_AES_256_GCM_SHA384", suite::TLS13_AES_256_GCM_SHA384),
+        ("TLS_AES_128_GCM_SHA256", suite::TLS13_AES_128_GCM_SHA256),
+        (
+            "TLS_CHACHA20_POLY1305_SHA256",
+            suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ),
+    ]
+};
+
+fn chosen_provider(options: &Said) -> Result<Arc<CryptoProvider>, String> {
+    let mut suites = chosen("tls-ciphersuites", &options.tls_ciphersuites, SUITES_13)?;
+    suites.extend(chosen("tls-ciphers", &options.tls_ciphers, SUITES_12)?);
+    Ok(Arc::new(CryptoProvider {
+        cipher_suites: suites,
+        ..provider::default_provider()
+    }))
+}
+
+fn chosen(
+    option: &str,
+    names: &str,
+    known: &[(&str, rustls::SupportedCipherSuite)],
+) -> Result<Vec<rustls::SupportedCipherSuite>, String> {
+    if names.is_empty() {
+        return Ok(known.iter().map(|(_, suite)| *suite).collect());
+    }
+    let find = |name: &str| {
+        let suite = known
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        suite.map(|(_, suite)| *suite).ok_or_else(|| {
+            let supported: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            let supported = supported.join(" ");
+            format!("{option}: {name} is not supported; these are: {supported}")
+        })
+    };
+    names.split([':', ',', ' ']).map(find).collect()
+}
+
+/// Sessions that clients may go on with instead of a whole handshake (`tls-session-cache-size`, `-timeout`). All cores share
+/// it: handshakes are the only ones to ask.
+#[derive(Debug)]
+struct Sessions {
+    length_max: usize,
+    time: Duration,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    by_key: HashMap<Vec<u8>, (Instant, Vec<u8>)>,
+    /// The oldest first; some may have been taken.
+    order: VecDeque<Vec<u8>>,
+}
+
+impl Sessions {
+    fn new(options: &Said) -> Self {
+        let size = usize::try_from(options.tls_session_cache_size).unwrap_or(0);
+        Self {
+            // As in OpenSSL, 0 is no limit.
+            length_max: if size == 0 { usize::MAX } else { size },
+            time: Duration::from_secs(options.tls_session_cache_timeout.max(0) as u64),
+            held: Mutex::default(),
+        }
+    }
+
+    fn fresh(&self, since: Instant) -> bool {
+        since.elapsed() <= self.time
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while held.order.len() >= self.length_max {
+            let Some(oldest) = held.order.pop_front() else {
+                break;
+            };
+            held.by_key.remove(&oldest);
+        }
+        held.order.push_back(key.clone());
+        held.by_key.insert(key, (Instant::now(), value));
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, value) = held.by_key.get(key)?;
+        self.fresh(*since).then(|| value.clone())
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, value) = held.by_key.remove(key)?;
+        self.fresh(since).then_some(value)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,339 @@
+//! TLS: requests over it on every core, certificates that are refused, certificates that change.
+
+use super::client::{error, ok};
+use super::harness::{Server, free_port, new_dir, run_to_end};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Certificates in a folder of their own.
+struct Files {
+    dir: PathBuf,
+    authority: Issuer<'static, KeyPair>,
+}
+
+impl Files {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed");
+        let files = Self {
+            dir: new_dir(),
+            authority: Issuer::new(params, key),
+        };
+        files.write("ca", &certificate.pem());
+        files.make("server", &files.authority, |_| ());
+        files
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.dir.join(name);
+        std::fs::write(&path, text).expect("a file in a new folder");
+        path.display().to_string()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
+    }
+
+    /// A certificate and its key, as `NAME` and `NAME.key`.
+    fn make(
+        &self,
+        name: &str,
+        by: &Issuer<'static, KeyPair>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) {
+        let mut params = CertificateParams::new(vec!["localhost".to_string()]).expect("a name");
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, by).expect("signed");
+        self.write(name, &certificate.pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    fn server(&self, threads: usize, extra: &[&str]) -> (Server, u16) {
+        let port = free_port();
+        let (cert, key, ca) = (
+            self.path("server"),
+            self.path("server.key"),
+            self.path("ca"),
+        );
+        let port_text = port.to_string();
+        let mut words = vec!["--tls-port", &port_text, "--tls-cert-file", &cert];
+        words.extend(["--tls-key-file", &key, "--tls-ca-cert-file", &ca]);
+        words.extend(extra);
+        (Server::start(threads, &words), port)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A client that trusts `ca` and shows this certificate, if any.
+fn connect(port: u16, ca: &str, shown: Option<(&str, &str)>) -> Stream {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).expect("a file") {
+        roots
+            .add(certificate.expect("a certificate"))
+            .expect("good");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_file_iter(certificate).expect("a file");
+            let chain = chain.collect::<Result<_, _>>().expect("certificates");
+            let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+            builder.with_client_auth_cert(chain, key).expect("a pair")
+        }
+    };
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
+    let socket = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a socket");
+    StreamOwned::new(connection, socket)
+}
+
+/// What a request is answered with, as long as `reply` is.
+fn exchange(stream: &mut Stream, request: &[u8], reply_bytes: usize) -> std::io::Result<Vec<u8>> {
+    stream.write_all(request)?;
+    let mut reply = vec![0; reply_bytes];
+    stream.read_exact(&mut reply)?;
+    Ok(reply)
+}
+
+/// Pipelines, keys of all cores and replies of megabytes, with a certificate of the client's.
+#[test]
+fn requests_are_served_over_tls_on_every_core() {
+    let files = Files::new();
+    files.make("client", &files.authority, |_| ());
+    for threads in [1, 4] {
+        let (server, port) = files.server(threads, &[]);
+        let mut streams: Vec<Stream> = (0..8)
+            .map(|_| {
+                let (certificate, key) = (files.path("client"), files.path("client.key"));
+                connect(port, &files.path("ca"), Some((&certificate, &key)))
+            })
+            .collect();
+        for (index, stream) in streams.iter_mut().enumerate() {
+            let mut request = Vec::new();
+            let mut expected = Vec::new();
+            for number in 0..2000 {
+                request.extend(format!("SET key{index}-{number} {number}\r\n").into_bytes());
+                request.extend(format!("GET key{index}-{number}\r\n").into_bytes());
+                let text = number.to_string();
+                expected.extend(format!("+OK\r\n${}\r\n{text}\r\n", text.len()).into_bytes());
+            }
+            let got = exchange(stream, &request, expected.len()).expect("replies");
+            assert!(got == expected, "at {threads} threads");
+            let large = vec![b'x'; 3 << 20];
+            let mut request =
+                format!("*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n${}\r\n", large.len()).into_bytes();
+            request.extend(&large);
+            request.extend(b"\r\nGET large\r\n");
+            let head = format!("+OK\r\n${}\r\n", large.len()).into_bytes();
+            let got = exchange(stream, &request, head.len() + large.len() + 2).expect("replies");
+            assert!(got.starts_with(&head) && got[head.len()..].starts_with(&large));
+        }
+        // The end is announced.
+        let mut stream = streams.pop().expect("eight");
+        exchange(&mut stream, b"QUIT\r\n", 5).expect("OK");
+        assert_eq!(stream.read(&mut [0; 1]).expect("a plain end"), 0);
+        assert_eq!(server.client().ask("DBSIZE").integer(), 16_001);
+    }
+}
+
+/// Replies that wait for the disk are encrypted as all others are.
+#[test]
+fn replies_that_wait_for_the_disk_are_encrypted() {
+    let files = Files::new();
+    let words = ["--appendonly", "yes", "--appendfsync", "always"];
+    let words = [&words[..], &["--tls-auth-clients", "no"]].concat();
+    for threads in [1, 4] {
+        let (_server, port) = files.server(threads, &words);
+        let mut stream = connect(port, &files.path("ca"), None);
+        for round in 0..20 {
+            let mut request = Vec::new();
+            let mut expected = Vec::<u8>::new();
+            for number in 0..100 {
+                request.extend(format!("SET key{number} {round}\r\nPING\r\n").into_bytes());
+                expected.extend(b"+OK\r\n+PONG\r\n");
+            }
+            let got = exchange(&mut stream, &request, expected.len()).expect("replies");
+            assert!(got == expected, "at {threads} threads");
+        }
+        let got = exchange(&mut stream, b"SET key1 end\r\nQUIT\r\n", 10).expect("replies");
+        assert_eq!(got, b"+OK\r\n+OK\r\n");
+        assert_eq!(stream.read(&mut [0; 1]).expect("a plain end"), 0);
+    }
+}
+
+/// Each wrong in its own way; none of them gets a reply, and the server goes on.
+#[test]
+fn wrong_certificates_are_refused() {
+    let files = Files::new();
+    let other = Files::new();
+    other.make("client", &other.authority, |_| ());
+    files.make("client", &files.authority, |_| ());
+    files.make("expired", &files.authority, |params| {
+        params.not_before = date_time_ymd(2001, 1, 1);
+        params.not_after = date_time_ymd(2002, 1, 1);
+    });
+    files.make("early", &files.authority, |params| {
+        params.not_before = date_time_ymd(4000, 1, 1);
+        params.not_after = date_time_ymd(4001, 1, 1);
+    });
+    files.make("server-only", &files.authority, |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    let own_key = KeyPair::generate().expect("a key");
+    let own = CertificateParams::new(vec!["localhost".to_string()]).expect("a name");
+    files.write("own", &own.self_signed(&own_key).expect("signed").pem());
+    files.write("own.key", &own_key.serialize_pem());
+    // Signed by a certificate that is no authority.
+    let leaf_key = KeyPair::generate().expect("a key");
+    let leaf = CertificateParams::new(vec!["localhost".to_string()]).expect("a name");
+    files.make("grandchild", &Issuer::new(leaf, leaf_key), |_| ());
+    let (server, port) = files.server(2, &[]);
+    let try_with = |shown: Option<(&Path, &str)>| {
+        let shown = shown.map(|(dir, name)| {
+            let path = dir.join(name).display().to_string();
+            let key = format!("{path}.key");
+            (path, key)
+        });
+        let shown = shown
+            .as_ref()
+            .map(|(path, key)| (path.as_str(), key.as_str()));
+        let mut stream = connect(port, &files.path("ca"), shown);
+        exchange(&mut stream, b"SET k v\r\n", 1)
+    };
+    assert!(try_with(None).is_err(), "none");
+    assert!(try_with(Some((&other.dir, "client"))).is_err(), "another's");
+    for name in ["expired", "early", "server-only", "own", "grandchild"] {
+        assert!(try_with(Some((&files.dir, name))).is_err(), "{name}");
+    }
+    // Plain text is no handshake.
+    let mut plain = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
+    plain.write_all(b"SET k v\r\nSET k v\r\n").expect("room");
+    let mut rest = Vec::new();
+    let _ = plain.read_to_end(&mut rest);
+    assert!(!rest.starts_with(b"+"), "{rest:?}");
+    // A client that does not trust the server ends it itself.
+    let mut wary = connect(port, &other.path("ca"), None);
+    assert!(exchange(&mut wary, b"SET k v\r\n", 1).is_err());
+    assert_eq!(server.client().ask("DBSIZE").integer(), 0);
+    assert!(try_with(Some((&files.dir, "client"))).is_ok());
+}
+
+/// `tls-auth-clients`, files that are read again, and the port, all while the server runs.
+#[test]
+fn certificates_change_while_the_server_runs() {
+    let files = Files::new();
+    let other = Files::new();
+    let (server, port) = files.server(2, &["--tls-auth-clients", "optional"]);
+    let mut old = connect(port, &files.path("ca"), None);
+    assert!(exchange(&mut old, b"PING\r\n", 7).is_ok());
+    for name in ["server", "server.key"] {
+        let text = std::fs::read_to_string(other.dir.join(name)).expect("there");
+        files.write(name, &text);
+    }
+    let mut admin = server.client();
+    let reload = format!(
+        "CONFIG SET tls-cert-file {} tls-key-file {}",
+        files.path("server"),
+        files.path("server.key")
+    );
+    assert_eq!(admin.ask(&reload), ok());
+    let mut fresh = connect(port, &other.path("ca"), None);
+    assert!(exchange(&mut fresh, b"PING\r\n", 7).is_ok());
+    let mut late = connect(port, &files.path("ca"), None);
+    assert!(exchange(&mut late, b"PING\r\n", 7).is_err());
+    assert!(exchange(&mut old, b"PING\r\n", 7).is_ok());
+    // What is wrong is refused by name, and nothing changes.
+    for (option, value, part) in [
+        (
+            "tls-cert-file",
+            "/nosuch/file",
+            "tls-cert-file /nosuch/file",
+        ),
+        ("tls-protocols", "TLSv1.1", "TLSv1.1 is not supported"),
+        ("tls-ciphers", "RC4-MD5", "RC4-MD5 is not supported"),
+        ("tls-ciphersuites", "TLS_X", "TLS_X is not supported"),
+        (
+            "tls-key-file-pass",
+            "secret",
+            "encrypted keys are not supported",
+        ),
+    ] {
+        let said = admin.ask(&format!("CONFIG SET {option} {value}")).text();
+        assert!(said.contains(part), "{said}");
+        let held = admin.ask(&format!("CONFIG GET {option}"));
+        assert_ne!(held.items()[1].text(), value);
+    }
+    let mut again = connect(port, &other.path("ca"), None);
+    assert!(exchange(&mut again, b"PING\r\n", 7).is_ok());
+    assert_eq!(admin.ask("CONFIG SET tls-auth-clients yes"), ok());
+    let mut none = connect(port, &other.path("ca"), None);
+    assert!(exchange(&mut none, b"PING\r\n", 7).is_err());
+    assert_eq!(admin.ask("CONFIG SET tls-port 0"), ok());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert_ne!(admin.ask("PING"), error("x"));
+}
+
+/// A configuration that cannot serve stops the start.
+#[test]
+fn tls_without_its_files_does_not_start() {
+    let files = Files::new();
+    files.make("client", &files.authority, |_| ());
+    let (cert, key, ca) = (
+        files.path("server"),
+        files.path("client.key"),
+        files.path("ca"),
+    );
+    let port = free_port().to_string();
+    for (words, part) in [
+        (vec![], "tls-cert-file is not set"),
+        (
+            vec![
+                "--tls-cert-file",
+                &cert,
+                "--tls-key-file",
+                &key,
+                "--tls-ca-cert-file",
+                &ca,
+            ],
+            "tls-cert-file, tls-key-file",
+        ),
+        (
+            vec!["--tls-cert-file", &ca, "--tls-key-file", &ca],
+            "tls-key-file",
+        ),
+    ] {
+        let mut arguments = vec!["--port", "0", "--tls-port", &port, "--threads", "1"];
+        arguments.extend(words);
+        let (code, text) = run_to_end(&arguments);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(part), "{part}\nin\n{text}");
+    }
+}

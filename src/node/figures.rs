@@ -1,7 +1,7 @@
 //! What one core counts, and what it tells when INFO asks.
 
 use super::saving::SavingFigures;
-use crate::commands::acl::Reason;
+use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
 
@@ -57,7 +57,7 @@ pub struct CoreCounters {
     /// Clients closed for their unread input.
     pub query_limit_disconnections: u64,
     /// What clients were denied: commands, keys, channels, being a user.
-    pub denials: [u64; 4],
+    pub denials: [u64; REASONS_COUNT],
     /// The last samples of [`CoreCounters::rates`].
     samples: [[u64; SAMPLES_COUNT]; RATES_COUNT],
     sample_index: usize,

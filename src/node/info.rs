@@ -7,7 +7,7 @@
 
 use super::memory_figures::MemoryFigures;
 use super::saving::SavingFigures;
-use crate::commands::acl::Reason;
+use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use std::fmt::Write;
 
@@ -151,7 +151,7 @@ pub struct StatsFigures {
     pub writes: u64,
     pub query_limit_disconnections: u64,
     pub output_limit_disconnections: u64,
-    pub denials: [u64; 4],
+    pub denials: [u64; REASONS_COUNT],
     /// Turns of all loops.
     pub turns: u64,
     /// Time in turns, sleep not included, in microseconds.
@@ -453,6 +453,7 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "acl_access_denied_cmd": stats.denials[Reason::Command as usize],
         "acl_access_denied_key": stats.denials[Reason::Key as usize],
         "acl_access_denied_channel": stats.denials[Reason::Channel as usize],
+        "acl_access_denied_tls_cert": stats.denials[Reason::Certificate as usize],
         "local_requests": total(|core| core.local),
         "hops": total(|core| core.hops_out),
         "connection_moves": total(|core| core.moves_in),

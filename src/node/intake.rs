@@ -108,6 +108,9 @@ impl Core {
         };
         let opened = tls.open(bytes, &mut plain);
         let has_ended = tls.has_ended();
+        if let Some(certificate) = tls.take_certificate() {
+            self.sign_in_by_certificate(connection, &certificate);
+        }
         match opened {
             Ok(()) if plain.is_empty() => {}
             Ok(()) => self.feed(token, connection, &plain),

@@ -59,6 +59,7 @@ pub mod snapshot;
 pub mod subscriptions;
 pub mod supervisor;
 pub mod tls;
+mod tls_user;
 pub mod waiting;
 
 pub use clients::{ClientFlags, ClientRow};

@@ -241,6 +241,7 @@ pub const HELD: &[OptionSpec] = &[
     fixed("tls-cluster", YES_NO, "no", &["no"], NO_LINKS),
     fixed("tls-replication", YES_NO, "no", &["no"], NO_LINKS),
     held("tls-auth-clients", "", Check::Enum(&["no", "yes", "optional"]), "yes"),
+    held("tls-auth-clients-user", "", Check::Enum(&["off", "CN", "URI"]), "off"),
     held("tls-prefer-server-ciphers", "", YES_NO, "no"),
     held("tls-session-caching", "", YES_NO, "yes"),
     held("tls-session-cache-size", "", INT, "20480"),

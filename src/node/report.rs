@@ -166,12 +166,9 @@ impl Core {
                 eviction_exceeded_now_ms,
                 reads: sum(|core| core.counters.reads),
                 writes: sum(|core| core.counters.writes),
-                denials: [
-                    sum(|core| core.counters.denials[0]),
-                    sum(|core| core.counters.denials[1]),
-                    sum(|core| core.counters.denials[2]),
-                    sum(|core| core.counters.denials[3]),
-                ],
+                denials: std::array::from_fn(|reason| {
+                    cores.iter().map(|core| core.counters.denials[reason]).sum()
+                }),
                 keyspace_hits: keyspace.keyspace_hits,
                 keyspace_misses: keyspace.keyspace_misses,
                 error_replies: errors.total(),

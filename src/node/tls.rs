@@ -7,7 +7,7 @@
 //!
 //! Promises  nothing of a client is parsed before its handshake is done, with a certificate where one is asked for; a fault of
 //!           the client's ends its connection only.
-//! Not here  the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
+//! Not here  the user a certificate names: `node/tls_user.rs`; the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
 //! Source    crate rustls with ring: TLS 1.2 and 1.3.
 //! Tests     tests/server/tls.rs.
 
@@ -33,6 +33,8 @@ pub struct Tls {
     connection: ServerConnection,
     /// The peer has said that it sends nothing more.
     has_ended: bool,
+    /// Its handshake is done, and its certificate has been looked at.
+    is_known: bool,
 }
 
 /// What was wrong with what a client sent; what is to be told to it is among the bytes to send.
@@ -56,6 +58,7 @@ impl Tls {
         Ok(Self {
             connection,
             has_ended: false,
+            is_known: false,
         })
     }
 
@@ -100,6 +103,16 @@ impl Tls {
     /// Whether there is something to send though there is no reply: a handshake's part, an alert.
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
+    }
+
+    /// The client's certificate, once: when the handshake is done.
+    pub fn take_certificate(&mut self) -> Option<Vec<u8>> {
+        if self.is_known || self.connection.is_handshaking() {
+            return None;
+        }
+        self.is_known = true;
+        let chain = self.connection.peer_certificates()?;
+        chain.first().map(|certificate| certificate.to_vec())
     }
 
     /// Whether the client has said that it sends nothing more.

@@ -3,8 +3,8 @@
 use super::client::{error, ok};
 use super::harness::{Server, free_port, new_dir, run_to_end};
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -299,6 +299,58 @@ fn certificates_change_while_the_server_runs() {
     assert_eq!(admin.ask("CONFIG SET tls-port 0"), ok());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     assert_ne!(admin.ask("PING"), error("x"));
+}
+
+/// `tls-auth-clients-user`: a certificate is as good as a password, and one that names nobody is worth nothing.
+#[test]
+fn a_certificate_names_the_user() {
+    let files = Files::new();
+    let named = |name: &'static str| {
+        move |params: &mut CertificateParams| {
+            params.distinguished_name.push(DnType::CommonName, name);
+            let uri = format!("redis:{name}").try_into().expect("ASCII");
+            params.subject_alt_names.push(SanType::URI(uri));
+        }
+    };
+    for name in ["ann", "bob", "nobody"] {
+        files.make(name, &files.authority, named(name));
+    }
+    let (server, port) = files.server(2, &["--tls-auth-clients-user", "CN"]);
+    let mut admin = server.client();
+    assert_eq!(admin.ask("ACL SETUSER ann on +acl"), ok());
+    assert_eq!(admin.ask("ACL SETUSER bob off +acl"), ok());
+    assert_eq!(admin.ask("ACL SETUSER redis:ann on +acl"), ok());
+    let who = |name: &str| {
+        let (shown, key) = (files.path(name), files.path(&format!("{name}.key")));
+        let mut stream = connect(port, &files.path("ca"), Some((&shown, &key)));
+        stream.write_all(b"ACL WHOAMI\r\n").expect("room");
+        let mut reply = String::new();
+        let mut byte = [0];
+        let lines = |reply: &str| if reply.starts_with('-') { 1 } else { 2 };
+        while reply.matches('\n').count() < lines(&reply) {
+            stream.read_exact(&mut byte).expect("a reply");
+            reply.push(char::from(byte[0]));
+        }
+        reply.lines().last().expect("a line").to_string()
+    };
+    assert_eq!(who("ann"), "ann");
+    assert_eq!(who("bob"), "default");
+    assert_eq!(who("nobody"), "default");
+    let info = admin.ask("INFO stats").text();
+    assert!(info.contains("acl_access_denied_tls_cert:2\r\n"), "{info}");
+    let log = admin.ask("ACL LOG 1");
+    let entry = log.items()[0].items();
+    assert_eq!(entry[3].text(), "tls-cert");
+    assert_eq!(entry[9].text(), "nobody");
+    assert_eq!(admin.ask("CONFIG SET tls-auth-clients-user URI"), ok());
+    assert_eq!(who("ann"), "redis:ann");
+    assert_eq!(admin.ask("CONFIG SET tls-auth-clients-user off"), ok());
+    assert_eq!(who("ann"), "default");
+    // Who must sign in does so with a certificate, and without one may do nothing.
+    assert_eq!(admin.ask("CONFIG SET tls-auth-clients-user CN"), ok());
+    assert_eq!(admin.ask("ACL SETUSER default resetpass >secret"), ok());
+    assert_eq!(who("ann"), "ann");
+    assert_eq!(who("nobody"), "-NOAUTH Authentication required.");
 }
 
 /// A configuration that cannot serve stops the start.

@@ -27,7 +27,12 @@ pub enum Reason {
     Channel,
     /// To be the user it said it was.
     Auth,
+    /// To be the user its certificate names.
+    Certificate,
 }
+
+/// How many reasons there are.
+pub const REASONS_COUNT: usize = 5;
 
 /// A request that may not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

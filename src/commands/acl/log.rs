@@ -150,6 +150,7 @@ impl LogEntry {
                 Reason::Key => b"key",
                 Reason::Channel => b"channel",
                 Reason::Auth => b"auth",
+                Reason::Certificate => b"tls-cert",
             },
         );
         text(

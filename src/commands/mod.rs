@@ -26,6 +26,7 @@ pub mod draws;
 pub mod dump;
 pub mod error;
 pub mod expire;
+pub mod function;
 pub mod generic;
 pub mod geo;
 pub mod geo_search;
@@ -142,6 +143,7 @@ pub const FAMILIES: &[&[Command]] = &[
     pubsub::COMMANDS,
     transaction::COMMANDS,
     scripting::COMMANDS,
+    function::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     admin::COMMANDS,

@@ -72,13 +72,13 @@ fn help(_: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Handled
     Ok(Action::Done)
 }
 
-const EVAL: Flags = Flags::NOSCRIPT
+pub(super) const EVAL: Flags = Flags::NOSCRIPT
     .or(Flags::STALE)
     .or(Flags::SKIP_MONITOR)
     .or(Flags::NO_MANDATORY_KEYS)
     .or(Flags::MOVABLE_KEYS);
-const WRITES: &[KeySpec] = &[declared("RW", &["access", "update"])];
-const READS: &[KeySpec] = &[declared("RO", &["access"])];
+pub(super) const WRITES: &[KeySpec] = &[declared("RW", &["access", "update"])];
+pub(super) const READS: &[KeySpec] = &[declared("RO", &["access"])];
 const BY_TEXT: &str = "script numkeys:integer [key ...] [arg ...]";
 const BY_DIGEST: &str = "sha1 numkeys:integer [key ...] [arg ...]";
 const AS_THE_SCRIPT: &str = "Depends on the script that is executed.";

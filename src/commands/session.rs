@@ -138,6 +138,51 @@ pub enum MemoryRequest {
     Purge,
 }
 
+/// What FUNCTION asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FunctionRequest {
+    /// The library's name, or why it is none.
+    Load {
+        /// Its text.
+        code: Vec<u8>,
+        /// One of its name may go.
+        replace: bool,
+    },
+    /// OK, if there is one of that name.
+    Delete(Vec<u8>),
+    /// OK.
+    Flush,
+    /// The payload.
+    Dump,
+    /// OK, or why not.
+    Restore {
+        /// What FUNCTION DUMP gave.
+        payload: Vec<u8>,
+        /// What becomes of those that are there.
+        policy: RestorePolicy,
+    },
+    /// Libraries and their functions.
+    List {
+        /// Names to be told; all without.
+        pattern: Option<Vec<u8>>,
+        /// Their texts, too.
+        with_code: bool,
+    },
+    /// OK, or why nothing was ended.
+    Kill,
+}
+
+/// What FUNCTION RESTORE does with libraries that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestorePolicy {
+    /// They go.
+    Flush,
+    /// They stay.
+    Append,
+    /// Those of the same names go.
+    Replace,
+}
+
 /// What only the node can do. Parsed and checked here, carried out and answered in `node/`.
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
@@ -189,6 +234,8 @@ pub enum NodeRequest {
     ScriptKill,
     /// MEMORY STATS and the like.
     Memory(MemoryRequest),
+    /// FUNCTION.
+    Function(FunctionRequest),
     /// SHUTDOWN; no reply where it succeeds.
     Shutdown {
         /// SAVE or NOSAVE where one was given.

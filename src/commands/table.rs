@@ -221,6 +221,8 @@ pub enum ScriptCommand {
     Text,
     /// Word 1 is the SHA-1 of its text.
     Digest,
+    /// Word 1 is the name of a library's function.
+    Function,
 }
 
 /// What concerns a block of commands and what it depends on.

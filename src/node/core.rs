@@ -15,6 +15,7 @@ use super::connection::{Blocked, Connection};
 use super::disk::Disk;
 use super::errand::Errands;
 use super::figures::CoreCounters;
+use super::functions::CoreFunctions;
 use super::gather::Gather;
 use super::http::Questions;
 use super::intake::Window;
@@ -138,6 +139,8 @@ pub struct Core {
     pub(super) scripts: Scripts,
     /// What clients take.
     pub(super) clients_memory: ClientsMemory,
+    /// Libraries of functions.
+    pub(super) functions: CoreFunctions,
     /// For the ring, after the current event.
     pub ring_work: Vec<RingWork>,
     /// Output buffers to reuse.
@@ -301,6 +304,7 @@ impl Core {
             pubsub: CorePubSub::default(),
             scripts: Scripts::default(),
             clients_memory: ClientsMemory::default(),
+            functions: CoreFunctions::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
             outgoing: Vec::new(),

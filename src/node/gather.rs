@@ -174,6 +174,7 @@ impl Core {
             | NodeRequest::ScriptExists(_)
             | NodeRequest::ScriptFlush
             | NodeRequest::ScriptKill => self.script_request(token, request),
+            NodeRequest::Function(request) => self.function_request(token, request),
             NodeRequest::Shutdown {
                 save, abort, force, ..
             } => self.shutdown_request(token, save, force, abort),
@@ -324,12 +325,12 @@ impl Core {
         });
     }
 
-    /// SCRIPT KILL.
-    pub(super) fn kill_script_anywhere(&mut self, token: Token) {
+    /// SCRIPT KILL, and FUNCTION KILL.
+    pub(super) fn kill_script_anywhere(&mut self, token: Token, is_function: bool) {
         self.ask_all(
             Asker::Connection(token),
             Purpose::KillScript,
-            Question::KillScript,
+            Question::KillScript { is_function },
         );
     }
 
@@ -449,7 +450,7 @@ impl Core {
                 self.flush_scripts();
                 Answer::Done
             }
-            Question::KillScript => Answer::Count(self.kill_script()),
+            Question::KillScript { is_function } => Answer::Count(self.kill_script(is_function)),
             Question::Unblock { id, end } => Answer::Count(usize::from(self.unblock(id, end))),
             Question::Unpause => {
                 self.unpause();

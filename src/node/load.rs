@@ -131,7 +131,7 @@ impl Load {
             if let Err(reason) = reader.read(file, &plan) {
                 of_thread.fail(&reason);
             } else if let Some(board) = of_board.upgrade() {
-                *lock(&board.functions) = reader.functions;
+                board.functions.put_aside(reader.functions);
             }
         });
         Ok(Some(load))

@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::background::Background;
 use super::directory::Directory;
+use super::functions::FunctionStore;
 use super::load::Load;
 use super::message::Message;
 use super::script_store::ScriptStore;
@@ -199,10 +200,10 @@ pub struct Board {
     pub snapshot: Mutex<Option<Arc<Job>>>,
     /// The load that goes on.
     pub load: Mutex<Option<Arc<Load>>>,
-    /// The code of libraries of functions that the RDB file had, for the next one.
-    pub functions: Mutex<Vec<Vec<u8>>>,
     /// The thread for work that may block.
     pub background: Background,
+    /// The libraries that all cores have.
+    pub functions: FunctionStore,
     token: Mutex<Token>,
 }
 
@@ -256,8 +257,8 @@ impl Board {
             last_save_s: AtomicI64::new(now_s()),
             snapshot: Mutex::default(),
             load: Mutex::default(),
-            functions: Mutex::default(),
             background: Background::start(),
+            functions: FunctionStore::default(),
             token: Mutex::default(),
         })
     }

@@ -180,7 +180,10 @@ pub enum Question {
     /// SCRIPT FLUSH.
     FlushScripts,
     /// SCRIPT KILL: see `node/script_busy.rs`.
-    KillScript,
+    KillScript {
+        /// FUNCTION KILL, not SCRIPT KILL.
+        is_function: bool,
+    },
     /// MEMORY PURGE.
     Purge,
     /// DEBUG SLEEP.

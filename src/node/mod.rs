@@ -22,6 +22,7 @@ mod errand;
 mod event_loop;
 pub mod executor;
 pub mod figures;
+mod functions;
 mod gather;
 mod holding;
 mod http;

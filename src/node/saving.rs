@@ -165,7 +165,7 @@ impl Core {
             path: self.rdb_path(),
             compresses: self.options.rdbcompression,
             has_checksum: self.options.rdbchecksum,
-            functions: lock(&self.mesh.board().functions).clone(),
+            functions: self.mesh.board().functions.codes(),
             used_memory: super::process::resident_bytes().0,
         };
         let job = self.start_snapshot(plan);

@@ -14,7 +14,7 @@ use super::script::Hosted;
 use crate::commands::{Entry, Flags};
 use crate::resp::Reply;
 use crate::router::TxId;
-use crate::script::Answer;
+use crate::script::{Answer, RunName};
 
 /// What clients are told.
 pub(super) const BUSY: &str =
@@ -30,6 +30,13 @@ pub(super) const NONE: usize = 0;
 pub(super) const KILLED: usize = 1;
 /// It has one that has written.
 pub(super) const HAS_WRITTEN: usize = 2;
+/// It has a function, which SCRIPT KILL does not end.
+const IS_FUNCTION: usize = 3;
+/// It has a script, which FUNCTION KILL does not end.
+const IS_SCRIPT: usize = 4;
+
+const BUSY_WITH_FUNCTION: &str =
+    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
 
 impl Core {
     /// Whether a command may run while a script does for long.
@@ -82,8 +89,8 @@ impl Core {
         !self.scripts.slow.is_empty()
     }
 
-    /// SCRIPT KILL, this core's part.
-    pub(super) fn kill_script(&mut self) -> usize {
+    /// SCRIPT KILL or FUNCTION KILL, this core's part: neither ends what the other is for.
+    pub(super) fn kill_script(&mut self, is_function: bool) -> usize {
         let mut found = NONE;
         for hosted in self
             .scripts
@@ -91,8 +98,12 @@ impl Core {
             .values_mut()
             .filter(|hosted| hosted.is_busy)
         {
+            let is_one = matches!(hosted.run.name(), RunName::Function(_));
             if hosted.has_written {
-                found = found.max(HAS_WRITTEN);
+                found = HAS_WRITTEN;
+            } else if is_one != is_function && found == NONE {
+                found = if is_one { IS_FUNCTION } else { IS_SCRIPT };
+            } else if is_one != is_function {
             } else {
                 hosted.is_killed = true;
                 return KILLED;
@@ -113,6 +124,10 @@ impl Core {
             None
         } else if found.contains(&HAS_WRITTEN) {
             Some(UNKILLABLE)
+        } else if found.contains(&IS_FUNCTION) {
+            Some(BUSY_WITH_FUNCTION)
+        } else if found.contains(&IS_SCRIPT) {
+            Some(BUSY)
         } else {
             Some(NOT_BUSY)
         };

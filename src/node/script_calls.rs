@@ -238,7 +238,7 @@ pub(super) enum Judged {
     Wish(Wish),
 }
 
-fn log_line(level: u8, text: &[u8]) {
+pub(super) fn log_line(level: u8, text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     match level {
         0 | 1 => tracing::debug!("{text}"),

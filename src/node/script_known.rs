@@ -22,8 +22,9 @@ use crate::script::{Context, Origin as Source, ScriptId};
 /// Names kept beyond those that the engine has.
 const KNOWN_SPARE: usize = 1024;
 
-const ABOVE_LIMIT: &str =
+pub(super) const ABOVE_LIMIT: &str =
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+pub(super) const NO_FUNCTION: &str = "ERR Function not found";
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 /// What a core knows of a script.
@@ -39,11 +40,11 @@ pub(super) struct Script {
     /// It touches nothing but the keys it declares.
     pub(super) stays: bool,
     /// It says that it does not write.
-    no_writes: bool,
+    pub(super) no_writes: bool,
     /// It says that it may run above `maxmemory`, or does not write.
-    allows_oom: bool,
+    pub(super) allows_oom: bool,
     /// It has no first line with flags.
-    is_plain: bool,
+    pub(super) is_plain: bool,
     /// So many times it begins as a transaction, for it has left its keys.
     pub(super) left: u8,
 }
@@ -51,11 +52,13 @@ pub(super) struct Script {
 /// A script to be started, checked.
 pub(super) struct Prepared {
     pub(super) id: ScriptId,
+    /// It is this function of a library, and no script.
+    pub(super) function: Option<Box<[u8]>>,
     pub(super) script: Script,
     pub(super) keys_count: usize,
     pub(super) is_readonly: bool,
     /// Memory is short, and it has not said that it minds no limit.
-    may_not_grow: bool,
+    pub(super) may_not_grow: bool,
 }
 
 impl Core {
@@ -65,6 +68,9 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Result<Prepared, CommandError> {
+        if matches!(entry.command.run, Runs::Script(ScriptCommand::Function)) {
+            return self.prepare_function(entry, args);
+        }
         let keys_count = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
         if keys_count > args.len() as i64 - 3 {
             return Err("ERR Number of keys can't be greater than number of args".into());
@@ -99,6 +105,7 @@ impl Core {
             is_readonly: is_readonly || script.no_writes,
             script,
             may_not_grow,
+            function: None,
             keys_count: keys_count as usize,
         })
     }
@@ -168,7 +175,15 @@ impl Core {
             ..Context::default()
         };
         let id = &prepared.id;
-        let run = match self.scripts.engine.start(id, &keys, &argv, context) {
+        let engine = &mut self.scripts.engine;
+        let found = match &prepared.function {
+            None => engine.start(id, &keys, &argv, context),
+            Some(name) => {
+                let run = self.functions.engine().start(name, &keys, &argv, context);
+                Some(run.ok_or(CommandError::from(NO_FUNCTION))?)
+            }
+        };
+        let run = match found {
             Some(run) => run,
             None => {
                 // The engine has let it go to make room.
@@ -245,7 +260,7 @@ impl Core {
                 });
             }
             NodeRequest::ScriptFlush => self.flush_scripts_everywhere(token),
-            _ => self.kill_script_anywhere(token),
+            _ => self.kill_script_anywhere(token, false),
         }
     }
 

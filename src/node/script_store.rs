@@ -49,6 +49,16 @@ struct Held {
     evicted_count: u64,
 }
 
+impl ScriptText {
+    /// A text, used now.
+    pub fn new(body: &[u8], now_ms: i64) -> Self {
+        Self {
+            body: body.into(),
+            used_ms: AtomicI64::new(now_ms),
+        }
+    }
+}
+
 impl ScriptStore {
     /// Keeps a text. One that SCRIPT LOAD has brought stays until it is flushed.
     pub fn add(&self, id: ScriptId, body: &[u8], origin: Origin, now_ms: i64) -> Arc<ScriptText> {
@@ -67,10 +77,7 @@ impl ScriptStore {
             }
             held.evals_count += 1;
         }
-        let text = Arc::new(ScriptText {
-            body: body.into(),
-            used_ms: AtomicI64::new(now_ms),
-        });
+        let text = Arc::new(ScriptText::new(body, now_ms));
         held.scripts.insert(id, (text.clone(), origin));
         text
     }

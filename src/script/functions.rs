@@ -460,9 +460,7 @@ fn read_payload(payload: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
     let (body, footer) = payload.split_last_chunk::<10>().ok_or(FOOTER)?;
     let version = u16::from_le_bytes([footer[0], footer[1]]);
     let checksum = crc64(0, &payload[..body.len() + 2]);
-    // A checksum of zero means that there is none.
-    let is_right = footer[2..] == checksum.to_le_bytes() || footer[2..] == [0; 8];
-    if version > PAYLOAD_VERSION_MAX || !is_right {
+    if version > PAYLOAD_VERSION_MAX || footer[2..] != checksum.to_le_bytes() {
         return Err(FOOTER);
     }
     let mut reader = Reader::new(body);

@@ -14,6 +14,7 @@ mod connections; // they come, move between cores, and go; how the process start
 mod daemon; // in the background, under a supervisor
 mod durability; // killed and started again: what was acknowledged is there
 mod figures; // what INFO counts of commands and errors
+mod functions; // libraries on several cores, FUNCTION and FCALL
 mod harness; // starts the binary, waits for it, ends it
 mod http; // figures on a port of their own
 mod limits; // what one client may take

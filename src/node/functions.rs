@@ -1,0 +1,318 @@
+//! Libraries of functions: one set for the process, loaded on each core when it first needs them. FUNCTION, FCALL.
+//!
+//!     FUNCTION LOAD on any core -> loaded there -> the board's set, with a new version -> any core's engine, at its next FCALL
+//!
+//! Promises  a change is seen by every request that begins after its reply, on whatever core; changes are one after the other.
+//! Not here  running a function: `node/script.rs`; Lua: `script/functions.rs`.
+//! Tests     tests/server/functions.rs.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use super::ring::Token;
+use super::script_known::{ABOVE_LIMIT, NO_FUNCTION, Prepared, Script};
+use crate::base::glob::glob_match;
+use crate::base::number::parse_i64;
+use crate::commands::session::{FunctionRequest, RestorePolicy};
+use crate::commands::{CommandError, Entry, Flags};
+use crate::resp::{Args, Reply};
+use crate::script::{Functions, Library, Limits, LoadHost, Policy, ScriptId};
+
+/// Loading a library may take so long.
+const LOAD_TIME: Duration = Duration::from_millis(500);
+
+/// The process's libraries.
+#[derive(Default)]
+pub struct FunctionStore {
+    version: AtomicU64,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    libraries: Vec<Arc<Library>>,
+    /// Texts of libraries that an RDB file had, until a core loads them.
+    aside: Vec<Vec<u8>>,
+}
+
+impl FunctionStore {
+    /// Takes the texts of libraries from an RDB file, to be loaded where a function is first asked for.
+    pub fn put_aside(&self, codes: Vec<Vec<u8>>) {
+        if !codes.is_empty() {
+            self.held().aside.extend(codes);
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// The texts of all libraries, for an RDB file.
+    pub fn codes(&self) -> Vec<Vec<u8>> {
+        let held = self.held();
+        let loaded = held.libraries.iter().map(|library| library.code.clone());
+        loaded.chain(held.aside.iter().cloned()).collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Only whole sets are put there.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A core's libraries.
+pub struct CoreFunctions {
+    engine: Functions,
+    /// Of the set that the engine has.
+    version: u64,
+    known: HashMap<Vec<u8>, Script, ahash::RandomState>,
+}
+
+impl Default for CoreFunctions {
+    fn default() -> Self {
+        Self {
+            engine: Functions::new(Limits::default()),
+            version: 0,
+            known: HashMap::default(),
+        }
+    }
+}
+
+impl CoreFunctions {
+    /// What runs functions.
+    pub(super) fn engine(&mut self) -> &mut Functions {
+        &mut self.engine
+    }
+
+    fn follow(&mut self, held: &mut Held, version: u64) {
+        if !self.engine.follow(&held.libraries, &mut Host::new()) {
+            tracing::error!("a library of functions could not be loaded on one of the cores");
+        }
+        for code in std::mem::take(&mut held.aside) {
+            if let Err(error) = self.engine.load(&code, false, &mut Host::new()) {
+                let text = String::from_utf8_lossy(error.text()).into_owned();
+                tracing::error!("a library of functions in the RDB file does not load: {text}");
+            }
+            held.libraries = self.engine.libraries().cloned().collect();
+        }
+        self.has_changed(version);
+    }
+
+    fn has_changed(&mut self, version: u64) {
+        self.version = version;
+        self.known.clear();
+    }
+}
+
+/// Loading's clock and log.
+struct Host {
+    end: Instant,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self {
+            end: Instant::now() + LOAD_TIME,
+        }
+    }
+}
+
+impl LoadHost for Host {
+    fn is_late(&mut self) -> bool {
+        Instant::now() > self.end
+    }
+
+    fn log(&mut self, level: u8, text: &[u8]) {
+        super::script_calls::log_line(level, text);
+    }
+}
+
+impl Core {
+    /// Takes over what other cores have changed.
+    fn follow_functions(&mut self) {
+        let board = self.mesh.board();
+        if board.functions.version.load(Ordering::Acquire) != self.functions.version {
+            let mut held = board.functions.held();
+            let version = board.functions.version.load(Ordering::Acquire);
+            self.functions.follow(&mut held, version);
+        }
+    }
+
+    /// Finds a function and checks the words around it.
+    pub(super) fn prepare_function(
+        &mut self,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Result<Prepared, CommandError> {
+        self.follow_functions();
+        let name = args.get(1);
+        let functions = &mut self.functions;
+        let script = match functions.known.get(name) {
+            Some(script) => *script,
+            None => {
+                let flags = functions.engine.flags(name);
+                let flags = flags.ok_or(CommandError::from(NO_FUNCTION))?;
+                let script = Script {
+                    stays: false,
+                    no_writes: flags.no_writes,
+                    allows_oom: flags.allow_oom || flags.no_writes,
+                    is_plain: false,
+                    left: 0,
+                };
+                functions.known.insert(name.to_vec(), script);
+                script
+            }
+        };
+        let keys_count = parse_i64(args.get(2)).ok_or("ERR Bad number of keys provided")?;
+        if keys_count > args.len() as i64 - 3 {
+            return Err("ERR Number of keys can't be greater than number of args".into());
+        }
+        if keys_count < 0 {
+            return Err("ERR Number of keys can't be negative".into());
+        }
+        let is_readonly = entry.command.flags.has(Flags::READONLY);
+        if is_readonly && !script.no_writes {
+            return Err("ERR Can not execute a script with write flag using *_ro command.".into());
+        }
+        let may_not_grow = self.shard.refuses_growth() && !script.allows_oom;
+        if may_not_grow {
+            return Err(ABOVE_LIMIT.into());
+        }
+        Ok(Prepared {
+            id: ScriptId::of(b""),
+            may_not_grow,
+            function: Some(name.into()),
+            is_readonly: is_readonly || script.no_writes,
+            script,
+            keys_count: keys_count as usize,
+        })
+    }
+
+    /// FUNCTION.
+    pub(super) fn function_request(&mut self, token: Token, request: FunctionRequest) {
+        self.follow_functions();
+        let mut out = Vec::new();
+        let protocol = self
+            .connections
+            .get_mut(token)
+            .map(|it| it.session.protocol);
+        let mut reply = Reply::new(&mut out, protocol.unwrap_or_default());
+        match request {
+            FunctionRequest::Kill => return self.kill_script_anywhere(token, true),
+            FunctionRequest::Dump => reply.bulk(&self.functions.engine.dump()),
+            FunctionRequest::List { pattern, with_code } => {
+                write_list(
+                    &self.functions.engine,
+                    pattern.as_deref(),
+                    with_code,
+                    &mut reply,
+                );
+            }
+            change => self.change_functions(change, &mut reply),
+        }
+        self.complete(token, |output, _| output.extend_from_slice(&out));
+    }
+
+    /// A change here, then for all: nobody else changes anything meanwhile.
+    fn change_functions(&mut self, change: FunctionRequest, reply: &mut Reply<'_>) {
+        let board = self.mesh.board();
+        let mut held = board.functions.held();
+        let version = board.functions.version.load(Ordering::Acquire);
+        if version != self.functions.version {
+            self.functions.follow(&mut held, version);
+        }
+        let engine = &mut self.functions.engine;
+        let has_changed = match change {
+            FunctionRequest::Load { code, replace } => {
+                match engine.load(&code, replace, &mut Host::new()) {
+                    Ok(library) => {
+                        reply.bulk(&library.name);
+                        true
+                    }
+                    Err(error) => {
+                        reply.error_bytes(error.text());
+                        false
+                    }
+                }
+            }
+            FunctionRequest::Restore { payload, policy } => {
+                let policy = match policy {
+                    RestorePolicy::Flush => Policy::Flush,
+                    RestorePolicy::Append => Policy::Append,
+                    RestorePolicy::Replace => Policy::Replace,
+                };
+                match engine.restore(&payload, policy, &mut Host::new()) {
+                    Ok(()) => {
+                        reply.ok();
+                        true
+                    }
+                    Err(error) => {
+                        reply.error_bytes(error.text());
+                        false
+                    }
+                }
+            }
+            FunctionRequest::Delete(name) => {
+                let was_there = engine.delete(&name);
+                if was_there {
+                    reply.ok();
+                } else {
+                    reply.error("ERR Library not found");
+                }
+                was_there
+            }
+            _ => {
+                engine.flush();
+                reply.ok();
+                true
+            }
+        };
+        if has_changed {
+            held.libraries = engine.libraries().cloned().collect();
+            board
+                .functions
+                .version
+                .store(version + 1, Ordering::Release);
+            self.functions.has_changed(version + 1);
+        }
+    }
+}
+
+fn write_list(
+    functions: &Functions,
+    pattern: Option<&[u8]>,
+    with_code: bool,
+    reply: &mut Reply<'_>,
+) {
+    let is_asked = |library: &&Arc<Library>| {
+        pattern.is_none_or(|pattern| glob_match(pattern, &library.name, true))
+    };
+    let libraries: Vec<_> = functions.libraries().filter(is_asked).collect();
+    reply.array(libraries.len());
+    for library in libraries {
+        reply.map(if with_code { 4 } else { 3 });
+        reply.bulk(b"library_name");
+        reply.bulk(&library.name);
+        reply.bulk(b"engine");
+        reply.bulk(b"LUA");
+        reply.bulk(b"functions");
+        reply.array(library.functions.len());
+        for function in &library.functions {
+            reply.map(3);
+            reply.bulk(b"name");
+            reply.bulk(&function.name);
+            reply.bulk(b"description");
+            match &function.description {
+                Some(text) => reply.bulk(text),
+                None => reply.null(),
+            }
+            reply.bulk(b"flags");
+            reply.set(function.flags.names().count());
+            function.flags.names().for_each(|name| reply.simple(name));
+        }
+        if with_code {
+            reply.bulk(b"library_code");
+            reply.bulk(&library.code);
+        }
+    }
+}

@@ -125,6 +125,25 @@ fn protocol(
 const WRONG_TYPE_NAME: &str = "ERR Wrong protocol type name. Please use one of the following: \
     string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
 
+/// `DEBUG ERROR text`: that error.
+fn error(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    Err(CommandError::Quoting(args.get(1).to_vec()))
+}
+
+/// `DEBUG LOG text`: a line of the server's log.
+fn log(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    let text = String::from_utf8_lossy(args.get(1)).into_owned();
+    Ok(Action::Node(NodeRequest::DebugLog(text)))
+}
+
 /// `DEBUG HELP`.
 fn help(
     _: &mut SessionCall<'_>,
@@ -178,6 +197,22 @@ const OWN: &[Command] = &[
         args: "type",
         summary: "Replies with an element of the protocol's type that is named.",
         run: Run::Session(protocol),
+        ..DEBUG
+    },
+    Command {
+        name: "ERROR",
+        arity: Arity::Exactly(3),
+        args: "text",
+        summary: "Replies with that error.",
+        run: Run::Session(error),
+        ..DEBUG
+    },
+    Command {
+        name: "LOG",
+        arity: Arity::Exactly(3),
+        args: "text",
+        summary: "Writes a line to the server's log.",
+        run: Run::Session(log),
         ..DEBUG
     },
     Command {

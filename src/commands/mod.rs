@@ -46,10 +46,12 @@ pub mod list_value;
 pub mod lolwut;
 pub mod memory;
 pub mod migrate;
+pub mod monitor;
 pub mod number;
 pub mod object;
 mod persistence;
 pub mod pubsub;
+pub mod redact;
 pub mod rename;
 pub mod row;
 pub mod scan;
@@ -58,6 +60,7 @@ pub mod session;
 pub mod set;
 pub mod set_algebra;
 pub mod set_random;
+pub mod slowlog;
 pub mod sort;
 pub mod stream_add;
 pub mod stream_delete;
@@ -149,6 +152,8 @@ pub const FAMILIES: &[&[Command]] = &[
     admin::COMMANDS,
     acl::rows::COMMANDS,
     persistence::COMMANDS,
+    slowlog::COMMANDS,
+    monitor::COMMANDS,
     lolwut::COMMANDS,
     debug_row::COMMANDS,
     cluster::COMMANDS,

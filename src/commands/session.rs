@@ -8,6 +8,7 @@ use super::acl::log::{Context, Denial};
 use super::acl::rows::AclRequest;
 use super::acl::{Reason, User, Users};
 use super::client_filter::ClientFilter;
+use super::slowlog::{LatencyRequest, SlowlogRequest};
 use super::{CommandError, Entry, Flags};
 use crate::resp::Protocol;
 use std::sync::{Arc, OnceLock};
@@ -44,6 +45,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// Subscribed to something.
     pub subscribed: bool,
+    /// MONITOR.
+    pub monitoring: bool,
 }
 
 /// CLIENT REPLY's modes.
@@ -78,6 +81,7 @@ impl Default for Session {
             no_evict: false,
             reply_mode: ReplyMode::default(),
             subscribed: false,
+            monitoring: false,
         }
     }
 }
@@ -236,6 +240,12 @@ pub enum NodeRequest {
     Memory(MemoryRequest),
     /// FUNCTION.
     Function(FunctionRequest),
+    /// SLOWLOG.
+    Slowlog(SlowlogRequest),
+    /// LATENCY.
+    Latency(LatencyRequest),
+    /// MONITOR: OK, then lines.
+    Monitor,
     /// SHUTDOWN; no reply where it succeeds.
     Shutdown {
         /// SAVE or NOSAVE where one was given.
@@ -255,6 +265,8 @@ pub enum NodeRequest {
     Reset,
     /// DEBUG SLEEP: the whole server stands still that long, then OK.
     DebugSleep(Duration),
+    /// DEBUG LOG: the text is in the log, then OK.
+    DebugLog(String),
 }
 
 impl SessionCall<'_> {
@@ -332,6 +344,16 @@ pub fn needs_silence(entry: &Entry, session: &Session) -> Option<CommandError> {
         entry.full_name.as_bytes(),
         "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
     ))
+}
+
+/// Why a command may not run for a client that monitors: None where it may. Redis counts such clients as replicas.
+#[inline]
+pub fn needs_no_keys(entry: &Entry, session: &Session) -> Option<CommandError> {
+    let flags = entry.command.flags;
+    let touches_keys =
+        flags.has(Flags::READONLY) || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+    (session.monitoring && touches_keys)
+        .then(|| "ERR Replica can't interact with the keyspace".into())
 }
 
 /// Why a protected command (DEBUG) may not run: None where it may.

@@ -10,9 +10,10 @@
 
 use std::sync::Arc;
 
-use super::connection::{Blocked, Connection};
+use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
+use super::monitor;
 use super::ring::Token;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
@@ -22,7 +23,7 @@ use crate::commands::table::{Caller, Run, Verb};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
-use crate::router::message::Queued;
+use crate::router::message::{Queued, SlowCall};
 use crate::router::programs::block::BlockRequest;
 use crate::router::watch::{Watch, Watched};
 use crate::router::{FromShard, Output, Plan, ShardId, ToShard, Transaction, TxId, plan};
@@ -290,7 +291,8 @@ impl Core {
         }
         let watch = watched.watch.clone();
         let transaction = Transaction::watch(watch, db, &fresh.as_args(), self.map);
-        self.begin(token, connection, entry, transaction, Purpose::Reply);
+        let words = self.words_to_keep(entry, args);
+        self.begin(token, connection, entry, words, transaction, Purpose::Reply);
         Dispatched::Taken
     }
 
@@ -300,6 +302,7 @@ impl Core {
         token: Token,
         connection: &mut Connection,
         entry: &'static Entry,
+        words: Option<OwnedArgs>,
         transaction: Transaction,
         purpose: Purpose,
     ) {
@@ -310,6 +313,7 @@ impl Core {
         self.starts.push(Start {
             token,
             entry,
+            words,
             transaction,
             purpose,
             needs_token: false,
@@ -363,6 +367,9 @@ impl Core {
         }
         let commands = std::mem::take(&mut block.queue);
         let needs_token = (commands.iter()).any(|queued| self.may_leave(queued));
+        if self.monitored {
+            self.tell_of_block(connection, &commands);
+        }
         let Some(block) = connection.open_block() else {
             return Dispatched::Taken;
         };
@@ -387,7 +394,9 @@ impl Core {
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         let purpose = Purpose::Block(running);
-        self.begin(token, connection, entry, transaction, purpose);
+        let mut words = OwnedArgs::new();
+        words.push(b"exec");
+        self.begin(token, connection, entry, Some(words), transaction, purpose);
         if let Some(start) = self.starts.last_mut() {
             start.needs_token = needs_token;
         }
@@ -431,10 +440,17 @@ impl Core {
         Reply::new(out, asker.protocol).array(block.queue.len());
         let clock = &self.clock;
         let mut stamp = self.stamp;
+        let slow_ns = self.thresholds.any_ns;
+        let mut slow = Vec::new();
         self.shard
-            .run_block(&block.queue, db, asker, out, |shard, entry| {
+            .run_block(&block.queue, db, asker, out, |shard, queued| {
                 let now = clock.raw();
-                shard.record(entry.index, clock.delta_as_nanos(stamp, now));
+                let took_ns = clock.delta_as_nanos(stamp, now);
+                shard.record(queued.entry.index, took_ns);
+                if took_ns >= slow_ns {
+                    let words = queued.args.as_args();
+                    slow.push(SlowCall::new(queued.entry, took_ns, &words));
+                }
                 stamp = now;
             });
         self.shard.end_block();
@@ -442,12 +458,46 @@ impl Core {
             out.truncate(length);
         }
         self.hold_here(connection);
+        self.stamp = stamp;
+        for SlowCall {
+            entry,
+            took_ns,
+            words,
+        } in slow
+        {
+            self.note_slow(connection, entry, took_ns, words);
+        }
+        if self.monitored {
+            self.tell_of_block(connection, &block.queue);
+        }
         self.commands_count += block.queue.len() as u64;
         self.count(connection, entry);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.look_at_output(connection);
         }
         Dispatched::Taken
+    }
+
+    /// Tells monitors of the commands of a block.
+    #[cold]
+    fn tell_of_block(&mut self, connection: &Connection, commands: &[Queued]) {
+        let db = connection.session.db;
+        let source = monitor::source(connection);
+        let allowed = commands.iter().filter(|queued| queued.denied.is_none());
+        for Queued { entry, args, .. } in allowed {
+            self.tell_monitors(&source, db, entry, &args.as_args());
+        }
+    }
+
+    /// Counts commands over several shards that a block has run: all of them took `took_ns`, hops included.
+    pub(super) fn count_calls(&mut self, calls: Vec<(u16, Option<Vec<u8>>)>, took_ns: u64) {
+        let each_ns = took_ns / calls.len().max(1) as u64;
+        for (index, line) in calls {
+            self.shard.record(index, each_ns);
+            if let Some(line) = line {
+                self.shard.figures_mut().record_failure(index, &line);
+            }
+        }
     }
 
     /// A block that ran as a transaction has ended.
@@ -469,12 +519,6 @@ impl Core {
                     self.note_denial(&connection, denial);
                 }
                 self.connections.restore(token, connection);
-            }
-        }
-        for (index, line) in transaction.take_calls() {
-            self.shard.record(index, 0);
-            if let Some(line) = line {
-                self.shard.figures_mut().record_failure(index, &line);
             }
         }
         if let Some((id, shards)) = running.watch {
@@ -509,7 +553,11 @@ impl Core {
         let is_captured = match result {
             Ok(Action::Node(request)) => {
                 // It is counted when it is answered.
-                connection.asked = Some((queued.entry, stamp));
+                connection.asked = Some(Asked {
+                    entry: queued.entry,
+                    stamp,
+                    words: self.words_to_keep(queued.entry, &queued.args.as_args()),
+                });
                 self.captured.insert(token, Captured { tx });
                 self.asks.push((token, request));
                 true
@@ -536,6 +584,10 @@ impl Core {
         if !is_captured {
             let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
             self.shard.record(queued.entry.index, took_ns);
+            if took_ns >= self.thresholds.any_ns {
+                let words = self.words_to_keep(queued.entry, &queued.args.as_args());
+                self.note_if_slow(token, queued.entry, took_ns, words);
+            }
             self.report(tx, reply, Some(state));
         }
     }

@@ -91,11 +91,14 @@ pub struct ClientFlags {
     pub no_evict: bool,
     /// `T`: CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// `O`: MONITOR.
+    pub monitoring: bool,
 }
 
 /// The letters of a client's flags; `N` where there are none.
 pub fn flags_text(kind: ClientKind, flags: ClientFlags) -> String {
     let letters = [
+        (flags.monitoring, 'O'),
         (kind == ClientKind::Replica, 'S'),
         (kind == ClientKind::Primary, 'M'),
         (kind == ClientKind::PubSub, 'P'),

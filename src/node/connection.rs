@@ -18,6 +18,7 @@ use super::subscriptions::Subscriptions;
 use super::tls::Tls;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
+use crate::resp::args::OwnedArgs;
 use crate::resp::parse::ParseState;
 
 /// The place of one reply that has not left yet.
@@ -74,6 +75,16 @@ impl Peer {
     pub fn is_local(&self) -> bool {
         self.is_unix || self.address.starts_with("127.") || self.address.starts_with("[::1]")
     }
+}
+
+/// A command that the node carries out.
+pub struct Asked {
+    /// Which.
+    pub entry: &'static Entry,
+    /// When that began (`Core::clock`).
+    pub stamp: u64,
+    /// Its words, where anybody would want them if it is slow.
+    pub words: Option<OwnedArgs>,
 }
 
 /// One client's connection.
@@ -161,8 +172,8 @@ pub struct Connection {
     pub last_command: Option<&'static Entry>,
     /// What MULTI and WATCH have it keep.
     pub block: Option<Box<Block>>,
-    /// The command the node is carrying out for it, and when that began (`Core::clock`).
-    pub asked: Option<(&'static Entry, u64)>,
+    /// The command the node is carrying out for it.
+    pub asked: Option<Asked>,
 }
 
 impl Connection {

@@ -8,10 +8,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::block::{Captured, Running};
-use super::connection::{Blocked, Connection};
+use super::connection::{Asked, Blocked, Connection};
 use super::disk::Disk;
 use super::errand::Errands;
 use super::figures::CoreCounters;
@@ -33,6 +33,7 @@ use super::script::Scripts;
 use super::slab::Connections;
 use super::snapshot::CutWalk;
 use super::waiting::{MayWait, WaitingClients};
+use super::watching::Thresholds;
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
@@ -40,9 +41,12 @@ use crate::commands::table::table;
 use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::persist::Holds;
+use crate::resp::args::OwnedArgs;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
+use crate::router::message::SlowCall;
 use crate::router::{FromShard, Origin, Output, Step, ToShard, Transaction, TxId};
+use crate::shard::sizes::SizeWalk;
 use crate::shard::{Outcome, Shard};
 
 /// Output buffers kept for reuse.
@@ -125,12 +129,24 @@ pub struct Core {
     pub gathers: HashMap<u64, Gather, ahash::RandomState>,
     /// The next question's name.
     pub next_question: u64,
+    /// Walks over the sizes of keys, each for a question: whose, and its name.
+    pub(super) size_walks: Vec<(usize, u64, SizeWalk)>,
+    /// DEBUG SLEEP: whose question, its name, and until when to sleep once the turn is over.
+    pub(super) sleeps: Vec<(usize, u64, Instant)>,
     /// CLIENT PAUSE.
     pub pause: Option<Pause>,
     /// Questions to be answered when the writes from before the pause have ended: whose, and its name.
     pub waiting_for_writes: Vec<(usize, u64)>,
     /// What INFO shows of this core.
     pub counters: CoreCounters,
+    /// From where on a call is noted.
+    pub(super) thresholds: Thresholds,
+    /// A request that has just been found slow, and its nanoseconds.
+    pub(super) slow: Option<(&'static Entry, u64)>,
+    /// Somebody monitors, on this core or another.
+    pub(super) monitored: bool,
+    /// This core's connections that monitor.
+    pub(super) monitors: Vec<Token>,
     /// Clients that wait for a key.
     pub waiting: WaitingClients,
     /// Who is subscribed to what, and messages under way.
@@ -207,6 +223,10 @@ struct Coordinated {
     entry: &'static Entry,
     /// When it began (`clock`).
     stamp: u64,
+    /// When the last command of a block that it runs ended.
+    call_stamp: u64,
+    /// Its words, where anybody would want them if it is slow.
+    words: Option<OwnedArgs>,
     transaction: Transaction,
     purpose: Purpose,
 }
@@ -217,6 +237,8 @@ pub struct Start {
     pub token: Token,
     /// What it runs.
     pub entry: &'static Entry,
+    /// Its words, where anybody would want them if it is slow.
+    pub words: Option<OwnedArgs>,
     /// The transaction.
     pub transaction: Transaction,
     /// What becomes of its reply.
@@ -280,7 +302,6 @@ impl Core {
             mesh: parts.mesh,
             connections: Connections::default(),
             limits: Limits::default(),
-            options: parts.options,
             spans: Vec::new(),
             hashes: Vec::new(),
             window: Window::default(),
@@ -297,9 +318,15 @@ impl Core {
             errands: Errands::new(),
             gathers: HashMap::default(),
             next_question: 0,
+            size_walks: Vec::new(),
+            sleeps: Vec::new(),
             pause: None,
             waiting_for_writes: Vec::new(),
             counters: CoreCounters::default(),
+            thresholds: Thresholds::of(&parts.options),
+            slow: None,
+            monitored: false,
+            monitors: Vec::new(),
             waiting: WaitingClients::default(),
             pubsub: CorePubSub::default(),
             scripts: Scripts::default(),
@@ -333,6 +360,7 @@ impl Core {
             disk: parts.disk,
             log_errno: 0,
             is_log_failing: false,
+            options: parts.options,
         };
         core.apply_options();
         core.read_clock();
@@ -345,6 +373,10 @@ impl Core {
         self.apply_memory_options();
         super::settings::apply_to_shard(&self.options, &mut self.shard);
         self.apply_log_options();
+        self.thresholds = Thresholds::of(&self.options);
+        let slow_ns = self.thresholds.any_ns;
+        self.shard
+            .set_stopwatch(super::watching::nanoseconds, slow_ns);
     }
 
     /// Reads the wall clock for the turn.
@@ -441,6 +473,7 @@ impl Core {
         self.starts.push(Start {
             token: nobody,
             entry,
+            words: None,
             transaction: Transaction::cut(compresses, self.map),
             purpose: Purpose::Cut,
             // A script that goes on to further shards is one step to a snapshot, too.
@@ -459,6 +492,7 @@ impl Core {
         let Start {
             token,
             entry,
+            words,
             mut transaction,
             purpose,
             ..
@@ -474,6 +508,8 @@ impl Core {
             token,
             entry,
             stamp,
+            call_stamp: stamp,
+            words,
             transaction,
             purpose,
         };
@@ -507,7 +543,24 @@ impl Core {
                 self.hold(token, holds);
                 return self.fill(token, origin.sequence, reply);
             }
-            FromShard::Served { id, reply, holds } => return self.served(*id, reply, holds),
+            FromShard::Slow { tx, .. } => {
+                // What a script calls is a part of it, as in Redis.
+                let whose = self.transactions.get(tx);
+                let whose = whose.filter(|whose| !matches!(whose.purpose, Purpose::Script(_)));
+                let token = whose.map(|whose| whose.token);
+                if let (Some(token), FromShard::Slow { calls, .. }) = (token, event) {
+                    self.note_calls(token, calls);
+                }
+                return;
+            }
+            FromShard::Served {
+                id,
+                reply,
+                holds,
+                took_ns,
+            } => {
+                return self.served(*id, reply, holds, *took_ns);
+            }
             FromShard::Ask { id } => return self.asked_to_look(*id),
             FromShard::NeedsMemory => return self.shard.free_for_others(),
             FromShard::Scheduled { tx, .. }
@@ -526,6 +579,18 @@ impl Core {
         let step = transaction.receive(event, &mut next_tx, &mut outgoing);
         let retries_count = transaction.retries_count() - retries_count;
         self.counters.transaction_retries += u64::from(retries_count);
+        // A script that begins anew forgets its calls: they are taken when it is over.
+        let is_script = matches!(coordinated.purpose, Purpose::Script(_));
+        let calls = match is_script {
+            true => Vec::new(),
+            false => transaction.take_calls(),
+        };
+        if !calls.is_empty() {
+            let now = self.clock.raw();
+            let took_ns = self.clock.delta_as_nanos(coordinated.call_stamp, now);
+            coordinated.call_stamp = now;
+            self.count_calls(calls, took_ns);
+        }
         self.take_step(coordinated, step);
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
@@ -580,8 +645,10 @@ impl Core {
             token,
             entry,
             stamp,
+            words,
             mut transaction,
             purpose,
+            ..
         } = self.without_token(coordinated);
         match &purpose {
             Purpose::Asked(_) => {}
@@ -591,19 +658,22 @@ impl Core {
         match purpose {
             Purpose::Block(running) => {
                 self.block_has_run(token, running, transaction, &reply);
-                self.finish(token, entry, stamp, &reply);
+                self.finish(token, entry, stamp, words, &reply);
             }
             Purpose::Script(origin) => {
                 self.take_script_calls(&mut transaction);
                 if origin.core == self.id {
-                    return self.finish(token, entry, stamp, &reply);
+                    return self.finish(token, entry, stamp, words, &reply);
                 }
                 let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
                 self.shard.record(entry.index, took_ns);
+                self.send_slow(origin, entry, took_ns, words);
                 self.commands_count += 1;
                 self.script_has_run(origin, entry, reply, holds.clone());
             }
-            Purpose::Reply | Purpose::MayWait(_) => self.finish(token, entry, stamp, &reply),
+            Purpose::Reply | Purpose::MayWait(_) => {
+                self.finish(token, entry, stamp, words, &reply);
+            }
             Purpose::Asked(id) => self.has_looked(id, &reply, holds),
             Purpose::Cut => self.cut_was_made(&reply),
         }
@@ -652,9 +722,17 @@ impl Core {
     }
 
     /// Counts a transaction that has ended, from its start to its end, and replies.
-    fn finish(&mut self, token: Token, entry: &'static Entry, stamp: u64, reply: &[u8]) {
+    fn finish(
+        &mut self,
+        token: Token,
+        entry: &'static Entry,
+        stamp: u64,
+        words: Option<OwnedArgs>,
+        reply: &[u8],
+    ) {
         let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
         self.shard.record(entry.index, nanoseconds);
+        self.note_if_slow(token, entry, nanoseconds, words);
         self.commands_count += 1;
         if let Some(line) = reply.strip_prefix(b"-") {
             let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
@@ -673,11 +751,20 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        if let Some((entry, stamp)) = connection.asked.take() {
+        if let Some(Asked {
+            entry,
+            stamp,
+            words,
+        }) = connection.asked.take()
+        {
             let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
             self.shard.record(entry.index, nanoseconds);
             self.commands_count += 1;
+            self.note_if_slow(token, entry, nanoseconds, words);
         }
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         let silent = std::mem::take(&mut connection.silent_reply);
         let length = connection.output.len();
         write(&mut connection.output, &mut connection.session);
@@ -701,9 +788,15 @@ impl Core {
         match self.connections.get_mut(token) {
             Some(connection) => {
                 write(&mut reply, &mut connection.session);
-                if let Some((entry, stamp)) = connection.asked.take() {
+                if let Some(Asked {
+                    entry,
+                    stamp,
+                    words,
+                }) = connection.asked.take()
+                {
                     let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
                     self.shard.record(entry.index, nanoseconds);
+                    self.note_if_slow(token, entry, nanoseconds, words);
                 }
             }
             None => write(&mut reply, &mut Session::default()),
@@ -772,7 +865,10 @@ impl Core {
         batches_count
     }
 
-    fn take_replies(&mut self, batch: Box<Batch>) {
+    fn take_replies(&mut self, mut batch: Box<Batch>) {
+        for (token, call) in batch.slow.drain(..) {
+            self.note_calls(token, vec![call]);
+        }
         let mut at = 0;
         let holds = &batch.holds;
         for item in &batch.items {
@@ -813,6 +909,7 @@ impl Core {
             replies,
             messages,
             holds,
+            slow,
             ..
         } = &mut *batch;
         let (mut bytes_at, mut spans_at) = (0, 0);
@@ -852,7 +949,7 @@ impl Core {
                     let reply = replies.split_off(length);
                     let holds = self.holds_of_request();
                     self.mesh
-                        .send(from, large_reply(request.origin, reply, holds));
+                        .send(from, large_reply(request.origin, reply, holds, None));
                     DEFERRED
                 }
                 Outcome::Deferred => DEFERRED,
@@ -863,8 +960,12 @@ impl Core {
                 holds.merge(&more);
             }
             let after = self.clock.raw();
-            self.shard
-                .record(item.entry.index, self.clock.delta_as_nanos(before, after));
+            let took_ns = self.clock.delta_as_nanos(before, after);
+            self.shard.record(item.entry.index, took_ns);
+            if took_ns >= self.thresholds.any_ns {
+                let call = SlowCall::new(item.entry, took_ns, &args);
+                slow.push((item.token(), call));
+            }
             before = after;
             self.commands_count += 1;
         }
@@ -899,10 +1000,15 @@ impl Core {
                 let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
+                let is_slow = took_ns >= self.thresholds.any_ns;
+                let slow = is_slow.then(|| {
+                    let args = Args::shared(&bytes, &spans);
+                    Box::new(SlowCall::new(item.entry, took_ns, &args))
+                });
                 if outcome == Outcome::Done {
                     let holds = self.holds_of_request();
                     self.mesh
-                        .send(from, large_reply(request.origin, reply, holds));
+                        .send(from, large_reply(request.origin, reply, holds, slow));
                 }
             }
             Message::LargeReply {
@@ -911,14 +1017,21 @@ impl Core {
                 sequence,
                 reply,
                 holds,
+                slow,
             } => {
                 let token = Token {
                     index: connection,
                     generation,
                 };
+                if let Some(call) = slow {
+                    self.note_calls(token, vec![*call]);
+                }
                 self.hold(token, &holds);
                 self.fill(token, sequence, &reply);
             }
+            Message::Slow { token, call } => self.note_calls(token, vec![*call]),
+            // Nothing but the turn that it makes.
+            Message::MonitorLines => {}
             Message::Durable => self.look_at_held(),
             Message::Post { id, post } => self.post_came(from, id, &post),
             Message::Posted {
@@ -931,13 +1044,19 @@ impl Core {
     }
 }
 
-fn large_reply(origin: Origin, reply: Vec<u8>, holds: Holds) -> Message {
+fn large_reply(
+    origin: Origin,
+    reply: Vec<u8>,
+    holds: Holds,
+    slow: Option<Box<SlowCall>>,
+) -> Message {
     Message::LargeReply {
         connection: origin.connection,
         generation: origin.generation,
         sequence: origin.sequence,
         reply,
         holds,
+        slow,
     }
 }
 

@@ -11,13 +11,16 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::connection::{Blocked, Connection};
+use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
 use super::ring::Token;
 use super::script_busy::BUSY;
 use crate::commands::pubsub::PubSub;
-use crate::commands::session::{ReplyMode, SessionCall, is_http, needs_permission, needs_silence};
+use crate::commands::redact::logged_words;
+use crate::commands::session::{
+    ReplyMode, SessionCall, is_http, needs_no_keys, needs_permission, needs_silence,
+};
 use crate::commands::table::{Caller, Run, Verb, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
@@ -98,7 +101,12 @@ impl Core {
         {
             return dispatched;
         }
-        match plan(entry, args, &self.map, self.id) {
+        if connection.session.monitoring
+            && let Some(error) = needs_no_keys(entry, &connection.session)
+        {
+            return self.refuse(connection, Some(entry), &error);
+        }
+        let dispatched = match plan(entry, args, &self.map, self.id) {
             plan @ Plan::Shard(shard) if !matches!(entry.command.run, Run::Keys(_)) => {
                 match entry.command.run {
                     Run::Script(_) => self.eval(token, connection, entry, args, plan),
@@ -123,7 +131,11 @@ impl Core {
                 self.eval(token, connection, entry, args, plan)
             }
             Plan::Many => self.start_transaction(token, connection, entry, args),
+        };
+        if (self.slow.is_some() | self.monitored) && dispatched == Dispatched::Taken {
+            self.note_request(connection, entry, args);
         }
+        dispatched
     }
 
     #[inline]
@@ -179,8 +191,11 @@ impl Core {
     #[inline]
     pub(super) fn count(&mut self, connection: &mut Connection, entry: &'static Entry) {
         let now = self.clock.raw();
-        self.shard
-            .record(entry.index, self.clock.delta_as_nanos(self.stamp, now));
+        let took_ns = self.clock.delta_as_nanos(self.stamp, now);
+        self.shard.record(entry.index, took_ns);
+        if took_ns >= self.thresholds.any_ns {
+            self.slow = Some((entry, took_ns));
+        }
         self.stamp = now;
         self.commands_count += 1;
         connection.commands_count += 1;
@@ -312,7 +327,8 @@ impl Core {
         };
         match made {
             Ok((transaction, purpose)) => {
-                self.begin(token, connection, entry, transaction, purpose);
+                let words = self.words_to_keep(entry, args);
+                self.begin(token, connection, entry, words, transaction, purpose);
                 Dispatched::Taken
             }
             Err(error) => self.fail_request(connection, entry, &error),
@@ -423,7 +439,12 @@ impl Core {
                 connection.blocked = Some(Blocked::UntilReply);
                 connection.silent_reply = stays_silent;
                 // It is counted when it is answered.
-                connection.asked = Some((entry, self.stamp));
+                connection.asked = Some(Asked {
+                    entry,
+                    stamp: self.stamp,
+                    // CONFIG SET may be what turns the log on.
+                    words: Some(logged_words(entry, args)),
+                });
                 connection.commands_count += 1;
                 connection.last_command = Some(entry);
                 self.asks.push((token, request));

@@ -109,7 +109,11 @@ impl CoreLoop {
         self.core.shard.retry_waiters();
         self.core.resume_congested();
         let is_leaving = self.core.go_on_leaving();
+        let has_sizes = !self.core.size_walks.is_empty() && self.core.walk_sizes();
         self.core.settle();
+        if !self.core.monitors.is_empty() {
+            self.core.show_monitors();
+        }
         self.core.evict_clients();
         self.core.pump_disk(&mut self.ring);
         self.flush_output();
@@ -127,6 +131,7 @@ impl CoreLoop {
         self.core
             .mesh
             .flush(|descriptor| ring.ring_bell(descriptor));
+        let has_slept = !self.core.sleeps.is_empty() && self.core.sleep_as_told();
         // A turn that only looked whether there is more is no cycle to whoever counts them.
         self.core.counters.turns += u64::from(busy);
         let end = self.core.clock.raw();
@@ -142,6 +147,8 @@ impl CoreLoop {
             || self.more_cycle
             || runs_on
             || is_leaving
+            || has_sizes
+            || has_slept
             || may_resume
             || awaits_peer
             || must_retry
@@ -168,7 +175,9 @@ impl CoreLoop {
         let before = self.core.clock.raw();
         self.more_cycle = self.core.shard.cycle(budget);
         let after = self.core.clock.raw();
-        self.core.counters.cycle_ns += self.core.clock.delta_as_nanos(before, after);
+        let took_ns = self.core.clock.delta_as_nanos(before, after);
+        self.core.counters.cycle_ns += took_ns;
+        self.core.note_event("expire-cycle", took_ns);
     }
 
     fn event(&mut self, event: Event) {

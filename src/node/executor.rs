@@ -106,7 +106,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         .map_err(|reason| format!("cannot use dir '{}': {reason}", options.dir))?;
     log::start(&options.logfile, options.loglevel, options.log_format)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
-    super::report::remember_start();
+    super::report::remember_start(supervisor.name());
     if !options.renames.is_empty() && !crate::commands::table::rename(&options.renames) {
         return Err("commands were used before they were renamed".to_string());
     }

@@ -4,6 +4,7 @@ use super::saving::SavingFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
+use crate::shard::sizes::Sizes;
 
 /// Samples of the recent past, for the `instantaneous_` fields: 16 of them, as Redis keeps.
 const SAMPLES_COUNT: usize = 16;
@@ -123,6 +124,8 @@ pub struct CoreFigures {
     pub clients_count: u64,
     /// Of those, waiting for a key.
     pub clients_waiting_count: u64,
+    /// Of those, with a time at which they stop.
+    pub clients_with_timeout_count: u64,
     /// Keys of this core's shard that clients wait for.
     pub waiting_keys_count: u64,
     /// Those whose clients are told when they go.
@@ -143,6 +146,8 @@ pub struct CoreFigures {
     pub keyspace: Stats,
     /// By database.
     pub databases: Vec<DatabaseInfo>,
+    /// Sizes of its keys by database, where they were asked for.
+    pub sizes: Vec<Sizes>,
     /// Bytes its tables hold.
     pub keys_bytes: u64,
     /// Room between entries.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
 
 use super::acl::{UserChange, use_users_question};
 use super::clients::{self, ClientFlags, ClientRow};
@@ -15,6 +16,7 @@ use super::config_rewrite::rewrite_file;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
 use super::figures::CoreFigures;
+use super::info;
 use super::message::{Answer, Message, Question};
 use super::options::{Options, config_get, config_set, config_set_failed};
 use super::ring::Token;
@@ -24,9 +26,17 @@ use crate::commands::acl::log::AclLog;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::session::MemoryRequest;
 use crate::commands::session::SaveRequest;
+use crate::commands::slowlog::LatencyRequest;
 use crate::commands::{NodeRequest, Session};
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
+use crate::shard::sizes::SizeWalk;
+
+/// Buckets of keys looked at in one turn to count their sizes, about 50 µs.
+const SIZE_STEPS_PER_TURN: usize = 512;
+
+/// A sleep longer than the clock can tell ends after this.
+const LONG_SLEEP: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// A question under way.
 pub struct Gather {
@@ -68,6 +78,9 @@ enum Purpose {
     KillScript,
     Info(Vec<Vec<u8>>),
     Memory(MemoryRequest),
+    /// LATENCY HISTOGRAM of these commands.
+    Histogram(Vec<Vec<u8>>),
+    Monitor,
     Configure,
     /// A change of the users: they are in force on every core.
     Users,
@@ -147,23 +160,49 @@ impl Core {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
             }
             NodeRequest::Info(sections) => {
-                self.ask_all(asker, Purpose::Info(sections), Question::Figures);
+                let sizes = info::is_selected("Keysizes", &sections);
+                self.ask_all(asker, Purpose::Info(sections), Question::Figures { sizes });
+            }
+            NodeRequest::Slowlog(request) => self.slowlog(token, &request),
+            NodeRequest::Latency(LatencyRequest::Histogram(names)) => {
+                self.ask_all(
+                    asker,
+                    Purpose::Histogram(names),
+                    Question::Figures { sizes: false },
+                );
+            }
+            NodeRequest::Latency(request) => self.latency(token, &request),
+            NodeRequest::Monitor if self.captured.contains_key(&token) => {
+                self.fail(token, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+            }
+            NodeRequest::Monitor => {
+                self.prepare_monitor();
+                self.ask_all(asker, Purpose::Monitor, Question::LookAtMonitors);
             }
             NodeRequest::Memory(MemoryRequest::Purge) => {
                 self.ask_all(asker, Purpose::Ok, Question::Purge)
             }
-            NodeRequest::Memory(request) => {
-                self.ask_all(asker, Purpose::Memory(request), Question::Figures)
-            }
+            NodeRequest::Memory(request) => self.ask_all(
+                asker,
+                Purpose::Memory(request),
+                Question::Figures { sizes: false },
+            ),
             NodeRequest::Reset => {
+                self.end_monitor(token);
                 self.drop_subscriptions(token);
                 self.forget_block(token);
                 self.complete(token, |out, session| {
                     Reply::new(out, session.protocol).simple("RESET");
                 });
             }
+            NodeRequest::DebugLog(text) => {
+                tracing::warn!("DEBUG LOG: {text}");
+                self.complete(token, |out, session| Reply::new(out, session.protocol).ok());
+            }
             NodeRequest::DebugSleep(duration) => {
-                self.ask_all(asker, Purpose::Ok, Question::Sleep(duration))
+                let now = Instant::now();
+                let until = now.checked_add(duration).unwrap_or(now + LONG_SLEEP);
+                self.ask_all(asker, Purpose::Ok, Question::Sleep(until));
             }
             NodeRequest::AllowAllInScripts(allows_all) => {
                 let flag = &self.mesh.board().scripts.allows_all;
@@ -194,7 +233,7 @@ impl Core {
             self.ask_all(
                 Asker::Http(sender),
                 Purpose::Info(Vec::new()),
-                Question::Figures,
+                Question::Figures { sizes: false },
             );
         }
     }
@@ -286,8 +325,11 @@ impl Core {
 
     fn fail_with(&mut self, token: Token, text: &[u8]) {
         let connection = self.connections.get_mut(token);
-        if let Some((entry, _)) = connection.and_then(|connection| connection.asked) {
-            self.shard.figures_mut().record_failure(entry.index, text);
+        let asked = connection.and_then(|connection| connection.asked.as_ref());
+        if let Some(asked) = asked {
+            self.shard
+                .figures_mut()
+                .record_failure(asked.entry.index, text);
         }
         self.complete(token, |out, session| {
             Reply::new(out, session.protocol).error_bytes(text)
@@ -341,7 +383,8 @@ impl Core {
     /// INFO, called by a script.
     pub(super) fn info_for_script(&mut self, tx: TxId, protocol: Protocol, sections: Vec<Vec<u8>>) {
         let asker = Asker::Script(tx, protocol);
-        self.ask_all(asker, Purpose::Info(sections), Question::Figures);
+        let sizes = info::is_selected("Keysizes", &sections);
+        self.ask_all(asker, Purpose::Info(sections), Question::Figures { sizes });
     }
 
     fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
@@ -354,6 +397,11 @@ impl Core {
     fn ask(&mut self, to: usize, asker: Asker, purpose: Purpose, question: Question) {
         let id = self.open_gather(asker, purpose, 1);
         ask_core(self, to, id, question);
+    }
+
+    /// Whether anybody monitors has changed.
+    pub(super) fn tell_of_monitors(&mut self) {
+        self.ask_all(Asker::Nobody, Purpose::Ok, Question::LookAtMonitors);
     }
 
     fn open_gather(&mut self, asker: Asker, purpose: Purpose, waiting_count: usize) -> u64 {
@@ -413,7 +461,10 @@ impl Core {
             Question::KillClients { filter, spare } => {
                 Answer::Count(self.kill_here(&filter, spare))
             }
-            Question::Figures => Answer::Figures(Box::new(self.figures())),
+            Question::Figures { sizes: true } => {
+                return self.size_walks.push((from, id, SizeWalk::default()));
+            }
+            Question::Figures { sizes: false } => Answer::Figures(Box::new(self.figures())),
             Question::ResetStatistics => {
                 self.counters.reset();
                 self.shard.figures_mut().reset();
@@ -452,6 +503,10 @@ impl Core {
             }
             Question::KillScript { is_function } => Answer::Count(self.kill_script(is_function)),
             Question::Unblock { id, end } => Answer::Count(usize::from(self.unblock(id, end))),
+            Question::LookAtMonitors => {
+                self.monitored = self.mesh.board().watch.monitors.is_watched();
+                Answer::Done
+            }
             Question::Unpause => {
                 self.unpause();
                 Answer::Done
@@ -460,12 +515,8 @@ impl Core {
                 crate::ds::purge::give_back_free_pages();
                 Answer::Done
             }
-            Question::Sleep(duration) => {
-                std::thread::sleep(duration);
-                // What runs after it in the same turn, a block's waiters say, must see what has expired meanwhile.
-                self.read_clock();
-                Answer::Done
-            }
+            // The others must hear of it first: all stand still together.
+            Question::Sleep(until) => return self.sleeps.push((from, id, until)),
             Question::Save(request) => return self.save_asked(from, id, request),
             Question::Stop(save, force) => return self.stop_asked(Some((from, id)), save, force),
             Question::Shutdown => {
@@ -477,6 +528,33 @@ impl Core {
             }
         };
         self.answer(from, id, answer);
+    }
+
+    /// Goes on counting the sizes of keys for those who asked; whether there is more to count.
+    pub(super) fn walk_sizes(&mut self) -> bool {
+        let Some((_, _, walk)) = self.size_walks.first_mut() else {
+            return false;
+        };
+        if walk.step(&self.shard.keys, SIZE_STEPS_PER_TURN) {
+            let (from, id, walk) = self.size_walks.remove(0);
+            let figures = CoreFigures {
+                sizes: walk.into_sizes(),
+                ..self.figures()
+            };
+            self.answer(from, id, Answer::Figures(Box::new(figures)));
+        }
+        !self.size_walks.is_empty()
+    }
+
+    /// Stands still for DEBUG SLEEP, after a turn; whether it did.
+    pub(super) fn sleep_as_told(&mut self) -> bool {
+        let sleeps = std::mem::take(&mut self.sleeps);
+        for (from, id, until) in &sleeps {
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            self.read_clock();
+            self.answer(*from, *id, Answer::Done);
+        }
+        !sleeps.is_empty()
     }
 
     pub(super) fn answer(&mut self, to: usize, id: u64, answer: Answer) {
@@ -748,6 +826,20 @@ impl Core {
                     connection.close_after_output = true;
                 }
             }
+            Purpose::Monitor => {
+                self.begin_monitor(token);
+                self.complete(token, |out, session| Reply::new(out, session.protocol).ok());
+            }
+            Purpose::Histogram(names) => {
+                let figures = figures_of(answers);
+                let rows = super::histogram::histogram_rows(&figures, &names);
+                self.complete(token, |out, session| {
+                    super::histogram::write_histograms(
+                        &rows,
+                        &mut Reply::new(out, session.protocol),
+                    );
+                });
+            }
             Purpose::Memory(request) => {
                 let figures = self.memory_figures(&figures_of(answers));
                 self.complete(token, |out, session| {
@@ -830,6 +922,7 @@ impl Core {
             counters: self.counters.clone(),
             clients_count: self.connections.len() as u64,
             clients_waiting_count: self.waiting.len() as u64,
+            clients_with_timeout_count: self.waiting.deadlines_count() as u64,
             waiting_keys_count: self.shard.waiting_counts().1 as u64,
             waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,
             clients_watching_count: self.connections.iter().filter(watching).count() as u64,
@@ -853,6 +946,7 @@ impl Core {
                 .max()
                 .unwrap_or(0),
             keyspace: *self.shard.keys.stats(),
+            sizes: Vec::new(),
             databases,
             keys_bytes: self.shard.keys.used_bytes() as u64,
             slack_bytes: self.shard.keys.slack_bytes() as u64,
@@ -905,6 +999,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         no_evict,
         subscribed,
         user,
+        monitoring,
         ..
     } = &connection.session;
     ClientRow {
@@ -928,6 +1023,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             unix_socket: connection.peer.is_unix,
             no_evict: *no_evict,
             no_touch: *no_touch,
+            monitoring: *monitoring,
             ..ClientFlags::default()
         },
         db: *db,

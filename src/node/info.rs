@@ -9,6 +9,7 @@ use super::memory_figures::MemoryFigures;
 use super::saving::SavingFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
+use crate::shard::sizes::{KINDS, Sizes};
 use std::fmt::Write;
 
 /// Everything INFO can say; plain numbers, summed over cores where they are counts.
@@ -23,12 +24,16 @@ pub struct InfoFigures {
     pub cpu: CpuFigures,
     /// 40 hexadecimal digits, drawn at start.
     pub replication_id: String,
+    /// `repl-backlog-size`: what a backlog would have.
+    pub backlog_bytes: u64,
     /// Rows that were called, in the table's order.
     pub commands: Vec<CommandFigures>,
     /// Error code (`ERR`, `WRONGTYPE`) and how often it was said.
     pub errors: Vec<(String, u64)>,
     /// Databases that have keys.
     pub keyspace: Vec<KeyspaceFigures>,
+    /// Sizes of keys by database, where the section was asked for.
+    pub sizes: Vec<Sizes>,
     /// One row per core.
     pub cores: Vec<CoreFigures>,
 }
@@ -42,6 +47,8 @@ pub struct ServerFigures {
     pub process_id: u32,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
+    /// Who is told that the server is ready: `systemd`, `upstart` or `no`.
+    pub supervised: String,
     pub tcp_port: u16,
     /// Microseconds since the epoch.
     pub time_us: i64,
@@ -70,6 +77,8 @@ pub struct ClientsFigures {
     pub input_buffer_bytes_max: u64,
     pub output_buffer_bytes_max: u64,
     pub blocked: u64,
+    /// Blocked clients whose wait ends by itself.
+    pub with_timeout: u64,
     /// Keys that clients wait for.
     pub blocking_keys: u64,
     /// Those whose clients are told when they go.
@@ -174,6 +183,9 @@ pub struct StatsFigures {
 pub struct CpuFigures {
     pub system_s: f64,
     pub user_s: f64,
+    /// The first core's thread, which accepts connections.
+    pub main_system_s: f64,
+    pub main_user_s: f64,
 }
 
 /// One command.
@@ -220,6 +232,9 @@ pub struct CoreFigures {
     /// Requests it sent to other cores, and those it ran for them.
     pub hops_out: u64,
     pub hops_in: u64,
+    /// Receives that brought bytes, and sends.
+    pub reads: u64,
+    pub writes: u64,
     /// Connections that moved here, and away.
     pub moves_in: u64,
     pub moves_out: u64,
@@ -235,6 +250,7 @@ const SECTIONS: &[Section] = &[
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
+    ("Threads", threads),
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
@@ -244,6 +260,7 @@ const SECTIONS: &[Section] = &[
     ("Latencystats", latency_stats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
+    ("Keysizes", key_sizes),
     ("Cores", cores),
 ];
 
@@ -268,6 +285,9 @@ pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
     out
 }
 
+/// Sections that nothing but their own names print: a walk over all keys is asked for on purpose.
+const BY_NAME_ONLY: &[&str] = &["Keysizes"];
+
 /// Whether a request for `sections` prints the section `name`; the node may skip gathering what is not printed.
 pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
     let by_default = !DEFAULT_NOT.contains(&name);
@@ -276,12 +296,15 @@ pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
         "Modules" => "module_list",
         name => name,
     };
+    let is_cheap = !BY_NAME_ONLY.contains(&name);
+    let by_default = by_default && is_cheap;
     if sections.is_empty() {
         return by_default;
     }
     sections.iter().any(|section| {
         let is = |word: &str| section.eq_ignore_ascii_case(word.as_bytes());
-        is("all") || is("everything") || is("default") && by_default || is(name) || is(own_name)
+        let is_all = is("all") || is("everything");
+        is_all && is_cheap || is("default") && by_default || is(name) || is(own_name)
     })
 }
 
@@ -305,7 +328,7 @@ fn server(figures: &InfoFigures, out: &mut String) {
         "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": "io_uring",
         "process_id": server.process_id,
-        "process_supervised": "no",
+        "process_supervised": server.supervised,
         "run_id": server.run_id,
         "tcp_port": server.tcp_port,
         "server_time_usec": server.time_us,
@@ -316,6 +339,7 @@ fn server(figures: &InfoFigures, out: &mut String) {
         "lru_clock": server.lru_clock,
         "executable": server.executable,
         "config_file": server.config_file,
+        "io_threads_active": u8::from(server.threads > 1),
         "threads": server.threads,
     );
     for (index, listener) in server.listeners.iter().enumerate() {
@@ -335,6 +359,7 @@ fn clients(figures: &InfoFigures, out: &mut String) {
         "tracking_clients": 0,
         "pubsub_clients": clients.pubsub,
         "watching_clients": clients.watching,
+        "clients_in_timeout_table": clients.with_timeout,
         "total_watched_keys": clients.watched_keys,
         "total_blocking_keys": clients.blocking_keys,
         "total_blocking_keys_on_nokey": clients.blocking_keys_on_no_key,
@@ -403,6 +428,21 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
     }
 }
 
+fn threads(figures: &InfoFigures, out: &mut String) {
+    for (index, core) in figures.cores.iter().enumerate() {
+        let CoreFigures {
+            connections,
+            reads,
+            writes,
+            ..
+        } = core;
+        let _ = write!(
+            out,
+            "io_thread_{index}:clients={connections},reads={reads},writes={writes}\r\n"
+        );
+    }
+}
+
 fn stats(figures: &InfoFigures, out: &mut String) {
     let stats = &figures.stats;
     let total = |count: fn(&CoreFigures) -> u64| figures.cores.iter().map(count).sum::<u64>();
@@ -416,12 +456,14 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "total_net_repl_output_bytes": 0,
         "instantaneous_input_kbps": format_args!("{:.2}", stats.input_kbps),
         "instantaneous_output_kbps": format_args!("{:.2}", stats.output_kbps),
+        "instantaneous_input_repl_kbps": "0.00",
+        "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": stats.rejected_connections,
         "sync_full": 0,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
-        "expired_keys": stats.expired_keys,
         "expired_subkeys": stats.expired_fields,
+        "expired_keys": stats.expired_keys,
         "expired_time_cap_reached_count": stats.expire_time_cap_reached,
         "expire_cycle_cpu_milliseconds": stats.expire_cpu_ms,
         "expire_lag_ms_mean": stats.expire_lag_ms_mean,
@@ -439,9 +481,19 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "migrate_cached_sockets": 0,
         "latest_fork_usec": 0,
         "total_forks": 0,
+        "slave_expires_tracked_keys": 0,
+        "active_defrag_hits": 0,
+        "active_defrag_misses": 0,
+        "active_defrag_key_hits": 0,
+        "active_defrag_key_misses": 0,
+        "total_active_defrag_time": 0,
+        "current_active_defrag_time": 0,
+        "unexpected_error_replies": 0,
         "total_error_replies": stats.error_replies,
         "total_reads_processed": stats.reads,
         "total_writes_processed": stats.writes,
+        "io_threaded_reads_processed": 0,
+        "io_threaded_writes_processed": 0,
         "client_query_buffer_limit_disconnections": stats.query_limit_disconnections,
         "client_output_buffer_limit_disconnections": stats.output_limit_disconnections,
         "eventloop_cycles": stats.turns,
@@ -472,6 +524,8 @@ fn replication(figures: &InfoFigures, out: &mut String) {
         "master_repl_offset": 0,
         "second_repl_offset": -1,
         "repl_backlog_active": 0,
+        "repl_backlog_size": figures.backlog_bytes,
+        "repl_backlog_first_byte_offset": 0,
         "repl_backlog_histlen": 0,
     );
 }
@@ -482,6 +536,8 @@ fn cpu(figures: &InfoFigures, out: &mut String) {
         "used_cpu_user": format_args!("{:.6}", figures.cpu.user_s),
         "used_cpu_sys_children": "0.000000",
         "used_cpu_user_children": "0.000000",
+        "used_cpu_sys_main_thread": format_args!("{:.6}", figures.cpu.main_system_s),
+        "used_cpu_user_main_thread": format_args!("{:.6}", figures.cpu.main_user_s),
     );
 }
 
@@ -541,6 +597,27 @@ fn keyspace(figures: &InfoFigures, out: &mut String) {
             row.db, row.keys, row.expires, row.avg_ttl_ms, row.dated_hashes
         );
     }
+}
+
+fn key_sizes(figures: &InfoFigures, out: &mut String) {
+    for (db, sizes) in figures.sizes.iter().enumerate() {
+        for (kind, name) in KINDS.iter().enumerate() {
+            let bins: Vec<String> = sizes
+                .of(kind)
+                .map(|(smallest, count)| format!("{}={count}", bin_text(smallest)))
+                .collect();
+            if !bins.is_empty() {
+                let _ = write!(out, "db{db}_distrib_{name}:{}\r\n", bins.join(","));
+            }
+        }
+    }
+}
+
+/// 512, 1K, 2M: a power of two, or 0.
+fn bin_text(number: u64) -> String {
+    const UNITS: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
+    let unit = number.checked_ilog2().map_or(0, |bits| bits as usize / 10);
+    format!("{}{}", number >> (10 * unit), UNITS[unit])
 }
 
 fn cores(figures: &InfoFigures, out: &mut String) {

@@ -97,6 +97,7 @@ impl Core {
             connection.closed = true;
             acceptor::shut(&connection.socket);
         }
+        self.end_monitor(token);
         self.abandon_wait(token);
         self.leave_all(token);
         self.forget_block(token);
@@ -232,7 +233,8 @@ impl Core {
         // A subscriber has nothing to say.
         let idle = connection.blocked.is_none()
             && connection.is_drained()
-            && !connection.session.subscribed;
+            && !connection.session.subscribed
+            && !connection.session.monitoring;
         if timeout_ms > 0 && idle && now_ms - connection.last_active_ms > timeout_ms {
             self.close(token);
             return;

@@ -23,14 +23,17 @@ use super::directory::Directory;
 use super::functions::FunctionStore;
 use super::load::Load;
 use super::message::Message;
+use super::ring::Token;
 use super::script_store::ScriptStore;
 use super::snapshot::Job;
+use super::watching::Watch;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::persist::Holds;
 use crate::resp::{Args, Span};
 use crate::router::Origin;
-use crate::router::token::Token;
+use crate::router::message::SlowCall;
+use crate::router::token;
 use crate::shard::Request;
 
 /// Batches of one core that may be at one other at a time.
@@ -63,6 +66,14 @@ pub struct Item {
 }
 
 impl Item {
+    /// The connection that waits, on the sender's core.
+    pub fn token(&self) -> Token {
+        Token {
+            index: self.connection,
+            generation: self.generation,
+        }
+    }
+
     /// The request as the shard of another core sees it, sent by core `from`.
     #[inline]
     pub fn request(&self, from: u16) -> Request {
@@ -103,6 +114,8 @@ pub struct Batch {
     pub posts_bytes: usize,
     /// What must be durable before any of the replies leaves.
     pub holds: Holds,
+    /// Calls among the requests that took long, and whose they are.
+    pub slow: Vec<(Token, SlowCall)>,
     /// On its way home.
     pub answered: bool,
 }
@@ -147,6 +160,7 @@ impl Batch {
         self.messages.clear();
         self.large_bytes = 0;
         self.posts_bytes = 0;
+        self.slow.clear();
         self.answered = false;
         self.holds.clear();
         if self.spans.capacity() > KEPT_BYTES_MAX {
@@ -188,6 +202,8 @@ pub struct Board {
     pub log_errno: AtomicI32,
     /// See [`Board::log_errno`].
     pub failing_logs_count: AtomicU32,
+    /// What has been noted of slow calls, and who monitors.
+    pub watch: Watch,
     /// Which cores have subscribers of what.
     pub directory: Directory,
     /// The scripts that some core knows.
@@ -204,7 +220,7 @@ pub struct Board {
     pub background: Background,
     /// The libraries that all cores have.
     pub functions: FunctionStore,
-    token: Mutex<Token>,
+    token: Mutex<token::Token>,
 }
 
 /// One core's flags, on a cache line pair of their own.
@@ -251,6 +267,7 @@ impl Board {
             clients_count: AtomicU32::new(0),
             log_errno: AtomicI32::new(0),
             failing_logs_count: AtomicU32::new(0),
+            watch: Watch::default(),
             directory: Directory::new(cores_count),
             scripts: ScriptStore::default(),
             gate: AtomicU8::new(0),
@@ -270,7 +287,7 @@ impl Board {
     }
 
     /// The token, for the moment that it takes to take it or to give it back.
-    pub fn token(&self) -> MutexGuard<'_, Token> {
+    pub fn token(&self) -> MutexGuard<'_, token::Token> {
         // Nothing in there can be left half done.
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }

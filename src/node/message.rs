@@ -1,7 +1,7 @@
 //! What cores say to each other besides plain requests.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -23,6 +23,7 @@ use crate::commands::table::Caller;
 use crate::persist::Holds;
 use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
+use crate::router::message::SlowCall;
 use crate::router::{FromShard, Origin, ToShard, TxId};
 
 /// One message; most are rare, the two of transactions are not.
@@ -79,9 +80,20 @@ pub enum Message {
         reply: Vec<u8>,
         /// What must be durable before it leaves.
         holds: Holds,
+        /// The call, if it took long.
+        slow: Option<Box<SlowCall>>,
+    },
+    /// A call of that connection of this core took long; stands before its reply.
+    Slow {
+        /// The connection.
+        token: Token,
+        /// The call.
+        call: Box<SlowCall>,
     },
     /// A log has got on: replies that waited for it may leave.
     Durable,
+    /// There are lines for this core's monitors.
+    MonitorLines,
     /// A Pub/Sub message for this core's subscribers.
     Post {
         /// Names it on its core.
@@ -152,7 +164,10 @@ pub enum Question {
         spare: u64,
     },
     /// Every figure of the core.
-    Figures,
+    Figures {
+        /// The sizes of its keys as well, for which they are walked.
+        sizes: bool,
+    },
     /// Set statistics back to zero.
     ResetStatistics,
     /// CLIENT PAUSE.
@@ -175,6 +190,8 @@ pub enum Question {
         /// What it is answered with.
         end: End,
     },
+    /// Whether anybody monitors may have changed.
+    LookAtMonitors,
     /// CLIENT UNPAUSE.
     Unpause,
     /// SCRIPT FLUSH.
@@ -186,8 +203,8 @@ pub enum Question {
     },
     /// MEMORY PURGE.
     Purge,
-    /// DEBUG SLEEP.
-    Sleep(Duration),
+    /// DEBUG SLEEP, until then.
+    Sleep(Instant),
     /// A snapshot is wanted (asked of core 0).
     Save(SaveRequest),
     /// SHUTDOWN (asked of core 0): SAVE or NOSAVE where one was said, and FORCE.

@@ -171,10 +171,10 @@ pub const HELD: &[OptionSpec] = &[
     fixed("bind-source-addr", Check::Text, "", &[""], "rondo opens no connections of its own yet"),
     at_start(fixed("socket-mark-id", Check::Int(0, u32::MAX as i64), "0", &["0"], "marking sockets is not built")),
     held("max-new-tls-connections-per-cycle", "", Check::Int(1, 1000), "1"),
-    // Figures that are to come.
+    // Figures; `node/watching.rs` looks at these.
     held("slowlog-log-slower-than", "", Check::Int(-1, i64::MAX), "10000"),
     held("slowlog-max-len", "", COUNT, "128"),
-    fixed("latency-monitor-threshold", COUNT, "0", &["0"], "the latency monitor is not built yet"),
+    held("latency-monitor-threshold", "", COUNT, "0"),
     fixed("notify-keyspace-events", Check::Text, "", &[""], NO_EVENTS),
     held("tracking-table-max-keys", "", COUNT, "1000000"),
     held("hide-user-data-from-log", "", YES_NO, "no"),

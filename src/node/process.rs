@@ -154,3 +154,9 @@ pub fn adjust_oom_score(options: &Options) -> io::Result<()> {
     };
     std::fs::write(OOM_SCORE_PATH, score.clamp(-1000, 1000).to_string())
 }
+
+/// Whether the kernel hands out huge pages to who did not ask for them.
+pub fn has_huge_pages() -> bool {
+    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains("[always]"))
+}

@@ -14,6 +14,7 @@ use crate::commands::pubsub::Subject;
 use crate::commands::table;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
+use crate::shard::sizes::Sizes;
 
 /// Facts of the process that do not change.
 struct Identity {
@@ -23,6 +24,8 @@ struct Identity {
     os: String,
     executable: String,
 }
+
+static SUPERVISED: OnceLock<&str> = OnceLock::new();
 
 fn identity() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
@@ -62,8 +65,11 @@ fn identity() -> &'static Identity {
 }
 
 /// Fixes what INFO says of the start; call once, before the first client.
-pub fn remember_start() {
+///
+/// - `supervised`: who is told that the server is ready.
+pub fn remember_start(supervised: &'static str) {
     identity();
+    SUPERVISED.get_or_init(|| supervised);
 }
 
 impl Core {
@@ -79,6 +85,7 @@ impl Core {
         let (eviction_exceeded_ms, eviction_exceeded_now_ms) =
             self.shard.ledger().exceeded_ms(self.now_ms);
         let (user_us, system_us) = process::process_cpu_us();
+        let main_us = cores.first().map_or((0, 0), |core| core.cpu_us);
         let rates =
             cores
                 .iter()
@@ -105,6 +112,7 @@ impl Core {
                 uptime_s: uptime,
                 hz: options.hz as u32,
                 configured_hz: options.hz as u32,
+                supervised: SUPERVISED.get().copied().unwrap_or("no").to_string(),
                 lru_clock: (self.now_ms / 1000) as u32 & 0x00ff_ffff,
                 executable: identity().executable.clone(),
                 config_file: self.config_file.to_string(),
@@ -127,6 +135,7 @@ impl Core {
                 blocked: sum(|core| core.clients_paused_count + core.clients_waiting_count),
                 blocking_keys: sum(|core| core.waiting_keys_count),
                 blocking_keys_on_no_key: sum(|core| core.waiting_on_delete_keys_count),
+                with_timeout: sum(|core| core.clients_with_timeout_count),
                 pubsub: directory.clients_count.load(Ordering::Relaxed) as u64,
                 watching: sum(|core| core.clients_watching_count),
                 watched_keys: sum(|core| core.watched_keys_count),
@@ -185,7 +194,10 @@ impl Core {
             cpu: info::CpuFigures {
                 system_s: system_us as f64 / 1e6,
                 user_s: user_us as f64 / 1e6,
+                main_user_s: main_us.0 as f64 / 1e6,
+                main_system_s: main_us.1 as f64 / 1e6,
             },
+            backlog_bytes: u64::try_from(options.held_number("repl-backlog-size")).unwrap_or(0),
             replication_id: identity().replication_id.clone(),
             commands,
             errors: errors
@@ -193,6 +205,7 @@ impl Core {
                 .map(|(code, count)| (code.to_string(), count))
                 .collect(),
             keyspace: databases(&cores),
+            sizes: sizes(&cores),
             cores: cores.iter().map(core_row).collect(),
         };
         info::render(&figures, sections)
@@ -270,6 +283,17 @@ impl Core {
     }
 }
 
+fn sizes(cores: &[CoreFigures]) -> Vec<Sizes> {
+    let mut total = Vec::new();
+    for (db, sizes) in cores.iter().flat_map(|core| core.sizes.iter().enumerate()) {
+        if total.len() <= db {
+            total.resize_with(db + 1, Sizes::default);
+        }
+        total[db].add(sizes);
+    }
+    total
+}
+
 fn databases(cores: &[CoreFigures]) -> Vec<info::KeyspaceFigures> {
     let count = cores
         .iter()
@@ -304,6 +328,8 @@ fn core_row(core: &CoreFigures) -> info::CoreFigures {
         hops_in: core.counters.hops_in,
         moves_in: core.counters.moves_in,
         moves_out: core.counters.moves_out,
+        reads: core.counters.reads,
+        writes: core.counters.writes,
         cpu_s: (core.cpu_us.0 + core.cpu_us.1) as f64 / 1e6,
         cpu: core.pinned_cpu,
     }

@@ -70,6 +70,8 @@ pub struct Hosted {
     pub(super) is_busy: bool,
     pub(super) is_killed: bool,
     pub(super) stamp: u64,
+    /// What it has called, while somebody monitors: told when it is over, for it may have to begin anew.
+    pub(super) called: Vec<(u16, Queued)>,
 }
 
 /// What became of a script that was to be run.
@@ -129,6 +131,9 @@ impl Core {
         }
         // What it publishes must reach the connection itself, which is out of its place now.
         let may_in_place = plan == Plan::Shard(self.id) && !connection.session.subscribed;
+        if self.monitored {
+            self.tell_of_request(connection, entry, args);
+        }
         match self.host(origin, entry, db, asker, args, may_in_place) {
             Ran::Reply(reply) => {
                 let silent = take_silence(connection);
@@ -172,6 +177,9 @@ impl Core {
         connection.blocked = Some(Blocked::UntilDrained);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
+        if self.monitored {
+            self.tell_of_request(connection, entry, args);
+        }
         let message = Message::Script {
             origin,
             entry,
@@ -182,6 +190,13 @@ impl Core {
         self.counters.hops_out += 1;
         self.mesh.send(usize::from(shard), message);
         Dispatched::Taken
+    }
+
+    /// Tells monitors what a script has called. Its own line, which Redis has before those, was told by its client's core.
+    fn tell_of_script(&mut self, hosted: &Hosted) {
+        for (db, Queued { entry, args, .. }) in &hosted.called {
+            self.tell_monitors("lua", *db, entry, &args.as_args());
+        }
     }
 
     /// A script of another core's connection, whose keys are here.
@@ -208,6 +223,10 @@ impl Core {
         self.shard.record(entry.index, took_ns);
         self.commands_count += 1;
         let holds = self.holds_of_request();
+        if took_ns >= self.thresholds.any_ns {
+            let words = self.words_to_keep(entry, &args.as_args());
+            self.send_slow(origin, entry, took_ns, words);
+        }
         self.script_has_run(origin, entry, reply, holds);
     }
 
@@ -269,6 +288,7 @@ impl Core {
         Ran::Later(Box::new(self.script_start(
             origin,
             entry,
+            self.words_to_keep(entry, args),
             transaction,
             !stays,
         )))
@@ -284,6 +304,7 @@ impl Core {
         &self,
         origin: Origin,
         entry: &'static Entry,
+        words: Option<OwnedArgs>,
         transaction: Transaction,
         needs_token: bool,
     ) -> Start {
@@ -293,6 +314,7 @@ impl Core {
                 generation: origin.generation,
             },
             entry,
+            words,
             transaction,
             purpose: Purpose::Script(origin),
             needs_token,
@@ -349,6 +371,7 @@ impl Core {
                         self.give_token_back();
                     }
                     self.shard.end_script();
+                    self.tell_of_script(&hosted);
                     break Some(Ran::Reply(reply));
                 }
                 Wish::Call(call) => {
@@ -465,7 +488,8 @@ impl Core {
             self.grant_wish(tx, &hosted, wish);
         }
         self.scripts.runs.insert(tx, hosted);
-        let start = self.script_start(origin, entry, transaction, false);
+        let words = self.words_to_keep(entry, args);
+        let start = self.script_start(origin, entry, words, transaction, false);
         Ran::Later(Box::new(Start {
             tx: Some(tx),
             ..start
@@ -523,6 +547,7 @@ impl Core {
         match wish {
             Wish::Done(reply) => {
                 self.script_is_over(&hosted);
+                self.tell_of_script(&hosted);
                 self.report_output(tx, Output::Returned(reply));
             }
             Wish::Call(entry) => {

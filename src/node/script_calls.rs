@@ -15,8 +15,10 @@ use crate::commands::pubsub::PubSub;
 use crate::commands::session::SessionCall;
 use crate::commands::table::{Run as Runs, table};
 use crate::commands::{Action, CommandError, Entry, Flags, NodeRequest, Session};
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
 use crate::router::TxId;
+use crate::router::message::Queued;
 use crate::script::{Answer, Step};
 use crate::shard::scripts::InPlace;
 
@@ -104,6 +106,17 @@ impl Core {
             return Judged::Refused(OUT_OF_MEMORY);
         }
         hosted.has_written |= flags.has(Flags::WRITE);
+        if self.monitored {
+            let args = OwnedArgs::from_args(&words);
+            hosted.called.push((
+                hosted.db,
+                Queued {
+                    entry,
+                    args,
+                    denied: None,
+                },
+            ));
+        }
         match entry.command.run {
             Runs::Keys(_) | Runs::Waits(_) => Judged::Wish(Wish::Call(entry)),
             Runs::PubSub(PubSub::Publish(_)) => self.judge_publish(hosted, entry, in_place, out),

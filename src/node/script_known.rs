@@ -212,6 +212,7 @@ impl Core {
             is_busy: false,
             is_killed: false,
             stamp: now,
+            called: Vec::new(),
         })
     }
 

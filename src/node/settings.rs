@@ -144,6 +144,7 @@ pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
     shard.keys.set_lazy_flush(options.lazyfree_lazy_user_flush);
     shard.keys.set_limits(options.encoding_limits());
     shard.set_memory_options(options.memory_options());
+    shard.figures_mut().set_tracking(options.latency_tracking);
 }
 
 /// Puts live options in force that belong to the process; called once, on core 0.

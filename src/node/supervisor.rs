@@ -46,6 +46,15 @@ impl Supervisor {
         found.unwrap_or(Supervisor::None)
     }
 
+    /// As INFO names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Supervisor::None => "no",
+            Supervisor::Systemd(_) => "systemd",
+            Supervisor::Upstart => "upstart",
+        }
+    }
+
     /// The server answers from now on.
     pub fn tell_ready(&self) {
         match self {

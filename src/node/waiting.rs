@@ -19,6 +19,7 @@ use super::ring::Token;
 use crate::commands::acl::check;
 use crate::commands::acl::log::{Context, Denial};
 use crate::commands::blocking::plain_form;
+use crate::commands::redact::logged_words;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::persist::Holds;
@@ -60,6 +61,11 @@ pub struct WaitingClients {
 }
 
 impl WaitingClients {
+    /// Those that stop waiting by themselves.
+    pub fn deadlines_count(&self) -> usize {
+        self.deadlines.len()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -281,11 +287,11 @@ impl Core {
         if let Some(client) = self.waiting.by_id.get(&id) {
             client.claim.end();
         }
-        self.served(id, reply, holds);
+        self.served(id, reply, holds, 0);
     }
 
     /// A shard has served a client, or its coordinator has.
-    pub(super) fn served(&mut self, id: u64, reply: &[u8], holds: &Holds) {
+    pub(super) fn served(&mut self, id: u64, reply: &[u8], holds: &Holds, took_ns: u64) {
         let Some(client) = self.waiting.remove(id) else {
             return; // It has gone; what it was given is lost with it, as with any reply.
         };
@@ -293,7 +299,7 @@ impl Core {
             self.tell_shard(shard, ToShard::Forget { id });
         }
         self.hold(client.token, holds);
-        self.end_wait(&client, reply);
+        self.end_wait(&client, reply, took_ns);
     }
 
     /// A shard has something for a client that needs another shard too: look under locks.
@@ -312,6 +318,7 @@ impl Core {
             Some(transaction) => self.starts.push(Start {
                 token,
                 entry,
+                words: None,
                 transaction,
                 purpose: Purpose::Asked(id),
                 needs_token: false,
@@ -429,7 +436,7 @@ impl Core {
                 End::Timeout => writer.null_array(),
                 End::Error => writer.error(UNBLOCKED),
             }
-            core.end_wait(client, &reply);
+            core.end_wait(client, &reply, 0);
         })
     }
 
@@ -464,9 +471,14 @@ impl Core {
     }
 
     /// Gives a client its reply and lets it go on.
-    fn end_wait(&mut self, client: &WaitingClient, reply: &[u8]) {
-        // The wait is no part of the time its command took.
-        self.shard.record(client.entry.index, 0);
+    ///
+    /// - `took_ns`: what its command took; the wait is no part of it.
+    fn end_wait(&mut self, client: &WaitingClient, reply: &[u8], took_ns: u64) {
+        self.shard.record(client.entry.index, took_ns);
+        if took_ns >= self.thresholds.any_ns {
+            let words = logged_words(client.entry, &client.request.2.as_args());
+            self.note_if_slow(client.token, client.entry, took_ns, Some(words));
+        }
         self.commands_count += 1;
         if let Some(error) = reply.strip_prefix(b"-") {
             let line = error.split(|&byte| byte == b'\r').next().unwrap_or(error);

@@ -9,12 +9,14 @@ use super::wait::WaitTicket;
 use super::watch::Watch;
 use super::{Origin, ShardId, TxId};
 use crate::commands::acl::User;
+use crate::commands::redact::logged_words;
 use crate::commands::sort::Lead;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::Moved;
 use crate::persist::Holds;
 use crate::persist::record::{Part, TransactionRecord};
+use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 
 /// From a transaction's coordinator to a shard.
@@ -88,6 +90,13 @@ pub enum ToShard {
 
 /// From a shard to a core.
 pub enum FromShard {
+    /// Calls of a transaction that took long; stands before the answer of the step they were part of.
+    Slow {
+        /// The transaction.
+        tx: TxId,
+        /// The calls.
+        calls: Vec<SlowCall>,
+    },
     /// Answer to [`ToShard::Schedule`], unless the grant comes with what was read.
     Scheduled {
         /// The transaction.
@@ -141,6 +150,8 @@ pub enum FromShard {
         reply: Vec<u8>,
         /// What must be durable before it leaves.
         holds: Holds,
+        /// Nanoseconds its command took, without the wait.
+        took_ns: u64,
     },
     /// There may be something for a client that needs two shards; its claim is taken. Answered by [`ToShard::Forget`] or
     /// [`ToShard::Rest`].
@@ -421,6 +432,29 @@ impl Operation {
             | Self::Watch { db, .. }
             | Self::Length { db } => *db,
             Self::HasChanged { .. } | Self::Cut { .. } | Self::Log { .. } => 0,
+        }
+    }
+}
+
+/// A call that took longer than somebody wants to know.
+#[derive(Clone)]
+pub struct SlowCall {
+    /// What ran.
+    pub entry: &'static Entry,
+    /// Nanoseconds it took.
+    pub took_ns: u64,
+    /// Its words, cut and without secrets.
+    pub words: OwnedArgs,
+}
+
+impl SlowCall {
+    /// Notes a call.
+    #[cold]
+    pub fn new(entry: &'static Entry, took_ns: u64, args: &Args<'_>) -> Self {
+        Self {
+            entry,
+            took_ns,
+            words: logged_words(entry, args),
         }
     }
 }

@@ -48,6 +48,42 @@ impl CommandFigures {
     }
 }
 
+impl CommandFigures {
+    /// Adds the durations of another's calls; its other figures stay.
+    pub fn add_durations(&mut self, other: &Self) {
+        if let Some(others) = &other.durations {
+            let own = self.durations.get_or_insert_with(no_durations);
+            own.iter_mut()
+                .zip(others.iter())
+                .for_each(|(own, other)| *own += other);
+        }
+    }
+
+    /// Microseconds, and how many calls took at most that: at each power of two nanoseconds from 1,024 on where the number
+    /// of calls grows, as Redis reads its histograms. A step counts the whole bucket it falls into, and is named by its end.
+    pub fn steps_us(&self) -> Vec<(u64, u64)> {
+        let Some(durations) = &self.durations else {
+            return Vec::new();
+        };
+        let total: u64 = durations.iter().sum();
+        let mut steps = Vec::new();
+        let (mut next, mut seen, mut before) = (0, 0, 0);
+        for level in (10..).map(|shift| 1u64 << shift) {
+            if seen == total {
+                break;
+            }
+            let end = (bucket_of(level) + 1).min(BUCKETS_COUNT);
+            seen += durations[next.min(end)..end].iter().sum::<u64>();
+            next = end;
+            if seen > before {
+                steps.push(((bucket_start(end) - 1) / 1000, seen));
+                before = seen;
+            }
+        }
+        steps
+    }
+}
+
 /// The bucket of a duration: its eight leading bits, and how many follow.
 #[inline]
 const fn bucket_of(nanoseconds: u64) -> usize {
@@ -72,6 +108,8 @@ pub struct ErrorCounts {
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     commands: Vec<CommandFigures>,
+    /// `latency-tracking no`.
+    is_untracked: bool,
     errors: ErrorCounts,
 }
 
@@ -79,11 +117,14 @@ impl Figures {
     /// Counts one call of command `index` and its time.
     #[inline]
     pub fn record(&mut self, index: u16, nanoseconds: u64) {
+        let is_tracked = !self.is_untracked;
         let figures = self.command_mut(index);
         figures.calls_count += 1;
         figures.nanoseconds += nanoseconds;
-        let durations = figures.durations.get_or_insert_with(no_durations);
-        durations[bucket_of(nanoseconds.clamp(1, NANOSECONDS_MAX))] += 1;
+        if is_tracked {
+            let durations = figures.durations.get_or_insert_with(no_durations);
+            durations[bucket_of(nanoseconds.clamp(1, NANOSECONDS_MAX))] += 1;
+        }
     }
 
     /// Counts one call that replied with the error `text` (its line without `-`).
@@ -113,9 +154,17 @@ impl Figures {
         &mut self.errors
     }
 
+    /// Whether durations of calls to come are kept (`latency-tracking`).
+    pub fn set_tracking(&mut self, is_tracked: bool) {
+        self.is_untracked = !is_tracked;
+    }
+
     /// CONFIG RESETSTAT.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            is_untracked: self.is_untracked,
+            ..Self::default()
+        };
     }
 
     #[inline]

@@ -16,6 +16,7 @@ pub mod memory;
 mod operations;
 pub mod replay;
 pub mod scripts;
+pub mod sizes;
 pub mod waiters;
 pub mod waiting;
 mod watches;
@@ -35,7 +36,7 @@ use crate::keyspace::cut::CutSizes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
-use crate::router::message::Queued;
+use crate::router::message::{Queued, SlowCall};
 use crate::router::{
     FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ShardId, ToShard, Trace, TxId,
 };
@@ -45,6 +46,9 @@ use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
 use memory::Memory;
 use waiters::Waiters;
 use watches::Watches;
+
+/// Nanoseconds since some moment. The room has no clock: whoever runs it brings one.
+pub type Stopwatch = fn() -> u64;
 
 /// A single-shard request, without its words.
 #[derive(Clone, Copy)]
@@ -100,6 +104,11 @@ pub struct Shard {
     waiters: Waiters,
     watches: Watches,
     figures: Figures,
+    /// Calls from here on, in nanoseconds, are slow.
+    slow_ns: u64,
+    stopwatch: Stopwatch,
+    /// Slow calls of the operation that runs.
+    slow_calls: Vec<SlowCall>,
     changes_count: u64,
     cut: Option<CutMade>,
     logging: Option<Box<Logging>>,
@@ -122,6 +131,9 @@ impl Shard {
             waiters: Waiters::default(),
             watches: Watches::default(),
             figures: Figures::default(),
+            slow_ns: u64::MAX,
+            stopwatch: || 0,
+            slow_calls: Vec::new(),
             changes_count: 0,
             cut: None,
             logging: None,
@@ -200,21 +212,21 @@ impl Shard {
         db: u16,
         caller: Caller,
         out: &mut Vec<u8>,
-        mut ran: impl FnMut(&mut Self, &'static Entry),
+        mut ran: impl FnMut(&mut Self, &Queued),
     ) {
         self.begin_group();
-        for Queued {
-            entry,
-            args,
-            denied,
-        } in commands
-        {
+        for queued in commands {
+            let Queued {
+                entry,
+                args,
+                denied,
+            } = queued;
             if let Some(error) = denied {
                 Reply::new(out, caller.protocol).error_bytes(&error.line());
                 continue;
             }
             self.run(entry, db, caller, Patience::Denied, &args.as_args(), out);
-            ran(self, entry);
+            ran(self, queued);
         }
         self.end_group();
     }
@@ -288,6 +300,12 @@ impl Shard {
     #[inline]
     pub fn record(&mut self, index: u16, nanoseconds: u64) {
         self.figures.record(index, nanoseconds);
+    }
+
+    /// Measures what runs here without the node, and notes calls that take `slow_ns` or longer.
+    pub fn set_stopwatch(&mut self, stopwatch: Stopwatch, slow_ns: u64) {
+        self.stopwatch = stopwatch;
+        self.slow_ns = slow_ns;
     }
 
     /// Figures by command index; commands past the end have not been called.
@@ -376,6 +394,10 @@ impl Shard {
 
     fn answer_run(&mut self, core: u16, tx: TxId, output: Output, trace: Option<Box<Trace>>) {
         let shard = self.id;
+        if !self.slow_calls.is_empty() {
+            let calls = std::mem::take(&mut self.slow_calls);
+            self.events.push_back((core, FromShard::Slow { tx, calls }));
+        }
         let ran = FromShard::Ran {
             tx,
             shard,

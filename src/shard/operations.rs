@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::{CutMade, Request, Shard, Waited};
-use crate::commands::Entry;
 use crate::commands::lcs::NOT_STRINGS;
 use crate::commands::sort::{Lead, leads};
 use crate::commands::stream_read;
@@ -12,7 +11,7 @@ use crate::ds::key_table::{EntryMut, Value};
 use crate::keyspace::Moved;
 use crate::keyspace::rdb::{self, NoPayload};
 use crate::resp::Args;
-use crate::router::message::Dumped;
+use crate::router::message::{Dumped, Queued, SlowCall};
 use crate::router::{Operation, Output};
 
 /// What most parts of replies fit in.
@@ -182,7 +181,17 @@ impl Shard {
                     return Output::Count(1);
                 }
                 let mut reply = Vec::with_capacity(REPLY_BYTES);
-                let ran = |shard: &mut Self, entry: &'static Entry| shard.record(entry.index, 0);
+                let mut stamp = (self.stopwatch)();
+                let ran = |shard: &mut Self, queued: &Queued| {
+                    let now = (shard.stopwatch)();
+                    let took_ns = now.saturating_sub(stamp);
+                    stamp = now;
+                    shard.record(queued.entry.index, took_ns);
+                    if took_ns >= shard.slow_ns {
+                        let call = SlowCall::new(queued.entry, took_ns, &queued.args.as_args());
+                        shard.slow_calls.push(call);
+                    }
+                };
                 self.run_block(&commands, db, caller, &mut reply, ran);
                 Output::Reply(reply)
             }

@@ -239,6 +239,7 @@ impl Shard {
         }
         let claim = waiter.claim.clone();
         let mut reply = Vec::new();
+        let began = (self.stopwatch)();
         if self
             .run_or_wait(request, &args, Patience::Again, &mut reply)
             .is_some()
@@ -248,8 +249,14 @@ impl Shard {
         }
         claim.end();
         self.waiters.remove(id);
+        let took_ns = (self.stopwatch)().saturating_sub(began);
         let holds = self.take_holds().unwrap_or_default();
-        let served = FromShard::Served { id, reply, holds };
+        let served = FromShard::Served {
+            id,
+            reply,
+            holds,
+            took_ns,
+        };
         self.events.push_back((origin.core, served));
         Served::Yes
     }

@@ -7,6 +7,7 @@ mod debug; // DEBUG's subcommands that touch keys
 mod draws; // huge negative counts
 mod keys; // which words are keys
 mod model; // random string and deadline commands against a plain model
+mod redact; // secrets, and requests cut to what a log keeps
 pub mod runner;
 mod say; // how requests are run here
 mod scan; // whole walks, under changes, over shards

@@ -16,11 +16,12 @@ fn info(figures: &InfoFigures, names: &[&str]) -> String {
     render(figures, &names)
 }
 
-const DEFAULT: [&str; 12] = [
+const DEFAULT: [&str; 13] = [
     "Server",
     "Clients",
     "Memory",
     "Persistence",
+    "Threads",
     "Stats",
     "Replication",
     "CPU",
@@ -47,6 +48,9 @@ fn sections_are_selected_as_redis_does() {
     assert_eq!(info(&figures, &["nosuch"]), "");
     assert!(is_selected("Commandstats", &[b"commandstats".to_vec()]));
     assert!(!is_selected("Commandstats", &[]));
+    // Sizes are counted by a walk over all keys: only who asks for them by name gets them.
+    assert!(is_selected("Keysizes", &[b"keysizes".to_vec()]));
+    assert!(!is_selected("Keysizes", &[b"all".to_vec()]));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod connection; // the order of replies
 mod directory; // which cores have subscribers
 mod doctor; // what a host is told to change
 mod info; // sections from figures
+mod latency; // samples, drawings and reports of slow events
 mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps

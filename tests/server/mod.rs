@@ -29,4 +29,5 @@ mod snapshot;
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod tls; // TLS, and certificates that are wrong
+mod watching; // slow calls, latencies, monitors
 mod wire; // the connection's own commands

@@ -63,3 +63,24 @@ fn durations_are_told_apart_as_by_an_hdr_histogram() {
         );
     }
 }
+
+/// Steps as Redis's LATENCY HISTOGRAM has them: each is named by the end of the bucket it falls into, and counts that whole.
+#[test]
+fn durations_are_counted_by_powers_of_two() {
+    let mut figures = Figures::default();
+    for nanoseconds in [500, 1_031, 1_032, 40_000, 40_000, 2_000_000_000] {
+        figures.record(0, nanoseconds);
+    }
+    let mut total = figures.commands()[0].clone();
+    assert_eq!(total.steps_us(), [(1, 2), (2, 3), (66, 5), (1_073_741, 6)]);
+    total.add_durations(&figures.commands()[0]);
+    assert_eq!(
+        total.steps_us(),
+        [(1, 4), (2, 6), (66, 10), (1_073_741, 12)]
+    );
+    figures.set_tracking(false);
+    figures.reset();
+    figures.record(0, 500);
+    assert_eq!(figures.commands()[0].steps_us(), []);
+    assert_eq!(figures.commands()[0].calls_count, 1);
+}

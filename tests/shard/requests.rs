@@ -89,6 +89,9 @@ fn events(shard: &mut Shard) -> Vec<String> {
                 }
                 _ => format!("core {core}: {tx} ran"),
             },
+            (core, FromShard::Slow { calls, .. }) => {
+                format!("core {core}: {} slow calls", calls.len())
+            }
             (core, FromShard::Served { id, reply, .. }) => format!(
                 "core {core}: waiter {id} served {:?}",
                 String::from_utf8_lossy(&reply)

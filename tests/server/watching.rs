@@ -1,0 +1,348 @@
+//! SLOWLOG, LATENCY, MONITOR: over all cores, in one order, without secrets.
+
+use super::client::{Client, Value, bulk, ok};
+use super::harness::{Server, eventually};
+
+/// A key on each of three cores at least.
+const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+fn words(entry: &Value) -> Vec<String> {
+    entry.items()[3].items().iter().map(Value::text).collect()
+}
+
+/// Redis's shape; numbers are unique and grow, whichever core ran the call.
+#[test]
+fn slow_calls_of_all_cores_are_in_one_log() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--slowlog-log-slower-than", "0"]);
+        let mut client = server.client();
+        client.ask("CLIENT SETNAME tester");
+        assert_eq!(client.ask("SLOWLOG RESET"), ok());
+        for key in KEYS {
+            assert_eq!(client.ask(&format!("SET {key} 1")), ok());
+        }
+        client.ask("MGET a b c d e f g h");
+        client.ask("CONFIG SET slowlog-log-slower-than -1");
+        let entries = client.ask("SLOWLOG GET -1");
+        let lines: Vec<String> = entries
+            .items()
+            .iter()
+            .map(|entry| words(entry).join(" "))
+            .collect();
+        // The newest first; what turned it off is measured by the new threshold, as in Redis.
+        let mut expected = vec!["MGET a b c d e f g h".to_string()];
+        expected.extend(KEYS.iter().rev().map(|key| format!("SET {key} 1")));
+        expected.push("SLOWLOG RESET".to_string());
+        assert_eq!(lines, expected, "{threads} threads");
+        let ids: Vec<i64> = entries
+            .items()
+            .iter()
+            .map(|entry| entry.items()[0].integer())
+            .collect();
+        assert!(ids.windows(2).all(|pair| pair[0] == pair[1] + 1), "{ids:?}");
+        for entry in entries.items() {
+            let [_, at, took, _, address, name] = entry.items() else {
+                panic!("six parts: {entry:?}");
+            };
+            assert!(
+                at.integer() > 1_700_000_000 && took.integer() >= 0,
+                "{entry:?}"
+            );
+            assert!(address.text().starts_with("127.0.0.1:"), "{entry:?}");
+            assert_eq!(name, &bulk("tester"));
+        }
+        assert_eq!(client.ask("SLOWLOG LEN"), Value::Integer(10));
+        assert_eq!(client.ask("SLOWLOG GET 2").items().len(), 2);
+        assert_eq!(client.ask("SLOWLOG RESET"), ok());
+        assert_eq!(client.ask("SLOWLOG LEN"), Value::Integer(0));
+    }
+}
+
+/// A script stands before what it calls, wherever its keys are; it is one entry of the slow log.
+#[test]
+fn scripts_are_shown_with_what_they_call() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--slowlog-log-slower-than", "0"]);
+        let mut monitor = server.client();
+        assert_eq!(monitor.ask("MONITOR"), ok());
+        let mut client = server.client();
+        client.ask("SLOWLOG RESET");
+        let text = "redis.call('set',KEYS[1],'1') return redis.call('get',KEYS[2])";
+        for pair in [["a", "a"], ["b", "b"], ["a", "c"], ["d", "f"]] {
+            let [first, second] = pair;
+            let words = ["EVAL", text, "2", first, second];
+            client.run(&words.map(str::as_bytes));
+            assert_eq!(
+                without_time(&mut monitor),
+                format!("[0 \"EVAL\" \"{text}\" \"2\" \"{first}\" \"{second}\"")
+            );
+            let set = monitor.reply().text();
+            assert!(
+                set.ends_with(&format!("[0 lua] \"set\" \"{first}\" \"1\"")),
+                "{set}"
+            );
+            let get = monitor.reply().text();
+            assert!(
+                get.ends_with(&format!("[0 lua] \"get\" \"{second}\"")),
+                "{get}"
+            );
+        }
+        assert_eq!(client.ask("SLOWLOG LEN"), Value::Integer(5));
+        assert_eq!(words(&client.ask("SLOWLOG GET 2").items()[1])[0], "EVAL");
+    }
+}
+
+/// Commands of a block are entries of their own, on one shard or several; EXEC is none.
+#[test]
+fn a_blocks_commands_are_logged_and_measured() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--slowlog-log-slower-than", "0"]);
+        let mut client = server.client();
+        client.ask("SLOWLOG RESET");
+        client.ask("MULTI");
+        for key in KEYS {
+            client.ask(&format!("SETRANGE {key} 100000 x"));
+        }
+        assert_eq!(client.ask("EXEC").items().len(), 8);
+        client.ask("CONFIG SET slowlog-log-slower-than -1");
+        let entries = client.ask("SLOWLOG GET -1");
+        let mut names: Vec<String> = entries
+            .items()
+            .iter()
+            .map(|entry| words(entry)[0].clone())
+            .collect();
+        names.sort();
+        let mut expected = vec!["MULTI"];
+        expected.extend(["SETRANGE"; 8]);
+        expected.push("SLOWLOG");
+        assert_eq!(names, expected, "{threads} threads");
+        let line = server.info("commandstats", "cmdstat_setrange");
+        assert!(
+            line.starts_with("calls=8,") && !line.contains("usec=0,"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn the_slow_log_keeps_its_length_and_no_secret() {
+    let server = Server::start(
+        2,
+        &["--slowlog-log-slower-than", "0", "--slowlog-max-len", "3"],
+    );
+    let mut client = server.client();
+    client.ask("CONFIG SET masterauth secret1");
+    client.ask("AUTH secret2");
+    client.ask("HELLO 2 AUTH user secret3");
+    let text = format!("{:?}", client.ask("SLOWLOG GET -1"));
+    assert_eq!(client.ask("SLOWLOG LEN"), Value::Integer(3));
+    assert!(!text.contains("secret"), "{text}");
+    let mut long = vec![b"MSET".to_vec()];
+    for index in 0..40 {
+        long.push(format!("k{index}").into_bytes());
+        long.push(vec![b'x'; 200]);
+    }
+    let long: Vec<&[u8]> = long.iter().map(Vec::as_slice).collect();
+    client.run(&long);
+    let entries = client.ask("SLOWLOG GET 1");
+    let words = words(&entries.items()[0]);
+    assert_eq!(words.len(), 32);
+    assert_eq!(words[2], format!("{}... (72 more bytes)", "x".repeat(128)));
+    assert_eq!(words[31], "... (50 more arguments)");
+}
+
+#[test]
+fn the_latency_monitor_notes_what_its_threshold_says() {
+    let server = Server::start(
+        2,
+        &[
+            "--latency-monitor-threshold",
+            "20",
+            "--enable-debug-command",
+            "yes",
+        ],
+    );
+    let mut client = server.client();
+    assert_eq!(client.ask("LATENCY LATEST"), Value::Array(Vec::new()));
+    assert_eq!(client.ask("DEBUG SLEEP 0.03"), ok());
+    let latest = client.ask("LATENCY LATEST");
+    let event = latest.items()[0].items();
+    assert_eq!(event[0], bulk("command"));
+    assert!(
+        event[2].integer() >= 30 && event[3].integer() >= event[2].integer(),
+        "{latest:?}"
+    );
+    assert_eq!(client.ask("LATENCY HISTORY command").items().len(), 1);
+    let graph = client.ask("LATENCY GRAPH command").text();
+    assert!(graph.starts_with("command - high "), "{graph}");
+    assert!(
+        client
+            .ask("LATENCY DOCTOR")
+            .text()
+            .contains("command: 1 latency spikes")
+    );
+    assert_eq!(
+        client.ask("LATENCY RESET nosuch command"),
+        Value::Integer(1)
+    );
+    assert_eq!(
+        client.ask("LATENCY GRAPH command"),
+        Value::Error("ERR No samples available for event 'command'".to_string())
+    );
+    client.ask("CONFIG SET latency-monitor-threshold 0");
+    client.ask("DEBUG SLEEP 0.03");
+    assert_eq!(client.ask("LATENCY LATEST"), Value::Array(Vec::new()));
+}
+
+/// The whole server stands still, once, however many cores it has.
+#[test]
+fn a_sleep_takes_its_time_and_no_more() {
+    let server = Server::start(
+        4,
+        &[
+            "--latency-monitor-threshold",
+            "1",
+            "--enable-debug-command",
+            "yes",
+        ],
+    );
+    let mut client = server.client();
+    let start = std::time::Instant::now();
+    assert_eq!(client.ask("DEBUG SLEEP 0.5"), ok());
+    assert!(start.elapsed().as_millis() >= 500);
+    let latest = client.ask("LATENCY LATEST");
+    // One core after the other would be two seconds.
+    let worst = latest.items()[0].items()[3].integer();
+    assert!((500..1000).contains(&worst), "{latest:?}");
+}
+
+/// A command that waited is logged when it is over, with the time it took and not the time it waited.
+#[test]
+fn what_has_waited_is_logged_at_its_end() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--slowlog-log-slower-than", "0"]);
+        let (mut waiter, mut client) = (server.client(), server.client());
+        client.ask("SLOWLOG RESET");
+        waiter.send(b"BLPOP l m 0\r\n");
+        eventually("it waits", || {
+            client
+                .ask("INFO clients")
+                .text()
+                .contains("blocked_clients:1\r")
+        });
+        assert!(!format!("{:?}", client.ask("SLOWLOG GET -1")).contains("BLPOP"));
+        assert_eq!(client.ask("RPUSH m x"), Value::Integer(1));
+        assert_eq!(waiter.reply().items().len(), 2);
+        let entries = client.ask("SLOWLOG GET -1");
+        let logged: Vec<String> = entries
+            .items()
+            .iter()
+            .map(|entry| words(entry).join(" "))
+            .collect();
+        assert_eq!(
+            logged.iter().filter(|line| *line == "BLPOP l m 0").count(),
+            1,
+            "{logged:?}"
+        );
+    }
+}
+
+#[test]
+fn histograms_count_every_core() {
+    let server = Server::start(3, &[]);
+    let mut client = server.client();
+    client.ask("HELLO 3");
+    client.ask("CONFIG RESETSTAT");
+    for key in KEYS {
+        client.ask(&format!("SET {key} 1"));
+    }
+    let Value::Map(rows) = client.ask("LATENCY HISTOGRAM set nosuch config") else {
+        panic!("a map");
+    };
+    let names: Vec<String> = rows.iter().map(|(name, _)| name.text()).collect();
+    assert_eq!(names, ["set", "config|resetstat"]);
+    let Value::Map(set) = &rows[0].1 else {
+        panic!("a map: {rows:?}");
+    };
+    assert_eq!(set[0], (bulk("calls"), Value::Integer(8)));
+    let Value::Map(steps) = &set[1].1 else {
+        panic!("a map: {set:?}");
+    };
+    assert_eq!(
+        steps.last().map(|(_, count)| count),
+        Some(&Value::Integer(8))
+    );
+    client.ask("CONFIG SET latency-tracking no");
+    client.ask("CONFIG RESETSTAT");
+    client.ask("SET a 1");
+    assert_eq!(client.ask("LATENCY HISTOGRAM"), Value::Map(Vec::new()));
+}
+
+fn without_time(client: &mut Client) -> String {
+    let line = client.reply().text();
+    let (time, rest) = line.split_once(' ').expect("a time");
+    let (seconds, micros) = time.split_once('.').expect("seconds and microseconds");
+    assert!(seconds.len() >= 10 && micros.len() == 6, "{line}");
+    let (head, rest) = rest.split_once("] ").expect("who asked");
+    let (db, _) = head.split_once(' ').expect("database and address");
+    format!("{db} {rest}")
+}
+
+/// Every request once, in the order its clients made them, blocks in the order Redis has.
+#[test]
+fn monitors_see_what_every_core_does() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut first = server.client();
+        let mut second = server.client();
+        assert_eq!(first.ask("MONITOR"), ok());
+        assert_eq!(second.ask("MONITOR"), ok());
+        let (mut one, mut other) = (server.client(), server.client());
+        for key in KEYS {
+            one.ask(&format!("SET {key} 1"));
+            other.ask(&format!("GET {key}"));
+        }
+        one.ask("SELECT 2");
+        one.ask("MULTI");
+        one.run(&[b"SET", b"x", b"a\r\n\x01\"b"]);
+        one.ask("INCR y");
+        one.ask("EXEC");
+        one.ask("AUTH secret");
+        one.ask("CONFIG GET port");
+        one.ask("GET a b");
+        one.ask("MGET a b c d");
+        let mut expected = Vec::new();
+        for key in KEYS {
+            expected.push(format!("[0 \"SET\" \"{key}\" \"1\""));
+            expected.push(format!("[0 \"GET\" \"{key}\""));
+        }
+        for line in [
+            r#"[0 "SELECT" "2""#,
+            r#"[2 "MULTI""#,
+            r#"[2 "SET" "x" "a\r\n\x01\"b""#,
+            r#"[2 "INCR" "y""#,
+            r#"[2 "EXEC""#,
+            r#"[2 "AUTH" "(redacted)""#,
+            r#"[2 "MGET" "a" "b" "c" "d""#,
+        ] {
+            expected.push(line.to_string());
+        }
+        // Redis shows SELECT in the database it leads to.
+        expected[16] = r#"[2 "SELECT" "2""#.to_string();
+        for monitor in [&mut first, &mut second] {
+            let seen: Vec<String> = expected.iter().map(|_| without_time(monitor)).collect();
+            assert_eq!(seen, expected, "{threads} threads");
+        }
+        assert_eq!(
+            first.ask("GET a"),
+            Value::Error("ERR Replica can't interact with the keyspace".to_string())
+        );
+        assert!(one.ask("CLIENT LIST").text().contains(" flags=O "));
+        assert_eq!(first.ask("RESET"), Value::Simple("RESET".to_string()));
+        assert_eq!(without_time(&mut second), r#"[0 "RESET""#);
+        assert_eq!(second.ask("QUIT"), ok());
+        one.ask("SET a 2");
+        assert_eq!(first.ask("GET a"), bulk("1"));
+        assert!(!one.ask("CLIENT LIST").text().contains(" flags=O "));
+    }
+}

@@ -12,7 +12,7 @@
 //!           `pcall`, metamethods and `table.sort`, which Lua's own coroutines cannot do; several may be under way in one
 //!           machine. Lua errors never pass a frame that has destructors. Memory is counted to the byte and has a limit.
 //! Not here  anything of Redis: `script/`.
-//! Source    Lua 5.1.5 (`third_party/lua`, README.md there says what differs); corosensei for the stacks.
+//! Source    Lua 5.1.5 (`src/lua/c`, README.md there says what differs); corosensei for the stacks.
 //! Tests     tests/lua/.
 #![allow(unsafe_code)]
 

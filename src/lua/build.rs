@@ -1,4 +1,4 @@
-//! Compiles Lua 5.1 (`third_party/lua`, where README.md says what differs from the release) into the crate.
+//! Compiles Lua 5.1 (`src/lua/c`, where README.md says what differs from the release) into the crate.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ const UNITS: &[&str] = &[
 ];
 
 fn main() {
-    let root = Path::new("third_party/lua");
-    println!("cargo:rerun-if-changed=third_party/lua");
+    let root = Path::new("src/lua/c");
+    println!("cargo:rerun-if-changed=src/lua/c");
     let mut build = cc::Build::new();
     build
         .include(root)

@@ -12,6 +12,7 @@ use crate::base::number::parse_u64;
 use crate::ds::listpack::Element;
 use crate::ds::sparse_array::{PLACE_MAX, SLICE_PLACES, SparseArray};
 use crate::keyspace::Array;
+use crate::keyspace::Classes;
 use crate::resp::{Args, Reply};
 
 /// A word as a place of an array.
@@ -66,6 +67,7 @@ fn arset(
     for (text, place) in args.iter_from(3).zip(first..) {
         new_count += u64::from(places.set(place, text));
     }
+    call.tell(Classes::GENERIC, "arset", key.bytes);
     reply.unsigned(new_count);
     Ok(Effect::wrote(count))
 }
@@ -91,6 +93,7 @@ fn armset(
     for index in (2..args.len()).step_by(2) {
         new_count += u64::from(places.set(place(args.get(index))?, args.get(index + 1)));
     }
+    call.tell(Classes::GENERIC, "arset", key.bytes);
     reply.unsigned(new_count);
     Ok(Effect::wrote((args.len() as u64 - 2) / 2))
 }
@@ -144,7 +147,10 @@ fn ardel(
         for word in args.iter_from(2) {
             removed_count += u64::from(places.remove(place(word)?));
         }
-        held.remove_if_empty();
+        let is_gone = held.remove_if_empty();
+        if removed_count > 0 {
+            call.tell_taken(Classes::GENERIC, "ardel", key.bytes, is_gone);
+        }
     }
     reply.unsigned(removed_count);
     Ok(Effect::wrote(removed_count))
@@ -179,7 +185,10 @@ fn ardelrange(
         let places = held.get_mut().places_mut();
         removed_count += places.remove_range(low, high, cut.places_mut());
     }
-    held.remove_if_empty();
+    let is_gone = held.remove_if_empty();
+    if removed_count > 0 {
+        call.tell_taken(Classes::GENERIC, "ardel", key.bytes, is_gone);
+    }
     if !cut.places().is_empty() {
         call.keys.discard(call.db, cut);
     }

@@ -12,6 +12,7 @@ use super::table::{Arity, Call, Command, Effect, Flags, Run};
 use crate::base::number::{parse_i64, parse_u64};
 use crate::ds::sparse_array::PLACE_MAX;
 use crate::keyspace::Array;
+use crate::keyspace::Classes;
 use crate::resp::{Args, Reply};
 
 /// `ARINSERT key value [value ...]` replies with the last place that was filled.
@@ -36,6 +37,7 @@ fn arinsert(
         array.places_mut().set(place, text);
     }
     array.seek(last + 1);
+    call.tell(Classes::GENERIC, "arset", key.bytes);
     reply.unsigned(last);
     Ok(Effect::wrote(count))
 }
@@ -70,6 +72,7 @@ fn arseek(
         return Ok(Effect::NONE);
     };
     held.get_mut().seek(place);
+    call.tell(Classes::GENERIC, "arseek", key.bytes);
     reply.integer(1);
     Ok(Effect::wrote(1))
 }
@@ -92,6 +95,7 @@ fn arring(
     for text in args.iter_from(3) {
         place = array.insert_in_ring(text, size);
     }
+    call.tell(Classes::GENERIC, "arset", key.bytes);
     reply.unsigned(place);
     if let Some(old) = old {
         call.keys.discard(call.db, old);

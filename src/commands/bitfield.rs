@@ -12,6 +12,7 @@ use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Logged, Run};
 use super::word::{Digits, bytes, integer, length};
 use crate::base::number::parse_i64;
+use crate::keyspace::Classes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
@@ -298,7 +299,9 @@ fn write(
             None => reply.null(),
         }
     }
-    if changes == 0 && has_grown && call.logged.is_on() {
+    if changes > 0 {
+        call.tell(Classes::STRING, "setbit", key.bytes);
+    } else if has_grown && call.logged.is_on() {
         // Redis counts no change where every step failed; the string has grown all the same.
         call.logged = Logged::Instead(vec![OwnedArgs::from_args(args)]);
     }

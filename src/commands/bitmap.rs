@@ -12,6 +12,7 @@ use super::word::{Digits, bytes, integer, length};
 use crate::base::number::parse_i64;
 use crate::ds::bitmap::{Combine, Combiner, count_in, find};
 use crate::ds::key_table::NewValue;
+use crate::keyspace::Classes;
 use crate::keyspace::Deadline;
 use crate::resp::{Args, Reply};
 use bytes::Bytes;
@@ -63,7 +64,11 @@ fn setbit(
     let before = *byte << shift & 0x80;
     *byte = *byte & !(0x80 >> shift) | bit >> shift;
     reply.integer(i64::from(before >> 7));
-    Ok(Effect::wrote(u64::from(has_grown || before != bit)))
+    let has_changed = has_grown || before != bit;
+    if has_changed {
+        call.tell(Classes::STRING, "setbit", key.bytes);
+    }
+    Ok(Effect::wrote(u64::from(has_changed)))
 }
 
 /// `GETBIT key offset` replies with the bit, 0 past the end.
@@ -257,6 +262,9 @@ fn bitop(
     reply.integer(size as i64);
     if size == 0 {
         let is_removed = call.keys.remove(call.db, &destination);
+        if is_removed {
+            call.tell_gone(destination.bytes);
+        }
         return Ok(Effect::wrote(u64::from(is_removed)));
     }
     let value = if size >= SHARED_BYTES_MIN {
@@ -270,6 +278,7 @@ fn bitop(
     let no_touch = call.caller.no_touch;
     call.keys
         .set(call.db, &destination, value, Deadline::Drop, no_touch);
+    call.tell(Classes::STRING, "set", destination.bytes);
     Ok(Effect::wrote(1))
 }
 

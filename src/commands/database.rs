@@ -54,6 +54,7 @@ fn flushdb(
 ) -> Result<Effect, CommandError> {
     let at_once = flush_mode(call, args)?;
     let removed = call.keys.flush_database(call.db);
+    call.keys.tell_flushed();
     free_some(call, at_once);
     reply.ok();
     Ok(Effect::wrote(removed))
@@ -67,6 +68,7 @@ fn flushall(
 ) -> Result<Effect, CommandError> {
     let at_once = flush_mode(call, args)?;
     let removed = call.keys.flush_all();
+    call.keys.tell_flushed();
     free_some(call, at_once);
     reply.ok();
     Ok(Effect::wrote(removed))

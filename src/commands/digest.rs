@@ -171,6 +171,7 @@ fn remove_if(
     match call.keys.lookup_write(call.db, &key, call.caller.no_touch) {
         Some(entry) if condition.is_met_by(&entry.value())? => {
             entry.remove();
+            call.tell_gone(key.bytes);
             reply.integer(1);
             Ok(Effect::wrote(1))
         }

@@ -7,6 +7,7 @@ use super::CommandError;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
+use crate::keyspace::Classes;
 use crate::keyspace::rdb::{self, Refused};
 use crate::keyspace::{AccessPolicy, Moved};
 use crate::resp::{Args, Reply};
@@ -111,6 +112,9 @@ fn restore(
     reply.ok();
     if expire_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
         let is_removed = call.keys.remove(call.db, &key);
+        if is_removed {
+            call.tell_gone(key.bytes);
+        }
         return Ok(Effect::wrote(u64::from(is_removed)));
     }
     let access = options.access(call.keys.access_policy(), call.keys.clock());
@@ -120,6 +124,7 @@ fn restore(
         access,
     };
     call.keys.put_value(call.db, &key, moved, true);
+    call.tell(Classes::GENERIC, "restore", key.bytes);
     Ok(Effect::wrote(1))
 }
 

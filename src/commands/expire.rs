@@ -7,6 +7,7 @@ use super::deadline::invalid_expire_time;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Run};
 use super::word::integer;
+use crate::keyspace::Classes;
 use crate::resp::{Args, Reply};
 
 /// NX, XX, GT and LT.
@@ -72,11 +73,14 @@ fn set_deadline(
     let key = call.keys.key(args.get(1));
     let changed = match call.keys.lookup_write(call.db, &key, call.caller.no_touch) {
         Some(mut entry) if rules.allow(entry.deadline_ms(), at_ms) => {
-            if at_ms <= now_ms {
+            let event = if at_ms <= now_ms {
                 entry.remove();
+                "del"
             } else {
                 entry.set_deadline(Some(at_ms));
-            }
+                "expire"
+            };
+            call.tell(Classes::GENERIC, event, key.bytes);
             1
         }
         _ => 0,
@@ -189,6 +193,7 @@ fn persist(
     let changed = match call.keys.lookup_write(call.db, &key, call.caller.no_touch) {
         Some(mut entry) if entry.deadline_ms().is_some() => {
             entry.set_deadline(None);
+            call.tell(Classes::GENERIC, "persist", key.bytes);
             1
         }
         _ => 0,

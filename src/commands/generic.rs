@@ -9,6 +9,7 @@ use super::CommandError;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Merge, Program, Run, Spread, Touched};
 use super::word::database;
+use crate::keyspace::Classes;
 use crate::keyspace::value::type_name;
 use crate::resp::{Args, Reply};
 
@@ -26,7 +27,10 @@ fn del(
     let mut removed = 0;
     for word in args.iter_from(1) {
         let key = call.keys.key(word);
-        removed += u64::from(call.keys.remove(call.db, &key));
+        if call.keys.remove(call.db, &key) {
+            removed += 1;
+            call.tell_gone(word);
+        }
     }
     reply.integer(removed as i64);
     Ok(Effect::wrote(removed))
@@ -120,6 +124,8 @@ fn rename_to(
     }
     if let Some(moved) = call.keys.take_value(call.db, &from) {
         call.keys.put_value(call.db, &to, moved, true);
+        call.tell(Classes::GENERIC, "rename_from", from.bytes);
+        call.tell(Classes::GENERIC, "rename_to", to.bytes);
     }
     Ok(Some(1))
 }
@@ -168,6 +174,10 @@ fn copy(
         Some(moved) => call.keys.put_value(options.db, &to, moved, options.replace),
         None => false,
     };
+    if copied {
+        let class = Classes::GENERIC;
+        call.keys.tell(options.db, class, "copy_to", to.bytes);
+    }
     reply.integer(i64::from(copied));
     let effect = Effect::wrote(u64::from(copied)).wakes_all();
     Ok(effect.touching(Touched::InDatabase(options.db as u16)))
@@ -189,6 +199,8 @@ fn move_key(
         && call.keys.lookup_write(to, &key, no_touch).is_none();
     if is_free && let Some(moved) = call.keys.take_value(call.db, &key) {
         call.keys.put_value(to, &key, moved, false);
+        call.tell(Classes::GENERIC, "move_from", key.bytes);
+        call.keys.tell(to, Classes::GENERIC, "move_to", key.bytes);
     }
     reply.integer(i64::from(is_free));
     Ok(Effect::wrote(u64::from(is_free)).wakes_all())

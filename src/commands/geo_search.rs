@@ -38,6 +38,15 @@ impl Form {
         if self == Self::SearchStore { 2 } else { 1 }
     }
 
+    /// What storing what it finds is called.
+    fn event(self) -> &'static str {
+        if self.is_search() {
+            "geosearchstore"
+        } else {
+            "georadiusstore"
+        }
+    }
+
     fn options_at(self) -> usize {
         match self {
             Self::AroundPoint { .. } => 6,
@@ -406,7 +415,7 @@ fn search(
     members.dedup_by(|one, other| one.1 == other.1);
     let set = Zset::from_sorted(&members, &limits);
     let changes = members.len() as u64;
-    let effect = store(call, destination, set, reply);
+    let effect = store(call, destination, form.event(), set, reply);
     Ok(Effect::wrote(effect.changes.max(changes)))
 }
 

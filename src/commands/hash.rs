@@ -10,6 +10,7 @@ use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
 use crate::base::extended::Extended;
+use crate::keyspace::Classes;
 use crate::keyspace::hash::{Element, Field, FieldDeadline, Found};
 use crate::keyspace::{Hash, Held, Key};
 use crate::resp::{Args, Reply};
@@ -55,6 +56,7 @@ fn set_pairs(
         let (field, value) = (args.get(index), args.get(index + 1));
         new_count += i64::from(hash.set(field, value, FieldDeadline::Drop, &limits));
     }
+    call.tell(Classes::HASH, "hset", args.get(1));
     Ok(new_count)
 }
 
@@ -70,6 +72,9 @@ fn hsetnx(
         is_new = old.is_none();
         Ok(is_new.then_some(NewValue::Element(value.into())))
     })?;
+    if is_new {
+        call.tell(Classes::HASH, "hset", args.get(1));
+    }
     reply.integer(i64::from(is_new));
     Ok(Effect::wrote(u64::from(is_new)))
 }
@@ -151,9 +156,8 @@ fn hmget(
         has_dead |= found == Found::Dead;
     }
     if has_dead {
-        for field in args.iter_from(2) {
-            call.keys.expire_field(call.db, &key, field);
-        }
+        let fields = args.iter_from(2);
+        call.keys.expire_named_fields(call.db, &key, fields);
     }
     Ok(Effect::NONE)
 }
@@ -186,7 +190,10 @@ fn hdel(
         for field in args.iter_from(2) {
             removed_count += u64::from(hash.remove(field));
         }
-        held.remove_if_empty();
+        let is_gone = held.remove_if_empty();
+        if removed_count > 0 {
+            call.tell_taken(Classes::HASH, "hdel", key.bytes, is_gone);
+        }
     }
     reply.integer(removed_count as i64);
     Ok(Effect::wrote(removed_count))
@@ -208,6 +215,7 @@ fn hincrby(
         sum = old.checked_add(increment).ok_or(WOULD_OVERFLOW)?;
         Ok(Some(NewValue::Element(sum.into())))
     })?;
+    call.tell(Classes::HASH, "hincrby", args.get(1));
     reply.integer(sum);
     Ok(Effect::wrote(1))
 }
@@ -237,6 +245,7 @@ fn hincrbyfloat(
         reply.bulk(&sum);
         Ok(Some(NewValue::Text(sum)))
     })?;
+    call.tell(Classes::HASH, "hincrbyfloat", args.get(1));
     Ok(Effect::wrote(1))
 }
 
@@ -279,11 +288,11 @@ fn update_field<'v>(
     if let Some(element) = element {
         held.get_mut()
             .set(field, element, FieldDeadline::Keep, &limits);
-    } else {
-        held.remove_if_empty();
     }
+    let is_gone = element.is_none() && held.remove_if_empty();
     if is_dead {
         call.keys.count_expired_fields(1);
+        call.tell_taken(Classes::HASH, "hexpired", key.bytes, is_gone);
     }
     decided.map(|_| ())
 }

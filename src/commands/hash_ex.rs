@@ -8,6 +8,7 @@ use super::hash_expire::{NOT_A_COUNT, Scale, parse_fields, set_deadline};
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
+use crate::keyspace::Classes;
 use crate::keyspace::Hash;
 use crate::keyspace::hash::{FieldDeadline, Found};
 use crate::resp::{Args, Reply};
@@ -77,7 +78,7 @@ fn get_and(
     if matches!(then, Then::Persist | Then::Deadline(_)) {
         hash.prepare_deadlines();
     }
-    let (mut changes, mut expired_count) = (0, 0);
+    let (mut changes, mut dead_count, mut removed_count) = (0, 0, 0);
     for field in fields {
         let found = match hash.find(field, now_ms) {
             Found::Alive(found) => found,
@@ -85,7 +86,7 @@ fn get_and(
                 reply.null();
                 if found == Found::Dead {
                     hash.remove(field);
-                    expired_count += 1;
+                    dead_count += 1;
                 }
                 continue;
             }
@@ -98,14 +99,28 @@ fn get_and(
             Then::Persist => had_deadline && hash.set_deadline(field, None),
             Then::Deadline(deadline_ms) => {
                 let answer = set_deadline(hash, field, deadline_ms, now_ms);
-                expired_count += u64::from(answer == Some(2));
+                removed_count += u64::from(answer == Some(2));
                 answer.is_some()
             }
         };
         changes += u64::from(has_changed);
     }
-    held.remove_if_empty();
-    call.keys.count_expired_fields(expired_count);
+    let is_gone = held.remove_if_empty();
+    call.keys.count_expired_fields(dead_count + removed_count);
+    if dead_count > 0 {
+        call.tell(Classes::HASH, "hexpired", key.bytes);
+    }
+    if changes > 0 {
+        let event = match then {
+            Then::Persist => "hpersist",
+            Then::Deadline(_) if changes > removed_count => "hexpire",
+            _ => "hdel",
+        };
+        call.tell(Classes::HASH, event, key.bytes);
+    }
+    if is_gone {
+        call.tell_gone(key.bytes);
+    }
     Ok(Effect::wrote(changes))
 }
 
@@ -220,7 +235,7 @@ fn hsetex(
     let pairs = || (words.pairs_at..args.len()).step_by(2);
     let mut held = create(call, &key)?;
     let hash = held.get_mut();
-    let mut expired_count = 0;
+    let (mut dead_count, mut removed_count) = (0, 0);
     let mut is_met = true;
     if words.if_all || words.if_none {
         for index in pairs() {
@@ -229,7 +244,7 @@ fn hsetex(
             let is_alive = found.alive().is_some();
             if found == Found::Dead {
                 hash.remove(field);
-                expired_count += 1;
+                dead_count += 1;
             }
             is_met = is_alive == words.if_all;
             if !is_met {
@@ -253,12 +268,25 @@ fn hsetex(
             hash.set(field, value, deadline, &limits);
             if let Some(deadline_ms) = words.deadline_ms {
                 let answer = set_deadline(hash, field, deadline_ms, now_ms);
-                expired_count += u64::from(answer == Some(2));
+                removed_count += u64::from(answer == Some(2));
             }
         }
     }
-    held.remove_if_empty();
-    call.keys.count_expired_fields(expired_count);
+    let is_gone = held.remove_if_empty();
+    call.keys.count_expired_fields(dead_count + removed_count);
+    if dead_count > 0 {
+        call.tell(Classes::HASH, "hexpired", key.bytes);
+    }
+    if is_met {
+        call.tell(Classes::HASH, "hset", key.bytes);
+        if words.deadline_ms.is_some() {
+            let event = if removed_count > 0 { "hdel" } else { "hexpire" };
+            call.tell(Classes::HASH, event, key.bytes);
+        }
+    }
+    if is_gone {
+        call.tell_gone(key.bytes);
+    }
     reply.integer(i64::from(is_met));
     let set_count = (args.len() - words.pairs_at) as u64 / 2;
     Ok(Effect::wrote(if is_met { set_count } else { 0 }))

@@ -9,6 +9,7 @@ use super::deadline::invalid_expire_time;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
+use crate::keyspace::Classes;
 use crate::keyspace::{Hash, is_expired};
 use crate::resp::{Args, Reply};
 
@@ -174,8 +175,12 @@ fn expire(
         changes += 1;
         reply.integer(answer);
     }
-    held.remove_if_empty();
+    let is_gone = held.remove_if_empty();
     call.keys.count_expired_fields(removed_count);
+    if changes > 0 {
+        let event = if removed_count > 0 { "hdel" } else { "hexpire" };
+        call.tell_taken(Classes::HASH, event, key.bytes, is_gone);
+    }
     Ok(Effect::wrote(changes))
 }
 
@@ -302,6 +307,9 @@ fn hpersist(
                 1
             }
         });
+    }
+    if has_changed {
+        call.tell(Classes::HASH, "hpersist", key.bytes);
     }
     Ok(Effect::wrote(u64::from(has_changed)))
 }

@@ -13,6 +13,7 @@ use crate::ds::hyperloglog::{
     self as hll, Corrupt, Encoding, REGISTERS_COUNT, Registers, Sketch, place,
 };
 use crate::ds::key_table::{EntryMut, NewValue, Value};
+use crate::keyspace::Classes;
 use crate::keyspace::Object;
 use crate::resp::{Args, Reply};
 
@@ -67,6 +68,7 @@ fn pfadd(
         sketch.make_stale();
         call.keys
             .insert(call.db, &key, text(sketch.as_bytes()), None);
+        call.tell(Classes::STRING, "pfadd", key.bytes);
         reply.integer(1);
         return Ok(Effect::wrote(changes));
     };
@@ -102,6 +104,7 @@ fn pfadd(
             put_back(&mut entry, size, sketch.as_bytes());
         }
     }
+    call.tell(Classes::STRING, "pfadd", key.bytes);
     reply.integer(1);
     Ok(Effect::wrote(changes))
 }
@@ -130,6 +133,7 @@ fn pfcount(
     }
     let cardinality = hll::cardinality(bytes)?;
     hll::cache_cardinality(entry.string_mut(0), cardinality);
+    call.keys.tell_change(&key);
     reply.integer(cardinality as i64);
     Ok(Effect::wrote(1))
 }
@@ -165,6 +169,7 @@ fn pfmerge(
             let before = (encoding == Encoding::Sparse).then(|| bytes.to_vec());
             let Some(before) = before else {
                 hll::set_registers(entry.string_mut(0), &registers);
+                call.tell(Classes::STRING, "pfadd", key.bytes);
                 reply.ok();
                 return Ok(Effect::wrote(1));
             };
@@ -187,6 +192,7 @@ fn pfmerge(
                 .insert(call.db, &key, text(sketch.as_bytes()), None);
         }
     }
+    call.tell(Classes::STRING, "pfadd", key.bytes);
     reply.ok();
     Ok(Effect::wrote(1))
 }

@@ -11,6 +11,7 @@ use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::ds::key_table::NewValue;
+use crate::keyspace::Classes;
 use crate::keyspace::list::{Element, End, List};
 use crate::keyspace::{Collection, EncodingLimits};
 use crate::resp::{Args, Reply};
@@ -37,6 +38,22 @@ pub fn push_words(list: &mut List, end: End, words: &Args<'_>, limits: &Encoding
     list.expect(bytes, words.len(), limits);
     for word in words.iter_from(0) {
         list.push(end, Element::Str(word));
+    }
+}
+
+/// What a push at this end is called.
+pub(super) fn push_event(end: End) -> &'static str {
+    match end {
+        End::Front => "lpush",
+        End::Back => "rpush",
+    }
+}
+
+/// What a pop at this end is called.
+pub(super) fn pop_event(end: End) -> &'static str {
+    match end {
+        End::Front => "lpop",
+        End::Back => "rpop",
     }
 }
 
@@ -72,6 +89,7 @@ fn push(
             words.len()
         }
     };
+    call.tell(Classes::LIST, push_event(end), key.bytes);
     reply.integer(len as i64);
     Ok(Effect::wrote(words.len() as u64))
 }
@@ -163,7 +181,8 @@ fn pop(
         None => reply.null(),
     }
     list.pop(end, &limits);
-    held.remove_if_empty();
+    let is_gone = held.remove_if_empty();
+    call.tell_taken(Classes::LIST, pop_event(end), key.bytes, is_gone);
     Ok(Effect::wrote(1))
 }
 
@@ -192,10 +211,11 @@ fn pop_counted(
         return Ok(Effect::NONE);
     }
     let (popped_count, rest) = pop_some(held.get_mut(), end, wanted, &limits, reply);
-    held.remove_if_empty();
+    let is_gone = held.remove_if_empty();
     if let Some(rest) = rest {
         call.keys.discard(call.db, rest);
     }
+    call.tell_taken(Classes::LIST, pop_event(end), key.bytes, is_gone);
     Ok(Effect::wrote(popped_count as u64))
 }
 
@@ -276,6 +296,7 @@ fn lset(
     if !is_set {
         return Err("ERR index out of range".into());
     }
+    call.tell(Classes::LIST, "lset", key.bytes);
     reply.ok();
     Ok(Effect::wrote(1))
 }
@@ -324,6 +345,7 @@ fn ltrim(
     let removed_count = list.len() - count;
     if count == 0 {
         held.remove();
+        call.tell_taken(Classes::LIST, "ltrim", key.bytes, true);
         return Ok(Effect::wrote(removed_count as u64));
     }
     // The back first: an encoding may only change once what remains is known.
@@ -332,6 +354,7 @@ fn ltrim(
     for part in [after, before].into_iter().flatten() {
         call.keys.discard(call.db, part);
     }
+    call.tell(Classes::LIST, "ltrim", key.bytes);
     Ok(Effect::wrote(removed_count as u64))
 }
 

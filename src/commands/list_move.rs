@@ -6,12 +6,13 @@
 //! Tests     tests/transcripts/list_move.txt, lmpop.txt, lmovem.txt.
 
 use super::CommandError;
-use super::list::{count, pop_some, reply_element};
+use super::list::{count, pop_event, pop_some, push_event, reply_element};
 use super::row::*;
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
     Spread,
 };
+use crate::keyspace::Classes;
 use crate::keyspace::list::{Element, End, List};
 use crate::resp::{Args, Reply};
 
@@ -204,10 +205,11 @@ pub fn move_elements(
             elements.iter().for_each(&mut push);
         }
     };
+    let mut is_gone = false;
     if source.bytes == destination.bytes {
         push(list);
     } else {
-        held.remove_if_empty();
+        is_gone = held.remove_if_empty();
         if has_destination {
             if let Some(mut held) = call.keys.write::<List>(db, &destination, true)? {
                 push(held.get_mut());
@@ -221,6 +223,9 @@ pub fn move_elements(
     if let Some(rest) = rest {
         call.keys.discard(db, rest);
     }
+    call.tell(Classes::LIST, push_event(words.to), destination.bytes);
+    let event = pop_event(words.from);
+    call.tell_taken(Classes::LIST, event, source.bytes, is_gone);
     words.reply_moved(&elements, reply);
     Ok(Effect::wrote(count as u64))
 }
@@ -317,10 +322,11 @@ pub fn pop_from_first(
         reply.bulk(word);
         let (popped_count, rest) =
             pop_some(held.get_mut(), words.from, words.count, &limits, reply);
-        held.remove_if_empty();
+        let is_gone = held.remove_if_empty();
         if let Some(rest) = rest {
             call.keys.discard(call.db, rest);
         }
+        call.tell_taken(Classes::LIST, pop_event(words.from), word, is_gone);
         return Ok(Some(Effect::wrote(popped_count as u64)));
     }
     Ok(None)
@@ -350,7 +356,8 @@ pub fn pop_one_from_first(
             None => reply.null(),
         }
         list.pop(from, &limits);
-        held.remove_if_empty();
+        let is_gone = held.remove_if_empty();
+        call.tell_taken(Classes::LIST, pop_event(from), word, is_gone);
         return Ok(Some(Effect::wrote(1)));
     }
     Ok(None)

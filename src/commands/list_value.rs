@@ -8,6 +8,7 @@ use super::list::{LIST_ROW, count};
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Run};
 use super::word::integer;
+use crate::keyspace::Classes;
 use crate::keyspace::list::{Element, End, List};
 use crate::resp::{Args, Reply};
 use std::ops::ControlFlow;
@@ -39,6 +40,7 @@ fn linsert(
         return Ok(Effect::NONE);
     }
     reply.integer(list.len() as i64);
+    call.tell(Classes::LIST, "linsert", key.bytes);
     Ok(Effect::wrote(1))
 }
 
@@ -67,7 +69,10 @@ fn lrem(
     let removed_count = held
         .get_mut()
         .remove_equal(args.get(3), count_max, from, &limits);
-    held.remove_if_empty();
+    let is_gone = held.remove_if_empty();
+    if removed_count > 0 {
+        call.tell_taken(Classes::LIST, "lrem", key.bytes, is_gone);
+    }
     reply.integer(removed_count as i64);
     Ok(Effect::wrote(removed_count as u64))
 }

@@ -74,6 +74,7 @@ pub mod string;
 pub mod string_many;
 pub mod string_range;
 pub mod table;
+mod tell;
 pub mod transaction;
 pub mod word;
 pub mod zset;

@@ -13,6 +13,7 @@ use super::word::{Digits, bytes, integer, integer_value};
 use crate::base::extended::Extended;
 use crate::base::number::parse_i64;
 use crate::ds::key_table::NewValue;
+use crate::keyspace::Classes;
 use crate::keyspace::value::text;
 use crate::keyspace::{Deadline, Key};
 use crate::resp::{Args, Protocol, Reply};
@@ -74,6 +75,7 @@ fn add(
             delta
         }
     };
+    call.tell(Classes::STRING, "incrby", key.bytes);
     reply.integer(sum);
     Ok(Effect::wrote(1))
 }
@@ -111,6 +113,7 @@ fn incrbyfloat(
             call.keys.insert(call.db, &key, text(&sum), None);
         }
     }
+    call.tell(Classes::STRING, "incrbyfloat", key.bytes);
     reply.bulk(&sum);
     Ok(Effect::wrote(1))
 }
@@ -338,18 +341,25 @@ fn store(call: &mut Call<'_>, key: &Key<'_>, number: Number, deadline: Deadline,
         && at_ms <= now_ms
     {
         call.keys.remove(call.db, key);
+        call.tell_gone(key.bytes);
         return;
     }
-    match number {
+    let event = match number {
         Number::Int(number) => {
             call.keys
                 .set(call.db, key, NewValue::Int(number), deadline, no_touch);
+            "incrby"
         }
         Number::Float(number) => {
             let formatted = text_of(number);
             call.keys
                 .set(call.db, key, text(&formatted), deadline, no_touch);
+            "incrbyfloat"
         }
+    };
+    call.tell(Classes::STRING, event, key.bytes);
+    if matches!(deadline, Deadline::At(_)) {
+        call.tell(Classes::GENERIC, "expire", key.bytes);
     }
 }
 

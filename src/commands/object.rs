@@ -26,7 +26,7 @@ fn lookup<'c>(
     reply: &mut Reply<'_>,
 ) -> Option<EntryMut<'c, Object>> {
     let key = call.keys.key(args.get(1));
-    let found = call.keys.lookup_read(call.db, &key, true);
+    let found = call.keys.lookup_aside(call.db, &key);
     if found.is_none() {
         reply.null();
     }

@@ -7,6 +7,7 @@ use super::CommandError;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread, Touched};
 use crate::ds::listpack::Element;
+use crate::keyspace::Classes;
 use crate::keyspace::set::{Probe, Set};
 use crate::resp::{Args, Reply};
 
@@ -36,6 +37,9 @@ fn sadd(
     for member in args.iter_from(2) {
         added_count += u64::from(set.add(&Probe::new(member), &limits));
     }
+    if added_count > 0 {
+        call.tell(Classes::SET, "sadd", key.bytes);
+    }
     reply.integer(added_count as i64);
     Ok(Effect::wrote(added_count))
 }
@@ -56,7 +60,10 @@ fn srem(
         for member in args.iter_from(2) {
             removed_count += u64::from(set.remove(&Probe::new(member)));
         }
-        held.remove_if_empty();
+        let is_gone = held.remove_if_empty();
+        if removed_count > 0 {
+            call.tell_taken(Classes::SET, "srem", key.bytes, is_gone);
+        }
     }
     reply.integer(removed_count as i64);
     Ok(Effect::wrote(removed_count))
@@ -88,7 +95,8 @@ fn smove(
     }
     if let Some(mut held) = call.keys.write::<Set>(db, &source, true)? {
         held.get_mut().remove(&member);
-        held.remove_if_empty();
+        let is_gone = held.remove_if_empty();
+        call.tell_taken(Classes::SET, "srem", source.bytes, is_gone);
     }
     let mut held = call.keys.write_or_create::<Set>(db, &destination, true)?;
     let set = held.get_mut();
@@ -96,6 +104,9 @@ fn smove(
         set.expect(&member, 1, &limits);
     }
     let is_new = set.add(&member, &limits);
+    if is_new {
+        call.tell(Classes::SET, "sadd", destination.bytes);
+    }
     let effect = Effect::wrote(1 + u64::from(is_new));
     Ok(match is_new {
         true => effect,

@@ -15,6 +15,7 @@ use crate::base::number::parse_i64;
 use crate::ds::hyperloglog::{Registers, place};
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
+use crate::keyspace::Classes;
 use crate::keyspace::set::Set;
 use crate::keyspace::set_algebra::{
     difference, intersection, stored_difference, stored_intersection, union, union_count,
@@ -61,15 +62,20 @@ fn store(
     call: &mut Call<'_>,
     args: &Args<'_>,
     reply: &mut Reply<'_>,
+    event: &'static str,
     set: Set,
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
     reply.integer(set.len() as i64);
     if set.is_empty() {
         let was_there = call.keys.remove(call.db, &key);
+        if was_there {
+            call.tell_gone(key.bytes);
+        }
         return Ok(Effect::wrote(u64::from(was_there)));
     }
     call.keys.replace(call.db, &key, set);
+    call.tell(Classes::SET, event, key.bytes);
     Ok(Effect::wrote(1))
 }
 
@@ -96,7 +102,7 @@ fn sinterstore(
 ) -> Result<Effect, CommandError> {
     let limits = call.keys.limits();
     let set = stored_intersection(&sets_at(call, words(args, 2))?, &limits);
-    store(call, args, reply, set)
+    store(call, args, reply, "sinterstore", set)
 }
 
 /// `SINTERCARD numkeys key [key ...] [LIMIT limit]` replies with how many members are in all sets.
@@ -134,7 +140,7 @@ fn sunionstore(
 ) -> Result<Effect, CommandError> {
     let limits = call.keys.limits();
     let set = union(&sets_at(call, words(args, 2))?, true, &limits);
-    store(call, args, reply, set)
+    store(call, args, reply, "sunionstore", set)
 }
 
 /// `SUNIONCARD numkeys key [key ...] [APPROX] [LIMIT limit]` replies with how many members are in one set at least.
@@ -189,7 +195,7 @@ fn sdiffstore(
 ) -> Result<Effect, CommandError> {
     let limits = call.keys.limits();
     let set = stored_difference(&sets_at(call, words(args, 2))?, &limits);
-    store(call, args, reply, set)
+    store(call, args, reply, "sdiffstore", set)
 }
 
 /// `SDIFFCARD numkeys key [key ...] [LIMIT limit]` replies with how many members are in the first set and in no other.

@@ -13,6 +13,7 @@ use super::word::integer;
 use crate::base::glob::glob_match;
 use crate::base::number::{parse_i64, write_u64_before};
 use crate::ds::listpack::Element;
+use crate::keyspace::Classes;
 use crate::keyspace::set::Set;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
@@ -50,35 +51,42 @@ fn spop(
         popped.push(b"SREM");
         popped.push(args.get(1));
     }
-    let mut tell = |member: Element<'_>, reply: &mut Reply<'_>| {
+    let mut show = |member: Element<'_>, reply: &mut Reply<'_>| {
         reply_member(member, reply);
         if is_logged {
             popped.push(member.text(&mut [0; 20]));
         }
     };
+    let mut is_gone = false;
     let changes = match count {
         None => {
-            held.get_mut().pop(&mut rng, |member| tell(member, reply));
-            held.remove_if_empty();
+            held.get_mut().pop(&mut rng, |member| show(member, reply));
+            is_gone = held.remove_if_empty();
             1
         }
         Some(count) if count >= length => {
             reply.set(length);
             held.get().each(|member| reply_member(member, reply));
             held.remove();
+            if count > 0 {
+                call.tell_taken(Classes::SET, "spop", key.bytes, true);
+            }
             return Ok(Effect::wrote(length as u64));
         }
         Some(count) => {
             reply.set(count);
             if count > 0 {
                 held.get_mut()
-                    .pop_many(count, &mut rng, &limits, |member| tell(member, reply));
+                    .pop_many(count, &mut rng, &limits, |member| show(member, reply));
             }
             count as u64
         }
     };
-    if is_logged && changes > 0 {
-        call.logged = Logged::Instead(vec![popped]);
+    if changes > 0 {
+        if is_logged {
+            call.logged = Logged::Instead(vec![popped]);
+        }
+        call.tell_taken(Classes::SET, "spop", key.bytes, is_gone);
     }
     Ok(Effect::wrote(changes))
 }

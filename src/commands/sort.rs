@@ -19,6 +19,7 @@ use super::word::integer;
 use crate::base::number::{parse_f64, write_i64};
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
+use crate::keyspace::Classes;
 use crate::keyspace::list::{End, List};
 use crate::keyspace::zset::Zset;
 use crate::keyspace::{EncodingLimits, Keyspace, Object};
@@ -140,12 +141,13 @@ impl Source {
         &self.text[start..self.ends[index]]
     }
 
-    /// The elements of a key; a missing one has none.
+    /// The elements of a key; a missing one has none. `is_look`: it is read once more when it is sorted.
     fn read(
         keys: &mut Keyspace,
         db: usize,
         key: &[u8],
         no_touch: bool,
+        is_look: bool,
     ) -> Result<Self, CommandError> {
         let key = keys.key(key);
         // As Redis does: a sorted set that was sorted once is a skiplist from then on.
@@ -154,7 +156,12 @@ impl Source {
         {
             held.get_mut().become_tree();
         }
-        let Some(entry) = keys.lookup_read(db, &key, no_touch) else {
+        let found = if is_look {
+            keys.lookup_aside(db, &key)
+        } else {
+            keys.lookup_read(db, &key, no_touch)
+        };
+        let Some(entry) = found else {
             return Ok(Self::new(Kind::Ordered));
         };
         let Value::Object(object) = entry.into_value() else {
@@ -234,7 +241,7 @@ pub fn has_patterns(args: &Args<'_>) -> bool {
 pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>) -> Vec<Lead> {
     let (Ok(mut request), Ok(source)) = (
         Request::parse(args, false),
-        Source::read(keys, db, args.get(1), true),
+        Source::read(keys, db, args.get(1), true, true),
     ) else {
         return Vec::new();
     };
@@ -275,7 +282,7 @@ fn run(
     is_read_only: bool,
 ) -> Result<Effect, CommandError> {
     let mut request = Request::parse(args, is_read_only)?;
-    let source = Source::read(call.keys, call.db, args.get(1), call.caller.no_touch)?;
+    let source = Source::read(call.keys, call.db, args.get(1), call.caller.no_touch, false)?;
     request.settle_for(&source, call.caller.in_script);
     let order = ordered(call, &request, &source)?;
     let shown = &order[request.range(order.len())];
@@ -408,9 +415,14 @@ fn store(
     reply.integer(count as i64);
     let key = call.keys.key(destination);
     if count == 0 {
-        return Effect::wrote(u64::from(call.keys.remove(call.db, &key)));
+        let is_removed = call.keys.remove(call.db, &key);
+        if is_removed {
+            call.tell_gone(destination);
+        }
+        return Effect::wrote(u64::from(is_removed));
     }
     call.keys.replace(call.db, &key, list);
+    call.tell(Classes::LIST, "sortstore", destination);
     Effect::wrote(count)
 }
 

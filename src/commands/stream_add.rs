@@ -10,6 +10,7 @@ use super::stream_words::{NewId, id, reply_id};
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
 use crate::ds::stream::{References, Refusal, StreamId, Threshold, Trim, Words};
+use crate::keyspace::Classes;
 use crate::keyspace::StreamValue;
 use crate::resp::{Args, Reply};
 
@@ -254,8 +255,13 @@ fn xadd(
         }
         Err(Refusal::TooLarge) => return Err("ERR Elements are too large to be stored".into()),
     }
-    if let Some(trim) = options.trim {
-        stream.trim(trim, options.references);
+    let trimmed = match options.trim {
+        Some(trim) => stream.trim(trim, options.references),
+        None => 0,
+    };
+    call.tell(Classes::STREAM, "xadd", key.bytes);
+    if trimmed > 0 {
+        call.tell(Classes::STREAM, "xtrim", key.bytes);
     }
     Ok(Effect::wrote(1))
 }
@@ -275,6 +281,9 @@ fn xtrim(
         (Some(mut held), Some(trim)) => held.get_mut().trim(trim, options.references),
         _ => 0,
     };
+    if trimmed > 0 {
+        call.tell(Classes::STREAM, "xtrim", key.bytes);
+    }
     reply.integer(trimmed as i64);
     Ok(Effect::wrote(trimmed))
 }

@@ -10,6 +10,7 @@ use super::stream_words::{id, ids};
 use super::table::{Arity, Call, Command, Effect, Group, Run, Touched};
 use super::word::integer;
 use crate::ds::stream::{Deletion, References, StreamId};
+use crate::keyspace::Classes;
 use crate::keyspace::StreamValue;
 use crate::resp::{Args, Reply};
 
@@ -28,6 +29,9 @@ fn xdel(
     let ids = ids(args, 2)?;
     let stream = held.get_mut();
     let deleted = ids.into_iter().filter(|id| stream.log.delete(*id)).count();
+    if deleted > 0 {
+        call.tell(Classes::STREAM, "xdel", key.bytes);
+    }
     reply.integer(deleted as i64);
     Ok(Effect::wrote(deleted as u64))
 }
@@ -130,6 +134,9 @@ fn xdelex(
         deleted += u64::from(deletion == Deletion::Deleted);
         reply_deletion(deletion, reply);
     }
+    if deleted > 0 {
+        call.tell(Classes::STREAM, "xdel", key.bytes);
+    }
     Ok(Effect::wrote(deleted))
 }
 
@@ -152,7 +159,7 @@ fn xackdel(
     let ids = named.ids(args)?;
     let stream = held.get_mut();
     reply.array(ids.len());
-    let mut changes = 0;
+    let (mut changes, mut deleted) = (0, false);
     for id in ids {
         let acknowledged = stream
             .group_mut(group)
@@ -162,12 +169,18 @@ fn xackdel(
             continue;
         }
         // An entry that was gone already is acknowledged, and so gone in every respect.
-        let deletion = match stream.delete(id, named.references) {
+        let deletion = stream.delete(id, named.references);
+        let is_deleted = deletion == Deletion::Deleted;
+        let deletion = match deletion {
             Deletion::Referenced => Deletion::Referenced,
             Deletion::Deleted | Deletion::Missing => Deletion::Deleted,
         };
         changes += 1;
         reply_deletion(deletion, reply);
+        deleted |= is_deleted;
+    }
+    if deleted {
+        call.tell(Classes::STREAM, "xdel", key.bytes);
     }
     Ok(Effect::wrote(changes))
 }
@@ -231,6 +244,8 @@ fn xsetid(
     if !max_deleted_id.is_zero() {
         log.max_deleted_id = max_deleted_id;
     }
+    let class = Classes::STREAM;
+    call.keys.tell_aside(call.db, class, "xsetid", args.get(1));
     reply.ok();
     Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }

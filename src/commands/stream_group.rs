@@ -12,6 +12,7 @@ use super::table::{
 };
 use super::word::integer;
 use crate::ds::stream::{Group, StreamId};
+use crate::keyspace::Classes;
 use crate::keyspace::{Held, StreamValue};
 use crate::resp::{Args, Reply};
 
@@ -104,6 +105,7 @@ fn create(
     if !stream.add_group(args.get(2), Group::new(last_id, options.entries_read)) {
         return Err("BUSYGROUP Consumer Group name already exists".into());
     }
+    call.tell(Classes::STREAM, "xgroup-create", key.bytes);
     reply.ok();
     Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }
@@ -127,8 +129,15 @@ fn setid(
         group.last_id = last_id;
         group.entries_read = options.entries_read;
     }
+    tell_of_group(call, "xgroup-setid", args.get(1));
     reply.ok();
     Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
+}
+
+/// Something happened to the groups of a stream, which leaves what is read of it as it was.
+pub(super) fn tell_of_group(call: &mut Call<'_>, event: &'static str, key: &[u8]) {
+    let class = Classes::STREAM;
+    call.keys.tell_aside(call.db, class, event, key);
 }
 
 /// `XGROUP DESTROY key group` replies with 1 if there was one.
@@ -142,6 +151,9 @@ fn destroy(
     let had = u64::from(group.is_some());
     if let Some(group) = group {
         call.keys.discard(call.db, StreamValue::of_rest(*group));
+    }
+    if had > 0 {
+        tell_of_group(call, "xgroup-destroy", args.get(1));
     }
     reply.integer(had as i64);
     Ok(Effect::wrote(had).touching(Touched::ComeOrGone))
@@ -157,8 +169,12 @@ fn create_consumer(
     let mut held = held_with_group(call, args)?;
     let group = held.get_mut().group_mut(args.get(2));
     let added = group.and_then(|(_, mut group)| group.add_consumer(args.get(3), now_ms));
-    reply.integer(i64::from(added.is_some()));
-    Ok(Effect::wrote(u64::from(added.is_some())).touching(Touched::ComeOrGone))
+    let is_new = added.is_some();
+    if is_new {
+        tell_of_group(call, "xgroup-createconsumer", args.get(1));
+    }
+    reply.integer(i64::from(is_new));
+    Ok(Effect::wrote(u64::from(is_new)).touching(Touched::ComeOrGone))
 }
 
 /// `XGROUP DELCONSUMER key group consumer` replies with how many entries it had pending.
@@ -175,6 +191,7 @@ fn delete_consumer(
         return Ok(Effect::NONE);
     };
     call.keys.discard(call.db, StreamValue::of_rest(rest));
+    tell_of_group(call, "xgroup-delconsumer", args.get(1));
     reply.integer(pending_count as i64);
     Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }

@@ -6,6 +6,7 @@
 use super::CommandError;
 use super::row::*;
 use super::stream_delete::ids_block;
+use super::stream_group::tell_of_group;
 use super::stream_words::{
     id, interval_end, interval_start, no_key_or_group, read, reply_entry, reply_id, seen_consumer,
     try_id,
@@ -291,6 +292,10 @@ fn xclaim(
         changes += 1;
     }
     reply.array_since(start, count);
+    drop(group);
+    if is_new {
+        tell_of_group(call, "xgroup-createconsumer", args.get(1));
+    }
     Ok(Effect::wrote(changes).touching(Touched::ComeOrGone))
 }
 
@@ -382,6 +387,10 @@ fn xautoclaim(
     reply.raw(&claimed);
     reply.array(gone.len());
     gone.into_iter().for_each(|id| reply_id(id, reply));
+    drop(group);
+    if is_new {
+        tell_of_group(call, "xgroup-createconsumer", args.get(1));
+    }
     Ok(Effect::wrote(changes).touching(Touched::ComeOrGone))
 }
 

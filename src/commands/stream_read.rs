@@ -10,6 +10,7 @@
 use super::CommandError;
 use super::blocking::timeout_of_ms;
 use super::row::*;
+use super::stream_group::tell_of_group;
 use super::stream_words::{
     id, no_group, reply_entry, reply_id, reply_id_and_fields, seen_consumer,
 };
@@ -324,6 +325,7 @@ fn xreadgroup(
     let now_ms = call.keys.now_ms();
     let mut parts = Parts::new(reply);
     let mut changes = 0;
+    let mut created = Vec::new();
     for (place, from) in froms.into_iter().enumerate() {
         let key = call.keys.key(request.key(args, place));
         let Some(mut held) = call.keys.write::<StreamValue>(call.db, &key, true)? else {
@@ -334,6 +336,9 @@ fn xreadgroup(
         };
         let (number, is_new) = seen_consumer(&mut group, consumer_name, now_ms);
         changes += u64::from(is_new);
+        if is_new {
+            created.push(place);
+        }
         let mut delivery = Delivery {
             log,
             group: &mut group,
@@ -369,6 +374,10 @@ fn xreadgroup(
                 changes += u64::from(delivery.delivered > 0);
             }
         }
+    }
+    for place in created {
+        let key = request.key(args, place);
+        tell_of_group(call, "xgroup-createconsumer", key);
     }
     match wait {
         Some(wait) if parts.count == 0 => call.wait(wait, reply),

@@ -10,6 +10,7 @@ use super::digest::Condition;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::{reply_string, value};
+use crate::keyspace::Classes;
 use crate::keyspace::Deadline;
 use crate::resp::{Args, Reply};
 
@@ -40,6 +41,7 @@ fn set(
     let no_touch = call.caller.no_touch;
     call.keys
         .set(call.db, &key, value(args, 2), Deadline::Drop, no_touch);
+    call.tell(Classes::STRING, "set", key.bytes);
     reply.ok();
     Ok(Effect::wrote(1))
 }
@@ -123,7 +125,16 @@ fn set_with_options(
             .keys
             .set(call.db, &key, value(args, 2), deadline, no_touch),
     }
+    tell_set(call, key.bytes, deadline);
     Ok(Effect::wrote(1))
+}
+
+/// A string was set, perhaps with a deadline.
+pub(super) fn tell_set(call: &mut Call<'_>, key: &[u8], deadline: Deadline) {
+    call.tell(Classes::STRING, "set", key);
+    if matches!(deadline, Deadline::At(_)) {
+        call.tell(Classes::GENERIC, "expire", key);
+    }
 }
 
 /// `SETNX key value` replies 1 if it set the key.
@@ -142,6 +153,7 @@ fn setnx(
         return Ok(Effect::NONE);
     }
     call.keys.insert(call.db, &key, value(args, 2), None);
+    call.tell(Classes::STRING, "set", key.bytes);
     reply.integer(1);
     Ok(Effect::wrote(1))
 }
@@ -163,6 +175,7 @@ fn set_expiring(
         deadline,
         call.caller.no_touch,
     );
+    tell_set(call, key.bytes, deadline);
     reply.ok();
     Ok(Effect::wrote(1))
 }
@@ -201,6 +214,7 @@ fn getset(
             call.keys.insert(call.db, &key, value(args, 2), None);
         }
     }
+    call.tell(Classes::STRING, "set", key.bytes);
     Ok(Effect::wrote(1))
 }
 
@@ -217,6 +231,7 @@ fn getdel(
     };
     reply_string(&entry.value(), reply)?;
     entry.remove();
+    call.tell_gone(key.bytes);
     Ok(Effect::wrote(1))
 }
 
@@ -252,12 +267,22 @@ fn getex(
     super::word::length(&entry.value())?;
     let deadline = words.deadline(now_ms, "getex")?;
     reply_string(&entry.value(), reply)?;
-    match deadline {
-        Deadline::At(at_ms) if at_ms <= now_ms => entry.remove(),
-        Deadline::At(at_ms) => entry.set_deadline(Some(at_ms)),
-        _ if words.persist && entry.deadline_ms().is_some() => entry.set_deadline(None),
+    let event = match deadline {
+        Deadline::At(at_ms) if at_ms <= now_ms => {
+            entry.remove();
+            "del"
+        }
+        Deadline::At(at_ms) => {
+            entry.set_deadline(Some(at_ms));
+            "expire"
+        }
+        _ if words.persist && entry.deadline_ms().is_some() => {
+            entry.set_deadline(None);
+            "persist"
+        }
         _ => return Ok(Effect::NONE),
-    }
+    };
+    call.tell(Classes::GENERIC, event, key.bytes);
     Ok(Effect::wrote(1))
 }
 

@@ -9,6 +9,7 @@ use super::CommandError;
 use super::deadline::{DeadlineOption, DeadlineWords};
 use super::digest::Condition;
 use super::row::*;
+use super::string::tell_set;
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Merge, Program,
     Run, Spread,
@@ -175,6 +176,7 @@ pub fn set_pairs(
         let no_touch = call.caller.no_touch;
         call.keys
             .set(call.db, &key, value(args, index + 1), deadline, no_touch);
+        tell_set(call, key.bytes, deadline);
     }
 }
 

@@ -8,6 +8,7 @@ use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::{Digits, bytes, check_length, integer, length, value};
 use crate::ds::key_table::NewValue;
+use crate::keyspace::Classes;
 use crate::resp::{Args, Reply};
 
 /// `APPEND key value` replies with the new length.
@@ -32,6 +33,7 @@ fn append(
             more.len()
         }
     };
+    call.tell(Classes::STRING, "append", key.bytes);
     reply.integer(total as i64);
     Ok(Effect::wrote(1))
 }
@@ -70,6 +72,7 @@ fn setrange(
         }
     };
     entry.string_mut(end)[start..end].copy_from_slice(part);
+    call.tell(Classes::STRING, "setrange", key.bytes);
     reply.integer(size.max(end) as i64);
     Ok(Effect::wrote(1))
 }

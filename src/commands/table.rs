@@ -13,7 +13,7 @@ use super::keys::KeyShape;
 use super::pubsub::PubSub;
 use super::rename::Renames;
 use super::session::{Action, SessionCall};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, Tracker};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
 use std::sync::OnceLock;
@@ -330,6 +330,23 @@ pub struct Caller {
     pub user: u32,
     /// A script asks: what it sees must not depend on chance.
     pub in_script: bool,
+    /// What it reads is to be tracked.
+    pub tracks: bool,
+    /// It looks on behalf of a command that tells for itself what it misses.
+    pub is_look: bool,
+    /// It is known by this where keys are tracked; none: it tracks nothing.
+    pub tracker: Option<Tracker>,
+}
+
+impl Caller {
+    /// The same client, whose command only looks before it does what it does.
+    pub fn to_look(self) -> Self {
+        Self {
+            is_look: true,
+            tracks: false,
+            ..self
+        }
+    }
 }
 
 /// What a command did, for whoever logs, counts or announces it.

@@ -8,6 +8,7 @@ use super::CommandError;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use crate::base::number::parse_f64;
+use crate::keyspace::Classes;
 use crate::keyspace::Zset;
 use crate::keyspace::zset::Updated;
 use crate::resp::{Args, Reply};
@@ -189,6 +190,10 @@ pub fn add(
             Updated::Kept(_) | Updated::Missing => {}
         }
     }
+    if added + changed > 0 {
+        let event = if options.increment { "zincr" } else { "zadd" };
+        call.tell(Classes::ZSET, event, key.bytes);
+    }
     reply_added(options, added, changed, last_score, reply);
     Ok(Effect::wrote(added + changed))
 }
@@ -226,7 +231,10 @@ fn zrem(
         for member in args.iter_from(2) {
             removed_count += u64::from(set.remove(member).is_some());
         }
-        held.remove_if_empty();
+        let is_gone = held.remove_if_empty();
+        if removed_count > 0 {
+            call.tell_taken(Classes::ZSET, "zrem", key.bytes, is_gone);
+        }
     }
     reply.integer(removed_count as i64);
     Ok(Effect::wrote(removed_count))

@@ -286,7 +286,12 @@ fn combine(
     sort_members(&mut result);
     if destination == Destination::Key {
         let set = Zset::from_sorted(&result, &limits);
-        return Ok(store(call, args.get(1), set, reply));
+        let event = match combination {
+            Combination::Union => "zunionstore",
+            Combination::Intersection => "zinterstore",
+            Combination::Difference => "zdiffstore",
+        };
+        return Ok(store(call, args.get(1), event, set, reply));
     }
     reply_members_head(result.len(), options.with_scores, reply);
     for (score, member) in &result {

@@ -10,6 +10,7 @@ use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spr
 use super::word::integer;
 use super::zset_range::{By, Limit, ZsetRange};
 use super::zset_reply::reply_members;
+use crate::keyspace::Classes;
 use crate::keyspace::Zset;
 use crate::keyspace::zset::Direction;
 use crate::resp::{Args, Reply};
@@ -195,18 +196,30 @@ fn zrangestore(
             .collect();
         Zset::from_sorted(&members, &limits)
     });
-    Ok(store(call, args.get(1), result, reply))
+    Ok(store(call, args.get(1), "zrangestore", result, reply))
 }
 
 /// Gives `destination` the set in place of whatever it holds; an empty one removes the key. Replies with its size.
-pub fn store(call: &mut Call<'_>, destination: &[u8], set: Zset, reply: &mut Reply<'_>) -> Effect {
+/// `event` is what has happened to the destination then.
+pub fn store(
+    call: &mut Call<'_>,
+    destination: &[u8],
+    event: &'static str,
+    set: Zset,
+    reply: &mut Reply<'_>,
+) -> Effect {
     let key = call.keys.key(destination);
     let count = set.len();
     reply.integer(count as i64);
     if count == 0 {
-        return Effect::wrote(u64::from(call.keys.remove(call.db, &key)));
+        let is_removed = call.keys.remove(call.db, &key);
+        if is_removed {
+            call.tell_gone(destination);
+        }
+        return Effect::wrote(u64::from(is_removed));
     }
     call.keys.replace(call.db, &key, set);
+    call.tell(Classes::ZSET, event, destination);
     Effect::wrote(1)
 }
 

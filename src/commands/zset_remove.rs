@@ -13,6 +13,7 @@ use super::table::{
 use super::word::integer;
 use super::zset_range::{By, ZsetRange};
 use super::zset_reply::reply_member;
+use crate::keyspace::Classes;
 use crate::keyspace::zset::Direction;
 use crate::keyspace::{Held, Zset};
 use crate::resp::{Args, Protocol, Reply};
@@ -56,7 +57,13 @@ fn remove_range(
         let ranks = range.ranks_in(held.get(), false);
         removed_count = ranks.len() as u64;
         if removed_count > 0 {
-            take(held, ranks);
+            let is_gone = take(held, ranks);
+            let event = match by {
+                By::Rank => "zremrangebyrank",
+                By::Score => "zremrangebyscore",
+                By::Lex => "zremrangebylex",
+            };
+            call.tell_taken(Classes::ZSET, event, key.bytes, is_gone);
         }
     }
     reply.integer(removed_count as i64);
@@ -64,12 +71,15 @@ fn remove_range(
 }
 
 /// Removes the members of these ranks, and the key where they were all: the value is then freed like any other.
-fn take(mut held: Held<'_, Zset>, ranks: std::ops::Range<usize>) {
-    if ranks.len() == held.get().len() {
+/// Returns whether they were.
+fn take(mut held: Held<'_, Zset>, ranks: std::ops::Range<usize>) -> bool {
+    let is_all = ranks.len() == held.get().len();
+    if is_all {
         held.remove();
     } else {
         held.get_mut().remove_ranks(ranks);
     }
+    is_all
 }
 
 /// Which end members are taken from.
@@ -92,17 +102,25 @@ impl End {
             None
         }
     }
+
+    /// What taking members from it is called.
+    fn event(self) -> &'static str {
+        match self {
+            Self::Min => "zpopmin",
+            Self::Max => "zpopmax",
+        }
+    }
 }
 
 /// Takes up to `count` members (one or more) from an end of the set, and replies with each and its score: `nested` as an
-/// array of arrays, else as a flat one. Returns how many there were.
+/// array of arrays, else as a flat one. Returns how many there were, and whether they were all.
 pub fn pop(
     held: Held<'_, Zset>,
     end: End,
     count: usize,
     nested: bool,
     reply: &mut Reply<'_>,
-) -> u64 {
+) -> (u64, bool) {
     let set = held.get();
     let count = count.min(set.len());
     let (ranks, direction) = match end {
@@ -117,8 +135,7 @@ pub fn pop(
         reply_member(member, reply);
         reply.double(score);
     }
-    take(held, ranks);
-    count as u64
+    (count as u64, take(held, ranks))
 }
 
 fn zpopmin(
@@ -164,7 +181,9 @@ fn pop_one_key(
         return Ok(Effect::NONE);
     };
     let nested = has_count && reply.protocol() == Protocol::Resp3;
-    Ok(Effect::wrote(pop(held, end, count, nested, reply)))
+    let (taken_count, is_gone) = pop(held, end, count, nested, reply);
+    call.tell_taken(Classes::ZSET, end.event(), key.bytes, is_gone);
+    Ok(Effect::wrote(taken_count))
 }
 
 /// What ZMPOP's words say, from the number of keys on.
@@ -243,7 +262,7 @@ pub fn pop_first(
         let Some(held) = call.patience.forgives(found)? else {
             continue;
         };
-        let taken_count = match count {
+        let (taken_count, is_gone) = match count {
             Some(count) => {
                 reply.array(2);
                 reply.bulk(word);
@@ -255,13 +274,14 @@ pub fn pop_first(
                 pop_one(held, end, reply)
             }
         };
+        call.tell_taken(Classes::ZSET, end.event(), word, is_gone);
         return Ok(Some(Effect::wrote(taken_count)));
     }
     Ok(None)
 }
 
 /// Takes one member, and writes it and its score as two elements of an array that is begun.
-fn pop_one(held: Held<'_, Zset>, end: End, reply: &mut Reply<'_>) -> u64 {
+fn pop_one(held: Held<'_, Zset>, end: End, reply: &mut Reply<'_>) -> (u64, bool) {
     let set = held.get();
     let rank = match end {
         End::Min => 0,
@@ -271,8 +291,7 @@ fn pop_one(held: Held<'_, Zset>, end: End, reply: &mut Reply<'_>) -> u64 {
         reply_member(member, reply);
         reply.double(score);
     }
-    take(held, rank..rank + 1);
-    1
+    (1, take(held, rank..rank + 1))
 }
 
 const REMOVE_COST: &str =

@@ -148,12 +148,22 @@ impl Keyspace {
     /// Gives `key` this collection in place of whatever it holds, without a deadline; an empty one removes the key.
     /// Returns whether there is a key afterwards.
     pub fn replace<C: Collection>(&mut self, db: usize, key: &Key<'_>, collection: C) -> bool {
-        self.remove(db, key);
         if collection.is_empty() {
+            self.remove(db, key);
             return false;
         }
-        let object = Box::new(collection.into_object());
-        self.insert(db, key, NewValue::Object(object), None);
+        let object = NewValue::Object(Box::new(collection.into_object()));
+        let access = self.access.fresh(self.clock);
+        match self.lookup_write(db, key, true) {
+            Some(mut entry) => {
+                entry.set_value(object);
+                entry.set_deadline(None);
+                entry.set_access(access);
+            }
+            None => {
+                self.insert(db, key, object, None);
+            }
+        }
         true
     }
 

@@ -5,8 +5,11 @@
 //! Not here  lazy expiry: every lookup in `keyspace/mod.rs`; how often to call: `shard`.
 //! Tests     tests/keyspace/expire.rs.
 
+use std::cell::RefCell;
+
+use super::events::Events;
 use super::hash::Found;
-use super::{Collection, DatabaseInfo, Hash, Key, Keyspace, is_expired, note_expired};
+use super::{Classes, Collection, DatabaseInfo, Hash, Key, Keyspace, is_expired, note_expired};
 use crate::ds::key_table::Value;
 
 /// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
@@ -32,6 +35,8 @@ impl Keyspace {
             if table.deadlines_count() > 0 || table.waking_count() > 0 {
                 let (now_ms, stats) = (self.now_ms, &mut self.stats);
                 let (db, expired) = (self.expire_database, &mut self.expired);
+                // Both closures tell.
+                let events = RefCell::new(&mut self.events);
                 let mut expired_fields = 0;
                 let fields_max = (budget_steps - spent).div_ceil(STEPS_PER_FIELD);
                 // A key lives through the very millisecond of its deadline, as in Redis; the table's bound is inclusive.
@@ -50,14 +55,19 @@ impl Keyspace {
                         stats.expired_keys_active += 1;
                         stats.expire_lag_ms_sum += lag_ms;
                         stats.expire_lag_ms_max = stats.expire_lag_ms_max.max(lag_ms);
+                        let mut events = events.borrow_mut();
+                        events.tell(db, Classes::EXPIRED, super::EXPIRED, entry.key());
                     },
-                    &mut |object| {
+                    &mut |key, object| {
                         let Some(hash) = Hash::of_mut(object) else {
                             return (1, false);
                         };
                         let max = fields_max.saturating_sub(expired_fields);
                         let count = hash.expire(now_ms, max.max(FIELDS_PER_VISIT_MIN));
                         expired_fields += count;
+                        if count > 0 {
+                            tell_expired_fields(*events.borrow_mut(), db, key, hash.is_empty());
+                        }
                         (1 + count * STEPS_PER_FIELD, hash.is_empty())
                     },
                 );
@@ -82,20 +92,38 @@ impl Keyspace {
 
     /// Removes a field that a command found dead, and the key with its last field, unless expiry is paused.
     pub fn expire_field(&mut self, db: usize, key: &Key<'_>, field: &[u8]) {
+        self.expire_named_fields(db, key, std::iter::once(field));
+    }
+
+    /// The same, of several fields: together they are one event.
+    pub fn expire_named_fields<'f>(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        fields: impl Iterator<Item = &'f [u8]>,
+    ) {
         let now_ms = self.now_ms;
         if self.expiry_paused {
             return;
         }
-        if let Ok(Some(mut held)) = self.write::<Hash>(db, key, true)
-            && held.get().find(field, now_ms) == Found::Dead
-        {
-            held.get_mut().remove(field);
-            let is_gone = held.get().is_empty();
-            held.remove_if_empty();
-            self.stats.expired_fields += 1;
+        let Ok(Some(mut held)) = self.write::<Hash>(db, key, true) else {
+            return;
+        };
+        let hash = held.get_mut();
+        let mut expired_count = 0;
+        for field in fields {
+            if hash.find(field, now_ms) == Found::Dead {
+                hash.remove(field);
+                expired_count += 1;
+            }
+        }
+        if expired_count > 0 {
+            let is_gone = held.remove_if_empty();
+            self.stats.expired_fields += expired_count;
             if is_gone {
                 note_expired(&mut self.expired, db, key.bytes);
             }
+            tell_expired_fields(&mut self.events, db, key.bytes, is_gone);
         }
     }
 
@@ -109,11 +137,13 @@ impl Keyspace {
             && is_expired(held.get().next_deadline_ms(), now_ms)
         {
             let expired_count = held.get_mut().expire(now_ms, max);
-            let is_gone = held.get().is_empty();
-            held.remove_if_empty();
+            let is_gone = held.remove_if_empty();
             self.stats.expired_fields += expired_count as u64;
             if is_gone {
                 note_expired(&mut self.expired, db, key.bytes);
+            }
+            if expired_count > 0 {
+                tell_expired_fields(&mut self.events, db, key.bytes, is_gone);
             }
         }
     }
@@ -191,4 +221,12 @@ impl Keyspace {
 
 fn is_empty_hash(object: &super::Object) -> bool {
     Hash::of(object).is_some_and(Hash::is_empty)
+}
+
+/// Fields of a hash have expired, and perhaps the key with the last.
+fn tell_expired_fields(events: &mut Events, db: usize, key: &[u8], is_gone: bool) {
+    events.tell(db, Classes::HASH, "hexpired", key);
+    if is_gone {
+        events.tell(db, Classes::GENERIC, "del", key);
+    }
 }

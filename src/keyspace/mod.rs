@@ -13,6 +13,7 @@ pub mod array;
 pub mod collection;
 pub mod cut;
 pub mod evict;
+pub mod events;
 mod expire;
 mod flush;
 mod guests;
@@ -26,6 +27,7 @@ pub mod set_algebra;
 pub mod slot;
 pub mod stats;
 pub mod stream;
+pub mod tracking;
 pub mod value;
 pub mod zset;
 mod zset_packed;
@@ -33,15 +35,18 @@ mod zset_packed;
 pub use access::AccessPolicy;
 pub use array::Array;
 pub use collection::{Collection, Held, WrongType};
+pub use events::Classes;
 pub use hash::Hash;
 pub use limits::EncodingLimits;
 pub use set::Set;
 pub use slot::{SlotMap, slot_of};
 pub use stats::{DatabaseInfo, Stats};
 pub use stream::StreamValue;
+pub use tracking::Tracker;
 pub use value::{Moved, Object};
 pub use zset::Zset;
 
+use events::Events;
 use guests::{Guests, table_of};
 
 use crate::base::hash::KeyHasher;
@@ -57,6 +62,11 @@ const PAUSED_TRIES_MAX: usize = 100;
 
 /// Strings at least this long are kept as the shared buffer they came in.
 const SHARED_BYTES_MIN: usize = 4096;
+
+/// Events that are told here rather than by commands.
+const EXPIRED: &str = "expired";
+const KEYMISS: &str = "keymiss";
+const NEW: &str = "new";
 
 /// What a keyspace is made from.
 #[derive(Clone)]
@@ -142,6 +152,7 @@ pub struct Keyspace {
     guests: Option<Box<Guests>>,
     /// Keys that may go when memory is short.
     pool: evict::EvictionPool,
+    events: Events,
 }
 
 struct Database {
@@ -195,6 +206,7 @@ impl Keyspace {
             expired: None,
             guests: None,
             pool: evict::EvictionPool::default(),
+            events: Events::default(),
             hasher: options.hasher,
         }
     }
@@ -262,10 +274,28 @@ impl Keyspace {
         key: &Key<'_>,
         no_touch: bool,
     ) -> Option<EntryMut<'_, Object>> {
+        self.look_up::<true>(db, key, no_touch)
+    }
+
+    /// The same, and nobody is told of a miss; the access clock stays.
+    pub fn lookup_aside(&mut self, db: usize, key: &Key<'_>) -> Option<EntryMut<'_, Object>> {
+        self.look_up::<false>(db, key, true)
+    }
+
+    #[inline]
+    fn look_up<const TELLS: bool>(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        no_touch: bool,
+    ) -> Option<EntryMut<'_, Object>> {
         let table = table_of(&mut self.databases, &mut self.guests, db, key);
         let found = table.get_mut(key.hash, key.bytes);
         let Some(mut entry) = found else {
             self.stats.keyspace_misses += 1;
+            if TELLS {
+                self.events.tell(db, Classes::MISS, KEYMISS, key.bytes);
+            }
             return None;
         };
         if is_expired(entry.deadline_ms(), self.now_ms) {
@@ -273,8 +303,12 @@ impl Keyspace {
                 entry.remove();
                 self.stats.expired_keys += 1;
                 note_expired(&mut self.expired, db, key.bytes);
+                self.events.tell(db, Classes::EXPIRED, EXPIRED, key.bytes);
             }
             self.stats.keyspace_misses += 1;
+            if TELLS {
+                self.events.tell(db, Classes::MISS, KEYMISS, key.bytes);
+            }
             return None;
         }
         self.stats.keyspace_hits += 1;
@@ -298,6 +332,7 @@ impl Keyspace {
             entry.remove();
             self.stats.expired_keys += 1;
             note_expired(&mut self.expired, db, key.bytes);
+            self.events.tell(db, Classes::EXPIRED, EXPIRED, key.bytes);
             return None;
         }
         if !no_touch {
@@ -339,6 +374,8 @@ impl Keyspace {
         let was_expired = is_expired(old_ms, self.now_ms);
         if was_expired {
             self.stats.expired_keys += 1;
+            self.events.tell(db, Classes::EXPIRED, EXPIRED, key.bytes);
+            self.events.tell(db, Classes::NEW, NEW, key.bytes);
             entry.set_access(self.access.fresh(self.clock));
         } else if !no_touch {
             touch(&mut entry, &self.access, self.clock, &mut self.rng);
@@ -366,6 +403,7 @@ impl Keyspace {
             // What the lookup did not show may be there still.
             self.remove(db, key);
         }
+        self.events.tell(db, Classes::NEW, NEW, key.bytes);
         let table = &mut self.databases[db].table;
         let mut entry = table.insert(key.hash, key.bytes, value, deadline_ms);
         entry.set_access(self.access.fresh(self.clock));
@@ -415,6 +453,7 @@ impl Keyspace {
             entry.remove();
         }
         put_into(&mut self.databases[db].table, key, moved);
+        self.events.tell(db, Classes::NEW, NEW, key.bytes);
         true
     }
 

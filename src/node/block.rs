@@ -363,7 +363,7 @@ impl Core {
             && self.shard.is_lock_free()
             && block.watched.as_ref().is_none_or(watches_here)
         {
-            return self.exec_here(connection, entry);
+            return self.exec_here(token, connection, entry);
         }
         let commands = std::mem::take(&mut block.queue);
         let needs_token = (commands.iter()).any(|queued| self.may_leave(queued));
@@ -417,7 +417,12 @@ impl Core {
     }
 
     /// All of it is on this core's shard, and no lock is held there.
-    fn exec_here(&mut self, connection: &mut Connection, entry: &'static Entry) -> Dispatched {
+    fn exec_here(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+    ) -> Dispatched {
         let Some(block) = connection.block.take() else {
             return Dispatched::Taken;
         };
@@ -471,6 +476,7 @@ impl Core {
             self.tell_of_block(connection, &block.queue);
         }
         self.commands_count += block.queue.len() as u64;
+        self.tell_after(token, connection);
         self.count(connection, entry);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.look_at_output(connection);

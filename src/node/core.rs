@@ -455,6 +455,8 @@ impl Core {
                 }
             } else if let Some(token) = self.resumes.pop() {
                 self.resume(token);
+            } else if self.shard.keys.has_news() {
+                self.tell(None);
             } else if self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended() {
                 return;
             }

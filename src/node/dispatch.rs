@@ -170,6 +170,7 @@ impl Core {
         if deferred {
             connection.reserve(silent);
         }
+        self.tell_after(token, connection);
         self.count(connection, entry);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.look_at_output(connection);
@@ -357,6 +358,7 @@ impl Core {
         let silent = take_silence(connection);
         let request = self.request(token, connection, entry);
         self.run_or_wait(token, connection, &request, args, silent);
+        self.tell_after(token, connection);
         if connection.blocked.is_none() {
             self.count(connection, entry);
         } else {
@@ -562,5 +564,8 @@ pub(super) fn caller(connection: &Connection) -> Caller {
             0
         },
         in_script: false,
+        tracks: false,
+        is_look: false,
+        tracker: None,
     }
 }

@@ -96,8 +96,8 @@ pub enum Message {
     MonitorLines,
     /// A Pub/Sub message for this core's subscribers.
     Post {
-        /// Names it on its core.
-        id: u64,
+        /// Names it on its core; none: nobody there waits until it has arrived.
+        id: Option<u64>,
         /// The message.
         post: Arc<Post>,
     },

@@ -20,6 +20,7 @@ mod doctor_disk;
 mod durability;
 mod errand;
 mod event_loop;
+mod events;
 pub mod executor;
 pub mod figures;
 mod functions;

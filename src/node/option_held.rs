@@ -13,7 +13,6 @@ const INT: Check = Check::Int(0, INT_MAX);
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_LINKS: &str = "rondo has no links to other servers yet";
-const NO_EVENTS: &str = "keyspace notifications are not built yet";
 
 /// An option that is remembered; nothing here looks at it but where its group says so.
 const fn held(
@@ -175,8 +174,6 @@ pub const HELD: &[OptionSpec] = &[
     held("slowlog-log-slower-than", "", Check::Int(-1, i64::MAX), "10000"),
     held("slowlog-max-len", "", COUNT, "128"),
     held("latency-monitor-threshold", "", COUNT, "0"),
-    fixed("notify-keyspace-events", Check::Text, "", &[""], NO_EVENTS),
-    held("tracking-table-max-keys", "", COUNT, "1000000"),
     held("hide-user-data-from-log", "", YES_NO, "no"),
     at_start(fixed("enable-module-command", Check::Enum(&["no", "yes", "local"]), "no", &["no"], "rondo loads no modules")),
     // Replication.

@@ -5,6 +5,7 @@
 use super::option_values::{memory_bytes, parse_integer};
 use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic};
 use crate::commands::rename::Renames;
+use crate::keyspace::Classes;
 use std::collections::BTreeMap;
 
 /// A field of `Options` as a row's place.
@@ -549,7 +550,36 @@ pub const OWN: &[OptionSpec] = &[
         help: "load a log that ends in a write that was cut off; no: refuse to start",
         ..BASE
     },
+    OptionSpec {
+        name: "notify-keyspace-events",
+        kind: Kind::Special {
+            get: |options| options.notify_keyspace_events.to_string(),
+            set: set_events,
+        },
+        topic: Topic::General,
+        help: "what is published of what happens to keys, as letters (KEA: everything)",
+        ..BASE
+    },
+    OptionSpec {
+        name: "tracking-table-max-keys",
+        kind: Kind::Int {
+            field: field!(tracking_table_max_keys),
+            min: 0,
+            max: i64::MAX,
+        },
+        default: "1000000",
+        topic: Topic::Memory,
+        help: "most keys that are tracked for clients' caches, 0 for no limit",
+        ..BASE
+    },
 ];
+
+fn set_events(options: &mut Options, words: &[String]) -> Result<(), String> {
+    let letters = words.first().map_or("", String::as_str);
+    options.notify_keyspace_events =
+        Classes::parse(letters).ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
+    Ok(())
+}
 
 /// The values of a server that was told nothing; `option_table` rows say the same as text, and a test compares the two.
 pub(super) fn defaults() -> Options {
@@ -601,6 +631,8 @@ pub(super) fn defaults() -> Options {
         maxmemory_policy: "noeviction",
         lfu_log_factor: 10,
         lfu_decay_time: 1,
+        notify_keyspace_events: Classes::NONE,
+        tracking_table_max_keys: 1_000_000,
         lazyfree_lazy_user_flush: false,
         active_expire_effort: 1,
         latency_tracking: true,

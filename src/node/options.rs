@@ -18,6 +18,7 @@ use super::option_values::{
 };
 use crate::base::glob::glob_match;
 use crate::commands::rename::Renames;
+use crate::keyspace::Classes;
 use std::collections::BTreeMap;
 
 /// Every option's value. Integer fields are inside their row's range.
@@ -121,6 +122,10 @@ pub struct Options {
     pub appenddirname: String,
     /// Whether a log may end in a write that was cut off.
     pub aof_load_truncated: bool,
+    /// What keyspace notifications are made of.
+    pub notify_keyspace_events: Classes,
+    /// Most keys that are tracked for clients' caches, on all shards together; 0 for no limit.
+    pub tracking_table_max_keys: i64,
     /// Values of held and fixed options that differ from their defaults, by name.
     pub held: BTreeMap<&'static str, String>,
 }

@@ -99,10 +99,13 @@ struct Posted {
 }
 
 /// The connection that is out of its place while it publishes.
-struct Publisher<'a> {
-    token: Token,
-    protocol: Protocol,
-    own: &'a mut Vec<u8>,
+pub(super) struct Publisher<'a> {
+    /// Which it is.
+    pub token: Token,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// What it is to be sent after its reply.
+    pub own: &'a mut Vec<u8>,
 }
 
 impl Core {
@@ -393,15 +396,15 @@ impl Core {
         let mut waiting_count = 0;
         if !audience.is_empty() {
             let post = Arc::new(Post::new(subject, args.get(1), args.get(2)));
-            let id = self.pubsub.next_post;
+            let id = Some(self.pubsub.next_post);
             for &core in &audience {
                 if core == self.id {
-                    let publisher = Publisher {
+                    let mut publisher = Publisher {
                         token,
                         protocol: connection.session.protocol,
                         own: &mut own,
                     };
-                    receivers_count = self.deliver(&post, Some(publisher));
+                    receivers_count = self.deliver(&post, Some(&mut publisher));
                     continue;
                 }
                 waiting_count += 1;
@@ -472,7 +475,7 @@ impl Core {
         let directory = &self.mesh.board().directory;
         directory.audience(subject, args.get(1), &mut audience);
         let post = Arc::new(Post::new(subject, args.get(1), args.get(2)));
-        let id = self.pubsub.next_post;
+        let id = Some(self.pubsub.next_post);
         let mut posted = Posted {
             token,
             sequence: 0,
@@ -497,13 +500,41 @@ impl Core {
             Reply::new(&mut reply, Protocol::Resp2).integer(posted.receivers_count as i64);
             return self.report(tx, reply, None);
         }
-        self.pubsub.posted.insert(id, posted);
+        self.pubsub.posted.insert(self.pubsub.next_post, posted);
         self.pubsub.next_post += 1;
     }
 
+    /// Sends a message of the server's own to whoever is subscribed, and waits for nobody.
+    pub(super) fn announce(
+        &mut self,
+        channel: &[u8],
+        message: &[u8],
+        mut publisher: Option<&mut Publisher<'_>>,
+    ) {
+        let mut audience = std::mem::take(&mut self.pubsub.audience);
+        let directory = &self.mesh.board().directory;
+        directory.audience(Subject::Channel, channel, &mut audience);
+        if !audience.is_empty() {
+            let post = Arc::new(Post::new(Subject::Channel, channel, message));
+            for &core in &audience {
+                if core == self.id {
+                    self.deliver(&post, publisher.as_deref_mut());
+                    continue;
+                }
+                let batch = self.mesh.open(usize::from(core));
+                batch.posts_bytes += post.bytes_count();
+                let post = post.clone();
+                batch.messages.push(Message::Post { id: None, post });
+            }
+        }
+        audience.clear();
+        self.pubsub.audience = audience;
+    }
+
     /// A message of core `from` has come.
-    pub(super) fn post_came(&mut self, from: usize, id: u64, post: &Post) {
+    pub(super) fn post_came(&mut self, from: usize, id: Option<u64>, post: &Post) {
         let receivers_count = self.deliver(post, None);
+        let Some(id) = id else { return };
         let message = Message::Posted {
             id,
             receivers_count,
@@ -534,7 +565,7 @@ impl Core {
     }
 
     /// Appends a message to the outputs of this core's subscribers; returns how often it was.
-    fn deliver(&mut self, post: &Post, publisher: Option<Publisher<'_>>) -> u64 {
+    fn deliver(&mut self, post: &Post, publisher: Option<&mut Publisher<'_>>) -> u64 {
         let mut full = std::mem::take(&mut self.pubsub.full);
         let mut outputs = Outputs {
             connections: &mut self.connections,
@@ -567,16 +598,16 @@ impl Core {
 }
 
 /// What a message needs of a core to reach connections, beside the lists of its subscribers.
-struct Outputs<'a> {
+struct Outputs<'a, 'p> {
     connections: &'a mut Connections,
     dirty: &'a mut Vec<Token>,
     spare: &'a mut Vec<Vec<u8>>,
     /// Connections whose unsent output is to be held against its limit.
     full: &'a mut Vec<Token>,
-    publisher: Option<Publisher<'a>>,
+    publisher: Option<&'a mut Publisher<'p>>,
 }
 
-impl Outputs<'_> {
+impl Outputs<'_, '_> {
     /// Gives one connection a message; whether it is still there. Outputs hold whole replies only, so a message is never
     /// inside one.
     #[inline]

@@ -145,6 +145,7 @@ pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
     shard.keys.set_limits(options.encoding_limits());
     shard.set_memory_options(options.memory_options());
     shard.figures_mut().set_tracking(options.latency_tracking);
+    shard.keys.set_shown_events(options.notify_keyspace_events);
 }
 
 /// Puts live options in force that belong to the process; called once, on core 0.

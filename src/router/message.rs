@@ -251,6 +251,8 @@ pub enum Operation {
         db: u16,
         /// The key.
         key: Vec<u8>,
+        /// Who asked.
+        caller: Caller,
     },
     /// Copies a key's value, deadline included; gives [`Output::Value`].
     Clone {
@@ -341,6 +343,10 @@ pub enum Operation {
         value: Moved,
         /// Whether a key that exists is replaced.
         replace: bool,
+        /// What has happened once it is stored, in order; the first may be to a key of another shard.
+        events: Vec<(&'static str, Vec<u8>)>,
+        /// Who asked.
+        caller: Caller,
     },
     /// Counts which of these keys exist, one named twice counting twice; gives [`Output::Count`].
     Exists {

@@ -17,6 +17,7 @@ mod operations;
 pub mod replay;
 pub mod scripts;
 pub mod sizes;
+mod tracking;
 pub mod waiters;
 pub mod waiting;
 mod watches;
@@ -541,6 +542,7 @@ impl Shard {
         } else {
             self.before_write(entry, db, args)
         };
+        self.note_writer(caller);
         let start = out.len();
         let mut reply = Reply::new(out, caller.protocol);
         let mut call = Call {
@@ -564,6 +566,9 @@ impl Shard {
                 self.changes_count += effect.changes;
                 if !befores.is_empty() {
                     self.after_write(effect, args, befores);
+                }
+                if caller.tracks && entry.command.flags.has(Flags::READONLY) {
+                    self.note_read(entry, args, caller);
                 }
                 if waits.is_none()
                     && !self.waiters.is_empty()

@@ -8,8 +8,8 @@ use crate::commands::sort::{Lead, leads};
 use crate::commands::stream_read;
 use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
-use crate::keyspace::Moved;
 use crate::keyspace::rdb::{self, NoPayload};
+use crate::keyspace::{Classes, Moved};
 use crate::resp::Args;
 use crate::router::message::{Dumped, Queued, SlowCall};
 use crate::router::{Operation, Output};
@@ -44,6 +44,9 @@ impl Shard {
                 args,
             } => {
                 let mut reply = Vec::with_capacity(REPLY_BYTES);
+                if caller.is_look {
+                    self.keys.tell_misses(false);
+                }
                 // The error is in the reply; the coordinator's core counts it once, not every shard.
                 let _ = self.call(
                     entry,
@@ -53,6 +56,9 @@ impl Shard {
                     &args.as_args(),
                     &mut reply,
                 );
+                if caller.is_look {
+                    self.keys.tell_misses(true);
+                }
                 Output::Reply(reply)
             }
             Operation::Enlist {
@@ -79,13 +85,16 @@ impl Shard {
                     Waited::Yes(timeout_ms) => Output::Waiting { timeout_ms },
                 }
             }
-            Operation::Take { db, key } => {
+            Operation::Take { db, key, caller } => {
                 let key = self.keys.key(&key);
+                self.note_writer(caller);
                 self.waiters.mark((db, key.hash));
                 let value = self.keys.take_value(usize::from(db), &key);
                 if value.is_some() {
                     self.log_removed(db, key.bytes);
                     self.watches.touch((db, key.hash));
+                    // Its new place is where this is told.
+                    self.keys.tell_change(&key);
                 }
                 Output::Value(value)
             }
@@ -151,14 +160,21 @@ impl Shard {
                 key,
                 value,
                 replace,
+                events,
+                caller,
             } => {
                 let key = self.keys.key(&key);
+                self.note_writer(caller);
                 let is_put = self.keys.put_value(usize::from(db), &key, value, replace);
                 self.changes_count += u64::from(is_put);
                 self.waiters.mark((db, key.hash));
                 if is_put {
                     self.log_value(db, key.bytes);
                     self.watches.touch((db, key.hash));
+                    for (name, key) in events {
+                        self.keys
+                            .tell(usize::from(db), Classes::GENERIC, name, &key);
+                    }
                 }
                 Output::Count(u64::from(is_put))
             }

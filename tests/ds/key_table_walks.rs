@@ -453,7 +453,7 @@ fn large_objects_are_freed_in_steps() {
 }
 
 /// For tables whose objects never wake.
-fn asleep<T>(_: &mut T) -> (usize, bool) {
+fn asleep<T>(_: &[u8], _: &mut T) -> (usize, bool) {
     panic!("nothing wakes")
 }
 
@@ -520,7 +520,7 @@ fn objects_wake_when_their_time_has_come() {
                 let mut gone = Vec::new();
                 loop {
                     let budget = 1 + random.below(50);
-                    let mut wake = |sleeper: &mut Sleeper| {
+                    let mut wake = |_: &[u8], sleeper: &mut Sleeper| {
                         assert!(sleeper.0.last().is_some_and(|time| *time <= now_ms));
                         sleeper.0.retain(|time| *time > now_ms);
                         (1, sleeper.0.is_empty())

@@ -22,6 +22,7 @@ mod listeners; // CONFIG SET port and bind
 mod memory; // maxmemory, maxmemory-clients, MEMORY
 mod migrate; // keys that go to another server
 mod multi; // MULTI blocks and watches
+mod notify; // keyspace notifications, as recorded
 mod order; // replies in order, against a plain map
 mod pubsub; // publishers and subscribers on several cores
 mod scripts; // EVAL and its relatives

@@ -23,6 +23,9 @@ const SPAN_WORK: usize = 16;
 /// Removed objects that one step frees the last of.
 const DISCARDED_PER_STEP_MAX: usize = 64;
 
+/// What is called with a key and its object whose time has come: the steps it spent, and whether the key is to go.
+type Wake<'w, T> = dyn FnMut(&[u8], &mut T) -> (usize, bool) + 'w;
+
 impl<T: HeapSize> KeyTable<T> {
     /// Visits the entries of one home bucket at or after `cursor` (a position in hash order, below 2^52);
     /// returns the next cursor, 0 when the table has been walked to its end.
@@ -170,7 +173,7 @@ impl<T: HeapSize> KeyTable<T> {
         now_ms: i64,
         work_max: usize,
         dead: &mut dyn FnMut(EntryRef<'_, T>),
-        wake: &mut dyn FnMut(&mut T) -> (usize, bool),
+        wake: &mut Wake<'_, T>,
     ) -> (u64, usize) {
         self.close_object();
         let mut position = cursor.min((1 << 52) - 1) << CURSOR_SHIFT;
@@ -248,7 +251,7 @@ impl<T: HeapSize> KeyTable<T> {
         hash: u64,
         now_ms: i64,
         dead: &mut dyn FnMut(EntryRef<'_, T>),
-        wake: &mut dyn FnMut(&mut T) -> (usize, bool),
+        wake: &mut Wake<'_, T>,
     ) -> usize {
         // A sweep before this may have put another segment in place of the one it found.
         let Some(word) = self.word(hash) else {
@@ -283,7 +286,7 @@ impl<T: HeapSize> KeyTable<T> {
                     let object = object_in::<T>(entry);
                     if (*object).wake_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
                         self.open_object(hash, object);
-                        let (spent, is_gone) = wake(&mut *object);
+                        let (spent, is_gone) = wake(entry::key(entry), &mut *object);
                         self.close_object();
                         work += spent;
                         if is_gone {

@@ -5,6 +5,7 @@
 use super::{Job, Next, Program, error_reply, first_error, integer_reply, unexpected};
 use crate::commands::CommandError;
 use crate::commands::generic::{CopyOptions, NO_SUCH_KEY};
+use crate::commands::table::Caller;
 use crate::keyspace::Moved;
 use crate::resp::args::OwnedArgs;
 use crate::router::{Operation, Output, ShardId, TxId};
@@ -14,6 +15,7 @@ struct Place {
     shard: ShardId,
     db: u16,
     key: Vec<u8>,
+    caller: Caller,
 }
 
 impl Place {
@@ -24,14 +26,16 @@ impl Place {
             shard: job.map.shard_of(key),
             db: job.db,
             key: key.to_vec(),
+            caller: job.caller,
         }
     }
 
     /// Removes the value; nothing else happens on that shard.
-    fn take(&mut self) -> (ShardId, Operation, bool) {
+    fn take(&self) -> (ShardId, Operation, bool) {
         let operation = Operation::Take {
             db: self.db,
-            key: std::mem::take(&mut self.key),
+            key: self.key.clone(),
+            caller: self.caller,
         };
         (self.shard, operation, true)
     }
@@ -44,12 +48,14 @@ impl Place {
         (self.shard, operation)
     }
 
-    fn put(&mut self, value: Moved, replace: bool) -> Next {
+    fn put(&mut self, value: Moved, replace: bool, events: Vec<(&'static str, Vec<u8>)>) -> Next {
         let operation = Operation::Put {
             db: self.db,
             key: std::mem::take(&mut self.key),
             value,
             replace,
+            events,
+            caller: self.caller,
         };
         Next::Phase(vec![(self.shard, operation, true)])
     }
@@ -65,6 +71,14 @@ fn value_of(outputs: Vec<(ShardId, Output)>) -> Option<Option<Moved>> {
 
 fn no_such_key() -> Next {
     Next::Done(error_reply(&NO_SUCH_KEY.into()))
+}
+
+/// What happens to the two names of a RENAME. Both are told where the new one is, so that they come in order.
+fn renamed(from: &mut Place, to: &Place) -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("rename_from", std::mem::take(&mut from.key)),
+        ("rename_to", to.key.clone()),
+    ]
 }
 
 /// `RENAME key newkey`: take, put.
@@ -95,7 +109,10 @@ impl Program for Rename {
         }
         self.is_taken = true;
         match value_of(outputs) {
-            Some(Some(value)) => self.to.put(value, true),
+            Some(Some(value)) => {
+                let events = renamed(&mut self.from, &self.to);
+                self.to.put(value, true, events)
+            }
             Some(None) => no_such_key(),
             None => unexpected(),
         }
@@ -154,7 +171,10 @@ impl Program for RenameNx {
             RenameNxPhase::Take => {
                 self.phase = RenameNxPhase::Put;
                 match value_of(outputs) {
-                    Some(Some(value)) => self.to.put(value, false),
+                    Some(Some(value)) => {
+                        let events = renamed(&mut self.from, &self.to);
+                        self.to.put(value, false, events)
+                    }
                     // It was there a phase ago and is locked, so only its deadline can have passed since.
                     Some(None) => no_such_key(),
                     None => unexpected(),
@@ -256,7 +276,10 @@ impl Program for Copy {
             }
         }
         match copy {
-            Some(value) => self.to.put(value, self.replace),
+            Some(value) => {
+                let events = vec![("copy_to", self.to.key.clone())];
+                self.to.put(value, self.replace, events)
+            }
             None => Next::Done(integer_reply(0)),
         }
     }

@@ -5,6 +5,7 @@
 
 use super::{Job, Next, Program, error_reply, unexpected};
 use crate::commands::list_move::ListMove;
+use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry, table};
 use crate::keyspace::list::End;
 use crate::resp::Reply;
@@ -38,12 +39,16 @@ impl Move {
 
     /// A command of one list, given by name.
     fn command(&self, name: &str, words: &[&[u8]]) -> Operation {
+        self.command_of(self.job.caller, name, words)
+    }
+
+    fn command_of(&self, caller: Caller, name: &str, words: &[&[u8]]) -> Operation {
         let entry: &'static Entry = table().find(name.as_bytes()).expect("a row of the table");
         let words = std::iter::once(name.as_bytes()).chain(words.iter().copied());
         Operation::Command {
             entry,
             db: self.job.db,
-            caller: self.job.caller,
+            caller,
             args: words.collect::<OwnedArgs>(),
         }
     }
@@ -92,9 +97,10 @@ impl Program for Move {
         };
         let (start, stop) = (start.to_string(), stop.to_string());
         let range = [args.get(1), start.as_bytes(), stop.as_bytes()];
+        let look = |name, words: &[&[u8]]| self.command_of(self.job.caller.to_look(), name, words);
         vec![
-            (self.source, self.command("LRANGE", &range)),
-            (self.destination, self.command("LLEN", &[args.get(2)])),
+            (self.source, look("LRANGE", &range)),
+            (self.destination, look("LLEN", &[args.get(2)])),
         ]
     }
 

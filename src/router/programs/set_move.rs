@@ -6,6 +6,7 @@
 
 use super::{Job, Next, Program, first_error, integer_reply, unexpected};
 use crate::commands::table;
+use crate::commands::table::Caller;
 use crate::resp::args::OwnedArgs;
 use crate::router::{Operation, Output, ShardId, TxId};
 
@@ -34,7 +35,7 @@ impl SetMove {
     }
 
     /// Another command on one of the two keys, with the member if it takes one.
-    fn command(&self, name: &str, words: &[usize]) -> Option<Operation> {
+    fn command(&self, caller: Caller, name: &str, words: &[usize]) -> Option<Operation> {
         let mut args = OwnedArgs::new();
         args.push(name.as_bytes());
         words
@@ -43,13 +44,13 @@ impl SetMove {
         Some(Operation::Command {
             entry: table().find(name.as_bytes())?,
             db: self.job.db,
-            caller: self.job.caller,
+            caller,
             args,
         })
     }
 
     fn run(&self, shard: ShardId, name: &str, word: usize) -> Next {
-        match self.command(name, &[word, 3]) {
+        match self.command(self.job.caller, name, &[word, 3]) {
             Some(operation) => Next::Phase(vec![(shard, operation, true)]),
             None => unexpected(),
         }
@@ -58,7 +59,8 @@ impl SetMove {
 
 impl Program for SetMove {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
-        let look = |shard, word| Some((shard, self.command("SCARD", &[word])?));
+        let caller = self.job.caller.to_look();
+        let look = |shard, word| Some((shard, self.command(caller, "SCARD", &[word])?));
         [look(self.source, 1), look(self.destination, 2)]
             .into_iter()
             .flatten()

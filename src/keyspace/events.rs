@@ -1,0 +1,237 @@
+//! Events: what happens to keys, noted for whoever asked to be told.
+//!
+//!     handler, expiry, eviction -> tell(class, event, key) -> the list, if the class is shown     -> keyspace notifications
+//!                                                          -> who tracks the key, if anybody does -> invalidations
+//!
+//! Promises  a class nobody asked for costs one branch; events stand in the order they happened, each after its effect.
+//! Not here  who is subscribed, and how events reach them: `node/events.rs`; who tracks: `keyspace/tracking.rs`.
+//! Source    Redis documentation, "Redis keyspace notifications".
+//! Tests     tests/keyspace/events.rs, tests/server/notify.rs.
+
+use super::tracking::Tracking;
+use super::{Key, Keyspace};
+
+/// What `notify-keyspace-events` speaks of, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Classes(u32);
+
+#[allow(missing_docs)]
+impl Classes {
+    pub const NONE: Self = Self(0);
+    pub const GENERIC: Self = Self(1);
+    pub const STRING: Self = Self(1 << 1);
+    pub const LIST: Self = Self(1 << 2);
+    pub const SET: Self = Self(1 << 3);
+    pub const HASH: Self = Self(1 << 4);
+    pub const ZSET: Self = Self(1 << 5);
+    pub const EXPIRED: Self = Self(1 << 6);
+    pub const EVICTED: Self = Self(1 << 7);
+    pub const STREAM: Self = Self(1 << 8);
+    /// Events of modules, of which there are none.
+    pub const MODULE: Self = Self(1 << 9);
+    pub const NEW: Self = Self(1 << 10);
+    pub const KEYSPACE: Self = Self(1 << 11);
+    pub const KEYEVENT: Self = Self(1 << 12);
+    pub const MISS: Self = Self(1 << 13);
+    /// `A`: everything that happens to keys but misses and new keys.
+    pub const ALL: Self = Self((1 << 10) - 1);
+    /// What changes a key: those who track it must know.
+    const CHANGES: Self = Self::ALL;
+
+    /// In the order Redis writes them.
+    const LETTERS: [(u8, Self); 14] = [
+        (b'g', Self::GENERIC),
+        (b'$', Self::STRING),
+        (b'l', Self::LIST),
+        (b's', Self::SET),
+        (b'h', Self::HASH),
+        (b'z', Self::ZSET),
+        (b'x', Self::EXPIRED),
+        (b'e', Self::EVICTED),
+        (b't', Self::STREAM),
+        (b'd', Self::MODULE),
+        (b'n', Self::NEW),
+        (b'K', Self::KEYSPACE),
+        (b'E', Self::KEYEVENT),
+        (b'm', Self::MISS),
+    ];
+
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether it has all of these.
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether it has one of these.
+    #[inline]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Reads the option's letters; none where one is unknown.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.bytes().try_fold(Self::NONE, |classes, letter| {
+            if letter == b'A' {
+                return Some(classes.or(Self::ALL));
+            }
+            let known = Self::LETTERS.iter().find(|(of, _)| *of == letter)?;
+            Some(classes.or(known.1))
+        })
+    }
+
+    /// What is shown of it: nothing where no kind of channel is named.
+    fn shown(self) -> Self {
+        if self.meets(Self::KEYSPACE.or(Self::KEYEVENT)) {
+            self
+        } else {
+            Self::NONE
+        }
+    }
+}
+
+/// The option as CONFIG GET has it.
+impl std::fmt::Display for Classes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        let is_all = self.has(Self::ALL);
+        if is_all {
+            f.write_char('A')?;
+        }
+        for (letter, class) in Self::LETTERS {
+            // A new key is no part of `A`, but where that is written Redis leaves it out.
+            let is_in_all = is_all && (Self::ALL.has(class) || class == Self::NEW);
+            if self.has(class) && !is_in_all {
+                f.write_char(char::from(letter))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something that happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its name.
+    pub name: &'static str,
+    /// The key's database.
+    pub db: u16,
+    /// The key.
+    pub key: Vec<u8>,
+}
+
+/// What has happened and was not handed over yet.
+#[derive(Default)]
+pub struct Events {
+    /// Classes that somebody wants to know of, for whatever reason.
+    wanted: Classes,
+    shown: Classes,
+    /// See [`Keyspace::tell_misses`].
+    hides_misses: bool,
+    /// Clients track keys of this shard, or want to know of some.
+    is_watchful: bool,
+    list: Vec<Event>,
+    pub(super) tracking: Tracking,
+}
+
+impl Events {
+    /// Something happened to a key, and with it the key has changed.
+    #[inline]
+    pub(super) fn tell(&mut self, db: usize, class: Classes, name: &'static str, key: &[u8]) {
+        if self.wanted.meets(class) {
+            self.note(db, class, name, key);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, db: usize, class: Classes, name: &'static str, key: &[u8]) {
+        if self.shown.meets(class) {
+            self.list.push(Event {
+                name,
+                db: db as u16,
+                key: key.to_vec(),
+            });
+        }
+        if self.is_watchful && Classes::CHANGES.meets(class) {
+            self.tracking.changed(key);
+        }
+    }
+
+    /// Whether clients that track must be told of changes.
+    #[inline]
+    pub(super) fn is_watchful(&self) -> bool {
+        self.is_watchful
+    }
+
+    /// To be called when who tracks what, or what is shown, has changed.
+    pub(super) fn settle(&mut self) {
+        self.is_watchful = self.tracking.is_watchful();
+        self.wanted = if self.is_watchful {
+            self.shown.or(Classes::CHANGES)
+        } else {
+            self.shown
+        };
+        if self.hides_misses {
+            self.wanted = Classes(self.wanted.0 & !Classes::MISS.0);
+        }
+    }
+}
+
+impl Keyspace {
+    /// Sets what keyspace notifications are made of.
+    pub fn set_shown_events(&mut self, classes: Classes) {
+        self.events.shown = classes.shown();
+        self.events.settle();
+    }
+
+    /// Whether a key that is not there is an event: not while a command only looks what it will find.
+    pub fn tell_misses(&mut self, tells: bool) {
+        self.events.hides_misses = !tells;
+        self.events.settle();
+    }
+
+    /// Something happened to a key, which is changed by it; call when it has.
+    #[inline]
+    pub fn tell(&mut self, db: usize, class: Classes, name: &'static str, key: &[u8]) {
+        self.events.tell(db, class, name, key);
+    }
+
+    /// The same, of what leaves the key as it was for those who cache it.
+    #[inline]
+    pub fn tell_aside(&mut self, db: usize, class: Classes, name: &'static str, key: &[u8]) {
+        if self.events.shown.meets(class) {
+            self.tell_shown(db, name, key);
+        }
+    }
+
+    #[cold]
+    fn tell_shown(&mut self, db: usize, name: &'static str, key: &[u8]) {
+        self.events.list.push(Event {
+            name,
+            db: db as u16,
+            key: key.to_vec(),
+        });
+    }
+
+    /// A key has changed, and there is no event that says so.
+    #[inline]
+    pub fn tell_change(&mut self, key: &Key<'_>) {
+        if self.events.is_watchful {
+            self.events.tracking.changed(key.bytes);
+        }
+    }
+
+    /// Whether something is to be handed over.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        !self.events.list.is_empty() || self.events.tracking.has_news()
+    }
+
+    /// Hands over what has happened, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events.list)
+    }
+}

@@ -1,0 +1,277 @@
+//! Tracking: which clients may have which of this shard's keys in a cache of their own.
+//!
+//!     key -> the clients that have read it                    gone with the first change, as their copy is
+//!     prefix -> the cores with clients that want to know of every key that begins with it
+//!
+//! A key's name is tracked, whatever the database, as Redis does.
+//!
+//! Promises  while nobody tracks, a write pays one branch; what is told was done before.
+//! Not here  whether a client's reads count, and what it is sent: `node/tracking.rs`.
+//! Source    Redis documentation, "Client-side caching reference".
+//! Tests     tests/keyspace/tracking.rs, tests/server/tracking.rs.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Keyspace;
+use crate::base::rng::Rng;
+
+/// A client that tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracker {
+    /// The core it is on, where it stays.
+    pub core: u16,
+    /// Its number there, never used twice.
+    pub number: NonZeroU32,
+}
+
+/// What clients must forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidation {
+    /// One key.
+    Key {
+        /// The key.
+        key: Arc<[u8]>,
+        /// Who has read it.
+        trackers: Vec<Tracker>,
+        /// Cores with clients that want to know of it by a prefix.
+        cores: Vec<u16>,
+        /// Whose command changed it, if that client tracks as well.
+        writer: Option<Tracker>,
+    },
+    /// All keys.
+    All {
+        /// Whose command it was.
+        writer: Option<Tracker>,
+    },
+}
+
+/// A prefix, and how many clients of each core named it.
+struct Prefix {
+    bytes: Vec<u8>,
+    cores: Vec<(u16, usize)>,
+}
+
+/// One key's trackers.
+struct Tracked {
+    /// Where the key stands in the list of all.
+    place: usize,
+    trackers: Vec<Tracker>,
+}
+
+/// Who tracks what.
+#[derive(Default)]
+pub(super) struct Tracking {
+    keys: HashMap<Arc<[u8]>, Tracked, ahash::RandomState>,
+    /// Its keys once more, to draw from.
+    list: Vec<Arc<[u8]>>,
+    items_count: usize,
+    prefixes: Vec<Prefix>,
+    /// Keys that are tracked on all shards: one limit is for all.
+    total: Arc<AtomicUsize>,
+    /// Who runs what is running.
+    writer: Option<Tracker>,
+    news: Vec<Invalidation>,
+}
+
+impl Tracking {
+    /// Whether a change may have to be told.
+    pub(super) fn is_watchful(&self) -> bool {
+        !self.keys.is_empty() || !self.prefixes.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// A key has changed.
+    pub(super) fn changed(&mut self, key: &[u8]) {
+        let mut cores: Vec<u16> = Vec::new();
+        let of_prefix = self.prefixes.iter();
+        for prefix in of_prefix.filter(|prefix| key.starts_with(&prefix.bytes)) {
+            for (core, _) in &prefix.cores {
+                if !cores.contains(core) {
+                    cores.push(*core);
+                }
+            }
+        }
+        let (key, trackers) = match self.forget(key) {
+            Some(forgotten) => forgotten,
+            None if cores.is_empty() => return,
+            None => (key.into(), Vec::new()),
+        };
+        self.news.push(Invalidation::Key {
+            key,
+            trackers,
+            cores,
+            writer: self.writer,
+        });
+    }
+
+    /// Takes a key out of the table.
+    fn forget(&mut self, key: &[u8]) -> Option<(Arc<[u8]>, Vec<Tracker>)> {
+        let (key, tracked) = self.keys.remove_entry(key)?;
+        self.list.swap_remove(tracked.place);
+        if let Some(moved) = self.list.get(tracked.place)
+            && let Some(moved) = self.keys.get_mut(moved)
+        {
+            moved.place = tracked.place;
+        }
+        self.items_count -= tracked.trackers.len();
+        self.total.fetch_sub(1, Ordering::Relaxed);
+        Some((key, tracked.trackers))
+    }
+
+    fn read(&mut self, key: &[u8], tracker: Tracker) {
+        if let Some(tracked) = self.keys.get_mut(key) {
+            if !tracked.trackers.contains(&tracker) {
+                tracked.trackers.push(tracker);
+                self.items_count += 1;
+            }
+            return;
+        }
+        let key: Arc<[u8]> = key.into();
+        let tracked = Tracked {
+            place: self.list.len(),
+            trackers: vec![tracker],
+        };
+        self.list.push(key.clone());
+        self.keys.insert(key, tracked);
+        self.items_count += 1;
+        self.total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn clear(&mut self) {
+        self.total.fetch_sub(self.keys.len(), Ordering::Relaxed);
+        self.items_count = 0;
+        self.keys = HashMap::default();
+        self.list = Vec::new();
+    }
+
+    /// Tells of a random key as if it had changed.
+    fn evict_one(&mut self, rng: &mut Rng) {
+        let place = rng.below(self.list.len() as u64) as usize;
+        let key = self.list[place].clone();
+        if let Some((key, trackers)) = self.forget(&key) {
+            self.news.push(Invalidation::Key {
+                key,
+                trackers,
+                cores: Vec::new(),
+                writer: None,
+            });
+        }
+    }
+}
+
+/// How much is tracked on one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackingCounts {
+    /// Keys.
+    pub keys: usize,
+    /// Clients of each, added up.
+    pub items: usize,
+    /// Prefixes that clients of any core named.
+    pub prefixes: usize,
+}
+
+impl Keyspace {
+    /// Has this shard count its tracked keys where all others do.
+    pub fn share_tracking_total(&mut self, total: Arc<AtomicUsize>) {
+        self.events.tracking.total = total;
+    }
+
+    /// A client that tracks has read a key.
+    pub fn track(&mut self, key: &[u8], tracker: Tracker) {
+        let was_watchful = self.events.tracking.is_watchful();
+        self.events.tracking.read(key, tracker);
+        if !was_watchful {
+            self.events.settle();
+        }
+    }
+
+    /// Whether anybody must be told of changes: then [`Keyspace::set_writer`] matters.
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.events.is_watchful()
+    }
+
+    /// Who changes what is changed from now on.
+    pub fn set_writer(&mut self, writer: Option<Tracker>) {
+        self.events.tracking.writer = writer;
+    }
+
+    /// One more client of `core` wants to know of every key that begins with `prefix`, or one less.
+    pub fn track_prefix(&mut self, prefix: &[u8], core: u16, is_more: bool) {
+        let prefixes = &mut self.events.tracking.prefixes;
+        let place = prefixes.iter().position(|known| known.bytes == prefix);
+        let place = place.unwrap_or_else(|| {
+            prefixes.push(Prefix {
+                bytes: prefix.to_vec(),
+                cores: Vec::new(),
+            });
+            prefixes.len() - 1
+        });
+        let cores = &mut prefixes[place].cores;
+        match cores.iter_mut().find(|(known, _)| *known == core) {
+            Some((_, count)) if is_more => *count += 1,
+            Some((_, count)) => *count -= 1,
+            None if is_more => cores.push((core, 1)),
+            None => {}
+        }
+        cores.retain(|(_, count)| *count > 0);
+        if cores.is_empty() {
+            prefixes.swap_remove(place);
+        }
+        self.events.settle();
+    }
+
+    /// All keys of a database are gone: whoever tracks must forget everything. One shard tells it for all.
+    pub fn tell_flushed(&mut self) {
+        let tracking = &mut self.events.tracking;
+        tracking.clear();
+        let writer = tracking.writer;
+        if self.shard == 0 {
+            tracking.news.push(Invalidation::All { writer });
+        }
+        self.events.settle();
+    }
+
+    /// Stops tracking keys until all shards together have no more than `keys_max`, each some at a time; whether there is
+    /// more to do. 0 is no limit.
+    pub fn limit_tracked(&mut self, keys_max: usize, steps_max: usize) -> bool {
+        let tracking = &mut self.events.tracking;
+        if keys_max == 0 || tracking.keys.is_empty() {
+            return false;
+        }
+        for _ in 0..steps_max {
+            if tracking.total.load(Ordering::Relaxed) <= keys_max || tracking.keys.is_empty() {
+                self.events.settle();
+                return false;
+            }
+            tracking.evict_one(&mut self.rng);
+        }
+        true
+    }
+
+    /// Hands over what must be forgotten, in order.
+    pub fn take_invalidations(&mut self) -> Vec<Invalidation> {
+        let tracking = &mut self.events.tracking;
+        let news = std::mem::take(&mut tracking.news);
+        // The last tracked key may have gone.
+        self.events.settle();
+        news
+    }
+
+    /// How much is tracked here.
+    pub fn tracking_counts(&self) -> TrackingCounts {
+        let tracking = &self.events.tracking;
+        TrackingCounts {
+            keys: tracking.keys.len(),
+            items: tracking.items_count,
+            prefixes: tracking.prefixes.len(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What has happened to keys of this core's shard, on its way to whoever asked to be told.
+//!
+//!     the shard has news -> keyspace notifications: published like any message
+//!
+//! Promises  it is handed over right after the request that did it; to the client that sent the request after its reply.
+//!           Events of one shard reach each subscriber in the order they happened; those of two shards have none.
+//! Not here  what is noted: `keyspace/events.rs`.
+//! Tests     tests/server/notify.rs.
+
+use std::sync::atomic::Ordering;
+
+use super::connection::Connection;
+use super::core::Core;
+use super::pubsub::Publisher;
+use super::ring::Token;
+use crate::keyspace::Classes;
+use crate::keyspace::events::Event;
+
+impl Core {
+    /// Hands over what a request has done that this connection, which is out of its place, has sent.
+    #[inline]
+    pub(super) fn tell_after(&mut self, token: Token, connection: &mut Connection) {
+        if self.shard.keys.has_news() {
+            self.tell_of_own(token, connection);
+        }
+    }
+
+    #[cold]
+    fn tell_of_own(&mut self, token: Token, connection: &mut Connection) {
+        let mut own = Vec::new();
+        let protocol = connection.session.protocol;
+        let mut publisher = Publisher {
+            token,
+            protocol,
+            own: &mut own,
+        };
+        self.tell(Some(&mut publisher));
+        if !own.is_empty() {
+            connection.write_reply(|out, _| out.append(&mut own));
+        }
+    }
+
+    /// Hands over whatever there is.
+    #[cold]
+    pub(super) fn tell(&mut self, publisher: Option<&mut Publisher<'_>>) {
+        let events = self.shard.keys.take_events();
+        let _ = self.shard.keys.take_invalidations();
+        self.tell_events(&events, publisher);
+    }
+
+    fn tell_events(&mut self, events: &[Event], mut publisher: Option<&mut Publisher<'_>>) {
+        let directory = &self.mesh.board().directory;
+        if directory.clients_count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let classes = self.options.notify_keyspace_events;
+        let mut channel = Vec::new();
+        for Event { name, db, key } in events {
+            if classes.has(Classes::KEYSPACE) {
+                write_channel(&mut channel, "keyspace", *db, key);
+                self.announce(&channel, name.as_bytes(), publisher.as_deref_mut());
+            }
+            if classes.has(Classes::KEYEVENT) {
+                write_channel(&mut channel, "keyevent", *db, name.as_bytes());
+                self.announce(&channel, key, publisher.as_deref_mut());
+            }
+        }
+    }
+}
+
+fn write_channel(channel: &mut Vec<u8>, kind: &str, db: u16, of: &[u8]) {
+    channel.clear();
+    channel.extend_from_slice(format!("__{kind}@{db}__:").as_bytes());
+    channel.extend_from_slice(of);
+}

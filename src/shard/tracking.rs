@@ -1,0 +1,34 @@
+//! What clients that track have read on this shard, and whose command changes what they have read.
+//!
+//! Not here  the table: `keyspace/tracking.rs`; whether a client's reads count: `node/tracking.rs`.
+//! Tests     tests/server/tracking.rs.
+
+use super::Shard;
+use crate::commands::Entry;
+use crate::commands::keys::for_each_key;
+use crate::commands::table::Caller;
+use crate::resp::Args;
+
+impl Shard {
+    /// Notes the keys of this shard that a command has read.
+    #[cold]
+    pub(super) fn note_read(&mut self, entry: &'static Entry, args: &Args<'_>, caller: Caller) {
+        let Some(tracker) = caller.tracker else {
+            return;
+        };
+        for_each_key(entry, args, |index| {
+            let key = args.get(index);
+            if self.keys.owns(key) {
+                self.keys.track(key, tracker);
+            }
+        });
+    }
+
+    /// Notes who is about to change keys: a client may not want to hear of its own changes.
+    #[inline]
+    pub(super) fn note_writer(&mut self, caller: Caller) {
+        if self.keys.is_tracked() {
+            self.keys.set_writer(caller.tracker);
+        }
+    }
+}

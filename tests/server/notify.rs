@@ -1,0 +1,176 @@
+//! Keyspace notifications: what happens to keys is told as a real server tells it, on one shard and on several.
+
+use super::client::{Client, Value, ok, request};
+use super::harness::{Server, eventually};
+use crate::commands::transcript::split_words;
+use std::time::Duration;
+
+const GOLDEN: &str = include_str!("golden/events.txt");
+
+fn send(client: &mut Client, words: &[Vec<u8>]) {
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    client.send(&request(&words));
+}
+
+fn set_events(client: &mut Client, letters: &str) {
+    let set = client.ask(&format!("CONFIG SET notify-keyspace-events {letters}"));
+    assert_eq!(set, ok());
+}
+
+/// The event of a message of the pattern `__keyevent@*`, as the golden file writes it.
+fn event(message: &Value) -> String {
+    let items = message.items();
+    let channel = items[2].text();
+    let (head, name) = channel.split_once("__:").expect("an event's channel");
+    let db = head.trim_start_matches("__keyevent@");
+    let line = format!("! {name} {}", items[3].text());
+    if db == "0" {
+        line
+    } else {
+        format!("{line} {db}")
+    }
+}
+
+/// One line of the golden file that does something, and the events that follow.
+struct Step<'g> {
+    line: &'g str,
+    events: Vec<&'g str>,
+}
+
+fn steps() -> Vec<Step<'static>> {
+    let mut steps: Vec<Step<'static>> = Vec::new();
+    for line in GOLDEN.lines() {
+        match line.as_bytes().first() {
+            None | Some(b'#') => {}
+            Some(b'!') => steps.last_mut().expect("a step").events.push(line),
+            Some(_) => steps.push(Step {
+                line,
+                events: Vec::new(),
+            }),
+        }
+    }
+    steps
+}
+
+/// Every command's events are a real server's, in its order; where a command's parts run on several shards, for each key.
+/// An event that should not have come is found where the next ones are compared.
+#[test]
+fn commands_tell_what_a_real_server_tells() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &["--enable-debug-command", "yes"]);
+        let mut client = server.client();
+        set_events(&mut client, "KEAmn");
+        let mut subscriber = server.client();
+        send(&mut subscriber, &split_words("PSUBSCRIBE __keyevent@*__:*"));
+        subscriber.reply();
+        let mut waiting = Vec::new();
+        for Step { line, events } in steps() {
+            let words = split_words(&line[1..]);
+            match line.as_bytes()[0] {
+                b'&' => {
+                    waiting.push(server.client());
+                    let waits = waiting.last_mut().expect("just pushed");
+                    send(waits, &words);
+                    eventually("it waits", || {
+                        server.info_number("clients", "blocked_clients") == 1
+                    });
+                }
+                // What it waits for comes after 30 ms, and here nothing says so.
+                b'@' if events.is_empty() => std::thread::sleep(Duration::from_millis(60)),
+                b'@' => {}
+                _ => {
+                    send(&mut client, &words);
+                    client.reply();
+                }
+            }
+            let mut got: Vec<String> = events.iter().map(|_| event(&subscriber.reply())).collect();
+            let mut wanted: Vec<&str> = events;
+            if threads > 1 && line.starts_with('~') {
+                // Stable: the order of each key's stays.
+                let key = |event: &str| event.split(' ').nth(2).map(str::to_string);
+                got.sort_by_key(|event| key(event));
+                wanted.sort_by_key(|event| key(event));
+            }
+            assert_eq!(got, wanted, "{line} at {threads} threads");
+        }
+        // Nothing is left.
+        send(&mut client, &split_words("SET end 1"));
+        for wanted in ["! new end", "! set end"] {
+            assert_eq!(event(&subscriber.reply()), wanted, "at {threads} threads");
+        }
+    }
+}
+
+/// An event has two channels: the key's comes first. Letters choose among classes, and without K and E nothing is told.
+#[test]
+fn letters_choose_what_is_told() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let mut subscriber = server.client();
+        send(&mut subscriber, &split_words("PSUBSCRIBE *"));
+        subscriber.reply();
+        let mut told = |client: &mut Client, letters: &str| {
+            set_events(client, letters);
+            client.ask("SET k v");
+            client.ask("LPUSH l v");
+            client.ask("DEL k l");
+            client.ask("PUBLISH end x");
+            let mut told = Vec::new();
+            loop {
+                let message = subscriber.reply();
+                let items = message.items();
+                if items[2].text() == "end" {
+                    told.sort();
+                    return told;
+                }
+                told.push(format!("{} {}", items[2].text(), items[3].text()));
+            }
+        };
+        if threads > 1 {
+            // Between shards there is no order but that of each link: an event may come after what follows it.
+            continue;
+        }
+        assert_eq!(told(&mut client, "A"), [""; 0]);
+        assert_eq!(told(&mut client, "K"), [""; 0]);
+        assert_eq!(
+            told(&mut client, "K$"),
+            ["__keyspace@0__:k set"],
+            "strings alone"
+        );
+        assert_eq!(
+            told(&mut client, "Elg"),
+            [
+                "__keyevent@0__:del k",
+                "__keyevent@0__:del l",
+                "__keyevent@0__:lpush l"
+            ]
+        );
+        assert_eq!(
+            told(&mut client, "KEn"),
+            [
+                "__keyevent@0__:new k",
+                "__keyevent@0__:new l",
+                "__keyspace@0__:k new",
+                "__keyspace@0__:l new"
+            ]
+        );
+    }
+}
+
+/// A client that is told of its own requests gets the reply first, wherever its keys live.
+#[test]
+fn the_reply_comes_before_what_it_caused() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        set_events(&mut client, "E$");
+        client.ask("HELLO 3");
+        client.ask("PSUBSCRIBE __key*");
+        for index in 0..20 {
+            assert_eq!(client.ask(&format!("SET k{index} v")), ok());
+            let message = client.reply();
+            assert_eq!(message.items()[3].text(), format!("k{index}"));
+        }
+    }
+}

@@ -6,6 +6,7 @@
 
 use super::CommandError;
 use super::client_filter::ClientFilter;
+use super::client_tracking;
 use super::connection::{check_name, is_plain};
 use super::derive::write_help;
 use super::row::ROW;
@@ -368,6 +369,39 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Ends a pause.",
         cost: "O(N) where N is the number of paused clients",
         run: Run::Session(unpause),
+        ..CLIENT
+    },
+    Command {
+        name: "TRACKING",
+        since: "6.0.0",
+        arity: Arity::AtLeast(3),
+        args: "status=(ON | OFF) [REDIRECT client-id:integer] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+        summary: "Tells the connection when what it has read, or keys with some prefixes, change.",
+        cost: "O(1) on each shard, and for each prefix.",
+        run: Run::Session(client_tracking::tracking),
+        ..CLIENT
+    },
+    Command {
+        name: "CACHING",
+        since: "6.0.0",
+        arity: Arity::Exactly(3),
+        args: "mode=(YES | NO)",
+        summary: "Says whether what the next command reads is tracked.",
+        run: Run::Session(client_tracking::caching),
+        ..CLIENT
+    },
+    Command {
+        name: "GETREDIR",
+        since: "6.0.0",
+        summary: "The connection that is told in this one's place of what has changed.",
+        run: Run::Session(client_tracking::get_redirect),
+        ..CLIENT
+    },
+    Command {
+        name: "TRACKINGINFO",
+        since: "6.2.0",
+        summary: "How the connection tracks what it reads.",
+        run: Run::Session(client_tracking::tracking_info),
         ..CLIENT
     },
     Command {

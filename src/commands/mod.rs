@@ -11,6 +11,7 @@ pub mod bitmap;
 pub mod blocking;
 pub mod client;
 pub mod client_filter;
+pub mod client_tracking;
 pub mod cluster;
 pub mod command;
 pub mod connection;

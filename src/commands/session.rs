@@ -8,6 +8,7 @@ use super::acl::log::{Context, Denial};
 use super::acl::rows::AclRequest;
 use super::acl::{Reason, User, Users};
 use super::client_filter::ClientFilter;
+use super::client_tracking::{ClientTracking, TrackingOptions};
 use super::slowlog::{LatencyRequest, SlowlogRequest};
 use super::{CommandError, Entry, Flags};
 use crate::resp::Protocol;
@@ -47,6 +48,8 @@ pub struct Session {
     pub subscribed: bool,
     /// MONITOR.
     pub monitoring: bool,
+    /// CLIENT TRACKING, while it is on.
+    pub tracking: Option<Box<ClientTracking>>,
 }
 
 /// CLIENT REPLY's modes.
@@ -82,6 +85,7 @@ impl Default for Session {
             reply_mode: ReplyMode::default(),
             subscribed: false,
             monitoring: false,
+            tracking: None,
         }
     }
 }
@@ -194,6 +198,15 @@ pub enum NodeRequest {
     Acl(AclRequest),
     /// CLIENT LIST: a verbatim string (`txt`) of one row per client that matches.
     ClientList(ClientFilter),
+    /// CLIENT TRACKING ON.
+    Track {
+        /// What was asked for.
+        options: TrackingOptions,
+        /// The prefixes that were named; `\"\"` where BCAST came with none.
+        prefixes: Vec<Vec<u8>>,
+    },
+    /// CLIENT TRACKING OFF.
+    Untrack,
     /// CLIENT INFO: a verbatim string of this client's row.
     ClientInfo,
     /// CLIENT KILL with filters: the number of clients killed. Where the asker is among them its reply is sent first.

@@ -156,7 +156,9 @@ impl Events {
             });
         }
         if self.is_watchful && Classes::CHANGES.meets(class) {
-            self.tracking.changed(key);
+            let is_gone_by_itself = Classes::EXPIRED.or(Classes::EVICTED).meets(class);
+            let is_by_itself = is_gone_by_itself || name == "hexpired";
+            self.tracking.changed(key, is_by_itself);
         }
     }
 
@@ -220,7 +222,7 @@ impl Keyspace {
     #[inline]
     pub fn tell_change(&mut self, key: &Key<'_>) {
         if self.events.is_watchful {
-            self.events.tracking.changed(key.bytes);
+            self.events.tracking.changed(key.bytes, false);
         }
     }
 
@@ -228,6 +230,11 @@ impl Keyspace {
     #[inline]
     pub fn has_news(&self) -> bool {
         !self.events.list.is_empty() || self.events.tracking.has_news()
+    }
+
+    /// Whether some of it is for clients that track.
+    pub fn has_invalidations(&self) -> bool {
+        self.events.tracking.has_news()
     }
 
     /// Hands over what has happened, in order.

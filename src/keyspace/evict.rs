@@ -12,7 +12,7 @@
 //! Source    Redis documentation, "Key eviction": the approximated LRU algorithm, `maxmemory-samples`.
 //! Tests     tests/keyspace/evict.rs.
 
-use super::{Key, Keyspace, is_expired};
+use super::{Classes, Key, Keyspace, is_expired};
 use crate::base::rng::Rng;
 use crate::ds::key_table::EntryRef;
 use crate::keyspace::Object;
@@ -194,6 +194,9 @@ impl Keyspace {
         };
         let is_evicted = self.remove(candidate.db, &key);
         self.stats.evicted_keys += u64::from(is_evicted);
+        if is_evicted {
+            self.tell(candidate.db, Classes::EVICTED, "evicted", key.bytes);
+        }
         is_evicted
     }
 

@@ -8,7 +8,7 @@
 //! Promises  while nobody tracks, a write pays one branch; what is told was done before.
 //! Not here  whether a client's reads count, and what it is sent: `node/tracking.rs`.
 //! Source    Redis documentation, "Client-side caching reference".
-//! Tests     tests/keyspace/tracking.rs, tests/server/tracking.rs.
+//! Tests     tests/server/tracking.rs.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -38,14 +38,13 @@ pub enum Invalidation {
         trackers: Vec<Tracker>,
         /// Cores with clients that want to know of it by a prefix.
         cores: Vec<u16>,
+        /// Time did it, or the lack of memory: to them it is nobody's own change.
+        is_by_itself: bool,
         /// Whose command changed it, if that client tracks as well.
         writer: Option<Tracker>,
     },
     /// All keys.
-    All {
-        /// Whose command it was.
-        writer: Option<Tracker>,
-    },
+    All,
 }
 
 /// A prefix, and how many clients of each core named it.
@@ -88,7 +87,7 @@ impl Tracking {
     }
 
     /// A key has changed.
-    pub(super) fn changed(&mut self, key: &[u8]) {
+    pub(super) fn changed(&mut self, key: &[u8], is_by_itself: bool) {
         let mut cores: Vec<u16> = Vec::new();
         let of_prefix = self.prefixes.iter();
         for prefix in of_prefix.filter(|prefix| key.starts_with(&prefix.bytes)) {
@@ -107,6 +106,7 @@ impl Tracking {
             key,
             trackers,
             cores,
+            is_by_itself,
             writer: self.writer,
         });
     }
@@ -160,6 +160,7 @@ impl Tracking {
                 key,
                 trackers,
                 cores: Vec::new(),
+                is_by_itself: true,
                 writer: None,
             });
         }
@@ -232,9 +233,8 @@ impl Keyspace {
     pub fn tell_flushed(&mut self) {
         let tracking = &mut self.events.tracking;
         tracking.clear();
-        let writer = tracking.writer;
         if self.shard == 0 {
-            tracking.news.push(Invalidation::All { writer });
+            tracking.news.push(Invalidation::All);
         }
         self.events.settle();
     }

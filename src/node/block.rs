@@ -531,6 +531,12 @@ impl Core {
             self.unwatch(id, shards);
         }
         self.forget_block(token);
+        if let Some(connection) = self.connections.get_mut(token)
+            && let Some(tracking) = connection.session.tracking.as_deref_mut()
+        {
+            // CLIENT CACHING in the block was for the block.
+            tracking.is_caching = false;
+        }
     }
 
     /// Runs a command of a block that concerns its connection; what it gives goes back to the block.

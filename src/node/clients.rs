@@ -62,6 +62,8 @@ pub struct ClientRow {
     pub command: &'static str,
     /// Its user.
     pub user: Vec<u8>,
+    /// Whom it redirects invalidations to: 0 nobody, -1 where it tracks nothing.
+    pub redirect: i64,
     /// 2 or 3.
     pub resp: u8,
     /// CLIENT SETINFO.
@@ -93,6 +95,12 @@ pub struct ClientFlags {
     pub no_touch: bool,
     /// `O`: MONITOR.
     pub monitoring: bool,
+    /// `t`: CLIENT TRACKING.
+    pub tracking: bool,
+    /// `R`: the client it redirects to is gone.
+    pub tracking_broken: bool,
+    /// `B`: in BCAST mode.
+    pub tracking_broadcast: bool,
 }
 
 /// The letters of a client's flags; `N` where there are none.
@@ -104,6 +112,9 @@ pub fn flags_text(kind: ClientKind, flags: ClientFlags) -> String {
         (kind == ClientKind::PubSub, 'P'),
         (flags.multi, 'x'),
         (flags.blocked, 'b'),
+        (flags.tracking, 't'),
+        (flags.tracking_broken, 'R'),
+        (flags.tracking_broadcast, 'B'),
         (flags.dirty, 'd'),
         (flags.close_after_reply, 'c'),
         (flags.close_soon, 'A'),
@@ -131,7 +142,7 @@ pub fn render_row(row: &ClientRow, out: &mut Vec<u8>) {
         text,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={}{} cmd={} \
-         user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread={}",
+         user={} redir={} resp={} lib-name={} lib-ver={} io-thread={}",
         row.id,
         row.addr,
         row.laddr,
@@ -164,6 +175,7 @@ pub fn render_row(row: &ClientRow, out: &mut Vec<u8>) {
             row.command
         },
         text_of(&row.user),
+        row.redirect,
         row.resp,
         text_of(&row.lib_name),
         text_of(&row.lib_ver),

@@ -128,6 +128,8 @@ pub struct Connection {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// The outstanding replies, if any, are those of PUBLISH: anything else waits for them.
     pub publishing: bool,
+    /// Another client redirects to it.
+    pub is_target: bool,
     /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
     pub silent_reply: bool,
     /// Too much input lies unread: the receive is to stay unarmed.
@@ -200,6 +202,7 @@ impl Connection {
             waits_as: None,
             subscriptions: None,
             publishing: false,
+            is_target: false,
             silent_reply: false,
             stop_receiving: false,
             moving_to: None,
@@ -224,6 +227,12 @@ impl Connection {
             asked: None,
             block: None,
         }
+    }
+
+    /// Whether it must not move: messages of other cores know where it is.
+    #[inline]
+    pub fn stays(&self) -> bool {
+        self.session.subscribed || self.session.tracking.is_some() || self.is_target
     }
 
     /// The socket, to name it to the ring.

@@ -32,6 +32,7 @@ use super::saving::Saving;
 use super::script::Scripts;
 use super::slab::Connections;
 use super::snapshot::CutWalk;
+use super::tracking::CoreTracking;
 use super::waiting::{MayWait, WaitingClients};
 use super::watching::Thresholds;
 use crate::base::hash::KeyHasher;
@@ -157,6 +158,8 @@ pub struct Core {
     pub(super) clients_memory: ClientsMemory,
     /// Libraries of functions.
     pub(super) functions: CoreFunctions,
+    /// Clients that keep copies.
+    pub tracking: CoreTracking,
     /// For the ring, after the current event.
     pub ring_work: Vec<RingWork>,
     /// Output buffers to reuse.
@@ -332,6 +335,7 @@ impl Core {
             scripts: Scripts::default(),
             clients_memory: ClientsMemory::default(),
             functions: CoreFunctions::default(),
+            tracking: CoreTracking::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
             outgoing: Vec::new(),
@@ -362,6 +366,8 @@ impl Core {
             is_log_failing: false,
             options: parts.options,
         };
+        let total = core.mesh.board().tracked_keys.clone();
+        core.shard.keys.share_tracking_total(total);
         core.apply_options();
         core.read_clock();
         core
@@ -456,7 +462,7 @@ impl Core {
             } else if let Some(token) = self.resumes.pop() {
                 self.resume(token);
             } else if self.shard.keys.has_news() {
-                self.tell(None);
+                self.tell();
             } else if self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended() {
                 return;
             }
@@ -775,6 +781,7 @@ impl Core {
         }
         connection.blocked = None;
         connection.close_after_output |= connection.is_doomed;
+        Self::push_late(connection);
         self.resumes.push(token);
         self.mark_dirty(token);
     }
@@ -1040,6 +1047,12 @@ impl Core {
                 id,
                 receivers_count,
             } => self.post_arrived(id, receivers_count),
+            Message::Invalidate(notices) => self.invalidate(&notices, &mut None),
+            Message::Changed(changed) => self.broadcast(changed),
+            Message::Redirected { id, body, source } => {
+                self.tell_target(id, &body, source, &mut None);
+            }
+            Message::TargetGone { number } => self.target_is_gone(number, &mut None),
             Message::Ask { id, question } => self.asked(from, id, *question),
             Message::Answer { id, answer } => self.answered(id, answer),
         }

@@ -16,6 +16,7 @@ use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
 use super::ring::Token;
 use super::script_busy::BUSY;
+use crate::commands::client_tracking::ClientTracking;
 use crate::commands::pubsub::PubSub;
 use crate::commands::redact::logged_words;
 use crate::commands::session::{
@@ -45,6 +46,21 @@ impl Core {
     /// Sends one request where it runs.
     #[inline]
     pub(super) fn dispatch(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        args: &Args<'_>,
+        large: Option<(&Bytes, &Vec<Span>)>,
+    ) -> Dispatched {
+        let dispatched = self.dispatch_one(token, connection, args, large);
+        if connection.session.tracking.is_some() && dispatched == Dispatched::Taken {
+            Self::has_taken(connection);
+        }
+        dispatched
+    }
+
+    #[inline]
+    fn dispatch_one(
         &mut self,
         token: Token,
         connection: &mut Connection,
@@ -231,7 +247,7 @@ impl Core {
             .affinity
             .count(shard)
             .filter(|&home| home != self.id && self.has_room(home))
-            .filter(|_| !connection.session.subscribed);
+            .filter(|_| !connection.stays());
         let silent = take_silence(connection);
         let item = Item {
             entry,
@@ -263,7 +279,7 @@ impl Core {
     /// Whether this is the first key a connection asks for, and its core has room for one more.
     pub(super) fn wants_to_move(&self, connection: &mut Connection, shard: u16) -> bool {
         !std::mem::replace(&mut connection.affinity.placed, true)
-            && !connection.session.subscribed
+            && !connection.stays()
             && self.has_room(shard)
     }
 
@@ -555,6 +571,7 @@ pub(super) fn take_silence(connection: &mut Connection) -> bool {
 
 #[inline]
 pub(super) fn caller(connection: &Connection) -> Caller {
+    let tracking = connection.session.tracking.as_deref();
     Caller {
         protocol: connection.session.protocol,
         no_touch: connection.session.no_touch,
@@ -564,8 +581,8 @@ pub(super) fn caller(connection: &Connection) -> Caller {
             0
         },
         in_script: false,
-        tracks: false,
+        tracks: tracking.is_some_and(ClientTracking::notes_reads),
         is_look: false,
-        tracker: None,
+        tracker: tracking.map(|tracking| tracking.tracker),
     }
 }

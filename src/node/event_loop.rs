@@ -103,6 +103,7 @@ impl CoreLoop {
             self.core.walk_load(),
             self.core.poll_saving(),
         ];
+        self.core.limit_tracking();
         self.core.settle();
         let runs_on = self.core.run_slow_scripts();
         self.core.time_out();
@@ -115,6 +116,7 @@ impl CoreLoop {
             self.core.show_monitors();
         }
         self.core.evict_clients();
+        self.core.tell_changed();
         self.core.pump_disk(&mut self.ring);
         self.flush_output();
         self.do_ring_work();

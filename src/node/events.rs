@@ -1,6 +1,7 @@
 //! What has happened to keys of this core's shard, on its way to whoever asked to be told.
 //!
 //!     the shard has news -> keyspace notifications: published like any message
+//!                        -> invalidations of what clients have read: `node/tracking.rs`
 //!
 //! Promises  it is handed over right after the request that did it; to the client that sent the request after its reply.
 //!           Events of one shard reach each subscriber in the order they happened; those of two shards have none.
@@ -13,6 +14,7 @@ use super::connection::Connection;
 use super::core::Core;
 use super::pubsub::Publisher;
 use super::ring::Token;
+use super::tracking::Own;
 use crate::keyspace::Classes;
 use crate::keyspace::events::Event;
 
@@ -27,6 +29,10 @@ impl Core {
 
     #[cold]
     fn tell_of_own(&mut self, token: Token, connection: &mut Connection) {
+        if self.shard.keys.has_invalidations() {
+            let connection = &mut *connection;
+            self.tell_invalidations(Some(Own { token, connection }));
+        }
         let mut own = Vec::new();
         let protocol = connection.session.protocol;
         let mut publisher = Publisher {
@@ -34,7 +40,8 @@ impl Core {
             protocol,
             own: &mut own,
         };
-        self.tell(Some(&mut publisher));
+        let events = self.shard.keys.take_events();
+        self.tell_events(&events, Some(&mut publisher));
         if !own.is_empty() {
             connection.write_reply(|out, _| out.append(&mut own));
         }
@@ -42,10 +49,10 @@ impl Core {
 
     /// Hands over whatever there is.
     #[cold]
-    pub(super) fn tell(&mut self, publisher: Option<&mut Publisher<'_>>) {
+    pub(super) fn tell(&mut self) {
+        self.tell_invalidations(None);
         let events = self.shard.keys.take_events();
-        let _ = self.shard.keys.take_invalidations();
-        self.tell_events(&events, publisher);
+        self.tell_events(&events, None);
     }
 
     fn tell_events(&mut self, events: &[Event], mut publisher: Option<&mut Publisher<'_>>) {

@@ -3,6 +3,7 @@
 use super::saving::SavingFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::keyspace::stats::{DatabaseInfo, Stats};
+use crate::keyspace::tracking::TrackingCounts;
 use crate::shard::figures::{CommandFigures, ErrorCounts};
 use crate::shard::sizes::Sizes;
 
@@ -134,6 +135,10 @@ pub struct CoreFigures {
     pub clients_watching_count: u64,
     /// Keys of this core's shard that clients watch.
     pub watched_keys_count: u64,
+    /// Of those, tracking.
+    pub clients_tracking_count: u64,
+    /// What this core's shard tracks for clients of any core.
+    pub tracked: TrackingCounts,
     /// Of those, waiting for the end of a pause.
     pub clients_paused_count: u64,
     /// Bytes its clients hold.

@@ -24,6 +24,7 @@ use super::script_busy::BUSY;
 use super::waiting::End;
 use crate::commands::acl::log::AclLog;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
+use crate::commands::client_tracking::{TrackingOptions, redirect};
 use crate::commands::session::MemoryRequest;
 use crate::commands::session::SaveRequest;
 use crate::commands::slowlog::LatencyRequest;
@@ -65,7 +66,7 @@ pub(super) enum Asker {
 }
 
 /// What the answers become.
-enum Purpose {
+pub(super) enum Purpose {
     Ok,
     Clients,
     KillByFilter {
@@ -88,6 +89,8 @@ enum Purpose {
     UsersArrived(Option<usize>),
     /// ACL LOG, so many entries.
     AclLog(usize),
+    /// CLIENT TRACKING REDIRECT: the client is known to be there.
+    Redirect(TrackingOptions, Vec<Vec<u8>>),
     /// CLIENT PAUSE: every core lets no more writes begin.
     Pause,
     /// Those that had begun are where they run, or wait there.
@@ -187,8 +190,11 @@ impl Core {
                 Purpose::Memory(request),
                 Question::Figures { sizes: false },
             ),
+            NodeRequest::Track { options, prefixes } => self.track(token, options, prefixes),
+            NodeRequest::Untrack => self.untrack(token),
             NodeRequest::Reset => {
                 self.end_monitor(token);
+                self.end_tracking(token);
                 self.drop_subscriptions(token);
                 self.forget_block(token);
                 self.complete(token, |out, session| {
@@ -387,7 +393,7 @@ impl Core {
         self.ask_all(asker, Purpose::Info(sections), Question::Figures { sizes });
     }
 
-    fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
+    pub(super) fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
         let id = self.open_gather(asker, purpose, self.mesh.cores_count());
         for to in every_core(self) {
             ask_core(self, to, id, question.clone());
@@ -513,6 +519,17 @@ impl Core {
             }
             Question::Purge => {
                 crate::ds::purge::give_back_free_pages();
+                Answer::Done
+            }
+            Question::FindTarget { id } => self.find_target(id),
+            Question::TrackPrefixes {
+                prefixes,
+                core,
+                is_more,
+            } => {
+                for prefix in prefixes.iter() {
+                    self.shard.keys.track_prefix(prefix, core, is_more);
+                }
                 Answer::Done
             }
             // The others must hear of it first: all stand still together.
@@ -692,6 +709,9 @@ impl Core {
         match purpose {
             Purpose::Ok => {
                 self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
+            }
+            Purpose::Redirect(options, prefixes) => {
+                self.target_was_looked_for(token, options, prefixes, &answers);
             }
             // The reply promises that nothing changes any more, so it waits for what is under way between cores.
             Purpose::Pause => self.ask_all(
@@ -927,6 +947,8 @@ impl Core {
             waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,
             clients_watching_count: self.connections.iter().filter(watching).count() as u64,
             watched_keys_count: self.shard.watched_keys_count() as u64,
+            clients_tracking_count: self.tracking.clients_count() as u64,
+            tracked: self.shard.keys.tracking_counts(),
             clients_paused_count: self.connections.iter().filter(paused).count() as u64,
             clients_bytes: self
                 .connections
@@ -1000,8 +1022,10 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         subscribed,
         user,
         monitoring,
+        tracking,
         ..
     } = &connection.session;
+    let tracking = tracking.as_deref();
     ClientRow {
         id: *id,
         addr: connection.peer.address.clone(),
@@ -1024,6 +1048,9 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             no_evict: *no_evict,
             no_touch: *no_touch,
             monitoring: *monitoring,
+            tracking: tracking.is_some(),
+            tracking_broken: tracking.is_some_and(|tracking| tracking.is_broken),
+            tracking_broadcast: tracking.is_some_and(|tracking| tracking.options.is_broadcast),
             ..ClientFlags::default()
         },
         db: *db,
@@ -1048,6 +1075,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             .last_command
             .map_or("NULL", |entry| entry.full_name),
         user: user.name().to_vec(),
+        redirect: redirect(tracking),
         resp: if *protocol == Protocol::Resp3 { 3 } else { 2 },
         lib_name: lib_name.clone(),
         lib_ver: lib_ver.clone(),

@@ -89,6 +89,8 @@ pub struct ClientsFigures {
     pub watching: u64,
     /// Keys that clients watch.
     pub watched_keys: u64,
+    /// Clients that track keys.
+    pub tracking: u64,
     /// Clients held back by CLIENT PAUSE.
     pub paused: u64,
 }
@@ -174,6 +176,10 @@ pub struct StatsFigures {
     /// Channels, patterns and shard channels that have subscribers.
     pub pubsub_channels: u64,
     pub pubsub_patterns: u64,
+    /// Keys that clients have read who keep copies; each as often as there are such clients; prefixes they named.
+    pub tracked_keys: u64,
+    pub tracked_items: u64,
+    pub tracked_prefixes: u64,
     pub pubsub_shard_channels: u64,
 }
 
@@ -356,7 +362,7 @@ fn clients(figures: &InfoFigures, out: &mut String) {
         "client_recent_max_input_buffer": clients.input_buffer_bytes_max,
         "client_recent_max_output_buffer": clients.output_buffer_bytes_max,
         "blocked_clients": clients.blocked,
-        "tracking_clients": 0,
+        "tracking_clients": clients.tracking,
         "pubsub_clients": clients.pubsub,
         "watching_clients": clients.watching,
         "clients_in_timeout_table": clients.with_timeout,
@@ -488,6 +494,9 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "active_defrag_key_misses": 0,
         "total_active_defrag_time": 0,
         "current_active_defrag_time": 0,
+        "tracking_total_keys": stats.tracked_keys,
+        "tracking_total_items": stats.tracked_items,
+        "tracking_total_prefixes": stats.tracked_prefixes,
         "unexpected_error_replies": 0,
         "total_error_replies": stats.error_replies,
         "total_reads_processed": stats.reads,

@@ -75,11 +75,15 @@ impl Core {
         // Users may have changed while the connection was between two cores.
         let stays = connection.look_at_users(&self.users);
         self.counters.moves_in += u64::from(connection.affinity.placed);
+        let (id, is_target) = (connection.session.id, connection.is_target);
         let token = self.connections.insert(connection);
         if !stays {
             return self.close(token);
         }
         self.account(token);
+        if is_target {
+            self.adopt_target(token, id);
+        }
         self.ring_work.push(RingWork::Receive(token));
         if let Some(connection) = self.connections.get_mut(token)
             && (!connection.input.is_empty() || connection.held.is_some())
@@ -99,6 +103,7 @@ impl Core {
         }
         self.end_monitor(token);
         self.abandon_wait(token);
+        self.end_tracking(token);
         self.leave_all(token);
         self.forget_block(token);
         self.release(token);

@@ -12,7 +12,7 @@
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+    AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -221,6 +221,8 @@ pub struct Board {
     /// The libraries that all cores have.
     pub functions: FunctionStore,
     token: Mutex<token::Token>,
+    /// Keys that all shards track for clients.
+    pub tracked_keys: Arc<AtomicUsize>,
 }
 
 /// One core's flags, on a cache line pair of their own.
@@ -277,6 +279,7 @@ impl Board {
             background: Background::start(),
             functions: FunctionStore::default(),
             token: Mutex::default(),
+            tracked_keys: Arc::default(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What cores say to each other besides plain requests.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::mesh::Item;
 use super::options::Options;
 use super::pubsub::Post;
 use super::ring::Token;
+use super::tracking::{Changed, Notice};
 use super::waiting::End;
 use crate::commands::Entry;
 use crate::commands::acl::Users;
@@ -20,6 +22,7 @@ use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::client_filter::ClientFilter;
 use crate::commands::session::SaveRequest;
 use crate::commands::table::Caller;
+use crate::keyspace::Tracker;
 use crate::persist::Holds;
 use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
@@ -107,6 +110,24 @@ pub enum Message {
         id: u64,
         /// How often it was received.
         receivers_count: u64,
+    },
+    /// Clients of this core are to forget what they have read.
+    Invalidate(Vec<Notice>),
+    /// Keys that have changed, some of which clients of this core want to know of by a prefix.
+    Changed(Vec<Changed>),
+    /// An invalidation for a client of this core, which another redirects to it.
+    Redirected {
+        /// Its CLIENT ID.
+        id: u64,
+        /// The keys, encoded.
+        body: Arc<[u8]>,
+        /// Whose they are.
+        source: Tracker,
+    },
+    /// The client that a client of this core redirects to is gone.
+    TargetGone {
+        /// The client of this core.
+        number: NonZeroU32,
     },
     /// A question one core asks others; every one is answered.
     Ask {
@@ -203,6 +224,20 @@ pub enum Question {
     },
     /// MEMORY PURGE.
     Purge,
+    /// Is this client here? Others will redirect to it.
+    FindTarget {
+        /// The client.
+        id: u64,
+    },
+    /// One more client of a core wants to know of all keys with these prefixes, or one less.
+    TrackPrefixes {
+        /// The prefixes.
+        prefixes: Arc<[Vec<u8>]>,
+        /// Its core.
+        core: u16,
+        /// One more.
+        is_more: bool,
+    },
     /// DEBUG SLEEP, until then.
     Sleep(Instant),
     /// A snapshot is wanted (asked of core 0).
@@ -227,6 +262,8 @@ pub enum Answer {
     Count(usize),
     /// What the core's clients were denied.
     AclLog(AclLog),
+    /// It is on this core, or will be.
+    Found(u16),
     /// The core's figures.
     Figures(Box<CoreFigures>),
 }

@@ -66,6 +66,7 @@ pub mod subscriptions;
 pub mod supervisor;
 pub mod tls;
 mod tls_user;
+mod tracking;
 pub mod waiting;
 mod watching;
 

@@ -139,6 +139,7 @@ impl Core {
                 pubsub: directory.clients_count.load(Ordering::Relaxed) as u64,
                 watching: sum(|core| core.clients_watching_count),
                 watched_keys: sum(|core| core.watched_keys_count),
+                tracking: sum(|core| core.clients_tracking_count),
                 paused: sum(|core| core.clients_paused_count),
             },
             memory: self.memory_figures(&cores),
@@ -152,6 +153,10 @@ impl Core {
                 pubsub_channels: names_count(Subject::Channel),
                 pubsub_patterns: names_count(Subject::Pattern),
                 pubsub_shard_channels: names_count(Subject::ShardChannel),
+                tracked_keys: sum(|core| core.tracked.keys as u64),
+                tracked_items: sum(|core| core.tracked.items as u64),
+                // Every shard knows all of them.
+                tracked_prefixes: cores.first().map_or(0, |core| core.tracked.prefixes as u64),
                 connections_received: sum(|core| core.counters.connections_received),
                 commands_processed: commands.iter().map(|command| command.calls).sum(),
                 ops_per_second: rates[0],

@@ -266,6 +266,8 @@ pub enum Operation {
     Lend {
         /// Their database.
         db: u16,
+        /// Who asked.
+        caller: Caller,
         /// The keys.
         keys: OwnedArgs,
     },
@@ -316,6 +318,8 @@ pub enum Operation {
     LendParts {
         /// Their database.
         db: u16,
+        /// Who asked.
+        caller: Caller,
         /// Keys whose whole values are lent.
         keys: OwnedArgs,
         /// Keys that are lent if they are strings, or one field of them if they are hashes.
@@ -361,8 +365,8 @@ pub enum Operation {
         db: u16,
         /// The key.
         key: Vec<u8>,
-        /// `CLIENT NO-TOUCH on`.
-        no_touch: bool,
+        /// Who asked.
+        caller: Caller,
     },
     /// Looks whether XREAD or XREADGROUP can read these streams, which changes nothing; gives [`Output::Count`], or
     /// [`Output::ErrorAt`].

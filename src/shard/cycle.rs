@@ -7,6 +7,7 @@
 //! Tests     tests/shard/cycle.rs.
 
 use super::Shard;
+use crate::commands::table::Caller;
 
 /// How much one call may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ impl Shard {
     /// - Returns `true` if more is to be done at once: a flushed database is not freed yet, or much of what was looked
     ///   at had expired. Otherwise the next tick is soon enough.
     pub fn cycle(&mut self, budget: CycleBudget) -> bool {
+        // Nobody's command is running.
+        self.note_writer(Caller::default());
         let has_more_dead = self.expire(budget.expire_steps);
         let is_clean = self.keys.free_garbage(budget.garbage_steps);
         let has_to_evict = self.memory.is_limited && self.memory_cycle();

@@ -11,6 +11,7 @@ use crate::ds::key_table::{EntryMut, Value};
 use crate::keyspace::rdb::{self, NoPayload};
 use crate::keyspace::{Classes, Moved};
 use crate::resp::Args;
+use crate::resp::args::OwnedArgs;
 use crate::router::message::{Dumped, Queued, SlowCall};
 use crate::router::{Operation, Output};
 
@@ -114,7 +115,8 @@ impl Shard {
                     Err((place, error)) => Output::ErrorAt(place, error),
                 }
             }
-            Operation::Lend { db, keys } => {
+            Operation::Lend { db, caller, keys } => {
+                self.note_lent(&keys.as_args(), caller);
                 Output::Values(self.lend(usize::from(db), &keys.as_args()))
             }
             Operation::Visit {
@@ -141,7 +143,13 @@ impl Shard {
             Operation::SortLeads { db, args } => {
                 Output::Leads(leads(&mut self.keys, usize::from(db), &args.as_args()))
             }
-            Operation::LendParts { db, keys, leads } => {
+            Operation::LendParts {
+                db,
+                caller,
+                keys,
+                leads,
+            } => {
+                self.note_lent(&keys.as_args(), caller);
                 Output::Values(self.lend_parts(usize::from(db), &keys.as_args(), leads))
             }
             Operation::Cut { compresses } => {
@@ -184,8 +192,12 @@ impl Shard {
             Operation::Exists { db, keys } => {
                 Output::Count(self.exist_count(usize::from(db), &keys.as_args()))
             }
-            Operation::ReadString { db, key, no_touch } => {
-                self.read_string(usize::from(db), &key, no_touch)
+            Operation::ReadString { db, key, caller } => {
+                if caller.tracks {
+                    let keys = OwnedArgs::from_iter([key.as_slice()]);
+                    self.note_lent(&keys.as_args(), caller);
+                }
+                self.read_string(usize::from(db), &key, caller.no_touch)
             }
             Operation::Block {
                 commands,

@@ -24,6 +24,16 @@ impl Shard {
         });
     }
 
+    /// Notes keys that are read for a command on another shard.
+    pub(super) fn note_lent(&mut self, keys: &Args<'_>, caller: Caller) {
+        if caller.tracks
+            && let Some(tracker) = caller.tracker
+        {
+            keys.iter_from(0)
+                .for_each(|key| self.keys.track(key, tracker));
+        }
+    }
+
     /// Notes who is about to change keys: a client may not want to hear of its own changes.
     #[inline]
     pub(super) fn note_writer(&mut self, caller: Caller) {

@@ -3,8 +3,8 @@
 mod access; // LRU and LFU clocks
 mod array; // the cursor, rings
 mod cut; // snapshots: what is in them, and read back
-mod evict;
 mod events; // keyspace notifications: classes, what is noted
+mod evict;
 mod expire; // the cycle, its budget and what it measures
 mod flush; // flushed databases, freed step by step
 mod hash;

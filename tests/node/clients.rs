@@ -31,6 +31,7 @@ fn row() -> ClientRow {
         events: (true, false),
         command: "client|list",
         user: b"default".to_vec(),
+        redirect: -1,
         resp: 2,
         lib_name: b"redis-py".to_vec(),
         lib_ver: Vec::new(),

@@ -30,5 +30,6 @@ mod snapshot;
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod tls; // TLS, and certificates that are wrong
+mod tracking; // clients that keep copies
 mod watching; // slow calls, latencies, monitors
 mod wire; // the connection's own commands

@@ -50,19 +50,24 @@ fn wait_until_empty(server: &Server) {
 /// Every byte that several clients receive is what a real server sent them.
 #[test]
 fn clients_receive_what_a_real_server_sends() {
+    replay(GOLDEN, &["D"]);
+}
+
+/// Replays what several clients say, at 1 and 4 threads; those named last are closed in the end.
+pub fn replay(golden: &'static str, closed: &[&str]) {
     for threads in [1, 4] {
         let server = Server::start(threads, &[]);
         let mut clients: HashMap<&str, Client> = HashMap::new();
-        for line in GOLDEN.lines().filter(|line| !line.starts_with('#')) {
+        for line in golden.lines().filter(|line| !line.starts_with('#')) {
             let (name, text) = line[2..].split_once(' ').expect("a client and a text");
             let client = clients.entry(name).or_insert_with(|| server.client());
             if line.starts_with('<') {
-                let expected = text.replace('~', "\r\n");
+                let expected = text.replace('~', "\r\n").replace('^', "~");
                 let got = client.raw(expected.len());
                 assert_eq!(
                     String::from_utf8_lossy(&got),
                     expected,
-                    "at {threads} threads"
+                    "at {threads} threads: {line}"
                 );
                 continue;
             }
@@ -73,7 +78,7 @@ fn clients_receive_what_a_real_server_sends() {
         }
         // What was not read would be something a real server does not send.
         for (name, client) in &mut clients {
-            if *name == "D" {
+            if closed.contains(name) {
                 assert_eq!(client.next(), Next::Closed);
             } else {
                 assert_eq!(client.ask("ECHO end"), bulk("end"));

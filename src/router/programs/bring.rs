@@ -48,12 +48,12 @@ impl Bring {
 impl Program for Bring {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
         let args = self.job.args();
-        let db = self.job.db;
+        let (db, caller) = (self.job.db, self.job.caller);
         let lend = |(shard, words): &(ShardId, Vec<usize>)| {
             let bytes = words.iter().map(|&word| args.get(word).len()).sum();
             let mut keys = OwnedArgs::with_capacity(words.len(), bytes);
             words.iter().for_each(|&word| keys.push(args.get(word)));
-            (*shard, Operation::Lend { db, keys })
+            (*shard, Operation::Lend { db, caller, keys })
         };
         // The home shard has nothing to give; it answers that its locks are granted.
         let at_home = (self.home, Operation::Length { db });

@@ -25,7 +25,7 @@ impl Program for Lcs {
             let operation = Operation::ReadString {
                 db: self.job.db,
                 key: args.get(word).to_vec(),
-                no_touch: self.job.caller.no_touch,
+                caller: self.job.caller,
             };
             (self.shards[word - 1], operation)
         };

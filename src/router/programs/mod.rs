@@ -190,10 +190,12 @@ pub(super) fn program(
         }
         _ => locks_on_keys(entry, &args.as_args(), map, hasher),
     };
+    // What a command reads in order to write is not tracked.
+    let tracks = caller.tracks && entry.command.flags.has(Flags::READONLY);
     let job = Job {
         entry,
         db,
-        caller,
+        caller: Caller { tracks, ..caller },
         words: args,
         map,
     };

@@ -120,8 +120,16 @@ impl Sort {
         }
         parts.sort_by_key(|(shard, _)| *shard);
         self.state = State::Bringing;
-        let db = self.job.db;
-        let lend = |(shard, (keys, leads))| (shard, Operation::LendParts { db, keys, leads }, true);
+        let (db, caller) = (self.job.db, self.job.caller);
+        let lend = |(shard, (keys, leads))| {
+            let operation = Operation::LendParts {
+                db,
+                caller,
+                keys,
+                leads,
+            };
+            (shard, operation, true)
+        };
         Next::Phase(parts.into_iter().map(lend).collect())
     }
 

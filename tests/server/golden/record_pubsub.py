@@ -3,14 +3,14 @@
 
     # a comment
     > A SUBSCRIBE news         client A sends this; a client connects when it is first named
-    < A *3~$9~subscribe~...    what A receives then, a ~ (or MARK) for each line end, and so on for every client
+    < A *3~$9~subscribe~...    what A receives then, a ~ (or MARK) for each line end, a ^ for any other ~
 
 Keeps the lines with # and >, and writes the others anew. HELLO's reply, which names the server, is left out.
 """
 import socket
 import sys
 
-SILENCE_S = 0.05
+SILENCE_S = 0.2
 
 
 def request(words):
@@ -47,7 +47,7 @@ def main():
         for other in sorted(clients, key=lambda other: other != name):
             data = receive(clients[other])
             if data and words[0] != "HELLO":
-                text = data.decode().replace("\r\n", mark)
+                text = data.decode().replace("~", "^").replace("\r\n", mark)
                 kept.append(f"< {other} {text}\n")
     open(path, "w").writelines(kept)
 

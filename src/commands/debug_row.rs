@@ -57,6 +57,15 @@ fn reload(
     Ok(Action::Node(NodeRequest::Save(request)))
 }
 
+/// `DEBUG LOADAOF` removes all keys, loads those of the append-only log, and replies OK.
+fn load_log(
+    _: &mut SessionCall<'_>,
+    _: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    Ok(Action::Node(NodeRequest::Save(SaveRequest::LoadLog)))
+}
+
 /// `DEBUG SET-DISABLE-DENY-SCRIPTS 0 | 1`: whether scripts may call what is not for scripts.
 fn deny_scripts(
     _: &mut SessionCall<'_>,
@@ -181,6 +190,13 @@ const OWN: &[Command] = &[
         args: "[option ...]",
         summary: "Saves the RDB file (not with NOSAVE), removes all keys (not with NOFLUSH) and loads them from it; keys that are there already are replaced with MERGE.",
         run: Run::Session(reload),
+        ..DEBUG
+    },
+    Command {
+        name: "LOADAOF",
+        arity: Arity::Exactly(2),
+        summary: "Writes out the append-only log, removes all keys and loads them from it.",
+        run: Run::Session(load_log),
         ..DEBUG
     },
     Command {

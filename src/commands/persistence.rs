@@ -1,4 +1,4 @@
-//! Snapshots: SAVE, BGSAVE, LASTSAVE. The node makes them.
+//! Snapshots: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE. The node makes them.
 //!
 //! Tests     tests/server/snapshot.rs.
 
@@ -17,12 +17,19 @@ fn save(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
 
 /// `BGSAVE [SCHEDULE]` replies when what is to be saved is settled.
 fn bgsave(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
-    match args.len() {
-        1 => {}
-        2 if args.is(1, "SCHEDULE") => {}
+    let may_wait = match args.len() {
+        1 => false,
+        2 if args.is(1, "SCHEDULE") => true,
         _ => return Err(CommandError::Syntax),
-    }
-    Ok(Action::Node(NodeRequest::Save(SaveRequest::Background)))
+    };
+    let request = SaveRequest::Background { may_wait };
+    Ok(Action::Node(NodeRequest::Save(request)))
+}
+
+/// `BGREWRITEAOF` replies at once.
+fn bgrewriteaof(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    let request = SaveRequest::Rewrite { is_in_block: false };
+    Ok(Action::Node(NodeRequest::Save(request)))
 }
 
 /// `LASTSAVE`: seconds since the epoch.
@@ -57,6 +64,13 @@ pub const COMMANDS: &[Command] = &[
         summary: "Begins to save all databases, as they are now, to the RDB file.",
         history: &[("3.2.2", "Knows `SCHEDULE`.")],
         run: Run::Session(bgsave),
+        ..SERVER
+    },
+    Command {
+        name: "BGREWRITEAOF",
+        flags: SNAPSHOT,
+        summary: "Begins to write a new base of the append-only log, so that what came before it can go.",
+        run: Run::Session(bgrewriteaof),
         ..SERVER
     },
     Command {

@@ -310,11 +310,21 @@ impl SessionCall<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveRequest {
     /// BGSAVE: `Background saving started`, when what is to be saved is settled.
-    Background,
+    Background {
+        /// SCHEDULE: where a rewriting goes on, after it.
+        may_wait: bool,
+    },
     /// BGSAVE in a block, whose own locks are in the way of it: `Background saving scheduled`.
     Scheduled,
     /// SAVE: OK when it is on disk.
     Wait,
+    /// DEBUG LOADAOF: OK when the keys are those of the append-only log.
+    LoadLog,
+    /// BGREWRITEAOF: `Background append only file rewriting started`, or `scheduled`.
+    Rewrite {
+        /// In a block, whose own locks are in the way of it.
+        is_in_block: bool,
+    },
     /// DEBUG RELOAD: OK when what was saved is loaded again.
     Reload {
         /// What there is is saved first.

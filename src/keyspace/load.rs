@@ -37,13 +37,28 @@ impl Keyspace {
         record: &[u8],
         replaces: bool,
     ) -> Result<Loaded, NotLoaded> {
+        self.take_record(db, record, replaces, true)
+    }
+
+    /// Takes a key from a record of a log's base, into which the log's records are run: whether its time has come they say.
+    pub fn restore_record(&mut self, db: u64, record: &[u8]) -> Result<(), NotLoaded> {
+        self.take_record(db, record, false, false).map(drop)
+    }
+
+    fn take_record(
+        &mut self,
+        db: u64,
+        record: &[u8],
+        replaces: bool,
+        drops_dead: bool,
+    ) -> Result<Loaded, NotLoaded> {
         let db = usize::try_from(db).unwrap_or(usize::MAX);
         if db >= self.databases.len() {
             return Err(NotLoaded::NoDatabase);
         }
         let (key, moved) = read_record(record, &self.access, self.clock, &self.limits)
             .map_err(|_| NotLoaded::Malformed)?;
-        if is_expired(moved.expire_at_ms, self.now_ms) {
+        if drops_dead && is_expired(moved.expire_at_ms, self.now_ms) {
             return Ok(Loaded::Expired);
         }
         let key = self.key(&key);

@@ -27,6 +27,7 @@ use super::message::{Message, Question};
 use super::options::Options;
 use super::patience::{Pace, Patience};
 use super::pubsub::CorePubSub;
+use super::rewrite::Preparation;
 use super::ring::Token;
 use super::saving::Saving;
 use super::script::Scripts;
@@ -212,6 +213,16 @@ pub struct Core {
     pub held: Vec<Token>,
     /// Where its log goes, if it has one.
     pub disk: Option<Disk>,
+    /// Where a log goes that begins with the next cut.
+    pub(super) next_disk: Option<Disk>,
+    /// Somebody waits for a segment.
+    pub(super) preparation: Option<Preparation>,
+    /// The log ends as soon as all of it is durable.
+    pub(super) is_log_ending: bool,
+    /// Who is told when all of the log is durable.
+    pub(super) waits_for_sync: Vec<(usize, u64)>,
+    /// Where the last log ended.
+    pub(super) last_lsn: u64,
     /// The errno for which writes are refused, 0 for none.
     pub log_errno: i32,
     /// This core's log cannot be written.
@@ -290,8 +301,6 @@ pub struct CoreParts {
     pub listeners: Listeners,
     /// Who asks on the HTTP port.
     pub questions: Arc<Questions>,
-    /// Where its log goes, if it has one.
-    pub disk: Option<Disk>,
 }
 
 impl Core {
@@ -361,7 +370,12 @@ impl Core {
             saving: Saving::default(),
             holds_replies: false,
             held: Vec::new(),
-            disk: parts.disk,
+            disk: None,
+            waits_for_sync: Vec::new(),
+            next_disk: None,
+            preparation: None,
+            is_log_ending: false,
+            last_lsn: 0,
             log_errno: 0,
             is_log_failing: false,
             options: parts.options,
@@ -470,7 +484,7 @@ impl Core {
     }
 
     /// Begins the cut of a snapshot.
-    pub(super) fn start_cut(&mut self, compresses: bool) {
+    pub(super) fn start_cut(&mut self, compresses: bool, is_base: bool) {
         let Some(entry) = table().find(b"BGSAVE") else {
             unreachable!("it has a row")
         };
@@ -482,7 +496,7 @@ impl Core {
             token: nobody,
             entry,
             words: None,
-            transaction: Transaction::cut(compresses, self.map),
+            transaction: Transaction::cut(compresses, is_base, self.map),
             purpose: Purpose::Cut,
             // A script that goes on to further shards is one step to a snapshot, too.
             needs_token: true,

@@ -1,6 +1,6 @@
 //! Data directory: the files of logs, and who may use them.
 //!
-//!     appendonlydir/ lock · manifest · core-00/0001-00000001.log · core-01/… · …
+//!     appendonlydir/ lock · manifest · 0001-00000001.base.rdb · core-00/0001-00000001.log · core-01/… · …
 //!
 //! Promises  one process at a time; the manifest is replaced whole or not at all; nobody but the owner can read the files;
 //!           a name is durable before anything that needs it is.
@@ -96,6 +96,67 @@ impl DataDir {
         sync_dir(&self.path)
     }
 
+    /// The file of a base.
+    pub fn base_path(&self, epoch: u64, number: u64) -> PathBuf {
+        self.path.join(format!("{epoch:04}-{number:08}.base.rdb"))
+    }
+
+    /// Removes what a manifest that is durable does not need: other bases, logs of other epochs.
+    pub fn remove_others(&self, manifest: &Manifest) -> std::io::Result<()> {
+        let is_needed = |epoch: u64| manifest.epochs.iter().any(|needed| needed.number == epoch);
+        let is_needed_base = |epoch: u64, number: u64| {
+            let mut bases = manifest.epochs.iter();
+            bases.any(|needed| {
+                let base = needed.base.as_ref().map(|base| base.number);
+                needed.number == epoch && base == Some(number)
+            })
+        };
+        for entry in std::fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                for entry in std::fs::read_dir(&path)? {
+                    let path = entry?.path();
+                    if numbers(&path, ".log").is_some_and(|(epoch, _)| !is_needed(epoch)) {
+                        std::fs::remove_file(path)?;
+                    }
+                }
+            } else if numbers(&path, ".base.rdb")
+                .is_some_and(|(epoch, number)| !is_needed_base(epoch, number))
+            {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps of a log's segments those from `first` to `last`.
+    pub fn keep_segments(&self, epoch: u64, core: u16, (first, last): (u64, u64)) {
+        let segments = self.segments(epoch, core).unwrap_or_default();
+        for sequence in segments {
+            let path = self.segment(epoch, core, sequence);
+            if !(first..=last).contains(&sequence)
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                tracing::warn!(file = %path.display(), %error, "cannot remove what is not needed any more");
+            }
+        }
+    }
+
+    /// Gives back what a segment has beyond `bytes`: nobody writes it any more.
+    pub fn trim(&self, (epoch, core, sequence): (u64, u16, u64), bytes: u64) {
+        let path = self.segment(epoch, core, sequence);
+        let file = OpenOptions::new().write(true).open(&path);
+        let trimmed = file.and_then(|file| {
+            if file.metadata()?.len() > bytes {
+                file.set_len(bytes)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = trimmed {
+            tracing::warn!(file = %path.display(), %error, "cannot give back what is not used");
+        }
+    }
+
     fn core_dir(&self, core: u16) -> PathBuf {
         self.path.join(format!("core-{core:02}"))
     }
@@ -143,6 +204,13 @@ impl DataDir {
     }
 }
 
+/// The two numbers that a file's name begins with.
+fn numbers(path: &Path, end: &str) -> Option<(u64, u64)> {
+    let name = path.file_name()?.to_str()?;
+    let (epoch, number) = name.strip_suffix(end)?.split_once('-')?;
+    Some((epoch.parse().ok()?, number.parse().ok()?))
+}
+
 fn make_dir(path: &Path) -> std::io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -165,13 +233,9 @@ impl Files for DataDir {
         };
         let mut found = Vec::new();
         for entry in entries {
-            let name = entry.map_err(fail)?.file_name();
-            let number = name.to_str().and_then(|name| {
-                let (of, sequence) = name.strip_suffix(".log")?.split_once('-')?;
-                (of.parse() == Ok(epoch)).then_some(())?;
-                sequence.parse::<u64>().ok()
-            });
-            found.extend(number);
+            let path = entry.map_err(fail)?.path();
+            let its = numbers(&path, ".log").filter(|(of, _)| *of == epoch);
+            found.extend(its.map(|(_, sequence)| sequence));
         }
         found.sort_unstable();
         Ok(found)

@@ -42,6 +42,8 @@ pub struct Disk {
     sender: Sender<Prepared>,
     is_preparing: bool,
     retry_us: i64,
+    /// Why a segment could not be made, the last time.
+    prepare_error: Option<String>,
     last_write_us: i64,
     last_sync_us: i64,
     /// When each write or sync under way began; a sync under 0.
@@ -67,6 +69,7 @@ impl Disk {
             sender,
             is_preparing: false,
             retry_us: 0,
+            prepare_error: None,
             last_write_us: 0,
             last_sync_us: now_us,
             begun_us: BTreeMap::new(),
@@ -178,6 +181,17 @@ impl Disk {
         ring.sync_log(file.as_fd(), sequence);
     }
 
+    /// Why a segment could not be made, once.
+    pub fn take_prepare_error(&mut self) -> Option<String> {
+        self.prepare_error.take()
+    }
+
+    /// Removes segments below `first`; to be run where it may block.
+    pub fn drop_before(&self, first: u64) -> impl FnOnce() + Send + 'static {
+        let (dir, epoch, core) = (self.dir.clone(), self.epoch, self.core);
+        move || dir.keep_segments(epoch, core, (first, u64::MAX))
+    }
+
     /// A write has ended.
     pub fn wrote(&mut self, log: &mut Log, id: u64, buffer: BlockBuffer, result: i32, now_us: i64) {
         self.took(id, now_us);
@@ -249,6 +263,7 @@ impl Disk {
             Err(error) => {
                 tracing::error!(core = self.core, %error, "cannot make a segment of the append-only log");
                 self.retry_us = now_us + RETRY_US;
+                self.prepare_error = Some(error.to_string());
                 log.prepared(sequence, Err(error.raw_os_error().unwrap_or(libc::EIO)));
             }
         }

@@ -26,6 +26,11 @@ impl Core {
             _ => Policy::EverySecond,
         };
         self.holds_replies = false;
+        if !self.options.appendonly {
+            self.shard.set_next_log(None);
+            self.next_disk = None;
+            self.is_log_ending = self.disk.is_some();
+        }
         if let Some(log) = self.shard.log_mut() {
             if log.policy() != policy {
                 log.set_policy(policy);
@@ -36,15 +41,71 @@ impl Core {
 
     /// Hands what has been logged to the kernel.
     pub(super) fn pump_disk(&mut self, ring: &mut Ring) {
+        if self.next_disk.is_some() || self.preparation.is_some() {
+            self.pump_next_disk(ring);
+        }
+        let is_final = self.stopping || self.is_log_ending || !self.waits_for_sync.is_empty();
         let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) else {
+            if !self.waits_for_sync.is_empty() {
+                self.tell_synced();
+            }
             return;
         };
-        let must_come_again = disk.pump(log, ring, self.now_us, self.stopping);
+        let must_come_again = disk.pump(log, ring, self.now_us, is_final);
+        let bytes = &self.mesh.board().cores[usize::from(self.id)].log_bytes;
+        bytes.store(log.bytes_since_cut(), Ordering::Relaxed);
         if must_come_again && !disk.has_alarm {
             disk.has_alarm = true;
             ring.set_log_alarm(ALARM);
         }
         self.note_log_failure();
+        if is_final {
+            if !self.waits_for_sync.is_empty() {
+                self.tell_synced();
+            }
+            if self.is_log_ending && self.is_log_clean() {
+                self.end_log();
+            }
+        }
+    }
+
+    /// What goes on beside the log: one that is to begin, and segments that are waited for.
+    #[cold]
+    fn pump_next_disk(&mut self, ring: &mut Ring) {
+        if self.next_disk.is_some() && self.shard.next_log_mut().is_none() {
+            // The cut was in this turn.
+            self.disk = self.next_disk.take();
+            let flags = &self.mesh.board().cores[usize::from(self.id)];
+            let lsn = self.shard.log().map_or(0, |log| log.synced_lsn());
+            flags.synced_lsn.store(lsn, Ordering::SeqCst);
+            self.apply_log_options();
+        }
+        if let (Some(disk), Some(log)) = (&mut self.next_disk, self.shard.next_log_mut()) {
+            disk.pump(log, ring, self.now_us, false);
+        }
+        self.go_on_preparing();
+    }
+
+    /// `appendonly no`: all of it is durable, or never will be.
+    fn end_log(&mut self) {
+        self.is_log_ending = false;
+        self.holds_replies = false;
+        if let Some(log) = self.shard.log() {
+            self.last_lsn = log.lsn();
+        }
+        self.shard.set_log(None);
+        self.disk = None;
+        self.note_log_failure();
+        let flags = &self.mesh.board().cores[usize::from(self.id)];
+        flags.log_bytes.store(0, Ordering::Relaxed);
+        // Nobody waits for it any more.
+        flags.synced_lsn.store(u64::MAX, Ordering::SeqCst);
+        self.look_at_held();
+        for core in 0..self.mesh.cores_count() {
+            if core != usize::from(self.id) {
+                self.mesh.send(core, Message::Durable);
+            }
+        }
     }
 
     /// The log's alarm has come: the turn does the rest.
@@ -130,7 +191,7 @@ impl Core {
         let (disk, log) = (self.disk.as_ref()?, self.shard.log()?);
         let at = |quantile: f64| disk.sync_us.value_at_quantile(quantile);
         Some(LogFigures {
-            bytes: log.bytes(),
+            bytes: log.bytes_since_cut(),
             buffered: log.pending_bytes() as u64,
             is_failing: log.failure().is_some(),
             is_syncing: log.is_busy(),

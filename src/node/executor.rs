@@ -14,24 +14,20 @@ use std::time::{Duration, Instant};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::core::{Core, CoreParts};
-use super::data_dir::DataDir;
-use super::disk::Disk;
 use super::event_loop::CoreLoop;
 use super::http::{self, Questions};
 use super::listeners::Listeners;
 use super::load::{Load, LoadPlan};
+use super::log_load::LogLoad;
 use super::mesh::{self, Board, Mesh};
 use super::options::Options;
-use super::recover::Begun;
+use super::recover::{self, Opened};
 use super::ring::Ring;
 use super::supervisor::{Supervisor, detach};
 use super::{log, process};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::keyspace::{Keyspace, SlotMap};
-use crate::persist::Log;
-use crate::persist::log::{Place, Policy};
-use crate::persist::manifest::Epoch;
 use crate::shard::{Ledger, Shard};
 
 /// What glommio may lock for its own file I/O on each core.
@@ -123,7 +119,8 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     let listeners = Listeners::open(&options)?;
     let questions = open_http(&options)?;
     let hasher = KeyHasher::random();
-    let begun = super::recover::begin(&options, &hasher, cores_count)?;
+    let opened = options.appendonly.then(|| recover::open(&options));
+    let opened = opened.transpose()?;
     let signal = catch_signals()?;
     write_pidfile(&options);
     if let Err(error) = process::adjust_oom_score(&options) {
@@ -143,7 +140,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         (listeners, signal),
         &supervisor,
         questions,
-        (hasher, begun),
+        (hasher, opened),
     );
     if !options.pidfile.is_empty() {
         // Gone already is as good.
@@ -174,10 +171,12 @@ fn run_cores(
     first: (Listeners, OwnedFd),
     supervisor: &Supervisor,
     questions: Arc<Questions>,
-    (hasher, mut begun): (KeyHasher, Option<Begun>),
+    (hasher, opened): (KeyHasher, Option<Opened>),
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
     let load = begin_load(options, &board)?;
+    let log_load =
+        opened.map(|opened| LogLoad::begin(opened, options.clone(), hasher.clone(), &board, true));
     let ending = Ending::new(cores_count);
     let ledger = Ledger::new(cores_count);
     let failure: Arc<Mutex<Option<String>>> = Arc::default();
@@ -200,14 +199,8 @@ fn run_cores(
             Some((listeners, signal)) => (listeners, Some(signal)),
             None => (Listeners::default(), None),
         };
-        let log = begun.as_mut().map(|begun| LogSeat {
-            dir: begun.dir.clone(),
-            epoch: begun.epoch.clone(),
-            keys: begun.keyspaces.remove(0),
-        });
         let seat = Seat {
             id,
-            log,
             mesh,
             listeners,
             signal,
@@ -220,6 +213,7 @@ fn run_cores(
             questions: questions.clone(),
             ready: ready.clone(),
             load: load.clone().filter(|_| id == 0),
+            log_load: log_load.clone().filter(|_| id == 0),
         };
         let failed = failure.clone();
         let thread = LocalExecutorBuilder::new(placement)
@@ -302,17 +296,9 @@ fn fail(failure: &Mutex<Option<String>>) -> i32 {
     1
 }
 
-/// What one core's log starts with, and the keys that it goes on from.
-struct LogSeat {
-    dir: Arc<DataDir>,
-    epoch: Epoch,
-    keys: Keyspace,
-}
-
 /// What one core starts with.
 struct Seat {
     id: usize,
-    log: Option<LogSeat>,
     mesh: Mesh,
     listeners: Listeners,
     signal: Option<OwnedFd>,
@@ -327,24 +313,8 @@ struct Seat {
     ready: mpsc::Sender<usize>,
     /// What is loaded first; core 0 only.
     load: Option<Arc<Load>>,
-}
-
-impl LogSeat {
-    /// The shard with its log, and the disk it goes to, its first segment made.
-    fn begin(self, core: u16) -> Result<(Shard, Disk), String> {
-        let place = Place {
-            epoch: self.epoch.number,
-            core,
-            cores: self.epoch.cores,
-        };
-        // The options say which policy it is once the core is made.
-        let mut log = Log::new(place, self.epoch.seed, Policy::EverySecond);
-        let mut disk = Disk::new(self.dir, place.epoch, core, 0);
-        disk.begin(&mut log)?;
-        let mut shard = Shard::new(core, self.keys);
-        shard.set_log(Some(log));
-        Ok((shard, disk))
-    }
+    /// Or these; core 0 only.
+    log_load: Option<Arc<LogLoad>>,
 }
 
 impl Seat {
@@ -352,21 +322,9 @@ impl Seat {
         let ring = Ring::new(process::lockable_bytes_per_core(self.mesh.cores_count()))
             .map_err(|error| error.to_string())?;
         let slots = SlotMap::new(self.mesh.cores_count() as u16);
-        let new_keys = || {
-            Keyspace::new(super::settings::keyspace_options(
-                &self.options,
-                &self.hasher,
-                slots,
-                self.id as u16,
-            ))
-        };
-        let (mut shard, disk) = match self.log {
-            None => (Shard::new(self.id as u16, new_keys()), None),
-            Some(seat) => {
-                let (shard, disk) = seat.begin(self.id as u16)?;
-                (shard, Some(disk))
-            }
-        };
+        let keys =
+            super::settings::keyspace_options(&self.options, &self.hasher, slots, self.id as u16);
+        let mut shard = Shard::new(self.id as u16, Keyspace::new(keys));
         shard.share_ledger(self.ledger);
         if self.id == 0 {
             for port in self.listeners.ports() {
@@ -384,10 +342,12 @@ impl Seat {
             config_file: self.config_file,
             questions: self.questions,
             listeners: self.listeners,
-            disk,
         });
         if let Some(load) = self.load {
             core.adopt_load(load);
+        }
+        if let Some(load) = self.log_load {
+            core.adopt_log_load(load);
         }
         let core_loop = CoreLoop::new(core, ring, self.signal);
         let ready = self.ready;

@@ -188,6 +188,12 @@ impl Core {
         })
     }
 
+    /// What asks for the texts of all libraries.
+    pub(super) fn function_codes(&self) -> Box<dyn Fn() -> Vec<Vec<u8>> + Send> {
+        let board = self.mesh.board().clone();
+        Box::new(move || board.functions.codes())
+    }
+
     /// FUNCTION.
     pub(super) fn function_request(&mut self, token: Token, request: FunctionRequest) {
         self.follow_functions();
@@ -208,7 +214,11 @@ impl Core {
                     &mut reply,
                 );
             }
-            change => self.change_functions(change, &mut reply),
+            change => {
+                self.change_functions(change, &mut reply);
+                let holds = self.holds_of_request();
+                self.hold(token, &holds);
+            }
         }
         self.complete(token, |output, _| output.extend_from_slice(&out));
     }
@@ -274,6 +284,9 @@ impl Core {
                 .version
                 .store(version + 1, Ordering::Release);
             self.functions.has_changed(version + 1);
+            let libraries = held.libraries.iter();
+            let codes: Vec<&[u8]> = libraries.map(|library| library.code.as_slice()).collect();
+            self.shard.log_functions(version + 1, &codes);
         }
     }
 }

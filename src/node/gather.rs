@@ -19,6 +19,7 @@ use super::figures::CoreFigures;
 use super::info;
 use super::message::{Answer, Message, Question};
 use super::options::{Options, config_get, config_set, config_set_failed};
+use super::rewrite::NewLog;
 use super::ring::Token;
 use super::script_busy::BUSY;
 use super::waiting::End;
@@ -63,6 +64,10 @@ pub(super) enum Asker {
     Nobody,
     /// A shutdown that saves first.
     Stop,
+    /// A rewriting of the logs, about to begin.
+    Rewrite,
+    /// DEBUG LOADAOF.
+    LoadLog,
 }
 
 /// What the answers become.
@@ -257,7 +262,11 @@ impl Core {
         // What a block has locked would be in the way of the cut that its reply waits for.
         let is_in_block = self.captured.contains_key(&token);
         let request = match request {
-            SaveRequest::Background if is_in_block => SaveRequest::Scheduled,
+            SaveRequest::Background { .. } if is_in_block => SaveRequest::Scheduled,
+            SaveRequest::Rewrite { .. } => SaveRequest::Rewrite { is_in_block },
+            SaveRequest::LoadLog if is_in_block => {
+                return self.fail(token, "ERR DEBUG LOADAOF cannot run inside MULTI");
+            }
             SaveRequest::Reload { .. } if is_in_block => {
                 return self.fail(token, "ERR DEBUG RELOAD cannot run inside MULTI");
             }
@@ -300,8 +309,21 @@ impl Core {
             Purpose::PauseArrived => {
                 self.ask_all(Asker::Stop, Purpose::Ok, Question::WritesHaveEnded);
             }
+            _ if self.saving.reload_log.is_some() => {
+                self.ask_all(Asker::LoadLog, Purpose::Ok, Question::SyncLog);
+            }
             _ => self.save_before_stop(),
         }
+    }
+
+    /// Core 0: logs are about to be cut.
+    pub(super) fn ask_all_to_prepare(&mut self, new: Option<NewLog>) {
+        self.ask_all(Asker::Rewrite, Purpose::Ok, Question::PrepareLog(new));
+    }
+
+    /// Core 0: a base is in force.
+    pub(super) fn ask_all_to_drop_segments(&mut self) {
+        self.ask_all(Asker::Nobody, Purpose::Ok, Question::DropSegments);
     }
 
     /// Writes may begin again on all cores.
@@ -534,6 +556,12 @@ impl Core {
             }
             // The others must hear of it first: all stand still together.
             Question::Sleep(until) => return self.sleeps.push((from, id, until)),
+            Question::PrepareLog(new) => return self.prepare_log((from, id), new),
+            Question::SyncLog => return self.waits_for_sync.push((from, id)),
+            Question::DropSegments => {
+                self.drop_segments();
+                Answer::Done
+            }
             Question::Save(request) => return self.save_asked(from, id, request),
             Question::Stop(save, force) => return self.stop_asked(Some((from, id)), save, force),
             Question::Shutdown => {
@@ -602,7 +630,8 @@ impl Core {
             .iter()
             .any(|(name, _)| name.to_ascii_lowercase().starts_with(b"tls-"));
         let in_force = super::settings::apply_to_process(&mut options, &changed)
-            .and_then(|()| self.listen_as_told(&options, &changed, is_of_tls));
+            .and_then(|()| self.listen_as_told(&options, &changed, is_of_tls))
+            .and_then(|()| self.log_as_told(&options, &changed));
         if let Err(text) = in_force {
             // All or none: what has changed already goes back. It was in force before, so it can be again.
             let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
@@ -646,6 +675,18 @@ impl Core {
         }
     }
 
+    fn log_as_told(&mut self, options: &Options, changed: &[&'static str]) -> Result<(), String> {
+        let has_changed = options.appendonly != self.options.appendonly;
+        if !changed.contains(&"appendonly") || !has_changed {
+            return Ok(());
+        }
+        self.turn_logs(options.appendonly, options)
+            .map_err(|reason| {
+                tracing::error!(reason, "cannot turn on the append-only log");
+                config_set_failed("appendonly", "Unable to turn on AOF. Check server logs.")
+            })
+    }
+
     fn listen_as_told(
         &mut self,
         options: &Options,
@@ -686,6 +727,8 @@ impl Core {
         };
         match gather.asker {
             Asker::Nobody => {}
+            Asker::LoadLog => self.logs_synced(),
+            Asker::Rewrite => self.logs_prepared(gather.answers),
             Asker::Stop => self.go_on_stopping(&gather.purpose),
             Asker::Core { core, id, answer } => self.answer(core, id, answer),
             Asker::Http(sender) => {

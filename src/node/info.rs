@@ -112,7 +112,7 @@ pub struct PersistenceFigures {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct LogFigures {
-    /// Bytes written since the start.
+    /// Bytes that are not in the base.
     pub bytes: u64,
     /// Bytes not handed to the disk yet.
     pub buffered: u64,
@@ -397,8 +397,15 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "rdb_last_load_keys_expired": saving.last_expired,
         "rdb_last_load_keys_loaded": saving.last_loaded,
         "aof_enabled": u8::from(!figures.persistence.logs.is_empty()),
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
+        "aof_rewrite_in_progress": u8::from(saving.rewrite.in_progress),
+        "aof_rewrite_scheduled": u8::from(saving.rewrite.is_scheduled),
+        "aof_last_rewrite_time_sec": seconds(saving.rewrite.last_seconds),
+        "aof_current_rewrite_time_sec": seconds(saving.rewrite.current_seconds),
+        "aof_last_bgrewrite_status": if saving.rewrite.has_failed { "err" } else { "ok" },
+        "aof_rewrites": saving.rewrite.count,
+        "aof_rewrites_consecutive_failures": saving.rewrite.failures,
+        "aof_last_write_status": if figures.persistence.logs.iter().any(|log| log.is_failing) { "err" } else { "ok" },
+        "aof_last_cow_size": saving.rewrite.last_changed_bytes,
     );
     if let Some(loading) = &saving.loading {
         let read = loading.read_bytes.max(1);
@@ -415,11 +422,11 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
     if logs.is_empty() {
         return;
     }
-    let is_failing = logs.iter().any(|log| log.is_failing);
     let sum = |of: fn(&LogFigures) -> u64| logs.iter().map(of).sum::<u64>();
     lines!(out,
-        "aof_last_write_status": if is_failing { "err" } else { "ok" },
-        "aof_current_size": sum(|log| log.bytes),
+        "aof_current_size": saving.rewrite.base_bytes + sum(|log| log.bytes),
+        "aof_base_size": saving.rewrite.size_after_last,
+        "aof_pending_rewrite": 0,
         "aof_buffer_length": sum(|log| log.buffered),
         "aof_pending_bio_fsync": sum(|log| u64::from(log.is_syncing)),
         "aof_delayed_fsync": sum(|log| log.delayed_syncs),

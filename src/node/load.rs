@@ -26,7 +26,7 @@ use crate::persist::rdb::{Framer, Item};
 /// A batch is handed over when its records have so many bytes.
 const BATCH_BYTES: usize = 128 * 1024;
 /// Batches on their way to one core.
-const BATCHES_MAX: usize = 16;
+pub(super) const BATCHES_MAX: usize = 16;
 /// What is read at a time; more where a record is longer.
 const READ_BYTES: usize = 1 << 20;
 /// What a core loads in one turn: about a millisecond.
@@ -47,10 +47,10 @@ pub struct LoadPlan {
 }
 
 /// Records for one shard.
-struct Batch {
-    bytes: Vec<u8>,
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
     /// Database, offset in the file, end in `bytes`.
-    records: Vec<(u64, u64, usize)>,
+    pub(super) records: Vec<(u64, u64, usize)>,
 }
 
 /// A load that goes on.
@@ -121,20 +121,51 @@ impl Load {
         *lock(&board.load) = Some(load.clone());
         board.gate.fetch_or(GATE_LOADING, Ordering::Release);
         let (of_thread, of_board) = (load.clone(), Arc::downgrade(board));
-        board.background.run(move || {
-            let mut reader = FileReader {
-                load: &of_thread,
-                lines,
-                batches: Vec::new(),
-                functions: Vec::new(),
-            };
-            if let Err(reason) = reader.read(file, &plan) {
-                of_thread.fail(&reason);
-            } else if let Some(board) = of_board.upgrade() {
-                board.functions.put_aside(reader.functions);
-            }
-        });
+        board
+            .background
+            .run(move || match of_thread.read(file, &plan, &lines) {
+                Err(reason) => of_thread.fail(&reason),
+                Ok(functions) => {
+                    if let Some(board) = of_board.upgrade() {
+                        board.functions.put_aside(functions);
+                    }
+                }
+            });
         Ok(Some(load))
+    }
+
+    fn read(
+        &self,
+        mut file: File,
+        plan: &LoadPlan,
+        lines: &[SyncSender<Batch>],
+    ) -> Result<Vec<Vec<u8>>, String> {
+        let mut told = Instant::now();
+        take_apart(&mut file, plan.map, plan.checks, &mut |fed| {
+            match fed {
+                Fed::Batch(shard, batch) => {
+                    // A core that is gone ends the process.
+                    let _ = lines[shard].send(batch);
+                }
+                Fed::Read(count) => {
+                    self.read_bytes.fetch_add(count as u64, Ordering::Relaxed);
+                    if told.elapsed() > Duration::from_secs(1) {
+                        told = Instant::now();
+                        self.tell();
+                    }
+                }
+            }
+            !self.has_failed.load(Ordering::Acquire)
+        })
+    }
+
+    fn tell(&self) {
+        let read = self.read_bytes.load(Ordering::Relaxed);
+        tracing::info!(
+            percent = read * 100 / self.total_bytes.max(1),
+            keys = self.loaded.load(Ordering::Relaxed),
+            "loading the RDB file"
+        );
     }
 
     /// The first failure is the one that is told.
@@ -145,90 +176,87 @@ impl Load {
     }
 }
 
-/// The reader's end.
-struct FileReader<'l> {
-    load: &'l Load,
-    lines: Vec<SyncSender<Batch>>,
-    batches: Vec<Batch>,
-    functions: Vec<Vec<u8>>,
+/// What comes of a file that is being read.
+pub(super) enum Fed {
+    /// Records for one shard.
+    Batch(usize, Batch),
+    /// So many bytes have been read.
+    Read(usize),
 }
 
-impl FileReader<'_> {
-    fn read(&mut self, mut file: File, plan: &LoadPlan) -> Result<(), String> {
-        let empty = || Batch {
-            bytes: Vec::new(),
-            records: Vec::new(),
+/// Takes a file apart into batches of records by home shard; the code of its libraries of functions.
+///
+/// - `feed`: false ends it.
+/// - Errors: what is wrong, and at which offset.
+pub(super) fn take_apart(
+    file: &mut impl Read,
+    map: SlotMap,
+    checks: bool,
+    feed: &mut dyn FnMut(Fed) -> bool,
+) -> Result<Vec<Vec<u8>>, String> {
+    let empty = || Batch {
+        bytes: Vec::new(),
+        records: Vec::new(),
+    };
+    let mut batches: Vec<Batch> = (0..map.shards_count()).map(|_| empty()).collect();
+    let mut functions = Vec::new();
+    let mut framer = Framer::new(checks);
+    let mut buffer = vec![0; READ_BYTES];
+    let (mut start, mut end, mut is_all) = (0, 0, false);
+    while !framer.is_over() {
+        let offset = framer.offset();
+        let next = framer.next(&buffer[start..end], is_all);
+        let Some((item, consumed)) = next.map_err(|bad| bad.to_string())? else {
+            buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+            if end == buffer.len() {
+                buffer.resize(buffer.len() * 2, 0);
+            }
+            let count = file
+                .read(&mut buffer[end..])
+                .map_err(|error| format!("at offset {offset}: {error}"))?;
+            is_all = count == 0;
+            end += count;
+            if !feed(Fed::Read(count)) {
+                return Ok(functions);
+            }
+            continue;
         };
-        self.batches = self.lines.iter().map(|_| empty()).collect();
-        let mut framer = Framer::new(plan.checks);
-        let mut buffer = vec![0; READ_BYTES];
-        let (mut start, mut end, mut is_all) = (0, 0, false);
-        let mut told = Instant::now();
-        while !framer.is_over() {
-            let offset = framer.offset();
-            let next = framer.next(&buffer[start..end], is_all);
-            let Some((item, consumed)) = next.map_err(|bad| bad.to_string())? else {
-                buffer.copy_within(start..end, 0);
-                (start, end) = (0, end - start);
-                if end == buffer.len() {
-                    buffer.resize(buffer.len() * 2, 0);
-                }
-                let count = file
-                    .read(&mut buffer[end..])
-                    .map_err(|error| format!("at offset {offset}: {error}"))?;
-                is_all = count == 0;
-                end += count;
-                self.load
-                    .read_bytes
-                    .fetch_add(count as u64, Ordering::Relaxed);
-                if told.elapsed() > Duration::from_secs(1) {
-                    told = Instant::now();
-                    self.tell();
-                }
-                continue;
-            };
-            match item {
-                Item::Record { db, key, bytes } => {
-                    let shard = plan.map.shard_of(&key);
-                    let batch = &mut self.batches[usize::from(shard)];
-                    batch.bytes.extend_from_slice(bytes);
-                    batch.records.push((db, offset, batch.bytes.len()));
-                    if batch.bytes.len() >= BATCH_BYTES {
-                        let full = std::mem::replace(batch, empty());
-                        self.send(usize::from(shard), full);
+        match item {
+            Item::Record { db, key, bytes } => {
+                let shard = usize::from(map.shard_of(&key));
+                let batch = &mut batches[shard];
+                batch.bytes.extend_from_slice(bytes);
+                batch.records.push((db, offset, batch.bytes.len()));
+                if batch.bytes.len() >= BATCH_BYTES {
+                    let full = std::mem::replace(batch, empty());
+                    if !feed(Fed::Batch(shard, full)) {
+                        return Ok(functions);
                     }
                 }
-                Item::Aux { name, value } => tracing::debug!(
-                    name = %String::from_utf8_lossy(&name),
-                    value = %String::from_utf8_lossy(&value),
-                    "about the RDB file"
-                ),
-                Item::Function(code) => self.functions.push(code.into_owned()),
-                Item::Sizes { .. } | Item::Nothing | Item::End => {}
             }
-            start += consumed;
-            if self.load.has_failed.load(Ordering::Acquire) {
-                return Ok(());
-            }
+            Item::Aux { name, value } => tracing::debug!(
+                name = %String::from_utf8_lossy(&name),
+                value = %String::from_utf8_lossy(&value),
+                "about the RDB file"
+            ),
+            Item::Function(code) => functions.push(code.into_owned()),
+            Item::Sizes { .. } | Item::Nothing | Item::End => {}
         }
-        for (shard, batch) in std::mem::take(&mut self.batches).into_iter().enumerate() {
-            self.send(shard, batch);
-        }
-        Ok(())
+        start += consumed;
     }
-
-    fn send(&self, shard: usize, batch: Batch) {
-        // A core that is gone ends the process.
-        let _ = self.lines[shard].send(batch);
+    for (shard, batch) in batches.into_iter().enumerate() {
+        feed(Fed::Batch(shard, batch));
     }
+    Ok(functions)
+}
 
-    fn tell(&self) {
-        let read = self.load.read_bytes.load(Ordering::Relaxed);
-        tracing::info!(
-            percent = read * 100 / self.load.total_bytes.max(1),
-            keys = self.load.loaded.load(Ordering::Relaxed),
-            "loading the RDB file"
-        );
+/// Why a record was not taken, in words.
+pub(super) fn told(why: NotLoaded, db: u64) -> String {
+    match why {
+        NotLoaded::Malformed => "the bytes of this value are not of its type".into(),
+        NotLoaded::NoDatabase => format!("there is no database {db}: see the option databases"),
+        NotLoaded::Duplicate => "this key was there before".into(),
     }
 }
 
@@ -273,15 +301,7 @@ impl Core {
                 Ok(Loaded::Here) => walk.load.loaded.fetch_add(1, Ordering::Relaxed),
                 Ok(Loaded::Expired) => walk.load.expired.fetch_add(1, Ordering::Relaxed),
                 Err(why) => {
-                    let reason = match why {
-                        NotLoaded::Malformed => {
-                            "the bytes of this value are not of its type".into()
-                        }
-                        NotLoaded::NoDatabase => {
-                            format!("there is no database {db}: see the option databases")
-                        }
-                        NotLoaded::Duplicate => "this key was there before".into(),
-                    };
+                    let reason = told(why, db);
                     walk.load.fail(&format!("at offset {offset}: {reason}"));
                     0
                 }
@@ -300,6 +320,7 @@ impl Core {
         if self.gate & GATE_LOADING == 0 {
             return false;
         }
+        self.take_loaded_logs();
         let load = lock(&self.mesh.board().load).clone();
         let Some(load) = load else { return false };
         let Some(line) = lock(&load.lines[usize::from(self.id)]).take() else {

@@ -22,6 +22,7 @@ use super::background::Background;
 use super::directory::Directory;
 use super::functions::FunctionStore;
 use super::load::Load;
+use super::log_load::LogLoad;
 use super::message::Message;
 use super::ring::Token;
 use super::script_store::ScriptStore;
@@ -214,6 +215,8 @@ pub struct Board {
     pub last_save_s: AtomicI64,
     /// The snapshot that is being made.
     pub snapshot: Mutex<Option<Arc<Job>>>,
+    /// Logs that are being loaded.
+    pub log_load: Mutex<Option<Arc<LogLoad>>>,
     /// The load that goes on.
     pub load: Mutex<Option<Arc<Load>>>,
     /// The thread for work that may block.
@@ -240,6 +243,8 @@ pub struct CoreFlags {
     pub largest_client_bytes: AtomicU64,
     /// Changes its shard has made, as of its last turn.
     pub changes_count: AtomicU64,
+    /// Bytes of its log that are not in the base.
+    pub log_bytes: AtomicU64,
     /// The last record of its log that is durable.
     pub synced_lsn: AtomicU64,
     /// It has replies that wait for other cores' logs, and is to be told when they get on.
@@ -259,6 +264,7 @@ impl Board {
                     clients_bytes: AtomicU64::new(0),
                     largest_client_bytes: AtomicU64::new(0),
                     changes_count: AtomicU64::new(0),
+                    log_bytes: AtomicU64::new(0),
                     synced_lsn: AtomicU64::new(0),
                     awaits_disks: AtomicBool::new(false),
                 })
@@ -275,6 +281,7 @@ impl Board {
             gate: AtomicU8::new(0),
             last_save_s: AtomicI64::new(now_s()),
             snapshot: Mutex::default(),
+            log_load: Mutex::default(),
             load: Mutex::default(),
             background: Background::start(),
             functions: FunctionStore::default(),

@@ -13,6 +13,7 @@ use super::figures::CoreFigures;
 use super::mesh::Item;
 use super::options::Options;
 use super::pubsub::Post;
+use super::rewrite::NewLog;
 use super::ring::Token;
 use super::tracking::{Changed, Notice};
 use super::waiting::End;
@@ -240,6 +241,12 @@ pub enum Question {
     },
     /// DEBUG SLEEP, until then.
     Sleep(Instant),
+    /// A new base for the logs is about to be cut: the core's log, or one that is to begin, makes its next segment.
+    PrepareLog(Option<NewLog>),
+    /// Answered when all of the core's log is durable, or cannot be.
+    SyncLog,
+    /// The base is in force: segments that are not needed beside it go.
+    DropSegments,
     /// A snapshot is wanted (asked of core 0).
     Save(SaveRequest),
     /// SHUTDOWN (asked of core 0): SAVE or NOSAVE where one was said, and FORCE.

@@ -103,8 +103,6 @@ pub const HELD: &[OptionSpec] = &[
     held("aof-use-rdb-preamble", "", YES_NO, "yes"),
     held("aof-timestamp-enabled", "", YES_NO, "no"),
     held("aof-rewrite-incremental-fsync", "", YES_NO, "yes"),
-    held("auto-aof-rewrite-percentage", "", INT, "100"),
-    held("auto-aof-rewrite-min-size", "", Check::Memory(0), "67108864"),
     held("sanitize-dump-payload", "", Check::Enum(&["no", "yes", "clients"]), "no"),
     // Memory.
     shown(Topic::Memory, "most bytes of memory, buffers of clients included; 0 for no limit", held("maxmemory", "", Check::Memory(0), "0")),

@@ -517,7 +517,6 @@ pub const OWN: &[OptionSpec] = &[
         name: "appendonly",
         kind: Kind::Bool(field!(appendonly)),
         default: "no",
-        settled: "an append-only log is begun with the server",
         topic: Topic::Persistence,
         help: "log every change, and load the log at start",
         ..BASE
@@ -540,6 +539,29 @@ pub const OWN: &[OptionSpec] = &[
         live: false,
         topic: Topic::Persistence,
         help: "directory of the log, inside dir",
+        ..BASE
+    },
+    OptionSpec {
+        name: "auto-aof-rewrite-percentage",
+        kind: Kind::Int {
+            field: field!(auto_aof_rewrite_percentage),
+            min: 0,
+            max: i32::MAX as i64,
+        },
+        default: "100",
+        topic: Topic::Persistence,
+        help: "rewrite the log when it has grown by so many percent since the last time; 0: never",
+        ..BASE
+    },
+    OptionSpec {
+        name: "auto-aof-rewrite-min-size",
+        kind: Kind::Memory {
+            field: field!(auto_aof_rewrite_min_size),
+            min: 0,
+        },
+        default: "67108864",
+        topic: Topic::Persistence,
+        help: "and is larger than this",
         ..BASE
     },
     OptionSpec {
@@ -647,6 +669,8 @@ pub(super) fn defaults() -> Options {
         appendfsync: "everysec",
         appenddirname: "appendonlydir".to_string(),
         aof_load_truncated: true,
+        auto_aof_rewrite_percentage: 100,
+        auto_aof_rewrite_min_size: 64 << 20,
         held: BTreeMap::new(),
     }
 }

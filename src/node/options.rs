@@ -126,6 +126,10 @@ pub struct Options {
     pub notify_keyspace_events: Classes,
     /// Most keys that are tracked for clients' caches, on all shards together; 0 for no limit.
     pub tracking_table_max_keys: i64,
+    /// The logs are rewritten when they have grown by so much since the last time, in percent; 0: they are not.
+    pub auto_aof_rewrite_percentage: i64,
+    /// And have so many bytes.
+    pub auto_aof_rewrite_min_size: i64,
     /// Values of held and fixed options that differ from their defaults, by name.
     pub held: BTreeMap<&'static str, String>,
 }

@@ -1,99 +1,156 @@
 //! Recovery at start: the keys of all logs, on as many cores as there are now.
 //!
-//!     each epoch: scan every log -> settle -> run every log, a thread each -> deal the keys to the next epoch's cores
+//!     each epoch: its base -> scan every log -> settle -> run every log, a thread each -> deal the keys to the next epoch's cores
 //!
 //! Promises  keys come out as they were, whatever the number of cores was and is; nothing is served before.
 //! Not here  what counts: `persist/recovery.rs`.
 //! Tests     tests/server/durability.rs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::base::load_base;
 use super::data_dir::DataDir;
 use super::options::Options;
+use super::rewrite::{dir_of, next_epoch};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::{Keyspace, SlotMap};
+use crate::persist::BLOCK_BYTES;
 use crate::persist::manifest::{Epoch, Manifest};
-use crate::persist::recovery::{Scan, Tail, scan, settle, walk};
+use crate::persist::recovery::{Extent, Files, Scan, Settled, Tail, scan, settle, walk};
 use crate::shard::Shard;
 
 /// How often progress is told.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// What cores begin their logs with.
-pub struct Begun {
-    /// Where logs are.
+/// A data directory, and what it says counts.
+pub struct Opened {
+    /// The directory.
     pub dir: Arc<DataDir>,
-    /// What is being written from now on.
-    pub epoch: Epoch,
-    /// The keys, one keyspace for each core.
-    pub keyspaces: Vec<Keyspace>,
+    /// Its manifest.
+    pub manifest: Manifest,
 }
 
-/// Opens the data directory, recovers what is there, and begins a new epoch: nothing where there is to be no log.
+/// What was loaded, and what is to follow.
+pub struct Loaded {
+    /// The keys, one keyspace for each core.
+    pub keyspaces: Vec<Keyspace>,
+    /// Code of the libraries of functions.
+    pub functions: Vec<Vec<u8>>,
+    /// Bytes of all that counts.
+    pub bytes: u64,
+    /// What is being written from now on; none where nothing new begins.
+    pub epoch: Option<Epoch>,
+}
+
+/// Opens the data directory.
 ///
 /// - Errors: a sentence for the operator.
-pub fn begin(
-    options: &Options,
-    hasher: &KeyHasher,
-    cores_count: usize,
-) -> Result<Option<Begun>, String> {
-    if !options.appendonly {
-        return Ok(None);
-    }
+pub fn open(options: &Options) -> Result<Opened, String> {
     if options.appenddirname.is_empty() || options.appenddirname.contains('/') {
         return Err("appenddirname can't be a path, just a dirname".into());
     }
-    let cores = cores_count as u16;
-    let dir = DataDir::open(&PathBuf::from(&options.dir).join(&options.appenddirname))?;
-    let mut manifest = dir.manifest()?;
-    let Recovered { keyspaces } = recover(&dir, &mut manifest, options, hasher, cores)?;
-    let epoch = Epoch {
-        number: manifest.next_number(),
-        cores,
-        // New every time: what an earlier process may have left in a file is no record of this one.
-        seed: KeyHasher::random().hash(&std::process::id().to_le_bytes()),
-        base: None,
-        ends: None,
-    };
+    let dir = DataDir::open(&dir_of(options))?;
+    let manifest = dir.manifest()?;
+    let dir = Arc::new(dir);
+    Ok(Opened { dir, manifest })
+}
+
+/// Loads what a data directory holds.
+///
+/// - `begins`: a new epoch begins, and what is not needed any more goes.
+/// - Errors: a sentence for the operator.
+pub fn load(
+    opened: &Opened,
+    options: &Options,
+    hasher: &KeyHasher,
+    cores: u16,
+    begins: bool,
+    progress: &Progress,
+) -> Result<Loaded, String> {
+    let Opened { dir, manifest } = opened;
+    let mut manifest = manifest.clone();
+    let recovered = recover(dir, &mut manifest, (options, hasher), cores, progress)?;
+    let mut loaded = recovered.loaded;
+    if !begins {
+        return Ok(loaded);
+    }
+    // An epoch in which nothing happened is forgotten.
+    let mut extents = recovered.extents.into_iter();
+    let mut kept = Vec::new();
+    manifest.epochs.retain(|epoch| {
+        let extents = extents.next().unwrap_or_default();
+        let is_needed = epoch.base.is_some() || extents.iter().any(Option::is_some);
+        if is_needed {
+            kept.push((epoch.number, extents));
+        }
+        is_needed
+    });
+    let number = opened.manifest.next_number();
+    let mut epoch = next_epoch(&manifest, cores);
+    epoch.number = number.max(epoch.number);
     manifest.epochs.push(epoch.clone());
-    dir.set_manifest(&manifest).map_err(|error| {
-        format!(
-            "cannot write the manifest in {}: {error}",
-            dir.path().display()
-        )
-    })?;
-    Ok(Some(Begun {
-        dir: Arc::new(dir),
-        epoch,
-        keyspaces,
-    }))
+    let fail = |error: std::io::Error| {
+        let place = dir.path().display();
+        format!("cannot write the manifest in {place}: {error}")
+    };
+    dir.set_manifest(&manifest).map_err(fail)?;
+    dir.remove_others(&manifest).map_err(fail)?;
+    for (number, extents) in kept {
+        for (core, extent) in extents.into_iter().enumerate() {
+            trim(dir, number, core as u16, extent);
+        }
+    }
+    loaded.epoch = Some(epoch);
+    Ok(loaded)
+}
+
+/// Gives back what was allocated for records that never came; nobody writes this log any more.
+fn trim(dir: &DataDir, epoch: u64, core: u16, extent: Option<Extent>) {
+    match extent {
+        None => dir.keep_segments(epoch, core, (1, 0)),
+        Some(Extent { first, last, end }) => {
+            dir.keep_segments(epoch, core, (first, last));
+            let bytes = end.next_multiple_of(BLOCK_BYTES as u64);
+            dir.trim((epoch, core, last), bytes);
+        }
+    }
 }
 
 /// What recovery came to.
-pub struct Recovered {
-    /// One for each core there is now.
-    pub keyspaces: Vec<Keyspace>,
+struct Recovered {
+    loaded: Loaded,
+    /// For each epoch and core where its records are.
+    extents: Vec<Vec<Option<Extent>>>,
 }
 
 /// Recovers all keys, and notes in the manifest where each log ends.
 ///
 /// - Errors: a sentence for the operator.
-pub fn recover(
+fn recover(
     dir: &DataDir,
     manifest: &mut Manifest,
-    options: &Options,
-    hasher: &KeyHasher,
+    limits: (&Options, &KeyHasher),
     cores: u16,
+    progress: &Progress,
 ) -> Result<Recovered, String> {
     let began = Instant::now();
+    let (options, _) = limits;
     let mut bytes = 0;
     let mut shards: Vec<Shard> = Vec::new();
+    let mut functions = Vec::new();
+    let mut extents = Vec::new();
     for epoch in &mut manifest.epochs {
-        let limits = (options, hasher);
         shards = deal(shards, limits, epoch.cores);
+        if let Some(base) = &epoch.base {
+            let path = dir.base_path(epoch.number, base.number);
+            let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            bytes += length;
+            progress.expect(length);
+            functions =
+                progress.told(|| load_base(&path, &mut shards, &|bytes| progress.add(bytes)))?;
+        }
         let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
             .into_iter()
             .collect::<Result<Vec<Scan>, _>>()
@@ -114,41 +171,18 @@ pub fn recover(
                 );
             }
         }
-        let progress = Progress::new(scans.iter().map(|scan| scan.bytes).sum());
+        progress.expect(scans.iter().map(|scan| scan.bytes).sum());
+        extents.push(scans.iter().map(|scan| scan.extent).collect());
         let epoch_now: &Epoch = epoch;
         let run = |(core, shard): (usize, &mut Shard)| {
-            let end = settled.ends[core];
-            let mut failure = None;
-            walk(
-                dir,
-                epoch_now,
-                core as u16,
-                end,
-                &mut |record, sequence, at| {
-                    let result = shard.replay(record);
-                    progress.add(record.header.record_bytes());
-                    failure = result.err().map(|error| {
-                        let file = crate::persist::recovery::Files::name(
-                            dir,
-                            epoch_now.number,
-                            core as u16,
-                            sequence,
-                        );
-                        format!("{file}, record at byte {at}: {}", error.reason)
-                    });
-                    failure.is_none()
-                },
-            )
-            .map_err(|refusal| refusal.to_string())?;
-            for part in &settled.missing[core] {
-                shard
-                    .replay_commands(part.db, part.now_ms, &part.commands)
-                    .map_err(|error| error.reason)?;
-            }
-            failure.map_or(Ok(()), Err)
+            run_log(dir, epoch_now, core as u16, &settled, shard, progress)
         };
         let results = progress.told(|| in_parallel(shards.iter_mut().enumerate(), run));
         results.into_iter().collect::<Result<(), String>>()?;
+        let replayed = shards.iter_mut().filter_map(Shard::take_replayed_functions);
+        if let Some((_, codes)) = replayed.max_by_key(|(version, _)| *version) {
+            functions = codes;
+        }
         for (core, missing) in settled.missing.iter().enumerate() {
             if !missing.is_empty() {
                 tracing::warn!(
@@ -160,8 +194,7 @@ pub fn recover(
         }
         epoch.ends = Some(settled.ends);
     }
-    let shards = deal(shards, (options, hasher), cores);
-    let mut shards = shards;
+    let mut shards = deal(shards, limits, cores);
     shards.iter_mut().for_each(|shard| shard.keys.reset_stats());
     let keys: usize = shards.iter().map(keys_count).sum();
     if !manifest.epochs.is_empty() {
@@ -172,9 +205,45 @@ pub fn recover(
             "the append-only log was loaded in {seconds:.3} seconds"
         );
     }
-    Ok(Recovered {
+    let loaded = Loaded {
         keyspaces: shards.into_iter().map(|shard| shard.keys).collect(),
+        functions,
+        bytes,
+        epoch: None,
+    };
+    Ok(Recovered { loaded, extents })
+}
+
+/// Runs what counts of one core's log on its shard.
+fn run_log(
+    dir: &DataDir,
+    epoch: &Epoch,
+    core: u16,
+    settled: &Settled,
+    shard: &mut Shard,
+    progress: &Progress,
+) -> Result<(), String> {
+    let end = settled.ends[usize::from(core)];
+    let mut failure = None;
+    walk(dir, epoch, core, end, &mut |record, sequence, at| {
+        let result = shard.replay(record);
+        progress.add(record.header.record_bytes());
+        failure = result.err().map(|error| {
+            let file = dir.name(epoch.number, core, sequence);
+            format!("{file}, record at byte {at}: {}", error.reason)
+        });
+        failure.is_none()
     })
+    .map_err(|refusal| refusal.to_string())?;
+    if let Some(reason) = failure {
+        return Err(reason);
+    }
+    for part in &settled.missing[usize::from(core)] {
+        shard
+            .replay_commands(part.db, part.now_ms, &part.commands)
+            .map_err(|error| error.reason)?;
+    }
+    Ok(())
 }
 
 fn tell_torn(options: &Options, file: &str, offset: u64) -> Result<(), String> {
@@ -242,19 +311,17 @@ fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), cores: u16) 
 }
 
 /// How far it has got, told once a second.
-struct Progress {
-    total: u64,
-    done: AtomicU64,
-    is_over: AtomicBool,
+#[derive(Default)]
+pub struct Progress {
+    /// Bytes to be loaded, as far as is known.
+    pub total: AtomicU64,
+    /// Bytes that are.
+    pub done: AtomicU64,
 }
 
 impl Progress {
-    fn new(total: u64) -> Self {
-        Self {
-            total,
-            done: AtomicU64::new(0),
-            is_over: AtomicBool::new(false),
-        }
+    fn expect(&self, bytes: u64) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn add(&self, bytes: u64) {
@@ -262,19 +329,20 @@ impl Progress {
     }
 
     fn told<T>(&self, work: impl FnOnce() -> T) -> T {
+        let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let teller = scope.spawn(|| {
-                while !self.is_over.load(Ordering::Acquire) {
+                while !is_over.load(Ordering::Acquire) {
                     std::thread::park_timeout(TOLD_EVERY);
-                    if !self.is_over.load(Ordering::Acquire) {
+                    if !is_over.load(Ordering::Acquire) {
                         let done = self.done.load(Ordering::Relaxed);
-                        let percent = done * 100 / self.total.max(1);
+                        let percent = done * 100 / self.total.load(Ordering::Relaxed).max(1);
                         tracing::info!(percent, bytes = done, "loading the append-only log");
                     }
                 }
             });
             let result = work();
-            self.is_over.store(true, Ordering::Release);
+            is_over.store(true, Ordering::Release);
             teller.thread().unpark();
             result
         })

@@ -20,8 +20,10 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::load::{Load, LoadPlan};
+use super::log_load::LogLoad;
 use super::mesh::{GATE_LOADING, GATE_NO_WRITES};
 use super::message::Answer;
+use super::rewrite::{RewriteFigures, Rewriting};
 use super::snapshot::{Job, Pace, SnapshotPlan, lock};
 use crate::commands::session::SaveRequest;
 use crate::commands::{CommandError, Entry, Flags};
@@ -30,6 +32,8 @@ use crate::commands::{CommandError, Entry, Flags};
 const RETRY_AFTER_MS: i64 = 5_000;
 
 const IN_PROGRESS: &str = "ERR Background save already in progress";
+const REWRITING: &str = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
+     schedule a BGSAVE whenever possible.";
 const NOT_LOADED: &str = "ERR Error trying to load the RDB dump, check server logs.";
 const NO_SHUTDOWN: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 const NO_WRITES: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
@@ -38,19 +42,23 @@ const NO_WRITES: &str = "MISCONF Redis is configured to save RDB snapshots, but 
      about the RDB error.";
 
 /// A question to be answered: which core asked, and under which name.
-type Asked = (usize, u64);
+pub(super) type Asked = (usize, u64);
 
 /// What follows a snapshot.
-enum Then {
+pub(super) enum Then {
     Nothing,
+    /// It is a base of the logs.
+    Base,
     Reply(Asked),
     Reload(Asked, Reload),
+    /// And there is no snapshot.
+    LoadLog(Asked),
     Stop,
 }
 
 /// How DEBUG RELOAD loads.
 #[derive(Clone, Copy)]
-struct Reload {
+pub(super) struct Reload {
     flushes: bool,
     replaces: bool,
 }
@@ -67,13 +75,17 @@ struct Stop {
 /// What core 0 knows of snapshots.
 #[derive(Default)]
 pub struct Saving {
-    job: Option<(Arc<Job>, Then)>,
+    pub(super) job: Option<(Arc<Job>, Then)>,
     /// Who waits for the cut.
     waits_for_cut: Option<Asked>,
     is_scheduled: bool,
     /// What waits for the end of the snapshot that is being made.
-    queue: VecDeque<(Asked, Reload)>,
+    queue: VecDeque<Then>,
     load: Option<(Arc<Load>, Option<Asked>)>,
+    /// Logs that are being loaded, and who waits for that.
+    pub(super) log_load: Option<(Arc<LogLoad>, Option<Asked>)>,
+    /// DEBUG LOADAOF: writes are about to end for it.
+    pub(super) reload_log: Option<Asked>,
     stop: Option<Stop>,
     has_failed: bool,
     tried_ms: i64,
@@ -82,6 +94,8 @@ pub struct Saving {
     last_changed_bytes: u64,
     last_loaded: u64,
     last_expired: u64,
+    /// Bases of the logs.
+    pub(super) rewriting: Rewriting,
     /// All shards' changes at the cut that is being written, and at the last one that was.
     changes_at_cut: u64,
     changes_saved: u64,
@@ -105,6 +119,8 @@ pub struct SavingFigures {
     pub last_expired: u64,
     /// Changes that the last snapshot has.
     pub changes_saved: u64,
+    /// Bases of the logs.
+    pub rewrite: RewriteFigures,
 }
 
 /// What INFO shows of a load.
@@ -122,6 +138,16 @@ impl Core {
         self.saving.load = Some((load, None));
     }
 
+    /// The same for logs.
+    pub(super) fn adopt_log_load(&mut self, load: Arc<LogLoad>) {
+        self.saving.log_load = Some((load, None));
+    }
+
+    /// Core 0: what has been loaded is no change.
+    pub(super) fn saving_has_loaded(&mut self) {
+        self.saving.changes_saved = self.mesh.board().changes_count();
+    }
+
     /// Core 0: a core asks for a snapshot.
     pub(super) fn save_asked(&mut self, from: usize, id: u64, request: SaveRequest) {
         let asked = (from, id);
@@ -130,10 +156,25 @@ impl Core {
                 self.saving.is_scheduled = true;
                 self.answer(from, id, Answer::Said("Background saving scheduled"));
             }
-            SaveRequest::Background | SaveRequest::Wait if self.saving.job.is_some() => {
+            SaveRequest::LoadLog if self.is_saving_busy() => {
+                self.saving.queue.push_back(Then::LoadLog(asked));
+            }
+            SaveRequest::LoadLog => self.begin_load_log(asked),
+            SaveRequest::Rewrite { is_in_block } => self.rewrite_asked(asked, is_in_block),
+            SaveRequest::Background { may_wait: true } if self.is_rewriting() => {
+                self.saving.is_scheduled = true;
+                self.answer(from, id, Answer::Said("Background saving scheduled"));
+            }
+            SaveRequest::Background { .. } if self.is_rewriting() => {
+                self.answer(from, id, Answer::Refused(REWRITING.into()));
+            }
+            SaveRequest::Wait if self.is_rewriting() => {
+                self.saving.queue.push_back(Then::Reply(asked));
+            }
+            SaveRequest::Background { .. } | SaveRequest::Wait if self.saving.job.is_some() => {
                 self.answer(from, id, Answer::Refused(IN_PROGRESS.into()));
             }
-            SaveRequest::Background => {
+            SaveRequest::Background { .. } => {
                 self.saving.waits_for_cut = Some(asked);
                 self.begin_save(Then::Nothing);
             }
@@ -146,13 +187,18 @@ impl Core {
                 let reload = Reload { flushes, replaces };
                 if !saves {
                     self.begin_reload(asked, reload);
-                } else if self.saving.job.is_some() {
-                    self.saving.queue.push_back((asked, reload));
+                } else if self.is_saving_busy() {
+                    self.saving.queue.push_back(Then::Reload(asked, reload));
                 } else {
                     self.begin_save(Then::Reload(asked, reload));
                 }
             }
         }
+    }
+
+    fn begin_load_log(&mut self, asked: Asked) {
+        self.saving.reload_log = Some(asked);
+        self.pause_for_stop();
     }
 
     fn rdb_path(&self) -> PathBuf {
@@ -165,11 +211,23 @@ impl Core {
             path: self.rdb_path(),
             compresses: self.options.rdbcompression,
             has_checksum: self.options.rdbchecksum,
-            functions: self.mesh.board().functions.codes(),
+            functions: self.function_codes(),
             used_memory: super::process::resident_bytes().0,
+            base: None,
         };
         let job = self.start_snapshot(plan);
         self.saving.job = Some((job, then));
+    }
+
+    /// Core 0: a snapshot, a load or a rewriting is under way, or the end.
+    pub(super) fn is_saving_busy(&self) -> bool {
+        let saving = &self.saving;
+        saving.job.is_some()
+            || saving.load.is_some()
+            || saving.stop.is_some()
+            || saving.log_load.is_some()
+            || saving.reload_log.is_some()
+            || saving.rewriting.is_on()
     }
 
     /// Core 0: every shard has cut; `reply` is the transaction's.
@@ -185,6 +243,11 @@ impl Core {
 
     /// Core 0: looks what has come of what others do, each turn.
     pub(super) fn poll_saving(&mut self) -> Pace {
+        if self.saving.log_load.is_some() {
+            self.poll_log_load();
+            self.go_on_saving();
+            return Pace::Soon;
+        }
         if self.saving.job.is_none() && self.saving.load.is_none() {
             return Pace::Rest;
         }
@@ -212,14 +275,20 @@ impl Core {
     }
 
     /// What had to wait for the snapshot before.
-    fn go_on_saving(&mut self) {
-        if self.saving.job.is_some() || self.saving.load.is_some() {
+    pub(super) fn go_on_saving(&mut self) {
+        let saving = &self.saving;
+        let is_loading_log = saving.log_load.is_some() || saving.reload_log.is_some();
+        let is_busy = saving.job.is_some() || saving.load.is_some() || is_loading_log;
+        if is_busy || self.is_rewriting() {
             return;
         }
         if self.saving.stop.as_ref().is_some_and(|stop| stop.is_ready) {
             self.begin_save(Then::Stop);
-        } else if let Some((asked, reload)) = self.saving.queue.pop_front() {
-            self.begin_save(Then::Reload(asked, reload));
+        } else if let Some(then) = self.saving.queue.pop_front() {
+            match then {
+                Then::LoadLog(asked) => self.begin_load_log(asked),
+                then => self.begin_save(then),
+            }
         } else if std::mem::take(&mut self.saving.is_scheduled) {
             self.begin_save(Then::Nothing);
         }
@@ -227,6 +296,9 @@ impl Core {
 
     fn save_ended(&mut self, job: &Job, then: Then, result: Result<(), String>) {
         *lock(&self.mesh.board().snapshot) = None;
+        if matches!(then, Then::Base) {
+            return self.rewrite_ended(Some(job), result);
+        }
         let seconds = job.began.elapsed().as_secs();
         let saving = &mut self.saving;
         saving.last_seconds = Some(seconds);
@@ -252,7 +324,7 @@ impl Core {
         }
         self.refresh_gate();
         match (then, result) {
-            (Then::Nothing, _) => {}
+            (Then::Nothing | Then::Base | Then::LoadLog(_), _) => {}
             (Then::Reply((from, id)), Ok(())) => self.answer(from, id, Answer::Done),
             (Then::Reply((from, id)) | Then::Reload((from, id), _), Err(_)) => {
                 self.answer(from, id, Answer::Refused("ERR".into()));
@@ -324,8 +396,12 @@ impl Core {
 
     /// Core 0, each tick: whether a save point is reached.
     pub(super) fn look_at_save_points(&mut self) {
+        if self.is_saving_busy() {
+            return;
+        }
+        self.look_at_log_size();
         let saving = &self.saving;
-        if saving.job.is_some() || saving.load.is_some() || saving.stop.is_some() {
+        if self.is_rewriting() {
             return;
         }
         if saving.is_scheduled {
@@ -389,6 +465,9 @@ impl Core {
             return self.go_down(asked);
         }
         tracing::info!("saving the final RDB snapshot before exiting");
+        if let Some((job, Then::Base)) = &self.saving.job {
+            job.give_up();
+        }
         self.saving.stop = Some(Stop {
             asked: asked.into_iter().collect(),
             is_forced: forced,
@@ -426,20 +505,34 @@ impl Core {
         self.ask_all_to_stop();
     }
 
+    fn loading_figures(&self) -> Option<LoadingFigures> {
+        if let Some((load, _)) = &self.saving.log_load {
+            return Some(LoadingFigures {
+                seconds: load.began.elapsed().as_secs(),
+                total_bytes: load.progress.total.load(Ordering::Relaxed),
+                read_bytes: load.progress.done.load(Ordering::Relaxed),
+            });
+        }
+        let (load, _) = self.saving.load.as_ref()?;
+        Some(LoadingFigures {
+            seconds: load.began.elapsed().as_secs(),
+            total_bytes: load.total_bytes,
+            read_bytes: load.read_bytes.load(Ordering::Relaxed),
+        })
+    }
+
     /// Core 0's figures.
     pub(super) fn saving_figures(&self) -> SavingFigures {
         let saving = &self.saving;
-        let job = saving.job.as_ref().map(|(job, _)| job);
+        let any_job = saving.job.as_ref();
+        let job = any_job.filter(|(_, then)| !matches!(then, Then::Base));
+        let (job, any_job) = (job.map(|(job, _)| job), any_job.map(|(job, _)| job));
         SavingFigures {
-            loading: saving.load.as_ref().map(|(load, _)| LoadingFigures {
-                seconds: load.began.elapsed().as_secs(),
-                total_bytes: load.total_bytes,
-                read_bytes: load.read_bytes.load(Ordering::Relaxed),
-            }),
+            loading: self.loading_figures(),
             in_progress: job.is_some(),
             current_seconds: job.map(|job| job.began.elapsed().as_secs()),
-            current_keys: job.map_or(0, |job| job.keys.load(Ordering::Relaxed)),
-            current_changed_bytes: job
+            current_keys: any_job.map_or(0, |job| job.keys.load(Ordering::Relaxed)),
+            current_changed_bytes: any_job
                 .map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed)),
             last_save_s: self.mesh.board().last_save_s.load(Ordering::Relaxed),
             has_failed: saving.has_failed,
@@ -449,6 +542,7 @@ impl Core {
             last_loaded: saving.last_loaded,
             last_expired: saving.last_expired,
             changes_saved: saving.changes_saved,
+            rewrite: self.rewrite_figures(),
         }
     }
 }

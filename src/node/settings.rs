@@ -97,7 +97,7 @@ impl Options {
     }
 
     /// What shards are to know of the limit of memory.
-    fn memory_options(&self) -> MemoryOptions {
+    pub(super) fn memory_options(&self) -> MemoryOptions {
         MemoryOptions {
             bytes_max: self.maxmemory(),
             policy: EvictionPolicy::of_name(self.maxmemory_policy),

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::core::Core;
+use super::rewrite::NewBase;
 use crate::commands::identity::REDIS_VERSION;
 use crate::keyspace::cut::Chunk;
 use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
@@ -34,7 +35,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// What a core sends to whoever writes the file. The end is that nobody can send any more.
 enum Part {
-    Made(CutMade),
+    Made(u16, CutMade),
     Chunk(Chunk),
 }
 
@@ -46,10 +47,12 @@ pub struct SnapshotPlan {
     pub compresses: bool,
     /// `rdbchecksum`.
     pub has_checksum: bool,
-    /// Code of the libraries of functions.
-    pub functions: Vec<Vec<u8>>,
+    /// Code of the libraries of functions, asked for after the cut.
+    pub functions: Box<dyn Fn() -> Vec<Vec<u8>> + Send>,
     /// `used_memory`, for the file's head.
     pub used_memory: u64,
+    /// It becomes a base of the logs.
+    pub base: Option<NewBase>,
 }
 
 /// A snapshot that is being made.
@@ -64,6 +67,8 @@ pub struct Job {
     pub changed_bytes_max: AtomicU64,
     /// Keys in it.
     pub keys: AtomicU64,
+    /// Bytes of its file, once that is there.
+    pub file_bytes: AtomicU64,
     /// When it began.
     pub began: Instant,
 }
@@ -81,6 +86,7 @@ impl Job {
             result: Mutex::new(None),
             changed_bytes_max: AtomicU64::new(0),
             keys: AtomicU64::new(0),
+            file_bytes: AtomicU64::new(0),
             began: Instant::now(),
         };
         (Arc::new(job), parts)
@@ -92,6 +98,11 @@ impl Job {
             return None;
         }
         lock(&self.result).clone()
+    }
+
+    /// It is not wanted any more.
+    pub fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
     }
 
     fn take_line(&self, core: u16) -> Option<SyncSender<Part>> {
@@ -135,10 +146,11 @@ impl Core {
         let (job, parts) = Job::new(cores_count);
         let board = self.mesh.board();
         *lock(&board.snapshot) = Some(job.clone());
-        let compresses = plan.compresses;
+        let (compresses, is_base) = (plan.compresses, plan.base.is_some());
         let of_thread = job.clone();
         board.background.run(move || {
-            let result = write_file(&plan, cores_count, &parts, &of_thread);
+            let result = write_file(&plan, cores_count, &parts, &of_thread)
+                .and_then(|lsns| plan.base.map_or(Ok(()), |base| base.put_in_force(lsns)));
             if result.is_err() {
                 of_thread.is_given_up.store(true, Ordering::Release);
                 // Cores stop walking when they see it; their last parts go nowhere.
@@ -146,7 +158,7 @@ impl Core {
             }
             of_thread.end(result);
         });
-        self.start_cut(compresses);
+        self.start_cut(compresses, is_base);
         job
     }
 
@@ -194,7 +206,7 @@ impl Core {
         self.cut_walk = Some(CutWalk {
             job,
             line,
-            waiting: VecDeque::from([Part::Made(made)]),
+            waiting: VecDeque::from([Part::Made(self.id, made)]),
             is_given_up: false,
         });
     }
@@ -218,18 +230,21 @@ impl CutWalk {
     }
 }
 
-/// Writes the file from what cores send, under a name of its own until it is whole. Errors: a sentence with the path.
+/// Writes the file from what cores send, under a name of its own until it is whole; where each log had got by the cut.
+/// Errors: a sentence with the path.
 fn write_file(
     plan: &SnapshotPlan,
     cores_count: usize,
     parts: &Receiver<Part>,
     job: &Job,
-) -> Result<(), String> {
+) -> Result<Vec<u64>, String> {
     let folder = plan.path.parent().unwrap_or(Path::new("."));
     let temporary = folder.join(format!("temp-{}.rdb", std::process::id()));
-    let written = write_temporary(plan, &temporary, cores_count, parts, job)
-        .and_then(|()| std::fs::rename(&temporary, &plan.path))
-        .and_then(|()| File::open(folder)?.sync_all());
+    let written = write_temporary(plan, &temporary, cores_count, parts, job).and_then(|lsns| {
+        std::fs::rename(&temporary, &plan.path)?;
+        File::open(folder)?.sync_all()?;
+        Ok(lsns)
+    });
     written.map_err(|error| {
         // It is there or not; either way it is of no use.
         let _ = std::fs::remove_file(&temporary);
@@ -243,16 +258,18 @@ fn write_temporary(
     cores_count: usize,
     parts: &Receiver<Part>,
     job: &Job,
-) -> std::io::Result<()> {
+) -> std::io::Result<Vec<u64>> {
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(temporary)?);
     let mut early = Vec::new();
     let mut sizes: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
     let mut version = VERSION;
     let mut made_count = 0;
+    let mut lsns = vec![0; cores_count];
     while made_count < cores_count {
         match parts.recv() {
-            Ok(Part::Made(made)) => {
+            Ok(Part::Made(core, made)) => {
                 made_count += 1;
+                lsns[usize::from(core)] = made.lsn;
                 if made.sizes.has_dated_hashes {
                     version = VERSION_MAX;
                 }
@@ -272,7 +289,7 @@ fn write_temporary(
         plan.has_checksum,
         sizes.map(|(db, (keys, dated))| (db, keys, dated)).collect(),
     );
-    out.write_all(&file.head(version, &aux(plan), &plan.functions))?;
+    out.write_all(&file.head(version, &aux(plan), &(plan.functions)()))?;
     let mut unsynced_bytes = 0;
     let mut add = |chunk: Chunk, out: &mut BufWriter<File>| {
         out.write_all(&file.select(chunk.db))?;
@@ -299,7 +316,10 @@ fn write_temporary(
     }
     out.write_all(&file.end())?;
     out.flush()?;
-    out.get_ref().sync_all()
+    out.get_ref().sync_all()?;
+    let bytes = out.get_ref().metadata()?.len();
+    job.file_bytes.store(bytes, Ordering::Relaxed);
+    Ok(lsns)
 }
 
 fn aux(plan: &SnapshotPlan) -> Vec<(&'static str, String)> {
@@ -309,7 +329,7 @@ fn aux(plan: &SnapshotPlan) -> Vec<(&'static str, String)> {
         ("redis-bits", "64".to_string()),
         ("ctime", now.unwrap_or_default().as_secs().to_string()),
         ("used-mem", plan.used_memory.to_string()),
-        ("aof-base", "0".to_string()),
+        ("aof-base", u8::from(plan.base.is_some()).to_string()),
         ("rondo-ver", env!("CARGO_PKG_VERSION").to_string()),
     ]
 }

@@ -145,6 +145,22 @@ pub struct Log {
     spare: Vec<BlockBuffer>,
     /// Bytes of all segments but the open one's rest.
     bytes: u64,
+    /// The last cut for a base.
+    cut: Option<Cut>,
+    /// A segment is wanted before the current one is half full.
+    wants_next: bool,
+}
+
+/// Where a base ends and the log goes on from it.
+struct Cut {
+    /// The last record in the base.
+    lsn: u64,
+    /// Bytes written or waiting to be, by then.
+    bytes: u64,
+    /// The segment that the first record after it went to; none: not written yet.
+    sequence: Option<u64>,
+    /// That record is to be the first of a segment, if one is at hand.
+    rotates: bool,
 }
 
 impl Log {
@@ -178,10 +194,22 @@ impl Log {
             recent: Vec::new(),
             spare: Vec::new(),
             bytes: 0,
+            cut: None,
+            wants_next: false,
         };
         log.begin_batch();
         log.set_policy(policy);
         log
+    }
+
+    /// Counts on from `lsn`, which the base has: what waits for records of an earlier log never waits for this one's.
+    pub fn starting_after(mut self, lsn: u64) -> Self {
+        debug_assert_eq!(self.lsn, 0, "nothing has been appended");
+        self.lsn = lsn;
+        self.written_lsn = lsn;
+        self.synced_lsn = lsn;
+        self.recent.fill(lsn);
+        self
     }
 
     /// Makes segments of another size: tests.
@@ -306,6 +334,49 @@ impl Log {
             db: 0,
         };
         self.batch.extend(&mark.to_bytes());
+    }
+
+    /// Ends what a base has here, and gives its last record: what is appended from now on comes after the base, in a segment
+    /// of its own where one has been prepared ([`Log::prepare_next`]). Of a group nothing but this may be still to come.
+    pub fn cut(&mut self) -> u64 {
+        let groups_count = std::mem::take(&mut self.groups_count);
+        self.take_batch();
+        self.groups_count = groups_count;
+        let waiting: usize = self
+            .waiting
+            .iter()
+            .map(|waiting| waiting.buffer.len())
+            .sum();
+        self.cut = Some(Cut {
+            lsn: self.lsn,
+            bytes: self.bytes + waiting as u64,
+            sequence: None,
+            rotates: true,
+        });
+        self.wants_next = false;
+        self.lsn
+    }
+
+    /// Has the next segment made now, whatever room there is in the current one.
+    pub fn prepare_next(&mut self) {
+        self.wants_next = true;
+    }
+
+    /// Whether there is a next segment.
+    pub fn has_next(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// The oldest segment that is needed beside the base of the last cut.
+    pub fn first_needed(&self) -> u64 {
+        let of_cut = self.cut.as_ref().and_then(|cut| cut.sequence);
+        of_cut.unwrap_or_else(|| self.sequence())
+    }
+
+    /// Bytes of what is not in the base of the last cut.
+    pub fn bytes_since_cut(&self) -> u64 {
+        let before = self.cut.as_ref().map_or(0, |cut| cut.bytes);
+        (self.bytes + self.pending_bytes() as u64).saturating_sub(before)
     }
 
     // ---- what is durable
@@ -436,7 +507,8 @@ impl Log {
             (_, Some(next)) => next.bytes < needed,
             (Some(current), None) => {
                 let room = current.bytes - current.offset;
-                room < current.bytes / 2 || room < needed
+                let rotates = self.cut.as_ref().is_some_and(|cut| cut.rotates);
+                room < current.bytes / 2 || room < needed || rotates || self.wants_next
             }
         };
         if !is_wanted {
@@ -490,6 +562,7 @@ impl Log {
                     self.current = Some(segment);
                 } else {
                     self.next = Some(segment);
+                    self.wants_next = false;
                 }
                 self.failure = None;
             }
@@ -511,15 +584,24 @@ impl Log {
         if self.waiting.is_empty() {
             self.take_batch();
         }
-        let needed = self.waiting.front()?.buffer.len() as u64;
+        let front = self.waiting.front()?;
+        let needed = front.buffer.len() as u64;
+        let is_after_cut = |cut: &&mut Cut| cut.sequence.is_none() && front.last_lsn > cut.lsn;
+        let cut = self.cut.as_mut().filter(is_after_cut);
         let current = self.current.as_mut()?;
         let room = current.bytes - current.offset - BLOCK_BYTES as u64;
+        let has_next = self
+            .next
+            .as_ref()
+            .is_some_and(|next| next.bytes - RESERVED_BYTES >= needed);
         if needed > room {
-            let has_next = self
-                .next
-                .as_ref()
-                .is_some_and(|next| next.bytes - RESERVED_BYTES >= needed);
             return has_next.then(|| self.seal()).flatten();
+        }
+        if let Some(cut) = cut {
+            if std::mem::take(&mut cut.rotates) && has_next {
+                return self.seal();
+            }
+            cut.sequence = Some(current.sequence);
         }
         let Waiting {
             mut buffer,

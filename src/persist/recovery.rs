@@ -69,6 +69,19 @@ pub struct Scan {
     pub tail: Tail,
     /// Bytes of records.
     pub bytes: u64,
+    /// The first segment that has one, and the last, with the offset where what counts ends there.
+    pub extent: Option<Extent>,
+}
+
+/// Where a log's records are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first segment with a record that is not in the base.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+    /// Where the last record ends in it.
+    pub end: u64,
 }
 
 /// Why a log cannot be used.
@@ -228,8 +241,14 @@ pub fn scan(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Scan, Refusal
         .map_or(u64::MAX, |ends| ends[usize::from(core)]);
     let mut transactions = Vec::new();
     let mut bytes = 0;
-    let (last_lsn, tail) = walk(files, epoch, core, end_lsn, &mut |record, _, _| {
+    let mut extent: Option<Extent> = None;
+    let (last_lsn, tail) = walk(files, epoch, core, end_lsn, &mut |record, sequence, at| {
         bytes += record.header.record_bytes();
+        extent = Some(Extent {
+            first: extent.map_or(sequence, |extent| extent.first),
+            last: sequence,
+            end: at + record.header.record_bytes(),
+        });
         if record.header.kind == Kind::Transaction
             && let Some(transaction) = TransactionRecord::from_bytes(record.payload)
         {
@@ -247,6 +266,7 @@ pub fn scan(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Scan, Refusal
         transactions,
         tail,
         bytes,
+        extent,
     })
 }
 

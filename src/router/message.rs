@@ -329,6 +329,8 @@ pub enum Operation {
     Cut {
         /// Long strings are compressed where that makes them shorter.
         compresses: bool,
+        /// It becomes the log's base: the log goes on, or begins, from here.
+        is_base: bool,
     },
     /// Payloads of keys with what is left of their time; gives [`Output::Dumps`].
     Dump {

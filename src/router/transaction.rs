@@ -176,8 +176,9 @@ impl Transaction {
 
     /// Prepares the cut of a snapshot over all shards, each of which then has its [`crate::keyspace::cut`]; replies with
     /// the changes made up to then.
-    pub fn cut(compresses: bool, map: SlotMap) -> Self {
-        let (locks, cut) = Cut::new(compresses, map);
+    /// - `is_base`: logs go on from there.
+    pub fn cut(compresses: bool, is_base: bool, map: SlotMap) -> Self {
+        let (locks, cut) = Cut::new(compresses, is_base, map);
         Self::of(locks, Box::new(cut))
     }
 

@@ -30,6 +30,8 @@ use crate::router::keys::for_each_lock;
 use crate::router::message::Trace;
 use crate::router::{LockMode, Output};
 
+/// The second word of a record of all libraries of functions; no subcommand of FUNCTION.
+pub(super) const FUNCTIONS_ARE: &[u8] = b"ARE";
 /// Elements of an array in one command.
 const ARRAY_STEP: usize = 256;
 
@@ -54,6 +56,11 @@ struct Step {
 }
 
 impl Step {
+    /// Whether one of its commands may have this key.
+    fn may_name(&self, key: &[u8]) -> bool {
+        key.is_empty() || self.commands.windows(key.len()).any(|word| word == key)
+    }
+
     fn append<'w>(&mut self, db: u16, words: impl ExactSizeIterator<Item = &'w [u8]>) {
         let (_, current) = self.db.get_or_insert((db, db));
         if *current != db {
@@ -91,6 +98,24 @@ impl Shard {
             log.set_now(self.keys.now_ms());
             Box::new(Logging::new(log))
         });
+    }
+
+    /// Has a log begin with the next cut that becomes a base; none: it is not wanted any more.
+    pub fn set_next_log(&mut self, log: Option<Log>) {
+        self.next_log = log.map(Box::new);
+    }
+
+    /// The log that is to begin, to be prepared.
+    pub fn next_log_mut(&mut self) -> Option<&mut Log> {
+        self.next_log.as_deref_mut()
+    }
+
+    /// The log's last record in the base that is being cut here.
+    pub(super) fn cut_log(&mut self) -> Option<u64> {
+        if let Some(log) = self.next_log.take() {
+            self.set_log(Some(*log));
+        }
+        self.log_mut().map(Log::cut)
     }
 
     /// The log, if there is one.
@@ -146,6 +171,17 @@ impl Shard {
     pub(super) fn begin_step(&mut self) {
         if let Some(logging) = &mut self.logging {
             logging.step = Some(Step::default());
+        }
+    }
+
+    /// Logs the libraries of functions, all of them: whichever core's record has the highest version counts.
+    pub fn log_functions(&mut self, version: u64, codes: &[&[u8]]) {
+        let version = version.to_string();
+        let head = [b"FUNCTION".as_slice(), FUNCTIONS_ARE, version.as_bytes()];
+        let words: Vec<&[u8]> = head.into_iter().chain(codes.iter().copied()).collect();
+        self.append(0, words.into_iter());
+        if let Some(logging) = &mut self.logging {
+            logging.revealed = logging.log.revealed();
         }
     }
 
@@ -311,6 +347,21 @@ impl Shard {
         self.append(db, [b"DEL".as_slice(), key].into_iter());
         if let Some(logging) = &mut self.logging {
             logging.log.note_write(hash);
+        }
+    }
+
+    /// Logs that a key is gone for want of memory. Nobody has locked it, so others may write it again before the step of a
+    /// transaction that needed the memory is logged: it goes into the log at once, unless that step has written it.
+    pub(super) fn log_evicted(&mut self, db: u16, key: &[u8]) {
+        let step = match &mut self.logging {
+            Some(logging) => logging.step.take_if(|step| !step.may_name(key)),
+            None => return,
+        };
+        self.log_removed(db, key);
+        if let Some(logging) = &mut self.logging
+            && step.is_some()
+        {
+            logging.step = step;
         }
     }
 

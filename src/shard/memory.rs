@@ -327,7 +327,7 @@ impl Shard {
         let place = (candidate.db as u16, candidate.hash);
         if self.keys.evict(candidate) {
             self.changes_count += 1;
-            self.log_removed(place.0, &candidate.key);
+            self.log_evicted(place.0, &candidate.key);
         }
         if !self.watches.is_empty() {
             self.watches.touch(place);

@@ -34,6 +34,7 @@ use crate::commands::table::{Call, Caller, Logged, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
 use crate::keyspace::cut::CutSizes;
+use crate::persist::Log;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
@@ -80,6 +81,10 @@ pub struct CutMade {
     pub sizes: CutSizes,
     /// Changes up to then, as [`Shard::changes_count`] counts them.
     pub changes: u64,
+    /// It is to become the base of the logs.
+    pub is_base: bool,
+    /// Then: the last record of this shard's log by then; 0 without a log.
+    pub lsn: u64,
 }
 
 /// A transaction that waits for its locks.
@@ -113,6 +118,10 @@ pub struct Shard {
     changes_count: u64,
     cut: Option<CutMade>,
     logging: Option<Box<Logging>>,
+    /// A log that begins with the next cut that is a base.
+    next_log: Option<Box<Log>>,
+    /// Libraries of functions from records that were run again, and their version.
+    replayed_functions: Option<(u64, Vec<Vec<u8>>)>,
     pace: Pace,
     memory: Memory,
     /// Reused for the keys of requests that arrive while locks are held.
@@ -138,6 +147,8 @@ impl Shard {
             changes_count: 0,
             cut: None,
             logging: None,
+            next_log: None,
+            replayed_functions: None,
             pace: Pace::default(),
             memory: Memory::new(Ledger::new(usize::from(id) + 1)),
             key_locks: Vec::new(),
@@ -333,6 +344,18 @@ impl Shard {
     #[inline]
     pub fn take_cut(&mut self) -> Option<CutMade> {
         self.cut.take()
+    }
+
+    /// Other keys instead of those that are there. Nothing that writes is under way.
+    ///
+    /// - `options`: the limit of memory, as [`Shard::set_memory_options`] was told.
+    pub fn replace_keys(&mut self, keys: Keyspace, options: MemoryOptions) {
+        let now_ms = self.keys.now_ms();
+        self.keys = keys;
+        self.keys.set_now(now_ms);
+        self.keys.set_notes_expired(self.logging.is_some());
+        self.set_memory_options(MemoryOptions::default());
+        self.set_memory_options(options);
     }
 
     /// Which shard this is.

@@ -152,10 +152,16 @@ impl Shard {
                 self.note_lent(&keys.as_args(), caller);
                 Output::Values(self.lend_parts(usize::from(db), &keys.as_args(), leads))
             }
-            Operation::Cut { compresses } => {
+            Operation::Cut {
+                compresses,
+                is_base,
+            } => {
+                let lsn = if is_base { self.cut_log() } else { None };
                 self.cut = Some(CutMade {
                     sizes: self.keys.cut(compresses),
                     changes: self.changes_count,
+                    is_base,
+                    lsn: lsn.unwrap_or(0),
                 });
                 Output::Count(self.changes_count)
             }

@@ -6,6 +6,8 @@
 //! Tests     tests/shard/effects.rs.
 
 use super::Shard;
+use super::effects::FUNCTIONS_ARE;
+use crate::base::number::parse_i64;
 use crate::commands::table;
 use crate::commands::table::{Caller, Patience};
 use crate::persist::effects::{Effect, Effects, Malformed};
@@ -44,6 +46,11 @@ impl Shard {
             }
             Kind::Mark | Kind::Seal => Ok(()),
         }
+    }
+
+    /// The libraries of functions that were replayed, and their version, since this was asked last.
+    pub fn take_replayed_functions(&mut self) -> Option<(u64, Vec<Vec<u8>>)> {
+        self.replayed_functions.take()
     }
 
     /// Runs commands that begin in `db`, at their time.
@@ -86,6 +93,15 @@ impl Shard {
             return Err(fail(
                 format!("there is no database {db}: raise `databases`").as_bytes(),
             ));
+        }
+        if args.len() > 2 && args.get(0) == b"FUNCTION" && args.get(1) == FUNCTIONS_ARE {
+            let version = parse_i64(args.get(2)).unwrap_or(0) as u64;
+            let codes = args.iter_from(3).map(<[u8]>::to_vec).collect();
+            let known = self
+                .replayed_functions
+                .take_if(|(known, _)| *known > version);
+            self.replayed_functions = known.or(Some((version, codes)));
+            return Ok(());
         }
         let found = table().find_original(args.get(0)).and_then(|entry| {
             if entry.sub.is_empty() || args.len() < 2 {

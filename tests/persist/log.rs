@@ -1,6 +1,6 @@
 use super::disk::MemoryDisk;
 use rondo::persist::log::{IN_FLIGHT_MAX, Place, Policy, Request};
-use rondo::persist::manifest::Epoch;
+use rondo::persist::manifest::{Base, Epoch};
 use rondo::persist::recovery::{Tail, walk};
 use rondo::persist::{BLOCK_BYTES, BlockBuffer, Log};
 
@@ -274,4 +274,53 @@ fn a_stricter_policy_holds_what_was_written_before_it() {
     say(&mut log, "y");
     disk.perform(1, 0, &mut log);
     assert_eq!((log.synced_lsn(), log.has_unsynced()), (2, false));
+}
+
+/// What comes after a cut is in a segment of its own, and the rest is not needed beside the base.
+#[test]
+fn a_cut_begins_a_segment() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    log.set_now(1);
+    say(&mut log, "a");
+    say(&mut log, "b");
+    disk.perform(1, 0, &mut log);
+    log.prepare_next();
+    disk.perform(1, 0, &mut log);
+    assert!(log.has_next());
+    say(&mut log, "c");
+    let lsn = log.cut();
+    say(&mut log, "d");
+    assert_eq!(lsn, 2, "it ends what was one record before");
+    assert_eq!(log.lsn(), 3);
+    disk.perform(1, 0, &mut log);
+    let first = log.first_needed();
+    assert_eq!(first, 2);
+    disk.files.retain(|(_, _, sequence), _| *sequence >= first);
+    let mut with_base = epoch();
+    with_base.base = Some(Base {
+        number: 1,
+        lsns: vec![lsn],
+    });
+    let mut all = Vec::new();
+    let walked = walk(&disk, &with_base, 0, u64::MAX, &mut |record, _, _| {
+        all.push(record.header.lsn);
+        true
+    });
+    assert_eq!(walked, Ok((3, Tail::Clean)));
+    assert_eq!(all, [3]);
+}
+
+/// Where no segment is at hand the log goes on in the old one, which is needed then.
+#[test]
+fn a_cut_without_a_segment_goes_on_in_the_old_one() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    say(&mut log, "a");
+    disk.perform(1, 0, &mut log);
+    let lsn = log.cut();
+    say(&mut log, "b");
+    let (id, sequence, _, buffer) = write(&mut log);
+    log.wrote(id, buffer, Ok(()));
+    assert_eq!((lsn, sequence, log.first_needed()), (1, 1, 1));
 }

@@ -23,6 +23,7 @@ fn scan(last_lsn: u64, transactions: &[(u64, TransactionRecord)]) -> Scan {
         transactions: transactions.to_vec(),
         tail: Tail::Clean,
         bytes: 0,
+        extent: None,
     }
 }
 

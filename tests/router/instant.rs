@@ -143,7 +143,7 @@ impl Instant {
 
     /// A snapshot's cut on all shards.
     pub fn cut(&mut self) -> Vec<u8> {
-        self.finish(Transaction::cut(true, self.map))
+        self.finish(Transaction::cut(true, false, self.map))
     }
 
     fn finish(&mut self, mut transaction: Transaction) -> Vec<u8> {

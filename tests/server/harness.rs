@@ -128,13 +128,14 @@ impl Server {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let mut socket = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
         socket.set_read_timeout(Some(ANSWER_MAX))?;
-        socket.write_all(b"INFO server\r\nQUIT\r\n")?;
+        socket.write_all(b"INFO server persistence\r\nQUIT\r\n")?;
         let mut reply = Vec::new();
         socket.read_to_end(&mut reply)?;
         let reply = String::from_utf8_lossy(&reply);
         let own = format!("process_id:{}\r\n", self.pid());
         // One with a password tells a stranger nothing about itself.
-        Ok(reply.contains(&own) || reply.starts_with("-NOAUTH"))
+        let is_loading = reply.contains("loading:1\r\n");
+        Ok(reply.contains(&own) && !is_loading || reply.starts_with("-NOAUTH"))
     }
 
     pub fn client(&self) -> Client {

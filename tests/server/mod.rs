@@ -25,6 +25,7 @@ mod multi; // MULTI blocks and watches
 mod notify; // keyspace notifications, as recorded
 mod order; // replies in order, against a plain map
 mod pubsub; // publishers and subscribers on several cores
+mod rewrite; // the log is rewritten, begun and ended while clients write
 mod scripts; // EVAL and its relatives
 mod snapshot;
 mod storm; // everything at once, against models

@@ -114,7 +114,7 @@ fn config_set_reaches_every_core() {
         Value::Array(vec![bulk("proto-max-bulk-len"), bulk("2097152")])
     );
     assert!(matches!(
-        client.ask("CONFIG SET appendonly yes"),
+        client.ask("CONFIG SET threads 2"),
         Value::Error(_)
     ));
 }

@@ -14,15 +14,17 @@ use crate::router::{LockMode, Operation, Output, ShardId, TxId};
 pub(in crate::router) struct Cut {
     shards_count: u16,
     compresses: bool,
+    is_base: bool,
 }
 
 impl Cut {
     /// The locks and the program.
-    pub(in crate::router) fn new(compresses: bool, map: SlotMap) -> (Locks, Self) {
+    pub(in crate::router) fn new(compresses: bool, is_base: bool, map: SlotMap) -> (Locks, Self) {
         let locks = locks_on_every_shard(map, LockMode::Shared);
         let cut = Self {
             shards_count: map.shards_count(),
             compresses,
+            is_base,
         };
         (locks, cut)
     }
@@ -30,8 +32,12 @@ impl Cut {
 
 impl Program for Cut {
     fn begin(&mut self, _: TxId) -> Next {
-        let compresses = self.compresses;
-        let cut = |shard| (shard, Operation::Cut { compresses }, true);
+        let (compresses, is_base) = (self.compresses, self.is_base);
+        let operation = || Operation::Cut {
+            compresses,
+            is_base,
+        };
+        let cut = |shard| (shard, operation(), true);
         Next::Phase((0..self.shards_count).map(cut).collect())
     }
 

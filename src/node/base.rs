@@ -1,0 +1,73 @@
+//! A base: all keys of an epoch as they were at its cut, read into that epoch's shards at start.
+//!
+//!     reader ─> batches by home shard ─> a thread for each shard
+//!
+//! Promises  every key is there with its deadline, whatever the time is by now: the logs that follow say what became of it.
+//! Not here  where bases come from: `node/rewrite.rs`.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::load::{BATCHES_MAX, Batch, Fed, take_apart, told};
+use crate::keyspace::SlotMap;
+use crate::shard::Shard;
+
+/// Reads a base; the code of its libraries of functions.
+///
+/// - `progress`: told of bytes.
+/// - Errors: a sentence for the operator, with the file.
+pub fn load_base(
+    path: &Path,
+    shards: &mut [Shard],
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Vec<u8>>, String> {
+    let fail = |reason: String| format!("{}, {reason}", path.display());
+    let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let map = SlotMap::new(shards.len() as u16);
+    let (lines, receivers): (Vec<_>, Vec<_>) = shards
+        .iter()
+        .map(|_| sync_channel::<Batch>(BATCHES_MAX))
+        .unzip();
+    std::thread::scope(|scope| {
+        let loaders: Vec<_> = shards
+            .iter_mut()
+            .zip(receivers)
+            .map(|(shard, line)| scope.spawn(move || load_batches(shard, &line)))
+            .collect();
+        let read = take_apart(&mut file, map, true, &mut |fed| match fed {
+            Fed::Read(count) => {
+                progress(count as u64);
+                true
+            }
+            // A loader that has failed is gone.
+            Fed::Batch(shard, batch) => lines[shard].send(batch).is_ok(),
+        });
+        drop(lines);
+        let joined = loaders.into_iter().map(|loader| loader.join());
+        let results: Vec<Result<(), String>> = joined
+            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        let functions = read.map_err(fail)?;
+        results
+            .into_iter()
+            .collect::<Result<(), String>>()
+            .map_err(fail)?;
+        Ok(functions)
+    })
+}
+
+fn load_batches(shard: &mut Shard, line: &Receiver<Batch>) -> Result<(), String> {
+    for batch in line {
+        let mut start = 0;
+        for (db, offset, end) in batch.records {
+            let record = &batch.bytes[start..end];
+            start = end;
+            shard
+                .keys
+                .restore_record(db, record)
+                .map_err(|why| format!("at offset {offset}: {}", told(why, db)))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,462 @@
+//! Rewriting: a new base for the logs, and logs that begin or end while others are served. Core 0 decides.
+//!
+//!     BGREWRITEAOF ─> every core: a next segment is made ─> the cut ─> base on disk ─> manifest ─> old files go
+//!     appendonly yes ─> every core: a log, its first segment ─> the cut, from which on it is written ─> as above
+//!
+//! Until the manifest is replaced, the files of before are all that counts; from then on the new base, and of each log what
+//! comes after the cut. Nothing is removed before that is durable.
+//!
+//! Promises  one snapshot or rewriting at a time: what comes meanwhile is scheduled; a failed one changes nothing, and is
+//!           tried again where a log waits for its base.
+//! Not here  the cut, the file: `node/snapshot.rs`; which segments are needed: `persist/log.rs`.
+//! Tests     tests/server/rewrite.rs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::core::Core;
+use super::data_dir::DataDir;
+use super::disk::Disk;
+use super::message::Answer;
+use super::options::Options;
+use super::saving::{Asked, Then};
+use super::snapshot::{Job, SnapshotPlan, lock};
+use crate::base::hash::KeyHasher;
+use crate::persist::Log;
+use crate::persist::log::{Place, Policy};
+use crate::persist::manifest::{Base, Epoch, Manifest};
+
+/// After a failure the next try waits so long.
+const RETRY_AFTER_MS: i64 = 5_000;
+
+const IN_PROGRESS: &str = "ERR Background append only file rewriting already in progress";
+const STARTED: &str = "Background append only file rewriting started";
+const SCHEDULED: &str = "Background append only file rewriting scheduled";
+const CANNOT: &str = "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.";
+
+/// The logs of this process, as core 0 knows them.
+#[derive(Clone)]
+pub struct LogStore {
+    /// Where they are.
+    pub dir: Arc<DataDir>,
+    /// What is being written; its base is the one that counts.
+    pub epoch: Epoch,
+}
+
+/// What becomes of a base whose file is there.
+pub struct NewBase {
+    dir: Arc<DataDir>,
+    /// With the base, but for where the logs had got.
+    epoch: Epoch,
+    /// Nothing comes after it.
+    is_all: bool,
+}
+
+impl NewBase {
+    /// Replaces the manifest, and removes what is not needed any more. On the thread for files.
+    ///
+    /// - `lsns`: where each log had got by the cut.
+    pub fn put_in_force(self, lsns: Vec<u64>) -> Result<(), String> {
+        let mut epoch = self.epoch;
+        epoch.ends = self.is_all.then(|| lsns.clone());
+        if let Some(base) = &mut epoch.base {
+            base.lsns = lsns;
+        }
+        let manifest = Manifest {
+            epochs: vec![epoch],
+        };
+        let place = self.dir.path().display();
+        self.dir
+            .set_manifest(&manifest)
+            .map_err(|error| format!("the manifest in {place}: {error}"))?;
+        if let Err(error) = self.dir.remove_others(&manifest) {
+            tracing::warn!(dir = %place, %error, "cannot remove what is not needed any more");
+        }
+        Ok(())
+    }
+}
+
+/// What core 0 knows of rewriting.
+#[derive(Default)]
+pub struct Rewriting {
+    /// The logs, while there are any.
+    pub store: Option<LogStore>,
+    /// The data directory, once it has been opened: it is locked for as long as the process lives.
+    pub(super) dir: Option<Arc<DataDir>>,
+    /// Cores prepare for one that is about to begin; whether for their logs.
+    preparing: Option<(LogStore, bool)>,
+    /// The last epoch that was begun, in a manifest or not.
+    last_epoch: u64,
+    is_scheduled: bool,
+    /// Logs are being written that no manifest names yet.
+    is_first: bool,
+    has_failed: bool,
+    tried_ms: i64,
+    began: Option<Instant>,
+    last_seconds: Option<u64>,
+    count: u64,
+    failures: u64,
+    last_changed_bytes: u64,
+    /// Bytes of the base, and of what was there at the start.
+    base_bytes: u64,
+    /// `aof_current_size` after the last one, or at the start.
+    size_after_last: u64,
+}
+
+/// What INFO shows of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct RewriteFigures {
+    pub in_progress: bool,
+    pub is_scheduled: bool,
+    pub has_failed: bool,
+    pub last_seconds: Option<u64>,
+    pub current_seconds: Option<u64>,
+    pub count: u64,
+    /// Failures since the last success.
+    pub failures: u64,
+    pub last_changed_bytes: u64,
+    /// `aof_current_size` but for what is in the logs since the base.
+    pub base_bytes: u64,
+    pub size_after_last: u64,
+}
+
+impl Rewriting {
+    /// One is under way.
+    pub fn is_on(&self) -> bool {
+        self.began.is_some()
+    }
+}
+
+/// What a core's log begins as.
+#[derive(Clone)]
+pub struct NewLog {
+    dir: Arc<DataDir>,
+    epoch: Epoch,
+}
+
+/// A core's part in what is about to begin.
+pub struct Preparation {
+    /// Who is told.
+    asked: Asked,
+    /// The log that is to begin; none: the one there is goes on.
+    new: Option<NewLog>,
+}
+
+/// The data directory that the options name.
+pub fn dir_of(options: &Options) -> PathBuf {
+    PathBuf::from(&options.dir).join(&options.appenddirname)
+}
+
+/// The next epoch, as nothing has been written of it.
+pub fn next_epoch(manifest: &Manifest, cores: u16) -> Epoch {
+    Epoch {
+        number: manifest.next_number(),
+        cores,
+        // New every time: what an earlier process may have left in a file is no record of this one.
+        seed: KeyHasher::random().hash(&std::process::id().to_le_bytes()),
+        base: None,
+        ends: None,
+    }
+}
+
+impl Core {
+    /// Core 0: there are logs from the start.
+    ///
+    /// - `bytes`: what was there of them.
+    pub(super) fn adopt_logs(&mut self, store: LogStore, bytes: u64) {
+        let rewriting = &mut self.saving.rewriting;
+        rewriting.dir = Some(store.dir.clone());
+        rewriting.last_epoch = store.epoch.number;
+        rewriting.store = Some(store);
+        rewriting.base_bytes = bytes;
+        rewriting.size_after_last = bytes;
+    }
+
+    /// Core 0: BGREWRITEAOF.
+    ///
+    /// - `is_in_block`: the block's own locks are in the way.
+    pub(super) fn rewrite_asked(&mut self, asked: Asked, is_in_block: bool) {
+        let answer = if self.is_rewriting() {
+            Answer::Refused(IN_PROGRESS.into())
+        } else if self.is_saving_busy() || is_in_block {
+            self.saving.rewriting.is_scheduled = true;
+            Answer::Said(SCHEDULED)
+        } else {
+            match self.begin_rewrite() {
+                Ok(()) => Answer::Said(STARTED),
+                Err(reason) => {
+                    tracing::error!(reason, "cannot rewrite the append-only log");
+                    Answer::Refused(CANNOT.into())
+                }
+            }
+        };
+        self.answer(asked.0, asked.1, answer);
+    }
+
+    /// Core 0: a rewriting goes on.
+    pub(super) fn is_rewriting(&self) -> bool {
+        self.saving.rewriting.began.is_some()
+    }
+
+    /// Core 0: `appendonly` has changed. Errors: what to say of it; nothing has begun.
+    pub(super) fn turn_logs(&mut self, on: bool, options: &Options) -> Result<(), String> {
+        if !on {
+            if let Some(job) = lock(&self.mesh.board().snapshot).as_ref()
+                && self.is_rewriting()
+            {
+                job.give_up();
+            }
+            let rewriting = &mut self.saving.rewriting;
+            rewriting.store = None;
+            rewriting.is_scheduled = false;
+            return Ok(());
+        }
+        let store = self.new_store(options)?;
+        self.saving.rewriting.store = Some(store);
+        self.saving.rewriting.is_first = true;
+        if self.is_saving_busy() {
+            self.saving.rewriting.is_scheduled = true;
+            return Ok(());
+        }
+        self.begin_rewrite()
+    }
+
+    /// Opens the data directory, for logs that begin or a base alone.
+    fn new_store(&mut self, options: &Options) -> Result<LogStore, String> {
+        let path = dir_of(options);
+        let rewriting = &mut self.saving.rewriting;
+        let dir = match &rewriting.dir {
+            Some(dir) if dir.path() == path => dir.clone(),
+            _ => Arc::new(DataDir::open(&path)?),
+        };
+        rewriting.dir = Some(dir.clone());
+        let manifest = dir.manifest()?;
+        // What an earlier try has left is not to be taken for what follows; and where nothing was, that is to be said.
+        let cleared = dir
+            .set_manifest(&manifest)
+            .and_then(|()| dir.remove_others(&manifest));
+        cleared.map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut epoch = next_epoch(&manifest, self.mesh.cores_count() as u16);
+        epoch.number = epoch.number.max(rewriting.last_epoch + 1);
+        rewriting.last_epoch = epoch.number;
+        Ok(LogStore { dir, epoch })
+    }
+
+    /// Core 0: begins; nothing else is under way.
+    fn begin_rewrite(&mut self) -> Result<(), String> {
+        let rewriting = &mut self.saving.rewriting;
+        rewriting.is_scheduled = false;
+        rewriting.tried_ms = self.now_ms;
+        let (store, has_logs) = match rewriting.store.clone() {
+            Some(store) => (store, true),
+            None => {
+                let options = self.options.clone();
+                (self.new_store(&options)?, false)
+            }
+        };
+        let rewriting = &mut self.saving.rewriting;
+        rewriting.began = Some(Instant::now());
+        rewriting.preparing = Some((store.clone(), has_logs));
+        let new = NewLog {
+            dir: store.dir,
+            epoch: store.epoch,
+        };
+        self.ask_all_to_prepare(has_logs.then_some(new));
+        Ok(())
+    }
+
+    /// A core: a log is to begin, or one that there is to be cut. Answered when its segment is there.
+    pub(super) fn prepare_log(&mut self, asked: Asked, new: Option<NewLog>) {
+        if new.is_none() {
+            return self.answer(asked.0, asked.1, Answer::Done);
+        }
+        self.preparation = Some(Preparation { asked, new });
+    }
+
+    /// Looks whether the segment is there, each turn while somebody waits.
+    pub(super) fn go_on_preparing(&mut self) {
+        let Some(preparation) = &mut self.preparation else {
+            return;
+        };
+        if self.is_log_ending {
+            return;
+        }
+        if let Some(new) = preparation.new.take() {
+            match self.shard.log_mut() {
+                Some(log) => log.prepare_next(),
+                None => {
+                    let place = Place {
+                        epoch: new.epoch.number,
+                        core: self.id,
+                        cores: new.epoch.cores,
+                    };
+                    let log = Log::new(place, new.epoch.seed, Policy::EverySecond)
+                        .starting_after(self.last_lsn);
+                    self.shard.set_next_log(Some(log));
+                    self.next_disk = Some(Disk::new(new.dir, place.epoch, self.id, self.now_us));
+                }
+            }
+        }
+        let (disk, is_ready) = match self.shard.next_log_mut() {
+            Some(log) => (&mut self.next_disk, log.sequence() > 0),
+            None => {
+                let has_next = self.shard.log().is_none_or(Log::has_next);
+                (&mut self.disk, has_next)
+            }
+        };
+        let error = disk.as_mut().and_then(Disk::take_prepare_error);
+        let answer = match error {
+            Some(error) => Answer::Refused(error.into_bytes()),
+            None if is_ready => Answer::Done,
+            None => return,
+        };
+        if let Some(preparation) = self.preparation.take() {
+            let (from, id) = preparation.asked;
+            self.answer(from, id, answer);
+        }
+    }
+
+    /// Core 0: all cores have prepared, or could not.
+    pub(super) fn logs_prepared(&mut self, answers: Vec<Answer>) {
+        let refusal = answers.into_iter().find_map(|answer| match answer {
+            Answer::Refused(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+            _ => None,
+        });
+        let Some((store, has_logs)) = self.saving.rewriting.preparing.take() else {
+            return;
+        };
+        let number_of = |store: &LogStore| store.epoch.number;
+        let current = self.saving.rewriting.store.as_ref().map(number_of);
+        let ended = has_logs && current != Some(store.epoch.number);
+        let ended = ended.then(|| "the logs have ended".to_string());
+        if let Some(reason) = refusal.or(ended) {
+            return self.rewrite_ended(None, Err(reason));
+        }
+        let mut epoch = store.epoch;
+        let number = epoch.base.as_ref().map_or(0, |base| base.number) + 1;
+        epoch.base = Some(Base {
+            number,
+            lsns: Vec::new(),
+        });
+        let plan = SnapshotPlan {
+            path: store.dir.base_path(epoch.number, number),
+            compresses: self.options.rdbcompression,
+            has_checksum: true,
+            functions: self.function_codes(),
+            used_memory: super::process::resident_bytes().0,
+            base: Some(NewBase {
+                dir: store.dir,
+                epoch,
+                is_all: !has_logs,
+            }),
+        };
+        let job = self.start_snapshot(plan);
+        self.saving.job = Some((job, Then::Base));
+    }
+
+    /// Core 0: a base is in force, or is not.
+    pub(super) fn rewrite_ended(&mut self, job: Option<&Job>, result: Result<(), String>) {
+        let rewriting = &mut self.saving.rewriting;
+        let began = rewriting.began.take();
+        let seconds = began.map(|began| began.elapsed());
+        rewriting.last_seconds = seconds.map(|seconds| seconds.as_secs());
+        rewriting.has_failed = result.is_err();
+        rewriting.failures = if result.is_err() {
+            rewriting.failures + 1
+        } else {
+            0
+        };
+        rewriting.last_changed_bytes =
+            job.map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed));
+        match result {
+            Ok(()) => {
+                rewriting.count += 1;
+                rewriting.is_first = false;
+                let bytes = job.map_or(0, |job| job.file_bytes.load(Ordering::Relaxed));
+                rewriting.base_bytes = bytes;
+                let keys = job.map_or(0, |job| job.keys.load(Ordering::Relaxed));
+                tracing::info!(
+                    keys,
+                    bytes,
+                    milliseconds = seconds.map_or(0, |seconds| seconds.as_millis() as u64),
+                    "Background AOF rewrite finished successfully"
+                );
+                if let Some(store) = &mut rewriting.store {
+                    let base = store.epoch.base.get_or_insert_default();
+                    base.number += 1;
+                    self.ask_all_to_drop_segments();
+                }
+                self.saving.rewriting.size_after_last = self.log_size();
+            }
+            Err(reason) => {
+                tracing::error!(reason, "the append-only log could not be rewritten");
+                let has_waiting = rewriting.is_first && rewriting.store.is_some();
+                rewriting.is_scheduled |= has_waiting;
+            }
+        }
+        self.go_on_saving();
+    }
+
+    /// A core: segments that the base in force has are not needed.
+    pub(super) fn drop_segments(&mut self) {
+        if let (Some(disk), Some(log)) = (&self.disk, self.shard.log()) {
+            let first = log.first_needed();
+            let work = disk.drop_before(first);
+            self.mesh.board().background.run(work);
+        }
+    }
+
+    /// `aof_current_size`.
+    pub(super) fn log_size(&self) -> u64 {
+        let cores = self.mesh.board().cores.iter();
+        let logs: u64 = cores
+            .map(|core| core.log_bytes.load(Ordering::Relaxed))
+            .sum();
+        self.saving.rewriting.base_bytes + logs
+    }
+
+    /// Core 0, each tick: whether the logs have grown enough. Nothing else is under way.
+    pub(super) fn look_at_log_size(&mut self) {
+        let rewriting = &self.saving.rewriting;
+        let may_retry = !rewriting.has_failed || self.now_ms - rewriting.tried_ms > RETRY_AFTER_MS;
+        if !may_retry {
+            return;
+        }
+        let mut begins = rewriting.is_scheduled;
+        if !begins && rewriting.store.is_some() && !rewriting.is_first {
+            let percentage = self.options.auto_aof_rewrite_percentage.max(0) as u64;
+            let size = self.log_size();
+            let base = rewriting.size_after_last.max(1);
+            let growth = (size.saturating_mul(100) / base).saturating_sub(100);
+            let is_large = size > self.options.auto_aof_rewrite_min_size.max(0) as u64;
+            begins = percentage > 0 && is_large && growth >= percentage;
+            if begins {
+                tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
+            }
+        }
+        if begins && let Err(reason) = self.begin_rewrite() {
+            self.saving.rewriting.has_failed = true;
+            tracing::error!(reason, "cannot rewrite the append-only log");
+        }
+    }
+
+    /// Core 0's figures.
+    pub(super) fn rewrite_figures(&self) -> RewriteFigures {
+        let rewriting = &self.saving.rewriting;
+        RewriteFigures {
+            in_progress: rewriting.began.is_some(),
+            is_scheduled: rewriting.is_scheduled,
+            has_failed: rewriting.has_failed,
+            last_seconds: rewriting.last_seconds,
+            current_seconds: rewriting.began.map(|began| began.elapsed().as_secs()),
+            count: rewriting.count,
+            failures: rewriting.failures,
+            last_changed_bytes: rewriting.last_changed_bytes,
+            base_bytes: rewriting.base_bytes,
+            size_after_last: rewriting.size_after_last,
+        }
+    }
+}

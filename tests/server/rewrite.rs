@@ -1,0 +1,227 @@
+//! The log is rewritten, begun and ended while clients write; what was acknowledged is there after every end.
+
+use super::client::{Client, Value, bulk, ok};
+use super::harness::{Server, eventually};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const ALWAYS: &[&str] = &[
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--enable-debug-command",
+    "local",
+];
+
+fn rewrite(server: &Server, client: &mut Client) {
+    let before = server.info_number("persistence", "aof_rewrites");
+    assert_eq!(
+        client.ask("BGREWRITEAOF"),
+        Value::Simple("Background append only file rewriting started".into())
+    );
+    eventually("the rewriting ends", || {
+        server.info_number("persistence", "aof_rewrites") > before
+            && server.info("persistence", "aof_rewrite_in_progress") == "0"
+    });
+    assert_eq!(
+        server.info("persistence", "aof_last_bgrewrite_status"),
+        "ok"
+    );
+}
+
+/// Files of the log by the end of their names.
+fn files(dir: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path, end));
+        } else if path.to_string_lossy().ends_with(end) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+const KINDS: &[&str] = &[
+    "SET string value",
+    "SET dated value EX 10000",
+    "RPUSH list a b c",
+    "SADD intset 1 2 3",
+    "SADD set a b c",
+    "HSET hash f v g w",
+    "HPEXPIRE hash 1000000 FIELDS 1 f",
+    "ZADD zset 1 a 2 b",
+    "XADD stream 1-1 f v",
+    "XGROUP CREATE stream group 0",
+    "XREADGROUP GROUP group me STREAMS stream >",
+    "PFADD hll a b c",
+    "ARMSET array 1 x 5 y",
+    "SELECT 3",
+    "SET other database",
+    "SELECT 0",
+];
+
+#[test]
+fn a_rewritten_log_gives_the_same_keys_on_any_number_of_cores() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    for line in KINDS {
+        let reply = client.ask(line);
+        assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+    }
+    let code = "#!lua name=lib\nredis.register_function('f', function() return 7 end)";
+    let loaded = client.run(&[b"FUNCTION", b"LOAD", code.as_bytes()]);
+    assert_eq!(loaded, bulk("lib"));
+    rewrite(&server, &mut client);
+    client.ask("SET after 1");
+    client.ask("DEL string");
+    let digest = client.ask("DEBUG DIGEST");
+    let dir = server.dir.join("appendonlydir");
+    assert_eq!(files(&dir, ".base.rdb").len(), 1);
+    for threads in [3, 1, 2] {
+        server.signal("KILL");
+        assert!(server.restart(threads, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("DEBUG DIGEST"), digest);
+        assert_eq!(client.ask("FCALL f 0"), Value::Integer(7));
+        // The base is needed until the next one.
+        assert_eq!(files(&dir, ".base.rdb").len(), 1);
+        if threads == 1 {
+            rewrite(&server, &mut client);
+            assert_eq!(files(&dir, ".base.rdb").len(), 1);
+        }
+    }
+}
+
+/// What happens between the cut and the end of a rewriting is in the log after the base, and old files go.
+#[test]
+fn writes_go_on_while_the_log_is_rewritten() {
+    let mut server = Server::start(2, ALWAYS);
+    let port = server.port;
+    let is_over = AtomicBool::new(false);
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 20000 key 100");
+    let counts = std::thread::scope(|scope| {
+        let is_over = &is_over;
+        let writers: Vec<_> = (0..3)
+            .map(|index| {
+                scope.spawn(move || {
+                    let mut client = Client::connect(port);
+                    let mut count = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        count += 1;
+                        let line =
+                            format!("MSET left{index} {count} right{index} {count} key:{count} x");
+                        assert_eq!(client.ask(&line), ok());
+                    }
+                    count
+                })
+            })
+            .collect();
+        for _ in 0..4 {
+            rewrite(&server, &mut client);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let counts = writers
+            .into_iter()
+            .map(|writer| writer.join().expect("a writer"));
+        counts.collect::<Vec<i32>>()
+    });
+    let digest = client.ask("DEBUG DIGEST");
+    server.signal("KILL");
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    let mut client = server.client();
+    for (index, count) in counts.into_iter().enumerate() {
+        for name in ["left", "right"] {
+            let reply = client.ask(&format!("GET {name}{index}"));
+            assert_eq!(reply, Value::Bulk(count.to_string().into_bytes()));
+        }
+    }
+    assert_eq!(client.ask("DEBUG DIGEST"), digest);
+    let logs = files(&server.dir.join("appendonlydir"), ".log");
+    assert!(logs.len() <= 8, "old segments are there still: {logs:?}");
+}
+
+#[test]
+fn a_log_begins_and_ends_while_others_are_served() {
+    let options: &[&str] = &["--appendfsync", "always", "--enable-debug-command", "local"];
+    let mut server = Server::start(2, options);
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 1000 key 10");
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    eventually("the first base", || {
+        server.info("persistence", "aof_rewrite_in_progress") == "0"
+            && server.info("persistence", "aof_rewrites") == "1"
+    });
+    assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4"), ok());
+    let digest = client.ask("DEBUG DIGEST");
+    server.signal("KILL");
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    let mut client = server.client();
+    assert_eq!(client.ask("DEBUG DIGEST"), digest);
+    // Off, on again: what is written in between is in the new base.
+    assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+    eventually("the logs end", || {
+        server.info("persistence", "aof_enabled") == "0"
+    });
+    assert_eq!(client.ask("SET between 1"), ok());
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    eventually("a base", || {
+        server.info("persistence", "aof_rewrite_in_progress") == "0"
+            && server.info("persistence", "aof_enabled") == "1"
+    });
+    assert_eq!(client.ask("SET later 1"), ok());
+    let digest = client.ask("DEBUG DIGEST");
+    assert_eq!(client.ask("DEBUG LOADAOF"), ok());
+    assert_eq!(client.ask("DEBUG DIGEST"), digest);
+    assert_eq!(client.ask("DBSIZE"), Value::Integer(1006));
+    server.signal("KILL");
+    assert!(server.restart(1, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DEBUG DIGEST"), digest);
+}
+
+/// Logs that nobody writes to leave nothing behind, however often the server starts.
+#[test]
+fn starts_without_writes_leave_no_files() {
+    let mut server = Server::start(2, ALWAYS);
+    server.client().ask("MSET a 1 b 2 c 3");
+    for _ in 0..4 {
+        assert!(server.terminate().success());
+        assert!(server.restart(2, ALWAYS), "{}", server.log());
+    }
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(3));
+    let dir = server.dir.join("appendonlydir");
+    let logs = files(&dir, ".log");
+    assert!(logs.len() <= 4, "{logs:?}");
+    let trimmed = |path: &PathBuf| std::fs::metadata(path).expect("a file").len() <= 64 * 1024;
+    let count = logs.iter().filter(|path| trimmed(path)).count();
+    assert!(
+        count >= 1,
+        "the first epoch's logs take what they hold: {logs:?}"
+    );
+}
+
+#[test]
+fn the_log_is_rewritten_when_it_has_grown() {
+    let options = [ALWAYS, &["--auto-aof-rewrite-min-size", "1mb"]].concat();
+    let server = Server::start(2, &options);
+    let mut client = server.client();
+    let value = "x".repeat(1000);
+    eventually("a rewriting by itself", || {
+        for index in 0..200 {
+            client.ask(&format!("SET key{index} {value}"));
+        }
+        server.info_number("persistence", "aof_rewrites") > 0
+    });
+    assert!(server.info_number("persistence", "aof_base_size") < 1 << 20);
+    assert_eq!(
+        client
+            .ask("CONFIG GET auto-aof-rewrite-min-size")
+            .items()
+            .len(),
+        2
+    );
+}

@@ -684,6 +684,11 @@ impl Entry {
         called.as_bytes().eq_ignore_ascii_case(name)
     }
 
+    /// Whether COMMAND shows none of its subcommands, since Redis's handler looks at them itself (DEBUG).
+    pub fn hides_subcommands(&self) -> bool {
+        !self.sub.is_empty() && self.sub.iter().all(|sub| !sub.is_visible())
+    }
+
     /// The subcommand of that name in any case.
     pub fn find_sub(&self, name: &[u8]) -> Option<&'static Entry> {
         self.sub
@@ -744,7 +749,7 @@ fn unknown_command(args: &Args<'_>) -> CommandError {
 #[cold]
 fn unknown_subcommand(container: &Entry, args: &Args<'_>) -> CommandError {
     let word = quoted(args.get(1), QUOTED_BYTES_MAX);
-    if container.sub.iter().all(|sub| !sub.is_visible()) {
+    if container.hides_subcommands() {
         // Redis has no rows for DEBUG's subcommands; its handler finds out, with a text of its own.
         return unknown_or_arity(container.command.name, word);
     }

@@ -18,6 +18,7 @@ use super::config_users::configured_users;
 use super::connection::Connection;
 use super::core::Core;
 use super::dispatch::Dispatched;
+use super::filing::Filing;
 use super::gather::row;
 use super::message::{Answer, Message, Question};
 use super::options::Options;
@@ -46,17 +47,13 @@ pub enum UserChange {
     },
     /// ACL DELUSER.
     Delete(Vec<Vec<u8>>),
-    /// ACL LOAD.
-    Load,
-    /// ACL SAVE changes the file, not the users.
-    Save,
 }
 
 const NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the \
                        ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration \
                        file set) in order to store users in the Redis configuration.";
 
-const NOT_SAVED: &str = "ERR There was an error trying to save the ACLs. Please check the server logs for more information";
+pub(super) const NOT_SAVED: &str = "ERR There was an error trying to save the ACLs. Please check the server logs for more information";
 
 /// The users a server starts with: `requirepass`, the configuration's `user` lines, the ACL file.
 ///
@@ -86,16 +83,29 @@ pub fn users_at_start(options: &Options) -> Result<Users, String> {
 
 /// The users of the ACL file.
 fn load(users: &Users, options: &Options) -> Result<Users, Vec<u8>> {
-    let path = &options.aclfile;
-    let text = std::fs::read(path).map_err(|error| {
+    let text = read_file(&options.aclfile).map_err(String::into_bytes)?;
+    users_of_text(users, options, &text)
+}
+
+/// The ACL file's text. Errors: what ACL LOAD says of it.
+pub(super) fn read_file(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| {
         let reason = super::config_file::system_reason(&error);
-        format!("Error loading ACLs, opening file '{path}': {reason}").into_bytes()
-    })?;
-    users.from_file(path, &text, options.new_users_hear_all())
+        format!("Error loading ACLs, opening file '{path}': {reason}")
+    })
+}
+
+/// The users that the ACL file's text describes.
+pub(super) fn users_of_text(
+    users: &Users,
+    options: &Options,
+    text: &[u8],
+) -> Result<Users, Vec<u8>> {
+    users.from_file(&options.aclfile, text, options.new_users_hear_all())
 }
 
 /// Puts a whole new file in the place of the old one.
-fn save(users: &Users, path: &str) -> std::io::Result<()> {
+pub(super) fn save(users: &Users, path: &str) -> std::io::Result<()> {
     let temporary = format!("{path}.tmp-{}", std::process::id());
     let written = std::fs::File::create(&temporary).and_then(|mut file| {
         file.write_all(&users.to_file())?;
@@ -261,8 +271,8 @@ impl Core {
             AclRequest::Load | AclRequest::Save if self.options.aclfile.is_empty() => {
                 return self.fail(token, NO_FILE);
             }
-            AclRequest::Load => UserChange::Load,
-            AclRequest::Save => UserChange::Save,
+            AclRequest::Load => return self.ask_for_filing(token, Filing::LoadUsers),
+            AclRequest::Save => return self.ask_for_filing(token, Filing::SaveUsers),
             AclRequest::Log(count) => return self.ask_for_acl_log(token, count),
             AclRequest::ResetLog => return self.ask_to_reset_acl_log(token),
             AclRequest::Password(digits) => {
@@ -285,7 +295,7 @@ impl Core {
     pub(super) fn change_users(
         &mut self,
         change: UserChange,
-    ) -> Result<(Option<Arc<Users>>, Answer), Vec<u8>> {
+    ) -> Result<(Arc<Users>, Answer), Vec<u8>> {
         let text_of = |error: CommandError| error.line().into_owned();
         let mut users = (*self.users).clone();
         let all_channels = self.options.new_users_hear_all();
@@ -296,22 +306,8 @@ impl Core {
                 Answer::Done
             }
             UserChange::Delete(names) => Answer::Count(users.delete(&names).map_err(text_of)?),
-            UserChange::Load => {
-                users = load(&self.users, &self.options)
-                    .map_err(|reason| [b"ERR ", &reason[..]].concat())?;
-                Answer::Done
-            }
-            UserChange::Save => {
-                return match save(&self.users, &self.options.aclfile) {
-                    Ok(()) => Ok((None, Answer::Done)),
-                    Err(error) => {
-                        tracing::warn!(%error, file = self.options.aclfile, "ACL SAVE failed");
-                        Err(NOT_SAVED.into())
-                    }
-                };
-            }
         };
-        Ok((Some(Arc::new(users)), answer))
+        Ok((Arc::new(users), answer))
     }
 
     /// Takes over a new set of users.

@@ -125,6 +125,13 @@ impl Connection {
     pub fn queued_bytes(&self) -> usize {
         self.block.as_ref().map_or(0, |block| block.queued_bytes)
     }
+
+    /// Bytes of what WATCH has it remember.
+    pub fn watched_bytes(&self) -> usize {
+        let block = self.block.as_ref();
+        let watched = block.and_then(|block| block.watched.as_ref());
+        watched.map_or(0, |watched| watched.keys_bytes)
+    }
 }
 
 impl Core {
@@ -265,6 +272,7 @@ impl Core {
         let db = connection.session.db;
         let block = connection.block.get_or_insert_default();
         let watched = block.watched.get_or_insert_with(|| Watched {
+            keys_bytes: 0,
             watch: Watch::new(self.draw_id()),
             keys: Vec::new(),
             shards: Vec::new(),
@@ -276,6 +284,7 @@ impl Core {
                 if (watched.keys.iter()).any(|(of, known)| *of == db && known == key) {
                     continue;
                 }
+                watched.keys_bytes += key.len() + size_of::<(u16, Vec<u8>)>();
                 watched.keys.push((db, key.to_vec()));
                 fresh.push(key);
                 let shard = self.map.shard_of(key);

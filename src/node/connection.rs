@@ -138,6 +138,8 @@ pub struct Connection {
     pub moving_to: Option<u16>,
     /// Bytes of the request being carried out by the node, for CLIENT LIST.
     pub request_bytes: usize,
+    /// Bytes of its words alone.
+    pub words_bytes: usize,
     /// A receive is armed.
     pub receiving: bool,
     /// A send is in flight.
@@ -207,6 +209,7 @@ impl Connection {
             stop_receiving: false,
             moving_to: None,
             request_bytes: 0,
+            words_bytes: 0,
             receiving: false,
             sending: false,
             sending_bytes: 0,
@@ -405,11 +408,13 @@ impl Connection {
             + self.sending_bytes
             + self.slots.capacity() * std::mem::size_of::<Slot>()
             + self.large.as_ref().map_or(0, GrowingBuffer::len)
+            + self.held.as_ref().map_or(0, Bytes::len)
             + self
                 .subscriptions
                 .as_ref()
                 .map_or(0, |subscriptions| subscriptions.memory_bytes())
             + self.queued_bytes()
+            + self.watched_bytes()
     }
 }
 

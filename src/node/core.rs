@@ -15,6 +15,7 @@ use super::connection::{Asked, Blocked, Connection};
 use super::disk::Disk;
 use super::errand::Errands;
 use super::figures::CoreCounters;
+use super::filing::Filings;
 use super::functions::CoreFunctions;
 use super::gather::Gather;
 use super::http::Questions;
@@ -207,6 +208,8 @@ pub struct Core {
     pub(super) load_walk: Option<LoadWalk>,
     /// What core 0 knows of snapshots.
     pub(super) saving: Saving,
+    /// Small files that core 0 has under way.
+    pub(super) filings: Filings,
     /// Replies wait for the disk (`appendfsync always`).
     pub holds_replies: bool,
     /// Connections with replies that wait.
@@ -368,6 +371,7 @@ impl Core {
             cut_walk: None,
             load_walk: None,
             saving: Saving::default(),
+            filings: Filings::default(),
             holds_replies: false,
             held: Vec::new(),
             disk: None,

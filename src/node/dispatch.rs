@@ -78,7 +78,7 @@ impl Core {
                 connection.close_after_output = true;
                 return Dispatched::Taken;
             }
-            Err(error) => return self.refuse(connection, None, &error),
+            Err(error) => return self.refuse_unresolved(connection, args, &error),
         };
         if entry.command.flags.has(Flags::PROTECTED) {
             let allowed = self.options.debug_allowed(connection.peer.is_local());
@@ -421,6 +421,7 @@ impl Core {
             connection.session.reply_mode = ReplyMode::Skipping;
         }
         connection.request_bytes = args.bytes().len();
+        connection.words_bytes = args.iter_from(0).map(<[u8]>::len).sum();
         let length = connection.output.len();
         let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
         let mut call = SessionCall {
@@ -485,6 +486,33 @@ impl Core {
         let line = error.line();
         self.shard.figures_mut().record_failure(entry.index, &line);
         reply_error(connection, &line)
+    }
+
+    /// A request that no row takes. What looks at its own subcommands is one command to Redis, which asks for the right to
+    /// it before it says that there is no such subcommand.
+    #[cold]
+    fn refuse_unresolved(
+        &mut self,
+        connection: &mut Connection,
+        args: &Args<'_>,
+        error: &CommandError,
+    ) -> Dispatched {
+        let container = table()
+            .find(args.get(0))
+            .filter(|it| it.hides_subcommands());
+        let Some(entry) = container.filter(|entry| entry.takes(args.len())) else {
+            return self.refuse(connection, None, error);
+        };
+        let allowed = self.options.debug_allowed(connection.peer.is_local());
+        if let Some(error) = needs_permission(entry, allowed) {
+            return self.refuse(connection, Some(entry), &error);
+        }
+        if connection.session.is_guarded
+            && let Some(dispatched) = self.guard(connection, entry, args)
+        {
+            return dispatched;
+        }
+        self.refuse(connection, None, error)
     }
 
     /// Answers with an error without running anything.

@@ -102,6 +102,7 @@ impl CoreLoop {
             self.core.walk_cut(),
             self.core.walk_load(),
             self.core.poll_saving(),
+            self.core.poll_filings(),
         ];
         self.core.limit_tracking();
         self.core.settle();

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use super::acl::{UserChange, use_users_question};
 use super::clients::{self, ClientFlags, ClientRow};
-use super::config_rewrite::rewrite_file;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
 use super::figures::CoreFigures;
+use super::filing::Filing;
 use super::info;
 use super::message::{Answer, Message, Question};
 use super::options::{Options, config_get, config_set, config_set_failed};
@@ -23,6 +23,7 @@ use super::rewrite::NewLog;
 use super::ring::Token;
 use super::script_busy::BUSY;
 use super::waiting::End;
+use crate::commands::acl::Users;
 use crate::commands::acl::log::AclLog;
 use crate::commands::client_filter::{ClientFilter, ClientKind};
 use crate::commands::client_tracking::{TrackingOptions, redirect};
@@ -30,6 +31,7 @@ use crate::commands::session::MemoryRequest;
 use crate::commands::session::SaveRequest;
 use crate::commands::slowlog::LatencyRequest;
 use crate::commands::{NodeRequest, Session};
+use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
 use crate::shard::sizes::SizeWalk;
@@ -155,14 +157,10 @@ impl Core {
                 self.ask(0, asker, Purpose::Configure, question);
             }
             NodeRequest::ConfigRewrite => {
-                let written = self.rewrite_config();
-                self.complete(token, |out, session| {
-                    let mut reply = Reply::new(out, session.protocol);
-                    match written {
-                        Ok(()) => reply.ok(),
-                        Err(text) => reply.error_bytes(text.as_bytes()),
-                    }
-                });
+                if self.config_file.is_empty() {
+                    return self.fail(token, NO_CONFIG_FILE);
+                }
+                self.ask_for_filing(token, Filing::RewriteConfig);
             }
             NodeRequest::ConfigResetStat => {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
@@ -346,6 +344,18 @@ impl Core {
         self.ask(0, Asker::Connection(token), Purpose::Users, question);
     }
 
+    /// Asks core 0 to read or write a file.
+    pub(super) fn ask_for_filing(&mut self, token: Token, filing: Filing) {
+        let connection = self.connections.get_mut(token);
+        let client = connection.map_or(0, |connection| connection.session.id);
+        let question = Question::File { filing, client };
+        let purpose = match filing {
+            Filing::LoadUsers => Purpose::Users,
+            Filing::SaveUsers | Filing::RewriteConfig => Purpose::Configure,
+        };
+        self.ask(0, Asker::Connection(token), purpose, question);
+    }
+
     /// Answers a node request with an error.
     pub(super) fn fail(&mut self, token: Token, text: &str) {
         self.fail_with(token, text.as_bytes());
@@ -422,6 +432,24 @@ impl Core {
         }
     }
 
+    /// Core 0: has every core take over new users, then answers who asked for them.
+    pub(super) fn put_in_force(
+        &mut self,
+        users: &Arc<Users>,
+        client: u64,
+        from: usize,
+        id: u64,
+        answer: Answer,
+    ) {
+        let asker = Asker::Core {
+            core: from,
+            id,
+            answer,
+        };
+        let question = use_users_question(users, client);
+        self.ask_all(asker, Purpose::Ok, question);
+    }
+
     fn ask(&mut self, to: usize, asker: Asker, purpose: Purpose, question: Question) {
         let id = self.open_gather(asker, purpose, 1);
         ask_core(self, to, id, question);
@@ -456,18 +484,14 @@ impl Core {
                 }
             }
             Question::ChangeUsers { change, client } => match self.change_users(change) {
-                Ok((Some(users), answer)) => {
-                    let asker = Asker::Core {
-                        core: from,
-                        id,
-                        answer,
-                    };
-                    let question = use_users_question(&users, client);
-                    return self.ask_all(asker, Purpose::Ok, question);
+                Ok((users, answer)) => {
+                    return self.put_in_force(&users, client, from, id, answer);
                 }
-                Ok((None, answer)) => answer,
                 Err(text) => Answer::Refused(text),
             },
+            Question::File { filing, client } => {
+                return self.begin_filing(from, id, client, filing);
+            }
             Question::UseUsers { users, spare } => {
                 self.use_users(users, spare);
                 Answer::Done
@@ -654,25 +678,6 @@ impl Core {
         };
         self.ask_all(asker, Purpose::Ok, Question::Apply(Arc::new(options)));
         Ok(())
-    }
-
-    /// CONFIG REWRITE. Errors: the error line.
-    fn rewrite_config(&self) -> Result<(), String> {
-        if self.config_file.is_empty() {
-            return Err("ERR The server is running without a config file".to_string());
-        }
-        let path = std::path::Path::new(&*self.config_file);
-        match rewrite_file(path, &self.options, &self.users) {
-            Ok(()) => {
-                tracing::info!("CONFIG REWRITE executed with success.");
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(%error, "CONFIG REWRITE failed");
-                let reason = super::config_file::system_reason(&error);
-                Err(format!("ERR Rewriting config file: {reason}"))
-            }
-        }
     }
 
     fn log_as_told(&mut self, options: &Options, changed: &[&'static str]) -> Result<(), String> {
@@ -1038,15 +1043,25 @@ fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
     figures.collect()
 }
 
+const NO_CONFIG_FILE: &str = "ERR The server is running without a config file";
+
+/// What of a client's replies CLIENT LIST shows as `obl`; the rest is `omem`, in `oll` pieces of this size.
+const REPLY_BUFFER_BYTES: usize = 16 * 1024;
+
 /// A connection's row of CLIENT LIST.
 pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
     use std::os::fd::AsRawFd;
     let is_running = connection.blocked == Some(Blocked::UntilReply);
-    let running_bytes = if is_running {
-        connection.request_bytes
-    } else {
-        0
+    let (running_bytes, words_bytes) = match is_running {
+        true => (connection.request_bytes, connection.words_bytes),
+        false => (0, 0),
     };
+    let unread_bytes = connection.input.len()
+        + connection.large.as_ref().map_or(0, GrowingBuffer::len)
+        + connection.held.as_ref().map_or(0, |held| held.len());
+    // Redis has a buffer of fixed size, and a list of such for what does not fit.
+    let in_buffer_bytes = connection.output.len().min(REPLY_BUFFER_BYTES);
+    let behind_bytes = connection.output_bytes() - in_buffer_bytes;
     let block = connection.block.as_deref();
     let open_block = block.filter(|block| block.is_open);
     let watched = block.and_then(|block| block.watched.as_ref());
@@ -1103,15 +1118,15 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             .map_or([0; 3], |subscriptions| subscriptions.counts()),
         multi_count: open_block.map_or(-1, |block| block.queued_count as i64),
         watch_count: watched.map_or(0, |watched| watched.keys.len() as u32),
-        query_bytes: (connection.input.len() + running_bytes) as u64,
+        query_bytes: (unread_bytes + running_bytes) as u64,
         query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
-        argv_bytes: 0,
+        argv_bytes: words_bytes as u64,
         multi_bytes: connection.queued_bytes() as u64,
         reply_buffer_bytes: connection.output.capacity() as u64,
         reply_buffer_peak_bytes: 0,
-        output_buffer_bytes: connection.output.len() as u64,
-        output_list_count: 0,
-        output_bytes: (connection.output_bytes() - connection.output.len()) as u64,
+        output_buffer_bytes: in_buffer_bytes as u64,
+        output_list_count: behind_bytes.div_ceil(REPLY_BUFFER_BYTES) as u64,
+        output_bytes: behind_bytes as u64,
         total_bytes: connection.memory_bytes() as u64,
         events: (connection.receiving, connection.sending),
         command: connection

@@ -303,6 +303,10 @@ impl Core {
                     large.truncate_to_len();
                     connection.parse = ParseState::default();
                     connection.held = Some(Bytes::from_owner(large));
+                    if self.is_too_large_a_client(connection) {
+                        self.evict_before_it_asks(connection);
+                        return &[];
+                    }
                     self.process_held(token, connection);
                     return rest;
                 }

@@ -167,6 +167,30 @@ impl Core {
         }
     }
 
+    /// Whether this client alone takes more than all clients may.
+    #[inline]
+    pub(super) fn is_too_large_a_client(&self, connection: &Connection) -> bool {
+        let bytes_max = self.clients_memory.bytes_max;
+        bytes_max > 0
+            && connection.memory_bytes() as u64 > bytes_max
+            && !connection.session.no_evict
+    }
+
+    /// Ends such a client before the request that made it so large has run.
+    #[cold]
+    pub(super) fn evict_before_it_asks(&mut self, connection: &mut Connection) {
+        tracing::info!(
+            client = connection.session.id,
+            bytes = connection.memory_bytes(),
+            "closed: a request is larger than maxmemory-clients"
+        );
+        connection.held = None;
+        connection.input = Vec::new();
+        connection.output.clear();
+        connection.close_after_output = true;
+        self.counters.evicted_clients += 1;
+    }
+
     fn largest_client(&self) -> Option<(Token, usize)> {
         let may_go = |connection: &Connection| !connection.closed && !connection.session.no_evict;
         self.connections

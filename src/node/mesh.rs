@@ -221,6 +221,8 @@ pub struct Board {
     pub load: Mutex<Option<Arc<Load>>>,
     /// The thread for work that may block.
     pub background: Background,
+    /// The same for small files, which must not wait for a snapshot.
+    pub small_files: Background,
     /// The libraries that all cores have.
     pub functions: FunctionStore,
     token: Mutex<token::Token>,
@@ -284,6 +286,7 @@ impl Board {
             log_load: Mutex::default(),
             load: Mutex::default(),
             background: Background::start(),
+            small_files: Background::start(),
             functions: FunctionStore::default(),
             token: Mutex::default(),
             tracked_keys: Arc::default(),

@@ -10,6 +10,7 @@ use super::acl::UserChange;
 use super::clients::ClientRow;
 use super::connection::Connection;
 use super::figures::CoreFigures;
+use super::filing::Filing;
 use super::mesh::Item;
 use super::options::Options;
 use super::pubsub::Post;
@@ -162,6 +163,13 @@ pub enum Question {
     ChangeUsers {
         /// How.
         change: UserChange,
+        /// The client that asks.
+        client: u64,
+    },
+    /// Read or write a file, on another thread (asked of core 0, which has it done in order).
+    File {
+        /// Which, and how.
+        filing: Filing,
         /// The client that asks.
         client: u64,
     },

@@ -24,6 +24,7 @@ mod event_loop;
 mod events;
 pub mod executor;
 pub mod figures;
+pub mod filing;
 mod functions;
 mod gather;
 pub mod histogram;

@@ -730,7 +730,7 @@ fn get_save(options: &Options) -> String {
 
 fn set_save(options: &mut Options, words: &[String]) -> Result<(), String> {
     let mut points = Vec::new();
-    if words != [""] {
+    if words != [""] && !words.is_empty() {
         let (pairs, rest) = words.as_chunks::<2>();
         if !rest.is_empty() || pairs.is_empty() {
             return Err("Invalid save parameters".to_string());

@@ -254,7 +254,7 @@ impl Core {
                 let total = |field: fn(&CommandFigures) -> u64| rows().map(field).sum::<u64>();
                 let figures = info::CommandFigures {
                     full_name: entry.full_name,
-                    calls: total(|row| row.calls_count),
+                    calls: total(|row| row.calls()),
                     time_us: total(|row| row.nanoseconds) / 1000,
                     rejected: total(|row| row.rejected_count),
                     failed: total(|row| row.failed_count),

@@ -183,7 +183,8 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
 
 /// Goes to the working directory; from then on `dir` is its absolute path.
 pub fn enter_dir(options: &mut Options) -> Result<(), String> {
-    std::env::set_current_dir(&options.dir).map_err(|error| error.to_string())?;
+    std::env::set_current_dir(&options.dir)
+        .map_err(|error| super::config_file::system_reason(&error))?;
     let here = std::env::current_dir().map_err(|error| error.to_string())?;
     options.dir = here.display().to_string();
     Ok(())

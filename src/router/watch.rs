@@ -47,6 +47,8 @@ pub struct Watched {
     pub watch: Watch,
     /// Each key with its database, none twice.
     pub keys: Vec<(u16, Vec<u8>)>,
+    /// Bytes of those.
+    pub keys_bytes: usize,
     /// Where they live, none twice.
     pub shards: Vec<ShardId>,
 }

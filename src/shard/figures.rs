@@ -20,12 +20,14 @@ const OTHER_ERRORS: &str = "ERRORSTATS_OVERFLOW";
 /// What one command has cost.
 #[derive(Clone, Debug, Default)]
 pub struct CommandFigures {
-    /// Calls that ran.
-    pub calls_count: u64,
+    /// Calls, those included that a shard refused.
+    counted: u64,
     /// Time of all calls, in nanoseconds.
     pub nanoseconds: u64,
     /// Requests refused before they ran (arity, permissions, memory).
     pub rejected_count: u64,
+    /// Those of them that were counted as calls too, since only their shard could refuse them.
+    refused_count: u64,
     /// Calls that replied with an error.
     pub failed_count: u64,
     /// Nanoseconds a call, from the first call on.
@@ -33,6 +35,11 @@ pub struct CommandFigures {
 }
 
 impl CommandFigures {
+    /// Calls that ran.
+    pub fn calls(&self) -> u64 {
+        self.counted - self.refused_count.min(self.counted)
+    }
+
     /// Nanoseconds a call, two significant digits; `None` before the first.
     pub fn histogram(&self) -> Option<Histogram<u64>> {
         let durations = self.durations.as_ref()?;
@@ -119,7 +126,7 @@ impl Figures {
     pub fn record(&mut self, index: u16, nanoseconds: u64) {
         let is_tracked = !self.is_untracked;
         let figures = self.command_mut(index);
-        figures.calls_count += 1;
+        figures.counted += 1;
         figures.nanoseconds += nanoseconds;
         if is_tracked {
             let durations = figures.durations.get_or_insert_with(no_durations);
@@ -137,6 +144,12 @@ impl Figures {
     pub fn record_rejection(&mut self, index: u16, text: &[u8]) {
         self.command_mut(index).rejected_count += 1;
         self.errors.count(text);
+    }
+
+    /// Counts one request that its shard refuses, and that whoever sent it there counts as a call.
+    pub fn record_refusal(&mut self, index: u16, text: &[u8]) {
+        self.command_mut(index).refused_count += 1;
+        self.record_rejection(index, text);
     }
 
     /// By command index; commands past the end have not been called.

@@ -166,7 +166,7 @@ impl Shard {
     #[cold]
     pub(super) fn refuse_growth(&mut self, entry: &'static Entry) -> CommandError {
         self.figures
-            .record_rejection(entry.index, OUT_OF_MEMORY.as_bytes());
+            .record_refusal(entry.index, OUT_OF_MEMORY.as_bytes());
         OUT_OF_MEMORY.into()
     }
 

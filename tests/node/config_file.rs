@@ -196,3 +196,12 @@ fn a_file_that_includes_itself_is_refused() {
         "{error}"
     );
 }
+
+/// As Redis reads it: the option alone, or with an empty word, means no save points.
+#[test]
+fn save_without_words_means_never() {
+    assert!(read("save").unwrap().save.is_empty());
+    assert!(read("save \"\"").unwrap().save.is_empty());
+    assert_eq!(read("save\nsave 60 1").unwrap().save, [(60, 1)]);
+    assert!(read("save 60").is_err());
+}

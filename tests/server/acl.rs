@@ -732,3 +732,71 @@ fn scripts_have_the_rights_of_their_client() {
         );
     }
 }
+
+/// Whoever has no right to DEBUG is not told which subcommands there are, and where it is not allowed nobody is.
+#[test]
+fn an_unknown_subcommand_of_debug_is_named_to_those_who_may_ask() {
+    for (allowed, expected) in [
+        (
+            "yes",
+            "ERR unknown subcommand or wrong number of arguments for 'NOSUCH'. Try DEBUG HELP.",
+        ),
+        (
+            "no",
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
+             a local connection, otherwise you need to set this option in the configuration file, and then restart the \
+             server.",
+        ),
+    ] {
+        let server = Server::start(1, &["--enable-debug-command", allowed]);
+        let mut client = server.client();
+        assert_eq!(client.ask("DEBUG NOSUCH"), error(expected));
+    }
+    let server = Server::start(
+        2,
+        &["--enable-debug-command", "yes", "--requirepass", "secret"],
+    );
+    let mut client = server.client();
+    let stranger = error("NOAUTH Authentication required.");
+    assert_eq!(client.ask("DEBUG NOSUCH"), stranger);
+    assert_eq!(client.ask("AUTH secret"), ok());
+    assert_eq!(client.ask("ACL SETUSER u on nopass +@all -debug"), ok());
+    assert_eq!(client.ask("AUTH u x"), ok());
+    let denied = error("NOPERM User u has no permissions to run the 'debug' command");
+    assert_eq!(client.ask("DEBUG NOSUCH"), denied);
+    assert_eq!(client.ask("DEBUG DIGEST"), denied);
+}
+
+/// A disk that does not answer keeps nobody waiting but those who asked for the file: here a pipe that nobody fills.
+#[test]
+fn a_file_of_users_that_is_slow_to_read_holds_nobody_up() {
+    let dir = new_dir();
+    let path = dir.join("users.acl");
+    let file = path.display().to_string();
+    std::fs::write(&path, "user default on nopass ~* &* +@all\n").expect("a file in a new folder");
+    for threads in THREADS {
+        let server = Server::start(threads, &["--aclfile", &file]);
+        std::fs::remove_file(&path).expect("there");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo is there").success());
+        let mut loading: Vec<Client> = (0..threads).map(|_| server.client()).collect();
+        let mut others: Vec<Client> = (0..threads).map(|_| server.client()).collect();
+        loading[0].send(b"ACL LOAD\r\n");
+        for other in &mut others {
+            assert_eq!(other.ask("SET a 1"), ok());
+            assert_eq!(other.ask("ACL SETUSER late on nopass"), ok());
+        }
+        let text = "user default on nopass ~* &* +@all\nuser piped on nopass\n";
+        std::fs::write(&path, text).expect("somebody reads");
+        assert_eq!(loading[0].reply(), ok());
+        let users = vec![bulk("default"), bulk("piped")];
+        assert_eq!(others[0].ask("ACL USERS"), Value::Array(users));
+        // Files are done in order: what is saved second is there in the end.
+        std::fs::remove_file(&path).expect("there");
+        let mut client = server.client();
+        client.send(b"ACL SAVE\r\nACL SETUSER second on nopass\r\nACL SAVE\r\nACL LOAD\r\n");
+        assert_eq!(client.replies(4), vec![ok(); 4]);
+        let saved = std::fs::read_to_string(&path).expect("there");
+        assert!(saved.contains("user second on nopass"), "{saved}");
+    }
+}

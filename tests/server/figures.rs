@@ -98,3 +98,22 @@ fn a_whole_request_over_the_limit_ends_its_client() {
     assert_eq!(other.run(&[b"SET", b"k", &value]), ok());
     assert_eq!(other.ask("STRLEN k"), Value::Integer((1 << 20) - 100));
 }
+
+/// A request that is refused for want of memory has not been called, though its shard had to find that out.
+#[test]
+fn what_memory_refuses_is_rejected_and_not_called() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--maxmemory", "1"]);
+        let mut client = server.client();
+        for line in ["SET a b", "SET c d", "RPUSH e f"] {
+            assert!(client.ask(line).text().starts_with("OOM"), "{line}");
+        }
+        let rest = "rejected_calls=2,failed_calls=0";
+        let line = command(&server, "set");
+        assert!(
+            line.starts_with("calls=0,") && line.ends_with(rest),
+            "{line}"
+        );
+        assert_eq!(server.info("errorstats", "errorstat_OOM"), "count=3");
+    }
+}

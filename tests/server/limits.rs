@@ -219,3 +219,58 @@ fn a_burst_for_other_cores_is_answered_in_portions() {
     println!("{peak} bytes at the peak of 1.2 GB asked for");
     assert!(peak < 400 << 20, "{peak} bytes");
 }
+
+fn row_of(text: &str, name: &str) -> std::collections::HashMap<String, String> {
+    let row = text
+        .lines()
+        .find(|row| row.contains(&format!(" name={name} ")));
+    let fields = row.unwrap_or_else(|| panic!("no {name} in {text}"));
+    let pair = |word: &str| {
+        word.split_once('=')
+            .map(|(name, value)| (name.into(), value.into()))
+    };
+    fields.split(' ').filter_map(pair).collect()
+}
+
+/// CLIENT LIST shows what a client makes the server hold: the words it asks with, a request that is not whole yet, replies
+/// that it does not read.
+#[test]
+fn the_list_of_clients_shows_what_they_hold() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        assert_eq!(client.ask("CLIENT SETNAME asker"), ok());
+        client.send(b"*2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n");
+        let row = row_of(&client.reply().text(), "asker");
+        assert_eq!(
+            (row["argv-mem"].as_str(), row["qbuf"].as_str()),
+            ("10", "26")
+        );
+        assert_eq!((row["obl"].as_str(), row["oll"].as_str()), ("0", "0"));
+        let mut half = server.client();
+        assert_eq!(half.ask("CLIENT SETNAME half"), ok());
+        half.send(b"*2\r\n$3\r\nGET\r\n$900000\r\n");
+        half.send(&vec![b'x'; 700_000]);
+        eventually("it is there", || {
+            let row = row_of(&client.ask("CLIENT LIST").text(), "half");
+            row["qbuf"]
+                .parse::<usize>()
+                .is_ok_and(|bytes| bytes > 700_000)
+        });
+        let mut slow = server.client();
+        assert_eq!(slow.ask("CLIENT SETNAME slow"), ok());
+        let value = vec![b'v'; 1_000_000];
+        assert_eq!(slow.run(&[b"SET", b"large", &value]), ok());
+        for _ in 0..30 {
+            slow.send(b"GET large\r\n");
+        }
+        eventually("its replies wait", || {
+            let row = row_of(&client.ask("CLIENT LIST").text(), "slow");
+            let number = |name: &str| row[name].parse::<usize>().unwrap_or(0);
+            let (omem, pieces) = (number("omem"), number("oll"));
+            assert_eq!(pieces, omem.div_ceil(16 * 1024));
+            assert!(number("obl") <= 16 * 1024);
+            omem > 5_000_000 && number("tot-mem") > omem
+        });
+    }
+}

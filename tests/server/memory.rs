@@ -155,6 +155,46 @@ fn the_largest_client_goes_when_clients_take_too_much() {
     }
 }
 
+/// A client whose one request, or whose watched keys, take more than all clients may goes before that request has run.
+#[test]
+fn a_client_that_alone_is_too_large_goes() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--maxmemory-clients", "2mb"]);
+        let mut other = server.client();
+        let mut large = server.client();
+        assert_eq!(large.run(&[b"SET", b"k", &vec![b'v'; 900_000]]), ok());
+        let whole = super::client::request(&[b"SET", b"k2", &vec![b'v'; 2_200_000]]);
+        let _ = large.try_send(&whole);
+        assert_eq!(large.next(), Next::Closed);
+        assert_eq!(other.ask("EXISTS k k2"), Value::Integer(1));
+        let mut watching = server.client();
+        let mut words: Vec<Vec<u8>> = vec![b"WATCH".to_vec()];
+        words.extend((0..50).map(|number| format!("{number:01000}").into_bytes()));
+        let mut rounds = 0;
+        let ended = loop {
+            for (at, word) in words[1..].iter_mut().enumerate() {
+                *word = format!("{:01000}", rounds * 50 + at).into_bytes();
+            }
+            let slices: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            if watching.try_send(&super::client::request(&slices)).is_err() {
+                break true;
+            }
+            match watching.next() {
+                Next::Closed => break true,
+                _ => rounds += 1,
+            }
+            if rounds > 60 {
+                break false;
+            }
+        };
+        assert!(ended && rounds > 20, "after {rounds} times 50 KB");
+        assert_eq!(other.ask("PING"), bulk_simple("PONG"));
+        eventually("they are counted", || {
+            server.info_number("stats", "evicted_clients") == 2
+        });
+    }
+}
+
 fn total(row: &str) -> usize {
     let field = row
         .split(' ')

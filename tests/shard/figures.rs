@@ -33,7 +33,7 @@ fn a_call_is_counted_with_its_time() {
     figures.record(2, 2_500);
     figures.record(2, 9_000_000_000);
     let figures = &figures.commands()[2];
-    assert_eq!(figures.calls_count, 3);
+    assert_eq!(figures.calls(), 3);
     assert_eq!(figures.nanoseconds, 9_000_004_000);
     let histogram = figures.histogram().expect("it was called");
     assert_eq!(histogram.len(), 3);
@@ -82,5 +82,5 @@ fn durations_are_counted_by_powers_of_two() {
     figures.reset();
     figures.record(0, 500);
     assert_eq!(figures.commands()[0].steps_us(), []);
-    assert_eq!(figures.commands()[0].calls_count, 1);
+    assert_eq!(figures.commands()[0].calls(), 1);
 }

@@ -395,6 +395,7 @@ impl Cluster {
             .watched
             .replace(Watched {
                 watch: watch.clone(),
+                keys_bytes: 0,
                 keys: keys.collect(),
                 shards,
             });

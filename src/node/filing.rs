@@ -1,0 +1,147 @@
+//! Filing: small files that commands read or write, on a thread that may wait for the disk.
+//!
+//!     ACL LOAD, ACL SAVE, CONFIG REWRITE -> core 0 -> thread: the file -> core 0: what came of it -> the reply
+//!
+//! Promises  no core waits for these files; what is asked first is done first, and answered first; what is written is what
+//!           was in force when core 0 heard of it.
+//! Not here  what is in the files: `commands/acl/file.rs`, `node/config_rewrite.rs`; snapshots, which have a thread of
+//!           their own: `node/snapshot.rs`.
+//! Tests     tests/server/acl.rs, tests/server/config.rs.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+use super::acl;
+use super::config_file::system_reason;
+use super::config_rewrite::rewrite_file;
+use super::core::Core;
+use super::message::Answer;
+use super::options::Options;
+use super::snapshot::Pace;
+use crate::commands::acl::Users;
+
+/// What is to be done with a file.
+#[derive(Clone, Copy, Debug)]
+pub enum Filing {
+    /// ACL LOAD: read the users.
+    LoadUsers,
+    /// ACL SAVE: write them.
+    SaveUsers,
+    /// CONFIG REWRITE.
+    RewriteConfig,
+}
+
+/// What came of it.
+enum Filed {
+    /// The ACL file's text, or why there is none.
+    Users(Result<Vec<u8>, String>),
+    /// The file is written.
+    Done,
+    /// It is not: the reply.
+    Failed(String),
+}
+
+/// A task under way: which core asked, under which name, for which client, and where the thread tells the end.
+struct Task {
+    from: usize,
+    id: u64,
+    client: u64,
+    end: Receiver<Filed>,
+}
+
+/// Core 0's tasks, the oldest first.
+#[derive(Default)]
+pub(super) struct Filings(VecDeque<Task>);
+
+impl Core {
+    /// Core 0: begins a task.
+    ///
+    /// - `client`: who asked for it.
+    pub(super) fn begin_filing(&mut self, from: usize, id: u64, client: u64, filing: Filing) {
+        let (sender, end) = channel();
+        let options: Arc<Options> = self.options.clone();
+        let users: Arc<Users> = self.users.clone();
+        let config_file = self.config_file.clone();
+        self.mesh.board().small_files.run(move || {
+            let filed = match filing {
+                Filing::LoadUsers => Filed::Users(acl::read_file(&options.aclfile)),
+                Filing::SaveUsers => save_users(&users, &options.aclfile),
+                Filing::RewriteConfig => rewrite_config(&config_file, &options, &users),
+            };
+            // The core may have ended meanwhile: then nobody waits.
+            let _ = sender.send(filed);
+        });
+        self.filings.0.push_back(Task {
+            from,
+            id,
+            client,
+            end,
+        });
+    }
+
+    /// Answers whoever's task has ended.
+    pub(super) fn poll_filings(&mut self) -> Pace {
+        while let Some(first) = self.filings.0.front() {
+            let filed = match first.end.try_recv() {
+                Ok(filed) => filed,
+                Err(TryRecvError::Empty) => return Pace::Soon,
+                Err(TryRecvError::Disconnected) => {
+                    Filed::Failed("ERR no thread for files".to_string())
+                }
+            };
+            let (from, id, client) = (first.from, first.id, first.client);
+            self.filings.0.pop_front();
+            match filed {
+                Filed::Done => self.answer(from, id, Answer::Done),
+                Filed::Failed(text) => self.answer(from, id, Answer::Refused(text.into_bytes())),
+                Filed::Users(text) => self.take_users_of_file(from, id, client, text),
+            }
+        }
+        Pace::Rest
+    }
+
+    fn take_users_of_file(
+        &mut self,
+        from: usize,
+        id: u64,
+        client: u64,
+        text: Result<Vec<u8>, String>,
+    ) {
+        let options = &self.options;
+        let users = (text.map_err(String::into_bytes))
+            .and_then(|text| acl::users_of_text(&self.users, options, &text));
+        match users {
+            Ok(users) => self.put_in_force(&Arc::new(users), client, from, id, Answer::Done),
+            Err(reason) => {
+                let line = [b"ERR ", &reason[..]].concat();
+                self.answer(from, id, Answer::Refused(line));
+            }
+        }
+    }
+}
+
+fn save_users(users: &Users, path: &str) -> Filed {
+    match acl::save(users, path) {
+        Ok(()) => Filed::Done,
+        Err(error) => {
+            tracing::warn!(%error, file = path, "ACL SAVE failed");
+            Filed::Failed(acl::NOT_SAVED.to_string())
+        }
+    }
+}
+
+fn rewrite_config(path: &str, options: &Options, users: &Users) -> Filed {
+    match rewrite_file(Path::new(path), options, users) {
+        Ok(()) => {
+            tracing::info!("CONFIG REWRITE executed with success.");
+            Filed::Done
+        }
+        Err(error) => {
+            tracing::warn!(%error, "CONFIG REWRITE failed");
+            let reason = system_reason(&error);
+            Filed::Failed(format!("ERR Rewriting config file: {reason}"))
+        }
+    }
+}

@@ -77,6 +77,7 @@ pub mod string_range;
 pub mod table;
 mod tell;
 pub mod transaction;
+pub mod wait;
 pub mod word;
 pub mod zset;
 pub mod zset_blocking;
@@ -154,6 +155,7 @@ pub const FAMILIES: &[&[Command]] = &[
     admin::COMMANDS,
     acl::rows::COMMANDS,
     persistence::COMMANDS,
+    wait::COMMANDS,
     slowlog::COMMANDS,
     monitor::COMMANDS,
     lolwut::COMMANDS,

@@ -10,6 +10,7 @@ use super::acl::{Reason, User, Users};
 use super::client_filter::ClientFilter;
 use super::client_tracking::{ClientTracking, TrackingOptions};
 use super::slowlog::{LatencyRequest, SlowlogRequest};
+use super::wait::WaitRequest;
 use super::{CommandError, Entry, Flags};
 use crate::resp::Protocol;
 use std::sync::{Arc, OnceLock};
@@ -272,6 +273,8 @@ pub enum NodeRequest {
     },
     /// A snapshot: OK or what the request says, or the error.
     Save(SaveRequest),
+    /// WAIT and WAITAOF: an integer, or two.
+    Wait(WaitRequest),
     /// LASTSAVE: an integer.
     LastSave,
     /// RESET: the session is as new; leave pub/sub, MULTI and monitors, then `+RESET`.

@@ -35,6 +35,7 @@ use super::script::Scripts;
 use super::slab::Connections;
 use super::snapshot::CutWalk;
 use super::tracking::CoreTracking;
+use super::wait_aof::WaitForDisk;
 use super::waiting::{MayWait, WaitingClients};
 use super::watching::Thresholds;
 use crate::base::hash::KeyHasher;
@@ -222,6 +223,8 @@ pub struct Core {
     pub(super) preparation: Option<Preparation>,
     /// The log ends as soon as all of it is durable.
     pub(super) is_log_ending: bool,
+    /// Clients that wait for disks.
+    pub(super) waits_for_disk: Vec<WaitForDisk>,
     /// Who is told when all of the log is durable.
     pub(super) waits_for_sync: Vec<(usize, u64)>,
     /// Where the last log ended.
@@ -375,6 +378,7 @@ impl Core {
             holds_replies: false,
             held: Vec::new(),
             disk: None,
+            waits_for_disk: Vec::new(),
             waits_for_sync: Vec::new(),
             next_disk: None,
             preparation: None,

@@ -52,8 +52,11 @@ impl Core {
             return;
         };
         let must_come_again = disk.pump(log, ring, self.now_us, is_final);
-        let bytes = &self.mesh.board().cores[usize::from(self.id)].log_bytes;
-        bytes.store(log.bytes_since_cut(), Ordering::Relaxed);
+        let flags = &self.mesh.board().cores[usize::from(self.id)];
+        flags
+            .log_bytes
+            .store(log.bytes_since_cut(), Ordering::Relaxed);
+        flags.log_lsn.store(log.lsn(), Ordering::Release);
         if must_come_again && !disk.has_alarm {
             disk.has_alarm = true;
             ring.set_log_alarm(ALARM);

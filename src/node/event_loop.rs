@@ -122,7 +122,7 @@ impl CoreLoop {
         self.flush_output();
         self.do_ring_work();
         self.change_accepts();
-        if let Some(wait) = self.core.waiting.next_alarm(self.core.now_us) {
+        if let Some(wait) = self.core.next_alarm() {
             self.ring.set_alarm(wait);
         }
         if walks.contains(&Pace::Soon) && !walks.contains(&Pace::On) && !self.looks_soon {

@@ -226,6 +226,7 @@ impl Core {
             NodeRequest::Shutdown {
                 save, abort, force, ..
             } => self.shutdown_request(token, save, force, abort),
+            NodeRequest::Wait(request) => self.wait_for_disk(token, request),
             NodeRequest::Save(request) => self.save_request(token, request),
             NodeRequest::LastSave => {
                 let last_s = self.mesh.board().last_save_s.load(Ordering::Relaxed);
@@ -989,7 +990,7 @@ impl Core {
             saving: (self.id == 0).then(|| Box::new(self.saving_figures())),
             counters: self.counters.clone(),
             clients_count: self.connections.len() as u64,
-            clients_waiting_count: self.waiting.len() as u64,
+            clients_waiting_count: (self.waiting.len() + self.waits_for_disk.len()) as u64,
             clients_with_timeout_count: self.waiting.deadlines_count() as u64,
             waiting_keys_count: self.shard.waiting_counts().1 as u64,
             waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,

@@ -247,6 +247,8 @@ pub struct CoreFlags {
     pub changes_count: AtomicU64,
     /// Bytes of its log that are not in the base.
     pub log_bytes: AtomicU64,
+    /// The last record of its log.
+    pub log_lsn: AtomicU64,
     /// The last record of its log that is durable.
     pub synced_lsn: AtomicU64,
     /// It has replies that wait for other cores' logs, and is to be told when they get on.
@@ -267,6 +269,7 @@ impl Board {
                     largest_client_bytes: AtomicU64::new(0),
                     changes_count: AtomicU64::new(0),
                     log_bytes: AtomicU64::new(0),
+                    log_lsn: AtomicU64::new(0),
                     synced_lsn: AtomicU64::new(0),
                     awaits_disks: AtomicBool::new(false),
                 })

@@ -71,6 +71,7 @@ pub mod supervisor;
 pub mod tls;
 mod tls_user;
 mod tracking;
+mod wait_aof;
 pub mod waiting;
 mod watching;
 

@@ -194,6 +194,15 @@ impl Core {
             Ok(Action::Node(NodeRequest::Info(sections))) => {
                 return Judged::Wish(Wish::Info(sections));
             }
+            Ok(Action::Node(NodeRequest::Wait(request))) => {
+                if let Err(text) = self.waited_for_disk(request, &mut reply) {
+                    out.clear();
+                    Reply::new(out, Protocol::Resp2).error_bytes(text.as_bytes());
+                    self.shard
+                        .figures_mut()
+                        .record_failure(entry.index, text.as_bytes());
+                }
+            }
             // Only where DEBUG SET-DISABLE-DENY-SCRIPTS lets it through: this core stands still, and the script's time with it.
             Ok(Action::Node(NodeRequest::DebugSleep(duration))) => {
                 std::thread::sleep(duration);

@@ -77,8 +77,11 @@ impl WaitingClients {
     }
 
     /// How long to set an alarm for, where none is set that early.
-    pub fn next_alarm(&mut self, now_us: i64) -> Option<Duration> {
-        let (deadline_us, _) = *self.deadlines.first()?;
+    ///
+    /// - `other_us`: another deadline.
+    pub fn next_alarm(&mut self, now_us: i64, other_us: Option<i64>) -> Option<Duration> {
+        let own_us = self.deadlines.first().map(|(deadline_us, _)| *deadline_us);
+        let deadline_us = own_us.into_iter().chain(other_us).min()?;
         if self
             .alarm_us
             .is_some_and(|alarm_us| alarm_us <= deadline_us)
@@ -341,6 +344,9 @@ impl Core {
 
     /// Ends the waits whose time is up.
     pub(super) fn time_out(&mut self) {
+        if !self.waits_for_disk.is_empty() {
+            self.look_at_waits_for_disk();
+        }
         while let Some(&(deadline_us, id)) = self.waiting.deadlines.first() {
             if deadline_us > self.now_us {
                 return;
@@ -363,7 +369,7 @@ impl Core {
             .find(|connection| connection.session.id == client_id && !connection.closed)
             .and_then(|connection| connection.waits_as)
         else {
-            return false;
+            return self.unblock_wait_for_disk(client_id, end);
         };
         self.end_without(id, end)
     }

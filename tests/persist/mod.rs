@@ -9,3 +9,4 @@ mod rdb;
 mod record;
 mod recovery;
 mod segment;
+mod sim; // power cuts at any point, on a disk that tears, loses, reorders and fails

@@ -32,5 +32,6 @@ mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod tls; // TLS, and certificates that are wrong
 mod tracking; // clients that keep copies
+mod wait_aof; // until writes are on disk, or on replicas that are not there
 mod watching; // slow calls, latencies, monitors
 mod wire; // the connection's own commands

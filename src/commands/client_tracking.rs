@@ -43,8 +43,6 @@ pub struct ClientTracking {
     pub is_broken: bool,
     /// CLIENT CACHING was said for what comes next.
     pub is_caching: bool,
-    /// What it is to be sent once the request under way is answered.
-    pub late: Vec<u8>,
 }
 
 impl ClientTracking {

@@ -130,6 +130,8 @@ pub struct Connection {
     pub publishing: bool,
     /// Another client redirects to it.
     pub is_target: bool,
+    /// What came while a request was under way that is one step to everybody: it is sent after its reply.
+    pub late: Option<Box<Late>>,
     /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
     pub silent_reply: bool,
     /// Too much input lies unread: the receive is to stay unarmed.
@@ -205,6 +207,7 @@ impl Connection {
             subscriptions: None,
             publishing: false,
             is_target: false,
+            late: None,
             silent_reply: false,
             stop_receiving: false,
             moving_to: None,
@@ -236,6 +239,20 @@ impl Connection {
     #[inline]
     pub fn stays(&self) -> bool {
         self.session.subscribed || self.session.tracking.is_some() || self.is_target
+    }
+
+    /// Whether messages wait for the reply of the request that is under way.
+    #[inline]
+    pub fn is_answered_first(&self) -> bool {
+        self.blocked == Some(Blocked::UntilReply)
+    }
+
+    /// Sends what had to wait for that reply.
+    pub fn push_late(&mut self) {
+        if let Some(mut late) = self.late.take() {
+            self.output.append(&mut late.messages);
+            self.output.append(&mut late.invalidations);
+        }
     }
 
     /// The socket, to name it to the ring.
@@ -319,6 +336,17 @@ impl Connection {
         result
     }
 
+    /// Where a message goes: behind the replies that are outstanding, since it may be what one of those requests did; straight
+    /// out to a client that waits for an element, which may be long in coming.
+    #[inline]
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.blocked == Some(Blocked::OnKeys) {
+            write(&mut self.output);
+        } else {
+            self.write_reply(|out, _| write(out));
+        }
+    }
+
     /// Runs a request behind replies that are not there yet; `run` says whether it wrote its reply.
     pub fn write_ahead(&mut self, run: impl FnOnce(&mut Vec<u8>) -> bool) {
         let start = self.side.len();
@@ -391,7 +419,14 @@ impl Connection {
 
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
-        self.output.len() + self.side_used + self.sending_bytes + self.held_bytes()
+        let unsent = self.output.len() + self.late_bytes() + self.held_bytes();
+        unsent + self.side_used + self.sending_bytes
+    }
+
+    fn late_bytes(&self) -> usize {
+        self.late
+            .as_ref()
+            .map_or(0, |late| late.messages.len() + late.invalidations.len())
     }
 
     fn held_bytes(&self) -> usize {
@@ -405,6 +440,7 @@ impl Connection {
             + self.output.capacity()
             + self.side.capacity()
             + self.held_bytes()
+            + self.late_bytes()
             + self.sending_bytes
             + self.slots.capacity() * std::mem::size_of::<Slot>()
             + self.large.as_ref().map_or(0, GrowingBuffer::len)
@@ -416,6 +452,15 @@ impl Connection {
             + self.queued_bytes()
             + self.watched_bytes()
     }
+}
+
+/// What is to be sent after the reply that is awaited.
+#[derive(Default)]
+pub struct Late {
+    /// Messages.
+    pub messages: Vec<u8>,
+    /// What the client must forget: after everything that has happened.
+    pub invalidations: Vec<u8>,
 }
 
 /// Watches where a connection's keys live.

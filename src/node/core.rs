@@ -476,6 +476,10 @@ impl Core {
             } else if let Some(report) = self.reports.pop_front() {
                 self.shard_event(report);
             } else if let Some((core, event)) = self.shard.next_event() {
+                if matches!(event, FromShard::Ran { .. }) {
+                    // What a transaction did is told before it does more elsewhere.
+                    self.tell_before();
+                }
                 if core == self.id {
                     self.shard_event(event);
                 } else {
@@ -803,7 +807,7 @@ impl Core {
         }
         connection.blocked = None;
         connection.close_after_output |= connection.is_doomed;
-        Self::push_late(connection);
+        connection.push_late();
         self.resumes.push(token);
         self.mark_dirty(token);
     }

@@ -45,6 +45,17 @@ impl Core {
         if !own.is_empty() {
             connection.write_reply(|out, _| out.append(&mut own));
         }
+        if let Some(mut late) = connection.late.take() {
+            connection.write_reply(|out, _| out.append(&mut late.invalidations));
+        }
+    }
+
+    /// Hands over whatever there is before something else is said.
+    #[inline]
+    pub(super) fn tell_before(&mut self) {
+        if self.shard.keys.has_news() {
+            self.tell();
+        }
     }
 
     /// Hands over whatever there is.

@@ -446,6 +446,7 @@ impl Core {
 
     /// PUBLISH of a script, where only this core has subscribers, if any core has: how many received it.
     pub(super) fn publish_here(&mut self, args: &Args<'_>, subject: Subject) -> Option<u64> {
+        self.tell_before();
         let mut audience = std::mem::take(&mut self.pubsub.audience);
         let directory = &self.mesh.board().directory;
         directory.audience(subject, args.get(1), &mut audience);
@@ -463,7 +464,7 @@ impl Core {
         Some(self.deliver(&post, None))
     }
 
-    /// PUBLISH between MULTI and EXEC. What the publisher itself is subscribed to comes before EXEC's reply.
+    /// PUBLISH between MULTI and EXEC. What the publisher itself is subscribed to comes after EXEC's reply.
     pub(super) fn publish_queued(
         &mut self,
         token: Token,
@@ -471,6 +472,7 @@ impl Core {
         args: &Args<'_>,
         subject: Subject,
     ) {
+        self.tell_before();
         let mut audience = Vec::new();
         let directory = &self.mesh.board().directory;
         directory.audience(subject, args.get(1), &mut audience);
@@ -624,10 +626,21 @@ impl Outputs<'_, '_> {
         if connection.closed || connection.close_after_output {
             return !connection.closed;
         }
+        let protocol = connection.session.protocol;
+        if connection.is_answered_first() {
+            // A block or a script is one step to everybody, so to this client as well: what was published meanwhile, by it
+            // or by others, comes after the reply.
+            let late = connection.late.get_or_insert_default();
+            append(&mut late.messages, protocol, parts);
+            if late.messages.len() > OUTPUT_LOOK_BYTES {
+                self.full.push(token);
+            }
+            return true;
+        }
         if connection.output.capacity() == 0 {
             connection.output = self.spare.pop().unwrap_or_default();
         }
-        append(&mut connection.output, connection.session.protocol, parts);
+        connection.push(|out| append(out, protocol, parts));
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(token);

@@ -178,7 +178,6 @@ impl Core {
                     redirect_core,
                     is_broken: false,
                     is_caching: false,
-                    late: Vec::new(),
                 }))
             }
         };
@@ -216,11 +215,9 @@ impl Core {
         if connection.closed && connection.is_target {
             self.tracking.targets.remove(&connection.session.id);
         }
-        let Some(mut tracking) = connection.session.tracking.take() else {
+        let Some(tracking) = connection.session.tracking.take() else {
             return;
         };
-        // What had to wait was told all the same.
-        connection.output.append(&mut tracking.late);
         let number = tracking.tracker.number;
         self.tracking.clients.remove(&number);
         for prefix in &tracking.prefixes {
@@ -427,6 +424,7 @@ impl Core {
         let Some(&token) = self.tracking.clients.get(&number) else {
             return;
         };
+        let is_own = is_own(own, token);
         let connection = match own {
             Some(own) if own.token == token => &mut *own.connection,
             _ => match self.connections.get_mut(token) {
@@ -446,15 +444,16 @@ impl Core {
         } = *tracking;
         if let Some((is_broadcast, writer)) = of {
             // What it had read before it named prefixes does not count any more.
-            let is_own = options.no_loop && writer == Some(tracker);
-            if is_broadcast != options.is_broadcast || is_own {
+            let is_own_change = options.no_loop && writer == Some(tracker);
+            if is_broadcast != options.is_broadcast || is_own_change {
                 return;
             }
         }
         let encoded = body.encoded(protocol);
         if options.redirect == 0 {
             if protocol == Protocol::Resp3 {
-                push(connection, &[b">2\r\n$10\r\ninvalidate\r\n", &encoded]);
+                let head = b">2\r\n$10\r\ninvalidate\r\n";
+                push(connection, &[head, &encoded], is_own);
                 self.mark_told(token, own);
             }
             return;
@@ -481,6 +480,7 @@ impl Core {
         own: &mut Option<Own<'_>>,
     ) {
         let token = self.tracking.targets.get(&id).copied();
+        let is_own = token.is_some_and(|token| is_own(own, token));
         let connection = match (own.as_mut(), token) {
             (Some(own), Some(token)) if own.token == token => Some(&mut *own.connection),
             (_, Some(token)) => self.connections.get_mut(token),
@@ -502,7 +502,7 @@ impl Core {
             // There is no message it could take.
             Protocol::Resp2 => return,
         };
-        push(connection, &[head, body]);
+        push(connection, &[head, body], is_own);
         if let Some(token) = token {
             self.mark_told(token, own);
         }
@@ -513,6 +513,7 @@ impl Core {
         let Some(&token) = self.tracking.clients.get(&number) else {
             return;
         };
+        let is_own = is_own(own, token);
         let connection = match own {
             Some(own) if own.token == token => &mut *own.connection,
             _ => match self.connections.get_mut(token) {
@@ -528,22 +529,14 @@ impl Core {
         if protocol == Protocol::Resp3 {
             let id = tracking.options.redirect;
             let text = format!(">2\r\n$21\r\ntracking-redir-broken\r\n:{id}\r\n");
-            push(connection, &[text.as_bytes()]);
+            push(connection, &[text.as_bytes()], is_own);
             self.mark_told(token, own);
         }
     }
 
     fn mark_told(&mut self, token: Token, own: &Option<Own<'_>>) {
-        let is_own = own.as_ref().is_some_and(|own| own.token == token);
-        if !is_own {
+        if !is_own(own, token) {
             self.mark_dirty(token);
-        }
-    }
-
-    /// What a client was to be told once its request was answered.
-    pub(super) fn push_late(connection: &mut Connection) {
-        if let Some(tracking) = connection.session.tracking.as_deref_mut() {
-            connection.output.append(&mut tracking.late);
         }
     }
 }
@@ -555,16 +548,20 @@ impl Notice {
     }
 }
 
-/// Appends a message to what a client is sent. A reply that it must not overtake may be outstanding.
-fn push(connection: &mut Connection, parts: &[&[u8]]) {
+/// Whether it is the connection that is out of its place.
+fn is_own(own: &Option<Own<'_>>, token: Token) -> bool {
+    own.as_ref().is_some_and(|own| own.token == token)
+}
+
+/// Appends a message to what a client is sent. A reply that it must not overtake may be outstanding; what its own request
+/// makes it forget comes after what is published of it.
+fn push(connection: &mut Connection, parts: &[&[u8]], is_own: bool) {
     if connection.closed || connection.close_after_output {
         return;
     }
-    let is_under_way = connection.blocked == Some(Blocked::UntilReply);
-    if is_under_way && let Some(tracking) = connection.session.tracking.as_deref_mut() {
-        return parts
-            .iter()
-            .for_each(|part| tracking.late.extend_from_slice(part));
+    if is_own || connection.is_answered_first() {
+        let late = &mut connection.late.get_or_insert_default().invalidations;
+        return parts.iter().for_each(|part| late.extend_from_slice(part));
     }
-    connection.write_reply(|out, _| parts.iter().for_each(|part| out.extend_from_slice(part)));
+    connection.push(|out| parts.iter().for_each(|part| out.extend_from_slice(part)));
 }

@@ -237,7 +237,7 @@ impl Core {
             silent,
         } = may_wait;
         connection.blocked = Some(Blocked::OnKeys);
-        Self::push_late(connection);
+        connection.push_late();
         connection.waits_as = Some(ticket.id);
         let wait_us = timeout_ms.and_then(|ms| i64::try_from(ms).ok()?.checked_mul(1000));
         let client = WaitingClient {

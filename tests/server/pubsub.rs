@@ -53,6 +53,13 @@ fn clients_receive_what_a_real_server_sends() {
     replay(GOLDEN, &["D"]);
 }
 
+/// What a client publishes while it is subscribed itself comes after its reply, also that of a block or a script; so do
+/// events of its keys and what it is told of keys it tracks.
+#[test]
+fn own_messages_come_after_the_reply() {
+    replay(include_str!("golden/own_messages.txt"), &[]);
+}
+
 /// Replays what several clients say, at 1 and 4 threads; those named last are closed in the end.
 pub fn replay(golden: &'static str, closed: &[&str]) {
     for threads in [1, 4] {

@@ -61,6 +61,9 @@ pub(super) struct Prepared {
     pub(super) may_not_grow: bool,
 }
 
+/// A SHA-1 in hexadecimal.
+const DIGEST_TEXT_BYTES: usize = 40;
+
 impl Core {
     /// Finds a script and checks the words around it.
     pub(super) fn prepare(
@@ -71,6 +74,10 @@ impl Core {
         if matches!(entry.command.run, Runs::Script(ScriptCommand::Function)) {
             return self.prepare_function(entry, args);
         }
+        let by_text = matches!(entry.command.run, Runs::Script(ScriptCommand::Text));
+        if !by_text && args.get(1).len() != DIGEST_TEXT_BYTES {
+            return Err(NO_SCRIPT.into()); // Before the number of keys is looked at.
+        }
         let keys_count = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
         if keys_count > args.len() as i64 - 3 {
             return Err("ERR Number of keys can't be greater than number of args".into());
@@ -78,7 +85,6 @@ impl Core {
         if keys_count < 0 {
             return Err("ERR Number of keys can't be negative".into());
         }
-        let by_text = matches!(entry.command.run, Runs::Script(ScriptCommand::Text));
         let id = if by_text {
             Some(ScriptId::of(args.get(1)))
         } else {

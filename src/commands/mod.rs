@@ -64,8 +64,10 @@ pub mod set_random;
 pub mod slowlog;
 pub mod sort;
 pub mod stream_add;
+pub mod stream_budget;
 pub mod stream_delete;
 pub mod stream_group;
+pub mod stream_idempotent;
 pub mod stream_info;
 pub mod stream_pending;
 pub mod stream_range;
@@ -124,6 +126,7 @@ pub const FAMILIES: &[&[Command]] = &[
     geo::COMMANDS,
     geo_search::COMMANDS,
     stream_add::COMMANDS,
+    stream_idempotent::COMMANDS,
     stream_range::COMMANDS,
     stream_delete::COMMANDS,
     stream_read::COMMANDS,

@@ -6,6 +6,7 @@
 
 use super::CommandError;
 use super::row::*;
+use super::stream_idempotent::Request;
 use super::stream_words::{NewId, id, reply_id};
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
@@ -20,16 +21,17 @@ const TRIM_NODES_MAX: i64 = 100;
 const TRIM_ENTRIES: (i64, i64) = (10_000, 1_000_000);
 
 /// What XADD and XTRIM are asked.
-struct Options {
+struct Options<'a> {
     creates: bool,
     trim: Option<Trim>,
     references: References,
+    request: Option<Request<'a>>,
 }
 
-impl Options {
+impl<'a> Options<'a> {
     /// Reads the words from word 2 on; returns where they end: at XADD's id, or at the end.
     fn parse(
-        args: &Args<'_>,
+        args: &Args<'a>,
         is_add: bool,
         node_entries_max: u64,
     ) -> Result<(Self, usize), CommandError> {
@@ -39,6 +41,7 @@ impl Options {
             is_approximate: false,
             limit: None,
             references: References::Keep,
+            request: None,
         };
         let mut index = 2;
         while index < args.len() {
@@ -50,23 +53,27 @@ impl Options {
         }
         if is_add && index < args.len() {
             // Whatever it is, it must be an id before anything else is looked at.
-            NewId::parse(args.get(index))?;
+            let id = NewId::parse(args.get(index))?;
+            if let Some(request) = &parser.request {
+                request.check_id(id)?;
+            }
         }
         Ok((parser.finish(is_add, node_entries_max)?, index))
     }
 }
 
-struct Parser {
+struct Parser<'a> {
     creates: bool,
     threshold: Option<Threshold>,
     is_approximate: bool,
     limit: Option<i64>,
     references: References,
+    request: Option<Request<'a>>,
 }
 
-impl Parser {
+impl<'a> Parser<'a> {
     /// Takes the option at `index`; returns how many words it has, 0 where there is none.
-    fn take(&mut self, args: &Args<'_>, index: usize, is_add: bool) -> Result<usize, CommandError> {
+    fn take(&mut self, args: &Args<'a>, index: usize, is_add: bool) -> Result<usize, CommandError> {
         let word = args.get(index);
         let more = args.len() - index - 1;
         if word == b"*" && is_add {
@@ -91,6 +98,9 @@ impl Parser {
         if is_add && word.eq_ignore_ascii_case(b"NOMKSTREAM") {
             self.creates = false;
             return Ok(1);
+        }
+        if is_add {
+            return Request::take(&mut self.request, args, index);
         }
         Ok(0)
     }
@@ -123,7 +133,7 @@ impl Parser {
         Ok(at + 1 - index)
     }
 
-    fn finish(self, is_add: bool, node_entries_max: u64) -> Result<Options, CommandError> {
+    fn finish(self, is_add: bool, node_entries_max: u64) -> Result<Options<'a>, CommandError> {
         let Some(threshold) = self.threshold else {
             if self.limit.is_some_and(|limit| limit > 0) {
                 return Err(
@@ -143,6 +153,7 @@ impl Parser {
                 creates: self.creates,
                 trim: None,
                 references: self.references,
+                request: self.request,
             });
         };
         let limit = match self.limit {
@@ -165,6 +176,7 @@ impl Parser {
                 limit: limit as u64,
             }),
             references: self.references,
+            request: self.request,
         })
     }
 }
@@ -235,6 +247,16 @@ fn xadd(
         }
     };
     let stream = held.get_mut();
+    let mark = options.request.map(|request| request.mark(&fields));
+    if let (Some(request), Some(mark)) = (options.request, mark) {
+        let producers = stream.producers();
+        let known = producers.and_then(|it| it.find(request.producer(), mark, now_ms as u64));
+        if let Some(id) = known {
+            stream.producers_mut().duplicates += 1;
+            reply_id(id, reply);
+            return Ok(Effect::NONE);
+        }
+    }
     if stream.log.last_id == StreamId::MAX {
         return Err(
             "ERR The stream has exhausted the last possible ID, unable to add more items".into(),
@@ -254,6 +276,10 @@ fn xadd(
             );
         }
         Err(Refusal::TooLarge) => return Err("ERR Elements are too large to be stored".into()),
+    }
+    if let (Some(request), Some(mark), Ok(id)) = (options.request, mark, appended) {
+        let producers = stream.producers_mut();
+        producers.note(request.producer(), mark, id, now_ms as u64);
     }
     let trimmed = match options.trim {
         Some(trim) => stream.trim(trim, options.references),
@@ -298,7 +324,7 @@ pub const COMMANDS: &[Command] = &[
         flags: WRITE_GROW_FAST,
         keys: &[key_at(1, "RW", &["update"])],
         args: "key [NOMKSTREAM]@6.2.0 [condition=[KEEPREF | DELREF | ACKED]]@8.2.0 \
-            trim=[strategy=(MAXLEN | MINID@6.2.0) operator=[equal==|approximately=~] threshold:string \
+            [idmp=(IDMPAUTO producer-id:string | IDMP(producer-id:string idempotent-id:string))]@8.6.0 trim=[strategy=(MAXLEN | MINID@6.2.0) operator=[equal==|approximately=~] threshold:string \
             [LIMIT count]@6.2.0] id-selector=(auto-id=* | id) data=(field value) [field value ...]",
         summary: "Appends an entry to a stream, creating the stream if the key is missing.",
         cost: "O(1) for the entry, O(N) for N entries trimmed",
@@ -307,6 +333,7 @@ pub const COMMANDS: &[Command] = &[
             ("6.2.0", "`NOMKSTREAM`, `MINID` and `LIMIT`"),
             ("7.0.0", "ids of the form `ms-*`"),
             ("8.2.0", "`KEEPREF`, `DELREF` and `ACKED`"),
+            ("8.6.0", "`IDMP` and `IDMPAUTO`"),
         ],
         run: Run::Keys(xadd),
         ..ROW

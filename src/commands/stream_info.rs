@@ -9,7 +9,7 @@ use super::stream_words::{no_group_for_key, read, reply_entries, reply_entry, re
 use super::table::unknown_or_arity;
 use super::table::{Arity, Call, Command, Effect, Flags, Group as CommandGroup, Run, Spread};
 use super::word::integer;
-use crate::ds::stream::{Consumer, ConsumerNumber, Group, StreamId};
+use crate::ds::stream::{Consumer, ConsumerNumber, Group, Producers, StreamId};
 use crate::keyspace::StreamValue;
 use crate::resp::{Args, Reply};
 
@@ -27,9 +27,11 @@ fn about_stream(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    let now_ms = call.keys.now_ms();
     let stream = stream(call, args)?;
     let full_count = full_count(args)?;
-    reply.map(if full_count.is_some() { 9 } else { 10 });
+    let figures = if full_count.is_some() { 9 } else { 10 };
+    reply.map(figures + stream.producers().map_or(0, |_| 6));
     let log = &stream.log;
     number("length", log.len() as i64, reply);
     number("radix-tree-keys", log.nodes_count() as i64, reply);
@@ -38,11 +40,25 @@ fn about_stream(
     id("max-deleted-entry-id", log.max_deleted_id, reply);
     number("entries-added", log.entries_added as i64, reply);
     id("recorded-first-entry-id", log.first_id(), reply);
+    if let Some(producers) = stream.producers() {
+        reply_producers(producers, now_ms, reply);
+    }
     match full_count {
         None => reply_ends(stream, reply),
         Some(count_max) => reply_full(stream, count_max, reply),
     }
     Ok(Effect::NONE)
+}
+
+/// What is remembered of producers, where there ever were any: Redis 8.0 does not know these figures.
+fn reply_producers(producers: &Producers, now_ms: i64, reply: &mut Reply<'_>) {
+    let (producers_count, marks_count) = producers.count(now_ms as u64);
+    number("idmp-duration", producers.duration_s() as i64, reply);
+    number("idmp-maxsize", producers.marks_max() as i64, reply);
+    number("pids-tracked", producers_count as i64, reply);
+    number("iids-tracked", marks_count as i64, reply);
+    number("iids-added", producers.added as i64, reply);
+    number("iids-duplicates", producers.duplicates as i64, reply);
 }
 
 /// How many entries FULL asks for; none without FULL.
@@ -252,6 +268,7 @@ pub const COMMANDS: &[Command] = &[Command {
                     "`max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag`",
                 ),
                 ("7.2.0", "`active-time`, and another meaning of `seen-time`"),
+                ("8.6.0", "what is remembered of producers"),
             ],
             run: Run::Keys(about_stream),
             ..ABOUT_KEY

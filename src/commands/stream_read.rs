@@ -4,12 +4,13 @@
 //!     XREADGROUP  `>`: what the group has not delivered, after what it has claimed; an id: what is pending with the consumer
 //!
 //! Promises  all keys, groups and ids are checked before anything is delivered.
-//! Not here  streams of several shards: `router/programs/read_streams.rs`.
+//! Not here  what MAXCOUNT and MAXSIZE leave: `stream_budget.rs`; streams of several shards: `router/programs/read_streams.rs`.
 //! Tests     tests/transcripts/stream_read.txt, stream_read_group.txt.
 
 use super::CommandError;
 use super::blocking::timeout_of_ms;
 use super::row::*;
+use super::stream_budget::Budget;
 use super::stream_group::tell_of_group;
 use super::stream_words::{
     id, no_group, reply_entry, reply_id, reply_id_and_fields, seen_consumer,
@@ -28,6 +29,10 @@ use crate::resp::{Args, Protocol, Reply};
 /// A request of either command, its options read.
 pub struct ReadStreams<'a> {
     count_max: usize,
+    /// The word that says so.
+    count_at: usize,
+    /// What all streams together may come to.
+    budget: Budget,
     block: Option<&'a [u8]>,
     no_ack: bool,
     idle_ms_min: Option<i64>,
@@ -43,6 +48,8 @@ impl<'a> ReadStreams<'a> {
     pub fn parse(args: &Args<'a>, is_group: bool) -> Result<Self, CommandError> {
         let mut request = Self {
             count_max: usize::MAX,
+            count_at: 0,
+            budget: Budget::default(),
             block: None,
             no_ack: false,
             idle_ms_min: None,
@@ -60,6 +67,9 @@ impl<'a> ReadStreams<'a> {
         if is_group && request.group.is_none() {
             return Err("ERR Missing GROUP option for XREADGROUP".into());
         }
+        request
+            .budget
+            .check(request.count().map(|(_, count)| count))?;
         Ok(request)
     }
 
@@ -81,7 +91,12 @@ impl<'a> ReadStreams<'a> {
                 Ok(count) if count > 0 => count,
                 _ => usize::MAX,
             };
+            self.count_at = index + 1;
             return Ok(2);
+        }
+        match self.budget.take(args, index)? {
+            0 => {}
+            taken => return Ok(taken),
         }
         if more > 0 && args.is(index, "STREAMS") {
             if !more.is_multiple_of(2) {
@@ -127,6 +142,21 @@ impl<'a> ReadStreams<'a> {
             return Ok(2);
         }
         Err(CommandError::Syntax)
+    }
+
+    /// COUNT: the word that says it, and how many of each stream.
+    fn count(&self) -> Option<(usize, usize)> {
+        (self.count_max != usize::MAX).then_some((self.count_at, self.count_max))
+    }
+
+    /// What all streams together may come to.
+    pub fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// What words must say that ask for what a budget has left after so many bytes: the place of a word, and the word.
+    pub fn rest(&self, budget: &Budget, bytes: usize) -> Vec<(usize, usize)> {
+        budget.rest(self.count(), bytes)
     }
 
     fn key(&self, args: &Args<'a>, place: usize) -> &'a [u8] {
@@ -283,6 +313,7 @@ fn xread(
     let has_waited = call.patience == Patience::Again;
     let froms = request.froms(call.keys, call.db, call.caller.no_touch, has_waited, args)?;
     let mut parts = Parts::new(reply);
+    let mut budget = request.budget;
     for (place, from) in froms.iter().enumerate() {
         let From::After(after) = from else { continue };
         let key = call.keys.key(request.key(args, place));
@@ -293,11 +324,24 @@ fn xread(
         let (Some(stream), Some(start)) = (found, after.next()) else {
             continue;
         };
-        let mut entries = stream.log.range(start, StreamId::MAX).peekable();
-        if entries.peek().is_some() {
-            parts.begin(key.bytes, reply);
-            super::stream_words::reply_entries(entries, request.count_max, reply);
+        if budget.is_spent(parts.bytes(reply)) {
+            break;
         }
+        let mut entries = stream.log.range(start, StreamId::MAX).peekable();
+        if entries.peek().is_none() {
+            continue;
+        }
+        parts.begin(key.bytes, reply);
+        let (array, mut count) = (reply.len(), 0);
+        for entry in entries.take(request.count_max.min(budget.entries_left())) {
+            if count > 0 && budget.is_spent(parts.bytes(reply)) {
+                break;
+            }
+            reply_entry(&entry, reply);
+            count += 1;
+            budget.note(1);
+        }
+        reply.array_since(array, count);
     }
     match wait {
         Some(wait) if parts.count == 0 => {
@@ -324,9 +368,13 @@ fn xreadgroup(
     };
     let now_ms = call.keys.now_ms();
     let mut parts = Parts::new(reply);
+    let mut budget = request.budget;
     let mut changes = 0;
     let mut created = Vec::new();
     for (place, from) in froms.into_iter().enumerate() {
+        if budget.is_spent(parts.bytes(reply)) {
+            break;
+        }
         let key = call.keys.key(request.key(args, place));
         let Some(mut held) = call.keys.write::<StreamValue>(call.db, &key, true)? else {
             continue;
@@ -344,7 +392,9 @@ fn xreadgroup(
             group: &mut group,
             number,
             now_ms,
-            count_left: request.count_max,
+            count_left: request.count_max.min(budget.entries_left()),
+            parts_at: parts.start,
+            budget,
             delivered: 0,
         };
         match from {
@@ -374,6 +424,7 @@ fn xreadgroup(
                 changes += u64::from(delivery.delivered > 0);
             }
         }
+        budget = delivery.budget;
     }
     for place in created {
         let key = request.key(args, place);
@@ -420,6 +471,11 @@ impl Parts {
         }
     }
 
+    /// How large the streams are so far.
+    fn bytes(&self, reply: &Reply<'_>) -> usize {
+        reply.len() - self.start
+    }
+
     fn begin(&mut self, key: &[u8], reply: &mut Reply<'_>) {
         self.count += 1;
         if reply.protocol() == Protocol::Resp2 {
@@ -444,10 +500,22 @@ struct Delivery<'s> {
     number: ConsumerNumber,
     now_ms: i64,
     count_left: usize,
+    /// Where the streams begin in the reply, and what all of them may come to.
+    parts_at: usize,
+    budget: Budget,
     delivered: usize,
 }
 
 impl Delivery<'_> {
+    /// Whether an entry, not the first of its stream, is too much; else it is counted.
+    fn is_over(&mut self, is_first: bool, reply: &Reply<'_>) -> bool {
+        if !is_first && self.budget.is_spent(reply.len() - self.parts_at) {
+            return true;
+        }
+        self.budget.note(1);
+        false
+    }
+
     /// Entries that are pending with the consumer, after an id; delivered once more, if they are still there.
     fn history(&mut self, after: StreamId, reply: &mut Reply<'_>) {
         let start = after.next().unwrap_or(StreamId::MAX);
@@ -456,8 +524,12 @@ impl Delivery<'_> {
             .take(self.count_left)
             .map(|(id, pending)| (id, *pending))
             .collect();
-        reply.array(pending.len());
+        let (array, mut count) = (reply.len(), 0);
         for (id, pending) in pending {
+            if self.is_over(count == 0, reply) {
+                break;
+            }
+            count += 1;
             let Some(entry) = self.log.get(id) else {
                 reply.array(2);
                 reply_id(id, reply);
@@ -472,6 +544,7 @@ impl Delivery<'_> {
             };
             self.group.assign(id, pending);
         }
+        reply.array_since(array, count);
     }
 
     /// The entries that have been pending for so long, longest first, as many as may be delivered.
@@ -493,6 +566,10 @@ impl Delivery<'_> {
             let Some(entry) = self.log.get(*id) else {
                 continue;
             };
+            if self.is_over(self.delivered == 0, reply) {
+                self.count_left = 0;
+                break;
+            }
             reply.array(4);
             reply_id_and_fields(&entry, reply);
             reply.integer(self.now_ms.saturating_sub(pending.delivered_at_ms));
@@ -525,6 +602,9 @@ impl Delivery<'_> {
         };
         let before = self.delivered;
         for entry in self.log.range(start, StreamId::MAX).take(self.count_left) {
+            if self.is_over(self.delivered == 0, reply) {
+                break;
+            }
             self.pass(entry.id);
             if with_times {
                 reply.array(4);
@@ -591,9 +671,11 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.or(Flags::BLOCKING).or(Flags::MOVABLE_KEYS),
         keys: &[streams_from(1)],
         spread: Spread::Gather(Program::ReadStreams),
-        args: "[COUNT count] [BLOCK milliseconds] streams=STREAMS(key [key ...] id [id ...])",
+        args: "[COUNT count] [MAXCOUNT maxcount:integer]@8.10.0 [MAXSIZE maxsize:integer]@8.10.0 \
+            [BLOCK milliseconds] streams=STREAMS(key [key ...] id [id ...])",
         summary: "Returns entries of several streams after an id each, and can wait for them.",
         cost: "O(N) for N entries returned",
+        history: &[("8.10.0", "`MAXCOUNT` and `MAXSIZE`")],
         run: Run::Waits(xread),
         ..ROW
     },
@@ -605,11 +687,11 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.or(Flags::BLOCKING).or(Flags::MOVABLE_KEYS),
         keys: &[streams_from(4)],
         spread: Spread::Gather(Program::ReadStreams),
-        args: "group-block=GROUP(group consumer) [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time:integer]@8.4.0 \
-            [NOACK] streams=STREAMS(key [key ...] id [id ...])",
+        args: "group-block=GROUP(group consumer) [COUNT count] [MAXCOUNT maxcount:integer]@8.10.0 \
+            [MAXSIZE maxsize:integer]@8.10.0 [BLOCK milliseconds] [CLAIM min-idle-time:integer]@8.4.0 [NOACK] streams=STREAMS(key [key ...] id [id ...])",
         summary: "Returns entries that are new to a group, or pending with a consumer, and can wait for them.",
         cost: "O(N) for N entries returned",
-        history: &[("8.4.0", "`CLAIM`")],
+        history: &[("8.4.0", "`CLAIM`"), ("8.10.0", "`MAXCOUNT` and `MAXSIZE`")],
         run: Run::Waits(xreadgroup),
         ..ROW
     },

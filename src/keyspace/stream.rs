@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use super::value::collection_of;
 use super::{Collection, EncodingLimits};
 use crate::ds::key_table::HeapSize;
-use crate::ds::stream::{Group, NodeLimits, Stream};
+use crate::ds::stream::{Group, NodeLimits, Producers, Stream};
 use crate::ds::unaligned_box::UnalignedBox;
 
 /// A stream; in a box, so that other types' objects are not made larger by it.
@@ -19,6 +19,11 @@ impl StreamValue {
     /// What is left of a removed group or consumer, for [`Keyspace::discard`](super::Keyspace::discard) to free bit by bit.
     pub fn of_rest(group: Group) -> Self {
         Self(UnalignedBox::new(Stream::of_rest(group)))
+    }
+
+    /// What is left of forgotten producers, likewise.
+    pub fn of_producers(producers: Producers) -> Self {
+        Self(UnalignedBox::new(Stream::of_producers(producers)))
     }
 }
 

@@ -19,7 +19,8 @@ const NEWER: &[&str] = &[
     "geosearchstore",
     "xadd",
     "xtrim",      // what becomes of references, Redis 8.2
-    "xreadgroup", // CLAIM, Redis 8.4
+    "xread",      // MAXCOUNT and MAXSIZE, Redis 8.10
+    "xreadgroup", // these, and CLAIM, Redis 8.4
 ];
 
 /// All commands of the real server that are here.
@@ -65,6 +66,7 @@ fn every_row_is_recorded_or_newer() {
         "xdelex",
         "xackdel",
         "xnack",
+        "xcfgset",
         "sunioncard",
         "sdiffcard",
     ];

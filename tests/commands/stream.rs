@@ -206,3 +206,56 @@ fn trims_heed_references() {
         "#,
     );
 }
+
+// From the documentation of Redis 8.6, and its error texts.
+#[test]
+fn a_request_sent_again_adds_nothing() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s NOMKSTREAM IDMP p r1 * a 1 => $-1
+        XADD s IDMP p r1 * a 1 => "1700000000000-0"
+        wait 7
+        XADD s IDMP p r1 * b 2 => "1700000000000-0"
+        XADD s IDMP q r1 MAXLEN ~ 10 * a 1 => "1700000000007-0"
+        XADD s NOMKSTREAM idmpauto q KEEPREF * a 1 b 2 => "1700000000007-1"
+        XADD s IDMPAUTO q * b 2 a 1 => "1700000000007-1"
+        XADD s IDMPAUTO q * a 1 b 3 => "1700000000007-2"
+        XADD s IDMPAUTO q * ab 1 => "1700000000007-3"
+        XADD s IDMPAUTO q * a b1 => "1700000000007-4"
+        XADD s IDMPAUTO q * a 1 a 1 => "1700000000007-5"
+        XADD s IDMPAUTO q * b 1 b 1 => "1700000000007-6"
+        XLEN s => :8
+        XINFO STREAM s => *32 "length" :8 "radix-tree-keys" :1 "radix-tree-nodes" :2 "last-generated-id" "1700000000007-6" "max-deleted-entry-id" "0-0" "entries-added" :8 "recorded-first-entry-id" "1700000000000-0" "idmp-duration" :100 "idmp-maxsize" :100 "pids-tracked" :2 "iids-tracked" :8 "iids-added" :8 "iids-duplicates" :2 "groups" :0 "first-entry" *2 "1700000000000-0" *2 "a" "1" "last-entry" *2 "1700000000007-6" *4 "b" "1" "b" "1"
+        XCFGSET s IDMP-DURATION 100 idmp-maxsize 100 => +OK
+        XADD s IDMP p r1 * b 2 => "1700000000000-0"
+        wait 99993
+        XADD s IDMP p r1 * b 2 => "1700000000000-0"
+        wait 1
+        XADD s IDMP p r1 * b 2 => "1700000100001-0"
+        XADD s IDMP q r1 * b 2 => "1700000000007-0"
+        XCFGSET s IDMP-MAXSIZE 1 => +OK
+        XADD s IDMP q r1 * b 2 => "1700000100001-1"
+        XADD s IDMP q r2 * b 2 => "1700000100001-2"
+        XADD s IDMP q r2 * b 2 => "1700000100001-2"
+        XADD s IDMP q r1 * b 2 => "1700000100001-3"
+        XADD s IDMP p * f v => -ERR Invalid stream ID specified as stream command argument
+        XADD s IDMP p i 1-1 f v => -ERR IDMP/IDMPAUTO can be used only with auto-generated IDs
+        XADD s IDMPAUTO p 1-* f v => -ERR IDMP/IDMPAUTO can be used only with auto-generated IDs
+        XADD s IDMPAUTO p IDMP p i * f v => -ERR IDMP/IDMPAUTO specified multiple times
+        XADD s IDMP "" i * f v => -ERR IDMP requires a non-empty producer ID
+        XADD s IDMP p "" * f v => -ERR IDMP requires a non-empty idempotent ID
+        XADD s IDMPAUTO "" * f v => -ERR IDMPAUTO requires a non-empty producer ID
+        XCFGSET s => -ERR At least one parameter must be specified
+        XCFGSET none IDMP-DURATION 5 => -ERR no such key
+        XCFGSET s IDMP-DURATION => -ERR syntax error
+        XCFGSET s IDMP-DURATION x => -ERR value is not an integer or out of range
+        XCFGSET s IDMP-DURATION 86401 => -ERR IDMP-DURATION must be between 1 and 86400 seconds
+        XCFGSET s IDMP-MAXSIZE 0 => -ERR IDMP-MAXSIZE must be between 1 and 10000 entries
+        SET t x => +OK
+        XCFGSET t IDMP-MAXSIZE 5 => -WRONGTYPE Operation against a key holding the wrong kind of value
+        XTRIM s IDMP p i MAXLEN 1 => -ERR syntax error
+        "#,
+    );
+}

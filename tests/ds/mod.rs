@@ -18,6 +18,7 @@ mod sorted_set;
 mod sparse_array;
 mod stream;
 mod stream_groups;
+mod stream_producers;
 mod stream_tree;
 mod unaligned_box;
 

@@ -73,3 +73,35 @@ fn streams_of_old_releases_are_read() {
     );
     check_damage(&payload(&bytes_of(&format!("13 {NODE} {stream} {group}"))));
 }
+
+#[test]
+fn what_producers_have_sent_comes_back() {
+    let mut runner = Runner::new(1);
+    for request in [
+        "XADD s IDMP p r1 * a 1",
+        "XADD s IDMP p r2 * a 2",
+        "XADD s IDMPAUTO q * a 2",
+        "XADD s IDMP p r1 * a 1",
+        "XCFGSET t IDMP-MAXSIZE 7",
+    ] {
+        runner.say(request);
+    }
+    let info = runner.say("XINFO STREAM s FULL");
+    let bytes = dumped(&mut runner, "s");
+    assert_eq!(bytes[0], 26, "the type of Redis 8.6");
+    let reply = runner.run(&[b"RESTORE".as_slice(), b"copy", b"0", &bytes]);
+    assert_eq!(reply, b"+OK\r\n");
+    assert_eq!(runner.say("XINFO STREAM copy FULL"), info);
+    assert!(
+        info.contains(r#""iids-added" :3 "iids-duplicates" :1"#),
+        "{info}"
+    );
+    assert_eq!(dumped(&mut runner, "copy"), bytes);
+    let again = runner.say("XADD s IDMP p r2 * b 1");
+    assert_eq!(runner.say("XADD copy IDMP p r2 * b 1"), again);
+    assert_eq!(runner.say("XLEN copy"), ":3");
+    // A stream without producers is what older servers read.
+    runner.say("XADD plain 1-1 a b");
+    assert_eq!(dumped(&mut runner, "plain")[0], 21);
+    check_damage(&bytes);
+}

@@ -200,3 +200,25 @@ fn damage_is_refused_with_file_and_offset() {
         "{said}"
     );
 }
+
+/// What a producer has sent is known after a restart, whether from the log or from a snapshot.
+#[test]
+fn a_request_sent_again_after_a_restart_adds_nothing() {
+    let from_log = ["--appendonly", "yes", "--save", ""];
+    let from_snapshot = ["--appendonly", "no", "--save", "3600 1"];
+    for options in [from_log, from_snapshot] {
+        let mut server = Server::start(2, &options);
+        let mut client = server.client();
+        client.ask("XADD s IDMP p first * a 1");
+        assert_eq!(client.ask("XCFGSET s IDMP-DURATION 86400"), ok());
+        client.ask("XADD s IDMP p first * a 1");
+        let second = client.ask("XADD s IDMP p second * a 2");
+        let third = client.ask("XADD s IDMPAUTO p * a 3");
+        server.signal("TERM");
+        assert!(server.restart(3, &options), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("XADD s IDMP p second * a 2"), second);
+        assert_eq!(client.ask("XADD s IDMPAUTO p * a 3"), third);
+        assert_eq!(client.ask("XLEN s"), Value::Integer(4));
+    }
+}

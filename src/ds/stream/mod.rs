@@ -2,16 +2,18 @@
 //!
 //!     log     nodes of packed entries by id          log.rs, node.rs
 //!     groups  name -> what was delivered to whom     group.rs
-//!             both in trees of small arrays          tree.rs
+//!     producers  name -> what it asked for already   producers.rs
+//!             all in trees of small arrays           tree.rs
 //!
 //! Promises  `heap_bytes` is exact and O(1); growing never waits for a copy of the whole; `free_step` is bounded.
 //! Not here  ids that clients write, options, replies: `commands/stream*.rs`.
-//! Tests     tests/ds/stream.rs, stream_tree.rs, stream_groups.rs; fuzz target `stream_node`.
+//! Tests     tests/ds/stream.rs, stream_tree.rs, stream_groups.rs, stream_producers.rs; fuzz target `stream_node`.
 
 mod group;
 mod id;
 mod log;
 mod node;
+mod producers;
 mod radix;
 mod references;
 mod tree;
@@ -20,6 +22,7 @@ pub use group::{Consumer, ConsumerNumber, Group, Name, Pending};
 pub use id::{IdText, StreamId};
 pub use log::{Log, NodeLimits, Range, RangeBack, Refusal, Threshold, Trim};
 pub use node::{Entry, Fields, Words};
+pub use producers::{Mark, Producers};
 pub use references::{Deletion, References};
 pub use tree::Tree;
 
@@ -34,6 +37,8 @@ pub struct Stream {
     groups: Tree<Name, Box<Group>>,
     /// Bytes of the groups and their names.
     groups_bytes: usize,
+    /// Who adds entries with marks; nothing until somebody does.
+    producers: Option<Box<Producers>>,
 }
 
 impl Stream {
@@ -47,6 +52,25 @@ impl Stream {
         let mut stream = Self::new();
         stream.add_group(b"", group);
         stream
+    }
+
+    /// A stream that has nothing but these producers; for what is left of them, to be freed in steps.
+    pub fn of_producers(producers: Producers) -> Self {
+        Self {
+            producers: Some(Box::new(producers)),
+            ..Self::new()
+        }
+    }
+
+    /// Who adds entries with marks, if anybody ever did or was told how.
+    #[inline]
+    pub fn producers(&self) -> Option<&Producers> {
+        self.producers.as_deref()
+    }
+
+    /// The same, to change.
+    pub fn producers_mut(&mut self) -> &mut Producers {
+        self.producers.get_or_insert_default()
     }
 
     /// Adds a group; false, if there is one of that name.
@@ -112,18 +136,31 @@ impl Stream {
     /// Bytes allocated.
     #[inline]
     pub fn heap_bytes(&self) -> usize {
-        self.log.heap_bytes() + self.groups.heap_bytes() + self.groups_bytes
+        let producers = self.producers.as_ref();
+        self.log.heap_bytes()
+            + self.groups.heap_bytes()
+            + self.groups_bytes
+            + producers.map_or(0, |it| size_of::<Producers>() + it.heap_bytes())
     }
 
     /// About how many allocations dropping it frees.
     pub fn free_effort(&self) -> usize {
         let of_groups = self.groups.iter().map(|(_, group)| 1 + group.allocations());
-        self.log.nodes_count() + of_groups.sum::<usize>()
+        let of_producers = self.producers.as_ref().map_or(0, |it| it.allocations());
+        self.log.nodes_count() + of_groups.sum::<usize>() + of_producers
     }
 
     /// Frees about `budget` allocations; true when few are left. What is left is good for nothing else.
     pub fn free_step(&mut self, budget: usize) -> bool {
         let mut freed = self.log.free_step(budget);
+        while freed < budget
+            && let Some(producers) = &mut self.producers
+        {
+            match producers.free_step() {
+                0 => self.producers = None,
+                of_producers => freed += of_producers,
+            }
+        }
         while freed < budget {
             let Some((_, group)) = self.groups.last_mut() else {
                 self.groups.pop_leaf(); // The array that is left.
@@ -163,6 +200,9 @@ impl Stream {
             bytes += name_bytes(name) + group_bytes(group);
         }
         assert_eq!(bytes, self.groups_bytes, "the groups' account");
+        if let Some(producers) = &self.producers {
+            producers.assert_sound();
+        }
     }
 }
 
@@ -177,6 +217,7 @@ impl Clone for Stream {
             log: self.log.clone(),
             groups,
             groups_bytes,
+            producers: self.producers.as_ref().map(|it| Box::new(it.dense())),
         }
     }
 }

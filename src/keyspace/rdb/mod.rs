@@ -3,7 +3,7 @@
 //!     | type u8 | value | version u16 | CRC-64 u64 |        both at the end little-endian
 //!
 //! Promises  payloads are what Redis 7.2 and later read: version 11, and 12 only where fields of a hash have deadlines,
-//!           which 11 has no type for. What is read is checked to the last byte it uses (as with
+//!           which 11 has no type for, or where a stream has producers (Redis 8.6 and later reads those). What is read is checked to the last byte it uses (as with
 //!           `sanitize-dump-payload yes`): damage that the checksum does not show is [`Malformed`], never a panic.
 //!           Redis goes on reading into version and checksum where a value is cut; here it is malformed.
 //!           Arrays have no type below version 15, which no reader of these payloads knows: they are [`NoPayload`].
@@ -31,7 +31,7 @@ use crate::base::crc64::crc64;
 use crate::ds::key_table::{NewValue, OwnedValue, Value};
 use bytes::Bytes;
 
-/// The version in payloads that any type but the newest hashes need.
+/// The version in payloads that any type but the newest hashes and streams need.
 const VERSION: u16 = 11;
 /// The newest version that is read.
 const VERSION_MAX: u16 = 12;
@@ -151,7 +151,10 @@ fn read_of(
             let set = zset::read(kind, from, limits)?;
             Ok(OwnedValue::Object(Box::new(set.into_object())))
         }
-        kind @ (stream::kind::STREAM | stream::kind::STREAM_2 | stream::kind::STREAM_3) => {
+        kind @ (stream::kind::STREAM
+        | stream::kind::STREAM_2
+        | stream::kind::STREAM_3
+        | stream::kind::STREAM_4) => {
             let stream = stream::read(kind, from)?;
             Ok(OwnedValue::Object(Box::new(stream.into_object())))
         }

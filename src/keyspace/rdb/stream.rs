@@ -5,12 +5,14 @@
 //!     groups  count, then: name, last id, entries read (since 2), pending, consumers
 //!             pending    count, then: id, when u64, how often
 //!             consumers  count, then: name, seen u64, active u64 (since 3), count of ids, ids
+//!     producers  seconds and marks that are remembered, count, then: name, count, then: mark (16 bytes), id;
+//!             entries added with marks, duplicates                                 since 4
 //!
 //! Promises  what is read has no pending entry without a place for its consumer, and no entry out of order.
 //! Tests     tests/keyspace/rdb_stream.rs.
 
 use super::wire::{Malformed, Reader, Writer};
-use crate::ds::stream::{Group, Pending, StreamId};
+use crate::ds::stream::{Group, Pending, Producers, StreamId};
 use crate::keyspace::StreamValue;
 
 /// The bytes that say a stream follows, in the order they came to be.
@@ -18,6 +20,7 @@ pub(super) mod kind {
     pub const STREAM: u8 = 15;
     pub const STREAM_2: u8 = 19;
     pub const STREAM_3: u8 = 21;
+    pub const STREAM_4: u8 = 26;
 }
 
 /// What stands for an unknown number of entries read.
@@ -25,7 +28,11 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// Writes type and value; returns the version that has that type.
 pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
-    out.kind(kind::STREAM_3);
+    // Redis below 8.6 has no type for producers: such streams are written as it reads them, unless there are any.
+    out.kind(match stream.producers() {
+        None => kind::STREAM_3,
+        Some(_) => kind::STREAM_4,
+    });
     let log = &stream.log;
     out.length(log.nodes_count() as u64);
     for (id, node) in log.nodes() {
@@ -44,7 +51,29 @@ pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
         out.length(group.entries_read.unwrap_or(UNKNOWN));
         write_group(group, out);
     }
-    super::VERSION
+    match stream.producers() {
+        None => super::VERSION,
+        Some(producers) => {
+            write_producers(producers, out);
+            super::VERSION_MAX
+        }
+    }
+}
+
+fn write_producers(producers: &Producers, out: &mut Writer) {
+    out.length(producers.duration_s());
+    out.length(producers.marks_max() as u64);
+    out.length(producers.producers_count() as u64);
+    for (name, count, marks) in producers.iter() {
+        out.string(name);
+        out.length(count as u64);
+        for (mark, id) in marks {
+            out.string(&mark.to_le_bytes());
+            write_id(id, out);
+        }
+    }
+    out.length(producers.added);
+    out.length(producers.duplicates);
 }
 
 fn write_group(group: &Group, out: &mut Writer) {
@@ -117,7 +146,43 @@ pub(super) fn read(kind: u8, from: &mut Reader<'_>) -> Result<StreamValue, Malfo
             return Err(Malformed);
         }
     }
+    if kind == kind::STREAM_4 {
+        read_producers(&mut stream, from)?;
+    }
     Ok(stream)
+}
+
+fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(), Malformed> {
+    let (duration_s, marks_max) = (from.length()?, from.length()?);
+    if !Producers::DURATIONS_S.contains(&duration_s) || !Producers::MARKS.contains(&marks_max) {
+        return Err(Malformed);
+    }
+    let last_id = stream.log.last_id;
+    let producers = stream.producers_mut();
+    producers.limit(duration_s, marks_max as usize);
+    for _ in 0..from.count()? {
+        let name = from.string()?;
+        let count = from.count()?;
+        if count as u64 > marks_max {
+            return Err(Malformed);
+        }
+        let mut marks = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mark: [u8; 16] = from.string()?.as_ref().try_into().map_err(|_| Malformed)?;
+            let id = read_id(from)?;
+            if id > last_id {
+                return Err(Malformed);
+            }
+            marks.push((u128::from_le_bytes(mark), id));
+        }
+        // A producer without marks is one that has been silent.
+        if !marks.is_empty() && !producers.restore(&name, &marks) {
+            return Err(Malformed);
+        }
+    }
+    producers.added = from.length()?;
+    producers.duplicates = from.length()?;
+    Ok(())
 }
 
 fn read_group(kind: u8, group: &mut Group, from: &mut Reader<'_>) -> Result<(), Malformed> {
@@ -138,7 +203,7 @@ fn read_group(kind: u8, group: &mut Group, from: &mut Reader<'_>) -> Result<(), 
         let seen_at_ms = from.u64()? as i64;
         let number = group.add_consumer(&name, seen_at_ms).ok_or(Malformed)?;
         let active_at_ms = match kind {
-            kind::STREAM_3 => from.u64()? as i64,
+            kind::STREAM_3 | kind::STREAM_4 => from.u64()? as i64,
             _ => seen_at_ms,
         };
         if active_at_ms != -1 {

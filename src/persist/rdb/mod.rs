@@ -5,7 +5,8 @@
 //! # Which version is written
 //!
 //! The lowest that has what is to be written, so that the most servers read it: 11 (Redis 7.2 and later, Valkey); 12 where
-//! fields of a hash have deadlines (Redis 7.4 and later; Valkey 9 refuses it by number). Arrays are Redis 8.8's, whose format
+//! fields of a hash have deadlines (Redis 7.4 and later; Valkey 9 refuses it by number). A stream with producers has the type of
+//! Redis 8.6, which older ones refuse by its number. Arrays are Redis 8.8's, whose format
 //! for them is not known here: they are written with a type of rondo's own, which others refuse by its number.
 //!
 //! # Which are read

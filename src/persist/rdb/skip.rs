@@ -96,7 +96,7 @@ impl<'a> Cursor<'a> {
             }),
             4 => self.pairs(Self::string),
             5 => self.pairs(|from| from.raw(8).map(drop)),
-            15 | 19 | 21 => self.stream(kind),
+            15 | 19 | 21 | 26 => self.stream(kind),
             18 => {
                 for _ in 0..self.length()? {
                     self.length()?;
@@ -162,13 +162,32 @@ impl<'a> Cursor<'a> {
             }
             for _ in 0..self.length()? {
                 self.string()?;
-                self.raw(if kind == 21 { 16 } else { 8 })?;
+                self.raw(if kind >= 21 { 16 } else { 8 })?;
                 for _ in 0..self.length()? {
                     self.raw(16)?;
                 }
             }
         }
+        if kind == 26 {
+            self.producers()?;
+        }
         Ok(())
+    }
+
+    /// Passes what a stream knows of its producers.
+    fn producers(&mut self) -> Skipped<()> {
+        self.length()?;
+        self.length()?;
+        for _ in 0..self.length()? {
+            self.string()?;
+            for _ in 0..self.length()? {
+                self.string()?;
+                self.length()?;
+                self.length()?;
+            }
+        }
+        self.length()?;
+        self.length().map(drop)
     }
 
     /// Passes what a module has written beside values.

@@ -1,14 +1,18 @@
 //! XREAD and XREADGROUP over several shards: each shard reads its streams, the parts are joined in the order of the request.
 //!
+//! MAXCOUNT and MAXSIZE are for all streams together: XREAD reads as much as they allow on each shard and drops what is too
+//! much; XREADGROUP, which changes what it reads, asks one shard after the other for what is left.
+//!
 //! Promises  XREADGROUP delivers nothing until every shard has found its keys and groups; of several errors the client sees
 //!           that of the first key.
 //! Tests     tests/router/programs.rs; every transcript of streams, at 2 and 7 shards.
 
 use super::{Job, Next, Part, Program, error_reply, first_error, is_error, unexpected};
 use crate::commands::CommandError;
+use crate::commands::stream_budget::Budget;
 use crate::commands::stream_read::ReadStreams as Request;
 use crate::resp::args::OwnedArgs;
-use crate::resp::element::{elements, is_null, read_bulk};
+use crate::resp::element::{Elements, element_end, elements, is_null, read_bulk};
 use crate::resp::{Protocol, Reply};
 use crate::router::{Operation, Output, ShardId, TxId};
 
@@ -25,6 +29,12 @@ pub(super) struct ReadStreams {
     refused: Vec<ShardId>,
     /// The locks are needed after it has read: to wait under them.
     keeps_locks: bool,
+    /// What all streams together may come to.
+    budget: Budget,
+    /// XREADGROUP with a budget: the keys, in runs of neighbours on one shard, that were not read yet, the last first, and
+    /// the streams that were.
+    runs: Vec<Part>,
+    streams: Vec<Vec<u8>>,
 }
 
 impl ReadStreams {
@@ -37,8 +47,22 @@ impl ReadStreams {
         let request = Request::parse(&job.args(), is_group)?;
         let (keys_at, keys_count) = (request.keys_at(), request.keys_count());
         let keeps_locks = request.blocks();
+        let budget = request.budget();
+        let mut runs: Vec<Part> = Vec::new();
+        if is_group && budget.is_bounded() {
+            for place in (0..keys_count).rev() {
+                let shard = job.map.shard_of(job.args().get(keys_at + place));
+                match runs.last_mut() {
+                    Some((of, places)) if *of == shard => places.insert(0, place),
+                    _ => runs.push((shard, vec![place])),
+                }
+            }
+        }
         Ok(Self {
             parts: job.parts(keys_at..keys_at + keys_count, 1),
+            budget,
+            streams: vec![Vec::new(); keys_count],
+            runs,
             job,
             keys_at,
             keys_count,
@@ -51,17 +75,77 @@ impl ReadStreams {
 
     /// The request with a part's keys and ids only.
     fn words(&self, places: &[usize]) -> OwnedArgs {
+        self.words_with(places, &[])
+    }
+
+    /// The same, some words of its options replaced by numbers.
+    fn words_with(&self, places: &[usize], numbers: &[(usize, usize)]) -> OwnedArgs {
         let args = self.job.args();
         let options = 0..self.keys_at;
         let keys = places.iter().map(|place| self.keys_at + place);
         let ids = places
             .iter()
             .map(|place| self.keys_at + self.keys_count + place);
+        let numbers: Vec<(usize, String)> = numbers
+            .iter()
+            .map(|(at, number)| (*at, number.to_string()))
+            .collect();
+        let number_at = |index| numbers.iter().find(|(at, _)| *at == index);
         options
             .chain(keys)
             .chain(ids)
-            .map(|index| args.get(index))
+            .map(|index| match number_at(index) {
+                Some((_, number)) => number.as_bytes(),
+                None => args.get(index),
+            })
             .collect()
+    }
+
+    /// Asks for the next run what the budget has left for it; nothing where that is nothing, or no run is left.
+    fn ask_next_run(&mut self) -> Option<Next> {
+        let bytes = self.streams.iter().map(Vec::len).sum();
+        if self.budget.is_spent(bytes) {
+            return None;
+        }
+        let (shard, places) = self.runs.last()?;
+        let request = Request::parse(&self.job.args(), true).ok()?;
+        let words = self.words_with(places, &request.rest(&self.budget, bytes));
+        Some(Next::Phase(vec![(*shard, self.job.command(words), false)]))
+    }
+
+    /// Takes the streams of the run that was asked for.
+    fn take_run(&mut self, outputs: &[(ShardId, Output)]) -> Option<()> {
+        let (_, places) = self.runs.pop()?;
+        let [(_, Output::Reply(reply))] = outputs else {
+            return None;
+        };
+        for (place, stream) in self.placed(reply, &places)? {
+            self.budget.note(
+                Stream::read(stream, self.job.caller.protocol)?
+                    .entries()?
+                    .left(),
+            );
+            self.streams[place] = stream.to_vec();
+        }
+        Some(())
+    }
+
+    /// The streams of a part's reply, with the places of their keys.
+    fn placed<'r>(&self, reply: &'r [u8], places: &[usize]) -> Option<Vec<(usize, &'r [u8])>> {
+        if is_null(reply) {
+            return Some(Vec::new());
+        }
+        let args = self.job.args();
+        let protocol = self.job.caller.protocol;
+        // In the order of the part's keys, those without entries left out.
+        let mut places = places.iter();
+        let mut placed = Vec::new();
+        for stream in streams_of(reply, protocol)? {
+            let key = Stream::read(stream, protocol)?.key()?;
+            let place = places.find(|place| args.get(self.keys_at + **place) == key)?;
+            placed.push((*place, stream));
+        }
+        Some(placed)
     }
 
     fn commands(&self) -> impl Iterator<Item = (ShardId, Operation)> {
@@ -106,37 +190,95 @@ impl ReadStreams {
     }
 
     fn join(&self, outputs: &[(ShardId, Output)]) -> Option<Vec<u8>> {
-        let args = self.job.args();
-        let protocol = self.job.caller.protocol;
         let mut streams: Vec<&[u8]> = vec![b""; self.keys_count];
         for ((_, output), (_, places)) in outputs.iter().zip(&self.parts) {
             let Output::Reply(reply) = output else {
                 return None;
             };
-            if is_null(reply) {
-                continue;
-            }
-            // In the order of the part's keys, those without entries left out.
-            let mut places = places.iter();
-            for stream in streams_of(reply, protocol)? {
-                let key = match protocol {
-                    Protocol::Resp2 => read_bulk(elements(stream)?.next()?)?,
-                    Protocol::Resp3 => read_bulk(stream)?,
-                };
-                let place = places.find(|place| args.get(self.keys_at + **place) == key)?;
-                streams[*place] = stream;
+            for (place, stream) in self.placed(reply, places)? {
+                streams[place] = stream;
             }
         }
-        let count = streams.iter().filter(|stream| !stream.is_empty()).count();
-        let mut joined = Vec::with_capacity(streams.iter().map(|it| it.len()).sum::<usize>() + 16);
+        if self.budget.is_bounded() {
+            return self.cut_down(&streams);
+        }
+        Some(self.reply(streams.iter().copied().filter(|stream| !stream.is_empty())))
+    }
+
+    /// As much of the streams as the budget allows.
+    fn cut_down(&self, streams: &[&[u8]]) -> Option<Vec<u8>> {
+        let protocol = self.job.caller.protocol;
+        let mut budget = self.budget;
+        let mut bytes = 0;
+        let mut kept: Vec<Vec<u8>> = Vec::new();
+        for stream in streams.iter().filter(|stream| !stream.is_empty()) {
+            if budget.is_spent(bytes) {
+                break;
+            }
+            let read = Stream::read(stream, protocol)?;
+            let head = &stream[..stream.len() - read.entries.len()];
+            let mut entries = Vec::new();
+            let mut count = 0;
+            for entry in read.entries()? {
+                if count > 0 && budget.is_spent(bytes + head.len() + entries.len()) {
+                    break;
+                }
+                entries.extend_from_slice(entry);
+                count += 1;
+                budget.note(1);
+            }
+            let mut part = head.to_vec();
+            Reply::new(&mut part, protocol).array(count);
+            part.extend_from_slice(&entries);
+            bytes += part.len();
+            kept.push(part);
+        }
+        Some(self.reply(kept.iter().map(Vec::as_slice)))
+    }
+
+    /// The reply that has these streams.
+    fn reply<'s>(&self, streams: impl Iterator<Item = &'s [u8]> + Clone) -> Vec<u8> {
+        let protocol = self.job.caller.protocol;
+        let bytes: usize = streams.clone().map(<[u8]>::len).sum();
+        let mut joined = Vec::with_capacity(bytes + 16);
         let mut reply = Reply::new(&mut joined, protocol);
-        match (count, protocol) {
+        match (streams.clone().count(), protocol) {
             (0, _) => reply.null_array(),
             (count, Protocol::Resp2) => reply.array(count),
             (count, Protocol::Resp3) => reply.map(count),
         }
-        streams.iter().for_each(|stream| reply.raw(stream));
-        Some(joined)
+        streams.for_each(|stream| reply.raw(stream));
+        joined
+    }
+}
+
+/// A stream in a reply.
+struct Stream<'r> {
+    key: &'r [u8],
+    entries: &'r [u8],
+}
+
+impl<'r> Stream<'r> {
+    fn read(bytes: &'r [u8], protocol: Protocol) -> Option<Self> {
+        match protocol {
+            Protocol::Resp2 => {
+                let mut pair = elements(bytes)?;
+                let (key, entries) = (pair.next()?, pair.next()?);
+                Some(Self { key, entries })
+            }
+            Protocol::Resp3 => {
+                let (key, entries) = bytes.split_at(element_end(bytes)?);
+                Some(Self { key, entries })
+            }
+        }
+    }
+
+    fn key(&self) -> Option<&'r [u8]> {
+        read_bulk(self.key)
+    }
+
+    fn entries(&self) -> Option<Elements<'r>> {
+        elements(self.entries)
     }
 }
 
@@ -182,6 +324,17 @@ impl Program for ReadStreams {
         }
         if !self.refused.is_empty() {
             return unexpected(); // Under the same locks the keys are what they were.
+        }
+        if self.is_group && self.budget.is_bounded() {
+            let is_taken = !self.is_checked || self.take_run(&outputs).is_some();
+            self.is_checked = true;
+            if !is_taken {
+                return unexpected();
+            }
+            return self.ask_next_run().unwrap_or_else(|| {
+                let streams = self.streams.iter().map(Vec::as_slice);
+                Next::Done(self.reply(streams.filter(|stream| !stream.is_empty())))
+            });
         }
         if self.is_group && !self.is_checked {
             self.is_checked = true;

@@ -1,0 +1,164 @@
+//! XADD once: IDMP and IDMPAUTO name the producer of an entry and what it is sent for; XCFGSET says how long that is remembered.
+//!
+//!     IDMP producer id        what the client says               mark = XXH3-128 of the id
+//!     IDMPAUTO producer       the entry itself                   mark = the sum of those of its pairs, in any order
+//!
+//! Promises  nothing of this is there, XINFO's figures included, for a stream that was never asked for it.
+//! Not here  what is remembered: `ds/stream/producers.rs`.
+//! Source    Redis 8.6's documentation of XADD, XCFGSET and XINFO STREAM. Its sum is an exclusive or, by which a pair that is
+//!           there twice is as good as none.
+//! Tests     tests/commands/stream.rs; tests/keyspace/rdb_stream.rs; tests/server/durability.rs.
+
+use super::CommandError;
+use super::generic::NO_SUCH_KEY;
+use super::row::*;
+use super::stream_words::NewId;
+use super::table::{Arity, Call, Command, Effect, Group, Run};
+use super::word::integer;
+use crate::ds::stream::{Mark, Producers, Words};
+use crate::keyspace::StreamValue;
+use crate::resp::{Args, Reply};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+/// Who sends an entry, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// IDMP: the producer and what it calls its request.
+    Named(&'a [u8], &'a [u8]),
+    /// IDMPAUTO: the producer; the entry speaks for itself.
+    Same(&'a [u8]),
+}
+
+impl<'a> Request<'a> {
+    /// Takes the option at `index`; returns how many words it has, 0 where there is none.
+    pub fn take(
+        taken: &mut Option<Self>,
+        args: &Args<'a>,
+        index: usize,
+    ) -> Result<usize, CommandError> {
+        let more = args.len() - index - 1;
+        let request = if more > 1 && args.is(index, "IDMP") {
+            Self::Named(args.get(index + 1), args.get(index + 2))
+        } else if more > 0 && args.is(index, "IDMPAUTO") {
+            Self::Same(args.get(index + 1))
+        } else {
+            return Ok(0);
+        };
+        if taken.is_some() {
+            return Err("ERR IDMP/IDMPAUTO specified multiple times".into());
+        }
+        match request {
+            Self::Named(b"", _) => return Err("ERR IDMP requires a non-empty producer ID".into()),
+            Self::Named(_, b"") => return Err("ERR IDMP requires a non-empty idempotent ID".into()),
+            Self::Same(b"") => return Err("ERR IDMPAUTO requires a non-empty producer ID".into()),
+            _ => {}
+        }
+        *taken = Some(request);
+        Ok(match request {
+            Self::Named(..) => 3,
+            Self::Same(_) => 2,
+        })
+    }
+
+    /// Refuses an id that the client has chosen: a request sent again would have to get the same.
+    pub fn check_id(&self, id: NewId) -> Result<(), CommandError> {
+        match id {
+            NewId::Next => Ok(()),
+            _ => Err("ERR IDMP/IDMPAUTO can be used only with auto-generated IDs".into()),
+        }
+    }
+
+    /// Who sends it.
+    pub fn producer(&self) -> &'a [u8] {
+        match self {
+            Self::Named(producer, _) | Self::Same(producer) => producer,
+        }
+    }
+
+    /// What it is remembered by.
+    pub fn mark(&self, entry: &impl Words<'a>) -> Mark {
+        match self {
+            Self::Named(_, id) => xxh3_128(id),
+            Self::Same(_) => (0..entry.pairs_count())
+                .map(|pair| {
+                    let field = entry.word(2 * pair);
+                    let mut hash = Xxh3::new();
+                    // Where the field ends must matter: `ab c` is not `a bc`.
+                    hash.update(&(field.len() as u64).to_le_bytes());
+                    hash.update(field);
+                    hash.update(entry.word(2 * pair + 1));
+                    hash.digest128()
+                })
+                .fold(0, u128::wrapping_add),
+        }
+    }
+}
+
+/// `XCFGSET key [IDMP-DURATION seconds] [IDMP-MAXSIZE count]`; another value than before forgets what is remembered.
+fn xcfgset(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let (mut duration_s, mut marks_max) = (None, None);
+    let mut index = 2;
+    while index < args.len() {
+        let is_duration = args.is(index, "IDMP-DURATION");
+        if !is_duration && !args.is(index, "IDMP-MAXSIZE") || index + 1 == args.len() {
+            return Err(CommandError::Syntax);
+        }
+        let number = u64::try_from(integer(args.get(index + 1))?).ok();
+        if is_duration {
+            duration_s = number.filter(|it| Producers::DURATIONS_S.contains(it));
+            if duration_s.is_none() {
+                return Err("ERR IDMP-DURATION must be between 1 and 86400 seconds".into());
+            }
+        } else {
+            marks_max = number.filter(|it| Producers::MARKS.contains(it));
+            if marks_max.is_none() {
+                return Err("ERR IDMP-MAXSIZE must be between 1 and 10000 entries".into());
+            }
+        }
+        index += 2;
+    }
+    if duration_s.is_none() && marks_max.is_none() {
+        return Err("ERR At least one parameter must be specified".into());
+    }
+    let key = call.keys.key(args.get(1));
+    let found = call
+        .keys
+        .write::<StreamValue>(call.db, &key, call.caller.no_touch)?;
+    let Some(mut held) = found else {
+        return Err(NO_SUCH_KEY.into());
+    };
+    let stream = held.get_mut();
+    let is_new = stream.producers().is_none();
+    let producers = stream.producers_mut();
+    let marks_max = marks_max.and_then(|it| usize::try_from(it).ok());
+    let forgotten = producers.limit(
+        duration_s.unwrap_or(producers.duration_s()),
+        marks_max.unwrap_or(producers.marks_max()),
+    );
+    reply.ok();
+    let has_changed = is_new || forgotten.is_some();
+    if let Some(forgotten) = forgotten {
+        let rest = StreamValue::of_producers(forgotten);
+        call.keys.discard(call.db, rest);
+    }
+    Ok(Effect::wrote(u64::from(has_changed)))
+}
+
+/// XCFGSET.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "XCFGSET",
+    since: "8.6.0",
+    group: Group::Stream,
+    arity: Arity::AtLeast(2),
+    flags: WRITE_FAST,
+    keys: &[key_at(1, "RW", &["update"])],
+    args: "key [IDMP-DURATION idmp-duration:integer] [IDMP-MAXSIZE idmp-maxsize:integer]",
+    summary: "Sets how long and how many requests of a stream's producers are remembered.",
+    cost: "O(1)",
+    run: Run::Keys(xcfgset),
+    ..ROW
+}];

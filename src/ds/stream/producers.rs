@@ -1,0 +1,295 @@
+//! Producers: which entries were added for which request of whom, so that a request sent again adds nothing.
+//!
+//!     producers   name -> requests          requests   mark -> entry id      to find
+//!                                                      entry id -> mark      the oldest first
+//!
+//! Promises  a mark is remembered until its entry is `duration_s` old or `marks_max` newer ones of its producer have come;
+//!           every step is a few searches, and forgets at most what it adds and a few old ones; `heap_bytes` is exact and O(1).
+//! Not here  how a request is made a mark: `commands/stream_idempotent.rs`.
+//! Tests     tests/ds/stream_producers.rs: plain maps, seeded, both compared after every step.
+
+use super::group::{Name, name_bytes};
+use super::id::StreamId;
+use super::tree::Tree;
+use std::ops::RangeInclusive;
+
+/// A request's digest.
+pub type Mark = u128;
+
+/// Producers that a step looks at besides its own, to forget what is too old.
+const SWEEP_PRODUCERS: usize = 2;
+/// Marks of one producer that are forgotten in one step because they are too old.
+const SWEEP_MARKS: usize = 16;
+
+/// What one producer has sent.
+#[derive(Clone, Default)]
+struct Requests {
+    by_mark: Tree<Mark, StreamId>,
+    by_id: Tree<StreamId, Mark>,
+}
+
+impl Requests {
+    fn heap_bytes(&self) -> usize {
+        self.by_mark.heap_bytes() + self.by_id.heap_bytes()
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.by_id.first().map(|(id, mark)| (*id, *mark));
+        if let Some((id, mark)) = oldest {
+            self.by_id.remove(&id);
+            self.by_mark.remove(&mark);
+        }
+    }
+
+    /// Forgets some of what was added before `since_ms`; true when nothing is left at all.
+    fn forget_before(&mut self, since_ms: u64) -> bool {
+        for _ in 0..SWEEP_MARKS {
+            match self.by_id.first() {
+                Some((id, _)) if id.ms < since_ms => self.forget_oldest(),
+                _ => break,
+            }
+        }
+        self.by_id.is_empty()
+    }
+}
+
+/// What is remembered of a stream's producers, and how long.
+pub struct Producers {
+    /// How long a mark is remembered, in seconds.
+    duration_s: u64,
+    /// How many marks of each producer are.
+    marks_max: usize,
+    producers: Tree<Name, Requests>,
+    /// Where sweeping goes on.
+    swept: Name,
+    /// Bytes of names and marks.
+    content_bytes: usize,
+    /// Entries that were added with a mark, ever.
+    pub added: u64,
+    /// Requests that added nothing because their mark was known, ever.
+    pub duplicates: u64,
+}
+
+impl Producers {
+    /// How long marks may be remembered, in seconds.
+    pub const DURATIONS_S: RangeInclusive<u64> = 1..=86_400;
+    /// How many marks of each producer may be.
+    pub const MARKS: RangeInclusive<u64> = 1..=10_000;
+    /// Seconds that marks are remembered, unless told otherwise.
+    pub const DURATION_S: u64 = 100;
+    /// Marks of each producer that are, unless told otherwise.
+    pub const MARKS_MAX: usize = 100;
+
+    /// Nobody yet.
+    pub fn new() -> Self {
+        Self {
+            duration_s: Self::DURATION_S,
+            marks_max: Self::MARKS_MAX,
+            producers: Tree::new(),
+            swept: Name::from(&b""[..]),
+            content_bytes: 0,
+            added: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// How long marks are remembered, in seconds.
+    pub fn duration_s(&self) -> u64 {
+        self.duration_s
+    }
+
+    /// How many marks of each producer are remembered.
+    pub fn marks_max(&self) -> usize {
+        self.marks_max
+    }
+
+    /// Other bounds: what is remembered under the old ones is forgotten. Returns the producers for somebody to drop.
+    pub fn limit(&mut self, duration_s: u64, marks_max: usize) -> Option<Self> {
+        if (duration_s, marks_max) == (self.duration_s, self.marks_max) {
+            return None;
+        }
+        let fresh = Self {
+            duration_s,
+            marks_max,
+            added: self.added,
+            duplicates: self.duplicates,
+            ..Self::new()
+        };
+        Some(std::mem::replace(self, fresh))
+    }
+
+    /// The entry that was added for this mark, if it is remembered.
+    pub fn find(&self, producer: &[u8], mark: Mark, now_ms: u64) -> Option<StreamId> {
+        let id = *self.producers.get(producer)?.by_mark.get(&mark)?;
+        (id.ms >= self.since_ms(now_ms)).then_some(id)
+    }
+
+    /// Remembers a mark whose entry was added just now: no id of this producer is greater.
+    pub fn note(&mut self, producer: &[u8], mark: Mark, id: StreamId, now_ms: u64) {
+        self.added += 1;
+        let since_ms = self.since_ms(now_ms);
+        self.sweep(since_ms);
+        if self.producers.get(producer).is_none() {
+            let name = Name::from(producer);
+            self.content_bytes += name_bytes(&name);
+            self.producers.insert(name, Requests::default());
+        }
+        let marks_max = self.marks_max;
+        let Some(requests) = self.producers.get_mut(producer) else {
+            return;
+        };
+        let before = requests.heap_bytes();
+        requests.forget_before(since_ms);
+        // A mark that is too old to be found may still be there.
+        if let Some(old) = requests.by_mark.insert(mark, id) {
+            requests.by_id.remove(&old);
+        }
+        requests.by_id.insert(id, mark);
+        while requests.by_id.len() > marks_max {
+            requests.forget_oldest();
+        }
+        self.content_bytes = self.content_bytes + requests.heap_bytes() - before;
+    }
+
+    /// Takes back what a payload has of one producer; false where a mark or an id comes twice.
+    pub fn restore(&mut self, producer: &[u8], marks: &[(Mark, StreamId)]) -> bool {
+        if marks.is_empty() || self.producers.get(producer).is_some() {
+            return false;
+        }
+        let mut requests = Requests::default();
+        for (mark, id) in marks {
+            let is_new = requests.by_mark.insert(*mark, *id).is_none();
+            if !is_new || requests.by_id.insert(*id, *mark).is_some() {
+                return false;
+            }
+        }
+        let name = Name::from(producer);
+        self.content_bytes += name_bytes(&name) + requests.heap_bytes();
+        self.producers.insert(name, requests);
+        true
+    }
+
+    /// How many producers have a mark that is remembered, and how many marks that are.
+    ///
+    /// - Cost: O(all marks); those that are too old count for nothing.
+    pub fn count(&self, now_ms: u64) -> (usize, usize) {
+        let since = StreamId::new(self.since_ms(now_ms), 0);
+        let living = self
+            .producers
+            .iter()
+            .map(|(_, requests)| requests.by_id.iter_from(&since).count());
+        living
+            .filter(|count| *count > 0)
+            .fold((0, 0), |(producers, marks), count| {
+                (producers + 1, marks + count)
+            })
+    }
+
+    /// How many producers there are, those with nothing but old marks too.
+    pub fn producers_count(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// Each producer's name, how many marks it has, and those in the order of their entries.
+    pub fn iter(
+        &self,
+    ) -> impl Iterator<Item = (&[u8], usize, impl Iterator<Item = (Mark, StreamId)>)> {
+        self.producers.iter().map(|(name, requests)| {
+            let marks = requests.by_id.iter().map(|(id, mark)| (*mark, *id));
+            (&**name, requests.by_id.len(), marks)
+        })
+    }
+
+    /// Bytes allocated.
+    pub fn heap_bytes(&self) -> usize {
+        self.producers.heap_bytes() + self.content_bytes
+    }
+
+    /// About how many allocations dropping it frees.
+    pub fn allocations(&self) -> usize {
+        let of_requests = self.producers.iter();
+        of_requests
+            .map(|(_, requests)| 2 + 2 * requests.by_id.allocations())
+            .sum()
+    }
+
+    /// Frees some of it; returns about how many allocations those were, 0 when nothing is left.
+    pub fn free_step(&mut self) -> usize {
+        let Some(leaf) = self.producers.pop_leaf() else {
+            self.content_bytes = 0;
+            return 0;
+        };
+        let mut freed = 1;
+        for (name, requests) in &leaf {
+            self.content_bytes -= name_bytes(name) + requests.heap_bytes();
+            freed += 2 + 2 * requests.by_id.allocations();
+        }
+        freed
+    }
+
+    /// Entries of before then are too old.
+    fn since_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.duration_s * 1000)
+    }
+
+    /// A copy, its arrays without spare room.
+    pub fn dense(&self) -> Self {
+        let producers = self.producers.clone();
+        let content = producers.iter();
+        Self {
+            content_bytes: content
+                .map(|(name, it)| name_bytes(name) + it.heap_bytes())
+                .sum(),
+            producers,
+            swept: self.swept.clone(),
+            ..*self
+        }
+    }
+
+    /// Looks at the next producers, and drops those that have been silent for too long.
+    fn sweep(&mut self, since_ms: u64) {
+        for _ in 0..SWEEP_PRODUCERS {
+            let mut rest = self.producers.iter_from(&self.swept);
+            let Some((name, _)) = rest.next() else {
+                self.swept = Name::from(&b""[..]);
+                return;
+            };
+            let name = name.clone();
+            let next = rest.next().map(|(name, _)| name.clone());
+            if let Some(requests) = self.producers.get_mut(&*name) {
+                let before = requests.heap_bytes();
+                let is_empty = requests.forget_before(since_ms);
+                self.content_bytes = self.content_bytes + requests.heap_bytes() - before;
+                if is_empty {
+                    let bytes = requests.heap_bytes();
+                    self.content_bytes -= name_bytes(&name) + bytes;
+                    self.producers.remove(&*name);
+                }
+            }
+            self.swept = next.unwrap_or_else(|| Name::from(&b""[..]));
+        }
+    }
+
+    /// Checks what must be true of it; for tests.
+    #[doc(hidden)]
+    pub fn assert_sound(&self) {
+        self.producers.assert_sound();
+        let mut bytes = 0;
+        for (name, requests) in self.producers.iter() {
+            requests.by_mark.assert_sound();
+            requests.by_id.assert_sound();
+            assert_eq!(requests.by_mark.len(), requests.by_id.len(), "both ways");
+            for (id, mark) in requests.by_id.iter() {
+                assert_eq!(requests.by_mark.get(mark), Some(id), "both ways");
+            }
+            bytes += name_bytes(name) + requests.heap_bytes();
+        }
+        assert_eq!(bytes, self.content_bytes, "the account");
+    }
+}
+
+impl Default for Producers {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,107 @@
+//! Producers against plain maps.
+
+use super::{Random, size};
+use rondo::ds::stream::{Mark, Producers, StreamId};
+use std::collections::{BTreeMap, VecDeque};
+
+#[derive(Default)]
+struct Model {
+    /// Producer to its marks, the oldest first.
+    marks: BTreeMap<Vec<u8>, VecDeque<(Mark, StreamId)>>,
+    added: u64,
+}
+
+impl Model {
+    fn find(&self, name: &[u8], mark: Mark, since_ms: u64) -> Option<StreamId> {
+        let marks = self.marks.get(name)?;
+        let found = marks.iter().find(|(own, _)| *own == mark)?;
+        (found.1.ms >= since_ms).then_some(found.1)
+    }
+
+    fn note(&mut self, name: &[u8], mark: Mark, id: StreamId, marks_max: usize) {
+        let marks = self.marks.entry(name.to_vec()).or_default();
+        marks.retain(|(own, _)| *own != mark);
+        marks.push_back((mark, id));
+        if marks.len() > marks_max {
+            marks.pop_front();
+        }
+        self.added += 1;
+    }
+
+    fn count(&self, since_ms: u64) -> (usize, usize) {
+        let living = |marks: &VecDeque<(Mark, StreamId)>| {
+            marks.iter().filter(|(_, id)| id.ms >= since_ms).count()
+        };
+        let counts: Vec<usize> = self.marks.values().map(living).collect();
+        (
+            counts.iter().filter(|count| **count > 0).count(),
+            counts.iter().sum(),
+        )
+    }
+}
+
+#[test]
+fn producers_are_plain_maps_of_what_was_sent() {
+    for seed in 0..size(3, 10) as u64 {
+        let mut random = Random(seed);
+        let mut producers = Producers::new();
+        let mut model = Model::default();
+        let (duration_s, marks_max) = (1 + random.below(3) as u64, 1 + random.below(20));
+        producers.limit(duration_s, marks_max);
+        let mut now_ms: u64 = 1_000_000;
+        for _ in 0..size(500, 10_000) {
+            now_ms += random.below(20) as u64;
+            if random.below(300) == 0 {
+                now_ms += 5_000;
+            }
+            let since_ms = now_ms - duration_s * 1000;
+            let name = format!("p{}", random.below(9)).into_bytes();
+            let mark = random.below(60) as u128;
+            let found = producers.find(&name, mark, now_ms);
+            assert_eq!(found, model.find(&name, mark, since_ms), "SEED={seed}");
+            if found.is_none() {
+                let id = StreamId::new(now_ms, model.added);
+                producers.note(&name, mark, id, now_ms);
+                model.note(&name, mark, id, marks_max);
+            }
+            assert_eq!(
+                producers.count(now_ms),
+                model.count(since_ms),
+                "SEED={seed}"
+            );
+            assert_eq!(producers.added, model.added, "SEED={seed}");
+            producers.assert_sound();
+        }
+        let dense = producers.dense();
+        dense.assert_sound();
+        assert_eq!(dense.count(now_ms), producers.count(now_ms));
+        while producers.free_step() > 0 {
+            producers.assert_sound();
+        }
+        assert_eq!(producers.heap_bytes(), 0, "SEED={seed}");
+    }
+}
+
+/// Producers that came once and never again do not stay for ever while others go on.
+#[test]
+fn silent_producers_are_forgotten_bit_by_bit() {
+    let mut producers = Producers::new();
+    for index in 0..1_000u64 {
+        let name = format!("once-{index}");
+        producers.note(name.as_bytes(), 1, StreamId::new(1_000, index), 1_000);
+    }
+    assert_eq!(producers.producers_count(), 1_000);
+    for index in 0..600u64 {
+        let now_ms = 200_000 + index;
+        producers.note(
+            b"steady",
+            u128::from(index),
+            StreamId::new(now_ms, 0),
+            now_ms,
+        );
+        producers.assert_sound();
+    }
+    assert_eq!(producers.producers_count(), 1);
+    assert_eq!(producers.count(200_600), (1, 100));
+    assert_eq!(producers.added, 1_600);
+}

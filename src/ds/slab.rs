@@ -17,7 +17,8 @@ pub use super::span::SPAN_BYTES;
 /// Blocks up to this size come from spans.
 pub const BLOCK_BYTES_MAX: usize = 8192;
 
-const CLASSES_COUNT: usize = 64 + 24 + 24;
+/// How many sizes of blocks there are.
+pub const CLASSES_COUNT: usize = 64 + 24 + 24;
 const HEADER_BYTES: usize = 64;
 /// Empty spans kept for reuse by any class, so a block freed and taken again at a boundary costs no system call.
 const SPARE_SPANS_MAX: usize = 2;
@@ -167,6 +168,42 @@ impl Slab {
             self.free(block, bytes);
             if is_sparse && self.others_have_room(span) {
                 self.evacuate(span, others);
+            }
+        }
+    }
+
+    /// Of the first `looks_max` spans of `class` that have room, names the blocks of the one with the fewest in use, if that
+    /// is no more than `percent` and the others that were looked at have room for them; names none otherwise.
+    ///
+    /// - The owner moves them, as with [`Slab::free_and_compact`]. There are [`CLASSES_COUNT`] classes.
+    pub fn evacuate_sparsest(
+        &mut self,
+        class: usize,
+        percent: u32,
+        looks_max: usize,
+        others: &mut Vec<NonNull<u8>>,
+    ) {
+        let mut sparsest: *mut Span = null_mut();
+        let mut room_count = 0;
+        let mut span = self.room[class];
+        // SAFETY: spans with room are alive.
+        unsafe {
+            for _ in 0..looks_max {
+                if span.is_null() {
+                    break;
+                }
+                room_count += (*span).blocks_count - (*span).used_count;
+                if sparsest.is_null() || (*span).used_count < (*sparsest).used_count {
+                    sparsest = span;
+                }
+                span = (*span).room_next;
+            }
+            if sparsest.is_null() {
+                return;
+            }
+            let (used, all) = ((*sparsest).used_count, (*sparsest).blocks_count);
+            if used * 100 <= all * percent && room_count - (all - used) >= used {
+                self.evacuate(sparsest, others);
             }
         }
     }

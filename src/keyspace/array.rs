@@ -10,7 +10,7 @@
 
 use super::Collection;
 use super::value::collection_of;
-use crate::ds::key_table::HeapSize;
+use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::sparse_array::{PLACE_MAX, SparseArray};
 use crate::ds::unaligned_box::UnalignedBox;
 
@@ -121,6 +121,10 @@ fn before(place: u64, distance: u64, length: u64) -> u64 {
 impl HeapSize for Array {
     fn heap_bytes(&self) -> usize {
         size_of::<Inner>() + self.places().heap_bytes()
+    }
+
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        self.places().sample_blocks(SAMPLED_MAX, see);
     }
 
     fn free_effort(&self) -> usize {

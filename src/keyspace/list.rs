@@ -10,7 +10,7 @@
 
 use super::value::collection_of;
 use super::{Collection, EncodingLimits};
-use crate::ds::key_table::HeapSize;
+use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::listpack::Listpack;
 use crate::ds::quicklist::{NodeLimit, Quicklist, remove_in, visit_pack};
 use crate::ds::unaligned_box::UnalignedBox;
@@ -323,6 +323,13 @@ impl HeapSize for List {
         match &self.0 {
             Form::Packed(pack) => pack.heap_bytes(),
             Form::Long(list) => size_of::<Quicklist>() + list.heap_bytes(),
+        }
+    }
+
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        match &self.0 {
+            Form::Packed(pack) => see(pack.as_bytes().as_ptr()),
+            Form::Long(list) => list.sample_blocks(SAMPLED_MAX, see),
         }
     }
 

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod array;
 pub mod collection;
+pub mod compact;
 pub mod cut;
 pub mod events;
 pub mod evict;

@@ -18,7 +18,7 @@ use crate::base::number::{digit_count, parse_i64};
 use crate::base::rng::Rng;
 use crate::ds::field_table::{FieldTable, field_hash};
 use crate::ds::intset::Intset;
-use crate::ds::key_table::HeapSize;
+use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::listpack::{Element, Listpack};
 use crate::ds::unaligned_box::UnalignedBox;
 
@@ -465,6 +465,19 @@ impl HeapSize for Set {
             Encoding::Ints(ints) => ints.heap_bytes(),
             Encoding::Pack(pack) => pack.heap_bytes(),
             Encoding::Table(table) => size_of::<FieldTable>() + table.heap_bytes(),
+        }
+    }
+
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        match &self.encoding {
+            Encoding::Ints(ints) => see(ints.as_bytes().as_ptr()),
+            Encoding::Pack(pack) => see(pack.as_bytes().as_ptr()),
+            Encoding::Table(table) => {
+                let members = table.iter().filter_map(|entry| entry.field_bytes());
+                members
+                    .take(SAMPLED_MAX)
+                    .for_each(|member| see(member.as_ptr()));
+            }
         }
     }
 

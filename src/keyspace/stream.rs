@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::value::collection_of;
 use super::{Collection, EncodingLimits};
-use crate::ds::key_table::HeapSize;
+use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::stream::{Group, NodeLimits, Producers, Stream};
 use crate::ds::unaligned_box::UnalignedBox;
 
@@ -44,6 +44,11 @@ impl DerefMut for StreamValue {
 impl HeapSize for StreamValue {
     fn heap_bytes(&self) -> usize {
         size_of::<Stream>() + self.0.heap_bytes()
+    }
+
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        let nodes = self.0.log.nodes().take(SAMPLED_MAX);
+        nodes.for_each(|(_, node)| see(node.as_bytes().as_ptr()));
     }
 
     fn free_effort(&self) -> usize {

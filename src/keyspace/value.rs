@@ -27,6 +27,12 @@ macro_rules! objects {
             fn free_effort(&self) -> usize {
                 match *self { $(Self::$name(ref it) => it.free_effort()),* }
             }
+            fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+                match *self { $(Self::$name(ref it) => it.sample_blocks(see)),* }
+            }
+            fn moved_copy(&self) -> Option<Self> {
+                Some(self.clone())
+            }
             fn wake_at_ms(&self) -> Option<i64> {
                 match *self { $(Self::$name(ref it) => it.wake_at_ms()),* }
             }

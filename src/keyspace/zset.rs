@@ -8,7 +8,7 @@
 use super::value::collection_of;
 use super::zset_packed::{PackedZset, Pairs};
 use super::{Collection, EncodingLimits};
-use crate::ds::key_table::HeapSize;
+use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::listpack::{Element, Listpack};
 pub use crate::ds::sorted_set::{Direction, Updated};
 use crate::ds::sorted_set::{SortedSet, Walk};
@@ -258,6 +258,16 @@ impl HeapSize for Zset {
         match &self.form {
             Form::Packed(packed) => packed.heap_bytes(),
             Form::Tree(tree) => size_of::<SortedSet>() + tree.heap_bytes(),
+        }
+    }
+
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        match &self.form {
+            Form::Packed(packed) => see(packed.as_bytes().as_ptr()),
+            Form::Tree(tree) => {
+                let members = tree.walk(0..SAMPLED_MAX.min(tree.len()), Direction::Up);
+                members.for_each(|entry| see(entry.member().as_ptr()));
+            }
         }
     }
 

@@ -116,6 +116,10 @@ impl PackedZset {
     }
 
     #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.pairs.as_bytes()
+    }
+
     pub fn heap_bytes(&self) -> usize {
         self.pairs.heap_bytes()
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::block::{Captured, Running};
+use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
 use super::disk::Disk;
 use super::errand::Errands;
@@ -107,6 +108,8 @@ pub struct Core {
     hashes: Vec<(u16, u64)>,
     /// Requests parsed ahead.
     pub window: Window,
+    /// When memory is moved together.
+    pub(super) compaction: Compaction,
     /// Decrypted bytes of the connection being read; kept for its allocation.
     pub plain: Vec<u8>,
     /// Connections with output.
@@ -323,6 +326,7 @@ impl Core {
             spans: Vec::new(),
             hashes: Vec::new(),
             window: Window::default(),
+            compaction: Compaction::default(),
             plain: Vec::new(),
             dirty: Vec::new(),
             resumes: Vec::new(),
@@ -399,6 +403,7 @@ impl Core {
     pub fn apply_options(&mut self) {
         self.limits.bulk_bytes_max = self.options.proto_max_bulk_len as usize;
         self.apply_memory_options();
+        self.apply_compaction_options();
         super::settings::apply_to_shard(&self.options, &mut self.shard);
         self.apply_log_options();
         self.thresholds = Thresholds::of(&self.options);

@@ -40,6 +40,12 @@ pub struct CoreCounters {
     pub writes: u64,
     /// Time spent on expiry and freeing, in nanoseconds.
     pub cycle_ns: u64,
+    /// Values and entries that compaction moved.
+    pub defrag_hits: u64,
+    /// Values that it looked at and left.
+    pub defrag_misses: u64,
+    /// Nanoseconds that it took.
+    pub defrag_ns: u64,
     /// Ticks whose budget for that was not enough.
     pub cycles_over_budget: u64,
     /// Turns of the loop that had something to do.
@@ -155,8 +161,12 @@ pub struct CoreFigures {
     pub sizes: Vec<Sizes>,
     /// Bytes its tables hold.
     pub keys_bytes: u64,
-    /// Room between entries.
+    /// Room between entries, and in the allocator's pages where that is watched.
     pub slack_bytes: u64,
+    /// Percent of its time that compaction takes now.
+    pub defrag_effort: u64,
+    /// Milliseconds since compaction began, 0 while it rests.
+    pub defrag_running_ms: u64,
     /// What leads to entries, by database.
     pub index_bytes: Vec<u64>,
     /// Values of those still to be freed.

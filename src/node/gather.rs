@@ -1020,7 +1020,9 @@ impl Core {
             sizes: Vec::new(),
             databases,
             keys_bytes: self.shard.keys.used_bytes() as u64,
-            slack_bytes: self.shard.keys.slack_bytes() as u64,
+            slack_bytes: (self.shard.keys.slack_bytes() + self.compaction.heap_free_bytes) as u64,
+            defrag_effort: self.compaction.effort,
+            defrag_running_ms: self.compaction.running_ms(self.now_ms),
             index_bytes: (0..self.shard.keys.databases_count())
                 .map(|db| self.shard.keys.index_bytes(db) as u64)
                 .collect(),

@@ -163,6 +163,14 @@ pub struct StatsFigures {
     pub query_limit_disconnections: u64,
     pub output_limit_disconnections: u64,
     pub denials: [u64; REASONS_COUNT],
+    /// Values and entries that compaction moved.
+    pub defrag_hits: u64,
+    /// Values that it looked at and left.
+    pub defrag_misses: u64,
+    /// Milliseconds that it took.
+    pub defrag_ms: u64,
+    /// Milliseconds since it began, 0 while it rests.
+    pub defrag_running_ms: u64,
     /// Turns of all loops.
     pub turns: u64,
     /// Time in turns, sleep not included, in microseconds.
@@ -495,12 +503,12 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "latest_fork_usec": 0,
         "total_forks": 0,
         "slave_expires_tracked_keys": 0,
-        "active_defrag_hits": 0,
-        "active_defrag_misses": 0,
-        "active_defrag_key_hits": 0,
-        "active_defrag_key_misses": 0,
-        "total_active_defrag_time": 0,
-        "current_active_defrag_time": 0,
+        "active_defrag_hits": stats.defrag_hits,
+        "active_defrag_misses": stats.defrag_misses,
+        "active_defrag_key_hits": stats.defrag_hits,
+        "active_defrag_key_misses": stats.defrag_misses,
+        "total_active_defrag_time": stats.defrag_ms,
+        "current_active_defrag_time": stats.defrag_running_ms,
         "tracking_total_keys": stats.tracked_keys,
         "tracking_total_items": stats.tracked_items,
         "tracking_total_prefixes": stats.tracked_prefixes,

@@ -220,6 +220,7 @@ impl Core {
                 self.check_client(token);
             }
         }
+        self.compact();
         self.tick_clients_memory();
         self.tick_peak();
         self.window.trim();

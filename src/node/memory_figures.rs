@@ -35,6 +35,8 @@ pub struct MemoryFigures {
     pub index: u64,
     /// Room between blocks that are in use.
     pub slack: u64,
+    /// Percent of a core's time that compaction takes, where it takes most.
+    pub defrag_effort: u64,
     pub system_total: u64,
     /// Query and output buffers.
     pub clients: u64,
@@ -84,6 +86,11 @@ impl Core {
             startup,
             index: sum(|core| core.index_bytes.iter().sum()),
             slack: sum(|core| core.slack_bytes),
+            defrag_effort: cores
+                .iter()
+                .map(|core| core.defrag_effort)
+                .max()
+                .unwrap_or(0),
             system_total: process::machine_bytes(),
             clients,
             clients_count: sum(|core| core.clients_count),
@@ -183,7 +190,7 @@ impl MemoryFigures {
         line("mem_aof_buffer", &0);
         line("mem_allocator", &self.allocator);
         line("mem_overhead_db_hashtable_rehashing", &0);
-        line("active_defrag_running", &0);
+        line("active_defrag_running", &self.defrag_effort);
         line("lazyfree_pending_objects", &self.lazyfree_pending);
         line("lazyfreed_objects", &self.lazyfreed);
     }

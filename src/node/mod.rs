@@ -7,6 +7,7 @@ mod base;
 pub mod block;
 pub mod cli;
 pub mod clients;
+mod compaction;
 pub mod config_file;
 pub mod config_rewrite;
 pub mod config_users;

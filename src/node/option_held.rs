@@ -122,12 +122,13 @@ pub const HELD: &[OptionSpec] = &[
     at_start(held("always-show-logo", "", YES_NO, "no")),
     held("activerehashing", "", YES_NO, "yes"),
     held("jemalloc-bg-thread", "", YES_NO, "yes"),
-    fixed("activedefrag", YES_NO, "no", &["no"], "active defragmentation is not built yet"),
+    shown(Topic::Memory, "move values together where churn has left memory half empty", held("activedefrag", "", YES_NO, "yes")),
     held("active-defrag-cycle-min", "", Check::Int(1, 99), "1"),
     held("active-defrag-cycle-max", "", Check::Int(1, 99), "25"),
     held("active-defrag-threshold-lower", "", Check::Int(0, 1000), "10"),
     held("active-defrag-threshold-upper", "", Check::Int(0, 1000), "100"),
-    held("active-defrag-ignore-bytes", "", Check::Memory(1), "104857600"),
+    held("active-defrag-ignore-bytes", "", Check::Memory(1), "16777216"),
+    // Small collections move whole and larger ones not at all, whatever this says.
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
     at_start(held("disable-thp", "", YES_NO, "yes")),
     // Encodings; what is in force is read back by `Options::encoding_limits`.

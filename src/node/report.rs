@@ -180,6 +180,14 @@ impl Core {
                 eviction_exceeded_now_ms,
                 reads: sum(|core| core.counters.reads),
                 writes: sum(|core| core.counters.writes),
+                defrag_hits: sum(|core| core.counters.defrag_hits),
+                defrag_misses: sum(|core| core.counters.defrag_misses),
+                defrag_running_ms: cores
+                    .iter()
+                    .map(|core| core.defrag_running_ms)
+                    .max()
+                    .unwrap_or(0),
+                defrag_ms: sum(|core| core.counters.defrag_ns) / 1_000_000,
                 denials: std::array::from_fn(|reason| {
                     cores.iter().map(|core| core.counters.denials[reason]).sum()
                 }),

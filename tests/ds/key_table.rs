@@ -23,6 +23,14 @@ impl HeapSize for Numbers {
     fn heap_bytes(&self) -> usize {
         size_of::<Vec<u64>>() + self.0.capacity() * 8
     }
+
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        see(self.0.as_ptr().cast());
+    }
+
+    fn moved_copy(&self) -> Option<Self> {
+        Some(self.clone())
+    }
 }
 
 /// A value in the model.

@@ -7,6 +7,7 @@ mod growing_buffer;
 mod hyperloglog;
 mod intset;
 mod key_table;
+mod key_table_compaction;
 mod key_table_cuts;
 mod key_table_walks;
 mod listpack;

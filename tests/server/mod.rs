@@ -9,6 +9,7 @@ mod breadth; // much at once: floods, wide requests, databases, deadlines, scans
 mod bytes; // requests in any pieces, of any size
 mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
+mod compaction; // active defragmentation
 mod config; // CONFIG REWRITE
 mod connections; // they come, move between cores, and go; how the process starts and ends
 mod daemon; // in the background, under a supervisor

@@ -18,6 +18,7 @@
 
 mod borrowed;
 mod bucket;
+mod compact;
 mod cut;
 mod entry;
 mod resize;
@@ -25,6 +26,7 @@ mod segment;
 mod walk;
 
 pub use borrowed::{EntryMut, EntryRef};
+pub use compact::Compacted;
 pub use cut::Keeper;
 
 use crate::base::hash::KeyHasher;
@@ -45,6 +47,9 @@ const BUCKETS_BYTES_PER_KEY: usize = 10;
 /// Objects of more allocations are freed in steps.
 const FREED_AT_ONCE_MAX: usize = 64;
 
+/// Allocations that [`HeapSize::sample_blocks`] shows at most.
+pub const SAMPLED_MAX: usize = 32;
+
 /// Heap bytes owned by an object, besides the object itself.
 pub trait HeapSize {
     /// Bytes on the heap behind `self`. O(1): it is asked before and after every change.
@@ -59,6 +64,19 @@ pub trait HeapSize {
     fn free_step(&mut self, budget: usize) -> bool {
         let _ = budget;
         true
+    }
+
+    /// Shows the addresses of some of its allocations, at most [`SAMPLED_MAX`], which stand for all.
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        let _ = see;
+    }
+
+    /// The same in other allocations; None for what stays where it is.
+    fn moved_copy(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
     }
 
     /// When something in it wants to be looked at, on the scale of deadlines; `expire_step` finds it then. O(1).

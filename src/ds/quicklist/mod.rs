@@ -204,6 +204,16 @@ impl Quicklist {
         self.chain.heap_bytes()
     }
 
+    /// Shows where the first `max` nodes have their bytes.
+    pub fn sample_blocks(&self, max: usize, see: &mut dyn FnMut(*const u8)) {
+        let mut at = self.chain.end(End::Front);
+        for _ in 0..max {
+            let Some(here) = at else { break };
+            see(self.chain.node(here).address());
+            at = self.chain.step(here, End::Front);
+        }
+    }
+
     /// Frees up to about `budget` nodes, from the end; true when none is left.
     pub fn free_step(&mut self, budget: usize) -> bool {
         for _ in 0..budget {

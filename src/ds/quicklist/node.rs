@@ -55,6 +55,16 @@ impl Node {
         }
     }
 
+    /// Where its bytes are.
+    pub(super) fn address(&self) -> *const u8 {
+        match self {
+            Self::Packed { pack, .. } => pack.as_bytes().as_ptr(),
+            Self::Alone(bytes)
+            | Self::Compressed { bytes, .. }
+            | Self::Even { data: bytes, .. } => bytes.as_ptr(),
+        }
+    }
+
     /// A node of this element, alone or packed by its length.
     pub(super) fn of_element(element: Element<'_>, limit: &NodeLimit) -> Self {
         if element.text_bytes() > limit.element_bytes_max {

@@ -105,6 +105,12 @@ impl SparseArray {
         self.heap_bytes + block_bytes(self.leaves.capacity() * size_of::<Vec<Entry>>())
     }
 
+    /// Shows where the first `max` slices are.
+    pub fn sample_blocks(&self, max: usize, see: &mut dyn FnMut(*const u8)) {
+        let slices = self.leaves.iter().flatten().take(max);
+        slices.for_each(|entry| see(entry.slice.address()));
+    }
+
     /// How many allocations there are, about.
     pub fn allocations_count(&self) -> usize {
         1 + self.leaves.len() + self.slices_count + self.blocks_count

@@ -72,6 +72,14 @@ impl Slice {
         matches!(self.form, Form::Dense(_))
     }
 
+    /// Where its places are.
+    pub fn address(&self) -> *const u8 {
+        match &self.form {
+            Form::Dense(cells) => cells.as_ptr().cast(),
+            Form::Sparse(spots) => spots.as_ptr().cast(),
+        }
+    }
+
     /// Places it has memory for.
     pub fn places(&self) -> usize {
         match &self.form {

@@ -19,7 +19,7 @@ use super::limits::EncodingLimits;
 use super::value::collection_of;
 use super::{Collection, is_expired};
 use crate::base::rng::Rng;
-use crate::ds::key_table::HeapSize;
+use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::listpack::Listpack;
 use crate::ds::unaligned_box::UnalignedBox;
 use packed::Packed;
@@ -382,6 +382,16 @@ impl HeapSize for Hash {
         match &self.fields {
             Fields::Packed(packed) => packed.pack().heap_bytes(),
             Fields::Table(table) => size_of::<Table>() + table.heap_bytes(),
+        }
+    }
+
+    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
+        match &self.fields {
+            Fields::Packed(packed) => see(packed.pack().as_bytes().as_ptr()),
+            Fields::Table(table) => {
+                let rows = table.iter().take(SAMPLED_MAX);
+                rows.for_each(|(field, _, _)| see(field.as_ptr()));
+            }
         }
     }
 

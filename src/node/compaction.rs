@@ -1,0 +1,163 @@
+//! Active defragmentation (`activedefrag` and its like): when a core's memory is compacted, and at what pace.
+//!
+//!     a look a second: free bytes in pages and spans in use, beside the bytes in use -> walks, the sparsest pages first
+//!
+//! Promises  nothing happens while little is lost, and after a walk that has not helped; requests wait for one slice at most,
+//!           `SLICE_MAX_NS` and a step, once a tick.
+//! Not here  what moves: `keyspace/compact.rs`; the allocator's part: `ds/purge.rs`.
+//! Tests     tests/server/compaction.rs.
+
+use super::core::Core;
+use super::options::Options;
+use crate::ds::purge;
+use crate::keyspace::compact::CompactionWalk;
+
+/// Between two looks at what is lost.
+const LOOK_MS: i64 = 1000;
+/// How full a page or span may be that one walk after the other empties.
+const PERCENTS: [u32; 3] = [50, 75, 90];
+/// A tick's longest slice while there are requests.
+const SLICE_MAX_NS: u64 = 1_000_000;
+
+/// One core's compaction.
+#[derive(Default)]
+pub struct Compaction {
+    is_on: bool,
+    /// Free bytes below this are not worth a walk.
+    ignored_bytes: usize,
+    /// Percent of the bytes in use that are lost where it begins, and where it works hardest.
+    lost_percent: [usize; 2],
+    /// Percent of the core's time, least and most.
+    effort_percent: [u64; 2],
+    /// Which of [`PERCENTS`] the walk under way is at.
+    walk_number: Option<usize>,
+    walk: CompactionWalk,
+    looked_ms: i64,
+    began_ms: i64,
+    /// What the last walk left.
+    left_bytes: usize,
+    /// Free bytes in the allocator's pages when they were last counted.
+    pub(super) heap_free_bytes: usize,
+    /// Percent of the core's time that it takes now; 0 while it rests.
+    pub(super) effort: u64,
+    commands_count: u64,
+}
+
+impl Compaction {
+    /// Milliseconds since it began; 0 while it rests.
+    pub(super) fn running_ms(&self, now_ms: i64) -> u64 {
+        match self.walk_number {
+            Some(_) => u64::try_from(now_ms - self.began_ms).unwrap_or(0),
+            None => 0,
+        }
+    }
+}
+
+impl Core {
+    /// Takes the options over.
+    pub(super) fn apply_compaction_options(&mut self) {
+        let options: &Options = &self.options;
+        let number = |name| usize::try_from(options.held_number(name)).unwrap_or(0);
+        let cores_count = self.mesh.board().cores.len();
+        let compaction = &mut self.compaction;
+        compaction.is_on = options.is_held("activedefrag", "yes");
+        compaction.ignored_bytes = number("active-defrag-ignore-bytes") / cores_count;
+        compaction.lost_percent = [
+            number("active-defrag-threshold-lower"),
+            number("active-defrag-threshold-upper"),
+        ];
+        compaction.effort_percent = [
+            number("active-defrag-cycle-min") as u64,
+            number("active-defrag-cycle-max") as u64,
+        ];
+        if !compaction.is_on {
+            compaction.walk_number = None;
+            compaction.effort = 0;
+        }
+    }
+
+    /// Once a tick.
+    pub(super) fn compact(&mut self) {
+        if !self.compaction.is_on {
+            return;
+        }
+        if self.now_ms - self.compaction.looked_ms >= LOOK_MS {
+            self.compaction.looked_ms = self.now_ms;
+            self.look_at_losses();
+        }
+        let Some(number) = self.compaction.walk_number else {
+            return;
+        };
+        let is_quiet = self.commands_count == self.compaction.commands_count;
+        self.compaction.commands_count = self.commands_count;
+        let tick_ns = u64::try_from(self.options.tick().as_nanos()).unwrap_or(u64::MAX);
+        let slice_ns = tick_ns / 100 * self.compaction.effort;
+        let slice_ns = match is_quiet {
+            true => slice_ns,
+            false => slice_ns.min(SLICE_MAX_NS),
+        };
+        let percent = PERCENTS[number];
+        let before = self.clock.raw();
+        loop {
+            let walk = &mut self.compaction.walk;
+            let Some(done) = self.shard.keys.compact_step(walk, percent) else {
+                self.end_walk(number);
+                break;
+            };
+            self.counters.defrag_hits += done.moved_count as u64;
+            self.counters.defrag_misses += (done.looked_count - done.moved_count) as u64;
+            if self.clock.delta_as_nanos(before, self.clock.raw()) >= slice_ns {
+                break;
+            }
+        }
+        self.counters.defrag_ns += self.clock.delta_as_nanos(before, self.clock.raw());
+    }
+
+    /// Free bytes that no request can have before a span or page is full, and bytes in use.
+    fn losses(&mut self) -> (usize, usize) {
+        self.compaction.heap_free_bytes = purge::free_bytes_in_used_pages();
+        let keys = &self.shard.keys;
+        let free_bytes = self.compaction.heap_free_bytes + keys.slack_bytes();
+        (free_bytes, keys.used_bytes())
+    }
+
+    fn look_at_losses(&mut self) {
+        let (free_bytes, used_bytes) = self.losses();
+        let compaction = &mut self.compaction;
+        let percent = free_bytes.saturating_mul(100) / used_bytes.max(1);
+        let [lower, upper] = compaction.lost_percent;
+        let is_worth_it = free_bytes > compaction.ignored_bytes && percent >= lower;
+        if compaction.walk_number.is_none() {
+            // What the last walk could not mend, another would not either.
+            let left_bytes = compaction.left_bytes.min(free_bytes);
+            compaction.left_bytes = left_bytes;
+            let is_news = free_bytes - left_bytes
+                > (compaction.ignored_bytes / 2).max(used_bytes / 100 * lower / 2);
+            if !(is_worth_it && is_news) {
+                return;
+            }
+            compaction.walk_number = Some(0);
+            compaction.began_ms = self.now_ms;
+            compaction.walk = CompactionWalk::default();
+        }
+        let [least, most] = compaction.effort_percent;
+        let part = percent.clamp(lower, upper.max(lower)) - lower;
+        let range = upper.saturating_sub(lower).max(1);
+        compaction.effort = least + most.saturating_sub(least) * part as u64 / range as u64;
+    }
+
+    fn end_walk(&mut self, number: usize) {
+        purge::give_back_free_pages();
+        let (free_bytes, used_bytes) = self.losses();
+        let compaction = &mut self.compaction;
+        let is_enough = free_bytes <= compaction.ignored_bytes
+            || free_bytes.saturating_mul(100) / used_bytes.max(1) < compaction.lost_percent[0];
+        if is_enough || number + 1 == PERCENTS.len() {
+            compaction.walk_number = None;
+            compaction.effort = 0;
+            compaction.left_bytes = free_bytes;
+        } else {
+            compaction.walk_number = Some(number + 1);
+        }
+    }
+}

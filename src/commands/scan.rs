@@ -118,6 +118,11 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
+/// How many keys a SCAN asks for. Errors: those of its options.
+pub fn count_of(args: &Args<'_>) -> Result<usize, CommandError> {
+    ScanOptions::parse(args).map(|options| options.count)
+}
+
 /// `SCAN cursor [option ...]` replies with the next cursor and some keys.
 fn scan(
     call: &mut Call<'_>,

@@ -47,7 +47,7 @@ pub fn plan(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardId
             Plan::Shard(map.shard_of(args.get(usize::from(at))))
         }
         (_, Spread::EveryShard(_)) => Plan::Many,
-        (_, Spread::Cursor) => Plan::Shard(cursor_shard(args, map, here)),
+        (_, Spread::Cursor) => plan_walk(args, map, here),
         (_, Spread::Gather(Program::Migrate)) => Plan::Many,
         // A Gather command without keys (RANDOMKEY) asks every shard.
         (KeyShape::None, Spread::Gather(_)) => Plan::Many,
@@ -74,10 +74,15 @@ fn plan_keys(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardI
     }
 }
 
-/// The shard a SCAN goes on with; a cursor that is none is refused by the handler, on any shard.
-fn cursor_shard(args: &Args<'_>, map: &SlotMap, here: ShardId) -> ShardId {
+/// A SCAN goes on in the midst of one shard's keys, or begins with those of one and takes in the next ones' if there is room.
+/// A cursor that is none is refused by the handler, on any shard.
+fn plan_walk(args: &Args<'_>, map: &SlotMap, here: ShardId) -> Plan {
     if args.len() < 2 {
-        return here;
+        return Plan::Shard(here);
     }
-    Cursor::parse(args.get(1), map.shards_count()).map_or(here, |cursor| cursor.shard)
+    match Cursor::parse(args.get(1), map.shards_count()) {
+        Ok(Cursor { shard, position: 0 }) if shard + 1 < map.shards_count() => Plan::Many,
+        Ok(Cursor { shard, .. }) => Plan::Shard(shard),
+        Err(_) => Plan::Shard(here),
+    }
 }

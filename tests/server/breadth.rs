@@ -1,6 +1,6 @@
 //! Much at once: floods, very wide requests, databases, protocols, deadlines and scans over every core.
 
-use super::client::{Client, Value, bulk, ok, push_request, request};
+use super::client::{Client, Value, bulk, error, ok, push_request, request};
 use super::harness::{Server, eventually};
 use rondo::base::rng::Rng;
 use std::collections::{BTreeMap, HashSet};
@@ -274,5 +274,65 @@ fn a_scan_finds_what_is_there_throughout() {
             let missing = (0..3_000).filter(|index| !found.contains(&format!("stay:{index}")));
             assert_eq!(missing.count(), 0, "{threads} cores");
         });
+    }
+}
+
+/// A SCAN from the start: cursor and keys, sorted.
+fn scanned(reply: &Value) -> (String, Vec<String>) {
+    let parts = reply.items();
+    let mut keys: Vec<String> = parts[1].items().iter().map(Value::text).collect();
+    keys.sort_unstable();
+    (parts[0].text(), keys)
+}
+
+/// As from one table: a few keys come in one reply with cursor 0, wherever they live; in a block and a script as well.
+#[test]
+fn few_keys_come_in_one_scan() {
+    for threads in [1, 3, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h"].map(String::from);
+        let all = ("0".to_string(), names.to_vec());
+        for name in &names {
+            client.ask(&format!("SET {name} 1"));
+        }
+        client.ask("SADD members 1");
+        assert_eq!(scanned(&client.ask("SCAN 0 MATCH ?")), all);
+        assert_eq!(scanned(&client.ask("SCAN 0 COUNT 100 TYPE string")), all);
+        let members = ("0".to_string(), vec!["members".to_string()]);
+        assert_eq!(scanned(&client.ask("SCAN 0 TYPE set")), members);
+        assert_eq!(client.ask("MULTI"), ok());
+        client.ask("SET i 1");
+        client.ask("SCAN 0 MATCH ?");
+        client.ask("DEL i");
+        let replies = client.ask("EXEC");
+        let (cursor, keys) = scanned(&replies.items()[1]);
+        assert_eq!((cursor.as_str(), keys.len()), ("0", 9));
+        let script = b"return redis.call('SCAN', 0, 'MATCH', '?')";
+        let reply = client.run(&[b"EVAL", script, b"0"]);
+        assert_eq!(scanned(&reply), all);
+        for line in ["SCAN 0 COUNT 0", "SCAN 0 COUNT", "SCAN 0 NOSUCH 1"] {
+            assert_eq!(client.ask(line), error("ERR syntax error"), "{line}");
+        }
+        // No reply has many more keys than were asked for, and each key comes once.
+        client.ask("HELLO 3");
+        for number in 0..500 {
+            client.ask(&format!("SET number:{number} 1"));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let (mut cursor, mut largest) = ("0".to_string(), 0);
+        loop {
+            let (next, keys) = scanned(&client.ask(&format!("SCAN {cursor} COUNT 20")));
+            largest = largest.max(keys.len());
+            for key in keys {
+                assert!(seen.insert(key), "no key comes twice");
+            }
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+        assert_eq!(seen.len(), 509);
+        assert!(largest < 60, "{largest}");
     }
 }

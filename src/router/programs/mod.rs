@@ -12,6 +12,7 @@
 //! | Gather LCS | `lcs.rs` | read both; compare |
 //! | Gather LMOVE, RPOPLPUSH, LMOVEM | `list_move.rs` | look at both; pop and push |
 //! | Gather XREAD, XREADGROUP | `read_streams.rs` | XREADGROUP: are groups there; read each part, join |
+//! | Cursor (SCAN) | `walk.rs` | one shard after the other while there is room in the reply |
 //! | Gather RANDOMKEY | `random_key.rs` | how many everywhere; one from one shard |
 //! | Gather LMPOP, ZMPOP and what waits like them | `first_existing.rs` | which exist; run with the first that does |
 //! | snapshots | `cut.rs` | every shard cuts |
@@ -41,6 +42,7 @@ mod sort;
 mod split;
 mod under_locks;
 mod wait;
+mod walk;
 mod wanted;
 
 use std::ops::Range;
@@ -199,6 +201,10 @@ pub(super) fn program(
         words: args,
         map,
     };
+    if entry.command.spread == Spread::Cursor {
+        let walk = walk::Walk::new(job)?;
+        return Ok((walk.locks(), Box::new(walk)));
+    }
     let program: Box<dyn Program> = match entry.command.spread {
         Spread::EveryShard(merge) => Box::new(split::Split::everywhere(job, merge)),
         Spread::Split(merge) => Box::new(split::Split::by_key(job, merge)?),
@@ -218,7 +224,7 @@ pub(super) fn program(
         Spread::Gather(Named::Migrate) => Box::new(migrate::Migrate::new(job)?),
         Spread::Gather(Named::MsetNx) => Box::new(conditional::Conditional::msetnx(job)?),
         Spread::Gather(Named::MsetEx) => Box::new(conditional::Conditional::msetex(job)?),
-        // Their keys are on one shard by nature, so `plan` never says Many; RANDOMKEY is done above.
+        // Their keys are on one shard by nature, so `plan` never says Many; the others are done above.
         Spread::Gather(Named::RandomKey) | Spread::AnyCore | Spread::Home | Spread::Cursor => {
             return Err("ERR command cannot run on several shards".into());
         }

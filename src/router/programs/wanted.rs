@@ -66,11 +66,13 @@ impl<'h> Wanted<'h> {
             return shards.for_each(|shard| self.whole(shard, mode_of_whole(entry)));
         }
         match entry.command.spread {
-            Spread::Cursor => {
-                if let Plan::Shard(shard) = plan(entry, args, &self.map, 0) {
-                    self.whole(shard, LockMode::Shared);
+            Spread::Cursor => match plan(entry, args, &self.map, 0) {
+                Plan::Shard(shard) => self.whole(shard, LockMode::Shared),
+                _ => {
+                    let shards = 0..self.map.shards_count();
+                    shards.for_each(|shard| self.whole(shard, LockMode::Shared));
                 }
-            }
+            },
             Spread::Gather(Named::Migrate) => {
                 let keys = Migration::parse(args).map_or(0..0, |migration| migration.keys);
                 keys.for_each(|word| self.key(args.get(word), LockMode::Exclusive));

@@ -14,6 +14,7 @@ pub mod client_filter;
 pub mod client_tracking;
 pub mod cluster;
 pub mod command;
+pub mod commandlog;
 pub mod connection;
 pub mod database;
 pub mod deadline;
@@ -160,6 +161,7 @@ pub const FAMILIES: &[&[Command]] = &[
     persistence::COMMANDS,
     wait::COMMANDS,
     slowlog::COMMANDS,
+    commandlog::COMMANDS,
     monitor::COMMANDS,
     lolwut::COMMANDS,
     debug_row::COMMANDS,

@@ -9,6 +9,7 @@ use super::acl::rows::AclRequest;
 use super::acl::{Reason, User, Users};
 use super::client_filter::ClientFilter;
 use super::client_tracking::{ClientTracking, TrackingOptions};
+use super::commandlog::Log;
 use super::slowlog::{LatencyRequest, SlowlogRequest};
 use super::wait::WaitRequest;
 use super::{CommandError, Entry, Flags};
@@ -255,7 +256,7 @@ pub enum NodeRequest {
     /// FUNCTION.
     Function(FunctionRequest),
     /// SLOWLOG.
-    Slowlog(SlowlogRequest),
+    CommandLog(Log, SlowlogRequest),
     /// LATENCY.
     Latency(LatencyRequest),
     /// MONITOR: OK, then lines.

@@ -4,6 +4,7 @@
 //! Tests     tests/server/watching.rs.
 
 use super::CommandError;
+use super::commandlog::Log;
 use super::derive::write_help;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, SessionCall};
@@ -13,7 +14,7 @@ use crate::resp::{Args, Reply};
 
 type Handled = Result<Action, CommandError>;
 
-/// What is asked of the slow log.
+/// What is asked of the slow log, or of another log of calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlowlogRequest {
     /// The newest entries, at most this many.
@@ -47,26 +48,33 @@ const ENTRIES_DEFAULT: usize = 10;
 fn slowlog_get(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     let count = match args.len() {
         1 => ENTRIES_DEFAULT,
-        2 => match parse_i64(args.get(1)) {
-            Some(-1) => usize::MAX,
-            Some(count @ 0..) => usize::try_from(count).unwrap_or(usize::MAX),
-            _ => return Err("ERR count should be greater than or equal to -1".into()),
-        },
+        2 => count_of(args.get(1))?,
         _ => return Err(unknown_or_arity("SLOWLOG", args.get(0))),
     };
-    Ok(Action::Node(NodeRequest::Slowlog(SlowlogRequest::Get(
-        count,
-    ))))
+    slow(SlowlogRequest::Get(count))
+}
+
+/// How many entries are asked for; -1 is all.
+pub(super) fn count_of(word: &[u8]) -> Result<usize, CommandError> {
+    match parse_i64(word) {
+        Some(-1) => Ok(usize::MAX),
+        Some(count @ 0..) => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+        _ => Err("ERR count should be greater than or equal to -1".into()),
+    }
+}
+
+fn slow(request: SlowlogRequest) -> Handled {
+    Ok(Action::Node(NodeRequest::CommandLog(Log::Slow, request)))
 }
 
 /// `SLOWLOG LEN`.
 fn slowlog_len(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
-    Ok(Action::Node(NodeRequest::Slowlog(SlowlogRequest::Len)))
+    slow(SlowlogRequest::Len)
 }
 
 /// `SLOWLOG RESET`.
 fn slowlog_reset(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
-    Ok(Action::Node(NodeRequest::Slowlog(SlowlogRequest::Reset)))
+    slow(SlowlogRequest::Reset)
 }
 
 /// `SLOWLOG HELP`.

@@ -15,6 +15,7 @@ use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
 use super::monitor;
 use super::ring::Token;
+use super::watching::Costs;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
 use crate::commands::pubsub::PubSub;
@@ -436,6 +437,8 @@ impl Core {
             return Dispatched::Taken;
         };
         let mut block = block;
+        // What ACL LOG tells of the client.
+        connection.last_command = Some(entry);
         self.check_block(connection, &mut block.queue);
         self.counters.local_requests += 1;
         let id = block.watched.map(|watched| watched.watch.id);
@@ -454,32 +457,32 @@ impl Core {
         Reply::new(out, asker.protocol).array(block.queue.len());
         let clock = &self.clock;
         let mut stamp = self.stamp;
-        let slow_ns = self.thresholds.any_ns;
+        let thresholds = self.thresholds;
         let mut slow = Vec::new();
-        self.shard
-            .run_block(&block.queue, db, asker, out, |shard, queued| {
+        self.shard.run_block(
+            &block.queue,
+            db,
+            asker,
+            out,
+            |shard, queued, reply_bytes| {
                 let now = clock.raw();
                 let took_ns = clock.delta_as_nanos(stamp, now);
                 shard.record(queued.entry.index, took_ns);
-                if took_ns >= slow_ns {
+                if thresholds.concern(took_ns, reply_bytes) {
                     let words = queued.args.as_args();
-                    slow.push(SlowCall::new(queued.entry, took_ns, &words));
+                    slow.push(SlowCall::new(queued.entry, took_ns, reply_bytes, &words));
                 }
                 stamp = now;
-            });
+            },
+        );
         self.shard.end_block();
         if silent {
             out.truncate(length);
         }
         self.hold_here(connection);
         self.stamp = stamp;
-        for SlowCall {
-            entry,
-            took_ns,
-            words,
-        } in slow
-        {
-            self.note_slow(connection, entry, took_ns, words);
+        for call in slow {
+            self.note_call(connection, call.entry, Costs::of(&call), call.words);
         }
         if self.monitored {
             self.tell_of_block(connection, &block.queue);
@@ -605,9 +608,9 @@ impl Core {
         if !is_captured {
             let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
             self.shard.record(queued.entry.index, took_ns);
-            if took_ns >= self.thresholds.any_ns {
+            if self.thresholds.concern(took_ns, reply.len()) {
                 let words = self.words_to_keep(queued.entry, &queued.args.as_args());
-                self.note_if_slow(token, queued.entry, took_ns, words);
+                self.note_if_worth(token, queued.entry, took_ns, reply.len(), words);
             }
             self.report(tx, reply, Some(state));
         }

@@ -38,7 +38,7 @@ use super::snapshot::CutWalk;
 use super::tracking::CoreTracking;
 use super::wait_aof::WaitForDisk;
 use super::waiting::{MayWait, WaitingClients};
-use super::watching::Thresholds;
+use super::watching::{Noted, Thresholds};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
@@ -148,8 +148,8 @@ pub struct Core {
     pub counters: CoreCounters,
     /// From where on a call is noted.
     pub(super) thresholds: Thresholds,
-    /// A request that has just been found slow, and its nanoseconds.
-    pub(super) slow: Option<(&'static Entry, u64)>,
+    /// A request that has just been found slow, or to have a large reply.
+    pub(super) slow: Option<Noted>,
     /// Somebody monitors, on this core or another.
     pub(super) monitored: bool,
     /// This core's connections that monitor.
@@ -407,9 +407,9 @@ impl Core {
         super::settings::apply_to_shard(&self.options, &mut self.shard);
         self.apply_log_options();
         self.thresholds = Thresholds::of(&self.options);
-        let slow_ns = self.thresholds.any_ns;
+        let (slow_ns, large_bytes) = (self.thresholds.any_ns, self.thresholds.reply_bytes);
         self.shard
-            .set_stopwatch(super::watching::nanoseconds, slow_ns);
+            .set_stopwatch(super::watching::nanoseconds, slow_ns, large_bytes);
     }
 
     /// Reads the wall clock for the turn.
@@ -706,7 +706,7 @@ impl Core {
                 }
                 let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
                 self.shard.record(entry.index, took_ns);
-                self.send_slow(origin, entry, took_ns, words);
+                self.send_slow(origin, entry, took_ns, reply.len(), words);
                 self.commands_count += 1;
                 self.script_has_run(origin, entry, reply, holds.clone());
             }
@@ -771,7 +771,7 @@ impl Core {
     ) {
         let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
         self.shard.record(entry.index, nanoseconds);
-        self.note_if_slow(token, entry, nanoseconds, words);
+        self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
         self.commands_count += 1;
         if let Some(line) = reply.strip_prefix(b"-") {
             let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
@@ -790,6 +790,7 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
+        let mut noted = None;
         if let Some(Asked {
             entry,
             stamp,
@@ -799,20 +800,21 @@ impl Core {
             let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
             self.shard.record(entry.index, nanoseconds);
             self.commands_count += 1;
-            self.note_if_slow(token, entry, nanoseconds, words);
+            noted = Some((entry, nanoseconds, words));
         }
-        let Some(connection) = self.connections.get_mut(token) else {
-            return;
-        };
         let silent = std::mem::take(&mut connection.silent_reply);
         let length = connection.output.len();
         write(&mut connection.output, &mut connection.session);
+        let reply_bytes = connection.output.len() - length;
         if silent {
             connection.output.truncate(length);
         }
         connection.blocked = None;
         connection.close_after_output |= connection.is_doomed;
         connection.push_late();
+        if let Some((entry, took_ns, words)) = noted {
+            self.note_if_worth(token, entry, took_ns, reply_bytes, words);
+        }
         self.resumes.push(token);
         self.mark_dirty(token);
     }
@@ -836,7 +838,7 @@ impl Core {
                 {
                     let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
                     self.shard.record(entry.index, nanoseconds);
-                    self.note_if_slow(token, entry, nanoseconds, words);
+                    self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
                 }
             }
             None => write(&mut reply, &mut Session::default()),
@@ -981,10 +983,10 @@ impl Core {
             (bytes_at, spans_at) = (bytes_end, spans_end);
             let request = item.request(from as u16);
             let length = replies.len();
-            item.reply_bytes = match self.shard.execute(&request, &args, replies) {
-                Outcome::Done if replies.len() - length < LARGE_REPLY_BYTES => {
-                    (replies.len() - length) as u64
-                }
+            let outcome = self.shard.execute(&request, &args, replies);
+            let reply_bytes = replies.len() - length;
+            item.reply_bytes = match outcome {
+                Outcome::Done if reply_bytes < LARGE_REPLY_BYTES => reply_bytes as u64,
                 Outcome::Done => {
                     let reply = replies.split_off(length);
                     let holds = self.holds_of_request();
@@ -1002,8 +1004,8 @@ impl Core {
             let after = self.clock.raw();
             let took_ns = self.clock.delta_as_nanos(before, after);
             self.shard.record(item.entry.index, took_ns);
-            if took_ns >= self.thresholds.any_ns {
-                let call = SlowCall::new(item.entry, took_ns, &args);
+            if self.thresholds.concern(took_ns, reply_bytes) {
+                let call = SlowCall::new(item.entry, took_ns, reply_bytes, &args);
                 slow.push((item.token(), call));
             }
             before = after;
@@ -1040,10 +1042,10 @@ impl Core {
                 let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
-                let is_slow = took_ns >= self.thresholds.any_ns;
+                let is_slow = self.thresholds.concern(took_ns, reply.len());
                 let slow = is_slow.then(|| {
                     let args = Args::shared(&bytes, &spans);
-                    Box::new(SlowCall::new(item.entry, took_ns, &args))
+                    Box::new(SlowCall::new(item.entry, took_ns, reply.len(), &args))
                 });
                 if outcome == Outcome::Done {
                     let holds = self.holds_of_request();

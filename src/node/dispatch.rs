@@ -16,6 +16,7 @@ use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
 use super::ring::Token;
 use super::script_busy::BUSY;
+use super::watching::Noted;
 use crate::commands::client_tracking::ClientTracking;
 use crate::commands::pubsub::PubSub;
 use crate::commands::redact::logged_words;
@@ -148,7 +149,8 @@ impl Core {
             }
             Plan::Many => self.start_transaction(token, connection, entry, args),
         };
-        if (self.slow.is_some() | self.monitored) && dispatched == Dispatched::Taken {
+        let is_large = args.bytes().len() as u64 >= self.thresholds.request_bytes;
+        if (self.slow.is_some() | self.monitored | is_large) && dispatched == Dispatched::Taken {
             self.note_request(connection, entry, args);
         }
         dispatched
@@ -166,9 +168,11 @@ impl Core {
         let request = self.request(token, connection, entry);
         let shard = &mut self.shard;
         let mut deferred = false;
+        let mut reply_bytes = 0;
         if connection.is_drained() {
             let length = connection.output.len();
             deferred = shard.execute(&request, args, &mut connection.output) == Outcome::Deferred;
+            reply_bytes = connection.output.len() - length;
             if silent {
                 connection.output.truncate(length);
             }
@@ -176,6 +180,7 @@ impl Core {
             connection.write_ahead(|side| {
                 let length = side.len();
                 deferred = shard.execute(&request, args, side) == Outcome::Deferred;
+                reply_bytes = side.len() - length;
                 if silent {
                     side.truncate(length);
                 }
@@ -188,6 +193,7 @@ impl Core {
         }
         self.tell_after(token, connection);
         self.count(connection, entry);
+        self.look_at_reply(entry, reply_bytes);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.look_at_output(connection);
         }
@@ -211,12 +217,21 @@ impl Core {
         let took_ns = self.clock.delta_as_nanos(self.stamp, now);
         self.shard.record(entry.index, took_ns);
         if took_ns >= self.thresholds.any_ns {
-            self.slow = Some((entry, took_ns));
+            self.slow = Some(Noted::slow(entry, took_ns));
         }
         self.stamp = now;
         self.commands_count += 1;
         connection.commands_count += 1;
         connection.last_command = Some(entry);
+    }
+
+    /// After [`Core::count`]: whether the reply is so large that it is noted.
+    #[inline]
+    pub(super) fn look_at_reply(&mut self, entry: &'static Entry, reply_bytes: usize) {
+        if reply_bytes as u64 >= self.thresholds.reply_bytes {
+            let slow = self.slow.take();
+            self.slow = Some(Noted::large(entry, reply_bytes, slow));
+        }
     }
 
     fn send_away(
@@ -471,7 +486,9 @@ impl Core {
             }
             _ => {}
         }
+        let reply_bytes = connection.output.len() - length;
         self.count(connection, entry);
+        self.look_at_reply(entry, reply_bytes);
         Dispatched::Taken
     }
 

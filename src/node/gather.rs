@@ -169,7 +169,7 @@ impl Core {
                 let sizes = info::is_selected("Keysizes", &sections);
                 self.ask_all(asker, Purpose::Info(sections), Question::Figures { sizes });
             }
-            NodeRequest::Slowlog(request) => self.slowlog(token, &request),
+            NodeRequest::CommandLog(log, request) => self.command_log(token, log, &request),
             NodeRequest::Latency(LatencyRequest::Histogram(names)) => {
                 self.ask_all(
                     asker,

@@ -146,6 +146,7 @@ impl Core {
                 }
                 self.hold_here(connection);
                 self.count(connection, entry);
+                self.look_at_reply(entry, reply.len());
                 if connection.output_bytes() > super::dispatch::OUTPUT_LOOK_BYTES {
                     self.look_at_output(connection);
                 }
@@ -223,9 +224,9 @@ impl Core {
         self.shard.record(entry.index, took_ns);
         self.commands_count += 1;
         let holds = self.holds_of_request();
-        if took_ns >= self.thresholds.any_ns {
+        if self.thresholds.concern(took_ns, reply.len()) {
             let words = self.words_to_keep(entry, &args.as_args());
-            self.send_slow(origin, entry, took_ns, words);
+            self.send_slow(origin, entry, took_ns, reply.len(), words);
         }
         self.script_has_run(origin, entry, reply, holds);
     }

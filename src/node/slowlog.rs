@@ -1,9 +1,9 @@
-//! Slow log: the latest calls that took longer than `slowlog-log-slower-than`, of all cores in one order.
+//! Command logs: the latest calls that were slow, or had a large request or reply, of all cores in one order.
 //!
-//! A call is rare here, so all cores share one log behind a mutex: numbers are unique, and whoever has seen the reply to a
-//! slow request finds its entry.
+//! A call is rare here, so all cores share one log of each kind behind a mutex: numbers are unique, and whoever has seen the
+//! reply to a slow request finds its entry.
 //!
-//! Not here  what is slow: `node/watching.rs`. Which words are kept: `commands/redact.rs`.
+//! Not here  what is slow or large: `node/watching.rs`. Which words are kept: `commands/redact.rs`.
 //! Tests     tests/server/watching.rs.
 
 use std::collections::VecDeque;
@@ -12,12 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::resp::Reply;
 use crate::resp::args::OwnedArgs;
 
-/// One slow call.
-pub struct SlowEntry {
+/// One call.
+pub struct LoggedCall {
     /// When it ended, seconds since the epoch.
     pub at_s: i64,
-    /// How long it took, in microseconds.
-    pub took_us: u64,
+    /// How long it took, in microseconds; or how many bytes its request or its reply had.
+    pub amount: u64,
     /// Its words, cut and without secrets.
     pub words: OwnedArgs,
     /// The client's address.
@@ -30,22 +30,22 @@ pub struct SlowEntry {
 struct Entries {
     next_id: u64,
     /// Newest first.
-    list: VecDeque<(u64, SlowEntry)>,
+    list: VecDeque<(u64, LoggedCall)>,
 }
 
 /// The log.
 #[derive(Default)]
-pub struct SlowLog {
+pub struct CommandLog {
     entries: Mutex<Entries>,
 }
 
-impl SlowLog {
+impl CommandLog {
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an entry; the oldest go where there are more than `len_max`.
-    pub fn push(&self, entry: SlowEntry, len_max: usize) {
+    pub fn push(&self, entry: LoggedCall, len_max: usize) {
         let mut entries = self.lock();
         let id = entries.next_id;
         entries.next_id += 1;
@@ -76,7 +76,7 @@ impl SlowLog {
             reply.array(6);
             reply.unsigned(*id);
             reply.integer(entry.at_s);
-            reply.unsigned(entry.took_us);
+            reply.unsigned(entry.amount);
             reply.array(entry.words.len());
             entry
                 .words
@@ -89,7 +89,7 @@ impl SlowLog {
     }
 
     /// Calls `visit` with the newest entries and their numbers.
-    pub fn visit(&self, count: usize, mut visit: impl FnMut(u64, &SlowEntry)) {
+    pub fn visit(&self, count: usize, mut visit: impl FnMut(u64, &LoggedCall)) {
         let entries = self.lock();
         let newest = entries.list.iter().take(count);
         newest.for_each(|(id, entry)| visit(*id, entry));

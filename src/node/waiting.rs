@@ -482,9 +482,10 @@ impl Core {
     /// - `took_ns`: what its command took; the wait is no part of it.
     fn end_wait(&mut self, client: &WaitingClient, reply: &[u8], took_ns: u64) {
         self.shard.record(client.entry.index, took_ns);
-        if took_ns >= self.thresholds.any_ns {
+        if self.thresholds.concern(took_ns, reply.len()) {
             let words = logged_words(client.entry, &client.request.2.as_args());
-            self.note_if_slow(client.token, client.entry, took_ns, Some(words));
+            let (token, entry) = (client.token, client.entry);
+            self.note_if_worth(token, entry, took_ns, reply.len(), Some(words));
         }
         self.commands_count += 1;
         if let Some(error) = reply.strip_prefix(b"-") {

@@ -1,9 +1,9 @@
 //! Watching: what this core notes of its own requests, for the slow log, the latency monitor and those that monitor.
 //!
-//!     count -> too slow? -> noted -> after the request, its words and its client at hand: into the process's logs
+//!     count -> too slow, or too large? -> noted -> after the request, its words and its client at hand: into the process's logs
 //!     another core ran it -> its words come home with the reply
 //!
-//! Promises  with nothing slow and nobody monitoring a request pays one comparison and one branch; an entry is in the log
+//! Promises  with nothing slow or large and nobody monitoring a request pays three comparisons and one branch; an entry is in the log
 //!           before its client has the reply.
 //! Not here  the logs: `node/slowlog.rs`, `node/latency.rs`, `node/monitor.rs`.
 //! Tests     tests/server/watching.rs.
@@ -14,7 +14,8 @@ use super::latency::{LatencyMonitor, Surroundings};
 use super::message::Message;
 use super::monitor::MonitorFeed;
 use super::ring::Token;
-use super::slowlog::{SlowEntry, SlowLog};
+use super::slowlog::{CommandLog, LoggedCall};
+use crate::commands::commandlog::Log;
 use crate::commands::redact::logged_words;
 use crate::commands::slowlog::{LatencyRequest, SlowlogRequest};
 use crate::commands::{Entry, Flags};
@@ -23,14 +24,20 @@ use crate::resp::{Args, Reply};
 use crate::router::Origin;
 use crate::router::message::SlowCall;
 
-/// From where on a call is noted, of the two options that say so.
+/// From where on a call is noted, of the options that say so.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
     /// Nanoseconds; calls below concern nobody.
     pub any_ns: u64,
+    /// Bytes of a request that are many.
+    pub request_bytes: u64,
+    /// Bytes of a reply that are many.
+    pub reply_bytes: u64,
     /// Microseconds; none: no slow log.
     slowlog_us: Option<u64>,
     slowlog_len_max: usize,
+    requests_len_max: usize,
+    replies_len_max: usize,
     /// Milliseconds; 0: no monitor.
     latency_ms: u64,
 }
@@ -38,9 +45,10 @@ pub struct Thresholds {
 impl Thresholds {
     /// What the options say.
     pub fn of(options: &super::Options) -> Self {
-        let slowlog_us = u64::try_from(options.held_number("slowlog-log-slower-than")).ok();
-        let latency_ms =
-            u64::try_from(options.held_number("latency-monitor-threshold")).unwrap_or(0);
+        let number = |name| u64::try_from(options.held_number(name));
+        let length = |name| usize::try_from(options.held_number(name)).unwrap_or(0);
+        let slowlog_us = number("slowlog-log-slower-than").ok();
+        let latency_ms = number("latency-monitor-threshold").unwrap_or(0);
         let slowlog_ns = slowlog_us.map_or(u64::MAX, |us| us.saturating_mul(1000));
         let latency_ns = match latency_ms {
             0 => u64::MAX,
@@ -48,9 +56,67 @@ impl Thresholds {
         };
         Self {
             any_ns: slowlog_ns.min(latency_ns),
+            // -1: never.
+            request_bytes: number("commandlog-request-larger-than").unwrap_or(u64::MAX),
+            reply_bytes: number("commandlog-reply-larger-than").unwrap_or(u64::MAX),
             slowlog_us,
-            slowlog_len_max: usize::try_from(options.held_number("slowlog-max-len")).unwrap_or(0),
+            slowlog_len_max: length("slowlog-max-len"),
+            requests_len_max: length("commandlog-large-request-max-len"),
+            replies_len_max: length("commandlog-large-reply-max-len"),
             latency_ms,
+        }
+    }
+
+    /// Whether a call concerns anybody.
+    #[inline]
+    pub fn concern(&self, took_ns: u64, reply_bytes: usize) -> bool {
+        took_ns >= self.any_ns || reply_bytes as u64 >= self.reply_bytes
+    }
+}
+
+/// What has just been found of a request.
+#[derive(Clone, Copy)]
+pub struct Noted {
+    entry: &'static Entry,
+    costs: Costs,
+}
+
+impl Noted {
+    /// It took so long.
+    pub fn slow(entry: &'static Entry, took_ns: u64) -> Self {
+        let costs = Costs {
+            took_ns: Some(took_ns),
+            ..Costs::default()
+        };
+        Self { entry, costs }
+    }
+
+    /// Its reply is so large; it may be slow, too.
+    #[cold]
+    pub fn large(entry: &'static Entry, reply_bytes: usize, slow: Option<Self>) -> Self {
+        let costs = Costs {
+            reply_bytes: Some(reply_bytes as u64),
+            ..slow.map_or_else(Costs::default, |slow| slow.costs)
+        };
+        Self { entry, costs }
+    }
+}
+
+/// What a call has cost, as far as it is known.
+#[derive(Clone, Copy, Default)]
+pub struct Costs {
+    took_ns: Option<u64>,
+    request_bytes: Option<u64>,
+    reply_bytes: Option<u64>,
+}
+
+impl Costs {
+    /// Those of a call that ran elsewhere.
+    pub fn of(call: &SlowCall) -> Self {
+        Self {
+            took_ns: Some(call.took_ns),
+            request_bytes: None,
+            reply_bytes: Some(call.reply_bytes),
         }
     }
 }
@@ -59,7 +125,11 @@ impl Thresholds {
 #[derive(Default)]
 pub struct Watch {
     /// Slow calls.
-    pub slowlog: SlowLog,
+    pub slowlog: CommandLog,
+    /// Calls with large requests.
+    pub large_requests: CommandLog,
+    /// Calls with large replies.
+    pub large_replies: CommandLog,
     /// Slow events.
     pub latency: LatencyMonitor,
     /// Who monitors.
@@ -75,48 +145,70 @@ pub fn nanoseconds() -> u64 {
 }
 
 impl Core {
-    /// Notes a request of `connection` that was found slow while it ran, and tells monitors of it.
+    /// Notes a request of `connection` that was found slow or large, and tells monitors of it.
     #[cold]
-    pub(super) fn note_request(&mut self, connection: &Connection, entry: &Entry, args: &Args<'_>) {
+    pub(super) fn note_request(
+        &mut self,
+        connection: &Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) {
         // Scripts are told before what they call, by `node/script.rs`.
         if self.monitored && !entry.command.flags.has(Flags::SKIP_MONITOR) {
             self.tell_of_request(connection, entry, args);
         }
-        if let Some((entry, took_ns)) = self.slow.take() {
-            self.note_slow(connection, entry, took_ns, logged_words(entry, args));
+        let request_bytes = args.bytes().len() as u64;
+        let is_large = request_bytes >= self.thresholds.request_bytes;
+        let noted = self.slow.take();
+        if noted.is_none() && !is_large {
+            return;
         }
+        let mut noted = noted.unwrap_or(Noted {
+            entry,
+            costs: Costs::default(),
+        });
+        noted.costs.request_bytes = is_large.then_some(request_bytes);
+        let words = logged_words(entry, args);
+        self.note_call(connection, noted.entry, noted.costs, words);
     }
 
-    /// Notes a call of a connection that is in its place, if it was slow.
-    pub(super) fn note_if_slow(
+    /// Notes a call of a connection that is in its place, if anybody wants to know of it.
+    pub(super) fn note_if_worth(
         &mut self,
         token: Token,
         entry: &'static Entry,
         took_ns: u64,
+        reply_bytes: usize,
         words: Option<OwnedArgs>,
     ) {
-        if took_ns < self.thresholds.any_ns {
+        if !self.thresholds.concern(took_ns, reply_bytes) {
             return;
         }
         let Some(words) = words else { return };
+        let costs = Costs {
+            took_ns: Some(took_ns),
+            request_bytes: None,
+            reply_bytes: Some(reply_bytes as u64),
+        };
         match self.connections.borrow(token) {
             Some(connection) => {
-                self.note_slow(&connection, entry, took_ns, words);
+                self.note_call(&connection, entry, costs, words);
                 self.connections.restore(token, connection);
             }
-            None => self.note(entry, took_ns, words, String::new(), Vec::new()),
+            None => self.note(entry, costs, words, String::new(), Vec::new()),
         }
     }
 
-    /// Lets another core note the call of a connection of its own, if it was slow.
+    /// Lets another core note the call of a connection of its own, if anybody wants to know of it.
     pub(super) fn send_slow(
         &mut self,
         origin: Origin,
         entry: &'static Entry,
         took_ns: u64,
+        reply_bytes: usize,
         words: Option<OwnedArgs>,
     ) {
-        if took_ns < self.thresholds.any_ns {
+        if !self.thresholds.concern(took_ns, reply_bytes) {
             return;
         }
         let Some(words) = words else { return };
@@ -127,6 +219,7 @@ impl Core {
         let call = Box::new(SlowCall {
             entry,
             took_ns,
+            reply_bytes: reply_bytes as u64,
             words,
         });
         let message = Message::Slow { token, call };
@@ -136,58 +229,68 @@ impl Core {
     /// Notes calls that ran on other cores.
     pub(super) fn note_calls(&mut self, token: Token, calls: Vec<SlowCall>) {
         for call in calls {
-            self.note_if_slow(token, call.entry, call.took_ns, Some(call.words));
+            let bytes = usize::try_from(call.reply_bytes).unwrap_or(usize::MAX);
+            self.note_if_worth(token, call.entry, call.took_ns, bytes, Some(call.words));
         }
     }
 
-    pub(super) fn note_slow(
+    pub(super) fn note_call(
         &mut self,
         connection: &Connection,
         entry: &'static Entry,
-        took_ns: u64,
+        costs: Costs,
         words: OwnedArgs,
     ) {
         let address = connection.peer.address.clone();
         let name = connection.session.name.clone();
-        self.note(entry, took_ns, words, address, name);
+        self.note(entry, costs, words, address, name);
     }
 
     fn note(
         &mut self,
         entry: &'static Entry,
-        took_ns: u64,
+        costs: Costs,
         words: OwnedArgs,
         address: String,
         name: Vec<u8>,
     ) {
         let at_s = self.now_ms / 1000;
         let flags = entry.command.flags;
-        let Thresholds {
-            slowlog_us,
-            slowlog_len_max,
-            latency_ms,
-            ..
-        } = self.thresholds;
+        let thresholds = self.thresholds;
         let watch = &self.mesh.board().watch;
-        let took_ms = took_ns / 1_000_000;
-        if latency_ms > 0 && took_ms >= latency_ms {
+        if let Some(took_ms) = costs.took_ns.map(|took_ns| took_ns / 1_000_000)
+            && thresholds.latency_ms > 0
+            && took_ms >= thresholds.latency_ms
+        {
             let event = match flags.has(Flags::FAST) {
                 true => "fast-command",
                 false => "command",
             };
             watch.latency.note(event, at_s, took_ms);
         }
-        let took_us = took_ns / 1000;
-        if slowlog_us.is_some_and(|us| took_us >= us) && !flags.has(Flags::SKIP_SLOWLOG) {
-            let entry = SlowEntry {
-                at_s,
-                took_us,
-                words,
-                address,
-                name,
-            };
-            watch.slowlog.push(entry, slowlog_len_max);
+        if flags.has(Flags::SKIP_SLOWLOG) {
+            return;
         }
+        let enter = |log: &CommandLog, amount: Option<u64>, min: u64, len_max: usize| {
+            if let Some(amount) = amount.filter(|&amount| amount >= min) {
+                let call = LoggedCall {
+                    at_s,
+                    amount,
+                    words: words.clone(),
+                    address: address.clone(),
+                    name: name.clone(),
+                };
+                log.push(call, len_max);
+            }
+        };
+        if let Some(min_us) = thresholds.slowlog_us {
+            let took_us = costs.took_ns.map(|took_ns| took_ns / 1000);
+            enter(&watch.slowlog, took_us, min_us, thresholds.slowlog_len_max);
+        }
+        let (large, len_max) = (thresholds.request_bytes, thresholds.requests_len_max);
+        enter(&watch.large_requests, costs.request_bytes, large, len_max);
+        let (large, len_max) = (thresholds.reply_bytes, thresholds.replies_len_max);
+        enter(&watch.large_replies, costs.reply_bytes, large, len_max);
     }
 
     /// Notes an event that is no command, if it took `latency-monitor-threshold` or longer.
@@ -207,13 +310,18 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Option<OwnedArgs> {
-        (self.thresholds.any_ns != u64::MAX).then(|| logged_words(entry, args))
+        let wanted = self.thresholds.any_ns != u64::MAX || self.thresholds.reply_bytes != u64::MAX;
+        wanted.then(|| logged_words(entry, args))
     }
 
-    /// SLOWLOG. As in Redis, a request's own entry is made after it.
-    pub(super) fn slowlog(&mut self, token: Token, request: &SlowlogRequest) {
+    /// SLOWLOG, COMMANDLOG. As in Redis, a request's own entry is made after it.
+    pub(super) fn command_log(&mut self, token: Token, log: Log, request: &SlowlogRequest) {
         let board = self.mesh.board().clone();
-        let slowlog = &board.watch.slowlog;
+        let slowlog = match log {
+            Log::Slow => &board.watch.slowlog,
+            Log::LargeRequest => &board.watch.large_requests,
+            Log::LargeReply => &board.watch.large_replies,
+        };
         self.answer_now(token, |reply| match request {
             SlowlogRequest::Get(count) => slowlog.write(*count, reply),
             SlowlogRequest::Len => reply.integer(slowlog.len() as i64),

@@ -448,13 +448,15 @@ impl Operation {
     }
 }
 
-/// A call that took longer than somebody wants to know.
+/// A call that took longer, or whose reply is larger, than passes without a note.
 #[derive(Clone)]
 pub struct SlowCall {
     /// What ran.
     pub entry: &'static Entry,
     /// Nanoseconds it took.
     pub took_ns: u64,
+    /// Bytes of its reply.
+    pub reply_bytes: u64,
     /// Its words, cut and without secrets.
     pub words: OwnedArgs,
 }
@@ -462,10 +464,11 @@ pub struct SlowCall {
 impl SlowCall {
     /// Notes a call.
     #[cold]
-    pub fn new(entry: &'static Entry, took_ns: u64, args: &Args<'_>) -> Self {
+    pub fn new(entry: &'static Entry, took_ns: u64, reply_bytes: usize, args: &Args<'_>) -> Self {
         Self {
             entry,
             took_ns,
+            reply_bytes: reply_bytes as u64,
             words: logged_words(entry, args),
         }
     }

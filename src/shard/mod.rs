@@ -112,6 +112,8 @@ pub struct Shard {
     figures: Figures,
     /// Calls from here on, in nanoseconds, are slow.
     slow_ns: u64,
+    /// Replies of so many bytes are large.
+    large_bytes: u64,
     stopwatch: Stopwatch,
     /// Slow calls of the operation that runs.
     slow_calls: Vec<SlowCall>,
@@ -142,6 +144,7 @@ impl Shard {
             watches: Watches::default(),
             figures: Figures::default(),
             slow_ns: u64::MAX,
+            large_bytes: u64::MAX,
             stopwatch: || 0,
             slow_calls: Vec::new(),
             changes_count: 0,
@@ -217,14 +220,14 @@ impl Shard {
     /// Runs the commands of a block one after the other; whoever waits for what they change is served after the last.
     /// No lock may be held here, unless it is the block's.
     ///
-    /// - `ran`: told of each when it has run.
+    /// - `ran`: told of each when it has run, with the bytes of its reply.
     pub fn run_block<'q>(
         &mut self,
         commands: impl IntoIterator<Item = &'q Queued>,
         db: u16,
         caller: Caller,
         out: &mut Vec<u8>,
-        mut ran: impl FnMut(&mut Self, &Queued),
+        mut ran: impl FnMut(&mut Self, &Queued, usize),
     ) {
         self.begin_group();
         for queued in commands {
@@ -237,8 +240,9 @@ impl Shard {
                 Reply::new(out, caller.protocol).error_bytes(&error.line());
                 continue;
             }
+            let length = out.len();
             self.run(entry, db, caller, Patience::Denied, &args.as_args(), out);
-            ran(self, queued);
+            ran(self, queued, out.len() - length);
         }
         self.end_group();
     }
@@ -314,10 +318,12 @@ impl Shard {
         self.figures.record(index, nanoseconds);
     }
 
-    /// Measures what runs here without the node, and notes calls that take `slow_ns` or longer.
-    pub fn set_stopwatch(&mut self, stopwatch: Stopwatch, slow_ns: u64) {
+    /// Measures what runs here without the node, and notes calls that take `slow_ns` or longer, or whose replies have
+    /// `large_bytes` or more.
+    pub fn set_stopwatch(&mut self, stopwatch: Stopwatch, slow_ns: u64, large_bytes: u64) {
         self.stopwatch = stopwatch;
         self.slow_ns = slow_ns;
+        self.large_bytes = large_bytes;
     }
 
     /// Figures by command index; commands past the end have not been called.

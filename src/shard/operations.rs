@@ -216,13 +216,14 @@ impl Shard {
                 }
                 let mut reply = Vec::with_capacity(REPLY_BYTES);
                 let mut stamp = (self.stopwatch)();
-                let ran = |shard: &mut Self, queued: &Queued| {
+                let ran = |shard: &mut Self, queued: &Queued, reply_bytes: usize| {
                     let now = (shard.stopwatch)();
                     let took_ns = now.saturating_sub(stamp);
                     stamp = now;
                     shard.record(queued.entry.index, took_ns);
-                    if took_ns >= shard.slow_ns {
-                        let call = SlowCall::new(queued.entry, took_ns, &queued.args.as_args());
+                    if took_ns >= shard.slow_ns || reply_bytes as u64 >= shard.large_bytes {
+                        let args = queued.args.as_args();
+                        let call = SlowCall::new(queued.entry, took_ns, reply_bytes, &args);
                         shard.slow_calls.push(call);
                     }
                 };

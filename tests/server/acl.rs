@@ -800,3 +800,22 @@ fn a_file_of_users_that_is_slow_to_read_holds_nobody_up() {
         assert!(saved.contains("user second on nopass"), "{saved}");
     }
 }
+
+/// What a block was denied when it ran: the log shows a client that says EXEC, wherever the block ran.
+#[test]
+fn the_log_shows_a_client_at_its_exec() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        make(&server, "u on nopass ~* +@all");
+        let mut client = client_of(&server, "u", "x");
+        assert_eq!(client.ask("MULTI"), ok());
+        client.ask("INCR a");
+        make(&server, "u -incr");
+        client.ask("EXEC");
+        let entries = server.client().ask("ACL LOG");
+        let entry = &entries.items()[0];
+        assert_eq!(field(entry, "context"), &bulk("multi"));
+        let info = field(entry, "client-info").text();
+        assert!(info.contains(" cmd=exec "), "{threads} threads: {info}");
+    }
+}

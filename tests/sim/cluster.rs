@@ -425,7 +425,7 @@ impl Cluster {
         let shard = &mut self.cores[usize::from(core)].shard;
         if watched.is_none() && shard.is_lock_free() && commands.iter().all(is_here) {
             let mut reply = format!("*{}\r\n", commands.len()).into_bytes();
-            shard.run_block(&commands, operation.db, caller, &mut reply, |_, _| {});
+            shard.run_block(&commands, operation.db, caller, &mut reply, |_, _, _| {});
             shard.end_block();
             return self.reply(origin, reply);
         }

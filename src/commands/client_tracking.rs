@@ -37,6 +37,8 @@ pub struct ClientTracking {
     pub options: TrackingOptions,
     /// The prefixes it named, in BCAST mode.
     pub prefixes: BTreeSet<Vec<u8>>,
+    /// What those take, on all cores, in bytes.
+    pub prefixes_bytes: usize,
     /// The core of the client that is told in its place.
     pub redirect_core: u16,
     /// That client was found to be gone.

@@ -451,6 +451,7 @@ impl Connection {
                 .map_or(0, |subscriptions| subscriptions.memory_bytes())
             + self.queued_bytes()
             + self.watched_bytes()
+            + (self.session.tracking.as_ref()).map_or(0, |tracking| tracking.prefixes_bytes)
     }
 }
 

@@ -342,7 +342,9 @@ impl CoreLoop {
                 continue;
             }
             if connection.sending {
+                // What lies behind a send that does not end is memory all the same.
                 self.core.check_output(token);
+                self.core.account(token);
                 continue;
             }
             let output = std::mem::take(&mut connection.output);
@@ -365,7 +367,8 @@ impl CoreLoop {
         };
         if connection.sending {
             // The end of the send looks again.
-            return self.core.check_output(token);
+            self.core.check_output(token);
+            return self.core.account(token);
         }
         let mut output = connection.take_output(synced_lsn);
         if connection.holding.is_some() && self.core.await_disks() {

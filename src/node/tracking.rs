@@ -175,6 +175,7 @@ impl Core {
                     tracker: Tracker { core, number },
                     options,
                     prefixes: Default::default(),
+                    prefixes_bytes: 0,
                     redirect_core,
                     is_broken: false,
                     is_caching: false,
@@ -188,6 +189,8 @@ impl Core {
         let mut fresh = Vec::new();
         for prefix in prefixes {
             if tracking.prefixes.insert(prefix.clone()) {
+                // Its own copy and that of the core's directory.
+                tracking.prefixes_bytes += 2 * (prefix.len() + size_of::<Vec<u8>>());
                 let clients = self.tracking.prefixes.entry(prefix.clone()).or_default();
                 clients.push(number);
                 fresh.push(prefix);

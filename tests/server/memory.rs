@@ -195,6 +195,70 @@ fn a_client_that_alone_is_too_large_goes() {
     }
 }
 
+/// Replies and messages that nobody reads take memory like keys do, while a send that does not end is under way as well: keys
+/// go for them, or the clients do.
+#[test]
+fn what_nobody_reads_counts_as_memory() {
+    for (threads, clients_bytes) in [(1, "0"), (3, "0"), (1, "6mb"), (3, "6mb")] {
+        let server = Server::start(
+            threads,
+            &[
+                "--maxmemory",
+                "20mb",
+                "--maxmemory-policy",
+                "allkeys-lru",
+                "--maxmemory-clients",
+                clients_bytes,
+            ],
+        );
+        let mut client = server.client();
+        assert_eq!(client.ask("CLIENT NO-EVICT on"), ok());
+        let value = vec![b'x'; 100_000];
+        for number in 0..50 {
+            let name = format!("key:{number}");
+            assert_eq!(client.run(&[b"SET", name.as_bytes(), &value]), ok());
+        }
+        let mut subscribers: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for subscriber in &mut subscribers {
+            subscriber.ask("SUBSCRIBE news");
+        }
+        let evicted = match clients_bytes {
+            "0" => "evicted_keys",
+            _ => "evicted_clients",
+        };
+        let has_evicted = (0..600).any(|round| {
+            client.run(&[b"PUBLISH", b"news", &value]);
+            round % 20 == 19 && server.info_number("stats", evicted) > 0
+        });
+        assert!(
+            has_evicted,
+            "{threads} threads, maxmemory-clients {clients_bytes}"
+        );
+    }
+}
+
+/// The prefixes a client wants to hear of are its memory.
+#[test]
+fn prefixes_of_tracking_count_as_the_clients_memory() {
+    let server = Server::start(2, &["--maxmemory-clients", "200000"]);
+    let mut client = server.client();
+    let mut rounds = 0;
+    loop {
+        let (a, b) = (format!("a{rounds:0900}"), format!("b{rounds:0900}"));
+        let line = format!("CLIENT TRACKING ON BCAST PREFIX {a} PREFIX {b}\r\n");
+        if client.try_send(line.as_bytes()).is_err() || client.next() == Next::Closed {
+            break;
+        }
+        rounds += 1;
+        assert!(
+            rounds < 200,
+            "it holds {rounds} times 1.8 KB, and again as much"
+        );
+    }
+    assert!(rounds > 20, "{rounds}");
+    assert_eq!(server.info_number("stats", "evicted_clients"), 1);
+}
+
 fn total(row: &str) -> usize {
     let field = row
         .split(' ')

@@ -6,6 +6,7 @@ use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::keyspace::tracking::TrackingCounts;
 use crate::shard::figures::{CommandFigures, ErrorCounts};
 use crate::shard::sizes::Sizes;
+use crate::shard::type_sample::TypeSample;
 
 /// Samples of the recent past, for the `instantaneous_` fields: 16 of them, as Redis keeps.
 const SAMPLES_COUNT: usize = 16;
@@ -159,6 +160,8 @@ pub struct CoreFigures {
     pub databases: Vec<DatabaseInfo>,
     /// Sizes of its keys by database, where they were asked for.
     pub sizes: Vec<Sizes>,
+    /// What its types take, where that was asked for.
+    pub types: TypeSample,
     /// Bytes its tables hold.
     pub keys_bytes: u64,
     /// Room between entries, and in the allocator's pages where that is watched.

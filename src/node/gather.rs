@@ -16,6 +16,7 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
 use super::figures::CoreFigures;
 use super::filing::Filing;
+use super::http::Figures;
 use super::info;
 use super::message::{Answer, Message, Question};
 use super::options::{Options, config_get, config_set, config_set_failed};
@@ -35,6 +36,7 @@ use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
 use crate::shard::sizes::SizeWalk;
+use crate::shard::type_sample::TypeSample;
 
 /// Buckets of keys looked at in one turn to count their sizes, about 50 µs.
 const SIZE_STEPS_PER_TURN: usize = 512;
@@ -62,7 +64,7 @@ pub(super) enum Asker {
         answer: Answer,
     },
     /// A thread of the HTTP port, which is sent INFO's text.
-    Http(SyncSender<String>),
+    Http(SyncSender<Figures>),
     Nobody,
     /// A shutdown that saves first.
     Stop,
@@ -166,16 +168,12 @@ impl Core {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
             }
             NodeRequest::Info(sections) => {
-                let sizes = info::is_selected("Keysizes", &sections);
-                self.ask_all(asker, Purpose::Info(sections), Question::Figures { sizes });
+                let question = question_of(&sections);
+                self.ask_all(asker, Purpose::Info(sections), question);
             }
             NodeRequest::CommandLog(log, request) => self.command_log(token, log, &request),
             NodeRequest::Latency(LatencyRequest::Histogram(names)) => {
-                self.ask_all(
-                    asker,
-                    Purpose::Histogram(names),
-                    Question::Figures { sizes: false },
-                );
+                self.ask_all(asker, Purpose::Histogram(names), FIGURES);
             }
             NodeRequest::Latency(request) => self.latency(token, &request),
             NodeRequest::Monitor if self.captured.contains_key(&token) => {
@@ -188,11 +186,7 @@ impl Core {
             NodeRequest::Memory(MemoryRequest::Purge) => {
                 self.ask_all(asker, Purpose::Ok, Question::Purge)
             }
-            NodeRequest::Memory(request) => self.ask_all(
-                asker,
-                Purpose::Memory(request),
-                Question::Figures { sizes: false },
-            ),
+            NodeRequest::Memory(request) => self.ask_all(asker, Purpose::Memory(request), FIGURES),
             NodeRequest::Track { options, prefixes } => self.track(token, options, prefixes),
             NodeRequest::Untrack => self.untrack(token),
             NodeRequest::Reset => {
@@ -243,7 +237,10 @@ impl Core {
             self.ask_all(
                 Asker::Http(sender),
                 Purpose::Info(Vec::new()),
-                Question::Figures { sizes: false },
+                Question::Figures {
+                    sizes: false,
+                    types: true,
+                },
             );
         }
     }
@@ -422,8 +419,8 @@ impl Core {
     /// INFO, called by a script.
     pub(super) fn info_for_script(&mut self, tx: TxId, protocol: Protocol, sections: Vec<Vec<u8>>) {
         let asker = Asker::Script(tx, protocol);
-        let sizes = info::is_selected("Keysizes", &sections);
-        self.ask_all(asker, Purpose::Info(sections), Question::Figures { sizes });
+        let question = question_of(&sections);
+        self.ask_all(asker, Purpose::Info(sections), question);
     }
 
     pub(super) fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
@@ -514,10 +511,19 @@ impl Core {
             Question::KillClients { filter, spare } => {
                 Answer::Count(self.kill_here(&filter, spare))
             }
-            Question::Figures { sizes: true } => {
+            Question::Figures { sizes: true, .. } => {
                 return self.size_walks.push((from, id, SizeWalk::default()));
             }
-            Question::Figures { sizes: false } => Answer::Figures(Box::new(self.figures())),
+            Question::Figures {
+                sizes: false,
+                types,
+            } => {
+                let mut figures = self.figures();
+                if types {
+                    figures.types = self.types();
+                }
+                Answer::Figures(Box::new(figures))
+            }
             Question::ResetStatistics => {
                 self.counters.reset();
                 self.shard.figures_mut().reset();
@@ -609,6 +615,7 @@ impl Core {
             let (from, id, walk) = self.size_walks.remove(0);
             let figures = CoreFigures {
                 sizes: walk.into_sizes(),
+                types: self.types(),
                 ..self.figures()
             };
             self.answer(from, id, Answer::Figures(Box::new(figures)));
@@ -738,9 +745,11 @@ impl Core {
             Asker::Stop => self.go_on_stopping(&gather.purpose),
             Asker::Core { core, id, answer } => self.answer(core, id, answer),
             Asker::Http(sender) => {
-                let text = self.info(figures_of(gather.answers), &[b"everything".to_vec()]);
+                let sections = [b"everything".to_vec(), b"types".to_vec()];
+                let info = self.info(figures_of(gather.answers), &sections);
+                let slow = self.latest_slow_calls();
                 // Whoever asked may have given up.
-                let _ = sender.try_send(text);
+                let _ = sender.try_send(Figures { info, slow });
             }
             Asker::Connection(token) => self.reply_from(token, gather.purpose, gather.answers),
             Asker::Script(tx, protocol) => {
@@ -973,6 +982,11 @@ impl Core {
         killed_count
     }
 
+    /// What the types of its keys take.
+    fn types(&self) -> TypeSample {
+        TypeSample::of(&self.shard.keys, self.now_us as u64)
+    }
+
     fn figures(&mut self) -> CoreFigures {
         let log = self.log_figures();
         let keys = &mut self.shard.keys;
@@ -1018,6 +1032,7 @@ impl Core {
                 .unwrap_or(0),
             keyspace: *self.shard.keys.stats(),
             sizes: Vec::new(),
+            types: TypeSample::default(),
             databases,
             keys_bytes: self.shard.keys.used_bytes() as u64,
             slack_bytes: (self.shard.keys.slack_bytes() + self.compaction.heap_free_bytes) as u64,
@@ -1044,6 +1059,20 @@ fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
         _ => None,
     });
     figures.collect()
+}
+
+/// Every figure but those for which keys are looked at.
+const FIGURES: Question = Question::Figures {
+    sizes: false,
+    types: false,
+};
+
+/// What cores are asked for these sections of INFO.
+fn question_of(sections: &[Vec<u8>]) -> Question {
+    Question::Figures {
+        sizes: info::is_selected("Keysizes", sections),
+        types: info::is_selected("Types", sections),
+    }
 }
 
 const NO_CONFIG_FILE: &str = "ERR The server is running without a config file";

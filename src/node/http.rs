@@ -1,12 +1,13 @@
 //! HTTP: figures for machines and for people, on a port of their own.
 //!
-//!     /          a page that shows the rest, every second        /figures   INFO as JSON
+//!     /          a page that shows the rest, every second        /figures   INFO and slow calls as JSON
 //!     /metrics   INFO for Prometheus                             /healthz   every core answers
 //!                                                                /readyz    and clients are served
 //!
 //! It runs on threads of its own and asks core 0, which asks the others as INFO does; the cores look for questions once a tick, so
 //! the loop pays one load a tick. Off unless `metrics-port` is given; on the loopback address unless `metrics-bind` says otherwise.
-//! There is no password: what INFO says without one is what it shows.
+//! There is no password: what INFO says without one is what it shows, and the words of slow calls (not of users' data with
+//! `hide-user-data-from-log`, and never a secret).
 //!
 //! Promises  only GET and HEAD, one request a connection; a request is at most 8 KiB and has 5 seconds; 16 connections at a time,
 //!           more are turned away; nothing a client sends is shown or stored.
@@ -37,16 +38,36 @@ const POLICY: &str = concat!(
     "safe-inline'; frame-ancestors 'none'"
 );
 
+/// What the cores tell.
+pub struct Figures {
+    /// INFO's text, everything and what types take.
+    pub info: String,
+    /// The latest slow calls.
+    pub slow: Vec<SlowRow>,
+}
+
+/// A slow call as the page shows it.
+pub struct SlowRow {
+    /// Seconds since the epoch.
+    pub at_s: i64,
+    /// Microseconds.
+    pub took_us: u64,
+    /// Its words, or those that may be shown.
+    pub words: String,
+    /// Who asked.
+    pub client: String,
+}
+
 /// Questions of this port's threads for core 0.
 #[derive(Default)]
 pub struct Questions {
     any: AtomicBool,
-    waiting: Mutex<VecDeque<SyncSender<String>>>,
+    waiting: Mutex<VecDeque<SyncSender<Figures>>>,
 }
 
 impl Questions {
-    /// Who waits for INFO's text; one load where nobody does.
-    pub fn take(&self) -> VecDeque<SyncSender<String>> {
+    /// Who waits for figures; one load where nobody does.
+    pub fn take(&self) -> VecDeque<SyncSender<Figures>> {
         if !self.any.load(Ordering::Relaxed) {
             return VecDeque::new();
         }
@@ -55,8 +76,8 @@ impl Questions {
         std::mem::take(&mut *waiting)
     }
 
-    /// INFO's text, everything; none if the cores do not answer.
-    fn ask(&self) -> Option<String> {
+    /// All figures; none if the cores do not answer.
+    fn ask(&self) -> Option<Figures> {
         let (sender, receiver) = sync_channel(1);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push_back(sender);
@@ -187,8 +208,8 @@ impl Reply {
 }
 
 fn reply_to(path: &str, questions: &Questions) -> Reply {
-    let with_info = |make: fn(&str) -> Reply| match questions.ask() {
-        Some(info) => make(&info),
+    let with_figures = |make: fn(&Figures) -> Reply| match questions.ask() {
+        Some(figures) => make(&figures),
         None => Reply::text(503, "the cores do not answer\n"),
     };
     match path {
@@ -197,18 +218,18 @@ fn reply_to(path: &str, questions: &Questions) -> Reply {
             kind: "text/html; charset=utf-8",
             body: PAGE.to_string(),
         },
-        "/metrics" => with_info(|info| Reply {
+        "/metrics" => with_figures(|figures| Reply {
             status: 200,
             kind: "text/plain; version=0.0.4; charset=utf-8",
-            body: metrics::to_prometheus(info),
+            body: metrics::to_prometheus(&figures.info),
         }),
-        "/figures" => with_info(|info| Reply {
+        "/figures" => with_figures(|figures| Reply {
             status: 200,
             kind: "application/json",
-            body: metrics::to_json(info),
+            body: metrics::to_json(&figures.info, &figures.slow),
         }),
-        "/healthz" => with_info(|_| Reply::text(200, "ok\n")),
-        "/readyz" => with_info(|info| match metrics::field(info, "loading") {
+        "/healthz" => with_figures(|_| Reply::text(200, "ok\n")),
+        "/readyz" => with_figures(|figures| match metrics::field(&figures.info, "loading") {
             Some("0") => Reply::text(200, "ready\n"),
             _ => Reply::text(503, "loading\n"),
         }),

@@ -10,6 +10,7 @@ use super::saving::SavingFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use crate::shard::sizes::{KINDS, Sizes};
+use crate::shard::type_sample::TypeSample;
 use std::fmt::Write;
 
 /// Everything INFO can say; plain numbers, summed over cores where they are counts.
@@ -34,6 +35,8 @@ pub struct InfoFigures {
     pub keyspace: Vec<KeyspaceFigures>,
     /// Sizes of keys by database, where the section was asked for.
     pub sizes: Vec<Sizes>,
+    /// What types take, where the section was asked for.
+    pub types: TypeSample,
     /// One row per core.
     pub cores: Vec<CoreFigures>,
 }
@@ -275,6 +278,7 @@ const SECTIONS: &[Section] = &[
     ("Cluster", cluster),
     ("Keyspace", keyspace),
     ("Keysizes", key_sizes),
+    ("Types", types),
     ("Cores", cores),
 ];
 
@@ -300,7 +304,7 @@ pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
 }
 
 /// Sections that nothing but their own names print: a walk over all keys is asked for on purpose.
-const BY_NAME_ONLY: &[&str] = &["Keysizes"];
+const BY_NAME_ONLY: &[&str] = &["Keysizes", "Types"];
 
 /// Whether a request for `sections` prints the section `name`; the node may skip gathering what is not printed.
 pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
@@ -634,6 +638,18 @@ fn key_sizes(figures: &InfoFigures, out: &mut String) {
                 let _ = write!(out, "db{db}_distrib_{name}:{}\r\n", bins.join(","));
             }
         }
+    }
+}
+
+/// Not in Redis.
+fn types(figures: &InfoFigures, out: &mut String) {
+    lines!(out, "types_sampled": u8::from(figures.types.is_sampled));
+    for (name, share) in figures.types.iter() {
+        let _ = write!(
+            out,
+            "type_{name}:keys={:.0},bytes={:.0}\r\n",
+            share.keys, share.bytes
+        );
     }
 }
 

@@ -197,6 +197,8 @@ pub enum Question {
     Figures {
         /// The sizes of its keys as well, for which they are walked.
         sizes: bool,
+        /// What its types take as well, for which some keys are looked at.
+        types: bool,
     },
     /// Set statistics back to zero.
     ResetStatistics,

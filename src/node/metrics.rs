@@ -5,6 +5,7 @@
 //!     name:12                        rondo_name 12
 //!     db0:keys=1,expires=0           rondo_db_keys{db="0"} 1 …
 //!     cmdstat_get:calls=1,usec=5     rondo_command_calls_total{command="get"} 1, rondo_command_seconds_total{…} 0.000005 …
+//!     type_hash:keys=2,bytes=300     rondo_type_bytes{type="hash"} 300 …
 //!     core0:cpu=0,connections=2      rondo_core_connections{core="0"} 2 …
 //!
 //! Promises  every line is valid in the text format 0.0.4: one TYPE a name, before its samples, all of a name together.
@@ -14,6 +15,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+
+use super::http::SlowRow;
 
 /// Fields of INFO that only ever grow (until a restart or CONFIG RESETSTAT); all other numbers go up and down.
 const COUNTERS: &[&str] = &[
@@ -135,6 +138,11 @@ pub fn to_prometheus(info: &str) -> String {
             command_counts(&mut samples, command, value);
         } else if let Some(command) = name.strip_prefix("latency_percentiles_usec_") {
             command_latency(&mut samples, command, value);
+        } else if let Some(kind) = name.strip_prefix("type_") {
+            for (part, value) in parts(value).filter(|(_, value)| is_number(value)) {
+                let name = format!("rondo_type_{part}");
+                samples.push(name, "gauge", label("type", kind), value.into());
+            }
         } else if let Some(code) = name.strip_prefix("errorstat_") {
             let count = parts(value)
                 .find(|(part, _)| *part == "count")
@@ -224,8 +232,8 @@ fn core(samples: &mut Samples, index: &str, value: &str) {
     }
 }
 
-/// INFO's text as JSON: an object of sections, each an object of its fields, all of them strings.
-pub fn to_json(info: &str) -> String {
+/// INFO's text as JSON: an object of sections, each an object of its fields, all of them strings; and an array of slow calls.
+pub fn to_json(info: &str, slow: &[SlowRow]) -> String {
     let mut text = String::from("{");
     let mut is_open = false;
     let mut is_first = true;
@@ -243,7 +251,21 @@ pub fn to_json(info: &str) -> String {
             is_first = false;
         }
     }
-    text.push_str(if is_open { "}}" } else { "}" });
+    text.push_str(if is_open { "}," } else { "" });
+    text.push_str("\"slow\":[");
+    for (index, row) in slow.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let _ = write!(
+            text,
+            "{comma}{{\"at\":{},\"us\":{},\"words\":",
+            row.at_s, row.took_us
+        );
+        push_json_string(&mut text, &row.words);
+        text.push_str(",\"client\":");
+        push_json_string(&mut text, &row.client);
+        text.push('}');
+    }
+    text.push_str("]}");
     text
 }
 

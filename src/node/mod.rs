@@ -30,7 +30,7 @@ mod functions;
 mod gather;
 pub mod histogram;
 mod holding;
-mod http;
+pub mod http;
 pub mod info;
 mod intake;
 pub mod latency;

@@ -15,6 +15,7 @@ use crate::commands::table;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
 use crate::shard::sizes::Sizes;
+use crate::shard::type_sample::TypeSample;
 
 /// Facts of the process that do not change.
 struct Identity {
@@ -219,6 +220,7 @@ impl Core {
                 .collect(),
             keyspace: databases(&cores),
             sizes: sizes(&cores),
+            types: types(&cores),
             cores: cores.iter().map(core_row).collect(),
         };
         info::render(&figures, sections)
@@ -294,6 +296,12 @@ impl Core {
             })
             .collect()
     }
+}
+
+fn types(cores: &[CoreFigures]) -> TypeSample {
+    let mut total = TypeSample::default();
+    cores.iter().for_each(|core| total.add(&core.types));
+    total
 }
 
 fn sizes(cores: &[CoreFigures]) -> Vec<Sizes> {

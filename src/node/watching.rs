@@ -10,6 +10,7 @@
 
 use super::connection::Connection;
 use super::core::Core;
+use super::http::SlowRow;
 use super::latency::{LatencyMonitor, Surroundings};
 use super::message::Message;
 use super::monitor::MonitorFeed;
@@ -23,6 +24,9 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::Origin;
 use crate::router::message::SlowCall;
+
+/// Slow calls that the page shows.
+const SLOW_ROWS: usize = 20;
 
 /// From where on a call is noted, of the options that say so.
 #[derive(Clone, Copy, Debug)]
@@ -330,6 +334,31 @@ impl Core {
                 reply.ok();
             }
         });
+    }
+
+    /// The newest entries of the slow log, for the page. With `hide-user-data-from-log` of their words the first alone.
+    pub(super) fn latest_slow_calls(&self) -> Vec<SlowRow> {
+        let hides = self.options.held_text("hide-user-data-from-log") == "yes";
+        let mut rows = Vec::new();
+        let log = &self.mesh.board().watch.slowlog;
+        log.visit(SLOW_ROWS, |_, call| {
+            let args = call.words.as_args();
+            let shown = if hides { 1 } else { args.len() };
+            let words = args.iter_from(0).take(shown);
+            let mut words: Vec<String> = words
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect();
+            if shown < args.len() {
+                words.push("…".to_string());
+            }
+            rows.push(SlowRow {
+                at_s: call.at_s,
+                took_us: call.amount,
+                words: words.join(" "),
+                client: call.address.clone(),
+            });
+        });
+        rows
     }
 
     /// LATENCY, all but HISTOGRAM.

@@ -18,6 +18,7 @@ pub mod replay;
 pub mod scripts;
 pub mod sizes;
 mod tracking;
+pub mod type_sample;
 pub mod waiters;
 pub mod waiting;
 mod watches;

@@ -65,10 +65,13 @@ fn names_are_declared_once_and_stand_together() {
 
 #[test]
 fn sections_become_objects() {
-    assert_eq!(to_json(""), "{}");
+    assert_eq!(to_json("", &[]), "{\"slow\":[]}");
     assert_eq!(
-        to_json("# A\r\nx:1\r\ny:a\"b\\:c\u{1}\r\n\r\n# B\r\n\r\n# C\r\nz:\r\n"),
-        "{\"A\":{\"x\":\"1\",\"y\":\"a\\\"b\\\\:c\\u0001\"},\"B\":{},\"C\":{\"z\":\"\"}}"
+        to_json(
+            "# A\r\nx:1\r\ny:a\"b\\:c\u{1}\r\n\r\n# B\r\n\r\n# C\r\nz:\r\n",
+            &[]
+        ),
+        "{\"A\":{\"x\":\"1\",\"y\":\"a\\\"b\\\\:c\\u0001\"},\"B\":{},\"C\":{\"z\":\"\"},\"slow\":[]}"
     );
     assert_eq!(field(INFO, "tcp_port"), Some("6379"));
     assert_eq!(field(INFO, "tcp"), None);

@@ -110,3 +110,52 @@ fn a_port_in_use_is_told() {
     );
     let _ = std::fs::remove_dir_all(&dir);
 }
+
+/// The page's figures have what types take and the latest slow calls: without secrets, and with
+/// `hide-user-data-from-log` without anybody's data.
+#[test]
+fn slow_calls_and_types_are_among_the_figures() {
+    let port = free_port();
+    let server = Server::start(
+        3,
+        &[
+            "--metrics-port",
+            &port.to_string(),
+            "--slowlog-log-slower-than",
+            "0",
+        ],
+    );
+    let mut client = server.client();
+    for number in 0..20 {
+        client.ask(&format!("SET string:{number} value"));
+        client.ask(&format!("HSET hash:{number} field value"));
+    }
+    client.ask("AUTH secret1");
+    client.run(&[b"SET", b"quoted", b"\"<b>\\\xff\n"]);
+    let figures = get(port, "/figures");
+    let has = |part: &str| assert!(figures.contains(part), "{part} in {figures}");
+    has("\"Types\":{\"types_sampled\":\"0\",\"type_string\":\"keys=21,bytes=");
+    has("\"type_hash\":\"keys=20,bytes=");
+    has("\"words\":\"SET quoted \\\"<b>\\\\\u{fffd}\\u000a\"");
+    has("\"words\":\"AUTH (redacted)\"");
+    assert!(!figures.contains("secret1"));
+    let metrics = get(port, "/metrics");
+    assert!(
+        metrics.contains("\nrondo_type_keys{type=\"hash\"} 20\n"),
+        "{metrics}"
+    );
+    client.ask("CONFIG SET hide-user-data-from-log yes");
+    let figures = get(port, "/figures");
+    assert!(
+        figures.contains("\"words\":\"HSET …\"") && !figures.contains("quoted"),
+        "{figures}"
+    );
+    // INFO has the section by its name alone.
+    assert!(
+        client
+            .ask("INFO types")
+            .text()
+            .contains("type_hash:keys=20,bytes=")
+    );
+    assert!(!client.ask("INFO everything").text().contains("type_hash"));
+}

@@ -149,6 +149,19 @@ fn the_slow_log_keeps_its_length_and_no_secret() {
     assert_eq!(words.len(), 32);
     assert_eq!(words[2], format!("{}... (72 more bytes)", "x".repeat(128)));
     assert_eq!(words[31], "... (50 more arguments)");
+    // Without a length there is no log, and nothing is numbered.
+    assert_eq!(client.ask("CONFIG SET slowlog-max-len 0"), ok());
+    client.ask("PING");
+    assert_eq!(client.ask("CONFIG SET slowlog-max-len 128"), ok());
+    let entries = client.ask("SLOWLOG GET 2");
+    let ids: Vec<i64> = entries
+        .items()
+        .iter()
+        .map(|entry| entry.items()[0].integer())
+        .collect();
+    assert_eq!(ids[0], ids[1] + 1);
+    let newest = entries.items()[0].items()[3].items();
+    assert_eq!(newest[0], bulk("CONFIG"));
 }
 
 #[test]

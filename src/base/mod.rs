@@ -11,6 +11,7 @@ pub mod glob;
 mod grisu;
 pub mod hash;
 pub mod number;
+pub mod regex;
 pub mod rng;
 pub mod sha1;
 pub mod units;

@@ -2,7 +2,7 @@
 //!
 //! Promises  but for ARGETRANGE, which replies with empty places too and so refuses more than a million, the cost follows what
 //!           is there, not how wide a range is.
-//! Source    the documentation of Redis 8.8. ARGREP's RE is refused: Redis's expressions are TRE's, and no crate reads them.
+//! Source    the documentation of Redis 8.8. ARGREP's RE is POSIX's with what TRE adds (`base/regex.rs`); references are refused.
 //! Tests     tests/transcripts/array_range.txt.
 
 use super::CommandError;
@@ -12,6 +12,7 @@ use super::word::integer;
 use crate::base::extended::Extended;
 use crate::base::glob::glob_match;
 use crate::base::number::{F64_TEXT_BYTES_MAX, parse_f64, parse_i64, write_f64};
+use crate::base::regex::Regex;
 use crate::ds::listpack::Element;
 use crate::resp::{Args, Reply};
 use std::cmp::Ordering;
@@ -101,6 +102,9 @@ enum Predicate<'a> {
     Exact(&'a [u8]),
     Match(&'a [u8]),
     Glob(&'a [u8]),
+    Regex(Regex),
+    /// An expression that is not one yet.
+    Unread(&'a [u8]),
 }
 
 impl Predicate<'_> {
@@ -112,11 +116,14 @@ impl Predicate<'_> {
                 text == wanted
             }
         };
-        match *self {
+        match self {
             Self::Exact(wanted) => is_equal(text, wanted),
             Self::Match([]) => true,
             Self::Match(part) => text.windows(part.len()).any(|text| is_equal(text, part)),
             Self::Glob(pattern) => glob_match(pattern, text, ignore_case),
+            // It has read it that way.
+            Self::Regex(regex) => regex.is_match(text),
+            Self::Unread(_) => false,
         }
     }
 }
@@ -142,6 +149,9 @@ impl<'a> Grep<'a> {
                 Some(Predicate::Match as fn(&'a [u8]) -> Predicate<'a>)
             } else if args.is(index, "GLOB") {
                 Some(Predicate::Glob as fn(&'a [u8]) -> Predicate<'a>)
+            } else if args.is(index, "RE") {
+                // NOCASE may follow: it is read when all words are known.
+                Some(Predicate::Unread as fn(&'a [u8]) -> Predicate<'a>)
             } else {
                 None
             };
@@ -153,8 +163,6 @@ impl<'a> Grep<'a> {
                 }
                 grep.predicates.push(predicate(pattern));
                 index += 1;
-            } else if args.is(index, "RE") && next.is_some() {
-                return Err("ERR ARGREP RE is not supported".into());
             } else if args.is(index, "LIMIT") {
                 grep.limit = Some(limit(next.ok_or(CommandError::Syntax)?)?);
                 index += 1;
@@ -173,6 +181,13 @@ impl<'a> Grep<'a> {
         }
         if grep.predicates.is_empty() {
             return Err(CommandError::Syntax);
+        }
+        for predicate in &mut grep.predicates {
+            if let Predicate::Unread(pattern) = predicate {
+                let regex = Regex::new(pattern, grep.ignore_case)
+                    .map_err(|why| format!("ERR invalid regular expression: {why}"))?;
+                *predicate = Predicate::Regex(regex);
+            }
         }
         Ok(grep)
     }

@@ -191,6 +191,7 @@ fn reset(
     session.name.clear();
     session.no_touch = false;
     session.no_evict = false;
+    session.fieldsets = None;
     session.reply_mode = ReplyMode::On;
     session.greet(call.users);
     Ok(Action::Node(NodeRequest::Reset))

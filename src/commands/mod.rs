@@ -37,6 +37,7 @@ pub mod hash;
 pub mod hash_ex;
 pub mod hash_expire;
 pub mod hash_walk;
+pub mod himport;
 pub mod hyperloglog;
 pub mod identity;
 pub mod keys;
@@ -111,6 +112,7 @@ pub const FAMILIES: &[&[Command]] = &[
     bitfield::COMMANDS,
     hyperloglog::COMMANDS,
     hash::COMMANDS,
+    himport::COMMANDS,
     hash_walk::COMMANDS,
     hash_expire::COMMANDS,
     hash_ex::COMMANDS,

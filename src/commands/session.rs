@@ -10,6 +10,7 @@ use super::acl::{Reason, User, Users};
 use super::client_filter::ClientFilter;
 use super::client_tracking::{ClientTracking, TrackingOptions};
 use super::commandlog::Log;
+use super::himport::Fieldsets;
 use super::slowlog::{LatencyRequest, SlowlogRequest};
 use super::wait::WaitRequest;
 use super::{CommandError, Entry, Flags};
@@ -50,6 +51,8 @@ pub struct Session {
     pub subscribed: bool,
     /// MONITOR.
     pub monitoring: bool,
+    /// HIMPORT PREPARE.
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// CLIENT TRACKING, while it is on.
     pub tracking: Option<Box<ClientTracking>>,
 }
@@ -87,6 +90,7 @@ impl Default for Session {
             reply_mode: ReplyMode::default(),
             subscribed: false,
             monitoring: false,
+            fieldsets: None,
             tracking: None,
         }
     }

@@ -86,6 +86,8 @@ impl Flags {
     pub const CAT_SORTABLE: Flags = Flags(1 << 29);
     /// A row COMMAND does not show: a subcommand of a command that Redis describes as a whole (DEBUG).
     pub const HIDDEN: Flags = Flags(1 << 27);
+    /// The node puts words of the connection's between those of a request before anybody else sees it (HIMPORT SET).
+    pub const SPELLED_OUT: Flags = Flags(1 << 23);
     /// Runs only where `enable-debug-command` says so.
     pub const PROTECTED: Flags = Flags(1 << 28);
     /// A RESP2 client that is subscribed to something may ask for nothing else.

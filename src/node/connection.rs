@@ -452,6 +452,7 @@ impl Connection {
             + self.queued_bytes()
             + self.watched_bytes()
             + (self.session.tracking.as_ref()).map_or(0, |tracking| tracking.prefixes_bytes)
+            + (self.session.fieldsets.as_ref()).map_or(0, |fieldsets| fieldsets.heap_bytes())
     }
 }
 

@@ -18,6 +18,7 @@ use super::ring::Token;
 use super::script_busy::BUSY;
 use super::watching::Noted;
 use crate::commands::client_tracking::ClientTracking;
+use crate::commands::himport::NO_SUCH_FIELDSET;
 use crate::commands::pubsub::PubSub;
 use crate::commands::redact::logged_words;
 use crate::commands::session::{
@@ -113,6 +114,42 @@ impl Core {
         if self.scripts.busy_count > 0 && self.is_busy_for(entry) {
             return self.refuse(connection, Some(entry), &BUSY.into());
         }
+        if entry.command.flags.has(Flags::SPELLED_OUT) {
+            return self.spell_out(token, connection, entry, args);
+        }
+        self.dispatch_checked(token, connection, entry, args, large)
+    }
+
+    /// Sends the same request on with the names of the fieldset that the connection has prepared.
+    #[cold]
+    fn spell_out(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Dispatched {
+        let fieldsets = connection.session.fieldsets.as_ref();
+        let words = match fieldsets {
+            Some(fieldsets) => fieldsets.spell_out(args),
+            None => Err(NO_SUCH_FIELDSET.into()),
+        };
+        match words {
+            Ok(words) => self.dispatch_checked(token, connection, entry, &words.as_args(), None),
+            Err(error) => self.refuse(connection, Some(entry), &error),
+        }
+    }
+
+    /// A request that the client may ask for, now.
+    #[inline]
+    fn dispatch_checked(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        large: Option<(&Bytes, &Vec<Span>)>,
+    ) -> Dispatched {
         if connection.block.is_some()
             && let Some(dispatched) = self.queue(connection, entry, args)
         {

@@ -4,5 +4,6 @@ mod extended;
 mod geohash;
 mod glob;
 mod number;
+mod regex;
 mod rng;
 mod sha1;

@@ -80,3 +80,37 @@ fn keys_in_order_fill_leaves_to_the_brim() {
         tree.heap_bytes()
     );
 }
+
+/// What is kept is what a map keeps, whether little or nearly all goes.
+#[test]
+fn a_tree_keeps_what_it_is_told_to() {
+    for seed in 0..size(5, 30) as u64 {
+        let mut random = Random(seed);
+        let mut tree = Tree::new();
+        let mut model = BTreeMap::new();
+        for _ in 0..random.below(size(3_000, 20_000)) {
+            let (key, value) = (random.below(30_000) as u64, random.next());
+            tree.insert(key, value);
+            model.insert(key, value);
+        }
+        for _ in 0..4 {
+            let (divisor, from) = (1 + random.below(50) as u64, random.below(30_000) as u64);
+            let mut keep = |key: &u64, value: &u64| key < &from || value % divisor == 0;
+            tree.retain(&mut keep);
+            model.retain(|key, value| keep(key, value));
+            tree.assert_sound();
+            assert!(tree.iter().eq(model.iter()), "SEED={seed}");
+            // It still is a tree.
+            let key = random.below(30_000) as u64;
+            assert_eq!(tree.insert(key, 1), model.insert(key, 1), "SEED={seed}");
+            tree.assert_sound();
+        }
+        tree.retain(&mut |_, _| false);
+        tree.assert_sound();
+        assert_eq!(
+            (tree.len(), tree.heap_bytes()),
+            (0, tree.heap_bytes()),
+            "SEED={seed}"
+        );
+    }
+}

@@ -34,6 +34,9 @@ pub struct Pending {
 
 const _: () = assert!(size_of::<(StreamId, Pending)>() == 40);
 
+/// Pending entries that a walk passes in the time that a search for one takes, about.
+const WALKED_PER_SEARCH: usize = 16;
+
 /// Someone who reads as a member of a group.
 #[derive(Clone)]
 pub struct Consumer {
@@ -116,7 +119,8 @@ impl Group {
     /// Removes a consumer and forgets what was pending with it; returns how many entries those were, and what is left to
     /// free of it. That is good for nothing else.
     ///
-    /// - Cost: O(1) where all that is pending is with it, and one search for each of its entries where others have some.
+    /// - Cost: O(1) where all that is pending is with it; where others have some, a search for each of its entries, or one walk
+    ///   over everybody's where it has many.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<(usize, Group)> {
         let number = self.numbers.remove(name)?;
         let consumer = self.consumers.remove(&number)?;
@@ -126,6 +130,11 @@ impl Group {
         if consumer.pending.len() == self.pending.len() {
             rest.pending = mem::take(&mut self.pending);
             rest.by_time = self.by_time.take();
+        } else if self.by_time.is_none()
+            && consumer.pending.len() > self.pending.len() / WALKED_PER_SEARCH
+        {
+            self.pending
+                .retain(&mut |_, pending| pending.consumer != Some(number));
         } else {
             for (id, ()) in consumer.pending.iter() {
                 if let Some(pending) = self.pending.remove(id) {

@@ -89,6 +89,15 @@ impl<K: Ord + Clone, V> Tree<K, V> {
         Some(value)
     }
 
+    /// Keeps only the pairs that `keep` is true for: one walk over all arrays, where many are to go.
+    pub fn retain(&mut self, keep: &mut dyn FnMut(&K, &V) -> bool) {
+        let (mut grown, mut removed) = (0, 0);
+        self.root.retain(keep, &mut grown, &mut removed);
+        self.account(grown);
+        self.len -= removed;
+        self.lower_root();
+    }
+
     /// Takes the last leaf's pairs away, all of them: a large map is dropped leaf by leaf.
     pub fn pop_leaf(&mut self) -> Option<Vec<(K, V)>> {
         if self.len == 0 {
@@ -367,6 +376,35 @@ impl<K: Ord + Clone, V> Node<K, V> {
                 let value = children[index].1.remove(key, grown)?;
                 rejoin(children, index, grown);
                 Some(value)
+            }
+        }
+    }
+
+    fn retain(
+        &mut self,
+        keep: &mut dyn FnMut(&K, &V) -> bool,
+        grown: &mut isize,
+        removed: &mut usize,
+    ) {
+        match self {
+            Self::Leaf(pairs) => {
+                let before = pairs.len();
+                pairs.retain(|(key, value)| keep(key, value));
+                if pairs.len() < before {
+                    *removed += before - pairs.len();
+                    tighten(pairs, grown);
+                }
+            }
+            Self::Inner(children) => {
+                for (_, child) in children.iter_mut() {
+                    child.retain(keep, grown, removed);
+                }
+                // From the end: one that goes or joins moves nothing that is still to be looked at.
+                for index in (0..children.len()).rev() {
+                    if index < children.len() {
+                        rejoin(children, index, grown);
+                    }
+                }
             }
         }
     }

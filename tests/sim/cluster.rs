@@ -181,7 +181,7 @@ pub struct Cluster {
     token: Token,
 }
 
-const NOW_MS: i64 = 1_700_000_000_000;
+pub const NOW_MS: i64 = 1_700_000_000_000;
 
 /// More steps than any request needs; past them something goes round in circles.
 const STEPS_PER_OPERATION_MAX: u64 = 1_000;
@@ -205,7 +205,7 @@ impl Cluster {
             .map(|_| Client {
                 core: rng.below(u64::from(scenario.shards_count)) as u16,
                 left: (0..scenario.operations_count)
-                    .flat_map(|_| random_operations(&mut rng))
+                    .flat_map(|_| random_operations(scenario.family, &mut rng))
                     .take(scenario.operations_count)
                     .collect(),
                 pending: Vec::new(),

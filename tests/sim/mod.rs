@@ -5,11 +5,13 @@
 
 mod checker; // is there an order of the whole history that one server could have answered
 mod cluster; // cores, their shards and the mesh between them
+mod collections; // lists, sets, sorted sets, hashes and streams of that server
 mod model; // one server, plainly
 mod workload; // what clients send
 
 use cluster::{Cluster, Mutant};
 use rondo::base::rng::Rng;
+use workload::Family;
 
 /// What a seed decides before its clients start.
 pub struct Scenario {
@@ -20,6 +22,8 @@ pub struct Scenario {
     /// Requests a client may have under way.
     pub window: usize,
     pub mutant: Mutant,
+    /// What its keys hold besides strings.
+    pub family: Family,
 }
 
 impl Scenario {
@@ -33,6 +37,7 @@ impl Scenario {
             operations_count: 24 / clients_count,
             window: if rng.below(3) == 0 { 3 } else { 1 },
             mutant,
+            family: Family::of_seed(seed),
         }
     }
 }
@@ -94,6 +99,7 @@ fn a_crowd_on_few_keys_gets_through() {
             operations_count: 60,
             window: 1 + seed as usize % 3,
             mutant: Mutant::None,
+            family: Family::of_seed(seed),
         });
         if let Err(problem) = cluster.run() {
             panic!("seed {seed}: {problem}");

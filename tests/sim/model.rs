@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use rondo::resp::Args;
 use rondo::resp::args::OwnedArgs;
 
+use super::collections::{Value, wrong_type};
 use super::workload::{Operation, Script};
 use rondo::resp::element::elements;
 
 /// Both databases: (database, key) to value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Model {
-    pub keys: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
+    pub keys: BTreeMap<(u16, Vec<u8>), Value>,
     /// By client: what it watches, and what that was.
     watched: BTreeMap<usize, Vec<Watched>>,
 }
 
 /// A key and its value.
-type Watched = ((u16, Vec<u8>), Option<Vec<u8>>);
+type Watched = ((u16, Vec<u8>), Option<Value>);
 
 /// What a reply must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Expected {
     Impossible,
 }
 
-fn integer(number: usize) -> Expected {
+pub fn integer(number: usize) -> Expected {
     Expected::Reply(format!(":{number}\r\n").into_bytes())
 }
 
@@ -42,11 +43,11 @@ fn ok() -> Expected {
     Expected::Reply(b"+OK\r\n".to_vec())
 }
 
-fn error(text: &str) -> Expected {
+pub fn error(text: &str) -> Expected {
     Expected::Reply(format!("-{text}\r\n").into_bytes())
 }
 
-fn bulk(value: Option<&Vec<u8>>) -> Vec<u8> {
+pub fn bulk(value: Option<&Vec<u8>>) -> Vec<u8> {
     match value {
         None => b"$-1\r\n".to_vec(),
         Some(value) => {
@@ -125,17 +126,35 @@ impl Model {
     }
 
     fn run(&mut self, db: u16, args: &Args<'_>) -> Expected {
+        if let Some(expected) = self.run_on_collections(db, args) {
+            return expected;
+        }
         let at = |index: usize| (db, args.get(index).to_vec());
         let name = String::from_utf8_lossy(args.get(0)).into_owned();
         match name.as_str() {
-            "GET" => Expected::Reply(bulk(self.keys.get(&at(1)))),
+            "GET" => match self.keys.get(&at(1)) {
+                None => Expected::Reply(bulk(None)),
+                Some(Value::String(value)) => Expected::Reply(bulk(Some(value))),
+                Some(_) => wrong_type(),
+            },
             "SET" => {
-                self.keys.insert(at(1), at(2).1);
+                self.keys.insert(at(1), Value::String(at(2).1));
                 ok()
             }
-            "GETSET" => Expected::Reply(bulk(self.keys.insert(at(1), at(2).1).as_ref())),
+            "GETSET" => {
+                let old = match self.keys.get(&at(1)) {
+                    None => bulk(None),
+                    Some(Value::String(value)) => bulk(Some(value)),
+                    Some(_) => return wrong_type(),
+                };
+                self.keys.insert(at(1), Value::String(at(2).1));
+                Expected::Reply(old)
+            }
             "INCR" => {
-                let value = self.keys.entry(at(1)).or_insert_with(|| b"0".to_vec());
+                let zero = || Value::String(b"0".to_vec());
+                let Value::String(value) = self.keys.entry(at(1)).or_insert_with(zero) else {
+                    return wrong_type();
+                };
                 // Redis takes an integer only as it would write it: no zeros before it.
                 let number: i64 = match String::from_utf8_lossy(value).parse::<i64>() {
                     Ok(number) if number.to_string().as_bytes() == *value => number,
@@ -148,7 +167,10 @@ impl Model {
                 Expected::Reply(format!(":{}\r\n", number + 1).into_bytes())
             }
             "APPEND" => {
-                let value = self.keys.entry(at(1)).or_default();
+                let nothing = || Value::String(Vec::new());
+                let Value::String(value) = self.keys.entry(at(1)).or_insert_with(nothing) else {
+                    return wrong_type();
+                };
                 value.extend_from_slice(args.get(2));
                 integer(value.len())
             }
@@ -188,14 +210,17 @@ impl Model {
                     return integer(0);
                 }
                 for index in (2..end).step_by(2) {
-                    self.keys.insert(at(index), at(index + 1).1);
+                    self.keys.insert(at(index), Value::String(at(index + 1).1));
                 }
                 integer(1)
             }
             "MGET" => {
                 let mut reply = format!("*{}\r\n", args.len() - 1).into_bytes();
                 for index in 1..args.len() {
-                    reply.extend(bulk(self.keys.get(&at(index))));
+                    reply.extend(match self.keys.get(&at(index)) {
+                        Some(Value::String(value)) => bulk(Some(value)),
+                        _ => bulk(None),
+                    });
                 }
                 Expected::Reply(reply)
             }
@@ -293,7 +318,8 @@ impl Model {
     fn set_pairs(&mut self, db: u16, args: &Args<'_>) {
         for index in (1..args.len()).step_by(2) {
             let key = (db, args.get(index).to_vec());
-            self.keys.insert(key, args.get(index + 1).to_vec());
+            let value = Value::String(args.get(index + 1).to_vec());
+            self.keys.insert(key, value);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What clients send: commands on a handful of keys in two databases, alone, in MULTI blocks, watched or not, and in scripts.
+//! What clients send: commands on a handful of keys in two databases, strings and one family of collections, alone, in MULTI blocks, watched or not, and in scripts.
 
 use rondo::base::rng::Rng;
 use rondo::commands::table::table;
@@ -83,29 +83,59 @@ impl Operation {
 /// They lie on different shards at every number of shards used; two share a hash tag.
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "{a}e", "f"];
 
+/// What keys hold besides strings: one kind, so that clients meet on few keys of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Strings,
+    Lists,
+    Sets,
+    Zsets,
+    Hashes,
+    Streams,
+}
+
+impl Family {
+    pub fn of_seed(seed: u64) -> Self {
+        [
+            Self::Strings,
+            Self::Lists,
+            Self::Sets,
+            Self::Zsets,
+            Self::Strings,
+            Self::Lists,
+            Self::Sets,
+            Self::Streams,
+            Self::Hashes,
+        ][(seed % 9) as usize]
+    }
+}
+
+/// Keys of collections, on different shards mostly; strings are there, too, now and then.
+const COLLECTIONS: [&str; 3] = ["u", "v", "w"];
+
 /// Operations that belong together: one, or a WATCH with what depends on it.
-pub fn random_operations(rng: &mut Rng) -> Vec<Operation> {
+pub fn random_operations(family: Family, rng: &mut Rng) -> Vec<Operation> {
     match rng.below(12) {
         0 => {
             let watched: Vec<&str> = (0..1 + rng.below(3)).map(|_| key(rng)).collect();
             let watch = Operation::new(0, &[&["WATCH"], &watched[..]].concat());
             let look = Operation::new(0, &[&["MGET"], &watched[..]].concat());
-            vec![watch, look, random_block(rng)]
+            vec![watch, look, random_block(family, rng)]
         }
-        1 | 2 => vec![random_block(rng)],
-        3..6 => vec![random_script(rng)],
-        _ => vec![random_operation(rng)],
+        1 | 2 => vec![random_block(family, rng)],
+        3..6 => vec![random_script(family, rng)],
+        _ => vec![random_operation(family, rng)],
     }
 }
 
-fn random_block(rng: &mut Rng) -> Operation {
+fn random_block(family: Family, rng: &mut Rng) -> Operation {
     let mut exec = Operation::new(u16::from(rng.below(5) == 0), &["EXEC"]);
     for _ in 0..rng.below(5) {
         let args = match rng.below(12) {
             0 => Operation::new(0, &["PING"]).args,
             1 => Operation::new(0, &["SELECT", &rng.below(2).to_string()]).args,
-            2 | 3 => random_script(rng).args,
-            _ => random_operation(rng).args,
+            2 | 3 => random_script(family, rng).args,
+            _ => random_operation(family, rng).args,
         };
         exec.block.push(args);
     }
@@ -113,12 +143,12 @@ fn random_block(rng: &mut Rng) -> Operation {
 }
 
 /// Some declare all their keys, some none, some have keys that depend on what they read.
-fn random_script(rng: &mut Rng) -> Operation {
+fn random_script(family: Family, rng: &mut Rng) -> Operation {
     let mut lines = Vec::new();
     let mut declared: Vec<String> = Vec::new();
     let declares = rng.below(3);
     for index in 0..1 + rng.below(4) {
-        let operation = random_operation(rng);
+        let operation = random_operation(family, rng);
         let args = operation.args.as_args();
         let entry = table().resolve(&args).expect("workloads are good commands");
         let mut words: Vec<String> = args
@@ -142,7 +172,15 @@ fn random_script(rng: &mut Rng) -> Operation {
     Operation::new(u16::from(rng.below(5) == 0), &words)
 }
 
-fn random_operation(rng: &mut Rng) -> Operation {
+fn random_operation(family: Family, rng: &mut Rng) -> Operation {
+    if family != Family::Strings && rng.below(2) == 0 {
+        let line = random_of(family, rng);
+        return Operation {
+            db: u16::from(rng.below(8) == 0),
+            args: line.split(' ').map(str::as_bytes).collect(),
+            block: Vec::new(),
+        };
+    }
     let mut words: Vec<String> = Vec::new();
     let mut add = |word: &str| words.push(word.to_owned());
     match rng.below(42) {
@@ -255,6 +293,50 @@ fn random_operation(rng: &mut Rng) -> Operation {
         db: u16::from(rng.below(5) == 0),
         args: words.iter().map(|word| word.as_bytes()).collect(),
         block: Vec::new(),
+    }
+}
+
+/// A command on collections, its words between spaces.
+fn random_of(family: Family, rng: &mut Rng) -> String {
+    let mut key = || match rng.below(12) {
+        0 => KEYS[rng.below(KEYS.len() as u64) as usize],
+        _ => COLLECTIONS[rng.below(COLLECTIONS.len() as u64) as usize],
+    };
+    let (one, other, third) = (key(), key(), key());
+    let member = rng.below(4);
+    let side = ["LEFT", "RIGHT"][rng.below(2) as usize];
+    let target = ["LEFT", "RIGHT"][rng.below(2) as usize];
+    let choice = rng.below(12);
+    match (family, choice) {
+        (_, 0) => format!("DEL {one} {other}"),
+        (_, 1) => format!("RENAME {one} {other}"),
+        (_, 2) => format!("COPY {one} {other} REPLACE"),
+        (Family::Lists, 3..5) => format!("LPUSH {one} {member} l{member}"),
+        (Family::Lists, 5) => format!("RPUSH {one} {member}"),
+        (Family::Lists, 6) => format!("LPOP {one}"),
+        (Family::Lists, 7) => format!("RPOP {one}"),
+        (Family::Lists, 8) => format!("LRANGE {one} 0 -1"),
+        (Family::Lists, 9) => format!("LMPOP 2 {one} {other} {side} COUNT 2"),
+        (Family::Lists, _) => format!("LMOVE {one} {other} {side} {target}"),
+        (Family::Sets, 3..5) => format!("SADD {one} {member} m{member}"),
+        (Family::Sets, 5) => format!("SREM {one} {member}"),
+        (Family::Sets, 6) => format!("SMOVE {one} {other} {member}"),
+        (Family::Sets, 7) => format!("SUNION {one} {other}"),
+        (Family::Sets, 8) => format!("SINTER {one} {other} {third}"),
+        (Family::Sets, 9) => format!("SDIFFSTORE {one} {other} {third}"),
+        (Family::Sets, 10) => format!("SINTERSTORE {one} {other} {third}"),
+        (Family::Sets, _) => format!("SUNIONSTORE {one} {other} {third}"),
+        (Family::Zsets, 3..6) => format!("ZADD {one} {member} m{}", rng.below(4)),
+        (Family::Zsets, 6) => format!("SADD {one} m{member}"),
+        (Family::Zsets, 7..9) => format!("ZRANGE {one} 0 -1 WITHSCORES"),
+        (Family::Zsets, 9) => format!("ZINTERSTORE {one} 2 {other} {third}"),
+        (Family::Zsets, _) => format!("ZUNIONSTORE {one} 2 {other} {third}"),
+        (Family::Hashes, 3..7) => format!("HSET {one} f{member} {}", rng.below(9)),
+        (Family::Hashes, 7..10) => format!("HGET {one} f{member}"),
+        (Family::Hashes, _) => format!("HDEL {one} f{member}"),
+        (Family::Streams, 3..7) => format!("XADD {one} * f {member}"),
+        (Family::Streams, _) => format!("XREAD STREAMS {one} {other} 0 0"),
+        (Family::Strings, _) => format!("GET {one}"),
     }
 }
 

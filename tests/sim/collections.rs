@@ -1,0 +1,320 @@
+//! Lists, sets, sorted sets, hashes and streams of the model.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rondo::resp::Args;
+
+use super::cluster::NOW_MS;
+use super::model::{Expected, Model, bulk, error, integer};
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    String(Vec<u8>),
+    List(VecDeque<Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
+    /// Member to score; members in order.
+    Zset(BTreeMap<Vec<u8>, i64>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// The last number within the millisecond of all ids, and each entry's number and value.
+    Stream(i64, Vec<(i64, Vec<u8>)>),
+}
+
+pub fn wrong_type() -> Expected {
+    error("WRONGTYPE Operation against a key holding the wrong kind of value")
+}
+
+/// An array of strings.
+fn strings<'s>(strings: impl IntoIterator<Item = &'s Vec<u8>>) -> Vec<u8> {
+    array(strings.into_iter().map(|string| bulk(Some(string))))
+}
+
+fn array(elements: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let elements: Vec<Vec<u8>> = elements.into_iter().collect();
+    let mut reply = format!("*{}\r\n", elements.len()).into_bytes();
+    elements.iter().for_each(|element| reply.extend(element));
+    reply
+}
+
+/// The value of a kind at a key, made where there is nothing, or WRONGTYPE for all.
+macro_rules! held {
+    ($model:ident, $place:expr, $kind:ident, $empty:expr) => {
+        match $model
+            .keys
+            .entry($place)
+            .or_insert_with(|| Value::$kind($empty))
+        {
+            Value::$kind(held) => held,
+            _ => return Some(wrong_type()),
+        }
+    };
+}
+
+/// The value of a kind at a key, if there is one, or WRONGTYPE for all.
+macro_rules! found {
+    ($model:ident, $place:expr, $kind:ident) => {
+        match $model.keys.get_mut($place) {
+            None => None,
+            Some(Value::$kind(held)) => Some(held),
+            Some(_) => return Some(wrong_type()),
+        }
+    };
+}
+
+type Place = (u16, Vec<u8>);
+
+impl Model {
+    /// What a command on collections does, if it is one.
+    pub fn run_on_collections(&mut self, db: u16, args: &Args<'_>) -> Option<Expected> {
+        let at = |index: usize| (db, args.get(index).to_vec());
+        let name = String::from_utf8_lossy(args.get(0)).into_owned();
+        let reply = match name.as_str() {
+            "LPUSH" | "RPUSH" => {
+                let list = held!(self, at(1), List, VecDeque::new());
+                for element in args.iter_from(2) {
+                    match name.as_str() {
+                        "LPUSH" => list.push_front(element.to_vec()),
+                        _ => list.push_back(element.to_vec()),
+                    }
+                }
+                integer(list.len())
+            }
+            "LPOP" | "RPOP" => {
+                let list = found!(self, &at(1), List);
+                let element = list.and_then(|list| pop(list, name == "LPOP"));
+                self.drop_empty(&at(1));
+                Expected::Reply(bulk(element.as_ref()))
+            }
+            "LRANGE" => {
+                let list = found!(self, &at(1), List).cloned().unwrap_or_default();
+                Expected::Reply(strings(&list))
+            }
+            "LMOVE" => {
+                let (from, to) = (at(1), at(2));
+                let Some(list) = found!(self, &from, List) else {
+                    return Some(Expected::Reply(bulk(None)));
+                };
+                let list = list.clone();
+                let _ = found!(self, &to, List);
+                let mut list = list;
+                let element = pop(&mut list, args.is(3, "LEFT")).expect("no list is empty");
+                self.keys.insert(from.clone(), Value::List(list));
+                let target = held!(self, to, List, VecDeque::new());
+                match args.is(4, "LEFT") {
+                    true => target.push_front(element.clone()),
+                    false => target.push_back(element.clone()),
+                }
+                self.drop_empty(&from);
+                Expected::Reply(bulk(Some(&element)))
+            }
+            "LMPOP" => {
+                for key in [at(2), at(3)] {
+                    let Some(list) = found!(self, &key, List) else {
+                        continue;
+                    };
+                    let popped: Vec<_> = (0..2)
+                        .map_while(|_| pop(list, args.is(4, "LEFT")))
+                        .collect();
+                    self.drop_empty(&key);
+                    let reply = array([bulk(Some(&key.1)), strings(&popped)]);
+                    return Some(Expected::Reply(reply));
+                }
+                Expected::Reply(b"*-1\r\n".to_vec())
+            }
+            "SADD" => {
+                let set = held!(self, at(1), Set, BTreeSet::new());
+                integer(
+                    args.iter_from(2)
+                        .filter(|it| set.insert(it.to_vec()))
+                        .count(),
+                )
+            }
+            "SREM" => {
+                let count = found!(self, &at(1), Set).map_or(0, |set| {
+                    args.iter_from(2).filter(|it| set.remove(*it)).count()
+                });
+                self.drop_empty(&at(1));
+                integer(count)
+            }
+            "SMOVE" => {
+                let (from, to, member) = (at(1), at(2), args.get(3).to_vec());
+                let Some(source) = found!(self, &from, Set) else {
+                    return Some(integer(0));
+                };
+                let has = source.contains(&member);
+                let _ = found!(self, &to, Set);
+                if !has || from == to {
+                    return Some(integer(usize::from(has)));
+                }
+                held!(self, from.clone(), Set, BTreeSet::new()).remove(&member);
+                held!(self, to, Set, BTreeSet::new()).insert(member);
+                self.drop_empty(&from);
+                integer(1)
+            }
+            "SINTER" | "SUNION" | "SDIFF" => match self.sets(db, args, 1) {
+                None => wrong_type(),
+                Some(sets) => {
+                    let members = combined(&name, sets);
+                    let bulks = members.iter().map(|member| bulk(Some(member)));
+                    Expected::InAnyOrder(bulks.collect())
+                }
+            },
+            "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" => match self.sets(db, args, 2) {
+                None => wrong_type(),
+                Some(sets) => {
+                    let members = combined(name.trim_end_matches("STORE"), sets);
+                    let count = members.len();
+                    self.keys.insert(at(1), Value::Set(members));
+                    self.drop_empty(&at(1));
+                    integer(count)
+                }
+            },
+            "ZADD" => {
+                let zset = held!(self, at(1), Zset, BTreeMap::new());
+                let is_new = zset.insert(at(3).1, number(args.get(2))).is_none();
+                integer(usize::from(is_new))
+            }
+            "ZRANGE" => {
+                let zset = found!(self, &at(1), Zset).cloned().unwrap_or_default();
+                let mut pairs: Vec<(i64, Vec<u8>)> = zset
+                    .into_iter()
+                    .map(|(member, score)| (score, member))
+                    .collect();
+                pairs.sort();
+                let words = pairs
+                    .into_iter()
+                    .flat_map(|(score, member)| [member, score.to_string().into_bytes()]);
+                Expected::Reply(strings(&words.collect::<Vec<_>>()))
+            }
+            "ZUNIONSTORE" | "ZINTERSTORE" => {
+                let mut sets: Vec<BTreeMap<Vec<u8>, i64>> = Vec::new();
+                for index in [3, 4] {
+                    sets.push(match self.keys.get(&at(index)) {
+                        None => BTreeMap::new(),
+                        Some(Value::Zset(zset)) => zset.clone(),
+                        Some(Value::Set(set)) => set.iter().map(|it| (it.clone(), 1)).collect(),
+                        Some(_) => return Some(wrong_type()),
+                    });
+                }
+                let (mut result, other) = (sets[0].clone(), &sets[1]);
+                if name == "ZINTERSTORE" {
+                    result.retain(|member, _| other.contains_key(member));
+                }
+                for (member, score) in other {
+                    match result.get_mut(member) {
+                        Some(sum) => *sum += score,
+                        None if name == "ZUNIONSTORE" => {
+                            result.insert(member.clone(), *score);
+                        }
+                        None => {}
+                    }
+                }
+                let count = result.len();
+                self.keys.insert(at(1), Value::Zset(result));
+                self.drop_empty(&at(1));
+                integer(count)
+            }
+            "HSET" => {
+                let hash = held!(self, at(1), Hash, BTreeMap::new());
+                integer(usize::from(hash.insert(at(2).1, at(3).1).is_none()))
+            }
+            "HGET" => {
+                let value = found!(self, &at(1), Hash).and_then(|hash| hash.get(args.get(2)));
+                Expected::Reply(bulk(value))
+            }
+            "HDEL" => {
+                let had =
+                    found!(self, &at(1), Hash).is_some_and(|it| it.remove(args.get(2)).is_some());
+                self.drop_empty(&at(1));
+                integer(usize::from(had))
+            }
+            "XADD" => {
+                let place = at(1);
+                let (last, entries) = match self
+                    .keys
+                    .entry(place)
+                    .or_insert_with(|| Value::Stream(-1, Vec::new()))
+                {
+                    Value::Stream(last, entries) => (last, entries),
+                    _ => return Some(wrong_type()),
+                };
+                *last += 1;
+                entries.push((*last, at(4).1));
+                Expected::Reply(bulk(Some(&id(*last))))
+            }
+            "XREAD" => {
+                // XREAD STREAMS one other 0 0
+                let mut streams = Vec::new();
+                for key in [at(2), at(3)] {
+                    match self.keys.get(&key) {
+                        None => {}
+                        Some(Value::Stream(_, entries)) if entries.is_empty() => {}
+                        Some(Value::Stream(_, entries)) => {
+                            let entries = entries.iter().map(|(number, value)| {
+                                let fields = strings(&[b"f".to_vec(), value.clone()]);
+                                array([bulk(Some(&id(*number))), fields])
+                            });
+                            streams.push(array([bulk(Some(&key.1)), array(entries)]));
+                        }
+                        Some(_) => return Some(wrong_type()),
+                    }
+                }
+                match streams.is_empty() {
+                    true => Expected::Reply(b"*-1\r\n".to_vec()),
+                    false => Expected::Reply(array(streams)),
+                }
+            }
+            _ => return None,
+        };
+        Some(reply)
+    }
+
+    /// The sets of keys, in order; none if one is something else.
+    fn sets(&self, db: u16, args: &Args<'_>, first: usize) -> Option<Vec<BTreeSet<Vec<u8>>>> {
+        let set = |key: &[u8]| match self.keys.get(&(db, key.to_vec())) {
+            None => Some(BTreeSet::new()),
+            Some(Value::Set(set)) => Some(set.clone()),
+            Some(_) => None,
+        };
+        args.iter_from(first).map(set).collect()
+    }
+
+    /// A key goes with its last element.
+    fn drop_empty(&mut self, place: &Place) {
+        let is_empty = self.keys.get(place).is_some_and(|value| match value {
+            Value::List(list) => list.is_empty(),
+            Value::Set(set) => set.is_empty(),
+            Value::Zset(zset) => zset.is_empty(),
+            Value::Hash(hash) => hash.is_empty(),
+            Value::String(_) | Value::Stream(..) => false,
+        });
+        if is_empty {
+            self.keys.remove(place);
+        }
+    }
+}
+
+fn pop(list: &mut VecDeque<Vec<u8>>, from_left: bool) -> Option<Vec<u8>> {
+    match from_left {
+        true => list.pop_front(),
+        false => list.pop_back(),
+    }
+}
+
+fn combined(name: &str, sets: Vec<BTreeSet<Vec<u8>>>) -> BTreeSet<Vec<u8>> {
+    let both = |one: BTreeSet<Vec<u8>>, other: BTreeSet<Vec<u8>>| match name {
+        "SINTER" => &one & &other,
+        "SUNION" => &one | &other,
+        _ => &one - &other,
+    };
+    sets.into_iter().reduce(both).unwrap_or_default()
+}
+
+fn number(word: &[u8]) -> i64 {
+    String::from_utf8_lossy(word).parse().expect("a number")
+}
+
+/// Time stands still, so ids differ in their second number only.
+fn id(number: i64) -> Vec<u8> {
+    format!("{NOW_MS}-{number}").into_bytes()
+}

@@ -2,9 +2,9 @@
 
 use super::{Random, size};
 use rondo::ds::hyperloglog::{
-    Corrupt, DENSE_BYTES, Encoding, REGISTERS_COUNT, Registers, Sketch, cache_cardinality,
-    cached_cardinality, cardinality, empty, encoding, is_lower, make_stale, place, raise_dense,
-    text,
+    Corrupt, DENSE_BYTES, Encoding, HEADER_BYTES, REGISTERS_COUNT, Registers, Sketch,
+    cache_cardinality, cached_cardinality, cardinality, empty, encoding, is_lower, make_stale,
+    place, raise_dense, set_registers, text,
 };
 
 fn registers(bytes: &[u8]) -> Vec<u8> {
@@ -127,4 +127,39 @@ fn the_last_register_is_in_the_last_byte() {
     assert_eq!(bytes.last(), Some(&0xfc));
     assert_eq!(registers(&bytes)[REGISTERS_COUNT - 1], 0x3f);
     assert_eq!(registers(&bytes)[REGISTERS_COUNT - 2], 0);
+}
+
+/// Whatever the processor does 32 at a time comes out as one register after the other, read and written.
+#[test]
+fn merges_are_the_larger_of_each_register() {
+    for seed in 0..size(10, 100) as u64 {
+        let mut random = Random(seed);
+        let mut merged = Registers::default();
+        let mut model = vec![0u8; REGISTERS_COUNT];
+        for _ in 0..3 {
+            let mut plain = Registers::default();
+            for (index, largest) in model.iter_mut().enumerate() {
+                // All six bits, so that none may leak into a neighbour.
+                let count = random.below(64) as u8;
+                plain.raise(index, count);
+                *largest = (*largest).max(count);
+            }
+            let mut dense = vec![0xff; DENSE_BYTES];
+            dense[..HEADER_BYTES].copy_from_slice(&empty()[..HEADER_BYTES]);
+            dense[4] = 0;
+            set_registers(&mut dense, &plain);
+            assert_eq!(
+                registers(&dense),
+                plain.iter().collect::<Vec<u8>>(),
+                "SEED={seed}"
+            );
+            // One by one they are read another way.
+            for (index, count) in plain.iter().enumerate() {
+                assert_eq!(is_lower(&dense, index, count), Ok(false), "SEED={seed}");
+                assert_eq!(is_lower(&dense, index, count + 1), Ok(true), "SEED={seed}");
+            }
+            merged.raise_to(&dense).expect("a dense one");
+        }
+        assert_eq!(merged.iter().collect::<Vec<u8>>(), model, "SEED={seed}");
+    }
 }

@@ -13,6 +13,7 @@
 //!           A. Appleby's MurmurHash2 (64-bit, "A") for the hash.
 //! Tests     tests/ds/hyperloglog.rs; fuzz/fuzz_targets/hyperloglog.rs.
 
+mod avx2;
 mod sparse;
 
 use sparse::Run;
@@ -241,8 +242,9 @@ impl Registers {
     pub fn raise_to(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         match encoding(bytes).ok_or(Corrupt)? {
             Encoding::Dense => {
+                let done = avx2::raise(&mut self.0, &bytes[HEADER_BYTES..]) / 8;
                 let (eights, _) = self.0.as_chunks_mut::<8>();
-                for (index, eight) in eights.iter_mut().enumerate() {
+                for (index, eight) in eights.iter_mut().enumerate().skip(done) {
                     let own = u64::from_le_bytes(*eight);
                     let other = eight_registers(bytes, index);
                     *eight = larger_bytes(own, other).to_le_bytes();
@@ -278,9 +280,10 @@ impl Registers {
 
     /// As dense registers; `dense` is what follows the header.
     pub fn pack(&self, dense: &mut [u8]) {
+        let done = avx2::pack(&self.0, dense) / 8;
         let (eights, _) = self.0.as_chunks::<8>();
         let (sixes, _) = dense.as_chunks_mut::<6>();
-        for (six, eight) in sixes.iter_mut().zip(eights) {
+        for (six, eight) in sixes.iter_mut().zip(eights).skip(done) {
             *six = gather(*eight);
         }
     }

@@ -6,7 +6,7 @@
 //!           of the program, whatever the expression; programs are bounded. No recursion deeper than [`DEPTH_MAX`].
 //! Not here  groups that are read back, references to them: the first is of no use here, the second is refused.
 //! Source    POSIX.1-2017, 9.4; the documentation of TRE for what it adds.
-//! Tests     tests/base/regex.rs.
+//! Tests     tests/base/regex.rs; fuzz/fuzz_targets/regex.rs.
 
 /// Groups within groups.
 const DEPTH_MAX: usize = 100;

@@ -9,7 +9,7 @@
 use super::Collection;
 use super::hash::{FieldDeadline, Hash};
 use super::{Database, Key, Keyspace, Moved, Object, SlotMap, put_into};
-use crate::ds::key_table::{KeyTable, OwnedValue, Value};
+use crate::ds::key_table::{HeapSize, KeyTable, OwnedValue, Value};
 
 /// Where a key is looked up.
 pub(super) struct Guests {
@@ -92,6 +92,16 @@ impl Keyspace {
             entry.deadline_ms(),
             entry.access(),
         ))
+    }
+
+    /// What copies of what these keys hold would take, in bytes; 0 only where there is nothing.
+    pub fn weight<'k>(&self, db: usize, keys: impl Iterator<Item = &'k [u8]>) -> usize {
+        let of_key = |key: &[u8]| match self.peek(db, &self.key(key))?.value() {
+            Value::Object(object) => Some(size_of::<Object>() + object.heap_bytes()),
+            Value::Str { bytes, .. } => Some(size_of::<i64>() + bytes.len()),
+            Value::Int(_) => Some(size_of::<i64>()),
+        };
+        keys.filter_map(of_key).sum()
     }
 
     /// As [`Keyspace::lend`] for a string; of a hash these fields that live, of anything else nothing.

@@ -270,6 +270,8 @@ pub enum Operation {
         caller: Caller,
         /// The keys.
         keys: OwnedArgs,
+        /// Where the values take more, it gives [`Output::Heavy`] instead.
+        bytes_max: Option<usize>,
     },
     /// A whole command whose keys of other shards are at hand as guests; gives [`Output::Reply`].
     Visit {
@@ -493,6 +495,8 @@ pub enum Output {
     Value(Option<Moved>),
     /// The keys that were there, with their values.
     Values(Vec<(Vec<u8>, Moved)>),
+    /// How many bytes their values take, which is more than was asked for.
+    Heavy(usize),
     /// Where a SORT leads.
     Leads(Vec<Lead>),
     /// The keys that were there, as payloads.

@@ -115,9 +115,21 @@ impl Shard {
                     Err((place, error)) => Output::ErrorAt(place, error),
                 }
             }
-            Operation::Lend { db, caller, keys } => {
-                self.note_lent(&keys.as_args(), caller);
-                Output::Values(self.lend(usize::from(db), &keys.as_args()))
+            Operation::Lend {
+                db,
+                caller,
+                keys,
+                bytes_max,
+            } => {
+                let keys = keys.as_args();
+                let weight = || self.keys.weight(usize::from(db), keys.iter_from(0));
+                match bytes_max.map(|max| (weight(), max)) {
+                    Some((bytes, max)) if bytes > max => Output::Heavy(bytes),
+                    _ => {
+                        self.note_lent(&keys, caller);
+                        Output::Values(self.lend(usize::from(db), &keys))
+                    }
+                }
             }
             Operation::Visit {
                 entry,

@@ -290,3 +290,56 @@ fn of_two_errors_in_streams_the_first_keys_is_told() {
         );
     });
 }
+
+/// Large values among small ones, each on any shard: replies are those of one shard, wherever the command runs.
+#[test]
+fn a_large_value_stays_where_it_is_and_the_reply_is_the_same() {
+    let lines = [
+        "SINTERCARD 3 LARGE small other",
+        "SINTERCARD 3 small LARGE other",
+        "SINTERCARD 2 LARGE larger",
+        "SINTERCARD 2 larger LARGE",
+        "SDIFF small LARGE",
+        "SINTER other small LARGE larger",
+        "SINTERSTORE dst small LARGE",
+        "SINTERSTORE dst LARGE larger",
+        "SINTER LARGE text",
+        "SINTER missing LARGE",
+        "ZINTERCARD 2 small LARGE",
+        "ZINTER 3 zset LARGE small WITHSCORES",
+        "ZUNIONSTORE dst 2 zset small",
+        "ZDIFF 2 zset LARGE WITHSCORES",
+        "SINTERCARD 2 LARGE LARGE",
+        "SUNIONCARD 3 LARGE larger small",
+    ];
+    let fill = |server: &mut Instant| {
+        for (key, from, to) in [("LARGE", 0, 4_000), ("larger", 1_000, 6_000)] {
+            for start in (from..to).step_by(500) {
+                let members: Vec<String> = (start..start + 500)
+                    .map(|number| format!("member{number}"))
+                    .collect();
+                server.say(&format!("SADD {key} {}", members.join(" ")));
+            }
+        }
+        server.say("SADD small member1 member1500 gone");
+        server.say("SADD other member1500 member1");
+        server.say("ZADD zset 3 member1 4 member1500 5 gone");
+        server.say("SET text 1");
+    };
+    let mut one = Instant::new(1);
+    fill(&mut one);
+    let sorted = |reply: String| {
+        let mut words: Vec<String> = reply.split(' ').map(str::to_string).collect();
+        words.sort();
+        words
+    };
+    for shards_count in [2, 3, 5, 7] {
+        let mut server = Instant::new(shards_count);
+        fill(&mut server);
+        for line in lines {
+            let (got, want) = (server.say(line), one.say(line));
+            assert_eq!(sorted(got), sorted(want), "{line} at {shards_count} shards");
+        }
+        assert_eq!(server.say("SCARD LARGE"), ":4000");
+    }
+}

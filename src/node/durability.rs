@@ -39,6 +39,11 @@ impl Core {
         }
     }
 
+    /// Whether there is a log on this core.
+    pub(super) fn has_log(&self) -> bool {
+        self.disk.is_some()
+    }
+
     /// Hands what has been logged to the kernel.
     pub(super) fn pump_disk(&mut self, ring: &mut Ring) {
         if self.next_disk.is_some() || self.preparation.is_some() {

@@ -85,6 +85,7 @@ impl CoreLoop {
     /// One turn; whether another should follow without waiting.
     fn turn(&mut self) -> bool {
         let begin = self.core.clock.raw();
+        let commands_before = self.core.commands_count;
         self.core.read_clock();
         self.core.gate = self.core.mesh.board().gate.load(Ordering::Acquire);
         let mut events = std::mem::take(&mut self.events);
@@ -118,7 +119,7 @@ impl CoreLoop {
         }
         self.core.evict_clients();
         self.core.tell_changed();
-        self.core.pump_disk(&mut self.ring);
+        self.pump_disk();
         self.flush_output();
         self.do_ring_work();
         self.change_accepts();
@@ -138,7 +139,12 @@ impl CoreLoop {
         // A turn that only looked whether there is more is no cycle to whoever counts them.
         self.core.counters.turns += u64::from(busy);
         let end = self.core.clock.raw();
-        self.core.counters.turns_ns += self.core.clock.delta_as_nanos(begin, end);
+        let turn_ns = self.core.clock.delta_as_nanos(begin, end);
+        let commands = self.core.commands_count.wrapping_sub(commands_before);
+        let counters = &mut self.core.counters;
+        counters.turns_ns += turn_ns;
+        counters.turn_ns_max = counters.turn_ns_max.max(turn_ns);
+        counters.turn_commands_max = counters.turn_commands_max.max(commands);
         // A link that is still full has all its batches out: the peer rings when one comes back.
         let may_resume = !self.core.congested.is_empty() && !self.core.mesh.is_congested();
         // A peer that is at work answers soon: looking once more is cheaper for both than its bell.
@@ -155,6 +161,17 @@ impl CoreLoop {
             || may_resume
             || awaits_peer
             || must_retry
+    }
+
+    /// Has the disk go on with the log, where there is one.
+    fn pump_disk(&mut self) {
+        if !self.core.has_log() {
+            return self.core.pump_disk(&mut self.ring);
+        }
+        let before = self.core.clock.raw();
+        self.core.pump_disk(&mut self.ring);
+        let took_ns = (self.core.clock).delta_as_nanos(before, self.core.clock.raw());
+        self.core.counters.log_ns += took_ns;
     }
 
     /// Arms the accept of a listener that is still there.
@@ -248,12 +265,15 @@ impl CoreLoop {
                 }
             }
             Event::Tick => {
+                let before = self.core.clock.raw();
                 self.core.tick();
                 for listener in std::mem::take(&mut self.silent_listeners) {
                     self.accept(listener);
                 }
                 let budget = self.core.options.cycle_budget();
                 self.cycle(budget);
+                let took_ns = (self.core.clock).delta_as_nanos(before, self.core.clock.raw());
+                self.core.counters.ticks_ns += took_ns;
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
                 self.ring.arm_tick(self.core.options.tick());
             }

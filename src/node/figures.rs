@@ -53,6 +53,14 @@ pub struct CoreCounters {
     pub turns: u64,
     /// Time spent in all turns, sleep not included, in nanoseconds.
     pub turns_ns: u64,
+    /// The longest turn.
+    pub turn_ns_max: u64,
+    /// Most commands in one turn.
+    pub turn_commands_max: u64,
+    /// Time spent on ticks and what they find due, in nanoseconds.
+    pub ticks_ns: u64,
+    /// Time spent on the log, waits for the disk not included, in nanoseconds.
+    pub log_ns: u64,
     /// Transactions over several shards begun here.
     pub transactions: u64,
     /// Of those, tries that came out of order and began again.

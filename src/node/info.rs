@@ -178,6 +178,14 @@ pub struct StatsFigures {
     pub turns: u64,
     /// Time in turns, sleep not included, in microseconds.
     pub turns_us: u64,
+    /// The longest of them, on any core.
+    pub turn_us_max: u64,
+    /// Most commands in one of them.
+    pub turn_commands_max: u64,
+    /// Microseconds in ticks.
+    pub ticks_us: u64,
+    /// Microseconds at logs.
+    pub log_us: u64,
     /// Of that, in commands.
     pub commands_us: u64,
     /// Turns a second, of late.
@@ -279,6 +287,7 @@ const SECTIONS: &[Section] = &[
     ("Keyspace", keyspace),
     ("Keysizes", key_sizes),
     ("Types", types),
+    ("Debug", debug),
     ("Cores", cores),
 ];
 
@@ -303,8 +312,9 @@ pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
     out
 }
 
-/// Sections that nothing but their own names print: a walk over all keys is asked for on purpose.
-const BY_NAME_ONLY: &[&str] = &["Keysizes", "Types"];
+/// Sections that nothing but their own names print: a walk over all keys is asked for on purpose, and so is what only
+/// concerns those who work on the server.
+const BY_NAME_ONLY: &[&str] = &["Keysizes", "Types", "Debug"];
 
 /// Whether a request for `sections` prints the section `name`; the node may skip gathering what is not printed.
 pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
@@ -639,6 +649,16 @@ fn key_sizes(figures: &InfoFigures, out: &mut String) {
             }
         }
     }
+}
+
+fn debug(figures: &InfoFigures, out: &mut String) {
+    let stats = &figures.stats;
+    lines!(out,
+        "eventloop_duration_aof_sum": stats.log_us,
+        "eventloop_duration_cron_sum": stats.ticks_us,
+        "eventloop_duration_max": stats.turn_us_max,
+        "eventloop_cmd_per_cycle_max": stats.turn_commands_max,
+    );
 }
 
 /// Not in Redis.

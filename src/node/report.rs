@@ -78,6 +78,7 @@ impl Core {
     pub fn info(&self, mut cores: Vec<CoreFigures>, sections: &[Vec<u8>]) -> String {
         cores.sort_by_key(|core| core.core);
         let sum = |field: fn(&CoreFigures) -> u64| cores.iter().map(field).sum::<u64>();
+        let max = |field: fn(&CoreFigures) -> u64| cores.iter().map(field).max().unwrap_or(0);
         let mut keyspace = Stats::default();
         cores.iter().for_each(|core| keyspace.add(&core.keyspace));
         let mut errors = ErrorCounts::default();
@@ -201,6 +202,10 @@ impl Core {
                 transaction_retries: sum(|core| core.counters.transaction_retries),
                 turns: sum(|core| core.counters.turns),
                 turns_us: sum(|core| core.counters.turns_ns) / 1000,
+                turn_us_max: max(|core| core.counters.turn_ns_max) / 1000,
+                turn_commands_max: max(|core| core.counters.turn_commands_max),
+                ticks_us: sum(|core| core.counters.ticks_ns) / 1000,
+                log_us: sum(|core| core.counters.log_ns) / 1000,
                 commands_us: commands.iter().map(|command| command.time_us).sum(),
                 turns_per_second: rates[3],
                 turn_us: rates[4].checked_div(rates[3]).unwrap_or(0) / 1000,

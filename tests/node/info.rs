@@ -51,6 +51,8 @@ fn sections_are_selected_as_redis_does() {
     // Sizes are counted by a walk over all keys: only who asks for them by name gets them.
     assert!(is_selected("Keysizes", &[b"keysizes".to_vec()]));
     assert!(!is_selected("Keysizes", &[b"all".to_vec()]));
+    assert!(is_selected("Debug", &[b"debug".to_vec()]));
+    assert!(!is_selected("Debug", &[b"everything".to_vec()]));
 }
 
 #[test]

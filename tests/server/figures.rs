@@ -1,7 +1,7 @@
 //! What INFO counts: calls, failures and rejections as Redis tells them apart.
 
 use super::client::{Client, Next, Value, ok, push_request};
-use super::harness::Server;
+use super::harness::{Server, eventually};
 
 fn command(server: &Server, name: &str) -> String {
     server.info("commandstats", &format!("cmdstat_{name}"))
@@ -115,5 +115,38 @@ fn what_memory_refuses_is_rejected_and_not_called() {
             "{line}"
         );
         assert_eq!(server.info("errorstats", "errorstat_OOM"), "count=3");
+    }
+}
+
+/// INFO debug: where the loops' time goes; Redis's fields, and by its name alone.
+#[test]
+fn info_debug_tells_of_the_loops() {
+    for (threads, log) in [(1, "no"), (3, "yes")] {
+        let server = Server::start(
+            threads,
+            &["--appendonly", log, "--enable-debug-command", "yes"],
+        );
+        let mut client = server.client();
+        let mut pipeline = Vec::new();
+        for number in 0..200 {
+            pipeline.extend(super::client::request(&[
+                b"SET",
+                format!("k{number}").as_bytes(),
+                b"v",
+            ]));
+        }
+        client.send(&pipeline);
+        assert_eq!(client.replies(200), vec![ok(); 200]);
+        assert_eq!(client.ask("DEBUG SLEEP 0.05"), ok());
+        eventually("ticks have taken some time", || {
+            server.info_number("debug", "eventloop_duration_cron_sum") > 0
+        });
+        assert!(server.info_number("debug", "eventloop_cmd_per_cycle_max") >= 10);
+        let longest = server.info_number("debug", "eventloop_duration_max");
+        assert!(longest >= 50_000, "{longest}");
+        let log_us = server.info_number("debug", "eventloop_duration_aof_sum");
+        assert_eq!(log_us > 0, log == "yes", "{log_us}");
+        assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+        assert!(server.info_number("debug", "eventloop_duration_max") < longest);
     }
 }

@@ -5,6 +5,7 @@ use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::keyspace::tracking::TrackingCounts;
 use crate::shard::figures::{CommandFigures, ErrorCounts};
+use crate::shard::hot_keys::HotKey;
 use crate::shard::sizes::Sizes;
 use crate::shard::type_sample::TypeSample;
 
@@ -170,6 +171,8 @@ pub struct CoreFigures {
     pub sizes: Vec<Sizes>,
     /// What its types take, where that was asked for.
     pub types: TypeSample,
+    /// How many requests were looked at, and the keys that most of them were for.
+    pub hot: (u64, Vec<HotKey>),
     /// Bytes its tables hold.
     pub keys_bytes: u64,
     /// Room between entries, and in the allocator's pages where that is watched.

@@ -35,6 +35,7 @@ use crate::commands::{NodeRequest, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
+use crate::shard::hot_keys::HotKey;
 use crate::shard::sizes::SizeWalk;
 use crate::shard::type_sample::TypeSample;
 
@@ -240,6 +241,7 @@ impl Core {
                 Question::Figures {
                     sizes: false,
                     types: true,
+                    hot: true,
                 },
             );
         }
@@ -517,8 +519,12 @@ impl Core {
             Question::Figures {
                 sizes: false,
                 types,
+                hot,
             } => {
                 let mut figures = self.figures();
+                if hot {
+                    figures.hot = self.hot_keys();
+                }
                 if types {
                     figures.types = self.types();
                 }
@@ -746,10 +752,12 @@ impl Core {
             Asker::Core { core, id, answer } => self.answer(core, id, answer),
             Asker::Http(sender) => {
                 let sections = [b"everything".to_vec(), b"types".to_vec()];
-                let info = self.info(figures_of(gather.answers), &sections);
+                let cores = figures_of(gather.answers);
+                let hot = self.hottest_keys(&cores);
+                let info = self.info(cores, &sections);
                 let slow = self.latest_slow_calls();
                 // Whoever asked may have given up.
-                let _ = sender.try_send(Figures { info, slow });
+                let _ = sender.try_send(Figures { info, slow, hot });
             }
             Asker::Connection(token) => self.reply_from(token, gather.purpose, gather.answers),
             Asker::Script(tx, protocol) => {
@@ -982,6 +990,14 @@ impl Core {
         killed_count
     }
 
+    /// What its requests are for; from now on, for a while, that is looked at.
+    fn hot_keys(&mut self) -> (u64, Vec<HotKey>) {
+        let now_ms = self.now_ms;
+        let hot_keys = self.shard.hot_keys();
+        hot_keys.watch(now_ms, now_ms + HOT_KEYS_WATCHED_MS);
+        hot_keys.hottest()
+    }
+
     /// What the types of its keys take.
     fn types(&self) -> TypeSample {
         TypeSample::of(&self.shard.keys, self.now_us as u64)
@@ -1033,6 +1049,7 @@ impl Core {
             keyspace: *self.shard.keys.stats(),
             sizes: Vec::new(),
             types: TypeSample::default(),
+            hot: (0, Vec::new()),
             databases,
             keys_bytes: self.shard.keys.used_bytes() as u64,
             slack_bytes: (self.shard.keys.slack_bytes() + self.compaction.heap_free_bytes) as u64,
@@ -1061,10 +1078,14 @@ fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
     figures.collect()
 }
 
+/// Requests are looked at for so long after somebody has asked for the page's figures.
+const HOT_KEYS_WATCHED_MS: i64 = 10_000;
+
 /// Every figure but those for which keys are looked at.
 const FIGURES: Question = Question::Figures {
     sizes: false,
     types: false,
+    hot: false,
 };
 
 /// What cores are asked for these sections of INFO.
@@ -1072,6 +1093,7 @@ fn question_of(sections: &[Vec<u8>]) -> Question {
     Question::Figures {
         sizes: info::is_selected("Keysizes", sections),
         types: info::is_selected("Types", sections),
+        hot: false,
     }
 }
 

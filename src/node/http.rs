@@ -1,12 +1,12 @@
 //! HTTP: figures for machines and for people, on a port of their own.
 //!
-//!     /          a page that shows the rest, every second        /figures   INFO and slow calls as JSON
+//!     /          a page that shows the rest, every second        /figures   INFO, slow calls and hot keys as JSON
 //!     /metrics   INFO for Prometheus                             /healthz   every core answers
 //!                                                                /readyz    and clients are served
 //!
 //! It runs on threads of its own and asks core 0, which asks the others as INFO does; the cores look for questions once a tick, so
 //! the loop pays one load a tick. Off unless `metrics-port` is given; on the loopback address unless `metrics-bind` says otherwise.
-//! There is no password: what INFO says without one is what it shows, and the words of slow calls (not of users' data with
+//! There is no password: what INFO says without one is what it shows, the words of slow calls and hot keys (no users' data with
 //! `hide-user-data-from-log`, and never a secret).
 //!
 //! Promises  only GET and HEAD, one request a connection; a request is at most 8 KiB and has 5 seconds; 16 connections at a time,
@@ -44,6 +44,18 @@ pub struct Figures {
     pub info: String,
     /// The latest slow calls.
     pub slow: Vec<SlowRow>,
+    /// The keys that most requests are for.
+    pub hot: Vec<HotRow>,
+}
+
+/// A hot key as the page shows it.
+pub struct HotRow {
+    /// Its database.
+    pub db: u16,
+    /// Its beginning.
+    pub key: String,
+    /// Of all requests, 0 to 1.
+    pub share: f64,
 }
 
 /// A slow call as the page shows it.
@@ -226,7 +238,7 @@ fn reply_to(path: &str, questions: &Questions) -> Reply {
         "/figures" => with_figures(|figures| Reply {
             status: 200,
             kind: "application/json",
-            body: metrics::to_json(&figures.info, &figures.slow),
+            body: metrics::to_json(figures),
         }),
         "/healthz" => with_figures(|_| Reply::text(200, "ok\n")),
         "/readyz" => with_figures(|figures| match metrics::field(&figures.info, "loading") {

@@ -222,6 +222,8 @@ impl Core {
         }
         self.compact();
         self.tick_clients_memory();
+        let now_ms = self.now_ms;
+        self.shard.hot_keys().tick(now_ms);
         self.tick_peak();
         self.window.trim();
         if self.spans.capacity() > SPANS_KEPT_MAX {

@@ -199,6 +199,8 @@ pub enum Question {
         sizes: bool,
         /// What its types take as well, for which some keys are looked at.
         types: bool,
+        /// Which keys requests are for as well; cores look at some from now on, for a while.
+        hot: bool,
     },
     /// Set statistics back to zero.
     ResetStatistics,

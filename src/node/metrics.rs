@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::http::SlowRow;
+use super::http::Figures;
 
 /// Fields of INFO that only ever grow (until a restart or CONFIG RESETSTAT); all other numbers go up and down.
 const COUNTERS: &[&str] = &[
@@ -232,8 +232,10 @@ fn core(samples: &mut Samples, index: &str, value: &str) {
     }
 }
 
-/// INFO's text as JSON: an object of sections, each an object of its fields, all of them strings; and an array of slow calls.
-pub fn to_json(info: &str, slow: &[SlowRow]) -> String {
+/// INFO's text as JSON: an object of sections, each an object of its fields, all of them strings; and arrays of slow
+/// calls and of hot keys.
+pub fn to_json(figures: &Figures) -> String {
+    let Figures { info, slow, hot } = figures;
     let mut text = String::from("{");
     let mut is_open = false;
     let mut is_first = true;
@@ -263,6 +265,14 @@ pub fn to_json(info: &str, slow: &[SlowRow]) -> String {
         push_json_string(&mut text, &row.words);
         text.push_str(",\"client\":");
         push_json_string(&mut text, &row.client);
+        text.push('}');
+    }
+    text.push_str("],\"hot\":[");
+    for (index, row) in hot.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let (db, share) = (row.db, row.share);
+        let _ = write!(text, "{comma}{{\"db\":{db},\"share\":{share:.4},\"key\":");
+        push_json_string(&mut text, &row.key);
         text.push('}');
     }
     text.push_str("]}");

@@ -10,7 +10,8 @@
 
 use super::connection::Connection;
 use super::core::Core;
-use super::http::SlowRow;
+use super::figures::CoreFigures;
+use super::http::{HotRow, SlowRow};
 use super::latency::{LatencyMonitor, Surroundings};
 use super::message::Message;
 use super::monitor::MonitorFeed;
@@ -24,7 +25,10 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::Origin;
 use crate::router::message::SlowCall;
+use crate::shard::hot_keys::HotKey;
 
+/// Hot keys that the page shows.
+const HOT_ROWS: usize = 10;
 /// Slow calls that the page shows.
 const SLOW_ROWS: usize = 20;
 
@@ -359,6 +363,23 @@ impl Core {
             });
         });
         rows
+    }
+
+    /// The keys that most requests are for, over all cores, for the page; with `hide-user-data-from-log` none.
+    pub(super) fn hottest_keys(&self, cores: &[CoreFigures]) -> Vec<HotRow> {
+        if self.options.held_text("hide-user-data-from-log") == "yes" {
+            return Vec::new();
+        }
+        // Each core looks at the same share of its requests.
+        let seen_count: u64 = cores.iter().map(|core| core.hot.0).sum();
+        let mut hottest: Vec<_> = cores.iter().flat_map(|core| &core.hot.1).collect();
+        hottest.sort_by_key(|hot| std::cmp::Reverse(hot.count));
+        let row = |hot: &&HotKey| HotRow {
+            db: hot.db,
+            key: String::from_utf8_lossy(&hot.key).into_owned(),
+            share: hot.count as f64 / seen_count.max(1) as f64,
+        };
+        hottest.iter().take(HOT_ROWS).map(row).collect()
     }
 
     /// LATENCY, all but HISTOGRAM.

@@ -10,6 +10,7 @@
 pub mod cycle;
 mod effects;
 pub mod figures;
+pub mod hot_keys;
 pub mod ledger;
 pub mod locks;
 pub mod memory;
@@ -31,6 +32,7 @@ pub use waiting::Waited;
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::commands::for_each_key;
 use crate::commands::table::{Call, Caller, Logged, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
@@ -45,6 +47,7 @@ use crate::router::{
 };
 use cycle::Pace;
 use effects::Logging;
+use hot_keys::HotKeys;
 use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
 use memory::Memory;
 use waiters::Waiters;
@@ -118,6 +121,8 @@ pub struct Shard {
     stopwatch: Stopwatch,
     /// Slow calls of the operation that runs.
     slow_calls: Vec<SlowCall>,
+    /// What its requests are for, while somebody looks.
+    hot_keys: HotKeys,
     changes_count: u64,
     cut: Option<CutMade>,
     logging: Option<Box<Logging>>,
@@ -148,6 +153,7 @@ impl Shard {
             large_bytes: u64::MAX,
             stopwatch: || 0,
             slow_calls: Vec::new(),
+            hot_keys: HotKeys::new(u64::from(id) + 1),
             changes_count: 0,
             cut: None,
             logging: None,
@@ -536,6 +542,23 @@ impl Shard {
         must_wait
     }
 
+    /// What its requests are for, while somebody looks.
+    pub fn hot_keys(&mut self) -> &mut HotKeys {
+        &mut self.hot_keys
+    }
+
+    #[cold]
+    fn note_keys(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
+        let mut first = None;
+        for_each_key(entry, args, |index| {
+            first.get_or_insert(index);
+        });
+        if let Some(key) = first.map(|index| args.get(index)) {
+            let hash = self.keys.key(key).hash;
+            self.hot_keys.count(db, key, hash);
+        }
+    }
+
     /// Runs a handler and counts its failure, if it is one.
     #[inline]
     fn run(
@@ -573,6 +596,9 @@ impl Shard {
             self.before_write(entry, db, args)
         };
         self.note_writer(caller);
+        if self.hot_keys.is_due() {
+            self.note_keys(entry, db, args);
+        }
         let start = out.len();
         let mut reply = Reply::new(out, caller.protocol);
         let mut call = Call {

@@ -1,5 +1,6 @@
 //! INFO's text as Prometheus and JSON.
 
+use rondo::node::http::{Figures, HotRow, SlowRow};
 use rondo::node::metrics::{field, to_json, to_prometheus};
 use std::collections::HashSet;
 
@@ -65,13 +66,31 @@ fn names_are_declared_once_and_stand_together() {
 
 #[test]
 fn sections_become_objects() {
-    assert_eq!(to_json("", &[]), "{\"slow\":[]}");
+    let json = |info: &str, slow, hot| {
+        let info = info.to_string();
+        to_json(&Figures { info, slow, hot })
+    };
+    assert_eq!(json("", Vec::new(), Vec::new()), "{\"slow\":[],\"hot\":[]}");
+    let slow = SlowRow {
+        at_s: 5,
+        took_us: 6,
+        words: "GET \"a\"".to_string(),
+        client: "1.2.3.4:5".to_string(),
+    };
+    let hot = HotRow {
+        db: 3,
+        key: "k".to_string(),
+        share: 0.25,
+    };
     assert_eq!(
-        to_json(
+        json(
             "# A\r\nx:1\r\ny:a\"b\\:c\u{1}\r\n\r\n# B\r\n\r\n# C\r\nz:\r\n",
-            &[]
+            vec![slow],
+            vec![hot]
         ),
-        "{\"A\":{\"x\":\"1\",\"y\":\"a\\\"b\\\\:c\\u0001\"},\"B\":{},\"C\":{\"z\":\"\"},\"slow\":[]}"
+        "{\"A\":{\"x\":\"1\",\"y\":\"a\\\"b\\\\:c\\u0001\"},\"B\":{},\"C\":{\"z\":\"\"},\
+         \"slow\":[{\"at\":5,\"us\":6,\"words\":\"GET \\\"a\\\"\",\"client\":\"1.2.3.4:5\"}],\
+         \"hot\":[{\"db\":3,\"share\":0.2500,\"key\":\"k\"}]}"
     );
     assert_eq!(field(INFO, "tcp_port"), Some("6379"));
     assert_eq!(field(INFO, "tcp"), None);

@@ -159,3 +159,31 @@ fn slow_calls_and_types_are_among_the_figures() {
     );
     assert!(!client.ask("INFO everything").text().contains("type_hash"));
 }
+
+/// While the figures are asked for, the keys that most requests are for are among them, whichever core has them.
+#[test]
+fn hot_keys_are_among_the_figures() {
+    let (server, port) = start(3);
+    let mut client = server.client();
+    assert!(get(port, "/figures").contains("\"hot\":[]"));
+    super::harness::eventually("the hottest key is told", || {
+        let mut pipeline = Vec::new();
+        for number in 0..3_000 {
+            let key = match number % 3 {
+                0 => "celebrity".to_string(),
+                _ => format!("somebody:{number}"),
+            };
+            pipeline.extend(super::client::request(&[b"GET", key.as_bytes()]));
+        }
+        client.send(&pipeline);
+        client.replies(3_000);
+        let figures = get(port, "/figures");
+        let hottest = figures
+            .split("\"hot\":[")
+            .nth(1)
+            .and_then(|rows| rows.split('}').next());
+        hottest.is_some_and(|row| row.ends_with(",\"key\":\"celebrity\""))
+    });
+    assert_eq!(client.ask("CONFIG SET hide-user-data-from-log yes"), ok());
+    assert!(get(port, "/figures").contains("\"hot\":[]"));
+}

@@ -197,6 +197,16 @@ impl Core {
         Some(CommandError::quoting(before, text, ""))
     }
 
+    /// Whether the block that EXEC is to run may change something.
+    #[cold]
+    pub(super) fn block_may_write(&mut self, connection: &mut Connection) -> bool {
+        let Some(block) = connection.open_block().filter(|block| block.may_write) else {
+            return false;
+        };
+        let mut queue = block.queue.iter();
+        queue.any(|Queued { entry, args, .. }| self.may_write(entry, &args.as_args()))
+    }
+
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
     pub(super) fn run_verb(
         &mut self,

@@ -108,7 +108,7 @@ impl Core {
             let error = self.refusal_of_write();
             return self.refuse(connection, Some(entry), &error);
         }
-        if self.pause.is_some() && self.waits_for_pause(token, connection, entry) {
+        if self.pause.is_some() && self.waits_for_pause(token, connection, entry, args) {
             return Dispatched::NotYet;
         }
         if self.scripts.busy_count > 0 && self.is_busy_for(entry) {
@@ -605,6 +605,7 @@ impl Core {
         token: Token,
         connection: &mut Connection,
         entry: &'static Entry,
+        args: &Args<'_>,
     ) -> bool {
         let Some(pause) = self.pause else {
             return false;
@@ -612,18 +613,30 @@ impl Core {
         if pause.until_ms <= self.now_ms {
             return false;
         }
-        let flags = entry.command.flags;
-        let may_write = match entry.command.run {
-            Run::Block(Verb::Exec) => connection.open_block().is_some_and(|block| block.may_write),
-            Run::Script(_) => !flags.has(Flags::READONLY),
-            _ => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
-        };
-        if pause.writes_only && !may_write {
-            return false;
+        if pause.writes_only {
+            let may_write = match entry.command.run {
+                Run::Block(Verb::Exec) => self.block_may_write(connection),
+                _ => self.may_write(entry, args),
+            };
+            if !may_write {
+                return false;
+            }
         }
         connection.blocked = Some(Blocked::Paused);
         self.paused_connections.push(token);
         true
+    }
+
+    /// Whether a request may change something. A script that says it does not write is looked for, and so becomes known.
+    pub(super) fn may_write(&mut self, entry: &'static Entry, args: &Args<'_>) -> bool {
+        let flags = entry.command.flags;
+        match entry.command.run {
+            Run::Script(_) => {
+                let prepared = self.prepare(entry, args);
+                !flags.has(Flags::READONLY) && !prepared.is_ok_and(|prepared| prepared.is_readonly)
+            }
+            _ => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
+        }
     }
 }
 

@@ -417,3 +417,34 @@ fn a_client_that_goes_while_its_script_runs_leaves_nothing_behind() {
         });
     }
 }
+
+/// CLIENT PAUSE WRITE holds back scripts that may write, in a block or not, and no others; who says so is the script.
+#[test]
+fn a_pause_of_writes_lets_scripts_pass_that_do_not_write() {
+    let reads = "#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])";
+    let code = "#!lua name=l\nredis.register_function{function_name='f', callback=function() return 'of f' end, flags={'no-writes'}}";
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let [mut pauser, mut reader, mut writer, mut block] = [(); 4].map(|()| server.client());
+        assert_eq!(pauser.ask("SET k v"), ok());
+        pauser.run(&[b"FUNCTION", b"LOAD", code.as_bytes()]);
+        block.ask("MULTI");
+        eval(&mut block, "#!lua\nreturn 'too'", &["0"]);
+        assert_eq!(pauser.ask("CLIENT PAUSE 60000 WRITE"), ok());
+        for _ in 0..2 {
+            assert_eq!(eval(&mut reader, reads, &["1", "k"]), bulk("v"));
+        }
+        assert_eq!(reader.ask("FCALL f 0"), bulk("of f"));
+        assert_eq!(reader.ask("MULTI"), ok());
+        eval(&mut reader, reads, &["1", "k"]);
+        assert_eq!(reader.ask("EXEC").items(), [bulk("v")]);
+        writer.send(&request(&[b"EVAL", b"return 'late'", b"0"]));
+        block.send(&request(&[b"EXEC"]));
+        eventually("both wait", || {
+            server.info_number("clients", "paused_clients") == 2
+        });
+        assert_eq!(pauser.ask("CLIENT UNPAUSE"), ok());
+        assert_eq!(writer.reply(), bulk("late"));
+        assert_eq!(block.reply().items(), [bulk("too")]);
+    }
+}

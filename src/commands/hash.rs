@@ -280,6 +280,7 @@ fn update_field<'v>(
     if is_dead {
         held.get_mut().remove(field);
     }
+    let was_last = is_dead && held.get().is_empty();
     let element = match &decided {
         Ok(Some(NewValue::Element(element))) => Some(*element),
         Ok(Some(NewValue::Text(text))) => Some(text.into()),
@@ -292,7 +293,11 @@ fn update_field<'v>(
     let is_gone = element.is_none() && held.remove_if_empty();
     if is_dead {
         call.keys.count_expired_fields(1);
-        call.tell_taken(Classes::HASH, "hexpired", key.bytes, is_gone);
+        call.tell_taken(Classes::HASH, "hexpired", key.bytes, was_last);
+        if was_last && !is_gone {
+            // To whoever is told, the key went with the dead field and is a new one.
+            call.tell(Classes::NEW, "new", key.bytes);
+        }
     }
     decided.map(|_| ())
 }

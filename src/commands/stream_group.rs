@@ -83,11 +83,13 @@ fn create(
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
     let word = args.get(3);
+    let mut is_new = false;
     if !options.creates {
         held(call, args)?;
     } else {
         // A key of another type comes before an id that is none; neither leaves a stream behind.
-        call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
+        let found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
+        is_new = found.is_none();
     }
     let given = if word == b"$" {
         None
@@ -105,7 +107,10 @@ fn create(
     if !stream.add_group(args.get(2), Group::new(last_id, options.entries_read)) {
         return Err("BUSYGROUP Consumer Group name already exists".into());
     }
-    call.tell(Classes::STREAM, "xgroup-create", key.bytes);
+    if is_new {
+        call.keys.tell_change(&key);
+    }
+    tell_of_group(call, "xgroup-create", args.get(1));
     reply.ok();
     Ok(Effect::wrote(1).touching(Touched::ComeOrGone))
 }
@@ -204,9 +209,13 @@ fn xack(
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
-    let mut found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
-    let stream = found.as_mut().map(Held::get_mut);
-    let Some((_, mut group)) = stream.and_then(|stream| stream.group_mut(args.get(2))) else {
+    let Some(mut held) = call.keys.write::<StreamValue>(call.db, &key, no_touch)? else {
+        // As in Redis, which asks for it as a reader does.
+        call.keys.lookup_read(call.db, &key, no_touch);
+        reply.integer(0);
+        return Ok(Effect::NONE);
+    };
+    let Some((_, mut group)) = held.get_mut().group_mut(args.get(2)) else {
         reply.integer(0);
         return Ok(Effect::NONE);
     };

@@ -149,9 +149,17 @@ fn held_group<'c>(
 ) -> Result<Held<'c, StreamValue>, CommandError> {
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
-    let found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
+    let no_group = no_key_or_group(args.get(1), args.get(2));
+    if call
+        .keys
+        .read::<StreamValue>(call.db, &key, no_touch)?
+        .is_none()
+    {
+        return Err(no_group);
+    }
+    let found = call.keys.write::<StreamValue>(call.db, &key, true)?;
     let with_group = found.filter(|held| held.get().group(args.get(2)).is_some());
-    with_group.ok_or_else(|| no_key_or_group(args.get(1), args.get(2)))
+    with_group.ok_or(no_group)
 }
 
 fn parts<'s>(held: &'s mut Held<'_, StreamValue>, name: &[u8]) -> (&'s Log, GroupMut<'s>) {

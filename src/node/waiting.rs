@@ -269,6 +269,8 @@ impl Core {
                 if is_gone {
                     self.close(token);
                 } else {
+                    // It may have been told something that waited for the answer.
+                    self.mark_dirty(token);
                     // Its user may have changed while the transaction ran.
                     self.end_denied_wait(token);
                 }

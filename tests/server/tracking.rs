@@ -324,3 +324,22 @@ fn no_copy_is_stale_for_ever() {
         }
     }
 }
+
+/// A client is told of a change also if that happens just while it begins to wait for an element. The two race on several
+/// cores, so what must come is waited for each time.
+#[test]
+fn who_begins_to_wait_is_told() {
+    let server = Server::start(4, &[]);
+    let mut reader = resp3(&server);
+    let mut writer = server.client();
+    assert_eq!(reader.ask("CLIENT TRACKING ON"), ok());
+    for number in 0..200 {
+        let key = format!("k{number}");
+        reader.ask(&format!("GET {key}"));
+        reader.send(format!("BLPOP q{number} r{number} 0\r\n").as_bytes());
+        writer.ask(&format!("SET {key} v"));
+        assert_eq!(invalidated(&mut reader), [key]);
+        writer.ask(&format!("RPUSH r{number} e"));
+        assert_eq!(reader.reply().items().len(), 2);
+    }
+}

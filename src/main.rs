@@ -1,6 +1,6 @@
 //! rondo: flags to options, serve, exit.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use rondo::node::cli::{Stop, from_command_line};
@@ -25,6 +25,15 @@ fn main() -> ExitCode {
             // A reader that has gone (`rondo --help | head`) is no failure.
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
+        }
+        Err(Stop::Tool(tool)) => {
+            let mut out = BufWriter::new(std::io::stdout().lock());
+            let done = tool.run(&mut out);
+            let _ = out.flush();
+            match done {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(text) => fail(&text),
+            }
         }
         Err(Stop::Failed(text)) => {
             eprintln!("{text}");

@@ -6,10 +6,11 @@
 //! Not here  where bases come from: `node/rewrite.rs`.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::load::{BATCHES_MAX, Batch, Fed, take_apart, told};
+use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, told};
 use crate::keyspace::SlotMap;
 use crate::shard::Shard;
 
@@ -24,6 +25,18 @@ pub fn load_base(
 ) -> Result<Vec<Vec<u8>>, String> {
     let fail = |reason: String| format!("{}, {reason}", path.display());
     let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let taken = load_base_from(&mut file, shards, progress).map_err(fail)?;
+    Ok(taken.functions)
+}
+
+/// Reads what begins as an RDB file.
+///
+/// - Errors: the offset, and what is wrong there.
+pub(super) fn load_base_from(
+    file: &mut impl Read,
+    shards: &mut [Shard],
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<TakenApart, String> {
     let map = SlotMap::new(shards.len() as u16);
     let (lines, receivers): (Vec<_>, Vec<_>) = shards
         .iter()
@@ -35,7 +48,7 @@ pub fn load_base(
             .zip(receivers)
             .map(|(shard, line)| scope.spawn(move || load_batches(shard, &line)))
             .collect();
-        let read = take_apart(&mut file, map, true, &mut |fed| match fed {
+        let read = take_apart(file, map, true, &mut |fed| match fed {
             Fed::Read(count) => {
                 progress(count as u64);
                 true
@@ -48,12 +61,8 @@ pub fn load_base(
         let results: Vec<Result<(), String>> = joined
             .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect();
-        let functions = read.map_err(fail)?;
-        results
-            .into_iter()
-            .collect::<Result<(), String>>()
-            .map_err(fail)?;
-        Ok(functions)
+        results.into_iter().collect::<Result<(), String>>()?;
+        read
     })
 }
 

@@ -15,6 +15,7 @@
 use super::config_file::{ConfigError, apply_text, read_files};
 use super::option_values::{quote, split_words};
 use super::options::{Options, Topic, find, specs};
+use super::tools::Tool;
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use std::io::Read;
 
@@ -34,6 +35,8 @@ pub enum Stop {
     Told(String),
     /// Print this to standard error and exit 1.
     Failed(String),
+    /// Do this instead, printing to standard output.
+    Tool(Tool),
 }
 
 /// Reads the command line, the file it names, the environment and, where a word is `-`, standard input.
@@ -50,6 +53,11 @@ pub fn from_command_line(
         Some("-h" | "--help") => return Err(Stop::Told(help())),
         Some("doctor") => return Err(examine_host(words.get(1))),
         _ => {}
+    }
+    match Tool::from_words(words) {
+        Some(Ok(tool)) => return Err(Stop::Tool(tool)),
+        Some(Err(usage)) => return Err(Stop::Failed(usage)),
+        None => {}
     }
     let check_only = words.iter().any(|word| word == CHECK_CONFIG);
     let mut words: Vec<&str> = words
@@ -209,7 +217,9 @@ fn help() -> String {
         .about("A Redis-compatible data structure server that uses every core")
         .override_usage(
             "rondo [FILE] [--option value ...]\n       rondo - [--option value ...]\n       rondo doctor [DIR]   what to change \
-             on this host, and why",
+             on this host, and why\n       rondo check PATH [--fix]   whether logs and RDB files are whole\n       \
+             rondo dump PATH   a log's records, readable\n       rondo import FROM DIR   Redis's append-only or RDB file becomes \
+             the log in DIR",
         )
         .disable_help_flag(true)
         .disable_version_flag(true)

@@ -125,7 +125,7 @@ impl Load {
             .background
             .run(move || match of_thread.read(file, &plan, &lines) {
                 Err(reason) => of_thread.fail(&reason),
-                Ok(functions) => {
+                Ok(TakenApart { functions, .. }) => {
                     if let Some(board) = of_board.upgrade() {
                         board.functions.put_aside(functions);
                     }
@@ -139,7 +139,7 @@ impl Load {
         mut file: File,
         plan: &LoadPlan,
         lines: &[SyncSender<Batch>],
-    ) -> Result<Vec<Vec<u8>>, String> {
+    ) -> Result<TakenApart, String> {
         let mut told = Instant::now();
         take_apart(&mut file, plan.map, plan.checks, &mut |fed| {
             match fed {
@@ -184,7 +184,16 @@ pub(super) enum Fed {
     Read(usize),
 }
 
-/// Takes a file apart into batches of records by home shard; the code of its libraries of functions.
+/// What a file had besides records.
+#[derive(Default)]
+pub(super) struct TakenApart {
+    /// The code of its libraries of functions.
+    pub(super) functions: Vec<Vec<u8>>,
+    /// Its bytes; what follows them is something else.
+    pub(super) bytes: u64,
+}
+
+/// Takes a file apart into batches of records by home shard.
 ///
 /// - `feed`: false ends it.
 /// - Errors: what is wrong, and at which offset.
@@ -193,13 +202,13 @@ pub(super) fn take_apart(
     map: SlotMap,
     checks: bool,
     feed: &mut dyn FnMut(Fed) -> bool,
-) -> Result<Vec<Vec<u8>>, String> {
+) -> Result<TakenApart, String> {
     let empty = || Batch {
         bytes: Vec::new(),
         records: Vec::new(),
     };
     let mut batches: Vec<Batch> = (0..map.shards_count()).map(|_| empty()).collect();
-    let mut functions = Vec::new();
+    let mut taken = TakenApart::default();
     let mut framer = Framer::new(checks);
     let mut buffer = vec![0; READ_BYTES];
     let (mut start, mut end, mut is_all) = (0, 0, false);
@@ -218,7 +227,7 @@ pub(super) fn take_apart(
             is_all = count == 0;
             end += count;
             if !feed(Fed::Read(count)) {
-                return Ok(functions);
+                return Ok(taken);
             }
             continue;
         };
@@ -231,7 +240,7 @@ pub(super) fn take_apart(
                 if batch.bytes.len() >= BATCH_BYTES {
                     let full = std::mem::replace(batch, empty());
                     if !feed(Fed::Batch(shard, full)) {
-                        return Ok(functions);
+                        return Ok(taken);
                     }
                 }
             }
@@ -240,7 +249,7 @@ pub(super) fn take_apart(
                 value = %String::from_utf8_lossy(&value),
                 "about the RDB file"
             ),
-            Item::Function(code) => functions.push(code.into_owned()),
+            Item::Function(code) => taken.functions.push(code.into_owned()),
             Item::Sizes { .. } | Item::Nothing | Item::End => {}
         }
         start += consumed;
@@ -248,7 +257,8 @@ pub(super) fn take_apart(
     for (shard, batch) in batches.into_iter().enumerate() {
         feed(Fed::Batch(shard, batch));
     }
-    Ok(functions)
+    taken.bytes = framer.offset();
+    Ok(taken)
 }
 
 /// Why a record was not taken, in words.

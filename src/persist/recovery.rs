@@ -108,11 +108,13 @@ impl std::fmt::Display for Refusal {
             Self::Damaged { file, offset } => write!(
                 f,
                 "{file} is damaged at byte {offset}: a record that was safe on disk is no longer whole, and valid ones \
-                 follow it; nothing is loaded: restore the files from a copy"
+                 follow it; nothing is loaded: restore the files from a copy, or have `rondo check DIR --fix` cut off what \
+                 comes from there on"
             ),
             Self::Missing(file) => write!(
                 f,
-                "{file} is missing: the log goes on in it; nothing is loaded: restore it from a copy"
+                "{file} is missing: the log goes on in it; nothing is loaded: restore it from a copy, or have `rondo check \
+                 DIR --fix` do without what comes from there on"
             ),
             Self::Version(file, version) => write!(
                 f,

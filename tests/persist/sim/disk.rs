@@ -41,6 +41,9 @@ struct Cached {
     bytes: Vec<u8>,
 }
 
+/// Tells the log of a core something.
+pub type Tell<'t> = dyn FnMut(u16, &mut dyn FnMut(&mut Log)) + 't;
+
 #[derive(Default)]
 pub struct Disk {
     /// What is there whatever happens.
@@ -102,7 +105,7 @@ impl Disk {
         &mut self,
         rng: &mut Rng,
         epoch: u64,
-        log_of: &mut dyn FnMut(u16, &mut dyn FnMut(&mut Log)),
+        log_of: &mut Tell<'_>,
         fails: bool,
         lies: bool,
     ) {

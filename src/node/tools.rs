@@ -1,0 +1,446 @@
+//! Tools for files at rest: `rondo check`, `rondo dump`, `rondo import`.
+//!
+//!     rondo check PATH [--fix]     whether logs, bases and RDB files are whole, and where they are not
+//!     rondo dump PATH              the records of logs, readable
+//!     rondo import FROM DIR        Redis's append-only file or an RDB file becomes the log below DIR
+//!
+//! PATH is the directory that a server's logs are in (or the one above it), or one file.
+//!
+//! Promises  a directory that a server uses is left alone; nothing is written but by `--fix` and `import`.
+//! Not here  what is checked of logs: `persist/recovery.rs`; Redis's files: `node/import.rs`.
+//! Tests     tests/server/tools.rs.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::data_dir::DataDir;
+use super::import::import;
+use crate::base::hash::KeyHasher;
+use crate::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
+use crate::persist::effects::{Effect, Effects};
+use crate::persist::manifest::{Epoch, Manifest};
+use crate::persist::rdb::{Framer, Item};
+use crate::persist::record::{Kind, Record, TransactionRecord};
+use crate::persist::recovery::{Files, Refusal, Scan, Tail, base_lsn, scan, settle, walk};
+use crate::persist::segment::{HeaderError, SegmentHeader, Step, Walk};
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// `rondo check PATH [--fix]`.
+    Check {
+        /// What.
+        path: PathBuf,
+        /// What is damaged is cut off.
+        fixes: bool,
+    },
+    /// `rondo dump PATH`.
+    Dump {
+        /// What.
+        path: PathBuf,
+    },
+    /// `rondo import FROM DIR`.
+    Import {
+        /// Redis's directory or file.
+        from: PathBuf,
+        /// What `dir` will be.
+        dir: PathBuf,
+    },
+}
+
+type Done = Result<(), String>;
+
+/// How a tool is used.
+pub const USAGE: &str =
+    "usage: rondo check PATH [--fix]\n       rondo dump PATH\n       rondo import FROM DIR";
+
+impl Tool {
+    /// Reads the words after the program's name; none: they name no tool. Errors: how it is used.
+    pub fn from_words(words: &[String]) -> Option<Result<Self, String>> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Some(Ok(match words.as_slice() {
+            ["check", path] => Self::Check {
+                path: path.into(),
+                fixes: false,
+            },
+            ["check", path, "--fix"] | ["check", "--fix", path] => Self::Check {
+                path: path.into(),
+                fixes: true,
+            },
+            ["dump", path] => Self::Dump { path: path.into() },
+            ["import", from, dir] => Self::Import {
+                from: from.into(),
+                dir: dir.into(),
+            },
+            ["check" | "dump" | "import", ..] => return Some(Err(USAGE.into())),
+            _ => return None,
+        }))
+    }
+
+    /// Does it. Errors: a sentence for the operator; what was found before is in `out`.
+    pub fn run(&self, out: &mut dyn Write) -> Done {
+        match self {
+            Self::Check { path, fixes } => check(path, *fixes, out),
+            Self::Dump { path } => dump(path, out),
+            Self::Import { from, dir } => import(from, dir, out),
+        }
+    }
+}
+
+/// The directory of logs that `path` is, or has in it.
+fn logs_at(path: &Path) -> Option<PathBuf> {
+    let below = path.join("appendonlydir");
+    let places = [path.to_path_buf(), below];
+    places
+        .into_iter()
+        .find(|place| place.join("manifest").is_file())
+}
+
+fn say(out: &mut dyn Write, line: &str) -> Done {
+    // A reader that has gone wants no more.
+    writeln!(out, "{line}").map_err(|error| format!("cannot write: {error}"))
+}
+
+// ---- check
+
+fn check(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
+    if path.is_file() {
+        return check_file(path, fixes, out);
+    }
+    let Some(place) = logs_at(path) else {
+        return Err(format!(
+            "{} is no file, and there is no manifest of logs in it",
+            path.display()
+        ));
+    };
+    let dir = DataDir::open(&place)?;
+    let mut manifest = dir.manifest()?;
+    let mut has_damage = false;
+    for epoch in &mut manifest.epochs {
+        if let Some(base) = &epoch.base {
+            check_rdb(&dir.base_path(epoch.number, base.number), out)?;
+        }
+        has_damage |= check_epoch(&dir, epoch, fixes, out)?;
+    }
+    if !has_damage {
+        return say(out, "all of it is whole");
+    }
+    if !fixes {
+        return Err(
+            "there is damage; with --fix what comes after it does not count any more".into(),
+        );
+    }
+    dir.set_manifest(&manifest)
+        .map_err(|error| format!("cannot write the manifest: {error}"))?;
+    say(out, "what comes after the damage does not count any more")
+}
+
+/// Whether an epoch's logs have damage. With `fixes` its ends become what counts before that.
+fn check_epoch(
+    dir: &DataDir,
+    epoch: &mut Epoch,
+    fixes: bool,
+    out: &mut dyn Write,
+) -> Result<bool, String> {
+    let mut has_damage = false;
+    let mut whole = epoch.clone();
+    let mut ends = Vec::new();
+    for core in 0..epoch.cores {
+        let end_lsn = epoch
+            .ends
+            .as_ref()
+            .map_or(u64::MAX, |ends| ends[usize::from(core)]);
+        let (mut last_lsn, mut records, mut bytes) = (base_lsn(epoch, core), 0u64, 0);
+        let walked = walk(dir, epoch, core, end_lsn, &mut |record, _, _| {
+            last_lsn = record.header.lsn;
+            records += 1;
+            bytes += record.header.record_bytes();
+            true
+        });
+        ends.push(last_lsn);
+        let place = format!("epoch {} core {core}", epoch.number);
+        let found = format!("{place}: {records} records, {bytes} bytes, up to record {last_lsn}");
+        say(out, &found)?;
+        match walked {
+            Ok((_, Tail::Torn { file, offset })) => {
+                let what =
+                    "a write that was never acknowledged is cut off there and does not count";
+                say(out, &format!("{place}: {file} at byte {offset}: {what}"))?;
+            }
+            Ok(_) if epoch.ends.is_some() && last_lsn < end_lsn => {
+                has_damage = true;
+                say(
+                    out,
+                    &format!("{place}: damage: records up to {end_lsn} should be there"),
+                )?;
+            }
+            Ok(_) => {}
+            Err(refusal @ (Refusal::Damaged { .. } | Refusal::Missing(_))) => {
+                has_damage = true;
+                say(out, &format!("{place}: damage: {}", in_short(&refusal)))?;
+            }
+            Err(refusal) => return Err(refusal.to_string()),
+        }
+    }
+    whole.ends = Some(ends);
+    let scans: Vec<Scan> = (0..epoch.cores)
+        .map(|core| scan(dir, &whole, core))
+        .collect::<Result<_, _>>()
+        .map_err(|refusal| refusal.to_string())?;
+    let settled = settle(&scans, true);
+    let missing: usize = settled.missing.iter().map(Vec::len).sum();
+    let transactions: usize = scans.iter().map(|scan| scan.transactions.len()).sum();
+    let cut: u64 = scans
+        .iter()
+        .zip(&settled.ends)
+        .map(|(scan, end)| scan.last_lsn - end)
+        .sum();
+    say(
+        out,
+        &format!(
+            "epoch {}: {transactions} records of transactions over several cores, {missing} parts to be taken from other cores' \
+             logs, {cut} records that do not count because another log ends too early",
+            epoch.number
+        ),
+    )?;
+    if fixes && has_damage {
+        epoch.ends = Some(settled.ends);
+    }
+    Ok(has_damage)
+}
+
+fn in_short(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Damaged { file, offset } => {
+            format!("{file} at byte {offset}: a record that was safe on disk is no longer whole")
+        }
+        Refusal::Missing(file) => format!("{file} is missing"),
+        other => other.to_string(),
+    }
+}
+
+fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
+    let mut magic = [0; 8];
+    let mut file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let count = file.read(&mut magic).unwrap_or(0);
+    if fixes {
+        return Err("--fix works on a directory of logs, not on one file".into());
+    }
+    if magic[..count].starts_with(b"REDIS") {
+        return check_rdb(path, out);
+    }
+    let (records, last) = walk_file(path, &mut |_, _| Ok(()))?;
+    let found = format!("{}: {records} records, {last}", path.display());
+    say(out, &found)
+}
+
+/// Reads all of an RDB file, and makes every value.
+fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
+    let fail = |reason: String| format!("{}, {reason}", path.display());
+    let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let mut keys = scratch();
+    let mut framer = Framer::new(true);
+    let mut buffer = vec![0; 1 << 20];
+    let (mut start, mut end, mut is_all) = (0, 0, false);
+    let (mut keys_count, mut functions) = (0u64, 0u64);
+    while !framer.is_over() {
+        let offset = framer.offset();
+        let next = framer.next(&buffer[start..end], is_all);
+        let Some((item, consumed)) = next.map_err(|bad| fail(bad.to_string()))? else {
+            buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+            if end == buffer.len() {
+                buffer.resize(buffer.len() * 2, 0);
+            }
+            let count = file
+                .read(&mut buffer[end..])
+                .map_err(|error| fail(format!("at offset {offset}: {error}")))?;
+            is_all = count == 0;
+            end += count;
+            continue;
+        };
+        match item {
+            Item::Record { bytes, .. } => {
+                keys_count += 1;
+                keys.restore_record(0, bytes).map_err(|_| {
+                    fail(format!(
+                        "at offset {offset}: the bytes of this value are not of its type"
+                    ))
+                })?;
+                keys.flush_all();
+            }
+            Item::Function(_) => functions += 1,
+            _ => {}
+        }
+        start += consumed;
+    }
+    let bytes = framer.offset();
+    say(
+        out,
+        &format!(
+            "{}: {keys_count} keys, {functions} libraries of functions, {bytes} bytes",
+            path.display()
+        ),
+    )
+}
+
+/// A keyspace that values are tried in.
+fn scratch() -> Keyspace {
+    Keyspace::new(KeyspaceOptions {
+        databases: 1,
+        hasher: KeyHasher::random(),
+        slots: SlotMap::new(1),
+        shard: 0,
+        seed: 0,
+        access: Default::default(),
+        value_bytes_max: u64::MAX >> 1,
+    })
+}
+
+// ---- dump
+
+fn dump(path: &Path, out: &mut dyn Write) -> Done {
+    if path.is_file() {
+        let (records, last) = walk_file(path, &mut |record, at| write_record(record, at, out))?;
+        return say(out, &format!("# {records} records, {last}"));
+    }
+    let place = logs_at(path).ok_or("there is no manifest of logs there")?;
+    let dir = DataDir::open(&place)?;
+    let Manifest { epochs } = dir.manifest()?;
+    for epoch in epochs {
+        if let Some(base) = &epoch.base {
+            let path = dir.base_path(epoch.number, base.number);
+            say(out, &format!("# base {}", path.display()))?;
+        }
+        for core in 0..epoch.cores {
+            let end_lsn = epoch
+                .ends
+                .as_ref()
+                .map_or(u64::MAX, |ends| ends[usize::from(core)]);
+            let mut segment = 0;
+            let mut result = Ok(());
+            let walked = walk(&dir, &epoch, core, end_lsn, &mut |record, sequence, at| {
+                if sequence != segment {
+                    segment = sequence;
+                    result = say(out, &format!("# {}", dir.name(epoch.number, core, segment)));
+                }
+                if result.is_ok() {
+                    result = write_record(record, at, out);
+                }
+                result.is_ok()
+            });
+            result?;
+            let (_, tail) = walked.map_err(|refusal| refusal.to_string())?;
+            if let Tail::Torn { file, offset } = tail {
+                say(out, &format!("# {file} is cut off at byte {offset}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Walks over the records of one segment; how many there are, and how it ends.
+fn walk_file(
+    path: &Path,
+    visit: &mut dyn FnMut(&Record<'_>, u64) -> Done,
+) -> Result<(u64, String), String> {
+    let fail = |reason: String| format!("{}: {reason}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let header = SegmentHeader::from_bytes(&bytes).map_err(|error| {
+        fail(match error {
+            HeaderError::Version(version) => format!("version {version} is not known here"),
+            HeaderError::Bad => "this is neither a log's segment nor an RDB file".into(),
+        })
+    })?;
+    // A segment by itself may begin anywhere.
+    let first = crate::persist::segment::first_lsn(&bytes, &header).unwrap_or(1);
+    let mut walk = Walk::new(&bytes, &header, first - 1);
+    let mut records = 0;
+    loop {
+        match walk.step() {
+            Step::Record(record, at) => {
+                records += 1;
+                visit(&record, at)?;
+            }
+            Step::Sealed => return Ok((records, "sealed: the log goes on in the next one".into())),
+            Step::Nothing(at) => return Ok((records, format!("which end at byte {at}"))),
+            Step::Bad(at) => {
+                return Err(fail(format!(
+                    "after {records} records, at byte {at}, is something that is no record"
+                )));
+            }
+        }
+    }
+}
+
+fn write_record(record: &Record<'_>, at: u64, out: &mut dyn Write) -> Done {
+    let header = &record.header;
+    let (lsn, now_ms) = (header.lsn, header.now_ms);
+    if header.kind == Kind::Effects {
+        say(
+            out,
+            &format!("{at} record {lsn} at {now_ms} db {}", header.db),
+        )?;
+        return write_commands(record.payload, out);
+    }
+    let transaction = TransactionRecord::from_bytes(record.payload)
+        .ok_or_else(|| format!("record {lsn} at byte {at} is no transaction"))?;
+    let mut line = format!(
+        "{at} record {lsn} at {now_ms} transaction {}",
+        transaction.stamp
+    );
+    for dependency in &transaction.dependencies {
+        line += &format!(" after core {} record {}", dependency.core, dependency.lsn);
+    }
+    say(out, &line)?;
+    for part in &transaction.parts {
+        let (shard, now_ms, db) = (part.shard, part.now_ms, part.db);
+        say(out, &format!("  core {shard} at {now_ms} db {db}"))?;
+        write_commands(&part.commands, out)?;
+    }
+    Ok(())
+}
+
+fn write_commands(commands: &[u8], out: &mut dyn Write) -> Done {
+    let mut effects = Effects::new(commands);
+    loop {
+        let read = effects.read().map_err(|_| "its effects are no commands")?;
+        let Some((effect, bytes)) = read else {
+            return Ok(());
+        };
+        let line = match effect {
+            Effect::Select(db) => format!("SELECT {db}"),
+            Effect::Command => {
+                let word = |span: &crate::resp::Span| {
+                    let start = span.start as usize;
+                    quoted(&bytes[start..start + span.len as usize])
+                };
+                let words: Vec<String> = effects.spans.iter().map(word).collect();
+                words.join(" ")
+            }
+        };
+        say(out, &format!("    {line}"))?;
+    }
+}
+
+/// A word as redis-cli would take it.
+fn quoted(word: &[u8]) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\".contains(byte);
+    if !word.is_empty() && word.iter().all(is_plain) {
+        return String::from_utf8_lossy(word).into_owned();
+    }
+    let mut text = String::from("\"");
+    for &byte in word {
+        match byte {
+            b'"' => text += "\\\"",
+            b'\\' => text += "\\\\",
+            b'\n' => text += "\\n",
+            b'\r' => text += "\\r",
+            b'\t' => text += "\\t",
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => text += &format!("\\x{byte:02x}"),
+        }
+    }
+    text + "\""
+}

@@ -1,0 +1,196 @@
+//! `rondo check`, `rondo dump` and `rondo import` on files that servers have left.
+
+use super::client::{Value, bulk, ok};
+use super::harness::{Server, new_dir, run_to_end};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const ALWAYS: &[&str] = &[
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--enable-debug-command",
+    "local",
+];
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The first segment of core 0's log.
+fn segment(dir: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(dir.join("appendonlydir/core-00")).expect("a folder");
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    paths.remove(0)
+}
+
+#[test]
+fn what_a_server_left_is_whole_and_readable() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    client.ask("RPUSH list a b");
+    client.ask("BGREWRITEAOF");
+    super::harness::eventually("a base", || {
+        server.info_number("persistence", "aof_rewrites") == 1
+    });
+    assert_eq!(client.run(&[b"SET", b"key", b"a b"]), ok());
+    assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4"), ok());
+    let (code, said) = run_to_end(&["check", &text(&server.dir)]);
+    assert_eq!(code, Some(1), "it is in use: {said}");
+    assert!(said.contains("in use by another process"), "{said}");
+    assert!(server.terminate().success());
+    let (code, said) = run_to_end(&["check", &text(&server.dir)]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("all of it is whole"), "{said}");
+    assert!(said.contains(".base.rdb: 1 keys"), "{said}");
+    let (code, said) = run_to_end(&["dump", &text(&server.dir)]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("    SET key \"a b\""), "{said}");
+    assert!(
+        said.contains("    MSET ") || said.contains("    SET a 1"),
+        "{said}"
+    );
+    assert!(said.contains("transaction"), "{said}");
+    let (code, said) = run_to_end(&["check", &text(&server.dir.join("dump.rdb"))]);
+    assert_eq!(
+        (code, said.contains(": 6 keys, ")),
+        (Some(0), true),
+        "{said}"
+    );
+    let path = segment(&server.dir);
+    let (code, said) = run_to_end(&["check", &text(&path)]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Acknowledged records are damaged: the server does not start, the tool says where, and cuts them off when it is told to.
+#[test]
+fn damage_is_named_and_cut_off() {
+    let mut server = Server::start(1, ALWAYS);
+    let mut client = server.client();
+    for index in 0..20 {
+        assert_eq!(client.ask(&format!("SET key{index} {index}")), ok());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let path = segment(&server.dir);
+    // Each write began a block of its own: the sixth one.
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .expect("a file");
+    file.seek(SeekFrom::Start(6 * 4096 + 50)).expect("a place");
+    file.write_all(&[0xff; 8]).expect("a write");
+    drop(file);
+    assert!(!server.restart(1, ALWAYS));
+    assert!(
+        server.log().contains("is damaged at byte 24616"),
+        "{}",
+        server.log()
+    );
+    let dir = text(&server.dir);
+    let (code, said) = run_to_end(&["check", &dir]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("at byte 24616"), "{said}");
+    assert!(said.contains("--fix"), "{said}");
+    let (code, said) = run_to_end(&["check", &dir, "--fix"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run_to_end(&["check", &dir]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(server.restart(1, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(5));
+}
+
+#[test]
+fn a_damaged_rdb_file_is_named_with_its_offset() {
+    let mut server = Server::start(1, &[]);
+    server.client().ask("RPUSH list a b c");
+    assert_eq!(server.client().ask("SAVE"), ok());
+    assert!(server.terminate().success());
+    let path = server.dir.join("dump.rdb");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    let end = bytes.len() - 12;
+    bytes[end] ^= 0x55;
+    std::fs::write(&path, bytes).expect("a write");
+    let (code, said) = run_to_end(&["check", &text(&path)]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("at offset "), "{said}");
+    let (code, said) = run_to_end(&["check"]);
+    assert!(
+        code == Some(1) && said.contains("usage: rondo check"),
+        "{said}"
+    );
+}
+
+fn command(words: &[&str]) -> String {
+    let mut text = format!("*{}\r\n", words.len());
+    for word in words {
+        text += &format!("${}\r\n{word}\r\n", word.len());
+    }
+    text
+}
+
+/// A directory as Redis 7 and later leave it, its last file cut off in a block.
+#[test]
+fn the_append_only_directory_of_redis_is_imported() {
+    let from = new_dir();
+    let base = command(&["SELECT", "2"]) + &command(&["set", "two", "2"]);
+    let one = format!(
+        "#TS:1700000000\r\n{}{}{}{}{}",
+        command(&["SELECT", "0"]),
+        command(&["MULTI"]),
+        command(&["SET", "a", "1", "PXAT", "4102444800000"]),
+        command(&["RPUSH", "list", "x", "y"]),
+        command(&["EXEC"]),
+    );
+    let code = "#!lua name=lib\nredis.register_function('f', function() return 7 end)";
+    let two = command(&["FUNCTION", "LOAD", code])
+        + &command(&["INCR", "count"])
+        + &command(&["MULTI"])
+        + &command(&["SET", "never", "1"]);
+    for (name, text) in [
+        ("appendonly.aof.1.base.aof", base),
+        ("appendonly.aof.1.incr.aof", one),
+        ("appendonly.aof.2.incr.aof", two),
+        (
+            "appendonly.aof.manifest",
+            "file appendonly.aof.1.base.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n\
+             file appendonly.aof.2.incr.aof seq 2 type i\n"
+                .into(),
+        ),
+    ] {
+        std::fs::write(from.join(name), text).expect("a file");
+    }
+    let mut server = Server::start(2, &[]);
+    assert!(server.terminate().success());
+    let to = text(&server.dir);
+    let (status, said) = run_to_end(&["import", &text(&from), &to]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("4 keys are in"), "{said}");
+    assert!(said.contains("ends in the middle"), "{said}");
+    let (status, said) = run_to_end(&["import", &text(&from), &to]);
+    assert!(status == Some(1) && said.contains("already"), "{said}");
+    for threads in [2, 3] {
+        assert!(server.restart(threads, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(
+            client.ask("PEXPIRETIME a"),
+            Value::Integer(4_102_444_800_000)
+        );
+        assert_eq!(
+            client.ask("LRANGE list 0 -1"),
+            Value::Array(vec![bulk("x"), bulk("y")])
+        );
+        assert_eq!(client.ask("GET count"), bulk("1"));
+        assert_eq!(client.ask("EXISTS never"), Value::Integer(0));
+        assert_eq!(client.ask("FCALL f 0"), Value::Integer(7));
+        client.ask("SELECT 2");
+        assert_eq!(client.ask("GET two"), bulk("2"));
+        server.signal("KILL");
+        server.wait_for_the_end();
+    }
+    let _ = std::fs::remove_dir_all(from);
+}

@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run build test check fmt clippy smoke tidy bench bench-peers compat sim fuzz miri docs clients clean
+.PHONY: help run build test check fmt clippy smoke tidy bench bench-peers compat sim fuzz miri docs clients crash clean
 
 CARGO ?= cargo
 # The port and the folder of `make run`.
@@ -14,6 +14,7 @@ BENCH_DIR ?= ../shared/bench
 COMPAT_DIR ?= ../shared/compat
 COMPAT_PORT ?= 7379
 SIM_SEEDS ?= 10000
+KILLS ?= 200
 # A fuzz target by its name (fuzz/fuzz_targets/), or the first letters of several; seconds for each.
 ROOM ?=
 FUZZ_SECONDS ?= 60
@@ -89,6 +90,10 @@ miri: ## the tests of the unsafe data structures under Miri; needs nightly with 
 docs: ## the crate's documentation, private items included, warnings as errors; opens nothing
 	RUSTDOCFLAGS="-D warnings -A rustdoc::invalid_rust_codeblocks" $(CARGO) doc --locked --no-deps --document-private-items
 	@echo "target/doc/rondo/index.html"
+
+crash: build ## kill -9 under load 200 times by each policy, each time checked (KILLS=200)
+	tuning/crash.py target/release/rondo --policy always --kills $(KILLS) --dir target/crash
+	tuning/crash.py target/release/rondo --policy everysec --kills $(KILLS) --dir target/crash
 
 clients: build ## redis-py and ioredis scripts against a 2-core server; installs both under tests/clients/.env
 	tests/clients/run.sh target/release/rondo

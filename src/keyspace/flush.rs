@@ -23,9 +23,20 @@ impl Keyspace {
 
     /// Empties every database; returns how many keys there were.
     pub fn flush_all(&mut self) -> u64 {
+        self.flushes_count += 1;
+        self.empty_all()
+    }
+
+    /// The same, to be filled again from a file.
+    pub fn empty_all(&mut self) -> u64 {
         (0..self.databases.len())
             .map(|db| self.flush_database(db))
             .sum()
+    }
+
+    /// How often [`Keyspace::flush_all`] was called.
+    pub fn flushes_count(&self) -> u64 {
+        self.flushes_count
     }
 
     /// Takes every key with what it holds, those past their deadline included.

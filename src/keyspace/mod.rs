@@ -140,6 +140,7 @@ pub struct Keyspace {
     /// Flushed tables of which a cut has more to show: garbage after that.
     departed: Vec<(KeyTable<Object>, u64)>,
     lazy_flush: bool,
+    flushes_count: u64,
     /// Where the expire cycle goes on.
     expire_database: usize,
     active_expire: bool,
@@ -199,6 +200,7 @@ impl Keyspace {
             garbage: Vec::new(),
             departed: Vec::new(),
             lazy_flush: false,
+            flushes_count: 0,
             expire_database: 0,
             active_expire: true,
             expiry_paused: false,

@@ -50,6 +50,13 @@ pub struct Block {
     pub watched: Option<Watched>,
 }
 
+/// Whether a request writes: a command that does, or EXEC of a block in which one does.
+pub(super) fn writes(connection: &Connection, entry: &Entry) -> bool {
+    let is_exec = matches!(entry.command.run, Run::Block(Verb::Exec));
+    let block = connection.block.as_ref().filter(|_| is_exec);
+    entry.command.flags.has(Flags::WRITE) || block.is_some_and(|block| block.may_write)
+}
+
 /// What becomes of a block's watch, and what is counted, when it has run.
 pub struct Running {
     watch: Option<(u64, Vec<ShardId>)>,

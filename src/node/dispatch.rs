@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::block::writes;
 use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
@@ -100,11 +101,11 @@ impl Core {
             return Dispatched::NotYet;
         }
         if self.gate != 0
-            && let Some(error) = self.shut_out(entry)
+            && let Some(error) = self.shut_out(connection, entry)
         {
             return self.refuse(connection, Some(entry), &error);
         }
-        if self.log_errno != 0 && entry.command.flags.has(Flags::WRITE) {
+        if self.log_errno != 0 && writes(connection, entry) {
             let error = self.refusal_of_write();
             return self.refuse(connection, Some(entry), &error);
         }

@@ -15,6 +15,10 @@ use super::acceptor::Listener;
 use super::options::Options;
 use super::tls::{self, Tls};
 
+/// A port in use is tried again so often, and so soon.
+const TRIES: usize = 10;
+const TRY_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// What the ring is to do about the accept of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -55,7 +59,7 @@ impl Listeners {
     /// Errors: the first address that cannot be had, with its reason; nothing listens then.
     pub fn open(options: &Options) -> Result<Self, String> {
         let backlog = backlog(options);
-        let opened = open_all(&wanted(options), backlog).map_err(|(wanted, error)| {
+        let opened = open_all_patiently(&wanted(options), backlog).map_err(|(wanted, error)| {
             format!(
                 "could not create server TCP listening socket {}:{}: {error}",
                 wanted.address, wanted.port
@@ -225,6 +229,20 @@ fn wanted_at(options: &Options, port: u16, is_tls: bool) -> Vec<Wanted> {
 }
 
 /// All of them, or the first that must be had and cannot.
+/// The same. When a process is killed the kernel lets go of its ring, and of the port with it, a moment after the process
+/// is gone: whoever starts it again at once would find the port in use.
+fn open_all_patiently(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::Error)> {
+    for _ in 0..TRIES {
+        match open_all(wanted, backlog) {
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse => {
+                std::thread::sleep(TRY_AGAIN_AFTER);
+            }
+            other => return other,
+        }
+    }
+    open_all(wanted, backlog)
+}
+
 fn open_all(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::Error)> {
     let mut places = Vec::new();
     for wanted in wanted {

@@ -337,7 +337,7 @@ impl Core {
             return false;
         };
         if load.flushes {
-            self.shard.keys.flush_all();
+            self.shard.keys.empty_all();
         }
         self.load_walk = Some(LoadWalk {
             load,

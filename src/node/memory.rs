@@ -109,7 +109,9 @@ impl Core {
 
     fn tell_clients_bytes(&mut self) {
         let bytes = self.clients_memory.bytes;
-        self.shard.set_extra_bytes(bytes + ring::BUFFERS_BYTES);
+        let waiting = self.waiting_bytes();
+        self.shard
+            .set_extra_bytes(bytes + ring::BUFFERS_BYTES + waiting);
         let own = &self.mesh.board().cores[usize::from(self.id)].clients_bytes;
         own.store(bytes as u64, Ordering::Relaxed);
         let bytes_max = self.clients_memory.bytes_max;

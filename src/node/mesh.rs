@@ -243,6 +243,8 @@ pub struct CoreFlags {
     pub clients_bytes: AtomicU64,
     /// What the largest of them that may be evicted takes.
     pub largest_client_bytes: AtomicU64,
+    /// How often its shard was emptied.
+    pub flushes_count: AtomicU64,
     /// Changes its shard has made, as of its last turn.
     pub changes_count: AtomicU64,
     /// Bytes of its log that are not in the base.
@@ -267,6 +269,7 @@ impl Board {
                     used_bytes: AtomicU64::new(0),
                     clients_bytes: AtomicU64::new(0),
                     largest_client_bytes: AtomicU64::new(0),
+                    flushes_count: AtomicU64::new(0),
                     changes_count: AtomicU64::new(0),
                     log_bytes: AtomicU64::new(0),
                     log_lsn: AtomicU64::new(0),

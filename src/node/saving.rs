@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::block::writes;
+use super::connection::Connection;
 use super::core::Core;
 use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
@@ -88,6 +90,8 @@ pub struct Saving {
     pub(super) reload_log: Option<Asked>,
     stop: Option<Stop>,
     has_failed: bool,
+    /// Of all cores, as it was seen last.
+    flushes_count: u64,
     tried_ms: i64,
     last_seconds: Option<u64>,
     saves_count: u64,
@@ -317,6 +321,10 @@ impl Core {
                     "DB saved on disk"
                 );
             }
+            // With save points another follows, as after any other change.
+            Err(_) if job.is_cancelled.load(Ordering::Acquire) => {
+                tracing::info!("FLUSHALL has ended the snapshot");
+            }
             Err(reason) => {
                 saving.has_failed |= matches!(then, Then::Nothing);
                 tracing::error!(reason, "the snapshot failed");
@@ -390,8 +398,13 @@ impl Core {
     /// Lets core 0 know what this shard has changed.
     #[inline]
     pub(super) fn tell_changes(&self) {
-        let count = &self.mesh.board().cores[usize::from(self.id)].changes_count;
-        count.store(self.shard.changes_count(), Ordering::Relaxed);
+        let flags = &self.mesh.board().cores[usize::from(self.id)];
+        flags
+            .changes_count
+            .store(self.shard.changes_count(), Ordering::Relaxed);
+        flags
+            .flushes_count
+            .store(self.shard.keys.flushes_count(), Ordering::Relaxed);
     }
 
     /// Core 0, each tick: whether a save point is reached.
@@ -400,6 +413,7 @@ impl Core {
             return;
         }
         self.look_at_log_size();
+        self.look_at_flushes();
         let saving = &self.saving;
         if self.is_rewriting() {
             return;
@@ -424,6 +438,17 @@ impl Core {
         }
     }
 
+    /// Core 0: what FLUSHALL removed is not to come back from the file of before, where there are save points.
+    fn look_at_flushes(&mut self) {
+        let cores = self.mesh.board().cores.iter();
+        let count = cores
+            .map(|core| core.flushes_count.load(Ordering::Relaxed))
+            .sum();
+        if std::mem::replace(&mut self.saving.flushes_count, count) != count {
+            self.saving.is_scheduled |= !self.options.save.is_empty();
+        }
+    }
+
     /// Core 0: writes are refused while snapshots are wanted and fail.
     pub(super) fn refresh_gate(&mut self) {
         let refuses = self.saving.has_failed
@@ -439,15 +464,24 @@ impl Core {
 
     /// Why a command may not run now, where the gate is not open to all.
     #[cold]
-    pub(super) fn shut_out(&self, entry: &Entry) -> Option<CommandError> {
+    pub(super) fn shut_out(&self, connection: &Connection, entry: &Entry) -> Option<CommandError> {
         let flags = entry.command.flags;
         if self.gate & GATE_LOADING != 0 && !flags.has(Flags::LOADING) {
             return Some("LOADING Redis is loading the dataset in memory".into());
         }
-        if self.gate & GATE_NO_WRITES != 0 && flags.has(Flags::WRITE) {
+        if self.gate & GATE_NO_WRITES != 0 && writes(connection, entry) {
             return Some(NO_WRITES.into());
         }
         None
+    }
+
+    /// Why no write may begin now, whoever wants it.
+    #[inline]
+    pub(super) fn refusal_by_disk(&self) -> Option<CommandError> {
+        if self.log_errno != 0 {
+            return Some(self.refusal_of_write());
+        }
+        (self.gate & GATE_NO_WRITES != 0).then(|| NO_WRITES.into())
     }
 
     // ---- the end

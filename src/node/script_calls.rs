@@ -105,6 +105,15 @@ impl Core {
         if hosted.may_not_grow && !hosted.has_written && flags.has(Flags::DENYOOM) {
             return Judged::Refused(OUT_OF_MEMORY);
         }
+        if !hosted.has_written
+            && flags.has(Flags::WRITE)
+            && let Some(error) = self.refusal_by_disk()
+        {
+            let line = error.line();
+            out.clear();
+            Reply::new(out, Protocol::Resp2).error_bytes(&line);
+            return Judged::Answered;
+        }
         hosted.has_written |= flags.has(Flags::WRITE);
         if self.monitored {
             let args = OwnedArgs::from_args(&words);

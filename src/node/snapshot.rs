@@ -61,6 +61,8 @@ pub struct Job {
     lines: Vec<Mutex<Option<SyncSender<Part>>>>,
     /// It failed or is not wanted any more: cores give their cuts up.
     is_given_up: AtomicBool,
+    /// By FLUSHALL, which is no failure.
+    pub is_cancelled: AtomicBool,
     is_over: AtomicBool,
     result: Mutex<Option<Result<(), String>>>,
     /// Most bytes of records that changes had made on some core and nobody had taken yet, over all cores.
@@ -82,6 +84,7 @@ impl Job {
                 .map(|_| Mutex::new(Some(sender.clone())))
                 .collect(),
             is_given_up: AtomicBool::new(false),
+            is_cancelled: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             result: Mutex::new(None),
             changed_bytes_max: AtomicU64::new(0),
@@ -98,6 +101,12 @@ impl Job {
             return None;
         }
         lock(&self.result).clone()
+    }
+
+    /// FLUSHALL: what it would hold is gone.
+    fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Release);
+        self.give_up();
     }
 
     /// It is not wanted any more.
@@ -126,6 +135,8 @@ pub struct CutWalk {
     /// What the queue had no room for.
     waiting: VecDeque<Part>,
     is_given_up: bool,
+    /// FLUSHALL since then ends it; none: it does not.
+    flushes_count: Option<u64>,
 }
 
 /// Whether a walk has more to do.
@@ -170,6 +181,12 @@ impl Core {
         let Some(walk) = &mut self.cut_walk else {
             return Pace::Rest;
         };
+        if walk
+            .flushes_count
+            .is_some_and(|count| count != self.shard.keys.flushes_count())
+        {
+            walk.job.cancel();
+        }
         if walk.job.is_given_up.load(Ordering::Acquire) && !walk.is_given_up {
             walk.is_given_up = true;
             walk.waiting.clear();
@@ -196,6 +213,20 @@ impl Core {
         if is_sent { Pace::On } else { Pace::Soon }
     }
 
+    /// Bytes on their way to files: entries that changed since a cut, and what the log has not handed over.
+    pub(super) fn waiting_bytes(&mut self) -> usize {
+        let of_log = self.shard.log().map_or(0, |log| log.pending_bytes());
+        let Some(walk) = &self.cut_walk else {
+            return of_log;
+        };
+        let bytes_of = |part: &Part| match part {
+            Part::Made(..) => 0,
+            Part::Chunk(chunk) => chunk.bytes.len(),
+        };
+        let of_walk: usize = walk.waiting.iter().map(bytes_of).sum();
+        of_log + of_walk + self.shard.keys.cut_bytes()
+    }
+
     fn begin_walk(&mut self, made: CutMade) {
         let job = lock(&self.mesh.board().snapshot).clone();
         let line = job.as_ref().and_then(|job| job.take_line(self.id));
@@ -203,7 +234,9 @@ impl Core {
             // Nobody wants it.
             return self.shard.keys.give_cut_up();
         };
+        let flushes_count = (!made.is_base).then(|| self.shard.keys.flushes_count());
         self.cut_walk = Some(CutWalk {
+            flushes_count,
             job,
             line,
             waiting: VecDeque::from([Part::Made(self.id, made)]),
@@ -313,6 +346,10 @@ fn write_temporary(
         if let Part::Chunk(chunk) = part {
             add(chunk, &mut out)?;
         }
+    }
+    // Cores that have given up send nothing more: then this is not all of it.
+    if job.is_given_up.load(Ordering::Acquire) {
+        return Err(std::io::Error::other("it was given up"));
     }
     out.write_all(&file.end())?;
     out.flush()?;

@@ -293,3 +293,49 @@ fn a_file_of_redis_is_read() {
     stop(&mut server);
     std::fs::remove_dir_all(&folder).expect("a folder");
 }
+
+/// What FLUSHALL removed is not in a snapshot that ends after it, nor in the file of before where there are save points.
+#[test]
+fn flushall_ends_a_snapshot_and_makes_an_empty_one() {
+    let options = ["--save", "3600 1000000", "--enable-debug-command", "yes"];
+    let mut server = Server::start(2, &options);
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 200000 key 100");
+    assert_eq!(client.ask("SAVE"), ok());
+    client.ask("BGSAVE");
+    assert_eq!(client.ask("FLUSHALL"), ok());
+    wait_for("an empty snapshot", || {
+        server.info("persistence", "rdb_saves") == "2"
+            && server.info("persistence", "rdb_bgsave_in_progress") == "0"
+    });
+    assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "ok");
+    server.signal("KILL");
+    assert!(server.restart(2, &options), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE").integer(), 0);
+}
+
+/// A block that writes is refused as a whole while writes are; scripts' writes are as well.
+#[test]
+fn blocks_and_scripts_do_not_write_past_a_failure() {
+    let server = Server::start(2, &["--save", "3600 1000000"]);
+    let mut client = server.client();
+    client.ask("SET key 1");
+    // No file takes the place of a folder.
+    std::fs::create_dir(server.dir.join("dump.rdb")).expect("a folder");
+    for line in ["MULTI", "SET key 2"] {
+        client.ask(line);
+    }
+    let mut other = server.client();
+    other.ask("BGSAVE");
+    wait_for("the snapshot fails", || {
+        server.info("persistence", "rdb_last_bgsave_status") == "err"
+    });
+    let reply = format!("{:?}", client.ask("EXEC"));
+    assert!(
+        reply.contains("EXECABORT Transaction discarded because of: MISCONF"),
+        "{reply}"
+    );
+    let reply = client.run(&[b"EVAL", b"return redis.call('SET', 'key', 3)", b"1", b"key"]);
+    assert!(format!("{reply:?}").contains("MISCONF"), "{reply:?}");
+    assert_eq!(client.ask("GET key").text(), "1");
+}

@@ -1,6 +1,6 @@
 //! Functions: the rows of FCALL and FCALL_RO, and FUNCTION.
 //!
-//! Not here  libraries and running a function: `node/functions.rs`, `script/`. FUNCTION STATS.
+//! Not here  libraries and running a function: `node/functions.rs`, `script/`.
 //! Source    names, arities and flags of Redis 8.
 //! Tests     tests/server/functions.rs.
 
@@ -102,6 +102,11 @@ fn restore(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handl
         payload: args.get(1).to_vec(),
         policy,
     })
+}
+
+/// `FUNCTION STATS`.
+fn stats(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    ask(FunctionRequest::Stats)
 }
 
 /// Redis's error for words that a subcommand does not know.
@@ -250,6 +255,20 @@ const SUBCOMMANDS: &[Command] = &[
         cost: "O(N) where N is the number of functions on the payload",
         tips: SPREADS,
         run: Run::Session(restore),
+        ..SUB
+    },
+    Command {
+        name: "STATS",
+        arity: Arity::Exactly(2),
+        flags: Flags::NOSCRIPT.or(Flags::ALLOW_BUSY),
+        summary: "The function that runs, and how many there are.",
+        cost: "O(1)",
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ],
+        run: Run::Session(stats),
         ..SUB
     },
 ];

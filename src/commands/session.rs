@@ -175,6 +175,8 @@ pub enum FunctionRequest {
         /// What becomes of those that are there.
         policy: RestorePolicy,
     },
+    /// What runs, and how many libraries and functions there are.
+    Stats,
     /// Libraries and their functions.
     List {
         /// Names to be told; all without.

@@ -15,6 +15,7 @@ use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
 use super::monitor;
 use super::ring::Token;
+use super::script_known::Script;
 use super::watching::Costs;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
@@ -90,12 +91,15 @@ pub struct Captured {
 }
 
 impl Block {
-    fn push(&mut self, entry: &'static Entry, args: &Args<'_>) {
+    /// - `declared`: what a script says of itself, where it says anything.
+    fn push(&mut self, entry: &'static Entry, args: &Args<'_>, declared: Option<Script>) {
         self.queued_count += 1;
         let flags = entry.command.flags;
         let runs_script = entry.command.run.is_script() && !flags.has(Flags::READONLY);
-        self.may_write |= runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
-        self.may_grow |= flags.has(Flags::DENYOOM);
+        let may_write = runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+        self.may_write |= may_write && !declared.is_some_and(|script| script.no_writes);
+        let is_grower = declared.map_or(flags.has(Flags::DENYOOM), |script| !script.allows_oom);
+        self.may_grow |= is_grower;
         if self.has_failed {
             return; // It will not be run.
         }
@@ -168,7 +172,11 @@ impl Core {
         if !matches!(entry.command.run, Run::Block(_)) && self.shard.refuses_growth() {
             return Some(self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into()));
         }
-        connection.open_block()?.push(entry, args);
+        let declared = match entry.command.run.is_script() {
+            true => self.declared_flags(entry, args),
+            false => None,
+        };
+        connection.open_block()?.push(entry, args, declared);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
         let silent = take_silence(connection);

@@ -125,7 +125,7 @@ pub struct Core {
     /// Node requests likewise.
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
-    transactions: HashMap<TxId, Coordinated, ahash::RandomState>,
+    pub(super) transactions: HashMap<TxId, Coordinated, ahash::RandomState>,
     /// Commands of blocks that the node is carrying out.
     pub(super) captured: HashMap<Token, Captured, ahash::RandomState>,
     /// What commands of blocks that concern their connections came to.
@@ -171,7 +171,7 @@ pub struct Core {
     /// Output buffers to reuse.
     pub(super) spare: Vec<Vec<u8>>,
     /// Messages a transaction has for shards.
-    outgoing: Vec<(u16, ToShard)>,
+    pub(super) outgoing: Vec<(u16, ToShard)>,
     /// Milliseconds since the epoch, once a turn.
     pub now_ms: i64,
     /// Microseconds since the epoch, likewise.
@@ -239,19 +239,19 @@ pub struct Core {
 }
 
 /// A transaction this core coordinates.
-struct Coordinated {
+pub(super) struct Coordinated {
     /// Who waits.
-    token: Token,
+    pub(super) token: Token,
     /// What it runs.
-    entry: &'static Entry,
+    pub(super) entry: &'static Entry,
     /// When it began (`clock`).
-    stamp: u64,
+    pub(super) stamp: u64,
     /// When the last command of a block that it runs ended.
-    call_stamp: u64,
+    pub(super) call_stamp: u64,
     /// Its words, where anybody would want them if it is slow.
-    words: Option<OwnedArgs>,
-    transaction: Transaction,
-    purpose: Purpose,
+    pub(super) words: Option<OwnedArgs>,
+    pub(super) transaction: Transaction,
+    pub(super) purpose: Purpose,
 }
 
 /// A transaction about to begin.
@@ -286,6 +286,16 @@ pub enum Purpose {
     Asked(u64),
     /// Nobody's: a snapshot's cut.
     Cut,
+}
+
+impl Purpose {
+    /// A client waits for it, and for nothing else.
+    pub(super) fn is_a_clients(&self) -> bool {
+        match self {
+            Self::Reply | Self::Block(_) | Self::Script(_) | Self::MayWait(_) => true,
+            Self::Asked(_) | Self::Cut => false,
+        }
+    }
 }
 
 /// What a core is made of.
@@ -557,7 +567,7 @@ impl Core {
         self.outgoing = outgoing;
     }
 
-    fn send_to_shards(&mut self, outgoing: &mut Vec<(u16, ToShard)>) {
+    pub(super) fn send_to_shards(&mut self, outgoing: &mut Vec<(u16, ToShard)>) {
         for (shard, message) in outgoing.drain(..) {
             if shard == self.id {
                 self.shard.handle(message);
@@ -602,6 +612,12 @@ impl Core {
             }
             FromShard::Ask { id } => return self.asked_to_look(*id),
             FromShard::NeedsMemory => return self.shard.free_for_others(),
+            FromShard::Busy { tx, is_function } => {
+                return self.turn_transaction_away(*tx, *is_function, false);
+            }
+            FromShard::TurnedAway { tx, is_function } => {
+                return self.turn_transaction_away(*tx, *is_function, true);
+            }
             FromShard::Scheduled { tx, .. }
             | FromShard::Ran { tx, .. }
             | FromShard::Seized { tx, .. }
@@ -679,7 +695,12 @@ impl Core {
         }
     }
 
-    fn end_transaction(&mut self, coordinated: Coordinated, reply: Vec<u8>, holds: &Holds) {
+    pub(super) fn end_transaction(
+        &mut self,
+        coordinated: Coordinated,
+        reply: Vec<u8>,
+        holds: &Holds,
+    ) {
         let Coordinated {
             token,
             entry,
@@ -1073,7 +1094,7 @@ impl Core {
             }
             Message::Slow { token, call } => self.note_calls(token, vec![*call]),
             // Nothing but the turn that it makes.
-            Message::MonitorLines => {}
+            Message::MonitorLines | Message::ScriptIsBusy => {}
             Message::Durable => self.look_at_held(),
             Message::Post { id, post } => self.post_came(from, id, &post),
             Message::Posted {

@@ -16,7 +16,6 @@ use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
 use super::ring::Token;
-use super::script_busy::BUSY;
 use super::watching::Noted;
 use crate::commands::client_tracking::ClientTracking;
 use crate::commands::himport::NO_SUCH_FIELDSET;
@@ -113,7 +112,8 @@ impl Core {
             return Dispatched::NotYet;
         }
         if self.scripts.busy_count > 0 && self.is_busy_for(entry) {
-            return self.refuse(connection, Some(entry), &BUSY.into());
+            let error = self.busy_error();
+            return self.refuse(connection, Some(entry), &error);
         }
         if entry.command.flags.has(Flags::SPELLED_OUT) {
             return self.spell_out(token, connection, entry, args);

@@ -108,6 +108,7 @@ impl CoreLoop {
         self.core.limit_tracking();
         self.core.settle();
         let runs_on = self.core.run_slow_scripts();
+        self.core.turn_away();
         self.core.time_out();
         self.core.shard.retry_waiters();
         self.core.resume_congested();

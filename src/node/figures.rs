@@ -189,6 +189,8 @@ pub struct CoreFigures {
     pub lua_bytes: u64,
     /// Bytes of the scripts it has compiled.
     pub scripts_bytes: u64,
+    /// Bytes that Lua holds for libraries of functions.
+    pub lua_functions_bytes: u64,
     /// Changes since the start (`rdb_changes_since_last_save`).
     pub changes: u64,
     /// By command index.

@@ -84,6 +84,21 @@ impl CoreFunctions {
         &mut self.engine
     }
 
+    /// How many libraries there are, and how many functions in them.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.engine.libraries().len(), self.engine.functions_count())
+    }
+
+    /// Bytes that Lua holds for them.
+    pub(super) fn lua_bytes(&self) -> usize {
+        self.engine.lua_bytes()
+    }
+
+    /// Bytes of their texts.
+    pub(super) fn code_bytes(&self) -> usize {
+        self.engine.code_bytes()
+    }
+
     fn follow(&mut self, held: &mut Held, version: u64) {
         if !self.engine.follow(&held.libraries, &mut Host::new()) {
             tracing::error!("a library of functions could not be loaded on one of the cores");
@@ -129,7 +144,7 @@ impl LoadHost for Host {
 
 impl Core {
     /// Takes over what other cores have changed.
-    fn follow_functions(&mut self) {
+    pub(super) fn follow_functions(&mut self) {
         let board = self.mesh.board();
         if board.functions.version.load(Ordering::Acquire) != self.functions.version {
             let mut held = board.functions.held();
@@ -138,31 +153,34 @@ impl Core {
         }
     }
 
+    /// What decides how a function is run.
+    pub(super) fn find_function(&mut self, name: &[u8]) -> Result<Script, CommandError> {
+        self.follow_functions();
+        let functions = &mut self.functions;
+        if let Some(script) = functions.known.get(name) {
+            return Ok(*script);
+        }
+        let flags = functions.engine.flags(name);
+        let flags = flags.ok_or(CommandError::from(NO_FUNCTION))?;
+        let script = Script {
+            stays: false,
+            no_writes: flags.no_writes,
+            allows_oom: flags.allow_oom || flags.no_writes,
+            is_plain: false,
+            left: 0,
+        };
+        functions.known.insert(name.to_vec(), script);
+        Ok(script)
+    }
+
     /// Finds a function and checks the words around it.
     pub(super) fn prepare_function(
         &mut self,
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Result<Prepared, CommandError> {
-        self.follow_functions();
         let name = args.get(1);
-        let functions = &mut self.functions;
-        let script = match functions.known.get(name) {
-            Some(script) => *script,
-            None => {
-                let flags = functions.engine.flags(name);
-                let flags = flags.ok_or(CommandError::from(NO_FUNCTION))?;
-                let script = Script {
-                    stays: false,
-                    no_writes: flags.no_writes,
-                    allows_oom: flags.allow_oom || flags.no_writes,
-                    is_plain: false,
-                    left: 0,
-                };
-                functions.known.insert(name.to_vec(), script);
-                script
-            }
-        };
+        let script = self.find_function(name)?;
         let keys_count = parse_i64(args.get(2)).ok_or("ERR Bad number of keys provided")?;
         if keys_count > args.len() as i64 - 3 {
             return Err("ERR Number of keys can't be greater than number of args".into());
@@ -214,6 +232,7 @@ impl Core {
                     &mut reply,
                 );
             }
+            FunctionRequest::Stats => self.write_function_stats(&mut reply),
             change => {
                 self.change_functions(change, &mut reply);
                 let holds = self.holds_of_request();
@@ -221,6 +240,44 @@ impl Core {
             }
         }
         self.complete(token, |output, _| output.extend_from_slice(&out));
+    }
+
+    /// FUNCTION STATS: of those that run for long the one that began first, for others cannot be seen by anybody.
+    fn write_function_stats(&self, reply: &mut Reply<'_>) {
+        let all = self.mesh.board().busy_scripts.all();
+        let running = all.iter().find(|busy| busy.function.is_some());
+        if running.is_none()
+            && let Some(script) = all.first()
+        {
+            return reply.error(script.text());
+        }
+        reply.map(2);
+        reply.bulk(b"running_script");
+        match running.and_then(|busy| Some((busy, busy.function.as_ref()?))) {
+            None => reply.null(),
+            Some((busy, name)) => {
+                reply.map(3);
+                reply.bulk(b"name");
+                reply.bulk(name);
+                reply.bulk(b"command");
+                reply.array(busy.words.len());
+                busy.words
+                    .as_args()
+                    .iter_from(0)
+                    .for_each(|word| reply.bulk(word));
+                reply.bulk(b"duration_ms");
+                reply.integer(busy.since.elapsed().as_millis() as i64);
+            }
+        }
+        let (libraries_count, functions_count) = self.functions.counts();
+        reply.bulk(b"engines");
+        reply.map(1);
+        reply.bulk(b"LUA");
+        reply.map(2);
+        reply.bulk(b"libraries_count");
+        reply.integer(libraries_count as i64);
+        reply.bulk(b"functions_count");
+        reply.integer(functions_count as i64);
     }
 
     /// A change here, then for all: nobody else changes anything meanwhile.

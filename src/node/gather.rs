@@ -22,7 +22,6 @@ use super::message::{Answer, Message, Question};
 use super::options::{Options, config_get, config_set, config_set_failed};
 use super::rewrite::NewLog;
 use super::ring::Token;
-use super::script_busy::BUSY;
 use super::waiting::End;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::AclLog;
@@ -169,6 +168,7 @@ impl Core {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
             }
             NodeRequest::Info(sections) => {
+                self.follow_functions();
                 let question = question_of(&sections);
                 self.ask_all(asker, Purpose::Info(sections), question);
             }
@@ -235,6 +235,7 @@ impl Core {
     /// Asks all cores for those who wait on the HTTP port; once a tick of core 0.
     pub(super) fn answer_http(&mut self) {
         for sender in self.questions.take() {
+            self.follow_functions();
             self.ask_all(
                 Asker::Http(sender),
                 Purpose::Info(Vec::new()),
@@ -279,12 +280,14 @@ impl Core {
     }
 
     fn shutdown_request(&mut self, token: Token, save: Option<bool>, force: bool, abort: bool) {
-        if self.scripts.busy_count > 0 && save != Some(false) {
-            return self.fail(token, BUSY);
-        }
         if abort {
             // As in Redis, what a shutdown saves is not given up for one who cancels it.
             return self.fail(token, "ERR No shutdown in progress.");
+        }
+        if save != Some(false)
+            && let Some(busy) = self.mesh.board().busy_scripts.all().first()
+        {
+            return self.fail(token, busy.text());
         }
         let question = Question::Stop(save, force);
         self.ask(0, Asker::Connection(token), Purpose::Stop, question);
@@ -1061,6 +1064,7 @@ impl Core {
             garbage_count: self.shard.keys.garbage_count() as u64,
             lua_bytes: self.scripts.engine.lua_bytes() as u64,
             scripts_bytes: self.scripts.engine.scripts_bytes() as u64,
+            lua_functions_bytes: self.functions.lua_bytes() as u64,
             changes: self.shard.changes_count(),
             commands: self.shard.figures().to_vec(),
             errors: self.shard.error_counts().clone(),

@@ -57,6 +57,12 @@ pub struct MemoryFigures {
     pub scripts_count: u64,
     /// Scripts that made room for others.
     pub scripts_evicted: u64,
+    /// What Lua holds for libraries on all cores.
+    pub lua_functions: u64,
+    /// Libraries' texts, which all cores share.
+    pub functions: u64,
+    pub functions_count: u64,
+    pub libraries_count: u64,
     /// Databases with keys, and what their tables take.
     pub databases: Vec<(u16, u64)>,
 }
@@ -77,6 +83,7 @@ impl Core {
             (keys_count > 0).then(|| (db as u16, cores.iter().map(index).sum()))
         });
         let (scripts_count, scripts_evicted) = self.mesh.board().scripts.counts();
+        let (libraries_count, functions_count) = self.functions.counts();
         MemoryFigures {
             used,
             peak: super::memory::remember_peak(used),
@@ -104,6 +111,10 @@ impl Core {
             scripts: sum(|core| core.scripts_bytes),
             scripts_count: scripts_count as u64,
             scripts_evicted,
+            lua_functions: sum(|core| core.lua_functions_bytes),
+            functions: self.functions.code_bytes() as u64,
+            functions_count: functions_count as u64,
+            libraries_count: libraries_count as u64,
             databases: databases.collect(),
         }
     }
@@ -123,6 +134,16 @@ impl MemoryFigures {
     fn dataset_percent(&self) -> f64 {
         let grown = self.used.saturating_sub(self.startup).max(1);
         ratio(self.dataset().min(grown), grown) * 100.0
+    }
+
+    /// What all Lua machines hold.
+    fn machines(&self) -> u64 {
+        self.lua + self.lua_functions
+    }
+
+    /// Texts of scripts and libraries.
+    fn texts(&self) -> u64 {
+        self.scripts + self.functions
     }
 
     fn active(&self) -> u64 {
@@ -162,10 +183,14 @@ impl MemoryFigures {
         line("used_memory_lua_human", &human(self.lua));
         line("used_memory_scripts_eval", &self.scripts);
         line("number_of_cached_scripts", &self.scripts_count);
-        line("used_memory_vm_total", &self.lua);
-        line("used_memory_vm_total_human", &human(self.lua));
-        line("used_memory_scripts", &self.scripts);
-        line("used_memory_scripts_human", &human(self.scripts));
+        line("number_of_functions", &self.functions_count);
+        line("number_of_libraries", &self.libraries_count);
+        line("used_memory_vm_functions", &self.lua_functions);
+        line("used_memory_vm_total", &self.machines());
+        line("used_memory_vm_total_human", &human(self.machines()));
+        line("used_memory_functions", &self.functions);
+        line("used_memory_scripts", &self.texts());
+        line("used_memory_scripts_human", &human(self.texts()));
         line("maxmemory", &self.limit);
         line("maxmemory_human", &human(self.limit));
         line("maxmemory_policy", &self.policy);
@@ -212,7 +237,8 @@ impl MemoryFigures {
             ("cluster.links", whole(0)),
             ("aof.buffer", whole(0)),
             ("lua.caches", whole(self.scripts)),
-            ("script.VMs", whole(self.lua)),
+            ("functions.caches", whole(self.functions)),
+            ("script.VMs", whole(self.machines())),
         ];
         let after = [
             ("overhead.db.hashtable.lut", whole(self.index)),

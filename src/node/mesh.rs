@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::background::Background;
+use super::busy_scripts::BusyScripts;
 use super::directory::Directory;
 use super::functions::FunctionStore;
 use super::load::Load;
@@ -209,6 +210,8 @@ pub struct Board {
     pub directory: Directory,
     /// The scripts that some core knows.
     pub scripts: ScriptStore,
+    /// Those that have run for long.
+    pub busy_scripts: BusyScripts,
     /// Who may not come in: [`GATE_LOADING`], [`GATE_NO_WRITES`].
     pub gate: AtomicU8,
     /// When a snapshot succeeded last, in seconds since the epoch; the start, at first.
@@ -286,6 +289,7 @@ impl Board {
             watch: Watch::default(),
             directory: Directory::new(cores_count),
             scripts: ScriptStore::default(),
+            busy_scripts: BusyScripts::default(),
             gate: AtomicU8::new(0),
             last_save_s: AtomicI64::new(now_s()),
             snapshot: Mutex::default(),

@@ -99,6 +99,8 @@ pub enum Message {
     Durable,
     /// There are lines for this core's monitors.
     MonitorLines,
+    /// A script has run for long: whoever waits for what it holds is to be told.
+    ScriptIsBusy,
     /// A Pub/Sub message for this core's subscribers.
     Post {
         /// Names it on its core; none: nobody there waits until it has arrived.

@@ -5,6 +5,7 @@ mod acl;
 pub mod background;
 mod base;
 pub mod block;
+mod busy_scripts;
 pub mod cli;
 pub mod clients;
 mod compaction;

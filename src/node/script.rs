@@ -33,6 +33,7 @@ use crate::router::message::Queued;
 use crate::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
 use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transaction, TxId};
 use crate::script::{Answer, Engine, Limits, Run, ScriptId};
+use crate::shard::memory::OUT_OF_MEMORY;
 use crate::shard::scripts::{Called, InPlace};
 
 /// Scripts that have lately left their keys begin as transactions so many times.
@@ -68,7 +69,11 @@ pub struct Hosted {
     /// When it began (`Core::clock`).
     pub(super) began: u64,
     pub(super) is_busy: bool,
+    /// All cores know that it is busy.
+    pub(super) is_told: bool,
     pub(super) is_killed: bool,
+    /// The words that began it, once it is a transaction.
+    pub(super) words: OwnedArgs,
     pub(super) stamp: u64,
     /// What it has called, while somebody monitors: told when it is over, for it may have to begin anew.
     pub(super) called: Vec<(u16, Queued)>,
@@ -261,6 +266,12 @@ impl Core {
         args: &Args<'_>,
         may_in_place: bool,
     ) -> Ran {
+        if self.shard.refuses_growth()
+            && let Some(script) = self.declared_flags(entry, args)
+            && !script.allows_oom
+        {
+            return Ran::Refused(OUT_OF_MEMORY.into());
+        }
         let prepared = match self.prepare(entry, args) {
             Ok(prepared) => prepared,
             Err(error) => return Ran::Refused(error),
@@ -443,7 +454,7 @@ impl Core {
     #[cold]
     fn leave_place(
         &mut self,
-        hosted: Hosted,
+        mut hosted: Hosted,
         wish: Wish,
         in_place: InPlace,
         prepared: &Prepared,
@@ -488,6 +499,7 @@ impl Core {
         if matches!(wish, Wish::Publish(_) | Wish::Info(_)) {
             self.grant_wish(tx, &hosted, wish);
         }
+        hosted.words = OwnedArgs::from_args(args);
         self.scripts.runs.insert(tx, hosted);
         let words = self.words_to_keep(entry, args);
         let start = self.script_start(origin, entry, words, transaction, false);
@@ -512,7 +524,10 @@ impl Core {
                 let started = prepared
                     .and_then(|prepared| self.start_run(&prepared, origin, db, caller, &args));
                 match started {
-                    Ok(hosted) => self.go_on(tx, hosted, Answer::Begin),
+                    Ok(mut hosted) => {
+                        hosted.words = command.args;
+                        self.go_on(tx, hosted, Answer::Begin);
+                    }
                     Err(error) => {
                         let mut reply = Vec::new();
                         Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
@@ -548,6 +563,9 @@ impl Core {
         match wish {
             Wish::Done(reply) => {
                 self.script_is_over(&hosted);
+                if hosted.is_told {
+                    self.mesh.board().busy_scripts.remove(tx);
+                }
                 self.tell_of_script(&hosted);
                 self.report_output(tx, Output::Returned(reply));
             }

@@ -3,22 +3,25 @@
 //!     over `busy-reply-threshold` -> a slice of each turn of the loop; clients of this core are told BUSY
 //!     SCRIPT KILL -> every core looks -> one that has not written ends with its error
 //!
-//! Promises  the other cores serve on; a script that loops for ever does not keep its core from SCRIPT KILL and SHUTDOWN.
+//! Promises  the other cores serve on, and whoever waits there for what such a script holds is told BUSY; a script that loops for ever does not keep its core from SCRIPT KILL and SHUTDOWN.
 //! Not here  where scripts run: `node/script.rs`.
 //! Tests     tests/server/scripts.rs.
 
-use super::core::Core;
+use std::time::{Duration, Instant};
+
+use super::busy_scripts::{BusyScript, busy_text};
+use super::core::{Coordinated, Core, Purpose};
 use super::gather::Asker;
+use super::message::Message;
 use super::ring::Token;
 use super::script::Hosted;
-use crate::commands::{Entry, Flags};
+use super::script_calls::Wish;
+use crate::commands::{CommandError, Entry, Flags};
+use crate::persist::Holds;
 use crate::resp::Reply;
 use crate::router::TxId;
 use crate::script::{Answer, RunName};
 
-/// What clients are told.
-pub(super) const BUSY: &str =
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
 const UNKILLABLE: &str = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can \
                           either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE \
                           command.";
@@ -34,9 +37,6 @@ pub(super) const HAS_WRITTEN: usize = 2;
 const IS_FUNCTION: usize = 3;
 /// It has a script, which FUNCTION KILL does not end.
 const IS_SCRIPT: usize = 4;
-
-const BUSY_WITH_FUNCTION: &str =
-    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
 
 impl Core {
     /// Whether a command may run while a script does for long.
@@ -65,10 +65,151 @@ impl Core {
         true
     }
 
+    /// What clients of this core are told while it has such a script.
+    #[cold]
+    pub(super) fn busy_error(&self) -> CommandError {
+        let all = self.mesh.board().busy_scripts.all();
+        let own = all.iter().find(|busy| busy.core == self.id);
+        own.map_or(busy_text(false), |busy| busy.text()).into()
+    }
+
     /// A script goes on with the next turn of the loop.
-    pub(super) fn put_off(&mut self, tx: TxId, hosted: Hosted) {
+    pub(super) fn put_off(&mut self, tx: TxId, mut hosted: Hosted) {
+        if hosted.is_busy && !hosted.is_told {
+            hosted.is_told = true;
+            self.tell_all_that_it_is_busy(tx, &hosted);
+        }
         self.scripts.runs.insert(tx, hosted);
         self.scripts.slow.push(tx);
+    }
+
+    fn tell_all_that_it_is_busy(&mut self, tx: TxId, hosted: &Hosted) {
+        let took_ns = self.clock.delta_as_nanos(hosted.began, self.clock.raw());
+        let now = Instant::now();
+        self.mesh.board().busy_scripts.add(BusyScript {
+            tx,
+            core: self.id,
+            function: match hosted.run.name() {
+                RunName::Function(name) => Some(name.clone()),
+                RunName::Script(_) => None,
+            },
+            words: hosted.words.clone(),
+            has_token: self.has_token(tx),
+            since: now
+                .checked_sub(Duration::from_nanos(took_ns))
+                .unwrap_or(now),
+        });
+        for core in 0..self.mesh.cores_count() {
+            if core != usize::from(self.id) {
+                self.mesh.send(core, Message::ScriptIsBusy);
+            }
+        }
+    }
+
+    /// Tells those on this core who wait for what a script holds that has run for long, on whatever core. Each turn.
+    pub(super) fn turn_away(&mut self) {
+        if self.mesh.board().busy_scripts.is_empty() {
+            return;
+        }
+        let all = self.mesh.board().busy_scripts.all();
+        for busy in &all {
+            let is_function = busy.function.is_some();
+            self.shard
+                .turn_away(busy.tx, is_function, &busy.text().into());
+        }
+        let Some(busy) = all.iter().find(|busy| busy.has_token) else {
+            return;
+        };
+        let is_function = busy.function.is_some();
+        for tx in self.transactions_in_line() {
+            self.turn_transaction_away(tx, is_function, false);
+        }
+        let in_line = self.scripts.in_line.iter();
+        let in_line = in_line.filter(|(_, start)| start.purpose.is_a_clients());
+        for tx in in_line.map(|(tx, _)| *tx).collect::<Vec<TxId>>() {
+            self.turn_start_away(tx, is_function);
+        }
+    }
+
+    /// A script that has done nothing yet goes no further.
+    pub(super) fn drop_script(&mut self, tx: TxId) {
+        let Some(mut hosted) = self.scripts.runs.remove(&tx) else {
+            return;
+        };
+        hosted.is_killed = true;
+        while !matches!(self.advance(&mut hosted, Answer::Kill, None), Wish::Done(_)) {}
+        self.script_is_over(&hosted);
+        if hosted.is_told {
+            self.mesh.board().busy_scripts.remove(tx);
+        }
+    }
+
+    /// A transaction waits for a script that runs for long: its client is told, unless it is nobody's.
+    ///
+    /// - `is_gone`: the shard has given it up.
+    pub(super) fn turn_transaction_away(&mut self, tx: TxId, is_function: bool, is_gone: bool) {
+        let Some(coordinated) = self.transactions.get_mut(&tx) else {
+            return;
+        };
+        if !coordinated.purpose.is_a_clients() {
+            return;
+        }
+        let has_written = |hosted: &Hosted| hosted.has_written;
+        let may_leave = matches!(coordinated.purpose, Purpose::Script(_))
+            && !self.scripts.runs.get(&tx).is_some_and(has_written);
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let transaction = &mut coordinated.transaction;
+        let is_given_up = is_gone || transaction.turn_away(is_function, may_leave, &mut outgoing);
+        if is_given_up && may_leave {
+            self.drop_script(tx);
+        }
+        if is_given_up && let Some(coordinated) = self.transactions.remove(&tx) {
+            self.end_turned_away(coordinated, is_function);
+        }
+        self.send_to_shards(&mut outgoing);
+        self.outgoing = outgoing;
+    }
+
+    fn end_turned_away(&mut self, coordinated: Coordinated, is_function: bool) {
+        let text = busy_text(is_function);
+        let reply = match coordinated.purpose {
+            Purpose::Block(_) => {
+                format!("-EXECABORT Transaction discarded because of: {text}\r\n")
+            }
+            _ => format!("-{text}\r\n"),
+        };
+        self.end_transaction(coordinated, reply.into_bytes(), &Holds::new());
+    }
+
+    /// A transaction that has not begun waits for a token that a script has which runs for long.
+    pub(super) fn turn_start_away(&mut self, tx: TxId, is_function: bool) {
+        let Some(start) = self.scripts.in_line.remove(&tx) else {
+            return;
+        };
+        let stamp = self.clock.raw();
+        let coordinated = Coordinated {
+            token: start.token,
+            entry: start.entry,
+            stamp,
+            call_stamp: stamp,
+            words: start.words,
+            transaction: start.transaction,
+            purpose: start.purpose,
+        };
+        self.end_turned_away(coordinated, is_function);
+    }
+
+    /// Transactions that wait for the token before they try again.
+    pub(super) fn transactions_in_line(&self) -> Vec<TxId> {
+        let in_line = self.transactions.iter();
+        let in_line = in_line.filter(|(_, coordinated)| coordinated.transaction.is_in_line());
+        in_line.map(|(tx, _)| *tx).collect()
+    }
+
+    /// Whether a transaction of this core has the token.
+    pub(super) fn has_token(&self, tx: TxId) -> bool {
+        let coordinated = self.transactions.get(&tx);
+        coordinated.is_some_and(|coordinated| coordinated.transaction.has_token())
     }
 
     pub(super) fn script_is_over(&mut self, hosted: &Hosted) {
@@ -125,9 +266,9 @@ impl Core {
         } else if found.contains(&HAS_WRITTEN) {
             Some(UNKILLABLE)
         } else if found.contains(&IS_FUNCTION) {
-            Some(BUSY_WITH_FUNCTION)
+            Some(busy_text(true))
         } else if found.contains(&IS_SCRIPT) {
-            Some(BUSY)
+            Some(busy_text(false))
         } else {
             Some(NOT_BUSY)
         };

@@ -13,6 +13,7 @@ use super::script_store::ScriptText;
 use crate::base::number::parse_i64;
 use crate::commands::table::{Caller, Run as Runs, ScriptCommand};
 use crate::commands::{CommandError, Entry, Flags, NodeRequest};
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::Origin;
 use crate::router::message::Queued;
@@ -85,19 +86,7 @@ impl Core {
         if keys_count < 0 {
             return Err("ERR Number of keys can't be negative".into());
         }
-        let id = if by_text {
-            Some(ScriptId::of(args.get(1)))
-        } else {
-            ScriptId::parse(args.get(1))
-        };
-        let id = id.ok_or(CommandError::from(NO_SCRIPT))?;
-        let script = match self.scripts.known.get(&id) {
-            Some(known) => {
-                known.text.touch(self.now_ms);
-                known.script
-            }
-            None => self.learn(id, by_text.then(|| args.get(1)))?,
-        };
+        let (id, script) = self.find_script(entry, args)?;
         let is_readonly = entry.command.flags.has(Flags::READONLY);
         if is_readonly && !script.is_plain && !script.no_writes {
             return Err("ERR Can not execute a script with write flag using *_ro command.".into());
@@ -114,6 +103,29 @@ impl Core {
             function: None,
             keys_count: keys_count as usize,
         })
+    }
+
+    #[inline]
+    fn find_script(
+        &mut self,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Result<(ScriptId, Script), CommandError> {
+        let by_text = matches!(entry.command.run, Runs::Script(ScriptCommand::Text));
+        let id = if by_text {
+            Some(ScriptId::of(args.get(1)))
+        } else {
+            ScriptId::parse(args.get(1))
+        };
+        let id = id.ok_or(CommandError::from(NO_SCRIPT))?;
+        let script = match self.scripts.known.get(&id) {
+            Some(known) => {
+                known.text.touch(self.now_ms);
+                known.script
+            }
+            None => self.learn(id, by_text.then(|| args.get(1)))?,
+        };
+        Ok((id, script))
     }
 
     /// Makes a script known to this core, and where it is new to all.
@@ -216,10 +228,25 @@ impl Core {
             may_not_grow: prepared.may_not_grow,
             began: now,
             is_busy: false,
+            is_told: false,
             is_killed: false,
+            words: OwnedArgs::new(),
             stamp: now,
             called: Vec::new(),
         })
+    }
+
+    /// What a script or a function that can be run says of itself; none where it has no line for that.
+    pub(super) fn declared_flags(
+        &mut self,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Option<Script> {
+        let found = match entry.command.run {
+            Runs::Script(ScriptCommand::Function) => self.find_function(args.get(1)),
+            _ => self.find_script(entry, args).map(|(_, script)| script),
+        };
+        found.ok().filter(|script| !script.is_plain)
     }
 
     /// Whether a block's scripts may touch keys that they do not declare.

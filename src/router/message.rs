@@ -66,6 +66,14 @@ pub enum ToShard {
         /// What it wants.
         locks: LockSet,
     },
+    /// Give up the transaction unless it has run: it is [`ToShard::RunWhole`], and has waited for a script that runs for
+    /// long. Answered by [`FromShard::TurnedAway`] if it has not run.
+    TurnAway {
+        /// The transaction.
+        tx: TxId,
+        /// The script is a function.
+        is_function: bool,
+    },
     /// Forget the transaction: its locks go, waiting or granted. Unknown ones are ignored.
     Release {
         /// The transaction.
@@ -121,6 +129,20 @@ pub enum FromShard {
     Wounded {
         /// Who is in the way.
         tx: TxId,
+    },
+    /// It waits for what a script holds that has run for long: it may give up. Said once.
+    Busy {
+        /// The transaction.
+        tx: TxId,
+        /// The script is a function.
+        is_function: bool,
+    },
+    /// Answer to [`ToShard::TurnAway`]: nothing of it stays behind.
+    TurnedAway {
+        /// The transaction.
+        tx: TxId,
+        /// The script is a function.
+        is_function: bool,
     },
     /// Answer to [`ToShard::Run`], and to [`ToShard::Schedule`] with something to read.
     Ran {

@@ -50,6 +50,12 @@ pub struct Transaction {
     /// Answers still to come in this step.
     waiting_count: usize,
     is_scheduling: bool,
+    /// It is one operation on one shard, sent with its locks.
+    is_whole: bool,
+    /// It waits for the token before it tries again.
+    is_in_line: bool,
+    /// It waits for what it wants to seize, on these shards.
+    seizing: Vec<ShardId>,
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
@@ -191,6 +197,9 @@ impl Transaction {
             retries_count: 0,
             waiting_count: 0,
             is_scheduling: false,
+            is_whole: false,
+            is_in_line: false,
+            seizing: Vec::new(),
             held: Vec::new(),
             outputs: Vec::new(),
             log: None,
@@ -291,6 +300,7 @@ impl Transaction {
                 if self.waiting_count > 0 {
                     return Step::Wait;
                 }
+                self.seizing.clear();
                 let outputs = std::mem::take(&mut self.outputs);
                 let next = self.program.next(outputs);
                 self.proceed(next, next_tx, out)
@@ -327,6 +337,7 @@ impl Transaction {
     fn schedule(&mut self, order: u64, out: &mut Vec<(ShardId, ToShard)>) {
         self.is_scheduling = true;
         self.waiting_count = self.locks.len();
+        self.is_whole = false;
         self.held.clear();
         self.outputs.clear();
         let mut reads = self.program.reads();
@@ -344,6 +355,7 @@ impl Transaction {
                 locks,
                 operation,
             };
+            self.is_whole = true;
             return out.push((*shard, message));
         }
         for (shard, locks) in &self.locks {
@@ -374,15 +386,50 @@ impl Transaction {
         self.retries_count += 1;
         if self.retries_count == RETRIES_BEFORE_LINE && !self.has_token {
             self.is_scheduling = false;
+            self.is_in_line = true;
             return Step::Line;
         }
         self.try_again(out);
         Step::Wait
     }
 
+    /// Whether it waits for the token.
+    pub fn is_in_line(&self) -> bool {
+        self.is_in_line
+    }
+
+    /// What it waits for takes long, and whoever asked for it would rather be told: true if it has been given up and nothing
+    /// of it was done. A shard that may have done all of it is asked first, and answers with [`FromShard::TurnedAway`].
+    ///
+    /// - `may_leave`: it is a script that has not written.
+    pub fn turn_away(
+        &mut self,
+        is_function: bool,
+        may_leave: bool,
+        out: &mut Vec<(ShardId, ToShard)>,
+    ) -> bool {
+        let leaves = may_leave && !self.seizing.is_empty();
+        if !self.is_scheduling && !self.is_in_line && !leaves {
+            return false;
+        }
+        if self.is_whole && self.is_scheduling {
+            let tx = self.tx;
+            let shards = self.locks.iter().map(|(shard, _)| *shard);
+            out.extend(shards.map(|shard| (shard, ToShard::TurnAway { tx, is_function })));
+            return false;
+        }
+        let seizing = std::mem::take(&mut self.seizing);
+        self.held.extend(seizing);
+        self.held.sort_unstable();
+        self.held.dedup();
+        self.release_all(out);
+        true
+    }
+
     /// The token that it wanted is its own.
     pub fn token_came(&mut self, out: &mut Vec<(ShardId, ToShard)>) {
         self.has_token = true;
+        self.is_in_line = false;
         self.try_again(out);
     }
 
@@ -434,6 +481,7 @@ impl Transaction {
             Next::Seize(locks) => {
                 debug_assert!(!locks.is_empty(), "it wants something");
                 self.waiting_count = locks.len();
+                self.seizing = locks.iter().map(|(shard, _)| *shard).collect();
                 for (shard, locks) in locks {
                     let (tx, core) = (self.tx, self.core);
                     out.push((shard, ToShard::Seize { tx, core, locks }));

@@ -320,6 +320,11 @@ impl Functions {
             .map_or(0, |world| world.machine.memory().used)
     }
 
+    /// Bytes of the libraries' texts.
+    pub fn code_bytes(&self) -> usize {
+        self.libraries().map(|library| library.code.len()).sum()
+    }
+
     /// The flags of a function.
     pub fn flags(&self, function: &[u8]) -> Option<Flags> {
         let (library, index) = self.places.get(function)?;

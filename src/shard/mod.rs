@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod locks;
 pub mod memory;
 mod operations;
+mod patience;
 pub mod replay;
 pub mod scripts;
 pub mod sizes;
@@ -99,6 +100,8 @@ struct WaitingTransaction {
     first: Option<Operation>,
     /// And that is all of it.
     is_whole: bool,
+    /// Its coordinator knows that it waits for a script that runs for long.
+    is_told: bool,
 }
 
 /// One core's part of the data, and what runs on it.
@@ -307,6 +310,7 @@ impl Shard {
             }
             ToShard::Seize { tx, core, locks } => self.seize(tx, core, locks),
             ToShard::Release { tx } => self.release(tx),
+            ToShard::TurnAway { tx, is_function } => self.turn_whole_away(tx, is_function),
             ToShard::Forget { id } => self.forget_waiter(id),
             ToShard::Rest { id } => self.rest_waiter(id),
             ToShard::Unwatch { id } => self.unwatch(id),
@@ -406,6 +410,7 @@ impl Shard {
             core,
             first,
             is_whole,
+            is_told: false,
         };
         self.waiting.insert(tx, waiting);
     }
@@ -472,6 +477,13 @@ impl Shard {
     fn release(&mut self, tx: TxId) {
         self.waiting.remove(&tx);
         self.locks.release(tx);
+        self.run_ready();
+        // Waiters that this transaction was in the way of.
+        self.waiters.try_again();
+    }
+
+    /// Whatever has its locks by now.
+    fn run_ready(&mut self) {
         while let Some(ready) = self.locks.next_ready() {
             match ready {
                 Ready::Transaction(tx) => {
@@ -487,8 +499,6 @@ impl Shard {
                 Ready::Shard { tx, core } => self.answer_seize(core, tx, true),
             }
         }
-        // Waiters that this transaction was in the way of.
-        self.waiters.try_again();
     }
 
     fn run_deferred(&mut self, ticket: Ticket) {

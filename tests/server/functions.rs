@@ -35,6 +35,31 @@ fn replies_are_those_of_redis() {
     }
 }
 
+/// INFO counts what there is, wherever it was loaded and whoever asks.
+#[test]
+fn figures_know_of_libraries() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let number = |name: &str| server.info_number("memory", name);
+        assert_eq!(number("used_memory_vm_functions"), 0);
+        load(&mut client, "one", 1);
+        load(&mut client, "two", 2);
+        assert_eq!(number("number_of_functions"), 2);
+        assert_eq!(number("number_of_libraries"), 2);
+        let machines = number("used_memory_vm_functions");
+        assert!(machines > 0);
+        let all = number("used_memory_vm_total");
+        assert_eq!(all, number("used_memory_vm_eval") + machines);
+        let texts = number("used_memory_functions");
+        assert!(texts > 150, "{texts}");
+        let scripts = number("used_memory_scripts_eval");
+        assert_eq!(number("used_memory_scripts"), texts + scripts);
+        client.ask("FUNCTION DELETE one");
+        assert_eq!(number("number_of_libraries"), 1);
+    }
+}
+
 fn load(client: &mut Client, name: &str, result: usize) -> Value {
     let code = format!(
         "#!lua name={name}\nredis.register_function('{name}', function(keys) return {{redis.call('incr', keys[1]), {result}}} end)"

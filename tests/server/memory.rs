@@ -85,8 +85,7 @@ fn scripts_grow_only_where_they_may() {
             eval(&mut client, "return redis.call('get',KEYS[1])"),
             Value::Null
         );
-        let flags = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
-        assert_eq!(eval(&mut client, "#!lua\nreturn 1"), error(flags));
+        assert_eq!(eval(&mut client, "#!lua\nreturn 1"), error(OOM));
         assert_eq!(
             eval(&mut client, "#!lua flags=no-writes\nreturn 1"),
             Value::Integer(1)
@@ -96,6 +95,32 @@ fn scripts_grow_only_where_they_may() {
         // What has begun to write may go on.
         let begun = "redis.call('del',KEYS[1]) return redis.call('incr',KEYS[1])";
         assert_eq!(eval(&mut client, begun), Value::Integer(1));
+        // A block heeds what its scripts say of themselves.
+        assert_eq!(client.ask("CONFIG SET maxmemory 0"), ok());
+        let library = "#!lua name=l\nredis.register_function('plain', function() return 1 end)\n\
+                       redis.register_function{function_name='reads', callback=function() return 1 end, flags={'no-writes'}}";
+        client.run(&[b"FUNCTION", b"LOAD", library.as_bytes()]);
+        let runs = Value::Array(vec![Value::Integer(1)]);
+        let refused = error(&format!(
+            "EXECABORT Transaction discarded because of: {OOM}"
+        ));
+        let scripts: [(&[&[u8]], &Value); 7] = [
+            (&[b"EVAL", b"return 1", b"0"], &runs),
+            (&[b"EVAL", b"#!lua\nreturn 1", b"0"], &refused),
+            (&[b"EVAL_RO", b"#!lua\nreturn 1", b"0"], &refused),
+            (&[b"EVAL", b"#!lua flags=allow-oom\nreturn 1", b"0"], &runs),
+            (&[b"EVAL", b"#!lua flags=no-writes\nreturn 1", b"0"], &runs),
+            (&[b"FCALL", b"plain", b"0"], &refused),
+            (&[b"FCALL_RO", b"reads", b"0"], &runs),
+        ];
+        for (words, expected) in scripts {
+            assert_eq!(client.ask("MULTI"), ok());
+            client.run(words);
+            let mut other = server.client();
+            assert_eq!(other.ask("CONFIG SET maxmemory 1"), ok());
+            assert_eq!(client.ask("EXEC"), *expected, "{words:?}");
+            assert_eq!(other.ask("CONFIG SET maxmemory 0"), ok());
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod atomicity; // several shards, one step
 mod blocking; // clients that wait for keys
 mod blocking_streams; // and for entries of streams
 mod breadth; // much at once: floods, wide requests, databases, deadlines, scans
+mod busy; // scripts and functions that run for long
 mod bytes; // requests in any pieces, of any size
 mod churn; // clients that go at the worst moment
 mod client; // a small blocking client

@@ -1,8 +1,8 @@
 //! Requests and transactions that meet on one shard.
 
 use rondo::base::hash::KeyHasher;
-use rondo::commands::table;
 use rondo::commands::table::Caller;
+use rondo::commands::{CommandError, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::{FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ToShard};
@@ -80,6 +80,10 @@ fn events(shard: &mut Shard) -> Vec<String> {
                 format!("core {core}: {tx} seized, whole {whole}")
             }
             (core, FromShard::Wounded { tx }) => format!("core {core}: {tx} wounded"),
+            (core, FromShard::Busy { tx, is_function }) => {
+                format!("core {core}: {tx} waits for a script, function {is_function}")
+            }
+            (core, FromShard::TurnedAway { tx, .. }) => format!("core {core}: {tx} turned away"),
             (core, FromShard::Ran { tx, output, .. }) => match output {
                 Output::Reply(reply) => {
                     format!(
@@ -228,4 +232,51 @@ fn errors_replace_what_was_written_and_are_counted() {
     let errors: Vec<_> = shard.error_counts().iter().collect();
     assert_eq!(errors, [("ERR", 1)]);
     assert_eq!(shard.changes_count(), 1);
+}
+
+/// Requests are answered, coordinators told once; what runs here as a whole goes only if it has not run.
+#[test]
+fn who_waits_for_a_long_script_is_turned_away() {
+    let mut shard = shard();
+    let busy = CommandError::from("BUSY wait no more");
+    lock(&mut shard, 5, "a", LockMode::Exclusive, None);
+    lock(&mut shard, 6, "b", LockMode::Exclusive, None);
+    lock(&mut shard, 7, "a", LockMode::Shared, None);
+    assert_eq!(say(&mut shard, 1, 1, "GET a"), None);
+    assert_eq!(say(&mut shard, 1, 2, "GET c"), None); // Behind the one before it.
+    assert_eq!(say(&mut shard, 2, 1, "GET b"), None);
+    events(&mut shard);
+    shard.turn_away(5, true, &busy);
+    assert_eq!(
+        events(&mut shard),
+        [
+            "core 2: 7 waits for a script, function true",
+            "core 7: connection 1 request 1 late \"-BUSY wait no more\\r\\n\"",
+            "core 7: connection 1 request 2 late \"$-1\\r\\n\"",
+        ]
+    );
+    shard.turn_away(5, true, &busy);
+    assert!(events(&mut shard).is_empty());
+    shard.handle(ToShard::Release { tx: 7 });
+    // A whole one that waits, and one that has run before it could be turned away.
+    for tx in [8, 9] {
+        let hash = KeyHasher::with_seed(SEED).hash(b"a");
+        let mode = LockMode::Exclusive;
+        shard.handle(ToShard::RunWhole {
+            tx,
+            core: 2,
+            locks: LockSet::of_keys(tx, vec![KeyLock { hash, mode }]),
+            operation: command("APPEND a x"),
+        });
+    }
+    let is_function = false;
+    shard.handle(ToShard::TurnAway { tx: 8, is_function });
+    assert_eq!(events(&mut shard), ["core 2: 8 turned away"]);
+    shard.handle(ToShard::Release { tx: 5 });
+    assert_eq!(events(&mut shard), ["core 2: 9 ran \":1\\r\\n\""]);
+    shard.handle(ToShard::TurnAway { tx: 9, is_function });
+    assert!(events(&mut shard).is_empty());
+    shard.handle(ToShard::Release { tx: 6 });
+    events(&mut shard);
+    assert!(shard.is_quiet());
 }

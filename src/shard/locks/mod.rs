@@ -83,8 +83,24 @@ pub enum Ready {
     },
 }
 
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Waiting {
+    /// A transaction.
+    Transaction(TxId),
+    /// A request.
+    Request(Ticket),
+    /// A transaction that wants more than it has.
+    Seizure {
+        /// Where its coordinator is.
+        core: u16,
+        /// The transaction.
+        tx: TxId,
+    },
+}
+
 /// Names a request that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
 /// All locks of one shard.
@@ -222,7 +238,8 @@ impl LockTable {
             self.release_seized(tx);
         }
         self.remove(HolderId::Transaction(tx));
-        if self.closed.is_some() {
+        if let Some(closed) = &mut self.closed {
+            closed.forget_wishes_of(tx);
             self.open(tx);
         }
     }
@@ -320,6 +337,42 @@ impl LockTable {
                 HolderId::Seized(_) => continue, // What is seized is held at once.
             });
         }
+    }
+
+    /// Who has not been granted something because this transaction holds it, or because the shard is closed until it goes.
+    /// Whoever closes it is named once.
+    pub fn waiting_for(&mut self, tx: TxId) -> Vec<Waiting> {
+        let closer = self.closer_waiting_for(tx);
+        let is_closed =
+            closer.is_some() || self.closed.as_ref().is_some_and(|closed| closed.is_by(tx));
+        let is_in_the_way = |entry: &Entry, claim: Claim| {
+            entry.is_granted && !entry.claim.gets_on_with(claim) && self.is_of(tx, entry.holder)
+        };
+        let waits = |holder: &Holder| {
+            let own = self.shard.entries.get(self.shard.index_of(holder.place));
+            let on_shard = own.map_or(Claim::Part, |entry| entry.claim);
+            is_closed
+                || (self.shard.entries.iter()).any(|entry| is_in_the_way(entry, on_shard))
+                || holder.claims.iter().any(|key| {
+                    self.queues.get(&key.hash).is_some_and(|queue| {
+                        let claim = claim_of(key.mode);
+                        (queue.entries.iter()).any(|entry| is_in_the_way(entry, claim))
+                    })
+                })
+        };
+        let found = self.holders.iter().filter_map(|(&id, holder)| {
+            let waiting = match id {
+                HolderId::Transaction(other) => Waiting::Transaction(other),
+                HolderId::Request(ticket) => Waiting::Request(Ticket(ticket)),
+                HolderId::Seized(_) => return None,
+            };
+            (!holder.is_granted && waits(holder)).then_some(waiting)
+        });
+        let mut found: Vec<Waiting> = found.collect();
+        found.extend(closer.flatten());
+        // One order, whatever the map has.
+        found.sort_unstable();
+        found
     }
 
     /// Enters a holder's claims; true if it is granted at once.

@@ -12,7 +12,7 @@
 //! Not here  the token: `router/token.rs`; what the told ones do: `router/transaction.rs`.
 //! Tests     tests/shard/seize.rs, tests/sim/.
 
-use super::{Claim, Entry, Holder, HolderId, LockTable, Place, Ready, claim_of};
+use super::{Claim, Entry, Holder, HolderId, LockTable, Place, Ready, Waiting, claim_of};
 use crate::router::{KeyLock, LockSet, TxId};
 
 /// What became of [`LockTable::seize`].
@@ -37,10 +37,22 @@ pub(super) struct Closed {
     core: u16,
     /// Nobody else holds a lock.
     is_owned: bool,
+    /// [`LockTable::waiting_for`] has named it.
+    is_named: bool,
     /// Holders with one blocked claim more than their claims say.
     pub(super) parked: Vec<HolderId>,
     /// Who seizes next: the one before has given the token on, and its release is on its way.
     next: Vec<(TxId, LockSet)>,
+}
+
+impl Closed {
+    pub(super) fn is_by(&self, tx: TxId) -> bool {
+        self.by == tx
+    }
+
+    pub(super) fn forget_wishes_of(&mut self, tx: TxId) {
+        self.next.retain(|(of, _)| *of != tx);
+    }
 }
 
 impl LockTable {
@@ -116,7 +128,7 @@ impl LockTable {
         queue.is_some_and(|queue| queue.entries.iter().any(has))
     }
 
-    fn is_of(&self, tx: TxId, id: HolderId) -> bool {
+    pub(super) fn is_of(&self, tx: TxId, id: HolderId) -> bool {
         match id {
             HolderId::Transaction(of) => of == tx,
             HolderId::Seized(number) => self.seized.contains(&(tx, number)),
@@ -143,6 +155,7 @@ impl LockTable {
             by: tx,
             core,
             is_owned,
+            is_named: false,
             parked: Vec::new(),
             next: Vec::new(),
         });
@@ -184,6 +197,19 @@ impl LockTable {
             }
         }
         self.wishes.extend(closed.next);
+    }
+
+    /// Whether somebody else closes the shard and waits for this transaction to go; who, the first time.
+    pub(super) fn closer_waiting_for(&mut self, tx: TxId) -> Option<Option<Waiting>> {
+        let closed = self.closed.as_ref()?;
+        let holds = |(&id, holder): (&HolderId, &Holder)| holder.is_granted && self.is_of(tx, id);
+        if closed.by == tx || closed.is_owned || !self.holders.iter().any(holds) {
+            return None;
+        }
+        let closed = self.closed.as_mut()?;
+        let named = std::mem::replace(&mut closed.is_named, true);
+        let (core, tx) = (closed.core, closed.by);
+        Some((!named).then_some(Waiting::Seizure { core, tx }))
     }
 
     pub(super) fn release_seized(&mut self, tx: TxId) {

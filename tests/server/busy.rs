@@ -1,0 +1,160 @@
+//! Scripts and functions that run for long, and everybody else meanwhile.
+
+use super::client::{Client, Value, error, ok, request};
+use super::harness::{Server, eventually};
+
+const THREADS: [usize; 2] = [1, 4];
+const BUSY: &str =
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+const BUSY_FUNCTION: &str =
+    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+
+fn is_busy_somewhere(clients: &mut [Client], text: &str) -> bool {
+    let asked = clients.iter_mut().map(|client| client.ask("PING"));
+    asked.filter(|reply| *reply == error(text)).count() > 0
+}
+
+fn pong() -> Value {
+    Value::Simple("PONG".to_string())
+}
+
+/// On whatever core they are, those who want what the script holds are told; who wants something else is served, unless the
+/// script has that core.
+#[test]
+fn who_waits_for_a_script_that_runs_for_long_is_told() {
+    for threads in THREADS {
+        let server = Server::start(threads, &["--busy-reply-threshold", "300"]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        // Waits before anybody is told anything, in every way there is to wait for a key.
+        let mut waiting: Vec<Client> = (0..12).map(|_| server.client()).collect();
+        let mut looping = server.client();
+        let body = "redis.log(redis.LOG_WARNING, 'it has begun') redis.call('get', KEYS[1]) while true do end";
+        looping.send(&request(&[b"EVAL", body.as_bytes(), b"1", b"held"]));
+        eventually("it has begun", || server.log().contains("it has begun"));
+        let reads_any = b"return redis.call('get', ARGV[1])";
+        let reads_it = b"return redis.call('get', KEYS[1])";
+        for round in 0..2 {
+            for (index, client) in waiting.iter_mut().enumerate() {
+                match index % 6 {
+                    0 => client.send(&request(&[b"GET", b"held"])),
+                    1 => client.send(&request(&[b"MSET", b"held", b"1", b"other", b"2"])),
+                    2 => client.send(&request(&[b"EVAL", reads_it, b"1", b"held"])),
+                    3 => client.send(&request(&[b"EVAL", reads_any, b"0", b"held"])),
+                    4 => client.send(&request(&[b"BLPOP", b"held", b"0"])),
+                    _ if round == 0 => {
+                        let block = b"MULTI\r\nSET held 1\r\nEXEC\r\n";
+                        client.send(block);
+                    }
+                    _ => client.send(b"MULTI\r\nSET held 1\r\nSET other 1\r\nEXEC\r\n"),
+                }
+            }
+            for (index, client) in waiting.iter_mut().enumerate() {
+                if index % 6 != 5 {
+                    assert_eq!(client.reply(), error(BUSY), "{threads} threads, {index}");
+                    continue;
+                }
+                let replies = client.replies(if round == 0 { 3 } else { 4 });
+                let all_refused = error(&format!(
+                    "EXECABORT Transaction discarded because of: {BUSY}"
+                ));
+                let own = match replies.last() {
+                    // Where even MULTI was refused.
+                    Some(reply) if *reply == error(BUSY) => true,
+                    Some(reply) => *reply == all_refused,
+                    None => false,
+                };
+                assert!(own, "{threads} threads, {index}: {replies:?}");
+            }
+        }
+        // One that has written cannot be turned away: it waits, and nobody waits for it.
+        let mut writing = server.client();
+        if threads > 1 {
+            let body = "redis.call('set', 'mine', 1) redis.log(redis.LOG_WARNING, 'it has written') return redis.call('get', ARGV[1])";
+            writing.send(&request(&[b"EVAL", body.as_bytes(), b"0", b"held"]));
+            eventually("it has written or was refused", || {
+                let log = server.log();
+                log.contains("it has written") || writing.try_next().is_some()
+            });
+            for client in &mut clients {
+                let reply = client.ask("GET {held}2");
+                assert!(reply == error(BUSY) || reply == Value::Null, "{reply:?}");
+            }
+        }
+        assert!(is_busy_somewhere(&mut clients, BUSY));
+        assert_eq!(clients[0].ask("SCRIPT KILL"), ok());
+        assert!(looping.reply().text().contains("Script killed by user"));
+        // Nothing of what was turned away has happened, and nothing is locked any more.
+        eventually("all serve again", || !is_busy_somewhere(&mut clients, BUSY));
+        for client in clients.iter_mut().chain(&mut waiting) {
+            assert_eq!(client.ask("EXISTS held other"), Value::Integer(0));
+        }
+        assert_eq!(clients[0].ask("MSET held 1 other 2"), ok());
+    }
+}
+
+/// SHUTDOWN without NOSAVE would end a script that has written in the middle.
+#[test]
+fn only_shutdown_nosave_ends_a_script_that_has_written() {
+    for threads in THREADS {
+        let mut server = Server::start(threads, &["--busy-reply-threshold", "50"]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        let mut looping = server.client();
+        let body = b"redis.call('set', KEYS[1], 1) while true do end";
+        looping.send(&request(&[b"EVAL", body, b"1", b"written"]));
+        eventually("somebody is told BUSY", || {
+            is_busy_somewhere(&mut clients, BUSY)
+        });
+        for client in &mut clients {
+            assert_eq!(client.ask("SHUTDOWN"), error(BUSY));
+            assert_eq!(client.ask("SHUTDOWN SAVE"), error(BUSY));
+            let none = error("ERR No shutdown in progress.");
+            assert_eq!(client.ask("SHUTDOWN ABORT"), none);
+        }
+        assert!(is_busy_somewhere(&mut clients, BUSY));
+        clients[0].send(&request(&[b"SHUTDOWN", b"NOSAVE"]));
+        let _ = server.wait_for_the_end();
+    }
+}
+
+/// FUNCTION STATS names what runs; SCRIPT KILL is not for functions, nor FUNCTION KILL for scripts.
+#[test]
+fn functions_that_run_for_long_are_named_and_ended_as_functions() {
+    for threads in THREADS {
+        let server = Server::start(threads, &["--busy-reply-threshold", "50"]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        let code = "#!lua name=loops\nredis.register_function('forever', function() while true do end end)";
+        clients[0].run(&[b"FUNCTION", b"LOAD", code.as_bytes()]);
+        let mut looping = server.client();
+        looping.send(&request(&[b"FCALL", b"forever", b"1", b"k", b"a word"]));
+        eventually("somebody is told BUSY", || {
+            is_busy_somewhere(&mut clients, BUSY_FUNCTION)
+        });
+        for client in &mut clients {
+            let stats = client.ask("FUNCTION STATS");
+            let running = &stats.items()[1];
+            assert_eq!(running.items()[1].text(), "forever");
+            let words: Vec<String> = (running.items()[3].items().iter())
+                .map(Value::text)
+                .collect();
+            assert_eq!(words, ["FCALL", "forever", "1", "k", "a word"]);
+            let Value::Integer(took_ms) = running.items()[5] else {
+                panic!("{running:?}");
+            };
+            assert!(took_ms >= 50, "{took_ms}");
+            assert_eq!(client.ask("SCRIPT KILL"), error(BUSY_FUNCTION));
+        }
+        assert_eq!(clients[3].ask("FUNCTION KILL"), ok());
+        assert!(looping.reply().text().contains("Script killed by user"));
+        eventually("all serve again", || clients[3].ask("PING") == pong());
+        assert_eq!(clients[3].ask("FUNCTION STATS").items()[1], Value::Null);
+        looping.send(&request(&[b"EVAL", b"while true do end", b"0"]));
+        eventually("somebody is told BUSY", || {
+            is_busy_somewhere(&mut clients, BUSY)
+        });
+        for client in &mut clients {
+            assert_eq!(client.ask("FUNCTION STATS"), error(BUSY));
+            assert_eq!(client.ask("FUNCTION KILL"), error(BUSY));
+        }
+        assert_eq!(clients[5].ask("SCRIPT KILL"), ok());
+    }
+}

@@ -22,7 +22,7 @@ fn object(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
-    let Some(entry) = call.keys.peek(call.db, &key) else {
+    let Some(entry) = call.keys.peek_at_any_time(call.db, &key) else {
         return Err(NO_SUCH_KEY.into());
     };
     let value = entry.value();

@@ -31,7 +31,7 @@ fn dump(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
 /// `FUNCTION FLUSH [ASYNC | SYNC]`: the libraries go before the reply either way.
 fn flush(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     if args.len() > 2 {
-        return Err(wrong_words("FLUSH"));
+        return Err(wrong_words(args.get(0)));
     }
     if args.len() == 2 && !args.is(1, "ASYNC") && !args.is(1, "SYNC") {
         return Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into());
@@ -84,7 +84,7 @@ fn load(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled 
 /// `FUNCTION RESTORE payload [FLUSH | APPEND | REPLACE]`.
 fn restore(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     if args.len() > 3 {
-        return Err(wrong_words("RESTORE"));
+        return Err(wrong_words(args.get(0)));
     }
     let policy = if args.len() == 2 || args.is(2, "APPEND") {
         RestorePolicy::Append
@@ -110,11 +110,9 @@ fn stats(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
 }
 
 /// Redis's error for words that a subcommand does not know.
-fn wrong_words(name: &str) -> CommandError {
-    let text = format!(
-        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try FUNCTION HELP."
-    );
-    CommandError::Quoting(text.into_bytes())
+fn wrong_words(name: &[u8]) -> CommandError {
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::quoting(before, name, "'. Try FUNCTION HELP.")
 }
 
 /// `FUNCTION HELP`.

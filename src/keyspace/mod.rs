@@ -354,6 +354,11 @@ impl Keyspace {
         (!is_expired(entry.deadline_ms(), self.now_ms)).then_some(entry)
     }
 
+    /// The same, where the key's time may have come as long as it has not been removed.
+    pub fn peek_at_any_time(&self, db: usize, key: &Key<'_>) -> Option<EntryRef<'_, Object>> {
+        self.databases[db].table.get(key.hash, key.bytes)
+    }
+
     /// Sets a key whether it is there or not. One lookup, and an overwrite in place where there is something.
     #[inline]
     pub fn set(

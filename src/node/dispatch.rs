@@ -469,6 +469,9 @@ impl Core {
                 &"ERR this command cannot run here".into(),
             );
         };
+        if entry.command.flags.has(Flags::DENYOOM) && self.shard.refuses_growth() {
+            return self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into());
+        }
         let silent = connection.session.reply_mode != ReplyMode::On;
         if connection.session.reply_mode == ReplyMode::SkipNext {
             connection.session.reply_mode = ReplyMode::Skipping;

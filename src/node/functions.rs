@@ -6,7 +6,7 @@
 //! Not here  running a function: `node/script.rs`; Lua: `script/functions.rs`.
 //! Tests     tests/server/functions.rs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ use crate::script::{Functions, Library, Limits, LoadHost, Policy, ScriptId};
 /// Loading a library may take so long.
 const LOAD_TIME: Duration = Duration::from_millis(500);
 
+/// Names, as clients spell them, whose functions a core knows without looking.
+const KNOWN_MAX: usize = 16_384;
+
 /// The process's libraries.
 #[derive(Default)]
 pub struct FunctionStore {
@@ -33,30 +36,107 @@ pub struct FunctionStore {
 
 #[derive(Default)]
 struct Held {
-    libraries: Vec<Arc<Library>>,
-    /// Texts of libraries that an RDB file had, until a core loads them.
-    aside: Vec<Vec<u8>>,
+    libraries: BTreeMap<Vec<u8>, Arc<Library>>,
+    /// What the last versions have changed, the newest last.
+    changes: VecDeque<Change>,
+}
+
+/// What one version has changed.
+#[derive(Clone)]
+enum Change {
+    Put(Arc<Library>),
+    Delete(Vec<u8>),
+}
+
+/// Changes that are kept: a core that is further behind looks at all libraries.
+const CHANGES_MAX: usize = 256;
+
+/// What there is, in numbers.
+pub struct Figures {
+    /// Libraries.
+    pub libraries_count: usize,
+    /// Their functions.
+    pub functions_count: usize,
+    /// Bytes of their texts.
+    pub code_bytes: usize,
 }
 
 impl FunctionStore {
-    /// Takes the texts of libraries from an RDB file, to be loaded where a function is first asked for.
-    pub fn put_aside(&self, codes: Vec<Vec<u8>>) {
-        if !codes.is_empty() {
-            self.held().aside.extend(codes);
-            self.version.fetch_add(1, Ordering::Release);
+    /// Loads the texts of libraries that a file has. On the thread for files.
+    ///
+    /// - `flushes`: all others go; `replaces`: those of the same name do, or they are an error.
+    /// - Errors: a sentence for the operator; nothing has changed.
+    pub fn adopt(&self, codes: &[Vec<u8>], flushes: bool, replaces: bool) -> Result<(), String> {
+        if codes.is_empty() && !flushes {
+            return Ok(());
         }
+        let mut held = self.held();
+        let mut engine = Functions::new(Limits::default());
+        let mut host = Host::patient();
+        if !flushes {
+            held.libraries.values().for_each(|library| {
+                engine.put(library, &mut host);
+            });
+        }
+        for code in codes {
+            engine.load(code, replaces, &mut host).map_err(|error| {
+                let text = String::from_utf8_lossy(error.text()).into_owned();
+                format!("a library of functions does not load: {text}")
+            })?;
+        }
+        held.become_all_of(&engine);
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// The texts of all libraries, for an RDB file.
     pub fn codes(&self) -> Vec<Vec<u8>> {
         let held = self.held();
-        let loaded = held.libraries.iter().map(|library| library.code.clone());
-        loaded.chain(held.aside.iter().cloned()).collect()
+        let libraries = held.libraries.values();
+        libraries.map(|library| library.code.clone()).collect()
+    }
+
+    /// What there is, in numbers.
+    pub fn figures(&self) -> Figures {
+        let held = self.held();
+        let libraries = || held.libraries.values();
+        Figures {
+            libraries_count: held.libraries.len(),
+            functions_count: libraries().map(|library| library.functions.len()).sum(),
+            code_bytes: libraries().map(|library| library.code.len()).sum(),
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         // Only whole sets are put there.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn note(&mut self, change: Change) {
+        match &change {
+            Change::Put(library) => {
+                let name = library.name.clone();
+                self.libraries.insert(name, library.clone());
+            }
+            Change::Delete(name) => {
+                self.libraries.remove(name);
+            }
+        }
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(change);
+    }
+
+    /// Other cores are to look at all libraries.
+    fn become_all_of(&mut self, engine: &Functions) {
+        let libraries = engine.libraries();
+        self.libraries = libraries
+            .map(|library| (library.name.clone(), library.clone()))
+            .collect();
+        self.changes.clear();
     }
 }
 
@@ -94,21 +174,26 @@ impl CoreFunctions {
         self.engine.lua_bytes()
     }
 
-    /// Bytes of their texts.
-    pub(super) fn code_bytes(&self) -> usize {
-        self.engine.code_bytes()
-    }
-
-    fn follow(&mut self, held: &mut Held, version: u64) {
-        if !self.engine.follow(&held.libraries, &mut Host::new()) {
-            tracing::error!("a library of functions could not be loaded on one of the cores");
-        }
-        for code in std::mem::take(&mut held.aside) {
-            if let Err(error) = self.engine.load(&code, false, &mut Host::new()) {
-                let text = String::from_utf8_lossy(error.text()).into_owned();
-                tracing::error!("a library of functions in the RDB file does not load: {text}");
+    fn follow(&mut self, held: &Held, version: u64) {
+        let behind = version.wrapping_sub(self.version);
+        let mut host = Host::new();
+        let mut is_whole = true;
+        if behind <= held.changes.len() as u64 {
+            let known = held.changes.len() - behind as usize;
+            for change in held.changes.iter().skip(known) {
+                match change {
+                    Change::Put(library) => is_whole &= self.engine.put(library, &mut host),
+                    Change::Delete(name) => {
+                        self.engine.delete(name);
+                    }
+                }
             }
-            held.libraries = self.engine.libraries().cloned().collect();
+        } else {
+            let libraries: Vec<_> = held.libraries.values().cloned().collect();
+            is_whole = self.engine.follow(&libraries, &mut host);
+        }
+        if !is_whole {
+            tracing::error!("a library of functions could not be loaded on one of the cores");
         }
         self.has_changed(version);
     }
@@ -121,20 +206,25 @@ impl CoreFunctions {
 
 /// Loading's clock and log.
 struct Host {
-    end: Instant,
+    end: Option<Instant>,
 }
 
 impl Host {
     fn new() -> Self {
         Self {
-            end: Instant::now() + LOAD_TIME,
+            end: Some(Instant::now() + LOAD_TIME),
         }
+    }
+
+    /// It has loaded before.
+    fn patient() -> Self {
+        Self { end: None }
     }
 }
 
 impl LoadHost for Host {
     fn is_late(&mut self) -> bool {
-        Instant::now() > self.end
+        self.end.is_some_and(|end| Instant::now() > end)
     }
 
     fn log(&mut self, level: u8, text: &[u8]) {
@@ -147,9 +237,9 @@ impl Core {
     pub(super) fn follow_functions(&mut self) {
         let board = self.mesh.board();
         if board.functions.version.load(Ordering::Acquire) != self.functions.version {
-            let mut held = board.functions.held();
+            let held = board.functions.held();
             let version = board.functions.version.load(Ordering::Acquire);
-            self.functions.follow(&mut held, version);
+            self.functions.follow(&held, version);
         }
     }
 
@@ -159,6 +249,10 @@ impl Core {
         let functions = &mut self.functions;
         if let Some(script) = functions.known.get(name) {
             return Ok(*script);
+        }
+        if functions.known.len() >= KNOWN_MAX {
+            // One name can be spelt in many ways.
+            functions.known.clear();
         }
         let flags = functions.engine.flags(name);
         let flags = flags.ok_or(CommandError::from(NO_FUNCTION))?;
@@ -286,19 +380,19 @@ impl Core {
         let mut held = board.functions.held();
         let version = board.functions.version.load(Ordering::Acquire);
         if version != self.functions.version {
-            self.functions.follow(&mut held, version);
+            self.functions.follow(&held, version);
         }
         let engine = &mut self.functions.engine;
-        let has_changed = match change {
+        let changed = match change {
             FunctionRequest::Load { code, replace } => {
                 match engine.load(&code, replace, &mut Host::new()) {
                     Ok(library) => {
                         reply.bulk(&library.name);
-                        true
+                        Some(Some(Change::Put(library)))
                     }
                     Err(error) => {
                         reply.error_bytes(error.text());
-                        false
+                        None
                     }
                 }
             }
@@ -311,37 +405,40 @@ impl Core {
                 match engine.restore(&payload, policy, &mut Host::new()) {
                     Ok(()) => {
                         reply.ok();
-                        true
+                        Some(None)
                     }
                     Err(error) => {
                         reply.error_bytes(error.text());
-                        false
+                        None
                     }
                 }
             }
-            FunctionRequest::Delete(name) => {
-                let was_there = engine.delete(&name);
-                if was_there {
-                    reply.ok();
-                } else {
-                    reply.error("ERR Library not found");
-                }
-                was_there
+            FunctionRequest::Delete(name) if engine.delete(&name) => {
+                reply.ok();
+                Some(Some(Change::Delete(name)))
+            }
+            FunctionRequest::Delete(_) => {
+                reply.error("ERR Library not found");
+                None
             }
             _ => {
                 engine.flush();
                 reply.ok();
-                true
+                Some(None)
             }
         };
-        if has_changed {
-            held.libraries = engine.libraries().cloned().collect();
-            board
-                .functions
-                .version
-                .store(version + 1, Ordering::Release);
-            self.functions.has_changed(version + 1);
-            let libraries = held.libraries.iter();
+        let Some(changed) = changed else { return };
+        match changed {
+            Some(change) => held.note(change),
+            None => held.become_all_of(engine),
+        }
+        board
+            .functions
+            .version
+            .store(version + 1, Ordering::Release);
+        self.functions.has_changed(version + 1);
+        if self.shard.log().is_some() {
+            let libraries = held.libraries.values();
             let codes: Vec<&[u8]> = libraries.map(|library| library.code.as_slice()).collect();
             self.shard.log_functions(version + 1, &codes);
         }

@@ -168,7 +168,6 @@ impl Core {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
             }
             NodeRequest::Info(sections) => {
-                self.follow_functions();
                 let question = question_of(&sections);
                 self.ask_all(asker, Purpose::Info(sections), question);
             }
@@ -235,7 +234,6 @@ impl Core {
     /// Asks all cores for those who wait on the HTTP port; once a tick of core 0.
     pub(super) fn answer_http(&mut self) {
         for sender in self.questions.take() {
-            self.follow_functions();
             self.ask_all(
                 Asker::Http(sender),
                 Purpose::Info(Vec::new()),
@@ -258,6 +256,10 @@ impl Core {
     }
 
     fn save_request(&mut self, token: Token, request: SaveRequest) {
+        // A script that runs for long would keep it, and whoever asked, waiting.
+        if let Some(busy) = self.mesh.board().busy_scripts.all().first() {
+            return self.fail(token, busy.text());
+        }
         // What a block has locked would be in the way of the cut that its reply waits for.
         let is_in_block = self.captured.contains_key(&token);
         let request = match request {

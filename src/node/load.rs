@@ -126,8 +126,11 @@ impl Load {
             .run(move || match of_thread.read(file, &plan, &lines) {
                 Err(reason) => of_thread.fail(&reason),
                 Ok(TakenApart { functions, .. }) => {
-                    if let Some(board) = of_board.upgrade() {
-                        board.functions.put_aside(functions);
+                    let adopted = of_board.upgrade().map_or(Ok(()), |board| {
+                        (board.functions).adopt(&functions, plan.flushes, plan.replaces)
+                    });
+                    if let Err(reason) = adopted {
+                        of_thread.fail(&reason);
                     }
                 }
             });

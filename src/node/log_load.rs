@@ -81,8 +81,12 @@ impl LogLoad {
             let loaded = recover::load(&opened, &options, &hasher, cores, begins, &load.progress);
             match loaded {
                 Ok(loaded) => {
-                    if begins && let Some(board) = of_board.upgrade() {
-                        board.functions.put_aside(loaded.functions);
+                    if begins
+                        && let Some(board) = of_board.upgrade()
+                        && let Err(reason) = board.functions.adopt(&loaded.functions, true, false)
+                    {
+                        *lock(&load.result) = Some(Err(reason));
+                        return;
                     }
                     let store = loaded.epoch.map(|epoch| LogStore {
                         dir: opened.dir.clone(),

@@ -83,7 +83,7 @@ impl Core {
             (keys_count > 0).then(|| (db as u16, cores.iter().map(index).sum()))
         });
         let (scripts_count, scripts_evicted) = self.mesh.board().scripts.counts();
-        let (libraries_count, functions_count) = self.functions.counts();
+        let functions = self.mesh.board().functions.figures();
         MemoryFigures {
             used,
             peak: super::memory::remember_peak(used),
@@ -112,9 +112,9 @@ impl Core {
             scripts_count: scripts_count as u64,
             scripts_evicted,
             lua_functions: sum(|core| core.lua_functions_bytes),
-            functions: self.functions.code_bytes() as u64,
-            functions_count: functions_count as u64,
-            libraries_count: libraries_count as u64,
+            functions: functions.code_bytes as u64,
+            functions_count: functions.functions_count as u64,
+            libraries_count: functions.libraries_count as u64,
             databases: databases.collect(),
         }
     }

@@ -23,6 +23,7 @@ use crate::base::crc64::crc64;
 use crate::keyspace::rdb::wire::{Reader, Writer};
 use crate::lua::{Ended, Kind, Outcome, Reference};
 use crate::resp::Args;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -87,7 +88,7 @@ struct Loaded {
 pub struct Functions {
     limits: Limits,
     libraries: BTreeMap<Vec<u8>, Loaded>,
-    /// Of each function: its library, and its place there.
+    /// Of each function, whose name is in small letters here: its library, and its place there.
     places: HashMap<Vec<u8>, (Vec<u8>, usize), ahash::RandomState>,
     world: Option<Rc<World>>,
 }
@@ -143,7 +144,7 @@ impl Functions {
     /// The error for a function whose name some library has already, those that `is_leaving` names apart.
     fn taken(&self, library: &Library, is_leaving: impl Fn(&Vec<u8>) -> bool) -> Option<Vec<u8>> {
         library.functions.iter().find_map(|function| {
-            let (other, _) = self.places.get(&function.name)?;
+            let (other, _) = self.places.get(&*small(&function.name))?;
             (!is_leaving(other))
                 .then(|| [b"Function ", &function.name[..], b" already exists"].concat())
         })
@@ -153,7 +154,9 @@ impl Functions {
         let library = Arc::clone(&loaded.library);
         for (index, function) in library.functions.iter().enumerate() {
             let place = (library.name.clone(), index);
-            self.places.insert(function.name.clone(), place);
+            let name = small(&function.name).into_owned();
+            // Of two that one library has by the same letters the first counts, as in Redis.
+            self.places.entry(name).or_insert(place);
         }
         self.libraries.insert(library.name.clone(), loaded);
         library
@@ -250,7 +253,7 @@ impl Functions {
             return false;
         };
         for function in &loaded.library.functions {
-            self.places.remove(&function.name);
+            self.places.remove(&*small(&function.name));
         }
         self.release(loaded);
         true
@@ -267,10 +270,13 @@ impl Functions {
     ///
     /// What does not load here, for want of memory or time, is missing afterwards; returns whether all are there.
     pub fn follow(&mut self, libraries: &[Arc<Library>], host: &mut dyn LoadHost) -> bool {
+        let wanted: HashMap<&[u8], &Arc<Library>> = libraries
+            .iter()
+            .map(|library| (&library.name[..], library))
+            .collect();
         let is_kept = |loaded: &Loaded| {
-            libraries
-                .iter()
-                .any(|other| Arc::ptr_eq(&loaded.library, other))
+            let other = wanted.get(&loaded.library.name[..]);
+            other.is_some_and(|other| Arc::ptr_eq(&loaded.library, other))
         };
         let stale: Vec<_> = self
             .libraries
@@ -283,24 +289,25 @@ impl Functions {
         });
         let mut is_whole = true;
         for library in libraries {
-            if self.libraries.contains_key(&library.name) {
-                continue;
-            }
-            match self.compile(library.name.clone(), &library.code, host) {
-                Ok(loaded) => {
-                    let same = Loaded {
-                        library: Arc::clone(library),
-                        callbacks: loaded.callbacks,
-                    };
-                    self.insert(same);
-                }
-                Err(_) => is_whole = false,
-            }
+            is_whole &= self.libraries.contains_key(&library.name) || self.put(library, host);
         }
         if libraries.is_empty() {
             self.flush();
         }
         is_whole
+    }
+
+    /// Loads a library that another core has loaded, in place of one of its name; whether it is there.
+    pub fn put(&mut self, library: &Arc<Library>, host: &mut dyn LoadHost) -> bool {
+        self.delete(&library.name);
+        let Ok(loaded) = self.compile(library.name.clone(), &library.code, host) else {
+            return false;
+        };
+        self.insert(Loaded {
+            library: Arc::clone(library),
+            callbacks: loaded.callbacks,
+        });
+        true
     }
 
     /// The libraries, in order of their names.
@@ -320,14 +327,9 @@ impl Functions {
             .map_or(0, |world| world.machine.memory().used)
     }
 
-    /// Bytes of the libraries' texts.
-    pub fn code_bytes(&self) -> usize {
-        self.libraries().map(|library| library.code.len()).sum()
-    }
-
     /// The flags of a function.
     pub fn flags(&self, function: &[u8]) -> Option<Flags> {
-        let (library, index) = self.places.get(function)?;
+        let (library, index) = self.places.get(&*small(function))?;
         Some(self.libraries[library].library.functions[*index].flags)
     }
 
@@ -339,7 +341,7 @@ impl Functions {
         argv: &Args<'_>,
         context: Context,
     ) -> Option<Run> {
-        let (library, index) = self.places.get(function)?;
+        let (library, index) = self.places.get(&*small(function))?;
         let callback = &self.libraries[library].callbacks[*index];
         let world = Rc::clone(self.world.as_ref()?);
         let mut slot = world.take_slot();
@@ -485,6 +487,14 @@ fn read_payload(payload: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
 }
 
 const BAD_NAME: &str = "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long";
+
+/// A function's name as it is looked up: capitals make no difference.
+fn small(name: &[u8]) -> Cow<'_, [u8]> {
+    match name.iter().any(u8::is_ascii_uppercase) {
+        true => name.to_ascii_lowercase().into(),
+        false => name.into(),
+    }
+}
 
 fn is_name(name: &[u8]) -> bool {
     let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';

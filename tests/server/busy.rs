@@ -110,6 +110,10 @@ fn only_shutdown_nosave_ends_a_script_that_has_written() {
             let none = error("ERR No shutdown in progress.");
             assert_eq!(client.ask("SHUTDOWN ABORT"), none);
         }
+        // Nor does it keep those waiting who want a snapshot.
+        for line in ["SAVE", "BGSAVE"] {
+            assert_eq!(clients[0].ask(line), error(BUSY));
+        }
         assert!(is_busy_somewhere(&mut clients, BUSY));
         clients[0].send(&request(&[b"SHUTDOWN", b"NOSAVE"]));
         let _ = server.wait_for_the_end();

@@ -60,6 +60,94 @@ fn figures_know_of_libraries() {
     }
 }
 
+/// Capitals in a function's name make no difference; in a library's they do.
+#[test]
+fn functions_are_found_by_any_spelling() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    load(&mut client, "Lib", 1);
+    for name in ["lib", "LIB", "Lib"] {
+        assert_eq!(call(&mut client, name, "key").items()[1], Value::Integer(1));
+    }
+    let taken = error("ERR Function LIB already exists");
+    assert_eq!(load(&mut client, "LIB", 1), taken);
+    assert_eq!(
+        client.ask("FUNCTION DELETE lib"),
+        error("ERR Library not found")
+    );
+    assert_eq!(client.ask("FUNCTION DELETE Lib"), ok());
+    let gone = error("ERR Function not found");
+    assert_eq!(call(&mut client, "lib", "key"), gone);
+}
+
+/// Above `maxmemory` no library is loaded or restored, but one may be deleted.
+#[test]
+fn libraries_do_not_grow_above_the_limit() {
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    load(&mut client, "lib", 1);
+    let Value::Bulk(payload) = client.ask("FUNCTION DUMP") else {
+        panic!("a payload");
+    };
+    assert_eq!(client.ask("CONFIG SET maxmemory 1"), ok());
+    let refused = error("OOM command not allowed when used memory > 'maxmemory'.");
+    assert_eq!(load(&mut client, "other", 1), refused);
+    let restore = client.run(&[b"FUNCTION", b"RESTORE", &payload, b"REPLACE"]);
+    assert_eq!(restore, refused);
+    assert_eq!(client.ask("FUNCTION DELETE lib"), ok());
+}
+
+/// What a file has is there at once, whether it came at start or later, and a library that is there already is an error
+/// unless it may be replaced.
+#[test]
+fn libraries_come_back_from_files() {
+    for threads in THREADS {
+        let options = ["--enable-debug-command", "yes"];
+        let mut server = Server::start(threads, &options);
+        let mut client = server.client();
+        load(&mut client, "one", 1);
+        load(&mut client, "two", 2);
+        assert_eq!(client.ask("DEBUG RELOAD"), ok());
+        assert_eq!(server.info_number("memory", "number_of_functions"), 2);
+        let again = client.ask("DEBUG RELOAD NOFLUSH");
+        assert!(
+            matches!(&again, Value::Error(text) if text.contains("Error trying to load the RDB")),
+            "{again:?}"
+        );
+        load(&mut client, "three", 3);
+        assert_eq!(client.ask("DEBUG RELOAD NOSAVE NOFLUSH MERGE"), ok());
+        assert_eq!(server.info_number("memory", "number_of_functions"), 3);
+        assert_eq!(client.ask("SAVE"), ok());
+        server.signal("KILL");
+        assert!(server.restart(threads, &options), "{}", server.log());
+        assert_eq!(server.info_number("memory", "number_of_libraries"), 3);
+        let mut client = server.client();
+        for (index, name) in ["one", "two", "three"].into_iter().enumerate() {
+            let result = call(&mut client, name, "key");
+            assert_eq!(result.items()[1], Value::Integer(index as i64 + 1));
+        }
+    }
+}
+
+/// Cores that are far behind, and those that are not, end with the same libraries.
+#[test]
+fn cores_follow_many_changes() {
+    let server = Server::start(2, &[]);
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    for round in 0..3 {
+        for index in 0..300 {
+            load(&mut clients[index % 2], &format!("lib{index}"), round);
+        }
+        for (index, client) in clients.iter_mut().enumerate() {
+            for name in ["lib0", "lib7", "lib299"] {
+                let reply = call(client, name, &format!("key{index}"));
+                assert_eq!(reply.items()[1], Value::Integer(round as i64));
+            }
+            assert_eq!(client.ask("FUNCTION LIST").items().len(), 300);
+        }
+    }
+}
+
 fn load(client: &mut Client, name: &str, result: usize) -> Value {
     let code = format!(
         "#!lua name={name}\nredis.register_function('{name}', function(keys) return {{redis.call('incr', keys[1]), {result}}} end)"

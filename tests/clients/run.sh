@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Public clients against a server of two cores: tests/clients/run.sh path/to/rondo
+# Public clients against a server of four cores: tests/clients/run.sh path/to/rondo
 #
-# Installs redis-py, RQ, Celery, ioredis, redlock and BullMQ below tests/clients/.env (ignored by git) the first time, with pip
-# and npm.
+# Installs redis-py, RQ, Celery, Dramatiq, django-redis, ioredis, redlock, BullMQ and Socket.IO below tests/clients/.env (ignored by
+# git) the first time, with pip and npm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,7 +16,7 @@ ran=0
 dir=$(mktemp -d)
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$dir"' EXIT
 port=$((20000 + RANDOM % 10000))
-"$binary" --port "$port" --bind 127.0.0.1 --threads 2 --dir "$dir" >"$dir/log" 2>&1 &
+"$binary" --port "$port" --bind 127.0.0.1 --threads 4 --dir "$dir" >"$dir/log" 2>&1 &
 server=$!
 for _ in $(seq 100); do
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
@@ -31,6 +31,9 @@ if command -v python3 >/dev/null; then
     "$env/python/bin/python" -c 'import rq, celery, packaging' 2>/dev/null ||
         "$env/python/bin/pip" install --quiet rq celery packaging
     "$env/python/bin/python" "$here/scripts.py" "$port"
+    "$env/python/bin/python" -c 'import dramatiq, django_redis' 2>/dev/null ||
+        "$env/python/bin/pip" install --quiet dramatiq django-redis
+    "$env/python/bin/python" "$here/web.py" "$port"
     ran=$((ran + 1))
 else
     echo "clients: no python3, redis-py is left out" >&2
@@ -39,7 +42,9 @@ fi
 if command -v npm >/dev/null; then
     [ -d "$env/node_modules/ioredis" ] || npm install --silent --no-audit --no-fund --prefix "$env" ioredis
     [ -d "$env/node_modules/bullmq" ] || npm install --silent --no-audit --no-fund --prefix "$env" ioredis redlock@4 bullmq
-    for script in ioredis redlock bullmq; do
+    [ -d "$env/node_modules/socket.io" ] || npm install --silent --no-audit --no-fund --prefix "$env" \
+        redis socket.io socket.io-client @socket.io/redis-adapter
+    for script in ioredis redlock bullmq socketio; do
         NODE_PATH="$env/node_modules" node "$here/$script.cjs" "$port"
     done
     ran=$((ran + 1))

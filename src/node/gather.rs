@@ -673,7 +673,7 @@ impl Core {
             .iter()
             .any(|(name, _)| name.to_ascii_lowercase().starts_with(b"tls-"));
         let in_force = super::settings::apply_to_process(&mut options, &changed)
-            .and_then(|()| self.listen_as_told(&options, &changed, is_of_tls))
+            .and_then(|()| self.listeners.follow(&options, &changed, is_of_tls))
             .and_then(|()| self.log_as_told(&options, &changed));
         if let Err(text) = in_force {
             // All or none: what has changed already goes back. It was in force before, so it can be again.
@@ -709,31 +709,6 @@ impl Core {
                 tracing::error!(reason, "cannot turn on the append-only log");
                 config_set_failed("appendonly", "Unable to turn on AOF. Check server logs.")
             })
-    }
-
-    fn listen_as_told(
-        &mut self,
-        options: &Options,
-        changed: &[&'static str],
-        is_of_tls: bool,
-    ) -> Result<(), String> {
-        if is_of_tls && let Err(reason) = self.listeners.reload(options) {
-            return Err(config_set_failed("tls", &reason));
-        }
-        let (name, reason) = if changed.contains(&"bind") {
-            ("bind", "Failed to bind to specified addresses.")
-        } else if changed.contains(&"tls-port") {
-            (
-                "tls-port",
-                "Unable to listen on this port. Check server logs.",
-            )
-        } else if changed.contains(&"port") {
-            ("port", "Unable to listen on this port. Check server logs.")
-        } else {
-            return Ok(());
-        };
-        let bound = self.listeners.rebind(options);
-        bound.map_err(|_| config_set_failed(name, reason))
     }
 
     /// One answer has come; the last one makes the reply.

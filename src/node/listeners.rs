@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use super::acceptor::Listener;
-use super::options::Options;
+use super::options::{Options, config_set_failed};
 use super::tls::{self, Tls};
 
 /// A port in use is tried again so often, and so soon.
@@ -160,6 +160,33 @@ impl Listeners {
     /// What the ring has not been told yet.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Listens where options that have changed say, and with the certificates they name.
+    ///
+    /// - `is_of_tls`: options of TLS were set, if only to what they were: their files may have changed.
+    /// - Errors: CONFIG SET's text; sockets are as they were.
+    pub fn follow(
+        &mut self,
+        options: &Options,
+        changed: &[&'static str],
+        is_of_tls: bool,
+    ) -> Result<(), String> {
+        if is_of_tls && let Err(reason) = self.reload(options) {
+            return Err(config_set_failed("tls", &reason));
+        }
+        const NO_PORT: &str = "Unable to listen on this port. Check server logs.";
+        let is_changed = |(name, _): &(&str, &str)| changed.contains(name);
+        let first = [
+            ("bind", "Failed to bind to specified addresses."),
+            ("tls-port", NO_PORT),
+            ("port", NO_PORT),
+        ];
+        let Some((name, reason)) = first.into_iter().find(is_changed) else {
+            return Ok(());
+        };
+        let bound = self.rebind(options);
+        bound.map_err(|_| config_set_failed(name, reason))
     }
 
     /// Reads certificates and keys again; connections there are keep what they were made with.

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""What durability costs: rondo beside a redis-server, same policy, one after the other, rounds in turn.
+
+    tuning/durable.py --rondo target/release/rondo --redis redis-server [--part always|none|save|restart] [--threads 1] [--keys 5000000]
+
+| part | question | answer to read |
+|---|---|---|
+| always | writes a second with `appendfsync always`, 50 clients, pipeline 1 and 16; and what the disk gives raw | ratio, p99 |
+| none | what `everysec` costs beside no persistence | ratio |
+| save | p99.9 of a steady write load before, during BGSAVE, during BGREWRITEAOF, and the most memory that takes | during / before |
+| restart | seconds until an RDB file and a log of so many keys are loaded | ratio |
+
+The load comes from memtier_benchmark; for `save` it is limited to a rate that both servers keep up with (`--rate`).
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from servers import Connection, free_port
+
+SERVERS = {
+    "rondo": "{binary} --port {port} --threads {threads} --bind 127.0.0.1 --dir {dir} --enable-debug-command local {more}",
+    "redis": "{binary} --port {port} --bind 127.0.0.1 --dir {dir} --enable-debug-command local {more}",
+}
+LOG = "--appendonly yes --appendfsync {policy} --save '' --auto-aof-rewrite-percentage 0"
+
+
+class Running:
+    """A server in a folder that may outlive it."""
+
+    def __init__(self, args, name, more, folder=None):
+        self.folder = folder or tempfile.mkdtemp(dir=args.dir)
+        self.is_own = folder is None
+        self.port = free_port()
+        binary = os.path.abspath(getattr(args, name)) if os.path.exists(getattr(args, name)) else getattr(args, name)
+        line = SERVERS[name].format(binary=binary, port=self.port, threads=args.threads, dir=self.folder, more=more)
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.connection = Connection(self.port)
+        while b"loading:0" not in self.connection.ask("INFO", "persistence"):
+            time.sleep(0.005)
+        self.loaded_s = time.monotonic() - self.began
+
+    def info(self, section, field):
+        text = self.connection.ask("INFO", section).decode(errors="replace")
+        for line in text.splitlines():
+            if line.startswith(field + ":"):
+                return line.split(":", 1)[1]
+        return ""
+
+    def memory(self, field):
+        """Of the process and, for a fork, of its child: what is its own alone, in bytes."""
+        total = 0
+        pids = [self.process.pid]
+        try:
+            with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+                pids += [int(pid) for pid in file.read().split()]
+        except OSError:
+            pass
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/smaps_rollup") as file:
+                    total += sum(int(line.split()[1]) for line in file if line.startswith(field)) * 1024
+            except OSError:
+                pass
+        return total
+
+    def stop(self, keeps=False):
+        try:
+            self.connection.socket.sendall(b"SHUTDOWN NOSAVE\r\n")
+            self.process.wait(60)
+        except (OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
+        if self.is_own and not keeps:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def memtier(port, pipeline, seconds=None, requests=None, clients=50, size=100, keys=1_000_000, rate=0, background=False):
+    out = tempfile.mktemp(suffix=".json")
+    line = (f"memtier_benchmark -s 127.0.0.1 -p {port} --hide-histogram -t 1 -c {clients} --pipeline {pipeline} --ratio 1:0 "
+            f"-d {size} --key-maximum {keys} --key-pattern R:R --print-percentiles 50,99,99.9 --json-out-file {out}")
+    line += f" --test-time {seconds}" if seconds else f" -n {requests}"
+    line += f" --rate-limiting {max(1, rate // clients)}" if rate else ""
+    process = subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if background:
+        return process, out
+    return finish(process, out)
+
+
+def finish(process, out):
+    process.wait()
+    with open(out) as file:
+        sets = json.load(file)["ALL STATS"]["Sets"]
+    os.unlink(out)
+    percentiles = sets["Percentile Latencies"]
+    return sets["Ops/sec"], percentiles["p99.00"], percentiles["p99.90"]
+
+
+def rounds(args, name, more, pipeline):
+    """The median of three: operations a second, p99 in milliseconds."""
+    server = Running(args, name, more)
+    memtier(server.port, 16, seconds=2)
+    results = sorted(memtier(server.port, pipeline, seconds=args.seconds) for _ in range(3))
+    server.stop()
+    return results[1]
+
+
+def always(args):
+    print("raw: dd, 4 KiB blocks, each durable before the next:", flush=True)
+    target = os.path.join(args.dir, "raw")
+    subprocess.run(["dd", "if=/dev/zero", f"of={target}", "bs=4k", "count=2000", "oflag=direct,dsync"])
+    os.unlink(target)
+    for pipeline in (1, 16):
+        results = {}
+        for name in ("redis", "rondo"):
+            results[name] = rounds(args, name, LOG.format(policy="always"), pipeline)
+            ops, p99, _ = results[name]
+            print(f"always pipeline {pipeline:2} {name}: {ops:10.0f} SET/s, p99 {p99:.2f} ms", flush=True)
+        print(f"always pipeline {pipeline:2}: {results['rondo'][0] / results['redis'][0]:.2f}x", flush=True)
+
+
+def none(args):
+    for pipeline in (1, 16):
+        results = {}
+        for what, more in (("none", "--save ''"), ("everysec", LOG.format(policy="everysec"))):
+            results[what] = rounds(args, "rondo", more, pipeline)
+            ops, p99, _ = results[what]
+            print(f"rondo {what:8} pipeline {pipeline:2}: {ops:10.0f} SET/s, p99 {p99:.2f} ms", flush=True)
+        print(f"everysec / none at pipeline {pipeline}: {results['everysec'][0] / results['none'][0]:.3f}", flush=True)
+
+
+def save(args):
+    for name in ("redis", "rondo"):
+        server = Running(args, name, LOG.format(policy="everysec"))
+        server.connection.ask("DEBUG", "POPULATE", args.keys, "memtier-", 100)
+        data = server.memory("Private_")
+        load = dict(pipeline=1, clients=20, keys=args.keys, rate=args.rate)
+        _, p99, before = memtier(server.port, seconds=10, **load)
+        print(f"{name}: {args.keys} keys, {data >> 20} MiB; before: p99 {p99:.2f}, p99.9 {before:.2f} ms", flush=True)
+        for command, field in (("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")):
+            time.sleep(2)
+            memory = server.memory("Private_")
+            process, out = memtier(server.port, seconds=args.during, background=True, **load)
+            time.sleep(0.5)
+            begin, most = time.monotonic(), 0
+            server.connection.ask(command)
+            time.sleep(0.2)
+            while server.info("persistence", field) == "1":
+                most = max(most, server.memory("Private_"))
+                time.sleep(0.1)
+            took = time.monotonic() - begin
+            _, p99, during = finish(process, out)
+            extra = max(0, most - memory) / max(1, data)
+            print(f"{name} {command}: {took:.1f} s of {args.during}; p99 {p99:.2f}, p99.9 {during:.2f} ms, {during / before:.2f}x of before; "
+                  f"extra memory {extra:.1%}", flush=True)
+        server.stop()
+
+
+def restart(args):
+    for what, more in (("rdb", "--save '3600 1000000000'"), ("log", LOG.format(policy="no"))):
+        seconds = {}
+        for name in ("redis", "rondo"):
+            server = Running(args, name, more)
+            if what == "rdb":
+                server.connection.ask("DEBUG", "POPULATE", args.keys, "memtier-", 100)
+                server.connection.ask("SAVE")
+            else:
+                # Every key written by a command of its own: what a log that was never rewritten holds.
+                memtier(server.port, 100, requests=args.keys // 50, keys=args.keys)
+                time.sleep(2)
+            # NOSAVE leaves the files as they are.
+            server.stop(keeps=True)
+            times = []
+            for _ in range(3):
+                again = Running(args, name, more, folder=server.folder)
+                times.append(again.loaded_s)
+                keys = again.info("keyspace", "db0")
+                again.stop()
+            shutil.rmtree(server.folder, ignore_errors=True)
+            seconds[name] = sorted(times)[1]
+            print(f"{what} {name}: {seconds[name]:.2f} s ({keys})", flush=True)
+        print(f"{what}: {seconds['redis'] / seconds['rondo']:.2f}x as fast with {args.threads} threads", flush=True)
+
+
+PARTS = {"always": always, "none": none, "save": save, "restart": restart}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rondo", default="target/release/rondo")
+    parser.add_argument("--redis", default="redis-server")
+    parser.add_argument("--part", choices=sorted(PARTS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keys", type=int, default=5_000_000)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--rate", type=int, default=20_000, help="of `save`, writes a second")
+    parser.add_argument("--during", type=int, default=20, help="of `save`, seconds of load around each")
+    parser.add_argument("--dir", default=".", help="on the disk that is meant")
+    args = parser.parse_args()
+    args.dir = os.path.abspath(args.dir)
+    if not shutil.which("memtier_benchmark"):
+        sys.exit("there is no memtier_benchmark on the PATH")
+    for name, part in PARTS.items():
+        if args.part in (None, name):
+            part(args)
+
+
+main()

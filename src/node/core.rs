@@ -252,6 +252,8 @@ pub(super) struct Coordinated {
     pub(super) words: Option<OwnedArgs>,
     pub(super) transaction: Transaction,
     pub(super) purpose: Purpose,
+    /// Its reply is the error of a command that its script called, whose statistics have counted it.
+    pub(super) has_counted: bool,
 }
 
 /// A transaction about to begin.
@@ -561,6 +563,7 @@ impl Core {
             words,
             transaction,
             purpose,
+            has_counted: false,
         };
         self.take_step(coordinated, step);
         self.send_to_shards(&mut outgoing);
@@ -708,6 +711,7 @@ impl Core {
             words,
             mut transaction,
             purpose,
+            has_counted,
             ..
         } = self.without_token(coordinated);
         match &purpose {
@@ -718,21 +722,22 @@ impl Core {
         match purpose {
             Purpose::Block(running) => {
                 self.block_has_run(token, running, transaction, &reply);
-                self.finish(token, entry, stamp, words, &reply);
+                self.finish(token, entry, stamp, words, &reply, has_counted);
             }
             Purpose::Script(origin) => {
                 self.take_script_calls(&mut transaction);
                 if origin.core == self.id {
-                    return self.finish(token, entry, stamp, words, &reply);
+                    return self.finish(token, entry, stamp, words, &reply, has_counted);
                 }
                 let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
                 self.shard.record(entry.index, took_ns);
                 self.send_slow(origin, entry, took_ns, reply.len(), words);
                 self.commands_count += 1;
-                self.script_has_run(origin, entry, reply, holds.clone());
+                self.note_if_failed(entry, &reply, has_counted);
+                self.script_has_run(origin, reply, holds.clone());
             }
             Purpose::Reply | Purpose::MayWait(_) => {
-                self.finish(token, entry, stamp, words, &reply);
+                self.finish(token, entry, stamp, words, &reply, has_counted);
             }
             Purpose::Asked(id) => self.has_looked(id, &reply, holds),
             Purpose::Cut => self.cut_was_made(&reply),
@@ -789,16 +794,28 @@ impl Core {
         stamp: u64,
         words: Option<OwnedArgs>,
         reply: &[u8],
+        has_counted: bool,
     ) {
         let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
         self.shard.record(entry.index, nanoseconds);
         self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
         self.commands_count += 1;
-        if let Some(line) = reply.strip_prefix(b"-") {
-            let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
-            self.shard.figures_mut().record_failure(entry.index, text);
-        }
+        self.note_if_failed(entry, reply, has_counted);
         self.complete(token, |out, _| out.extend_from_slice(reply));
+    }
+
+    /// Counts a reply that is an error.
+    ///
+    /// - `has_counted`: the error itself was counted where it came from.
+    pub(super) fn note_if_failed(&mut self, entry: &Entry, reply: &[u8], has_counted: bool) {
+        let Some(line) = reply.strip_prefix(b"-") else {
+            return;
+        };
+        if has_counted {
+            return self.shard.figures_mut().record_failed_call(entry.index);
+        }
+        let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
+        self.shard.figures_mut().record_failure(entry.index, text);
     }
 
     /// Writes the reply a connection was blocked for and lets it go on.

@@ -81,8 +81,8 @@ pub struct Hosted {
 
 /// What became of a script that was to be run.
 pub(super) enum Ran {
-    /// Its reply.
-    Reply(Vec<u8>),
+    /// Its reply, and whether that is an error that a command it called has counted.
+    Reply(Vec<u8>, bool),
     /// It was not started.
     Refused(CommandError),
     /// The reply comes later: it goes on as this.
@@ -140,12 +140,9 @@ impl Core {
             self.tell_of_request(connection, entry, args);
         }
         match self.host(origin, entry, db, asker, args, may_in_place) {
-            Ran::Reply(reply) => {
+            Ran::Reply(reply, has_counted) => {
                 let silent = take_silence(connection);
-                if let Some(line) = reply.strip_prefix(b"-") {
-                    let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
-                    self.shard.figures_mut().record_failure(entry.index, text);
-                }
+                self.note_if_failed(entry, &reply, has_counted);
                 if !silent {
                     connection.output.extend_from_slice(&reply);
                 }
@@ -216,12 +213,13 @@ impl Core {
     ) {
         self.counters.hops_in += 1;
         let before = self.clock.raw();
-        let reply = match self.host(origin, entry, db, caller, &args.as_args(), true) {
-            Ran::Reply(reply) => reply,
+        let (reply, has_counted) = match self.host(origin, entry, db, caller, &args.as_args(), true)
+        {
+            Ran::Reply(reply, has_counted) => (reply, has_counted),
             Ran::Refused(error) => {
                 let mut reply = Vec::new();
                 Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
-                reply
+                (reply, false)
             }
             Ran::Later(start) => return self.starts.push(*start),
         };
@@ -233,21 +231,12 @@ impl Core {
             let words = self.words_to_keep(entry, &args.as_args());
             self.send_slow(origin, entry, took_ns, reply.len(), words);
         }
-        self.script_has_run(origin, entry, reply, holds);
+        self.note_if_failed(entry, &reply, has_counted);
+        self.script_has_run(origin, reply, holds);
     }
 
     /// The reply of a script to wherever its client is.
-    pub(super) fn script_has_run(
-        &mut self,
-        origin: Origin,
-        entry: &'static Entry,
-        reply: Vec<u8>,
-        holds: Holds,
-    ) {
-        if let Some(line) = reply.strip_prefix(b"-") {
-            let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
-            self.shard.figures_mut().record_failure(entry.index, text);
-        }
+    pub(super) fn script_has_run(&mut self, origin: Origin, reply: Vec<u8>, holds: Holds) {
         let message = Message::FromShard(FromShard::Late {
             origin,
             reply,
@@ -384,7 +373,7 @@ impl Core {
                     }
                     self.shard.end_script();
                     self.tell_of_script(&hosted);
-                    break Some(Ran::Reply(reply));
+                    break Some(Ran::Reply(reply, hosted.run.has_counted()));
                 }
                 Wish::Call(call) => {
                     if self.call_in_place(&mut hosted, &mut in_place, call, &mut buffer) {
@@ -565,6 +554,9 @@ impl Core {
                 self.script_is_over(&hosted);
                 if hosted.is_told {
                     self.mesh.board().busy_scripts.remove(tx);
+                }
+                if let Some(coordinated) = self.transactions.get_mut(&tx) {
+                    coordinated.has_counted = hosted.run.has_counted();
                 }
                 self.tell_of_script(&hosted);
                 self.report_output(tx, Output::Returned(reply));

@@ -195,6 +195,7 @@ impl Core {
             words: start.words,
             transaction: start.transaction,
             purpose: start.purpose,
+            has_counted: false,
         };
         self.end_turned_away(coordinated, is_function);
     }

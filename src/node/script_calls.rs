@@ -52,8 +52,14 @@ impl Core {
                 Step::Call { .. } => match self.judge(hosted, &mut in_place, &mut reply) {
                     Judged::Wish(wish) => return wish,
                     Judged::Answered => Answer::Reply(&reply),
-                    Judged::Refused(text) => Answer::Error(text),
-                    Judged::Denied => Answer::Error(&reply),
+                    Judged::Refused(text) => {
+                        self.note_refused_call(hosted, text);
+                        Answer::Error(text)
+                    }
+                    Judged::Denied => {
+                        self.note_refused_call(hosted, &reply);
+                        Answer::Error(&reply)
+                    }
                 },
                 Step::AclCheck => match table().resolve(&hosted.run.words()) {
                     Ok(entry) => {
@@ -131,6 +137,26 @@ impl Core {
             Runs::PubSub(PubSub::Publish(_)) => self.judge_publish(hosted, entry, in_place, out),
             Runs::Session(run) => self.call_of_session(hosted, entry, run, out),
             _ => Judged::Refused(NOT_FROM_SCRIPT),
+        }
+    }
+
+    /// Counts a call that was refused; the script's own error is not counted besides.
+    #[cold]
+    fn note_refused_call(&mut self, hosted: &Hosted, text: &[u8]) {
+        let line = match text.strip_prefix(b"-") {
+            Some(line) => line.to_vec(),
+            None => [b"ERR ", text].concat(),
+        };
+        let words = hosted.run.words();
+        let found = table().find(words.get(0));
+        let found = found.map(|entry| match words.len() {
+            1 => entry,
+            _ => entry.find_sub(words.get(1)).unwrap_or(entry),
+        });
+        let figures = self.shard.figures_mut();
+        match found {
+            Some(entry) => figures.record_rejection(entry.index, &line),
+            None => figures.errors_mut().count(&line),
         }
     }
 

@@ -133,6 +133,7 @@ pub struct Run {
     world: Rc<World>,
     name: RunName,
     protocol: Protocol,
+    has_counted: bool,
 }
 
 /// What a run is called in its errors.
@@ -161,6 +162,7 @@ impl Run {
             world,
             name,
             protocol,
+            has_counted: false,
         }
     }
 
@@ -241,6 +243,11 @@ impl Run {
         &self.name
     }
 
+    /// Once it is over: its reply is the error of a command that it called, whose statistics have counted it.
+    pub fn has_counted(&self) -> bool {
+        self.has_counted
+    }
+
     fn data(&self) -> &Data {
         self.slot
             .as_ref()
@@ -255,6 +262,15 @@ impl Run {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.protocol);
         let script_protocol = slot.thread.data().protocol;
+        self.has_counted = slot.thread.with(|frame| {
+            if frame.kind(-1) != Kind::Table {
+                return false;
+            }
+            frame.push_field(-1, convert::COUNTED);
+            let has_counted = frame.kind(-1) == Kind::Boolean && frame.truth(-1);
+            frame.pop(1);
+            has_counted
+        });
         slot.thread.with(|frame| match ended {
             Ended::Returned => convert::write_value(frame, &mut reply, script_protocol),
             Ended::Failed | Ended::OutOfMemory => write_error(frame, &mut reply, &self.name),

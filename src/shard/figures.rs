@@ -140,6 +140,11 @@ impl Figures {
         self.errors.count(text);
     }
 
+    /// Counts one call's failure, whose error was counted where it came from.
+    pub fn record_failed_call(&mut self, index: u16) {
+        self.command_mut(index).failed_count += 1;
+    }
+
     /// Counts one request that was refused before it ran, with the error `text`.
     pub fn record_rejection(&mut self, index: u16, text: &[u8]) {
         self.command_mut(index).rejected_count += 1;

@@ -396,6 +396,75 @@ fn scripts_in_blocks_and_figures() {
     }
 }
 
+/// An error that a script passes on is counted once, where it came from; a call that is refused is a rejected one.
+#[test]
+fn errors_of_calls_are_counted_once() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        client.ask("SET text 1");
+        // What is called, how often that ran, was refused, failed; the code of its error.
+        let cases = [
+            (
+                "eval_ro",
+                "return redis.call('set','text',1)",
+                "set:0,1,0",
+                "ERR",
+            ),
+            (
+                "eval",
+                "return redis.call('lpush','text',1)",
+                "lpush:1,0,1",
+                "WRONGTYPE",
+            ),
+            (
+                "eval",
+                "return redis.pcall('select',99)",
+                "select:1,0,1",
+                "ERR",
+            ),
+            (
+                "eval",
+                "redis.call('get','text','more')",
+                "get:0,1,0",
+                "ERR",
+            ),
+            (
+                "eval",
+                "return redis.call('watch','text')",
+                "watch:0,1,0",
+                "ERR",
+            ),
+        ];
+        for (name, body, of_call, code) in cases {
+            assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+            let words: [&[u8]; 4] = [name.as_bytes(), body.as_bytes(), b"1", b"text"];
+            assert!(matches!(client.run(&words), Value::Error(_)), "{body}");
+            let stats = client.ask("INFO commandstats").text();
+            let counts = |name: &str| {
+                let prefix = format!("cmdstat_{name}:");
+                let line = stats.lines().find_map(|line| line.strip_prefix(&prefix));
+                let line = line.unwrap_or_else(|| panic!("no {name} in {stats}"));
+                let number = |field: &str| {
+                    let found = line.split(',').find_map(|part| part.strip_prefix(field));
+                    found.unwrap_or_else(|| panic!("no {field} in {line}"))
+                };
+                let (calls, rejected) = (number("calls="), number("rejected_calls="));
+                format!("{name}:{calls},{rejected},{}", number("failed_calls="))
+            };
+            let called = of_call.split(':').next().unwrap_or_default();
+            assert_eq!(counts(called), of_call, "{threads} threads: {body}");
+            assert_eq!(counts(name), format!("{name}:1,0,1"), "{body}");
+            let errors = client.ask("INFO errorstats").text();
+            let line = format!("errorstat_{code}:count=1\r\n");
+            assert!(
+                errors.contains(&line),
+                "{threads} threads: {body}: {errors}"
+            );
+        }
+    }
+}
+
 /// Clients that go while their scripts run leave nothing behind.
 #[test]
 fn a_client_that_goes_while_its_script_runs_leaves_nothing_behind() {

@@ -9,9 +9,10 @@
 //! Tests     tests/node/directory.rs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::pattern_filter::PatternFilter;
 use crate::commands::pubsub::Subject;
 
 /// Locks of one kind of subject: many more than cores that ask at the same time.
@@ -20,8 +21,7 @@ const STRIPES_COUNT: usize = 256;
 /// What is shared about subscriptions.
 pub struct Directory {
     rolls: [Roll; Subject::ALL.len()],
-    /// How many patterns each core has.
-    patterns_of_core: Box<[AtomicU32]>,
+    patterns: PatternFilter,
     /// Clients that are subscribed to something.
     pub clients_count: AtomicUsize,
 }
@@ -31,7 +31,7 @@ impl Directory {
     pub fn new(cores_count: usize) -> Self {
         Self {
             rolls: std::array::from_fn(|_| Roll::default()),
-            patterns_of_core: (0..cores_count).map(|_| AtomicU32::new(0)).collect(),
+            patterns: PatternFilter::new(cores_count),
             clients_count: AtomicUsize::new(0),
         }
     }
@@ -44,7 +44,7 @@ impl Directory {
     /// One more subscriber on `core`, the first there of this name or not; returns the name as all keep it.
     pub fn enter(&self, subject: Subject, name: &[u8], core: u16, is_first: bool) -> Arc<[u8]> {
         if subject == Subject::Pattern && is_first {
-            self.patterns_of_core[usize::from(core)].fetch_add(1, Ordering::SeqCst);
+            self.patterns.enter(name, core);
         }
         self.roll(subject).enter(name, core, is_first)
     }
@@ -52,22 +52,18 @@ impl Directory {
     /// One less, the last there of this name or not.
     pub fn leave(&self, subject: Subject, name: &[u8], core: u16, is_last: bool) {
         if subject == Subject::Pattern && is_last {
-            self.patterns_of_core[usize::from(core)].fetch_sub(1, Ordering::SeqCst);
+            self.patterns.leave(name, core);
         }
         self.roll(subject).leave(name, core, is_last);
     }
 
-    /// Appends the cores that a message to `channel` must reach, each once.
+    /// Appends the cores that a message to `channel` must reach, each once; and rarely one where no pattern matches after all.
     pub fn audience(&self, subject: Subject, channel: &[u8], cores: &mut Vec<u16>) {
         self.roll(subject).cores_of(channel, cores);
         if subject != Subject::Channel || self.roll(Subject::Pattern).names_count() == 0 {
             return;
         }
-        for (core, count) in self.patterns_of_core.iter().enumerate() {
-            if count.load(Ordering::SeqCst) > 0 && !cores.contains(&(core as u16)) {
-                cores.push(core as u16);
-            }
-        }
+        self.patterns.cores_for(channel, cores);
     }
 }
 

@@ -52,6 +52,7 @@ pub mod option_table;
 pub mod option_values;
 pub mod options;
 pub mod patience;
+mod pattern_filter;
 pub mod process;
 mod pubsub;
 mod recover;

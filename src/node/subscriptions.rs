@@ -208,13 +208,16 @@ impl PatternIndex {
     }
 }
 
-enum Anchor<'a> {
+/// What a pattern is known by.
+pub(super) enum Anchor<'a> {
+    /// Whatever matches begins with this.
     Prefix(&'a [u8]),
+    /// Whatever matches ends with this.
     Suffix(&'a [u8]),
 }
 
 /// What whatever matches `pattern` must begin with; where that is nothing, what it must end with.
-fn anchor(pattern: &[u8]) -> Anchor<'_> {
+pub(super) fn anchor(pattern: &[u8]) -> Anchor<'_> {
     let is_special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
     let prefix_len = pattern.iter().position(is_special);
     let prefix = &pattern[..prefix_len.unwrap_or(pattern.len()).min(ANCHOR_BYTES_MAX)];

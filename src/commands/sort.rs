@@ -354,7 +354,12 @@ fn score(text: &[u8]) -> Result<f64, CommandError> {
         return Ok(0.0);
     }
     let is_decimal = !text.iter().any(|byte| matches!(byte, b'x' | b'X'));
-    match parse_f64(text) {
+    // What is too large for a double counts as infinite here, and what is too small as 0.
+    let beyond = || -> Option<f64> {
+        let has_digit = text.iter().any(u8::is_ascii_digit);
+        has_digit.then(|| std::str::from_utf8(text).ok()?.parse().ok())?
+    };
+    match parse_f64(text).or_else(beyond) {
         Some(number) if is_decimal && !number.is_nan() => Ok(number),
         _ => Err("ERR One or more scores can't be converted into double".into()),
     }

@@ -224,6 +224,8 @@ pub struct Core {
     pub(super) next_disk: Option<Disk>,
     /// Somebody waits for a segment.
     pub(super) preparation: Option<Preparation>,
+    /// The log has much more to write than the disk takes.
+    pub(super) is_log_behind: bool,
     /// The log ends as soon as all of it is durable.
     pub(super) is_log_ending: bool,
     /// Clients that wait for disks.
@@ -399,6 +401,7 @@ impl Core {
             next_disk: None,
             preparation: None,
             is_log_ending: false,
+            is_log_behind: false,
             last_lsn: 0,
             log_errno: 0,
             is_log_failing: false,

@@ -108,6 +108,11 @@ impl Core {
             let error = self.refusal_of_write();
             return self.refuse(connection, Some(entry), &error);
         }
+        if self.keeps_writes_waiting() && writes(connection, entry) {
+            connection.blocked = Some(Blocked::Congested);
+            self.congested.push(token);
+            return Dispatched::NotYet;
+        }
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry, args) {
             return Dispatched::NotYet;
         }

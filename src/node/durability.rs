@@ -11,11 +11,15 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::disk::ALARM;
 use super::info::LogFigures;
+use super::mesh::GATE_LOG_BEHIND;
 use super::message::Message;
 use super::ring::Ring;
 use crate::commands::CommandError;
 use crate::persist::BlockBuffer;
 use crate::persist::log::Policy;
+
+/// With so much to be written to the disk writes wait.
+const BEHIND_BYTES: usize = 64 << 20;
 
 impl Core {
     /// Puts `appendfsync` in force.
@@ -62,11 +66,13 @@ impl Core {
             .log_bytes
             .store(log.bytes_since_cut(), Ordering::Relaxed);
         flags.log_lsn.store(log.lsn(), Ordering::Release);
+        let pending_bytes = log.pending_bytes();
         if must_come_again && !disk.has_alarm {
             disk.has_alarm = true;
             ring.set_log_alarm(ALARM);
         }
         self.note_log_failure();
+        self.note_log_behind(pending_bytes);
         if is_final {
             if !self.waits_for_sync.is_empty() {
                 self.tell_synced();
@@ -104,6 +110,7 @@ impl Core {
         self.shard.set_log(None);
         self.disk = None;
         self.note_log_failure();
+        self.note_log_behind(0);
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         flags.log_bytes.store(0, Ordering::Relaxed);
         // Nobody waits for it any more.
@@ -112,6 +119,26 @@ impl Core {
         for core in 0..self.mesh.cores_count() {
             if core != usize::from(self.id) {
                 self.mesh.send(core, Message::Durable);
+            }
+        }
+    }
+
+    /// Whether writes wait until the disk has caught up: what a log holds back is memory. While it fails they are refused.
+    #[inline]
+    pub(super) fn keeps_writes_waiting(&self) -> bool {
+        self.gate & GATE_LOG_BEHIND != 0 && self.log_errno == 0
+    }
+
+    /// Tells all cores when the log falls far behind, and when it has caught up by half.
+    fn note_log_behind(&mut self, pending_bytes: usize) {
+        let count = &self.mesh.board().logs_behind_count;
+        if !self.is_log_behind && pending_bytes > BEHIND_BYTES {
+            self.is_log_behind = true;
+            count.fetch_add(1, Ordering::Relaxed);
+        } else if self.is_log_behind && pending_bytes < BEHIND_BYTES / 2 {
+            self.is_log_behind = false;
+            if count.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.gate &= !GATE_LOG_BEHIND;
             }
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
+use super::mesh::GATE_LOG_BEHIND;
 use super::ring::{Event, Received, Ring, Token};
 use super::snapshot::Pace;
 use crate::shard::CycleBudget;
@@ -87,7 +88,11 @@ impl CoreLoop {
         let begin = self.core.clock.raw();
         let commands_before = self.core.commands_count;
         self.core.read_clock();
-        self.core.gate = self.core.mesh.board().gate.load(Ordering::Acquire);
+        let board = self.core.mesh.board();
+        self.core.gate = board.gate.load(Ordering::Acquire);
+        if board.logs_behind_count.load(Ordering::Relaxed) > 0 {
+            self.core.gate |= GATE_LOG_BEHIND;
+        }
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
         let mut busy = !events.is_empty();
@@ -147,7 +152,9 @@ impl CoreLoop {
         counters.turn_ns_max = counters.turn_ns_max.max(turn_ns);
         counters.turn_commands_max = counters.turn_commands_max.max(commands);
         // A link that is still full has all its batches out: the peer rings when one comes back.
-        let may_resume = !self.core.congested.is_empty() && !self.core.mesh.is_congested();
+        let may_resume = !self.core.congested.is_empty()
+            && !self.core.mesh.is_congested()
+            && !self.core.keeps_writes_waiting();
         // A peer that is at work answers soon: looking once more is cheaper for both than its bell.
         let awaits_peer = busy && self.core.mesh.awaits_answers();
         // What another core is about to decide for a waiting client comes as no event.

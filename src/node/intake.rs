@@ -155,7 +155,7 @@ impl Core {
 
     /// Lets connections go on that waited for a link to drain.
     pub fn resume_congested(&mut self) {
-        if self.congested.is_empty() || self.mesh.is_congested() {
+        if self.congested.is_empty() || self.mesh.is_congested() || self.keeps_writes_waiting() {
             return;
         }
         for token in std::mem::take(&mut self.congested) {

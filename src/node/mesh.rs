@@ -183,6 +183,9 @@ pub const GATE_LOADING: u8 = 1;
 /// In [`Board::gate`]: no commands that write.
 pub const GATE_NO_WRITES: u8 = 2;
 
+/// In [`Core::gate`](super::core::Core): writes wait, for some log is far behind.
+pub const GATE_LOG_BEHIND: u8 = 4;
+
 fn now_s() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.unwrap_or_default().as_secs() as i64
@@ -206,6 +209,8 @@ pub struct Board {
     pub failing_logs_count: AtomicU32,
     /// What has been noted of slow calls, and who monitors.
     pub watch: Watch,
+    /// Logs that have much more to write than the disk takes.
+    pub logs_behind_count: AtomicU32,
     /// Which cores have subscribers of what.
     pub directory: Directory,
     /// The scripts that some core knows.
@@ -286,6 +291,7 @@ impl Board {
             clients_count: AtomicU32::new(0),
             log_errno: AtomicI32::new(0),
             failing_logs_count: AtomicU32::new(0),
+            logs_behind_count: AtomicU32::new(0),
             watch: Watch::default(),
             directory: Directory::new(cores_count),
             scripts: ScriptStore::default(),

@@ -22,7 +22,8 @@ impl Core {
     /// Hands over what a request has done that this connection, which is out of its place, has sent.
     #[inline]
     pub(super) fn tell_after(&mut self, token: Token, connection: &mut Connection) {
-        if self.shard.keys.has_news() {
+        // Where it has served somebody who waited, that reply comes first: `settle` sends it and tells then.
+        if self.shard.keys.has_news() && !self.shard.has_events() {
             self.tell_of_own(token, connection);
         }
     }

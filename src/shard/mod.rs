@@ -323,6 +323,11 @@ impl Shard {
         self.events.pop_front()
     }
 
+    /// Whether there is such a message.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Counts one call of the command with this index and its time.
     #[inline]
     pub fn record(&mut self, index: u16, nanoseconds: u64) {

@@ -1,6 +1,6 @@
 //! Fields with their deadlines in one request: HGETDEL, HGETEX, HSETEX.
 //!
-//! Tests     tests/transcripts/hash_ex.txt, tests/keyspace/hash.rs.
+//! Tests     tests/transcripts/hash_ex.txt, hsetex_newer.txt, tests/keyspace/hash.rs.
 
 use super::CommandError;
 use super::hash::{create, reply_element};
@@ -142,6 +142,8 @@ struct SetWords {
     if_all: bool,
     /// FNX.
     if_none: bool,
+    /// XX: the key must be there; NX: it must not.
+    of_key: Option<bool>,
     keep: bool,
     deadline_ms: Option<i64>,
     /// Where the pairs of fields and values begin; they go on to the end.
@@ -182,6 +184,13 @@ impl SetWords {
             let deadline_ms = scale.deadline_ms(args.get(index + 1), now_ms, "hsetex")?;
             self.deadline_ms = Some(deadline_ms);
             return Ok(2);
+        }
+        if args.is(index, "XX") || args.is(index, "NX") {
+            let is_wanted = args.is(index, "XX");
+            if self.of_key.replace(is_wanted) == Some(!is_wanted) {
+                return Err(CommandError::Syntax);
+            }
+            return Ok(1);
         }
         let had_condition = self.if_all || self.if_none;
         let condition = if args.is(index, "FXX") {
@@ -225,9 +234,10 @@ fn hsetex(
     let (now_ms, limits) = (call.keys.now_ms(), call.keys.limits());
     let words = SetWords::parse(args, now_ms)?;
     let key = call.keys.key(args.get(1));
-    if words.if_all {
+    if words.if_all || words.of_key.is_some() {
         let no_touch = call.caller.no_touch;
-        if call.keys.write::<Hash>(call.db, &key, no_touch)?.is_none() {
+        let is_there = call.keys.write::<Hash>(call.db, &key, no_touch)?.is_some();
+        if words.of_key == Some(!is_there) || words.if_all && !is_there {
             reply.integer(0);
             return Ok(Effect::NONE);
         }
@@ -328,7 +338,7 @@ pub const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(6),
         flags: WRITE_GROW_FAST,
         keys: &[key_at(1, "RW", &["update"])],
-        args: "key condition=[FNX | FXX] \
+        args: "key key-condition=[NX | XX] condition=[FNX | FXX] \
                expiration=[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
                fields=FIELDS(numfields:integer field value [field value ...])",
         summary: "Sets fields of a hash and their deadlines.",

@@ -9,6 +9,7 @@ const GOLDEN: &str = include_str!("golden/command_rows.txt");
 /// Rows that say more than Redis 8.0 does, with why.
 const NEWER: &[&str] = &[
     "set",    // the conditions that came with Redis 8.4
+    "hsetex", // NX and XX, which came with Valkey 9.1
     "bitop",  // the operations that came with Redis 8.2
     "zunion", // AGGREGATE COUNT, which came with Redis 8.8
     "zinter",

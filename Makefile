@@ -68,15 +68,17 @@ sim: ## many shards in one thread, seeded: histories are strictly serialisable (
 	$(if $(SEED),SEED=$(SEED),SIM_SEEDS=$(SIM_SEEDS)) $(CARGO) test --locked --test tests sim:: -- --nocapture
 
 # The flags are those of cargo-fuzz, so that nothing but a nightly toolchain is needed.
+# Lua raises its errors by a jump on stacks of its own, which the address sanitizer takes for an overflow.
 fuzz: ## each fuzz target for FUZZ_SECONDS=60, or those named by ROOM=; needs a nightly toolchain and a C++ compiler
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \
 		echo "fuzz: no nightly toolchain; rustup toolchain install nightly --profile minimal" >&2; exit 1; }
 	@found=0; for file in fuzz/fuzz_targets/$(ROOM)*.rs; do \
 		[ -f "$$file" ] || continue; found=1; name=$$(basename "$$file" .rs); mkdir -p "fuzz/corpus/$$name" "fuzz/artifacts/$$name"; \
 		echo "fuzz: $$name for $(FUZZ_SECONDS) s"; \
+		case $$(cat "$$file") in *"mod script_host"*) sanitizer= ;; *) sanitizer=-Zsanitizer=address ;; esac; \
 		RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 			-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-			-Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address" \
+			-Cllvm-args=-sanitizer-coverage-trace-compares $$sanitizer" \
 		$(CARGO) +nightly run --release --manifest-path fuzz/Cargo.toml --target x86_64-unknown-linux-gnu --bin "$$name" -- \
 			-max_total_time=$(FUZZ_SECONDS) -artifact_prefix="fuzz/artifacts/$$name/" "fuzz/corpus/$$name"; \
 	done; [ $$found = 1 ] || { echo "fuzz: no target fuzz/fuzz_targets/$(ROOM)*.rs" >&2; exit 1; }

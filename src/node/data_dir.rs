@@ -172,6 +172,7 @@ impl DataDir {
         &self,
         (epoch, core, sequence): (u64, u16, u64),
         bytes: u64,
+        zeroed_bytes: u64,
         block: &[u8],
     ) -> std::io::Result<File> {
         let dir = self.core_dir(core);
@@ -191,6 +192,7 @@ impl DataDir {
             Err(nix::errno::Errno::EOPNOTSUPP) => file.set_len(bytes)?,
             other => other?,
         }
+        write_zeros(&file, zeroed_bytes.min(bytes))?;
         file.write_all_at(block, 0)?;
         file.sync_all()?;
         sync_dir(&dir)?;
@@ -203,6 +205,18 @@ impl DataDir {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Fills a file from its start.
+fn write_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
+    let zeros = vec![0; bytes.min(1 << 20) as usize];
+    let mut at = 0;
+    while at < bytes {
+        let part = &zeros[..(bytes - at).min(zeros.len() as u64) as usize];
+        file.write_all_at(part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(())
 }
 
 /// A file up to the last byte that was ever written: what was only allocated is no more than zeros, and takes time to read.

@@ -19,6 +19,18 @@ use super::ring::Ring;
 use crate::persist::log::{Policy, Request};
 use crate::persist::{BlockBuffer, Log};
 
+/// With `always`, a write is begun beside others under way only so long after the last one: where the disk takes less, all that
+/// comes meanwhile goes together in the next.
+const SPACING_US_MIN: i64 = 150;
+/// And only after this part of the time that the disk takes for one.
+const SPACING_PARTS: i64 = 4;
+/// Segments are filled with zeros where writes are smaller than this on average: the first write to a block that was only
+/// allocated makes the file system write its journal too, which costs a small write more than itself.
+const ZEROED_WRITE_BYTES_MAX: i64 = 8192;
+/// So much of the first one, which serving waits for.
+const ZEROED_BYTES_AT_START: u64 = 4 << 20;
+/// The weight of what is new in averages: one part in so many.
+const AVERAGE_PARTS: i64 = 16;
 /// Without `always`, so much is written at once.
 const WRITE_BYTES: usize = 64 * 1024;
 /// And less than that after so long.
@@ -45,6 +57,9 @@ pub struct Disk {
     /// Why a segment could not be made, the last time.
     prepare_error: Option<String>,
     last_write_us: i64,
+    /// What the disk takes for a durable write, and bytes of one, on average.
+    write_us: i64,
+    write_bytes: i64,
     last_sync_us: i64,
     /// When each write or sync under way began; a sync under 0.
     begun_us: BTreeMap<u64, i64>,
@@ -71,6 +86,8 @@ impl Disk {
             retry_us: 0,
             prepare_error: None,
             last_write_us: 0,
+            write_us: 0,
+            write_bytes: 0,
             last_sync_us: now_us,
             begun_us: BTreeMap::new(),
             sync_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
@@ -89,7 +106,14 @@ impl Disk {
         }) = log.next_prepare()
         {
             let place = (self.epoch, self.core, sequence);
-            match self.dir.prepare(place, bytes, block.as_slice()) {
+            let zeroed_bytes = match log.policy() {
+                Policy::Always => ZEROED_BYTES_AT_START,
+                Policy::EverySecond | Policy::Never => 0,
+            };
+            let prepared = self
+                .dir
+                .prepare(place, bytes, zeroed_bytes, block.as_slice());
+            match prepared {
                 Ok(file) => {
                     self.files.insert(sequence, file);
                     log.prepared(sequence, Ok(()));
@@ -120,11 +144,15 @@ impl Disk {
                 block,
             }) = log.next_prepare()
         {
-            self.prepare(sequence, bytes, block);
+            let is_zeroed =
+                log.policy() == Policy::Always && self.write_bytes < ZEROED_WRITE_BYTES_MAX;
+            let zeroed_bytes = if is_zeroed { bytes } else { 0 };
+            self.prepare(sequence, bytes, zeroed_bytes, block);
         }
         let is_always = log.policy() == Policy::Always;
+        let spacing_us = (self.write_us / SPACING_PARTS).max(SPACING_US_MIN);
         let is_due = |disk: &Self, log: &Log| {
-            is_always
+            is_always && (!log.is_busy() || now_us - disk.last_write_us >= spacing_us)
                 || is_final
                 || log.pending_bytes() >= WRITE_BYTES
                 || now_us - disk.last_write_us >= WRITE_DELAY_US
@@ -147,6 +175,7 @@ impl Disk {
             self.last_write_us = now_us;
             if is_durable {
                 self.begun_us.insert(id, now_us);
+                self.write_bytes += (buffer.len() as i64 - self.write_bytes) / AVERAGE_PARTS;
             }
             ring.write_log(file.as_fd(), id, buffer, offset, is_durable);
         }
@@ -194,7 +223,9 @@ impl Disk {
 
     /// A write has ended.
     pub fn wrote(&mut self, log: &mut Log, id: u64, buffer: BlockBuffer, result: i32, now_us: i64) {
-        self.took(id, now_us);
+        if let Some(took_us) = self.took(id, now_us) {
+            self.write_us += (took_us - self.write_us) / AVERAGE_PARTS;
+        }
         let result = match result {
             // Less than all of it: the next try says why.
             written if written >= 0 && written as usize == buffer.len() => Ok(()),
@@ -220,11 +251,11 @@ impl Disk {
         self.close(log);
     }
 
-    fn took(&mut self, id: u64, now_us: i64) {
-        if let Some(begun_us) = self.begun_us.remove(&id) {
-            self.sync_us
-                .saturating_record((now_us - begun_us).max(1) as u64);
-        }
+    /// Notes how long something under way took, if that is to be known.
+    fn took(&mut self, id: u64, now_us: i64) -> Option<i64> {
+        let took_us = (now_us - self.begun_us.remove(&id)?).max(1);
+        self.sync_us.saturating_record(took_us as u64);
+        Some(took_us)
     }
 
     /// Closes segments that nothing more is to be done with.
@@ -235,11 +266,11 @@ impl Disk {
         }
     }
 
-    fn prepare(&mut self, sequence: u64, bytes: u64, block: BlockBuffer) {
+    fn prepare(&mut self, sequence: u64, bytes: u64, zeroed_bytes: u64, block: BlockBuffer) {
         let (dir, sender) = (self.dir.clone(), self.sender.clone());
         let place = (self.epoch, self.core, sequence);
         let run = move || {
-            let result = dir.prepare(place, bytes, block.as_slice());
+            let result = dir.prepare(place, bytes, zeroed_bytes, block.as_slice());
             // The core may have ended meanwhile: then nobody waits.
             let _ = sender.send((sequence, result));
         };

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use super::base::load_base;
@@ -15,12 +16,14 @@ use super::data_dir::DataDir;
 use super::options::Options;
 use super::rewrite::{dir_of, next_epoch};
 use crate::base::hash::KeyHasher;
-use crate::keyspace::{Keyspace, SlotMap};
+use crate::keyspace::{Keyspace, Moved, SlotMap};
 use crate::persist::BLOCK_BYTES;
 use crate::persist::manifest::{Epoch, Manifest};
 use crate::persist::recovery::{Extent, Files, Scan, Settled, Tail, scan, settle, walk};
 use crate::shard::Shard;
 
+/// Keys that go from one thread to another at once where the number of cores has changed.
+const DEALT_AT_ONCE: usize = 256;
 /// How often progress is told.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
@@ -142,6 +145,17 @@ fn recover(
     let mut functions = Vec::new();
     let mut extents = Vec::new();
     for epoch in &mut manifest.epochs {
+        let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
+            .into_iter()
+            .collect::<Result<Vec<Scan>, _>>()
+            .map_err(|refusal| refusal.to_string())?;
+        let has_something =
+            |scan: &Scan| scan.extent.is_some() || matches!(scan.tail, Tail::Torn { .. });
+        if epoch.base.is_none() && !scans.iter().any(has_something) {
+            // A start on so many cores, and no more: keys need not be dealt for it.
+            extents.push(vec![None; usize::from(epoch.cores)]);
+            continue;
+        }
         shards = deal(shards, limits, epoch.cores);
         if let Some(base) = &epoch.base {
             let path = dir.base_path(epoch.number, base.number);
@@ -151,10 +165,6 @@ fn recover(
             functions =
                 progress.told(|| load_base(&path, &mut shards, &|bytes| progress.add(bytes)))?;
         }
-        let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
-            .into_iter()
-            .collect::<Result<Vec<Scan>, _>>()
-            .map_err(|refusal| refusal.to_string())?;
         for scan in &scans {
             bytes += scan.bytes;
             if let Tail::Torn { file, offset } = &scan.tail {
@@ -284,7 +294,7 @@ fn in_parallel<I: Send, T: Send>(
     })
 }
 
-/// The same keys on `cores` shards.
+/// The same keys on `cores` shards; a thread for each of the old ones and of the new.
 fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), cores: u16) -> Vec<Shard> {
     if old.len() == usize::from(cores) {
         return old;
@@ -300,13 +310,38 @@ fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), cores: u16) 
             shard
         })
         .collect();
-    for mut shard in old {
-        shard.keys.drain(|db, key, value| {
-            let target = &mut shards[usize::from(map.shard_of(key))].keys;
-            let key = target.key(key);
-            target.put_value(db, &key, value, true);
-        });
-    }
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = shards
+            .iter_mut()
+            .map(|target| {
+                let (sender, receiver) = sync_channel::<Vec<(usize, Vec<u8>, Moved)>>(4);
+                scope.spawn(move || {
+                    for (db, key, value) in receiver.into_iter().flatten() {
+                        let key = target.keys.key(&key);
+                        target.keys.put_value(db, &key, value, true);
+                    }
+                });
+                sender
+            })
+            .collect();
+        for mut shard in old {
+            let senders = senders.clone();
+            scope.spawn(move || {
+                let mut batches: Vec<Vec<_>> = senders.iter().map(|_| Vec::new()).collect();
+                // Receivers live until the last sender has gone.
+                shard.keys.drain(|db, key, value| {
+                    let target = usize::from(map.shard_of(key));
+                    batches[target].push((db, key.to_vec(), value));
+                    if batches[target].len() == DEALT_AT_ONCE {
+                        let _ = senders[target].send(std::mem::take(&mut batches[target]));
+                    }
+                });
+                for (sender, batch) in senders.iter().zip(batches) {
+                    let _ = sender.send(batch);
+                }
+            });
+        }
+    });
     shards
 }
 

@@ -44,7 +44,8 @@ class Running:
         self.began = time.monotonic()
         self.process = subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.connection = Connection(self.port)
-        while b"loading:0" not in self.connection.ask("INFO", "persistence"):
+        # `async_loading:0` is another line.
+        while b"\r\nloading:0\r\n" not in self.connection.ask("INFO", "persistence"):
             time.sleep(0.005)
         self.loaded_s = time.monotonic() - self.began
 
@@ -83,10 +84,10 @@ class Running:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def memtier(port, pipeline, seconds=None, requests=None, clients=50, size=100, keys=1_000_000, rate=0, background=False):
+def memtier(port, pipeline, seconds=None, requests=None, clients=50, size=100, keys=1_000_000, rate=0, background=False, pattern="R:R"):
     out = tempfile.mktemp(suffix=".json")
     line = (f"memtier_benchmark -s 127.0.0.1 -p {port} --hide-histogram -t 1 -c {clients} --pipeline {pipeline} --ratio 1:0 "
-            f"-d {size} --key-maximum {keys} --key-pattern R:R --print-percentiles 50,99,99.9 --json-out-file {out}")
+            f"-d {size} --key-minimum 1 --key-maximum {keys} --key-pattern {pattern} --print-percentiles 50,99,99.9 --json-out-file {out}")
     line += f" --test-time {seconds}" if seconds else f" -n {requests}"
     line += f" --rate-limiting {max(1, rate // clients)}" if rate else ""
     process = subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -174,7 +175,7 @@ def restart(args):
                 server.connection.ask("SAVE")
             else:
                 # Every key written by a command of its own: what a log that was never rewritten holds.
-                memtier(server.port, 100, requests=args.keys // 50, keys=args.keys)
+                memtier(server.port, 100, requests=args.keys // 50, keys=args.keys, pattern="P:P")
                 time.sleep(2)
             # NOSAVE leaves the files as they are.
             server.stop(keeps=True)

@@ -8,11 +8,12 @@ use super::CommandError;
 use super::row::*;
 use super::stream_idempotent::Request;
 use super::stream_words::{NewId, id, reply_id};
-use super::table::{Arity, Call, Command, Effect, Group, Run};
+use super::table::{Arity, Call, Command, Effect, Group, Logged, Run};
 use super::word::integer;
 use crate::ds::stream::{References, Refusal, StreamId, Threshold, Trim, Words};
 use crate::keyspace::Classes;
 use crate::keyspace::StreamValue;
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
 /// A trim without a limit of its own looks at so many nodes at most.
@@ -35,14 +36,7 @@ impl<'a> Options<'a> {
         is_add: bool,
         node_entries_max: u64,
     ) -> Result<(Self, usize), CommandError> {
-        let mut parser = Parser {
-            creates: true,
-            threshold: None,
-            is_approximate: false,
-            limit: None,
-            references: References::Keep,
-            request: None,
-        };
+        let mut parser = Parser::new();
         let mut index = 2;
         while index < args.len() {
             match parser.take(args, index, is_add)? {
@@ -72,6 +66,17 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    fn new() -> Self {
+        Self {
+            creates: true,
+            threshold: None,
+            is_approximate: false,
+            limit: None,
+            references: References::Keep,
+            request: None,
+        }
+    }
+
     /// Takes the option at `index`; returns how many words it has, 0 where there is none.
     fn take(&mut self, args: &Args<'a>, index: usize, is_add: bool) -> Result<usize, CommandError> {
         let word = args.get(index);
@@ -181,6 +186,43 @@ impl<'a> Parser<'a> {
     }
 }
 
+impl Options<'_> {
+    /// What goes depends on nodes, and so on options that may be others when it is run again.
+    fn is_approximate(&self) -> bool {
+        self.trim.as_ref().is_some_and(|trim| trim.is_approximate)
+    }
+}
+
+/// XADD's words but for those about trimming.
+fn without_trim(args: &Args<'_>, id_at: usize) -> OwnedArgs {
+    let mut words: OwnedArgs = [args.get(0), args.get(1)].into_iter().collect();
+    let mut parser = Parser::new();
+    let mut index = 2;
+    while index < id_at {
+        let taken = parser.take(args, index, true).unwrap_or(0).max(1);
+        let of_trim = [&b"MAXLEN"[..], b"MINID", b"LIMIT"];
+        let word = args.get(index);
+        if !of_trim.iter().any(|name| word.eq_ignore_ascii_case(name)) {
+            (index..index + taken).for_each(|at| words.push(args.get(at)));
+        }
+        index += taken;
+    }
+    args.iter_from(id_at).for_each(|word| words.push(word));
+    words
+}
+
+/// The command that leaves as many of the newest entries.
+fn exact_trim(key: &[u8], length: u64, references: References) -> OwnedArgs {
+    let length = length.to_string();
+    let words = [b"XTRIM", key, b"MAXLEN", b"=", length.as_bytes()];
+    let references: Option<&[u8]> = match references {
+        References::Keep => None,
+        References::Delete => Some(b"DELREF"),
+        References::Acknowledged => Some(b"ACKED"),
+    };
+    words.into_iter().chain(references).collect()
+}
+
 const LIMIT_NEEDS_APPROXIMATION: &str =
     "ERR syntax error, LIMIT cannot be used without the special ~ option";
 
@@ -285,6 +327,12 @@ fn xadd(
         Some(trim) => stream.trim(trim, options.references),
         None => 0,
     };
+    let length = stream.log.len();
+    if options.is_approximate() && call.logged.is_on() {
+        let added = without_trim(args, id_at);
+        let trim = exact_trim(key.bytes, length, options.references);
+        call.logged = Logged::Instead(vec![added, trim]);
+    }
     call.tell(Classes::STREAM, "xadd", key.bytes);
     if trimmed > 0 {
         call.tell(Classes::STREAM, "xtrim", key.bytes);
@@ -303,11 +351,18 @@ fn xtrim(
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
     let found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
-    let trimmed = match (found, options.trim) {
-        (Some(mut held), Some(trim)) => held.get_mut().trim(trim, options.references),
-        _ => 0,
+    let (trimmed, length) = match (found, options.trim) {
+        (Some(mut held), Some(trim)) => {
+            let trimmed = held.get_mut().trim(trim, options.references);
+            (trimmed, held.get().log.len())
+        }
+        _ => (0, 0),
     };
     if trimmed > 0 {
+        if options.is_approximate() && call.logged.is_on() {
+            let trim = exact_trim(key.bytes, length, options.references);
+            call.logged = Logged::Instead(vec![trim]);
+        }
         call.tell(Classes::STREAM, "xtrim", key.bytes);
     }
     reply.integer(trimmed as i64);

@@ -225,3 +225,39 @@ fn the_log_is_rewritten_when_it_has_grown() {
         2
     );
 }
+
+/// What `~` trims depends on nodes; the log says what went.
+#[test]
+fn what_was_trimmed_by_nodes_is_trimmed_alike_from_the_log() {
+    let log = ["--appendonly", "yes", "--enable-debug-command", "yes"];
+    let words = [&log[..], &["--stream-node-max-entries", "10"]].concat();
+    let server = Server::start(2, &words);
+    let mut client = server.client();
+    let adds = [
+        "a MAXLEN ~ 55 LIMIT 30 *",
+        "b NOMKSTREAM LIMIT 20 MINID ~ 60-1 KEEPREF 1000-1",
+        "c IDMP MAXLEN p MAXLEN ~ 40 *",
+    ];
+    for key in ["a", "b", "c", "d"] {
+        for number in 1..=100 {
+            client.ask(&format!("XADD {key} {number}-1 f v"));
+        }
+    }
+    for add in adds {
+        client.ask(&format!("XADD {add} f v"));
+    }
+    client.ask("XTRIM d MAXLEN ~ 33");
+    let lengths = |client: &mut Client| {
+        ["a", "b", "c", "d"].map(|key| client.ask(&format!("XLEN {key}")).integer())
+    };
+    let before = lengths(&mut client);
+    assert_eq!(before, [71, 81, 41, 40]);
+    assert_eq!(client.ask("CONFIG SET stream-node-max-entries 1"), ok());
+    assert_eq!(client.ask("DEBUG LOADAOF"), ok());
+    assert_eq!(lengths(&mut client), before);
+    assert_eq!(
+        client.ask("XADD c IDMP MAXLEN p * f v"),
+        client.ask("XADD c IDMP MAXLEN p * f v")
+    );
+    assert_eq!(lengths(&mut client), before, "a duplicate is one still");
+}

@@ -320,12 +320,13 @@ impl Core {
                 }
             }
         }
-        if is_here {
+        if is_here && self.shard.is_lock_free() {
             self.shard.watch(&watched.watch, db, &fresh.as_args());
             return self.say_ok(connection, entry);
         }
         let watch = watched.watch.clone();
-        let transaction = Transaction::watch(watch, db, &fresh.as_args(), self.map);
+        let keys = fresh.as_args();
+        let transaction = Transaction::watch(watch, db, &keys, self.map, &self.hasher);
         let words = self.words_to_keep(entry, args);
         self.begin(token, connection, entry, words, transaction, Purpose::Reply);
         Dispatched::Taken

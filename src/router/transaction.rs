@@ -173,11 +173,11 @@ impl Transaction {
         transaction
     }
 
-    /// Prepares a WATCH of `keys`, all of database `db`, on several shards. It takes no locks: what is written from the
-    /// moment a shard has noted its keys is noticed, and the client has its reply when all have.
-    pub fn watch(watch: Watch, db: u16, keys: &Args<'_>, map: SlotMap) -> Self {
-        let program = RegisterWatch::new(watch, db, keys, map);
-        Self::of(Vec::new(), Box::new(program))
+    /// Prepares a WATCH of `keys`, all of database `db`. It waits for its keys as a read does: a transaction that has
+    /// written one of them, and has another shard to go, would come before it here and after it there.
+    pub fn watch(watch: Watch, db: u16, keys: &Args<'_>, map: SlotMap, hasher: &KeyHasher) -> Self {
+        let (locks, program) = RegisterWatch::new(watch, db, keys, map, hasher);
+        Self::of(locks, Box::new(program))
     }
 
     /// Prepares the cut of a snapshot over all shards, each of which then has its [`crate::keyspace::cut`]; replies with

@@ -1,6 +1,6 @@
 //! Watch: what an EXEC depends on, told to every shard with a watched key.
 //!
-//!     WATCH -> each shard notes its keys under the watch's id
+//!     WATCH -> each shard notes its keys under the watch's id, when no transaction has them
 //!     a write touches one -> the shard sets the mark, for good
 //!     EXEC -> the mark, and under its locks every shard's word
 //!

@@ -1,11 +1,12 @@
 //! What touches a watched key, and what does not.
 
+use rondo::base::hash::KeyHasher;
 use rondo::commands::table;
 use rondo::commands::table::Caller;
-use rondo::keyspace::{Keyspace, KeyspaceOptions};
+use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::watch::Watch;
-use rondo::router::{Origin, ToShard};
+use rondo::router::{KeyLock, LockMode, LockSet, Origin, Step, ToShard, Transaction};
 use rondo::shard::{Outcome, Request, Shard};
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -169,4 +170,42 @@ fn each_watch_is_its_own() {
     );
     shard.unwatch(1);
     assert!(!shard.has_changed(1) && shard.has_changed(3));
+}
+
+/// A transaction that has written a key, and may have another shard to go, has not happened yet: who watches the key
+/// comes after all of it.
+#[test]
+fn watch_waits_for_a_transaction_that_has_the_key() {
+    let mut shard = shard();
+    let hasher = KeyHasher::with_seed(1);
+    let writer = LockSet::of_keys(
+        1,
+        vec![KeyLock {
+            hash: hasher.hash(b"a"),
+            mode: LockMode::Exclusive,
+        }],
+    );
+    shard.handle(ToShard::Schedule {
+        tx: 1,
+        core: 0,
+        locks: writer,
+        read: None,
+    });
+    assert!(shard.next_event().is_some(), "it is granted");
+    let watch = Watch::new(2);
+    let keys: OwnedArgs = ["a".as_bytes()].into_iter().collect();
+    let mut transaction = Transaction::watch(watch, 0, &keys.as_args(), SlotMap::new(1), &hasher);
+    let mut out = Vec::new();
+    assert!(matches!(transaction.start(0, 2, &mut out), Step::Wait));
+    for (_, message) in out.drain(..) {
+        shard.handle(message);
+    }
+    assert!(shard.next_event().is_none(), "it waits");
+    assert_eq!(shard.watched_keys_count(), 0);
+    shard.handle(ToShard::Release { tx: 1 });
+    let (_, answer) = shard.next_event().expect("it has its turn");
+    let step = transaction.receive(answer, &mut || unreachable!(), &mut out);
+    assert!(matches!(step, Step::Done { reply } if reply == b"+OK\r\n"));
+    assert_eq!(shard.watched_keys_count(), 1);
+    assert!(out.is_empty() && shard.is_quiet(), "nothing stays behind");
 }

@@ -400,7 +400,8 @@ impl Cluster {
                 shards,
             });
         assert!(old.is_none(), "an EXEC follows each WATCH");
-        let transaction = Transaction::watch(watch, operation.db, &args.tail(1), self.map);
+        let transaction =
+            Transaction::watch(watch, operation.db, &args.tail(1), self.map, &self.hasher);
         self.start(origin.core, transaction, origin);
     }
 

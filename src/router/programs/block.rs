@@ -387,7 +387,7 @@ impl Block {
     }
 }
 
-/// WATCH of keys on several shards.
+/// WATCH of keys that are not all here, or whose locks somebody may hold.
 pub struct RegisterWatch {
     watch: Watch,
     db: u16,
@@ -395,27 +395,45 @@ pub struct RegisterWatch {
 }
 
 impl RegisterWatch {
-    pub(in crate::router) fn new(watch: Watch, db: u16, keys: &Args<'_>, map: SlotMap) -> Self {
+    /// The locks that reading the keys takes, and the program.
+    pub(in crate::router) fn new(
+        watch: Watch,
+        db: u16,
+        keys: &Args<'_>,
+        map: SlotMap,
+        hasher: &KeyHasher,
+    ) -> (Locks, Self) {
+        let mut wanted = Wanted::new(map, hasher);
         let mut parts: Vec<(ShardId, OwnedArgs)> = Vec::new();
         for key in keys.iter_from(0) {
+            wanted.key(key, LockMode::Shared);
             part_of(&mut parts, map.shard_of(key)).push(key);
         }
-        Self { watch, db, parts }
+        (wanted.into_locks(), Self { watch, db, parts })
     }
 }
 
 impl Program for RegisterWatch {
-    fn begin(&mut self, _: TxId) -> Next {
-        let parts = std::mem::take(&mut self.parts).into_iter();
-        let note = |(shard, keys)| {
+    /// A try that fails leaves its notes: what is written after them counts as written after WATCH, which has not been
+    /// answered yet.
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        let note = |(shard, keys): &(ShardId, OwnedArgs)| {
             let operation = Operation::Watch {
                 watch: self.watch.clone(),
                 db: self.db,
-                keys,
+                keys: keys.clone(),
             };
-            (shard, operation, true)
+            (*shard, operation)
         };
-        Next::Phase(parts.map(note).collect())
+        self.parts.iter().map(note).collect()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.parts.len() == 1
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        Next::Done(b"+OK\r\n".to_vec()) // No keys that are not watched already.
     }
 
     fn next(&mut self, _: Vec<(ShardId, Output)>) -> Next {

@@ -7,10 +7,11 @@
 |---|---|---|
 | always | writes a second with `appendfsync always`, 50 clients, pipeline 1 and 16; and what the disk gives raw | ratio, p99 |
 | none | what `everysec` costs beside no persistence | ratio |
-| save | p99.9 of a steady write load before, during BGSAVE, during BGREWRITEAOF, and the most memory that takes | during / before |
+| save | p99.9 of a steady write load before, during BGSAVE, during BGREWRITEAOF, and the most memory that takes | during / before, MiB more |
 | restart | seconds until an RDB file and a log of so many keys are loaded | ratio |
 
-The load comes from memtier_benchmark; for `save` it is limited to a rate that both servers keep up with (`--rate`).
+The load comes from memtier_benchmark; for `save` from `steady_load.py`, an open loop: so many writes a second (`--rate`) to keys that
+are there, while one save follows the other, so that every write of the time is one during a save.
 """
 
 import argparse
@@ -56,8 +57,8 @@ class Running:
                 return line.split(":", 1)[1]
         return ""
 
-    def memory(self, field):
-        """Of the process and, for a fork, of its child: what is its own alone, in bytes."""
+    def memory(self):
+        """Bytes that the process and, for a fork, its child hold: each page once, whoever shares it."""
         total = 0
         pids = [self.process.pid]
         try:
@@ -68,7 +69,7 @@ class Running:
         for pid in pids:
             try:
                 with open(f"/proc/{pid}/smaps_rollup") as file:
-                    total += sum(int(line.split()[1]) for line in file if line.startswith(field)) * 1024
+                    total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
             except OSError:
                 pass
         return total
@@ -138,30 +139,59 @@ def none(args):
         print(f"everysec / none at pipeline {pipeline}: {results['everysec'][0] / results['none'][0]:.3f}", flush=True)
 
 
+def steady(args, server, seconds):
+    """Writes to keys that are there, begun; `ended` reads what came of them."""
+    tool = os.path.join(os.path.dirname(os.path.abspath(__file__)), "steady_load.py")
+    line = [sys.executable, tool, "--port", server.port, "--rate", args.rate, "--seconds", seconds, "--keys", args.keys]
+    return subprocess.Popen([str(word) for word in line], stdout=subprocess.PIPE, text=True)
+
+
+def ended(load):
+    figures = json.loads(load.communicate()[0])
+    text = ", ".join(f"{name} {figures[name]:.2f}" for name in ("p50", "p99", "p99.9", "most"))
+    return figures["p99.9"], f"{text} ms"
+
+
+def again_and_again(server, command, field, load, look):
+    """Saves one after the other for as long as the load lasts; how many there were."""
+    count = 0
+    while load.poll() is None:
+        if server.info("persistence", field) == "0":
+            server.connection.ask(command)
+            count += 1
+        look()
+        time.sleep(0.05)
+    while server.info("persistence", field) == "1":
+        time.sleep(0.05)
+    return count
+
+
 def save(args):
-    for name in ("redis", "rondo"):
-        server = Running(args, name, LOG.format(policy="everysec"))
-        server.connection.ask("DEBUG", "POPULATE", args.keys, "memtier-", 100)
-        data = server.memory("Private_")
-        load = dict(pipeline=1, clients=20, keys=args.keys, rate=args.rate)
-        _, p99, before = memtier(server.port, seconds=10, **load)
-        print(f"{name}: {args.keys} keys, {data >> 20} MiB; before: p99 {p99:.2f}, p99.9 {before:.2f} ms", flush=True)
+    for name in args.servers.split(","):
+        server = Running(args, name, LOG.format(policy=args.policy))
+        # The keys that the load writes to, values as long as its own: nothing grows but by what a save needs.
+        server.connection.ask("DEBUG", "POPULATE", args.keys, "key", 100)
+        # The first fill of what grows once: tables, buffers, the log's segments.
+        ended(steady(args, server, 5))
+        data = server.memory()
+        before, text = ended(steady(args, server, args.during))
+        print(f"{name}: {args.keys} keys, {data >> 20} MiB, {args.rate} SET/s; before: {text}", flush=True)
         for command, field in (("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")):
             time.sleep(2)
-            memory = server.memory("Private_")
-            process, out = memtier(server.port, seconds=args.during, background=True, **load)
-            time.sleep(0.5)
-            begin, most = time.monotonic(), 0
-            server.connection.ask(command)
+            load = steady(args, server, args.during)
             time.sleep(0.2)
-            while server.info("persistence", field) == "1":
-                most = max(most, server.memory("Private_"))
-                time.sleep(0.1)
-            took = time.monotonic() - begin
-            _, p99, during = finish(process, out)
-            extra = max(0, most - memory) / max(1, data)
-            print(f"{name} {command}: {took:.1f} s of {args.during}; p99 {p99:.2f}, p99.9 {during:.2f} ms, {during / before:.2f}x of before; "
-                  f"extra memory {extra:.1%}", flush=True)
+            count = again_and_again(server, command, field, load, lambda: None)
+            during, text = ended(load)
+            print(f"{name} {command}: {count} in {args.during} s; {text}, p99.9 {during / before:.2f}x of before", flush=True)
+            # Another time for memory: looking at it stops the process for some milliseconds.
+            time.sleep(2)
+            memory, most = server.memory(), [0]
+            load = steady(args, server, args.during)
+            time.sleep(0.2)
+            again_and_again(server, command, field, load, lambda: most.append(server.memory()))
+            ended(load)
+            extra = max(most) - memory
+            print(f"{name} {command}: {extra / 1048576:.1f} MiB more, {extra / data:.1%} of the data", flush=True)
         server.stop()
 
 
@@ -203,7 +233,9 @@ def main():
     parser.add_argument("--keys", type=int, default=5_000_000)
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rate", type=int, default=20_000, help="of `save`, writes a second")
-    parser.add_argument("--during", type=int, default=20, help="of `save`, seconds of load around each")
+    parser.add_argument("--during", type=int, default=20, help="of `save`, seconds of load and of saves one after the other")
+    parser.add_argument("--policy", default="everysec", help="of `save`, appendfsync")
+    parser.add_argument("--servers", default="redis,rondo", help="of `save`")
     parser.add_argument("--dir", default=".", help="on the disk that is meant")
     args = parser.parse_args()
     args.dir = os.path.abspath(args.dir)

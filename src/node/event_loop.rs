@@ -14,6 +14,7 @@ use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
 use super::mesh::GATE_LOG_BEHIND;
+use super::patience::Patience;
 use super::ring::{Event, Received, Ring, Token};
 use super::snapshot::Pace;
 use crate::shard::CycleBudget;
@@ -68,11 +69,7 @@ impl CoreLoop {
         let mut again = true;
         loop {
             let wait = !again && self.core.is_idle() && self.core.mesh.may_sleep();
-            if let Err(error) = self.ring.enter(wait.then_some(self.core.patience)) {
-                // Nothing can be served without the ring: say so and stop before anything is answered wrongly.
-                tracing::error!(core = self.core.id, %error, "io_uring_enter failed");
-                std::process::exit(1);
-            }
+            self.enter(wait.then_some(self.core.patience));
             if wait {
                 self.core.mesh.wake();
             }
@@ -81,6 +78,24 @@ impl CoreLoop {
                 return;
             }
         }
+    }
+
+    /// Submits what is queued and takes in what is done.
+    fn enter(&mut self, wait: Option<Patience>) {
+        if let Err(error) = self.ring.enter(wait) {
+            // Nothing can be served without the ring: say so and stop before anything is answered wrongly.
+            tracing::error!(core = self.core.id, %error, "io_uring_enter failed");
+            std::process::exit(1);
+        }
+    }
+
+    /// The snapshot's part of a turn. What the turn has answered leaves first.
+    fn walk_cut(&mut self) -> Pace {
+        if !self.core.has_cut_to_walk() {
+            return Pace::Rest;
+        }
+        self.enter(None);
+        self.core.walk_cut()
     }
 
     /// One turn; whether another should follow without waiting.
@@ -104,8 +119,8 @@ impl CoreLoop {
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
         }
-        let walks = [
-            self.core.walk_cut(),
+        let mut walks = [
+            Pace::Rest,
             self.core.walk_load(),
             self.core.poll_saving(),
             self.core.poll_filings(),
@@ -129,6 +144,12 @@ impl CoreLoop {
         self.flush_output();
         self.do_ring_work();
         self.change_accepts();
+        self.core.tell_changes();
+        let ring = &mut self.ring;
+        self.core
+            .mesh
+            .flush(|descriptor| ring.ring_bell(descriptor));
+        walks[0] = self.walk_cut();
         if let Some(wait) = self.core.next_alarm() {
             self.ring.set_alarm(wait);
         }
@@ -136,11 +157,6 @@ impl CoreLoop {
             self.looks_soon = true;
             self.ring.set_alarm(LOOK_AGAIN);
         }
-        self.core.tell_changes();
-        let ring = &mut self.ring;
-        self.core
-            .mesh
-            .flush(|descriptor| ring.ring_bell(descriptor));
         let has_slept = !self.core.sleeps.is_empty() && self.core.sleep_as_told();
         // A turn that only looked whether there is more is no cycle to whoever counts them.
         self.core.counters.turns += u64::from(busy);

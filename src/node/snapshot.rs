@@ -27,8 +27,10 @@ use crate::shard::CutMade;
 
 /// Parts of a snapshot on their way to the file, 64 KiB each as a rule.
 const PARTS_MAX: usize = 64;
-/// What a core's walk writes each turn: some hundred small keys, 50 to 100 µs.
-const BYTES_PER_TURN: usize = 16 * 1024;
+/// What a core's walk takes of each turn: requests that come meanwhile wait for it. One step more where a step is longer.
+const SLICE_NS: u64 = 50_000;
+/// Bytes of records between two looks at the clock: some microseconds.
+const BYTES_PER_STEP: usize = 1024;
 /// The disk is told to go on after so many bytes, so that the last fsync finds little to do.
 const SYNC_BYTES: u64 = 32 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
@@ -61,7 +63,7 @@ pub struct Job {
     lines: Vec<Mutex<Option<SyncSender<Part>>>>,
     /// It failed or is not wanted any more: cores give their cuts up.
     is_given_up: AtomicBool,
-    /// By FLUSHALL, which is no failure.
+    /// By FLUSHALL or BGSAVE CANCEL, which is no failure.
     pub is_cancelled: AtomicBool,
     is_over: AtomicBool,
     result: Mutex<Option<Result<(), String>>>,
@@ -103,8 +105,8 @@ impl Job {
         lock(&self.result).clone()
     }
 
-    /// FLUSHALL: what it would hold is gone.
-    fn cancel(&self) {
+    /// FLUSHALL: what it would hold is gone; or whoever wanted it wants it no more.
+    pub fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Release);
         self.give_up();
     }
@@ -173,6 +175,12 @@ impl Core {
         job
     }
 
+    /// Whether this core has a share of a snapshot to write.
+    #[inline]
+    pub(super) fn has_cut_to_walk(&self) -> bool {
+        self.cut_walk.is_some() || self.shard.has_cut_to_take()
+    }
+
     /// This core's share of a snapshot, for one turn.
     pub(super) fn walk_cut(&mut self) -> Pace {
         if let Some(made) = self.shard.take_cut() {
@@ -200,7 +208,14 @@ impl Core {
             .changed_bytes_max
             .fetch_max(changed_bytes, Ordering::Relaxed);
         let mut chunks = Vec::new();
-        let is_done = self.shard.keys.cut_step(BYTES_PER_TURN, &mut chunks);
+        let begin = self.clock.raw();
+        // By the clock, not by bytes: what is compressed costs more time than it makes bytes.
+        let is_done = loop {
+            let is_done = self.shard.keys.cut_step(BYTES_PER_STEP, &mut chunks);
+            if is_done || self.clock.delta_as_nanos(begin, self.clock.raw()) >= SLICE_NS {
+                break is_done;
+            }
+        };
         if !walk.is_given_up {
             walk.waiting.extend(chunks.into_iter().map(Part::Chunk));
         }

@@ -368,6 +368,12 @@ impl Shard {
         self.cut.take()
     }
 
+    /// Whether [`Shard::take_cut`] has one.
+    #[inline]
+    pub fn has_cut_to_take(&self) -> bool {
+        self.cut.is_some()
+    }
+
     /// Other keys instead of those that are there. Nothing that writes is under way.
     ///
     /// - `options`: the limit of memory, as [`Shard::set_memory_options`] was told.

@@ -28,6 +28,14 @@ pub enum Loaded {
 }
 
 impl Keyspace {
+    /// Makes room for about `count` keys in a database that is empty. Numbers that no database has are passed over.
+    pub fn reserve(&mut self, db: u64, count: u64) {
+        let db = usize::try_from(db).unwrap_or(usize::MAX);
+        if let (Some(database), Ok(count)) = (self.databases.get_mut(db), usize::try_from(count)) {
+            database.table.reserve(count);
+        }
+    }
+
     /// Takes a key from a record.
     ///
     /// - `replaces`: a key that is there already is replaced.

@@ -25,15 +25,18 @@ pub fn load_base(
 ) -> Result<Vec<Vec<u8>>, String> {
     let fail = |reason: String| format!("{}, {reason}", path.display());
     let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
-    let taken = load_base_from(&mut file, shards, progress).map_err(fail)?;
+    let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+    let taken = load_base_from(&mut file, bytes, shards, progress).map_err(fail)?;
     Ok(taken.functions)
 }
 
 /// Reads what begins as an RDB file.
 ///
+/// - `file_bytes`: how long it is, about.
 /// - Errors: the offset, and what is wrong there.
 pub(super) fn load_base_from(
     file: &mut impl Read,
+    file_bytes: u64,
     shards: &mut [Shard],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<TakenApart, String> {
@@ -48,7 +51,7 @@ pub(super) fn load_base_from(
             .zip(receivers)
             .map(|(shard, line)| scope.spawn(move || load_batches(shard, &line)))
             .collect();
-        let read = take_apart(file, map, true, &mut |fed| match fed {
+        let read = take_apart(file, file_bytes, map, true, &mut |fed| match fed {
             Fed::Read(count) => {
                 progress(count as u64);
                 true
@@ -68,6 +71,9 @@ pub(super) fn load_base_from(
 
 fn load_batches(shard: &mut Shard, line: &Receiver<Batch>) -> Result<(), String> {
     for batch in line {
+        for &(db, count) in &batch.sizes {
+            shard.keys.reserve(db, count);
+        }
         let mut start = 0;
         for (db, offset, end) in batch.records {
             let record = &batch.bytes[start..end];

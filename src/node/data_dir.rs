@@ -12,7 +12,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::unistd::{Whence, lseek};
 
 use crate::persist::manifest::Manifest;
@@ -158,6 +158,16 @@ impl DataDir {
         }
     }
 
+    /// Bytes of a log's files, as far as they were ever written.
+    pub fn log_bytes(&self, epoch: u64, core: u16) -> u64 {
+        let sequences = self.segments(epoch, core).unwrap_or_default();
+        let bytes_of = |sequence| {
+            let file = File::open(self.segment(epoch, core, sequence));
+            file.and_then(|file| written_bytes(&file)).unwrap_or(0)
+        };
+        sequences.into_iter().map(bytes_of).sum()
+    }
+
     fn core_dir(&self, core: u16) -> PathBuf {
         self.path.join(format!("core-{core:02}"))
     }
@@ -220,18 +230,24 @@ fn write_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
 }
 
 /// A file up to the last byte that was ever written: what was only allocated is no more than zeros, and takes time to read.
-fn read_written(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_written(path: &Path, bytes: &mut Vec<u8>) -> std::io::Result<()> {
     let mut file = File::open(path)?;
+    let end = written_bytes(&file)?;
+    file.rewind()?;
+    bytes.clear();
+    bytes.reserve_exact(end as usize);
+    file.take(end).read_to_end(bytes)?;
+    Ok(())
+}
+
+fn written_bytes(file: &File) -> std::io::Result<u64> {
     let (mut end, mut at) = (0, 0);
     // The first error is the end of the last data; where the file system cannot tell there is one hole, at the end.
-    while let Ok(data) = lseek(&file, at, Whence::SeekData) {
-        end = lseek(&file, data, Whence::SeekHole)?;
+    while let Ok(data) = lseek(file, at, Whence::SeekData) {
+        end = lseek(file, data, Whence::SeekHole)?;
         at = end;
     }
-    file.rewind()?;
-    let mut bytes = Vec::with_capacity(end as usize);
-    file.take(end as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(end as u64)
 }
 
 /// The two numbers that a file's name begins with.
@@ -272,8 +288,23 @@ impl Files for DataDir {
     }
 
     fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        self.read_into((epoch, core, sequence), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(
+        &self,
+        (epoch, core, sequence): (u64, u16, u64),
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        // The disk goes on with the next one while this one is looked at. Where it cannot, reading waits for it.
+        if let Ok(next) = File::open(self.segment(epoch, core, sequence + 1)) {
+            let _ = posix_fadvise(&next, 0, 0, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+        }
         let path = self.segment(epoch, core, sequence);
-        read_written(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+        read_written(&path, bytes)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))
     }
 
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {

@@ -54,6 +54,9 @@ impl Core {
             self.pump_next_disk(ring);
         }
         let is_final = self.stopping || self.is_log_ending || !self.waits_for_sync.is_empty();
+        if is_final {
+            self.shard.tell_log_size();
+        }
         let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) else {
             if !self.waits_for_sync.is_empty() {
                 self.tell_synced();

@@ -291,6 +291,7 @@ impl CoreLoop {
             Event::Tick => {
                 let before = self.core.clock.raw();
                 self.core.tick();
+                self.core.shard.tell_log_size();
                 for listener in std::mem::take(&mut self.silent_listeners) {
                     self.accept(listener);
                 }

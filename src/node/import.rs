@@ -147,7 +147,8 @@ impl Imported {
         let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
         let mut rest = bytes.as_slice();
         if bytes.starts_with(b"REDIS") {
-            let taken = load_base_from(&mut rest, &mut self.shards, &|_| {}).map_err(fail)?;
+            let taken = load_base_from(&mut rest, bytes.len() as u64, &mut self.shards, &|_| {})
+                .map_err(fail)?;
             self.functions = taken.functions;
             rest = &bytes[taken.bytes as usize..];
         }

@@ -27,6 +27,8 @@ use crate::persist::rdb::{Framer, Item};
 const BATCH_BYTES: usize = 128 * 1024;
 /// Batches on their way to one core.
 pub(super) const BATCHES_MAX: usize = 16;
+/// The shortest record: a type, a key of one byte, a value of one.
+const RECORD_BYTES_MIN: u64 = 5;
 /// What is read at a time; more where a record is longer.
 const READ_BYTES: usize = 1 << 20;
 /// What a core loads in one turn: about a millisecond.
@@ -49,6 +51,8 @@ pub struct LoadPlan {
 /// Records for one shard.
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
+    /// Database, and about how many keys of it are to come.
+    pub(super) sizes: Vec<(u64, u64)>,
     /// Database, offset in the file, end in `bytes`.
     pub(super) records: Vec<(u64, u64, usize)>,
 }
@@ -144,7 +148,8 @@ impl Load {
         lines: &[SyncSender<Batch>],
     ) -> Result<TakenApart, String> {
         let mut told = Instant::now();
-        take_apart(&mut file, plan.map, plan.checks, &mut |fed| {
+        let file_bytes = self.total_bytes;
+        take_apart(&mut file, file_bytes, plan.map, plan.checks, &mut |fed| {
             match fed {
                 Fed::Batch(shard, batch) => {
                     // A core that is gone ends the process.
@@ -198,16 +203,19 @@ pub(super) struct TakenApart {
 
 /// Takes a file apart into batches of records by home shard.
 ///
+/// - `file_bytes`: how long it is, about.
 /// - `feed`: false ends it.
 /// - Errors: what is wrong, and at which offset.
 pub(super) fn take_apart(
     file: &mut impl Read,
+    file_bytes: u64,
     map: SlotMap,
     checks: bool,
     feed: &mut dyn FnMut(Fed) -> bool,
 ) -> Result<TakenApart, String> {
     let empty = || Batch {
         bytes: Vec::new(),
+        sizes: Vec::new(),
         records: Vec::new(),
     };
     let mut batches: Vec<Batch> = (0..map.shards_count()).map(|_| empty()).collect();
@@ -253,7 +261,15 @@ pub(super) fn take_apart(
                 "about the RDB file"
             ),
             Item::Function(code) => taken.functions.push(code.into_owned()),
-            Item::Sizes { .. } | Item::Nothing | Item::End => {}
+            Item::Sizes { db, keys } => {
+                // It is only what the file says: it cannot have more keys than bytes for them.
+                let keys = keys.min(file_bytes / RECORD_BYTES_MIN);
+                let shards_count = u64::from(map.shards_count());
+                for batch in &mut batches {
+                    batch.sizes.push((db, keys / shards_count));
+                }
+            }
+            Item::Nothing | Item::End => {}
         }
         start += consumed;
     }
@@ -294,7 +310,12 @@ impl Core {
         loop {
             let Some((batch, records_done, bytes_done)) = &mut walk.batch else {
                 match walk.line.try_recv() {
-                    Ok(batch) => walk.batch = Some((batch, 0, 0)),
+                    Ok(batch) => {
+                        for &(db, count) in &batch.sizes {
+                            self.shard.keys.reserve(db, count);
+                        }
+                        walk.batch = Some((batch, 0, 0));
+                    }
                     Err(TryRecvError::Empty) => return Pace::Soon,
                     Err(TryRecvError::Disconnected) => {
                         let load = walk.load.clone();

@@ -56,6 +56,7 @@ mod pattern_filter;
 pub mod process;
 mod pubsub;
 mod recover;
+mod replaying;
 mod report;
 pub mod rewrite;
 pub mod ring;

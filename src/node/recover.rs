@@ -1,6 +1,7 @@
 //! Recovery at start: the keys of all logs, on as many cores as there are now.
 //!
-//!     each epoch: its base -> scan every log -> settle -> run every log, a thread each -> deal the keys to the next epoch's cores
+//!     each epoch: its base -> scan and run every log, a thread each -> settle, run what is left -> deal the keys to the next
+//!     epoch's cores
 //!
 //! Promises  keys come out as they were, whatever the number of cores was and is; nothing is served before.
 //! Not here  what counts: `persist/recovery.rs`.
@@ -14,12 +15,13 @@ use std::time::{Duration, Instant};
 use super::base::load_base;
 use super::data_dir::DataDir;
 use super::options::Options;
+use super::replaying::{Runner, Together, run_record};
 use super::rewrite::{dir_of, next_epoch};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::{Keyspace, Moved, SlotMap};
 use crate::persist::BLOCK_BYTES;
 use crate::persist::manifest::{Epoch, Manifest};
-use crate::persist::recovery::{Extent, Files, Scan, Settled, Tail, scan, settle, walk};
+use crate::persist::recovery::{Extent, Scan, Settled, Tail, scan, scan_with, settle, walk};
 use crate::shard::Shard;
 
 /// Keys that go from one thread to another at once where the number of cores has changed.
@@ -145,16 +147,16 @@ fn recover(
     let mut functions = Vec::new();
     let mut extents = Vec::new();
     for epoch in &mut manifest.epochs {
-        let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
-            .into_iter()
-            .collect::<Result<Vec<Scan>, _>>()
-            .map_err(|refusal| refusal.to_string())?;
-        let has_something =
-            |scan: &Scan| scan.extent.is_some() || matches!(scan.tail, Tail::Torn { .. });
-        if epoch.base.is_none() && !scans.iter().any(has_something) {
-            // A start on so many cores, and no more: keys need not be dealt for it.
-            extents.push(vec![None; usize::from(epoch.cores)]);
-            continue;
+        if !shards.is_empty() && shards.len() != usize::from(epoch.cores) {
+            let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
+                .into_iter()
+                .collect::<Result<Vec<Scan>, _>>()
+                .map_err(|refusal| refusal.to_string())?;
+            if epoch.base.is_none() && !scans.iter().any(has_something) {
+                // A start on so many cores, and no more: keys need not be dealt for it.
+                extents.push(vec![None; usize::from(epoch.cores)]);
+                continue;
+            }
         }
         shards = deal(shards, limits, epoch.cores);
         if let Some(base) = &epoch.base {
@@ -165,6 +167,24 @@ fn recover(
             functions =
                 progress.told(|| load_base(&path, &mut shards, &|bytes| progress.add(bytes)))?;
         }
+        progress.expect(
+            (0..epoch.cores)
+                .map(|core| dir.log_bytes(epoch.number, core))
+                .sum(),
+        );
+        let together = Together::new(epoch.cores);
+        let epoch_now: &Epoch = epoch;
+        let scan_and_run = |(core, shard): (usize, &mut Shard)| {
+            let core = core as u16;
+            let mut runner = Runner::new(dir, epoch_now, core, shard, &together, progress);
+            let scan = scan_with(dir, epoch_now, core, &mut runner);
+            let last_lsn = runner.end();
+            let scan = scan.map_err(|refusal| refusal.to_string());
+            Ok((scan?, last_lsn?))
+        };
+        let results = progress.told(|| in_parallel(shards.iter_mut().enumerate(), scan_and_run));
+        let results: Vec<(Scan, u64)> = results.into_iter().collect::<Result<_, String>>()?;
+        let (scans, run): (Vec<Scan>, Vec<u64>) = results.into_iter().unzip();
         for scan in &scans {
             bytes += scan.bytes;
             if let Tail::Torn { file, offset } = &scan.tail {
@@ -181,13 +201,11 @@ fn recover(
                 );
             }
         }
-        progress.expect(scans.iter().map(|scan| scan.bytes).sum());
         extents.push(scans.iter().map(|scan| scan.extent).collect());
-        let epoch_now: &Epoch = epoch;
-        let run = |(core, shard): (usize, &mut Shard)| {
-            run_log(dir, epoch_now, core as u16, &settled, shard, progress)
+        let run_rest = |(core, shard): (usize, &mut Shard)| {
+            run_log(dir, epoch_now, core as u16, (run[core], &settled), shard)
         };
-        let results = progress.told(|| in_parallel(shards.iter_mut().enumerate(), run));
+        let results = progress.told(|| in_parallel(shards.iter_mut().enumerate(), run_rest));
         results.into_iter().collect::<Result<(), String>>()?;
         let replayed = shards.iter_mut().filter_map(Shard::take_replayed_functions);
         if let Some((_, codes)) = replayed.max_by_key(|(version, _)| *version) {
@@ -224,27 +242,32 @@ fn recover(
     Ok(Recovered { loaded, extents })
 }
 
-/// Runs what counts of one core's log on its shard.
+fn has_something(scan: &Scan) -> bool {
+    scan.extent.is_some() || matches!(scan.tail, Tail::Torn { .. })
+}
+
+/// Runs what counts of one core's log on its shard and has not been run by the scan.
+///
+/// - `run_lsn`: the last record that has been run.
 fn run_log(
     dir: &DataDir,
     epoch: &Epoch,
     core: u16,
-    settled: &Settled,
+    (run_lsn, settled): (u64, &Settled),
     shard: &mut Shard,
-    progress: &Progress,
 ) -> Result<(), String> {
     let end = settled.ends[usize::from(core)];
     let mut failure = None;
-    walk(dir, epoch, core, end, &mut |record, sequence, at| {
-        let result = shard.replay(record);
-        progress.add(record.header.record_bytes());
-        failure = result.err().map(|error| {
-            let file = dir.name(epoch.number, core, sequence);
-            format!("{file}, record at byte {at}: {}", error.reason)
-        });
-        failure.is_none()
-    })
-    .map_err(|refusal| refusal.to_string())?;
+    if run_lsn < end {
+        walk(dir, epoch, core, end, &mut |record, sequence, at| {
+            if record.header.lsn > run_lsn {
+                let place = (epoch.number, core, sequence);
+                failure = run_record(dir, place, at, record, shard).err();
+            }
+            failure.is_none()
+        })
+        .map_err(|refusal| refusal.to_string())?;
+    }
     if let Some(reason) = failure {
         return Err(reason);
     }
@@ -359,7 +382,7 @@ impl Progress {
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn add(&self, bytes: u64) {
+    pub(super) fn add(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 

@@ -128,6 +128,8 @@ pub struct Log {
     batch: BlockBuffer,
     record: Option<OpenRecord>,
     now_ms: i64,
+    /// The database with the most keys, and how many it has: [`Log::note_size`].
+    size: (u16, u64),
     groups_count: u32,
     lsn: u64,
     waiting: VecDeque<Waiting>,
@@ -180,6 +182,7 @@ impl Log {
             batch: BlockBuffer::default(),
             record: None,
             now_ms: 0,
+            size: (0, 0),
             groups_count: 0,
             lsn: 0,
             waiting: VecDeque::new(),
@@ -230,6 +233,11 @@ impl Log {
             self.close_record();
             self.now_ms = now_ms;
         }
+    }
+
+    /// Notes about how many keys there are: marks say it, so that who replays the log makes room for them at once.
+    pub fn note_size(&mut self, db: u16, keys: u64) {
+        self.size = (db, keys);
     }
 
     /// Appends a command that ran on `db`.
@@ -608,9 +616,15 @@ impl Log {
             last_lsn,
         } = self.waiting.pop_front()?;
         let mut at = 0;
-        let synced = self.synced_lsn.to_le_bytes();
+        let mark = Header {
+            kind: Kind::Mark,
+            length: 0,
+            lsn: self.synced_lsn,
+            now_ms: self.size.1 as i64,
+            db: self.size.0,
+        };
         let bytes = buffer.as_mut_slice();
-        bytes[16..24].copy_from_slice(&synced);
+        bytes[..HEADER_BYTES].copy_from_slice(&mark.to_bytes());
         while at + HEADER_BYTES <= bytes.len() && bytes[at + 32] != 0 {
             seal_record(&mut bytes[at..], current.id);
             at += record_bytes(super::record::u64_at(bytes, at + 8)) as usize;
@@ -656,8 +670,8 @@ impl Log {
                 kind,
                 length: 0,
                 lsn,
-                now_ms: self.now_ms,
-                db: 0,
+                now_ms: self.size.1 as i64,
+                db: self.size.0,
             };
             let mut bytes = header.to_bytes();
             seal_record(&mut bytes, current.id);

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | Effects | commands as RESP, all or none of which happened | its own |
 //! | Transaction | see below | its own |
-//! | Mark | none; first in every write | the last one that was durable when this was handed to the disk |
+//! | Mark | none; first in every write; `db` and `now` are a database and about how many keys it had, 0 where nobody has said | the last one that was durable when this was handed to the disk |
 //! | Seal | none; nothing follows in this segment, a next one was there before it | the last one before it |
 //!
 //!     transaction = | stamp u64 | dependencies u16 | parts u16 | (core u16, lsn u64) ... | part ... |

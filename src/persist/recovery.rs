@@ -32,7 +32,7 @@ use std::collections::HashSet;
 
 use super::manifest::Epoch;
 use super::record::{Dependency, Kind, Part, Record, TransactionRecord};
-use super::segment::{HeaderError, SegmentHeader, Step, Walk, find_mark, first_lsn};
+use super::segment::{HeaderError, SegmentHeader, Step, Walk, find_mark, first_lsn, last_size};
 
 /// Where segments are read from.
 pub trait Files {
@@ -40,6 +40,15 @@ pub trait Files {
     fn segments(&self, epoch: u64, core: u16) -> Result<Vec<u64>, String>;
     /// A segment's contents.
     fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String>;
+    /// The same into bytes that are there already, which saves whoever reads many segments their memory.
+    fn read_into(
+        &self,
+        (epoch, core, sequence): (u64, u16, u64),
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        *bytes = self.read(epoch, core, sequence)?;
+        Ok(())
+    }
     /// Its name, to tell an operator.
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String;
 }
@@ -135,14 +144,30 @@ pub fn walk(
     end_lsn: u64,
     visit: &mut dyn FnMut(&Record<'_>, u64, u64) -> bool,
 ) -> Result<(u64, Tail), Refusal> {
-    let sequences = files
-        .segments(epoch.number, core)
-        .map_err(Refusal::Unreadable)?;
+    let sequences = segments_of(files, epoch, core)?;
+    walk_segments(files, epoch, core, end_lsn, (&sequences, None), visit)
+}
+
+/// The same over the segments with these numbers.
+///
+/// - `last`: what the last of them holds, where that has been read.
+fn walk_segments(
+    files: &dyn Files,
+    epoch: &Epoch,
+    core: u16,
+    end_lsn: u64,
+    (sequences, mut last): (&[u64], Option<Vec<u8>>),
+    visit: &mut dyn FnMut(&Record<'_>, u64, u64) -> bool,
+) -> Result<(u64, Tail), Refusal> {
     let mut last_lsn = base_lsn(epoch, core);
     let mut place = 0;
+    let mut bytes = Vec::new();
     'segments: while let Some(&sequence) = sequences.get(place) {
         let name = || files.name(epoch.number, core, sequence);
-        let bytes = read(files, epoch, core, sequence)?;
+        match last.take_if(|_| place + 1 == sequences.len()) {
+            Some(last) => bytes = last,
+            None => read_into(files, epoch, core, sequence, &mut bytes)?,
+        }
         let stop = match SegmentHeader::from_bytes(&bytes) {
             Err(HeaderError::Version(version)) => return Err(Refusal::Version(name(), version)),
             Err(HeaderError::Bad) => 0,
@@ -221,9 +246,27 @@ fn is_all_zero_after(bytes: &[u8], at: u64) -> bool {
         .is_none_or(|rest| rest.iter().all(|&byte| byte == 0))
 }
 
+fn segments_of(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Vec<u64>, Refusal> {
+    files
+        .segments(epoch.number, core)
+        .map_err(Refusal::Unreadable)
+}
+
 fn read(files: &dyn Files, epoch: &Epoch, core: u16, sequence: u64) -> Result<Vec<u8>, Refusal> {
     files
         .read(epoch.number, core, sequence)
+        .map_err(Refusal::Unreadable)
+}
+
+fn read_into(
+    files: &dyn Files,
+    epoch: &Epoch,
+    core: u16,
+    sequence: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    files
+        .read_into((epoch.number, core, sequence), bytes)
         .map_err(Refusal::Unreadable)
 }
 
@@ -237,6 +280,47 @@ pub fn base_lsn(epoch: &Epoch, core: u16) -> u64 {
 
 /// How far a log counts by itself, and the transactions in it.
 pub fn scan(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Scan, Refusal> {
+    let sequences = segments_of(files, epoch, core)?;
+    scan_segments(files, epoch, core, (&sequences, None), &mut |_, _, _| {})
+}
+
+/// The same for whoever looks at each record on the way, and is told before the first what there may come to be.
+pub fn scan_with(
+    files: &dyn Files,
+    epoch: &Epoch,
+    core: u16,
+    watcher: &mut dyn Watcher,
+) -> Result<Scan, Refusal> {
+    let sequences = segments_of(files, epoch, core)?;
+    let mut last = None;
+    if let Some(&sequence) = sequences.last() {
+        let bytes = read(files, epoch, core, sequence)?;
+        if let Ok(header) = SegmentHeader::from_bytes(&bytes)
+            && let Some((db, keys)) = last_size(&bytes, header.id)
+        {
+            watcher.expect(db, keys);
+        }
+        last = Some(bytes);
+    }
+    let mut see = |record: &Record<'_>, sequence, at| watcher.see(record, sequence, at);
+    scan_segments(files, epoch, core, (&sequences, last), &mut see)
+}
+
+/// Looks at a log's records while it is scanned.
+pub trait Watcher {
+    /// The log says that a database had about so many keys when it ended. It is a guess.
+    fn expect(&mut self, db: u16, keys: u64);
+    /// A record that counts as far as this log knows, with its segment and offset.
+    fn see(&mut self, record: &Record<'_>, sequence: u64, at: u64);
+}
+
+fn scan_segments(
+    files: &dyn Files,
+    epoch: &Epoch,
+    core: u16,
+    segments: (&[u64], Option<Vec<u8>>),
+    see: &mut dyn FnMut(&Record<'_>, u64, u64),
+) -> Result<Scan, Refusal> {
     let end_lsn = epoch
         .ends
         .as_ref()
@@ -244,7 +328,8 @@ pub fn scan(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Scan, Refusal
     let mut transactions = Vec::new();
     let mut bytes = 0;
     let mut extent: Option<Extent> = None;
-    let (last_lsn, tail) = walk(files, epoch, core, end_lsn, &mut |record, sequence, at| {
+    let visit = &mut |record: &Record<'_>, sequence, at| {
+        see(record, sequence, at);
         bytes += record.header.record_bytes();
         extent = Some(Extent {
             first: extent.map_or(sequence, |extent| extent.first),
@@ -257,7 +342,8 @@ pub fn scan(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Scan, Refusal
             transactions.push((record.header.lsn, transaction));
         }
         true
-    })?;
+    };
+    let (last_lsn, tail) = walk_segments(files, epoch, core, end_lsn, segments, visit)?;
     if epoch.ends.is_some() && last_lsn < end_lsn {
         let file = files.name(epoch.number, core, 1);
         let what = format!("{file} and those after it hold records up to {last_lsn} of {end_lsn}");

@@ -207,6 +207,18 @@ pub fn find_mark(bytes: &[u8], id: u64, from: u64, lsn: u64) -> Option<u64> {
         .map(|at| at as u64)
 }
 
+/// What the last mark says: a database, and about how many keys it had. For a guess: nothing is said of whether it counts.
+pub fn last_size(bytes: &[u8], id: u64) -> Option<(u16, u64)> {
+    (1..bytes.len() / BLOCK_BYTES).rev().find_map(|block| {
+        match read(&bytes[block * BLOCK_BYTES..], id) {
+            Found::Record(Record { header, .. }) if header.kind == Kind::Mark => {
+                Some((header.db, u64::try_from(header.now_ms).ok()?))
+            }
+            _ => None,
+        }
+    })
+}
+
 /// The first record's number, if there is one.
 pub fn first_lsn(bytes: &[u8], header: &SegmentHeader) -> Option<u64> {
     let mut at = BLOCK_BYTES;

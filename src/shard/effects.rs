@@ -130,6 +130,17 @@ impl Shard {
         self.logging.as_mut().map(|logging| &mut logging.log)
     }
 
+    /// Lets the log know about how many keys there are.
+    pub fn tell_log_size(&mut self) {
+        if let Some(logging) = &mut self.logging {
+            let databases =
+                (0..self.keys.databases_count()).map(|db| (self.keys.keys_count(db), db));
+            if let Some((keys, db)) = databases.max() {
+                logging.log.note_size(db as u16, keys as u64);
+            }
+        }
+    }
+
     /// What the reply of the last request, block or message must wait for; nothing by the next call.
     #[inline]
     pub fn take_holds(&mut self) -> Option<Holds> {

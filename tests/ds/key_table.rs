@@ -290,6 +290,50 @@ fn check(seed: u64, mask: u64, keys_count: usize, steps: usize) {
     pair.remove_all();
 }
 
+/// Room for more or fewer keys than come, or for as many: they are all there, once each, and an empty table has nothing.
+#[test]
+fn room_that_was_made_ahead_changes_nothing_but_the_growth() {
+    let hasher = KeyHasher::with_seed(7);
+    let keys_count = size(1_500, 20_000);
+    let key = |index: usize| format!("key:{index}");
+    for reserved in [0, 1, 649, 650, keys_count / 3, keys_count, keys_count * 3] {
+        let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+        table.reserve(reserved);
+        table.reserve(10 * reserved);
+        assert_eq!((table.len(), table.is_empty()), (0, true));
+        assert_eq!(table.scan(0, &mut |_| panic!("no entry")) % 2, 0);
+        for index in 0..keys_count {
+            let key = key(index);
+            let hash = hasher.hash(key.as_bytes());
+            assert!(table.get(hash, key.as_bytes()).is_none());
+            table.insert(hash, key.as_bytes(), NewValue::Int(index as i64), None);
+        }
+        // It is full now, and no hint changes it.
+        let index_bytes = table.index_bytes();
+        table.reserve(keys_count * 10);
+        assert_eq!(table.index_bytes(), index_bytes);
+        let mut seen = HashMap::new();
+        let mut position = 0;
+        loop {
+            position = table.scan(position, &mut |entry| {
+                *seen.entry(entry.key().to_vec()).or_insert(0) += 1;
+            });
+            if position == 0 {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), keys_count);
+        assert!(seen.values().all(|&count| count == 1));
+        let mut random = Random(1);
+        assert!(table.random(&mut || random.next()).is_some());
+        for index in 0..keys_count {
+            let key = key(index);
+            assert!(table.remove(hasher.hash(key.as_bytes()), key.as_bytes()));
+        }
+        assert_eq!((table.len(), table.index_bytes()), (0, 0));
+    }
+}
+
 #[test]
 fn does_what_a_map_does() {
     for seed in 0..size(1, 4) as u64 {

@@ -8,7 +8,32 @@ use super::{HeapSize, KeyTable, SegmentCounts, bucket, weight};
 
 /// Two halves with together no more entries than this become one again: half of what a segment holds.
 const MERGED_ENTRIES_MAX: usize = BUCKETS_MAX * ENTRIES_PER_BUCKET_MAX / 2;
+/// Entries for which a segment is made ahead of them, at most: few segments get so many more by chance that they are split.
+const RESERVED_ENTRIES_MAX: usize = BUCKETS_MAX * ENTRIES_PER_BUCKET_MAX * 5 / 6;
+
 impl<T: HeapSize> KeyTable<T> {
+    /// Makes the segments for about `count` keys, where the table has none yet: they come in without splits. Memory that
+    /// keys do not come for stays taken, some 10 bytes for each.
+    pub fn reserve(&mut self, count: usize) {
+        if !self.directory.is_empty() || count <= RESERVED_ENTRIES_MAX {
+            return;
+        }
+        let segments_count = count.div_ceil(RESERVED_ENTRIES_MAX).next_power_of_two();
+        let depth = segments_count.ilog2();
+        if depth > DEPTH_MAX {
+            return;
+        }
+        let buckets_count = buckets_for(count / segments_count);
+        self.depth = depth;
+        self.directory.reserve_exact(segments_count);
+        for index in 0..segments_count as u64 {
+            let first = index << (64 - depth);
+            let word = Word::create(&mut self.segment_slab, buckets_count, depth, first);
+            self.segments.add(word);
+            self.directory.push(word.0);
+        }
+    }
+
     #[cold]
     pub(super) fn grow(&mut self, hash: u64) -> Word {
         let Some(word) = self.word(hash) else {

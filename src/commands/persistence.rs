@@ -15,11 +15,14 @@ fn save(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     Ok(Action::Node(NodeRequest::Save(SaveRequest::Wait)))
 }
 
-/// `BGSAVE [SCHEDULE]` replies when what is to be saved is settled.
+/// `BGSAVE [SCHEDULE | CANCEL]` replies when what is to be saved is settled, or that it is not.
 fn bgsave(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     let may_wait = match args.len() {
         1 => false,
         2 if args.is(1, "SCHEDULE") => true,
+        2 if args.is(1, "CANCEL") => {
+            return Ok(Action::Node(NodeRequest::Save(SaveRequest::Cancel)));
+        }
         _ => return Err(CommandError::Syntax),
     };
     let request = SaveRequest::Background { may_wait };
@@ -60,9 +63,12 @@ pub const COMMANDS: &[Command] = &[
         name: "BGSAVE",
         arity: Arity::AtLeast(1),
         flags: SNAPSHOT,
-        args: "[SCHEDULE]@3.2.2",
-        summary: "Begins to save all databases, as they are now, to the RDB file.",
-        history: &[("3.2.2", "Knows `SCHEDULE`.")],
+        args: "[operation=(SCHEDULE@3.2.2 | CANCEL@8.1.0)]",
+        summary: "Begins to save all databases, as they are now, to the RDB file, or gives that up.",
+        history: &[
+            ("3.2.2", "Knows `SCHEDULE`."),
+            ("8.1.0", "Knows `CANCEL`, as Valkey."),
+        ],
         run: Run::Session(bgsave),
         ..SERVER
     },

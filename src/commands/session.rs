@@ -326,6 +326,8 @@ pub enum SaveRequest {
     },
     /// BGSAVE in a block, whose own locks are in the way of it: `Background saving scheduled`.
     Scheduled,
+    /// BGSAVE CANCEL: what BGSAVE has begun, or is to begin, is not wanted any more.
+    Cancel,
     /// SAVE: OK when it is on disk.
     Wait,
     /// DEBUG LOADAOF: OK when the keys are those of the append-only log.

@@ -271,10 +271,6 @@ impl Core {
             SaveRequest::Reload { .. } if is_in_block => {
                 return self.fail(token, "ERR DEBUG RELOAD cannot run inside MULTI");
             }
-            // What is loaded would not be in the log, and gone with the next start.
-            SaveRequest::Reload { .. } if self.options.appendonly => {
-                return self.fail(token, "ERR DEBUG RELOAD cannot run with appendonly yes");
-            }
             request => request,
         };
         let asker = Asker::Connection(token);
@@ -312,11 +308,15 @@ impl Core {
             Purpose::PauseArrived => {
                 self.ask_all(Asker::Stop, Purpose::Ok, Question::WritesHaveEnded);
             }
-            _ if self.saving.reload_log.is_some() => {
-                self.ask_all(Asker::LoadLog, Purpose::Ok, Question::SyncLog);
-            }
+            _ if self.saving.reload_log.is_some() => self.sync_logs(),
+            _ if self.saving.has_reload_waiting() => self.reload_with_log(),
             _ => self.save_before_stop(),
         }
+    }
+
+    /// Core 0: the logs are to be loaded, so all of them goes to the disk first.
+    pub(super) fn sync_logs(&mut self) {
+        self.ask_all(Asker::LoadLog, Purpose::Ok, Question::SyncLog);
     }
 
     /// Core 0: logs are about to be cut.

@@ -165,12 +165,14 @@ impl Core {
         // What was loaded is no change.
         self.saving_has_loaded();
         if let Some((from, id)) = asked {
-            self.answer(from, id, Answer::Done);
+            let answer = self.answer_of_reload();
+            self.answer(from, id, answer);
         }
     }
 
     fn logs_not_loaded(&mut self, reason: &str) {
         let asked = self.end_log_load();
+        self.saving.reloading = Default::default();
         let Some((from, id)) = asked else {
             tracing::error!(reason, "cannot load the append-only log");
             fail_start(reason);
@@ -225,6 +227,7 @@ impl Core {
             }
             Err(reason) => {
                 tracing::error!(reason, "the append-only log cannot be loaded");
+                self.saving.reloading = Default::default();
                 self.unpause_all();
                 self.answer(asked.0, asked.1, Answer::Refused(CANNOT.into()));
             }

@@ -56,6 +56,7 @@ mod pattern_filter;
 pub mod process;
 mod pubsub;
 mod recover;
+mod reload;
 mod replaying;
 mod report;
 pub mod rewrite;

@@ -246,7 +246,7 @@ impl Core {
     }
 
     /// Core 0: begins; nothing else is under way.
-    fn begin_rewrite(&mut self) -> Result<(), String> {
+    pub(super) fn begin_rewrite(&mut self) -> Result<(), String> {
         let rewriting = &mut self.saving.rewriting;
         rewriting.is_scheduled = false;
         rewriting.tried_ms = self.now_ms;
@@ -359,6 +359,7 @@ impl Core {
 
     /// Core 0: a base is in force, or is not.
     pub(super) fn rewrite_ended(&mut self, job: Option<&Job>, result: Result<(), String>) {
+        let is_in_force = result.is_ok();
         let rewriting = &mut self.saving.rewriting;
         let began = rewriting.began.take();
         let seconds = began.map(|began| began.elapsed());
@@ -397,6 +398,7 @@ impl Core {
                 rewriting.is_scheduled |= has_waiting;
             }
         }
+        self.reload_is_in_base(is_in_force);
         self.go_on_saving();
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | save points, BGSAVE | when the cut is made | |
 //! | SAVE | when the file is on disk; others are served meanwhile | |
-//! | DEBUG RELOAD | when it is loaded again | keys go, and come back from the file |
+//! | DEBUG RELOAD | when it is loaded again | keys go, and come back from the file; with logs: see `node/reload.rs` |
 //! | SHUTDOWN, SIGTERM | by the end of the connection | writes wait from before the cut on; the process ends |
 //!
 //! Promises  one snapshot at a time; a failed one, with save points, has writes refused until one succeeds
@@ -25,6 +25,7 @@ use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
 use super::mesh::{GATE_LOADING, GATE_NO_WRITES};
 use super::message::Answer;
+use super::reload::{Reload, Reloading};
 use super::rewrite::{RewriteFigures, Rewriting};
 use super::snapshot::{Job, Pace, SnapshotPlan, lock};
 use crate::commands::session::SaveRequest;
@@ -34,9 +35,10 @@ use crate::commands::{CommandError, Entry, Flags};
 const RETRY_AFTER_MS: i64 = 5_000;
 
 const IN_PROGRESS: &str = "ERR Background save already in progress";
+const NOT_SAVING: &str = "ERR Background saving is currently not in progress or scheduled";
 const REWRITING: &str = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
      schedule a BGSAVE whenever possible.";
-const NOT_LOADED: &str = "ERR Error trying to load the RDB dump, check server logs.";
+pub(super) const NOT_LOADED: &str = "ERR Error trying to load the RDB dump, check server logs.";
 const NO_SHUTDOWN: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 const NO_WRITES: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
      Commands that may modify the data set are disabled, because this instance is configured to report errors during \
@@ -56,13 +58,6 @@ pub(super) enum Then {
     /// And there is no snapshot.
     LoadLog(Asked),
     Stop,
-}
-
-/// How DEBUG RELOAD loads.
-#[derive(Clone, Copy)]
-pub(super) struct Reload {
-    flushes: bool,
-    replaces: bool,
 }
 
 /// A shutdown that saves first.
@@ -88,6 +83,8 @@ pub struct Saving {
     pub(super) log_load: Option<(Arc<LogLoad>, Option<Asked>)>,
     /// DEBUG LOADAOF: writes are about to end for it.
     pub(super) reload_log: Option<Asked>,
+    /// DEBUG RELOAD where there are logs.
+    pub(super) reloading: Reloading,
     stop: Option<Stop>,
     has_failed: bool,
     /// Of all cores, as it was seen last.
@@ -160,6 +157,10 @@ impl Core {
                 self.saving.is_scheduled = true;
                 self.answer(from, id, Answer::Said("Background saving scheduled"));
             }
+            SaveRequest::Cancel => {
+                let answer = self.cancel_save();
+                self.answer(from, id, answer);
+            }
             SaveRequest::LoadLog if self.is_saving_busy() => {
                 self.saving.queue.push_back(Then::LoadLog(asked));
             }
@@ -175,7 +176,9 @@ impl Core {
             SaveRequest::Wait if self.is_rewriting() => {
                 self.saving.queue.push_back(Then::Reply(asked));
             }
-            SaveRequest::Background { .. } | SaveRequest::Wait if self.saving.job.is_some() => {
+            SaveRequest::Background { .. } | SaveRequest::Wait
+                if self.saving.job.is_some() || self.saving.reloading.is_on() =>
+            {
                 self.answer(from, id, Answer::Refused(IN_PROGRESS.into()));
             }
             SaveRequest::Background { .. } => {
@@ -188,16 +191,39 @@ impl Core {
                 flushes,
                 replaces,
             } => {
-                let reload = Reload { flushes, replaces };
-                if !saves {
-                    self.begin_reload(asked, reload);
-                } else if self.is_saving_busy() {
+                let reload = Reload {
+                    saves,
+                    flushes,
+                    replaces,
+                };
+                let must_wait = saves || self.options.appendonly;
+                if must_wait && self.is_saving_busy() {
                     self.saving.queue.push_back(Then::Reload(asked, reload));
                 } else {
-                    self.begin_save(Then::Reload(asked, reload));
+                    self.start_reload(asked, reload);
                 }
             }
         }
+    }
+
+    /// BGSAVE CANCEL. What somebody waits for, as SAVE, goes on.
+    fn cancel_save(&mut self) -> Answer {
+        let saving = &mut self.saving;
+        if let Some((job, Then::Nothing)) = &saving.job {
+            tracing::info!("Background saving will be aborted due to user request");
+            job.cancel();
+            return Answer::Said("Background saving cancelled");
+        }
+        if std::mem::take(&mut saving.is_scheduled) {
+            tracing::info!("Scheduled background saving will be cancelled due to user request");
+            return Answer::Said("Scheduled background saving cancelled");
+        }
+        Answer::Refused(NOT_SAVING.into())
+    }
+
+    /// Core 0: the process ends when it has saved.
+    pub(super) fn is_stopping_to_save(&self) -> bool {
+        self.saving.stop.is_some()
     }
 
     fn begin_load_log(&mut self, asked: Asked) {
@@ -209,7 +235,7 @@ impl Core {
         Path::new(&self.options.dir).join(&self.options.dbfilename)
     }
 
-    fn begin_save(&mut self, then: Then) {
+    pub(super) fn begin_save(&mut self, then: Then) {
         self.saving.tried_ms = self.now_ms;
         let plan = SnapshotPlan {
             path: self.rdb_path(),
@@ -231,6 +257,7 @@ impl Core {
             || saving.stop.is_some()
             || saving.log_load.is_some()
             || saving.reload_log.is_some()
+            || saving.reloading.is_on()
             || saving.rewriting.is_on()
     }
 
@@ -283,6 +310,7 @@ impl Core {
         let saving = &self.saving;
         let is_loading_log = saving.log_load.is_some() || saving.reload_log.is_some();
         let is_busy = saving.job.is_some() || saving.load.is_some() || is_loading_log;
+        let is_busy = is_busy || saving.reloading.is_on();
         if is_busy || self.is_rewriting() {
             return;
         }
@@ -291,6 +319,7 @@ impl Core {
         } else if let Some(then) = self.saving.queue.pop_front() {
             match then {
                 Then::LoadLog(asked) => self.begin_load_log(asked),
+                Then::Reload(asked, reload) => self.start_reload(asked, reload),
                 then => self.begin_save(then),
             }
         } else if std::mem::take(&mut self.saving.is_scheduled) {
@@ -323,7 +352,7 @@ impl Core {
             }
             // With save points another follows, as after any other change.
             Err(_) if job.is_cancelled.load(Ordering::Acquire) => {
-                tracing::info!("FLUSHALL has ended the snapshot");
+                tracing::info!("the snapshot was given up");
             }
             Err(reason) => {
                 saving.has_failed |= matches!(then, Then::Nothing);
@@ -334,15 +363,18 @@ impl Core {
         match (then, result) {
             (Then::Nothing | Then::Base | Then::LoadLog(_), _) => {}
             (Then::Reply((from, id)), Ok(())) => self.answer(from, id, Answer::Done),
-            (Then::Reply((from, id)) | Then::Reload((from, id), _), Err(_)) => {
+            (Then::Reply((from, id)), Err(_)) => {
                 self.answer(from, id, Answer::Refused("ERR".into()));
+            }
+            (Then::Reload(asked, _), Err(_)) => {
+                self.end_reload(asked, Answer::Refused("ERR".into()));
             }
             (Then::Reload(asked, reload), Ok(())) => self.begin_reload(asked, reload),
             (Then::Stop, result) => self.stop_saved(result.is_ok()),
         }
     }
 
-    fn begin_reload(&mut self, asked: Asked, reload: Reload) {
+    pub(super) fn begin_reload(&mut self, asked: Asked, reload: Reload) {
         let plan = LoadPlan {
             path: self.rdb_path(),
             map: self.map,
@@ -356,10 +388,10 @@ impl Core {
         };
         match begun {
             Ok(Some(load)) => self.saving.load = Some((load, Some(asked))),
-            Ok(None) => self.answer(asked.0, asked.1, Answer::Refused(NOT_LOADED.into())),
+            Ok(None) => self.end_reload(asked, Answer::Refused(NOT_LOADED.into())),
             Err(reason) => {
                 tracing::error!(reason, "the RDB file cannot be loaded");
-                self.answer(asked.0, asked.1, Answer::Refused(NOT_LOADED.into()));
+                self.end_reload(asked, Answer::Refused(NOT_LOADED.into()));
             }
         }
     }
@@ -386,12 +418,8 @@ impl Core {
                 std::process::exit(1);
             }
         }
-        if let Some((from, id)) = asked {
-            let answer = match result {
-                Ok(()) => Answer::Done,
-                Err(_) => Answer::Refused(NOT_LOADED.into()),
-            };
-            self.answer(from, id, answer);
+        if let Some(asked) = asked {
+            self.reload_ended(asked, result.is_ok());
         }
     }
 

@@ -17,6 +17,7 @@ const NEWER: &[&str] = &[
     "zinterstore",
     "zscan",     // NOSCORES, which came with Valkey 8.0
     "geosearch", // BYPOLYGON, which came with Valkey 9.0
+    "bgsave",    // CANCEL, Valkey 8.1
     "geosearchstore",
     "xadd",
     "xtrim",      // what becomes of references, Redis 8.2

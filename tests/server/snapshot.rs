@@ -117,6 +117,73 @@ fn reload_saves_and_loads_and_others_find_a_loading_server_at_most() {
     );
 }
 
+/// What is loaded and what the log holds stay the same: a start after each of them finds what was there.
+#[test]
+fn reload_beside_a_log_leaves_the_log_with_what_was_loaded() {
+    let logged = [&DEBUG[..], &["--appendonly", "yes"]].concat();
+    let mut server = Server::start(2, &logged);
+    let mut client = server.client();
+    fill(&mut client);
+    // DEBUG POPULATE is in no log, as in Redis.
+    client.ask("BGREWRITEAOF");
+    wait_for("the base is there", || {
+        server.info("persistence", "aof_rewrites") == "1"
+    });
+    assert_eq!(client.ask("DEL array").integer(), 1);
+    assert_eq!(client.ask("DEBUG RELOAD"), ok());
+    client.ask("RPUSH l more");
+    let with_more = digest(&mut client);
+    stop(&mut server);
+    assert!(server.restart(3, &logged), "{}", server.log());
+    let mut client = server.client();
+    assert_eq!(digest(&mut client), with_more);
+    // Other keys than the log has: they come in a new base.
+    assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), ok());
+    let of_file = digest(&mut client);
+    assert_ne!(of_file, with_more);
+    client.ask("SET after 1");
+    let after = digest(&mut client);
+    server.signal("KILL");
+    assert!(server.restart(2, &logged), "{}", server.log());
+    let mut client = server.client();
+    assert!([of_file, after.clone()].contains(&digest(&mut client)));
+    // A file that cannot be loaded: what the log has is there.
+    client.ask("SET after 1");
+    assert_eq!(digest(&mut client), after);
+    let file = server.dir.join("dump.rdb");
+    let mut bytes = std::fs::read(&file).expect("a file");
+    bytes.truncate(bytes.len() - 30);
+    std::fs::write(&file, &bytes).expect("a file");
+    let refused = error("ERR Error trying to load the RDB dump, check server logs.");
+    assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), refused);
+    assert_eq!(digest(&mut client), after);
+    assert_eq!(client.ask("SET s goes-on"), ok());
+}
+
+#[test]
+fn cancel_ends_what_is_saved_in_the_background() {
+    let server = Server::start(2, &[&DEBUG[..], &["--save", ""]].concat());
+    let mut client = server.client();
+    let nothing = error("ERR Background saving is currently not in progress or scheduled");
+    assert_eq!(client.ask("BGSAVE CANCEL"), nothing);
+    assert_eq!(client.ask("DEBUG POPULATE 300000 key 100"), ok());
+    client.send(b"BGSAVE\r\nBGSAVE CANCEL\r\n");
+    assert_eq!(client.reply().text(), "Background saving started");
+    assert_eq!(client.reply().text(), "Background saving cancelled");
+    wait_for_save(&server);
+    assert_eq!(client.ask("BGSAVE CANCEL"), nothing);
+    assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "ok");
+    assert_eq!(server.info("persistence", "rdb_saves"), "0");
+    let files = std::fs::read_dir(&server.dir).expect("a folder");
+    let names = files.map(|file| file.expect("a file").file_name());
+    let left: Vec<_> = names
+        .filter(|name| name.to_string_lossy().ends_with(".rdb"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(client.ask("BGSAVE LATER"), error("ERR syntax error"));
+    assert_eq!(client.ask("SAVE"), ok());
+}
+
 /// Money moves between accounts on several cores while snapshots are made: each of them has all of it.
 #[test]
 fn a_snapshot_is_one_moment() {

@@ -150,6 +150,8 @@ pub struct Connection {
     pub sending_bytes: usize,
     /// On the list of connections with output.
     pub dirty: bool,
+    /// On the list of connections with messages.
+    pub is_pushed: bool,
     /// Its user is gone: close after the reply to what it asked for.
     pub is_doomed: bool,
     /// Close when all output has been sent.
@@ -217,6 +219,7 @@ impl Connection {
             sending: false,
             sending_bytes: 0,
             dirty: false,
+            is_pushed: false,
             is_doomed: false,
             close_after_output: false,
             ended: false,

@@ -114,6 +114,8 @@ pub struct Core {
     pub plain: Vec<u8>,
     /// Connections with output.
     pub dirty: Vec<Token>,
+    /// More of them: messages nobody waits for, which are sent after everyone's replies.
+    pub pushed: Vec<Token>,
     /// Connections whose input may go on.
     pub resumes: Vec<Token>,
     /// Connections waiting for the end of a pause.
@@ -343,6 +345,7 @@ impl Core {
             compaction: Compaction::default(),
             plain: Vec::new(),
             dirty: Vec::new(),
+            pushed: Vec::new(),
             resumes: Vec::new(),
             paused_connections: Vec::new(),
             congested: Vec::new(),

@@ -14,8 +14,7 @@ use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
 use super::mesh::GATE_LOG_BEHIND;
-use super::patience::Patience;
-use super::ring::{Event, Received, Ring, Token};
+use super::ring::{Event, Received, Ring, Token, Wait};
 use super::snapshot::Pace;
 use crate::shard::CycleBudget;
 
@@ -34,6 +33,8 @@ pub struct CoreLoop {
     events: Vec<Event>,
     /// Expiry or freeing has more to do than a tick's budget.
     more_cycle: bool,
+    /// Messages are held back, for so long at most.
+    hold: Option<Duration>,
     /// An alarm is set to see what others have done for a snapshot or a load.
     looks_soon: bool,
     /// Listeners whose accept failed, armed again at the next tick.
@@ -53,6 +54,7 @@ impl CoreLoop {
             core,
             events: Vec::with_capacity(1024),
             more_cycle: false,
+            hold: None,
             looks_soon: false,
             silent_listeners: Vec::new(),
             signal,
@@ -68,8 +70,13 @@ impl CoreLoop {
         self.ring.arm_tick(self.core.options.tick());
         let mut again = true;
         loop {
-            let wait = !again && self.core.is_idle() && self.core.mesh.may_sleep();
-            self.enter(wait.then_some(self.core.patience));
+            let holds = self.hold.is_some() || self.core.pushed.is_empty();
+            let wait = !again && holds && self.core.is_idle() && self.core.mesh.may_sleep();
+            let end = match self.hold {
+                Some(hold) => Wait::AtMost(hold),
+                None => Wait::Until(self.core.patience),
+            };
+            self.enter(wait.then_some(end));
             if wait {
                 self.core.mesh.wake();
             }
@@ -81,7 +88,7 @@ impl CoreLoop {
     }
 
     /// Submits what is queued and takes in what is done.
-    fn enter(&mut self, wait: Option<Patience>) {
+    fn enter(&mut self, wait: Option<Wait>) {
         if let Err(error) = self.ring.enter(wait) {
             // Nothing can be served without the ring: say so and stop before anything is answered wrongly.
             tracing::error!(core = self.core.id, %error, "io_uring_enter failed");
@@ -141,14 +148,13 @@ impl CoreLoop {
         self.core.evict_clients();
         self.core.tell_changed();
         self.pump_disk();
+        // A peer works while this core sends.
+        self.flush_mesh();
         self.flush_output();
         self.do_ring_work();
         self.change_accepts();
         self.core.tell_changes();
-        let ring = &mut self.ring;
-        self.core
-            .mesh
-            .flush(|descriptor| ring.ring_bell(descriptor));
+        self.flush_mesh();
         walks[0] = self.walk_cut();
         if let Some(wait) = self.core.next_alarm() {
             self.ring.set_alarm(wait);
@@ -357,45 +363,79 @@ impl CoreLoop {
         self.core.account(token);
     }
 
-    /// Queues one send for each connection with output.
+    /// Hands over what there is for other cores.
+    fn flush_mesh(&mut self) {
+        let ring = &mut self.ring;
+        self.core
+            .mesh
+            .flush(|descriptor| ring.ring_bell(descriptor));
+    }
+
+    /// Queues one send for each connection with output. Replies go first: whoever gets one asks again while messages are
+    /// being sent, and what comes of that goes along with the next ones.
     fn flush_output(&mut self) {
         let mut dirty = std::mem::take(&mut self.core.dirty);
         for token in dirty.drain(..) {
-            let Some(connection) = self.core.connections.get_mut(token) else {
-                continue;
-            };
-            connection.dirty = false;
-            if connection.closed {
-                connection.output = Vec::new();
-                connection.holding = None;
-                continue;
+            if let Some(connection) = self.core.connections.get_mut(token) {
+                connection.dirty = false;
+                self.flush_connection(token);
             }
-            if connection.holding.is_some() {
-                self.flush_held(token);
-                continue;
-            }
-            if connection.tls.is_some() && !connection.sending {
-                connection.seal_output();
-            }
-            if connection.output.is_empty() {
-                let buffer = std::mem::take(&mut connection.output);
-                let done = connection.has_said_all() && !connection.sending;
-                self.core.keep_buffer(buffer);
-                if done {
-                    self.core.close(token);
-                }
-                continue;
-            }
-            if connection.sending {
-                // What lies behind a send that does not end is memory all the same.
-                self.core.check_output(token);
-                self.core.account(token);
-                continue;
-            }
-            let output = std::mem::take(&mut connection.output);
-            self.send(token, output);
         }
+        // Closing one of them may tell others something: that is for the next turn.
+        dirty.append(&mut self.core.dirty);
         self.core.dirty = dirty;
+        if self.core.pushed.is_empty() {
+            self.hold = None;
+            return;
+        }
+        self.hold = self.core.gathers_messages();
+        if self.hold.is_some() {
+            return;
+        }
+        let mut pushed = std::mem::take(&mut self.core.pushed);
+        for token in pushed.drain(..) {
+            if let Some(connection) = self.core.connections.get_mut(token) {
+                connection.is_pushed = false;
+                self.flush_connection(token);
+            }
+        }
+        pushed.append(&mut self.core.pushed);
+        self.core.pushed = pushed;
+    }
+
+    fn flush_connection(&mut self, token: Token) {
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
+        if connection.closed {
+            connection.output = Vec::new();
+            connection.holding = None;
+            return;
+        }
+        if connection.holding.is_some() {
+            self.flush_held(token);
+            return;
+        }
+        if connection.tls.is_some() && !connection.sending {
+            connection.seal_output();
+        }
+        if connection.output.is_empty() {
+            let buffer = std::mem::take(&mut connection.output);
+            let done = connection.has_said_all() && !connection.sending;
+            self.core.keep_buffer(buffer);
+            if done {
+                self.core.close(token);
+            }
+            return;
+        }
+        if connection.sending {
+            // What lies behind a send that does not end is memory all the same.
+            self.core.check_output(token);
+            self.core.account(token);
+            return;
+        }
+        let output = std::mem::take(&mut connection.output);
+        self.send(token, output);
     }
 
     /// Sends what is durable of a connection's output.

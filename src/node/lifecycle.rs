@@ -165,8 +165,9 @@ impl Core {
         let target = usize::from(connection.moving_to.take().unwrap_or(self.id));
         self.unaccount(&mut connection);
         connection.blocked = None;
-        // A place on this core's list of connections with output is none on the other's.
+        // A place on this core's lists of connections with output is none on the other's.
         connection.dirty = false;
+        connection.is_pushed = false;
         let board = self.mesh.board();
         board.cores[usize::from(self.id)]
             .connections_count

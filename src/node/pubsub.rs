@@ -6,7 +6,8 @@
 //! Promises  the reply to PUBLISH comes when every subscriber has the message in its output; what a client asked for
 //!           before a PUBLISH is done before it, what comes after it (other than PUBLISH) is done after it, so no client
 //!           can see the two in another order. A SUBSCRIBE is in force everywhere before its reply. A message is encoded
-//!           once, whatever the number of cores, connections and protocols. A connection that is subscribed stays on its
+//!           once, whatever the number of cores, connections and protocols; messages that come close together go to many
+//!           subscribers together, for each send costs the kernel more than all the rest. A connection that is subscribed stays on its
 //!           core.
 //! Not here  who is subscribed: `node/subscriptions.rs` for one core, `node/directory.rs` for all.
 //! Tests     tests/server/pubsub.rs.
@@ -14,6 +15,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::connection::{Blocked, Connection};
 use super::core::Core;
@@ -31,6 +33,13 @@ use crate::router::TxId;
 
 /// So many subscriptions of a closed connection end in one turn, about half a millisecond.
 const LEAVES_PER_TURN: usize = 512;
+
+/// Messages to fewer connections are not worth a wait.
+const GATHER_COUNT_MIN: usize = 16;
+/// About what a send takes.
+const SEND_NS: u64 = 2_000;
+/// About what sending to all is taken for at most, however many they are.
+const GATHER_NS_MAX: u64 = 1_000_000;
 
 /// A message as it crosses cores: encoded from the channel on, in both protocols the same.
 pub struct Post {
@@ -81,10 +90,25 @@ pub struct CorePubSub {
     next_post: u64,
     /// Connections that have closed and whose subscriptions have not all ended.
     leaving: Vec<Token>,
+    gathering: Gathering,
     /// Kept for its allocation.
     audience: Vec<u16>,
     /// Likewise.
     full: Vec<Token>,
+}
+
+/// Messages that wait to be sent.
+#[derive(Default)]
+struct Gathering {
+    /// When some went last (`Core::clock`), to how many connections.
+    last: u64,
+    last_count: usize,
+    /// How many messages those were.
+    last_messages_count: u64,
+    /// How many have come since.
+    messages_count: u64,
+    /// Since when the first of them waits.
+    since: Option<u64>,
 }
 
 struct Posted {
@@ -566,12 +590,53 @@ impl Core {
         self.fill(posted.token, posted.sequence, &reply);
     }
 
+    /// For how long the messages that wait to be sent may go on waiting.
+    ///
+    /// A message to many takes as many sends, however short it is, so what comes together is to go together.
+    /// - Where messages keep coming, sending takes at most half of the core's time. The first after a while goes at once, and
+    ///   so do those that come one by one, whose publisher may wait for its subscribers.
+    /// - Cores whose clients publish at the same time hand each other their messages with the answers: those are waited for,
+    ///   but not for longer than the sends will take.
+    pub(super) fn gathers_messages(&mut self) -> Option<Duration> {
+        let count = self.pushed.len();
+        let gathering = &mut self.pubsub.gathering;
+        if count < GATHER_COUNT_MIN || self.stopping {
+            *gathering = Gathering::default();
+            return None;
+        }
+        let now = self.clock.raw();
+        let since = *gathering.since.get_or_insert(now);
+        let sends_ns = |count: usize| (count as u64 * SEND_NS).min(GATHER_NS_MAX);
+        let left_ns = |begin: u64, whole_ns: u64| {
+            whole_ns.saturating_sub(self.clock.delta_as_nanos(begin, now))
+        };
+        let mut wait_ns = 0;
+        if gathering.messages_count.max(gathering.last_messages_count) > 1 {
+            wait_ns = left_ns(gathering.last, 2 * sends_ns(gathering.last_count));
+        }
+        if !self.pubsub.posted.is_empty() {
+            wait_ns = wait_ns.max(left_ns(since, sends_ns(count)));
+        }
+        if wait_ns > 0 {
+            return Some(Duration::from_nanos(wait_ns));
+        }
+        *gathering = Gathering {
+            last: now,
+            last_count: count,
+            last_messages_count: gathering.messages_count,
+            messages_count: 0,
+            since: None,
+        };
+        None
+    }
+
     /// Appends a message to the outputs of this core's subscribers; returns how often it was.
     fn deliver(&mut self, post: &Post, publisher: Option<&mut Publisher<'_>>) -> u64 {
+        self.pubsub.gathering.messages_count += 1;
         let mut full = std::mem::take(&mut self.pubsub.full);
         let mut outputs = Outputs {
             connections: &mut self.connections,
-            dirty: &mut self.dirty,
+            pushed: &mut self.pushed,
             spare: &mut self.spare,
             full: &mut full,
             publisher,
@@ -602,7 +667,7 @@ impl Core {
 /// What a message needs of a core to reach connections, beside the lists of its subscribers.
 struct Outputs<'a, 'p> {
     connections: &'a mut Connections,
-    dirty: &'a mut Vec<Token>,
+    pushed: &'a mut Vec<Token>,
     spare: &'a mut Vec<Vec<u8>>,
     /// Connections whose unsent output is to be held against its limit.
     full: &'a mut Vec<Token>,
@@ -641,9 +706,9 @@ impl Outputs<'_, '_> {
             connection.output = self.spare.pop().unwrap_or_default();
         }
         connection.push(|out| append(out, protocol, parts));
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty.push(token);
+        if !connection.is_pushed {
+            connection.is_pushed = true;
+            self.pushed.push(token);
         }
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.full.push(token);

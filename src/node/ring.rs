@@ -189,6 +189,15 @@ struct WaitArgument {
     timespec: *const types::Timespec,
 }
 
+/// How long a core sleeps.
+#[derive(Clone, Copy, Debug)]
+pub enum Wait {
+    /// Until there is something, or several things.
+    Until(Patience),
+    /// Until there is something, but not longer.
+    AtMost(std::time::Duration),
+}
+
 /// One core's ring, its receive buffers, and the send buffers in flight.
 pub struct Ring {
     ring: IoUring,
@@ -476,7 +485,7 @@ impl Ring {
     }
 
     /// Submits what is queued and reaps what is done; with `wait`, sleeps until there are completions, at least one.
-    pub fn enter(&mut self, wait: Option<Patience>) -> io::Result<()> {
+    pub fn enter(&mut self, wait: Option<Wait>) -> io::Result<()> {
         self.publish();
         let queued = {
             let mut submission = self.ring.submission();
@@ -484,7 +493,9 @@ impl Ring {
             submission.len()
         };
         let wanted = match wait {
-            Some(patience) if self.completions.is_empty() && self.can_be_patient => patience.count,
+            Some(Wait::Until(patience)) if self.completions.is_empty() && self.can_be_patient => {
+                patience.count
+            }
             Some(_) if self.completions.is_empty() => 1,
             _ => 0,
         };
@@ -497,14 +508,20 @@ impl Ring {
             None => self.descriptor(),
         };
         // Without an end of its own a wait would end with the time for several.
-        let longest = types::Timespec::from(WAIT_MAX);
+        let (longest, min_wait_us) = match wait {
+            Some(Wait::AtMost(longest)) => (longest, 0),
+            Some(Wait::Until(patience)) => (WAIT_MAX, patience.micros),
+            None => (WAIT_MAX, 0),
+        };
+        let longest = types::Timespec::from(longest);
         let argument = WaitArgument {
-            min_wait_us: wait.map_or(0, |patience| patience.micros),
+            min_wait_us,
             timespec: &raw const longest,
             signals: std::ptr::null(),
             signals_bytes: 0,
         };
-        let (argument, argument_bytes) = if wanted > 1 {
+        let has_end = matches!(wait, Some(Wait::AtMost(_)));
+        let (argument, argument_bytes) = if wanted > 1 || (has_end && wanted > 0) {
             flags |= ENTER_EXT_ARG;
             (&raw const argument, size_of::<WaitArgument>())
         } else {

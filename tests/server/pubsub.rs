@@ -149,6 +149,52 @@ fn each_publisher_is_heard_in_its_order_by_all() {
     }
 }
 
+/// Messages to very many may wait for the next ones, but none stays behind: publishers that go on only with their replies
+/// are heard by a hundred subscribers in their order, and a last message that nothing follows arrives as well. A subscriber
+/// that asks for something itself has its answer behind the messages from before.
+#[test]
+fn what_waits_for_more_messages_is_sent() {
+    const MESSAGES: usize = 100;
+    const SUBSCRIBERS: usize = 100;
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut subscribers: Vec<Client> = (0..SUBSCRIBERS).map(|_| resp3(&server)).collect();
+        for client in &mut subscribers {
+            subscribe(client, "SUBSCRIBE all");
+        }
+        std::thread::scope(|scope| {
+            for publisher in 0..4 {
+                let mut client = server.client();
+                scope.spawn(move || {
+                    for number in 0..MESSAGES {
+                        let text = format!("{publisher} {number}");
+                        client.send(&request(&[b"PUBLISH", b"all", text.as_bytes()]));
+                        assert_eq!(client.reply(), Value::Integer(SUBSCRIBERS as i64));
+                    }
+                });
+            }
+        });
+        let mut last = server.client();
+        send(&mut last, "PUBLISH all last");
+        assert_eq!(last.reply(), Value::Integer(SUBSCRIBERS as i64));
+        for client in &mut subscribers {
+            send(client, "PING");
+        }
+        for client in &mut subscribers {
+            let mut next = [0; 4];
+            for _ in 0..4 * MESSAGES {
+                let (_, text) = message(client);
+                let (publisher, number) = text.split_once(' ').expect("two numbers");
+                let publisher: usize = publisher.parse().expect("a number");
+                assert_eq!(number, next[publisher].to_string());
+                next[publisher] += 1;
+            }
+            assert_eq!(message(client), ("all".into(), "last".into()));
+            assert_eq!(client.reply().text(), "PONG");
+        }
+    }
+}
+
 /// One pipeline of SET, PUBLISH, SET: whoever has the message finds what was set before it, and whoever finds what was
 /// set after it has the message.
 #[test]

@@ -47,8 +47,7 @@ impl HeapSize for StreamValue {
     }
 
     fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        let nodes = self.0.log.nodes().take(SAMPLED_MAX);
-        nodes.for_each(|(_, node)| see(node.as_bytes().as_ptr()));
+        self.0.log.blocks().take(SAMPLED_MAX).for_each(see);
     }
 
     fn free_effort(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The listpack against a plain vector, and its bytes against the format.
 
 use super::{Random, size};
-use rondo::ds::listpack::{Element, Listpack, Position};
+use rondo::ds::listpack::{Bare, Element, Listpack, Maker, Position};
 
 /// Elements of every encoding, and of those next to each border between two.
 fn random_element(random: &mut Random) -> Vec<u8> {
@@ -352,4 +352,30 @@ fn more_elements_than_the_header_can_count_are_counted() {
     assert_eq!(list.as_bytes()[4..6], [10, 0]);
     list.clear();
     assert_eq!(list.as_bytes(), [7, 0, 0, 0, 0, 0, 0xff]);
+}
+
+#[test]
+fn bare_elements_become_the_same_listpack() {
+    for seed in 0..size(4, 60) as u64 {
+        let mut random = Random(seed);
+        let mut list = Listpack::new();
+        for _ in 0..random.below(40) {
+            list.push_back(&random_element(&mut random));
+        }
+        let mut bare = Vec::new();
+        let mut elements = list.iter();
+        while let Some(element) = elements.next_bare() {
+            bare.extend_from_slice(element);
+        }
+        assert!(Bare::new(&bare).eq(list.iter()), "SEED={seed}");
+        let mut maker = Maker::with_capacity(list.byte_len());
+        let mut rest = Bare::new(&bare);
+        while let Some(element) = rest.next_bare() {
+            match Bare::new(element).next() {
+                Some(Element::Int(number)) => maker.integer(number),
+                _ => maker.bare(element),
+            }
+        }
+        assert_eq!(maker.finish().as_bytes(), list.as_bytes(), "SEED={seed}");
+    }
 }

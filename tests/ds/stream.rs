@@ -279,6 +279,67 @@ fn trim(stream: &mut Stream, model: &mut Model, random: &mut Random, seed: u64) 
     );
 }
 
+// Each node's entries once more in a stream of their own, whose only node is never full.
+#[test]
+fn full_nodes_take_less_and_are_the_same_listpacks() {
+    let unlimited = NodeLimits {
+        bytes_max: 0,
+        entries_max: 0,
+    };
+    for seed in 0..size(3, 40) as u64 {
+        let mut random = Random(seed);
+        let limits = NodeLimits {
+            bytes_max: [0, 4096, 300][random.below(3)],
+            entries_max: [100, 130, 7][random.below(3)],
+        };
+        let has_one_form = random.below(2) == 0;
+        let mut stream = Stream::new();
+        let mut id = StreamId::new(random.below(3) as u64, 1);
+        for _ in 0..size(120, 700) {
+            let words = match has_one_form {
+                true => ["sensor", "7", "value", "-300"].map(Vec::from).to_vec(),
+                false => random_words(&mut random),
+            };
+            let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            assert_eq!(
+                stream.log.append(id, borrowed.as_slice(), limits),
+                Ok(()),
+                "SEED={seed}"
+            );
+            id = match random.below(4) {
+                0 => StreamId::new(id.ms, id.seq + 1),
+                1 => StreamId::new(id.ms + 1, 0),
+                2 => StreamId::new(id.ms + random.next() % (1 << 40), random.next() >> 1),
+                _ => StreamId::new(id.ms + 1, id.seq + 3),
+            };
+        }
+        let mut pack_bytes = 0;
+        let living = stream.log.range(StreamId::MIN, StreamId::MAX);
+        let mut entries = living.peekable();
+        let nodes: Vec<_> = stream.log.nodes().collect();
+        for (index, (_, node)) in nodes.iter().enumerate() {
+            let mut alone = Stream::new();
+            let next = nodes.get(index + 1).map_or(StreamId::MAX, |(id, _)| *id);
+            while let Some(entry) = entries.next_if(|entry| entry.id < next) {
+                let words = words_of(&entry);
+                let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+                let appended = alone.log.append(entry.id, borrowed.as_slice(), unlimited);
+                assert_eq!(appended, Ok(()), "SEED={seed}");
+            }
+            let (_, pack) = alone.log.nodes().next().expect("a node");
+            assert_eq!(pack.as_bytes(), node.as_bytes(), "SEED={seed}");
+            pack_bytes += pack.heap_bytes();
+        }
+        assert!(
+            stream.heap_bytes() < pack_bytes + nodes.len() * 64,
+            "SEED={seed}"
+        );
+        if has_one_form && limits.entries_max >= 100 && limits.bytes_max == 4096 {
+            assert!(stream.heap_bytes() * 3 < pack_bytes * 2, "SEED={seed}");
+        }
+    }
+}
+
 // Recorded from a real server: DUMP of a stream, its one node cut out.
 #[test]
 fn a_node_is_redis_s_byte_for_byte() {

@@ -208,7 +208,7 @@ fn back_bytes(encoded: usize) -> usize {
 }
 
 #[inline]
-fn back_length(encoded: usize) -> ([u8; 5], u8) {
+pub(super) fn back_length(encoded: usize) -> ([u8; 5], u8) {
     let count = back_bytes(encoded);
     let mut back = [0; 5];
     if count == 1 {
@@ -237,7 +237,8 @@ pub(super) fn entry_bytes(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Bytes of the entry at `at` without its back length.
-fn encoded_bytes(bytes: &[u8], at: usize) -> usize {
+#[inline]
+pub(super) fn encoded_bytes(bytes: &[u8], at: usize) -> usize {
     match bytes[at] {
         0..=0x7f => 1,
         tag @ 0x80..=0xbf => 1 + (tag & 0x3f) as usize,

@@ -11,11 +11,13 @@
 //! Source    the format's description at github.com/antirez/listpack.
 //! Tests     tests/ds/listpack.rs: a model of vectors, golden bytes; fuzz target `listpack`.
 
+mod bare;
 mod block;
 mod edit;
 mod entry;
 mod find;
 
+pub use bare::{Bare, Maker};
 use block::{Block, EMPTY_BYTES, END, HEADER_BYTES};
 pub use entry::Element;
 use std::num::NonZeroU32;

@@ -1,17 +1,18 @@
 //! Log: a stream's entries.
 //!
 //! Nodes by the id of their first entry; new entries go to the last node until it is full, and a node without living entries
-//! goes. Ids only rise, so nothing is ever put between.
+//! goes. Ids only rise, so nothing is ever put between. All but the last are packed further, until one loses an entry.
 //!
 //! Promises  node borders are where Redis has them under the same limits; `heap_bytes` is exact and O(1).
 //! Not here  what a node looks like: `node.rs`; who has read what: `group.rs`.
 //! Tests     tests/ds/stream.rs: a plain list of entries, seeded.
 
 use super::id::StreamId;
-use super::node::{self, Backward, Entry, Forward, Head, Words};
+use super::node::{self, Backward, Entry, Forward, Head, Node, Words};
 use super::radix;
 use super::tree::{self, Tree};
 use crate::ds::listpack::{LISTPACK_BYTES_MAX, Listpack, Position};
+use std::borrow::Cow;
 
 /// When a node is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub enum Refusal {
 /// Entries by id.
 #[derive(Clone, Default)]
 pub struct Log {
-    nodes: Tree<StreamId, Listpack>,
+    nodes: Tree<StreamId, Node>,
     nodes_bytes: usize,
     /// Nodes of Redis's radix tree, as `radix.rs` has it; 0 without nodes.
     radix_nodes: usize,
@@ -89,14 +90,14 @@ impl Log {
             return Err(Refusal::TooLarge);
         }
         match self.nodes.last_mut() {
-            Some((node_id, node)) if has_room(node, words_bytes, limits) => {
+            Some((node_id, node)) if has_room(*node_id, node, words_bytes, limits) => {
                 let before = node.heap_bytes();
-                node::push(node, *node_id, id, words);
+                node::push(node.open(*node_id), *node_id, id, words);
                 self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
             }
             _ => {
-                let node = node::new_node(words);
-                self.insert_node(id, node);
+                self.close_last();
+                self.insert_node(id, node::new_node(words));
             }
         }
         self.length += 1;
@@ -119,7 +120,7 @@ impl Log {
             return false;
         };
         let place = entry.place;
-        self.delete_places(node_id, &[place]);
+        self.delete_from(node_id, &[id], place);
         self.max_deleted_id = self.max_deleted_id.max(id);
         if id == self.first_id {
             self.find_first();
@@ -131,14 +132,14 @@ impl Log {
     pub fn trim(&mut self, trim: Trim) -> u64 {
         let mut trimmed = 0;
         while let Some((&node_id, node)) = self.nodes.first() {
-            let entries_count = Head::of(node).entries_count as u64;
+            let entries_count = node.living_count(node_id);
             if trim.limit > 0 && trimmed + entries_count > trim.limit {
                 break;
             }
             let is_whole = match trim.threshold {
                 Threshold::Length(length) if self.length <= length => break,
                 Threshold::Length(length) => self.length - entries_count >= length,
-                Threshold::Id(id) => last_of(node_id, node).is_none_or(|last| last < id),
+                Threshold::Id(id) => node.last_id(node_id).is_none_or(|last| last < id),
             };
             if !is_whole {
                 if !trim.is_approximate {
@@ -165,7 +166,7 @@ impl Log {
         let mut trimmed = 0;
         let mut start = StreamId::MIN;
         while let Some((&node_id, node)) = self.nodes.iter_from(&start).next() {
-            let entries_count = Head::of(node).entries_count as u64;
+            let entries_count = node.living_count(node_id);
             if trim.limit > 0 && trimmed + entries_count > trim.limit {
                 break;
             }
@@ -175,22 +176,22 @@ impl Log {
                     (self.length - entries_count >= length, self.length - length)
                 }
                 Threshold::Id(id) => {
-                    let last = last_of(node_id, node);
+                    let last = node.last_id(node_id);
                     (last.is_none_or(|last| last < id), u64::MAX)
                 }
             };
-            let mut places = Vec::new();
+            let mut ids = Vec::new();
             for entry in Forward::new(node_id, node).filter(|entry| !entry.is_deleted) {
                 let is_kept = matches!(trim.threshold, Threshold::Id(id) if entry.id >= id);
                 if is_kept || over == 0 {
                     break;
                 }
                 if may_delete(entry.id) {
-                    places.push(entry.place);
+                    ids.push(entry.id);
                     over -= 1;
                 }
             }
-            trimmed += self.delete_places(node_id, &places);
+            trimmed += self.delete_from(node_id, &ids, None);
             let Some(next) = node_id.next().filter(|_| is_whole) else {
                 break;
             };
@@ -208,53 +209,55 @@ impl Log {
             return 0;
         };
         let living = Forward::new(node_id, node).filter(|entry| !entry.is_deleted);
-        let places: Vec<_> = match threshold {
-            Threshold::Length(length) => living
-                .take((self.length - length) as usize)
-                .map(|entry| entry.place)
-                .collect(),
-            Threshold::Id(id) => living
-                .take_while(|entry| entry.id < id)
-                .map(|entry| entry.place)
-                .collect(),
+        let ids = living.map(|entry| entry.id);
+        let ids: Vec<_> = match threshold {
+            Threshold::Length(length) => ids.take((self.length - length) as usize).collect(),
+            Threshold::Id(end) => ids.take_while(|id| *id < end).collect(),
         };
-        self.delete_places(node_id, &places)
+        self.delete_from(node_id, &ids, None)
     }
 
-    /// Deletes living entries of one node by their places; the node goes with its last.
-    fn delete_places(&mut self, node_id: StreamId, places: &[Position]) -> u64 {
-        let entries_count = match self.nodes.get(&node_id) {
-            Some(node) if !places.is_empty() => Head::of(node).entries_count,
+    /// Deletes living entries of one node, which rise; the node goes with its last. `place` says where a single one is.
+    fn delete_from(&mut self, node_id: StreamId, ids: &[StreamId], place: Option<Position>) -> u64 {
+        let living_count = match self.nodes.get(&node_id) {
+            Some(node) if !ids.is_empty() => node.living_count(node_id),
             _ => return 0,
         };
-        if places.len() as i64 == entries_count {
+        if ids.len() as u64 == living_count {
             // What is left of the node was deleted before.
             self.remove_node(node_id);
-        } else {
-            self.change_node(node_id, |node| node::delete(node, places));
+        } else if let Some(node) = self.nodes.get_mut(&node_id) {
+            let before = node.heap_bytes();
+            let pack = node.open(node_id);
+            match place {
+                Some(place) => node::delete(pack, &[place]),
+                None => node::delete(pack, &node::places_of(pack, node_id, ids)),
+            }
+            self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
         }
-        self.length -= places.len() as u64;
-        places.len() as u64
+        self.length -= ids.len() as u64;
+        ids.len() as u64
     }
 
     fn insert_node(&mut self, node_id: StreamId, node: Listpack) {
         self.nodes_bytes += node.heap_bytes();
         self.radix_nodes += radix::share_of(node_id, &self.nodes);
-        self.nodes.insert(node_id, node);
+        self.nodes.insert(node_id, Node::Pack(node));
+    }
+
+    /// The last node takes no more entries.
+    fn close_last(&mut self) {
+        if let Some((node_id, node)) = self.nodes.last_mut() {
+            let before = node.heap_bytes();
+            node.close(*node_id);
+            self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
+        }
     }
 
     fn remove_node(&mut self, node_id: StreamId) {
         if let Some(node) = self.nodes.remove(&node_id) {
             self.nodes_bytes -= node.heap_bytes();
             self.radix_nodes -= radix::share_of(node_id, &self.nodes);
-        }
-    }
-
-    fn change_node(&mut self, node_id: StreamId, change: impl FnOnce(&mut Listpack)) {
-        if let Some(node) = self.nodes.get_mut(&node_id) {
-            let before = node.heap_bytes();
-            change(node);
-            self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
         }
     }
 
@@ -271,10 +274,10 @@ impl Log {
             return false;
         };
         let mut last = match self.nodes.last() {
-            Some((&last_id, last_node)) => last_of(last_id, last_node),
+            Some((&last_id, last_node)) => last_node.last_id(last_id),
             None => None,
         };
-        let is_rising = Forward::new(id, &node).all(|entry| {
+        let is_rising = Forward::of_pack(id, &node).all(|entry| {
             let is_above = last.is_none_or(|last| entry.id > last) && entry.id >= id;
             last = Some(entry.id);
             is_above
@@ -283,6 +286,7 @@ impl Log {
         if !is_rising || entries_count == 0 {
             return false;
         }
+        self.close_last();
         self.insert_node(id, node);
         self.length += entries_count;
         if self.first_id.is_zero() {
@@ -372,9 +376,14 @@ impl Log {
         self.first_id
     }
 
-    /// The nodes: ids of first entries, and listpacks.
-    pub fn nodes(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
-        self.nodes.iter().map(|(id, node)| (*id, node))
+    /// The nodes: ids of first entries, and listpacks; those packed further are unpacked one by one.
+    pub fn nodes(&self) -> impl Iterator<Item = (StreamId, Cow<'_, Listpack>)> {
+        self.nodes.iter().map(|(id, node)| (*id, node.pack(*id)))
+    }
+
+    /// Where the nodes' bytes are.
+    pub fn blocks(&self) -> impl Iterator<Item = *const u8> {
+        self.nodes.iter().map(|(_, node)| node.address())
     }
 
     /// How many nodes.
@@ -410,9 +419,9 @@ impl Log {
         let first = living.first().copied().unwrap_or_default();
         assert_eq!(first, self.first_id, "the first id");
         for (id, node) in self.nodes.iter() {
-            let sound = node::validated(node.as_bytes());
+            let sound = node::validated(node.pack(*id).as_bytes());
             assert!(sound.is_some(), "node {id} is a node");
-            assert!(Head::of(node).entries_count > 0, "node {id} has entries");
+            assert!(node.living_count(*id) > 0, "node {id} has entries");
         }
     }
 
@@ -434,31 +443,22 @@ impl Log {
 
 /// Whether another entry goes to this node.
 #[inline]
-fn has_room(node: &Listpack, words_bytes: usize, limits: NodeLimits) -> bool {
+fn has_room(node_id: StreamId, node: &Node, words_bytes: usize, limits: NodeLimits) -> bool {
     let bytes_max = match limits.bytes_max {
         0 => LISTPACK_BYTES_MAX as u64,
         bytes_max => bytes_max.min(LISTPACK_BYTES_MAX as u64),
     };
-    if (node.byte_len() + words_bytes) as u64 >= bytes_max {
+    let (living, deleted, pack_bytes) = node.extent(node_id);
+    if (pack_bytes + words_bytes) as u64 >= bytes_max {
         return false;
     }
-    if limits.entries_max == 0 {
-        return true;
-    }
-    let head = Head::of(node);
-    // Both were counted one by one or checked to be as many as there are.
-    ((head.entries_count + head.deleted_count) as u64) < limits.entries_max
-}
-
-/// The id of a node's last entry, deleted or not.
-fn last_of(node_id: StreamId, node: &Listpack) -> Option<StreamId> {
-    Backward::new(node_id, node).next().map(|entry| entry.id)
+    limits.entries_max == 0 || living + deleted < limits.entries_max
 }
 
 /// What [`Log::range`] gives.
 #[derive(Clone)]
 pub struct Range<'l> {
-    nodes: tree::Iter<'l, StreamId, Listpack>,
+    nodes: tree::Iter<'l, StreamId, Node>,
     entries: Option<Forward<'l>>,
     start: StreamId,
     end: StreamId,
@@ -492,7 +492,7 @@ impl<'l> Iterator for Range<'l> {
 /// What [`Log::range_back`] gives.
 #[derive(Clone)]
 pub struct RangeBack<'l> {
-    nodes: tree::IterBack<'l, StreamId, Listpack>,
+    nodes: tree::IterBack<'l, StreamId, Node>,
     entries: Option<Backward<'l>>,
     start: StreamId,
     end: StreamId,

@@ -1,6 +1,6 @@
 //! Stream: an append-only log of entries, and groups of consumers that read it together.
 //!
-//!     log     nodes of packed entries by id          log.rs, node.rs
+//!     log     nodes of packed entries by id          log.rs, node.rs, dense.rs
 //!     groups  name -> what was delivered to whom     group.rs
 //!     producers  name -> what it asked for already   producers.rs
 //!             all in trees of small arrays           tree.rs
@@ -9,6 +9,7 @@
 //! Not here  ids that clients write, options, replies: `commands/stream*.rs`.
 //! Tests     tests/ds/stream.rs, stream_tree.rs, stream_groups.rs, stream_producers.rs; fuzz target `stream_node`.
 
+mod dense;
 mod group;
 mod id;
 mod log;

@@ -9,15 +9,109 @@
 //!
 //! Promises  the listpack is Redis's, byte for byte, so dumps and snapshots carry it unchanged; what `validated` lets pass
 //!           is read without a panic.
-//! Not here  which node an entry is in: `log.rs`.
+//! Not here  which node an entry is in: `log.rs`; what a full node is packed into: `dense.rs`.
 //! Source    the stream nodes that DUMP of a real server shows.
 //! Tests     tests/ds/stream.rs; fuzz target `stream_node`.
 
+use super::dense::{Dense, Entries};
 use super::id::StreamId;
-use crate::ds::listpack::{Element, Iter as Elements, Listpack, Position};
+use crate::ds::listpack::{Bare, Element, Iter as Elements, Listpack, Position};
+use std::borrow::Cow;
 
 const DELETED: i64 = 1;
-const SAME_NAMES: i64 = 2;
+pub(super) const SAME_NAMES: i64 = 2;
+
+/// A node of the log.
+#[derive(Clone)]
+pub(super) enum Node {
+    /// The listpack that the wire knows.
+    Pack(Listpack),
+    /// One that is full, packed further.
+    Dense(Dense),
+}
+
+const _: () = assert!(size_of::<Node>() == 16);
+
+impl Node {
+    /// Packs a node further that takes no more entries, if that saves memory.
+    pub(super) fn close(&mut self, node_id: StreamId) {
+        if let Self::Pack(pack) = self
+            && let Some(dense) = Dense::of(node_id, pack)
+        {
+            *self = Self::Dense(dense);
+        }
+    }
+
+    /// The listpack, to change.
+    #[inline]
+    pub(super) fn open(&mut self, node_id: StreamId) -> &mut Listpack {
+        if let Self::Dense(dense) = self {
+            *self = Self::Pack(dense.unpacked(node_id));
+        }
+        match self {
+            Self::Pack(pack) => pack,
+            Self::Dense(_) => unreachable!("it was just unpacked"),
+        }
+    }
+
+    /// The listpack, which may have to be made.
+    pub(super) fn pack(&self, node_id: StreamId) -> Cow<'_, Listpack> {
+        match self {
+            Self::Pack(pack) => Cow::Borrowed(pack),
+            Self::Dense(dense) => Cow::Owned(dense.unpacked(node_id)),
+        }
+    }
+
+    /// Its living entries, the deleted ones, and the bytes of its listpack.
+    #[inline]
+    pub(super) fn extent(&self, node_id: StreamId) -> (u64, u64, usize) {
+        match self {
+            Self::Pack(pack) => {
+                // Both were counted one by one or checked to be as many as there are.
+                let head = Head::of(pack);
+                let (living, deleted) = (head.entries_count, head.deleted_count);
+                (living as u64, deleted as u64, pack.byte_len())
+            }
+            Self::Dense(dense) => {
+                let head = dense.entries(node_id);
+                (head.entries_count as u64, 0, head.pack_bytes)
+            }
+        }
+    }
+
+    /// Its living entries.
+    #[inline]
+    pub(super) fn living_count(&self, node_id: StreamId) -> u64 {
+        self.extent(node_id).0
+    }
+
+    /// The id of its last entry, deleted or not.
+    pub(super) fn last_id(&self, node_id: StreamId) -> Option<StreamId> {
+        match self {
+            Self::Pack(pack) => Backward::of_pack(node_id, pack)
+                .next()
+                .map(|entry| entry.id),
+            Self::Dense(dense) => Some(dense.entries(node_id).last_id),
+        }
+    }
+
+    /// Bytes allocated.
+    #[inline]
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Pack(pack) => pack.heap_bytes(),
+            Self::Dense(dense) => dense.heap_bytes(),
+        }
+    }
+
+    /// Where its bytes are.
+    pub(super) fn address(&self) -> *const u8 {
+        match self {
+            Self::Pack(pack) => pack.as_bytes().as_ptr(),
+            Self::Dense(dense) => dense.address(),
+        }
+    }
+}
 
 /// The words of a new entry: names and values in turn.
 pub trait Words<'w> {
@@ -84,6 +178,15 @@ pub(super) fn push<'w>(
     }
 }
 
+/// Where these entries are, which rise; each is there and alive.
+pub(super) fn places_of(node: &Listpack, node_id: StreamId, ids: &[StreamId]) -> Vec<Position> {
+    let mut rest = ids.iter().peekable();
+    Forward::of_pack(node_id, node)
+        .filter(|entry| !entry.is_deleted && rest.next_if(|id| **id == entry.id).is_some())
+        .filter_map(|entry| entry.place)
+        .collect()
+}
+
 /// Marks entries as deleted: those at these places, each alive until now.
 pub(super) fn delete(node: &mut Listpack, places: &[Position]) {
     let Head {
@@ -112,9 +215,9 @@ fn set_entries_count(node: &mut Listpack, count: i64) {
 pub(super) struct Head<'n> {
     pub(super) entries_count: i64,
     pub(super) deleted_count: i64,
-    names_count: usize,
+    pub(super) names_count: usize,
     /// From the first name on.
-    names: Elements<'n>,
+    pub(super) names: Elements<'n>,
 }
 
 impl<'n> Head<'n> {
@@ -141,21 +244,59 @@ fn integer(elements: &mut Elements<'_>) -> i64 {
     }
 }
 
+/// Elements as the node has them.
+#[derive(Clone)]
+pub(super) enum Run<'n> {
+    Pack(Elements<'n>),
+    Bare(Bare<'n>),
+}
+
+impl<'n> Iterator for Run<'n> {
+    type Item = Element<'n>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Element<'n>> {
+        match self {
+            Self::Pack(elements) => elements.next(),
+            Self::Bare(elements) => elements.next(),
+        }
+    }
+}
+
 /// One entry where it lies.
 #[derive(Clone)]
 pub struct Entry<'n> {
     /// Its id.
     pub id: StreamId,
     pub(super) is_deleted: bool,
-    pub(super) place: Position,
+    /// Where its flags are; nowhere in a dense node.
+    pub(super) place: Option<Position>,
     pairs_count: usize,
     /// Where the names are that it shares with the head.
-    names: Option<Elements<'n>>,
+    pub(super) names: Option<Run<'n>>,
     /// From its first own name or value on.
-    rest: Elements<'n>,
+    pub(super) rest: Run<'n>,
 }
 
 impl<'n> Entry<'n> {
+    /// One of a dense node.
+    #[inline]
+    pub(super) fn bare(
+        id: StreamId,
+        pairs_count: usize,
+        names: Option<Run<'n>>,
+        rest: Run<'n>,
+    ) -> Self {
+        Self {
+            id,
+            is_deleted: false,
+            place: None,
+            pairs_count,
+            names,
+            rest,
+        }
+    }
+
     /// How many fields it has.
     #[inline]
     pub fn len(&self) -> usize {
@@ -181,8 +322,8 @@ impl<'n> Entry<'n> {
 /// What [`Entry::fields`] gives.
 pub struct Fields<'n> {
     left: usize,
-    names: Option<Elements<'n>>,
-    rest: Elements<'n>,
+    names: Option<Run<'n>>,
+    rest: Run<'n>,
 }
 
 impl<'n> Iterator for Fields<'n> {
@@ -201,7 +342,7 @@ impl<'n> Iterator for Fields<'n> {
 
 /// Reads entries of one node, deleted ones too.
 #[derive(Clone)]
-struct Reader<'n> {
+pub(super) struct Reader<'n> {
     id: StreamId,
     names_count: usize,
     names: Elements<'n>,
@@ -232,28 +373,39 @@ impl<'n> Reader<'n> {
         Some(Entry {
             id: self.id.offset(ms, seq),
             is_deleted: flags & DELETED != 0,
-            place,
+            place: Some(place),
             pairs_count,
-            names: has_same_names.then(|| self.names.clone()),
-            rest: elements.clone(),
+            names: has_same_names.then(|| Run::Pack(self.names.clone())),
+            rest: Run::Pack(elements.clone()),
         })
     }
 }
 
 /// The entries of one node in order.
 #[derive(Clone)]
-pub(super) struct Forward<'n> {
-    reader: Reader<'n>,
-    rest: Elements<'n>,
+pub(super) enum Forward<'n> {
+    Pack {
+        reader: Reader<'n>,
+        rest: Elements<'n>,
+    },
+    Dense(Entries<'n>),
 }
 
 impl<'n> Forward<'n> {
     #[inline]
-    pub(super) fn new(id: StreamId, node: &'n Listpack) -> Self {
-        let head = Head::of(node);
+    pub(super) fn new(id: StreamId, node: &'n Node) -> Self {
+        match node {
+            Node::Pack(pack) => Self::of_pack(id, pack),
+            Node::Dense(dense) => Self::Dense(dense.entries(id)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn of_pack(id: StreamId, pack: &'n Listpack) -> Self {
+        let head = Head::of(pack);
         let mut rest = head.names.clone();
         skip(&mut rest, head.names_count + 1);
-        Self {
+        Self::Pack {
             reader: Reader::new(id, &head),
             rest,
         }
@@ -265,10 +417,15 @@ impl<'n> Iterator for Forward<'n> {
 
     #[inline]
     fn next(&mut self) -> Option<Entry<'n>> {
-        let entry = self.reader.read(&mut self.rest)?;
-        let values = if entry.names.is_some() { 1 } else { 2 };
-        skip(&mut self.rest, entry.pairs_count * values + 1);
-        Some(entry)
+        match self {
+            Self::Pack { reader, rest } => {
+                let entry = reader.read(rest)?;
+                let values = if entry.names.is_some() { 1 } else { 2 };
+                skip(rest, entry.pairs_count * values + 1);
+                Some(entry)
+            }
+            Self::Dense(entries) => entries.next(),
+        }
     }
 }
 
@@ -281,19 +438,33 @@ fn skip(elements: &mut Elements<'_>, count: usize) {
 
 /// The entries of one node, last to first.
 #[derive(Clone)]
-pub(super) struct Backward<'n> {
-    node: &'n Listpack,
-    reader: Reader<'n>,
-    /// The last element of the entry to come.
-    at: Option<Position>,
+pub(super) enum Backward<'n> {
+    Pack {
+        pack: &'n Listpack,
+        reader: Reader<'n>,
+        /// The last element of the entry to come.
+        at: Option<Position>,
+    },
+    /// Without back lengths, all are read first.
+    Dense(std::vec::IntoIter<Entry<'n>>),
 }
 
 impl<'n> Backward<'n> {
-    pub(super) fn new(id: StreamId, node: &'n Listpack) -> Self {
-        Self {
-            node,
-            reader: Reader::new(id, &Head::of(node)),
-            at: node.last(),
+    pub(super) fn new(id: StreamId, node: &'n Node) -> Self {
+        match node {
+            Node::Pack(pack) => Self::of_pack(id, pack),
+            Node::Dense(dense) => {
+                let entries: Vec<Entry<'_>> = dense.entries(id).collect();
+                Self::Dense(entries.into_iter())
+            }
+        }
+    }
+
+    fn of_pack(id: StreamId, pack: &'n Listpack) -> Self {
+        Self::Pack {
+            pack,
+            reader: Reader::new(id, &Head::of(pack)),
+            at: pack.last(),
         }
     }
 }
@@ -302,18 +473,22 @@ impl<'n> Iterator for Backward<'n> {
     type Item = Entry<'n>;
 
     fn next(&mut self) -> Option<Entry<'n>> {
-        let mut at = self.at?;
-        let elements_count = match self.node.get(at) {
+        let (pack, reader, next) = match self {
+            Self::Pack { pack, reader, at } => (pack, reader, at),
+            Self::Dense(entries) => return entries.next_back(),
+        };
+        let mut at = (*next)?;
+        let elements_count = match pack.get(at) {
             // The head's end.
             Element::Int(0) => return None,
             Element::Int(count) => count,
             Element::Str(_) => return None,
         };
         for _ in 0..elements_count {
-            at = self.node.previous(at)?;
+            at = pack.previous(at)?;
         }
-        self.at = self.node.previous(at);
-        self.reader.read(&mut self.node.iter_from(at))
+        *next = pack.previous(at);
+        reader.read(&mut pack.iter_from(at))
     }
 }
 

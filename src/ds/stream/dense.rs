@@ -1,0 +1,261 @@
+//! Dense: a node that takes no more entries, without what can be told from the rest.
+//!
+//!     node  = | entries | listpack bytes | last ms | last seq | names | bytes of them | name … | entry … |
+//!     entry = | ms since the one before, times two | value … |                        names as in the head, the seq expected
+//!           = | the same + 1 | kind | seq? | fields? | name? value … |                otherwise
+//!
+//! Numbers are of seven bits a byte. Names and values are a listpack's elements without back lengths; flags, element counts
+//! and sequence numbers that only count up, six to nine bytes of each entry, are not kept at all. An expected sequence
+//! number is 0 where milliseconds differ from the entry before, and one more than its own where they do not.
+//!
+//! Promises  the listpack it was made of comes back, byte for byte where that one was made here; smaller than that or
+//!           not made; reading allocates nothing.
+//! Not here  deleted entries: a node with some stays a listpack, and one that loses some becomes one again.
+//! Tests     tests/ds/stream.rs: all of them read dense nodes; `full_nodes_take…`.
+
+use super::id::StreamId;
+use super::node::{Entry, Forward, Head, Run, SAME_NAMES};
+use crate::ds::block_size::block_bytes;
+use crate::ds::listpack::{Bare, Listpack, Maker};
+
+/// The entry has names of its own.
+const OWN_NAMES: u8 = 1;
+/// Its sequence number is not the expected one.
+const OWN_SEQ: u8 = 2;
+
+/// A node, packed further.
+#[derive(Clone)]
+pub(super) struct Dense(Box<[u8]>);
+
+impl Dense {
+    /// The same node in less memory, where that is possible.
+    pub(super) fn of(node_id: StreamId, node: &Listpack) -> Option<Self> {
+        let mut head = Head::of(node);
+        if head.deleted_count != 0 || head.entries_count <= 0 {
+            return None;
+        }
+        let mut entries = Vec::with_capacity(node.byte_len());
+        let mut before = before_first(node_id);
+        for entry in Forward::of_pack(node_id, node) {
+            put_entry(&mut entries, before, &entry)?;
+            before = entry.id;
+        }
+        let mut names = Vec::new();
+        for _ in 0..head.names_count {
+            names.extend_from_slice(head.names.next_bare()?);
+        }
+        let mut bytes = Vec::with_capacity(names.len() + entries.len() + 24);
+        put(&mut bytes, head.entries_count as u64);
+        put(&mut bytes, node.byte_len() as u64);
+        put(&mut bytes, before.ms.wrapping_sub(node_id.ms));
+        put(&mut bytes, before.seq);
+        put(&mut bytes, head.names_count as u64);
+        put(&mut bytes, names.len() as u64);
+        bytes.extend_from_slice(&names);
+        bytes.extend_from_slice(&entries);
+        // Copied once more: a vector that shrinks by less than half keeps its block.
+        (block_bytes(bytes.len()) < node.heap_bytes()).then(|| Self(Box::from(bytes.as_slice())))
+    }
+
+    /// The listpack it stands for.
+    pub(super) fn unpacked(&self, node_id: StreamId) -> Listpack {
+        let Entries {
+            entries_count,
+            pack_bytes,
+            names_count,
+            mut names,
+            ..
+        } = self.entries(node_id);
+        let mut maker = Maker::with_capacity(pack_bytes);
+        for number in [entries_count as i64, 0, names_count as i64] {
+            maker.integer(number);
+        }
+        put_bare(&mut maker, &mut names, names_count);
+        maker.integer(0);
+        for entry in self.entries(node_id) {
+            let has_own_names = entry.names.is_none();
+            let fields_count = entry.len();
+            maker.integer(if has_own_names { 0 } else { SAME_NAMES });
+            maker.integer(entry.id.ms.wrapping_sub(node_id.ms) as i64);
+            maker.integer(entry.id.seq.wrapping_sub(node_id.seq) as i64);
+            let Run::Bare(mut rest) = entry.rest else {
+                continue; // Entries of a dense node are bare.
+            };
+            if has_own_names {
+                maker.integer(fields_count as i64);
+                put_bare(&mut maker, &mut rest, fields_count * 2);
+                maker.integer(fields_count as i64 * 2 + 4);
+            } else {
+                put_bare(&mut maker, &mut rest, fields_count);
+                maker.integer(fields_count as i64 + 3);
+            }
+        }
+        maker.finish()
+    }
+
+    /// Its entries in order.
+    #[inline]
+    pub(super) fn entries(&self, node_id: StreamId) -> Entries<'_> {
+        let mut bytes = &self.0[..];
+        let entries_count = take(&mut bytes) as usize;
+        let pack_bytes = take(&mut bytes) as usize;
+        let last_ms = node_id.ms.wrapping_add(take(&mut bytes));
+        let last_id = StreamId::new(last_ms, take(&mut bytes));
+        let names_count = take(&mut bytes) as usize;
+        let names_bytes = take(&mut bytes) as usize;
+        let (names, rest) = bytes.split_at(names_bytes);
+        Entries {
+            entries_count,
+            pack_bytes,
+            last_id,
+            names_count,
+            names: Bare::new(names),
+            before: before_first(node_id),
+            rest,
+        }
+    }
+
+    /// Bytes allocated.
+    pub(super) fn heap_bytes(&self) -> usize {
+        block_bytes(self.0.len())
+    }
+
+    /// Where its bytes are.
+    pub(super) fn address(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
+}
+
+/// The head of a dense node, and its entries one by one.
+#[derive(Clone)]
+pub(super) struct Entries<'n> {
+    pub(super) entries_count: usize,
+    /// Bytes of the listpack.
+    pub(super) pack_bytes: usize,
+    pub(super) last_id: StreamId,
+    names_count: usize,
+    names: Bare<'n>,
+    /// The id of the entry before the next.
+    before: StreamId,
+    rest: &'n [u8],
+}
+
+impl<'n> Iterator for Entries<'n> {
+    type Item = Entry<'n>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'n>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let tag = take(&mut self.rest);
+        let passed_ms = tag >> 1;
+        let kind = if tag & 1 == 0 {
+            0
+        } else {
+            take_byte(&mut self.rest)
+        };
+        let ms = self.before.ms.wrapping_add(passed_ms);
+        let seq = if kind & OWN_SEQ == 0 {
+            expected_seq(self.before, ms)
+        } else {
+            take(&mut self.rest)
+        };
+        let id = StreamId::new(ms, seq);
+        let (names, fields_count) = if kind & OWN_NAMES == 0 {
+            (Some(Run::Bare(self.names.clone())), self.names_count)
+        } else {
+            (None, take(&mut self.rest) as usize)
+        };
+        let rest = Bare::new(self.rest);
+        let mut after = rest.clone();
+        let elements_count = fields_count << (kind & OWN_NAMES);
+        for _ in 0..elements_count {
+            after.next_bare();
+        }
+        self.rest = after.rest();
+        self.before = id;
+        Some(Entry::bare(id, fields_count, names, Run::Bare(rest)))
+    }
+}
+
+/// Appends one entry; nothing where its id cannot be said.
+fn put_entry(bytes: &mut Vec<u8>, before: StreamId, entry: &Entry<'_>) -> Option<()> {
+    let passed_ms = entry.id.ms.wrapping_sub(before.ms);
+    if passed_ms > u64::MAX >> 1 {
+        return None;
+    }
+    let has_own_names = entry.names.is_none();
+    let has_own_seq = entry.id.seq != expected_seq(before, entry.id.ms);
+    if has_own_names || has_own_seq {
+        put(bytes, passed_ms << 1 | 1);
+        let own_names = if has_own_names { OWN_NAMES } else { 0 };
+        bytes.push(own_names | if has_own_seq { OWN_SEQ } else { 0 });
+        if has_own_seq {
+            put(bytes, entry.id.seq);
+        }
+        if has_own_names {
+            put(bytes, entry.len() as u64);
+        }
+    } else {
+        put(bytes, passed_ms << 1);
+    }
+    let Run::Pack(mut rest) = entry.rest.clone() else {
+        return None;
+    };
+    for _ in 0..entry.len() << usize::from(has_own_names) {
+        bytes.extend_from_slice(rest.next_bare()?);
+    }
+    Some(())
+}
+
+fn put_bare(maker: &mut Maker, elements: &mut Bare<'_>, count: usize) {
+    for element in std::iter::from_fn(|| elements.next_bare()).take(count) {
+        maker.bare(element);
+    }
+}
+
+/// What the first entry follows: it has the node's own id.
+#[inline]
+fn before_first(node_id: StreamId) -> StreamId {
+    StreamId::new(node_id.ms, node_id.seq.wrapping_sub(1))
+}
+
+#[inline]
+fn expected_seq(before: StreamId, ms: u64) -> u64 {
+    if ms == before.ms {
+        before.seq.wrapping_add(1)
+    } else {
+        0
+    }
+}
+
+#[inline]
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+#[inline]
+fn take(bytes: &mut &[u8]) -> u64 {
+    let mut number = 0;
+    let mut shift = 0;
+    loop {
+        let byte = take_byte(bytes);
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return number;
+        }
+        shift += 7;
+    }
+}
+
+#[inline]
+fn take_byte(bytes: &mut &[u8]) -> u8 {
+    let (first, rest) = bytes.split_first().expect("a dense node is whole");
+    *bytes = rest;
+    *first
+}

@@ -58,7 +58,7 @@ fn list(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled 
             }
             pattern = Some(args.get(index).to_vec());
         } else {
-            let text = [b"ERR Unknown argument ", args.get(index)].concat();
+            let text = [b"ERR Unknown argument ", until_nul(args.get(index))].concat();
             return Err(CommandError::Quoting(text));
         }
         index += 1;
@@ -66,12 +66,17 @@ fn list(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled 
     ask(FunctionRequest::List { pattern, with_code })
 }
 
+/// As much of a word as Redis shows in these two errors.
+fn until_nul(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// `FUNCTION LOAD [REPLACE] code`.
 fn load(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     let last = args.len() - 1;
     for index in 1..last {
         if !args.is(index, "REPLACE") {
-            let text = [b"ERR Unknown option given: ", args.get(index)].concat();
+            let text = [b"ERR Unknown option given: ", until_nul(args.get(index))].concat();
             return Err(CommandError::Quoting(text));
         }
     }

@@ -285,7 +285,8 @@ fn lset(
         .keys
         .write::<List>(call.db, &key, call.caller.no_touch)?;
     let mut held = found.ok_or(NO_SUCH_KEY)?;
-    let index = integer(args.get(2))?;
+    // Redis keeps the index's low 32 bits here, and only here.
+    let index = i64::from(integer(args.get(2))? as i32);
     let element = args.get(3);
     let list = held.get_mut();
     list.expect(element.len(), 1, &limits);

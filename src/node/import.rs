@@ -17,6 +17,7 @@ use super::data_dir::DataDir;
 use super::options::Options;
 use super::rewrite::next_epoch;
 use crate::base::hash::KeyHasher;
+use crate::base::number::parse_i64;
 use crate::keyspace::cut::CutSizes;
 use crate::keyspace::{Keyspace, SlotMap};
 use crate::persist::effects::{Effect, Effects, append};
@@ -238,6 +239,8 @@ impl Imported {
                 self.function(&args)?;
                 continue;
             }
+            // No time has come yet for any deadline; but a claim is not taken for one of the future.
+            let now_ms = time_of_claim(&args).map_or(now_ms, |time_ms| time_ms.max(now_ms));
             let mut one = Vec::new();
             let words: Vec<&[u8]> = args.iter_from(0).collect();
             let name = words[0].to_ascii_uppercase();
@@ -348,4 +351,13 @@ fn command_length(bytes: &[u8]) -> Result<Option<usize>, ()> {
         }
     }
     Ok(Some(at))
+}
+
+/// When the entries of an `XCLAIM` were delivered: Redis logs every delivery of XREADGROUP so. Their stream was alive then.
+fn time_of_claim(args: &Args<'_>) -> Option<i64> {
+    if !args.is(0, "XCLAIM") {
+        return None;
+    }
+    let index = (5..args.len().saturating_sub(1)).find(|&index| args.is(index, "TIME"))?;
+    parse_i64(args.get(index + 1))
 }

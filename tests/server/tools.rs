@@ -149,6 +149,13 @@ fn the_append_only_directory_of_redis_is_imported() {
     let code = "#!lua name=lib\nredis.register_function('f', function() return 7 end)";
     let two = command(&["FUNCTION", "LOAD", code])
         + &command(&["INCR", "count"])
+        + &command(&["XADD", "stream", "1-1", "f", "v"])
+        + &command(&["XGROUP", "CREATE", "stream", "group", "0-0"])
+        // What Redis makes of XREADGROUP.
+        + &command(&[
+            "XCLAIM", "stream", "group", "who", "0", "1-1", "TIME", "1700000000123", "RETRYCOUNT", "1", "FORCE", "JUSTID",
+            "LASTID", "1-1",
+        ])
         + &command(&["MULTI"])
         + &command(&["SET", "never", "1"]);
     for (name, text) in [
@@ -169,7 +176,7 @@ fn the_append_only_directory_of_redis_is_imported() {
     let to = text(&server.dir);
     let (status, said) = run_to_end(&["import", &text(&from), &to]);
     assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("4 keys are in"), "{said}");
+    assert!(said.contains("5 keys are in"), "{said}");
     assert!(said.contains("ends in the middle"), "{said}");
     let (status, said) = run_to_end(&["import", &text(&from), &to]);
     assert!(status == Some(1) && said.contains("already"), "{said}");
@@ -186,6 +193,8 @@ fn the_append_only_directory_of_redis_is_imported() {
         );
         assert_eq!(client.ask("GET count"), bulk("1"));
         assert_eq!(client.ask("EXISTS never"), Value::Integer(0));
+        let full = format!("{:?}", client.ask("XINFO STREAM stream FULL"));
+        assert!(full.contains("1700000000123"), "{full}");
         assert_eq!(client.ask("FCALL f 0"), Value::Integer(7));
         client.ask("SELECT 2");
         assert_eq!(client.ask("GET two"), bulk("2"));

@@ -323,6 +323,12 @@ fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), cores: u16) 
         return old;
     }
     let map = SlotMap::new(cores);
+    let counts: Vec<usize> = match old.first() {
+        Some(first) => (0..first.keys.databases_count())
+            .map(|db| old.iter().map(|shard| shard.keys.keys_count(db)).sum())
+            .collect(),
+        None => Vec::new(),
+    };
     let mut shards: Vec<Shard> = (0..cores)
         .map(|core| {
             let keys = super::settings::keyspace_options(options, hasher, map, core);
@@ -330,6 +336,10 @@ fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), cores: u16) 
             super::settings::apply_to_shard(options, &mut shard);
             // What was written once may be read again, whatever the limit is by now.
             shard.keys.set_value_bytes_max(u64::MAX >> 1);
+            for (db, count) in counts.iter().enumerate() {
+                let share = count / usize::from(cores);
+                shard.keys.reserve(db as u64, share as u64);
+            }
             shard
         })
         .collect();

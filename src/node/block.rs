@@ -25,7 +25,7 @@ use crate::commands::table::{Caller, Run, Verb};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
-use crate::router::message::{Queued, SlowCall};
+use crate::router::message::{CallFailure, Queued, SlowCall};
 use crate::router::programs::block::BlockRequest;
 use crate::router::watch::{Watch, Watched};
 use crate::router::{FromShard, Output, Plan, ShardId, ToShard, Transaction, TxId, plan};
@@ -534,13 +534,21 @@ impl Core {
     }
 
     /// Counts commands over several shards that a block has run: all of them took `took_ns`, hops included.
-    pub(super) fn count_calls(&mut self, calls: Vec<(u16, Option<Vec<u8>>)>, took_ns: u64) {
+    pub(super) fn count_calls(&mut self, calls: Vec<(u16, Option<CallFailure>)>, took_ns: u64) {
         let each_ns = took_ns / calls.len().max(1) as u64;
-        for (index, line) in calls {
+        for (index, failure) in calls {
             self.shard.record(index, each_ns);
-            if let Some(line) = line {
-                self.shard.figures_mut().record_failure(index, &line);
-            }
+            self.count_failure(index, failure);
+        }
+    }
+
+    /// Counts the failure of a command of a block or a script.
+    pub(super) fn count_failure(&mut self, index: u16, failure: Option<CallFailure>) {
+        let figures = self.shard.figures_mut();
+        match failure {
+            Some(CallFailure::Line(line)) => figures.record_failure(index, &line),
+            Some(CallFailure::Counted) => figures.record_failed_call(index),
+            None => {}
         }
     }
 

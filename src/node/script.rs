@@ -520,7 +520,8 @@ impl Core {
                     Err(error) => {
                         let mut reply = Vec::new();
                         Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
-                        self.report_output(tx, Output::Returned(reply));
+                        let has_counted = false;
+                        self.report_output(tx, Output::Returned { reply, has_counted });
                     }
                 }
             }
@@ -555,11 +556,12 @@ impl Core {
                 if hosted.is_told {
                     self.mesh.board().busy_scripts.remove(tx);
                 }
+                let has_counted = hosted.run.has_counted();
                 if let Some(coordinated) = self.transactions.get_mut(&tx) {
-                    coordinated.has_counted = hosted.run.has_counted();
+                    coordinated.has_counted = has_counted;
                 }
                 self.tell_of_script(&hosted);
-                self.report_output(tx, Output::Returned(reply));
+                self.report_output(tx, Output::Returned { reply, has_counted });
             }
             Wish::Call(entry) => {
                 let output = Output::Called {
@@ -590,11 +592,9 @@ impl Core {
 
     /// A transaction with a script in it has ended.
     pub(super) fn take_script_calls(&mut self, transaction: &mut Transaction) {
-        for (index, line) in transaction.take_calls() {
+        for (index, failure) in transaction.take_calls() {
             self.shard.record(index, 0);
-            if let Some(line) = line {
-                self.shard.figures_mut().record_failure(index, &line);
-            }
+            self.count_failure(index, failure);
         }
     }
 }

@@ -509,6 +509,15 @@ pub struct Queued {
     pub denied: Option<Box<CommandError>>,
 }
 
+/// What is to be counted of a command that failed.
+#[derive(Debug)]
+pub enum CallFailure {
+    /// Its error, with this line.
+    Line(Vec<u8>),
+    /// Only that it failed: the error was counted where it came from, in a command that a script called.
+    Counted,
+}
+
 /// What an [`Operation`] gives. For a database that does not exist all give [`Output::Error`].
 pub enum Output {
     /// An encoded reply, errors included.
@@ -545,8 +554,13 @@ pub enum Output {
         /// How its reply is to be encoded.
         caller: Caller,
     },
-    /// A script has ended with this reply.
-    Returned(Vec<u8>),
+    /// A script has ended.
+    Returned {
+        /// Its reply.
+        reply: Vec<u8>,
+        /// That is an error of a command that it called, which has been counted.
+        has_counted: bool,
+    },
     /// A number.
     Count(u64),
     /// Whether each key is there.

@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::message::{Errand, Queued};
+use super::message::{CallFailure, Errand, Queued};
 use super::programs::block::{Block, BlockRequest, RegisterWatch};
 use super::programs::cut::Cut;
 use super::programs::script::{Script, ScriptRequest, ScriptStep, UnderWay};
@@ -313,9 +313,9 @@ impl Transaction {
         }
     }
 
-    /// Commands of a block that ran here rather than on one shard, to be counted: each with its error's line, if it
-    /// failed.
-    pub fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
+    /// Commands of a block that ran here rather than on one shard, to be counted: each with what is to be counted of
+    /// its error, if it failed.
+    pub fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         self.program.take_calls()
     }
 

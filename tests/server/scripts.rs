@@ -465,6 +465,40 @@ fn errors_of_calls_are_counted_once() {
     }
 }
 
+/// The error of a command that a script of a block passes on is one error; the block's other errors are counted as ever.
+#[test]
+fn an_error_of_a_script_in_a_block_is_counted_once() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        assert_eq!(client.ask("SET text x"), ok());
+        assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+        client.ask("MULTI");
+        client.run(&[
+            b"EVAL",
+            b"return redis.call('incr', KEYS[1])",
+            b"1",
+            b"text",
+        ]);
+        client.run(&[b"EVAL", b"return redis.error_reply('MINE own')", b"0"]);
+        client.ask("LPUSH text y");
+        let reply = client.ask("EXEC");
+        assert_eq!(reply.items().len(), 3, "{reply:?}");
+        let errors = client.ask("INFO errorstats").text();
+        for line in ["ERR:count=1", "MINE:count=1", "WRONGTYPE:count=1"] {
+            let line = format!("errorstat_{line}\r\n");
+            assert!(errors.contains(&line), "{threads} threads: {errors}");
+        }
+        let stats = client.ask("INFO commandstats").text();
+        for (name, failed_count) in [("eval", 2), ("incr", 1), ("lpush", 1)] {
+            let prefix = format!("cmdstat_{name}:");
+            let line = stats.lines().find(|line| line.starts_with(&prefix));
+            let end = format!("failed_calls={failed_count}");
+            assert!(line.is_some_and(|line| line.ends_with(&end)), "{line:?}");
+        }
+    }
+}
+
 /// Clients that go while their scripts run leave nothing behind.
 #[test]
 fn a_client_that_goes_while_its_script_runs_leaves_nothing_behind() {

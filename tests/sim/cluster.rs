@@ -127,7 +127,8 @@ impl Running {
             self.replies
                 .iter()
                 .for_each(|one| reply.extend_from_slice(one));
-            return Output::Returned(reply);
+            let has_counted = false;
+            return Output::Returned { reply, has_counted };
         }
         let before = self.replies.last().map_or(&b""[..], Vec::as_slice);
         let args = self.script.line(self.next, before);
@@ -723,7 +724,7 @@ impl Cluster {
                     db,
                     caller,
                 },
-                Output::Returned(reply) => break reply,
+                Output::Returned { reply, .. } => break reply,
                 _ => unreachable!("a script calls or returns"),
             };
             let mut out = Vec::new();

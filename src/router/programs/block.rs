@@ -24,7 +24,7 @@ use crate::commands::table::Caller;
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
-use crate::router::message::Queued;
+use crate::router::message::{CallFailure, Queued};
 use crate::router::watch::{Watch, Watched};
 use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 
@@ -71,7 +71,7 @@ pub struct Block {
     has_begun: bool,
     /// Replies so far.
     replies: Vec<u8>,
-    calls: Vec<(u16, Option<Vec<u8>>)>,
+    calls: Vec<(u16, Option<CallFailure>)>,
     user: Option<Arc<User>>,
     refusals: Vec<Refusal>,
 }
@@ -243,7 +243,8 @@ impl Block {
 
     fn end_command(&mut self, index: u16, reply: &[u8]) {
         self.replies.extend_from_slice(reply);
-        self.calls.push((index, error_line(reply)));
+        self.calls
+            .push((index, error_line(reply).map(CallFailure::Line)));
     }
 
     fn reply(&mut self) -> Vec<u8> {
@@ -332,8 +333,10 @@ impl Program for Block {
                     let index = *index;
                     let calls = script.take_calls();
                     self.calls.extend(calls);
+                    let failure = script.failure(&reply);
                     self.script = None;
-                    self.end_command(index, &reply);
+                    self.replies.extend_from_slice(&reply);
+                    self.calls.push((index, failure));
                     self.advance()
                 }
                 next => next,
@@ -352,7 +355,7 @@ impl Program for Block {
         self.advance()
     }
 
-    fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
+    fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         std::mem::take(&mut self.calls)
     }
 

@@ -48,7 +48,7 @@ mod wanted;
 use std::ops::Range;
 
 use super::keys::for_each_lock;
-use super::message::{Errand, Queued};
+use super::message::{CallFailure, Errand, Queued};
 use super::wait::WaitRequest;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;
@@ -79,7 +79,7 @@ pub trait Program: Send {
     }
 
     /// See [`super::Transaction::take_calls`].
-    fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
+    fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         Vec::new()
     }
 

@@ -18,7 +18,7 @@ use super::{LockMode, LockSet, Locks, Next, Program, error_reply, unexpected};
 use crate::base::hash::KeyHasher;
 use crate::commands::table::Caller;
 use crate::keyspace::SlotMap;
-use crate::router::message::Queued;
+use crate::router::message::{CallFailure, Queued};
 use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 
 /// A script to be run.
@@ -88,7 +88,9 @@ pub struct Script {
     here: ShardId,
     single: UnderLocks,
     state: State,
-    calls: Vec<(u16, Option<Vec<u8>>)>,
+    calls: Vec<(u16, Option<CallFailure>)>,
+    /// Its reply is the error of one of them.
+    has_counted: bool,
 }
 
 enum First {
@@ -154,6 +156,7 @@ impl Script {
             single: UnderLocks::new(map, hasher, now_ms, seed),
             state: State::Running,
             calls: Vec::new(),
+            has_counted: false,
         }
     }
 
@@ -213,10 +216,20 @@ impl Script {
         match progress {
             Progress::Next(next) => next,
             Progress::Reply { entry, reply } => {
-                self.calls.push((entry.index, error_line(&reply)));
+                self.calls
+                    .push((entry.index, error_line(&reply).map(CallFailure::Line)));
                 self.answer(reply)
             }
         }
+    }
+
+    /// What is counted of a script that has ended with `reply`, if that is an error.
+    pub(super) fn failure(&self, reply: &[u8]) -> Option<CallFailure> {
+        let line = error_line(reply)?;
+        Some(match self.has_counted {
+            true => CallFailure::Counted,
+            false => CallFailure::Line(line),
+        })
     }
 
     fn answer(&mut self, reply: Vec<u8>) -> Next {
@@ -272,7 +285,10 @@ impl Program for Script {
                     db,
                     caller,
                 }),
-                Some((_, Output::Returned(reply))) => Next::Done(reply),
+                Some((_, Output::Returned { reply, has_counted })) => {
+                    self.has_counted = has_counted;
+                    Next::Done(reply)
+                }
                 Some((_, Output::Reply(reply) | Output::Session { reply, .. })) => {
                     self.answer(reply)
                 }
@@ -282,7 +298,7 @@ impl Program for Script {
         }
     }
 
-    fn take_calls(&mut self) -> Vec<(u16, Option<Vec<u8>>)> {
+    fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         std::mem::take(&mut self.calls)
     }
 }

@@ -151,10 +151,11 @@ impl Shard {
         self.memory.is_limited && !self.make_room(0)
     }
 
-    /// Whether a command that may grow is let through; evicts first what may go.
+    /// Whether a command is let through. Before any of them, a read as well, what may go is evicted; only one that may grow
+    /// is refused where that is not enough.
     #[inline]
     pub(super) fn has_room_for(&mut self, entry: &'static Entry, db: u16) -> bool {
-        !entry.command.flags.has(Flags::DENYOOM) || self.make_room(usize::from(db))
+        self.make_room(usize::from(db)) || !entry.command.flags.has(Flags::DENYOOM)
     }
 
     /// Evicts what may go before a part of a transaction runs, which is not refused any more.

@@ -324,3 +324,24 @@ fn a_lower_limit_is_worked_off_in_steps() {
     }
     assert!(shards.used() > 4_500_000, "{}", shards.used());
 }
+
+/// What has become too much without a command is evicted before the next one, whatever that is; without a policy it reads.
+#[test]
+fn keys_go_before_a_read_as_well() {
+    for (policy, is_freed) in [("allkeys-random", true), ("noeviction", false)] {
+        let mut shards = Shards::new(1, policy, 1_000_000);
+        let value = "x".repeat(1000);
+        for number in 0..700 {
+            assert_eq!(
+                shards.say(0, &format!("SET key:{number} {value}")),
+                "+OK\r\n"
+            );
+        }
+        assert_eq!(shards.evicted_count(), 0);
+        let limit = shards.used() as u64 - 50_000;
+        shards.limit(policy, limit);
+        assert_eq!(shards.say(0, "STRLEN none"), ":0\r\n");
+        assert_eq!(shards.used() as u64 <= limit, is_freed, "{policy}");
+        assert_eq!(shards.evicted_count() > 0, is_freed, "{policy}");
+    }
+}

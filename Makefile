@@ -97,7 +97,7 @@ crash: build ## kill -9 under load 200 times by each policy, each time checked (
 	tuning/crash.py target/release/rondo --policy always --kills $(KILLS) --dir target/crash
 	tuning/crash.py target/release/rondo --policy everysec --kills $(KILLS) --dir target/crash
 
-clients: build ## redis-py and ioredis scripts and applications against a 4-core server; installs both under tests/clients/.env
+clients: build ## redis-py, ioredis, Sidekiq and applications against a 4-core server; installs what pip and npm have under tests/clients/.env
 	tests/clients/run.sh target/release/rondo
 
 clean:

@@ -2,7 +2,7 @@
 # Public clients against a server of four cores: tests/clients/run.sh path/to/rondo
 #
 # Installs redis-py, RQ, Celery, Dramatiq, django-redis, ioredis, redlock, BullMQ and Socket.IO below tests/clients/.env (ignored by
-# git) the first time, with pip and npm.
+# git) the first time, with pip and npm. Sidekiq and redis-cli are run where they are installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -50,6 +50,14 @@ if command -v npm >/dev/null; then
     ran=$((ran + 1))
 else
     echo "clients: no npm, ioredis is left out" >&2
+fi
+
+# Debian's package; the gem of version 6 will do as well.
+if command -v sidekiq >/dev/null && command -v ruby >/dev/null; then
+    ruby "$here/sidekiq.rb" "$port"
+    ran=$((ran + 1))
+else
+    echo "clients: no sidekiq, it is left out (apt-get install ruby-sidekiq)" >&2
 fi
 
 if command -v redis-cli >/dev/null; then

@@ -29,6 +29,20 @@ impl From<Malformed> for ReplayError {
     }
 }
 
+/// Commands that are read ahead of the one that runs: what they look up is on its way from memory by then.
+const AHEAD: usize = 16;
+
+/// A command that is about to run.
+#[derive(Default)]
+struct Ahead<'b> {
+    db: u16,
+    bytes: &'b [u8],
+    /// Where its words are among the spans of all.
+    spans: (usize, usize),
+    /// Of word 1, which most commands have as their key.
+    hash: Option<u64>,
+}
+
 impl Shard {
     /// Runs a record's effects, as far as they are this shard's.
     pub fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
@@ -63,17 +77,54 @@ impl Shard {
         self.keys.set_now(now_ms);
         let mut effects = Effects::new(commands);
         let mut reply = Vec::new();
-        while let Some((effect, bytes)) = effects.read()? {
-            match effect {
-                Effect::Select(other) => db = other,
-                Effect::Command => {
-                    reply.clear();
-                    let args = Args::new(bytes, &effects.spans);
-                    self.replay_command(db, &args, &mut reply)?;
+        let mut spans = Vec::new();
+        let mut queue: [Ahead<'_>; AHEAD] = Default::default();
+        loop {
+            let mut count = 0;
+            spans.clear();
+            while count < AHEAD
+                && let Some((effect, bytes)) = effects.read()?
+            {
+                if let Effect::Select(other) = effect {
+                    db = other;
+                    continue;
+                }
+                let first = spans.len();
+                spans.extend_from_slice(&effects.spans);
+                let args = Args::new(bytes, &effects.spans);
+                let has_key = args.len() > 1 && usize::from(db) < self.keys.databases_count();
+                let hash = has_key.then(|| {
+                    let key = self.keys.key(args.get(1));
+                    self.keys.prefetch(usize::from(db), &key);
+                    key.hash
+                });
+                queue[count] = Ahead {
+                    db,
+                    bytes,
+                    spans: (first, spans.len()),
+                    hash,
+                };
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            for ahead in &queue[..count] {
+                if let Some(hash) = ahead.hash {
+                    self.keys.prefetch_entry(usize::from(ahead.db), hash);
                 }
             }
+            for ahead in &queue[..count] {
+                let (first, end) = ahead.spans;
+                let args = Args::new(ahead.bytes, &spans[first..end]);
+                let args = match ahead.hash {
+                    Some(hash) => args.with_hash(hash),
+                    None => args,
+                };
+                reply.clear();
+                self.replay_command(ahead.db, &args, &mut reply)?;
+            }
         }
-        Ok(())
     }
 
     fn replay_command(

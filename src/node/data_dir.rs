@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::unistd::{Whence, lseek};
 
+use super::faults::fault;
 use crate::persist::manifest::Manifest;
 use crate::persist::recovery::Files;
 
@@ -84,6 +85,9 @@ impl DataDir {
 
     /// Replaces the manifest; durable when it returns.
     pub fn set_manifest(&self, manifest: &Manifest) -> std::io::Result<()> {
+        if let Some(errno) = fault("manifest") {
+            return Err(std::io::Error::from_raw_os_error(errno));
+        }
         let new = self.path.join("manifest.new");
         let mut file = OpenOptions::new()
             .create(true)
@@ -177,14 +181,33 @@ impl DataDir {
         self.core_dir(core).join(name)
     }
 
-    /// Makes a segment: its first block, the rest allocated, all of it durable, its name too.
+    /// Makes a segment: its first block, the rest allocated, all of it durable, its name too. Where that fails nothing of it
+    /// is left, so that it takes no room on a disk that is full.
     pub fn prepare(
+        &self,
+        place: (u64, u16, u64),
+        bytes: u64,
+        zeroed_bytes: u64,
+        block: &[u8],
+    ) -> std::io::Result<File> {
+        let made = self.make_segment(place, bytes, zeroed_bytes, block);
+        if made.is_err() {
+            // It may not have come to a file.
+            let _ = std::fs::remove_file(self.segment(place.0, place.1, place.2));
+        }
+        made
+    }
+
+    fn make_segment(
         &self,
         (epoch, core, sequence): (u64, u16, u64),
         bytes: u64,
         zeroed_bytes: u64,
         block: &[u8],
     ) -> std::io::Result<File> {
+        if let Some(errno) = fault("segment") {
+            return Err(std::io::Error::from_raw_os_error(errno));
+        }
         let dir = self.core_dir(core);
         if !dir.exists() {
             make_dir(&dir)?;

@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use hdrhistogram::Histogram;
 
 use super::data_dir::DataDir;
+use super::faults::fault;
 use super::ring::Ring;
 use crate::persist::log::{Policy, Request};
 use crate::persist::{BlockBuffer, Log};
@@ -95,6 +96,15 @@ impl Disk {
             delayed_syncs: 0,
             has_alarm: false,
         }
+    }
+
+    /// Takes the place of the disk of the log before: what has been learnt there is not forgotten.
+    pub fn go_on_from(&mut self, before: Self) {
+        self.write_us = before.write_us;
+        self.write_bytes = before.write_bytes;
+        self.sync_us = before.sync_us;
+        self.delayed_syncs = before.delayed_syncs;
+        self.has_alarm = before.has_alarm;
     }
 
     /// Makes the first segment, waiting for it: nothing is served yet.
@@ -226,6 +236,7 @@ impl Disk {
         if let Some(took_us) = self.took(id, now_us) {
             self.write_us += (took_us - self.write_us) / AVERAGE_PARTS;
         }
+        let result = fault("write").map_or(result, |errno| -errno);
         let result = match result {
             // Less than all of it: the next try says why.
             written if written >= 0 && written as usize == buffer.len() => Ok(()),
@@ -243,6 +254,7 @@ impl Disk {
     /// A sync has ended.
     pub fn synced(&mut self, log: &mut Log, sequence: u64, result: i32, now_us: i64) {
         self.took(0, now_us);
+        let result = fault("sync").map_or(result, |errno| -errno);
         if result < 0 {
             let error = std::io::Error::from_raw_os_error(-result);
             tracing::error!(core = self.core, %error, "syncing the append-only log failed: what it was to keep may be lost");

@@ -91,7 +91,10 @@ impl Core {
     fn pump_next_disk(&mut self, ring: &mut Ring) {
         if self.next_disk.is_some() && self.shard.next_log_mut().is_none() {
             // The cut was in this turn.
-            self.disk = self.next_disk.take();
+            let before = std::mem::replace(&mut self.disk, self.next_disk.take());
+            if let (Some(disk), Some(before)) = (&mut self.disk, before) {
+                disk.go_on_from(before);
+            }
             let flags = &self.mesh.board().cores[usize::from(self.id)];
             let lsn = self.shard.log().map_or(0, |log| log.synced_lsn());
             flags.synced_lsn.store(lsn, Ordering::SeqCst);
@@ -189,6 +192,15 @@ impl Core {
         }
     }
 
+    /// The base that the log goes on from is in force: what the log of before could not make durable is.
+    pub(super) fn base_is_in_force(&mut self) {
+        if let Some(log) = self.shard.log_mut() {
+            log.base_is_in_force();
+        }
+        self.log_got_on();
+        self.note_log_failure();
+    }
+
     /// Looks again at connections with replies that wait.
     pub(super) fn look_at_held(&mut self) {
         let board = self.mesh.board().clone();
@@ -240,8 +252,12 @@ impl Core {
     }
 
     fn note_log_failure(&mut self) {
-        let errno = self.shard.log().and_then(|log| log.failure());
+        let log = self.shard.log();
+        let errno = log.and_then(|log| log.failure());
         let board = self.mesh.board();
+        if let Some(log) = log.filter(|log| log.is_broken()) {
+            board.broken_epoch.fetch_max(log.epoch(), Ordering::Relaxed);
+        }
         if errno.is_some() != self.is_log_failing {
             self.is_log_failing = errno.is_some();
             match errno {

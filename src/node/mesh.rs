@@ -207,6 +207,8 @@ pub struct Board {
     pub log_errno: AtomicI32,
     /// See [`Board::log_errno`].
     pub failing_logs_count: AtomicU32,
+    /// The last epoch of which a log may have lost something that was written: only another one can be trusted.
+    pub broken_epoch: AtomicU64,
     /// What has been noted of slow calls, and who monitors.
     pub watch: Watch,
     /// Logs that have much more to write than the disk takes.
@@ -291,6 +293,7 @@ impl Board {
             clients_count: AtomicU32::new(0),
             log_errno: AtomicI32::new(0),
             failing_logs_count: AtomicU32::new(0),
+            broken_epoch: AtomicU64::new(0),
             logs_behind_count: AtomicU32::new(0),
             watch: Watch::default(),
             directory: Directory::new(cores_count),

@@ -25,6 +25,7 @@ mod errand;
 mod event_loop;
 mod events;
 pub mod executor;
+mod faults;
 pub mod figures;
 pub mod filing;
 mod functions;

@@ -2,6 +2,7 @@
 //!
 //!     BGREWRITEAOF ─> every core: a next segment is made ─> the cut ─> base on disk ─> manifest ─> old files go
 //!     appendonly yes ─> every core: a log, its first segment ─> the cut, from which on it is written ─> as above
+//!     a sync has failed ─> the same, of a new epoch; writes are refused, and what waits for the disk waits, until its base is in force
 //!
 //! Until the manifest is replaced, the files of before are all that counts; from then on the new base, and of each log what
 //! comes after the cut. Nothing is removed before that is durable.
@@ -92,6 +93,9 @@ pub struct Rewriting {
     is_scheduled: bool,
     /// Logs are being written that no manifest names yet.
     is_first: bool,
+    /// The last base that was begun in this epoch. One that failed may have got into force all the same, so its file is not
+    /// written again.
+    last_base: u64,
     has_failed: bool,
     tried_ms: i64,
     began: Option<Instant>,
@@ -170,6 +174,7 @@ impl Core {
         let rewriting = &mut self.saving.rewriting;
         rewriting.dir = Some(store.dir.clone());
         rewriting.last_epoch = store.epoch.number;
+        rewriting.last_base = store.epoch.base.as_ref().map_or(0, |base| base.number);
         rewriting.store = Some(store);
         rewriting.base_bytes = bytes;
         rewriting.size_after_last = bytes;
@@ -217,6 +222,7 @@ impl Core {
         let store = self.new_store(options)?;
         self.saving.rewriting.store = Some(store);
         self.saving.rewriting.is_first = true;
+        self.saving.rewriting.last_base = 0;
         if self.is_saving_busy() {
             self.saving.rewriting.is_scheduled = true;
             return Ok(());
@@ -250,6 +256,8 @@ impl Core {
         let rewriting = &mut self.saving.rewriting;
         rewriting.is_scheduled = false;
         rewriting.tried_ms = self.now_ms;
+        self.renew_broken_logs();
+        let rewriting = &mut self.saving.rewriting;
         let (store, has_logs) = match rewriting.store.clone() {
             Some(store) => (store, true),
             None => {
@@ -266,6 +274,36 @@ impl Core {
         };
         self.ask_all_to_prepare(has_logs.then_some(new));
         Ok(())
+    }
+
+    /// Core 0: where a sync has failed, all logs go on in a new epoch: what was written to the broken one may be lost, and the
+    /// disk would say so only once.
+    fn renew_broken_logs(&mut self) {
+        let broken_epoch = self.broken_epoch();
+        let rewriting = &mut self.saving.rewriting;
+        let Some(store) = &mut rewriting.store else {
+            return;
+        };
+        if broken_epoch < store.epoch.number {
+            return;
+        }
+        tracing::warn!(
+            epoch = store.epoch.number,
+            "an append-only log may have lost writes that nobody was told are safe: a new one begins with all keys there are"
+        );
+        let manifest = Manifest {
+            epochs: vec![store.epoch.clone()],
+        };
+        store.epoch = next_epoch(&manifest, store.epoch.cores);
+        rewriting.last_epoch = store.epoch.number;
+        rewriting.last_base = 0;
+        rewriting.is_first = true;
+    }
+
+    /// Core 0: the last epoch of which a log is broken.
+    fn broken_epoch(&self) -> u64 {
+        let board = self.mesh.board();
+        board.broken_epoch.load(Ordering::Relaxed)
     }
 
     /// A core: a log is to begin, or one that there is to be cut. Answered when its segment is there.
@@ -285,19 +323,27 @@ impl Core {
             return;
         }
         if let Some(new) = preparation.new.take() {
-            match self.shard.log_mut() {
-                Some(log) => log.prepare_next(),
-                None => {
-                    let place = Place {
-                        epoch: new.epoch.number,
-                        core: self.id,
-                        cores: new.epoch.cores,
-                    };
-                    let log = Log::new(place, new.epoch.seed, Policy::EverySecond)
-                        .starting_after(self.last_lsn);
-                    self.shard.set_next_log(Some(log));
-                    self.next_disk = Some(Disk::new(new.dir, place.epoch, self.id, self.now_us));
-                }
+            let epoch = new.epoch.number;
+            let is_of_epoch = |log: &Log| log.epoch() == epoch;
+            if let Some(log) = self.shard.log_mut().filter(|log| is_of_epoch(log)) {
+                log.prepare_next();
+            } else if self
+                .shard
+                .next_log_mut()
+                .is_none_or(|log| !is_of_epoch(log))
+            {
+                let place = Place {
+                    epoch,
+                    core: self.id,
+                    cores: new.epoch.cores,
+                };
+                let log = Log::new(place, new.epoch.seed, Policy::EverySecond);
+                self.shard
+                    .set_next_log(Some(log.starting_after(self.last_lsn)));
+                self.next_disk = Some(Disk::new(new.dir, epoch, self.id, self.now_us));
+            } else if let Some(disk) = &mut self.next_disk {
+                // It is still wanted after an earlier try, whose error has been told.
+                disk.take_prepare_error();
             }
         }
         let (disk, is_ready) = match self.shard.next_log_mut() {
@@ -336,7 +382,13 @@ impl Core {
             return self.rewrite_ended(None, Err(reason));
         }
         let mut epoch = store.epoch;
-        let number = epoch.base.as_ref().map_or(0, |base| base.number) + 1;
+        let number = match has_logs {
+            true => self.saving.rewriting.last_base + 1,
+            false => 1, // Of an epoch of its own.
+        };
+        if has_logs {
+            self.saving.rewriting.last_base = number;
+        }
         epoch.base = Some(Base {
             number,
             lsns: Vec::new(),
@@ -387,7 +439,7 @@ impl Core {
                 );
                 if let Some(store) = &mut rewriting.store {
                     let base = store.epoch.base.get_or_insert_default();
-                    base.number += 1;
+                    base.number = rewriting.last_base;
                     self.ask_all_to_drop_segments();
                 }
                 self.saving.rewriting.size_after_last = self.log_size();
@@ -404,6 +456,7 @@ impl Core {
 
     /// A core: segments that the base in force has are not needed.
     pub(super) fn drop_segments(&mut self) {
+        self.base_is_in_force();
         if let (Some(disk), Some(log)) = (&self.disk, self.shard.log()) {
             let first = log.first_needed();
             let work = disk.drop_before(first);
@@ -427,7 +480,8 @@ impl Core {
         if !may_retry {
             return;
         }
-        let mut begins = rewriting.is_scheduled;
+        let is_broken = |store: &LogStore| store.epoch.number <= self.broken_epoch();
+        let mut begins = rewriting.is_scheduled || rewriting.store.as_ref().is_some_and(is_broken);
         if !begins && rewriting.store.is_some() && !rewriting.is_first {
             let percentage = self.options.auto_aof_rewrite_percentage.max(0) as u64;
             let size = self.log_size();

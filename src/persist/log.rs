@@ -21,6 +21,8 @@ pub const SEGMENT_BYTES: u64 = 32 << 20;
 pub const IN_FLIGHT_MAX: usize = 4;
 /// A record that is larger ends, unless it is one group.
 const RECORD_BYTES_MAX: usize = 1 << 20;
+/// A batch that is larger goes to the disk by itself: what piles up while that is full needs no segment of its own size.
+const BATCH_BYTES_MAX: usize = 4 << 20;
 /// A batch buffer that is larger is freed instead of kept.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 /// The header's block, and the last one, which is the seal's.
@@ -151,6 +153,16 @@ pub struct Log {
     cut: Option<Cut>,
     /// A segment is wanted before the current one is half full.
     wants_next: bool,
+    /// What counts until a base that this log goes on from is in force.
+    before: Option<Before>,
+    /// A sync of the log before is under way: its end says nothing of this one.
+    has_foreign_sync: bool,
+}
+
+/// How things stood with the log that another has taken the place of.
+struct Before {
+    synced_lsn: u64,
+    failure: Option<i32>,
 }
 
 /// Where a base ends and the log goes on from it.
@@ -199,6 +211,8 @@ impl Log {
             bytes: 0,
             cut: None,
             wants_next: false,
+            before: None,
+            has_foreign_sync: false,
         };
         log.begin_batch();
         log.set_policy(policy);
@@ -207,12 +221,36 @@ impl Log {
 
     /// Counts on from `lsn`, which the base has: what waits for records of an earlier log never waits for this one's.
     pub fn starting_after(mut self, lsn: u64) -> Self {
-        debug_assert_eq!(self.lsn, 0, "nothing has been appended");
+        debug_assert_eq!(self.bytes, 0, "nothing has been appended");
         self.lsn = lsn;
         self.written_lsn = lsn;
         self.synced_lsn = lsn;
         self.recent.fill(lsn);
         self
+    }
+
+    /// Takes the place of `old`, which cannot be trusted any more, at a cut: the base that is made there has all that `old` has.
+    /// Until that is in force ([`Log::base_is_in_force`]) nothing counts as durable that did not before, and if `old` had
+    /// failed this one has.
+    pub fn going_on_from(mut self, old: &mut Log) -> Self {
+        self = self.starting_after(old.lsn);
+        self.before = Some(Before {
+            synced_lsn: old.synced_lsn(),
+            failure: old.failure(),
+        });
+        self.policy = old.policy;
+        self.recent = std::mem::take(&mut old.recent);
+        self.now_ms = old.now_ms;
+        self.groups_count = old.groups_count;
+        // What comes back of the old log's writes has no name here.
+        self.next_id = old.next_id;
+        self.has_foreign_sync = old.syncing.is_some() || old.has_foreign_sync;
+        self
+    }
+
+    /// The base that this log goes on from is in force: what it has is durable.
+    pub fn base_is_in_force(&mut self) {
+        self.before = None;
     }
 
     /// Makes segments of another size: tests.
@@ -273,9 +311,9 @@ impl Log {
         self.groups_count += 1;
     }
 
-    /// Ends a group.
+    /// Ends a group, unless it had begun before there was a log.
     pub fn leave_group(&mut self) {
-        self.groups_count -= 1;
+        self.groups_count = self.groups_count.saturating_sub(1);
     }
 
     /// Appends all effects of a transaction over several shards.
@@ -297,6 +335,9 @@ impl Log {
 
     #[inline]
     fn open_record(&mut self, db: u16) {
+        if self.batch.len() > BATCH_BYTES_MAX {
+            self.take_batch();
+        }
         if let Some(record) = &mut self.record {
             let is_full = self.batch.len() - record.at > RECORD_BYTES_MAX;
             if !is_full || self.groups_count > 0 {
@@ -398,13 +439,16 @@ impl Log {
     /// The last record that is durable with all before it.
     #[inline]
     pub fn synced_lsn(&self) -> u64 {
-        self.synced_lsn
+        match &self.before {
+            None => self.synced_lsn,
+            Some(before) => before.synced_lsn,
+        }
     }
 
     /// Which record a reply must wait for that may reveal anything; 0 for none.
     #[inline]
     pub fn revealed(&self) -> u64 {
-        if self.policy == Policy::Always && self.lsn > self.synced_lsn {
+        if self.policy == Policy::Always && self.lsn > self.synced_lsn() {
             self.lsn
         } else {
             0
@@ -428,9 +472,14 @@ impl Log {
     #[inline]
     pub fn revealed_by(&self, hash: u64) -> u64 {
         match self.recent.get(hash as usize % RECENT_COUNT) {
-            Some(&lsn) if lsn > self.synced_lsn => lsn,
+            Some(&lsn) if lsn > self.synced_lsn() => lsn,
             _ => 0,
         }
+    }
+
+    /// The epoch it belongs to.
+    pub fn epoch(&self) -> u64 {
+        self.place.epoch
     }
 
     /// The policy in force.
@@ -450,7 +499,9 @@ impl Log {
 
     /// The errno that keeps it from being written.
     pub fn failure(&self) -> Option<i32> {
+        let before = self.before.as_ref();
         self.failure
+            .or_else(|| before.and_then(|before| before.failure))
     }
 
     /// Whether something that was written may be lost.
@@ -460,7 +511,7 @@ impl Log {
 
     /// Whether all of it is durable.
     pub fn is_clean(&self) -> bool {
-        self.synced_lsn == self.lsn && self.flights.is_empty()
+        self.synced_lsn() == self.lsn && self.flights.is_empty()
     }
 
     /// Bytes that wait to be handed to the disk.
@@ -764,7 +815,7 @@ impl Log {
 
     /// The segment to make durable, if one is not and none is under way.
     pub fn next_sync(&mut self) -> Option<Request> {
-        if self.syncing.is_some() || self.is_broken {
+        if self.syncing.is_some() || self.is_broken || self.has_foreign_sync {
             return None;
         }
         let (sequence, lsn) = *self.unsynced.front()?;
@@ -774,6 +825,9 @@ impl Log {
 
     /// What became of a sync. A failure is final: the kernel may have dropped what it could not write, and says so once.
     pub fn synced(&mut self, sequence: u64, result: Result<(), i32>) {
+        if std::mem::take(&mut self.has_foreign_sync) {
+            return;
+        }
         let Some((syncing, lsn)) = self.syncing.take() else {
             return;
         };

@@ -100,7 +100,8 @@ impl Shard {
         });
     }
 
-    /// Has a log begin with the next cut that becomes a base; none: it is not wanted any more.
+    /// Has a log begin with the next cut that becomes a base, in the place of the one there may be; none: it is not wanted
+    /// any more.
     pub fn set_next_log(&mut self, log: Option<Log>) {
         self.next_log = log.map(Box::new);
     }
@@ -112,8 +113,12 @@ impl Shard {
 
     /// The log's last record in the base that is being cut here.
     pub(super) fn cut_log(&mut self) -> Option<u64> {
-        if let Some(log) = self.next_log.take() {
-            self.set_log(Some(*log));
+        if let Some(next) = self.next_log.take() {
+            match &mut self.logging {
+                // What waits for its records waits for the base now.
+                Some(logging) => logging.log = next.going_on_from(&mut logging.log),
+                None => self.set_log(Some(*next)),
+            }
         }
         self.log_mut().map(Log::cut)
     }

@@ -324,3 +324,72 @@ fn a_cut_without_a_segment_goes_on_in_the_old_one() {
     log.wrote(id, buffer, Ok(()));
     assert_eq!((lsn, sequence, log.first_needed()), (1, 1, 1));
 }
+
+/// What a failed sync has left open is durable with the base of the log that takes its place, not before; what comes back of
+/// the old log's writes and syncs says nothing of the new one's.
+#[test]
+fn a_log_that_takes_the_place_of_a_broken_one_counts_with_its_base() {
+    let mut old = log(Policy::EverySecond);
+    let mut disk = MemoryDisk::default();
+    old.set_now(1);
+    say(&mut old, "a");
+    disk.perform(1, 0, &mut old);
+    old.set_now(2);
+    say(&mut old, "b");
+    let (id, sequence, _, buffer) = write(&mut old);
+    old.wrote(id, buffer, Ok(()));
+    assert!(old.next_sync().is_some());
+    old.synced(sequence, Err(5));
+    assert_eq!((old.lsn(), old.synced_lsn(), old.is_broken()), (2, 1, true));
+    let place = Place { epoch: 2, ..PLACE };
+    let mut new = Log::new(place, 10, Policy::Never).going_on_from(&mut old);
+    assert_eq!(new.cut(), 2);
+    assert_eq!(new.policy(), Policy::EverySecond);
+    disk.perform(2, 0, &mut new);
+    new.set_now(3);
+    say(&mut new, "c");
+    disk.perform(2, 0, &mut new);
+    assert_eq!((new.lsn(), new.synced_lsn()), (3, 1));
+    assert_eq!(new.failure(), Some(5), "writes are refused still");
+    new.base_is_in_force();
+    assert_eq!((new.failure(), new.synced_lsn()), (None, 3));
+}
+
+#[test]
+fn what_comes_back_of_the_log_before_is_not_taken_for_this_ones() {
+    let mut old = log(Policy::EverySecond);
+    let mut disk = MemoryDisk::default();
+    let request = old.next_prepare().expect("the first segment");
+    disk.prepare(1, 0, &mut old, request);
+    for now_ms in 1..=2 {
+        old.set_now(now_ms);
+        say(&mut old, "x");
+    }
+    let (first, sequence, _, buffer) = write(&mut old);
+    old.wrote(first, buffer, Ok(()));
+    old.set_now(3);
+    say(&mut old, "y");
+    let (late, _, _, late_buffer) = write(&mut old);
+    assert!(old.next_sync().is_some());
+    let place = Place { epoch: 2, ..PLACE };
+    let mut new = Log::new(place, 10, Policy::EverySecond).going_on_from(&mut old);
+    new.cut();
+    new.base_is_in_force();
+    let request = new.next_prepare().expect("its first segment");
+    disk.prepare(2, 0, &mut new, request);
+    new.set_now(4);
+    say(&mut new, "z");
+    let (id, _, _, buffer) = write(&mut new);
+    assert_ne!(id, late);
+    new.wrote(late, late_buffer, Ok(()));
+    assert!(new.is_busy(), "its own write is under way still");
+    new.wrote(id, buffer, Ok(()));
+    assert!(
+        new.next_sync().is_none(),
+        "a sync of the other is under way"
+    );
+    new.synced(sequence, Err(5));
+    assert!(!new.is_broken());
+    disk.perform(2, 0, &mut new);
+    assert_eq!(new.synced_lsn(), new.lsn());
+}

@@ -70,6 +70,8 @@ impl Server {
             // Several servers share the machine: nobody sits on one core.
             .args(["--pin-threads", "no"])
             .args(extra)
+            // Where a test makes the disk fail (`node/faults.rs`).
+            .env("TEST_FAULTS_OF_RONDO", dir.join("faults"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);

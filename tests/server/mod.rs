@@ -23,6 +23,7 @@ mod http; // figures on a port of their own
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
 mod memory; // maxmemory, maxmemory-clients, MEMORY
+mod mending; // disks that fail, disks that are full
 mod migrate; // keys that go to another server
 mod multi; // MULTI blocks and watches
 mod notify; // keyspace notifications, as recorded

@@ -12,7 +12,13 @@ const SECTOR_BYTES: usize = 512;
 /// A segment: epoch, core, number.
 pub type Place = (u64, u16, u64);
 
-/// What the disk has been asked to do and has not done.
+/// What the disk has been asked to do and has not done, and the epoch of the log that asked.
+struct Asked {
+    epoch: u64,
+    core: u16,
+    task: Task,
+}
+
 enum Task {
     Prepare {
         sequence: u64,
@@ -41,8 +47,8 @@ struct Cached {
     bytes: Vec<u8>,
 }
 
-/// Tells the log of a core something.
-pub type Tell<'t> = dyn FnMut(u16, &mut dyn FnMut(&mut Log)) + 't;
+/// Tells the log of an epoch and a core something, or the one that has taken its place.
+pub type Tell<'t> = dyn FnMut(u64, u16, &mut dyn FnMut(&mut Log)) + 't;
 
 #[derive(Default)]
 pub struct Disk {
@@ -50,7 +56,7 @@ pub struct Disk {
     pub durable: BTreeMap<Place, Vec<u8>>,
     cache: Vec<Cached>,
     last_number: u64,
-    tasks: Vec<(u16, Task)>,
+    tasks: Vec<Asked>,
     pub failed_writes: u64,
     pub failed_syncs: u64,
     pub torn: u64,
@@ -61,18 +67,20 @@ impl Disk {
     ///
     /// - `syncs`: now is the time.
     pub fn take(&mut self, core: u16, log: &mut Log, syncs: bool) {
+        let epoch = log.epoch();
+        let tasks = &mut self.tasks;
+        let mut ask = |task| tasks.push(Asked { epoch, core, task });
         if let Some(Request::Prepare {
             sequence,
             bytes,
             block,
         }) = log.next_prepare()
         {
-            let task = Task::Prepare {
+            ask(Task::Prepare {
                 sequence,
                 bytes,
                 block,
-            };
-            self.tasks.push((core, task));
+            });
         }
         while let Some(Request::Write {
             id,
@@ -82,18 +90,17 @@ impl Disk {
             is_durable,
         }) = log.next_write()
         {
-            let task = Task::Write {
+            ask(Task::Write {
                 id,
                 sequence,
                 offset,
                 buffer,
                 is_durable,
-            };
-            self.tasks.push((core, task));
+            });
         }
         if syncs && let Some(Request::Sync { sequence }) = log.next_sync() {
             let until = self.last_number;
-            self.tasks.push((core, Task::Sync { sequence, until }));
+            ask(Task::Sync { sequence, until });
         }
     }
 
@@ -101,20 +108,17 @@ impl Disk {
     ///
     /// - `fails`: it may fail.
     /// - `lies`: what is to be durable is not.
-    pub fn step(
-        &mut self,
-        rng: &mut Rng,
-        epoch: u64,
-        log_of: &mut Tell<'_>,
-        fails: bool,
-        lies: bool,
-    ) {
+    pub fn step(&mut self, rng: &mut Rng, log_of: &mut Tell<'_>, fails: bool, lies: bool) {
         if self.tasks.is_empty() {
             return;
         }
         let index = rng.below(self.tasks.len() as u64) as usize;
-        let (core, task) = self.tasks.swap_remove(index);
-        let fails = fails && rng.below(12) == 0;
+        let Asked { epoch, core, task } = self.tasks.swap_remove(index);
+        let odds = match task {
+            Task::Sync { .. } => 4,
+            Task::Prepare { .. } | Task::Write { .. } => 12,
+        };
+        let fails = fails && rng.below(odds) == 0;
         match task {
             Task::Prepare {
                 sequence,
@@ -127,7 +131,7 @@ impl Disk {
                     file[..block.len()].copy_from_slice(block.as_slice());
                     self.durable.insert((epoch, core, sequence), file);
                 }
-                log_of(core, &mut |log| log.prepared(sequence, result));
+                log_of(epoch, core, &mut |log| log.prepared(sequence, result));
             }
             Task::Write {
                 id,
@@ -153,7 +157,7 @@ impl Disk {
                     }
                     Ok(())
                 };
-                log_of(core, &mut |log| {
+                log_of(epoch, core, &mut |log| {
                     if let Some(buffer) = buffer.take() {
                         log.wrote(id, buffer, result);
                     }
@@ -175,7 +179,7 @@ impl Disk {
                     }
                 }
                 let result = if fails { Err(5) } else { Ok(()) };
-                log_of(core, &mut |log| log.synced(sequence, result));
+                log_of(epoch, core, &mut |log| log.synced(sequence, result));
             }
         }
     }
@@ -191,8 +195,8 @@ impl Disk {
     }
 
     /// The power goes: of what was not durable any sectors are there.
-    pub fn cut(&mut self, rng: &mut Rng, epoch: u64) {
-        for (core, task) in std::mem::take(&mut self.tasks) {
+    pub fn cut(&mut self, rng: &mut Rng) {
+        for Asked { epoch, core, task } in std::mem::take(&mut self.tasks) {
             match task {
                 Task::Write {
                     sequence,

@@ -57,6 +57,8 @@ fn what_may_be_counted_on_survives_a_power_cut() {
         assert!(total.bases > 50, "{total:?}");
         assert!(total.cuts_before_the_manifest > 5, "{total:?}");
         assert!(total.segments_dropped > 20, "{total:?}");
+        assert!(total.mended > 2, "{total:?}");
+        assert!(total.cuts_while_mending > 0, "{total:?}");
     }
 }
 
@@ -88,6 +90,11 @@ fn segments_that_go_before_the_manifest_are_found_out() {
 #[test]
 fn a_base_that_claims_too_much_is_found_out() {
     check_found_out(Mutant::BaseClaimsTooMuch);
+}
+
+#[test]
+fn a_log_that_counts_as_mended_too_soon_is_found_out() {
+    check_found_out(Mutant::MendedBeforeManifest);
 }
 
 /// Seeds a broken server may survive at most.

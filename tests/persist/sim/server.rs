@@ -34,6 +34,7 @@ pub enum Mutant {
     ManifestBeforeBase,
     DropsBeforeManifest,
     BaseClaimsTooMuch,
+    MendedBeforeManifest,
 }
 
 /// What a seed decides before its clients start.
@@ -65,6 +66,9 @@ pub struct Figures {
     pub bases: u64,
     pub cuts_before_the_manifest: u64,
     pub segments_dropped: u64,
+    /// Epochs that have taken the place of one with a broken log.
+    pub mended: u64,
+    pub cuts_while_mending: u64,
 }
 
 impl Figures {
@@ -80,6 +84,8 @@ impl Figures {
         self.bases += other.bases;
         self.cuts_before_the_manifest += other.cuts_before_the_manifest;
         self.segments_dropped += other.segments_dropped;
+        self.mended += other.mended;
+        self.cuts_while_mending += other.cuts_while_mending;
     }
 }
 
@@ -101,14 +107,17 @@ struct Done {
 /// A base that is being made.
 struct NewBase {
     base: Base,
+    /// Logs begin anew with it.
+    epoch: Epoch,
     lsns: Vec<Option<u64>>,
     chunks: Vec<Chunk>,
     done: Vec<bool>,
     step: BaseStep,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum BaseStep {
+    Preparing,
     Cutting,
     Walking,
     Written,
@@ -130,6 +139,7 @@ pub struct Simulation {
     new_base: Option<NewBase>,
     base_numbers: u64,
     epoch: Epoch,
+    last_epoch: u64,
     now_ms: i64,
     last_tx: TxId,
     transactions: HashMap<TxId, (Transaction, u64)>,
@@ -154,6 +164,7 @@ impl Simulation {
             new_base: None,
             base_numbers: 0,
             epoch: Epoch::default(),
+            last_epoch: 0,
             now_ms: 1_700_000_000_000,
             last_tx: 0,
             transactions: HashMap::new(),
@@ -206,6 +217,7 @@ impl Simulation {
             seed: self.rng.next_u64(),
             ..Epoch::default()
         };
+        self.last_epoch = self.epoch.number;
         self.manifest.epochs.push(self.epoch.clone());
         for core in 0..cores {
             let place = Place {
@@ -237,6 +249,10 @@ impl Simulation {
             6 => self.hand_to_disk(),
             7 => self.go_on_rewriting(),
             _ => self.disk_step(),
+        }
+        // Nothing else happens until a broken log is mended.
+        if self.is_failing() && self.rng.below(3) == 0 {
+            self.go_on_rewriting();
         }
         self.acknowledge();
     }
@@ -358,6 +374,11 @@ impl Simulation {
             && let Some(new) = &mut self.new_base
         {
             new.lsns[shard] = Some(made.lsn);
+            if self.scenario.mutant == Mutant::MendedBeforeManifest
+                && let Some(log) = self.shards[shard].log_mut()
+            {
+                log.base_is_in_force();
+            }
             if new.lsns.iter().all(Option::is_some) {
                 new.step = BaseStep::Walking;
             }
@@ -440,34 +461,50 @@ impl Simulation {
             Policy::EverySecond => self.rng.below(3) == 0,
             Policy::Never => self.rng.below(8) == 0,
         };
-        if let Some(log) = self.shards[usize::from(core)].log_mut() {
+        let shard = &mut self.shards[usize::from(core)];
+        if let Some(log) = shard.log_mut() {
+            self.disk.take(core, log, syncs);
+        }
+        if let Some(log) = shard.next_log_mut() {
             self.disk.take(core, log, syncs);
         }
     }
 
     fn disk_step(&mut self) {
         let shards = &mut self.shards;
-        let mut log_of = |core: u16, tell: &mut dyn FnMut(&mut Log)| {
-            if let Some(log) = shards[usize::from(core)].log_mut() {
+        let mut log_of = |epoch: u64, core: u16, tell: &mut dyn FnMut(&mut Log)| {
+            let shard = &mut shards[usize::from(core)];
+            if let Some(log) = shard.next_log_mut().filter(|log| log.epoch() == epoch) {
+                tell(log);
+            } else if let Some(log) = shard.log_mut() {
                 tell(log);
             }
         };
         let lies = self.scenario.mutant == Mutant::SyncsNothing;
-        let (epoch, fails) = (self.epoch.number, self.scenario.fails);
-        self.disk
-            .step(&mut self.rng, epoch, &mut log_of, fails, lies);
+        let fails = self.scenario.fails;
+        self.disk.step(&mut self.rng, &mut log_of, fails, lies);
     }
 
     // ---- bases
 
     fn go_on_rewriting(&mut self) {
         let Some(new) = &mut self.new_base else {
-            if self.scenario.rewrites && self.rng.below(8) == 0 {
+            let logs = self.shards.iter().filter_map(Shard::log);
+            if logs.into_iter().any(Log::is_broken) {
+                self.begin_mending();
+            } else if self.scenario.rewrites && self.rng.below(8) == 0 {
                 self.begin_rewriting();
             }
             return;
         };
         match new.step {
+            BaseStep::Preparing => {
+                let mut logs = self.shards.iter_mut().filter_map(Shard::next_log_mut);
+                if logs.all(|log| log.sequence() > 0) {
+                    new.step = BaseStep::Cutting;
+                    self.start_transaction(Transaction::cut(true, true, self.map), u64::MAX);
+                }
+            }
             BaseStep::Cutting => {}
             BaseStep::Walking => {
                 let shard = self.rng.below(self.shards.len() as u64) as usize;
@@ -491,7 +528,14 @@ impl Simulation {
                 if self.scenario.mutant == Mutant::ManifestBeforeBase {
                     self.make_base_durable();
                 }
-                self.new_base = None;
+                if let Some(new) = self.new_base.take()
+                    && new.epoch.number != self.epoch.number
+                {
+                    self.epoch = new.epoch;
+                    self.figures.mended += 1;
+                }
+                let logs = self.shards.iter_mut().filter_map(Shard::log_mut);
+                logs.for_each(Log::base_is_in_force);
                 self.drop_segments();
             }
         }
@@ -502,6 +546,32 @@ impl Simulation {
             let logs = self.shards.iter_mut().filter_map(Shard::log_mut);
             logs.for_each(Log::prepare_next);
         }
+        self.begin_base(self.epoch.clone(), BaseStep::Cutting);
+        self.start_transaction(Transaction::cut(true, true, self.map), u64::MAX);
+    }
+
+    /// A sync has failed: a new epoch begins, with all keys there are.
+    fn begin_mending(&mut self) {
+        self.last_epoch += 1;
+        let epoch = Epoch {
+            number: self.last_epoch,
+            cores: self.epoch.cores,
+            seed: self.rng.next_u64(),
+            ..Epoch::default()
+        };
+        for (core, shard) in self.shards.iter_mut().enumerate() {
+            let place = Place {
+                epoch: epoch.number,
+                core: core as u16,
+                cores: epoch.cores,
+            };
+            let log = Log::new(place, epoch.seed, Policy::EverySecond);
+            shard.set_next_log(Some(log.with_segment_bytes(SEGMENT_BYTES)));
+        }
+        self.begin_base(epoch, BaseStep::Preparing);
+    }
+
+    fn begin_base(&mut self, epoch: Epoch, step: BaseStep) {
         self.base_numbers += 1;
         let count = self.shards.len();
         self.new_base = Some(NewBase {
@@ -509,12 +579,12 @@ impl Simulation {
                 number: self.base_numbers,
                 lsns: Vec::new(),
             },
+            epoch,
             lsns: vec![None; count],
             chunks: Vec::new(),
             done: vec![false; count],
-            step: BaseStep::Cutting,
+            step,
         });
-        self.start_transaction(Transaction::cut(true, true, self.map), u64::MAX);
     }
 
     fn make_base_durable(&mut self) {
@@ -530,7 +600,7 @@ impl Simulation {
         }
         bytes.extend(writer.end());
         self.bases
-            .insert((self.epoch.number, new.base.number), bytes);
+            .insert((new.epoch.number, new.base.number), bytes);
         if new.step == BaseStep::Written {
             new.step = BaseStep::Durable;
         }
@@ -540,7 +610,7 @@ impl Simulation {
         let Some(new) = &mut self.new_base else {
             return;
         };
-        let mut epoch = self.epoch.clone();
+        let mut epoch = new.epoch.clone();
         new.base.lsns = new.lsns.iter().copied().flatten().collect();
         if self.scenario.mutant == Mutant::BaseClaimsTooMuch {
             let logs = self.shards.iter().filter_map(Shard::log);
@@ -571,9 +641,11 @@ impl Simulation {
             && new.step != BaseStep::InForce
         {
             self.figures.cuts_before_the_manifest += 1;
+            let mends = new.epoch.number != self.epoch.number && new.step >= BaseStep::Walking;
+            self.figures.cuts_while_mending += u64::from(mends);
         }
         let texts = self.texts();
-        self.disk.cut(&mut self.rng, self.epoch.number);
+        self.disk.cut(&mut self.rng);
         self.transactions.clear();
         let cores = self.scenario.shards_counts[round + 1];
         let problem = |reason: String| format!("round {round}: {reason}");

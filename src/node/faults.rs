@@ -1,0 +1,34 @@
+//! Faults of the disk, for tests of the binary: a file below `$TEST_FAULTS_OF_RONDO` named as the fault is makes it happen for as
+//! long as it is there.
+//!
+//! | file | what happens |
+//! |---|---|
+//! | `sync` | a sync of a log ends with EIO |
+//! | `write` | a write of a log ends with ENOSPC |
+//! | `segment` | a segment cannot be made: ENOSPC |
+//! | `manifest` | a manifest is not replaced: EIO |
+//!
+//! Promises  nothing of it is in a release build.
+//! Tests     tests/server/mending.rs.
+
+/// The errno of a fault that is to happen now.
+#[cfg(debug_assertions)]
+pub fn fault(name: &str) -> Option<i32> {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+    static DIR: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let dir = DIR.get_or_init(|| std::env::var_os("TEST_FAULTS_OF_RONDO").map(PathBuf::from));
+    let is_there = dir.as_ref()?.join(name).exists();
+    let errno = match name {
+        "sync" | "manifest" => libc::EIO,
+        _ => libc::ENOSPC,
+    };
+    is_there.then_some(errno)
+}
+
+/// None.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn fault(_name: &str) -> Option<i32> {
+    None
+}

@@ -1,0 +1,174 @@
+//! Disks that fail and disks that are full: writes are refused, reads served, nothing acknowledged is lost, and when the disk
+//! takes writes again so does the server.
+
+use super::client::{Client, Value, bulk, ok};
+use super::harness::{Server, eventually};
+use std::path::PathBuf;
+
+/// A server whose disk fails as the test says.
+struct Faulty {
+    server: Server,
+    faults: PathBuf,
+}
+
+const OPTIONS: &[&str] = &["--appendonly", "yes", "--enable-debug-command", "local"];
+
+impl Faulty {
+    fn start(threads: usize, policy: &str) -> Self {
+        let options = [OPTIONS, &["--appendfsync", policy]].concat();
+        let server = Server::start(threads, &options);
+        let faults = server.dir.join("faults");
+        std::fs::create_dir(&faults).expect("a new folder");
+        Self { server, faults }
+    }
+
+    fn begin(&self, fault: &str) {
+        std::fs::write(self.faults.join(fault), "").expect("a file in its folder");
+    }
+
+    fn end(&self, fault: &str) {
+        std::fs::remove_file(self.faults.join(fault)).expect("it was there");
+    }
+}
+
+fn is_refused(client: &mut Client) -> bool {
+    let reply = client.ask("SET probe 1");
+    match reply {
+        Value::Error(text) => {
+            assert!(
+                text.starts_with("MISCONF Errors writing to the AOF file: "),
+                "{text}"
+            );
+            true
+        }
+        other => {
+            assert_eq!(other, ok());
+            false
+        }
+    }
+}
+
+fn status(server: &Server, what: &str) -> String {
+    server.info("persistence", what)
+}
+
+/// The sync fails, so what was written is not trusted: all keys go into a new base, and only with that are writes taken again.
+#[test]
+fn a_failed_sync_mends_itself_once_the_disk_takes_writes() {
+    for threads in [1, 3] {
+        let mut faulty = Faulty::start(threads, "everysec");
+        let mut client = faulty.server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4 e 5"), ok());
+        // Bases that cannot be put in force keep it from mending.
+        faulty.begin("manifest");
+        faulty.begin("sync");
+        eventually("writes are refused", || is_refused(&mut client));
+        faulty.end("sync");
+        assert_eq!(client.ask("GET c"), bulk("3"));
+        assert_eq!(status(&faulty.server, "aof_last_write_status"), "err");
+        eventually("a base is tried", || {
+            status(&faulty.server, "aof_last_bgrewrite_status") == "err"
+        });
+        assert!(is_refused(&mut client), "its base is not in force");
+        faulty.end("manifest");
+        eventually("writes are taken", || !is_refused(&mut client));
+        eventually("all is well", || {
+            status(&faulty.server, "aof_last_write_status") == "ok"
+                && status(&faulty.server, "aof_last_bgrewrite_status") == "ok"
+        });
+        assert_eq!(client.ask("SET after 6"), ok());
+        assert_eq!(
+            client.ask("WAITAOF 1 0 0"),
+            Value::Array(vec![Value::Integer(1), Value::Integer(0)])
+        );
+        let digest = client.ask("DEBUG DIGEST");
+        faulty.server.signal("KILL");
+        assert!(faulty.server.restart(2, OPTIONS), "{}", faulty.server.log());
+        let mut client = faulty.server.client();
+        assert_eq!(client.ask("DEBUG DIGEST"), digest);
+    }
+}
+
+/// Until then the logs of before are all that counts.
+#[test]
+fn a_kill_while_it_mends_loses_nothing_that_was_durable() {
+    let mut faulty = Faulty::start(2, "everysec");
+    let mut client = faulty.server.client();
+    assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+    assert_eq!(
+        client.ask("WAITAOF 1 0 0"),
+        Value::Array(vec![Value::Integer(1), Value::Integer(0)])
+    );
+    faulty.begin("manifest");
+    faulty.begin("sync");
+    eventually("writes are refused", || is_refused(&mut client));
+    faulty.end("sync");
+    eventually("a base is tried", || {
+        status(&faulty.server, "aof_last_bgrewrite_status") == "err"
+    });
+    faulty.server.signal("KILL");
+    assert!(faulty.server.restart(2, OPTIONS), "{}", faulty.server.log());
+    let mut client = faulty.server.client();
+    let all = Value::Array(["1", "2", "3"].map(bulk).to_vec());
+    assert_eq!(client.ask("MGET a b c"), all);
+}
+
+/// With `always` whoever waited for the disk is answered when the new base is in force.
+#[test]
+fn what_waited_for_a_broken_log_is_answered_with_the_new_base() {
+    let mut faulty = Faulty::start(2, "everysec");
+    let mut client = faulty.server.client();
+    let mut other = faulty.server.client();
+    faulty.begin("manifest");
+    faulty.begin("sync");
+    // Written with `everysec`; from then on it is revealed to nobody before it is durable.
+    assert_eq!(client.ask("SET a 1"), ok());
+    assert_eq!(client.ask("CONFIG SET appendfsync always"), ok());
+    client.send(b"SET b 1\r\n");
+    eventually("writes are refused", || is_refused(&mut other));
+    faulty.end("sync");
+    eventually("a base is tried", || {
+        status(&faulty.server, "aof_last_bgrewrite_status") == "err"
+    });
+    faulty.end("manifest");
+    let reply = client.reply();
+    let is_taken = reply == ok();
+    assert!(is_taken || matches!(reply, Value::Error(_)), "{reply:?}");
+    eventually("writes are taken", || !is_refused(&mut other));
+    assert_eq!(other.ask("SET c 1"), ok());
+    faulty.server.signal("KILL");
+    assert!(faulty.server.restart(2, OPTIONS), "{}", faulty.server.log());
+    let mut client = faulty.server.client();
+    assert_eq!(client.ask("GET c"), bulk("1"));
+    let expected = if is_taken { bulk("1") } else { Value::Null };
+    assert_eq!(client.ask("GET b"), expected);
+}
+
+/// No room for a segment: as soon as there is some, what waits is written and writes are taken again.
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room() {
+    let mut faulty = Faulty::start(1, "always");
+    let mut client = faulty.server.client();
+    assert_eq!(client.ask("SET a 1"), ok());
+    faulty.begin("segment");
+    faulty.begin("write");
+    // This write fails and finds no segment to go to: it is answered when it is durable.
+    let mut writer = faulty.server.client();
+    writer.send(b"SET b 2\r\n");
+    eventually("the log fails", || {
+        status(&faulty.server, "aof_last_write_status") == "err"
+    });
+    assert!(is_refused(&mut client));
+    assert_eq!(client.ask("GET a"), bulk("1"));
+    faulty.end("write");
+    faulty.end("segment");
+    assert_eq!(writer.reply(), ok());
+    eventually("writes are taken", || !is_refused(&mut client));
+    assert_eq!(status(&faulty.server, "aof_last_write_status"), "ok");
+    assert_eq!(client.ask("SET c 3"), ok());
+    faulty.server.signal("KILL");
+    assert!(faulty.server.restart(1, OPTIONS), "{}", faulty.server.log());
+    let mut client = faulty.server.client();
+    let all = Value::Array(["1", "2", "3"].map(bulk).to_vec());
+    assert_eq!(client.ask("MGET a b c"), all);
+}

@@ -14,9 +14,9 @@
 //! Tests     tests/ds/stream.rs: all of them read dense nodes; `full_nodes_take…`.
 
 use super::id::StreamId;
-use super::node::{Entry, Forward, Head, Run, SAME_NAMES};
+use super::node::{self, Entry, Head, Run, SAME_NAMES};
 use crate::ds::block_size::block_bytes;
-use crate::ds::listpack::{Bare, Listpack, Maker};
+use crate::ds::listpack::{Bare, Element, Listpack, Maker};
 
 /// The entry has names of its own.
 const OWN_NAMES: u8 = 1;
@@ -30,19 +30,39 @@ pub(super) struct Dense(Box<[u8]>);
 impl Dense {
     /// The same node in less memory, where that is possible.
     pub(super) fn of(node_id: StreamId, node: &Listpack) -> Option<Self> {
-        let mut head = Head::of(node);
+        let head = Head::of(node);
         if head.deleted_count != 0 || head.entries_count <= 0 {
             return None;
         }
         let mut entries = Vec::with_capacity(node.byte_len());
         let mut before = before_first(node_id);
-        for entry in Forward::of_pack(node_id, node) {
-            put_entry(&mut entries, before, &entry)?;
-            before = entry.id;
-        }
+        let mut elements = head.names.clone();
         let mut names = Vec::new();
         for _ in 0..head.names_count {
-            names.extend_from_slice(head.names.next_bare()?);
+            names.extend_from_slice(elements.next_bare()?);
+        }
+        elements.next();
+        // One walk for all, beside the requests: this is done for each node that is full.
+        while let Some(Element::Int(flags)) = elements.next() {
+            let ms = node::integer(&mut elements);
+            let id = node_id.offset(ms, node::integer(&mut elements));
+            let has_own_names = flags & SAME_NAMES == 0;
+            let fields_count = if has_own_names {
+                node::integer(&mut elements) as usize
+            } else {
+                head.names_count
+            };
+            put_head(
+                &mut entries,
+                before,
+                id,
+                has_own_names.then_some(fields_count),
+            )?;
+            for _ in 0..fields_count << usize::from(has_own_names) {
+                entries.extend_from_slice(elements.next_bare()?);
+            }
+            elements.next();
+            before = id;
         }
         let mut bytes = Vec::with_capacity(names.len() + entries.len() + 24);
         put(&mut bytes, head.entries_count as u64);
@@ -179,32 +199,31 @@ impl<'n> Iterator for Entries<'n> {
     }
 }
 
-/// Appends one entry; nothing where its id cannot be said.
-fn put_entry(bytes: &mut Vec<u8>, before: StreamId, entry: &Entry<'_>) -> Option<()> {
-    let passed_ms = entry.id.ms.wrapping_sub(before.ms);
+/// Appends what comes before an entry's words; nothing where its id cannot be said.
+#[inline]
+fn put_head(
+    bytes: &mut Vec<u8>,
+    before: StreamId,
+    id: StreamId,
+    own_fields: Option<usize>,
+) -> Option<()> {
+    let passed_ms = id.ms.wrapping_sub(before.ms);
     if passed_ms > u64::MAX >> 1 {
         return None;
     }
-    let has_own_names = entry.names.is_none();
-    let has_own_seq = entry.id.seq != expected_seq(before, entry.id.ms);
-    if has_own_names || has_own_seq {
-        put(bytes, passed_ms << 1 | 1);
-        let own_names = if has_own_names { OWN_NAMES } else { 0 };
-        bytes.push(own_names | if has_own_seq { OWN_SEQ } else { 0 });
-        if has_own_seq {
-            put(bytes, entry.id.seq);
-        }
-        if has_own_names {
-            put(bytes, entry.len() as u64);
-        }
-    } else {
+    let has_own_seq = id.seq != expected_seq(before, id.ms);
+    if own_fields.is_none() && !has_own_seq {
         put(bytes, passed_ms << 1);
+        return Some(());
     }
-    let Run::Pack(mut rest) = entry.rest.clone() else {
-        return None;
-    };
-    for _ in 0..entry.len() << usize::from(has_own_names) {
-        bytes.extend_from_slice(rest.next_bare()?);
+    put(bytes, passed_ms << 1 | 1);
+    let own_names = if own_fields.is_some() { OWN_NAMES } else { 0 };
+    bytes.push(own_names | if has_own_seq { OWN_SEQ } else { 0 });
+    if has_own_seq {
+        put(bytes, id.seq);
+    }
+    if let Some(fields_count) = own_fields {
+        put(bytes, fields_count as u64);
     }
     Some(())
 }

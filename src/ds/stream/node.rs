@@ -237,7 +237,7 @@ impl<'n> Head<'n> {
 }
 
 #[inline]
-fn integer(elements: &mut Elements<'_>) -> i64 {
+pub(super) fn integer(elements: &mut Elements<'_>) -> i64 {
     match elements.next() {
         Some(Element::Int(number)) => number,
         _ => 0,

@@ -190,12 +190,6 @@ pub fn move_elements(
     list.visit_some(first, count, End::Front, |element| {
         elements.push(element.to_vec());
     });
-    let rest = if count == 1 {
-        list.pop(words.from, &limits);
-        None
-    } else {
-        list.remove_range(first, count, &limits)
-    };
     let push = |list: &mut List| {
         list.expect(elements.iter().map(Vec::len).sum(), count, &limits);
         let mut push = |element: &Vec<u8>| list.push(words.to, Element::Str(element));
@@ -205,9 +199,23 @@ pub fn move_elements(
             elements.iter().for_each(&mut push);
         }
     };
-    let mut is_gone = false;
-    if source.bytes == destination.bytes {
+    let is_one_list = source.bytes == destination.bytes;
+    // A quicklist that gets back what it gave is as long as before: it is no listpack in between.
+    let is_turned = is_one_list && count == 1 && list.as_quicklist().is_some();
+    if is_turned {
         push(list);
+    }
+    let rest = if count == 1 {
+        list.pop(words.from, &limits);
+        None
+    } else {
+        list.remove_range(first, count, &limits)
+    };
+    let mut is_gone = false;
+    if is_one_list {
+        if !is_turned {
+            push(list);
+        }
     } else {
         is_gone = held.remove_if_empty();
         if has_destination {

@@ -239,10 +239,11 @@ pub fn has_patterns(args: &Args<'_>) -> bool {
 
 /// The keys that a request leads to besides those it names, as things are now; none where it will be refused.
 pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>) -> Vec<Lead> {
-    let (Ok(mut request), Ok(source)) = (
-        Request::parse(args, false),
-        Source::read(keys, db, args.get(1), true, true),
-    ) else {
+    // Nothing is read for a request that will be refused: reading may change the encoding.
+    let Ok(mut request) = Request::parse(args, false) else {
+        return Vec::new();
+    };
+    let Ok(source) = Source::read(keys, db, args.get(1), true, true) else {
         return Vec::new();
     };
     // An order alone leads nowhere else.

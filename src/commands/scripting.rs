@@ -40,6 +40,11 @@ fn exists(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handle
     Ok(Action::Node(NodeRequest::ScriptExists(digests)))
 }
 
+/// `SCRIPT SHOW sha1`, of Valkey 8.
+fn show(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    Ok(Action::Node(NodeRequest::ScriptShow(args.get(1).to_vec())))
+}
+
 /// `SCRIPT FLUSH [ASYNC | SYNC]`: the scripts go before the reply either way.
 fn flush(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     let is_mode = args.len() == 1 || args.is(1, "ASYNC") || args.is(1, "SYNC");
@@ -214,6 +219,16 @@ const SUBCOMMANDS: &[Command] = &[
         cost: "O(N) with N being the length in bytes of the script body.",
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         run: Run::Session(load),
+        ..SUB
+    },
+    Command {
+        name: "SHOW",
+        since: "8.0.0",
+        arity: Arity::Exactly(3),
+        args: "sha1",
+        summary: "A script's text, by the SHA-1 of it.",
+        cost: "O(1).",
+        run: Run::Session(show),
         ..SUB
     },
 ];

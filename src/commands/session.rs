@@ -253,6 +253,8 @@ pub enum NodeRequest {
     ScriptLoad(Vec<u8>),
     /// SCRIPT EXISTS: 1 or 0 for each SHA-1.
     ScriptExists(Vec<Vec<u8>>),
+    /// SCRIPT SHOW: the text of the script with this SHA-1, or that there is none.
+    ScriptShow(Vec<u8>),
     /// SCRIPT FLUSH: OK.
     ScriptFlush,
     /// SCRIPT KILL: OK, or why nothing was ended.

@@ -214,6 +214,7 @@ impl Core {
             }
             NodeRequest::ScriptLoad(_)
             | NodeRequest::ScriptExists(_)
+            | NodeRequest::ScriptShow(_)
             | NodeRequest::ScriptFlush
             | NodeRequest::ScriptKill => self.script_request(token, request),
             NodeRequest::Function(request) => self.function_request(token, request),

@@ -293,6 +293,17 @@ impl Core {
                         .for_each(|&is_there| reply.integer(is_there.into()));
                 });
             }
+            NodeRequest::ScriptShow(name) => {
+                let scripts = &self.mesh.board().scripts;
+                let found = ScriptId::parse(&name).and_then(|id| scripts.get(&id));
+                self.complete(token, |out, session| {
+                    let mut reply = Reply::new(out, session.protocol);
+                    match found {
+                        Some((text, _)) => reply.bulk(&text.body),
+                        None => reply.error(NO_SCRIPT),
+                    }
+                });
+            }
             NodeRequest::ScriptFlush => self.flush_scripts_everywhere(token),
             _ => self.kill_script_anywhere(token, false),
         }

@@ -72,6 +72,7 @@ fn every_row_is_recorded_or_newer() {
         "himport",
         "sunioncard",
         "sdiffcard",
+        "script|show",
     ];
     for entry in table().rows().filter(|entry| entry.is_visible()) {
         let name = entry.full_name;

@@ -29,6 +29,8 @@ const ENTRIES_PER_STEP: usize = 16;
 pub struct Chunk {
     /// The database, as it was numbered at the cut.
     pub db: u16,
+    /// How many records.
+    pub keys: u64,
     /// Records, one after the other, as [`super::rdb::record`] has them.
     pub bytes: Vec<u8>,
 }
@@ -45,6 +47,8 @@ pub struct CutSizes {
 /// Collects the records of one table.
 struct Records {
     db: u16,
+    /// Written and not handed over yet.
+    keys: u64,
     out: Writer,
     style: RecordStyle,
 }
@@ -52,6 +56,7 @@ struct Records {
 impl Keeper<Object> for Records {
     fn keep(&mut self, entry: EntryRef<'_, Object>) {
         write_record(entry, &self.style, &mut self.out);
+        self.keys += 1;
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
@@ -81,6 +86,7 @@ impl Keyspace {
             sizes.has_dated_hashes |= table.waking_count() > 0;
             table.cut(Box::new(Records {
                 db,
+                keys: 0,
                 out: Writer::new(compresses),
                 style: style.clone(),
             }));
@@ -119,6 +125,7 @@ impl Keyspace {
                 if records.out.len() >= CHUNK_BYTES || is_shown && !records.out.is_empty() {
                     chunks.push(Chunk {
                         db: records.db,
+                        keys: std::mem::take(&mut records.keys),
                         bytes: records.out.take(),
                     });
                 }

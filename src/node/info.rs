@@ -407,6 +407,7 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "async_loading": 0,
         "current_cow_peak": saving.current_changed_bytes,
         "current_cow_size": saving.current_changed_bytes,
+        "current_save_keys_processed": saving.current_keys_written,
         "current_save_keys_total": saving.current_keys,
         "rdb_changes_since_last_save": figures.persistence.changes,
         "rdb_bgsave_in_progress": u8::from(saving.in_progress),

@@ -110,6 +110,7 @@ pub struct SavingFigures {
     pub in_progress: bool,
     pub current_seconds: Option<u64>,
     pub current_keys: u64,
+    pub current_keys_written: u64,
     pub current_changed_bytes: u64,
     pub last_save_s: i64,
     pub has_failed: bool,
@@ -594,6 +595,7 @@ impl Core {
             in_progress: job.is_some(),
             current_seconds: job.map(|job| job.began.elapsed().as_secs()),
             current_keys: any_job.map_or(0, |job| job.keys.load(Ordering::Relaxed)),
+            current_keys_written: any_job.map_or(0, |job| job.keys_written.load(Ordering::Relaxed)),
             current_changed_bytes: any_job
                 .map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed)),
             last_save_s: self.mesh.board().last_save_s.load(Ordering::Relaxed),

@@ -71,6 +71,8 @@ pub struct Job {
     pub changed_bytes_max: AtomicU64,
     /// Keys in it.
     pub keys: AtomicU64,
+    /// Those that are written.
+    pub keys_written: AtomicU64,
     /// Bytes of its file, once that is there.
     pub file_bytes: AtomicU64,
     /// When it began.
@@ -91,6 +93,7 @@ impl Job {
             result: Mutex::new(None),
             changed_bytes_max: AtomicU64::new(0),
             keys: AtomicU64::new(0),
+            keys_written: AtomicU64::new(0),
             file_bytes: AtomicU64::new(0),
             began: Instant::now(),
         };
@@ -343,6 +346,7 @@ fn write_temporary(
         out.write_all(&file.select(chunk.db))?;
         file.records(&chunk.bytes);
         out.write_all(&chunk.bytes)?;
+        job.keys_written.fetch_add(chunk.keys, Ordering::Relaxed);
         unsynced_bytes += chunk.bytes.len() as u64;
         if unsynced_bytes >= SYNC_BYTES {
             unsynced_bytes = 0;

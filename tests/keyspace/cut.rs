@@ -44,9 +44,12 @@ fn digest(runner: &mut Runner) -> String {
 }
 
 fn cut(runner: &mut Runner) -> Vec<Chunk> {
-    runner.keys.cut(true);
+    let sizes = runner.keys.cut(true);
     let mut chunks = Vec::new();
     while !runner.keys.cut_step(1000, &mut chunks) {}
+    let keys = sizes.databases.iter().map(|(_, keys, _)| keys);
+    let written = chunks.iter().map(|chunk| chunk.keys);
+    assert_eq!(written.sum::<u64>(), keys.sum::<u64>());
     chunks
 }
 

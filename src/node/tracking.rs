@@ -20,6 +20,7 @@ use super::core::{Core, every_core};
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Message, Question};
 use super::ring::Token;
+use super::slab::Connections;
 use crate::commands::client_tracking::{ClientTracking, NO_TARGET, TrackingOptions};
 use crate::commands::table::{Run, Verb};
 use crate::keyspace::Tracker;
@@ -428,12 +429,8 @@ impl Core {
             return;
         };
         let is_own = is_own(own, token);
-        let connection = match own {
-            Some(own) if own.token == token => &mut *own.connection,
-            _ => match self.connections.get_mut(token) {
-                Some(connection) => connection,
-                None => return,
-            },
+        let Some(connection) = find(&mut self.connections, own, token) else {
+            return;
         };
         let protocol = connection.session.protocol;
         let Some(tracking) = connection.session.tracking.as_deref() else {
@@ -484,11 +481,7 @@ impl Core {
     ) {
         let token = self.tracking.targets.get(&id).copied();
         let is_own = token.is_some_and(|token| is_own(own, token));
-        let connection = match (own.as_mut(), token) {
-            (Some(own), Some(token)) if own.token == token => Some(&mut *own.connection),
-            (_, Some(token)) => self.connections.get_mut(token),
-            (_, None) => None,
-        };
+        let connection = token.and_then(|token| find(&mut self.connections, own, token));
         let Some(connection) = connection.filter(|connection| !connection.closed) else {
             if source.core == self.id {
                 return self.target_is_gone(source.number, own);
@@ -517,12 +510,8 @@ impl Core {
             return;
         };
         let is_own = is_own(own, token);
-        let connection = match own {
-            Some(own) if own.token == token => &mut *own.connection,
-            _ => match self.connections.get_mut(token) {
-                Some(connection) => connection,
-                None => return,
-            },
+        let Some(connection) = find(&mut self.connections, own, token) else {
+            return;
         };
         let protocol = connection.session.protocol;
         let Some(tracking) = connection.session.tracking.as_deref_mut() else {
@@ -554,6 +543,18 @@ impl Notice {
 /// Whether it is the connection that is out of its place.
 fn is_own(own: &Option<Own<'_>>, token: Token) -> bool {
     own.as_ref().is_some_and(|own| own.token == token)
+}
+
+/// A connection, which may be the one that is out of its place.
+fn find<'c>(
+    connections: &'c mut Connections,
+    own: &'c mut Option<Own<'_>>,
+    token: Token,
+) -> Option<&'c mut Connection> {
+    match own {
+        Some(own) if own.token == token => Some(&mut *own.connection),
+        _ => connections.get_mut(token),
+    }
 }
 
 /// Appends a message to what a client is sent. A reply that it must not overtake may be outstanding; what its own request

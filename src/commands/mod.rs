@@ -38,6 +38,7 @@ pub mod hash_ex;
 pub mod hash_expire;
 pub mod hash_walk;
 pub mod himport;
+pub mod hotkeys;
 pub mod hyperloglog;
 pub mod identity;
 pub mod keys;
@@ -164,6 +165,7 @@ pub const FAMILIES: &[&[Command]] = &[
     wait::COMMANDS,
     slowlog::COMMANDS,
     commandlog::COMMANDS,
+    hotkeys::COMMANDS,
     monitor::COMMANDS,
     lolwut::COMMANDS,
     debug_row::COMMANDS,

@@ -11,6 +11,7 @@ use super::client_filter::ClientFilter;
 use super::client_tracking::{ClientTracking, TrackingOptions};
 use super::commandlog::Log;
 use super::himport::Fieldsets;
+use super::hotkeys::HotKeysRequest;
 use super::slowlog::{LatencyRequest, SlowlogRequest};
 use super::wait::WaitRequest;
 use super::{CommandError, Entry, Flags};
@@ -267,6 +268,8 @@ pub enum NodeRequest {
     CommandLog(Log, SlowlogRequest),
     /// LATENCY.
     Latency(LatencyRequest),
+    /// HOTKEYS.
+    HotKeys(HotKeysRequest),
     /// MONITOR: OK, then lines.
     Monitor,
     /// SHUTDOWN; no reply where it succeeds.

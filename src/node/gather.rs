@@ -16,6 +16,7 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
 use super::figures::CoreFigures;
 use super::filing::Filing;
+use super::hot_keys::HotKeysSession;
 use super::http::Figures;
 use super::info;
 use super::message::{Answer, Message, Question};
@@ -91,6 +92,7 @@ pub(super) enum Purpose {
     /// LATENCY HISTOGRAM of these commands.
     Histogram(Vec<Vec<u8>>),
     Monitor,
+    HotKeys(Box<HotKeysSession>),
     Configure,
     /// A change of the users: they are in force on every core.
     Users,
@@ -176,6 +178,7 @@ impl Core {
                 self.ask_all(asker, Purpose::Histogram(names), FIGURES);
             }
             NodeRequest::Latency(request) => self.latency(token, &request),
+            NodeRequest::HotKeys(request) => self.hot_keys_request(token, request),
             NodeRequest::Monitor if self.captured.contains_key(&token) => {
                 self.fail(token, "ERR MONITOR isn't allowed for DENY BLOCKING client");
             }
@@ -582,6 +585,7 @@ impl Core {
                 self.unpause();
                 Answer::Done
             }
+            Question::HotKeys(step) => self.hot_keys_step(step),
             Question::Purge => {
                 crate::ds::purge::give_back_free_pages();
                 Answer::Done
@@ -897,6 +901,7 @@ impl Core {
                 self.begin_monitor(token);
                 self.complete(token, |out, session| Reply::new(out, session.protocol).ok());
             }
+            Purpose::HotKeys(of) => self.reply_hot_keys(token, &of, answers),
             Purpose::Histogram(names) => {
                 let figures = figures_of(answers);
                 let rows = super::histogram::histogram_rows(&figures, &names);

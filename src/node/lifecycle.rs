@@ -224,7 +224,9 @@ impl Core {
         self.compact();
         self.tick_clients_memory();
         let now_ms = self.now_ms;
-        self.shard.hot_keys().tick(now_ms);
+        if self.shard.hot_keys().tick(now_ms) && self.id == 0 {
+            self.note_end_of_hot_keys();
+        }
         self.tick_peak();
         self.window.trim();
         if self.spans.capacity() > SPANS_KEPT_MAX {

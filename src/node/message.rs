@@ -11,6 +11,7 @@ use super::clients::ClientRow;
 use super::connection::Connection;
 use super::figures::CoreFigures;
 use super::filing::Filing;
+use super::hot_keys::HotKeysStep;
 use super::mesh::Item;
 use super::options::Options;
 use super::pubsub::Post;
@@ -30,6 +31,7 @@ use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
 use crate::router::message::SlowCall;
 use crate::router::{FromShard, Origin, ToShard, TxId};
+use crate::shard::key_costs::KeyCostsTold;
 
 /// One message; most are rare, the two of transactions are not.
 pub enum Message {
@@ -228,6 +230,8 @@ pub enum Question {
     },
     /// Whether anybody monitors may have changed.
     LookAtMonitors,
+    /// HOTKEYS: what its shard does for that.
+    HotKeys(HotKeysStep),
     /// CLIENT UNPAUSE.
     Unpause,
     /// SCRIPT FLUSH.
@@ -285,6 +289,8 @@ pub enum Answer {
     AclLog(AclLog),
     /// It is on this core, or will be.
     Found(u16),
+    /// What keys have cost.
+    KeyCosts(Box<KeyCostsTold>),
     /// The core's figures.
     Figures(Box<CoreFigures>),
 }

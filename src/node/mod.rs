@@ -32,6 +32,7 @@ mod functions;
 mod gather;
 pub mod histogram;
 mod holding;
+pub mod hot_keys;
 pub mod http;
 mod import;
 pub mod info;

@@ -11,6 +11,7 @@
 use super::connection::Connection;
 use super::core::Core;
 use super::figures::CoreFigures;
+use super::hot_keys::HotKeysBoard;
 use super::http::{HotRow, SlowRow};
 use super::latency::{LatencyMonitor, Surroundings};
 use super::message::Message;
@@ -142,6 +143,8 @@ pub struct Watch {
     pub latency: LatencyMonitor,
     /// Who monitors.
     pub monitors: MonitorFeed,
+    /// The latest session of HOTKEYS.
+    pub hot_keys: HotKeysBoard,
 }
 
 /// Nanoseconds since some moment, for shards.

@@ -130,6 +130,14 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// What the words take on the wire, as an array of bulk strings.
+    pub fn wire_bytes(&self) -> u64 {
+        let digits = |number: usize| u64::from(number.checked_ilog10().unwrap_or(0)) + 1;
+        let bulk = |word: &[u8]| 5 + digits(word.len()) + word.len() as u64;
+        let words: u64 = self.iter_from(0).map(bulk).sum();
+        3 + digits(self.len()) + words
+    }
+
     /// Whether word `index` is `word`, ignoring ASCII case.
     pub fn is(&self, index: usize, word: &str) -> bool {
         self.get(index).eq_ignore_ascii_case(word.as_bytes())

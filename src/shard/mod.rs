@@ -11,6 +11,7 @@ pub mod cycle;
 mod effects;
 pub mod figures;
 pub mod hot_keys;
+pub mod key_costs;
 pub mod ledger;
 pub mod locks;
 pub mod memory;
@@ -608,6 +609,67 @@ impl Shard {
         args: &Args<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Wait>, CommandError> {
+        if self.hot_keys.is_on() {
+            return self.call_watched(entry, db, caller, patience, args, out);
+        }
+        self.call_handler(entry, db, caller, patience, args, out)
+    }
+
+    /// The same, and what it costs is noted for its keys.
+    #[cold]
+    fn call_watched(
+        &mut self,
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        patience: Patience,
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Wait>, CommandError> {
+        if self.hot_keys.is_due() {
+            self.note_keys(entry, db, args);
+        }
+        if !self.hot_keys.has_session(self.keys.now_ms()) {
+            return self.call_handler(entry, db, caller, patience, args, out);
+        }
+        let (began_ns, began_bytes) = ((self.stopwatch)(), out.len());
+        let result = self.call_handler(entry, db, caller, patience, args, out);
+        if !matches!(result, Ok(Some(_))) {
+            let took_ns = (self.stopwatch)().saturating_sub(began_ns);
+            let reply_bytes = out.len().saturating_sub(began_bytes);
+            self.note_costs(entry, args, took_ns, reply_bytes as u64);
+        }
+        result
+    }
+
+    /// What a command has cost is its keys' cost, in equal shares.
+    fn note_costs(&mut self, entry: &Entry, args: &Args<'_>, took_ns: u64, reply_bytes: u64) {
+        let mut indexes = Vec::new();
+        for_each_key(entry, args, |index| indexes.push(index));
+        let Some(costs) = self.hot_keys.costs().filter(|_| !indexes.is_empty()) else {
+            return;
+        };
+        let bytes = args.wire_bytes() + reply_bytes;
+        if !costs.note(took_ns, bytes) {
+            return;
+        }
+        let count = indexes.len() as u64;
+        for key in indexes.iter().map(|index| args.get(*index)) {
+            let hash = self.keys.key(key).hash;
+            costs.count(key, hash, took_ns / count, bytes / count);
+        }
+    }
+
+    #[inline]
+    fn call_handler(
+        &mut self,
+        entry: &'static Entry,
+        db: u16,
+        caller: Caller,
+        patience: Patience,
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Wait>, CommandError> {
         let Some(handler) = entry.command.run.on_keys() else {
             return Err(refuse(out, caller));
         };
@@ -617,9 +679,6 @@ impl Shard {
             self.before_write(entry, db, args)
         };
         self.note_writer(caller);
-        if self.hot_keys.is_due() {
-            self.note_keys(entry, db, args);
-        }
         let start = out.len();
         let mut reply = Reply::new(out, caller.protocol);
         let mut call = Call {

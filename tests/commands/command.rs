@@ -83,6 +83,7 @@ fn every_row_is_recorded_or_newer() {
                 || name.starts_with("himport|")
                 || name.starts_with("cluster|")
                 || name.starts_with("commandlog")
+                || name.starts_with("hotkeys")
                 || entry.command.group == Group::Array,
             "{name}"
         );

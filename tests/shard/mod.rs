@@ -1,6 +1,7 @@
 mod cycle;
 mod effects; // bounded steps, all dead found
 mod figures;
+mod key_costs; // which keys take most
 mod locks;
 mod memory; // one limit over several shards
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything

@@ -97,11 +97,15 @@ impl CoreLoop {
     }
 
     /// The snapshot's part of a turn. What the turn has answered leaves first.
-    fn walk_cut(&mut self) -> Pace {
+    ///
+    /// - `busy`: it may have answered something.
+    fn walk_cut(&mut self, busy: bool) -> Pace {
         if !self.core.has_cut_to_walk() {
             return Pace::Rest;
         }
-        self.enter(None);
+        if busy {
+            self.enter(None);
+        }
         self.core.walk_cut()
     }
 
@@ -155,7 +159,7 @@ impl CoreLoop {
         self.change_accepts();
         self.core.tell_changes();
         self.flush_mesh();
-        walks[0] = self.walk_cut();
+        walks[0] = self.walk_cut(busy);
         if let Some(wait) = self.core.next_alarm() {
             self.ring.set_alarm(wait);
         }

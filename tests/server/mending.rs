@@ -160,9 +160,15 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     });
     assert!(is_refused(&mut client));
     assert_eq!(client.ask("GET a"), bulk("1"));
+    // What reveals nothing of any key waits for nothing; what counts keys waits for all of them.
+    assert_eq!(client.ask("PING"), Value::Simple("PONG".into()));
+    assert_eq!(client.ask("ECHO here"), bulk("here"));
+    let mut counting = faulty.server.client();
+    counting.send(b"DBSIZE\r\n");
     faulty.end("write");
     faulty.end("segment");
     assert_eq!(writer.reply(), ok());
+    assert_eq!(counting.reply(), Value::Integer(2));
     eventually("writes are taken", || !is_refused(&mut client));
     assert_eq!(status(&faulty.server, "aof_last_write_status"), "ok");
     assert_eq!(client.ask("SET c 3"), ok());

@@ -327,6 +327,8 @@ impl Core {
             let is_of_epoch = |log: &Log| log.epoch() == epoch;
             if let Some(log) = self.shard.log_mut().filter(|log| is_of_epoch(log)) {
                 log.prepare_next();
+                // Why there was no segment before this was asked says nothing of now.
+                self.disk.as_mut().and_then(Disk::take_prepare_error);
             } else if self
                 .shard
                 .next_log_mut()

@@ -172,6 +172,13 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     eventually("writes are taken", || !is_refused(&mut client));
     assert_eq!(status(&faulty.server, "aof_last_write_status"), "ok");
     assert_eq!(client.ask("SET c 3"), ok());
+    // What went wrong before is no reason not to rewrite the log now.
+    client.ask("BGREWRITEAOF");
+    eventually("a rewriting has ended", || {
+        status(&faulty.server, "aof_rewrites") == "1"
+            || status(&faulty.server, "aof_last_bgrewrite_status") == "err"
+    });
+    assert_eq!(status(&faulty.server, "aof_last_bgrewrite_status"), "ok");
     faulty.server.signal("KILL");
     assert!(faulty.server.restart(1, OPTIONS), "{}", faulty.server.log());
     let mut client = faulty.server.client();

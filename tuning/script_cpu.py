@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Server CPU per script, several servers in one run, rounds alternating.
 
-    script_cpu.py NAME=PORT:PID [NAME=PORT:PID ...] [--rounds 5] [--count 60000] [--pipeline 16]
+    script_cpu.py NAME=PORT:PID [NAME=PORT:PID ...] [--rounds 5] [--count 60000] [--pipeline 16] [--kinds "multi, one shard+multi"]
+
+A transaction (`multi`: MULTI, four SETs, EXEC) counts as one script and as one request of a pipeline.
 
 Requests are made beforehand; ten connections send them in batches. CPU is what the scheduler counts of all threads (schedstat).
 """
@@ -70,13 +72,18 @@ def requests(kind, sha, count, rng):
         return [pack("EVALSHA", sha, 1, f"{{t{n}}}", f"{{t{n}}}") for n in (rng.randrange(5000) for _ in range(count))]
     if kind == "GET":
         return [pack("GET", f"none:{rng.randrange(5000)}") for _ in range(count)]
+    if kind.startswith("multi"):
+        def key(n, i):
+            return f"{{t{n}}}:{i}" if "one shard" in kind else f"k{n}:{i}"
+        return [b"".join([pack("MULTI"), *(pack("SET", key(n, i), i) for i in range(4)), pack("EXEC")])
+                for n in (rng.randrange(5000) for _ in range(count))]
     raise SystemExit(kind)
 
 
-def drive(port, made, pipeline, clients):
+def drive(port, made, pipeline, clients, lines):
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(clients)]
     [s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) for s in sockets]
-    batches = [(b"".join(made[i : i + pipeline]), len(made[i : i + pipeline])) for i in range(0, len(made), pipeline)]
+    batches = [(b"".join(made[i : i + pipeline]), lines * len(made[i : i + pipeline])) for i in range(0, len(made), pipeline)]
     begin = time.time()
     for at in range(0, len(batches), clients):
         group = batches[at : at + clients]
@@ -102,6 +109,8 @@ parser.add_argument("--kinds", default="lock release+limiter")
 args = parser.parse_args()
 BODIES = {"lock release": RELEASE, "limiter": LIMITER, "two declared": DECLARED, "two undeclared": UNDECLARED,
           "two tagged, undeclared": UNDECLARED, "GET": "return 1"}
+# Lines of reply: +OK, four times +QUEUED, *4, four times +OK.
+lines = {kind: 10 if kind.startswith("multi") else 1 for kind in args.kinds.split("+")}
 servers = []
 for one in args.servers:
     name, rest = one.split("=")
@@ -113,11 +122,11 @@ for kind in args.kinds.split("+"):
     for round_ in range(args.rounds):
         for name, port, pid in servers:
             ask(port, "FLUSHALL")
-            sha = load(port, BODIES[kind])
+            sha = load(port, BODIES.get(kind, "return 1"))
             made = requests(kind, sha, args.count, random.Random(round_))
-            drive(port, made[:2000], args.pipeline, 10)
+            drive(port, made[:2000], args.pipeline, 10, lines[kind])
             before = cpu(pid)
-            took = drive(port, made, args.pipeline, 10)
+            took = drive(port, made, args.pipeline, 10, lines[kind])
             results[name].append((cpu(pid) - before) / args.count * 1e6)
             rates[name].append(args.count / took)
     base = statistics.median(results[servers[0][0]])

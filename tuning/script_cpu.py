@@ -14,19 +14,8 @@ import socket
 import statistics
 import time
 
-RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
-LIMITER = """
-local key = KEYS[1]
-local now = tonumber(ARGV[1])
-redis.call('ZREMRANGEBYSCORE', key, 0, now - 60000)
-local count = redis.call('ZCARD', key)
-if count < 100 then
-  redis.call('ZADD', key, now, ARGV[2])
-  redis.call('PEXPIRE', key, 60000)
-  return 1
-end
-return 0
-"""
+from script_bodies import LIMITER, RELEASE
+
 UNDECLARED = "local n = redis.call('incr', 'a:' .. ARGV[1]) redis.call('set', 'b:' .. ARGV[1], n) return n"
 DECLARED = "local n = redis.call('incr', KEYS[1]) redis.call('set', KEYS[2], n) return n"
 

@@ -159,6 +159,12 @@ impl Shard {
         Some(holds)
     }
 
+    /// Changes which record of this shard that is; which it was.
+    pub(super) fn set_revealed(&mut self, lsn: u64) -> u64 {
+        let logging = self.logging.as_mut();
+        logging.map_or(0, |logging| std::mem::replace(&mut logging.revealed, lsn))
+    }
+
     /// Forgets which other shards' records must be durable, where they are.
     pub fn prune_holds(&mut self, synced_lsn: impl Fn(u16) -> u64) {
         if let Some(logging) = &mut self.logging {

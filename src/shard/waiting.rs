@@ -240,17 +240,21 @@ impl Shard {
         let claim = waiter.claim.clone();
         let mut reply = Vec::new();
         let began = (self.stopwatch)();
+        // The reply of whoever made this possible has not been taken yet, and neither has what it waits for.
+        let revealed = self.set_revealed(0);
         if self
             .run_or_wait(request, &args, Patience::Again, &mut reply)
             .is_some()
         {
             claim.give_back();
+            self.set_revealed(revealed);
             return Served::Nothing;
         }
         claim.end();
         self.waiters.remove(id);
         let took_ns = (self.stopwatch)().saturating_sub(began);
         let holds = self.take_holds().unwrap_or_default();
+        self.set_revealed(revealed);
         let served = FromShard::Served {
             id,
             reply,

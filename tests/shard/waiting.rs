@@ -4,6 +4,8 @@ use rondo::base::hash::KeyHasher;
 use rondo::commands::table;
 use rondo::commands::table::Caller;
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
+use rondo::persist::log::{Place, Policy};
+use rondo::persist::{Holds, Log};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::wait::{Claim, Taken};
 use rondo::router::{FromShard, KeyLock, LockMode, LockSet, Origin, ToShard, WaitTicket};
@@ -159,4 +161,26 @@ fn a_key_of_another_type_wakes_nobody() {
     assert_eq!(say(&mut shard, "DEL a"), ":1 ");
     assert_eq!(say(&mut shard, "RPUSH a 1"), ":1 ");
     assert_eq!(served(&mut shard), [(1, "*2 $1 a $1 1 ".to_string())]);
+}
+
+/// A reply waits for its write, whoever has been served with it meanwhile.
+#[test]
+fn a_write_that_serves_somebody_waits_for_its_own_record() {
+    let mut shard = shard();
+    let place = Place {
+        epoch: 1,
+        core: 0,
+        cores: 1,
+    };
+    shard.set_log(Some(Log::new(place, 1, Policy::Always)));
+    wait(&mut shard, 5, "BLPOP a 0");
+    assert_eq!(say(&mut shard, "RPUSH a x"), ":1 ");
+    let waits_for = |holds: Holds| holds.iter().map(|hold| hold.lsn).max();
+    let holds = shard.take_holds().expect("it has written");
+    assert_eq!(waits_for(holds), Some(1));
+    let Some((_, FromShard::Served { holds, .. })) = shard.next_event() else {
+        panic!("a client is served");
+    };
+    assert_eq!(waits_for(holds), Some(1));
+    assert!(shard.take_holds().is_none(), "it is taken once");
 }

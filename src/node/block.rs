@@ -473,6 +473,10 @@ impl Core {
             self.shard.unwatch(id);
         }
         if has_changed {
+            // Which says that somebody has written that key.
+            if self.holds_replies {
+                connection.hold(&self.shard.holds_of_all());
+            }
             return self.exec_nothing(connection, entry);
         }
         let silent = take_silence(connection);

@@ -39,13 +39,14 @@ use super::tracking::CoreTracking;
 use super::wait_aof::WaitForDisk;
 use super::waiting::{MayWait, WaitingClients};
 use super::watching::{Noted, Thresholds};
+use super::withheld::Telling;
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::table::table;
 use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
-use crate::persist::Holds;
+use crate::persist::{BlockBuffer, Holds, Withheld};
 use crate::resp::args::OwnedArgs;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
@@ -218,6 +219,10 @@ pub struct Core {
     pub(super) filings: Filings,
     /// Replies wait for the disk (`appendfsync always`).
     pub holds_replies: bool,
+    /// What others are told once it is durable.
+    pub(super) withheld: Withheld<Telling>,
+    /// Writes of the log that a test wants not to have ended (`node/faults.rs`).
+    pub(super) stalled_writes: Vec<(u64, BlockBuffer, i32)>,
     /// Connections with replies that wait.
     pub held: Vec<Token>,
     /// Where its log goes, if it has one.
@@ -397,6 +402,8 @@ impl Core {
             saving: Saving::default(),
             filings: Filings::default(),
             holds_replies: false,
+            withheld: Withheld::default(),
+            stalled_writes: Vec::new(),
             held: Vec::new(),
             disk: None,
             waits_for_disk: Vec::new(),
@@ -720,6 +727,7 @@ impl Core {
             has_counted,
             ..
         } = self.without_token(coordinated);
+        self.withheld.transaction_has_ended(transaction.tx(), holds);
         match &purpose {
             Purpose::Asked(_) => {}
             Purpose::Script(origin) if origin.core != self.id => {}

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::disk::ALARM;
+use super::faults::fault;
 use super::info::LogFigures;
 use super::mesh::GATE_LOG_BEHIND;
 use super::message::Message;
@@ -50,6 +51,11 @@ impl Core {
 
     /// Hands what has been logged to the kernel.
     pub(super) fn pump_disk(&mut self, ring: &mut Ring) {
+        if !self.stalled_writes.is_empty() && fault("stall").is_none() {
+            for (id, buffer, result) in std::mem::take(&mut self.stalled_writes) {
+                self.log_written(id, buffer, result);
+            }
+        }
         if self.next_disk.is_some() || self.preparation.is_some() {
             self.pump_next_disk(ring);
         }
@@ -158,6 +164,9 @@ impl Core {
 
     /// A write of the log has ended.
     pub(super) fn log_written(&mut self, id: u64, buffer: BlockBuffer, result: i32) {
+        if fault("stall").is_some() {
+            return self.stalled_writes.push((id, buffer, result));
+        }
         if let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) {
             disk.wrote(log, id, buffer, result, self.now_us);
         }
@@ -209,6 +218,7 @@ impl Core {
                 .synced_lsn
                 .load(Ordering::SeqCst)
         });
+        self.release_withheld();
         for token in std::mem::take(&mut self.held) {
             if let Some(connection) = self.connections.get_mut(token)
                 && let Some(holding) = &mut connection.holding

@@ -150,6 +150,7 @@ impl CoreLoop {
             self.core.show_monitors();
         }
         self.core.evict_clients();
+        self.core.release_withheld();
         self.core.tell_changed();
         self.pump_disk();
         // A peer works while this core sends.

@@ -3,8 +3,8 @@
 //!     the shard has news -> keyspace notifications: published like any message
 //!                        -> invalidations of what clients have read: `node/tracking.rs`
 //!
-//! Promises  it is handed over right after the request that did it; to the client that sent the request after its reply.
-//!           Events of one shard reach each subscriber in the order they happened; those of two shards have none.
+//! Promises  it is handed over right after the request that did it, or with `appendfsync always` once that is durable; to the
+//!           client that sent the request after its reply. Events of one shard reach each subscriber in the order they happened; those of two shards have none.
 //! Not here  what is noted: `keyspace/events.rs`.
 //! Tests     tests/server/notify.rs.
 
@@ -15,6 +15,7 @@ use super::core::Core;
 use super::pubsub::Publisher;
 use super::ring::Token;
 use super::tracking::Own;
+use crate::commands::pubsub::Subject;
 use crate::keyspace::Classes;
 use crate::keyspace::events::Event;
 
@@ -30,9 +31,13 @@ impl Core {
 
     #[cold]
     fn tell_of_own(&mut self, token: Token, connection: &mut Connection) {
+        if self.withholds() {
+            return self.withhold_news();
+        }
         if self.shard.keys.has_invalidations() {
             let connection = &mut *connection;
-            self.tell_invalidations(Some(Own { token, connection }));
+            let news = self.shard.keys.take_invalidations();
+            self.tell_invalidations(news, Some(Own { token, connection }));
         }
         let mut own = Vec::new();
         let protocol = connection.session.protocol;
@@ -62,12 +67,20 @@ impl Core {
     /// Hands over whatever there is.
     #[cold]
     pub(super) fn tell(&mut self) {
-        self.tell_invalidations(None);
+        if self.withholds() {
+            return self.withhold_news();
+        }
+        let news = self.shard.keys.take_invalidations();
+        self.tell_invalidations(news, None);
         let events = self.shard.keys.take_events();
         self.tell_events(&events, None);
     }
 
-    fn tell_events(&mut self, events: &[Event], mut publisher: Option<&mut Publisher<'_>>) {
+    pub(super) fn tell_events(
+        &mut self,
+        events: &[Event],
+        mut publisher: Option<&mut Publisher<'_>>,
+    ) {
         let directory = &self.mesh.board().directory;
         if directory.clients_count.load(Ordering::SeqCst) == 0 {
             return;
@@ -77,11 +90,13 @@ impl Core {
         for Event { name, db, key } in events {
             if classes.has(Classes::KEYSPACE) {
                 write_channel(&mut channel, "keyspace", *db, key);
-                self.announce(&channel, name.as_bytes(), publisher.as_deref_mut());
+                let publisher = publisher.as_deref_mut();
+                self.spread(Subject::Channel, &channel, name.as_bytes(), None, publisher);
             }
             if classes.has(Classes::KEYEVENT) {
                 write_channel(&mut channel, "keyevent", *db, name.as_bytes());
-                self.announce(&channel, key, publisher.as_deref_mut());
+                let publisher = publisher.as_deref_mut();
+                self.spread(Subject::Channel, &channel, key, None, publisher);
             }
         }
     }

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | `sync` | a sync of a log ends with EIO |
 //! | `write` | a write of a log ends with ENOSPC |
+//! | `stall` | writes of logs do not end |
 //! | `segment` | a segment cannot be made: ENOSPC |
 //! | `manifest` | a manifest is not replaced: EIO |
 //!
 //! Promises  nothing of it is in a release build.
-//! Tests     tests/server/mending.rs.
+//! Tests     tests/server/mending.rs, tests/server/withheld.rs.
 
 /// The errno of a fault that is to happen now.
 #[cfg(debug_assertions)]

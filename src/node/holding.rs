@@ -43,6 +43,13 @@ impl Connection {
         }
     }
 
+    /// What its next replies wait for, as it was when it last was to send something.
+    #[inline]
+    pub fn next_holds(&self) -> Option<&Holds> {
+        let holds = self.holding.as_ref().map(|holding| &holding.holds);
+        holds.filter(|holds| !holds.is_empty())
+    }
+
     /// Takes what may be sent; what may not stays.
     ///
     /// - `synced_lsn`: the last durable record of a core.

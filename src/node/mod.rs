@@ -83,6 +83,7 @@ mod tracking;
 mod wait_aof;
 pub mod waiting;
 mod watching;
+mod withheld;
 
 pub use clients::{ClientFlags, ClientRow};
 pub use executor::{Ending, serve};

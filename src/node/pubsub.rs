@@ -412,34 +412,21 @@ impl Core {
             return Dispatched::NotYet;
         }
         let silent = take_silence(connection);
-        let mut audience = std::mem::take(&mut self.pubsub.audience);
-        let directory = &self.mesh.board().directory;
-        directory.audience(subject, args.get(1), &mut audience);
         let mut own = Vec::new();
-        let mut receivers_count = 0;
-        let mut waiting_count = 0;
-        if !audience.is_empty() {
-            let post = Arc::new(Post::new(subject, args.get(1), args.get(2)));
+        let (receivers_count, waiting_count) = if self.withholds()
+            && (connection.next_holds().is_some() || !self.withheld.is_empty())
+        {
+            (self.say_later(connection, args, subject), 0)
+        } else {
+            let mut publisher = Publisher {
+                token,
+                protocol: connection.session.protocol,
+                own: &mut own,
+            };
             let id = Some(self.pubsub.next_post);
-            for &core in &audience {
-                if core == self.id {
-                    let mut publisher = Publisher {
-                        token,
-                        protocol: connection.session.protocol,
-                        own: &mut own,
-                    };
-                    receivers_count = self.deliver(&post, Some(&mut publisher));
-                    continue;
-                }
-                waiting_count += 1;
-                let batch = self.mesh.open(usize::from(core));
-                batch.posts_bytes += post.bytes_count();
-                let post = post.clone();
-                batch.messages.push(Message::Post { id, post });
-            }
-        }
-        audience.clear();
-        self.pubsub.audience = audience;
+            let (channel, message) = (args.get(1), args.get(2));
+            self.spread(subject, channel, message, id, Some(&mut publisher))
+        };
         if silent {
             // Messages are sent all the same.
             connection.output.append(&mut own);
@@ -471,6 +458,9 @@ impl Core {
     /// PUBLISH of a script, where only this core has subscribers, if any core has: how many received it.
     pub(super) fn publish_here(&mut self, args: &Args<'_>, subject: Subject) -> Option<u64> {
         self.tell_before();
+        if self.withholds() {
+            return Some(self.say_at_the_end(None, args, subject));
+        }
         let mut audience = std::mem::take(&mut self.pubsub.audience);
         let directory = &self.mesh.board().directory;
         directory.audience(subject, args.get(1), &mut audience);
@@ -497,64 +487,63 @@ impl Core {
         subject: Subject,
     ) {
         self.tell_before();
-        let mut audience = Vec::new();
-        let directory = &self.mesh.board().directory;
-        directory.audience(subject, args.get(1), &mut audience);
-        let post = Arc::new(Post::new(subject, args.get(1), args.get(2)));
-        let id = Some(self.pubsub.next_post);
-        let mut posted = Posted {
+        let (receivers_count, waiting_count) = if self.withholds() {
+            (self.say_at_the_end(Some(tx), args, subject), 0)
+        } else {
+            let id = Some(self.pubsub.next_post);
+            self.spread(subject, args.get(1), args.get(2), id, None)
+        };
+        if waiting_count == 0 {
+            let mut reply = Vec::new();
+            Reply::new(&mut reply, Protocol::Resp2).integer(receivers_count as i64);
+            return self.report(tx, reply, None);
+        }
+        let posted = Posted {
             token,
             sequence: 0,
             block: Some(tx),
-            waiting_count: 0,
-            receivers_count: 0,
+            waiting_count,
+            receivers_count,
             own: Vec::new(),
         };
-        for core in audience {
-            if core == self.id {
-                posted.receivers_count += self.deliver(&post, None);
-                continue;
-            }
-            posted.waiting_count += 1;
-            let batch = self.mesh.open(usize::from(core));
-            batch.posts_bytes += post.bytes_count();
-            let post = post.clone();
-            batch.messages.push(Message::Post { id, post });
-        }
-        if posted.waiting_count == 0 {
-            let mut reply = Vec::new();
-            Reply::new(&mut reply, Protocol::Resp2).integer(posted.receivers_count as i64);
-            return self.report(tx, reply, None);
-        }
         self.pubsub.posted.insert(self.pubsub.next_post, posted);
         self.pubsub.next_post += 1;
     }
 
-    /// Sends a message of the server's own to whoever is subscribed, and waits for nobody.
-    pub(super) fn announce(
+    /// Sends a message to whoever is subscribed, on this core and others.
+    ///
+    /// - `id`: has other cores answer; none: nobody waits for them.
+    /// - Returns how many of this core's connections have it, and how many other cores were sent it.
+    pub(super) fn spread(
         &mut self,
+        subject: Subject,
         channel: &[u8],
         message: &[u8],
+        id: Option<u64>,
         mut publisher: Option<&mut Publisher<'_>>,
-    ) {
+    ) -> (u64, usize) {
         let mut audience = std::mem::take(&mut self.pubsub.audience);
         let directory = &self.mesh.board().directory;
-        directory.audience(Subject::Channel, channel, &mut audience);
+        directory.audience(subject, channel, &mut audience);
+        let mut receivers_count = 0;
+        let mut others_count = 0;
         if !audience.is_empty() {
-            let post = Arc::new(Post::new(Subject::Channel, channel, message));
+            let post = Arc::new(Post::new(subject, channel, message));
             for &core in &audience {
                 if core == self.id {
-                    self.deliver(&post, publisher.as_deref_mut());
+                    receivers_count = self.deliver(&post, publisher.as_deref_mut());
                     continue;
                 }
+                others_count += 1;
                 let batch = self.mesh.open(usize::from(core));
                 batch.posts_bytes += post.bytes_count();
                 let post = post.clone();
-                batch.messages.push(Message::Post { id: None, post });
+                batch.messages.push(Message::Post { id, post });
             }
         }
         audience.clear();
         self.pubsub.audience = audience;
+        (receivers_count, others_count)
     }
 
     /// A message of core `from` has come.

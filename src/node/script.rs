@@ -372,6 +372,7 @@ impl Core {
                         self.give_token_back();
                     }
                     self.shard.end_script();
+                    self.script_has_ended();
                     self.tell_of_script(&hosted);
                     break Some(Ran::Reply(reply, hosted.run.has_counted()));
                 }
@@ -482,9 +483,10 @@ impl Core {
         if has_token {
             transaction = transaction.with_token();
         }
-        if let Some(trace) = self.shard.end_step() {
+        if let Some(trace) = self.shard.leave_script(tx) {
             transaction.take_trace(here, *trace);
         }
+        self.withheld.script_becomes(tx);
         if matches!(wish, Wish::Publish(_) | Wish::Info(_)) {
             self.grant_wish(tx, &hosted, wish);
         }
@@ -550,6 +552,7 @@ impl Core {
         while hosted.is_killed && !matches!(wish, Wish::Done(_)) {
             wish = self.advance(&mut hosted, Answer::Kill, None);
         }
+        self.withheld.script_becomes(tx);
         match wish {
             Wish::Done(reply) => {
                 self.script_is_over(&hosted);

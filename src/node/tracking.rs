@@ -277,8 +277,7 @@ impl Core {
     }
 
     /// Tells of what has changed on this core's shard.
-    pub(super) fn tell_invalidations(&mut self, mut own: Option<Own<'_>>) {
-        let news = self.shard.keys.take_invalidations();
+    pub(super) fn tell_invalidations(&mut self, news: Vec<Invalidation>, mut own: Option<Own<'_>>) {
         let mut notices: BTreeMap<u16, Vec<Notice>> = BTreeMap::new();
         for invalidation in news {
             match invalidation {

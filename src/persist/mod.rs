@@ -16,7 +16,9 @@ pub mod rdb;
 pub mod record;
 pub mod recovery;
 pub mod segment;
+pub mod withheld;
 
 pub use block_buffer::{BLOCK_BYTES, BlockBuffer};
 pub use holds::Holds;
 pub use log::Log;
+pub use withheld::Withheld;

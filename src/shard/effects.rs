@@ -28,7 +28,7 @@ use crate::persist::{Holds, Log};
 use crate::resp::Args;
 use crate::router::keys::for_each_lock;
 use crate::router::message::Trace;
-use crate::router::{LockMode, Output};
+use crate::router::{LockMode, Output, TxId};
 
 /// The second word of a record of all libraries of functions; no subcommand of FUNCTION.
 pub(super) const FUNCTIONS_ARE: &[u8] = b"ARE";
@@ -45,6 +45,10 @@ pub(super) struct Logging {
     holds: Holds,
     /// What the last request's reply must wait for.
     revealed: u64,
+    /// Transactions that have done something here that is not logged yet, and which of all those steps was their first.
+    unlogged: Vec<(TxId, u64)>,
+    /// The number of the next such step.
+    next_step: u64,
     /// Kept for its memory.
     hashes: Vec<u64>,
 }
@@ -78,6 +82,8 @@ impl Logging {
             step: None,
             holds: Holds::new(),
             revealed: 0,
+            unlogged: Vec::new(),
+            next_step: 0,
             hashes: Vec::new(),
         }
     }
@@ -159,10 +165,59 @@ impl Shard {
         Some(holds)
     }
 
+    /// The same, and it is still there for the next call.
+    pub fn peek_holds(&self) -> Holds {
+        let Some(logging) = &self.logging else {
+            return Holds::new();
+        };
+        let mut holds = logging.holds.clone();
+        holds.raise(self.id, logging.revealed);
+        holds
+    }
+
     /// Changes which record of this shard that is; which it was.
     pub(super) fn set_revealed(&mut self, lsn: u64) -> u64 {
         let logging = self.logging.as_mut();
         logging.map_or(0, |logging| std::mem::replace(&mut logging.revealed, lsn))
+    }
+
+    /// What must wait that may reveal anything of this shard that has been logged.
+    pub fn holds_of_all(&self) -> Holds {
+        let Some(logging) = &self.logging else {
+            return Holds::new();
+        };
+        let mut holds = logging.holds.clone();
+        holds.raise(self.id, logging.log.revealed());
+        holds
+    }
+
+    /// The number of the next step of a transaction here that is logged later.
+    pub fn next_step(&self) -> u64 {
+        self.logging.as_ref().map_or(0, |logging| logging.next_step)
+    }
+
+    /// Whether what all steps before this one did has been logged.
+    pub fn has_logged_before(&self, step: u64) -> bool {
+        let is_later = |&(_, first): &(TxId, u64)| first >= step;
+        let logging = self.logging.as_ref();
+        logging.is_none_or(|logging| logging.unlogged.iter().all(is_later))
+    }
+
+    /// A transaction has done something here that is to be logged when it ends.
+    pub(super) fn note_unlogged(&mut self, tx: TxId) {
+        if let Some(logging) = &mut self.logging {
+            if !logging.unlogged.iter().any(|(known, _)| *known == tx) {
+                logging.unlogged.push((tx, logging.next_step));
+            }
+            logging.next_step += 1;
+        }
+    }
+
+    /// It has been.
+    pub(super) fn note_logged(&mut self, tx: TxId) {
+        if let Some(logging) = &mut self.logging {
+            logging.unlogged.retain(|(known, _)| *known != tx);
+        }
     }
 
     /// Forgets which other shards' records must be durable, where they are.
@@ -208,7 +263,7 @@ impl Shard {
     }
 
     /// What follows is a script's: it is logged as one when it ends here, or with the rest of it where it goes on
-    /// elsewhere ([`Shard::end_step`]).
+    /// elsewhere ([`Shard::leave_script`]).
     pub fn begin_script(&mut self) {
         self.begin_step();
     }
@@ -225,8 +280,17 @@ impl Shard {
         }
     }
 
+    /// The script goes on as this transaction; what it has done so far.
+    pub fn leave_script(&mut self, tx: TxId) -> Option<Box<Trace>> {
+        let trace = self.end_step();
+        if trace.as_ref().is_some_and(|trace| trace.part.is_some()) {
+            self.note_unlogged(tx);
+        }
+        trace
+    }
+
     /// What the step did.
-    pub fn end_step(&mut self) -> Option<Box<Trace>> {
+    pub(super) fn end_step(&mut self) -> Option<Box<Trace>> {
         let logging = self.logging.as_mut()?;
         let step = logging.step.take()?;
         let part = step.db.map(|(db, _)| Part {

@@ -438,10 +438,16 @@ impl Shard {
 
     /// Runs one operation of several; whether what it did is yet to be logged.
     fn answer_step(&mut self, core: u16, tx: TxId, operation: Operation) -> bool {
+        let is_log = matches!(operation, Operation::Log { .. });
         self.begin_step();
         let output = self.operate(operation);
         let trace = self.end_step().or_else(|| self.trace_of_whole());
         let is_to_be_logged = trace.as_ref().is_some_and(|trace| trace.part.is_some());
+        if is_log {
+            self.note_logged(tx);
+        } else if is_to_be_logged {
+            self.note_unlogged(tx);
+        }
         self.answer_run(core, tx, output, trace);
         is_to_be_logged
     }

@@ -9,4 +9,5 @@ mod rdb;
 mod record;
 mod recovery;
 mod segment;
-mod sim; // power cuts at any point, on a disk that tears, loses, reorders and fails
+mod sim;
+mod withheld; // power cuts at any point, on a disk that tears, loses, reorders and fails

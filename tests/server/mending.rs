@@ -6,15 +6,15 @@ use super::harness::{Server, eventually};
 use std::path::PathBuf;
 
 /// A server whose disk fails as the test says.
-struct Faulty {
-    server: Server,
+pub(super) struct Faulty {
+    pub(super) server: Server,
     faults: PathBuf,
 }
 
 const OPTIONS: &[&str] = &["--appendonly", "yes", "--enable-debug-command", "local"];
 
 impl Faulty {
-    fn start(threads: usize, policy: &str) -> Self {
+    pub(super) fn start(threads: usize, policy: &str) -> Self {
         let options = [OPTIONS, &["--appendfsync", policy]].concat();
         let server = Server::start(threads, &options);
         let faults = server.dir.join("faults");
@@ -22,11 +22,11 @@ impl Faulty {
         Self { server, faults }
     }
 
-    fn begin(&self, fault: &str) {
+    pub(super) fn begin(&self, fault: &str) {
         std::fs::write(self.faults.join(fault), "").expect("a file in its folder");
     }
 
-    fn end(&self, fault: &str) {
+    pub(super) fn end(&self, fault: &str) {
         std::fs::remove_file(self.faults.join(fault)).expect("it was there");
     }
 }

@@ -40,4 +40,5 @@ mod tools; // rondo check, dump and import on files that servers have left
 mod tracking; // clients that keep copies
 mod wait_aof; // until writes are on disk, or on replicas that are not there
 mod watching; // slow calls, latencies, monitors
-mod wire; // the connection's own commands
+mod wire;
+mod withheld; // what others learn of a write that is not durable // the connection's own commands

@@ -9,7 +9,7 @@
 //! - a text is a beginning of what it was;
 //! - a write over several keys is in all of their texts or in none;
 //! - what a write had read is there if the write is;
-//! - with `always`, every write that was acknowledged is there, and all that any reply has shown;
+//! - with `always`, every write that was acknowledged is there, and all that any reply has shown or others were told of;
 //! - with any policy, whatever was written before a moment at which all of all logs was durable.
 
 mod disk; // what is on it after a power cut
@@ -59,6 +59,7 @@ fn what_may_be_counted_on_survives_a_power_cut() {
         assert!(total.segments_dropped > 20, "{total:?}");
         assert!(total.mended > 2, "{total:?}");
         assert!(total.cuts_while_mending > 0, "{total:?}");
+        assert!(total.told > 1000, "{total:?}");
     }
 }
 
@@ -95,6 +96,16 @@ fn a_base_that_claims_too_much_is_found_out() {
 #[test]
 fn a_log_that_counts_as_mended_too_soon_is_found_out() {
     check_found_out(Mutant::MendedBeforeManifest);
+}
+
+#[test]
+fn news_before_the_disk_are_found_out() {
+    check_found_out(Mutant::TellsBeforeDurable);
+}
+
+#[test]
+fn news_before_the_log_are_found_out() {
+    check_found_out(Mutant::TellsBeforeLogged);
 }
 
 /// Seeds a broken server may survive at most.

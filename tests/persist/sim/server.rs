@@ -6,12 +6,12 @@ use rondo::base::hash::KeyHasher;
 use rondo::base::rng::Rng;
 use rondo::commands::table::{Caller, table};
 use rondo::keyspace::cut::Chunk;
-use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
+use rondo::keyspace::{Classes, Keyspace, KeyspaceOptions, SlotMap};
 use rondo::persist::log::{Place, Policy};
 use rondo::persist::manifest::{Base, Epoch, Manifest};
 use rondo::persist::rdb::{FileWriter, Framer, Item};
 use rondo::persist::recovery::{Scan, Tail, scan, settle, walk};
-use rondo::persist::{BLOCK_BYTES, Holds, Log};
+use rondo::persist::{BLOCK_BYTES, Holds, Log, Withheld};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::message::Queued;
 use rondo::router::programs::block::BlockRequest;
@@ -35,6 +35,8 @@ pub enum Mutant {
     DropsBeforeManifest,
     BaseClaimsTooMuch,
     MendedBeforeManifest,
+    TellsBeforeDurable,
+    TellsBeforeLogged,
 }
 
 /// What a seed decides before its clients start.
@@ -69,6 +71,8 @@ pub struct Figures {
     /// Epochs that have taken the place of one with a broken log.
     pub mended: u64,
     pub cuts_while_mending: u64,
+    /// Writes that others were told of.
+    pub told: u64,
 }
 
 impl Figures {
@@ -86,6 +90,7 @@ impl Figures {
         self.segments_dropped += other.segments_dropped;
         self.mended += other.mended;
         self.cuts_while_mending += other.cuts_while_mending;
+        self.told += other.told;
     }
 }
 
@@ -146,6 +151,10 @@ pub struct Simulation {
     /// What is on its way to shards, in order for each.
     inboxes: Vec<VecDeque<ToShard>>,
     done: BTreeMap<u64, Done>,
+    /// For each shard, writes that others are to be told of.
+    withheld: Vec<Withheld<u64>>,
+    /// Those they have been.
+    told: BTreeSet<u64>,
     last_number: u64,
     figures: Figures,
 }
@@ -170,6 +179,8 @@ impl Simulation {
             transactions: HashMap::new(),
             inboxes: Vec::new(),
             done: BTreeMap::new(),
+            withheld: Vec::new(),
+            told: BTreeSet::new(),
             last_number: 0,
             figures: Figures::default(),
             scenario,
@@ -228,7 +239,11 @@ impl Simulation {
             let log = Log::new(place, self.epoch.seed, self.scenario.policy);
             let shard = &mut self.shards[usize::from(core)];
             shard.set_log(Some(log.with_segment_bytes(SEGMENT_BYTES)));
+            shard
+                .keys
+                .set_shown_events(Classes::KEYEVENT.or(Classes::STRING));
         }
+        self.withheld = (0..cores).map(|_| Withheld::default()).collect();
         self.inboxes = (0..cores).map(|_| VecDeque::new()).collect();
         self.new_base = None;
         self.base_numbers = 0;
@@ -302,7 +317,7 @@ impl Simulation {
         };
         if let [words] = commands.as_slice() {
             let queued = queued(words);
-            let shard = usize::from(self.map.shard_of(words[1].as_bytes()));
+            let home = usize::from(self.map.shard_of(words[1].as_bytes()));
             let request = Request {
                 entry: queued.entry,
                 db: 0,
@@ -310,11 +325,12 @@ impl Simulation {
                 origin: origin(number),
             };
             let mut reply = Vec::new();
-            let shard = &mut self.shards[shard];
+            let shard = &mut self.shards[home];
             if shard.execute(&request, &queued.args.as_args(), &mut reply) == Outcome::Done {
                 let holds = shard.take_holds().unwrap_or_default();
                 self.replied(number, &reply, holds);
             }
+            self.note_news(home);
             return;
         }
         let request = BlockRequest {
@@ -369,6 +385,7 @@ impl Simulation {
         let shard = waiting[self.rng.below(waiting.len() as u64) as usize];
         if let Some(message) = self.inboxes[shard].pop_front() {
             self.shards[shard].handle(message);
+            self.note_news(shard);
         }
         if let Some(made) = self.shards[shard].take_cut()
             && let Some(new) = &mut self.new_base
@@ -426,6 +443,35 @@ impl Simulation {
         done.lsns = lsns;
     }
 
+    /// What has just been written on a shard is to be told to others.
+    fn note_news(&mut self, shard: usize) {
+        if self.scenario.policy != Policy::Always {
+            return;
+        }
+        for event in self.shards[shard].keys.take_events() {
+            let written = self.text(&event.key).last().copied();
+            self.withheld[shard].push_news(written.expect("it was appended to"));
+        }
+    }
+
+    /// Tells what may be told.
+    fn tell(&mut self, synced: &[u64]) {
+        let mutant = self.scenario.mutant;
+        for (shard, withheld) in self.shards.iter().zip(&mut self.withheld) {
+            withheld.bind(shard.next_step());
+            let told = withheld.release(
+                |step| shard.has_logged_before(step) || mutant == Mutant::TellsBeforeLogged,
+                &shard.holds_of_all(),
+                |core| match mutant {
+                    Mutant::TellsBeforeDurable => u64::MAX,
+                    _ => synced[usize::from(core)],
+                },
+            );
+            self.figures.told += told.len() as u64;
+            self.told.extend(told);
+        }
+    }
+
     fn acknowledge(&mut self) {
         let synced: Vec<u64> = (self.shards.iter().filter_map(Shard::log))
             .map(Log::synced_lsn)
@@ -450,6 +496,7 @@ impl Simulation {
         for shard in &mut self.shards {
             shard.prune_holds(|core| synced[usize::from(core)]);
         }
+        self.tell(&synced);
     }
 
     // ---- the disk
@@ -668,22 +715,21 @@ impl Simulation {
 
     /// The numbers in each key's text.
     fn texts(&self) -> Vec<Vec<u64>> {
-        let map = self.map;
-        let text = |number| {
-            let name = Self::key(number);
-            let keys = &self.shards[usize::from(map.shard_of(name.as_bytes()))].keys;
-            let key = keys.key(name.as_bytes());
-            let Some(entry) = keys.peek(0, &key) else {
-                return Vec::new();
-            };
-            match entry.value() {
-                rondo::ds::key_table::Value::Str { bytes, .. } => {
-                    numbers(&String::from_utf8_lossy(bytes))
-                }
-                _ => panic!("a text"),
-            }
-        };
+        let text = |number| self.text(Self::key(number).as_bytes());
         (0..KEYS_COUNT).map(text).collect()
+    }
+
+    fn text(&self, name: &[u8]) -> Vec<u64> {
+        let keys = &self.shards[usize::from(self.map.shard_of(name))].keys;
+        let Some(entry) = keys.peek(0, &keys.key(name)) else {
+            return Vec::new();
+        };
+        match entry.value() {
+            rondo::ds::key_table::Value::Str { bytes, .. } => {
+                numbers(&String::from_utf8_lossy(bytes))
+            }
+            _ => panic!("a text"),
+        }
     }
 
     fn deal(&self, old: Vec<Shard>, cores: u16) -> Vec<Shard> {
@@ -770,6 +816,9 @@ impl Simulation {
             }
         }
         let there: HashSet<u64> = after.iter().flatten().copied().collect();
+        if let Some(lost) = self.told.iter().find(|number| !there.contains(number)) {
+            return Err(format!("others were told of write {lost}, which is lost"));
+        }
         for (number, done) in &self.done {
             let is_there = |key: &u64| after[*key as usize].contains(number);
             let count = done.writes.iter().filter(|key| is_there(key)).count();

@@ -1,0 +1,185 @@
+//! What others are told, kept back with `appendfsync always` until what it reveals is durable: messages, news of keys.
+//!
+//!     news of the shard's keys --------------------\
+//!     PUBLISH behind writes of its own client ------> Withheld --the logs have got on--> told as without a log
+//!     PUBLISH in a block or a script --its end-----/
+//!
+//! Promises  nobody learns from others of a write that a power cut may take back; without `appendfsync always` this is one
+//!           branch where there is something to tell. MONITOR shows requests, not what became of them: it waits for nothing.
+//! Not here  what waits for what: `persist/withheld.rs`; replies: `node/holding.rs`.
+//! Tests     tests/server/withheld.rs.
+
+use std::sync::atomic::Ordering;
+
+use super::connection::Connection;
+use super::core::Core;
+use crate::base::glob::glob_match;
+use crate::commands::pubsub::Subject;
+use crate::keyspace::events::Event;
+use crate::keyspace::tracking::Invalidation;
+use crate::resp::Args;
+use crate::router::TxId;
+
+/// Something to be told.
+pub(super) enum Telling {
+    /// What has happened to keys of this core's shard.
+    News {
+        /// For keyspace notifications.
+        events: Vec<Event>,
+        /// For clients that track.
+        invalidations: Vec<Invalidation>,
+    },
+    /// A message of a client.
+    Said {
+        /// What kind of channel.
+        subject: Subject,
+        /// The channel.
+        channel: Box<[u8]>,
+        /// The message.
+        message: Box<[u8]>,
+    },
+}
+
+impl Telling {
+    fn said(args: &Args<'_>, subject: Subject) -> Self {
+        Self::Said {
+            subject,
+            channel: args.get(1).into(),
+            message: args.get(2).into(),
+        }
+    }
+}
+
+impl Core {
+    /// Whether what is to be told may have to wait.
+    #[inline]
+    pub(super) fn withholds(&self) -> bool {
+        self.holds_replies || !self.withheld.is_empty()
+    }
+
+    /// Keeps back what the shard has to tell.
+    #[cold]
+    pub(super) fn withhold_news(&mut self) {
+        let mut events = self.shard.keys.take_events();
+        let mut invalidations = self.shard.keys.take_invalidations();
+        let directory = &self.mesh.board().directory;
+        if directory.clients_count.load(Ordering::SeqCst) == 0 {
+            events.clear();
+        }
+        if events.is_empty() && invalidations.is_empty() {
+            return;
+        }
+        match self.withheld.news_mut() {
+            Some(Telling::News {
+                events: earlier_events,
+                invalidations: earlier_invalidations,
+            }) => {
+                earlier_events.append(&mut events);
+                earlier_invalidations.append(&mut invalidations);
+            }
+            _ => self.withheld.push_news(Telling::News {
+                events,
+                invalidations,
+            }),
+        }
+    }
+
+    /// PUBLISH of a connection whose earlier requests may have revealed what is not durable; how many subscribers there are.
+    #[cold]
+    pub(super) fn say_later(
+        &mut self,
+        connection: &Connection,
+        args: &Args<'_>,
+        subject: Subject,
+    ) -> u64 {
+        let holds = connection.next_holds().cloned().unwrap_or_default();
+        self.withheld.push_held(Telling::said(args, subject), holds);
+        self.subscribers_count(args, subject)
+    }
+
+    /// PUBLISH in a script or a block; how many subscribers there are.
+    ///
+    /// - `tx`: its transaction; none: a script, in place or not.
+    #[cold]
+    pub(super) fn say_at_the_end(
+        &mut self,
+        tx: Option<TxId>,
+        args: &Args<'_>,
+        subject: Subject,
+    ) -> u64 {
+        let telling = Telling::said(args, subject);
+        match tx {
+            Some(tx) => self.withheld.push_of_transaction(telling, tx),
+            None => self.withheld.push_of_script(telling),
+        }
+        self.subscribers_count(args, subject)
+    }
+
+    fn subscribers_count(&self, args: &Args<'_>, subject: Subject) -> u64 {
+        let directory = &self.mesh.board().directory;
+        let channel = args.get(1);
+        let mut count = directory.roll(subject).subscribers_count(channel);
+        let patterns = directory.roll(Subject::Pattern);
+        if subject == Subject::Channel && patterns.names_count() > 0 {
+            let names = patterns.names(|pattern| glob_match(pattern, channel, false));
+            let counts = names.iter().map(|name| patterns.subscribers_count(name));
+            count += counts.sum::<usize>();
+        }
+        count as u64
+    }
+
+    /// A script that ran in place has ended there.
+    #[inline]
+    pub(super) fn script_has_ended(&mut self) {
+        if !self.withheld.is_empty() {
+            let holds = self.shard.peek_holds();
+            self.withheld.script_has_ended(&holds);
+        }
+    }
+
+    /// At the end of a turn, and whenever a log has got on: tells what may be told by now.
+    #[inline]
+    pub(super) fn release_withheld(&mut self) {
+        if !self.withheld.is_empty() {
+            self.release_some();
+            // A log may have got on before it knew that this core waits.
+            if !self.withheld.is_empty() && self.await_disks() {
+                self.release_some();
+            }
+        }
+    }
+
+    #[cold]
+    fn release_some(&mut self) {
+        self.withheld.bind(self.shard.next_step());
+        let holds = self.shard.holds_of_all();
+        let board = self.mesh.board().clone();
+        let shard = &self.shard;
+        let ready = self.withheld.release(
+            |step| shard.has_logged_before(step),
+            &holds,
+            |core| {
+                let synced_lsn = &board.cores[usize::from(core)].synced_lsn;
+                synced_lsn.load(Ordering::SeqCst)
+            },
+        );
+        for telling in ready {
+            match telling {
+                Telling::News {
+                    events,
+                    invalidations,
+                } => {
+                    self.tell_invalidations(invalidations, None);
+                    self.tell_events(&events, None);
+                }
+                Telling::Said {
+                    subject,
+                    channel,
+                    message,
+                } => {
+                    self.spread(subject, &channel, &message, None, None);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Withheld: what is to be told to others once all that it reveals is durable.
+//!
+//!     said in a turn --bind--> waits for steps of transactions that are not logged yet --> for records --> told
+//!     said in a block or a script -------> waits for its end, which says for which records --> told
+//!
+//! Promises  what one shard has to say of its keys is told in the order in which it happened, and so is what one client says;
+//!           what waits for nothing is told at once, whoever else waits.
+//! Not here  what is said: `node/withheld.rs`. Which steps are not logged: `shard/effects.rs`.
+//! Tests     tests/persist/withheld.rs; tests/persist/sim tells what it may of power cuts.
+
+use std::collections::VecDeque;
+
+use super::Holds;
+
+/// What an entry waits for before its records are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// It was said in this turn.
+    TurnEnds,
+    /// Steps of transactions up to this one are to be in the log; then it waits for all that is there by then.
+    Logged(u64),
+    /// The script that runs in place, which may yet become a transaction.
+    ScriptEnds,
+    /// The transaction it is a part of.
+    Ended(u64),
+    /// Nothing but the records.
+    Durable,
+}
+
+struct Entry<T> {
+    what: T,
+    until: Until,
+    holds: Holds,
+}
+
+/// What waits.
+pub struct Withheld<T> {
+    entries: VecDeque<Entry<T>>,
+}
+
+impl<T> Default for Withheld<T> {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> Withheld<T> {
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The last thing, if it is news of this turn's: what follows may be said together with it.
+    pub fn news_mut(&mut self) -> Option<&mut T> {
+        let last = self.entries.back_mut()?;
+        (last.until == Until::TurnEnds).then_some(&mut last.what)
+    }
+
+    /// Something of the shard's: it waits for all that the log has when the turn ends, and for all that is under way by then.
+    pub fn push_news(&mut self, what: T) {
+        self.push(what, Until::TurnEnds, Holds::new());
+    }
+
+    /// Something that reveals these records.
+    pub fn push_held(&mut self, what: T, holds: Holds) {
+        self.push(what, Until::Durable, holds);
+    }
+
+    /// Something that a script says which runs in place.
+    pub fn push_of_script(&mut self, what: T) {
+        self.push(what, Until::ScriptEnds, Holds::new());
+    }
+
+    /// Something that is said in transaction `tx`.
+    pub fn push_of_transaction(&mut self, what: T, tx: u64) {
+        self.push(what, Until::Ended(tx), Holds::new());
+    }
+
+    fn push(&mut self, what: T, until: Until, holds: Holds) {
+        self.entries.push_back(Entry { what, until, holds });
+    }
+
+    /// The script has ended in place.
+    pub fn script_has_ended(&mut self, holds: &Holds) {
+        self.end(Until::ScriptEnds, holds);
+    }
+
+    /// The script goes on as this transaction.
+    pub fn script_becomes(&mut self, tx: u64) {
+        for entry in &mut self.entries {
+            if entry.until == Until::ScriptEnds {
+                entry.until = Until::Ended(tx);
+            }
+        }
+    }
+
+    /// The transaction has ended.
+    ///
+    /// - `holds`: what its reply waits for.
+    pub fn transaction_has_ended(&mut self, tx: u64, holds: &Holds) {
+        self.end(Until::Ended(tx), holds);
+    }
+
+    fn end(&mut self, until: Until, holds: &Holds) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.until == until) {
+            entry.until = Until::Durable;
+            entry.holds.merge(holds);
+        }
+    }
+
+    /// The turn has come so far that no script runs in place: its news waits for steps before `step`.
+    pub fn bind(&mut self, step: u64) {
+        // Those of earlier turns stand before them.
+        let of_turn = self.entries.iter_mut().rev();
+        for entry in of_turn.take_while(|entry| !matches!(entry.until, Until::Logged(_))) {
+            if entry.until == Until::TurnEnds {
+                entry.until = Until::Logged(step);
+            }
+        }
+    }
+
+    /// Takes what may be told, in order.
+    ///
+    /// - `is_logged`: whether all steps before this one are in the log.
+    /// - `holds`: what must be durable before anything is told that is in the log.
+    /// - `synced_lsn`: the last durable record of a core.
+    pub fn release(
+        &mut self,
+        is_logged: impl Fn(u64) -> bool,
+        holds: &Holds,
+        synced_lsn: impl Fn(u16) -> u64,
+    ) -> Vec<T> {
+        let mut ready = Vec::new();
+        for mut entry in std::mem::take(&mut self.entries) {
+            if let Until::Logged(step) = entry.until
+                && is_logged(step)
+            {
+                entry.until = Until::Durable;
+                entry.holds.merge(holds);
+            }
+            entry.holds.prune(&synced_lsn);
+            if entry.until == Until::Durable && entry.holds.is_empty() {
+                ready.push(entry.what);
+            } else {
+                self.entries.push_back(entry);
+            }
+        }
+        ready
+    }
+}

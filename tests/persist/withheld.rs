@@ -1,0 +1,77 @@
+//! What is told when: after the steps, the ends and the records that it waits for, and in order.
+
+use rondo::persist::{Holds, Withheld};
+
+fn holds(lsn: u64) -> Holds {
+    let mut holds = Holds::new();
+    holds.raise(0, lsn);
+    holds
+}
+
+/// Releases with steps before `logged` in the log, which has got to `lsn`, with all up to `synced` durable.
+fn release(
+    withheld: &mut Withheld<&'static str>,
+    logged: u64,
+    lsn: u64,
+    synced: u64,
+) -> Vec<&'static str> {
+    withheld.release(|step| step <= logged, &holds(lsn), |_| synced)
+}
+
+#[test]
+fn news_wait_for_steps_and_then_for_what_is_logged_by_then() {
+    let mut withheld = Withheld::default();
+    withheld.push_news("a");
+    assert!(withheld.news_mut().is_some());
+    // Not before its turn has ended, whatever is durable.
+    assert!(release(&mut withheld, 9, 0, 9).is_empty());
+    withheld.bind(3);
+    assert!(withheld.news_mut().is_none(), "of another turn");
+    withheld.push_news("b");
+    withheld.bind(4);
+    assert!(
+        release(&mut withheld, 2, 7, 9).is_empty(),
+        "a step is not logged"
+    );
+    // It waits for the record of that step, which is the last one now; what comes later waits for its own.
+    assert!(release(&mut withheld, 3, 10, 9).is_empty());
+    assert!(release(&mut withheld, 4, 12, 9).is_empty());
+    assert_eq!(release(&mut withheld, 4, 15, 10), ["a"]);
+    assert_eq!(release(&mut withheld, 4, 15, 12), ["b"]);
+    assert!(withheld.is_empty());
+}
+
+#[test]
+fn what_is_said_in_a_script_or_a_block_waits_for_its_end() {
+    let mut withheld = Withheld::default();
+    withheld.push_of_script("left");
+    withheld.script_becomes(7);
+    withheld.push_of_transaction("block", 8);
+    withheld.push_of_script("in place");
+    withheld.bind(0);
+    assert!(release(&mut withheld, 9, 0, 9).is_empty());
+    withheld.script_has_ended(&holds(5));
+    assert!(release(&mut withheld, 9, 0, 4).is_empty());
+    assert_eq!(release(&mut withheld, 9, 0, 5), ["in place"]);
+    withheld.transaction_has_ended(8, &Holds::new());
+    assert_eq!(
+        release(&mut withheld, 9, 0, 5),
+        ["block"],
+        "nothing to wait for"
+    );
+    withheld.transaction_has_ended(7, &holds(6));
+    assert!(release(&mut withheld, 9, 0, 5).is_empty());
+    assert_eq!(release(&mut withheld, 9, 0, 6), ["left"]);
+}
+
+#[test]
+fn what_waits_for_the_same_is_told_in_order() {
+    let mut withheld = Withheld::default();
+    withheld.push_held("1", holds(3));
+    withheld.push_news("2");
+    withheld.push_held("3", holds(3));
+    withheld.push_held("at once", Holds::new());
+    withheld.bind(0);
+    assert_eq!(release(&mut withheld, 0, 3, 2), ["at once"]);
+    assert_eq!(release(&mut withheld, 0, 9, 3), ["1", "2", "3"]);
+}

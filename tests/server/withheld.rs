@@ -1,0 +1,195 @@
+//! `appendfsync always`: what others learn of a write, by whatever way, they learn when it is durable.
+
+use super::client::{Client, Value, bulk, ok};
+use super::harness::{Server, eventually};
+use super::mending::Faulty;
+use std::time::Duration;
+
+/// Longer than what has been done here takes to arrive.
+const QUIET: Duration = Duration::from_millis(50);
+
+fn resp3(server: &Server) -> Client {
+    let mut client = server.client();
+    client.ask("HELLO 3");
+    client
+}
+
+/// How often a command has been run.
+fn calls(server: &Server, command: &str) -> u64 {
+    let text = server.client().ask("INFO commandstats").text();
+    let prefix = format!("cmdstat_{command}:calls=");
+    let row = text.lines().find_map(|line| line.strip_prefix(&prefix));
+    let count = row.and_then(|row| row.split(',').next());
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
+/// Nothing came before what is asked for now.
+fn is_unaware(client: &mut Client, whose: &str) {
+    assert_eq!(client.ask("PING"), Value::Simple("PONG".into()), "{whose}");
+}
+
+/// Nothing comes.
+fn is_silent(client: &mut Client, whose: &str) {
+    client.set_reply_timeout(QUIET);
+    let next = client.try_next();
+    client.set_reply_timeout(Duration::from_secs(20));
+    assert_eq!(next, None, "{whose}");
+}
+
+/// Messages up to one with these words at its end.
+fn messages_until(client: &mut Client, end: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    loop {
+        let message = client.reply();
+        let items = message.items();
+        let text = match &items[items.len() - 1] {
+            Value::Array(keys) => keys.iter().map(Value::text).collect::<Vec<_>>().join(" "),
+            last => last.text(),
+        };
+        let is_end = text == end;
+        texts.push(text);
+        if is_end {
+            return texts;
+        }
+    }
+}
+
+/// Every way in which a client may learn of another's write, while the disk has not answered and after.
+#[test]
+fn others_learn_of_a_write_once_it_is_durable() {
+    for threads in [1, 3] {
+        let faulty = Faulty::start(threads, "always");
+        let server = &faulty.server;
+        let mut client = resp3(server);
+        client.ask("CONFIG SET notify-keyspace-events EA");
+        let mut events = resp3(server);
+        events.ask("PSUBSCRIBE __keyevent@0__:*");
+        let mut news = resp3(server);
+        news.ask("SUBSCRIBE news");
+        let mut tracking = resp3(server);
+        tracking.ask("CLIENT TRACKING ON");
+        tracking.ask("GET k");
+        let mut prefixes = resp3(server);
+        prefixes.ask("CLIENT TRACKING ON BCAST");
+        let mut target = resp3(server);
+        let id = target.ask("CLIENT ID").integer();
+        let mut redirecting = resp3(server);
+        redirecting.ask(&format!("CLIENT TRACKING ON REDIRECT {id}"));
+        redirecting.ask("MGET m1 m2");
+        let mut popping = server.client();
+        popping.send(b"BLPOP l 0\r\n");
+        let mut following = server.client();
+        following.send(b"XREAD BLOCK 0 STREAMS s $\r\n");
+        eventually("two clients wait", || {
+            server.info("clients", "blocked_clients") == "2"
+        });
+        let mut watching = server.client();
+        watching.ask("WATCH w");
+
+        faulty.begin("stall");
+        let requests: [&[u8]; 7] = [
+            b"SET k v\r\n",
+            b"MULTI\r\nSET m1 v\r\nPUBLISH news of-a-block\r\nSET m2 v\r\nEXEC\r\n",
+            b"EVAL \"redis.call('set', KEYS[1], 1) return redis.call('publish', 'news', 'of-a-script')\" 1 e\r\n",
+            b"SET p v\r\nPUBLISH news after-a-write\r\n",
+            b"RPUSH l x\r\n",
+            b"XADD s 1-1 f v\r\n",
+            b"SET w v\r\n",
+        ];
+        let mut writers: Vec<Client> = Vec::new();
+        for request in requests {
+            let mut writer = server.client();
+            writer.send(request);
+            writers.push(writer);
+        }
+        let counts = [
+            ("set", 6),
+            ("publish", 3),
+            ("exec", 1),
+            ("rpush", 1),
+            ("xadd", 1),
+        ];
+        for (command, count) in counts {
+            eventually(command, || calls(server, command) == count);
+        }
+        watching.send(b"MULTI\r\nPING\r\nEXEC\r\n");
+        assert_eq!(watching.reply(), ok());
+        assert_eq!(watching.reply(), Value::Simple("QUEUED".into()));
+        std::thread::sleep(QUIET);
+        is_unaware(&mut events, "events");
+        is_unaware(&mut news, "news");
+        is_unaware(&mut tracking, "tracking");
+        is_unaware(&mut prefixes, "prefixes");
+        is_unaware(&mut target, "target");
+        is_silent(&mut popping, "BLPOP");
+        is_silent(&mut following, "XREAD");
+        is_silent(&mut watching, "EXEC");
+        for (writer, request) in writers
+            .iter_mut()
+            .zip(requests)
+            .filter(|(_, request)| !request.starts_with(b"MULTI"))
+        {
+            is_silent(writer, &String::from_utf8_lossy(request));
+        }
+
+        faulty.end("stall");
+        assert_eq!(writers[0].reply(), ok());
+        let replies = writers[1].replies(5);
+        let all = vec![ok(), Value::Integer(1), ok()];
+        assert_eq!(replies[4], Value::Array(all), "EXEC at {threads}");
+        assert_eq!(writers[2].reply(), Value::Integer(1), "EVAL at {threads}");
+        assert_eq!(writers[3].replies(2), [ok(), Value::Integer(1)]);
+        assert!(matches!(writers[4].reply(), Value::Integer(_)));
+        assert_eq!(writers[5].reply(), bulk("1-1"));
+        assert_eq!(writers[6].reply(), ok());
+        assert_eq!(popping.reply(), Value::Array(vec![bulk("l"), bulk("x")]));
+        assert_eq!(following.reply().items().len(), 1);
+        assert_eq!(watching.reply(), Value::Null);
+        client.ask("SET last v");
+        let told = messages_until(&mut events, "last");
+        for key in ["k", "m1", "m2", "e", "p", "l", "s", "w", "last"] {
+            assert!(told.iter().any(|of| of == key), "{key} of {told:?}");
+        }
+        let mut told: Vec<String> = (0..3).map(|_| news.reply().items()[2].text()).collect();
+        told.sort_unstable();
+        assert_eq!(told, ["after-a-write", "of-a-block", "of-a-script"]);
+        assert_eq!(messages_until(&mut tracking, "k"), ["k"]);
+        messages_until(&mut target, "m2");
+    }
+}
+
+/// Without anything that waits for the disk messages go at once, and a client's own come in its order.
+#[test]
+fn messages_that_reveal_nothing_do_not_wait() {
+    for threads in [1, 3] {
+        let faulty = Faulty::start(threads, "always");
+        let server = &faulty.server;
+        let mut news = resp3(server);
+        news.ask("SUBSCRIBE news");
+        faulty.begin("stall");
+        let mut writer = server.client();
+        writer.send(b"SET k v\r\nPUBLISH news 1\r\nSET k w\r\nPUBLISH news 2\r\n");
+        eventually("both are published", || calls(server, "publish") == 2);
+        let mut other = server.client();
+        assert_eq!(other.ask("PUBLISH news other"), Value::Integer(1));
+        assert_eq!(news.reply().items()[2], bulk("other"));
+        other.send(b"MULTI\r\nPUBLISH news block\r\nEXEC\r\n");
+        assert_eq!(other.replies(3)[2], Value::Array(vec![Value::Integer(1)]));
+        assert_eq!(news.reply().items()[2], bulk("block"));
+        let script = "EVAL \"return redis.call('publish', 'news', 'script')\" 0\r\n";
+        other.send(script.as_bytes());
+        assert_eq!(other.reply(), Value::Integer(1));
+        assert_eq!(news.reply().items()[2], bulk("script"));
+        is_unaware(&mut news, "news");
+        faulty.end("stall");
+        let replies = [ok(), Value::Integer(1), ok(), Value::Integer(1)];
+        assert_eq!(writer.replies(4), replies);
+        assert_eq!(news.reply().items()[2], bulk("1"));
+        assert_eq!(news.reply().items()[2], bulk("2"));
+        assert_eq!(other.ask("PUBLISH news end"), Value::Integer(1));
+        assert_eq!(news.reply(), {
+            let words = ["message", "news", "end"].map(bulk);
+            Value::Push(words.to_vec())
+        });
+    }
+}

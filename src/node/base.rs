@@ -10,11 +10,12 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::functions::Codes;
 use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, told};
 use crate::keyspace::SlotMap;
 use crate::shard::Shard;
 
-/// Reads a base; the code of its libraries of functions.
+/// Reads a base; its libraries of functions.
 ///
 /// - `progress`: told of bytes.
 /// - Errors: a sentence for the operator, with the file.
@@ -22,7 +23,7 @@ pub fn load_base(
     path: &Path,
     shards: &mut [Shard],
     progress: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Vec<u8>>, String> {
+) -> Result<Codes, String> {
     let fail = |reason: String| format!("{}, {reason}", path.display());
     let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());

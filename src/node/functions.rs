@@ -11,15 +11,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::connection::Connection;
 use super::core::Core;
 use super::ring::Token;
 use super::script_known::{ABOVE_LIMIT, NO_FUNCTION, Prepared, Script};
 use crate::base::glob::glob_match;
 use crate::base::number::parse_i64;
 use crate::commands::session::{FunctionRequest, RestorePolicy};
+use crate::commands::table::{Run, ScriptCommand};
 use crate::commands::{CommandError, Entry, Flags};
+use crate::persist::Holds;
+use crate::persist::libraries::LibraryChange;
+use crate::persist::record::Dependency;
 use crate::resp::{Args, Reply};
-use crate::script::{Functions, Library, Limits, LoadHost, Policy, ScriptId};
+use crate::script::{Functions, Library, Limits, LoadHost, Policy, ScriptId, library_name};
 
 /// Loading a library may take so long.
 const LOAD_TIME: Duration = Duration::from_millis(500);
@@ -31,6 +36,8 @@ const KNOWN_MAX: usize = 16_384;
 #[derive(Default)]
 pub struct FunctionStore {
     version: AtomicU64,
+    /// The record of the last change: its core in the upper 16 bits, its number in the others; 0 for none.
+    record: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -41,6 +48,9 @@ struct Held {
     changes: VecDeque<Change>,
 }
 
+/// More records than a log will have.
+const RECORD_BITS: u32 = 48;
+
 /// What one version has changed.
 #[derive(Clone)]
 enum Change {
@@ -48,8 +58,53 @@ enum Change {
     Delete(Vec<u8>),
 }
 
+impl Change {
+    fn logged(&self) -> LibraryChange {
+        match self {
+            Self::Put(library) => LibraryChange::Put {
+                name: library.name.clone(),
+                code: library.code.clone(),
+            },
+            Self::Delete(name) => LibraryChange::Drop { name: name.clone() },
+        }
+    }
+}
+
 /// Changes that are kept: a core that is further behind looks at all libraries.
 const CHANGES_MAX: usize = 256;
+
+/// What a base says of its libraries: their version.
+pub const LIBRARIES_VERSION: &str = "rondo-libraries-version";
+
+/// The texts of libraries.
+#[derive(Default)]
+pub struct Codes {
+    /// How many changes have led there since the process began, or whoever wrote the file.
+    pub version: u64,
+    /// The texts.
+    pub codes: Vec<Vec<u8>>,
+}
+
+impl Codes {
+    /// Makes of them what changes of an epoch have made of them that begins with them: those after their version, in order.
+    pub fn change(&mut self, mut changes: Vec<(u64, LibraryChange)>) {
+        changes.retain(|(version, _)| *version > self.version);
+        changes.sort_by_key(|(version, _)| *version);
+        let codes = &mut self.codes;
+        for (_, change) in changes {
+            match change {
+                LibraryChange::Are(all) => *codes = all,
+                LibraryChange::Put { name, code } => {
+                    codes.retain(|code| library_name(code).as_ref() != Some(&name));
+                    codes.push(code);
+                }
+                LibraryChange::Drop { name } => {
+                    codes.retain(|code| library_name(code).as_ref() != Some(&name));
+                }
+            }
+        }
+    }
+}
 
 /// What there is, in numbers.
 pub struct Figures {
@@ -89,11 +144,27 @@ impl FunctionStore {
         Ok(())
     }
 
-    /// The texts of all libraries, for an RDB file.
-    pub fn codes(&self) -> Vec<Vec<u8>> {
+    /// The texts of all libraries, for an RDB file, and their version.
+    pub fn codes(&self) -> Codes {
         let held = self.held();
-        let libraries = held.libraries.values();
-        libraries.map(|library| library.code.clone()).collect()
+        Codes {
+            version: self.version.load(Ordering::Acquire),
+            codes: held.codes(),
+        }
+    }
+
+    /// The record of the last change.
+    fn last_record(&self) -> Option<Dependency> {
+        let record = self.record.load(Ordering::Acquire);
+        (record != 0).then_some(Dependency {
+            core: (record >> RECORD_BITS) as u16,
+            lsn: record & ((1 << RECORD_BITS) - 1),
+        })
+    }
+
+    fn set_last_record(&self, record: Dependency) {
+        let record = u64::from(record.core) << RECORD_BITS | record.lsn;
+        self.record.store(record, Ordering::Release);
     }
 
     /// What there is, in numbers.
@@ -114,6 +185,11 @@ impl FunctionStore {
 }
 
 impl Held {
+    fn codes(&self) -> Vec<Vec<u8>> {
+        let libraries = self.libraries.values();
+        libraries.map(|library| library.code.clone()).collect()
+    }
+
     fn note(&mut self, change: Change) {
         match &change {
             Change::Put(library) => {
@@ -243,6 +319,26 @@ impl Core {
         }
     }
 
+    /// What whoever learns of the libraries waits for: their last change.
+    fn holds_of_libraries(&self) -> Holds {
+        let mut holds = Holds::new();
+        if self.holds_replies
+            && let Some(record) = self.mesh.board().functions.last_record()
+        {
+            holds.raise(record.core, record.lsn);
+            self.prune(&mut holds);
+        }
+        holds
+    }
+
+    /// The replies of a client that calls a function wait for the last change of libraries.
+    #[inline]
+    pub(super) fn hold_for_libraries(&self, connection: &mut Connection, entry: &Entry) {
+        if self.holds_replies && matches!(entry.command.run, Run::Script(ScriptCommand::Function)) {
+            connection.hold(&self.holds_of_libraries());
+        }
+    }
+
     /// What decides how a function is run.
     pub(super) fn find_function(&mut self, name: &[u8]) -> Result<Script, CommandError> {
         self.follow_functions();
@@ -301,7 +397,7 @@ impl Core {
     }
 
     /// What asks for the texts of all libraries.
-    pub(super) fn function_codes(&self) -> Box<dyn Fn() -> Vec<Vec<u8>> + Send> {
+    pub(super) fn function_codes(&self) -> Box<dyn Fn() -> Codes + Send> {
         let board = self.mesh.board().clone();
         Box::new(move || board.functions.codes())
     }
@@ -309,6 +405,8 @@ impl Core {
     /// FUNCTION.
     pub(super) fn function_request(&mut self, token: Token, request: FunctionRequest) {
         self.follow_functions();
+        let holds = self.holds_of_libraries();
+        self.hold(token, &holds);
         let mut out = Vec::new();
         let protocol = self
             .connections
@@ -428,19 +526,29 @@ impl Core {
             }
         };
         let Some(changed) = changed else { return };
-        match changed {
-            Some(change) => held.note(change),
-            None => held.become_all_of(engine),
-        }
+        let logged = match changed {
+            Some(change) => {
+                let logged = change.logged();
+                held.note(change);
+                logged
+            }
+            None => {
+                held.become_all_of(engine);
+                LibraryChange::Are(held.codes())
+            }
+        };
         board
             .functions
             .version
             .store(version + 1, Ordering::Release);
         self.functions.has_changed(version + 1);
         if self.shard.log().is_some() {
-            let libraries = held.libraries.values();
-            let codes: Vec<&[u8]> = libraries.map(|library| library.code.as_slice()).collect();
-            self.shard.log_functions(version + 1, &codes);
+            let stamp = board.next_tx.fetch_add(1, Ordering::Relaxed);
+            let shard = &mut self.shard;
+            let after = board.functions.last_record();
+            if let Some(record) = shard.log_libraries(version + 1, &logged, stamp, after) {
+                board.functions.set_last_record(record);
+            }
         }
     }
 }

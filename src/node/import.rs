@@ -24,6 +24,7 @@ use crate::persist::effects::{Effect, Effects, append};
 use crate::persist::manifest::Base;
 use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
 use crate::resp::Args;
+use crate::script::library_name;
 use crate::shard::Shard;
 
 type Done<T> = Result<T, String>;
@@ -150,7 +151,7 @@ impl Imported {
         if bytes.starts_with(b"REDIS") {
             let taken = load_base_from(&mut rest, bytes.len() as u64, &mut self.shards, &|_| {})
                 .map_err(fail)?;
-            self.functions = taken.functions;
+            self.functions = taken.functions.codes;
             rest = &bytes[taken.bytes as usize..];
         }
         // Each file begins in database 0.
@@ -254,23 +255,15 @@ impl Imported {
     }
 
     fn function(&mut self, args: &Args<'_>) -> Result<(), String> {
-        let name_of = |code: &[u8]| {
-            let line = code.split(|&byte| byte == b'\n').next().unwrap_or_default();
-            let line = String::from_utf8_lossy(line).into_owned();
-            let name = line
-                .split_whitespace()
-                .find_map(|word| word.strip_prefix("name="));
-            name.map(str::to_string)
-        };
         if args.is(1, "LOAD") {
             let code = args.get(args.len() - 1);
-            let name = name_of(code);
-            self.functions.retain(|known| name_of(known) != name);
+            let name = library_name(code);
+            self.functions.retain(|known| library_name(known) != name);
             self.functions.push(code.to_vec());
         } else if args.is(1, "DELETE") && args.len() > 2 {
-            let name = String::from_utf8_lossy(args.get(2)).into_owned();
+            let name = args.get(2);
             self.functions
-                .retain(|known| name_of(known).as_ref() != Some(&name));
+                .retain(|known| library_name(known).as_deref() != Some(name));
         } else if args.is(1, "FLUSH") {
             self.functions.clear();
         } else {

@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
+use super::functions::{Codes, LIBRARIES_VERSION};
 use super::mesh::{Board, GATE_LOADING};
 use super::snapshot::{Pace, lock};
+use crate::base::number::parse_i64;
 use crate::keyspace::SlotMap;
 use crate::keyspace::load::{Loaded, NotLoaded};
 use crate::persist::rdb::{Framer, Item};
@@ -131,7 +133,7 @@ impl Load {
                 Err(reason) => of_thread.fail(&reason),
                 Ok(TakenApart { functions, .. }) => {
                     let adopted = of_board.upgrade().map_or(Ok(()), |board| {
-                        (board.functions).adopt(&functions, plan.flushes, plan.replaces)
+                        (board.functions).adopt(&functions.codes, plan.flushes, plan.replaces)
                     });
                     if let Err(reason) = adopted {
                         of_thread.fail(&reason);
@@ -195,8 +197,8 @@ pub(super) enum Fed {
 /// What a file had besides records.
 #[derive(Default)]
 pub(super) struct TakenApart {
-    /// The code of its libraries of functions.
-    pub(super) functions: Vec<Vec<u8>>,
+    /// Its libraries of functions.
+    pub(super) functions: Codes,
     /// Its bytes; what follows them is something else.
     pub(super) bytes: u64,
 }
@@ -255,12 +257,17 @@ pub(super) fn take_apart(
                     }
                 }
             }
-            Item::Aux { name, value } => tracing::debug!(
-                name = %String::from_utf8_lossy(&name),
-                value = %String::from_utf8_lossy(&value),
-                "about the RDB file"
-            ),
-            Item::Function(code) => taken.functions.push(code.into_owned()),
+            Item::Aux { name, value } => {
+                tracing::debug!(
+                    name = %String::from_utf8_lossy(&name),
+                    value = %String::from_utf8_lossy(&value),
+                    "about the RDB file"
+                );
+                if *name == *LIBRARIES_VERSION.as_bytes() {
+                    taken.functions.version = parse_i64(&value).unwrap_or(0) as u64;
+                }
+            }
+            Item::Function(code) => taken.functions.codes.push(code.into_owned()),
             Item::Sizes { db, keys } => {
                 // It is only what the file says: it cannot have more keys than bytes for them.
                 let keys = keys.min(file_bytes / RECORD_BYTES_MIN);

@@ -28,7 +28,7 @@ pub mod executor;
 mod faults;
 pub mod figures;
 pub mod filing;
-mod functions;
+pub mod functions;
 mod gather;
 pub mod histogram;
 mod holding;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::base::load_base;
 use super::data_dir::DataDir;
+use super::functions::Codes;
 use super::options::Options;
 use super::replaying::{Runner, Together, run_record};
 use super::rewrite::{dir_of, next_epoch};
@@ -144,7 +145,7 @@ fn recover(
     let (options, _) = limits;
     let mut bytes = 0;
     let mut shards: Vec<Shard> = Vec::new();
-    let mut functions = Vec::new();
+    let mut functions = Codes::default();
     let mut extents = Vec::new();
     for epoch in &mut manifest.epochs {
         if !shards.is_empty() && shards.len() != usize::from(epoch.cores) {
@@ -159,6 +160,7 @@ fn recover(
             }
         }
         shards = deal(shards, limits, epoch.cores);
+        functions.version = 0;
         if let Some(base) = &epoch.base {
             let path = dir.base_path(epoch.number, base.number);
             let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -207,10 +209,8 @@ fn recover(
         };
         let results = progress.told(|| in_parallel(shards.iter_mut().enumerate(), run_rest));
         results.into_iter().collect::<Result<(), String>>()?;
-        let replayed = shards.iter_mut().filter_map(Shard::take_replayed_functions);
-        if let Some((_, codes)) = replayed.max_by_key(|(version, _)| *version) {
-            functions = codes;
-        }
+        let replayed = shards.iter_mut().flat_map(Shard::take_replayed_libraries);
+        functions.change(replayed.collect());
         for (core, missing) in settled.missing.iter().enumerate() {
             if !missing.is_empty() {
                 tracing::warn!(
@@ -235,7 +235,7 @@ fn recover(
     }
     let loaded = Loaded {
         keyspaces: shards.into_iter().map(|shard| shard.keys).collect(),
-        functions,
+        functions: functions.codes,
         bytes,
         epoch: None,
     };

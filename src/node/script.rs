@@ -128,6 +128,7 @@ impl Core {
                 if self.wants_to_move(connection, shard) {
                     return self.begin_move(token, connection, shard);
                 }
+                self.hold_for_libraries(connection, entry);
                 return self.send_script(connection, origin, entry, args, shard);
             }
             if self.map.shards_count() > 1 {
@@ -139,7 +140,9 @@ impl Core {
         if self.monitored {
             self.tell_of_request(connection, entry, args);
         }
-        match self.host(origin, entry, db, asker, args, may_in_place) {
+        let ran = self.host(origin, entry, db, asker, args, may_in_place);
+        self.hold_for_libraries(connection, entry);
+        match ran {
             Ran::Reply(reply, has_counted) => {
                 let silent = take_silence(connection);
                 self.note_if_failed(entry, &reply, has_counted);

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::core::Core;
+use super::functions::{Codes, LIBRARIES_VERSION};
 use super::rewrite::NewBase;
 use crate::commands::identity::REDIS_VERSION;
 use crate::keyspace::cut::Chunk;
@@ -50,7 +51,7 @@ pub struct SnapshotPlan {
     /// `rdbchecksum`.
     pub has_checksum: bool,
     /// Code of the libraries of functions, asked for after the cut.
-    pub functions: Box<dyn Fn() -> Vec<Vec<u8>> + Send>,
+    pub functions: Box<dyn Fn() -> Codes + Send>,
     /// `used_memory`, for the file's head.
     pub used_memory: u64,
     /// It becomes a base of the logs.
@@ -340,7 +341,9 @@ fn write_temporary(
         plan.has_checksum,
         sizes.map(|(db, (keys, dated))| (db, keys, dated)).collect(),
     );
-    out.write_all(&file.head(version, &aux(plan), &(plan.functions)()))?;
+    let libraries = (plan.functions)();
+    let aux = aux(plan, libraries.version);
+    out.write_all(&file.head(version, &aux, &libraries.codes))?;
     let mut unsynced_bytes = 0;
     let mut add = |chunk: Chunk, out: &mut BufWriter<File>| {
         out.write_all(&file.select(chunk.db))?;
@@ -378,14 +381,18 @@ fn write_temporary(
     Ok(lsns)
 }
 
-fn aux(plan: &SnapshotPlan) -> Vec<(&'static str, String)> {
+fn aux(plan: &SnapshotPlan, libraries_version: u64) -> Vec<(&'static str, String)> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    vec![
+    let mut aux = vec![
         ("redis-ver", REDIS_VERSION.to_string()),
         ("redis-bits", "64".to_string()),
         ("ctime", now.unwrap_or_default().as_secs().to_string()),
         ("used-mem", plan.used_memory.to_string()),
         ("aof-base", u8::from(plan.base.is_some()).to_string()),
         ("rondo-ver", env!("CARGO_PKG_VERSION").to_string()),
-    ]
+    ];
+    if plan.base.is_some() {
+        aux.push((LIBRARIES_VERSION, libraries_version.to_string()));
+    }
+    aux
 }

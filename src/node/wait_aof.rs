@@ -79,7 +79,8 @@ impl Core {
         holds
     }
 
-    fn prune(&self, holds: &mut Holds) {
+    /// Forgets what is durable by now.
+    pub(super) fn prune(&self, holds: &mut Holds) {
         let board = self.mesh.board();
         holds.prune(|core| {
             board.cores[usize::from(core)]

@@ -10,6 +10,7 @@
 pub mod block_buffer;
 pub mod effects;
 pub mod holds;
+pub mod libraries;
 pub mod log;
 pub mod manifest;
 pub mod rdb;

@@ -501,6 +501,11 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(is_good)
 }
 
+/// The name of a library with this text.
+pub fn library_name(code: &[u8]) -> Option<Vec<u8>> {
+    head(code).ok().map(|(_, name)| name)
+}
+
 /// The engine and the name in a library's first line.
 fn head(code: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Vec<u8>> {
     if !code.starts_with(b"#!") {

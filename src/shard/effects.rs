@@ -7,6 +7,7 @@
 //! | a command that had values of other shards at hand | the values its keys have now |
 //! | a value put or taken by a transaction | RESTORE, DEL |
 //! | a key whose time came, or whose last field's | DEL, before whatever met it |
+//! | a change of libraries of functions | that change: `persist/libraries.rs` |
 //! | a step of a transaction over shards | nothing yet: it leaves with the step's output and comes back with all others' |
 //!
 //! Promises  without a log all this costs one branch a request. What is logged of one request or block is one record, so
@@ -23,15 +24,14 @@ use crate::ds::key_table::Value;
 use crate::keyspace::rdb;
 use crate::keyspace::{Key, Object};
 use crate::persist::effects::{append, append_select};
-use crate::persist::record::{Part, TransactionRecord};
+use crate::persist::libraries::LibraryChange;
+use crate::persist::record::{Dependency, Part, TransactionRecord};
 use crate::persist::{Holds, Log};
 use crate::resp::Args;
 use crate::router::keys::for_each_lock;
 use crate::router::message::Trace;
 use crate::router::{LockMode, Output, TxId};
 
-/// The second word of a record of all libraries of functions; no subcommand of FUNCTION.
-pub(super) const FUNCTIONS_ARE: &[u8] = b"ARE";
 /// Elements of an array in one command.
 const ARRAY_STEP: usize = 256;
 
@@ -251,15 +251,39 @@ impl Shard {
         }
     }
 
-    /// Logs the libraries of functions, all of them: whichever core's record has the highest version counts.
-    pub fn log_functions(&mut self, version: u64, codes: &[&[u8]]) {
-        let version = version.to_string();
-        let head = [b"FUNCTION".as_slice(), FUNCTIONS_ARE, version.as_bytes()];
-        let words: Vec<&[u8]> = head.into_iter().chain(codes.iter().copied()).collect();
-        self.append(0, words.into_iter());
-        if let Some(logging) = &mut self.logging {
-            logging.revealed = logging.log.revealed();
+    /// Logs what became of the libraries of functions; the record.
+    ///
+    /// - `stamp`: as of a transaction.
+    /// - `after`: the record of the change before, of whichever core.
+    pub fn log_libraries(
+        &mut self,
+        version: u64,
+        change: &LibraryChange,
+        stamp: u64,
+        after: Option<Dependency>,
+    ) -> Option<Dependency> {
+        let words = change.words(version);
+        let mut commands = Vec::new();
+        append(&mut commands, words.iter().map(Vec::as_slice));
+        let mut holds = Holds::new();
+        if let Some(after) = after {
+            holds.raise(after.core, after.lsn);
         }
+        let record = TransactionRecord {
+            stamp,
+            dependencies: after.into_iter().collect(),
+            parts: vec![Part {
+                shard: self.id,
+                db: 0,
+                now_ms: self.keys.now_ms(),
+                commands,
+            }],
+        };
+        self.append_record(&record, &holds);
+        let (core, logging) = (self.id, self.logging.as_mut()?);
+        logging.revealed = logging.log.revealed();
+        let lsn = logging.log.lsn();
+        Some(Dependency { core, lsn })
     }
 
     /// What follows is a script's: it is logged as one when it ends here, or with the rest of it where it goes on
@@ -321,6 +345,14 @@ impl Shard {
 
     /// Logs a transaction, all of it.
     pub(super) fn log_transaction(&mut self, record: &TransactionRecord, holds: &Holds) -> Output {
+        self.append_record(record, holds);
+        if let Some(logging) = &mut self.logging {
+            logging.log.note_all();
+        }
+        Output::Count(0)
+    }
+
+    fn append_record(&mut self, record: &TransactionRecord, holds: &Holds) {
         let id = self.id;
         if let Some(logging) = &mut self.logging {
             let is_own = record.parts.iter().all(|part| part.shard == id)
@@ -337,9 +369,7 @@ impl Shard {
                     logging.holds.raise(hold.core, hold.lsn);
                 }
             }
-            logging.log.note_all();
         }
-        Output::Count(0)
     }
 
     /// Logs what a command did, and notes what its reply reveals. Only with a log.

@@ -40,6 +40,7 @@ use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
 use crate::keyspace::cut::CutSizes;
 use crate::persist::Log;
+use crate::persist::libraries::LibraryChange;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
@@ -132,8 +133,8 @@ pub struct Shard {
     logging: Option<Box<Logging>>,
     /// A log that begins with the next cut that is a base.
     next_log: Option<Box<Log>>,
-    /// Libraries of functions from records that were run again, and their version.
-    replayed_functions: Option<(u64, Vec<Vec<u8>>)>,
+    /// Changes of libraries of functions from records that were run again, with their versions.
+    replayed_libraries: Vec<(u64, LibraryChange)>,
     pace: Pace,
     memory: Memory,
     /// Reused for the keys of requests that arrive while locks are held.
@@ -162,7 +163,7 @@ impl Shard {
             cut: None,
             logging: None,
             next_log: None,
-            replayed_functions: None,
+            replayed_libraries: Vec::new(),
             pace: Pace::default(),
             memory: Memory::new(Ledger::new(usize::from(id) + 1)),
             key_locks: Vec::new(),

@@ -6,11 +6,10 @@
 //! Tests     tests/shard/effects.rs.
 
 use super::Shard;
-use super::effects::FUNCTIONS_ARE;
-use crate::base::number::parse_i64;
 use crate::commands::table;
 use crate::commands::table::{Caller, Patience};
 use crate::persist::effects::{Effect, Effects, Malformed};
+use crate::persist::libraries::LibraryChange;
 use crate::persist::record::{Kind, Record, TransactionRecord};
 use crate::resp::Args;
 
@@ -62,9 +61,9 @@ impl Shard {
         }
     }
 
-    /// The libraries of functions that were replayed, and their version, since this was asked last.
-    pub fn take_replayed_functions(&mut self) -> Option<(u64, Vec<Vec<u8>>)> {
-        self.replayed_functions.take()
+    /// Changes of libraries of functions that were replayed, with their versions, since this was asked last.
+    pub fn take_replayed_libraries(&mut self) -> Vec<(u64, LibraryChange)> {
+        std::mem::take(&mut self.replayed_libraries)
     }
 
     /// Runs commands that begin in `db`, at their time.
@@ -145,13 +144,8 @@ impl Shard {
                 format!("there is no database {db}: raise `databases`").as_bytes(),
             ));
         }
-        if args.len() > 2 && args.get(0) == b"FUNCTION" && args.get(1) == FUNCTIONS_ARE {
-            let version = parse_i64(args.get(2)).unwrap_or(0) as u64;
-            let codes = args.iter_from(3).map(<[u8]>::to_vec).collect();
-            let known = self
-                .replayed_functions
-                .take_if(|(known, _)| *known > version);
-            self.replayed_functions = known.or(Some((version, codes)));
+        if let Some(change) = LibraryChange::from_words(args) {
+            self.replayed_libraries.push(change);
             return Ok(());
         }
         let found = table().find_original(args.get(0)).and_then(|entry| {

@@ -3,6 +3,7 @@
 pub mod disk; // a disk in memory that does what logs ask for
 
 mod effects;
+mod libraries;
 mod log;
 mod manifest;
 mod rdb;

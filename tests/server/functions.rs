@@ -1,7 +1,7 @@
 //! Libraries of functions as clients see them, on one core and on several.
 
 use super::client::{Client, Value, bulk, error, ok, request};
-use super::harness::Server;
+use super::harness::{Server, eventually};
 use crate::commands::transcript::{Step, parse_transcript, reply_lines};
 
 const THREADS: [usize; 2] = [1, 4];
@@ -189,4 +189,78 @@ fn a_library_is_everywhere_once_it_is_loaded() {
             assert_eq!(reply, Value::Array(expected));
         }
     }
+}
+
+const LOGGED: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// Each change is in the log by itself, on whatever core it was made; after a kill the same libraries are there, and change on.
+#[test]
+fn libraries_come_back_from_the_log_of_their_changes() {
+    for (threads, then) in [(1, 1), (3, 2), (2, 3)] {
+        let mut server = Server::start(threads, LOGGED);
+        let mut clients: Vec<Client> = (0..6).map(|_| server.client()).collect();
+        // Clients come to be where their keys are.
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.ask(&format!("GET key{index}"));
+        }
+        for round in 0..12 {
+            load(&mut clients[round % 6], &format!("lib{}", round % 5), round);
+            if round == 6 {
+                let before = server.info_number("persistence", "aof_rewrites");
+                clients[0].ask("BGREWRITEAOF");
+                eventually("the log is rewritten", || {
+                    server.info_number("persistence", "aof_rewrites") > before
+                });
+            }
+        }
+        assert_eq!(clients[1].ask("FUNCTION DELETE lib1"), ok());
+        // Another library with its function.
+        let code =
+            "#!lua name=other\nredis.register_function('lib1', function() return 'other' end)";
+        let words: [&[u8]; 3] = [b"FUNCTION", b"LOAD", code.as_bytes()];
+        assert_eq!(clients[2].run(&words), bulk("other"));
+        for (round, name) in ["lib0", "late", "other"].into_iter().enumerate() {
+            let mut listed = clients[3].ask("FUNCTION LIST WITHCODE").items().to_vec();
+            server.signal("KILL");
+            assert!(server.restart(then, LOGGED), "{}", server.log());
+            clients = (0..6).map(|_| server.client()).collect();
+            let mut found = clients[4].ask("FUNCTION LIST WITHCODE").items().to_vec();
+            let by_text = |value: &Value| format!("{value:?}");
+            listed.sort_by_key(by_text);
+            found.sort_by_key(by_text);
+            assert_eq!(found, listed, "round {round}: {threads} and {then}");
+            clients[round].ask(&format!("FUNCTION DELETE {name}"));
+            load(&mut clients[round + 1], "late", round);
+        }
+        let Value::Bulk(payload) = clients[0].ask("FUNCTION DUMP") else {
+            panic!("a payload");
+        };
+        assert_eq!(clients[1].ask("FUNCTION FLUSH"), ok());
+        load(&mut clients[2], "last", 1);
+        let restore = [b"FUNCTION".as_slice(), b"RESTORE", &payload, b"APPEND"];
+        assert_eq!(clients[3].run(&restore), ok());
+        let count = clients[0].ask("FUNCTION LIST").items().len();
+        server.signal("KILL");
+        assert!(server.restart(threads, LOGGED), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("FUNCTION LIST").items().len(), count);
+        assert_eq!(call(&mut client, "last", "k").items()[1], Value::Integer(1));
+    }
+}
+
+/// Many libraries make no change of one of them larger.
+#[test]
+fn a_change_takes_as_much_of_the_log_as_it_is_large() {
+    let server = Server::start(2, &["--appendonly", "yes", "--appendfsync", "no"]);
+    let mut client = server.client();
+    let text = "-".repeat(4000);
+    for index in 0..100 {
+        let code = format!(
+            "#!lua name=lib{index}\nredis.register_function('f{index}', function() return 1 end) --{text}"
+        );
+        client.run(&[b"FUNCTION", b"LOAD", code.as_bytes()]);
+    }
+    // All of them each time would be 20 MB.
+    let bytes = server.info_number("persistence", "aof_current_size");
+    assert!(bytes < 2_000_000, "{bytes}");
 }

@@ -1,6 +1,6 @@
 //! `appendfsync always`: what others learn of a write, by whatever way, they learn when it is durable.
 
-use super::client::{Client, Value, bulk, ok};
+use super::client::{Client, Value, bulk, ok, request};
 use super::harness::{Server, eventually};
 use super::mending::Faulty;
 use std::time::Duration;
@@ -191,5 +191,33 @@ fn messages_that_reveal_nothing_do_not_wait() {
             let words = ["message", "news", "end"].map(bulk);
             Value::Push(words.to_vec())
         });
+    }
+}
+
+/// A library that is loaded is known to nobody before it is durable.
+#[test]
+fn libraries_are_known_once_they_are_durable() {
+    for threads in [1, 3] {
+        let faulty = Faulty::start(threads, "always");
+        let server = &faulty.server;
+        faulty.begin("stall");
+        let mut loading = server.client();
+        let code = b"#!lua name=lib\nredis.register_function('f', function() return 7 end)";
+        loading.send(&request(&[b"FUNCTION", b"LOAD", code]));
+        eventually("it is loaded", || calls(server, "function|load") == 1);
+        let mut others: Vec<Client> = (0..3).map(|_| server.client()).collect();
+        for (other, line) in others
+            .iter_mut()
+            .zip(["FUNCTION LIST", "FCALL f 0", "FCALL f 1 k"])
+        {
+            other.send(format!("{line}\r\n").as_bytes());
+            is_silent(other, line);
+        }
+        is_silent(&mut loading, "FUNCTION LOAD");
+        faulty.end("stall");
+        assert_eq!(loading.reply(), bulk("lib"));
+        assert_eq!(others[0].reply().items().len(), 1);
+        assert_eq!(others[1].reply(), Value::Integer(7));
+        assert_eq!(others[2].reply(), Value::Integer(7));
     }
 }

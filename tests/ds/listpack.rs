@@ -1,7 +1,7 @@
 //! The listpack against a plain vector, and its bytes against the format.
 
 use super::{Random, size};
-use rondo::ds::listpack::{Bare, Element, Listpack, Maker, Position};
+use rondo::ds::listpack::{Bare, Batch, Element, Listpack, Maker, Position};
 
 /// Elements of every encoding, and of those next to each border between two.
 fn random_element(random: &mut Random) -> Vec<u8> {
@@ -378,4 +378,43 @@ fn bare_elements_become_the_same_listpack() {
         }
         assert_eq!(maker.finish().as_bytes(), list.as_bytes(), "SEED={seed}");
     }
+}
+
+/// A batch gives what pushing its elements one by one gives, in place or past its room, to a list that is empty or not.
+#[test]
+fn batches_append_what_single_pushes_do() {
+    for seed in 0..size(20, 400) as u64 {
+        let mut random = Random(seed);
+        let (mut one_by_one, mut batched) = (Listpack::new(), Listpack::new());
+        for _ in 0..3 {
+            let mut batch = Batch::default();
+            for _ in 0..[0, 3, 40][random.below(3)] {
+                if random.below(2) == 0 {
+                    let number = random.next() as i64 >> random.below(64);
+                    one_by_one.push_back(number);
+                    batch.integer(number);
+                } else {
+                    let element = random_element(&mut random);
+                    one_by_one.push_back(&element);
+                    batch.string(&element);
+                }
+            }
+            batched.push_batch(&batch);
+            assert_eq!(batched.as_bytes(), one_by_one.as_bytes(), "SEED={seed}");
+        }
+    }
+}
+
+#[test]
+fn the_count_of_a_list_that_takes_a_batch_stops_where_it_says_nothing() {
+    let mut list = Listpack::new();
+    let mut batch = Batch::default();
+    for _ in 0..40_000 {
+        batch.integer(1);
+    }
+    list.push_batch(&batch);
+    assert_eq!(list.as_bytes()[4..6], 40_000_u16.to_le_bytes());
+    list.push_batch(&batch);
+    assert_eq!(list.as_bytes()[4..6], [0xff, 0xff]);
+    assert_eq!(list.len(), 80_000);
 }

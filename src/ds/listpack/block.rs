@@ -85,6 +85,18 @@ impl Block {
         }
     }
 
+    /// Writes one byte of an entry, which must be there.
+    #[inline]
+    pub(super) fn set_byte(&mut self, at: usize, byte: u8) {
+        let total = self.total_bytes();
+        assert!(
+            at >= HEADER_BYTES && at + 1 < total,
+            "entries lie between the header and the end"
+        );
+        // SAFETY: the allocation has `total` bytes and is ours alone: the empty listpack has no place between.
+        unsafe { self.start.as_ptr().add(at).write(byte) };
+    }
+
     /// Puts `added` bytes, written by `write`, in the place of `removed` bytes at `at`.
     ///
     /// `write` must fill the gap: anything less is a bug and panics, as is a total above 4 GiB.

@@ -1,7 +1,7 @@
 //! Edit: elements in, out and over. Every change is one move of what comes after it.
 
 use super::block::{Block, HEADER_BYTES};
-use super::entry::{Element, Encoded, entry_bytes};
+use super::entry::{Element, Encoded, SMALL_INTEGER_MAX, entry_bytes};
 use super::{COUNT_UNKNOWN, Listpack, Position};
 
 impl Listpack {
@@ -69,8 +69,15 @@ impl Listpack {
     /// Puts an element in the place of the one at `position`, which is then its place.
     #[inline]
     pub fn replace<'a>(&mut self, position: Position, element: impl Into<Element<'a>>) {
-        let removed = entry_bytes(self.as_bytes(), position.at());
-        self.put(position.at(), removed, &Encoded::of(element.into()));
+        let (at, element) = (position.at(), element.into());
+        let tag = self.as_bytes()[at];
+        if let Element::Int(number @ 0..=SMALL_INTEGER_MAX) = element
+            && i64::from(tag) <= SMALL_INTEGER_MAX
+        {
+            return self.block.set_byte(at, number as u8);
+        }
+        let removed = entry_bytes(self.as_bytes(), at);
+        self.put(at, removed, &Encoded::of(element));
     }
 
     /// Removes the element at `position`; returns the place of the one after it.
@@ -183,7 +190,7 @@ impl Listpack {
     }
 
     #[inline]
-    fn add_to_count(&mut self, difference: isize) {
+    pub(super) fn add_to_count(&mut self, difference: isize) {
         let count = self.count();
         if count != COUNT_UNKNOWN {
             self.set_count((count as usize).wrapping_add_signed(difference));

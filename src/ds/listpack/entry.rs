@@ -15,6 +15,11 @@
 
 use crate::base::number::{parse_i64, write_i64};
 
+/// Integers from 0 to this take one byte.
+pub(super) const SMALL_INTEGER_MAX: i64 = 127;
+/// Strings shorter than this have a head of one byte.
+pub(super) const SHORT_STRING_BYTES: usize = 64;
+
 /// What an entry holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element<'lp> {
@@ -156,7 +161,7 @@ fn integer_head<'a>(number: i64) -> ([u8; 9], u8, &'a [u8]) {
     let mut head = [0; 9];
     let [low, high, ..] = number.to_le_bytes();
     let (tag, width) = match number {
-        0..=127 => {
+        0..=SMALL_INTEGER_MAX => {
             head[0] = low;
             return (head, 1, &[]);
         }
@@ -179,7 +184,7 @@ fn integer_head<'a>(number: i64) -> ([u8; 9], u8, &'a [u8]) {
 fn string_head(data: &[u8]) -> ([u8; 9], u8, &[u8]) {
     let mut head = [0; 9];
     let length = data.len();
-    let head_bytes = if length < 64 {
+    let head_bytes = if length < SHORT_STRING_BYTES {
         head[0] = 0x80 | length as u8;
         1
     } else if length < 4096 {

@@ -12,12 +12,14 @@
 //! Tests     tests/ds/listpack.rs: a model of vectors, golden bytes; fuzz target `listpack`.
 
 mod bare;
+mod batch;
 mod block;
 mod edit;
 mod entry;
 mod find;
 
 pub use bare::{Bare, Maker};
+pub use batch::Batch;
 use block::{Block, EMPTY_BYTES, END, HEADER_BYTES};
 pub use entry::Element;
 use std::num::NonZeroU32;
@@ -194,6 +196,14 @@ impl Listpack {
     pub fn iter_from(&self, position: Position) -> Iter<'_> {
         Iter {
             at: position.at(),
+            ..self.iter()
+        }
+    }
+
+    /// The elements after the last: none.
+    pub fn iter_from_end(&self) -> Iter<'_> {
+        Iter {
+            at: self.end(),
             ..self.iter()
         }
     }

@@ -160,6 +160,31 @@ pub(super) struct Entries<'n> {
     rest: &'n [u8],
 }
 
+impl Entries<'_> {
+    /// Passes over the entries before `start`, which is less than reading them.
+    #[inline]
+    pub(super) fn skip_before(&mut self, start: StreamId) {
+        while !self.rest.is_empty() {
+            let mut rest = self.rest;
+            let (id, kind) = take_id(&mut rest, self.before);
+            if id >= start {
+                return;
+            }
+            let elements_count = if kind & OWN_NAMES == 0 {
+                self.names_count
+            } else {
+                (take(&mut rest) as usize) << 1
+            };
+            let mut elements = Bare::new(rest);
+            for _ in 0..elements_count {
+                elements.next_bare();
+            }
+            self.rest = elements.rest();
+            self.before = id;
+        }
+    }
+}
+
 impl<'n> Iterator for Entries<'n> {
     type Item = Entry<'n>;
 
@@ -168,20 +193,7 @@ impl<'n> Iterator for Entries<'n> {
         if self.rest.is_empty() {
             return None;
         }
-        let tag = take(&mut self.rest);
-        let passed_ms = tag >> 1;
-        let kind = if tag & 1 == 0 {
-            0
-        } else {
-            take_byte(&mut self.rest)
-        };
-        let ms = self.before.ms.wrapping_add(passed_ms);
-        let seq = if kind & OWN_SEQ == 0 {
-            expected_seq(self.before, ms)
-        } else {
-            take(&mut self.rest)
-        };
-        let id = StreamId::new(ms, seq);
+        let (id, kind) = take_id(&mut self.rest, self.before);
         let (names, fields_count) = if kind & OWN_NAMES == 0 {
             (Some(Run::Bare(self.names.clone())), self.names_count)
         } else {
@@ -226,6 +238,20 @@ fn put_head(
         put(bytes, fields_count as u64);
     }
     Some(())
+}
+
+/// Takes the first part of an entry: its id and its kind.
+#[inline]
+fn take_id(bytes: &mut &[u8], before: StreamId) -> (StreamId, u8) {
+    let tag = take(bytes);
+    let kind = if tag & 1 == 0 { 0 } else { take_byte(bytes) };
+    let ms = before.ms.wrapping_add(tag >> 1);
+    let seq = if kind & OWN_SEQ == 0 {
+        expected_seq(before, ms)
+    } else {
+        take(bytes)
+    };
+    (StreamId::new(ms, seq), kind)
 }
 
 fn put_bare(maker: &mut Maker, elements: &mut Bare<'_>, count: usize) {

@@ -56,6 +56,12 @@ impl StreamId {
         }
     }
 
+    /// How far it is after `other`, which comes before it; 0 where it does not.
+    #[inline]
+    pub(super) const fn since(self, other: Self) -> u128 {
+        self.bits().saturating_sub(other.bits())
+    }
+
     /// Whether it is `0-0`.
     #[inline]
     pub const fn is_zero(self) -> bool {

@@ -114,8 +114,7 @@ impl Log {
         let Some((&node_id, node)) = self.nodes.floor(&id) else {
             return false;
         };
-        let mut entries = Forward::new(node_id, node);
-        let found = entries.find(|entry| entry.id >= id);
+        let found = Forward::from(node_id, node, id).next();
         let Some(entry) = found.filter(|entry| entry.id == id && !entry.is_deleted) else {
             return false;
         };
@@ -475,7 +474,7 @@ impl<'l> Iterator for Range<'l> {
                     if entry.id > self.end {
                         return None;
                     }
-                    if entry.id >= self.start && !entry.is_deleted {
+                    if !entry.is_deleted {
                         return Some(entry);
                     }
                 }
@@ -484,7 +483,7 @@ impl<'l> Iterator for Range<'l> {
             if *id > self.end {
                 return None;
             }
-            self.entries = Some(Forward::new(*id, node));
+            self.entries = Some(Forward::from(*id, node, self.start));
         }
     }
 }

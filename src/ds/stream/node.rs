@@ -15,7 +15,7 @@
 
 use super::dense::{Dense, Entries};
 use super::id::StreamId;
-use crate::ds::listpack::{Bare, Element, Iter as Elements, Listpack, Position};
+use crate::ds::listpack::{Bare, Batch, Element, Iter as Elements, Listpack, Position};
 use std::borrow::Cow;
 
 const DELETED: i64 = 1;
@@ -134,16 +134,22 @@ impl<'w> Words<'w> for [&'w [u8]] {
 /// A node with one entry, whose id is the node's.
 pub(super) fn new_node<'w>(words: &(impl Words<'w> + ?Sized)) -> Listpack {
     let pairs_count = words.pairs_count();
+    let mut batch = Batch::default();
+    for number in [1, 0, pairs_count as i64] {
+        batch.integer(number);
+    }
+    for index in 0..pairs_count {
+        batch.string(words.word(index * 2));
+    }
+    for number in [0, SAME_NAMES, 0, 0] {
+        batch.integer(number);
+    }
+    for index in 0..pairs_count {
+        batch.string(words.word(index * 2 + 1));
+    }
+    batch.integer(pairs_count as i64 + 3);
     let mut node = Listpack::new();
-    node.push_many([1, 0, pairs_count as i64].map(Element::Int));
-    for index in 0..pairs_count {
-        node.push_back(words.word(index * 2));
-    }
-    node.push_many([0, SAME_NAMES, 0, 0].map(Element::Int));
-    for index in 0..pairs_count {
-        node.push_back(words.word(index * 2 + 1));
-    }
-    node.push_back(pairs_count as i64 + 3);
+    node.push_batch(&batch);
     node
 }
 
@@ -163,19 +169,23 @@ pub(super) fn push<'w>(
     set_entries_count(node, entries_count + 1);
     let ms = id.ms.wrapping_sub(node_id.ms) as i64;
     let seq = id.seq.wrapping_sub(node_id.seq) as i64;
+    let mut batch = Batch::default();
+    batch.integer(if has_same_names { SAME_NAMES } else { 0 });
+    batch.integer(ms);
+    batch.integer(seq);
     if has_same_names {
-        node.push_many([SAME_NAMES, ms, seq].map(Element::Int));
         for index in 0..pairs_count {
-            node.push_back(words.word(index * 2 + 1));
+            batch.string(words.word(index * 2 + 1));
         }
-        node.push_back(pairs_count as i64 + 3);
+        batch.integer(pairs_count as i64 + 3);
     } else {
-        node.push_many([0, ms, seq, pairs_count as i64].map(Element::Int));
+        batch.integer(pairs_count as i64);
         for index in 0..pairs_count * 2 {
-            node.push_back(words.word(index));
+            batch.string(words.word(index));
         }
-        node.push_back(pairs_count as i64 * 2 + 4);
+        batch.integer(pairs_count as i64 * 2 + 4);
     }
+    node.push_batch(&batch);
 }
 
 /// Where these entries are, which rise; each is there and alive.
@@ -397,6 +407,68 @@ impl<'n> Forward<'n> {
         match node {
             Node::Pack(pack) => Self::of_pack(id, pack),
             Node::Dense(dense) => Self::Dense(dense.entries(id)),
+        }
+    }
+
+    /// The entries from `start` on, deleted ones too.
+    ///
+    /// - Cost: a listpack is walked from the nearer end, by what the ids say.
+    #[inline]
+    pub(super) fn from(id: StreamId, node: &'n Node, start: StreamId) -> Self {
+        if start <= id {
+            return Self::new(id, node);
+        }
+        match node {
+            Node::Dense(dense) => {
+                let mut entries = dense.entries(id);
+                entries.skip_before(start);
+                Self::Dense(entries)
+            }
+            Node::Pack(pack) => Self::of_pack_from(id, pack, start),
+        }
+    }
+
+    fn of_pack_from(id: StreamId, pack: &'n Listpack, start: StreamId) -> Self {
+        let mut backward = Backward::of_pack(id, pack).peekable();
+        let last_id = backward.peek().map_or(id, |entry| entry.id);
+        if start.since(id) <= last_id.since(start) {
+            let mut forward = Self::of_pack(id, pack);
+            forward.skip_before(start);
+            return forward;
+        }
+        let mut rest = pack.iter_from_end();
+        for entry in backward.take_while(|entry| entry.id >= start) {
+            if let Some(place) = entry.place {
+                rest = pack.iter_from(place);
+            }
+        }
+        Self::Pack {
+            reader: Reader::new(id, &Head::of(pack)),
+            rest,
+        }
+    }
+
+    /// Passes over the entries before `start`.
+    fn skip_before(&mut self, start: StreamId) {
+        match self {
+            Self::Dense(entries) => entries.skip_before(start),
+            Self::Pack { reader, rest } => {
+                while Elements::position(rest).is_some() {
+                    let mut ahead = rest.clone();
+                    let flags = integer(&mut ahead);
+                    let ms = integer(&mut ahead);
+                    if reader.id.offset(ms, integer(&mut ahead)) >= start {
+                        return;
+                    }
+                    let elements_count = if flags & SAME_NAMES != 0 {
+                        reader.names_count
+                    } else {
+                        integer(&mut ahead) as usize * 2
+                    };
+                    skip(&mut ahead, elements_count + 1);
+                    *rest = ahead;
+                }
+            }
         }
     }
 

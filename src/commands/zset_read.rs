@@ -11,8 +11,8 @@ use super::word::integer;
 use super::zset_range::{By, Limit, ZsetRange};
 use super::zset_reply::reply_members;
 use crate::keyspace::Classes;
-use crate::keyspace::Zset;
 use crate::keyspace::zset::Direction;
+use crate::keyspace::{EncodingLimits, Zset};
 use crate::resp::{Args, Reply};
 
 /// What a range command's name says already.
@@ -190,13 +190,38 @@ fn zrangestore(
         .keys
         .read::<Zset>(call.db, &source, call.caller.no_touch)?;
     let result = set.map_or_else(Zset::default, |set| {
-        let members: Vec<(f64, Vec<u8>)> = set
+        let mut members: Vec<(f64, Vec<u8>)> = set
             .walk(request.ranks_in(set), Direction::Up)
             .map(|(member, score)| (score, member.to_vec()))
             .collect();
+        let is_negative_zero = |score: f64| score == 0.0 && score.is_sign_negative();
+        if members.iter().any(|(score, _)| is_negative_zero(*score)) {
+            drop_zero_signs(&mut members, &request, &limits);
+        }
         Zset::from_sorted(&members, &limits)
     });
     Ok(store(call, args.get(1), "zrangestore", result, reply))
+}
+
+/// Redis adds one member after another, the number of ranks known beforehand, and a zero that goes into a listpack loses
+/// its sign; those stay that come after the listpack became a tree.
+fn drop_zero_signs(members: &mut [(f64, Vec<u8>)], request: &Request<'_>, limits: &EncodingLimits) {
+    let (count, entries_max) = (members.len(), limits.zset_max_listpack_entries);
+    if matches!(request.range, ZsetRange::Ranks(..)) && count > entries_max {
+        return;
+    }
+    for added in 0..count.min(entries_max) {
+        let index = if request.reversed {
+            count - 1 - added
+        } else {
+            added
+        };
+        let (score, member) = &mut members[index];
+        if member.len() > limits.zset_max_listpack_value {
+            return;
+        }
+        *score += 0.0; // -0 becomes 0, and nothing else changes.
+    }
 }
 
 /// Gives `destination` the set in place of whatever it holds; an empty one removes the key. Replies with its size.

@@ -19,8 +19,9 @@ fn dump(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
+    let compresses = call.keys.compresses_dumps();
     match call.keys.lookup_read(call.db, &key, call.caller.no_touch) {
-        Some(entry) => reply.bulk(&rdb::dump(&entry.value())?),
+        Some(entry) => reply.bulk(&rdb::dump(&entry.value(), compresses)?),
         None => reply.null(),
     }
     Ok(Effect::NONE)

@@ -49,9 +49,10 @@ fn refcount(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    let shares_integers = call.keys.access_policy().shares_integers();
     if let Some(entry) = lookup(call, args, reply) {
         reply.integer(match entry.value() {
-            Value::Int(0..SHARED_INTEGERS) => i64::from(i32::MAX),
+            Value::Int(0..SHARED_INTEGERS) if shares_integers => i64::from(i32::MAX),
             _ => 1,
         });
     }

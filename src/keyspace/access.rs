@@ -26,6 +26,8 @@ pub struct AccessPolicy {
     pub lfu_log_factor: u32,
     /// `lfu-decay-time`: minutes without use that cost a key one count; 0 never. Redis's default is 1.
     pub lfu_decay_minutes: u32,
+    /// Whether there is a `maxmemory` at all.
+    pub has_limit: bool,
 }
 
 /// Names `maxmemory-policy` takes.
@@ -47,6 +49,7 @@ impl Default for AccessPolicy {
             is_lfu: false,
             lfu_log_factor: 10,
             lfu_decay_minutes: 1,
+            has_limit: false,
         }
     }
 }
@@ -73,6 +76,11 @@ impl AccessPolicy {
     #[inline]
     pub fn is_lfu(&self) -> bool {
         self.is_lfu
+    }
+
+    /// Whether Redis has one object for all keys with the same small integer: not where each key's use is told apart.
+    pub fn shares_integers(&self) -> bool {
+        !(self.has_limit && (self.is_lfu || self.name.ends_with("-lru")))
     }
 
     /// The clock that [`AccessPolicy::fresh`] and the others compare with: minutes for LFU, seconds otherwise.

@@ -140,6 +140,7 @@ pub struct Keyspace {
     /// Flushed tables of which a cut has more to show: garbage after that.
     departed: Vec<(KeyTable<Object>, u64)>,
     lazy_flush: bool,
+    compresses_dumps: bool,
     flushes_count: u64,
     /// Where the expire cycle goes on.
     expire_database: usize,
@@ -200,6 +201,7 @@ impl Keyspace {
             garbage: Vec::new(),
             departed: Vec::new(),
             lazy_flush: false,
+            compresses_dumps: true,
             flushes_count: 0,
             expire_database: 0,
             active_expire: true,
@@ -560,6 +562,16 @@ impl Keyspace {
     #[inline]
     pub fn limits(&self) -> EncodingLimits {
         self.limits
+    }
+
+    /// `rdbcompression`, as DUMP and MIGRATE go by it.
+    pub fn set_compresses_dumps(&mut self, compresses: bool) {
+        self.compresses_dumps = compresses;
+    }
+
+    /// Whether payloads have long strings compressed.
+    pub fn compresses_dumps(&self) -> bool {
+        self.compresses_dumps
     }
 
     /// `proto-max-bulk-len`.

@@ -113,6 +113,7 @@ impl Options {
         policy.lfu_decay_minutes = u32::try_from(self.lfu_decay_time).unwrap_or(u32::MAX);
         // The option's own check allows known names only.
         policy.set_name(self.maxmemory_policy);
+        policy.has_limit = self.maxmemory() > 0;
         policy
     }
 }
@@ -143,6 +144,7 @@ pub fn apply_to_shard(options: &Options, shard: &mut Shard) {
         .set_value_bytes_max(options.proto_max_bulk_len as u64);
     shard.keys.set_lazy_flush(options.lazyfree_lazy_user_flush);
     shard.keys.set_limits(options.encoding_limits());
+    shard.keys.set_compresses_dumps(options.rdbcompression);
     shard.set_memory_options(options.memory_options());
     shard.figures_mut().set_tracking(options.latency_tracking);
     shard.keys.set_shown_events(options.notify_keyspace_events);

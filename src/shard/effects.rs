@@ -507,7 +507,7 @@ impl Shard {
         };
         let deadline_ms = entry.deadline_ms();
         let deadline = deadline_ms.unwrap_or(0).to_string();
-        match rdb::dump(&entry.value()) {
+        match rdb::dump(&entry.value(), true) {
             Ok(payload) => {
                 let words: [&[u8]; 6] = [
                     b"RESTORE",

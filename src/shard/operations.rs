@@ -283,6 +283,7 @@ impl Shard {
 
     fn dump(&mut self, db: usize, keys: &Args<'_>) -> Result<Vec<Dumped>, NoPayload> {
         let now_ms = self.keys.now_ms();
+        let compresses = self.keys.compresses_dumps();
         let mut dumps = Vec::new();
         for word in keys.iter_from(0) {
             let key = self.keys.key(word);
@@ -292,7 +293,7 @@ impl Shard {
             let left_ms = |at_ms: i64| (at_ms - now_ms).max(1);
             dumps.push(Dumped {
                 key: word.to_vec(),
-                payload: rdb::dump(&entry.value())?,
+                payload: rdb::dump(&entry.value(), compresses)?,
                 ttl_ms: entry.deadline_ms().map_or(0, left_ms),
             });
         }

@@ -21,6 +21,26 @@ fn policies_are_known_by_name() {
     assert!(policy.is_lfu());
 }
 
+/// Redis 8.0.6 reports one reference where a policy and a `maxmemory` make it tell keys apart.
+#[test]
+fn small_integers_are_shared_unless_each_use_counts() {
+    for (name, has_limit, count) in [
+        ("noeviction", true, ":2147483647\r\n"),
+        ("allkeys-random", true, ":2147483647\r\n"),
+        ("allkeys-lru", false, ":2147483647\r\n"),
+        ("allkeys-lru", true, ":1\r\n"),
+        ("volatile-lfu", true, ":1\r\n"),
+    ] {
+        let mut runner = Runner::new(3);
+        let mut policy = policy(name);
+        policy.has_limit = has_limit;
+        runner.keys.set_access_policy(policy);
+        runner.run(&["SET", "key", "7"]);
+        let reply = runner.run(&["OBJECT", "REFCOUNT", "key"]);
+        assert_eq!(reply, count.as_bytes(), "{name}, limit {has_limit}");
+    }
+}
+
 /// The clock of seconds wraps after 194 days; across the wrap idle time is a second short, as in Redis.
 #[test]
 fn idle_time_survives_the_wrap() {

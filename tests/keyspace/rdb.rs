@@ -24,6 +24,21 @@ pub fn dumped(runner: &mut Runner, key: &str) -> Vec<u8> {
     reply[start..reply.len() - 2].to_vec()
 }
 
+/// `rdbcompression no`: Redis 8.0.6 then has all hundred bytes, and nine otherwise.
+#[test]
+fn long_strings_are_compressed_only_where_that_is_wanted() {
+    let mut runner = Runner::new(5);
+    let long = "a".repeat(100);
+    runner.run(&["SET", "key", &long]);
+    runner.run(&["RPUSH", "list", &long]);
+    assert!(dumped(&mut runner, "key").len() < 30);
+    assert!(dumped(&mut runner, "list").len() < 60);
+    runner.keys.set_compresses_dumps(false);
+    let body = [b"\x00\x40\x64", long.as_bytes()].concat();
+    assert_eq!(dumped(&mut runner, "key"), payload(&body));
+    assert!(dumped(&mut runner, "list").len() > 100);
+}
+
 // The bodies are Redis 8.0.6's for the same SET.
 #[test]
 fn strings_are_written_as_redis_writes_them() {

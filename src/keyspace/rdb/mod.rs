@@ -64,9 +64,10 @@ pub struct NoPayload;
 
 /// A value's payload, footer included.
 ///
+/// - `compresses`: long strings are compressed where that makes them shorter.
 /// - Cost: O(N), one pass over the value and one for the checksum.
-pub fn dump(value: &Value<'_, Object>) -> Result<Vec<u8>, NoPayload> {
-    let mut out = Writer::default();
+pub fn dump(value: &Value<'_, Object>, compresses: bool) -> Result<Vec<u8>, NoPayload> {
+    let mut out = Writer::new(compresses);
     let version = write(value, &mut out)?;
     out.raw(&version.to_le_bytes());
     let checksum = crc64(0, out.as_bytes());

@@ -184,6 +184,13 @@ impl Shard {
         self
     }
 
+    /// Breaks it on purpose: of those who wait for a key, only the last to come is served. The simulator must notice.
+    #[doc(hidden)]
+    pub fn serving_last_first(mut self) -> Self {
+        self.waiters.serve_last_first();
+        self
+    }
+
     /// Moves time, in milliseconds since the epoch, for everything until the next call.
     #[inline]
     pub fn set_now(&mut self, now_ms: i64) {

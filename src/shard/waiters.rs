@@ -73,6 +73,8 @@ pub struct Waiters {
     ready: VecDeque<WaitKey>,
     /// Keys that could not be served: a lock or another core was in the way.
     later: Vec<WaitKey>,
+    /// See [`Waiters::serve_last_first`].
+    is_last_first: bool,
 }
 
 impl Waiters {
@@ -113,7 +115,7 @@ impl Waiters {
         self.waiters.insert(id, waiter);
     }
 
-    /// Forgets a waiter; unknown ones are ignored.
+    /// Forgets a waiter; unknown ones are ignored. Those behind one whose coordinator was asked have waited for its answer.
     pub fn remove(&mut self, id: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;
         for place in &waiter.keys {
@@ -125,6 +127,9 @@ impl Waiters {
                 }
             }
         }
+        if waiter.is_asking {
+            waiter.keys.iter().for_each(|place| self.mark(*place));
+        }
         Some(waiter)
     }
 
@@ -135,7 +140,16 @@ impl Waiters {
 
     /// The first waiter of a key with an id of at least `from`.
     pub fn first_from(&self, place: WaitKey, from: u64) -> Option<u64> {
-        self.queues.get(&place)?.ids.range(from..).next().copied()
+        let mut ids = self.queues.get(&place)?.ids.range(from..);
+        match self.is_last_first {
+            false => ids.next().copied(),
+            true => ids.next_back().copied(),
+        }
+    }
+
+    /// Breaks it on purpose: the last to come is the first, and the only one.
+    pub fn serve_last_first(&mut self) {
+        self.is_last_first = true;
     }
 
     /// A key's bytes, and whether somebody looks when it goes.

@@ -8,7 +8,9 @@ use rondo::persist::log::{Place, Policy};
 use rondo::persist::{Holds, Log};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::wait::{Claim, Taken};
-use rondo::router::{FromShard, KeyLock, LockMode, LockSet, Origin, ToShard, WaitTicket};
+use rondo::router::{
+    FromShard, KeyLock, LockMode, LockSet, Operation, Origin, ToShard, WaitTicket,
+};
 use rondo::shard::{Outcome, Request, Shard, Waited};
 
 const SEED: u64 = 1;
@@ -133,6 +135,42 @@ fn a_claim_that_is_busy_is_looked_at_again() {
         let first = if is_served_there { 2 } else { 1 };
         assert_eq!(served(&mut shard), [(first, "*2 $1 a $1 x ".to_string())]);
     }
+}
+
+/// One that needs another shard too: its coordinator is asked, and those behind it wait for the answer. Once it has what it
+/// wanted they have what is left, with no further write.
+#[test]
+fn what_one_leaves_who_was_asked_goes_to_the_next() {
+    let mut shard = shard();
+    let (request, args) = request("BLMOVE a elsewhere LEFT LEFT 0", 1);
+    let origin = request.origin;
+    shard.handle(ToShard::RunWhole {
+        tx: 9,
+        core: 0,
+        locks: LockSet::of_keys(9, Vec::new()),
+        operation: Operation::Enlist {
+            entry: request.entry,
+            db: 0,
+            caller: request.caller,
+            args,
+            ticket: WaitTicket {
+                id: 1,
+                origin,
+                claim: Claim::default(),
+            },
+            asks_for: Some("list"),
+        },
+    });
+    assert!(shard.next_event().is_some(), "it is entered");
+    wait(&mut shard, 2, "BLPOP a 0");
+    assert_eq!(say(&mut shard, "RPUSH a x y"), ":2 ");
+    let asked = shard.next_event();
+    assert!(matches!(asked, Some((0, FromShard::Ask { id: 1 }))));
+    // What the coordinator does here: the element goes, then the waiter.
+    assert_eq!(say(&mut shard, "LPOP a"), "$1 x ");
+    assert!(shard.next_event().is_none(), "the answer is not there yet");
+    shard.handle(ToShard::Forget { id: 1 });
+    assert_eq!(served(&mut shard), [(2, "*2 $1 a $1 y ".to_string())]);
 }
 
 /// Who has gone is passed over; who is forgotten leaves nothing.

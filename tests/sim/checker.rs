@@ -23,6 +23,8 @@ pub struct Record {
     /// The shard that ran it whole; `None` for a transaction.
     pub shard: Option<ShardId>,
     pub invoked: u64,
+    /// When the last shard had it waiting, if it had to wait.
+    pub entered: Option<u64>,
     pub replied: u64,
     pub reply: Vec<u8>,
 }
@@ -54,26 +56,67 @@ impl fmt::Display for Record {
     }
 }
 
-/// Looks for such an order; an error tells the whole history. At most 64 records.
+/// What takes effect at one point in time: a request, or the beginning or the end of a wait.
+struct Event<'h> {
+    /// The request's place in the history.
+    index: usize,
+    record: &'h Record,
+    part: Part,
+    /// It takes effect after the first and before the second.
+    within: (u64, u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Arrival,
+    End,
+}
+
+fn events(history: &[Record]) -> Vec<Event<'_>> {
+    let mut events = Vec::new();
+    for (index, record) in history.iter().enumerate() {
+        let mut add = |part, replied| {
+            events.push(Event {
+                index,
+                record,
+                part,
+                within: (record.invoked, replied),
+            });
+        };
+        match record.entered {
+            None => add(Part::Whole, record.replied),
+            Some(entered) => {
+                add(Part::Arrival, entered);
+                add(Part::End, record.replied);
+            }
+        }
+    }
+    events
+}
+
+/// Looks for such an order; an error tells the whole history. At most 64 events.
 pub fn check(history: &[Record]) -> Result<(), String> {
-    assert!(history.len() <= 64, "a set of records is 64 bits");
-    let before: Vec<u64> = history
+    let events = events(history);
+    assert!(events.len() <= 64, "a set of events is 64 bits");
+    let before: Vec<u64> = events
         .iter()
         .enumerate()
-        .map(|(index, record)| {
-            let comes_before = |(of, other): (usize, &Record)| {
+        .map(|(index, event)| {
+            let comes_before = |(of, other): (usize, &Event<'_>)| {
                 // One client's requests to one shard keep their order even when they are under way together.
                 let is_ahead = of < index
-                    && other.client == record.client
-                    && record.shard.is_some()
-                    && other.shard == record.shard;
-                u64::from(other.replied < record.invoked || is_ahead) << of
+                    && other.record.client == event.record.client
+                    && event.record.shard.is_some()
+                    && other.record.shard == event.record.shard;
+                let is_its_own = of < index && other.index == event.index;
+                u64::from(other.within.1 < event.within.0 || is_ahead || is_its_own) << of
             };
-            history.iter().enumerate().map(comes_before).sum()
+            events.iter().enumerate().map(comes_before).sum()
         })
         .collect();
     let mut search = Search {
-        history,
+        events,
         before,
         tried: HashSet::new(),
     };
@@ -85,29 +128,37 @@ pub fn check(history: &[Record]) -> Result<(), String> {
 }
 
 struct Search<'h> {
-    history: &'h [Record],
-    /// For each record, the set of those that must come before it.
+    events: Vec<Event<'h>>,
+    /// For each event, the set of those that must come before it.
     before: Vec<u64>,
-    /// Sets of records done, and the state that led to, from which there is no way on.
+    /// Sets of events done, and the state that led to, from which there is no way on.
     tried: HashSet<(u64, Model)>,
 }
 
 impl Search<'_> {
     fn go_on(&mut self, done: u64, model: &Model) -> bool {
-        if done.count_ones() as usize == self.history.len() {
+        if done.count_ones() as usize == self.events.len() {
             return true;
         }
         if !self.tried.insert((done, model.clone())) {
             return false;
         }
-        for index in 0..self.history.len() {
+        for index in 0..self.events.len() {
             let is_next = done >> index & 1 == 0 && self.before[index] & !done == 0;
             if !is_next {
                 continue;
             }
-            let record = &self.history[index];
+            let event = &self.events[index];
+            let record = event.record;
             let mut after = model.clone();
-            let expected = after.apply(record.client, &record.operation, &record.reply);
+            let expected = match event.part {
+                Part::Whole => after.apply(record.client, &record.operation, &record.reply),
+                Part::Arrival => match after.arrive(event.index, &record.operation) {
+                    true => Expected::Reply(record.reply.clone()),
+                    false => Expected::Impossible,
+                },
+                Part::End => after.end_wait(event.index, &record.operation, &record.reply),
+            };
             if is_right(&expected, &record.reply) && self.go_on(done | 1 << index, &after) {
                 return true;
             }
@@ -147,6 +198,7 @@ fn the_checker_tells_halves_from_wholes() {
         operation: Operation::new(0, words),
         shard: None,
         invoked,
+        entered: None,
         replied,
         reply: reply.as_bytes().to_vec(),
     };

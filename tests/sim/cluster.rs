@@ -23,6 +23,7 @@ use rondo::shard::{Outcome, Request, Shard};
 
 use super::Scenario;
 use super::checker::Record;
+use super::waiting::{Waiting, may_wait};
 use super::workload::{Operation, Script, random_operations};
 
 /// How the server under test is broken.
@@ -35,6 +36,8 @@ pub enum Mutant {
     IgnoresWatches,
     SeizesNothing,
     TakesNoToken,
+    ServesLastFirst,
+    RestsNobody,
 }
 
 /// What the seeds reached.
@@ -60,6 +63,14 @@ pub struct Figures {
     pub in_line_count: u64,
     pub seizures_count: u64,
     pub wounds_count: u64,
+    /// Requests that could wait, those that did, and how it ended.
+    pub waits_count: u64,
+    pub waited_count: u64,
+    pub served_count: u64,
+    pub timeouts_count: u64,
+    /// Coordinators that were asked to look, and those that found nothing.
+    pub asked_count: u64,
+    pub vain_looks_count: u64,
 }
 
 impl Figures {
@@ -79,10 +90,16 @@ impl Figures {
         self.in_line_count += other.in_line_count;
         self.seizures_count += other.seizures_count;
         self.wounds_count += other.wounds_count;
+        self.waits_count += other.waits_count;
+        self.waited_count += other.waited_count;
+        self.served_count += other.served_count;
+        self.timeouts_count += other.timeouts_count;
+        self.asked_count += other.asked_count;
+        self.vain_looks_count += other.vain_looks_count;
     }
 }
 
-enum Message {
+pub enum Message {
     Request(Request, OwnedArgs),
     /// A script to be run where its keys are.
     Script(Origin, u16, OwnedArgs),
@@ -93,8 +110,8 @@ enum Message {
     FromShard(FromShard),
 }
 
-struct Core {
-    shard: Shard,
+pub struct Core {
+    pub shard: Shard,
     running: HashMap<TxId, (Transaction, Origin)>,
     scripts: HashMap<TxId, Running>,
     /// What waits for the token before it begins.
@@ -162,25 +179,31 @@ struct Client {
 }
 
 pub struct Cluster {
-    scenario: Scenario,
-    rng: Rng,
-    map: SlotMap,
-    hasher: KeyHasher,
-    cores: Vec<Core>,
+    pub scenario: Scenario,
+    pub rng: Rng,
+    pub map: SlotMap,
+    pub hasher: KeyHasher,
+    pub cores: Vec<Core>,
     clients: Vec<Client>,
     /// Two queues for each ordered pair of cores, and how willing each is to deliver just now.
     mesh: Vec<VecDeque<Message>>,
     willingness: Vec<u64>,
-    last_tx: TxId,
-    time: u64,
-    history: Vec<Record>,
-    figures: Figures,
+    pub last_tx: TxId,
+    pub time: u64,
+    pub history: Vec<Record>,
+    pub figures: Figures,
+    pub waiting: Waiting,
+    /// Whose ticket the request at this place in the history has.
+    pub ticket_ids: HashMap<u64, u64>,
     /// What is to be forgotten when a block has its reply, by its place in the history.
     unwatches: HashMap<u64, Watched>,
     /// The database a block has selected, likewise.
     session_dbs: HashMap<u64, u16>,
     token: Token,
 }
+
+/// How the complaint begins that a client waits for what is there.
+pub const LEFT_BEHIND: &str = "left waiting beside something for it";
 
 pub const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -228,6 +251,8 @@ impl Cluster {
             time: 0,
             history: Vec::new(),
             figures: Figures::default(),
+            waiting: Waiting::default(),
+            ticket_ids: HashMap::new(),
             unwatches: HashMap::new(),
             session_dbs: HashMap::new(),
             token: Token::default(),
@@ -250,7 +275,8 @@ impl Cluster {
             return Err(format!("deadlock: no reply to {record}"));
         }
         for (id, core) in self.cores.iter().enumerate() {
-            if !core.shard.is_quiet() || !core.running.is_empty() {
+            let is_waited = core.shard.waiting_counts() != (0, 0);
+            if !core.shard.is_quiet() || !core.running.is_empty() || is_waited {
                 return Err(format!("shard {id} is not quiet at the end"));
             }
         }
@@ -276,6 +302,14 @@ impl Cluster {
                 choices.push((Choice::Queue(index), self.willingness[index]));
             }
         }
+        if self.waiting.len() > 0 {
+            if choices.is_empty() {
+                self.check_nothing_left_behind()?;
+                choices.push((Choice::Timeout, 1));
+            } else if self.time.is_multiple_of(32) {
+                choices.push((Choice::Timeout, 1));
+            }
+        }
         let total: u64 = choices.iter().map(|(_, weight)| weight).sum();
         if total == 0 {
             return Ok(false);
@@ -286,7 +320,9 @@ impl Cluster {
                 match choice {
                     Choice::Client(index) => self.send_request(index),
                     Choice::Queue(index) => self.deliver(index)?,
+                    Choice::Timeout => self.time_out(),
                 }
+                self.retry_waiters();
                 return Ok(true);
             }
             place -= weight;
@@ -301,7 +337,9 @@ impl Cluster {
         if client.pending.is_empty() {
             return true;
         }
-        let is_many = self.plan_of(operation, client.core) == Plan::Many;
+        let entry = table().resolve(&operation.args.as_args());
+        let is_many =
+            self.plan_of(operation, client.core) == Plan::Many || entry.is_ok_and(may_wait);
         !client.is_exclusive && !is_many && client.pending.len() < self.scenario.window
     }
 
@@ -321,7 +359,8 @@ impl Cluster {
         let plan = self.plan_of(&operation, core);
         let client = &mut self.clients[index];
         client.pending.push(self.history.len());
-        client.is_exclusive = plan == Plan::Many;
+        let entry = table().resolve(&operation.args.as_args()).expect("good");
+        client.is_exclusive = plan == Plan::Many || may_wait(entry);
         let origin = Origin {
             core,
             connection: index as u32,
@@ -330,7 +369,6 @@ impl Cluster {
         };
         let special = (operation.is_exec() || operation.is_watch() || operation.is_script())
             .then(|| operation.clone());
-        let entry = table().resolve(&operation.args.as_args()).expect("good");
         let (db, args) = (operation.db, operation.args.clone());
         self.history.push(Record {
             client: index,
@@ -340,6 +378,7 @@ impl Cluster {
                 Plan::Here | Plan::Many => None,
             },
             invoked: self.time,
+            entered: None,
             replied: 0,
             reply: Vec::new(),
         });
@@ -353,6 +392,15 @@ impl Cluster {
             };
         }
         let caller = Caller::default();
+        if may_wait(entry) {
+            let request = Request {
+                entry,
+                db,
+                caller,
+                origin,
+            };
+            return self.send_waiting(origin, plan, request, args);
+        }
         match plan {
             Plan::Here => panic!("workloads have no session commands"),
             Plan::Shard(shard) => {
@@ -429,6 +477,7 @@ impl Cluster {
             let mut reply = format!("*{}\r\n", commands.len()).into_bytes();
             shard.run_block(&commands, operation.db, caller, &mut reply, |_, _, _| {});
             shard.end_block();
+            self.post_events(core);
             return self.reply(origin, reply);
         }
         let request = BlockRequest {
@@ -477,7 +526,7 @@ impl Cluster {
         self.post(core, core, Message::FromShard(message));
     }
 
-    fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
+    pub fn start(&mut self, core: u16, transaction: Transaction, origin: Origin) {
         let transaction = match self.scenario.mutant {
             Mutant::ReleasesBeforeLastPhase => transaction.broken(Broken::ReleasesBeforeLastPhase),
             Mutant::ReleasesAfterRead => transaction.broken(Broken::ReleasesAfterRead),
@@ -511,6 +560,8 @@ impl Cluster {
                 self.post_events(to);
             }
             Message::FromShard(FromShard::Late { origin, reply, .. }) => self.reply(origin, reply),
+            Message::FromShard(FromShard::Served { id, reply, .. }) => self.served(id, reply),
+            Message::FromShard(FromShard::Ask { id }) => self.asked_to_look(to, id),
             Message::FromShard(message) => {
                 self.receive(to, message)?;
             }
@@ -533,7 +584,14 @@ impl Cluster {
         }
     }
 
-    fn post_events(&mut self, shard: ShardId) {
+    fn retry_waiters(&mut self) {
+        for core in 0..self.scenario.shards_count {
+            self.cores[usize::from(core)].shard.retry_waiters();
+            self.post_events(core);
+        }
+    }
+
+    pub fn post_events(&mut self, shard: ShardId) {
         while let Some((core, message)) = self.cores[usize::from(shard)].shard.next_event() {
             self.post(shard, core, Message::FromShard(message));
         }
@@ -632,7 +690,7 @@ impl Cluster {
                 self.post(core, core, Message::FromShard(message));
             }
             Step::Errand(_) => return Err("no workload goes anywhere".into()),
-            Step::Waits { .. } => return Err("no workload waits".into()),
+            Step::Waits { shards, .. } => self.transaction_waits(origin, shards),
             Step::Done { reply } => {
                 let retries_count = u64::from(transaction.retries_count());
                 self.figures.retries_count += retries_count;
@@ -643,7 +701,9 @@ impl Cluster {
                 if transaction.has_token() {
                     self.give_token_back(core);
                 }
-                self.reply_from(core, origin, reply);
+                if !self.has_looked(origin, &reply) {
+                    self.reply_from(core, origin, reply);
+                }
             }
         }
         Ok(())
@@ -823,7 +883,7 @@ impl Cluster {
         self.post(core, origin.core, Message::Reply(origin, reply));
     }
 
-    fn reply(&mut self, origin: Origin, reply: Vec<u8>) {
+    pub fn reply(&mut self, origin: Origin, reply: Vec<u8>) {
         let index = origin.sequence as usize;
         if let Some(watched) = self.unwatches.remove(&origin.sequence) {
             match reply == b"*-1\r\n" {
@@ -852,7 +912,7 @@ impl Cluster {
         client.is_exclusive = false;
     }
 
-    fn post(&mut self, from: u16, to: u16, message: Message) {
+    pub fn post(&mut self, from: u16, to: u16, message: Message) {
         let class = match message {
             Message::Request(..) | Message::Reply(..) | Message::Script(..) => 0,
             Message::Token(_) | Message::ToShard(_) | Message::FromShard(_) => 1,
@@ -866,6 +926,7 @@ impl Cluster {
 enum Choice {
     Client(usize),
     Queue(usize),
+    Timeout,
 }
 
 fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario) -> Shard {
@@ -880,6 +941,7 @@ fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario)
     match scenario.mutant {
         Mutant::WithoutLocks => shard.without_locks(),
         Mutant::SeizesNothing => shard.without_seizing(),
+        Mutant::ServesLastFirst => shard.serving_last_first(),
         _ => shard,
     }
 }

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rondo::resp::Args;
+use rondo::resp::args::OwnedArgs;
+use rondo::resp::element::elements;
 
 use super::cluster::NOW_MS;
-use super::model::{Expected, Model, bulk, error, integer};
+use super::model::{Expected, Model, Wish, bulk, error, integer};
+use super::workload::Operation;
 
 /// What a key holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +109,15 @@ impl Model {
                 }
                 self.drop_empty(&from);
                 Expected::Reply(bulk(Some(&element)))
+            }
+            "BLPOP" | "BRPOP" | "BZPOPMIN" | "BLMOVE" => {
+                return self.take_first(&sources(db, args), args);
+            }
+            "ZPOPMIN" => {
+                let popped = found!(self, &at(1), Zset).and_then(pop_least);
+                self.drop_empty(&at(1));
+                let words = popped.map(|(member, score)| [member, score.to_string().into_bytes()]);
+                Expected::Reply(strings(words.iter().flatten()))
             }
             "LMPOP" => {
                 for key in [at(2), at(3)] {
@@ -269,6 +281,73 @@ impl Model {
         Some(reply)
     }
 
+    /// A client begins to wait: possible where there is nothing for it.
+    pub fn arrive(&mut self, index: usize, operation: &Operation) -> bool {
+        let args = operation.args.as_args();
+        let keys = sources(operation.db, &args);
+        let is_free = keys.iter().all(|key| !self.keys.contains_key(key));
+        self.waiting.insert(index, (args.is(0, "BZPOPMIN"), keys));
+        is_free
+    }
+
+    /// It stops waiting: with nothing, or with what it takes from a key that nobody waits for who came before it.
+    pub fn end_wait(&mut self, index: usize, operation: &Operation, reply: &[u8]) -> Expected {
+        let (wants_zset, keys) = self.waiting.remove(&index).expect("it has arrived");
+        if reply == b"*-1\r\n" {
+            return Expected::Reply(reply.to_vec());
+        }
+        let args = operation.args.as_args();
+        let first = elements(reply).and_then(|mut elements| elements.next());
+        let is_taken = |key: &Place| match args.is(0, "BLMOVE") {
+            true => true,
+            false => first == Some(&bulk(Some(&key.1))),
+        };
+        let Some(key) = keys.into_iter().find(is_taken) else {
+            return Expected::Impossible;
+        };
+        let is_ahead = |(other, (zset, keys)): (&usize, &Wish)| {
+            *other < index && *zset == wants_zset && keys.contains(&key)
+        };
+        if self.waiting.iter().any(is_ahead) || !self.keys.contains_key(&key) {
+            return Expected::Impossible;
+        }
+        self.take_first(&[key], &args)
+            .unwrap_or(Expected::Impossible)
+    }
+
+    /// What a command that may wait takes from the first of its keys that there is.
+    fn take_first(&mut self, keys: &[Place], args: &Args<'_>) -> Option<Expected> {
+        for key in keys {
+            if args.is(0, "BZPOPMIN") {
+                let Some(zset) = found!(self, key, Zset) else {
+                    continue;
+                };
+                let (member, score) = pop_least(zset).expect("no set is empty");
+                self.drop_empty(key);
+                let words = [key.1.clone(), member, score.to_string().into_bytes()];
+                return Some(Expected::Reply(strings(&words)));
+            }
+            let Some(list) = found!(self, key, List) else {
+                continue;
+            };
+            if args.is(0, "BLMOVE") {
+                let words = (0..5).map(|index| {
+                    if index == 0 {
+                        b"LMOVE"
+                    } else {
+                        args.get(index)
+                    }
+                });
+                let words: OwnedArgs = words.collect();
+                return self.run_on_collections(key.0, &words.as_args());
+            }
+            let element = pop(list, args.is(0, "BLPOP")).expect("no list is empty");
+            self.drop_empty(key);
+            return Some(Expected::Reply(strings(&[key.1.clone(), element])));
+        }
+        Some(Expected::Reply(b"*-1\r\n".to_vec()))
+    }
+
     /// The sets of keys, in order; none if one is something else.
     fn sets(&self, db: u16, args: &Args<'_>, first: usize) -> Option<Vec<BTreeSet<Vec<u8>>>> {
         let set = |key: &[u8]| match self.keys.get(&(db, key.to_vec())) {
@@ -292,6 +371,26 @@ impl Model {
             self.keys.remove(place);
         }
     }
+}
+
+/// The keys that a command may take from.
+fn sources(db: u16, args: &Args<'_>) -> Vec<Place> {
+    let end = if args.is(0, "BLMOVE") {
+        2
+    } else {
+        args.len() - 1
+    };
+    (1..end)
+        .map(|index| (db, args.get(index).to_vec()))
+        .collect()
+}
+
+fn pop_least(zset: &mut BTreeMap<Vec<u8>, i64>) -> Option<(Vec<u8>, i64)> {
+    let least = zset
+        .iter()
+        .min_by_key(|(member, score)| (**score, (*member).clone()));
+    let member = least?.0.clone();
+    zset.remove_entry(&member)
 }
 
 fn pop(list: &mut VecDeque<Vec<u8>>, from_left: bool) -> Option<Vec<u8>> {

@@ -7,6 +7,7 @@ mod checker; // is there an order of the whole history that one server could hav
 mod cluster; // cores, their shards and the mesh between them
 mod collections; // lists, sets, sorted sets, hashes and streams of that server
 mod model; // one server, plainly
+mod waiting; // clients that wait, as their cores know them
 mod workload; // what clients send
 
 use cluster::{Cluster, Mutant};
@@ -84,6 +85,11 @@ fn histories_are_strictly_serialisable() {
         assert!(total.in_line_count > 20, "{total:?}");
         assert!(total.seizures_count > 200, "{total:?}");
         assert!(total.wounds_count > 5, "{total:?}");
+        assert!(total.waited_count > 200, "{total:?}");
+        assert!(total.served_count > 100, "{total:?}");
+        assert!(total.timeouts_count > 20, "{total:?}");
+        assert!(total.asked_count > 20, "{total:?}");
+        assert!(total.vain_looks_count > 1, "{total:?}");
     }
 }
 
@@ -136,10 +142,24 @@ fn a_server_whose_scripts_lock_nothing_more_is_found_out() {
     check_found_out(Mutant::SeizesNothing);
 }
 
+#[test]
+fn a_server_that_serves_the_last_to_come_first_is_found_out() {
+    check_found_out(Mutant::ServesLastFirst);
+}
+
+#[test]
+fn a_server_that_forgets_who_was_asked_in_vain_is_found_out() {
+    check_complaint(Mutant::RestsNobody, cluster::LEFT_BEHIND);
+}
+
 fn check_found_out(mutant: Mutant) {
+    check_complaint(mutant, checker::NOT_SERIALISABLE);
+}
+
+fn check_complaint(mutant: Mutant, complaint: &str) {
     let is_found_out = |seed| match run(seed, mutant) {
         Ok(_) => false,
-        Err(problem) => problem.starts_with(checker::NOT_SERIALISABLE),
+        Err(problem) => problem.starts_with(complaint),
     };
     let first = (0..MUTANT_SEEDS_MAX).find(|&seed| is_found_out(seed));
     println!("{mutant:?}: found out by seed {first:?}");

@@ -15,7 +15,12 @@ pub struct Model {
     pub keys: BTreeMap<(u16, Vec<u8>), Value>,
     /// By client: what it watches, and what that was.
     watched: BTreeMap<usize, Vec<Watched>>,
+    /// Who waits, by its place in the history, which is that of its arrival: whether for sorted sets, and for what keys.
+    pub waiting: BTreeMap<usize, Wish>,
 }
+
+/// What a client waits for.
+pub type Wish = (bool, Vec<(u16, Vec<u8>)>);
 
 /// A key and its value.
 type Watched = ((u16, Vec<u8>), Option<Value>);

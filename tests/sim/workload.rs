@@ -1,4 +1,5 @@
-//! What clients send: commands on a handful of keys in two databases, strings and one family of collections, alone, in MULTI blocks, watched or not, and in scripts.
+//! What clients send: commands on a handful of keys in two databases, strings and one family of collections, alone, in MULTI
+//! blocks, watched or not, in scripts, and waiting.
 
 use rondo::base::rng::Rng;
 use rondo::commands::table::table;
@@ -92,6 +93,8 @@ pub enum Family {
     Zsets,
     Hashes,
     Streams,
+    /// Lists and sorted sets that clients wait for.
+    Queues,
 }
 
 impl Family {
@@ -106,7 +109,10 @@ impl Family {
             Self::Sets,
             Self::Streams,
             Self::Hashes,
-        ][(seed % 9) as usize]
+            Self::Queues,
+            Self::Queues,
+            Self::Queues,
+        ][(seed % 12) as usize]
     }
 }
 
@@ -115,6 +121,9 @@ const COLLECTIONS: [&str; 3] = ["u", "v", "w"];
 
 /// Operations that belong together: one, or a WATCH with what depends on it.
 pub fn random_operations(family: Family, rng: &mut Rng) -> Vec<Operation> {
+    if family == Family::Queues && rng.below(10) > 0 {
+        return vec![random_of_queues(rng)];
+    }
     match rng.below(12) {
         0 => {
             let watched: Vec<&str> = (0..1 + rng.below(3)).map(|_| key(rng)).collect();
@@ -296,6 +305,40 @@ fn random_operation(family: Family, rng: &mut Rng) -> Operation {
     }
 }
 
+/// A command on a queue: what waits, what fills it, or both.
+fn random_of_queues(rng: &mut Rng) -> Operation {
+    let mut key = || COLLECTIONS[rng.below(COLLECTIONS.len() as u64) as usize];
+    let (one, other) = (key(), key());
+    let element = rng.below(1000);
+    let line = match rng.below(18) {
+        0 | 1 => format!("BLPOP {one} 0"),
+        2 => format!("BLPOP {one} {other} 0"),
+        3 => format!("BRPOP {one} {other} 0"),
+        4..9 => format!("BLMOVE {one} {other} LEFT RIGHT 0"),
+        9 => format!("BZPOPMIN {one} {other} 0"),
+        10 => format!("ZADD {one} {} m{element}", element % 7),
+        11 => {
+            let mut exec = Operation::new(0, &["EXEC"]);
+            for line in [
+                format!("RPUSH {one} {element}"),
+                format!("RPUSH {other} x{element}"),
+            ] {
+                exec.block
+                    .push(line.split(' ').map(str::as_bytes).collect());
+            }
+            return exec;
+        }
+        12..14 => format!("LPOP {one}"),
+        14 => format!("RPUSH {one} {element} y{element}"),
+        _ => format!("RPUSH {one} {element}"),
+    };
+    Operation {
+        db: 0,
+        args: line.split(' ').map(str::as_bytes).collect(),
+        block: Vec::new(),
+    }
+}
+
 /// A command on collections, its words between spaces.
 fn random_of(family: Family, rng: &mut Rng) -> String {
     let mut key = || match rng.below(12) {
@@ -336,6 +379,10 @@ fn random_of(family: Family, rng: &mut Rng) -> String {
         (Family::Hashes, _) => format!("HDEL {one} f{member}"),
         (Family::Streams, 3..7) => format!("XADD {one} * f {member}"),
         (Family::Streams, _) => format!("XREAD STREAMS {one} {other} 0 0"),
+        (Family::Queues, 3..6) => format!("LPUSH {one} {member}"),
+        (Family::Queues, 6) => format!("ZADD {one} {member} z{member}"),
+        (Family::Queues, 7) => format!("ZPOPMIN {one}"),
+        (Family::Queues, _) => format!("LPOP {one}"),
         (Family::Strings, _) => format!("GET {one}"),
     }
 }

@@ -100,7 +100,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     // A log file without a folder of its own is in the working directory.
     super::settings::enter_dir(&mut options)
         .map_err(|reason| format!("cannot use dir '{}': {reason}", options.dir))?;
-    log::start(&options.logfile, options.loglevel, options.log_format)
+    log::start(&options)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
     super::report::remember_start(supervisor.name());
     if !options.renames.is_empty() && !crate::commands::table::rename(&options.renames) {
@@ -122,6 +122,9 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     let opened = options.appendonly.then(|| recover::open(&options));
     let opened = opened.transpose()?;
     let signal = catch_signals()?;
+    if let Err(error) = super::title::begin(&options, config_file) {
+        tracing::warn!(%error, "cannot set the process title");
+    }
     write_pidfile(&options);
     if let Err(error) = process::adjust_oom_score(&options) {
         tracing::warn!(%error, "cannot write the OOM score");

@@ -19,8 +19,9 @@ use super::filing::Filing;
 use super::hot_keys::HotKeysSession;
 use super::http::Figures;
 use super::info;
+use super::mesh::GATE_LOADING;
 use super::message::{Answer, Message, Question};
-use super::options::{Options, config_get, config_set, config_set_failed};
+use super::options::{OptionSpec, Options, config_get, config_set, config_set_failed, find};
 use super::rewrite::NewLog;
 use super::ring::Token;
 use super::waiting::End;
@@ -666,6 +667,11 @@ impl Core {
         pairs: &[(Vec<u8>, Vec<u8>)],
         is_local: bool,
     ) -> Result<(), String> {
+        if self.gate & GATE_LOADING != 0
+            && (pairs.iter()).any(|(name, _)| find(name).is_some_and(OptionSpec::waits_for_load))
+        {
+            return Err("LOADING Redis is loading the dataset in memory".to_string());
+        }
         let mut options = (*self.options).clone();
         let may_protected = match options.enable_protected_configs {
             "yes" => true,

@@ -1,47 +1,64 @@
-//! The log: one line an event, as text or JSON, to standard output or a file; the level may change at run time.
+//! The log: one line an event, as text or JSON, to standard output or a file; the level and the form may change at run time.
+//!
+//! Not here  the system's log, to which the same events may go: `node/syslog.rs`.
+//! Tests     tests/server/config.rs.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use tracing_subscriber::Layer;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 
-static LEVEL: OnceLock<reload::Handle<LevelFilter, tracing_subscriber::Registry>> = OnceLock::new();
+use super::options::Options;
+use super::syslog;
 
-/// Starts the log. A second call changes the level only.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, tracing_subscriber::Registry>> = OnceLock::new();
+/// One object a line, not text.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Starts the log as `logfile`, `loglevel`, `log-format` and `syslog-enabled` say. A second call changes level and form only.
 ///
-/// - `path`: empty for standard output; a file is appended to.
-/// - `format`: `json` for one object a line, else text.
-/// - Errors: the file cannot be opened.
-pub fn start(path: &str, level: &str, format: &str) -> io::Result<()> {
+/// - Errors: the file cannot be opened. A file is appended to; without a name there is standard output.
+pub fn start(options: &Options) -> io::Result<()> {
+    set_format(options.log_format);
     if LEVEL.get().is_some() {
-        set_level(level);
+        set_level(options.loglevel);
         return Ok(());
     }
-    let target = if path.is_empty() {
+    let target = if options.logfile.is_empty() {
         Target::Output
     } else {
+        let mut file = OpenOptions::new();
         Target::File(Arc::new(
-            OpenOptions::new().create(true).append(true).open(path)?,
+            file.create(true).append(true).open(&options.logfile)?,
         ))
     };
-    let (filter, handle) = reload::Layer::new(level_filter(level));
+    let (filter, handle) = reload::Layer::new(level_filter(options.loglevel));
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
-        .with_target(false)
+        .event_format(Lines::default())
         .with_writer(target);
-    let lines = if format == "json" {
-        lines.json().flatten_event(true).boxed()
-    } else {
-        lines.boxed()
-    };
+    let to_system = syslog::Syslog::of(options).map(|syslog| {
+        let message = tracing_subscriber::fmt::format().without_time();
+        tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .event_format(message.with_level(false).with_target(false))
+            .with_writer(syslog)
+    });
     // Fails only where a test has installed a subscriber already; then that one is used.
     if tracing::subscriber::set_global_default(
-        tracing_subscriber::registry().with(filter).with(lines),
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines)
+            .with(to_system),
     )
     .is_ok()
     {
@@ -58,6 +75,11 @@ pub fn set_level(level: &str) {
     }
 }
 
+/// Changes the form of lines to come: `json` for one object a line, else text.
+pub fn set_format(format: &str) {
+    IS_JSON.store(format == "json", Relaxed);
+}
+
 fn level_filter(level: &str) -> LevelFilter {
     match level {
         "debug" => LevelFilter::TRACE,
@@ -65,6 +87,41 @@ fn level_filter(level: &str) -> LevelFilter {
         "warning" => LevelFilter::WARN,
         "nothing" => LevelFilter::OFF,
         _ => LevelFilter::INFO,
+    }
+}
+
+/// Both forms; which is used is asked for each line.
+struct Lines {
+    text: Format<Full>,
+    json: Format<Json>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        let text = tracing_subscriber::fmt::format().with_target(false);
+        Self {
+            json: text.clone().json().flatten_event(true),
+            text,
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if IS_JSON.load(Relaxed) {
+            self.json.format_event(context, writer, event)
+        } else {
+            self.text.format_event(context, writer, event)
+        }
     }
 }
 

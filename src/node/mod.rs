@@ -76,6 +76,8 @@ pub mod slowlog;
 pub mod snapshot;
 pub mod subscriptions;
 pub mod supervisor;
+pub mod syslog;
+pub mod title;
 pub mod tls;
 mod tls_user;
 pub mod tools;

@@ -148,11 +148,13 @@ pub const HELD: &[OptionSpec] = &[
     shown(Topic::General, "go into the background (yes), unless a supervisor is named", at_start(held("daemonize", "", YES_NO, "no"))),
     shown(Topic::General, "who is told that the server is ready: systemd, upstart, auto or no", at_start(held("supervised", "", Check::Enum(&["upstart", "systemd", "auto", "no"]), "no"))),
     shown(Topic::Threads, "Redis's name: more than 1 is taken for threads, where that is not given", at_start(held("io-threads", "", Check::Int(1, 128), "1"))),
-    at_start(fixed("syslog-enabled", YES_NO, "no", &["no"], "syslog is not built; standard output is")),
+    // Read by `node/syslog.rs`, as are the next two.
+    at_start(held("syslog-enabled", "", YES_NO, "no")),
     at_start(held("syslog-ident", "", Check::Text, "redis")),
     at_start(held("syslog-facility", "", Check::Enum(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), "local0")),
+    // Read by `node/title.rs`, as is the next one.
     at_start(held("set-proc-title", "", YES_NO, "yes")),
-    held("proc-title-template", "", Check::Text, "{title} {listen-addr} {server-mode}"),
+    held("proc-title-template", "", Check::Title, "{title} {listen-addr} {server-mode}"),
     held("oom-score-adj", "", Check::Enum(&["no", "yes", "relative", "absolute"]), "no"),
     multi(held("oom-score-adj-values", "", Check::Scores, "0 200 800")),
     alias("server_cpulist", at_start(held("server-cpulist", "", Check::Cpus, ""))),

@@ -200,7 +200,6 @@ pub const OWN: &[OptionSpec] = &[
             names: &["text", "json"],
         },
         default: "text",
-        live: false,
         topic: Topic::General,
         help: "text, or json for one object a line",
         ..BASE
@@ -430,7 +429,7 @@ pub const OWN: &[OptionSpec] = &[
             max: 65_535,
         },
         default: "0",
-        live: false,
+        settled: "the HTTP port is opened once, with the server",
         topic: Topic::Network,
         help: "HTTP port for a live page, /metrics, /healthz and /readyz, 0 for none",
         ..BASE
@@ -439,7 +438,7 @@ pub const OWN: &[OptionSpec] = &[
         name: "metrics-bind",
         kind: Kind::Text(field!(metrics_bind)),
         default: "127.0.0.1",
-        live: false,
+        settled: "the HTTP port is opened once, with the server",
         topic: Topic::Network,
         help: "address of that port; whoever reaches it sees what INFO says, without a password",
         ..BASE

@@ -229,6 +229,8 @@ pub enum Check {
     Scores,
     /// CPUs, as `parse_cpus` reads them.
     Cpus,
+    /// A template of the process title.
+    Title,
     Text,
 }
 
@@ -381,6 +383,11 @@ impl OptionSpec {
         Err(reason.to_string())
     }
 
+    /// Whether CONFIG SET refuses it during a load, which it is about.
+    pub fn waits_for_load(&self) -> bool {
+        ["dir", "appendonly"].contains(&self.name)
+    }
+
     /// Whether the value is what the machine gave where nothing was said: no file needs to say it.
     pub fn is_as_found(&self, options: &Options) -> bool {
         self.name == "threads" && options.threads == super::cli::threads_unless_said(options)
@@ -435,6 +442,10 @@ impl Check {
                     Err(_) => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
                 },
             },
+            Check::Title if super::title::is_template(word) => Ok(word.to_string()),
+            Check::Title => {
+                Err("template format is invalid or contains unknown variables".to_string())
+            }
             Check::Scores => {
                 let parts: Vec<&str> = word.split(' ').collect();
                 if parts.len() != 3 {

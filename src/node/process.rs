@@ -1,7 +1,7 @@
 //! The process: limits, CPU time, memory, as the operating system counts them.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use super::options::Options;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
@@ -118,8 +118,8 @@ pub fn pinned_cpu() -> Option<u32> {
     }
 }
 
-/// What the OOM score was before this process changed it.
-static OOM_SCORE_FOUND: OnceLock<i64> = OnceLock::new();
+/// What the OOM score was when this process was told to change it; none while it leaves it alone.
+static OOM_SCORE_FOUND: Mutex<Option<i64>> = Mutex::new(None);
 const OOM_SCORE_PATH: &str = "/proc/self/oom_score_adj";
 
 /// Makes the kernel's OOM killer take this process sooner or later, as `oom-score-adj` and its values say. A server that never was
@@ -131,16 +131,16 @@ pub fn adjust_oom_score(options: &Options) -> io::Result<()> {
         .held
         .get("oom-score-adj")
         .map_or("no", String::as_str);
-    if mode == "no" && OOM_SCORE_FOUND.get().is_none() {
-        return Ok(());
-    }
-    let found = match OOM_SCORE_FOUND.get() {
-        Some(&found) => found,
+    let mut place = OOM_SCORE_FOUND
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let found = match *place {
+        None if mode == "no" => return Ok(()),
         None => {
             let text = std::fs::read_to_string(OOM_SCORE_PATH)?;
-            let found = text.trim().parse().unwrap_or(0);
-            *OOM_SCORE_FOUND.get_or_init(|| found)
+            text.trim().parse().unwrap_or(0)
         }
+        Some(found) => found,
     };
     let values = options.held.get("oom-score-adj-values");
     // Of a primary; the others are for replicas and for children, of which there are none.
@@ -152,7 +152,9 @@ pub fn adjust_oom_score(options: &Options) -> io::Result<()> {
         "absolute" => value,
         _ => found + value,
     };
-    std::fs::write(OOM_SCORE_PATH, score.clamp(-1000, 1000).to_string())
+    std::fs::write(OOM_SCORE_PATH, score.clamp(-1000, 1000).to_string())?;
+    *place = (mode != "no").then_some(found);
+    Ok(())
 }
 
 /// Whether the kernel hands out huge pages to who did not ask for them.

@@ -157,6 +157,8 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
     for name in changed {
         match *name {
             "loglevel" => log::set_level(options.loglevel),
+            "proc-title-template" | "port" | "tls-port" | "bind" => show_title(options),
+            "log-format" => log::set_format(options.log_format),
             "oom-score-adj" | "oom-score-adj-values" => {
                 super::process::adjust_oom_score(options).map_err(|error| {
                     tracing::warn!(%error, "cannot write the OOM score");
@@ -181,6 +183,13 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
         }
     }
     Ok(())
+}
+
+/// Shows the process title; one that cannot be shown is no reason to refuse anything.
+pub(super) fn show_title(options: &Options) {
+    if let Err(error) = super::title::show(options) {
+        tracing::warn!(%error, "cannot set the process title");
+    }
 }
 
 /// Goes to the working directory; from then on `dir` is its absolute path.

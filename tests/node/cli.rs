@@ -169,11 +169,8 @@ fn errors_are_shown_as_lines() {
         fatal("foo \"bar\"", "Bad directive or wrong number of arguments")
     );
     assert_eq!(
-        failure(&["--syslog-enabled", "yes"]),
-        fatal(
-            "syslog-enabled \"yes\"",
-            "syslog is not built; standard output is"
-        )
+        failure(&["--enable-module-command", "yes"]),
+        fatal("enable-module-command \"yes\"", "rondo loads no modules")
     );
 }
 

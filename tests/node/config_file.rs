@@ -114,10 +114,10 @@ fn errors_name_the_line() {
             "rondo loads no modules",
         ),
         (
-            "syslog-enabled yes",
+            "enable-module-command yes",
             1,
-            "syslog-enabled yes",
-            "syslog is not built; standard output is",
+            "enable-module-command yes",
+            "rondo loads no modules",
         ),
         (
             "client-output-buffer-limit normal 1 2",

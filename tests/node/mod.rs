@@ -12,3 +12,5 @@ mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps
 mod subscriptions; // patterns by what they begin or end with
+mod syslog; // what the system's log is sent
+mod title; // process titles

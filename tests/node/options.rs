@@ -208,7 +208,7 @@ fn what_is_not_built_is_refused() {
     assert_eq!(set(&mut options, "appendonly", "no"), Ok(vec![]));
     for line in [
         "cluster-enabled yes",
-        "syslog-enabled yes",
+        "enable-module-command yes",
         "replicaof 10.0.0.1 6379",
         "tls-cluster yes",
     ] {

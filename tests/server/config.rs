@@ -67,4 +67,81 @@ fn the_oom_score_is_set_and_given_back() {
     assert_eq!(score(), found + 50);
     set(&mut client, "oom-score-adj", "no");
     assert_eq!(score(), found);
+    // What others make of it meanwhile stays, and is what is given back next time.
+    let path = format!("/proc/{}/oom_score_adj", server.pid());
+    std::fs::write(&path, (found + 3).to_string()).expect("the process runs");
+    set(&mut client, "oom-score-adj-values", "7 200 800");
+    assert_eq!(score(), found + 3);
+    set(&mut client, "oom-score-adj", "yes");
+    assert_eq!(score(), found + 10);
+    set(&mut client, "oom-score-adj", "no");
+    assert_eq!(score(), found + 3);
+}
+
+/// What `ps` shows is what the template says, cut to the room that the command line had.
+#[test]
+fn the_process_has_a_title() {
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    let title = || {
+        let path = format!("/proc/{}/cmdline", server.pid());
+        let bytes = std::fs::read(path).expect("the process runs");
+        String::from_utf8_lossy(&bytes)
+            .trim_end_matches('\0')
+            .to_string()
+    };
+    let address = format!("127.0.0.1:{}", server.port);
+    assert_eq!(title(), format!("{} {address}", super::harness::BINARY));
+    let words: [&[u8]; 4] = [
+        b"CONFIG",
+        b"SET",
+        b"proc-title-template",
+        b"cache {port} {x}",
+    ];
+    assert_eq!(
+        client.run(&words),
+        error(
+            "ERR CONFIG SET failed (possibly related to argument 'proc-title-template') - template format is invalid or \
+             contains unknown variables"
+        )
+    );
+    let words: [&[u8]; 4] = [b"CONFIG", b"SET", b"proc-title-template", b"cache {port} "];
+    assert_eq!(client.run(&words), ok());
+    assert_eq!(title(), format!("cache {}", server.port));
+    let long = "x".repeat(10_000);
+    let words: [&[u8]; 4] = [b"CONFIG", b"SET", b"proc-title-template", long.as_bytes()];
+    assert_eq!(client.run(&words), ok());
+    let cut = title();
+    assert!(cut.len() > 20 && cut.len() < 10_000, "{cut}");
+    assert!(cut.bytes().all(|byte| byte == b'x'), "{cut}");
+    let untouched = Server::start(1, &["--set-proc-title", "no"]);
+    let path = format!("/proc/{}/cmdline", untouched.pid());
+    assert!(
+        std::fs::read(path)
+            .expect("it runs")
+            .ends_with(b"\0--set-proc-title\0no\0")
+    );
+}
+
+/// Lines so far stay as they are.
+#[test]
+fn the_form_of_log_lines_changes_at_once() {
+    let server = Server::start(2, &["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    for (format, text) in [("json", "first"), ("text", "second"), ("json", "third")] {
+        let words: [&[u8]; 4] = [b"CONFIG", b"SET", b"log-format", format.as_bytes()];
+        assert_eq!(client.run(&words), ok());
+        assert_eq!(client.ask(&format!("DEBUG LOG {text}")), ok());
+    }
+    let log = std::fs::read_to_string(server.dir.join("log")).expect("a log");
+    let line_of = |text: &str| {
+        let line = log.lines().find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("no {text}: {log}"))
+    };
+    for (text, is_json) in [("first", true), ("second", false), ("third", true)] {
+        let line = line_of(&format!("DEBUG LOG: {text}"));
+        let has_form = line.starts_with('{') && line.contains("\"level\":\"WARN\"");
+        assert_eq!(has_form, is_json, "{line}");
+        assert!(is_json || line.contains(" WARN DEBUG LOG: "), "{line}");
+    }
 }

@@ -8,10 +8,12 @@
 use super::CommandError;
 use super::debug::DEBUG_KEYS;
 use super::debug_digest::DEBUG_DIGESTS;
+use super::debug_tables::DEBUG_TABLES;
 use super::derive::write_help;
 use super::row::ROW;
-use super::session::{Action, NodeRequest, SaveRequest, SessionCall};
-use super::table::{Arity, Command, Flags, Group, Run, Spread};
+use super::session::{Action, DebugRequest, NodeRequest, REPLY_PEAK_MS, SaveRequest, SessionCall};
+use super::table::{Arity, Command, Flags, Group, Run, Spread, unknown_or_arity};
+use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
 use std::time::Duration;
@@ -74,6 +76,50 @@ fn deny_scripts(
 ) -> Result<Action, CommandError> {
     let allows_all = parse_i64(args.get(1)).unwrap_or_default() != 0;
     Ok(Action::Node(NodeRequest::AllowAllInScripts(allows_all)))
+}
+
+/// `DEBUG PAUSE-CRON flag`: what is no number is 0, as a C program reads it.
+fn pause_ticks(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    let pauses = parse_i64(args.get(1)).unwrap_or_default() != 0;
+    Ok(Action::Node(NodeRequest::Debug(DebugRequest::PauseTicks(
+        pauses,
+    ))))
+}
+
+/// `DEBUG REPLYBUFFER PEAK-RESET-TIME never|reset|milliseconds` and `DEBUG REPLYBUFFER RESIZING flag`.
+fn reply_buffers(
+    _: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    let word = args.get(2);
+    let request = match args.get(1).to_ascii_lowercase().as_slice() {
+        b"peak-reset-time" => {
+            DebugRequest::ResetReplyPeaks(match word.to_ascii_lowercase().as_slice() {
+                b"never" => i64::MAX,
+                b"reset" => REPLY_PEAK_MS,
+                _ => integer(word)?,
+            })
+        }
+        b"resizing" => DebugRequest::ResizeReplyBuffers(parse_i64(word).unwrap_or_default() != 0),
+        _ => return Err(unknown_or_arity("DEBUG", args.get(0))),
+    };
+    Ok(Action::Node(NodeRequest::Debug(request)))
+}
+
+/// `DEBUG CONFIG-REWRITE-FORCE-ALL`: the configuration file gets a line for each option.
+fn rewrite_all(
+    _: &mut SessionCall<'_>,
+    _: &Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<Action, CommandError> {
+    Ok(Action::Node(NodeRequest::Debug(
+        DebugRequest::RewriteWholeConfig,
+    )))
 }
 
 /// `DEBUG PROTOCOL type`: an element of that type, for the parsers of clients.
@@ -208,6 +254,29 @@ const OWN: &[Command] = &[
         ..DEBUG
     },
     Command {
+        name: "PAUSE-CRON",
+        arity: Arity::Exactly(3),
+        args: "flag:integer",
+        summary: "Has the background work of ticks rest, or go on.",
+        run: Run::Session(pause_ticks),
+        ..DEBUG
+    },
+    Command {
+        name: "REPLYBUFFER",
+        arity: Arity::Exactly(4),
+        args: "name value",
+        summary: "Sets after how many milliseconds a client's reply peak is forgotten (PEAK-RESET-TIME milliseconds, NEVER or RESET), or whether large reply buffers are given back (RESIZING 0 or 1).",
+        run: Run::Session(reply_buffers),
+        ..DEBUG
+    },
+    Command {
+        name: "CONFIG-REWRITE-FORCE-ALL",
+        arity: Arity::Exactly(2),
+        summary: "As CONFIG REWRITE, but for all options, whatever their values.",
+        run: Run::Session(rewrite_all),
+        ..DEBUG
+    },
+    Command {
         name: "PROTOCOL",
         arity: Arity::Exactly(3),
         args: "type",
@@ -245,29 +314,26 @@ pub const COMMANDS: &[Command] = &[Command {
     name: "DEBUG",
     arity: Arity::AtLeast(2),
     summary: "Looks behind the scenes; for tests of the server.",
-    sub: &hidden::<{ DEBUG_KEYS.len() + DEBUG_DIGESTS.len() + OWN.len() }>(),
+    sub: &hidden::<{ DEBUG_KEYS.len() + DEBUG_DIGESTS.len() + DEBUG_TABLES.len() + OWN.len() }>(),
     run: Run::Container,
     ..DEBUG
 }];
 
 /// All subcommands, hidden and guarded.
 const fn hidden<const COUNT: usize>() -> [Command; COUNT] {
+    let parts = [DEBUG_KEYS, DEBUG_DIGESTS, DEBUG_TABLES, OWN];
     let mut rows = [OWN[0]; COUNT];
-    let mut index = 0;
+    let (mut index, mut part, mut place) = (0, 0, 0);
     while index < COUNT {
-        let digest = index.wrapping_sub(DEBUG_KEYS.len());
-        let row = if index < DEBUG_KEYS.len() {
-            DEBUG_KEYS[index]
-        } else if digest < DEBUG_DIGESTS.len() {
-            DEBUG_DIGESTS[digest]
-        } else {
-            OWN[digest - DEBUG_DIGESTS.len()]
-        };
+        while place == parts[part].len() {
+            (part, place) = (part + 1, 0);
+        }
+        let row = parts[part][place];
         rows[index] = Command {
             flags: row.flags.or(Flags::HIDDEN).or(Flags::PROTECTED),
             ..row
         };
-        index += 1;
+        (index, place) = (index + 1, place + 1);
     }
     rows
 }

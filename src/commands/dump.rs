@@ -98,6 +98,7 @@ fn restore(
     if ttl < 0 {
         return Err("ERR Invalid TTL value, must be >= 0".into());
     }
+    call.keys.count_payload();
     let value =
         rdb::restore(args.get(3), &call.keys.limits()).map_err(|refused| match refused {
             Refused::Footer => "ERR DUMP payload version or checksum are wrong",

@@ -21,6 +21,7 @@ pub mod deadline;
 pub mod debug;
 pub mod debug_digest;
 pub mod debug_row;
+pub mod debug_tables;
 pub mod derive;
 pub mod digest;
 pub mod docs_args;

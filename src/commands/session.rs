@@ -200,6 +200,22 @@ pub enum RestorePolicy {
     Replace,
 }
 
+/// How long the largest reply of a client is remembered, unless DEBUG REPLYBUFFER says otherwise.
+pub const REPLY_PEAK_MS: i64 = 5000;
+
+/// What DEBUG's subcommands want of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugRequest {
+    /// PAUSE-CRON.
+    PauseTicks(bool),
+    /// REPLYBUFFER PEAK-RESET-TIME, in milliseconds.
+    ResetReplyPeaks(i64),
+    /// REPLYBUFFER RESIZING.
+    ResizeReplyBuffers(bool),
+    /// CONFIG-REWRITE-FORCE-ALL.
+    RewriteWholeConfig,
+}
+
 /// What only the node can do. Parsed and checked here, carried out and answered in `node/`.
 #[derive(Debug, PartialEq)]
 pub enum NodeRequest {
@@ -248,6 +264,8 @@ pub enum NodeRequest {
     ConfigResetStat,
     /// INFO sections as given; empty for the default ones. A verbatim string (`txt`).
     Info(Vec<Vec<u8>>),
+    /// DEBUG's own: OK, or the error.
+    Debug(DebugRequest),
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: OK.
     AllowAllInScripts(bool),
     /// SCRIPT LOAD: the script's SHA-1, or why it is none.

@@ -170,6 +170,8 @@ pub enum Merge {
     AllOk,
     /// Digests of each database's keys become one of everything (DEBUG DIGEST).
     Digests,
+    /// Figures of tables become a text about all of them (DEBUG HTSTATS).
+    Tables,
 }
 
 /// Commands that need more than one phase over shards.

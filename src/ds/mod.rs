@@ -19,4 +19,5 @@ pub mod sorted_set;
 mod span;
 pub mod sparse_array;
 pub mod stream;
+pub mod table_shape;
 pub mod unaligned_box;

@@ -20,6 +20,7 @@
 use crate::base::rng::Rng;
 use crate::ds::block_size::block_bytes;
 use crate::ds::prefetch::prefetch;
+use crate::ds::table_shape::TableShape;
 
 /// Bits of a payload.
 pub const PAYLOAD_BITS: u32 = 48;
@@ -260,6 +261,26 @@ impl SlotTable {
             .iter()
             .flatten()
             .map(|segment| segment.slots.iter().map(|slot| slot & PAYLOAD_MASK))
+    }
+
+    /// How many slots there is room for, and how long the chains in them are where that `is_wanted`. That looks at all.
+    pub fn shape(&self, is_wanted: bool) -> TableShape {
+        let mut shape = TableShape {
+            places: self.slots_capacity as u64,
+            records: self.len as u64,
+            chains: Vec::new(),
+        };
+        if is_wanted {
+            for segment in self.pieces.iter().flatten() {
+                let has_tag_of_next =
+                    |one: &u64, next: &u64| one >> PAYLOAD_BITS == next >> PAYLOAD_BITS;
+                for chain in segment.slots.chunk_by(has_tag_of_next) {
+                    shape.note_chain(chain.len());
+                }
+            }
+            shape.note_rest();
+        }
+        shape
     }
 
     /// Takes `budget` payloads or one segment more away from the end; true once none are left.

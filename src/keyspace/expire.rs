@@ -28,6 +28,7 @@ impl Keyspace {
     pub fn expire_cycle(&mut self, budget_steps: usize) -> usize {
         let mut spent = 0;
         let mut visited = 0;
+        let dead_before = self.stats.expired_keys_active;
         while self.may_expire() && spent < budget_steps && visited < self.databases.len() {
             let database = &mut self.databases[self.expire_database];
             let mut round_ended = true;
@@ -83,6 +84,10 @@ impl Keyspace {
             }
         }
         self.stats.expire_cycle_steps += spent as u64;
+        if spent > 0 {
+            let dead = self.stats.expired_keys_active - dead_before;
+            self.stats.note_stale(dead, spent as u64);
+        }
         spent
     }
 

@@ -53,6 +53,7 @@ use guests::{Guests, table_of};
 use crate::base::hash::KeyHasher;
 use crate::base::rng::Rng;
 use crate::ds::key_table::{EntryMut, EntryRef, KeyTable, NewValue, OwnedValue};
+use crate::ds::table_shape::TableShape;
 use crate::resp::Args;
 
 /// Positions in hash order that [`Keyspace::scan`] walks through are below 2^52.
@@ -145,6 +146,8 @@ pub struct Keyspace {
     /// Where the expire cycle goes on.
     expire_database: usize,
     active_expire: bool,
+    /// See [`Keyspace::set_shares_integers`].
+    shares_integers: bool,
     /// See [`Keyspace::set_expiry_paused`].
     expiry_paused: bool,
     value_bytes_max: u64,
@@ -205,6 +208,7 @@ impl Keyspace {
             flushes_count: 0,
             expire_database: 0,
             active_expire: true,
+            shares_integers: true,
             expiry_paused: false,
             value_bytes_max: options.value_bytes_max,
             limits: EncodingLimits::default(),
@@ -503,6 +507,11 @@ impl Keyspace {
         self.databases[db].table.scan(position & CURSOR_MASK, visit)
     }
 
+    /// The shape of a database's table, its chains where they are wanted.
+    pub fn table_shape(&self, db: usize, chains: bool) -> TableShape {
+        self.databases[db].table.shape(chains)
+    }
+
     /// Whether this shard owns `key`.
     #[inline]
     pub fn owns(&self, key: &[u8]) -> bool {
@@ -582,6 +591,22 @@ impl Keyspace {
     /// Counters since start or the last reset.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Whether small integers count as shared with all keys that have them: in Redis they are, unless each is to have an access
+    /// clock of its own to be evicted by.
+    pub fn set_shares_integers(&mut self, shares: bool) {
+        self.shares_integers = shares;
+    }
+
+    /// See [`Keyspace::set_shares_integers`].
+    pub fn shares_integers(&self) -> bool {
+        self.shares_integers
+    }
+
+    /// A value of RESTORE is about to be checked.
+    pub fn count_payload(&mut self) {
+        self.stats.payloads_checked += 1;
     }
 
     /// CONFIG RESETSTAT.

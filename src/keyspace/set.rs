@@ -20,6 +20,7 @@ use crate::ds::field_table::{FieldTable, field_hash};
 use crate::ds::intset::Intset;
 use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::listpack::{Element, Listpack};
+use crate::ds::table_shape::TableShape;
 use crate::ds::unaligned_box::UnalignedBox;
 
 /// An intset never has more.
@@ -456,6 +457,16 @@ impl Set {
             table.insert(member.text(&mut [0; 20]), None, None);
         });
         self.encoding = Encoding::Table(table);
+    }
+}
+
+impl Set {
+    /// The shape of the hash table it is, if it is one.
+    pub fn table_shape(&self, chains: bool) -> Option<TableShape> {
+        match &self.encoding {
+            Encoding::Table(table) => Some(table.shape(chains)),
+            _ => None,
+        }
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Stats {
     pub expire_lag_ms_sum: u64,
     /// The longest of those times.
     pub expire_lag_ms_max: u64,
+    /// What the cycle looks at that is past its deadline, in parts of a million: a mean that forgets.
+    pub stale_millionths: u64,
+    /// Values of RESTORE, all of which are checked.
+    pub payloads_checked: u64,
     /// Steps the expire cycle has spent.
     pub expire_cycle_steps: u64,
     /// Keys removed because memory was short.
@@ -26,6 +30,12 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// The expire cycle has looked at so much, of which so many were past their deadline.
+    pub fn note_stale(&mut self, dead: u64, looked_at: u64) {
+        let now = dead.min(looked_at) * 1_000_000 / looked_at.max(1);
+        self.stale_millionths = (now + 19 * self.stale_millionths) / 20;
+    }
+
     /// Adds another shard's counters.
     pub fn add(&mut self, other: &Stats) {
         self.keyspace_hits += other.keyspace_hits;
@@ -35,6 +45,8 @@ impl Stats {
         self.expired_fields += other.expired_fields;
         self.expire_lag_ms_sum += other.expire_lag_ms_sum;
         self.expire_lag_ms_max = self.expire_lag_ms_max.max(other.expire_lag_ms_max);
+        self.stale_millionths += other.stale_millionths;
+        self.payloads_checked += other.payloads_checked;
         self.expire_cycle_steps += other.expire_cycle_steps;
         self.evicted_keys += other.evicted_keys;
         self.lazyfreed_objects += other.lazyfreed_objects;

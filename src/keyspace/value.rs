@@ -6,6 +6,7 @@
 use super::Collection;
 use crate::base::number::parse_i64;
 use crate::ds::key_table::{HeapSize, NewValue, OwnedValue, Value};
+use crate::ds::table_shape::TableShape;
 use bytes::Bytes;
 
 /// Longest string that Redis embeds beside its header, and names `embstr`.
@@ -85,6 +86,18 @@ objects! {
     Stream => super::stream::StreamValue,
     Set => super::Set,
     Array => super::Array,
+}
+
+impl Object {
+    /// The shape of the value's hash table, if it has one.
+    pub fn table_shape(&self, chains: bool) -> Option<TableShape> {
+        match self {
+            Self::Hash(hash) => hash.table_shape(chains),
+            Self::Set(set) => set.table_shape(chains),
+            Self::Zset(zset) => zset.table_shape(chains),
+            Self::List(_) | Self::Stream(_) | Self::Array(_) => None,
+        }
+    }
 }
 
 /// The key table keeps values of alignment 1 in its entries; any other would cost each collection 30 bytes more.

@@ -12,6 +12,7 @@ use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::listpack::{Element, Listpack};
 pub use crate::ds::sorted_set::{Direction, Updated};
 use crate::ds::sorted_set::{SortedSet, Walk};
+use crate::ds::table_shape::TableShape;
 use crate::ds::unaligned_box::UnalignedBox;
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -248,6 +249,16 @@ impl Default for Zset {
     fn default() -> Self {
         Self {
             form: Form::Packed(PackedZset::new()),
+        }
+    }
+}
+
+impl Zset {
+    /// The shape of the hash table that finds members, if there is one.
+    pub fn table_shape(&self, chains: bool) -> Option<TableShape> {
+        match &self.form {
+            Form::Packed(_) => None,
+            Form::Tree(tree) => Some(tree.shape(chains)),
         }
     }
 }

@@ -170,6 +170,10 @@ pub struct Connection {
     pub soft_limit_since_ms: i64,
     /// What it was last counted as, for limits of memory.
     pub accounted_bytes: usize,
+    /// The most that was sent at once, of late, and since when that is counted.
+    pub reply_bytes_peak: usize,
+    /// See `reply_bytes_peak`; milliseconds since the epoch.
+    pub reply_peak_since_ms: i64,
     /// Bytes received.
     pub bytes_in: u64,
     /// Bytes sent.
@@ -229,6 +233,8 @@ impl Connection {
             last_active_ms: now_ms,
             soft_limit_since_ms: 0,
             accounted_bytes: 0,
+            reply_bytes_peak: 0,
+            reply_peak_since_ms: now_ms,
             bytes_in: 0,
             bytes_out: 0,
             commands_count: 0,

@@ -461,13 +461,26 @@ impl Core {
     /// Keeps a buffer for later.
     #[inline]
     pub fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() != 0
-            && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
-            && self.spare.len() < SPARE_BUFFERS_MAX
-        {
+        if buffer.capacity() > SPARE_BUFFER_BYTES_MAX {
+            return self.give_back_buffer(buffer);
+        }
+        if buffer.capacity() != 0 && self.spare.len() < SPARE_BUFFERS_MAX {
             buffer.clear();
             self.spare.push(buffer);
         }
+    }
+
+    /// Frees a buffer that has outgrown what is kept, unless DEBUG has those kept as well.
+    #[cold]
+    fn give_back_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.mesh.board().switches.keeps_reply_buffers() {
+            if self.spare.len() < SPARE_BUFFERS_MAX {
+                buffer.clear();
+                self.spare.push(buffer);
+            }
+            return;
+        }
+        self.counters.reply_buffers_outgrown += 1;
     }
 
     /// Whether a transaction that began here has not ended.

@@ -149,13 +149,14 @@ impl CoreLoop {
         if !self.core.monitors.is_empty() {
             self.core.show_monitors();
         }
-        self.core.evict_clients();
         self.core.release_withheld();
         self.core.tell_changed();
         self.pump_disk();
         // A peer works while this core sends.
         self.flush_mesh();
         self.flush_output();
+        // What could not be sent counts: nobody is to see more in use than may be.
+        self.core.evict_clients();
         self.do_ring_work();
         self.change_accepts();
         self.core.tell_changes();
@@ -301,13 +302,15 @@ impl CoreLoop {
             }
             Event::Tick => {
                 let before = self.core.clock.raw();
-                self.core.tick();
+                let has_cycle = self.core.tick();
                 self.core.shard.tell_log_size();
                 for listener in std::mem::take(&mut self.silent_listeners) {
                     self.accept(listener);
                 }
-                let budget = self.core.options.cycle_budget();
-                self.cycle(budget);
+                if has_cycle {
+                    let budget = self.core.options.cycle_budget();
+                    self.cycle(budget);
+                }
                 let took_ns = (self.core.clock).delta_as_nanos(before, self.core.clock.raw());
                 self.core.counters.ticks_ns += took_ns;
                 self.core.counters.cycles_over_budget += u64::from(self.more_cycle);
@@ -347,6 +350,7 @@ impl CoreLoop {
         }
         let sent = (result as usize).min(buffer.len());
         connection.bytes_out += sent as u64;
+        connection.reply_bytes_peak = connection.reply_bytes_peak.max(sent);
         self.core.counters.writes += 1;
         self.core.counters.bytes_out += sent as u64;
         if connection.closed {

@@ -40,6 +40,8 @@ pub struct CoreCounters {
     pub reads: u64,
     /// Sends.
     pub writes: u64,
+    /// Reply buffers that grew beyond what is kept, and were given back.
+    pub reply_buffers_outgrown: u64,
     /// Time spent on expiry and freeing, in nanoseconds.
     pub cycle_ns: u64,
     /// Values and entries that compaction moved.

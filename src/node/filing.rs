@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use super::acl;
 use super::config_file::system_reason;
-use super::config_rewrite::rewrite_file;
+use super::config_rewrite::{Lines, rewrite_file};
 use super::core::Core;
 use super::message::Answer;
 use super::options::Options;
@@ -31,6 +31,8 @@ pub enum Filing {
     SaveUsers,
     /// CONFIG REWRITE.
     RewriteConfig,
+    /// DEBUG CONFIG-REWRITE-FORCE-ALL.
+    RewriteWholeConfig,
 }
 
 /// What came of it.
@@ -68,7 +70,12 @@ impl Core {
             let filed = match filing {
                 Filing::LoadUsers => Filed::Users(acl::read_file(&options.aclfile)),
                 Filing::SaveUsers => save_users(&users, &options.aclfile),
-                Filing::RewriteConfig => rewrite_config(&config_file, &options, &users),
+                Filing::RewriteConfig => {
+                    rewrite_config(&config_file, &options, &users, Lines::ThatDiffer)
+                }
+                Filing::RewriteWholeConfig => {
+                    rewrite_config(&config_file, &options, &users, Lines::All)
+                }
             };
             // The core may have ended meanwhile: then nobody waits.
             let _ = sender.send(filed);
@@ -132,8 +139,8 @@ fn save_users(users: &Users, path: &str) -> Filed {
     }
 }
 
-fn rewrite_config(path: &str, options: &Options, users: &Users) -> Filed {
-    match rewrite_file(Path::new(path), options, users) {
+fn rewrite_config(path: &str, options: &Options, users: &Users, lines: Lines) -> Filed {
+    match rewrite_file(Path::new(path), options, users, lines) {
         Ok(()) => {
             tracing::info!("CONFIG REWRITE executed with success.");
             Filed::Done
@@ -141,7 +148,10 @@ fn rewrite_config(path: &str, options: &Options, users: &Users) -> Filed {
         Err(error) => {
             tracing::warn!(%error, "CONFIG REWRITE failed");
             let reason = system_reason(&error);
-            Filed::Failed(format!("ERR Rewriting config file: {reason}"))
+            Filed::Failed(match lines {
+                Lines::ThatDiffer => format!("ERR Rewriting config file: {reason}"),
+                Lines::All => format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {reason}"),
+            })
         }
     }
 }

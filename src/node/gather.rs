@@ -211,6 +211,7 @@ impl Core {
                 let until = now.checked_add(duration).unwrap_or(now + LONG_SLEEP);
                 self.ask_all(asker, Purpose::Ok, Question::Sleep(until));
             }
+            NodeRequest::Debug(request) => self.debug_request(token, request),
             NodeRequest::AllowAllInScripts(allows_all) => {
                 let flag = &self.mesh.board().scripts.allows_all;
                 flag.store(allows_all, Ordering::Relaxed);
@@ -361,7 +362,9 @@ impl Core {
         let question = Question::File { filing, client };
         let purpose = match filing {
             Filing::LoadUsers => Purpose::Users,
-            Filing::SaveUsers | Filing::RewriteConfig => Purpose::Configure,
+            Filing::SaveUsers | Filing::RewriteConfig | Filing::RewriteWholeConfig => {
+                Purpose::Configure
+            }
         };
         self.ask(0, Asker::Connection(token), purpose, question);
     }
@@ -1103,6 +1106,8 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         true => (connection.request_bytes, connection.words_bytes),
         false => (0, 0),
     };
+    // What of a request is understood counts as its words, as in Redis, which has cut that off.
+    let understood_bytes = connection.parse.parsed_bytes();
     let unread_bytes = connection.input.len()
         + connection.large.as_ref().map_or(0, GrowingBuffer::len)
         + connection.held.as_ref().map_or(0, |held| held.len());
@@ -1165,12 +1170,12 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             .map_or([0; 3], |subscriptions| subscriptions.counts()),
         multi_count: open_block.map_or(-1, |block| block.queued_count as i64),
         watch_count: watched.map_or(0, |watched| watched.keys.len() as u32),
-        query_bytes: (unread_bytes + running_bytes) as u64,
+        query_bytes: (unread_bytes + running_bytes).saturating_sub(understood_bytes) as u64,
         query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
-        argv_bytes: words_bytes as u64,
+        argv_bytes: (words_bytes + understood_bytes) as u64,
         multi_bytes: connection.queued_bytes() as u64,
         reply_buffer_bytes: connection.output.capacity() as u64,
-        reply_buffer_peak_bytes: 0,
+        reply_buffer_peak_bytes: connection.reply_bytes_peak as u64,
         output_buffer_bytes: in_buffer_bytes as u64,
         output_list_count: behind_bytes.div_ceil(REPLY_BUFFER_BYTES) as u64,
         output_bytes: behind_bytes as u64,

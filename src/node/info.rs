@@ -47,6 +47,8 @@ pub struct InfoFigures {
 pub struct ServerFigures {
     /// `Linux 6.18.0 x86_64`.
     pub os: String,
+    /// Differs from build to build.
+    pub build_id: u64,
     pub process_id: u32,
     /// 40 hexadecimal digits, drawn at start.
     pub run_id: String,
@@ -144,6 +146,8 @@ pub struct StatsFigures {
     pub expired_keys: u64,
     /// Fields of hashes.
     pub expired_fields: u64,
+    /// Of what the cycle looks at, how much is past its deadline.
+    pub stale_percent: f64,
     /// Expiry cycles that ended because their time was over.
     pub expire_time_cap_reached: u64,
     pub expire_cpu_ms: u64,
@@ -161,8 +165,12 @@ pub struct StatsFigures {
     pub keyspace_hits: u64,
     pub keyspace_misses: u64,
     pub error_replies: u64,
+    /// Values of RESTORE; rondo checks all of them.
+    pub payloads_checked: u64,
     pub reads: u64,
     pub writes: u64,
+    /// Reply buffers that grew beyond what is kept, and were given back.
+    pub reply_buffers_outgrown: u64,
     pub query_limit_disconnections: u64,
     pub output_limit_disconnections: u64,
     pub denials: [u64; REASONS_COUNT],
@@ -312,8 +320,9 @@ pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
     out
 }
 
-/// Sections that nothing but their own names print: a walk over all keys is asked for on purpose, and so is what only
-/// concerns those who work on the server.
+/// Sections that nothing but their own names print: a walk over all keys is asked for on purpose (for sizes, `everything`
+/// is that as well; `all` is what exporters ask for every few seconds), and so is what only concerns those who work on the
+/// server.
 const BY_NAME_ONLY: &[&str] = &["Keysizes", "Types", "Debug"];
 
 /// Whether a request for `sections` prints the section `name`; the node may skip gathering what is not printed.
@@ -332,6 +341,7 @@ pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
     sections.iter().any(|section| {
         let is = |word: &str| section.eq_ignore_ascii_case(word.as_bytes());
         let is_all = is("all") || is("everything");
+        let is_cheap = is_cheap || name == "Keysizes" && is("everything");
         is_all && is_cheap || is("default") && by_default || is(name) || is(own_name)
     })
 }
@@ -350,11 +360,15 @@ fn server(figures: &InfoFigures, out: &mut String) {
         "rondo_version": RONDO_VERSION,
         "redis_git_sha1": "00000000",
         "redis_git_dirty": 0,
+        "redis_build_id": format_args!("{:016x}", server.build_id),
         "redis_mode": "standalone",
         "os": server.os,
         "arch_bits": usize::BITS,
         "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": "io_uring",
+        "atomicvar_api": "rust-core",
+        // What Redis says where no GCC has made it.
+        "gcc_version": "0.0.0",
         "process_id": server.process_id,
         "process_supervised": server.supervised,
         "run_id": server.run_id,
@@ -407,6 +421,9 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "async_loading": 0,
         "current_cow_peak": saving.current_changed_bytes,
         "current_cow_size": saving.current_changed_bytes,
+        // It is counted as it grows, not looked at now and then.
+        "current_cow_size_age": 0,
+        "current_fork_perc": format_args!("{:.2}", ratio(100 * saving.current_keys_written, saving.current_keys)),
         "current_save_keys_processed": saving.current_keys_written,
         "current_save_keys_total": saving.current_keys,
         "rdb_changes_since_last_save": figures.persistence.changes,
@@ -429,6 +446,8 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "aof_rewrites_consecutive_failures": saving.rewrite.failures,
         "aof_last_write_status": if figures.persistence.logs.iter().any(|log| log.is_failing) { "err" } else { "ok" },
         "aof_last_cow_size": saving.rewrite.last_changed_bytes,
+        "module_fork_in_progress": 0,
+        "module_fork_last_cow_size": 0,
     );
     if let Some(loading) = &saving.loading {
         let read = loading.read_bytes.max(1);
@@ -500,6 +519,7 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "sync_partial_err": 0,
         "expired_subkeys": stats.expired_fields,
         "expired_keys": stats.expired_keys,
+        "expired_stale_perc": format_args!("{:.2}", stats.stale_percent),
         "expired_time_cap_reached_count": stats.expire_time_cap_reached,
         "expire_cycle_cpu_milliseconds": stats.expire_cpu_ms,
         "expire_lag_ms_mean": stats.expire_lag_ms_mean,
@@ -529,12 +549,15 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "tracking_total_prefixes": stats.tracked_prefixes,
         "unexpected_error_replies": 0,
         "total_error_replies": stats.error_replies,
+        "dump_payload_sanitizations": stats.payloads_checked,
         "total_reads_processed": stats.reads,
         "total_writes_processed": stats.writes,
         "io_threaded_reads_processed": 0,
         "io_threaded_writes_processed": 0,
         "client_query_buffer_limit_disconnections": stats.query_limit_disconnections,
         "client_output_buffer_limit_disconnections": stats.output_limit_disconnections,
+        "reply_buffer_shrinks": stats.reply_buffers_outgrown,
+        "reply_buffer_expands": stats.reply_buffers_outgrown,
         "eventloop_cycles": stats.turns,
         "eventloop_duration_sum": stats.turns_us,
         "eventloop_duration_cmd_sum": stats.commands_us,

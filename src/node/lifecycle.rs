@@ -193,9 +193,20 @@ impl Core {
     // ---- the tick
 
     /// What is due ten times a second: expiry, pauses, idle clients, output limits.
-    pub(super) fn tick(&mut self) {
+    ///
+    /// - Returns whether that was done: DEBUG PAUSE-CRON has all of it rest but what somebody waits for.
+    pub(super) fn tick(&mut self) -> bool {
         if self.id == 0 {
             self.answer_http();
+        }
+        if self
+            .pause
+            .is_some_and(|pause| pause.until_ms <= self.now_ms)
+        {
+            self.unpause();
+        }
+        if self.mesh.board().switches.has_ticks_rest() {
+            return false;
         }
         self.counters.ticks += 1;
         if self.id == 0 {
@@ -203,12 +214,6 @@ impl Core {
         }
         let hops_count = self.counters.hops_in + self.counters.hops_out;
         self.patience = self.pace.tick(self.now_us, hops_count);
-        if self
-            .pause
-            .is_some_and(|pause| pause.until_ms <= self.now_ms)
-        {
-            self.unpause();
-        }
         // A tenth of the connections a tick, at least 64, so that 10,000 clients cost a core little.
         let places = self.connections.places_count();
         for _ in 0..(places / 10).max(64).min(places) {
@@ -233,11 +238,13 @@ impl Core {
             self.spans = Vec::new();
         }
         self.counters.sample(self.now_ms, self.commands_count);
+        true
     }
 
     pub(super) fn check_client(&mut self, token: Token) {
         let timeout_ms = self.options.timeout * 1000;
         let now_ms = self.now_ms;
+        let peak_ms = self.mesh.board().switches.reply_peak_ms();
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
@@ -249,6 +256,10 @@ impl Core {
         if timeout_ms > 0 && idle && now_ms - connection.last_active_ms > timeout_ms {
             self.close(token);
             return;
+        }
+        if now_ms.saturating_sub(connection.reply_peak_since_ms) > peak_ms {
+            connection.reply_peak_since_ms = now_ms;
+            connection.reply_bytes_peak = connection.output_bytes();
         }
         connection.input.shrink_to(if connection.input.is_empty() {
             0

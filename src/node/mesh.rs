@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::background::Background;
 use super::busy_scripts::BusyScripts;
+use super::debugging::Switches;
 use super::directory::Directory;
 use super::functions::FunctionStore;
 use super::load::Load;
@@ -236,6 +237,8 @@ pub struct Board {
     /// The libraries that all cores have.
     pub functions: FunctionStore,
     token: Mutex<token::Token>,
+    /// What DEBUG has changed.
+    pub switches: Switches,
     /// Keys that all shards track for clients.
     pub tracked_keys: Arc<AtomicUsize>,
 }
@@ -296,6 +299,7 @@ impl Board {
             broken_epoch: AtomicU64::new(0),
             logs_behind_count: AtomicU32::new(0),
             watch: Watch::default(),
+            switches: Switches::default(),
             directory: Directory::new(cores_count),
             scripts: ScriptStore::default(),
             busy_scripts: BusyScripts::default(),

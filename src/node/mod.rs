@@ -15,6 +15,7 @@ pub mod config_users;
 pub mod connection;
 pub mod core;
 pub mod data_dir;
+pub mod debugging;
 pub mod directory;
 mod disk;
 mod dispatch;

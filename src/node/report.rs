@@ -10,6 +10,8 @@ use super::core::Core;
 use super::figures::CoreFigures;
 use super::info::{self, InfoFigures};
 use super::process;
+use crate::base::crc64::crc64;
+use crate::commands::identity::RONDO_VERSION;
 use crate::commands::pubsub::Subject;
 use crate::commands::table;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
@@ -22,6 +24,8 @@ struct Identity {
     start: Instant,
     run_id: String,
     replication_id: String,
+    /// Of the binary: its version, its length, and when it was made.
+    build_id: u64,
     os: String,
     executable: String,
 }
@@ -53,6 +57,7 @@ fn identity() -> &'static Identity {
             start: Instant::now(),
             run_id: hex_id(),
             replication_id: hex_id(),
+            build_id: build_id(),
             os: format!(
                 "Linux {} {}",
                 read("/proc/sys/kernel/osrelease"),
@@ -63,6 +68,16 @@ fn identity() -> &'static Identity {
                 .unwrap_or_default(),
         }
     })
+}
+
+/// What tells one binary from another; its bytes alone would take long to read.
+fn build_id() -> u64 {
+    let about = std::env::current_exe().and_then(std::fs::metadata);
+    let (bytes_count, made) = about.map_or((0, None), |about| (about.len(), about.modified().ok()));
+    let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+    let made_s = made.map_or(0, |made| made.as_secs());
+    let text = format!("{RONDO_VERSION} {bytes_count} {made_s}");
+    crc64(0, text.as_bytes())
 }
 
 /// Fixes what INFO says of the start; call once, before the first client.
@@ -107,6 +122,7 @@ impl Core {
         let figures = InfoFigures {
             server: info::ServerFigures {
                 os: identity().os.clone(),
+                build_id: identity().build_id,
                 process_id: std::process::id(),
                 run_id: identity().run_id.clone(),
                 tcp_port: options.port as u16,
@@ -169,6 +185,7 @@ impl Core {
                 rejected_connections: sum(|core| core.counters.connections_rejected),
                 expired_keys: keyspace.expired_keys,
                 expired_fields: keyspace.expired_fields,
+                stale_percent: keyspace.stale_millionths as f64 / 1e4 / cores.len().max(1) as f64,
                 expire_lag_ms_max: keyspace.expire_lag_ms_max,
                 expire_lag_ms_mean: keyspace
                     .expire_lag_ms_sum
@@ -196,6 +213,8 @@ impl Core {
                 keyspace_hits: keyspace.keyspace_hits,
                 keyspace_misses: keyspace.keyspace_misses,
                 error_replies: errors.total(),
+                payloads_checked: keyspace.payloads_checked,
+                reply_buffers_outgrown: sum(|core| core.counters.reply_buffers_outgrown),
                 query_limit_disconnections: sum(|core| core.counters.query_limit_disconnections),
                 output_limit_disconnections: sum(|core| core.counters.output_limit_disconnections),
                 transactions: sum(|core| core.counters.transactions),

@@ -168,6 +168,11 @@ impl ParseState {
         self.position == 0 && self.scanned == 0
     }
 
+    /// Bytes of the first request that have been understood.
+    pub fn parsed_bytes(&self) -> usize {
+        self.position
+    }
+
     /// Heap bytes held for a request that is still arriving.
     pub fn heap_bytes(&self) -> usize {
         self.words.capacity() * size_of::<Span>()

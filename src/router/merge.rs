@@ -6,6 +6,7 @@
 
 use crate::commands::Merge;
 use crate::commands::debug_digest::join_digests;
+use crate::commands::debug_tables::join_tables;
 use crate::resp::element::{elements, is_error, read_integer};
 
 /// Makes one reply of the parts.
@@ -29,6 +30,7 @@ pub fn merge(
         Merge::Concat => concat(parts),
         Merge::AllOk => parts.first().cloned(),
         Merge::Digests => join_digests(parts),
+        Merge::Tables => join_tables(parts),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::runner::Runner;
 use super::say::{say_in, session};
 use rondo::commands::debug::DEBUG_KEYS;
+use rondo::commands::debug_tables::{DEBUG_TABLES, join_tables};
 use rondo::commands::table::{Call, Caller};
 use rondo::keyspace::{KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
@@ -10,7 +11,8 @@ use rondo::resp::{Protocol, Reply};
 
 /// Runs `DEBUG` with these words after it.
 fn debug(runner: &mut Runner, words: &[&str]) -> String {
-    let row = DEBUG_KEYS.iter().find(|row| row.name == words[0]);
+    let rows = DEBUG_KEYS.iter().chain(DEBUG_TABLES);
+    let row = rows.into_iter().find(|row| row.name == words[0]);
     let Some(run) = row.expect("a row").run.on_keys() else {
         panic!("{} runs on keys", words[0]);
     };
@@ -162,6 +164,113 @@ fn set_active_expire_stops_the_cycle() {
     assert_eq!(debug(&mut runner, &["SET-ACTIVE-EXPIRE", "1"]), "+OK");
     assert!(runner.keys.expire_cycle(10_000) > 0);
     assert_eq!(runner.keys.keys_count(0), 0);
+}
+
+/// The number after `name: ` in a text.
+fn figure(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.unwrap_or_else(|| panic!("no {name:?} in {text}"));
+    number.trim().parse().expect("a number")
+}
+
+/// What the distribution of chain lengths adds up to: places, and records.
+fn distribution(text: &str) -> (u64, u64) {
+    let rows = text.lines().filter(|line| line.ends_with("%)"));
+    rows.fold((0, 0), |(places, records), line| {
+        let (length, rest) = line.trim().split_once(": ").expect("a row");
+        let count: u64 = rest
+            .split(' ')
+            .next()
+            .expect("a count")
+            .parse()
+            .expect("a number");
+        let length: u64 = length.parse().expect("a number");
+        (places + count, records + length * count)
+    })
+}
+
+/// Every key has one home, and every bucket is one row of the distribution, however the table grew and shrank.
+#[test]
+fn the_main_table_tells_its_shape() {
+    let mut runner = Runner::new(1);
+    let empty = "$29\r\n[Dictionary HT]\n[Expires HT]\n";
+    assert_eq!(debug(&mut runner, &["HTSTATS", "0"]), empty.trim_end());
+    debug(&mut runner, &["POPULATE", "5000"]);
+    for removed in [0, 4000, 990] {
+        let last = runner.keys.keys_count(0);
+        for number in last - removed..last {
+            runner.say(&format!("DEL key:{number}"));
+        }
+        let left = (last - removed) as u64;
+        let text = debug(&mut runner, &["HTSTATS", "0", "FULL"]);
+        let places = figure(&text, " table size:");
+        assert_eq!(figure(&text, " number of elements:"), left);
+        assert_eq!(distribution(&text), (places, left), "{text}");
+        assert!(
+            figure(&text, " different slots:") <= places.min(left),
+            "{text}"
+        );
+        // Eight to a bucket; an emptied table has shrunk.
+        assert!(places * 8 >= left && places <= left.max(64), "{text}");
+        let short = debug(&mut runner, &["HTSTATS", "0"]);
+        assert!(
+            !short.contains("chain") && short.contains("[Expires HT]"),
+            "{short}"
+        );
+    }
+    let refused = "-ERR Out of range database";
+    assert_eq!(debug(&mut runner, &["HTSTATS", "16"]), refused);
+    assert_eq!(debug(&mut runner, &["HTSTATS", "-1"]), refused);
+}
+
+/// What each of three shards says becomes what one with all keys would say of as many keys.
+#[test]
+fn tables_of_several_shards_are_told_as_one() {
+    let parts: Vec<Vec<u8>> = (0..3)
+        .map(|shard| {
+            let mut runner = Runner::with_options(KeyspaceOptions {
+                slots: SlotMap::new(3),
+                shard,
+                ..KeyspaceOptions::for_tests(1)
+            });
+            debug(&mut runner, &["POPULATE", "600"]);
+            let text = debug(&mut runner, &["HTSTATS", "0", "full"]);
+            format!("{text}\r\n").into_bytes()
+        })
+        .collect();
+    let joint = String::from_utf8(join_tables(&parts).expect("figures")).expect("text");
+    let places = figure(&joint, " table size:");
+    assert_eq!(figure(&joint, " number of elements:"), 600);
+    assert_eq!(distribution(&joint), (places, 600), "{joint}");
+    assert_eq!(join_tables(&[b"+OK\r\n".to_vec()]), None);
+}
+
+#[test]
+fn tables_of_values_tell_their_shape() {
+    let mut runner = Runner::new(1);
+    runner.say("SET s 1");
+    runner.say("RPUSH l 1");
+    runner.say("SADD small a b");
+    let other = "-ERR The value stored at the specified key is not represented using an hash table";
+    for key in ["s", "l", "small"] {
+        assert_eq!(debug(&mut runner, &["HTSTATS-KEY", key]), other, "{key}");
+    }
+    assert_eq!(
+        debug(&mut runner, &["HTSTATS-KEY", "none"]),
+        "-ERR no such key"
+    );
+    for number in 0..1000 {
+        runner.say(&format!("SADD set m{number}"));
+        runner.say(&format!("HSET hash f{number} v"));
+        runner.say(&format!("ZADD zset {number} m{number}"));
+    }
+    for key in ["set", "hash", "zset"] {
+        let text = debug(&mut runner, &["HTSTATS-KEY", key, "full"]);
+        let places = figure(&text, " table size:");
+        assert_eq!(figure(&text, " number of elements:"), 1000, "{key}");
+        assert_eq!(distribution(&text), (places, 1000), "{key}: {text}");
+        assert!((1000..2000).contains(&places), "{key}: {text}");
+    }
 }
 
 #[test]

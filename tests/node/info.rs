@@ -39,7 +39,7 @@ fn sections_are_selected_as_redis_does() {
     assert_eq!(sections(&info(&figures, &["Default"])), DEFAULT);
     let all = sections(&info(&figures, &["ALL"])).len();
     assert_eq!(all, DEFAULT.len() + 2);
-    assert_eq!(sections(&info(&figures, &["everything"])).len(), all);
+    assert_eq!(sections(&info(&figures, &["everything"])).len(), all + 1);
     // In the server's order, each once.
     assert_eq!(
         sections(&info(&figures, &["cpu", "SERVER", "server"])),
@@ -48,9 +48,11 @@ fn sections_are_selected_as_redis_does() {
     assert_eq!(info(&figures, &["nosuch"]), "");
     assert!(is_selected("Commandstats", &[b"commandstats".to_vec()]));
     assert!(!is_selected("Commandstats", &[]));
-    // Sizes are counted by a walk over all keys: only who asks for them by name gets them.
+    // Sizes are counted by a walk over all keys: only who asks for them, or for everything, gets them.
     assert!(is_selected("Keysizes", &[b"keysizes".to_vec()]));
+    assert!(is_selected("Keysizes", &[b"everything".to_vec()]));
     assert!(!is_selected("Keysizes", &[b"all".to_vec()]));
+    assert!(!is_selected("Keysizes", &[]));
     assert!(is_selected("Debug", &[b"debug".to_vec()]));
     assert!(!is_selected("Debug", &[b"everything".to_vec()]));
 }

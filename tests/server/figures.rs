@@ -150,3 +150,70 @@ fn info_debug_tells_of_the_loops() {
         assert!(server.info_number("debug", "eventloop_duration_max") < longest);
     }
 }
+
+/// No field that dashboards may read is missing, whatever it says, and none is there twice.
+#[test]
+fn every_field_of_redis_is_there() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    assert_eq!(client.ask("RPUSH list a b c"), Value::Integer(3));
+    let text = client.ask("INFO everything").text();
+    let fields: Vec<&str> = text
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0))
+        .collect();
+    let names = include_str!("golden/info_fields.txt").lines().skip(1);
+    for name in names.chain(["db0_distrib_lists_items"]) {
+        let count = fields.iter().filter(|field| **field == name).count();
+        assert_eq!(count, 1, "{name}");
+    }
+}
+
+/// What RESTORE is given is checked, each time, and dead keys that wait for the cycle are seen.
+#[test]
+fn payloads_and_stale_keys_are_counted() {
+    let server = Server::start(1, &["--hz", "100"]);
+    let mut client = server.client();
+    client.ask("SET a 1");
+    let payload = match client.ask("DUMP a") {
+        Value::Bulk(payload) => payload,
+        other => panic!("{other:?}"),
+    };
+    for key in ["b", "c"] {
+        let words: [&[u8]; 4] = [b"RESTORE", key.as_bytes(), b"0", &payload];
+        assert_eq!(client.run(&words), ok());
+    }
+    assert!(matches!(client.ask("RESTORE d 0 broken"), Value::Error(_)));
+    assert_eq!(server.info("stats", "dump_payload_sanitizations"), "3");
+    assert_eq!(server.info("stats", "expired_stale_perc"), "0.00");
+    for number in 0..2000 {
+        client.ask(&format!("SET dead:{number} 1 PX 1"));
+    }
+    eventually("all are found", || {
+        server.info("stats", "expired_keys") == "2000"
+    });
+    let percent: f64 = server
+        .info("stats", "expired_stale_perc")
+        .parse()
+        .expect("a number");
+    assert!(percent > 0.0 && percent <= 100.0, "{percent}");
+    assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+    assert_eq!(server.info("stats", "dump_payload_sanitizations"), "0");
+}
+
+/// A reply that outgrew what is kept is given back, and counted.
+#[test]
+fn large_reply_buffers_are_counted() {
+    let server = Server::start(1, &["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    client.run(&[b"SET", b"long", &vec![b'x'; 200_000]]);
+    assert_eq!(server.info("stats", "reply_buffer_expands"), "0");
+    client.ask("GET long");
+    let counts =
+        || ["reply_buffer_expands", "reply_buffer_shrinks"].map(|name| server.info("stats", name));
+    eventually("it is given back", || counts() == ["1", "1"]);
+    assert_eq!(client.ask("DEBUG REPLYBUFFER RESIZING 0"), ok());
+    client.ask("GET long");
+    client.ask("PING");
+    assert_eq!(counts(), ["1", "1"]);
+}

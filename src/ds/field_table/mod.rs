@@ -16,6 +16,7 @@ use crate::base::hash::member_hasher;
 use crate::base::rng::Rng;
 use crate::ds::listpack::Element;
 use crate::ds::slot_table::{Place, SlotTable};
+use crate::ds::table_shape::TableShape;
 use block::Block;
 use deadlines::Deadlines;
 use std::marker::PhantomData;
@@ -83,6 +84,11 @@ impl FieldTable {
         self.slots.heap_bytes()
             + self.blocks_bytes
             + self.deadlines.as_deref().map_or(0, deadlines_bytes)
+    }
+
+    /// See [`SlotTable::shape`].
+    pub fn shape(&self, chains: bool) -> TableShape {
+        self.slots.shape(chains)
     }
 
     /// About how many allocations dropping the table frees.

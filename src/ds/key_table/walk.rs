@@ -11,6 +11,7 @@ use super::{
     owns_more, take_object, weight,
 };
 use crate::ds::slab::Slab;
+use crate::ds::table_shape::TableShape;
 use std::mem::take;
 use std::ptr::{NonNull, null_mut};
 
@@ -62,6 +63,28 @@ impl<T: HeapSize> KeyTable<T> {
         }
         word.hash_of_bucket(position, home + 1)
             .map_or(0, |hash| hash >> CURSOR_SHIFT)
+    }
+
+    /// How many buckets there are, and of how many keys each is the home where that `is_wanted`. That looks at all.
+    pub fn shape(&self, is_wanted: bool) -> TableShape {
+        let mut shape = TableShape {
+            records: self.len as u64,
+            ..TableShape::default()
+        };
+        self.each_segment(|word| {
+            shape.places += word.buckets_count() as u64;
+            true
+        });
+        let mut cursor = 0;
+        while is_wanted && !self.is_empty() {
+            let mut length = 0;
+            cursor = self.scan(cursor, &mut |_| length += 1);
+            shape.note_chain(length);
+            if cursor == 0 {
+                break;
+            }
+        }
+        shape
     }
 
     /// A uniformly random entry; `random` yields 64 random bits a call.

@@ -16,6 +16,7 @@ mod walk;
 
 use super::block_size::block_bytes;
 use super::slot_table::SlotTable;
+use super::table_shape::TableShape;
 use crate::base::hash::member_hasher;
 use record::Record;
 use std::ops::Range;
@@ -56,6 +57,11 @@ impl SortedSet {
             index: SlotTable::new(),
             records_bytes: 0,
         }
+    }
+
+    /// That of the table that finds members; see [`SlotTable::shape`].
+    pub fn shape(&self, chains: bool) -> TableShape {
+        self.index.shape(chains)
     }
 
     /// Looks a member up and gives it the score that `decide` makes of its present one; none leaves things as they are.

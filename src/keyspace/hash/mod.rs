@@ -21,6 +21,7 @@ use super::{Collection, is_expired};
 use crate::base::rng::Rng;
 use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
 use crate::ds::listpack::Listpack;
+use crate::ds::table_shape::TableShape;
 use crate::ds::unaligned_box::UnalignedBox;
 use packed::Packed;
 use table::Table;
@@ -368,6 +369,16 @@ impl Hash {
             }
         }
         self.fields = Fields::Table(UnalignedBox::new(table));
+    }
+}
+
+impl Hash {
+    /// The shape of the hash table it is, if it is one.
+    pub fn table_shape(&self, chains: bool) -> Option<TableShape> {
+        match &self.fields {
+            Fields::Packed(_) => None,
+            Fields::Table(table) => Some(table.shape(chains)),
+        }
     }
 }
 

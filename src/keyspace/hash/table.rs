@@ -7,6 +7,7 @@
 use super::FieldDeadline;
 use crate::base::rng::Rng;
 use crate::ds::field_table::{Entry, FieldTable};
+use crate::ds::table_shape::TableShape;
 
 /// Fields, values and deadlines in a field table.
 #[derive(Clone)]
@@ -71,6 +72,11 @@ impl Table {
     /// Every field, in no useful order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         self.fields.iter().map(row)
+    }
+
+    /// See [`FieldTable::shape`].
+    pub(super) fn shape(&self, chains: bool) -> TableShape {
+        self.fields.shape(chains)
     }
 
     /// See [`FieldTable::scan`].

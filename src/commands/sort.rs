@@ -6,7 +6,6 @@
 //! Not here  patterns that lead to other shards: `router/programs/sort.rs` brings what they lead to, told by [`leads`].
 //! Tests     tests/transcripts/sort.txt.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
@@ -20,6 +19,7 @@ use crate::base::number::{parse_f64, write_i64};
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
 use crate::keyspace::Classes;
+use crate::keyspace::hash::Found;
 use crate::keyspace::list::{End, List};
 use crate::keyspace::zset::Zset;
 use crate::keyspace::{EncodingLimits, Keyspace, Object};
@@ -209,21 +209,22 @@ impl Lead {
         })
     }
 
-    /// What it leads to.
-    fn follow<'k>(&self, call: &'k mut Call<'_>) -> Option<Cow<'k, [u8]>> {
+    /// What `take` makes of what it leads to. A field past its deadline goes.
+    fn follow<R>(&self, call: &mut Call<'_>, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let now_ms = call.keys.now_ms();
         let key = call.keys.key(&self.key);
         let entry = call.keys.lookup_read(call.db, &key, call.caller.no_touch)?;
         match (entry.into_value(), &self.field) {
-            (Value::Int(number), None) => Some(Cow::Owned(number.to_string().into_bytes())),
-            (Value::Str { bytes, .. }, None) => Some(Cow::Borrowed(bytes)),
-            (Value::Object(Object::Hash(hash)), Some(field)) => {
-                let found = hash.find(field, now_ms).alive()?;
-                Some(match found.value {
-                    Element::Int(number) => Cow::Owned(number.to_string().into_bytes()),
-                    Element::Str(bytes) => Cow::Borrowed(bytes),
-                })
-            }
+            (Value::Int(number), None) => Some(take(number.to_string().as_bytes())),
+            (Value::Str { bytes, .. }, None) => Some(take(bytes)),
+            (Value::Object(Object::Hash(hash)), Some(field)) => match hash.find(field, now_ms) {
+                Found::Missing => None,
+                Found::Alive(found) => Some(take(found.value.text(&mut [0; 20]))),
+                Found::Dead => {
+                    call.keys.expire_field(call.db, &key, field);
+                    None
+                }
+            },
             _ => None,
         }
     }
@@ -318,7 +319,7 @@ fn ordered(
     };
     let by = |call: &mut Call<'_>, index: usize| -> Option<Vec<u8>> {
         let lead = Lead::of(request.by?, source.get(index))?;
-        lead.follow(call).map(Cow::into_owned)
+        lead.follow(call, <[u8]>::to_vec)
     };
     if request.is_alpha {
         if request.by.is_none() {
@@ -366,12 +367,17 @@ fn score(text: &[u8]) -> Result<f64, CommandError> {
     }
 }
 
-/// What GET's pattern gives for an element.
-fn got<'k>(call: &'k mut Call<'_>, pattern: &[u8], element: &'k [u8]) -> Option<Cow<'k, [u8]>> {
+/// What `take` makes of what GET's pattern gives for an element.
+fn got<R>(
+    call: &mut Call<'_>,
+    pattern: &[u8],
+    element: &[u8],
+    take: impl FnOnce(&[u8]) -> R,
+) -> Option<R> {
     if pattern == b"#" {
-        return Some(Cow::Borrowed(element));
+        return Some(take(element));
     }
-    Lead::of(pattern, element)?.follow(call)
+    Lead::of(pattern, element)?.follow(call, take)
 }
 
 fn reply_with(
@@ -388,9 +394,8 @@ fn reply_with(
             reply.bulk(element);
         }
         for pattern in &request.gets {
-            match got(call, pattern, element) {
-                Some(text) => reply.bulk(&text),
-                None => reply.null(),
+            if got(call, pattern, element, |text| reply.bulk(text)).is_none() {
+                reply.null();
             }
         }
     }
@@ -412,9 +417,13 @@ fn store(
             append(&mut list, element, &limits);
         }
         for pattern in &request.gets {
-            // What is missing is stored as an empty element.
-            let text = got(call, pattern, element).unwrap_or_default();
-            append(&mut list, &text, &limits);
+            let stored = got(call, pattern, element, |text| {
+                append(&mut list, text, &limits)
+            });
+            if stored.is_none() {
+                // What is missing is stored as an empty element.
+                append(&mut list, b"", &limits);
+            }
         }
     }
     let count = list.len() as u64;

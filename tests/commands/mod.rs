@@ -13,6 +13,7 @@ pub mod runner;
 mod say; // how requests are run here
 mod scan; // whole walks, under changes, over shards
 mod session; // HELLO, AUTH, SELECT, CONFIG, SHUTDOWN, DEBUG: replies recorded from a real server
+mod sort; // where the clock counts
 mod stream; // pending times, claims, what Redis has after 8.0
 mod table;
 pub mod transcript;

@@ -683,16 +683,15 @@ impl Core {
         };
         let changed = config_set(&mut options, pairs, may_protected)?;
         // A file may have changed though its name has not.
-        let is_of_tls = pairs
-            .iter()
-            .any(|(name, _)| name.to_ascii_lowercase().starts_with(b"tls-"));
+        let mut names = pairs.iter().filter_map(|(name, _)| Some(find(name)?.name));
+        let of_tls = names.find(|name| name.starts_with("tls-"));
         let in_force = super::settings::apply_to_process(&mut options, &changed)
-            .and_then(|()| self.listeners.follow(&options, &changed, is_of_tls))
+            .and_then(|()| self.listeners.follow(&options, &changed, of_tls))
             .and_then(|()| self.log_as_told(&options, &changed));
         if let Err(text) = in_force {
             // All or none: what has changed already goes back. It was in force before, so it can be again.
             let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
-            if is_of_tls {
+            if of_tls.is_some() {
                 // What was read before may be gone by now: then it stays as it is held.
                 let _ = self.listeners.reload(&self.options.clone());
             }

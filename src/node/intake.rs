@@ -118,6 +118,10 @@ impl Core {
                 tracing::debug!(client = connection.peer.address, %fault, "closed: TLS failed");
                 connection.output.clear();
                 connection.close_after_output = true;
+                if fault.is_of_another_protocol() {
+                    // It would take an alert for a reply.
+                    connection.tls = None;
+                }
             }
         }
         if plain.capacity() <= SPARE_PLAIN_BYTES_MAX {

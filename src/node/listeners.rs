@@ -53,6 +53,8 @@ struct Wanted {
     may_fail: bool,
 }
 
+const NO_TLS: &str = "Unable to update TLS configuration. Check server logs.";
+
 impl Listeners {
     /// Listens wherever the options say.
     ///
@@ -164,16 +166,19 @@ impl Listeners {
 
     /// Listens where options that have changed say, and with the certificates they name.
     ///
-    /// - `is_of_tls`: options of TLS were set, if only to what they were: their files may have changed.
+    /// - `of_tls`: the first option of TLS that was set, if only to what it was: its file may have changed.
     /// - Errors: CONFIG SET's text; sockets are as they were.
     pub fn follow(
         &mut self,
         options: &Options,
         changed: &[&'static str],
-        is_of_tls: bool,
+        of_tls: Option<&'static str>,
     ) -> Result<(), String> {
-        if is_of_tls && let Err(reason) = self.reload(options) {
-            return Err(config_set_failed("tls", &reason));
+        if let Some(name) = of_tls
+            && let Err(reason) = self.reload(options)
+        {
+            tracing::warn!(reason, "cannot use the certificates or settings of TLS");
+            return Err(config_set_failed(name, NO_TLS));
         }
         const NO_PORT: &str = "Unable to listen on this port. Check server logs.";
         let is_changed = |(name, _): &(&str, &str)| changed.contains(name);

@@ -39,11 +39,22 @@ pub struct Tls {
 
 /// What was wrong with what a client sent; what is to be told to it is among the bytes to send.
 #[derive(Debug)]
-pub struct Fault(rustls::Error);
+pub struct Fault {
+    error: rustls::Error,
+    /// The handshake was not done.
+    is_early: bool,
+}
+
+impl Fault {
+    /// Whether what came is no TLS at all.
+    pub fn is_of_another_protocol(&self) -> bool {
+        self.is_early && matches!(self.error, rustls::Error::InvalidMessage(_))
+    }
+}
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
@@ -67,7 +78,9 @@ impl Tls {
         while !bytes.is_empty() {
             // It takes what it has room for; a slice cannot fail.
             let taken = self.connection.read_tls(&mut bytes).unwrap_or(0);
-            let state = self.connection.process_new_packets().map_err(Fault)?;
+            let is_early = self.connection.is_handshaking();
+            let state = (self.connection.process_new_packets())
+                .map_err(|error| Fault { error, is_early })?;
             self.has_ended |= state.peer_has_closed();
             let length = plain.len();
             plain.resize(length + state.plaintext_bytes_to_read(), 0);
@@ -349,7 +362,40 @@ fn chosen(
             format!("{option}: {name} is not supported; these are: {supported}")
         })
     };
-    names.split([':', ',', ' ']).map(find).collect()
+    let mut suites: Vec<rustls::SupportedCipherSuite> = Vec::new();
+    for name in names.split([':', ',', ' ']) {
+        let all = || known.iter().map(|(_, suite)| *suite);
+        let more: Vec<_> = match name.strip_prefix(['!', '-']) {
+            Some(gone) if names_nothing_here(gone) => Vec::new(),
+            Some(gone) => {
+                let gone = find(gone)?;
+                suites.retain(|suite| *suite != gone);
+                Vec::new()
+            }
+            None if ["DEFAULT", "ALL", "HIGH"].contains(&name) => all().collect(),
+            None => vec![find(name)?],
+        };
+        for suite in more {
+            if !suites.contains(&suite) {
+                suites.push(suite);
+            }
+        }
+    }
+    if suites.is_empty() {
+        return Err(format!("{option}: nothing is left"));
+    }
+    Ok(suites)
+}
+
+/// Whether OpenSSL's name is that of ciphers, or of kinds of ciphers, that rondo never has: excluding them is done.
+fn names_nothing_here(name: &str) -> bool {
+    const KINDS: &[&str] = &[
+        "aNULL", "eNULL", "NULL", "EXPORT", "EXP", "LOW", "MEDIUM", "MD5", "RC4", "DES", "3DES",
+        "IDEA", "SEED", "CAMELLIA", "ARIA", "PSK", "SRP", "DSS", "aDSS", "kRSA", "RSA", "ADH",
+        "AECDH", "DH", "kDHE", "SHA1", "SHA",
+    ];
+    let has_suite = |(known, _): &(&str, _)| known.eq_ignore_ascii_case(name);
+    KINDS.contains(&name) || name.contains('-') && !SUITES_12.iter().any(has_suite)
 }
 
 /// Sessions that clients may go on with instead of a whole handshake (`tls-session-cache-size`, `-timeout`). All cores share

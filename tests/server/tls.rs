@@ -279,18 +279,28 @@ fn certificates_change_while_the_server_runs() {
         ),
         ("tls-protocols", "TLSv1.1", "TLSv1.1 is not supported"),
         ("tls-ciphers", "RC4-MD5", "RC4-MD5 is not supported"),
+        ("tls-ciphers", "ALL:!AES256", "AES256 is not supported"),
         ("tls-ciphersuites", "TLS_X", "TLS_X is not supported"),
-        (
-            "tls-key-file-pass",
-            "secret",
-            "encrypted keys are not supported",
-        ),
     ] {
-        let said = admin.ask(&format!("CONFIG SET {option} {value}")).text();
-        assert!(said.contains(part), "{said}");
+        let said = admin.ask(&format!("CONFIG SET {option} {value}"));
+        let reason = "Unable to update TLS configuration. Check server logs.";
+        assert_eq!(
+            said,
+            error(&format!(
+                "ERR CONFIG SET failed (possibly related to argument '{option}') - {reason}"
+            ))
+        );
+        let log = std::fs::read_to_string(server.dir.join("log")).expect("a log");
+        assert!(log.contains(part), "{part}: {log}");
         let held = admin.ask(&format!("CONFIG GET {option}"));
         assert_ne!(held.items()[1].text(), value);
     }
+    let said = admin.ask("CONFIG SET tls-key-file-pass secret").text();
+    assert!(said.contains("encrypted keys are not supported"), "{said}");
+    assert_eq!(
+        admin.ask("CONFIG SET tls-ciphers DEFAULT:!MEDIUM:-AES128-SHA256"),
+        ok()
+    );
     let mut again = connect(port, &other.path("ca"), None);
     assert!(exchange(&mut again, b"PING\r\n", 7).is_ok());
     assert_eq!(admin.ask("CONFIG SET tls-auth-clients yes"), ok());
@@ -299,6 +309,19 @@ fn certificates_change_while_the_server_runs() {
     assert_eq!(admin.ask("CONFIG SET tls-port 0"), ok());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     assert_ne!(admin.ask("PING"), error("x"));
+}
+
+/// Who speaks something else gets nothing back, which might be taken for a reply.
+#[test]
+fn another_protocol_on_the_port_of_tls_is_not_answered() {
+    let files = Files::new();
+    let (_server, port) = files.server(1, &[]);
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
+    socket.write_all(b"*1\r\n$4\r\nPING\r\n").expect("sent");
+    let mut reply = Vec::new();
+    // Closed, or reset for what was not read.
+    let _ = socket.read_to_end(&mut reply);
+    assert_eq!(reply, b"");
 }
 
 /// `tls-auth-clients-user`: a certificate is as good as a password, and one that names nobody is worth nothing.

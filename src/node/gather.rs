@@ -1171,7 +1171,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         watch_count: watched.map_or(0, |watched| watched.keys.len() as u32),
         query_bytes: (unread_bytes + running_bytes).saturating_sub(understood_bytes) as u64,
         query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
-        argv_bytes: (words_bytes + understood_bytes) as u64,
+        argv_bytes: (words_bytes + connection.parse.words_bytes()) as u64,
         multi_bytes: connection.queued_bytes() as u64,
         reply_buffer_bytes: connection.output.capacity() as u64,
         reply_buffer_peak_bytes: connection.reply_bytes_peak as u64,

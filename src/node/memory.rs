@@ -138,6 +138,12 @@ impl Core {
 
     #[cold]
     fn evict_largest_clients(&mut self) {
+        // Who has more output than one client may goes first, and may be all that has to go.
+        let tokens: Vec<Token> = self.connections.tokens().collect();
+        for token in tokens {
+            self.check_output(token);
+            self.account(token);
+        }
         while self.all_clients_bytes() > self.clients_memory.bytes_max {
             let Some((token, bytes)) = self.largest_client() else {
                 return;

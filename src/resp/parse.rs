@@ -173,6 +173,11 @@ impl ParseState {
         self.position
     }
 
+    /// Bytes of the words that it has so far.
+    pub fn words_bytes(&self) -> usize {
+        self.words.iter().map(|word| word.len as usize).sum()
+    }
+
     /// Heap bytes held for a request that is still arriving.
     pub fn heap_bytes(&self) -> usize {
         self.words.capacity() * size_of::<Span>()

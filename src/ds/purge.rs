@@ -42,12 +42,21 @@ unsafe extern "C" {
     ) -> bool;
 }
 
-/// Gives free pages of this thread back. Does nothing where another allocator is the global one.
+/// Gives free pages back, those of this thread and those that any thread has given up. Does nothing where another allocator
+/// is the global one.
 ///
-/// - Cost: looks at every page of the thread's heap.
+/// - Cost: looks at every page of the thread's heap; the system takes 80 us for a MiB.
 pub fn give_back_free_pages() {
     // SAFETY: may be called at any time, from any thread; it touches nothing that is handed out.
     unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
+/// Gives free pages of this thread up, for another's [`give_back_free_pages`].
+///
+/// - Cost: looks at every page of the thread's heap.
+pub fn give_up_free_pages() {
+    // SAFETY: as above.
+    unsafe { libmimalloc_sys::mi_collect(false) };
 }
 
 /// Bytes of free blocks in this thread's pages that are partly in use.

@@ -24,7 +24,7 @@ use super::options::Options;
 use super::recover::{self, Opened};
 use super::ring::Ring;
 use super::supervisor::{Supervisor, detach};
-use super::{log, process};
+use super::{give_back, log, process};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::keyspace::{Keyspace, SlotMap};
@@ -188,6 +188,7 @@ fn run_cores(
         cpus => cpus,
     };
     let pin = options.pin_threads && cpus.len() >= cores_count;
+    give_back::start();
     let mut first = Some(first);
     let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();

@@ -31,6 +31,7 @@ pub mod figures;
 pub mod filing;
 pub mod functions;
 mod gather;
+mod give_back;
 pub mod histogram;
 mod holding;
 pub mod hot_keys;

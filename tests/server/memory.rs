@@ -334,3 +334,25 @@ fn memory_tells_what_info_tells() {
     assert!(client.ask("MEMORY DOCTOR").text().contains("too little"));
     assert!(server.info_number("memory", "used_memory_peak") >= used);
 }
+
+/// What a flush frees, some of it large, goes back to the system though no request comes any more.
+#[test]
+fn what_is_freed_goes_back_though_nobody_asks() {
+    let server = Server::start(2, &["--activedefrag", "no"]);
+    let mut client = server.client();
+    let value = vec![b'x'; 3_000];
+    let empty_bytes = server.memory_bytes("VmRSS");
+    for number in 0..30_000 {
+        let name = format!("value:{number}");
+        assert_eq!(client.run(&[b"SET", name.as_bytes(), &value]), ok());
+    }
+    let full_bytes = server.memory_bytes("VmRSS");
+    assert!(
+        full_bytes - empty_bytes > 85 << 20,
+        "{empty_bytes} {full_bytes}"
+    );
+    assert_eq!(client.ask("FLUSHALL"), ok());
+    eventually("it goes back", || {
+        server.memory_bytes("VmRSS") < empty_bytes + (30 << 20)
+    });
+}

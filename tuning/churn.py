@@ -87,6 +87,22 @@ def tables(connection, rng, keys):
     send(connection, (("ZPOPMIN", f"zset:{key}", 500) for key in range(count)))
 
 
+def deep(connection, rng, keys):
+    """A few collections of every type, each of many thousand elements, of which seven in ten go at random places."""
+    size = keys // 4
+    member = lambda number: f"member:{number}:{'x' * (number * 7919 % 60)}"
+    gone = [number for number in range(size) if rng.random() < 0.7]
+    send(connection, (("SADD", f"set:{n % 4}", member(n)) for n in range(size)))
+    send(connection, (("HSET", f"hash:{n % 4}", member(n), value(rng, 4, 200)) for n in range(size)))
+    send(connection, (("ZADD", f"zset:{n % 4}", rng.random(), member(n)) for n in range(size)))
+    send(connection, (("RPUSH", f"list:{n % 4}", value(rng, 20, 3000)) for n in range(size // 8)))
+    send(connection, (("XADD", f"stream:{n % 4}", f"{n + 1}-1", "field", value(rng, 20, 200)) for n in range(size)))
+    for command, name in [("SREM", "set"), ("HDEL", "hash"), ("ZREM", "zset")]:
+        send(connection, ((command, f"{name}:{n % 4}", member(n)) for n in gone))
+    send(connection, (("LTRIM", f"list:{n}", size // 64, -1) for n in range(4)))
+    send(connection, (("XDEL", f"stream:{n % 4}", f"{n + 1}-1") for n in gone))
+
+
 CASES = {
     "thinned-30": lambda c, r, k: thinned(c, r, k, 0.3),
     "thinned-60": lambda c, r, k: thinned(c, r, k, 0.6),
@@ -96,6 +112,7 @@ CASES = {
     "evicted": evicted,
     "packed": packed,
     "tables": tables,
+    "deep": deep,
 }
 
 

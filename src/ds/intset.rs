@@ -10,6 +10,7 @@
 
 use crate::base::rng::Rng;
 use crate::ds::block_size::block_bytes;
+use crate::ds::mover::Mover;
 use crate::ds::unaligned_box::UnalignedBox;
 
 const HEADER_BYTES: usize = 8;
@@ -221,6 +222,14 @@ impl Intset {
         let count = self.len() as u32;
         if let Some(bytes) = &mut self.bytes {
             bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+        }
+    }
+
+    /// Moves its allocations.
+    pub fn move_by(&mut self, mover: &mut Mover<'_>) {
+        if let Some(bytes) = &mut self.bytes {
+            mover.unaligned_box(bytes);
+            mover.array(bytes);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod intset;
 pub mod key_table;
 pub mod listpack;
 pub mod lzf;
+pub mod mover;
 mod prefetch;
 pub mod purge;
 pub mod quicklist;

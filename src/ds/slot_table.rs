@@ -19,6 +19,7 @@
 
 use crate::base::rng::Rng;
 use crate::ds::block_size::block_bytes;
+use crate::ds::mover::Mover;
 use crate::ds::prefetch::prefetch;
 use crate::ds::table_shape::TableShape;
 
@@ -331,6 +332,35 @@ impl SlotTable {
             clone.pieces.push(segments);
         }
         clone
+    }
+
+    /// Moves segments' own memory, from segment `from` on, and shows `each` every payload on the way, which says what the
+    /// payload is from then on; returns the segment to go on with, None at the end.
+    ///
+    /// - A record has the hash it had before.
+    pub fn move_step(
+        &mut self,
+        from: usize,
+        mover: &mut Mover<'_>,
+        mut each: impl FnMut(u64, &mut Mover<'_>) -> u64,
+    ) -> Option<usize> {
+        if from == 0 {
+            mover.array(&mut self.pieces);
+        }
+        for index in from..self.segments_count {
+            if index > from && mover.is_over() {
+                return Some(index);
+            }
+            if index.is_multiple_of(PIECE_SEGMENTS) {
+                mover.array(&mut self.pieces[index / PIECE_SEGMENTS]);
+            }
+            let slots = &mut self.segment_mut(index).slots;
+            mover.array(slots);
+            for slot in slots {
+                *slot = *slot & !PAYLOAD_MASK | each(*slot & PAYLOAD_MASK, mover);
+            }
+        }
+        None
     }
 
     /// Starts loading the segment of `hash`.

@@ -5,6 +5,7 @@
 //!
 //! Tests     tests/ds/unaligned_box.rs.
 
+use super::mover::moved;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -35,6 +36,12 @@ impl<T> UnalignedBox<T> {
         std::mem::forget(self);
         // SAFETY: the pointer came from a `Box`, and the one who would free it was forgotten.
         *unsafe { Box::from_raw(value.as_ptr()) }
+    }
+
+    /// Moves the value to another place on the heap.
+    pub fn renew(&mut self) {
+        // SAFETY: the pointer came from a `Box`, and is replaced.
+        self.value = unsafe { moved(self.value) };
     }
 }
 

@@ -10,7 +10,8 @@
 
 use super::Collection;
 use super::value::collection_of;
-use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
+use crate::ds::key_table::HeapSize;
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::sparse_array::{PLACE_MAX, SparseArray};
 use crate::ds::unaligned_box::UnalignedBox;
 
@@ -123,8 +124,11 @@ impl HeapSize for Array {
         size_of::<Inner>() + self.places().heap_bytes()
     }
 
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        self.places().sample_blocks(SAMPLED_MAX, see);
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        if from.is_start() {
+            mover.unaligned_box(&mut self.0);
+        }
+        self.places_mut().move_step(from, mover)
     }
 
     fn free_effort(&self) -> usize {

@@ -2,58 +2,79 @@
 //!
 //!     database 0: values, segment by segment; spans of entries, class by class; database 1 ...
 //!
-//! Promises  a step does one segment's values or one span's entries; what a walk passed may become sparse behind it, which is
-//!           the next walk's.
+//! Promises  a step looks at [`StepLimits::looks_max`] allocations or moves [`STEP_BYTES_MAX`], or empties one span; what a
+//!           walk passed may become sparse behind it, which is the next walk's.
 //! Not here  when a walk is worth its while, how much of the time it may take, how full is sparse: `node/compaction.rs`.
 //! Tests     tests/keyspace/compact.rs.
 
 use super::Keyspace;
-use crate::ds::key_table::Compacted;
+use crate::ds::key_table::{Compacted, ValuesWalk};
+use crate::ds::mover::Mover;
 use crate::ds::slab::CLASSES_COUNT;
 
+/// Bytes that a step moves, and no more than one allocation beyond: some 50 us.
+const STEP_BYTES_MAX: usize = 256 * 1024;
+
 /// How far a walk has come.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct CompactionWalk {
     database: usize,
-    cursor: u64,
+    values: ValuesWalk,
     /// The class whose spans are next; None while there are values to look at.
     class: Option<usize>,
 }
 
+/// What a step may do.
+#[derive(Clone, Copy, Debug)]
+pub struct StepLimits {
+    /// Spans of entries, and pages of what else belongs to values, that are no fuller than this are emptied.
+    pub percent: u32,
+    /// Allocations that are looked at.
+    pub looks_max: usize,
+}
+
 impl Keyspace {
     /// One step of a walk; None where it is over, and then `walk` is at the beginning.
-    ///
-    /// - `percent`: spans of entries, and pages of what else belongs to values, that are no fuller than this are emptied.
-    pub fn compact_step(&mut self, walk: &mut CompactionWalk, percent: u32) -> Option<Compacted> {
+    pub fn compact_step(
+        &mut self,
+        walk: &mut CompactionWalk,
+        limits: StepLimits,
+    ) -> Option<Compacted> {
+        let percent = limits.percent as usize;
+        let mut mover = Mover::of_sparse_pages(percent, limits.looks_max, STEP_BYTES_MAX);
+        self.compact_step_by(walk, limits.percent, &mut mover)
+    }
+
+    /// As [`Keyspace::compact_step`], with a mover that may have another idea of what lies badly.
+    pub fn compact_step_by(
+        &mut self,
+        walk: &mut CompactionWalk,
+        percent: u32,
+        mover: &mut Mover<'_>,
+    ) -> Option<Compacted> {
         let Some(database) = self.databases.get_mut(walk.database) else {
             *walk = CompactionWalk::default();
             return None;
         };
         let table = &mut database.table;
-        match &mut walk.class {
-            None => {
-                let (cursor, done) =
-                    table.compact_values_of_sparse_pages(walk.cursor, percent as usize);
-                walk.cursor = cursor;
-                if cursor == 0 {
-                    walk.class = Some(0);
-                }
-                Some(done)
+        let mut done = Compacted::default();
+        let Some(class) = &mut walk.class else {
+            if table.compact_values(&mut walk.values, mover, &mut done) {
+                walk.class = Some(0);
             }
-            Some(class) => {
-                while *class < CLASSES_COUNT {
-                    let done = table.compact_entries(*class, percent);
-                    if done.moved_count > 0 {
-                        return Some(done);
-                    }
-                    *class += 1;
-                }
-                *walk = CompactionWalk {
-                    database: walk.database + 1,
-                    ..CompactionWalk::default()
-                };
-                Some(Compacted::default())
+            return Some(done);
+        };
+        while *class < CLASSES_COUNT {
+            done = table.compact_entries(*class, percent);
+            if done.moved_count > 0 {
+                return Some(done);
             }
+            *class += 1;
         }
+        *walk = CompactionWalk {
+            database: walk.database + 1,
+            ..CompactionWalk::default()
+        };
+        Some(done)
     }
 }

@@ -10,8 +10,9 @@
 
 use super::value::collection_of;
 use super::{Collection, EncodingLimits};
-use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
+use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::Listpack;
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::quicklist::{NodeLimit, Quicklist, remove_in, visit_pack};
 use crate::ds::unaligned_box::UnalignedBox;
 use std::ops::ControlFlow;
@@ -326,10 +327,19 @@ impl HeapSize for List {
         }
     }
 
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        match &self.0 {
-            Form::Packed(pack) => see(pack.as_bytes().as_ptr()),
-            Form::Long(list) => list.sample_blocks(SAMPLED_MAX, see),
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        match &mut self.0 {
+            Form::Packed(pack) => {
+                mover.listpack(pack);
+                None
+            }
+            Form::Long(list) => {
+                if from.is_start() {
+                    mover.unaligned_box(list);
+                }
+                let next = list.move_step(from.index(), mover)?;
+                Some(Progress::new(0, next))
+            }
         }
     }
 

@@ -18,8 +18,9 @@ use crate::base::number::{digit_count, parse_i64};
 use crate::base::rng::Rng;
 use crate::ds::field_table::{FieldTable, field_hash};
 use crate::ds::intset::Intset;
-use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
+use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::{Element, Listpack};
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::table_shape::TableShape;
 use crate::ds::unaligned_box::UnalignedBox;
 
@@ -479,17 +480,18 @@ impl HeapSize for Set {
         }
     }
 
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        match &self.encoding {
-            Encoding::Ints(ints) => see(ints.as_bytes().as_ptr()),
-            Encoding::Pack(pack) => see(pack.as_bytes().as_ptr()),
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        match &mut self.encoding {
+            Encoding::Ints(ints) => ints.move_by(mover),
+            Encoding::Pack(pack) => mover.listpack(pack),
             Encoding::Table(table) => {
-                let members = table.iter().filter_map(|entry| entry.field_bytes());
-                members
-                    .take(SAMPLED_MAX)
-                    .for_each(|member| see(member.as_ptr()));
+                if from.is_start() {
+                    mover.unaligned_box(table);
+                }
+                return table.move_step(from, mover);
             }
         }
+        None
     }
 
     fn free_effort(&self) -> usize {

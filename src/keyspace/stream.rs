@@ -7,7 +7,8 @@ use std::ops::{Deref, DerefMut};
 
 use super::value::collection_of;
 use super::{Collection, EncodingLimits};
-use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
+use crate::ds::key_table::HeapSize;
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::stream::{Group, NodeLimits, Producers, Stream};
 use crate::ds::unaligned_box::UnalignedBox;
 
@@ -46,8 +47,11 @@ impl HeapSize for StreamValue {
         size_of::<Stream>() + self.0.heap_bytes()
     }
 
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        self.0.log.blocks().take(SAMPLED_MAX).for_each(see);
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        if from.is_start() {
+            mover.unaligned_box(&mut self.0);
+        }
+        self.0.move_step(from, mover)
     }
 
     fn free_effort(&self) -> usize {

@@ -6,6 +6,7 @@
 use super::Collection;
 use crate::base::number::parse_i64;
 use crate::ds::key_table::{HeapSize, NewValue, OwnedValue, Value};
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::table_shape::TableShape;
 use bytes::Bytes;
 
@@ -28,11 +29,8 @@ macro_rules! objects {
             fn free_effort(&self) -> usize {
                 match *self { $(Self::$name(ref it) => it.free_effort()),* }
             }
-            fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-                match *self { $(Self::$name(ref it) => it.sample_blocks(see)),* }
-            }
-            fn moved_copy(&self) -> Option<Self> {
-                Some(self.clone())
+            fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+                match *self { $(Self::$name(ref mut it) => it.move_step(from, mover)),* }
             }
             fn wake_at_ms(&self) -> Option<i64> {
                 match *self { $(Self::$name(ref it) => it.wake_at_ms()),* }

@@ -8,8 +8,9 @@
 use super::value::collection_of;
 use super::zset_packed::{PackedZset, Pairs};
 use super::{Collection, EncodingLimits};
-use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
+use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::{Element, Listpack};
+use crate::ds::mover::{Mover, Progress};
 pub use crate::ds::sorted_set::{Direction, Updated};
 use crate::ds::sorted_set::{SortedSet, Walk};
 use crate::ds::table_shape::TableShape;
@@ -272,12 +273,17 @@ impl HeapSize for Zset {
         }
     }
 
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        match &self.form {
-            Form::Packed(packed) => see(packed.as_bytes().as_ptr()),
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        match &mut self.form {
+            Form::Packed(packed) => {
+                packed.move_by(mover);
+                None
+            }
             Form::Tree(tree) => {
-                let members = tree.walk(0..SAMPLED_MAX.min(tree.len()), Direction::Up);
-                members.for_each(|entry| see(entry.member().as_ptr()));
+                if from.is_start() {
+                    mover.unaligned_box(tree);
+                }
+                tree.move_step(from, mover)
             }
         }
     }

@@ -7,6 +7,7 @@
 
 use crate::base::number::{F64_TEXT_BYTES_MAX, parse_f64, write_f64};
 use crate::ds::listpack::{Element, Iter, Listpack, Position};
+use crate::ds::mover::Mover;
 use crate::ds::sorted_set::Direction;
 use std::ops::Range;
 
@@ -24,6 +25,11 @@ impl PackedZset {
         Self {
             pairs: Listpack::new(),
         }
+    }
+
+    /// Moves its bytes.
+    pub fn move_by(&mut self, mover: &mut Mover<'_>) {
+        mover.listpack(&mut self.pairs);
     }
 
     /// Appends a member that is not there and comes after all others.
@@ -116,10 +122,6 @@ impl PackedZset {
     }
 
     #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.pairs.as_bytes()
-    }
-
     pub fn heap_bytes(&self) -> usize {
         self.pairs.heap_bytes()
     }

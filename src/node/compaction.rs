@@ -1,23 +1,24 @@
 //! Active defragmentation (`activedefrag` and its like): when a core's memory is compacted, and at what pace.
 //!
 //!     a look a second: free bytes in pages and spans in use, beside the bytes in use -> walks, the sparsest pages first
+//!     a slice now and then: as much of the time as `active-defrag-cycle-min` and `-max` say, whether there are requests or not
 //!
 //! Promises  nothing happens while little is lost, and after a walk that has not helped; requests wait for one slice at most,
-//!           `SLICE_MAX_NS` and a step, once a tick.
+//!           `SLICE_NS` and a step, which leaves after the turn's replies.
 //! Not here  what moves: `keyspace/compact.rs`; the allocator's part: `ds/purge.rs`.
 //! Tests     tests/server/compaction.rs.
 
 use super::core::Core;
 use super::options::Options;
 use crate::ds::purge;
-use crate::keyspace::compact::CompactionWalk;
+use crate::keyspace::compact::{CompactionWalk, StepLimits};
 
 /// Between two looks at what is lost.
 const LOOK_MS: i64 = 1000;
 /// How full a page or span may be that one walk after the other empties.
 const PERCENTS: [u32; 3] = [50, 75, 90];
-/// A tick's longest slice while there are requests.
-const SLICE_MAX_NS: u64 = 1_000_000;
+/// What is done at once, and a step more: requests wait for it.
+const SLICE_NS: u64 = 250_000;
 
 /// One core's compaction.
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub struct Compaction {
     lost_percent: [usize; 2],
     /// Percent of the core's time, least and most.
     effort_percent: [u64; 2],
+    /// Allocations that are looked at between two looks at the clock.
+    looks_max: usize,
     /// Which of [`PERCENTS`] the walk under way is at.
     walk_number: Option<usize>,
     walk: CompactionWalk,
@@ -40,7 +43,9 @@ pub struct Compaction {
     pub(super) heap_free_bytes: usize,
     /// Percent of the core's time that it takes now; 0 while it rests.
     pub(super) effort: u64,
-    commands_count: u64,
+    /// Its part of the time that has passed and was not used, and up to when that was reckoned.
+    saved_ns: i64,
+    saved_up_to: u64,
 }
 
 impl Compaction {
@@ -70,47 +75,68 @@ impl Core {
             number("active-defrag-cycle-min") as u64,
             number("active-defrag-cycle-max") as u64,
         ];
+        compaction.looks_max = number("active-defrag-max-scan-fields");
         if !compaction.is_on {
             compaction.walk_number = None;
             compaction.effort = 0;
         }
     }
 
-    /// Once a tick.
-    pub(super) fn compact(&mut self) {
-        if !self.compaction.is_on {
-            return;
-        }
-        if self.now_ms - self.compaction.looked_ms >= LOOK_MS {
+    /// Once a tick: whether a walk is worth its while.
+    pub(super) fn look_whether_to_compact(&mut self) {
+        if self.compaction.is_on && self.now_ms - self.compaction.looked_ms >= LOOK_MS {
             self.compaction.looked_ms = self.now_ms;
             self.look_at_losses();
         }
+    }
+
+    /// Once a turn: saves up the walk's part of the time since the last one; whether that is a slice by now.
+    #[inline]
+    pub(super) fn may_compact(&mut self) -> bool {
+        self.compaction.walk_number.is_some() && self.save_up_for_slice()
+    }
+
+    fn save_up_for_slice(&mut self) -> bool {
+        let now = self.clock.raw();
+        let compaction = &mut self.compaction;
+        let passed_ns = self.clock.delta_as_nanos(compaction.saved_up_to, now);
+        compaction.saved_up_to = now;
+        let saved_ns = compaction.saved_ns + (passed_ns * compaction.effort / 100) as i64;
+        compaction.saved_ns = saved_ns.min(SLICE_NS as i64);
+        saved_ns >= SLICE_NS as i64
+    }
+
+    /// Whether a walk is under way.
+    pub(super) fn compacts(&self) -> bool {
+        self.compaction.walk_number.is_some()
+    }
+
+    /// One slice of the walk under way.
+    pub(super) fn compact(&mut self) {
         let Some(number) = self.compaction.walk_number else {
             return;
         };
-        let is_quiet = self.commands_count == self.compaction.commands_count;
-        self.compaction.commands_count = self.commands_count;
-        let tick_ns = u64::try_from(self.options.tick().as_nanos()).unwrap_or(u64::MAX);
-        let slice_ns = tick_ns / 100 * self.compaction.effort;
-        let slice_ns = match is_quiet {
-            true => slice_ns,
-            false => slice_ns.min(SLICE_MAX_NS),
+        let limits = StepLimits {
+            percent: PERCENTS[number],
+            looks_max: self.compaction.looks_max,
         };
-        let percent = PERCENTS[number];
         let before = self.clock.raw();
-        loop {
+        let mut took_ns = 0;
+        while took_ns < SLICE_NS {
             let walk = &mut self.compaction.walk;
-            let Some(done) = self.shard.keys.compact_step(walk, percent) else {
+            let Some(done) = self.shard.keys.compact_step(walk, limits) else {
                 self.end_walk(number);
                 break;
             };
             self.counters.defrag_hits += done.moved_count as u64;
             self.counters.defrag_misses += (done.looked_count - done.moved_count) as u64;
-            if self.clock.delta_as_nanos(before, self.clock.raw()) >= slice_ns {
-                break;
-            }
+            took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
         }
-        self.counters.defrag_ns += self.clock.delta_as_nanos(before, self.clock.raw());
+        let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
+        self.counters.defrag_ns += took_ns;
+        self.note_event("active-defrag-cycle", took_ns);
+        // A slice that took longer is paid for before the next.
+        self.compaction.saved_ns -= took_ns as i64;
     }
 
     /// Free bytes that no request can have before a span or page is full, and bytes in use.
@@ -139,6 +165,8 @@ impl Core {
             compaction.walk_number = Some(0);
             compaction.began_ms = self.now_ms;
             compaction.walk = CompactionWalk::default();
+            compaction.saved_ns = 0;
+            compaction.saved_up_to = self.clock.raw();
         }
         let [least, most] = compaction.effort_percent;
         let part = percent.clamp(lower, upper.max(lower)) - lower;
@@ -147,7 +175,7 @@ impl Core {
     }
 
     fn end_walk(&mut self, number: usize) {
-        purge::give_back_free_pages();
+        purge::give_up_free_pages();
         let (free_bytes, used_bytes) = self.losses();
         let compaction = &mut self.compaction;
         let is_enough = free_bytes <= compaction.ignored_bytes

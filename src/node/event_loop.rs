@@ -109,6 +109,22 @@ impl CoreLoop {
         self.core.walk_cut()
     }
 
+    /// Active defragmentation's part of a turn. What the turn has answered leaves first.
+    ///
+    /// - `busy`: it may have answered something.
+    fn compact(&mut self, busy: bool) -> Pace {
+        if self.core.may_compact() {
+            if busy {
+                self.enter(None);
+            }
+            self.core.compact();
+        }
+        match self.core.compacts() {
+            true => Pace::Soon,
+            false => Pace::Rest,
+        }
+    }
+
     /// One turn; whether another should follow without waiting.
     fn turn(&mut self) -> bool {
         let begin = self.core.clock.raw();
@@ -131,6 +147,7 @@ impl CoreLoop {
             self.cycle(TURN_BUDGET);
         }
         let mut walks = [
+            Pace::Rest,
             Pace::Rest,
             self.core.walk_load(),
             self.core.poll_saving(),
@@ -162,6 +179,7 @@ impl CoreLoop {
         self.core.tell_changes();
         self.flush_mesh();
         walks[0] = self.walk_cut(busy);
+        walks[1] = self.compact(busy);
         if let Some(wait) = self.core.next_alarm() {
             self.ring.set_alarm(wait);
         }

@@ -226,7 +226,7 @@ impl Core {
                 self.check_client(token);
             }
         }
-        self.compact();
+        self.look_whether_to_compact();
         self.tick_clients_memory();
         let now_ms = self.now_ms;
         if self.shard.hot_keys().tick(now_ms) && self.id == 0 {

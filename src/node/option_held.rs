@@ -128,7 +128,7 @@ pub const HELD: &[OptionSpec] = &[
     held("active-defrag-threshold-lower", "", Check::Int(0, 1000), "10"),
     held("active-defrag-threshold-upper", "", Check::Int(0, 1000), "100"),
     held("active-defrag-ignore-bytes", "", Check::Memory(1), "16777216"),
-    // Small collections move whole and larger ones not at all, whatever this says.
+    // Allocations, of a collection or of several, that are looked at before the clock is.
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
     at_start(held("disable-thp", "", YES_NO, "yes")),
     // Encodings; what is in force is read back by `Options::encoding_limits`.

@@ -4,6 +4,7 @@ use super::{Random, size};
 use bytes::Bytes;
 use rondo::base::hash::KeyHasher;
 use rondo::ds::key_table::{HeapSize, KeyTable, NewValue, OwnedValue, Value};
+use rondo::ds::mover::{Mover, Progress};
 use rondo::ds::unaligned_box::UnalignedBox;
 use std::collections::HashMap;
 
@@ -24,12 +25,10 @@ impl HeapSize for Numbers {
         size_of::<Vec<u64>>() + self.0.capacity() * 8
     }
 
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        see(self.0.as_ptr().cast());
-    }
-
-    fn moved_copy(&self) -> Option<Self> {
-        Some(self.clone())
+    fn move_step(&mut self, _: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        mover.unaligned_box(&mut self.0);
+        mover.array(&mut self.0);
+        None
     }
 }
 

@@ -4,7 +4,8 @@ use super::key_table::{Numbers, Plain, plain};
 use super::{Random, size};
 use bytes::Bytes;
 use rondo::base::hash::KeyHasher;
-use rondo::ds::key_table::{KeyTable, NewValue};
+use rondo::ds::key_table::{Compacted, HeapSize, KeyTable, NewValue, Value, ValuesWalk};
+use rondo::ds::mover::{Mover, Progress};
 use rondo::ds::slab::{CLASSES_COUNT, SPAN_BYTES};
 use std::collections::HashMap;
 
@@ -66,17 +67,15 @@ fn values_move_and_stay_the_same() {
         let used_bytes = table.used_bytes();
         for (part, of) in [(1, 2), (1, 1), (0, 1)] {
             let is_sparse = |block: *const u8| (block.addr() >> 6) % of < part;
-            let (mut cursor, mut moved_count) = (0, 0);
-            loop {
-                let (next, done) = table.compact_values(cursor, &is_sparse);
-                moved_count += done.moved_count;
-                assert!(done.moved_count <= done.looked_count);
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
+            let (mut walk, mut done) = (ValuesWalk::default(), Compacted::default());
+            let mut is_end = false;
+            while !is_end {
+                let mut mover = Mover::of_blocks(&is_sparse, 100, 100_000);
+                is_end = table.compact_values(&mut walk, &mut mover, &mut done);
             }
-            assert_eq!(moved_count > 0, part > 0, "SEED={seed}");
+            assert!(done.moved_count <= done.looked_count);
+            assert_eq!(done.moved_count > 0, part > 0, "SEED={seed}");
+            assert_eq!(done.moved_bytes > 0, part > 0, "SEED={seed}");
             check(&table, &hasher, &model);
             assert_eq!(table.used_bytes(), used_bytes, "SEED={seed}");
         }
@@ -119,5 +118,81 @@ fn spans_are_emptied_into_others() {
             let after = table.slack_bytes();
             assert!(after * 2 < before, "SEED={seed}: {after} of {before}");
         }
+    }
+}
+
+/// Many allocations, which move one at a step.
+#[derive(Clone, Debug, PartialEq)]
+struct Pieces(Vec<Vec<u64>>);
+
+impl HeapSize for Pieces {
+    fn heap_bytes(&self) -> usize {
+        let pieces = self.0.iter().map(|piece| piece.capacity() * 8);
+        pieces.sum::<usize>() + self.0.capacity() * size_of::<Vec<u64>>()
+    }
+
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        mover.array(self.0.get_mut(from.index())?);
+        Some(Progress::new(0, from.index() + 1))
+    }
+}
+
+/// An object of ten thousand allocations moves over as many steps as its movers ask for, while its key is there; where
+/// the key goes in between, or gets another value, the walk goes on with the rest.
+#[test]
+fn large_objects_move_in_pieces() {
+    let all = |_: *const u8| true;
+    let pieces_count = size(30, 10_000);
+    for fate in ["stays", "goes", "is a string", "is short", "is new"] {
+        let hasher = KeyHasher::with_seed(1);
+        let mut table = KeyTable::<Pieces>::new(hasher.clone());
+        let whole = Pieces(
+            (0..pieces_count as u64)
+                .map(|piece| vec![piece; 3])
+                .collect(),
+        );
+        for key in [b"first", b"other"] {
+            let value = NewValue::Object(Box::new(whole.clone()));
+            table.insert(hasher.hash(key), key, value, None);
+        }
+        let (mut walk, mut done) = (ValuesWalk::default(), Compacted::default());
+        let mut steps_count = 0;
+        loop {
+            let mut mover = Mover::of_blocks(&all, 10, usize::MAX);
+            if table.compact_values(&mut walk, &mut mover, &mut done) {
+                break;
+            }
+            steps_count += 1;
+            // In the middle of one of the two, whichever comes first.
+            if steps_count == 2 {
+                let key = b"first";
+                let hash = hasher.hash(key);
+                if fate != "stays" {
+                    assert!(table.remove(hash, key));
+                }
+                match fate {
+                    "is a string" => {
+                        let value = NewValue::Str {
+                            bytes: &[b'v'; 900],
+                            raw: true,
+                        };
+                        table.insert(hash, key, value, None);
+                    }
+                    "is short" | "is new" => {
+                        let length = if fate == "is short" { 2 } else { pieces_count };
+                        let value = NewValue::Object(Box::new(Pieces(whole.0[..length].to_vec())));
+                        table.insert(hash, key, value, None);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert!(steps_count >= pieces_count / 10, "{fate}: {steps_count}");
+        assert!((1..=3).contains(&done.moved_count), "{fate}: {done:?}");
+        let entry = table.get(hasher.hash(b"other"), b"other").expect("a key");
+        assert!(
+            matches!(entry.value(), Value::Object(object) if *object == whole),
+            "{fate}"
+        );
     }
 }

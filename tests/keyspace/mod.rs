@@ -2,6 +2,7 @@
 
 mod access; // LRU and LFU clocks
 mod array; // the cursor, rings
+mod compact; // active defragmentation between requests
 mod cut; // snapshots: what is in them, and read back
 mod events; // keyspace notifications: classes, what is noted
 mod evict;

@@ -290,6 +290,12 @@ impl Block {
         }
     }
 
+    /// Where the block is.
+    #[inline]
+    pub(super) fn address(self) -> *const u8 {
+        self.start()
+    }
+
     #[inline]
     fn start(self) -> *mut u8 {
         std::ptr::with_exposed_provenance_mut((self.0 & !FLAGS) as usize)

@@ -4,6 +4,7 @@
 //!           every block in it is alive, has a deadline, and its position is where it is.
 
 use super::block::Block;
+use crate::ds::mover::Mover;
 
 /// Entries in one piece.
 const PIECE_ENTRIES: usize = 256;
@@ -127,6 +128,20 @@ impl Deadlines {
             pieces,
             len: self.len,
         }
+    }
+
+    /// Moves pieces, from `from` on; returns where to go on, None at the end.
+    pub(super) fn move_step(&mut self, from: usize, mover: &mut Mover<'_>) -> Option<usize> {
+        if from == 0 {
+            mover.array(&mut self.pieces);
+        }
+        for index in from..self.pieces.len() {
+            if index > from && mover.is_over() {
+                return Some(index);
+            }
+            mover.array(&mut self.pieces[index]);
+        }
+        None
     }
 
     /// Frees one piece, for heaps that are being thrown away; false once none is left.

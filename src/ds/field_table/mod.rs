@@ -15,6 +15,7 @@ mod deadlines;
 use crate::base::hash::member_hasher;
 use crate::base::rng::Rng;
 use crate::ds::listpack::Element;
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::slot_table::{Place, SlotTable};
 use crate::ds::table_shape::TableShape;
 use block::Block;
@@ -299,6 +300,36 @@ impl FieldTable {
         self.blocks_bytes -= bytes;
         self.blocks_count -= count;
         is_done
+    }
+
+    /// Moves allocations, from `from` on; returns where to go on, None at the end.
+    pub fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        if from.part == 0 {
+            let deadlines = &mut self.deadlines;
+            let next = self.slots.move_step(from.index(), mover, |payload, mover| {
+                let block = Block(payload);
+                if block.is_number() || !mover.wants(block.address()) {
+                    return payload;
+                }
+                // SAFETY: payloads of this table are live blocks. The copy has the deadline and the position of its
+                // original, and takes its place there as in the slot; nothing leads to the original any more.
+                unsafe {
+                    let copied = block.copied();
+                    if block.has_deadline()
+                        && let Some(deadlines) = deadlines
+                    {
+                        deadlines.replace(block.position(), copied);
+                    }
+                    mover.moved(block.bytes());
+                    block.free();
+                    copied.0
+                }
+            });
+            let (part, at) = next.map_or((1, 0), |segment| (0, segment));
+            return Some(Progress::new(part, at));
+        }
+        let next = self.deadlines.as_mut()?.move_step(from.index(), mover)?;
+        Some(Progress::new(1, next))
     }
 
     #[inline]

@@ -1,137 +1,216 @@
 //! Compaction: values that lie in pages mostly free are copied to where the allocator fills up, spans of entries are emptied
 //! into others, so that what churn has left half empty goes back to the system.
 //!
-//! Promises  nothing but addresses changes: no content, no colour of a cut, no access clock; accounts stay exact. A step does
-//!           the values of one segment, or the entries of one span. Collections of more than [`OBJECT_BYTES_MAX`] stay where
-//!           they are.
-//! Not here  when it is worth its while, and which pages are sparse: `keyspace/compact.rs`, `ds/purge.rs`.
+//!     walk = | segment | slot in it | key and progress of the object under way |
+//!
+//! Promises  nothing but addresses changes: no content, no colour of a cut, no access clock; accounts stay exact. A step is
+//!           over when its mover says so, in the middle of a segment or of an object too; one of any size moves in as many
+//!           steps as it takes, whatever is done to it in between. What changes places meanwhile may be passed over.
+//! Not here  when it is worth its while, and which pages are sparse: `keyspace/compact.rs`, `ds/purge.rs`; how an object's
+//!           own allocations move: [`HeapSize::move_step`].
 //! Tests     tests/ds/key_table_compaction.rs.
 
 use super::entry::{self, Kind, Large};
-use super::segment::Word;
 use super::{HeapSize, KeyTable, bucket, object_in};
-use crate::ds::purge;
+use crate::ds::mover::{Mover, Progress};
 use bytes::Bytes;
 
-/// Larger collections would stall the core for more than a millisecond or two.
-pub const OBJECT_BYTES_MAX: usize = 256 * 1024;
-/// A collection moves if one in this many of the blocks that were looked at lies in a sparse page.
-const SPARSE_SHARE: usize = 4;
 /// Spans that are looked at for the one with the fewest blocks in use.
 const SPANS_LOOKED_AT: usize = 64;
+/// Hash bits below a position in hash order that a segment can begin at.
+const POSITION_SHIFT: u32 = 12;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
     /// Values looked at.
     pub looked_count: usize,
-    /// Values, or entries, that moved.
+    /// Values, or entries, that moved, or some of whose allocations did.
     pub moved_count: usize,
     /// Bytes of them, about.
     pub moved_bytes: usize,
 }
 
+/// Where a walk over all values has come.
+#[derive(Debug, Default)]
+pub struct ValuesWalk {
+    /// In hash order, of the segment under way.
+    position: u64,
+    /// The next slot of the segment, over all of its buckets.
+    slot: usize,
+    under_way: Option<UnderWay>,
+}
+
+/// An object of which a part has moved.
+#[derive(Debug)]
+struct UnderWay {
+    key: Box<[u8]>,
+    progress: Progress,
+    has_moved: bool,
+}
+
 impl<T: HeapSize> KeyTable<T> {
-    /// Moves the values of the segment at `cursor` (a position in hash order, below 2^52) that `is_sparse` says lie badly;
-    /// returns where to go on, 0 at the end.
+    /// Moves values that the mover says lie badly, from where `walk` has come, until the mover's step is over or all were
+    /// looked at: true.
     pub fn compact_values(
         &mut self,
-        cursor: u64,
-        is_sparse: &dyn Fn(*const u8) -> bool,
-    ) -> (u64, Compacted) {
-        const CURSOR_SHIFT: u32 = 12;
+        walk: &mut ValuesWalk,
+        mover: &mut Mover<'_>,
+        done: &mut Compacted,
+    ) -> bool {
         self.close_object();
-        let mut done = Compacted::default();
-        let position = cursor.min((1 << 52) - 1) << CURSOR_SHIFT;
-        let Some(word) = self.word(position) else {
-            return (0, done);
+        let before = mover.moved_bytes();
+        let is_end = loop {
+            if let Some(under_way) = walk.under_way.take() {
+                walk.under_way = self.move_part(under_way, mover, done);
+            }
+            if walk.under_way.is_some() || mover.is_over() {
+                break false;
+            }
+            if self.owners_count == 0 || !self.compact_segment(walk, mover, done) {
+                *walk = ValuesWalk::default();
+                break true;
+            }
         };
-        if self.owners_count > 0 {
-            self.compact_segment(position, word, is_sparse, &mut done);
-        }
-        let next = word.hash_after(position);
-        (next.map_or(0, |next| next >> CURSOR_SHIFT), done)
+        done.moved_bytes += mover.moved_bytes() - before;
+        is_end
     }
 
-    /// [`KeyTable::compact_values`] for values in the allocator's pages that are no more than `percent` full.
-    pub fn compact_values_of_sparse_pages(
-        &mut self,
-        cursor: u64,
-        percent: usize,
-    ) -> (u64, Compacted) {
-        // SAFETY: what is asked about belongs to values in the table, so it is in use.
-        let is_sparse = |block: *const u8| unsafe { purge::is_page_sparse(block, percent) };
-        self.compact_values(cursor, &is_sparse)
-    }
-
+    /// Goes on in the segment under way, and to the start of the next at its end; false where there is none.
     fn compact_segment(
         &mut self,
-        hash: u64,
-        word: Word,
-        is_sparse: &dyn Fn(*const u8) -> bool,
+        walk: &mut ValuesWalk,
+        mover: &mut Mover<'_>,
         done: &mut Compacted,
-    ) {
-        for index in 0..word.buckets_count() {
-            if index + 2 < word.buckets_count() {
+    ) -> bool {
+        let position = walk.position << POSITION_SHIFT;
+        let Some(word) = self.word(position) else {
+            return false;
+        };
+        while walk.slot < word.buckets_count() * bucket::SLOTS {
+            let (index, place) = (walk.slot / bucket::SLOTS, walk.slot % bucket::SLOTS);
+            if place == 0 && index + 2 < word.buckets_count() {
                 // SAFETY: `index + 2` is below `buckets_count`.
                 for &slot in unsafe { &(*word.bucket(index + 2)).0 } {
                     bucket::prefetch(bucket::entry(slot));
                 }
             }
-            // SAFETY: `index` is below `buckets_count`; a slot that is not empty holds a live entry.
-            for slot in unsafe { (*word.bucket(index)).0 } {
-                if bucket::is_empty(slot) {
-                    continue;
-                }
-                let entry = bucket::entry(slot);
-                // SAFETY: as above.
-                let moved_bytes = match unsafe { entry::kind(entry) } {
-                    Kind::Int | Kind::Inline => continue,
+            walk.slot += 1;
+            // SAFETY: `index` is below `buckets_count`, `place` below `SLOTS`.
+            let slot = unsafe { (*word.bucket(index)).0[place] };
+            if bucket::is_empty(slot) {
+                continue;
+            }
+            mover.pass();
+            let entry = bucket::entry(slot);
+            // SAFETY: a slot that is not empty holds a live entry.
+            match unsafe { entry::kind(entry) } {
+                Kind::Int | Kind::Inline => {}
+                Kind::Large => {
+                    let before = mover.moved_bytes();
                     // SAFETY: the entry is of that kind.
-                    Kind::Large => unsafe { move_large(entry, is_sparse) },
-                    // SAFETY: as above.
-                    Kind::Object => unsafe { self.move_object(hash, entry, is_sparse) },
-                };
-                done.looked_count += 1;
-                done.moved_count += usize::from(moved_bytes > 0);
-                done.moved_bytes += moved_bytes;
+                    unsafe { move_large(entry, mover) };
+                    done.looked_count += 1;
+                    done.moved_count += usize::from(mover.moved_bytes() > before);
+                }
+                Kind::Object => {
+                    // SAFETY: as above; nothing else refers to the object.
+                    walk.under_way = unsafe { self.move_object(entry, mover, done) };
+                }
+            }
+            if mover.is_over() {
+                return true;
+            }
+        }
+        walk.slot = 0;
+        let next = word.hash_after(position);
+        walk.position = next.map_or(0, |next| next >> POSITION_SHIFT);
+        next.is_some()
+    }
+
+    /// Moves an entry's object, as much of it as the step allows.
+    ///
+    /// # Safety
+    /// `entry` is alive and holds an object.
+    unsafe fn move_object(
+        &mut self,
+        entry: *mut u8,
+        mover: &mut Mover<'_>,
+        done: &mut Compacted,
+    ) -> Option<UnderWay> {
+        // SAFETY: the caller's promise.
+        let (key, object) = unsafe { (entry::key(entry), object_in::<T>(entry)) };
+        done.looked_count += 1;
+        let hash = self.hasher.hash(key);
+        // SAFETY: as above; `hash` is that of the object's key.
+        let (progress, has_moved) =
+            unsafe { self.move_object_from(hash, object, Progress::default(), mover) };
+        match progress {
+            Some(progress) => Some(UnderWay {
+                key: key.into(),
+                progress,
+                has_moved,
+            }),
+            None => {
+                done.moved_count += usize::from(has_moved);
+                None
             }
         }
     }
 
-    /// Moves an entry's object, where enough of it lies in sparse pages; returns its bytes, 0 where it stays.
+    /// Goes on with an object of which a part has moved, if its key still has one.
+    fn move_part(
+        &mut self,
+        mut under_way: UnderWay,
+        mover: &mut Mover<'_>,
+        done: &mut Compacted,
+    ) -> Option<UnderWay> {
+        mover.pass();
+        let hash = self.hasher.hash(&under_way.key);
+        let place = self.find(hash, &under_way.key)?;
+        // SAFETY: a slot that was found leads to a live entry, here to one with an object; nothing else refers to it.
+        let (progress, has_moved) = unsafe {
+            let entry = bucket::entry(place.read());
+            if entry::kind(entry) != Kind::Object {
+                return None;
+            }
+            let object = object_in::<T>(entry);
+            self.move_object_from(hash, object, under_way.progress, mover)
+        };
+        under_way.has_moved |= has_moved;
+        let Some(progress) = progress else {
+            done.moved_count += usize::from(under_way.has_moved);
+            return None;
+        };
+        under_way.progress = progress;
+        Some(under_way)
+    }
+
+    /// Moves an object's allocations from `from` on until the step is over; returns where to go on, and whether any moved.
     ///
     /// # Safety
-    /// `entry` is alive, in the segment of `hash`, and holds an object.
-    unsafe fn move_object(
+    /// `object` is a live object of this table, `hash` that of its key, and no reference to it is out.
+    unsafe fn move_object_from(
         &mut self,
         hash: u64,
-        entry: *mut u8,
-        is_sparse: &dyn Fn(*const u8) -> bool,
-    ) -> usize {
-        // SAFETY: the caller's promise; no reference to the object is out.
+        object: *mut T,
+        from: Progress,
+        mover: &mut Mover<'_>,
+    ) -> (Option<Progress>, bool) {
+        let before = mover.moved_bytes();
+        let mut progress = Some(from);
+        // SAFETY: the caller's promise.
         unsafe {
-            let object = object_in::<T>(entry);
-            let heap_bytes = (*object).heap_bytes();
-            if heap_bytes == 0 || heap_bytes > OBJECT_BYTES_MAX {
-                return 0;
-            }
-            let (mut seen_count, mut sparse_count) = (0, 0);
-            (*object).sample_blocks(&mut |block| {
-                seen_count += 1;
-                sparse_count += usize::from(is_sparse(block));
-            });
-            if sparse_count == 0 || sparse_count * SPARSE_SHARE < seen_count {
-                return 0;
-            }
-            let Some(copy) = (*object).moved_copy() else {
-                return 0;
-            };
             self.open_object(hash, object);
-            drop(std::mem::replace(&mut *object, copy));
-            self.close_object();
-            heap_bytes
+            while let Some(from) = progress {
+                progress = (*object).move_step(from, mover);
+                if mover.is_over() {
+                    break;
+                }
+            }
         }
+        self.close_object();
+        (progress, mover.moved_bytes() > before)
     }
 
     /// Empties one span of entries of `class` (from 0) that is no more than `percent` full into others of its class, if
@@ -155,34 +234,26 @@ impl<T: HeapSize> KeyTable<T> {
     }
 }
 
-/// Moves a large string, where it lies in a sparse page; returns its bytes, 0 where it stays.
+/// Moves a large string, where it lies in a sparse page.
 ///
 /// # Safety
 /// `entry` is alive and holds a large string; no reference to it is out.
-unsafe fn move_large(entry: *mut u8, is_sparse: &dyn Fn(*const u8) -> bool) -> usize {
-    // SAFETY: the caller's promise; the box came from `Box::into_raw`.
+unsafe fn move_large(entry: *mut u8, mover: &mut Mover<'_>) {
+    // SAFETY: the caller's promise; the box came from `Box::into_raw`, and its string is in use.
     unsafe {
-        let mut place = entry::boxed::<Large>(entry);
-        let mut moved_bytes = 0;
-        if is_sparse(place.cast_const().cast()) {
-            let large = *Box::from_raw(place);
-            place = Box::into_raw(Box::new(large));
-            entry::write_boxed(entry, place);
-            moved_bytes += size_of::<Large>();
-        }
-        let large = &mut *place;
-        if is_sparse(large.bytes().as_ptr()) {
-            let copy = match large {
+        let mut place = Box::from_raw(entry::boxed::<Large>(entry));
+        mover.boxed(&mut place);
+        if mover.wants(place.bytes().as_ptr()) {
+            match &mut *place {
                 Large::Owned(old) => {
                     let mut copy = Vec::with_capacity(old.capacity());
-                    copy.extend_from_slice(old);
-                    Large::Owned(copy)
+                    copy.append(old);
+                    *old = copy;
                 }
-                Large::Shared(old) => Large::Shared(Bytes::copy_from_slice(old)),
-            };
-            moved_bytes += copy.bytes().len();
-            *large = copy;
+                Large::Shared(old) => *old = Bytes::copy_from_slice(old),
+            }
+            mover.moved(place.bytes().len());
         }
-        moved_bytes
+        entry::write_boxed(entry, Box::into_raw(place));
     }
 }

@@ -26,10 +26,11 @@ mod segment;
 mod walk;
 
 pub use borrowed::{EntryMut, EntryRef};
-pub use compact::Compacted;
+pub use compact::{Compacted, ValuesWalk};
 pub use cut::Keeper;
 
 use crate::base::hash::KeyHasher;
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::slab::{BLOCK_BYTES_MAX, Slab, rounded_bytes};
 use bytes::Bytes;
 use cut::Cut;
@@ -47,9 +48,6 @@ const BUCKETS_BYTES_PER_KEY: usize = 10;
 /// Objects of more allocations are freed in steps.
 const FREED_AT_ONCE_MAX: usize = 64;
 
-/// Allocations that [`HeapSize::sample_blocks`] shows at most.
-pub const SAMPLED_MAX: usize = 32;
-
 /// Heap bytes owned by an object, besides the object itself.
 pub trait HeapSize {
     /// Bytes on the heap behind `self`. O(1): it is asked before and after every change.
@@ -66,16 +64,10 @@ pub trait HeapSize {
         true
     }
 
-    /// Shows the addresses of some of its allocations, at most [`SAMPLED_MAX`], which stand for all.
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        let _ = see;
-    }
-
-    /// The same in other allocations; None for what stays where it is.
-    fn moved_copy(&self) -> Option<Self>
-    where
-        Self: Sized,
-    {
+    /// Moves those of its allocations that lie badly, from `from` on, until the mover's step is over or a part is done;
+    /// returns where to go on, None at the end. Any `from` is good for any object.
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        let _ = (from, mover);
         None
     }
 

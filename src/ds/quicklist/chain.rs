@@ -9,6 +9,7 @@
 
 use super::End;
 use super::node::Node;
+use crate::ds::mover::Mover;
 use std::collections::VecDeque;
 
 /// Nodes of a chunk.
@@ -296,6 +297,26 @@ impl Chain {
         self.elements_count += rest.elements_count;
         self.nodes_bytes += rest.nodes_bytes;
         self.handles_count += rest.handles_count;
+    }
+
+    /// See [`super::Quicklist::move_step`].
+    pub(super) fn move_step(&mut self, from: usize, mover: &mut Mover<'_>) -> Option<usize> {
+        let mut at = self.locate(from)?;
+        let mut number = from;
+        if from == 0 {
+            mover.ring(&mut self.chunks);
+        }
+        loop {
+            if at.node == 0 {
+                mover.array(&mut self.chunks[at.chunk].nodes);
+            }
+            self.edit(at, |node| node.move_by(mover));
+            at = self.step(at, End::Front)?;
+            number += 1;
+            if mover.is_over() {
+                return Some(number);
+            }
+        }
     }
 
     /// Panics unless all counts are what a walk finds. For tests.

@@ -17,6 +17,7 @@ mod node;
 mod read;
 
 use super::listpack::{Element, Listpack};
+use super::mover::Mover;
 use chain::Chain;
 pub use edit::remove_in;
 pub use node::Content;
@@ -204,14 +205,9 @@ impl Quicklist {
         self.chain.heap_bytes()
     }
 
-    /// Shows where the first `max` nodes have their bytes.
-    pub fn sample_blocks(&self, max: usize, see: &mut dyn FnMut(*const u8)) {
-        let mut at = self.chain.end(End::Front);
-        for _ in 0..max {
-            let Some(here) = at else { break };
-            see(self.chain.node(here).address());
-            at = self.chain.step(here, End::Front);
-        }
+    /// Moves allocations, from node number `from` on; returns the node to go on with, None at the end.
+    pub fn move_step(&mut self, from: usize, mover: &mut Mover<'_>) -> Option<usize> {
+        self.chain.move_step(from, mover)
     }
 
     /// Frees up to about `budget` nodes, from the end; true when none is left.

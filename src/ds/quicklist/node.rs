@@ -4,6 +4,7 @@ use super::even::{self, Even};
 use super::{ENTRY_OVERHEAD_BYTES, NodeLimit};
 use crate::ds::listpack::{Element, Listpack};
 use crate::ds::lzf;
+use crate::ds::mover::Mover;
 
 /// Shorter nodes are not worth it.
 const COMPRESSED_FROM_BYTES: usize = 48;
@@ -55,13 +56,13 @@ impl Node {
         }
     }
 
-    /// Where its bytes are.
-    pub(super) fn address(&self) -> *const u8 {
+    /// Moves its bytes.
+    pub(super) fn move_by(&mut self, mover: &mut Mover<'_>) {
         match self {
-            Self::Packed { pack, .. } => pack.as_bytes().as_ptr(),
+            Self::Packed { pack, .. } => mover.listpack(pack),
             Self::Alone(bytes)
             | Self::Compressed { bytes, .. }
-            | Self::Even { data: bytes, .. } => bytes.as_ptr(),
+            | Self::Even { data: bytes, .. } => mover.bytes(bytes),
         }
     }
 

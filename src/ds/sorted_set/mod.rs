@@ -15,6 +15,7 @@ mod tree;
 mod walk;
 
 use super::block_size::block_bytes;
+use super::mover::{Mover, Progress};
 use super::slot_table::SlotTable;
 use super::table_shape::TableShape;
 use crate::base::hash::member_hasher;
@@ -212,6 +213,31 @@ impl SortedSet {
             }
         }
         self.is_empty()
+    }
+
+    /// Moves allocations, from `from` on; returns where to go on, None at the end.
+    pub fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        let mut at = from.index();
+        if from.part == 0 {
+            let index = &mut self.index;
+            while at < self.tree.len() {
+                at = self.tree.move_leaf(at, mover, &mut |old, new| {
+                    // SAFETY: the record was just made.
+                    let hash = member_hash(unsafe { new.member() });
+                    if let Some(place) = index.find(hash, |address| address == old.address()) {
+                        index.set_payload(place, new.address());
+                    }
+                });
+                if mover.is_over() {
+                    break;
+                }
+            }
+            let is_end = at >= self.tree.len();
+            let (part, at) = if is_end { (1, 0) } else { (0, at) };
+            return Some(Progress::new(part, at));
+        }
+        let next = self.index.move_step(at, mover, |payload, _| payload)?;
+        Some(Progress::new(1, next))
     }
 
     /// Panics where something is not as the headers say. Costs a walk over everything: for tests.

@@ -81,6 +81,12 @@ impl Leaf {
         written(&self.records, self.count)
     }
 
+    /// Puts a record in the place of another.
+    pub fn replace(&mut self, at: usize, record: Record) {
+        assert!(at < self.count, "a record there is");
+        self.records[at].write(record);
+    }
+
     pub fn insert(&mut self, at: usize, record: Record) {
         insert(&mut self.records, &mut self.count, at, record);
     }

@@ -3,7 +3,7 @@
 //!     | score f64 | length u8 | member … |                    members below 255 bytes
 //!     | score f64 | 255 | length u32 | member … |             longer ones
 //!
-//! Promises  one allocation; a record does not move, so eight bytes name it wherever it is needed.
+//! Promises  one allocation; a record stays where it is while anything else names it, so eight bytes do wherever it is needed.
 //! Not here  who owns a record: `SortedSet`, which frees each exactly once.
 
 use crate::ds::prefetch::prefetch;
@@ -97,6 +97,12 @@ impl Record {
     #[inline]
     pub fn prefetch(self) {
         prefetch(self.0.as_ptr());
+    }
+
+    /// Where the block is.
+    #[inline]
+    pub fn start(self) -> *const u8 {
+        self.0.as_ptr()
     }
 
     /// The block's address, for the index: below 2^48.

@@ -12,6 +12,7 @@
 use super::node::{Child, INNER_MAX, Inner, LEAF_MAX, Leaf, Node};
 use super::record::Record;
 use crate::ds::block_size::block_bytes;
+use crate::ds::mover::{Mover, moved};
 use std::ptr::NonNull;
 
 /// Enough for more records than there are addresses: nodes are about a third full at least.
@@ -161,6 +162,71 @@ impl Tree {
             self.free_nodes(child, height - 1);
         }
         self.free_inner(node.inner());
+    }
+
+    /// Moves the leaf that has the record of this rank, its records, and the nodes above of which it is the first leaf;
+    /// returns the rank behind it. `renamed` is told of each record that has moved, while the old one is still there.
+    pub fn move_leaf(
+        &mut self,
+        rank: usize,
+        mover: &mut Mover<'_>,
+        renamed: &mut dyn FnMut(Record, Record),
+    ) -> usize {
+        let mut path = self.path_to_rank(rank);
+        let steps = &path.steps[..self.height];
+        let first_depth = steps.iter().rposition(|&(_, at)| at > 0);
+        for depth in first_depth.map_or(0, |depth| depth + 1)..self.height {
+            let inner = path.steps[depth].0;
+            if mover.wants(inner.as_ptr().cast_const().cast()) {
+                // SAFETY: made by `new_inner`; the one above is told before anybody looks again.
+                path.steps[depth].0 = unsafe { moved(inner) };
+                self.replace_node(&path, depth, Node::of_inner(path.steps[depth].0));
+                mover.moved(size_of::<Inner>());
+            }
+        }
+        if mover.wants(path.leaf.as_ptr().cast_const().cast()) {
+            // SAFETY: made by `new_leaf`; the one above and its neighbours are told before anybody looks again.
+            path.leaf = unsafe { moved(path.leaf) };
+            self.replace_node(&path, self.height, Node::of_leaf(path.leaf));
+            let Leaf { previous, next, .. } = *self.leaf(path.leaf);
+            if let Some(previous) = previous {
+                self.leaf_mut(previous).next = Some(path.leaf);
+            }
+            if let Some(next) = next {
+                self.leaf_mut(next).previous = Some(path.leaf);
+            }
+            mover.moved(size_of::<Leaf>());
+        }
+        let count = self.leaf(path.leaf).records().len();
+        for at in 0..count {
+            let old = self.leaf(path.leaf).records()[at];
+            if mover.wants(old.start()) {
+                // SAFETY: records of the tree are alive. Leaf, nodes above and `renamed` have the new one when this one
+                // is freed.
+                unsafe {
+                    let new = Record::new(old.score(), old.member());
+                    self.leaf_mut(path.leaf).replace(at, new);
+                    if at == 0 {
+                        self.refresh_firsts(&path, self.height);
+                    }
+                    renamed(old, new);
+                    mover.moved(super::record_bytes(old.member()));
+                    old.free();
+                }
+            }
+        }
+        rank - path.at + count
+    }
+
+    /// Tells what leads to the node at `depth` of the path where it is now.
+    fn replace_node(&mut self, path: &Path, depth: usize, node: Node) {
+        match depth.checked_sub(1) {
+            None => self.root = node,
+            Some(above) => {
+                let (parent, at) = path.steps[above];
+                self.inner_mut(parent).child_mut(at).node = node;
+            }
+        }
     }
 
     // Searching

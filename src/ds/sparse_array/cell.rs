@@ -11,6 +11,7 @@
 use crate::base::number::parse_i64;
 use crate::ds::block_size::block_bytes;
 use crate::ds::listpack::Element;
+use crate::ds::mover::Mover;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{null_mut, without_provenance_mut};
 
@@ -136,6 +137,14 @@ impl Cell {
                 length => (1, usize::from(length)),
             };
             std::slice::from_raw_parts(block.add(header), length)
+        }
+    }
+
+    /// Moves its block, if it has one.
+    pub fn move_by(&mut self, mover: &mut Mover<'_>) {
+        if self.has_block() && mover.wants(self.word) {
+            *self = self.clone();
+            mover.moved(self.heap_bytes());
         }
     }
 

@@ -15,6 +15,7 @@ mod slice;
 
 use super::block_size::block_bytes;
 use super::listpack::Element;
+use super::mover::{Mover, Progress};
 use slice::{PLACES, Slice, fit, reserve};
 use std::ops::ControlFlow;
 
@@ -105,10 +106,33 @@ impl SparseArray {
         self.heap_bytes + block_bytes(self.leaves.capacity() * size_of::<Vec<Entry>>())
     }
 
-    /// Shows where the first `max` slices are.
-    pub fn sample_blocks(&self, max: usize, see: &mut dyn FnMut(*const u8)) {
-        let slices = self.leaves.iter().flatten().take(max);
-        slices.for_each(|entry| see(entry.slice.address()));
+    /// Moves allocations, from `from` on; returns where to go on, None at the end.
+    pub fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        if from.is_start() {
+            mover.array(&mut self.leaves);
+        }
+        let (mut first_slice, mut first_cell) =
+            (from.part as usize % LEAF_SLICES_MAX, from.index());
+        let first_leaf = usize::try_from(from.part).unwrap_or(usize::MAX) / LEAF_SLICES_MAX;
+        for (number, leaf) in self.leaves.iter_mut().enumerate().skip(first_leaf) {
+            if first_slice == 0 && first_cell == 0 {
+                mover.array(leaf);
+            }
+            for (at, entry) in leaf.iter_mut().enumerate().skip(first_slice) {
+                let next = entry.slice.move_step(first_cell, mover);
+                first_cell = 0;
+                let next = match next {
+                    Some(cell) => (at, cell),
+                    None if mover.is_over() => (at + 1, 0),
+                    None => continue,
+                };
+                // One behind the last of a full leaf is the next leaf's first.
+                let part = number * LEAF_SLICES_MAX + next.0;
+                return Some(Progress::new(part as u64, next.1));
+            }
+            first_slice = 0;
+        }
+        None
     }
 
     /// How many allocations there are, about.

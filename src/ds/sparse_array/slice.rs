@@ -10,6 +10,7 @@
 use super::cell::Cell;
 use crate::ds::block_size::block_bytes;
 use crate::ds::listpack::Element;
+use crate::ds::mover::Mover;
 use std::ops::{ControlFlow, RangeInclusive};
 
 /// Places of a slice.
@@ -72,11 +73,34 @@ impl Slice {
         matches!(self.form, Form::Dense(_))
     }
 
-    /// Where its places are.
-    pub fn address(&self) -> *const u8 {
-        match &self.form {
-            Form::Dense(cells) => cells.as_ptr().cast(),
-            Form::Sparse(spots) => spots.as_ptr().cast(),
+    /// Moves allocations, from cell `from` on; returns the cell to go on with, None at the end.
+    pub fn move_step(&mut self, from: usize, mover: &mut Mover<'_>) -> Option<usize> {
+        fn of_cells<'c>(
+            from: usize,
+            cells: impl Iterator<Item = &'c mut Cell>,
+            mover: &mut Mover<'_>,
+        ) -> Option<usize> {
+            for (number, cell) in cells.enumerate().skip(from) {
+                if mover.is_over() {
+                    return Some(number);
+                }
+                cell.move_by(mover);
+            }
+            None
+        }
+        match &mut self.form {
+            Form::Dense(cells) => {
+                if from == 0 {
+                    mover.array(cells);
+                }
+                of_cells(from, cells.iter_mut(), mover)
+            }
+            Form::Sparse(spots) => {
+                if from == 0 {
+                    mover.array(spots);
+                }
+                of_cells(from, spots.iter_mut().map(|spot| &mut spot.cell), mover)
+            }
         }
     }
 

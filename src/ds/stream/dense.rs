@@ -17,6 +17,7 @@ use super::id::StreamId;
 use super::node::{self, Entry, Head, Run, SAME_NAMES};
 use crate::ds::block_size::block_bytes;
 use crate::ds::listpack::{Bare, Element, Listpack, Maker};
+use crate::ds::mover::Mover;
 
 /// The entry has names of its own.
 const OWN_NAMES: u8 = 1;
@@ -140,9 +141,9 @@ impl Dense {
         block_bytes(self.0.len())
     }
 
-    /// Where its bytes are.
-    pub(super) fn address(&self) -> *const u8 {
-        self.0.as_ptr()
+    /// Moves its bytes.
+    pub(super) fn move_by(&mut self, mover: &mut Mover<'_>) {
+        mover.bytes(&mut self.0);
     }
 }
 

@@ -10,6 +10,7 @@
 
 use super::id::StreamId;
 use super::tree::Tree;
+use crate::ds::mover::{Mover, Progress};
 use std::mem;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -298,6 +299,39 @@ impl Group {
             + self.numbers.heap_bytes()
             + self.by_time.as_ref().map_or(0, Tree::heap_bytes)
             + self.consumers_bytes
+    }
+
+    /// Moves allocations, from `from` on; returns where to go on, None at the end. Names stay where they are.
+    pub(super) fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        const OF_CONSUMERS: u64 = 4;
+        let at = from.index();
+        let next = match from.part {
+            0 => self.pending.move_step(at, mover, &mut |_, _| ()),
+            1 => {
+                let by_time = self.by_time.as_mut();
+                by_time.and_then(|it| it.move_step(at, mover, &mut |(), _| ()))
+            }
+            2 => self.numbers.move_step(at, mover, &mut |_, _| ()),
+            3 => self.consumers.move_step(at, mover, &mut |_, _| ()),
+            part => {
+                let mut next = None;
+                let (mut number, mut at) = (OF_CONSUMERS, at);
+                self.consumers.for_each_mut(&mut |_, consumer| {
+                    if number >= part && next.is_none() {
+                        let rest = consumer.pending.move_step(at, mover, &mut |(), _| ());
+                        at = 0;
+                        next = match rest {
+                            Some(at) => Some((number, at)),
+                            None => mover.is_over().then_some((number + 1, 0)),
+                        };
+                    }
+                    number += 1;
+                });
+                return next.map(|(part, at)| Progress::new(part, at));
+            }
+        };
+        let (part, at) = next.map_or((from.part + 1, 0), |at| (from.part, at));
+        Some(Progress::new(part, at))
     }
 
     /// About how many allocations dropping it frees.

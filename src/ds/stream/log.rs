@@ -12,6 +12,7 @@ use super::node::{self, Backward, Entry, Forward, Head, Node, Words};
 use super::radix;
 use super::tree::{self, Tree};
 use crate::ds::listpack::{LISTPACK_BYTES_MAX, Listpack, Position};
+use crate::ds::mover::Mover;
 use std::borrow::Cow;
 
 /// When a node is full.
@@ -380,9 +381,10 @@ impl Log {
         self.nodes.iter().map(|(id, node)| (*id, node.pack(*id)))
     }
 
-    /// Where the nodes' bytes are.
-    pub fn blocks(&self) -> impl Iterator<Item = *const u8> {
-        self.nodes.iter().map(|(_, node)| node.address())
+    /// Moves allocations, from leaf number `from` on; returns the leaf to go on with, None at the end.
+    pub(super) fn move_step(&mut self, from: usize, mover: &mut Mover<'_>) -> Option<usize> {
+        self.nodes
+            .move_step(from, mover, &mut |node, mover| node.move_by(mover))
     }
 
     /// How many nodes.

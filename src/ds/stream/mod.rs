@@ -27,6 +27,7 @@ pub use producers::{Mark, Producers};
 pub use references::{Deletion, References};
 pub use tree::Tree;
 
+use super::mover::{Mover, Progress};
 use group::name_bytes;
 use std::ops::{Deref, DerefMut};
 
@@ -177,6 +178,40 @@ impl Stream {
             freed += of_group + 1;
         }
         false
+    }
+
+    /// Moves allocations, from `from` on; returns where to go on, None at the end.
+    pub fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        const LOG: u64 = 0;
+        const PRODUCERS: u64 = 1;
+        const FIRST_GROUP: u64 = 2;
+        if from.structure == LOG {
+            let next = self.log.move_step(from.index(), mover);
+            return Some(from.after(next.map(|at| Progress::new(0, at))));
+        }
+        if from.structure == PRODUCERS {
+            let Some(producers) = &mut self.producers else {
+                return Some(from.after(None));
+            };
+            if from.is_start_of_structure() {
+                mover.boxed(producers);
+            }
+            return Some(from.after(producers.move_step(from, mover)));
+        }
+        if from.structure == FIRST_GROUP && from.is_start_of_structure() {
+            // Their arrays; what that leaves of a thousand groups is the next walk's.
+            self.groups
+                .move_step(0, mover, &mut |group, mover| mover.boxed(group));
+        }
+        let (mut number, mut next, mut from) = (FIRST_GROUP, None, from);
+        self.groups.for_each_mut(&mut |_, group| {
+            while number == from.structure && next.is_none() {
+                from = from.after(group.move_step(from, mover));
+                next = mover.is_over().then_some(from);
+            }
+            number += 1;
+        });
+        next
     }
 
     /// Checks what must be true between two steps of freeing; for tests.

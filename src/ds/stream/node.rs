@@ -16,6 +16,7 @@
 use super::dense::{Dense, Entries};
 use super::id::StreamId;
 use crate::ds::listpack::{Bare, Batch, Element, Iter as Elements, Listpack, Position};
+use crate::ds::mover::Mover;
 use std::borrow::Cow;
 
 const DELETED: i64 = 1;
@@ -104,11 +105,11 @@ impl Node {
         }
     }
 
-    /// Where its bytes are.
-    pub(super) fn address(&self) -> *const u8 {
+    /// Moves its bytes.
+    pub(super) fn move_by(&mut self, mover: &mut Mover<'_>) {
         match self {
-            Self::Pack(pack) => pack.as_bytes().as_ptr(),
-            Self::Dense(dense) => dense.address(),
+            Self::Pack(pack) => mover.listpack(pack),
+            Self::Dense(dense) => dense.move_by(mover),
         }
     }
 }

@@ -11,6 +11,7 @@
 use super::group::{Name, name_bytes};
 use super::id::StreamId;
 use super::tree::Tree;
+use crate::ds::mover::{Mover, Progress};
 use std::ops::RangeInclusive;
 
 /// A request's digest.
@@ -203,6 +204,35 @@ impl Producers {
     /// Bytes allocated.
     pub fn heap_bytes(&self) -> usize {
         self.producers.heap_bytes() + self.content_bytes
+    }
+
+    /// Moves allocations, from `from` on; returns where to go on, None at the end. Names stay where they are.
+    pub(super) fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        let at = from.index();
+        if from.part == 0 {
+            let next = self.producers.move_step(at, mover, &mut |_, _| ());
+            let (part, at) = next.map_or((1, 0), |at| (0, at));
+            return Some(Progress::new(part, at));
+        }
+        let (mut number, mut at, mut next) = (1, at, None);
+        self.producers.for_each_mut(&mut |_, requests| {
+            for is_by_id in [false, true] {
+                if number >= from.part && next.is_none() {
+                    let rest = if is_by_id {
+                        requests.by_id.move_step(at, mover, &mut |_, _| ())
+                    } else {
+                        requests.by_mark.move_step(at, mover, &mut |_, _| ())
+                    };
+                    at = 0;
+                    next = match rest {
+                        Some(at) => Some((number, at)),
+                        None => mover.is_over().then_some((number + 1, 0)),
+                    };
+                }
+                number += 1;
+            }
+        });
+        next.map(|(part, at)| Progress::new(part, at))
     }
 
     /// About how many allocations dropping it frees.

@@ -10,6 +10,7 @@
 //!           insert waits for the whole; `heap_bytes` is exact and O(1), what values own apart.
 //! Tests     tests/ds/stream_tree.rs: a `BTreeMap`, seeded, invariants after every step.
 
+use crate::ds::mover::Mover;
 use std::borrow::Borrow;
 use std::mem;
 
@@ -168,6 +169,19 @@ impl<K: Ord + Clone, V> Tree<K, V> {
     /// Shows every value, to change. What they own is the caller's to account.
     pub fn for_each_mut(&mut self, visit: &mut dyn FnMut(&K, &mut V)) {
         self.root.for_each_mut(visit);
+    }
+
+    /// Moves arrays, from leaf number `from` on, and shows `each` their values; returns the leaf to go on with, None at the
+    /// end.
+    pub fn move_step(
+        &mut self,
+        from: usize,
+        mover: &mut Mover<'_>,
+        each: &mut dyn FnMut(&mut V, &mut Mover<'_>),
+    ) -> Option<usize> {
+        let (mut skipped, mut next) = (from, from);
+        let is_end = self.root.move_step(&mut skipped, &mut next, mover, each);
+        (!is_end).then_some(next)
     }
 
     /// All pairs in order.
@@ -514,6 +528,40 @@ impl<K, V> Node<K, V> {
                 (children.iter_mut()).for_each(|(_, child)| child.for_each_mut(visit));
             }
         }
+    }
+
+    /// As [`Tree::move_step`]: passes `skipped` leaves over and counts those it has moved to `next`; whether it came to its
+    /// end.
+    fn move_step(
+        &mut self,
+        skipped: &mut usize,
+        next: &mut usize,
+        mover: &mut Mover<'_>,
+        each: &mut dyn FnMut(&mut V, &mut Mover<'_>),
+    ) -> bool {
+        match self {
+            Self::Leaf(_) if *skipped > 0 => *skipped -= 1,
+            Self::Leaf(_) if mover.is_over() => return false,
+            Self::Leaf(pairs) => {
+                mover.array(pairs);
+                pairs.iter_mut().for_each(|(_, value)| each(value, mover));
+                *next += 1;
+            }
+            Self::Inner(children) => {
+                let is_lowest = matches!(children.first(), Some((_, Self::Leaf(_))));
+                if is_lowest && *skipped >= children.len() {
+                    *skipped -= children.len();
+                    return true;
+                }
+                if *skipped == 0 && !mover.is_over() {
+                    mover.array(children);
+                }
+                return children
+                    .iter_mut()
+                    .all(|(_, child)| child.move_step(skipped, next, mover, each));
+            }
+        }
+        true
     }
 
     /// Bytes of this array and all below.

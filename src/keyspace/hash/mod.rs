@@ -19,8 +19,9 @@ use super::limits::EncodingLimits;
 use super::value::collection_of;
 use super::{Collection, is_expired};
 use crate::base::rng::Rng;
-use crate::ds::key_table::{HeapSize, SAMPLED_MAX};
+use crate::ds::key_table::HeapSize;
 use crate::ds::listpack::Listpack;
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::table_shape::TableShape;
 use crate::ds::unaligned_box::UnalignedBox;
 use packed::Packed;
@@ -396,12 +397,17 @@ impl HeapSize for Hash {
         }
     }
 
-    fn sample_blocks(&self, see: &mut dyn FnMut(*const u8)) {
-        match &self.fields {
-            Fields::Packed(packed) => see(packed.pack().as_bytes().as_ptr()),
+    fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        match &mut self.fields {
+            Fields::Packed(packed) => {
+                packed.move_by(mover);
+                None
+            }
             Fields::Table(table) => {
-                let rows = table.iter().take(SAMPLED_MAX);
-                rows.for_each(|(field, _, _)| see(field.as_ptr()));
+                if from.is_start() {
+                    mover.unaligned_box(table);
+                }
+                table.move_step(from, mover)
             }
         }
     }

@@ -7,6 +7,7 @@
 //! Not here  when a hash has outgrown it: `hash/mod.rs`.
 
 use crate::ds::listpack::{Element, Listpack, Position};
+use crate::ds::mover::Mover;
 use std::collections::HashSet;
 
 /// What the third element of a field without a deadline says.
@@ -69,6 +70,11 @@ impl Packed {
 
     pub(super) fn pack(&self) -> &Listpack {
         &self.pack
+    }
+
+    /// Moves its bytes.
+    pub(super) fn move_by(&mut self, mover: &mut Mover<'_>) {
+        mover.listpack(&mut self.pack);
     }
 
     pub(super) fn is_dated(&self) -> bool {

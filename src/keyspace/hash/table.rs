@@ -7,6 +7,7 @@
 use super::FieldDeadline;
 use crate::base::rng::Rng;
 use crate::ds::field_table::{Entry, FieldTable};
+use crate::ds::mover::{Mover, Progress};
 use crate::ds::table_shape::TableShape;
 
 /// Fields, values and deadlines in a field table.
@@ -97,6 +98,11 @@ impl Table {
     #[inline]
     pub(super) fn heap_bytes(&self) -> usize {
         self.fields.heap_bytes()
+    }
+
+    /// See [`FieldTable::move_step`].
+    pub(super) fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
+        self.fields.move_step(from, mover)
     }
 
     pub(super) fn free_effort(&self) -> usize {

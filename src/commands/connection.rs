@@ -9,6 +9,7 @@ use super::identity::REDIS_VERSION;
 use super::row::ROW;
 use super::session::{Action, NodeRequest, ReplyMode, Session, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
+use super::word;
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Protocol, Reply};
 
@@ -52,12 +53,7 @@ fn select(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Action, CommandError> {
-    let index = parse_i64(args.get(1))
-        .filter(|index| i32::try_from(*index).is_ok())
-        .ok_or(CommandError::NotInteger)?;
-    if !(0..i64::from(call.databases)).contains(&index) {
-        return Err("ERR DB index is out of range".into());
-    }
+    let index = word::database(args.get(1), usize::from(call.databases))?;
     call.session.db = index as u16;
     reply.ok();
     Ok(Action::Done)

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bytes::Bytes;
 
+use super::backlog::{Backlog, PIECE_BYTES_MIN};
 use super::block::Block;
 use super::holding::Holding;
 use super::subscriptions::Subscriptions;
@@ -53,6 +54,8 @@ pub enum Blocked {
     Paused,
     /// A link to another core is full.
     Congested,
+    /// It has had its part of this turn.
+    Yielding,
     /// On the way to another core.
     Moving,
     /// A command waits for one of its keys (BLPOP).
@@ -109,6 +112,8 @@ pub struct Connection {
     pub parse: ParseState,
     /// Replies ready to be sent.
     pub output: Vec<u8>,
+    /// Those before them, behind a send under way.
+    pub backlog: Backlog,
     slots: VecDeque<Slot>,
     /// Sequence number of `slots[0]`.
     first_sequence: u64,
@@ -202,6 +207,7 @@ impl Connection {
             held: None,
             parse: ParseState::default(),
             output: Vec::new(),
+            backlog: Backlog::default(),
             slots: VecDeque::new(),
             first_sequence: 0,
             side: Vec::new(),
@@ -296,6 +302,25 @@ impl Connection {
             }
             _ => plain,
         }
+    }
+
+    /// Puts large output behind the send that is under way.
+    pub fn put_behind(&mut self) {
+        if self.output.len() >= PIECE_BYTES_MIN {
+            self.backlog.push(std::mem::take(&mut self.output));
+        }
+    }
+
+    /// What to send next of what waited for a send, which has ended: encrypted where there is TLS.
+    pub fn next_behind(&mut self) -> Option<Vec<u8>> {
+        let plain = self.backlog.pop()?;
+        if self.backlog.is_empty() && self.output.is_empty() {
+            return Some(self.sealed(plain));
+        }
+        Some(match &mut self.tls {
+            Some(tls) => tls.seal(&plain, false),
+            None => plain,
+        })
     }
 
     /// Whether TLS has something to send, replies left aside.
@@ -429,7 +454,7 @@ impl Connection {
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
         let unsent = self.output.len() + self.late_bytes() + self.held_bytes();
-        unsent + self.side_used + self.sending_bytes
+        unsent + self.side_used + self.sending_bytes + self.backlog.bytes()
     }
 
     fn late_bytes(&self) -> usize {
@@ -447,6 +472,7 @@ impl Connection {
         std::mem::size_of::<Self>()
             + self.input.capacity()
             + self.output.capacity()
+            + self.backlog.allocated_bytes()
             + self.side.capacity()
             + self.held_bytes()
             + self.late_bytes()

@@ -123,6 +123,10 @@ pub struct Core {
     pub paused_connections: Vec<Token>,
     /// Connections waiting for a link.
     pub congested: Vec<Token>,
+    /// Connections that have had their part of this turn.
+    pub(super) yielding: Vec<Token>,
+    /// When this turn began.
+    pub(super) turn_stamp: u64,
     /// Transactions to start once the connection is back in its place.
     pub starts: Vec<Start>,
     /// Node requests likewise.
@@ -354,6 +358,8 @@ impl Core {
             resumes: Vec::new(),
             paused_connections: Vec::new(),
             congested: Vec::new(),
+            yielding: Vec::new(),
+            turn_stamp: 0,
             starts: Vec::new(),
             asks: Vec::new(),
             transactions: HashMap::default(),

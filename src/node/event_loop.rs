@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
@@ -128,6 +129,7 @@ impl CoreLoop {
     /// One turn; whether another should follow without waiting.
     fn turn(&mut self) -> bool {
         let begin = self.core.clock.raw();
+        self.core.turn_stamp = begin;
         let commands_before = self.core.commands_count;
         self.core.read_clock();
         let board = self.core.mesh.board();
@@ -138,6 +140,7 @@ impl CoreLoop {
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
         let mut busy = !events.is_empty();
+        let yielding = std::mem::take(&mut self.core.yielding);
         for event in events.drain(..) {
             self.event(event);
         }
@@ -160,6 +163,7 @@ impl CoreLoop {
         self.core.time_out();
         self.core.shard.retry_waiters();
         self.core.resume_congested();
+        self.core.resume_yielding(yielding);
         let is_leaving = self.core.go_on_leaving();
         let has_sizes = !self.core.size_walks.is_empty() && self.core.walk_sizes();
         self.core.settle();
@@ -213,6 +217,7 @@ impl CoreLoop {
             || has_sizes
             || has_slept
             || may_resume
+            || !self.core.yielding.is_empty()
             || awaits_peer
             || must_retry
     }
@@ -379,6 +384,10 @@ impl CoreLoop {
             connection.sending_bytes = buffer.len();
             self.ring.send(connection.fd(), token, buffer);
             return;
+        } else if let Some(next) = connection.next_behind() {
+            connection.sending = true;
+            connection.sending_bytes = next.len();
+            self.ring.send(connection.fd(), token, next);
         } else if !connection.output.is_empty() || connection.holding.is_some() {
             self.core.mark_dirty(token);
         } else if connection.has_said_all() {
@@ -436,6 +445,7 @@ impl CoreLoop {
         };
         if connection.closed {
             connection.output = Vec::new();
+            connection.backlog = Backlog::default();
             connection.holding = None;
             return;
         }
@@ -457,6 +467,7 @@ impl CoreLoop {
         }
         if connection.sending {
             // What lies behind a send that does not end is memory all the same.
+            connection.put_behind();
             self.core.check_output(token);
             self.core.account(token);
             return;

@@ -13,6 +13,7 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
+use crate::commands::session::ReplyMode;
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::args::OwnedArgs;
 use crate::resp::parse::{Limits, ParseState, Parsed, ProtocolError, parse};
@@ -26,6 +27,12 @@ const SPARE_PLAIN_BYTES_MAX: usize = 256 * 1024;
 
 /// How many requests of a pipeline are parsed before the first of them runs.
 const WINDOW_REQUESTS_MAX: usize = 32;
+
+/// A turn that has lasted so long goes on with no connection for more than one window of requests.
+const PART_NS: u64 = 2_000_000;
+
+/// And none goes on beyond so much of its output.
+const PART_BYTES: usize = 1 << 20;
 
 /// Lists of more words than this are freed at the next tick.
 pub(super) const SPANS_KEPT_MAX: usize = 8 * 1024;
@@ -165,6 +172,18 @@ impl Core {
         for token in std::mem::take(&mut self.congested) {
             if let Some(connection) = self.connections.get_mut(token)
                 && connection.blocked == Some(Blocked::Congested)
+            {
+                connection.blocked = None;
+                self.resumes.push(token);
+            }
+        }
+    }
+
+    /// Lets connections go on that have had their part of the turn before.
+    pub fn resume_yielding(&mut self, tokens: Vec<Token>) {
+        for token in tokens {
+            if let Some(connection) = self.connections.get_mut(token)
+                && connection.blocked == Some(Blocked::Yielding)
             {
                 connection.blocked = None;
                 self.resumes.push(token);
@@ -373,7 +392,10 @@ impl Core {
     }
 
     fn protocol_error(&mut self, connection: &mut Connection, error: &ProtocolError) {
-        connection.write_reply(|out, _| error.write(out));
+        // Who wants no replies gets none here either.
+        if connection.session.reply_mode == ReplyMode::On {
+            connection.write_reply(|out, _| error.write(out));
+        }
         connection.close_after_output = true;
         connection.large_needed = 0;
     }
@@ -386,6 +408,7 @@ impl Core {
         let mut consumed_bytes = 0;
         let mut window = std::mem::take(&mut self.window);
         self.stamp = self.clock.raw();
+        let output_bytes_max = connection.output.len() + PART_BYTES;
         while consumed_bytes < bytes.len()
             && connection.blocked.is_none()
             && !connection.close_after_output
@@ -427,6 +450,13 @@ impl Core {
                     self.protocol_error(connection, &error);
                     consumed_bytes = bytes.len();
                 }
+            }
+            let has_had_its_part = connection.output.len() > output_bytes_max
+                || self.clock.delta_as_nanos(self.turn_stamp, self.stamp) > PART_NS;
+            if has_had_its_part && consumed_bytes < bytes.len() {
+                connection.blocked = Some(Blocked::Yielding);
+                self.yielding.push(token);
+                break;
             }
         }
         self.window = window;

@@ -195,6 +195,7 @@ impl Core {
         connection.held = None;
         connection.input = Vec::new();
         connection.output.clear();
+        connection.backlog = Default::default();
         connection.close_after_output = true;
         self.counters.evicted_clients += 1;
     }

@@ -2,7 +2,8 @@
 
 pub mod acceptor;
 mod acl;
-pub mod background;
+mod background;
+pub mod backlog;
 mod base;
 pub mod block;
 mod busy_scripts;

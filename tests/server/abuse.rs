@@ -47,6 +47,11 @@ const OPEN_WITH: &[(&[u8], &[u8])] = &[
         b"-ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' \r\n",
     ),
     (
+        b"SELECT 2147483648\r\n",
+        b"-ERR value is out of range, value must between -2147483648 and 2147483647\r\n",
+    ),
+    (b"SELECT 16\r\n", b"-ERR DB index is out of range\r\n"),
+    (
         b"GET\r\n",
         b"-ERR wrong number of arguments for 'get' command\r\n",
     ),
@@ -84,6 +89,17 @@ fn malformed_requests_get_the_error_of_redis_and_end_their_connection() {
             assert_eq!(client.next(), Next::Closed, "{shown}");
         }
         assert_eq!(other.ask("GET a").text(), "1");
+    }
+}
+
+/// Who wants no replies gets none for a malformed request either, but its connection ends.
+#[test]
+fn errors_of_the_protocol_keep_silent_where_replies_do() {
+    let server = Server::start(2, &[]);
+    for word in ["OFF", "SKIP"] {
+        let mut client = server.client();
+        client.send(format!("CLIENT REPLY {word}\r\n*1\r\n$x\r\n").as_bytes());
+        assert_eq!(client.next(), Next::Closed, "{word}");
     }
 }
 

@@ -58,6 +58,58 @@ fn a_reader_that_stops_reading_is_cut_off() {
     }
 }
 
+/// Replies of 80 MB are asked for at once and read only then: they come whole and in order, and others are served meanwhile.
+#[test]
+fn a_long_pipeline_is_answered_whole_to_whoever_reads_late() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        assert_eq!(other.run(&[b"SET", b"large", &[b'x'; 20_000]]), ok());
+        let mut late = server.client();
+        let mut bytes = Vec::new();
+        const ROUNDS: usize = 4_000;
+        for number in 0..ROUNDS {
+            push_request(&mut bytes, &[b"GET", b"large"]);
+            push_request(&mut bytes, &[b"ECHO", number.to_string().as_bytes()]);
+        }
+        late.send(&bytes);
+        eventually("it waits to be read", || {
+            let list = other.ask("CLIENT LIST").text();
+            let figures = list.split([' ', '\n']);
+            let waiting = figures.filter_map(|word| word.strip_prefix("omem="));
+            waiting.filter_map(|text| text.parse::<u64>().ok()).max() > Some(50_000_000)
+        });
+        for number in 0..ROUNDS {
+            let large = late.reply();
+            assert_eq!(large.text().len(), 20_000, "{number}");
+            assert_eq!(late.reply(), bulk(number.to_string()));
+        }
+        assert_eq!(late.ask("ECHO end"), bulk("end"));
+    }
+}
+
+/// Clients' memory is looked at between the parts of a pipeline: a burst for 400 MB never takes much more than it may.
+#[test]
+fn a_burst_is_answered_in_parts_between_which_its_client_may_be_evicted() {
+    let options = ["--maxmemory-clients", "16mb"];
+    let server = Server::start(1, &options);
+    let mut other = server.client();
+    assert_eq!(other.run(&[b"SET", b"large", &[b'x'; 20_000]]), ok());
+    let before = server.memory_bytes("VmRSS");
+    let mut greedy = server.client();
+    let mut bytes = Vec::new();
+    for _ in 0..20_000 {
+        push_request(&mut bytes, &[b"GET", b"large"]);
+    }
+    let _ = greedy.try_send(&bytes);
+    eventually("it is evicted", || {
+        server.info_number("stats", "evicted_clients") == 1
+    });
+    assert_eq!(other.ask("STRLEN large"), Value::Integer(20_000));
+    let peak = server.memory_bytes("VmHWM").saturating_sub(before);
+    assert!(peak < 64 << 20, "{peak} bytes");
+}
+
 /// What lies unread is bounded: the connection ends without a reply, as with Redis.
 #[test]
 fn a_request_over_the_query_buffer_limit_ends_the_connection() {

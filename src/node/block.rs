@@ -98,8 +98,7 @@ impl Block {
         let runs_script = entry.command.run.is_script() && !flags.has(Flags::READONLY);
         let may_write = runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
         self.may_write |= may_write && !declared.is_some_and(|script| script.no_writes);
-        let is_grower = declared.map_or(flags.has(Flags::DENYOOM), |script| !script.allows_oom);
-        self.may_grow |= is_grower;
+        self.may_grow |= may_grow(entry, declared);
         if self.has_failed {
             return; // It will not be run.
         }
@@ -168,14 +167,13 @@ impl Core {
         if runs_at_once {
             return None;
         }
-        // What is queued takes memory too, whatever it will do.
-        if !matches!(entry.command.run, Run::Block(_)) && self.shard.refuses_growth() {
-            return Some(self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into()));
-        }
         let declared = match entry.command.run.is_script() {
             true => self.declared_flags(entry, args),
             false => None,
         };
+        if may_grow(entry, declared) && self.shard.refuses_growth() {
+            return Some(self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into()));
+        }
         connection.open_block()?.push(entry, args, declared);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
@@ -713,4 +711,10 @@ impl Core {
             trace: None,
         });
     }
+}
+
+/// Whether a queued request is refused without memory: a script that says of itself what it may do goes by that.
+fn may_grow(entry: &'static Entry, declared: Option<Script>) -> bool {
+    let flags = entry.command.flags;
+    declared.map_or(flags.has(Flags::DENYOOM), |script| !script.allows_oom)
 }

@@ -23,6 +23,7 @@ use crate::commands::pubsub::PubSub;
 use crate::commands::session::{ReplyMode, SessionCall};
 use crate::commands::table::{Caller, Run, Verb};
 use crate::commands::{Action, CommandError, Entry, Flags};
+use crate::keyspace::Classes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::message::{CallFailure, Queued, SlowCall};
@@ -425,6 +426,7 @@ impl Core {
             here: self.id,
             now_ms: self.now_ms,
             seed: self.draw_id(),
+            in_order: self.options.notify_keyspace_events != Classes::NONE,
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         let purpose = Purpose::Block(running);

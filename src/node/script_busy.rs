@@ -159,6 +159,9 @@ impl Core {
             && !self.scripts.runs.get(&tx).is_some_and(has_written);
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let transaction = &mut coordinated.transaction;
+        if is_gone {
+            transaction.turned_away(&mut outgoing);
+        }
         let is_given_up = is_gone || transaction.turn_away(is_function, may_leave, &mut outgoing);
         if is_given_up && may_leave {
             self.drop_script(tx);

@@ -56,6 +56,23 @@ pub enum ToShard {
         /// What to do.
         operation: Operation,
     },
+    /// What a transaction does here, all of it, once it has its locks, which go with it: the last ones that it waits for.
+    /// Answered as [`ToShard::RunWhole`] is; what it does is logged with the rest of the transaction.
+    RunLast {
+        /// The transaction.
+        tx: TxId,
+        /// Where its coordinator is.
+        core: u16,
+        /// What it will touch; not taken where no lock is held.
+        locks: LockSet,
+        /// What to do.
+        operation: Operation,
+    },
+    /// Give back [`ToShard::RunLast`] unless it has run; answered as if it had come out of order, if it has not.
+    Recall {
+        /// The transaction.
+        tx: TxId,
+    },
     /// Take these locks on top of what the transaction has, whoever else wants them; answered by [`FromShard::Seized`]. At
     /// most one transaction in the process does this where others may be in its way (`router/token.rs`).
     Seize {
@@ -66,8 +83,8 @@ pub enum ToShard {
         /// What it wants.
         locks: LockSet,
     },
-    /// Give up the transaction unless it has run: it is [`ToShard::RunWhole`], and has waited for a script that runs for
-    /// long. Answered by [`FromShard::TurnedAway`] if it has not run.
+    /// Give up the transaction unless it has run: it is [`ToShard::RunWhole`] or [`ToShard::RunLast`], and has waited for a
+    /// script that runs for long. Answered by [`FromShard::TurnedAway`] if it has not run.
     TurnAway {
         /// The transaction.
         tx: TxId,
@@ -409,8 +426,8 @@ pub enum Operation {
     /// Commands of a block, one after the other; gives [`Output::Reply`], their replies joined, or [`Output::Count`] of 1
     /// if a key of the watch has changed and nothing was run.
     Block {
-        /// The commands, all of whose keys are here.
-        commands: Vec<Queued>,
+        /// The commands, each with the shard that has all of its keys: those of this one are run.
+        commands: Arc<Vec<(ShardId, Queued)>>,
         /// The selected database.
         db: u16,
         /// Who asked.

@@ -6,6 +6,12 @@
 //!
 //! What only reads is sent along with Schedule and done at the grant: one hop there and back, then Release.
 //!
+//! One step on each of two shards, of which the coordinator's own is one:
+//!
+//!     Schedule ──> own shard ──granted──> RunLast ──> the other ──ran──> Run, the last ──> own shard ──> Done
+//!
+//! One hop there and back: whoever sees what the other shard did finds the own one locked until that is done, too.
+//!
 //! Promises  a state machine without I/O, clock or randomness; messages of an earlier try are ignored; when it is
 //!           done, every shard has released its locks or has a message under way that makes it do so.
 //! Not here  what the phases are: `router/programs.rs`.
@@ -52,6 +58,8 @@ pub struct Transaction {
     is_scheduling: bool,
     /// It is one operation on one shard, sent with its locks.
     is_whole: bool,
+    /// Its way over two shards.
+    visit: Option<Visit>,
     /// It waits for the token before it tries again.
     is_in_line: bool,
     /// It waits for what it wants to seize, on these shards.
@@ -63,6 +71,15 @@ pub struct Transaction {
     broken: Option<Broken>,
     /// See [`Transaction::with_token`].
     has_token: bool,
+}
+
+/// One step on the coordinator's own shard and one on another, which is run there as soon as it has its locks.
+struct Visit {
+    own: Operation,
+    /// To be sent when the own shard has granted its locks.
+    far: Option<(ShardId, LockSet, Operation)>,
+    /// Where it was sent.
+    at: ShardId,
 }
 
 /// What the log is to know of a transaction.
@@ -198,6 +215,7 @@ impl Transaction {
             waiting_count: 0,
             is_scheduling: false,
             is_whole: false,
+            visit: None,
             is_in_line: false,
             seizing: Vec::new(),
             held: Vec::new(),
@@ -259,6 +277,9 @@ impl Transaction {
                 if self.waiting_count > 0 {
                     return Step::Wait;
                 }
+                if self.go_there(out) {
+                    return Step::Wait;
+                }
                 self.is_scheduling = false;
                 self.begin(out)
             }
@@ -275,7 +296,16 @@ impl Transaction {
                     self.held.retain(|&held| held != shard);
                     out.push((shard, ToShard::Release { tx }));
                 }
+                let is_refused = self.visit.is_some() && self.program.is_refusal(&output);
+                if is_refused {
+                    self.visit = None;
+                } else if self.go_there(out) {
+                    return Step::Wait;
+                }
                 self.outputs.push((shard, output));
+                if self.come_back(out) {
+                    return Step::Wait;
+                }
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 {
                     return Step::Wait;
@@ -306,9 +336,14 @@ impl Transaction {
                 self.proceed(next, next_tx, out)
             }
             // Once it has all its locks it waits for nobody, and ends soon.
-            FromShard::Wounded { tx } if tx == self.tx && self.is_scheduling => {
-                self.retry(next_tx, out)
-            }
+            FromShard::Wounded { tx } if tx == self.tx && self.is_scheduling => match &self.visit {
+                // It may have run there. If not, that is answered as if it had come out of order.
+                Some(Visit { far: None, at, .. }) => {
+                    out.push((*at, ToShard::Recall { tx }));
+                    Step::Wait
+                }
+                _ => self.retry(next_tx, out),
+            },
             _ => Step::Wait,
         }
     }
@@ -340,6 +375,11 @@ impl Transaction {
         self.is_whole = false;
         self.held.clear();
         self.outputs.clear();
+        if let Some(message) = self.prepare_visit(order) {
+            self.waiting_count = 1;
+            self.held.push(self.core);
+            return out.push((self.core, message));
+        }
         let mut reads = self.program.reads();
         if self.program.is_whole()
             && let ([(shard, locks)], Some((_, operation))) = (&self.locks[..], reads.pop())
@@ -374,6 +414,71 @@ impl Transaction {
             };
             out.push((*shard, message));
         }
+    }
+
+    /// Where it is one step on the own shard and one on another: what asks the own one for its locks.
+    fn prepare_visit(&mut self, order: u64) -> Option<ToShard> {
+        self.visit = None;
+        let own = (self.locks.iter()).position(|(shard, _)| *shard == self.core);
+        let (2, Some(own)) = (self.locks.len(), own) else {
+            return None;
+        };
+        let mut phase = self.program.only_phase()?;
+        debug_assert_eq!(phase.len(), 2, "a step on each locked shard");
+        let (at, far) = phase.swap_remove(1 - own);
+        let (shard, own_operation) = phase.pop()?;
+        let placed = |index: usize| LockSet {
+            order,
+            core: self.core,
+            ..self.locks[index].1.clone()
+        };
+        let message = ToShard::Schedule {
+            tx: self.tx,
+            core: self.core,
+            locks: placed(own),
+            read: self.program.look_at(shard),
+        };
+        self.visit = Some(Visit {
+            own: own_operation,
+            far: Some((at, placed(1 - own), far)),
+            at,
+        });
+        Some(message)
+    }
+
+    /// The own shard has granted its locks: on to the other one, if that is still to be done.
+    fn go_there(&mut self, out: &mut Vec<(ShardId, ToShard)>) -> bool {
+        let Some((shard, locks, operation)) = self.visit.as_mut().and_then(|it| it.far.take())
+        else {
+            return false;
+        };
+        let (tx, core) = (self.tx, self.core);
+        self.waiting_count = 1;
+        out.push((
+            shard,
+            ToShard::RunLast {
+                tx,
+                core,
+                locks,
+                operation,
+            },
+        ));
+        if self.broken == Some(Broken::ReleasesBeforeLastPhase) {
+            self.release_all(out);
+        }
+        true
+    }
+
+    /// The other shard has done its part: the own one follows, if that is still to be done.
+    fn come_back(&mut self, out: &mut Vec<(ShardId, ToShard)>) -> bool {
+        let Some(Visit { own, .. }) = self.visit.take() else {
+            return false;
+        };
+        self.is_scheduling = false;
+        self.waiting_count = 1;
+        self.held.retain(|&held| held != self.core);
+        out.push((self.core, self.run(own, true)));
+        true
     }
 
     fn retry(
@@ -412,10 +517,15 @@ impl Transaction {
         if !self.is_scheduling && !self.is_in_line && !leaves {
             return false;
         }
-        if self.is_whole && self.is_scheduling {
+        let is_there = match &self.visit {
+            Some(Visit { far: None, at, .. }) => Some(*at),
+            Some(_) => None,
+            None if self.is_whole => self.locks.first().map(|(shard, _)| *shard),
+            None => None,
+        };
+        if let Some(shard) = is_there.filter(|_| self.is_scheduling) {
             let tx = self.tx;
-            let shards = self.locks.iter().map(|(shard, _)| *shard);
-            out.extend(shards.map(|shard| (shard, ToShard::TurnAway { tx, is_function })));
+            out.push((shard, ToShard::TurnAway { tx, is_function }));
             return false;
         }
         let seizing = std::mem::take(&mut self.seizing);
@@ -424,6 +534,11 @@ impl Transaction {
         self.held.dedup();
         self.release_all(out);
         true
+    }
+
+    /// The shard that was asked has turned it away ([`ToShard::TurnAway`]).
+    pub fn turned_away(&mut self, out: &mut Vec<(ShardId, ToShard)>) {
+        self.release_all(out);
     }
 
     /// The token that it wanted is its own.

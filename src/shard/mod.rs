@@ -99,11 +99,27 @@ struct WaitingTransaction {
     /// Where its coordinator is.
     core: u16,
     /// What it wants to run as soon as it has them.
-    first: Option<Operation>,
-    /// And that is all of it.
-    is_whole: bool,
+    first: First,
     /// Its coordinator knows that it waits for a script that runs for long.
     is_told: bool,
+}
+
+/// What a transaction runs as soon as it has its locks.
+enum First {
+    /// Nothing: it is told of the grant.
+    Nothing,
+    /// This, which only reads.
+    Read(Operation),
+    /// This, which is all of it: the locks go at once.
+    Whole(Operation),
+    /// This, which is all that it does here: the locks go once it is logged.
+    Last(Operation),
+}
+
+impl From<Option<Operation>> for First {
+    fn from(read: Option<Operation>) -> Self {
+        read.map_or(Self::Nothing, Self::Read)
+    }
 }
 
 /// One core's part of the data, and what runs on it.
@@ -282,11 +298,7 @@ impl Shard {
                 core,
                 locks,
                 read,
-            } => match self.locks.schedule(tx, locks) {
-                Scheduled::Granted => self.grant(tx, core, read),
-                Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
-                Scheduled::Waiting => self.wait_for_locks(tx, core, read, false),
-            },
+            } => self.schedule(tx, core, locks, read.into()),
             ToShard::RunWhole {
                 tx,
                 core,
@@ -298,14 +310,23 @@ impl Shard {
                 core,
                 locks,
                 operation,
-            } => match self.locks.schedule(tx, locks) {
-                Scheduled::Granted => {
-                    self.answer_whole(core, tx, operation);
-                    self.release(tx);
-                }
-                Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
-                Scheduled::Waiting => self.wait_for_locks(tx, core, Some(operation), true),
-            },
+            } => self.schedule(tx, core, locks, First::Whole(operation)),
+            // Where it is to be logged, its locks stay until it is.
+            ToShard::RunLast {
+                tx,
+                core,
+                operation,
+                ..
+            } if self.locks.is_idle() && self.logging.is_none() => {
+                self.answer_step(core, tx, operation);
+            }
+            ToShard::RunLast {
+                tx,
+                core,
+                locks,
+                operation,
+            } => self.schedule(tx, core, locks, First::Last(operation)),
+            ToShard::Recall { tx } => self.recall(tx),
             ToShard::Run {
                 tx,
                 core,
@@ -417,22 +438,47 @@ impl Shard {
         self.deferred.len()
     }
 
-    fn grant(&mut self, tx: TxId, core: u16, read: Option<Operation>) {
-        match read {
-            // What was read says that the locks are granted.
-            Some(read) => self.answer_whole(core, tx, read),
-            None => self.answer_schedule(core, tx, true),
+    fn schedule(&mut self, tx: TxId, core: u16, locks: LockSet, first: First) {
+        match self.locks.schedule(tx, locks) {
+            Scheduled::Granted => {
+                if self.grant(tx, core, first) {
+                    self.release(tx);
+                }
+            }
+            Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
+            Scheduled::Waiting => {
+                let is_told = false;
+                let waiting = WaitingTransaction {
+                    core,
+                    first,
+                    is_told,
+                };
+                self.waiting.insert(tx, waiting);
+            }
         }
     }
 
-    fn wait_for_locks(&mut self, tx: TxId, core: u16, first: Option<Operation>, is_whole: bool) {
-        let waiting = WaitingTransaction {
-            core,
-            first,
-            is_whole,
-            is_told: false,
-        };
-        self.waiting.insert(tx, waiting);
+    /// A transaction has its locks; whether it has no use for them any more.
+    fn grant(&mut self, tx: TxId, core: u16, first: First) -> bool {
+        match first {
+            First::Nothing => self.answer_schedule(core, tx, true),
+            // What was read says that the locks are granted.
+            First::Read(operation) => self.answer_whole(core, tx, operation),
+            First::Whole(operation) => {
+                self.answer_whole(core, tx, operation);
+                return true;
+            }
+            First::Last(operation) => return !self.answer_step(core, tx, operation),
+        }
+        false
+    }
+
+    /// Gives a transaction back that waits.
+    fn recall(&mut self, tx: TxId) {
+        if let Some(waiting) = self.waiting.get(&tx) {
+            self.answer_schedule(waiting.core, tx, false);
+            self.release(tx);
+        }
     }
 
     /// Runs an operation that is all of a transaction, or only reads; what it does is logged at once.
@@ -513,11 +559,10 @@ impl Shard {
         while let Some(ready) = self.locks.next_ready() {
             match ready {
                 Ready::Transaction(tx) => {
-                    if let Some(waiting) = self.waiting.remove(&tx) {
-                        self.grant(tx, waiting.core, waiting.first);
-                        if waiting.is_whole {
-                            self.locks.release(tx);
-                        }
+                    if let Some(waiting) = self.waiting.remove(&tx)
+                        && self.grant(tx, waiting.core, waiting.first)
+                    {
+                        self.locks.release(tx);
                     }
                 }
                 Ready::Request(ticket) => self.run_deferred(ticket),

@@ -239,7 +239,10 @@ impl Shard {
                         shard.slow_calls.push(call);
                     }
                 };
-                self.run_block(&commands, db, caller, &mut reply, ran);
+                let id = self.id;
+                let own = commands.iter().filter(|(home, _)| *home == id);
+                let own = own.map(|(_, queued)| queued);
+                self.run_block(own, db, caller, &mut reply, ran);
                 Output::Reply(reply)
             }
             Operation::Watch { watch, db, keys } => {

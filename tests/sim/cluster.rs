@@ -489,6 +489,7 @@ impl Cluster {
             here: core,
             now_ms: NOW_MS,
             seed: origin.sequence,
+            in_order: self.rng.below(4) == 0,
         };
         self.figures.transactions_count += 1;
         let leaves = |args: &OwnedArgs| {

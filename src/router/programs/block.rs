@@ -1,6 +1,7 @@
 //! Block: the commands between MULTI and EXEC, in their order, under the locks of all of them.
 //!
 //!     all keys on one shard        one operation there: what is watched, then the commands
+//!     each command's on one        one operation on each shard, all at once: no command sees what another shard's does
 //!     otherwise                    is anything changed that is watched? -> runs of commands of one shard, one hop each;
 //!                                  commands over several shards by their own programs; the connection's at its core
 //!
@@ -23,6 +24,7 @@ use crate::commands::acl::check::{Refusal, check_at_exec};
 use crate::commands::table::Caller;
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
+use crate::resp::element::element_end;
 use crate::resp::{Args, Reply};
 use crate::router::message::{CallFailure, Queued};
 use crate::router::watch::{Watch, Watched};
@@ -46,6 +48,8 @@ pub struct BlockRequest {
     pub now_ms: i64,
     /// What random choices begin with.
     pub seed: u64,
+    /// Somebody may be told what each command does: then one begins when those before it are done.
+    pub in_order: bool,
 }
 
 /// See the module.
@@ -62,6 +66,8 @@ pub struct Block {
     seed: u64,
     /// The locks.
     locks: Locks,
+    /// Where nothing else is to be run: each command with its shard. The queue is empty then.
+    placed: Option<Arc<Vec<(ShardId, Queued)>>>,
     /// All of it is one operation on this shard.
     whole: Option<ShardId>,
     /// Commands over several shards.
@@ -89,12 +95,16 @@ impl Block {
         }
         let mut whole = None;
         let mut is_one_shard = true;
+        let mut homes = Vec::with_capacity(request.commands.len());
         for Queued { entry, args, .. } in &request.commands {
             let args = args.as_args();
             match plan(entry, &args, &map, request.here) {
                 // A shard has no engine.
                 _ if entry.command.run.is_script() => is_one_shard = false,
-                Plan::Shard(shard) => is_one_shard &= *whole.get_or_insert(shard) == shard,
+                Plan::Shard(shard) => {
+                    is_one_shard &= *whole.get_or_insert(shard) == shard;
+                    homes.push(shard);
+                }
                 Plan::Many | Plan::Here => is_one_shard = false,
             }
             wanted.command(entry, &args);
@@ -111,8 +121,11 @@ impl Block {
             // With one shard whole-shard commands run without asking for the whole; nobody must run between the steps.
             locks = vec![(0, LockSet::of_shard(0, LockMode::Exclusive))];
         }
+        let commands_count = request.commands.len();
+        let has_homes = homes.len() == commands_count && !locks.is_empty();
+        let is_placed = is_whole || has_homes && !request.in_order && map.shards_count() > 1;
         let mut block = Self {
-            commands_count: request.commands.len(),
+            commands_count,
             queue: request.commands.into(),
             db: request.db,
             caller: request.caller,
@@ -123,6 +136,7 @@ impl Block {
             seed: request.seed,
             single: UnderLocks::new(map, hasher, request.now_ms, request.seed),
             locks: locks.clone(),
+            placed: None,
             whole: whole.filter(|_| is_whole),
             script: None,
             has_begun: false,
@@ -133,6 +147,10 @@ impl Block {
         };
         if block.user.is_some() {
             block.check();
+        }
+        if is_placed {
+            let queue = std::mem::take(&mut block.queue);
+            block.placed = Some(Arc::new(homes.into_iter().zip(queue).collect()));
         }
         (locks, block)
     }
@@ -195,8 +213,9 @@ impl Block {
             self.plan_of(queued) == Plan::Shard(shard) && !queued.entry.command.run.is_script()
         };
         let count = self.queue.iter().take_while(is_there).count();
+        let commands = self.queue.drain(..count).map(|queued| (shard, queued));
         let operation = Operation::Block {
-            commands: self.queue.drain(..count).collect(),
+            commands: Arc::new(commands.collect()),
             db: self.db,
             caller: self.caller,
             watch: None,
@@ -289,29 +308,36 @@ impl Block {
 impl Program for Block {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
         if let Some(shard) = self.whole {
-            let operation = Operation::Block {
-                commands: self.queue.iter().cloned().collect(),
-                db: self.db,
-                caller: self.caller,
-                watch: self.watched.as_ref().map(|watched| watched.watch.id),
-            };
-            return vec![(shard, operation)];
+            return self.part(shard, true).into_iter().collect();
         }
-        let Some(watched) = &self.watched else {
+        if self.watched.is_none() {
             return Vec::new();
+        }
+        let read = |&(shard, _): &(ShardId, LockSet)| {
+            // It may have nothing to say but that its locks are granted.
+            let look = self.look_at(shard).unwrap_or(Operation::Length { db: 0 });
+            (shard, look)
         };
-        let read = |&shard: &ShardId| {
-            let operation = if watched.shards.contains(&shard) {
-                Operation::HasChanged {
-                    id: watched.watch.id,
-                }
-            } else {
-                // It has nothing to say but that its locks are granted.
-                Operation::Length { db: 0 }
-            };
-            (shard, operation)
-        };
-        self.locks.iter().map(|(shard, _)| read(shard)).collect()
+        self.locks.iter().map(read).collect()
+    }
+
+    fn only_phase(&self) -> Option<Vec<(ShardId, Operation)>> {
+        let shards = self.locks.iter().map(|(shard, _)| *shard);
+        // What is watched here has been looked at before; by now others may have done what counts as a change.
+        shards
+            .map(|shard| self.part(shard, shard != self.here))
+            .collect()
+    }
+
+    fn look_at(&self, shard: ShardId) -> Option<Operation> {
+        let watched = self.watched.as_ref();
+        let watched = watched.filter(|watched| watched.shards.contains(&shard))?;
+        let id = watched.watch.id;
+        Some(Operation::HasChanged { id })
+    }
+
+    fn is_refusal(&self, output: &Output) -> bool {
+        self.watched.is_some() && matches!(output, Output::Count(1))
     }
 
     fn is_whole(&self) -> bool {
@@ -320,11 +346,22 @@ impl Program for Block {
 
     fn begin(&mut self, _: TxId) -> Next {
         self.has_begun = true;
-        self.advance()
+        match self.placed {
+            Some(_) => self.phase(),
+            None => self.advance(),
+        }
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
-        if !std::mem::replace(&mut self.has_begun, true) {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        if self.placed.is_some() && self.whole.is_none() {
+            return match outputs.iter().all(|(_, output)| is_look(output)) {
+                true if self.has_changed(&outputs) => self.null(),
+                true => self.phase(),
+                false => self.join(outputs),
+            };
+        }
+        if is_first {
             return self.first(outputs);
         }
         if let Some((index, script)) = &mut self.script {
@@ -377,17 +414,72 @@ impl Block {
                 None => super::unexpected(),
             };
         }
-        let watched = self.watched.iter().flat_map(|watched| &watched.shards);
-        let mut watched = watched.copied().collect::<Vec<_>>();
-        watched.sort_unstable();
-        let has_changed = outputs.iter().any(|(shard, output)| {
-            watched.binary_search(shard).is_ok() && matches!(output, Output::Count(1))
-        });
-        if has_changed {
-            return self.null();
+        match self.has_changed(&outputs) {
+            true => self.null(),
+            false => self.advance(),
         }
-        self.advance()
     }
+
+    /// What is watched, of what was looked at.
+    fn has_changed(&self, outputs: &[(ShardId, Output)]) -> bool {
+        let Some(watched) = &self.watched else {
+            return false;
+        };
+        outputs.iter().any(|(shard, output)| {
+            watched.shards.contains(shard) && matches!(output, Output::Count(1))
+        })
+    }
+
+    /// What a shard does of commands that each have one.
+    fn part(&self, shard: ShardId, looks: bool) -> Option<(ShardId, Operation)> {
+        let watched = self.watched.as_ref().filter(|_| looks);
+        let operation = Operation::Block {
+            commands: self.placed.clone()?,
+            db: self.db,
+            caller: self.caller,
+            watch: watched.map(|watched| watched.watch.id),
+        };
+        Some((shard, operation))
+    }
+
+    /// All shards' parts at once.
+    fn phase(&self) -> Next {
+        let parts = self.locks.iter();
+        let parts = parts.filter_map(|(shard, _)| self.part(*shard, false));
+        Next::Phase(parts.map(|(shard, part)| (shard, part, true)).collect())
+    }
+
+    /// The commands' replies, in their order, from what each shard has to say of its own.
+    fn join(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
+        let Some(placed) = self.placed.take() else {
+            return super::unexpected();
+        };
+        let mut rests: Vec<(ShardId, &[u8])> = Vec::with_capacity(outputs.len());
+        for (shard, output) in &outputs {
+            match output {
+                Output::Reply(reply) => rests.push((*shard, reply)),
+                Output::Error(error) => return Next::Done(error_reply(error)),
+                _ => return super::unexpected(),
+            }
+        }
+        for (home, _) in placed.iter() {
+            let Some((_, rest)) = rests.iter_mut().find(|(shard, _)| shard == home) else {
+                return super::unexpected();
+            };
+            let Some(end) = element_end(rest) else {
+                return super::unexpected();
+            };
+            let (reply, left) = rest.split_at(end);
+            self.replies.extend_from_slice(reply);
+            *rest = left;
+        }
+        Next::Done(self.reply())
+    }
+}
+
+/// Whether this is what a look gives, or a part that was not run because of what is watched.
+fn is_look(output: &Output) -> bool {
+    matches!(output, Output::Count(_))
 }
 
 /// WATCH of keys that are not all here, or whose locks somebody may hold.

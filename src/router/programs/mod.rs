@@ -78,6 +78,23 @@ pub trait Program: Send {
         false
     }
 
+    /// All of it, where that is one step on each of its shards and none of them needs what another gives: what each does,
+    /// in order of shards. Asked again for every try; the outputs go to `next` when all are there.
+    fn only_phase(&self) -> Option<Vec<(ShardId, Operation)>> {
+        None
+    }
+
+    /// What the first shard of an only phase is to read before the others do their part.
+    fn look_at(&self, _shard: ShardId) -> Option<Operation> {
+        None
+    }
+
+    /// Whether this output of an only phase, or of a look before it, says that nothing is to be done: then it goes to
+    /// `next` alone.
+    fn is_refusal(&self, _output: &Output) -> bool {
+        false
+    }
+
     /// See [`super::Transaction::take_calls`].
     fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         Vec::new()

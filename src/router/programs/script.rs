@@ -12,6 +12,8 @@
 //!           may seize: `router/token.rs`.
 //! Tests     tests/sim/, tests/server/scripts.rs.
 
+use std::sync::Arc;
+
 use super::under_locks::{Progress, UnderLocks};
 use super::wanted::{Covered, Wanted};
 use super::{LockMode, LockSet, Locks, Next, Program, error_reply, unexpected};
@@ -197,7 +199,7 @@ impl Script {
         match plan(command.entry, &command.args.as_args(), &map, self.here) {
             Plan::Shard(shard) => {
                 let operation = Operation::Block {
-                    commands: vec![command],
+                    commands: Arc::new(vec![(shard, command)]),
                     db,
                     caller,
                     watch: None,

@@ -85,6 +85,10 @@ impl Program for Split {
         }
     }
 
+    fn only_phase(&self) -> Option<Vec<(ShardId, Operation)>> {
+        Some(self.operations().collect())
+    }
+
     fn begin(&mut self, _: TxId) -> Next {
         let operations = self.operations();
         Next::Phase(

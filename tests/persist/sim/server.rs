@@ -342,6 +342,7 @@ impl Simulation {
             here: 0,
             now_ms: self.now_ms,
             seed: number,
+            in_order: false,
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         self.start_transaction(transaction, number);

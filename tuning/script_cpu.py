@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Server CPU per script, several servers in one run, rounds alternating.
 
-    script_cpu.py NAME=PORT:PID [NAME=PORT:PID ...] [--rounds 5] [--count 60000] [--pipeline 16] [--kinds "multi, one shard+multi"]
+    script_cpu.py NAME=PORT:PID [NAME=PORT:PID ...] [--rounds 5] [--count 60000] [--pipeline 16] [--clients 10] [--kinds "multi, one shard+multi"]
 
 A transaction (`multi`: MULTI, four SETs, EXEC) counts as one script and as one request of a pipeline.
 
-Requests are made beforehand; ten connections send them in batches. CPU is what the scheduler counts of all threads (schedstat).
+Requests are made beforehand; connections send them in batches. CPU is what the scheduler counts of all threads (schedstat).
 """
 import argparse
 import os
@@ -94,6 +94,7 @@ parser.add_argument("servers", nargs="+")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--count", type=int, default=60_000)
 parser.add_argument("--pipeline", type=int, default=16)
+parser.add_argument("--clients", type=int, default=10)
 parser.add_argument("--kinds", default="lock release+limiter")
 args = parser.parse_args()
 BODIES = {"lock release": RELEASE, "limiter": LIMITER, "two declared": DECLARED, "two undeclared": UNDECLARED,
@@ -113,9 +114,9 @@ for kind in args.kinds.split("+"):
             ask(port, "FLUSHALL")
             sha = load(port, BODIES.get(kind, "return 1"))
             made = requests(kind, sha, args.count, random.Random(round_))
-            drive(port, made[:2000], args.pipeline, 10, lines[kind])
+            drive(port, made[:2000], args.pipeline, args.clients, lines[kind])
             before = cpu(pid)
-            took = drive(port, made, args.pipeline, 10, lines[kind])
+            took = drive(port, made, args.pipeline, args.clients, lines[kind])
             results[name].append((cpu(pid) - before) / args.count * 1e6)
             rates[name].append(args.count / took)
     base = statistics.median(results[servers[0][0]])

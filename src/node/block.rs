@@ -16,6 +16,7 @@ use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
 use super::monitor;
 use super::ring::Token;
 use super::script_known::Script;
+use super::under_way::has_plain_keys;
 use super::watching::Costs;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
@@ -48,6 +49,8 @@ pub struct Block {
     pub may_write: bool,
     /// One of them may grow.
     may_grow: bool,
+    /// One of them works on more than the keys it names.
+    is_special: bool,
     /// What EXEC depends on.
     pub watched: Option<Watched>,
 }
@@ -95,6 +98,7 @@ impl Block {
     /// - `declared`: what a script says of itself, where it says anything.
     fn push(&mut self, entry: &'static Entry, args: &Args<'_>, declared: Option<Script>) {
         self.queued_count += 1;
+        self.is_special |= !has_plain_keys(entry);
         let flags = entry.command.flags;
         let runs_script = entry.command.run.is_script() && !flags.has(Flags::READONLY);
         let may_write = runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
@@ -110,6 +114,16 @@ impl Block {
             args,
             denied: None,
         });
+    }
+
+    /// What is queued.
+    pub(super) fn queue(&self) -> &[Queued] {
+        &self.queue
+    }
+
+    /// Whether it concerns nothing but the keys that its commands name.
+    fn is_plain(&self) -> bool {
+        !self.is_special && self.watched.is_none() && !self.has_failed && !self.queue.is_empty()
     }
 
     /// The one shard that all queued commands run on.
@@ -345,7 +359,7 @@ impl Core {
         connection.silent_reply = take_silence(connection);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
-        self.starts.push(Start {
+        self.starts.push_back(Start {
             token,
             entry,
             words,
@@ -353,6 +367,7 @@ impl Core {
             purpose,
             needs_token: false,
             tx: None,
+            place: None,
         });
     }
 
@@ -362,7 +377,14 @@ impl Core {
         connection: &mut Connection,
         entry: &'static Entry,
     ) -> Dispatched {
-        if self.must_drain(connection) {
+        let is_plain = connection
+            .open_block()
+            .is_some_and(|block| block.is_plain());
+        let overlaps = is_plain && self.may_overlap(connection);
+        if !overlaps && self.must_drain(connection) {
+            return Dispatched::NotYet;
+        }
+        if overlaps && self.exec_waits(token, connection) {
             return Dispatched::NotYet;
         }
         let Some(block) = connection.open_block() else {
@@ -432,11 +454,33 @@ impl Core {
         let purpose = Purpose::Block(running);
         let mut words = OwnedArgs::new();
         words.push(b"exec");
+        if overlaps {
+            connection.block = None;
+            let words = Some(words);
+            self.begin_behind(token, connection, entry, words, transaction, purpose);
+            return Dispatched::Taken;
+        }
         self.begin(token, connection, entry, Some(words), transaction, purpose);
-        if let Some(start) = self.starts.last_mut() {
+        if let Some(start) = self.starts.back_mut() {
             start.needs_token = needs_token;
         }
         Dispatched::Taken
+    }
+
+    /// Whether a block that may begin beside others has to wait for some of them.
+    fn exec_waits(&mut self, token: Token, connection: &mut Connection) -> bool {
+        if self.is_full_for(token, connection) {
+            return true;
+        }
+        if connection.under_way.is_none() {
+            return false;
+        }
+        let Some(block) = connection.block.take() else {
+            return false;
+        };
+        let waits = self.block_waits_for_keys(connection, &block);
+        connection.block = Some(block);
+        waits
     }
 
     /// A watched key was touched.
@@ -482,7 +526,13 @@ impl Core {
         let silent = take_silence(connection);
         let db = connection.session.db;
         let asker = caller(connection);
-        let out = &mut connection.output;
+        // Behind replies that are not there yet it goes where it can wait for them.
+        let is_drained = connection.is_drained();
+        let mut buffer = match is_drained {
+            true => std::mem::take(&mut connection.output),
+            false => self.spare_buffer(),
+        };
+        let out = &mut buffer;
         let length = out.len();
         Reply::new(out, asker.protocol).array(block.queue.len());
         let clock = &self.clock;
@@ -508,6 +558,12 @@ impl Core {
         self.shard.end_block();
         if silent {
             out.truncate(length);
+        }
+        if is_drained {
+            connection.output = buffer;
+        } else {
+            connection.write_reply(|to, _| to.extend_from_slice(&buffer));
+            self.keep_buffer(buffer);
         }
         self.hold_here(connection);
         self.stamp = stamp;
@@ -563,6 +619,7 @@ impl Core {
         running: Running,
         mut transaction: Transaction,
         reply: &[u8],
+        has_gone_on: bool,
     ) {
         if reply.first() == Some(&b'*') && !reply.starts_with(b"*-") {
             self.commands_count += running.commands_count as u64;
@@ -579,6 +636,9 @@ impl Core {
         }
         if let Some((id, shards)) = running.watch {
             self.unwatch(id, shards);
+        }
+        if has_gone_on {
+            return; // Whatever block is open is another one.
         }
         self.forget_block(token);
         if let Some(connection) = self.connections.get_mut(token)

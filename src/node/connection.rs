@@ -17,6 +17,7 @@ use super::block::Block;
 use super::holding::Holding;
 use super::subscriptions::Subscriptions;
 use super::tls::Tls;
+use super::under_way::UnderWay;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::args::OwnedArgs;
@@ -191,6 +192,8 @@ pub struct Connection {
     pub block: Option<Box<Block>>,
     /// The command the node is carrying out for it.
     pub asked: Option<Asked>,
+    /// Keys of its transactions that are under way while it goes on.
+    pub under_way: Option<Box<UnderWay>>,
 }
 
 impl Connection {
@@ -247,6 +250,7 @@ impl Connection {
             last_command: None,
             asked: None,
             block: None,
+            under_way: None,
         }
     }
 
@@ -484,6 +488,7 @@ impl Connection {
                 .subscriptions
                 .as_ref()
                 .map_or(0, |subscriptions| subscriptions.memory_bytes())
+            + (self.under_way.as_ref()).map_or(0, |under_way| under_way.heap_bytes())
             + self.queued_bytes()
             + self.watched_bytes()
             + (self.session.tracking.as_ref()).map_or(0, |tracking| tracking.prefixes_bytes)

@@ -36,6 +36,7 @@ use super::script::Scripts;
 use super::slab::Connections;
 use super::snapshot::CutWalk;
 use super::tracking::CoreTracking;
+use super::under_way::UnderWay;
 use super::wait_aof::WaitForDisk;
 use super::waiting::{MayWait, WaitingClients};
 use super::watching::{Noted, Thresholds};
@@ -128,11 +129,11 @@ pub struct Core {
     /// When this turn began.
     pub(super) turn_stamp: u64,
     /// Transactions to start once the connection is back in its place.
-    pub starts: Vec<Start>,
+    pub starts: VecDeque<Start>,
     /// Node requests likewise.
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
-    pub(super) transactions: HashMap<TxId, Coordinated, ahash::RandomState>,
+    pub(super) transactions: HashMap<TxId, Box<Coordinated>, ahash::RandomState>,
     /// Commands of blocks that the node is carrying out.
     pub(super) captured: HashMap<Token, Captured, ahash::RandomState>,
     /// What commands of blocks that concern their connections came to.
@@ -177,6 +178,9 @@ pub struct Core {
     pub ring_work: Vec<RingWork>,
     /// Output buffers to reuse.
     pub(super) spare: Vec<Vec<u8>>,
+    /// The same for lists of keys.
+    #[expect(clippy::vec_box, reason = "connections have boxes: most have none")]
+    pub(super) spare_under_way: Vec<Box<UnderWay>>,
     /// Messages a transaction has for shards.
     pub(super) outgoing: Vec<(u16, ToShard)>,
     /// Milliseconds since the epoch, once a turn.
@@ -267,6 +271,8 @@ pub(super) struct Coordinated {
     pub(super) purpose: Purpose,
     /// Its reply is the error of a command that its script called, whose statistics have counted it.
     pub(super) has_counted: bool,
+    /// Its reply's place, where the connection goes on meanwhile.
+    pub(super) place: Option<u64>,
 }
 
 /// A transaction about to begin.
@@ -285,6 +291,8 @@ pub struct Start {
     pub needs_token: bool,
     /// Its id, where it has one already.
     pub tx: Option<TxId>,
+    /// Its reply's place, where the connection goes on meanwhile.
+    pub place: Option<u64>,
 }
 
 /// What becomes of a transaction's reply.
@@ -360,7 +368,7 @@ impl Core {
             congested: Vec::new(),
             yielding: Vec::new(),
             turn_stamp: 0,
-            starts: Vec::new(),
+            starts: VecDeque::new(),
             asks: Vec::new(),
             transactions: HashMap::default(),
             captured: HashMap::default(),
@@ -385,6 +393,7 @@ impl Core {
             tracking: CoreTracking::default(),
             ring_work: Vec::new(),
             spare: Vec::new(),
+            spare_under_way: Vec::new(),
             outgoing: Vec::new(),
             now_ms: 0,
             now_us: 0,
@@ -518,7 +527,7 @@ impl Core {
         loop {
             if !self.denials.is_empty() {
                 self.note_denials_of_scripts();
-            } else if let Some(start) = self.starts.pop() {
+            } else if let Some(start) = self.starts.pop_front() {
                 self.start(start);
             } else if let Some((token, request)) = self.asks.pop() {
                 self.node_request(token, request);
@@ -553,7 +562,7 @@ impl Core {
             index: u32::MAX,
             generation: 0,
         };
-        self.starts.push(Start {
+        self.starts.push_back(Start {
             token: nobody,
             entry,
             words: None,
@@ -562,6 +571,7 @@ impl Core {
             // A script that goes on to further shards is one step to a snapshot, too.
             needs_token: true,
             tx: None,
+            place: None,
         });
     }
 
@@ -578,6 +588,7 @@ impl Core {
             words,
             mut transaction,
             purpose,
+            place,
             ..
         } = start;
         if needed_token {
@@ -587,7 +598,7 @@ impl Core {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let step = transaction.start(self.id, tx, &mut outgoing);
         let stamp = self.clock.raw();
-        let coordinated = Coordinated {
+        let coordinated = Box::new(Coordinated {
             token,
             entry,
             stamp,
@@ -596,7 +607,8 @@ impl Core {
             transaction,
             purpose,
             has_counted: false,
-        };
+            place,
+        });
         self.take_step(coordinated, step);
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
@@ -658,10 +670,10 @@ impl Core {
             | FromShard::Seized { tx, .. }
             | FromShard::Wounded { tx } => *tx,
         };
-        let Some(mut coordinated) = self.transactions.remove(&tx) else {
+        let Some(coordinated) = self.transactions.get_mut(&tx) else {
             return;
         };
-        let board = self.mesh.board().clone();
+        let board = self.mesh.board();
         let retries_count = coordinated.transaction.retries_count();
         let mut next_tx = || board.next_tx.fetch_add(1, Ordering::Relaxed);
         let mut outgoing = std::mem::take(&mut self.outgoing);
@@ -675,19 +687,26 @@ impl Core {
             true => Vec::new(),
             false => transaction.take_calls(),
         };
+        let has_moved = transaction.tx() != tx;
         if !calls.is_empty() {
             let now = self.clock.raw();
             let took_ns = self.clock.delta_as_nanos(coordinated.call_stamp, now);
             coordinated.call_stamp = now;
             self.count_calls(calls, took_ns);
         }
-        self.take_step(coordinated, step);
+        // Most often it waits on, where it is.
+        if has_moved || !matches!(step, Step::Wait) {
+            let coordinated = self.transactions.remove(&tx);
+            if let Some(coordinated) = coordinated {
+                self.take_step(coordinated, step);
+            }
+        }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
     }
 
     /// Does what a transaction wants besides messages to shards.
-    fn take_step(&mut self, mut coordinated: Coordinated, step: Step) {
+    fn take_step(&mut self, mut coordinated: Box<Coordinated>, step: Step) {
         let tx = coordinated.transaction.tx();
         let holds = match &step {
             Step::Done { .. } | Step::Waits { .. } => coordinated.transaction.take_holds(),
@@ -732,7 +751,7 @@ impl Core {
 
     pub(super) fn end_transaction(
         &mut self,
-        coordinated: Coordinated,
+        coordinated: Box<Coordinated>,
         reply: Vec<u8>,
         holds: &Holds,
     ) {
@@ -744,8 +763,9 @@ impl Core {
             mut transaction,
             purpose,
             has_counted,
+            place,
             ..
-        } = self.without_token(coordinated);
+        } = *self.without_token(coordinated);
         self.withheld.transaction_has_ended(transaction.tx(), holds);
         match &purpose {
             Purpose::Asked(_) => {}
@@ -754,13 +774,13 @@ impl Core {
         }
         match purpose {
             Purpose::Block(running) => {
-                self.block_has_run(token, running, transaction, &reply);
-                self.finish(token, entry, stamp, words, &reply, has_counted);
+                self.block_has_run(token, running, transaction, &reply, place.is_some());
+                self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
             Purpose::Script(origin) => {
                 self.take_script_calls(&mut transaction);
                 if origin.core == self.id {
-                    return self.finish(token, entry, stamp, words, &reply, has_counted);
+                    return self.finish((token, place), entry, stamp, words, &reply, has_counted);
                 }
                 let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
                 self.shard.record(entry.index, took_ns);
@@ -770,7 +790,7 @@ impl Core {
                 self.script_has_run(origin, reply, holds.clone());
             }
             Purpose::Reply | Purpose::MayWait(_) => {
-                self.finish(token, entry, stamp, words, &reply, has_counted);
+                self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
             Purpose::Asked(id) => self.has_looked(id, &reply, holds),
             Purpose::Cut => self.cut_was_made(&reply),
@@ -778,7 +798,7 @@ impl Core {
     }
 
     /// A transaction that is over has no use for the token.
-    fn without_token(&mut self, coordinated: Coordinated) -> Coordinated {
+    fn without_token(&mut self, coordinated: Box<Coordinated>) -> Box<Coordinated> {
         if coordinated.transaction.has_token() {
             self.give_token_back();
         }
@@ -819,10 +839,11 @@ impl Core {
         self.ring_work.push(RingWork::WatchErrands);
     }
 
-    /// Counts a transaction that has ended, from its start to its end, and replies.
+    /// Counts a transaction that has ended, from its start to its end, and replies: to whom, and in which place, where the
+    /// connection has gone on.
     fn finish(
         &mut self,
-        token: Token,
+        (token, place): (Token, Option<u64>),
         entry: &'static Entry,
         stamp: u64,
         words: Option<OwnedArgs>,
@@ -834,7 +855,10 @@ impl Core {
         self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
         self.commands_count += 1;
         self.note_if_failed(entry, reply, has_counted);
-        self.complete(token, |out, _| out.extend_from_slice(reply));
+        match place {
+            Some(sequence) => self.fill(token, sequence, reply),
+            None => self.complete(token, |out, _| out.extend_from_slice(reply)),
+        }
     }
 
     /// Counts a reply that is an error.
@@ -952,9 +976,13 @@ impl Core {
             connection.blocked = None;
             self.resumes.push(token);
         }
+        let has_all = connection.under_way.is_some() && connection.is_drained();
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(token);
+        }
+        if has_all {
+            self.nothing_under_way(token);
         }
     }
 

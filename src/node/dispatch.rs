@@ -16,6 +16,7 @@ use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
 use super::mesh::Item;
 use super::ring::Token;
+use super::under_way::has_plain_keys;
 use super::watching::Noted;
 use crate::commands::client_tracking::ClientTracking;
 use crate::commands::himport::NO_SUCH_FIELDSET;
@@ -166,6 +167,9 @@ impl Core {
         {
             return self.refuse(connection, Some(entry), &error);
         }
+        if connection.under_way.is_some() && self.waits_for_keys(connection, entry, args) {
+            return Dispatched::NotYet;
+        }
         let dispatched = match plan(entry, args, &self.map, self.id) {
             plan @ Plan::Shard(shard) if !matches!(entry.command.run, Run::Keys(_)) => {
                 match entry.command.run {
@@ -292,13 +296,7 @@ impl Core {
         if let Some(target) = connection.moving_to {
             return self.begin_move(token, connection, target);
         }
-        if self.mesh.is_congested() {
-            connection.blocked = Some(Blocked::Congested);
-            self.congested.push(token);
-            return Dispatched::NotYet;
-        }
-        if connection.has_full_portion() {
-            connection.blocked = Some(Blocked::UntilDrained);
+        if self.is_full_for(token, connection) {
             return Dispatched::NotYet;
         }
         connection.moving_to = connection
@@ -332,6 +330,21 @@ impl Core {
         connection.commands_count += 1;
         connection.last_command = Some(entry);
         Dispatched::Taken
+    }
+
+    /// Whether a connection's request has to wait until other cores have answered some of those before it.
+    #[inline]
+    pub(super) fn is_full_for(&mut self, token: Token, connection: &mut Connection) -> bool {
+        if self.mesh.is_congested() {
+            connection.blocked = Some(Blocked::Congested);
+            self.congested.push(token);
+            return true;
+        }
+        if connection.has_full_portion() {
+            connection.blocked = Some(Blocked::UntilDrained);
+            return true;
+        }
+        false
     }
 
     /// Whether this is the first key a connection asks for, and its core has room for one more.
@@ -384,7 +397,11 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Dispatched {
-        if self.must_drain(connection) {
+        let overlaps = has_plain_keys(entry) && self.may_overlap(connection);
+        if !overlaps && self.must_drain(connection) {
+            return Dispatched::NotYet;
+        }
+        if overlaps && self.is_full_for(token, connection) {
             return Dispatched::NotYet;
         }
         if entry.command.flags.has(Flags::DENYOOM) && self.shard.refuses_growth() {
@@ -403,7 +420,12 @@ impl Core {
         match made {
             Ok((transaction, purpose)) => {
                 let words = self.words_to_keep(entry, args);
-                self.begin(token, connection, entry, words, transaction, purpose);
+                match overlaps {
+                    true => {
+                        self.begin_behind(token, connection, entry, words, transaction, purpose);
+                    }
+                    false => self.begin(token, connection, entry, words, transaction, purpose),
+                }
                 Dispatched::Taken
             }
             Err(error) => self.fail_request(connection, entry, &error),

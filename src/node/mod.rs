@@ -85,6 +85,7 @@ pub mod tls;
 mod tls_user;
 pub mod tools;
 mod tracking;
+mod under_way;
 mod wait_aof;
 pub mod waiting;
 mod watching;

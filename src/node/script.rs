@@ -162,7 +162,7 @@ impl Core {
                 connection.silent_reply = take_silence(connection);
                 connection.commands_count += 1;
                 connection.last_command = Some(entry);
-                self.starts.push(*start);
+                self.starts.push_back(*start);
             }
         }
         Dispatched::Taken
@@ -224,7 +224,7 @@ impl Core {
                 Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
                 (reply, false)
             }
-            Ran::Later(start) => return self.starts.push(*start),
+            Ran::Later(start) => return self.starts.push_back(*start),
         };
         let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
         self.shard.record(entry.index, took_ns);
@@ -323,6 +323,7 @@ impl Core {
             purpose: Purpose::Script(origin),
             needs_token,
             tx: None,
+            place: None,
         }
     }
 

@@ -173,7 +173,7 @@ impl Core {
         self.outgoing = outgoing;
     }
 
-    fn end_turned_away(&mut self, coordinated: Coordinated, is_function: bool) {
+    fn end_turned_away(&mut self, coordinated: Box<Coordinated>, is_function: bool) {
         let text = busy_text(is_function);
         let reply = match coordinated.purpose {
             Purpose::Block(_) => {
@@ -190,7 +190,7 @@ impl Core {
             return;
         };
         let stamp = self.clock.raw();
-        let coordinated = Coordinated {
+        let coordinated = Box::new(Coordinated {
             token: start.token,
             entry: start.entry,
             stamp,
@@ -199,7 +199,8 @@ impl Core {
             transaction: start.transaction,
             purpose: start.purpose,
             has_counted: false,
-        };
+            place: start.place,
+        });
         self.end_turned_away(coordinated, is_function);
     }
 

@@ -36,7 +36,7 @@ impl Core {
     /// The token is this core's, for a transaction that waits for it.
     pub(super) fn token_came(&mut self, tx: TxId) {
         if let Some(start) = self.scripts.in_line.remove(&tx) {
-            self.starts.push(Start {
+            self.starts.push_back(Start {
                 transaction: start.transaction.with_token(),
                 needs_token: false,
                 tx: Some(tx),

@@ -321,7 +321,7 @@ impl Core {
             Transaction::new(form.entry, db, caller, form.words, self.map, &self.hasher).ok()
         });
         match transaction {
-            Some(transaction) => self.starts.push(Start {
+            Some(transaction) => self.starts.push_back(Start {
                 token,
                 entry,
                 words: None,
@@ -329,6 +329,7 @@ impl Core {
                 purpose: Purpose::Asked(id),
                 needs_token: false,
                 tx: None,
+                place: None,
             }),
             None => self.looked_in_vain(id),
         }

@@ -26,7 +26,7 @@ use super::programs::script::{Script, ScriptRequest, ScriptStep, UnderWay};
 use super::programs::{Locks, Next, Program, program, waiting_program};
 use super::wait::WaitRequest;
 use super::watch::Watch;
-use super::{FromShard, LockSet, Operation, Output, ShardId, ToShard, Trace, TxId};
+use super::{FromShard, KeyLock, LockSet, Operation, Output, ShardId, ToShard, Trace, TxId};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::check::Refusal;
 use crate::commands::table::Caller;
@@ -230,6 +230,11 @@ impl Transaction {
     pub fn with_token(mut self) -> Self {
         self.has_token = true;
         self
+    }
+
+    /// The keys that it locks before it begins.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyLock> {
+        self.locks.iter().flat_map(|(_, locks)| &locks.keys)
     }
 
     /// Whether it has the token.

@@ -9,6 +9,8 @@ use rondo::persist::Log;
 use rondo::persist::log::{Place, Policy};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
+use rondo::router::message::Queued;
+use rondo::router::programs::block::BlockRequest;
 use rondo::router::wait::WaitRequest;
 use rondo::router::{Origin, Plan, ShardId, Step, ToShard, Transaction, WaitTicket, plan};
 use rondo::shard::{Outcome, Request, Shard};
@@ -28,6 +30,8 @@ pub struct Instant {
     hasher: KeyHasher,
     now_ms: i64,
     last_tx: u64,
+    /// Messages to other shards than the coordinator's own.
+    pub sent_away_count: usize,
 }
 
 impl Instant {
@@ -53,6 +57,7 @@ impl Instant {
             hasher,
             now_ms: 1_700_000_000_000,
             last_tx: 0,
+            sent_away_count: 0,
         };
         instant.wait(0);
         instant
@@ -146,6 +151,30 @@ impl Instant {
         self.finish(Transaction::cut(true, false, self.map))
     }
 
+    /// A MULTI block of these commands.
+    pub fn block(&mut self, lines: &[String]) -> Vec<u8> {
+        let queued = |line: &String| {
+            let args: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+            Queued {
+                entry: table().resolve(&args.as_args()).expect("a good command"),
+                args,
+                denied: None,
+            }
+        };
+        let request = BlockRequest {
+            user: None,
+            commands: lines.iter().map(queued).collect(),
+            db: self.db,
+            caller: Caller::default(),
+            watched: None,
+            here: 0,
+            now_ms: self.now_ms,
+            seed: 1,
+            in_order: false,
+        };
+        self.finish(Transaction::block(request, self.map, &self.hasher))
+    }
+
     fn finish(&mut self, mut transaction: Transaction) -> Vec<u8> {
         let mut out: Vec<(ShardId, _)> = Vec::new();
         let mut events = VecDeque::new();
@@ -154,6 +183,7 @@ impl Instant {
         transaction.start(0, self.last_tx, &mut out);
         loop {
             for (shard, message) in out.drain(..) {
+                self.sent_away_count += usize::from(shard != 0);
                 let shard = &mut self.shards[usize::from(shard)];
                 shard.handle(message);
                 events.extend(std::iter::from_fn(|| shard.next_event()));

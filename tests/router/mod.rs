@@ -1,5 +1,6 @@
 //! Routing: plans, merges, and commands over several shards in one thread without delay.
 
+mod hops; // what transactions cost in messages
 pub mod instant;
 mod merge; // golden bytes for every kind
 mod plan; // which shards

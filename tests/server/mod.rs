@@ -30,6 +30,7 @@ mod migrate; // keys that go to another server
 mod multi; // MULTI blocks and watches
 mod notify; // keyspace notifications, as recorded
 mod order; // replies in order, against a plain map
+mod overlap; // transactions of one pipeline beside each other
 mod pubsub; // publishers and subscribers on several cores
 mod rewrite; // the log is rewritten, begun and ended while clients write
 mod scripts; // EVAL and its relatives

@@ -105,6 +105,24 @@ fn a_later_place_than_the_id_is_kept() {
 }
 
 #[test]
+fn a_request_that_waits_is_not_overtaken() {
+    let mut table = LockTable::new();
+    let locks = keys(50, &[(1, EXCLUSIVE)]);
+    assert_eq!(table.schedule(3, locks), Scheduled::Granted);
+    let ticket = table.defer([1, 2].into_iter(), 100);
+    // It has nothing in common with 3, whose place is far ahead, but with the request, which may be of the same client.
+    let locks = |order| keys(order, &[(2, EXCLUSIVE)]);
+    assert_eq!(table.schedule(4, locks(4)), Scheduled::OutOfOrder);
+    assert_eq!(table.schedule(5, locks(60)), Scheduled::Waiting);
+    table.release(3);
+    assert_eq!(ready(&mut table), [Ready::Request(ticket)]);
+    table.finish(ticket);
+    assert_eq!(ready(&mut table), [Ready::Transaction(5)]);
+    table.release(5);
+    assert!(table.is_empty() && table.is_idle());
+}
+
+#[test]
 fn the_whole_shard_waits_for_its_keys_and_they_for_it() {
     let mut table = LockTable::new();
     assert_eq!(
@@ -223,7 +241,9 @@ impl Model {
             is_granted: false,
         };
         let is_late = |other: &Holder| {
-            other.is_granted && other.place > holder.place && other.conflicts(&holder)
+            (other.is_granted || other.is_request())
+                && other.place > holder.place
+                && other.conflicts(&holder)
         };
         if self.holders.iter().any(is_late) {
             return Scheduled::OutOfOrder;

@@ -9,6 +9,7 @@ use std::fmt;
 use rondo::resp::element::elements;
 use rondo::router::ShardId;
 
+use super::cluster::keys_of;
 use super::model::{Expected, Model};
 use super::workload::Operation;
 
@@ -99,16 +100,23 @@ fn events(history: &[Record]) -> Vec<Event<'_>> {
 pub fn check(history: &[Record]) -> Result<(), String> {
     let events = events(history);
     assert!(events.len() <= 64, "a set of events is 64 bits");
+    let keys: Vec<Vec<Vec<u8>>> = (history.iter())
+        .map(|record| keys_of(&record.operation))
+        .collect();
     let before: Vec<u64> = events
         .iter()
         .enumerate()
         .map(|(index, event)| {
             let comes_before = |(of, other): (usize, &Event<'_>)| {
-                // One client's requests to one shard keep their order even when they are under way together.
+                // One client's requests to one shard, or with a common key, keep their order even when they are under way
+                // together.
+                let is_same =
+                    event.record.shard.is_some() && other.record.shard == event.record.shard;
+                let has_common =
+                    || (keys[other.index].iter()).any(|key| keys[event.index].contains(key));
                 let is_ahead = of < index
                     && other.record.client == event.record.client
-                    && event.record.shard.is_some()
-                    && other.record.shard == event.record.shard;
+                    && (is_same || has_common());
                 let is_its_own = of < index && other.index == event.index;
                 u64::from(other.within.1 < event.within.0 || is_ahead || is_its_own) << of
             };

@@ -1,11 +1,12 @@
 //! Cores, their shards and coordinators, the clients on them, and a mesh that delivers when it likes. Between two cores
 //! there are two queues, each in order: requests and replies in one, transactions in the other. The node's batches put
-//! the first before the second, so transactions may rely on no order between them.
+//! the first before the second: requests overtake transactions, never the other way round.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use rondo::base::hash::KeyHasher;
 use rondo::base::rng::Rng;
+use rondo::commands::for_each_key;
 use rondo::commands::table::{Caller, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
@@ -38,6 +39,8 @@ pub enum Mutant {
     TakesNoToken,
     ServesLastFirst,
     RestsNobody,
+    /// A client's next request goes out whatever keys are under way.
+    KeepsNoOrder,
 }
 
 /// What the seeds reached.
@@ -71,6 +74,8 @@ pub struct Figures {
     /// Coordinators that were asked to look, and those that found nothing.
     pub asked_count: u64,
     pub vain_looks_count: u64,
+    /// Transactions that began while their clients had other requests under way.
+    pub overlapping_count: u64,
 }
 
 impl Figures {
@@ -96,6 +101,7 @@ impl Figures {
         self.timeouts_count += other.timeouts_count;
         self.asked_count += other.asked_count;
         self.vain_looks_count += other.vain_looks_count;
+        self.overlapping_count += other.overlapping_count;
     }
 }
 
@@ -173,8 +179,10 @@ struct Client {
     left: VecDeque<Operation>,
     /// Indices into the history of what is under way.
     pending: Vec<usize>,
-    /// Something under way needs several shards: the client's next request waits for it.
+    /// Something under way must run alone: the client's next request waits for it.
     is_exclusive: bool,
+    /// Keys of transactions under way that need not. What has one of them waits until all replies are there.
+    under_way: HashSet<Vec<u8>>,
     watched: Option<Watched>,
 }
 
@@ -185,8 +193,10 @@ pub struct Cluster {
     pub hasher: KeyHasher,
     pub cores: Vec<Core>,
     clients: Vec<Client>,
-    /// Two queues for each ordered pair of cores, and how willing each is to deliver just now.
-    mesh: Vec<VecDeque<Message>>,
+    /// Two queues for each ordered pair of cores, and how willing each is to deliver just now. Each message has the number
+    /// of those before it.
+    mesh: Vec<VecDeque<(u64, Message)>>,
+    posted_count: u64,
     willingness: Vec<u64>,
     pub last_tx: TxId,
     pub time: u64,
@@ -234,6 +244,7 @@ impl Cluster {
                     .collect(),
                 pending: Vec::new(),
                 is_exclusive: false,
+                under_way: HashSet::new(),
                 watched: None,
             })
             .collect();
@@ -246,6 +257,7 @@ impl Cluster {
             cores,
             clients,
             mesh: (0..queues_count).map(|_| VecDeque::new()).collect(),
+            posted_count: 0,
             willingness: vec![1; queues_count],
             last_tx: 0,
             time: 0,
@@ -298,7 +310,7 @@ impl Cluster {
             }
         }
         for (index, queue) in self.mesh.iter().enumerate() {
-            if !queue.is_empty() {
+            if !queue.is_empty() && !self.would_overtake(index) {
                 choices.push((Choice::Queue(index), self.willingness[index]));
             }
         }
@@ -337,10 +349,32 @@ impl Cluster {
         if client.pending.is_empty() {
             return true;
         }
-        let entry = table().resolve(&operation.args.as_args());
-        let is_many =
-            self.plan_of(operation, client.core) == Plan::Many || entry.is_ok_and(may_wait);
-        !client.is_exclusive && !is_many && client.pending.len() < self.scenario.window
+        let may_wait = table()
+            .resolve(&operation.args.as_args())
+            .is_ok_and(may_wait);
+        let is_alone = may_wait || self.is_alone(operation, client);
+        let has_one = |key: &Vec<u8>| {
+            client.under_way.contains(key) && self.scenario.mutant != Mutant::KeepsNoOrder
+        };
+        !client.is_exclusive
+            && !is_alone
+            && !keys_of(operation).iter().any(has_one)
+            && client.pending.len() < self.scenario.window
+    }
+
+    /// Whether a request waits for what its client has under way, and what follows waits for it.
+    fn is_alone(&self, operation: &Operation, client: &Client) -> bool {
+        if operation.is_exec() {
+            return client.watched.is_some() || !operation.block.iter().all(has_one_shard);
+        }
+        self.plan_of(operation, client.core) == Plan::Many
+            && (operation.is_watch() || operation.is_script() || keys_of(operation).is_empty())
+    }
+
+    /// Whether the first message of a queue was posted after one of the other queue that is never overtaken.
+    fn would_overtake(&self, index: usize) -> bool {
+        let first = |index: usize| self.mesh[index].front().map(|(number, _)| *number);
+        index % 2 == 1 && first(index - 1).is_some_and(|before| Some(before) < first(index))
     }
 
     fn plan_of(&self, operation: &Operation, here: ShardId) -> Plan {
@@ -357,10 +391,18 @@ impl Cluster {
         let core = client.core;
         let operation = client.left.pop_front().expect("it was asked");
         let plan = self.plan_of(&operation, core);
+        let is_alone = self.is_alone(&operation, &self.clients[index]);
         let client = &mut self.clients[index];
+        if client.pending.is_empty() {
+            client.under_way.clear();
+        }
+        if plan == Plan::Many {
+            client.under_way.extend(keys_of(&operation));
+        }
         client.pending.push(self.history.len());
         let entry = table().resolve(&operation.args.as_args()).expect("good");
-        client.is_exclusive = plan == Plan::Many || may_wait(entry);
+        client.is_exclusive = is_alone || may_wait(entry);
+        self.figures.overlapping_count += u64::from(client.pending.len() > 1 && plan == Plan::Many);
         let origin = Origin {
             core,
             connection: index as u32,
@@ -551,7 +593,7 @@ impl Cluster {
         let shards_count = usize::from(self.scenario.shards_count);
         let to = (queue / 2 % shards_count) as u16;
         self.figures.messages_count += 1;
-        match self.mesh[queue].pop_front().expect("it was asked") {
+        match self.mesh[queue].pop_front().expect("it was asked").1 {
             Message::Request(request, args) => self.execute(to, request, &args),
             Message::Script(origin, db, args) => self.host(to, origin, db, &args),
             Message::Token(tx) => self.token_came(to, tx),
@@ -919,8 +961,28 @@ impl Cluster {
             Message::Token(_) | Message::ToShard(_) | Message::FromShard(_) => 1,
         };
         let pair = usize::from(from) * usize::from(self.scenario.shards_count) + usize::from(to);
-        self.mesh[pair * 2 + class].push_back(message);
+        self.posted_count += 1;
+        self.mesh[pair * 2 + class].push_back((self.posted_count, message));
     }
+}
+
+/// The keys of a request, those of a block's commands included.
+pub fn keys_of(operation: &Operation) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    for args in [&operation.args].into_iter().chain(&operation.block) {
+        let args = args.as_args();
+        let entry = table().resolve(&args).expect("good");
+        for_each_key(entry, &args, |index| keys.push(args.get(index).to_vec()));
+    }
+    keys
+}
+
+/// Whether a command of a block runs on one shard, whatever the number of shards.
+fn has_one_shard(args: &OwnedArgs) -> bool {
+    let args = args.as_args();
+    let entry = table().resolve(&args).expect("good");
+    let is_script = entry.command.run.is_script();
+    !is_script && matches!(plan(entry, &args, &SlotMap::new(64), 0), Plan::Shard(_))
 }
 
 #[derive(Clone, Copy)]

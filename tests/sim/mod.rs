@@ -90,6 +90,7 @@ fn histories_are_strictly_serialisable() {
         assert!(total.timeouts_count > 20, "{total:?}");
         assert!(total.asked_count > 20, "{total:?}");
         assert!(total.vain_looks_count > 1, "{total:?}");
+        assert!(total.overlapping_count > 100, "{total:?}");
     }
 }
 
@@ -150,6 +151,11 @@ fn a_server_that_serves_the_last_to_come_first_is_found_out() {
 #[test]
 fn a_server_that_forgets_who_was_asked_in_vain_is_found_out() {
     check_complaint(Mutant::RestsNobody, cluster::LEFT_BEHIND);
+}
+
+#[test]
+fn a_server_that_does_not_look_what_is_under_way_is_found_out() {
+    check_found_out(Mutant::KeepsNoOrder);
 }
 
 fn check_found_out(mutant: Mutant) {

@@ -10,7 +10,8 @@
 //! with; then it is given a place right behind what it met, and claims like everybody else.
 //!
 //! Promises  waits point to lower places only, so there is no deadlock, on however many shards; a holder is overtaken
-//!           only by lower places, of which there are finitely many, so none waits for ever. What a call costs follows
+//!           only by lower places, of which there are finitely many, so none waits for ever; a request is not overtaken by
+//!           transactions that come later. What a call costs follows
 //!           from the claims of one holder and those it unblocks, not from how many holders there are. Allocation
 //!           only while locks are held; with none held, [`LockTable::is_idle`] is one load.
 //! Not here  what runs when a lock is granted: `shard/mod.rs`. Locks that a script takes while it runs: `seize.rs`.
@@ -61,7 +62,8 @@ pub enum Scheduled {
     Granted,
     /// It has its place; [`LockTable::next_ready`] will yield it.
     Waiting,
-    /// A conflicting transaction of a higher place was granted already. Nothing was changed.
+    /// A conflicting transaction of a higher place was granted already, or such a request waits, which came before. Nothing
+    /// was changed.
     OutOfOrder,
 }
 
@@ -214,11 +216,11 @@ impl LockTable {
             Some(LockMode::Exclusive) => Claim::Exclusive,
         };
         let claims = locks.keys;
-        let comes_late = self.shard.has_granted_after(place, on_shard)
+        let comes_late = self.shard.has_passed(place, on_shard)
             || claims.iter().any(|key| {
                 self.queues
                     .get(&key.hash)
-                    .is_some_and(|queue| queue.has_granted_after(place, claim_of(key.mode)))
+                    .is_some_and(|queue| queue.has_passed(place, claim_of(key.mode)))
             });
         if comes_late {
             return Scheduled::OutOfOrder;
@@ -495,8 +497,19 @@ impl Queue {
         }
     }
 
-    /// Whether a granted claim behind `place` cannot get on with `claim`.
-    fn has_granted_after(&self, place: Place, claim: Claim) -> bool {
+    /// Whether a claim behind `place` that nobody may overtake cannot get on with `claim`: a granted one, or a request's. What
+    /// follows a request on its connection may be a transaction.
+    fn has_passed(&self, place: Place, claim: Claim) -> bool {
+        let is_in_the_way = |entry: &Entry| {
+            matches!(entry.holder, HolderId::Request(_)) && !entry.claim.gets_on_with(claim)
+        };
+        if self.requests_count > 0 {
+            let later = self.entries.iter().rev();
+            let mut later = later.take_while(|entry| entry.place > place);
+            if later.any(is_in_the_way) {
+                return true;
+            }
+        }
         if self.granted_count == 0 {
             return false;
         }

@@ -1,0 +1,182 @@
+//! What a connection has under way on several shards, while its next requests go on.
+//!
+//!     MULTI … EXEC   MULTI … EXEC   GET k   MSET …      each has its place among the replies, and runs at once
+//!                                   \-> k is in one of those before it: waits until they all have their replies
+//!
+//! A transaction over shards may have to be tried again, behind what came after it; so what has one of its keys waits for
+//! it. All else may overtake it, as requests of one pipeline to different shards do.
+//!
+//! Promises  requests of one connection with a common key take effect in their order; replies keep theirs.
+//! Not here  the places of replies: `node/connection.rs`. What must run alone: `Core::must_drain`.
+//! Tests     tests/server/overlap.rs, tests/sim/.
+
+use super::block::Block;
+use super::connection::{Blocked, Connection};
+use super::core::{Core, Purpose, Start};
+use super::dispatch::take_silence;
+use super::ring::Token;
+use crate::commands::Entry;
+use crate::commands::table::{Program, Run, Spread};
+use crate::resp::Args;
+use crate::resp::args::OwnedArgs;
+use crate::router::keys::for_each_lock;
+use crate::router::{LockMode, Transaction};
+
+/// With more keys than this it waits until nothing is under way: the list is walked for each key.
+const KEYS_MAX: usize = 256;
+/// Emptied lists that a core keeps.
+const SPARE_MAX: usize = 64;
+
+/// Keys, by their hashes. Those of what has ended stay until everything has.
+#[derive(Default)]
+pub struct UnderWay {
+    written: Vec<u64>,
+    read: Vec<u64>,
+}
+
+impl UnderWay {
+    #[inline]
+    fn has(&self, hash: u64, mode: LockMode) -> bool {
+        self.written.contains(&hash) || mode == LockMode::Exclusive && self.read.contains(&hash)
+    }
+
+    fn is_full(&self) -> bool {
+        self.written.len() + self.read.len() > KEYS_MAX
+    }
+
+    fn add(&mut self, hash: u64, mode: LockMode) {
+        match mode {
+            LockMode::Exclusive => self.written.push(hash),
+            LockMode::Shared => self.read.push(hash),
+        }
+    }
+
+    /// Forgets them; a large block's list goes, too.
+    pub fn clear(&mut self) {
+        self.written.clear();
+        self.read.clear();
+        self.written.shrink_to(KEYS_MAX);
+        self.read.shrink_to(KEYS_MAX);
+    }
+
+    /// Bytes it holds.
+    pub fn heap_bytes(&self) -> usize {
+        (self.written.capacity() + self.read.capacity()) * size_of::<u64>()
+    }
+}
+
+/// Whether a command works on the keys that its words name, and on nothing else: no other key, no connection, no wait.
+pub(super) fn has_plain_keys(entry: &Entry) -> bool {
+    let is_plain = match entry.command.spread {
+        Spread::Home | Spread::Split(_) => true,
+        Spread::Gather(Program::RandomKey | Program::Migrate | Program::Sort) => false,
+        Spread::Gather(_) => true,
+        Spread::AnyCore | Spread::EveryShard(_) | Spread::Cursor => false,
+    };
+    is_plain && matches!(entry.command.run, Run::Keys(_)) && !entry.command.keys.is_empty()
+}
+
+impl Core {
+    /// Whether what a connection asks for may begin while other requests of it are under way: messages that wait for its
+    /// reply would have to wait for theirs.
+    #[inline]
+    pub(super) fn may_overlap(&self, connection: &Connection) -> bool {
+        !connection.stays() && self.map.shards_count() > 1
+    }
+
+    /// Whether a request waits for a transaction before it.
+    ///
+    /// - Cost: where there is none, one branch of the caller's.
+    #[cold]
+    pub(super) fn waits_for_keys(
+        &self,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> bool {
+        match entry.command.run {
+            // They look for themselves.
+            Run::Session(_) | Run::PubSub(_) | Run::Block(_) => return false,
+            _ => {}
+        }
+        let Some(under_way) = self.still_under_way(connection) else {
+            return false;
+        };
+        let mut waits = under_way.is_full() || !has_plain_keys(entry);
+        for_each_lock(entry, args, |index, mode| {
+            waits = waits || under_way.has(self.hasher.hash(args.get(index)), mode);
+        });
+        if waits {
+            connection.blocked = Some(Blocked::UntilDrained);
+        }
+        waits
+    }
+
+    /// The same of a block that has only such commands.
+    pub(super) fn block_waits_for_keys(&self, connection: &mut Connection, block: &Block) -> bool {
+        let Some(under_way) = self.still_under_way(connection) else {
+            return false;
+        };
+        let mut waits = under_way.is_full();
+        for queued in block.queue() {
+            let args = queued.args.as_args();
+            for_each_lock(queued.entry, &args, |index, mode| {
+                waits = waits || under_way.has(self.hasher.hash(args.get(index)), mode);
+            });
+        }
+        if waits {
+            connection.blocked = Some(Blocked::UntilDrained);
+        }
+        waits
+    }
+
+    fn still_under_way<'c>(&self, connection: &'c Connection) -> Option<&'c UnderWay> {
+        let under_way = connection.under_way.as_deref();
+        under_way.filter(|_| !connection.is_drained())
+    }
+
+    /// A connection has all its replies.
+    #[cold]
+    pub(super) fn nothing_under_way(&mut self, token: Token) {
+        let connection = self.connections.get_mut(token);
+        if let Some(mut under_way) = connection.and_then(|connection| connection.under_way.take())
+            && self.spare_under_way.len() < SPARE_MAX
+        {
+            under_way.clear();
+            self.spare_under_way.push(under_way);
+        }
+    }
+
+    /// Starts a transaction behind what its connection has under way, which goes on.
+    pub(super) fn begin_behind(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        words: Option<OwnedArgs>,
+        transaction: Transaction,
+        purpose: Purpose,
+    ) {
+        let spare = &mut self.spare_under_way;
+        let under_way = connection
+            .under_way
+            .get_or_insert_with(|| spare.pop().unwrap_or_default());
+        for key in transaction.keys() {
+            under_way.add(key.hash, key.mode);
+        }
+        let silent = take_silence(connection);
+        let sequence = connection.reserve(silent);
+        connection.commands_count += 1;
+        connection.last_command = Some(entry);
+        self.starts.push_back(Start {
+            token,
+            entry,
+            words,
+            transaction,
+            purpose,
+            needs_token: false,
+            tx: None,
+            place: Some(sequence),
+        });
+    }
+}

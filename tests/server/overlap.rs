@@ -1,0 +1,150 @@
+//! Transactions of one pipeline over several cores go on beside each other, and nobody can tell.
+
+use super::client::{Client, Value, bulk, ok, push_request};
+use super::harness::Server;
+use super::order::{Model, push_words, random_request};
+use rondo::base::rng::Rng;
+
+/// A pipeline of blocks and of plain requests on few keys; replies are those of a plain map.
+fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usize, depth: usize) {
+    let mut rng = Rng::with_seed(seed);
+    for _ in 0..count {
+        let mut bytes = Vec::new();
+        let mut expected = Vec::new();
+        for _ in 0..1 + rng.below(depth as u64) {
+            let is_block = rng.below(2) == 0;
+            let requests_count = if is_block { 1 + rng.below(5) } else { 1 };
+            let several = rng.below(4) == 0;
+            let requests: Vec<Vec<Vec<u8>>> = (0..requests_count)
+                .map(|_| random_request(&mut rng, "", several, false))
+                .collect();
+            if is_block {
+                push_request(&mut bytes, &[b"MULTI"]);
+                expected.push(ok());
+            }
+            let mut replies = Vec::new();
+            for words in &requests {
+                push_words(&mut bytes, words);
+                replies.push(model.run(words));
+            }
+            if !is_block {
+                expected.append(&mut replies);
+                continue;
+            }
+            expected.extend(requests.iter().map(|_| Value::Simple("QUEUED".into())));
+            push_request(&mut bytes, &[b"EXEC"]);
+            expected.push(Value::Array(replies));
+        }
+        client.send(&bytes);
+        for (place, expected) in expected.iter().enumerate() {
+            let got = client.reply();
+            assert!(
+                got == *expected,
+                "SEED={seed} reply {place}: got {got:?}, not {expected:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_of_blocks_is_answered_as_one_core_would() {
+    for threads in [1, 2, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let mut model = Model::default();
+        check_pipelines(&mut client, &mut model, 1, 100, 40);
+        check_pipelines(&mut client, &mut model, 2, 5, 600);
+        // A log makes what a block writes a step more.
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        check_pipelines(&mut client, &mut model, 3, 50, 40);
+    }
+}
+
+/// Eight connections write pairs of keys of different cores in blocks, pipelined; whoever reads both sees equal values.
+#[test]
+fn pairs_are_seen_as_pairs() {
+    for threads in [2, 4] {
+        let server = Server::start(threads, &[]);
+        let port = server.port;
+        std::thread::scope(|scope| {
+            for index in 0..8 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(port);
+                    let mut rng = Rng::with_seed(index);
+                    for round in 0..40 {
+                        let mut bytes = Vec::new();
+                        let depth = 1 + rng.below(20);
+                        for step in 0..depth {
+                            let pair = rng.below(6);
+                            let (first, second) = (format!("a{pair}"), format!("b{pair}"));
+                            let value = format!("{index}-{round}-{step}");
+                            push_request(&mut bytes, &[b"MULTI"]);
+                            for key in [&first, &second] {
+                                push_request(
+                                    &mut bytes,
+                                    &[b"SET", key.as_bytes(), value.as_bytes()],
+                                );
+                            }
+                            push_request(&mut bytes, &[b"EXEC"]);
+                            push_request(
+                                &mut bytes,
+                                &[b"MGET", first.as_bytes(), second.as_bytes()],
+                            );
+                        }
+                        client.send(&bytes);
+                        for _ in 0..depth {
+                            let replies = client.replies(5);
+                            assert_eq!(replies[3], Value::Array(vec![ok(), ok()]));
+                            let read = replies[4].items();
+                            assert_eq!(read[0], read[1]);
+                            assert_ne!(read[0], Value::Null);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// What concerns the connection, what watches, and what needs to see the replies before it waits for them.
+#[test]
+fn what_must_run_alone_waits_for_blocks_before_it() {
+    let server = Server::start(4, &[]);
+    let mut client = server.client();
+    for round in 0..50 {
+        let mut bytes = Vec::new();
+        let value = round.to_string();
+        let mut push = |line: &str| {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            push_request(&mut bytes, &words);
+        };
+        push("MULTI");
+        for key in ["a", "b", "c", "d"] {
+            push(&format!("SET {key} {value}"));
+        }
+        push("EXEC");
+        push("DBSIZE");
+        push("MULTI");
+        push("EVAL return(redis.call('get','a')) 0");
+        push("GET d");
+        push("EXEC");
+        push("WATCH a b");
+        push(&format!("SET c {value}{value}"));
+        push("MULTI");
+        push("INCR b");
+        push("PUBLISH news x");
+        push("SELECT 0");
+        push("EXEC");
+        push("PING");
+        push("UNWATCH");
+        client.send(&bytes);
+        let replies = client.replies(20);
+        assert_eq!(replies[5], Value::Array(vec![ok(), ok(), ok(), ok()]));
+        assert_eq!(replies[6], Value::Integer(4));
+        assert_eq!(replies[10], Value::Array(vec![bulk(&value), bulk(&value)]));
+        let expected = [Value::Integer(round + 1), Value::Integer(0), ok()];
+        assert_eq!(replies[17], Value::Array(expected.into()));
+        assert_eq!(replies[18], Value::Simple("PONG".into()));
+        assert_eq!(replies[19], ok());
+    }
+}

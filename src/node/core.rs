@@ -668,6 +668,7 @@ impl Core {
             FromShard::Scheduled { tx, .. }
             | FromShard::Ran { tx, .. }
             | FromShard::Seized { tx, .. }
+            | FromShard::Withdrawn { tx, .. }
             | FromShard::Wounded { tx } => *tx,
         };
         let Some(coordinated) = self.transactions.get_mut(&tx) else {

@@ -3,7 +3,8 @@
 //!     over `busy-reply-threshold` -> a slice of each turn of the loop; clients of this core are told BUSY
 //!     SCRIPT KILL -> every core looks -> one that has not written ends with its error
 //!
-//! Promises  the other cores serve on, and whoever waits there for what such a script holds is told BUSY; a script that loops for ever does not keep its core from SCRIPT KILL and SHUTDOWN.
+//! Promises  the other cores serve on, and whoever waits there for what such a script holds is told BUSY, a script that has
+//!           written by the call that waits; a script that loops for ever does not keep its core from SCRIPT KILL and SHUTDOWN.
 //! Not here  where scripts run: `node/script.rs`.
 //! Tests     tests/server/scripts.rs.
 
@@ -163,6 +164,11 @@ impl Core {
             transaction.turned_away(&mut outgoing);
         }
         let is_given_up = is_gone || transaction.turn_away(is_function, may_leave, &mut outgoing);
+        if !is_given_up {
+            // A script that has written, or is part of a block: its call fails.
+            let reply = format!("-{}\r\n", busy_text(is_function));
+            transaction.withdraw(reply.into_bytes(), &mut outgoing);
+        }
         if is_given_up && may_leave {
             self.drop_script(tx);
         }

@@ -83,6 +83,14 @@ pub enum ToShard {
         /// What it wants.
         locks: LockSet,
     },
+    /// The transaction wants no more what it has asked to seize. Answered by [`FromShard::Withdrawn`], after the answer to
+    /// [`ToShard::Seize`] if it was seized meanwhile: then it keeps it.
+    Withdraw {
+        /// The transaction.
+        tx: TxId,
+        /// Where its coordinator is.
+        core: u16,
+    },
     /// Give up the transaction unless it has run: it is [`ToShard::RunWhole`] or [`ToShard::RunLast`], and has waited for a
     /// script that runs for long. Answered by [`FromShard::TurnedAway`] if it has not run.
     TurnAway {
@@ -140,6 +148,13 @@ pub enum FromShard {
         shard: ShardId,
         /// The whole shard is its own by now.
         whole: bool,
+    },
+    /// Answer to [`ToShard::Withdraw`].
+    Withdrawn {
+        /// The transaction.
+        tx: TxId,
+        /// Who answers.
+        shard: ShardId,
     },
     /// A transaction that cannot be undone needs what this one has been granted: unless it has everything that it waits
     /// for, it lets go and tries again.

@@ -64,6 +64,8 @@ pub struct Transaction {
     is_in_line: bool,
     /// It waits for what it wants to seize, on these shards.
     seizing: Vec<ShardId>,
+    /// It has withdrawn that: this is the reply to whatever wanted it, when so many shards have said that they know.
+    withdrawn: Option<(usize, Vec<u8>)>,
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
@@ -218,6 +220,7 @@ impl Transaction {
             visit: None,
             is_in_line: false,
             seizing: Vec::new(),
+            withdrawn: None,
             held: Vec::new(),
             outputs: Vec::new(),
             log: None,
@@ -332,12 +335,27 @@ impl Transaction {
                 }
                 self.outputs.push((shard, Output::Count(u64::from(whole))));
                 self.waiting_count -= 1;
-                if self.waiting_count > 0 {
+                if self.waiting_count > 0 || self.withdrawn.is_some() {
                     return Step::Wait;
                 }
                 self.seizing.clear();
                 let outputs = std::mem::take(&mut self.outputs);
                 let next = self.program.next(outputs);
+                self.proceed(next, next_tx, out)
+            }
+            FromShard::Withdrawn { tx, .. } if tx == self.tx => {
+                let Some((waiting_count, reply)) = &mut self.withdrawn else {
+                    return Step::Wait;
+                };
+                *waiting_count -= 1;
+                if *waiting_count > 0 {
+                    return Step::Wait;
+                }
+                let reply = std::mem::take(reply);
+                self.withdrawn = None;
+                self.seizing.clear();
+                self.outputs.clear();
+                let next = self.program.refuse(reply);
                 self.proceed(next, next_tx, out)
             }
             // Once it has all its locks it waits for nobody, and ends soon.
@@ -539,6 +557,25 @@ impl Transaction {
         self.held.dedup();
         self.release_all(out);
         true
+    }
+
+    /// It waits for what it wants to seize, which takes long, and cannot be given up: whatever wanted it is answered with
+    /// `reply` instead. Does nothing to one that does not wait so.
+    pub fn withdraw(&mut self, reply: Vec<u8>, out: &mut Vec<(ShardId, ToShard)>) {
+        let (tx, core) = (self.tx, self.core);
+        let has_come = |shard: &ShardId| self.outputs.iter().any(|(of, _)| of == shard);
+        let waits_for: Vec<ShardId> = (self.seizing.iter().copied())
+            .filter(|shard| !has_come(shard))
+            .collect();
+        if waits_for.is_empty() || self.withdrawn.is_some() {
+            return;
+        }
+        self.withdrawn = Some((waits_for.len(), reply));
+        out.extend(
+            waits_for
+                .into_iter()
+                .map(|shard| (shard, ToShard::Withdraw { tx, core })),
+        );
     }
 
     /// The shard that was asked has turned it away ([`ToShard::TurnAway`]).

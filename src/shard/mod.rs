@@ -339,6 +339,7 @@ impl Shard {
                 }
             }
             ToShard::Seize { tx, core, locks } => self.seize(tx, core, locks),
+            ToShard::Withdraw { tx, core } => self.withdraw(tx, core),
             ToShard::Release { tx } => self.release(tx),
             ToShard::TurnAway { tx, is_function } => self.turn_whole_away(tx, is_function),
             ToShard::Forget { id } => self.forget_waiter(id),
@@ -544,6 +545,14 @@ impl Shard {
         let shard = self.id;
         let message = FromShard::Seized { tx, shard, whole };
         self.events.push_back((core, message));
+    }
+
+    fn withdraw(&mut self, tx: TxId, core: u16) {
+        self.locks.withdraw(tx);
+        let shard = self.id;
+        self.events
+            .push_back((core, FromShard::Withdrawn { tx, shard }));
+        self.run_ready();
     }
 
     fn release(&mut self, tx: TxId) {

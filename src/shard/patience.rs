@@ -2,7 +2,7 @@
 //!
 //!     a request                        -> its reply says so
 //!     a transaction                    -> its coordinator is told, once, and gives it up if its client would rather know
-//!     a script that wants to seize     -> likewise, if it has not written
+//!     a script that wants to seize     -> likewise; if it has written, only its call is given up, and fails
 //!     one that is run here as a whole  -> its coordinator asks, and it is given up unless it has run
 //!
 //! Promises  what is turned away has done nothing.

@@ -79,6 +79,7 @@ fn events(shard: &mut Shard) -> Vec<String> {
             (core, FromShard::Seized { tx, whole, .. }) => {
                 format!("core {core}: {tx} seized, whole {whole}")
             }
+            (core, FromShard::Withdrawn { tx, .. }) => format!("core {core}: {tx} withdrawn"),
             (core, FromShard::Wounded { tx }) => format!("core {core}: {tx} wounded"),
             (core, FromShard::Busy { tx, is_function }) => {
                 format!("core {core}: {tx} waits for a script, function {is_function}")

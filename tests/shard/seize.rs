@@ -98,6 +98,38 @@ fn a_shard_closes_until_whoever_is_in_the_way_has_gone() {
 }
 
 #[test]
+fn a_wish_that_is_withdrawn_opens_the_shard_again() {
+    let mut table = LockTable::new();
+    assert_eq!(schedule(&mut table, 5, &[1]), Scheduled::Granted);
+    assert_eq!(schedule(&mut table, 9, &[3]), Scheduled::Granted);
+    let wounded = vec![(5, 5)];
+    assert_eq!(
+        table.seize(9, keys(&[1])),
+        Seized::Closing {
+            wounded: wounded.clone()
+        }
+    );
+    assert_eq!(schedule(&mut table, 10, &[4]), Scheduled::Waiting);
+    // Another's wish waits for this one's end.
+    assert_eq!(table.seize(11, keys(&[1])), Seized::Later);
+    table.withdraw(9);
+    assert_eq!(table.next_ready(), Some(Ready::Transaction(10)));
+    assert_eq!(table.next_ready(), Some(Ready::Seizure(11, keys(&[1]))));
+    // What it had is still its own, and it may wish again.
+    assert!(is_locked(&table, 3));
+    assert_eq!(
+        table.seize(9, keys(&[1])),
+        Seized::Closing {
+            wounded: vec![(5, 5), (10, 10)]
+        }
+    );
+    table.release(9);
+    table.release(10);
+    table.release(5);
+    assert!(table.is_empty() && table.is_idle());
+}
+
+#[test]
 fn the_whole_shard_is_seized_by_closing_it() {
     let mut table = LockTable::new();
     assert_eq!(

@@ -644,6 +644,7 @@ impl Cluster {
         let (FromShard::Scheduled { tx, .. }
         | FromShard::Ran { tx, .. }
         | FromShard::Seized { tx, .. }
+        | FromShard::Withdrawn { tx, .. }
         | FromShard::Wounded { tx }) = &message
         else {
             return Err("a late reply is not for a transaction".into());

@@ -392,6 +392,13 @@ impl Program for Block {
         self.advance()
     }
 
+    fn refuse(&mut self, reply: Vec<u8>) -> Next {
+        match &mut self.script {
+            Some((_, script)) => script.refuse(reply),
+            None => super::unexpected(),
+        }
+    }
+
     fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         std::mem::take(&mut self.calls)
     }

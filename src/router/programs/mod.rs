@@ -95,6 +95,11 @@ pub trait Program: Send {
         false
     }
 
+    /// What it has asked to seize is not to be had: this is the reply to whatever wanted it.
+    fn refuse(&mut self, _reply: Vec<u8>) -> Next {
+        unexpected()
+    }
+
     /// See [`super::Transaction::take_calls`].
     fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         Vec::new()

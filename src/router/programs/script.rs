@@ -300,6 +300,16 @@ impl Program for Script {
         }
     }
 
+    /// As for any call that fails, what the script has done stays.
+    fn refuse(&mut self, reply: Vec<u8>) -> Next {
+        let State::Seizing(call, _) = std::mem::replace(&mut self.state, State::Running) else {
+            return unexpected();
+        };
+        let failure = error_line(&reply).map(CallFailure::Line);
+        self.calls.push((call.command.entry.index, failure));
+        self.answer(reply)
+    }
+
     fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
         std::mem::take(&mut self.calls)
     }

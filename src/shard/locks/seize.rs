@@ -128,6 +128,17 @@ impl LockTable {
         queue.is_some_and(|queue| queue.entries.iter().any(has))
     }
 
+    /// A transaction wants no more what it has not been given yet.
+    pub fn withdraw(&mut self, tx: TxId) {
+        self.wishes.retain(|(of, _)| *of != tx);
+        if let Some(closed) = &mut self.closed {
+            closed.forget_wishes_of(tx);
+            if !closed.is_owned {
+                self.open(tx);
+            }
+        }
+    }
+
     pub(super) fn is_of(&self, tx: TxId, id: HolderId) -> bool {
         match id {
             HolderId::Transaction(of) => of == tx,

@@ -299,11 +299,7 @@ impl Core {
         if self.is_full_for(token, connection) {
             return Dispatched::NotYet;
         }
-        connection.moving_to = connection
-            .affinity
-            .count(shard)
-            .filter(|&home| home != self.id && self.has_room(home))
-            .filter(|_| !connection.stays());
+        self.follow_keys(connection, shard);
         let silent = take_silence(connection);
         let item = Item {
             entry,
@@ -352,6 +348,16 @@ impl Core {
         !std::mem::replace(&mut connection.affinity.placed, true)
             && !connection.stays()
             && self.has_room(shard)
+    }
+
+    /// Counts a request of another core's keys; where most of a connection's are on one, it is to move there.
+    #[inline]
+    pub(super) fn follow_keys(&self, connection: &mut Connection, shard: u16) {
+        connection.moving_to = connection
+            .affinity
+            .count(shard)
+            .filter(|&home| home != self.id && self.has_room(home))
+            .filter(|_| !connection.stays());
     }
 
     /// Following keys must not pile connections onto one core: the target may have an eighth more than this core.

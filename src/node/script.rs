@@ -113,7 +113,14 @@ impl Core {
         args: &Args<'_>,
         plan: Plan,
     ) -> Dispatched {
-        if self.must_drain(connection) {
+        let overlaps = self.script_overlaps(connection, entry, args, plan);
+        if !overlaps && self.must_drain(connection) {
+            return Dispatched::NotYet;
+        }
+        if overlaps
+            && (self.is_full_for(token, connection)
+                || self.command_waits_for_keys(connection, entry, args))
+        {
             return Dispatched::NotYet;
         }
         let origin = Origin {
@@ -128,8 +135,11 @@ impl Core {
                 if self.wants_to_move(connection, shard) {
                     return self.begin_move(token, connection, shard);
                 }
+                if let Some(target) = connection.moving_to {
+                    return self.begin_move(token, connection, target);
+                }
                 self.hold_for_libraries(connection, entry);
-                return self.send_script(connection, origin, entry, args, shard);
+                return self.send_script(connection, origin, entry, args, shard, overlaps);
             }
             if self.map.shards_count() > 1 {
                 connection.affinity.count(shard);
@@ -146,9 +156,11 @@ impl Core {
             Ran::Reply(reply, has_counted) => {
                 let silent = take_silence(connection);
                 self.note_if_failed(entry, &reply, has_counted);
-                if !silent {
-                    connection.output.extend_from_slice(&reply);
-                }
+                connection.write_reply(|out, _| {
+                    if !silent {
+                        out.extend_from_slice(&reply);
+                    }
+                });
                 self.hold_here(connection);
                 self.count(connection, entry);
                 self.look_at_reply(entry, reply.len());
@@ -157,9 +169,15 @@ impl Core {
                 }
             }
             Ran::Refused(error) => return self.fail_request(connection, entry, &error),
-            Ran::Later(start) => {
-                connection.blocked = Some(Blocked::UntilReply);
-                connection.silent_reply = take_silence(connection);
+            Ran::Later(mut start) => {
+                let silent = take_silence(connection);
+                if overlaps {
+                    self.note_keys_under_way(connection, entry, args);
+                    start.place = Some(connection.reserve(silent));
+                } else {
+                    connection.blocked = Some(Blocked::UntilReply);
+                    connection.silent_reply = silent;
+                }
                 connection.commands_count += 1;
                 connection.last_command = Some(entry);
                 self.starts.push_back(*start);
@@ -176,11 +194,16 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
         shard: u16,
+        overlaps: bool,
     ) -> Dispatched {
-        connection.affinity.count(shard);
+        self.follow_keys(connection, shard);
         let silent = take_silence(connection);
         connection.reserve(silent);
-        connection.blocked = Some(Blocked::UntilDrained);
+        if overlaps {
+            self.note_keys_under_way(connection, entry, args);
+        } else {
+            connection.blocked = Some(Blocked::UntilDrained);
+        }
         connection.commands_count += 1;
         connection.last_command = Some(entry);
         if self.monitored {

@@ -16,11 +16,11 @@ use super::core::{Core, Purpose, Start};
 use super::dispatch::take_silence;
 use super::ring::Token;
 use crate::commands::Entry;
-use crate::commands::table::{Program, Run, Spread};
+use crate::commands::table::{Program, Run, ScriptCommand, Spread};
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 use crate::router::keys::for_each_lock;
-use crate::router::{LockMode, Transaction};
+use crate::router::{LockMode, Plan, Transaction};
 
 /// With more keys than this it waits until nothing is under way: the list is walked for each key.
 const KEYS_MAX: usize = 256;
@@ -84,25 +84,38 @@ impl Core {
         !connection.stays() && self.map.shards_count() > 1
     }
 
-    /// Whether a request waits for a transaction before it.
+    /// Whether a request waits for a transaction or a script before it.
     ///
     /// - Cost: where there is none, one branch of the caller's.
     #[cold]
     pub(super) fn waits_for_keys(
-        &self,
+        &mut self,
         connection: &mut Connection,
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> bool {
         match entry.command.run {
             // They look for themselves.
-            Run::Session(_) | Run::PubSub(_) | Run::Block(_) => return false,
+            Run::Session(_) | Run::PubSub(_) | Run::Block(_) | Run::Script(_) => return false,
             _ => {}
         }
+        if !has_plain_keys(entry) {
+            return self.must_drain(connection);
+        }
+        self.command_waits_for_keys(connection, entry, args)
+    }
+
+    /// The same of a command that works on nothing but the keys that its words name.
+    pub(super) fn command_waits_for_keys(
+        &self,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> bool {
         let Some(under_way) = self.still_under_way(connection) else {
             return false;
         };
-        let mut waits = under_way.is_full() || !has_plain_keys(entry);
+        let mut waits = under_way.is_full();
         for_each_lock(entry, args, |index, mode| {
             waits = waits || under_way.has(self.hasher.hash(args.get(index)), mode);
         });
@@ -110,6 +123,45 @@ impl Core {
             connection.blocked = Some(Blocked::UntilDrained);
         }
         waits
+    }
+
+    /// Whether a script may begin while other requests of its connection are under way: it is known to touch nothing but the
+    /// keys that it declares, and has some, on one shard.
+    pub(super) fn script_overlaps(
+        &mut self,
+        connection: &Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        plan: Plan,
+    ) -> bool {
+        // One that runs at once, alone, has no use for the answer.
+        let is_alone = plan == Plan::Shard(self.id) && connection.is_drained();
+        // The name of a text that comes along would be worked out on two cores.
+        !is_alone
+            && matches!(entry.command.run, Run::Script(ScriptCommand::Digest))
+            && matches!(plan, Plan::Shard(_))
+            && self.may_overlap(connection)
+            && args.get(2) != b"0"
+            && self
+                .prepare(entry, args)
+                .is_ok_and(|prepared| prepared.script.stays)
+    }
+
+    /// Notes the keys of a script that goes on beside others.
+    pub(super) fn note_keys_under_way(
+        &mut self,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) {
+        let hasher = &self.hasher;
+        let spare = &mut self.spare_under_way;
+        let under_way = connection
+            .under_way
+            .get_or_insert_with(|| spare.pop().unwrap_or_default());
+        for_each_lock(entry, args, |index, mode| {
+            under_way.add(hasher.hash(args.get(index)), mode);
+        });
     }
 
     /// The same of a block that has only such commands.

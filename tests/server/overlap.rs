@@ -5,9 +5,26 @@ use super::harness::Server;
 use super::order::{Model, push_words, random_request};
 use rondo::base::rng::Rng;
 
-/// A pipeline of blocks and of plain requests on few keys; replies are those of a plain map.
+/// The same request as a script, where there is one.
+fn as_script(words: &[Vec<u8>], digests: &[(&[u8], Vec<u8>)]) -> Option<Vec<Vec<u8>>> {
+    let (_, digest) = digests.iter().find(|(name, _)| *name == words[0])?;
+    let head = [b"EVALSHA".to_vec(), digest.clone(), b"1".to_vec()];
+    Some(head.into_iter().chain(words[1..].iter().cloned()).collect())
+}
+
+/// A pipeline of blocks, scripts and plain requests on few keys; replies are those of a plain map.
 fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usize, depth: usize) {
     let mut rng = Rng::with_seed(seed);
+    let mut load = |name: &'static [u8], body: &[u8]| match client.run(&[b"SCRIPT", b"LOAD", body])
+    {
+        Value::Bulk(digest) => (name, digest),
+        reply => panic!("{reply:?}"),
+    };
+    let digests = [
+        load(b"GET", b"return redis.call('GET', KEYS[1])"),
+        load(b"INCR", b"return redis.call('INCR', KEYS[1])"),
+        load(b"APPEND", b"return redis.call('APPEND', KEYS[1], ARGV[1])"),
+    ];
     for _ in 0..count {
         let mut bytes = Vec::new();
         let mut expected = Vec::new();
@@ -24,7 +41,8 @@ fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usi
             }
             let mut replies = Vec::new();
             for words in &requests {
-                push_words(&mut bytes, words);
+                let script = as_script(words, &digests).filter(|_| !is_block && rng.below(2) == 0);
+                push_words(&mut bytes, script.as_ref().unwrap_or(words));
                 replies.push(model.run(words));
             }
             if !is_block {
@@ -147,4 +165,46 @@ fn what_must_run_alone_waits_for_blocks_before_it() {
         assert_eq!(replies[18], Value::Simple("PONG".into()));
         assert_eq!(replies[19], ok());
     }
+}
+
+/// A script whose keys are all on one core runs there: one hop, no transaction, and those of a pipeline go beside each other.
+#[test]
+fn scripts_with_keys_of_one_core_are_one_hop() {
+    let server = Server::start(4, &[]);
+    let mut client = server.client();
+    let body = b"redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[2])";
+    let Value::Bulk(digest) = client.run(&[b"SCRIPT", b"LOAD", body]) else {
+        panic!("no digest");
+    };
+    // Its first key decides where it is served.
+    assert_eq!(client.ask("SET here 1"), ok());
+    let field = |name: &str| server.info_number("stats", name);
+    let before = [field("transactions"), field("hops")];
+    let mut bytes = Vec::new();
+    for index in 0..400 {
+        let [first, second] = ["a", "b"].map(|name| format!("{{{index}}}{name}"));
+        let value = index.to_string();
+        let key = if index % 2 == 0 { &first } else { &second };
+        push_request(
+            &mut bytes,
+            &[
+                b"EVALSHA",
+                &digest,
+                b"2",
+                first.as_bytes(),
+                key.as_bytes(),
+                value.as_bytes(),
+            ],
+        );
+    }
+    client.send(&bytes);
+    for (index, reply) in client.replies(400).into_iter().enumerate() {
+        match index % 2 {
+            0 => assert_eq!(reply, bulk(index.to_string())),
+            _ => assert_eq!(reply, Value::Null),
+        }
+    }
+    assert_eq!(field("transactions"), before[0]);
+    let hops = field("hops") - before[1];
+    assert!((200..400).contains(&hops), "{hops} hops");
 }

@@ -93,6 +93,8 @@ pub struct CorePubSub {
     gathering: Gathering,
     /// Kept for its allocation.
     audience: Vec<u16>,
+    /// The core that the last message went to, if it was one.
+    sole_core: Option<u16>,
     /// Likewise.
     full: Vec<Token>,
 }
@@ -411,6 +413,9 @@ impl Core {
             self.congested.push(token);
             return Dispatched::NotYet;
         }
+        if let Some(target) = connection.moving_to {
+            return self.begin_move(token, connection, target);
+        }
         let silent = take_silence(connection);
         let mut own = Vec::new();
         let (receivers_count, waiting_count) = if self.withholds()
@@ -425,7 +430,12 @@ impl Core {
             };
             let id = Some(self.pubsub.next_post);
             let (channel, message) = (args.get(1), args.get(2));
-            self.spread(subject, channel, message, id, Some(&mut publisher))
+            let counts = self.spread(subject, channel, message, id, Some(&mut publisher));
+            if let Some(core) = self.pubsub.sole_core {
+                // A publisher is best where its subscribers are, if those are on one core: they stay where they are.
+                self.follow_keys(connection, core);
+            }
+            counts
         };
         if silent {
             // Messages are sent all the same.
@@ -525,6 +535,10 @@ impl Core {
         let mut audience = std::mem::take(&mut self.pubsub.audience);
         let directory = &self.mesh.board().directory;
         directory.audience(subject, channel, &mut audience);
+        self.pubsub.sole_core = match audience[..] {
+            [core] => Some(core),
+            _ => None,
+        };
         let mut receivers_count = 0;
         let mut others_count = 0;
         if !audience.is_empty() {

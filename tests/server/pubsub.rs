@@ -565,3 +565,42 @@ fn a_pause_holds_messages_back() {
     assert_eq!(message(&mut subscriber).1, "held");
     assert_eq!(publisher.reply(), Value::Integer(1));
 }
+
+/// A connection that publishes to one other core alone goes there: a hop costs more than the message.
+#[test]
+fn a_publisher_goes_where_its_subscribers_are() {
+    let server = Server::start(2, &[]);
+    let mut subscriber = server.client();
+    subscribe(&mut subscriber, "SUBSCRIBE news");
+    // One on each core, wherever the subscriber is.
+    let mut publishers = [server.client(), server.client()];
+    let mut sent = 0;
+    eventually("a publisher has moved", || {
+        let mut bytes = Vec::new();
+        for _ in 0..200 {
+            push_request(
+                &mut bytes,
+                &[b"PUBLISH", b"news", sent.to_string().as_bytes()],
+            );
+            sent += 1;
+        }
+        for publisher in &mut publishers {
+            publisher.send(&bytes);
+            assert!(
+                publisher
+                    .replies(200)
+                    .iter()
+                    .all(|reply| *reply == Value::Integer(1))
+            );
+        }
+        server.info_number("stats", "connection_moves") > 0
+    });
+    // Whatever moved, each is heard in its order.
+    let mut next = [0, 0];
+    while next != [sent, sent] {
+        let (_, text) = message(&mut subscriber);
+        let number: i32 = text.parse().expect("a number");
+        let of = next.iter().position(|next| *next == number);
+        next[of.unwrap_or_else(|| panic!("{number} after {next:?}"))] += 1;
+    }
+}

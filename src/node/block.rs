@@ -406,11 +406,18 @@ impl Core {
             return self.exec_nothing(connection, entry);
         }
         let home = block.home(self);
-        if let Some(shard) = home
-            && shard != self.id
-            && self.wants_to_move(connection, shard)
+        if let Some(shard) = home.filter(|&shard| shard != self.id) {
+            if self.wants_to_move(connection, shard) {
+                return self.begin_move(token, connection, shard);
+            }
+            if let Some(target) = connection.moving_to {
+                return self.begin_move(token, connection, target);
+            }
+            self.follow_keys(connection, shard);
+        } else if let Some(shard) = home
+            && self.map.shards_count() > 1
         {
-            return self.begin_move(token, connection, shard);
+            connection.affinity.count(shard);
         }
         let Some(block) = connection.open_block() else {
             return Dispatched::Taken;
@@ -469,7 +476,7 @@ impl Core {
 
     /// Whether a block that may begin beside others has to wait for some of them.
     fn exec_waits(&mut self, token: Token, connection: &mut Connection) -> bool {
-        if self.is_full_for(token, connection) {
+        if self.is_full_for_more(token, connection) {
             return true;
         }
         if connection.under_way.is_none() {

@@ -407,7 +407,7 @@ impl Core {
         if !overlaps && self.must_drain(connection) {
             return Dispatched::NotYet;
         }
-        if overlaps && self.is_full_for(token, connection) {
+        if overlaps && self.is_full_for_more(token, connection) {
             return Dispatched::NotYet;
         }
         if entry.command.flags.has(Flags::DENYOOM) && self.shard.refuses_growth() {

@@ -113,7 +113,7 @@ pub struct Batch {
     /// Bytes of the large requests in `messages`. While there are any, a plain request must go in a message as well, or
     /// it would overtake them.
     pub large_bytes: usize,
-    /// Bytes of the Pub/Sub messages among them.
+    /// Bytes of the Pub/Sub messages and the scripts among them.
     pub posts_bytes: usize,
     /// What must be durable before any of the replies leaves.
     pub holds: Holds,

@@ -118,7 +118,7 @@ impl Core {
             return Dispatched::NotYet;
         }
         if overlaps
-            && (self.is_full_for(token, connection)
+            && (self.is_full_for_more(token, connection)
                 || self.command_waits_for_keys(connection, entry, args))
         {
             return Dispatched::NotYet;
@@ -209,15 +209,17 @@ impl Core {
         if self.monitored {
             self.tell_of_request(connection, entry, args);
         }
-        let message = Message::Script {
+        let args = OwnedArgs::from_args(args);
+        self.counters.hops_out += 1;
+        let batch = self.mesh.open(usize::from(shard));
+        batch.posts_bytes += args.heap_bytes();
+        batch.messages.push(Message::Script {
             origin,
             entry,
             db: connection.session.db,
             caller: caller(connection),
-            args: OwnedArgs::from_args(args),
-        };
-        self.counters.hops_out += 1;
-        self.mesh.send(usize::from(shard), message);
+            args,
+        });
         Dispatched::Taken
     }
 

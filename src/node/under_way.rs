@@ -24,6 +24,8 @@ use crate::router::{LockMode, Plan, Transaction};
 
 /// With more keys than this it waits until nothing is under way: the list is walked for each key.
 const KEYS_MAX: usize = 256;
+/// With more transactions than this under way on a core, each connection has one at a time. One takes about 2 KiB.
+const TRANSACTIONS_MAX: usize = 8 * 1024;
 /// Emptied lists that a core keeps.
 const SPARE_MAX: usize = 64;
 
@@ -82,6 +84,12 @@ impl Core {
     #[inline]
     pub(super) fn may_overlap(&self, connection: &Connection) -> bool {
         !connection.stays() && self.map.shards_count() > 1
+    }
+
+    /// Whether a transaction that may begin while others of its connection are under way has to wait all the same.
+    pub(super) fn is_full_for_more(&mut self, token: Token, connection: &mut Connection) -> bool {
+        let has_many = self.transactions.len() + self.starts.len() > TRANSACTIONS_MAX;
+        self.is_full_for(token, connection) || has_many && self.must_drain(connection)
     }
 
     /// Whether a request waits for a transaction or a script before it.

@@ -75,6 +75,55 @@ fn the_first_key_decides_where_a_connection_lives() {
     }
 }
 
+/// Blocks and scripts whose keys are all on another core draw a connection there as plain requests do.
+#[test]
+fn a_connection_follows_the_keys_of_its_blocks_and_scripts() {
+    let map = rondo::keyspace::SlotMap::new(2);
+    let key_of = |shard| {
+        let names = (0..).map(|index| format!("key:{index}"));
+        let mut found = names.filter(|name| map.shard_of(name.as_bytes()) == shard);
+        found.next().expect("every shard has keys")
+    };
+    for is_block in [true, false] {
+        let server = Server::start(2, &[]);
+        let mut client = server.client();
+        let body = b"return redis.call('INCR', KEYS[1])";
+        let Value::Bulk(digest) = client.run(&[b"SCRIPT", b"LOAD", body]) else {
+            panic!("no digest");
+        };
+        let [first, second] = [key_of(0), key_of(1)];
+        assert_eq!(client.ask(&format!("GET {first}")), Value::Null);
+        let before = server.info_number("stats", "connection_moves");
+        let mut bytes = Vec::new();
+        for _ in 0..100 {
+            if is_block {
+                push_request(&mut bytes, &[b"MULTI"]);
+                push_request(&mut bytes, &[b"INCR", second.as_bytes()]);
+                push_request(&mut bytes, &[b"EXEC"]);
+            } else {
+                push_request(&mut bytes, &[b"EVALSHA", &digest, b"1", second.as_bytes()]);
+            }
+        }
+        let mut count = 0;
+        for _ in 0..30 {
+            client.send(&bytes);
+            for _ in 0..100 {
+                count += 1;
+                let number = Value::Integer(count);
+                let expected = if is_block {
+                    client.replies(2);
+                    Value::Array(vec![number])
+                } else {
+                    number
+                };
+                assert_eq!(client.reply(), expected);
+            }
+        }
+        let moves = server.info_number("stats", "connection_moves");
+        assert_eq!(moves, before + 1, "blocks: {is_block}");
+    }
+}
+
 /// A client that is killed in the middle of its work is gone; the others do not notice.
 #[test]
 fn a_busy_client_can_be_killed() {

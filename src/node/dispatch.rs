@@ -211,6 +211,9 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) {
+        if connection.session.tracking.is_some() {
+            self.evict_first(token, connection);
+        }
         let silent = take_silence(connection);
         let request = self.request(token, connection, entry);
         let shard = &mut self.shard;
@@ -244,6 +247,13 @@ impl Core {
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.look_at_output(connection);
         }
+    }
+
+    /// What is evicted for a request is no part of it: who tracks such a key hears of it before the reply.
+    #[cold]
+    fn evict_first(&mut self, token: Token, connection: &mut Connection) {
+        self.shard.evict_before(connection.session.db);
+        self.tell_after(token, connection);
     }
 
     /// Ends a client with more output than it may have: the rest of its pipeline must not be run only to be thrown away.

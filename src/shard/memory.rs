@@ -158,6 +158,13 @@ impl Shard {
         self.make_room(usize::from(db)) || !entry.command.flags.has(Flags::DENYOOM)
     }
 
+    /// Evicts what may go before a request runs: whoever asked may be told of it before the reply.
+    pub fn evict_before(&mut self, db: u16) {
+        if self.memory.is_limited {
+            self.make_room(usize::from(db));
+        }
+    }
+
     /// Evicts what may go before a part of a transaction runs, which is not refused any more.
     pub(super) fn make_room_for_part(&mut self, db: u16) {
         self.make_room(usize::from(db));

@@ -343,3 +343,23 @@ fn who_begins_to_wait_is_told() {
         assert_eq!(reader.reply().items().len(), 2);
     }
 }
+
+/// What is evicted to make room for a request is told before its reply, as in Redis.
+#[test]
+fn what_is_evicted_is_told_before_the_reply() {
+    let server = Server::start(1, &[]);
+    let mut client = resp3(&server);
+    assert_eq!(client.ask("CLIENT TRACKING ON"), ok());
+    assert_eq!(client.ask("SETEX volatile 10000 x"), ok());
+    assert_eq!(client.ask("GET volatile"), bulk("x"));
+    let limit = server.info_number("memory", "used_memory") + 100 * 1024;
+    assert_eq!(
+        client.ask("CONFIG SET maxmemory-policy volatile-random"),
+        ok()
+    );
+    assert_eq!(client.ask(&format!("CONFIG SET maxmemory {limit}")), ok());
+    client.send(b"SETBIT large 1600000 0\r\nGETBIT large 0\r\n");
+    assert_eq!(client.reply(), Value::Integer(0));
+    assert_eq!(invalidated(&mut client), ["volatile"]);
+    assert_eq!(client.reply(), Value::Integer(0));
+}

@@ -462,9 +462,11 @@ impl Core {
         let mut words = OwnedArgs::new();
         words.push(b"exec");
         if overlaps {
+            let words_bytes = connection.queued_bytes();
             connection.block = None;
             let words = Some(words);
-            self.begin_behind(token, connection, entry, words, transaction, purpose);
+            let what = (purpose, words_bytes);
+            self.begin_behind(token, connection, entry, words, transaction, what);
             return Dispatched::Taken;
         }
         self.begin(token, connection, entry, Some(words), transaction, purpose);

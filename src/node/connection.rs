@@ -488,7 +488,7 @@ impl Connection {
                 .subscriptions
                 .as_ref()
                 .map_or(0, |subscriptions| subscriptions.memory_bytes())
-            + (self.under_way.as_ref()).map_or(0, |under_way| under_way.heap_bytes())
+            + (self.under_way.as_ref()).map_or(0, |under_way| under_way.bytes())
             + self.queued_bytes()
             + self.watched_bytes()
             + (self.session.tracking.as_ref()).map_or(0, |tracking| tracking.prefixes_bytes)

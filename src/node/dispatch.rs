@@ -438,7 +438,8 @@ impl Core {
                 let words = self.words_to_keep(entry, args);
                 match overlaps {
                     true => {
-                        self.begin_behind(token, connection, entry, words, transaction, purpose);
+                        let what = (purpose, args.bytes().len());
+                        self.begin_behind(token, connection, entry, words, transaction, what);
                     }
                     false => self.begin(token, connection, entry, words, transaction, purpose),
                 }

@@ -34,6 +34,8 @@ const SPARE_MAX: usize = 64;
 pub struct UnderWay {
     written: Vec<u64>,
     read: Vec<u64>,
+    /// About what the words take of all that has begun.
+    words_bytes: usize,
 }
 
 impl UnderWay {
@@ -55,15 +57,16 @@ impl UnderWay {
 
     /// Forgets them; a large block's list goes, too.
     pub fn clear(&mut self) {
+        self.words_bytes = 0;
         self.written.clear();
         self.read.clear();
         self.written.shrink_to(KEYS_MAX);
         self.read.shrink_to(KEYS_MAX);
     }
 
-    /// Bytes it holds.
-    pub fn heap_bytes(&self) -> usize {
-        (self.written.capacity() + self.read.capacity()) * size_of::<u64>()
+    /// Bytes it holds, and what is under way does.
+    pub fn bytes(&self) -> usize {
+        (self.written.capacity() + self.read.capacity()) * size_of::<u64>() + self.words_bytes
     }
 }
 
@@ -170,6 +173,7 @@ impl Core {
         for_each_lock(entry, args, |index, mode| {
             under_way.add(hasher.hash(args.get(index)), mode);
         });
+        under_way.words_bytes += args.bytes().len();
     }
 
     /// The same of a block that has only such commands.
@@ -208,6 +212,8 @@ impl Core {
     }
 
     /// Starts a transaction behind what its connection has under way, which goes on.
+    ///
+    /// - `words_bytes`: about what its words take.
     pub(super) fn begin_behind(
         &mut self,
         token: Token,
@@ -215,7 +221,7 @@ impl Core {
         entry: &'static Entry,
         words: Option<OwnedArgs>,
         transaction: Transaction,
-        purpose: Purpose,
+        (purpose, words_bytes): (Purpose, usize),
     ) {
         let spare = &mut self.spare_under_way;
         let under_way = connection
@@ -224,6 +230,7 @@ impl Core {
         for key in transaction.keys() {
             under_way.add(key.hash, key.mode);
         }
+        under_way.words_bytes += words_bytes;
         let silent = take_silence(connection);
         let sequence = connection.reserve(silent);
         connection.commands_count += 1;

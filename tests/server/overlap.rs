@@ -1,9 +1,11 @@
 //! Transactions of one pipeline over several cores go on beside each other, and nobody can tell.
 
 use super::client::{Client, Value, bulk, ok, push_request};
-use super::harness::Server;
+use super::harness::{Server, eventually};
 use super::order::{Model, push_words, random_request};
 use rondo::base::rng::Rng;
+use std::io::Read;
+use std::net::TcpListener;
 
 /// The same request as a script, where there is one.
 fn as_script(words: &[Vec<u8>], digests: &[(&[u8], Vec<u8>)]) -> Option<Vec<Vec<u8>>> {
@@ -207,4 +209,55 @@ fn scripts_with_keys_of_one_core_are_one_hop() {
     assert_eq!(field("transactions"), before[0]);
     let hops = field("hops") - before[1];
     assert!((200..400).contains(&hops), "{hops} hops");
+}
+
+/// What is under way is its client's memory; the client goes on meanwhile, in order.
+#[test]
+fn what_is_under_way_is_counted_as_its_clients() {
+    let server = Server::start(4, &[]);
+    let (mut holder, mut client, mut other) = (server.client(), server.client(), server.client());
+    assert_eq!(client.ask("CLIENT SETNAME piper"), ok());
+    assert_eq!(holder.ask("SET held value"), ok());
+    // Nobody answers, so the key stays locked.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("it is bound").port();
+    holder.send(format!("MIGRATE 127.0.0.1 {port} held 0 60000\r\n").as_bytes());
+    let (mut peer, _) = silent.accept().expect("it comes");
+    peer.read_exact(&mut [0; 20]).expect("it asks");
+    let value = vec![b'v'; 1 << 20];
+    let mut bytes = Vec::new();
+    for words in [
+        &[b"MULTI".as_slice()] as &[&[u8]],
+        &[b"SET", b"held", &value],
+        &[b"SET", b"beside", b"1"],
+        &[b"EXEC"],
+        &[b"SET", b"else", b"1"],
+    ] {
+        push_request(&mut bytes, words);
+    }
+    client.send(&bytes);
+    // What follows the block, with another key, is done before it.
+    eventually("the next request is done", || {
+        other.ask("GET else") == bulk("1")
+    });
+    assert_eq!(other.ask("EXISTS beside"), Value::Integer(0));
+    let rows = other.ask("CLIENT LIST").text();
+    let row = rows
+        .lines()
+        .find(|row| row.contains(" name=piper "))
+        .expect("its row");
+    let total = row
+        .split(" tot-mem=")
+        .nth(1)
+        .expect("a figure")
+        .split(' ')
+        .next();
+    let total: usize = total.and_then(|text| text.parse().ok()).expect("a number");
+    assert!(total > 1 << 20, "{row}");
+    drop((peer, silent));
+    assert!(matches!(holder.reply(), Value::Error(_)));
+    let queued = || Value::Simple("QUEUED".into());
+    let both = Value::Array(vec![ok(), ok()]);
+    assert_eq!(client.replies(5), [ok(), queued(), queued(), both, ok()]);
+    assert_eq!(other.ask("STRLEN held"), Value::Integer(1 << 20));
 }

@@ -528,7 +528,8 @@ impl Core {
         if has_changed {
             // Which says that somebody has written that key.
             if self.holds_replies {
-                connection.hold(&self.shard.holds_of_all());
+                let holds = self.shard.holds_of_all();
+                connection.hold(&holds, &mut self.spare_holdings);
             }
             return self.exec_nothing(connection, entry);
         }

@@ -19,6 +19,7 @@ use super::figures::CoreCounters;
 use super::filing::Filings;
 use super::functions::CoreFunctions;
 use super::gather::Gather;
+use super::holding::Holding;
 use super::http::Questions;
 use super::intake::Window;
 use super::listeners::Listeners;
@@ -227,6 +228,8 @@ pub struct Core {
     pub(super) filings: Filings,
     /// Replies wait for the disk (`appendfsync always`).
     pub holds_replies: bool,
+    /// What connections hold their replies in, those that hold none.
+    pub spare_holdings: Vec<Box<Holding>>,
     /// What others are told once it is durable.
     pub(super) withheld: Withheld<Telling>,
     /// Writes of the log that a test wants not to have ended (`node/faults.rs`).
@@ -417,6 +420,7 @@ impl Core {
             saving: Saving::default(),
             filings: Filings::default(),
             holds_replies: false,
+            spare_holdings: Vec::new(),
             withheld: Withheld::default(),
             stalled_writes: Vec::new(),
             held: Vec::new(),
@@ -949,7 +953,7 @@ impl Core {
             && self.holds_replies
             && let Some(connection) = self.connections.get_mut(token)
         {
-            connection.hold(holds);
+            connection.hold(holds, &mut self.spare_holdings);
         }
     }
 
@@ -959,7 +963,7 @@ impl Core {
         if self.holds_replies
             && let Some(holds) = self.shard.take_holds()
         {
-            connection.hold(&holds);
+            connection.hold(&holds, &mut self.spare_holdings);
         }
     }
 

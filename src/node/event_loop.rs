@@ -477,27 +477,28 @@ impl CoreLoop {
     }
 
     /// Sends what is durable of a connection's output.
-    #[cold]
     fn flush_held(&mut self, token: Token) {
-        let board = self.core.mesh.board().clone();
-        let synced_lsn = |core: u16| {
-            board.cores[usize::from(core)]
-                .synced_lsn
-                .load(Ordering::SeqCst)
-        };
-        let Some(connection) = self.core.connections.get_mut(token) else {
+        let core = &mut self.core;
+        let Some(connection) = core.connections.get_mut(token) else {
             return;
         };
         if connection.sending {
             // The end of the send looks again.
-            self.core.check_output(token);
-            return self.core.account(token);
+            core.check_output(token);
+            return core.account(token);
         }
-        let mut output = connection.take_output(synced_lsn);
-        if connection.holding.is_some() && self.core.await_disks() {
+        let board = core.mesh.board();
+        let synced_lsn = |of: u16| {
+            let flags = &board.cores[usize::from(of)];
+            flags.synced_lsn.load(Ordering::SeqCst)
+        };
+        let mut output = connection.take_output(synced_lsn, &mut core.spare_holdings);
+        if connection.holding.is_some() && core.mesh.cores_count() > 1 {
             // A log may have got on before it knew that this core waits.
-            if let Some(connection) = self.core.connections.get_mut(token) {
-                output.append(&mut connection.take_output(synced_lsn));
+            let flags = &board.cores[usize::from(core.id)];
+            if !flags.awaits_disks.swap(true, Ordering::SeqCst) {
+                let mut more = connection.take_output(synced_lsn, &mut core.spare_holdings);
+                output.append(&mut more);
             }
         }
         let Some(connection) = self.core.connections.get_mut(token) else {

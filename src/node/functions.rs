@@ -333,9 +333,10 @@ impl Core {
 
     /// The replies of a client that calls a function wait for the last change of libraries.
     #[inline]
-    pub(super) fn hold_for_libraries(&self, connection: &mut Connection, entry: &Entry) {
+    pub(super) fn hold_for_libraries(&mut self, connection: &mut Connection, entry: &Entry) {
         if self.holds_replies && matches!(entry.command.run, Run::Script(ScriptCommand::Function)) {
-            connection.hold(&self.holds_of_libraries());
+            let holds = self.holds_of_libraries();
+            connection.hold(&holds, &mut self.spare_holdings);
         }
     }
 

@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 use super::connection::Connection;
 use crate::persist::Holds;
 
+/// What is kept for connections to come.
+const SPARE_COUNT: usize = 1024;
+
 /// What a connection must not send yet.
 #[derive(Default)]
 pub struct Holding {
@@ -35,10 +38,13 @@ impl Holding {
 
 impl Connection {
     /// Whatever it sends from now on waits for these records as well.
-    #[cold]
-    pub fn hold(&mut self, holds: &Holds) {
+    ///
+    /// - `spare`: what others have held theirs in.
+    #[inline]
+    pub fn hold(&mut self, holds: &Holds, spare: &mut Vec<Box<Holding>>) {
         if !holds.is_empty() {
-            let holding = self.holding.get_or_insert_default();
+            let new = || spare.pop().unwrap_or_default();
+            let holding = self.holding.get_or_insert_with(new);
             holding.holds.merge(holds);
         }
     }
@@ -53,28 +59,23 @@ impl Connection {
     /// Takes what may be sent; what may not stays.
     ///
     /// - `synced_lsn`: the last durable record of a core.
-    #[inline]
-    pub fn take_output(&mut self, synced_lsn: impl Fn(u16) -> u64) -> Vec<u8> {
-        if self.holding.is_none() {
-            return std::mem::take(&mut self.output);
-        }
-        self.take_durable(&synced_lsn)
-    }
-
-    #[cold]
-    fn take_durable(&mut self, synced_lsn: &dyn Fn(u16) -> u64) -> Vec<u8> {
+    pub fn take_output(
+        &mut self,
+        synced_lsn: impl Fn(u16) -> u64,
+        spare: &mut Vec<Box<Holding>>,
+    ) -> Vec<u8> {
         let output = std::mem::take(&mut self.output);
         let Some(holding) = &mut self.holding else {
             return output;
         };
-        holding.holds.prune(synced_lsn);
+        holding.holds.prune(&synced_lsn);
         if !output.is_empty() {
             holding.bytes += output.len();
             holding.queue.push_back((holding.holds.clone(), output));
         }
         let mut ready = Vec::new();
         while let Some((holds, _)) = holding.queue.front_mut() {
-            holds.prune(synced_lsn);
+            holds.prune(&synced_lsn);
             if !holds.is_empty() {
                 break;
             }
@@ -87,8 +88,13 @@ impl Connection {
                 }
             }
         }
-        if holding.queue.is_empty() && holding.holds.is_empty() {
-            self.holding = None;
+        if holding.queue.is_empty()
+            && holding.holds.is_empty()
+            && let Some(mut holding) = self.holding.take()
+            && spare.len() < SPARE_COUNT
+        {
+            holding.is_listed = false;
+            spare.push(holding);
         }
         ready
     }

@@ -1,19 +1,25 @@
 //! Holds: records that must be durable before a reply leaves that may reveal them.
 //!
-//! Promises  one entry a core, the latest record; empty, and without memory, where nothing is to be waited for.
+//! Promises  one entry a core, the latest record; no allocation where one core is waited for, or none.
 
 use super::record::Dependency;
 
 /// For each core the last record that must be durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holds {
-    cores: Vec<Dependency>,
+    /// Of one core; its record is 0 where there is nothing to wait for.
+    first: Dependency,
+    /// Of others: most replies wait for one core, and take no memory for it.
+    others: Vec<Dependency>,
 }
 
 impl Holds {
     /// Nothing to wait for.
     pub const fn new() -> Self {
-        Self { cores: Vec::new() }
+        Self {
+            first: Dependency { core: 0, lsn: 0 },
+            others: Vec::new(),
+        }
     }
 
     /// Record `lsn` of `core` must be durable as well; 0 is no record.
@@ -22,15 +28,22 @@ impl Holds {
         if lsn == 0 {
             return;
         }
-        match self.cores.iter_mut().find(|hold| hold.core == core) {
-            Some(hold) => hold.lsn = hold.lsn.max(lsn),
-            None => self.cores.push(Dependency { core, lsn }),
+        if self.first.lsn == 0 {
+            self.first = Dependency { core, lsn };
+        } else if self.first.core == core {
+            self.first.lsn = self.first.lsn.max(lsn);
+        } else {
+            match self.others.iter_mut().find(|hold| hold.core == core) {
+                Some(hold) => hold.lsn = hold.lsn.max(lsn),
+                None => self.others.push(Dependency { core, lsn }),
+            }
         }
     }
 
     /// All of `other` must be durable as well.
+    #[inline]
     pub fn merge(&mut self, other: &Self) {
-        for hold in &other.cores {
+        for hold in other.iter() {
             self.raise(hold.core, hold.lsn);
         }
     }
@@ -38,23 +51,31 @@ impl Holds {
     /// Forgets what is durable by now.
     ///
     /// - `synced_lsn`: the last durable record of a core.
+    #[inline]
     pub fn prune(&mut self, synced_lsn: impl Fn(u16) -> u64) {
-        self.cores.retain(|hold| hold.lsn > synced_lsn(hold.core));
+        if !self.others.is_empty() {
+            self.others.retain(|hold| hold.lsn > synced_lsn(hold.core));
+        }
+        if self.first.lsn != 0 && self.first.lsn <= synced_lsn(self.first.core) {
+            self.first = self.others.pop().unwrap_or_default();
+        }
     }
 
     /// Whether there is nothing to wait for.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.cores.is_empty()
+        self.first.lsn == 0
     }
 
     /// One entry a core.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Dependency> {
-        self.cores.iter()
+        let first = (self.first.lsn != 0).then_some(&self.first);
+        first.into_iter().chain(&self.others)
     }
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        self.cores.clear();
+        *self = Self::new();
     }
 }

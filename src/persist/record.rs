@@ -182,7 +182,7 @@ pub struct Part {
 }
 
 /// What a log must have reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dependency {
     /// Whose log.
     pub core: u16,

@@ -28,7 +28,7 @@ use super::memory::ClientsMemory;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
-use super::patience::{Pace, Patience};
+use super::patience::{Pace, Patiences};
 use super::pubsub::CorePubSub;
 use super::rewrite::Preparation;
 use super::ring::Token;
@@ -193,7 +193,7 @@ pub struct Core {
     /// Requests this core's shard has run.
     pub commands_count: u64,
     /// How long it sleeps.
-    pub patience: Patience,
+    pub patience: Patiences,
     /// Since the last tick.
     pub(super) pace: Pace,
     /// When the last request ended (`clock`).
@@ -402,7 +402,7 @@ impl Core {
             now_us: 0,
             clock: quanta::Clock::new(),
             commands_count: 0,
-            patience: Patience::NONE,
+            patience: Patiences::NONE,
             pace: Pace::default(),
             stamp: 0,
             sweep: 0,

@@ -49,6 +49,12 @@ impl Core {
         self.disk.is_some()
     }
 
+    /// Whether a write of the log is under way that replies wait for.
+    #[inline]
+    pub(super) fn awaits_log(&self) -> bool {
+        self.holds_replies && self.shard.log().is_some_and(|log| log.is_busy())
+    }
+
     /// Hands what has been logged to the kernel.
     pub(super) fn pump_disk(&mut self, ring: &mut Ring) {
         if !self.stalled_writes.is_empty() && fault("stall").is_none() {

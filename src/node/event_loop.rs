@@ -75,7 +75,8 @@ impl CoreLoop {
             let wait = !again && holds && self.core.is_idle() && self.core.mesh.may_sleep();
             let end = match self.hold {
                 Some(hold) => Wait::AtMost(hold),
-                None => Wait::Until(self.core.patience),
+                None if self.core.awaits_log() => Wait::Until(self.core.patience.beside_log),
+                None => Wait::Until(self.core.patience.usual),
             };
             self.enter(wait.then_some(end));
             if wait {

@@ -1,6 +1,8 @@
 //! The listpack against a plain vector, and its bytes against the format.
 
 use super::{Random, size};
+use std::collections::VecDeque;
+
 use rondo::ds::listpack::{Bare, Batch, Element, Listpack, Maker, Position};
 
 /// Elements of every encoding, and of those next to each border between two.
@@ -417,4 +419,57 @@ fn the_count_of_a_list_that_takes_a_batch_stops_where_it_says_nothing() {
     list.push_batch(&batch);
     assert_eq!(list.as_bytes()[4..6], [0xff, 0xff]);
     assert_eq!(list.len(), 80_000);
+}
+
+/// Pushed and popped at both ends, over the lengths where a gap may be before the first element: the bytes are those of a
+/// list made anew, and the memory is at most an eighth and a size class more than what that one takes.
+#[test]
+fn queues_are_the_same_listpacks_with_little_more_memory() {
+    for seed in 0..size(1, 60) as u64 {
+        let mut random = Random(seed);
+        let mut list = Listpack::new();
+        let mut model: VecDeque<Vec<u8>> = VecDeque::new();
+        let mut grows = true;
+        for step in 0..size(250, 4000) {
+            grows = match model.len() {
+                0 => true,
+                300.. => false,
+                _ => grows ^ (random.below(150) == 0),
+            };
+            let at_front = random.below(4) > 0;
+            if grows ^ (random.below(5) == 0) || model.is_empty() {
+                let element = match random.below(40) {
+                    0 => vec![b'l'; random.below(3000)],
+                    _ => random_element(&mut random),
+                };
+                if at_front ^ grows {
+                    list.push_front(&element);
+                    model.push_front(element);
+                } else {
+                    list.push_back(&element);
+                    model.push_back(element);
+                }
+            } else {
+                let place = if at_front { list.first() } else { list.last() };
+                list.delete(place.expect("it has elements"));
+                if at_front {
+                    model.pop_front();
+                } else {
+                    model.pop_back();
+                }
+            }
+            if step % size(25, 7) > 0 {
+                continue;
+            }
+            let mut anew = Listpack::new();
+            model.iter().for_each(|element| anew.push_back(element));
+            assert_eq!(list.as_bytes(), anew.as_bytes(), "SEED={seed}");
+            let bytes_max = anew.byte_len() * 9 / 8 * 5 / 4 + 16;
+            assert!(list.heap_bytes() <= bytes_max, "SEED={seed}");
+            assert!(list.heap_bytes() >= anew.heap_bytes(), "SEED={seed}");
+            let copy = list.clone();
+            assert_eq!(copy.as_bytes(), list.as_bytes(), "SEED={seed}");
+            assert_eq!(copy.heap_bytes(), list.heap_bytes(), "SEED={seed}");
+        }
+    }
 }

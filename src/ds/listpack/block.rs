@@ -1,11 +1,18 @@
 //! Block: the one allocation of a listpack behind a pointer.
 //!
-//! How much is allocated follows from the total in the bytes' own header, so nothing but the listpack is stored. The empty
-//! listpack is one constant for all of them.
+//!     | gap | listpack | room |          the gap's length is in the pointer's 16 high bits, which no address has
 //!
-//! Promises  every byte up to the total was written; the allocation has exactly `allocated_bytes(total)` bytes.
+//! How much is allocated follows from the gap and the total in the bytes' own header, so nothing but the listpack is stored.
+//! The empty listpack is one constant for all of them.
+//!
+//! What goes from the front of a long listpack (LPOP) leaves a gap, and the header moves up to it, in place of all that comes
+//! after; what comes there (LPUSH) fills it, or leaves one for what will follow. The gap is closed where it grows too large or
+//! its room is needed behind.
+//!
+//! Promises  every byte up to the total was written; the allocation has exactly `allocated_bytes(gap + total)` bytes; the gap
+//!           is at most `gap_bytes_max(total)`.
 //! Not here  what the bytes say: the other files here.
-//! Tests     those of the listpack, under Miri.
+//! Tests     those of the listpack, under Miri; `queues…` for the gap.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -19,10 +26,19 @@ pub(super) const END: u8 = 0xff;
 
 static EMPTY: [u8; EMPTY_BYTES] = [EMPTY_BYTES as u8, 0, 0, 0, 0, 0, END];
 
+/// The gap's length is above these bits of the pointer.
+const ADDRESS_BITS: u32 = 48;
+const ADDRESS_MASK: usize = (1 << ADDRESS_BITS) - 1;
+/// Shorter listpacks have no gap: moving them costs nothing.
+const GAPLESS_BYTES: usize = 512;
+
+const _: () = assert!(usize::BITS == 64);
+
 #[repr(Rust, packed)]
 pub(super) struct Block {
-    /// At any address, so that a listpack may lie beside a byte without padding.
-    start: NonNull<u8>,
+    /// The allocation, and the gap's length above its address. At any address, so that a listpack may lie beside a byte
+    /// without padding.
+    tagged: NonNull<u8>,
 }
 
 // SAFETY: the allocation belongs to this value alone, the constant is only read; neither is bound to a thread.
@@ -34,7 +50,7 @@ impl Block {
     pub(super) const fn empty() -> Self {
         // SAFETY: the address of a static is not null. It is never written: `splice` and `drop` ask `is_empty` first.
         let start = unsafe { NonNull::new_unchecked(EMPTY.as_ptr().cast_mut()) };
-        Self { start }
+        Self { tagged: start }
     }
 
     /// Copies whole listpacks only: the first four bytes must name the length.
@@ -49,26 +65,69 @@ impl Block {
         let start = allocate(allocated_bytes(bytes.len()));
         // SAFETY: the new allocation has room for them and is apart.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.as_ptr(), bytes.len()) };
-        Self { start }
+        Self { tagged: start }
+    }
+
+    /// Where the allocation is.
+    #[inline]
+    fn allocation(&self) -> *mut u8 {
+        let tagged = self.tagged;
+        tagged.as_ptr().map_addr(|bits| bits & ADDRESS_MASK)
+    }
+
+    /// Bytes before the listpack.
+    #[inline]
+    fn gap(&self) -> usize {
+        let tagged = self.tagged;
+        tagged.as_ptr().addr() >> ADDRESS_BITS
+    }
+
+    /// Where the listpack is.
+    #[inline]
+    fn start(&self) -> *mut u8 {
+        let tagged = self.tagged;
+        let start = |bits| (bits & ADDRESS_MASK) + (bits >> ADDRESS_BITS);
+        tagged.as_ptr().map_addr(start)
+    }
+
+    /// Says where the allocation is, and how long the gap.
+    #[inline]
+    fn set(&mut self, allocation: NonNull<u8>, gap: usize) {
+        debug_assert!(gap <= usize::MAX >> ADDRESS_BITS, "16 bits are enough");
+        let tagged = allocation
+            .as_ptr()
+            .map_addr(|address| address | gap << ADDRESS_BITS);
+        // SAFETY: bits were only added to an address that was not 0.
+        self.tagged = unsafe { NonNull::new_unchecked(tagged) };
+    }
+
+    #[inline]
+    fn set_gap(&mut self, gap: usize) {
+        // SAFETY: no allocation is at 0, nor is the constant.
+        let allocation = unsafe { NonNull::new_unchecked(self.allocation()) };
+        self.set(allocation, gap);
     }
 
     #[inline]
     pub(super) fn total_bytes(&self) -> usize {
         // SAFETY: four bytes of total are always there; no alignment is assumed.
-        let total = unsafe { self.start.as_ptr().cast::<u32>().read_unaligned() };
+        let total = unsafe { self.start().cast::<u32>().read_unaligned() };
         u32::from_le(total) as usize
     }
 
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: every byte up to the total was written, and the borrow keeps it from moving.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.total_bytes()) }
+        unsafe { std::slice::from_raw_parts(self.start(), self.total_bytes()) }
     }
 
     /// Bytes allocated: none for the empty listpack.
     #[inline]
     pub(super) fn heap_bytes(&self) -> usize {
-        allocated_bytes(self.total_bytes())
+        match self.total_bytes() {
+            EMPTY_BYTES => 0,
+            total => allocated_bytes(self.gap() + total),
+        }
     }
 
     /// Writes the header's count.
@@ -80,7 +139,7 @@ impl Block {
         }
         // SAFETY: the allocation is ours alone and has the six bytes of a header.
         unsafe {
-            let at = self.start.as_ptr().add(4).cast::<u16>();
+            let at = self.start().add(4).cast::<u16>();
             at.write_unaligned(count.to_le());
         }
     }
@@ -94,7 +153,7 @@ impl Block {
             "entries lie between the header and the end"
         );
         // SAFETY: the allocation has `total` bytes and is ours alone: the empty listpack has no place between.
-        unsafe { self.start.as_ptr().add(at).write(byte) };
+        unsafe { self.start().add(at).write(byte) };
     }
 
     /// Puts `added` bytes, written by `write`, in the place of `removed` bytes at `at`.
@@ -119,32 +178,92 @@ impl Block {
             *self = Self::empty();
             return;
         }
-        let (old_room, room) = (allocated_bytes(old_total), allocated_bytes(total));
-        if room > old_room {
-            self.reallocate(old_room, room);
-        }
         let tail = old_total - at - removed;
-        // SAFETY: the allocation has room for the old and the new total, and is ours alone: a listpack that stays empty or
-        // becomes so has returned, one that was empty was just allocated. What moves was written before.
-        let mut gap = unsafe {
-            let place = self.start.as_ptr().add(at);
-            if added != removed {
-                std::ptr::copy(place.add(removed), place.add(added), tail);
+        let old_room = self.heap_bytes();
+        let room = match self.shift_front(at, removed, added, tail) {
+            true => old_room,
+            false => {
+                let room = self.make_room(old_room, old_total, total);
+                if added != removed {
+                    self.shift_tail(at, removed, added, tail, room);
+                }
+                room
             }
+        };
+        let start = self.start();
+        // SAFETY: these bytes are between what is before `at` and the tail, inside of the same allocation.
+        let mut gap = unsafe {
             Gap {
-                rest: std::slice::from_raw_parts_mut(place.cast(), added),
+                rest: std::slice::from_raw_parts_mut(start.add(at).cast(), added),
             }
         };
         write(&mut gap);
         assert!(gap.rest.is_empty(), "the gap is filled");
         // SAFETY: four bytes of total are always there; all bytes up to the new one are written now.
-        unsafe {
-            let at = self.start.as_ptr().cast::<u32>();
-            at.write_unaligned(header.to_le());
-        }
+        unsafe { start.cast::<u32>().write_unaligned(header.to_le()) };
         if room < old_room {
             self.reallocate(old_room, room);
         }
+    }
+
+    /// Makes or takes room by moving what is before `at`, where the gap allows it and that is less than the tail.
+    #[inline]
+    fn shift_front(&mut self, at: usize, removed: usize, added: usize, tail: usize) -> bool {
+        let gap = self.gap();
+        if at >= tail || added == removed || gap + removed < added {
+            return false;
+        }
+        let new_gap = gap + removed - added;
+        if new_gap > gap_bytes_max(at + added + tail) {
+            return false;
+        }
+        // SAFETY: gap and total together stay what they were, so both places are inside of the allocation, which is ours alone:
+        // the empty listpack has no tail longer than its header. What moves was written before.
+        unsafe {
+            let start = self.allocation().add(gap);
+            std::ptr::copy(start, self.allocation().add(new_gap), at);
+        }
+        self.set_gap(new_gap);
+        true
+    }
+
+    /// Makes or takes room by moving the tail. Where that is the longer part it moves far enough for more to come: half of what
+    /// the allocation has to spare is a gap then.
+    #[inline]
+    fn shift_tail(&mut self, at: usize, removed: usize, added: usize, tail: usize, room: usize) {
+        let (gap, total) = (self.gap(), at + added + tail);
+        let mut new_gap = gap;
+        if at < tail && added > removed {
+            new_gap = gap.max(((room - total) / 2).min(gap_bytes_max(total)));
+        }
+        // SAFETY: the allocation has room for the new gap with the new total and for the old ones, and is ours alone: a
+        // listpack that stays empty or becomes so is not moved, one that was empty was just allocated. What moves was written
+        // before; where the gap grows, all moves up, the tail first.
+        unsafe {
+            let (from, to) = (self.allocation().add(gap), self.allocation().add(new_gap));
+            std::ptr::copy(from.add(at + removed), to.add(at + added), tail);
+            if new_gap > gap {
+                std::ptr::copy(from, to, at);
+                self.set_gap(new_gap);
+            }
+        }
+    }
+
+    /// Room for both totals behind the gap, which is closed where it is in the way; returns what the new one needs.
+    #[inline]
+    fn make_room(&mut self, old_room: usize, old_total: usize, total: usize) -> usize {
+        let mut gap = self.gap();
+        if gap > 0 && (gap > gap_bytes_max(total) || allocated_bytes(gap + total) > old_room) {
+            // SAFETY: both places are inside of the allocation, which is ours alone: the empty listpack has no gap.
+            unsafe { std::ptr::copy(self.start(), self.allocation(), old_total) };
+            self.set_gap(0);
+            gap = 0;
+        }
+        let room = allocated_bytes(gap + total);
+        if room > old_room {
+            self.reallocate(old_room, room);
+        }
+        room
     }
 
     #[inline]
@@ -154,18 +273,34 @@ impl Block {
 
     fn reallocate(&mut self, old_room: usize, room: usize) {
         if old_room == 0 {
-            let start = allocate(room);
+            let allocation = allocate(room);
             // SAFETY: both have the bytes of an empty listpack and are apart.
             unsafe {
-                std::ptr::copy_nonoverlapping(EMPTY.as_ptr(), start.as_ptr(), EMPTY_BYTES);
+                std::ptr::copy_nonoverlapping(EMPTY.as_ptr(), allocation.as_ptr(), EMPTY_BYTES);
             }
-            self.start = start;
-            return;
+            return self.set(allocation, 0);
         }
         let layout = layout(old_room);
         // SAFETY: the allocation has this layout, and `room` is not 0: that is the empty listpack, which is never resized.
-        let start = unsafe { realloc(self.start.as_ptr(), layout, room) };
-        self.start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
+        let allocation = unsafe { realloc(self.allocation(), layout, room) };
+        let allocation = NonNull::new(allocation).unwrap_or_else(|| handle_alloc_error(layout));
+        self.set(checked(allocation), self.gap());
+    }
+}
+
+/// The same gap, so that who has noted what the block takes has noted it for the copy.
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        let mut copy = Self::copy_of(self.bytes());
+        let (room, gap) = (copy.heap_bytes(), self.gap());
+        if gap > 0 {
+            copy.reallocate(room, self.heap_bytes());
+            let total = copy.total_bytes();
+            // SAFETY: there is room for gap and total now, and the allocation is the copy's alone.
+            unsafe { std::ptr::copy(copy.start(), copy.start().add(gap), total) };
+            copy.set_gap(gap);
+        }
+        copy
     }
 }
 
@@ -175,7 +310,7 @@ impl Drop for Block {
         let room = self.heap_bytes();
         if room > 0 {
             // SAFETY: the allocation has this layout and is used no more.
-            unsafe { dealloc(self.start.as_ptr(), layout(room)) };
+            unsafe { dealloc(self.allocation(), layout(room)) };
         }
     }
 }
@@ -212,6 +347,15 @@ pub(super) fn allocated_bytes(total: usize) -> usize {
     total.next_multiple_of(step)
 }
 
+/// How long the gap before a listpack may be: an eighth more memory, until it is closed.
+#[inline]
+fn gap_bytes_max(total: usize) -> usize {
+    match total {
+        ..GAPLESS_BYTES => 0,
+        _ => (total / 8).min(usize::MAX >> ADDRESS_BITS),
+    }
+}
+
 /// The total that a header names.
 #[inline]
 pub(super) fn total_in(bytes: &[u8]) -> usize {
@@ -226,5 +370,15 @@ fn allocate(bytes: usize) -> NonNull<u8> {
     let layout = layout(bytes);
     // SAFETY: the empty listpack is not allocated, so the size is not 0.
     let start = unsafe { alloc(layout) };
-    NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout))
+    checked(NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)))
+}
+
+/// An allocation whose address leaves the high bits to the gap, as all do that did not ask for others.
+#[inline]
+fn checked(allocation: NonNull<u8>) -> NonNull<u8> {
+    assert!(
+        allocation.as_ptr().addr() <= ADDRESS_MASK,
+        "an address has 48 bits"
+    );
+    allocation
 }

@@ -244,7 +244,7 @@ impl Default for Listpack {
 impl Clone for Listpack {
     fn clone(&self) -> Self {
         Self {
-            block: Block::copy_of(self.as_bytes()),
+            block: self.block.clone(),
         }
     }
 }

@@ -174,6 +174,18 @@ fn set_active_expire(
     Ok(Effect::NONE)
 }
 
+/// `DEBUG SET-SKIP-CHECKSUM-VALIDATION 0|1` replies OK; anything but a number other than 0 has checksums matter.
+fn skip_checksums(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
+    let skips = integer(args.get(1)).is_ok_and(|number| number != 0);
+    call.keys.set_skips_checksums(skips);
+    reply.ok();
+    Ok(Effect::NONE)
+}
+
 /// `DEBUG LISTPACK key` replies with one line about a packed value.
 fn listpack(
     call: &mut Call<'_>,
@@ -249,6 +261,15 @@ pub const DEBUG_KEYS: &[Command] = &[
         args: "enabled",
         summary: "Turns the search for keys past their deadline on or off.",
         run: Run::Keys(set_active_expire),
+        ..DEBUG_ROW
+    },
+    Command {
+        name: "SET-SKIP-CHECKSUM-VALIDATION",
+        arity: Arity::Exactly(3),
+        spread: Spread::EveryShard(Merge::AllOk),
+        args: "flag:integer",
+        summary: "Has wrong checksums of RESTORE's payloads and of RDB files not matter, or matter.",
+        run: Run::Keys(skip_checksums),
         ..DEBUG_ROW
     },
 ];

@@ -99,11 +99,15 @@ fn restore(
         return Err("ERR Invalid TTL value, must be >= 0".into());
     }
     call.keys.count_payload();
-    let value =
-        rdb::restore(args.get(3), &call.keys.limits()).map_err(|refused| match refused {
-            Refused::Footer => "ERR DUMP payload version or checksum are wrong",
-            Refused::Value => "ERR Bad data format",
-        })?;
+    let value = rdb::restore(
+        args.get(3),
+        !call.keys.skips_checksums(),
+        &call.keys.limits(),
+    )
+    .map_err(|refused| match refused {
+        Refused::Footer => "ERR DUMP payload version or checksum are wrong",
+        Refused::Value => "ERR Bad data format",
+    })?;
     let now_ms = call.keys.now_ms();
     // A time to live past every clock wraps into the past, as it does in Redis.
     let expire_at_ms = match (ttl, options.is_absolute) {

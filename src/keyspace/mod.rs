@@ -146,8 +146,8 @@ pub struct Keyspace {
     /// Where the expire cycle goes on.
     expire_database: usize,
     active_expire: bool,
-    /// See [`Keyspace::set_shares_integers`].
-    shares_integers: bool,
+    /// See [`Keyspace::set_skips_checksums`].
+    skips_checksums: bool,
     /// See [`Keyspace::set_expiry_paused`].
     expiry_paused: bool,
     value_bytes_max: u64,
@@ -208,7 +208,7 @@ impl Keyspace {
             flushes_count: 0,
             expire_database: 0,
             active_expire: true,
-            shares_integers: true,
+            skips_checksums: false,
             expiry_paused: false,
             value_bytes_max: options.value_bytes_max,
             limits: EncodingLimits::default(),
@@ -593,15 +593,14 @@ impl Keyspace {
         &self.stats
     }
 
-    /// Whether small integers count as shared with all keys that have them: in Redis they are, unless each is to have an access
-    /// clock of its own to be evicted by.
-    pub fn set_shares_integers(&mut self, shares: bool) {
-        self.shares_integers = shares;
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: whether wrong checksums of payloads and files do not matter.
+    pub fn set_skips_checksums(&mut self, skips: bool) {
+        self.skips_checksums = skips;
     }
 
-    /// See [`Keyspace::set_shares_integers`].
-    pub fn shares_integers(&self) -> bool {
-        self.shares_integers
+    /// See [`Keyspace::set_skips_checksums`].
+    pub fn skips_checksums(&self) -> bool {
+        self.skips_checksums
     }
 
     /// A value of RESTORE is about to be checked.

@@ -379,7 +379,7 @@ impl Core {
         let plan = LoadPlan {
             path: self.rdb_path(),
             map: self.map,
-            checks: self.options.rdbchecksum,
+            checks: self.options.rdbchecksum && !self.shard.keys.skips_checksums(),
             flushes: reload.flushes,
             replaces: reload.replaces,
         };

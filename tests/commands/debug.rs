@@ -304,3 +304,37 @@ fn lists_tell_of_their_nodes() {
     );
     assert_eq!(runner.keys.limits().list_packed_threshold, None);
 }
+
+/// A payload whose checksum is wrong is taken while that does not matter; one that is broken is refused all the same.
+#[test]
+fn checksums_may_not_matter_for_a_while() {
+    let mut runner = Runner::new(1);
+    runner.say("RPUSH list a b c");
+    let dumped = runner.run(&["DUMP", "list"]);
+    let start = dumped
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .expect("a head")
+        + 1;
+    let mut payload = dumped[start..dumped.len() - 2].to_vec();
+    *payload.last_mut().expect("a checksum") ^= 1;
+    let restore = |runner: &mut Runner, payload: &[u8]| {
+        let reply = runner.run(&[b"RESTORE".as_slice(), b"copy", b"0", payload, b"REPLACE"]);
+        String::from_utf8_lossy(&reply).trim_end().to_string()
+    };
+    let wrong = "-ERR DUMP payload version or checksum are wrong";
+    assert_eq!(restore(&mut runner, &payload), wrong);
+    assert_eq!(
+        debug(&mut runner, &["SET-SKIP-CHECKSUM-VALIDATION", "1"]),
+        "+OK"
+    );
+    assert_eq!(restore(&mut runner, &payload), "+OK");
+    assert_eq!(runner.say("LLEN copy"), ":3");
+    payload[1] = 0xff;
+    assert_eq!(restore(&mut runner, &payload), "-ERR Bad data format");
+    assert_eq!(
+        debug(&mut runner, &["SET-SKIP-CHECKSUM-VALIDATION", "x"]),
+        "+OK"
+    );
+    assert_eq!(restore(&mut runner, &payload), wrong);
+}

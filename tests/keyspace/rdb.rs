@@ -77,7 +77,7 @@ pub fn check_damage(bytes: &[u8]) {
     let mut runner = Runner::new(1);
     let mut check = |body: &[u8]| {
         let damaged = payload(body);
-        if restore(&damaged, &limits).is_err() {
+        if restore(&damaged, true, &limits).is_err() {
             return;
         }
         runner.run(&[b"RESTORE".as_slice(), b"key", b"0", &damaged, b"REPLACE"]);
@@ -86,7 +86,7 @@ pub fn check_damage(bytes: &[u8]) {
         }
         let again = dumped(&mut runner, "key");
         assert!(
-            restore(&again, &limits).is_ok(),
+            restore(&again, true, &limits).is_ok(),
             "{body:?} became {again:?}"
         );
     };
@@ -121,7 +121,7 @@ fn damaged_strings_are_refused_or_read() {
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
-            let refused = restore(&damaged, &EncodingLimits::default()).err();
+            let refused = restore(&damaged, true, &EncodingLimits::default()).err();
             assert_eq!(
                 refused,
                 Some(Refused::Footer),

@@ -82,6 +82,8 @@ enum WindowEnd {
 impl Core {
     /// A connection's bytes have arrived.
     pub fn on_bytes(&mut self, token: Token, bytes: &[u8]) {
+        // What others have asked for must not cost keys that its clients can pay for.
+        self.evict_clients();
         let Some(mut connection) = self.connections.borrow(token) else {
             return;
         };

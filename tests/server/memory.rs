@@ -367,3 +367,28 @@ fn what_is_freed_goes_back_though_nobody_asks() {
         server.memory_bytes("VmRSS") < empty_bytes + (30 << 20)
     });
 }
+
+/// Replies that nobody reads, asked for in one burst: whoever asked goes, before keys go for them.
+#[test]
+fn clients_go_before_keys_do() {
+    let server = Server::start(1, &["--enable-debug-command", "yes"]);
+    let mut admin = server.client();
+    admin.ask("CLIENT NO-EVICT ON");
+    admin.ask("CONFIG SET maxmemory 16mb maxmemory-policy allkeys-lru maxmemory-clients 3mb");
+    for number in 0..50 {
+        admin.ask(&format!("SETRANGE {number} 100000 x"));
+    }
+    // None is too large alone, and all have asked when the server looks again.
+    let burst = b"MGET 1\r\n".repeat(25);
+    let mut clients: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    admin.send(b"DEBUG SLEEP 0.3\r\n");
+    for client in &mut clients {
+        let _ = client.try_send(&burst);
+    }
+    assert_eq!(admin.reply(), ok());
+    eventually("clients go", || {
+        server.info_number("stats", "evicted_clients") > 0
+    });
+    assert_eq!(server.info_number("stats", "evicted_keys"), 0);
+    assert_eq!(admin.ask("DBSIZE"), Value::Integer(50));
+}

@@ -182,7 +182,7 @@ pub const HELD: &[OptionSpec] = &[
     held("hide-user-data-from-log", "", YES_NO, "no"),
     at_start(fixed("enable-module-command", Check::Enum(&["no", "yes", "local"]), "no", &["no"], "rondo loads no modules")),
     // Replication.
-    alias("slaveof", at_start(multi(fixed("replicaof", Check::Text, "", &["", "no one"], NO_REPLICATION)))),
+    alias("slaveof", at_start(multi(fixed("replicaof", Check::Primary, "", &["", "no one"], NO_REPLICATION)))),
     held("masterauth", "", Check::Text, ""),
     held("masteruser", "", Check::Text, ""),
     alias("slave-serve-stale-data", held("replica-serve-stale-data", "", YES_NO, "yes")),

@@ -231,6 +231,8 @@ pub enum Check {
     Cpus,
     /// A template of the process title.
     Title,
+    /// Another server and its port, or `no one`.
+    Primary,
     Text,
 }
 
@@ -442,6 +444,17 @@ impl Check {
                     Err(_) => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
                 },
             },
+            Check::Primary => {
+                match word.split(' ').collect::<Vec<_>>()[..] {
+                    [""] => {}
+                    [no, one]
+                        if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => {}
+                    [_, port] if parse_integer(port, 0, 65_535).is_ok() => {}
+                    [_, _] => return Err("Invalid master port".to_string()),
+                    _ => return Err("wrong number of arguments".to_string()),
+                }
+                Ok(word.to_string())
+            }
             Check::Title if super::title::is_template(word) => Ok(word.to_string()),
             Check::Title => {
                 Err("template format is invalid or contains unknown variables".to_string())

@@ -214,6 +214,14 @@ fn what_is_not_built_is_refused() {
     ] {
         assert!(apply_text(&mut options, line).is_err(), "{line}");
     }
+    for (line, reason) in [
+        ("replicaof 10.0.0.1 abc", "Invalid master port"),
+        ("replicaof 10.0.0.1 65536", "Invalid master port"),
+        ("replicaof 10.0.0.1", "wrong number of arguments"),
+    ] {
+        let refused = apply_text(&mut options, line).expect_err(line);
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
     assert_eq!(apply_text(&mut options, "replicaof no one"), Ok(()));
 }
 

@@ -8,8 +8,9 @@ use crate::commands::sort::{Lead, leads};
 use crate::commands::stream_read;
 use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
+use crate::keyspace::hash::Found;
 use crate::keyspace::rdb::{self, NoPayload};
-use crate::keyspace::{Classes, Moved};
+use crate::keyspace::{Classes, Moved, Object};
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 use crate::router::message::{Dumped, Queued, SlowCall};
@@ -265,7 +266,12 @@ impl Shard {
         keys.iter_from(0).map(exists).collect()
     }
 
-    fn lend_parts(&self, db: usize, keys: &Args<'_>, leads: Vec<Lead>) -> Vec<(Vec<u8>, Moved)> {
+    fn lend_parts(
+        &mut self,
+        db: usize,
+        keys: &Args<'_>,
+        leads: Vec<Lead>,
+    ) -> Vec<(Vec<u8>, Moved)> {
         let mut values = self.lend(db, keys);
         // The fields of one hash must come together: guests with one name are one.
         let mut fields: Vec<(Vec<u8>, Vec<Vec<u8>>)> = Vec::new();
@@ -278,10 +284,28 @@ impl Shard {
             fields[place].1.extend(lead.field);
         }
         for (key, fields) in fields {
+            self.expire_dead(db, &key, &fields);
             let moved = self.keys.lend_fields(db, &self.keys.key(&key), &fields);
             values.extend(moved.map(|moved| (key, moved)));
         }
         values
+    }
+
+    /// Removes those of a hash's fields that are past their deadline.
+    fn expire_dead(&mut self, db: usize, key: &[u8], fields: &[Vec<u8>]) {
+        let now_ms = self.keys.now_ms();
+        let key = self.keys.key(key);
+        let has_dead = match self.keys.peek(db, &key).map(|entry| entry.value()) {
+            Some(Value::Object(Object::Hash(hash))) => {
+                let is_dead = |field: &Vec<u8>| hash.find(field, now_ms) == Found::Dead;
+                fields.iter().any(is_dead)
+            }
+            _ => false,
+        };
+        if has_dead {
+            let fields = fields.iter().map(Vec::as_slice);
+            self.keys.expire_named_fields(db, &key, fields);
+        }
     }
 
     fn dump(&mut self, db: usize, keys: &Args<'_>) -> Result<Vec<Dumped>, NoPayload> {

@@ -336,3 +336,32 @@ fn few_keys_come_in_one_scan() {
         assert!(largest < 60, "{largest}");
     }
 }
+
+/// Fields that SORT finds past their deadline go, on whatever core their hash is, and with the last the hash.
+#[test]
+fn dead_fields_that_sort_is_led_to_go_on_every_core() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &["--enable-debug-command", "yes"]);
+        let mut client = server.client();
+        client.ask("DEBUG SET-ACTIVE-EXPIRE 0");
+        for number in 0..20 {
+            client.ask(&format!("RPUSH ids {number}"));
+            client.ask(&format!(
+                "HSETEX user:{number} PX 1 FIELDS 2 name n score {number}"
+            ));
+        }
+        client.ask("HSETEX user:3 FIELDS 1 name stays");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert_eq!(
+            client.ask("DBSIZE"),
+            Value::Integer(21),
+            "{threads} threads"
+        );
+        let sorted = client.ask("SORT ids BY user:*->score GET user:*->name");
+        let found = sorted.items().iter().filter(|item| **item != Value::Null);
+        assert_eq!(found.count(), 1, "{threads} threads");
+        // The list, and the one hash that has a field left.
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(2), "{threads} threads");
+        assert_eq!(client.ask("HLEN user:3"), Value::Integer(1));
+    }
+}

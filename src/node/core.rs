@@ -57,8 +57,6 @@ use crate::router::{FromShard, Origin, Output, Step, ToShard, Transaction, TxId}
 use crate::shard::sizes::SizeWalk;
 use crate::shard::{Outcome, Shard};
 
-/// Output buffers kept for reuse.
-const SPARE_BUFFERS_MAX: usize = 256;
 /// A buffer larger than this is freed instead of kept.
 pub(super) const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// A reply of this size leaves its batch: several together could be more than its places can count.
@@ -469,37 +467,6 @@ impl Core {
     /// Whether connections are few enough to sleep without looking again.
     pub(super) fn is_idle(&self) -> bool {
         self.dirty.is_empty() && self.resumes.is_empty() && self.ring_work.is_empty()
-    }
-
-    /// A buffer for output.
-    #[inline]
-    pub fn spare_buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
-    }
-
-    /// Keeps a buffer for later.
-    #[inline]
-    pub fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > SPARE_BUFFER_BYTES_MAX {
-            return self.give_back_buffer(buffer);
-        }
-        if buffer.capacity() != 0 && self.spare.len() < SPARE_BUFFERS_MAX {
-            buffer.clear();
-            self.spare.push(buffer);
-        }
-    }
-
-    /// Frees a buffer that has outgrown what is kept, unless DEBUG has those kept as well.
-    #[cold]
-    fn give_back_buffer(&mut self, mut buffer: Vec<u8>) {
-        if self.mesh.board().switches.keeps_reply_buffers() {
-            if self.spare.len() < SPARE_BUFFERS_MAX {
-                buffer.clear();
-                self.spare.push(buffer);
-            }
-            return;
-        }
-        self.counters.reply_buffers_outgrown += 1;
     }
 
     /// Whether a transaction that began here has not ended.

@@ -6,6 +6,7 @@ mod background;
 pub mod backlog;
 mod base;
 pub mod block;
+mod buffers;
 mod busy_scripts;
 pub mod cli;
 pub mod clients;

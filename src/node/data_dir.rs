@@ -214,9 +214,12 @@ impl DataDir {
             sync_dir(&self.path)?;
         }
         let path = self.segment(epoch, core, sequence);
+        // One that is made again is another file: what a failed write to the one before may still do is not done to it.
+        if path.exists() {
+            std::fs::remove_file(&path)?;
+        }
         let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .write(true)
             .mode(0o600)
             .open(&path)?;

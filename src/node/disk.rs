@@ -38,7 +38,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 const WRITE_DELAY_US: i64 = 10_000;
 /// `everysec`.
 const SYNC_DELAY_US: i64 = 1_000_000;
-/// After a segment could not be made, it is tried again.
+/// After a segment could not be made, or not be written to for the second time, the next try waits so long.
 const RETRY_US: i64 = 1_000_000;
 /// The largest time that the histogram tells apart.
 const LATENCY_US_MAX: u64 = 60_000_000;
@@ -55,6 +55,8 @@ pub struct Disk {
     sender: Sender<Prepared>,
     is_preparing: bool,
     retry_us: i64,
+    /// Writes that have failed since one did not.
+    failed_writes: u32,
     /// Why a segment could not be made, the last time.
     prepare_error: Option<String>,
     last_write_us: i64,
@@ -85,6 +87,7 @@ impl Disk {
             sender,
             is_preparing: false,
             retry_us: 0,
+            failed_writes: 0,
             prepare_error: None,
             last_write_us: 0,
             write_us: 0,
@@ -243,9 +246,16 @@ impl Disk {
             0.. => Err(libc::ENOSPC),
             errno => Err(-errno),
         };
-        if let Err(errno) = result {
-            let error = std::io::Error::from_raw_os_error(errno);
-            tracing::error!(core = self.core, %error, "a write to the append-only log failed");
+        match result {
+            Ok(()) => self.failed_writes = 0,
+            Err(errno) => {
+                self.failed_writes += 1;
+                if self.failed_writes > 1 {
+                    self.retry_us = now_us + RETRY_US;
+                }
+                let error = std::io::Error::from_raw_os_error(errno);
+                tracing::error!(core = self.core, %error, "a write to the append-only log failed");
+            }
         }
         log.wrote(id, buffer, result);
         self.close(log);

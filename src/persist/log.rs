@@ -4,7 +4,7 @@
 //!                                \ a full segment is sealed; the next one has been prepared before
 //!
 //! Promises  a record counts as durable only when all before it are; what failed is written again, whole, in another
-//!           segment, never into the one that failed; a batch never blocks the one who appends.
+//!           segment or one that is made anew, never into the file that failed; a batch never blocks the one who appends.
 //! Not here  files: whoever performs the requests. What is held back until when: `shard`, `node`.
 //! Tests     tests/persist/log.rs.
 
@@ -127,6 +127,10 @@ pub struct Log {
     /// What a segment that has been asked for is to hold.
     asked: Option<(u64, u64)>,
     last_sequence: u64,
+    /// How many segments were made again because nothing was written to them.
+    remade_count: u64,
+    /// The last segment that something has been written to.
+    written_sequence: u64,
     batch: BlockBuffer,
     record: Option<OpenRecord>,
     now_ms: i64,
@@ -191,6 +195,8 @@ impl Log {
             next: None,
             asked: None,
             last_sequence: 0,
+            remade_count: 0,
+            written_sequence: 0,
             batch: BlockBuffer::default(),
             record: None,
             now_ms: 0,
@@ -553,7 +559,8 @@ impl Log {
 
     /// The segment to prepare, if one is wanted.
     pub fn next_prepare(&mut self) -> Option<Request> {
-        if self.asked.is_some() || self.is_broken {
+        // Until all that was under way is back nobody knows whether the segment that failed holds something.
+        if self.asked.is_some() || self.is_broken || self.has_failed_flight() {
             return None;
         }
         let needed = self
@@ -593,7 +600,11 @@ impl Log {
 
     fn header(&self, sequence: u64, bytes: u64) -> SegmentHeader {
         SegmentHeader {
-            id: mix(self.seed ^ u64::from(self.place.core) << 48 ^ sequence),
+            // What is left of a file that was made again counts for nothing in the new one.
+            id: mix(self.seed
+                ^ u64::from(self.place.core) << 48
+                ^ self.remade_count << 32
+                ^ sequence),
             epoch: self.place.epoch,
             bytes,
             sequence,
@@ -636,8 +647,7 @@ impl Log {
 
     /// The next write, if there is something to write and room for it.
     pub fn next_write(&mut self) -> Option<Request> {
-        let has_failed = self.flights.iter().any(|flight| flight.has_failed);
-        if self.flights.len() >= IN_FLIGHT_MAX || self.is_broken || has_failed {
+        if self.flights.len() >= IN_FLIGHT_MAX || self.is_broken || self.has_failed_flight() {
             return None;
         }
         if self.waiting.is_empty() {
@@ -684,6 +694,10 @@ impl Log {
         current.offset += needed;
         self.bytes += needed;
         Some(self.fly(sequence, offset, buffer, last_lsn))
+    }
+
+    fn has_failed_flight(&self) -> bool {
+        self.flights.iter().any(|flight| flight.has_failed)
     }
 
     fn fly(&mut self, sequence: u64, offset: u64, buffer: BlockBuffer, last_lsn: u64) -> Request {
@@ -762,7 +776,10 @@ impl Log {
                 self.failure = Some(errno);
                 // Nothing more goes to a segment that a write is under way to; what is not durable comes again in one that
                 // is fresh, so that a reader finds it there from the first lost record on.
-                self.current = self.next.take();
+                let current = self.sequence();
+                if self.flights.iter().any(|flight| flight.sequence == current) {
+                    self.current = self.next.take();
+                }
                 self.flights[place].has_failed = true;
             }
         }
@@ -778,6 +795,7 @@ impl Log {
                 return;
             };
             self.written_lsn = flight.last_lsn;
+            self.written_sequence = flight.sequence;
             if flight.is_durable && self.unsynced.is_empty() {
                 self.synced_lsn = self.written_lsn;
             } else {
@@ -796,6 +814,17 @@ impl Log {
         let all_back = self.flights.iter().all(|flight| flight.buffer.is_some());
         if self.flights.front().is_some_and(|flight| flight.has_failed) && all_back {
             while let Some(flight) = self.flights.pop_back() {
+                // A segment in which nothing was written is made again, or each try would leave one behind.
+                let is_last = flight.sequence == self.last_sequence && self.current.is_none();
+                if is_last && flight.sequence != self.written_sequence {
+                    self.last_sequence -= 1;
+                    self.remade_count += 1;
+                    let is_void = |sequence: &u64| *sequence > self.last_sequence;
+                    if let Some(cut) = &mut self.cut {
+                        // The first record after the cut is written again, and may come to an earlier one.
+                        cut.sequence.take_if(|sequence| is_void(sequence));
+                    }
+                }
                 if let Some(buffer) = flight.buffer
                     && !is_seal(&buffer)
                 {

@@ -227,6 +227,49 @@ fn what_failed_is_written_again_elsewhere_and_read_once() {
     assert_eq!(tail, Tail::Clean);
 }
 
+/// A disk that takes no write for long is not filled with segments, each for one try.
+#[test]
+fn tries_that_fail_leave_nothing_behind() {
+    for policy in [Policy::Always, Policy::EverySecond] {
+        let mut log = log(policy);
+        let mut disk = MemoryDisk::default();
+        log.set_now(1);
+        let mut said = vec!["before".to_string()];
+        say(&mut log, "before");
+        disk.perform(1, 0, &mut log);
+        log.prepare_next();
+        for round in 0..20 {
+            log.set_now(2 + round);
+            said.push(format!("w{round}"));
+            say(&mut log, &format!("w{round}"));
+            if let Some(request) = log.next_prepare() {
+                disk.prepare(1, 0, &mut log, request);
+            }
+            let mut under_way = Vec::new();
+            while let Some(Request::Write { id, buffer, .. }) = log.next_write() {
+                under_way.push((id, buffer));
+                if under_way.len() == 1 {
+                    log.set_now(100 + round);
+                    said.push(format!("more{round}"));
+                    say(&mut log, &format!("more{round}"));
+                }
+            }
+            for (id, buffer) in under_way {
+                log.wrote(id, buffer, Err(5));
+                assert!(log.failure().is_some());
+                if let Some(request) = log.next_prepare() {
+                    disk.prepare(1, 0, &mut log, request);
+                }
+            }
+        }
+        assert!(disk.files.len() <= 3, "{} files", disk.files.len());
+        disk.perform(1, 0, &mut log);
+        assert_eq!((log.failure(), log.is_written()), (None, true));
+        let (all, tail) = replayed(&disk);
+        assert_eq!((all, tail), (said, Tail::Clean));
+    }
+}
+
 #[test]
 fn a_full_disk_is_told_and_over_when_there_is_room() {
     let mut log = log(Policy::Always);

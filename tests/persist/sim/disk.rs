@@ -127,6 +127,9 @@ impl Disk {
             } => {
                 let result = if fails { Err(libc_enospc()) } else { Ok(()) };
                 if result.is_ok() {
+                    // Another file, where there was one of this name.
+                    self.cache
+                        .retain(|cached| cached.place != (epoch, core, sequence));
                     let mut file = vec![0; bytes as usize];
                     file[..block.len()].copy_from_slice(block.as_slice());
                     self.durable.insert((epoch, core, sequence), file);

@@ -60,6 +60,8 @@ fn what_may_be_counted_on_survives_a_power_cut() {
         assert!(total.mended > 2, "{total:?}");
         assert!(total.cuts_while_mending > 0, "{total:?}");
         assert!(total.told > 1000, "{total:?}");
+        assert!(total.switches > 500, "{total:?}");
+        assert!(total.mended_always > 0, "{total:?}");
     }
 }
 
@@ -133,6 +135,7 @@ impl Scenario {
             shards_counts: (0..4).map(|_| 1 + rng.below(4) as u16).collect(),
             fails: rng.below(3) == 0,
             rewrites: rng.below(2) == 0,
+            switches: rng.below(3) == 0,
             mutant,
         }
     }

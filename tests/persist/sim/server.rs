@@ -49,6 +49,8 @@ pub struct Scenario {
     /// Writes and syncs may fail.
     pub fails: bool,
     pub rewrites: bool,
+    /// `appendfsync` is changed now and then, to and from `always`.
+    pub switches: bool,
     pub mutant: Mutant,
 }
 
@@ -71,6 +73,9 @@ pub struct Figures {
     /// Epochs that have taken the place of one with a broken log.
     pub mended: u64,
     pub cuts_while_mending: u64,
+    /// Those with `always` in force.
+    pub mended_always: u64,
+    pub switches: u64,
     /// Writes that others were told of.
     pub told: u64,
 }
@@ -91,6 +96,8 @@ impl Figures {
         self.mended += other.mended;
         self.cuts_while_mending += other.cuts_while_mending;
         self.told += other.told;
+        self.mended_always += other.mended_always;
+        self.switches += other.switches;
     }
 }
 
@@ -104,6 +111,8 @@ struct Done {
     /// What its reply waits for; none: there is no reply yet.
     holds: Option<Holds>,
     is_acknowledged: bool,
+    /// It ran with `always`: what it says is there.
+    is_promised: bool,
     /// Where all logs were when it had run.
     lsns: Vec<u64>,
     is_safe: bool,
@@ -132,6 +141,8 @@ enum BaseStep {
 
 pub struct Simulation {
     scenario: Scenario,
+    /// What is in force.
+    policy: Policy,
     rng: Rng,
     hasher: KeyHasher,
     map: SlotMap,
@@ -151,8 +162,8 @@ pub struct Simulation {
     /// What is on its way to shards, in order for each.
     inboxes: Vec<VecDeque<ToShard>>,
     done: BTreeMap<u64, Done>,
-    /// For each shard, writes that others are to be told of.
-    withheld: Vec<Withheld<u64>>,
+    /// For each shard, writes that others are to be told of, and how often the policy had changed by then.
+    withheld: Vec<Withheld<(u64, u64)>>,
     /// Those they have been.
     told: BTreeSet<u64>,
     last_number: u64,
@@ -163,6 +174,7 @@ impl Simulation {
     pub fn new(scenario: Scenario) -> Self {
         let rng = Rng::with_seed(scenario.seed);
         let mut simulation = Self {
+            policy: scenario.policy,
             rng,
             hasher: KeyHasher::with_seed(1),
             map: SlotMap::new(1),
@@ -236,7 +248,7 @@ impl Simulation {
                 core,
                 cores,
             };
-            let log = Log::new(place, self.epoch.seed, self.scenario.policy);
+            let log = Log::new(place, self.epoch.seed, self.policy);
             let shard = &mut self.shards[usize::from(core)];
             shard.set_log(Some(log.with_segment_bytes(SEGMENT_BYTES)));
             shard
@@ -265,11 +277,24 @@ impl Simulation {
             7 => self.go_on_rewriting(),
             _ => self.disk_step(),
         }
+        if self.scenario.switches && self.rng.below(20) == 0 {
+            self.switch_policy();
+        }
         // Nothing else happens until a broken log is mended.
         if self.is_failing() && self.rng.below(3) == 0 {
             self.go_on_rewriting();
         }
         self.acknowledge();
+    }
+
+    fn switch_policy(&mut self) {
+        self.policy = match self.policy {
+            Policy::Always => Policy::EverySecond,
+            Policy::EverySecond | Policy::Never => Policy::Always,
+        };
+        self.figures.switches += 1;
+        let logs = self.shards.iter_mut().filter_map(Shard::log_mut);
+        logs.for_each(|log| log.set_policy(self.policy));
     }
 
     fn is_failing(&self) -> bool {
@@ -441,17 +466,16 @@ impl Simulation {
             done.shown.extend(numbers(line));
         }
         done.holds = Some(holds);
+        done.is_promised = self.policy == Policy::Always;
         done.lsns = lsns;
     }
 
     /// What has just been written on a shard is to be told to others.
     fn note_news(&mut self, shard: usize) {
-        if self.scenario.policy != Policy::Always {
-            return;
-        }
         for event in self.shards[shard].keys.take_events() {
             let written = self.text(&event.key).last().copied();
-            self.withheld[shard].push_news(written.expect("it was appended to"));
+            let written = written.expect("it was appended to");
+            self.withheld[shard].push_news((written, self.figures.switches));
         }
     }
 
@@ -468,8 +492,13 @@ impl Simulation {
                     _ => synced[usize::from(core)],
                 },
             );
-            self.figures.told += told.len() as u64;
-            self.told.extend(told);
+            for (number, switches) in told {
+                // What is logged while the policy is another is not kept back.
+                if self.policy == Policy::Always && switches == self.figures.switches {
+                    self.figures.told += 1;
+                    self.told.insert(number);
+                }
+            }
         }
     }
 
@@ -477,14 +506,13 @@ impl Simulation {
         let synced: Vec<u64> = (self.shards.iter().filter_map(Shard::log))
             .map(Log::synced_lsn)
             .collect();
-        let holds_replies = self.scenario.policy == Policy::Always
-            && self.scenario.mutant != Mutant::RepliesBeforeDurable;
+        let holds_replies = self.scenario.mutant != Mutant::RepliesBeforeDurable;
         for done in self.done.values_mut().filter(|done| !done.is_safe) {
             let Some(holds) = &mut done.holds else {
                 continue;
             };
             holds.prune(|core| synced[usize::from(core)]);
-            if !done.is_acknowledged && (holds.is_empty() || !holds_replies) {
+            if !done.is_acknowledged && (holds.is_empty() || !holds_replies || !done.is_promised) {
                 done.is_acknowledged = true;
                 self.figures.acknowledged += 1;
             }
@@ -504,7 +532,7 @@ impl Simulation {
 
     fn hand_to_disk(&mut self) {
         let core = self.rng.below(self.shards.len() as u64) as u16;
-        let syncs = match self.scenario.policy {
+        let syncs = match self.policy {
             Policy::Always => true,
             Policy::EverySecond => self.rng.below(3) == 0,
             Policy::Never => self.rng.below(8) == 0,
@@ -581,6 +609,7 @@ impl Simulation {
                 {
                     self.epoch = new.epoch;
                     self.figures.mended += 1;
+                    self.figures.mended_always += u64::from(self.policy == Policy::Always);
                 }
                 let logs = self.shards.iter_mut().filter_map(Shard::log_mut);
                 logs.for_each(Log::base_is_in_force);
@@ -828,15 +857,12 @@ impl Simulation {
                 return Err(format!("write {number} to {keys:?} is there in part"));
             }
             if done.is_acknowledged || done.is_safe {
-                let must = match self.scenario.policy {
-                    Policy::Always => true,
-                    Policy::EverySecond | Policy::Never => done.is_safe,
-                };
+                let must = done.is_promised || done.is_safe;
                 if must && count < done.writes.len() {
                     return Err(format!("acknowledged write {number} is lost"));
                 }
             }
-            let was_seen = done.is_acknowledged && self.scenario.policy == Policy::Always;
+            let was_seen = done.is_acknowledged && done.is_promised;
             if (was_seen || count > 0)
                 && let Some(lost) = done.shown.iter().find(|number| !there.contains(number))
             {

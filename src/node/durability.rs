@@ -249,7 +249,7 @@ impl Core {
     pub(super) fn is_log_clean(&self) -> bool {
         self.shard
             .log()
-            .is_none_or(|log| log.is_clean() || log.is_broken() || log.failure().is_some())
+            .is_none_or(|log| log.is_written() || log.is_broken() || log.failure().is_some())
     }
 
     /// What INFO shows of the log.

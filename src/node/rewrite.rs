@@ -7,6 +7,8 @@
 //! Until the manifest is replaced, the files of before are all that counts; from then on the new base, and of each log what
 //! comes after the cut. Nothing is removed before that is durable.
 //!
+//! With `appendfsync always` nothing that is written after the cut of a log's first base is acknowledged before that is in force.
+//!
 //! Promises  one snapshot or rewriting at a time: what comes meanwhile is scheduled; a failed one changes nothing, and is
 //!           tried again where a log waits for its base.
 //! Not here  the cut, the file: `node/snapshot.rs`; which segments are needed: `persist/log.rs`.

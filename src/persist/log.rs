@@ -254,6 +254,15 @@ impl Log {
         self
     }
 
+    /// The first log of all there are keys of already: nothing of it counts as durable until its base is in force.
+    pub fn waiting_for_base(mut self) -> Self {
+        self.before = Some(Before {
+            synced_lsn: self.lsn,
+            failure: None,
+        });
+        self
+    }
+
     /// The base that this log goes on from is in force: what it has is durable.
     pub fn base_is_in_force(&mut self) {
         self.before = None;
@@ -518,6 +527,11 @@ impl Log {
     /// Whether all of it is durable.
     pub fn is_clean(&self) -> bool {
         self.synced_lsn() == self.lsn && self.flights.is_empty()
+    }
+
+    /// Whether all of it is on disk, whatever that counts for until a base is in force.
+    pub fn is_written(&self) -> bool {
+        self.synced_lsn == self.lsn && self.flights.is_empty()
     }
 
     /// Bytes that wait to be handed to the disk.

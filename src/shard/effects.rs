@@ -123,7 +123,7 @@ impl Shard {
             match &mut self.logging {
                 // What waits for its records waits for the base now.
                 Some(logging) => logging.log = next.going_on_from(&mut logging.log),
-                None => self.set_log(Some(*next)),
+                None => self.set_log(Some(next.waiting_for_base())),
             }
         }
         self.log_mut().map(Log::cut)

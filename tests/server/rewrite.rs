@@ -261,3 +261,48 @@ fn what_was_trimmed_by_nodes_is_trimmed_alike_from_the_log() {
     );
     assert_eq!(lengths(&mut client), before, "a duplicate is one still");
 }
+
+/// With `always` a log that begins while others write counts once its base does: until then no write is acknowledged, for
+/// after a kill there would be none of it.
+#[test]
+fn writes_wait_for_the_first_base_of_a_log() {
+    let options: &[&str] = &["--appendfsync", "always", "--enable-debug-command", "local"];
+    let mut server = Server::start(2, options);
+    let faults = server.dir.join("faults");
+    std::fs::create_dir(&faults).expect("a new folder");
+    let mut client = server.client();
+    assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4"), ok());
+    // The base takes a while, and then it is not put in force.
+    client.ask("DEBUG POPULATE 50000 key 100");
+    let fault = faults.join("manifest");
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    std::fs::write(&fault, "").expect("a file in its folder");
+    eventually("a base was tried", || {
+        server.info("persistence", "aof_last_bgrewrite_status") == "err"
+    });
+    let mut writer = server.client();
+    writer.send(b"MSET a 2 b 2 c 2 d 2\r\n");
+    let mut waiting = server.client();
+    waiting.send(b"SET e 1\r\n");
+    waiting.set_reply_timeout(std::time::Duration::from_millis(50));
+    assert_eq!(waiting.try_next(), None);
+    let disks = Value::Array(vec![Value::Integer(0), Value::Integer(0)]);
+    assert_eq!(client.ask("WAITAOF 1 0 50"), disks);
+    // Without the log there is nothing to wait for.
+    assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+    assert_eq!(writer.reply(), ok());
+    waiting.set_reply_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(waiting.reply(), ok());
+    std::fs::remove_file(&fault).expect("it was there");
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    eventually("the logs begin", || {
+        let text = server.client().ask("INFO persistence").text();
+        text.contains("aof_fsync_core_0:") && text.contains("aof_fsync_core_1:")
+    });
+    writer.send(b"MSET a 3 b 3 c 3 d 3\r\n");
+    assert_eq!(writer.reply(), ok());
+    server.signal("KILL");
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    let threes = Value::Array(["3"; 4].map(bulk).to_vec());
+    assert_eq!(server.client().ask("MGET a b c d"), threes);
+}

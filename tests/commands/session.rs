@@ -28,7 +28,7 @@ fn argument_errors_are_as_recorded() {
         select x => -ERR value is not an integer or out of range
         select 16 => -ERR DB index is out of range
         select -1 => -ERR DB index is out of range
-        select 4294967296 => -ERR value is not an integer or out of range
+        select 4294967296 => -ERR value is out of range, value must between -2147483648 and 2147483647
         quit => +OK
         shutdown foo => -ERR syntax error
         shutdown save nosave => -ERR syntax error

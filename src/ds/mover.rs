@@ -7,7 +7,7 @@
 //! Promises  nothing but addresses changes; no block is larger than the allocator's largest size class, so a step is over
 //!           soon after its looks or bytes are used up.
 //! Not here  which pages are mostly free: `ds/purge.rs`; whose turn it is: `ds/key_table/compact.rs`.
-//! Tests     tests/ds/moving.rs: every structure moved between all steps of its model.
+//! Tests     tests/keyspace/compact.rs: values of every type, moved between any two requests.
 
 use super::listpack::Listpack;
 use super::purge;

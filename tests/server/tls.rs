@@ -164,6 +164,33 @@ fn requests_are_served_over_tls_on_every_core() {
     }
 }
 
+/// Replies of 40 MB that are asked for at once and read only then come whole and in order, and then the end is announced.
+#[test]
+fn what_is_read_late_is_encrypted_piece_by_piece() {
+    let files = Files::new();
+    for threads in [1, 3] {
+        let (server, port) = files.server(threads, &["--tls-auth-clients", "no"]);
+        let large = vec![b'x'; 20_000];
+        assert_eq!(server.client().run(&[b"SET", b"large", &large]), ok());
+        let mut stream = connect(port, &files.path("ca"), None);
+        let mut request = Vec::new();
+        let mut expected = Vec::<u8>::new();
+        for number in 10_000..12_000 {
+            request.extend(format!("GET large\r\nECHO {number}\r\n").into_bytes());
+            expected.extend(b"$20000\r\n");
+            expected.extend(&large);
+            expected.extend(format!("\r\n$5\r\n{number}\r\n").into_bytes());
+        }
+        request.extend(b"QUIT\r\n");
+        expected.extend(b"+OK\r\n");
+        stream.write_all(&request).expect("taken");
+        std::thread::sleep(Duration::from_millis(300));
+        let got = exchange(&mut stream, b"", expected.len()).expect("replies");
+        assert!(got == expected, "at {threads} threads");
+        assert_eq!(stream.read(&mut [0; 1]).expect("a plain end"), 0);
+    }
+}
+
 /// Replies that wait for the disk are encrypted as all others are.
 #[test]
 fn replies_that_wait_for_the_disk_are_encrypted() {

@@ -397,18 +397,20 @@ impl OptionSpec {
 
     /// The lines that set this option in a configuration file; together they make `value`, whatever it was before.
     pub fn file_lines(&self, value: &str) -> Vec<String> {
-        if !self.multi || value.is_empty() {
+        // What comes of blanks in a quoted word is no word of the list.
+        let words: Vec<&str> = value.split(' ').filter(|word| !word.is_empty()).collect();
+        if !self.multi || words.is_empty() {
             return vec![format!("{} {}", self.name, quote(value))];
         }
-        let words: Vec<&str> = value.split(' ').collect();
         let per_line = match self.words_per_line {
             0 => words.len(),
             count => count,
         };
-        let lines = words.chunks(per_line);
-        lines
-            .map(|words| format!("{} {}", self.name, words.join(" ")))
-            .collect()
+        let lines = words.chunks(per_line).map(|words| {
+            let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
+            format!("{} {}", self.name, words.join(" "))
+        });
+        lines.collect()
     }
 }
 

@@ -2,7 +2,8 @@
 
 use rondo::commands::identity::REDIS_VERSION;
 use rondo::node::Options;
-use rondo::node::config_file::apply_text;
+use rondo::node::config_file::{apply_text, to_text};
+use rondo::node::options::find;
 use std::fs;
 use std::path::PathBuf;
 
@@ -204,4 +205,23 @@ fn save_without_words_means_never() {
     assert!(read("save \"\"").unwrap().save.is_empty());
     assert_eq!(read("save\nsave 60 1").unwrap().save, [(60, 1)]);
     assert!(read("save 60").is_err());
+}
+
+/// Bytes that would end a word, begin a comment or close quotes are quoted in every word of a list, so that the file a
+/// process writes for its successor says the same.
+#[test]
+fn what_is_written_is_read_again_as_the_same() {
+    for value in ["a\\r\\x0b \\t", "b \\\"c\\\" d", "e #f", "g \\\\ 'h'"] {
+        let options = read(&format!("bind \"{value}\" last\n")).expect("a list of words");
+        let written = to_text(&options);
+        let again = read(&written).expect("what was written");
+        assert_eq!(to_text(&again), written);
+        let spec = find(b"bind").expect("an option");
+        assert_eq!(spec.get(&again), spec.get(&options), "{written}");
+    }
+    for value in ["a  b", " a", "b "] {
+        let options = read(&format!("bind \"{value}\" last\n")).expect("a list of words");
+        let written = to_text(&options);
+        assert_eq!(to_text(&read(&written).expect("what was written")), written);
+    }
 }

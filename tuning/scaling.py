@@ -86,7 +86,7 @@ def memtier(args, port, cpus, line, seconds=None):
 
 
 def strings(pipeline, ratio, clients):
-    return f"-c {clients} --pipeline {pipeline} --ratio {ratio} -d 64 --key-maximum {KEYS}"
+    return f"-c {clients} --pipeline {pipeline} --ratio {ratio} -d 64 --key-maximum {KEYS} --distinct-client-seed"
 
 
 def fill(args, server, cpus):
@@ -165,7 +165,7 @@ def script_cases(server):
     shas = {}
     for name, body in (("release", RELEASE), ("limiter", LIMITER)):
         shas[name] = re.search(rb"[0-9a-f]{40}", server.connection.ask("SCRIPT", "LOAD", body)).group().decode()
-    keys = "--key-maximum 20000 --key-prefix"
+    keys = "--distinct-client-seed --key-maximum 20000 --key-prefix"
     return [(f"{name} P{pipeline}", f"-c {clients} --pipeline {pipeline} {keys} {name}: {line} --command-key-pattern R")
             for pipeline, clients in ((1, 25), (16, 10))
             for name, line in (("release", f'--command "EVALSHA {shas["release"]} 1 __key__ token"'),

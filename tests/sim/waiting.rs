@@ -89,7 +89,7 @@ impl Cluster {
             Err(error) => self.reply(origin, format!("-{}\r\n", error.text()).into_bytes()),
             Ok(transaction) => {
                 self.waiting.may_wait.insert(origin.sequence, client);
-                self.waiting.asked.remove(&id);
+                self.waiting.asked.remove(&origin.sequence);
                 self.ticket_ids.insert(origin.sequence, id);
                 self.start(core, transaction, origin);
             }

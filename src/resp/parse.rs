@@ -203,7 +203,7 @@ impl ParseState {
 /// - `spans`: cleared and filled; holds the words only when the answer is `Request`. May serve many connections.
 /// - Errors: the connection cannot go on, `state` is of no more use.
 /// - Cost: O(bytes not seen before); no allocation once `spans` has grown to the requests' word count.
-#[inline]
+#[inline(always)]
 pub fn parse(
     bytes: &[u8],
     state: &mut ParseState,
@@ -244,9 +244,9 @@ fn short_count(bytes: &[u8]) -> Option<(usize, usize)> {
 
 /// Takes whole words of up to 999 bytes, up to `words_left`; returns how many are left, and where it stopped.
 ///
-/// Whatever else comes is not judged here: one window of six bytes, the size of the smallest word (`$0\r\n\r\n`), holds
-/// every length this function knows, so that each word costs two comparisons of sizes. `bytes` must be shorter than 4 GiB
-/// where the words may lie that far from its start, which 99 words cannot.
+/// Whatever else comes is not judged here: the first five bytes of the smallest word (`$0\r\n\r\n`), taken as one number,
+/// tell every length this function knows. `bytes` must be shorter than 4 GiB where the words may lie that far from its
+/// start, which 99 words cannot.
 #[inline]
 fn short_words(
     bytes: &[u8],
@@ -255,43 +255,51 @@ fn short_words(
     spans: &mut Vec<Span>,
     limits: &Limits,
 ) -> (usize, usize) {
-    let mut rest = &bytes[start..];
+    let mut at = start;
     while words_left > 0 {
-        let Some(window) = rest.first_chunk::<6>() else {
+        let Some(window) = bytes.get(at..at + 6) else {
             break;
         };
-        let (len, head_bytes) = match *window {
-            [b'$', ones @ b'0'..=b'9', b'\r', _, _, _] => (usize::from(ones - b'0'), 4),
-            [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, _] => {
-                (usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), 5)
-            }
-            [
-                b'$',
-                hundreds @ b'1'..=b'9',
-                tens @ b'0'..=b'9',
-                ones @ b'0'..=b'9',
-                b'\r',
-                _,
-            ] => {
-                let high = usize::from(hundreds - b'0') * 10 + usize::from(tens - b'0');
-                (high * 10 + usize::from(ones - b'0'), 6)
-            }
-            _ => break,
-        };
-        let Some(after) = rest.get(head_bytes + len + 2..) else {
+        let head = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
+        let Some((len, head_bytes)) = short_len(head, window[4]) else {
             break;
         };
-        if len > limits.bulk_bytes_max {
+        let word = at + head_bytes;
+        let end = word + len + 2;
+        if end > bytes.len() || len > limits.bulk_bytes_max {
             break;
         }
         spans.push(Span {
-            start: (bytes.len() - rest.len() + head_bytes) as u32,
+            start: word as u32,
             len: len as u32,
         });
-        rest = after;
+        at = end;
         words_left -= 1;
     }
-    (words_left, bytes.len() - rest.len())
+    (words_left, at)
+}
+
+/// The length in a word's first line, and the bytes of that line: `head` has the first four of them in the order they came,
+/// lowest first, `fifth` the next. None for a length that does not end there, or begins with a zero and goes on.
+#[inline]
+fn short_len(head: u32, fifth: u8) -> Option<(usize, usize)> {
+    const DOLLAR_AND_RETURN_AT_2: u32 = u32::from_le_bytes(*b"$\0\r\0");
+    const DOLLAR_AND_RETURN_AT_3: u32 = u32::from_le_bytes(*b"$\0\0\r");
+    let digit = |index: u32| ((head >> (8 * index)) as u8).wrapping_sub(b'0');
+    let (first, second, third) = (digit(1), digit(2), digit(3));
+    if head & 0x00ff_00ff == DOLLAR_AND_RETURN_AT_2 {
+        return (first < 10).then_some((usize::from(first), 4));
+    }
+    // A first digit of 1 to 9.
+    if first.wrapping_sub(1) >= 9 || second >= 10 {
+        return None;
+    }
+    let tens = usize::from(first) * 10 + usize::from(second);
+    if head & 0xff00_00ff == DOLLAR_AND_RETURN_AT_3 {
+        return Some((tens, 5));
+    }
+    let is_short = head as u8 == b'$' && third < 10 && fifth == b'\r';
+    is_short.then_some((tens * 10 + usize::from(third), 6))
 }
 
 /// Everything the short path leaves: long numbers, long words, pieces, errors, inline requests.

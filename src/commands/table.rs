@@ -457,6 +457,8 @@ pub struct Entry {
     pub called: Option<&'static str>,
     /// Where the keys are, decided once.
     pub keys: KeyShape,
+    /// The handler, where word 1 is its only key and nothing but its rights decides where and whether it runs.
+    pub plain: Option<KeysHandler>,
     /// Fewest and most words of a request, container and name included: the row's arity, at hand.
     words_min: u32,
     words_max: u32,
@@ -670,6 +672,7 @@ impl Entry {
             Arity::Exactly(count) => (u32::from(count), u32::from(count)),
             Arity::AtLeast(count) => (u32::from(count), u32::MAX),
         };
+        let keys = KeyShape::of(command.keys);
         Entry {
             command,
             container,
@@ -678,7 +681,8 @@ impl Entry {
             index: own_index,
             full_name: full_name.leak(),
             called: Some(command.name),
-            keys: KeyShape::of(command.keys),
+            keys,
+            plain: plain_handler(command, keys).filter(|_| container.is_none()),
             sub: sub.leak(),
         }
     }
@@ -701,6 +705,23 @@ impl Entry {
     }
 }
 
+/// See [`Entry::plain`].
+fn plain_handler(command: &Command, keys: KeyShape) -> Option<KeysHandler> {
+    let is_spelled_as_it_runs = !command.flags.has(Flags::SPELLED_OUT);
+    match command.run {
+        Run::Keys(handler)
+            if keys == KeyShape::One(1)
+                && command.spread == Spread::Home
+                && command.sub.is_empty()
+                && !command.flags.has(Flags::PROTECTED)
+                && is_spelled_as_it_runs =>
+        {
+            Some(handler)
+        }
+        _ => None,
+    }
+}
+
 /// The first eight bytes with the case bit cleared, and where a name's search begins. The bit is cleared in digits and
 /// signs too: what that confuses, the comparison of the whole name tells apart. Names of one length up to eight bytes
 /// whose bytes differ in more than that bit fold differently.
@@ -710,12 +731,16 @@ fn fold(name: &[u8]) -> (u64, usize) {
         Some(chunk) => u64::from_le_bytes(*chunk),
         None => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
             (Some(head), Some(tail)) => {
-                // The two overlap where the name has fewer than eight bytes; equal names still fold equally.
+                // The two overlap where the name has fewer than eight bytes; equal names still fold equally. So below.
                 u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32
             }
-            _ => name
-                .iter()
-                .fold(0, |bits, &byte| bits << 8 | u64::from(byte)),
+            _ => match (name.first_chunk::<2>(), name.last_chunk::<2>()) {
+                (Some(head), Some(tail)) => {
+                    u64::from(u16::from_le_bytes(*head))
+                        | u64::from(u16::from_le_bytes(*tail)) << 16
+                }
+                _ => name.first().map_or(0, |&byte| u64::from(byte)),
+            },
         },
     } & 0xdfdf_dfdf_dfdf_dfdf;
     let mixed = (prefix ^ (name.len() as u64) << 59).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -253,7 +253,7 @@ impl Keyspace {
     }
 
     /// Word `index` as a key; its hash is taken over where it is known.
-    #[inline]
+    #[inline(always)]
     pub fn key_of<'k>(&self, args: &Args<'k>, index: usize) -> Key<'k> {
         let bytes = args.get(index);
         match args.hash(index) {

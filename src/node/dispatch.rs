@@ -204,7 +204,7 @@ impl Core {
     }
 
     #[inline]
-    fn run_here(
+    pub(super) fn run_here(
         &mut self,
         token: Token,
         connection: &mut Connection,
@@ -291,7 +291,7 @@ impl Core {
         }
     }
 
-    fn send_away(
+    pub(super) fn send_away(
         &mut self,
         token: Token,
         connection: &mut Connection,

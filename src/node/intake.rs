@@ -411,6 +411,7 @@ impl Core {
         let mut window = std::mem::take(&mut self.window);
         self.stamp = self.clock.raw();
         let output_bytes_max = connection.output.len() + PART_BYTES;
+        let mut lane = self.lane_of(connection);
         while consumed_bytes < bytes.len()
             && connection.blocked.is_none()
             && !connection.close_after_output
@@ -429,7 +430,16 @@ impl Core {
                     None => Args::new(&rest[parsed.start..parsed.end], &parsed.spans)
                         .with_hash(parsed.hash),
                 };
-                if self.dispatch(token, connection, &words, None) == Dispatched::NotYet {
+                let in_lane = match &lane {
+                    Some(lane) => self.run_in_lane(lane, token, connection, &words),
+                    None => None,
+                };
+                let dispatched = in_lane.unwrap_or_else(|| {
+                    let dispatched = self.dispatch(token, connection, &words, None);
+                    lane = self.lane_of(connection);
+                    dispatched
+                });
+                if dispatched == Dispatched::NotYet {
                     connection.parse = ParseState::default();
                     break;
                 }

@@ -41,6 +41,7 @@ pub mod http;
 mod import;
 pub mod info;
 mod intake;
+mod lane;
 pub mod latency;
 mod lifecycle;
 pub mod listeners;

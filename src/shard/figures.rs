@@ -122,7 +122,7 @@ pub struct Figures {
 
 impl Figures {
     /// Counts one call of command `index` and its time.
-    #[inline]
+    #[inline(always)]
     pub fn record(&mut self, index: u16, nanoseconds: u64) {
         let is_tracked = !self.is_untracked;
         let figures = self.command_mut(index);

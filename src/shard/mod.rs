@@ -35,7 +35,7 @@ pub use waiting::Waited;
 use std::collections::{HashMap, VecDeque};
 
 use crate::commands::for_each_key;
-use crate::commands::table::{Call, Caller, Logged, Patience, Wait};
+use crate::commands::table::{Call, Caller, KeysHandler, Logged, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
 use crate::keyspace::cut::CutSizes;
@@ -235,6 +235,52 @@ impl Shard {
         }
         self.after_writes();
         Outcome::Done
+    }
+
+    /// Whether a request needs no more than its handler: nobody looks at what it reads or changes, and no lock is held.
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        self.locks.is_idle()
+            && !self.memory.is_limited
+            && !self.hot_keys.is_on()
+            && self.watches.is_empty()
+            && self.waiters.is_empty()
+            && self.logging.is_none()
+            && !self.keys.is_tracked()
+    }
+
+    /// As [`Shard::execute`] while the shard [is bare](Shard::is_bare), which no request changes that runs here.
+    ///
+    /// - `handler`: of `entry`, which is no subcommand.
+    #[inline]
+    pub fn execute_bare(
+        &mut self,
+        entry: &'static Entry,
+        handler: KeysHandler,
+        db: u16,
+        caller: Caller,
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        debug_assert!(self.is_bare(), "nobody looks");
+        let start = out.len();
+        let mut reply = Reply::new(out, caller.protocol);
+        let mut call = Call {
+            keys: &mut self.keys,
+            db: usize::from(db),
+            caller,
+            patience: Patience::Never,
+            waits: None,
+            logged: Logged::default(),
+        };
+        match handler(&mut call, args, &mut reply) {
+            Ok(effect) => self.changes_count += effect.changes,
+            Err(error) => {
+                reply.truncate(start);
+                reply.error_bytes(&error.line());
+                self.figures.record_failure(entry.index, &error.line());
+            }
+        }
     }
 
     /// Runs a request while there is a limit of memory.

@@ -1,0 +1,113 @@
+//! The lane: requests with one key as word 1, while nothing concerns them but their words.
+//!
+//!     window of a pipeline -> lane_of: is there anything? -> once, until a request leaves the lane
+//!                          -> run_in_lane: find the row, run its handler here, or into another core's batch
+//!
+//! Promises  a request runs as `node/dispatch.rs` would run it. What it asks before each request (rights, a block, a
+//!           pause, scripts, memory, logs, watches, ...) changes only by requests that leave the lane or between two
+//!           turns, so it is asked once for many.
+//! Not here  everything else.
+
+use super::connection::Connection;
+use super::core::Core;
+use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller};
+use super::ring::Token;
+use crate::commands::Entry;
+use crate::commands::session::ReplyMode;
+use crate::commands::table::{Caller, KeysHandler, table};
+use crate::resp::Args;
+
+/// What plain requests of a connection have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Lane {
+    db: u16,
+    caller: Caller,
+    /// The shard needs no more than the handler, either.
+    is_bare: bool,
+}
+
+impl Core {
+    /// Whether plain requests of a connection may run without a look at anything else; until it has any other request.
+    #[inline]
+    pub(super) fn lane_of(&self, connection: &Connection) -> Option<Lane> {
+        let session = &connection.session;
+        let is_plain_client = !(session.is_guarded
+            | session.subscribed
+            | session.monitoring
+            | connection.publishing
+            | session.tracking.is_some()
+            | connection.block.is_some()
+            | connection.under_way.is_some())
+            && session.reply_mode == ReplyMode::On;
+        let is_quiet = self.gate == 0
+            && self.log_errno == 0
+            && self.pause.is_none()
+            && self.scripts.busy_count == 0
+            && !self.monitored
+            && self.slow.is_none();
+        (is_plain_client && is_quiet).then(|| Lane {
+            db: session.db,
+            caller: caller(connection),
+            is_bare: self.shard.is_bare(),
+        })
+    }
+
+    /// Runs a request in the lane; None where it does not belong there.
+    #[inline]
+    pub(super) fn run_in_lane(
+        &mut self,
+        lane: &Lane,
+        token: Token,
+        connection: &mut Connection,
+        args: &Args<'_>,
+    ) -> Option<Dispatched> {
+        let entry = table().find(args.get(0))?;
+        let handler = entry.plain?;
+        if !entry.takes(args.len()) {
+            return None;
+        }
+        let mut dispatched = Dispatched::Taken;
+        let shard = match self.map.shards_count() {
+            1 => self.id,
+            _ => self.map.shard_of(args.get(1)),
+        };
+        if shard == self.id {
+            self.counters.local_requests += 1;
+            if self.map.shards_count() > 1 {
+                connection.affinity.count(shard);
+            }
+            match lane.is_bare && connection.is_drained() {
+                true => self.run_bare(lane, token, connection, (entry, handler), args),
+                false => self.run_here(token, connection, entry, args),
+            }
+        } else {
+            dispatched = self.send_away(token, connection, entry, args, shard, None);
+        }
+        let is_large = args.bytes().len() as u64 >= self.thresholds.request_bytes;
+        if (self.slow.is_some() | is_large) && dispatched == Dispatched::Taken {
+            self.note_request(connection, entry, args);
+        }
+        Some(dispatched)
+    }
+
+    #[inline]
+    fn run_bare(
+        &mut self,
+        lane: &Lane,
+        token: Token,
+        connection: &mut Connection,
+        (entry, handler): (&'static Entry, KeysHandler),
+        args: &Args<'_>,
+    ) {
+        let out = &mut connection.output;
+        let length = out.len();
+        (self.shard).execute_bare(entry, handler, lane.db, lane.caller, args, out);
+        let reply_bytes = out.len() - length;
+        self.tell_after(token, connection);
+        self.count(connection, entry);
+        self.look_at_reply(entry, reply_bytes);
+        if connection.output.len() > OUTPUT_LOOK_BYTES {
+            self.look_at_output(connection);
+        }
+    }
+}

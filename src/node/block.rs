@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
+use super::functions::calls_function;
 use super::monitor;
 use super::ring::Token;
 use super::script_known::Script;
@@ -68,6 +69,8 @@ pub struct Running {
     commands_count: usize,
     /// One of the commands may write.
     pub may_write: bool,
+    /// One of them calls a function.
+    pub calls_functions: bool,
 }
 
 /// What a command of a block may have changed of its connection.
@@ -431,6 +434,7 @@ impl Core {
         }
         let commands = std::mem::take(&mut block.queue);
         let needs_token = (commands.iter()).any(|queued| self.may_leave(queued));
+        let calls_functions = (commands.iter()).any(|queued| calls_function(queued.entry));
         if self.monitored {
             self.tell_of_block(connection, &commands);
         }
@@ -444,6 +448,7 @@ impl Core {
                 .map(|watched| (watched.watch.id, watched.shards.clone())),
             commands_count: commands.len(),
             may_write: block.may_write,
+            calls_functions,
         };
         let user = &connection.session.user;
         let request = BlockRequest {
@@ -646,6 +651,10 @@ impl Core {
         }
         if let Some((id, shards)) = running.watch {
             self.unwatch(id, shards);
+        }
+        if running.calls_functions {
+            let holds = self.holds_of_libraries();
+            self.hold(token, &holds);
         }
         if has_gone_on {
             return; // Whatever block is open is another one.

@@ -738,7 +738,7 @@ impl Core {
             place,
             ..
         } = *self.without_token(coordinated);
-        self.withheld.transaction_has_ended(transaction.tx(), holds);
+        self.transaction_has_said_all(transaction.tx(), holds);
         match &purpose {
             Purpose::Asked(_) => {}
             Purpose::Script(origin) if origin.core != self.id => {}

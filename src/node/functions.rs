@@ -320,7 +320,7 @@ impl Core {
     }
 
     /// What whoever learns of the libraries waits for: their last change.
-    fn holds_of_libraries(&self) -> Holds {
+    pub(super) fn holds_of_libraries(&self) -> Holds {
         let mut holds = Holds::new();
         if self.holds_replies
             && let Some(record) = self.mesh.board().functions.last_record()
@@ -334,7 +334,7 @@ impl Core {
     /// The replies of a client that calls a function wait for the last change of libraries.
     #[inline]
     pub(super) fn hold_for_libraries(&mut self, connection: &mut Connection, entry: &Entry) {
-        if self.holds_replies && matches!(entry.command.run, Run::Script(ScriptCommand::Function)) {
+        if self.holds_replies && calls_function(entry) {
             let holds = self.holds_of_libraries();
             connection.hold(&holds, &mut self.spare_holdings);
         }
@@ -552,6 +552,11 @@ impl Core {
             }
         }
     }
+}
+
+/// FCALL and FCALL_RO.
+pub(super) fn calls_function(entry: &Entry) -> bool {
+    matches!(entry.command.run, Run::Script(ScriptCommand::Function))
 }
 
 fn write_list(

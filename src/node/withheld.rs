@@ -5,7 +5,8 @@
 //!     PUBLISH in a block or a script --its end-----/
 //!
 //! Promises  nobody learns from others of a write that a power cut may take back; without `appendfsync always` this is one
-//!           branch where there is something to tell. MONITOR shows requests, not what became of them: it waits for nothing.
+//!           branch where there is something to tell. MONITOR and SLOWLOG show requests, not what became of them, and INFO is
+//!           what operators look at while a disk hangs, when Redis answers nobody: they wait for nothing.
 //! Not here  what waits for what: `persist/withheld.rs`; replies: `node/holding.rs`.
 //! Tests     tests/server/withheld.rs.
 
@@ -17,6 +18,7 @@ use crate::base::glob::glob_match;
 use crate::commands::pubsub::Subject;
 use crate::keyspace::events::Event;
 use crate::keyspace::tracking::Invalidation;
+use crate::persist::Holds;
 use crate::resp::Args;
 use crate::router::TxId;
 
@@ -132,9 +134,23 @@ impl Core {
     #[inline]
     pub(super) fn script_has_ended(&mut self) {
         if !self.withheld.is_empty() {
-            let holds = self.shard.peek_holds();
+            let mut holds = self.shard.peek_holds();
+            // It may have been a function.
+            holds.merge(&self.holds_of_libraries());
             self.withheld.script_has_ended(&holds);
         }
+    }
+
+    /// A transaction has ended, whose reply waits for `holds`.
+    #[inline]
+    pub(super) fn transaction_has_said_all(&mut self, tx: TxId, holds: &Holds) {
+        if self.withheld.is_empty() {
+            return;
+        }
+        let mut holds = holds.clone();
+        // It may have been a function, or have called one.
+        holds.merge(&self.holds_of_libraries());
+        self.withheld.transaction_has_ended(tx, &holds);
     }
 
     /// At the end of a turn, and whenever a log has got on: tells what may be told by now.

@@ -213,11 +213,17 @@ fn libraries_are_known_once_they_are_durable() {
             other.send(format!("{line}\r\n").as_bytes());
             is_silent(other, line);
         }
+        let mut block = server.client();
+        block.send(b"MULTI\r\nFCALL f 0\r\nFCALL_RO f 1 k\r\n");
+        block.replies(3);
+        block.send(b"EXEC\r\n");
+        is_silent(&mut block, "a block");
         is_silent(&mut loading, "FUNCTION LOAD");
         faulty.end("stall");
         assert_eq!(loading.reply(), bulk("lib"));
         assert_eq!(others[0].reply().items().len(), 1);
         assert_eq!(others[1].reply(), Value::Integer(7));
         assert_eq!(others[2].reply(), Value::Integer(7));
+        assert_eq!(block.reply().items()[0], Value::Integer(7));
     }
 }

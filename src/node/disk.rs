@@ -28,7 +28,7 @@ const SPACING_PARTS: i64 = 4;
 /// Segments are filled with zeros where writes are smaller than this on average: the first write to a block that was only
 /// allocated makes the file system write its journal too, which costs a small write more than itself.
 const ZEROED_WRITE_BYTES_MAX: i64 = 8192;
-/// So much of the first one, which serving waits for.
+/// So much of the first one, which serving waits for, or who turns logs on.
 const ZEROED_BYTES_AT_START: u64 = 4 << 20;
 /// The weight of what is new in averages: one part in so many.
 const AVERAGE_PARTS: i64 = 16;
@@ -159,7 +159,11 @@ impl Disk {
         {
             let is_zeroed =
                 log.policy() == Policy::Always && self.write_bytes < ZEROED_WRITE_BYTES_MAX;
-            let zeroed_bytes = if is_zeroed { bytes } else { 0 };
+            let zeroed_bytes = match sequence {
+                _ if !is_zeroed => 0,
+                1 => ZEROED_BYTES_AT_START,
+                _ => bytes,
+            };
             self.prepare(sequence, bytes, zeroed_bytes, block);
         }
         let is_always = log.policy() == Policy::Always;

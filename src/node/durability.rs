@@ -25,11 +25,7 @@ const BEHIND_BYTES: usize = 64 << 20;
 impl Core {
     /// Puts `appendfsync` in force.
     pub(super) fn apply_log_options(&mut self) {
-        let policy = match self.options.appendfsync {
-            "always" => Policy::Always,
-            "no" => Policy::Never,
-            _ => Policy::EverySecond,
-        };
+        let policy = self.log_policy();
         self.holds_replies = false;
         if !self.options.appendonly {
             self.shard.set_next_log(None);
@@ -41,6 +37,22 @@ impl Core {
                 log.set_policy(policy);
             }
             self.holds_replies = policy == Policy::Always;
+        }
+        if let Some(log) = self.shard.next_log_mut() {
+            if log.policy() != policy {
+                log.set_policy(policy);
+            }
+            // What is written after the cut waits, in the turn of the cut as well.
+            self.holds_replies = policy == Policy::Always;
+        }
+    }
+
+    /// What `appendfsync` says.
+    pub(super) fn log_policy(&self) -> Policy {
+        match self.options.appendfsync {
+            "always" => Policy::Always,
+            "no" => Policy::Never,
+            _ => Policy::EverySecond,
         }
     }
 

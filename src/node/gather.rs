@@ -19,9 +19,8 @@ use super::filing::Filing;
 use super::hot_keys::HotKeysSession;
 use super::http::Figures;
 use super::info;
-use super::mesh::GATE_LOADING;
 use super::message::{Answer, Message, Question};
-use super::options::{OptionSpec, Options, config_get, config_set, config_set_failed, find};
+use super::options::config_get;
 use super::rewrite::NewLog;
 use super::ring::Token;
 use super::waiting::End;
@@ -158,7 +157,11 @@ impl Core {
             NodeRequest::ConfigSet(pairs) => {
                 let connection = self.connections.get_mut(token);
                 let is_local = connection.is_some_and(|connection| connection.peer.is_local());
-                let question = Question::Configure { pairs, is_local };
+                let question = Question::Configure {
+                    pairs,
+                    is_local,
+                    is_in_block: self.captured.contains_key(&token),
+                };
                 self.ask(0, asker, Purpose::Configure, question);
             }
             NodeRequest::ConfigRewrite => {
@@ -490,12 +493,14 @@ impl Core {
     /// Answers a question of core `from`, which may be this one.
     pub fn asked(&mut self, from: usize, id: u64, question: Question) {
         let answer = match question {
-            Question::Configure { pairs, is_local } => {
-                match self.configure(from, id, &pairs, is_local) {
-                    Ok(()) => return,
-                    Err(text) => Answer::Refused(text.into_bytes()),
-                }
-            }
+            Question::Configure {
+                pairs,
+                is_local,
+                is_in_block,
+            } => match self.configure((from, id), &pairs, is_local, is_in_block) {
+                Ok(()) => return,
+                Err(text) => Answer::Refused(text.into_bytes()),
+            },
             Question::ChangeUsers { change, client } => match self.change_users(change) {
                 Ok((users, answer)) => {
                     return self.put_in_force(&users, client, from, id, answer);
@@ -660,68 +665,6 @@ impl Core {
         } else {
             self.mesh.send(to, Message::Answer { id, answer });
         }
-    }
-
-    /// CONFIG SET on core 0: check, then put in force everywhere; the asker is answered when all have.
-    fn configure(
-        &mut self,
-        from: usize,
-        id: u64,
-        pairs: &[(Vec<u8>, Vec<u8>)],
-        is_local: bool,
-    ) -> Result<(), String> {
-        if self.gate & GATE_LOADING != 0
-            && (pairs.iter()).any(|(name, _)| find(name).is_some_and(OptionSpec::waits_for_load))
-        {
-            return Err("LOADING Redis is loading the dataset in memory".to_string());
-        }
-        let mut options = (*self.options).clone();
-        let may_protected = match options.enable_protected_configs {
-            "yes" => true,
-            "local" => is_local,
-            _ => false,
-        };
-        let changed = config_set(&mut options, pairs, may_protected)?;
-        // A file may have changed though its name has not.
-        let mut names = pairs.iter().filter_map(|(name, _)| Some(find(name)?.name));
-        let of_tls = names.find(|name| name.starts_with("tls-"));
-        let in_force = super::settings::apply_to_process(&mut options, &changed)
-            .and_then(|()| self.listeners.follow(&options, &changed, of_tls))
-            .and_then(|()| self.log_as_told(&options, &changed));
-        if let Err(text) = in_force {
-            // All or none: what has changed already goes back. It was in force before, so it can be again.
-            let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
-            if of_tls.is_some() {
-                // What was read before may be gone by now: then it stays as it is held.
-                let _ = self.listeners.reload(&self.options.clone());
-            }
-            return Err(text);
-        }
-        if changed.contains(&"requirepass") {
-            let mut users = (*self.users).clone();
-            users.set_default_password(options.requirepass.as_bytes());
-            let question = use_users_question(&Arc::new(users), 0);
-            self.ask_all(Asker::Nobody, Purpose::Ok, question);
-        }
-        let asker = Asker::Core {
-            core: from,
-            id,
-            answer: Answer::Done,
-        };
-        self.ask_all(asker, Purpose::Ok, Question::Apply(Arc::new(options)));
-        Ok(())
-    }
-
-    fn log_as_told(&mut self, options: &Options, changed: &[&'static str]) -> Result<(), String> {
-        let has_changed = options.appendonly != self.options.appendonly;
-        if !changed.contains(&"appendonly") || !has_changed {
-            return Ok(());
-        }
-        self.turn_logs(options.appendonly, options)
-            .map_err(|reason| {
-                tracing::error!(reason, "cannot turn on the append-only log");
-                config_set_failed("appendonly", "Unable to turn on AOF. Check server logs.")
-            })
     }
 
     /// One answer has come; the last one makes the reply.

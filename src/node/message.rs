@@ -162,6 +162,8 @@ pub enum Question {
         pairs: Vec<(Vec<u8>, Vec<u8>)>,
         /// The client is on this machine (`enable-protected-configs local`).
         is_local: bool,
+        /// It is a part of a block.
+        is_in_block: bool,
     },
     /// Change the users (asked of core 0, which does so one at a time).
     ChangeUsers {

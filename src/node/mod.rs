@@ -14,6 +14,7 @@ mod compaction;
 pub mod config_file;
 pub mod config_rewrite;
 pub mod config_users;
+mod configure;
 pub mod connection;
 pub mod core;
 pub mod data_dir;

@@ -7,7 +7,8 @@
 //! Until the manifest is replaced, the files of before are all that counts; from then on the new base, and of each log what
 //! comes after the cut. Nothing is removed before that is durable.
 //!
-//! With `appendfsync always` nothing that is written after the cut of a log's first base is acknowledged before that is in force.
+//! CONFIG SET appendonly yes is answered when the cut is made: what is written after its reply is in the logs. With
+//! `appendfsync always` nothing that is written after the cut of a log's first base is acknowledged before that is in force.
 //!
 //! Promises  one snapshot or rewriting at a time: what comes meanwhile is scheduled; a failed one changes nothing, and is
 //!           tried again where a log waits for its base.
@@ -22,8 +23,9 @@ use std::time::Instant;
 use super::core::Core;
 use super::data_dir::DataDir;
 use super::disk::Disk;
-use super::message::Answer;
-use super::options::Options;
+use super::gather::{Asker, Purpose};
+use super::message::{Answer, Question};
+use super::options::{Options, config_set_failed};
 use super::saving::{Asked, Then};
 use super::snapshot::{Job, SnapshotPlan, lock};
 use crate::base::hash::KeyHasher;
@@ -93,6 +95,12 @@ pub struct Rewriting {
     /// The last epoch that was begun, in a manifest or not.
     last_epoch: u64,
     is_scheduled: bool,
+    /// They are turned on, and the cut that they begin with has not been made.
+    is_beginning: bool,
+    /// Clients whose CONFIG SET waits for it.
+    wait_for_logs: Vec<Asked>,
+    /// The cut under way is of logs.
+    cuts_logs: bool,
     /// Logs are being written that no manifest names yet.
     is_first: bool,
     /// The last base that was begun in this epoch. One that failed may have got into force all the same, so its file is not
@@ -168,6 +176,11 @@ pub fn next_epoch(manifest: &Manifest, cores: u16) -> Epoch {
     }
 }
 
+/// Why `appendonly yes` is refused.
+pub(super) fn no_logs() -> String {
+    config_set_failed("appendonly", "Unable to turn on AOF. Check server logs.")
+}
+
 impl Core {
     /// Core 0: there are logs from the start.
     ///
@@ -219,17 +232,72 @@ impl Core {
             let rewriting = &mut self.saving.rewriting;
             rewriting.store = None;
             rewriting.is_scheduled = false;
+            // A cut under way is none of theirs who turn them on again.
+            rewriting.cuts_logs = false;
+            self.logs_have_begun();
             return Ok(());
         }
         let store = self.new_store(options)?;
         self.saving.rewriting.store = Some(store);
         self.saving.rewriting.is_first = true;
+        self.saving.rewriting.is_beginning = true;
         self.saving.rewriting.last_base = 0;
         if self.is_saving_busy() {
             self.saving.rewriting.is_scheduled = true;
+            tracing::info!(
+                "AOF was enabled but there is already another background operation. An AOF background was scheduled to start \
+                 when possible."
+            );
             return Ok(());
         }
         self.begin_rewrite()
+    }
+
+    /// Core 0: a client's CONFIG SET wants logs: it is told of them when they are written. What is written before its reply is
+    /// in their base.
+    ///
+    /// - Returns whether it waits; not where the logs are written already.
+    pub(super) fn waits_for_logs(&mut self, asked: Asked) -> bool {
+        let rewriting = &mut self.saving.rewriting;
+        if rewriting.is_beginning {
+            rewriting.wait_for_logs.push(asked);
+        }
+        rewriting.is_beginning
+    }
+
+    /// Core 0: every shard has made the cut that the logs begin with.
+    pub(super) fn log_cut_was_made(&mut self) {
+        if std::mem::take(&mut self.saving.rewriting.cuts_logs) {
+            self.logs_have_begun();
+        }
+    }
+
+    /// Core 0: tells those who wait for the logs that they are written, or turned off again.
+    fn logs_have_begun(&mut self) {
+        self.saving.rewriting.is_beginning = false;
+        for (from, id) in std::mem::take(&mut self.saving.rewriting.wait_for_logs) {
+            self.answer(from, id, Answer::Done);
+        }
+    }
+
+    /// Core 0: logs that somebody waits for cannot begin: they are off again, and that is said. Other options that were set
+    /// together with them stay.
+    fn logs_cannot_begin(&mut self) {
+        let rewriting = &mut self.saving.rewriting;
+        let waiting = std::mem::take(&mut rewriting.wait_for_logs);
+        if waiting.is_empty() {
+            return;
+        }
+        rewriting.store = None;
+        rewriting.is_scheduled = false;
+        rewriting.is_beginning = false;
+        let mut options = (*self.options).clone();
+        options.appendonly = false;
+        let question = Question::Apply(Arc::new(options));
+        self.ask_all(Asker::Nobody, Purpose::Ok, question);
+        for (from, id) in waiting {
+            self.answer(from, id, Answer::Refused(no_logs().into_bytes()));
+        }
     }
 
     /// Opens the data directory, for logs that begin or a base alone.
@@ -341,9 +409,16 @@ impl Core {
                     core: self.id,
                     cores: new.epoch.cores,
                 };
-                let log = Log::new(place, new.epoch.seed, Policy::EverySecond);
+                let policy = self.log_policy();
+                let log = Log::new(place, new.epoch.seed, policy);
                 self.shard
                     .set_next_log(Some(log.starting_after(self.last_lsn)));
+                if self.disk.is_none() {
+                    // From the cut on replies wait for this log, in the turn of the cut as well.
+                    let flags = &self.mesh.board().cores[usize::from(self.id)];
+                    flags.synced_lsn.store(self.last_lsn, Ordering::SeqCst);
+                    self.holds_replies = policy == Policy::Always;
+                }
                 self.next_disk = Some(Disk::new(new.dir, epoch, self.id, self.now_us));
             } else if let Some(disk) = &mut self.next_disk {
                 // It is still wanted after an earlier try, whose error has been told.
@@ -382,8 +457,12 @@ impl Core {
         let current = self.saving.rewriting.store.as_ref().map(number_of);
         let ended = has_logs && current != Some(store.epoch.number);
         let ended = ended.then(|| "the logs have ended".to_string());
-        if let Some(reason) = refusal.or(ended) {
+        if let Some(reason) = ended {
             return self.rewrite_ended(None, Err(reason));
+        }
+        if let Some(reason) = refusal {
+            self.rewrite_ended(None, Err(reason));
+            return self.logs_cannot_begin();
         }
         let mut epoch = store.epoch;
         let number = match has_logs {
@@ -411,6 +490,7 @@ impl Core {
         };
         let job = self.start_snapshot(plan);
         self.saving.job = Some((job, Then::Base));
+        self.saving.rewriting.cuts_logs = has_logs;
     }
 
     /// Core 0: a base is in force, or is not.
@@ -500,6 +580,7 @@ impl Core {
         if begins && let Err(reason) = self.begin_rewrite() {
             self.saving.rewriting.has_failed = true;
             tracing::error!(reason, "cannot rewrite the append-only log");
+            self.logs_cannot_begin();
         }
     }
 

@@ -268,6 +268,7 @@ impl Core {
         let digits = digits.strip_suffix(b"\r\n").unwrap_or_default();
         let changes = crate::base::number::parse_i64(digits).unwrap_or(0);
         self.saving.changes_at_cut = changes as u64;
+        self.log_cut_was_made();
         if let Some((from, id)) = self.saving.waits_for_cut.take() {
             self.answer(from, id, Answer::Said("Background saving started"));
         }

@@ -306,3 +306,58 @@ fn writes_wait_for_the_first_base_of_a_log() {
     let threes = Value::Array(["3"; 4].map(bulk).to_vec());
     assert_eq!(server.client().ask("MGET a b c d"), threes);
 }
+
+/// What is written after CONFIG SET's reply is in the logs, whenever the power goes; a log that cannot begin is refused.
+#[test]
+fn logs_are_on_when_their_client_is_told_so() {
+    let options: &[&str] = &["--appendfsync", "always", "--enable-debug-command", "local"];
+    for round in 0..6 {
+        let threads = 1 + round % 3;
+        let mut server = Server::start(threads, options);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 20000 key 100");
+        assert_eq!(client.ask("SET before 1"), ok());
+        if round % 2 == 1 {
+            // Turned on while something else is under way, by two at once.
+            let port = server.port;
+            client.send(b"BGSAVE\r\nCONFIG SET appendonly yes\r\n");
+            assert_eq!(Client::connect(port).ask("CONFIG SET appendonly yes"), ok());
+            client.reply();
+            assert_eq!(client.reply(), ok());
+        } else {
+            assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        }
+        assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+        server.signal("KILL");
+        assert!(server.restart(threads, ALWAYS), "{}", server.log());
+        let all = Value::Array(["1", "1", "2", "3"].map(bulk).to_vec());
+        assert_eq!(server.client().ask("MGET before a b c"), all, "{round}");
+    }
+}
+
+#[test]
+fn logs_that_cannot_begin_are_refused() {
+    let server = Server::start(2, &["--appendfsync", "always"]);
+    let faults = server.dir.join("faults");
+    std::fs::create_dir(&faults).expect("a new folder");
+    let fault = faults.join("segment");
+    std::fs::write(&fault, "").expect("a file in its folder");
+    let mut client = server.client();
+    let refused = "ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to turn on AOF. Check server logs.";
+    for _ in 0..2 {
+        assert_eq!(
+            client.ask("CONFIG SET appendonly yes"),
+            Value::Error(refused.into())
+        );
+        let off = Value::Array(["appendonly", "no"].map(bulk).to_vec());
+        assert_eq!(client.ask("CONFIG GET appendonly"), off);
+    }
+    assert_eq!(client.ask("SET k 1"), ok());
+    std::fs::remove_file(&fault).expect("it was there");
+    // In a block the reply cannot wait for the block's end; what follows a later request of its kind does.
+    client.send(b"MULTI\r\nSET l 1\r\nCONFIG SET appendonly yes\r\nEXEC\r\n");
+    assert_eq!(client.replies(4)[3], Value::Array(vec![ok(), ok()]));
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    assert_eq!(client.ask("SET m 1"), ok());
+    assert_eq!(server.info("persistence", "aof_enabled"), "1");
+}

@@ -62,6 +62,8 @@ fn what_may_be_counted_on_survives_a_power_cut() {
         assert!(total.told > 1000, "{total:?}");
         assert!(total.switches > 500, "{total:?}");
         assert!(total.mended_always > 0, "{total:?}");
+        assert!(total.turned_on > 20, "{total:?}");
+        assert!(total.cuts_before_first_base > 3, "{total:?}");
     }
 }
 
@@ -110,6 +112,11 @@ fn news_before_the_log_are_found_out() {
     check_found_out(Mutant::TellsBeforeLogged);
 }
 
+#[test]
+fn logs_that_are_said_to_be_on_too_soon_are_found_out() {
+    check_found_out(Mutant::SaysOnBeforeTheCut);
+}
+
 /// Seeds a broken server may survive at most.
 const MUTANT_SEEDS_MAX: u64 = 400;
 
@@ -136,6 +143,7 @@ impl Scenario {
             fails: rng.below(3) == 0,
             rewrites: rng.below(2) == 0,
             switches: rng.below(3) == 0,
+            begins_late: rng.below(4) == 0,
             mutant,
         }
     }

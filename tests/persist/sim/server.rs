@@ -37,6 +37,7 @@ pub enum Mutant {
     MendedBeforeManifest,
     TellsBeforeDurable,
     TellsBeforeLogged,
+    SaysOnBeforeTheCut,
 }
 
 /// What a seed decides before its clients start.
@@ -51,6 +52,8 @@ pub struct Scenario {
     pub rewrites: bool,
     /// `appendfsync` is changed now and then, to and from `always`.
     pub switches: bool,
+    /// The first start is without logs; they are turned on while it serves.
+    pub begins_late: bool,
     pub mutant: Mutant,
 }
 
@@ -78,6 +81,10 @@ pub struct Figures {
     pub switches: u64,
     /// Writes that others were told of.
     pub told: u64,
+    /// Servers that turned their logs on.
+    pub turned_on: u64,
+    /// Power cuts between that and their first base.
+    pub cuts_before_first_base: u64,
 }
 
 impl Figures {
@@ -98,6 +105,8 @@ impl Figures {
         self.told += other.told;
         self.mended_always += other.mended_always;
         self.switches += other.switches;
+        self.turned_on += other.turned_on;
+        self.cuts_before_first_base += other.cuts_before_first_base;
     }
 }
 
@@ -111,7 +120,9 @@ struct Done {
     /// What its reply waits for; none: there is no reply yet.
     holds: Option<Holds>,
     is_acknowledged: bool,
-    /// It ran with `always`: what it says is there.
+    /// It began when clients knew of the logs.
+    has_logs: bool,
+    /// And ran with `always`: what it says is there.
     is_promised: bool,
     /// Where all logs were when it had run.
     lsns: Vec<u64>,
@@ -167,6 +178,10 @@ pub struct Simulation {
     /// Those they have been.
     told: BTreeSet<u64>,
     last_number: u64,
+    /// Clients have been told that the logs are written.
+    is_on: bool,
+    /// No base is in force since they were turned on.
+    is_first: bool,
     figures: Figures,
 }
 
@@ -194,12 +209,21 @@ impl Simulation {
             withheld: Vec::new(),
             told: BTreeSet::new(),
             last_number: 0,
+            is_on: true,
+            is_first: false,
             figures: Figures::default(),
             scenario,
         };
         let first = simulation.scenario.shards_counts[0];
         simulation.shards = simulation.new_shards(first);
         simulation.begin_epoch(first);
+        if simulation.scenario.begins_late {
+            simulation.is_on = false;
+            simulation.is_first = true;
+            simulation.manifest.epochs.clear();
+            let shards = simulation.shards.iter_mut();
+            shards.for_each(|shard| shard.set_log(None));
+        }
         simulation
     }
 
@@ -249,6 +273,8 @@ impl Simulation {
                 cores,
             };
             let log = Log::new(place, self.epoch.seed, self.policy);
+            self.is_on = true;
+            self.is_first = false;
             let shard = &mut self.shards[usize::from(core)];
             shard.set_log(Some(log.with_segment_bytes(SEGMENT_BYTES)));
             shard
@@ -295,6 +321,8 @@ impl Simulation {
         self.figures.switches += 1;
         let logs = self.shards.iter_mut().filter_map(Shard::log_mut);
         logs.for_each(|log| log.set_policy(self.policy));
+        let logs = self.shards.iter_mut().filter_map(Shard::next_log_mut);
+        logs.for_each(|log| log.set_policy(self.policy));
     }
 
     fn is_failing(&self) -> bool {
@@ -310,7 +338,10 @@ impl Simulation {
         let is_read = self.rng.below(4) == 0 || self.is_failing();
         self.last_number += 1;
         let number = self.last_number;
-        let mut done = Done::default();
+        let mut done = Done {
+            has_logs: self.is_on,
+            ..Done::default()
+        };
         let mut commands: Vec<Vec<String>> = Vec::new();
         let get = |key: u64| vec!["GET".to_string(), Self::key(key)];
         let append = |key: u64| vec!["APPEND".into(), Self::key(key), format!("{number},")];
@@ -424,6 +455,7 @@ impl Simulation {
             }
             if new.lsns.iter().all(Option::is_some) {
                 new.step = BaseStep::Walking;
+                self.is_on = true;
             }
         }
         while let Some((_, event)) = self.shards[shard].next_event() {
@@ -466,7 +498,7 @@ impl Simulation {
             done.shown.extend(numbers(line));
         }
         done.holds = Some(holds);
-        done.is_promised = self.policy == Policy::Always;
+        done.is_promised = done.has_logs && self.policy == Policy::Always;
         done.lsns = lsns;
     }
 
@@ -475,6 +507,9 @@ impl Simulation {
         for event in self.shards[shard].keys.take_events() {
             let written = self.text(&event.key).last().copied();
             let written = written.expect("it was appended to");
+            if self.shards[shard].log().is_none() {
+                continue; // Others hear of it at once.
+            }
             self.withheld[shard].push_news((written, self.figures.switches));
         }
     }
@@ -494,7 +529,8 @@ impl Simulation {
             );
             for (number, switches) in told {
                 // What is logged while the policy is another is not kept back.
-                if self.policy == Policy::Always && switches == self.figures.switches {
+                if self.is_on && self.policy == Policy::Always && switches == self.figures.switches
+                {
                     self.figures.told += 1;
                     self.told.insert(number);
                 }
@@ -503,9 +539,8 @@ impl Simulation {
     }
 
     fn acknowledge(&mut self) {
-        let synced: Vec<u64> = (self.shards.iter().filter_map(Shard::log))
-            .map(Log::synced_lsn)
-            .collect();
+        let synced_lsn = |shard: &Shard| shard.log().map_or(u64::MAX, Log::synced_lsn);
+        let synced: Vec<u64> = self.shards.iter().map(synced_lsn).collect();
         let holds_replies = self.scenario.mutant != Mutant::RepliesBeforeDurable;
         for done in self.done.values_mut().filter(|done| !done.is_safe) {
             let Some(holds) = &mut done.holds else {
@@ -516,11 +551,8 @@ impl Simulation {
                 done.is_acknowledged = true;
                 self.figures.acknowledged += 1;
             }
-            done.is_safe = done
-                .lsns
-                .iter()
-                .zip(&synced)
-                .all(|(lsn, synced)| lsn <= synced);
+            done.is_safe = done.lsns.len() == synced.len()
+                && (done.lsns.iter().zip(&synced)).all(|(lsn, synced)| lsn <= synced);
         }
         for shard in &mut self.shards {
             shard.prune_holds(|core| synced[usize::from(core)]);
@@ -565,8 +597,10 @@ impl Simulation {
 
     fn go_on_rewriting(&mut self) {
         let Some(new) = &mut self.new_base else {
-            let logs = self.shards.iter().filter_map(Shard::log);
-            if logs.into_iter().any(Log::is_broken) {
+            let mut logs = self.shards.iter().filter_map(Shard::log);
+            if !self.is_on && self.shards[0].log().is_none() {
+                self.turn_on();
+            } else if logs.any(Log::is_broken) {
                 self.begin_mending();
             } else if self.scenario.rewrites && self.rng.below(8) == 0 {
                 self.begin_rewriting();
@@ -604,9 +638,17 @@ impl Simulation {
                 if self.scenario.mutant == Mutant::ManifestBeforeBase {
                     self.make_base_durable();
                 }
-                if let Some(new) = self.new_base.take()
-                    && new.epoch.number != self.epoch.number
-                {
+                let Some(new) = self.new_base.take() else {
+                    return;
+                };
+                if self.is_first {
+                    self.is_first = false;
+                    // Replied before there were logs: the base has it.
+                    let before = self.done.values_mut().filter(|done| done.holds.is_some());
+                    (before.filter(|done| done.lsns.is_empty()))
+                        .for_each(|done| done.is_safe = true);
+                    self.epoch = new.epoch;
+                } else if new.epoch.number != self.epoch.number {
                     self.epoch = new.epoch;
                     self.figures.mended += 1;
                     self.figures.mended_always += u64::from(self.policy == Policy::Always);
@@ -627,8 +669,19 @@ impl Simulation {
         self.start_transaction(Transaction::cut(true, true, self.map), u64::MAX);
     }
 
+    /// CONFIG SET appendonly yes.
+    fn turn_on(&mut self) {
+        self.figures.turned_on += 1;
+        self.is_on = self.scenario.mutant == Mutant::SaysOnBeforeTheCut;
+        self.begin_logs(self.policy);
+    }
+
     /// A sync has failed: a new epoch begins, with all keys there are.
     fn begin_mending(&mut self) {
+        self.begin_logs(Policy::EverySecond);
+    }
+
+    fn begin_logs(&mut self, policy: Policy) {
         self.last_epoch += 1;
         let epoch = Epoch {
             number: self.last_epoch,
@@ -642,7 +695,7 @@ impl Simulation {
                 core: core as u16,
                 cores: epoch.cores,
             };
-            let log = Log::new(place, epoch.seed, Policy::EverySecond);
+            let log = Log::new(place, epoch.seed, policy);
             shard.set_next_log(Some(log.with_segment_bytes(SEGMENT_BYTES)));
         }
         self.begin_base(epoch, BaseStep::Preparing);
@@ -714,6 +767,8 @@ impl Simulation {
     // ---- the power cut, and what follows
 
     fn crash_and_recover(&mut self, round: usize) -> Result<(), String> {
+        let is_late = self.is_first && self.shards.iter().all(|shard| shard.log().is_some());
+        self.figures.cuts_before_first_base += u64::from(is_late);
         if let Some(new) = &self.new_base
             && new.step != BaseStep::InForce
         {

@@ -1,0 +1,86 @@
+//! CONFIG SET: options change on all cores, or on none.
+//!
+//!     any core -> core 0: check, process, listeners, logs -> every core applies -> the asker is told
+//!
+//! Promises  one change at a time, all of its options or none; OK when it is in force everywhere, and for `appendonly yes` when
+//!           every write is logged.
+//! Not here  names and values: `node/options.rs`; how logs begin: `node/rewrite.rs`.
+//! Tests     tests/server/config.rs, tests/server/rewrite.rs.
+
+use std::sync::Arc;
+
+use super::acl::use_users_question;
+use super::core::Core;
+use super::gather::{Asker, Purpose};
+use super::mesh::GATE_LOADING;
+use super::message::{Answer, Question};
+use super::options::{OptionSpec, Options, config_set, find};
+use super::rewrite::no_logs;
+
+impl Core {
+    /// CONFIG SET on core 0: check, then put in force everywhere; the asker is answered when all have.
+    pub(super) fn configure(
+        &mut self,
+        (core, id): (usize, u64),
+        pairs: &[(Vec<u8>, Vec<u8>)],
+        is_local: bool,
+        is_in_block: bool,
+    ) -> Result<(), String> {
+        if self.gate & GATE_LOADING != 0
+            && (pairs.iter()).any(|(name, _)| find(name).is_some_and(OptionSpec::waits_for_load))
+        {
+            return Err("LOADING Redis is loading the dataset in memory".to_string());
+        }
+        let mut options = (*self.options).clone();
+        let may_protected = match options.enable_protected_configs {
+            "yes" => true,
+            "local" => is_local,
+            _ => false,
+        };
+        let changed = config_set(&mut options, pairs, may_protected)?;
+        // A file may have changed though its name has not.
+        let mut names = pairs.iter().filter_map(|(name, _)| Some(find(name)?.name));
+        let of_tls = names.find(|name| name.starts_with("tls-"));
+        let in_force = super::settings::apply_to_process(&mut options, &changed)
+            .and_then(|()| self.listeners.follow(&options, &changed, of_tls))
+            .and_then(|()| self.log_as_told(&options, &changed));
+        if let Err(text) = in_force {
+            // All or none: what has changed already goes back. It was in force before, so it can be again.
+            let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
+            if of_tls.is_some() {
+                // What was read before may be gone by now: then it stays as it is held.
+                let _ = self.listeners.reload(&self.options.clone());
+            }
+            return Err(text);
+        }
+        if changed.contains(&"requirepass") {
+            let mut users = (*self.users).clone();
+            users.set_default_password(options.requirepass.as_bytes());
+            let question = use_users_question(&Arc::new(users), 0);
+            self.ask_all(Asker::Nobody, Purpose::Ok, question);
+        }
+        // The block's own locks are in the way of the cut that the logs begin with: its reply cannot wait for that.
+        let mut specs = pairs.iter().filter_map(|(name, _)| find(name));
+        let is_for_logs = options.appendonly && specs.any(|spec| spec.name == "appendonly");
+        let asker = if is_for_logs && !is_in_block && self.waits_for_logs((core, id)) {
+            Asker::Nobody
+        } else {
+            let answer = Answer::Done;
+            Asker::Core { core, id, answer }
+        };
+        self.ask_all(asker, Purpose::Ok, Question::Apply(Arc::new(options)));
+        Ok(())
+    }
+
+    fn log_as_told(&mut self, options: &Options, changed: &[&'static str]) -> Result<(), String> {
+        let has_changed = options.appendonly != self.options.appendonly;
+        if !changed.contains(&"appendonly") || !has_changed {
+            return Ok(());
+        }
+        self.turn_logs(options.appendonly, options)
+            .map_err(|reason| {
+                tracing::error!(reason, "cannot turn on the append-only log");
+                no_logs()
+            })
+    }
+}

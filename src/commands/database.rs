@@ -114,7 +114,7 @@ pub const COMMANDS: &[Command] = &[
         name: "FLUSHALL",
         group: Group::Server,
         arity: Arity::AtLeast(1),
-        flags: KEYSPACE_WRITE.or(Flags::CAT_DANGEROUS),
+        flags: KEYSPACE_WRITE.or(Flags::CAT_DANGEROUS).or(Flags::SAVED),
         spread: Spread::EveryShard(Merge::AllOk),
         args: "[ASYNC@4.0.0 | SYNC@6.2.0]",
         summary: "Removes every key of every database.",

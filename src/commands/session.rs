@@ -353,6 +353,8 @@ pub enum SaveRequest {
     Cancel,
     /// SAVE: OK when it is on disk.
     Wait,
+    /// FLUSHALL has emptied all: OK when a snapshot of that is on disk, or cannot be made.
+    Emptied,
     /// DEBUG LOADAOF: OK when the keys are those of the append-only log.
     LoadLog,
     /// BGREWRITEAOF: `Background append only file rewriting started`, or `scheduled`.

@@ -88,6 +88,8 @@ impl Flags {
     pub const HIDDEN: Flags = Flags(1 << 27);
     /// The node puts words of the connection's between those of a request before anybody else sees it (HIMPORT SET).
     pub const SPELLED_OUT: Flags = Flags(1 << 23);
+    /// Where there are save points its reply waits for a snapshot (FLUSHALL).
+    pub const SAVED: Flags = Flags(1 << 22);
     /// Runs only where `enable-debug-command` says so.
     pub const PROTECTED: Flags = Flags(1 << 28);
     /// A RESP2 client that is subscribed to something may ask for nothing else.

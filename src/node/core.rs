@@ -828,6 +828,7 @@ impl Core {
         self.commands_count += 1;
         self.note_if_failed(entry, reply, has_counted);
         match place {
+            None if entry.command.flags.has(Flags::SAVED) => self.save_emptied(token, reply),
             Some(sequence) => self.fill(token, sequence, reply),
             None => self.complete(token, |out, _| out.extend_from_slice(reply)),
         }

@@ -174,6 +174,8 @@ impl CoreLoop {
         self.core.release_withheld();
         self.core.tell_changed();
         self.pump_disk();
+        // Before others hear of what has changed it.
+        self.core.tell_changes();
         // A peer works while this core sends.
         self.flush_mesh();
         self.flush_output();
@@ -181,7 +183,6 @@ impl CoreLoop {
         self.core.evict_clients();
         self.do_ring_work();
         self.change_accepts();
-        self.core.tell_changes();
         self.flush_mesh();
         walks[0] = self.walk_cut(busy);
         walks[1] = self.compact(busy);

@@ -3,6 +3,7 @@
 //! | who wants it | the reply comes | then |
 //! |---|---|---|
 //! | save points, BGSAVE | when the cut is made | |
+//! | FLUSHALL, with save points | when the empty file is on disk | |
 //! | SAVE | when the file is on disk; others are served meanwhile | |
 //! | DEBUG RELOAD | when it is loaded again | keys go, and come back from the file; with logs: see `node/reload.rs` |
 //! | SHUTDOWN, SIGTERM | by the end of the connection | writes wait from before the cut on; the process ends |
@@ -27,9 +28,10 @@ use super::mesh::{GATE_LOADING, GATE_NO_WRITES};
 use super::message::Answer;
 use super::reload::{Reload, Reloading};
 use super::rewrite::{RewriteFigures, Rewriting};
+use super::ring::Token;
 use super::snapshot::{Job, Pace, SnapshotPlan, lock};
 use crate::commands::session::SaveRequest;
-use crate::commands::{CommandError, Entry, Flags};
+use crate::commands::{CommandError, Entry, Flags, NodeRequest};
 
 /// After a failure the next try waits so long.
 const RETRY_AFTER_MS: i64 = 5_000;
@@ -54,6 +56,8 @@ pub(super) enum Then {
     /// It is a base of the logs.
     Base,
     Reply(Asked),
+    /// There is none for what FLUSHALL has emptied; its reply.
+    Emptied(Asked),
     Reload(Asked, Reload),
     /// And there is no snapshot.
     LoadLog(Asked),
@@ -187,6 +191,7 @@ impl Core {
                 self.begin_save(Then::Nothing);
             }
             SaveRequest::Wait => self.begin_save(Then::Reply(asked)),
+            SaveRequest::Emptied => self.emptied(asked),
             SaveRequest::Reload {
                 saves,
                 flushes,
@@ -225,6 +230,37 @@ impl Core {
     /// Core 0: the process ends when it has saved.
     pub(super) fn is_stopping_to_save(&self) -> bool {
         self.saving.stop.is_some()
+    }
+
+    /// FLUSHALL is done but for its reply: as in Redis, where there are save points the file on disk is to be empty by then.
+    /// One in a block or a script cannot wait for what its own locks are in the way of; [`Core::look_at_flushes`] sees it.
+    pub(super) fn save_emptied(&mut self, token: Token, reply: &[u8]) {
+        let is_in_block = self.captured.contains_key(&token);
+        if self.options.save.is_empty() || reply.starts_with(b"-") || is_in_block {
+            return self.complete(token, |out, _| out.extend_from_slice(reply));
+        }
+        let request = NodeRequest::Save(SaveRequest::Emptied);
+        self.asks.push((token, request));
+    }
+
+    fn emptied(&mut self, asked: Asked) {
+        self.tell_changes();
+        self.look_at_flushes();
+        let saving = &self.saving;
+        match &saving.job {
+            // It has keys that are gone; its end is near. After it comes the empty one.
+            Some((job, Then::Nothing)) => {
+                job.cancel();
+                self.saving.is_scheduled = false;
+                self.saving.queue.push_back(Then::Emptied(asked));
+            }
+            None if !self.is_saving_busy() => {
+                self.saving.is_scheduled = false;
+                self.begin_save(Then::Emptied(asked));
+            }
+            // The logs have it, or somebody waits for what is under way and may be for long: it is saved after that.
+            _ => self.answer(asked.0, asked.1, Answer::Done),
+        }
     }
 
     fn begin_load_log(&mut self, asked: Asked) {
@@ -341,7 +377,7 @@ impl Core {
         match &result {
             Ok(()) => {
                 saving.has_failed = false;
-                saving.saves_count += 1;
+                saving.saves_count += u64::from(!matches!(then, Then::Emptied(_)));
                 saving.changes_saved = saving.changes_at_cut;
                 let now_s = self.now_ms / 1000;
                 let last = &self.mesh.board().last_save_s;
@@ -364,7 +400,9 @@ impl Core {
         self.refresh_gate();
         match (then, result) {
             (Then::Nothing | Then::Base | Then::LoadLog(_), _) => {}
-            (Then::Reply((from, id)), Ok(())) => self.answer(from, id, Answer::Done),
+            (Then::Emptied((from, id)), _) | (Then::Reply((from, id)), Ok(())) => {
+                self.answer(from, id, Answer::Done)
+            }
             (Then::Reply((from, id)), Err(_)) => {
                 self.answer(from, id, Answer::Refused("ERR".into()));
             }

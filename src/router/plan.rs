@@ -7,7 +7,7 @@ use super::ShardId;
 use crate::commands::scan::Cursor;
 use crate::commands::sort::has_patterns;
 use crate::commands::table::{Program, Run, Spread};
-use crate::commands::{Entry, KeyShape, for_each_key};
+use crate::commands::{Entry, Flags, KeyShape, for_each_key};
 use crate::keyspace::SlotMap;
 use crate::resp::Args;
 
@@ -39,6 +39,8 @@ pub fn plan(entry: &'static Entry, args: &Args<'_>, map: &SlotMap, here: ShardId
         return match entry.command.spread {
             // It waits for another server between its steps.
             Spread::Gather(Program::Migrate) => Plan::Many,
+            // A snapshot may follow it before its reply.
+            Spread::EveryShard(_) if entry.command.flags.has(Flags::SAVED) => Plan::Many,
             _ => Plan::Shard(0),
         };
     }

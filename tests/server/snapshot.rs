@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::{Client, error, ok};
+use super::client::{Client, Value, error, ok};
 use super::harness::Server;
 
 const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
@@ -371,14 +371,41 @@ fn flushall_ends_a_snapshot_and_makes_an_empty_one() {
     assert_eq!(client.ask("SAVE"), ok());
     client.ask("BGSAVE");
     assert_eq!(client.ask("FLUSHALL"), ok());
-    wait_for("an empty snapshot", || {
-        server.info("persistence", "rdb_saves") == "2"
-            && server.info("persistence", "rdb_bgsave_in_progress") == "0"
-    });
-    assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "ok");
     server.signal("KILL");
+    for threads in [1, 3] {
+        assert!(server.restart(threads, &options), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("DBSIZE").integer(), 0);
+        client.ask("MSET a 1 b 2 c 3");
+        assert_eq!(client.ask("SAVE"), ok());
+        client.ask("SET d 1");
+        client.send(b"FLUSHALL\r\nDBSIZE\r\nINFO persistence\r\n");
+        let replies = client.replies(3);
+        assert_eq!(replies[..2], [ok(), Value::Integer(0)]);
+        let text = replies[2].text();
+        for line in ["rdb_changes_since_last_save:0\r", "rdb_saves:1\r"] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        server.signal("KILL");
+    }
     assert!(server.restart(2, &options), "{}", server.log());
-    assert_eq!(server.client().ask("DBSIZE").integer(), 0);
+    let mut client = server.client();
+    assert_eq!(client.ask("DBSIZE").integer(), 0);
+    // In a block or a script it is saved soon after.
+    for line in [
+        "MULTI\r\nFLUSHALL\r\nEXEC",
+        "EVAL \"return redis.call('flushall')\" 0",
+    ] {
+        client.ask("SET a 1");
+        assert_eq!(client.ask("SAVE"), ok());
+        let saves = server.info_number("persistence", "rdb_saves");
+        let mut flushing = server.client();
+        flushing.send(format!("{line}\r\n").as_bytes());
+        wait_for("an empty snapshot", || {
+            server.info_number("persistence", "rdb_saves") > saves
+                && server.info("persistence", "rdb_changes_since_last_save") == "0"
+        });
+    }
 }
 
 /// A block that writes is refused as a whole while writes are; scripts' writes are as well.

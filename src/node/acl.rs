@@ -33,7 +33,7 @@ use crate::commands::pubsub::Subject;
 use crate::commands::session::needs_auth;
 use crate::commands::{CommandError, Entry, Flags};
 use crate::resp::{Args, Protocol, Reply};
-use crate::router::message::Queued;
+use crate::router::packed::Packed;
 
 /// A change of the users, made on core 0.
 #[derive(Clone, Debug)]
@@ -177,21 +177,25 @@ impl Core {
     }
 
     /// Marks what of a block its user has lost the right to.
-    pub(super) fn check_block(&mut self, connection: &Connection, queue: &mut [Queued]) {
+    pub(super) fn check_block(&mut self, connection: &Connection, queue: &mut Packed) {
         if !connection.session.is_guarded {
             return;
         }
-        for queued in queue {
-            let args = queued.args.as_args();
-            let Some(refusal) = check_at_exec(&connection.session.user, queued.entry, &args) else {
+        let mut denied = Vec::new();
+        for (index, step) in queue.steps().enumerate() {
+            let user = &connection.session.user;
+            let Some(refusal) = check_at_exec(user, step.entry, &step.args) else {
                 continue;
             };
             let figures = self.shard.figures_mut();
             figures.errors_mut().count(&refusal.error.line());
-            queued.denied = Some(Box::new(refusal.error));
+            denied.push((index, refusal.error));
             if let Some(denial) = refusal.denial {
                 self.note_denial(connection, denial);
             }
+        }
+        for (index, error) in denied {
+            queue.deny(index, error);
         }
     }
 

@@ -22,17 +22,22 @@ use super::watching::Costs;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
 use crate::commands::pubsub::PubSub;
-use crate::commands::session::{ReplyMode, SessionCall};
+use crate::commands::session::{ReplyMode, Session, SessionCall};
 use crate::commands::table::{Caller, Run, Verb};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::keyspace::Classes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::message::{CallFailure, Queued, SlowCall};
+use crate::router::packed::Packed;
 use crate::router::programs::block::BlockRequest;
 use crate::router::watch::{Watch, Watched};
 use crate::router::{FromShard, Output, Plan, ShardId, ToShard, Transaction, TxId, plan};
 use crate::shard::memory::OUT_OF_MEMORY;
+
+/// Emptied blocks that a core keeps, and how much each may hold.
+const SPARE_MAX: usize = 64;
+const SPARE_BYTES_MAX: usize = 16 * 1024;
 
 /// What MULTI and WATCH have a connection keep.
 #[derive(Default)]
@@ -41,7 +46,7 @@ pub struct Block {
     pub is_open: bool,
     /// A request was refused: EXEC is to fail.
     has_failed: bool,
-    queue: Vec<Queued>,
+    queue: Packed,
     /// How many commands were queued; stays while they run.
     pub queued_count: usize,
     /// What they take.
@@ -99,7 +104,14 @@ pub struct Captured {
 
 impl Block {
     /// - `declared`: what a script says of itself, where it says anything.
-    fn push(&mut self, entry: &'static Entry, args: &Args<'_>, declared: Option<Script>) {
+    /// - `home`: the one shard that it runs on.
+    fn push(
+        &mut self,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        declared: Option<Script>,
+        home: Option<ShardId>,
+    ) {
         self.queued_count += 1;
         self.is_special |= !has_plain_keys(entry);
         let flags = entry.command.flags;
@@ -110,36 +122,35 @@ impl Block {
         if self.has_failed {
             return; // It will not be run.
         }
-        let args = OwnedArgs::from_args(args);
-        self.queued_bytes += size_of::<Queued>() + args.heap_bytes();
-        self.queue.push(Queued {
-            entry,
-            args,
-            denied: None,
-        });
+        self.queued_bytes += Packed::command_bytes(args);
+        self.queue.push(entry, args, home);
     }
 
     /// What is queued.
-    pub(super) fn queue(&self) -> &[Queued] {
+    pub(super) fn queue(&self) -> &Packed {
         &self.queue
     }
 
     /// Whether it concerns nothing but the keys that its commands name.
-    fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         !self.is_special && self.watched.is_none() && !self.has_failed && !self.queue.is_empty()
     }
 
     /// The one shard that all queued commands run on.
-    fn home(&self, core: &Core) -> Option<ShardId> {
-        let mut home = None;
-        for Queued { entry, args, .. } in &self.queue {
-            match plan(entry, &args.as_args(), &core.map, core.id) {
-                _ if entry.command.run.is_script() => return None,
-                Plan::Shard(shard) if *home.get_or_insert(shard) == shard => {}
-                _ => return None,
-            }
-        }
-        home
+    fn home(&self) -> Option<ShardId> {
+        let mut homes = self.queue.homes();
+        let home = homes.next()??;
+        homes.all(|of| of == Some(home)).then_some(home)
+    }
+
+    /// Forgets everything and keeps its memory.
+    fn clear(&mut self) {
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.clear();
+        *self = Self {
+            queue,
+            ..Self::default()
+        };
     }
 }
 
@@ -192,7 +203,12 @@ impl Core {
         if may_grow(entry, declared) && self.shard.refuses_growth() {
             return Some(self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into()));
         }
-        connection.open_block()?.push(entry, args, declared);
+        let home = match plan(entry, args, &self.map, self.id) {
+            _ if entry.command.run.is_script() => None,
+            Plan::Shard(shard) => Some(shard),
+            Plan::Here | Plan::Many => None,
+        };
+        connection.open_block()?.push(entry, args, declared, home);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
         let silent = take_silence(connection);
@@ -234,8 +250,8 @@ impl Core {
         let Some(block) = connection.open_block().filter(|block| block.may_write) else {
             return false;
         };
-        let mut queue = block.queue.iter();
-        queue.any(|Queued { entry, args, .. }| self.may_write(entry, &args.as_args()))
+        let mut steps = block.queue.steps();
+        steps.any(|step| self.may_write(step.entry, &step.args))
     }
 
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
@@ -256,7 +272,11 @@ impl Core {
             (Verb::Exec, true) => return self.exec(token, connection, entry),
             (Verb::Watch, false) => return self.watch(token, connection, entry, args),
             (Verb::Multi, false) => {
-                connection.block.get_or_insert_default().is_open = true;
+                let spare = &mut self.spare_blocks;
+                let block = connection
+                    .block
+                    .get_or_insert_with(|| spare.pop().unwrap_or_default());
+                block.is_open = true;
                 return self.say_ok(connection, entry);
             }
             (Verb::Discard, true) | (Verb::Unwatch, _) => {
@@ -279,10 +299,20 @@ impl Core {
     }
 
     /// Forgets what is queued and what is watched.
-    fn end_block(&mut self, connection: &mut Connection) {
-        let block = connection.block.take();
-        if let Some(watched) = block.and_then(|block| block.watched) {
-            self.unwatch(watched.watch.id, watched.shards);
+    pub(super) fn end_block(&mut self, connection: &mut Connection) {
+        if let Some(mut block) = connection.block.take() {
+            if let Some(watched) = block.watched.take() {
+                self.unwatch(watched.watch.id, watched.shards);
+            }
+            self.keep_block(block);
+        }
+    }
+
+    /// Keeps a block's memory for the next one.
+    fn keep_block(&mut self, mut block: Box<Block>) {
+        if block.queue.heap_bytes() <= SPARE_BYTES_MAX && self.spare_blocks.len() < SPARE_MAX {
+            block.clear();
+            self.spare_blocks.push(block);
         }
     }
 
@@ -408,7 +438,7 @@ impl Core {
         if block.watched.as_ref().is_some_and(is_touched) {
             return self.exec_nothing(connection, entry);
         }
-        let home = block.home(self);
+        let home = block.home();
         if let Some(shard) = home.filter(|&shard| shard != self.id) {
             if self.wants_to_move(connection, shard) {
                 return self.begin_move(token, connection, shard);
@@ -432,12 +462,22 @@ impl Core {
         {
             return self.exec_here(token, connection, entry);
         }
-        let commands = std::mem::take(&mut block.queue);
+        if let Some(shard) = home
+            && shard != self.id
+            && self.may_exec_elsewhere(connection, shard)
+        {
+            return self.exec_elsewhere(token, connection, entry, shard);
+        }
+        let Some(block) = connection.open_block() else {
+            return Dispatched::Taken;
+        };
+        let queue = std::mem::take(&mut block.queue);
+        if self.monitored {
+            self.tell_of_block(connection, &queue);
+        }
+        let commands = queue.to_queued();
         let needs_token = (commands.iter()).any(|queued| self.may_leave(queued));
         let calls_functions = (commands.iter()).any(|queued| calls_function(queued.entry));
-        if self.monitored {
-            self.tell_of_block(connection, &commands);
-        }
         let Some(block) = connection.open_block() else {
             return Dispatched::Taken;
         };
@@ -525,7 +565,7 @@ impl Core {
         connection.last_command = Some(entry);
         self.check_block(connection, &mut block.queue);
         self.counters.local_requests += 1;
-        let id = block.watched.map(|watched| watched.watch.id);
+        let id = block.watched.take().map(|watched| watched.watch.id);
         let has_changed = id.is_some_and(|id| self.shard.has_changed(id));
         if let Some(id) = id {
             self.shard.unwatch(id);
@@ -549,23 +589,24 @@ impl Core {
         };
         let out = &mut buffer;
         let length = out.len();
-        Reply::new(out, asker.protocol).array(block.queue.len());
+        let commands_count = block.queue.len();
+        Reply::new(out, asker.protocol).array(commands_count);
         let clock = &self.clock;
         let mut stamp = self.stamp;
         let thresholds = self.thresholds;
         let mut slow = Vec::new();
         self.shard.run_block(
-            &block.queue,
+            block.queue.steps(),
             db,
             asker,
             out,
-            |shard, queued, reply_bytes| {
+            |shard, step, reply_bytes| {
                 let now = clock.raw();
                 let took_ns = clock.delta_as_nanos(stamp, now);
-                shard.record(queued.entry.index, took_ns);
+                shard.record(step.entry.index, took_ns);
                 if thresholds.concern(took_ns, reply_bytes) {
-                    let words = queued.args.as_args();
-                    slow.push(SlowCall::new(queued.entry, took_ns, reply_bytes, &words));
+                    let call = SlowCall::new(step.entry, took_ns, reply_bytes, &step.args);
+                    slow.push(call);
                 }
                 stamp = now;
             },
@@ -588,7 +629,8 @@ impl Core {
         if self.monitored {
             self.tell_of_block(connection, &block.queue);
         }
-        self.commands_count += block.queue.len() as u64;
+        self.commands_count += commands_count as u64;
+        self.keep_block(block);
         self.tell_after(token, connection);
         self.count(connection, entry);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
@@ -599,12 +641,12 @@ impl Core {
 
     /// Tells monitors of the commands of a block.
     #[cold]
-    fn tell_of_block(&mut self, connection: &Connection, commands: &[Queued]) {
+    pub(super) fn tell_of_block(&mut self, connection: &Connection, commands: &Packed) {
         let db = connection.session.db;
         let source = monitor::source(connection);
-        let allowed = commands.iter().filter(|queued| queued.denied.is_none());
-        for Queued { entry, args, .. } in allowed {
-            self.tell_monitors(&source, db, entry, &args.as_args());
+        let allowed = commands.steps().filter(|step| step.denied.is_none());
+        for step in allowed {
+            self.tell_monitors(&source, db, step.entry, &step.args);
         }
     }
 
@@ -773,6 +815,33 @@ impl Core {
             SessionState::of(connection)
         });
         self.report(captured.tx, reply, state);
+    }
+
+    /// The reply of one command of a block.
+    pub(super) fn complete_captured(
+        &mut self,
+        token: Token,
+        captured: &Captured,
+        write: impl FnOnce(&mut Vec<u8>, &mut Session),
+    ) {
+        let mut reply = Vec::new();
+        match self.connections.get_mut(token) {
+            Some(connection) => {
+                write(&mut reply, &mut connection.session);
+                if let Some(Asked {
+                    entry,
+                    stamp,
+                    words,
+                }) = connection.asked.take()
+                {
+                    let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
+                    self.shard.record(entry.index, nanoseconds);
+                    self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
+                }
+            }
+            None => write(&mut reply, &mut Session::default()),
+        }
+        self.report_captured(token, captured, reply);
     }
 
     pub(super) fn report(&mut self, tx: TxId, reply: Vec<u8>, state: Option<SessionState>) {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::block::{Captured, Running};
+use super::block::{Block, Captured, Running};
+use super::block_hops::{EXEC, EXEC_SPANS};
 use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
 use super::disk::Disk;
@@ -45,7 +46,6 @@ use super::withheld::Telling;
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
-use crate::commands::table::table;
 use crate::commands::{Entry, Flags, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::persist::{BlockBuffer, Holds, Withheld};
@@ -53,7 +53,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
 use crate::router::message::SlowCall;
-use crate::router::{FromShard, Origin, Output, Step, ToShard, Transaction, TxId};
+use crate::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
 use crate::shard::sizes::SizeWalk;
 use crate::shard::{Outcome, Shard};
 
@@ -180,6 +180,9 @@ pub struct Core {
     /// The same for lists of keys.
     #[expect(clippy::vec_box, reason = "connections have boxes: most have none")]
     pub(super) spare_under_way: Vec<Box<UnderWay>>,
+    /// The same for blocks.
+    #[expect(clippy::vec_box, reason = "connections have boxes: most have none")]
+    pub(super) spare_blocks: Vec<Box<Block>>,
     /// Messages a transaction has for shards.
     pub(super) outgoing: Vec<(u16, ToShard)>,
     /// Milliseconds since the epoch, once a turn.
@@ -395,6 +398,7 @@ impl Core {
             ring_work: Vec::new(),
             spare: Vec::new(),
             spare_under_way: Vec::new(),
+            spare_blocks: Vec::new(),
             outgoing: Vec::new(),
             now_ms: 0,
             now_us: 0,
@@ -524,28 +528,6 @@ impl Core {
         }
     }
 
-    /// Begins the cut of a snapshot.
-    pub(super) fn start_cut(&mut self, compresses: bool, is_base: bool) {
-        let Some(entry) = table().find(b"BGSAVE") else {
-            unreachable!("it has a row")
-        };
-        let nobody = Token {
-            index: u32::MAX,
-            generation: 0,
-        };
-        self.starts.push_back(Start {
-            token: nobody,
-            entry,
-            words: None,
-            transaction: Transaction::cut(compresses, is_base, self.map),
-            purpose: Purpose::Cut,
-            // A script that goes on to further shards is one step to a snapshot, too.
-            needs_token: true,
-            tx: None,
-            place: None,
-        });
-    }
-
     fn start(&mut self, start: Start) {
         let tx = start.tx.unwrap_or_else(|| self.draw_id());
         if start.needs_token && !self.take_token(tx) {
@@ -596,7 +578,7 @@ impl Core {
         }
     }
 
-    fn shard_event(&mut self, event: FromShard) {
+    pub(super) fn shard_event(&mut self, event: FromShard) {
         let tx = match &event {
             FromShard::Late {
                 origin,
@@ -798,19 +780,6 @@ impl Core {
         }
     }
 
-    /// Reports of errands are there.
-    pub fn errands_came(&mut self) {
-        while let Some((tx, report)) = self.errands.take() {
-            self.shard_event(FromShard::Ran {
-                tx,
-                shard: self.id,
-                output: Output::Report(report),
-                trace: None,
-            });
-        }
-        self.ring_work.push(RingWork::WatchErrands);
-    }
-
     /// Counts a transaction that has ended, from its start to its end, and replies: to whom, and in which place, where the
     /// connection has gone on.
     fn finish(
@@ -885,33 +854,6 @@ impl Core {
         }
         self.resumes.push(token);
         self.mark_dirty(token);
-    }
-
-    /// The reply of one command of a block.
-    fn complete_captured(
-        &mut self,
-        token: Token,
-        captured: &Captured,
-        write: impl FnOnce(&mut Vec<u8>, &mut Session),
-    ) {
-        let mut reply = Vec::new();
-        match self.connections.get_mut(token) {
-            Some(connection) => {
-                write(&mut reply, &mut connection.session);
-                if let Some(Asked {
-                    entry,
-                    stamp,
-                    words,
-                }) = connection.asked.take()
-                {
-                    let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
-                    self.shard.record(entry.index, nanoseconds);
-                    self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
-                }
-            }
-            None => write(&mut reply, &mut Session::default()),
-        }
-        self.report_captured(token, captured, reply);
     }
 
     /// A connection's next replies wait for these records.
@@ -1024,16 +966,23 @@ impl Core {
             messages,
             holds,
             slow,
+            commands,
             ..
         } = &mut *batch;
         let (mut bytes_at, mut spans_at) = (0, 0);
+        let mut commands_at = 0;
         self.counters.hops_in += items.len() as u64;
         let mut before = self.clock.raw();
         let mut hashes = std::mem::take(&mut self.hashes);
         let mut at = 0;
         for item in items.iter() {
             // As in `look_ahead`: word 1 is the key of most commands.
-            if item.spans_count > 1 {
+            if item.commands_count > 0 {
+                let block = &commands[commands_at..commands_at + usize::from(item.commands_count)];
+                commands_at += block.len();
+                let bytes = &bytes[at..at + item.bytes_count as usize];
+                self.look_ahead_of_block(item.db, block, bytes, &spans[spans_at..], &mut hashes);
+            } else if item.spans_count > 1 {
                 let span = spans[spans_at + 1];
                 let key = &bytes[at + span.start as usize..at + (span.start + span.len) as usize];
                 let key = self.shard.keys.key(key);
@@ -1047,7 +996,7 @@ impl Core {
             self.shard.keys.prefetch_entry(usize::from(db), hash);
         }
         self.hashes = hashes;
-        spans_at = 0;
+        (spans_at, commands_at) = (0, 0);
         for item in items.iter_mut() {
             let bytes_end = bytes_at + item.bytes_count as usize;
             let spans_end = spans_at + item.spans_count as usize;
@@ -1055,7 +1004,14 @@ impl Core {
             (bytes_at, spans_at) = (bytes_end, spans_end);
             let request = item.request(from as u16);
             let length = replies.len();
-            let outcome = self.shard.execute(&request, &args, replies);
+            let outcome = if item.commands_count > 0 {
+                let block = &commands[commands_at..commands_at + usize::from(item.commands_count)];
+                commands_at += block.len();
+                let (bytes, spans) = (args.bytes(), &spans[spans_at - item.spans_count as usize..]);
+                self.serve_block(&request, block, bytes, spans, replies, &mut before, slow)
+            } else {
+                self.shard.execute(&request, &args, replies)
+            };
             let reply_bytes = replies.len() - length;
             item.reply_bytes = match outcome {
                 Outcome::Done if reply_bytes < LARGE_REPLY_BYTES => reply_bytes as u64,
@@ -1077,6 +1033,10 @@ impl Core {
             let took_ns = self.clock.delta_as_nanos(before, after);
             self.shard.record(item.entry.index, took_ns);
             if self.thresholds.concern(took_ns, reply_bytes) {
+                let args = match item.commands_count {
+                    0 => args,
+                    _ => Args::new(EXEC, EXEC_SPANS),
+                };
                 let call = SlowCall::new(item.entry, took_ns, reply_bytes, &args);
                 slow.push((item.token(), call));
             }

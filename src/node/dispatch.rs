@@ -320,6 +320,7 @@ impl Core {
             caller: caller(connection),
             spans_count: 0,
             bytes_count: 0,
+            commands_count: 0,
             reply_bytes: 0,
         };
         let batch = self.mesh.open(usize::from(shard));

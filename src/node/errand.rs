@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use crate::router::TxId;
+use super::core::{Core, RingWork};
 use crate::router::message::{Errand, Failure, Report};
+use crate::router::{FromShard, Output, TxId};
 
 /// Longer lines are no replies to RESTORE.
 const LINE_BYTES_MAX: u64 = 1 << 16;
@@ -148,5 +149,20 @@ fn read_line(replies: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
     match line.strip_suffix(b"\r\n") {
         Some(whole) => Ok(whole.to_vec()),
         None => Err(ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+impl Core {
+    /// Reports of errands are there.
+    pub fn errands_came(&mut self) {
+        while let Some((tx, report)) = self.errands.take() {
+            self.shard_event(FromShard::Ran {
+                tx,
+                shard: self.id,
+                output: Output::Report(report),
+                trace: None,
+            });
+        }
+        self.ring_work.push(RingWork::WatchErrands);
     }
 }

@@ -36,6 +36,7 @@ use crate::persist::Holds;
 use crate::resp::{Args, Span};
 use crate::router::Origin;
 use crate::router::message::SlowCall;
+use crate::router::packed::Step;
 use crate::router::token;
 use crate::shard::Request;
 
@@ -64,6 +65,8 @@ pub struct Item {
     pub spans_count: u32,
     /// Bytes of the words, in `Batch::bytes`.
     pub bytes_count: u32,
+    /// Of a block: how many commands there are, in `Batch::commands`, one after the other in those words.
+    pub commands_count: u16,
     /// Bytes of the reply in `Batch::replies`; `DEFERRED` when it comes later in a message of its own.
     pub reply_bytes: u64,
 }
@@ -106,6 +109,8 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Bytes of all requests.
     pub bytes: Vec<u8>,
+    /// The commands of the blocks among the requests, and how many words each has.
+    pub commands: Vec<(&'static Entry, u32)>,
     /// Replies of all requests, written by the other core.
     pub replies: Vec<u8>,
     /// What is not a plain request; taken in order, after all of `items`.
@@ -147,6 +152,31 @@ impl Batch {
         });
     }
 
+    /// Appends a block: one copy of its words.
+    pub fn push_block<'q>(&mut self, item: Item, steps: impl Iterator<Item = Step<'q>>) {
+        let (bytes_start, spans_start) = (self.bytes.len(), self.spans.len());
+        let commands_start = self.commands.len();
+        for Step { entry, args, .. } in steps {
+            let shift = (self.bytes.len() - bytes_start) as u32;
+            self.bytes.extend_from_slice(args.bytes());
+            self.spans.extend((0..args.len()).map(|index| {
+                let span = args.span(index);
+                Span {
+                    start: span.start + shift,
+                    len: span.len,
+                }
+            }));
+            self.commands.push((entry, args.len() as u32));
+        }
+        self.items.push(Item {
+            spans_count: (self.spans.len() - spans_start) as u32,
+            bytes_count: (self.bytes.len() - bytes_start) as u32,
+            commands_count: (self.commands.len() - commands_start) as u16,
+            reply_bytes: 0,
+            ..item
+        });
+    }
+
     /// Appends a request whose bytes are handed over.
     pub fn push_large(&mut self, item: Item, bytes: Bytes, spans: Vec<Span>) {
         self.large_bytes += bytes.len();
@@ -160,6 +190,7 @@ impl Batch {
     fn clear(&mut self) {
         self.items.clear();
         self.spans.clear();
+        self.commands.clear();
         self.messages.clear();
         self.large_bytes = 0;
         self.posts_bytes = 0;

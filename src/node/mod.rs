@@ -6,6 +6,7 @@ mod background;
 pub mod backlog;
 mod base;
 pub mod block;
+mod block_hops;
 mod buffers;
 mod busy_scripts;
 pub mod cli;

@@ -18,12 +18,15 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::core::Core;
+use super::core::{Core, Purpose, Start};
 use super::functions::{Codes, LIBRARIES_VERSION};
 use super::rewrite::NewBase;
+use super::ring::Token;
 use crate::commands::identity::REDIS_VERSION;
+use crate::commands::table::table;
 use crate::keyspace::cut::Chunk;
 use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
+use crate::router::Transaction;
 use crate::shard::CutMade;
 
 /// Parts of a snapshot on their way to the file, 64 KiB each as a rule.
@@ -157,6 +160,28 @@ pub(super) enum Pace {
 }
 
 impl Core {
+    /// Begins the cut of a snapshot.
+    pub(super) fn start_cut(&mut self, compresses: bool, is_base: bool) {
+        let Some(entry) = table().find(b"BGSAVE") else {
+            unreachable!("it has a row")
+        };
+        let nobody = Token {
+            index: u32::MAX,
+            generation: 0,
+        };
+        self.starts.push_back(Start {
+            token: nobody,
+            entry,
+            words: None,
+            transaction: Transaction::cut(compresses, is_base, self.map),
+            purpose: Purpose::Cut,
+            // A script that goes on to further shards is one step to a snapshot, too.
+            needs_token: true,
+            tx: None,
+            place: None,
+        });
+    }
+
     /// Starts a snapshot; its cut is under way.
     pub(super) fn start_snapshot(&mut self, plan: SnapshotPlan) -> Arc<Job> {
         let cores_count = self.mesh.cores_count();

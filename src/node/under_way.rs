@@ -182,10 +182,9 @@ impl Core {
             return false;
         };
         let mut waits = under_way.is_full();
-        for queued in block.queue() {
-            let args = queued.args.as_args();
-            for_each_lock(queued.entry, &args, |index, mode| {
-                waits = waits || under_way.has(self.hasher.hash(args.get(index)), mode);
+        for step in block.queue().steps() {
+            for_each_lock(step.entry, &step.args, |index, mode| {
+                waits = waits || under_way.has(self.hasher.hash(step.args.get(index)), mode);
             });
         }
         if waits {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::packed::Step;
 use super::wait::WaitTicket;
 use super::watch::Watch;
 use super::{Origin, ShardId, TxId};
@@ -539,6 +540,17 @@ pub struct Queued {
     pub args: OwnedArgs,
     /// Its user has lost the right to it: this error stands in the place of its reply.
     pub denied: Option<Box<CommandError>>,
+}
+
+impl Queued {
+    /// The same, as a shard runs it.
+    pub fn step(&self) -> Step<'_> {
+        Step {
+            entry: self.entry,
+            args: self.args.as_args(),
+            denied: self.denied.as_deref(),
+        }
+    }
 }
 
 /// What is to be counted of a command that failed.

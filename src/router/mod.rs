@@ -12,6 +12,7 @@
 pub mod keys;
 pub mod merge;
 pub mod message;
+pub mod packed;
 pub mod plan;
 pub mod programs;
 pub mod stays;

@@ -7,6 +7,7 @@
 //! Tests     tests/shard/, tests/sim/.
 #![forbid(unsafe_code)]
 
+mod blocks;
 pub mod cycle;
 mod effects;
 pub mod figures;
@@ -44,7 +45,8 @@ use crate::persist::libraries::LibraryChange;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
-use crate::router::message::{Queued, SlowCall};
+use crate::router::message::SlowCall;
+use crate::router::packed::{Packed, Step};
 use crate::router::{
     FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ShardId, ToShard, Trace, TxId,
 };
@@ -131,6 +133,8 @@ pub struct Shard {
     /// Transactions that wait for their locks.
     waiting: HashMap<TxId, WaitingTransaction, ahash::RandomState>,
     deferred: HashMap<Ticket, (Request, OwnedArgs), ahash::RandomState>,
+    /// Blocks that wait for a lock as requests do.
+    deferred_blocks: HashMap<Ticket, (Request, Packed), ahash::RandomState>,
     events: VecDeque<(u16, FromShard)>,
     waiters: Waiters,
     watches: Watches,
@@ -166,6 +170,7 @@ impl Shard {
             locks: LockTable::new(),
             waiting: HashMap::default(),
             deferred: HashMap::default(),
+            deferred_blocks: HashMap::default(),
             events: VecDeque::new(),
             waiters: Waiters::default(),
             watches: Watches::default(),
@@ -304,26 +309,21 @@ impl Shard {
     /// - `ran`: told of each when it has run, with the bytes of its reply.
     pub fn run_block<'q>(
         &mut self,
-        commands: impl IntoIterator<Item = &'q Queued>,
+        commands: impl IntoIterator<Item = Step<'q>>,
         db: u16,
         caller: Caller,
         out: &mut Vec<u8>,
-        mut ran: impl FnMut(&mut Self, &Queued, usize),
+        mut ran: impl FnMut(&mut Self, &Step<'q>, usize),
     ) {
         self.begin_group();
-        for queued in commands {
-            let Queued {
-                entry,
-                args,
-                denied,
-            } = queued;
-            if let Some(error) = denied {
+        for step in commands {
+            if let Some(error) = step.denied {
                 Reply::new(out, caller.protocol).error_bytes(&error.line());
                 continue;
             }
             let length = out.len();
-            self.run(entry, db, caller, Patience::Denied, &args.as_args(), out);
-            ran(self, queued, out.len() - length);
+            self.run(step.entry, db, caller, Patience::Denied, &step.args, out);
+            ran(self, &step, out.len() - length);
         }
         self.end_group();
     }
@@ -348,9 +348,9 @@ impl Shard {
             ToShard::RunWhole {
                 tx,
                 core,
+                locks,
                 operation,
-                ..
-            } if self.locks.is_idle() => self.answer_whole(core, tx, operation),
+            } if self.locks.lets_pass(&locks) => self.answer_whole(core, tx, operation),
             ToShard::RunWhole {
                 tx,
                 core,
@@ -361,9 +361,9 @@ impl Shard {
             ToShard::RunLast {
                 tx,
                 core,
+                locks,
                 operation,
-                ..
-            } if self.locks.is_idle() && self.logging.is_none() => {
+            } if self.logging.is_none() && self.locks.lets_pass(&locks) => {
                 self.answer_step(core, tx, operation);
             }
             ToShard::RunLast {
@@ -470,19 +470,20 @@ impl Shard {
 
     /// Whether no transaction is known here and no request waits.
     pub fn is_quiet(&self) -> bool {
-        self.locks.is_empty() && self.waiting.is_empty() && self.deferred.is_empty()
+        self.locks.is_empty() && self.waiting.is_empty() && self.deferred_count() == 0
     }
 
     /// Whether a request that may write waits for a lock.
     pub fn has_deferred_writes(&self) -> bool {
-        self.deferred
-            .values()
-            .any(|(request, _)| request.entry.command.flags.has(Flags::WRITE))
+        let writes = |entry: &'static Entry| entry.command.flags.has(Flags::WRITE);
+        let mut blocks = self.deferred_blocks.values();
+        self.deferred.values().any(|(it, _)| writes(it.entry))
+            || blocks.any(|(_, commands)| commands.steps().any(|step| writes(step.entry)))
     }
 
     /// Requests that wait for a lock.
     pub fn deferred_count(&self) -> usize {
-        self.deferred.len()
+        self.deferred.len() + self.deferred_blocks.len()
     }
 
     fn schedule(&mut self, tx: TxId, core: u16, locks: LockSet, first: First) {
@@ -649,6 +650,8 @@ impl Shard {
                 holds,
             };
             self.events.push_back((origin.core, late));
+        } else {
+            self.run_deferred_block(ticket);
         }
         self.locks.finish(ticket);
     }

@@ -13,7 +13,8 @@ use crate::keyspace::rdb::{self, NoPayload};
 use crate::keyspace::{Classes, Moved, Object};
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
-use crate::router::message::{Dumped, Queued, SlowCall};
+use crate::router::message::{Dumped, SlowCall};
+use crate::router::packed::Step;
 use crate::router::{Operation, Output};
 
 /// What most parts of replies fit in.
@@ -229,20 +230,19 @@ impl Shard {
                 }
                 let mut reply = Vec::with_capacity(REPLY_BYTES);
                 let mut stamp = (self.stopwatch)();
-                let ran = |shard: &mut Self, queued: &Queued, reply_bytes: usize| {
+                let ran = |shard: &mut Self, step: &Step<'_>, reply_bytes: usize| {
                     let now = (shard.stopwatch)();
                     let took_ns = now.saturating_sub(stamp);
                     stamp = now;
-                    shard.record(queued.entry.index, took_ns);
+                    shard.record(step.entry.index, took_ns);
                     if took_ns >= shard.slow_ns || reply_bytes as u64 >= shard.large_bytes {
-                        let args = queued.args.as_args();
-                        let call = SlowCall::new(queued.entry, took_ns, reply_bytes, &args);
+                        let call = SlowCall::new(step.entry, took_ns, reply_bytes, &step.args);
                         shard.slow_calls.push(call);
                     }
                 };
                 let id = self.id;
                 let own = commands.iter().filter(|(home, _)| *home == id);
-                let own = own.map(|(_, queued)| queued);
+                let own = own.map(|(_, queued)| queued.step());
                 self.run_block(own, db, caller, &mut reply, ran);
                 Output::Reply(reply)
             }

@@ -39,6 +39,8 @@ impl Shard {
                             holds: Holds::new(),
                         };
                         self.events.push_back((request.origin.core, late));
+                    } else {
+                        self.turn_block_away(ticket, error);
                     }
                     self.locks.finish(ticket);
                 }

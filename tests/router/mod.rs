@@ -3,6 +3,7 @@
 mod hops; // what transactions cost in messages
 pub mod instant;
 mod merge; // golden bytes for every kind
+mod packed; // the commands of a block
 mod plan; // which shards
 mod programs; // commands over shards, and what they leave behind
 mod stays; // which scripts touch only what they declare

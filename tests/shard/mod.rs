@@ -1,3 +1,4 @@
+mod blocks; // MULTI on one shard
 mod cycle;
 mod effects; // bounded steps, all dead found
 mod figures;

@@ -11,6 +11,7 @@ use rondo::commands::table::{Caller, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::message::Queued;
+use rondo::router::packed::{Packed, Step as PackedStep};
 use rondo::router::programs::block::BlockRequest;
 use rondo::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
 use rondo::router::token::Token;
@@ -50,6 +51,9 @@ pub struct Figures {
     pub retries_count: u64,
     pub retries_count_max: u64,
     pub deferred_count: u64,
+    /// Blocks that were one request, and those of them that waited for a lock.
+    pub hopped_blocks_count: u64,
+    pub deferred_blocks_count: u64,
     pub messages_count: u64,
     pub blocks_count: u64,
     /// Blocks that watched keys and ran.
@@ -84,6 +88,8 @@ impl Figures {
         self.retries_count += other.retries_count;
         self.retries_count_max = self.retries_count_max.max(other.retries_count_max);
         self.deferred_count += other.deferred_count;
+        self.hopped_blocks_count += other.hopped_blocks_count;
+        self.deferred_blocks_count += other.deferred_blocks_count;
         self.messages_count += other.messages_count;
         self.blocks_count += other.blocks_count;
         self.watched_blocks_count += other.watched_blocks_count;
@@ -107,6 +113,8 @@ impl Figures {
 
 pub enum Message {
     Request(Request, OwnedArgs),
+    /// The commands of a block whose keys are all there.
+    Block(Request, Packed),
     /// A script to be run where its keys are.
     Script(Origin, u16, OwnedArgs),
     /// The token is this core's, for this transaction.
@@ -517,10 +525,35 @@ impl Cluster {
         let shard = &mut self.cores[usize::from(core)].shard;
         if watched.is_none() && shard.is_lock_free() && commands.iter().all(is_here) {
             let mut reply = format!("*{}\r\n", commands.len()).into_bytes();
-            shard.run_block(&commands, operation.db, caller, &mut reply, |_, _, _| {});
+            let steps = commands.iter().map(Queued::step);
+            shard.run_block(steps, operation.db, caller, &mut reply, |_, _, _| {});
             shard.end_block();
             self.post_events(core);
             return self.reply(origin, reply);
+        }
+        let home =
+            |queued: &Queued| match plan(queued.entry, &queued.args.as_args(), &self.map, core) {
+                Plan::Shard(shard) if !queued.entry.command.run.is_script() => Some(shard),
+                _ => None,
+            };
+        if watched.is_none()
+            && let Some(shard) = commands.first().and_then(home)
+            && shard != core
+            && commands.iter().all(|queued| home(queued) == Some(shard))
+            && self.rng.below(4) > 0
+        {
+            let mut packed = Packed::default();
+            for queued in &commands {
+                packed.push(queued.entry, &queued.args.as_args(), Some(shard));
+            }
+            self.figures.hopped_blocks_count += 1;
+            let request = Request {
+                entry: table().find(b"EXEC").expect("good"),
+                db: operation.db,
+                caller,
+                origin,
+            };
+            return self.post(core, shard, Message::Block(request, packed));
         }
         let request = BlockRequest {
             user: None,
@@ -595,6 +628,7 @@ impl Cluster {
         self.figures.messages_count += 1;
         match self.mesh[queue].pop_front().expect("it was asked").1 {
             Message::Request(request, args) => self.execute(to, request, &args),
+            Message::Block(request, commands) => self.execute_block(to, request, &commands),
             Message::Script(origin, db, args) => self.host(to, origin, db, &args),
             Message::Token(tx) => self.token_came(to, tx),
             Message::Reply(origin, reply) => self.reply(origin, reply),
@@ -624,6 +658,23 @@ impl Cluster {
                 self.post(shard, request.origin.core, message);
             }
             Outcome::Deferred => self.figures.deferred_count += 1,
+        }
+    }
+
+    fn execute_block(&mut self, shard: ShardId, request: Request, commands: &Packed) {
+        let mut reply = Vec::new();
+        let core = &mut self.cores[usize::from(shard)];
+        let ran = |_: &mut Shard, _: &PackedStep<'_>, _: usize| {};
+        let outcome = core
+            .shard
+            .execute_block(&request, commands.steps(), &mut reply, ran);
+        self.post_events(shard);
+        match outcome {
+            Outcome::Done => {
+                let message = Message::Reply(request.origin, reply);
+                self.post(shard, request.origin.core, message);
+            }
+            Outcome::Deferred => self.figures.deferred_blocks_count += 1,
         }
     }
 
@@ -958,7 +1009,12 @@ impl Cluster {
 
     pub fn post(&mut self, from: u16, to: u16, message: Message) {
         let class = match message {
-            Message::Request(..) | Message::Reply(..) | Message::Script(..) => 0,
+            Message::Request(..)
+            | Message::Block(..)
+            | Message::Reply(..)
+            | Message::Script(..)
+            // A batch has what is all that is left of a block among its requests.
+            | Message::ToShard(ToShard::RunLast { .. }) => 0,
             Message::Token(_) | Message::ToShard(_) | Message::FromShard(_) => 1,
         };
         let pair = usize::from(from) * usize::from(self.scenario.shards_count) + usize::from(to);

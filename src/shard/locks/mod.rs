@@ -246,6 +246,21 @@ impl LockTable {
         }
     }
 
+    /// Whether what wants these locks for one step, the last it waits for, may take that step without them: nothing that is
+    /// granted is in its way, and no request that waits.
+    #[inline]
+    pub fn lets_pass(&self, locks: &LockSet) -> bool {
+        self.is_idle() || self.lets_pass_beside_others(locks)
+    }
+
+    fn lets_pass_beside_others(&self, locks: &LockSet) -> bool {
+        let writes_any = locks.keys.iter().any(|key| key.mode == LockMode::Exclusive);
+        let mut keys = locks.keys.iter().map(|key| (key.hash, key.mode));
+        locks.whole.is_none()
+            && !self.is_shard_in_the_way(writes_any)
+            && !keys.any(|(hash, mode)| self.is_key_in_the_way(hash, mode))
+    }
+
     /// Whether a request on `keys` must wait: a granted claim it cannot get on with, or an earlier request that waits
     /// itself and has a key in common, or `connection`, with it.
     ///
@@ -256,26 +271,27 @@ impl LockTable {
         writes_any: bool,
         connection: u64,
     ) -> bool {
-        if self.closed.is_some() {
-            return true;
-        }
-        if let Some(first) = self.shard.entries.front().filter(|first| first.is_granted) {
-            match first.claim {
-                Claim::Exclusive => return true,
-                Claim::Shared if writes_any => return true,
-                Claim::Shared | Claim::Part => {}
-            }
-        }
-        if self.queues.contains_key(&connection) {
-            return true;
-        }
-        keys.into_iter().any(|(hash, mode)| {
-            self.queues.get(&hash).is_some_and(|queue| {
-                queue.requests_count > 0
-                    || queue.granted_count > 0
-                        && (mode == LockMode::Exclusive
-                            || queue.entries[0].claim == Claim::Exclusive)
+        let mut keys = keys.into_iter();
+        self.is_shard_in_the_way(writes_any)
+            || self.queues.contains_key(&connection)
+            || keys.any(|(hash, mode)| self.is_key_in_the_way(hash, mode))
+    }
+
+    fn is_shard_in_the_way(&self, writes_any: bool) -> bool {
+        let first = self.shard.entries.front().filter(|first| first.is_granted);
+        self.closed.is_some()
+            || first.is_some_and(|first| match first.claim {
+                Claim::Exclusive => true,
+                Claim::Shared => writes_any,
+                Claim::Part => false,
             })
+    }
+
+    fn is_key_in_the_way(&self, hash: u64, mode: LockMode) -> bool {
+        self.queues.get(&hash).is_some_and(|queue| {
+            queue.requests_count > 0
+                || queue.granted_count > 0
+                    && (mode == LockMode::Exclusive || queue.entries[0].claim == Claim::Exclusive)
         })
     }
 

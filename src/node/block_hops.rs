@@ -1,0 +1,165 @@
+//! Blocks whose keys are all on one other core: to that core's batch, and what is done with them there.
+//!
+//!     EXEC -> its commands, one after the other, into the batch -> run where they are read -> one reply
+//!
+//! Promises  such a block is one item of a batch, as a request is: no transaction, no lock, no allocation, and what comes
+//!           behind it on its connection goes on.
+//! Not here  blocks over several shards, or that depend on watched keys: `node/block.rs`.
+//! Tests     tests/server/multi.rs, tests/server/overlap.rs.
+
+use super::connection::Connection;
+use super::core::Core;
+use super::dispatch::{Dispatched, caller, take_silence};
+use super::mesh::Item;
+use super::ring::Token;
+use crate::commands::Entry;
+use crate::resp::{Args, Span};
+use crate::router::ShardId;
+use crate::router::message::SlowCall;
+use crate::router::packed::Step;
+use crate::shard::{Outcome, Request};
+
+/// A larger block is handed over instead of copied.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// EXEC's words, where it is told that it was slow.
+pub(super) const EXEC: &[u8] = b"exec";
+pub(super) const EXEC_SPANS: &[Span] = &[Span { start: 0, len: 4 }];
+
+impl Core {
+    /// Whether the block that a connection has open can go to that other shard as one item.
+    pub(super) fn may_exec_elsewhere(
+        &mut self,
+        connection: &mut Connection,
+        shard: ShardId,
+    ) -> bool {
+        // A batch's messages come after its items: this one must not overtake a large one.
+        let overtakes = self.mesh.open(usize::from(shard)).large_bytes > 0;
+        let session = &connection.session;
+        // Rights are looked at once more by the transaction; CLIENT CACHING is for the block.
+        let is_special = session.is_guarded || session.tracking.is_some();
+        let fits = |commands_count: usize, bytes: usize| {
+            commands_count <= usize::from(u16::MAX) && bytes <= BYTES_MAX
+        };
+        !overtakes
+            && !is_special
+            && connection.open_block().is_some_and(|block| {
+                block.is_plain() && fits(block.queue().len(), block.queue().bytes_count())
+            })
+    }
+
+    /// Sends the block that a connection has open to the other shard that has all of its keys.
+    pub(super) fn exec_elsewhere(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        shard: ShardId,
+    ) -> Dispatched {
+        let Some(block) = connection.block.take() else {
+            return Dispatched::Taken;
+        };
+        if self.monitored {
+            self.tell_of_block(connection, block.queue());
+        }
+        let silent = take_silence(connection);
+        let item = Item {
+            entry,
+            connection: token.index,
+            generation: token.generation,
+            sequence: connection.reserve(silent),
+            db: connection.session.db,
+            caller: caller(connection),
+            spans_count: 0,
+            bytes_count: 0,
+            commands_count: 0,
+            reply_bytes: 0,
+        };
+        let batch = self.mesh.open(usize::from(shard));
+        batch.push_block(item, block.queue().steps());
+        self.counters.hops_out += 1;
+        connection.commands_count += 1;
+        connection.last_command = Some(entry);
+        connection.block = Some(block);
+        self.end_block(connection);
+        Dispatched::Taken
+    }
+
+    /// Starts loading what a block of another core's batch is for.
+    pub(super) fn look_ahead_of_block(
+        &self,
+        db: u16,
+        commands: &[(&'static Entry, u32)],
+        bytes: &[u8],
+        spans: &[Span],
+        hashes: &mut Vec<(u16, u64)>,
+    ) {
+        for step in steps(commands, bytes, spans) {
+            if step.args.len() > 1 {
+                let key = self.shard.keys.key(step.args.get(1));
+                self.shard.keys.prefetch(usize::from(db), &key);
+                hashes.push((db, key.hash));
+            }
+        }
+    }
+
+    /// Runs a block of another core's batch.
+    ///
+    /// - `before`: when the last request ended; moved on to when its last command did.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one batch, which are borrowed apart"
+    )]
+    pub(super) fn serve_block(
+        &mut self,
+        request: &Request,
+        commands: &[(&'static Entry, u32)],
+        bytes: &[u8],
+        spans: &[Span],
+        replies: &mut Vec<u8>,
+        before: &mut u64,
+        slow: &mut Vec<(Token, SlowCall)>,
+    ) -> Outcome {
+        let (clock, thresholds) = (&self.clock, self.thresholds);
+        let token = Token {
+            index: request.origin.connection,
+            generation: request.origin.generation,
+        };
+        let steps = steps(commands, bytes, spans);
+        let outcome =
+            self.shard
+                .execute_block(request, steps, replies, |shard, step, reply_bytes| {
+                    let now = clock.raw();
+                    let took_ns = clock.delta_as_nanos(*before, now);
+                    shard.record(step.entry.index, took_ns);
+                    if thresholds.concern(took_ns, reply_bytes) {
+                        let call = SlowCall::new(step.entry, took_ns, reply_bytes, &step.args);
+                        slow.push((token, call));
+                    }
+                    *before = now;
+                });
+        if outcome == Outcome::Done {
+            self.commands_count += commands.len() as u64;
+        }
+        outcome
+    }
+}
+
+/// The commands of a block in a batch, one after the other.
+fn steps<'b>(
+    commands: &'b [(&'static Entry, u32)],
+    bytes: &'b [u8],
+    spans: &'b [Span],
+) -> impl Iterator<Item = Step<'b>> + Clone {
+    let mut spans_at = 0;
+    commands.iter().map(move |&(entry, words_count)| {
+        let spans_end = spans_at + words_count as usize;
+        let args = Args::new(bytes, &spans[spans_at..spans_end]);
+        spans_at = spans_end;
+        Step {
+            entry,
+            args,
+            denied: None,
+        }
+    })
+}

@@ -1,0 +1,138 @@
+//! Blocks: the commands of MULTI … EXEC whose keys are all here, as one request.
+//!
+//!     no lock held          run one after the other, at once
+//!     a lock in the way     wait as one request does, with the keys of all of them
+//!
+//! Promises  a block is one step to everybody else, and takes no lock: nothing runs between its commands.
+//! Not here  what depends on watched keys, or has further shards to go: that is a transaction.
+//! Tests     tests/shard/blocks.rs, tests/sim/.
+
+use super::locks::Ticket;
+use super::{Outcome, Request, Shard, connection_hash};
+use crate::commands::{CommandError, Flags};
+use crate::persist::Holds;
+use crate::resp::Reply;
+use crate::router::keys::for_each_lock;
+use crate::router::packed::{Packed, Step};
+use crate::router::{FromShard, KeyLock, LockMode};
+
+impl Shard {
+    /// Runs commands all of whose keys are here, and appends the reply of their EXEC to `out`.
+    ///
+    /// - `request`: EXEC, and who waits for its reply.
+    /// - `ran`: told of each command when it has run, with the bytes of its reply; not where the block waits.
+    /// - Cost: one branch and the handlers, while no lock is held on this shard.
+    pub fn execute_block<'q, S>(
+        &mut self,
+        request: &Request,
+        steps: S,
+        out: &mut Vec<u8>,
+        ran: impl FnMut(&mut Self, &Step<'q>, usize),
+    ) -> Outcome
+    where
+        S: Iterator<Item = Step<'q>> + Clone,
+    {
+        if !self.locks.is_idle() && self.defer_block(request, steps.clone()) {
+            return Outcome::Deferred;
+        }
+        self.run_whole_block(request, steps, out, ran);
+        self.after_writes();
+        Outcome::Done
+    }
+
+    fn run_whole_block<'q, S>(
+        &mut self,
+        request: &Request,
+        steps: S,
+        out: &mut Vec<u8>,
+        ran: impl FnMut(&mut Self, &Step<'q>, usize),
+    ) where
+        S: Iterator<Item = Step<'q>> + Clone,
+    {
+        let Request { db, caller, .. } = *request;
+        if self.memory.is_limited {
+            // Whoever sent it has seen that it may run.
+            self.make_room_for_part(db);
+        }
+        Reply::new(out, caller.protocol).array(steps.clone().count());
+        self.run_block(steps, db, caller, out, ran);
+        if self.memory.is_limited {
+            self.settle_memory(db);
+        }
+    }
+
+    /// Makes a block wait if a lock is in its way; false if none is.
+    #[cold]
+    fn defer_block<'q>(
+        &mut self,
+        request: &Request,
+        steps: impl Iterator<Item = Step<'q>> + Clone,
+    ) -> bool {
+        let mut keys = std::mem::take(&mut self.key_locks);
+        keys.clear();
+        let mut writes_any = false;
+        for Step { entry, args, .. } in steps.clone() {
+            writes_any |= entry.command.flags.has(Flags::WRITE);
+            for_each_lock(entry, &args, |index, mode| {
+                let hash = self.keys.key(args.get(index)).hash;
+                keys.push(KeyLock { hash, mode });
+            });
+        }
+        writes_any |= keys.iter().any(|key| key.mode == LockMode::Exclusive);
+        let connection = connection_hash(&request.origin);
+        let modes = keys.iter().map(|key| (key.hash, key.mode));
+        let must_wait = self.locks.is_in_conflict(modes, writes_any, connection);
+        if must_wait {
+            let hashes = keys.iter().map(|key| key.hash);
+            let ticket = self.locks.defer(hashes, connection);
+            let mut commands = Packed::default();
+            steps.for_each(|step| commands.push(step.entry, &step.args, Some(self.id)));
+            self.deferred_blocks.insert(ticket, (*request, commands));
+        }
+        self.key_locks = keys;
+        must_wait
+    }
+
+    /// Its turn has come.
+    pub(super) fn run_deferred_block(&mut self, ticket: Ticket) {
+        let Some((request, commands)) = self.deferred_blocks.remove(&ticket) else {
+            return;
+        };
+        let mut reply = Vec::new();
+        let mut stamp = (self.stopwatch)();
+        let ran = |shard: &mut Self, step: &Step<'_>, _: usize| {
+            let now = (shard.stopwatch)();
+            shard.record(step.entry.index, now.saturating_sub(stamp));
+            stamp = now;
+        };
+        self.run_whole_block(&request, commands.steps(), &mut reply, ran);
+        self.record(request.entry.index, 0);
+        let holds = self.take_holds().unwrap_or_default();
+        self.answer_late(&request, reply, holds);
+    }
+
+    /// It waits for a script that runs for long, and its client is told. Nothing happens where there is none by this ticket.
+    pub(super) fn turn_block_away(&mut self, ticket: Ticket, error: &CommandError) {
+        let Some((request, _)) = self.deferred_blocks.remove(&ticket) else {
+            return;
+        };
+        let line = error.line();
+        let text = line.strip_prefix(b"ERR ").unwrap_or(&line);
+        let before = "EXECABORT Transaction discarded because of: ";
+        let line = CommandError::quoting(before, text, "").line();
+        self.figures.record_rejection(request.entry.index, &line);
+        let mut reply = Vec::new();
+        Reply::new(&mut reply, request.caller.protocol).error_bytes(&line);
+        self.answer_late(&request, reply, Holds::new());
+    }
+
+    fn answer_late(&mut self, request: &Request, reply: Vec<u8>, holds: Holds) {
+        let origin = request.origin;
+        let late = FromShard::Late {
+            origin,
+            reply,
+            holds,
+        };
+        self.events.push_back((origin.core, late));
+    }
+}

@@ -259,6 +259,7 @@ impl Core {
     /// Ends a client with more output than it may have: the rest of its pipeline must not be run only to be thrown away.
     #[cold]
     pub(super) fn look_at_output(&mut self, connection: &mut Connection) {
+        self.account_output(connection);
         let is_subscribed = connection.session.subscribed;
         let limit = self.options.output_limit(is_subscribed).hard_bytes;
         if limit > 0 && connection.output_bytes() as u64 > limit {

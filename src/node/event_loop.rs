@@ -147,6 +147,7 @@ impl CoreLoop {
         }
         self.events = events;
         busy |= self.core.drain_mesh() > 0;
+        self.core.keep_to_lease();
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
         }
@@ -181,6 +182,10 @@ impl CoreLoop {
         self.flush_output();
         // What could not be sent counts: nobody is to see more in use than may be.
         self.core.evict_clients();
+        self.core.keep_to_lease();
+        self.core.settle();
+        self.more_cycle |= self.core.take_more_to_win();
+        self.core.tell_used();
         self.do_ring_work();
         self.change_accepts();
         self.flush_mesh();

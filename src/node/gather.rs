@@ -941,6 +941,7 @@ impl Core {
     }
 
     fn figures(&mut self) -> CoreFigures {
+        self.settle_clients_memory();
         let log = self.log_figures();
         let keys = &mut self.shard.keys;
         let databases = (0..keys.databases_count())

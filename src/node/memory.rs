@@ -28,6 +28,8 @@ pub struct ClientsMemory {
     bytes: usize,
     /// The limit was passed: someone must go before the turn ends.
     is_over: bool,
+    /// Keys must go, more than one step could do.
+    has_more_to_win: bool,
 }
 
 impl Options {
@@ -76,6 +78,45 @@ impl Core {
         if self.clients_memory.is_counted {
             self.recount(token, true);
             self.tell_clients_bytes();
+            self.keep_to_lease();
+        }
+    }
+
+    /// The same in the midst of its requests: what waits to be sent is memory to those that follow.
+    #[cold]
+    pub(super) fn account_output(&mut self, connection: &mut Connection) {
+        let now = connection.memory_bytes();
+        if self.clients_memory.is_counted && now > connection.accounted_bytes {
+            let before = std::mem::replace(&mut connection.accounted_bytes, now);
+            self.clients_memory.bytes += now - before;
+            self.tell_clients_bytes();
+        }
+    }
+
+    /// Has keys go for what clients' buffers, or commands beyond their words, take too much. Clients that are too large go
+    /// before keys do.
+    #[inline]
+    pub(super) fn keep_to_lease(&mut self) {
+        if !self.clients_memory.is_over {
+            self.clients_memory.has_more_to_win |= self.shard.keep_to_lease();
+        }
+    }
+
+    /// Whether more is to go than one step could do, since this was last asked.
+    pub(super) fn take_more_to_win(&mut self) -> bool {
+        std::mem::take(&mut self.clients_memory.has_more_to_win)
+    }
+
+    /// Before figures are told: they are those of a core that keeps to its part of the limit.
+    pub(super) fn settle_clients_memory(&mut self) {
+        if self.clients_memory.is_counted {
+            let tokens: Vec<Token> = self.connections.tokens().collect();
+            for token in tokens {
+                self.recount(token, true);
+            }
+            self.tell_clients_bytes();
+            self.evict_clients();
+            self.keep_to_lease();
         }
     }
 
@@ -217,13 +258,25 @@ impl Core {
         largest.store(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Tells what this core uses, each turn: the cores' figures of one moment add up, those of different ticks do not where
+    /// memory goes from one to another.
+    #[inline]
+    pub(super) fn tell_used(&self) {
+        if self.clients_memory.is_counted {
+            let own = &self.mesh.board().cores[usize::from(self.id)].used_bytes;
+            own.store(self.shard.limited_bytes() as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Keeps the peak: each core tells what it uses, core 0 adds.
     pub(super) fn tick_peak(&self) {
         let cores = &self.mesh.board().cores;
-        let used = self.shard.keys.used_bytes() + self.clients_memory.bytes + ring::BUFFERS_BYTES;
-        cores[usize::from(self.id)]
-            .used_bytes
-            .store(used as u64, Ordering::Relaxed);
+        if !self.clients_memory.is_counted {
+            let used = self.shard.keys.used_bytes() + ring::BUFFERS_BYTES;
+            cores[usize::from(self.id)]
+                .used_bytes
+                .store(used as u64, Ordering::Relaxed);
+        }
         if self.id == 0 {
             let used = cores
                 .iter()

@@ -9,6 +9,7 @@ use super::packed::Step;
 use super::wait::WaitTicket;
 use super::watch::Watch;
 use super::{Origin, ShardId, TxId};
+use crate::commands::Flags;
 use crate::commands::acl::User;
 use crate::commands::redact::logged_words;
 use crate::commands::sort::Lead;
@@ -501,6 +502,20 @@ impl Operation {
             | Self::Watch { db, .. }
             | Self::Length { db } => *db,
             Self::HasChanged { .. } | Self::Cut { .. } | Self::Log { .. } => 0,
+        }
+    }
+
+    /// About what it may add to a shard's keys: the words of commands that may grow.
+    pub fn incoming_bytes(&self) -> usize {
+        match self {
+            Self::Command { entry, args, .. }
+            | Self::Visit { entry, args, .. }
+            | Self::Enlist { entry, args, .. }
+                if entry.command.flags.has(Flags::DENYOOM) =>
+            {
+                args.as_args().bytes().len()
+            }
+            _ => 0,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Memory: one `maxmemory` for all shards, and what happens when it is used up.
 //!
-//!     before a command that may grow -> is what this shard uses within its lease? -> yes: nothing else is done
+//!     before a command that may grow -> is what this shard uses, and large words bring, within its lease? -> yes: nothing else is done
 //!        no: a piece of what nobody has taken -> none left: a key goes, here or on the shard whose keys are worth less
+//!     after it, and whenever clients' buffers have grown -> the same, for what came on top of it
 //!
 //! A lease is a number of bytes that a shard may use. Shards take pieces from what is left of `maxmemory` and give them back
 //! when they shrink; the sum of all leases is what is held against the limit, so a shard looks only at its own figures but
@@ -13,8 +14,11 @@
 //! give a piece back, and this one goes on meanwhile on an overdraft: a 256th of `maxmemory` that leases leave free for this
 //! purpose, shared evenly. With the overdraft used up it evicts a key of its own all the same; with none of its own it goes on, for the
 //! other shard gives in its next turn. Where no shard has anything to give the command is refused. So the process never has
-//! more than its limit but for what is on its way back, and for what one command per core adds after it was let through, as in
-//! Redis.
+//! more than its limit but for what is on its way back, and for what commands add beyond their own words until they have ended.
+//!
+//! What a large value takes. Its words fill a buffer of its client first, which counts like any other: keys go while it
+//! arrives. Words that no client of this core holds, a part of what is received or sent by another core, are added
+//! to what is used before the command is let through.
 //!
 //! Promises  a shard that does not evict (noeviction, nothing left) lets nothing through that may grow while it is over its
 //!           lease; work before a command is bounded (`maxmemory-eviction-tenacity`), the rest is done by `cycle`; a key
@@ -24,10 +28,11 @@
 
 use std::sync::Arc;
 
-use super::Shard;
 use super::ledger::Ledger;
+use super::{Request, Shard};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::evict::{Candidate, EvictionOrder, EvictionPolicy};
+use crate::resp::Args;
 use crate::router::{FromShard, LockMode};
 
 /// What a command that may grow is refused with.
@@ -37,8 +42,18 @@ pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'max
 const PIECES_PER_SHARE: i64 = 512;
 /// The part of the limit that overdrafts may come to together.
 const OVERDRAFT_PART: i64 = 256;
+/// Words up to this size are not looked at beforehand: what they add is found after the command.
+const SMALL_WORDS_MAX: usize = 1024;
+/// Words up to this size may lie in a buffer of the ring, which is no client's.
+const UNCOUNTED_WORDS_MAX: usize = 16 * 1024;
+/// A command may be held up by one more eviction for so many bytes that it brings.
+const BYTES_PER_EVICTION: i64 = 128;
 /// Evictions before one command for each point of tenacity, up to 10: some 25 µs.
 const EVICTIONS_PER_POINT: usize = 16;
+/// The part of a shard's even share that may be kept for clients and not used.
+const RESERVE_PARTS: i64 = 32;
+/// The part of what is kept for clients, and not used, that is given up with each cycle.
+const RESERVE_PART_PER_CYCLE: usize = 8;
 /// Evictions of one cycle.
 const EVICTIONS_PER_CYCLE: usize = 256;
 /// Flushed entries, or parts of large values, that are freed for one eviction.
@@ -69,8 +84,15 @@ pub(super) struct Memory {
     lease: i64,
     piece: i64,
     overdraft_max: i64,
+    /// What a shard may have too much while evictions go on in the background.
+    margin: i64,
     /// Bytes that are used on this core besides keys.
     extra_bytes: usize,
+    /// Bytes that are kept for those: what they were lately at most. Buffers grow and shrink with every pipeline; if keys took
+    /// their room in between, as many would go again with the next one.
+    reserved_bytes: usize,
+    /// How much of that may be unused.
+    unused_reserve_max: usize,
     /// By database, when it was last measured.
     database_bytes: Vec<usize>,
     keys_bytes: usize,
@@ -85,14 +107,18 @@ impl Memory {
             lease: 0,
             piece: 1,
             overdraft_max: 0,
+            margin: 0,
             extra_bytes: 0,
+            reserved_bytes: 0,
+            unused_reserve_max: 0,
             database_bytes: Vec::new(),
             keys_bytes: 0,
         }
     }
 
+    /// What is used, and kept for clients.
     fn used(&self) -> i64 {
-        (self.keys_bytes + self.extra_bytes) as i64
+        (self.keys_bytes + self.reserved_bytes) as i64
     }
 }
 
@@ -114,6 +140,7 @@ impl Shard {
             return;
         }
         memory.options = options;
+        memory.reserved_bytes = memory.extra_bytes;
         memory.is_limited = options.bytes_max > 0;
         memory.ledger.give(std::mem::take(&mut memory.lease));
         if !memory.is_limited {
@@ -132,6 +159,8 @@ impl Shard {
             0
         };
         memory.overdraft_max = overdraft / shards_count;
+        memory.margin = bytes_max / OVERDRAFT_PART / shards_count;
+        memory.unused_reserve_max = (bytes_max / shards_count / RESERVE_PARTS) as usize;
         memory.ledger.set_limit(bytes_max - overdraft);
         self.measure_all();
         // What is in use is taken, over the limit or not: `cycle` sees to the rest.
@@ -141,33 +170,67 @@ impl Shard {
         self.publish();
     }
 
+    /// What is held against the limit, while there is one.
+    pub fn limited_bytes(&self) -> usize {
+        self.memory.keys_bytes + self.memory.extra_bytes
+    }
+
     /// What is used on this core besides keys: buffers of clients, and what the process has anyway.
     pub fn set_extra_bytes(&mut self, bytes: usize) {
-        self.memory.extra_bytes = bytes;
+        let memory = &mut self.memory;
+        memory.extra_bytes = bytes;
+        // Where nothing is evicted, what is refused is what does not fit now.
+        let unused_max = match memory.options.policy {
+            Some(_) => memory.unused_reserve_max,
+            None => 0,
+        };
+        memory.reserved_bytes = memory.reserved_bytes.clamp(bytes, bytes + unused_max);
     }
 
     /// Whether nothing that may grow is let through now. Evicts what may go first.
     pub fn refuses_growth(&mut self) -> bool {
-        self.memory.is_limited && !self.make_room(0)
+        self.memory.is_limited && !self.make_room(0, 0)
     }
 
     /// Whether a command is let through. Before any of them, a read as well, what may go is evicted; only one that may grow
     /// is refused where that is not enough.
     #[inline]
-    pub(super) fn has_room_for(&mut self, entry: &'static Entry, db: u16) -> bool {
-        self.make_room(usize::from(db)) || !entry.command.flags.has(Flags::DENYOOM)
+    pub(super) fn has_room_for(&mut self, request: &Request, args: &Args<'_>) -> bool {
+        let may_grow = request.entry.command.flags.has(Flags::DENYOOM);
+        let words_bytes = args.bytes().len();
+        let is_counted = request.origin.core == self.id && words_bytes > UNCOUNTED_WORDS_MAX;
+        let incoming = match may_grow && !is_counted && words_bytes > SMALL_WORDS_MAX {
+            true => words_bytes as i64,
+            false => 0,
+        };
+        self.make_room(usize::from(request.db), incoming) || !may_grow
     }
 
     /// Evicts what may go before a request runs: whoever asked may be told of it before the reply.
     pub fn evict_before(&mut self, db: u16) {
         if self.memory.is_limited {
-            self.make_room(usize::from(db));
+            self.make_room(usize::from(db), 0);
         }
     }
 
     /// Evicts what may go before a part of a transaction runs, which is not refused any more.
-    pub(super) fn make_room_for_part(&mut self, db: u16) {
-        self.make_room(usize::from(db));
+    ///
+    /// - `incoming`: bytes that it brings.
+    pub(super) fn make_room_for_part(&mut self, db: u16, incoming: usize) {
+        self.make_room(usize::from(db), incoming as i64);
+    }
+
+    /// Evicts what is too much since buffers of clients, or a command beyond its words, have grown; true if there is more to do.
+    #[inline]
+    pub fn keep_to_lease(&mut self) -> bool {
+        self.memory.is_limited && self.is_overdrawn() && self.win_back()
+    }
+
+    #[cold]
+    fn win_back(&mut self) -> bool {
+        let is_done = self.work_off(EVICTIONS_PER_CYCLE);
+        self.after_writes();
+        !is_done
     }
 
     /// Refuses a command for want of memory.
@@ -193,6 +256,8 @@ impl Shard {
 
     /// Evicts for shards that asked, and what is over the limit; true if more is to be done at once.
     pub(super) fn memory_cycle(&mut self) -> bool {
+        let unused = self.memory.reserved_bytes - self.memory.extra_bytes;
+        self.memory.reserved_bytes -= unused.div_ceil(RESERVE_PART_PER_CYCLE);
         self.settle_all_memory();
         let is_done = self.work_off(EVICTIONS_PER_CYCLE);
         if self.memory.ledger.is_tight() {
@@ -218,17 +283,21 @@ impl Shard {
     fn work_off(&mut self, evictions_max: usize) -> bool {
         let shard = usize::from(self.id);
         for _ in 0..evictions_max {
-            self.take_what_is_missing();
+            self.take_what_is_missing(0);
             let given = self.give_back_down_to(0);
             self.memory.ledger.answered(shard, given);
             let asked = self.memory.ledger.asked(shard);
             let is_short = self.is_overdrawn() || self.memory.ledger.is_over();
-            if asked <= 0 && (!is_short || self.ask_others()) {
+            let may_wait = self.memory.used() - self.memory.lease <= self.memory.overdraft_max;
+            if asked <= 0 && (!is_short || may_wait && self.ask_others(0)) {
                 return true;
             }
             if !self.free_something(0) {
                 // Nothing may go here: whoever asked finds that out by the score.
                 self.memory.ledger.answered(shard, asked);
+                if is_short {
+                    self.ask_others(0);
+                }
                 return true;
             }
             self.measure_all();
@@ -236,44 +305,49 @@ impl Shard {
         false
     }
 
-    /// Brings what is used within the lease, or the lease up to it; whether a command that may grow may run.
-    fn make_room(&mut self, db: usize) -> bool {
+    /// Brings what is used and `incoming` bytes within the lease, or the lease up to that; whether a command that may grow may
+    /// run.
+    fn make_room(&mut self, db: usize, incoming: i64) -> bool {
         self.measure(db);
         let memory = &self.memory;
-        if memory.used() <= memory.lease && !memory.ledger.is_over() {
+        if memory.used() + incoming <= memory.lease && !memory.ledger.is_over() {
             return true;
         }
-        self.find_room(db)
+        self.find_room(db, incoming)
     }
 
     #[cold]
-    fn find_room(&mut self, db: usize) -> bool {
-        let mut evictions_left = evictions_max(self.memory.options.tenacity);
+    fn find_room(&mut self, db: usize, incoming: i64) -> bool {
+        let tenacity = evictions_max(self.memory.options.tenacity);
+        let more = usize::try_from(incoming / BYTES_PER_EVICTION).unwrap_or(0);
+        let mut evictions_count = 0;
         let now_ms = self.keys.now_ms();
         loop {
-            self.take_what_is_missing();
-            if !self.is_overdrawn() {
-                self.give_back_down_to(0);
+            self.take_what_is_missing(incoming);
+            if self.memory.used() + incoming <= self.memory.lease {
+                self.give_back_down_to(incoming);
                 if !self.memory.ledger.is_over() {
                     self.memory.ledger.note(false, now_ms);
                     return true;
                 }
             }
-            let overdraft = self.memory.used() - self.memory.lease;
+            let overdraft = self.memory.used() + incoming - self.memory.lease;
+            let is_enough = evictions_count >= tenacity
+                && (overdraft <= self.memory.margin || evictions_count - tenacity >= more);
             if self.memory.options.policy.is_none() {
                 // What is being freed anyway is room as well.
                 if !self.free_garbage_step() {
                     break;
                 }
-            } else if overdraft <= self.memory.overdraft_max && self.ask_others() {
+            } else if overdraft <= self.memory.overdraft_max && self.ask_others(incoming) {
                 return true;
-            } else if evictions_left == 0 {
+            } else if is_enough {
                 // The rest is for the cycle.
                 self.memory.ledger.note(true, now_ms);
                 return true;
             } else if self.free_something(db) {
-                evictions_left -= 1;
-            } else if self.ask_others() {
+                evictions_count += 1;
+            } else if self.ask_others(incoming) {
                 // It is there, and comes as soon as the other one has its turn.
                 return true;
             } else {
@@ -289,10 +363,10 @@ impl Shard {
         self.memory.used() > self.memory.lease
     }
 
-    /// Takes what is used beyond the lease, and a piece with it, where there is so much to take.
-    fn take_what_is_missing(&mut self) {
+    /// Takes what is used, or comes, beyond the lease, and a piece with it, where there is so much to take.
+    fn take_what_is_missing(&mut self, incoming: i64) {
         let memory = &mut self.memory;
-        let missing = memory.used() - memory.lease;
+        let missing = memory.used() + incoming - memory.lease;
         if missing > 0 && !memory.ledger.is_over() {
             memory.lease += memory.ledger.take(missing, missing + memory.piece - 1);
             // Others must know that there is something here before they need it.
@@ -353,14 +427,14 @@ impl Shard {
     }
 
     /// Asks the shard whose keys are worth clearly less than this one's for a piece; false where there is none.
-    fn ask_others(&mut self) -> bool {
+    fn ask_others(&mut self, incoming: i64) -> bool {
         let Some(other) = self.better_giver() else {
             return false;
         };
         let wanted = self
             .memory
             .piece
-            .max(self.memory.used() - self.memory.lease);
+            .max(self.memory.used() + incoming - self.memory.lease);
         let ledger = &self.memory.ledger;
         if ledger.ask(other, wanted, ASKED_PIECES_MAX * wanted) {
             self.events

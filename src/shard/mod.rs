@@ -293,7 +293,7 @@ impl Shard {
         let Request {
             entry, db, caller, ..
         } = *request;
-        if !self.has_room_for(entry, db) {
+        if !self.has_room_for(request, args) {
             let error = self.refuse_growth(entry);
             return Reply::new(out, caller.protocol).error_bytes(&error.line());
         }

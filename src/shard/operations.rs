@@ -32,7 +32,7 @@ impl Shard {
             return self.carry_out(operation);
         }
         // Whoever coordinates has seen that it may run: what is let through on one shard must run on all.
-        self.make_room_for_part(db);
+        self.make_room_for_part(db, operation.incoming_bytes());
         let output = self.carry_out(operation);
         self.settle_memory(db);
         output

@@ -48,7 +48,7 @@ impl Shard {
         out: &mut Vec<u8>,
     ) -> Waited {
         let is_limited = self.memory.is_limited;
-        if is_limited && !self.has_room_for(request.entry, request.db) {
+        if is_limited && !self.has_room_for(request, args) {
             let error = self.refuse_growth(request.entry);
             Reply::new(out, request.caller.protocol).error_bytes(&error.line());
             return Waited::No;

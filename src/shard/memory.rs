@@ -44,6 +44,8 @@ const PIECES_PER_SHARE: i64 = 512;
 const OVERDRAFT_PART: i64 = 256;
 /// Words up to this size are not looked at beforehand: what they add is found after the command.
 const SMALL_WORDS_MAX: usize = 1024;
+/// Buffers for replies that are sent at once take this much for less than a turn: no key goes for them.
+const PASSING_BYTES: i64 = 32 * 1024;
 /// Words up to this size may lie in a buffer of the ring, which is no client's.
 const UNCOUNTED_WORDS_MAX: usize = 16 * 1024;
 /// A command may be held up by one more eviction for so many bytes that it brings.
@@ -88,8 +90,8 @@ pub(super) struct Memory {
     margin: i64,
     /// Bytes that are used on this core besides keys.
     extra_bytes: usize,
-    /// Bytes that are kept for those: what they were lately at most. Buffers grow and shrink with every pipeline; if keys took
-    /// their room in between, as many would go again with the next one.
+    /// Bytes that are kept for those: what they were lately at most. Buffers grow and shrink with every pipeline; if other
+    /// shards took their room in between, as many keys would go here again with the next one.
     reserved_bytes: usize,
     /// How much of that may be unused.
     unused_reserve_max: usize,
@@ -160,7 +162,11 @@ impl Shard {
         };
         memory.overdraft_max = overdraft / shards_count;
         memory.margin = bytes_max / OVERDRAFT_PART / shards_count;
-        memory.unused_reserve_max = (bytes_max / shards_count / RESERVE_PARTS) as usize;
+        // A shard that is alone gets back what its buffers had.
+        memory.unused_reserve_max = match shards_count {
+            1 => 0,
+            _ => (bytes_max / shards_count / RESERVE_PARTS) as usize,
+        };
         memory.ledger.set_limit(bytes_max - overdraft);
         self.measure_all();
         // What is in use is taken, over the limit or not: `cycle` sees to the rest.
@@ -223,7 +229,8 @@ impl Shard {
     /// Evicts what is too much since buffers of clients, or a command beyond its words, have grown; true if there is more to do.
     #[inline]
     pub fn keep_to_lease(&mut self) -> bool {
-        self.memory.is_limited && self.is_overdrawn() && self.win_back()
+        let memory = &self.memory;
+        memory.is_limited && memory.used() > memory.lease + PASSING_BYTES && self.win_back()
     }
 
     #[cold]

@@ -200,12 +200,11 @@ pub fn move_elements(
         }
     };
     let is_one_list = source.bytes == destination.bytes;
-    // A quicklist that gets back what it gave is as long as before: it is no listpack in between.
-    let is_turned = is_one_list && count == 1 && list.as_quicklist().is_some();
-    if is_turned {
-        push(list);
-    }
-    let rest = if count == 1 {
+    let is_turned = is_one_list && count == 1;
+    let rest = if is_turned {
+        list.turn(words.from, words.to, Element::Str(&elements[0]), &limits);
+        None
+    } else if count == 1 {
         list.pop(words.from, &limits);
         None
     } else {

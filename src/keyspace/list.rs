@@ -85,6 +85,21 @@ impl List {
     /// Removes the element at one end, if there is one.
     #[inline]
     pub fn pop(&mut self, end: End, limits: &EncodingLimits) {
+        self.take(end);
+        self.shorten(limits);
+    }
+
+    /// Moves the element at one end, which is `element`, to an end of the same list: a quicklist is none shorter for it,
+    /// and no listpack in between.
+    pub fn turn(&mut self, from: End, to: End, element: Element<'_>, limits: &EncodingLimits) {
+        self.take(from);
+        self.expect(element.text_bytes(), 1, limits);
+        self.push(to, element);
+        self.shorten(limits);
+    }
+
+    #[inline]
+    fn take(&mut self, end: End) {
         match &mut self.0 {
             Form::Packed(pack) => {
                 let position = match end {
@@ -95,10 +110,7 @@ impl List {
                     pack.delete(position);
                 }
             }
-            Form::Long(list) => {
-                list.pop(end);
-                self.shorten(limits);
-            }
+            Form::Long(list) => list.pop(end),
         }
     }
 

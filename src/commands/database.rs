@@ -6,7 +6,7 @@
 
 use super::CommandError;
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Run, Spread};
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Patience, Run, Spread};
 use super::word::database_in;
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Reply};
@@ -38,9 +38,16 @@ fn flush_mode(call: &Call<'_>, args: &Args<'_>) -> Result<usize, CommandError> {
 
 /// Frees up to about that many entries of flushed databases.
 fn free_some(call: &mut Call<'_>, entries_count: usize) {
+    // Redis flushes in the background where the client can wait for that, which it cannot in a block or a script.
+    let can_wait = call.patience != Patience::Denied;
     // A call looks at one database, and there may be several.
     for _ in 0..entries_count / FREED_PER_CALL {
-        if call.keys.free_garbage(FREED_PER_CALL) {
+        let is_clean = if can_wait {
+            call.keys.free_garbage(FREED_PER_CALL)
+        } else {
+            call.keys.free_garbage_at_once(FREED_PER_CALL)
+        };
+        if is_clean {
             break;
         }
     }

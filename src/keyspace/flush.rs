@@ -81,22 +81,34 @@ impl Keyspace {
     /// Frees up to about `budget` entries of flushed databases and parts of large values that were removed; true when
     /// nothing is left to free.
     pub fn free_garbage(&mut self, budget: usize) -> bool {
+        let (is_clean, freed_count) = self.free_some_garbage(budget);
+        self.stats.lazyfreed_objects += freed_count;
+        is_clean
+    }
+
+    /// The same, for a caller who waits for it: what it frees is not counted as freed lazily.
+    pub fn free_garbage_at_once(&mut self, budget: usize) -> bool {
+        self.free_some_garbage(budget).0
+    }
+
+    fn free_some_garbage(&mut self, budget: usize) -> (bool, u64) {
+        let mut freed_count = 0;
         if let Some((table, keys_count)) = self.garbage.last_mut()
             && table.free_step(budget)
         {
             // Most of a table goes by the span, which nobody looks into: its entries count once all of it is gone.
-            self.stats.lazyfreed_objects += *keys_count;
+            freed_count += *keys_count;
             self.garbage.pop();
         }
         let mut is_clean = self.garbage.is_empty();
         for database in &mut self.databases {
             if database.table.discarded_count() > 0 {
-                let (is_done, freed_count) = database.table.free_discarded(budget);
-                self.stats.lazyfreed_objects += freed_count as u64;
+                let (is_done, count) = database.table.free_discarded(budget);
+                freed_count += count as u64;
                 is_clean &= is_done;
             }
         }
-        is_clean
+        (is_clean, freed_count)
     }
 
     /// Bytes that flushed databases still hold.

@@ -1,6 +1,6 @@
 //! Runs requests on one keyspace by the rows of the families, without router or shard.
 
-use rondo::commands::table::{Call, Caller, Effect};
+use rondo::commands::table::{Call, Caller, Effect, Patience};
 use rondo::commands::{Arity, Command, CommandError, FAMILIES};
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
 use rondo::resp::args::OwnedArgs;
@@ -12,6 +12,7 @@ pub struct Runner {
     pub db: usize,
     pub protocol: Protocol,
     pub no_touch: bool,
+    pub patience: Patience,
 }
 
 /// When tests begin: a fixed moment in 2023.
@@ -30,6 +31,7 @@ impl Runner {
             db: 0,
             protocol: Protocol::Resp2,
             no_touch: false,
+            patience: Patience::default(),
         }
     }
 
@@ -99,7 +101,7 @@ impl Runner {
                 no_touch: self.no_touch,
                 ..Caller::default()
             },
-            patience: Default::default(),
+            patience: self.patience,
             waits: None,
             logged: Default::default(),
         };

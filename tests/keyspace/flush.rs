@@ -1,6 +1,7 @@
 //! Flushed databases: gone at once, freed step by step.
 
 use crate::commands::runner::Runner;
+use rondo::commands::table::Patience;
 
 #[test]
 fn flushed_keys_are_gone_and_their_memory_follows() {
@@ -54,6 +55,17 @@ fn sync_frees_what_is_small_at_once() {
     assert_eq!(runner.keys.stats().lazyfreed_objects, 600);
     while !runner.keys.free_garbage(1000) {}
     assert_eq!(runner.keys.stats().lazyfreed_objects, 20_600);
+}
+
+/// Where the client cannot wait, as within a block, nothing was freed behind its back.
+#[test]
+fn what_a_block_frees_is_not_freed_lazily() {
+    let mut runner = Runner::new(1);
+    runner.patience = Patience::Denied;
+    runner.say("MSET x 11 y 22");
+    assert_eq!(runner.say("FLUSHALL"), "+OK");
+    assert_eq!(runner.keys.garbage_count(), 0);
+    assert_eq!(runner.keys.stats().lazyfreed_objects, 0);
 }
 
 #[test]

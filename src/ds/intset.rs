@@ -2,25 +2,24 @@
 //!
 //!     | width u32: 2, 4 or 8 | count u32 | integer ... integer |      little-endian, signed, ascending
 //!
-//! Promises  two allocations, none when empty; the bytes are Redis's, so dumps and snapshots carry them unchanged; the width
+//! Promises  one allocation, none when empty; the bytes are Redis's, so dumps and snapshots carry them unchanged; the width
 //!           grows with what is added and never shrinks.
 //! Not here  when a set has outgrown it: `keyspace/set.rs`.
 //! Source    the format as redis-rdb-tools describes it.
 //! Tests     tests/ds/intset.rs: a model, golden bytes; fuzz target `intset`.
 
 use crate::base::rng::Rng;
-use crate::ds::block_size::block_bytes;
 use crate::ds::mover::Mover;
-use crate::ds::unaligned_box::UnalignedBox;
+use crate::ds::thin_bytes::ThinBytes;
 
 const HEADER_BYTES: usize = 8;
 const EMPTY: [u8; HEADER_BYTES] = [2, 0, 0, 0, 0, 0, 0, 0];
 
 /// Integers, each once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Intset {
     /// None while there are no integers. Behind a pointer of no alignment, so that a set is nine bytes.
-    bytes: Option<UnalignedBox<Vec<u8>>>,
+    bytes: ThinBytes,
 }
 
 const _: () = assert!(size_of::<Intset>() == 8 && align_of::<Intset>() == 1);
@@ -28,7 +27,9 @@ const _: () = assert!(size_of::<Intset>() == 8 && align_of::<Intset>() == 1);
 impl Intset {
     /// An empty one; allocates nothing.
     pub const fn new() -> Self {
-        Self { bytes: None }
+        Self {
+            bytes: ThinBytes::new(),
+        }
     }
 
     /// Copies an intset that came from elsewhere.
@@ -46,17 +47,17 @@ impl Intset {
             return None;
         }
         let copy = Self {
-            bytes: Some(UnalignedBox::new(bytes.to_vec())),
+            bytes: ThinBytes::copy_of(bytes),
         };
-        copy.is_ascending().then(|| copy.fitted())
+        copy.is_ascending().then_some(copy)
     }
 
     /// All of it, header included.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.bytes {
-            Some(bytes) => bytes,
-            None => &EMPTY,
+        if self.bytes.is_empty() {
+            return &EMPTY;
         }
+        &self.bytes
     }
 
     /// Integers.
@@ -68,15 +69,13 @@ impl Intset {
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_none()
+        self.bytes.is_empty()
     }
 
     /// Bytes allocated.
     #[inline]
     pub fn heap_bytes(&self) -> usize {
-        self.bytes
-            .as_ref()
-            .map_or(0, |bytes| size_of::<Vec<u8>>() + bytes.capacity())
+        self.bytes.heap_bytes()
     }
 
     /// The integer with this index, in ascending order.
@@ -128,16 +127,13 @@ impl Intset {
             }
         };
         let (width, old_bytes) = (self.width(), self.as_bytes().len());
-        let bytes = self.bytes.get_or_insert_default();
-        if bytes.capacity() < old_bytes + width {
-            let spare_bytes = block_bytes(old_bytes + width) - bytes.len();
-            bytes.reserve_exact(spare_bytes);
-        }
-        if bytes.is_empty() {
-            bytes.extend_from_slice(&EMPTY);
+        let bytes = &mut self.bytes;
+        let is_first = bytes.is_empty();
+        bytes.resize(old_bytes + width);
+        if is_first {
+            bytes[..HEADER_BYTES].copy_from_slice(&EMPTY);
         }
         let at = HEADER_BYTES + index * width;
-        bytes.resize(old_bytes + width, 0);
         bytes.copy_within(at..old_bytes, at + width);
         bytes[at..at + width].copy_from_slice(&integer.to_le_bytes()[..width]);
         self.write_count();
@@ -165,12 +161,9 @@ impl Intset {
         }
         let width = self.width();
         let at = HEADER_BYTES + index * width;
-        if let Some(bytes) = &mut self.bytes {
-            let kept_bytes = bytes.len() - width;
-            bytes.copy_within(at + width.., at);
-            bytes.truncate(kept_bytes);
-            bytes.shrink_to(block_bytes(kept_bytes));
-        }
+        self.bytes.copy_within(at + width.., at);
+        let kept_bytes = self.bytes.len() - width;
+        self.bytes.resize(kept_bytes);
         self.write_count();
         Some(removed)
     }
@@ -209,53 +202,31 @@ impl Intset {
 
     #[cold]
     fn widen(&mut self, width: usize) {
-        let mut bytes = Vec::with_capacity(block_bytes(HEADER_BYTES + (self.len() + 1) * width));
-        bytes.extend_from_slice(&(width as u32).to_le_bytes());
-        bytes.extend_from_slice(&(self.len() as u32).to_le_bytes());
-        for integer in self.iter() {
-            bytes.extend_from_slice(&integer.to_le_bytes()[..width]);
+        let mut bytes = ThinBytes::new();
+        bytes.resize(HEADER_BYTES + self.len() * width);
+        bytes[..4].copy_from_slice(&(width as u32).to_le_bytes());
+        bytes[4..HEADER_BYTES].copy_from_slice(&(self.len() as u32).to_le_bytes());
+        let places = bytes[HEADER_BYTES..].chunks_exact_mut(width);
+        for (place, integer) in places.zip(self.iter()) {
+            place.copy_from_slice(&integer.to_le_bytes()[..width]);
         }
-        self.bytes = Some(UnalignedBox::new(bytes));
+        self.bytes = bytes;
     }
 
     fn write_count(&mut self) {
         let count = self.len() as u32;
-        if let Some(bytes) = &mut self.bytes {
-            bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
-        }
+        self.bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
     }
 
-    /// Moves its allocations.
+    /// Moves its allocation.
     pub fn move_by(&mut self, mover: &mut Mover<'_>) {
-        if let Some(bytes) = &mut self.bytes {
-            mover.unaligned_box(bytes);
-            mover.array(bytes);
-        }
+        mover.thin_bytes(&mut self.bytes);
     }
 
     fn is_ascending(&self) -> bool {
         self.iter()
             .zip(self.iter().skip(1))
             .all(|(one, next)| one < next)
-    }
-
-    /// The same in an allocation of the allocator's classes.
-    fn fitted(mut self) -> Self {
-        if let Some(bytes) = &mut self.bytes {
-            let wanted = block_bytes(bytes.len());
-            if bytes.capacity() < wanted {
-                let spare_bytes = wanted - bytes.len();
-                bytes.reserve_exact(spare_bytes);
-            }
-        }
-        self
-    }
-}
-
-impl Clone for Intset {
-    fn clone(&self) -> Self {
-        let bytes = self.bytes.clone();
-        Self { bytes }.fitted()
     }
 }
 

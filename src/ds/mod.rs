@@ -21,4 +21,5 @@ mod span;
 pub mod sparse_array;
 pub mod stream;
 pub mod table_shape;
+pub mod thin_bytes;
 pub mod unaligned_box;

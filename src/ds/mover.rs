@@ -11,6 +11,7 @@
 
 use super::listpack::Listpack;
 use super::purge;
+use super::thin_bytes::ThinBytes;
 use super::unaligned_box::UnalignedBox;
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -189,6 +190,14 @@ impl<'s> Mover<'s> {
         if !bytes.is_empty() && self.wants(bytes.as_ptr()) {
             *bytes = bytes.clone();
             self.moved(bytes.len());
+        }
+    }
+
+    /// Moves bytes.
+    pub fn thin_bytes(&mut self, bytes: &mut ThinBytes) {
+        if !bytes.is_empty() && self.wants(bytes.as_ptr()) {
+            *bytes = bytes.clone();
+            self.moved(bytes.heap_bytes());
         }
     }
 

@@ -30,7 +30,7 @@ fn check(intset: &Intset, model: &BTreeSet<i64>, seed: u64) {
         assert_eq!(intset.heap_bytes(), 0, "SEED={seed}");
         assert!(Intset::from_bytes(intset.as_bytes()).is_none());
     } else {
-        let bytes = size_of::<Vec<u8>>() + block_bytes(intset.as_bytes().len());
+        let bytes = block_bytes(size_of::<usize>() + intset.as_bytes().len());
         assert_eq!(intset.heap_bytes(), bytes, "SEED={seed}");
         let copy = Intset::from_bytes(intset.as_bytes()).expect("valid");
         assert_eq!(copy.as_bytes(), intset.as_bytes());

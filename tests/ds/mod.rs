@@ -21,6 +21,7 @@ mod stream;
 mod stream_groups;
 mod stream_producers;
 mod stream_tree;
+mod thin_bytes;
 mod unaligned_box;
 
 /// A small seeded generator (SplitMix64).

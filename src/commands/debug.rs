@@ -12,6 +12,7 @@ use crate::base::units::memory_bytes;
 use crate::ds::key_table::{HeapSize, NewValue, Value};
 use crate::ds::quicklist::{Content, Quicklist};
 use crate::keyspace::Object;
+use crate::keyspace::rdb::serialized_bytes;
 use crate::keyspace::value::{EMBEDDED_BYTES_MAX, encoding_name};
 use crate::resp::{Args, Reply};
 
@@ -22,18 +23,21 @@ fn object(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
+    let compresses = call.keys.compresses_dumps();
     let Some(entry) = call.keys.peek_at_any_time(call.db, &key) else {
         return Err(NO_SUCH_KEY.into());
     };
     let value = entry.value();
-    let (place, length) = match value {
-        Value::Int(number) => (entry.key().as_ptr(), serialized_integer_bytes(number)),
-        Value::Str { bytes, .. } => (bytes.as_ptr(), serialized_text_bytes(bytes)),
+    let (place, heap_bytes) = match value {
+        Value::Int(_) => (entry.key().as_ptr(), 0),
+        Value::Str { bytes, .. } => (bytes.as_ptr(), 0),
         Value::Object(object) => (
             std::ptr::from_ref(object).cast(),
             HeapSize::heap_bytes(object),
         ),
     };
+    // What has no payload (arrays) has no length as one either.
+    let length = serialized_bytes(&value, compresses).unwrap_or(heap_bytes);
     let policy = call.keys.access_policy();
     let access = entry.access();
     let idle_seconds = if policy.is_lfu() {
@@ -90,26 +94,6 @@ fn quicklist_packed_threshold(
         }
         _ => Err("ERR argument must be a memory value bigger than 1 and smaller than 4gb".into()),
     }
-}
-
-/// Bytes of an integer in an RDB file.
-fn serialized_integer_bytes(number: i64) -> usize {
-    match number {
-        -0x80..=0x7f => 2,
-        -0x8000..=0x7fff => 3,
-        -0x8000_0000..=0x7fff_ffff => 5,
-        _ => 1 + number.to_string().len(),
-    }
-}
-
-/// Bytes of a string in an RDB file, not compressed.
-fn serialized_text_bytes(bytes: &[u8]) -> usize {
-    let header = match bytes.len() {
-        0..64 => 1,
-        64..16384 => 2,
-        _ => 5,
-    };
-    header + bytes.len()
 }
 
 /// `DEBUG POPULATE count [prefix [size]]` makes the keys `prefix:0` to `prefix:count-1` that this shard owns and that

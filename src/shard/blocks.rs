@@ -52,12 +52,7 @@ impl Shard {
         let Request { db, caller, .. } = *request;
         if self.memory.is_limited {
             // Whoever sent it has seen that it may run.
-            let grows = |step: &Step<'_>| step.entry.command.flags.has(Flags::DENYOOM);
-            let incoming = steps
-                .clone()
-                .filter(grows)
-                .map(|step| step.args.bytes().len());
-            self.make_room_for_part(db, incoming.sum());
+            self.make_room_for_part(db);
         }
         Reply::new(out, caller.protocol).array(steps.clone().count());
         self.run_block(steps, db, caller, out, ran);

@@ -148,6 +148,21 @@ fn object_tells_how_a_value_is_held() {
         "{line}"
     );
     assert!(line.ends_with(" lru_seconds_idle:0"), "{line}");
+    // As many bytes as in an RDB file, compressed as there: those of a payload without its type, version and checksum.
+    runner.run(&["RPUSH", "l", &"A".repeat(1000), "b"]);
+    runner.say("HSET h f 1 g 2");
+    for key in ["l", "h"] {
+        let payload = runner.run(&["DUMP", key]);
+        let start = payload
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .expect("a bulk")
+            + 1;
+        let length = payload.len() - start - 2 - 11;
+        let line = debug(&mut runner, &["OBJECT", key]);
+        let expected = format!(" serializedlength:{length} ");
+        assert!(line.contains(&expected), "{expected} in {line}");
+    }
     runner.wait(5000);
     let line = debug(&mut runner, &["OBJECT", "s"]);
     assert!(line.ends_with(" lru_seconds_idle:5"), "{line}");

@@ -75,6 +75,13 @@ pub fn dump(value: &Value<'_, Object>, compresses: bool) -> Result<Vec<u8>, NoPa
     Ok(out.into_bytes())
 }
 
+/// Bytes of a value in an RDB file, its type's not among them.
+pub fn serialized_bytes(value: &Value<'_, Object>, compresses: bool) -> Result<usize, NoPayload> {
+    let mut out = Writer::new(compresses);
+    write(value, &mut out)?;
+    Ok(out.as_bytes().len() - 1)
+}
+
 /// The value in a payload.
 ///
 /// - `checks`: whether the checksum must be right; the value is looked at whole in any case.

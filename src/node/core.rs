@@ -871,9 +871,9 @@ impl Core {
     #[inline]
     pub(super) fn hold_here(&mut self, connection: &mut Connection) {
         if self.holds_replies
-            && let Some(holds) = self.shard.take_holds()
+            && let Some((lsn, others)) = self.shard.take_revealed()
         {
-            connection.hold(&holds, &mut self.spare_holdings);
+            connection.hold_one((self.id, lsn), others, &mut self.spare_holdings);
         }
     }
 

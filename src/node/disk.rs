@@ -32,8 +32,8 @@ const ZEROED_WRITE_BYTES_MAX: i64 = 8192;
 const ZEROED_BYTES_AT_START: u64 = 4 << 20;
 /// The weight of what is new in averages: one part in so many.
 const AVERAGE_PARTS: i64 = 16;
-/// Without `always`, so much is written at once.
-const WRITE_BYTES: usize = 64 * 1024;
+/// Without `always`, so much is written at once: each write costs the core as much as tens of requests.
+const WRITE_BYTES: usize = 256 * 1024;
 /// And less than that after so long.
 const WRITE_DELAY_US: i64 = 10_000;
 /// `everysec`.

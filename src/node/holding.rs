@@ -49,6 +49,22 @@ impl Connection {
         }
     }
 
+    /// The same for one record and others; 0 is no record.
+    #[inline]
+    pub fn hold_one(
+        &mut self,
+        (core, lsn): (u16, u64),
+        others: &Holds,
+        spare: &mut Vec<Box<Holding>>,
+    ) {
+        let new = || spare.pop().unwrap_or_default();
+        let holding = self.holding.get_or_insert_with(new);
+        holding.holds.raise(core, lsn);
+        if !others.is_empty() {
+            holding.holds.merge(others);
+        }
+    }
+
     /// What its next replies wait for, as it was when it last was to send something.
     #[inline]
     pub fn next_holds(&self) -> Option<&Holds> {

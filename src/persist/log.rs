@@ -301,6 +301,13 @@ impl Log {
         effects::append(&mut self.batch, words);
     }
 
+    /// Appends a command that ran on `db` and is an array of bulk strings already.
+    #[inline]
+    pub fn append_wire(&mut self, db: u16, command: &[u8]) {
+        self.open_record(db);
+        self.batch.extend(command);
+    }
+
     /// Appends commands that are RESP already and begin in `db`; they may change it.
     pub fn append_commands(&mut self, db: u16, commands: &[u8]) {
         self.open_record(db);

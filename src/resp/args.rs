@@ -130,6 +130,26 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The words as an array of bulk strings, where that is how they lie in their buffer, from its first byte to its last: a
+    /// request as it came, in no other spelling than [`Args::wire_bytes`] counts.
+    #[inline]
+    pub fn as_wire(&self) -> Option<&'a [u8]> {
+        let digits = |number: usize| 1 + number.checked_ilog10().unwrap_or(0) as usize;
+        if self.bytes.first() != Some(&b'*') {
+            return None;
+        }
+        let mut at = 3 + digits(self.spans.len());
+        for span in self.spans {
+            let length = span.len as usize;
+            let start = at + 3 + digits(length);
+            at = start + length + 2;
+            if span.start as usize != start || self.bytes.get(at - 2..at) != Some(b"\r\n") {
+                return None;
+            }
+        }
+        (at == self.bytes.len()).then_some(self.bytes)
+    }
+
     /// What the words take on the wire, as an array of bulk strings.
     pub fn wire_bytes(&self) -> u64 {
         let digits = |number: usize| u64::from(number.checked_ilog10().unwrap_or(0)) + 1;

@@ -18,8 +18,8 @@
 use std::ops::ControlFlow;
 
 use super::Shard;
-use crate::commands::Entry;
 use crate::commands::table::{Effect, Logged};
+use crate::commands::{Entry, KeyShape};
 use crate::ds::key_table::Value;
 use crate::keyspace::rdb;
 use crate::keyspace::{Key, Object};
@@ -66,12 +66,21 @@ impl Step {
     }
 
     fn append<'w>(&mut self, db: u16, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+        self.select(db);
+        append(&mut self.commands, words);
+    }
+
+    fn append_wire(&mut self, db: u16, command: &[u8]) {
+        self.select(db);
+        self.commands.extend_from_slice(command);
+    }
+
+    fn select(&mut self, db: u16) {
         let (_, current) = self.db.get_or_insert((db, db));
         if *current != db {
             *current = db;
             append_select(&mut self.commands, db);
         }
-        append(&mut self.commands, words);
     }
 }
 
@@ -92,6 +101,15 @@ impl Logging {
         match &mut self.step {
             Some(step) => step.append(db, words),
             None => self.log.append(db, words),
+        }
+    }
+
+    /// The same, of a command that is RESP already.
+    #[inline]
+    fn append_wire(&mut self, db: u16, command: &[u8]) {
+        match &mut self.step {
+            Some(step) => step.append_wire(db, command),
+            None => self.log.append_wire(db, command),
         }
     }
 }
@@ -165,7 +183,15 @@ impl Shard {
         Some(holds)
     }
 
-    /// The same, and it is still there for the next call.
+    /// The same, this shard's record by itself: without a copy of the others.
+    #[inline]
+    pub fn take_revealed(&mut self) -> Option<(u64, &Holds)> {
+        let logging = self.logging.as_mut()?;
+        let lsn = std::mem::take(&mut logging.revealed);
+        (lsn != 0 || !logging.holds.is_empty()).then_some((lsn, &logging.holds))
+    }
+
+    /// The same as [`Shard::take_holds`], and it is still there for the next call.
     pub fn peek_holds(&self) -> Holds {
         let Some(logging) = &self.logging else {
             return Holds::new();
@@ -406,6 +432,12 @@ impl Shard {
             return;
         };
         let born = entry.container.unwrap_or(entry.command).name.as_bytes();
+        if let Some(bytes) = args.as_wire()
+            && args.get(0).eq_ignore_ascii_case(born)
+        {
+            // One copy instead of one for each word and its length.
+            return logging.append_wire(db, bytes);
+        }
         let words = (0..args.len()).map(|index| if index == 0 { born } else { args.get(index) });
         logging.append(db, words);
     }
@@ -417,6 +449,18 @@ impl Shard {
         };
         let log = &mut logging.log;
         if log.revealed() == 0 {
+            return;
+        }
+        if let KeyShape::One(at) = entry.keys
+            && let Some(hash) = args.hash(usize::from(at))
+        {
+            let lsn = if wrote {
+                log.note_write(hash);
+                log.lsn()
+            } else {
+                log.revealed_by(hash)
+            };
+            logging.revealed = logging.revealed.max(lsn);
             return;
         }
         let mut hashes = std::mem::take(&mut logging.hashes);

@@ -36,3 +36,46 @@ fn only_a_large_word_keeps_its_buffer() {
     );
     assert_eq!(Args::new(&buffer, &spans).share(2), None);
 }
+
+/// A request as it came is an array of bulk strings from end to end; a part of it, another spelling or a list of words is not.
+#[test]
+fn words_on_the_wire_are_told_from_others() {
+    let wire = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$12\r\nvalue\r\nvalue\r\n";
+    let spans = [(8, 3), (17, 3), (27, 12)].map(|(start, len)| Span { start, len });
+    let args = Args::new(wire, &spans);
+    assert_eq!(args.as_wire(), Some(wire.as_slice()));
+    assert_eq!(args.wire_bytes(), wire.len() as u64);
+    assert_eq!(args.tail(1).as_wire(), None);
+    assert_eq!(args.part(0..2).as_wire(), None);
+    assert_eq!(OwnedArgs::from_args(&args).as_args().as_wire(), None);
+    for cut in 0..wire.len() {
+        if wire.len() - cut >= 39 {
+            assert_eq!(
+                Args::new(&wire[..wire.len() - cut], &spans)
+                    .as_wire()
+                    .is_some(),
+                cut == 0
+            );
+        }
+    }
+    // What ends a word is not looked at where it is parsed.
+    let mut other = wire.to_vec();
+    other[11] = b'x';
+    assert_eq!(Args::new(&other, &spans).as_wire(), None);
+    let inline = b"SET key value";
+    let spans = [(0, 3), (4, 3), (8, 5)].map(|(start, len)| Span { start, len });
+    assert_eq!(Args::new(inline, &spans).as_wire(), None);
+    let many = [b"x"; 12].map(|word| word.as_slice());
+    let mut wire = b"*12\r\n".to_vec();
+    let mut spans = Vec::new();
+    for word in many {
+        wire.extend_from_slice(b"$1\r\n");
+        spans.push(Span {
+            start: wire.len() as u32,
+            len: 1,
+        });
+        wire.extend_from_slice(word);
+        wire.extend_from_slice(b"\r\n");
+    }
+    assert_eq!(Args::new(&wire, &spans).as_wire(), Some(wire.as_slice()));
+}

@@ -15,7 +15,10 @@ impl Background {
     /// Starts the thread; without it the process cannot go on.
     pub fn start() -> Self {
         let (sender, tasks) = channel::<Task>();
-        let run = move || tasks.into_iter().for_each(|task| task());
+        let run = move || {
+            super::time_slice::shorten();
+            tasks.into_iter().for_each(|task| task());
+        };
         let thread = std::thread::Builder::new().name("rondo-files".into());
         if let Err(error) = thread.spawn(run) {
             eprintln!("rondo: no thread for files: {error}");

@@ -296,6 +296,7 @@ impl Disk {
         let (dir, sender) = (self.dir.clone(), self.sender.clone());
         let place = (self.epoch, self.core, sequence);
         let run = move || {
+            super::time_slice::shorten();
             let result = dir.prepare(place, bytes, zeroed_bytes, block.as_slice());
             // The core may have ended meanwhile: then nobody waits.
             let _ = sender.send((sequence, result));

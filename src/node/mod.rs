@@ -84,6 +84,7 @@ pub mod snapshot;
 pub mod subscriptions;
 pub mod supervisor;
 pub mod syslog;
+mod time_slice;
 pub mod title;
 pub mod tls;
 mod tls_user;

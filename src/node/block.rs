@@ -70,8 +70,8 @@ pub(super) fn writes(connection: &Connection, entry: &Entry) -> bool {
 
 /// What becomes of a block's watch, and what is counted, when it has run.
 pub struct Running {
-    watch: Option<(u64, Vec<ShardId>)>,
-    commands_count: usize,
+    pub(super) watch: Option<(u64, Vec<ShardId>)>,
+    pub(super) commands_count: usize,
     /// One of the commands may write.
     pub may_write: bool,
     /// One of them calls a function.
@@ -309,7 +309,7 @@ impl Core {
     }
 
     /// Keeps a block's memory for the next one.
-    fn keep_block(&mut self, mut block: Box<Block>) {
+    pub(super) fn keep_block(&mut self, mut block: Box<Block>) {
         if block.queue.heap_bytes() <= SPARE_BYTES_MAX && self.spare_blocks.len() < SPARE_MAX {
             block.clear();
             self.spare_blocks.push(block);
@@ -467,6 +467,13 @@ impl Core {
             && self.may_exec_elsewhere(connection, shard)
         {
             return self.exec_elsewhere(token, connection, entry, shard);
+        }
+        if overlaps
+            && home.is_none()
+            && let Some(other) = self.other_of_pair(connection)
+            && self.exec_pair(token, connection, entry, other)
+        {
+            return Dispatched::Taken;
         }
         let Some(block) = connection.open_block() else {
             return Dispatched::Taken;

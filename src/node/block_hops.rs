@@ -11,13 +11,14 @@ use super::connection::Connection;
 use super::core::Core;
 use super::dispatch::{Dispatched, caller, take_silence};
 use super::mesh::Item;
+use super::message::Message;
 use super::ring::Token;
 use crate::commands::Entry;
 use crate::resp::{Args, Span};
-use crate::router::ShardId;
 use crate::router::message::SlowCall;
-use crate::router::packed::Step;
-use crate::shard::{Outcome, Request};
+use crate::router::packed::{Packed, Step};
+use crate::router::{FromShard, Output, ShardId, TxId};
+use crate::shard::{Outcome, Request, Shard};
 
 /// A larger block is handed over instead of copied.
 const BYTES_MAX: usize = 64 * 1024;
@@ -25,6 +26,11 @@ const BYTES_MAX: usize = 64 * 1024;
 /// EXEC's words, where it is told that it was slow.
 pub(super) const EXEC: &[u8] = b"exec";
 pub(super) const EXEC_SPANS: &[Span] = &[Span { start: 0, len: 4 }];
+
+/// Whether a block is small enough to be copied into a batch.
+pub(super) fn fits(commands: &Packed) -> bool {
+    commands.len() <= usize::from(u16::MAX) && commands.bytes_count() <= BYTES_MAX
+}
 
 impl Core {
     /// Whether the block that a connection has open can go to that other shard as one item.
@@ -38,14 +44,11 @@ impl Core {
         let session = &connection.session;
         // Rights are looked at once more by the transaction; CLIENT CACHING is for the block.
         let is_special = session.is_guarded || session.tracking.is_some();
-        let fits = |commands_count: usize, bytes: usize| {
-            commands_count <= usize::from(u16::MAX) && bytes <= BYTES_MAX
-        };
         !overtakes
             && !is_special
-            && connection.open_block().is_some_and(|block| {
-                block.is_plain() && fits(block.queue().len(), block.queue().bytes_count())
-            })
+            && connection
+                .open_block()
+                .is_some_and(|block| block.is_plain() && fits(block.queue()))
     }
 
     /// Sends the block that a connection has open to the other shard that has all of its keys.
@@ -73,6 +76,7 @@ impl Core {
             spans_count: 0,
             bytes_count: 0,
             commands_count: 0,
+            is_part: false,
             reply_bytes: 0,
         };
         let batch = self.mesh.open(usize::from(shard));
@@ -113,7 +117,7 @@ impl Core {
     pub(super) fn serve_block(
         &mut self,
         request: &Request,
-        commands: &[(&'static Entry, u32)],
+        (commands, is_part): (&[(&'static Entry, u32)], bool),
         bytes: &[u8],
         spans: &[Span],
         replies: &mut Vec<u8>,
@@ -126,22 +130,38 @@ impl Core {
             generation: request.origin.generation,
         };
         let steps = steps(commands, bytes, spans);
-        let outcome =
-            self.shard
-                .execute_block(request, steps, replies, |shard, step, reply_bytes| {
-                    let now = clock.raw();
-                    let took_ns = clock.delta_as_nanos(*before, now);
-                    shard.record(step.entry.index, took_ns);
-                    if thresholds.concern(took_ns, reply_bytes) {
-                        let call = SlowCall::new(step.entry, took_ns, reply_bytes, &step.args);
-                        slow.push((token, call));
-                    }
-                    *before = now;
-                });
+        let ran = |shard: &mut Shard, step: &Step<'_>, reply_bytes: usize| {
+            let now = clock.raw();
+            let took_ns = clock.delta_as_nanos(*before, now);
+            shard.record(step.entry.index, took_ns);
+            if thresholds.concern(took_ns, reply_bytes) {
+                let call = SlowCall::new(step.entry, took_ns, reply_bytes, &step.args);
+                slow.push((token, call));
+            }
+            *before = now;
+        };
+        let outcome = match is_part {
+            true => self.shard.execute_part(request, steps, replies, ran),
+            false => self.shard.execute_block(request, steps, replies, ran),
+        };
         if outcome == Outcome::Done {
             self.commands_count += commands.len() as u64;
         }
+        if is_part {
+            // What a transaction did is told before it does more elsewhere.
+            self.tell_before();
+        }
         outcome
+    }
+
+    /// What a part of a transaction came to, too large for its batch.
+    pub(super) fn large_part(&self, tx: TxId, reply: Vec<u8>) -> Message {
+        Message::FromShard(FromShard::Ran {
+            tx,
+            shard: self.id,
+            output: Output::Reply(reply),
+            trace: None,
+        })
     }
 }
 

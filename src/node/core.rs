@@ -29,6 +29,7 @@ use super::memory::ClientsMemory;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
+use super::pairs::Pair;
 use super::patience::{Pace, Patiences};
 use super::pubsub::CorePubSub;
 use super::rewrite::Preparation;
@@ -133,6 +134,8 @@ pub struct Core {
     pub asks: Vec<(Token, NodeRequest)>,
     /// Transactions this core coordinates, and who waits.
     pub(super) transactions: HashMap<TxId, Box<Coordinated>, ahash::RandomState>,
+    /// Blocks over this shard and one other that are under way, without anything in their way.
+    pub(super) pairs: HashMap<TxId, Pair, ahash::RandomState>,
     /// Commands of blocks that the node is carrying out.
     pub(super) captured: HashMap<Token, Captured, ahash::RandomState>,
     /// What commands of blocks that concern their connections came to.
@@ -375,6 +378,7 @@ impl Core {
             starts: VecDeque::new(),
             asks: Vec::new(),
             transactions: HashMap::default(),
+            pairs: HashMap::default(),
             captured: HashMap::default(),
             reports: VecDeque::new(),
             errands: Errands::new(),
@@ -475,13 +479,14 @@ impl Core {
 
     /// Whether a transaction that began here has not ended.
     pub(super) fn has_transactions(&self) -> bool {
-        !self.transactions.is_empty() || !self.scripts.in_line.is_empty()
+        !self.transactions.is_empty() || !self.pairs.is_empty() || !self.scripts.in_line.is_empty()
     }
 
     /// Whether one of them may write.
     pub(super) fn has_writing_transactions(&self) -> bool {
         // Whatever waits for the token may write.
         !self.scripts.in_line.is_empty()
+            || self.pairs.values().any(|pair| pair.may_write())
             || self
                 .transactions
                 .values()
@@ -579,6 +584,11 @@ impl Core {
     }
 
     pub(super) fn shard_event(&mut self, event: FromShard) {
+        if !self.pairs.is_empty()
+            && let Some(tx) = event.tx()
+        {
+            self.make_transaction_of_pair(tx);
+        }
         let tx = match &event {
             FromShard::Late {
                 origin,
@@ -911,7 +921,7 @@ impl Core {
             {
                 batches_count += 1;
                 if batch.answered {
-                    self.take_replies(batch);
+                    self.take_replies(from, batch);
                 } else {
                     served_bytes += batch.bytes.len() + batch.posts_bytes;
                     self.serve_batch(from, batch);
@@ -921,7 +931,7 @@ impl Core {
         batches_count
     }
 
-    fn take_replies(&mut self, mut batch: Box<Batch>) {
+    fn take_replies(&mut self, from: usize, mut batch: Box<Batch>) {
         for (token, call) in batch.slow.drain(..) {
             self.note_calls(token, vec![call]);
         }
@@ -936,6 +946,10 @@ impl Core {
             if !holds.is_empty() {
                 let (index, generation) = (item.connection, item.generation);
                 self.hold(Token { index, generation }, holds);
+            }
+            if item.is_part {
+                self.part_came(item.sequence, from, reply);
+                continue;
             }
             self.fill(
                 Token {
@@ -1008,7 +1022,15 @@ impl Core {
                 let block = &commands[commands_at..commands_at + usize::from(item.commands_count)];
                 commands_at += block.len();
                 let (bytes, spans) = (args.bytes(), &spans[spans_at - item.spans_count as usize..]);
-                self.serve_block(&request, block, bytes, spans, replies, &mut before, slow)
+                self.serve_block(
+                    &request,
+                    (block, item.is_part),
+                    bytes,
+                    spans,
+                    replies,
+                    &mut before,
+                    slow,
+                )
             } else {
                 self.shard.execute(&request, &args, replies)
             };
@@ -1018,8 +1040,11 @@ impl Core {
                 Outcome::Done => {
                     let reply = replies.split_off(length);
                     let holds = self.holds_of_request();
-                    self.mesh
-                        .send(from, large_reply(request.origin, reply, holds, None));
+                    let message = match item.is_part {
+                        true => self.large_part(item.sequence, reply),
+                        false => large_reply(request.origin, reply, holds, None),
+                    };
+                    self.mesh.send(from, message);
                     DEFERRED
                 }
                 Outcome::Deferred => DEFERRED,
@@ -1028,6 +1053,9 @@ impl Core {
                 && let Some(more) = self.shard.take_holds()
             {
                 holds.merge(&more);
+            }
+            if item.is_part {
+                continue; // Whoever coordinates it counts it.
             }
             let after = self.clock.raw();
             let took_ns = self.clock.delta_as_nanos(before, after);

@@ -322,6 +322,7 @@ impl Core {
             spans_count: 0,
             bytes_count: 0,
             commands_count: 0,
+            is_part: false,
             reply_bytes: 0,
         };
         let batch = self.mesh.open(usize::from(shard));

@@ -67,6 +67,8 @@ pub struct Item {
     pub bytes_count: u32,
     /// Of a block: how many commands there are, in `Batch::commands`, one after the other in those words.
     pub commands_count: u16,
+    /// It is what a transaction does there, and `sequence` the transaction.
+    pub is_part: bool,
     /// Bytes of the reply in `Batch::replies`; `DEFERRED` when it comes later in a message of its own.
     pub reply_bytes: u64,
 }

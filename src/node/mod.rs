@@ -60,6 +60,7 @@ pub mod option_held;
 pub mod option_table;
 pub mod option_values;
 pub mod options;
+mod pairs;
 pub mod patience;
 mod pattern_filter;
 pub mod process;

@@ -48,11 +48,16 @@ impl UnderWay {
         self.written.len() + self.read.len() > KEYS_MAX
     }
 
-    fn add(&mut self, hash: u64, mode: LockMode) {
+    pub(super) fn add(&mut self, hash: u64, mode: LockMode) {
         match mode {
             LockMode::Exclusive => self.written.push(hash),
             LockMode::Shared => self.read.push(hash),
         }
+    }
+
+    /// So many more bytes of words are under way.
+    pub(super) fn add_words(&mut self, words_bytes: usize) {
+        self.words_bytes += words_bytes;
     }
 
     /// Forgets them; a large block's list goes, too.
@@ -91,7 +96,8 @@ impl Core {
 
     /// Whether a transaction that may begin while others of its connection are under way has to wait all the same.
     pub(super) fn is_full_for_more(&mut self, token: Token, connection: &mut Connection) -> bool {
-        let has_many = self.transactions.len() + self.starts.len() > TRANSACTIONS_MAX;
+        let has_many =
+            self.transactions.len() + self.pairs.len() + self.starts.len() > TRANSACTIONS_MAX;
         self.is_full_for(token, connection) || has_many && self.must_drain(connection)
     }
 

@@ -219,6 +219,23 @@ pub enum FromShard {
     NeedsMemory,
 }
 
+impl FromShard {
+    /// The transaction that it concerns.
+    pub fn tx(&self) -> Option<TxId> {
+        match self {
+            Self::Slow { tx, .. }
+            | Self::Scheduled { tx, .. }
+            | Self::Seized { tx, .. }
+            | Self::Withdrawn { tx, .. }
+            | Self::Wounded { tx }
+            | Self::Busy { tx, .. }
+            | Self::TurnedAway { tx, .. }
+            | Self::Ran { tx, .. } => Some(*tx),
+            Self::Late { .. } | Self::Served { .. } | Self::Ask { .. } | Self::NeedsMemory => None,
+        }
+    }
+}
+
 /// What a step of a transaction means for the log.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {

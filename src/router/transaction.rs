@@ -171,6 +171,15 @@ impl Transaction {
         Self::of(locks, Box::new(block))
     }
 
+    /// Goes on with a block that has its locks on its own shard, `core`, under this id, and whose other part is under way.
+    pub fn visiting(mut self, core: u16, tx: TxId) -> Self {
+        let mut sent = Vec::new();
+        self.start(core, tx, &mut sent);
+        let is_there = self.go_there(&mut sent);
+        debug_assert!(is_there, "a block over two shards, one of them its own");
+        self
+    }
+
     /// Prepares a script, to be started once its declared keys are locked.
     pub fn script(request: ScriptRequest, map: SlotMap, hasher: &KeyHasher) -> Self {
         let (locks, script) = Script::new(request, map, hasher);

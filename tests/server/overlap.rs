@@ -261,3 +261,98 @@ fn what_is_under_way_is_counted_as_its_clients() {
     assert_eq!(client.replies(5), [ok(), queued(), queued(), both, ok()]);
     assert_eq!(other.ask("STRLEN held"), Value::Integer(1 << 20));
 }
+
+/// A reply that is too large for the batch that carries the others, of the one shard of a block and of both, among small
+/// ones; and errors in their places.
+#[test]
+fn large_replies_and_errors_have_their_places() {
+    for threads in [1, 2, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let large = vec![b'x'; 3 << 20];
+        for name in ["a", "b", "c", "d"] {
+            assert_eq!(client.run(&[b"SET", name.as_bytes(), &large]), ok());
+            let small = format!("{name}:small");
+            assert_eq!(client.run(&[b"SET", small.as_bytes(), b"s"]), ok());
+        }
+        let mut bytes = Vec::new();
+        let mut expected = Vec::new();
+        for round in 0..6 {
+            let all: [&[&str]; 3] = [&["a", "b"], &["a:small", "c"], &["d"]];
+            let names = all[round % 3];
+            push_request(&mut bytes, &[b"MULTI"]);
+            let mut replies = Vec::new();
+            for name in names {
+                push_request(&mut bytes, &[b"GET", name.as_bytes()]);
+                push_request(&mut bytes, &[b"LPUSH", name.as_bytes(), b"x"]);
+                let is_small = name.ends_with("small");
+                replies.push(Value::Bulk(if is_small {
+                    b"s".to_vec()
+                } else {
+                    large.clone()
+                }));
+                let error = "WRONGTYPE Operation against a key holding the wrong kind of value";
+                replies.push(Value::Error(error.into()));
+            }
+            push_request(&mut bytes, &[b"EXEC"]);
+            expected.push(ok());
+            expected.extend(replies.iter().map(|_| Value::Simple("QUEUED".into())));
+            expected.push(Value::Array(replies));
+        }
+        client.send(&bytes);
+        for (place, expected) in expected.iter().enumerate() {
+            assert!(client.reply() == *expected, "reply {place}");
+        }
+        assert_eq!(client.ask("PING"), Value::Simple("PONG".into()));
+    }
+}
+
+/// Pipelines of blocks over two cores from both, while a log begins and ends, keys expire, others flush and scripts take
+/// what they have not declared: every block's two counters stay equal.
+#[test]
+fn blocks_stay_whole_whatever_else_happens() {
+    let server = Server::start(2, &[]);
+    let port = server.port;
+    std::thread::scope(|scope| {
+        for index in 0..4 {
+            scope.spawn(move || {
+                let mut client = Client::connect(port);
+                let mut rng = Rng::with_seed(100 + index);
+                for _ in 0..60 {
+                    let depth = 1 + rng.below(12);
+                    let mut bytes = Vec::new();
+                    for _ in 0..depth {
+                        let pair = rng.below(4);
+                        push_request(&mut bytes, &[b"MULTI"]);
+                        for side in ["a", "b", "c", "d"] {
+                            let key = format!("{side}{pair}");
+                            push_request(&mut bytes, &[b"INCR", key.as_bytes()]);
+                        }
+                        push_request(&mut bytes, &[b"EXEC"]);
+                    }
+                    client.send(&bytes);
+                    for _ in 0..depth {
+                        let replies = client.replies(6);
+                        let counts = replies[5].items();
+                        assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+                    }
+                }
+            });
+        }
+        scope.spawn(move || {
+            let mut client = Client::connect(port);
+            let script = b"for _, side in ipairs({'a','b','c','d'}) do redis.call('INCR', side .. ARGV[1]) end return 1";
+            for round in 0..40 {
+                let pair = (round % 4).to_string();
+                let reply = client.run(&[b"EVAL", script, b"0", pair.as_bytes()]);
+                assert_eq!(reply, Value::Integer(1));
+                match round % 10 {
+                    3 => assert_eq!(client.ask("CONFIG SET appendonly yes"), ok()),
+                    6 => assert_eq!(client.ask("CONFIG SET appendonly no"), ok()),
+                    8 => assert_eq!(client.ask("FLUSHALL"), ok()),
+                    _ => {}
+                }
+            }
+        });
+    });
+}

@@ -91,6 +91,8 @@ fn histories_are_strictly_serialisable() {
         assert!(total.asked_count > 20, "{total:?}");
         assert!(total.vain_looks_count > 1, "{total:?}");
         assert!(total.overlapping_count > 100, "{total:?}");
+        assert!(total.hopped_blocks_count > 20, "{total:?}");
+        assert!(total.deferred_blocks_count > 1, "{total:?}");
     }
 }
 

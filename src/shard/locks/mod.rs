@@ -255,10 +255,20 @@ impl LockTable {
 
     fn lets_pass_beside_others(&self, locks: &LockSet) -> bool {
         let writes_any = locks.keys.iter().any(|key| key.mode == LockMode::Exclusive);
-        let mut keys = locks.keys.iter().map(|key| (key.hash, key.mode));
-        locks.whole.is_none()
-            && !self.is_shard_in_the_way(writes_any)
-            && !keys.any(|(hash, mode)| self.is_key_in_the_way(hash, mode))
+        let keys = locks.keys.iter().map(|key| (key.hash, key.mode));
+        locks.whole.is_none() && !self.is_anything_in_the_way(keys, writes_any)
+    }
+
+    /// Whether something that is granted, or a request that waits, has one of these keys.
+    ///
+    /// - `writes_any`: it changes something, so it must wait for whole-shard readers.
+    pub fn is_anything_in_the_way(
+        &self,
+        mut keys: impl Iterator<Item = (u64, LockMode)>,
+        writes_any: bool,
+    ) -> bool {
+        self.is_shard_in_the_way(writes_any)
+            || keys.any(|(hash, mode)| self.is_key_in_the_way(hash, mode))
     }
 
     /// Whether a request on `keys` must wait: a granted claim it cannot get on with, or an earlier request that waits

@@ -42,6 +42,8 @@ const LEFT_TIMES: u8 = 16;
 pub struct Scripts {
     pub(super) engine: Engine,
     pub(super) known: HashMap<ScriptId, Known, ahash::RandomState>,
+    /// Names of texts, by the texts' hashes.
+    pub(super) texts: HashMap<u64, ScriptId, ahash::RandomState>,
     /// Those that run as transactions.
     pub(super) runs: HashMap<TxId, Hosted, ahash::RandomState>,
     /// Transactions that wait for the token before they begin.
@@ -94,6 +96,7 @@ impl Default for Scripts {
         Self {
             engine: Engine::new(Limits::default()),
             known: HashMap::default(),
+            texts: HashMap::default(),
             runs: HashMap::default(),
             in_line: HashMap::default(),
             slow: Vec::new(),

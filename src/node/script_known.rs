@@ -113,11 +113,10 @@ impl Core {
     ) -> Result<(ScriptId, Script), CommandError> {
         let by_text = matches!(entry.command.run, Runs::Script(ScriptCommand::Text));
         let id = if by_text {
-            Some(ScriptId::of(args.get(1)))
+            self.id_of_text(args.get(1))
         } else {
-            ScriptId::parse(args.get(1))
+            ScriptId::parse(args.get(1)).ok_or(CommandError::from(NO_SCRIPT))?
         };
-        let id = id.ok_or(CommandError::from(NO_SCRIPT))?;
         let script = match self.scripts.known.get(&id) {
             Some(known) => {
                 known.text.touch(self.now_ms);
@@ -126,6 +125,25 @@ impl Core {
             None => self.learn(id, by_text.then(|| args.get(1)))?,
         };
         Ok((id, script))
+    }
+
+    /// The name of a text. That of one which is known is not worked out again: the texts are compared.
+    #[inline]
+    fn id_of_text(&mut self, body: &[u8]) -> ScriptId {
+        let hash = self.hasher.hash(body);
+        let Scripts { known, texts, .. } = &mut self.scripts;
+        if let Some(id) = texts.get(&hash)
+            && let Some(known) = known.get(id)
+            && *known.text.body == *body
+        {
+            return *id;
+        }
+        if texts.len() > known.len() + KNOWN_SPARE {
+            texts.clear();
+        }
+        let id = ScriptId::of(body);
+        texts.insert(hash, id);
+        id
     }
 
     /// Makes a script known to this core, and where it is new to all.
@@ -313,5 +331,6 @@ impl Core {
     pub(super) fn flush_scripts(&mut self) {
         self.scripts.engine.flush();
         self.scripts.known.clear();
+        self.scripts.texts.clear();
     }
 }

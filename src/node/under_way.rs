@@ -153,9 +153,9 @@ impl Core {
     ) -> bool {
         // One that runs at once, alone, has no use for the answer.
         let is_alone = plan == Plan::Shard(self.id) && connection.is_drained();
-        // The name of a text that comes along would be worked out on two cores.
         !is_alone
-            && matches!(entry.command.run, Run::Script(ScriptCommand::Digest))
+            // What a function touches is not known.
+            && !matches!(entry.command.run, Run::Script(ScriptCommand::Function))
             && matches!(plan, Plan::Shard(_))
             && self.may_overlap(connection)
             && args.get(2) != b"0"

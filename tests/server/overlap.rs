@@ -7,22 +7,32 @@ use rondo::base::rng::Rng;
 use std::io::Read;
 use std::net::TcpListener;
 
+/// What a request is as a script, and that script's digest.
+struct Known {
+    name: &'static [u8],
+    body: &'static [u8],
+    digest: Vec<u8>,
+}
+
 /// The same request as a script, where there is one.
-fn as_script(words: &[Vec<u8>], digests: &[(&[u8], Vec<u8>)]) -> Option<Vec<Vec<u8>>> {
-    let (_, digest) = digests.iter().find(|(name, _)| *name == words[0])?;
-    let head = [b"EVALSHA".to_vec(), digest.clone(), b"1".to_vec()];
+fn as_script(words: &[Vec<u8>], known: &[Known], by_text: bool) -> Option<Vec<Vec<u8>>> {
+    let script = known.iter().find(|script| script.name == words[0])?;
+    let head = match by_text {
+        true => [b"EVAL".to_vec(), script.body.to_vec(), b"1".to_vec()],
+        false => [b"EVALSHA".to_vec(), script.digest.clone(), b"1".to_vec()],
+    };
     Some(head.into_iter().chain(words[1..].iter().cloned()).collect())
 }
 
 /// A pipeline of blocks, scripts and plain requests on few keys; replies are those of a plain map.
 fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usize, depth: usize) {
     let mut rng = Rng::with_seed(seed);
-    let mut load = |name: &'static [u8], body: &[u8]| match client.run(&[b"SCRIPT", b"LOAD", body])
-    {
-        Value::Bulk(digest) => (name, digest),
-        reply => panic!("{reply:?}"),
-    };
-    let digests = [
+    let mut load =
+        |name: &'static [u8], body: &'static [u8]| match client.run(&[b"SCRIPT", b"LOAD", body]) {
+            Value::Bulk(digest) => Known { name, body, digest },
+            reply => panic!("{reply:?}"),
+        };
+    let known = [
         load(b"GET", b"return redis.call('GET', KEYS[1])"),
         load(b"INCR", b"return redis.call('INCR', KEYS[1])"),
         load(b"APPEND", b"return redis.call('APPEND', KEYS[1], ARGV[1])"),
@@ -43,7 +53,9 @@ fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usi
             }
             let mut replies = Vec::new();
             for words in &requests {
-                let script = as_script(words, &digests).filter(|_| !is_block && rng.below(2) == 0);
+                let by_text = rng.below(3) == 0;
+                let script = as_script(words, &known, by_text);
+                let script = script.filter(|_| !is_block && rng.below(2) == 0);
                 push_words(&mut bytes, script.as_ref().unwrap_or(words));
                 replies.push(model.run(words));
             }
@@ -187,11 +199,15 @@ fn scripts_with_keys_of_one_core_are_one_hop() {
         let [first, second] = ["a", "b"].map(|name| format!("{{{index}}}{name}"));
         let value = index.to_string();
         let key = if index % 2 == 0 { &first } else { &second };
+        let (name, script): (&[u8], &[u8]) = match index % 3 {
+            0 => (b"EVAL", body),
+            _ => (b"EVALSHA", &digest),
+        };
         push_request(
             &mut bytes,
             &[
-                b"EVALSHA",
-                &digest,
+                name,
+                script,
                 b"2",
                 first.as_bytes(),
                 key.as_bytes(),

@@ -88,6 +88,7 @@ pub mod syslog;
 mod time_slice;
 pub mod title;
 pub mod tls;
+mod tls_key;
 mod tls_user;
 pub mod tools;
 mod tracking;

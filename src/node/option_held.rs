@@ -250,7 +250,7 @@ pub const HELD: &[OptionSpec] = &[
     held("tls-session-cache-timeout", "", INT, "300"),
     held("tls-cert-file", "", Check::Text, ""),
     held("tls-key-file", "", Check::Text, ""),
-    fixed("tls-key-file-pass", Check::Text, "", &[""], "encrypted keys are not supported; decrypt the key file"),
+    held("tls-key-file-pass", "", Check::Text, ""),
     held("tls-client-cert-file", "", Check::Text, ""),
     held("tls-client-key-file", "", Check::Text, ""),
     held("tls-client-key-file-pass", "", Check::Text, ""),

@@ -7,7 +7,7 @@
 //!
 //! Promises  nothing of a client is parsed before its handshake is done, with a certificate where one is asked for; a fault of
 //!           the client's ends its connection only.
-//! Not here  the user a certificate names: `node/tls_user.rs`; the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
+//! Not here  the key of the server's own: `node/tls_key.rs`; the user a certificate names: `node/tls_user.rs`; the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
 //! Source    crate rustls with ring: TLS 1.2 and 1.3.
 //! Tests     tests/server/tls.rs.
 
@@ -18,12 +18,13 @@ use std::time::{Duration, Instant};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring as provider;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, StoresServerSessions, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use super::options::Options;
+use super::tls_key::private_key;
 
 /// What new connections are made with.
 pub type Config = Arc<ServerConfig>;
@@ -144,6 +145,7 @@ pub fn port(options: &Options) -> Option<u16> {
 struct Said {
     tls_cert_file: String,
     tls_key_file: String,
+    tls_key_file_pass: String,
     tls_ca_cert_file: String,
     tls_ca_cert_dir: String,
     tls_auth_clients: String,
@@ -163,6 +165,7 @@ impl Said {
         Self {
             tls_cert_file: text("tls-cert-file"),
             tls_key_file: text("tls-key-file"),
+            tls_key_file_pass: text("tls-key-file-pass"),
             tls_ca_cert_file: text("tls-ca-cert-file"),
             tls_ca_cert_dir: text("tls-ca-cert-dir"),
             tls_auth_clients: text("tls-auth-clients"),
@@ -194,7 +197,7 @@ pub fn config(options: &Options) -> Result<Option<Config>, String> {
         &options.tls_key_file
     };
     let certificates = certificates("tls-cert-file", &options.tls_cert_file)?;
-    let key = PrivateKeyDer::from_pem_file(key_file)
+    let key = private_key(key_file, &options.tls_key_file_pass)
         .map_err(|error| format!("tls-key-file {key_file}: {error}"))?;
     let provider = chosen_provider(options)?;
     let versions = versions(&options.tls_protocols)?;

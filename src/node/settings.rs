@@ -162,8 +162,7 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
             "oom-score-adj" | "oom-score-adj-values" => {
                 super::process::adjust_oom_score(options).map_err(|error| {
                     tracing::warn!(%error, "cannot write the OOM score");
-                    let reason =
-                        "Failed to apply new oom_score_adj configuration, check server logs.";
+                    let reason = "Failed to set current oom_score_adj. Check server logs.";
                     super::options::config_set_failed(name, reason)
                 })?;
             }

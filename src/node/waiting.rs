@@ -308,7 +308,7 @@ impl Core {
         self.end_wait(&client, reply, took_ns);
     }
 
-    /// A shard has something for a client that needs another shard too: look under locks.
+    /// A shard has something for a client that needs another shard too, or may have more elsewhere: look under locks.
     pub(super) fn asked_to_look(&mut self, id: u64) {
         let Some(client) = self.waiting.by_id.get(&id) else {
             return;
@@ -317,8 +317,10 @@ impl Core {
         let token = client.token;
         let entry = client.entry;
         let plain = plain_form(entry, &words.as_args(), self.now_ms);
-        let transaction = plain.ok().flatten().and_then(|form| {
-            Transaction::new(form.entry, db, caller, form.words, self.map, &self.hasher).ok()
+        let transaction = plain.ok().and_then(|form| {
+            // What pops does so over several shards as it does within a block: it does not wait.
+            let (entry, words) = form.map_or((entry, words), |form| (form.entry, form.words));
+            Transaction::new(entry, db, caller, words, self.map, &self.hasher).ok()
         });
         match transaction {
             Some(transaction) => self.starts.push_back(Start {

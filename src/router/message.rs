@@ -374,6 +374,8 @@ pub enum Operation {
         ticket: WaitTicket,
         /// Nothing is run: it is entered, and its coordinator asked when a key has a value of this type.
         asks_for: Option<&'static str>,
+        /// The client waits for keys of other shards as well.
+        is_part: bool,
     },
     /// Which of these keys exist; gives [`Output::Which`].
     WhichExist {

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use super::locks::{Scheduled, Ticket};
+use super::waiters::Change;
 use super::{Outcome, Request, Shard, connection_hash};
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Flags};
@@ -130,10 +131,13 @@ impl Shard {
             // Whoever coordinates has seen that it may run: what is let through on one shard must run on all.
             self.make_room_for_part(db);
         }
+        // Whoever waits for keys of other shards as well may have something there, too.
+        self.waiters.set_change(Change::OfSeveral);
         self.run_block(steps, db, caller, out, ran);
         if self.memory.is_limited {
             self.settle_memory(db);
         }
+        self.waiters.set_change(Change::Here);
     }
 
     fn lets_pass<'q>(&mut self, steps: impl Iterator<Item = Step<'q>>) -> bool {

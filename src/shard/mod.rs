@@ -55,7 +55,7 @@ use effects::Logging;
 use hot_keys::HotKeys;
 use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
 use memory::Memory;
-use waiters::Waiters;
+use waiters::{Change, Waiters};
 use watches::Watches;
 
 /// Nanoseconds since some moment. The room has no clock: whoever runs it brings one.
@@ -338,6 +338,7 @@ impl Shard {
 
     /// Takes one message of a transaction. Answers, its own and those of whoever it made room for, are events.
     pub fn handle(&mut self, message: ToShard) {
+        self.waiters.set_change(Change::OfSeveral);
         match message {
             ToShard::Schedule {
                 tx,
@@ -393,6 +394,7 @@ impl Shard {
             ToShard::Unwatch { id } => self.unwatch(id),
         }
         self.after_writes();
+        self.waiters.set_change(Change::Here);
     }
 
     /// The next message to send, and the core it is for.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::waiters::Asks;
 use super::{CutMade, Request, Shard, Waited};
 use crate::commands::lcs::NOT_STRINGS;
 use crate::commands::sort::{Lead, leads};
@@ -71,6 +72,7 @@ impl Shard {
                 args,
                 ticket,
                 asks_for,
+                is_part,
             } => {
                 let request = Request {
                     entry,
@@ -78,12 +80,18 @@ impl Shard {
                     caller,
                     origin: ticket.origin,
                 };
-                if asks_for.is_some() {
-                    self.enter(&request, args, &ticket, false, asks_for);
+                if let Some(type_name) = asks_for {
+                    let asks = Asks::Always(type_name);
+                    self.enter(&request, args, &ticket, false, asks);
                     return Output::Waiting { timeout_ms: None };
                 }
                 let mut reply = Vec::new();
-                match self.execute_or_wait(&request, &args.as_args(), &ticket, &mut reply) {
+                let asks = if is_part {
+                    Asks::of_part(entry)
+                } else {
+                    Asks::Never
+                };
+                match self.execute_or_enter(&request, &args.as_args(), &ticket, asks, &mut reply) {
                     Waited::No => Output::Reply(reply),
                     Waited::Yes(timeout_ms) => Output::Waiting { timeout_ms },
                 }

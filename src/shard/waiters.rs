@@ -1,7 +1,7 @@
 //! Waiters: who waits for which keys of one shard, in order of arrival.
 //!
 //!     key -> ids of its waiters, lowest first        id -> request, claim, keys
-//!     keys to look at: those that changed while somebody waited for them
+//!     keys to look at: those that changed while somebody waited for them, and whether others may have with them
 //!
 //! Promises  a key nobody waits for costs one lookup a change, and nothing while nobody waits at all; a waiter that ends is
 //!           gone from all its keys.
@@ -11,11 +11,62 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::Request;
+use crate::commands::Entry;
+use crate::commands::table::Group;
 use crate::resp::args::OwnedArgs;
 use crate::router::wait::Claim;
 
 /// A key in a database, by the process's hash. Two that collide are looked at together, which costs a look.
 pub type WaitKey = (u16, u64);
+
+/// How a key changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// By what touched this shard only.
+    #[default]
+    Here,
+    /// By a transaction over several shards.
+    OfSeveral,
+}
+
+/// Whether a waiter's coordinator is asked to look, instead of its being served here.
+#[derive(Clone, Copy, Debug)]
+pub enum Asks {
+    /// All it needs is here.
+    Never,
+    /// It needs another shard as well, once a key holds a value of this type.
+    Always(&'static str),
+    /// It waits for keys of this type, of other shards too, and takes from the first that has something.
+    ForOrder(&'static str),
+}
+
+impl Asks {
+    /// Of a client that waits for keys of other shards as well. A reader of streams takes nothing: it is never asked.
+    pub fn of_part(entry: &Entry) -> Self {
+        match entry.command.group {
+            Group::List => Self::ForOrder("list"),
+            Group::SortedSet => Self::ForOrder("zset"),
+            _ => Self::Never,
+        }
+    }
+
+    /// The type that a key must have for anything to happen; any where that is not known.
+    pub fn wanted_type(self) -> Option<&'static str> {
+        match self {
+            Self::Never => None,
+            Self::Always(type_name) | Self::ForOrder(type_name) => Some(type_name),
+        }
+    }
+
+    /// Whether the coordinator is to look, after this change.
+    pub fn is_to_ask(self, change: Change) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always(_) => true,
+            Self::ForOrder(_) => change == Change::OfSeveral,
+        }
+    }
+}
 
 /// A client's wish, as one shard keeps it.
 pub struct Waiter {
@@ -27,8 +78,8 @@ pub struct Waiter {
     pub claim: Claim,
     /// To be looked at when a key goes, too.
     pub on_delete: bool,
-    /// It needs another shard as well: its coordinator is asked, once a key holds a value of this type.
-    pub asks_for: Option<&'static str>,
+    /// Whether its coordinator is asked.
+    pub asks: Asks,
     /// The coordinator has been asked and has not answered.
     pub is_asking: bool,
     keys: Vec<WaitKey>,
@@ -41,14 +92,14 @@ impl Waiter {
         args: OwnedArgs,
         claim: Claim,
         on_delete: bool,
-        asks_for: Option<&'static str>,
+        asks: Asks,
     ) -> Self {
         Self {
             request,
             args,
             claim,
             on_delete,
-            asks_for,
+            asks,
             is_asking: false,
             keys: Vec::new(),
         }
@@ -70,9 +121,11 @@ pub struct Waiters {
     queues: HashMap<WaitKey, Queue, ahash::RandomState>,
     waiters: HashMap<u64, Waiter, ahash::RandomState>,
     /// Keys to look at, none twice.
-    ready: VecDeque<WaitKey>,
+    ready: VecDeque<(WaitKey, Change)>,
     /// Keys that could not be served: a lock or another core was in the way.
-    later: Vec<WaitKey>,
+    later: Vec<(WaitKey, Change)>,
+    /// How keys change that are marked now.
+    change: Change,
     /// See [`Waiters::serve_last_first`].
     is_last_first: bool,
 }
@@ -158,10 +211,23 @@ impl Waiters {
         Some((&queue.key, queue.on_delete_count > 0))
     }
 
+    /// How keys change that are marked from now on.
+    #[inline]
+    pub fn set_change(&mut self, change: Change) {
+        self.change = change;
+    }
+
     /// Something happened to a key.
     pub fn mark(&mut self, place: WaitKey) {
-        if self.queues.contains_key(&place) && !self.ready.contains(&place) {
-            self.ready.push_back(place);
+        self.mark_as(place, self.change);
+    }
+
+    fn mark_as(&mut self, place: WaitKey, change: Change) {
+        if self.queues.contains_key(&place) {
+            match self.ready.iter_mut().find(|(ready, _)| *ready == place) {
+                Some((_, known)) => *known = change.max(*known),
+                None => self.ready.push_back((place, change)),
+            }
         }
     }
 
@@ -178,7 +244,7 @@ impl Waiters {
     }
 
     /// The next key to look at.
-    pub fn next_ready(&mut self) -> Option<WaitKey> {
+    pub fn next_ready(&mut self) -> Option<(WaitKey, Change)> {
         self.ready.pop_front()
     }
 
@@ -189,9 +255,10 @@ impl Waiters {
     }
 
     /// Puts a key off until [`Waiters::try_again`].
-    pub fn put_off(&mut self, place: WaitKey) {
-        if !self.later.contains(&place) {
-            self.later.push(place);
+    pub fn put_off(&mut self, place: WaitKey, change: Change) {
+        match self.later.iter_mut().find(|(later, _)| *later == place) {
+            Some((_, known)) => *known = change.max(*known),
+            None => self.later.push((place, change)),
         }
     }
 
@@ -199,7 +266,9 @@ impl Waiters {
     pub fn try_again(&mut self) -> bool {
         let later = std::mem::take(&mut self.later);
         let has_any = !later.is_empty();
-        later.into_iter().for_each(|place| self.mark(place));
+        for (place, change) in later {
+            self.mark_as(place, change);
+        }
         has_any
     }
 

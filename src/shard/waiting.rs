@@ -3,15 +3,16 @@
 //!     a write marks its keys -> after the request, each marked key's waiters run in order of arrival
 //!
 //! A waiter runs its own handler again, so what it takes is taken in the same step as it is found; what it pushes marks
-//! keys in turn. One whose other key lives on another shard asks its coordinator instead, and those behind it wait for the
-//! answer.
+//! keys in turn. One whose destination lives on another shard asks its coordinator instead, and those behind it wait for the
+//! answer. So does one that pops from several shards, where a transaction over several has filled a key: it may have filled
+//! one that the client named earlier.
 //!
 //! Promises  no waiter is passed over by a later one for what both wait for; a key in the way of a transaction is left
 //!           until that one has released it.
 //! Not here  the queues: `shard/waiters.rs`; timeouts and clients: `node/waiting.rs`.
 //! Tests     tests/shard/waiting.rs.
 
-use super::waiters::{WaitKey, Waiter};
+use super::waiters::{Asks, Change, WaitKey, Waiter};
 use super::{Request, Shard, connection_hash};
 use crate::commands::Entry;
 use crate::commands::keys::for_each_key_of;
@@ -47,6 +48,18 @@ impl Shard {
         ticket: &WaitTicket,
         out: &mut Vec<u8>,
     ) -> Waited {
+        self.execute_or_enter(request, args, ticket, Asks::Never, out)
+    }
+
+    /// The same for one whose coordinator may be asked.
+    pub(super) fn execute_or_enter(
+        &mut self,
+        request: &Request,
+        args: &Args<'_>,
+        ticket: &WaitTicket,
+        asks: Asks,
+        out: &mut Vec<u8>,
+    ) -> Waited {
         let is_limited = self.memory.is_limited;
         if is_limited && !self.has_room_for(request, args) {
             let error = self.refuse_growth(request.entry);
@@ -62,7 +75,7 @@ impl Shard {
             Some(wait) => {
                 let timeout_ms = wait.timeout_ms;
                 let words = wait.words.unwrap_or_else(|| OwnedArgs::from_args(args));
-                self.enter(request, words, ticket, wait.on_delete, None);
+                self.enter(request, words, ticket, wait.on_delete, asks);
                 Waited::Yes(timeout_ms)
             }
         };
@@ -70,14 +83,14 @@ impl Shard {
         waited
     }
 
-    /// Enters a waiter whose coordinator is asked when a key has a value of type `asks_for`.
+    /// Enters a waiter.
     pub(super) fn enter(
         &mut self,
         request: &Request,
         args: OwnedArgs,
         ticket: &WaitTicket,
         on_delete: bool,
-        asks_for: Option<&'static str>,
+        asks: Asks,
     ) {
         let mut keys = Vec::new();
         let words = args.as_args();
@@ -91,7 +104,7 @@ impl Shard {
                 }
             });
         }
-        let waiter = Waiter::new(*request, args, ticket.claim.clone(), on_delete, asks_for);
+        let waiter = Waiter::new(*request, args, ticket.claim.clone(), on_delete, asks);
         self.waiters.add(ticket.id, waiter, keys);
     }
 
@@ -105,6 +118,10 @@ impl Shard {
         let Some(waiter) = self.waiters.get_mut(id) else {
             return;
         };
+        // Another shard asked: the claim is its.
+        if !waiter.is_asking {
+            return;
+        }
         waiter.is_asking = false;
         waiter.claim.give_back();
         let (db, args) = (waiter.request.db, waiter.args.clone());
@@ -159,15 +176,15 @@ impl Shard {
 
     #[cold]
     fn serve_waiters(&mut self) {
-        while let Some(place) = self.waiters.next_ready() {
-            if !self.serve_key(place) {
-                self.waiters.put_off(place);
+        while let Some((place, change)) = self.waiters.next_ready() {
+            if !self.serve_key(place, change) {
+                self.waiters.put_off(place, change);
             }
         }
     }
 
     /// Serves one key's waiters in order of arrival; false if that must be gone on with later.
-    fn serve_key(&mut self, place: WaitKey) -> bool {
+    fn serve_key(&mut self, place: WaitKey, change: Change) -> bool {
         let mut next_id = 0;
         while let Some(id) = self.waiters.first_from(place, next_id) {
             next_id = id + 1;
@@ -186,13 +203,14 @@ impl Shard {
             if waiter.is_asking {
                 return true; // What it finds decides; it marks its keys again.
             }
-            let asks_in_vain = waiter.asks_for.is_some() && waiter.asks_for != type_name;
+            let wanted = waiter.asks.wanted_type();
+            let asks_in_vain = wanted.is_some() && wanted != type_name;
             if asks_in_vain || type_name.is_none() && !waiter.on_delete {
                 continue;
             }
             let request = waiter.request;
             let args = std::mem::take(&mut waiter.args);
-            let outcome = self.serve_waiter(id, &request, &args);
+            let outcome = self.serve_waiter(id, &request, &args, change);
             match outcome {
                 Served::Yes => {}
                 Served::Nothing => self.keep_waiting(id, args),
@@ -215,7 +233,13 @@ impl Shard {
         }
     }
 
-    fn serve_waiter(&mut self, id: u64, request: &Request, args: &OwnedArgs) -> Served {
+    fn serve_waiter(
+        &mut self,
+        id: u64,
+        request: &Request,
+        args: &OwnedArgs,
+        change: Change,
+    ) -> Served {
         let args = args.as_args();
         if !self.locks.is_idle() && self.is_locked(request, &args) {
             return Served::Busy;
@@ -232,7 +256,7 @@ impl Shard {
             }
         }
         let origin = request.origin;
-        if waiter.asks_for.is_some() {
+        if waiter.asks.is_to_ask(change) {
             waiter.is_asking = true;
             self.events.push_back((origin.core, FromShard::Ask { id }));
             return Served::Asked;

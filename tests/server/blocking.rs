@@ -160,6 +160,32 @@ fn types_matter_when_they_are_needed() {
     }
 }
 
+/// A client that waits for several keys has the first of them by its own order, whatever order a block fills them in.
+#[test]
+fn what_a_block_fills_is_taken_in_the_order_of_the_wish() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        let mut client = server.client();
+        for round in 0..20 {
+            let (first, second) = (format!("first:{round}"), format!("second:{round}"));
+            let (wish, fill) = match round % 2 {
+                0 => ("BLPOP", "RPUSH"),
+                _ => ("BZPOPMAX", "ZADD"),
+            };
+            let value = if round % 2 == 0 { "x" } else { "1 x" };
+            send(&mut client, &format!("{wish} {first} {second} 0"));
+            wait_until_blocked(&server, 1);
+            assert_eq!(other.ask("MULTI"), ok());
+            other.ask(&format!("{fill} {second} {value}"));
+            other.ask(&format!("{fill} {first} {value}"));
+            other.ask("EXEC");
+            assert_eq!(client.reply().items()[0], bulk(&first), "round {round}");
+            assert_eq!(other.ask(&format!("EXISTS {second}")), Value::Integer(1));
+        }
+    }
+}
+
 /// What one waiting client pushes is what the next one waits for, over every shard.
 #[test]
 fn moves_go_on_in_a_chain() {

@@ -159,6 +159,7 @@ fn what_one_leaves_who_was_asked_goes_to_the_next() {
                 claim: Claim::default(),
             },
             asks_for: Some("list"),
+            is_part: false,
         },
     });
     assert!(shard.next_event().is_some(), "it is entered");
@@ -171,6 +172,57 @@ fn what_one_leaves_who_was_asked_goes_to_the_next() {
     assert!(shard.next_event().is_none(), "the answer is not there yet");
     shard.handle(ToShard::Forget { id: 1 });
     assert_eq!(served(&mut shard), [(2, "*2 $1 a $1 y ".to_string())]);
+}
+
+/// One that pops from several shards: where a transaction over several has filled a key, one that the client named earlier may
+/// be filled as well, so its coordinator looks. What fills this shard alone serves it here.
+#[test]
+fn what_several_shards_were_given_is_looked_for_in_order() {
+    let mut shard = shard();
+    let enter = |shard: &mut Shard, id| {
+        let (request, args) = request("BLPOP b 0", id as u32);
+        shard.handle(ToShard::Run {
+            tx: id,
+            core: 0,
+            operation: Operation::Enlist {
+                entry: request.entry,
+                db: 0,
+                caller: request.caller,
+                args,
+                ticket: WaitTicket {
+                    id,
+                    origin: request.origin,
+                    claim: Claim::default(),
+                },
+                asks_for: None,
+                is_part: true,
+            },
+            last: false,
+        });
+        assert!(shard.next_event().is_some(), "it is entered");
+    };
+    enter(&mut shard, 1);
+    assert_eq!(say(&mut shard, "RPUSH b x"), ":1 ");
+    assert_eq!(served(&mut shard), [(1, "*2 $1 b $1 x ".to_string())]);
+    enter(&mut shard, 2);
+    let (push, args) = request("RPUSH b y", 9);
+    shard.handle(ToShard::Run {
+        tx: 9,
+        core: 0,
+        operation: Operation::Command {
+            entry: push.entry,
+            db: 0,
+            caller: push.caller,
+            args,
+        },
+        last: false,
+    });
+    let mut is_asked = false;
+    while let Some((_, event)) = shard.next_event() {
+        is_asked |= matches!(event, FromShard::Ask { id: 2 });
+        assert!(!matches!(event, FromShard::Served { .. }));
+    }
+    assert!(is_asked);
 }
 
 /// Who has gone is passed over; who is forgotten leaves nothing.

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rondo::resp::Args;
 use rondo::resp::args::OwnedArgs;
-use rondo::resp::element::elements;
 
 use super::cluster::NOW_MS;
-use super::model::{Expected, Model, Wish, bulk, error, integer};
+use super::model::{Expected, Model, Wanted, Wish, bulk, error, integer};
 use super::workload::Operation;
 
 /// What a key holds.
@@ -255,19 +254,12 @@ impl Model {
                 Expected::Reply(bulk(Some(&id(*last))))
             }
             "XREAD" => {
-                // XREAD STREAMS one other 0 0
+                // XREAD [BLOCK 0] STREAMS one other 0 0
+                let keys_at = if args.len() > 6 { 4 } else { 2 };
                 let mut streams = Vec::new();
-                for key in [at(2), at(3)] {
+                for key in [at(keys_at), at(keys_at + 1)] {
                     match self.keys.get(&key) {
-                        None => {}
-                        Some(Value::Stream(_, entries)) if entries.is_empty() => {}
-                        Some(Value::Stream(_, entries)) => {
-                            let entries = entries.iter().map(|(number, value)| {
-                                let fields = strings(&[b"f".to_vec(), value.clone()]);
-                                array([bulk(Some(&id(*number))), fields])
-                            });
-                            streams.push(array([bulk(Some(&key.1)), array(entries)]));
-                        }
+                        Some(Value::Stream(..)) | None => streams.extend(self.stream(&key)),
                         Some(_) => return Some(wrong_type()),
                     }
                 }
@@ -281,34 +273,65 @@ impl Model {
         Some(reply)
     }
 
+    /// What XREAD replies of one stream that has entries.
+    fn stream(&self, key: &Place) -> Option<Vec<u8>> {
+        let Some(Value::Stream(_, entries)) = self.keys.get(key) else {
+            return None;
+        };
+        let entries = entries.iter().map(|(number, value)| {
+            let fields = strings(&[b"f".to_vec(), value.clone()]);
+            array([bulk(Some(&id(*number))), fields])
+        });
+        (entries.len() > 0).then(|| array([bulk(Some(&key.1)), array(entries)]))
+    }
+
     /// A client begins to wait: possible where there is nothing for it.
     pub fn arrive(&mut self, index: usize, operation: &Operation) -> bool {
         let args = operation.args.as_args();
         let keys = sources(operation.db, &args);
         let is_free = keys.iter().all(|key| !self.keys.contains_key(key));
-        self.waiting.insert(index, (args.is(0, "BZPOPMIN"), keys));
+        let wanted = match args.get(0) {
+            b"BZPOPMIN" => Wanted::Zset,
+            b"XREAD" => Wanted::Stream,
+            _ => Wanted::List,
+        };
+        self.waiting.insert(index, (wanted, keys));
         is_free
     }
 
-    /// It stops waiting: with nothing, or with what it takes from a key that nobody waits for who came before it.
+    /// It stops waiting: with nothing, or with what it takes from the first of its keys that there is, for which nobody
+    /// waits who came before it.
     pub fn end_wait(&mut self, index: usize, operation: &Operation, reply: &[u8]) -> Expected {
-        let (wants_zset, keys) = self.waiting.remove(&index).expect("it has arrived");
+        let (wanted, keys) = self.waiting.remove(&index).expect("it has arrived");
         if reply == b"*-1\r\n" {
             return Expected::Reply(reply.to_vec());
         }
+        if wanted == Wanted::Stream {
+            // Readers take nothing, so they are served where entries came, with the streams there.
+            let streams: Vec<Vec<u8>> = keys.iter().filter_map(|key| self.stream(key)).collect();
+            let mut replies: Vec<_> = streams.iter().map(|it| array([it.clone()])).collect();
+            replies.push(array(streams));
+            return Expected::OneOf(replies);
+        }
         let args = operation.args.as_args();
-        let first = elements(reply).and_then(|mut elements| elements.next());
-        let is_taken = |key: &Place| match args.is(0, "BLMOVE") {
-            true => true,
-            false => first == Some(&bulk(Some(&key.1))),
+        let is_wanted = |key: &Place| match self.keys.get(key) {
+            Some(Value::List(_)) => wanted == Wanted::List,
+            Some(Value::Zset(_)) => wanted == Wanted::Zset,
+            _ => false,
         };
-        let Some(key) = keys.into_iter().find(is_taken) else {
+        let Some(place) = keys.iter().position(is_wanted) else {
             return Expected::Impossible;
         };
-        let is_ahead = |(other, (zset, keys)): (&usize, &Wish)| {
-            *other < index && *zset == wants_zset && keys.contains(&key)
+        // Who was asked to look over all shards sees what else is there, as Redis does.
+        let is_other = |key| self.keys.contains_key(key);
+        if reply.starts_with(b"-WRONGTYPE") && keys[..place].iter().any(is_other) {
+            return wrong_type();
+        }
+        let key = keys[place].clone();
+        let is_ahead = |(other, (wish, keys)): (&usize, &Wish)| {
+            *other < index && *wish == wanted && keys.contains(&key)
         };
-        if self.waiting.iter().any(is_ahead) || !self.keys.contains_key(&key) {
+        if self.waiting.iter().any(is_ahead) {
             return Expected::Impossible;
         }
         self.take_first(&[key], &args)
@@ -375,14 +398,12 @@ impl Model {
 
 /// The keys that a command may take from.
 fn sources(db: u16, args: &Args<'_>) -> Vec<Place> {
-    let end = if args.is(0, "BLMOVE") {
-        2
-    } else {
-        args.len() - 1
+    let keys = match args.get(0) {
+        b"BLMOVE" => 1..2,
+        b"XREAD" => 4..6,
+        _ => 1..args.len() - 1,
     };
-    (1..end)
-        .map(|index| (db, args.get(index).to_vec()))
-        .collect()
+    keys.map(|index| (db, args.get(index).to_vec())).collect()
 }
 
 fn pop_least(zset: &mut BTreeMap<Vec<u8>, i64>) -> Option<(Vec<u8>, i64)> {

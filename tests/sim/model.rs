@@ -15,12 +15,20 @@ pub struct Model {
     pub keys: BTreeMap<(u16, Vec<u8>), Value>,
     /// By client: what it watches, and what that was.
     watched: BTreeMap<usize, Vec<Watched>>,
-    /// Who waits, by its place in the history, which is that of its arrival: whether for sorted sets, and for what keys.
+    /// Who waits, by its place in the history, which is that of its arrival: with which command, and for what keys.
     pub waiting: BTreeMap<usize, Wish>,
 }
 
 /// What a client waits for.
-pub type Wish = (bool, Vec<(u16, Vec<u8>)>);
+pub type Wish = (Wanted, Vec<(u16, Vec<u8>)>);
+
+/// What may be at a key that a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Wanted {
+    List,
+    Zset,
+    Stream,
+}
 
 /// A key and its value.
 type Watched = ((u16, Vec<u8>), Option<Value>);

@@ -156,11 +156,14 @@ impl Cluster {
         };
         let (origin, db) = (client.origin, client.db);
         let form = plain_form(client.entry, &client.args.as_args(), NOW_MS);
-        let form = form.expect("a good timeout").expect("it has one");
+        let form = form.expect("a good timeout");
+        let (entry, words) = match form {
+            Some(form) => (form.entry, form.words),
+            None => (client.entry, client.args.clone()),
+        };
         let caller = Caller::default();
-        let transaction =
-            Transaction::new(form.entry, db, caller, form.words, self.map, &self.hasher)
-                .expect("it was good before");
+        let transaction = Transaction::new(entry, db, caller, words, self.map, &self.hasher)
+            .expect("it was good before");
         self.figures.asked_count += 1;
         self.waiting.asked.insert(origin.sequence, id);
         self.start(core, transaction, origin);
@@ -194,6 +197,7 @@ impl Cluster {
             });
             let wanted = match client.entry.command.name {
                 "BZPOPMIN" | "BZPOPMAX" => "zset",
+                "XREAD" => "stream",
                 _ => "list",
             };
             for key in keys {

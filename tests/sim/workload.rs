@@ -124,6 +124,11 @@ pub fn random_operations(family: Family, rng: &mut Rng) -> Vec<Operation> {
     if family == Family::Queues && rng.below(10) > 0 {
         return vec![random_of_queues(rng)];
     }
+    if family == Family::Streams && rng.below(4) == 0 {
+        let mut key = || COLLECTIONS[rng.below(COLLECTIONS.len() as u64) as usize];
+        let words = ["XREAD", "BLOCK", "0", "STREAMS", key(), key(), "0", "0"];
+        return vec![Operation::new(0, &words)];
+    }
     match rng.below(12) {
         0 => {
             let watched: Vec<&str> = (0..1 + rng.below(3)).map(|_| key(rng)).collect();

@@ -34,7 +34,8 @@ impl AtHome {
     }
 
     fn enlist(&self) -> Operation {
-        enlist(&self.job, self.job.words.clone(), &self.ticket, None)
+        let words = self.job.words.clone();
+        enlist(&self.job, words, &self.ticket, None, false)
     }
 }
 
@@ -108,7 +109,7 @@ impl Wait {
         if self.moves.is_some() {
             let source = keys.first().map_or(0, |(shard, _)| *shard);
             let words = self.job.words.clone();
-            let operation = enlist(&self.job, words, &self.ticket, Some("list"));
+            let operation = enlist(&self.job, words, &self.ticket, Some("list"), false);
             return vec![(source, operation, false)];
         }
         let mut parts: Vec<(ShardId, Vec<usize>)> = Vec::new();
@@ -119,7 +120,8 @@ impl Wait {
         let enter = |(shard, words): (ShardId, Vec<usize>)| {
             let kept = |index| words.contains(&index);
             let words = with_keys(self.job.entry, &self.job.args(), &kept);
-            (shard, enlist(&self.job, words, &self.ticket, None), false)
+            let operation = enlist(&self.job, words, &self.ticket, None, true);
+            (shard, operation, false)
         };
         parts.into_iter().map(enter).collect()
     }
@@ -163,6 +165,7 @@ fn enlist(
     args: OwnedArgs,
     ticket: &WaitTicket,
     asks_for: Option<&'static str>,
+    is_part: bool,
 ) -> Operation {
     Operation::Enlist {
         entry: job.entry,
@@ -171,5 +174,6 @@ fn enlist(
         args,
         ticket: ticket.clone(),
         asks_for,
+        is_part,
     }
 }

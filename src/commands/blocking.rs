@@ -14,7 +14,6 @@ use super::table::{Call, Effect, Patience, Wait};
 use super::{CommandError, Entry, table};
 use crate::base::extended::Extended;
 use crate::base::number::{parse_f64, parse_i64};
-use crate::keyspace::WrongType;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
@@ -82,19 +81,6 @@ impl Call<'_> {
         };
         self.wait(wait, reply);
         Effect::NONE
-    }
-}
-
-impl Patience {
-    /// What a key of another type means to a command that may wait: an error at first, nothing yet once it has waited.
-    pub fn forgives<T>(
-        self,
-        found: Result<Option<T>, WrongType>,
-    ) -> Result<Option<T>, CommandError> {
-        match found {
-            Err(WrongType) if self == Patience::Again => Ok(None),
-            found => Ok(found?),
-        }
     }
 }
 

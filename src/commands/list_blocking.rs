@@ -71,10 +71,7 @@ fn move_or_wait(
     let timeout_ms = timeout_of_seconds(timeout, call.keys.now_ms())?;
     let key = call.keys.key(args.get(1));
     let found = call.keys.write::<List>(call.db, &key, true);
-    let has_enough = call
-        .patience
-        .forgives(found)?
-        .is_some_and(|held| words.count_of(held.get().len()) > 0);
+    let has_enough = found?.is_some_and(|held| words.count_of(held.get().len()) > 0);
     if has_enough {
         return move_elements(call, args, words, reply);
     }

@@ -322,7 +322,7 @@ pub fn pop_from_first(
     for word in args.iter_from(words.first_key).take(words.keys_count) {
         let key = call.keys.key(word);
         let found = call.keys.write::<List>(call.db, &key, call.caller.no_touch);
-        let Some(mut held) = call.patience.forgives(found)? else {
+        let Some(mut held) = found? else {
             continue;
         };
         reply.array(2);
@@ -352,7 +352,7 @@ pub fn pop_one_from_first(
     for word in args.iter_from(keys.start).take(keys.len()) {
         let key = call.keys.key(word);
         let found = call.keys.write::<List>(call.db, &key, call.caller.no_touch);
-        let Some(mut held) = call.patience.forgives(found)? else {
+        let Some(mut held) = found? else {
             continue;
         };
         let list = held.get_mut();

@@ -17,12 +17,12 @@ use super::stream_words::{
 };
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group as CommandGroup, KeyAccess, KeySpec,
-    Patience, Program, Run, Spread, Touched, Wait,
+    Program, Run, Spread, Touched, Wait,
 };
 use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::ds::stream::{ConsumerNumber, Group, Log, Pending, StreamId};
-use crate::keyspace::{Keyspace, StreamValue, WrongType};
+use crate::keyspace::{Keyspace, StreamValue};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
 
@@ -189,10 +189,9 @@ impl<'a> ReadStreams<'a> {
         keys: &mut Keyspace,
         db: usize,
         no_touch: bool,
-        has_waited: bool,
         args: &Args<'a>,
     ) -> Result<Vec<From>, CommandError> {
-        let mut from = |place| self.looked_up(keys, db, no_touch, has_waited, args, place);
+        let mut from = |place| self.looked_up(keys, db, no_touch, args, place);
         (0..self.keys_count).map(&mut from).collect()
     }
 
@@ -201,15 +200,11 @@ impl<'a> ReadStreams<'a> {
         keys: &mut Keyspace,
         db: usize,
         no_touch: bool,
-        has_waited: bool,
         args: &Args<'a>,
         place: usize,
     ) -> Result<From, CommandError> {
         let key = keys.key(self.key(args, place));
-        let stream = match keys.read(db, &key, no_touch) {
-            Err(WrongType) if has_waited && self.group.is_none() => None,
-            found => found?,
-        };
+        let stream = keys.read(db, &key, no_touch)?;
         self.from(stream, args, place)
     }
 
@@ -310,17 +305,13 @@ fn xread(
 ) -> Result<Effect, CommandError> {
     let request = ReadStreams::parse(args, false)?;
     let wait = request.wait(call.keys.now_ms())?;
-    let has_waited = call.patience == Patience::Again;
-    let froms = request.froms(call.keys, call.db, call.caller.no_touch, has_waited, args)?;
+    let froms = request.froms(call.keys, call.db, call.caller.no_touch, args)?;
     let mut parts = Parts::new(reply);
     let mut budget = request.budget;
     for (place, from) in froms.iter().enumerate() {
         let From::After(after) = from else { continue };
         let key = call.keys.key(request.key(args, place));
-        let found = match call.keys.read::<StreamValue>(call.db, &key, true) {
-            Err(WrongType) if has_waited => None,
-            found => found?,
-        };
+        let found = call.keys.read::<StreamValue>(call.db, &key, true)?;
         let (Some(stream), Some(start)) = (found, after.next()) else {
             continue;
         };
@@ -362,7 +353,7 @@ fn xreadgroup(
 ) -> Result<Effect, CommandError> {
     let request = ReadStreams::parse(args, true)?;
     let wait = request.wait(call.keys.now_ms())?;
-    let froms = request.froms(call.keys, call.db, call.caller.no_touch, false, args)?;
+    let froms = request.froms(call.keys, call.db, call.caller.no_touch, args)?;
     let Some((group_name, consumer_name)) = request.group else {
         return Err(CommandError::Syntax);
     };
@@ -451,7 +442,7 @@ pub fn check(
     let request = ReadStreams::parse(args, is_group).map_err(of_all)?;
     request.wait(keys.now_ms()).map_err(of_all)?;
     for place in 0..request.keys_count {
-        let from = request.looked_up(keys, db, no_touch, false, args, place);
+        let from = request.looked_up(keys, db, no_touch, args, place);
         from.map_err(|error| (place, error))?;
     }
     Ok(())

@@ -310,7 +310,7 @@ pub enum Patience {
     Denied,
     /// Yes.
     First,
-    /// It has waited, and something happened to one of its keys: one that holds another type is nothing yet.
+    /// It has waited, and one of its keys has something for it.
     Again,
 }
 

@@ -259,7 +259,7 @@ pub fn pop_first(
     for word in args.iter_from(keys.start).take(keys.len()) {
         let key = call.keys.key(word);
         let found = call.keys.write::<Zset>(call.db, &key, call.caller.no_touch);
-        let Some(held) = call.patience.forgives(found)? else {
+        let Some(held) = found? else {
             continue;
         };
         let (taken_count, is_gone) = match count {

@@ -372,8 +372,8 @@ pub enum Operation {
         args: OwnedArgs,
         /// Who will wait.
         ticket: WaitTicket,
-        /// Nothing is run: it is entered, and its coordinator asked when a key has a value of this type.
-        asks_for: Option<&'static str>,
+        /// Nothing is run: it is entered, and its coordinator asked when a key has something for it.
+        asks: bool,
         /// The client waits for keys of other shards as well.
         is_part: bool,
     },

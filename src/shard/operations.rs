@@ -71,7 +71,7 @@ impl Shard {
                 caller,
                 args,
                 ticket,
-                asks_for,
+                asks,
                 is_part,
             } => {
                 let request = Request {
@@ -80,9 +80,8 @@ impl Shard {
                     caller,
                     origin: ticket.origin,
                 };
-                if let Some(type_name) = asks_for {
-                    let asks = Asks::Always(type_name);
-                    self.enter(&request, args, &ticket, false, asks);
+                if asks {
+                    self.enter(&request, args, &ticket, false, Asks::Always);
                     return Output::Waiting { timeout_ms: None };
                 }
                 let mut reply = Vec::new();

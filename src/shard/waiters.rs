@@ -34,27 +34,18 @@ pub enum Change {
 pub enum Asks {
     /// All it needs is here.
     Never,
-    /// It needs another shard as well, once a key holds a value of this type.
-    Always(&'static str),
-    /// It waits for keys of this type, of other shards too, and takes from the first that has something.
-    ForOrder(&'static str),
+    /// It needs another shard as well.
+    Always,
+    /// It waits for keys of other shards, too, and takes from the first that has something.
+    ForOrder,
 }
 
 impl Asks {
     /// Of a client that waits for keys of other shards as well. A reader of streams takes nothing: it is never asked.
     pub fn of_part(entry: &Entry) -> Self {
         match entry.command.group {
-            Group::List => Self::ForOrder("list"),
-            Group::SortedSet => Self::ForOrder("zset"),
+            Group::List | Group::SortedSet => Self::ForOrder,
             _ => Self::Never,
-        }
-    }
-
-    /// The type that a key must have for anything to happen; any where that is not known.
-    pub fn wanted_type(self) -> Option<&'static str> {
-        match self {
-            Self::Never => None,
-            Self::Always(type_name) | Self::ForOrder(type_name) => Some(type_name),
         }
     }
 
@@ -62,9 +53,18 @@ impl Asks {
     pub fn is_to_ask(self, change: Change) -> bool {
         match self {
             Self::Never => false,
-            Self::Always(_) => true,
-            Self::ForOrder(_) => change == Change::OfSeveral,
+            Self::Always => true,
+            Self::ForOrder => change == Change::OfSeveral,
         }
+    }
+}
+
+/// The type of what a command that may wait takes or reads.
+pub fn wanted_type(entry: &Entry) -> &'static str {
+    match entry.command.group {
+        Group::SortedSet => "zset",
+        Group::Stream => "stream",
+        _ => "list",
     }
 }
 

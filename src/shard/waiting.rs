@@ -12,7 +12,7 @@
 //! Not here  the queues: `shard/waiters.rs`; timeouts and clients: `node/waiting.rs`.
 //! Tests     tests/shard/waiting.rs.
 
-use super::waiters::{Asks, Change, WaitKey, Waiter};
+use super::waiters::{Asks, Change, WaitKey, Waiter, wanted_type};
 use super::{Request, Shard, connection_hash};
 use crate::commands::Entry;
 use crate::commands::keys::for_each_key_of;
@@ -203,9 +203,9 @@ impl Shard {
             if waiter.is_asking {
                 return true; // What it finds decides; it marks its keys again.
             }
-            let wanted = waiter.asks.wanted_type();
-            let asks_in_vain = wanted.is_some() && wanted != type_name;
-            if asks_in_vain || type_name.is_none() && !waiter.on_delete {
+            // What holds another type is nothing for it, but for a reader whose group has gone with that.
+            let is_wanted = type_name == Some(wanted_type(waiter.request.entry));
+            if !is_wanted && !waiter.on_delete {
                 continue;
             }
             let request = waiter.request;

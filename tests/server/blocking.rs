@@ -134,20 +134,33 @@ fn client_unblock_ends_a_wait() {
     }
 }
 
-/// A key that comes to hold something else does not end the wait; a destination of another type does.
+/// A key that comes to hold something else does not end the wait; that it does is seen once another key has something, and
+/// so is a destination's.
 #[test]
 fn types_matter_when_they_are_needed() {
     for threads in [1, 4] {
         let server = Server::start(threads, &[]);
         let mut other = server.client();
         let mut client = server.client();
-        send(&mut client, "BLPOP a b 0");
-        wait_until_blocked(&server, 1);
-        assert_eq!(other.ask("SET a text"), ok());
-        assert_eq!(other.ask("RPUSH b 1"), Value::Integer(1));
-        assert_eq!(client.reply(), pair("b", "1"));
         let wrong = "WRONGTYPE Operation against a key holding the wrong kind of value";
-        assert_eq!(client.ask("BLPOP a b 0"), error(wrong));
+        for (line, push) in [
+            ("BLPOP {t}a {t}b 0", "RPUSH {t}b 1"),
+            ("BLMPOP 0 2 {t}a {t}b LEFT", "RPUSH {t}b 1"),
+            ("BZPOPMIN {t}a {t}b 0", "ZADD {t}b 1 m"),
+            ("XREAD BLOCK 0 STREAMS {t}b {t}a 0 0", "XADD {t}b 1-1 f v"),
+        ] {
+            other.ask("FLUSHALL");
+            send(&mut client, line);
+            wait_until_blocked(&server, 1);
+            assert_eq!(other.ask("SET {t}a text"), ok());
+            wait_until_blocked(&server, 1);
+            other.ask(push);
+            assert_eq!(client.reply(), error(wrong), "{line}");
+            assert_eq!(other.ask("EXISTS {t}b"), Value::Integer(1));
+        }
+        send(&mut client, "BLPOP {t}b {t}a 0");
+        assert_eq!(client.reply(), error(wrong), "it holds a stream");
+        other.ask("DEL {t}b");
         for destination in 0..8 {
             let key = format!("destination:{destination}");
             assert_eq!(other.ask(&format!("SET {key} text")), ok());

@@ -158,7 +158,7 @@ fn what_one_leaves_who_was_asked_goes_to_the_next() {
                 origin,
                 claim: Claim::default(),
             },
-            asks_for: Some("list"),
+            asks: true,
             is_part: false,
         },
     });
@@ -194,7 +194,7 @@ fn what_several_shards_were_given_is_looked_for_in_order() {
                     origin: request.origin,
                     claim: Claim::default(),
                 },
-                asks_for: None,
+                asks: false,
                 is_part: true,
             },
             last: false,

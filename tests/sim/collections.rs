@@ -307,6 +307,13 @@ impl Model {
             return Expected::Reply(reply.to_vec());
         }
         if wanted == Wanted::Stream {
+            let is_other = |key: &Place| match self.keys.get(key) {
+                None | Some(Value::Stream(..)) => false,
+                Some(_) => true,
+            };
+            if reply.starts_with(b"-WRONGTYPE") && keys.iter().any(is_other) {
+                return wrong_type();
+            }
             // Readers take nothing, so they are served where entries came, with the streams there.
             let streams: Vec<Vec<u8>> = keys.iter().filter_map(|key| self.stream(key)).collect();
             let mut replies: Vec<_> = streams.iter().map(|it| array([it.clone()])).collect();
@@ -322,7 +329,7 @@ impl Model {
         let Some(place) = keys.iter().position(is_wanted) else {
             return Expected::Impossible;
         };
-        // Who was asked to look over all shards sees what else is there, as Redis does.
+        // The command runs again: what has another type and comes before is seen, where it is looked at.
         let is_other = |key| self.keys.contains_key(key);
         if reply.starts_with(b"-WRONGTYPE") && keys[..place].iter().any(is_other) {
             return wrong_type();

@@ -35,7 +35,7 @@ impl AtHome {
 
     fn enlist(&self) -> Operation {
         let words = self.job.words.clone();
-        enlist(&self.job, words, &self.ticket, None, false)
+        enlist(&self.job, words, &self.ticket, false, false)
     }
 }
 
@@ -109,7 +109,7 @@ impl Wait {
         if self.moves.is_some() {
             let source = keys.first().map_or(0, |(shard, _)| *shard);
             let words = self.job.words.clone();
-            let operation = enlist(&self.job, words, &self.ticket, Some("list"), false);
+            let operation = enlist(&self.job, words, &self.ticket, true, false);
             return vec![(source, operation, false)];
         }
         let mut parts: Vec<(ShardId, Vec<usize>)> = Vec::new();
@@ -120,7 +120,7 @@ impl Wait {
         let enter = |(shard, words): (ShardId, Vec<usize>)| {
             let kept = |index| words.contains(&index);
             let words = with_keys(self.job.entry, &self.job.args(), &kept);
-            let operation = enlist(&self.job, words, &self.ticket, None, true);
+            let operation = enlist(&self.job, words, &self.ticket, false, true);
             (shard, operation, false)
         };
         parts.into_iter().map(enter).collect()
@@ -160,20 +160,14 @@ impl Program for Wait {
     }
 }
 
-fn enlist(
-    job: &Job,
-    args: OwnedArgs,
-    ticket: &WaitTicket,
-    asks_for: Option<&'static str>,
-    is_part: bool,
-) -> Operation {
+fn enlist(job: &Job, args: OwnedArgs, ticket: &WaitTicket, asks: bool, is_part: bool) -> Operation {
     Operation::Enlist {
         entry: job.entry,
         db: job.db,
         caller: job.caller,
         args,
         ticket: ticket.clone(),
-        asks_for,
+        asks,
         is_part,
     }
 }

@@ -15,6 +15,7 @@ use super::block_hops::fits;
 use super::connection::Connection;
 use super::core::{Coordinated, Core, Purpose};
 use super::dispatch::{caller, take_silence};
+use super::functions::calls_function;
 use super::mesh::Item;
 use super::ring::Token;
 use crate::commands::Entry;
@@ -228,6 +229,7 @@ impl Core {
             watch: None,
             commands_count: commands.len(),
             may_write: pair.may_write(),
+            calls_functions: (commands.iter()).any(|queued| calls_function(queued.entry)),
         };
         let request = BlockRequest {
             user: None,

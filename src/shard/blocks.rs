@@ -60,7 +60,7 @@ impl Shard {
         let Request { db, caller, .. } = *request;
         if self.memory.is_limited {
             // Whoever sent it has seen that it may run.
-            self.make_room_for_part(db);
+            self.make_room_for_part(db, growth(steps.clone()));
         }
         Reply::new(out, caller.protocol).array(steps.clone().count());
         self.run_block(steps, db, caller, out, ran);
@@ -110,7 +110,7 @@ impl Shard {
         &mut self,
         tx: TxId,
         (db, caller): (u16, Caller),
-        steps: impl Iterator<Item = Step<'q>>,
+        steps: impl Iterator<Item = Step<'q>> + Clone,
         out: &mut Vec<u8>,
         ran: impl FnMut(&mut Self, &Step<'q>, usize),
     ) {
@@ -123,13 +123,13 @@ impl Shard {
         &mut self,
         db: u16,
         caller: Caller,
-        steps: impl Iterator<Item = Step<'q>>,
+        steps: impl Iterator<Item = Step<'q>> + Clone,
         out: &mut Vec<u8>,
         ran: impl FnMut(&mut Self, &Step<'q>, usize),
     ) {
         if self.memory.is_limited {
             // Whoever coordinates has seen that it may run: what is let through on one shard must run on all.
-            self.make_room_for_part(db);
+            self.make_room_for_part(db, growth(steps.clone()));
         }
         // Whoever waits for keys of other shards as well may have something there, too.
         self.waiters.set_change(Change::OfSeveral);
@@ -261,4 +261,12 @@ impl Shard {
         };
         self.events.push_back((origin.core, late));
     }
+}
+
+/// Bytes that the commands of a block bring which may need more memory.
+fn growth<'q>(steps: impl Iterator<Item = Step<'q>>) -> usize {
+    steps
+        .filter(|step| step.entry.command.flags.has(Flags::DENYOOM))
+        .map(|step| step.args.bytes().len())
+        .sum()
 }

@@ -149,6 +149,12 @@ fn keys_of_request<'a>(args: &Args<'a>) -> Result<Vec<(&'a [u8], KeyAccess)>, Co
     if !entry.takes(request.len()) {
         return Err("ERR Invalid number of arguments specified for command".into());
     }
+    if entry.command.name == "MIGRATE" {
+        // Its specifications do not say which of them holds.
+        let words = super::migrate::key_words(&request)
+            .ok_or("ERR Invalid arguments specified for command")?;
+        return Ok(words.map(|at| (request.get(at), specs[0].access)).collect());
+    }
     let mut keys = Vec::new();
     let is_complete = for_each_key(entry, &request, |_| ());
     for spec in specs.iter().filter(|spec| !spec.is_fake()) {

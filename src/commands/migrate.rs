@@ -84,6 +84,22 @@ fn migrate(_: &mut Call<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Result<Effect, 
     Err("ERR MIGRATE needs a connection".into())
 }
 
+/// Which words are keys: word 3, or all after KEYS where that is empty; none where there are both.
+pub fn key_words(args: &Args<'_>) -> Option<std::ops::Range<usize>> {
+    let mut at = 6;
+    while at < args.len() {
+        if args.is(at, "KEYS") {
+            return args.get(3).is_empty().then_some(at + 1..args.len());
+        }
+        at += match () {
+            () if args.is(at, "AUTH2") => 3,
+            () if args.is(at, "AUTH") => 2,
+            () => 1,
+        };
+    }
+    Some(3..4)
+}
+
 /// MIGRATE.
 pub const COMMANDS: &[Command] = &[Command {
     name: "MIGRATE",

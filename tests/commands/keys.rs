@@ -171,3 +171,26 @@ fn specifications_are_interpreted() {
         (String::new(), false)
     );
 }
+
+/// MIGRATE's keys are one word or all after KEYS, wherever that word is not a password; both at once are no request.
+#[test]
+fn the_keys_of_migrate_are_one_word_or_those_after_keys() {
+    let keys = |words: &[&str]| {
+        let owned: OwnedArgs = words.iter().map(|word| word.as_bytes()).collect();
+        rondo::commands::migrate::key_words(&owned.as_args())
+    };
+    let head = ["MIGRATE", "h", "1"];
+    let all = |rest: &[&'static str]| keys(&[&head[..], rest].concat());
+    assert_eq!(all(&["", "0", "9", "KEYS", "a", "b"]), Some(7..9));
+    assert_eq!(all(&["k", "0", "9"]), Some(3..4));
+    assert_eq!(
+        all(&["", "0", "9", "AUTH", "KEYS", "keys", "a"]),
+        Some(9..10)
+    );
+    assert_eq!(
+        all(&["", "0", "9", "AUTH2", "u", "KEYS", "KEYS", "a"]),
+        Some(10..11)
+    );
+    assert_eq!(all(&["", "0", "9"]), Some(3..4));
+    assert_eq!(all(&["k", "0", "9", "KEYS", "a"]), None);
+}

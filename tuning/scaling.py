@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Throughput of saturated servers on one core, on four and on eight, beside Redis: for a machine with 16 cores.
 
-    tuning/scaling.py --rondo target/release/rondo --redis redis-server [--part one] [--rounds 2] [--seconds 3]
+    tuning/scaling.py --rondo target/release/rondo --redis redis-server [--part one] [--before OTHER-rondo] [--rounds 2] [--seconds 3]
 
 | part | question |
 |---|---|
@@ -126,7 +126,13 @@ def measure(args, table, name, server, cpus, case, line):
 
 
 def command_line(args, kind, threads, more=""):
-    return (REDIS if kind == "redis" else RONDO).format(redis=args.redis, rondo=args.rondo, io=threads, threads=threads, more=more)
+    binary = args.before if kind == "before" else args.rondo
+    return (REDIS if kind == "redis" else RONDO).format(redis=args.redis, rondo=binary, io=threads, threads=threads, more=more)
+
+
+def with_before(args, setups):
+    """The same for another binary of rondo, where one is named."""
+    return setups + [(name.replace("rondo", "before"), "before", *more) for name, kind, *more in setups if kind == "rondo" and args.before]
 
 
 STRINGS = [("GET", "0:1", 1, 25), ("SET", "1:0", 1, 25), ("GET", "0:1", 16, 25), ("SET", "1:0", 16, 25), ("GET", "0:1", 50, 10), ("SET", "1:0", 50, 10)]
@@ -150,15 +156,15 @@ def string_cases(_):
 
 
 def part_one(args):
-    compare(args, [("redis", "redis", 1, 1), ("rondo", "rondo", 1, 1)], string_cases)
+    compare(args, with_before(args, [("redis", "redis", 1, 1), ("rondo", "rondo", 1, 1)]), string_cases)
 
 
 def part_four(args):
-    compare(args, [("redis io4", "redis", 4, 4), ("rondo 4", "rondo", 4, 4)], string_cases)
+    compare(args, with_before(args, [("redis io4", "redis", 4, 4), ("rondo 4", "rondo", 4, 4)]), string_cases)
 
 
 def part_eight(args):
-    compare(args, [("rondo 4", "rondo", 4, 4), ("rondo 8", "rondo", 8, 8)], string_cases)
+    compare(args, with_before(args, [("rondo 4", "rondo", 4, 4), ("rondo 8", "rondo", 8, 8)]), string_cases)
 
 
 def script_cases(server):
@@ -173,7 +179,8 @@ def script_cases(server):
 
 
 def part_scripts(args):
-    compare(args, [("redis io4", "redis", 4, 4), ("rondo 4", "rondo", 4, 4)], script_cases)
+    setups = [("redis", "redis", 4, 1), ("redis io4", "redis", 4, 4), ("rondo 4", "rondo", 4, 4)]
+    compare(args, with_before(args, setups), script_cases)
 
 
 class Senders:
@@ -220,9 +227,9 @@ class Senders:
 def part_multi(args):
     table = Table()
     for _ in range(args.rounds):
-        for name, kind in (("redis io4", "redis"), ("rondo 4", "rondo")):
+        for name, kind, threads in with_before(args, [("redis", "redis", 1), ("redis io4", "redis", 4), ("rondo 4", "rondo", 4)]):
             server_cpus, client_cpus = places(4)
-            with Server(command_line(args, kind, 4), ",".join(map(str, server_cpus))) as server:
+            with Server(command_line(args, kind, threads), ",".join(map(str, server_cpus))) as server:
                 for case, key in (("one shard", "{{t{n}}}:{i}"), ("shards", "k{n}:{i}")):
                     for pipeline in (1, 16):
                         batches = []
@@ -317,6 +324,7 @@ PARTS = {"one": part_one, "four": part_four, "eight": part_eight, "scripts": par
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rondo", default="target/release/rondo")
+    parser.add_argument("--before", help="another binary of rondo, measured beside")
     parser.add_argument("--redis", default="redis-server")
     parser.add_argument("--memtier", default="memtier_benchmark")
     parser.add_argument("--part", action="append", choices=list(PARTS))

@@ -9,6 +9,8 @@
 //!
 //! CONFIG SET appendonly yes is answered when the cut is made: what is written after its reply is in the logs. With
 //! `appendfsync always` nothing that is written after the cut of a log's first base is acknowledged before that is in force.
+//! What was written before the cut was promised to nobody and is on disk with that base: reads of it do not wait, for that may
+//! take long, or fail.
 //!
 //! Promises  one snapshot or rewriting at a time: what comes meanwhile is scheduled; a failed one changes nothing, and is
 //!           tried again where a log waits for its base.

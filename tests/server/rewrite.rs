@@ -280,6 +280,8 @@ fn writes_wait_for_the_first_base_of_a_log() {
     eventually("a base was tried", || {
         server.info("persistence", "aof_last_bgrewrite_status") == "err"
     });
+    // What was there before the logs were is read meanwhile.
+    assert_eq!(client.ask("GET a"), bulk("1"));
     let mut writer = server.client();
     writer.send(b"MSET a 2 b 2 c 2 d 2\r\n");
     let mut waiting = server.client();

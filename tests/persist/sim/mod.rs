@@ -9,7 +9,8 @@
 //! - a text is a beginning of what it was;
 //! - a write over several keys is in all of their texts or in none;
 //! - what a write had read is there if the write is;
-//! - with `always`, every write that was acknowledged is there, and all that any reply has shown or others were told of;
+//! - with `always`, every write that was acknowledged is there, and all that any reply has shown or others were told of, but for
+//!   what was written before logs were turned on, until their first base is in force;
 //! - with any policy, whatever was written before a moment at which all of all logs was durable.
 
 mod disk; // what is on it after a power cut

@@ -320,7 +320,7 @@ impl Core {
         let transaction = plain.ok().and_then(|form| {
             // What pops does so over several shards as it does within a block: it does not wait.
             let (entry, words) = form.map_or((entry, words), |form| (form.entry, form.words));
-            Transaction::new(entry, db, caller, words, self.map, &self.hasher).ok()
+            Transaction::asked(entry, (db, caller), words, id, self.map, &self.hasher).ok()
         });
         match transaction {
             Some(transaction) => self.starts.push_back(Start {

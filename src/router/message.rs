@@ -383,6 +383,8 @@ pub enum Operation {
         db: u16,
         /// The keys.
         keys: OwnedArgs,
+        /// For whom, where that is a client that has waited: what those wait for who came before it is not there for it.
+        waiter: Option<u64>,
     },
     /// Where the elements that SORT is asked to sort lead; gives [`Output::Leads`].
     SortLeads {

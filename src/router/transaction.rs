@@ -23,7 +23,7 @@ use super::message::{CallFailure, Errand, Queued};
 use super::programs::block::{Block, BlockRequest, RegisterWatch};
 use super::programs::cut::Cut;
 use super::programs::script::{Script, ScriptRequest, ScriptStep, UnderWay};
-use super::programs::{Locks, Next, Program, program, waiting_program};
+use super::programs::{Locks, Next, Program, asked_program, program, waiting_program};
 use super::wait::WaitRequest;
 use super::watch::Watch;
 use super::{FromShard, KeyLock, LockSet, Operation, Output, ShardId, ToShard, Trace, TxId};
@@ -150,6 +150,21 @@ impl Transaction {
         hasher: &KeyHasher,
     ) -> Result<Self, CommandError> {
         let (locks, program) = program(entry, db, caller, args, map, hasher)?;
+        Ok(Self::of(locks, program))
+    }
+
+    /// Prepares what is run for a client that waits, under the id `waiter`, when its coordinator is asked to look.
+    ///
+    /// - Errors: as [`Transaction::new`].
+    pub fn asked(
+        entry: &'static Entry,
+        (db, caller): (u16, Caller),
+        args: OwnedArgs,
+        waiter: u64,
+        map: SlotMap,
+        hasher: &KeyHasher,
+    ) -> Result<Self, CommandError> {
+        let (locks, program) = asked_program(entry, (db, caller), args, waiter, map, hasher)?;
         Ok(Self::of(locks, program))
     }
 

@@ -11,6 +11,7 @@ use crate::commands::table::Patience;
 use crate::ds::key_table::{EntryMut, Value};
 use crate::keyspace::hash::Found;
 use crate::keyspace::rdb::{self, NoPayload};
+use crate::keyspace::value::type_name;
 use crate::keyspace::{Classes, Moved, Object};
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
@@ -213,8 +214,8 @@ impl Shard {
                 }
                 Output::Count(u64::from(is_put))
             }
-            Operation::WhichExist { db, keys } => {
-                Output::Which(self.which_exist(usize::from(db), &keys.as_args()))
+            Operation::WhichExist { db, keys, waiter } => {
+                Output::Which(self.which_exist(db, &keys.as_args(), waiter))
             }
             Operation::Exists { db, keys } => {
                 Output::Count(self.exist_count(usize::from(db), &keys.as_args()))
@@ -268,8 +269,15 @@ impl Shard {
         keys.iter_from(0).filter_map(lend).collect()
     }
 
-    fn which_exist(&self, db: usize, keys: &Args<'_>) -> Vec<bool> {
-        let exists = |key: &[u8]| self.keys.peek(db, &self.keys.key(key)).is_some();
+    fn which_exist(&self, db: u16, keys: &Args<'_>, waiter: Option<u64>) -> Vec<bool> {
+        let exists = |key: &[u8]| {
+            let key = self.keys.key(key);
+            let found = self.keys.peek(usize::from(db), &key);
+            found.is_some_and(|entry| {
+                let has = type_name(&entry.value());
+                !waiter.is_some_and(|id| self.waiters.has_before((db, key.hash), id, has))
+            })
+        };
         keys.iter_from(0).map(exists).collect()
     }
 

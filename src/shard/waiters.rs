@@ -200,6 +200,16 @@ impl Waiters {
         }
     }
 
+    /// Whether somebody who came before `id` waits for what a key holds, which is of this type.
+    pub fn has_before(&self, place: WaitKey, id: u64, has: &'static str) -> bool {
+        let Some(queue) = self.queues.get(&place) else {
+            return false;
+        };
+        let waiters = queue.ids.range(..id).filter_map(|id| self.waiters.get(id));
+        let mut waiters = waiters.map(|waiter| wanted_type(waiter.request.entry));
+        waiters.any(|wanted| wanted == has)
+    }
+
     /// Breaks it on purpose: the last to come is the first, and the only one.
     pub fn serve_last_first(&mut self) {
         self.is_last_first = true;

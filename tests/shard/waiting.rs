@@ -9,7 +9,7 @@ use rondo::persist::{Holds, Log};
 use rondo::resp::args::OwnedArgs;
 use rondo::router::wait::{Claim, Taken};
 use rondo::router::{
-    FromShard, KeyLock, LockMode, LockSet, Operation, Origin, ToShard, WaitTicket,
+    FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ToShard, WaitTicket,
 };
 use rondo::shard::{Outcome, Request, Shard, Waited};
 
@@ -223,6 +223,47 @@ fn what_several_shards_were_given_is_looked_for_in_order() {
         assert!(!matches!(event, FromShard::Served { .. }));
     }
     assert!(is_asked);
+}
+
+/// Whose coordinator looks does not find what somebody waits for who came before it and could not be served yet.
+#[test]
+fn what_somebody_waits_for_is_not_there_for_a_later_one() {
+    let mut shard = shard();
+    wait(&mut shard, 5, "BLMOVE a c LEFT LEFT 0");
+    wait(&mut shard, 6, "BZPOPMIN b 0");
+    let hash = KeyHasher::with_seed(SEED).hash(b"c");
+    let mode = LockMode::Exclusive;
+    shard.handle(ToShard::Schedule {
+        tx: 2,
+        core: 0,
+        locks: LockSet::of_keys(2, vec![KeyLock { hash, mode }]),
+        read: None,
+    });
+    assert!(shard.next_event().is_some(), "it is granted");
+    assert_eq!(say(&mut shard, "RPUSH a x"), ":1 ");
+    assert_eq!(say(&mut shard, "RPUSH b x"), ":1 ");
+    let mut which = |waiter| {
+        shard.handle(ToShard::Run {
+            tx: 2,
+            core: 0,
+            operation: Operation::WhichExist {
+                db: 0,
+                keys: ["a", "b", "d"].iter().map(|key| key.as_bytes()).collect(),
+                waiter,
+            },
+            last: false,
+        });
+        match shard.next_event() {
+            Some((_, FromShard::Ran { output, .. })) => match output {
+                Output::Which(exist) => exist,
+                _ => panic!("it says which exist"),
+            },
+            _ => panic!("it runs"),
+        }
+    };
+    assert_eq!(which(None), [true, true, false]);
+    assert_eq!(which(Some(4)), [true, true, false]);
+    assert_eq!(which(Some(9)), [false, true, false]);
 }
 
 /// Who has gone is passed over; who is forgotten leaves nothing.

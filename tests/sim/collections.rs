@@ -326,21 +326,24 @@ impl Model {
             Some(Value::Zset(_)) => wanted == Wanted::Zset,
             _ => false,
         };
-        let Some(place) = keys.iter().position(is_wanted) else {
+        // Of what others wait for who came before, nothing is there for it: they may take it at any time from now on, as Redis
+        // does at once. Without that a key of theirs would stand in the way of the next one.
+        let is_behind = |key: &Place| {
+            let is_ahead = |(other, (wish, keys)): (&usize, &Wish)| {
+                *other < index && *wish == wanted && keys.contains(key)
+            };
+            self.waiting.iter().any(is_ahead)
+        };
+        let is_free = |key: &Place| is_wanted(key) && !is_behind(key);
+        let Some(place) = keys.iter().position(is_free) else {
             return Expected::Impossible;
         };
         // The command runs again: what has another type and comes before is seen, where it is looked at.
-        let is_other = |key| self.keys.contains_key(key);
+        let is_other = |key: &Place| self.keys.contains_key(key) && !is_wanted(key);
         if reply.starts_with(b"-WRONGTYPE") && keys[..place].iter().any(is_other) {
             return wrong_type();
         }
         let key = keys[place].clone();
-        let is_ahead = |(other, (wish, keys)): (&usize, &Wish)| {
-            *other < index && *wish == wanted && keys.contains(&key)
-        };
-        if self.waiting.iter().any(is_ahead) {
-            return Expected::Impossible;
-        }
         self.take_first(&[key], &args)
             .unwrap_or(Expected::Impossible)
     }

@@ -162,7 +162,8 @@ impl Cluster {
             None => (client.entry, client.args.clone()),
         };
         let caller = Caller::default();
-        let transaction = Transaction::new(entry, db, caller, words, self.map, &self.hasher)
+        let request = (db, caller);
+        let transaction = Transaction::asked(entry, request, words, id, self.map, &self.hasher)
             .expect("it was good before");
         self.figures.asked_count += 1;
         self.waiting.asked.insert(origin.sequence, id);

@@ -2,6 +2,9 @@
 //!
 //! A list or a sorted set that exists has something to give, so which keys exist is all there is to know. The first one's
 //! shard finds out whether it is of the right type.
+//!
+//! A client that has waited, and whose coordinator looks for it, passes over keys that others wait for who came before it:
+//! their own turn may not have come yet, for a lock was in the way.
 
 use super::{Job, Next, Program, first_error, part_of, unexpected};
 use crate::commands::blocking::with_keys;
@@ -14,10 +17,12 @@ pub(super) struct FirstExisting {
     /// The keys' words by shard; shards in order.
     parts: Vec<(ShardId, Vec<usize>)>,
     has_looked: bool,
+    /// Who has waited, if it runs for such a client.
+    waiter: Option<u64>,
 }
 
 impl FirstExisting {
-    pub(super) fn new(job: Job) -> Self {
+    pub(super) fn new(job: Job, waiter: Option<u64>) -> Self {
         let mut parts: Vec<(ShardId, Vec<usize>)> = Vec::new();
         for (shard, word) in job.keys() {
             part_of(&mut parts, shard).push(word);
@@ -27,6 +32,7 @@ impl FirstExisting {
             job,
             parts,
             has_looked: false,
+            waiter,
         }
     }
 }
@@ -36,8 +42,8 @@ impl Program for FirstExisting {
         let args = self.job.args();
         let look = |(shard, words): &(ShardId, Vec<usize>)| {
             let keys: OwnedArgs = words.iter().map(|&word| args.get(word)).collect();
-            let db = self.job.db;
-            (*shard, Operation::WhichExist { db, keys })
+            let (db, waiter) = (self.job.db, self.waiter);
+            (*shard, Operation::WhichExist { db, keys, waiter })
         };
         self.parts.iter().map(look).collect()
     }
@@ -68,6 +74,9 @@ impl Program for FirstExisting {
                     found = Some((word, *shard));
                 }
             }
+        }
+        if found.is_none() && self.waiter.is_some() {
+            return Next::Done(b"*-1\r\n".to_vec()); // It goes on waiting.
         }
         // Where none exists the first says so, in this command's own way.
         let first = || {

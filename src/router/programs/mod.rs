@@ -237,7 +237,9 @@ pub(super) fn program(
             Err(_) => Box::new(handover::WrongCopy::new(&job)),
         },
         Spread::Gather(Named::Bring) => Box::new(bring::Bring::new(job)),
-        Spread::Gather(Named::FirstExisting) => Box::new(first_existing::FirstExisting::new(job)),
+        Spread::Gather(Named::FirstExisting) => {
+            Box::new(first_existing::FirstExisting::new(job, None))
+        }
         Spread::Gather(Named::ListMove) => Box::new(list_move::Move::new(job)),
         Spread::Gather(Named::ReadStreams) => Box::new(read_streams::ReadStreams::new(job)?),
         Spread::Gather(Named::SetMove) => Box::new(set_move::SetMove::new(job)),
@@ -252,6 +254,33 @@ pub(super) fn program(
         }
     };
     Ok((locks, program))
+}
+
+/// The locks and the program of what a coordinator looks for that is asked on behalf of a client that waits, under this id.
+pub(super) fn asked_program(
+    entry: &'static Entry,
+    (db, caller): (u16, Caller),
+    args: OwnedArgs,
+    waiter: u64,
+    map: SlotMap,
+    hasher: &KeyHasher,
+) -> Result<(Locks, Box<dyn Program>), CommandError> {
+    if entry.command.spread != Spread::Gather(Named::FirstExisting) {
+        return program(entry, db, caller, args, map, hasher);
+    }
+    let locks = locks_on_keys(entry, &args.as_args(), map, hasher);
+    let job = Job {
+        entry,
+        db,
+        caller: Caller {
+            tracks: false, // It pops.
+            ..caller
+        },
+        words: args,
+        map,
+    };
+    let program = first_existing::FirstExisting::new(job, Some(waiter));
+    Ok((locks, Box::new(program)))
 }
 
 /// The locks and the program of a request that may wait.

@@ -644,7 +644,12 @@ pub enum Output {
     /// A number.
     Count(u64),
     /// Whether each key is there.
-    Which(Vec<bool>),
+    Which {
+        /// For each key.
+        exist: Vec<bool>,
+        /// Whether one of them has what the waiter waits for, if it is for one.
+        has_wanted: bool,
+    },
     /// The client waits.
     Waiting {
         /// How long, in milliseconds; none: for ever, or as its coordinator knows.

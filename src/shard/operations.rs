@@ -215,7 +215,7 @@ impl Shard {
                 Output::Count(u64::from(is_put))
             }
             Operation::WhichExist { db, keys, waiter } => {
-                Output::Which(self.which_exist(db, &keys.as_args(), waiter))
+                self.which_exist(db, &keys.as_args(), waiter)
             }
             Operation::Exists { db, keys } => {
                 Output::Count(self.exist_count(usize::from(db), &keys.as_args()))
@@ -269,16 +269,23 @@ impl Shard {
         keys.iter_from(0).filter_map(lend).collect()
     }
 
-    fn which_exist(&self, db: u16, keys: &Args<'_>, waiter: Option<u64>) -> Vec<bool> {
+    fn which_exist(&self, db: u16, keys: &Args<'_>, waiter: Option<u64>) -> Output {
+        let wanted = waiter.and_then(|id| self.waiters.wanted_by(id));
+        let mut has_wanted = false;
         let exists = |key: &[u8]| {
             let key = self.keys.key(key);
-            let found = self.keys.peek(usize::from(db), &key);
-            found.is_some_and(|entry| {
-                let has = type_name(&entry.value());
-                !waiter.is_some_and(|id| self.waiters.has_before((db, key.hash), id, has))
-            })
+            let Some(found) = self.keys.peek(usize::from(db), &key) else {
+                return false;
+            };
+            let has = type_name(&found.value());
+            if waiter.is_some_and(|id| self.waiters.has_before((db, key.hash), id, has)) {
+                return false;
+            }
+            has_wanted |= wanted == Some(has);
+            true
         };
-        keys.iter_from(0).map(exists).collect()
+        let exist = keys.iter_from(0).map(exists).collect();
+        Output::Which { exist, has_wanted }
     }
 
     fn lend_parts(

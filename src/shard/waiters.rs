@@ -200,6 +200,11 @@ impl Waiters {
         }
     }
 
+    /// The type of what a waiter waits for.
+    pub fn wanted_by(&self, id: u64) -> Option<&'static str> {
+        Some(wanted_type(self.waiters.get(&id)?.request.entry))
+    }
+
     /// Whether somebody who came before `id` waits for what a key holds, which is of this type.
     pub fn has_before(&self, place: WaitKey, id: u64, has: &'static str) -> bool {
         let Some(queue) = self.queues.get(&place) else {

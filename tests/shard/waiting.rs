@@ -255,7 +255,7 @@ fn what_somebody_waits_for_is_not_there_for_a_later_one() {
         });
         match shard.next_event() {
             Some((_, FromShard::Ran { output, .. })) => match output {
-                Output::Which(exist) => exist,
+                Output::Which { exist, .. } => exist,
                 _ => panic!("it says which exist"),
             },
             _ => panic!("it runs"),

@@ -64,10 +64,12 @@ impl Program for FirstExisting {
         }
         self.has_looked = true;
         let mut found: Option<(usize, ShardId)> = None;
+        let mut has_any = false;
         for ((shard, words), (_, output)) in self.parts.iter().zip(&outputs) {
-            let Output::Which(exist) = output else {
+            let Output::Which { exist, has_wanted } = output else {
                 return unexpected();
             };
+            has_any |= has_wanted;
             let existing = words.iter().zip(exist).filter(|(_, exists)| **exists);
             for (&word, _) in existing {
                 if found.is_none_or(|(first, _)| word < first) {
@@ -75,8 +77,9 @@ impl Program for FirstExisting {
                 }
             }
         }
-        if found.is_none() && self.waiter.is_some() {
-            return Next::Done(b"*-1\r\n".to_vec()); // It goes on waiting.
+        // It goes on waiting where somebody was quicker. A key of another type is told of beside one that has something only.
+        if !has_any && self.waiter.is_some() {
+            return Next::Done(b"*-1\r\n".to_vec());
         }
         // Where none exists the first says so, in this command's own way.
         let first = || {

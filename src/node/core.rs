@@ -620,7 +620,7 @@ impl Core {
             } => {
                 return self.served(*id, reply, holds, *took_ns);
             }
-            FromShard::Ask { id } => return self.asked_to_look(*id),
+            FromShard::Ask { id, shard } => return self.asked_to_look(*id, *shard),
             FromShard::NeedsMemory => return self.shard.free_for_others(),
             FromShard::Busy { tx, is_function } => {
                 return self.turn_transaction_away(*tx, *is_function, false);

@@ -45,6 +45,8 @@ pub struct WaitingClient {
     claim: Claim,
     /// Where its waiters are.
     shards: Vec<ShardId>,
+    /// Which of them has asked its coordinator to look, once one has.
+    asked_by: Option<ShardId>,
     /// Microseconds since the epoch; none: for ever.
     deadline_us: Option<i64>,
     /// What its coordinator runs when it is asked, and what a change of rights is held against: database, caller, words.
@@ -246,6 +248,7 @@ impl Core {
             entry: request.entry,
             claim: ticket.claim,
             shards,
+            asked_by: None,
             deadline_us: wait_us.and_then(|us| us.checked_add(self.now_us)),
             request: (request.db, request.caller, words),
         };
@@ -309,10 +312,11 @@ impl Core {
     }
 
     /// A shard has something for a client that needs another shard too, or may have more elsewhere: look under locks.
-    pub(super) fn asked_to_look(&mut self, id: u64) {
-        let Some(client) = self.waiting.by_id.get(&id) else {
+    pub(super) fn asked_to_look(&mut self, id: u64, shard: ShardId) {
+        let Some(client) = self.waiting.by_id.get_mut(&id) else {
             return;
         };
+        client.asked_by = Some(shard);
         let (db, caller, words) = client.request.clone();
         let token = client.token;
         let entry = client.entry;
@@ -339,10 +343,11 @@ impl Core {
 
     /// There was nothing after all.
     fn looked_in_vain(&mut self, id: u64) {
-        let Some(client) = self.waiting.by_id.get(&id) else {
+        let Some(client) = self.waiting.by_id.get_mut(&id) else {
             return;
         };
-        for shard in client.shards.clone() {
+        // No other: once the claim is free another shard may ask, and would take this for the answer to that.
+        if let Some(shard) = client.asked_by.take() {
             self.tell_shard(shard, ToShard::Rest { id });
         }
     }

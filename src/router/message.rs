@@ -214,6 +214,8 @@ pub enum FromShard {
     Ask {
         /// Its ticket's id.
         id: u64,
+        /// The shard that asks, which keeps the claim until it is told.
+        shard: ShardId,
     },
     /// To the core of a shard whose keys are worth less: it had better evict some. How much is in the ledger.
     NeedsMemory,

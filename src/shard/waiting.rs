@@ -258,7 +258,9 @@ impl Shard {
         let origin = request.origin;
         if waiter.asks.is_to_ask(change) {
             waiter.is_asking = true;
-            self.events.push_back((origin.core, FromShard::Ask { id }));
+            let shard = self.id;
+            let ask = FromShard::Ask { id, shard };
+            self.events.push_back((origin.core, ask));
             return Served::Asked;
         }
         let claim = waiter.claim.clone();

@@ -101,7 +101,7 @@ fn events(shard: &mut Shard) -> Vec<String> {
                 "core {core}: waiter {id} served {:?}",
                 String::from_utf8_lossy(&reply)
             ),
-            (core, FromShard::Ask { id }) => format!("core {core}: waiter {id} asks"),
+            (core, FromShard::Ask { id, .. }) => format!("core {core}: waiter {id} asks"),
             (core, FromShard::NeedsMemory) => format!("core {core}: memory is short"),
             (core, FromShard::Late { origin, reply, .. }) => format!(
                 "core {core}: connection {} request {} late {:?}",

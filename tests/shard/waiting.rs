@@ -166,7 +166,7 @@ fn what_one_leaves_who_was_asked_goes_to_the_next() {
     wait(&mut shard, 2, "BLPOP a 0");
     assert_eq!(say(&mut shard, "RPUSH a x y"), ":2 ");
     let asked = shard.next_event();
-    assert!(matches!(asked, Some((0, FromShard::Ask { id: 1 }))));
+    assert!(matches!(asked, Some((0, FromShard::Ask { id: 1, .. }))));
     // What the coordinator does here: the element goes, then the waiter.
     assert_eq!(say(&mut shard, "LPOP a"), "$1 x ");
     assert!(shard.next_event().is_none(), "the answer is not there yet");
@@ -219,7 +219,7 @@ fn what_several_shards_were_given_is_looked_for_in_order() {
     });
     let mut is_asked = false;
     while let Some((_, event)) = shard.next_event() {
-        is_asked |= matches!(event, FromShard::Ask { id: 2 });
+        is_asked |= matches!(event, FromShard::Ask { id: 2, .. });
         assert!(!matches!(event, FromShard::Served { .. }));
     }
     assert!(is_asked);

@@ -638,7 +638,7 @@ impl Cluster {
             }
             Message::FromShard(FromShard::Late { origin, reply, .. }) => self.reply(origin, reply),
             Message::FromShard(FromShard::Served { id, reply, .. }) => self.served(id, reply),
-            Message::FromShard(FromShard::Ask { id }) => self.asked_to_look(to, id),
+            Message::FromShard(FromShard::Ask { id, shard }) => self.asked_to_look(to, id, shard),
             Message::FromShard(message) => {
                 self.receive(to, message)?;
             }

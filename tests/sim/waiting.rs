@@ -31,7 +31,7 @@ pub struct Waiting {
     /// By the request's place in the history: those whose transaction is under way.
     may_wait: HashMap<u64, WaitingClient>,
     /// Likewise: those whose coordinator looks.
-    asked: HashMap<u64, u64>,
+    asked: HashMap<u64, (u64, ShardId)>,
 }
 
 impl Waiting {
@@ -114,17 +114,15 @@ impl Cluster {
     /// A transaction has ended with a reply; whether that was for a client who waits, or the coordinator looked for.
     pub fn has_looked(&mut self, origin: Origin, reply: &[u8]) -> bool {
         self.waiting.may_wait.remove(&origin.sequence);
-        let Some(id) = self.waiting.asked.remove(&origin.sequence) else {
+        let Some((id, shard)) = self.waiting.asked.remove(&origin.sequence) else {
             return false;
         };
         let client = &self.waiting.by_id[&id];
         if is_null(reply) {
-            let (core, shards) = (client.origin.core, client.shards.clone());
+            let core = client.origin.core;
             self.figures.vain_looks_count += 1;
-            for shard in shards {
-                if self.scenario.mutant != Mutant::RestsNobody {
-                    self.post(core, shard, Message::ToShard(ToShard::Rest { id }));
-                }
+            if self.scenario.mutant != Mutant::RestsNobody {
+                self.post(core, shard, Message::ToShard(ToShard::Rest { id }));
             }
             return true;
         }
@@ -150,7 +148,7 @@ impl Cluster {
     }
 
     /// A shard has something for a client that needs another one.
-    pub fn asked_to_look(&mut self, core: u16, id: u64) {
+    pub fn asked_to_look(&mut self, core: u16, id: u64, shard: ShardId) {
         let Some(client) = self.waiting.by_id.get(&id) else {
             return;
         };
@@ -166,7 +164,7 @@ impl Cluster {
         let transaction = Transaction::asked(entry, request, words, id, self.map, &self.hasher)
             .expect("it was good before");
         self.figures.asked_count += 1;
-        self.waiting.asked.insert(origin.sequence, id);
+        self.waiting.asked.insert(origin.sequence, (id, shard));
         self.start(core, transaction, origin);
     }
 

@@ -66,19 +66,9 @@ impl Core {
             self.tell_of_block(connection, block.queue());
         }
         let silent = take_silence(connection);
-        let item = Item {
-            entry,
-            connection: token.index,
-            generation: token.generation,
-            sequence: connection.reserve(silent),
-            db: connection.session.db,
-            caller: caller(connection),
-            spans_count: 0,
-            bytes_count: 0,
-            commands_count: 0,
-            is_part: false,
-            reply_bytes: 0,
-        };
+        let sequence = connection.reserve(silent);
+        let (db, caller) = (connection.session.db, caller(connection));
+        let item = Item::new(entry, token, sequence, db, caller);
         let batch = self.mesh.open(usize::from(shard));
         batch.push_block(item, block.queue().steps());
         self.counters.hops_out += 1;

@@ -312,19 +312,9 @@ impl Core {
         }
         self.follow_keys(connection, shard);
         let silent = take_silence(connection);
-        let item = Item {
-            entry,
-            connection: token.index,
-            generation: token.generation,
-            sequence: connection.reserve(silent),
-            db: connection.session.db,
-            caller: caller(connection),
-            spans_count: 0,
-            bytes_count: 0,
-            commands_count: 0,
-            is_part: false,
-            reply_bytes: 0,
-        };
+        let sequence = connection.reserve(silent);
+        let (db, caller) = (connection.session.db, caller(connection));
+        let item = Item::new(entry, token, sequence, db, caller);
         let batch = self.mesh.open(usize::from(shard));
         match large {
             Some((bytes, spans)) => batch.push_large(item, bytes.clone(), spans.clone()),

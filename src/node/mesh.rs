@@ -74,6 +74,29 @@ pub struct Item {
 }
 
 impl Item {
+    /// A request of a connection, or a transaction's part, before its words are appended.
+    pub fn new(
+        entry: &'static Entry,
+        token: Token,
+        sequence: u64,
+        db: u16,
+        caller: Caller,
+    ) -> Self {
+        Self {
+            entry,
+            connection: token.index,
+            generation: token.generation,
+            sequence,
+            db,
+            caller,
+            spans_count: 0,
+            bytes_count: 0,
+            commands_count: 0,
+            is_part: false,
+            reply_bytes: 0,
+        }
+    }
+
     /// The connection that waits, on the sender's core.
     pub fn token(&self) -> Token {
         Token {

@@ -128,17 +128,8 @@ impl Core {
         let place = connection.reserve(silent);
         let (db, caller) = (connection.session.db, caller(connection));
         let item = Item {
-            entry,
-            connection: token.index,
-            generation: token.generation,
-            sequence: tx,
-            db,
-            caller,
-            spans_count: 0,
-            bytes_count: 0,
-            commands_count: 0,
             is_part: true,
-            reply_bytes: 0,
+            ..Item::new(entry, token, tx, db, caller)
         };
         let batch = self.mesh.open(usize::from(other));
         batch.push_block(item, block.queue().steps_of(other));

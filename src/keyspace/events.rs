@@ -229,7 +229,7 @@ impl Keyspace {
     /// Whether something is to be handed over.
     #[inline]
     pub fn has_news(&self) -> bool {
-        !self.events.list.is_empty() || self.events.tracking.has_news()
+        !self.events.list.is_empty() | self.events.tracking.has_news()
     }
 
     /// Whether some of it is for clients that track.

@@ -22,7 +22,7 @@ use super::functions::CoreFunctions;
 use super::gather::Gather;
 use super::holding::Holding;
 use super::http::Questions;
-use super::intake::Window;
+use super::intake::{KnownHead, Window};
 use super::listeners::Listeners;
 use super::load::LoadWalk;
 use super::memory::ClientsMemory;
@@ -110,6 +110,8 @@ pub struct Core {
     hashes: Vec<(u16, u64)>,
     /// Requests parsed ahead.
     pub window: Window,
+    /// What most of them begin with.
+    pub(super) known: KnownHead,
     /// When memory is moved together.
     pub(super) compaction: Compaction,
     /// Decrypted bytes of the connection being read; kept for its allocation.
@@ -366,6 +368,7 @@ impl Core {
             spans: Vec::new(),
             hashes: Vec::new(),
             window: Window::default(),
+            known: KnownHead::default(),
             compaction: Compaction::default(),
             plain: Vec::new(),
             dirty: Vec::new(),
@@ -503,7 +506,22 @@ impl Core {
     // ---- transactions and messages
 
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
+    #[inline]
     pub fn settle(&mut self) {
+        let is_settled = self.denials.is_empty()
+            & self.starts.is_empty()
+            & self.asks.is_empty()
+            & self.reports.is_empty()
+            & self.resumes.is_empty()
+            & self.waiting_for_writes.is_empty()
+            & !self.shard.has_events()
+            & !self.shard.keys.has_news();
+        if !is_settled {
+            self.settle_all();
+        }
+    }
+
+    fn settle_all(&mut self) {
         loop {
             if !self.denials.is_empty() {
                 self.note_denials_of_scripts();

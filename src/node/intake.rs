@@ -13,11 +13,13 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
+use crate::commands::Entry;
 use crate::commands::session::ReplyMode;
+use crate::commands::table::{KeysHandler, table};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::args::OwnedArgs;
 use crate::resp::parse::{Limits, ParseState, Parsed, ProtocolError, parse};
-use crate::resp::{Args, Reply, Span};
+use crate::resp::{Args, Head, Reply, Span};
 
 /// A request that still needs more than this gets a buffer of its own, which can become a value without a copy.
 const LARGE_REQUEST_BYTES: usize = 64 * 1024;
@@ -44,6 +46,16 @@ pub struct Window {
     count: usize,
 }
 
+/// How the last request began that was not like the one before it, and what runs it.
+#[derive(Default)]
+pub(super) struct KnownHead {
+    head: Head,
+    plain: Option<Plain>,
+}
+
+/// A row of the table whose requests may run in the lane, and its handler.
+pub(super) type Plain = (&'static Entry, KeysHandler);
+
 impl Window {
     /// Gives back what requests of very many words have left behind.
     pub(super) fn trim(&mut self) {
@@ -65,6 +77,15 @@ struct ParsedRequest {
     hash: u64,
     /// An inline request with quotes has words of its own.
     inline: Option<OwnedArgs>,
+    /// What runs it in the lane, if anything may.
+    plain: Option<Plain>,
+}
+
+/// What may run a request in the lane.
+fn plain_of(bytes: &[u8], spans: &[Span]) -> Option<Plain> {
+    let words = Args::new(bytes, spans);
+    let entry = table().find(words.get(0))?;
+    (entry.takes(words.len())).then_some((entry, entry.plain?))
 }
 
 /// Why a window ended.
@@ -430,15 +451,16 @@ impl Core {
                     None => Args::new(&rest[parsed.start..parsed.end], &parsed.spans)
                         .with_hash(parsed.hash),
                 };
-                let in_lane = match &lane {
-                    Some(lane) => self.run_in_lane(lane, token, connection, &words),
-                    None => None,
+                let dispatched = match (&lane, parsed.plain) {
+                    (Some(lane), Some(plain)) => {
+                        self.run_in_lane(lane, token, connection, plain, &words)
+                    }
+                    _ => {
+                        let dispatched = self.dispatch(token, connection, &words, None);
+                        lane = self.lane_of(connection);
+                        dispatched
+                    }
                 };
-                let dispatched = in_lane.unwrap_or_else(|| {
-                    let dispatched = self.dispatch(token, connection, &words, None);
-                    lane = self.lane_of(connection);
-                    dispatched
-                });
                 if dispatched == Dispatched::NotYet {
                     connection.parse = ParseState::default();
                     break;
@@ -502,8 +524,21 @@ impl Core {
             }
             let request = &mut window.requests[window.count];
             let rest = &bytes[at..];
-            match parse(rest, &mut connection.parse, &mut request.spans, &limits) {
+            let known =
+                (self.known.head).after(rest, &connection.parse, &mut request.spans, &limits);
+            let parsed = match known {
+                Some(consumed) => Ok(Parsed::Request { consumed }),
+                None => parse(rest, &mut connection.parse, &mut request.spans, &limits),
+            };
+            match parsed {
                 Ok(Parsed::Request { consumed }) => {
+                    if known.is_none() {
+                        self.known = KnownHead {
+                            head: Head::of(rest, &request.spans).unwrap_or_default(),
+                            plain: plain_of(rest, &request.spans),
+                        };
+                    }
+                    request.plain = self.known.plain;
                     request.start = at;
                     request.end = at + consumed;
                     request.inline = None;
@@ -521,6 +556,7 @@ impl Core {
                     request.start = at;
                     request.end = at + consumed;
                     request.inline = Some(args);
+                    request.plain = None;
                     at += consumed;
                     window.count += 1;
                 }

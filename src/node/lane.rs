@@ -1,7 +1,7 @@
 //! The lane: requests with one key as word 1, while nothing concerns them but their words.
 //!
 //!     window of a pipeline -> lane_of: is there anything? -> once, until a request leaves the lane
-//!                          -> run_in_lane: find the row, run its handler here, or into another core's batch
+//!                          -> run_in_lane: run its row's handler here, or into another core's batch
 //!
 //! Promises  a request runs as `node/dispatch.rs` would run it. What it asks before each request (rights, a block, a
 //!           pause, scripts, memory, logs, watches, ...) changes only by requests that leave the lane or between two
@@ -11,10 +11,10 @@
 use super::connection::Connection;
 use super::core::Core;
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller};
+use super::intake::Plain;
 use super::ring::Token;
-use crate::commands::Entry;
 use crate::commands::session::ReplyMode;
-use crate::commands::table::{Caller, KeysHandler, table};
+use crate::commands::table::Caller;
 use crate::resp::Args;
 
 /// What plain requests of a connection have in common.
@@ -52,20 +52,16 @@ impl Core {
         })
     }
 
-    /// Runs a request in the lane; None where it does not belong there.
+    /// Runs a request in the lane.
     #[inline]
     pub(super) fn run_in_lane(
         &mut self,
         lane: &Lane,
         token: Token,
         connection: &mut Connection,
+        (entry, handler): Plain,
         args: &Args<'_>,
-    ) -> Option<Dispatched> {
-        let entry = table().find(args.get(0))?;
-        let handler = entry.plain?;
-        if !entry.takes(args.len()) {
-            return None;
-        }
+    ) -> Dispatched {
         let mut dispatched = Dispatched::Taken;
         let shard = match self.map.shards_count() {
             1 => self.id,
@@ -87,7 +83,7 @@ impl Core {
         if (self.slow.is_some() | is_large) && dispatched == Dispatched::Taken {
             self.note_request(connection, entry, args);
         }
-        Some(dispatched)
+        dispatched
     }
 
     #[inline]
@@ -96,7 +92,7 @@ impl Core {
         lane: &Lane,
         token: Token,
         connection: &mut Connection,
-        (entry, handler): (&'static Entry, KeysHandler),
+        (entry, handler): Plain,
         args: &Args<'_>,
     ) {
         let out = &mut connection.output;

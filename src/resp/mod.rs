@@ -3,9 +3,11 @@
 
 pub mod args;
 pub mod element;
+pub mod head;
 pub mod parse;
 pub mod reply;
 
 pub use args::{Args, OwnedArgs, Span};
+pub use head::Head;
 pub use parse::{Limits, ParseState, Parsed, ProtocolError, parse};
 pub use reply::{Protocol, Reply};

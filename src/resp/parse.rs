@@ -248,7 +248,7 @@ fn short_count(bytes: &[u8]) -> Option<(usize, usize)> {
 /// tell every length this function knows. `bytes` must be shorter than 4 GiB where the words may lie that far from its
 /// start, which 99 words cannot.
 #[inline]
-fn short_words(
+pub(super) fn short_words(
     bytes: &[u8],
     start: usize,
     mut words_left: usize,

@@ -403,6 +403,7 @@ impl Shard {
     }
 
     /// Whether there is such a message.
+    #[inline]
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
     }

@@ -1,4 +1,5 @@
 mod args;
 mod element;
+mod head;
 mod parse;
 mod reply;

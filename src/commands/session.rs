@@ -19,25 +19,16 @@ use crate::resp::Protocol;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// A connection's state as commands see it; the node owns the socket behind it.
+/// A connection's state as commands see it; the node owns the socket behind it. What every request looks at comes first.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Session {
-    /// CLIENT ID.
-    pub id: u64,
-    /// The protocol of its replies.
-    pub protocol: Protocol,
     /// Selected database.
     pub db: u16,
-    /// CLIENT SETNAME.
-    pub name: Vec<u8>,
-    /// CLIENT SETINFO lib-name, lib-ver.
-    pub lib_name: Vec<u8>,
-    /// See `lib_name`.
-    pub lib_ver: Vec<u8>,
-    /// Whose rights it has.
-    pub user: Arc<User>,
-    /// AUTH has succeeded, or none was needed when it connected.
-    pub authenticated: bool,
+    /// The protocol of its replies.
+    pub protocol: Protocol,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
     /// It must say who it is first: AUTH has not succeeded, and the user `default` is not open (now).
     pub is_stranger: bool,
     /// What it asks for must be checked first: it is a stranger, or its user has not every right.
@@ -46,16 +37,26 @@ pub struct Session {
     pub no_touch: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
-    /// CLIENT REPLY.
-    pub reply_mode: ReplyMode,
     /// Subscribed to something.
     pub subscribed: bool,
     /// MONITOR.
     pub monitoring: bool,
-    /// HIMPORT PREPARE.
-    pub fieldsets: Option<Box<Fieldsets>>,
+    /// AUTH has succeeded, or none was needed when it connected.
+    pub authenticated: bool,
+    /// CLIENT ID.
+    pub id: u64,
     /// CLIENT TRACKING, while it is on.
     pub tracking: Option<Box<ClientTracking>>,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO lib-name, lib-ver.
+    pub lib_name: Vec<u8>,
+    /// See `lib_name`.
+    pub lib_ver: Vec<u8>,
+    /// Whose rights it has.
+    pub user: Arc<User>,
+    /// HIMPORT PREPARE.
+    pub fieldsets: Option<Box<Fieldsets>>,
 }
 
 /// CLIENT REPLY's modes.

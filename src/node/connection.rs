@@ -91,31 +91,85 @@ pub struct Asked {
     pub words: Option<OwnedArgs>,
 }
 
-/// One client's connection.
+/// One client's connection. In the order of use: what every request and every send looks at lies in the first lines, for
+/// with many clients each of them comes from the second cache.
+#[repr(C, align(64))]
 pub struct Connection {
     /// The socket; closing it is what ends the connection.
     pub socket: OwnedFd,
-    /// TLS, where it came by that.
-    pub tls: Option<Box<Tls>>,
-    /// What commands see.
-    pub session: Session,
-    /// Both ends.
-    pub peer: Peer,
-    /// Bytes that arrived and are not yet executed, beginning with a request's first byte.
-    pub input: Vec<u8>,
-    /// A request so large that its bytes go to a place of their own.
-    pub large: Option<GrowingBuffer>,
-    /// How many bytes `large` surely still needs.
-    pub large_needed: usize,
-    /// A large request that is complete and waits for its turn.
-    pub held: Option<Bytes>,
-    /// How far the first request in `input` (or `large`) has been parsed.
-    pub parse: ParseState,
+    /// A receive is armed.
+    pub receiving: bool,
+    /// A send is in flight.
+    pub sending: bool,
+    /// On the list of connections with output.
+    pub dirty: bool,
+    /// The socket has been shut; waiting for the last completions.
+    pub closed: bool,
+    /// Close when all output has been sent.
+    pub close_after_output: bool,
+    /// The client sends nothing more; what it has sent is still to be answered.
+    pub ended: bool,
+    /// The outstanding replies, if any, are those of PUBLISH: anything else waits for them.
+    pub publishing: bool,
+    /// Too much input lies unread: the receive is to stay unarmed.
+    pub stop_receiving: bool,
+    /// Why the next request waits.
+    pub blocked: Option<Blocked>,
+    /// On the list of connections with messages.
+    pub is_pushed: bool,
+    /// Another client redirects to it.
+    pub is_target: bool,
+    /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
+    pub silent_reply: bool,
+    /// The same, of the last request or reply.
+    pub last_active_ms: i64,
     /// Replies ready to be sent.
     pub output: Vec<u8>,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Requests executed.
+    pub commands_count: u64,
+    /// The last command.
+    pub last_command: Option<&'static Entry>,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Bytes in flight in that send.
+    pub sending_bytes: usize,
+    /// What it was last counted as, for limits of memory.
+    pub accounted_bytes: usize,
+    /// The most that was sent at once, of late, and since when that is counted.
+    pub reply_bytes_peak: usize,
+    /// TLS, where it came by that.
+    pub tls: Option<Box<Tls>>,
+    /// Replies that wait for the disk.
+    pub holding: Option<Box<Holding>>,
+    /// What it is subscribed to, if anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// What MULTI and WATCH have it keep.
+    pub block: Option<Box<Block>>,
+    /// Keys of its transactions that are under way while it goes on.
+    pub under_way: Option<Box<UnderWay>>,
+    /// What commands see.
+    pub session: Session,
+    /// Bytes that arrived and are not yet executed, beginning with a request's first byte.
+    pub input: Vec<u8>,
+    /// How far the first request in `input` (or `large`) has been parsed.
+    pub parse: ParseState,
+    /// How many bytes `large` surely still needs.
+    pub large_needed: usize,
+    /// A request so large that its bytes go to a place of their own.
+    pub large: Option<GrowingBuffer>,
+    slots: VecDeque<Slot>,
     /// Those before them, behind a send under way.
     pub backlog: Backlog,
-    slots: VecDeque<Slot>,
+    /// Requests whose core is another, and who has most of them: when to move.
+    pub affinity: Affinity,
+    /// A large request that is complete and waits for its turn.
+    pub held: Option<Bytes>,
+    /// Its user is gone: close after the reply to what it asked for.
+    pub is_doomed: bool,
+    /// Both ends.
+    pub peer: Peer,
     /// Sequence number of `slots[0]`.
     first_sequence: u64,
     /// Replies that came before their turn.
@@ -124,76 +178,24 @@ pub struct Connection {
     reply_bytes: usize,
     /// Bytes of `side` that a slot still names; the others' replies have left.
     side_used: usize,
-    /// Replies that wait for the disk.
-    pub holding: Option<Box<Holding>>,
-    /// Why the next request waits.
-    pub blocked: Option<Blocked>,
     /// What it waits as, while it is blocked on keys.
     pub waits_as: Option<u64>,
-    /// What it is subscribed to, if anything.
-    pub subscriptions: Option<Box<Subscriptions>>,
-    /// The outstanding replies, if any, are those of PUBLISH: anything else waits for them.
-    pub publishing: bool,
-    /// Another client redirects to it.
-    pub is_target: bool,
     /// What came while a request was under way that is one step to everybody: it is sent after its reply.
     pub late: Option<Box<Late>>,
-    /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
-    pub silent_reply: bool,
-    /// Too much input lies unread: the receive is to stay unarmed.
-    pub stop_receiving: bool,
     /// The core it is moving to.
     pub moving_to: Option<u16>,
     /// Bytes of the request being carried out by the node, for CLIENT LIST.
     pub request_bytes: usize,
     /// Bytes of its words alone.
     pub words_bytes: usize,
-    /// A receive is armed.
-    pub receiving: bool,
-    /// A send is in flight.
-    pub sending: bool,
-    /// Bytes in flight in that send.
-    pub sending_bytes: usize,
-    /// On the list of connections with output.
-    pub dirty: bool,
-    /// On the list of connections with messages.
-    pub is_pushed: bool,
-    /// Its user is gone: close after the reply to what it asked for.
-    pub is_doomed: bool,
-    /// Close when all output has been sent.
-    pub close_after_output: bool,
-    /// The client sends nothing more; what it has sent is still to be answered.
-    pub ended: bool,
-    /// The socket has been shut; waiting for the last completions.
-    pub closed: bool,
-    /// Requests whose core is another, and who has most of them: when to move.
-    pub affinity: Affinity,
     /// Milliseconds since the epoch.
     pub created_ms: i64,
-    /// The same, of the last request or reply.
-    pub last_active_ms: i64,
     /// When the output first passed the soft limit, 0 if it has not.
     pub soft_limit_since_ms: i64,
-    /// What it was last counted as, for limits of memory.
-    pub accounted_bytes: usize,
-    /// The most that was sent at once, of late, and since when that is counted.
-    pub reply_bytes_peak: usize,
     /// See `reply_bytes_peak`; milliseconds since the epoch.
     pub reply_peak_since_ms: i64,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
-    /// Requests executed.
-    pub commands_count: u64,
-    /// The last command.
-    pub last_command: Option<&'static Entry>,
-    /// What MULTI and WATCH have it keep.
-    pub block: Option<Box<Block>>,
     /// The command the node is carrying out for it.
     pub asked: Option<Asked>,
-    /// Keys of its transactions that are under way while it goes on.
-    pub under_way: Option<Box<UnderWay>>,
 }
 
 impl Connection {

@@ -399,7 +399,7 @@ impl CoreLoop {
             self.core.mark_dirty(token);
         } else if connection.has_said_all() {
             self.core.close(token);
-        } else {
+        } else if connection.blocked == Some(Blocked::Moving) {
             self.core.finish_move(token);
         }
         self.core.keep_buffer(buffer);

@@ -126,7 +126,15 @@ impl Core {
     }
 
     /// Frees a closed connection's place once the kernel has let go of it.
+    #[inline]
     pub(super) fn release(&mut self, token: Token) {
+        let connection = self.connections.get(token);
+        if connection.is_some_and(|connection| connection.closed) {
+            self.release_closed(token);
+        }
+    }
+
+    fn release_closed(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };

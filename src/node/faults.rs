@@ -8,9 +8,10 @@
 //! | `stall` | writes of logs do not end |
 //! | `segment` | a segment cannot be made: ENOSPC |
 //! | `manifest` | a manifest is not replaced: EIO |
+//! | `base` | a base is written but not put in force: EIO |
 //!
 //! Promises  nothing of it is in a release build.
-//! Tests     tests/server/mending.rs, tests/server/withheld.rs.
+//! Tests     tests/server/mending.rs, tests/server/withheld.rs, tests/server/wait_aof.rs.
 
 /// The errno of a fault that is to happen now.
 #[cfg(debug_assertions)]
@@ -21,7 +22,7 @@ pub fn fault(name: &str) -> Option<i32> {
     let dir = DIR.get_or_init(|| std::env::var_os("TEST_FAULTS_OF_RONDO").map(PathBuf::from));
     let is_there = dir.as_ref()?.join(name).exists();
     let errno = match name {
-        "sync" | "manifest" => libc::EIO,
+        "sync" | "manifest" | "base" => libc::EIO,
         _ => libc::ENOSPC,
     };
     is_there.then_some(errno)

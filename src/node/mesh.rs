@@ -266,6 +266,8 @@ pub struct Board {
     pub failing_logs_count: AtomicU32,
     /// The last epoch of which a log may have lost something that was written: only another one can be trusted.
     pub broken_epoch: AtomicU64,
+    /// There are logs that no base is in force for: a start would find nothing of them.
+    pub lacks_base: AtomicBool,
     /// What has been noted of slow calls, and who monitors.
     pub watch: Watch,
     /// Logs that have much more to write than the disk takes.
@@ -353,6 +355,7 @@ impl Board {
             log_errno: AtomicI32::new(0),
             failing_logs_count: AtomicU32::new(0),
             broken_epoch: AtomicU64::new(0),
+            lacks_base: AtomicBool::new(false),
             logs_behind_count: AtomicU32::new(0),
             watch: Watch::default(),
             switches: Switches::default(),

@@ -7,7 +7,8 @@
 //! Until the manifest is replaced, the files of before are all that counts; from then on the new base, and of each log what
 //! comes after the cut. Nothing is removed before that is durable.
 //!
-//! CONFIG SET appendonly yes is answered when the cut is made: what is written after its reply is in the logs. With
+//! CONFIG SET appendonly yes is answered when the cut is made: what is written after its reply is in the logs. WAITAOF waits for
+//! the first base. With
 //! `appendfsync always` nothing that is written after the cut of a log's first base is acknowledged before that is in force.
 //! What was written before the cut was promised to nobody and is on disk with that base: reads of it do not wait, for that may
 //! take long, or fail.
@@ -25,6 +26,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::data_dir::DataDir;
 use super::disk::Disk;
+use super::faults::fault;
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::options::{Options, config_set_failed};
@@ -75,8 +77,9 @@ impl NewBase {
             epochs: vec![epoch],
         };
         let place = self.dir.path().display();
-        self.dir
-            .set_manifest(&manifest)
+        let faulty = fault("base").map(std::io::Error::from_raw_os_error);
+        faulty
+            .map_or_else(|| self.dir.set_manifest(&manifest), Err)
             .map_err(|error| format!("the manifest in {place}: {error}"))?;
         if let Err(error) = self.dir.remove_others(&manifest) {
             tracing::warn!(dir = %place, %error, "cannot remove what is not needed any more");
@@ -236,6 +239,7 @@ impl Core {
             rewriting.is_scheduled = false;
             // A cut under way is none of theirs who turn them on again.
             rewriting.cuts_logs = false;
+            self.note_lacking_base(false);
             self.logs_have_begun();
             return Ok(());
         }
@@ -244,6 +248,7 @@ impl Core {
         self.saving.rewriting.is_first = true;
         self.saving.rewriting.is_beginning = true;
         self.saving.rewriting.last_base = 0;
+        self.note_lacking_base(true);
         if self.is_saving_busy() {
             self.saving.rewriting.is_scheduled = true;
             tracing::info!(
@@ -265,6 +270,12 @@ impl Core {
             rewriting.wait_for_logs.push(asked);
         }
         rewriting.is_beginning
+    }
+
+    /// Core 0: whether the logs count for nothing yet.
+    fn note_lacking_base(&self, is_lacking: bool) {
+        let board = self.mesh.board();
+        board.lacks_base.store(is_lacking, Ordering::SeqCst);
     }
 
     /// Core 0: every shard has made the cut that the logs begin with.
@@ -293,6 +304,7 @@ impl Core {
         rewriting.store = None;
         rewriting.is_scheduled = false;
         rewriting.is_beginning = false;
+        self.note_lacking_base(false);
         let mut options = (*self.options).clone();
         options.appendonly = false;
         let question = Question::Apply(Arc::new(options));
@@ -526,6 +538,8 @@ impl Core {
                 if let Some(store) = &mut rewriting.store {
                     let base = store.epoch.base.get_or_insert_default();
                     base.number = rewriting.last_base;
+                    // Before cores hear of it: they look at those who wait for it then.
+                    self.note_lacking_base(false);
                     self.ask_all_to_drop_segments();
                 }
                 self.saving.rewriting.size_after_last = self.log_size();

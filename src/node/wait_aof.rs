@@ -1,7 +1,8 @@
 //! Clients that wait for disks: WAITAOF; and for replicas, of which there are none: WAIT.
 //!
 //! Promises  the reply comes in the turn that learns that all is durable, or when the time is up; in a block or a script at
-//!           once. Writes of others that were there before count as well: what is waited for is what the logs have now.
+//!           once. Writes of others that were there before count as well: what is waited for is what the logs have now, and
+//!           their first base.
 //! Tests     tests/server/wait_aof.rs.
 
 use std::sync::atomic::Ordering;
@@ -61,9 +62,8 @@ impl Core {
         if request.local == Some(true) && !self.options.appendonly {
             return Err(NO_LOG);
         }
-        let mut holds = self.log_positions();
-        self.prune(&mut holds);
-        write_reply(request, holds.is_empty() && self.options.appendonly, reply);
+        let is_durable = self.is_durable(&mut self.log_positions());
+        write_reply(request, is_durable, reply);
         Ok(())
     }
 
@@ -89,9 +89,15 @@ impl Core {
         });
     }
 
+    /// Whether a start would find all of this.
+    fn is_durable(&self, holds: &mut Holds) -> bool {
+        self.prune(holds);
+        let board = self.mesh.board();
+        self.options.appendonly && holds.is_empty() && !board.lacks_base.load(Ordering::SeqCst)
+    }
+
     fn is_met(&self, waits: &mut WaitForDisk) -> bool {
-        self.prune(&mut waits.holds);
-        let is_local_met = waits.request.local != Some(true) || waits.holds.is_empty();
+        let is_local_met = waits.request.local != Some(true) || self.is_durable(&mut waits.holds);
         is_local_met && waits.request.replicas <= 0
     }
 
@@ -153,8 +159,7 @@ impl Core {
     }
 
     fn end_wait_for_disk(&mut self, waits: &mut WaitForDisk) {
-        self.prune(&mut waits.holds);
-        let is_durable = waits.holds.is_empty() && self.options.appendonly;
+        let is_durable = self.is_durable(&mut waits.holds);
         let request = waits.request;
         self.complete(waits.token, |out, session| {
             write_reply(request, is_durable, &mut Reply::new(out, session.protocol));

@@ -118,3 +118,45 @@ fn bad_words_get_the_errors_of_redis() {
     assert_eq!(client.ask("WAIT -1 1"), Value::Integer(0));
     assert_eq!(client.ask("ECHO x"), bulk("x"));
 }
+
+/// Logs that begin under way are found by a start once their first base is in force: until then nobody is told that anything
+/// is durable, however well the logs themselves are written.
+#[test]
+fn waitaof_waits_for_the_first_base_of_the_logs() {
+    for threads in [1, 3] {
+        let mut server = Server::start(threads, &[]);
+        let faults = server.dir.join("faults");
+        std::fs::create_dir(&faults).expect("a new folder");
+        let fault = faults.join("base");
+        std::fs::write(&fault, "").expect("a file in its folder");
+        let mut client = server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        assert_eq!(client.ask("WAITAOF 1 0 20"), counts(0, 0));
+        eventually("a base was tried", || {
+            server.info("persistence", "aof_last_bgrewrite_status") == "err"
+        });
+        assert_eq!(client.ask("WAITAOF 1 0 20"), counts(0, 0));
+        assert_eq!(client.ask("MSET a 4 b 5 c 6"), ok());
+        client.send(b"MULTI\r\nWAITAOF 1 0 0\r\nEXEC\r\n");
+        assert_eq!(client.replies(3)[2], Value::Array(vec![counts(0, 0)]));
+        let script = "return redis.call('waitaof', 1, 0, 0)";
+        assert_eq!(
+            client.run(&[b"EVAL", script.as_bytes(), b"0"]),
+            counts(0, 0)
+        );
+        // Who asks for no disk waits for none.
+        assert_eq!(client.ask("WAITAOF 0 0 0"), counts(0, 0));
+        let mut waiting = server.client();
+        waiting.send(b"WAITAOF 1 0 0\r\n");
+        eventually("it is blocked", || {
+            server.info_number("clients", "blocked_clients") == 1
+        });
+        std::fs::remove_file(&fault).expect("it was there");
+        assert_eq!(waiting.reply(), counts(1, 0));
+        server.signal("KILL");
+        assert!(server.restart(threads, EVERY_SECOND), "{}", server.log());
+        let all = Value::Array(["4", "5", "6"].map(bulk).to_vec());
+        assert_eq!(server.client().ask("MGET a b c"), all);
+    }
+}

@@ -76,6 +76,8 @@ pub struct Running {
     pub may_write: bool,
     /// One of them calls a function.
     pub calls_functions: bool,
+    /// Those that have turned logs on, which have not begun: `node/block_logs.rs`.
+    pub wants_logs: Vec<usize>,
 }
 
 /// What a command of a block may have changed of its connection.
@@ -99,7 +101,7 @@ impl SessionState {
 
 /// A command of a block that the node carries out: the transaction it belongs to.
 pub struct Captured {
-    tx: TxId,
+    pub(super) tx: TxId,
 }
 
 impl Block {
@@ -496,6 +498,7 @@ impl Core {
             commands_count: commands.len(),
             may_write: block.may_write,
             calls_functions,
+            wants_logs: Vec::new(),
         };
         let user = &connection.session.user;
         let request = BlockRequest {

@@ -59,10 +59,13 @@ impl Core {
             let question = use_users_question(&Arc::new(users), 0);
             self.ask_all(Asker::Nobody, Purpose::Ok, question);
         }
-        // The block's own locks are in the way of the cut that the logs begin with: its reply cannot wait for that.
+        // A block's own locks are in the way of the cut that the logs begin with: EXEC's reply waits for that.
         let mut specs = pairs.iter().filter_map(|(name, _)| find(name));
         let is_for_logs = options.appendonly && specs.any(|spec| spec.name == "appendonly");
-        let asker = if is_for_logs && !is_in_block && self.waits_for_logs((core, id)) {
+        let asker = if is_for_logs && is_in_block && self.are_logs_beginning() {
+            let answer = Answer::LogsLater;
+            Asker::Core { core, id, answer }
+        } else if is_for_logs && self.waits_for_logs((core, id)) {
             Asker::Nobody
         } else {
             let answer = Answer::Done;

@@ -12,6 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::block::{Block, Captured, Running};
 use super::block_hops::{EXEC, EXEC_SPANS};
+use super::block_logs::Ended;
 use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
 use super::disk::Disk;
@@ -755,8 +756,20 @@ impl Core {
             _ => self.hold(token, holds),
         }
         match purpose {
-            Purpose::Block(running) => {
+            Purpose::Block(mut running) => {
+                let positions = std::mem::take(&mut running.wants_logs);
                 self.block_has_run(token, running, transaction, &reply, place.is_some());
+                if !positions.is_empty() {
+                    let ended = Ended {
+                        entry,
+                        stamp,
+                        words,
+                        reply,
+                        has_counted,
+                        positions,
+                    };
+                    return self.wait_for_logs_of_block(token, ended);
+                }
                 self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
             Purpose::Script(origin) => {
@@ -810,7 +823,7 @@ impl Core {
 
     /// Counts a transaction that has ended, from its start to its end, and replies: to whom, and in which place, where the
     /// connection has gone on.
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         (token, place): (Token, Option<u64>),
         entry: &'static Entry,

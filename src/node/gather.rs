@@ -11,6 +11,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use super::acl::{UserChange, use_users_question};
+use super::block_logs::Ended;
 use super::clients::{self, ClientFlags, ClientRow};
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Pause, ask_core, every_core};
@@ -94,6 +95,8 @@ pub(super) enum Purpose {
     Monitor,
     HotKeys(Box<HotKeysSession>),
     Configure,
+    /// A block whose reply waits for the logs.
+    LogsOfBlock(Box<Ended>),
     /// A change of the users: they are in force on every core.
     Users,
     /// And nothing that was checked by the old ones is on its way; a number that is the reply.
@@ -466,7 +469,7 @@ impl Core {
         self.ask_all(asker, Purpose::Ok, question);
     }
 
-    fn ask(&mut self, to: usize, asker: Asker, purpose: Purpose, question: Question) {
+    pub(super) fn ask(&mut self, to: usize, asker: Asker, purpose: Purpose, question: Question) {
         let id = self.open_gather(asker, purpose, 1);
         ask_core(self, to, id, question);
     }
@@ -501,6 +504,8 @@ impl Core {
                 Ok(()) => return,
                 Err(text) => Answer::Refused(text.into_bytes()),
             },
+            Question::AwaitLogs if self.waits_for_logs((from, id)) => return,
+            Question::AwaitLogs => Answer::Done,
             Question::ChangeUsers { change, client } => match self.change_users(change) {
                 Ok((users, answer)) => {
                     return self.put_in_force(&users, client, from, id, answer);
@@ -744,7 +749,13 @@ impl Core {
                     self.mark_dirty(token);
                 }
             },
+            Purpose::LogsOfBlock(ended) => {
+                self.logs_of_block(token, *ended, answers.into_iter().next());
+            }
             Purpose::Configure => {
+                if matches!(answers[..], [Answer::LogsLater]) {
+                    self.block_wants_logs(token);
+                }
                 let refusal = answers.into_iter().find_map(|answer| match answer {
                     Answer::Refused(text) => Some(text),
                     _ => None,

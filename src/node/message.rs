@@ -261,6 +261,8 @@ pub enum Question {
     },
     /// DEBUG SLEEP, until then.
     Sleep(Instant),
+    /// Answered when the logs that were turned on are written, or cannot be (asked of core 0).
+    AwaitLogs,
     /// A new base for the logs is about to be cut: the core's log, or one that is to begin, makes its next segment.
     PrepareLog(Option<NewLog>),
     /// Answered when all of the core's log is durable, or cannot be.
@@ -279,6 +281,8 @@ pub enum Question {
 pub enum Answer {
     /// Done.
     Done,
+    /// Done but for the logs, which begin when the block is over.
+    LogsLater,
     /// Done, and what to say of it.
     Said(&'static str),
     /// Refused, with the error's text.

@@ -7,6 +7,7 @@ pub mod backlog;
 mod base;
 pub mod block;
 mod block_hops;
+mod block_logs;
 mod buffers;
 mod busy_scripts;
 pub mod cli;

@@ -7,8 +7,8 @@
 //! Until the manifest is replaced, the files of before are all that counts; from then on the new base, and of each log what
 //! comes after the cut. Nothing is removed before that is durable.
 //!
-//! CONFIG SET appendonly yes is answered when the cut is made: what is written after its reply is in the logs. WAITAOF waits for
-//! the first base. With
+//! CONFIG SET appendonly yes is answered when the cut is made: what is written after its reply is in the logs. In a block it is
+//! EXEC's reply that waits: the block's locks would be in the cut's way. WAITAOF waits for the first base. With
 //! `appendfsync always` nothing that is written after the cut of a log's first base is acknowledged before that is in force.
 //! What was written before the cut was promised to nobody and is on disk with that base: reads of it do not wait, for that may
 //! take long, or fail.
@@ -270,6 +270,11 @@ impl Core {
             rewriting.wait_for_logs.push(asked);
         }
         rewriting.is_beginning
+    }
+
+    /// Core 0: they are turned on, and not written yet.
+    pub(super) fn are_logs_beginning(&self) -> bool {
+        self.saving.rewriting.is_beginning
     }
 
     /// Core 0: whether the logs count for nothing yet.

@@ -401,6 +401,11 @@ impl Transaction {
         self.program.take_calls()
     }
 
+    /// Which command of a block, from 0, is being carried out outside of the shards.
+    pub fn position(&self) -> usize {
+        self.program.position()
+    }
+
     /// Commands of a block that its user had lost the right to.
     pub fn take_refusals(&mut self) -> Vec<Refusal> {
         self.program.take_refusals()

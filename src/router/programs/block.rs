@@ -403,6 +403,10 @@ impl Program for Block {
         std::mem::take(&mut self.calls)
     }
 
+    fn position(&self) -> usize {
+        (self.commands_count - self.queue.len()).saturating_sub(1)
+    }
+
     fn take_refusals(&mut self) -> Vec<Refusal> {
         std::mem::take(&mut self.refusals)
     }

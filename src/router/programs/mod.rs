@@ -105,6 +105,11 @@ pub trait Program: Send {
         Vec::new()
     }
 
+    /// See [`super::Transaction::position`].
+    fn position(&self) -> usize {
+        0
+    }
+
     /// See [`super::Transaction::take_refusals`].
     fn take_refusals(&mut self) -> Vec<Refusal> {
         Vec::new()

@@ -7,6 +7,7 @@
 //!           pause, scripts, memory, logs, watches, ...) changes only by requests that leave the lane or between two
 //!           turns, so it is asked once for many.
 //! Not here  everything else.
+//! Tests     tests/server/lane.rs.
 
 use super::connection::Connection;
 use super::core::Core;
@@ -22,7 +23,7 @@ use crate::resp::Args;
 pub(super) struct Lane {
     db: u16,
     caller: Caller,
-    /// The shard needs no more than the handler, either.
+    /// The shard needs no more than the handler and the log, either.
     is_bare: bool,
 }
 
@@ -99,6 +100,7 @@ impl Core {
         let length = out.len();
         (self.shard).execute_bare(entry, handler, lane.db, lane.caller, args, out);
         let reply_bytes = out.len() - length;
+        self.hold_here(connection);
         self.tell_after(token, connection);
         self.count(connection, entry);
         self.look_at_reply(entry, reply_bytes);

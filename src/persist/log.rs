@@ -355,8 +355,21 @@ impl Log {
         self.batch.pad(8);
     }
 
+    /// Makes sure that what is appended next is in a record, on this database.
     #[inline]
     fn open_record(&mut self, db: u16) {
+        // So short a batch ends no record that has a place in it.
+        if let Some(record) = &self.record
+            && record.db == db
+            && self.batch.len() <= RECORD_BYTES_MAX
+        {
+            return;
+        }
+        self.open_record_anew(db);
+    }
+
+    #[inline(never)]
+    fn open_record_anew(&mut self, db: u16) {
         if self.batch.len() > BATCH_BYTES_MAX {
             self.take_batch();
         }

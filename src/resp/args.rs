@@ -134,7 +134,11 @@ impl<'a> Args<'a> {
     /// request as it came, in no other spelling than [`Args::wire_bytes`] counts.
     #[inline]
     pub fn as_wire(&self) -> Option<&'a [u8]> {
-        let digits = |number: usize| 1 + number.checked_ilog10().unwrap_or(0) as usize;
+        let digits = |number: usize| match number {
+            0..10 => 1,
+            10..100 => 2,
+            _ => 1 + number.ilog10() as usize,
+        };
         if self.bytes.first() != Some(&b'*') {
             return None;
         }

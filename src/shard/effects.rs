@@ -25,6 +25,7 @@ use crate::keyspace::rdb;
 use crate::keyspace::{Key, Object};
 use crate::persist::effects::{append, append_select};
 use crate::persist::libraries::LibraryChange;
+use crate::persist::log::Policy;
 use crate::persist::record::{Dependency, Part, TransactionRecord};
 use crate::persist::{Holds, Log};
 use crate::resp::Args;
@@ -102,6 +103,25 @@ impl Logging {
             Some(step) => step.append(db, words),
             None => self.log.append(db, words),
         }
+    }
+
+    /// Appends a command by the name it was born with, whatever `rename-command` has made of that.
+    #[inline]
+    fn append_born(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
+        let born = entry.container.unwrap_or(entry.command).name.as_bytes();
+        if let Some(bytes) = args.as_wire()
+            && (args.get(0) == born || args.get(0).eq_ignore_ascii_case(born))
+        {
+            // One copy instead of one for each word and its length.
+            return self.append_wire(db, bytes);
+        }
+        self.append_words(born, db, args);
+    }
+
+    #[inline(never)]
+    fn append_words(&mut self, born: &[u8], db: u16, args: &Args<'_>) {
+        let words = (0..args.len()).map(|index| if index == 0 { born } else { args.get(index) });
+        self.append(db, words);
     }
 
     /// The same, of a command that is RESP already.
@@ -421,25 +441,35 @@ impl Shard {
             }
             _ if !did_something => {}
             _ if self.keys.has_guests() => self.log_outcome(entry, db, args),
-            _ => self.append_born(entry, db, args),
+            _ => {
+                if let Some(logging) = &mut self.logging {
+                    logging.append_born(entry, db, args);
+                }
+            }
         }
         self.note_revealed(entry, args, did_something || has_expired);
     }
 
-    /// Appends a command by the name it was born with, whatever `rename-command` has made of that.
-    fn append_born(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
-        let Some(logging) = &mut self.logging else {
-            return;
+    /// The same for a request that ran [bare](Shard::is_bare) and did not fail.
+    #[inline]
+    pub(super) fn log_bare(
+        &mut self,
+        entry: &'static Entry,
+        db: u16,
+        args: &Args<'_>,
+        effect: Effect,
+        logged: &Logged,
+    ) {
+        let is_as_is = matches!(logged, Logged::AsIs) && !self.keys.has_expired();
+        let Some(logging) = self.logging.as_mut().filter(|_| is_as_is) else {
+            return self.log_call(entry, db, args, Some(effect), logged);
         };
-        let born = entry.container.unwrap_or(entry.command).name.as_bytes();
-        if let Some(bytes) = args.as_wire()
-            && args.get(0).eq_ignore_ascii_case(born)
-        {
-            // One copy instead of one for each word and its length.
-            return logging.append_wire(db, bytes);
+        if effect.changes > 0 {
+            logging.append_born(entry, db, args);
         }
-        let words = (0..args.len()).map(|index| if index == 0 { born } else { args.get(index) });
-        logging.append(db, words);
+        if logging.log.policy() == Policy::Always {
+            self.note_revealed(entry, args, effect.changes > 0);
+        }
     }
 
     /// What a reply waits for: its own write, or the last one of the keys it read.

@@ -242,7 +242,8 @@ impl Shard {
         Outcome::Done
     }
 
-    /// Whether a request needs no more than its handler: nobody looks at what it reads or changes, and no lock is held.
+    /// Whether a request needs no more than its handler and the log: nobody else looks at what it reads or changes, and no lock
+    /// is held.
     #[inline]
     pub fn is_bare(&self) -> bool {
         self.locks.is_idle()
@@ -250,7 +251,6 @@ impl Shard {
             && !self.hot_keys.is_on()
             && self.watches.is_empty()
             && self.waiters.is_empty()
-            && self.logging.is_none()
             && !self.keys.is_tracked()
     }
 
@@ -276,13 +276,25 @@ impl Shard {
             caller,
             patience: Patience::Never,
             waits: None,
-            logged: Logged::default(),
+            logged: match self.logging {
+                None => Logged::Off,
+                Some(_) => Logged::AsIs,
+            },
         };
         match handler(&mut call, args, &mut reply) {
-            Ok(effect) => self.changes_count += effect.changes,
+            Ok(effect) => {
+                self.changes_count += effect.changes;
+                if call.logged.is_on() {
+                    let logged = std::mem::take(&mut call.logged);
+                    self.log_bare(entry, db, args, effect, &logged);
+                }
+            }
             Err(error) => {
                 reply.truncate(start);
                 reply.error_bytes(&error.line());
+                if self.logging.is_some() {
+                    self.log_call(entry, db, args, None, &Logged::Off);
+                }
                 self.figures.record_failure(entry.index, &error.line());
             }
         }

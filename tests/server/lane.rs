@@ -1,6 +1,6 @@
 //! A pipeline is answered as its requests would be one at a time, whatever is switched on and off in its midst.
 
-use super::client::{Client, ok, request};
+use super::client::{Client, Value, bulk, ok, request};
 use super::harness::Server;
 
 /// Each switches something that a plain request before it was not concerned by, and the next one is. A line with a tilde
@@ -113,5 +113,56 @@ fn a_pipeline_is_answered_as_its_requests_are_one_at_a_time() {
             assert_eq!(replies, expected, "{threads} threads: {pipeline:?}");
             assert_eq!(client.ask("PING").text(), "PONG", "and no more");
         }
+    }
+}
+
+/// A pipeline's requests are logged as others are: by their words however they were spelled, as their outcome where that was drawn,
+/// and with the keys that were met too late.
+#[test]
+fn what_a_pipeline_did_is_in_the_log() {
+    for (threads, policy) in [(1, "everysec"), (1, "always"), (3, "everysec")] {
+        let options: &[&str] = &[
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            policy,
+            "--enable-debug-command",
+            "local",
+        ];
+        let mut server = Server::start(threads, options);
+        let mut client = server.client();
+        let mut bytes = Vec::new();
+        let mut count = 0;
+        let mut say = |line: &str| {
+            bytes.extend(request(
+                &line.split(' ').map(str::as_bytes).collect::<Vec<_>>(),
+            ));
+            count += 1;
+        };
+        say("PSETEX gone 1 x");
+        for number in 0..200 {
+            say(&format!("SET k{number} {number}"));
+            say(&format!("set l{number} {}", "x".repeat(number)));
+            say(&format!("PSETEX m{number} 1000000 y"));
+            say(&format!("SADD s{} a b c d e f g h", number % 7));
+            say(&format!("SPOP s{} 3", number % 7));
+            say(&format!("INCRBYFLOAT f{} 0.1", number % 3));
+            say(&format!("XADD x{} * f v", number % 3));
+            say(&format!("LPUSH k{number} x"));
+            say(&format!("GET k{number}"));
+            say(&format!("GETEX l{number} PX 1000000"));
+            say("GET gone");
+        }
+        bytes.extend(b"SET inline 'a b'\r\n  set   inline2 c\r\n");
+        client.send(&bytes);
+        client.replies(count + 2);
+        assert_eq!(client.ask("GET inline"), bulk("a b"));
+        assert_eq!(client.ask("WAITAOF 1 0 0").items()[0], Value::Integer(1));
+        let before = client.ask("DEBUG DIGEST");
+        server.signal("KILL");
+        assert!(server.restart(threads, options), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("GET inline2"), bulk("c"));
+        assert_eq!(client.ask("DEBUG DIGEST"), before, "{threads} {policy}");
     }
 }

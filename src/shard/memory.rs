@@ -11,10 +11,11 @@
 //! Which shard gives something up. Slots spread keys evenly, but a hash tag may fill one shard, and one shard may have only
 //! keys of last week. Each shard that looks for a victim tells what its best candidate is worth (its score, see
 //! `keyspace/evict.rs`); one that needs memory compares. Where another shard's is worth clearly less, that one is asked to
-//! give a piece back, and this one goes on meanwhile on an overdraft: a 256th of `maxmemory` that leases leave free for this
-//! purpose, shared evenly. With the overdraft used up it evicts a key of its own all the same; with none of its own it goes on, for the
-//! other shard gives in its next turn. Where no shard has anything to give the command is refused. So the process never has
-//! more than its limit but for what is on its way back, and for what commands add beyond their own words until they have ended.
+//! give a piece back, and this one goes on meanwhile on an overdraft: a 256th of `maxmemory` beyond the limit, shared evenly.
+//! (Kept free below the limit, it would never be used: eviction would begin that much too early.) With the overdraft used up
+//! it evicts a key of its own all the same; with none of its own it goes on, for the other shard gives in its next turn. Where
+//! no shard has anything to give the command is refused. So the process never has more than its limit but for what is on its
+//! way back, and for what commands add beyond their own words until they have ended.
 //!
 //! What a large value takes. Its words fill a buffer of its client first, which counts like any other: keys go while it
 //! arrives. Words that no client of this core holds, a part of what is received or sent by another core, are added
@@ -167,7 +168,7 @@ impl Shard {
             1 => 0,
             _ => (bytes_max / shards_count / RESERVE_PARTS) as usize,
         };
-        memory.ledger.set_limit(bytes_max - overdraft);
+        memory.ledger.set_limit(bytes_max);
         self.measure_all();
         // What is in use is taken, over the limit or not: `cycle` sees to the rest.
         let used = self.memory.used();

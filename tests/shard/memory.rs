@@ -190,6 +190,38 @@ fn a_churn_never_passes_the_limit_by_more_than_a_hundredth() {
     }
 }
 
+/// Small keys spread over shards: none goes before all but a thousandth of the limit is used, and that much stays in use.
+#[test]
+fn nothing_goes_while_there_is_room() {
+    let limit = 4_300_000;
+    for policy in ["allkeys-random", "allkeys-lru", "volatile-ttl"] {
+        for shards_count in [1, 2, 4] {
+            let mut shards = Shards::new(shards_count, policy, limit);
+            let mut rng = Rng::with_seed(7);
+            let mut most = 0;
+            while shards.evicted_count() < 1000 {
+                let key = rng.next_u64() >> 20;
+                let shard = (key % shards_count as u64) as usize;
+                let reply = shards.say(shard, &format!("SET key:{key} x EX 10000"));
+                assert_eq!(reply, "+OK\r\n");
+                let used = shards.used() as u64;
+                most = most.max(used);
+                assert!(
+                    used <= limit + limit / 250,
+                    "{policy} {shards_count}: {used}"
+                );
+                if shards.evicted_count() == 1 {
+                    assert!(
+                        used > limit - limit / 1000,
+                        "{policy} {shards_count}: {used}"
+                    );
+                }
+            }
+            assert!(most > limit - 4096, "{policy} {shards_count}: {most}");
+        }
+    }
+}
+
 /// Values of up to a sixteenth of the limit, sent by clients of another core: room is made before they are there, so that even
 /// then the limit is never passed by more than a hundredth, and most of it is used.
 #[test]

@@ -28,7 +28,7 @@ use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::keyspace::Classes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
-use crate::router::message::{CallFailure, Queued, SlowCall};
+use crate::router::message::{CallFailure, CountedCall, Queued, SlowCall};
 use crate::router::packed::Packed;
 use crate::router::programs::block::BlockRequest;
 use crate::router::watch::{Watch, Watched};
@@ -511,6 +511,7 @@ impl Core {
             now_ms: self.now_ms,
             seed: self.draw_id(),
             in_order: self.options.notify_keyspace_events != Classes::NONE,
+            keeps_words: self.keeps_words(),
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         let purpose = Purpose::Block(running);
@@ -661,11 +662,15 @@ impl Core {
     }
 
     /// Counts commands over several shards that a block has run: all of them took `took_ns`, hops included.
-    pub(super) fn count_calls(&mut self, calls: Vec<(u16, Option<CallFailure>)>, took_ns: u64) {
+    pub(super) fn count_calls(&mut self, token: Token, calls: Vec<CountedCall>, took_ns: u64) {
         let each_ns = took_ns / calls.len().max(1) as u64;
-        for (index, failure) in calls {
-            self.shard.record(index, each_ns);
-            self.count_failure(index, failure);
+        // What a script has called is a part of it.
+        let noted_count = calls.iter().filter(|call| call.words.is_some()).count();
+        let noted_ns = took_ns / noted_count.max(1) as u64;
+        for call in calls {
+            self.shard.record(call.entry.index, each_ns);
+            self.count_failure(call.entry.index, call.failure);
+            self.note_if_worth(token, call.entry, noted_ns, call.reply_bytes, call.words);
         }
     }
 

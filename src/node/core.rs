@@ -624,7 +624,10 @@ impl Core {
             FromShard::Slow { tx, .. } => {
                 // What a script calls is a part of it, as in Redis.
                 let whose = self.transactions.get(tx);
-                let whose = whose.filter(|whose| !matches!(whose.purpose, Purpose::Script(_)));
+                let whose = whose.filter(|whose| {
+                    !matches!(whose.purpose, Purpose::Script(_))
+                        && !whose.transaction.is_in_script()
+                });
                 let token = whose.map(|whose| whose.token);
                 if let (Some(token), FromShard::Slow { calls, .. }) = (token, event) {
                     self.note_calls(token, calls);
@@ -675,7 +678,8 @@ impl Core {
             let now = self.clock.raw();
             let took_ns = self.clock.delta_as_nanos(coordinated.call_stamp, now);
             coordinated.call_stamp = now;
-            self.count_calls(calls, took_ns);
+            let token = coordinated.token;
+            self.count_calls(token, calls, took_ns);
         }
         // Most often it waits on, where it is.
         if has_moved || !matches!(step, Step::Wait) {

@@ -233,6 +233,7 @@ impl Core {
             now_ms: self.now_ms,
             seed: self.draw_id(),
             in_order: false,
+            keeps_words: self.keeps_words(),
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         let coordinated = Coordinated {

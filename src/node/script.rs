@@ -627,9 +627,9 @@ impl Core {
 
     /// A transaction with a script in it has ended.
     pub(super) fn take_script_calls(&mut self, transaction: &mut Transaction) {
-        for (index, failure) in transaction.take_calls() {
-            self.shard.record(index, 0);
-            self.count_failure(index, failure);
+        for call in transaction.take_calls() {
+            self.shard.record(call.entry.index, 0);
+            self.count_failure(call.entry.index, call.failure);
         }
     }
 }

@@ -321,8 +321,12 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Option<OwnedArgs> {
-        let wanted = self.thresholds.any_ns != u64::MAX || self.thresholds.reply_bytes != u64::MAX;
-        wanted.then(|| logged_words(entry, args))
+        self.keeps_words().then(|| logged_words(entry, args))
+    }
+
+    /// Whether anybody would want the words of a request whose end is known later.
+    pub(super) fn keeps_words(&self) -> bool {
+        self.thresholds.any_ns != u64::MAX || self.thresholds.reply_bytes != u64::MAX
     }
 
     /// SLOWLOG, COMMANDLOG. As in Redis, a request's own entry is made after it.

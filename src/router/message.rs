@@ -591,6 +591,18 @@ impl Queued {
     }
 }
 
+/// A command of a block or a script that ran under its locks, as what is counted of it.
+pub struct CountedCall {
+    /// What ran.
+    pub entry: &'static Entry,
+    /// What is to be counted of its error, if it failed.
+    pub failure: Option<CallFailure>,
+    /// Bytes of its reply.
+    pub reply_bytes: usize,
+    /// Its words, where it is to be noted by itself and anybody wants that.
+    pub words: Option<OwnedArgs>,
+}
+
 /// What is to be counted of a command that failed.
 #[derive(Debug)]
 pub enum CallFailure {

@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use super::message::{CallFailure, Errand, Queued};
+use super::message::{CountedCall, Errand, Queued};
 use super::programs::block::{Block, BlockRequest, RegisterWatch};
 use super::programs::cut::Cut;
 use super::programs::script::{Script, ScriptRequest, ScriptStep, UnderWay};
@@ -395,9 +395,13 @@ impl Transaction {
         }
     }
 
-    /// Commands of a block that ran here rather than on one shard, to be counted: each with what is to be counted of
-    /// its error, if it failed.
-    pub fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
+    /// Whether what shards are asked for now is a script's, which is a part of a block.
+    pub fn is_in_script(&self) -> bool {
+        self.program.is_in_script()
+    }
+
+    /// Commands of a block that ran here rather than on one shard, to be counted.
+    pub fn take_calls(&mut self) -> Vec<CountedCall> {
         self.program.take_calls()
     }
 

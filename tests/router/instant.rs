@@ -171,6 +171,7 @@ impl Instant {
             now_ms: self.now_ms,
             seed: 1,
             in_order: false,
+            keeps_words: false,
         };
         self.finish(Transaction::block(request, self.map, &self.hasher))
     }

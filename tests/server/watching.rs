@@ -92,6 +92,43 @@ fn scripts_are_shown_with_what_they_call() {
     }
 }
 
+/// What runs over several shards in a block is an entry of its own as well, a script with all it calls; so is what fails.
+#[test]
+fn a_blocks_commands_over_shards_are_logged() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--slowlog-log-slower-than", "0"]);
+        let mut client = server.client();
+        client.ask("SADD s 1");
+        client.ask("SLOWLOG RESET");
+        client.ask("MULTI");
+        client.ask("MSET a 1 b 2 c 3 d 4");
+        client.ask("MGET a b c d e f g h");
+        client.ask("SINTERSTORE a b s c d");
+        let text = "redis.call('set',KEYS[1],'1');return{redis.call('get',KEYS[2])}";
+        client.run(&["EVAL", text, "2", "e", "f"].map(str::as_bytes));
+        client.ask("DEL a b c d e f g h");
+        assert_eq!(client.ask("EXEC").items().len(), 5);
+        client.ask("CONFIG SET slowlog-log-slower-than -1");
+        let entries = client.ask("SLOWLOG GET -1");
+        let mut lines: Vec<String> = entries
+            .items()
+            .iter()
+            .map(|entry| words(entry).join(" "))
+            .collect();
+        lines.reverse();
+        let expected = [
+            "SLOWLOG RESET",
+            "MULTI",
+            "MSET a 1 b 2 c 3 d 4",
+            "MGET a b c d e f g h",
+            "SINTERSTORE a b s c d",
+            &format!("EVAL {text} 2 e f"),
+            "DEL a b c d e f g h",
+        ];
+        assert_eq!(lines, expected, "{threads} threads");
+    }
+}
+
 /// Commands of a block are entries of their own, on one shard or several; EXEC is none.
 #[test]
 fn a_blocks_commands_are_logged_and_measured() {

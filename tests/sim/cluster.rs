@@ -565,6 +565,7 @@ impl Cluster {
             now_ms: NOW_MS,
             seed: origin.sequence,
             in_order: self.rng.below(4) == 0,
+            keeps_words: false,
         };
         self.figures.transactions_count += 1;
         let leaves = |args: &OwnedArgs| {

@@ -18,15 +18,16 @@ use super::under_locks::{Progress, UnderLocks};
 use super::wanted::Wanted;
 use super::{LockMode, LockSet, Locks, Next, Program, error_reply, part_of};
 use crate::base::hash::KeyHasher;
-use crate::commands::Flags;
 use crate::commands::acl::User;
 use crate::commands::acl::check::{Refusal, check_at_exec};
+use crate::commands::redact::logged_words;
 use crate::commands::table::Caller;
+use crate::commands::{Entry, Flags};
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 use crate::resp::element::element_end;
 use crate::resp::{Args, Reply};
-use crate::router::message::{CallFailure, Queued};
+use crate::router::message::{CallFailure, CountedCall, Queued};
 use crate::router::watch::{Watch, Watched};
 use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 
@@ -50,6 +51,8 @@ pub struct BlockRequest {
     pub seed: u64,
     /// Somebody may be told what each command does: then one begins when those before it are done.
     pub in_order: bool,
+    /// Calls may be noted: their words are kept until they are over.
+    pub keeps_words: bool,
 }
 
 /// See the module.
@@ -73,11 +76,14 @@ pub struct Block {
     /// Commands over several shards.
     single: UnderLocks,
     /// A script is under way.
-    script: Option<(u16, Box<Script>)>,
+    script: Option<(&'static Entry, Box<Script>)>,
     has_begun: bool,
     /// Replies so far.
     replies: Vec<u8>,
-    calls: Vec<(u16, Option<CallFailure>)>,
+    calls: Vec<CountedCall>,
+    keeps_words: bool,
+    /// Those of the command that is under way, if they are kept.
+    words: Option<OwnedArgs>,
     user: Option<Arc<User>>,
     refusals: Vec<Refusal>,
 }
@@ -142,6 +148,8 @@ impl Block {
             has_begun: false,
             replies: Vec::new(),
             calls: Vec::new(),
+            keeps_words: request.keeps_words,
+            words: None,
             user: request.user,
             refusals: Vec::new(),
         };
@@ -226,6 +234,7 @@ impl Block {
     /// A command over several shards; none if it is over already.
     fn begin_single(&mut self) -> Option<Next> {
         let queued = self.queue.pop_front()?;
+        self.keep_words(&queued);
         let progress = self.single.begin(queued, self.db, self.caller);
         self.progress(progress)
     }
@@ -234,7 +243,8 @@ impl Block {
         match progress {
             Progress::Next(next) => Some(next),
             Progress::Reply { entry, reply } => {
-                self.end_command(entry.index, &reply);
+                let failure = error_line(&reply).map(CallFailure::Line);
+                self.end_command(entry, failure, &reply);
                 None
             }
         }
@@ -244,7 +254,8 @@ impl Block {
         let Some(command) = self.queue.pop_front() else {
             return super::unexpected();
         };
-        let index = command.entry.index;
+        self.keep_words(&command);
+        let entry = command.entry;
         let request = ScriptRequest {
             is_readonly: command.entry.command.flags.has(Flags::READONLY),
             command,
@@ -256,14 +267,23 @@ impl Block {
         };
         self.seed = self.single.hasher.hash(&self.seed.to_le_bytes());
         let script = Script::under(&self.locks, request, self.single.map, &self.single.hasher);
-        let (_, script) = self.script.insert((index, Box::new(script)));
+        let (_, script) = self.script.insert((entry, Box::new(script)));
         script.begin(0)
     }
 
-    fn end_command(&mut self, index: u16, reply: &[u8]) {
+    fn keep_words(&mut self, queued: &Queued) {
+        let words = || logged_words(queued.entry, &queued.args.as_args());
+        self.words = self.keeps_words.then(words);
+    }
+
+    fn end_command(&mut self, entry: &'static Entry, failure: Option<CallFailure>, reply: &[u8]) {
         self.replies.extend_from_slice(reply);
-        self.calls
-            .push((index, error_line(reply).map(CallFailure::Line)));
+        self.calls.push(CountedCall {
+            entry,
+            failure,
+            reply_bytes: reply.len(),
+            words: self.words.take(),
+        });
     }
 
     fn reply(&mut self) -> Vec<u8> {
@@ -364,16 +384,15 @@ impl Program for Block {
         if is_first {
             return self.first(outputs);
         }
-        if let Some((index, script)) = &mut self.script {
+        if let Some((entry, script)) = &mut self.script {
             return match script.next(outputs) {
                 Next::Done(reply) => {
-                    let index = *index;
+                    let entry = *entry;
                     let calls = script.take_calls();
                     self.calls.extend(calls);
                     let failure = script.failure(&reply);
                     self.script = None;
-                    self.replies.extend_from_slice(&reply);
-                    self.calls.push((index, failure));
+                    self.end_command(entry, failure, &reply);
                     self.advance()
                 }
                 next => next,
@@ -399,7 +418,11 @@ impl Program for Block {
         }
     }
 
-    fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
+    fn is_in_script(&self) -> bool {
+        self.script.is_some()
+    }
+
+    fn take_calls(&mut self) -> Vec<CountedCall> {
         std::mem::take(&mut self.calls)
     }
 

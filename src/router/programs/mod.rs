@@ -48,7 +48,7 @@ mod wanted;
 use std::ops::Range;
 
 use super::keys::for_each_lock;
-use super::message::{CallFailure, Errand, Queued};
+use super::message::{CountedCall, Errand, Queued};
 use super::wait::WaitRequest;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;
@@ -100,8 +100,13 @@ pub trait Program: Send {
         unexpected()
     }
 
+    /// See [`super::Transaction::is_in_script`].
+    fn is_in_script(&self) -> bool {
+        false
+    }
+
     /// See [`super::Transaction::take_calls`].
-    fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
+    fn take_calls(&mut self) -> Vec<CountedCall> {
         Vec::new()
     }
 

@@ -18,9 +18,10 @@ use super::under_locks::{Progress, UnderLocks};
 use super::wanted::{Covered, Wanted};
 use super::{LockMode, LockSet, Locks, Next, Program, error_reply, unexpected};
 use crate::base::hash::KeyHasher;
+use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::keyspace::SlotMap;
-use crate::router::message::{CallFailure, Queued};
+use crate::router::message::{CallFailure, CountedCall, Queued};
 use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 
 /// A script to be run.
@@ -90,7 +91,7 @@ pub struct Script {
     here: ShardId,
     single: UnderLocks,
     state: State,
-    calls: Vec<(u16, Option<CallFailure>)>,
+    calls: Vec<CountedCall>,
     /// Its reply is the error of one of them.
     has_counted: bool,
 }
@@ -218,11 +219,20 @@ impl Script {
         match progress {
             Progress::Next(next) => next,
             Progress::Reply { entry, reply } => {
-                self.calls
-                    .push((entry.index, error_line(&reply).map(CallFailure::Line)));
+                self.count(entry, &reply);
                 self.answer(reply)
             }
         }
+    }
+
+    /// One of its calls is over; it is a part of the script, and never noted by itself.
+    fn count(&mut self, entry: &'static Entry, reply: &[u8]) {
+        self.calls.push(CountedCall {
+            entry,
+            failure: error_line(reply).map(CallFailure::Line),
+            reply_bytes: reply.len(),
+            words: None,
+        });
     }
 
     /// What is counted of a script that has ended with `reply`, if that is an error.
@@ -305,12 +315,11 @@ impl Program for Script {
         let State::Seizing(call, _) = std::mem::replace(&mut self.state, State::Running) else {
             return unexpected();
         };
-        let failure = error_line(&reply).map(CallFailure::Line);
-        self.calls.push((call.command.entry.index, failure));
+        self.count(call.command.entry, &reply);
         self.answer(reply)
     }
 
-    fn take_calls(&mut self) -> Vec<(u16, Option<CallFailure>)> {
+    fn take_calls(&mut self) -> Vec<CountedCall> {
         std::mem::take(&mut self.calls)
     }
 }

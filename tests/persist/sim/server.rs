@@ -402,6 +402,7 @@ impl Simulation {
             now_ms: self.now_ms,
             seed: number,
             in_order: false,
+            keeps_words: false,
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         self.start_transaction(transaction, number);

@@ -343,3 +343,27 @@ fn a_large_value_stays_where_it_is_and_the_reply_is_the_same() {
         assert_eq!(server.say("SCARD LARGE"), ":4000");
     }
 }
+
+/// A client that waits for a list at `a` is asked for only once somebody has looked there, and by then `a` may be no list: it
+/// goes on waiting, as it would have gone on if the list had never been. What is wrong with `b` it is told.
+#[test]
+fn who_has_waited_for_a_list_is_not_told_that_the_key_is_none() {
+    each_server(|server, a, b| {
+        let moves = [
+            (format!("LMOVE {a} {b} LEFT RIGHT"), &b"$-1\r\n"[..]),
+            (format!("RPOPLPUSH {a} {b}"), b"$-1\r\n"),
+            (format!("LMOVEM {a} {b} LEFT RIGHT"), b"$-1\r\n"),
+        ];
+        for (line, nothing) in moves {
+            check_lines(server, a, b, &[("ZADD A 1 member", ":1")]);
+            let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+            assert_eq!(server.say(&line), wrong);
+            assert_eq!(server.asked(&line), nothing, "{line}");
+            check_lines(server, a, b, &[("DEL A", ":1"), ("SET B text", "+OK")]);
+            assert_eq!(server.asked(&line), nothing, "{line}");
+            check_lines(server, a, b, &[("RPUSH A 1", ":1")]);
+            assert_eq!(server.asked(&line), format!("{wrong}\r\n").as_bytes());
+            check_lines(server, a, b, &[("LLEN A", ":1"), ("DEL A B", ":2")]);
+        }
+    });
+}

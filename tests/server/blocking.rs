@@ -225,6 +225,34 @@ fn moves_go_on_in_a_chain() {
     }
 }
 
+/// LMOVEM says `no elements` where it finds none; its form that waits does not take that for its answer, wherever the two
+/// lists live.
+#[test]
+fn moves_of_several_wait_for_the_first() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        for step in 0..8 {
+            let mut client = server.client();
+            send(
+                &mut client,
+                &format!("BLMOVEM list to:{step} LEFT RIGHT 0 COUNT 5 OBO"),
+            );
+            wait_until_blocked(&server, 1);
+            assert_eq!(other.ask("RPUSH list a b"), Value::Integer(2));
+            let moved = Value::Array(vec![bulk("a"), bulk("b")]);
+            assert_eq!(client.reply(), moved, "to:{step}");
+            let there = other.ask(&format!("LLEN to:{step}"));
+            assert_eq!(there, Value::Integer(2));
+            send(
+                &mut client,
+                &format!("BLMOVEM list to:{step} LEFT RIGHT 0.01"),
+            );
+            assert_eq!(client.reply(), Value::Null, "to:{step}");
+        }
+    }
+}
+
 /// A key may come to hold a list by any command that puts one there, in any database.
 #[test]
 fn whatever_makes_a_list_wakes() {

@@ -1,7 +1,8 @@
 //! LMOVE, RPOPLPUSH and LMOVEM between two shards: look at both lists, then pop from one and push to the other.
 //!
 //! Promises  both keys stay locked from the look to the end, so what was seen is what moves; the destination's type is known
-//!           before anything is popped, and asked for only where something would be.
+//!           before anything is popped, and asked for only where something would be. A source of another type is an error at first, and
+//!           nothing to give for a client that has waited.
 
 use super::{Job, Next, Program, error_reply, unexpected};
 use crate::commands::list_move::ListMove;
@@ -22,10 +23,22 @@ pub(super) struct Move {
     /// What the source had, when it was looked at; in its order.
     moved: Vec<Vec<u8>>,
     has_looked: bool,
+    on_behalf: OnBehalf,
+}
+
+/// Whom it runs for: that says what becomes of having found nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnBehalf {
+    /// A command that does not wait.
+    Itself,
+    /// A client that waits if there is nothing.
+    MayWait,
+    /// A client that has waited, and goes on if there is nothing.
+    HasWaited,
 }
 
 impl Move {
-    pub(super) fn new(job: Job) -> Self {
+    pub(super) fn new(job: Job, on_behalf: OnBehalf) -> Self {
         let args = job.args();
         Self {
             words: ListMove::parse(job.entry.command.name, &args),
@@ -33,6 +46,7 @@ impl Move {
             destination: job.map.shard_of(args.get(2)),
             moved: Vec::new(),
             has_looked: false,
+            on_behalf,
             job,
         }
     }
@@ -57,6 +71,14 @@ impl Move {
         let mut out = Vec::new();
         write(&mut Reply::new(&mut out, self.job.caller.protocol));
         Next::Done(out)
+    }
+
+    /// To those that wait it is a null, whatever LMOVEM says to others.
+    fn nothing(&self, words: &ListMove) -> Next {
+        self.reply(|reply| match self.on_behalf {
+            OnBehalf::Itself => words.reply_nothing(reply),
+            OnBehalf::MayWait | OnBehalf::HasWaited => reply.null(),
+        })
     }
 
     fn move_what_was_seen(&mut self, words: &ListMove) -> Next {
@@ -130,6 +152,10 @@ impl Program for Move {
             return unexpected();
         };
         if is_error(source) {
+            // Who waits for a list goes on waiting where the key has become something else before it was looked at.
+            if self.on_behalf == OnBehalf::HasWaited && source.starts_with(b"-WRONGTYPE") {
+                return self.nothing(&words);
+            }
             return Next::Done(source.to_vec());
         }
         let Some(found) = elements(source) else {
@@ -139,7 +165,7 @@ impl Program for Move {
             .filter_map(|element| read_bulk(element).map(<[u8]>::to_vec))
             .collect();
         if words.count_of(self.moved.len()) == 0 {
-            return self.reply(|reply| words.reply_nothing(reply));
+            return self.nothing(&words);
         }
         if is_error(destination) {
             return Next::Done(destination.to_vec());

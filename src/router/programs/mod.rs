@@ -60,6 +60,7 @@ use crate::commands::{CommandError, Entry, Flags, for_each_key};
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
+use list_move::OnBehalf;
 use script::ScriptStep;
 
 /// The phases of one command; made anew for each command.
@@ -250,7 +251,7 @@ pub(super) fn program(
         Spread::Gather(Named::FirstExisting) => {
             Box::new(first_existing::FirstExisting::new(job, None))
         }
-        Spread::Gather(Named::ListMove) => Box::new(list_move::Move::new(job)),
+        Spread::Gather(Named::ListMove) => Box::new(list_move::Move::new(job, OnBehalf::Itself)),
         Spread::Gather(Named::ReadStreams) => Box::new(read_streams::ReadStreams::new(job)?),
         Spread::Gather(Named::SetMove) => Box::new(set_move::SetMove::new(job)),
         Spread::Gather(Named::Lcs) => Box::new(lcs::Lcs::new(job)),
@@ -275,9 +276,10 @@ pub(super) fn asked_program(
     map: SlotMap,
     hasher: &KeyHasher,
 ) -> Result<(Locks, Box<dyn Program>), CommandError> {
-    if entry.command.spread != Spread::Gather(Named::FirstExisting) {
-        return program(entry, db, caller, args, map, hasher);
-    }
+    let named = match entry.command.spread {
+        Spread::Gather(named @ (Named::FirstExisting | Named::ListMove)) => named,
+        _ => return program(entry, db, caller, args, map, hasher),
+    };
     let locks = locks_on_keys(entry, &args.as_args(), map, hasher);
     let job = Job {
         entry,
@@ -289,8 +291,11 @@ pub(super) fn asked_program(
         words: args,
         map,
     };
-    let program = first_existing::FirstExisting::new(job, Some(waiter));
-    Ok((locks, Box::new(program)))
+    let program: Box<dyn Program> = match named {
+        Named::ListMove => Box::new(list_move::Move::new(job, OnBehalf::HasWaited)),
+        _ => Box::new(first_existing::FirstExisting::new(job, Some(waiter))),
+    };
+    Ok((locks, program))
 }
 
 /// The locks and the program of a request that may wait.
@@ -321,7 +326,14 @@ pub(super) fn waiting_program(
     let form = plain_form(entry, &job.args(), now_ms)?;
     let (inner, asks) = match form {
         Some(form) => {
-            let (_, inner) = program(form.entry, db, caller, form.words, map, hasher)?;
+            let job = Job {
+                entry: form.entry,
+                db,
+                caller,
+                words: form.words,
+                map,
+            };
+            let inner: Box<dyn Program> = Box::new(list_move::Move::new(job, OnBehalf::MayWait));
             (inner, Some(form.timeout_ms))
         }
         None => (program(entry, db, caller, args, map, hasher)?.1, None),

@@ -145,6 +145,23 @@ impl Client {
         .expect("a connected socket");
     }
 
+    /// Ends the connection at once, with a reset instead of an end.
+    pub fn reset(self) {
+        let Socket::Tcp(socket) = &self.socket else {
+            panic!("not a TCP connection");
+        };
+        let linger = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        linger.expect("a TCP socket");
+    }
+
+    /// Its own end of the connection.
+    pub fn address(&self) -> SocketAddr {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().expect("a connected socket"),
+            Socket::Unix(_) => panic!("not a TCP connection"),
+        }
+    }
+
     pub fn set_reply_timeout(&self, time: Duration) {
         match &self.socket {
             Socket::Tcp(socket) => socket.set_read_timeout(Some(time)),

@@ -4,6 +4,7 @@ mod abuse; // malformed and oversized input, with the errors of a real server
 mod acl; // users and what they are denied
 mod atomicity; // several shards, one step
 mod blocking; // clients that wait for keys
+mod blocking_kills; // and are killed meanwhile
 mod blocking_streams; // and for entries of streams
 mod breadth; // much at once: floods, wide requests, databases, deadlines, scans
 mod busy; // scripts and functions that run for long

@@ -295,14 +295,16 @@ impl Model {
             b"XREAD" => Wanted::Stream,
             _ => Wanted::List,
         };
-        self.waiting.insert(index, (wanted, keys));
+        self.waiting.push((index, (wanted, keys)));
         is_free
     }
 
     /// It stops waiting: with nothing, or with what it takes from the first of its keys that there is, for which nobody
     /// waits who came before it.
     pub fn end_wait(&mut self, index: usize, operation: &Operation, reply: &[u8]) -> Expected {
-        let (wanted, keys) = self.waiting.remove(&index).expect("it has arrived");
+        let turn = self.waiting.iter().position(|(other, _)| *other == index);
+        let turn = turn.expect("it has arrived");
+        let (_, (wanted, keys)) = self.waiting.remove(turn);
         if reply == b"*-1\r\n" {
             return Expected::Reply(reply.to_vec());
         }
@@ -329,10 +331,9 @@ impl Model {
         // Of what others wait for who came before, nothing is there for it: they may take it at any time from now on, as Redis
         // does at once. Without that a key of theirs would stand in the way of the next one.
         let is_behind = |key: &Place| {
-            let is_ahead = |(other, (wish, keys)): (&usize, &Wish)| {
-                *other < index && *wish == wanted && keys.contains(key)
-            };
-            self.waiting.iter().any(is_ahead)
+            let is_ahead =
+                |(_, (wish, keys)): &(usize, Wish)| *wish == wanted && keys.contains(key);
+            self.waiting[..turn].iter().any(is_ahead)
         };
         let is_free = |key: &Place| is_wanted(key) && !is_behind(key);
         let Some(place) = keys.iter().position(is_free) else {

@@ -15,8 +15,8 @@ pub struct Model {
     pub keys: BTreeMap<(u16, Vec<u8>), Value>,
     /// By client: what it watches, and what that was.
     watched: BTreeMap<usize, Vec<Watched>>,
-    /// Who waits, by its place in the history, which is that of its arrival: with which command, and for what keys.
-    pub waiting: BTreeMap<usize, Wish>,
+    /// Who waits, in order of arrival: its place in the history, with which command, and for what keys.
+    pub waiting: Vec<(usize, Wish)>,
 }
 
 /// What a client waits for.

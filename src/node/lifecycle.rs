@@ -241,6 +241,7 @@ impl Core {
             self.note_end_of_hot_keys();
         }
         self.tick_peak();
+        self.tell_of_errors_given_up();
         self.window.trim();
         if self.spans.capacity() > SPANS_KEPT_MAX {
             self.spans = Vec::new();

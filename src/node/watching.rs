@@ -315,6 +315,17 @@ impl Core {
         }
     }
 
+    /// Says in the log that errors are no longer counted by name, and which names there were.
+    pub(super) fn tell_of_errors_given_up(&mut self) {
+        if let Some(codes) = self.shard.figures_mut().errors_mut().take_given_up() {
+            tracing::warn!(
+                "Errorstats stopped adding new errors: there are too many, as where a script makes them up; CONFIG RESETSTAT \
+                 begins again"
+            );
+            tracing::warn!("Current errors code list: {}", codes.join(", "));
+        }
+    }
+
     /// Words to keep of a request whose end is known later, where anybody would want them.
     pub(super) fn words_to_keep(
         &self,

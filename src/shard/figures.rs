@@ -12,10 +12,10 @@ const NANOSECONDS_MAX: u64 = 1_000_000_000;
 const EXACT_COUNT: u64 = 256;
 const BUCKETS_COUNT: usize = 3072;
 const _: () = assert!(bucket_of(NANOSECONDS_MAX) < BUCKETS_COUNT);
-/// Error codes counted by name, as Redis: past this, new codes are counted under one name.
+/// Error codes counted by name. As in Redis one more ends the counting by name: somebody invents them.
 const ERROR_CODES_MAX: usize = 128;
-/// Where errors beyond [`ERROR_CODES_MAX`] codes are counted.
-const OTHER_ERRORS: &str = "ERRORSTATS_OVERFLOW";
+/// What says that it has ended.
+const DISABLED: &str = "ERRORSTATS_DISABLED";
 
 /// What one command has cost.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +109,11 @@ fn bucket_start(bucket: usize) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct ErrorCounts {
     counts: Vec<(String, u64)>,
+    /// Those included that were not counted by name.
+    total: u64,
+    is_disabled: bool,
+    /// Names that were given up and that nobody has been told of.
+    given_up: Vec<String>,
 }
 
 /// All figures of one shard.
@@ -199,6 +204,10 @@ impl Figures {
 impl ErrorCounts {
     /// Adds another shard's counts.
     pub fn add(&mut self, other: &ErrorCounts) {
+        self.total += other.total;
+        if self.is_disabled || other.is_disabled {
+            return self.disable();
+        }
         for (code, count) in &other.counts {
             match self.counts.iter_mut().find(|(known, _)| known == code) {
                 Some((_, total)) => *total += count,
@@ -209,6 +218,10 @@ impl ErrorCounts {
 
     /// Counts an error by its code, the text's first word.
     pub fn count(&mut self, text: &[u8]) {
+        self.total += 1;
+        if self.is_disabled {
+            return;
+        }
         let word = text.split(|&byte| byte == b' ').next().unwrap_or_default();
         let code = std::str::from_utf8(word).unwrap_or("ERR");
         if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| known == code) {
@@ -216,11 +229,21 @@ impl ErrorCounts {
         } else if self.counts.len() < ERROR_CODES_MAX {
             self.counts.push((code.to_owned(), 1));
         } else {
-            match self.counts.last_mut() {
-                Some((known, count)) if known == OTHER_ERRORS => *count += 1,
-                _ => self.counts.push((OTHER_ERRORS.to_owned(), 1)),
-            }
+            self.given_up = self.counts.drain(..).map(|(code, _)| code).collect();
+            self.disable();
         }
+    }
+
+    fn disable(&mut self) {
+        self.is_disabled = true;
+        self.counts.clear();
+        self.counts.push((DISABLED.to_owned(), 1));
+    }
+
+    /// The codes that were known when counting by name ended, once: it is worth a line in the log.
+    pub fn take_given_up(&mut self) -> Option<Vec<String>> {
+        let is_new = !self.given_up.is_empty();
+        is_new.then(|| std::mem::take(&mut self.given_up))
     }
 
     /// Code and count, in the order the codes first appeared.
@@ -232,7 +255,7 @@ impl ErrorCounts {
 
     /// All errors.
     pub fn total(&self) -> u64 {
-        self.counts.iter().map(|(_, count)| count).sum()
+        self.total
     }
 }
 

@@ -16,14 +16,31 @@ fn errors_are_counted_by_their_first_word() {
 }
 
 #[test]
-fn error_codes_that_clients_invent_are_bounded() {
+fn error_codes_that_clients_invent_end_the_counting_by_name() {
     let mut figures = Figures::default();
-    for code in 0..1000 {
+    for code in 0..128 {
         figures.record_failure(0, format!("CODE{code} text").as_bytes());
     }
-    let errors: Vec<_> = figures.errors().iter().collect();
-    assert_eq!(errors.len(), 129);
-    assert_eq!(errors[128], ("ERRORSTATS_OVERFLOW", 872));
+    assert_eq!(figures.errors().iter().count(), 128);
+    assert_eq!(figures.errors_mut().take_given_up(), None);
+    for code in 127..1000 {
+        figures.record_failure(0, format!("CODE{code} text").as_bytes());
+    }
+    let disabled = [("ERRORSTATS_DISABLED", 1)];
+    assert_eq!(figures.errors().iter().collect::<Vec<_>>(), disabled);
+    assert_eq!(figures.errors().total(), 1001);
+    let codes = figures.errors_mut().take_given_up().expect("told once");
+    assert_eq!((codes.len(), &codes[127][..]), (128, "CODE127"));
+    assert_eq!(figures.errors_mut().take_given_up(), None);
+    // One shard where it has ended is enough.
+    let mut all = Figures::default();
+    all.record_failure(0, b"ERR text");
+    all.errors_mut().add(figures.errors());
+    assert_eq!(all.errors().iter().collect::<Vec<_>>(), disabled);
+    assert_eq!(all.errors().total(), 1002);
+    figures.reset();
+    figures.record_failure(0, b"ERR text");
+    assert_eq!(figures.errors().iter().collect::<Vec<_>>(), [("ERR", 1)]);
 }
 
 #[test]

@@ -168,7 +168,7 @@ pub const HELD: &[OptionSpec] = &[
     multi(held("shutdown-on-sigint", "", SHUTDOWN_WORDS, "default")),
     multi(held("shutdown-on-sigterm", "", SHUTDOWN_WORDS, "default")),
     // The network.
-    fixed("bind-source-addr", Check::Text, "", &[""], "rondo opens no connections of its own yet"),
+    fixed("bind-source-addr", Check::Text, "", &[""], "links to primaries and other nodes, which it is for, are not built yet"),
     at_start(fixed("socket-mark-id", Check::Int(0, u32::MAX as i64), "0", &["0"], "marking sockets is not built")),
     held("max-new-tls-connections-per-cycle", "", Check::Int(1, 1000), "1"),
     // Figures; `node/watching.rs` looks at these.
@@ -228,9 +228,10 @@ pub const HELD: &[OptionSpec] = &[
     held("cluster-link-sendbuf-limit", "", Check::Memory(0), "0"),
     held("cluster-preferred-endpoint-type", "", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip"),
     held("cluster-compatibility-sample-ratio", "", Check::Int(0, 100), "0"),
-    // Switches for Redis's own tests, of things that are not there.
-    hidden(held("key-load-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
+    // Switches for Redis's own tests; `node/saving.rs` looks at the first.
     hidden(held("rdb-key-save-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
+    // The others are for what is not there.
+    hidden(held("key-load-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
     hidden(held("loading-process-events-interval-bytes", "", Check::Int(1024, INT_MAX), "524288")),
     hidden(held("repl-rdb-channel", "", YES_NO, "yes")),
     hidden(held("use-exit-on-panic", "", YES_NO, "no")),

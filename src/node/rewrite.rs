@@ -501,6 +501,7 @@ impl Core {
             has_checksum: true,
             functions: self.function_codes(),
             used_memory: super::process::resident_bytes().0,
+            key_delay_us: self.options.held_number("rdb-key-save-delay"),
             base: Some(NewBase {
                 dir: store.dir,
                 epoch,

@@ -280,6 +280,7 @@ impl Core {
             has_checksum: self.options.rdbchecksum,
             functions: self.function_codes(),
             used_memory: super::process::resident_bytes().0,
+            key_delay_us: self.options.held_number("rdb-key-save-delay"),
             base: None,
         };
         let job = self.start_snapshot(plan);

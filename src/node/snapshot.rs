@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::core::{Core, Purpose, Start};
 use super::functions::{Codes, LIBRARIES_VERSION};
@@ -38,6 +38,8 @@ const BYTES_PER_STEP: usize = 1024;
 /// The disk is told to go on after so many bytes, so that the last fsync finds little to do.
 const SYNC_BYTES: u64 = 32 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
+/// Who dawdles looks up so often.
+const NAP_US_MAX: u64 = 10_000;
 
 /// What a core sends to whoever writes the file. The end is that nobody can send any more.
 enum Part {
@@ -57,6 +59,8 @@ pub struct SnapshotPlan {
     pub functions: Box<dyn Fn() -> Codes + Send>,
     /// `used_memory`, for the file's head.
     pub used_memory: u64,
+    /// `rdb-key-save-delay`: microseconds that each key takes longer; -N: one for every N keys.
+    pub key_delay_us: i64,
     /// It becomes a base of the logs.
     pub base: Option<NewBase>,
 }
@@ -121,6 +125,20 @@ impl Job {
     /// It is not wanted any more.
     pub fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Release);
+    }
+
+    /// Takes its time with so many keys, unless it is not wanted any more.
+    fn dawdle(&self, key_delay_us: i64, keys: u64) {
+        let mut left_us = match key_delay_us {
+            0 => return,
+            us @ 1.. => us.unsigned_abs().saturating_mul(keys),
+            every => keys / every.unsigned_abs(),
+        };
+        while left_us > 0 && !self.is_given_up.load(Ordering::Acquire) {
+            let nap_us = left_us.min(NAP_US_MAX);
+            std::thread::sleep(Duration::from_micros(nap_us));
+            left_us -= nap_us;
+        }
     }
 
     fn take_line(&self, core: u16) -> Option<SyncSender<Part>> {
@@ -375,6 +393,7 @@ fn write_temporary(
         file.records(&chunk.bytes);
         out.write_all(&chunk.bytes)?;
         job.keys_written.fetch_add(chunk.keys, Ordering::Relaxed);
+        job.dawdle(plan.key_delay_us, chunk.keys);
         unsynced_bytes += chunk.bytes.len() as u64;
         if unsynced_bytes >= SYNC_BYTES {
             unsynced_bytes = 0;

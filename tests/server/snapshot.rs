@@ -433,3 +433,25 @@ fn blocks_and_scripts_do_not_write_past_a_failure() {
     assert!(format!("{reply:?}").contains("MISCONF"), "{reply:?}");
     assert_eq!(client.ask("GET key").text(), "1");
 }
+
+/// `rdb-key-save-delay`, the switch of Redis's own tests: a snapshot takes its time, and FLUSHALL ends it.
+#[test]
+fn a_snapshot_can_be_made_slow() {
+    let server = Server::start(2, &["--rdb-key-save-delay", "10000000"]);
+    let mut client = server.client();
+    for key in ["a", "b", "c", "d"] {
+        assert_eq!(client.ask(&format!("SET {key} 1")), ok());
+    }
+    assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+    wait_for("a key is on its way", || {
+        server.info("persistence", "current_save_keys_processed") != "0"
+    });
+    assert_eq!(server.info("persistence", "rdb_bgsave_in_progress"), "1");
+    assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), ok());
+    // Its delay is that of its beginning; what it would hold is gone.
+    assert_eq!(client.ask("FLUSHALL"), ok());
+    wait_for_save(&server);
+    assert_eq!(client.ask("SET a 1"), ok());
+    assert_eq!(client.ask("CONFIG SET rdb-key-save-delay -100"), ok());
+    assert_eq!(client.ask("SAVE"), ok());
+}

@@ -2,7 +2,7 @@
 # Public clients against a server of four cores: tests/clients/run.sh path/to/rondo
 #
 # Installs redis-py, RQ, Celery, Dramatiq, django-redis, ioredis, redlock, BullMQ and Socket.IO below tests/clients/.env (ignored by
-# git) the first time, with pip and npm. Sidekiq, redigo and redis-cli are run where they are installed.
+# git) the first time, with pip and npm. Sidekiq, redigo, go-redis and redis-cli are run where they are installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -58,6 +58,14 @@ if command -v go >/dev/null && [ -d /usr/share/gocode/src/github.com/gomodule/re
     ran=$((ran + 1))
 else
     echo "clients: no redigo, it is left out (apt-get install golang-go golang-github-gomodule-redigo-dev)" >&2
+fi
+
+# Debian's package, version 5: what is newer comes as a module, from where not everybody may fetch.
+if command -v go >/dev/null && [ -d /usr/share/gocode/src/gopkg.in/redis.v5 ]; then
+    GO111MODULE=off GOPATH=/usr/share/gocode go run "$here/goredis.go" "$port"
+    ran=$((ran + 1))
+else
+    echo "clients: no go-redis, it is left out (apt-get install golang-go golang-gopkg-redis.v5-dev)" >&2
 fi
 
 # Debian's package; the gem of version 6 will do as well.

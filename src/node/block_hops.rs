@@ -20,8 +20,8 @@ use crate::router::packed::{Packed, Step};
 use crate::router::{FromShard, Output, ShardId, TxId};
 use crate::shard::{Outcome, Request, Shard};
 
-/// A larger block is handed over instead of copied.
-const BYTES_MAX: usize = 64 * 1024;
+/// A larger block, or script with its words, is handed over instead of copied.
+pub(super) const BYTES_MAX: usize = 64 * 1024;
 
 /// EXEC's words, where it is told that it was slow.
 pub(super) const EXEC: &[u8] = b"exec";

@@ -1025,14 +1025,18 @@ impl Core {
         let mut hashes = std::mem::take(&mut self.hashes);
         let mut at = 0;
         for item in items.iter() {
-            // As in `look_ahead`: word 1 is the key of most commands.
+            // As in `look_ahead`: word 1 is the key of most commands, word 3 that of a script.
+            let key_at = match item.entry.command.run.is_script() {
+                true => 3,
+                false => 1,
+            };
             if item.commands_count > 0 {
                 let block = &commands[commands_at..commands_at + usize::from(item.commands_count)];
                 commands_at += block.len();
                 let bytes = &bytes[at..at + item.bytes_count as usize];
                 self.look_ahead_of_block(item.db, block, bytes, &spans[spans_at..], &mut hashes);
-            } else if item.spans_count > 1 {
-                let span = spans[spans_at + 1];
+            } else if item.spans_count > key_at {
+                let span = spans[spans_at + key_at as usize];
                 let key = &bytes[at + span.start as usize..at + (span.start + span.len) as usize];
                 let key = self.shard.keys.key(key);
                 self.shard.keys.prefetch(usize::from(item.db), &key);
@@ -1066,6 +1070,8 @@ impl Core {
                     &mut before,
                     slow,
                 )
+            } else if item.entry.command.run.is_script() {
+                self.serve_script(&request, &args, replies)
             } else {
                 self.shard.execute(&request, &args, replies)
             };
@@ -1118,13 +1124,7 @@ impl Core {
             Message::ToShard(message) => self.shard.handle(message),
             Message::FromShard(event) => self.shard_event(event),
             Message::Denied { token, denial } => self.denials.push((token, *denial)),
-            Message::Script {
-                origin,
-                entry,
-                db,
-                caller,
-                args,
-            } => self.script_came(origin, entry, db, caller, &args),
+            Message::Script { item, args } => self.script_came(&item.request(from as u16), &args),
             Message::Token { tx } => self.token_came(tx),
             Message::Large { item, bytes, spans } => {
                 let request = item.request(from as u16);

@@ -19,18 +19,16 @@ use super::rewrite::NewLog;
 use super::ring::Token;
 use super::tracking::{Changed, Notice};
 use super::waiting::End;
-use crate::commands::Entry;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::client_filter::ClientFilter;
 use crate::commands::session::SaveRequest;
-use crate::commands::table::Caller;
 use crate::keyspace::Tracker;
 use crate::persist::Holds;
 use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
 use crate::router::message::SlowCall;
-use crate::router::{FromShard, Origin, ToShard, TxId};
+use crate::router::{FromShard, ToShard, TxId};
 use crate::shard::key_costs::KeyCostsTold;
 
 /// One message; most are rare, the two of transactions are not.
@@ -48,16 +46,10 @@ pub enum Message {
         /// What it was denied.
         denial: Box<Denial>,
     },
-    /// A script to be run where its keys are; its reply comes as [`FromShard::Late`].
+    /// A script too large for the requests of a batch; its reply comes as [`FromShard::Late`].
     Script {
-        /// Who waits.
-        origin: Origin,
-        /// EVAL or one of its relatives.
-        entry: &'static Entry,
-        /// The selected database.
-        db: u16,
-        /// Who asks.
-        caller: Caller,
+        /// Everything but the words.
+        item: Item,
         /// All words.
         args: OwnedArgs,
     },

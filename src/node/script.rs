@@ -16,9 +16,11 @@
 
 use std::collections::HashMap;
 
+use super::block_hops::BYTES_MAX;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, caller, take_silence};
+use super::mesh::Item;
 use super::message::Message;
 use super::ring::Token;
 use super::script_calls::Wish;
@@ -35,9 +37,11 @@ use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transacti
 use crate::script::{Answer, Engine, Limits, Run, ScriptId};
 use crate::shard::memory::OUT_OF_MEMORY;
 use crate::shard::scripts::{Called, InPlace};
+use crate::shard::{Outcome, Request};
 
 /// Scripts that have lately left their keys begin as transactions so many times.
 const LEFT_TIMES: u8 = 16;
+
 /// A core's scripts.
 pub struct Scripts {
     pub(super) engine: Engine,
@@ -142,7 +146,7 @@ impl Core {
                     return self.begin_move(token, connection, target);
                 }
                 self.hold_for_libraries(connection, entry);
-                return self.send_script(connection, origin, entry, args, shard, overlaps);
+                return self.send_script(token, connection, entry, args, (shard, overlaps));
             }
             if self.map.shards_count() > 1 {
                 connection.affinity.count(shard);
@@ -189,19 +193,18 @@ impl Core {
         Dispatched::Taken
     }
 
-    /// Sends a script to the core of its keys.
+    /// Sends a script to the core of its keys: among the requests of a batch, as any other.
     fn send_script(
         &mut self,
+        token: Token,
         connection: &mut Connection,
-        origin: Origin,
         entry: &'static Entry,
         args: &Args<'_>,
-        shard: u16,
-        overlaps: bool,
+        (shard, overlaps): (u16, bool),
     ) -> Dispatched {
         self.follow_keys(connection, shard);
         let silent = take_silence(connection);
-        connection.reserve(silent);
+        let sequence = connection.reserve(silent);
         if overlaps {
             self.note_keys_under_way(connection, entry, args);
         } else {
@@ -212,17 +215,17 @@ impl Core {
         if self.monitored {
             self.tell_of_request(connection, entry, args);
         }
-        let args = OwnedArgs::from_args(args);
+        let (db, caller) = (connection.session.db, caller(connection));
+        let item = Item::new(entry, token, sequence, db, caller);
         self.counters.hops_out += 1;
         let batch = self.mesh.open(usize::from(shard));
-        batch.posts_bytes += args.heap_bytes();
-        batch.messages.push(Message::Script {
-            origin,
-            entry,
-            db: connection.session.db,
-            caller: caller(connection),
-            args,
-        });
+        if batch.large_bytes == 0 && args.bytes().len() <= BYTES_MAX {
+            batch.push(item, args);
+        } else {
+            let args = OwnedArgs::from_args(args);
+            batch.posts_bytes += args.heap_bytes();
+            batch.messages.push(Message::Script { item, args });
+        }
         Dispatched::Taken
     }
 
@@ -233,27 +236,49 @@ impl Core {
         }
     }
 
-    /// A script of another core's connection, whose keys are here.
-    pub(super) fn script_came(
+    /// A script of another core's connection, whose keys are here: as an item of its batch.
+    ///
+    /// - `replies`: where its reply goes; not where that comes later.
+    pub(super) fn serve_script(
         &mut self,
-        origin: Origin,
-        entry: &'static Entry,
-        db: u16,
-        caller: Caller,
-        args: &OwnedArgs,
-    ) {
+        request: &Request,
+        args: &Args<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Outcome {
+        let Request {
+            entry,
+            db,
+            caller,
+            origin,
+        } = *request;
+        let length = replies.len();
+        let has_counted = match self.host(origin, entry, db, caller, args, true) {
+            Ran::Reply(reply, has_counted) => {
+                replies.extend_from_slice(&reply);
+                has_counted
+            }
+            Ran::Refused(error) => {
+                Reply::new(replies, caller.protocol).error_bytes(&error.line());
+                false
+            }
+            Ran::Later(start) => {
+                self.starts.push_back(*start);
+                return Outcome::Deferred;
+            }
+        };
+        self.note_if_failed(entry, &replies[length..], has_counted);
+        Outcome::Done
+    }
+
+    /// The same of one that was too large for that.
+    pub(super) fn script_came(&mut self, request: &Request, args: &OwnedArgs) {
         self.counters.hops_in += 1;
         let before = self.clock.raw();
-        let (reply, has_counted) = match self.host(origin, entry, db, caller, &args.as_args(), true)
-        {
-            Ran::Reply(reply, has_counted) => (reply, has_counted),
-            Ran::Refused(error) => {
-                let mut reply = Vec::new();
-                Reply::new(&mut reply, caller.protocol).error_bytes(&error.line());
-                (reply, false)
-            }
-            Ran::Later(start) => return self.starts.push_back(*start),
+        let mut reply = Vec::new();
+        let Outcome::Done = self.serve_script(request, &args.as_args(), &mut reply) else {
+            return;
         };
+        let (origin, entry) = (request.origin, request.entry);
         let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
         self.shard.record(entry.index, took_ns);
         self.commands_count += 1;
@@ -262,7 +287,6 @@ impl Core {
             let words = self.words_to_keep(entry, &args.as_args());
             self.send_slow(origin, entry, took_ns, reply.len(), words);
         }
-        self.note_if_failed(entry, &reply, has_counted);
         self.script_has_run(origin, reply, holds);
     }
 

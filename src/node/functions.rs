@@ -24,6 +24,7 @@ use crate::persist::Holds;
 use crate::persist::libraries::LibraryChange;
 use crate::persist::record::Dependency;
 use crate::resp::{Args, Reply};
+use crate::router::stays::library_stays;
 use crate::script::{Functions, Library, Limits, LoadHost, Policy, ScriptId, library_name};
 
 /// Loading a library may take so long.
@@ -353,8 +354,9 @@ impl Core {
         }
         let flags = functions.engine.flags(name);
         let flags = flags.ok_or(CommandError::from(NO_FUNCTION))?;
+        let library = functions.engine.library_of(name);
         let script = Script {
-            stays: false,
+            stays: library.is_some_and(|library| library_stays(&library.code)),
             no_writes: flags.no_writes,
             allows_oom: flags.allow_oom || flags.no_writes,
             is_plain: false,

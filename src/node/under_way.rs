@@ -16,7 +16,7 @@ use super::core::{Core, Purpose, Start};
 use super::dispatch::take_silence;
 use super::ring::Token;
 use crate::commands::Entry;
-use crate::commands::table::{Program, Run, ScriptCommand, Spread};
+use crate::commands::table::{Program, Run, Spread};
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 use crate::router::keys::for_each_lock;
@@ -154,8 +154,6 @@ impl Core {
         // One that runs at once, alone, has no use for the answer.
         let is_alone = plan == Plan::Shard(self.id) && connection.is_drained();
         !is_alone
-            // What a function touches is not known.
-            && !matches!(entry.command.run, Run::Script(ScriptCommand::Function))
             && matches!(plan, Plan::Shard(_))
             && self.may_overlap(connection)
             && args.get(2) != b"0"

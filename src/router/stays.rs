@@ -1,19 +1,24 @@
-//! Stays: which scripts are sure to touch no keys but those they declare, by their text alone.
+//! Stays: which scripts and functions are sure to touch no keys but those they declare, by their text alone.
 //!
 //!     redis.call('get', KEYS[1])                         stays
 //!     local key = KEYS[1]   redis.call('get', key)       stays
 //!     redis.call('get', 'lock:' .. ARGV[1])              may be anywhere
 //!     local call = redis.call                            who knows
 //!
+//! In a library KEYS is the first parameter of its functions, as long as nobody but FCALL, or one of them that passes its own
+//! on, can call those. What a function leaves behind for the next call could be a key of this one: so no function may be
+//! made inside another.
+//!
 //! A script that stays needs nobody's leave to write: its locks are those on its declared keys, or none where it runs among
 //! them. So the answer must never be a wrong yes; where the text is not of the plain kind that nearly all such scripts are,
 //! it is no, which costs time and nothing else.
 //!
 //! Promises  yes only if every key of every call is an element of KEYS, which nothing can have changed.
+//!           A library's yes is that of all of its functions.
 //! Not here  what a no costs: `router/token.rs`.
 //! Tests     tests/router/stays.rs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::commands::table::{Run, table};
 use crate::commands::{Entry, KeyShape};
@@ -27,6 +32,9 @@ enum Piece<'s> {
     Number,
     Sign(&'s [u8]),
 }
+
+/// Libraries whose functions have more names than this for their first parameters are not looked at.
+const TABLE_NAMES_MAX: usize = 8;
 
 /// Names through which a script could reach what it does not say, or change what it says.
 const UNFATHOMABLE: &[&[u8]] = &[
@@ -58,14 +66,72 @@ pub fn stays(body: &[u8]) -> bool {
         },
         None => body,
     };
-    split(body).is_some_and(|pieces| Reader { pieces: &pieces }.stays())
+    let reads = |pieces: Vec<Piece<'_>>| Reader::of(&pieces, b"KEYS").stays();
+    split(body).is_some_and(reads)
+}
+
+/// Whether a library's text says that its functions stay with the keys that FCALL declares.
+///
+/// - Cost: that of a script for each name that a function has for its first parameter.
+pub fn library_stays(code: &[u8]) -> bool {
+    let body = code.iter().position(|&byte| byte == b'\n');
+    let Some(pieces) = body.and_then(|start| split(&code[start..])) else {
+        return false;
+    };
+    let Some(functions) = Reader::of(&pieces, b"").functions() else {
+        return false;
+    };
+    let mut names: Vec<_> = (functions.iter())
+        .filter_map(|function| function.first)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Reader::of(&pieces, b"").stays();
+    }
+    names.len() <= TABLE_NAMES_MAX
+        && names.into_iter().any(|name| {
+            let reader = Reader::of(&pieces, name);
+            let takes_keys = |function: &&Function<'_>| function.first == Some(name);
+            let helpers = functions.iter().filter(takes_keys);
+            let reader = Reader {
+                helpers: helpers.filter_map(|function| function.name).collect(),
+                ..reader
+            };
+            let mut with_keys = functions.iter().filter(takes_keys);
+            with_keys.all(|function| reader.is_called_with_keys(function)) && reader.stays()
+        })
+}
+
+/// A function of a library.
+struct Function<'s> {
+    /// Its name, if it is a local one.
+    name: Option<&'s [u8]>,
+    /// Its first parameter.
+    first: Option<&'s [u8]>,
+    /// Where it begins.
+    place: usize,
+    /// Where its name is defined.
+    name_place: usize,
 }
 
 struct Reader<'p, 's> {
     pieces: &'p [Piece<'s>],
+    /// The name of the table of declared keys.
+    table: &'s [u8],
+    /// Local functions of a library whose first parameter has that name.
+    helpers: HashSet<&'s [u8]>,
 }
 
-impl<'s> Reader<'_, 's> {
+impl<'p, 's> Reader<'p, 's> {
+    fn of(pieces: &'p [Piece<'s>], table: &'s [u8]) -> Self {
+        Self {
+            pieces,
+            table,
+            helpers: HashSet::new(),
+        }
+    }
+
     fn stays(&self) -> bool {
         let keys = self.names_of_keys();
         let pieces = self.pieces;
@@ -73,7 +139,9 @@ impl<'s> Reader<'_, 's> {
         while at < pieces.len() {
             match &pieces[at] {
                 Piece::Name(name) if UNFATHOMABLE.contains(name) => return false,
-                Piece::Name(b"KEYS") if !self.only_reads_keys(at) => return false,
+                Piece::Name(name) if *name == self.table && !self.only_reads_keys(at) => {
+                    return false;
+                }
                 // They must be what they are.
                 Piece::Name(b"unpack" | b"ipairs")
                     if !self.is_sign(at + 1, b"(")
@@ -123,10 +191,114 @@ impl<'s> Reader<'_, 's> {
         None
     }
 
+    /// The functions of a library; none if one of them is made while another runs, or in a loop.
+    fn functions(&self) -> Option<Vec<Function<'s>>> {
+        let mut functions = Vec::new();
+        let mut depth = 0;
+        for (at, piece) in self.pieces.iter().enumerate() {
+            match piece {
+                Piece::Name(b"do" | b"if" | b"repeat") => depth += 1,
+                Piece::Name(b"end" | b"until") => depth -= 1,
+                Piece::Name(b"function") => {
+                    if depth != 0 {
+                        return None;
+                    }
+                    depth += 1;
+                    functions.push(self.function(at)?);
+                }
+                _ => {}
+            }
+        }
+        Some(functions)
+    }
+
+    fn function(&self, place: usize) -> Option<Function<'s>> {
+        let name_of = |at: usize| match self.pieces.get(at)? {
+            Piece::Name(name) => Some(*name),
+            _ => None,
+        };
+        let is_local = |at: usize| at > 0 && self.is_name(at - 1, b"local");
+        let (name, name_place, opens) = if self.is_sign(place + 1, b"(") {
+            let is_named = place > 2 && self.is_sign(place - 1, b"=") && is_local(place - 2);
+            let name = is_named.then(|| name_of(place - 2)).flatten();
+            (name, place.saturating_sub(2), place + 1)
+        } else {
+            // `function x.y(` and `function x(` are whoever's.
+            let name = is_local(place).then(|| name_of(place + 1)).flatten();
+            (Some(name?), place + 1, place + 2)
+        };
+        self.is_sign(opens, b"(").then(|| Function {
+            name,
+            first: name_of(opens + 1),
+            place,
+            name_place,
+        })
+    }
+
+    /// Whether nobody calls a function but FCALL, and others that pass on the keys that they have been given.
+    fn is_called_with_keys(&self, function: &Function<'s>) -> bool {
+        let Some(name) = function.name else {
+            return self.is_registered(function.place);
+        };
+        let is_called = |at: usize| {
+            self.is_sign(at + 1, b"(")
+                && self.is_name(at + 2, self.table)
+                && (self.is_sign(at + 3, b",") || self.is_sign(at + 3, b")"))
+        };
+        let ends = |at: usize| {
+            let signs: [&[u8]; 3] = [b")", b",", b"}"];
+            signs.into_iter().any(|sign| self.is_sign(at, sign))
+        };
+        (0..self.pieces.len()).all(|at| {
+            !self.is_name(at, name)
+                || self.is_field(at)
+                || at == function.name_place
+                || is_called(at)
+                || self.is_registered(at) && ends(at + 1)
+        })
+    }
+
+    /// Whether what begins at `at` is what a function is registered with.
+    fn is_registered(&self, at: usize) -> bool {
+        let is_register = |at: usize| {
+            at >= 2
+                && self.is_name(at, b"register_function")
+                && self.is_sign(at - 1, b".")
+                && (self.is_name(at - 2, b"redis") || self.is_name(at - 2, b"server"))
+        };
+        if at >= 4 && self.is_sign(at - 1, b",") && self.is_sign(at - 3, b"(") {
+            return matches!(self.pieces[at - 2], Piece::Text(_)) && is_register(at - 4);
+        }
+        if at < 2 || !self.is_sign(at - 1, b"=") || !self.is_name(at - 2, b"callback") {
+            return false;
+        }
+        // The brace that is open there.
+        let mut depth = 0;
+        for index in (0..at).rev() {
+            match &self.pieces[index] {
+                Piece::Sign(b")" | b"]" | b"}") => depth += 1,
+                Piece::Sign(b"(" | b"[" | b"{") if depth > 0 => depth -= 1,
+                Piece::Sign(b"{") => {
+                    let before = match index > 0 && self.is_sign(index - 1, b"(") {
+                        true => index.checked_sub(2),
+                        false => index.checked_sub(1),
+                    };
+                    return before.is_some_and(is_register);
+                }
+                Piece::Sign(b"(" | b"[") => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Whether KEYS at `at` is only looked into.
     fn only_reads_keys(&self, at: usize) -> bool {
         if self.is_field(at) {
             return true; // Another table's.
+        }
+        if self.is_first_parameter(at) || self.is_passed_on(at) {
+            return true;
         }
         if at > 0 && self.is_sign(at - 1, b"#") {
             return !self.is_sign(at + 1, b"[") && !self.is_sign(at + 1, b".");
@@ -140,6 +312,26 @@ impl<'s> Reader<'_, 's> {
         let is_word = |word: &[u8]| at >= 2 && self.is_name(at - 2, word);
         let is_whole = at >= 2 && self.is_sign(at - 1, b"(") && self.is_sign(at + 1, b")");
         is_whole && !self.is_field(at - 2) && (is_word(b"unpack") || is_word(b"ipairs"))
+    }
+
+    /// Whether a library's function is defined with it for its first parameter.
+    fn is_first_parameter(&self, at: usize) -> bool {
+        !matches!(self.table, b"KEYS")
+            && at >= 2
+            && self.is_sign(at - 1, b"(")
+            && (self.is_name(at - 2, b"function") || at >= 3 && self.is_name(at - 3, b"function"))
+    }
+
+    /// Whether it is the first argument of a function of the library that has it for its first parameter.
+    fn is_passed_on(&self, at: usize) -> bool {
+        let is_helper = |at: usize| match self.pieces[at] {
+            Piece::Name(name) => self.helpers.contains(name) && !self.is_field(at),
+            _ => false,
+        };
+        at >= 2
+            && self.is_sign(at - 1, b"(")
+            && is_helper(at - 2)
+            && (self.is_sign(at + 1, b",") || self.is_sign(at + 1, b")"))
     }
 
     /// Whether what ends before `at` is assigned to, alone or with others.
@@ -168,7 +360,7 @@ impl<'s> Reader<'_, 's> {
 
     /// Names that stand for an element of KEYS wherever they are seen.
     fn names_of_keys(&self) -> HashSet<&'s [u8]> {
-        let mut names = HashSet::new();
+        let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
         for at in 0..self.pieces.len() {
             let Piece::Name(name) = self.pieces[at] else {
                 continue;
@@ -176,7 +368,7 @@ impl<'s> Reader<'_, 's> {
             let is_local = at > 0 && self.is_name(at - 1, b"local");
             let is_key = is_local
                 && self.is_sign(at + 1, b"=")
-                && self.is_name(at + 2, b"KEYS")
+                && self.is_name(at + 2, self.table)
                 && self.is_sign(at + 3, b"[")
                 && self
                     .behind(at + 3)
@@ -188,13 +380,14 @@ impl<'s> Reader<'_, 's> {
                 && self.is_name(at + 1, b"in")
                 && self.is_name(at + 2, b"ipairs")
                 && self.is_sign(at + 3, b"(")
-                && self.is_name(at + 4, b"KEYS")
+                && self.is_name(at + 4, self.table)
                 && self.is_sign(at + 5, b")");
-            if (is_key || is_each) && !self.is_bound_elsewhere(name, at) {
-                names.insert(name);
+            if is_key || is_each {
+                places.entry(name).or_default().push(at);
             }
         }
-        names
+        places.retain(|name, places| !self.is_bound_elsewhere(name, places));
+        places.into_keys().collect()
     }
 
     /// Whether no operator follows: what stands before `at` is the whole expression.
@@ -206,8 +399,8 @@ impl<'s> Reader<'_, 's> {
         }
     }
 
-    /// Whether `name`, defined at `place`, is anything else somewhere: set again, a parameter, the variable of a loop.
-    fn is_bound_elsewhere(&self, name: &[u8], place: usize) -> bool {
+    /// Whether `name`, defined at `places`, is anything else somewhere: set again, a parameter, the variable of a loop.
+    fn is_bound_elsewhere(&self, name: &[u8], places: &[usize]) -> bool {
         for at in 0..self.pieces.len() {
             match &self.pieces[at] {
                 Piece::Name(b"function") => {
@@ -226,7 +419,9 @@ impl<'s> Reader<'_, 's> {
                         inside += 1;
                     }
                 }
-                Piece::Name(found) if *found == name && at != place && !self.is_field(at) => {
+                Piece::Name(found)
+                    if *found == name && !places.contains(&at) && !self.is_field(at) =>
+                {
                     let is_set = self.is_changed(at + 1);
                     let is_defined =
                         at > 0 && (self.is_name(at - 1, b"local") || self.is_name(at - 1, b"for"));
@@ -302,8 +497,8 @@ impl<'s> Reader<'_, 's> {
     fn is_key(&self, word: &std::ops::Range<usize>, keys: &HashSet<&[u8]>) -> bool {
         match &self.pieces[word.clone()] {
             [Piece::Name(name)] => keys.contains(name),
-            [Piece::Name(b"KEYS"), Piece::Sign(b"["), ..] => {
-                self.behind(word.start + 1) == Some(word.end)
+            [Piece::Name(name), Piece::Sign(b"["), ..] => {
+                *name == self.table && self.behind(word.start + 1) == Some(word.end)
             }
             _ => false,
         }
@@ -315,9 +510,9 @@ impl<'s> Reader<'_, 's> {
             [
                 Piece::Name(b"unpack"),
                 Piece::Sign(b"("),
-                Piece::Name(b"KEYS"),
+                Piece::Name(name),
                 Piece::Sign(b")")
-            ]
+            ] if *name == self.table
         )
     }
 

@@ -333,6 +333,12 @@ impl Functions {
         Some(self.libraries[library].library.functions[*index].flags)
     }
 
+    /// The library that has a function.
+    pub fn library_of(&self, function: &[u8]) -> Option<&Arc<Library>> {
+        let (library, _) = self.places.get(&*small(function))?;
+        Some(&self.libraries[library].library)
+    }
+
     /// Starts a function; [`Run::resume`] with `Begin` runs it. `None` if there is none of that name.
     pub fn start(
         &mut self,

@@ -1,6 +1,7 @@
-//! Which scripts stay with their declared keys by their text: the plain ones do, and nothing that could get around it does.
+//! Which scripts and functions stay with their declared keys by their text: the plain ones do, and nothing that could get
+//! around it does.
 
-use rondo::router::stays::stays;
+use rondo::router::stays::{library_stays, stays};
 
 #[test]
 fn plain_scripts_stay() {
@@ -16,6 +17,7 @@ fn plain_scripts_stay() {
         "local v = redis.pcall('set', KEYS[tonumber(ARGV[1])], '-- x', 'EX', 10) --[[ redis.call('get', 'y') ]] return v",
         "redis.call('publish', 'news', KEYS[1]) return redis.call('time')[1]",
         "redis.log(redis.LOG_NOTICE, 'x') return redis.sha1hex(ARGV[1])",
+        "if ARGV[1] then local key = KEYS[1] redis.call('incr', key) else local key = KEYS[2] redis.call('decr', key) end",
         "local t = {} ; t.redis = 1 ; t.KEYS = 2 ; return redis.status_reply('x')",
     ] {
         assert!(stays(body.as_bytes()), "{body}");
@@ -58,6 +60,7 @@ fn whatever_could_reach_another_key_does_not() {
         "local key = KEYS[1] local a, key = 1, 'x' return redis.call('get', key)",
         "local key = KEYS[1] key, a = 'x', 1 return redis.call('get', key)",
         "key = KEYS[1] return redis.call('get', key)",
+        "do local key = KEYS[1] redis.call('get', key) end do local key = ARGV[1] redis.call('get', key) end",
         "for _, k in ipairs(ARGV) do redis.call('incr', k) end",
         "for _, k in pairs(KEYS) do redis.call('incr', k) end",
         "return redis.call('keys', '*')",
@@ -86,4 +89,71 @@ fn whatever_could_reach_another_key_does_not() {
     ] {
         assert!(!stays(body.as_bytes()), "{body}");
     }
+}
+
+#[test]
+fn plain_libraries_stay() {
+    for body in [
+        "redis.register_function('f', function(keys, args) return redis.call('get', keys[1]) end)",
+        "redis.register_function{function_name='f', callback=function(k, a) return redis.call('del', unpack(k)) end, \
+         flags={'no-writes'}}",
+        "redis.register_function({function_name='f', callback=function(k) return redis.call('del', k[1]) end})",
+        "local function f(keys, args)\n local hash = keys[1] return redis.call('HSET', hash, args[1], 1)\nend\n\
+         local function g(keys, args)\n local hash = keys[1] f(keys, args) return redis.call('HGET', hash, args[1])\nend\n\
+         redis.register_function('f', f)\nserver.register_function{callback = g, function_name = 'g'}",
+        "local add = function(a, b) return a + b end\n\
+         local f = function(keys, args) for i = 1, 2 do if add(i, 1) > 0 then redis.call('incr', keys[i]) end end end\n\
+         redis.register_function('f', f)",
+        "redis.register_function('now', function() return redis.call('time') end)",
+        "redis.register_function('f', function(keys) return redis.call('get', keys[1]) end)\n\
+         redis.register_function('p', function(other, args) return redis.call('publish', args[1], #other) end)",
+    ] {
+        let code = format!("#!lua name=lib\n{body}");
+        assert!(library_stays(code.as_bytes()), "{body}");
+    }
+}
+
+#[test]
+fn a_library_that_could_reach_another_key_does_not() {
+    for body in [
+        "redis.register_function('f', function(keys, args) return redis.call('get', args[1]) end)",
+        "redis.register_function('f', function(keys) return redis.call('get', KEYS[1]) end)",
+        "redis.register_function('f', function(args, keys) return redis.call('get', keys[1]) end)",
+        "redis.register_function('f', function(keys) keys[1] = 'x' return redis.call('get', keys[1]) end)",
+        "redis.register_function('f', function(keys) keys = {'x'} return redis.call('get', keys[1]) end)",
+        "redis.register_function('f', function(keys) local keys = {'x'} return redis.call('get', keys[1]) end)",
+        "redis.register_function('f', function(keys, keys) return redis.call('get', keys[1]) end)",
+        // Called by others, with other tables.
+        "local function f(keys) return redis.call('get', keys[1]) end\n\
+         redis.register_function('g', function(keys, args) return f(args) end)",
+        "local function f(keys) return redis.call('get', keys[1]) end\n\
+         redis.register_function('g', function(keys, args) return f({keys[1] .. 'x'}) end)",
+        "local function f(keys) return redis.call('get', keys[1]) end\n\
+         redis.register_function('g', function(keys, args) return pcall(f, args) end)",
+        "local function f(keys) return redis.call('get', keys[1]) end local g = f\n\
+         redis.register_function('g', function(keys, args) return g(args) end)",
+        "local t = {callback = function(keys) return redis.call('get', keys[1]) end}\n\
+         redis.register_function('g', function(keys, args) return t.callback(args) end)",
+        "local t = {} function t.f(keys) return redis.call('get', keys[1]) end\n\
+         redis.register_function('g', function(keys, args) return t.f(args) end)",
+        "local t = {function(keys) return redis.call('get', keys[1]) end}\n\
+         redis.register_function('g', function(keys, args) return t[1](args) end)",
+        "local function f(keys) return redis.call('get', keys[1]) end f = redis.register_function\n\
+         redis.register_function('g', f)",
+        // What one call has left behind.
+        "local last redis.register_function('f', function(keys) local key = keys[1]\n\
+         last = last or function() return redis.call('get', key) end return last() end)",
+        "local last redis.register_function('f', function(keys) last = last or keys return redis.call('get', last[1]) end)",
+        "local last redis.register_function('f', function(keys) last = last or keys[1] return redis.call('get', last) end)",
+        "for i = 1, 2 do redis.register_function('f' .. i, function(keys) return redis.call('get', keys[1]) end) end",
+        "function f(keys) return redis.call('get', keys[1]) end redis.register_function('f', f)",
+        "redis.register_function('f', function(redis) return redis.call('get', redis[1]) end)",
+        "redis.register_function('f', function(keys) return redis.call('dbsize') end)",
+        "local r = redis redis.register_function('f', function(keys) return r.call('get', 'x') end)",
+        "redis.register_function('f', function(keys, args) return loadstring(args[1])() end)",
+    ] {
+        let code = format!("#!lua name=lib\n{body}");
+        assert!(!library_stays(code.as_bytes()), "{body}");
+    }
+    assert!(!library_stays(b"#!lua name=lib"));
 }

@@ -14,12 +14,18 @@ struct Known {
     digest: Vec<u8>,
 }
 
-/// The same request as a script, where there is one.
-fn as_script(words: &[Vec<u8>], known: &[Known], by_text: bool) -> Option<Vec<Vec<u8>>> {
+const LIBRARY: &[u8] = b"#!lua name=lib
+redis.register_function('GET', function(keys) return redis.call('GET', keys[1]) end)
+redis.register_function('INCR', function(keys) return redis.call('INCR', keys[1]) end)
+redis.register_function('APPEND', function(keys, args) return redis.call('APPEND', keys[1], args[1]) end)";
+
+/// The same request as a script or a function, where there is one.
+fn as_script(words: &[Vec<u8>], known: &[Known], form: usize) -> Option<Vec<Vec<u8>>> {
     let script = known.iter().find(|script| script.name == words[0])?;
-    let head = match by_text {
-        true => [b"EVAL".to_vec(), script.body.to_vec(), b"1".to_vec()],
-        false => [b"EVALSHA".to_vec(), script.digest.clone(), b"1".to_vec()],
+    let head = match form {
+        0 => [b"EVAL".to_vec(), script.body.to_vec(), b"1".to_vec()],
+        1 => [b"EVALSHA".to_vec(), script.digest.clone(), b"1".to_vec()],
+        _ => [b"FCALL".to_vec(), script.name.to_vec(), b"1".to_vec()],
     };
     Some(head.into_iter().chain(words[1..].iter().cloned()).collect())
 }
@@ -37,6 +43,8 @@ fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usi
         load(b"INCR", b"return redis.call('INCR', KEYS[1])"),
         load(b"APPEND", b"return redis.call('APPEND', KEYS[1], ARGV[1])"),
     ];
+    let loaded = client.run(&[b"FUNCTION", b"LOAD", b"REPLACE", LIBRARY]);
+    assert_eq!(loaded, bulk("lib"));
     for _ in 0..count {
         let mut bytes = Vec::new();
         let mut expected = Vec::new();
@@ -53,8 +61,7 @@ fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usi
             }
             let mut replies = Vec::new();
             for words in &requests {
-                let by_text = rng.below(3) == 0;
-                let script = as_script(words, &known, by_text);
+                let script = as_script(words, &known, rng.below(3) as usize);
                 let script = script.filter(|_| !is_block && rng.below(2) == 0);
                 push_words(&mut bytes, script.as_ref().unwrap_or(words));
                 replies.push(model.run(words));
@@ -190,6 +197,9 @@ fn scripts_with_keys_of_one_core_are_one_hop() {
     let Value::Bulk(digest) = client.run(&[b"SCRIPT", b"LOAD", body]) else {
         panic!("no digest");
     };
+    let library = b"#!lua name=l\nlocal function f(keys, args)\n\
+        redis.call('SET', keys[1], args[1]) return redis.call('GET', keys[2]) end\nredis.register_function('f', f)";
+    assert_eq!(client.run(&[b"FUNCTION", b"LOAD", library]), bulk("l"));
     // Its first key decides where it is served.
     assert_eq!(client.ask("SET here 1"), ok());
     let field = |name: &str| server.info_number("stats", name);
@@ -201,7 +211,8 @@ fn scripts_with_keys_of_one_core_are_one_hop() {
         let key = if index % 2 == 0 { &first } else { &second };
         let (name, script): (&[u8], &[u8]) = match index % 3 {
             0 => (b"EVAL", body),
-            _ => (b"EVALSHA", &digest),
+            1 => (b"EVALSHA", &digest),
+            _ => (b"FCALL", b"f"),
         };
         push_request(
             &mut bytes,
@@ -225,6 +236,46 @@ fn scripts_with_keys_of_one_core_are_one_hop() {
     assert_eq!(field("transactions"), before[0]);
     let hops = field("hops") - before[1];
     assert!((200..400).contains(&hops), "{hops} hops");
+}
+
+/// Scripts too large for the batch that carries the others, with large replies and small ones, among requests for their keys.
+#[test]
+fn large_scripts_keep_their_places() {
+    for threads in [1, 2, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let (small, large) = (vec![b's'; 10], vec![b'l'; 200 << 10]);
+        let body = b"redis.call('APPEND', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])";
+        let mut held = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+        for round in 0..8 {
+            let mut bytes = Vec::new();
+            let mut expected = Vec::new();
+            for step in 0..24 {
+                let key = format!("k{}", step % held.len());
+                let value = &mut held[step % 4];
+                let more = if (step + round) % 5 == 0 {
+                    &large
+                } else {
+                    &small
+                };
+                let words: [&[u8]; 5] = [b"EVAL", body, b"1", key.as_bytes(), more];
+                push_request(&mut bytes, &words);
+                value.extend_from_slice(more);
+                expected.push(Value::Bulk(value.clone()));
+                push_request(&mut bytes, &[b"STRLEN", key.as_bytes()]);
+                expected.push(Value::Integer(value.len() as i64));
+                if value.len() > 1 << 20 {
+                    value.clear();
+                    push_request(&mut bytes, &[b"DEL", key.as_bytes()]);
+                    expected.push(Value::Integer(1));
+                }
+            }
+            client.send(&bytes);
+            for (place, expected) in expected.iter().enumerate() {
+                assert!(client.reply() == *expected, "reply {place}");
+            }
+        }
+    }
 }
 
 /// What is under way is its client's memory; the client goes on meanwhile, in order.

@@ -13,7 +13,6 @@ use crate::base::number::parse_i64;
 use crate::ds::bitmap::{Combine, Combiner, count_in, find};
 use crate::ds::key_table::NewValue;
 use crate::keyspace::Classes;
-use crate::keyspace::Deadline;
 use crate::resp::{Args, Reply};
 use bytes::Bytes;
 use std::ops::Range;
@@ -277,7 +276,7 @@ fn bitop(
     };
     let no_touch = call.caller.no_touch;
     call.keys
-        .set(call.db, &destination, value, Deadline::Drop, no_touch);
+        .set_anywhere(call.db, &destination, value, no_touch);
     call.tell(Classes::STRING, "set", destination.bytes);
     Ok(Effect::wrote(1))
 }

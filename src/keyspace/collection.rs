@@ -160,9 +160,14 @@ impl Keyspace {
                 entry.set_deadline(None);
                 entry.set_access(access);
             }
-            None => {
-                self.insert(db, key, object, None);
-            }
+            None => match self.guest_table(db, key) {
+                Some(table) => {
+                    table.insert(key.hash, key.bytes, object, None);
+                }
+                None => {
+                    self.insert(db, key, object, None);
+                }
+            },
         }
         true
     }

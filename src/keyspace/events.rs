@@ -123,6 +123,9 @@ pub struct Event {
     pub key: Vec<u8>,
 }
 
+/// Something that happened to a key that is known.
+pub type Told = (Classes, &'static str);
+
 /// What has happened and was not handed over yet.
 #[derive(Default)]
 pub struct Events {
@@ -134,6 +137,8 @@ pub struct Events {
     /// Clients track keys of this shard, or want to know of some.
     is_watchful: bool,
     list: Vec<Event>,
+    /// What happens to this key is told elsewhere; what was to be told.
+    held: Option<(Vec<u8>, Vec<Told>)>,
     pub(super) tracking: Tracking,
 }
 
@@ -148,6 +153,12 @@ impl Events {
 
     #[cold]
     fn note(&mut self, db: usize, class: Classes, name: &'static str, key: &[u8]) {
+        if let Some((held, told)) = &mut self.held
+            && held == key
+        {
+            told.push((class, name));
+            return;
+        }
         if self.shown.meets(class) {
             self.list.push(Event {
                 name,
@@ -179,6 +190,9 @@ impl Events {
         if self.hides_misses {
             self.wanted = Classes(self.wanted.0 & !Classes::MISS.0);
         }
+        if self.held.is_some() {
+            self.wanted = self.wanted.or(Classes::CHANGES);
+        }
     }
 }
 
@@ -193,6 +207,19 @@ impl Keyspace {
     pub fn tell_misses(&mut self, tells: bool) {
         self.events.hides_misses = !tells;
         self.events.settle();
+    }
+
+    /// Keeps what happens to `key` from being told here, for [`Keyspace::take_held_events`].
+    pub fn hold_events_of(&mut self, key: &[u8]) {
+        self.events.held = Some((key.to_vec(), Vec::new()));
+        self.events.settle();
+    }
+
+    /// Ends that; what happened to the key, in order.
+    pub fn take_held_events(&mut self) -> Vec<Told> {
+        let held = self.events.held.take();
+        self.events.settle();
+        held.map_or_else(Vec::new, |(_, told)| told)
     }
 
     /// Something happened to a key, which is changed by it; call when it has.

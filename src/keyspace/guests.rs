@@ -3,13 +3,16 @@
 //! A command that reads keys of several shards runs on one of them, where copies of the others' values are looked up under
 //! their own names. A key this shard owns is always its own, so no guest can hide one.
 //!
+//! What such a command stores under another shard's key is a guest, too, until it is taken along.
+//!
 //! Promises  without guests a lookup pays one branch; no guest outlives its request.
 //! Not here  who brings them: `router/programs/bring.rs`.
 
 use super::Collection;
+use super::events::Classes;
 use super::hash::{FieldDeadline, Hash};
-use super::{Database, Key, Keyspace, Moved, Object, SlotMap, put_into};
-use crate::ds::key_table::{HeapSize, KeyTable, OwnedValue, Value};
+use super::{Database, Deadline, Key, Keyspace, Moved, NEW, Object, SlotMap, put_into};
+use crate::ds::key_table::{HeapSize, KeyTable, NewValue, OwnedValue, Value};
 
 /// Where a key is looked up.
 pub(super) struct Guests {
@@ -71,6 +74,47 @@ impl Keyspace {
             }
         }
         self.guests = Some(Box::new(guests));
+    }
+
+    /// Where `key` is, if it is another shard's and a request with guests runs.
+    pub(super) fn guest_table(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+    ) -> Option<&mut KeyTable<Object>> {
+        let guests = self.guests.as_mut()?;
+        guests.has(db, key.bytes).then_some(&mut guests.table)
+    }
+
+    /// As [`Keyspace::set`] without a deadline, for a key that may be another shard's.
+    pub fn set_anywhere(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        value: NewValue<'_, Object>,
+        no_touch: bool,
+    ) {
+        let Some(table) = self.guest_table(db, key) else {
+            return self.set(db, key, value, Deadline::Drop, no_touch);
+        };
+        if let Some(entry) = table.get_mut(key.hash, key.bytes) {
+            entry.remove();
+        }
+        table.insert(key.hash, key.bytes, value, None);
+    }
+
+    /// Stores what another shard made for this key, in place of what it held.
+    pub fn keep_value(&mut self, db: usize, key: &Key<'_>, made: OwnedValue<Object>) {
+        let was_there = self.remove(db, key);
+        let moved = Moved {
+            value: made,
+            expire_at_ms: None,
+            access: self.access.fresh(self.clock),
+        };
+        put_into(&mut self.databases[db].table, key, moved);
+        if !was_there {
+            self.tell(db, Classes::NEW, NEW, key.bytes);
+        }
     }
 
     /// Whether values of other shards are at hand.

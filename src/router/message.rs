@@ -15,7 +15,9 @@ use crate::commands::redact::logged_words;
 use crate::commands::sort::Lead;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry};
-use crate::keyspace::Moved;
+use crate::ds::key_table::OwnedValue;
+use crate::keyspace::events::Told;
+use crate::keyspace::{Moved, Object};
 use crate::persist::Holds;
 use crate::persist::record::{Part, TransactionRecord};
 use crate::resp::Args;
@@ -361,6 +363,35 @@ pub enum Operation {
         /// What the other shards lent.
         guests: Vec<(Vec<u8>, Moved)>,
     },
+    /// A whole command, as with `Visit`, that stores under another shard's key: nothing of that is done here; gives
+    /// [`Output::Made`].
+    Make {
+        /// What to run.
+        entry: &'static Entry,
+        /// The selected database.
+        db: u16,
+        /// Who asked.
+        caller: Caller,
+        /// All words, the name included.
+        args: OwnedArgs,
+        /// What the other shards lent.
+        guests: Vec<(Vec<u8>, Moved)>,
+        /// Where it stores.
+        destination: Vec<u8>,
+    },
+    /// Stores what another shard made, in place of what the key held; gives [`Output::Count`].
+    Keep {
+        /// Where it goes.
+        db: u16,
+        /// The key.
+        key: Vec<u8>,
+        /// What was made.
+        value: OwnedValue<Object>,
+        /// What has happened to the key once it is stored, in order.
+        events: Vec<Told>,
+        /// Who asked.
+        caller: Caller,
+    },
     /// A command that may wait, on this shard's keys; gives [`Output::Reply`], or [`Output::Waiting`] once it is entered
     /// among the shard's waiters.
     Enlist {
@@ -395,14 +426,10 @@ pub enum Operation {
         /// SORT's words.
         args: OwnedArgs,
     },
-    /// As `Lend`, and of keys that SORT's patterns lead to only what it asks for; gives [`Output::Values`].
+    /// As `Lend`, of keys that SORT's patterns lead to, and only what it asks for; gives [`Output::Values`].
     LendParts {
         /// Their database.
         db: u16,
-        /// Who asked.
-        caller: Caller,
-        /// Keys whose whole values are lent.
-        keys: OwnedArgs,
         /// Keys that are lent if they are strings, or one field of them if they are hashes.
         leads: Vec<Lead>,
     },
@@ -512,6 +539,8 @@ impl Operation {
             | Self::Clone { db, .. }
             | Self::Lend { db, .. }
             | Self::Visit { db, .. }
+            | Self::Make { db, .. }
+            | Self::Keep { db, .. }
             | Self::Enlist { db, .. }
             | Self::WhichExist { db, .. }
             | Self::SortLeads { db, .. }
@@ -533,6 +562,7 @@ impl Operation {
         match self {
             Self::Command { entry, args, .. }
             | Self::Visit { entry, args, .. }
+            | Self::Make { entry, args, .. }
             | Self::Enlist { entry, args, .. }
                 if entry.command.flags.has(Flags::DENYOOM) =>
             {
@@ -620,6 +650,17 @@ pub enum Output {
     Value(Option<Moved>),
     /// The keys that were there, with their values.
     Values(Vec<(Vec<u8>, Moved)>),
+    /// What a command made for a key of another shard.
+    Made {
+        /// Its reply.
+        reply: Vec<u8>,
+        /// It went wrong: nothing is to be stored.
+        has_failed: bool,
+        /// What it stores; none: nothing is left of the key.
+        value: Option<OwnedValue<Object>>,
+        /// What has happened to the key.
+        events: Vec<Told>,
+    },
     /// How many bytes their values take, which is more than was asked for.
     Heavy(usize),
     /// Where a SORT leads.

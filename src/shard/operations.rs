@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use super::waiters::Asks;
 use super::{CutMade, Request, Shard, Waited};
+use crate::commands::Entry;
 use crate::commands::lcs::NOT_STRINGS;
 use crate::commands::sort::{Lead, leads};
 use crate::commands::stream_read;
-use crate::commands::table::Patience;
+use crate::commands::table::{Call, Caller, Logged, Patience};
 use crate::ds::key_table::{EntryMut, Value};
 use crate::keyspace::hash::Found;
 use crate::keyspace::rdb::{self, NoPayload};
 use crate::keyspace::value::type_name;
 use crate::keyspace::{Classes, Moved, Object};
-use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Reply};
 use crate::router::message::{Dumped, SlowCall};
 use crate::router::packed::Step;
 use crate::router::{Operation, Output};
@@ -162,17 +163,38 @@ impl Shard {
                 self.keys.dismiss_guests();
                 Output::Reply(reply)
             }
+            Operation::Make {
+                entry,
+                db,
+                caller,
+                args,
+                guests,
+                destination,
+            } => self.make((entry, db, caller), &args.as_args(), guests, &destination),
+            Operation::Keep {
+                db,
+                key,
+                value,
+                events,
+                caller,
+            } => {
+                let key = self.keys.key(&key);
+                self.note_writer(caller);
+                self.keys.keep_value(usize::from(db), &key, value);
+                self.changes_count += 1;
+                self.waiters.mark((db, key.hash));
+                self.log_value(db, key.bytes);
+                self.watches.touch((db, key.hash));
+                for (class, name) in events {
+                    self.keys.tell(usize::from(db), class, name, key.bytes);
+                }
+                Output::Count(1)
+            }
             Operation::SortLeads { db, args } => {
                 Output::Leads(leads(&mut self.keys, usize::from(db), &args.as_args()))
             }
-            Operation::LendParts {
-                db,
-                caller,
-                keys,
-                leads,
-            } => {
-                self.note_lent(&keys.as_args(), caller);
-                Output::Values(self.lend_parts(usize::from(db), &keys.as_args(), leads))
+            Operation::LendParts { db, leads } => {
+                Output::Values(self.lend_parts(usize::from(db), leads))
             }
             Operation::Cut {
                 compresses,
@@ -264,6 +286,51 @@ impl Shard {
         }
     }
 
+    /// Runs a command for another shard's key: what it stores is handed over, and nothing else comes of it here.
+    fn make(
+        &mut self,
+        (entry, db, caller): (&'static Entry, u16, Caller),
+        args: &Args<'_>,
+        guests: Vec<(Vec<u8>, Moved)>,
+        destination: &[u8],
+    ) -> Output {
+        let mut bytes = Vec::with_capacity(REPLY_BYTES);
+        let mut reply = Reply::new(&mut bytes, caller.protocol);
+        self.keys.receive_guests(usize::from(db), guests);
+        self.keys.hold_events_of(destination);
+        let mut call = Call {
+            keys: &mut self.keys,
+            db: usize::from(db),
+            caller,
+            patience: Patience::Never,
+            waits: None,
+            logged: Logged::default(),
+        };
+        let result = match entry.command.run.on_keys() {
+            Some(handler) => handler(&mut call, &entry.handler_args(args), &mut reply),
+            None => Err("ERR command cannot run on several shards".into()),
+        };
+        let has_failed = result.is_err();
+        if let Err(error) = result {
+            reply.truncate(0);
+            reply.error_bytes(&error.line());
+        }
+        let destination = self.keys.key(destination);
+        let made = self.keys.take_value(usize::from(db), &destination);
+        let events = self.keys.take_held_events();
+        self.keys.dismiss_guests();
+        if self.logging.is_some() {
+            // What it read is revealed, and what has expired meanwhile is gone.
+            self.log_call(entry, db, args, None, &Logged::Off);
+        }
+        Output::Made {
+            reply: bytes,
+            has_failed,
+            value: made.map(|moved| moved.value).filter(|_| !has_failed),
+            events,
+        }
+    }
+
     fn lend(&self, db: usize, keys: &Args<'_>) -> Vec<(Vec<u8>, Moved)> {
         let lend = |key: &[u8]| Some((key.to_vec(), self.keys.lend(db, &self.keys.key(key))?));
         keys.iter_from(0).filter_map(lend).collect()
@@ -288,13 +355,8 @@ impl Shard {
         Output::Which { exist, has_wanted }
     }
 
-    fn lend_parts(
-        &mut self,
-        db: usize,
-        keys: &Args<'_>,
-        leads: Vec<Lead>,
-    ) -> Vec<(Vec<u8>, Moved)> {
-        let mut values = self.lend(db, keys);
+    fn lend_parts(&mut self, db: usize, leads: Vec<Lead>) -> Vec<(Vec<u8>, Moved)> {
+        let mut values = Vec::new();
         // The fields of one hash must come together: guests with one name are one.
         let mut fields: Vec<(Vec<u8>, Vec<Vec<u8>>)> = Vec::new();
         let mut places: HashMap<Vec<u8>, usize> = HashMap::new();

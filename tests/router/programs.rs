@@ -1,4 +1,6 @@
 use super::instant::Instant;
+use rondo::keyspace::Classes;
+use rondo::keyspace::events::Event;
 use rondo::router::Plan;
 
 /// Keys on two different shards, for each number of shards.
@@ -311,6 +313,54 @@ fn a_large_value_stays_where_it_is_and_the_reply_is_the_same() {
         "ZDIFF 2 zset LARGE WITHSCORES",
         "SINTERCARD 2 LARGE LARGE",
         "SUNIONCARD 3 LARGE larger small",
+        "SDIFFSTORE dst LARGE larger",
+        "SUNIONSTORE dst larger small",
+        "SDIFFSTORE dst larger LARGE larger",
+        "SDIFFSTORE dst larger LARGE larger",
+        "ZRANGESTORE dst LARGEZ 10 20",
+        "ZRANGESTORE small2 LARGEZ (100 200 BYSCORE LIMIT 1 5",
+        "ZRANGESTORE text LARGEZ 5000 6000",
+        "ZDIFFSTORE dst 2 LARGEZ zset",
+        "ZINTERSTORE zset 2 LARGEZ zset WEIGHTS 2 3",
+        "ZUNIONSTORE dst 2 zset LARGEZ AGGREGATE MAX",
+        "ZUNIONSTORE dst 2 list LARGEZ",
+        "GEOSEARCHSTORE dst LARGEZ FROMLONLAT 0 0 BYRADIUS 1 KM",
+        "GEORADIUS LARGEZ 0 0 20000 KM COUNT 3 STORE dst",
+        "BITOP AND dst BITS bits",
+        "BITOP NOT bits BITS",
+        "BITOP AND bits bits bits2 BITS",
+        "BITOP OR missing nothing BITS",
+        "SORT LARGE ALPHA LIMIT 5 3 STORE dst",
+        "SORT small ALPHA BY * STORE dst",
+        "SORT small BY weight* GET # GET weight* STORE dst",
+        "SORT small BY weight* STORE weightgone",
+        "SORT missing STORE dst",
+        "SORT small STORE dst",
+        "SORT list STORE list",
+        "SINTERSTORE small small LARGE",
+        "SINTERSTORE small text LARGE",
+        "SINTERSTORE LARGE small LARGE",
+    ];
+    let seen = [
+        "SORT dst BY nosort",
+        "ZRANGE dst 0 -1 WITHSCORES",
+        "GET dst",
+        "SMEMBERS small",
+        "ZRANGE zset 0 -1 WITHSCORES",
+        "ZRANGE small2 0 -1 WITHSCORES",
+        "GET bits",
+        "TTL dst",
+        "DBSIZE",
+        "TYPE dst",
+        "LRANGE list 0 -1",
+        "LRANGE weightgone 0 -1",
+        "EXISTS dst small text zset bits small2 missing",
+        "OBJECT ENCODING dst",
+        "OBJECT ENCODING small",
+        "SCARD LARGE",
+        "SCARD larger",
+        "ZCARD LARGEZ",
+        "STRLEN BITS",
     ];
     let fill = |server: &mut Instant| {
         for (key, from, to) in [("LARGE", 0, 4_000), ("larger", 1_000, 6_000)] {
@@ -321,26 +371,54 @@ fn a_large_value_stays_where_it_is_and_the_reply_is_the_same() {
                 server.say(&format!("SADD {key} {}", members.join(" ")));
             }
         }
+        for start in (0..3_000).step_by(500) {
+            let members: Vec<String> = (start..start + 500)
+                .map(|number| format!("{number} member{number}"))
+                .collect();
+            server.say(&format!("ZADD LARGEZ {}", members.join(" ")));
+        }
+        server.say(&format!("SET BITS {}", "b".repeat(50_000)));
+        server.say("MSET bits some weightmember1 2 weightgone 1");
+        server.say("SET bits2 others");
+        server.say("RPUSH list 1");
+        server.say("SET dst old EX 100");
         server.say("SADD small member1 member1500 gone");
         server.say("SADD other member1500 member1");
         server.say("ZADD zset 3 member1 4 member1500 5 gone");
         server.say("SET text 1");
     };
-    let mut one = Instant::new(1);
-    fill(&mut one);
     let sorted = |reply: String| {
         let mut words: Vec<String> = reply.split(' ').map(str::to_string).collect();
         words.sort();
         words
     };
-    for shards_count in [2, 3, 5, 7] {
-        let mut server = Instant::new(shards_count);
-        fill(&mut server);
-        for line in lines {
-            let (got, want) = (server.say(line), one.say(line));
-            assert_eq!(sorted(got), sorted(want), "{line} at {shards_count} shards");
+    let told = |server: &mut Instant| -> Vec<Event> {
+        let shards = server.shards.iter_mut();
+        let mut told: Vec<_> = shards.flat_map(|shard| shard.keys.take_events()).collect();
+        told.retain(|event| event.name != "keymiss"); // Whoever looks twice tells twice.
+        told
+    };
+    for shards_count in [2, 3, 5, 7, 16] {
+        let (mut one, mut server) = (Instant::new(1), Instant::new(shards_count));
+        for server in [&mut one, &mut server] {
+            fill(server);
+            let everything = Classes::parse("AKEn").expect("classes");
+            for shard in &mut server.shards {
+                shard.keys.set_shown_events(everything);
+            }
         }
-        assert_eq!(server.say("SCARD LARGE"), ":4000");
+        for line in lines {
+            let at = format!("{line} at {shards_count} shards");
+            let (got, want) = (server.say(line), one.say(line));
+            assert_eq!(sorted(got), sorted(want), "{at}");
+            assert_eq!(told(&mut server), told(&mut one), "{at}");
+            for look in seen {
+                let (got, want) = (server.say(look), one.say(look));
+                assert_eq!(sorted(got), sorted(want), "{look} after {at}");
+            }
+            told(&mut server);
+            told(&mut one);
+        }
     }
 }
 

@@ -5,13 +5,17 @@
 //!
 //!     values of at most [`LIGHT_BYTES`] a shard        lent at once
 //!     more, and no key is written                      nothing is copied yet: it runs where most is, and the others lend; one hop more
+//!     more, and what a key held is replaced            the same, and what it made is handed over whole; two hops more
 //!
-//! Promises  of a command that only reads, the largest of the large values stays where it is: SINTER of a few members with
-//!           millions costs what the few cost, wherever both are.
-//! Not here  how a handler finds the copies: `keyspace/guests.rs`. A command that writes has all large values copied to its key.
+//! Promises  the largest of the large values stays where it is: SINTER and SINTERSTORE of a few members with millions cost
+//!           what the few cost, wherever all are; what is stored is never copied or made into bytes on its way.
+//! Not here  how a handler finds the copies, and where it stores for another shard: `keyspace/guests.rs`. A command that
+//!           adds to what a key holds (PFMERGE) runs there.
 //! Tests     every transcript of a command of several keys, at 2 and 7 shards; tests/router/programs.rs.
 
+use super::made::Destination;
 use super::{Job, Next, Program, first_error, part_of, unexpected};
+use crate::commands::table::KeySpec;
 use crate::keyspace::Moved;
 use crate::resp::args::OwnedArgs;
 use crate::router::keys::for_each_lock;
@@ -25,9 +29,11 @@ pub(super) struct Bring {
     job: Job,
     /// Where it runs, as far as is known.
     home: ShardId,
-    /// No key is written: it may run anywhere.
+    /// The key whose value it replaces, if it does.
+    destination: Destination,
+    /// It may run anywhere.
     is_free: bool,
-    /// Of every shard, the words that are its keys.
+    /// Of every shard, the words whose values it reads.
     parts: Vec<(ShardId, Vec<usize>)>,
     guests: Vec<(Vec<u8>, Moved)>,
     has_run: bool,
@@ -35,23 +41,29 @@ pub(super) struct Bring {
 
 impl Bring {
     pub(super) fn new(job: Job) -> Self {
+        let args = job.args();
         let mut keys = Vec::new();
-        for_each_lock(job.entry, &job.args(), |index, mode| {
-            keys.push((index, mode))
-        });
+        for_each_lock(job.entry, &args, |index, mode| keys.push((index, mode)));
         let written = keys.iter().find(|(_, mode)| *mode == LockMode::Exclusive);
-        let home_key = written.or(keys.first()).map_or(0, |(index, _)| *index);
-        let home = job.map.shard_of(job.args().get(home_key));
-        let is_free = written.is_none();
+        let written = written.map(|(index, _)| *index);
+        let home_key = written.or(keys.first().map(|(index, _)| *index));
+        let home = job.map.shard_of(args.get(home_key.unwrap_or(0)));
+        let adds = |spec: &KeySpec| spec.access.mode == "RW";
+        let replaced = written.filter(|_| !job.entry.command.keys.iter().any(adds));
+        let destination = replaced.map(|word| Destination::new(home, args.get(word)));
+        let destination = destination.unwrap_or_default();
         let mut parts: Vec<(ShardId, Vec<usize>)> = Vec::new();
-        for (index, _) in &keys {
-            let shard = job.map.shard_of(job.args().get(*index));
-            part_of(&mut parts, shard).push(*index);
+        for &(index, _) in &keys {
+            let part = part_of(&mut parts, job.map.shard_of(args.get(index)));
+            if replaced != Some(index) {
+                part.push(index);
+            }
         }
         Self {
-            job,
             home,
-            is_free,
+            is_free: written.is_none() || destination.is_some(),
+            destination,
+            job,
             parts,
             guests: Vec::new(),
             has_run: false,
@@ -114,10 +126,7 @@ impl Program for Bring {
             return Next::Done(error);
         }
         if self.has_run {
-            return match outputs.into_iter().next() {
-                Some((_, Output::Reply(reply))) => Next::Done(reply),
-                _ => unexpected(),
-            };
+            return self.destination.next(&self.job, outputs);
         }
         let mut heavy = Vec::new();
         for (shard, output) in outputs {
@@ -131,13 +140,7 @@ impl Program for Bring {
             return next;
         }
         self.has_run = true;
-        let visit = Operation::Visit {
-            entry: self.job.entry,
-            db: self.job.db,
-            caller: self.job.caller,
-            args: std::mem::replace(&mut self.job.words, OwnedArgs::with_capacity(0, 0)),
-            guests: std::mem::take(&mut self.guests),
-        };
-        Next::Phase(vec![(self.home, visit, true)])
+        let guests = std::mem::take(&mut self.guests);
+        self.destination.run(&mut self.job, self.home, guests)
     }
 }

@@ -33,6 +33,7 @@ mod first_existing;
 mod handover;
 mod lcs;
 mod list_move;
+mod made;
 mod migrate;
 mod random_key;
 mod read_streams;

@@ -3,17 +3,17 @@
 //!     look   the source's shard tells where the elements lead
 //!     lock   those keys too, under a new id; look again: if the elements have changed meanwhile, lock again
 //!     bring  what the keys hold; of a hash the one field
-//!     run    the handler, where the destination lives or else the source
+//!     run    the handler, where the source lives; what it stores is handed over whole (made.rs)
 //!
 //! Promises  what is sorted, what it is sorted by and what is stored are of one moment. After some tries whole shards are
 //!           locked, so that a list that changes all the time is sorted in the end.
 
+use super::made::Destination;
 use super::{
     Job, KeyLock, LockMode, LockSet, Locks, Next, Program, first_error, part_of, unexpected,
 };
 use crate::base::hash::KeyHasher;
 use crate::commands::sort::Lead;
-use crate::resp::args::OwnedArgs;
 use crate::router::keys::for_each_lock;
 use crate::router::{Operation, Output, ShardId, TxId};
 
@@ -25,7 +25,7 @@ pub(super) struct Sort {
     job: Job,
     hasher: KeyHasher,
     source: ShardId,
-    home: ShardId,
+    destination: Destination,
     /// Where the elements led when the locks were asked for.
     leads: Vec<Lead>,
     /// Shards that are locked, or asked to be.
@@ -46,17 +46,18 @@ impl Sort {
     pub(super) fn new(job: Job, hasher: &KeyHasher, locks: &Locks) -> Self {
         let args = job.args();
         let source = job.map.shard_of(args.get(1));
-        let mut home = source;
+        let mut destination = Destination::default();
         for_each_lock(job.entry, &args, |index, mode| {
             if mode == LockMode::Exclusive {
-                home = job.map.shard_of(args.get(index));
+                let key = args.get(index);
+                destination = Destination::new(job.map.shard_of(key), key);
             }
         });
         Self {
             job,
             hasher: hasher.clone(),
             source,
-            home,
+            destination,
             leads: Vec::new(),
             shards: locks.iter().map(|(shard, _)| *shard).collect(),
             tries_count: 0,
@@ -69,7 +70,7 @@ impl Sort {
         self.tries_count += 1;
         if self.tries_count > KEY_TRIES_MAX {
             let lock = |shard| {
-                let mode = if shard == self.home {
+                let mode = if Some(shard) == self.destination.shard() {
                     LockMode::Exclusive
                 } else {
                     LockMode::Shared
@@ -104,15 +105,11 @@ impl Sort {
 
     /// Everything is locked: asks other shards for what is there.
     fn bring(&mut self) -> Next {
-        let mut parts: Vec<(ShardId, (OwnedArgs, Vec<Lead>))> = Vec::new();
-        if self.source != self.home {
-            let key = self.job.args().get(1);
-            part_of(&mut parts, self.source).0.push(key);
-        }
+        let mut parts: Vec<(ShardId, Vec<Lead>)> = Vec::new();
         for lead in std::mem::take(&mut self.leads) {
             let shard = self.job.map.shard_of(&lead.key);
-            if shard != self.home {
-                part_of(&mut parts, shard).1.push(lead);
+            if shard != self.source {
+                part_of(&mut parts, shard).push(lead);
             }
         }
         if parts.is_empty() {
@@ -120,15 +117,10 @@ impl Sort {
         }
         parts.sort_by_key(|(shard, _)| *shard);
         self.state = State::Bringing;
-        let (db, caller) = (self.job.db, self.job.caller);
-        let lend = |(shard, (keys, leads))| {
-            let operation = Operation::LendParts {
-                db,
-                caller,
-                keys,
-                leads,
-            };
-            (shard, operation, true)
+        let db = self.job.db;
+        let lend = |(shard, leads)| {
+            let is_last = Some(shard) != self.destination.shard();
+            (shard, Operation::LendParts { db, leads }, is_last)
         };
         Next::Phase(parts.into_iter().map(lend).collect())
     }
@@ -142,14 +134,7 @@ impl Sort {
             guests.extend(values);
         }
         self.state = State::Running;
-        let visit = Operation::Visit {
-            entry: self.job.entry,
-            db: self.job.db,
-            caller: self.job.caller,
-            args: std::mem::take(&mut self.job.words),
-            guests,
-        };
-        Next::Phase(vec![(self.home, visit, true)])
+        self.destination.run(&mut self.job, self.source, guests)
     }
 }
 
@@ -193,10 +178,7 @@ impl Program for Sort {
                 if is_locked { self.bring() } else { self.lock() }
             }
             State::Bringing => self.run(outputs),
-            State::Running => match outputs.into_iter().next() {
-                Some((_, Output::Reply(reply))) => Next::Done(reply),
-                _ => unexpected(),
-            },
+            State::Running => self.destination.next(&self.job, outputs),
         }
     }
 }

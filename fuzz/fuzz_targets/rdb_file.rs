@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;
     while let Ok(Some((item, consumed))) = framer.next(rest, true) {
         if let Item::Record { db, bytes, .. } = item {
-            let _ = keys.load_record(db, bytes, true);
+            let _ = keys.load_record(db, &bytes, true);
         }
         rest = &rest[consumed..];
         if framer.is_over() {

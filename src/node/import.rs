@@ -148,7 +148,7 @@ impl Imported {
         let fail = |reason: String| format!("{}, {reason}", path.display());
         let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
         let mut rest = bytes.as_slice();
-        if bytes.starts_with(b"REDIS") {
+        if bytes.starts_with(b"REDIS") || bytes.starts_with(b"VALKEY") {
             let taken = load_base_from(&mut rest, bytes.len() as u64, &mut self.shards, &|_| {})
                 .map_err(fail)?;
             self.functions = taken.functions.codes;

@@ -248,7 +248,7 @@ pub(super) fn take_apart(
             Item::Record { db, key, bytes } => {
                 let shard = usize::from(map.shard_of(&key));
                 let batch = &mut batches[shard];
-                batch.bytes.extend_from_slice(bytes);
+                batch.bytes.extend_from_slice(&bytes);
                 batch.records.push((db, offset, batch.bytes.len()));
                 if batch.bytes.len() >= BATCH_BYTES {
                     let full = std::mem::replace(batch, empty());

@@ -227,7 +227,7 @@ fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
     if fixes {
         return Err("--fix works on a directory of logs, not on one file".into());
     }
-    if magic[..count].starts_with(b"REDIS") {
+    if magic[..count].starts_with(b"REDIS") || magic[..count].starts_with(b"VALKEY") {
         return check_rdb(path, out);
     }
     let (records, last) = walk_file(path, &mut |_, _| Ok(()))?;
@@ -263,7 +263,7 @@ fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
         match item {
             Item::Record { bytes, .. } => {
                 keys_count += 1;
-                keys.restore_record(0, bytes).map_err(|_| {
+                keys.restore_record(0, &bytes).map_err(|_| {
                     fail(format!(
                         "at offset {offset}: the bytes of this value are not of its type"
                     ))

@@ -78,7 +78,7 @@ fn load(runner: &mut Runner, file: &[u8], step: usize) {
             None => end = (end + step).min(file.len()),
             Some((item, consumed)) => {
                 if let Item::Record { db, bytes, .. } = item {
-                    let loaded = runner.keys.load_record(db, bytes, false);
+                    let loaded = runner.keys.load_record(db, &bytes, false);
                     assert_eq!(loaded, Ok(Loaded::Here));
                 }
                 start += consumed;

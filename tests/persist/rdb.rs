@@ -2,6 +2,9 @@
 //! is made of is one moment of all shards.
 
 use crate::router::instant::Instant;
+use rondo::ds::key_table::OwnedValue;
+use rondo::keyspace::rdb::record::read_record;
+use rondo::keyspace::{AccessPolicy, EncodingLimits, Object};
 use rondo::persist::rdb::{Bad, FileWriter, Framer, Item};
 
 /// A file with one record of a kind that is given, its key `k`.
@@ -89,7 +92,7 @@ fn bad_files_are_refused_with_the_place() {
     );
     assert_eq!(
         reason(b"*3\r\n$3\r\nSET"),
-        "at offset 0: this is no RDB file: it does not begin with REDIS"
+        "at offset 0: this is no RDB file: it does not begin with REDIS or VALKEY"
     );
     let module = file_with(b"\x07\x01k\x00");
     assert!(reason(&module).ends_with("the value of a module's type: rondo has no modules"));
@@ -102,6 +105,59 @@ fn bad_files_are_refused_with_the_place() {
         told.starts_with(&format!("at offset {}", good.len() - 9)),
         "{told}"
     );
+}
+
+/// A hash of Valkey's whose fields have deadlines comes out as Redis's of a release candidate has it: `keyspace/rdb/hash.rs`.
+#[test]
+fn a_file_of_valkey_comes_apart_into_records_of_redis() {
+    let file = include_bytes!("../server/golden/valkey-9.1.rdb");
+    let items = take_apart(file).expect("a good file");
+    assert_eq!(items[1], "aux valkey-ver 9.1.2");
+    assert_eq!(items.last().map(String::as_str), Some("end"));
+    let limits = EncodingLimits::default();
+    let (policy, clock) = (AccessPolicy::default(), 0);
+    let mut framer = Framer::new(true);
+    let mut rest = &file[..];
+    let mut keys = Vec::new();
+    while !framer.is_over() {
+        let (item, consumed) = framer
+            .next(rest, true)
+            .expect("a good file")
+            .expect("all bytes are at hand");
+        rest = &rest[consumed..];
+        if let Item::Record { bytes, .. } = item {
+            let (key, moved) = read_record(&bytes, &policy, clock, &limits).expect("a record");
+            keys.push(String::from_utf8_lossy(&key).into_owned());
+            if let OwnedValue::Object(object) = moved.value
+                && let Object::Hash(hash) = *object
+                && *key == *b"h"
+            {
+                assert_eq!(hash.len(), 3);
+                assert_eq!(hash.next_deadline_ms(), Some(4_000_000_000_000));
+            }
+        }
+    }
+    keys.sort();
+    assert_eq!(keys, ["h", "s", "small", "st"]);
+    // The same words in a file of Redis are something else, and other versions of Valkey are not known.
+    let told = reason(b"VALKEY081\xff");
+    assert_eq!(
+        told,
+        "at offset 0: RDB version 81 of Valkey is not known; 80 is"
+    );
+    let mut other = file.to_vec();
+    other[..9].copy_from_slice(b"REDIS0011");
+    assert!(take_apart(&other).is_err());
+    for end in 0..file.len() {
+        assert!(take_apart(&file[..end]).is_err(), "cut at {end}");
+    }
+    for at in 9..file.len() {
+        for change in [0x01, 0x40, 0x80, 0xff] {
+            let mut damaged = file.to_vec();
+            damaged[at] ^= change;
+            assert!(take_apart(&damaged).is_err(), "damaged at {at}");
+        }
+    }
 }
 
 /// Every prefix, and every byte changed to several others, with the checksum left out of it.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Value, error, ok};
+use super::client::{Client, Value, bulk, error, ok};
 use super::harness::Server;
 
 const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
@@ -357,6 +357,32 @@ fn a_file_of_redis_is_read() {
             .expect("a file")
             .starts_with(b"REDIS0011")
     );
+    stop(&mut server);
+    std::fs::remove_dir_all(&folder).expect("a folder");
+}
+
+/// A file that Valkey 9.1 wrote: it begins with another word, and a hash whose fields have deadlines has another type.
+#[test]
+fn a_file_of_valkey_is_read() {
+    let folder = super::harness::new_dir();
+    let file = folder.join("dump.rdb");
+    std::fs::write(&file, include_bytes!("golden/valkey-9.1.rdb")).expect("a file");
+    let mut server = start_again(&folder, 2);
+    let mut client = server.client();
+    assert_eq!(client.ask("DBSIZE"), Value::Integer(4));
+    let values = Value::Array(["1", "2", "3"].map(bulk).to_vec());
+    assert_eq!(client.ask("HMGET h a b c"), values);
+    let deadlines = [4_000_000_000_000, -1, 4_000_000_000_000].map(Value::Integer);
+    assert_eq!(
+        client.ask("HPEXPIRETIME h FIELDS 3 a b c"),
+        Value::Array(deadlines.to_vec())
+    );
+    assert_eq!(client.ask("HGET small f"), bulk("v"));
+    assert_eq!(client.ask("XLEN st"), Value::Integer(1));
+    // What is written is Redis's.
+    assert_eq!(client.ask("SAVE"), ok());
+    let bytes = std::fs::read(&file).expect("a file");
+    assert!(bytes.starts_with(b"REDIS0012"));
     stop(&mut server);
     std::fs::remove_dir_all(&folder).expect("a folder");
 }

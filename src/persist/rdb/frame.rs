@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::skip::{Cursor, Stop};
-use super::{CHECKSUM_BYTES, CHECKSUM_VERSION_MIN, MAGIC, MAGIC_BYTES, VERSION_MAX, mark};
+use super::{
+    CHECKSUM_BYTES, CHECKSUM_VERSION_MIN, MAGIC, MAGIC_BYTES, VALKEY_MAGIC, VALKEY_VERSION,
+    VERSION_MAX, mark, valkey,
+};
 use crate::base::crc64::crc64;
 use crate::keyspace::rdb::record::{DEADLINE_MS, DEADLINE_SECONDS, FREQUENCY, IDLE};
 use crate::keyspace::rdb::wire::Reader;
@@ -22,7 +25,7 @@ pub enum Item<'a> {
         /// The key.
         key: Cow<'a, [u8]>,
         /// All of it, as [`crate::keyspace::rdb::record`] reads it.
-        bytes: &'a [u8],
+        bytes: Cow<'a, [u8]>,
     },
     /// A name and a value about the file.
     Aux {
@@ -65,6 +68,8 @@ impl fmt::Display for Bad {
 pub struct Framer {
     /// 0 before the head.
     version: u16,
+    /// A server of Valkey's from 9 on wrote it: it has other types above those of Redis 7.2.
+    is_valkey: bool,
     db: u64,
     offset: u64,
     checksum: Option<u64>,
@@ -78,6 +83,7 @@ impl Framer {
     pub fn new(checks: bool) -> Self {
         Self {
             version: 0,
+            is_valkey: false,
             db: 0,
             offset: 0,
             checksum: checks.then_some(0),
@@ -135,7 +141,7 @@ impl Framer {
 
     fn item<'a>(&mut self, from: &mut Cursor<'a>) -> Result<Item<'a>, Stop> {
         if self.version == 0 {
-            self.version = head(from.raw(MAGIC_BYTES)?)?;
+            (self.version, self.is_valkey) = head(from.raw(MAGIC_BYTES)?)?;
             return Ok(Item::Nothing);
         }
         match from.byte()? {
@@ -167,6 +173,9 @@ impl Framer {
                 }
                 Ok(Item::Nothing)
             }
+            mark::SLOT_IMPORT if self.is_valkey => Err(Stop::Wrong(
+                "slots on their way into a cluster of Valkey: rondo has no cluster".into(),
+            )),
             _ => {
                 from.at = 0;
                 self.record(from)
@@ -185,11 +194,21 @@ impl Framer {
             }
         };
         let key = text(from)?;
-        from.value(kind)?;
+        let bytes = match kind {
+            valkey::DATED_HASH if self.is_valkey => Cow::Owned(valkey::dated_hash(from)?),
+            valkey::DATED_HASH.. if self.is_valkey => {
+                let reason = format!("type {kind} is not known in a file of Valkey");
+                return Err(Stop::Wrong(reason));
+            }
+            _ => {
+                from.value(kind)?;
+                Cow::Borrowed(&from.bytes[..from.at])
+            }
+        };
         Ok(Item::Record {
             db: self.db,
             key,
-            bytes: &from.bytes[..from.at],
+            bytes,
         })
     }
 
@@ -212,17 +231,27 @@ impl Framer {
     }
 }
 
-/// The version that a file's first bytes say.
-fn head(bytes: &[u8]) -> Result<u16, Stop> {
+/// The version that a file's first bytes say, and whether it is one of Valkey's.
+fn head(bytes: &[u8]) -> Result<(u16, bool), Stop> {
+    if let Some(digits) = bytes.strip_prefix(VALKEY_MAGIC) {
+        let digits = std::str::from_utf8(digits).ok();
+        return match digits.and_then(|digits| digits.parse().ok()) {
+            Some(VALKEY_VERSION) => Ok((VALKEY_VERSION, true)),
+            Some::<u16>(version) => Err(Stop::Wrong(format!(
+                "RDB version {version} of Valkey is not known; {VALKEY_VERSION} is"
+            ))),
+            None => Err(Stop::Wrong("the version is no number".into())),
+        };
+    }
     let (magic, digits) = bytes.split_at(MAGIC.len());
     if magic != MAGIC {
         return Err(Stop::Wrong(
-            "this is no RDB file: it does not begin with REDIS".into(),
+            "this is no RDB file: it does not begin with REDIS or VALKEY".into(),
         ));
     }
     let digits = std::str::from_utf8(digits).ok();
     match digits.and_then(|digits| digits.parse().ok()) {
-        Some(version @ 1..=VERSION_MAX) => Ok(version),
+        Some(version @ 1..=VERSION_MAX) => Ok((version, false)),
         Some(version) => Err(Stop::Wrong(format!(
             "RDB version {version} is not known; 1 to {VERSION_MAX} are"
         ))),

@@ -11,14 +11,17 @@
 //!
 //! # Which are read
 //!
-//! 1 to 12. A newer version, a module's value, or a type that is not known is refused, named, with file and offset.
+//! 1 to 12, and 80 of Valkey 9, which begins with another word ("VALKEY080") and has a type of its own for hashes whose fields have
+//! deadlines: such a record is given as Redis's. Another version, a module's value, or a type that is not known is refused, named,
+//! with file and offset.
 //!
 //! Not here  records: `keyspace/rdb/record.rs`; files: `node/`.
-//! Source    files recorded from Redis 2.4 to 8; the RDB format as redis-rdb-tools describes it.
+//! Source    files recorded from Redis 2.4 to 8 and Valkey 9; the RDB format as redis-rdb-tools describes it.
 //! Tests     tests/persist/rdb.rs, tests/keyspace/cut.rs; fuzz/fuzz_targets/rdb_file.rs.
 
 mod frame;
 mod skip;
+mod valkey;
 mod write;
 
 pub use frame::{Bad, Framer, Item};
@@ -31,6 +34,10 @@ pub const VERSION_MAX: u16 = 12;
 
 /// What every file begins with; four digits of version follow.
 const MAGIC: &[u8; 5] = b"REDIS";
+/// What files of Valkey from 9 on begin with; three digits of version follow.
+const VALKEY_MAGIC: &[u8; 6] = b"VALKEY";
+/// The version that is known of those.
+const VALKEY_VERSION: u16 = 80;
 /// Magic and version.
 const MAGIC_BYTES: usize = 9;
 /// The checksum after the end mark, since version 5.
@@ -47,4 +54,5 @@ mod mark {
     pub const FUNCTION_EARLY: u8 = 246;
     pub const FUNCTION: u8 = 245;
     pub const SLOT_INFO: u8 = 244;
+    pub const SLOT_IMPORT: u8 = 243;
 }

@@ -977,7 +977,7 @@ fn load_base(bytes: &[u8], shards: &mut [Shard]) -> Result<(), String> {
         let (item, consumed) = next.ok_or("all of it is at hand")?;
         if let Item::Record { db, key, bytes } = item {
             let keys = &mut shards[usize::from(map.shard_of(&key))].keys;
-            keys.restore_record(db, bytes)
+            keys.restore_record(db, &bytes)
                 .map_err(|why| format!("a record of the base: {why:?}"))?;
         }
         rest = &rest[consumed..];

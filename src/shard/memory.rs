@@ -55,6 +55,8 @@ const BYTES_PER_EVICTION: i64 = 128;
 const EVICTIONS_PER_POINT: usize = 16;
 /// The part of a shard's even share that may be kept for clients and not used.
 const RESERVE_PARTS: i64 = 32;
+/// Nothing is kept where that part is smaller: a few replies' buffers.
+const RESERVE_BYTES_MIN: i64 = 2 * PASSING_BYTES;
 /// The part of what is kept for clients, and not used, that is given up with each cycle.
 const RESERVE_PART_PER_CYCLE: usize = 8;
 /// Evictions of one cycle.
@@ -163,10 +165,10 @@ impl Shard {
         };
         memory.overdraft_max = overdraft / shards_count;
         memory.margin = bytes_max / OVERDRAFT_PART / shards_count;
-        // A shard that is alone gets back what its buffers had.
-        memory.unused_reserve_max = match shards_count {
-            1 => 0,
-            _ => (bytes_max / shards_count / RESERVE_PARTS) as usize,
+        // A shard that is alone gets back what its buffers had. Little that is kept is no help, and of a small limit it is much.
+        memory.unused_reserve_max = match bytes_max / shards_count / RESERVE_PARTS {
+            part if shards_count > 1 && part >= RESERVE_BYTES_MIN => part as usize,
+            _ => 0,
         };
         memory.ledger.set_limit(bytes_max);
         self.measure_all();

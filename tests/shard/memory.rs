@@ -193,7 +193,7 @@ fn a_churn_never_passes_the_limit_by_more_than_a_hundredth() {
 /// Small keys spread over shards: none goes before all but a thousandth of the limit is used, and that much stays in use.
 #[test]
 fn nothing_goes_while_there_is_room() {
-    let limit = 4_300_000;
+    let limit = 4_000_000;
     for policy in ["allkeys-random", "allkeys-lru", "volatile-ttl"] {
         for shards_count in [1, 2, 4] {
             let mut shards = Shards::new(shards_count, policy, limit);
@@ -202,6 +202,9 @@ fn nothing_goes_while_there_is_room() {
             while shards.evicted_count() < 1000 {
                 let key = rng.next_u64() >> 20;
                 let shard = (key % shards_count as u64) as usize;
+                // A reply of some length has just left: of so small a limit nothing is kept for the next one.
+                shards.0[0].set_extra_bytes(7_000);
+                shards.0[0].set_extra_bytes(0);
                 let reply = shards.say(shard, &format!("SET key:{key} x EX 10000"));
                 assert_eq!(reply, "+OK\r\n");
                 let used = shards.used() as u64;

@@ -199,6 +199,14 @@ impl Core {
         }
     }
 
+    /// Whether a client still may all that is in a block.
+    pub(super) fn may_all(&self, connection: &Connection, queue: &Packed) -> bool {
+        let session = &connection.session;
+        !session.is_guarded
+            || (queue.steps())
+                .all(|step| check_at_exec(&session.user, step.entry, &step.args).is_none())
+    }
+
     /// What the user of a script may not of a call: none where it may.
     ///
     /// The user is who it is now; one that is gone may nothing.

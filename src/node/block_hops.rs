@@ -41,14 +41,18 @@ impl Core {
     ) -> bool {
         // A batch's messages come after its items: this one must not overtake a large one.
         let overtakes = self.mesh.open(usize::from(shard)).large_bytes > 0;
-        let session = &connection.session;
-        // Rights are looked at once more by the transaction; CLIENT CACHING is for the block.
-        let is_special = session.is_guarded || session.tracking.is_some();
-        !overtakes
-            && !is_special
-            && connection
-                .open_block()
-                .is_some_and(|block| block.is_plain() && fits(block.queue()))
+        // CLIENT CACHING is for the block.
+        let is_special = connection.session.tracking.is_some();
+        let fitting = connection
+            .open_block()
+            .is_some_and(|block| block.is_plain() && fits(block.queue()));
+        !overtakes && !is_special && fitting && self.keeps_rights(connection)
+    }
+
+    /// Whether the client may do all that is in its block; what it may not is answered for by a transaction.
+    pub(super) fn keeps_rights(&self, connection: &Connection) -> bool {
+        let block = connection.block.as_ref();
+        block.is_some_and(|block| self.may_all(connection, block.queue()))
     }
 
     /// Sends the block that a connection has open to the other shard that has all of its keys.

@@ -69,8 +69,7 @@ impl Core {
     /// The other shard of the block that a connection has open, if it can run as a pair.
     pub(super) fn other_of_pair(&mut self, connection: &mut Connection) -> Option<ShardId> {
         let session = &connection.session;
-        let is_special = session.is_guarded
-            || session.tracking.is_some()
+        let is_special = session.tracking.is_some()
             || self.holds_replies
             || self.shard.log().is_some()
             || self.options.notify_keyspace_events != Classes::NONE;
@@ -79,6 +78,9 @@ impl Core {
             return None;
         }
         let other = other_than(self.id, block.queue())?;
+        if !self.keeps_rights(connection) {
+            return None;
+        }
         // A batch's messages come after its items: this one must not overtake a large one.
         (self.mesh.open(usize::from(other)).large_bytes == 0).then_some(other)
     }

@@ -452,3 +452,52 @@ fn blocks_publish() {
         assert_eq!(reply.items()[2].items()[1], integer(5));
     }
 }
+
+/// A user with restricted rights has its blocks run as anybody's: on the one core that has their keys, in one hop. What it
+/// has lost the right to since stands in its place.
+#[test]
+fn blocks_of_a_user_with_few_rights_are_one_hop() {
+    for threads in [1, 2, 4] {
+        let server = Server::start(threads, &[]);
+        let (mut admin, mut client) = (server.client(), server.client());
+        assert_eq!(
+            admin.ask("ACL SETUSER low on >secret ~k* +@all -flushall"),
+            ok()
+        );
+        assert_eq!(client.ask("AUTH low secret"), ok());
+        // Its first key decides where it is served.
+        assert_eq!(client.ask("SET k 1"), ok());
+        let transactions = || server.info_number("stats", "transactions");
+        let before = transactions();
+        for index in 0..40 {
+            let lines = [
+                format!("SET k{{{index}}}a 1"),
+                format!("INCR k{{{index}}}b"),
+            ];
+            let reply = exec(&mut client, &[&lines[0], &lines[1]]);
+            assert_eq!(reply, Value::Array(vec![ok(), integer(1)]));
+        }
+        assert_eq!(transactions(), before);
+        for index in 0..40 {
+            let lines = [format!("SET k{index}a 1"), format!("INCR k{index}b")];
+            for block in [vec![&lines[0], &lines[1]], vec![&lines[1]]] {
+                let block: Vec<&str> = block.into_iter().map(String::as_str).collect();
+                assert_eq!(client.ask("MULTI"), ok());
+                for line in &block {
+                    assert_eq!(client.ask(line), queued());
+                }
+                assert_eq!(admin.ask("ACL SETUSER low -incr"), ok());
+                let Value::Array(replies) = client.ask("EXEC") else {
+                    panic!("a block that was queued runs");
+                };
+                let denied = "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. \
+                              This command is no longer allowed for the following reason: no permission to execute the command \
+                              or subcommand";
+                assert_eq!(replies.last(), Some(&error(denied)));
+                assert_eq!(replies.len(), block.len());
+                assert_eq!(admin.ask("ACL SETUSER low +incr"), ok());
+            }
+            assert_eq!(client.ask(&format!("GET k{index}b")), Value::Null);
+        }
+    }
+}

@@ -506,91 +506,6 @@ impl Core {
 
     // ---- transactions and messages
 
-    /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
-    #[inline]
-    pub fn settle(&mut self) {
-        let is_settled = self.denials.is_empty()
-            & self.starts.is_empty()
-            & self.asks.is_empty()
-            & self.reports.is_empty()
-            & self.resumes.is_empty()
-            & self.waiting_for_writes.is_empty()
-            & !self.shard.has_events()
-            & !self.shard.keys.has_news();
-        if !is_settled {
-            self.settle_all();
-        }
-    }
-
-    fn settle_all(&mut self) {
-        loop {
-            if !self.denials.is_empty() {
-                self.note_denials_of_scripts();
-            } else if let Some(start) = self.starts.pop_front() {
-                self.start(start);
-            } else if let Some((token, request)) = self.asks.pop() {
-                self.node_request(token, request);
-            } else if let Some(report) = self.reports.pop_front() {
-                self.shard_event(report);
-            } else if let Some((core, event)) = self.shard.next_event() {
-                if matches!(event, FromShard::Ran { .. }) {
-                    // What a transaction did is told before it does more elsewhere.
-                    self.tell_before();
-                }
-                if core == self.id {
-                    self.shard_event(event);
-                } else {
-                    self.mesh.send(usize::from(core), Message::FromShard(event));
-                }
-            } else if let Some(token) = self.resumes.pop() {
-                self.resume(token);
-            } else if self.shard.keys.has_news() {
-                self.tell();
-            } else if self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended() {
-                return;
-            }
-        }
-    }
-
-    fn start(&mut self, start: Start) {
-        let tx = start.tx.unwrap_or_else(|| self.draw_id());
-        if start.needs_token && !self.take_token(tx) {
-            self.scripts.in_line.insert(tx, start);
-            return;
-        }
-        let needed_token = start.needs_token;
-        let Start {
-            token,
-            entry,
-            words,
-            mut transaction,
-            purpose,
-            place,
-            ..
-        } = start;
-        if needed_token {
-            transaction = transaction.with_token();
-        }
-        self.counters.transactions += 1;
-        let mut outgoing = std::mem::take(&mut self.outgoing);
-        let step = transaction.start(self.id, tx, &mut outgoing);
-        let stamp = self.clock.raw();
-        let coordinated = Box::new(Coordinated {
-            token,
-            entry,
-            stamp,
-            call_stamp: stamp,
-            words,
-            transaction,
-            purpose,
-            has_counted: false,
-            place,
-        });
-        self.take_step(coordinated, step);
-        self.send_to_shards(&mut outgoing);
-        self.outgoing = outgoing;
-    }
-
     pub(super) fn send_to_shards(&mut self, outgoing: &mut Vec<(u16, ToShard)>) {
         for (shard, message) in outgoing.drain(..) {
             if shard == self.id {
@@ -693,7 +608,7 @@ impl Core {
     }
 
     /// Does what a transaction wants besides messages to shards.
-    fn take_step(&mut self, mut coordinated: Box<Coordinated>, step: Step) {
+    pub(super) fn take_step(&mut self, mut coordinated: Box<Coordinated>, step: Step) {
         let tx = coordinated.transaction.tx();
         let holds = match &step {
             Step::Done { .. } | Step::Waits { .. } => coordinated.transaction.take_holds(),

@@ -80,6 +80,7 @@ mod script_known;
 pub mod script_store;
 mod script_token;
 mod settings;
+mod settle;
 pub mod slab;
 pub mod slowlog;
 pub mod snapshot;

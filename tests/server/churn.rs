@@ -245,7 +245,7 @@ fn a_client_that_does_not_read_does_not_stop_the_end() {
     let start = Instant::now();
     assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        start.elapsed() < Duration::from_secs(60),
         "{:?}",
         start.elapsed()
     );

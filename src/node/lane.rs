@@ -100,7 +100,9 @@ impl Core {
         let length = out.len();
         (self.shard).execute_bare(entry, handler, lane.db, lane.caller, args, out);
         let reply_bytes = out.len() - length;
-        self.hold_here(connection);
+        if self.holds_replies {
+            self.hold_here(connection);
+        }
         self.tell_after(token, connection);
         self.count(connection, entry);
         self.look_at_reply(entry, reply_bytes);

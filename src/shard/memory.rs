@@ -11,8 +11,8 @@
 //! Which shard gives something up. Slots spread keys evenly, but a hash tag may fill one shard, and one shard may have only
 //! keys of last week. Each shard that looks for a victim tells what its best candidate is worth (its score, see
 //! `keyspace/evict.rs`); one that needs memory compares. Where another shard's is worth clearly less, that one is asked to
-//! give a piece back, and this one goes on meanwhile on an overdraft: a 256th of `maxmemory` beyond the limit, shared evenly.
-//! (Kept free below the limit, it would never be used: eviction would begin that much too early.) With the overdraft used up
+//! give a piece back, and this one goes on meanwhile on an overdraft: a 256th of `maxmemory` that leases leave free for this
+//! purpose, shared evenly; under a small limit it lies beyond it, or eviction would begin too early. With the overdraft used up
 //! it evicts a key of its own all the same; with none of its own it goes on, for the other shard gives in its next turn. Where
 //! no shard has anything to give the command is refused. So the process never has more than its limit but for what is on its
 //! way back, and for what commands add beyond their own words until they have ended.
@@ -170,7 +170,9 @@ impl Shard {
             part if shards_count > 1 && part >= RESERVE_BYTES_MIN => part as usize,
             _ => 0,
         };
-        memory.ledger.set_limit(bytes_max);
+        let is_small = memory.unused_reserve_max == 0;
+        let kept_free = if is_small { 0 } else { overdraft };
+        memory.ledger.set_limit(bytes_max - kept_free);
         self.measure_all();
         // What is in use is taken, over the limit or not: `cycle` sees to the rest.
         let used = self.memory.used();

@@ -322,6 +322,19 @@ pub enum Operation {
         /// The words, the name included.
         args: OwnedArgs,
     },
+    /// As `Command`, for a client that has waited and whose claim is taken: unless the reply is nothing, its wait is over.
+    Serve {
+        /// For whom.
+        waiter: u64,
+        /// What to run.
+        entry: &'static Entry,
+        /// The selected database.
+        db: u16,
+        /// Who asked.
+        caller: Caller,
+        /// The words, the name included.
+        args: OwnedArgs,
+    },
     /// Removes a key and hands its value over; gives [`Output::Value`].
     Take {
         /// Its database.
@@ -531,10 +544,30 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// A command as what serves a client that has waited; anything else as it is.
+    pub fn for_waiter(self, waiter: u64) -> Self {
+        match self {
+            Self::Command {
+                entry,
+                db,
+                caller,
+                args,
+            } => Self::Serve {
+                waiter,
+                entry,
+                db,
+                caller,
+                args,
+            },
+            other => other,
+        }
+    }
+
     /// The database it works on.
     pub fn db(&self) -> u16 {
         match self {
             Self::Command { db, .. }
+            | Self::Serve { db, .. }
             | Self::Take { db, .. }
             | Self::Clone { db, .. }
             | Self::Lend { db, .. }

@@ -71,6 +71,11 @@ impl Claim {
         self.0.store(OVER, Ordering::Release);
     }
 
+    /// Whether the wait has ended, one way or another.
+    pub fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire) == OVER
+    }
+
     fn change(&self, from: u8, to: u8) -> Taken {
         match self
             .0

@@ -15,6 +15,7 @@ use crate::keyspace::rdb::{self, NoPayload};
 use crate::keyspace::value::type_name;
 use crate::keyspace::{Classes, Moved, Object};
 use crate::resp::args::OwnedArgs;
+use crate::resp::element::is_null;
 use crate::resp::{Args, Reply};
 use crate::router::message::{Dumped, SlowCall};
 use crate::router::packed::Step;
@@ -66,6 +67,26 @@ impl Shard {
                     self.keys.tell_misses(true);
                 }
                 Output::Reply(reply)
+            }
+            Operation::Serve {
+                waiter,
+                entry,
+                db,
+                caller,
+                args,
+            } => {
+                let command = Operation::Command {
+                    entry,
+                    db,
+                    caller,
+                    args,
+                };
+                let output = self.carry_out(command);
+                if !matches!(&output, Output::Reply(reply) if is_null(reply)) {
+                    // Nobody is to find it ahead of them until its coordinator says so.
+                    self.waiters.end(waiter);
+                }
+                output
             }
             Operation::Enlist {
                 entry,

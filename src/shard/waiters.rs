@@ -210,9 +210,19 @@ impl Waiters {
         let Some(queue) = self.queues.get(&place) else {
             return false;
         };
-        let waiters = queue.ids.range(..id).filter_map(|id| self.waiters.get(id));
-        let mut waiters = waiters.map(|waiter| wanted_type(waiter.request.entry));
-        waiters.any(|wanted| wanted == has)
+        let mut waiters = queue.ids.range(..id).filter_map(|id| self.waiters.get(id));
+        waiters.any(|waiter| {
+            // It may have been served by another shard that it waits at.
+            wanted_type(waiter.request.entry) == has && !waiter.claim.is_over()
+        })
+    }
+
+    /// The wait of one whose claim is taken is over, here and at other shards.
+    pub fn end(&mut self, id: u64) {
+        if let Some(waiter) = self.waiters.get(&id) {
+            waiter.claim.end();
+            self.remove(id);
+        }
     }
 
     /// Breaks it on purpose: the last to come is the first, and the only one.

@@ -92,6 +92,10 @@ impl Program for FirstExisting {
         };
         let words = with_keys(self.job.entry, &self.job.args(), &|index| index == word);
         // The locks stay: a command that may wait goes on from here if there was nothing.
-        Next::Phase(vec![(shard, self.job.command(words), false)])
+        let mut operation = self.job.command(words);
+        if let Some(waiter) = self.waiter {
+            operation = operation.for_waiter(waiter);
+        }
+        Next::Phase(vec![(shard, operation, false)])
     }
 }

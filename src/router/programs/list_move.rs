@@ -33,8 +33,8 @@ pub(super) enum OnBehalf {
     Itself,
     /// A client that waits if there is nothing.
     MayWait,
-    /// A client that has waited, and goes on if there is nothing.
-    HasWaited,
+    /// A client that has waited, under this id, and goes on if there is nothing.
+    HasWaited(u64),
 }
 
 impl Move {
@@ -77,7 +77,7 @@ impl Move {
     fn nothing(&self, words: &ListMove) -> Next {
         self.reply(|reply| match self.on_behalf {
             OnBehalf::Itself => words.reply_nothing(reply),
-            OnBehalf::MayWait | OnBehalf::HasWaited => reply.null(),
+            OnBehalf::MayWait | OnBehalf::HasWaited(_) => reply.null(),
         })
     }
 
@@ -94,6 +94,10 @@ impl Move {
         };
         let count = self.moved.len().to_string();
         let pop = self.command(pop, &[args.get(1), count.as_bytes()]);
+        let pop = match self.on_behalf {
+            OnBehalf::HasWaited(waiter) => pop.for_waiter(waiter),
+            OnBehalf::Itself | OnBehalf::MayWait => pop,
+        };
         let mut pushed = vec![args.get(2)];
         pushed.extend(self.moved.iter().map(Vec::as_slice));
         if words.is_last_pushed_first() {
@@ -153,7 +157,8 @@ impl Program for Move {
         };
         if is_error(source) {
             // Who waits for a list goes on waiting where the key has become something else before it was looked at.
-            if self.on_behalf == OnBehalf::HasWaited && source.starts_with(b"-WRONGTYPE") {
+            if matches!(self.on_behalf, OnBehalf::HasWaited(_)) && source.starts_with(b"-WRONGTYPE")
+            {
                 return self.nothing(&words);
             }
             return Next::Done(source.to_vec());

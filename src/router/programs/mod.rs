@@ -293,7 +293,7 @@ pub(super) fn asked_program(
         map,
     };
     let program: Box<dyn Program> = match named {
-        Named::ListMove => Box::new(list_move::Move::new(job, OnBehalf::HasWaited)),
+        Named::ListMove => Box::new(list_move::Move::new(job, OnBehalf::HasWaited(waiter))),
         _ => Box::new(first_existing::FirstExisting::new(job, Some(waiter))),
     };
     Ok((locks, program))

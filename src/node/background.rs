@@ -5,6 +5,7 @@
 //! Promises  no core waits for it: it is told by channels, and tells what came of its work in what it shares with them.
 
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -31,5 +32,13 @@ impl Background {
     pub fn run(&self, task: impl FnOnce() + Send + 'static) {
         // The thread lives as long as there is a sender.
         let _ = self.0.send(Box::new(task));
+    }
+
+    /// Waits until all it was given is done, but not longer than that.
+    pub fn wait(&self, longest: Duration) {
+        let (sender, is_done) = channel();
+        self.run(move || drop(sender));
+        // That its sender is gone is the answer.
+        let _ = is_done.recv_timeout(longest) as Result<(), _>;
     }
 }

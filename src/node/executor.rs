@@ -34,6 +34,8 @@ use crate::shard::{Ledger, Shard};
 const GLOMMIO_IO_BYTES: usize = 16 * 1024;
 /// Entries of glommio's own rings: they carry background work only.
 const GLOMMIO_RING_DEPTH: usize = 32;
+/// The end of the process waits so long for files that are given up.
+const FILES_END_MAX: Duration = Duration::from_secs(1);
 
 /// The end of the process, as its cores see it.
 pub struct Ending {
@@ -255,6 +257,8 @@ fn run_cores(
             .join()
             .map_err(|error| format!("a core ended early: {error}"))?;
     }
+    // What was given up leaves no file behind.
+    board.background.wait(FILES_END_MAX);
     supervisor.tell_stopping();
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())

@@ -605,6 +605,10 @@ impl Core {
         for (from, id) in asked {
             self.answer(from, id, Answer::Done);
         }
+        if let Some((job, _)) = &self.saving.job {
+            tracing::info!("what is being saved in the background is given up");
+            job.cancel();
+        }
         self.ask_all_to_stop();
     }
 

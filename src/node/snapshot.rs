@@ -4,7 +4,7 @@
 //!     thread for files: head, chunks as they come, end, fsync, rename, fsync of the folder <────────────┘
 //!
 //! Promises  the file of before is there, whole, until the new one is on disk under its name; a job that fails or is cut
-//!           short leaves no file; a core holds back while the disk is slower than it, so that what is under way is bounded
+//!           short, by the end of the process as well, leaves no file; a core holds back while the disk is slower than it, so that what is under way is bounded
 //!           by 4 MiB and what changes have written since the cut.
 //! Not here  when to save, and what follows: `node/saving.rs`; what is in the file: `keyspace/cut.rs`, `persist/rdb/`.
 //! Tests     tests/server/snapshot.rs.
@@ -41,10 +41,12 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Who dawdles looks up so often.
 const NAP_US_MAX: u64 = 10_000;
 
-/// What a core sends to whoever writes the file. The end is that nobody can send any more.
+/// What a core sends to whoever writes the file.
 enum Part {
     Made(u16, CutMade),
     Chunk(Chunk),
+    /// All that the core has of it has been sent. A line that ends without is that of a core that has given up, or has ended.
+    End,
 }
 
 /// What a snapshot is made as.
@@ -161,6 +163,8 @@ pub struct CutWalk {
     line: SyncSender<Part>,
     /// What the queue had no room for.
     waiting: VecDeque<Part>,
+    /// All of it has been made.
+    is_at_end: bool,
     is_given_up: bool,
     /// FLUSHALL since then ends it; none: it does not.
     flushes_count: Option<u64>,
@@ -265,6 +269,9 @@ impl Core {
         };
         if !walk.is_given_up {
             walk.waiting.extend(chunks.into_iter().map(Part::Chunk));
+            if is_done && !std::mem::replace(&mut walk.is_at_end, true) {
+                walk.waiting.push_back(Part::End);
+            }
         }
         let is_sent = walk.send();
         if is_done && is_sent {
@@ -282,7 +289,7 @@ impl Core {
             return of_log;
         };
         let bytes_of = |part: &Part| match part {
-            Part::Made(..) => 0,
+            Part::Made(..) | Part::End => 0,
             Part::Chunk(chunk) => chunk.bytes.len(),
         };
         let of_walk: usize = walk.waiting.iter().map(bytes_of).sum();
@@ -302,6 +309,7 @@ impl Core {
             job,
             line,
             waiting: VecDeque::from([Part::Made(self.id, made)]),
+            is_at_end: false,
             is_given_up: false,
         });
     }
@@ -358,7 +366,7 @@ fn write_temporary(
     let mut early = Vec::new();
     let mut sizes: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
     let mut version = VERSION;
-    let mut made_count = 0;
+    let (mut made_count, mut ended_count) = (0, 0);
     let mut lsns = vec![0; cores_count];
     while made_count < cores_count {
         match parts.recv() {
@@ -374,6 +382,7 @@ fn write_temporary(
                 }
             }
             Ok(Part::Chunk(chunk)) => early.push(chunk),
+            Ok(Part::End) => ended_count += 1,
             Err(_) => return Err(std::io::Error::other("a core has no part in it")),
         }
     }
@@ -409,12 +418,13 @@ fn write_temporary(
         if job.is_given_up.load(Ordering::Acquire) {
             return Err(std::io::Error::other("it was given up"));
         }
-        if let Part::Chunk(chunk) = part {
-            add(chunk, &mut out)?;
+        match part {
+            Part::Chunk(chunk) => add(chunk, &mut out)?,
+            Part::End => ended_count += 1,
+            Part::Made(..) => {}
         }
     }
-    // Cores that have given up send nothing more: then this is not all of it.
-    if job.is_given_up.load(Ordering::Acquire) {
+    if ended_count < cores_count || job.is_given_up.load(Ordering::Acquire) {
         return Err(std::io::Error::other("it was given up"));
     }
     out.write_all(&file.end())?;

@@ -394,3 +394,29 @@ fn logs_are_on_when_a_block_is_told_so() {
         assert_eq!(server.client().ask("MGET l a b c"), all, "{round}");
     }
 }
+
+/// As an automatic one may be when a server is told to stop.
+#[test]
+fn a_rewriting_that_the_end_of_the_process_cuts_short_loses_nothing() {
+    // More than may be on its way to a file that takes its time.
+    let slow = ["--rdbcompression", "no", "--rdb-key-save-delay", "10"];
+    let options = [ALWAYS, &["--save", ""], &slow].concat();
+    let mut server = Server::start(2, &options);
+    let mut client = server.client();
+    assert_eq!(client.ask("DEBUG POPULATE 100000 key 200"), ok());
+    // In no log, but in the base.
+    rewrite(&server, &mut client);
+    assert_eq!(client.ask("SET one 1"), ok());
+    assert_eq!(
+        client.ask("BGREWRITEAOF").text(),
+        "Background append only file rewriting started"
+    );
+    eventually("keys are on their way", || {
+        server.info("persistence", "current_save_keys_processed") != "0"
+    });
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(server.restart(2, &options), "{}", server.log());
+    let mut client = server.client();
+    assert_eq!(client.ask("DBSIZE"), Value::Integer(100_001));
+    assert_eq!(client.ask("GET one").text(), "1");
+}

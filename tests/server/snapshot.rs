@@ -481,3 +481,30 @@ fn a_snapshot_can_be_made_slow() {
     assert_eq!(client.ask("CONFIG SET rdb-key-save-delay -100"), ok());
     assert_eq!(client.ask("SAVE"), ok());
 }
+
+/// The end of the process is no end of a snapshot: what has been written of it by then is not all keys, and must not take the
+/// place of a file or a log that has them.
+#[test]
+fn a_snapshot_that_the_end_of_the_process_cuts_short_takes_nobodys_place() {
+    let mut server = Server::start(2, &[DEBUG[0], DEBUG[1], "--save", ""]);
+    let mut client = server.client();
+    fill(&mut client);
+    assert_eq!(client.ask("SAVE"), ok());
+    let before = digest(&mut client);
+    client.ask("DEBUG POPULATE 150000 more 200");
+    assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+    assert_eq!(server.terminate().code(), Some(0));
+    let folder = server.dir.clone();
+    let left: Vec<_> = (std::fs::read_dir(&folder).expect("a folder"))
+        .map(|file| file.expect("a file").file_name())
+        .filter(|name| name.to_string_lossy().starts_with("temp-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let mut again = start_again(&folder, 2);
+    let mut client = again.client();
+    let size = client.ask("DBSIZE").integer();
+    // The machine may have been quick.
+    let is_whole = digest(&mut client) == before || size == 153_009;
+    assert!(is_whole, "{size} keys, {}", server.log());
+    stop(&mut again);
+}

@@ -227,11 +227,11 @@ pub const HELD: &[OptionSpec] = &[
     held("cluster-allow-pubsubshard-when-down", "", YES_NO, "yes"),
     held("cluster-link-sendbuf-limit", "", Check::Memory(0), "0"),
     held("cluster-preferred-endpoint-type", "", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip"),
-    held("cluster-compatibility-sample-ratio", "", Check::Int(0, 100), "0"),
+    fixed("cluster-compatibility-sample-ratio", Check::Int(0, 100), "0", &["0"], "rondo does not look for operations a cluster would refuse"),
     // Switches for Redis's own tests; `node/saving.rs` looks at the first.
     hidden(held("rdb-key-save-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
     // The others are for what is not there.
-    hidden(held("key-load-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
+    hidden(fixed("key-load-delay", Check::Int(i32::MIN as i64, INT_MAX), "0", &["0"], "rondo does not slow its loads down")),
     hidden(held("loading-process-events-interval-bytes", "", Check::Int(1024, INT_MAX), "524288")),
     hidden(held("repl-rdb-channel", "", YES_NO, "yes")),
     hidden(held("use-exit-on-panic", "", YES_NO, "no")),

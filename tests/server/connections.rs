@@ -75,6 +75,29 @@ fn the_first_key_decides_where_a_connection_lives() {
     }
 }
 
+/// A connection that turns to one key of another core, without a pipeline, is there after some hundred requests.
+#[test]
+fn a_connection_that_turns_to_one_key_follows_it_soon() {
+    let map = rondo::keyspace::SlotMap::new(2);
+    let key_of = |shard| {
+        let names = (0..).map(|index| format!("key:{index}"));
+        let mut found = names.filter(|name| map.shard_of(name.as_bytes()) == shard);
+        found.next().expect("every shard has keys")
+    };
+    let keys = [key_of(0), key_of(1)];
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    for (index, key) in [0, 1, 0, 1].into_iter().map(|at| &keys[at]).enumerate() {
+        let before = server.info_number("stats", "hops");
+        for _ in 0..2_000 {
+            client.ask(&format!("INCR {key}"));
+        }
+        let hops = server.info_number("stats", "hops") - before;
+        // What is left of a window, and the begin of the next.
+        assert!(hops <= 256 + 64 + 1, "{hops} of phase {index} took a hop");
+    }
+}
+
 /// Blocks and scripts whose keys are all on another core draw a connection there as plain requests do.
 #[test]
 fn a_connection_follows_the_keys_of_its_blocks_and_scripts() {

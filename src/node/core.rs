@@ -38,7 +38,7 @@ use super::ring::Token;
 use super::saving::Saving;
 use super::script::Scripts;
 use super::slab::Connections;
-use super::snapshot::CutWalk;
+use super::snapshot::{CutWalk, Job};
 use super::tracking::CoreTracking;
 use super::under_way::UnderWay;
 use super::wait_aof::WaitForDisk;
@@ -227,6 +227,8 @@ pub struct Core {
     pub gate: u8,
     /// This core's part in a snapshot.
     pub(super) cut_walk: Option<CutWalk>,
+    /// A snapshot that this core has sent its part of, and how often its keys had been flushed by the cut.
+    pub(super) walked: Option<(Arc<Job>, u64)>,
     /// Its part in a load.
     pub(super) load_walk: Option<LoadWalk>,
     /// What core 0 knows of snapshots.
@@ -426,6 +428,7 @@ impl Core {
             listeners: parts.listeners,
             gate: 0,
             cut_walk: None,
+            walked: None,
             load_walk: None,
             saving: Saving::default(),
             filings: Filings::default(),

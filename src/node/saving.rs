@@ -466,7 +466,10 @@ impl Core {
 
     /// Lets core 0 know what this shard has changed.
     #[inline]
-    pub(super) fn tell_changes(&self) {
+    pub(super) fn tell_changes(&mut self) {
+        if self.walked.is_some() {
+            self.look_at_walked();
+        }
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         flags
             .changes_count

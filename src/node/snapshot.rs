@@ -276,7 +276,8 @@ impl Core {
         let is_sent = walk.send();
         if is_done && is_sent {
             // Its line ends with it.
-            self.cut_walk = None;
+            let walk = self.cut_walk.take();
+            self.walked = walk.and_then(|walk| Some((walk.job, walk.flushes_count?)));
             return Pace::Rest;
         }
         if is_sent { Pace::On } else { Pace::Soon }
@@ -294,6 +295,21 @@ impl Core {
         };
         let of_walk: usize = walk.waiting.iter().map(bytes_of).sum();
         of_log + of_walk + self.shard.keys.cut_bytes()
+    }
+
+    /// FLUSHALL ends a snapshot, too, of which this core has nothing left to send.
+    #[cold]
+    pub(super) fn look_at_walked(&mut self) {
+        let Some((job, flushes_count)) = &self.walked else {
+            return;
+        };
+        let is_flushed = *flushes_count != self.shard.keys.flushes_count();
+        if is_flushed {
+            job.cancel();
+        }
+        if is_flushed || job.is_over.load(Ordering::Acquire) {
+            self.walked = None;
+        }
     }
 
     fn begin_walk(&mut self, made: CutMade) {
@@ -344,6 +360,9 @@ fn write_file(
     let folder = plan.path.parent().unwrap_or(Path::new("."));
     let temporary = folder.join(format!("temp-{}.rdb", std::process::id()));
     let written = write_temporary(plan, &temporary, cores_count, parts, job).and_then(|lsns| {
+        if job.is_given_up.load(Ordering::Acquire) {
+            return Err(std::io::Error::other("it was given up"));
+        }
         std::fs::rename(&temporary, &plan.path)?;
         File::open(folder)?.sync_all()?;
         Ok(lsns)
@@ -424,7 +443,7 @@ fn write_temporary(
             Part::Made(..) => {}
         }
     }
-    if ended_count < cores_count || job.is_given_up.load(Ordering::Acquire) {
+    if ended_count < cores_count {
         return Err(std::io::Error::other("it was given up"));
     }
     out.write_all(&file.end())?;

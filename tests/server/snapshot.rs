@@ -482,6 +482,31 @@ fn a_snapshot_can_be_made_slow() {
     assert_eq!(client.ask("SAVE"), ok());
 }
 
+/// FLUSHALL ends what is saved in the background, also where all of it is on its way to the file. As in Redis that is no failure.
+#[test]
+fn flushall_ends_a_snapshot_that_all_keys_are_on_their_way_to() {
+    for threads in [1, 2] {
+        let options = ["--rdb-key-save-delay", "10000000", "--save", ""];
+        let server = Server::start(threads, &options);
+        let mut client = server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4"), ok());
+        assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+        wait_for("a key is on its way", || {
+            server.info("persistence", "current_save_keys_processed") != "0"
+        });
+        assert_eq!(client.ask("FLUSHALL"), ok());
+        wait_for_save(&server);
+        assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "ok");
+        assert_eq!(server.info("persistence", "rdb_saves"), "0");
+        assert!(!server.dir.join("dump.rdb").exists());
+        // The next one is not its concern.
+        assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), ok());
+        assert_eq!(client.ask("SET a 1"), ok());
+        assert_eq!(client.ask("SAVE"), ok());
+        assert!(server.dir.join("dump.rdb").exists());
+    }
+}
+
 /// The end of the process is no end of a snapshot: what has been written of it by then is not all keys, and must not take the
 /// place of a file or a log that has them.
 #[test]

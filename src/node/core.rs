@@ -229,6 +229,8 @@ pub struct Core {
     pub(super) cut_walk: Option<CutWalk>,
     /// A snapshot that this core has sent its part of, and how often its keys had been flushed by the cut.
     pub(super) walked: Option<(Arc<Job>, u64)>,
+    /// A signal has begun the end; core 0 only.
+    pub(super) has_signal_stopped: bool,
     /// Its part in a load.
     pub(super) load_walk: Option<LoadWalk>,
     /// What core 0 knows of snapshots.
@@ -429,6 +431,7 @@ impl Core {
             gate: 0,
             cut_walk: None,
             walked: None,
+            has_signal_stopped: false,
             load_walk: None,
             saving: Saving::default(),
             filings: Filings::default(),

@@ -6,7 +6,6 @@
 //!           peer has anything for it, and leaves only when every core may.
 //! Not here  the ring itself: `node/ring.rs`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::listeners::Change;
 use super::mesh::GATE_LOG_BEHIND;
 use super::ring::{Event, Received, Ring, Token, Wait};
 use super::snapshot::Pace;
+use super::stopping::Signals;
 use crate::shard::CycleBudget;
 
 /// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
@@ -41,12 +41,12 @@ pub struct CoreLoop {
     /// Listeners whose accept failed, armed again at the next tick.
     silent_listeners: Vec<u32>,
     /// Readable when a signal has come; core 0 only.
-    signal: Option<OwnedFd>,
+    signals: Option<Signals>,
 }
 
 impl CoreLoop {
     /// Binds a core to its ring.
-    pub fn new(core: Core, ring: Ring, signal: Option<OwnedFd>) -> Self {
+    pub fn new(core: Core, ring: Ring, signals: Option<Signals>) -> Self {
         core.mesh
             .board()
             .set_ring(usize::from(core.id), ring.descriptor());
@@ -58,15 +58,15 @@ impl CoreLoop {
             hold: None,
             looks_soon: false,
             silent_listeners: Vec::new(),
-            signal,
+            signals,
         }
     }
 
     /// Serves until told to stop. The root future of the core's executor.
     pub async fn run(mut self) {
         self.change_accepts();
-        if let Some(signal) = &self.signal {
-            self.ring.watch(signal.as_fd());
+        if let Some(signals) = &self.signals {
+            self.ring.watch(signals.as_fd());
         }
         self.ring.arm_tick(self.core.options.tick());
         let mut again = true;
@@ -358,11 +358,11 @@ impl CoreLoop {
             Event::LogAlarm => self.core.log_alarm_came(),
             Event::Readable => {
                 // A shutdown that cannot save is none: the next signal is watched for as well.
-                if let Some(signal) = &self.signal {
-                    let _ = nix::unistd::read(signal, &mut [0; 64]);
-                    self.ring.watch(signal.as_fd());
+                if let Some(signals) = &self.signals {
+                    let is_int = signals.take();
+                    self.ring.watch(signals.as_fd());
+                    self.core.signal_came(is_int);
                 }
-                self.core.stop_asked(None, None, false);
             }
             Event::Bell => {}
         }

@@ -4,8 +4,6 @@
 //!           cannot have its ring ends the start with the setting that fixes it; all cores leave together.
 //! Not here  the loop: `node/core.rs`.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -23,6 +21,7 @@ use super::mesh::{self, Board, Mesh};
 use super::options::Options;
 use super::recover::{self, Opened};
 use super::ring::Ring;
+use super::stopping::Signals;
 use super::supervisor::{Supervisor, detach};
 use super::{give_back, log, process};
 use crate::base::hash::KeyHasher;
@@ -45,6 +44,8 @@ pub struct Ending {
     /// Milliseconds from `start` to the moment nobody waits any longer; 0 while not begun.
     deadline_ms: AtomicU64,
     start: Instant,
+    /// A second SIGINT has cut it short: the process exits with 1.
+    pub is_impatient: AtomicBool,
 }
 
 impl Ending {
@@ -55,6 +56,7 @@ impl Ending {
             arrived: (0..cores_count).map(|_| AtomicBool::new(false)).collect(),
             deadline_ms: AtomicU64::new(0),
             start: Instant::now(),
+            is_impatient: AtomicBool::new(false),
         })
     }
 
@@ -67,6 +69,11 @@ impl Ending {
                 .store(deadline.as_millis() as u64, Ordering::SeqCst);
         }
         begins
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// Whether clients have had their time.
@@ -123,7 +130,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     let hasher = KeyHasher::random();
     let opened = options.appendonly.then(|| recover::open(&options));
     let opened = opened.transpose()?;
-    let signal = catch_signals()?;
+    let signals = Signals::catch()?;
     if let Err(error) = super::title::begin(&options, config_file) {
         tracing::warn!(%error, "cannot set the process title");
     }
@@ -142,7 +149,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         cores_count,
         (&options, &users),
         config_file,
-        (listeners, signal),
+        (listeners, signals),
         &supervisor,
         questions,
         (hasher, opened),
@@ -173,7 +180,7 @@ fn run_cores(
     cores_count: usize,
     (options, users): (&Arc<Options>, &Arc<Users>),
     config_file: &str,
-    first: (Listeners, OwnedFd),
+    first: (Listeners, Signals),
     supervisor: &Supervisor,
     questions: Arc<Questions>,
     (hasher, opened): (KeyHasher, Option<Opened>),
@@ -201,15 +208,15 @@ fn run_cores(
         } else {
             Placement::Unbound
         };
-        let (listeners, signal) = match first.take() {
-            Some((listeners, signal)) => (listeners, Some(signal)),
+        let (listeners, signals) = match first.take() {
+            Some((listeners, signals)) => (listeners, Some(signals)),
             None => (Listeners::default(), None),
         };
         let seat = Seat {
             id,
             mesh,
             listeners,
-            signal,
+            signals,
             options: options.clone(),
             users: users.clone(),
             hasher: hasher.clone(),
@@ -260,6 +267,9 @@ fn run_cores(
     // What was given up leaves no file behind.
     board.background.wait(FILES_END_MAX);
     supervisor.tell_stopping();
+    if ending.is_impatient.load(Ordering::SeqCst) {
+        return Err("a second SIGINT: the final RDB snapshot is not saved".to_string());
+    }
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())
 }
@@ -309,7 +319,7 @@ struct Seat {
     id: usize,
     mesh: Mesh,
     listeners: Listeners,
-    signal: Option<OwnedFd>,
+    signals: Option<Signals>,
     options: Arc<Options>,
     users: Arc<Users>,
     hasher: KeyHasher,
@@ -357,7 +367,7 @@ impl Seat {
         if let Some(load) = self.log_load {
             core.adopt_log_load(load);
         }
-        let core_loop = CoreLoop::new(core, ring, self.signal);
+        let core_loop = CoreLoop::new(core, ring, self.signals);
         let ready = self.ready;
         // Nobody listens any more only where the start has failed already.
         let _ = ready.send(self.id);
@@ -365,20 +375,6 @@ impl Seat {
         core_loop.run().await;
         Ok(())
     }
-}
-
-/// SIGTERM and SIGINT become a byte on a socket that core 0's ring watches.
-fn catch_signals() -> Result<OwnedFd, String> {
-    let (read, write) =
-        UnixStream::pair().map_err(|error| format!("cannot make a signal socket: {error}"))?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        let write = write
-            .try_clone()
-            .map_err(|error| format!("cannot catch signals: {error}"))?;
-        signal_hook::low_level::pipe::register(signal, write)
-            .map_err(|error| format!("cannot catch signals: {error}"))?;
-    }
-    Ok(read.into())
 }
 
 /// A pidfile that cannot be written is no reason not to serve: many configurations name a folder of a package that is not there.

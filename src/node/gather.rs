@@ -24,6 +24,7 @@ use super::message::{Answer, Message, Question};
 use super::options::config_get;
 use super::rewrite::NewLog;
 use super::ring::Token;
+use super::stopping::Wish;
 use super::waiting::End;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::AclLog;
@@ -299,7 +300,10 @@ impl Core {
         {
             return self.fail(token, busy.text());
         }
-        let question = Question::Stop(save, force);
+        let question = Question::Stop(Wish {
+            saves: save,
+            is_forced: force,
+        });
         self.ask(0, Asker::Connection(token), Purpose::Stop, question);
     }
 
@@ -624,7 +628,7 @@ impl Core {
                 Answer::Done
             }
             Question::Save(request) => return self.save_asked(from, id, request),
-            Question::Stop(save, force) => return self.stop_asked(Some((from, id)), save, force),
+            Question::Stop(wish) => return self.stop_asked(Some((from, id)), wish),
             Question::Shutdown => {
                 self.stopping = true;
                 self.end_slow_scripts();

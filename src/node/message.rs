@@ -17,6 +17,7 @@ use super::options::Options;
 use super::pubsub::Post;
 use super::rewrite::NewLog;
 use super::ring::Token;
+use super::stopping::Wish;
 use super::tracking::{Changed, Notice};
 use super::waiting::End;
 use crate::commands::acl::Users;
@@ -263,8 +264,8 @@ pub enum Question {
     DropSegments,
     /// A snapshot is wanted (asked of core 0).
     Save(SaveRequest),
-    /// SHUTDOWN (asked of core 0): SAVE or NOSAVE where one was said, and FORCE.
-    Stop(Option<bool>, bool),
+    /// SHUTDOWN (asked of core 0).
+    Stop(Wish),
     /// Stop serving: drain and end.
     Shutdown,
 }

@@ -84,6 +84,7 @@ mod settle;
 pub mod slab;
 pub mod slowlog;
 pub mod snapshot;
+pub mod stopping;
 pub mod subscriptions;
 pub mod supervisor;
 pub mod syslog;

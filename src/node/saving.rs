@@ -6,11 +6,10 @@
 //! | FLUSHALL, with save points | when the empty file is on disk | |
 //! | SAVE | when the file is on disk; others are served meanwhile | |
 //! | DEBUG RELOAD | when it is loaded again | keys go, and come back from the file; with logs: see `node/reload.rs` |
-//! | SHUTDOWN, SIGTERM | by the end of the connection | writes wait from before the cut on; the process ends |
+//! | SHUTDOWN, SIGTERM | by the end of the connection | the process ends: `node/stopping.rs` |
 //!
 //! Promises  one snapshot at a time; a failed one, with save points, has writes refused until one succeeds
-//!           (`stop-writes-on-bgsave-error`); no write that was answered is missing in what a shutdown saves, and a
-//!           shutdown that cannot save is no shutdown, unless it is forced or told not to save.
+//!           (`stop-writes-on-bgsave-error`).
 //! Not here  how a snapshot is made: `node/snapshot.rs`; how one is loaded: `node/load.rs`.
 //! Tests     tests/server/snapshot.rs.
 
@@ -30,6 +29,7 @@ use super::reload::{Reload, Reloading};
 use super::rewrite::{RewriteFigures, Rewriting};
 use super::ring::Token;
 use super::snapshot::{Job, Pace, SnapshotPlan, lock};
+use super::stopping::Stop;
 use crate::commands::session::SaveRequest;
 use crate::commands::{CommandError, Entry, Flags, NodeRequest};
 
@@ -41,7 +41,6 @@ const NOT_SAVING: &str = "ERR Background saving is currently not in progress or 
 const REWRITING: &str = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
      schedule a BGSAVE whenever possible.";
 pub(super) const NOT_LOADED: &str = "ERR Error trying to load the RDB dump, check server logs.";
-const NO_SHUTDOWN: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 const NO_WRITES: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
      Commands that may modify the data set are disabled, because this instance is configured to report errors during \
      writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
@@ -64,15 +63,6 @@ pub(super) enum Then {
     Stop,
 }
 
-/// A shutdown that saves first.
-#[derive(Default)]
-struct Stop {
-    asked: Vec<Asked>,
-    is_forced: bool,
-    /// No write is under way any more.
-    is_ready: bool,
-}
-
 /// What core 0 knows of snapshots.
 #[derive(Default)]
 pub struct Saving {
@@ -89,7 +79,7 @@ pub struct Saving {
     pub(super) reload_log: Option<Asked>,
     /// DEBUG RELOAD where there are logs.
     pub(super) reloading: Reloading,
-    stop: Option<Stop>,
+    pub(super) stop: Option<Stop>,
     has_failed: bool,
     /// Of all cores, as it was seen last.
     flushes_count: u64,
@@ -227,11 +217,6 @@ impl Core {
         Answer::Refused(NOT_SAVING.into())
     }
 
-    /// Core 0: the process ends when it has saved.
-    pub(super) fn is_stopping_to_save(&self) -> bool {
-        self.saving.stop.is_some()
-    }
-
     /// FLUSHALL is done but for its reply: as in Redis, where there are save points the file on disk is to be empty by then.
     /// One in a block or a script cannot wait for what its own locks are in the way of; [`Core::look_at_flushes`] sees it.
     pub(super) fn save_emptied(&mut self, token: Token, reply: &[u8]) {
@@ -353,7 +338,7 @@ impl Core {
         if is_busy || self.is_rewriting() {
             return;
         }
-        if self.saving.stop.as_ref().is_some_and(|stop| stop.is_ready) {
+        if self.saving.stop.as_ref().is_some_and(Stop::is_ready) {
             self.begin_save(Then::Stop);
         } else if let Some(then) = self.saving.queue.pop_front() {
             match then {
@@ -554,65 +539,6 @@ impl Core {
             return Some(self.refusal_of_write());
         }
         (self.gate & GATE_NO_WRITES != 0).then(|| NO_WRITES.into())
-    }
-
-    // ---- the end
-
-    /// Core 0: SHUTDOWN, or a signal where nobody waits for an answer.
-    pub(super) fn stop_asked(&mut self, asked: Option<Asked>, save: Option<bool>, forced: bool) {
-        let saves = save.unwrap_or(!self.options.save.is_empty());
-        if let Some(stop) = &mut self.saving.stop {
-            stop.asked.extend(asked);
-            stop.is_forced |= forced;
-            return;
-        }
-        let is_loading = self.gate & GATE_LOADING != 0;
-        if !saves || is_loading || self.stopping {
-            return self.go_down(asked);
-        }
-        tracing::info!("saving the final RDB snapshot before exiting");
-        if let Some((job, Then::Base)) = &self.saving.job {
-            job.give_up();
-        }
-        self.saving.stop = Some(Stop {
-            asked: asked.into_iter().collect(),
-            is_forced: forced,
-            is_ready: false,
-        });
-        self.pause_for_stop();
-    }
-
-    /// Core 0: no write is under way any more, and none begins.
-    pub(super) fn save_before_stop(&mut self) {
-        if let Some(stop) = &mut self.saving.stop {
-            stop.is_ready = true;
-        }
-        self.go_on_saving();
-    }
-
-    fn stop_saved(&mut self, is_saved: bool) {
-        let Some(stop) = self.saving.stop.take() else {
-            return;
-        };
-        if is_saved || stop.is_forced {
-            return self.go_down(stop.asked);
-        }
-        tracing::error!("Error trying to save the DB, can't exit.");
-        self.unpause_all();
-        for (from, id) in stop.asked {
-            self.answer(from, id, Answer::Refused(NO_SHUTDOWN.into()));
-        }
-    }
-
-    fn go_down(&mut self, asked: impl IntoIterator<Item = Asked>) {
-        for (from, id) in asked {
-            self.answer(from, id, Answer::Done);
-        }
-        if let Some((job, _)) = &self.saving.job {
-            tracing::info!("what is being saved in the background is given up");
-            job.cancel();
-        }
-        self.ask_all_to_stop();
     }
 
     fn loading_figures(&self) -> Option<LoadingFigures> {

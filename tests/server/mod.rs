@@ -37,6 +37,7 @@ mod pubsub; // publishers and subscribers on several cores
 mod rewrite; // the log is rewritten, begun and ended while clients write
 mod scripts; // EVAL and its relatives
 mod snapshot;
+mod stopping; // SHUTDOWN and signals
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod tls; // TLS, and certificates that are wrong

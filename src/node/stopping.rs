@@ -1,0 +1,220 @@
+//! Stopping: SHUTDOWN and the signals that ask for an end. Core 0 decides.
+//!
+//!     asked ─> have the logs a base? ─> with something to save: writes wait ─> those under way end ─> the cut ─> the file ─> all cores drain and end
+//!
+//! | what comes | while | then |
+//! |---|---|---|
+//! | SHUTDOWN, SIGTERM, SIGINT | logs that were turned on have no base in force | refused, unless it is forced: a start would find no key |
+//! | the same | a shutdown saves | it ends with that one; FORCE counts for both |
+//! | SIGINT | a shutdown that a signal began saves | the file is given up, what is in the logs is not; exit 1 |
+//! | SIGINT | the process ends, for a signal | exit 1, at once |
+//!
+//! Promises  no write that was answered is missing in what a shutdown saves, or in the logs; a shutdown that cannot keep this is
+//!           no shutdown, unless it is forced, or told not to save where there are no logs.
+//! Not here  how snapshots are made: `node/snapshot.rs`; how cores drain: `node/event_loop.rs`.
+//! Tests     tests/server/stopping.rs.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::core::Core;
+use super::mesh::GATE_LOADING;
+use super::message::Answer;
+use super::saving::{Asked, Then};
+
+const NO_SHUTDOWN: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
+
+/// SIGTERM and SIGINT become a byte on a socket that core 0's ring watches.
+pub struct Signals {
+    socket: OwnedFd,
+    last: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Catches them from now on. Errors: a sentence for the operator.
+    pub fn catch() -> Result<Self, String> {
+        let (read, write) =
+            UnixStream::pair().map_err(|error| format!("cannot make a signal socket: {error}"))?;
+        let last = Arc::<AtomicUsize>::default();
+        let cannot = |error| format!("cannot catch signals: {error}");
+        for signal in [SIGTERM, SIGINT] {
+            // First which it was, then that one came: handlers run in this order.
+            signal_hook::flag::register_usize(signal, last.clone(), signal as usize)
+                .map_err(cannot)?;
+            let write = write.try_clone().map_err(cannot)?;
+            signal_hook::low_level::pipe::register(signal, write).map_err(cannot)?;
+        }
+        Ok(Self {
+            socket: read.into(),
+            last,
+        })
+    }
+
+    /// What to watch.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Takes what has come; whether the last of it was SIGINT.
+    pub fn take(&self) -> bool {
+        // Nothing to read is nothing lost.
+        let _ = nix::unistd::read(&self.socket, &mut [0; 64]);
+        self.last.load(Ordering::Relaxed) == SIGINT as usize
+    }
+}
+
+/// A shutdown that saves first.
+#[derive(Default)]
+pub(super) struct Stop {
+    asked: Vec<Asked>,
+    is_forced: bool,
+    /// A signal asked, too.
+    by_signal: bool,
+    /// No write is under way any more.
+    is_ready: bool,
+}
+
+impl Stop {
+    /// No write is under way any more.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+}
+
+/// How a shutdown is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// SAVE or NOSAVE, where one was said.
+    pub saves: Option<bool>,
+    /// FORCE.
+    pub is_forced: bool,
+}
+
+impl Wish {
+    /// What `shutdown-on-sigterm` and `shutdown-on-sigint` say. NOW is about replicas, of which there are none.
+    fn of_words(words: &str) -> Self {
+        let mut wish = Self::default();
+        for word in words.split(' ') {
+            match word {
+                "save" => wish.saves = Some(true),
+                "nosave" => wish.saves = Some(false),
+                "force" => wish.is_forced = true,
+                _ => {}
+            }
+        }
+        wish
+    }
+}
+
+impl Core {
+    /// Core 0: SIGTERM or SIGINT.
+    pub(super) fn signal_came(&mut self, is_int: bool) {
+        if is_int && self.stopping && self.has_signal_stopped {
+            tracing::warn!("You insist... exiting now.");
+            std::process::exit(1);
+        }
+        if is_int && self.saving.stop.as_ref().is_some_and(|stop| stop.by_signal) {
+            tracing::warn!("You insist... exiting without the final RDB snapshot.");
+            let asked = self.saving.stop.take().map(|stop| stop.asked);
+            self.ending.is_impatient.store(true, Ordering::SeqCst);
+            return self.go_down(asked.unwrap_or_default());
+        }
+        let (name, option) = match is_int {
+            true => ("SIGINT", "shutdown-on-sigint"),
+            false => ("SIGTERM", "shutdown-on-sigterm"),
+        };
+        tracing::warn!("Received {name} scheduling shutdown...");
+        let words = self.options.held.get(option);
+        let wish = Wish::of_words(words.map_or("", String::as_str));
+        self.stop_asked(None, wish);
+        // Where it is refused, the next signal is a first one again.
+        self.has_signal_stopped = self.stopping || self.ending.has_begun();
+        if let Some(stop) = &mut self.saving.stop {
+            stop.by_signal = true;
+            self.has_signal_stopped = true;
+        }
+    }
+
+    /// Core 0: SHUTDOWN, or a signal where nobody waits for an answer.
+    pub(super) fn stop_asked(&mut self, asked: Option<Asked>, wish: Wish) {
+        if let Some(stop) = &mut self.saving.stop {
+            stop.asked.extend(asked);
+            stop.is_forced |= wish.is_forced;
+            return;
+        }
+        let saves = wish.saves.unwrap_or(!self.options.save.is_empty());
+        let is_loading = self.gate & GATE_LOADING != 0;
+        let lacks_base = self.mesh.board().lacks_base.load(Ordering::SeqCst);
+        if lacks_base && !self.stopping {
+            if !wish.is_forced {
+                tracing::warn!(
+                    "Writing initial AOF, can't exit. SHUTDOWN FORCE ends the process all the same, and what the logs would hold \
+                     is lost."
+                );
+                return self.refuse_stop(asked);
+            }
+            tracing::warn!("Writing initial AOF. Exit anyway.");
+        }
+        if !saves || is_loading || self.stopping {
+            return self.go_down(asked);
+        }
+        tracing::info!("saving the final RDB snapshot before exiting");
+        if let Some((job, Then::Base)) = &self.saving.job {
+            job.give_up();
+        }
+        self.saving.stop = Some(Stop {
+            asked: asked.into_iter().collect(),
+            is_forced: wish.is_forced,
+            ..Stop::default()
+        });
+        self.pause_for_stop();
+    }
+
+    /// Core 0: the process ends when it has saved.
+    pub(super) fn is_stopping_to_save(&self) -> bool {
+        self.saving.stop.is_some()
+    }
+
+    /// Core 0: no write is under way any more, and none begins.
+    pub(super) fn save_before_stop(&mut self) {
+        if let Some(stop) = &mut self.saving.stop {
+            stop.is_ready = true;
+        }
+        self.go_on_saving();
+    }
+
+    pub(super) fn stop_saved(&mut self, is_saved: bool) {
+        let Some(stop) = self.saving.stop.take() else {
+            return;
+        };
+        if is_saved || stop.is_forced {
+            return self.go_down(stop.asked);
+        }
+        tracing::error!("Error trying to save the DB, can't exit.");
+        self.unpause_all();
+        self.refuse_stop(stop.asked);
+    }
+
+    /// It goes on.
+    fn refuse_stop(&mut self, asked: impl IntoIterator<Item = Asked>) {
+        self.has_signal_stopped = false;
+        for (from, id) in asked {
+            self.answer(from, id, Answer::Refused(NO_SHUTDOWN.into()));
+        }
+    }
+
+    fn go_down(&mut self, asked: impl IntoIterator<Item = Asked>) {
+        for (from, id) in asked {
+            self.answer(from, id, Answer::Done);
+        }
+        if let Some((job, _)) = &self.saving.job {
+            tracing::info!("what is being saved in the background is given up");
+            job.cancel();
+        }
+        self.ask_all_to_stop();
+    }
+}

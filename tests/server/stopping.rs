@@ -1,0 +1,142 @@
+//! The process is told to stop, by SHUTDOWN or a signal, while something is under way.
+
+use super::client::{Value, bulk, ok};
+use super::harness::{Server, eventually};
+
+const LOGS: &[&str] = &["--appendonly", "yes"];
+/// A base takes its time.
+const SLOW: &[&str] = &["--rdb-key-save-delay", "100"];
+const DEBUG: &[&str] = &["--enable-debug-command", "local"];
+
+fn refused() -> Value {
+    Value::Error("ERR Errors trying to SHUTDOWN. Check logs.".into())
+}
+
+/// Logs that were turned on count for nothing before their base does: a start would find none of the keys, whatever was said of
+/// them. So nobody ends the process then, unless by force.
+#[test]
+fn nothing_ends_a_process_whose_logs_have_no_base() {
+    for (round, save) in ["", "3600 100"].into_iter().enumerate() {
+        let options = [&["--save", save], SLOW, DEBUG].concat();
+        let mut server = Server::start(1 + round, &options);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 20000 key 100");
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        assert_eq!(client.ask("SET after 1"), ok());
+        for words in ["", "NOSAVE", "SAVE", "NOW", "NOSAVE NOW"] {
+            assert_eq!(client.ask(&format!("SHUTDOWN {words}")), refused());
+        }
+        for name in ["TERM", "TERM", "INT", "INT"] {
+            let line = format!("Received SIG{name} scheduling shutdown...");
+            let count = server.log().matches(&line).count();
+            server.signal(name);
+            eventually("a signal was seen", || {
+                server.log().matches(&line).count() > count
+            });
+        }
+        assert_eq!(client.ask("SET later 2"), ok());
+        let unwritten = server.info("persistence", "aof_rewrites") == "0";
+        assert!(unwritten, "the base was in force too soon for this test");
+        eventually("the base is in force", || {
+            server.info("persistence", "aof_rewrites") == "1"
+        });
+        assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+        assert!(server.restart(2, LOGS), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(20_002));
+        let both = Value::Array(["1", "2"].map(bulk).to_vec());
+        assert_eq!(client.ask("MGET after later"), both);
+    }
+}
+
+/// The same while they wait for a snapshot that is being made, and where a base cannot be had.
+#[test]
+fn nothing_ends_a_process_whose_logs_wait_for_a_base() {
+    let options = [&["--save", ""], SLOW, DEBUG].concat();
+    let mut server = Server::start(2, &options);
+    let faults = server.dir.join("faults");
+    std::fs::create_dir(&faults).expect("a new folder");
+    let fault = faults.join("base");
+    std::fs::write(&fault, "").expect("a file in its folder");
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 2000 key 100");
+    client.send(b"BGSAVE\r\nCONFIG SET appendonly yes\r\n");
+    client.reply();
+    let mut other = server.client();
+    assert_eq!(other.ask("SHUTDOWN"), refused());
+    assert_eq!(client.reply(), ok());
+    assert_eq!(client.ask("SET after 1"), ok());
+    eventually("a base has failed", || {
+        server.info("persistence", "aof_last_bgrewrite_status") == "err"
+    });
+    assert_eq!(other.ask("SHUTDOWN NOSAVE"), refused());
+    // Without logs nothing is promised.
+    assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+#[test]
+fn force_ends_a_process_whose_logs_have_no_base() {
+    let options = [&["--save", ""], SLOW, DEBUG].concat();
+    for by_signal in [false, true] {
+        let mut server = Server::start(2, &options);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 20000 key 100");
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        if by_signal {
+            let words: [&[u8]; 4] = [b"CONFIG", b"SET", b"shutdown-on-sigterm", b"now force"];
+            assert_eq!(client.run(&words), ok());
+            server.signal("TERM");
+        } else {
+            client.send(b"SHUTDOWN NOW FORCE\r\n");
+        }
+        assert_eq!(server.wait_for_the_end().code(), Some(0));
+        let log = server.log();
+        assert!(log.contains("Writing initial AOF. Exit anyway."), "{log}");
+    }
+}
+
+/// `shutdown-on-sigterm` and `shutdown-on-sigint`: each signal has its own.
+#[test]
+fn signals_save_as_their_options_say() {
+    for (save, option, words, signal, is_saved) in [
+        ("", "sigterm", "default", "TERM", false),
+        ("", "sigterm", "save", "TERM", true),
+        ("", "sigterm", "save", "INT", false),
+        ("3600 100", "sigint", "nosave", "INT", false),
+        ("3600 100", "sigint", "nosave", "TERM", true),
+    ] {
+        let mut server = Server::start(2, &["--save", save]);
+        let mut client = server.client();
+        assert_eq!(client.ask("SET a 1"), ok());
+        let line = format!("CONFIG SET shutdown-on-{option} {words}");
+        assert_eq!(client.ask(&line), ok());
+        server.signal(signal);
+        assert_eq!(server.wait_for_the_end().code(), Some(0));
+        let file = server.dir.join("dump.rdb");
+        assert_eq!(file.exists(), is_saved, "{save} {option} {words} {signal}");
+    }
+}
+
+/// Ctrl-C twice: whoever insists does not wait for a snapshot. What was acknowledged is in the logs all the same.
+#[test]
+fn a_second_sigint_does_not_wait_for_the_snapshot() {
+    let slow = ["--rdb-key-save-delay", "10000000"];
+    let options = [LOGS, &["--save", "3600 100"], &slow].concat();
+    let mut server = Server::start(2, &options);
+    let mut client = server.client();
+    assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+    server.signal("TERM");
+    eventually("the shutdown saves", || {
+        server.info("persistence", "rdb_bgsave_in_progress") == "1"
+    });
+    // As often as one likes.
+    server.signal("TERM");
+    server.signal("INT");
+    assert_eq!(server.wait_for_the_end().code(), Some(1));
+    assert!(server.log().contains("You insist..."), "{}", server.log());
+    assert!(!server.dir.join("dump.rdb").exists());
+    assert!(server.restart(1, LOGS), "{}", server.log());
+    let all = Value::Array(["1", "2", "3"].map(bulk).to_vec());
+    assert_eq!(server.client().ask("MGET a b c"), all);
+}

@@ -39,7 +39,8 @@ fn flush_mode(call: &Call<'_>, args: &Args<'_>) -> Result<usize, CommandError> {
 /// Frees up to about that many entries of flushed databases.
 fn free_some(call: &mut Call<'_>, entries_count: usize) {
     // Redis flushes in the background where the client can wait for that, which it cannot in a block or a script.
-    let can_wait = call.patience != Patience::Denied;
+    let caller = call.caller;
+    let can_wait = call.patience != Patience::Denied && !caller.in_block && !caller.in_script;
     // A call looks at one database, and there may be several.
     for _ in 0..entries_count / FREED_PER_CALL {
         let is_clean = if can_wait {

@@ -336,6 +336,8 @@ pub struct Caller {
     pub user: u32,
     /// A script asks: what it sees must not depend on chance.
     pub in_script: bool,
+    /// It stands between MULTI and EXEC, on whatever shard.
+    pub in_block: bool,
     /// What it reads is to be tracked.
     pub tracks: bool,
     /// It looks on behalf of a command that tells for itself what it misses.

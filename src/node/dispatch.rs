@@ -717,6 +717,7 @@ pub(super) fn caller(connection: &Connection) -> Caller {
             0
         },
         in_script: false,
+        in_block: false,
         tracks: tracking.is_some_and(ClientTracking::notes_reads),
         is_look: false,
         tracker: tracking.map(|tracking| tracking.tracker),

@@ -501,3 +501,41 @@ fn blocks_of_a_user_with_few_rights_are_one_hop() {
         }
     }
 }
+
+/// A client in a block or a script cannot wait for what is freed in the background, so nothing is: on no core.
+#[test]
+fn what_a_block_flushes_is_not_freed_lazily() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let freed = |client: &mut Client| {
+            let Value::Bulk(text) = client.ask("INFO memory") else {
+                panic!("INFO replies with a bulk");
+            };
+            let text = String::from_utf8(text).expect("text");
+            let field = text
+                .lines()
+                .find_map(|line| line.strip_prefix("lazyfreed_objects:"));
+            field.expect("the field").to_string()
+        };
+        let fill = |client: &mut Client| {
+            for key in 0..100 {
+                assert_eq!(client.ask(&format!("SET key:{key} v")), ok());
+            }
+        };
+        for lines in [
+            &["FLUSHALL"][..],
+            &["SET other 1", "FLUSHDB SYNC", "SELECT 0"][..],
+        ] {
+            fill(&mut client);
+            exec(&mut client, lines);
+            assert_eq!(freed(&mut client), "0", "{threads} threads, {lines:?}");
+        }
+        fill(&mut client);
+        client.ask("EVAL redis.call('FLUSHALL','SYNC') 0");
+        assert_eq!(freed(&mut client), "0", "{threads} threads, in a script");
+        fill(&mut client);
+        assert_eq!(client.ask("FLUSHALL"), ok());
+        assert_eq!(freed(&mut client), "100", "{threads} threads");
+    }
+}

@@ -134,7 +134,7 @@ impl Block {
             commands_count,
             queue: request.commands.into(),
             db: request.db,
-            caller: request.caller,
+            caller: in_block(request.caller),
             asker: request.caller,
             watched: request.watched,
             here: request.here,
@@ -309,7 +309,7 @@ impl Block {
                 user,
             } => {
                 self.replies.extend(reply);
-                (self.db, self.caller) = (db, caller);
+                (self.db, self.caller) = (db, in_block(caller));
                 let pointers = [&self.user, &user].map(|user| user.as_ref().map(Arc::as_ptr));
                 if pointers[0] != pointers[1] {
                     self.user = user;
@@ -322,6 +322,14 @@ impl Block {
                 "a shard gave another kind of output than was asked for"
             ),
         }
+    }
+}
+
+/// The client as the commands of its block see it.
+fn in_block(caller: Caller) -> Caller {
+    Caller {
+        in_block: true,
+        ..caller
     }
 }
 

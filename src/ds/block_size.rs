@@ -3,7 +3,7 @@
 //! Promises  asking for `block_bytes(n)` instead of `n` costs no memory, and the account of it is exact.
 //! Source    mimalloc, `page-queue.c`: 8, 16, steps of 16 up to 128, then four classes for each power of two.
 
-/// Above this, the allocator takes whole pages.
+/// Above this, what the allocator adds is not touched: memory goes by the system's pages.
 const CLASS_BYTES_MAX: usize = 64 * 1024;
 const PAGE_BYTES: usize = 4096;
 

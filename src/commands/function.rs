@@ -9,7 +9,7 @@ use super::derive::write_help;
 use super::row::ROW;
 use super::scripting::{EVAL, READS, WRITES};
 use super::session::{Action, FunctionRequest, NodeRequest, RestorePolicy, SessionCall};
-use super::table::{Arity, Command, Flags, Group, Run, ScriptCommand, Spread};
+use super::table::{Arity, Command, Entry, Flags, Group, Run, ScriptCommand, Spread};
 use crate::resp::{Args, Reply};
 
 type Handled = Result<Action, CommandError>;
@@ -171,6 +171,13 @@ pub const COMMANDS: &[Command] = &[
 const SPREADS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 const CHANGES: Flags = Flags::WRITE.or(Flags::NOSCRIPT);
 const ADDS: Flags = CHANGES.or(Flags::DENYOOM);
+
+/// Whether a subcommand changes what functions there are.
+pub fn changes_libraries(entry: &Entry) -> bool {
+    entry.command.group == Group::Scripting
+        && matches!(entry.command.run, Run::Session(_))
+        && entry.command.flags.has(Flags::WRITE)
+}
 
 /// A row of a subcommand.
 const SUB: Command = Command {

@@ -14,6 +14,7 @@ use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
 use super::functions::calls_function;
+use super::library_changes::Changing;
 use super::monitor;
 use super::ring::Token;
 use super::script_known::Script;
@@ -21,6 +22,7 @@ use super::under_way::has_plain_keys;
 use super::watching::Costs;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
+use crate::commands::function::changes_libraries;
 use crate::commands::pubsub::PubSub;
 use crate::commands::session::{ReplyMode, Session, SessionCall};
 use crate::commands::table::{Caller, Run, Verb};
@@ -76,6 +78,8 @@ pub struct Running {
     pub may_write: bool,
     /// One of them calls a function.
     pub calls_functions: bool,
+    /// One of them changes libraries, which is about to happen.
+    pub(super) changing: Option<Changing>,
     /// Those that have turned logs on, which have not begun: `node/block_logs.rs`.
     pub wants_logs: Vec<usize>,
 }
@@ -485,8 +489,11 @@ impl Core {
             self.tell_of_block(connection, &queue);
         }
         let commands = queue.to_queued();
-        let needs_token = (commands.iter()).any(|queued| self.may_leave(queued));
         let calls_functions = (commands.iter()).any(|queued| calls_function(queued.entry));
+        let changes_libraries = (commands.iter()).any(|queued| changes_libraries(queued.entry));
+        // What it calls is not known before it has changed it.
+        let needs_token = calls_functions && changes_libraries
+            || (commands.iter()).any(|queued| self.may_leave(queued));
         let Some(block) = connection.open_block() else {
             return Dispatched::Taken;
         };
@@ -498,6 +505,7 @@ impl Core {
             commands_count: commands.len(),
             may_write: block.may_write,
             calls_functions,
+            changing: None,
             wants_logs: Vec::new(),
         };
         let user = &connection.session.user;
@@ -528,6 +536,9 @@ impl Core {
         self.begin(token, connection, entry, Some(words), transaction, purpose);
         if let Some(start) = self.starts.back_mut() {
             start.needs_token = needs_token;
+        }
+        if changes_libraries && let Some(start) = self.starts.pop_back() {
+            self.prepare_block_of_changes(start);
         }
         Dispatched::Taken
     }

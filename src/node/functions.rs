@@ -7,7 +7,7 @@
 //! Tests     tests/server/functions.rs.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ const KNOWN_MAX: usize = 16_384;
 #[derive(Default)]
 pub struct FunctionStore {
     version: AtomicU64,
+    /// Changes that are about to be made: while there are some no function is taken to stay with its keys.
+    pub(super) changing: Arc<AtomicUsize>,
     /// The record of the last change: its core in the upper 16 bits, its number in the others; 0 for none.
     record: AtomicU64,
     held: Mutex<Held>,
@@ -223,6 +225,8 @@ pub struct CoreFunctions {
     /// Of the set that the engine has.
     version: u64,
     known: HashMap<Vec<u8>, Script, ahash::RandomState>,
+    /// Those who want to change libraries, and wait for this core: whose question, and its name.
+    pub(super) waiting: Vec<(usize, u64)>,
 }
 
 impl Default for CoreFunctions {
@@ -231,6 +235,7 @@ impl Default for CoreFunctions {
             engine: Functions::new(Limits::default()),
             version: 0,
             known: HashMap::default(),
+            waiting: Vec::new(),
         }
     }
 }
@@ -343,6 +348,15 @@ impl Core {
 
     /// What decides how a function is run.
     pub(super) fn find_function(&mut self, name: &[u8]) -> Result<Script, CommandError> {
+        let script = self.look_up_function(name)?;
+        let changing = &self.mesh.board().functions.changing;
+        Ok(Script {
+            stays: script.stays && changing.load(Ordering::Acquire) == 0,
+            ..script
+        })
+    }
+
+    fn look_up_function(&mut self, name: &[u8]) -> Result<Script, CommandError> {
         self.follow_functions();
         let functions = &mut self.functions;
         if let Some(script) = functions.known.get(name) {
@@ -428,12 +442,24 @@ impl Core {
                 );
             }
             FunctionRequest::Stats => self.write_function_stats(&mut reply),
-            change => {
-                self.change_functions(change, &mut reply);
-                let holds = self.holds_of_request();
-                self.hold(token, &holds);
+            // Its block has waited for that.
+            change if self.captured.contains_key(&token) => {
+                return self.change_libraries(token, change);
             }
+            change => return self.prepare_change(token, change),
         }
+        self.complete(token, |output, _| output.extend_from_slice(&out));
+    }
+
+    /// A change, and its reply.
+    pub(super) fn change_libraries(&mut self, token: Token, change: FunctionRequest) {
+        let connection = self.connections.get_mut(token);
+        let protocol = connection.map(|it| it.session.protocol);
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, protocol.unwrap_or_default());
+        self.change_functions(change, &mut reply);
+        let holds = self.holds_of_request();
+        self.hold(token, &holds);
         self.complete(token, |output, _| output.extend_from_slice(&out));
     }
 

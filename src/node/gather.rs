@@ -20,6 +20,7 @@ use super::filing::Filing;
 use super::hot_keys::HotKeysSession;
 use super::http::Figures;
 use super::info;
+use super::library_changes::{Change, Changing};
 use super::message::{Answer, Message, Question};
 use super::options::config_get;
 use super::rewrite::NewLog;
@@ -110,6 +111,8 @@ pub(super) enum Purpose {
     Pause,
     /// Those that had begun are where they run, or wait there.
     PauseArrived,
+    /// A change of libraries.
+    Libraries(Change, Changing),
     Save,
     Stop,
 }
@@ -384,7 +387,7 @@ impl Core {
         self.fail_with(token, text.as_bytes());
     }
 
-    fn fail_with(&mut self, token: Token, text: &[u8]) {
+    pub(super) fn fail_with(&mut self, token: Token, text: &[u8]) {
         let connection = self.connections.get_mut(token);
         let asked = connection.and_then(|connection| connection.asked.as_ref());
         if let Some(asked) = asked {
@@ -586,6 +589,9 @@ impl Core {
                 return self.ask_all(asker, Purpose::Ok, Question::Echo);
             }
             Question::Echo => Answer::Done,
+            Question::FunctionsRest => {
+                return self.functions.waiting.push((from, id));
+            }
             Question::WritesHaveEnded => {
                 return self.waiting_for_writes.push((from, id));
             }
@@ -735,6 +741,10 @@ impl Core {
                 Purpose::Ok,
                 Question::WritesHaveEnded,
             ),
+            Purpose::Libraries(change, changing) => {
+                self.functions_rest(token, change, answers);
+                drop(changing);
+            }
             Purpose::Save => match answers.into_iter().next() {
                 Some(Answer::Refused(text)) => self.fail_with(token, &text),
                 Some(Answer::Said(text)) => self.complete(token, |out, session| {

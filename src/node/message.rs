@@ -223,6 +223,8 @@ pub enum Question {
         /// What it is answered with.
         end: End,
     },
+    /// Answered when no call of a function is under way that was taken to stay with its keys.
+    FunctionsRest,
     /// Whether anybody monitors may have changed.
     LookAtMonitors,
     /// HOTKEYS: what its shard does for that.

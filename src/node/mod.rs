@@ -46,6 +46,7 @@ pub mod info;
 mod intake;
 mod lane;
 pub mod latency;
+mod library_changes;
 mod lifecycle;
 pub mod listeners;
 pub mod load;

@@ -222,6 +222,7 @@ impl Core {
             watch: None,
             commands_count: commands.len(),
             may_write: pair.may_write(),
+            changing: None,
             wants_logs: Vec::new(),
             calls_functions: (commands.iter()).any(|queued| calls_function(queued.entry)),
         };

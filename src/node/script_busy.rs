@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use super::busy_scripts::{BusyScript, busy_text};
-use super::core::{Coordinated, Core, Purpose};
+use super::core::{Coordinated, Core, Purpose, Start};
 use super::gather::Asker;
 use super::message::Message;
 use super::ring::Token;
@@ -192,9 +192,13 @@ impl Core {
 
     /// A transaction that has not begun waits for a token that a script has which runs for long.
     pub(super) fn turn_start_away(&mut self, tx: TxId, is_function: bool) {
-        let Some(start) = self.scripts.in_line.remove(&tx) else {
-            return;
-        };
+        if let Some(start) = self.scripts.in_line.remove(&tx) {
+            self.refuse_start(start, is_function);
+        }
+    }
+
+    /// What was to begin does not.
+    pub(super) fn refuse_start(&mut self, start: Start, is_function: bool) {
         let stamp = self.clock.raw();
         let coordinated = Box::new(Coordinated {
             token: start.token,

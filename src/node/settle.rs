@@ -20,6 +20,7 @@ impl Core {
             & self.reports.is_empty()
             & self.resumes.is_empty()
             & self.waiting_for_writes.is_empty()
+            & self.functions.waiting.is_empty()
             & !self.shard.has_events()
             & !self.shard.keys.has_news();
         if !is_settled {
@@ -51,7 +52,9 @@ impl Core {
                 self.resume(token);
             } else if self.shard.keys.has_news() {
                 self.tell();
-            } else if self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended() {
+            } else if (self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended())
+                && (self.functions.waiting.is_empty() || !self.answer_when_functions_rest())
+            {
                 return;
             }
         }

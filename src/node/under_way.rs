@@ -14,6 +14,7 @@ use super::block::Block;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::take_silence;
+use super::functions::calls_function;
 use super::ring::Token;
 use crate::commands::Entry;
 use crate::commands::table::{Program, Run, Spread};
@@ -36,6 +37,8 @@ pub struct UnderWay {
     read: Vec<u64>,
     /// About what the words take of all that has begun.
     words_bytes: usize,
+    /// A function is called, which is taken to stay with its keys.
+    has_function: bool,
 }
 
 impl UnderWay {
@@ -63,6 +66,7 @@ impl UnderWay {
     /// Forgets them; a large block's list goes, too.
     pub fn clear(&mut self) {
         self.words_bytes = 0;
+        self.has_function = false;
         self.written.clear();
         self.read.clear();
         self.written.shrink_to(KEYS_MAX);
@@ -84,6 +88,14 @@ pub(super) fn has_plain_keys(entry: &Entry) -> bool {
         Spread::AnyCore | Spread::EveryShard(_) | Spread::Cursor => false,
     };
     is_plain && matches!(entry.command.run, Run::Keys(_)) && !entry.command.keys.is_empty()
+}
+
+impl Connection {
+    /// Whether it has called a function that is not known to have ended, taken to stay with its keys.
+    pub(super) fn has_function_under_way(&self) -> bool {
+        let under_way = self.under_way.as_ref();
+        under_way.is_some_and(|under_way| under_way.has_function) && !self.is_drained()
+    }
 }
 
 impl Core {
@@ -178,6 +190,7 @@ impl Core {
             under_way.add(hasher.hash(args.get(index)), mode);
         });
         under_way.words_bytes += args.bytes().len();
+        under_way.has_function |= calls_function(entry);
     }
 
     /// The same of a block that has only such commands.

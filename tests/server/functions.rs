@@ -3,6 +3,9 @@
 use super::client::{Client, Value, bulk, error, ok, request};
 use super::harness::{Server, eventually};
 use crate::commands::transcript::{Step, parse_transcript, reply_lines};
+use std::io::Read;
+use std::net::TcpListener;
+use std::time::Duration;
 
 const THREADS: [usize; 2] = [1, 4];
 
@@ -263,4 +266,123 @@ fn a_change_takes_as_much_of_the_log_as_it_is_large() {
     // All of them each time would be 20 MB.
     let bytes = server.info_number("persistence", "aof_current_size");
     assert!(bytes < 2_000_000, "{bytes}");
+}
+
+/// A library replaced while a call of a pipeline waits for its key, by one whose functions touch what nobody declares: the
+/// call does not come to be with the new text behind what followed it. Shown on whatever core the keys are.
+#[test]
+fn a_replaced_library_lets_nothing_overtake_its_calls() {
+    for in_block in [false, true] {
+        let server = Server::start(4, &["--busy-reply-threshold", "0"]);
+        let mut overtakes_count = 0;
+        for (round, key) in ["k1", "k2", "k3", "k4", "k5", "k6"].into_iter().enumerate() {
+            let (mut loader, mut caller, mut holder) =
+                (server.client(), server.client(), server.client());
+            let mut watcher = server.client();
+            let other = format!("other{round}");
+            let stays = "return redis.call('GET', keys[1])";
+            assert_eq!(load_body(&mut loader, stays), bulk("lib"));
+            assert_eq!(holder.run(&[b"SET", key.as_bytes(), b"old"]), ok());
+            // Its connection goes to the core of its first key.
+            let value = caller.ask("GET home");
+            assert_eq!(value, Value::Null);
+            // Nobody answers, so the key stays locked.
+            let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let port = silent.local_addr().expect("it is bound").port();
+            holder.send(format!("MIGRATE 127.0.0.1 {port} {key} 0 60000\r\n").as_bytes());
+            let (mut peer, _) = silent.accept().expect("it comes");
+            peer.read_exact(&mut [0; 20]).expect("it asks");
+            let mark = format!("mark{round}");
+            caller.send(
+                format!("SET {mark} 1\r\nFCALL f 1 {key}\r\nGET {other}\r\nSET {mark}b 1\r\n")
+                    .as_bytes(),
+            );
+            eventually("the pipeline has begun", || {
+                watcher.run(&[b"EXISTS", mark.as_bytes()]) == Value::Integer(1)
+            });
+            let behind = format!("{mark}b");
+            let has_overtaken = (0..50).any(|_| {
+                std::thread::sleep(Duration::from_millis(2));
+                watcher.run(&[b"EXISTS", behind.as_bytes()]) == Value::Integer(1)
+            });
+            overtakes_count += usize::from(has_overtaken);
+            let leaves = format!("redis.call('SET', '{other}', 'set') return 'new'");
+            let code = code_of(&leaves);
+            let load: &[&[u8]] = &[b"FUNCTION", b"LOAD", b"REPLACE", code.as_bytes()];
+            if in_block {
+                loader.send(b"MULTI\r\n");
+            }
+            loader.send(&request(load));
+            if in_block {
+                loader.send(b"EXEC\r\n");
+            }
+            // Time enough to replace it, were nothing in the way.
+            std::thread::sleep(Duration::from_millis(20));
+            drop((peer, silent));
+            assert!(matches!(holder.reply(), Value::Error(_)));
+            assert_eq!(caller.reply(), ok());
+            let (called, behind) = (caller.reply(), caller.reply());
+            let is_in_order = match &called {
+                Value::Bulk(text) if text == b"new" => behind == bulk("set"),
+                Value::Bulk(text) => text == b"old" && behind == Value::Null,
+                _ => false,
+            };
+            assert!(is_in_order, "{key}: {called:?}, then {behind:?}");
+            assert_eq!(caller.reply(), ok());
+            match in_block {
+                true => {
+                    let last = loader.replies(3).pop();
+                    assert_eq!(last, Some(Value::Array(vec![bulk("lib")])));
+                }
+                false => assert_eq!(loader.reply(), bulk("lib")),
+            }
+            assert_eq!(caller.ask(&format!("FCALL f 1 {key}")), bulk("new"));
+        }
+        assert!(overtakes_count > 0, "no key was on another core");
+    }
+}
+
+/// Calls that want two keys, one declared and one not, in opposite orders, while the library is replaced from one that is
+/// known to keep to its keys to one that does not: all of them end.
+#[test]
+fn functions_replaced_under_load_do_not_wait_for_each_other() {
+    let server = Server::start(4, &["--busy-reply-threshold", "0"]);
+    let stays = "redis.call('INCR', keys[1]) redis.call('INCR', keys[2]) return 1";
+    let leaves = "redis.call('INCR', keys[1]) redis.call('INCR', args[1]) return 2";
+    load_body(&mut server.client(), stays);
+    let callers: Vec<_> = (0..4)
+        .map(|index| {
+            let mut client = server.client();
+            std::thread::spawn(move || {
+                let names = ["a", "b", "c", "d"];
+                for round in 0..150 {
+                    let first = names[(index + round) % 4];
+                    let second = names[(index + round + 1 + round % 3) % 4];
+                    client.send(format!("FCALL f 2 {first} x{second} {second}\r\n").as_bytes());
+                    client.send(format!("FCALL f 2 {second} x{first} {first}\r\n").as_bytes());
+                }
+                for reply in client.replies(300) {
+                    assert!(matches!(reply, Value::Integer(1 | 2)), "{reply:?}");
+                }
+            })
+        })
+        .collect();
+    let mut loader = server.client();
+    let mut round = 0;
+    while callers.iter().any(|caller| !caller.is_finished()) {
+        round += 1;
+        let body = [stays, leaves][round % 2];
+        assert_eq!(load_body(&mut loader, body), bulk("lib"));
+    }
+    for caller in callers {
+        caller.join().expect("all replies are there");
+    }
+}
+
+fn code_of(body: &str) -> String {
+    format!("#!lua name=lib\nredis.register_function('f', function(keys, args) {body} end)")
+}
+
+fn load_body(client: &mut Client, body: &str) -> Value {
+    client.run(&[b"FUNCTION", b"LOAD", b"REPLACE", code_of(body).as_bytes()])
 }

@@ -11,6 +11,7 @@ mod flush; // flushed databases, freed step by step
 mod hash;
 mod moved; // values on their way between keys and shards
 pub mod rdb;
+mod rdb_array; // arrays of Redis in payloads
 mod rdb_list; // lists in payloads
 mod rdb_set; // sets in payloads
 mod rdb_stream; // streams in payloads

@@ -39,6 +39,45 @@ fn long_strings_are_compressed_only_where_that_is_wanted() {
     assert!(dumped(&mut runner, "list").len() > 100);
 }
 
+/// Newer servers' payloads are read as far as their types are known: 16 is Redis 8.10's version, 80 that of Valkey 9.
+#[test]
+fn payloads_of_newer_versions_are_read() {
+    let versioned = |body: &[u8], version: u8| {
+        let mut bytes = [body, &[version, 0]].concat();
+        let checksum = crc64(0, &bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
+    };
+    let limits = EncodingLimits::default();
+    let text = b"\x00\x05hello";
+    for version in [11, 12, 13, 16, 80] {
+        assert!(restore(&versioned(text, version), true, &limits).is_ok());
+    }
+    for version in [17, 79, 81] {
+        let refused = restore(&versioned(text, version), true, &limits).err();
+        assert_eq!(refused, Some(Refused::Footer));
+    }
+    // Valkey's hash with deadlines of fields has a number that is another type's of Redis.
+    let mut body = b"\x16\x02\x01a\x011".to_vec();
+    body.extend((-1_i64).to_le_bytes());
+    body.extend(b"\x01b\x012");
+    body.extend(4_000_000_000_000_i64.to_le_bytes());
+    let mut runner = Runner::new(1);
+    let bytes = versioned(&body, 80);
+    let reply = runner.run(&[b"RESTORE".as_slice(), b"h", b"0", &bytes]);
+    assert_eq!(reply, b"+OK\r\n");
+    assert_eq!(runner.say("HMGET h a b"), r#"*2 "1" "2""#);
+    let deadlines = runner.say("HPEXPIRETIME h FIELDS 2 a b");
+    assert_eq!(deadlines, "*2 :-1 :4000000000000");
+    let mut wrong = body.clone();
+    wrong[6..14].copy_from_slice(&(-2_i64).to_le_bytes());
+    // What is above that in Valkey is not known.
+    for body in [&wrong[..], b"\x17\x01a", b"\x1a\x01a"] {
+        let refused = restore(&versioned(body, 80), true, &limits).err();
+        assert_eq!(refused, Some(Refused::Value), "{body:?}");
+    }
+}
+
 // The bodies are Redis 8.0.6's for the same SET.
 #[test]
 fn strings_are_written_as_redis_writes_them() {

@@ -105,3 +105,42 @@ fn what_producers_have_sent_comes_back() {
     assert_eq!(dumped(&mut runner, "plain")[0], 21);
     check_damage(&bytes);
 }
+
+/// Pending entries that are nobody's any more (XNACK) wait for the next who reads: a stream with some has the type of Redis 8.8.
+#[test]
+fn entries_given_back_stay_pending() {
+    for producers in [false, true] {
+        let mut runner = Runner::new(1);
+        for line in [
+            "XADD s 1-1 a 1",
+            "XADD s 2-1 a 2",
+            "XADD s 3-1 a 3",
+            "XGROUP CREATE s g 0",
+            "XGROUP CREATE s idle 0",
+            "XREADGROUP GROUP g alice STREAMS s >",
+            "XNACK s g FAIL IDS 2 2-1 3-1",
+        ] {
+            let reply = runner.say(line);
+            assert_ne!(reply.as_bytes()[0], b'-', "{line}: {reply}");
+        }
+        if producers {
+            runner.say("XADD s IDMP p r1 * a 1");
+        }
+        let bytes = dumped(&mut runner, "s");
+        assert_eq!(bytes[0], 27, "the type of Redis 8.8");
+        let reply = runner.run(&[b"RESTORE".as_slice(), b"copy", b"0", &bytes]);
+        assert_eq!(reply, b"+OK\r\n");
+        let info = runner.say("XINFO STREAM s FULL");
+        assert_eq!(runner.say("XINFO STREAM copy FULL"), info);
+        assert_eq!(dumped(&mut runner, "copy"), bytes);
+        for key in ["s", "copy"] {
+            let claim = format!("XREADGROUP GROUP g bob CLAIM 0 STREAMS {key} >");
+            let reply = runner.say(&claim);
+            assert!(reply.contains("2-1") && reply.contains("3-1"), "{reply}");
+            // Whoever has them, it is one of these that older servers read.
+            let kind = if producers { 26 } else { 21 };
+            assert_eq!(dumped(&mut runner, key)[0], kind);
+        }
+        check_damage(&bytes);
+    }
+}

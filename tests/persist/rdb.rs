@@ -88,7 +88,7 @@ fn bad_files_are_refused_with_the_place() {
     );
     assert_eq!(
         reason(b"REDIS0099\xff"),
-        "at offset 0: RDB version 99 is not known; 1 to 12 are"
+        "at offset 0: RDB version 99 is not known; 1 to 16 are"
     );
     assert_eq!(
         reason(b"*3\r\n$3\r\nSET"),
@@ -97,6 +97,28 @@ fn bad_files_are_refused_with_the_place() {
     let module = file_with(b"\x07\x01k\x00");
     assert!(reason(&module).ends_with("the value of a module's type: rondo has no modules"));
     assert!(reason(&file_with(b"\x64\x01k\x00")).ends_with("type 100 is not known"));
+    // Of Redis from 8.6 on.
+    for (record, why) in [
+        (
+            &b"\xf3\x01"[..],
+            "what a module has written beside a key: rondo has no modules",
+        ),
+        (
+            b"\xf2\x01",
+            "a template of hashes of Redis 8.10: rondo does not know its format",
+        ),
+        (
+            b"\x1e\x01k\x00",
+            "type 30, a hash with a template of Redis 8.10: rondo does not know its format",
+        ),
+        (
+            b"\x21\x01k\x00",
+            "type 33, a rate limiter (GCRA) of Redis 8.10: rondo has none",
+        ),
+    ] {
+        let told = reason(&file_with(record));
+        assert!(told.ends_with(why), "{told}");
+    }
     let mut damaged = good.clone();
     damaged[record_at + 3] ^= 1;
     let told = reason(&damaged);

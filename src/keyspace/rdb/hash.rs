@@ -4,6 +4,7 @@
 //!     16 packed       | listpack of pairs |                                      as a string
 //!     24 table dated  | first deadline u64 | count | deadline field value ... |  0 none, else 1 and up from the first
 //!     25 packed dated | first deadline u64 | listpack of triples |
+//!     22 in payloads of Valkey 9  | count | field value deadline i64 ... |           -1 none; read only
 //!     9, 13, 22, 23   zipmap, ziplist, and the dated ones of a release candidate: read only
 //!
 //! Tests     tests/keyspace/hash.rs.
@@ -90,12 +91,18 @@ pub fn read(
     })
 }
 
-/// What stands before each field.
+/// Reads the value of Valkey's own type 22.
+pub fn read_valkey(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<Hash, Malformed> {
+    read_fields(from, limits, Deadlines::Behind)
+}
+
+/// What stands before each field, or behind each value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Deadlines {
     None,
     Absolute,
     FromFirst,
+    Behind,
 }
 
 fn read_fields(
@@ -105,7 +112,7 @@ fn read_fields(
 ) -> Result<Hash, Malformed> {
     let first_ms = match deadlines {
         Deadlines::FromFirst => from.u64()?,
-        Deadlines::None | Deadlines::Absolute => 1,
+        Deadlines::None | Deadlines::Absolute | Deadlines::Behind => 1,
     };
     let count = from.count()?;
     let mut hash = Hash::new();
@@ -117,10 +124,17 @@ fn read_fields(
     }
     for _ in 0..count {
         let deadline_ms = match deadlines {
-            Deadlines::None => 0,
-            _ => from.length()?,
+            Deadlines::None | Deadlines::Behind => 0,
+            Deadlines::Absolute | Deadlines::FromFirst => from.length()?,
         };
         let (field, value) = (from.string()?, from.string()?);
+        let deadline_ms = match deadlines {
+            Deadlines::Behind => match from.u64()? as i64 {
+                -1 => 0,
+                at_ms => u64::try_from(at_ms).map_err(|_| Malformed)?,
+            },
+            _ => deadline_ms,
+        };
         add(&mut hash, &field, Element::Str(&value), limits)?;
         if deadline_ms > 0 {
             let at_ms = first_ms

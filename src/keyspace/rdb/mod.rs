@@ -6,7 +6,8 @@
 //!           which 11 has no type for, or where a stream has producers (Redis 8.6 and later reads those). What is read is checked to the last byte it uses (as with
 //!           `sanitize-dump-payload yes`): damage that the checksum does not show is [`Malformed`], never a panic.
 //!           Redis goes on reading into version and checksum where a value is cut; here it is malformed.
-//!           Arrays have no type below version 15, which no reader of these payloads knows: they are [`NoPayload`].
+//!           Arrays have a type of Redis 8.8's, which is read and not written: what writes it is [`NoPayload`].
+//!           Payloads up to version 16 are read, and those of Valkey 9, whose version is 80, as far as their types are known.
 //! Not here  files; which key has the value.
 //! Source    Redis's own payloads, recorded; the RDB format as redis-rdb-tools describes it.
 //! Tests     tests/keyspace/rdb.rs: payloads recorded from Redis, round trips, every byte damaged;
@@ -33,8 +34,12 @@ use bytes::Bytes;
 
 /// The version in payloads that any type but the newest hashes and streams need.
 const VERSION: u16 = 11;
-/// The newest version that is read.
+/// The version in payloads that those need.
 const VERSION_MAX: u16 = 12;
+/// The newest version of Redis's that is read: Redis 8.10's. What its types need is looked at type by type.
+pub const VERSION_READ_MAX: u16 = 16;
+/// Valkey's, from 9 on, which has another type of this number.
+const VERSION_VALKEY: u16 = 80;
 /// Version and checksum.
 const FOOTER_BYTES: usize = 10;
 
@@ -96,10 +101,23 @@ pub fn restore(
         .ok_or(Refused::Footer)?;
     let version = u16::from_le_bytes([footer[0], footer[1]]);
     let is_whole = || footer[2..] == crc64(0, &payload[..body.len() + 2]).to_le_bytes();
-    if version > VERSION_MAX || checks && !is_whole() {
+    let is_known = version <= VERSION_READ_MAX || version == VERSION_VALKEY;
+    if !is_known || checks && !is_whole() {
         return Err(Refused::Footer);
     }
-    Ok(read(&mut Reader::new(body), limits)?)
+    let mut from = Reader::new(body);
+    if version != VERSION_VALKEY {
+        return Ok(read(&mut from, limits)?);
+    }
+    match from.byte()? {
+        hash::kind::DATED_EARLY => {
+            let hash = hash::read_valkey(&mut from, limits)?;
+            Ok(OwnedValue::Object(Box::new(hash.into_object())))
+        }
+        // Above it, what Valkey will have is not what Redis has.
+        kind @ ..hash::kind::DATED_EARLY => Ok(read_of(kind, &mut from, limits)?),
+        _ => Err(Refused::Value),
+    }
 }
 
 /// Writes type and value; returns the version that has that type.
@@ -167,10 +185,12 @@ fn read_of(
         kind @ (stream::kind::STREAM
         | stream::kind::STREAM_2
         | stream::kind::STREAM_3
-        | stream::kind::STREAM_4) => {
+        | stream::kind::STREAM_4
+        | stream::kind::STREAM_5) => {
             let stream = stream::read(kind, from)?;
             Ok(OwnedValue::Object(Box::new(stream.into_object())))
         }
+        array::KIND_OF_REDIS => array::read_of_redis(from),
         kind @ (set::kind::SET | set::kind::INTSET | set::kind::LISTPACK) => {
             let set = set::read(kind, from, limits)?;
             Ok(OwnedValue::Object(Box::new(set.into_object())))

@@ -5,10 +5,13 @@
 //!     groups  count, then: name, last id, entries read (since 2), pending, consumers
 //!             pending    count, then: id, when u64, how often
 //!             consumers  count, then: name, seen u64, active u64 (since 3), count of ids, ids
+//!             nobody's   count of ids, ids                                         since 5
 //!     producers  seconds and marks that are remembered, count, then: name, count, then: mark (16 bytes), id;
 //!             entries added with marks, duplicates                                 since 4
 //!
-//! Promises  what is read has no pending entry without a place for its consumer, and no entry out of order.
+//! Promises  the oldest type that has all of it is written; what is read has no pending entry without a place for its consumer, and no
+//!           entry out of order.
+//! Source    5, of Redis 8.8: descriptions of its format; no server wrote what is tested.
 //! Tests     tests/keyspace/rdb_stream.rs.
 
 use super::wire::{Malformed, Reader, Writer};
@@ -21,6 +24,7 @@ pub(super) mod kind {
     pub const STREAM_2: u8 = 19;
     pub const STREAM_3: u8 = 21;
     pub const STREAM_4: u8 = 26;
+    pub const STREAM_5: u8 = 27;
 }
 
 /// What stands for an unknown number of entries read.
@@ -28,11 +32,16 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// Writes type and value; returns the version that has that type.
 pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
-    // Redis below 8.6 has no type for producers: such streams are written as it reads them, unless there are any.
-    out.kind(match stream.producers() {
+    // Redis below 8.6 has no type for producers, and below 8.8 none for pending entries that are nobody's (XNACK): streams without
+    // are written as it reads them.
+    let mut groups = stream.groups();
+    let has_unowned = groups.any(|(_, group)| unowned(group).next().is_some());
+    let kind = match stream.producers() {
+        _ if has_unowned => kind::STREAM_5,
         None => kind::STREAM_3,
         Some(_) => kind::STREAM_4,
-    });
+    };
+    out.kind(kind);
     let log = &stream.log;
     out.length(log.nodes_count() as u64);
     for (id, node) in log.nodes() {
@@ -49,15 +58,22 @@ pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
         out.string(name);
         write_id(group.last_id, out);
         out.length(group.entries_read.unwrap_or(UNKNOWN));
-        write_group(group, out);
+        write_group(kind, group, out);
+    }
+    if kind == kind::STREAM_3 {
+        return super::VERSION;
     }
     match stream.producers() {
-        None => super::VERSION,
-        Some(producers) => {
-            write_producers(producers, out);
-            super::VERSION_MAX
-        }
+        Some(producers) => write_producers(producers, out),
+        None => write_producers(&Producers::default(), out),
     }
+    super::VERSION_MAX
+}
+
+/// Pending entries that no consumer has.
+fn unowned(group: &Group) -> impl Iterator<Item = StreamId> {
+    let all = group.pending_from(StreamId::MIN);
+    all.filter_map(|(id, pending)| pending.consumer.is_none().then_some(id))
 }
 
 fn write_producers(producers: &Producers, out: &mut Writer) {
@@ -76,15 +92,9 @@ fn write_producers(producers: &Producers, out: &mut Writer) {
     out.length(producers.duplicates);
 }
 
-fn write_group(group: &Group, out: &mut Writer) {
-    // Entries that nobody has are not known to these versions: they come back as new ones.
-    let owned = || {
-        group
-            .pending_from(StreamId::MIN)
-            .filter(|(_, it)| it.consumer.is_some())
-    };
-    out.length(owned().count() as u64);
-    for (id, pending) in owned() {
+fn write_group(kind: u8, group: &Group, out: &mut Writer) {
+    out.length(group.pending_from(StreamId::MIN).count() as u64);
+    for (id, pending) in group.pending_from(StreamId::MIN) {
         out.raw(&id.to_bytes());
         out.raw(&pending.delivered_at_ms.to_le_bytes());
         out.length(pending.deliveries);
@@ -96,6 +106,12 @@ fn write_group(group: &Group, out: &mut Writer) {
         out.raw(&consumer.active_at_ms.unwrap_or(-1).to_le_bytes());
         out.length(consumer.pending_count() as u64);
         for (id, _) in group.pending_of(number, StreamId::MIN) {
+            out.raw(&id.to_bytes());
+        }
+    }
+    if kind == kind::STREAM_5 {
+        out.length(unowned(group).count() as u64);
+        for id in unowned(group) {
             out.raw(&id.to_bytes());
         }
     }
@@ -146,7 +162,7 @@ pub(super) fn read(kind: u8, from: &mut Reader<'_>) -> Result<StreamValue, Malfo
             return Err(Malformed);
         }
     }
-    if kind == kind::STREAM_4 {
+    if kind >= kind::STREAM_4 {
         read_producers(&mut stream, from)?;
     }
     Ok(stream)
@@ -158,7 +174,9 @@ fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(),
         return Err(Malformed);
     }
     let last_id = stream.log.last_id;
-    let producers = stream.producers_mut();
+    let mut producers = Producers::default();
+    let limits = (producers.duration_s(), producers.marks_max() as u64);
+    let has_own_limits = limits != (duration_s, marks_max);
     producers.limit(duration_s, marks_max as usize);
     for _ in 0..from.count()? {
         let name = from.string()?;
@@ -182,6 +200,11 @@ fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(),
     }
     producers.added = from.length()?;
     producers.duplicates = from.length()?;
+    // Newer servers write the usual limits of streams that have no producers.
+    let has_seen_some = producers.producers_count() > 0 || producers.added > 0;
+    if has_own_limits || has_seen_some || producers.duplicates > 0 {
+        *stream.producers_mut() = producers;
+    }
     Ok(())
 }
 
@@ -203,8 +226,8 @@ fn read_group(kind: u8, group: &mut Group, from: &mut Reader<'_>) -> Result<(), 
         let seen_at_ms = from.u64()? as i64;
         let number = group.add_consumer(&name, seen_at_ms).ok_or(Malformed)?;
         let active_at_ms = match kind {
-            kind::STREAM_3 | kind::STREAM_4 => from.u64()? as i64,
-            _ => seen_at_ms,
+            kind::STREAM | kind::STREAM_2 => seen_at_ms,
+            _ => from.u64()? as i64,
         };
         if active_at_ms != -1 {
             group.activate(number, active_at_ms);
@@ -225,8 +248,18 @@ fn read_group(kind: u8, group: &mut Group, from: &mut Reader<'_>) -> Result<(), 
             );
         }
     }
-    let mut pending = group.pending_from(StreamId::MIN);
-    match pending.all(|(_, pending)| pending.consumer.is_some()) {
+    let unowned_count = match kind {
+        kind::STREAM_5 => from.length()?,
+        _ => 0,
+    };
+    for _ in 0..unowned_count {
+        let id = StreamId::from_bytes(from.array()?);
+        let pending = group.pending(id).ok_or(Malformed)?;
+        if pending.consumer.is_some() {
+            return Err(Malformed);
+        }
+    }
+    match unowned(group).count() as u64 == unowned_count {
         true => Ok(()),
         false => Err(Malformed),
     }

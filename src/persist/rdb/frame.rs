@@ -8,10 +8,11 @@ use std::fmt;
 
 use super::skip::{Cursor, Stop};
 use super::{
-    CHECKSUM_BYTES, CHECKSUM_VERSION_MIN, MAGIC, MAGIC_BYTES, VALKEY_MAGIC, VALKEY_VERSION,
-    VERSION_MAX, mark, valkey,
+    CHECKSUM_BYTES, CHECKSUM_VERSION_MIN, MAGIC, MAGIC_BYTES, VALKEY_MAGIC, VALKEY_VERSION, mark,
+    valkey,
 };
 use crate::base::crc64::crc64;
+use crate::keyspace::rdb::VERSION_READ_MAX;
 use crate::keyspace::rdb::record::{DEADLINE_MS, DEADLINE_SECONDS, FREQUENCY, IDLE};
 use crate::keyspace::rdb::wire::Reader;
 
@@ -176,6 +177,9 @@ impl Framer {
             mark::SLOT_IMPORT if self.is_valkey => Err(Stop::Wrong(
                 "slots on their way into a cluster of Valkey: rondo has no cluster".into(),
             )),
+            mark::HASH_TEMPLATE => Err(Stop::Wrong(
+                "a template of hashes of Redis 8.10: rondo does not know its format".into(),
+            )),
             _ => {
                 from.at = 0;
                 self.record(from)
@@ -190,6 +194,11 @@ impl Framer {
                 DEADLINE_SECONDS => drop(from.raw(4)?),
                 FREQUENCY => drop(from.byte()?),
                 IDLE => drop(from.length()?),
+                mark::KEY_META => {
+                    return Err(Stop::Wrong(
+                        "what a module has written beside a key: rondo has no modules".into(),
+                    ));
+                }
                 kind => break kind,
             }
         };
@@ -251,9 +260,9 @@ fn head(bytes: &[u8]) -> Result<(u16, bool), Stop> {
     }
     let digits = std::str::from_utf8(digits).ok();
     match digits.and_then(|digits| digits.parse().ok()) {
-        Some(version @ 1..=VERSION_MAX) => Ok((version, false)),
+        Some(version @ 1..=VERSION_READ_MAX) => Ok((version, false)),
         Some(version) => Err(Stop::Wrong(format!(
-            "RDB version {version} is not known; 1 to {VERSION_MAX} are"
+            "RDB version {version} is not known; 1 to {VERSION_READ_MAX} are"
         ))),
         None => Err(Stop::Wrong("the version is no number".into())),
     }

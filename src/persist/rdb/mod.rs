@@ -11,12 +11,13 @@
 //!
 //! # Which are read
 //!
-//! 1 to 12, and 80 of Valkey 9, which begins with another word ("VALKEY080") and has a type of its own for hashes whose fields have
-//! deadlines: such a record is given as Redis's. Another version, a module's value, or a type that is not known is refused, named,
-//! with file and offset.
+//! 1 to 16, of which 13 to 16 are Redis 8.6's to 8.10's, and 80 of Valkey 9, which begins with another word ("VALKEY080") and has a type of its own for hashes whose fields have
+//! deadlines: such a record is given as Redis's. Another version, what a module has written of or beside a key, or a type that is not
+//! known (of Redis 8.10: hashes with templates, rate limiters) is refused, named, with file and offset.
 //!
 //! Not here  records: `keyspace/rdb/record.rs`; files: `node/`.
-//! Source    files recorded from Redis 2.4 to 8 and Valkey 9; the RDB format as redis-rdb-tools describes it.
+//! Source    files recorded from Redis 2.4 to 8 and Valkey 9; the RDB format as redis-rdb-tools describes it; what 13 to 16 have more,
+//!           from descriptions of them.
 //! Tests     tests/persist/rdb.rs, tests/keyspace/cut.rs; fuzz/fuzz_targets/rdb_file.rs.
 
 mod frame;
@@ -29,7 +30,7 @@ pub use write::FileWriter;
 
 /// The version that is written where nothing needs more.
 pub const VERSION: u16 = 11;
-/// The version that has deadlines of hash fields, and the newest that is read.
+/// The version that has deadlines of hash fields.
 pub const VERSION_MAX: u16 = 12;
 
 /// What every file begins with; four digits of version follow.
@@ -55,4 +56,7 @@ mod mark {
     pub const FUNCTION: u8 = 245;
     pub const SLOT_INFO: u8 = 244;
     pub const SLOT_IMPORT: u8 = 243;
+    /// The same byte in files of Redis.
+    pub const KEY_META: u8 = 243;
+    pub const HASH_TEMPLATE: u8 = 242;
 }

@@ -96,7 +96,7 @@ impl<'a> Cursor<'a> {
             }),
             4 => self.pairs(Self::string),
             5 => self.pairs(|from| from.raw(8).map(drop)),
-            15 | 19 | 21 | 26 => self.stream(kind),
+            15 | 19 | 21 | 26 | 27 => self.stream(kind),
             18 => {
                 for _ in 0..self.length()? {
                     self.length()?;
@@ -126,11 +126,34 @@ impl<'a> Cursor<'a> {
                 }
                 Ok(())
             }
+            array::KIND_OF_REDIS => self.array(),
             6 | 7 => Err(Stop::Wrong(
                 "the value of a module's type: rondo has no modules".into(),
             )),
+            29..=32 => Err(Stop::Wrong(format!(
+                "type {kind}, a hash with a template of Redis 8.10: rondo does not know its format"
+            ))),
+            33 => Err(Stop::Wrong(
+                "type 33, a rate limiter (GCRA) of Redis 8.10: rondo has none".into(),
+            )),
             other => Err(Stop::Wrong(format!("type {other} is not known"))),
         }
+    }
+
+    /// Passes an array of Redis's.
+    fn array(&mut self) -> Skipped<()> {
+        let count = self.length()?;
+        if self.length()? == 1 {
+            self.length()?;
+        }
+        for _ in 0..count {
+            self.length()?;
+            match self.length()? {
+                1 | 2 => drop(self.raw(8)?),
+                _ => self.string()?,
+            }
+        }
+        Ok(())
     }
 
     /// Passes members or fields, each with what `second` passes.
@@ -167,8 +190,13 @@ impl<'a> Cursor<'a> {
                     self.raw(16)?;
                 }
             }
+            if kind == 27 {
+                for _ in 0..self.length()? {
+                    self.raw(16)?;
+                }
+            }
         }
-        if kind == 26 {
+        if kind >= 26 {
             self.producers()?;
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! | what comes | while | then |
 //! |---|---|---|
 //! | SHUTDOWN, SIGTERM, SIGINT | logs that were turned on have no base in force | refused, unless it is forced: a start would find no key |
+//! | the same | a log cannot be written, and writes were answered before they were in it (not with `always`) | refused, unless it is forced |
 //! | the same | a shutdown saves | it ends with that one; FORCE counts for both |
 //! | SIGINT | a shutdown that a signal began saves | the file is given up, what is in the logs is not; exit 1 |
 //! | SIGINT | the process ends, for a signal | exit 1, at once |
@@ -25,6 +26,7 @@ use super::core::Core;
 use super::mesh::GATE_LOADING;
 use super::message::Answer;
 use super::saving::{Asked, Then};
+use crate::persist::log::Policy;
 
 const NO_SHUTDOWN: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 
@@ -159,6 +161,19 @@ impl Core {
             }
             tracing::warn!("Writing initial AOF. Exit anyway.");
         }
+        if self.has_answered_beyond_log() && !self.stopping {
+            let errno = self.mesh.board().log_errno.load(Ordering::Relaxed);
+            let error = std::io::Error::from_raw_os_error(errno);
+            if !wish.is_forced {
+                tracing::error!(
+                    %error,
+                    "An append-only log cannot be written, can't exit. SHUTDOWN FORCE ends the process all the same, and what was \
+                     written last is lost."
+                );
+                return self.refuse_stop(asked);
+            }
+            tracing::error!(%error, "An append-only log cannot be written. Exit anyway.");
+        }
         if !saves || is_loading || self.stopping {
             return self.go_down(asked);
         }
@@ -197,6 +212,14 @@ impl Core {
         tracing::error!("Error trying to save the DB, can't exit.");
         self.unpause_all();
         self.refuse_stop(stop.asked);
+    }
+
+    /// Some log fails, and its last writes are in memory only although their clients have replies.
+    fn has_answered_beyond_log(&self) -> bool {
+        let has_logs = self.options.appendonly && self.log_policy() != Policy::Always;
+        // What this core has noted of it may be a turn old.
+        let failing_count = &self.mesh.board().failing_logs_count;
+        has_logs && failing_count.load(Ordering::Relaxed) > 0
     }
 
     /// It goes on.

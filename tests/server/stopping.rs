@@ -140,3 +140,47 @@ fn a_second_sigint_does_not_wait_for_the_snapshot() {
     let all = Value::Array(["1", "2", "3"].map(bulk).to_vec());
     assert_eq!(server.client().ask("MGET a b c"), all);
 }
+
+/// With `everysec` a write is answered before it is on disk: while the disk takes none, the end of the process would lose it.
+#[test]
+fn nothing_ends_a_process_whose_answers_are_ahead_of_its_log() {
+    for (policy, is_ahead) in [("everysec", true), ("no", true), ("always", false)] {
+        let options = [LOGS, &["--save", "", "--appendfsync", policy]].concat();
+        let mut server = Server::start(2, &options);
+        let faults = server.dir.join("faults");
+        std::fs::create_dir(&faults).expect("a new folder");
+        let fault = faults.join("write");
+        let mut client = server.client();
+        let mut writer = server.client();
+        assert_eq!(client.ask("SET before 1"), ok());
+        eventually("it is written", || {
+            server.info("persistence", "aof_buffer_length") == "0"
+        });
+        std::fs::write(&fault, "").expect("a file in its folder");
+        writer.send(b"MSET a 1 b 1 c 1 d 1\r\n");
+        if is_ahead {
+            assert_eq!(writer.reply(), ok());
+        }
+        eventually("writes are refused", || {
+            server.info("persistence", "aof_last_write_status") == "err"
+        });
+        if !is_ahead {
+            // Whoever wrote has no answer: there is nothing to lose.
+            assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+            continue;
+        }
+        assert_eq!(client.ask("SHUTDOWN NOSAVE"), refused());
+        server.signal("TERM");
+        eventually("the signal was seen", || {
+            server.log().matches("can't exit").count() == 2
+        });
+        std::fs::remove_file(&fault).expect("it was there");
+        eventually("the log can be written", || {
+            server.info("persistence", "aof_last_write_status") == "ok"
+        });
+        assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+        assert!(server.restart(1, LOGS), "{}", server.log());
+        let all = Value::Array(["1"; 5].map(bulk).to_vec());
+        assert_eq!(server.client().ask("MGET before a b c d"), all, "{policy}");
+    }
+}

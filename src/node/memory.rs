@@ -117,6 +117,7 @@ impl Core {
             self.tell_clients_bytes();
             self.evict_clients();
             self.keep_to_lease();
+            self.shard.tell_all_used();
         }
     }
 
@@ -263,25 +264,18 @@ impl Core {
     #[inline]
     pub(super) fn tell_used(&self) {
         if self.clients_memory.is_counted {
-            let own = &self.mesh.board().cores[usize::from(self.id)].used_bytes;
-            own.store(self.shard.limited_bytes() as u64, Ordering::Relaxed);
+            self.shard.tell_used();
         }
     }
 
     /// Keeps the peak: each core tells what it uses, core 0 adds.
-    pub(super) fn tick_peak(&self) {
-        let cores = &self.mesh.board().cores;
+    pub(super) fn tick_peak(&mut self) {
         if !self.clients_memory.is_counted {
-            let used = self.shard.keys.used_bytes() + ring::BUFFERS_BYTES;
-            cores[usize::from(self.id)]
-                .used_bytes
-                .store(used as u64, Ordering::Relaxed);
+            self.shard.set_extra_bytes(ring::BUFFERS_BYTES);
+            self.shard.tell_all_used();
         }
         if self.id == 0 {
-            let used = cores
-                .iter()
-                .map(|core| core.used_bytes.load(Ordering::Relaxed));
-            remember_peak(used.sum());
+            remember_peak(self.shard.ledger().used());
         }
     }
 

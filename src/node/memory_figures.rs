@@ -73,7 +73,11 @@ impl Core {
         let sum = |field: fn(&CoreFigures) -> u64| cores.iter().map(field).sum::<u64>();
         let startup = cores.len() as u64 * ring::BUFFERS_BYTES as u64;
         let clients = sum(|core| core.clients_bytes);
-        let used = startup + clients + sum(|core| core.keys_bytes);
+        // The cores answer one after the other: under a limit, what one gives and another takes in between would count twice.
+        let used = match self.options.maxmemory() {
+            0 => startup + clients + sum(|core| core.keys_bytes),
+            _ => self.shard.ledger().used(),
+        };
         let (resident, resident_peak, resident_anonymous) = process::resident_bytes();
         let databases_count = cores.iter().map(|core| core.databases.len()).max();
         let databases = (0..databases_count.unwrap_or(0)).filter_map(|db| {

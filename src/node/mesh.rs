@@ -308,8 +308,6 @@ pub struct CoreFlags {
     ring: AtomicI32,
     /// Connections this core serves.
     pub connections_count: AtomicU32,
-    /// What this core used at its last tick.
-    pub used_bytes: AtomicU64,
     /// What they take, as far as that is counted.
     pub clients_bytes: AtomicU64,
     /// What the largest of them that may be evicted takes.
@@ -337,7 +335,6 @@ impl Board {
                     sleeping: AtomicBool::new(false),
                     ring: AtomicI32::new(-1),
                     connections_count: AtomicU32::new(0),
-                    used_bytes: AtomicU64::new(0),
                     clients_bytes: AtomicU64::new(0),
                     largest_client_bytes: AtomicU64::new(0),
                     flushes_count: AtomicU64::new(0),

@@ -3,7 +3,8 @@
 //!     maxmemory >= taken = lease of shard 0 + lease of shard 1 + …          a shard uses no more than its lease
 //!
 //! Promises  leases are taken only while their sum stays within the limit, so shards that keep to theirs keep to the limit
-//!           together; every figure here is a hint but `taken`.
+//!           together; what a shard says it uses is lower before anybody can take what it gave back, so that the sum of what
+//!           all say is no more than they ever had at a time; every other figure here is a hint but `taken`.
 //! Not here  when a shard takes, gives back or evicts: `shard/memory.rs`.
 //! Tests     tests/shard/memory.rs.
 
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// A score of a shard that has nothing to give up.
 const NO_SCORE: u64 = 0;
+/// Looks at what all shards use, until two agree.
+const LOOKS_MAX: usize = 16;
 
 /// What the shards of a process know of each other's memory.
 pub struct Ledger {
@@ -35,6 +38,8 @@ struct Place {
     candidates: AtomicU64,
     /// Bytes that others wait for it to give back.
     asked: AtomicI64,
+    /// Bytes that it uses, as it last said.
+    used: AtomicI64,
 }
 
 impl Ledger {
@@ -77,7 +82,7 @@ impl Ledger {
         let mut got = 0;
         let taken = self
             .taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |taken| {
                 got = most.min(limit - taken);
                 (got >= least).then_some(taken + got)
             });
@@ -91,7 +96,33 @@ impl Ledger {
 
     /// Gives bytes back.
     pub(super) fn give(&self, bytes: i64) {
-        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        // Whoever takes them sees what was said before.
+        self.taken.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Shard `of` uses so many bytes.
+    #[inline]
+    pub(super) fn tell_used(&self, of: usize, bytes: usize) {
+        self.places[of].used.store(bytes as i64, Ordering::Release);
+    }
+
+    /// What all shards use together, as each of them last said.
+    pub fn used(&self) -> u64 {
+        let look = || {
+            let used = self.places.iter();
+            used.map(|place| place.used.load(Ordering::Acquire) as u64)
+                .sum()
+        };
+        // What goes from one shard to another between two loads is not to be counted twice.
+        let mut used: u64 = look();
+        for _ in 0..LOOKS_MAX {
+            let again = look();
+            if again == used {
+                break;
+            }
+            used = again;
+        }
+        used
     }
 
     /// What shard `of` would give up.

@@ -147,6 +147,8 @@ impl Shard {
         memory.options = options;
         memory.reserved_bytes = memory.extra_bytes;
         memory.is_limited = options.bytes_max > 0;
+        let of = usize::from(self.id);
+        (memory.ledger).tell_used(of, memory.keys_bytes + memory.extra_bytes);
         memory.ledger.give(std::mem::take(&mut memory.lease));
         if !memory.is_limited {
             memory.ledger.set_limit(0);
@@ -181,9 +183,19 @@ impl Shard {
         self.publish();
     }
 
-    /// What is held against the limit, while there is one.
-    pub fn limited_bytes(&self) -> usize {
-        self.memory.keys_bytes + self.memory.extra_bytes
+    /// Tells what is held against the limit, while there is one: at the end of a turn. What is given back in the midst of one
+    /// is told before.
+    #[inline]
+    pub fn tell_used(&self) {
+        let memory = &self.memory;
+        let used = memory.keys_bytes + memory.extra_bytes;
+        memory.ledger.tell_used(usize::from(self.id), used);
+    }
+
+    /// The same, where any database may have changed, with or without a limit.
+    pub fn tell_all_used(&mut self) {
+        self.measure_all();
+        self.tell_used();
     }
 
     /// What is used on this core besides keys: buffers of clients, and what the process has anyway.
@@ -494,7 +506,8 @@ impl Shard {
         let unused = (memory.lease - memory.used() - kept).max(0);
         if unused > 0 {
             memory.lease -= unused;
-            memory.ledger.give(unused);
+            self.tell_used();
+            self.memory.ledger.give(unused);
         }
         unused
     }

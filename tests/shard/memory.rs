@@ -190,6 +190,36 @@ fn a_churn_never_passes_the_limit_by_more_than_a_hundredth() {
     }
 }
 
+/// One shard's turn goes on while another takes what that one has given back: the second has told what it uses, the first
+/// has not come to the end of its turn.
+#[test]
+fn what_shards_say_together_is_never_more_than_they_had() {
+    const LIMIT: u64 = 4 << 20;
+    let mut shards = Shards::new(2, "allkeys-lru", LIMIT);
+    let value = "v".repeat(64 << 10);
+    for round in 0..6 {
+        let (giver, taker) = (round % 2, (round + 1) % 2);
+        for i in 0..50 {
+            shards.say(giver, &format!("SET key:{giver}:{i} {value}"));
+        }
+        shards.0[giver].tell_used();
+        shards.say(giver, "FLUSHDB SYNC");
+        for i in 0..50 {
+            shards.say(taker, &format!("SET key:{taker}:{i} {value}"));
+            shards.0[taker].tell_used();
+            let used = shards.0[0].ledger().used();
+            assert!(
+                used <= LIMIT + LIMIT / 100,
+                "{used} in round {round} at {i}"
+            );
+        }
+        shards.say(taker, "FLUSHDB SYNC");
+        shards.0[taker].tell_all_used();
+    }
+    let used = shards.0[0].ledger().used();
+    assert!(used < LIMIT / 8, "{used} with nothing left");
+}
+
 /// Small keys spread over shards: none goes before all but a thousandth of the limit is used, and that much stays in use.
 #[test]
 fn nothing_goes_while_there_is_room() {

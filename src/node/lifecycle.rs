@@ -308,8 +308,9 @@ impl Core {
         } else if connection.soft_limit_since_ms == 0 {
             connection.soft_limit_since_ms = now_ms;
         }
-        let over_soft_long =
-            over_soft && now_ms - connection.soft_limit_since_ms > limit.soft_seconds as i64 * 1000;
+        // In whole seconds, as Redis counts them: never too early, though a turn's time is that of its beginning.
+        let over_s = now_ms / 1000 - connection.soft_limit_since_ms / 1000;
+        let over_soft_long = over_soft && over_s > limit.soft_seconds as i64;
         if (over_hard || over_soft_long) && !connection.closed {
             tracing::warn!(
                 client = connection.session.id,

@@ -17,6 +17,8 @@ use super::ring::{self, Token};
 
 /// A limit on clients below this would only throw out idle ones.
 const CLIENTS_BYTES_MIN: u64 = 128 * 1024;
+/// Replies that are sent at once take this much for less than a turn: no client goes for them before a tick finds it so.
+const PASSING_BYTES: u64 = 32 * 1024;
 
 /// What this core's clients take.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub struct ClientsMemory {
     bytes: usize,
     /// The limit was passed: someone must go before the turn ends.
     is_over: bool,
+    /// Or was at a tick: by little is too much as well.
+    is_over_at_tick: bool,
     /// Keys must go, more than one step could do.
     has_more_to_win: bool,
 }
@@ -186,7 +190,11 @@ impl Core {
             self.check_output(token);
             self.account(token);
         }
-        while self.all_clients_bytes() > self.clients_memory.bytes_max {
+        let passing = match std::mem::take(&mut self.clients_memory.is_over_at_tick) {
+            true => 0,
+            false => PASSING_BYTES,
+        };
+        while self.all_clients_bytes() > self.clients_memory.bytes_max + passing {
             let Some((token, bytes)) = self.largest_client() else {
                 return;
             };
@@ -284,6 +292,7 @@ impl Core {
         if self.clients_memory.bytes_max > 0 {
             self.publish_largest_client();
             self.clients_memory.is_over = true;
+            self.clients_memory.is_over_at_tick = true;
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | SHUTDOWN, SIGTERM, SIGINT | logs that were turned on have no base in force | refused, unless it is forced: a start would find no key |
 //! | the same | a log cannot be written, and writes were answered before they were in it (not with `always`) | refused, unless it is forced |
 //! | the same | a shutdown saves | it ends with that one; FORCE counts for both |
+//! | SHUTDOWN NOSAVE | a shutdown saves | both end without the file: what it waits for may be a script that never ends |
 //! | SIGINT | a shutdown that a signal began saves | the file is given up, what is in the logs is not; exit 1 |
 //! | SIGINT | the process ends, for a signal | exit 1, at once |
 //!
@@ -143,9 +144,14 @@ impl Core {
 
     /// Core 0: SHUTDOWN, or a signal where nobody waits for an answer.
     pub(super) fn stop_asked(&mut self, asked: Option<Asked>, wish: Wish) {
-        if let Some(stop) = &mut self.saving.stop {
+        if let Some(mut stop) = self.saving.stop.take() {
             stop.asked.extend(asked);
             stop.is_forced |= wish.is_forced;
+            if wish.saves == Some(false) {
+                // What is to be saved may wait for a script that never ends.
+                return self.go_down(stop.asked);
+            }
+            self.saving.stop = Some(stop);
             return;
         }
         let saves = wish.saves.unwrap_or(!self.options.save.is_empty());

@@ -79,7 +79,6 @@ fn a_signal_sent_twice_is_one_end() {
     server.signal("TERM");
     eventually("the end begins", || server.log().contains("shutting down"));
     server.signal("TERM");
-    server.signal("INT");
     std::thread::sleep(Duration::from_millis(200));
     assert!(server.is_running());
     // Now it does: its reply is whole.
@@ -124,5 +123,38 @@ fn an_end_asked_for_twice_is_one_end() {
             }
         }
         assert!(answered_count > 0);
+    }
+}
+
+/// A shutdown that saves waits for a script that has written and does not end, as in Redis. Whoever wants nothing saved ends
+/// both, and so does SIGINT after a signal.
+#[test]
+fn a_shutdown_that_waits_for_a_script_can_be_ended() {
+    const BUSY: &str =
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    for threads in [1, 4] {
+        for by_signal in [false, true] {
+            let save = ["--save", "3600 1", "--busy-reply-threshold", "50"];
+            let mut server = Server::start(threads, &save);
+            let mut script = server.client();
+            let body = b"redis.call('SET', KEYS[1], '1') while true do end";
+            script.send(&request(&[b"EVAL", body, b"1", b"key"]));
+            let mut other = server.client();
+            eventually("the script has run for long", || {
+                other.ask("GET key") == super::client::error(BUSY)
+            });
+            server.signal("TERM");
+            eventually("it wants to save", || {
+                server.log().contains("saving the final RDB snapshot")
+            });
+            assert!(server.is_running());
+            if by_signal {
+                server.signal("INT");
+                assert_eq!(server.wait_for_the_end().code(), Some(1));
+            } else {
+                other.send(&request(&[b"SHUTDOWN", b"NOSAVE"]));
+                assert!(server.wait_for_the_end().success());
+            }
+        }
     }
 }

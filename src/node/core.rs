@@ -1090,6 +1090,7 @@ impl Core {
             Message::Slow { token, call } => self.note_calls(token, vec![*call]),
             // Nothing but the turn that it makes.
             Message::MonitorLines | Message::ScriptIsBusy => {}
+            Message::ClientsAreTooLarge => self.clients_are_too_large(),
             Message::Durable => self.look_at_held(),
             Message::Post { id, post } => self.post_came(from, id, &post),
             Message::Posted {

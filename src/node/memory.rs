@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::acceptor;
 use super::connection::Connection;
 use super::core::Core;
+use super::message::Message;
 use super::options::Options;
 use super::ring::{self, Token};
 
@@ -190,24 +191,23 @@ impl Core {
             self.check_output(token);
             self.account(token);
         }
+        // Two cores that each take the other for the one with the largest would ask each other without end.
+        self.publish_largest_client();
         let passing = match std::mem::take(&mut self.clients_memory.is_over_at_tick) {
             true => 0,
             false => PASSING_BYTES,
         };
         while self.all_clients_bytes() > self.clients_memory.bytes_max + passing {
-            let Some((token, bytes)) = self.largest_client() else {
-                return;
-            };
-            let others_have_larger = {
-                let mut cores = self.mesh.board().cores.iter().enumerate();
-                cores.any(|(core, flags)| {
-                    let largest = flags.largest_client_bytes.load(Ordering::Relaxed);
-                    core != usize::from(self.id) && largest > bytes as u64
-                })
-            };
-            if others_have_larger {
+            let own = self.largest_client();
+            let own_bytes = own.map_or(0, |(_, bytes)| bytes);
+            if let Some(core) = self.core_with_larger_client(own_bytes as u64) {
+                // It may know of nothing yet.
+                self.mesh.send(core, Message::ClientsAreTooLarge);
                 return;
             }
+            let Some((token, bytes)) = own else {
+                return;
+            };
             let Some(connection) = self.connections.get_mut(token) else {
                 return;
             };
@@ -223,6 +223,23 @@ impl Core {
             self.tell_clients_bytes();
             self.publish_largest_client();
         }
+    }
+
+    /// Another core with a client that takes more, and most of all.
+    fn core_with_larger_client(&self, bytes: u64) -> Option<usize> {
+        let own = usize::from(self.id);
+        let cores = self.mesh.board().cores.iter().enumerate();
+        let others = cores.filter(|(core, _)| *core != own).map(|(core, flags)| {
+            let largest = flags.largest_client_bytes.load(Ordering::Relaxed);
+            (largest, core)
+        });
+        let (largest, core) = others.max()?;
+        (largest > bytes).then_some(core)
+    }
+
+    /// Another core has found that clients take too much, and that the largest is here.
+    pub(super) fn clients_are_too_large(&mut self) {
+        self.clients_memory.is_over = true;
     }
 
     /// Whether this client alone takes more than all clients may.

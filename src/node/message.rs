@@ -96,6 +96,8 @@ pub enum Message {
     MonitorLines,
     /// A script has run for long: whoever waits for what it holds is to be told.
     ScriptIsBusy,
+    /// Clients take more than all may, and the largest of them is here.
+    ClientsAreTooLarge,
     /// A Pub/Sub message for this core's subscribers.
     Post {
         /// Names it on its core; none: nobody there waits until it has arrived.

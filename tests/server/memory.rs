@@ -233,6 +233,39 @@ fn the_largest_client_goes_when_clients_take_too_much() {
     }
 }
 
+/// Of clients on all cores as many go, the largest first, as is too much, and no more: one core hands on to the next.
+#[test]
+fn as_many_clients_go_as_are_too_much_wherever_they_are() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut control = server.client();
+        assert_eq!(control.ask("CLIENT NO-EVICT on"), ok());
+        let mut clients: Vec<Client> = (0..12).map(|_| server.client()).collect();
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.send(b"*2\r\n$3\r\nGET\r\n$1900000\r\n");
+            client.send(&vec![b'x'; 100_000 * (index + 1)]);
+        }
+        let sizes = |control: &mut Client| {
+            let text = control.ask("CLIENT LIST").text();
+            let mut sizes: Vec<usize> = text.lines().map(total).collect();
+            sizes.retain(|size| *size >= 100_000);
+            sizes.sort();
+            sizes
+        };
+        eventually("all of them is there", || {
+            sizes(&mut control).iter().sum::<usize>() > 7_800_000
+        });
+        assert_eq!(control.ask("CONFIG SET maxmemory-clients 2000000"), ok());
+        eventually("all that is too much is gone", || {
+            sizes(&mut control).iter().sum::<usize>() <= 2_000_000
+        });
+        let left = sizes(&mut control);
+        assert_eq!(left.len(), 5, "{left:?}, {threads} threads");
+        assert!(left[4] < 550_000, "{left:?}, {threads} threads");
+        assert_eq!(server.info_number("stats", "evicted_clients"), 7);
+    }
+}
+
 /// A client whose one request, or whose watched keys, take more than all clients may goes before that request has run.
 #[test]
 fn a_client_that_alone_is_too_large_goes() {

@@ -2,11 +2,12 @@
 //!
 //!     LRU | seconds, modulo 2^24                      |
 //!     LFU | minutes, modulo 2^16 | logarithmic counter |     16 bits, 8 bits
+//!     LRM | seconds, modulo 2^24                      |     of the last change: no read moves it
 //!
 //! Promises  one policy for all keys; after a change of policy old clocks are read as if they had been the new kind,
 //!           as Redis does.
 //! Not here  which key is evicted.
-//! Source    Redis documentation, "Key eviction": LRU clock resolution, `lfu-log-factor`, `lfu-decay-time`.
+//! Source    Redis documentation, "Key eviction": LRU clock resolution, `lfu-log-factor`, `lfu-decay-time`, LRM of Redis 8.6.
 //! Tests     tests/keyspace/access.rs.
 
 use crate::base::rng::Rng;
@@ -22,6 +23,9 @@ const LFU_COUNTER_MAX: u32 = 255;
 pub struct AccessPolicy {
     name: &'static str,
     is_lfu: bool,
+    is_lrm: bool,
+    /// A read does more, or less, than take the time.
+    is_special: bool,
     /// `lfu-log-factor`: larger counts slower; 0 counts every access. Redis's default is 10.
     pub lfu_log_factor: u32,
     /// `lfu-decay-time`: minutes without use that cost a key one count; 0 never. Redis's default is 1.
@@ -31,13 +35,15 @@ pub struct AccessPolicy {
 }
 
 /// Names `maxmemory-policy` takes.
-pub const POLICY_NAMES: [&str; 8] = [
+pub const POLICY_NAMES: [&str; 10] = [
     "volatile-lru",
     "allkeys-lru",
     "volatile-lfu",
     "allkeys-lfu",
     "volatile-random",
     "allkeys-random",
+    "volatile-lrm",
+    "allkeys-lrm",
     "volatile-ttl",
     "noeviction",
 ];
@@ -47,6 +53,8 @@ impl Default for AccessPolicy {
         Self {
             name: "noeviction",
             is_lfu: false,
+            is_lrm: false,
+            is_special: false,
             lfu_log_factor: 10,
             lfu_decay_minutes: 1,
             has_limit: false,
@@ -63,6 +71,8 @@ impl AccessPolicy {
         if let Some(known) = known {
             self.name = known;
             self.is_lfu = known.ends_with("-lfu");
+            self.is_lrm = known.ends_with("-lrm");
+            self.is_special = self.is_lfu || self.is_lrm;
         }
         known.is_some()
     }
@@ -78,9 +88,14 @@ impl AccessPolicy {
         self.is_lfu
     }
 
+    /// Whether keys go by when they were used, or changed, last.
+    pub fn orders_by_time(&self) -> bool {
+        self.is_lrm || self.name.ends_with("-lru")
+    }
+
     /// Whether Redis has one object for all keys with the same small integer: not where each key's use is told apart.
     pub fn shares_integers(&self) -> bool {
-        !(self.has_limit && (self.is_lfu || self.name.ends_with("-lru")))
+        !(self.has_limit && (self.is_lfu || self.orders_by_time()))
     }
 
     /// The clock that [`AccessPolicy::fresh`] and the others compare with: minutes for LFU, seconds otherwise.
@@ -117,7 +132,17 @@ impl AccessPolicy {
         clock << 8 | u32::from(counter)
     }
 
-    /// The access bits of a key that had `access` and is used now.
+    /// The access bits of a key that had `access` and is read now.
+    #[inline]
+    pub fn read(&self, access: u32, clock: u32, rng: &mut Rng) -> u32 {
+        match self.is_special {
+            false => clock,
+            true if self.is_lrm => access,
+            true => self.counted(access, clock, rng),
+        }
+    }
+
+    /// The access bits of a key that had `access` and is changed now.
     #[inline]
     pub fn touched(&self, access: u32, clock: u32, rng: &mut Rng) -> u32 {
         if self.is_lfu {

@@ -53,7 +53,8 @@ impl EvictionPolicy {
     pub fn of_name(name: &str) -> Option<Self> {
         let (keys, order) = name.split_once('-')?;
         let order = match order {
-            "lru" => EvictionOrder::Idle,
+            // The clock tells which: a read moves that of the first only.
+            "lru" | "lrm" => EvictionOrder::Idle,
             "lfu" => EvictionOrder::Rare,
             "random" => EvictionOrder::Random,
             "ttl" => EvictionOrder::Deadline,

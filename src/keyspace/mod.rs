@@ -322,7 +322,12 @@ impl Keyspace {
         }
         self.stats.keyspace_hits += 1;
         if !no_touch {
-            touch(&mut entry, &self.access, self.clock, &mut self.rng);
+            let before = entry.access();
+            let after = self.access.read(before, self.clock, &mut self.rng);
+            // A hot key is read many times a second: its cache line stays clean.
+            if after != before {
+                entry.set_access(after);
+            }
         }
         Some(entry)
     }
@@ -665,12 +670,11 @@ fn put_into(table: &mut KeyTable<Object>, key: &Key<'_>, moved: Moved) {
     }
 }
 
-/// Moves an entry's access clock.
+/// Moves the access clock of an entry that is changed.
 #[inline]
 fn touch(entry: &mut EntryMut<'_, Object>, policy: &AccessPolicy, clock: u32, rng: &mut Rng) {
     let before = entry.access();
     let after = policy.touched(before, clock, rng);
-    // A hot key is read many times a second: its cache line stays clean.
     if after != before {
         entry.set_access(after);
     }

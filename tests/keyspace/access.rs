@@ -127,6 +127,34 @@ fn commands_move_the_clock_where_redis_moves_it() {
     assert_eq!(runner.say("OBJECT IDLETIME k"), ":0");
 }
 
+/// Under LRM what is read keeps its place; what is changed, and what is new, comes first. Copies of the clock in a file too.
+#[test]
+fn under_lrm_only_changes_move_the_clock() {
+    for name in ["allkeys-lrm", "volatile-lrm"] {
+        let mut runner = Runner::new(1);
+        runner.keys.set_access_policy(policy(name));
+        runner.say("SET k v EX 1000");
+        runner.say("RPUSH l a b");
+        runner.wait(10_000);
+        for quiet in [
+            "GET k", "TOUCH k", "STRLEN k", "MGET k", "TTL k", "EXISTS k",
+        ] {
+            runner.say(quiet);
+            assert_eq!(runner.say("OBJECT IDLETIME k"), ":10", "{quiet}");
+        }
+        runner.say("LRANGE l 0 -1");
+        assert_eq!(runner.say("OBJECT IDLETIME l"), ":10");
+        for loud in ["APPEND k x", "SET k v", "SETRANGE k 0 w", "EXPIRE k 500"] {
+            runner.say(loud);
+            assert_eq!(runner.say("OBJECT IDLETIME k"), ":0", "{loud}");
+            runner.wait(10_000);
+            assert_eq!(runner.say("OBJECT IDLETIME k"), ":10", "{loud}");
+        }
+        runner.say("RPUSH l c");
+        assert_eq!(runner.say("OBJECT IDLETIME l"), ":0");
+    }
+}
+
 #[test]
 fn object_freq_counts_uses() {
     let mut runner = Runner::new(1);

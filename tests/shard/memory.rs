@@ -145,6 +145,8 @@ fn a_churn_never_passes_the_limit_by_more_than_a_hundredth() {
         "allkeys-lru",
         "allkeys-lfu",
         "allkeys-random",
+        "allkeys-lrm",
+        "volatile-lrm",
         "volatile-lru",
         "volatile-lfu",
         "volatile-random",

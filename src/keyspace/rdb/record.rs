@@ -39,7 +39,7 @@ pub fn write_record(entry: EntryRef<'_, Object>, style: &RecordStyle, out: &mut 
     if style.policy.is_lfu() {
         out.byte(FREQUENCY);
         out.byte(style.policy.frequency(entry.access(), style.clock) as u8);
-    } else if style.policy.name().ends_with("-lru") {
+    } else if style.policy.orders_by_time() {
         out.byte(IDLE);
         let seconds = style.policy.idle_seconds(entry.access(), style.clock);
         out.length(u64::from(seconds));

@@ -12,53 +12,15 @@ import argparse
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-from servers import encode, free_port
+from servers import Link, encode, free_port
 
 DATABASES = (0, 3, 15)
 FAR_MS = 33_000_000_000_000
-
-
-class Link:
-    def __init__(self, port):
-        for _ in range(400):
-            try:
-                self.file = socket.create_connection(("127.0.0.1", port)).makefile("rwb")
-                return
-            except OSError:
-                time.sleep(0.02)
-        sys.exit("a server does not answer")
-
-    def ask(self, *words):
-        self.file.write(encode(*words))
-        self.file.flush()
-        return self.read()
-
-    def must(self, *words):
-        reply = self.ask(*words)
-        if isinstance(reply, Exception):
-            sys.exit(f"{words}: {reply}")
-        return reply
-
-    def read(self):
-        line = self.file.readline()[:-2]
-        mark, rest = line[:1], line[1:]
-        if mark == b"+":
-            return rest
-        if mark == b"-":
-            return Exception(rest.decode())
-        if mark == b":":
-            return int(rest)
-        if mark == b"$":
-            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
-        if mark == b"*":
-            return None if rest == b"-1" else [self.read() for _ in range(int(rest))]
-        sys.exit(f"no reply: {line[:60]!r}")
 
 
 class Server:

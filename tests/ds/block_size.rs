@@ -58,6 +58,7 @@ unsafe extern "C" {
 /// Listpacks of some 2,500 bytes lie in pages whose end wastes little, where the Makefile builds; in the allocator's own pages of
 /// 64 KiB it is 61 bytes for each.
 #[test]
+#[cfg_attr(miri, ignore = "Miri has an allocator of its own")]
 fn pages_of_small_blocks_are_large_enough() {
     const BLOCK_BYTES: usize = 2_560;
     unsafe extern "C" fn note(

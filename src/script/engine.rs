@@ -11,8 +11,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Threads that wait for the next script; each keeps its stacks, some 20 KB.
-const IDLE_SLOTS_MAX: usize = 8;
+/// Threads that wait for the next script; each keeps its stacks, some 20 KB. As many as pipelines have standing at a time, who
+/// wait for other cores: to make one costs a stack and a table of globals, more than most scripts do.
+const IDLE_SLOTS_MAX: usize = 128;
 
 /// Scripts that only `EVAL` brought are forgotten beyond this many, the one unused for longest first.
 const EVAL_SCRIPTS_MAX: usize = 500;

@@ -33,7 +33,7 @@ use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
 use crate::router::message::Queued;
 use crate::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
-use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transaction, TxId};
+use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transaction, TxId, plan};
 use crate::script::{Answer, Engine, Limits, Run, ScriptId};
 use crate::shard::memory::OUT_OF_MEMORY;
 use crate::shard::scripts::{Called, InPlace};
@@ -68,6 +68,8 @@ pub struct Hosted {
     pub(super) caller: Caller,
     pub(super) db: u16,
     pub(super) is_readonly: bool,
+    /// It touches nothing but the keys that it declares, which are locked where it is a transaction.
+    pub(super) stays: bool,
     /// It has called something that writes.
     pub(super) has_written: bool,
     /// Memory was short when it began, and it has not said that it minds no limit (`allow-oom`).
@@ -608,6 +610,12 @@ impl Core {
         while hosted.is_killed && !matches!(wish, Wish::Done(_)) {
             wish = self.advance(&mut hosted, Answer::Kill, None);
         }
+        while let Wish::Call(entry) = wish
+            && self.may_call_here(&hosted, entry)
+        {
+            self.call_here(&mut hosted, entry);
+            wish = self.advance(&mut hosted, Answer::Buffered, None);
+        }
         self.withheld.script_becomes(tx);
         match wish {
             Wish::Done(reply) => {
@@ -637,6 +645,32 @@ impl Core {
                 self.scripts.runs.insert(tx, hosted);
             }
         }
+    }
+
+    /// Whether a call runs on this core's shard, under locks that the script is sure to have.
+    #[inline]
+    fn may_call_here(&self, hosted: &Hosted, entry: &'static Entry) -> bool {
+        hosted.stays
+            && !hosted.is_killed
+            && self.shard.log().is_none()
+            && plan(entry, &hosted.run.words(), &self.map, self.id) == Plan::Shard(self.id)
+    }
+
+    /// Runs such a call; its reply is where the script finds it.
+    fn call_here(&mut self, hosted: &mut Hosted, entry: &'static Entry) {
+        let mut reply = std::mem::take(&mut self.scripts.buffer);
+        reply.clear();
+        let stamp = self.clock.raw();
+        let asker = (hosted.db, hosted.call_caller());
+        let words = hosted.run.words();
+        self.shard
+            .call_under_locks(entry, asker, &words, &mut reply);
+        let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
+        self.shard.record(entry.index, took_ns);
+        std::mem::swap(hosted.run.reply_buffer(), &mut reply);
+        self.scripts.buffer = reply;
+        // What a transaction did is told before it does more elsewhere.
+        self.tell_before();
     }
 
     fn report_output(&mut self, tx: TxId, output: Output) {

@@ -242,6 +242,7 @@ impl Core {
             },
             db,
             is_readonly: prepared.is_readonly,
+            stays: prepared.script.stays,
             has_written: false,
             may_not_grow: prepared.may_not_grow,
             began: now,

@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// Whether a script may begin while other requests of its connection are under way: it is known to touch nothing but the
-    /// keys that it declares, and has some, on one shard.
+    /// keys that it declares, and has some.
     pub(super) fn script_overlaps(
         &mut self,
         connection: &Connection,
@@ -166,7 +166,6 @@ impl Core {
         // One that runs at once, alone, has no use for the answer.
         let is_alone = plan == Plan::Shard(self.id) && connection.is_drained();
         !is_alone
-            && matches!(plan, Plan::Shard(_))
             && self.may_overlap(connection)
             && args.get(2) != b"0"
             && self

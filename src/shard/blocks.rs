@@ -15,10 +15,10 @@ use super::locks::{Scheduled, Ticket};
 use super::waiters::Change;
 use super::{Outcome, Request, Shard, connection_hash};
 use crate::commands::table::Caller;
-use crate::commands::{CommandError, Flags};
+use crate::commands::{CommandError, Entry, Flags};
 use crate::persist::Holds;
-use crate::resp::Reply;
 use crate::resp::args::OwnedArgs;
+use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
 use crate::router::message::Queued;
 use crate::router::packed::{Packed, Step};
@@ -116,6 +116,23 @@ impl Shard {
     ) {
         self.run_part_of(db, caller, steps, out, ran);
         self.release(tx);
+        self.after_writes();
+    }
+
+    /// Runs a call of a script that is a transaction, whose locks it has here and keeps.
+    pub fn call_under_locks(
+        &mut self,
+        entry: &'static Entry,
+        (db, caller): (u16, Caller),
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let step = Step {
+            entry,
+            args: *args,
+            denied: None,
+        };
+        self.run_part_of(db, caller, std::iter::once(step), out, |_, _, _| {});
         self.after_writes();
     }
 

@@ -10,6 +10,9 @@ use std::net::TcpListener;
 /// What a request is as a script, and that script's digest.
 struct Known {
     name: &'static [u8],
+    /// How many keys it has, with as many values each.
+    keys: usize,
+    values: usize,
     body: &'static [u8],
     digest: Vec<u8>,
 }
@@ -17,31 +20,75 @@ struct Known {
 const LIBRARY: &[u8] = b"#!lua name=lib
 redis.register_function('GET', function(keys) return redis.call('GET', keys[1]) end)
 redis.register_function('INCR', function(keys) return redis.call('INCR', keys[1]) end)
-redis.register_function('APPEND', function(keys, args) return redis.call('APPEND', keys[1], args[1]) end)";
+redis.register_function('APPEND', function(keys, args) return redis.call('APPEND', keys[1], args[1]) end)
+redis.register_function('MGET', function(keys) return {redis.call('GET', keys[1]), redis.call('GET', keys[2])} end)
+redis.register_function('MSET', function(keys, args)
+    redis.call('SET', keys[1], args[1]) return redis.call('SET', keys[2], args[2]) end)";
 
 /// The same request as a script or a function, where there is one.
 fn as_script(words: &[Vec<u8>], known: &[Known], form: usize) -> Option<Vec<Vec<u8>>> {
-    let script = known.iter().find(|script| script.name == words[0])?;
-    let head = match form {
-        0 => [b"EVAL".to_vec(), script.body.to_vec(), b"1".to_vec()],
-        1 => [b"EVALSHA".to_vec(), script.digest.clone(), b"1".to_vec()],
-        _ => [b"FCALL".to_vec(), script.name.to_vec(), b"1".to_vec()],
+    let fits = |script: &&Known| {
+        script.name == words[0]
+            && (script.keys == 1 || words.len() == 1 + script.keys * (1 + script.values))
     };
-    Some(head.into_iter().chain(words[1..].iter().cloned()).collect())
+    let script = known.iter().find(fits)?;
+    let head = match form {
+        0 => [b"EVAL".to_vec(), script.body.to_vec()],
+        1 => [b"EVALSHA".to_vec(), script.digest.clone()],
+        _ => [b"FCALL".to_vec(), script.name.to_vec()],
+    };
+    let mut all = head.to_vec();
+    all.push(script.keys.to_string().into_bytes());
+    // Keys first, whatever stands between them.
+    let of_keys = script.keys * (1 + script.values);
+    let (paired, rest) = words[1..].split_at(if script.keys > 1 { of_keys } else { 1 });
+    let step = if script.keys > 1 {
+        1 + script.values
+    } else {
+        1
+    };
+    all.extend(paired.iter().step_by(step).cloned());
+    let values = paired.iter().enumerate();
+    all.extend(
+        values
+            .filter(|(index, _)| index % step != 0)
+            .map(|(_, value)| value.clone()),
+    );
+    all.extend(rest.iter().cloned());
+    Some(all)
 }
 
 /// A pipeline of blocks, scripts and plain requests on few keys; replies are those of a plain map.
 fn check_pipelines(client: &mut Client, model: &mut Model, seed: u64, count: usize, depth: usize) {
     let mut rng = Rng::with_seed(seed);
     let mut load =
-        |name: &'static [u8], body: &'static [u8]| match client.run(&[b"SCRIPT", b"LOAD", body]) {
-            Value::Bulk(digest) => Known { name, body, digest },
+        |name: &'static [u8], (keys, values): (usize, usize), body: &'static [u8]| match client
+            .run(&[b"SCRIPT", b"LOAD", body])
+        {
+            Value::Bulk(digest) => Known {
+                name,
+                keys,
+                values,
+                body,
+                digest,
+            },
             reply => panic!("{reply:?}"),
         };
+    let pair = b"redis.call('SET', KEYS[1], ARGV[1]) return redis.call('SET', KEYS[2], ARGV[2])";
     let known = [
-        load(b"GET", b"return redis.call('GET', KEYS[1])"),
-        load(b"INCR", b"return redis.call('INCR', KEYS[1])"),
-        load(b"APPEND", b"return redis.call('APPEND', KEYS[1], ARGV[1])"),
+        load(b"GET", (1, 0), b"return redis.call('GET', KEYS[1])"),
+        load(b"INCR", (1, 0), b"return redis.call('INCR', KEYS[1])"),
+        load(
+            b"APPEND",
+            (1, 1),
+            b"return redis.call('APPEND', KEYS[1], ARGV[1])",
+        ),
+        load(
+            b"MGET",
+            (2, 0),
+            b"return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}",
+        ),
+        load(b"MSET", (2, 1), pair),
     ];
     let loaded = client.run(&[b"FUNCTION", b"LOAD", b"REPLACE", LIBRARY]);
     assert_eq!(loaded, bulk("lib"));
@@ -327,6 +374,47 @@ fn what_is_under_way_is_counted_as_its_clients() {
     let both = Value::Array(vec![ok(), ok()]);
     assert_eq!(client.replies(5), [ok(), queued(), queued(), both, ok()]);
     assert_eq!(other.ask("STRLEN held"), Value::Integer(1 << 20));
+}
+
+/// What follows a script over several cores that waits for one of its keys, with others, is done before it; what has one of
+/// them waits.
+#[test]
+fn scripts_over_several_cores_keep_nobody_waiting() {
+    let server = Server::start(4, &[]);
+    let (mut holder, mut client, mut other) = (server.client(), server.client(), server.client());
+    assert_eq!(holder.ask("SET held value"), ok());
+    // Nobody answers, so the key stays locked.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("it is bound").port();
+    holder.send(format!("MIGRATE 127.0.0.1 {port} held 0 60000\r\n").as_bytes());
+    let (mut peer, _) = silent.accept().expect("it comes");
+    peer.read_exact(&mut [0; 20]).expect("it asks");
+    // Its first key decides where it is served.
+    assert_eq!(client.ask("GET home"), Value::Null);
+    let names: [&[u8]; 6] = [b"held", b"b1", b"b2", b"b3", b"b4", b"b5"];
+    let body: &[u8] =
+        b"for _, key in ipairs(KEYS) do redis.call('APPEND', key, ARGV[1]) end return 'done'";
+    let mut bytes = Vec::new();
+    let mut script = vec![b"EVAL" as &[u8], body, b"6"];
+    script.extend(names);
+    script.push(b"x");
+    push_request(&mut bytes, &script);
+    push_request(&mut bytes, &[b"SET", b"else", b"1"]);
+    push_request(&mut bytes, &[b"EVAL", body, b"2", b"e1", b"e2", b"y"]);
+    push_request(&mut bytes, &[b"APPEND", b"b5", b"z"]);
+    client.send(&bytes);
+    eventually("the next request is done", || {
+        other.ask("GET else") == bulk("1")
+    });
+    eventually("so is the next script", || {
+        other.ask("MGET e1 e2") == Value::Array(vec![bulk("y"), bulk("y")])
+    });
+    drop((peer, silent));
+    assert!(matches!(holder.reply(), Value::Error(_)));
+    let done = bulk("done");
+    let expected = [done.clone(), ok(), done, Value::Integer(2)];
+    assert_eq!(client.replies(4), expected);
+    assert_eq!(other.ask("GET b5"), bulk("xz"));
 }
 
 /// A reply that is too large for the batch that carries the others, of the one shard of a block and of both, among small

@@ -267,6 +267,8 @@ pub struct Core {
     pub log_errno: i32,
     /// This core's log cannot be written.
     pub(super) is_log_failing: bool,
+    /// Its last record when it last failed.
+    pub(super) failed_lsn: u64,
 }
 
 /// A transaction this core coordinates.
@@ -450,6 +452,7 @@ impl Core {
             last_lsn: 0,
             log_errno: 0,
             is_log_failing: false,
+            failed_lsn: 0,
             options: parts.options,
         };
         let total = core.mesh.board().tracked_keys.clone();

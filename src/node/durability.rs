@@ -271,7 +271,7 @@ impl Core {
         Some(LogFigures {
             bytes: log.bytes_since_cut(),
             buffered: log.pending_bytes() as u64,
-            is_failing: log.failure().is_some(),
+            is_failing: self.is_log_failing || log.failure().is_some(),
             is_syncing: log.is_busy(),
             delayed_syncs: disk.delayed_syncs,
             sync_us: [at(0.5), at(0.99), at(0.999), disk.sync_us.max()],
@@ -282,22 +282,27 @@ impl Core {
     fn note_log_failure(&mut self) {
         let log = self.shard.log();
         let errno = log.and_then(|log| log.failure());
+        if let Some(log) = log.filter(|_| errno.is_some()) {
+            self.failed_lsn = log.lsn();
+        }
+        // A disk that takes a fresh segment may still be full: it is over when what could not be written is.
+        let is_over = log.is_none_or(|log| {
+            log.written_lsn() >= self.failed_lsn || log.pending_bytes() == 0 && !log.is_busy()
+        });
+        let is_failing = errno.is_some() || self.is_log_failing && !is_over;
         let board = self.mesh.board();
         if let Some(log) = log.filter(|log| log.is_broken()) {
             board.broken_epoch.fetch_max(log.epoch(), Ordering::Relaxed);
         }
-        if errno.is_some() != self.is_log_failing {
-            self.is_log_failing = errno.is_some();
-            match errno {
-                Some(errno) => {
-                    board.log_errno.store(errno, Ordering::Relaxed);
-                    board.failing_logs_count.fetch_add(1, Ordering::Relaxed);
-                }
-                None => {
-                    board.failing_logs_count.fetch_sub(1, Ordering::Relaxed);
-                }
-            }
+        if let Some(errno) = errno {
+            board.log_errno.store(errno, Ordering::Relaxed);
         }
+        match (self.is_log_failing, is_failing) {
+            (false, true) => board.failing_logs_count.fetch_add(1, Ordering::Relaxed),
+            (true, false) => board.failing_logs_count.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        self.is_log_failing = is_failing;
         self.log_errno = match board.failing_logs_count.load(Ordering::Relaxed) {
             0 => 0,
             _ => board.log_errno.load(Ordering::Relaxed),

@@ -471,6 +471,11 @@ impl Log {
         self.lsn
     }
 
+    /// The last record that is written with all before it, durable or not.
+    pub fn written_lsn(&self) -> u64 {
+        self.written_lsn
+    }
+
     /// The last record that is durable with all before it.
     #[inline]
     pub fn synced_lsn(&self) -> u64 {

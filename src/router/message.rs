@@ -86,6 +86,9 @@ pub enum ToShard {
         core: u16,
         /// What it wants.
         locks: LockSet,
+        /// What to run if they are granted at once; answered by [`FromShard::Ran`] behind the grant. Where they come later
+        /// it is not run.
+        then: Option<Operation>,
     },
     /// The transaction wants no more what it has asked to seize. Answered by [`FromShard::Withdrawn`], after the answer to
     /// [`ToShard::Seize`] if it was seized meanwhile: then it keeps it.
@@ -152,6 +155,8 @@ pub enum FromShard {
         shard: ShardId,
         /// The whole shard is its own by now.
         whole: bool,
+        /// What was to be run has been: its outcome follows.
+        ran: bool,
     },
     /// Answer to [`ToShard::Withdraw`].
     Withdrawn {

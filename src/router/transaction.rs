@@ -66,6 +66,8 @@ pub struct Transaction {
     seizing: Vec<ShardId>,
     /// It has withdrawn that: this is the reply to whatever wanted it, when so many shards have said that they know.
     withdrawn: Option<(usize, Vec<u8>)>,
+    /// It was about to withdraw what these shards had run already; they will say so.
+    withdrawn_in_vain: Vec<ShardId>,
     /// Shards where locks are held or asked for and no message is under way that gives them back.
     held: Vec<ShardId>,
     outputs: Vec<(ShardId, Output)>,
@@ -245,6 +247,7 @@ impl Transaction {
             is_in_line: false,
             seizing: Vec::new(),
             withdrawn: None,
+            withdrawn_in_vain: Vec::new(),
             held: Vec::new(),
             outputs: Vec::new(),
             log: None,
@@ -353,11 +356,24 @@ impl Transaction {
                 let next = self.program.next(outputs);
                 self.proceed(next, next_tx, out)
             }
-            FromShard::Seized { tx, shard, whole } if tx == self.tx => {
+            FromShard::Seized {
+                tx,
+                shard,
+                whole,
+                ran,
+            } if tx == self.tx => {
                 if !self.held.contains(&shard) {
                     self.held.push(shard);
                 }
                 self.outputs.push((shard, Output::Count(u64::from(whole))));
+                if ran {
+                    // It is too late to withdraw that.
+                    if self.withdrawn.take().is_some() {
+                        self.withdrawn_in_vain.push(shard);
+                    }
+                    self.seizing.clear();
+                    return Step::Wait;
+                }
                 self.waiting_count -= 1;
                 if self.waiting_count > 0 || self.withdrawn.is_some() {
                     return Step::Wait;
@@ -367,7 +383,12 @@ impl Transaction {
                 let next = self.program.next(outputs);
                 self.proceed(next, next_tx, out)
             }
-            FromShard::Withdrawn { tx, .. } if tx == self.tx => {
+            FromShard::Withdrawn { tx, shard } if tx == self.tx => {
+                let in_vain = self.withdrawn_in_vain.iter().position(|of| *of == shard);
+                if let Some(index) = in_vain {
+                    self.withdrawn_in_vain.swap_remove(index);
+                    return Step::Wait;
+                }
                 let Some((waiting_count, reply)) = &mut self.withdrawn else {
                     return Step::Wait;
                 };
@@ -674,8 +695,27 @@ impl Transaction {
                 self.seizing = locks.iter().map(|(shard, _)| *shard).collect();
                 for (shard, locks) in locks {
                     let (tx, core) = (self.tx, self.core);
-                    out.push((shard, ToShard::Seize { tx, core, locks }));
+                    let then = None;
+                    let seize = ToShard::Seize {
+                        tx,
+                        core,
+                        locks,
+                        then,
+                    };
+                    out.push((shard, seize));
                 }
+                Step::Wait
+            }
+            Next::SeizeAndRun(shard, locks, operation) => {
+                self.waiting_count = 1;
+                self.seizing = vec![shard];
+                let seize = ToShard::Seize {
+                    tx: self.tx,
+                    core: self.core,
+                    locks,
+                    then: Some(operation),
+                };
+                out.push((shard, seize));
                 Step::Wait
             }
             Next::Script(step) => {

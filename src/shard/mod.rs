@@ -397,7 +397,12 @@ impl Shard {
                     self.release(tx);
                 }
             }
-            ToShard::Seize { tx, core, locks } => self.seize(tx, core, locks),
+            ToShard::Seize {
+                tx,
+                core,
+                locks,
+                then,
+            } => self.seize(tx, core, locks, then),
             ToShard::Withdraw { tx, core } => self.withdraw(tx, core),
             ToShard::Release { tx } => self.release(tx),
             ToShard::TurnAway { tx, is_function } => self.turn_whole_away(tx, is_function),
@@ -590,10 +595,15 @@ impl Shard {
         self.events.push_back((core, message));
     }
 
-    fn seize(&mut self, tx: TxId, core: u16, locks: LockSet) {
-        match self.locks.seize(tx, LockSet { core, ..locks }) {
-            Seized::Keys => self.answer_seize(core, tx, false),
-            Seized::Shard => self.answer_seize(core, tx, true),
+    fn seize(&mut self, tx: TxId, core: u16, locks: LockSet, then: Option<Operation>) {
+        let seized = self.locks.seize(tx, LockSet { core, ..locks });
+        match seized {
+            Seized::Keys | Seized::Shard => {
+                self.answer_seize(core, tx, seized == Seized::Shard, then.is_some());
+                if let Some(operation) = then {
+                    self.answer_step(core, tx, operation);
+                }
+            }
             Seized::Later => {}
             Seized::Closing { wounded } => {
                 for (core, tx) in wounded {
@@ -603,9 +613,14 @@ impl Shard {
         }
     }
 
-    fn answer_seize(&mut self, core: u16, tx: TxId, whole: bool) {
+    fn answer_seize(&mut self, core: u16, tx: TxId, whole: bool, ran: bool) {
         let shard = self.id;
-        let message = FromShard::Seized { tx, shard, whole };
+        let message = FromShard::Seized {
+            tx,
+            shard,
+            whole,
+            ran,
+        };
         self.events.push_back((core, message));
     }
 
@@ -637,8 +652,8 @@ impl Shard {
                     }
                 }
                 Ready::Request(ticket) => self.run_deferred(ticket),
-                Ready::Seizure(tx, locks) => self.seize(tx, locks.core, locks),
-                Ready::Shard { tx, core } => self.answer_seize(core, tx, true),
+                Ready::Seizure(tx, locks) => self.seize(tx, locks.core, locks, None),
+                Ready::Shard { tx, core } => self.answer_seize(core, tx, true, false),
             }
         }
     }

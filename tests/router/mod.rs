@@ -8,5 +8,6 @@ mod plan; // which shards
 mod programs; // commands over shards, and what they leave behind
 mod stays; // which scripts touch only what they declare
 mod token; // one holder, the others in line
-mod transcripts;
-mod wait; // one claimant // every transcript at 1, 2 and 7 shards
+mod transcripts; // every transcript at 1, 2 and 7 shards
+mod wait; // one claimant
+mod withdrawn; // calls of scripts that are given up

@@ -281,3 +281,40 @@ fn who_waits_for_a_long_script_is_turned_away() {
     events(&mut shard);
     assert!(shard.is_quiet());
 }
+
+/// What a script calls is run with the locks that it wants, where nobody is in the way; where somebody is it is not, and
+/// its coordinator, which is told so, asks again.
+#[test]
+fn a_call_runs_with_its_locks_unless_somebody_is_in_the_way() {
+    let mut shard = shard();
+    let seize = |tx, key: &str, line| {
+        let hash = KeyHasher::with_seed(SEED).hash(key.as_bytes());
+        let mode = LockMode::Exclusive;
+        ToShard::Seize {
+            tx,
+            core: 2,
+            locks: LockSet::of_keys(0, vec![KeyLock { hash, mode }]),
+            then: Some(command(line)),
+        }
+    };
+    shard.handle(seize(8, "a", "INCR a"));
+    assert_eq!(
+        events(&mut shard),
+        [
+            "core 2: 8 seized, whole false",
+            "core 2: 8 ran \":1\\r\\n\""
+        ]
+    );
+    lock(&mut shard, 9, "b", LockMode::Exclusive, None);
+    assert_eq!(events(&mut shard), ["core 2: 9 on 3 granted true"]);
+    shard.handle(seize(8, "b", "INCR b"));
+    assert_eq!(events(&mut shard), ["core 0: 9 wounded"]);
+    shard.handle(ToShard::Release { tx: 9 });
+    assert_eq!(events(&mut shard), ["core 2: 8 seized, whole true"]);
+    shard.handle(ToShard::Release { tx: 8 });
+    assert_eq!(
+        say(&mut shard, 1, 1, "MGET a b").as_deref(),
+        Some("*2\r\n$1\r\n1\r\n$-1\r\n")
+    );
+    assert!(shard.is_quiet());
+}

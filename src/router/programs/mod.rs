@@ -138,6 +138,8 @@ pub enum Next {
     Errand(Box<Errand>),
     /// More locks on top of what is held; an [`Output::Count`] for each shard goes to `next`, 1 if the whole of it is locked.
     Seize(Locks),
+    /// The same on one shard, where this is run if they are had at once: its output goes to `next` as well, in the same step.
+    SeizeAndRun(ShardId, LockSet, Operation),
     /// A script is to be started or to go on; its [`Output::Called`] or [`Output::Returned`] goes to `next`. The locks stay.
     Script(Box<ScriptStep>),
     /// A command that concerns the connection; its [`Output::Session`] goes to `next`. The locks stay meanwhile.

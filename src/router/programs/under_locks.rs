@@ -120,7 +120,11 @@ impl UnderLocks {
                 }
                 Next::Done(reply) => return self.end(reply),
                 Next::Errand(_) => return Progress::Next(next),
-                Next::Wait { .. } | Next::Session(_) | Next::Seize(_) | Next::Script(_) => {
+                Next::Wait { .. }
+                | Next::Session(_)
+                | Next::Seize(_)
+                | Next::SeizeAndRun(..)
+                | Next::Script(_) => {
                     // Programs of such commands are not made here.
                     return self.end(b"-ERR internal error: a block cannot wait\r\n".to_vec());
                 }

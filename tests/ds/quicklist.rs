@@ -327,6 +327,20 @@ fn inner_nodes_are_compressed_and_ends_are_not() {
     assert_eq!(list.nodes_count(), 0);
 }
 
+/// The last node splits, which pushes one of the raw ones inwards.
+#[test]
+fn a_node_that_a_split_pushes_inwards_is_compressed() {
+    let mut list = list_of((7, 3));
+    for index in 0..70_u8 {
+        list.push(End::Back, Element::Str(&[b'a' + index % 7; 60]));
+    }
+    for index in 63..70 {
+        list.set(index, Element::Str(&[b'y'; 7000]));
+        list.check();
+    }
+    assert!(list.nodes_count() > 10);
+}
+
 #[test]
 fn what_is_cut_out_is_whole_nodes_and_frees_in_steps() {
     let mut list = list_of((10, 0));

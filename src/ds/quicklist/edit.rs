@@ -71,6 +71,7 @@ impl Quicklist {
         };
         if is_over {
             self.split(at, self.chain.node(at).count() / 2);
+            self.settle_ends();
         }
         self.settle_around(number);
         true
@@ -256,6 +257,8 @@ impl Quicklist {
             });
         }
         self.merge_around(number + usize::from(!is_after));
+        // The two nodes before this one may have become one.
+        self.settle_around(number.saturating_sub(1));
     }
 
     /// Puts an element before the node with this number: into the one before, into that one, or into one of its own.

@@ -20,8 +20,8 @@ const ROUND_PARTS: u64 = 8;
 const COUNT_MIN: u64 = 4;
 /// The most reads that are waited for.
 const COUNT_MAX: u64 = 16;
-/// The same three beside a write of the log.
-const LOG_WAIT_MAX_US: u64 = 100;
+/// The same three beside a write of the log. A longer wait leaves a core idle that could have begun the next write.
+const LOG_WAIT_MAX_US: u64 = 30;
 const LOG_COUNT_MIN: u64 = 2;
 const LOG_COUNT_MAX: u64 = 32;
 

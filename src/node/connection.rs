@@ -526,7 +526,7 @@ pub struct Affinity {
 
 /// Requests in one window.
 const WINDOW: u32 = 256;
-/// So many of one shard alone, at its begin, decide at once: a move costs about as much as eight hops of requests sent one by one.
+/// So many of one shard alone, at its begin, decide at once: keys that are spread over shards never come so.
 const ALONE: u32 = 64;
 
 impl Affinity {

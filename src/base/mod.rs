@@ -14,4 +14,5 @@ pub mod number;
 pub mod regex;
 pub mod rng;
 pub mod sha1;
+pub mod ticks;
 pub mod units;

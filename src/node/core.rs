@@ -46,6 +46,7 @@ use super::waiting::{MayWait, WaitingClients};
 use super::watching::{Noted, Thresholds};
 use super::withheld::Telling;
 use crate::base::hash::KeyHasher;
+use crate::base::ticks::TickClock;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::{Entry, Flags, NodeRequest, Session};
@@ -196,7 +197,7 @@ pub struct Core {
     /// Microseconds since the epoch, likewise.
     pub now_us: i64,
     /// Time stamps for per-command figures.
-    pub clock: quanta::Clock,
+    pub clock: TickClock,
     /// Requests this core's shard has run.
     pub commands_count: u64,
     /// How long it sleeps.
@@ -416,7 +417,7 @@ impl Core {
             outgoing: Vec::new(),
             now_ms: 0,
             now_us: 0,
-            clock: quanta::Clock::new(),
+            clock: TickClock::new(),
             commands_count: 0,
             patience: Patiences::NONE,
             pace: Pace::default(),

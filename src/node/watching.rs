@@ -18,6 +18,7 @@ use super::message::Message;
 use super::monitor::MonitorFeed;
 use super::ring::Token;
 use super::slowlog::{CommandLog, LoggedCall};
+use crate::base::ticks::TickClock;
 use crate::commands::commandlog::Log;
 use crate::commands::redact::logged_words;
 use crate::commands::slowlog::{LatencyRequest, SlowlogRequest};
@@ -150,8 +151,8 @@ pub struct Watch {
 /// Nanoseconds since some moment, for shards.
 pub fn nanoseconds() -> u64 {
     use std::sync::OnceLock;
-    static CLOCK: OnceLock<quanta::Clock> = OnceLock::new();
-    let clock = CLOCK.get_or_init(quanta::Clock::new);
+    static CLOCK: OnceLock<TickClock> = OnceLock::new();
+    let clock = CLOCK.get_or_init(TickClock::new);
     clock.delta_as_nanos(0, clock.raw())
 }
 

@@ -1,0 +1,61 @@
+//! Durations by the processor's counter.
+//!
+//! Promises  a duration costs one reading at each end and one multiplication; where the counter cannot be trusted,
+//!           readings are the system's nanoseconds.
+//! Source    quanta reads and calibrates the counter.
+
+/// Bits of `ns_per_tick` after the point.
+const FRACTION_BITS: u32 = 32;
+
+/// Reads ticks, and knows how long one is.
+#[derive(Clone, Debug)]
+pub struct TickClock {
+    clock: quanta::Clock,
+    /// Nanoseconds a tick takes, times 2^32.
+    ns_per_tick: u64,
+}
+
+impl Default for TickClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TickClock {
+    /// A clock; the first of a process calibrates for some milliseconds.
+    pub fn new() -> Self {
+        let clock = quanta::Clock::new();
+        let ns_per_tick = clock.delta_as_nanos(0, 1 << FRACTION_BITS);
+        Self { clock, ns_per_tick }
+    }
+
+    /// Ticks since some moment before.
+    #[inline(always)]
+    pub fn raw(&self) -> u64 {
+        self.clock.raw()
+    }
+
+    /// Nanoseconds from one reading to a later one; 0 where it is not later.
+    #[inline(always)]
+    pub fn delta_as_nanos(&self, start: u64, end: u64) -> u64 {
+        let ticks = end.saturating_sub(start);
+        ((u128::from(ticks) * u128::from(self.ns_per_tick)) >> FRACTION_BITS) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_of_the_calibrated_counter() {
+        let clock = TickClock::new();
+        for ticks in [0, 1, 1000, 3_000_000_000, 1 << 40, 1 << 50] {
+            let own = clock.delta_as_nanos(77, 77 + ticks);
+            let theirs = clock.clock.delta_as_nanos(77, 77 + ticks);
+            // What is lost is the fraction below 2^-32 ns of each tick.
+            assert!(own.abs_diff(theirs) <= 1 + (ticks >> 31), "{ticks}");
+        }
+        assert_eq!(clock.delta_as_nanos(5, 4), 0);
+    }
+}

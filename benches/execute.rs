@@ -4,7 +4,7 @@
 //!           32-byte values, fixed seed. The reply bytes are counted, so that no work can be left out.
 
 use rondo::base::rng::Rng;
-use rondo::commands::table::{Call, Caller, Run};
+use rondo::commands::table::{Aside, Call, Caller, Run};
 use rondo::commands::{Command, generic, number, string};
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
 use rondo::resp::args::OwnedArgs;
@@ -52,10 +52,10 @@ fn main() {
                     let mut call = Call {
                         keys: &mut keys,
                         db: 0,
-                        caller: Caller::default(),
+                        caller: &Caller::default(),
                         patience: Default::default(),
-                        waits: None,
-                        logged: Default::default(),
+                        is_logged: false,
+                        aside: &mut Aside::default(),
                     };
                     let mut reply = Reply::new(&mut out, Protocol::Resp2);
                     let done = run(&mut call, &request.as_args(), &mut reply);

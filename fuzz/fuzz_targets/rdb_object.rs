@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use rondo::base::crc64::crc64;
-use rondo::commands::table::{Call, Caller};
+use rondo::commands::table::{Aside, Call, Caller};
 use rondo::commands::{Run, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
 use rondo::resp::args::OwnedArgs;
@@ -15,7 +15,7 @@ fn run(keys: &mut Keyspace, words: &[&[u8]]) -> Vec<u8> {
     let Some(Run::Keys(run)) = table().find(words[0]).map(|entry| entry.command.run) else {
         unreachable!("the commands below have rows");
     };
-    let mut call = Call { keys, db: 0, caller: Caller::default(), patience: Default::default(), waits: None, logged: Default::default() };
+    let mut call = Call { keys, db: 0, caller: &Caller::default(), patience: Default::default(), is_logged: false, aside: &mut Aside::default() };
     let mut out = Vec::new();
     match run(&mut call, &args, &mut Reply::new(&mut out, Protocol::Resp2)) {
         Ok(_) => out,

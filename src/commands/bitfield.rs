@@ -9,7 +9,7 @@
 use super::CommandError;
 use super::bitmap::{EMPTY, bit_offset};
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Group, Logged, Run};
+use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::{Digits, bytes, integer, length};
 use crate::base::number::parse_i64;
 use crate::keyspace::Classes;
@@ -301,9 +301,9 @@ fn write(
     }
     if changes > 0 {
         call.tell(Classes::STRING, "setbit", key.bytes);
-    } else if has_grown && call.logged.is_on() {
+    } else if has_grown && call.is_logged {
         // Redis counts no change where every step failed; the string has grown all the same.
-        call.logged = Logged::Instead(vec![OwnedArgs::from_args(args)]);
+        call.log_instead(vec![OwnedArgs::from_args(args)]);
     }
     Ok(Effect::wrote(changes))
 }

@@ -69,7 +69,7 @@ impl Call<'_> {
         if matches!(self.patience, Patience::Never | Patience::Denied) {
             reply.null_array();
         } else {
-            self.waits = Some(wait);
+            self.aside.waits = Some(wait);
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use super::CommandError;
 use super::row::*;
 use super::session::{Action, SessionCall};
-use super::table::{Arity, Call, Command, Effect, Flags, Group, Logged, Run, Spread};
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Run, Spread};
 use crate::keyspace::hash::FieldDeadline;
 use crate::keyspace::{Classes, Hash};
 use crate::resp::args::OwnedArgs;
@@ -133,14 +133,14 @@ fn set(
         hash.set(field, value, FieldDeadline::Drop, &limits);
     }
     call.keys.replace(call.db, &key, hash);
-    if call.logged.is_on() {
+    if call.is_logged {
         let mut commands: Vec<OwnedArgs> = Vec::new();
         if replaces {
             commands.push([b"DEL".as_slice(), key.bytes].into_iter().collect());
         }
         let words = [b"HSET".as_slice(), key.bytes].into_iter();
         commands.push(words.chain(args.iter_from(2)).collect());
-        call.logged = Logged::Instead(commands);
+        call.log_instead(commands);
     }
     call.tell(Classes::HASH, "hset", key.bytes);
     reply.ok();

@@ -8,7 +8,7 @@ use super::draws::reply_draws;
 use super::row::*;
 use super::scan::parse_cursor;
 use super::set::reply_member;
-use super::table::{Arity, Call, Command, Effect, Flags, Group, Logged, Run};
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
 use crate::base::glob::glob_match;
 use crate::base::number::{parse_i64, write_u64_before};
@@ -44,7 +44,7 @@ fn spop(
         }
         return Ok(Effect::NONE);
     };
-    let is_logged = call.logged.is_on();
+    let is_logged = call.is_logged;
     let mut popped = OwnedArgs::new();
     let length = held.get().len();
     if is_logged {
@@ -84,7 +84,7 @@ fn spop(
     };
     if changes > 0 {
         if is_logged {
-            call.logged = Logged::Instead(vec![popped]);
+            call.log_instead(vec![popped]);
         }
         call.tell_taken(Classes::SET, "spop", key.bytes, is_gone);
     }

@@ -8,7 +8,7 @@ use super::CommandError;
 use super::row::*;
 use super::stream_idempotent::Request;
 use super::stream_words::{NewId, id, reply_id};
-use super::table::{Arity, Call, Command, Effect, Group, Logged, Run};
+use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
 use crate::ds::stream::{References, Refusal, StreamId, Threshold, Trim, Words};
 use crate::keyspace::Classes;
@@ -328,10 +328,10 @@ fn xadd(
         None => 0,
     };
     let length = stream.log.len();
-    if options.is_approximate() && call.logged.is_on() {
+    if options.is_approximate() && call.is_logged {
         let added = without_trim(args, id_at);
         let trim = exact_trim(key.bytes, length, options.references);
-        call.logged = Logged::Instead(vec![added, trim]);
+        call.log_instead(vec![added, trim]);
     }
     call.tell(Classes::STREAM, "xadd", key.bytes);
     if trimmed > 0 {
@@ -359,9 +359,9 @@ fn xtrim(
         _ => (0, 0),
     };
     if trimmed > 0 {
-        if options.is_approximate() && call.logged.is_on() {
+        if options.is_approximate() && call.is_logged {
             let trim = exact_trim(key.bytes, length, options.references);
-            call.logged = Logged::Instead(vec![trim]);
+            call.log_instead(vec![trim]);
         }
         call.tell(Classes::STREAM, "xtrim", key.bytes);
     }

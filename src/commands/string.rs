@@ -21,7 +21,7 @@ fn get(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key_of(args, 1);
-    match call.keys.lookup_read(call.db, &key, call.caller.no_touch) {
+    match (call.keys).lookup_read_inlined(call.db, &key, call.caller.no_touch) {
         Some(entry) => reply_string(&entry.value(), reply)?,
         None => reply.null(),
     }

@@ -271,33 +271,54 @@ pub struct Call<'a> {
     /// The selected database, below the number of databases.
     pub db: usize,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: &'a Caller,
     /// Whether a command that finds nothing may wait for something.
     pub patience: Patience,
-    /// What it waits for, if it does.
+    /// Whether a handler that must say what it did has anybody to say it to.
+    pub is_logged: bool,
+    /// What few commands say of themselves; empty when a handler begins.
+    pub aside: &'a mut Aside,
+}
+
+impl Call<'_> {
+    /// What it did is logged as `commands`, not as its words; only where it is logged at all.
+    #[cold]
+    pub fn log_instead(&mut self, commands: Vec<OwnedArgs>) {
+        debug_assert!(self.is_logged, "somebody listens");
+        self.aside.instead = Some(commands);
+    }
+}
+
+/// What few commands say besides their reply and their effect. It outlives the call, which most commands leave it out of.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// What the command waits for, if it does.
     pub waits: Option<Wait>,
-    /// How what it did is logged.
-    pub logged: Logged,
+    /// What is logged in its place: a random choice as its outcome.
+    pub instead: Option<Vec<OwnedArgs>>,
+}
+
+impl Aside {
+    /// How a command that has run is logged where anything is.
+    #[inline]
+    pub fn take_logged(&mut self) -> Logged {
+        match self.instead.take() {
+            Some(commands) => Logged::Instead(commands),
+            None => Logged::AsIs,
+        }
+    }
 }
 
 /// How what a command did is logged: as its words, where the same words at the same time on the same keys do the same.
 #[derive(Clone, Debug, Default)]
 pub enum Logged {
-    /// Nobody logs.
+    /// Not at all: it did nothing.
     #[default]
     Off,
     /// As its words.
     AsIs,
-    /// As these commands: a random choice as its outcome.
+    /// As these commands.
     Instead(Vec<OwnedArgs>),
-}
-
-impl Logged {
-    /// Whether a handler that must say what it did has anybody to say it to.
-    #[inline]
-    pub fn is_on(&self) -> bool {
-        !matches!(self, Self::Off)
-    }
 }
 
 /// Whether a command may make its client wait.

@@ -84,7 +84,7 @@ pub fn integer_value(value: &Value<'_, Object>) -> Result<i64, CommandError> {
 }
 
 /// Replies with a string.
-#[inline]
+#[inline(always)]
 pub fn reply_string(value: &Value<'_, Object>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     match value {
         Value::Int(number) => reply.bulk_int(*number),

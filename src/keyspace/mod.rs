@@ -276,8 +276,18 @@ impl Keyspace {
 
     /// The key to read: counted as a hit or a miss, removed if its time has come, its access clock moved unless
     /// `no_touch`.
-    #[inline]
     pub fn lookup_read(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        no_touch: bool,
+    ) -> Option<EntryMut<'_, Object>> {
+        self.look_up::<true>(db, key, no_touch)
+    }
+
+    /// The same for GET, which every other request is: nothing of it is called.
+    #[inline(always)]
+    pub fn lookup_read_inlined(
         &mut self,
         db: usize,
         key: &Key<'_>,
@@ -291,7 +301,7 @@ impl Keyspace {
         self.look_up::<false>(db, key, true)
     }
 
-    #[inline]
+    #[inline(always)]
     fn look_up<const TELLS: bool>(
         &mut self,
         db: usize,
@@ -299,7 +309,7 @@ impl Keyspace {
         no_touch: bool,
     ) -> Option<EntryMut<'_, Object>> {
         let table = table_of(&mut self.databases, &mut self.guests, db, key);
-        let found = table.get_mut(key.hash, key.bytes);
+        let found = table.get_mut_inlined(key.hash, key.bytes);
         let Some(mut entry) = found else {
             self.stats.keyspace_misses += 1;
             if TELLS {
@@ -381,7 +391,7 @@ impl Keyspace {
         no_touch: bool,
     ) {
         let table = &mut self.databases[db].table;
-        let Some(mut entry) = table.get_mut(key.hash, key.bytes) else {
+        let Some(mut entry) = table.get_mut_inlined(key.hash, key.bytes) else {
             let deadline_ms = match deadline {
                 Deadline::At(at_ms) => Some(at_ms),
                 Deadline::Drop | Deadline::Keep => None,

@@ -98,13 +98,13 @@ impl Core {
     ) {
         let out = &mut connection.output;
         let length = out.len();
-        (self.shard).execute_bare(entry, handler, lane.db, lane.caller, args, out);
+        (self.shard).execute_bare(entry, handler, lane.db, &lane.caller, args, out);
         let reply_bytes = out.len() - length;
         if self.holds_replies {
             self.hold_here(connection);
         }
         self.tell_after(token, connection);
-        self.count(connection, entry);
+        self.count_inlined(connection, entry);
         self.look_at_reply(entry, reply_bytes);
         if connection.output.len() > OUTPUT_LOOK_BYTES {
             self.look_at_output(connection);

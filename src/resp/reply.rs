@@ -90,7 +90,11 @@ impl<'o> Reply<'o> {
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.out.reserve(bytes.len() + 24);
-        self.header(b'$', bytes.len());
+        if bytes.len() < 100 {
+            self.short_header(b'$', bytes.len());
+        } else {
+            self.header(b'$', bytes.len());
+        }
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
@@ -263,22 +267,30 @@ impl<'o> Reply<'o> {
         self.header(tag, len);
     }
 
-    /// `tag`, a length, the line end. Lengths under 100 are a store from a register.
-    #[inline]
+    /// `tag`, a length, the line end.
     fn header(&mut self, tag: u8, len: usize) {
-        if len < 10 {
-            let line = [tag, b'0' + len as u8, b'\r', b'\n'];
-            return self.out.extend_from_slice(&line);
-        }
         if len < 100 {
-            let (tens, ones) = (len as u8 / 10, len as u8 % 10);
-            let line = [tag, b'0' + tens, b'0' + ones, b'\r', b'\n'];
-            return self.out.extend_from_slice(&line);
+            return self.short_header(tag, len);
         }
         let mut line = *b"......................\r\n";
         let start = write_u64_before(&mut line, 22, len as u64) - 1;
         line[start] = tag;
         self.out.extend_from_slice(&line[start..]);
+    }
+
+    /// The same for a length under 100: a store from a register, of which what is too much is cut off.
+    #[inline(always)]
+    fn short_header(&mut self, tag: u8, len: usize) {
+        debug_assert!(len < 100, "two digits");
+        let (tens, ones) = (len as u64 / 10, len as u64 % 10);
+        let line_end = u64::from(u16::from_le_bytes(*b"\r\n"));
+        let digits = match len {
+            0..10 => (u64::from(b'0') + ones) | line_end << 8,
+            _ => (u64::from(b'0') + tens) | (u64::from(b'0') + ones) << 8 | line_end << 16,
+        };
+        let end = self.out.len() + 4 + usize::from(len >= 10);
+        (self.out).extend_from_slice(&(u64::from(tag) | digits << 8).to_le_bytes());
+        self.out.truncate(end);
     }
 
     /// RESP3's one-line types, strings in RESP2.

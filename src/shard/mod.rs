@@ -36,7 +36,7 @@ pub use waiting::Waited;
 use std::collections::{HashMap, VecDeque};
 
 use crate::commands::for_each_key;
-use crate::commands::table::{Call, Caller, KeysHandler, Logged, Patience, Wait};
+use crate::commands::table::{Aside, Call, Caller, KeysHandler, Logged, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Keyspace;
 use crate::keyspace::cut::CutSizes;
@@ -143,6 +143,8 @@ pub struct Shard {
     slow_ns: u64,
     /// Replies of so many bytes are large.
     large_bytes: u64,
+    /// Lent to each call; empty between two.
+    aside: Aside,
     stopwatch: Stopwatch,
     /// Slow calls of the operation that runs.
     slow_calls: Vec<SlowCall>,
@@ -177,6 +179,7 @@ impl Shard {
             figures: Figures::default(),
             slow_ns: u64::MAX,
             large_bytes: u64::MAX,
+            aside: Aside::default(),
             stopwatch: || 0,
             slow_calls: Vec::new(),
             hot_keys: HotKeys::new(u64::from(id) + 1),
@@ -263,7 +266,7 @@ impl Shard {
         entry: &'static Entry,
         handler: KeysHandler,
         db: u16,
-        caller: Caller,
+        caller: &Caller,
         args: &Args<'_>,
         out: &mut Vec<u8>,
     ) {
@@ -275,23 +278,21 @@ impl Shard {
             db: usize::from(db),
             caller,
             patience: Patience::Never,
-            waits: None,
-            logged: match self.logging {
-                None => Logged::Off,
-                Some(_) => Logged::AsIs,
-            },
+            is_logged: self.logging.is_some(),
+            aside: &mut self.aside,
         };
         match handler(&mut call, args, &mut reply) {
             Ok(effect) => {
                 self.changes_count += effect.changes;
-                if call.logged.is_on() {
-                    let logged = std::mem::take(&mut call.logged);
+                if call.is_logged {
+                    let logged = call.aside.take_logged();
                     self.log_bare(entry, db, args, effect, &logged);
                 }
             }
             Err(error) => {
                 reply.truncate(start);
                 reply.error_bytes(&error.line());
+                call.aside.instead = None;
                 if self.logging.is_some() {
                     self.log_call(entry, db, args, None, &Logged::Off);
                 }
@@ -831,19 +832,16 @@ impl Shard {
         let mut call = Call {
             keys: &mut self.keys,
             db: usize::from(db),
-            caller,
+            caller: &caller,
             patience,
-            waits: None,
-            logged: Logged::default(),
+            is_logged: self.logging.is_some(),
+            aside: &mut self.aside,
         };
-        if self.logging.is_some() {
-            call.logged = Logged::AsIs;
-        }
         match handler(&mut call, &entry.handler_args(args), &mut reply) {
             Ok(effect) => {
-                let waits = call.waits.take();
-                if self.logging.is_some() {
-                    let logged = std::mem::take(&mut call.logged);
+                let waits = call.aside.waits.take();
+                if call.is_logged {
+                    let logged = call.aside.take_logged();
                     self.log_call(entry, db, args, Some(effect), &logged);
                 }
                 self.changes_count += effect.changes;
@@ -868,6 +866,7 @@ impl Shard {
             Err(error) => {
                 reply.truncate(start);
                 reply.error_bytes(&error.line());
+                call.aside.instead = None;
                 if self.logging.is_some() {
                     self.log_call(entry, db, args, None, &Logged::Off);
                 }

@@ -322,10 +322,10 @@ impl Shard {
         let mut call = Call {
             keys: &mut self.keys,
             db: usize::from(db),
-            caller,
+            caller: &caller,
             patience: Patience::Never,
-            waits: None,
-            logged: Logged::default(),
+            is_logged: false,
+            aside: &mut self.aside,
         };
         let result = match entry.command.run.on_keys() {
             Some(handler) => handler(&mut call, &entry.handler_args(args), &mut reply),

@@ -4,7 +4,7 @@ use super::runner::Runner;
 use super::say::{say_in, session};
 use rondo::commands::debug::DEBUG_KEYS;
 use rondo::commands::debug_tables::{DEBUG_TABLES, join_tables};
-use rondo::commands::table::{Call, Caller};
+use rondo::commands::table::{Aside, Call, Caller};
 use rondo::keyspace::{KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
@@ -20,10 +20,10 @@ fn debug(runner: &mut Runner, words: &[&str]) -> String {
     let mut call = Call {
         keys: &mut runner.keys,
         db: runner.db,
-        caller: Caller::default(),
+        caller: &Caller::default(),
         patience: Default::default(),
-        waits: None,
-        logged: Default::default(),
+        is_logged: false,
+        aside: &mut Aside::default(),
     };
     let mut out = Vec::new();
     let result = run(

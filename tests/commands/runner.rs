@@ -1,6 +1,6 @@
 //! Runs requests on one keyspace by the rows of the families, without router or shard.
 
-use rondo::commands::table::{Call, Caller, Effect, Patience};
+use rondo::commands::table::{Aside, Call, Caller, Effect, Patience};
 use rondo::commands::{Arity, Command, CommandError, FAMILIES};
 use rondo::keyspace::{Keyspace, KeyspaceOptions};
 use rondo::resp::args::OwnedArgs;
@@ -95,15 +95,15 @@ impl Runner {
         let mut call = Call {
             keys: &mut self.keys,
             db: self.db,
-            caller: Caller {
+            caller: &Caller {
                 user: 0,
                 protocol: self.protocol,
                 no_touch: self.no_touch,
                 ..Caller::default()
             },
             patience: self.patience,
-            waits: None,
-            logged: Default::default(),
+            is_logged: false,
+            aside: &mut Aside::default(),
         };
         run(&mut call, &args, &mut Reply::new(out, self.protocol))
     }

@@ -74,19 +74,20 @@ impl<'t, T: HeapSize> EntryRef<'t, T> {
     pub fn value(&self) -> Value<'t, T> {
         // SAFETY: the entry is alive and unchanged while the table is borrowed; boxes hold what their kind says.
         unsafe {
-            let (bytes, raw) = match entry::kind(self.entry) {
-                Kind::Int => return Value::Int(entry::int(self.entry)),
-                Kind::Object => return Value::Object(&*object_in::<T>(self.entry)),
-                Kind::Inline => {
-                    let shape = entry::shape(self.entry);
-                    let start = entry::payload(self.entry);
-                    let bytes = std::slice::from_raw_parts(start, shape.payload_bytes);
-                    (bytes, shape.raw)
-                }
-                Kind::Large => ((*entry::boxed::<Large>(self.entry)).bytes(), true),
-            };
-            let raw = raw || bytes.len() > EMBEDDED_BYTES_MAX;
-            Value::Str { bytes, raw }
+            // Most values are these: no jump table before them.
+            if let Some((length, raw)) = entry::inline_string(self.entry) {
+                let bytes = std::slice::from_raw_parts(entry::payload(self.entry), length);
+                let raw = raw || length > EMBEDDED_BYTES_MAX;
+                return Value::Str { bytes, raw };
+            }
+            match entry::kind(self.entry) {
+                Kind::Int => Value::Int(entry::int(self.entry)),
+                Kind::Object => Value::Object(&*object_in::<T>(self.entry)),
+                Kind::Large | Kind::Inline => Value::Str {
+                    bytes: (*entry::boxed::<Large>(self.entry)).bytes(),
+                    raw: true,
+                },
+            }
         }
     }
 
@@ -190,7 +191,32 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     /// Replaces the value; the deadline and the access clock stay.
     ///
     /// - Cost: one copy of a string; in place where the slab's class stays, else a new block.
+    #[inline]
     pub fn set_value(&mut self, value: NewValue<'_, T>) {
+        if let NewValue::Str { bytes, raw } = value
+            && self.overwrite(bytes, raw)
+        {
+            return;
+        }
+        self.set_any_value(value);
+    }
+
+    /// Puts a short string in the place of one as long; false where the value is anything else.
+    #[inline]
+    fn overwrite(&mut self, bytes: &[u8], raw: bool) -> bool {
+        // SAFETY: the entry is alive and ours alone; its string owns nothing else, and there are as many bytes of it.
+        unsafe {
+            if entry::inline_string(self.entry()) != Some((bytes.len(), raw)) {
+                return false;
+            }
+            self.before_change();
+            let place = entry::payload(self.entry());
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+        }
+        true
+    }
+
+    fn set_any_value(&mut self, value: NewValue<'_, T>) {
         self.before_change();
         let payload = Payload::of(value);
         // SAFETY: the entry is alive; its old payload is lifted, then overwritten in a shape made for the new one.

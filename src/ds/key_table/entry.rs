@@ -275,6 +275,28 @@ pub(super) unsafe fn kind(entry: *mut u8) -> Kind {
     }
 }
 
+/// Bytes of a string that is kept in its entry, and whether it is raw; None for every other value.
+///
+/// # Safety
+/// `entry` is alive.
+#[inline(always)]
+pub(super) unsafe fn inline_string(entry: *mut u8) -> Option<(usize, bool)> {
+    // SAFETY: `write_head` wrote what is read, by the same flags.
+    unsafe {
+        let flags = entry.read();
+        if flags & KIND != Kind::Inline as u8 {
+            return None;
+        }
+        let at = if flags & WIDE_KEY == 0 { 5 } else { 8 };
+        let bytes = if flags & WIDE_VALUE == 0 {
+            usize::from(entry.add(at).read())
+        } else {
+            usize::from(u16::from_le_bytes(entry.add(at).cast::<[u8; 2]>().read()))
+        };
+        Some((bytes, flags & RAW != 0))
+    }
+}
+
 /// # Safety
 /// `entry` is alive.
 #[inline]

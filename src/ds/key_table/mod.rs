@@ -32,6 +32,7 @@ pub use cut::Keeper;
 use crate::base::hash::KeyHasher;
 use crate::ds::mover::{Mover, Progress};
 use crate::ds::slab::{BLOCK_BYTES_MAX, Slab, rounded_bytes};
+use bucket::Bucket;
 use bytes::Bytes;
 use cut::Cut;
 use entry::{INLINE_BYTES_MAX, Kind, Large, Shape};
@@ -218,6 +219,45 @@ fn weight(word: Word) -> u64 {
     (word.buckets_count() as u64) << word.depth()
 }
 
+/// The slot of a bucket that has `key`.
+///
+/// # Safety
+/// `place` is a bucket of a segment that is alive: its slots that are not empty hold live entries.
+#[inline(always)]
+unsafe fn find_in(place: *mut Bucket, tag: u64, key: &[u8]) -> Option<NonNull<u64>> {
+    // SAFETY: so the caller says.
+    unsafe {
+        for index in (*place).tag_matches(tag) {
+            let slot = (&raw mut (*place).0).cast::<u64>().add(index);
+            let entry = bucket::entry(slot.read());
+            if !entry.is_null() && entry::has_key(entry, key) {
+                return Some(NonNull::new_unchecked(slot));
+            }
+        }
+    }
+    None
+}
+
+/// The slot that has `key` in a bucket after its home, which passed entries on.
+///
+/// # Safety
+/// As for [`find_in`], for the buckets of `word`, of which `home` is one.
+#[inline(never)]
+unsafe fn find_beyond(word: Word, home: usize, tag: u64, key: &[u8]) -> Option<NonNull<u64>> {
+    let mut index = word.after(home);
+    while index != home {
+        let place = word.bucket(index);
+        // SAFETY: `index` stays below `buckets_count`.
+        unsafe {
+            match find_in(place, tag, key) {
+                None if (*place).is_overflowed() => index = word.after(index),
+                found => return found,
+            }
+        }
+    }
+    None
+}
+
 // SAFETY: everything the raw pointers lead to belongs to the table alone, and only `T` could be bound to a thread.
 unsafe impl<T: Send> Send for KeyTable<T> {}
 
@@ -312,6 +352,12 @@ impl<T: HeapSize> KeyTable<T> {
     /// An entry, to change.
     #[inline]
     pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_, T>> {
+        self.get_mut_inlined(hash, key)
+    }
+
+    /// The same for the few callers that every other request comes from.
+    #[inline(always)]
+    pub fn get_mut_inlined(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_, T>> {
         let slot = self.find(hash, key)?;
         Some(EntryMut::new(self, hash, slot.as_ptr()))
     }
@@ -415,29 +461,20 @@ impl<T: HeapSize> KeyTable<T> {
         (hash >> 1 >> (63 - self.depth)) as usize
     }
 
-    #[inline]
+    /// Four of five entries are in their home bucket: only that is looked at where it is inlined.
+    #[inline(always)]
     fn find(&self, hash: u64, key: &[u8]) -> Option<NonNull<u64>> {
         let word = self.word(hash)?;
         let tag = word.tag(hash);
-        let mut index = word.home(tag);
-        for _ in 0..word.buckets_count() {
-            let place = word.bucket(index);
-            // SAFETY: `index` stays below `buckets_count`; slots that are not empty hold live entries.
-            unsafe {
-                for index in (*place).tag_matches(tag) {
-                    let slot = (&raw mut (*place).0).cast::<u64>().add(index);
-                    let entry = bucket::entry(slot.read());
-                    if !entry.is_null() && entry::has_key(entry, key) {
-                        return Some(NonNull::new_unchecked(slot));
-                    }
-                }
-                if !(*place).is_overflowed() {
-                    return None;
-                }
+        let home = word.home(tag);
+        // SAFETY: a home is a bucket of its segment.
+        unsafe {
+            let place = word.bucket(home);
+            match find_in(place, tag, key) {
+                None if (*place).is_overflowed() => find_beyond(word, home, tag, key),
+                found => found,
             }
-            index = word.after(index);
         }
-        None
     }
 
     /// The segment of `hash`, made to have an empty slot.

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod array;
 pub mod array_range;
 pub mod array_ring;
+mod backup;
 pub mod bitfield;
 pub mod bitmap;
 pub mod blocking;
@@ -163,6 +164,7 @@ pub const FAMILIES: &[&[Command]] = &[
     admin::COMMANDS,
     acl::rows::COMMANDS,
     persistence::COMMANDS,
+    backup::COMMANDS,
     wait::COMMANDS,
     slowlog::COMMANDS,
     commandlog::COMMANDS,

@@ -304,6 +304,8 @@ pub enum NodeRequest {
     },
     /// A snapshot: OK or what the request says, or the error.
     Save(SaveRequest),
+    /// BACKUP: OK, what there is to tell, or the error.
+    Backup(BackupRequest),
     /// WAIT and WAITAOF: an integer, or two.
     Wait(WaitRequest),
     /// LASTSAVE: an integer.
@@ -338,6 +340,23 @@ impl SessionCall<'_> {
         self.session.look_at_users(self.users);
         Ok(())
     }
+}
+
+/// What BACKUP is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupRequest {
+    /// OK when it is settled that there will be one.
+    Start,
+    /// OK when all of it is on disk.
+    Seal,
+    /// The paths of files that change no more.
+    List,
+    /// A map of texts.
+    Status,
+    /// OK when the files of one that is not sealed are gone.
+    Abort,
+    /// OK when the files of one that is sealed or has failed are gone.
+    Cleanup,
 }
 
 /// Who wants a snapshot.

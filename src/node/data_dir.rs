@@ -181,6 +181,45 @@ impl DataDir {
         self.core_dir(core).join(name)
     }
 
+    /// Takes another directory's segment: by a name of its own for the same file or, where that may still be written to, as a
+    /// copy of what there is by now, which is durable then.
+    pub fn take_segment(
+        &self,
+        from: &Self,
+        (epoch, core, sequence): (u64, u16, u64),
+        is_open: bool,
+    ) -> std::io::Result<()> {
+        let dir = self.core_dir(core);
+        make_dir(&dir)?;
+        let source = from.segment(epoch, core, sequence);
+        let path = self.segment(epoch, core, sequence);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        if !is_open {
+            return std::fs::hard_link(source, path);
+        }
+        let mut bytes = Vec::new();
+        read_written(&source, &mut bytes)?;
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    }
+
+    /// Makes the names of a log's segments durable, where there are any.
+    pub fn sync_core(&self, core: u16) -> std::io::Result<()> {
+        let dir = self.core_dir(core);
+        if dir.exists() {
+            sync_dir(&dir)?;
+        }
+        sync_dir(&self.path)
+    }
+
     /// Makes a segment: its first block, the rest allocated, all of it durable, its name too. Where that fails nothing of it
     /// is left, so that it takes no room on a disk that is full.
     pub fn prepare(

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::backup_dir::{self, Found};
 use super::core::{Core, CoreParts};
 use super::event_loop::CoreLoop;
 use super::http::{self, Questions};
@@ -130,6 +131,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     let hasher = KeyHasher::random();
     let opened = options.appendonly.then(|| recover::open(&options));
     let opened = opened.transpose()?;
+    let backup = backup_dir::look(&options)?;
     let signals = Signals::catch()?;
     if let Err(error) = super::title::begin(&options, config_file) {
         tracing::warn!(%error, "cannot set the process title");
@@ -152,7 +154,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         (listeners, signals),
         &supervisor,
         questions,
-        (hasher, opened),
+        (hasher, opened, backup),
     );
     if !options.pidfile.is_empty() {
         // Gone already is as good.
@@ -183,9 +185,12 @@ fn run_cores(
     first: (Listeners, Signals),
     supervisor: &Supervisor,
     questions: Arc<Questions>,
-    (hasher, opened): (KeyHasher, Option<Opened>),
+    (hasher, opened, backup): (KeyHasher, Option<Opened>, Option<Found>),
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
+    if let Some(found) = backup {
+        super::snapshot::lock(&board.backup).adopt(found);
+    }
     let load = begin_load(options, &board)?;
     let log_load =
         opened.map(|opened| LogLoad::begin(opened, options.clone(), hasher.clone(), &board, true));

@@ -76,6 +76,8 @@ pub(super) enum Asker {
     Rewrite,
     /// DEBUG LOADAOF.
     LoadLog,
+    /// A backup, about to be sealed.
+    Seal,
 }
 
 /// What the answers become.
@@ -238,6 +240,7 @@ impl Core {
             } => self.shutdown_request(token, save, force, abort),
             NodeRequest::Wait(request) => self.wait_for_disk(token, request),
             NodeRequest::Save(request) => self.save_request(token, request),
+            NodeRequest::Backup(request) => self.backup_request(token, request),
             NodeRequest::LastSave => {
                 let last_s = self.mesh.board().last_save_s.load(Ordering::Relaxed);
                 self.complete(token, |out, session| {
@@ -633,7 +636,12 @@ impl Core {
                 self.drop_segments();
                 Answer::Done
             }
+            Question::SealLog => return self.log_is_to_be_sealed((from, id)),
             Question::Save(request) => return self.save_asked(from, id, request),
+            Question::Backup {
+                request,
+                is_in_block,
+            } => return self.backup_asked((from, id), request, is_in_block),
             Question::Stop(wish) => return self.stop_asked(Some((from, id)), wish),
             Question::Shutdown => {
                 self.stopping = true;
@@ -699,6 +707,7 @@ impl Core {
             Asker::Nobody => {}
             Asker::LoadLog => self.logs_synced(),
             Asker::Rewrite => self.logs_prepared(gather.answers),
+            Asker::Seal => self.go_on_sealing(gather.answers),
             Asker::Stop => self.go_on_stopping(&gather.purpose),
             Asker::Core { core, id, answer } => self.answer(core, id, answer),
             Asker::Http(sender) => {

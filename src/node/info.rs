@@ -446,6 +446,7 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "aof_rewrites_consecutive_failures": saving.rewrite.failures,
         "aof_last_write_status": if figures.persistence.logs.iter().any(|log| log.is_failing) { "err" } else { "ok" },
         "aof_last_cow_size": saving.rewrite.last_changed_bytes,
+        "backup_in_progress": u8::from(saving.is_backing_up),
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
     );

@@ -219,6 +219,7 @@ impl Core {
         self.counters.ticks += 1;
         if self.id == 0 {
             self.look_at_save_points();
+            self.look_at_backup();
         }
         let hops_count = self.counters.hops_in + self.counters.hops_out;
         self.patience = self.pace.tick(self.now_us, hops_count);

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::background::Background;
+use super::backup::Backup;
 use super::busy_scripts::BusyScripts;
 use super::debugging::Switches;
 use super::directory::Directory;
@@ -282,6 +283,8 @@ pub struct Board {
     pub gate: AtomicU8,
     /// When a snapshot succeeded last, in seconds since the epoch; the start, at first.
     pub last_save_s: AtomicI64,
+    /// The backup that is being made, or was.
+    pub backup: Arc<Mutex<Backup>>,
     /// The snapshot that is being made.
     pub snapshot: Mutex<Option<Arc<Job>>>,
     /// Logs that are being loaded.
@@ -361,6 +364,7 @@ impl Board {
             busy_scripts: BusyScripts::default(),
             gate: AtomicU8::new(0),
             last_save_s: AtomicI64::new(now_s()),
+            backup: Arc::default(),
             snapshot: Mutex::default(),
             log_load: Mutex::default(),
             load: Mutex::default(),

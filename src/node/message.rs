@@ -23,7 +23,7 @@ use super::waiting::End;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::client_filter::ClientFilter;
-use crate::commands::session::SaveRequest;
+use crate::commands::session::{BackupRequest, SaveRequest};
 use crate::keyspace::Tracker;
 use crate::persist::Holds;
 use crate::resp::Span;
@@ -266,6 +266,15 @@ pub enum Question {
     SyncLog,
     /// The base is in force: segments that are not needed beside it go.
     DropSegments,
+    /// Where the core's log was cut is noted; answered when all of it is durable, or cannot be.
+    SealLog,
+    /// BACKUP (asked of core 0).
+    Backup {
+        /// What for.
+        request: BackupRequest,
+        /// In a block, whose own locks are in the way of a cut.
+        is_in_block: bool,
+    },
     /// A snapshot is wanted (asked of core 0).
     Save(SaveRequest),
     /// SHUTDOWN (asked of core 0).

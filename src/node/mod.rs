@@ -4,6 +4,8 @@ pub mod acceptor;
 mod acl;
 mod background;
 pub mod backlog;
+pub mod backup;
+mod backup_dir;
 mod base;
 pub mod block;
 mod block_hops;

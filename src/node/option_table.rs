@@ -543,6 +543,27 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
+        name: "backupdirname",
+        kind: Kind::Text(field!(backupdirname)),
+        default: "backupdir",
+        live: false,
+        topic: Topic::Persistence,
+        help: "directory of BACKUP, inside dir",
+        ..BASE
+    },
+    OptionSpec {
+        name: "backup-sealed-ttl",
+        kind: Kind::Int {
+            field: field!(backup_sealed_ttl),
+            min: 0,
+            max: i32::MAX as i64,
+        },
+        default: "0",
+        topic: Topic::Persistence,
+        help: "seconds after which a sealed backup is removed, 0: not before BACKUP CLEANUP",
+        ..BASE
+    },
+    OptionSpec {
         name: "auto-aof-rewrite-percentage",
         kind: Kind::Int {
             field: field!(auto_aof_rewrite_percentage),
@@ -669,6 +690,8 @@ pub(super) fn defaults() -> Options {
         appendonly: false,
         appendfsync: "everysec",
         appenddirname: "appendonlydir".to_string(),
+        backupdirname: "backupdir".to_string(),
+        backup_sealed_ttl: 0,
         aof_load_truncated: true,
         auto_aof_rewrite_percentage: 100,
         auto_aof_rewrite_min_size: 64 << 20,

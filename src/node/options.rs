@@ -120,6 +120,10 @@ pub struct Options {
     pub appendfsync: &'static str,
     /// The directory of the logs, in the working directory.
     pub appenddirname: String,
+    /// `backupdirname`: the folder of BACKUP, inside `dir`.
+    pub backupdirname: String,
+    /// `backup-sealed-ttl`: seconds that a sealed backup is kept; 0: until it is cleaned up.
+    pub backup_sealed_ttl: i64,
     /// Whether a log may end in a write that was cut off.
     pub aof_load_truncated: bool,
     /// What keyspace notifications are made of.

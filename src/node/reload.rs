@@ -64,6 +64,7 @@ impl Core {
     /// Core 0: begins a reload; nothing else is under way.
     pub(super) fn start_reload(&mut self, asked: Asked, reload: Reload) {
         if self.options.appendonly {
+            self.fail_backup("the keys are loaded anew");
             self.saving.reloading = Reloading::Pausing(asked, reload);
             return self.pause_for_stop();
         }

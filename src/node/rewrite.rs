@@ -43,7 +43,7 @@ const RETRY_AFTER_MS: i64 = 5_000;
 const IN_PROGRESS: &str = "ERR Background append only file rewriting already in progress";
 const STARTED: &str = "Background append only file rewriting started";
 const SCHEDULED: &str = "Background append only file rewriting scheduled";
-const CANNOT: &str = "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.";
+pub(super) const CANNOT: &str = "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.";
 
 /// The logs of this process, as core 0 knows them.
 #[derive(Clone)]
@@ -111,6 +111,8 @@ pub struct Rewriting {
     /// The last base that was begun in this epoch. One that failed may have got into force all the same, so its file is not
     /// written again.
     last_base: u64,
+    /// The base is that of a backup where there are no logs.
+    is_of_backup: bool,
     has_failed: bool,
     tried_ms: i64,
     began: Option<Instant>,
@@ -147,6 +149,16 @@ impl Rewriting {
     pub fn is_on(&self) -> bool {
         self.began.is_some()
     }
+
+    /// One is to begin when nothing else is under way.
+    pub fn schedule(&mut self) {
+        self.is_scheduled = true;
+    }
+
+    /// The logs were cut without a base, when there was so much of all.
+    pub fn cut_at(&mut self, bytes: u64) {
+        self.base_bytes = bytes;
+    }
 }
 
 /// What a core's log begins as.
@@ -154,6 +166,16 @@ impl Rewriting {
 pub struct NewLog {
     dir: Arc<DataDir>,
     epoch: Epoch,
+}
+
+impl NewLog {
+    /// Where such logs go on, or begin.
+    pub fn new(store: LogStore) -> Self {
+        Self {
+            dir: store.dir,
+            epoch: store.epoch,
+        }
+    }
 }
 
 /// A core's part in what is about to begin.
@@ -228,6 +250,7 @@ impl Core {
 
     /// Core 0: `appendonly` has changed. Errors: what to say of it; nothing has begun.
     pub(super) fn turn_logs(&mut self, on: bool, options: &Options) -> Result<(), String> {
+        self.backup_sees_logs_turned(on);
         if !on {
             if let Some(job) = lock(&self.mesh.board().snapshot).as_ref()
                 && self.is_rewriting()
@@ -357,12 +380,18 @@ impl Core {
         let rewriting = &mut self.saving.rewriting;
         rewriting.began = Some(Instant::now());
         rewriting.preparing = Some((store.clone(), has_logs));
-        let new = NewLog {
-            dir: store.dir,
-            epoch: store.epoch,
-        };
-        self.ask_all_to_prepare(has_logs.then_some(new));
+        self.backup_is_being_written();
+        self.ask_all_to_prepare(has_logs.then(|| NewLog::new(store)));
         Ok(())
+    }
+
+    /// Core 0: writes a base of no logs, for a backup; nothing else is under way.
+    pub(super) fn begin_base_alone(&mut self, store: LogStore) {
+        let rewriting = &mut self.saving.rewriting;
+        rewriting.began = Some(Instant::now());
+        rewriting.is_of_backup = true;
+        rewriting.preparing = Some((store, false));
+        self.ask_all_to_prepare(None);
     }
 
     /// Core 0: where a sync has failed, all logs go on in a new epoch: what was written to the broken one may be lost, and the
@@ -518,6 +547,9 @@ impl Core {
         let is_in_force = result.is_ok();
         let rewriting = &mut self.saving.rewriting;
         let began = rewriting.began.take();
+        if std::mem::take(&mut rewriting.is_of_backup) {
+            return self.backup_base_ended(result);
+        }
         let seconds = began.map(|began| began.elapsed());
         rewriting.last_seconds = seconds.map(|seconds| seconds.as_secs());
         rewriting.has_failed = result.is_err();
@@ -545,7 +577,9 @@ impl Core {
                     let base = store.epoch.base.get_or_insert_default();
                     base.number = rewriting.last_base;
                     // Before cores hear of it: they look at those who wait for it then.
+                    let dir = store.dir.clone();
                     self.note_lacking_base(false);
+                    self.backup_has_base(Some(&dir), None);
                     self.ask_all_to_drop_segments();
                 }
                 self.saving.rewriting.size_after_last = self.log_size();
@@ -554,6 +588,7 @@ impl Core {
                 tracing::error!(reason, "the append-only log could not be rewritten");
                 let has_waiting = rewriting.is_first && rewriting.store.is_some();
                 rewriting.is_scheduled |= has_waiting;
+                self.backup_has_base(None, Some(&reason));
             }
         }
         self.reload_is_in_base(is_in_force);
@@ -565,6 +600,7 @@ impl Core {
         self.base_is_in_force();
         if let (Some(disk), Some(log)) = (&self.disk, self.shard.log()) {
             let first = log.first_needed();
+            self.keep_for_backup(log.epoch(), first);
             let work = disk.drop_before(first);
             self.mesh.board().background.run(work);
         }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::backup::BackingUp;
 use super::block::writes;
 use super::connection::Connection;
 use super::core::Core;
@@ -54,6 +55,10 @@ pub(super) enum Then {
     Nothing,
     /// It is a base of the logs.
     Base,
+    /// BACKUP SEAL; there is no snapshot.
+    Seal(Asked),
+    /// A part of that is done.
+    SealStep,
     Reply(Asked),
     /// There is none for what FLUSHALL has emptied; its reply.
     Emptied(Asked),
@@ -71,7 +76,7 @@ pub struct Saving {
     waits_for_cut: Option<Asked>,
     is_scheduled: bool,
     /// What waits for the end of the snapshot that is being made.
-    queue: VecDeque<Then>,
+    pub(super) queue: VecDeque<Then>,
     load: Option<(Arc<Load>, Option<Asked>)>,
     /// Logs that are being loaded, and who waits for that.
     pub(super) log_load: Option<(Arc<LogLoad>, Option<Asked>)>,
@@ -91,6 +96,7 @@ pub struct Saving {
     last_expired: u64,
     /// Bases of the logs.
     pub(super) rewriting: Rewriting,
+    pub(super) backing_up: BackingUp,
     /// All shards' changes at the cut that is being written, and at the last one that was.
     changes_at_cut: u64,
     changes_saved: u64,
@@ -117,6 +123,8 @@ pub struct SavingFigures {
     pub changes_saved: u64,
     /// Bases of the logs.
     pub rewrite: RewriteFigures,
+    /// There is a backup that is not sealed.
+    pub is_backing_up: bool,
 }
 
 /// What INFO shows of a load.
@@ -249,6 +257,7 @@ impl Core {
     }
 
     fn begin_load_log(&mut self, asked: Asked) {
+        self.fail_backup("the keys are loaded anew");
         self.saving.reload_log = Some(asked);
         self.pause_for_stop();
     }
@@ -282,6 +291,7 @@ impl Core {
             || saving.reload_log.is_some()
             || saving.reloading.is_on()
             || saving.rewriting.is_on()
+            || saving.backing_up.is_sealing()
     }
 
     /// Core 0: every shard has cut; `reply` is the transaction's.
@@ -303,8 +313,9 @@ impl Core {
             self.go_on_saving();
             return Pace::Soon;
         }
+        let clearing = self.poll_clearing();
         if self.saving.job.is_none() && self.saving.load.is_none() {
-            return Pace::Rest;
+            return clearing;
         }
         let result = self.saving.job.as_ref().and_then(|(job, _)| job.result());
         if let Some(result) = result
@@ -334,7 +345,7 @@ impl Core {
         let saving = &self.saving;
         let is_loading_log = saving.log_load.is_some() || saving.reload_log.is_some();
         let is_busy = saving.job.is_some() || saving.load.is_some() || is_loading_log;
-        let is_busy = is_busy || saving.reloading.is_on();
+        let is_busy = is_busy || saving.reloading.is_on() || saving.backing_up.is_sealing();
         if is_busy || self.is_rewriting() {
             return;
         }
@@ -343,6 +354,7 @@ impl Core {
         } else if let Some(then) = self.saving.queue.pop_front() {
             match then {
                 Then::LoadLog(asked) => self.begin_load_log(asked),
+                Then::Seal(asked) => self.begin_seal(asked),
                 Then::Reload(asked, reload) => self.start_reload(asked, reload),
                 then => self.begin_save(then),
             }
@@ -355,6 +367,10 @@ impl Core {
         *lock(&self.mesh.board().snapshot) = None;
         if matches!(then, Then::Base) {
             return self.rewrite_ended(Some(job), result);
+        }
+        if matches!(then, Then::SealStep) {
+            let lsns = lock(&job.lsns).clone();
+            return self.seal_went_on(lsns, result);
         }
         let seconds = job.began.elapsed().as_secs();
         let saving = &mut self.saving;
@@ -385,7 +401,8 @@ impl Core {
         }
         self.refresh_gate();
         match (then, result) {
-            (Then::Nothing | Then::Base | Then::LoadLog(_), _) => {}
+            (Then::Nothing | Then::Base | Then::LoadLog(_) | Then::Seal(_) | Then::SealStep, _) => {
+            }
             (Then::Emptied((from, id)), _) | (Then::Reply((from, id)), Ok(())) => {
                 self.answer(from, id, Answer::Done)
             }
@@ -561,7 +578,7 @@ impl Core {
     pub(super) fn saving_figures(&self) -> SavingFigures {
         let saving = &self.saving;
         let any_job = saving.job.as_ref();
-        let job = any_job.filter(|(_, then)| !matches!(then, Then::Base));
+        let job = any_job.filter(|(_, then)| !matches!(then, Then::Base | Then::SealStep));
         let (job, any_job) = (job.map(|(job, _)| job), any_job.map(|(job, _)| job));
         SavingFigures {
             loading: self.loading_figures(),
@@ -580,6 +597,7 @@ impl Core {
             last_expired: saving.last_expired,
             changes_saved: saving.changes_saved,
             rewrite: self.rewrite_figures(),
+            is_backing_up: lock(&self.mesh.board().backup).is_under_way(),
         }
     }
 }

@@ -83,6 +83,8 @@ pub struct Job {
     pub keys: AtomicU64,
     /// Those that are written.
     pub keys_written: AtomicU64,
+    /// Where each log had got by the cut, of one that is nothing but that.
+    pub lsns: Mutex<Vec<u64>>,
     /// Bytes of its file, once that is there.
     pub file_bytes: AtomicU64,
     /// When it began.
@@ -104,6 +106,7 @@ impl Job {
             changed_bytes_max: AtomicU64::new(0),
             keys: AtomicU64::new(0),
             keys_written: AtomicU64::new(0),
+            lsns: Mutex::default(),
             file_bytes: AtomicU64::new(0),
             began: Instant::now(),
         };
@@ -223,6 +226,50 @@ impl Core {
             of_thread.end(result);
         });
         self.start_cut(compresses, is_base);
+        job
+    }
+
+    /// Cuts the logs of all cores at one moment, and nothing else: [`Job::lsns`].
+    pub(super) fn start_bare_cut(&mut self) -> Arc<Job> {
+        let cores_count = self.mesh.cores_count();
+        let (job, parts) = Job::new(cores_count);
+        let board = self.mesh.board();
+        *lock(&board.snapshot) = Some(job.clone());
+        let of_thread = job.clone();
+        board.background.run(move || {
+            let mut lsns = vec![0; cores_count];
+            let mut made_count = 0;
+            while made_count < cores_count
+                && let Ok(part) = parts.recv()
+            {
+                if let Part::Made(core, made) = part {
+                    lsns[usize::from(core)] = made.lsn;
+                    made_count += 1;
+                }
+            }
+            of_thread.give_up();
+            parts.iter().for_each(drop);
+            *lock(&of_thread.lsns) = lsns;
+            of_thread.end(match made_count == cores_count {
+                true => Ok(()),
+                false => Err("a core has no part in it".into()),
+            });
+        });
+        self.start_cut(false, true);
+        job
+    }
+
+    /// Has the thread for files do something else in its turn.
+    pub(super) fn start_job(
+        &mut self,
+        work: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> Arc<Job> {
+        let (job, _) = Job::new(0);
+        let of_thread = job.clone();
+        self.mesh
+            .board()
+            .background
+            .run(move || of_thread.end(work()));
         job
     }
 

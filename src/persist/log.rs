@@ -457,6 +457,14 @@ impl Log {
         of_cut.unwrap_or_else(|| self.sequence())
     }
 
+    /// The last segment that has something from before the last cut, and whether it may still be written to.
+    pub fn last_before_cut(&self) -> (u64, bool) {
+        let after = self.cut.as_ref().and_then(|cut| cut.sequence);
+        let current = self.sequence();
+        let last = after.map_or(current, |after| after.saturating_sub(1));
+        (last, last >= current)
+    }
+
     /// Bytes of what is not in the base of the last cut.
     pub fn bytes_since_cut(&self) -> u64 {
         let before = self.cut.as_ref().map_or(0, |cut| cut.bytes);

@@ -84,6 +84,7 @@ fn every_row_is_recorded_or_newer() {
                 || name.starts_with("cluster|")
                 || name.starts_with("commandlog")
                 || name.starts_with("hotkeys")
+                || name.starts_with("backup")
                 || entry.command.group == Group::Array,
             "{name}"
         );

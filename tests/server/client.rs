@@ -264,10 +264,18 @@ impl Client {
         let length = self.received.len();
         self.received.resize(length + step, 0);
         let place = &mut self.received[length..];
-        let result = match &mut self.socket {
+        let mut read = || match &mut self.socket {
             Socket::Tcp(socket) => socket.read(place),
             Socket::Unix(socket) => socket.read(place),
         };
+        let mut result = read();
+        // A read with a timeout is not taken up again by the kernel where a signal, or a machine that was frozen, cut it short.
+        while result
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::Interrupted)
+        {
+            result = read();
+        }
         let count = match result {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,

@@ -332,6 +332,11 @@ impl List {
 
 impl HeapSize for List {
     #[inline]
+    fn extent(&self) -> (usize, usize) {
+        (super::value::LISTS, self.len())
+    }
+
+    #[inline]
     fn heap_bytes(&self) -> usize {
         match &self.0 {
             Form::Packed(pack) => pack.heap_bytes(),

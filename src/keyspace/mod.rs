@@ -52,6 +52,7 @@ use guests::{Guests, table_of};
 
 use crate::base::hash::KeyHasher;
 use crate::base::rng::Rng;
+pub use crate::ds::key_table::Sizes;
 use crate::ds::key_table::{EntryMut, EntryRef, KeyTable, NewValue, OwnedValue};
 use crate::ds::table_shape::TableShape;
 use crate::resp::Args;
@@ -546,6 +547,13 @@ impl Keyspace {
     /// How many databases there are.
     pub fn databases_count(&self) -> usize {
         self.databases.len()
+    }
+
+    /// How many keys of each kind have which size, by database up to the last that has keys. O(1) for each.
+    pub fn sizes(&self) -> Vec<Sizes> {
+        let last = self.databases.iter().rposition(|it| !it.table.is_empty());
+        let databases = &self.databases[..last.map_or(0, |last| last + 1)];
+        databases.iter().map(|it| it.table.sizes()).collect()
     }
 
     /// The time of the batch, in milliseconds since the epoch.

@@ -472,6 +472,11 @@ impl Set {
 }
 
 impl HeapSize for Set {
+    #[inline]
+    fn extent(&self) -> (usize, usize) {
+        (super::value::SETS, self.len())
+    }
+
     fn heap_bytes(&self) -> usize {
         match &self.encoding {
             Encoding::Ints(ints) => ints.heap_bytes(),

@@ -13,6 +13,21 @@ use bytes::Bytes;
 /// Longest string that Redis embeds beside its header, and names `embstr`.
 pub const EMBEDDED_BYTES_MAX: usize = 44;
 
+/// Kinds of keys whose sizes are shown, as INFO names them, by their [`HeapSize::extent`].
+pub const SIZED_KINDS: [&str; 5] = [
+    "strings_sizes",
+    "lists_items",
+    "sets_items",
+    "zsets_items",
+    "hashes_items",
+];
+
+/// The place of lists, sets, sorted sets and hashes in [`SIZED_KINDS`].
+pub(super) const LISTS: usize = 1;
+pub(super) const SETS: usize = 2;
+pub(super) const ZSETS: usize = 3;
+pub(super) const HASHES: usize = 4;
+
 /// Writes out what all types have in common: `Type => module::Type`, one line each.
 macro_rules! objects {
     ($($name:ident => $collection:ty),* $(,)?) => {
@@ -25,6 +40,9 @@ macro_rules! objects {
         impl HeapSize for Object {
             fn heap_bytes(&self) -> usize {
                 match *self { $(Self::$name(ref it) => it.heap_bytes()),* }
+            }
+            fn extent(&self) -> (usize, usize) {
+                match *self { $(Self::$name(ref it) => it.extent()),* }
             }
             fn free_effort(&self) -> usize {
                 match *self { $(Self::$name(ref it) => it.free_effort()),* }

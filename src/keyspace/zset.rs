@@ -266,6 +266,11 @@ impl Zset {
 
 impl HeapSize for Zset {
     #[inline]
+    fn extent(&self) -> (usize, usize) {
+        (super::value::ZSETS, self.len())
+    }
+
+    #[inline]
     fn heap_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(packed) => packed.heap_bytes(),

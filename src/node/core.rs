@@ -57,7 +57,6 @@ use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
 use crate::router::message::SlowCall;
 use crate::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
-use crate::shard::sizes::SizeWalk;
 use crate::shard::{Outcome, Shard};
 
 /// A buffer larger than this is freed instead of kept.
@@ -150,8 +149,6 @@ pub struct Core {
     pub gathers: HashMap<u64, Gather, ahash::RandomState>,
     /// The next question's name.
     pub next_question: u64,
-    /// Walks over the sizes of keys, each for a question: whose, and its name.
-    pub(super) size_walks: Vec<(usize, u64, SizeWalk)>,
     /// DEBUG SLEEP: whose question, its name, and until when to sleep once the turn is over.
     pub(super) sleeps: Vec<(usize, u64, Instant)>,
     /// CLIENT PAUSE.
@@ -395,7 +392,6 @@ impl Core {
             errands: Errands::new(),
             gathers: HashMap::default(),
             next_question: 0,
-            size_walks: Vec::new(),
             sleeps: Vec::new(),
             pause: None,
             waiting_for_writes: Vec::new(),

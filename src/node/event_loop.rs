@@ -167,7 +167,6 @@ impl CoreLoop {
         self.core.resume_congested();
         self.core.resume_yielding(yielding);
         let is_leaving = self.core.go_on_leaving();
-        let has_sizes = !self.core.size_walks.is_empty() && self.core.walk_sizes();
         self.core.settle();
         if !self.core.monitors.is_empty() {
             self.core.show_monitors();
@@ -221,7 +220,6 @@ impl CoreLoop {
             || self.more_cycle
             || runs_on
             || is_leaving
-            || has_sizes
             || has_slept
             || may_resume
             || !self.core.yielding.is_empty()

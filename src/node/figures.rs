@@ -2,11 +2,11 @@
 
 use super::saving::SavingFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
+use crate::keyspace::Sizes;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::keyspace::tracking::TrackingCounts;
 use crate::shard::figures::{CommandFigures, ErrorCounts};
 use crate::shard::hot_keys::HotKey;
-use crate::shard::sizes::Sizes;
 use crate::shard::type_sample::TypeSample;
 
 /// Samples of the recent past, for the `instantaneous_` fields: 16 of them, as Redis keeps.

@@ -39,11 +39,7 @@ use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
 use crate::shard::hot_keys::HotKey;
-use crate::shard::sizes::SizeWalk;
 use crate::shard::type_sample::TypeSample;
-
-/// Buckets of keys looked at in one turn to count their sizes, about 50 µs.
-const SIZE_STEPS_PER_TURN: usize = 512;
 
 /// A sleep longer than the clock can tell ends after this.
 const LONG_SLEEP: Duration = Duration::from_secs(u32::MAX as u64);
@@ -546,15 +542,11 @@ impl Core {
             Question::KillClients { filter, spare } => {
                 Answer::Count(self.kill_here(&filter, spare))
             }
-            Question::Figures { sizes: true, .. } => {
-                return self.size_walks.push((from, id, SizeWalk::default()));
-            }
-            Question::Figures {
-                sizes: false,
-                types,
-                hot,
-            } => {
+            Question::Figures { sizes, types, hot } => {
                 let mut figures = self.figures();
+                if sizes {
+                    figures.sizes = self.shard.keys.sizes();
+                }
                 if hot {
                     figures.hot = self.hot_keys();
                 }
@@ -652,23 +644,6 @@ impl Core {
             }
         };
         self.answer(from, id, answer);
-    }
-
-    /// Goes on counting the sizes of keys for those who asked; whether there is more to count.
-    pub(super) fn walk_sizes(&mut self) -> bool {
-        let Some((_, _, walk)) = self.size_walks.first_mut() else {
-            return false;
-        };
-        if walk.step(&self.shard.keys, SIZE_STEPS_PER_TURN) {
-            let (from, id, walk) = self.size_walks.remove(0);
-            let figures = CoreFigures {
-                sizes: walk.into_sizes(),
-                types: self.types(),
-                ..self.figures()
-            };
-            self.answer(from, id, Answer::Figures(Box::new(figures)));
-        }
-        !self.size_walks.is_empty()
     }
 
     /// Stands still for DEBUG SLEEP, after a turn; whether it did.

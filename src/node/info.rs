@@ -9,7 +9,8 @@ use super::memory_figures::MemoryFigures;
 use super::saving::SavingFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
-use crate::shard::sizes::{KINDS, Sizes};
+use crate::keyspace::Sizes;
+use crate::keyspace::value::SIZED_KINDS;
 use crate::shard::type_sample::TypeSample;
 use std::fmt::Write;
 
@@ -320,10 +321,9 @@ pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
     out
 }
 
-/// Sections that nothing but their own names print: a walk over all keys is asked for on purpose (for sizes, `everything`
-/// is that as well; `all` is what exporters ask for every few seconds), and so is what only concerns those who work on the
-/// server.
-const BY_NAME_ONLY: &[&str] = &["Keysizes", "Types", "Debug"];
+/// Sections that nothing but their own names print: keys are looked at only where somebody asks for it, and the other is for
+/// those who work on the server.
+const BY_NAME_ONLY: &[&str] = &["Types", "Debug"];
 
 /// Whether a request for `sections` prints the section `name`; the node may skip gathering what is not printed.
 pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
@@ -333,16 +333,15 @@ pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
         "Modules" => "module_list",
         name => name,
     };
-    let is_cheap = !BY_NAME_ONLY.contains(&name);
-    let by_default = by_default && is_cheap;
+    let is_for_all = !BY_NAME_ONLY.contains(&name);
+    let by_default = by_default && is_for_all;
     if sections.is_empty() {
         return by_default;
     }
     sections.iter().any(|section| {
         let is = |word: &str| section.eq_ignore_ascii_case(word.as_bytes());
         let is_all = is("all") || is("everything");
-        let is_cheap = is_cheap || name == "Keysizes" && is("everything");
-        is_all && is_cheap || is("default") && by_default || is(name) || is(own_name)
+        is_all && is_for_all || is("default") && by_default || is(name) || is(own_name)
     })
 }
 
@@ -664,7 +663,7 @@ fn keyspace(figures: &InfoFigures, out: &mut String) {
 
 fn key_sizes(figures: &InfoFigures, out: &mut String) {
     for (db, sizes) in figures.sizes.iter().enumerate() {
-        for (kind, name) in KINDS.iter().enumerate() {
+        for (kind, name) in SIZED_KINDS.iter().enumerate() {
             let bins: Vec<String> = sizes
                 .of(kind)
                 .map(|(smallest, count)| format!("{}={count}", bin_text(smallest)))

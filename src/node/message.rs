@@ -196,7 +196,7 @@ pub enum Question {
     },
     /// Every figure of the core.
     Figures {
-        /// The sizes of its keys as well, for which they are walked.
+        /// The sizes of its keys as well.
         sizes: bool,
         /// What its types take as well, for which some keys are looked at.
         types: bool,

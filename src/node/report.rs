@@ -14,9 +14,9 @@ use crate::base::crc64::crc64;
 use crate::commands::identity::RONDO_VERSION;
 use crate::commands::pubsub::Subject;
 use crate::commands::table;
+use crate::keyspace::Sizes;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
-use crate::shard::sizes::Sizes;
 use crate::shard::type_sample::TypeSample;
 
 /// Facts of the process that do not change.

@@ -20,7 +20,6 @@ mod operations;
 mod patience;
 pub mod replay;
 pub mod scripts;
-pub mod sizes;
 mod tracking;
 pub mod type_sample;
 pub mod waiters;

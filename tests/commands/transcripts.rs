@@ -2,6 +2,7 @@
 
 use super::runner::Runner;
 use super::transcript::{Step, parse_transcript, reply_lines, sorted_elements};
+use crate::keyspace::sizes::assert_sizes;
 use rondo::keyspace::{AccessPolicy, EncodingLimits};
 use rondo::resp::Protocol;
 use std::path::Path;
@@ -23,7 +24,7 @@ pub fn transcripts() -> Vec<(String, String)> {
     found
 }
 
-/// One keyspace answers what the recorded server answered.
+/// One keyspace answers what the recorded server answered, and knows the sizes of its keys all the while.
 #[test]
 fn transcripts_replay_on_one_keyspace() {
     let mut failures = Vec::new();
@@ -56,6 +57,7 @@ fn transcripts_replay_on_one_keyspace() {
                     if is_unordered {
                         got = sorted_elements(got);
                     }
+                    assert_sizes(&runner.keys, || format!("{name}:{line}"));
                     if got != reply {
                         failures.push(format!("{name}:{line}\n  got  {got:?}\n  want {reply:?}"));
                     }

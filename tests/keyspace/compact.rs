@@ -9,7 +9,7 @@ use rondo::keyspace::compact::CompactionWalk;
 const KEYS: usize = 3;
 
 /// Requests that make collections of every type large and small again, and now and then one of another type.
-fn request(random: &mut Random, range: usize) -> Vec<String> {
+pub(super) fn request(random: &mut Random, range: usize) -> Vec<String> {
     let number = random.below(range);
     let member = format!("m{number}:{}", "x".repeat(number * 31 % 90));
     let value = match random.below(3) {

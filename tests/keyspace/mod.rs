@@ -16,4 +16,5 @@ mod rdb_list; // lists in payloads
 mod rdb_set; // sets in payloads
 mod rdb_stream; // streams in payloads
 mod set; // encodings, algebra, chance
+pub mod sizes; // how many keys have which size, at any time
 mod zset;

@@ -1,6 +1,7 @@
 use super::instant::Instant;
 use crate::commands::transcript::{Step, parse_transcript, reply_lines, sorted_elements};
 use crate::commands::transcripts::transcripts;
+use crate::keyspace::sizes::assert_sizes;
 use rondo::keyspace::{AccessPolicy, EncodingLimits};
 use rondo::resp::Protocol;
 
@@ -48,6 +49,9 @@ fn replay(shards_count: u16, name: &str, text: &str, failures: &mut Vec<String>)
                 let mut got = reply_lines(&server.run(&words));
                 if is_unordered {
                     got = sorted_elements(got);
+                }
+                for shard in &server.shards {
+                    assert_sizes(&shard.keys, || format!("{name}:{line} at {shards_count}"));
                 }
                 if got != reply {
                     failures.push(format!(

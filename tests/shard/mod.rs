@@ -7,7 +7,6 @@ mod locks;
 mod memory; // one limit over several shards
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything
 mod seize; // locks a script takes while it runs
-mod sizes;
 mod type_sample; // how many keys of which size
 mod waiting; // who is served, in which order, and when not yet
 mod watches; // what touches a watched key

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use crate::keyspace::sizes::assert_sizes;
 use rondo::base::hash::KeyHasher;
 use rondo::base::rng::Rng;
 use rondo::commands::for_each_key;
@@ -299,6 +300,7 @@ impl Cluster {
             if !core.shard.is_quiet() || !core.running.is_empty() || is_waited {
                 return Err(format!("shard {id} is not quiet at the end"));
             }
+            assert_sizes(&core.shard.keys, || format!("shard {id}"));
         }
         Ok(std::mem::take(&mut self.history))
     }

@@ -4,6 +4,7 @@
 //!           table is borrowed.
 
 use super::entry::{self, INLINE_BYTES_MAX, Kind, Large, Shape};
+use super::sizes::Bin;
 use super::{
     HeapSize, KeyTable, Lifted, NewValue, OwnedValue, Payload, Value, block_bytes, bucket,
     object_bytes, object_in, owns_more,
@@ -228,7 +229,13 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                 payload_bytes: payload.bytes(),
                 ..old
             };
+            if old == new && old.kind == Kind::Inline {
+                // As long as before: nothing but bytes changes.
+                return self.table.put(self.entry(), payload);
+            }
+            let (before, after) = (Bin::of_entry::<T>(self.entry()), Bin::of_payload(&payload));
             let lifted = self.table.lift(self.entry());
+            self.table.sizes.change(before, after);
             if old != new {
                 self.reshape(old, new, self.deadline_ms(), 0);
             }
@@ -369,6 +376,8 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         unsafe {
             let old = entry::shape(self.entry());
             let length = old.payload_bytes.max(length_min);
+            let (before, after) = (Bin::of_string(old.payload_bytes), Bin::of_string(length));
+            self.table.sizes.change(before, after);
             if length > INLINE_BYTES_MAX {
                 let start = entry::payload(self.entry());
                 let bytes = grown(
@@ -409,6 +418,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         // SAFETY: the caller's promise; the table is borrowed for as long as the bytes are.
         let large = unsafe { &mut *entry::boxed::<Large>(self.entry()) };
         let before = large.heap_bytes();
+        let bin_before = Bin::of_string(large.bytes().len());
         if let Large::Shared(bytes) = large {
             let mut owned = Vec::with_capacity(bytes.len().max(length_min));
             owned.extend_from_slice(bytes);
@@ -434,6 +444,8 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         }
         let after = large.heap_bytes();
         let table = &mut *self.table;
+        let bin_after = Bin::of_string(large.bytes().len());
+        table.sizes.change(bin_before, bin_after);
         table.heap_bytes = table.heap_bytes.wrapping_add(after).wrapping_sub(before);
         match large {
             Large::Owned(bytes) => bytes,

@@ -23,11 +23,13 @@ mod cut;
 mod entry;
 mod resize;
 mod segment;
+mod sizes;
 mod walk;
 
 pub use borrowed::{EntryMut, EntryRef};
 pub use compact::{Compacted, ValuesWalk};
 pub use cut::Keeper;
+pub use sizes::{KINDS_COUNT, Sizes};
 
 use crate::base::hash::KeyHasher;
 use crate::ds::mover::{Mover, Progress};
@@ -37,6 +39,7 @@ use bytes::Bytes;
 use cut::Cut;
 use entry::{INLINE_BYTES_MAX, Kind, Large, Shape};
 use segment::{DEPTH_MAX, ENTRIES_PER_BUCKET_MAX, Word};
+use sizes::Bin;
 use std::marker::PhantomData;
 use std::ptr::{NonNull, null_mut};
 use walk::SetAside;
@@ -53,6 +56,12 @@ const FREED_AT_ONCE_MAX: usize = 64;
 pub trait HeapSize {
     /// Bytes on the heap behind `self`. O(1): it is asked before and after every change.
     fn heap_bytes(&self) -> usize;
+
+    /// Its kind, from 1 to below [`KINDS_COUNT`], and its size in the kind's own measure. O(1): it is asked before and after
+    /// every change.
+    fn extent(&self) -> (usize, usize) {
+        (KINDS_COUNT - 1, 0)
+    }
 
     /// About how many allocations dropping it frees.
     fn free_effort(&self) -> usize {
@@ -148,6 +157,8 @@ pub struct KeyTable<T> {
     heap_bytes: usize,
     /// The object handed out to be changed last.
     opened: Opened<T>,
+    /// Values by kind and size, but for what the object opened last has changed since.
+    sizes: Sizes,
     /// Reused by splits.
     scratch: Vec<u64>,
     /// Reused by what frees segments and entries: blocks to move. Empty between calls.
@@ -173,6 +184,7 @@ struct Opened<T> {
     hash: u64,
     heap_bytes: usize,
     wakes: bool,
+    bin: Bin,
 }
 
 impl<T> Opened<T> {
@@ -181,6 +193,7 @@ impl<T> Opened<T> {
         hash: 0,
         heap_bytes: 0,
         wakes: false,
+        bin: Bin::NONE,
     };
 }
 
@@ -277,6 +290,7 @@ impl<T: HeapSize> KeyTable<T> {
             owners_count: 0,
             heap_bytes: 0,
             opened: Opened::NONE,
+            sizes: Sizes::default(),
             scratch: Vec::new(),
             sparse: Vec::new(),
             aside: None,
@@ -316,6 +330,7 @@ impl<T: HeapSize> KeyTable<T> {
         let slot = unsafe {
             entry::write(entry, shape, 0, deadline_ms, key);
             let wake_at_ms = payload.wake_at_ms();
+            self.sizes.enter(Bin::of_payload(&payload));
             self.put(entry, payload);
             self.note_wake(hash, wake_at_ms);
             self.owners_count += usize::from(owns_more(shape));
@@ -508,7 +523,9 @@ impl<T: HeapSize> KeyTable<T> {
             (*header).deleted_count += 1;
             self.len -= 1;
             self.deadlines_count -= usize::from(content & bucket::HAS_DEADLINE != 0);
-            bucket::entry(content)
+            let entry = bucket::entry(content);
+            self.sizes.leave(Bin::of_entry::<T>(entry));
+            entry
         }
     }
 
@@ -682,13 +699,20 @@ impl<T: HeapSize> KeyTable<T> {
     unsafe fn open_object(&mut self, hash: u64, object: *mut T) {
         self.close_object();
         // SAFETY: the caller's promise.
-        let (heap_bytes, wakes) =
-            unsafe { ((*object).heap_bytes(), (*object).wake_at_ms().is_some()) };
+        let (heap_bytes, wakes, extent) = unsafe {
+            let object = &*object;
+            (
+                object.heap_bytes(),
+                object.wake_at_ms().is_some(),
+                object.extent(),
+            )
+        };
         self.opened = Opened {
             object,
             hash,
             heap_bytes,
             wakes,
+            bin: Bin::of(extent),
         };
     }
 
@@ -698,8 +722,11 @@ impl<T: HeapSize> KeyTable<T> {
         let opened = std::mem::replace(&mut self.opened, Opened::NONE);
         if !opened.object.is_null() {
             // SAFETY: `opened` is a live object: every way out of the table comes through here first.
-            let (after, wake_at_ms) =
-                unsafe { ((*opened.object).heap_bytes(), (*opened.object).wake_at_ms()) };
+            let (after, wake_at_ms, extent) = unsafe {
+                let object = &*opened.object;
+                (object.heap_bytes(), object.wake_at_ms(), object.extent())
+            };
+            self.sizes.change(opened.bin, Bin::of(extent));
             self.heap_bytes = self
                 .heap_bytes
                 .wrapping_add(after)

@@ -7,8 +7,8 @@
 use super::entry::{self, Kind, Large};
 use super::segment::{ENTRIES_PER_BUCKET_MAX, Word};
 use super::{
-    EntryRef, HeapSize, KeyTable, Opened, SegmentCounts, bucket, discard, object_bytes, object_in,
-    owns_more, take_object, weight,
+    EntryRef, HeapSize, KeyTable, Opened, SegmentCounts, Sizes, bucket, discard, object_bytes,
+    object_in, owns_more, take_object, weight,
 };
 use crate::ds::slab::Slab;
 use crate::ds::table_shape::TableShape;
@@ -416,6 +416,7 @@ impl<T> KeyTable<T> {
             return None;
         }
         self.opened = Opened::NONE;
+        self.sizes = Sizes::default();
         self.scratch = Vec::new();
         self.sparse = Vec::new();
         self.len = 0;

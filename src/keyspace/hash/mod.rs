@@ -390,6 +390,11 @@ impl Default for Hash {
 }
 
 impl HeapSize for Hash {
+    #[inline]
+    fn extent(&self) -> (usize, usize) {
+        (crate::keyspace::value::HASHES, self.len())
+    }
+
     fn heap_bytes(&self) -> usize {
         match &self.fields {
             Fields::Packed(packed) => packed.pack().heap_bytes(),

@@ -54,6 +54,7 @@ fn main() {
                         db: 0,
                         caller: &Caller::default(),
                         patience: Default::default(),
+                        is_alone: false,
                         is_logged: false,
                         aside: &mut Aside::default(),
                     };

@@ -6,6 +6,7 @@
 use super::CommandError;
 use super::draws::{OUT_OF_RANGE, reply_draws};
 use super::hash::reply_element;
+use super::pieces::Fields;
 use super::row::*;
 use super::scan::Cursor;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
@@ -23,10 +24,23 @@ const EXPIRED_MAX: usize = 4096;
 
 /// What a walk shows of each field.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Fields,
     Values,
     Both,
+}
+
+impl Part {
+    /// Replies with what is shown of a field.
+    #[inline]
+    pub(super) fn reply(self, field: Element<'_>, value: Element<'_>, reply: &mut Reply<'_>) {
+        if self != Self::Values {
+            reply_element(reply, field);
+        }
+        if self != Self::Fields {
+            reply_element(reply, value);
+        }
+    }
 }
 
 fn hgetall(
@@ -59,25 +73,27 @@ fn reply_all(
     reply: &mut Reply<'_>,
     part: Part,
 ) -> Result<Effect, CommandError> {
-    let now_ms = call.keys.now_ms();
+    let (now_ms, whole_max) = (call.keys.now_ms(), call.whole_max());
     let key = call.keys.key(args.get(1));
     let hash = call
         .keys
         .read::<Hash>(call.db, &key, call.caller.no_touch)?;
-    let count = hash.map_or(0, |hash| hash.alive_len(now_ms));
+    let (start, count) = (reply.len(), hash.map_or(0, |hash| hash.alive_len(now_ms)));
     match part {
         Part::Both => reply.map(count),
         Part::Fields | Part::Values => reply.array(count),
     }
-    if let Some(hash) = hash {
-        hash.each(now_ms, |field, value| {
-            if part != Part::Values {
-                reply_element(reply, field);
-            }
-            if part != Part::Fields {
-                reply_element(reply, value);
-            }
+    if count > whole_max {
+        let reader = Box::new(Fields {
+            protocol: reply.protocol(),
+            part,
+            now_ms,
+            cursor: 0,
         });
+        return Ok(call.reply_in_pieces(&key, reply, start, reader));
+    }
+    if let Some(hash) = hash {
+        hash.each(now_ms, |field, value| part.reply(field, value, reply));
     }
     Ok(Effect::NONE)
 }

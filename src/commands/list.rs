@@ -6,6 +6,7 @@
 
 use super::CommandError;
 use super::generic::NO_SUCH_KEY;
+use super::pieces::Elements;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
@@ -309,6 +310,7 @@ fn lrange(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let (start, stop) = (integer(args.get(2))?, integer(args.get(3))?);
+    let whole_max = call.whole_max();
     let key = call.keys.key(args.get(1));
     let found = call
         .keys
@@ -318,7 +320,16 @@ fn lrange(
         return Ok(Effect::NONE);
     };
     let (place, count) = list.range(start, stop);
+    let head_at = reply.len();
     reply.array(count);
+    if count > whole_max {
+        let reader = Box::new(Elements {
+            protocol: reply.protocol(),
+            next: place,
+            left_count: count,
+        });
+        return Ok(call.reply_in_pieces(&key, reply, head_at, reader));
+    }
     list.visit_some(place, count, End::Front, |element| {
         reply_element(element, reply);
     });

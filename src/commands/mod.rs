@@ -56,6 +56,7 @@ pub mod monitor;
 pub mod number;
 pub mod object;
 mod persistence;
+pub mod pieces;
 pub mod pubsub;
 pub mod redact;
 pub mod rename;

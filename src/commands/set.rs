@@ -4,6 +4,7 @@
 //! Tests     tests/transcripts/set.txt, set_encodings.txt.
 
 use super::CommandError;
+use super::pieces::Members;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread, Touched};
 use crate::ds::listpack::Element;
@@ -161,9 +162,18 @@ fn smembers(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    let whole_max = call.whole_max();
     let key = call.keys.key(args.get(1));
     let set = call.keys.read::<Set>(call.db, &key, call.caller.no_touch)?;
-    reply.set(set.map_or(0, Set::len));
+    let (start, count) = (reply.len(), set.map_or(0, Set::len));
+    reply.set(count);
+    if count > whole_max {
+        let reader = Box::new(Members {
+            protocol: reply.protocol(),
+            cursor: 0,
+        });
+        return Ok(call.reply_in_pieces(&key, reply, start, reader));
+    }
     if let Some(set) = set {
         set.each(|member| reply_member(member, reply));
     }

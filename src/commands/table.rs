@@ -274,6 +274,8 @@ pub struct Call<'a> {
     pub caller: &'a Caller,
     /// Whether a command that finds nothing may wait for something.
     pub patience: Patience,
+    /// It is a request by itself: its reply may come in pieces.
+    pub is_alone: bool,
     /// Whether a handler that must say what it did has anybody to say it to.
     pub is_logged: bool,
     /// What few commands say of themselves; empty when a handler begins.

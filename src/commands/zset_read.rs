@@ -5,11 +5,12 @@
 //! Tests     tests/transcripts/zset_range.txt.
 
 use super::CommandError;
+use super::pieces::Ranks;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread};
 use super::word::integer;
 use super::zset_range::{By, Limit, ZsetRange};
-use super::zset_reply::reply_members;
+use super::zset_reply::{reply_members, reply_members_head};
 use crate::keyspace::Classes;
 use crate::keyspace::zset::Direction;
 use crate::keyspace::{EncodingLimits, Zset};
@@ -110,6 +111,7 @@ fn range(
         stores: false,
     };
     let request = Request::parse(args, named)?;
+    let whole_max = call.whole_max();
     let key = call.keys.key(args.get(1));
     let set = call
         .keys
@@ -118,8 +120,23 @@ fn range(
         reply.array(0);
         return Ok(Effect::NONE);
     };
-    let members = set.walk(request.ranks_in(set), request.direction());
-    reply_members(members, request.with_scores, reply);
+    let ranks = request.ranks_in(set);
+    if ranks.len() > whole_max {
+        let start = reply.len();
+        reply_members_head(ranks.len(), request.with_scores, reply);
+        let reader = Box::new(Ranks {
+            protocol: reply.protocol(),
+            ranks,
+            direction: request.direction(),
+            with_scores: request.with_scores,
+        });
+        return Ok(call.reply_in_pieces(&key, reply, start, reader));
+    }
+    reply_members(
+        set.walk(ranks, request.direction()),
+        request.with_scores,
+        reply,
+    );
     Ok(Effect::NONE)
 }
 

@@ -10,6 +10,7 @@ use crate::ds::key_table::KeyTable;
 impl Keyspace {
     /// Empties `db`; returns how many keys it had. Their memory goes with [`Keyspace::free_garbage`].
     pub fn flush_database(&mut self, db: usize) -> u64 {
+        self.finish_readings(db);
         let fresh = Database::new(KeyTable::new(self.hasher.clone()));
         let old = std::mem::replace(&mut self.databases[db], fresh);
         let keys_count = old.table.len() as u64;

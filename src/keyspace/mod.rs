@@ -23,6 +23,7 @@ pub mod limits;
 pub mod list;
 pub mod load;
 pub mod rdb;
+pub mod reading;
 pub mod set;
 pub mod set_algebra;
 pub mod slot;
@@ -160,6 +161,7 @@ pub struct Keyspace {
     /// Keys that may go when memory is short.
     pool: evict::EvictionPool,
     events: Events,
+    readings: reading::Readings,
 }
 
 struct Database {
@@ -217,6 +219,7 @@ impl Keyspace {
             guests: None,
             pool: evict::EvictionPool::default(),
             events: Events::default(),
+            readings: reading::Readings::default(),
             hasher: options.hasher,
         }
     }

@@ -178,6 +178,8 @@ pub struct Connection {
     reply_bytes: usize,
     /// Bytes of `side` that a slot still names; the others' replies have left.
     side_used: usize,
+    /// Pieces of long replies whose turn has not come.
+    early: Option<Box<Early>>,
     /// What it waits as, while it is blocked on keys.
     pub waits_as: Option<u64>,
     /// What came while a request was under way that is one step to everybody: it is sent after its reply.
@@ -218,6 +220,7 @@ impl Connection {
             side: Vec::new(),
             reply_bytes: REPLY_BYTES_GUESS,
             side_used: 0,
+            early: None,
             holding: None,
             blocked: None,
             waits_as: None,
@@ -415,6 +418,20 @@ impl Connection {
                 self.output.extend_from_slice(reply);
             }
             self.first_sequence += 1;
+            self.advance();
+        } else {
+            let silent = matches!(self.slots[index], Slot::Pending { silent: true });
+            let start = self.side.len();
+            if !silent {
+                self.side.extend_from_slice(reply);
+            }
+            self.slots[index] = self.slot_from(start);
+        }
+    }
+
+    /// Moves what has come to its turn to `output`.
+    fn advance(&mut self) {
+        loop {
             while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
                 let (start, length) = (start as usize, length as usize);
                 self.output
@@ -423,14 +440,62 @@ impl Connection {
                 self.slots.pop_front();
                 self.first_sequence += 1;
             }
-            self.trim_side();
-        } else {
-            let silent = matches!(self.slots[index], Slot::Pending { silent: true });
-            let start = self.side.len();
-            if !silent {
-                self.side.extend_from_slice(reply);
+            if self.early.is_none() || !self.take_early() {
+                break;
             }
-            self.slots[index] = self.slot_from(start);
+        }
+        self.trim_side();
+    }
+
+    /// Moves the pieces of the reply whose turn it is to `output`; whether it was all of a reply.
+    #[cold]
+    fn take_early(&mut self) -> bool {
+        let sequence = self.first_sequence;
+        let Some(early) = &mut self.early else {
+            return false;
+        };
+        let Some(at) = early.replies.iter().position(|it| it.sequence == sequence) else {
+            return false;
+        };
+        let reply = early.replies.swap_remove(at);
+        if early.replies.is_empty() {
+            self.early = None;
+        }
+        if !matches!(self.slots.front(), Some(Slot::Pending { silent: true })) {
+            for piece in &reply.pieces {
+                self.output.extend_from_slice(piece);
+            }
+        }
+        if reply.is_whole {
+            self.slots.pop_front();
+            self.first_sequence += 1;
+        }
+        reply.is_whole
+    }
+
+    /// The next piece of a reply has come; with the last, how many bytes it has.
+    pub fn fill_part(&mut self, sequence: u64, mut piece: Vec<u8>, total_bytes: Option<u64>) {
+        let index = (sequence - self.first_sequence) as usize;
+        if let Some(total_bytes) = total_bytes {
+            self.reply_bytes = total_bytes as usize;
+        }
+        let is_silent = matches!(self.slots.get(index), Some(Slot::Pending { silent: true }));
+        if is_silent {
+            piece = Vec::new();
+        }
+        if index > 0 {
+            let early = self.early.get_or_insert_default();
+            return early.add(sequence, piece, total_bytes.is_some());
+        }
+        if self.output.is_empty() {
+            self.output = piece;
+        } else {
+            self.output.append(&mut piece);
+        }
+        if total_bytes.is_some() {
+            self.slots.pop_front();
+            self.first_sequence += 1;
+            self.advance();
         }
     }
 
@@ -460,7 +525,12 @@ impl Connection {
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
         let unsent = self.output.len() + self.late_bytes() + self.held_bytes();
-        unsent + self.side_used + self.sending_bytes + self.backlog.bytes()
+        let early = self.early_bytes();
+        unsent + early + self.side_used + self.sending_bytes + self.backlog.bytes()
+    }
+
+    fn early_bytes(&self) -> usize {
+        self.early.as_ref().map_or(0, |early| early.bytes())
     }
 
     fn late_bytes(&self) -> usize {
@@ -480,6 +550,7 @@ impl Connection {
             + self.output.capacity()
             + self.backlog.allocated_bytes()
             + self.side.capacity()
+            + self.early_bytes()
             + self.held_bytes()
             + self.late_bytes()
             + self.sending_bytes
@@ -495,6 +566,40 @@ impl Connection {
             + self.watched_bytes()
             + (self.session.tracking.as_ref()).map_or(0, |tracking| tracking.prefixes_bytes)
             + (self.session.fieldsets.as_ref()).map_or(0, |fieldsets| fieldsets.heap_bytes())
+    }
+}
+
+/// Pieces of replies that come in pieces, before their turn.
+#[derive(Default)]
+struct Early {
+    replies: Vec<EarlyReply>,
+}
+
+struct EarlyReply {
+    sequence: u64,
+    pieces: Vec<Vec<u8>>,
+    /// All of them are there.
+    is_whole: bool,
+}
+
+impl Early {
+    fn add(&mut self, sequence: u64, piece: Vec<u8>, is_whole: bool) {
+        let known = self.replies.iter_mut().find(|it| it.sequence == sequence);
+        if let Some(reply) = known {
+            reply.pieces.push(piece);
+            reply.is_whole |= is_whole;
+            return;
+        }
+        self.replies.push(EarlyReply {
+            sequence,
+            pieces: vec![piece],
+            is_whole,
+        });
+    }
+
+    fn bytes(&self) -> usize {
+        let pieces = self.replies.iter().flat_map(|reply| &reply.pieces);
+        pieces.map(Vec::len).sum()
     }
 }
 

@@ -542,6 +542,7 @@ impl Core {
                 self.hold(token, holds);
                 return self.fill(token, origin.sequence, reply);
             }
+            FromShard::Part { .. } => return self.part_came_of_reply(event),
             FromShard::Slow { tx, .. } => {
                 // What a script calls is a part of it, as in Redis.
                 let whose = self.transactions.get(tx);
@@ -853,6 +854,15 @@ impl Core {
             connection.output = self.spare.pop().unwrap_or_default();
         }
         connection.fill(sequence, reply);
+        self.has_filled(token);
+    }
+
+    /// What follows a reply that has found its place.
+    #[inline]
+    pub(super) fn has_filled(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         if connection.is_drained() && connection.blocked == Some(Blocked::UntilDrained) {
             connection.blocked = None;
             self.resumes.push(token);

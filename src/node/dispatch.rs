@@ -240,6 +240,9 @@ impl Core {
         self.hold_here(connection);
         if deferred {
             connection.reserve(silent);
+            if self.shard.has_long_reads() {
+                self.stop_behind_long_read(connection);
+            }
         }
         self.tell_after(token, connection);
         self.count(connection, entry);
@@ -480,7 +483,12 @@ impl Core {
     }
 
     /// A request as shards see it.
-    fn request(&self, token: Token, connection: &Connection, entry: &'static Entry) -> Request {
+    pub(super) fn request(
+        &self,
+        token: Token,
+        connection: &Connection,
+        entry: &'static Entry,
+    ) -> Request {
         Request {
             entry,
             db: connection.session.db,

@@ -147,6 +147,7 @@ impl CoreLoop {
         }
         self.events = events;
         busy |= self.core.drain_mesh() > 0;
+        let reads_on = self.core.read_on();
         self.core.keep_to_lease();
         if self.more_cycle {
             self.cycle(TURN_BUDGET);
@@ -217,6 +218,7 @@ impl CoreLoop {
         let must_retry = self.core.shard.must_retry_waiters();
         let walks_on = walks.contains(&Pace::On);
         walks_on
+            || reads_on
             || self.more_cycle
             || runs_on
             || is_leaving

@@ -54,6 +54,7 @@ pub mod listeners;
 pub mod load;
 pub mod log;
 mod log_load;
+mod long_reads;
 pub mod memory;
 pub mod memory_figures;
 mod mesh;

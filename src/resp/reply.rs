@@ -244,6 +244,11 @@ impl<'o> Reply<'o> {
         self.out.truncate(len);
     }
 
+    /// Takes what was written since the output had `len` bytes.
+    pub fn take_since(&mut self, len: usize) -> Vec<u8> {
+        self.out.split_off(len)
+    }
+
     /// Bytes in the output, those of earlier replies included.
     pub fn len(&self) -> usize {
         self.out.len()

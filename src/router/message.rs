@@ -111,6 +111,11 @@ pub enum ToShard {
         /// The transaction.
         tx: TxId,
     },
+    /// Nobody wants the rest of a reply that comes in pieces.
+    EndRead {
+        /// As [`FromShard::Part`] names it.
+        reading: u64,
+    },
     /// A client waits no more; unknown ones are ignored.
     Forget {
         /// Its ticket's id.
@@ -205,6 +210,23 @@ pub enum FromShard {
         /// What must be durable before it leaves.
         holds: Holds,
     },
+    /// The next piece of a very long reply of a single-shard request.
+    Part {
+        /// Names the reply on its shard.
+        reading: u64,
+        /// Who makes it.
+        shard: ShardId,
+        /// Who waits for it.
+        origin: Origin,
+        /// What follows what has come.
+        bytes: Vec<u8>,
+        /// It is the last piece of so many bytes.
+        total_bytes: Option<u64>,
+        /// What must be durable before it leaves.
+        holds: Holds,
+        /// With the last: the call, where it is worth a note.
+        slow: Option<Box<SlowCall>>,
+    },
     /// A client that waited has its reply.
     Served {
         /// Its ticket's id.
@@ -240,7 +262,11 @@ impl FromShard {
             | Self::Busy { tx, .. }
             | Self::TurnedAway { tx, .. }
             | Self::Ran { tx, .. } => Some(*tx),
-            Self::Late { .. } | Self::Served { .. } | Self::Ask { .. } | Self::NeedsMemory => None,
+            Self::Late { .. }
+            | Self::Part { .. }
+            | Self::Served { .. }
+            | Self::Ask { .. }
+            | Self::NeedsMemory => None,
         }
     }
 }

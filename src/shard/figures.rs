@@ -139,6 +139,11 @@ impl Figures {
         }
     }
 
+    /// Adds time that a call took after it was counted.
+    pub fn add_time(&mut self, index: u16, nanoseconds: u64) {
+        self.command_mut(index).nanoseconds += nanoseconds;
+    }
+
     /// Counts one call that replied with the error `text` (its line without `-`).
     pub fn record_failure(&mut self, index: u16, text: &[u8]) {
         self.command_mut(index).failed_count += 1;

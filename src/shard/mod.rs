@@ -15,6 +15,7 @@ pub mod hot_keys;
 pub mod key_costs;
 pub mod ledger;
 pub mod locks;
+mod long_reads;
 pub mod memory;
 mod operations;
 mod patience;
@@ -37,6 +38,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::commands::for_each_key;
 use crate::commands::table::{Aside, Call, Caller, KeysHandler, Logged, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
+use crate::ds::key_table::ReadLimit;
 use crate::keyspace::Keyspace;
 use crate::keyspace::cut::CutSizes;
 use crate::persist::Log;
@@ -53,6 +55,7 @@ use cycle::Pace;
 use effects::Logging;
 use hot_keys::HotKeys;
 use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
+use long_reads::LongRead;
 use memory::Memory;
 use waiters::{Change, Waiters};
 use watches::Watches;
@@ -78,7 +81,8 @@ pub struct Request {
 pub enum Outcome {
     /// The reply is in `out`.
     Done,
-    /// A lock is in the way; the reply comes as [`FromShard::Late`], and `out` is as it was.
+    /// A lock is in the way, and the reply comes as [`FromShard::Late`]; or it is very long, and comes as
+    /// [`FromShard::Part`] after part. `out` is as it was.
     Deferred,
 }
 
@@ -135,6 +139,12 @@ pub struct Shard {
     /// Blocks that wait for a lock as requests do.
     deferred_blocks: HashMap<Ticket, (Request, Packed), ahash::RandomState>,
     events: VecDeque<(u16, FromShard)>,
+    /// Replies that are made in pieces.
+    long_reads: VecDeque<LongRead>,
+    /// How much of one is made at once.
+    read_step: ReadLimit,
+    /// What runs is a request by itself, whose reply may come in pieces.
+    is_alone: bool,
     waiters: Waiters,
     watches: Watches,
     figures: Figures,
@@ -173,6 +183,9 @@ impl Shard {
             deferred: HashMap::default(),
             deferred_blocks: HashMap::default(),
             events: VecDeque::new(),
+            long_reads: VecDeque::new(),
+            read_step: long_reads::STEP,
+            is_alone: false,
             waiters: Waiters::default(),
             watches: Watches::default(),
             figures: Figures::default(),
@@ -232,16 +245,30 @@ impl Shard {
         if !self.locks.is_idle() && self.defer(request, args) {
             return Outcome::Deferred;
         }
+        let length = out.len();
+        self.run_alone(request, args, out);
+        let is_long = out.len() == length && self.begin_long_read(request, args);
+        self.after_writes();
+        match is_long {
+            true => Outcome::Deferred,
+            false => Outcome::Done,
+        }
+    }
+
+    /// Runs a request that nothing is in the way of; `out` stays as it is if its reply is to come in pieces.
+    #[inline]
+    fn run_alone(&mut self, request: &Request, args: &Args<'_>, out: &mut Vec<u8>) {
         let Request {
             entry, db, caller, ..
         } = *request;
+        // What it costs is noted when it has run.
+        self.is_alone = !self.hot_keys.is_on();
         if self.memory.is_limited {
             self.run_limited(request, args, out);
         } else {
             self.run(entry, db, caller, Patience::Never, args, out);
         }
-        self.after_writes();
-        Outcome::Done
+        self.is_alone = false;
     }
 
     /// Whether a request needs no more than its handler and the log: nobody else looks at what it reads or changes, and no lock
@@ -256,7 +283,8 @@ impl Shard {
             && !self.keys.is_tracked()
     }
 
-    /// As [`Shard::execute`] while the shard [is bare](Shard::is_bare), which no request changes that runs here.
+    /// As [`Shard::execute`] while the shard [is bare](Shard::is_bare), which no request changes that runs here. Where nothing
+    /// is written to `out`, [`Shard::begin_long_read`] is to follow.
     ///
     /// - `handler`: of `entry`, which is no subcommand.
     #[inline]
@@ -277,6 +305,7 @@ impl Shard {
             db: usize::from(db),
             caller,
             patience: Patience::Never,
+            is_alone: true,
             is_logged: self.logging.is_some(),
             aside: &mut self.aside,
         };
@@ -409,6 +438,7 @@ impl Shard {
             ToShard::Forget { id } => self.forget_waiter(id),
             ToShard::Rest { id } => self.rest_waiter(id),
             ToShard::Unwatch { id } => self.unwatch(id),
+            ToShard::EndRead { reading } => self.end_long_read(reading),
         }
         self.after_writes();
         self.waiters.set_change(Change::Here);
@@ -475,6 +505,7 @@ impl Shard {
     ///
     /// - `options`: the limit of memory, as [`Shard::set_memory_options`] was told.
     pub fn replace_keys(&mut self, keys: Keyspace, options: MemoryOptions) {
+        self.finish_long_reads();
         let now_ms = self.keys.now_ms();
         self.keys = keys;
         self.keys.set_now(now_ms);
@@ -490,7 +521,10 @@ impl Shard {
 
     /// Whether no transaction is known here and no request waits.
     pub fn is_quiet(&self) -> bool {
-        self.locks.is_empty() && self.waiting.is_empty() && self.deferred_count() == 0
+        self.locks.is_empty()
+            && self.waiting.is_empty()
+            && self.deferred_count() == 0
+            && self.long_reads.is_empty()
     }
 
     /// Whether a request that may write waits for a lock.
@@ -662,24 +696,19 @@ impl Shard {
         if let Some((request, args)) = self.deferred.remove(&ticket) {
             let mut reply = Vec::new();
             let args = args.as_args();
-            let Request {
-                entry,
-                db,
-                caller,
-                origin,
-            } = request;
-            if self.memory.is_limited {
-                self.run_limited(&request, &args, &mut reply);
-            } else {
-                self.run(entry, db, caller, Patience::Never, &args, &mut reply);
+            self.run_alone(&request, &args, &mut reply);
+            if reply.is_empty() && self.begin_late_read(ticket, &request, &args) {
+                return;
             }
             let holds = self.take_holds().unwrap_or_default();
             let late = FromShard::Late {
-                origin,
+                origin: request.origin,
                 reply,
                 holds,
             };
-            self.events.push_back((origin.core, late));
+            self.events.push_back((request.origin.core, late));
+        } else if self.is_of_long_read(ticket) {
+            return;
         } else {
             self.run_deferred_block(ticket);
         }
@@ -833,6 +862,7 @@ impl Shard {
             db: usize::from(db),
             caller: &caller,
             patience,
+            is_alone: self.is_alone,
             is_logged: self.logging.is_some(),
             aside: &mut self.aside,
         };

@@ -324,6 +324,7 @@ impl Shard {
             db: usize::from(db),
             caller: &caller,
             patience: Patience::Never,
+            is_alone: false,
             is_logged: false,
             aside: &mut self.aside,
         };

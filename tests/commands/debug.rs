@@ -22,6 +22,7 @@ fn debug(runner: &mut Runner, words: &[&str]) -> String {
         db: runner.db,
         caller: &Caller::default(),
         patience: Default::default(),
+        is_alone: false,
         is_logged: false,
         aside: &mut Aside::default(),
     };

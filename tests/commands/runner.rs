@@ -102,6 +102,7 @@ impl Runner {
                 ..Caller::default()
             },
             patience: self.patience,
+            is_alone: false,
             is_logged: false,
             aside: &mut Aside::default(),
         };

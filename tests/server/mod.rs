@@ -28,6 +28,7 @@ mod http; // figures on a port of their own
 mod lane;
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
+mod long_reads; // replies in pieces
 mod memory; // maxmemory, maxmemory-clients, MEMORY
 mod mending; // disks that fail, disks that are full
 mod migrate; // keys that go to another server

@@ -4,6 +4,7 @@ mod effects; // bounded steps, all dead found
 mod figures;
 mod key_costs; // which keys take most
 mod locks;
+mod long_reads; // replies in pieces
 mod memory; // one limit over several shards
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything
 mod seize; // locks a script takes while it runs

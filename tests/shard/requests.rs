@@ -102,6 +102,9 @@ fn events(shard: &mut Shard) -> Vec<String> {
                 String::from_utf8_lossy(&reply)
             ),
             (core, FromShard::Ask { id, .. }) => format!("core {core}: waiter {id} asks"),
+            (core, FromShard::Part { origin, .. }) => {
+                format!("core {core}: a part for connection {}", origin.connection)
+            }
             (core, FromShard::NeedsMemory) => format!("core {core}: memory is short"),
             (core, FromShard::Late { origin, reply, .. }) => format!(
                 "core {core}: connection {} request {} late {:?}",

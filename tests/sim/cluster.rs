@@ -52,6 +52,8 @@ pub struct Figures {
     pub retries_count: u64,
     pub retries_count_max: u64,
     pub deferred_count: u64,
+    /// Replies that came in pieces.
+    pub long_count: u64,
     /// Blocks that were one request, and those of them that waited for a lock.
     pub hopped_blocks_count: u64,
     pub deferred_blocks_count: u64,
@@ -89,6 +91,7 @@ impl Figures {
         self.retries_count += other.retries_count;
         self.retries_count_max = self.retries_count_max.max(other.retries_count_max);
         self.deferred_count += other.deferred_count;
+        self.long_count += other.long_count;
         self.hopped_blocks_count += other.hopped_blocks_count;
         self.deferred_blocks_count += other.deferred_blocks_count;
         self.messages_count += other.messages_count;
@@ -218,6 +221,8 @@ pub struct Cluster {
     unwatches: HashMap<u64, Watched>,
     /// The database a block has selected, likewise.
     session_dbs: HashMap<u64, u16>,
+    /// Pieces of replies that have come, by request.
+    parts: HashMap<u64, Vec<u8>>,
     token: Token,
 }
 
@@ -277,6 +282,7 @@ impl Cluster {
             unwatches: HashMap::new(),
             session_dbs: HashMap::new(),
             token: Token::default(),
+            parts: HashMap::new(),
         }
     }
 
@@ -324,6 +330,11 @@ impl Cluster {
                 choices.push((Choice::Queue(index), self.willingness[index]));
             }
         }
+        for (id, core) in self.cores.iter().enumerate() {
+            if core.shard.has_long_reads() {
+                choices.push((Choice::Read(id as u16), 1));
+            }
+        }
         if self.waiting.len() > 0 {
             if choices.is_empty() {
                 self.check_nothing_left_behind()?;
@@ -342,6 +353,10 @@ impl Cluster {
                 match choice {
                     Choice::Client(index) => self.send_request(index),
                     Choice::Queue(index) => self.deliver(index)?,
+                    Choice::Read(id) => {
+                        self.cores[usize::from(id)].shard.read_on(|_| true);
+                        self.post_events(id);
+                    }
                     Choice::Timeout => self.time_out(),
                 }
                 self.retry_waiters();
@@ -640,6 +655,20 @@ impl Cluster {
                 self.post_events(to);
             }
             Message::FromShard(FromShard::Late { origin, reply, .. }) => self.reply(origin, reply),
+            Message::FromShard(FromShard::Part {
+                origin,
+                bytes,
+                total_bytes,
+                ..
+            }) => {
+                let reply = self.parts.entry(origin.sequence).or_default();
+                reply.extend_from_slice(&bytes);
+                if total_bytes.is_some() {
+                    let reply = self.parts.remove(&origin.sequence).unwrap_or_default();
+                    self.figures.long_count += 1;
+                    self.reply(origin, reply);
+                }
+            }
             Message::FromShard(FromShard::Served { id, reply, .. }) => self.served(id, reply),
             Message::FromShard(FromShard::Ask { id, shard }) => self.asked_to_look(to, id, shard),
             Message::FromShard(message) => {
@@ -1048,6 +1077,8 @@ fn has_one_shard(args: &OwnedArgs) -> bool {
 #[derive(Clone, Copy)]
 enum Choice {
     Client(usize),
+    /// The next piece of a reply.
+    Read(u16),
     Queue(usize),
     Timeout,
 }
@@ -1061,6 +1092,8 @@ fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario)
     };
     let mut shard = Shard::new(id, Keyspace::new(options));
     shard.set_now(NOW_MS);
+    // Every reply of elements comes in pieces.
+    shard.set_long_reads(0, 1);
     match scenario.mutant {
         Mutant::WithoutLocks => shard.without_locks(),
         Mutant::SeizesNothing => shard.without_seizing(),

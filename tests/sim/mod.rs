@@ -99,6 +99,27 @@ fn histories_are_strictly_serialisable() {
     }
 }
 
+/// Replies come an element at a time, while others write, wait, run blocks and scripts on the same keys.
+#[test]
+fn long_replies_are_strictly_serialisable() {
+    let mut total = cluster::Figures::default();
+    for seed in seeds() {
+        let mut cluster = Cluster::new(Scenario {
+            family: Family::Reads,
+            ..Scenario::of_seed(seed, Mutant::None)
+        });
+        let checked = cluster.run().and_then(|history| checker::check(&history));
+        if let Err(problem) = checked {
+            panic!("SEED={seed}\n{problem}");
+        }
+        total.add(&cluster.figures());
+    }
+    println!("{total:?}");
+    if seeds().count() >= 300 {
+        assert!(total.long_count > 200, "{total:?}");
+    }
+}
+
 /// Seeds beyond those of every run that found something once.
 #[test]
 fn what_was_found_once_stays_mended() {

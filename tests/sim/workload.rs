@@ -95,6 +95,8 @@ pub enum Family {
     Streams,
     /// Lists and sorted sets that clients wait for.
     Queues,
+    /// Lists and sorted sets that are read whole more than anything.
+    Reads,
 }
 
 impl Family {
@@ -123,6 +125,11 @@ const COLLECTIONS: [&str; 3] = ["u", "v", "w"];
 pub fn random_operations(family: Family, rng: &mut Rng) -> Vec<Operation> {
     if family == Family::Queues && rng.below(10) > 0 {
         return vec![random_of_queues(rng)];
+    }
+    if family == Family::Reads && rng.below(10) > 2 {
+        let line = random_of(family, rng);
+        let words: Vec<&str> = line.split(' ').collect();
+        return vec![Operation::new(0, &words)];
     }
     if family == Family::Streams && rng.below(4) == 0 {
         let mut key = || COLLECTIONS[rng.below(COLLECTIONS.len() as u64) as usize];
@@ -366,6 +373,12 @@ fn random_of(family: Family, rng: &mut Rng) -> String {
         (Family::Lists, 8) => format!("LRANGE {one} 0 -1"),
         (Family::Lists, 9) => format!("LMPOP 2 {one} {other} {side} COUNT 2"),
         (Family::Lists, _) => format!("LMOVE {one} {other} {side} {target}"),
+        (Family::Reads, 3) => format!("LPUSH {one} {member} l{member} {member}"),
+        (Family::Reads, 4) => format!("RPOP {one}"),
+        (Family::Reads, 5) => format!("ZADD {other} {member} m{}", rng.below(4)),
+        (Family::Reads, 6) => format!("ZRANGE {other} 0 -1 WITHSCORES"),
+        (Family::Reads, 7) => format!("LMOVE {one} {other} {side} {target}"),
+        (Family::Reads, _) => format!("LRANGE {one} 0 -1"),
         (Family::Sets, 3..5) => format!("SADD {one} {member} m{member}"),
         (Family::Sets, 5) => format!("SREM {one} {member}"),
         (Family::Sets, 6) => format!("SMOVE {one} {other} {member}"),

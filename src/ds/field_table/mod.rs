@@ -23,6 +23,9 @@ use deadlines::Deadlines;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+/// A step of a scan over more is not asked for ahead: what was first would be gone again.
+const PREFETCH_MAX: usize = 512;
+
 /// Fields to values and deadlines.
 pub struct FieldTable {
     /// Every payload is a live `Block`, which belongs to this table alone.
@@ -229,6 +232,11 @@ impl FieldTable {
     ///
     /// - A field that is there throughout is visited, whatever the table does between the calls.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut visit: impl FnMut(Entry<'a>)) -> u64 {
+        // Blocks lie anywhere: those of a step are asked for together, so that their cache misses overlap.
+        if count <= PREFETCH_MAX {
+            self.slots
+                .scan(cursor, count, |payload| Block(payload).prefetch());
+        }
         self.slots
             .scan(cursor, count, |payload| visit(Entry::new(Block(payload))))
     }

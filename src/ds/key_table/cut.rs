@@ -51,6 +51,7 @@ impl<T: HeapSize> KeyTable<T> {
             bucket_index: 0,
             is_over: false,
         }));
+        self.note_onlookers();
     }
 
     /// Whether a cut is being written out, or what was given up has not all changed colour.
@@ -109,6 +110,7 @@ impl<T: HeapSize> KeyTable<T> {
     /// Ends a cut that has been shown whole, and hands the keeper back; none where it was given up.
     pub fn end_cut(&mut self) -> Option<Box<dyn Keeper<T>>> {
         let cut = self.cut.take()?;
+        self.note_onlookers();
         debug_assert!(cut.is_over, "all of it was shown");
         cut.keeper
     }
@@ -168,7 +170,8 @@ impl<T: HeapSize> KeyTable<T> {
         }
     }
 
-    /// Before an entry changes or goes: shows it, if it is still to be shown. One branch where no cut is on.
+    /// Before an entry changes or goes: shows it, if it is still to be shown, and has who reads it read all of it. One branch
+    /// where nobody does.
     ///
     /// # Safety
     /// `slot` is a place in a live segment and holds an entry.
@@ -176,9 +179,22 @@ impl<T: HeapSize> KeyTable<T> {
     pub(super) unsafe fn before_change(&mut self, slot: *mut u64) {
         // SAFETY: the caller's promise.
         unsafe {
+            if self.has_onlookers {
+                self.show_onlookers(slot);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `before_change`.
+    #[cold]
+    unsafe fn show_onlookers(&mut self, slot: *mut u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
             if self.cut.is_some() && slot.read() & bucket::COLOUR != self.colour {
                 self.show(slot);
             }
+            self.finish_readings_of(slot);
         }
     }
 

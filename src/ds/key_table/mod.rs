@@ -21,6 +21,7 @@ mod bucket;
 mod compact;
 mod cut;
 mod entry;
+mod readings;
 mod resize;
 mod segment;
 mod sizes;
@@ -29,6 +30,7 @@ mod walk;
 pub use borrowed::{EntryMut, EntryRef};
 pub use compact::{Compacted, ValuesWalk};
 pub use cut::Keeper;
+pub use readings::{ReadLimit, Reader};
 pub use sizes::{KINDS_COUNT, Sizes};
 
 use crate::base::hash::KeyHasher;
@@ -38,6 +40,7 @@ use bucket::Bucket;
 use bytes::Bytes;
 use cut::Cut;
 use entry::{INLINE_BYTES_MAX, Kind, Large, Shape};
+use readings::Reading;
 use segment::{DEPTH_MAX, ENTRIES_PER_BUCKET_MAX, Word};
 use sizes::Bin;
 use std::marker::PhantomData;
@@ -171,6 +174,10 @@ pub struct KeyTable<T> {
     discarded_bytes: usize,
     /// The cut that is being written out.
     cut: Option<Box<Cut<T>>>,
+    /// Entries that are being read bit by bit.
+    readings: Vec<Reading<T>>,
+    /// There is a cut or a reading: changes have to look.
+    has_onlookers: bool,
     /// The colour of new entries: `bucket::COLOUR` or 0.
     colour: u64,
     values: PhantomData<T>,
@@ -297,6 +304,8 @@ impl<T: HeapSize> KeyTable<T> {
             discarded: Vec::new(),
             discarded_bytes: 0,
             cut: None,
+            readings: Vec::new(),
+            has_onlookers: false,
             colour: 0,
             values: PhantomData,
         }

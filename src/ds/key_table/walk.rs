@@ -189,6 +189,7 @@ impl<T: HeapSize> KeyTable<T> {
     /// steps it spent on one and whether the entry must go. Returns the next cursor (0: a full round has ended) and steps
     /// spent.
     ///
+    /// - An object that is being read wakes in a call after that.
     /// - A segment is swept whole, so up to 780 steps more than `work_max` may be spent, and what `wake` spends.
     pub fn expire_step(
         &mut self,
@@ -249,6 +250,9 @@ impl<T: HeapSize> KeyTable<T> {
                     let entry = bucket::entry(slot.read());
                     match entry::deadline_ms(entry) {
                         Some(deadline_ms) if deadline_ms <= now_ms => {
+                            if self.is_being_read(slot) {
+                                self.finish_readings_of(slot);
+                            }
                             dead(EntryRef::new(entry));
                             self.unlink(hash, slot);
                             self.free_entry(entry);
@@ -307,7 +311,8 @@ impl<T: HeapSize> KeyTable<T> {
                         continue;
                     }
                     let object = object_in::<T>(entry);
-                    if (*object).wake_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+                    let is_due = (*object).wake_at_ms().is_some_and(|at_ms| at_ms <= now_ms);
+                    if is_due && !self.is_being_read(slot) {
                         self.open_object(hash, object);
                         let (spent, is_gone) = wake(entry::key(entry), &mut *object);
                         self.close_object();

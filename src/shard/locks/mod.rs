@@ -317,6 +317,33 @@ impl LockTable {
             hash: connection,
             mode,
         });
+        let (number, is_granted) = self.enter_request(claims);
+        if is_granted {
+            // Whoever asked had seen a conflict; if there is none the request runs in its turn all the same.
+            self.ready.push_back(HolderId::Request(number));
+        }
+        Ticket(number)
+    }
+
+    /// Keeps a key for a request that has run and whose reply is not made to its end: what comes for the key waits behind it,
+    /// as it does behind a request that waits. [`LockTable::finish`] ends it; until then [`LockTable::next_ready`] may yield it.
+    pub fn keep(&mut self, hash: u64) -> Option<Ticket> {
+        if self.grants_everything {
+            return None;
+        }
+        let mode = LockMode::Exclusive;
+        let (number, _) = self.enter_request(vec![KeyLock { hash, mode }]);
+        Some(Ticket(number))
+    }
+
+    /// Whether anybody waits for anything. Costs a walk over all holders.
+    pub fn has_waiting(&self) -> bool {
+        let mut holders = self.holders.values();
+        self.closed.is_some() || holders.any(|holder| !holder.is_granted)
+    }
+
+    /// Gives a request its place, behind what is in its way; its number, and whether it has all its claims at once.
+    fn enter_request(&mut self, mut claims: Vec<KeyLock>) -> (u64, bool) {
         claims.sort_unstable_by_key(|key| key.hash);
         claims.dedup();
         let mut behind = self.shard.last_in_the_way(Claim::Part);
@@ -330,13 +357,10 @@ impl LockTable {
             behind: self.tickets_count,
             ..behind.unwrap_or_default()
         };
-        let id = HolderId::Request(self.tickets_count);
+        let number = self.tickets_count;
         self.busy_count += 1;
-        if self.admit(id, place, 0, Claim::Part, claims) {
-            // Whoever asked had seen a conflict; if there is none the request runs in its turn all the same.
-            self.ready.push_back(id);
-        }
-        Ticket(self.tickets_count)
+        let is_granted = self.admit(HolderId::Request(number), place, 0, Claim::Part, claims);
+        (number, is_granted)
     }
 
     /// Drops the claims of a request that has run.

@@ -1,0 +1,102 @@
+//! Readings: large values that are read bit by bit, each as it was when that began, while the shard goes on.
+//!
+//!     begin_reading -> whoever runs the request: take_begun_reading -> read_some until the end
+//!
+//! How a reading keeps to one state of its value: `ds/key_table/readings.rs`. It goes with its table where databases are
+//! exchanged; where one is emptied, what is left is read first.
+//!
+//! Tests     tests/shard/long_reads.rs.
+
+use super::{Key, Keyspace, Object};
+use crate::ds::key_table::{ReadLimit, Reader};
+
+/// From here on a reply is given in pieces, in elements: half a millisecond's work.
+pub const WHOLE_ELEMENTS_MAX: usize = 10_000;
+
+/// What a keyspace knows of readings.
+pub(super) struct Readings {
+    /// See [`Keyspace::whole_elements_max`].
+    whole_elements_max: usize,
+    /// Those ever begun.
+    count: u64,
+    /// The one that a request has just begun, and its key's hash.
+    begun: Option<(u64, u64)>,
+    /// What is left of those whose tables are gone.
+    left: Vec<(u64, Vec<u8>)>,
+}
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self {
+            whole_elements_max: WHOLE_ELEMENTS_MAX,
+            count: 0,
+            begun: None,
+            left: Vec::new(),
+        }
+    }
+}
+
+impl Keyspace {
+    /// Replies of more elements are given in pieces, where their requests stand for themselves.
+    #[inline]
+    pub fn whole_elements_max(&self) -> usize {
+        self.readings.whole_elements_max
+    }
+
+    /// Sets [`Keyspace::whole_elements_max`]; tests do.
+    #[doc(hidden)]
+    pub fn set_whole_elements_max(&mut self, count: usize) {
+        self.readings.whole_elements_max = count;
+    }
+
+    /// Begins to read a key that is there, instead of a reply.
+    ///
+    /// - `head`: how the reply begins.
+    #[cold]
+    pub fn begin_reading(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        head: Vec<u8>,
+        reader: Box<dyn Reader<Object>>,
+    ) {
+        self.readings.count += 1;
+        let id = self.readings.count;
+        let table = &mut self.databases[db].table;
+        table.begin_reading(id, key.hash, key.bytes, head, reader);
+        self.readings.begun = Some((id, key.hash));
+    }
+
+    /// What the last request has begun to read instead of replying, and its key's hash.
+    pub fn take_begun_reading(&mut self) -> Option<(u64, u64)> {
+        self.readings.begun.take()
+    }
+
+    /// Reads on; the next bytes of the reply, and whether they are the last.
+    pub fn read_some(&mut self, id: u64, limit: ReadLimit) -> (Vec<u8>, bool) {
+        let left = &mut self.readings.left;
+        if let Some(at) = left.iter().position(|(of, _)| *of == id) {
+            return (left.swap_remove(at).1, true);
+        }
+        let tables = self.databases.iter_mut().map(|it| &mut it.table);
+        let mut found = tables.filter_map(|table| table.read_some(id, limit));
+        // What is not known has no more bytes.
+        found.next().unwrap_or((Vec::new(), true))
+    }
+
+    /// Nobody wants the rest.
+    pub fn end_reading(&mut self, id: u64) {
+        self.readings.left.retain(|(of, _)| *of != id);
+        for database in &mut self.databases {
+            if database.table.end_reading(id) {
+                return;
+            }
+        }
+    }
+
+    /// Before a database is emptied.
+    pub(super) fn finish_readings(&mut self, db: usize) {
+        let left = self.databases[db].table.finish_readings();
+        self.readings.left.extend(left);
+    }
+}

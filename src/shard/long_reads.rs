@@ -1,0 +1,185 @@
+//! Long reads: replies of very many elements, made in pieces over many turns.
+//!
+//!     execute -> the handler begins to read -> deferred; read_on, read_on … -> FromShard::Part, the last one says so
+//!
+//! Its key is locked meanwhile: whoever wants it waits, and others do not wait for anybody. What takes no locks (eviction, a
+//! deadline that has come) has the rest read at once.
+//!
+//! Promises  the pieces together are the reply as it was when the request ran (`ds/key_table/readings.rs`); a call of
+//!           [`Shard::read_on`] takes one step, about half a millisecond; long reads take turns.
+//! Not here  which replies come in pieces: `commands/pieces.rs`. When steps are taken: `node/event_loop.rs`.
+//! Tests     tests/shard/long_reads.rs, tests/server/long_reads.rs.
+
+use super::locks::Ticket;
+use super::waiters::Change;
+use super::{Request, Shard};
+use crate::ds::key_table::ReadLimit;
+use crate::persist::Holds;
+use crate::resp::Args;
+use crate::resp::args::OwnedArgs;
+use crate::router::message::SlowCall;
+use crate::router::{FromShard, Origin};
+
+/// What one step may read, but where tests say otherwise.
+pub(super) const STEP: ReadLimit = ReadLimit {
+    elements: 8192,
+    bytes: 1 << 20,
+};
+
+/// A request whose reply is being made.
+pub(super) struct LongRead {
+    /// In the keyspace.
+    reading: u64,
+    request: Request,
+    args: OwnedArgs,
+    /// What must be durable before anything of it leaves.
+    holds: Holds,
+    bytes: u64,
+    took_ns: u64,
+    /// What comes for the key waits behind it.
+    lock: Option<Ticket>,
+}
+
+impl Shard {
+    /// Takes over the reply of a request that has written none, if it has begun to read instead. Its pieces are events.
+    pub fn begin_long_read(&mut self, request: &Request, args: &Args<'_>) -> bool {
+        let Some((reading, hash)) = self.keys.take_begun_reading() else {
+            return false;
+        };
+        let lock = self.locks.keep(hash);
+        self.take_reading_on(reading, lock, request, args);
+        true
+    }
+
+    /// The same for a request that had waited for its lock, which it keeps.
+    pub(super) fn begin_late_read(
+        &mut self,
+        lock: Ticket,
+        request: &Request,
+        args: &Args<'_>,
+    ) -> bool {
+        let Some((reading, _)) = self.keys.take_begun_reading() else {
+            return false;
+        };
+        self.take_reading_on(reading, Some(lock), request, args);
+        true
+    }
+
+    fn take_reading_on(
+        &mut self,
+        reading: u64,
+        lock: Option<Ticket>,
+        request: &Request,
+        args: &Args<'_>,
+    ) {
+        let holds = self.take_holds().unwrap_or_default();
+        self.long_reads.push_back(LongRead {
+            reading,
+            request: *request,
+            args: OwnedArgs::from_args(args),
+            holds,
+            bytes: 0,
+            took_ns: 0,
+            lock,
+        });
+    }
+
+    /// Whether a lock that has been granted is a long read's, which goes on by itself.
+    pub(super) fn is_of_long_read(&self, ticket: Ticket) -> bool {
+        let mut reads = self.long_reads.iter();
+        reads.any(|read| read.lock == Some(ticket))
+    }
+
+    /// Whether there is a reply to go on with.
+    #[inline]
+    pub fn has_long_reads(&self) -> bool {
+        !self.long_reads.is_empty()
+    }
+
+    /// Makes the next piece of the reply whose turn it is.
+    ///
+    /// - `may_go_on`: whether its client wants more of it by now. Where none does it is made all the same as long as others
+    ///   wait: a client that does not read keeps nobody from a key.
+    /// - Returns whether a piece was made.
+    pub fn read_on(&mut self, mut may_go_on: impl FnMut(&Origin) -> bool) -> bool {
+        let reads = self.long_reads.iter();
+        let next = reads
+            .map(|read| read.request.origin)
+            .position(|origin| may_go_on(&origin));
+        let next = next.or_else(|| self.locks.has_waiting().then_some(0));
+        let Some(read) = next.and_then(|at| self.long_reads.remove(at)) else {
+            return false;
+        };
+        self.read_more(read, self.read_step);
+        true
+    }
+
+    /// Replies of more elements come in pieces, with so many in each; tests want fewer than others.
+    #[doc(hidden)]
+    pub fn set_long_reads(&mut self, elements_max: usize, piece_elements: usize) {
+        self.keys.set_whole_elements_max(elements_max);
+        self.read_step.elements = piece_elements;
+    }
+
+    /// Nobody wants the rest of a reply.
+    pub fn end_long_read(&mut self, reading: u64) {
+        let found = self.long_reads.iter().position(|it| it.reading == reading);
+        if let Some(read) = found.and_then(|at| self.long_reads.remove(at)) {
+            self.keys.end_reading(reading);
+            self.let_go(&read);
+        }
+    }
+
+    /// Whoever waits for the key of a long read may go on.
+    fn let_go(&mut self, read: &LongRead) {
+        let Some(lock) = read.lock else { return };
+        self.waiters.set_change(Change::OfSeveral);
+        self.locks.finish(lock);
+        self.run_ready();
+        // As after a transaction: waiters that it was in the way of.
+        self.waiters.try_again();
+        self.after_writes();
+        self.waiters.set_change(Change::Here);
+    }
+
+    /// Makes all there is to come of all replies.
+    pub(super) fn finish_long_reads(&mut self) {
+        while let Some(read) = self.long_reads.pop_front() {
+            self.read_more(read, ReadLimit::NONE);
+        }
+    }
+
+    fn read_more(&mut self, mut read: LongRead, limit: ReadLimit) {
+        let began_ns = (self.stopwatch)();
+        let (bytes, is_last) = self.keys.read_some(read.reading, limit);
+        let took_ns = (self.stopwatch)().saturating_sub(began_ns);
+        read.took_ns += took_ns;
+        read.bytes += bytes.len() as u64;
+        let Request { entry, origin, .. } = read.request;
+        self.figures.add_time(entry.index, took_ns);
+        let is_noted = read.took_ns >= self.slow_ns || read.bytes >= self.large_bytes;
+        let slow = (is_last && is_noted).then(|| {
+            let args = read.args.as_args();
+            Box::new(SlowCall::new(
+                entry,
+                read.took_ns,
+                read.bytes as usize,
+                &args,
+            ))
+        });
+        let part = FromShard::Part {
+            reading: read.reading,
+            shard: self.id,
+            origin,
+            bytes,
+            total_bytes: is_last.then_some(read.bytes),
+            holds: std::mem::take(&mut read.holds),
+            slow,
+        };
+        self.events.push_back((origin.core, part));
+        match is_last {
+            true => self.let_go(&read),
+            false => self.long_reads.push_back(read),
+        }
+    }
+}

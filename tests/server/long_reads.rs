@@ -1,0 +1,191 @@
+//! Replies of tens of thousands of elements: they come in pieces, and nobody can tell but by not having to wait.
+
+use super::client::{Client, Value, error, ok, request};
+use super::harness::{Server, eventually};
+
+const COUNT: usize = 40_000;
+
+fn fill(client: &mut Client) {
+    for first in (0..COUNT).step_by(1_000) {
+        let numbers = first..first + 1_000;
+        let words = |name: &str, make: &dyn Fn(usize) -> Vec<String>| {
+            let mut words = vec![name.to_owned(), "big".to_owned() + &name.to_lowercase()];
+            words.extend(numbers.clone().flat_map(make));
+            words.join(" ")
+        };
+        client.ask(&words("SADD", &|it| vec![format!("member:{it}")]));
+        client.ask(&words("HSET", &|it| {
+            vec![format!("f:{it}"), format!("v:{it}")]
+        }));
+        client.ask(&words("ZADD", &|it| {
+            vec![it.to_string(), format!("m:{it}")]
+        }));
+        client.ask(&words("RPUSH", &|it| vec![format!("element:{it}")]));
+    }
+}
+
+/// A pipeline with long replies among short ones is answered whole and in order, in both protocols.
+#[test]
+fn long_replies_keep_their_place_in_a_pipeline() {
+    for threads in [1, 2, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        fill(&mut client);
+        for protocol in [2, 3] {
+            client.ask(&format!("HELLO {protocol}"));
+            let lines = [
+                "SMEMBERS bigsadd",
+                "ECHO one",
+                "HGETALL bighset",
+                "SCARD bigsadd",
+                "ZRANGE bigzadd 0 -1 WITHSCORES",
+                "CLIENT REPLY SKIP",
+                "SMEMBERS bigsadd",
+                "LRANGE bigrpush 0 -1",
+                "HKEYS bighset",
+                "HVALS bighset",
+                "SADD bigsadd more",
+                "SMEMBERS bigsadd",
+                "SREM bigsadd more",
+                "MULTI",
+                "SMEMBERS bigsadd",
+                "LLEN bigrpush",
+                "EXEC",
+                "EVAL return(#redis.call('smembers',KEYS[1])) 1 bigsadd",
+                "ECHO end",
+            ];
+            let bytes: Vec<u8> = lines
+                .iter()
+                .flat_map(|line| {
+                    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+                    request(&words)
+                })
+                .collect();
+            client.send(&bytes);
+            let count = |reply: &Value| match reply {
+                Value::Map(pairs) => pairs.len(),
+                other => other.items().len(),
+            };
+            let is_three = protocol == 3;
+            let members = client.reply();
+            let mut names: Vec<String> = members.items().iter().map(Value::text).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), COUNT);
+            assert_eq!(client.reply().text(), "one");
+            assert_eq!(
+                count(&client.reply()),
+                if is_three { COUNT } else { 2 * COUNT }
+            );
+            assert_eq!(client.reply(), Value::Integer(COUNT as i64));
+            let ranked = client.reply();
+            assert_eq!(count(&ranked), if is_three { COUNT } else { 2 * COUNT });
+            if !is_three {
+                assert_eq!(ranked.items()[2 * 777].text(), "m:777");
+                assert_eq!(ranked.items()[2 * 777 + 1].text(), "777");
+            }
+            let list = client.reply();
+            assert_eq!(count(&list), COUNT);
+            for (index, element) in list.items().iter().enumerate() {
+                assert_eq!(element.text(), format!("element:{index}"));
+            }
+            assert_eq!(count(&client.reply()), COUNT);
+            assert_eq!(count(&client.reply()), COUNT);
+            assert_eq!(client.reply(), Value::Integer(1));
+            assert_eq!(count(&client.reply()), COUNT + 1);
+            assert_eq!(client.reply(), Value::Integer(1));
+            assert_eq!(client.reply(), ok());
+            assert_eq!(
+                (client.reply().text(), client.reply().text()),
+                ("QUEUED".into(), "QUEUED".into())
+            );
+            let block = client.reply();
+            assert_eq!(count(&block.items()[0]), COUNT);
+            assert_eq!(block.items()[1], Value::Integer(COUNT as i64));
+            assert_eq!(client.reply(), Value::Integer(COUNT as i64));
+            assert_eq!(client.reply().text(), "end");
+        }
+    }
+}
+
+/// A set changes from one state to another in one step again and again: no reply shows anything between them.
+#[test]
+fn a_long_reply_is_one_moment_of_its_key() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut writer = server.client();
+        fill(&mut writer);
+        writer.ask("SADD {bigsadd}other x y z");
+        let port = server.port;
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    let mut reader = Client::connect(port);
+                    let mut seen = [0, 0];
+                    for _ in 0..40 {
+                        match reader.ask("SMEMBERS bigsadd").items().len() {
+                            COUNT => seen[0] += 1,
+                            3 => seen[1] += 1,
+                            other => panic!("{other} members"),
+                        }
+                    }
+                    seen
+                })
+            })
+            .collect();
+        while !readers.iter().all(std::thread::JoinHandle::is_finished) {
+            for (from, to) in [("other", "aside"), ("aside", "other")] {
+                writer.ask("MULTI");
+                writer.ask(&format!("RENAME bigsadd {{bigsadd}}{to}"));
+                writer.ask(&format!("RENAME {{bigsadd}}{from} bigsadd"));
+                assert_eq!(writer.ask("EXEC"), Value::Array(vec![ok(), ok()]));
+            }
+        }
+        let mut seen = [0, 0];
+        for reader in readers {
+            let [large, small] = reader.join().expect("no reader saw anything else");
+            seen = [seen[0] + large, seen[1] + small];
+        }
+        assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    }
+}
+
+/// Clients that go in the middle of a reply leave nothing behind, and whoever stops reading is not read for without end.
+#[test]
+fn a_client_that_goes_or_does_not_read_leaves_the_key_to_others() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        fill(&mut client);
+        for round in 0..30 {
+            let mut gone = server.client();
+            gone.send(&request(&[b"SMEMBERS", b"bigsadd"]));
+            gone.send(&request(&[b"HGETALL", b"bighset"]));
+            match round % 2 {
+                0 => gone.reset(),
+                _ => drop(gone),
+            }
+            assert_eq!(client.ask("SADD bigsadd member:1"), Value::Integer(0));
+        }
+        let mut silent = server.client();
+        for _ in 0..100 {
+            silent.send(&request(&[b"SMEMBERS", b"bigsadd"]));
+        }
+        assert_eq!(client.ask("SREM bigsadd member:1"), Value::Integer(1));
+        assert_eq!(client.ask("SMEMBERS bigsadd").items().len(), COUNT - 1);
+        assert_eq!(client.ask("DEL bigsadd"), Value::Integer(1));
+        assert_eq!(client.ask("SMEMBERS bigsadd").items().len(), 0);
+        assert_eq!(client.ask("SET bigsadd text"), ok());
+        assert_eq!(
+            client.ask("SMEMBERS bigsadd"),
+            error("WRONGTYPE Operation against a key holding the wrong kind of value")
+        );
+        // It finds what there was at each of its requests.
+        let first = silent.reply();
+        assert!(first.items().len() >= COUNT - 1);
+        client.ask(&format!("CLIENT KILL ADDR {}", silent.address()));
+        eventually("it is gone", || {
+            client.ask("CLIENT LIST").text().lines().count() == 1
+        });
+    }
+}

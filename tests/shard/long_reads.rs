@@ -1,0 +1,406 @@
+//! Replies in pieces beside one that comes whole, from shards that are told the same, whatever is done between the pieces.
+
+use rondo::commands::table;
+use rondo::commands::table::Caller;
+use rondo::keyspace::{Keyspace, KeyspaceOptions};
+use rondo::resp::Protocol;
+use rondo::resp::args::OwnedArgs;
+use rondo::router::{FromShard, Origin, ToShard};
+use rondo::shard::{CycleBudget, Outcome, Request, Shard};
+use std::collections::BTreeMap;
+
+const BEGIN_MS: i64 = 1_700_000_000_000;
+
+fn shard() -> Shard {
+    let mut shard = Shard::new(0, Keyspace::new(KeyspaceOptions::for_tests(1)));
+    shard.set_now(BEGIN_MS);
+    shard
+}
+
+/// A shard, and what its clients have been told, by request.
+struct Told {
+    shard: Shard,
+    replies: BTreeMap<u64, Vec<u8>>,
+    /// Those that are whole.
+    done: Vec<u64>,
+    ids: Vec<u64>,
+    pieces_count: usize,
+}
+
+impl Told {
+    /// Nothing waits: whatever changes a key has the rest of its replies made first.
+    fn new(elements_max: usize, piece_elements: usize) -> Self {
+        Self::over(shard().without_locks(), elements_max, piece_elements)
+    }
+
+    fn over(mut shard: Shard, elements_max: usize, piece_elements: usize) -> Self {
+        shard.set_long_reads(elements_max, piece_elements);
+        Self {
+            shard,
+            replies: BTreeMap::new(),
+            done: Vec::new(),
+            ids: Vec::new(),
+            pieces_count: 0,
+        }
+    }
+
+    fn say(&mut self, sequence: u64, db: u16, protocol: Protocol, line: &str) {
+        self.say_on(1, sequence, db, protocol, line);
+    }
+
+    fn say_on(&mut self, connection: u32, sequence: u64, db: u16, protocol: Protocol, line: &str) {
+        let owned: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+        let args = owned.as_args();
+        let request = Request {
+            entry: table().resolve(&args).expect("a good command"),
+            db,
+            caller: Caller {
+                protocol,
+                ..Caller::default()
+            },
+            origin: Origin {
+                core: 0,
+                connection,
+                generation: 1,
+                sequence,
+            },
+        };
+        let mut reply = Vec::new();
+        match self.shard.execute(&request, &args, &mut reply) {
+            Outcome::Done => {
+                self.done.push(sequence);
+                assert!(!reply.is_empty(), "{line}");
+            }
+            Outcome::Deferred => assert!(reply.is_empty(), "{line}"),
+        }
+        self.replies.insert(sequence, reply);
+        self.take_pieces();
+    }
+
+    fn take_pieces(&mut self) {
+        while let Some((_, event)) = self.shard.next_event() {
+            let (reading, origin, bytes, total_bytes) = match event {
+                FromShard::Part {
+                    reading,
+                    origin,
+                    bytes,
+                    total_bytes,
+                    ..
+                } => (reading, origin, bytes, total_bytes),
+                FromShard::Late { origin, reply, .. } => {
+                    self.done.push(origin.sequence);
+                    self.replies.insert(origin.sequence, reply);
+                    continue;
+                }
+                _ => panic!("nothing else is said"),
+            };
+            self.pieces_count += 1;
+            let reply = self.replies.entry(origin.sequence).or_default();
+            reply.extend_from_slice(&bytes);
+            if let Some(total) = total_bytes {
+                assert_eq!(total, reply.len() as u64);
+                self.done.push(origin.sequence);
+            }
+            self.ids.push(reading);
+        }
+    }
+
+    fn read_on(&mut self) -> bool {
+        let has_read = self.shard.read_on(|_| true);
+        self.take_pieces();
+        has_read
+    }
+
+    fn reply(&self, sequence: u64) -> &[u8] {
+        &self.replies[&sequence]
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        let next = self.0.wrapping_mul(6_364_136_223_846_793_005);
+        self.0 = next.wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % bound
+    }
+}
+
+/// A reply's elements; in order where they have none, `width` of them being one.
+fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
+    let text = reply.to_vec();
+    let lines: Vec<Vec<u8>> = text
+        .split(|&byte| byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect();
+    let Some(width) = width else { return lines };
+    let (head, rest) = lines.split_first().expect("a head");
+    // A bulk string is two lines.
+    let mut found: Vec<Vec<u8>> = rest.chunks(2 * width).map(|it| it.concat()).collect();
+    found.sort_unstable();
+    found.insert(0, head.clone());
+    found
+}
+
+const READS: [(&str, Option<usize>); 16] = [
+    ("SMEMBERS set", Some(1)),
+    ("SMEMBERS ints", Some(1)),
+    ("HGETALL hash", Some(2)),
+    ("HKEYS hash", Some(1)),
+    ("HVALS hash", Some(1)),
+    ("ZRANGE zset 0 -1", None),
+    ("ZRANGE zset 5 -7 REV WITHSCORES", None),
+    ("ZREVRANGE zset 0 -1 WITHSCORES", None),
+    ("ZRANGEBYSCORE zset (10 900 WITHSCORES LIMIT 3 700", None),
+    ("ZREVRANGEBYSCORE zset +inf -inf", None),
+    ("ZRANGEBYLEX zset - +", None),
+    ("LRANGE list 0 -1", None),
+    ("LRANGE list 10 -10", None),
+    ("SMEMBERS small", Some(1)),
+    ("LRANGE nothing 0 -1", None),
+    ("SMEMBERS list", None),
+];
+
+fn fill(told: &mut [Told; 2], next: &mut u64) {
+    let mut both = |line: &str| {
+        told.iter_mut()
+            .for_each(|it| it.say(*next, 0, Protocol::Resp2, line));
+        *next += 1;
+    };
+    both("SADD small a b");
+    for index in 0..1_000 {
+        both(&format!("SADD set member:{index}"));
+        both(&format!("SADD ints {}", index * 7));
+        both(&format!("HSET hash field:{index} value:{index}"));
+        both(&format!("ZADD zset {} member:{index}", index / 3));
+        both(&format!("RPUSH list element:{index}"));
+    }
+}
+
+#[test]
+fn pieces_together_are_the_whole_reply() {
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        let mut told = [Told::new(usize::MAX, 1), Told::new(100, 10)];
+        let mut next = 0;
+        fill(&mut told, &mut next);
+        for (line, width) in READS {
+            told.iter_mut()
+                .for_each(|it| it.say(next, 0, protocol, line));
+            let before = told[1].pieces_count;
+            while told[1].read_on() {}
+            let [whole, pieces] = &told;
+            assert_eq!(
+                elements(whole.reply(next), width),
+                elements(pieces.reply(next), width),
+                "{line}"
+            );
+            assert!(pieces.done.contains(&next), "{line}");
+            let is_long = whole.reply(next).len() > 2_000;
+            assert_eq!(pieces.pieces_count - before > 5, is_long, "{line}");
+            next += 1;
+        }
+        assert!(told[1].shard.is_quiet());
+    }
+}
+
+const CHANGES: [&str; 40] = [
+    "SADD set new:{}",
+    "SREM set member:{}",
+    "SREM set member:1{}",
+    "SADD ints 5{}",
+    "SREM ints 7{}",
+    "HSET hash field:{} other",
+    "HSET hash more:{} new",
+    "HDEL hash field:{}",
+    "HPEXPIRE hash 1 FIELDS 1 field:{}",
+    "HPEXPIRE hash 40 FIELDS 1 field:{}",
+    "ZADD zset {} member:{}",
+    "ZREM zset member:{}",
+    "ZREMRANGEBYRANK zset 0 10",
+    "ZINCRBY zset 3 member:{}",
+    "RPUSH list new:{}",
+    "LPOP list 3",
+    "LTRIM list 5 -5",
+    "LSET list 3 other",
+    "LINSERT list BEFORE element:500 more",
+    "DEL set",
+    "UNLINK hash",
+    "RENAME zset other",
+    "RENAME other zset",
+    "COPY list set REPLACE",
+    "COPY ints ints2 REPLACE",
+    "SET list text",
+    "PEXPIRE set 1",
+    "PEXPIRE zset 30",
+    "PERSIST zset",
+    "FLUSHDB",
+    "FLUSHALL ASYNC",
+    "SWAPDB 0 1",
+    "MOVE list 1",
+    "SINTERSTORE set set ints",
+    "SUNIONSTORE set set ints",
+    "ZRANGESTORE zset zset 0 100",
+    "SORT list ALPHA STORE list",
+    "SMOVE set ints member:{}",
+    "LMOVE list list LEFT RIGHT",
+    "GET nothing",
+];
+
+/// Whatever happens between two pieces, expiry, a snapshot and defragmentation included, a reply is what it was at its begin.
+fn check_beside_changes(seed: u64) {
+    let mut random = Random(seed);
+    let mut told = [
+        Told::new(usize::MAX, 1),
+        Told::new(50, 1 + random.below(200)),
+    ];
+    let (mut next, mut now_ms) = (0, BEGIN_MS);
+    let mut reads = Vec::new();
+    let mut chunks = Vec::new();
+    fill(&mut told, &mut next);
+    for _ in 0..1_500 {
+        match random.below(16) {
+            0..=3 => {
+                let (line, width) = READS[random.below(READS.len())];
+                let protocol = [Protocol::Resp2, Protocol::Resp3][random.below(2)];
+                told.iter_mut()
+                    .for_each(|it| it.say(next, 0, protocol, line));
+                reads.push((next, line, width));
+                next += 1;
+            }
+            4..=6 => {
+                let mut change = CHANGES[random.below(CHANGES.len())].to_owned();
+                // What empties everything is rare.
+                if change.contains("FLUSH") && random.below(4) > 0 {
+                    continue;
+                }
+                while change.contains("{}") {
+                    change = change.replacen("{}", &random.below(1_000).to_string(), 1);
+                }
+                told.iter_mut()
+                    .for_each(|it| it.say(next, 0, Protocol::Resp2, &change));
+                next += 1;
+            }
+            7 => {
+                now_ms += random.below(25) as i64;
+                for it in &mut told {
+                    it.shard.set_now(now_ms);
+                    if it.shard.keys.keys_count(0) % 2 == 0 {
+                        it.shard.cycle(CycleBudget::default());
+                    }
+                }
+            }
+            8 => {
+                if !told[1].shard.keys.has_cut() {
+                    told[1].shard.keys.cut(false);
+                }
+                told[1].shard.keys.cut_step(5_000, &mut chunks);
+            }
+            9 if random.below(10) == 0 => fill(&mut told, &mut next),
+            _ => {
+                told[1].read_on();
+            }
+        }
+    }
+    while told[1].read_on() {}
+    let [whole, pieces] = &told;
+    for (sequence, line, width) in reads {
+        assert!(pieces.done.contains(&sequence), "SEED={seed}: {line}");
+        let want = elements(whole.reply(sequence), width);
+        let have = elements(pieces.reply(sequence), width);
+        assert_eq!(have.len(), want.len(), "SEED={seed}: {line}");
+        let text = |line: &Vec<u8>| String::from_utf8_lossy(line).into_owned();
+        for (have, want) in have.iter().zip(&want) {
+            assert_eq!(text(have), text(want), "SEED={seed}: {line}");
+        }
+    }
+    assert!(pieces.pieces_count > 100, "{}", pieces.pieces_count);
+}
+
+#[test]
+fn a_reply_in_pieces_is_what_it_was_when_it_began() {
+    match std::env::var("SEED") {
+        Ok(seed) => check_beside_changes(seed.parse().expect("a number")),
+        Err(_) => (0..20).for_each(check_beside_changes),
+    }
+}
+
+#[test]
+fn a_reply_that_nobody_wants_is_given_up() {
+    let mut told = [Told::new(usize::MAX, 1), Told::new(50, 10)];
+    let mut next = 0;
+    fill(&mut told, &mut next);
+    let [_, pieces] = &mut told;
+    pieces.say(next, 0, Protocol::Resp2, "SMEMBERS set");
+    assert!(pieces.read_on() && pieces.shard.has_long_reads());
+    let reading = *pieces.ids.last().expect("a piece came");
+    pieces.shard.handle(ToShard::EndRead { reading });
+    assert!(!pieces.read_on() && pieces.shard.is_quiet());
+    // Changes find nobody who reads.
+    pieces.say(next + 1, 0, Protocol::Resp2, "DEL set");
+    assert!(!pieces.read_on());
+    assert!(!pieces.done.contains(&next));
+}
+
+/// What wants the key waits for the last piece, in order; what wants another key does not wait.
+#[test]
+fn others_wait_for_the_key_and_for_nothing_else() {
+    let mut told = Told::over(shard(), 50, 64);
+    let say = |told: &mut Told, sequence: u64, line: &str| {
+        told.say_on(sequence as u32, sequence, 0, Protocol::Resp2, line);
+    };
+    for index in 0..1_000 {
+        say(&mut told, index, &format!("SADD set member:{index}"));
+    }
+    say(&mut told, 2_000, "SMEMBERS set");
+    say(&mut told, 2_001, "SADD set more");
+    say(&mut told, 2_002, "SMEMBERS set");
+    say(&mut told, 2_003, "SREM set more member:5");
+    say(&mut told, 2_004, "SCARD set");
+    say(&mut told, 2_005, "SET other text");
+    assert_eq!(told.reply(2_005), b"+OK\r\n");
+    let is_done = |told: &Told, sequence: u64| told.done.contains(&sequence);
+    while !is_done(&told, 2_000) {
+        assert!((2_001..=2_004).all(|waiting| !is_done(&told, waiting)));
+        assert!(told.read_on());
+    }
+    assert!(told.reply(2_000).starts_with(b"*1000\r\n"));
+    assert_eq!(told.reply(2_001), b":1\r\n");
+    while !is_done(&told, 2_002) {
+        assert!(!is_done(&told, 2_003) && !is_done(&told, 2_004));
+        assert!(told.read_on());
+    }
+    assert!(told.reply(2_002).starts_with(b"*1001\r\n"));
+    assert_eq!(told.reply(2_003), b":2\r\n");
+    assert_eq!(told.reply(2_004), b":999\r\n");
+    assert!(told.shard.is_quiet());
+}
+
+/// A client that does not read is not read for, until somebody waits for its key.
+#[test]
+fn a_client_that_does_not_read_keeps_nobody_from_the_key() {
+    let mut told = Told::over(shard(), 50, 64);
+    for index in 0..1_000 {
+        told.say(
+            index,
+            0,
+            Protocol::Resp2,
+            &format!("SADD set member:{index}"),
+        );
+    }
+    told.say_on(1, 2_000, 0, Protocol::Resp2, "SMEMBERS set");
+    assert!(!told.shard.read_on(|_| false));
+    told.say_on(2, 2_001, 0, Protocol::Resp2, "SADD set more");
+    while told.shard.read_on(|_| false) {}
+    told.take_pieces();
+    assert!(told.reply(2_000).starts_with(b"*1000\r\n"));
+    assert_eq!(told.reply(2_001), b":1\r\n");
+    // A client that has gone lets the next one in at once.
+    told.say_on(1, 2_002, 0, Protocol::Resp2, "SMEMBERS set");
+    told.say_on(2, 2_003, 0, Protocol::Resp2, "SCARD set");
+    assert!(told.read_on() && !told.done.contains(&2_003));
+    let reading = *told.ids.last().expect("a piece came");
+    told.shard.handle(ToShard::EndRead { reading });
+    told.take_pieces();
+    assert_eq!(told.reply(2_003), b":1001\r\n");
+    assert!(told.shard.is_quiet());
+}

@@ -158,6 +158,8 @@ fn what_a_pipeline_did_is_in_the_log() {
         client.replies(count + 2);
         assert_eq!(client.ask("GET inline"), bulk("a b"));
         assert_eq!(client.ask("WAITAOF 1 0 0").items()[0], Value::Integer(1));
+        // A digest counts what has died and has not been removed; the log does not bring it back.
+        while client.ask("EXISTS gone") != Value::Integer(0) {}
         let before = client.ask("DEBUG DIGEST");
         server.signal("KILL");
         assert!(server.restart(threads, options), "{}", server.log());

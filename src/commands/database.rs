@@ -9,6 +9,7 @@ use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Merge, Patience, Run, Spread};
 use super::word::database_in;
 use crate::base::number::parse_i64;
+use crate::keyspace::Keyspace;
 use crate::resp::{Args, Reply};
 
 /// `DBSIZE` replies with how many keys the database has.
@@ -100,6 +101,51 @@ fn swapdb(
     call.keys.swap_databases(first, second);
     reply.ok();
     Ok(Effect::wrote(1).wakes_all())
+}
+
+/// FLUSHALL, FLUSHDB or SWAPDB of some of the keys: a log has it of a shard whose keys are among others' now. Costs a look at every
+/// key of the databases.
+///
+/// - Returns false, and nothing is done, for any other command.
+pub fn run_on_some(
+    keys: &mut Keyspace,
+    db: usize,
+    args: &Args<'_>,
+    is_wanted: &dyn Fn(&[u8]) -> bool,
+) -> bool {
+    let databases = match args.get(0).to_ascii_uppercase().as_slice() {
+        b"FLUSHALL" => 0..keys.databases_count(),
+        b"FLUSHDB" => db..db + 1,
+        b"SWAPDB" => {
+            let index = |word| parse_i64(word).and_then(|index| usize::try_from(index).ok());
+            let (Some(first), Some(second)) = (index(args.get(1)), index(args.get(2))) else {
+                return false;
+            };
+            if first.max(second) >= keys.databases_count() {
+                return false;
+            }
+            let mut take = |db| {
+                let mut taken = Vec::new();
+                keys.drain_some(db, is_wanted, |key, value| {
+                    taken.push((key.to_vec(), value))
+                });
+                taken
+            };
+            let of_both = [(second, take(first)), (first, take(second))];
+            for (db, taken) in of_both {
+                for (key, value) in taken {
+                    let key = keys.key(&key);
+                    keys.put_value(db, &key, value, true);
+                }
+            }
+            return true;
+        }
+        _ => return false,
+    };
+    for db in databases {
+        keys.drain_some(db, is_wanted, |_, _| {});
+    }
+    true
 }
 
 const FLUSH_HISTORY: &[(&str, &str)] = &[("4.0.0", "`ASYNC` came."), ("6.2.0", "`SYNC` came.")];

@@ -44,22 +44,37 @@ impl Keyspace {
     ///
     /// - `each`: database, key, value.
     pub fn drain(&mut self, mut each: impl FnMut(usize, &[u8], Moved)) {
+        for db in 0..self.databases.len() {
+            self.drain_some(db, &|_| true, |key, value| each(db, key, value));
+        }
+    }
+
+    /// Takes those keys of a database that `is_wanted` says, with what they hold, those past their deadline included. The time
+    /// is the beginning of all times after that.
+    pub fn drain_some(
+        &mut self,
+        db: usize,
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+        mut each: impl FnMut(&[u8], Moved),
+    ) {
         // At the beginning of time nothing has expired.
         self.set_now(0);
         let mut names = Vec::new();
-        for db in 0..self.databases.len() {
-            let mut position = 0;
-            loop {
-                position = self.scan(db, position, &mut |entry| names.push(entry.key().to_vec()));
-                for name in names.drain(..) {
-                    let key = self.key(&name);
-                    if let Some(moved) = self.take_value(db, &key) {
-                        each(db, &name, moved);
-                    }
+        let mut position = 0;
+        loop {
+            position = self.scan(db, position, &mut |entry| {
+                if is_wanted(entry.key()) {
+                    names.push(entry.key().to_vec());
                 }
-                if position == 0 {
-                    break;
+            });
+            for name in names.drain(..) {
+                let key = self.key(&name);
+                if let Some(moved) = self.take_value(db, &key) {
+                    each(&name, moved);
                 }
+            }
+            if position == 0 {
+                return;
             }
         }
     }

@@ -1,22 +1,22 @@
 //! Recovery at start: the keys of all logs, on as many cores as there are now.
 //!
 //!     each epoch: its base -> scan and run every log, a thread each -> settle, run what is left -> deal the keys to the next
-//!     epoch's cores
+//!     epoch's cores, where not each of these has the keys of whole cores of before
 //!
 //! Promises  keys come out as they were, whatever the number of cores was and is; nothing is served before.
 //! Not here  what counts: `persist/recovery.rs`.
 //! Tests     tests/server/durability.rs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::base::load_base;
 use super::data_dir::DataDir;
 use super::functions::Codes;
 use super::options::Options;
-use super::replaying::{Runner, Together, run_record};
+use super::replaying::{Runner, Seat, Together, run_record};
 use super::rewrite::{dir_of, next_epoch};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::{Keyspace, Moved, SlotMap};
@@ -148,7 +148,8 @@ fn recover(
     let mut functions = Codes::default();
     let mut extents = Vec::new();
     for epoch in &mut manifest.epochs {
-        if !shards.is_empty() && shards.len() != usize::from(epoch.cores) {
+        let shards_count = shards_for(epoch.cores, cores);
+        if !shards.is_empty() && shards.len() != usize::from(shards_count) {
             let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
                 .into_iter()
                 .collect::<Result<Vec<Scan>, _>>()
@@ -159,7 +160,7 @@ fn recover(
                 continue;
             }
         }
-        shards = deal(shards, limits, epoch.cores);
+        shards = deal(shards, limits, shards_count);
         functions.version = 0;
         if let Some(base) = &epoch.base {
             let path = dir.base_path(epoch.number, base.number);
@@ -176,15 +177,16 @@ fn recover(
         );
         let together = Together::new(epoch.cores);
         let epoch_now: &Epoch = epoch;
-        let scan_and_run = |(core, shard): (usize, &mut Shard)| {
-            let core = core as u16;
-            let mut runner = Runner::new(dir, epoch_now, core, shard, &together, progress);
-            let scan = scan_with(dir, epoch_now, core, &mut runner);
+        let held: Vec<Mutex<Shard>> = shards.into_iter().map(Mutex::new).collect();
+        let seats = Seat::of(&held, epoch.cores);
+        let scan_and_run = |seat: Seat<'_>| {
+            let mut runner = Runner::new(dir, epoch_now, seat, &together, progress);
+            let scan = scan_with(dir, epoch_now, seat.origin.shard, &mut runner);
             let last_lsn = runner.end();
             let scan = scan.map_err(|refusal| refusal.to_string());
             Ok((scan?, last_lsn?))
         };
-        let results = progress.told(|| in_parallel(shards.iter_mut().enumerate(), scan_and_run));
+        let results = progress.told(|| in_parallel(seats.iter().copied(), scan_and_run));
         let results: Vec<(Scan, u64)> = results.into_iter().collect::<Result<_, String>>()?;
         let (scans, run): (Vec<Scan>, Vec<u64>) = results.into_iter().unzip();
         for scan in &scans {
@@ -204,11 +206,14 @@ fn recover(
             }
         }
         extents.push(scans.iter().map(|scan| scan.extent).collect());
-        let run_rest = |(core, shard): (usize, &mut Shard)| {
-            run_log(dir, epoch_now, core as u16, (run[core], &settled), shard)
+        let run_rest = |seat: Seat<'_>| {
+            let run_lsn = run[usize::from(seat.origin.shard)];
+            run_log(dir, epoch_now, (run_lsn, &settled), seat)
         };
-        let results = progress.told(|| in_parallel(shards.iter_mut().enumerate(), run_rest));
+        let results = progress.told(|| in_parallel(seats.iter().copied(), run_rest));
         results.into_iter().collect::<Result<(), String>>()?;
+        let free = |shard: Mutex<Shard>| shard.into_inner().unwrap_or_else(PoisonError::into_inner);
+        shards = held.into_iter().map(free).collect();
         let replayed = shards.iter_mut().flat_map(Shard::take_replayed_libraries);
         functions.change(replayed.collect());
         for (core, missing) in settled.missing.iter().enumerate() {
@@ -242,6 +247,12 @@ fn recover(
     Ok(Recovered { loaded, extents })
 }
 
+/// How many shards replay the logs of `then` cores where there are `now`: as many as now where each has the keys of whole cores of
+/// then, so that no key has to be dealt afterwards, which costs as much as running its log.
+fn shards_for(then: u16, now: u16) -> u16 {
+    if then.is_multiple_of(now) { now } else { then }
+}
+
 fn has_something(scan: &Scan) -> bool {
     scan.extent.is_some() || matches!(scan.tail, Tail::Torn { .. })
 }
@@ -252,17 +263,17 @@ fn has_something(scan: &Scan) -> bool {
 fn run_log(
     dir: &DataDir,
     epoch: &Epoch,
-    core: u16,
     (run_lsn, settled): (u64, &Settled),
-    shard: &mut Shard,
+    seat: Seat<'_>,
 ) -> Result<(), String> {
+    let core = seat.origin.shard;
     let end = settled.ends[usize::from(core)];
     let mut failure = None;
     if run_lsn < end {
         walk(dir, epoch, core, end, &mut |record, sequence, at| {
             if record.header.lsn > run_lsn {
-                let place = (epoch.number, core, sequence);
-                failure = run_record(dir, place, at, record, shard).err();
+                let place = (epoch.number, sequence, at);
+                failure = run_record(dir, place, record, &seat).err();
             }
             failure.is_none()
         })
@@ -272,8 +283,8 @@ fn run_log(
         return Err(reason);
     }
     for part in &settled.missing[usize::from(core)] {
-        shard
-            .replay_commands(part.db, part.now_ms, &part.commands)
+        seat.lock()
+            .replay_commands_of(seat.origin, part.db, part.now_ms, &part.commands)
             .map_err(|error| error.reason)?;
     }
     Ok(())

@@ -7,18 +7,24 @@
 //! If one of those ends before, or all threads wait, the thread runs nothing more, and what is left of its log is run when
 //! all is decided. Every log is read once then, but for the end that a power cut has left.
 //!
+//! Where there are fewer cores now, and each has the keys of whole cores of before, their logs run on one shard, in turn by
+//! records: what one of them has says nothing of another's keys. Otherwise keys are dealt when all is run.
+//!
 //! Promises  what is run counts; it is run in the log's order.
 //! Tests     tests/server/durability.rs; tests/persist/recovery.rs for what counts.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::data_dir::DataDir;
 use super::recover::Progress;
+use crate::keyspace::SlotMap;
 use crate::persist::manifest::Epoch;
 use crate::persist::record::{Dependency, Kind, Record, TransactionRecord};
 use crate::persist::recovery::{Files, Watcher, base_lsn};
 use crate::shard::Shard;
+use crate::shard::replay::Origin;
 
 /// A thread that waits looks so often before it sleeps between two looks.
 const LOOKS_MAX: u32 = 1000;
@@ -86,12 +92,44 @@ impl Together {
     }
 }
 
+/// Where a log's records are run.
+#[derive(Clone, Copy)]
+pub struct Seat<'r> {
+    shard: &'r Mutex<Shard>,
+    /// Whose log it is.
+    pub origin: Origin,
+    /// How many logs are run on this shard.
+    logs_count: u64,
+}
+
+impl<'r> Seat<'r> {
+    /// For each log of an epoch of `cores` cores; each shard has the keys of one of these or, where there are fewer shards, of
+    /// several, the same number for all.
+    pub fn of(shards: &'r [Mutex<Shard>], cores: u16) -> Vec<Self> {
+        let logs_count = usize::from(cores) / shards.len();
+        let shared = (logs_count > 1).then(|| SlotMap::new(cores));
+        let seat = |core| Self {
+            shard: &shards[usize::from(core) / logs_count],
+            origin: Origin {
+                shard: core,
+                shared,
+            },
+            logs_count: logs_count as u64,
+        };
+        (0..cores).map(seat).collect()
+    }
+
+    /// The shard, for a record.
+    pub fn lock(&self) -> MutexGuard<'r, Shard> {
+        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Runs one log's records on its shard.
 pub struct Runner<'r> {
     dir: &'r DataDir,
     epoch: u64,
-    core: u16,
-    shard: &'r mut Shard,
+    seat: Seat<'r>,
     together: &'r Together,
     progress: &'r Progress,
     run_lsn: u64,
@@ -104,23 +142,21 @@ impl<'r> Runner<'r> {
     pub fn new(
         dir: &'r DataDir,
         epoch: &Epoch,
-        core: u16,
-        shard: &'r mut Shard,
+        seat: Seat<'r>,
         together: &'r Together,
         progress: &'r Progress,
     ) -> Self {
         let mut runner = Self {
             dir,
             epoch: epoch.number,
-            core,
-            shard,
+            seat,
             together,
             progress,
             run_lsn: 0,
             is_over: false,
             failure: None,
         };
-        runner.has_run(base_lsn(epoch, core));
+        runner.has_run(base_lsn(epoch, seat.origin.shard));
         runner
     }
 
@@ -135,12 +171,13 @@ impl<'r> Runner<'r> {
 
     fn has_run(&mut self, lsn: u64) {
         self.run_lsn = lsn;
-        self.together.run_lsns[usize::from(self.core)].store(lsn, Ordering::Release);
+        self.together.run_lsns[usize::from(self.seat.origin.shard)].store(lsn, Ordering::Release);
     }
 
     fn stop(&mut self) {
         if !std::mem::replace(&mut self.is_over, true) {
-            self.together.are_over[usize::from(self.core)].store(true, Ordering::Release);
+            self.together.are_over[usize::from(self.seat.origin.shard)]
+                .store(true, Ordering::Release);
             self.together.still_count.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -155,7 +192,8 @@ impl Drop for Runner<'_> {
 
 impl Watcher for Runner<'_> {
     fn expect(&mut self, db: u16, keys: u64) {
-        self.shard.keys.reserve(u64::from(db), keys);
+        let keys = keys * self.seat.logs_count;
+        self.seat.lock().keys.reserve(u64::from(db), keys);
     }
 
     fn see(&mut self, record: &Record<'_>, sequence: u64, at: u64) {
@@ -170,8 +208,8 @@ impl Watcher for Runner<'_> {
                 return self.stop();
             }
         }
-        let place = (self.epoch, self.core, sequence);
-        match run_record(self.dir, place, at, record, self.shard) {
+        let place = (self.epoch, sequence, at);
+        match run_record(self.dir, place, record, &self.seat) {
             Ok(()) => self.has_run(record.header.lsn),
             Err(reason) => {
                 self.failure = Some(reason);
@@ -182,15 +220,17 @@ impl Watcher for Runner<'_> {
 }
 
 /// Runs a record; where that fails, the reason names its place.
+///
+/// - `place`: epoch, segment, offset.
 pub fn run_record(
     dir: &DataDir,
-    (epoch, core, sequence): (u64, u16, u64),
-    at: u64,
+    (epoch, sequence, at): (u64, u64, u64),
     record: &Record<'_>,
-    shard: &mut Shard,
+    seat: &Seat<'_>,
 ) -> Result<(), String> {
-    shard.replay(record).map_err(|error| {
-        let file = dir.name(epoch, core, sequence);
+    let result = seat.lock().replay_of(seat.origin, record);
+    result.map_err(|error| {
+        let file = dir.name(epoch, seat.origin.shard, sequence);
         format!("{file}, record at byte {at}: {}", error.reason)
     })
 }

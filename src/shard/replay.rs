@@ -6,8 +6,10 @@
 //! Tests     tests/shard/effects.rs.
 
 use super::Shard;
+use crate::commands::database::run_on_some;
 use crate::commands::table;
 use crate::commands::table::{Caller, Patience};
+use crate::keyspace::SlotMap;
 use crate::persist::effects::{Effect, Effects, Malformed};
 use crate::persist::libraries::LibraryChange;
 use crate::persist::record::{Kind, Record, TransactionRecord};
@@ -42,18 +44,37 @@ struct Ahead<'b> {
     hash: Option<u64>,
 }
 
+/// Whose effects they are, by the shards of the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The shard then.
+    pub shard: u16,
+    /// Which keys were whose, where others' keys are on the shard that runs them now.
+    pub shared: Option<SlotMap>,
+}
+
 impl Shard {
     /// Runs a record's effects, as far as they are this shard's.
     pub fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
-        match record.header.kind {
+        let origin = Origin {
+            shard: self.id,
+            shared: None,
+        };
+        self.replay_of(origin, record)
+    }
+
+    /// Runs a record's effects, as far as they are those of a shard of the time.
+    pub fn replay_of(&mut self, origin: Origin, record: &Record<'_>) -> Result<(), ReplayError> {
+        let header = &record.header;
+        match header.kind {
             Kind::Effects => {
-                self.replay_commands(record.header.db, record.header.now_ms, record.payload)
+                self.replay_commands_of(origin, header.db, header.now_ms, record.payload)
             }
             Kind::Transaction => {
                 let transaction = TransactionRecord::from_bytes(record.payload).ok_or(Malformed)?;
-                let id = self.id;
-                for part in transaction.parts.iter().filter(|part| part.shard == id) {
-                    self.replay_commands(part.db, part.now_ms, &part.commands)?;
+                let parts = transaction.parts.iter();
+                for part in parts.filter(|part| part.shard == origin.shard) {
+                    self.replay_commands_of(origin, part.db, part.now_ms, &part.commands)?;
                 }
                 Ok(())
             }
@@ -69,6 +90,21 @@ impl Shard {
     /// Runs commands that begin in `db`, at their time.
     pub fn replay_commands(
         &mut self,
+        db: u16,
+        now_ms: i64,
+        commands: &[u8],
+    ) -> Result<(), ReplayError> {
+        let origin = Origin {
+            shard: self.id,
+            shared: None,
+        };
+        self.replay_commands_of(origin, db, now_ms, commands)
+    }
+
+    /// The same for a shard of the time.
+    pub fn replay_commands_of(
+        &mut self,
+        origin: Origin,
         mut db: u16,
         now_ms: i64,
         commands: &[u8],
@@ -121,15 +157,16 @@ impl Shard {
                     None => args,
                 };
                 reply.clear();
-                self.replay_command(ahead.db, &args, &mut reply)?;
+                self.replay_command(origin, now_ms, (ahead.db, &args), &mut reply)?;
             }
         }
     }
 
     fn replay_command(
         &mut self,
-        db: u16,
-        args: &Args<'_>,
+        origin: Origin,
+        now_ms: i64,
+        (db, args): (u16, &Args<'_>),
         reply: &mut Vec<u8>,
     ) -> Result<(), ReplayError> {
         let fail = |reason: &[u8]| ReplayError {
@@ -158,6 +195,15 @@ impl Shard {
         let entry = found
             .filter(|entry| entry.takes(args.len()))
             .ok_or_else(|| fail(b"there is no such command"))?;
+        if let Some(map) = origin.shared
+            && entry.command.keys.is_empty()
+            && run_on_some(&mut self.keys, usize::from(db), args, &|key| {
+                map.shard_of(key) == origin.shard
+            })
+        {
+            self.keys.set_now(now_ms);
+            return Ok(());
+        }
         let caller = Caller::default();
         self.call(entry, db, caller, Patience::Never, args, reply)
             .map(|_| ())

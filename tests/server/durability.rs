@@ -222,3 +222,64 @@ fn a_request_sent_again_after_a_restart_adds_nothing() {
         assert_eq!(client.ask("XLEN s"), Value::Integer(4));
     }
 }
+
+/// Clients write to four cores, in several databases that are flushed and swapped meanwhile; a start on two cores, on one, and on
+/// three, whose keys are not those of whole cores of before, finds what there was.
+#[test]
+fn a_start_on_fewer_cores_finds_what_flushes_and_swaps_have_left() {
+    let options = [ALWAYS, &["--auto-aof-rewrite-percentage", "0"]].concat();
+    let mut server = Server::start(4, &options);
+    let port = server.port;
+    std::thread::scope(|scope| {
+        for index in 0..4 {
+            scope.spawn(move || {
+                let mut client = Client::connect(port);
+                for round in 0..150 {
+                    client.ask(&format!("SELECT {}", (index + round) % 3));
+                    for key in 0..8 {
+                        client.ask(&format!("RPUSH list:{index}:{key} {round}"));
+                    }
+                    client.ask(&format!(
+                        "MSET a{index} {round} b{index} {round} c{index} {round}"
+                    ));
+                    client.ask(&format!("SET soon:{round} x EX 1000"));
+                    match (index, round % 50) {
+                        (0, 20) => client.ask("FLUSHDB"),
+                        (1, 30) => client.ask("SWAPDB 0 2"),
+                        (2, 10) => client.ask("FLUSHALL"),
+                        (3, 40) => client.ask("SWAPDB 1 0"),
+                        _ => client.ask("PING"),
+                    };
+                }
+            });
+        }
+    });
+    let mut client = server.client();
+    let digest = client.ask("DEBUG DIGEST");
+    assert!(client.ask("DBSIZE") != Value::Integer(0));
+    let folder = server.dir.join("appendonlydir");
+    server.signal("KILL");
+    server.wait_for_the_end();
+    for threads in [2, 1, 3, 4] {
+        // Each finds the logs of four cores.
+        let mut restored = Server::start(1, &[]);
+        restored.signal("KILL");
+        restored.wait_for_the_end();
+        copy_folder(&folder, &restored.dir.join("appendonlydir"));
+        assert!(restored.restart(threads, &options), "{}", restored.log());
+        assert_eq!(restored.client().ask("DEBUG DIGEST"), digest, "{threads}");
+    }
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let to = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy_folder(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).expect("a copy");
+        }
+    }
+}

@@ -31,7 +31,7 @@ use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
 use super::options::Options;
 use super::pairs::Pair;
-use super::patience::{Pace, Patiences};
+use super::patience::{Pace, Patience};
 use super::pubsub::CorePubSub;
 use super::rewrite::Preparation;
 use super::ring::Token;
@@ -198,7 +198,7 @@ pub struct Core {
     /// Requests this core's shard has run.
     pub commands_count: u64,
     /// How long it sleeps.
-    pub patience: Patiences,
+    pub patience: Patience,
     /// Since the last tick.
     pub(super) pace: Pace,
     /// When the last request ended (`clock`).
@@ -415,7 +415,7 @@ impl Core {
             now_us: 0,
             clock: TickClock::new(),
             commands_count: 0,
-            patience: Patiences::NONE,
+            patience: Patience::NONE,
             pace: Pace::default(),
             stamp: 0,
             sweep: 0,

@@ -14,6 +14,7 @@ use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
 use super::mesh::GATE_LOG_BEHIND;
+use super::patience::Patience;
 use super::ring::{Event, Received, Ring, Token, Wait};
 use super::snapshot::Pace;
 use super::stopping::Signals;
@@ -75,8 +76,8 @@ impl CoreLoop {
             let wait = !again && holds && self.core.is_idle() && self.core.mesh.may_sleep();
             let end = match self.hold {
                 Some(hold) => Wait::AtMost(hold),
-                None if self.core.awaits_log() => Wait::Until(self.core.patience.beside_log),
-                None => Wait::Until(self.core.patience.usual),
+                None if self.core.awaits_log() => Wait::Until(Patience::NONE),
+                None => Wait::Until(self.core.patience),
             };
             self.enter(wait.then_some(end));
             if wait {

@@ -6,10 +6,9 @@
 //! near, waiting for it costs its client little and halves that. Clients that wait for replies before they go on lose
 //! at most `ROUND_PARTS` of a round, so throughput stays; nobody loses more than `WAIT_MAX_US`.
 //!
-//! While a write of the log is under way whose end all replies wait for (`appendfsync always`), there is less to lose: what comes
-//! now is answered with a later write, and only the end of this one is seen later.
-//!
-//! Promises  none for a few clients, for a pace at which the next request is far, and for cores that serve each other.
+//! Promises  none for a few clients, for a pace at which the next request is far, for cores that serve each other, and while a
+//!           write of the log is under way that replies wait for (`appendfsync always`): a core that sleeps then is idle
+//!           when it could begin the next write, which lost a fifth of the throughput with waits of 30 µs.
 //! Not here  the wait: `node/ring.rs`.
 
 /// The most a wait is prolonged, in microseconds.
@@ -20,10 +19,6 @@ const ROUND_PARTS: u64 = 8;
 const COUNT_MIN: u64 = 4;
 /// The most reads that are waited for.
 const COUNT_MAX: u64 = 16;
-/// The same three beside a write of the log. A longer wait leaves a core idle that could have begun the next write.
-const LOG_WAIT_MAX_US: u64 = 30;
-const LOG_COUNT_MIN: u64 = 2;
-const LOG_COUNT_MAX: u64 = 32;
 
 /// For how many completions a core sleeps, and how long for more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +40,12 @@ impl Patience {
     ///
     /// - `clients_count`: connections that sent something, `reads_count` times in all, in `elapsed_us`.
     pub fn after(clients_count: u64, reads_count: u64, elapsed_us: u64) -> Self {
-        let (micros, expected) = expected(clients_count, reads_count, elapsed_us, WAIT_MAX_US);
+        if reads_count == 0 || elapsed_us == 0 {
+            return Self::NONE;
+        }
+        let round_us = elapsed_us * clients_count / reads_count;
+        let micros = (round_us / ROUND_PARTS).min(WAIT_MAX_US);
+        let expected = micros * reads_count / elapsed_us;
         if expected < COUNT_MIN {
             return Self::NONE;
         }
@@ -54,45 +54,6 @@ impl Patience {
             micros: micros as u32,
         }
     }
-
-    /// The same while a write of the log is under way: for the time, however many come in it, since they come in bursts.
-    pub fn beside_log(clients_count: u64, reads_count: u64, elapsed_us: u64) -> Self {
-        let (micros, expected) = expected(clients_count, reads_count, elapsed_us, LOG_WAIT_MAX_US);
-        if expected < LOG_COUNT_MIN {
-            return Self::NONE;
-        }
-        Self {
-            count: LOG_COUNT_MAX as u32,
-            micros: micros as u32,
-        }
-    }
-}
-
-/// How long a wait may be, and how many reads come in this time.
-fn expected(clients_count: u64, reads_count: u64, elapsed_us: u64, max_us: u64) -> (u64, u64) {
-    if reads_count == 0 || elapsed_us == 0 {
-        return (0, 0);
-    }
-    let round_us = elapsed_us * clients_count / reads_count;
-    let micros = (round_us / ROUND_PARTS).min(max_us);
-    (micros, micros * reads_count / elapsed_us)
-}
-
-/// How long a core sleeps until the next tick.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patiences {
-    /// In general.
-    pub usual: Patience,
-    /// While a write of the log is under way that replies wait for.
-    pub beside_log: Patience,
-}
-
-impl Patiences {
-    /// None at all.
-    pub const NONE: Self = Self {
-        usual: Patience::NONE,
-        beside_log: Patience::NONE,
-    };
 }
 
 /// Who sent how often since the last tick.
@@ -115,17 +76,14 @@ impl Pace {
     /// Ends a tick: what the next one's waits are to be.
     ///
     /// - `hops_count`: requests from and to other cores so far.
-    pub fn tick(&mut self, now_us: i64, hops_count: u64) -> Patiences {
+    pub fn tick(&mut self, now_us: i64, hops_count: u64) -> Patience {
         let elapsed_us = now_us.saturating_sub(self.began_us).max(0) as u64;
         let (clients_count, reads_count) = (self.clients_count, self.reads_count);
         let patience = if hops_count == self.hops_count {
-            Patiences {
-                usual: Patience::after(clients_count, reads_count, elapsed_us),
-                beside_log: Patience::beside_log(clients_count, reads_count, elapsed_us),
-            }
+            Patience::after(clients_count, reads_count, elapsed_us)
         } else {
             // Each request would wait for its core and for the others.
-            Patiences::NONE
+            Patience::NONE
         };
         *self = Self {
             began_us: now_us,

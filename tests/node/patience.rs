@@ -1,4 +1,4 @@
-use rondo::node::patience::{Pace, Patience, Patiences};
+use rondo::node::patience::{Pace, Patience};
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -46,16 +46,15 @@ fn a_crowd_is_waited_for_within_bounds() {
 fn a_tick_counts_each_client_once_and_cores_that_serve_each_other_do_not_wait() {
     let tick = |hops_count: u64| {
         let mut pace = Pace::default();
-        assert_eq!(pace.tick(1_000_000, 0), Patiences::NONE);
+        assert_eq!(pace.tick(1_000_000, 0), Patience::NONE);
         for _ in 0..50 {
             pace.count(999);
             (0..259).for_each(|_| pace.count(1_050));
         }
         pace.tick(1_100_000, hops_count)
     };
-    assert_eq!(tick(0).usual.micros, 48);
-    assert_eq!(tick(0).beside_log.micros, 30);
-    assert_eq!(tick(1), Patiences::NONE);
+    assert_eq!(tick(0).micros, 48);
+    assert_eq!(tick(1), Patience::NONE);
 }
 
 /// A clock that is set back is no reason to wait.
@@ -64,21 +63,5 @@ fn time_that_goes_back_ends_patience() {
     let mut pace = Pace::default();
     pace.tick(2_000_000, 0);
     (0..100_000).for_each(|_| pace.count(0));
-    assert_eq!(pace.tick(1_000_000, 0), Patiences::NONE);
-}
-
-/// Beside a write of the log a core waits for the time, an eighth of a round or 30 µs; few clients wait for nobody.
-#[test]
-fn beside_a_write_of_the_log_a_crowd_is_waited_for_longer() {
-    let patience = Patience::beside_log(50, 76_000, SECOND_US);
-    assert_eq!((patience.count, patience.micros), (32, 30));
-    assert_eq!(Patience::after(50, 76_000, SECOND_US), Patience::NONE);
-    let patience = Patience::beside_log(10_000, 100_000, SECOND_US);
-    assert_eq!((patience.count, patience.micros), (32, 30));
-    for clients_count in 0..16 {
-        for reads_count in [0, 1, 1_000, 100_000, 1_000_000] {
-            let patience = Patience::beside_log(clients_count, reads_count, SECOND_US);
-            assert_eq!(patience, Patience::NONE, "{clients_count}");
-        }
-    }
+    assert_eq!(pace.tick(1_000_000, 0), Patience::NONE);
 }

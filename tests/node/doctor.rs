@@ -258,3 +258,23 @@ fn what_matters_most_stands_last() {
     assert_eq!(subjects, ["b", "c", "a"]);
     assert!(text.ends_with("mend it\n"));
 }
+
+/// Containers run rondo under a profile of system calls: it has those that the code makes itself.
+#[test]
+fn the_profile_of_containers_allows_what_the_code_calls() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let profile = fs::read_to_string(root.join("tuning/deploy/seccomp.json")).unwrap();
+    let mut named = 0;
+    for file in fs::read_dir(root.join("src/node")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let numbers = text.split("libc::SYS_").skip(1);
+        let by_name = text.contains("libc::getpriority(").then_some("getpriority");
+        for rest in numbers.chain(by_name) {
+            let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            let name = &rest[..end.unwrap_or(rest.len())];
+            assert!(profile.contains(&format!("\"{name}\"")), "{name}");
+            named += 1;
+        }
+    }
+    assert!(named >= 3, "{named} calls were found");
+}

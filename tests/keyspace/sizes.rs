@@ -84,6 +84,19 @@ fn sizes_are_counted_by_powers_of_two() {
     assert_eq!(sizes.len(), 1);
 }
 
+/// The bin of an integer is that of its text.
+#[test]
+fn integers_are_counted_as_their_text() {
+    let powers = (0..19).map(|power| 10_i64.pow(power));
+    for number in powers.flat_map(|power| [power - 1, power, 9 * power.min(i64::MAX / 9)]) {
+        for number in [number, -number, i64::MIN + number] {
+            let mut runner = Runner::new(1);
+            runner.run(&["SET".to_string(), "a".to_string(), number.to_string()]);
+            assert_sizes(&runner.keys, || number.to_string());
+        }
+    }
+}
+
 /// Random requests, deadlines of keys and fields, eviction, compaction, snapshots, databases emptied and exchanged.
 #[test]
 fn counts_are_those_of_a_walk_whatever_is_done() {

@@ -229,8 +229,12 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                 payload_bytes: payload.bytes(),
                 ..old
             };
-            if old == new && old.kind == Kind::Inline {
-                // As long as before: nothing but bytes changes.
+            if old == new && matches!(old.kind, Kind::Inline | Kind::Int) {
+                // As wide as before: nothing but bytes changes, and the length of an integer's text.
+                if let Payload::Int(number, _) = payload {
+                    let before = Bin::of_int(entry::int(self.entry()));
+                    self.table.sizes.change(before, Bin::of_int(number));
+                }
                 return self.table.put(self.entry(), payload);
             }
             let (before, after) = (Bin::of_entry::<T>(self.entry()), Bin::of_payload(&payload));

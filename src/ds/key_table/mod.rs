@@ -706,6 +706,10 @@ impl<T: HeapSize> KeyTable<T> {
     /// # Safety
     /// `object` is a live object of this table, `hash` that of its key.
     unsafe fn open_object(&mut self, hash: u64, object: *mut T) {
+        if self.opened.object == object {
+            // Still open: what was booked of it is what it was then.
+            return;
+        }
         self.close_object();
         // SAFETY: the caller's promise.
         let (heap_bytes, wakes, extent) = unsafe {

@@ -38,9 +38,14 @@ impl Bin {
 
     #[inline]
     pub(super) fn of_int(number: i64) -> Self {
-        let sign = usize::from(number < 0);
-        let digits = number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
-        Self::of_string(sign + digits)
+        // Where its text gets a bit longer; a sign is as good as a digit more. Counters are small: the first ones decide.
+        const STEPS: [u64; 4] = [10, 1_000, 10_000_000, 1_000_000_000_000_000];
+        let size = match number {
+            0.. => number.unsigned_abs(),
+            _ => number.unsigned_abs().saturating_mul(10),
+        };
+        let bits = STEPS.iter().take_while(|step| size >= **step).count();
+        Self(bits as u16 + 1)
     }
 
     pub(super) fn of_payload<T: HeapSize>(payload: &Payload<'_, T>) -> Self {

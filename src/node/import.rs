@@ -11,11 +11,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::base::load_base_from;
 use super::data_dir::DataDir;
 use super::options::Options;
 use super::rewrite::next_epoch;
+use super::snapshot::lock;
+use super::tool_progress::ToolProgress;
 use crate::base::hash::KeyHasher;
 use crate::base::number::parse_i64;
 use crate::keyspace::cut::CutSizes;
@@ -148,8 +151,10 @@ impl Imported {
         let fail = |reason: String| format!("{}, {reason}", path.display());
         let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
         let mut rest = bytes.as_slice();
+        let progress = Mutex::new(ToolProgress::of(path, bytes.len() as u64));
         if bytes.starts_with(b"REDIS") || bytes.starts_with(b"VALKEY") {
-            let taken = load_base_from(&mut rest, bytes.len() as u64, &mut self.shards, &|_| {})
+            let tell = |count| lock(&progress).add(count);
+            let taken = load_base_from(&mut rest, bytes.len() as u64, &mut self.shards, &tell)
                 .map_err(fail)?;
             self.functions = taken.functions.codes;
             rest = &bytes[taken.bytes as usize..];
@@ -158,8 +163,9 @@ impl Imported {
         self.db = 0;
         let start = bytes.len() - rest.len();
         let stop = self
-            .run(rest)
+            .run(rest, &mut lock(&progress))
             .map_err(|(at, reason)| fail(format!("at offset {}: {reason}", start + at)))?;
+        drop(progress);
         let line = match stop {
             None => format!("{}: {} bytes", path.display(), bytes.len()),
             Some(at) if is_last => format!(
@@ -178,7 +184,11 @@ impl Imported {
     }
 
     /// Runs commands; where they stop being whole, if they do. Errors: where, and why.
-    fn run(&mut self, bytes: &[u8]) -> Result<Option<usize>, (usize, String)> {
+    fn run(
+        &mut self,
+        bytes: &[u8],
+        progress: &mut ToolProgress,
+    ) -> Result<Option<usize>, (usize, String)> {
         let mut at = 0;
         // What a MULTI has queued: all of it or nothing.
         let mut block: Option<(usize, Vec<u8>)> = None;
@@ -223,6 +233,7 @@ impl Imported {
                 }
             }
             at += length;
+            progress.add(length as u64);
         }
         Ok(block.map(|(start, _)| start))
     }

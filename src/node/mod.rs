@@ -97,6 +97,7 @@ pub mod title;
 pub mod tls;
 mod tls_key;
 mod tls_user;
+pub mod tool_progress;
 pub mod tools;
 mod tracking;
 mod under_way;

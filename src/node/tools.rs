@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::data_dir::DataDir;
 use super::import::import;
+use super::tool_progress::ToolProgress;
 use crate::base::hash::KeyHasher;
 use crate::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use crate::persist::effects::{Effect, Effects};
@@ -239,6 +240,8 @@ fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
 fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
     let fail = |reason: String| format!("{}, {reason}", path.display());
     let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut progress = ToolProgress::of(path, bytes);
     let mut keys = scratch();
     let mut framer = Framer::new(true);
     let mut buffer = vec![0; 1 << 20];
@@ -258,17 +261,20 @@ fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
                 .map_err(|error| fail(format!("at offset {offset}: {error}")))?;
             is_all = count == 0;
             end += count;
+            progress.add(count as u64);
             continue;
         };
         match item {
-            Item::Record { bytes, .. } => {
+            Item::Record { key, bytes, .. } => {
                 keys_count += 1;
                 keys.restore_record(0, &bytes).map_err(|_| {
                     fail(format!(
                         "at offset {offset}: the bytes of this value are not of its type"
                     ))
                 })?;
-                keys.flush_all();
+                // Each makes room for the next: a table for each key would be a mapping for each.
+                keys.remove(0, &keys.key(&key));
+                keys.free_garbage(usize::MAX);
             }
             Item::Function(_) => functions += 1,
             _ => {}

@@ -14,3 +14,4 @@ mod patience; // for how many requests a core sleeps
 mod subscriptions; // patterns by what they begin or end with
 mod syslog; // what the system's log is sent
 mod title; // process titles
+mod tool_progress; // percent on the terminal

@@ -28,6 +28,25 @@ fn segment(dir: &Path) -> PathBuf {
     paths.remove(0)
 }
 
+/// More keys than a process may have mappings (65,530): none leaves any behind.
+#[test]
+fn a_file_of_many_keys_is_checked() {
+    let mut server = Server::start(1, ALWAYS);
+    let mut client = server.client();
+    assert_eq!(client.ask("DEBUG POPULATE 70000"), ok());
+    assert!(server.terminate().success());
+    let file = text(&server.dir.join("dump.rdb"));
+    if !Path::new(&file).exists() {
+        panic!("an RDB file is written at the end");
+    }
+    let (code, said) = run_to_end(&["check", &file]);
+    assert_eq!(
+        (code, said.contains(": 70000 keys, ")),
+        (Some(0), true),
+        "{said}"
+    );
+}
+
 #[test]
 fn what_a_server_left_is_whole_and_readable() {
     let mut server = Server::start(2, ALWAYS);

@@ -89,6 +89,8 @@ pub struct Saving {
     /// Of all cores, as it was seen last.
     flushes_count: u64,
     tried_ms: i64,
+    /// Seconds of the snapshot that is being made when its progress was told last.
+    told_seconds: u64,
     last_seconds: Option<u64>,
     saves_count: u64,
     last_changed_bytes: u64,
@@ -134,6 +136,25 @@ pub struct LoadingFigures {
     pub seconds: u64,
     pub total_bytes: u64,
     pub read_bytes: u64,
+}
+
+impl Saving {
+    /// Says once a second how far the snapshot is that is being made.
+    fn tell_progress(&mut self) {
+        let Some((job, then)) = &self.job else { return };
+        let seconds = job.began.elapsed().as_secs();
+        if seconds == self.told_seconds {
+            return;
+        }
+        self.told_seconds = seconds;
+        let keys = job.keys_written.load(Ordering::Relaxed);
+        let percent = keys * 100 / job.keys.load(Ordering::Relaxed).max(1);
+        let what = match then {
+            Then::Base => "rewriting the append-only log",
+            _ => "writing the RDB file",
+        };
+        tracing::info!(percent, keys, "{what}");
+    }
 }
 
 impl Core {
@@ -321,8 +342,10 @@ impl Core {
         if let Some(result) = result
             && let Some((job, then)) = self.saving.job.take()
         {
+            self.saving.told_seconds = 0;
             self.save_ended(&job, then, result);
         }
+        self.saving.tell_progress();
         let result = self
             .saving
             .load

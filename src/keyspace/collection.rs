@@ -10,9 +10,10 @@
 
 use std::marker::PhantomData;
 
-use super::{Key, Keyspace, Object};
+use super::events::Classes;
+use super::{EXPIRED, Key, Keyspace, NEW, Object, is_expired, note_expired, touch};
 use crate::base::rng::Rng;
-use crate::ds::key_table::{EntryMut, HeapSize, NewValue, Value};
+use crate::ds::key_table::{EntryMut, EntryRef, HeapSize, NewValue, Value};
 
 /// The key holds another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +127,46 @@ impl Keyspace {
 
     /// The collection at `key`, to change; an empty one where there is none, for the caller to fill.
     ///
-    /// - Cost: one lookup where it is there, two where it is not.
+    /// - Cost: one lookup.
     pub fn write_or_create<C: Collection + Default>(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        no_touch: bool,
+    ) -> Result<Held<'_, C>, WrongType> {
+        if self.guests.is_some() || self.expiry_paused {
+            return self.write_or_create_aside(db, key, no_touch);
+        }
+        let now_ms = self.now_ms;
+        let table = &mut self.databases[db].table;
+        let is_alive = |entry: EntryRef<'_, Object>| !is_expired(entry.deadline_ms(), now_ms);
+        let entry = match table.get_mut_if(key.hash, key.bytes, is_alive) {
+            Ok(mut entry) => {
+                if !no_touch {
+                    touch(&mut entry, &self.access, self.clock, &mut self.rng);
+                }
+                entry
+            }
+            Err((table, is_there)) => {
+                if is_there {
+                    table.remove(key.hash, key.bytes);
+                    self.stats.expired_keys += 1;
+                    note_expired(&mut self.expired, db, key.bytes);
+                    self.events.tell(db, Classes::EXPIRED, EXPIRED, key.bytes);
+                }
+                self.events.tell(db, Classes::NEW, NEW, key.bytes);
+                let object = NewValue::Object(Box::new(C::default().into_object()));
+                let mut entry = table.insert(key.hash, key.bytes, object, None);
+                entry.set_access(self.access.fresh(self.clock));
+                entry
+            }
+        };
+        Held::new(entry).ok_or(WrongType)
+    }
+
+    /// The same where the table of the key's shard is not all there is to look at.
+    #[cold]
+    fn write_or_create_aside<C: Collection + Default>(
         &mut self,
         db: usize,
         key: &Key<'_>,

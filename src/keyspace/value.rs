@@ -5,7 +5,7 @@
 
 use super::Collection;
 use crate::base::number::parse_i64;
-use crate::ds::key_table::{HeapSize, NewValue, OwnedValue, Value};
+use crate::ds::key_table::{HeapSize, Measure, NewValue, OwnedValue, Value};
 use crate::ds::mover::{Mover, Progress};
 use crate::ds::table_shape::TableShape;
 use bytes::Bytes;
@@ -43,6 +43,9 @@ macro_rules! objects {
             }
             fn extent(&self) -> (usize, usize) {
                 match *self { $(Self::$name(ref it) => it.extent()),* }
+            }
+            fn measure(&self) -> Measure {
+                match *self { $(Self::$name(ref it) => it.measure()),* }
             }
             fn free_effort(&self) -> usize {
                 match *self { $(Self::$name(ref it) => it.free_effort()),* }

@@ -88,6 +88,27 @@ pub trait HeapSize {
     fn wake_at_ms(&self) -> Option<i64> {
         None
     }
+
+    /// What is asked before and after every change, at once.
+    #[inline]
+    fn measure(&self) -> Measure {
+        Measure {
+            heap_bytes: self.heap_bytes(),
+            extent: self.extent(),
+            wake_at_ms: self.wake_at_ms(),
+        }
+    }
+}
+
+/// What the table books of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// As [`HeapSize::heap_bytes`].
+    pub heap_bytes: usize,
+    /// As [`HeapSize::extent`].
+    pub extent: (usize, usize),
+    /// As [`HeapSize::wake_at_ms`].
+    pub wake_at_ms: Option<i64>,
 }
 
 /// What an entry holds, borrowed.
@@ -384,6 +405,26 @@ impl<T: HeapSize> KeyTable<T> {
     pub fn get_mut_inlined(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_, T>> {
         let slot = self.find(hash, key)?;
         Some(EntryMut::new(self, hash, slot.as_ptr()))
+    }
+
+    /// An entry to change, if `is_wanted` says so. Otherwise the table is given back, and whether there is an entry: so one can
+    /// be added without a lookup more.
+    #[inline]
+    pub fn get_mut_if(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        is_wanted: impl FnOnce(EntryRef<'_, T>) -> bool,
+    ) -> Result<EntryMut<'_, T>, (&mut Self, bool)> {
+        let found = self.find(hash, key);
+        let wanted = found.filter(|slot| {
+            // SAFETY: slots that are found hold live entries; nothing changes meanwhile.
+            is_wanted(EntryRef::new(bucket::entry(unsafe { slot.read() })))
+        });
+        match wanted {
+            Some(slot) => Ok(EntryMut::new(self, hash, slot.as_ptr())),
+            None => Err((self, found.is_some())),
+        }
     }
 
     /// Entries.
@@ -712,20 +753,13 @@ impl<T: HeapSize> KeyTable<T> {
         }
         self.close_object();
         // SAFETY: the caller's promise.
-        let (heap_bytes, wakes, extent) = unsafe {
-            let object = &*object;
-            (
-                object.heap_bytes(),
-                object.wake_at_ms().is_some(),
-                object.extent(),
-            )
-        };
+        let before = unsafe { (*object).measure() };
         self.opened = Opened {
             object,
             hash,
-            heap_bytes,
-            wakes,
-            bin: Bin::of(extent),
+            heap_bytes: before.heap_bytes,
+            wakes: before.wake_at_ms.is_some(),
+            bin: Bin::of(before.extent),
         };
     }
 
@@ -735,18 +769,15 @@ impl<T: HeapSize> KeyTable<T> {
         let opened = std::mem::replace(&mut self.opened, Opened::NONE);
         if !opened.object.is_null() {
             // SAFETY: `opened` is a live object: every way out of the table comes through here first.
-            let (after, wake_at_ms, extent) = unsafe {
-                let object = &*opened.object;
-                (object.heap_bytes(), object.wake_at_ms(), object.extent())
-            };
-            self.sizes.change(opened.bin, Bin::of(extent));
+            let after = unsafe { (*opened.object).measure() };
+            self.sizes.change(opened.bin, Bin::of(after.extent));
             self.heap_bytes = self
                 .heap_bytes
-                .wrapping_add(after)
+                .wrapping_add(after.heap_bytes)
                 .wrapping_sub(opened.heap_bytes);
-            self.waking_count += usize::from(wake_at_ms.is_some());
+            self.waking_count += usize::from(after.wake_at_ms.is_some());
             self.waking_count -= usize::from(opened.wakes);
-            self.note_wake(opened.hash, wake_at_ms);
+            self.note_wake(opened.hash, after.wake_at_ms);
         }
     }
 

@@ -39,8 +39,7 @@ fn set(
     }
     let key = call.keys.key_of(args, 1);
     let no_touch = call.caller.no_touch;
-    call.keys
-        .set(call.db, &key, value(args, 2), Deadline::Drop, no_touch);
+    (call.keys).set_inlined(call.db, &key, value(args, 2), Deadline::Drop, no_touch);
     call.tell(Classes::STRING, "set", key.bytes);
     reply.ok();
     Ok(Effect::wrote(1))

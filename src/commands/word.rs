@@ -36,7 +36,7 @@ pub fn database_in(index: i64, databases_count: usize) -> Result<usize, CommandE
 }
 
 /// Word `index` as a value to store: an integer where it is one, a large one without a copy where that is possible.
-#[inline]
+#[inline(always)]
 pub fn value<'a>(args: &Args<'a>, index: usize) -> NewValue<'a, Object> {
     let word = args.get(index);
     if word.len() >= SHARED_BYTES_MIN
@@ -88,7 +88,7 @@ pub fn integer_value(value: &Value<'_, Object>) -> Result<i64, CommandError> {
 pub fn reply_string(value: &Value<'_, Object>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     match value {
         Value::Int(number) => reply.bulk_int(*number),
-        Value::Str { bytes, .. } => reply.bulk(bytes),
+        Value::Str { bytes, .. } => reply.bulk_inlined(bytes),
         Value::Object(_) => return Err(CommandError::WrongType),
     }
     Ok(())

@@ -385,8 +385,20 @@ impl Keyspace {
     }
 
     /// Sets a key whether it is there or not. One lookup, and an overwrite in place where there is something.
-    #[inline]
     pub fn set(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        value: NewValue<'_, Object>,
+        deadline: Deadline,
+        no_touch: bool,
+    ) {
+        self.set_inlined(db, key, value, deadline, no_touch);
+    }
+
+    /// The same for SET without options.
+    #[inline(always)]
+    pub fn set_inlined(
         &mut self,
         db: usize,
         key: &Key<'_>,

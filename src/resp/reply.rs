@@ -87,8 +87,13 @@ impl<'o> Reply<'o> {
     }
 
     /// A string of any bytes.
-    #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        self.bulk_inlined(bytes);
+    }
+
+    /// The same for GET, whose reply is one.
+    #[inline(always)]
+    pub fn bulk_inlined(&mut self, bytes: &[u8]) {
         self.out.reserve(bytes.len() + 24);
         if bytes.len() < 100 {
             self.short_header(b'$', bytes.len());

@@ -192,7 +192,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     /// Replaces the value; the deadline and the access clock stay.
     ///
     /// - Cost: one copy of a string; in place where the slab's class stays, else a new block.
-    #[inline]
+    #[inline(always)]
     pub fn set_value(&mut self, value: NewValue<'_, T>) {
         if let NewValue::Str { bytes, raw } = value
             && self.overwrite(bytes, raw)
@@ -203,7 +203,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     }
 
     /// Puts a short string in the place of one as long; false where the value is anything else.
-    #[inline]
+    #[inline(always)]
     fn overwrite(&mut self, bytes: &[u8], raw: bool) -> bool {
         // SAFETY: the entry is alive and ours alone; its string owns nothing else, and there are as many bytes of it.
         unsafe {

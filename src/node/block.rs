@@ -196,7 +196,9 @@ impl Core {
         }
         let runs_at_once = match entry.command.run {
             Run::Block(verb) => verb != Verb::Unwatch,
-            Run::Session(_) => matches!(entry.command.name, "QUIT" | "RESET"),
+            Run::Session(_) => {
+                entry.container.is_none() && matches!(entry.command.name, "QUIT" | "RESET")
+            }
             _ => false,
         };
         if runs_at_once {

@@ -31,6 +31,26 @@ fn integer(number: i64) -> Value {
     Value::Integer(number)
 }
 
+/// RESET ends a block; subcommands of that name are commands like others.
+#[test]
+fn a_subcommand_reset_is_queued() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let lines = [
+            "SLOWLOG RESET",
+            "LPUSH q 1",
+            "LATENCY RESET",
+            "COMMANDLOG RESET slow",
+        ];
+        let expected = [ok(), integer(1), integer(0), ok()];
+        assert_eq!(exec(&mut client, &lines), Value::Array(expected.to_vec()));
+        assert_eq!(client.ask("MULTI"), ok());
+        assert_eq!(client.ask("RESET"), Value::Simple("RESET".to_string()));
+        assert_eq!(client.ask("EXEC"), error("ERR EXEC without MULTI"));
+    }
+}
+
 /// Commands of one shard, of several, of the connection and of the node, in their order, with their errors.
 #[test]
 fn a_block_runs_in_order_whatever_its_commands_are() {

@@ -164,7 +164,7 @@ pub fn to_prometheus(info: &str) -> String {
             }
         } else if let Some(index) = numbered(name, "core") {
             core(&mut samples, index, value);
-        } else if is_number(value) {
+        } else if is_number(value) && !DIGESTS.contains(&name) {
             let (name, kind) = if is_counter(name) {
                 let name = name.strip_prefix("total_").unwrap_or(name);
                 (format!("rondo_{}_total", clean(name)), "counter")
@@ -317,6 +317,15 @@ fn numbered<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     let index = name.strip_prefix(prefix)?;
     (!index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit())).then_some(index)
 }
+
+/// Fields that name something in hexadecimal digits, whatever these look like.
+const DIGESTS: [&str; 5] = [
+    "redis_git_sha1",
+    "redis_build_id",
+    "run_id",
+    "master_replid",
+    "master_replid2",
+];
 
 fn is_number(value: &str) -> bool {
     let plain = value

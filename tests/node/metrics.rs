@@ -46,6 +46,17 @@ fn fields_become_samples_with_types_and_labels() {
 
 /// One TYPE a name, before its samples, all samples of a name together: what a scraper insists on.
 #[test]
+fn digests_are_no_figures() {
+    let info =
+        "redis_git_sha1:00000000\r\nmaster_replid2:0000\r\nrun_id:12e3\r\nuptime_in_seconds:7\r\n";
+    let text = to_prometheus(info);
+    assert!(text.contains("rondo_uptime_in_seconds 7"), "{text}");
+    for name in ["sha1", "replid", "run_id"] {
+        assert!(!text.contains(name), "{text}");
+    }
+}
+
+#[test]
 fn names_are_declared_once_and_stand_together() {
     let text = to_prometheus(INFO);
     let mut declared = HashSet::new();

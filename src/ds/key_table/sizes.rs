@@ -5,7 +5,7 @@
 //! Promises  [`KeyTable::sizes`] is what a walk over all entries would count. A string that is overwritten by one of its
 //!           own length costs nothing, any other change one comparison of two bins; looking costs no walk.
 //! Not here  what kinds there are: `keyspace/value.rs`.
-//! Tests     `tests/shard/sizes.rs`: random commands against a walk.
+//! Tests     `tests/keyspace/sizes.rs`: random commands against a walk.
 
 use super::entry::{self, Kind, Large};
 use super::{HeapSize, KeyTable, Payload, object_in};

@@ -493,7 +493,10 @@ impl<T: HeapSize> KeyTable<T> {
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         if let Some(word) = self.word(hash) {
-            bucket::prefetch(word.bucket(word.home(word.tag(hash))).cast());
+            let home = word.bucket(word.home(word.tag(hash))).cast::<u8>();
+            bucket::prefetch(home);
+            // One entry in five has gone on to the bucket after.
+            bucket::prefetch(home.wrapping_add(size_of::<Bucket>()));
         }
     }
 
@@ -504,10 +507,15 @@ impl<T: HeapSize> KeyTable<T> {
             return;
         };
         let tag = word.tag(hash);
-        // SAFETY: a home lies in its segment, which is alive.
-        let bucket = unsafe { &*word.bucket(word.home(tag)) };
-        if let Some(index) = bucket.tag_matches(tag).next() {
-            let entry = bucket::entry(bucket.0[index]);
+        let home = word.home(tag);
+        // SAFETY: a home and what comes after lie in their segment, which is alive.
+        let (first, second) = unsafe { (&*word.bucket(home), &*word.bucket(word.after(home))) };
+        let place = match first.tag_matches(tag).next() {
+            None if first.is_overflowed() => second,
+            _ => first,
+        };
+        if let Some(index) = place.tag_matches(tag).next() {
+            let entry = bucket::entry(place.0[index]);
             bucket::prefetch(entry);
             // The value of a small entry ends in the next line more often than not; a prefetch past the entry is harmless.
             bucket::prefetch(entry.wrapping_add(64));

@@ -85,6 +85,41 @@ fn abandoned_blocks_go_back_span_by_span() {
     assert_eq!(slab.reserved_bytes(), 0);
 }
 
+/// More memory than the first mappings: what comes later, and what is full, is wanted on huge pages, and no longer once spans of it
+/// have gone back.
+#[test]
+fn contents_stay_where_huge_pages_are_wanted_and_no_longer_wanted() {
+    let mut random = Random(11);
+    let mut slab = Slab::new();
+    let mut live: Vec<Live> = Vec::new();
+    let mut used_bytes = 0;
+    for round in 0..3 {
+        while slab.reserved_bytes() < size(1, 13) * 4 * 1024 * 1024 {
+            let bytes = 7000 + random.below(1192);
+            let fill = random.next() as u8;
+            let block = slab.allocate(bytes);
+            // SAFETY: the block has `bytes` bytes.
+            unsafe { block.as_ptr().write_bytes(fill, bytes) };
+            used_bytes += rounded_bytes(bytes);
+            live.push(Live { block, bytes, fill });
+        }
+        let kept_count = live.len() / [2, 10, 1][round];
+        while live.len() > kept_count {
+            // Neighbours go together, so that whole spans do.
+            let first = random.below(live.len());
+            for _ in 0..16.min(live.len() - first) {
+                free(&mut slab, live.remove(first), &mut used_bytes);
+            }
+        }
+        assert_eq!(slab.used_bytes(), used_bytes);
+    }
+    for block in live {
+        free(&mut slab, block, &mut used_bytes);
+    }
+    slab.trim();
+    assert_eq!(slab.reserved_bytes(), 0);
+}
+
 fn free(slab: &mut Slab, live: Live, used_bytes: &mut usize) {
     // SAFETY: the block is live and has `bytes` bytes, all written.
     unsafe {

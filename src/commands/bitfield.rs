@@ -333,7 +333,7 @@ pub const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(2),
         flags: READ_FAST,
         keys: &[key_at(1, "RO", &["access"])],
-        args: "key [get-block=GET(encoding offset) ...]",
+        args: "key [get-block=GET(encoding offset) [get-block=GET(encoding offset) ...]]",
         summary: "Reads integers of any width inside a key's string.",
         cost: "O(1) for each subcommand.",
         run: Run::Keys(bitfield_ro),

@@ -375,7 +375,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "TRACKING",
         since: "6.0.0",
         arity: Arity::AtLeast(3),
-        args: "status=(ON | OFF) [REDIRECT client-id:integer] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+        args: "status=(ON | OFF) [REDIRECT client-id:integer] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
         summary: "Tells the connection when what it has read, or keys with some prefixes, change.",
         cost: "O(1) on each shard, and for each prefix.",
         run: Run::Session(client_tracking::tracking),

@@ -39,6 +39,7 @@ const fn sub(
     arity: Arity,
     flags: Flags,
     tips: &'static [&'static str],
+    args: &'static str,
 ) -> Command {
     Command {
         name,
@@ -46,7 +47,15 @@ const fn sub(
         arity,
         flags,
         tips,
+        args,
         ..CLUSTER
+    }
+}
+
+const fn deprecated(since: &'static str, by: &'static str, command: Command) -> Command {
+    Command {
+        deprecated: Some((since, by)),
+        ..command
     }
 }
 
@@ -80,32 +89,32 @@ pub const COMMANDS: &[Command] = &[
 
 #[rustfmt::skip]
 const SUBCOMMANDS: &[Command] = &[
-    sub("ADDSLOTS", "3.0.0", Arity::AtLeast(3), CHANGE, &[]),
-    sub("ADDSLOTSRANGE", "7.0.0", Arity::AtLeast(4), CHANGE, &[]),
-    sub("BUMPEPOCH", "3.0.0", Arity::Exactly(2), CHANGE, VARIES),
-    sub("COUNT-FAILURE-REPORTS", "3.0.0", Arity::Exactly(3), ADMIN, VARIES),
-    sub("COUNTKEYSINSLOT", "3.0.0", Arity::Exactly(3), STALE, &[]),
-    sub("DELSLOTS", "3.0.0", Arity::AtLeast(3), CHANGE, &[]),
-    sub("DELSLOTSRANGE", "7.0.0", Arity::AtLeast(4), CHANGE, &[]),
-    sub("FAILOVER", "3.0.0", Arity::AtLeast(2), CHANGE, &[]),
-    sub("FLUSHSLOTS", "3.0.0", Arity::Exactly(2), CHANGE, &[]),
-    sub("FORGET", "3.0.0", Arity::Exactly(3), CHANGE, &[]),
-    sub("GETKEYSINSLOT", "3.0.0", Arity::Exactly(4), STALE, VARIES),
-    sub("HELP", "5.0.0", Arity::Exactly(2), LOADING, &[]),
-    sub("INFO", "3.0.0", Arity::Exactly(2), STALE, VARIES),
-    sub("KEYSLOT", "3.0.0", Arity::Exactly(3), STALE, &[]),
-    sub("LINKS", "7.0.0", Arity::Exactly(2), STALE, VARIES),
-    sub("MEET", "3.0.0", Arity::AtLeast(4), CHANGE, &[]),
-    sub("MYID", "3.0.0", Arity::Exactly(2), STALE, &[]),
-    sub("MYSHARDID", "7.2.0", Arity::Exactly(2), STALE, VARIES),
-    sub("NODES", "3.0.0", Arity::Exactly(2), STALE, VARIES),
-    sub("REPLICAS", "5.0.0", Arity::Exactly(3), ADMIN, VARIES),
-    sub("REPLICATE", "3.0.0", Arity::Exactly(3), CHANGE, &[]),
-    sub("RESET", "3.0.0", Arity::AtLeast(2), ADMIN.or(Flags::NOSCRIPT), &[]),
-    sub("SAVECONFIG", "3.0.0", Arity::Exactly(2), CHANGE, &[]),
-    sub("SET-CONFIG-EPOCH", "3.0.0", Arity::Exactly(3), CHANGE, &[]),
-    sub("SETSLOT", "3.0.0", Arity::AtLeast(4), CHANGE, &[]),
-    sub("SHARDS", "7.0.0", Arity::Exactly(2), LOADING, VARIES),
-    sub("SLAVES", "3.0.0", Arity::Exactly(3), ADMIN, VARIES),
-    sub("SLOTS", "3.0.0", Arity::Exactly(2), LOADING, VARIES),
+    sub("ADDSLOTS", "3.0.0", Arity::AtLeast(3), CHANGE, &[], "slot:integer ..."),
+    sub("ADDSLOTSRANGE", "7.0.0", Arity::AtLeast(4), CHANGE, &[], "range=(start-slot:integer end-slot:integer) ..."),
+    sub("BUMPEPOCH", "3.0.0", Arity::Exactly(2), CHANGE, VARIES, ""),
+    sub("COUNT-FAILURE-REPORTS", "3.0.0", Arity::Exactly(3), ADMIN, VARIES, "node-id:string"),
+    sub("COUNTKEYSINSLOT", "3.0.0", Arity::Exactly(3), STALE, &[], "slot:integer"),
+    sub("DELSLOTS", "3.0.0", Arity::AtLeast(3), CHANGE, &[], "slot:integer ..."),
+    sub("DELSLOTSRANGE", "7.0.0", Arity::AtLeast(4), CHANGE, &[], "range=(start-slot:integer end-slot:integer) ..."),
+    sub("FAILOVER", "3.0.0", Arity::AtLeast(2), CHANGE, &[], "options=[FORCE | TAKEOVER]"),
+    sub("FLUSHSLOTS", "3.0.0", Arity::Exactly(2), CHANGE, &[], ""),
+    sub("FORGET", "3.0.0", Arity::Exactly(3), CHANGE, &[], "node-id:string"),
+    sub("GETKEYSINSLOT", "3.0.0", Arity::Exactly(4), STALE, VARIES, "slot:integer count:integer"),
+    sub("HELP", "5.0.0", Arity::Exactly(2), LOADING, &[], ""),
+    sub("INFO", "3.0.0", Arity::Exactly(2), STALE, VARIES, ""),
+    sub("KEYSLOT", "3.0.0", Arity::Exactly(3), STALE, &[], "key:string"),
+    sub("LINKS", "7.0.0", Arity::Exactly(2), STALE, VARIES, ""),
+    sub("MEET", "3.0.0", Arity::AtLeast(4), CHANGE, &[], "ip:string port:integer [cluster-bus-port:integer]@4.0.0"),
+    sub("MYID", "3.0.0", Arity::Exactly(2), STALE, &[], ""),
+    sub("MYSHARDID", "7.2.0", Arity::Exactly(2), STALE, VARIES, ""),
+    sub("NODES", "3.0.0", Arity::Exactly(2), STALE, VARIES, ""),
+    sub("REPLICAS", "5.0.0", Arity::Exactly(3), ADMIN, VARIES, "node-id:string"),
+    sub("REPLICATE", "3.0.0", Arity::Exactly(3), CHANGE, &[], "node-id:string"),
+    sub("RESET", "3.0.0", Arity::AtLeast(2), ADMIN.or(Flags::NOSCRIPT), &[], "reset-type=[HARD | SOFT]"),
+    sub("SAVECONFIG", "3.0.0", Arity::Exactly(2), CHANGE, &[], ""),
+    sub("SET-CONFIG-EPOCH", "3.0.0", Arity::Exactly(3), CHANGE, &[], "config-epoch:integer"),
+    sub("SETSLOT", "3.0.0", Arity::AtLeast(4), CHANGE, &[], "slot:integer subcommand=(IMPORTING importing:string~node-id | MIGRATING migrating:string~node-id | NODE node:string~node-id | STABLE)"),
+    sub("SHARDS", "7.0.0", Arity::Exactly(2), LOADING, VARIES, ""),
+    deprecated("5.0.0", "`CLUSTER REPLICAS`", sub("SLAVES", "3.0.0", Arity::Exactly(3), ADMIN, VARIES, "node-id:string")),
+    deprecated("7.0.0", "`CLUSTER SHARDS`", sub("SLOTS", "3.0.0", Arity::Exactly(2), LOADING, VARIES, "")),
 ];

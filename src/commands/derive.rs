@@ -295,8 +295,8 @@ pub fn write_docs(entry: &Entry, reply: &mut Reply<'_>) {
     let command = entry.command;
     let arguments = docs_args::parse(command.args, command.keys.len());
     let subs: Vec<&Entry> = entry.sub.iter().filter(|sub| sub.is_visible()).collect();
-    // DEBUG is the one command whose subcommands are hidden; Redis calls it a system command.
-    let is_system = !entry.sub.is_empty() && subs.is_empty();
+    // DEBUG is the one command whose subcommands are hidden; Redis calls it a system command, too.
+    let is_system = command.is_system || !entry.sub.is_empty() && subs.is_empty();
     let fields = 3
         + usize::from(!command.cost.is_empty())
         + 3 * usize::from(command.deprecated.is_some())
@@ -397,6 +397,7 @@ fn write_argument(argument: &Argument, reply: &mut Reply<'_>) {
         let names: Vec<&str> = [
             (argument.is_optional, "optional"),
             (argument.is_multiple, "multiple"),
+            (argument.repeats_token, "multiple_token"),
         ]
         .iter()
         .filter(|(is_set, _)| *is_set)

@@ -43,6 +43,8 @@ pub struct Argument {
     pub is_optional: bool,
     /// May be repeated.
     pub is_multiple: bool,
+    /// And its token with it, each time.
+    pub repeats_token: bool,
     /// What a `oneof` chooses from, or a `block` consists of.
     pub parts: Vec<Argument>,
 }
@@ -88,11 +90,15 @@ fn display_one(argument: &Argument) -> String {
         "block" => display(&argument.parts),
         _ => argument.display.as_ref().unwrap_or(&argument.name).clone(),
     };
-    if argument.is_multiple {
+    let token = (argument.token.as_ref()).filter(|_| argument.kind != "pure-token");
+    if argument.is_multiple && !argument.repeats_token {
         text = format!("{text} [{text} ...]");
     }
-    if let (Some(token), false) = (&argument.token, argument.kind == "pure-token") {
+    if let Some(token) = token {
         text = format!("{token} {text}");
+    }
+    if argument.repeats_token {
+        text = format!("{text} [{text} ...]");
     }
     if argument.is_optional {
         text = format!("[{text}]");
@@ -284,6 +290,7 @@ fn repeats(arguments: &mut Vec<Argument>, again: &Argument) -> bool {
                 if again.is_multiple && last.name == again.name && last.kind == again.kind =>
             {
                 last.is_multiple = true;
+                last.repeats_token = again.token.is_some();
                 true
             }
             _ => false,

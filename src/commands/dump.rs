@@ -172,6 +172,7 @@ pub const COMMANDS: &[Command] = &[
     RESTORE,
     Command {
         name: "RESTORE-ASKING",
+        is_system: true,
         since: "3.0.0",
         group: Group::Server,
         flags: RESTORE.flags.or(Flags::ASKING),

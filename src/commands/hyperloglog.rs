@@ -353,6 +353,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "PFDEBUG",
+        is_system: true,
         since: "2.8.9",
         group: Group::HyperLogLog,
         arity: Arity::Exactly(3),
@@ -366,6 +367,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "PFSELFTEST",
+        is_system: true,
         since: "2.8.9",
         group: Group::HyperLogLog,
         flags: Flags::ADMIN,

@@ -98,7 +98,7 @@ const MODULE: &[Command] = &[
         since: "7.0.0",
         arity: Arity::AtLeast(3),
         flags: LOADS,
-        args: "path [configs=CONFIG(name value) ...] [ARGS args [args ...]]",
+        args: "path [configs=CONFIG(name value) [configs=CONFIG(name value) ...]] [ARGS args [args ...]]",
         summary: "Refused: rondo loads no modules.",
         run: Run::Session(module_load),
         ..SERVER

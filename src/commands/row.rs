@@ -16,6 +16,7 @@ pub const ROW: Command = Command {
     cost: "O(1)",
     tips: &[],
     deprecated: None,
+    is_system: false,
     history: &[],
     sub: &[],
     run: Run::Container,

@@ -462,6 +462,8 @@ pub struct Command {
     pub tips: &'static [&'static str],
     /// `(release, replaced by)` for deprecated commands.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Servers use it on each other, or their authors: COMMAND DOCS says `syscmd`.
+    pub is_system: bool,
     /// Changes by release: `(release, what changed)`.
     pub history: &'static [(&'static str, &'static str)],
     /// Subcommands of a container.

@@ -81,7 +81,6 @@ fn every_row_is_recorded_or_newer() {
             known
                 || newer.contains(&name)
                 || name.starts_with("himport|")
-                || name.starts_with("cluster|")
                 || name.starts_with("commandlog")
                 || name.starts_with("hotkeys")
                 || name.starts_with("backup")
@@ -111,6 +110,7 @@ fn one(argument: &Argument) -> String {
     text += &mark("!", &argument.deprecated_since);
     text += if argument.is_optional { "?" } else { "" };
     text += if argument.is_multiple { "+" } else { "" };
+    text += if argument.repeats_token { "+" } else { "" };
     if !argument.parts.is_empty() {
         text += &format!("({})", tree_text(&argument.parts));
     }
@@ -128,6 +128,11 @@ fn syntax_is_shown_without_marks() {
     assert_eq!(
         shown("key increment:double condition=[NX | XX@2.6.12]@7.0.0 [EX seconds | KEEPTTL]"),
         "key increment [NX | XX] [EX seconds | KEEPTTL]"
+    );
+    assert_eq!(shown("[BY pattern ...]"), "[BY pattern [pattern ...]]");
+    assert_eq!(
+        shown("[BY pattern [BY pattern ...]]"),
+        "[BY pattern [BY pattern ...]]"
     );
     assert_eq!(shown("enabled=(ON | OFF)"), "<ON | OFF>");
     assert_eq!(shown("[ADDR addr~ip:port]@6.2.0"), "[ADDR ip:port]");

@@ -63,7 +63,7 @@ def one(argument):
     if "deprecated_since" in argument:
         text += "!" + argument["deprecated_since"]
     flags = argument.get("flags", [])
-    text += "?" * ("optional" in flags) + "+" * ("multiple" in flags)
+    text += "?" * ("optional" in flags) + "+" * ("multiple" in flags) + "+" * ("multiple_token" in flags)
     if "arguments" in argument:
         text += f"({tree(argument['arguments'])})"
     return text

@@ -4,7 +4,7 @@
 //! Tests     tests/transcripts/hash_walk.txt, tests/keyspace/hash.rs.
 
 use super::CommandError;
-use super::draws::{OUT_OF_RANGE, reply_draws};
+use super::draws::{Drawn, Draws, OUT_OF_RANGE, reply_draws};
 use super::hash::reply_element;
 use super::pieces::Fields;
 use super::row::*;
@@ -84,13 +84,12 @@ fn reply_all(
         Part::Fields | Part::Values => reply.array(count),
     }
     if count > whole_max {
-        let reader = Box::new(Fields {
-            protocol: reply.protocol(),
+        let walk = Fields {
             part,
             now_ms,
             cursor: 0,
-        });
-        return Ok(call.reply_in_pieces(&key, reply, start, reader));
+        };
+        return Ok(call.reply_in_pieces(&key, reply, start, walk));
     }
     if let Some(hash) = hash {
         hash.each(now_ms, |field, value| part.reply(field, value, reply));
@@ -198,7 +197,7 @@ fn hrandfield(
         call.keys.expire_fields(call.db, &key, EXPIRED_MAX);
     }
     let mut rng = call.keys.fork_rng();
-    let bytes_max = call.keys.value_bytes_max();
+    let (bytes_max, whole_max) = (call.keys.value_bytes_max(), call.whole_max());
     let entry = call.keys.peek(call.db, &key);
     let hash = entry.and_then(|entry| match entry.value() {
         Value::Object(object) => Hash::of(object),
@@ -216,31 +215,72 @@ fn hrandfield(
         let flat_width = 1 + usize::from(with_values && !is_nested);
         reply.array(count * flat_width);
     };
-    let reply_pair = |(field, value): Pair<'_>, reply: &mut Reply<'_>| {
-        if is_nested {
-            reply.array(2);
-        }
-        reply_element(reply, field);
-        if with_values {
-            reply_element(reply, value);
-        }
+    let drawn = DrawnFields {
+        now_ms,
+        with_values,
     };
     let Some(hash) = hash.filter(|hash| hash.alive_len(now_ms) > 0) else {
         head(0, reply);
         return Ok(Effect::NONE);
     };
     if count < 0 {
-        reply_draws(count.unsigned_abs(), bytes_max, reply, head, |reply| {
-            if let Some(pair) = hash.random(now_ms, &mut rng) {
-                reply_pair(pair, reply);
-            }
+        let count = count.unsigned_abs();
+        if count > whole_max as u64 {
+            let start = reply.len();
+            head(count as usize, reply);
+            let walk = Draws {
+                drawn,
+                left_count: count,
+                rng,
+            };
+            return Ok(call.reply_in_pieces(&key, reply, start, walk));
+        }
+        reply_draws(count, bytes_max, reply, head, |reply| {
+            drawn.draw(hash, &mut rng, reply);
         })?;
         return Ok(Effect::NONE);
     }
     let picked = different(hash, now_ms, count.unsigned_abs() as usize, &mut rng);
     head(picked.len(), reply);
-    picked.into_iter().for_each(|pair| reply_pair(pair, reply));
+    for (field, value) in picked {
+        drawn.reply(field, value, reply);
+    }
     Ok(Effect::NONE)
+}
+
+/// Fields as HRANDFIELD shows them.
+struct DrawnFields {
+    now_ms: i64,
+    with_values: bool,
+}
+
+impl DrawnFields {
+    fn reply(&self, field: Element<'_>, value: Element<'_>, reply: &mut Reply<'_>) {
+        if self.with_values && reply.protocol() == Protocol::Resp3 {
+            reply.array(2);
+        }
+        reply_element(reply, field);
+        if self.with_values {
+            reply_element(reply, value);
+        }
+    }
+}
+
+impl Drawn for DrawnFields {
+    type Of = Hash;
+
+    fn draw(&self, hash: &Hash, rng: &mut Rng, reply: &mut Reply<'_>) {
+        if let Some((field, value)) = hash.random(self.now_ms, rng) {
+            self.reply(field, value, reply);
+        }
+    }
+
+    fn each(&self, hash: &Hash, reply: &mut Reply<'_>, after_each: &mut dyn FnMut(&Reply<'_>)) {
+        hash.each(self.now_ms, |field, value| {
+            self.reply(field, value, reply);
+            after_each(reply);
+        });
+    }
 }
 
 fn parse_count(args: &Args<'_>) -> Result<(i64, bool), CommandError> {

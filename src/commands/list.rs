@@ -323,12 +323,11 @@ fn lrange(
     let head_at = reply.len();
     reply.array(count);
     if count > whole_max {
-        let reader = Box::new(Elements {
-            protocol: reply.protocol(),
+        let walk = Elements {
             next: place,
             left_count: count,
-        });
-        return Ok(call.reply_in_pieces(&key, reply, head_at, reader));
+        };
+        return Ok(call.reply_in_pieces(&key, reply, head_at, walk));
     }
     list.visit_some(place, count, End::Front, |element| {
         reply_element(element, reply);

@@ -1,24 +1,27 @@
-//! Replies in pieces: readers of large sets, hashes, sorted sets and lists.
+//! Replies in pieces: walks through large sets, hashes, sorted sets, lists and streams.
 //!
-//!     handler -> the head of the reply, and a reader -> [`Call::reply_in_pieces`] -> whoever runs it reads on, turn by turn
+//!     handler -> the head of the reply, and a walk -> [`Call::reply_in_pieces`] -> whoever runs it goes on, turn by turn
 //!
 //! Promises  the pieces together are the elements that the head has announced, in the order of the whole reply where that
 //!           has one; a reply of few elements pays one comparison.
-//! Not here  how a value stays as it was: `ds/key_table/readings.rs`. When the pieces are made: `shard/long_reads.rs`.
-//! Tests     tests/shard/long_reads.rs: every reader against the whole reply, beside changes.
+//! Not here  how a value stays as it was: `ds/key_table/readings.rs`. When the pieces are made: `shard/long_reads.rs`. Draws:
+//!           `draws.rs`.
+//! Tests     tests/shard/long_reads.rs: every walk against the whole reply, beside changes.
 
 use std::ops::{ControlFlow, Range};
 
 use super::hash_walk::Part;
+use super::stream_words::reply_entry;
 use super::table::{Call, Effect};
 use super::zset_reply::{reply_member, reply_scored};
-use crate::ds::key_table::{EntryRef, ReadLimit, Reader, Value};
+use crate::ds::key_table::{EntryRef, ReadLimit, Reader, Rest, Value};
+use crate::ds::stream::{Entry, Log, StreamId};
 use crate::keyspace::list::{End, List};
 use crate::keyspace::zset::Direction;
-use crate::keyspace::{Collection, Hash, Key, Object, Set, Zset};
+use crate::keyspace::{Collection, Hash, Key, Object, Set, StreamValue, Zset};
 use crate::resp::{Protocol, Reply};
 
-/// Elements between two looks at how many bytes they made.
+/// Elements that a walk by cursor takes at a time.
 const STEP: usize = 64;
 
 impl Call<'_> {
@@ -31,98 +34,197 @@ impl Call<'_> {
         }
     }
 
-    /// Instead of a reply: what was written of it since `start` is its head, and `reader` makes the rest.
+    /// Instead of a reply: what was written of it since `start` is its head, and `walk` makes the rest.
     #[cold]
-    pub(super) fn reply_in_pieces(
+    pub(super) fn reply_in_pieces<W: Walk>(
         &mut self,
         key: &Key<'_>,
         reply: &mut Reply<'_>,
         start: usize,
-        reader: Box<dyn Reader<Object>>,
+        walk: W,
     ) -> Effect {
         let head = reply.take_since(start);
-        self.keys.begin_reading(self.db, key, head, reader);
+        let protocol = reply.protocol();
+        let reader = Box::new(Pieces { protocol, walk });
+        self.keys
+            .begin_reading(self.db, key, head, reader, W::LOCKS);
         Effect::NONE
+    }
+}
+
+/// A walk through a collection that can stop at any element.
+pub(super) trait Walk: Send + 'static {
+    /// What is walked through.
+    type Of: Collection;
+
+    /// Whether whoever wants to change it had better wait for the end of the walk.
+    const LOCKS: bool = true;
+
+    /// Goes on until the piece is full; whether that was the end.
+    fn go_on(&mut self, of: &Self::Of, piece: &mut Piece<'_>) -> bool;
+
+    /// The last time that the collection can be seen: goes to the end, or returns what makes the rest.
+    fn leave(mut self, of: &Self::Of, piece: &mut Piece<'_>) -> Option<Box<dyn Rest>>
+    where
+        Self: Sized,
+    {
+        while !self.go_on(of, piece) {}
+        None
+    }
+}
+
+/// A walk, and how its elements are to look.
+struct Pieces<W> {
+    protocol: Protocol,
+    walk: W,
+}
+
+impl<W: Walk> Reader<Object> for Pieces<W> {
+    fn read(&mut self, entry: EntryRef<'_, Object>, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
+        let mut piece = Piece::new(self.protocol, limit, out);
+        collection::<W::Of>(&entry).is_none_or(|of| self.walk.go_on(of, &mut piece))
+    }
+
+    fn leave(
+        self: Box<Self>,
+        entry: EntryRef<'_, Object>,
+        out: &mut Vec<u8>,
+    ) -> Option<Box<dyn Rest>> {
+        let mut piece = Piece::new(self.protocol, ReadLimit::NONE, out);
+        let of = collection::<W::Of>(&entry)?;
+        self.walk.leave(of, &mut piece)
+    }
+}
+
+fn collection<'e, C: Collection>(entry: &EntryRef<'e, Object>) -> Option<&'e C> {
+    match entry.value() {
+        Value::Object(object) => C::of(object),
+        _ => None,
+    }
+}
+
+/// A piece in the making.
+pub(super) struct Piece<'o> {
+    pub(super) protocol: Protocol,
+    out: &'o mut Vec<u8>,
+    left_count: usize,
+    /// As long as this it is full.
+    end: usize,
+}
+
+impl<'o> Piece<'o> {
+    pub(super) fn new(protocol: Protocol, limit: ReadLimit, out: &'o mut Vec<u8>) -> Self {
+        Self {
+            protocol,
+            left_count: limit.elements,
+            end: out.len().saturating_add(limit.bytes),
+            out,
+        }
+    }
+
+    /// Where the next element goes.
+    #[inline]
+    pub(super) fn reply(&mut self) -> Reply<'_> {
+        Reply::new(self.out, self.protocol)
+    }
+
+    /// Notes that `count` elements were written; whether that was the last for which there was room.
+    #[inline]
+    pub(super) fn is_full_after(&mut self, count: usize) -> bool {
+        self.left_count = self.left_count.saturating_sub(count);
+        self.left_count == 0 || self.out.len() >= self.end
+    }
+
+    /// How many elements there is room for, as long as they are not large.
+    fn room_count(&self) -> usize {
+        self.left_count
+    }
+}
+
+/// Moves a cursor on, step by step, until the piece is full; whether it has come to its end.
+fn move_on(
+    cursor: &mut u64,
+    piece: &mut Piece<'_>,
+    mut step: impl FnMut(u64, &mut Reply<'_>) -> (u64, usize),
+) -> bool {
+    loop {
+        let (next, count) = step(*cursor, &mut piece.reply());
+        *cursor = next;
+        // Steps through empty places cost something, too.
+        let is_full = piece.is_full_after(count.max(1));
+        if next == 0 || is_full {
+            return next == 0;
+        }
     }
 }
 
 /// All members of a set.
 pub(super) struct Members {
-    pub(super) protocol: Protocol,
     pub(super) cursor: u64,
 }
 
-impl Reader<Object> for Members {
-    fn read(&mut self, entry: EntryRef<'_, Object>, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
-        let Some(set) = collection::<Set>(&entry) else {
-            return true;
-        };
-        in_steps(limit, out, |out| {
-            let mut reply = Reply::new(out, self.protocol);
+impl Walk for Members {
+    type Of = Set;
+
+    fn go_on(&mut self, set: &Set, piece: &mut Piece<'_>) -> bool {
+        move_on(&mut self.cursor, piece, |cursor, reply| {
             let mut count = 0;
-            self.cursor = set.scan(self.cursor, STEP, |member| {
-                reply_member(member, &mut reply);
+            let next = set.scan(cursor, STEP, |member| {
+                reply_member(member, reply);
                 count += 1;
             });
-            (count, self.cursor == 0)
+            (next, count)
         })
     }
 }
 
 /// All fields of a hash that were alive when the reply began.
 pub(super) struct Fields {
-    pub(super) protocol: Protocol,
     pub(super) part: Part,
     pub(super) now_ms: i64,
     pub(super) cursor: u64,
 }
 
-impl Reader<Object> for Fields {
-    fn read(&mut self, entry: EntryRef<'_, Object>, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
-        let Some(hash) = collection::<Hash>(&entry) else {
-            return true;
-        };
-        in_steps(limit, out, |out| {
-            let mut reply = Reply::new(out, self.protocol);
+impl Walk for Fields {
+    type Of = Hash;
+
+    fn go_on(&mut self, hash: &Hash, piece: &mut Piece<'_>) -> bool {
+        let (part, now_ms) = (self.part, self.now_ms);
+        move_on(&mut self.cursor, piece, |cursor, reply| {
             let mut count = 0;
-            let part = self.part;
-            self.cursor = hash.scan(self.cursor, STEP, self.now_ms, |field, value| {
-                part.reply(field, value, &mut reply);
+            let next = hash.scan(cursor, STEP, now_ms, |field, value| {
+                part.reply(field, value, reply);
                 count += 1;
             });
-            (count, self.cursor == 0)
+            (next, count)
         })
     }
 }
 
 /// Members of a sorted set, by rank.
 pub(super) struct Ranks {
-    pub(super) protocol: Protocol,
     pub(super) ranks: Range<usize>,
     pub(super) direction: Direction,
     pub(super) with_scores: bool,
 }
 
-impl Reader<Object> for Ranks {
-    fn read(&mut self, entry: EntryRef<'_, Object>, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
-        let Some(set) = collection::<Zset>(&entry) else {
-            return true;
-        };
-        let end = out.len().saturating_add(limit.bytes);
-        let count = self.ranks.len().min(limit.elements);
+impl Walk for Ranks {
+    type Of = Zset;
+
+    fn go_on(&mut self, set: &Zset, piece: &mut Piece<'_>) -> bool {
+        let count = self.ranks.len().min(piece.room_count());
         let part = match self.direction {
             Direction::Up => self.ranks.start..self.ranks.start + count,
             Direction::Down => self.ranks.end - count..self.ranks.end,
         };
         let mut walked_count = 0;
         for (member, score) in set.walk(part, self.direction) {
-            let mut reply = Reply::new(out, self.protocol);
             match self.with_scores {
-                true => reply_scored(member, score, &mut reply),
-                false => reply_member(member, &mut reply),
+                true => reply_scored(member, score, &mut piece.reply()),
+                false => reply_member(member, &mut piece.reply()),
             }
             walked_count += 1;
-            if out.len() >= end {
+            if piece.is_full_after(1) {
                 break;
             }
         }
@@ -136,25 +238,20 @@ impl Reader<Object> for Ranks {
 
 /// Elements of a list, first to last.
 pub(super) struct Elements {
-    pub(super) protocol: Protocol,
     pub(super) next: usize,
     pub(super) left_count: usize,
 }
 
-impl Reader<Object> for Elements {
-    fn read(&mut self, entry: EntryRef<'_, Object>, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
-        let Some(list) = collection::<List>(&entry) else {
-            return true;
-        };
-        let end = out.len().saturating_add(limit.bytes);
-        let mut count_max = self.left_count.min(limit.elements);
-        if count_max > 0 {
+impl Walk for Elements {
+    type Of = List;
+
+    fn go_on(&mut self, list: &List, piece: &mut Piece<'_>) -> bool {
+        if self.left_count > 0 {
             list.visit(self.next, End::Front, |element| {
-                reply_member(element, &mut Reply::new(out, self.protocol));
+                reply_member(element, &mut piece.reply());
                 self.next += 1;
                 self.left_count -= 1;
-                count_max -= 1;
-                match count_max == 0 || out.len() >= end {
+                match piece.is_full_after(1) || self.left_count == 0 {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
                 }
@@ -164,26 +261,87 @@ impl Reader<Object> for Elements {
     }
 }
 
-fn collection<'e, C: Collection>(entry: &EntryRef<'e, Object>) -> Option<&'e C> {
-    match entry.value() {
-        Value::Object(object) => C::of(object),
-        _ => None,
+/// Entries of a stream.
+pub(super) struct Entries {
+    /// What is left is between these.
+    start: StreamId,
+    end: StreamId,
+    direction: Direction,
+    left_count: usize,
+}
+
+impl Entries {
+    /// From one id to another, both included.
+    pub(super) fn between(start: StreamId, end: StreamId, direction: Direction) -> Self {
+        Self {
+            start,
+            end,
+            direction,
+            left_count: 0,
+        }
+    }
+
+    /// The walk through up to `count_max` entries, if those are more than `whole_max`.
+    ///
+    /// - Cost: one comparison where the log has no more than that; else see [`Log::count`].
+    #[inline]
+    pub(super) fn if_more_than(
+        mut self,
+        whole_max: usize,
+        log: &Log,
+        count_max: usize,
+    ) -> Option<Self> {
+        if log.len() <= whole_max as u64 || count_max <= whole_max {
+            return None;
+        }
+        let count = log.count(self.start, self.end, count_max as u64);
+        self.left_count = usize::try_from(count).unwrap_or(usize::MAX).min(count_max);
+        (self.left_count > whole_max).then_some(self)
+    }
+
+    /// How many there are.
+    pub(super) fn left_count(&self) -> usize {
+        self.left_count
+    }
+
+    /// Writes entries while there is room and some are wanted; the id of the last one.
+    fn write<'s>(
+        &mut self,
+        entries: impl Iterator<Item = Entry<'s>>,
+        piece: &mut Piece<'_>,
+    ) -> Option<StreamId> {
+        let mut last = None;
+        for entry in entries {
+            reply_entry(&entry, &mut piece.reply());
+            last = Some(entry.id);
+            self.left_count -= 1;
+            if self.left_count == 0 || piece.is_full_after(1 + entry.len()) {
+                break;
+            }
+        }
+        last
     }
 }
 
-/// Takes steps up to the limit; each says how many elements it has had, and whether they were the last.
-fn in_steps(
-    limit: ReadLimit,
-    out: &mut Vec<u8>,
-    mut step: impl FnMut(&mut Vec<u8>) -> (usize, bool),
-) -> bool {
-    let end = out.len().saturating_add(limit.bytes);
-    let mut left_count = limit.elements;
-    loop {
-        let (count, is_last) = step(out);
-        left_count = left_count.saturating_sub(count.max(1));
-        if is_last || left_count == 0 || out.len() >= end {
-            return is_last;
+impl Walk for Entries {
+    type Of = StreamValue;
+
+    fn go_on(&mut self, stream: &StreamValue, piece: &mut Piece<'_>) -> bool {
+        if self.left_count == 0 {
+            return true;
         }
+        let (start, end) = (self.start, self.end);
+        let next = match self.direction {
+            Direction::Up => {
+                let last = self.write(stream.log.range(start, end), piece);
+                last.and_then(StreamId::next).map(|next| self.start = next)
+            }
+            Direction::Down => {
+                let last = self.write(stream.log.range_back(start, end), piece);
+                last.and_then(StreamId::previous)
+                    .map(|previous| self.end = previous)
+            }
+        };
+        next.is_none() || self.left_count == 0
     }
 }

@@ -168,11 +168,7 @@ fn smembers(
     let (start, count) = (reply.len(), set.map_or(0, Set::len));
     reply.set(count);
     if count > whole_max {
-        let reader = Box::new(Members {
-            protocol: reply.protocol(),
-            cursor: 0,
-        });
-        return Ok(call.reply_in_pieces(&key, reply, start, reader));
+        return Ok(call.reply_in_pieces(&key, reply, start, Members { cursor: 0 }));
     }
     if let Some(set) = set {
         set.each(|member| reply_member(member, reply));

@@ -4,7 +4,7 @@
 //! Tests     tests/transcripts/set_random.txt, tests/keyspace/set.rs.
 
 use super::CommandError;
-use super::draws::reply_draws;
+use super::draws::{Drawn, Draws, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
 use super::set::reply_member;
@@ -12,6 +12,7 @@ use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
 use crate::base::glob::glob_match;
 use crate::base::number::{parse_i64, write_u64_before};
+use crate::base::rng::Rng;
 use crate::ds::listpack::Element;
 use crate::keyspace::Classes;
 use crate::keyspace::set::Set;
@@ -113,7 +114,7 @@ fn srandmember(
     if count == Some(i64::MIN) {
         return Err("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807".into());
     }
-    let bytes_max = call.keys.value_bytes_max();
+    let (bytes_max, whole_max) = (call.keys.value_bytes_max(), call.whole_max());
     let mut rng = call.keys.fork_rng();
     let key = call.keys.key(args.get(1));
     let set = call.keys.read::<Set>(call.db, &key, call.caller.no_touch)?;
@@ -140,13 +141,42 @@ fn srandmember(
         set.sample(count, &mut rng, |member| reply_member(member, reply));
         return Ok(Effect::NONE);
     }
+    let count = count.unsigned_abs();
+    if count > whole_max as u64 {
+        let start = reply.len();
+        reply.array(count as usize);
+        let walk = Draws {
+            drawn: DrawnMembers,
+            left_count: count,
+            rng,
+        };
+        return Ok(call.reply_in_pieces(&key, reply, start, walk));
+    }
     let head = |count, reply: &mut Reply<'_>| reply.array(count);
-    reply_draws(count.unsigned_abs(), bytes_max, reply, head, |reply| {
-        if let Some(member) = set.random(&mut rng) {
-            reply_member(member, reply);
-        }
+    reply_draws(count, bytes_max, reply, head, |reply| {
+        DrawnMembers.draw(set, &mut rng, reply);
     })?;
     Ok(Effect::NONE)
+}
+
+/// Members as SRANDMEMBER shows them.
+struct DrawnMembers;
+
+impl Drawn for DrawnMembers {
+    type Of = Set;
+
+    fn draw(&self, set: &Set, rng: &mut Rng, reply: &mut Reply<'_>) {
+        if let Some(member) = set.random(rng) {
+            reply_member(member, reply);
+        }
+    }
+
+    fn each(&self, set: &Set, reply: &mut Reply<'_>, after_each: &mut dyn FnMut(&Reply<'_>)) {
+        set.each(|member| {
+            reply_member(member, reply);
+            after_each(reply);
+        });
+    }
 }
 
 /// SSCAN's words after the cursor.

@@ -4,10 +4,12 @@
 //! Tests     tests/transcripts/stream.txt.
 
 use super::CommandError;
+use super::pieces::Entries;
 use super::row::*;
 use super::stream_words::{interval_end, interval_start, read, reply_entries};
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
+use crate::keyspace::zset::Direction;
 use crate::resp::{Args, Reply};
 
 fn range(
@@ -29,20 +31,30 @@ fn range(
         count_max = Some(usize::try_from(count).unwrap_or(0));
         index += 2;
     }
+    let whole_max = call.whole_max();
+    let key = call.keys.key(args.get(1));
     let Some(stream) = read(call, args)? else {
         reply.array(0);
         return Ok(Effect::NONE);
     };
-    match count_max {
-        Some(0) => reply.null_array(),
-        _ => {
-            let count_max = count_max.unwrap_or(usize::MAX);
-            if is_backward {
-                reply_entries(stream.log.range_back(start, end), count_max, reply);
-            } else {
-                reply_entries(stream.log.range(start, end), count_max, reply);
-            }
-        }
+    if count_max == Some(0) {
+        reply.null_array();
+        return Ok(Effect::NONE);
+    }
+    let count_max = count_max.unwrap_or(usize::MAX);
+    let direction = match is_backward {
+        true => Direction::Down,
+        false => Direction::Up,
+    };
+    let walk = Entries::between(start, end, direction);
+    if let Some(walk) = walk.if_more_than(whole_max, &stream.log, count_max) {
+        let at = reply.len();
+        reply.array(walk.left_count());
+        return Ok(call.reply_in_pieces(&key, reply, at, walk));
+    }
+    match direction {
+        Direction::Up => reply_entries(stream.log.range(start, end), count_max, reply),
+        Direction::Down => reply_entries(stream.log.range_back(start, end), count_max, reply),
     }
     Ok(Effect::NONE)
 }

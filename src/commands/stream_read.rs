@@ -9,6 +9,7 @@
 
 use super::CommandError;
 use super::blocking::timeout_of_ms;
+use super::pieces::Entries;
 use super::row::*;
 use super::stream_budget::Budget;
 use super::stream_group::tell_of_group;
@@ -22,6 +23,7 @@ use super::table::{
 use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::ds::stream::{ConsumerNumber, Group, Log, Pending, StreamId};
+use crate::keyspace::zset::Direction;
 use crate::keyspace::{Keyspace, StreamValue};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
@@ -306,6 +308,7 @@ fn xread(
     let request = ReadStreams::parse(args, false)?;
     let wait = request.wait(call.keys.now_ms())?;
     let froms = request.froms(call.keys, call.db, call.caller.no_touch, args)?;
+    let whole_max = call.whole_max();
     let mut parts = Parts::new(reply);
     let mut budget = request.budget;
     for (place, from) in froms.iter().enumerate() {
@@ -317,6 +320,16 @@ fn xread(
         };
         if budget.is_spent(parts.bytes(reply)) {
             break;
+        }
+        if request.keys_count == 1 && !budget.is_bounded() {
+            let walk = Entries::between(start, StreamId::MAX, Direction::Up);
+            if let Some(walk) = walk.if_more_than(whole_max, &stream.log, request.count_max) {
+                let at = parts.start;
+                parts.begin(key.bytes, reply);
+                reply.array(walk.left_count());
+                parts.end(reply);
+                return Ok(call.reply_in_pieces(&key, reply, at, walk));
+            }
         }
         let mut entries = stream.log.range(start, StreamId::MAX).peekable();
         if entries.peek().is_none() {

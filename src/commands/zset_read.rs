@@ -124,13 +124,12 @@ fn range(
     if ranks.len() > whole_max {
         let start = reply.len();
         reply_members_head(ranks.len(), request.with_scores, reply);
-        let reader = Box::new(Ranks {
-            protocol: reply.protocol(),
+        let walk = Ranks {
             ranks,
             direction: request.direction(),
             with_scores: request.with_scores,
-        });
-        return Ok(call.reply_in_pieces(&key, reply, start, reader));
+        };
+        return Ok(call.reply_in_pieces(&key, reply, start, walk));
     }
     reply_members(
         set.walk(ranks, request.direction()),

@@ -4,7 +4,7 @@
 //! Tests     tests/transcripts/zset_sample.txt, tests/keyspace/zset.rs.
 
 use super::CommandError;
-use super::draws::{OUT_OF_RANGE, reply_draws};
+use super::draws::{Drawn, Draws, OUT_OF_RANGE, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
@@ -50,7 +50,7 @@ fn zrandmember(
     if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(OUT_OF_RANGE.into());
     }
-    let bytes_max = call.keys.value_bytes_max();
+    let (bytes_max, whole_max) = (call.keys.value_bytes_max(), call.whole_max());
     let key = call.keys.key(args.get(1));
     let set = call.keys.read::<Zset>(call.db, &key, no_touch)?;
     let Some(set) = set.filter(|_| count != 0) else {
@@ -60,6 +60,16 @@ fn zrandmember(
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
         let count = count.unsigned_abs();
+        if count > whole_max as u64 {
+            let start = reply.len();
+            reply_members_head(wanted, with_scores, reply);
+            let walk = Draws {
+                drawn: DrawnScored { with_scores },
+                left_count: count,
+                rng,
+            };
+            return Ok(call.reply_in_pieces(&key, reply, start, walk));
+        }
         reply_any(set, count, bytes_max, with_scores, &mut rng, reply)?;
     } else if wanted >= set.len() {
         reply_members(set.walk(0..set.len(), Direction::Down), with_scores, reply);
@@ -72,6 +82,27 @@ fn zrandmember(
 fn member_at(set: &Zset, rank: usize) -> (Element<'_>, f64) {
     let mut members = set.walk(rank..rank + 1, Direction::Up);
     members.next().expect("a rank there is")
+}
+
+/// Members as ZRANDMEMBER shows them.
+struct DrawnScored {
+    with_scores: bool,
+}
+
+impl Drawn for DrawnScored {
+    type Of = Zset;
+
+    fn draw(&self, set: &Zset, rng: &mut Rng, reply: &mut Reply<'_>) {
+        let (member, score) = member_at(set, rng.below(set.len() as u64) as usize);
+        reply_one(member, score, self.with_scores, reply);
+    }
+
+    fn each(&self, set: &Zset, reply: &mut Reply<'_>, after_each: &mut dyn FnMut(&Reply<'_>)) {
+        for (member, score) in set.iter() {
+            reply_one(member, score, self.with_scores, reply);
+            after_each(reply);
+        }
+    }
 }
 
 /// `count` draws.

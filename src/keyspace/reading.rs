@@ -8,7 +8,7 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::{Key, Keyspace, Object};
-use crate::ds::key_table::{ReadLimit, Reader};
+use crate::ds::key_table::{LeftOver, ReadLimit, Reader};
 
 /// From here on a reply is given in pieces, in elements: half a millisecond's work.
 pub const WHOLE_ELEMENTS_MAX: usize = 10_000;
@@ -19,10 +19,10 @@ pub(super) struct Readings {
     whole_elements_max: usize,
     /// Those ever begun.
     count: u64,
-    /// The one that a request has just begun, and its key's hash.
-    begun: Option<(u64, u64)>,
+    /// The one that a request has just begun.
+    begun: Option<Begun>,
     /// What is left of those whose tables are gone.
-    left: Vec<(u64, Vec<u8>)>,
+    left: Vec<LeftOver>,
 }
 
 impl Default for Readings {
@@ -34,6 +34,15 @@ impl Default for Readings {
             left: Vec::new(),
         }
     }
+}
+
+/// A reading that a request has begun instead of replying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Names it.
+    pub id: u64,
+    /// The hash of its key, if whoever wants that key had better wait until it has been read.
+    pub locks: Option<u64>,
 }
 
 impl Keyspace {
@@ -52,6 +61,7 @@ impl Keyspace {
     /// Begins to read a key that is there, instead of a reply.
     ///
     /// - `head`: how the reply begins.
+    /// - `locks`: whether changes of the key are to wait; else the reader leaves it at the first one.
     #[cold]
     pub fn begin_reading(
         &mut self,
@@ -59,24 +69,30 @@ impl Keyspace {
         key: &Key<'_>,
         head: Vec<u8>,
         reader: Box<dyn Reader<Object>>,
+        locks: bool,
     ) {
         self.readings.count += 1;
         let id = self.readings.count;
         let table = &mut self.databases[db].table;
         table.begin_reading(id, key.hash, key.bytes, head, reader);
-        self.readings.begun = Some((id, key.hash));
+        let locks = locks.then_some(key.hash);
+        self.readings.begun = Some(Begun { id, locks });
     }
 
-    /// What the last request has begun to read instead of replying, and its key's hash.
-    pub fn take_begun_reading(&mut self) -> Option<(u64, u64)> {
+    /// What the last request has begun to read instead of replying.
+    pub fn take_begun_reading(&mut self) -> Option<Begun> {
         self.readings.begun.take()
     }
 
     /// Reads on; the next bytes of the reply, and whether they are the last.
     pub fn read_some(&mut self, id: u64, limit: ReadLimit) -> (Vec<u8>, bool) {
         let left = &mut self.readings.left;
-        if let Some(at) = left.iter().position(|(of, _)| *of == id) {
-            return (left.swap_remove(at).1, true);
+        if let Some(at) = left.iter().position(|it| it.id == id) {
+            let (bytes, is_last) = left[at].read_some(limit);
+            if is_last {
+                left.swap_remove(at);
+            }
+            return (bytes, is_last);
         }
         let tables = self.databases.iter_mut().map(|it| &mut it.table);
         let mut found = tables.filter_map(|table| table.read_some(id, limit));
@@ -86,7 +102,7 @@ impl Keyspace {
 
     /// Nobody wants the rest.
     pub fn end_reading(&mut self, id: u64) {
-        self.readings.left.retain(|(of, _)| *of != id);
+        self.readings.left.retain(|it| it.id != id);
         for database in &mut self.databases {
             if database.table.end_reading(id) {
                 return;
@@ -98,5 +114,15 @@ impl Keyspace {
     pub(super) fn finish_readings(&mut self, db: usize) {
         let left = self.databases[db].table.finish_readings();
         self.readings.left.extend(left);
+    }
+
+    /// What is read here goes on in other keys, which take the place of these and of which nothing is read.
+    pub fn hand_readings_to(&mut self, other: &mut Self) {
+        for db in 0..self.databases.len() {
+            self.finish_readings(db);
+        }
+        other.readings.left = std::mem::take(&mut self.readings.left);
+        other.readings.count = self.readings.count;
+        other.readings.whole_elements_max = self.readings.whole_elements_max;
     }
 }

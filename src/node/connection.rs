@@ -474,10 +474,16 @@ impl Connection {
     }
 
     /// The next piece of a reply has come; with the last, how many bytes it has.
-    pub fn fill_part(&mut self, sequence: u64, mut piece: Vec<u8>, total_bytes: Option<u64>) {
+    pub fn fill_part(
+        &mut self,
+        sequence: u64,
+        mut piece: Vec<u8>,
+        bytes_so_far: u64,
+        is_last: bool,
+    ) {
         let index = (sequence - self.first_sequence) as usize;
-        if let Some(total_bytes) = total_bytes {
-            self.reply_bytes = total_bytes as usize;
+        if is_last {
+            self.reply_bytes = bytes_so_far as usize;
         }
         let is_silent = matches!(self.slots.get(index), Some(Slot::Pending { silent: true }));
         if is_silent {
@@ -485,14 +491,14 @@ impl Connection {
         }
         if index > 0 {
             let early = self.early.get_or_insert_default();
-            return early.add(sequence, piece, total_bytes.is_some());
+            return early.add(sequence, piece, is_last);
         }
         if self.output.is_empty() {
             self.output = piece;
         } else {
             self.output.append(&mut piece);
         }
-        if total_bytes.is_some() {
+        if is_last {
             self.slots.pop_front();
             self.first_sequence += 1;
             self.advance();

@@ -26,6 +26,7 @@ use super::http::Questions;
 use super::intake::{KnownHead, Window};
 use super::listeners::Listeners;
 use super::load::LoadWalk;
+use super::long_reads::Ahead;
 use super::memory::ClientsMemory;
 use super::mesh::{Batch, DEFERRED, Mesh};
 use super::message::{Message, Question};
@@ -123,6 +124,8 @@ pub struct Core {
     pub pushed: Vec<Token>,
     /// Connections whose input may go on.
     pub resumes: Vec<Token>,
+    /// Pieces of long replies that other cores have made and that were not all sent.
+    pub(super) aheads: Vec<Ahead>,
     /// Connections waiting for the end of a pause.
     pub paused_connections: Vec<Token>,
     /// Connections waiting for a link.
@@ -379,6 +382,7 @@ impl Core {
             dirty: Vec::new(),
             pushed: Vec::new(),
             resumes: Vec::new(),
+            aheads: Vec::new(),
             paused_connections: Vec::new(),
             congested: Vec::new(),
             yielding: Vec::new(),

@@ -149,6 +149,7 @@ impl CoreLoop {
         self.events = events;
         busy |= self.core.drain_mesh() > 0;
         let reads_on = self.core.read_on();
+        self.core.want_pieces();
         self.core.keep_to_lease();
         if self.more_cycle {
             self.cycle(TURN_BUDGET);

@@ -312,15 +312,27 @@ impl Core {
         // In whole seconds, as Redis counts them: never too early, though a turn's time is that of its beginning.
         let over_s = now_ms / 1000 - connection.soft_limit_since_ms / 1000;
         let over_soft_long = over_soft && over_s > limit.soft_seconds as i64;
-        if (over_hard || over_soft_long) && !connection.closed {
-            tracing::warn!(
-                client = connection.session.id,
-                bytes,
-                "closed: output is over client-output-buffer-limit"
-            );
-            acceptor::cut(&connection.socket);
-            self.counters.output_limit_disconnections += 1;
-            self.close(token);
+        if over_hard || over_soft_long {
+            self.end_over_limit(token, bytes);
         }
+    }
+
+    /// Ends a client that was to get more at a time than it may.
+    #[cold]
+    pub(super) fn end_over_limit(&mut self, token: Token, bytes: u64) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.closed {
+            return;
+        }
+        tracing::warn!(
+            client = connection.session.id,
+            bytes,
+            "closed: output is over client-output-buffer-limit"
+        );
+        acceptor::cut(&connection.socket);
+        self.counters.output_limit_disconnections += 1;
+        self.close(token);
     }
 }

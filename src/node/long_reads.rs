@@ -2,8 +2,11 @@
 //!
 //!     read_on, once a turn -> a piece -> into its place among the connection's replies -> sent
 //!
-//! Promises  a client that does not read is not read for, but for `AHEAD_BYTES_MAX`, as long as its reply is made on its own
-//!           core; whoever has gone is read for no more.
+//!     from another core: AHEAD_PIECES_MAX pieces, then one for each that has been sent
+//!
+//! Promises  a client that does not read is not read for, but for `AHEAD_BYTES_MAX` and as many pieces; whoever has gone is
+//!           read for no more; a reply that is over the client's hard limit of output ends the client, as one that comes whole
+//!           does.
 //! Tests     tests/server/long_reads.rs.
 
 use super::connection::{Blocked, Connection};
@@ -11,10 +14,20 @@ use super::core::Core;
 use super::ring::Token;
 use crate::commands::Entry;
 use crate::resp::Args;
-use crate::router::{FromShard, Origin, ToShard};
+use crate::router::{FromShard, Origin, ShardId, ToShard};
 
 /// So much of a reply may lie here unsent before more of it is made.
 const AHEAD_BYTES_MAX: usize = 4 << 20;
+
+/// So many pieces may be on their way from another core, or lie here.
+const AHEAD_PIECES_MAX: u32 = 4;
+
+/// A piece from another core lies here: when there is room for more, that is told.
+pub(super) struct Ahead {
+    token: Token,
+    shard: ShardId,
+    reading: u64,
+}
 
 impl Core {
     /// Makes the next piece of a long reply, if there is one; whether there may be more to do at once.
@@ -26,9 +39,9 @@ impl Core {
     #[cold]
     fn make_piece(&mut self) -> bool {
         let (connections, own) = (&mut self.connections, self.id);
-        self.shard.read_on(|origin| {
+        self.shard.read_on(|origin, ahead_count| {
             if origin.core != own {
-                return true;
+                return ahead_count < AHEAD_PIECES_MAX;
             }
             // What has gone is found out when a piece comes for it.
             let connection = connections.get_mut(token_of(origin));
@@ -64,7 +77,8 @@ impl Core {
             shard,
             origin,
             bytes,
-            total_bytes,
+            bytes_so_far,
+            is_last,
             holds,
             slow,
         } = event
@@ -74,7 +88,7 @@ impl Core {
         let token = token_of(&origin);
         let is_gone = (self.connections.get_mut(token)).is_none_or(|connection| connection.closed);
         if is_gone {
-            if total_bytes.is_none() {
+            if !is_last {
                 let end = ToShard::EndRead { reading };
                 self.send_to_shards(&mut vec![(shard, end)]);
             }
@@ -84,10 +98,51 @@ impl Core {
             self.note_calls(token, vec![*call]);
         }
         self.hold(token, &holds);
+        let mut is_too_long = false;
         if let Some(connection) = self.connections.get_mut(token) {
-            connection.fill_part(origin.sequence, bytes, total_bytes);
+            let is_subscribed = connection.session.subscribed;
+            let hard_bytes = self.options.output_limit(is_subscribed).hard_bytes;
+            is_too_long = hard_bytes > 0 && bytes_so_far > hard_bytes;
+            connection.fill_part(origin.sequence, bytes, bytes_so_far, is_last);
         }
         self.has_filled(token);
+        if is_too_long {
+            self.end_over_limit(token, bytes_so_far);
+        }
+        if !is_last && shard != self.id {
+            self.aheads.push(Ahead {
+                token,
+                shard,
+                reading,
+            });
+        }
+    }
+
+    /// Tells other cores which of their pieces have been taken.
+    #[inline]
+    pub(super) fn want_pieces(&mut self) {
+        if !self.aheads.is_empty() {
+            self.want_more_pieces();
+        }
+    }
+
+    #[cold]
+    fn want_more_pieces(&mut self) {
+        let mut wanted = Vec::new();
+        let connections = &mut self.connections;
+        self.aheads.retain(|ahead| {
+            let connection = connections.get_mut(ahead.token);
+            let reading = ahead.reading;
+            match connection.filter(|connection| !connection.closed) {
+                None => wanted.push((ahead.shard, ToShard::EndRead { reading })),
+                Some(connection) if connection.output_bytes() < AHEAD_BYTES_MAX => {
+                    wanted.push((ahead.shard, ToShard::ReadOn { reading }));
+                }
+                Some(_) => return true,
+            }
+            false
+        });
+        self.send_to_shards(&mut wanted);
     }
 }
 

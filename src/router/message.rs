@@ -116,6 +116,11 @@ pub enum ToShard {
         /// As [`FromShard::Part`] names it.
         reading: u64,
     },
+    /// A piece of a reply was taken: one more may be made. Unknown ones are ignored.
+    ReadOn {
+        /// As [`FromShard::Part`] names it.
+        reading: u64,
+    },
     /// A client waits no more; unknown ones are ignored.
     Forget {
         /// Its ticket's id.
@@ -220,8 +225,10 @@ pub enum FromShard {
         origin: Origin,
         /// What follows what has come.
         bytes: Vec<u8>,
-        /// It is the last piece of so many bytes.
-        total_bytes: Option<u64>,
+        /// How long the reply is with them.
+        bytes_so_far: u64,
+        /// It is whole with them.
+        is_last: bool,
         /// What must be durable before it leaves.
         holds: Holds,
         /// With the last: the call, where it is worth a note.

@@ -5,6 +5,8 @@
 //! Its key is locked meanwhile: whoever wants it waits, and others do not wait for anybody. What takes no locks (eviction, a
 //! deadline that has come) has the rest read at once.
 //!
+//! Draws lock nothing: there may be more of them than anybody would wait for.
+//!
 //! Promises  the pieces together are the reply as it was when the request ran (`ds/key_table/readings.rs`); a call of
 //!           [`Shard::read_on`] takes one step, about half a millisecond; long reads take turns.
 //! Not here  which replies come in pieces: `commands/pieces.rs`. When steps are taken: `node/event_loop.rs`.
@@ -26,6 +28,14 @@ pub(super) const STEP: ReadLimit = ReadLimit {
     bytes: 1 << 20,
 };
 
+/// Whether a request that had waited for its lock reads on.
+pub(super) enum LateRead {
+    None,
+    /// And keeps its lock.
+    WithLock,
+    WithoutLock,
+}
+
 /// A request whose reply is being made.
 pub(super) struct LongRead {
     /// In the keyspace.
@@ -35,6 +45,8 @@ pub(super) struct LongRead {
     /// What must be durable before anything of it leaves.
     holds: Holds,
     bytes: u64,
+    /// Pieces that were made and not asked to be followed by more.
+    ahead_count: u32,
     took_ns: u64,
     /// What comes for the key waits behind it.
     lock: Option<Ticket>,
@@ -43,26 +55,34 @@ pub(super) struct LongRead {
 impl Shard {
     /// Takes over the reply of a request that has written none, if it has begun to read instead. Its pieces are events.
     pub fn begin_long_read(&mut self, request: &Request, args: &Args<'_>) -> bool {
-        let Some((reading, hash)) = self.keys.take_begun_reading() else {
+        let Some(begun) = self.keys.take_begun_reading() else {
             return false;
         };
-        let lock = self.locks.keep(hash);
-        self.take_reading_on(reading, lock, request, args);
+        let lock = begun.locks.and_then(|hash| self.locks.keep(hash));
+        self.take_reading_on(begun.id, lock, request, args);
         true
     }
 
-    /// The same for a request that had waited for its lock, which it keeps.
+    /// The same for a request that had waited for its lock.
     pub(super) fn begin_late_read(
         &mut self,
+        has_no_reply: bool,
         lock: Ticket,
         request: &Request,
         args: &Args<'_>,
-    ) -> bool {
-        let Some((reading, _)) = self.keys.take_begun_reading() else {
-            return false;
+    ) -> LateRead {
+        if !has_no_reply {
+            return LateRead::None;
+        }
+        let Some(begun) = self.keys.take_begun_reading() else {
+            return LateRead::None;
         };
-        self.take_reading_on(reading, Some(lock), request, args);
-        true
+        let keeps = begun.locks.is_some();
+        self.take_reading_on(begun.id, keeps.then_some(lock), request, args);
+        match keeps {
+            true => LateRead::WithLock,
+            false => LateRead::WithoutLock,
+        }
     }
 
     fn take_reading_on(
@@ -79,6 +99,7 @@ impl Shard {
             args: OwnedArgs::from_args(args),
             holds,
             bytes: 0,
+            ahead_count: 0,
             took_ns: 0,
             lock,
         });
@@ -98,15 +119,18 @@ impl Shard {
 
     /// Makes the next piece of the reply whose turn it is.
     ///
-    /// - `may_go_on`: whether its client wants more of it by now. Where none does it is made all the same as long as others
+    /// - `may_go_on`: whether its client wants more of it by now, when so many pieces have not been [asked to be
+    ///   followed](Shard::want_more). Where none does one that has locked its key is made all the same as long as others
     ///   wait: a client that does not read keeps nobody from a key.
     /// - Returns whether a piece was made.
-    pub fn read_on(&mut self, mut may_go_on: impl FnMut(&Origin) -> bool) -> bool {
-        let reads = self.long_reads.iter();
-        let next = reads
-            .map(|read| read.request.origin)
-            .position(|origin| may_go_on(&origin));
-        let next = next.or_else(|| self.locks.has_waiting().then_some(0));
+    pub fn read_on(&mut self, mut may_go_on: impl FnMut(&Origin, u32) -> bool) -> bool {
+        let mut reads = self.long_reads.iter();
+        let next = reads.position(|read| may_go_on(&read.request.origin, read.ahead_count));
+        let next = next.or_else(|| {
+            let mut reads = self.long_reads.iter();
+            let locking = reads.position(|read| read.lock.is_some())?;
+            self.locks.has_waiting().then_some(locking)
+        });
         let Some(read) = next.and_then(|at| self.long_reads.remove(at)) else {
             return false;
         };
@@ -119,6 +143,14 @@ impl Shard {
     pub fn set_long_reads(&mut self, elements_max: usize, piece_elements: usize) {
         self.keys.set_whole_elements_max(elements_max);
         self.read_step.elements = piece_elements;
+    }
+
+    /// A piece has been taken: another may come.
+    pub fn want_more(&mut self, reading: u64) {
+        let mut reads = self.long_reads.iter_mut();
+        if let Some(read) = reads.find(|it| it.reading == reading) {
+            read.ahead_count = read.ahead_count.saturating_sub(1);
+        }
     }
 
     /// Nobody wants the rest of a reply.
@@ -142,19 +174,13 @@ impl Shard {
         self.waiters.set_change(Change::Here);
     }
 
-    /// Makes all there is to come of all replies.
-    pub(super) fn finish_long_reads(&mut self) {
-        while let Some(read) = self.long_reads.pop_front() {
-            self.read_more(read, ReadLimit::NONE);
-        }
-    }
-
     fn read_more(&mut self, mut read: LongRead, limit: ReadLimit) {
         let began_ns = (self.stopwatch)();
         let (bytes, is_last) = self.keys.read_some(read.reading, limit);
         let took_ns = (self.stopwatch)().saturating_sub(began_ns);
         read.took_ns += took_ns;
         read.bytes += bytes.len() as u64;
+        read.ahead_count = read.ahead_count.saturating_add(1);
         let Request { entry, origin, .. } = read.request;
         self.figures.add_time(entry.index, took_ns);
         let is_noted = read.took_ns >= self.slow_ns || read.bytes >= self.large_bytes;
@@ -172,7 +198,8 @@ impl Shard {
             shard: self.id,
             origin,
             bytes,
-            total_bytes: is_last.then_some(read.bytes),
+            bytes_so_far: read.bytes,
+            is_last,
             holds: std::mem::take(&mut read.holds),
             slow,
         };

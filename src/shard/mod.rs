@@ -55,7 +55,7 @@ use cycle::Pace;
 use effects::Logging;
 use hot_keys::HotKeys;
 use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
-use long_reads::LongRead;
+use long_reads::{LateRead, LongRead};
 use memory::Memory;
 use waiters::{Change, Waiters};
 use watches::Watches;
@@ -439,6 +439,7 @@ impl Shard {
             ToShard::Rest { id } => self.rest_waiter(id),
             ToShard::Unwatch { id } => self.unwatch(id),
             ToShard::EndRead { reading } => self.end_long_read(reading),
+            ToShard::ReadOn { reading } => self.want_more(reading),
         }
         self.after_writes();
         self.waiters.set_change(Change::Here);
@@ -505,9 +506,9 @@ impl Shard {
     ///
     /// - `options`: the limit of memory, as [`Shard::set_memory_options`] was told.
     pub fn replace_keys(&mut self, keys: Keyspace, options: MemoryOptions) {
-        self.finish_long_reads();
         let now_ms = self.keys.now_ms();
-        self.keys = keys;
+        let mut before = std::mem::replace(&mut self.keys, keys);
+        before.hand_readings_to(&mut self.keys);
         self.keys.set_now(now_ms);
         self.keys.set_notes_expired(self.logging.is_some());
         self.set_memory_options(MemoryOptions::default());
@@ -697,16 +698,19 @@ impl Shard {
             let mut reply = Vec::new();
             let args = args.as_args();
             self.run_alone(&request, &args, &mut reply);
-            if reply.is_empty() && self.begin_late_read(ticket, &request, &args) {
-                return;
+            match self.begin_late_read(reply.is_empty(), ticket, &request, &args) {
+                LateRead::WithLock => return,
+                LateRead::WithoutLock => {}
+                LateRead::None => {
+                    let holds = self.take_holds().unwrap_or_default();
+                    let late = FromShard::Late {
+                        origin: request.origin,
+                        reply,
+                        holds,
+                    };
+                    self.events.push_back((request.origin.core, late));
+                }
             }
-            let holds = self.take_holds().unwrap_or_default();
-            let late = FromShard::Late {
-                origin: request.origin,
-                reply,
-                holds,
-            };
-            self.events.push_back((request.origin.core, late));
         } else if self.is_of_long_read(ticket) {
             return;
         } else {

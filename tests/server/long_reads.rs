@@ -189,3 +189,59 @@ fn a_client_that_goes_or_does_not_read_leaves_the_key_to_others() {
         });
     }
 }
+
+/// More draws than any memory would hold come as long as they are read, and a limit of output ends them.
+#[test]
+fn any_number_of_draws_may_be_asked_for() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        client.ask("SADD set member");
+        client.ask("HSET hash field value");
+        client.ask("ZADD zset 1 member");
+        for (request, head, draw) in [
+            (
+                "SRANDMEMBER set -999999999",
+                "*999999999\r\n",
+                "$6\r\nmember\r\n",
+            ),
+            (
+                "HRANDFIELD hash -999999999 WITHVALUES",
+                "*1999999998\r\n",
+                "$5\r\nfield\r\n$5\r\nvalue\r\n",
+            ),
+            (
+                "ZRANDMEMBER zset -999999999 WITHSCORES",
+                "*1999999998\r\n",
+                "$6\r\nmember\r\n$1\r\n1\r\n",
+            ),
+        ] {
+            let mut drawer = server.client();
+            drawer.send(format!("{request}\r\n").as_bytes());
+            // More than there is made ahead.
+            let begin = head.to_owned() + &draw.repeat(1_000_000);
+            assert!(drawer.raw(begin.len()) == begin.as_bytes(), "{request}");
+            // It does not read on, and changes do not wait for that.
+            client.ask("SADD set other");
+            client.ask("SREM set other");
+            client.ask("DEL zset");
+            client.ask("ZADD zset 1 member");
+        }
+        client.run(&[
+            b"CONFIG",
+            b"SET",
+            b"client-output-buffer-limit",
+            b"normal 1000000 0 0",
+        ]);
+        let mut drawer = server.client();
+        drawer.send(b"HRANDFIELD hash -999999999\r\n");
+        assert!(drawer.rest().len() < 10_000_000);
+        eventually("it has gone", || {
+            client.ask("CLIENT LIST").text().lines().count() == 1
+        });
+        // What is whole below the limit comes.
+        let drawn = client.ask("HRANDFIELD hash -50000");
+        assert_eq!(drawn.items().len(), 50_000);
+        assert_eq!(client.ask("HLEN hash"), Value::Integer(1));
+    }
+}

@@ -79,14 +79,15 @@ impl Told {
 
     fn take_pieces(&mut self) {
         while let Some((_, event)) = self.shard.next_event() {
-            let (reading, origin, bytes, total_bytes) = match event {
+            let (reading, origin, bytes, bytes_so_far, is_last) = match event {
                 FromShard::Part {
                     reading,
                     origin,
                     bytes,
-                    total_bytes,
+                    bytes_so_far,
+                    is_last,
                     ..
-                } => (reading, origin, bytes, total_bytes),
+                } => (reading, origin, bytes, bytes_so_far, is_last),
                 FromShard::Late { origin, reply, .. } => {
                     self.done.push(origin.sequence);
                     self.replies.insert(origin.sequence, reply);
@@ -97,8 +98,8 @@ impl Told {
             self.pieces_count += 1;
             let reply = self.replies.entry(origin.sequence).or_default();
             reply.extend_from_slice(&bytes);
-            if let Some(total) = total_bytes {
-                assert_eq!(total, reply.len() as u64);
+            assert_eq!(bytes_so_far, reply.len() as u64);
+            if is_last {
                 self.done.push(origin.sequence);
             }
             self.ids.push(reading);
@@ -106,7 +107,7 @@ impl Told {
     }
 
     fn read_on(&mut self) -> bool {
-        let has_read = self.shard.read_on(|_| true);
+        let has_read = self.shard.read_on(|_, _| true);
         self.take_pieces();
         has_read
     }
@@ -142,7 +143,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 16] = [
+const READS: [(&str, Option<usize>); 22] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -156,6 +157,12 @@ const READS: [(&str, Option<usize>); 16] = [
     ("ZRANGEBYLEX zset - +", None),
     ("LRANGE list 0 -1", None),
     ("LRANGE list 10 -10", None),
+    ("XRANGE stream - +", None),
+    ("XRANGE stream 5 (900-1 COUNT 700", None),
+    ("XREVRANGE stream + - COUNT 990", None),
+    ("XREVRANGE stream 900 100", None),
+    ("XREAD STREAMS stream 100", None),
+    ("XREAD COUNT 500 STREAMS stream 0-0", None),
     ("SMEMBERS small", Some(1)),
     ("LRANGE nothing 0 -1", None),
     ("SMEMBERS list", None),
@@ -174,6 +181,7 @@ fn fill(told: &mut [Told; 2], next: &mut u64) {
         both(&format!("HSET hash field:{index} value:{index}"));
         both(&format!("ZADD zset {} member:{index}", index / 3));
         both(&format!("RPUSH list element:{index}"));
+        both(&format!("XADD stream {}-1 f {index} g value", index + 1));
     }
 }
 
@@ -203,7 +211,7 @@ fn pieces_together_are_the_whole_reply() {
     }
 }
 
-const CHANGES: [&str; 40] = [
+const CHANGES: [&str; 44] = [
     "SADD set new:{}",
     "SREM set member:{}",
     "SREM set member:1{}",
@@ -223,6 +231,10 @@ const CHANGES: [&str; 40] = [
     "LTRIM list 5 -5",
     "LSET list 3 other",
     "LINSERT list BEFORE element:500 more",
+    "XADD stream * f v",
+    "XDEL stream {}-1 5{}-1",
+    "XTRIM stream MAXLEN 900",
+    "XTRIM stream MINID 4{}",
     "DEL set",
     "UNLINK hash",
     "RENAME zset other",
@@ -388,9 +400,9 @@ fn a_client_that_does_not_read_keeps_nobody_from_the_key() {
         );
     }
     told.say_on(1, 2_000, 0, Protocol::Resp2, "SMEMBERS set");
-    assert!(!told.shard.read_on(|_| false));
+    assert!(!told.shard.read_on(|_, _| false));
     told.say_on(2, 2_001, 0, Protocol::Resp2, "SADD set more");
-    while told.shard.read_on(|_| false) {}
+    while told.shard.read_on(|_, _| false) {}
     told.take_pieces();
     assert!(told.reply(2_000).starts_with(b"*1000\r\n"));
     assert_eq!(told.reply(2_001), b":1\r\n");
@@ -402,5 +414,118 @@ fn a_client_that_does_not_read_keeps_nobody_from_the_key() {
     told.shard.handle(ToShard::EndRead { reading });
     told.take_pieces();
     assert_eq!(told.reply(2_003), b":1001\r\n");
+    assert!(told.shard.is_quiet());
+}
+
+/// The draws of a reply, without its head; each is `words` bulk strings.
+fn draws(reply: &[u8], head: &str, words: usize) -> Vec<String> {
+    let text = std::str::from_utf8(reply).expect("all is text");
+    let rest = text.strip_prefix(head).expect(head);
+    let lines: Vec<&str> = rest.split_terminator("\r\n").collect();
+    assert!(lines.len().is_multiple_of(2 * words), "{head}");
+    lines.chunks(2 * words).map(|it| it.join(" ")).collect()
+}
+
+/// Whoever changes the key does not wait, and what is drawn after that is of what there was before.
+#[test]
+fn draws_are_from_what_there_was() {
+    let cases = [
+        (
+            "SRANDMEMBER set -3000",
+            "*3000\r\n",
+            1,
+            "SADD set new",
+            "SADD set back",
+        ),
+        (
+            "HRANDFIELD hash -3000 WITHVALUES",
+            "*6000\r\n",
+            2,
+            "HSET hash new 1",
+            "HSET hash b 1",
+        ),
+        (
+            "ZRANDMEMBER zset -3000",
+            "*3000\r\n",
+            1,
+            "ZADD zset 1 new",
+            "ZADD zset 1 back",
+        ),
+    ];
+    for (request, head, width, change, renewal) in cases {
+        let key = request.split(' ').nth(1).expect("a key");
+        for members in [3, 500] {
+            for end in ["DEL {}", "FLUSHALL", "RENAME {} other", "PEXPIRE {} 1"] {
+                let mut told = Told::over(shard(), 50, 64);
+                for index in 0..members {
+                    told.say(
+                        1_000 + index,
+                        0,
+                        Protocol::Resp2,
+                        &format!("SADD set m:{index}"),
+                    );
+                    told.say(
+                        2_000 + index,
+                        0,
+                        Protocol::Resp2,
+                        &format!("HSET hash m:{index} v"),
+                    );
+                    told.say(
+                        3_000 + index,
+                        0,
+                        Protocol::Resp2,
+                        &format!("ZADD zset 5 m:{index}"),
+                    );
+                }
+                let say = |told: &mut Told, sequence: u64, line: &str| {
+                    told.say_on(sequence as u32, sequence, 0, Protocol::Resp2, line);
+                    assert!(told.done.contains(&sequence), "{line} does not wait");
+                };
+                told.say_on(1, 1, 0, Protocol::Resp2, request);
+                assert!(told.read_on());
+                say(&mut told, 2, change);
+                assert!(told.read_on());
+                say(&mut told, 3, &end.replace("{}", key));
+                told.shard.set_now(BEGIN_MS + 50);
+                say(&mut told, 4, renewal);
+                let mut pieces_count = 2;
+                while told.read_on() {
+                    pieces_count += 1;
+                }
+                assert!(told.done.contains(&1) && told.shard.is_quiet(), "{request}");
+                let drawn = draws(told.reply(1), head, width);
+                assert_eq!(drawn.len(), 3_000, "{request}");
+                let known =
+                    |it: &String| it.split(' ').nth(1).is_some_and(|it| it.starts_with("m:"));
+                assert!(drawn.iter().all(known), "{request} {end}");
+                // All of few are drawn, and the change did not make the rest at once.
+                let different: std::collections::HashSet<_> = drawn.iter().collect();
+                assert!(different.len() as u64 > members * 9 / 10, "{request}");
+                assert!(pieces_count > 40, "{request}: {pieces_count}");
+            }
+        }
+    }
+}
+
+/// A piece that was asked to be followed by more makes room for one.
+#[test]
+fn pieces_ahead_are_counted() {
+    let mut told = Told::over(shard(), 50, 64);
+    told.say(0, 0, Protocol::Resp2, "SADD set a b");
+    told.say_on(1, 1, 0, Protocol::Resp2, "SRANDMEMBER set -1000000000000");
+    let ahead_max = 4;
+    let read_on = |told: &mut Told| told.shard.read_on(|_, ahead| ahead < ahead_max);
+    while read_on(&mut told) {}
+    told.take_pieces();
+    assert_eq!(told.pieces_count, 4);
+    let reading = *told.ids.last().expect("a piece came");
+    told.shard.handle(ToShard::ReadOn { reading });
+    assert!(read_on(&mut told) && !read_on(&mut told));
+    told.take_pieces();
+    assert_eq!(told.pieces_count, 5);
+    // Others do not make it go on: nobody waits for it.
+    told.say_on(2, 2, 0, Protocol::Resp2, "SADD set c");
+    assert!(told.done.contains(&2) && !read_on(&mut told));
+    told.shard.handle(ToShard::EndRead { reading });
     assert!(told.shard.is_quiet());
 }

@@ -354,7 +354,7 @@ impl Cluster {
                     Choice::Client(index) => self.send_request(index),
                     Choice::Queue(index) => self.deliver(index)?,
                     Choice::Read(id) => {
-                        self.cores[usize::from(id)].shard.read_on(|_| true);
+                        self.cores[usize::from(id)].shard.read_on(|_, _| true);
                         self.post_events(id);
                     }
                     Choice::Timeout => self.time_out(),
@@ -658,12 +658,12 @@ impl Cluster {
             Message::FromShard(FromShard::Part {
                 origin,
                 bytes,
-                total_bytes,
+                is_last,
                 ..
             }) => {
                 let reply = self.parts.entry(origin.sequence).or_default();
                 reply.extend_from_slice(&bytes);
-                if total_bytes.is_some() {
+                if is_last {
                     let reply = self.parts.remove(&origin.sequence).unwrap_or_default();
                     self.figures.long_count += 1;
                     self.reply(origin, reply);

@@ -30,7 +30,7 @@ mod walk;
 pub use borrowed::{EntryMut, EntryRef};
 pub use compact::{Compacted, ValuesWalk};
 pub use cut::Keeper;
-pub use readings::{ReadLimit, Reader};
+pub use readings::{LeftOver, ReadLimit, Reader, Rest};
 pub use sizes::{KINDS_COUNT, Sizes};
 
 use crate::base::hash::KeyHasher;

@@ -316,6 +316,28 @@ impl Log {
         }
     }
 
+    /// How many living entries there are from `start` to `end`, both included; more than `most` need not be counted exactly.
+    ///
+    /// - Cost: entries are walked through in the first and the last node; others know how many they have.
+    pub fn count(&self, start: StreamId, end: StreamId, most: u64) -> u64 {
+        let mut nodes = self.nodes.iter_from_floor(&start).peekable();
+        let mut count = 0;
+        while let Some((id, node)) = nodes.next()
+            && *id <= end
+            && count < most
+        {
+            let is_whole = *id >= start && nodes.peek().is_some_and(|(next, _)| **next <= end);
+            count += match is_whole {
+                true => node.living_count(*id),
+                false => Forward::from(*id, node, start)
+                    .take_while(|entry| entry.id <= end)
+                    .filter(|entry| !entry.is_deleted)
+                    .count() as u64,
+            };
+        }
+        count
+    }
+
     /// An entry, if it is there and alive.
     pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
         self.range(id, id).next()

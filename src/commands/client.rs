@@ -112,6 +112,24 @@ fn no_touch(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) 
     Ok(Action::Done)
 }
 
+/// `CLIENT CAPA capability [capability ...]`: what is not known is claimed in vain, as in Valkey.
+fn capa(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
+    for index in 1..args.len() {
+        call.session.can_redirect |= args.is(index, "REDIRECT");
+    }
+    reply.ok();
+    Ok(Action::Done)
+}
+
+/// `CLIENT IMPORT-SOURCE <ON | OFF>`: as of a Valkey that is not in import mode, which there is none of here.
+fn import_source(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
+    if !args.is(1, "OFF") {
+        return Err("ERR Server is not in import mode".into());
+    }
+    reply.ok();
+    Ok(Action::Done)
+}
+
 /// `CLIENT REPLY <ON | OFF | SKIP>`: OFF and SKIP themselves say nothing.
 fn reply_mode(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
     let session = &mut *call.session;
@@ -329,6 +347,24 @@ const SUBCOMMANDS: &[Command] = &[
         args: "enabled=(ON | OFF)",
         summary: "Lets the connection's reads leave access clocks alone.",
         run: Run::Session(no_touch),
+        ..CLIENT
+    },
+    Command {
+        name: "CAPA",
+        since: "8.0.0",
+        arity: Arity::AtLeast(3),
+        args: "capability ...",
+        summary: "Says what the client can do: REDIRECT, to follow a server that sends it elsewhere. Of Valkey.",
+        run: Run::Session(capa),
+        ..CLIENT
+    },
+    Command {
+        name: "IMPORT-SOURCE",
+        since: "8.1.0",
+        arity: Arity::Exactly(3),
+        args: "enabled=(ON | OFF)",
+        summary: "Marks the connection as one that imports, on a server in import mode; this one has none. Of Valkey.",
+        run: Run::Session(import_source),
         ..CLIENT
     },
     Command {

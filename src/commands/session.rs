@@ -37,6 +37,8 @@ pub struct Session {
     pub no_touch: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
+    /// CLIENT CAPA REDIRECT: it could be sent elsewhere, which nothing here does.
+    pub can_redirect: bool,
     /// Subscribed to something.
     pub subscribed: bool,
     /// MONITOR.
@@ -89,6 +91,7 @@ impl Default for Session {
             is_guarded: false,
             no_touch: false,
             no_evict: false,
+            can_redirect: false,
             reply_mode: ReplyMode::default(),
             subscribed: false,
             monitoring: false,

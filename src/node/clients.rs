@@ -62,6 +62,8 @@ pub struct ClientRow {
     pub command: &'static str,
     /// Its user.
     pub user: Vec<u8>,
+    /// CLIENT CAPA REDIRECT.
+    pub can_redirect: bool,
     /// Whom it redirects invalidations to: 0 nobody, -1 where it tracks nothing.
     pub redirect: i64,
     /// 2 or 3.
@@ -198,6 +200,8 @@ pub fn matches(filter: &ClientFilter, row: &ClientRow, asker_id: u64) -> bool {
             .iter()
             .all(|letter| flags.as_bytes().contains(letter))
     };
+    // There is one letter.
+    let can_all = |letters: &Vec<u8>| row.can_redirect || letters.is_empty();
     let texts = [
         (&filter.user, &filter.not_user, row.user.as_slice()),
         (&filter.addr, &filter.not_addr, row.addr.as_bytes()),
@@ -215,16 +219,24 @@ pub fn matches(filter: &ClientFilter, row: &ClientRow, asker_id: u64) -> bool {
         wanted.as_ref().is_none_or(|wanted| wanted == value)
             && unwanted.as_ref().is_none_or(|unwanted| unwanted != value)
     }) && filter.ids.as_ref().is_none_or(|ids| ids.contains(&row.id))
-        && filter.not_ids.as_ref().is_none_or(|ids| !ids.contains(&row.id))
+        && filter
+            .not_ids
+            .as_ref()
+            .is_none_or(|ids| !ids.contains(&row.id))
         && filter.kind.is_none_or(|kind| kind == row.kind)
         && filter.not_kind.is_none_or(|kind| kind != row.kind)
         && filter.age_s_min.is_none_or(|age| row.age_s >= age)
         && filter.idle_s_min.is_none_or(|idle| row.idle_s >= idle)
         && filter.flags.as_ref().is_none_or(has_all)
-        && filter.not_flags.as_ref().is_none_or(|letters| !has_all(letters))
+        && filter
+            .not_flags
+            .as_ref()
+            .is_none_or(|letters| !has_all(letters))
         && filter.db.is_none_or(|db| db == row.db)
         && filter.not_db.is_none_or(|db| db != row.db)
-        // Nobody has capabilities here: CLIENT CAPA is not built.
-        && filter.capa.as_ref().is_none_or(Vec::is_empty)
-        && filter.not_capa.as_ref().is_none_or(|letters| !letters.is_empty())
+        && filter.capa.as_ref().is_none_or(can_all)
+        && filter
+            .not_capa
+            .as_ref()
+            .is_none_or(|letters| !can_all(letters))
 }

@@ -1081,6 +1081,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         lib_ver,
         no_touch,
         no_evict,
+        can_redirect,
         subscribed,
         user,
         monitoring,
@@ -1115,6 +1116,7 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
             tracking_broadcast: tracking.is_some_and(|tracking| tracking.options.is_broadcast),
             ..ClientFlags::default()
         },
+        can_redirect: *can_redirect,
         db: *db,
         subscriptions: connection
             .subscriptions

@@ -30,6 +30,13 @@ fn argument_errors_are_as_recorded() {
         client list idle 0 => -ERR idle should be greater than 0
         client list flags Nq => -ERR Unknown flags found in the provided filter: Nq
         client list not-capa z => -ERR Unknown capa found in the NOT-CAPA filter: z
+        client capa => -ERR wrong number of arguments for 'client|capa' command
+        client capa redirect => +OK
+        client capa Unknown REDIRECT => +OK
+        client import-source => -ERR wrong number of arguments for 'client|import-source' command
+        client import-source on => -ERR Server is not in import mode
+        client import-source x => -ERR Server is not in import mode
+        client import-source off => +OK
         client reply x => -ERR syntax error
         client no-evict x => -ERR syntax error
         client no-touch x => -ERR syntax error

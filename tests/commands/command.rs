@@ -73,6 +73,8 @@ fn every_row_is_recorded_or_newer() {
         "sunioncard",
         "sdiffcard",
         "script|show",
+        "client|capa",
+        "client|import-source",
     ];
     for entry in table().rows().filter(|entry| entry.is_visible()) {
         let name = entry.full_name;

@@ -31,6 +31,7 @@ fn row() -> ClientRow {
         events: (true, false),
         command: "client|list",
         user: b"default".to_vec(),
+        can_redirect: false,
         redirect: -1,
         resp: 2,
         lib_name: b"redis-py".to_vec(),
@@ -119,6 +120,15 @@ fn each_filter_is_compared_with_its_field() {
             }
         }
     }
+    let able = ClientRow {
+        can_redirect: true,
+        ..row()
+    };
+    let redirects = ClientFilter {
+        capa: Some(b"r".to_vec()),
+        ..ClientFilter::default()
+    };
+    assert!(matches(&redirects, &able, 1) && !matches(&redirects, &row(), 1));
     let by_age = |age| ClientFilter {
         age_s_min: Some(age),
         ..ClientFilter::default()

@@ -72,6 +72,10 @@ impl<D: Drawn> Walk for Draws<D> {
     // A slow client would keep others from the key for as long as it likes.
     const LOCKS: bool = false;
 
+    fn bytes_min(&self) -> u64 {
+        self.left_count.saturating_mul(DRAW_BYTES_MIN)
+    }
+
     fn go_on(&mut self, of: &D::Of, piece: &mut Piece<'_>) -> bool {
         let Self { drawn, rng, .. } = self;
         draw_on(&mut self.left_count, piece, |reply| {

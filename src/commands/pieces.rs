@@ -17,6 +17,7 @@ use super::zset_reply::{reply_member, reply_scored};
 use crate::ds::key_table::{EntryRef, ReadLimit, Reader, Rest, Value};
 use crate::ds::stream::{Entry, Log, StreamId};
 use crate::keyspace::list::{End, List};
+use crate::keyspace::reading::Begun;
 use crate::keyspace::zset::Direction;
 use crate::keyspace::{Collection, Hash, Key, Object, Set, StreamValue, Zset};
 use crate::resp::{Protocol, Reply};
@@ -46,8 +47,11 @@ impl Call<'_> {
         let head = reply.take_since(start);
         let protocol = reply.protocol();
         let reader = Box::new(Pieces { protocol, walk });
-        self.keys
-            .begin_reading(self.db, key, head, reader, W::LOCKS);
+        let begun = Begun {
+            bytes_min: reader.walk.bytes_min(),
+            locks: W::LOCKS.then_some(key.hash),
+        };
+        self.keys.begin_reading(self.db, key, head, reader, begun);
         Effect::NONE
     }
 }
@@ -59,6 +63,11 @@ pub(super) trait Walk: Send + 'static {
 
     /// Whether whoever wants to change it had better wait for the end of the walk.
     const LOCKS: bool = true;
+
+    /// How many bytes it is going to write at least, as far as that can be told.
+    fn bytes_min(&self) -> u64 {
+        0
+    }
 
     /// Goes on until the piece is full; whether that was the end.
     fn go_on(&mut self, of: &Self::Of, piece: &mut Piece<'_>) -> bool;

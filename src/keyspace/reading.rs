@@ -19,8 +19,8 @@ pub(super) struct Readings {
     whole_elements_max: usize,
     /// Those ever begun.
     count: u64,
-    /// The one that a request has just begun.
-    begun: Option<Begun>,
+    /// The one that a request has just begun, and its id.
+    begun: Option<(u64, Begun)>,
     /// What is left of those whose tables are gone.
     left: Vec<LeftOver>,
 }
@@ -39,9 +39,10 @@ impl Default for Readings {
 /// A reading that a request has begun instead of replying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begun {
-    /// Names it.
-    pub id: u64,
-    /// The hash of its key, if whoever wants that key had better wait until it has been read.
+    /// The reply has at least so many bytes.
+    pub bytes_min: u64,
+    /// The hash of its key, if whoever wants that key is to wait until it has been read; else the reader leaves it at the first
+    /// change.
     pub locks: Option<u64>,
 }
 
@@ -61,7 +62,6 @@ impl Keyspace {
     /// Begins to read a key that is there, instead of a reply.
     ///
     /// - `head`: how the reply begins.
-    /// - `locks`: whether changes of the key are to wait; else the reader leaves it at the first one.
     #[cold]
     pub fn begin_reading(
         &mut self,
@@ -69,18 +69,17 @@ impl Keyspace {
         key: &Key<'_>,
         head: Vec<u8>,
         reader: Box<dyn Reader<Object>>,
-        locks: bool,
+        begun: Begun,
     ) {
         self.readings.count += 1;
         let id = self.readings.count;
         let table = &mut self.databases[db].table;
         table.begin_reading(id, key.hash, key.bytes, head, reader);
-        let locks = locks.then_some(key.hash);
-        self.readings.begun = Some(Begun { id, locks });
+        self.readings.begun = Some((id, begun));
     }
 
-    /// What the last request has begun to read instead of replying.
-    pub fn take_begun_reading(&mut self) -> Option<Begun> {
+    /// What the last request has begun to read instead of replying, and its id.
+    pub fn take_begun_reading(&mut self) -> Option<(u64, Begun)> {
         self.readings.begun.take()
     }
 

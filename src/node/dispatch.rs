@@ -473,7 +473,7 @@ impl Core {
         let request = self.request(token, connection, entry);
         self.run_or_wait(token, connection, &request, args, silent);
         self.tell_after(token, connection);
-        if connection.blocked.is_none() {
+        if matches!(connection.blocked, None | Some(Blocked::UntilDrained)) {
             self.count(connection, entry);
         } else {
             connection.commands_count += 1;

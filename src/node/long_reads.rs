@@ -78,6 +78,7 @@ impl Core {
             origin,
             bytes,
             bytes_so_far,
+            bytes_min,
             is_last,
             holds,
             slow,
@@ -98,17 +99,17 @@ impl Core {
             self.note_calls(token, vec![*call]);
         }
         self.hold(token, &holds);
-        let mut is_too_long = false;
         if let Some(connection) = self.connections.get_mut(token) {
             let is_subscribed = connection.session.subscribed;
             let hard_bytes = self.options.output_limit(is_subscribed).hard_bytes;
-            is_too_long = hard_bytes > 0 && bytes_so_far > hard_bytes;
-            connection.fill_part(origin.sequence, bytes, bytes_so_far, is_last);
+            if hard_bytes > 0 && bytes_min > hard_bytes {
+                // Before more of it is sent: nothing at all where that can be told from the beginning, as in Redis.
+                self.end_over_limit(token, bytes_min);
+            } else {
+                connection.fill_part(origin.sequence, bytes, bytes_so_far, is_last);
+            }
         }
         self.has_filled(token);
-        if is_too_long {
-            self.end_over_limit(token, bytes_so_far);
-        }
         if !is_last && shard != self.id {
             self.aheads.push(Ahead {
                 token,

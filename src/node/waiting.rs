@@ -185,6 +185,10 @@ impl Core {
             connection.write_ahead(run);
         }
         self.hold_here(connection);
+        if waited == Waited::Reads {
+            connection.reserve(silent);
+            self.stop_behind_long_read(connection);
+        }
         if let Waited::Yes(timeout_ms) = waited {
             let may_wait = MayWait {
                 ticket,

@@ -227,6 +227,8 @@ pub enum FromShard {
         bytes: Vec<u8>,
         /// How long the reply is with them.
         bytes_so_far: u64,
+        /// How long it is at least when it is whole.
+        bytes_min: u64,
         /// It is whole with them.
         is_last: bool,
         /// What must be durable before it leaves.

@@ -45,6 +45,8 @@ pub(super) struct LongRead {
     /// What must be durable before anything of it leaves.
     holds: Holds,
     bytes: u64,
+    /// How long the reply is at least.
+    bytes_min: u64,
     /// Pieces that were made and not asked to be followed by more.
     ahead_count: u32,
     took_ns: u64,
@@ -55,11 +57,11 @@ pub(super) struct LongRead {
 impl Shard {
     /// Takes over the reply of a request that has written none, if it has begun to read instead. Its pieces are events.
     pub fn begin_long_read(&mut self, request: &Request, args: &Args<'_>) -> bool {
-        let Some(begun) = self.keys.take_begun_reading() else {
+        let Some((reading, begun)) = self.keys.take_begun_reading() else {
             return false;
         };
         let lock = begun.locks.and_then(|hash| self.locks.keep(hash));
-        self.take_reading_on(begun.id, lock, request, args);
+        self.take_reading_on((reading, begun.bytes_min), lock, request, args);
         true
     }
 
@@ -74,11 +76,12 @@ impl Shard {
         if !has_no_reply {
             return LateRead::None;
         }
-        let Some(begun) = self.keys.take_begun_reading() else {
+        let Some((reading, begun)) = self.keys.take_begun_reading() else {
             return LateRead::None;
         };
         let keeps = begun.locks.is_some();
-        self.take_reading_on(begun.id, keeps.then_some(lock), request, args);
+        let named = (reading, begun.bytes_min);
+        self.take_reading_on(named, keeps.then_some(lock), request, args);
         match keeps {
             true => LateRead::WithLock,
             false => LateRead::WithoutLock,
@@ -87,7 +90,7 @@ impl Shard {
 
     fn take_reading_on(
         &mut self,
-        reading: u64,
+        (reading, bytes_min): (u64, u64),
         lock: Option<Ticket>,
         request: &Request,
         args: &Args<'_>,
@@ -99,6 +102,7 @@ impl Shard {
             args: OwnedArgs::from_args(args),
             holds,
             bytes: 0,
+            bytes_min,
             ahead_count: 0,
             took_ns: 0,
             lock,
@@ -199,6 +203,7 @@ impl Shard {
             origin,
             bytes,
             bytes_so_far: read.bytes,
+            bytes_min: read.bytes_min.max(read.bytes),
             is_last,
             holds: std::mem::take(&mut read.holds),
             slow,

@@ -261,13 +261,24 @@ impl Shard {
         let Request {
             entry, db, caller, ..
         } = *request;
-        // What it costs is noted when it has run.
-        self.is_alone = !self.hot_keys.is_on();
+        self.begin_alone();
         if self.memory.is_limited {
             self.run_limited(request, args, out);
         } else {
             self.run(entry, db, caller, Patience::Never, args, out);
         }
+        self.end_alone();
+    }
+
+    /// From here on a request stands for itself.
+    #[inline]
+    fn begin_alone(&mut self) {
+        // What it costs is noted when it has run.
+        self.is_alone = !self.hot_keys.is_on();
+    }
+
+    #[inline]
+    fn end_alone(&mut self) {
         self.is_alone = false;
     }
 

@@ -29,6 +29,8 @@ use crate::router::{FromShard, KeyLock};
 pub enum Waited {
     /// It did not: the reply is in `out`.
     No,
+    /// It did not, and the reply comes in pieces.
+    Reads,
     /// It waits, at most so many milliseconds.
     Yes(Option<u64>),
 }
@@ -48,7 +50,15 @@ impl Shard {
         ticket: &WaitTicket,
         out: &mut Vec<u8>,
     ) -> Waited {
-        self.execute_or_enter(request, args, ticket, Asks::Never, out)
+        let length = out.len();
+        self.begin_alone();
+        let waited = self.execute_or_enter(request, args, ticket, Asks::Never, out);
+        self.end_alone();
+        let is_reading = waited == Waited::No && out.len() == length;
+        match is_reading && self.begin_long_read(request, args) {
+            true => Waited::Reads,
+            false => waited,
+        }
     }
 
     /// The same for one whose coordinator may be asked.

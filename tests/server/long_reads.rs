@@ -21,6 +21,16 @@ fn fill(client: &mut Client) {
             vec![it.to_string(), format!("m:{it}")]
         }));
         client.ask(&words("RPUSH", &|it| vec![format!("element:{it}")]));
+        for id in numbers.clone() {
+            client.send(&request(&[
+                b"XADD",
+                b"bigxadd",
+                format!("{}-1", id + 1).as_bytes(),
+                b"f",
+                b"v",
+            ]));
+        }
+        client.replies(numbers.len());
     }
 }
 
@@ -42,6 +52,8 @@ fn long_replies_keep_their_place_in_a_pipeline() {
                 "CLIENT REPLY SKIP",
                 "SMEMBERS bigsadd",
                 "LRANGE bigrpush 0 -1",
+                "XREAD STREAMS bigxadd 0",
+                "XRANGE bigxadd 5 + COUNT 30000",
                 "HKEYS bighset",
                 "HVALS bighset",
                 "SADD bigsadd more",
@@ -89,6 +101,16 @@ fn long_replies_keep_their_place_in_a_pipeline() {
             for (index, element) in list.items().iter().enumerate() {
                 assert_eq!(element.text(), format!("element:{index}"));
             }
+            let read = client.reply();
+            let entries = match &read {
+                Value::Map(pairs) => &pairs[0].1,
+                other => &other.items()[0].items()[1],
+            };
+            assert_eq!(count(entries), COUNT);
+            assert_eq!(entries.items()[776].items()[0].text(), "777-1");
+            let entries = client.reply();
+            assert_eq!(count(&entries), 30_000);
+            assert_eq!(entries.items()[0].items()[0].text(), "5-1");
             assert_eq!(count(&client.reply()), COUNT);
             assert_eq!(count(&client.reply()), COUNT);
             assert_eq!(client.reply(), Value::Integer(1));
@@ -235,7 +257,7 @@ fn any_number_of_draws_may_be_asked_for() {
         ]);
         let mut drawer = server.client();
         drawer.send(b"HRANDFIELD hash -999999999\r\n");
-        assert!(drawer.rest().len() < 10_000_000);
+        assert!(drawer.rest().is_empty());
         eventually("it has gone", || {
             client.ask("CLIENT LIST").text().lines().count() == 1
         });

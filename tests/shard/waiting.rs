@@ -315,3 +315,37 @@ fn a_write_that_serves_somebody_waits_for_its_own_record() {
     assert_eq!(waits_for(holds), Some(1));
     assert!(shard.take_holds().is_none(), "it is taken once");
 }
+
+/// A command that might wait and finds very much replies in pieces, as others do.
+#[test]
+fn what_might_wait_replies_in_pieces() {
+    let mut shard = shard();
+    shard.set_long_reads(50, 10);
+    for index in 1..=100 {
+        say(&mut shard, &format!("XADD stream {index}-1 f v"));
+    }
+    let (request, args) = request("XREAD BLOCK 0 STREAMS stream 0", 1);
+    let ticket = WaitTicket {
+        id: 1,
+        origin: request.origin,
+        claim: Claim::default(),
+    };
+    let mut reply = Vec::new();
+    let waited = shard.execute_or_wait(&request, &args.as_args(), &ticket, &mut reply);
+    assert_eq!(waited, Waited::Reads);
+    assert!(reply.is_empty() && shard.has_long_reads());
+    while shard.read_on(|_, _| true) {}
+    let mut pieces_count = 0;
+    while let Some((_, event)) = shard.next_event() {
+        let FromShard::Part { bytes, .. } = event else {
+            panic!("nothing else is said");
+        };
+        reply.extend(bytes);
+        pieces_count += 1;
+    }
+    assert!(pieces_count > 5 && shard.is_quiet());
+    shard.set_long_reads(usize::MAX, 10);
+    let mut whole = Vec::new();
+    let waited = shard.execute_or_wait(&request, &args.as_args(), &ticket, &mut whole);
+    assert_eq!((waited, whole), (Waited::No, reply));
+}

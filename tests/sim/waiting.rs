@@ -72,6 +72,7 @@ impl Cluster {
             self.post_events(core);
             return match waited {
                 Waited::No => self.reply(origin, reply),
+                Waited::Reads => {}
                 Waited::Yes(_) => self.begin_wait(ticket.id, client),
             };
         }

@@ -484,6 +484,8 @@ pub struct Entry {
     pub full_name: &'static str,
     /// What clients call it, upper case: its name, unless `rename-command` says otherwise; none where nobody may call it.
     pub called: Option<&'static str>,
+    /// It is no subcommand, and clients call it by its row's name.
+    pub is_called_as_born: bool,
     /// Where the keys are, decided once.
     pub keys: KeyShape,
     /// The handler, where word 1 is its only key and nothing but its rights decides where and whether it runs.
@@ -556,6 +558,7 @@ impl Table {
         for command in families.iter().copied().flatten() {
             let mut entry = Entry::build(command, None, &mut index);
             entry.called = renames.name_of(command.name);
+            entry.is_called_as_born = entry.called == Some(command.name);
             entries.push(entry);
         }
         let entries: &'static [Entry] = entries.leak();
@@ -710,6 +713,7 @@ impl Entry {
             index: own_index,
             full_name: full_name.leak(),
             called: Some(command.name),
+            is_called_as_born: container.is_none(),
             keys,
             plain: plain_handler(command, keys).filter(|_| container.is_none()),
             sub: sub.leak(),

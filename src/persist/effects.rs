@@ -3,7 +3,8 @@
 //!     *2 $6 SELECT $1 3      another database from here on
 //!     *3 $3 SET $1 k $1 v    a command on it
 //!
-//! Promises  what was appended is read back word for word; anything else is [`Malformed`], never a panic.
+//! Promises  what was appended is read back word for word; anything else is [`Malformed`], never a panic. A request is
+//!           appended as it came, so the bytes that end a line's `\r` and a word are skipped unread here as they are there.
 //! Tests     tests/persist/effects.rs.
 
 use crate::base::number::parse_i64;
@@ -114,7 +115,7 @@ impl<'b> Effects<'b> {
         for _ in 0..count {
             let length = usize::try_from(self.number(b'$')?).map_err(|_| Malformed)?;
             let end = self.at.checked_add(length).ok_or(Malformed)?;
-            if self.bytes.get(end..end.saturating_add(2)) != Some(b"\r\n") {
+            if end.checked_add(2).is_none_or(|end| end > self.bytes.len()) {
                 return Err(Malformed);
             }
             self.spans.push(Span {
@@ -139,7 +140,7 @@ impl<'b> Effects<'b> {
         let rest = &self.bytes[self.at..];
         let end = rest.iter().take(24).position(|&byte| byte == b'\r');
         let end = end.ok_or(Malformed)?;
-        if rest[0] != mark || rest.get(end + 1) != Some(&b'\n') {
+        if rest[0] != mark || end + 1 == rest.len() {
             return Err(Malformed);
         }
         let number = parse_i64(&rest[1..end]).ok_or(Malformed)?;

@@ -130,8 +130,11 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The words as an array of bulk strings, where that is how they lie in their buffer, from its first byte to its last: a
-    /// request as it came, in no other spelling than [`Args::wire_bytes`] counts.
+    /// The words as an array of bulk strings, where they are a request as it came: all words of it, parsed from the first byte
+    /// of their buffer to its last. The two bytes that end a line or a word may be any, as to the parser.
+    ///
+    /// - Cost: a look at the first word and the last. Words that were not parsed begin with their buffer's first byte; a part
+    ///   of a request ends before its buffer, or begins after the place where a first word does.
     #[inline]
     pub fn as_wire(&self) -> Option<&'a [u8]> {
         let digits = |number: usize| match number {
@@ -139,19 +142,11 @@ impl<'a> Args<'a> {
             10..100 => 2,
             _ => 1 + number.ilog10() as usize,
         };
-        if self.bytes.first() != Some(&b'*') {
-            return None;
-        }
-        let mut at = 3 + digits(self.spans.len());
-        for span in self.spans {
-            let length = span.len as usize;
-            let start = at + 3 + digits(length);
-            at = start + length + 2;
-            if span.start as usize != start || self.bytes.get(at - 2..at) != Some(b"\r\n") {
-                return None;
-            }
-        }
-        (at == self.bytes.len()).then_some(self.bytes)
+        let (first, last) = (self.spans.first()?, self.spans.last()?);
+        let start = 6 + digits(self.spans.len()) + digits(first.len as usize);
+        let is_whole = first.start as usize == start
+            && (last.start + last.len) as usize + 2 == self.bytes.len();
+        (is_whole && self.bytes[0] == b'*').then_some(self.bytes)
     }
 
     /// What the words take on the wire, as an array of bulk strings.

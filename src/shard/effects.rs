@@ -23,11 +23,11 @@ use crate::commands::{Entry, KeyShape};
 use crate::ds::key_table::Value;
 use crate::keyspace::rdb;
 use crate::keyspace::{Key, Object};
-use crate::persist::effects::{append, append_select};
+use crate::persist::effects::{Effects, append, append_select};
 use crate::persist::libraries::LibraryChange;
 use crate::persist::log::Policy;
 use crate::persist::record::{Dependency, Part, TransactionRecord};
-use crate::persist::{Holds, Log};
+use crate::persist::{self, Holds, Log};
 use crate::resp::Args;
 use crate::router::keys::for_each_lock;
 use crate::router::message::Trace;
@@ -85,6 +85,15 @@ impl Step {
     }
 }
 
+/// Whether a request that is logged as it came is read back as these words.
+fn is_read_back(bytes: &[u8], args: &Args<'_>) -> bool {
+    let mut effects = Effects::new(bytes);
+    effects.read() == Ok(Some((persist::effects::Effect::Command, bytes)))
+        && Args::new(bytes, &effects.spans)
+            .iter_from(0)
+            .eq(args.iter_from(0))
+}
+
 impl Logging {
     fn new(log: Log) -> Self {
         Self {
@@ -108,13 +117,14 @@ impl Logging {
     /// Appends a command by the name it was born with, whatever `rename-command` has made of that.
     #[inline]
     fn append_born(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
-        let born = entry.container.unwrap_or(entry.command).name.as_bytes();
-        if let Some(bytes) = args.as_wire()
-            && (args.get(0) == born || args.get(0).eq_ignore_ascii_case(born))
+        if entry.is_called_as_born
+            && let Some(bytes) = args.as_wire()
         {
+            debug_assert!(is_read_back(bytes, args), "what came is what is logged");
             // One copy instead of one for each word and its length.
             return self.append_wire(db, bytes);
         }
+        let born = entry.container.unwrap_or(entry.command).name.as_bytes();
         self.append_words(born, db, args);
     }
 

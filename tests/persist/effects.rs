@@ -41,6 +41,17 @@ fn what_was_appended_is_read_back_word_for_word() {
     }
 }
 
+/// A request is logged as it came, and its parser looks at no more than the `\r` of a line and the bytes of a word.
+#[test]
+fn what_ends_a_word_may_be_anything() {
+    let bytes = b"*2\rx$3\r\0DELab$1\r\rk\n\r*1\r\n$5\r\nRESET$$";
+    let words = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect();
+    assert_eq!(
+        read(bytes),
+        Ok(vec![words(&[b"DEL", b"k"]), words(&[b"RESET"])])
+    );
+}
+
 #[test]
 fn every_cut_is_malformed() {
     let mut bytes = Vec::new();

@@ -4,7 +4,7 @@ use super::disk::MemoryDisk;
 use super::log::{epoch, log, replayed, say};
 use rondo::persist::log::{Policy, Request};
 use rondo::persist::recovery::{Files, Refusal, Tail, scan};
-use rondo::persist::segment::{HeaderError, SegmentHeader, last_size};
+use rondo::persist::segment::{HeaderError, SegmentHeader, VERSION, last_size};
 use rondo::persist::{BLOCK_BYTES, Log};
 
 /// Ten records, each in a write of its own that was durable before the next.
@@ -213,6 +213,34 @@ fn a_header_is_read_as_it_was_written_and_damage_is_refused() {
     assert_eq!(
         SegmentHeader::from_bytes(&block.as_slice()[..63]),
         Err(HeaderError::Bad)
+    );
+}
+
+/// Headers of all versions so far are read, whatever else they say; one that is still to come is named.
+#[test]
+fn versions_up_to_this_one_are_read() {
+    let header = SegmentHeader {
+        id: 7,
+        epoch: 1,
+        bytes: 1 << 25,
+        sequence: 2,
+        core: 0,
+        cores: 1,
+    };
+    let of_version = |version: u32| {
+        let mut bytes = header.to_block().as_slice().to_vec();
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        let mut digest = crc64fast::Digest::new();
+        digest.write(&bytes[..56]);
+        bytes[56..64].copy_from_slice(&digest.sum64().to_le_bytes());
+        SegmentHeader::from_bytes(&bytes)
+    };
+    assert_eq!(of_version(0), Err(HeaderError::Version(0)));
+    assert_eq!(of_version(1), Ok(header));
+    assert_eq!(of_version(VERSION), Ok(header));
+    assert_eq!(
+        of_version(VERSION + 1),
+        Err(HeaderError::Version(VERSION + 1))
     );
 }
 

@@ -58,10 +58,15 @@ fn words_on_the_wire_are_told_from_others() {
             );
         }
     }
-    // What ends a word is not looked at where it is parsed.
+    // What ends a word is not looked at, where it is parsed neither.
     let mut other = wire.to_vec();
     other[11] = b'x';
-    assert_eq!(Args::new(&other, &spans).as_wire(), None);
+    assert_eq!(Args::new(&other, &spans).as_wire(), Some(other.as_slice()));
+    // Words one after the other that begin like a request.
+    let words: [&[u8]; 3] = [b"*2\r\n$1\r\na", b"\r\n$1\r\nb", b"\r\n"];
+    let owned: OwnedArgs = words.into_iter().collect();
+    assert_eq!(owned.as_args().as_wire(), None);
+    assert_eq!(owned.as_args().part(0..2).as_wire(), None);
     let inline = b"SET key value";
     let spans = [(0, 3), (4, 3), (8, 5)].map(|(start, len)| Span { start, len });
     assert_eq!(Args::new(inline, &spans).as_wire(), None);

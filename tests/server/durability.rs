@@ -102,6 +102,26 @@ fn write(port: u16, index: usize, last: i64, is_over: &AtomicBool) -> i64 {
     acknowledged
 }
 
+/// What ends a line or a word of a request may be any two bytes; the log has the request as it came, on one core and over two.
+#[test]
+fn requests_with_odd_line_ends_survive_a_kill() {
+    for threads in [1, 2] {
+        let mut server = Server::start(threads, ALWAYS);
+        let mut client = server.client();
+        for key in 0..20 {
+            let request = format!("*3\rx$3\r\rSET\0\0$7\r-key-{key:03}$$$5\r\nvalue\n\r");
+            client.send(request.as_bytes());
+        }
+        assert_eq!(client.replies(20), vec![ok(); 20]);
+        server.signal("KILL");
+        assert!(server.restart(threads, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        for key in 0..20 {
+            assert_eq!(client.ask(&format!("GET key-{key:03}")), bulk("value"));
+        }
+    }
+}
+
 /// Every kind of value, by every policy, after a regular end; and again on another number of cores.
 #[test]
 fn everything_is_there_after_a_regular_end() {

@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use super::backup_dir::{self, Found, LogPart};
@@ -258,7 +259,8 @@ impl Core {
             (BackupRequest::Cleanup, _) => {
                 *lock(&backup) = Backup::default();
                 let path = backup_dir::path_of(&self.options);
-                let path = (state == State::Sealed).then_some(path);
+                // What could not be removed when it failed is removed now.
+                let path = (state != State::Idle).then_some(path);
                 return self.clear_backup(path, Some(asked));
             }
             (BackupRequest::List | BackupRequest::Status, _) => Ok(Answer::Done),
@@ -463,8 +465,9 @@ impl Core {
                 let job = self.start_bare_cut();
                 self.saving.job = Some((job, Then::SealStep));
             }
-            Some(Sealing::Syncing(asked)) => {
-                let backup = self.mesh.board().backup.clone();
+            Some(Sealing::Syncing(asked)) if refusal.is_none() => {
+                let board = self.mesh.board().clone();
+                let backup = board.backup.clone();
                 self.file_backup(asked, move || {
                     let (to, data, epoch, parts) = {
                         let backup = lock(&backup);
@@ -474,6 +477,9 @@ impl Core {
                         let (data, parts) = (pinned.data.clone(), pinned.parts.clone());
                         (to.clone(), data, pinned.epoch.clone(), parts)
                     };
+                    if board.broken_epoch.load(Ordering::Relaxed) >= epoch.number {
+                        return Err("a sync of the log failed: some of it may be lost".into());
+                    }
                     let files = backup_dir::seal(&data, &to, &epoch, &parts)?;
                     lock(&backup).files = files;
                     Ok(())
@@ -482,6 +488,7 @@ impl Core {
             Some(
                 Sealing::Preparing(asked)
                 | Sealing::Cutting(asked, _)
+                | Sealing::Syncing(asked)
                 | Sealing::Writing(asked)
                 | Sealing::Filing(asked),
             ) => self.seal_ended(asked, Err(refusal.unwrap_or_default())),

@@ -7,13 +7,15 @@
 //! Not here  when what is done: `node/backup.rs`.
 //! Tests     tests/server/backup.rs.
 
-use std::fs::{File, hard_link, read_dir, remove_dir, remove_file};
+use std::fs::{File, read_dir, remove_dir, remove_file};
 use std::io::{ErrorKind, Result as IoResult};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, link};
+use super::faults::fail_if;
 use super::options::Options;
+use super::rewrite::dir_of;
 use crate::persist::manifest::{Epoch, Manifest};
 use crate::persist::recovery::{Files, scan};
 
@@ -80,6 +82,27 @@ pub fn look(options: &Options) -> Result<Option<Found>, String> {
     Ok(None)
 }
 
+/// A backup's files in `dir` itself would be passed over, and the server would begin empty without a word. Before anything is made
+/// there.
+///
+/// - Errors: a sentence for the operator.
+pub fn refuse_misplaced(options: &Options) -> Result<(), String> {
+    let (dir, logs) = (Path::new(&options.dir), dir_of(options));
+    let is_manifest = std::fs::read_to_string(dir.join("manifest"))
+        .is_ok_and(|text| Manifest::from_text(&text).is_ok());
+    if !is_manifest || logs.join("manifest").exists() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} has the files of logs or of a backup in itself, where they are not looked for: move its manifest, *.base.rdb and \
+         core-* to {}, or away",
+        dir.canonicalize()
+            .unwrap_or_else(|_| dir.to_path_buf())
+            .display(),
+        logs.display()
+    ))
+}
+
 /// Makes the folder for a new backup, or takes an empty one.
 ///
 /// - Errors: the reply.
@@ -105,7 +128,7 @@ pub fn pin(data: &DataDir, to: &DataDir) -> Result<(Epoch, PathBuf), String> {
     let epoch = manifest.epochs.pop().ok_or("there is no log")?;
     let base = epoch.base.as_ref().ok_or("the log has no base")?;
     let path = to.base_path(epoch.number, base.number);
-    hard_link(data.base_path(epoch.number, base.number), &path)
+    link(&data.base_path(epoch.number, base.number), &path)
         .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok((epoch, path))
 }
@@ -160,7 +183,12 @@ pub fn seal(
 
 /// Says that the folder is whole; its files.
 pub fn finish(path: &Path) -> IoResult<Vec<PathBuf>> {
-    remove_file(path.join("lock"))?;
+    fail_if("unlock")?;
+    match remove_file(path.join("lock")) {
+        // It was, and what comes after it failed.
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     File::open(path)?.sync_all()?;
     files(path)
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::unistd::{Whence, lseek};
 
-use super::faults::fault;
+use super::faults::fail_if;
 use crate::persist::manifest::Manifest;
 use crate::persist::recovery::Files;
 
@@ -85,9 +85,7 @@ impl DataDir {
 
     /// Replaces the manifest; durable when it returns.
     pub fn set_manifest(&self, manifest: &Manifest) -> std::io::Result<()> {
-        if let Some(errno) = fault("manifest") {
-            return Err(std::io::Error::from_raw_os_error(errno));
-        }
+        fail_if("manifest")?;
         let new = self.path.join("manifest.new");
         let mut file = OpenOptions::new()
             .create(true)
@@ -198,10 +196,11 @@ impl DataDir {
             _ => {}
         }
         if !is_open {
-            return std::fs::hard_link(source, path);
+            return link(&source, &path);
         }
         let mut bytes = Vec::new();
         read_written(&source, &mut bytes)?;
+        fail_if("copy")?;
         let mut file = OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -244,9 +243,7 @@ impl DataDir {
         zeroed_bytes: u64,
         block: &[u8],
     ) -> std::io::Result<File> {
-        if let Some(errno) = fault("segment") {
-            return Err(std::io::Error::from_raw_os_error(errno));
-        }
+        fail_if("segment")?;
         let dir = self.core_dir(core);
         if !dir.exists() {
             make_dir(&dir)?;
@@ -280,6 +277,12 @@ impl DataDir {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Gives a file a second name.
+pub fn link(file: &Path, name: &Path) -> std::io::Result<()> {
+    fail_if("link")?;
+    std::fs::hard_link(file, name)
 }
 
 /// Fills a file from its start.

@@ -129,6 +129,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     let listeners = Listeners::open(&options)?;
     let questions = open_http(&options)?;
     let hasher = KeyHasher::random();
+    backup_dir::refuse_misplaced(&options)?;
     let opened = options.appendonly.then(|| recover::open(&options));
     let opened = opened.transpose()?;
     let backup = backup_dir::look(&options)?;

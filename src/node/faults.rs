@@ -9,9 +9,14 @@
 //! | `segment` | a segment cannot be made: ENOSPC |
 //! | `manifest` | a manifest is not replaced: EIO |
 //! | `base` | a base is written but not put in force: EIO |
+//! | `load` | loading of logs does not get on |
+//! | `link` | a file gets no second name, in a backup: ENOSPC |
+//! | `copy` | a segment cannot be copied, into a backup: ENOSPC |
+//! | `unlock` | a backup that is whole cannot be said to be: EIO |
 //!
 //! Promises  nothing of it is in a release build.
-//! Tests     tests/server/mending.rs, tests/server/withheld.rs, tests/server/wait_aof.rs.
+//! Tests     tests/server/mending.rs, tests/server/withheld.rs, tests/server/wait_aof.rs, tests/server/backup_faults.rs,
+//!           tests/server/durability.rs.
 
 /// The errno of a fault that is to happen now.
 #[cfg(debug_assertions)]
@@ -22,10 +27,17 @@ pub fn fault(name: &str) -> Option<i32> {
     let dir = DIR.get_or_init(|| std::env::var_os("TEST_FAULTS_OF_RONDO").map(PathBuf::from));
     let is_there = dir.as_ref()?.join(name).exists();
     let errno = match name {
-        "sync" | "manifest" | "base" => libc::EIO,
+        "sync" | "manifest" | "base" | "unlock" => libc::EIO,
         _ => libc::ENOSPC,
     };
     is_there.then_some(errno)
+}
+
+/// The same as an error of what was to be done.
+pub fn fail_if(name: &str) -> std::io::Result<()> {
+    fault(name).map_or(Ok(()), |errno| {
+        Err(std::io::Error::from_raw_os_error(errno))
+    })
 }
 
 /// None.

@@ -197,10 +197,16 @@ impl Core {
     /// A core: tells those who wait for it that all of the log is durable, or cannot be.
     #[cold]
     pub(super) fn tell_synced(&mut self) {
-        if self.is_log_clean() {
-            for (from, id) in std::mem::take(&mut self.waits_for_sync) {
-                self.answer(from, id, Answer::Done);
-            }
+        if !self.is_log_clean() {
+            return;
+        }
+        let is_written = self.shard.log().is_none_or(|log| log.is_written());
+        for (from, id) in std::mem::take(&mut self.waits_for_sync) {
+            let answer = match is_written {
+                true => Answer::Done,
+                false => Answer::Refused("the log cannot be written".into()),
+            };
+            self.answer(from, id, answer);
         }
     }
 

@@ -26,7 +26,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::data_dir::DataDir;
 use super::disk::Disk;
-use super::faults::fault;
+use super::faults::fail_if;
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::options::{Options, config_set_failed};
@@ -77,9 +77,8 @@ impl NewBase {
             epochs: vec![epoch],
         };
         let place = self.dir.path().display();
-        let faulty = fault("base").map(std::io::Error::from_raw_os_error);
-        faulty
-            .map_or_else(|| self.dir.set_manifest(&manifest), Err)
+        fail_if("base")
+            .and_then(|()| self.dir.set_manifest(&manifest))
             .map_err(|error| format!("the manifest in {place}: {error}"))?;
         if let Err(error) = self.dir.remove_others(&manifest) {
             tracing::warn!(dir = %place, %error, "cannot remove what is not needed any more");

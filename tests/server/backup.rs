@@ -1,11 +1,11 @@
 //! BACKUP: what is sealed is one moment of all shards, whatever goes on meanwhile; nothing is left of what was not sealed.
 
 use super::client::{Client, Value, bulk, ok};
-use super::harness::{Server, eventually};
+use super::harness::{Server, eventually, free_port, new_dir, run_to_end};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-const LOG: &[&str] = &[
+pub(super) const LOG: &[&str] = &[
     "--appendonly",
     "yes",
     "--enable-debug-command",
@@ -13,9 +13,9 @@ const LOG: &[&str] = &[
     "--auto-aof-rewrite-percentage",
     "0",
 ];
-const NO_LOG: &[&str] = &["--enable-debug-command", "local"];
+pub(super) const NO_LOG: &[&str] = &["--enable-debug-command", "local"];
 
-fn status(client: &mut Client, field: &str) -> String {
+pub(super) fn status(client: &mut Client, field: &str) -> String {
     let Value::Array(fields) = client.ask("BACKUP STATUS") else {
         panic!("STATUS is no array")
     };
@@ -29,7 +29,7 @@ fn status(client: &mut Client, field: &str) -> String {
     }
 }
 
-fn list(client: &mut Client) -> Vec<PathBuf> {
+pub(super) fn list(client: &mut Client) -> Vec<PathBuf> {
     let Value::Array(paths) = client.ask("BACKUP LIST") else {
         panic!("LIST is no array")
     };
@@ -40,21 +40,21 @@ fn list(client: &mut Client) -> Vec<PathBuf> {
     paths.into_iter().map(path).collect()
 }
 
-fn start(client: &mut Client) {
+pub(super) fn start(client: &mut Client) {
     assert_eq!(client.ask("BACKUP START"), ok());
     eventually("the base is there", || {
         status(client, "state") == "incrementing"
     });
 }
 
-fn error(client: &mut Client, line: &str) -> String {
+pub(super) fn error(client: &mut Client, line: &str) -> String {
     match client.ask(line) {
         Value::Error(text) => text,
         other => panic!("{line}: {other:?}"),
     }
 }
 
-fn rewrite(server: &Server, client: &mut Client) {
+pub(super) fn rewrite(server: &Server, client: &mut Client) {
     let before = server.info_number("persistence", "aof_rewrites");
     client.ask("BGREWRITEAOF");
     eventually("the rewriting ends", || {
@@ -63,12 +63,12 @@ fn rewrite(server: &Server, client: &mut Client) {
     });
 }
 
-fn is_empty(dir: &Path) -> bool {
+pub(super) fn is_empty(dir: &Path) -> bool {
     std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// A server that starts from copies of these files.
-fn restore(files: &[PathBuf], backup: &Path, threads: usize) -> Server {
+pub(super) fn restore(files: &[PathBuf], backup: &Path, threads: usize) -> Server {
     let mut server = Server::start(1, NO_LOG);
     server.signal("KILL");
     server.wait_for_the_end();
@@ -298,4 +298,35 @@ fn a_backup_ends_with_its_logs_and_a_sealed_one_by_its_time() {
         status(&mut client, "state") == "idle" && is_empty(&folder)
     });
     assert_eq!(client.ask("GET within"), bulk("2"));
+}
+
+/// A copy that was put into `dir` itself is refused, before anything new is made beside it; where it belongs it is read.
+#[test]
+fn a_backup_in_the_wrong_place_is_refused() {
+    for logs in [LOG, NO_LOG] {
+        let mut server = Server::start(2, logs);
+        let mut client = server.client();
+        client.ask("SET key value");
+        start(&mut client);
+        assert_eq!(client.ask("BACKUP SEAL"), ok());
+        let (files, folder) = (list(&mut client), server.dir.join("backupdir"));
+        let dir = new_dir();
+        for file in &files {
+            let to = dir.join(file.strip_prefix(&folder).expect("a file of the folder"));
+            std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+            std::fs::copy(file, to).expect("a copy");
+        }
+        let (port, text) = (free_port().to_string(), dir.display().to_string());
+        for appendonly in ["yes", "no"] {
+            let words = ["--port", &port, "--dir", &text, "--appendonly", appendonly];
+            let (code, said) = run_to_end(&words);
+            assert_eq!(code, Some(1), "{said}");
+            assert!(said.contains("/appendonlydir, or away"), "{said}");
+            assert!(!dir.join("appendonlydir").exists());
+        }
+        server.signal("KILL");
+        server.wait_for_the_end();
+        assert!(server.restart(2, logs), "{}", server.log());
+        std::fs::remove_dir_all(dir).expect("a folder");
+    }
 }

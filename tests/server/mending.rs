@@ -15,8 +15,11 @@ const OPTIONS: &[&str] = &["--appendonly", "yes", "--enable-debug-command", "loc
 
 impl Faulty {
     pub(super) fn start(threads: usize, policy: &str) -> Self {
-        let options = [OPTIONS, &["--appendfsync", policy]].concat();
-        let server = Server::start(threads, &options);
+        Self::start_with(threads, &[OPTIONS, &["--appendfsync", policy]].concat())
+    }
+
+    pub(super) fn start_with(threads: usize, options: &[&str]) -> Self {
+        let server = Server::start(threads, options);
         let faults = server.dir.join("faults");
         std::fs::create_dir(&faults).expect("a new folder");
         Self { server, faults }

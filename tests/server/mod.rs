@@ -4,6 +4,7 @@ mod abuse; // malformed and oversized input, with the errors of a real server
 mod acl; // users and what they are denied
 mod atomicity; // several shards, one step
 mod backup; // BACKUP, its states and what a server finds in it
+mod backup_faults; // BACKUP on a disk that fails
 mod blocking; // clients that wait for keys
 mod blocking_kills; // and are killed meanwhile
 mod blocking_streams; // and for entries of streams

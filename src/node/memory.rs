@@ -31,7 +31,7 @@ pub struct ClientsMemory {
     bytes: usize,
     /// The limit was passed: someone must go before the turn ends.
     is_over: bool,
-    /// Or was at a tick: by little is too much as well.
+    /// Or was at a tick, or when the limit was set: by little is too much as well.
     is_over_at_tick: bool,
     /// Keys must go, more than one step could do.
     has_more_to_win: bool,
@@ -73,6 +73,8 @@ impl Core {
         }
         if bytes_max > 0 {
             self.clients_memory.is_over = true;
+            // Who sets a limit is not told that it holds before it does, and to the byte.
+            self.clients_memory.is_over_at_tick = true;
             self.publish_largest_client();
         }
     }

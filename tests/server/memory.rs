@@ -266,6 +266,27 @@ fn as_many_clients_go_as_are_too_much_wherever_they_are() {
     }
 }
 
+/// A limit that is passed by less than what replies take for a moment: it holds once CONFIG SET is answered.
+#[test]
+fn a_limit_on_clients_holds_once_it_is_set() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut control = server.client();
+        assert_eq!(control.ask("CLIENT NO-EVICT on"), ok());
+        let mut large = server.client();
+        large.send(b"*2\r\n$131072\r\n");
+        large.send(&vec![b'x'; 131_072]);
+        let count = |control: &mut Client| {
+            let text = control.ask("CLIENT LIST").text();
+            text.lines().filter(|row| total(row) >= 131_072).count()
+        };
+        eventually("it is there", || count(&mut control) == 1);
+        assert_eq!(control.ask("CONFIG SET maxmemory-clients 1"), ok());
+        assert_eq!(count(&mut control), 0, "{threads} threads");
+        assert_eq!(large.next(), Next::Closed);
+    }
+}
+
 /// A client whose one request, or whose watched keys, take more than all clients may goes before that request has run.
 #[test]
 fn a_client_that_alone_is_too_large_goes() {

@@ -1,6 +1,6 @@
 //! Reads redis.conf: one directive a line, quotes, units, `include`.
 //!
-//! Promises  errors in Redis's form, naming the line; what is refused is named, nothing is skipped in silence.
+//! Promises  errors in Redis's form but for the program's name, with the line; what is refused is named, nothing is skipped in silence.
 //! Not here  what a directive means: `node/options.rs`.
 //! Source    Redis's own redis.conf. A `#` that begins a word after the value begins a comment, too: people write that, and
 //!           Redis refuses to start.
@@ -9,7 +9,7 @@
 use super::option_values::{before_comment, split_words};
 use super::options::{OptionSpec, Options, find};
 use crate::base::glob::glob_match;
-use crate::commands::identity::REDIS_VERSION;
+use crate::commands::identity::RONDO_VERSION;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Line { line, text, reason } => write!(
                 f,
-                "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\n\
+                "\n*** FATAL CONFIG FILE ERROR (rondo {RONDO_VERSION}) ***\n\
                  Reading the configuration file, at line {line}\n>>> '{text}'\n{reason}"
             ),
             Self::File { path, reason } => {
@@ -85,6 +85,14 @@ pub(super) fn words_of(line: &str) -> Option<Vec<String>> {
         Some(from) => split_words(before_comment(line, from).as_bytes()),
         None => split_words(line.as_bytes()),
     }
+}
+
+/// The comment behind a line's words, with the blanks before it.
+pub(super) fn comment_of(line: &str) -> Option<&str> {
+    let name = line.split_ascii_whitespace().next()?;
+    let from = comment_from(&name.to_ascii_lowercase())?;
+    let comment = &line[before_comment(line, from).len()..];
+    (!comment.trim().is_empty()).then_some(comment.trim_end())
 }
 
 /// Applies every line of `text`, which ends with the options of the command line.

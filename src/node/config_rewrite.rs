@@ -1,7 +1,7 @@
 //! CONFIG REWRITE: the configuration file says what is in force, and is otherwise as its owner wrote it.
 //!
 //! A line whose option still has the value it gives is not touched, comment and spelling included. Of an option with another
-//! value the first lines are replaced and the rest go; an option without a line gets one at the end if its value is not the
+//! value the first lines are replaced, but for a comment behind their values, and the rest go; an option without a line gets one at the end if its value is not the
 //! default's.
 //!
 //! Promises  what was written and is read again gives the same options; comments, blank lines and directives that are no options
@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::config_file::{apply_line_of_option, words_of};
+use super::config_file::{apply_line_of_option, comment_of, words_of};
 use super::config_users::rewrite_users;
 use super::options::{OptionSpec, Options, find, specs};
 use crate::commands::acl::Users;
@@ -100,7 +100,9 @@ pub fn rewrite(old: &str, options: &Options, new_lines: Lines) -> String {
         };
         let mut new = spec.file_lines(&value).into_iter();
         for &place in places {
-            lines[place] = new.next();
+            let comment = lines[place].as_deref().and_then(comment_of);
+            let comment = comment.unwrap_or_default().to_string();
+            lines[place] = new.next().map(|line| line + &comment);
         }
         added.extend(new.filter(|line| !default_lines.contains(line)));
     }

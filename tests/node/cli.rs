@@ -1,6 +1,6 @@
 //! The command line, compared with redis-server's reading of the same words.
 
-use rondo::commands::identity::REDIS_VERSION;
+use rondo::commands::identity::RONDO_VERSION;
 use rondo::node::Options;
 use rondo::node::cli::{Stop, from_command_line, threads_available};
 
@@ -136,7 +136,7 @@ fn a_file_comes_before_the_words() {
 fn errors_are_shown_as_lines() {
     let fatal = |text: &str, reason: &str| {
         format!(
-            "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nReading the configuration file, at line 2\n>>> \
+            "\n*** FATAL CONFIG FILE ERROR (rondo {RONDO_VERSION}) ***\nReading the configuration file, at line 2\n>>> \
              '{text}'\n{reason}"
         )
     };

@@ -1,6 +1,6 @@
 //! redis.conf: what is read, and errors in the form recorded from Redis 8.0.6.
 
-use rondo::commands::identity::REDIS_VERSION;
+use rondo::commands::identity::RONDO_VERSION;
 use rondo::node::Options;
 use rondo::node::config_file::{apply_text, to_text};
 use rondo::node::options::find;
@@ -15,7 +15,7 @@ fn read(text: &str) -> Result<Options, String> {
 
 fn fatal(line: usize, text: &str, reason: &str) -> String {
     format!(
-        "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***\nReading the configuration file, at line {line}\n>>> \
+        "\n*** FATAL CONFIG FILE ERROR (rondo {RONDO_VERSION}) ***\nReading the configuration file, at line {line}\n>>> \
          '{text}'\n{reason}"
     )
 }

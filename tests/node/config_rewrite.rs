@@ -71,6 +71,23 @@ replica-read-only no
     assert_eq!(new, wanted);
 }
 
+/// People say behind a value why it is what it is.
+#[test]
+fn a_comment_behind_a_value_stays_when_the_value_changes() {
+    let old = "maxclients 100\t# as many as we rent\nrequirepass \"a # b\" # the old one\nsave \"\" # none\nhz 20 #\nhz 30 # twice\n";
+    let new = after(
+        old,
+        &[
+            ("maxclients", "300"),
+            ("requirepass", "c #d"),
+            ("hz", "40"),
+            ("save", "60 1"),
+        ],
+    );
+    let wanted = "maxclients 300\t# as many as we rent\nrequirepass \"c #d\" # the old one\nsave 60 1 # none\nhz 40 #\n";
+    assert_eq!(new, wanted);
+}
+
 #[test]
 fn what_the_file_does_not_say_is_added_once_below_a_mark() {
     let new = after("port 1\n", &[("requirepass", "a \"b\" #c"), ("hz", "20")]);

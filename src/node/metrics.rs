@@ -8,7 +8,8 @@
 //!     type_hash:keys=2,bytes=300     rondo_type_bytes{type="hash"} 300 …
 //!     core0:cpu=0,connections=2      rondo_core_connections{core="0"} 2 …
 //!
-//! Promises  every line is valid in the text format 0.0.4: one TYPE a name, before its samples, all of a name together.
+//! Promises  every line is valid in the text format 0.0.4: one HELP and one TYPE a name, before its samples, all of a
+//!           name together.
 //! Not here  serving it: `node/http.rs`.
 //! Source    Prometheus, text-based exposition format.
 //! Tests     tests/node/metrics.rs.
@@ -87,15 +88,25 @@ struct Samples {
 /// The samples of one name.
 struct Family {
     kind: &'static str,
+    help: String,
     /// Labels and value of each.
     samples: Vec<(String, String)>,
 }
 
 impl Samples {
+    /// - `help`: what it is, without backslashes and line ends.
     /// - `labels`: as they stand in braces, empty for none.
-    fn push(&mut self, name: String, kind: &'static str, labels: String, value: String) {
-        let family = self.by_name.entry(name).or_insert(Family {
+    fn push(
+        &mut self,
+        name: String,
+        kind: &'static str,
+        help: std::fmt::Arguments<'_>,
+        labels: String,
+        value: String,
+    ) {
+        let family = self.by_name.entry(name).or_insert_with(|| Family {
             kind,
+            help: help.to_string(),
             samples: Vec::new(),
         });
         family.samples.push((labels, value));
@@ -103,9 +114,10 @@ impl Samples {
 
     fn into_text(self) -> String {
         let mut text = String::with_capacity(16 * 1024);
-        for (name, Family { kind, samples }) in self.by_name {
-            let _ = writeln!(text, "# TYPE {name} {kind}");
-            for (labels, value) in samples {
+        for (name, family) in self.by_name {
+            let Family { kind, help, .. } = family;
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (labels, value) in family.samples {
                 let _ = if labels.is_empty() {
                     writeln!(text, "{name} {value}")
                 } else {
@@ -141,7 +153,8 @@ pub fn to_prometheus(info: &str) -> String {
         } else if let Some(kind) = name.strip_prefix("type_") {
             for (part, value) in parts(value).filter(|(_, value)| is_number(value)) {
                 let name = format!("rondo_type_{part}");
-                samples.push(name, "gauge", label("type", kind), value.into());
+                let help = format_args!("{part} of the keys of a type, of INFO's type_ lines");
+                samples.push(name, "gauge", help, label("type", kind), value.into());
             }
         } else if let Some(code) = name.strip_prefix("errorstat_") {
             let count = parts(value)
@@ -150,6 +163,7 @@ pub fn to_prometheus(info: &str) -> String {
             samples.push(
                 "rondo_errors_total".into(),
                 "counter",
+                format_args!("Error replies, by the first word of each"),
                 label("code", code),
                 count.into(),
             );
@@ -158,6 +172,7 @@ pub fn to_prometheus(info: &str) -> String {
                 samples.push(
                     format!("rondo_db_{part}"),
                     "gauge",
+                    format_args!("{part} of a database, of INFO's section Keyspace"),
                     label("db", index),
                     value.into(),
                 );
@@ -165,16 +180,25 @@ pub fn to_prometheus(info: &str) -> String {
         } else if let Some(index) = numbered(name, "core") {
             core(&mut samples, index, value);
         } else if is_number(value) && !DIGESTS.contains(&name) {
+            let field = clean(name);
             let (name, kind) = if is_counter(name) {
-                let name = name.strip_prefix("total_").unwrap_or(name);
-                (format!("rondo_{}_total", clean(name)), "counter")
+                let name = field.strip_prefix("total_").unwrap_or(&field);
+                (format!("rondo_{name}_total"), "counter")
             } else {
-                (format!("rondo_{}", clean(name)), "gauge")
+                (format!("rondo_{field}"), "gauge")
             };
-            samples.push(name, kind, String::new(), value.into());
+            let help = format_args!("INFO's field {field}");
+            samples.push(name, kind, help, String::new(), value.into());
         }
     }
-    samples.push("rondo_info".into(), "gauge", build.join(","), "1".into());
+    let help = format_args!("What runs here, in labels");
+    samples.push(
+        "rondo_info".into(),
+        "gauge",
+        help,
+        build.join(","),
+        "1".into(),
+    );
     samples.into_text()
 }
 
@@ -184,12 +208,14 @@ fn command_counts(samples: &mut Samples, command: &str, value: &str) {
         match part {
             "calls" | "rejected_calls" | "failed_calls" => {
                 let name = format!("rondo_command_{part}_total");
-                samples.push(name, "counter", command.clone(), value.into());
+                let help = format_args!("{part} of a command, of INFO's section Commandstats");
+                samples.push(name, "counter", help, command.clone(), value.into());
             }
             "usec" => {
                 let seconds = value.parse::<f64>().unwrap_or(0.0) / 1e6;
                 let name = "rondo_command_seconds_total".into();
-                samples.push(name, "counter", command.clone(), seconds.to_string());
+                let help = format_args!("Time in a command");
+                samples.push(name, "counter", help, command.clone(), seconds.to_string());
             }
             _ => {}
         }
@@ -215,6 +241,7 @@ fn command_latency(samples: &mut Samples, command: &str, value: &str) {
         samples.push(
             "rondo_command_latency_seconds".into(),
             "gauge",
+            format_args!("Time of one call of a command, since it was last reset"),
             labels,
             seconds,
         );
@@ -228,7 +255,8 @@ fn core(samples: &mut Samples, index: &str, value: &str) {
         } else {
             (format!("rondo_core_{part}"), "gauge")
         };
-        samples.push(name, kind, label("core", index), value.into());
+        let help = format_args!("{part} of a core, of INFO's section Cores");
+        samples.push(name, kind, help, label("core", index), value.into());
     }
 }
 

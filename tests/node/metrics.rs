@@ -17,6 +17,7 @@ const INFO: &str = "# Server\r\nredis_version:8.0.0\r\nos:Linux \"x\" \\ y\r\ntc
 fn fields_become_samples_with_types_and_labels() {
     let text = to_prometheus(INFO);
     for line in [
+        "# HELP rondo_commands_processed_total INFO's field total_commands_processed",
         "# TYPE rondo_commands_processed_total counter",
         "rondo_commands_processed_total 12",
         "rondo_keyspace_hits_total 3",
@@ -44,7 +45,6 @@ fn fields_become_samples_with_types_and_labels() {
     }
 }
 
-/// One TYPE a name, before its samples, all samples of a name together: what a scraper insists on.
 #[test]
 fn digests_are_no_figures() {
     let info =
@@ -56,14 +56,21 @@ fn digests_are_no_figures() {
     }
 }
 
+/// One HELP and one TYPE a name, before its samples, all samples of a name together: what a scraper insists on.
 #[test]
 fn names_are_declared_once_and_stand_together() {
     let text = to_prometheus(INFO);
     let mut declared = HashSet::new();
     let mut current = "";
+    let mut helped = "";
     for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# TYPE ") {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let words;
+            (helped, words) = rest.split_once(' ').unwrap();
+            assert!(!words.is_empty(), "{line}");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             current = rest.split(' ').next().unwrap();
+            assert_eq!(current, helped);
             assert!(declared.insert(current), "{current} twice");
         } else {
             let name = line.split(['{', ' ']).next().unwrap();

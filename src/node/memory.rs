@@ -20,6 +20,8 @@ use super::ring::{self, Token};
 const CLIENTS_BYTES_MIN: u64 = 128 * 1024;
 /// Replies that are sent at once take this much for less than a turn: no client goes for them before a tick finds it so.
 const PASSING_BYTES: u64 = 32 * 1024;
+/// What the reply that says a limit is set takes, and no client: for this none goes.
+const ANSWER_BYTES: u64 = 512;
 
 /// What this core's clients take.
 #[derive(Default)]
@@ -31,8 +33,10 @@ pub struct ClientsMemory {
     bytes: usize,
     /// The limit was passed: someone must go before the turn ends.
     is_over: bool,
-    /// Or was at a tick, or when the limit was set: by little is too much as well.
+    /// Or was at a tick: by little is too much as well.
     is_over_at_tick: bool,
+    /// The limit is new: by more than an answer is too much.
+    is_just_set: bool,
     /// Keys must go, more than one step could do.
     has_more_to_win: bool,
 }
@@ -73,8 +77,8 @@ impl Core {
         }
         if bytes_max > 0 {
             self.clients_memory.is_over = true;
-            // Who sets a limit is not told that it holds before it does, and to the byte.
-            self.clients_memory.is_over_at_tick = true;
+            // Who sets a limit is not told that it holds before it does.
+            self.clients_memory.is_just_set = true;
             self.publish_largest_client();
         }
     }
@@ -195,9 +199,12 @@ impl Core {
         }
         // Two cores that each take the other for the one with the largest would ask each other without end.
         self.publish_largest_client();
-        let passing = match std::mem::take(&mut self.clients_memory.is_over_at_tick) {
-            true => 0,
-            false => PASSING_BYTES,
+        let is_at_tick = std::mem::take(&mut self.clients_memory.is_over_at_tick);
+        let is_just_set = std::mem::take(&mut self.clients_memory.is_just_set);
+        let passing = match (is_at_tick, is_just_set) {
+            (true, _) => 0,
+            (false, true) => ANSWER_BYTES,
+            (false, false) => PASSING_BYTES,
         };
         while self.all_clients_bytes() > self.clients_memory.bytes_max + passing {
             let own = self.largest_client();

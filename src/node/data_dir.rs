@@ -11,6 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::unistd::{Whence, lseek};
@@ -25,6 +26,8 @@ const MANIFEST: &str = "manifest";
 pub struct DataDir {
     path: PathBuf,
     _lock: File,
+    /// Held by who changes which files count.
+    changing: Mutex<()>,
 }
 
 impl DataDir {
@@ -56,7 +59,14 @@ impl DataDir {
         Ok(Self {
             path: path.to_path_buf(),
             _lock: lock,
+            changing: Mutex::new(()),
         })
+    }
+
+    /// Keeps others from replacing the manifest: core 0 and the thread for files may both be about to, and what one of them has
+    /// read, replaced and removed must be of one manifest.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it is.
@@ -120,13 +130,13 @@ impl DataDir {
                 for entry in std::fs::read_dir(&path)? {
                     let path = entry?.path();
                     if numbers(&path, ".log").is_some_and(|(epoch, _)| !is_needed(epoch)) {
-                        std::fs::remove_file(path)?;
+                        remove(&path)?;
                     }
                 }
             } else if numbers(&path, ".base.rdb")
                 .is_some_and(|(epoch, number)| !is_needed_base(epoch, number))
             {
-                std::fs::remove_file(path)?;
+                remove(&path)?;
             }
         }
         Ok(())
@@ -191,10 +201,7 @@ impl DataDir {
         make_dir(&dir)?;
         let source = from.segment(epoch, core, sequence);
         let path = self.segment(epoch, core, sequence);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove(&path)?;
         if !is_open {
             return link(&source, &path);
         }
@@ -276,6 +283,14 @@ impl DataDir {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(file),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Removes a file that another thread may have removed by now.
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

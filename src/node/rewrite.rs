@@ -67,7 +67,13 @@ impl NewBase {
     /// Replaces the manifest, and removes what is not needed any more. On the thread for files.
     ///
     /// - `lsns`: where each log had got by the cut.
-    pub fn put_in_force(self, lsns: Vec<u64>) -> Result<(), String> {
+    /// - `job`: what has made it; nothing changes once that is given up.
+    pub fn put_in_force(self, lsns: Vec<u64>, job: &Job) -> Result<(), String> {
+        let _alone = self.dir.hold();
+        // Logs that begin now were told so before they looked at the manifest.
+        if job.is_given_up() {
+            return Err("it was given up".into());
+        }
         let mut epoch = self.epoch;
         epoch.ends = self.is_all.then(|| lsns.clone());
         if let Some(base) = &mut epoch.base {
@@ -107,6 +113,8 @@ pub struct Rewriting {
     cuts_logs: bool,
     /// Logs are being written that no manifest names yet.
     is_first: bool,
+    /// The epoch of the base that is being written, or was last. Logs may have ended, and others begun, before it is in force.
+    base_epoch: u64,
     /// The last base that was begun in this epoch. One that failed may have got into force all the same, so its file is not
     /// written again.
     last_base: u64,
@@ -350,6 +358,7 @@ impl Core {
             _ => Arc::new(DataDir::open(&path)?),
         };
         rewriting.dir = Some(dir.clone());
+        let alone = dir.hold();
         let manifest = dir.manifest()?;
         // What an earlier try has left is not to be taken for what follows; and where nothing was, that is to be said.
         let cleared = dir
@@ -359,6 +368,7 @@ impl Core {
         let mut epoch = next_epoch(&manifest, self.mesh.cores_count() as u16);
         epoch.number = epoch.number.max(rewriting.last_epoch + 1);
         rewriting.last_epoch = epoch.number;
+        drop(alone);
         Ok(LogStore { dir, epoch })
     }
 
@@ -378,6 +388,7 @@ impl Core {
         };
         let rewriting = &mut self.saving.rewriting;
         rewriting.began = Some(Instant::now());
+        rewriting.base_epoch = store.epoch.number;
         rewriting.preparing = Some((store.clone(), has_logs));
         self.backup_is_being_written();
         self.ask_all_to_prepare(has_logs.then(|| NewLog::new(store)));
@@ -389,6 +400,7 @@ impl Core {
         let rewriting = &mut self.saving.rewriting;
         rewriting.began = Some(Instant::now());
         rewriting.is_of_backup = true;
+        rewriting.base_epoch = store.epoch.number;
         rewriting.preparing = Some((store, false));
         self.ask_all_to_prepare(None);
     }
@@ -543,26 +555,29 @@ impl Core {
 
     /// Core 0: a base is in force, or is not.
     pub(super) fn rewrite_ended(&mut self, job: Option<&Job>, result: Result<(), String>) {
-        let is_in_force = result.is_ok();
         let rewriting = &mut self.saving.rewriting;
+        let is_of_others = |store: &LogStore| store.epoch.number != rewriting.base_epoch;
+        // It counts for none that have begun since.
+        let is_of_others = rewriting.store.as_ref().is_some_and(is_of_others);
+        let is_in_force = result.is_ok() && !is_of_others;
         let began = rewriting.began.take();
         if std::mem::take(&mut rewriting.is_of_backup) {
             return self.backup_base_ended(result);
         }
         let seconds = began.map(|began| began.elapsed());
         rewriting.last_seconds = seconds.map(|seconds| seconds.as_secs());
-        rewriting.has_failed = result.is_err();
-        rewriting.failures = if result.is_err() {
-            rewriting.failures + 1
-        } else {
-            0
+        // Where its logs have ended it was to fail, and those that have begun since need not wait for another try.
+        rewriting.has_failed = result.is_err() && !is_of_others;
+        rewriting.failures = match rewriting.has_failed {
+            true => rewriting.failures + 1,
+            false => 0,
         };
         rewriting.last_changed_bytes =
             job.map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed));
         match result {
             Ok(()) => {
                 rewriting.count += 1;
-                rewriting.is_first = false;
+                rewriting.is_first &= is_of_others;
                 let bytes = job.map_or(0, |job| job.file_bytes.load(Ordering::Relaxed));
                 rewriting.base_bytes = bytes;
                 let keys = job.map_or(0, |job| job.keys.load(Ordering::Relaxed));
@@ -572,7 +587,7 @@ impl Core {
                     milliseconds = seconds.map_or(0, |seconds| seconds.as_millis() as u64),
                     "Background AOF rewrite finished successfully"
                 );
-                if let Some(store) = &mut rewriting.store {
+                if let Some(store) = rewriting.store.as_mut().filter(|_| !is_of_others) {
                     let base = store.epoch.base.get_or_insert_default();
                     base.number = rewriting.last_base;
                     // Before cores hear of it: they look at those who wait for it then.

@@ -132,6 +132,11 @@ impl Job {
         self.is_given_up.store(true, Ordering::Release);
     }
 
+    /// Whether it is wanted no more, or has failed.
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
+    }
+
     /// Takes its time with so many keys, unless it is not wanted any more.
     fn dawdle(&self, key_delay_us: i64, keys: u64) {
         let mut left_us = match key_delay_us {
@@ -139,7 +144,7 @@ impl Job {
             us @ 1.. => us.unsigned_abs().saturating_mul(keys),
             every => keys / every.unsigned_abs(),
         };
-        while left_us > 0 && !self.is_given_up.load(Ordering::Acquire) {
+        while left_us > 0 && !self.is_given_up() {
             let nap_us = left_us.min(NAP_US_MAX);
             std::thread::sleep(Duration::from_micros(nap_us));
             left_us -= nap_us;
@@ -216,8 +221,10 @@ impl Core {
         let (compresses, is_base) = (plan.compresses, plan.base.is_some());
         let of_thread = job.clone();
         board.background.run(move || {
-            let result = write_file(&plan, cores_count, &parts, &of_thread)
-                .and_then(|lsns| plan.base.map_or(Ok(()), |base| base.put_in_force(lsns)));
+            let result = write_file(&plan, cores_count, &parts, &of_thread).and_then(|lsns| {
+                plan.base
+                    .map_or(Ok(()), |base| base.put_in_force(lsns, &of_thread))
+            });
             if result.is_err() {
                 of_thread.is_given_up.store(true, Ordering::Release);
                 // Cores stop walking when they see it; their last parts go nowhere.
@@ -293,7 +300,7 @@ impl Core {
         {
             walk.job.cancel();
         }
-        if walk.job.is_given_up.load(Ordering::Acquire) && !walk.is_given_up {
+        if walk.job.is_given_up() && !walk.is_given_up {
             walk.is_given_up = true;
             walk.waiting.clear();
             self.shard.keys.give_cut_up();
@@ -407,7 +414,7 @@ fn write_file(
     let folder = plan.path.parent().unwrap_or(Path::new("."));
     let temporary = folder.join(format!("temp-{}.rdb", std::process::id()));
     let written = write_temporary(plan, &temporary, cores_count, parts, job).and_then(|lsns| {
-        if job.is_given_up.load(Ordering::Acquire) {
+        if job.is_given_up() {
             return Err(std::io::Error::other("it was given up"));
         }
         std::fs::rename(&temporary, &plan.path)?;
@@ -481,7 +488,7 @@ fn write_temporary(
         add(chunk, &mut out)?;
     }
     while let Ok(part) = parts.recv() {
-        if job.is_given_up.load(Ordering::Acquire) {
+        if job.is_given_up() {
             return Err(std::io::Error::other("it was given up"));
         }
         match part {

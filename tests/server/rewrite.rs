@@ -337,6 +337,48 @@ fn logs_are_on_when_their_client_is_told_so() {
     }
 }
 
+/// A base that was begun where there were no logs counts for none that begin before it is in force: what they have written is
+/// safe with their own.
+#[test]
+fn logs_do_not_take_a_base_for_theirs() {
+    let options: &[&str] = &["--enable-debug-command", "local"];
+    let mut server = Server::start(2, options);
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 1000 key 10");
+    assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 300"), ok());
+    let started = Value::Simple("Background append only file rewriting started".into());
+    assert_eq!(client.ask("BGREWRITEAOF"), started);
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+    let disks = Value::Array(vec![Value::Integer(1), Value::Integer(0)]);
+    assert_eq!(client.ask("WAITAOF 1 0 0"), disks);
+    server.signal("KILL");
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    let all = Value::Array(["1", "2", "3"].map(bulk).to_vec());
+    assert_eq!(server.client().ask("MGET a b c"), all);
+}
+
+/// Whatever becomes of a rewriting that logs end beside, and whoever removes its files: others can begin at once, and start again.
+#[test]
+fn logs_end_and_begin_beside_a_rewriting() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    client.ask("DEBUG POPULATE 300 key 10");
+    for round in 0..12 {
+        let lines = "BGREWRITEAOF\r\nCONFIG SET appendonly no\r\nCONFIG SET appendonly yes\r\n";
+        client.send(format!("{lines}MSET a {round} b {round} c {round}\r\n").as_bytes());
+        client.reply();
+        assert_eq!(client.replies(3), vec![ok(); 3], "{}", server.log());
+        if round % 4 == 3 {
+            server.signal("KILL");
+            assert!(server.restart(2, ALWAYS), "{}", server.log());
+            client = server.client();
+            let all = Value::Array(vec![bulk(&round.to_string()); 3]);
+            assert_eq!(client.ask("MGET a b c"), all);
+        }
+    }
+}
+
 #[test]
 fn logs_that_cannot_begin_are_refused() {
     let server = Server::start(2, &["--appendfsync", "always"]);

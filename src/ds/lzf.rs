@@ -19,21 +19,29 @@ const COPY_BYTES_MAX: usize = 264;
 /// Three bytes of a longest copy give this many.
 const BYTES_FROM_ONE_MAX: usize = COPY_BYTES_MAX / 3;
 
-const HASH_BITS: u32 = 12;
-
 /// Compresses `input` to at most `output_bytes_max` bytes.
 ///
 /// - Returns nothing where it does not become that short, or is longer than 4 GiB.
-/// - Cost: one pass, one allocation of what came out, and 16 KiB of stack.
+/// - Cost: one pass, one allocation of what came out, and 1 to 16 KiB of stack that are cleared first, by the length of `input`:
+///   a snapshot compresses millions of short strings.
 pub fn compress(input: &[u8], output_bytes_max: usize) -> Option<Box<[u8]>> {
+    match input.len() {
+        0..=128 => compress_by::<256>(input, output_bytes_max),
+        129..=1024 => compress_by::<1024>(input, output_bytes_max),
+        _ => compress_by::<4096>(input, output_bytes_max),
+    }
+}
+
+/// - `HASHES`: how many there are of three bytes, a power of two.
+fn compress_by<const HASHES: usize>(input: &[u8], output_bytes_max: usize) -> Option<Box<[u8]>> {
     let length = u32::try_from(input.len()).ok()? as usize;
     let mut output = Vec::with_capacity(output_bytes_max.min(length));
     // Position + 1 of the last three bytes with a hash; 0: none yet.
-    let mut last_seen = [0_u32; 1 << HASH_BITS];
+    let mut last_seen = [0_u32; HASHES];
     let mut run_start = 0;
     let mut at = 0;
     while at + COPY_BYTES_MIN <= length {
-        let slot = &mut last_seen[hash_of(&input[at..at + COPY_BYTES_MIN])];
+        let slot = &mut last_seen[hash_of::<HASHES>(&input[at..at + COPY_BYTES_MIN])];
         let seen = std::mem::replace(slot, at as u32 + 1) as usize;
         let is_copy = seen > 0
             && at + 1 - seen < DISTANCE_MAX
@@ -56,7 +64,7 @@ pub fn compress(input: &[u8], output_bytes_max: usize) -> Option<Box<[u8]>> {
         let end = at + copied;
         for next in end - 2..end {
             if next + COPY_BYTES_MIN <= length {
-                last_seen[hash_of(&input[next..next + COPY_BYTES_MIN])] = next as u32 + 1;
+                last_seen[hash_of::<HASHES>(&input[next..next + COPY_BYTES_MIN])] = next as u32 + 1;
             }
         }
         at = end;
@@ -116,9 +124,9 @@ fn copy_within(output: &mut Vec<u8>, start: usize, length: usize) {
     }
 }
 
-fn hash_of(three: &[u8]) -> usize {
+fn hash_of<const HASHES: usize>(three: &[u8]) -> usize {
     let bytes = u32::from(three[0]) | u32::from(three[1]) << 8 | u32::from(three[2]) << 16;
-    (bytes.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
+    (bytes.wrapping_mul(0x9e37_79b1) >> (32 - HASHES.ilog2())) as usize
 }
 
 fn push_run(output: &mut Vec<u8>, run: &[u8], output_bytes_max: usize) -> Option<()> {

@@ -373,7 +373,7 @@ fn logs_end_and_begin_beside_a_rewriting() {
             server.signal("KILL");
             assert!(server.restart(2, ALWAYS), "{}", server.log());
             client = server.client();
-            let all = Value::Array(vec![bulk(&round.to_string()); 3]);
+            let all = Value::Array(vec![bulk(round.to_string()); 3]);
             assert_eq!(client.ask("MGET a b c"), all);
         }
     }

@@ -4,9 +4,10 @@
 //!     classes: steps of 8 bytes to 512, of 64 bytes to 2,048, of 256 bytes to 8,192; above that the global allocator
 //!
 //! Promises  `used_bytes` is exact; a block is 8-aligned, and 64-aligned where its class is a multiple of 64; a fresh
-//!           span is handed out from its start, so pages not reached yet are never touched.
+//!           span is handed out from its start, so pages not reached yet are never touched. Of a class only the span added last
+//!           has places not reached yet: another is added where no other has room.
 //! Not here  how many bytes a block was asked for: the owner knows and says so again at `free`.
-//! Tests     seeded model of live blocks: no two overlap, contents stay, all spans go back.
+//! Tests     seeded model of live blocks: no two overlap, contents stay, spans are compacted to an end, all spans go back.
 
 use super::span::Spans;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -22,6 +23,8 @@ pub const CLASSES_COUNT: usize = 64 + 24 + 24;
 const HEADER_BYTES: usize = 64;
 /// Empty spans kept for reuse by any class, so a block freed and taken again at a boundary costs no system call.
 const SPARE_SPANS_MAX: usize = 2;
+/// A span with so many bytes that take memory for nothing is worth a fresh one for its blocks in use.
+const LONE_SLACK_BYTES_MIN: usize = 16 * 1024;
 
 #[repr(C, align(64))]
 struct Span {
@@ -40,6 +43,8 @@ struct Span {
     region_index: u32,
     class: u16,
     in_room: bool,
+    /// What lies beyond `bump` was not touched since the system gave it.
+    is_fresh: bool,
 }
 
 const _: () = assert!(size_of::<Span>() == HEADER_BYTES);
@@ -51,6 +56,10 @@ pub struct Slab {
     spans: Spans,
     spare: [*mut Span; SPARE_SPANS_MAX],
     spare_count: usize,
+    /// Per class, the span added last, if it is fresh and not given back.
+    newest: [*mut Span; CLASSES_COUNT],
+    /// Bytes of fresh spans behind their last place for a block.
+    tails_bytes: usize,
     used_bytes: usize,
     /// Bytes of blocks above the largest class.
     alone_bytes: usize,
@@ -73,6 +82,8 @@ impl Slab {
             spans: Spans::new(),
             spare: [null_mut(); SPARE_SPANS_MAX],
             spare_count: 0,
+            newest: [null_mut(); CLASSES_COUNT],
+            tails_bytes: 0,
             used_bytes: 0,
             alone_bytes: 0,
         }
@@ -173,9 +184,11 @@ impl Slab {
     }
 
     /// Of the first `looks_max` spans of `class` that have room, names the blocks of the one with the fewest in use, if that
-    /// is no more than `percent` and the others that were looked at have room for them; names none otherwise.
+    /// is no more than `percent`, and the others that were looked at have room for them, or its slack is worth a fresh span;
+    /// names none otherwise.
     ///
     /// - The owner moves them, as with [`Slab::free_and_compact`]. There are [`CLASSES_COUNT`] classes.
+    /// - Calls come to an end: a span less with each, or `LONE_SLACK_BYTES_MIN` less of slack, of which a fresh span has none.
     pub fn evacuate_sparsest(
         &mut self,
         class: usize,
@@ -202,7 +215,14 @@ impl Slab {
                 return;
             }
             let (used, all) = ((*sparsest).used_count, (*sparsest).blocks_count);
-            if used * 100 <= all * percent && room_count - (all - used) >= used {
+            if used * 100 > all * percent {
+                return;
+            }
+            if room_count - (all - used) >= used {
+                self.evacuate(sparsest, others);
+            } else if slack_bytes(sparsest) >= LONE_SLACK_BYTES_MIN {
+                // A spare span would be no better than this one: its pages are there.
+                self.trim();
                 self.evacuate(sparsest, others);
             }
         }
@@ -273,6 +293,21 @@ impl Slab {
         self.alone_bytes + self.spans.taken_count() * SPAN_BYTES
     }
 
+    /// Bytes of spans that take memory and are in no block in use: freed blocks, spans kept for reuse, headers; of a span that
+    /// was handed out before also what is not reached yet. A look at each class.
+    pub fn slack_bytes(&self) -> usize {
+        let mut unreached_bytes = self.tails_bytes;
+        for &span in &self.newest {
+            if !span.is_null() {
+                // SAFETY: the newest spans are alive.
+                unsafe {
+                    unreached_bytes += SPAN_BYTES - (*span).bump as usize - tail_bytes(span);
+                }
+            }
+        }
+        self.reserved_bytes() - self.used_bytes - unreached_bytes
+    }
+
     /// Gives the empty spans kept for reuse back.
     pub fn trim(&mut self) {
         while self.spare_count > 0 {
@@ -290,6 +325,7 @@ impl Slab {
     pub unsafe fn abandon(&mut self, spans_max: usize) -> bool {
         self.trim();
         self.room = [null_mut(); CLASSES_COUNT];
+        self.newest = [null_mut(); CLASSES_COUNT];
         for _ in 0..spans_max {
             let Some((span, region_index)) = self.spans.any_taken() else {
                 break;
@@ -298,6 +334,9 @@ impl Slab {
             unsafe {
                 let header = span.cast::<Span>().as_ref();
                 self.used_bytes -= header.used_count as usize * header.block_bytes as usize;
+                if header.is_fresh {
+                    self.tails_bytes -= tail_bytes(header);
+                }
                 self.spans.give_back(span, region_index);
             }
         }
@@ -319,7 +358,8 @@ impl Slab {
 
     #[cold]
     fn add_span(&mut self, class: usize) -> *mut Span {
-        let (span, region_index) = if self.spare_count > 0 {
+        let is_fresh = self.spare_count == 0;
+        let (span, region_index) = if !is_fresh {
             self.spare_count -= 1;
             let span = self.spare[self.spare_count];
             // SAFETY: a spare span keeps its header.
@@ -341,7 +381,13 @@ impl Slab {
                 region_index,
                 class: class as u16,
                 in_room: false,
+                is_fresh,
             });
+            self.newest[class] = null_mut();
+            if is_fresh {
+                self.newest[class] = span;
+                self.tails_bytes += tail_bytes(span);
+            }
             self.enter_room(span);
         }
         span
@@ -355,6 +401,13 @@ impl Slab {
         unsafe {
             if (*span).in_room {
                 self.leave_room(span);
+            }
+            if (*span).is_fresh {
+                self.tails_bytes -= tail_bytes(span);
+            }
+            let newest = &mut self.newest[(*span).class as usize];
+            if *newest == span {
+                *newest = null_mut();
             }
             if self.spare_count < SPARE_SPANS_MAX {
                 self.spare[self.spare_count] = span;
@@ -462,5 +515,29 @@ unsafe fn has_room(span: *mut Span) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         !(*span).free.is_null() || ((*span).bump + (*span).block_bytes) as usize <= SPAN_BYTES
+    }
+}
+
+/// Bytes that take memory and are in no block in use, but for the header.
+///
+/// # Safety
+/// `span` is alive.
+unsafe fn slack_bytes(span: *const Span) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (bump, used_count) = ((*span).bump as usize, (*span).used_count as usize);
+        let touched_bytes = if (*span).is_fresh { bump } else { SPAN_BYTES };
+        touched_bytes - HEADER_BYTES - used_count * (*span).block_bytes as usize
+    }
+}
+
+/// Bytes behind the last place for a block.
+///
+/// # Safety
+/// `span` is alive.
+unsafe fn tail_bytes(span: *const Span) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        SPAN_BYTES - HEADER_BYTES - (*span).blocks_count as usize * (*span).block_bytes as usize
     }
 }

@@ -3,7 +3,7 @@
 //!     database 0: values, segment by segment; spans of entries, class by class; database 1 ...
 //!
 //! Promises  a step looks at [`StepLimits::looks_max`] allocations or moves [`STEP_BYTES_MAX`], or empties one span; what a
-//!           walk passed may become sparse behind it, which is the next walk's.
+//!           walk passed may become sparse behind it, which is the next walk's. The spans it has emptied go back.
 //! Not here  when a walk is worth its while, how much of the time it may take, how full is sparse: `node/compaction.rs`.
 //! Tests     tests/keyspace/compact.rs.
 
@@ -71,6 +71,7 @@ impl Keyspace {
             }
             *class += 1;
         }
+        table.trim();
         *walk = CompactionWalk {
             database: walk.database + 1,
             ..CompactionWalk::default()

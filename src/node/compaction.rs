@@ -17,6 +17,8 @@ use crate::keyspace::compact::{CompactionWalk, StepLimits};
 const LOOK_MS: i64 = 1000;
 /// How full a page or span may be that one walk after the other empties.
 const PERCENTS: [u32; 3] = [50, 75, 90];
+/// Bytes that a core loses beyond what its last walk left before it walks again: less comes and goes with a few pages and spans.
+const NEWS_BYTES_MIN: usize = 256 * 1024;
 /// What is done at once, and a step more: requests wait for it.
 const SLICE_NS: u64 = 250_000;
 
@@ -157,8 +159,9 @@ impl Core {
             // What the last walk could not mend, another would not either.
             let left_bytes = compaction.left_bytes.min(free_bytes);
             compaction.left_bytes = left_bytes;
-            let is_news = free_bytes - left_bytes
-                > (compaction.ignored_bytes / 2).max(used_bytes / 100 * lower / 2);
+            let news_bytes_min = (compaction.ignored_bytes / 2).max(NEWS_BYTES_MIN);
+            let is_news =
+                free_bytes - left_bytes > news_bytes_min.max(used_bytes / 100 * lower / 2);
             if !(is_worth_it && is_news) {
                 return;
             }

@@ -127,7 +127,7 @@ pub const HELD: &[OptionSpec] = &[
     held("active-defrag-cycle-max", "", Check::Int(1, 99), "25"),
     held("active-defrag-threshold-lower", "", Check::Int(0, 1000), "10"),
     held("active-defrag-threshold-upper", "", Check::Int(0, 1000), "100"),
-    held("active-defrag-ignore-bytes", "", Check::Memory(1), "16777216"),
+    held("active-defrag-ignore-bytes", "", Check::Memory(1), "4194304"),
     // Allocations, of a collection or of several, that are looked at before the clock is.
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
     // The tables ask for huge pages where it costs no memory; this is about all other memory.

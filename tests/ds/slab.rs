@@ -1,7 +1,7 @@
 //! The slab against a plain list of live blocks.
 
 use super::{Random, size};
-use rondo::ds::slab::{SPAN_BYTES, Slab, rounded_bytes};
+use rondo::ds::slab::{CLASSES_COUNT, SPAN_BYTES, Slab, rounded_bytes};
 use std::ptr::NonNull;
 
 struct Live {
@@ -118,6 +118,155 @@ fn contents_stay_where_huge_pages_are_wanted_and_no_longer_wanted() {
     }
     slab.trim();
     assert_eq!(slab.reserved_bytes(), 0);
+}
+
+/// Bytes of a span that no block has.
+const HEADER_BYTES: usize = 64;
+
+/// A class with one span, of which two thirds are free: its blocks move to a fresh span, which has no more free blocks than
+/// were handed out of it, and stays.
+#[test]
+fn a_lone_span_is_emptied_into_a_fresh_one_once() {
+    for bytes in [24, 104, 640, 4096] {
+        let mut slab = Slab::new();
+        let blocks_count = (SPAN_BYTES - HEADER_BYTES) / bytes;
+        let mut live: Vec<Live> = (0..blocks_count)
+            .map(|number| filled(&mut slab, bytes, number as u8))
+            .collect();
+        let mut used_bytes = blocks_count * bytes;
+        let mut number = 0;
+        while number < live.len() {
+            for _ in 0..2 {
+                if number < live.len() {
+                    free(&mut slab, live.swap_remove(number), &mut used_bytes);
+                }
+            }
+            number += 1;
+        }
+        let free_bytes = blocks_count * bytes - used_bytes;
+        assert!(free_bytes > SPAN_BYTES / 2, "{bytes}");
+        let tail_bytes = SPAN_BYTES - HEADER_BYTES - blocks_count * bytes;
+        assert_eq!(slab.slack_bytes(), HEADER_BYTES + free_bytes, "{bytes}");
+        assert_eq!(
+            slab.reserved_bytes() - slab.used_bytes() - slab.slack_bytes(),
+            tail_bytes,
+            "{bytes}"
+        );
+        let moved_count = compact(&mut slab, &mut live, 50);
+        assert_eq!(moved_count, live.len(), "{bytes}: each moves once");
+        assert_eq!(slab.used_bytes(), used_bytes, "{bytes}");
+        assert_eq!(slab.slack_bytes(), HEADER_BYTES + SPAN_BYTES, "{bytes}");
+        slab.trim();
+        assert_eq!(slab.slack_bytes(), HEADER_BYTES, "{bytes}");
+        assert_eq!(slab.reserved_bytes(), SPAN_BYTES, "{bytes}");
+        for block in live {
+            free(&mut slab, block, &mut used_bytes);
+        }
+        slab.trim();
+        assert_eq!((slab.slack_bytes(), slab.reserved_bytes()), (0, 0));
+    }
+}
+
+/// Few free blocks are not worth a span, nor is what was never reached.
+#[test]
+fn a_lone_span_with_little_to_win_stays() {
+    let mut slab = Slab::new();
+    let mut live: Vec<Live> = (0..40).map(|_| filled(&mut slab, 1024, 7)).collect();
+    let mut used_bytes = 40 * 1024;
+    for _ in 0..15 {
+        free(&mut slab, live.swap_remove(0), &mut used_bytes);
+    }
+    assert_eq!(slab.slack_bytes(), HEADER_BYTES + 15 * 1024);
+    assert_eq!(compact(&mut slab, &mut live, 90), 0);
+    free(&mut slab, live.swap_remove(0), &mut used_bytes);
+    assert_eq!(compact(&mut slab, &mut live, 90), 24);
+    for block in live {
+        free(&mut slab, block, &mut used_bytes);
+    }
+}
+
+/// Blocks of all classes, of which most go at random: spans are emptied until no class has 16 KiB of free blocks in the one that
+/// is the sparsest, calls come to an end, and whatever is out keeps its content.
+#[test]
+fn all_classes_are_compacted_and_calls_come_to_an_end() {
+    for seed in 0..size(1, 6) as u64 {
+        let mut random = Random(seed);
+        let mut slab = Slab::new();
+        let mut live: Vec<Live> = Vec::new();
+        let mut used_bytes = 0;
+        for round in 0..size(2, 5) {
+            let (bytes_max, keeps) = ([9000, 300, 2500][round % 3], 1 + random.below(6));
+            for _ in 0..size(300, 6000) {
+                let bytes = 1 + random.below(bytes_max);
+                used_bytes += rounded_bytes(bytes);
+                live.push(filled(&mut slab, bytes, random.next() as u8));
+            }
+            for index in (0..live.len()).rev() {
+                if random.below(10) >= keeps {
+                    free(&mut slab, live.swap_remove(index), &mut used_bytes);
+                }
+            }
+            let before = slab.slack_bytes();
+            compact(&mut slab, &mut live, 75);
+            assert_eq!(slab.used_bytes(), used_bytes, "SEED={seed}");
+            slab.trim();
+            let (after, spans_count) = (slab.slack_bytes(), slab.reserved_bytes() / SPAN_BYTES);
+            assert!(after <= before, "SEED={seed}: {after} of {before}");
+            // A class's spans but the sparsest are more than three quarters full, or there is no other.
+            assert!(
+                after <= spans_count * (HEADER_BYTES + SPAN_BYTES / 4 + 8192),
+                "SEED={seed}: {after} in {spans_count}"
+            );
+        }
+        for block in live {
+            free(&mut slab, block, &mut used_bytes);
+        }
+        slab.trim();
+        assert_eq!((slab.slack_bytes(), slab.reserved_bytes()), (0, 0));
+    }
+}
+
+/// Moves what the slab names until it names nothing, and says how many blocks moved.
+fn compact(slab: &mut Slab, live: &mut [Live], percent: u32) -> usize {
+    let mut moved_count = 0;
+    let mut others = Vec::new();
+    for class in 0..CLASSES_COUNT {
+        let mut calls_max = 2 + slab.reserved_bytes() / SPAN_BYTES;
+        loop {
+            slab.evacuate_sparsest(class, percent, 64, &mut others);
+            if others.is_empty() {
+                break;
+            }
+            assert!(calls_max > 0, "class {class}: it does not end");
+            calls_max -= 1;
+            moved_count += others.len();
+            let mut olds = Vec::new();
+            for named in &others {
+                let live = live.iter_mut().find(|live| live.block == *named);
+                let live = live.expect("a block in use is named");
+                let new = slab.allocate(live.bytes);
+                assert!(!others.contains(&new), "into the span that is emptied");
+                // SAFETY: both have `bytes` bytes, and are not the same.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(live.block.as_ptr(), new.as_ptr(), live.bytes);
+                }
+                olds.push((std::mem::replace(&mut live.block, new), live.bytes));
+            }
+            for (block, bytes) in olds {
+                // SAFETY: it has moved.
+                unsafe { slab.free(block, bytes) };
+            }
+            others.clear();
+        }
+    }
+    moved_count
+}
+
+fn filled(slab: &mut Slab, bytes: usize, fill: u8) -> Live {
+    let block = slab.allocate(bytes);
+    // SAFETY: the block has `bytes` bytes.
+    unsafe { block.as_ptr().write_bytes(fill, bytes) };
+    Live { block, bytes, fill }
 }
 
 fn free(slab: &mut Slab, live: Live, used_bytes: &mut usize) {

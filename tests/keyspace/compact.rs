@@ -4,7 +4,7 @@ use crate::commands::runner::Runner;
 use crate::ds::{Random, size};
 use rondo::ds::key_table::Compacted;
 use rondo::ds::mover::Mover;
-use rondo::keyspace::compact::CompactionWalk;
+use rondo::keyspace::compact::{CompactionWalk, StepLimits};
 
 const KEYS: usize = 3;
 
@@ -169,6 +169,41 @@ fn what_moves_stays_the_same_whatever_is_done_to_it_meanwhile() {
                 "SEED={seed}: {sum:?}"
             );
             assert!(pieces_count > 10, "SEED={seed}: none moved in pieces");
+        }
+    }
+}
+
+/// A few keys of each of many sizes, of which most go: what is left of a size is one span, and takes little more than its keys
+/// after a walk.
+#[test]
+fn a_walk_leaves_no_lone_span_mostly_free() {
+    let mut runner = Runner::new(5);
+    let sizes = (0..size(2, 12)).map(|number| 100 + number * 30);
+    let keys_count = |bytes: usize| 60_000 / (bytes + 40);
+    for bytes in sizes.clone() {
+        for number in 0..keys_count(bytes) {
+            runner.say(&format!("SET key:{bytes}:{number} {}", "v".repeat(bytes)));
+        }
+        for number in (0..keys_count(bytes)).filter(|number| number % 4 > 0) {
+            runner.say(&format!("DEL key:{bytes}:{number}"));
+        }
+    }
+    let before = runner.keys.slack_bytes();
+    let mut walk = CompactionWalk::default();
+    let limits = StepLimits {
+        percent: 50,
+        looks_max: 1000,
+    };
+    let mut moved_count = 0;
+    while let Some(done) = runner.keys.compact_step(&mut walk, limits) {
+        moved_count += done.moved_count;
+    }
+    let after = runner.keys.slack_bytes();
+    assert!(moved_count > 0 && after * 3 < before, "{after} of {before}");
+    for bytes in sizes {
+        for number in (0..keys_count(bytes)).step_by(4) {
+            let value = runner.say(&format!("GET key:{bytes}:{number}"));
+            assert!(value.contains(&"v".repeat(bytes)), "key:{bytes}:{number}");
         }
     }
 }

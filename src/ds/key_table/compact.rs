@@ -14,6 +14,7 @@ use super::entry::{self, Kind, Large};
 use super::{HeapSize, KeyTable, bucket, object_in};
 use crate::ds::mover::{Mover, Progress};
 use bytes::Bytes;
+use std::mem::replace;
 
 /// Spans that are looked at for the one with the fewest blocks in use.
 const SPANS_LOOKED_AT: usize = 64;
@@ -214,18 +215,22 @@ impl<T: HeapSize> KeyTable<T> {
     }
 
     /// Empties one span of entries of `class` (from 0) that is no more than `percent` full into others of its class, if
-    /// there is such a one with room for it; returns what moved, nothing at all where there is none.
+    /// they have room for it or a fresh one would take less memory; returns what moved, nothing at all where there is none.
     pub fn compact_entries(&mut self, class: usize, percent: u32) -> Compacted {
+        let mut blocks = Vec::new();
         self.slab
-            .evacuate_sparsest(class, percent, SPANS_LOOKED_AT, &mut self.sparse);
-        let moved_count = self.sparse.len();
+            .evacuate_sparsest(class, percent, SPANS_LOOKED_AT, &mut blocks);
+        let moved_count = blocks.len();
         if moved_count == 0 {
             return Compacted::default();
         }
+        // The list is as long as a span has blocks, and would stay.
+        let kept = replace(&mut self.sparse, blocks);
         // SAFETY: the slab names blocks in use, and all blocks of this slab are entries that slots lead to.
         let bytes = unsafe { entry::shape(self.sparse[0].as_ptr()).bytes() };
         // SAFETY: as above; they are of one class.
         unsafe { self.move_sparse_entries() };
+        self.sparse = kept;
         Compacted {
             looked_count: moved_count,
             moved_count,

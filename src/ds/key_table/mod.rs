@@ -483,10 +483,15 @@ impl<T: HeapSize> KeyTable<T> {
         self.segment_slab.used_bytes() + self.directory.capacity() * size_of::<u64>()
     }
 
-    /// Bytes the slabs have from the system that are in no block in use.
+    /// Bytes of the slabs that take memory and are in no block in use.
     pub fn slack_bytes(&self) -> usize {
-        let used_bytes = self.slab.used_bytes() + self.segment_slab.used_bytes();
-        self.reserved_bytes().saturating_sub(used_bytes)
+        self.slab.slack_bytes() + self.segment_slab.slack_bytes()
+    }
+
+    /// Gives back what the slabs keep for reuse.
+    pub fn trim(&mut self) {
+        self.slab.trim();
+        self.segment_slab.trim();
     }
 
     /// Starts loading the cache lines a lookup of `hash` will need.

@@ -3,10 +3,10 @@
 //!     a look a second: free bytes in pages and spans in use, beside the bytes in use -> walks, the sparsest pages first
 //!     a slice now and then: as much of the time as `active-defrag-cycle-min` and `-max` say, whether there are requests or not
 //!
-//! Promises  nothing happens while little is lost, and after a walk that has not helped; requests wait for one slice at most,
-//!           `SLICE_NS` and a step, which leaves after the turn's replies.
+//! Promises  nothing happens while little is lost, and after a walk that has not helped, unless keys went during it; requests
+//!           wait for one slice at most, `SLICE_NS` and a step, which leaves after the turn's replies.
 //! Not here  what moves: `keyspace/compact.rs`; the allocator's part: `ds/purge.rs`.
-//! Tests     tests/server/compaction.rs.
+//! Tests     tests/node/compaction.rs, tests/server/compaction.rs.
 
 use super::core::Core;
 use super::options::Options;
@@ -22,14 +22,77 @@ const NEWS_BYTES_MIN: usize = 256 * 1024;
 /// What is done at once, and a step more: requests wait for it.
 const SLICE_NS: u64 = 250_000;
 
+/// Of one core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Free bytes that no request can have before a span or page is full.
+    pub free_bytes: usize,
+    /// Bytes of keys.
+    pub used_bytes: usize,
+}
+
+impl Losses {
+    fn percent(self) -> usize {
+        self.free_bytes.saturating_mul(100) / self.used_bytes.max(1)
+    }
+}
+
+/// Says when a walk is worth its while.
+#[derive(Debug, Default)]
+pub struct Judge {
+    /// Free bytes up to this are not worth a walk.
+    ignored_bytes: usize,
+    /// Percent of the bytes in use that are lost where it begins, and where it works hardest.
+    lost_percent: [usize; 2],
+    /// What the last walk could not mend, as far as it is known.
+    left_bytes: usize,
+    began_used_bytes: usize,
+}
+
+impl Judge {
+    /// One that has seen no walk.
+    pub fn new(ignored_bytes: usize, lost_percent: [usize; 2]) -> Self {
+        Self {
+            ignored_bytes,
+            lost_percent,
+            ..Self::default()
+        }
+    }
+
+    /// Whether much is lost.
+    pub fn is_much(&self, losses: Losses) -> bool {
+        losses.free_bytes > self.ignored_bytes && losses.percent() >= self.lost_percent[0]
+    }
+
+    /// Whether a walk is to begin: much is lost, and more than what the last could not mend, which another would not either.
+    pub fn begins(&mut self, losses: Losses) -> bool {
+        self.left_bytes = self.left_bytes.min(losses.free_bytes);
+        let news_bytes = losses.free_bytes - self.left_bytes;
+        let begins = self.is_much(losses) && news_bytes > self.news_bytes_min(losses);
+        if begins {
+            self.began_used_bytes = losses.used_bytes;
+        }
+        begins
+    }
+
+    /// The walk is over. Where many keys went during it, it had passed what they left behind.
+    pub fn end(&mut self, losses: Losses) {
+        let gone_bytes = self.began_used_bytes.saturating_sub(losses.used_bytes);
+        let is_left = gone_bytes <= self.news_bytes_min(losses);
+        self.left_bytes = if is_left { losses.free_bytes } else { 0 };
+    }
+
+    fn news_bytes_min(&self, losses: Losses) -> usize {
+        let part = losses.used_bytes / 100 * self.lost_percent[0] / 2;
+        part.max(self.ignored_bytes / 2).max(NEWS_BYTES_MIN)
+    }
+}
+
 /// One core's compaction.
 #[derive(Default)]
 pub struct Compaction {
     is_on: bool,
-    /// Free bytes below this are not worth a walk.
-    ignored_bytes: usize,
-    /// Percent of the bytes in use that are lost where it begins, and where it works hardest.
-    lost_percent: [usize; 2],
+    judge: Judge,
     /// Percent of the core's time, least and most.
     effort_percent: [u64; 2],
     /// Allocations that are looked at between two looks at the clock.
@@ -39,8 +102,6 @@ pub struct Compaction {
     walk: CompactionWalk,
     looked_ms: i64,
     began_ms: i64,
-    /// What the last walk left.
-    left_bytes: usize,
     /// Free bytes in the allocator's pages when they were last counted.
     pub(super) heap_free_bytes: usize,
     /// Percent of the core's time that it takes now; 0 while it rests.
@@ -68,8 +129,8 @@ impl Core {
         let cores_count = self.mesh.board().cores.len();
         let compaction = &mut self.compaction;
         compaction.is_on = options.is_held("activedefrag", "yes");
-        compaction.ignored_bytes = number("active-defrag-ignore-bytes") / cores_count;
-        compaction.lost_percent = [
+        compaction.judge.ignored_bytes = number("active-defrag-ignore-bytes") / cores_count;
+        compaction.judge.lost_percent = [
             number("active-defrag-threshold-lower"),
             number("active-defrag-threshold-upper"),
         ];
@@ -141,28 +202,20 @@ impl Core {
         self.compaction.saved_ns -= took_ns as i64;
     }
 
-    /// Free bytes that no request can have before a span or page is full, and bytes in use.
-    fn losses(&mut self) -> (usize, usize) {
+    fn losses(&mut self) -> Losses {
         self.compaction.heap_free_bytes = purge::free_bytes_in_used_pages();
         let keys = &self.shard.keys;
-        let free_bytes = self.compaction.heap_free_bytes + keys.slack_bytes();
-        (free_bytes, keys.used_bytes())
+        Losses {
+            free_bytes: self.compaction.heap_free_bytes + keys.slack_bytes(),
+            used_bytes: keys.used_bytes(),
+        }
     }
 
     fn look_at_losses(&mut self) {
-        let (free_bytes, used_bytes) = self.losses();
+        let losses = self.losses();
         let compaction = &mut self.compaction;
-        let percent = free_bytes.saturating_mul(100) / used_bytes.max(1);
-        let [lower, upper] = compaction.lost_percent;
-        let is_worth_it = free_bytes > compaction.ignored_bytes && percent >= lower;
         if compaction.walk_number.is_none() {
-            // What the last walk could not mend, another would not either.
-            let left_bytes = compaction.left_bytes.min(free_bytes);
-            compaction.left_bytes = left_bytes;
-            let news_bytes_min = (compaction.ignored_bytes / 2).max(NEWS_BYTES_MIN);
-            let is_news =
-                free_bytes - left_bytes > news_bytes_min.max(used_bytes / 100 * lower / 2);
-            if !(is_worth_it && is_news) {
+            if !compaction.judge.begins(losses) {
                 return;
             }
             compaction.walk_number = Some(0);
@@ -172,21 +225,20 @@ impl Core {
             compaction.saved_up_to = self.clock.raw();
         }
         let [least, most] = compaction.effort_percent;
-        let part = percent.clamp(lower, upper.max(lower)) - lower;
+        let [lower, upper] = compaction.judge.lost_percent;
+        let part = losses.percent().clamp(lower, upper.max(lower)) - lower;
         let range = upper.saturating_sub(lower).max(1);
         compaction.effort = least + most.saturating_sub(least) * part as u64 / range as u64;
     }
 
     fn end_walk(&mut self, number: usize) {
         purge::give_up_free_pages();
-        let (free_bytes, used_bytes) = self.losses();
+        let losses = self.losses();
         let compaction = &mut self.compaction;
-        let is_enough = free_bytes <= compaction.ignored_bytes
-            || free_bytes.saturating_mul(100) / used_bytes.max(1) < compaction.lost_percent[0];
-        if is_enough || number + 1 == PERCENTS.len() {
+        if !compaction.judge.is_much(losses) || number + 1 == PERCENTS.len() {
             compaction.walk_number = None;
             compaction.effort = 0;
-            compaction.left_bytes = free_bytes;
+            compaction.judge.end(losses);
         } else {
             compaction.walk_number = Some(number + 1);
         }

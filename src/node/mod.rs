@@ -14,7 +14,7 @@ mod buffers;
 mod busy_scripts;
 pub mod cli;
 pub mod clients;
-mod compaction;
+pub mod compaction;
 pub mod config_file;
 pub mod config_rewrite;
 pub mod config_users;

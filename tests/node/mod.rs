@@ -1,5 +1,6 @@
 mod cli; // the command line
 mod clients; // rows of CLIENT LIST, and filters
+mod compaction; // when memory is worth a walk
 mod config_file; // redis.conf and its errors
 mod config_rewrite; // CONFIG REWRITE: what changes in the file and what stays
 mod connection; // the order of replies

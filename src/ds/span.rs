@@ -3,13 +3,9 @@
 //! Mappings of our own and not the global allocator: that one pads what is aligned to 64 KiB to twice its size, and keeps the
 //! padding resident (measured: 153 bytes a key where 73 were asked for).
 //!
-//! Promises  a span not in use takes no memory, but for up to 2 MiB on huge pages where `HUGE_AFTER` mappings and more are full;
-//!           a mapping with no span in use is unmapped.
+//! Promises  a span not in use takes no memory; a mapping with no span in use is unmapped.
 //! Not here  what is in a span: `ds/slab.rs`.
 
-#[cfg(not(miri))]
-use super::huge_pages::HUGE_PAGE_BYTES;
-use super::huge_pages::want;
 use std::ptr::NonNull;
 
 /// Bytes of a span, and its alignment.
@@ -17,9 +13,6 @@ pub const SPAN_BYTES: usize = 64 * 1024;
 
 const REGION_SPANS: u32 = if cfg!(miri) { 4 } else { 64 };
 const REGION_BYTES: usize = REGION_SPANS as usize * SPAN_BYTES;
-/// An owner with so many mappings has its next one on huge pages from the start: what is not in use of a page is then less
-/// than a sixteenth of the whole.
-const HUGE_AFTER: usize = 8;
 const ALL: u64 = u64::MAX >> (64 - REGION_SPANS);
 
 /// Where an owner's spans come from.
@@ -39,18 +32,6 @@ struct Region {
     start: *mut u8,
     /// Bit `i`: span `i` is not in use.
     free: u64,
-    /// Huge pages are asked for. Not while spans are given back: the kernel would fill the holes up again.
-    wants_huge: bool,
-}
-
-impl Region {
-    fn want_huge(&mut self, wanted: bool) {
-        if self.wants_huge != wanted {
-            self.wants_huge = wanted;
-            // SAFETY: the region is mapped: a span of it is taken or given back.
-            unsafe { want(self.start, REGION_BYTES, wanted) };
-        }
-    }
 }
 
 impl Spans {
@@ -75,7 +56,6 @@ impl Spans {
         region.free &= region.free - 1;
         if region.free == 0 {
             self.with_room.pop();
-            region.want_huge(true);
         }
         self.taken_count += 1;
         // SAFETY: the region has `REGION_SPANS` spans.
@@ -102,11 +82,9 @@ impl Spans {
             unsafe { unmap(region.start) };
             region.start = std::ptr::null_mut();
             region.free = 0;
-            region.wants_huge = false;
             self.with_room.retain(|index| *index != region_index);
             self.vacant.push(region_index);
         } else {
-            region.want_huge(false);
             // SAFETY: the span is ours and its content is not wanted.
             unsafe { discard(span.as_ptr()) };
         }
@@ -135,14 +113,10 @@ impl Spans {
 
     #[cold]
     fn add_region(&mut self) -> u32 {
-        let mut region = Region {
+        let region = Region {
             start: map(),
             free: ALL,
-            wants_huge: false,
         };
-        if self.regions.len() - self.vacant.len() >= HUGE_AFTER {
-            region.want_huge(true);
-        }
         let index = match self.vacant.pop() {
             Some(index) => {
                 self.regions[index as usize] = region;
@@ -172,7 +146,7 @@ impl Drop for Spans {
 #[cfg(not(miri))]
 fn map() -> *mut u8 {
     let layout = std::alloc::Layout::new::<[u8; REGION_BYTES]>();
-    let mapped_bytes = REGION_BYTES + HUGE_PAGE_BYTES;
+    let mapped_bytes = REGION_BYTES + SPAN_BYTES;
     // SAFETY: an anonymous mapping at a place of the kernel's choice touches nothing that exists. Address space only:
     // memory comes as it is written.
     let start = unsafe {
@@ -189,8 +163,8 @@ fn map() -> *mut u8 {
         std::alloc::handle_alloc_error(layout);
     }
     let start = start.cast::<u8>();
-    let before_bytes = start.align_offset(HUGE_PAGE_BYTES);
-    let after_bytes = HUGE_PAGE_BYTES - before_bytes;
+    let before_bytes = start.align_offset(SPAN_BYTES);
+    let after_bytes = SPAN_BYTES - before_bytes;
     // SAFETY: what is cut off lies in the mapping, on either side of the region.
     unsafe {
         let region = start.add(before_bytes);

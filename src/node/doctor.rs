@@ -231,10 +231,6 @@ impl Host {
             let change = "the kernel merges pages behind rondo's back: single slow requests, and memory that is not given back. \
                           echo madvise > /sys/kernel/mm/transparent_hugepage/enabled";
             Finding::bad(Grade::Advice, subject, found, change)
-        } else if chosen == "never" {
-            let change = "the tables of keys ask for huge pages and get none: lookups among millions of keys take longer. \
-                          echo madvise > /sys/kernel/mm/transparent_hugepage/enabled";
-            Finding::bad(Grade::Advice, subject, found, change)
         } else {
             Finding::good(subject, found)
         })

@@ -141,9 +141,6 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     if let Err(error) = process::adjust_oom_score(&options) {
         tracing::warn!(%error, "cannot write the OOM score");
     }
-    if let Err(error) = process::allow_huge_pages(&options) {
-        tracing::info!(%error, "the tables get no huge pages: transparent_hugepage=madvise would give them some");
-    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         cores = cores_count,

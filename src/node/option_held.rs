@@ -130,7 +130,6 @@ pub const HELD: &[OptionSpec] = &[
     held("active-defrag-ignore-bytes", "", Check::Memory(1), "4194304"),
     // Allocations, of a collection or of several, that are looked at before the clock is.
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
-    // The tables ask for huge pages where it costs no memory; this is about all other memory.
     at_start(held("disable-thp", "", YES_NO, "yes")),
     // Encodings; what is in force is read back by `Options::encoding_limits`.
     held("hash-max-listpack-entries", "hash-max-ziplist-entries", COUNT, "512"),

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use super::options::Options;
-use crate::ds::huge_pages::{self, Unasked};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
 /// Descriptors a core and the process need besides clients: rings, listeners, logs.
@@ -158,24 +157,8 @@ pub fn adjust_oom_score(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// What the kernel does with huge pages on this machine.
-fn unasked_huge_pages() -> Unasked {
-    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
-    match std::fs::read_to_string(path) {
-        Ok(text) if text.contains("[always]") => Unasked::Some,
-        Ok(text) if text.contains("[madvise]") => Unasked::None,
-        _ => Unasked::Nobody,
-    }
-}
-
 /// Whether the kernel hands out huge pages to who did not ask for them.
 pub fn has_huge_pages() -> bool {
-    unasked_huge_pages() == Unasked::Some
-}
-
-/// Lets the tables have huge pages, and everything else as `disable-thp` says.
-///
-/// Errors: as [`huge_pages::allow`].
-pub fn allow_huge_pages(options: &Options) -> io::Result<()> {
-    huge_pages::allow(unasked_huge_pages(), options.is_held("disable-thp", "no"))
+    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains("[always]"))
 }

@@ -192,7 +192,10 @@ impl Core {
                 break;
             };
             self.counters.defrag_hits += done.moved_count as u64;
-            self.counters.defrag_misses += (done.looked_count - done.moved_count) as u64;
+            // An object that takes several steps was looked at in the first and counts as moved in the last.
+            let missed = done.looked_count as i64 - done.moved_count as i64;
+            let misses = &mut self.counters.defrag_misses;
+            *misses = misses.saturating_add_signed(missed);
             took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
         }
         let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());

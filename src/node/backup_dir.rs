@@ -12,7 +12,7 @@ use std::io::{ErrorKind, Result as IoResult};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::data_dir::{DataDir, link};
+use super::data_dir::{DataDir, link, remove_if_there};
 use super::faults::fail_if;
 use super::options::Options;
 use super::rewrite::dir_of;
@@ -184,11 +184,8 @@ pub fn seal(
 /// Says that the folder is whole; its files.
 pub fn finish(path: &Path) -> IoResult<Vec<PathBuf>> {
     fail_if("unlock")?;
-    match remove_file(path.join("lock")) {
-        // It was, and what comes after it failed.
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    // It may have gone before, and what comes after it failed.
+    remove_if_there(&path.join("lock"))?;
     File::open(path)?.sync_all()?;
     files(path)
 }
@@ -220,10 +217,7 @@ pub fn remove(path: &Path) -> IoResult<()> {
     };
     // The manifest first: without it what is left is no backup.
     for name in ["manifest", "manifest.new"] {
-        match remove_file(path.join(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(&path.join(name))?;
     }
     for entry in entries {
         let path = entry?.path();
@@ -241,10 +235,8 @@ pub fn remove(path: &Path) -> IoResult<()> {
             remove_file(&path)?;
         }
     }
-    match remove_file(path.join("lock")) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => File::open(path)?.sync_all(),
-    }
+    remove_if_there(&path.join("lock"))?;
+    File::open(path)?.sync_all()
 }
 
 fn is_core_dir(path: &Path) -> bool {

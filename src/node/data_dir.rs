@@ -130,13 +130,13 @@ impl DataDir {
                 for entry in std::fs::read_dir(&path)? {
                     let path = entry?.path();
                     if numbers(&path, ".log").is_some_and(|(epoch, _)| !is_needed(epoch)) {
-                        remove(&path)?;
+                        remove_if_there(&path)?;
                     }
                 }
             } else if numbers(&path, ".base.rdb")
                 .is_some_and(|(epoch, number)| !is_needed_base(epoch, number))
             {
-                remove(&path)?;
+                remove_if_there(&path)?;
             }
         }
         Ok(())
@@ -201,7 +201,7 @@ impl DataDir {
         make_dir(&dir)?;
         let source = from.segment(epoch, core, sequence);
         let path = self.segment(epoch, core, sequence);
-        remove(&path)?;
+        remove_if_there(&path)?;
         if !is_open {
             return link(&source, &path);
         }
@@ -286,8 +286,8 @@ impl DataDir {
     }
 }
 
-/// Removes a file that another thread may have removed by now.
-fn remove(path: &Path) -> std::io::Result<()> {
+/// Removes a file that may have gone by now.
+pub fn remove_if_there(path: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -9,14 +9,12 @@
 //! | `segment` | a segment cannot be made: ENOSPC |
 //! | `manifest` | a manifest is not replaced: EIO |
 //! | `base` | a base is written but not put in force: EIO |
-//! | `load` | loading of logs does not get on |
 //! | `link` | a file gets no second name, in a backup: ENOSPC |
 //! | `copy` | a segment cannot be copied, into a backup: ENOSPC |
 //! | `unlock` | a backup that is whole cannot be said to be: EIO |
 //!
 //! Promises  nothing of it is in a release build.
-//! Tests     tests/server/mending.rs, tests/server/withheld.rs, tests/server/wait_aof.rs, tests/server/backup_faults.rs,
-//!           tests/server/durability.rs.
+//! Tests     tests/server/mending.rs, tests/server/withheld.rs, tests/server/wait_aof.rs, tests/server/backup_faults.rs.
 
 /// The errno of a fault that is to happen now.
 #[cfg(debug_assertions)]

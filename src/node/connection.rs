@@ -137,6 +137,8 @@ pub struct Connection {
     pub sending_bytes: usize,
     /// What it was last counted as, for limits of memory.
     pub accounted_bytes: usize,
+    /// How much of that tells of evicted keys and has not been tried to send.
+    pub untried_bytes: usize,
     /// The most that was sent at once, of late, and since when that is counted.
     pub reply_bytes_peak: usize,
     /// TLS, where it came by that.
@@ -247,6 +249,7 @@ impl Connection {
             last_active_ms: now_ms,
             soft_limit_since_ms: 0,
             accounted_bytes: 0,
+            untried_bytes: 0,
             reply_bytes_peak: 0,
             reply_peak_since_ms: now_ms,
             bytes_in: 0,

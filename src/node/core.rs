@@ -1113,9 +1113,12 @@ impl Core {
             } => self.post_arrived(id, receivers_count),
             Message::Invalidate(notices) => self.invalidate(&notices, &mut None),
             Message::Changed(changed) => self.broadcast(changed),
-            Message::Redirected { id, body, source } => {
-                self.tell_target(id, &body, source, &mut None);
-            }
+            Message::Redirected {
+                id,
+                body,
+                source,
+                is_by_itself,
+            } => self.tell_target(id, &body, source, is_by_itself, &mut None),
             Message::TargetGone { number } => self.target_is_gone(number, &mut None),
             Message::Ask { id, question } => self.asked(from, id, *question),
             Message::Answer { id, answer } => self.answered(id, answer),

@@ -161,6 +161,8 @@ pub struct CoreFigures {
     pub clients_paused_count: u64,
     /// Bytes its clients hold.
     pub clients_bytes: u64,
+    /// Bytes that no key goes for under `maxmemory`.
+    pub uncounted_bytes: u64,
     /// The largest unread input of a client.
     pub input_bytes_max: u64,
     /// The largest unsent output of a client.

@@ -952,6 +952,7 @@ impl Core {
     fn figures(&mut self) -> CoreFigures {
         self.settle_clients_memory();
         let log = self.log_figures();
+        let uncounted_bytes = self.uncounted_bytes();
         let keys = &mut self.shard.keys;
         let databases = (0..keys.databases_count())
             .map(|db| keys.database_info(db))
@@ -976,6 +977,7 @@ impl Core {
             clients_tracking_count: self.tracking.clients_count() as u64,
             tracked: self.shard.keys.tracking_counts(),
             clients_paused_count: self.connections.iter().filter(paused).count() as u64,
+            uncounted_bytes: uncounted_bytes as u64,
             clients_bytes: self
                 .connections
                 .iter()

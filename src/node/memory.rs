@@ -31,6 +31,11 @@ pub struct ClientsMemory {
     /// The most that all cores' clients may take together; 0 for no limit.
     bytes_max: u64,
     bytes: usize,
+    /// How much of that is news of evicted keys that no send has tried to take along: were more keys to go for it, what they
+    /// leave would be news as well, and so on to the last key.
+    untried_bytes: usize,
+    /// Some of it was there at the last tick.
+    is_long_untried: bool,
     /// The limit was passed: someone must go before the turn ends.
     is_over: bool,
     /// Or was at a tick: by little is too much as well.
@@ -57,6 +62,29 @@ impl Options {
             0 => 0,
             bytes => bytes.max(CLIENTS_BYTES_MIN),
         }
+    }
+}
+
+impl ClientsMemory {
+    /// Whether anything depends on it.
+    #[inline]
+    pub(super) fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// A client has been told of keys that were evicted.
+    pub(super) fn add_untried(&mut self, connection: &mut Connection) {
+        let now = connection.memory_bytes();
+        let more = now.saturating_sub(connection.accounted_bytes);
+        connection.accounted_bytes += more;
+        self.bytes += more;
+        connection.untried_bytes += more;
+        self.untried_bytes += more;
+    }
+
+    /// What such news takes is memory like any other from now on, as far as it is still there.
+    fn end_untried(&mut self, connection: &mut Connection) {
+        self.untried_bytes -= std::mem::take(&mut connection.untried_bytes);
     }
 }
 
@@ -104,6 +132,11 @@ impl Core {
         }
     }
 
+    /// Bytes in use that no key goes for: news of evicted keys, and what is on its way to files.
+    pub(super) fn uncounted_bytes(&mut self) -> usize {
+        self.clients_memory.untried_bytes + self.bytes_for_files()
+    }
+
     /// Has keys go for what clients' buffers, or commands beyond their words, take too much. Clients that are too large go
     /// before keys do.
     #[inline]
@@ -135,6 +168,7 @@ impl Core {
     /// A client is leaving this core.
     pub(super) fn unaccount(&mut self, connection: &mut Connection) {
         let bytes = std::mem::take(&mut connection.accounted_bytes);
+        self.clients_memory.end_untried(connection);
         if bytes > 0 {
             self.clients_memory.bytes -= bytes;
             self.tell_clients_bytes();
@@ -151,7 +185,12 @@ impl Core {
             false => 0,
         };
         let before = std::mem::replace(&mut connection.accounted_bytes, bytes);
-        self.clients_memory.bytes = self.clients_memory.bytes + bytes - before;
+        let memory = &mut self.clients_memory;
+        memory.bytes = memory.bytes + bytes - before;
+        // What is no longer there, or as much of other things, was sent.
+        let sent = before.saturating_sub(bytes).min(connection.untried_bytes);
+        connection.untried_bytes -= sent;
+        memory.untried_bytes -= sent;
         if bytes > before && self.clients_memory.bytes_max > 0 && !connection.session.no_evict {
             let largest = &self.mesh.board().cores[usize::from(self.id)].largest_client_bytes;
             if bytes as u64 > largest.load(Ordering::Relaxed) {
@@ -162,9 +201,12 @@ impl Core {
 
     fn tell_clients_bytes(&mut self) {
         let bytes = self.clients_memory.bytes;
-        let waiting = self.waiting_bytes();
-        self.shard
-            .set_extra_bytes(bytes + ring::BUFFERS_BYTES + waiting);
+        let untried = self.clients_memory.untried_bytes;
+        // An evicted key is told to clients and to the log, and a snapshot keeps it until it is written: if that had more keys
+        // go, so would they.
+        let unevictable = untried + self.bytes_for_files();
+        let evictable = bytes - untried + ring::BUFFERS_BYTES;
+        self.shard.set_extra_bytes(evictable, unevictable);
         let own = &self.mesh.board().cores[usize::from(self.id)].clients_bytes;
         own.store(bytes as u64, Ordering::Relaxed);
         let bytes_max = self.clients_memory.bytes_max;
@@ -302,10 +344,26 @@ impl Core {
         }
     }
 
+    /// Who does not take the news for a whole tick has no more time.
+    #[cold]
+    fn tick_untried(&mut self) {
+        let is_long = self.clients_memory.is_long_untried;
+        if is_long {
+            let tokens: Vec<Token> = self.connections.tokens().collect();
+            for token in tokens {
+                if let Some(connection) = self.connections.get_mut(token) {
+                    self.clients_memory.end_untried(connection);
+                }
+            }
+            self.tell_clients_bytes();
+        }
+        self.clients_memory.is_long_untried = !is_long && self.clients_memory.untried_bytes > 0;
+    }
+
     /// Keeps the peak: each core tells what it uses, core 0 adds.
     pub(super) fn tick_peak(&mut self) {
         if !self.clients_memory.is_counted {
-            self.shard.set_extra_bytes(ring::BUFFERS_BYTES);
+            self.shard.set_extra_bytes(ring::BUFFERS_BYTES, 0);
             self.shard.tell_all_used();
         }
         if self.id == 0 {
@@ -319,6 +377,9 @@ impl Core {
             self.publish_largest_client();
             self.clients_memory.is_over = true;
             self.clients_memory.is_over_at_tick = true;
+        }
+        if self.clients_memory.untried_bytes > 0 || self.clients_memory.is_long_untried {
+            self.tick_untried();
         }
     }
 }

@@ -41,6 +41,10 @@ pub struct MemoryFigures {
     /// Query and output buffers.
     pub clients: u64,
     pub clients_count: u64,
+    /// News of evicted keys, and what is on its way to files.
+    pub uncounted: u64,
+    /// What logs have not handed over.
+    pub log_pending: u64,
     pub keys_count: u64,
     /// `maxmemory`.
     pub limit: u64,
@@ -105,6 +109,8 @@ impl Core {
             system_total: process::machine_bytes(),
             clients,
             clients_count: sum(|core| core.clients_count),
+            uncounted: sum(|core| core.uncounted_bytes),
+            log_pending: sum(|core| core.log.as_ref().map_or(0, |log| log.buffered)),
             keys_count: sum(|core| core.databases.iter().map(|info| info.keys).sum()),
             limit: self.options.maxmemory(),
             policy: self.options.maxmemory_policy.to_string(),
@@ -209,14 +215,14 @@ impl MemoryFigures {
         line("mem_fragmentation_ratio", &fragmentation);
         let fragmentation_bytes = difference(self.resident, self.used);
         line("mem_fragmentation_bytes", &fragmentation_bytes);
-        line("mem_not_counted_for_evict", &0);
+        line("mem_not_counted_for_evict", &self.uncounted);
         line("mem_replication_backlog", &0);
         line("mem_total_replication_buffers", &0);
         line("mem_replica_full_sync_buffer", &0);
         line("mem_clients_slaves", &0);
         line("mem_clients_normal", &self.clients);
         line("mem_cluster_links", &0);
-        line("mem_aof_buffer", &0);
+        line("mem_aof_buffer", &self.log_pending);
         line("mem_allocator", &self.allocator);
         line("mem_overhead_db_hashtable_rehashing", &0);
         line("active_defrag_running", &self.defrag_effort);

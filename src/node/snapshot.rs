@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -19,13 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::core::{Core, Purpose, Start};
+use super::file_writer::FileWriter;
 use super::functions::{Codes, LIBRARIES_VERSION};
 use super::rewrite::NewBase;
 use super::ring::Token;
 use crate::commands::identity::REDIS_VERSION;
 use crate::commands::table::table;
 use crate::keyspace::cut::Chunk;
-use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
+use crate::persist::rdb::{self, VERSION, VERSION_MAX};
 use crate::router::Transaction;
 use crate::shard::CutMade;
 
@@ -35,9 +35,6 @@ const PARTS_MAX: usize = 64;
 const SLICE_NS: u64 = 50_000;
 /// Bytes of records between two looks at the clock: some microseconds.
 const BYTES_PER_STEP: usize = 1024;
-/// The disk is told to go on after so many bytes, so that the last fsync finds little to do.
-const SYNC_BYTES: u64 = 32 << 20;
-const BUFFER_BYTES: usize = 1 << 20;
 /// Who dawdles looks up so often.
 const NAP_US_MAX: u64 = 10_000;
 
@@ -435,7 +432,7 @@ fn write_temporary(
     parts: &Receiver<Part>,
     job: &Job,
 ) -> std::io::Result<Vec<u64>> {
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(temporary)?);
+    let mut out = FileWriter::create(temporary)?;
     let mut early = Vec::new();
     let mut sizes: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
     let mut version = VERSION;
@@ -462,26 +459,19 @@ fn write_temporary(
     let keys = sizes.values().map(|(keys, _)| keys).sum();
     job.keys.store(keys, Ordering::Relaxed);
     let sizes = sizes.into_iter();
-    let mut file = FileWriter::new(
+    let mut file = rdb::FileWriter::new(
         plan.has_checksum,
         sizes.map(|(db, (keys, dated))| (db, keys, dated)).collect(),
     );
     let libraries = (plan.functions)();
     let aux = aux(plan, libraries.version);
     out.write_all(&file.head(version, &aux, &libraries.codes))?;
-    let mut unsynced_bytes = 0;
-    let mut add = |chunk: Chunk, out: &mut BufWriter<File>| {
+    let mut add = |chunk: Chunk, out: &mut FileWriter| {
         out.write_all(&file.select(chunk.db))?;
         file.records(&chunk.bytes);
         out.write_all(&chunk.bytes)?;
         job.keys_written.fetch_add(chunk.keys, Ordering::Relaxed);
         job.dawdle(plan.key_delay_us, chunk.keys);
-        unsynced_bytes += chunk.bytes.len() as u64;
-        if unsynced_bytes >= SYNC_BYTES {
-            unsynced_bytes = 0;
-            out.flush()?;
-            out.get_ref().sync_data()?;
-        }
         std::io::Result::Ok(())
     };
     for chunk in early {
@@ -501,9 +491,7 @@ fn write_temporary(
         return Err(std::io::Error::other("it was given up"));
     }
     out.write_all(&file.end())?;
-    out.flush()?;
-    out.get_ref().sync_all()?;
-    let bytes = out.get_ref().metadata()?.len();
+    let bytes = out.finish()?;
     job.file_bytes.store(bytes, Ordering::Relaxed);
     Ok(lsns)
 }

@@ -1,0 +1,99 @@
+//! File writer: a new file from its start to its end, past the page cache where the file system can.
+//!
+//! A snapshot is read by nobody soon. Through the page cache it would cost a copy and memory, and a thread of the kernel would
+//! write it back for milliseconds at a stretch, on a processor that a core may want.
+//!
+//! Promises  the file is durable, and as long as what was written, when [`FileWriter::finish`] returns; nothing of it is before.
+//! Not here  its name, which whoever asked makes durable.
+//! Tests     tests/node/file_writer.rs.
+
+use std::fs::{File, OpenOptions};
+use std::io::Result as IoResult;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::persist::{BLOCK_BYTES, BlockBuffer};
+
+/// So much is written at once.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Where it goes through the page cache, the disk is told to go on after so many bytes, so that the last sync finds little to do.
+const SYNC_BYTES: u64 = 32 << 20;
+
+/// See the module.
+pub struct FileWriter {
+    file: File,
+    /// The same file past the page cache, while the file system takes that.
+    direct: Option<File>,
+    buffer: BlockBuffer,
+    /// Bytes that are in the file, whole blocks.
+    written_bytes: u64,
+    unsynced_bytes: u64,
+}
+
+impl FileWriter {
+    /// Makes the file, or empties it.
+    pub fn create(path: &Path) -> IoResult<Self> {
+        let file = File::create(path)?;
+        let mut options = OpenOptions::new();
+        let direct = options.write(true).custom_flags(libc::O_DIRECT).open(path);
+        let direct = match direct {
+            Err(error) if error.raw_os_error() != Some(libc::EINVAL) => return Err(error),
+            direct => direct.ok(),
+        };
+        Ok(Self {
+            file,
+            direct,
+            buffer: BlockBuffer::with_capacity(BUFFER_BYTES),
+            written_bytes: 0,
+            unsynced_bytes: 0,
+        })
+    }
+
+    /// Appends bytes.
+    pub fn write_all(&mut self, mut bytes: &[u8]) -> IoResult<()> {
+        while !bytes.is_empty() {
+            let room = BUFFER_BYTES - self.buffer.len();
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            self.buffer.extend(now);
+            bytes = later;
+            if self.buffer.len() == BUFFER_BYTES {
+                self.write_buffer()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes it durable; its bytes.
+    pub fn finish(mut self) -> IoResult<u64> {
+        let bytes = self.written_bytes + self.buffer.len() as u64;
+        self.buffer.pad(BLOCK_BYTES);
+        self.write_buffer()?;
+        self.file.set_len(bytes)?;
+        self.file.sync_all()?;
+        Ok(bytes)
+    }
+
+    /// Writes what the buffer has, whole blocks.
+    fn write_buffer(&mut self) -> IoResult<()> {
+        let bytes = self.buffer.as_slice();
+        let direct =
+            (self.direct.as_ref()).map(|file| file.write_all_at(bytes, self.written_bytes));
+        match direct {
+            Some(Ok(())) => {}
+            // It was opened so, and takes no such write.
+            Some(Err(error)) if error.raw_os_error() != Some(libc::EINVAL) => return Err(error),
+            _ => {
+                self.direct = None;
+                self.file.write_all_at(bytes, self.written_bytes)?;
+                self.unsynced_bytes += bytes.len() as u64;
+            }
+        }
+        self.written_bytes += bytes.len() as u64;
+        self.buffer.clear();
+        if self.unsynced_bytes >= SYNC_BYTES {
+            self.unsynced_bytes = 0;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! A file is what was written to it, whatever its size and in whatever pieces it came.
+
+use rondo::node::file_writer::FileWriter;
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_file_is_as_long_as_what_was_written() {
+    let path = std::env::temp_dir().join(format!("rondo-file-writer-{}", std::process::id()));
+    for size in [
+        0,
+        1,
+        4095,
+        4096,
+        4097,
+        MIB - 1,
+        MIB,
+        MIB + 1,
+        3 * MIB + 5000,
+    ] {
+        for piece in [1000, 4096, 3 * MIB] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
+            // What a longer one has left is gone.
+            std::fs::write(&path, vec![b'x'; size + 9000]).expect("a file");
+            let mut out = FileWriter::create(&path).expect("a file");
+            for part in bytes.chunks(piece) {
+                out.write_all(part).expect("room");
+            }
+            assert_eq!(out.finish().expect("room"), size as u64);
+            assert!(
+                std::fs::read(&path).expect("a file") == bytes,
+                "{size}, {piece}"
+            );
+        }
+    }
+    std::fs::remove_file(&path).expect("a file");
+}

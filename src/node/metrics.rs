@@ -7,6 +7,8 @@
 //!     cmdstat_get:calls=1,usec=5     rondo_command_calls_total{command="get"} 1, rondo_command_seconds_total{…} 0.000005 …
 //!     type_hash:keys=2,bytes=300     rondo_type_bytes{type="hash"} 300 …
 //!     core0:cpu=0,connections=2      rondo_core_connections{core="0"} 2 …
+//!     io_thread_0:reads=5,writes=4   rondo_core_reads_total{core="0"} 5 …
+//!     aof_fsync_core_0:p99_us=400    rondo_core_aof_fsync_seconds{core="0",quantile="0.99"} 0.0004 …
 //!
 //! Promises  every line is valid in the text format 0.0.4: one HELP and one TYPE a name, before its samples, all of a
 //!           name together.
@@ -43,6 +45,22 @@ const COUNTERS: &[&str] = &[
     "transaction_retries",
     "used_cpu_sys",
     "used_cpu_user",
+    "used_cpu_sys_children",
+    "used_cpu_user_children",
+    "used_cpu_sys_main_thread",
+    "used_cpu_user_main_thread",
+    "active_defrag_hits",
+    "active_defrag_misses",
+    "active_defrag_key_hits",
+    "active_defrag_key_misses",
+    "aof_delayed_fsync",
+    "aof_rewrites",
+    "dump_payload_sanitizations",
+    "io_threaded_reads_processed",
+    "io_threaded_writes_processed",
+    "reply_buffer_expands",
+    "reply_buffer_shrinks",
+    "unexpected_error_replies",
     "lazyfreed_objects",
     "rdb_saves",
     "sync_full",
@@ -52,6 +70,8 @@ const COUNTERS: &[&str] = &[
 
 /// What a core's fields are, where they only grow.
 const CORE_COUNTERS: &[&str] = &[
+    "reads",
+    "writes",
     "local",
     "hops_out",
     "hops_in",
@@ -75,8 +95,6 @@ fn is_gauge_total(name: &str) -> bool {
         "total_watched_keys",
     ]
     .contains(&name)
-        || name.starts_with("total_tracking_")
-        || name.starts_with("total_active_")
 }
 
 /// Samples by name.
@@ -179,6 +197,15 @@ pub fn to_prometheus(info: &str) -> String {
             }
         } else if let Some(index) = numbered(name, "core") {
             core(&mut samples, index, value);
+        } else if let Some(index) = numbered(name, "io_thread_") {
+            // Its clients are among what the section Cores says.
+            for (part, value) in parts(value).filter(|(part, _)| CORE_COUNTERS.contains(part)) {
+                let name = format!("rondo_core_{part}_total");
+                let help = format_args!("{part} of a core, of INFO's section Threads");
+                samples.push(name, "counter", help, label("core", index), value.into());
+            }
+        } else if let Some(index) = numbered(name, "aof_fsync_core_") {
+            log_syncs(&mut samples, index, value);
         } else if is_number(value) && !DIGESTS.contains(&name) {
             let field = clean(name);
             let (name, kind) = if is_counter(name) {
@@ -222,21 +249,45 @@ fn command_counts(samples: &mut Samples, command: &str, value: &str) {
     }
 }
 
-fn command_latency(samples: &mut Samples, command: &str, value: &str) {
+/// `p99.9` as a label.
+fn quantile(part: &str) -> Option<String> {
+    let percentile = part.strip_prefix('p')?.parse::<f64>().ok()?;
+    // 99.9 / 100 is 0.9990000000000001.
+    let quantile = (percentile * 1e4).round() / 1e6;
+    Some(label("quantile", &quantile.to_string()))
+}
+
+/// How long a core's disk takes.
+fn log_syncs(samples: &mut Samples, index: &str, value: &str) {
+    let core = label("core", index);
     for (part, value) in parts(value) {
-        let percentile = part
-            .strip_prefix('p')
-            .and_then(|part| part.parse::<f64>().ok());
-        let (Some(percentile), Ok(us)) = (percentile, value.parse::<f64>()) else {
+        if part == "count" {
+            let name = "rondo_core_aof_fsyncs_total".into();
+            let help = format_args!("Times that a core's log was made durable");
+            samples.push(name, "counter", help, core.clone(), value.into());
+        }
+        let (Some(part), Ok(us)) = (part.strip_suffix("_us"), value.parse::<f64>()) else {
             continue;
         };
-        // 99.9 / 100 is 0.9990000000000001.
-        let quantile = (percentile * 1e4).round() / 1e6;
-        let labels = format!(
-            "{},{}",
-            label("command", command),
-            label("quantile", &quantile.to_string())
-        );
+        let quantile = match part {
+            "max" => Some(label("quantile", "1")),
+            part => quantile(part),
+        };
+        if let Some(quantile) = quantile {
+            let name = "rondo_core_aof_fsync_seconds".into();
+            let help = format_args!("How long a core's disk took to make its log durable");
+            let seconds = format!("{:.6}", us / 1e6);
+            samples.push(name, "gauge", help, format!("{core},{quantile}"), seconds);
+        }
+    }
+}
+
+fn command_latency(samples: &mut Samples, command: &str, value: &str) {
+    for (part, value) in parts(value) {
+        let (Some(quantile), Ok(us)) = (quantile(part), value.parse::<f64>()) else {
+            continue;
+        };
+        let labels = format!("{},{quantile}", label("command", command));
         let seconds = format!("{:.9}", us / 1e6);
         samples.push(
             "rondo_command_latency_seconds".into(),

@@ -1,6 +1,7 @@
 //! INFO's text as Prometheus and JSON.
 
 use rondo::node::http::{Figures, HotRow, SlowRow};
+use rondo::node::info::{InfoFigures, LogFigures, PersistenceFigures, render};
 use rondo::node::metrics::{field, to_json, to_prometheus};
 use std::collections::HashSet;
 
@@ -43,6 +44,87 @@ fn fields_become_samples_with_types_and_labels() {
     for word in ["human", "perc", "executable", "core=\"0\"} any"] {
         assert!(!text.contains(word), "{word}");
     }
+}
+
+/// What Redis documents as growing until a restart or CONFIG RESETSTAT, of the fields that INFO has.
+#[test]
+fn what_only_grows_is_a_counter() {
+    let figures = InfoFigures {
+        persistence: PersistenceFigures {
+            logs: vec![LogFigures::default()],
+            ..PersistenceFigures::default()
+        },
+        ..InfoFigures::default()
+    };
+    let text = to_prometheus(&render(&figures, &[]));
+    for name in [
+        "active_defrag_hits",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "active_defrag_misses",
+        "active_defrag_time",
+        "aof_delayed_fsync",
+        "aof_rewrites",
+        "commands_processed",
+        "dump_payload_sanitizations",
+        "error_replies",
+        "eventloop_cycles",
+        "eviction_exceeded_time",
+        "forks",
+        "io_threaded_reads_processed",
+        "io_threaded_writes_processed",
+        "lazyfreed_objects",
+        "rdb_saves",
+        "reads_processed",
+        "reply_buffer_expands",
+        "reply_buffer_shrinks",
+        "unexpected_error_replies",
+        "used_cpu_sys",
+        "used_cpu_sys_children",
+        "used_cpu_sys_main_thread",
+        "used_cpu_user",
+        "used_cpu_user_children",
+        "used_cpu_user_main_thread",
+    ] {
+        let line = format!("# TYPE rondo_{name}_total counter");
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    // And these go down as well, whatever they are called.
+    for name in [
+        "aof_rewrites_consecutive_failures",
+        "current_active_defrag_time",
+        "current_eviction_exceeded_time",
+        "expire_lag_ms_max",
+        "instantaneous_ops_per_sec",
+        "rdb_changes_since_last_save",
+        "total_blocking_keys",
+        "total_blocking_keys_on_nokey",
+        "total_system_memory",
+        "total_watched_keys",
+        "tracking_total_keys",
+    ] {
+        let line = format!("# TYPE rondo_{name} gauge");
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn lines_of_threads_and_of_disks_become_samples_of_cores() {
+    let info = "io_thread_0:clients=3,reads=5,writes=4\r\nio_thread_1:clients=1,reads=7,writes=6\r\n\
+                aof_fsync_core_1:count=9,p50_us=100,p99_us=400,p99.9_us=2000,max_us=1500000\r\n";
+    let text = to_prometheus(info);
+    for line in [
+        "# TYPE rondo_core_reads_total counter",
+        "rondo_core_reads_total{core=\"1\"} 7",
+        "rondo_core_writes_total{core=\"0\"} 4",
+        "rondo_core_aof_fsyncs_total{core=\"1\"} 9",
+        "rondo_core_aof_fsync_seconds{core=\"1\",quantile=\"0.99\"} 0.000400",
+        "rondo_core_aof_fsync_seconds{core=\"1\",quantile=\"0.999\"} 0.002000",
+        "rondo_core_aof_fsync_seconds{core=\"1\",quantile=\"1\"} 1.500000",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("clients"), "{text}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 const CONNECTIONS_MAX: usize = 16;
 const PAGE: &str = include_str!("page.html");
+const ICON: &str = include_str!("icon.svg");
 /// The page loads nothing and belongs in no frame; its style and script stand in it. (Spelled in two halves for the test that looks
 /// for blocks of that name.)
 const POLICY: &str = concat!(
@@ -229,6 +230,11 @@ fn reply_to(path: &str, questions: &Questions) -> Reply {
             status: 200,
             kind: "text/html; charset=utf-8",
             body: PAGE.to_string(),
+        },
+        "/icon.svg" | "/favicon.ico" => Reply {
+            status: 200,
+            kind: "image/svg+xml",
+            body: ICON.to_string(),
         },
         "/metrics" => with_figures(|figures| Reply {
             status: 200,

@@ -50,7 +50,14 @@ fn figures_of_all_cores_are_served() {
     let page = get(port, "/");
     assert!(page.contains("Content-Type: text/html"));
     // Nothing of another place is loaded.
-    assert!(!page.contains("src=") && !page.contains("href="));
+    let links: Vec<&str> = page.split("href=").skip(1).collect();
+    assert!(!page.contains("src=") && links.len() == 1);
+    assert!(links[0].starts_with("\"/icon.svg\""), "{}", links[0]);
+    for path in ["/icon.svg", "/favicon.ico"] {
+        let icon = get(port, path);
+        assert!(icon.contains("Content-Type: image/svg+xml"), "{icon}");
+        assert!(icon.ends_with("</svg>\n"), "{icon}");
+    }
     let head = answer(port, "HEAD /metrics HTTP/1.1\r\n\r\n");
     assert!(head.ends_with("\r\n\r\n") && head.contains("Content-Length: "));
 }

@@ -120,6 +120,10 @@ fn before(place: u64, distance: u64, length: u64) -> u64 {
 }
 
 impl HeapSize for Array {
+    fn extent(&self) -> (usize, usize) {
+        (super::value::ARRAYS, 0)
+    }
+
     fn heap_bytes(&self) -> usize {
         size_of::<Inner>() + self.places().heap_bytes()
     }

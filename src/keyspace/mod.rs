@@ -54,7 +54,9 @@ use guests::{Guests, table_of};
 use crate::base::hash::KeyHasher;
 use crate::base::rng::Rng;
 pub use crate::ds::key_table::Sizes;
-use crate::ds::key_table::{EntryMut, EntryRef, KeyTable, NewValue, OwnedValue};
+use crate::ds::key_table::{
+    EntryMut, EntryRef, KINDS_COUNT, KeyTable, KindBytes, NewValue, OwnedValue,
+};
 use crate::ds::table_shape::TableShape;
 use crate::resp::Args;
 
@@ -569,6 +571,16 @@ impl Keyspace {
         let last = self.databases.iter().rposition(|it| !it.table.is_empty());
         let databases = &self.databases[..last.map_or(0, |last| last + 1)];
         databases.iter().map(|it| it.table.sizes()).collect()
+    }
+
+    /// How many keys of each kind `db` has, and what their values take. O(1).
+    pub fn kinds(&self, db: usize) -> ([u64; KINDS_COUNT], KindBytes) {
+        let table = &self.databases[db].table;
+        let sizes = table.sizes();
+        (
+            std::array::from_fn(|kind| sizes.count_of(kind)),
+            table.kind_bytes(),
+        )
     }
 
     /// The time of the batch, in milliseconds since the epoch.

@@ -43,6 +43,10 @@ impl DerefMut for StreamValue {
 }
 
 impl HeapSize for StreamValue {
+    fn extent(&self) -> (usize, usize) {
+        (super::value::STREAMS, 0)
+    }
+
     fn heap_bytes(&self) -> usize {
         size_of::<Stream>() + self.0.heap_bytes()
     }

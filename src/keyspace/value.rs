@@ -5,7 +5,7 @@
 
 use super::Collection;
 use crate::base::number::parse_i64;
-use crate::ds::key_table::{HeapSize, Measure, NewValue, OwnedValue, Value};
+use crate::ds::key_table::{HeapSize, KINDS_COUNT, Measure, NewValue, OwnedValue, Value};
 use crate::ds::mover::{Mover, Progress};
 use crate::ds::table_shape::TableShape;
 use bytes::Bytes;
@@ -22,11 +22,16 @@ pub const SIZED_KINDS: [&str; 5] = [
     "hashes_items",
 ];
 
-/// The place of lists, sets, sorted sets and hashes in [`SIZED_KINDS`].
+/// Types by their [`HeapSize::extent`], as TYPE names them.
+pub const KINDS: [&str; KINDS_COUNT] = ["string", "list", "set", "zset", "hash", "stream", "array"];
+
+/// The place of lists, sets, sorted sets and hashes in [`SIZED_KINDS`], and of the others behind them.
 pub(super) const LISTS: usize = 1;
 pub(super) const SETS: usize = 2;
 pub(super) const ZSETS: usize = 3;
 pub(super) const HASHES: usize = 4;
+pub(super) const STREAMS: usize = 5;
+pub(super) const ARRAYS: usize = 6;
 
 /// Writes out what all types have in common: `Type => module::Type`, one line each.
 macro_rules! objects {

@@ -9,11 +9,12 @@ use rondo::keyspace::compact::CompactionWalk;
 use rondo::keyspace::evict::EvictionPolicy;
 use rondo::keyspace::{Keyspace, Object, Sizes};
 
-/// What a walk over all keys counts, by database up to the last that has keys.
+/// What a walk over all keys counts, their values' bytes by kind compared on the way, by database up to the last that has keys.
 fn walked(keys: &Keyspace) -> Vec<Sizes> {
     let mut all = Vec::new();
     for db in 0..keys.databases_count() {
         let mut sizes = Sizes::default();
+        let (mut counts, mut values) = ([0; 7], [0; 7]);
         let mut position = 0;
         loop {
             position = keys.scan(db, position, &mut |entry| {
@@ -24,14 +25,19 @@ fn walked(keys: &Keyspace) -> Vec<Sizes> {
                     Value::Object(Object::Set(set)) => (2, set.len()),
                     Value::Object(Object::Zset(zset)) => (3, zset.len()),
                     Value::Object(Object::Hash(hash)) => (4, hash.len()),
-                    Value::Object(Object::Stream(_) | Object::Array(_)) => (6, 0),
+                    Value::Object(Object::Stream(_)) => (5, 0),
+                    Value::Object(Object::Array(_)) => (6, 0),
                 };
                 sizes.count(kind, size);
+                values[kind] += entry.value_bytes();
+                counts[kind] += 1;
             });
             if position == 0 {
                 break;
             }
         }
+        let (counted, bytes) = keys.kinds(db);
+        assert_eq!((counted, bytes.values), (counts, values), "database {db}");
         all.push(sizes);
     }
     while all.last() == Some(&Sizes::default()) {

@@ -44,6 +44,42 @@ fn few_keys_are_all_counted() {
     );
 }
 
+/// One large key among thousands of small ones is there with all it has, whether or not it was looked at.
+#[test]
+fn a_few_large_keys_are_never_missed() {
+    let (mut runner, _) = runner_with(&[("string", 6_000)]);
+    for number in 0..500 {
+        runner.say(&format!("HSET large f:{number} {}", "v".repeat(1_000)));
+        runner.say(&format!("XADD log * f {}", "v".repeat(300)));
+    }
+    runner.say("SETRANGE text 300000 x");
+    let usage = |runner: &mut Runner, key: &str| -> f64 {
+        let reply = runner.say(&format!("MEMORY USAGE {key} SAMPLES 0"));
+        reply.trim_start_matches(':').parse().expect("a number")
+    };
+    let (large, log) = (usage(&mut runner, "large"), usage(&mut runner, "log"));
+    for seed in 0..20 {
+        let sample = TypeSample::of(&runner.keys, seed);
+        assert!(sample.is_sampled);
+        let shares: Vec<_> = sample.iter().collect();
+        let names: Vec<&str> = shares.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["string", "hash", "stream"], "SEED={seed}");
+        let [strings, hashes, streams] = [0, 1, 2].map(|at: usize| shares[at].1);
+        let keys = [strings.keys, hashes.keys, streams.keys];
+        assert_eq!(keys, [6_001.0, 1.0, 1.0], "SEED={seed}");
+        let is_about = |share: f64, bytes: f64| (share - bytes).abs() < 500.0;
+        assert!(
+            is_about(hashes.bytes, large),
+            "SEED={seed}: {hashes:?} {large}"
+        );
+        assert!(
+            is_about(streams.bytes, log),
+            "SEED={seed}: {streams:?} {log}"
+        );
+        assert!(strings.bytes > 600_000.0, "SEED={seed}: {strings:?}");
+    }
+}
+
 /// Of ten thousand keys about a thousand are looked at: shares are right within a few hundredths, whatever the seed.
 #[test]
 fn many_keys_are_judged_by_some() {

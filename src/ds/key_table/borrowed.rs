@@ -106,18 +106,22 @@ impl<'t, T: HeapSize> EntryRef<'t, T> {
         unsafe { entry::access(self.entry) }
     }
 
-    /// Bytes this entry takes: its slab class, what its value owns, its share of the bucket array.
-    pub fn memory_bytes(&self) -> usize {
+    /// Bytes that its value owns outside of the entry.
+    pub fn value_bytes(&self) -> usize {
         // SAFETY: the entry is alive; boxes hold what their kind says.
         unsafe {
-            let shape = entry::shape(self.entry);
-            block_bytes(shape)
-                + match shape.kind {
-                    Kind::Int | Kind::Inline => 0,
-                    Kind::Large => (*entry::boxed::<Large>(self.entry)).heap_bytes(),
-                    Kind::Object => object_bytes(&*object_in::<T>(self.entry)),
-                }
+            match entry::shape(self.entry).kind {
+                Kind::Int | Kind::Inline => 0,
+                Kind::Large => (*entry::boxed::<Large>(self.entry)).heap_bytes(),
+                Kind::Object => object_bytes(&*object_in::<T>(self.entry)),
+            }
         }
+    }
+
+    /// Bytes this entry takes: its slab class, what its value owns, its share of the bucket array.
+    pub fn memory_bytes(&self) -> usize {
+        // SAFETY: the entry is alive.
+        unsafe { block_bytes(entry::shape(self.entry)) + self.value_bytes() }
     }
 }
 

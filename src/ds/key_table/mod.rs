@@ -31,7 +31,7 @@ pub use borrowed::{EntryMut, EntryRef};
 pub use compact::{Compacted, ValuesWalk};
 pub use cut::Keeper;
 pub use readings::{LeftOver, ReadLimit, Reader, Rest};
-pub use sizes::{KINDS_COUNT, Sizes};
+pub use sizes::{KINDS_COUNT, KindBytes, Sizes};
 
 use crate::base::hash::KeyHasher;
 use crate::ds::mover::{Mover, Progress};
@@ -179,6 +179,8 @@ pub struct KeyTable<T> {
     owners_count: usize,
     /// Bytes of large strings and objects, but for what the object opened last has changed since.
     heap_bytes: usize,
+    /// Of those, what objects of each kind have.
+    object_bytes: [usize; KINDS_COUNT],
     /// The object handed out to be changed last.
     opened: Opened<T>,
     /// Values by kind and size, but for what the object opened last has changed since.
@@ -317,6 +319,7 @@ impl<T: HeapSize> KeyTable<T> {
             segments: SegmentCounts::NONE,
             owners_count: 0,
             heap_bytes: 0,
+            object_bytes: [0; KINDS_COUNT],
             opened: Opened::NONE,
             sizes: Sizes::default(),
             scratch: Vec::new(),
@@ -715,7 +718,10 @@ impl<T: HeapSize> KeyTable<T> {
                 Kind::Object => {
                     self.close_object();
                     let object = take_object::<T>(entry);
-                    self.heap_bytes = self.heap_bytes.wrapping_sub(object_bytes(&*object));
+                    let bytes = object_bytes(&*object);
+                    self.heap_bytes = self.heap_bytes.wrapping_sub(bytes);
+                    let of_kind = &mut self.object_bytes[object.extent().0];
+                    *of_kind = of_kind.wrapping_sub(bytes);
                     self.waking_count -= usize::from(object.wake_at_ms().is_some());
                     Lifted::Object(object)
                 }
@@ -747,7 +753,10 @@ impl<T: HeapSize> KeyTable<T> {
                     entry::write_boxed(entry, Box::into_raw(large));
                 }
                 Payload::Object(object) => {
-                    self.heap_bytes = self.heap_bytes.wrapping_add(object_bytes(&*object));
+                    let bytes = object_bytes(&*object);
+                    self.heap_bytes = self.heap_bytes.wrapping_add(bytes);
+                    let of_kind = &mut self.object_bytes[object.extent().0];
+                    *of_kind = of_kind.wrapping_add(bytes);
                     self.waking_count += usize::from(object.wake_at_ms().is_some());
                     put_object(entry, object);
                 }
@@ -784,10 +793,10 @@ impl<T: HeapSize> KeyTable<T> {
             // SAFETY: `opened` is a live object: every way out of the table comes through here first.
             let after = unsafe { (*opened.object).measure() };
             self.sizes.change(opened.bin, Bin::of(after.extent));
-            self.heap_bytes = self
-                .heap_bytes
-                .wrapping_add(after.heap_bytes)
-                .wrapping_sub(opened.heap_bytes);
+            let grown = after.heap_bytes.wrapping_sub(opened.heap_bytes);
+            self.heap_bytes = self.heap_bytes.wrapping_add(grown);
+            let of_kind = &mut self.object_bytes[after.extent.0];
+            *of_kind = of_kind.wrapping_add(grown);
             self.waking_count += usize::from(after.wake_at_ms.is_some());
             self.waking_count -= usize::from(opened.wakes);
             self.note_wake(opened.hash, after.wake_at_ms);

@@ -2,7 +2,7 @@
 //!
 //!     kind 0, strings: bytes, of an integer those of its text · kinds from 1 on: what `HeapSize::extent` says of an object
 //!
-//! Promises  [`KeyTable::sizes`] is what a walk over all entries would count. A string that is overwritten by one of its
+//! Promises  [`KeyTable::sizes`] and [`KeyTable::kind_bytes`] are what a walk over all entries would count. A string that is overwritten by one of its
 //!           own length costs nothing, any other change one comparison of two bins; looking costs no walk.
 //! Not here  what kinds there are: `keyspace/value.rs`.
 //! Tests     `tests/keyspace/sizes.rs`: random commands against a walk.
@@ -132,6 +132,11 @@ impl Sizes {
             .for_each(|(own, other)| *own += other);
     }
 
+    /// How many values a kind has.
+    pub fn count_of(&self, kind: usize) -> u64 {
+        self.counts[kind * BINS_COUNT..][..BINS_COUNT].iter().sum()
+    }
+
     /// The counts of a kind that are not 0, each with the smallest size it stands for.
     pub fn of(&self, kind: usize) -> impl Iterator<Item = (u64, u64)> {
         let smallest = |bits: usize| match bits {
@@ -146,7 +151,35 @@ impl Sizes {
     }
 }
 
+/// What the values of a table take, exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KindBytes {
+    /// What lies outside of the entries, by kind: large strings, objects.
+    pub values: [usize; KINDS_COUNT],
+    /// What the entries of all kinds take together, and what leads to them.
+    pub entries: usize,
+}
+
 impl<T: HeapSize> KeyTable<T> {
+    /// What values of each kind take. O(1).
+    pub fn kind_bytes(&self) -> KindBytes {
+        let mut values = self.object_bytes;
+        let mut total = self.heap_bytes;
+        if !self.opened.object.is_null() {
+            // SAFETY: as in `used_bytes`.
+            let object = unsafe { &*self.opened.object };
+            let grown = object.heap_bytes().wrapping_sub(self.opened.heap_bytes);
+            total = total.wrapping_add(grown);
+            let of_kind = &mut values[object.extent().0];
+            *of_kind = of_kind.wrapping_add(grown);
+        }
+        values[0] = total - values.iter().sum::<usize>();
+        KindBytes {
+            values,
+            entries: self.slab.used_bytes() + self.index_bytes(),
+        }
+    }
+
     /// How many values of each kind have which size. O(1).
     pub fn sizes(&self) -> Sizes {
         let mut sizes = self.sizes.clone();

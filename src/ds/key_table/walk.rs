@@ -4,6 +4,7 @@
 //! keys are an interval of hash order, wherever overflow put them; no segment is deeper than 36 bits, so 36 + 16 bits
 //! of tag say where buckets begin and every boundary is a cursor.
 
+use super::KINDS_COUNT;
 use super::entry::{self, Kind, Large};
 use super::segment::{ENTRIES_PER_BUCKET_MAX, Word};
 use super::{
@@ -422,6 +423,7 @@ impl<T> KeyTable<T> {
         }
         self.opened = Opened::NONE;
         self.sizes = Sizes::default();
+        self.object_bytes = [0; KINDS_COUNT];
         self.scratch = Vec::new();
         self.sparse = Vec::new();
         self.len = 0;

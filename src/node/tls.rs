@@ -21,10 +21,11 @@ use rustls::crypto::ring as provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::{NoServerSessionStorage, StoresServerSessions, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use super::options::Options;
-use super::tls_key::private_key;
+use super::tls_key::{certified, private_key};
 
 /// What new connections are made with.
 pub type Config = Arc<ServerConfig>;
@@ -208,7 +209,7 @@ pub fn config(options: &Options) -> Result<Option<Config>, String> {
         builder.with_no_client_auth()
     } else {
         let roots = Arc::new(roots(options)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
         let verifier = if options.tls_auth_clients == "optional" {
             verifier.allow_unauthenticated()
         } else {
@@ -219,9 +220,9 @@ pub fn config(options: &Options) -> Result<Option<Config>, String> {
             .map_err(|error| format!("tls-ca-cert-file, tls-ca-cert-dir: {error}"))?;
         builder.with_client_cert_verifier(verifier)
     };
-    let mut config = builder
-        .with_single_cert(certificates, key)
+    let own = certified(certificates, key, &provider)
         .map_err(|error| format!("tls-cert-file, tls-key-file: {error}"))?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
     config.ignore_client_order = options.tls_prefer_server_ciphers;
     config.session_storage = if options.tls_session_caching {
         Arc::new(Sessions::new(options))

@@ -1,16 +1,19 @@
-//! The key of the server's certificate, from a PEM file; an encrypted one is opened with its pass phrase.
+//! The key of the server's certificate, from a PEM file; an encrypted one is opened with its pass phrase; and both together.
 //!
 //!     BEGIN PRIVATE KEY, RSA PRIVATE KEY, EC PRIVATE KEY -> as it is        BEGIN ENCRYPTED PRIVATE KEY -> PBES2 -> PKCS#8
 //!
 //! Promises  neither the pass phrase nor anything of the key is in an error.
-//! Not here  the certificate, and what is made of both: `node/tls.rs`.
+//! Not here  reading the certificate, and what is made of both: `node/tls.rs`.
 //! Source    RFC 7468 (PEM), RFC 5958 and RFC 8018 (PKCS#8, PBES2) by crate pkcs8.
 //! Tests     tests/server/tls.rs.
 
 use pkcs8::der::pem::PemLabel;
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
 
 /// What OpenSSL wrote before PKCS#8: keys made of an MD5 of the pass phrase.
 const LEGACY_MARK: &str = "Proc-Type: 4,ENCRYPTED";
@@ -53,4 +56,51 @@ fn decrypt(block: &str, pass: &str) -> Result<PrivateKeyDer<'static>, String> {
         |_| "tls-key-file-pass does not open it, or it is not encrypted as PBES2 with AES",
     )?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
+}
+
+/// The server's own certificates with their key.
+///
+/// - One of version 1 of X.509, as `openssl x509 -req` makes them without extensions, is served too: it is for clients to judge,
+///   which is why rustls, which never takes one of a client's, does not read it.
+/// - Errors: the key is of a kind that is not known, or not that of the first certificate, or that is none.
+pub(super) fn certified(
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, Error> {
+    let key = provider.key_provider.load_private_key(key)?;
+    let certified = CertifiedKey::new(certificates, key);
+    let own = certified.end_entity_cert()?;
+    let belong = match certified.key.public_key() {
+        Some(public) if is_of_version_1(own) => {
+            // It stands in the certificate as it is.
+            let mut windows = own.windows(public.len().max(1));
+            match windows.any(|window| window == public.as_ref()) {
+                true => Ok(()),
+                false => Err(InconsistentKeys::KeyMismatch.into()),
+            }
+        }
+        _ => certified.keys_match(),
+    };
+    match belong {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a certificate begins as one of version 1: with its number, where later ones say their version.
+fn is_of_version_1(certificate: &[u8]) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    const INTEGER: u8 = 0x02;
+    let content = |bytes: &[u8]| -> Option<usize> {
+        let (&tag, rest) = bytes.split_first()?;
+        let length_bytes = match rest.first()? {
+            0..0x80 => 0,
+            long => usize::from(long & 0x7f),
+        };
+        (tag == SEQUENCE).then_some(2 + length_bytes)
+    };
+    let inner = content(certificate).and_then(|at| certificate.get(at..));
+    let first = inner.and_then(|inner| inner.get(content(inner)?).copied());
+    first == Some(INTEGER)
 }

@@ -6,9 +6,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     SanType, date_time_ymd,
 };
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    StreamOwned,
+};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -121,6 +125,87 @@ fn exchange(stream: &mut Stream, request: &[u8], reply_bytes: usize) -> std::io:
     let mut reply = vec![0; reply_bytes];
     stream.read_exact(&mut reply)?;
     Ok(reply)
+}
+
+/// Takes any server for the right one.
+#[derive(Debug)]
+struct TakesAny;
+
+impl ServerCertVerifier for TakesAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+/// A certificate of version 1 of X.509 is served: whether it is good is for clients to say. It must be the key's all the same.
+#[test]
+fn an_own_certificate_of_version_1_is_served() {
+    let files = Files::new();
+    let golden = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/golden/");
+        std::fs::read_to_string(format!("{folder}{name}")).expect("a file")
+    };
+    files.write("server", &golden("first_version.pem"));
+    let right_key = golden("first_version.key.pem");
+    let wrong_key = std::fs::read_to_string(files.path("server.key")).expect("a file");
+    files.write("server.key", &right_key);
+    let (server, port) = files.server(1, &["--tls-auth-clients", "no"]);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(TakesAny))
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
+    let socket = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
+    let mut stream = StreamOwned::new(connection, socket);
+    assert_eq!(
+        exchange(&mut stream, b"PING\r\n", 7).expect("a reply"),
+        b"+PONG\r\n"
+    );
+    // With another's key it is refused, and the old pair stays.
+    files.write("server.key", &wrong_key);
+    let reply = server.client().ask(&format!(
+        "CONFIG SET tls-key-file {}",
+        files.path("server.key")
+    ));
+    let text = format!("{reply:?}");
+    assert!(text.contains("tls-key-file"), "{text}");
+    assert_eq!(
+        exchange(&mut stream, b"PING\r\n", 7).expect("a reply"),
+        b"+PONG\r\n"
+    );
 }
 
 /// Pipelines, keys of all cores and replies of megabytes, with a certificate of the client's.

@@ -533,9 +533,21 @@ impl Connection {
 
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
+        self.ready_bytes() + self.early_bytes() + self.side_used
+    }
+
+    /// Of those, bytes that wait for nothing but the client.
+    fn ready_bytes(&self) -> usize {
         let unsent = self.output.len() + self.late_bytes() + self.held_bytes();
-        let early = self.early_bytes();
-        unsent + early + self.side_used + self.sending_bytes + self.backlog.bytes()
+        unsent + self.sending_bytes + self.backlog.bytes()
+    }
+
+    /// Bytes that must leave before more of the reply to request `sequence` is of use: those behind it wait for it themselves.
+    pub fn bytes_before(&self, sequence: u64) -> usize {
+        match sequence == self.first_sequence {
+            true => self.ready_bytes(),
+            false => self.output_bytes(),
+        }
     }
 
     fn early_bytes(&self) -> usize {

@@ -4,7 +4,8 @@
 //!
 //!     from another core: AHEAD_PIECES_MAX pieces, then one for each that has been sent
 //!
-//! Promises  a client that does not read is not read for, but for `AHEAD_BYTES_MAX` and as many pieces; whoever has gone is
+//! Promises  the reply whose turn it is waits for its client alone, whatever lies here of those behind it; a client that does
+//!           not read is not read for, but for `AHEAD_BYTES_MAX` and as many pieces; whoever has gone is
 //!           read for no more; a reply that is over the client's hard limit of output ends the client, as one that comes whole
 //!           does.
 //! Tests     tests/server/long_reads.rs.
@@ -25,6 +26,7 @@ const AHEAD_PIECES_MAX: u32 = 4;
 /// A piece from another core lies here: when there is room for more, that is told.
 pub(super) struct Ahead {
     token: Token,
+    sequence: u64,
     shard: ShardId,
     reading: u64,
 }
@@ -45,7 +47,8 @@ impl Core {
             }
             // What has gone is found out when a piece comes for it.
             let connection = connections.get_mut(token_of(origin));
-            connection.is_none_or(|it| it.closed || it.output_bytes() < AHEAD_BYTES_MAX)
+            connection
+                .is_none_or(|it| it.closed || it.bytes_before(origin.sequence) < AHEAD_BYTES_MAX)
         })
     }
 
@@ -113,6 +116,7 @@ impl Core {
         if !is_last && shard != self.id {
             self.aheads.push(Ahead {
                 token,
+                sequence: origin.sequence,
                 shard,
                 reading,
             });
@@ -136,7 +140,7 @@ impl Core {
             let reading = ahead.reading;
             match connection.filter(|connection| !connection.closed) {
                 None => wanted.push((ahead.shard, ToShard::EndRead { reading })),
-                Some(connection) if connection.output_bytes() < AHEAD_BYTES_MAX => {
+                Some(connection) if connection.bytes_before(ahead.sequence) < AHEAD_BYTES_MAX => {
                     wanted.push((ahead.shard, ToShard::ReadOn { reading }));
                 }
                 Some(_) => return true,

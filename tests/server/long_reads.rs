@@ -1,6 +1,6 @@
 //! Replies of tens of thousands of elements: they come in pieces, and nobody can tell but by not having to wait.
 
-use super::client::{Client, Value, error, ok, request};
+use super::client::{Client, Value, error, ok, push_request, request};
 use super::harness::{Server, eventually};
 
 const COUNT: usize = 40_000;
@@ -265,5 +265,38 @@ fn any_number_of_draws_may_be_asked_for() {
         let drawn = client.ask("HRANDFIELD hash -50000");
         assert_eq!(drawn.items().len(), 50_000);
         assert_eq!(client.ask("HLEN hash"), Value::Integer(1));
+    }
+}
+
+/// Long replies of one pipeline, made on several cores at once: what has come of the later ones keeps the first from nothing,
+/// with output limited or not.
+#[test]
+fn long_replies_of_one_pipeline_do_not_wait_for_each_other() {
+    for (threads, limit) in [(1, "100mb"), (2, "0"), (5, "0"), (5, "100mb")] {
+        let limit = format!("normal {limit} 0 0");
+        let server = Server::start(threads, &["--client-output-buffer-limit", &limit]);
+        let mut client = server.client();
+        for name in ["s:0", "s:1", "s:2", "s:3"] {
+            let members: Vec<String> = (0..60_000)
+                .map(|number| format!("member:{number:060}"))
+                .collect();
+            let words: Vec<&[u8]> = [&b"SADD"[..], name.as_bytes()]
+                .into_iter()
+                .chain(members.iter().map(|member| member.as_bytes()))
+                .collect();
+            assert_eq!(client.run(&words), Value::Integer(60_000));
+        }
+        let mut bytes = Vec::new();
+        for name in ["s:0", "s:1", "s:2", "s:3"] {
+            push_request(&mut bytes, &[b"SCARD", b"s:3"]);
+            push_request(&mut bytes, &[b"SMEMBERS", name.as_bytes()]);
+            push_request(&mut bytes, &[b"SCARD", b"s:0"]);
+        }
+        client.send(&bytes);
+        for _ in 0..4 {
+            assert_eq!(client.reply(), Value::Integer(60_000));
+            assert_eq!(client.reply().items().len(), 60_000);
+            assert_eq!(client.reply(), Value::Integer(60_000));
+        }
     }
 }

@@ -38,6 +38,8 @@ const PORTION_BYTES: usize = 32 << 20;
 const PORTION_COUNT_MIN: usize = 16;
 /// And at most so many.
 const PORTION_COUNT_MAX: usize = 16 * 1024;
+/// More output than this leaves without what is to follow it: it may be what a piece of a reply waits for.
+const PORTION_HELD_BYTES_MAX: usize = 1 << 20;
 /// What a reply is taken for before there was one.
 const REPLY_BYTES_GUESS: usize = 128 * 1024;
 
@@ -111,6 +113,10 @@ pub struct Connection {
     pub ended: bool,
     /// The outstanding replies, if any, are those of PUBLISH: anything else waits for them.
     pub publishing: bool,
+    /// The reply that is first in turn has begun to leave and comes in pieces.
+    is_in_pieces: bool,
+    /// Output waits for what was asked for with it: see [`Connection::waits_for_its_portion`].
+    is_gathering: bool,
     /// Too much input lies unread: the receive is to stay unarmed.
     pub stop_receiving: bool,
     /// Why the next request waits.
@@ -174,6 +180,8 @@ pub struct Connection {
     pub peer: Peer,
     /// Sequence number of `slots[0]`.
     first_sequence: u64,
+    /// While `is_gathering`: the sequence number behind the last reply that is waited for.
+    gathers_until: u64,
     /// Replies that came before their turn.
     side: Vec<u8>,
     /// About the largest of the latest replies from other cores.
@@ -219,6 +227,9 @@ impl Connection {
             backlog: Backlog::default(),
             slots: VecDeque::new(),
             first_sequence: 0,
+            gathers_until: 0,
+            is_gathering: false,
+            is_in_pieces: false,
             side: Vec::new(),
             reply_bytes: REPLY_BYTES_GUESS,
             side_used: 0,
@@ -354,6 +365,24 @@ impl Connection {
             && (count * self.reply_bytes > PORTION_BYTES || count >= PORTION_COUNT_MAX)
     }
 
+    /// Whether output is not to leave yet: what was asked for together is counted together where there is a limit, so that
+    /// nothing leaves of what is too much. It waits for the replies that are owed now, not for those to requests that come
+    /// meanwhile; a reply in pieces leaves as it comes, since the next piece is made only then.
+    pub fn waits_for_its_portion(&mut self) -> bool {
+        let owes_nothing = self.slots.is_empty() || self.output.is_empty() || self.closed;
+        let comes_in_pieces = self.is_in_pieces || self.early.is_some();
+        let is_much = self.output.len() >= PORTION_HELD_BYTES_MAX;
+        if owes_nothing || comes_in_pieces || is_much || self.holding.is_some() {
+            self.is_gathering = false;
+        } else if !self.is_gathering {
+            self.is_gathering = true;
+            self.gathers_until = self.next_sequence();
+        } else {
+            self.is_gathering = self.first_sequence < self.gathers_until;
+        }
+        self.is_gathering
+    }
+
     /// Keeps a place for a reply that comes later; returns its sequence number.
     #[inline]
     pub fn reserve(&mut self, silent: bool) -> u64 {
@@ -461,6 +490,7 @@ impl Connection {
             return false;
         };
         let reply = early.replies.swap_remove(at);
+        self.is_in_pieces = !reply.is_whole;
         if early.replies.is_empty() {
             self.early = None;
         }
@@ -496,6 +526,7 @@ impl Connection {
             let early = self.early.get_or_insert_default();
             return early.add(sequence, piece, is_last);
         }
+        self.is_in_pieces = !is_last;
         if self.output.is_empty() {
             self.output = piece;
         } else {

@@ -25,6 +25,7 @@ use super::holding::Holding;
 use super::http::Questions;
 use super::intake::{KnownHead, Window};
 use super::listeners::Listeners;
+use super::listing::Listings;
 use super::load::LoadWalk;
 use super::long_reads::Ahead;
 use super::memory::ClientsMemory;
@@ -154,6 +155,8 @@ pub struct Core {
     pub next_question: u64,
     /// DEBUG SLEEP: whose question, its name, and until when to sleep once the turn is over.
     pub(super) sleeps: Vec<(usize, u64, Instant)>,
+    /// CLIENT LIST, where it waits.
+    pub(super) listings: Listings,
     /// CLIENT PAUSE.
     pub pause: Option<Pause>,
     /// Questions to be answered when the writes from before the pause have ended: whose, and its name.
@@ -397,6 +400,7 @@ impl Core {
             gathers: HashMap::default(),
             next_question: 0,
             sleeps: Vec::new(),
+            listings: Listings::default(),
             pause: None,
             waiting_for_writes: Vec::new(),
             counters: CoreCounters::default(),

@@ -200,6 +200,8 @@ impl CoreLoop {
             self.looks_soon = true;
             self.ring.set_alarm(LOOK_AGAIN);
         }
+        let lists_on = self.core.go_on_listing();
+        self.core.tell_of_errors_given_up();
         let has_slept = !self.core.sleeps.is_empty() && self.core.sleep_as_told();
         // A turn that only looked whether there is more is no cycle to whoever counts them.
         self.core.counters.turns += u64::from(busy);
@@ -224,6 +226,7 @@ impl CoreLoop {
             || self.more_cycle
             || runs_on
             || is_leaving
+            || lists_on
             || has_slept
             || may_resume
             || !self.core.yielding.is_empty()
@@ -420,10 +423,13 @@ impl CoreLoop {
     /// being sent, and what comes of that goes along with the next ones.
     fn flush_output(&mut self) {
         let mut dirty = std::mem::take(&mut self.core.dirty);
+        let is_limited = self.core.options.output_limit(false).hard_bytes > 0;
         for token in dirty.drain(..) {
             if let Some(connection) = self.core.connections.get_mut(token) {
                 connection.dirty = false;
-                self.flush_connection(token);
+                if !is_limited || !self.core.keeps_output(token) {
+                    self.flush_connection(token);
+                }
             }
         }
         // Closing one of them may tell others something: that is for the next turn.

@@ -538,7 +538,7 @@ impl Core {
                 }
                 Answer::Done
             }
-            Question::ListClients(filter) => Answer::Clients(self.rows(&filter)),
+            Question::ListClients(filter) => return self.list_clients(from, id, filter),
             Question::KillClients { filter, spare } => {
                 Answer::Count(self.kill_here(&filter, spare))
             }
@@ -906,15 +906,6 @@ impl Core {
             self.answer(from, id, Answer::Done);
         }
         true
-    }
-
-    fn rows(&self, filter: &ClientFilter) -> Vec<ClientRow> {
-        self.connections
-            .iter()
-            .filter(|connection| !connection.closed)
-            .map(|connection| row(connection, self.now_ms, self.id))
-            .filter(|row| clients::matches(filter, row, 0))
-            .collect()
     }
 
     fn kill_here(&mut self, filter: &ClientFilter, spare: u64) -> usize {

@@ -321,6 +321,7 @@ impl Core {
         let Some(mut large) = connection.large.take() else {
             return bytes;
         };
+        self.listings.note_growth();
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(connection.large_needed));

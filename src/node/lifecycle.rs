@@ -242,7 +242,6 @@ impl Core {
             self.note_end_of_hot_keys();
         }
         self.tick_peak();
-        self.tell_of_errors_given_up();
         self.window.trim();
         if self.spans.capacity() > SPANS_KEPT_MAX {
             self.spans = Vec::new();
@@ -315,6 +314,18 @@ impl Core {
         if over_hard || over_soft_long {
             self.end_over_limit(token, bytes);
         }
+    }
+
+    /// Where output is limited, before any leaves: closes a client that is over its limit; whether nothing is to leave yet,
+    /// since what other cores are about to reply may bring it there.
+    #[cold]
+    pub(super) fn keeps_output(&mut self, token: Token) -> bool {
+        self.check_output(token);
+        let is_stopping = self.stopping;
+        self.connections.get_mut(token).is_some_and(|connection| {
+            let may_wait = !connection.session.subscribed && !connection.sending && !is_stopping;
+            may_wait && connection.waits_for_its_portion()
+        })
     }
 
     /// Ends a client that was to get more at a time than it may.

@@ -52,6 +52,7 @@ pub mod latency;
 mod library_changes;
 mod lifecycle;
 pub mod listeners;
+mod listing;
 pub mod load;
 pub mod log;
 mod log_load;

@@ -58,6 +58,46 @@ fn a_reader_that_stops_reading_is_cut_off() {
     }
 }
 
+/// What is asked for at once is held against the limit as a whole, on whatever cores its replies are made: nothing of it leaves
+/// where it is too much, and nobody sees its client afterwards.
+#[test]
+fn nothing_leaves_of_a_pipeline_whose_replies_are_over_the_limit() {
+    const REPLIES: usize = 15;
+    for threads in [1, 2, 5] {
+        let server = Server::start(
+            threads,
+            &["--client-output-buffer-limit", "normal 100000 0 0"],
+        );
+        let mut other = server.client();
+        let names: Vec<String> = (0..REPLIES).map(|index| format!("value:{index}")).collect();
+        for name in &names {
+            assert_eq!(other.run(&[b"SET", name.as_bytes(), &[b'x'; 10_000]]), ok());
+        }
+        let gets = |count: usize| -> Vec<u8> {
+            let names = names.iter().cycle().take(count);
+            names
+                .flat_map(|name| request(&[b"GET", name.as_bytes()]))
+                .collect()
+        };
+        for _ in 0..20 {
+            let mut greedy = server.client();
+            assert_eq!(greedy.ask("CLIENT SETNAME greedy"), ok());
+            greedy.send(&gets(REPLIES));
+            assert_eq!(greedy.next(), Next::Closed);
+            let list = other.ask("CLIENT LIST").text();
+            assert!(!list.contains("name=greedy"), "{list}");
+        }
+        // What is under the limit each time it is asked for may be far above it in all.
+        let mut modest = server.client();
+        for _ in 0..50 {
+            modest.send(&gets(9));
+            for _ in 0..9 {
+                assert_eq!(modest.reply().text().len(), 10_000);
+            }
+        }
+    }
+}
+
 /// Replies of 80 MB are asked for at once and read only then: they come whole and in order, and others are served meanwhile.
 #[test]
 fn a_long_pipeline_is_answered_whole_to_whoever_reads_late() {

@@ -57,6 +57,8 @@ pub(super) fn load_base_from(
                 progress(count as u64);
                 true
             }
+            // As with Redis, only an RDB file that is loaded alone says that in INFO.
+            Fed::UsedBytes(_) => true,
             // A loader that has failed is gone.
             Fed::Batch(shard, batch) => lines[shard].send(batch).is_ok(),
         });

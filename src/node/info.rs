@@ -183,7 +183,7 @@ pub struct StatsFigures {
     pub defrag_ms: u64,
     /// Milliseconds since it began, 0 while it rests.
     pub defrag_running_ms: u64,
-    /// Turns of all loops.
+    /// Turns of a loop: there is one on each core, and as everything that is said of loops this is their mean.
     pub turns: u64,
     /// Time in turns, sleep not included, in microseconds.
     pub turns_us: u64,
@@ -274,6 +274,9 @@ pub struct CoreFigures {
     pub moves_out: u64,
     /// Seconds of CPU.
     pub cpu_s: f64,
+    /// Turns of its loop, and seconds in them.
+    pub turns: u64,
+    pub turns_s: f64,
 }
 
 type Section = (&'static str, fn(&InfoFigures, &mut String));
@@ -455,6 +458,7 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         lines!(out,
             "loading_start_time": figures.persistence.time_s - loading.seconds as i64,
             "loading_total_bytes": loading.total_bytes,
+            "loading_rdb_used_mem": loading.file_used_bytes,
             "loading_loaded_bytes": loading.read_bytes,
             "loading_loaded_perc": format_args!("{:.2}", loading.read_bytes as f64 * 100.0 / loading.total_bytes.max(1) as f64),
             "loading_eta_seconds": loading.seconds * left / read,
@@ -710,7 +714,7 @@ fn cores(figures: &InfoFigures, out: &mut String) {
         let _ = write!(
             out,
             "core{index}:cpu={cpu},connections={},keys={},bytes={},local={},hops_out={},hops_in={},moves_in={},\
-             moves_out={},cpu_seconds={:.2}\r\n",
+             moves_out={},cpu_seconds={:.2},turns={},turn_seconds={:.2}\r\n",
             core.connections,
             core.keys,
             core.bytes,
@@ -720,6 +724,8 @@ fn cores(figures: &InfoFigures, out: &mut String) {
             core.moves_in,
             core.moves_out,
             core.cpu_s,
+            core.turns,
+            core.turns_s,
         );
     }
 }

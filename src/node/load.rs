@@ -72,6 +72,8 @@ pub struct Load {
     pub total_bytes: u64,
     /// Bytes read.
     pub read_bytes: AtomicU64,
+    /// What the file says its server had in use.
+    pub used_bytes: AtomicU64,
     /// Keys that are there now.
     pub loaded: AtomicU64,
     /// Keys that had died.
@@ -120,6 +122,7 @@ impl Load {
             has_failed: AtomicBool::new(false),
             total_bytes,
             read_bytes: AtomicU64::new(0),
+            used_bytes: AtomicU64::new(0),
             loaded: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             began: Instant::now(),
@@ -157,6 +160,7 @@ impl Load {
                     // A core that is gone ends the process.
                     let _ = lines[shard].send(batch);
                 }
+                Fed::UsedBytes(bytes) => self.used_bytes.store(bytes, Ordering::Relaxed),
                 Fed::Read(count) => {
                     self.read_bytes.fetch_add(count as u64, Ordering::Relaxed);
                     if told.elapsed() > Duration::from_secs(1) {
@@ -192,6 +196,8 @@ pub(super) enum Fed {
     Batch(usize, Batch),
     /// So many bytes have been read.
     Read(usize),
+    /// What its server had in use when it was written, in bytes, as the file says.
+    UsedBytes(u64),
 }
 
 /// What a file had besides records.
@@ -265,6 +271,9 @@ pub(super) fn take_apart(
                 );
                 if *name == *LIBRARIES_VERSION.as_bytes() {
                     taken.functions.version = parse_i64(&value).unwrap_or(0) as u64;
+                } else if *name == *b"used-mem" {
+                    let used_bytes = parse_i64(&value).unwrap_or(0).max(0) as u64;
+                    feed(Fed::UsedBytes(used_bytes));
                 }
             }
             Item::Function(code) => taken.functions.codes.push(code.into_owned()),

@@ -78,6 +78,8 @@ const CORE_COUNTERS: &[&str] = &[
     "moves_in",
     "moves_out",
     "cpu_seconds",
+    "turns",
+    "turn_seconds",
 ];
 
 fn is_counter(name: &str) -> bool {

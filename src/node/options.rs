@@ -399,6 +399,15 @@ impl OptionSpec {
         self.name == "threads" && options.threads == super::cli::threads_unless_said(options)
     }
 
+    /// What CONFIG GET shows: the value, or what came of it.
+    fn in_force(&self, options: &Options) -> String {
+        match self.name {
+            // Every thread serves clients, whatever made it so many.
+            "io-threads" => options.threads.max(1).to_string(),
+            _ => self.get(options),
+        }
+    }
+
     /// The lines that set this option in a configuration file; together they make `value`, whatever it was before.
     pub fn file_lines(&self, value: &str) -> Vec<String> {
         // What comes of blanks in a quoted word is no word of the list.
@@ -516,7 +525,7 @@ pub fn config_get(options: &Options, patterns: &[Vec<u8>]) -> Vec<(String, Strin
             if let Some(spec) = find(pattern) {
                 push(
                     String::from_utf8_lossy(pattern).into_owned(),
-                    spec.get(options),
+                    spec.in_force(options),
                 );
             }
             continue;
@@ -524,7 +533,7 @@ pub fn config_get(options: &Options, patterns: &[Vec<u8>]) -> Vec<(String, Strin
         for spec in specs().filter(|spec| !spec.hidden) {
             for name in [spec.name, spec.alias] {
                 if !name.is_empty() && glob_match(pattern, name.as_bytes(), true) {
-                    push(name.to_string(), spec.get(options));
+                    push(name.to_string(), spec.in_force(options));
                 }
             }
         }

@@ -99,6 +99,8 @@ impl Core {
         let mut errors = ErrorCounts::default();
         cores.iter().for_each(|core| errors.add(&core.errors));
         let commands = self.command_figures(&cores);
+        let commands_us: u64 = commands.iter().map(|command| command.time_us).sum();
+        let loops_count = cores.len().max(1) as u64;
         let (eviction_exceeded_ms, eviction_exceeded_now_ms) =
             self.shard.ledger().exceeded_ms(self.now_ms);
         let (user_us, system_us) = process::process_cpu_us();
@@ -219,14 +221,14 @@ impl Core {
                 output_limit_disconnections: sum(|core| core.counters.output_limit_disconnections),
                 transactions: sum(|core| core.counters.transactions),
                 transaction_retries: sum(|core| core.counters.transaction_retries),
-                turns: sum(|core| core.counters.turns),
-                turns_us: sum(|core| core.counters.turns_ns) / 1000,
+                turns: sum(|core| core.counters.turns) / loops_count,
+                turns_us: sum(|core| core.counters.turns_ns) / 1000 / loops_count,
                 turn_us_max: max(|core| core.counters.turn_ns_max) / 1000,
                 turn_commands_max: max(|core| core.counters.turn_commands_max),
-                ticks_us: sum(|core| core.counters.ticks_ns) / 1000,
-                log_us: sum(|core| core.counters.log_ns) / 1000,
-                commands_us: commands.iter().map(|command| command.time_us).sum(),
-                turns_per_second: rates[3],
+                ticks_us: sum(|core| core.counters.ticks_ns) / 1000 / loops_count,
+                log_us: sum(|core| core.counters.log_ns) / 1000 / loops_count,
+                commands_us: commands_us / loops_count,
+                turns_per_second: rates[3] / loops_count,
                 turn_us: rates[4].checked_div(rates[3]).unwrap_or(0) / 1000,
             },
             cpu: info::CpuFigures {
@@ -376,6 +378,8 @@ fn core_row(core: &CoreFigures) -> info::CoreFigures {
         reads: core.counters.reads,
         writes: core.counters.writes,
         cpu_s: (core.cpu_us.0 + core.cpu_us.1) as f64 / 1e6,
+        turns: core.counters.turns,
+        turns_s: core.counters.turns_ns as f64 / 1e9,
         cpu: core.pinned_cpu,
     }
 }

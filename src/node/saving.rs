@@ -136,6 +136,8 @@ pub struct LoadingFigures {
     pub seconds: u64,
     pub total_bytes: u64,
     pub read_bytes: u64,
+    /// What the RDB file says its server had in use; 0 of logs.
+    pub file_used_bytes: u64,
 }
 
 impl Saving {
@@ -587,6 +589,7 @@ impl Core {
                 seconds: load.began.elapsed().as_secs(),
                 total_bytes: load.progress.total.load(Ordering::Relaxed),
                 read_bytes: load.progress.done.load(Ordering::Relaxed),
+                file_used_bytes: 0,
             });
         }
         let (load, _) = self.saving.load.as_ref()?;
@@ -594,6 +597,7 @@ impl Core {
             seconds: load.began.elapsed().as_secs(),
             total_bytes: load.total_bytes,
             read_bytes: load.read_bytes.load(Ordering::Relaxed),
+            file_used_bytes: load.used_bytes.load(Ordering::Relaxed),
         })
     }
 

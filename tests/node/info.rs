@@ -4,6 +4,7 @@ use rondo::commands::identity::REDIS_VERSION;
 use rondo::node::info::{
     CommandFigures, CoreFigures, InfoFigures, KeyspaceFigures, is_selected, render,
 };
+use rondo::node::saving::LoadingFigures;
 
 fn sections(text: &str) -> Vec<&str> {
     text.split("\r\n")
@@ -51,6 +52,24 @@ fn sections_are_selected_as_redis_does() {
     assert!(!is_selected("Commandstats", &[]));
     assert!(is_selected("Debug", &[b"debug".to_vec()]));
     assert!(!is_selected("Debug", &[b"everything".to_vec()]));
+}
+
+/// While an RDB file is loaded; the fields are gone afterwards.
+#[test]
+fn a_load_shows_how_far_it_is() {
+    let mut figures = InfoFigures::default();
+    assert!(!info(&figures, &["persistence"]).contains("loading_"));
+    figures.persistence.time_s = 1_000;
+    figures.persistence.saving.loading = Some(LoadingFigures {
+        seconds: 10,
+        total_bytes: 400,
+        read_bytes: 100,
+        file_used_bytes: 5_000,
+    });
+    let text = info(&figures, &["persistence"]);
+    let lines = "loading_start_time:990\r\nloading_total_bytes:400\r\nloading_rdb_used_mem:5000\r\n\
+                 loading_loaded_bytes:100\r\nloading_loaded_perc:25.00\r\nloading_eta_seconds:30\r\n";
+    assert!(text.contains(lines), "{text}");
 }
 
 #[test]
@@ -143,7 +162,7 @@ fn figures_are_shown_as_redis_shows_them() {
         "db3:keys=5,expires=2,avg_ttl=70,subexpiry=1",
         "local_requests:9",
         "hops:4",
-        "core0:cpu=1,connections=0,keys=0,bytes=0,local=9,hops_out=4,hops_in=0,moves_in=0,moves_out=0,cpu_seconds=0.00",
+        "core0:cpu=1,connections=0,keys=0,bytes=0,local=9,hops_out=4,hops_in=0,moves_in=0,moves_out=0,cpu_seconds=0.00,turns=0,turn_seconds=0.00",
     ] {
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}");
     }

@@ -49,7 +49,8 @@ impl Call<'_> {
         let reader = Box::new(Pieces { protocol, walk });
         let begun = Begun {
             bytes_min: reader.walk.bytes_min(),
-            locks: W::LOCKS.then_some(key.hash),
+            is_collected: false,
+            locks: W::LOCKS.then_some(key.hash).into_iter().collect(),
         };
         self.keys.begin_reading(self.db, key, head, reader, begun);
         Effect::NONE

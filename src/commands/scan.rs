@@ -5,13 +5,15 @@
 //! Tests     tests/commands/scan.rs, tests/transcripts/scan.txt.
 
 use super::CommandError;
+use super::collected::{Collected, Head};
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Merge, Program, Run, Spread};
 use super::word::integer;
 use crate::base::glob::glob_match;
 use crate::base::number::{parse_i64, parse_u64};
+use crate::ds::key_table::{EntryRef, KeyWalker, Rest};
 use crate::keyspace::value::type_name;
-use crate::keyspace::{CURSOR_MASK, is_expired};
+use crate::keyspace::{CURSOR_MASK, Object, is_expired};
 use crate::resp::{Args, Reply};
 
 /// A SCAN cursor taken apart: `position * shards_count + shard`, 0 being the start and the end.
@@ -186,6 +188,15 @@ fn keys(
 ) -> Result<Effect, CommandError> {
     let pattern = args.get(1);
     let now_ms = call.keys.now_ms();
+    if call.keys.keys_count(call.db) > call.whole_max() {
+        let walker = Box::new(MatchingKeys {
+            pattern: pattern.to_vec(),
+            now_ms,
+            found: Collected::new(Head::Array, reply.protocol()),
+        });
+        call.keys.begin_key_walk(call.db, walker);
+        return Ok(Effect::NONE);
+    }
     let mut found = Vec::new();
     let mut found_reply = Reply::new(&mut found, reply.protocol());
     let mut found_count = 0;
@@ -205,6 +216,27 @@ fn keys(
     reply.array(found_count);
     reply.raw(&found);
     Ok(Effect::NONE)
+}
+
+/// KEYS of a large database, bit by bit.
+struct MatchingKeys {
+    pattern: Vec<u8>,
+    /// When it began: what was dead then is not among the keys.
+    now_ms: i64,
+    found: Collected,
+}
+
+impl KeyWalker<Object> for MatchingKeys {
+    fn see(&mut self, entry: EntryRef<'_, Object>) {
+        let is_match = self.pattern == b"*" || glob_match(&self.pattern, entry.key(), false);
+        if is_match && !is_expired(entry.deadline_ms(), self.now_ms) {
+            self.found.next().bulk(entry.key());
+        }
+    }
+
+    fn end(self: Box<Self>) -> Box<dyn Rest> {
+        Box::new(self.found)
+    }
 }
 
 /// `RANDOMKEY` replies with a random key, or null in an empty database.

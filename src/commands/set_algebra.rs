@@ -1,12 +1,13 @@
 //! Several sets at once: SINTER, SUNION, SDIFF, what they store, how many they are.
 //!
 //! Promises  every key's type is checked before anything is computed or stored; a key that is missing is an empty set.
-//! Not here  the algebra: `keyspace/set_algebra.rs`; sets of other shards: `router/programs/bring.rs`.
+//! Not here  the algebra: `keyspace/set_algebra.rs`, of large sets `set_walk.rs`; sets of other shards: `router/programs/bring.rs`.
 //! Tests     tests/transcripts/set_algebra.txt, set_algebra_newer.txt.
 
 use super::CommandError;
 use super::row::*;
 use super::set::reply_member;
+use super::set_walk::{Made, SetWalk};
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
     Spread,
@@ -20,7 +21,7 @@ use crate::keyspace::set::Set;
 use crate::keyspace::set_algebra::{
     difference, intersection, stored_difference, stored_intersection, union, union_count,
 };
-use crate::keyspace::{Collection, Keyspace};
+use crate::keyspace::{Collection, Key, Keyspace};
 use crate::resp::{Args, Reply};
 
 /// The sets at these keys, each looked up, counted and touched.
@@ -57,6 +58,22 @@ fn reply_set<'s>(
     Ok(Effect::NONE)
 }
 
+/// Instead of a reply: it will be made of the sets at these of the keys.
+#[cold]
+fn begin_walk(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &Reply<'_>,
+    made: Made,
+    order: &[usize],
+) -> Effect {
+    let key = |&at: &usize| call.keys.key(args.get(1 + at));
+    let keys: Vec<Key<'_>> = order.iter().map(key).collect();
+    let walk = Box::new(SetWalk::new(made, reply.protocol()));
+    call.keys.begin_reading_many(call.db, &keys, walk);
+    Effect::NONE
+}
+
 /// Puts a set in the place of whatever the first key holds, and replies with its length.
 fn store(
     call: &mut Call<'_>,
@@ -85,7 +102,11 @@ fn sinter(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    let whole_max = call.whole_max();
     let sets = sets_at(call, words(args, 1))?;
+    if let Some(order) = Made::Intersection.order(&sets, whole_max) {
+        return Ok(begin_walk(call, args, reply, Made::Intersection, &order));
+    }
     reply_set(reply, |visit| {
         intersection(&sets, |member| {
             visit(member);
@@ -124,8 +145,11 @@ fn sunion(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let limits = call.keys.limits();
+    let (limits, whole_max) = (call.keys.limits(), call.whole_max());
     let sets = sets_at(call, words(args, 1))?;
+    if let Some(order) = Made::Union.order(&sets, whole_max) {
+        return Ok(begin_walk(call, args, reply, Made::Union, &order));
+    }
     let united = union(&sets, false, &limits);
     reply.set(united.len());
     united.each(|member| reply_member(member, reply));
@@ -178,7 +202,11 @@ fn sdiff(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    let whole_max = call.whole_max();
     let sets = sets_at(call, words(args, 1))?;
+    if let Some(order) = Made::Difference.order(&sets, whole_max) {
+        return Ok(begin_walk(call, args, reply, Made::Difference, &order));
+    }
     reply_set(reply, |visit| {
         difference(&sets, |member| {
             visit(member);

@@ -4,6 +4,7 @@
 //!
 //! Promises  equal elements keep their order; a text that is no number fails the whole request.
 //! Not here  patterns that lead to other shards: `router/programs/sort.rs` brings what they lead to, told by [`leads`].
+//!           What needs no other key and is long: `sort_walk.rs`.
 //! Tests     tests/transcripts/sort.txt.
 
 use std::cmp::Ordering;
@@ -11,6 +12,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::CommandError;
 use super::row::*;
+use super::sort_walk::{Measure, SortWalk, Wanted};
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, KeyAccess, KeySpec, Program, Run, Spread,
 };
@@ -23,7 +25,7 @@ use crate::keyspace::hash::Found;
 use crate::keyspace::list::{End, List};
 use crate::keyspace::zset::Zset;
 use crate::keyspace::{EncodingLimits, Keyspace, Object};
-use crate::resp::{Args, Reply};
+use crate::resp::{Args, Protocol, Reply};
 
 /// What the words say.
 #[derive(Default)]
@@ -84,6 +86,31 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether the elements are all that is looked at and nothing is stored.
+    fn needs_no_other_key(&self) -> bool {
+        let is_itself = |pattern: &&[u8]| *pattern == b"#";
+        self.destination.is_none()
+            && (self.by.is_none() || self.is_unsorted)
+            && self.gets.iter().all(is_itself)
+    }
+
+    /// What a walk is to make of the elements.
+    fn wanted(&self, source: &Source, protocol: Protocol) -> Wanted {
+        let measure = match (self.is_unsorted, self.is_alpha) {
+            (true, _) => Measure::Place,
+            (false, true) => Measure::Text,
+            (false, false) => Measure::Number,
+        };
+        let has_order = !self.is_unsorted || source.kind == Kind::Ordered;
+        Wanted {
+            measure,
+            is_descending: self.is_descending && has_order,
+            shown: self.range(source.len()),
+            times: self.gets.len().max(1),
+            protocol,
+        }
+    }
+
     /// A set has no order to keep, and what is stored, or seen by a script, must not depend on chance: then it is sorted after
     /// all.
     fn settle_for(&mut self, source: &Source, in_script: bool) {
@@ -98,7 +125,7 @@ impl<'a> Request<'a> {
 
 /// What is sorted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// A list, or a sorted set.
     Ordered,
     /// A set.
@@ -106,7 +133,7 @@ enum Kind {
 }
 
 /// The elements, one after the other in one buffer.
-struct Source {
+pub(super) struct Source {
     kind: Kind,
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -132,11 +159,11 @@ impl Source {
         self.ends.push(self.text.len());
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    fn get(&self, index: usize) -> &[u8] {
+    pub(super) fn get(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[index]]
     }
@@ -286,6 +313,12 @@ fn run(
     let mut request = Request::parse(args, is_read_only)?;
     let source = Source::read(call.keys, call.db, args.get(1), call.caller.no_touch, false)?;
     request.settle_for(&source, call.caller.in_script);
+    if source.len() > call.whole_max() && request.needs_no_other_key() {
+        let wanted = request.wanted(&source, reply.protocol());
+        call.keys
+            .begin_rest(Box::new(SortWalk::new(source, wanted)));
+        return Ok(Effect::NONE);
+    }
     let order = ordered(call, &request, &source)?;
     let shown = &order[request.range(order.len())];
     match request.destination {
@@ -349,7 +382,7 @@ fn ordered(
 }
 
 /// A text as the number it sorts by; an empty one counts as 0.
-fn score(text: &[u8]) -> Result<f64, CommandError> {
+pub(super) fn score(text: &[u8]) -> Result<f64, CommandError> {
     // C's end of a string, as Redis reads it.
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
     if text.is_empty() {

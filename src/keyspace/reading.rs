@@ -2,13 +2,13 @@
 //!
 //!     begin_reading -> whoever runs the request: take_begun_reading -> read_some until the end
 //!
-//! How a reading keeps to one state of its value: `ds/key_table/readings.rs`. It goes with its table where databases are
+//! How a reading keeps to one state of its value: `ds/key_table/readings.rs`, `key_walks.rs`. It goes with its table where databases are
 //! exchanged; where one is emptied, what is left is read first.
 //!
 //! Tests     tests/shard/long_reads.rs.
 
 use super::{Key, Keyspace, Object};
-use crate::ds::key_table::{LeftOver, ReadLimit, Reader};
+use crate::ds::key_table::{KeyWalker, LeftOver, ManyReader, Portion, ReadLimit, Reader, Rest};
 
 /// From here on a reply is given in pieces, in elements: half a millisecond's work.
 pub const WHOLE_ELEMENTS_MAX: usize = 10_000;
@@ -37,13 +37,15 @@ impl Default for Readings {
 }
 
 /// A reading that a request has begun instead of replying.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     /// The reply has at least so many bytes.
     pub bytes_min: u64,
-    /// The hash of its key, if whoever wants that key is to wait until it has been read; else the reader leaves it at the first
-    /// change.
-    pub locks: Option<u64>,
+    /// None of them is there before all has been looked at.
+    pub is_collected: bool,
+    /// The hashes of its keys, if whoever wants those is to wait until they have been read; else the reader leaves each at the
+    /// first change.
+    pub locks: Vec<u64>,
 }
 
 impl Keyspace {
@@ -71,11 +73,59 @@ impl Keyspace {
         reader: Box<dyn Reader<Object>>,
         begun: Begun,
     ) {
-        self.readings.count += 1;
-        let id = self.readings.count;
+        let id = self.begin(begun);
         let table = &mut self.databases[db].table;
         table.begin_reading(id, key.hash, key.bytes, head, reader);
-        self.readings.begun = Some((id, begun));
+    }
+
+    /// Begins to read several keys that are there, which wait for that.
+    #[cold]
+    pub fn begin_reading_many(
+        &mut self,
+        db: usize,
+        keys: &[Key<'_>],
+        reader: Box<dyn ManyReader<Object>>,
+    ) {
+        let id = self.begin(Begun {
+            bytes_min: 0,
+            is_collected: true,
+            locks: keys.iter().map(|key| key.hash).collect(),
+        });
+        let keys = keys.iter().map(|key| (key.hash, key.bytes));
+        let table = &mut self.databases[db].table;
+        table.begin_reading_many(id, keys, reader);
+    }
+
+    /// Begins to look at all keys of a database; nobody waits for that.
+    #[cold]
+    pub fn begin_key_walk(&mut self, db: usize, walker: Box<dyn KeyWalker<Object>>) {
+        let id = self.begin(Begun {
+            bytes_min: 0,
+            is_collected: true,
+            locks: Vec::new(),
+        });
+        self.databases[db].table.begin_key_walk(id, walker);
+    }
+
+    /// Begins what needs no key.
+    #[cold]
+    pub fn begin_rest(&mut self, rest: Box<dyn Rest>) {
+        let id = self.begin(Begun {
+            bytes_min: 0,
+            is_collected: true,
+            locks: Vec::new(),
+        });
+        self.readings.left.push(LeftOver {
+            id,
+            out: Vec::new(),
+            rest: Some(rest),
+        });
+    }
+
+    fn begin(&mut self, begun: Begun) -> u64 {
+        self.readings.count += 1;
+        self.readings.begun = Some((self.readings.count, begun));
+        self.readings.count
     }
 
     /// What the last request has begun to read instead of replying, and its id.
@@ -83,20 +133,20 @@ impl Keyspace {
         self.readings.begun.take()
     }
 
-    /// Reads on; the next bytes of the reply, and whether they are the last.
-    pub fn read_some(&mut self, id: u64, limit: ReadLimit) -> (Vec<u8>, bool) {
+    /// Reads on.
+    pub fn read_some(&mut self, id: u64, limit: ReadLimit) -> Portion {
         let left = &mut self.readings.left;
         if let Some(at) = left.iter().position(|it| it.id == id) {
-            let (bytes, is_last) = left[at].read_some(limit);
-            if is_last {
+            let portion = left[at].read_some(limit);
+            if portion.is_last {
                 left.swap_remove(at);
             }
-            return (bytes, is_last);
+            return portion;
         }
         let tables = self.databases.iter_mut().map(|it| &mut it.table);
         let mut found = tables.filter_map(|table| table.read_some(id, limit));
         // What is not known has no more bytes.
-        found.next().unwrap_or((Vec::new(), true))
+        found.next().unwrap_or(Portion::NONE)
     }
 
     /// Nobody wants the rest.

@@ -65,13 +65,15 @@ fn interleave(parts: &[Vec<u8>], places: &[&[usize]], keys_count: usize) -> Opti
 fn concat(parts: &[Vec<u8>]) -> Option<Vec<u8>> {
     let tag = char::from(*parts.first()?.first()?);
     let mut count = 0;
-    let mut body = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    let mut bodies = Vec::with_capacity(parts.len());
     for part in parts {
         let elements = elements(part)?;
         count += elements.left();
-        body.extend_from_slice(elements.rest());
+        bodies.push(elements.rest());
     }
-    let mut reply = format!("{tag}{count}\r\n").into_bytes();
-    reply.append(&mut body);
+    let bytes_count: usize = bodies.iter().map(|body| body.len()).sum();
+    let mut reply = Vec::with_capacity(bytes_count + 24);
+    reply.extend_from_slice(format!("{tag}{count}\r\n").as_bytes());
+    bodies.iter().for_each(|body| reply.extend_from_slice(body));
     Some(reply)
 }

@@ -5,7 +5,8 @@
 //! Its key is locked meanwhile: whoever wants it waits, and others do not wait for anybody. What takes no locks (eviction, a
 //! deadline that has come) has the rest read at once.
 //!
-//! Draws lock nothing: there may be more of them than anybody would wait for.
+//! Draws lock nothing: there may be more of them than anybody would wait for. Nor does KEYS; as part of a transaction over all
+//! shards it answers that when it is whole, and what the transaction has locked waits as long.
 //!
 //! Promises  the pieces together are the reply as it was when the request ran (`ds/key_table/readings.rs`); a call of
 //!           [`Shard::read_on`] takes one step, about half a millisecond; long reads take turns.
@@ -15,12 +16,14 @@
 use super::locks::Ticket;
 use super::waiters::Change;
 use super::{Request, Shard};
-use crate::ds::key_table::ReadLimit;
+use crate::commands::Entry;
+use crate::ds::key_table::{Portion, ReadLimit};
+use crate::keyspace::reading::Begun;
 use crate::persist::Holds;
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
-use crate::router::message::SlowCall;
-use crate::router::{FromShard, Origin};
+use crate::router::message::{SlowCall, Trace};
+use crate::router::{FromShard, Operation, Origin, Output, TxId};
 
 /// What one step may read, but where tests say otherwise.
 pub(super) const STEP: ReadLimit = ReadLimit {
@@ -36,11 +39,27 @@ pub(super) enum LateRead {
     WithoutLock,
 }
 
+/// Who wants it.
+enum Asker {
+    /// A client, piece by piece.
+    Client(Request),
+    /// A transaction, all of it at its end.
+    Transaction {
+        core: u16,
+        tx: TxId,
+        trace: Option<Box<Trace>>,
+        so_far: Vec<u8>,
+    },
+}
+
 /// A request whose reply is being made.
 pub(super) struct LongRead {
     /// In the keyspace.
     reading: u64,
-    request: Request,
+    asker: Asker,
+    entry: &'static Entry,
+    /// Nothing is written of it yet: there is nothing that its client could take.
+    is_collecting: bool,
     args: OwnedArgs,
     /// What must be durable before anything of it leaves.
     holds: Holds,
@@ -60,8 +79,8 @@ impl Shard {
         let Some((reading, begun)) = self.keys.take_begun_reading() else {
             return false;
         };
-        let lock = begun.locks.and_then(|hash| self.locks.keep(hash));
-        self.take_reading_on((reading, begun.bytes_min), lock, request, args);
+        let lock = self.locks.keep(&begun.locks);
+        self.take_reading_on((reading, &begun), lock, request, args);
         true
     }
 
@@ -79,9 +98,9 @@ impl Shard {
         let Some((reading, begun)) = self.keys.take_begun_reading() else {
             return LateRead::None;
         };
-        let keeps = begun.locks.is_some();
-        let named = (reading, begun.bytes_min);
-        self.take_reading_on(named, keeps.then_some(lock), request, args);
+        let keeps = !begun.locks.is_empty();
+        let begun = (reading, &begun);
+        self.take_reading_on(begun, keeps.then_some(lock), request, args);
         match keeps {
             true => LateRead::WithLock,
             false => LateRead::WithoutLock,
@@ -90,7 +109,7 @@ impl Shard {
 
     fn take_reading_on(
         &mut self,
-        (reading, bytes_min): (u64, u64),
+        (reading, begun): (u64, &Begun),
         lock: Option<Ticket>,
         request: &Request,
         args: &Args<'_>,
@@ -98,15 +117,65 @@ impl Shard {
         let holds = self.take_holds().unwrap_or_default();
         self.long_reads.push_back(LongRead {
             reading,
-            request: *request,
+            asker: Asker::Client(*request),
+            entry: request.entry,
+            is_collecting: begun.is_collected,
             args: OwnedArgs::from_args(args),
             holds,
             bytes: 0,
-            bytes_min,
+            bytes_min: begun.bytes_min,
             ahead_count: 0,
             took_ns: 0,
             lock,
         });
+    }
+
+    /// Runs a part of a transaction whose answer may take many turns; then it is given later.
+    pub(super) fn answer_whole_or_later(&mut self, core: u16, tx: TxId, operation: Operation) {
+        let Operation::Command { entry, args, .. } = &operation else {
+            return self.answer_whole(core, tx, operation);
+        };
+        let (entry, args) = (*entry, args.clone());
+        self.begin_group();
+        self.begin_alone();
+        let output = self.operate(operation);
+        self.end_alone();
+        self.end_group();
+        let trace = self.trace_of_whole();
+        let Some((reading, _)) = self.keys.take_begun_reading() else {
+            return self.answer_run(core, tx, output, trace);
+        };
+        let so_far = Vec::new();
+        self.long_reads.push_back(LongRead {
+            reading,
+            asker: Asker::Transaction {
+                core,
+                tx,
+                trace,
+                so_far,
+            },
+            entry,
+            is_collecting: true,
+            args,
+            holds: Holds::default(),
+            bytes: 0,
+            bytes_min: 0,
+            ahead_count: 0,
+            took_ns: 0,
+            lock: None,
+        });
+    }
+
+    /// A transaction does not wait for its answers any more.
+    #[cold]
+    pub(super) fn end_long_reads_of(&mut self, tx: TxId) {
+        let is_its =
+            |read: &LongRead| matches!(&read.asker, Asker::Transaction { tx: of, .. } if *of == tx);
+        while let Some(at) = self.long_reads.iter().position(is_its) {
+            if let Some(read) = self.long_reads.remove(at) {
+                self.keys.end_reading(read.reading);
+            }
+        }
     }
 
     /// Whether a lock that has been granted is a long read's, which goes on by itself.
@@ -129,7 +198,12 @@ impl Shard {
     /// - Returns whether a piece was made.
     pub fn read_on(&mut self, mut may_go_on: impl FnMut(&Origin, u32) -> bool) -> bool {
         let mut reads = self.long_reads.iter();
-        let next = reads.position(|read| may_go_on(&read.request.origin, read.ahead_count));
+        let next = reads.position(|read| match &read.asker {
+            Asker::Client(request) => {
+                read.is_collecting || may_go_on(&request.origin, read.ahead_count)
+            }
+            Asker::Transaction { .. } => true,
+        });
         let next = next.or_else(|| {
             let mut reads = self.long_reads.iter();
             let locking = reads.position(|read| read.lock.is_some())?;
@@ -160,15 +234,17 @@ impl Shard {
     /// Nobody wants the rest of a reply.
     pub fn end_long_read(&mut self, reading: u64) {
         let found = self.long_reads.iter().position(|it| it.reading == reading);
-        if let Some(read) = found.and_then(|at| self.long_reads.remove(at)) {
+        if let Some(mut read) = found.and_then(|at| self.long_reads.remove(at)) {
             self.keys.end_reading(reading);
-            self.let_go(&read);
+            self.let_go(&mut read);
         }
     }
 
-    /// Whoever waits for the key of a long read may go on.
-    fn let_go(&mut self, read: &LongRead) {
-        let Some(lock) = read.lock else { return };
+    /// Whoever waits for the keys of a long read may go on.
+    fn let_go(&mut self, read: &mut LongRead) {
+        let Some(lock) = read.lock.take() else {
+            return;
+        };
         self.waiters.set_change(Change::OfSeveral);
         self.locks.finish(lock);
         self.run_ready();
@@ -180,13 +256,40 @@ impl Shard {
 
     fn read_more(&mut self, mut read: LongRead, limit: ReadLimit) {
         let began_ns = (self.stopwatch)();
-        let (bytes, is_last) = self.keys.read_some(read.reading, limit);
+        let Portion {
+            bytes,
+            is_last,
+            is_free,
+        } = self.keys.read_some(read.reading, limit);
         let took_ns = (self.stopwatch)().saturating_sub(began_ns);
+        let entry = read.entry;
+        self.figures.add_time(entry.index, took_ns);
         read.took_ns += took_ns;
+        if is_free {
+            self.let_go(&mut read);
+        }
+        if bytes.is_empty() && !is_last {
+            return self.long_reads.push_back(read);
+        }
+        read.is_collecting = false;
+        if let ([b'-', text @ .., b'\r', b'\n'], 0) = (bytes.as_slice(), read.bytes) {
+            self.figures.record_failure(entry.index, text);
+        }
         read.bytes += bytes.len() as u64;
         read.ahead_count = read.ahead_count.saturating_add(1);
-        let Request { entry, origin, .. } = read.request;
-        self.figures.add_time(entry.index, took_ns);
+        let origin = match &mut read.asker {
+            Asker::Client(request) => request.origin,
+            Asker::Transaction { so_far, .. } => {
+                match so_far.is_empty() {
+                    true => *so_far = bytes,
+                    false => so_far.extend_from_slice(&bytes),
+                }
+                return match is_last {
+                    true => self.answer_when_whole(read),
+                    false => self.long_reads.push_back(read),
+                };
+            }
+        };
         let is_noted = read.took_ns >= self.slow_ns || read.bytes >= self.large_bytes;
         let slow = (is_last && is_noted).then(|| {
             let args = read.args.as_args();
@@ -209,9 +312,20 @@ impl Shard {
             slow,
         };
         self.events.push_back((origin.core, part));
-        match is_last {
-            true => self.let_go(&read),
-            false => self.long_reads.push_back(read),
+        if !is_last {
+            self.long_reads.push_back(read);
+        }
+    }
+
+    fn answer_when_whole(&mut self, read: LongRead) {
+        if let Asker::Transaction {
+            core,
+            tx,
+            trace,
+            so_far,
+        } = read.asker
+        {
+            self.answer_run(core, tx, Output::Reply(so_far), trace);
         }
     }
 }

@@ -36,7 +36,7 @@ pub use waiting::Waited;
 use std::collections::{HashMap, VecDeque};
 
 use crate::commands::for_each_key;
-use crate::commands::table::{Aside, Call, Caller, KeysHandler, Logged, Patience, Wait};
+use crate::commands::table::{Aside, Call, Caller, KeysHandler, Logged, Patience, Spread, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::ds::key_table::ReadLimit;
 use crate::keyspace::Keyspace;
@@ -577,6 +577,9 @@ impl Shard {
         match first {
             First::Nothing => self.answer_schedule(core, tx, true),
             // What was read says that the locks are granted.
+            First::Read(operation) if is_of_every_shard(&operation) => {
+                self.answer_whole_or_later(core, tx, operation);
+            }
             First::Read(operation) => self.answer_whole(core, tx, operation),
             First::Whole(operation) => {
                 self.answer_whole(core, tx, operation);
@@ -680,6 +683,9 @@ impl Shard {
 
     fn release(&mut self, tx: TxId) {
         self.waiting.remove(&tx);
+        if !self.long_reads.is_empty() {
+            self.end_long_reads_of(tx);
+        }
         self.locks.release(tx);
         self.run_ready();
         // Waiters that this transaction was in the way of.
@@ -917,6 +923,16 @@ impl Shard {
                 Err(error)
             }
         }
+    }
+}
+
+/// Whether it is part of a command that looks at all keys.
+fn is_of_every_shard(operation: &Operation) -> bool {
+    match operation {
+        Operation::Command { entry, .. } => {
+            matches!(entry.command.spread, Spread::EveryShard(_))
+        }
+        _ => false,
     }
 }
 

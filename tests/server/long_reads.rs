@@ -56,6 +56,10 @@ fn long_replies_keep_their_place_in_a_pipeline() {
                 "XRANGE bigxadd 5 + COUNT 30000",
                 "HKEYS bighset",
                 "HVALS bighset",
+                "SUNION bigsadd nothing{bigsadd}",
+                "SORT bigrpush ALPHA DESC",
+                "SORT bigrpush",
+                "KEYS big*",
                 "SADD bigsadd more",
                 "SMEMBERS bigsadd",
                 "SREM bigsadd more",
@@ -113,6 +117,17 @@ fn long_replies_keep_their_place_in_a_pipeline() {
             assert_eq!(entries.items()[0].items()[0].text(), "5-1");
             assert_eq!(count(&client.reply()), COUNT);
             assert_eq!(count(&client.reply()), COUNT);
+            assert_eq!(count(&client.reply()), COUNT);
+            let sorted = client.reply();
+            let mut expected: Vec<String> = (0..COUNT).map(|it| format!("element:{it}")).collect();
+            expected.sort_unstable_by(|one, other| other.cmp(one));
+            let told: Vec<String> = sorted.items().iter().map(Value::text).collect();
+            assert!(told == expected);
+            assert_eq!(
+                client.reply(),
+                error("ERR One or more scores can't be converted into double")
+            );
+            assert_eq!(count(&client.reply()), 5);
             assert_eq!(client.reply(), Value::Integer(1));
             assert_eq!(count(&client.reply()), COUNT + 1);
             assert_eq!(client.reply(), Value::Integer(1));
@@ -127,6 +142,10 @@ fn long_replies_keep_their_place_in_a_pipeline() {
             assert_eq!(client.reply(), Value::Integer(COUNT as i64));
             assert_eq!(client.reply().text(), "end");
         }
+        let figures = client.ask("INFO commandstats errorstats").text();
+        let line = figures.lines().find(|it| it.starts_with("cmdstat_sort:"));
+        assert!(line.expect("SORT ran").ends_with("failed_calls=2"));
+        assert!(figures.contains("errorstat_ERR:count=2"), "{figures}");
     }
 }
 
@@ -169,6 +188,38 @@ fn a_long_reply_is_one_moment_of_its_key() {
             seen = [seen[0] + large, seen[1] + small];
         }
         assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    }
+}
+
+/// Keys of several cores come and go in one step again and again: KEYS shows all of them or none, beside all others.
+#[test]
+fn keys_of_a_large_database_are_those_of_one_moment() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut writer = server.client();
+        for first in (0..COUNT).step_by(1_000) {
+            let pairs = (first..first + 1_000).map(|it| format!("key:{it} v"));
+            let pairs: Vec<String> = pairs.collect();
+            writer.ask(&format!("MSET {}", pairs.join(" ")));
+        }
+        let port = server.port;
+        let reader = std::thread::spawn(move || {
+            let mut reader = Client::connect(port);
+            let mut seen = [0, 0];
+            while seen[0] < 5 || seen[1] < 5 {
+                match reader.ask("KEYS *").items().len() {
+                    COUNT => seen[0] += 1,
+                    more if more == COUNT + 4 => seen[1] += 1,
+                    other => panic!("{other} keys"),
+                }
+            }
+            assert_eq!(reader.ask("KEYS key:*99").items().len(), COUNT / 100);
+        });
+        while !reader.is_finished() {
+            writer.ask("MSET one 1 two 2 three 3 four 4");
+            assert_eq!(writer.ask("DEL one two three four"), Value::Integer(4));
+        }
+        reader.join().expect("no reader saw anything else");
     }
 }
 

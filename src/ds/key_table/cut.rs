@@ -195,6 +195,7 @@ impl<T: HeapSize> KeyTable<T> {
                 self.show(slot);
             }
             self.finish_readings_of(slot);
+            self.show_to_walks(slot);
         }
     }
 

@@ -21,6 +21,7 @@ mod bucket;
 mod compact;
 mod cut;
 mod entry;
+mod key_walks;
 mod readings;
 mod resize;
 mod segment;
@@ -30,7 +31,8 @@ mod walk;
 pub use borrowed::{EntryMut, EntryRef};
 pub use compact::{Compacted, ValuesWalk};
 pub use cut::Keeper;
-pub use readings::{LeftOver, ReadLimit, Reader, Rest};
+pub use key_walks::KeyWalker;
+pub use readings::{LeftOver, ManyReader, Portion, ReadLimit, Reader, Rest};
 pub use sizes::{KINDS_COUNT, KindBytes, Sizes};
 
 use crate::base::hash::KeyHasher;
@@ -40,6 +42,7 @@ use bucket::Bucket;
 use bytes::Bytes;
 use cut::Cut;
 use entry::{INLINE_BYTES_MAX, Kind, Large, Shape};
+use key_walks::KeyWalk;
 use readings::Reading;
 use segment::{DEPTH_MAX, ENTRIES_PER_BUCKET_MAX, Word};
 use sizes::Bin;
@@ -199,7 +202,9 @@ pub struct KeyTable<T> {
     cut: Option<Box<Cut<T>>>,
     /// Entries that are being read bit by bit.
     readings: Vec<Reading<T>>,
-    /// There is a cut or a reading: changes have to look.
+    /// All of them are.
+    key_walks: Vec<KeyWalk<T>>,
+    /// There is a cut, a reading or a walk: changes have to look.
     has_onlookers: bool,
     /// The colour of new entries: `bucket::COLOUR` or 0.
     colour: u64,
@@ -329,6 +334,7 @@ impl<T: HeapSize> KeyTable<T> {
             discarded_bytes: 0,
             cut: None,
             readings: Vec::new(),
+            key_walks: Vec::new(),
             has_onlookers: false,
             colour: 0,
             values: PhantomData,
@@ -376,6 +382,9 @@ impl<T: HeapSize> KeyTable<T> {
             word.place(self.colour | bucket::slot(word.tag(hash), entry, shape.has_deadline))
         };
         self.len += 1;
+        if self.has_onlookers {
+            self.hide_from_walks(hash, key);
+        }
         EntryMut::new(self, hash, slot)
     }
 

@@ -1,7 +1,9 @@
-//! Readings: an entry read bit by bit, as it was when the reading began, while the table goes on changing.
+//! Readings: one entry or several read bit by bit, as they were when the reading began, while the table goes on changing.
 //!
 //!     begin_reading -> read_some, read_some … -> the reader's bytes, in order
-//!                      a change of the entry before the last: the rest is read first, at once
+//!                      a change of an entry before the last: the rest is read first, at once
+//!
+//! Readings of all entries: `key_walks.rs`.
 //!
 //! Whoever changes or removes an entry that is being read has its reader read to the end before that, or take with it what
 //! it needs to go on without the entry; what it wrote waits for the next `read_some`. So nobody is kept from changing
@@ -46,17 +48,50 @@ pub trait Reader<T>: Send {
     }
 }
 
-/// The rest of a reading whose entry has changed or gone.
+/// Reads several entries in steps.
+pub trait ManyReader<T>: Send {
+    /// Goes on where the last step has stopped; when nothing is left to be looked at, what makes the bytes.
+    ///
+    /// - `entries`: those that [`KeyTable::begin_reading_many`] was told, in that order.
+    fn read(&mut self, entries: &[EntryRef<'_, T>], limit: ReadLimit) -> Option<Box<dyn Rest>>;
+}
+
+/// The rest of a reading that needs its entries no more.
 pub trait Rest: Send {
     /// As [`Reader::read`].
     fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool;
 }
 
-/// An entry that is being read.
-pub(super) struct Reading<T> {
-    id: u64,
+/// What a step of a reading has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// The next bytes; none while a reader looks at what it will write of later.
+    pub bytes: Vec<u8>,
+    /// There are no more.
+    pub is_last: bool,
+    /// The entries are needed no more.
+    pub is_free: bool,
+}
+
+impl Portion {
+    /// Of a reading that is not known.
+    pub const NONE: Self = Self {
+        bytes: Vec::new(),
+        is_last: true,
+        is_free: true,
+    };
+}
+
+/// An entry by its key.
+struct Place {
     hash: u64,
     key: Box<[u8]>,
+}
+
+/// One or several entries that are being read.
+pub(super) struct Reading<T> {
+    id: u64,
+    places: Box<[Place]>,
     source: Source<T>,
     /// What nobody has fetched yet.
     out: Vec<u8>,
@@ -65,6 +100,7 @@ pub(super) struct Reading<T> {
 /// Where a reading goes on.
 enum Source<T> {
     Entry(Box<dyn Reader<T>>),
+    Entries(Box<dyn ManyReader<T>>),
     Rest(Box<dyn Rest>),
     /// It has come to its end.
     End,
@@ -82,10 +118,14 @@ pub struct LeftOver {
 
 impl LeftOver {
     /// As [`KeyTable::read_some`].
-    pub fn read_some(&mut self, limit: ReadLimit) -> (Vec<u8>, bool) {
-        let mut out = std::mem::take(&mut self.out);
-        let is_last = (self.rest.as_mut()).is_none_or(|rest| rest.read(limit, &mut out));
-        (out, is_last)
+    pub fn read_some(&mut self, limit: ReadLimit) -> Portion {
+        let mut bytes = std::mem::take(&mut self.out);
+        let is_last = (self.rest.as_mut()).is_none_or(|rest| rest.read(limit, &mut bytes));
+        Portion {
+            bytes,
+            is_last,
+            is_free: true,
+        }
     }
 }
 
@@ -103,48 +143,128 @@ impl<T: HeapSize> KeyTable<T> {
         reader: Box<dyn Reader<T>>,
     ) {
         debug_assert!(self.find(hash, key).is_some(), "the key is there");
+        let key = key.into();
         self.readings.push(Reading {
             id,
-            hash,
-            key: key.into(),
+            places: Box::new([Place { hash, key }]),
             source: Source::Entry(reader),
             out: head,
         });
         self.note_onlookers();
     }
 
-    /// Reads on; what was written since the last call, and whether that is the end. None for a reading that is not known.
-    pub fn read_some(&mut self, id: u64, limit: ReadLimit) -> Option<(Vec<u8>, bool)> {
-        let at = self.readings.iter().position(|reading| reading.id == id)?;
+    /// Begins to read several entries that are there.
+    ///
+    /// - `keys`: the hash and the key of each.
+    pub fn begin_reading_many<'k>(
+        &mut self,
+        id: u64,
+        keys: impl Iterator<Item = (u64, &'k [u8])>,
+        reader: Box<dyn ManyReader<T>>,
+    ) {
+        let place = |(hash, key): (u64, &[u8])| Place {
+            hash,
+            key: key.into(),
+        };
+        self.readings.push(Reading {
+            id,
+            places: keys.map(place).collect(),
+            source: Source::Entries(reader),
+            out: Vec::new(),
+        });
+        self.note_onlookers();
+    }
+
+    /// What has been read to its end makes its bytes yet.
+    pub(super) fn go_on_with_rest(&mut self, id: u64, rest: Box<dyn Rest>) {
+        self.readings.push(Reading {
+            id,
+            places: Box::new([]),
+            source: Source::Rest(rest),
+            out: Vec::new(),
+        });
+        self.note_onlookers();
+    }
+
+    /// Reads on; what was written since the last call. None for a reading that is not known.
+    pub fn read_some(&mut self, id: u64, limit: ReadLimit) -> Option<Portion> {
+        let Some(at) = self.readings.iter().position(|reading| reading.id == id) else {
+            return self.walk_some(id, limit);
+        };
         let reading = &mut self.readings[at];
-        let mut out = std::mem::take(&mut reading.out);
+        let mut bytes = std::mem::take(&mut reading.out);
         let mut source = std::mem::replace(&mut reading.source, Source::End);
-        let (hash, key) = (reading.hash, std::mem::take(&mut reading.key));
+        let places = std::mem::take(&mut reading.places);
         let is_last = match &mut source {
             // What it reads cannot have gone: whatever removes it has the reader leave it first.
             Source::Entry(reader) => {
-                let entry = self.get(hash, &key);
-                entry.is_none_or(|entry| reader.read(entry, limit, &mut out))
+                let entry = self.entries(&places).next();
+                entry.is_none_or(|entry| reader.read(entry, limit, &mut bytes))
             }
-            Source::Rest(rest) => rest.read(limit, &mut out),
+            Source::Entries(reader) => {
+                let entries: Vec<_> = self.entries(&places).collect();
+                if let Some(rest) = reader.read(&entries, limit) {
+                    source = Source::Rest(rest);
+                }
+                false
+            }
+            Source::Rest(rest) => rest.read(limit, &mut bytes),
             Source::End => true,
         };
+        let is_free = is_last || matches!(source, Source::Rest(_) | Source::End);
         if is_last {
             self.readings.swap_remove(at);
             self.note_onlookers();
         } else {
             let reading = &mut self.readings[at];
-            (reading.source, reading.key) = (source, key);
+            (reading.source, reading.places) = (source, places);
         }
-        Some((out, is_last))
+        Some(Portion {
+            bytes,
+            is_last,
+            is_free,
+        })
+    }
+
+    fn entries(&self, places: &[Place]) -> impl Iterator<Item = EntryRef<'_, T>> {
+        places
+            .iter()
+            .filter_map(|place| self.get(place.hash, &place.key))
+    }
+
+    /// The entries are about to change or go: the reader looks at all that is left of them.
+    fn leave(
+        &self,
+        places: &[Place],
+        source: Source<T>,
+        out: &mut Vec<u8>,
+    ) -> Option<Box<dyn Rest>> {
+        match source {
+            Source::Entry(reader) => {
+                let entry = self.entries(places).next();
+                entry.and_then(|entry| reader.leave(entry, out))
+            }
+            Source::Entries(mut reader) => {
+                let entries: Vec<_> = self.entries(places).collect();
+                loop {
+                    let rest = reader.read(&entries, ReadLimit::NONE);
+                    if rest.is_some() {
+                        return rest;
+                    }
+                }
+            }
+            Source::Rest(rest) => Some(rest),
+            Source::End => None,
+        }
     }
 
     /// Gives a reading up; false for one that is not known.
     pub fn end_reading(&mut self, id: u64) -> bool {
         let before = self.readings.len();
         self.readings.retain(|reading| reading.id != id);
+        let is_found = self.readings.len() < before || self.end_walk(id);
         self.note_onlookers();
-        self.readings.len() < before
+        is_found
     }
 
     /// Ends all readings, and hands over what is left of each.
@@ -152,17 +272,11 @@ impl<T: HeapSize> KeyTable<T> {
         let readings = std::mem::take(&mut self.readings);
         let left = readings.into_iter().map(|reading| {
             let Reading { id, mut out, .. } = reading;
-            let rest = match reading.source {
-                Source::Entry(reader) => {
-                    let entry = self.get(reading.hash, &reading.key);
-                    entry.and_then(|entry| reader.leave(entry, &mut out))
-                }
-                Source::Rest(rest) => Some(rest),
-                Source::End => None,
-            };
+            let rest = self.leave(&reading.places, reading.source, &mut out);
             LeftOver { id, out, rest }
         });
-        let left = left.collect();
+        let mut left: Vec<LeftOver> = left.collect();
+        left.append(&mut self.finish_walks());
         self.note_onlookers();
         left
     }
@@ -181,8 +295,7 @@ impl<T: HeapSize> KeyTable<T> {
     unsafe fn is_among_readings(&self, slot: *mut u64) -> bool {
         // SAFETY: the caller's promise.
         let entry = EntryRef::<T>::new(bucket::entry(unsafe { slot.read() }));
-        let mut on = (self.readings.iter()).filter(|it| matches!(it.source, Source::Entry(_)));
-        on.any(|reading| *reading.key == *entry.key())
+        self.readings.iter().any(|it| it.reads(entry.key()))
     }
 
     /// Before an entry changes or goes: who reads it leaves it.
@@ -193,13 +306,18 @@ impl<T: HeapSize> KeyTable<T> {
     pub(super) unsafe fn finish_readings_of(&mut self, slot: *mut u64) {
         // SAFETY: the caller's promise; readers change nothing.
         let entry = EntryRef::<T>::new(bucket::entry(unsafe { slot.read() }));
-        for reading in &mut self.readings {
-            if *reading.key != *entry.key() || !matches!(reading.source, Source::Entry(_)) {
+        for at in 0..self.readings.len() {
+            let reading = &mut self.readings[at];
+            if !reading.reads(entry.key()) {
                 continue;
             }
-            if let Source::Entry(reader) = std::mem::replace(&mut reading.source, Source::End)
-                && let Some(rest) = reader.leave(entry, &mut reading.out)
-            {
+            let source = std::mem::replace(&mut reading.source, Source::End);
+            let places = std::mem::take(&mut reading.places);
+            let mut out = std::mem::take(&mut reading.out);
+            let rest = self.leave(&places, source, &mut out);
+            let reading = &mut self.readings[at];
+            reading.out = out;
+            if let Some(rest) = rest {
                 reading.source = Source::Rest(rest);
             }
         }
@@ -207,6 +325,15 @@ impl<T: HeapSize> KeyTable<T> {
 
     /// Notes whether a change has to look for anybody.
     pub(super) fn note_onlookers(&mut self) {
-        self.has_onlookers = self.cut.is_some() || !self.readings.is_empty();
+        self.has_onlookers =
+            self.cut.is_some() || !self.readings.is_empty() || !self.key_walks.is_empty();
+    }
+}
+
+impl<T> Reading<T> {
+    /// Whether it needs the entry with this key as it is.
+    fn reads(&self, key: &[u8]) -> bool {
+        matches!(self.source, Source::Entry(_) | Source::Entries(_))
+            && self.places.iter().any(|place| *place.key == *key)
     }
 }

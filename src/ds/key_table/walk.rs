@@ -17,7 +17,7 @@ use std::mem::take;
 use std::ptr::{NonNull, null_mut};
 
 /// Hash bits below a cursor.
-const CURSOR_SHIFT: u32 = 12;
+pub(super) const CURSOR_SHIFT: u32 = 12;
 /// Draws before `random` counts entries instead. With a load of 0.4 one in 10^14 calls gets there.
 const RANDOM_DRAWS_MAX: usize = 64;
 /// What giving back a span of 64 KiB costs, in entries freed.
@@ -251,8 +251,9 @@ impl<T: HeapSize> KeyTable<T> {
                     let entry = bucket::entry(slot.read());
                     match entry::deadline_ms(entry) {
                         Some(deadline_ms) if deadline_ms <= now_ms => {
-                            if self.is_being_read(slot) {
+                            if self.has_onlookers {
                                 self.finish_readings_of(slot);
+                                self.show_to_walks(slot);
                             }
                             dead(EntryRef::new(entry));
                             self.unlink(hash, slot);
@@ -319,6 +320,9 @@ impl<T: HeapSize> KeyTable<T> {
                         self.close_object();
                         work += spent;
                         if is_gone {
+                            if self.has_onlookers {
+                                self.show_to_walks(slot);
+                            }
                             dead(EntryRef::new(entry));
                             self.unlink(hash, slot);
                             self.free_entry(entry);

@@ -327,12 +327,13 @@ impl LockTable {
 
     /// Keeps a key for a request that has run and whose reply is not made to its end: what comes for the key waits behind it,
     /// as it does behind a request that waits. [`LockTable::finish`] ends it; until then [`LockTable::next_ready`] may yield it.
-    pub fn keep(&mut self, hash: u64) -> Option<Ticket> {
-        if self.grants_everything {
+    pub fn keep(&mut self, hashes: &[u64]) -> Option<Ticket> {
+        if self.grants_everything || hashes.is_empty() {
             return None;
         }
         let mode = LockMode::Exclusive;
-        let (number, _) = self.enter_request(vec![KeyLock { hash, mode }]);
+        let claims = hashes.iter().map(|&hash| KeyLock { hash, mode });
+        let (number, _) = self.enter_request(claims.collect());
         Some(Ticket(number))
     }
 

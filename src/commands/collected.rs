@@ -1,0 +1,79 @@
+//! Elements whose number is known when the last has been found: kept in chunks until then.
+//!
+//! Tests     tests/shard/long_reads.rs.
+
+use std::collections::VecDeque;
+
+use crate::ds::key_table::{ReadLimit, Rest};
+use crate::resp::{Protocol, Reply};
+
+/// A chunk is full with so many bytes.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// What an element may have more without the chunk being moved.
+const CHUNK_SPARE_BYTES: usize = 1024;
+
+/// How the reply begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    Array,
+    Set,
+}
+
+/// A reply in the making, without its head.
+pub(super) struct Collected {
+    head: Head,
+    protocol: Protocol,
+    /// All but the last are full.
+    chunks: VecDeque<Vec<u8>>,
+    count: usize,
+    has_begun: bool,
+}
+
+impl Collected {
+    pub(super) fn new(head: Head, protocol: Protocol) -> Self {
+        Self {
+            head,
+            protocol,
+            chunks: VecDeque::new(),
+            count: 0,
+            has_begun: false,
+        }
+    }
+
+    /// Where one more element goes.
+    #[inline]
+    pub(super) fn next(&mut self) -> Reply<'_> {
+        self.count += 1;
+        let is_full = (self.chunks.back()).is_none_or(|chunk| chunk.len() >= CHUNK_BYTES);
+        if is_full {
+            let chunk = Vec::with_capacity(CHUNK_BYTES + CHUNK_SPARE_BYTES);
+            self.chunks.push_back(chunk);
+        }
+        let at = self.chunks.len() - 1; // One was pushed where there was none.
+        Reply::new(&mut self.chunks[at], self.protocol)
+    }
+}
+
+impl Rest for Collected {
+    fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
+        let end = out.len().saturating_add(limit.bytes);
+        if !self.has_begun {
+            self.has_begun = true;
+            let mut reply = Reply::new(out, self.protocol);
+            match self.head {
+                Head::Array => reply.array(self.count),
+                Head::Set => reply.set(self.count),
+            }
+        }
+        while let Some(chunk) = self.chunks.pop_front() {
+            match out.is_empty() {
+                true => *out = chunk,
+                false => out.extend_from_slice(&chunk),
+            }
+            if out.len() + CHUNK_BYTES > end {
+                break;
+            }
+        }
+        self.chunks.is_empty()
+    }
+}

@@ -54,7 +54,8 @@ fn failures_are_calls_and_rejections_are_not() {
             .unwrap_or_else(|| panic!("{line}"));
         assert!(usec >= 30_000, "{line}");
         let sum = server.info_number("stats", "eventloop_duration_sum");
-        assert!(sum >= 30_000, "{sum}");
+        // The mean of the cores' loops: one of them has slept.
+        assert!(sum >= 30_000 / threads as i64, "{sum}");
     }
 }
 

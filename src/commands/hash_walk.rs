@@ -4,6 +4,7 @@
 //! Tests     tests/transcripts/hash_walk.txt, tests/keyspace/hash.rs.
 
 use super::CommandError;
+use super::choices::{Choice, ChosenFields};
 use super::draws::{Drawn, Draws, OUT_OF_RANGE, reply_draws};
 use super::hash::reply_element;
 use super::pieces::Fields;
@@ -240,6 +241,15 @@ fn hrandfield(
         })?;
         return Ok(Effect::NONE);
     }
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    let alive_count = hash.alive_len(now_ms);
+    if Choice::is_long(wanted, alive_count, whole_max) {
+        let choice = Choice::new(wanted, alive_count, rng);
+        let start = reply.len();
+        head(choice.wanted_count(), reply);
+        let walk = ChosenFields::new(choice, drawn);
+        return Ok(call.reply_in_pieces(&key, reply, start, walk));
+    }
     let picked = different(hash, now_ms, count.unsigned_abs() as usize, &mut rng);
     head(picked.len(), reply);
     for (field, value) in picked {
@@ -249,13 +259,13 @@ fn hrandfield(
 }
 
 /// Fields as HRANDFIELD shows them.
-struct DrawnFields {
-    now_ms: i64,
+pub(super) struct DrawnFields {
+    pub(super) now_ms: i64,
     with_values: bool,
 }
 
 impl DrawnFields {
-    fn reply(&self, field: Element<'_>, value: Element<'_>, reply: &mut Reply<'_>) {
+    pub(super) fn reply(&self, field: Element<'_>, value: Element<'_>, reply: &mut Reply<'_>) {
         if self.with_values && reply.protocol() == Protocol::Resp3 {
             reply.array(2);
         }

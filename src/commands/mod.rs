@@ -10,6 +10,7 @@ mod backup;
 pub mod bitfield;
 pub mod bitmap;
 pub mod blocking;
+mod choices;
 pub mod client;
 pub mod client_filter;
 pub mod client_tracking;

@@ -5,7 +5,7 @@
 //! Promises  the pieces together are the elements that the head has announced, in the order of the whole reply where that
 //!           has one; a reply of few elements pays one comparison.
 //! Not here  how a value stays as it was: `ds/key_table/readings.rs`. When the pieces are made: `shard/long_reads.rs`. Draws:
-//!           `draws.rs`.
+//!           `draws.rs`; choices of different ones: `choices.rs`.
 //! Tests     tests/shard/long_reads.rs: every walk against the whole reply, beside changes.
 
 use std::ops::{ControlFlow, Range};
@@ -23,7 +23,7 @@ use crate::keyspace::{Collection, Hash, Key, Object, Set, StreamValue, Zset};
 use crate::resp::{Protocol, Reply};
 
 /// Elements that a walk by cursor takes at a time.
-const STEP: usize = 64;
+pub(super) const STEP: usize = 64;
 
 impl Call<'_> {
     /// Replies of more elements come in pieces.
@@ -146,13 +146,13 @@ impl<'o> Piece<'o> {
     }
 
     /// How many elements there is room for, as long as they are not large.
-    fn room_count(&self) -> usize {
+    pub(super) fn room_count(&self) -> usize {
         self.left_count
     }
 }
 
 /// Moves a cursor on, step by step, until the piece is full; whether it has come to its end.
-fn move_on(
+pub(super) fn move_on(
     cursor: &mut u64,
     piece: &mut Piece<'_>,
     mut step: impl FnMut(u64, &mut Reply<'_>) -> (u64, usize),

@@ -4,6 +4,7 @@
 //! Tests     tests/transcripts/set_random.txt, tests/keyspace/set.rs.
 
 use super::CommandError;
+use super::choices::{Choice, ChosenMembers};
 use super::draws::{Drawn, Draws, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
@@ -136,7 +137,15 @@ fn srandmember(
         (Some(set), Some(count)) => (set, count),
     };
     if count > 0 {
-        let count = set.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if Choice::is_long(count, set.len(), whole_max) {
+            let choice = Choice::new(count, set.len(), rng);
+            let start = reply.len();
+            reply.array(choice.wanted_count());
+            let walk = ChosenMembers::new(choice);
+            return Ok(call.reply_in_pieces(&key, reply, start, walk));
+        }
+        let count = set.len().min(count);
         reply.array(count);
         set.sample(count, &mut rng, |member| reply_member(member, reply));
         return Ok(Effect::NONE);

@@ -4,6 +4,7 @@
 //! Tests     tests/transcripts/zset_sample.txt, tests/keyspace/zset.rs.
 
 use super::CommandError;
+use super::choices::{Choice, ChosenRanks};
 use super::draws::{Drawn, Draws, OUT_OF_RANGE, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
@@ -71,6 +72,12 @@ fn zrandmember(
             return Ok(call.reply_in_pieces(&key, reply, start, walk));
         }
         reply_any(set, count, bytes_max, with_scores, &mut rng, reply)?;
+    } else if Choice::is_long(wanted, set.len(), whole_max) {
+        let choice = Choice::new(wanted, set.len(), rng);
+        let start = reply.len();
+        reply_members_head(choice.wanted_count(), with_scores, reply);
+        let walk = ChosenRanks::new(choice, with_scores);
+        return Ok(call.reply_in_pieces(&key, reply, start, walk));
     } else if wanted >= set.len() {
         reply_members(set.walk(0..set.len(), Direction::Down), with_scores, reply);
     } else {

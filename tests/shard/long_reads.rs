@@ -143,7 +143,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 44] = [
+const READS: [(&str, Option<usize>); 48] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -163,6 +163,10 @@ const READS: [(&str, Option<usize>); 44] = [
     ("XREVRANGE stream 900 100", None),
     ("XREAD STREAMS stream 100", None),
     ("XREAD COUNT 500 STREAMS stream 0-0", None),
+    ("SRANDMEMBER set 5000", Some(1)),
+    ("SRANDMEMBER ints 1000", Some(1)),
+    ("HRANDFIELD hash 1000", Some(1)),
+    ("ZRANDMEMBER zset 5000 WITHSCORES", None),
     ("SMEMBERS small", Some(1)),
     ("LRANGE nothing 0 -1", None),
     ("SMEMBERS list", None),
@@ -670,4 +674,37 @@ fn what_is_collected_keeps_nobody_waiting_for_its_client() {
     );
     assert!(told.reply(2_003).starts_with(b"*1500\r\n"));
     assert!(told.shard.is_quiet());
+}
+
+/// Of a large positive count no member comes twice, and each comes in its turn.
+#[test]
+fn what_is_chosen_is_different() {
+    let mut told = Told::over(shard(), 50, 64);
+    for index in 0..1_000 {
+        for line in ["SADD set m:{}", "HSET hash m:{} v", "ZADD zset {} m:{}"] {
+            let line = line.replace("{}", &index.to_string());
+            told.say(index, 0, Protocol::Resp2, &line);
+        }
+    }
+    for (request, head, words) in [
+        ("SRANDMEMBER set 300", "*300\r\n", 1),
+        ("HRANDFIELD hash 300 WITHVALUES", "*600\r\n", 2),
+        ("ZRANDMEMBER zset 300 WITHSCORES", "*600\r\n", 2),
+    ] {
+        let mut seen = std::collections::HashSet::new();
+        for sequence in 2_000..2_100 {
+            told.say(sequence, 0, Protocol::Resp2, request);
+            assert!(!told.done.contains(&sequence), "{request}");
+            while told.read_on() {}
+            let mut chosen = draws(told.reply(sequence), head, words);
+            assert_eq!(chosen.len(), 300, "{request}");
+            chosen.sort_unstable();
+            chosen.dedup();
+            assert_eq!(chosen.len(), 300, "{request}");
+            seen.extend(chosen);
+            told.done.clear();
+        }
+        // That one is missing has a chance of 1,000 times 0.7 to the 100th power.
+        assert_eq!(seen.len(), 1_000, "{request}");
+    }
 }

@@ -12,13 +12,13 @@ use std::ops::{ControlFlow, Range};
 
 use super::CommandError;
 use super::row::*;
-use super::sort_walk::{Measure, SortWalk, Wanted};
+use super::sort_walk::{Measure, SortCopy, Wanted};
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, KeyAccess, KeySpec, Program, Run, Spread,
 };
 use super::word::integer;
 use crate::base::number::{parse_f64, write_i64};
-use crate::ds::key_table::Value;
+use crate::ds::key_table::{EntryMut, Value};
 use crate::ds::listpack::Element;
 use crate::keyspace::Classes;
 use crate::keyspace::hash::Found;
@@ -95,17 +95,17 @@ impl<'a> Request<'a> {
     }
 
     /// What a walk is to make of the elements.
-    fn wanted(&self, source: &Source, protocol: Protocol) -> Wanted {
+    fn wanted(&self, kind: Kind, length: usize, protocol: Protocol) -> Wanted {
         let measure = match (self.is_unsorted, self.is_alpha) {
             (true, _) => Measure::Place,
             (false, true) => Measure::Text,
             (false, false) => Measure::Number,
         };
-        let has_order = !self.is_unsorted || source.kind == Kind::Ordered;
+        let has_order = !self.is_unsorted || kind == Kind::Ordered;
         Wanted {
             measure,
             is_descending: self.is_descending && has_order,
-            shown: self.range(source.len()),
+            shown: self.range(length),
             times: self.gets.len().max(1),
             protocol,
         }
@@ -140,7 +140,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind) -> Self {
         Self {
             kind,
             text: Vec::new(),
@@ -148,7 +148,7 @@ impl Source {
         }
     }
 
-    fn push(&mut self, element: Element<'_>) {
+    pub(super) fn push(&mut self, element: Element<'_>) {
         match element {
             Element::Int(number) => {
                 let mut digits = [0; 20];
@@ -168,46 +168,63 @@ impl Source {
         &self.text[start..self.ends[index]]
     }
 
-    /// The elements of a key; a missing one has none. `is_look`: it is read once more when it is sorted.
-    fn read(
-        keys: &mut Keyspace,
-        db: usize,
-        key: &[u8],
-        no_touch: bool,
-        is_look: bool,
-    ) -> Result<Self, CommandError> {
-        let key = keys.key(key);
-        // As Redis does: a sorted set that was sorted once is a skiplist from then on.
-        if let Ok(Some(mut held)) = keys.write::<Zset>(db, &key, true)
-            && held.get().is_packed()
-        {
-            held.get_mut().become_tree();
-        }
-        let found = if is_look {
-            keys.lookup_aside(db, &key)
-        } else {
-            keys.lookup_read(db, &key, no_touch)
-        };
-        let Some(entry) = found else {
-            return Ok(Self::new(Kind::Ordered));
-        };
-        let Value::Object(object) = entry.into_value() else {
-            return Err(CommandError::WrongType);
-        };
-        let mut source = Self::new(Kind::Ordered);
+    /// All elements; none where there is no key.
+    fn of(object: Option<&Object>) -> Self {
+        let mut source = Self::new(extent(object).0);
         match object {
-            Object::List(list) => list.visit(0, End::Front, |element| {
+            Some(Object::List(list)) => list.visit(0, End::Front, |element| {
                 source.push(element);
                 ControlFlow::Continue(())
             }),
-            Object::Set(set) => {
-                source.kind = Kind::Unordered;
-                set.each(|member| source.push(member));
-            }
-            Object::Zset(set) => set.iter().for_each(|(member, _)| source.push(member)),
-            _ => return Err(CommandError::WrongType),
+            Some(Object::Set(set)) => set.each(|member| source.push(member)),
+            Some(Object::Zset(set)) => set.iter().for_each(|(member, _)| source.push(member)),
+            _ => {}
         }
-        Ok(source)
+        source
+    }
+
+    /// Bytes of the elements.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+/// The list, set or sorted set at a key, if there is one. `is_look`: it is read once more when it is sorted.
+fn object_at<'k>(
+    keys: &'k mut Keyspace,
+    db: usize,
+    key: &[u8],
+    no_touch: bool,
+    is_look: bool,
+) -> Result<Option<&'k Object>, CommandError> {
+    let key = keys.key(key);
+    // As Redis does: a sorted set that was sorted once is a skiplist from then on.
+    if let Ok(Some(mut held)) = keys.write::<Zset>(db, &key, true)
+        && held.get().is_packed()
+    {
+        held.get_mut().become_tree();
+    }
+    let found = if is_look {
+        keys.lookup_aside(db, &key)
+    } else {
+        keys.lookup_read(db, &key, no_touch)
+    };
+    match found.map(EntryMut::into_value) {
+        None => Ok(None),
+        Some(Value::Object(object @ (Object::List(_) | Object::Set(_) | Object::Zset(_)))) => {
+            Ok(Some(object))
+        }
+        Some(_) => Err(CommandError::WrongType),
+    }
+}
+
+/// Of what kind it is, and how many elements it has.
+fn extent(object: Option<&Object>) -> (Kind, usize) {
+    match object {
+        Some(Object::List(list)) => (Kind::Ordered, list.len()),
+        Some(Object::Set(set)) => (Kind::Unordered, set.len()),
+        Some(Object::Zset(set)) => (Kind::Ordered, set.len()),
+        _ => (Kind::Ordered, 0),
     }
 }
 
@@ -271,9 +288,10 @@ pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>) -> Vec<Lead> {
     let Ok(mut request) = Request::parse(args, false) else {
         return Vec::new();
     };
-    let Ok(source) = Source::read(keys, db, args.get(1), true, true) else {
+    let Ok(object) = object_at(keys, db, args.get(1), true, true) else {
         return Vec::new();
     };
+    let source = Source::of(object);
     // An order alone leads nowhere else.
     request.settle_for(&source, false);
     let mut found = Vec::new();
@@ -311,14 +329,18 @@ fn run(
     is_read_only: bool,
 ) -> Result<Effect, CommandError> {
     let mut request = Request::parse(args, is_read_only)?;
-    let source = Source::read(call.keys, call.db, args.get(1), call.caller.no_touch, false)?;
-    request.settle_for(&source, call.caller.in_script);
-    if source.len() > call.whole_max() && request.needs_no_other_key() {
-        let wanted = request.wanted(&source, reply.protocol());
-        call.keys
-            .begin_rest(Box::new(SortWalk::new(source, wanted)));
+    let whole_max = call.whole_max();
+    let object = object_at(call.keys, call.db, args.get(1), call.caller.no_touch, false)?;
+    let (kind, length) = extent(object);
+    if length > whole_max && request.needs_no_other_key() {
+        let wanted = request.wanted(kind, length, reply.protocol());
+        let key = call.keys.key(args.get(1));
+        let copy = Box::new(SortCopy::new(kind, wanted));
+        call.keys.begin_reading_many(call.db, &[key], copy);
         return Ok(Effect::NONE);
     }
+    let source = Source::of(object);
+    request.settle_for(&source, call.caller.in_script);
     let order = ordered(call, &request, &source)?;
     let shown = &order[request.range(order.len())];
     match request.destination {

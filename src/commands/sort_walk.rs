@@ -1,20 +1,25 @@
-//! SORT of many elements, bit by bit: they have been copied, so it needs no key and nobody waits for it.
+//! SORT of many elements, bit by bit; its key is locked while they are copied.
 //!
-//!     weigh, some at a time -> sort runs, one after the other -> merge them into the reply, some at a time
+//!     copy, some at a time -> weigh, some at a time -> sort runs, one after the other -> merge them into the reply, some at a time
 //!
 //! Promises  the order and the errors of a reply that comes whole, equal elements included.
 //! Not here  what leads to other keys (BY, GET), and STORE: those come whole (`sort.rs`).
 //! Tests     tests/shard/long_reads.rs.
 
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use super::sort::{Source, score};
-use crate::ds::key_table::{ReadLimit, Rest};
+use super::sort::{Kind, Source, score};
+use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
+use crate::keyspace::Object;
+use crate::keyspace::list::End;
+use crate::keyspace::zset::Direction;
 use crate::resp::{Protocol, Reply};
 
 /// Elements of a run.
 const RUN: usize = 4096;
+/// Members that a step of a copy takes of a set at a time.
+const STEP: usize = 64;
 
 /// By what elements are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,7 @@ pub(super) enum Measure {
 }
 
 /// What is to come of it.
+#[derive(Clone)]
 pub(super) struct Wanted {
     pub(super) measure: Measure,
     pub(super) is_descending: bool,
@@ -36,8 +42,86 @@ pub(super) struct Wanted {
     pub(super) protocol: Protocol,
 }
 
+/// The elements are being copied.
+pub(super) struct SortCopy {
+    source: Source,
+    /// Where it goes on: a place, a rank, or a cursor.
+    next: u64,
+    wanted: Wanted,
+}
+
+impl SortCopy {
+    pub(super) fn new(kind: Kind, wanted: Wanted) -> Self {
+        Self {
+            source: Source::new(kind),
+            next: 0,
+            wanted,
+        }
+    }
+
+    /// Copies some elements; whether those were the last.
+    fn go_on(&mut self, object: &Object, limit: ReadLimit) -> bool {
+        let Self { source, next, .. } = self;
+        let bytes_max = source.text_bytes().saturating_add(limit.bytes);
+        let start = *next as usize;
+        match object {
+            Object::List(list) => {
+                let end = start.saturating_add(limit.elements);
+                list.visit(start, End::Front, |element| {
+                    source.push(element);
+                    *next += 1;
+                    match source.len() >= end || source.text_bytes() >= bytes_max {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                });
+                source.len() >= list.len()
+            }
+            Object::Zset(set) => {
+                let end = start.saturating_add(limit.elements).min(set.len());
+                for (member, _) in set.walk(start..end, Direction::Up) {
+                    source.push(member);
+                    *next += 1;
+                    if source.text_bytes() >= bytes_max {
+                        break;
+                    }
+                }
+                source.len() >= set.len()
+            }
+            Object::Set(set) => {
+                let end = source.len().saturating_add(limit.elements);
+                while source.len() < end && source.text_bytes() < bytes_max {
+                    *next = set.scan(*next, STEP, |member| source.push(member));
+                    if *next == 0 {
+                        return true;
+                    }
+                }
+                false
+            }
+            _ => true,
+        }
+    }
+}
+
+impl ManyReader<Object> for SortCopy {
+    fn read(
+        &mut self,
+        entries: &[EntryRef<'_, Object>],
+        limit: ReadLimit,
+    ) -> Option<Box<dyn Rest>> {
+        let is_all = match entries.first().map(EntryRef::value) {
+            Some(Value::Object(object)) => self.go_on(object, limit),
+            _ => true,
+        };
+        is_all.then(|| {
+            let source = std::mem::replace(&mut self.source, Source::new(Kind::Ordered));
+            Box::new(SortWalk::new(source, self.wanted.clone())) as Box<dyn Rest>
+        })
+    }
+}
+
 /// See the module.
-pub(super) struct SortWalk {
+struct SortWalk {
     elements: Elements,
     /// All elements, run by run, each in order once it has been sorted.
     order: Vec<usize>,
@@ -80,7 +164,7 @@ impl Elements {
 }
 
 impl SortWalk {
-    pub(super) fn new(source: Source, wanted: Wanted) -> Self {
+    fn new(source: Source, wanted: Wanted) -> Self {
         let Wanted {
             measure,
             is_descending,

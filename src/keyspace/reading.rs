@@ -8,7 +8,7 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::{Key, Keyspace, Object};
-use crate::ds::key_table::{KeyWalker, LeftOver, ManyReader, Portion, ReadLimit, Reader, Rest};
+use crate::ds::key_table::{KeyWalker, LeftOver, ManyReader, Portion, ReadLimit, Reader};
 
 /// From here on a reply is given in pieces, in elements: half a millisecond's work.
 pub const WHOLE_ELEMENTS_MAX: usize = 10_000;
@@ -105,21 +105,6 @@ impl Keyspace {
             locks: Vec::new(),
         });
         self.databases[db].table.begin_key_walk(id, walker);
-    }
-
-    /// Begins what needs no key.
-    #[cold]
-    pub fn begin_rest(&mut self, rest: Box<dyn Rest>) {
-        let id = self.begin(Begun {
-            bytes_min: 0,
-            is_collected: true,
-            locks: Vec::new(),
-        });
-        self.readings.left.push(LeftOver {
-            id,
-            out: Vec::new(),
-            rest: Some(rest),
-        });
     }
 
     fn begin(&mut self, begun: Begun) -> u64 {

@@ -546,7 +546,7 @@ pub const OWN: &[OptionSpec] = &[
         name: "backupdirname",
         kind: Kind::Text(field!(backupdirname)),
         default: "backupdir",
-        live: false,
+        settled: "can't set immutable config",
         topic: Topic::Persistence,
         help: "directory of BACKUP, inside dir",
         ..BASE

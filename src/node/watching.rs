@@ -316,8 +316,16 @@ impl Core {
         }
     }
 
-    /// Says in the log that errors are no longer counted by name, and which names there were.
+    /// Says in the log that errors are no longer counted by name, and which names there were; at the end of each turn.
+    #[inline]
     pub(super) fn tell_of_errors_given_up(&mut self) {
+        if self.shard.error_counts().has_given_up() {
+            self.tell_error_codes();
+        }
+    }
+
+    #[cold]
+    fn tell_error_codes(&mut self) {
         if let Some(codes) = self.shard.figures_mut().errors_mut().take_given_up() {
             tracing::warn!(
                 "Errorstats stopped adding new errors: there are too many, as where a script makes them up; CONFIG RESETSTAT \

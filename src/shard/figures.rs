@@ -245,6 +245,12 @@ impl ErrorCounts {
         self.counts.push((DISABLED.to_owned(), 1));
     }
 
+    /// Whether [`ErrorCounts::take_given_up`] has something to tell.
+    #[inline]
+    pub fn has_given_up(&self) -> bool {
+        !self.given_up.is_empty()
+    }
+
     /// The codes that were known when counting by name ended, once: it is worth a line in the log.
     pub fn take_given_up(&mut self) -> Option<Vec<String>> {
         let is_new = !self.given_up.is_empty();

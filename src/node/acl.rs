@@ -166,7 +166,7 @@ impl Core {
     pub(super) fn note_denial(&mut self, connection: &Connection, denial: Denial) {
         self.counters.count_denial(denial.reason);
         let mut client = Vec::new();
-        render_row(&row(connection, self.now_ms, self.id), &mut client);
+        render_row(&row(connection, self.now_ms, self.place()), &mut client);
         client.pop();
         let length_max = usize::try_from(self.options.acllog_max_len).unwrap_or(0);
         let board = self.mesh.board();

@@ -400,11 +400,12 @@ impl Core {
     }
 
     fn kill(&mut self, token: Token, filter: ClientFilter, by_address: bool) {
+        let place = self.place();
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
         let own_id = connection.session.id;
-        let row = row(connection, self.now_ms, self.id);
+        let row = row(connection, self.now_ms, place);
         let kills_asker = clients::matches(&filter, &row, own_id);
         let purpose = if by_address {
             Purpose::KillByAddress { kills_asker }
@@ -418,13 +419,21 @@ impl Core {
         self.ask_all(Asker::Connection(token), purpose, question);
     }
 
+    /// Where this core's connections are.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            core: self.id,
+            cores_count: self.mesh.cores_count(),
+        }
+    }
+
     fn client_info(&mut self, token: Token) {
-        let (now_ms, core) = (self.now_ms, self.id);
+        let (now_ms, place) = (self.now_ms, self.place());
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
         let mut text = Vec::new();
-        clients::render_row(&row(connection, now_ms, core), &mut text);
+        clients::render_row(&row(connection, now_ms, place), &mut text);
         self.complete(token, |out, session| {
             Reply::new(out, session.protocol).verbatim(b"txt", &text)
         });
@@ -909,6 +918,7 @@ impl Core {
     }
 
     fn kill_here(&mut self, filter: &ClientFilter, spare: u64) -> usize {
+        let place = self.place();
         let tokens: Vec<Token> = self.connections.tokens().collect();
         let mut killed_count = 0;
         for token in tokens {
@@ -918,7 +928,7 @@ impl Core {
             if connection.session.id == spare || connection.closed {
                 continue;
             }
-            let row = row(connection, self.now_ms, self.id);
+            let row = row(connection, self.now_ms, place);
             if clients::matches(filter, &row, spare) {
                 killed_count += 1;
                 self.close(token);
@@ -1043,13 +1053,25 @@ const NO_CONFIG_FILE: &str = "ERR The server is running without a config file";
 /// What of a client's replies CLIENT LIST shows as `obl`; the rest is `omem`, in `oll` pieces of this size.
 const REPLY_BUFFER_BYTES: usize = 16 * 1024;
 
+/// Where a connection is: on which of how many cores.
+#[derive(Clone, Copy)]
+pub struct Place {
+    core: u16,
+    cores_count: usize,
+}
+
 /// A connection's row of CLIENT LIST.
-pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
+pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
     use std::os::fd::AsRawFd;
     let is_running = connection.blocked == Some(Blocked::UntilReply);
     let (running_bytes, words_bytes) = match is_running {
         true => (connection.request_bytes, connection.words_bytes),
         false => (0, 0),
+    };
+    // Nor has a request that runs its bytes in a buffer of its client's here; Redis cuts it off first where it has threads.
+    let running_bytes = match place.cores_count {
+        1 => running_bytes,
+        _ => 0,
     };
     // What of a request is understood counts as its words, as in Redis, which has cut that off.
     let understood_bytes = connection.parse.parsed_bytes();
@@ -1136,6 +1158,6 @@ pub fn row(connection: &Connection, now_ms: i64, core: u16) -> ClientRow {
         resp: if *protocol == Protocol::Resp3 { 3 } else { 2 },
         lib_name: lib_name.clone(),
         lib_ver: lib_ver.clone(),
-        core,
+        core: place.core,
     }
 }

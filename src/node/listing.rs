@@ -99,10 +99,11 @@ impl Core {
     }
 
     fn rows(&self, filter: &ClientFilter) -> Vec<ClientRow> {
+        let place = self.place();
         self.connections
             .iter()
             .filter(|connection| !connection.closed)
-            .map(|connection| row(connection, self.now_ms, self.id))
+            .map(|connection| row(connection, self.now_ms, place))
             .filter(|row| clients::matches(filter, row, 0))
             .collect()
     }

@@ -11,14 +11,13 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::collected::{Collected, Head};
+use super::pieces::STEP;
 use super::zset_reply::reply_member;
 use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
 use crate::keyspace::set::Probe;
 use crate::keyspace::{Collection, Object, Set};
 use crate::resp::Protocol;
 
-/// Members that are taken at a time.
-const STEP: usize = 64;
 /// A union of more sets builds one: each member would be looked up in too many.
 const UNITED_MAX: usize = 8;
 

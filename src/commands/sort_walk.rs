@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
+use super::pieces::STEP;
 use super::sort::{Kind, Source, score};
 use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
 use crate::keyspace::Object;
@@ -18,8 +19,6 @@ use crate::resp::{Protocol, Reply};
 
 /// Elements of a run.
 const RUN: usize = 4096;
-/// Members that a step of a copy takes of a set at a time.
-const STEP: usize = 64;
 
 /// By what elements are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

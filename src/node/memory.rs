@@ -132,7 +132,8 @@ impl Core {
         }
     }
 
-    /// Bytes in use that no key goes for: news of evicted keys, and what is on its way to files.
+    /// Bytes in use that no key goes for. An evicted key is told to clients and to the log, and a snapshot keeps it until it is
+    /// written: if that had more keys go, so would they.
     pub(super) fn uncounted_bytes(&mut self) -> usize {
         self.clients_memory.untried_bytes + self.bytes_for_files()
     }
@@ -201,12 +202,9 @@ impl Core {
 
     fn tell_clients_bytes(&mut self) {
         let bytes = self.clients_memory.bytes;
-        let untried = self.clients_memory.untried_bytes;
-        // An evicted key is told to clients and to the log, and a snapshot keeps it until it is written: if that had more keys
-        // go, so would they.
-        let unevictable = untried + self.bytes_for_files();
-        let evictable = bytes - untried + ring::BUFFERS_BYTES;
-        self.shard.set_extra_bytes(evictable, unevictable);
+        let counted = bytes - self.clients_memory.untried_bytes + ring::BUFFERS_BYTES;
+        let uncounted = self.uncounted_bytes();
+        self.shard.set_extra_bytes(counted, uncounted);
         let own = &self.mesh.board().cores[usize::from(self.id)].clients_bytes;
         own.store(bytes as u64, Ordering::Relaxed);
         let bytes_max = self.clients_memory.bytes_max;

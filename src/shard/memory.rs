@@ -96,13 +96,13 @@ pub(super) struct Memory {
     margin: i64,
     /// Bytes that are used on this core besides keys.
     extra_bytes: usize,
-    /// Bytes that are used as well, and that no key goes for: they come of evictions, or would.
-    uncounted_bytes: usize,
     /// Bytes that are kept for those: what they were lately at most. Buffers grow and shrink with every pipeline; if other
     /// shards took their room in between, as many keys would go here again with the next one.
     reserved_bytes: usize,
     /// How much of that may be unused.
     unused_reserve_max: usize,
+    /// Bytes that are used as well, and that no key goes for: they come of evictions, or would.
+    uncounted_bytes: usize,
     /// By database, when it was last measured.
     database_bytes: Vec<usize>,
     keys_bytes: usize,

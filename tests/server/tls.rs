@@ -110,6 +110,10 @@ fn connect(port: u16, ca: &str, shown: Option<(&str, &str)>) -> Stream {
             builder.with_client_auth_cert(chain, key).expect("a pair")
         }
     };
+    stream_of(config, port)
+}
+
+fn stream_of(config: ClientConfig, port: u16) -> Stream {
     let name = ServerName::try_from("localhost").expect("a name");
     let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
     let socket = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
@@ -186,10 +190,7 @@ fn an_own_certificate_of_version_1_is_served() {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(TakesAny))
         .with_no_client_auth();
-    let name = ServerName::try_from("localhost").expect("a name");
-    let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
-    let socket = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
-    let mut stream = StreamOwned::new(connection, socket);
+    let mut stream = stream_of(config, port);
     assert_eq!(
         exchange(&mut stream, b"PING\r\n", 7).expect("a reply"),
         b"+PONG\r\n"

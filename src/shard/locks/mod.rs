@@ -325,8 +325,9 @@ impl LockTable {
         Ticket(number)
     }
 
-    /// Keeps a key for a request that has run and whose reply is not made to its end: what comes for the key waits behind it,
+    /// Keeps keys for a request that has run and whose reply is not made to its end: what comes for one of them waits behind it,
     /// as it does behind a request that waits. [`LockTable::finish`] ends it; until then [`LockTable::next_ready`] may yield it.
+    /// None where nothing is locked.
     pub fn keep(&mut self, hashes: &[u64]) -> Option<Ticket> {
         if self.grants_everything || hashes.is_empty() {
             return None;

@@ -1,6 +1,7 @@
 //! Active defragmentation (`activedefrag` and its like): when a core's memory is compacted, and at what pace.
 //!
 //!     a look a second: free bytes in pages and spans in use, beside the bytes in use -> walks, the sparsest pages first
+//!     after them: what is still free in pages in use goes back to the system where it can (`ds/purge.rs`)
 //!     a slice now and then: as much of the time as `active-defrag-cycle-min` and `-max` say, whether there are requests or not
 //!
 //! Promises  nothing happens while little is lost, and after a walk that has not helped, unless keys went during it; requests
@@ -21,6 +22,8 @@ const PERCENTS: [u32; 3] = [50, 75, 90];
 const NEWS_BYTES_MIN: usize = 256 * 1024;
 /// What is done at once, and a step more: requests wait for it.
 const SLICE_NS: u64 = 250_000;
+/// Free bytes that go back in a step.
+const GIVEN_BYTES: usize = 1 << 20;
 
 /// Of one core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +91,15 @@ impl Judge {
     }
 }
 
+/// What is being done.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// The walk at this one of [`PERCENTS`].
+    Walk(usize),
+    /// Free blocks go back, from this page of the heap on.
+    GivingBack(usize),
+}
+
 /// One core's compaction.
 #[derive(Default)]
 pub struct Compaction {
@@ -97,13 +109,15 @@ pub struct Compaction {
     effort_percent: [u64; 2],
     /// Allocations that are looked at between two looks at the clock.
     looks_max: usize,
-    /// Which of [`PERCENTS`] the walk under way is at.
-    walk_number: Option<usize>,
+    stage: Option<Stage>,
     walk: CompactionWalk,
     looked_ms: i64,
     began_ms: i64,
-    /// Free bytes in the allocator's pages when they were last counted.
+    /// Free bytes in the allocator's pages when they were last counted, less those that have gone back.
     pub(super) heap_free_bytes: usize,
+    /// Bytes of free blocks that went back the last time, as far as that many are free, and in the time under way.
+    given_bytes: usize,
+    giving_bytes: usize,
     /// Percent of the core's time that it takes now; 0 while it rests.
     pub(super) effort: u64,
     /// Its part of the time that has passed and was not used, and up to when that was reckoned.
@@ -114,7 +128,7 @@ pub struct Compaction {
 impl Compaction {
     /// Milliseconds since it began; 0 while it rests.
     pub(super) fn running_ms(&self, now_ms: i64) -> u64 {
-        match self.walk_number {
+        match self.stage {
             Some(_) => u64::try_from(now_ms - self.began_ms).unwrap_or(0),
             None => 0,
         }
@@ -140,7 +154,7 @@ impl Core {
         ];
         compaction.looks_max = number("active-defrag-max-scan-fields");
         if !compaction.is_on {
-            compaction.walk_number = None;
+            compaction.stage = None;
             compaction.effort = 0;
         }
     }
@@ -156,7 +170,7 @@ impl Core {
     /// Once a turn: saves up the walk's part of the time since the last one; whether that is a slice by now.
     #[inline]
     pub(super) fn may_compact(&mut self) -> bool {
-        self.compaction.walk_number.is_some() && self.save_up_for_slice()
+        self.compaction.stage.is_some() && self.save_up_for_slice()
     }
 
     fn save_up_for_slice(&mut self) -> bool {
@@ -169,33 +183,25 @@ impl Core {
         saved_ns >= SLICE_NS as i64
     }
 
-    /// Whether a walk is under way.
+    /// Whether a walk or what follows it is under way.
     pub(super) fn compacts(&self) -> bool {
-        self.compaction.walk_number.is_some()
+        self.compaction.stage.is_some()
     }
 
-    /// One slice of the walk under way.
+    /// One slice of what is under way.
     pub(super) fn compact(&mut self) {
-        let Some(number) = self.compaction.walk_number else {
-            return;
-        };
-        let limits = StepLimits {
-            percent: PERCENTS[number],
-            looks_max: self.compaction.looks_max,
-        };
         let before = self.clock.raw();
         let mut took_ns = 0;
-        while took_ns < SLICE_NS {
-            let walk = &mut self.compaction.walk;
-            let Some(done) = self.shard.keys.compact_step(walk, limits) else {
-                self.end_walk(number);
-                break;
+        while took_ns < SLICE_NS
+            && let Some(stage) = self.compaction.stage
+        {
+            let is_over = match stage {
+                Stage::Walk(number) => self.walk_step(number),
+                Stage::GivingBack(from) => self.give_back_step(from),
             };
-            self.counters.defrag_hits += done.moved_count as u64;
-            // An object that takes several steps was looked at in the first and counts as moved in the last.
-            let missed = done.looked_count as i64 - done.moved_count as i64;
-            let misses = &mut self.counters.defrag_misses;
-            *misses = misses.saturating_add_signed(missed);
+            if is_over {
+                break;
+            }
             took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
         }
         let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
@@ -205,8 +211,46 @@ impl Core {
         self.compaction.saved_ns -= took_ns as i64;
     }
 
+    /// One step of a walk; whether it was the last.
+    fn walk_step(&mut self, number: usize) -> bool {
+        let limits = StepLimits {
+            percent: PERCENTS[number],
+            looks_max: self.compaction.looks_max,
+        };
+        let walk = &mut self.compaction.walk;
+        let Some(done) = self.shard.keys.compact_step(walk, limits) else {
+            self.end_walk(number);
+            return true;
+        };
+        self.counters.defrag_hits += done.moved_count as u64;
+        // An object that takes several steps was looked at in the first and counts as moved in the last.
+        let missed = done.looked_count as i64 - done.moved_count as i64;
+        let misses = &mut self.counters.defrag_misses;
+        *misses = misses.saturating_add_signed(missed);
+        false
+    }
+
+    /// Gives a part of the free blocks back that no walk could bring together; whether it was the last.
+    fn give_back_step(&mut self, from: usize) -> bool {
+        let given = purge::give_back_free_blocks(from, GIVEN_BYTES);
+        let compaction = &mut self.compaction;
+        compaction.giving_bytes += given.bytes;
+        compaction.stage = given.next.map(Stage::GivingBack);
+        if given.next.is_some() {
+            return false;
+        }
+        compaction.given_bytes = std::mem::take(&mut compaction.giving_bytes);
+        compaction.effort = 0;
+        let losses = self.losses();
+        self.compaction.judge.end(losses);
+        true
+    }
+
     fn losses(&mut self) -> Losses {
-        self.compaction.heap_free_bytes = purge::free_bytes_in_used_pages();
+        let free_bytes = purge::free_bytes_in_used_pages();
+        let compaction = &mut self.compaction;
+        compaction.given_bytes = compaction.given_bytes.min(free_bytes);
+        compaction.heap_free_bytes = free_bytes - compaction.given_bytes;
         let keys = &self.shard.keys;
         Losses {
             free_bytes: self.compaction.heap_free_bytes + keys.slack_bytes(),
@@ -217,11 +261,11 @@ impl Core {
     fn look_at_losses(&mut self) {
         let losses = self.losses();
         let compaction = &mut self.compaction;
-        if compaction.walk_number.is_none() {
+        if compaction.stage.is_none() {
             if !compaction.judge.begins(losses) {
                 return;
             }
-            compaction.walk_number = Some(0);
+            compaction.stage = Some(Stage::Walk(0));
             compaction.began_ms = self.now_ms;
             compaction.walk = CompactionWalk::default();
             compaction.saved_ns = 0;
@@ -238,12 +282,13 @@ impl Core {
         purge::give_up_free_pages();
         let losses = self.losses();
         let compaction = &mut self.compaction;
-        if !compaction.judge.is_much(losses) || number + 1 == PERCENTS.len() {
-            compaction.walk_number = None;
-            compaction.effort = 0;
-            compaction.judge.end(losses);
-        } else {
-            compaction.walk_number = Some(number + 1);
-        }
+        let is_last = !compaction.judge.is_much(losses) || number + 1 == PERCENTS.len();
+        compaction.stage = Some(match is_last {
+            true => {
+                compaction.giving_bytes = 0;
+                Stage::GivingBack(0)
+            }
+            false => Stage::Walk(number + 1),
+        });
     }
 }

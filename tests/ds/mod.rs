@@ -12,6 +12,7 @@ mod key_table_cuts;
 mod key_table_walks;
 mod listpack;
 mod lzf;
+mod purge;
 mod quicklist;
 mod slab;
 mod slot_table;

@@ -1,6 +1,6 @@
 //! Active defragmentation on the built server: what churn leaves half empty goes back, and nothing else changes.
 
-use super::client::{ok, push_request};
+use super::client::{Value, ok, push_request};
 use super::harness::{Server, eventually};
 
 /// Values of every type and size come, most go at random places, and the rest moves together.
@@ -65,5 +65,43 @@ fn what_is_left_after_churn_moves_together() {
         });
         assert_eq!(client.ask("DEBUG DIGEST"), digest);
         assert_eq!(client.ask("CONFIG SET activedefrag no"), ok());
+    }
+}
+
+/// Each size has a page of its own, and one value in it: no walk can bring them together, but what is free in the pages goes.
+#[test]
+fn what_no_walk_brings_together_goes_back() {
+    let off = ["--activedefrag", "no", "--active-defrag-ignore-bytes", "1"];
+    let server = Server::start(1, &off);
+    let mut client = server.client();
+    let next = |bytes: &usize| Some(bytes * 9 / 8).filter(|&bytes| bytes < 100_000);
+    let sizes: Vec<usize> = std::iter::successors(Some(11_000), next).collect();
+    let value = vec![b'x'; 100_000];
+    for (class, &bytes) in sizes.iter().enumerate() {
+        for number in 0..8 {
+            let name = format!("{class}:{number}");
+            assert_eq!(
+                client.run(&[b"SET", name.as_bytes(), &value[..bytes]]),
+                ok()
+            );
+        }
+    }
+    for class in 0..sizes.len() {
+        for number in 1..8 {
+            client.ask(&format!("DEL {class}:{number}"));
+        }
+    }
+    let freed_bytes = sizes.iter().sum::<usize>() as u64 * 7;
+    let before = server.memory_bytes("RssAnon");
+    client.ask("CONFIG SET active-defrag-threshold-lower 1 activedefrag yes");
+    eventually("most of it goes back", || {
+        server.memory_bytes("RssAnon") + freed_bytes / 2 < before
+    });
+    for (class, &bytes) in sizes.iter().enumerate() {
+        let name = format!("{class}:0");
+        assert_eq!(
+            client.ask(&format!("GET {name}")),
+            Value::Bulk(value[..bytes].to_vec())
+        );
     }
 }

@@ -460,6 +460,31 @@ fn shared_strings_are_not_copied() {
     assert_eq!(table.used_bytes(), 0);
 }
 
+/// A long string takes the whole block that it lies in, and is counted so.
+#[test]
+fn a_long_string_counts_as_its_block() {
+    let hasher = KeyHasher::with_seed(1);
+    let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+    let hash = hasher.hash(b"a");
+    let mut used_with = |value: NewValue<'_, Numbers>| {
+        table.insert(hash, b"a", value, None);
+        let used_bytes = table.used_bytes();
+        assert!(table.remove(hash, b"a"));
+        assert_eq!(table.used_bytes(), 0);
+        used_bytes
+    };
+    let value = [b'x'; 6000];
+    let copied = |bytes: usize| NewValue::Str {
+        bytes: &value[..bytes],
+        raw: false,
+    };
+    let smallest = used_with(copied(4097));
+    assert_eq!(used_with(copied(5120)), smallest);
+    assert_eq!(used_with(copied(5121)), smallest + 1024);
+    let shared = Bytes::copy_from_slice(&value[..5000]);
+    assert_eq!(used_with(NewValue::Shared(shared)), smallest);
+}
+
 /// What an object grows while it is lent out is on the account as soon as the table is looked at.
 #[test]
 fn objects_are_measured_after_they_were_changed() {

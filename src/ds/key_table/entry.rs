@@ -9,6 +9,8 @@
 
 use bytes::Bytes;
 
+use crate::ds::block_size::block_bytes;
+
 /// Longer strings are boxed.
 pub(super) const INLINE_BYTES_MAX: usize = 448;
 
@@ -49,13 +51,13 @@ impl Large {
         }
     }
 
-    /// Bytes on the heap, the box included.
+    /// Bytes on the heap, as blocks; the box included.
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of::<Self>()
-            + match self {
+        block_bytes(size_of::<Self>())
+            + block_bytes(match self {
                 Self::Owned(bytes) => bytes.capacity(),
                 Self::Shared(bytes) => bytes.len(),
-            }
+            })
     }
 }
 

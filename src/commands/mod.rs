@@ -63,6 +63,7 @@ pub mod pubsub;
 pub mod redact;
 pub mod rename;
 pub mod row;
+mod runs;
 pub mod scan;
 pub mod scripting;
 pub mod session;

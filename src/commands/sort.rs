@@ -125,7 +125,7 @@ impl<'a> Request<'a> {
 
 /// What is sorted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     /// A list, or a sorted set.
     Ordered,
     /// A set.
@@ -133,14 +133,14 @@ pub(super) enum Kind {
 }
 
 /// The elements, one after the other in one buffer.
-pub(super) struct Source {
+struct Source {
     kind: Kind,
     text: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Source {
-    pub(super) fn new(kind: Kind) -> Self {
+    fn new(kind: Kind) -> Self {
         Self {
             kind,
             text: Vec::new(),
@@ -148,7 +148,7 @@ impl Source {
         }
     }
 
-    pub(super) fn push(&mut self, element: Element<'_>) {
+    fn push(&mut self, element: Element<'_>) {
         match element {
             Element::Int(number) => {
                 let mut digits = [0; 20];
@@ -159,11 +159,11 @@ impl Source {
         self.ends.push(self.text.len());
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.ends.len()
     }
 
-    pub(super) fn get(&self, index: usize) -> &[u8] {
+    fn get(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[index]]
     }
@@ -181,11 +181,6 @@ impl Source {
             _ => {}
         }
         source
-    }
-
-    /// Bytes of the elements.
-    pub(super) fn text_bytes(&self) -> usize {
-        self.text.len()
     }
 }
 
@@ -335,7 +330,7 @@ fn run(
     if length > whole_max && request.needs_no_other_key() {
         let wanted = request.wanted(kind, length, reply.protocol());
         let key = call.keys.key(args.get(1));
-        let copy = Box::new(SortCopy::new(kind, wanted));
+        let copy = Box::new(SortCopy::new(wanted));
         call.keys.begin_reading_many(call.db, &[key], copy);
         return Ok(Effect::NONE);
     }

@@ -194,8 +194,7 @@ const READS: [(&str, Option<usize>); 48] = [
     ("SDIFF set list", Some(1)),
 ];
 
-const IS_LONG: [&str; 5] = [
-    "SORT list",
+const IS_LONG: [&str; 4] = [
     "SORT_RO ints DESC LIMIT 990 5",
     "KEYS key:*5",
     "KEYS set",

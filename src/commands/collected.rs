@@ -77,3 +77,14 @@ impl Rest for Collected {
         self.chunks.is_empty()
     }
 }
+
+/// A reply that is a number.
+pub(super) struct Number(pub(super) usize);
+
+impl Rest for Number {
+    fn read(&mut self, _: ReadLimit, out: &mut Vec<u8>) -> bool {
+        // An integer looks alike in both protocols.
+        Reply::new(out, Protocol::Resp2).integer(self.0 as i64);
+        true
+    }
+}

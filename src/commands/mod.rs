@@ -66,6 +66,7 @@ pub mod row;
 mod runs;
 pub mod scan;
 pub mod scripting;
+mod seen;
 pub mod session;
 pub mod set;
 pub mod set_algebra;

@@ -7,7 +7,7 @@
 use super::CommandError;
 use super::row::*;
 use super::set::reply_member;
-use super::set_walk::{Made, SetWalk};
+use super::set_walk::{Made, SetWalk, Told};
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
     Spread,
@@ -64,12 +64,16 @@ fn begin_walk(
     call: &mut Call<'_>,
     args: &Args<'_>,
     reply: &Reply<'_>,
-    made: Made,
+    (made, told): (Made, Told),
     order: &[usize],
 ) -> Effect {
-    let key = |&at: &usize| call.keys.key(args.get(1 + at));
+    let first = match told {
+        Told::Members => 1,
+        Told::Count { .. } | Told::Estimate { .. } => 2, // Behind their number.
+    };
+    let key = |&at: &usize| call.keys.key(args.get(first + at));
     let keys: Vec<Key<'_>> = order.iter().map(key).collect();
-    let walk = Box::new(SetWalk::new(made, reply.protocol()));
+    let walk = Box::new(SetWalk::new(made, told, keys.len(), reply.protocol()));
     call.keys.begin_reading_many(call.db, &keys, walk);
     Effect::NONE
 }
@@ -105,7 +109,8 @@ fn sinter(
     let whole_max = call.whole_max();
     let sets = sets_at(call, words(args, 1))?;
     if let Some(order) = Made::Intersection.order(&sets, whole_max) {
-        return Ok(begin_walk(call, args, reply, Made::Intersection, &order));
+        let what = (Made::Intersection, Told::Members);
+        return Ok(begin_walk(call, args, reply, what, &order));
     }
     reply_set(reply, |visit| {
         intersection(&sets, |member| {
@@ -133,7 +138,12 @@ fn sintercard(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let options = CardOptions::parse(args, false)?;
+    let whole_max = call.whole_max();
     let sets = sets_at(call, options.keys(args))?;
+    if let Some(order) = Made::Intersection.order(&sets, whole_max) {
+        let what = (Made::Intersection, options.told());
+        return Ok(begin_walk(call, args, reply, what, &order));
+    }
     let count = options.count(|visit| intersection(&sets, visit));
     reply.integer(count as i64);
     Ok(Effect::NONE)
@@ -148,7 +158,8 @@ fn sunion(
     let (limits, whole_max) = (call.keys.limits(), call.whole_max());
     let sets = sets_at(call, words(args, 1))?;
     if let Some(order) = Made::Union.order(&sets, whole_max) {
-        return Ok(begin_walk(call, args, reply, Made::Union, &order));
+        let what = (Made::Union, Told::Members);
+        return Ok(begin_walk(call, args, reply, what, &order));
     }
     let united = union(&sets, false, &limits);
     reply.set(united.len());
@@ -173,9 +184,15 @@ fn sunioncard(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let limits = call.keys.limits();
+    let (limits, whole_max) = (call.keys.limits(), call.whole_max());
     let options = CardOptions::parse(args, true)?;
     let sets = sets_at(call, options.keys(args))?;
+    // One set has each member once already.
+    let is_looked_at = options.is_approximate || sets.len() > 1;
+    if is_looked_at && let Some(order) = Made::Union.order(&sets, whole_max) {
+        let what = (Made::Union, options.told());
+        return Ok(begin_walk(call, args, reply, what, &order));
+    }
     let count = if options.is_approximate {
         let mut registers = Registers::default();
         for set in sets.iter().flatten() {
@@ -205,7 +222,8 @@ fn sdiff(
     let whole_max = call.whole_max();
     let sets = sets_at(call, words(args, 1))?;
     if let Some(order) = Made::Difference.order(&sets, whole_max) {
-        return Ok(begin_walk(call, args, reply, Made::Difference, &order));
+        let what = (Made::Difference, Told::Members);
+        return Ok(begin_walk(call, args, reply, what, &order));
     }
     reply_set(reply, |visit| {
         difference(&sets, |member| {
@@ -233,7 +251,12 @@ fn sdiffcard(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let options = CardOptions::parse(args, false)?;
+    let whole_max = call.whole_max();
     let sets = sets_at(call, options.keys(args))?;
+    if let Some(order) = Made::Difference.order(&sets, whole_max) {
+        let what = (Made::Difference, options.told());
+        return Ok(begin_walk(call, args, reply, what, &order));
+    }
     let count = options.count(|visit| difference(&sets, visit));
     reply.integer(count as i64);
     Ok(Effect::NONE)
@@ -285,6 +308,15 @@ impl CardOptions {
 
     fn keys<'a>(&self, args: &Args<'a>) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         words(args, 2).take(self.keys_count)
+    }
+
+    /// What a walk is to tell.
+    fn told(&self) -> Told {
+        let limit = self.limit;
+        match self.is_approximate {
+            true => Told::Estimate { limit },
+            false => Told::Count { limit },
+        }
     }
 
     /// How many members `each` visits, up to the limit.

@@ -1,25 +1,25 @@
-//! SINTER, SUNION and SDIFF of large sets, bit by bit.
+//! SINTER, SUNION and SDIFF of large sets, and how many members those have, bit by bit.
 //!
 //!     every member of a base, looked up in the others -> collected -> the reply
 //!
 //!     SINTER  base: the smallest         others: all        kept if in all
 //!     SDIFF   base: the first            others: all        kept if in none
 //!     SUNION  base: one after the other  others: those before it    kept if in none
+//!             more than `UNITED_MAX`     others: a table of all members that have been seen
 //!
-//! Promises  no second copy of any set is built; its keys are locked while it looks, not while it replies.
+//! Promises  no second copy of any set is built, but of very many; its keys are locked while it looks, not while it replies.
 //! Not here  what comes whole: `keyspace/set_algebra.rs`.
 //! Tests     tests/shard/long_reads.rs.
 
-use super::collected::{Collected, Head};
+use super::collected::{Collected, Head, Number};
 use super::pieces::STEP;
+use super::seen::{Seen, UNITED_MAX};
 use super::zset_reply::reply_member;
+use crate::ds::hyperloglog::{Registers, place};
 use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
 use crate::keyspace::set::Probe;
 use crate::keyspace::{Collection, Object, Set};
 use crate::resp::Protocol;
-
-/// A union of more sets builds one: each member would be looked up in too many.
-const UNITED_MAX: usize = 8;
 
 /// What is made of several sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Made {
             }
             Self::Union => {
                 let total = sets.iter().flatten().map(|set| set.len()).sum::<usize>();
-                if total <= whole_max || sets.len() > UNITED_MAX {
+                if total <= whole_max {
                     return None;
                 }
                 Some(there.collect())
@@ -70,22 +70,50 @@ impl Made {
     }
 }
 
+/// What the reply says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Members,
+    /// How many there are, up to that; 0 is no limit.
+    Count {
+        limit: usize,
+    },
+    /// The same of a union, estimated.
+    Estimate {
+        limit: usize,
+    },
+}
+
 /// See the module.
 pub(super) struct SetWalk {
     made: Made,
+    told: Told,
     /// The base, and how far it has been walked through.
     base: usize,
     cursor: u64,
     found: Collected,
+    /// As many were found.
+    count: usize,
+    /// The members of a union of very many.
+    seen: Option<Seen<()>>,
+    /// What is estimated from.
+    registers: Option<Registers>,
 }
 
 impl SetWalk {
-    pub(super) fn new(made: Made, protocol: Protocol) -> Self {
+    /// - `sets_count`: how many will be read.
+    pub(super) fn new(made: Made, told: Told, sets_count: usize, protocol: Protocol) -> Self {
+        let is_wide = made == Made::Union && sets_count > UNITED_MAX;
+        let is_estimated = matches!(told, Told::Estimate { .. });
         Self {
             made,
+            told,
             base: 0,
             cursor: 0,
             found: Collected::new(Head::Set, protocol),
+            count: 0,
+            seen: (is_wide && !is_estimated).then(Seen::new),
+            registers: is_estimated.then(Registers::default),
         }
     }
 
@@ -97,20 +125,83 @@ impl SetWalk {
         };
         let mut looks_count = 1;
         self.cursor = base.scan(self.cursor, STEP, |member| {
-            looks_count += 1 + others.len();
+            looks_count += 2;
             let mut buffer = [0; 20];
-            let probe = Probe::of(member, &mut buffer);
-            let is_kept = match self.made {
-                Made::Intersection => others.iter().all(|other| other.contains(&probe)),
-                Made::Union | Made::Difference => {
-                    !others.iter().any(|other| other.contains(&probe))
+            if let Some(registers) = &mut self.registers {
+                let (index, count) = place(member.text(&mut buffer));
+                return registers.raise(index, count);
+            }
+            let is_kept = if let Some(seen) = &mut self.seen {
+                seen.add(member.text(&mut buffer), (), |()| {})
+            } else {
+                looks_count += others.len();
+                let probe = Probe::of(member, &mut buffer);
+                match self.made {
+                    Made::Intersection => others.iter().all(|other| other.contains(&probe)),
+                    Made::Union | Made::Difference => {
+                        !others.iter().any(|other| other.contains(&probe))
+                    }
                 }
             };
             if is_kept {
-                reply_member(member, &mut self.found.next());
+                self.count += 1;
+                if self.told == Told::Members {
+                    reply_member(member, &mut self.found.next());
+                }
             }
         });
         looks_count
+    }
+
+    /// Whether nothing is left to be looked at.
+    fn is_done(&self, sets: &[&Set]) -> bool {
+        let is_enough =
+            matches!(self.told, Told::Count { limit } if limit > 0 && self.count >= limit);
+        is_enough || self.base >= sets.len()
+    }
+
+    /// What makes the reply.
+    fn rest(&mut self) -> Box<dyn Rest> {
+        let limited = |count: usize, limit| match limit {
+            0 => count,
+            limit => count.min(limit),
+        };
+        let told: Box<dyn Rest> = match self.told {
+            Told::Members => {
+                let nothing = Collected::new(Head::Set, Protocol::Resp2);
+                Box::new(std::mem::replace(&mut self.found, nothing))
+            }
+            Told::Count { limit } => Box::new(Number(limited(self.count, limit))),
+            Told::Estimate { limit } => {
+                let registers = self.registers.take().unwrap_or_default();
+                Box::new(Number(limited(registers.cardinality() as usize, limit)))
+            }
+        };
+        match self.seen.take() {
+            Some(seen) => Box::new(Forgetting { seen, told }),
+            None => told,
+        }
+    }
+}
+
+/// Before the reply is told, what has been seen is forgotten, a part at a time.
+struct Forgetting {
+    seen: Seen<()>,
+    told: Box<dyn Rest>,
+}
+
+impl Rest for Forgetting {
+    fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
+        let mut left_count = limit.elements;
+        while left_count > 0 {
+            let is_there = self.seen.take_part(|_, ()| {
+                left_count = left_count.saturating_sub(1);
+            });
+            if !is_there {
+                return self.told.read(limit, out);
+            }
+        }
+        false
     }
 }
 
@@ -126,7 +217,7 @@ impl ManyReader<Object> for SetWalk {
         };
         let sets: Vec<&Set> = entries.iter().filter_map(set).collect();
         let mut work = 0;
-        while self.base < sets.len() && work < limit.elements {
+        while !self.is_done(&sets) && work < limit.elements {
             work += self.step(&sets);
             if self.cursor == 0 {
                 self.base = match self.made {
@@ -135,9 +226,6 @@ impl ManyReader<Object> for SetWalk {
                 };
             }
         }
-        (self.base >= sets.len()).then(|| {
-            let nothing = Collected::new(Head::Set, Protocol::Resp2);
-            Box::new(std::mem::replace(&mut self.found, nothing)) as Box<dyn Rest>
-        })
+        self.is_done(&sets).then(|| self.rest())
     }
 }

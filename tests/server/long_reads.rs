@@ -57,6 +57,7 @@ fn long_replies_keep_their_place_in_a_pipeline() {
                 "HKEYS bighset",
                 "HVALS bighset",
                 "SUNION bigsadd nothing{bigsadd}",
+                "SINTERCARD 2 bigsadd bigsadd",
                 "SORT bigrpush ALPHA DESC",
                 "SORT bigrpush",
                 "KEYS big*",
@@ -118,6 +119,7 @@ fn long_replies_keep_their_place_in_a_pipeline() {
             assert_eq!(count(&client.reply()), COUNT);
             assert_eq!(count(&client.reply()), COUNT);
             assert_eq!(count(&client.reply()), COUNT);
+            assert_eq!(client.reply(), Value::Integer(COUNT as i64));
             let sorted = client.reply();
             let mut expected: Vec<String> = (0..COUNT).map(|it| format!("element:{it}")).collect();
             expected.sort_unstable_by(|one, other| other.cmp(one));

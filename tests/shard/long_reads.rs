@@ -143,7 +143,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 48] = [
+const READS: [(&str, Option<usize>); 59] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -192,13 +192,40 @@ const READS: [(&str, Option<usize>); 48] = [
     ("SDIFF set nothing small", Some(1)),
     ("SDIFF ints set ints2", Some(1)),
     ("SDIFF set list", Some(1)),
+    (
+        "SUNION set ints2 set small ints set nothing ints2 set ints set",
+        Some(1),
+    ),
+    ("SINTERCARD 2 set set", None),
+    ("SINTERCARD 3 ints2 set ints LIMIT 5", None),
+    ("SINTERCARD 2 ints ints2 LIMIT 300", None),
+    ("SUNIONCARD 3 set ints small", None),
+    ("SUNIONCARD 2 set ints LIMIT 1200", None),
+    (
+        "SUNIONCARD 10 set ints ints2 set ints ints2 set ints ints2 small LIMIT 7000",
+        None,
+    ),
+    ("SUNIONCARD 2 set ints APPROX", None),
+    ("SUNIONCARD 1 set APPROX LIMIT 500", None),
+    ("SDIFFCARD 2 set ints", None),
+    ("SDIFFCARD 2 ints ints2 LIMIT 200", None),
 ];
 
-const IS_LONG: [&str; 4] = [
+const IS_LONG: [&str; 14] = [
     "SORT_RO ints DESC LIMIT 990 5",
     "KEYS key:*5",
     "KEYS set",
     "SINTER ints2 set ints",
+    "SINTERCARD 2 set set",
+    "SINTERCARD 3 ints2 set ints LIMIT 5",
+    "SINTERCARD 2 ints ints2 LIMIT 300",
+    "SUNIONCARD 3 set ints small",
+    "SUNIONCARD 2 set ints LIMIT 1200",
+    "SUNIONCARD 10 set ints ints2 set ints ints2 set ints ints2 small LIMIT 7000",
+    "SUNIONCARD 2 set ints APPROX",
+    "SUNIONCARD 1 set APPROX LIMIT 500",
+    "SDIFFCARD 2 set ints",
+    "SDIFFCARD 2 ints ints2 LIMIT 200",
 ];
 
 fn fill(told: &mut [Told; 2], next: &mut u64) {

@@ -101,6 +101,7 @@ pub mod zset_read;
 pub mod zset_remove;
 pub mod zset_reply;
 pub mod zset_sample;
+mod zset_walk;
 
 pub use client_filter::{ClientFilter, ClientKind};
 pub use error::CommandError;

@@ -2,6 +2,7 @@
 //!
 //! Promises  scores are added in the order of the inputs' sizes, as in Redis, so that sums round alike; a member of a plain
 //!           set has the score 1. Over several shards the inputs are brought to where the command runs.
+//! Not here  what many members give, bit by bit: `zset_walk.rs`.
 //! Tests     tests/transcripts/zset_combine.txt.
 
 use super::CommandError;
@@ -13,19 +14,20 @@ use super::table::{
 use super::word::integer;
 use super::zset_read::store;
 use super::zset_reply::{reply_members_head, reply_scored};
+use super::zset_walk::{Told, Wanted, ZsetWalk};
 use crate::base::number::parse_f64;
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
 use crate::keyspace::set::Probe;
 use crate::keyspace::zset::sort_members;
-use crate::keyspace::{Collection, Object, Set, Zset};
+use crate::keyspace::{Collection, Key, Object, Set, Zset};
 use crate::resp::{Args, Reply};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// How the sets are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Combination {
+pub(super) enum Combination {
     Union,
     Intersection,
     Difference,
@@ -44,7 +46,7 @@ enum Destination {
 
 /// How the scores of one member become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Aggregate {
+pub(super) enum Aggregate {
     Sum,
     Min,
     Max,
@@ -65,7 +67,7 @@ impl Aggregate {
     }
 
     /// What an input contributes.
-    fn weighted(self, score: f64, weight: f64) -> f64 {
+    pub(super) fn weighted(self, score: f64, weight: f64) -> f64 {
         match self {
             Self::Count => weight,
             _ => weight * score,
@@ -73,12 +75,12 @@ impl Aggregate {
     }
 
     /// What the first input that has a member contributes.
-    fn first(self, score: f64, weight: f64) -> f64 {
+    pub(super) fn first(self, score: f64, weight: f64) -> f64 {
         let weighted = self.weighted(score, weight);
         if weighted.is_nan() { 0.0 } else { weighted }
     }
 
-    fn add(self, total: &mut f64, weighted: f64) {
+    pub(super) fn add(self, total: &mut f64, weighted: f64) {
         match self {
             Self::Sum | Self::Count => {
                 *total += weighted;
@@ -149,14 +151,14 @@ impl Options {
 
 /// One input.
 #[derive(Clone, Copy)]
-struct Source<'k> {
-    members: Input<'k>,
-    weight: f64,
+pub(super) struct Source<'k> {
+    pub(super) members: Input<'k>,
+    pub(super) weight: f64,
 }
 
 /// What an input's members come from.
 #[derive(Clone, Copy)]
-enum Input<'k> {
+pub(super) enum Input<'k> {
     Missing,
     Scored(&'k Zset),
     /// All of them have the score 1.
@@ -168,24 +170,28 @@ type Scored<'k> = Vec<(f64, Cow<'k, [u8]>)>;
 
 impl<'k> Input<'k> {
     /// The members of an object; none where it is of another type.
-    fn of(object: &'k Object) -> Option<Self> {
+    pub(super) fn of(object: &'k Object) -> Option<Self> {
         if let Some(set) = Zset::of(object) {
             return Some(Self::Scored(set));
         }
         Set::of(object).map(Self::Plain)
     }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Missing => 0,
+            Self::Scored(set) => set.len(),
+            Self::Plain(set) => set.len(),
+        }
+    }
 }
 
 impl<'k> Source<'k> {
     fn len(&self) -> usize {
-        match self.members {
-            Input::Missing => 0,
-            Input::Scored(set) => set.len(),
-            Input::Plain(set) => set.len(),
-        }
+        self.members.len()
     }
 
-    fn score(&self, member: &[u8]) -> Option<f64> {
+    pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
         match self.members {
             Input::Missing => None,
             Input::Scored(set) => set.score(member),
@@ -255,7 +261,7 @@ fn combine(
         combination,
         destination,
     )?;
-    let limits = call.keys.limits();
+    let (limits, whole_max) = (call.keys.limits(), call.whole_max());
     let keys = &*call.keys;
     let mut sources: Vec<Source<'_>> = words()
         .zip(&options.weights)
@@ -271,6 +277,16 @@ fn combine(
             }
         })
         .collect();
+    if destination != Destination::Key && is_long(&sources, combination, whole_max) {
+        return Ok(begin_walk(
+            call,
+            args,
+            reply,
+            &options,
+            combination,
+            destination,
+        ));
+    }
     if combination != Combination::Difference {
         sources.sort_by_key(Source::len);
     }
@@ -302,6 +318,59 @@ fn combine(
         }
     }
     Ok(Effect::NONE)
+}
+
+/// Whether that is more than `whole_max` members' work.
+fn is_long(sources: &[Source<'_>], combination: Combination, whole_max: usize) -> bool {
+    let mut lengths = sources.iter().map(Source::len);
+    match combination {
+        Combination::Union => lengths.sum::<usize>() > whole_max,
+        Combination::Intersection => lengths.all(|length| length > whole_max),
+        Combination::Difference => lengths.next().is_some_and(|first| first > whole_max),
+    }
+}
+
+/// Instead of a reply: it will be made of the inputs, whose first key is word 2.
+#[cold]
+fn begin_walk(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &Reply<'_>,
+    options: &Options,
+    combination: Combination,
+    destination: Destination,
+) -> Effect {
+    let there = args.iter_from(2).zip(&options.weights);
+    let there = there.filter_map(|(word, &weight)| {
+        let key = call.keys.key(word);
+        match call.keys.peek(call.db, &key)?.value() {
+            Value::Object(object) => Some((Input::of(object)?.len(), key, weight)),
+            _ => None,
+        }
+    });
+    let mut there: Vec<(usize, Key<'_>, f64)> = there.collect();
+    if combination != Combination::Difference {
+        there.sort_by_key(|(length, ..)| *length);
+    }
+    let told = match destination {
+        Destination::Count => Told::Count {
+            limit: options.limit,
+        },
+        Destination::Reply | Destination::Key => Told::Members {
+            with_scores: options.with_scores,
+        },
+    };
+    let wanted = Wanted {
+        combination,
+        aggregate: options.aggregate,
+        told,
+        protocol: reply.protocol(),
+    };
+    let weights = there.iter().map(|(.., weight)| *weight).collect();
+    let keys: Vec<Key<'_>> = there.into_iter().map(|(_, key, _)| key).collect();
+    let walk = Box::new(ZsetWalk::new(wanted, weights));
+    call.keys.begin_reading_many(call.db, &keys, walk);
+    Effect::NONE
 }
 
 fn union<'k>(sources: &[Source<'k>], aggregate: Aggregate) -> Scored<'k> {

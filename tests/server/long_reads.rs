@@ -57,6 +57,7 @@ fn long_replies_keep_their_place_in_a_pipeline() {
                 "HKEYS bighset",
                 "HVALS bighset",
                 "SUNION bigsadd nothing{bigsadd}",
+                "ZUNION 2 bigzadd nothing{bigzadd} WITHSCORES",
                 "SINTERCARD 2 bigsadd bigsadd",
                 "SORT bigrpush ALPHA DESC",
                 "SORT bigrpush",
@@ -119,6 +120,7 @@ fn long_replies_keep_their_place_in_a_pipeline() {
             assert_eq!(count(&client.reply()), COUNT);
             assert_eq!(count(&client.reply()), COUNT);
             assert_eq!(count(&client.reply()), COUNT);
+            assert!(client.reply() == ranked);
             assert_eq!(client.reply(), Value::Integer(COUNT as i64));
             let sorted = client.reply();
             let mut expected: Vec<String> = (0..COUNT).map(|it| format!("element:{it}")).collect();
@@ -236,6 +238,7 @@ fn a_client_that_goes_or_does_not_read_leaves_the_key_to_others() {
             let mut gone = server.client();
             gone.send(&request(&[b"SMEMBERS", b"bigsadd"]));
             gone.send(&request(&[b"HGETALL", b"bighset"]));
+            gone.send(&request(&[b"ZUNION", b"1", b"bigzadd"]));
             match round % 2 {
                 0 => gone.reset(),
                 _ => drop(gone),

@@ -143,7 +143,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 59] = [
+const READS: [(&str, Option<usize>); 72] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -209,9 +209,34 @@ const READS: [(&str, Option<usize>); 59] = [
     ("SUNIONCARD 1 set APPROX LIMIT 500", None),
     ("SDIFFCARD 2 set ints", None),
     ("SDIFFCARD 2 ints ints2 LIMIT 200", None),
+    ("ZUNION 2 zset zset2 WITHSCORES", None),
+    ("ZUNION 4 zset2 nothing set zset2", None),
+    (
+        "ZUNION 2 zset set WEIGHTS -2 1.5 AGGREGATE MAX WITHSCORES",
+        None,
+    ),
+    (
+        "ZUNION 2 zset2 zset AGGREGATE COUNT WEIGHTS 3 inf WITHSCORES",
+        None,
+    ),
+    (
+        "ZUNION 10 zset zset2 set zset small zset2 set zset ints zset2 WITHSCORES",
+        None,
+    ),
+    ("ZINTER 2 zset set WITHSCORES", None),
+    (
+        "ZINTER 3 zset zset2 zset WEIGHTS 1 inf -inf WITHSCORES",
+        None,
+    ),
+    ("ZINTER 2 zset zset2 AGGREGATE MIN", None),
+    ("ZDIFF 2 zset small WITHSCORES", None),
+    ("ZDIFF 3 set zset2 nothing", None),
+    ("ZDIFF 2 zset list", None),
+    ("ZINTERCARD 2 zset set", None),
+    ("ZINTERCARD 3 zset set zset LIMIT 500", None),
 ];
 
-const IS_LONG: [&str; 14] = [
+const IS_LONG: [&str; 16] = [
     "SORT_RO ints DESC LIMIT 990 5",
     "KEYS key:*5",
     "KEYS set",
@@ -226,6 +251,8 @@ const IS_LONG: [&str; 14] = [
     "SUNIONCARD 1 set APPROX LIMIT 500",
     "SDIFFCARD 2 set ints",
     "SDIFFCARD 2 ints ints2 LIMIT 200",
+    "ZINTERCARD 2 zset set",
+    "ZINTERCARD 3 zset set zset LIMIT 500",
 ];
 
 fn fill(told: &mut [Told; 2], next: &mut u64) {
@@ -244,6 +271,7 @@ fn fill(told: &mut [Told; 2], next: &mut u64) {
         both(&format!("SADD ints2 {}", index * 14));
         both(&format!("RPUSH numbers {}.50", index % 37));
         both(&format!("SET key:{index} text"));
+        both(&format!("ZADD zset2 -{index} member:{}", index * 2));
         both(&format!("XADD stream {}-1 f {index} g value", index + 1));
     }
 }
@@ -277,7 +305,7 @@ fn pieces_together_are_the_whole_reply() {
     }
 }
 
-const CHANGES: [&str; 51] = [
+const CHANGES: [&str; 54] = [
     "SET key:{} other",
     "SET key:{} more PX 20",
     "SETEX key:1{} 1 dies",
@@ -328,6 +356,9 @@ const CHANGES: [&str; 51] = [
     "SORT list ALPHA STORE list",
     "SMOVE set ints member:{}",
     "LMOVE list list LEFT RIGHT",
+    "ZADD zset2 {} member:{}",
+    "ZREM zset2 member:{}",
+    "ZUNIONSTORE zset2 2 zset zset2",
     "GET nothing",
 ];
 

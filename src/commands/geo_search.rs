@@ -1,12 +1,13 @@
 //! Places in a shape: GEOSEARCH, GEOSEARCHSTORE, GEORADIUS and its relatives.
 //!
 //! Promises  no place outside the nine cells around the center is looked at; results are the order's first `COUNT`.
-//! Not here  what a shape covers: `geo_shape.rs`.
+//! Not here  what a shape covers: `geo_shape.rs`. How places are found, few or many: `geo_walk.rs`.
 //! Tests     tests/transcripts/geo_search.txt, zset_newer.txt.
 
 use super::CommandError;
-use super::geo::{parse_point, parse_unit, reply_distance, reply_point};
+use super::geo::{parse_point, parse_unit};
 use super::geo_shape::{Search, Shape};
+use super::geo_walk::{Finder, GeoWalk, Place, Shown, Wanted};
 use super::row::*;
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
@@ -17,8 +18,8 @@ use super::zset_read::store;
 use crate::base::geohash::{Point, point_of};
 use crate::base::number::parse_f64;
 use crate::keyspace::Zset;
-use crate::keyspace::zset::{Direction, sort_members};
-use crate::resp::{Args, Reply};
+use crate::keyspace::zset::sort_members;
+use crate::resp::{Args, Protocol, Reply};
 
 /// What a command's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,6 +294,30 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
+    /// What is told of each place.
+    fn shown(&self) -> Shown {
+        Shown {
+            distance: self.with_distance,
+            hash: self.with_hash,
+            point: self.with_point,
+            meters_per_unit: self.meters_per_unit,
+        }
+    }
+
+    /// What a walk is to make of the places.
+    fn wanted(&self, shown: Shown, protocol: Protocol) -> Wanted {
+        Wanted {
+            is_farthest_first: match self.order {
+                Order::Unsorted => None,
+                Order::NearestFirst => Some(false),
+                Order::FarthestFirst => Some(true),
+            },
+            count: self.count,
+            shown,
+            protocol,
+        }
+    }
+
     /// What to look for; none where the set, and so the place of a member, is missing.
     fn search(&mut self) -> Option<Search> {
         let shape = self.shape.take()?;
@@ -314,55 +339,6 @@ fn place_of(set: Option<&Zset>, member: &[u8]) -> Result<Option<Point>, CommandE
     }
 }
 
-/// A place that was found.
-struct Found {
-    member: Vec<u8>,
-    score: f64,
-    point: Point,
-    /// In metres.
-    distance: f64,
-}
-
-/// The places of `set` that the search covers, `limit` of them where that is not 0.
-fn find(set: &Zset, search: &Search, limit: usize) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
-    let cells = search.cells();
-    let mut last = 0;
-    for (index, cell) in cells.iter().enumerate() {
-        let Some(cell) = cell else { continue };
-        // In a coarse grid neighbours may be one cell. As in Redis, the middle one is not compared.
-        if last > 0 && cells[last] == Some(*cell) {
-            continue;
-        }
-        let is_enough = |count: usize| limit > 0 && count >= limit;
-        if is_enough(found.len()) {
-            break;
-        }
-        let (start, end) = cell.numbers();
-        let (start, end) = (start as f64, end as f64);
-        let ranks = set.count_before_score(|score| score < start)
-            ..set.count_before_score(|score| score < end);
-        if ranks.start < ranks.end {
-            for (member, score) in set.walk(ranks, Direction::Up) {
-                let point = point_of(score);
-                if let Some(distance) = search.distance_inside(point) {
-                    found.push(Found {
-                        member: member.to_vec(),
-                        score,
-                        point,
-                        distance,
-                    });
-                    if is_enough(found.len()) {
-                        break;
-                    }
-                }
-            }
-        }
-        last = index;
-    }
-    found
-}
-
 /// All forms: looks the set up, searches it, and replies with what was found or stores it.
 fn search(
     call: &mut Call<'_>,
@@ -371,26 +347,41 @@ fn search(
     form: Form,
 ) -> Result<Effect, CommandError> {
     let limits = call.keys.limits();
+    let whole_max = call.whole_max();
     let key = call.keys.key(args.get(form.source_at()));
     let set = call
         .keys
         .read::<Zset>(call.db, &key, call.caller.no_touch)?;
     let mut request = Request::parse(args, form, set)?;
-    let mut found = Vec::new();
-    let meters_per_unit = request.meters_per_unit;
+    let mut found: Vec<(Vec<u8>, Place)> = Vec::new();
+    let shown = request.shown();
+    // What is stored is found at once.
+    let whole_max = match request.destination {
+        None => whole_max,
+        Some(_) => usize::MAX,
+    };
     if let (Some(set), Some(search)) = (set, request.search()) {
-        let limit = if request.any { request.count } else { 0 };
-        found = find(set, &search, limit);
-        if request.count > 0 && request.order == Order::Unsorted && !request.any {
+        let is_first_count = request.count > 0 && !request.any;
+        if is_first_count && request.order == Order::Unsorted {
             request.order = Order::NearestFirst;
+        }
+        let mut finder = Finder::new(search, if request.any { request.count } else { 0 });
+        let is_all = finder.go_on(set, whole_max, |member, place| {
+            found.push((member.to_vec(), place));
+        });
+        if !is_all {
+            let wanted = request.wanted(shown, reply.protocol());
+            let walk = Box::new(GeoWalk::new(finder, found, wanted));
+            call.keys.begin_reading_many(call.db, &[key], walk);
+            return Ok(Effect::NONE);
         }
         match request.order {
             Order::Unsorted => {}
             Order::NearestFirst => {
-                found.sort_by(|one, other| one.distance.total_cmp(&other.distance));
+                found.sort_by(|one, other| one.1.distance.total_cmp(&other.1.distance));
             }
             Order::FarthestFirst => {
-                found.sort_by(|one, other| other.distance.total_cmp(&one.distance));
+                found.sort_by(|one, other| other.1.distance.total_cmp(&one.1.distance));
             }
         }
         if request.count > 0 {
@@ -398,17 +389,20 @@ fn search(
         }
     }
     let Some(destination) = request.destination else {
-        reply_found(&found, &request, meters_per_unit, reply);
+        reply.array(found.len());
+        for (member, place) in &found {
+            shown.reply(member, place, reply);
+        }
         return Ok(Effect::NONE);
     };
     let mut members: Vec<(f64, Vec<u8>)> = Vec::with_capacity(found.len());
-    for place in found {
+    for (member, place) in found {
         let score = if request.stores_distance {
-            place.distance / meters_per_unit
+            place.distance / shown.meters_per_unit
         } else {
             place.score
         };
-        members.push((score, place.member));
+        members.push((score, member));
     }
     sort_members(&mut members);
     // Two neighbouring cells that are one give a place twice.
@@ -417,33 +411,6 @@ fn search(
     let changes = members.len() as u64;
     let effect = store(call, destination, form.event(), set, reply);
     Ok(Effect::wrote(effect.changes.max(changes)))
-}
-
-fn reply_found(
-    found: &[Found],
-    request: &Request<'_>,
-    meters_per_unit: f64,
-    reply: &mut Reply<'_>,
-) {
-    let more_count = usize::from(request.with_distance)
-        + usize::from(request.with_hash)
-        + usize::from(request.with_point);
-    reply.array(found.len());
-    for place in found {
-        if more_count > 0 {
-            reply.array(1 + more_count);
-        }
-        reply.bulk(&place.member);
-        if request.with_distance {
-            reply_distance(place.distance / meters_per_unit, reply);
-        }
-        if request.with_hash {
-            reply.integer(place.score as i64);
-        }
-        if request.with_point {
-            reply_point(place.point, reply);
-        }
-    }
 }
 
 fn geosearch(

@@ -11,7 +11,7 @@ use crate::base::geohash::{Area, Cell, Point, Range, STEP_MAX};
 /// Metres from the equator to where maps end.
 const MAP_EDGE_METERS: f64 = 20_037_726.37;
 /// The cell of a center and its eight neighbours.
-const CELLS_COUNT: usize = 9;
+pub(super) const CELLS_COUNT: usize = 9;
 
 /// What a search covers. Lengths are in the client's unit.
 #[derive(Clone, Debug, PartialEq)]

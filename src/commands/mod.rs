@@ -37,6 +37,7 @@ pub mod generic;
 pub mod geo;
 pub mod geo_search;
 pub mod geo_shape;
+mod geo_walk;
 pub mod hash;
 pub mod hash_ex;
 pub mod hash_expire;

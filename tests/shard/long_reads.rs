@@ -143,7 +143,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 72] = [
+const READS: [(&str, Option<usize>); 81] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -234,6 +234,30 @@ const READS: [(&str, Option<usize>); 72] = [
     ("ZDIFF 2 zset list", None),
     ("ZINTERCARD 2 zset set", None),
     ("ZINTERCARD 3 zset set zset LIMIT 500", None),
+    ("GEOSEARCH geo FROMLONLAT 0 43 BYRADIUS 3000 km", None),
+    (
+        "GEOSEARCH geo FROMMEMBER place:5 BYBOX 4000 900 km DESC WITHDIST WITHCOORD WITHHASH",
+        None,
+    ),
+    (
+        "GEOSEARCH geo FROMLONLAT 0 43 BYRADIUS 3000 km COUNT 300",
+        None,
+    ),
+    (
+        "GEOSEARCH geo FROMLONLAT 0 43 BYRADIUS 3000 km COUNT 300 ANY DESC",
+        None,
+    ),
+    (
+        "GEOSEARCH geo FROMLONLAT 0 43 BYRADIUS 300 km COUNT 5000 ASC WITHDIST",
+        None,
+    ),
+    (
+        "GEOSEARCH geo BYPOLYGON 4 -6 39 6 39 6 44 -6 44 WITHCOORD",
+        None,
+    ),
+    ("GEORADIUS geo 0 43 3000 km WITHDIST", None),
+    ("GEORADIUSBYMEMBER geo place:7 3000 mi ASC", None),
+    ("GEORADIUSBYMEMBER_RO geo place:7 2000 km WITHHASH", None),
 ];
 
 const IS_LONG: [&str; 16] = [
@@ -272,6 +296,14 @@ fn fill(told: &mut [Told; 2], next: &mut u64) {
         both(&format!("RPUSH numbers {}.50", index % 37));
         both(&format!("SET key:{index} text"));
         both(&format!("ZADD zset2 -{index} member:{}", index * 2));
+        let (east, north) = (index % 40 * 25, index / 40 * 3);
+        both(&format!(
+            "GEOADD geo {}.{:02} {}.{} place:{index}",
+            east / 100 - 4,
+            east % 100,
+            north / 10 + 40,
+            north % 10
+        ));
         both(&format!("XADD stream {}-1 f {index} g value", index + 1));
     }
 }
@@ -305,7 +337,7 @@ fn pieces_together_are_the_whole_reply() {
     }
 }
 
-const CHANGES: [&str; 54] = [
+const CHANGES: [&str; 57] = [
     "SET key:{} other",
     "SET key:{} more PX 20",
     "SETEX key:1{} 1 dies",
@@ -359,6 +391,9 @@ const CHANGES: [&str; 54] = [
     "ZADD zset2 {} member:{}",
     "ZREM zset2 member:{}",
     "ZUNIONSTORE zset2 2 zset zset2",
+    "GEOADD geo 1 45 place:{}",
+    "ZREM geo place:{}",
+    "PEXPIRE geo 20",
     "GET nothing",
 ];
 

@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 
 use super::keys::KeyShape;
-use super::table::{Call, Effect, Patience, Wait};
+use super::table::{Call, Effect, Flags, Patience, Run, Wait};
 use super::{CommandError, Entry, table};
 use crate::base::extended::Extended;
 use crate::base::number::{parse_f64, parse_i64};
@@ -61,6 +61,16 @@ fn in_range(ms: i64, now_ms: i64) -> Result<Option<u64>, CommandError> {
         return Err("ERR timeout is out of range".into());
     }
     Ok((ms > 0).then_some(ms as u64))
+}
+
+/// Whether a request is of a command that may wait and says nothing that keeps it from that.
+///
+/// - A key or a group called BLOCK counts as such a word: then it goes the way of what may wait, and does not.
+#[inline]
+pub fn may_wait(entry: &Entry, args: &Args<'_>) -> bool {
+    let is_told = || (1..args.len()).any(|index| args.is(index, "BLOCK"));
+    matches!(entry.command.run, Run::Waits(_))
+        && (!entry.command.flags.has(Flags::WAITS_IF_TOLD) || is_told())
 }
 
 impl Call<'_> {

@@ -8,7 +8,7 @@ use crate::ds::key_table::{ReadLimit, Rest};
 use crate::resp::{Protocol, Reply};
 
 /// A chunk is full with so many bytes.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub(super) const CHUNK_BYTES: usize = 256 * 1024;
 /// What an element may have more without the chunk being moved.
 const CHUNK_SPARE_BYTES: usize = 1024;
 
@@ -22,9 +22,7 @@ pub(super) enum Head {
 /// A reply in the making, without its head.
 pub(super) struct Collected {
     head: Head,
-    protocol: Protocol,
-    /// All but the last are full.
-    chunks: VecDeque<Vec<u8>>,
+    chunks: Chunks,
     count: usize,
     has_begun: bool,
 }
@@ -33,8 +31,7 @@ impl Collected {
     pub(super) fn new(head: Head, protocol: Protocol) -> Self {
         Self {
             head,
-            protocol,
-            chunks: VecDeque::new(),
+            chunks: Chunks::new(protocol),
             count: 0,
             has_begun: false,
         }
@@ -44,6 +41,42 @@ impl Collected {
     #[inline]
     pub(super) fn next(&mut self) -> Reply<'_> {
         self.count += 1;
+        self.chunks.next()
+    }
+}
+
+impl Rest for Collected {
+    fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
+        if !self.has_begun {
+            self.has_begun = true;
+            let mut reply = Reply::new(out, self.chunks.protocol);
+            match self.head {
+                Head::Array => reply.array(self.count),
+                Head::Set => reply.set(self.count),
+            }
+        }
+        self.chunks.read(limit, out)
+    }
+}
+
+/// Bytes of a reply, kept until all of them are known.
+pub(super) struct Chunks {
+    protocol: Protocol,
+    /// All but the last are full.
+    chunks: VecDeque<Vec<u8>>,
+}
+
+impl Chunks {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            chunks: VecDeque::new(),
+        }
+    }
+
+    /// Where what comes next goes.
+    #[inline]
+    pub(super) fn next(&mut self) -> Reply<'_> {
         let is_full = (self.chunks.back()).is_none_or(|chunk| chunk.len() >= CHUNK_BYTES);
         if is_full {
             let chunk = Vec::with_capacity(CHUNK_BYTES + CHUNK_SPARE_BYTES);
@@ -52,19 +85,16 @@ impl Collected {
         let at = self.chunks.len() - 1; // One was pushed where there was none.
         Reply::new(&mut self.chunks[at], self.protocol)
     }
+
+    /// Adds a chunk of its own.
+    pub(super) fn push(&mut self, chunk: Vec<u8>) {
+        self.chunks.push_back(chunk);
+    }
 }
 
-impl Rest for Collected {
+impl Rest for Chunks {
     fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
         let end = out.len().saturating_add(limit.bytes);
-        if !self.has_begun {
-            self.has_begun = true;
-            let mut reply = Reply::new(out, self.protocol);
-            match self.head {
-                Head::Array => reply.array(self.count),
-                Head::Set => reply.set(self.count),
-            }
-        }
         while let Some(chunk) = self.chunks.pop_front() {
             match out.is_empty() {
                 true => *out = chunk,

@@ -85,6 +85,7 @@ pub mod stream_info;
 pub mod stream_pending;
 pub mod stream_range;
 pub mod stream_read;
+mod stream_walk;
 pub mod stream_words;
 pub mod string;
 pub mod string_many;

@@ -13,6 +13,7 @@ use super::pieces::Entries;
 use super::row::*;
 use super::stream_budget::Budget;
 use super::stream_group::tell_of_group;
+use super::stream_walk::{StreamPart, StreamsWalk, stream_of};
 use super::stream_words::{
     id, no_group, reply_entry, reply_id, reply_id_and_fields, seen_consumer,
 };
@@ -24,7 +25,7 @@ use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::ds::stream::{ConsumerNumber, Group, Log, Pending, StreamId};
 use crate::keyspace::zset::Direction;
-use crate::keyspace::{Keyspace, StreamValue};
+use crate::keyspace::{Key, Keyspace, StreamValue};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
 
@@ -321,10 +322,15 @@ fn xread(
         if budget.is_spent(parts.bytes(reply)) {
             break;
         }
-        if request.keys_count == 1 && !budget.is_bounded() {
+        if !budget.is_bounded() {
             let walk = Entries::between(start, StreamId::MAX, Direction::Up);
             if let Some(walk) = walk.if_more_than(whole_max, &stream.log, request.count_max) {
                 let at = parts.start;
+                if request.keys_count > 1 {
+                    reply.truncate(at);
+                    let all = all_parts(call, &request, args, &froms);
+                    return Ok(begin_walk(call, all, reply.protocol()));
+                }
                 parts.begin(key.bytes, reply);
                 reply.array(walk.left_count());
                 parts.end(reply);
@@ -355,6 +361,41 @@ fn xread(
         _ => parts.end(reply),
     }
     Ok(Effect::NONE)
+}
+
+/// What is to be read of each of several streams.
+#[cold]
+fn all_parts(
+    call: &Call<'_>,
+    request: &ReadStreams<'_>,
+    args: &Args<'_>,
+    froms: &[From],
+) -> Vec<StreamPart> {
+    let mut parts = Vec::new();
+    for (place, from) in froms.iter().enumerate() {
+        let From::After(after) = from else { continue };
+        let key = call.keys.key(request.key(args, place));
+        let entry = call.keys.peek(call.db, &key);
+        let (Some(stream), Some(start)) = (entry.as_ref().and_then(stream_of), after.next()) else {
+            continue;
+        };
+        let all = Entries::between(start, StreamId::MAX, Direction::Up);
+        if let Some(entries) = all.if_more_than(0, &stream.log, request.count_max) {
+            let key = key.bytes.to_vec();
+            parts.push(StreamPart { key, entries });
+        }
+    }
+    parts
+}
+
+/// Instead of a reply: it will be made of these.
+#[cold]
+fn begin_walk(call: &mut Call<'_>, parts: Vec<StreamPart>, protocol: Protocol) -> Effect {
+    let names: Vec<Vec<u8>> = parts.iter().map(|part| part.key.clone()).collect();
+    let keys: Vec<Key<'_>> = names.iter().map(|name| call.keys.key(name)).collect();
+    let walk = Box::new(StreamsWalk::new(parts, protocol));
+    call.keys.begin_reading_many(call.db, &keys, walk);
+    Effect::NONE
 }
 
 /// `XREADGROUP GROUP group consumer [option ...] STREAMS key [key ...] id [id ...]` replies with each stream's entries that are
@@ -672,7 +713,10 @@ pub const COMMANDS: &[Command] = &[
         since: "5.0.0",
         group: CommandGroup::Stream,
         arity: Arity::AtLeast(4),
-        flags: Flags::READONLY.or(Flags::BLOCKING).or(Flags::MOVABLE_KEYS),
+        flags: Flags::READONLY
+            .or(Flags::BLOCKING)
+            .or(Flags::MOVABLE_KEYS)
+            .or(Flags::WAITS_IF_TOLD),
         keys: &[streams_from(1)],
         spread: Spread::Gather(Program::ReadStreams),
         args: "[COUNT count] [MAXCOUNT maxcount:integer]@8.10.0 [MAXSIZE maxsize:integer]@8.10.0 \

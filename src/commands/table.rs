@@ -88,6 +88,8 @@ impl Flags {
     pub const HIDDEN: Flags = Flags(1 << 27);
     /// The node puts words of the connection's between those of a request before anybody else sees it (HIMPORT SET).
     pub const SPELLED_OUT: Flags = Flags(1 << 23);
+    /// Waits only where its words say BLOCK.
+    pub const WAITS_IF_TOLD: Flags = Flags(1 << 20);
     /// Where there are save points its reply waits for a snapshot (FLUSHALL).
     pub const SAVED: Flags = Flags(1 << 22);
     /// Runs only where `enable-debug-command` says so.

@@ -18,6 +18,7 @@ use super::mesh::Item;
 use super::ring::Token;
 use super::under_way::has_plain_keys;
 use super::watching::Noted;
+use crate::commands::blocking::may_wait;
 use crate::commands::client_tracking::ClientTracking;
 use crate::commands::himport::NO_SUCH_FIELDSET;
 use crate::commands::pubsub::PubSub;
@@ -171,7 +172,10 @@ impl Core {
             return Dispatched::NotYet;
         }
         let dispatched = match plan(entry, args, &self.map, self.id) {
-            plan @ Plan::Shard(shard) if !matches!(entry.command.run, Run::Keys(_)) => {
+            plan @ Plan::Shard(shard)
+                if !matches!(entry.command.run, Run::Keys(_))
+                    && (entry.command.run.is_script() || may_wait(entry, args)) =>
+            {
                 match entry.command.run {
                     Run::Script(_) => self.eval(token, connection, entry, args, plan),
                     _ => self.dispatch_waiting(token, connection, entry, args, shard),

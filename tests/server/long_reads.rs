@@ -59,6 +59,7 @@ fn long_replies_keep_their_place_in_a_pipeline() {
                 "SUNION bigsadd nothing{bigsadd}",
                 "ZUNION 2 bigzadd nothing{bigzadd} WITHSCORES",
                 "SINTERCARD 2 bigsadd bigsadd",
+                "XREAD STREAMS nothing{bigxadd} bigxadd 0 10",
                 "SORT bigrpush ALPHA DESC",
                 "SORT bigrpush",
                 "KEYS big*",
@@ -122,6 +123,12 @@ fn long_replies_keep_their_place_in_a_pipeline() {
             assert_eq!(count(&client.reply()), COUNT);
             assert!(client.reply() == ranked);
             assert_eq!(client.reply(), Value::Integer(COUNT as i64));
+            let read = client.reply();
+            let entries = match &read {
+                Value::Map(pairs) => &pairs[0].1,
+                other => &other.items()[0].items()[1],
+            };
+            assert_eq!(count(entries), COUNT - 9);
             let sorted = client.reply();
             let mut expected: Vec<String> = (0..COUNT).map(|it| format!("element:{it}")).collect();
             expected.sort_unstable_by(|one, other| other.cmp(one));
@@ -238,6 +245,7 @@ fn a_client_that_goes_or_does_not_read_leaves_the_key_to_others() {
             let mut gone = server.client();
             gone.send(&request(&[b"SMEMBERS", b"bigsadd"]));
             gone.send(&request(&[b"HGETALL", b"bighset"]));
+            gone.send(&request(&[b"XREAD", b"STREAMS", b"bigxadd", b"0"]));
             gone.send(&request(&[b"ZUNION", b"1", b"bigzadd"]));
             match round % 2 {
                 0 => gone.reset(),

@@ -143,7 +143,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 81] = [
+const READS: [(&str, Option<usize>); 84] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -163,6 +163,12 @@ const READS: [(&str, Option<usize>); 81] = [
     ("XREVRANGE stream 900 100", None),
     ("XREAD STREAMS stream 100", None),
     ("XREAD COUNT 500 STREAMS stream 0-0", None),
+    ("XREAD STREAMS stream stream2 5 0", None),
+    (
+        "XREAD COUNT 500 STREAMS stream2 nothing stream 990 0 0-0",
+        None,
+    ),
+    ("XREAD STREAMS stream list 0 0", None),
     ("SRANDMEMBER set 100000", Some(1)),
     ("SRANDMEMBER ints 100000", Some(1)),
     ("HRANDFIELD hash 100000", Some(1)),
@@ -295,6 +301,7 @@ fn fill(told: &mut [Told; 2], next: &mut u64) {
         both(&format!("SADD ints2 {}", index * 14));
         both(&format!("RPUSH numbers {}.50", index % 37));
         both(&format!("SET key:{index} text"));
+        both(&format!("XADD stream2 {}-1 f {index}", index + 1));
         both(&format!("ZADD zset2 -{index} member:{}", index * 2));
         let (east, north) = (index % 40 * 25, index / 40 * 3);
         both(&format!(
@@ -337,7 +344,7 @@ fn pieces_together_are_the_whole_reply() {
     }
 }
 
-const CHANGES: [&str; 57] = [
+const CHANGES: [&str; 59] = [
     "SET key:{} other",
     "SET key:{} more PX 20",
     "SETEX key:1{} 1 dies",
@@ -388,6 +395,8 @@ const CHANGES: [&str; 57] = [
     "SORT list ALPHA STORE list",
     "SMOVE set ints member:{}",
     "LMOVE list list LEFT RIGHT",
+    "XDEL stream2 {}-1",
+    "XTRIM stream2 MAXLEN 700",
     "ZADD zset2 {} member:{}",
     "ZREM zset2 member:{}",
     "ZUNIONSTORE zset2 2 zset zset2",

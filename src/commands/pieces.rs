@@ -35,6 +35,15 @@ impl Call<'_> {
         }
     }
 
+    /// What is stored of more elements is made bit by bit.
+    #[inline]
+    pub(super) fn stored_max(&self) -> usize {
+        match self.is_alone {
+            true => self.keys.stored_elements_max(),
+            false => usize::MAX,
+        }
+    }
+
     /// Instead of a reply: what was written of it since `start` is its head, and `walk` makes the rest.
     #[cold]
     pub(super) fn reply_in_pieces<W: Walk>(
@@ -50,6 +59,7 @@ impl Call<'_> {
         let begun = Begun {
             bytes_min: reader.walk.bytes_min(),
             is_collected: false,
+            is_making: false,
             locks: W::LOCKS.then_some(key.hash).into_iter().collect(),
         };
         self.keys.begin_reading(self.db, key, head, reader, begun);

@@ -29,6 +29,9 @@ pub(super) struct Runs<O: Order> {
     order: O,
     runs: Vec<Run<O::Rank>>,
     count: usize,
+    /// Bytes of all texts, and of the longest.
+    text_bytes: usize,
+    text_bytes_max: usize,
     sorted_count: usize,
     /// Runs that have elements left, the one with the next element of all first.
     heap: Vec<usize>,
@@ -80,6 +83,8 @@ impl<O: Order> Runs<O> {
             order,
             runs: Vec::new(),
             count: 0,
+            text_bytes: 0,
+            text_bytes_max: 0,
             sorted_count: 0,
             heap: Vec::new(),
         }
@@ -97,11 +102,18 @@ impl<O: Order> Runs<O> {
         let end = run.text.len();
         run.elements.push(Ranked { rank, start, end });
         self.count += 1;
+        self.text_bytes += end - start;
+        self.text_bytes_max = self.text_bytes_max.max(end - start);
     }
 
     /// How many were added.
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Bytes of all texts, and of the longest.
+    pub(super) fn text_bytes(&self) -> (usize, usize) {
+        (self.text_bytes, self.text_bytes_max)
     }
 
     /// Sorts the next run; false where all are.

@@ -7,7 +7,7 @@
 use super::CommandError;
 use super::row::*;
 use super::set::reply_member;
-use super::set_walk::{Made, SetWalk, Told};
+use super::set_walk::{Made, MadeSet, SetWalk, Stored, Told};
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
     Spread,
@@ -21,7 +21,7 @@ use crate::keyspace::set::Set;
 use crate::keyspace::set_algebra::{
     difference, intersection, stored_difference, stored_intersection, union, union_count,
 };
-use crate::keyspace::{Collection, Key, Keyspace};
+use crate::keyspace::{Collection, EncodingLimits, Key, Keyspace};
 use crate::resp::{Args, Reply};
 
 /// The sets at these keys, each looked up, counted and touched.
@@ -78,6 +78,56 @@ fn begin_walk(
     Effect::NONE
 }
 
+/// What a request was to store, if it has been made of as many sets as there are.
+fn take_made(call: &mut Call<'_>) -> Option<MadeSet> {
+    let made = call.keys.take_made()?.downcast::<MadeSet>();
+    made.ok().map(|made| *made)
+}
+
+/// Instead of a reply: what is to be stored will be made of the sets at these of the keys; then the request runs again.
+#[cold]
+fn begin_making(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    made: Made,
+    stored: Stored,
+    order: &[usize],
+) -> Effect {
+    let key = |&at: &usize| call.keys.key(args.get(2 + at));
+    let keys: Vec<Key<'_>> = order.iter().map(key).collect();
+    let destination = call.keys.key(args.get(1));
+    let walk = Box::new(SetWalk::storing(made, stored));
+    call.keys.begin_making(call.db, &keys, &destination, walk);
+    Effect::NONE
+}
+
+/// `SINTERSTORE destination key [key ...]` and its kin: what `whole` makes of the sets takes the place of whatever the first key
+/// holds.
+fn make_and_store(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    (made, event): (Made, &'static str),
+    whole: impl FnOnce(&[Option<&Set>], &EncodingLimits) -> Set,
+) -> Result<Effect, CommandError> {
+    let (limits, stored_max) = (call.keys.limits(), call.stored_max());
+    let before = take_made(call);
+    let sets = sets_at(call, words(args, 2))?;
+    let inputs_count = sets.iter().flatten().count();
+    if let Some(before) = before
+        && before.inputs_count == inputs_count
+    {
+        return store(call, args, reply, event, before.set);
+    }
+    if let Some(order) = made.order(&sets, stored_max)
+        && let Some(stored) = Stored::begin(made, &sets, &order, limits)
+    {
+        return Ok(begin_making(call, args, made, stored, &order));
+    }
+    let set = whole(&sets, &limits);
+    store(call, args, reply, event, set)
+}
+
 /// Puts a set in the place of whatever the first key holds, and replies with its length.
 fn store(
     call: &mut Call<'_>,
@@ -126,9 +176,8 @@ fn sinterstore(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let limits = call.keys.limits();
-    let set = stored_intersection(&sets_at(call, words(args, 2))?, &limits);
-    store(call, args, reply, "sinterstore", set)
+    let what = (Made::Intersection, "sinterstore");
+    make_and_store(call, args, reply, what, stored_intersection)
 }
 
 /// `SINTERCARD numkeys key [key ...] [LIMIT limit]` replies with how many members are in all sets.
@@ -173,9 +222,10 @@ fn sunionstore(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let limits = call.keys.limits();
-    let set = union(&sets_at(call, words(args, 2))?, true, &limits);
-    store(call, args, reply, "sunionstore", set)
+    let what = (Made::Union, "sunionstore");
+    make_and_store(call, args, reply, what, |sets, limits| {
+        union(sets, true, limits)
+    })
 }
 
 /// `SUNIONCARD numkeys key [key ...] [APPROX] [LIMIT limit]` replies with how many members are in one set at least.
@@ -239,9 +289,8 @@ fn sdiffstore(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let limits = call.keys.limits();
-    let set = stored_difference(&sets_at(call, words(args, 2))?, &limits);
-    store(call, args, reply, "sdiffstore", set)
+    let what = (Made::Difference, "sdiffstore");
+    make_and_store(call, args, reply, what, stored_difference)
 }
 
 /// `SDIFFCARD numkeys key [key ...] [LIMIT limit]` replies with how many members are in the first set and in no other.

@@ -7,7 +7,10 @@
 //!     SUNION  base: one after the other  others: those before it    kept if in none
 //!             more than `UNITED_MAX`     others: a table of all members that have been seen
 //!
-//! Promises  no second copy of any set is built, but of very many; its keys are locked while it looks, not while it replies.
+//! SUNIONSTORE and its kin the same way: what is kept goes into the set that is stored.
+//!
+//! Promises  no second copy of any set is built, but of very many; its keys are locked while it looks, not while it replies;
+//!           what is stored has the encoding of what comes whole.
 //! Not here  what comes whole: `keyspace/set_algebra.rs`.
 //! Tests     tests/shard/long_reads.rs.
 
@@ -16,9 +19,9 @@ use super::pieces::STEP;
 use super::seen::{Seen, UNITED_MAX};
 use super::zset_reply::reply_member;
 use crate::ds::hyperloglog::{Registers, place};
-use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
+use crate::ds::key_table::{EntryRef, Made as MadeOf, ManyReader, ReadLimit, Rest, Value};
 use crate::keyspace::set::Probe;
-use crate::keyspace::{Collection, Object, Set};
+use crate::keyspace::{Collection, EncodingLimits, Object, Set};
 use crate::resp::Protocol;
 
 /// What is made of several sets.
@@ -84,10 +87,97 @@ pub(super) enum Told {
     },
 }
 
+/// A set that was made of others.
+pub(super) struct MadeSet {
+    pub(super) set: Set,
+    /// As many of them were there.
+    pub(super) inputs_count: usize,
+}
+
+/// What is to be stored, in the making.
+pub(super) struct Stored {
+    set: Set,
+    limits: EncodingLimits,
+    inputs_count: usize,
+    /// At its end it is made an intset where it can be one.
+    may_be_ints: bool,
+}
+
+impl Stored {
+    /// What is to be made of the sets at the places of `order`, where the way there does not matter for the encoding.
+    ///
+    /// - See `keyspace/set_algebra.rs`.
+    pub(super) fn begin(
+        made: Made,
+        sets: &[Option<&Set>],
+        order: &[usize],
+        limits: EncodingLimits,
+    ) -> Option<Self> {
+        let len = |at: &usize| sets[*at].map_or(0, Set::len);
+        let first = order.first()?;
+        let set = match made {
+            Made::Union => Set::default(),
+            Made::Intersection => match sets[*first].is_some_and(|set| set.as_ints().is_some()) {
+                true => Set::default(),
+                false => Set::packed(),
+            },
+            Made::Difference => {
+                let lookups_count = len(first) * order.len() / 2;
+                let is_looked_up = lookups_count <= order.iter().map(len).sum::<usize>();
+                let small_max = limits
+                    .set_max_intset_entries
+                    .max(limits.set_max_listpack_entries);
+                match (is_looked_up, len(first) > small_max) {
+                    (true, _) => Set::default(),
+                    // As large as the first, of which others are taken away.
+                    (false, true) => Set::table(),
+                    (false, false) => return None,
+                }
+            }
+        };
+        Some(Self {
+            set,
+            limits,
+            inputs_count: order.len(),
+            may_be_ints: made == Made::Intersection,
+        })
+    }
+
+    fn add(&mut self, member: &Probe<'_>) {
+        self.set.add(member, &self.limits);
+    }
+
+    fn end(mut self) -> MadeSet {
+        if self.may_be_ints {
+            self.set.become_ints_where_possible(&self.limits);
+        }
+        MadeSet {
+            set: self.set,
+            inputs_count: self.inputs_count,
+        }
+    }
+}
+
+/// Hands a set over.
+struct MadeRest(Option<MadeSet>);
+
+impl Rest for MadeRest {
+    fn read(&mut self, _: ReadLimit, _: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    fn take_made(&mut self) -> Option<MadeOf> {
+        let made = self.0.take()?;
+        Some(Box::new(made))
+    }
+}
+
 /// See the module.
 pub(super) struct SetWalk {
     made: Made,
     told: Told,
+    /// Instead of a reply.
+    stored: Option<Stored>,
     /// The base, and how far it has been walked through.
     base: usize,
     cursor: u64,
@@ -108,12 +198,23 @@ impl SetWalk {
         Self {
             made,
             told,
+            stored: None,
             base: 0,
             cursor: 0,
             found: Collected::new(Head::Set, protocol),
             count: 0,
             seen: (is_wide && !is_estimated).then(Seen::new),
             registers: is_estimated.then(Registers::default),
+        }
+    }
+
+    /// The same, to store what is made.
+    pub(super) fn storing(made: Made, stored: Stored) -> Self {
+        // What has been seen is in the set itself.
+        let told = Told::Count { limit: 0 };
+        Self {
+            stored: Some(stored),
+            ..Self::new(made, told, 0, Protocol::Resp2)
         }
     }
 
@@ -131,6 +232,11 @@ impl SetWalk {
                 let (index, count) = place(member.text(&mut buffer));
                 return registers.raise(index, count);
             }
+            if let Some(stored) = &mut self.stored
+                && self.made == Made::Union
+            {
+                return stored.add(&Probe::of(member, &mut buffer));
+            }
             let is_kept = if let Some(seen) = &mut self.seen {
                 seen.add(member.text(&mut buffer), (), |()| {})
             } else {
@@ -143,7 +249,9 @@ impl SetWalk {
                     }
                 }
             };
-            if is_kept {
+            if is_kept && let Some(stored) = &mut self.stored {
+                stored.add(&Probe::of(member, &mut [0; 20]));
+            } else if is_kept {
                 self.count += 1;
                 if self.told == Told::Members {
                     reply_member(member, &mut self.found.next());
@@ -162,6 +270,9 @@ impl SetWalk {
 
     /// What makes the reply.
     fn rest(&mut self) -> Box<dyn Rest> {
+        if let Some(stored) = self.stored.take() {
+            return Box::new(MadeRest(Some(stored.end())));
+        }
         let limited = |count: usize, limit| match limit {
             0 => count,
             limit => count.min(limit),

@@ -14,7 +14,7 @@ use super::table::{
 use super::word::integer;
 use super::zset_read::store;
 use super::zset_reply::{reply_members_head, reply_scored};
-use super::zset_walk::{Told, Wanted, ZsetWalk};
+use super::zset_walk::{MadeZset, Told, Wanted, ZsetWalk};
 use crate::base::number::parse_f64;
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
@@ -31,6 +31,17 @@ pub(super) enum Combination {
     Union,
     Intersection,
     Difference,
+}
+
+impl Combination {
+    /// What storing it is called.
+    fn stored_event(self) -> &'static str {
+        match self {
+            Self::Union => "zunionstore",
+            Self::Intersection => "zinterstore",
+            Self::Difference => "zdiffstore",
+        }
+    }
 }
 
 /// What becomes of the result.
@@ -243,11 +254,17 @@ fn combine(
         .filter(|count| *count < args.len() - at)
         .ok_or(CommandError::Syntax)?;
     let words = || args.iter_from(at + 1).take(keys_count);
+    let made = match destination {
+        Destination::Key => call.keys.take_made(),
+        Destination::Reply | Destination::Count => None,
+    };
+    let mut inputs_count = 0;
     // First as reads, which expire, count and touch; then all at once, side by side.
     for word in words() {
         let key = call.keys.key(word);
         let entry = call.keys.lookup_read(call.db, &key, call.caller.no_touch);
         if let Some(entry) = entry {
+            inputs_count += 1;
             match entry.value() {
                 Value::Object(object) if Input::of(object).is_some() => {}
                 _ => return Err(CommandError::WrongType),
@@ -261,7 +278,17 @@ fn combine(
         combination,
         destination,
     )?;
-    let (limits, whole_max) = (call.keys.limits(), call.whole_max());
+    if let Some(made) = made.and_then(|made| made.downcast::<MadeZset>().ok())
+        && made.inputs_count == inputs_count
+    {
+        let event = combination.stored_event();
+        return Ok(store(call, args.get(1), event, made.set, reply));
+    }
+    let limits = call.keys.limits();
+    let whole_max = match destination {
+        Destination::Key => call.stored_max(),
+        Destination::Reply | Destination::Count => call.whole_max(),
+    };
     let keys = &*call.keys;
     let mut sources: Vec<Source<'_>> = words()
         .zip(&options.weights)
@@ -277,7 +304,7 @@ fn combine(
             }
         })
         .collect();
-    if destination != Destination::Key && is_long(&sources, combination, whole_max) {
+    if is_long(&sources, combination, whole_max) {
         return Ok(begin_walk(
             call,
             args,
@@ -302,11 +329,7 @@ fn combine(
     sort_members(&mut result);
     if destination == Destination::Key {
         let set = Zset::from_sorted(&result, &limits);
-        let event = match combination {
-            Combination::Union => "zunionstore",
-            Combination::Intersection => "zinterstore",
-            Combination::Difference => "zdiffstore",
-        };
+        let event = combination.stored_event();
         return Ok(store(call, args.get(1), event, set, reply));
     }
     reply_members_head(result.len(), options.with_scores, reply);
@@ -330,7 +353,7 @@ fn is_long(sources: &[Source<'_>], combination: Combination, whole_max: usize) -
     }
 }
 
-/// Instead of a reply: it will be made of the inputs, whose first key is word 2.
+/// Instead of a reply: it, or what is stored, will be made of the inputs.
 #[cold]
 fn begin_walk(
     call: &mut Call<'_>,
@@ -340,7 +363,11 @@ fn begin_walk(
     combination: Combination,
     destination: Destination,
 ) -> Effect {
-    let there = args.iter_from(2).zip(&options.weights);
+    let first = match destination {
+        Destination::Reply | Destination::Count => 2,
+        Destination::Key => 3,
+    };
+    let there = args.iter_from(first).zip(&options.weights);
     let there = there.filter_map(|(word, &weight)| {
         let key = call.keys.key(word);
         match call.keys.peek(call.db, &key)?.value() {
@@ -356,8 +383,11 @@ fn begin_walk(
         Destination::Count => Told::Count {
             limit: options.limit,
         },
-        Destination::Reply | Destination::Key => Told::Members {
+        Destination::Reply => Told::Members {
             with_scores: options.with_scores,
+        },
+        Destination::Key => Told::Stored {
+            limits: call.keys.limits(),
         },
     };
     let wanted = Wanted {
@@ -369,7 +399,15 @@ fn begin_walk(
     let weights = there.iter().map(|(.., weight)| *weight).collect();
     let keys: Vec<Key<'_>> = there.into_iter().map(|(_, key, _)| key).collect();
     let walk = Box::new(ZsetWalk::new(wanted, weights));
-    call.keys.begin_reading_many(call.db, &keys, walk);
+    match destination {
+        Destination::Key => {
+            let stored = call.keys.key(args.get(1));
+            call.keys.begin_making(call.db, &keys, &stored, walk);
+        }
+        Destination::Reply | Destination::Count => {
+            call.keys.begin_reading_many(call.db, &keys, walk);
+        }
+    }
     Effect::NONE
 }
 

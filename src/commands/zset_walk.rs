@@ -7,9 +7,11 @@
 //!     ZUNION  base: one after the other       others: those before it      kept if in none; those behind it add their scores
 //!             more than `UNITED_MAX` of them  all members are added up in a table in parts
 //!
+//! ZUNIONSTORE and its kin the same way: what is merged becomes the set that is stored.
+//!
 //! Promises  scores are added in the order of a reply that comes whole; its keys are locked while it looks, not while it sorts
-//!           and replies.
-//! Not here  what comes whole, and what is stored: `zset_combine.rs`.
+//!           and replies, unless that is stored.
+//! Not here  what comes whole: `zset_combine.rs`.
 //! Tests     tests/shard/long_reads.rs.
 
 use std::cmp::Ordering;
@@ -20,10 +22,10 @@ use super::runs::{Order, Runs};
 use super::seen::{Seen, UNITED_MAX};
 use super::zset_combine::{Aggregate, Combination, Input, Source};
 use super::zset_reply::{reply_members_head, reply_scored};
-use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
+use crate::ds::key_table::{EntryRef, Made, ManyReader, ReadLimit, Rest, Value};
 use crate::ds::listpack::Element;
-use crate::keyspace::Object;
-use crate::keyspace::zset::Direction;
+use crate::keyspace::zset::{Direction, Zset};
+use crate::keyspace::{EncodingLimits, Object};
 use crate::resp::{Protocol, Reply};
 
 /// What is to come of it.
@@ -45,6 +47,17 @@ pub(super) enum Told {
     Count {
         limit: usize,
     },
+    /// Nothing: a set of them is made.
+    Stored {
+        limits: EncodingLimits,
+    },
+}
+
+/// A set that was made of others.
+pub(super) struct MadeZset {
+    pub(super) set: Zset,
+    /// As many inputs were there.
+    pub(super) inputs_count: usize,
 }
 
 /// See the module.
@@ -154,7 +167,7 @@ impl ZsetWalk {
         };
         if is_kept {
             match self.wanted.told {
-                Told::Members { .. } => self.found.push(total, member),
+                Told::Members { .. } | Told::Stored { .. } => self.found.push(total, member),
                 Told::Count { .. } => self.count += 1,
             }
         }
@@ -174,12 +187,24 @@ impl ZsetWalk {
             Told::Count { limit: 0 } => Box::new(Number(self.count)),
             Told::Count { limit } => Box::new(Number(self.count.min(limit))),
             Told::Members { with_scores } => Box::new(ScoredRest {
-                found: std::mem::replace(&mut self.found, Runs::new(ByScore)),
-                seen: self.seen.take(),
+                members: self.members(),
                 with_scores,
                 protocol: self.wanted.protocol,
                 has_begun: false,
             }),
+            Told::Stored { limits } => Box::new(StoredRest {
+                members: self.members(),
+                limits,
+                made: None,
+                inputs_count: self.weights.len(),
+            }),
+        }
+    }
+
+    fn members(&mut self) -> Members {
+        Members {
+            found: std::mem::replace(&mut self.found, Runs::new(ByScore)),
+            seen: self.seen.take(),
         }
     }
 }
@@ -218,17 +243,14 @@ impl ManyReader<Object> for ZsetWalk {
     }
 }
 
-/// Members that have been found: they are sorted, then told.
-struct ScoredRest {
+/// Members that have been found.
+struct Members {
     found: Runs<ByScore>,
     /// Where they are before that, if there.
     seen: Option<Seen<f64>>,
-    with_scores: bool,
-    protocol: Protocol,
-    has_begun: bool,
 }
 
-impl ScoredRest {
+impl Members {
     /// Makes ready for the merge; false where that is done.
     fn sort_on(&mut self) -> bool {
         if let Some(seen) = &mut self.seen {
@@ -242,24 +264,70 @@ impl ScoredRest {
     }
 }
 
-impl Rest for ScoredRest {
-    fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
-        while self.sort_on() {
+/// Members are sorted, then a set is made of them.
+struct StoredRest {
+    members: Members,
+    limits: EncodingLimits,
+    made: Option<Zset>,
+    inputs_count: usize,
+}
+
+impl Rest for StoredRest {
+    fn read(&mut self, limit: ReadLimit, _: &mut Vec<u8>) -> bool {
+        while self.members.sort_on() {
             if limit != ReadLimit::NONE {
                 return false;
             }
         }
+        let (found, limits) = (&mut self.members.found, &self.limits);
+        let set = self.made.get_or_insert_with(|| {
+            found.merge();
+            let (bytes, longest) = found.text_bytes();
+            Zset::for_members(found.len(), longest, bytes, limits)
+        });
+        // A member of a set costs more than one of a reply.
+        for _ in 0..(limit.elements / 4).max(1) {
+            if !found.pop(|&score, member| set.push(member, score)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take_made(&mut self) -> Option<Made> {
+        let set = self.made.take()?;
+        let inputs_count = self.inputs_count;
+        Some(Box::new(MadeZset { set, inputs_count }))
+    }
+}
+
+/// Members are sorted, then told.
+struct ScoredRest {
+    members: Members,
+    with_scores: bool,
+    protocol: Protocol,
+    has_begun: bool,
+}
+
+impl Rest for ScoredRest {
+    fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool {
+        while self.members.sort_on() {
+            if limit != ReadLimit::NONE {
+                return false;
+            }
+        }
+        let found = &mut self.members.found;
         if !self.has_begun {
             self.has_begun = true;
-            self.found.merge();
+            found.merge();
             let mut reply = Reply::new(out, self.protocol);
-            reply_members_head(self.found.len(), self.with_scores, &mut reply);
+            reply_members_head(found.len(), self.with_scores, &mut reply);
         }
         let end = out.len().saturating_add(limit.bytes);
         let mut left_count = limit.elements;
         while left_count > 0 && out.len() < end {
             left_count -= 1;
-            let is_there = self.found.pop(|&score, member| {
+            let is_there = found.pop(|&score, member| {
                 let mut reply = Reply::new(out, self.protocol);
                 match self.with_scores {
                     true => reply_scored(Element::Str(member), score, &mut reply),

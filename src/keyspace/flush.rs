@@ -91,6 +91,9 @@ impl Keyspace {
 
     /// Exchanges two databases, both below [`Keyspace::databases_count`].
     pub fn swap_databases(&mut self, first: usize, second: usize) {
+        for db in [first, second] {
+            self.databases[db].table.give_makings_up();
+        }
         self.databases.swap(first, second);
     }
 

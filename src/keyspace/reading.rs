@@ -8,7 +8,7 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::{Key, Keyspace, Object};
-use crate::ds::key_table::{KeyWalker, LeftOver, ManyReader, Portion, ReadLimit, Reader};
+use crate::ds::key_table::{KeyWalker, LeftOver, Made, ManyReader, Portion, ReadLimit, Reader};
 
 /// From here on a reply is given in pieces, in elements: half a millisecond's work.
 pub const WHOLE_ELEMENTS_MAX: usize = 10_000;
@@ -17,6 +17,10 @@ pub const WHOLE_ELEMENTS_MAX: usize = 10_000;
 pub(super) struct Readings {
     /// See [`Keyspace::whole_elements_max`].
     whole_elements_max: usize,
+    /// See [`Keyspace::stored_elements_max`].
+    stored_elements_max: usize,
+    /// What the request that runs was to store and others have made for it.
+    made: Option<Made>,
     /// Those ever begun.
     count: u64,
     /// The one that a request has just begun, and its id.
@@ -29,6 +33,8 @@ impl Default for Readings {
     fn default() -> Self {
         Self {
             whole_elements_max: WHOLE_ELEMENTS_MAX,
+            stored_elements_max: WHOLE_ELEMENTS_MAX,
+            made: None,
             count: 0,
             begun: None,
             left: Vec::new(),
@@ -37,12 +43,14 @@ impl Default for Readings {
 }
 
 /// A reading that a request has begun instead of replying.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Begun {
     /// The reply has at least so many bytes.
     pub bytes_min: u64,
     /// None of them is there before all has been looked at.
     pub is_collected: bool,
+    /// What the request is to store is made; then it runs again.
+    pub is_making: bool,
     /// The hashes of its keys, if whoever wants those is to wait until they have been read; else the reader leaves each at the
     /// first change.
     pub locks: Vec<u64>,
@@ -59,6 +67,29 @@ impl Keyspace {
     #[doc(hidden)]
     pub fn set_whole_elements_max(&mut self, count: usize) {
         self.readings.whole_elements_max = count;
+    }
+
+    /// What requests store is made bit by bit where it takes more elements, and they stand for themselves.
+    #[inline]
+    pub fn stored_elements_max(&self) -> usize {
+        self.readings.stored_elements_max
+    }
+
+    /// Sets [`Keyspace::stored_elements_max`]; tests do.
+    #[doc(hidden)]
+    pub fn set_stored_elements_max(&mut self, count: usize) {
+        self.readings.stored_elements_max = count;
+    }
+
+    /// What the request that runs was to store, or none: for the handler that has begun to make it.
+    pub fn hand_made(&mut self, made: Option<Made>) {
+        self.readings.made = made;
+    }
+
+    /// Takes what the request that runs is to store, if that was made before.
+    #[inline]
+    pub fn take_made(&mut self) -> Option<Made> {
+        self.readings.made.take()
     }
 
     /// Begins to read a key that is there, instead of a reply.
@@ -87,22 +118,43 @@ impl Keyspace {
         reader: Box<dyn ManyReader<Object>>,
     ) {
         let id = self.begin(Begun {
-            bytes_min: 0,
             is_collected: true,
             locks: keys.iter().map(|key| key.hash).collect(),
+            ..Begun::default()
         });
         let keys = keys.iter().map(|key| (key.hash, key.bytes));
         let table = &mut self.databases[db].table;
-        table.begin_reading_many(id, keys, reader);
+        table.begin_reading_many(id, keys, false, reader);
+    }
+
+    /// Begins to make of several keys that are there what the request is to store at `destination`; all of them wait for that.
+    /// When it is made the request runs again, to [take](Keyspace::take_made) it.
+    #[cold]
+    pub fn begin_making(
+        &mut self,
+        db: usize,
+        keys: &[Key<'_>],
+        destination: &Key<'_>,
+        reader: Box<dyn ManyReader<Object>>,
+    ) {
+        let hashes = keys.iter().map(|key| key.hash);
+        let id = self.begin(Begun {
+            is_collected: true,
+            is_making: true,
+            locks: hashes.chain([destination.hash]).collect(),
+            ..Begun::default()
+        });
+        let keys = keys.iter().map(|key| (key.hash, key.bytes));
+        let table = &mut self.databases[db].table;
+        table.begin_reading_many(id, keys, true, reader);
     }
 
     /// Begins to look at all keys of a database; nobody waits for that.
     #[cold]
     pub fn begin_key_walk(&mut self, db: usize, walker: Box<dyn KeyWalker<Object>>) {
         let id = self.begin(Begun {
-            bytes_min: 0,
             is_collected: true,
-            locks: Vec::new(),
+            ..Begun::default()
         });
         self.databases[db].table.begin_key_walk(id, walker);
     }
@@ -158,5 +210,6 @@ impl Keyspace {
         other.readings.left = std::mem::take(&mut self.readings.left);
         other.readings.count = self.readings.count;
         other.readings.whole_elements_max = self.readings.whole_elements_max;
+        other.readings.stored_elements_max = self.readings.stored_elements_max;
     }
 }

@@ -53,20 +53,37 @@ impl Zset {
         }
     }
 
-    /// A set of these members, which are in order and different.
-    pub fn from_sorted<M: AsRef<[u8]>>(members: &[(f64, M)], limits: &EncodingLimits) -> Self {
-        let lengths = members.iter().map(|(_, member)| member.as_ref().len());
-        let mut set = Self::sized(members.len(), lengths.clone().max().unwrap_or(0), limits);
+    /// A set that `count` members of up to `member_bytes` and together `bytes` bytes will be [pushed](Zset::push) to.
+    pub fn for_members(
+        count: usize,
+        member_bytes: usize,
+        bytes: usize,
+        limits: &EncodingLimits,
+    ) -> Self {
+        let mut set = Self::sized(count, member_bytes, limits);
         if let Form::Packed(packed) = &set.form
-            && !packed.has_room_for(lengths.sum())
+            && !packed.has_room_for(bytes)
         {
             set.form = Form::Tree(UnalignedBox::default());
         }
+        set
+    }
+
+    /// Adds a member that is not there and comes after all others, to a set that was made [for it](Zset::for_members).
+    pub fn push(&mut self, member: &[u8], score: f64) {
+        match &mut self.form {
+            Form::Packed(packed) => packed.push(member, score),
+            Form::Tree(tree) => tree.push(member, score),
+        }
+    }
+
+    /// A set of these members, which are in order and different.
+    pub fn from_sorted<M: AsRef<[u8]>>(members: &[(f64, M)], limits: &EncodingLimits) -> Self {
+        let lengths = members.iter().map(|(_, member)| member.as_ref().len());
+        let longest = lengths.clone().max().unwrap_or(0);
+        let mut set = Self::for_members(members.len(), longest, lengths.sum(), limits);
         for (score, member) in members {
-            match &mut set.form {
-                Form::Packed(packed) => packed.push(member.as_ref(), *score),
-                Form::Tree(tree) => tree.push(member.as_ref(), *score),
-            }
+            set.push(member.as_ref(), *score);
         }
         set
     }

@@ -8,6 +8,9 @@
 //! Draws lock nothing: there may be more of them than anybody would wait for. Nor does KEYS; as part of a transaction over all
 //! shards it answers that when it is whole, and what the transaction has locked waits as long.
 //!
+//! What is to be stored (SUNIONSTORE …) is made in steps, too, under locks on all of its keys; then the request runs again and
+//! takes it. Where one of them has changed all the same, it runs as it would have at once: it is done when it is done.
+//!
 //! Promises  the pieces together are the reply as it was when the request ran (`ds/key_table/readings.rs`); a call of
 //!           [`Shard::read_on`] takes one step, about half a millisecond; long reads take turns.
 //! Not here  which replies come in pieces: `commands/pieces.rs`. When steps are taken: `node/event_loop.rs`.
@@ -17,7 +20,7 @@ use super::locks::Ticket;
 use super::waiters::Change;
 use super::{Request, Shard};
 use crate::commands::Entry;
-use crate::ds::key_table::{Portion, ReadLimit};
+use crate::ds::key_table::{Made, Portion, ReadLimit};
 use crate::keyspace::reading::Begun;
 use crate::persist::Holds;
 use crate::resp::Args;
@@ -60,6 +63,8 @@ pub(super) struct LongRead {
     entry: &'static Entry,
     /// Nothing is written of it yet: there is nothing that its client could take.
     is_collecting: bool,
+    /// What it is to store is being made.
+    is_making: bool,
     args: OwnedArgs,
     /// What must be durable before anything of it leaves.
     holds: Holds,
@@ -120,6 +125,7 @@ impl Shard {
             asker: Asker::Client(*request),
             entry: request.entry,
             is_collecting: begun.is_collected,
+            is_making: begun.is_making,
             args: OwnedArgs::from_args(args),
             holds,
             bytes: 0,
@@ -156,6 +162,7 @@ impl Shard {
             },
             entry,
             is_collecting: true,
+            is_making: false,
             args,
             holds: Holds::default(),
             bytes: 0,
@@ -260,11 +267,15 @@ impl Shard {
             bytes,
             is_last,
             is_free,
+            made,
         } = self.keys.read_some(read.reading, limit);
         let took_ns = (self.stopwatch)().saturating_sub(began_ns);
         let entry = read.entry;
         self.figures.add_time(entry.index, took_ns);
         read.took_ns += took_ns;
+        if read.is_making && is_last {
+            return self.store_made(read, made);
+        }
         if is_free {
             self.let_go(&mut read);
         }
@@ -290,11 +301,19 @@ impl Shard {
                 };
             }
         };
+        self.tell_part(&mut read, origin, bytes, is_last);
+        if !is_last {
+            self.long_reads.push_back(read);
+        }
+    }
+
+    /// Sends the next piece of a reply, which has been counted.
+    fn tell_part(&mut self, read: &mut LongRead, origin: Origin, bytes: Vec<u8>, is_last: bool) {
         let is_noted = read.took_ns >= self.slow_ns || read.bytes >= self.large_bytes;
         let slow = (is_last && is_noted).then(|| {
             let args = read.args.as_args();
             Box::new(SlowCall::new(
-                entry,
+                read.entry,
                 read.took_ns,
                 read.bytes as usize,
                 &args,
@@ -312,9 +331,33 @@ impl Shard {
             slow,
         };
         self.events.push_back((origin.core, part));
-        if !is_last {
-            self.long_reads.push_back(read);
+    }
+
+    /// What a request is to store is made, if its keys are what they were: now it runs.
+    fn store_made(&mut self, mut read: LongRead, made: Option<Made>) {
+        let Asker::Client(request) = read.asker else {
+            return;
+        };
+        let began_ns = (self.stopwatch)();
+        let mut reply = Vec::new();
+        self.keys.hand_made(made);
+        self.run_whole(&request, &read.args.as_args(), &mut reply);
+        self.keys.hand_made(None);
+        let took_ns = (self.stopwatch)().saturating_sub(began_ns);
+        self.figures.add_time(read.entry.index, took_ns);
+        read.took_ns += took_ns;
+        read.bytes = reply.len() as u64;
+        read.holds.merge(&self.take_holds().unwrap_or_default());
+        self.tell_part(&mut read, request.origin, reply, true);
+        match read.lock.is_some() {
+            true => self.let_go(&mut read),
+            false => self.after_writes(),
         }
+    }
+
+    /// Whether something is being made that a request will store.
+    pub(super) fn is_making(&self) -> bool {
+        self.long_reads.iter().any(|read| read.is_making)
     }
 
     fn answer_when_whole(&mut self, read: LongRead) {

@@ -258,16 +258,22 @@ impl Shard {
     /// Runs a request that nothing is in the way of; `out` stays as it is if its reply is to come in pieces.
     #[inline]
     fn run_alone(&mut self, request: &Request, args: &Args<'_>, out: &mut Vec<u8>) {
+        self.begin_alone();
+        self.run_whole(request, args, out);
+        self.end_alone();
+    }
+
+    /// The same with a reply that comes at once.
+    #[inline]
+    fn run_whole(&mut self, request: &Request, args: &Args<'_>, out: &mut Vec<u8>) {
         let Request {
             entry, db, caller, ..
         } = *request;
-        self.begin_alone();
         if self.memory.is_limited {
             self.run_limited(request, args, out);
         } else {
             self.run(entry, db, caller, Patience::Never, args, out);
         }
-        self.end_alone();
     }
 
     /// From here on a request stands for itself.
@@ -543,7 +549,8 @@ impl Shard {
     pub fn has_deferred_writes(&self) -> bool {
         let writes = |entry: &'static Entry| entry.command.flags.has(Flags::WRITE);
         let mut blocks = self.deferred_blocks.values();
-        self.deferred.values().any(|(it, _)| writes(it.entry))
+        self.is_making()
+            || self.deferred.values().any(|(it, _)| writes(it.entry))
             || blocks.any(|(_, commands)| commands.steps().any(|step| writes(step.entry)))
     }
 

@@ -160,6 +160,49 @@ fn long_replies_keep_their_place_in_a_pipeline() {
     }
 }
 
+/// What is stored bit by bit is in the log as the request that it was, behind what was there before.
+#[test]
+fn what_is_stored_bit_by_bit_is_logged() {
+    let log = &["--appendonly", "yes", "--appendfsync", "always"];
+    for threads in [1, 2] {
+        let mut server = Server::start(threads, log);
+        let mut client = server.client();
+        fill(&mut client);
+        let lines: Vec<u8> = [
+            "SUNIONSTORE {bigsadd}dst bigsadd nothing{bigsadd}",
+            "SREM bigsadd member:7",
+            "SDIFFSTORE bigsadd {bigsadd}dst bigsadd",
+            "ZUNIONSTORE {bigzadd}dst 1 bigzadd WEIGHTS 2",
+            "ZADD bigzadd 5 more",
+        ]
+        .iter()
+        .flat_map(|line| {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            request(&words)
+        })
+        .collect();
+        client.send(&lines);
+        let count = COUNT as i64;
+        for number in [count, 1, 1, count, 1] {
+            assert_eq!(client.reply(), Value::Integer(number));
+        }
+        for is_again in [false, true] {
+            assert_eq!(client.ask("SCARD {bigsadd}dst"), Value::Integer(count));
+            let left = client.ask("SMEMBERS bigsadd");
+            assert_eq!(left.items().len(), 1);
+            assert_eq!(left.items()[0].text(), "member:7");
+            assert_eq!(client.ask("ZCARD {bigzadd}dst"), Value::Integer(count));
+            assert_eq!(client.ask("ZSCORE {bigzadd}dst m:777").text(), "1554");
+            assert_eq!(client.ask("ZCARD bigzadd"), Value::Integer(count + 1));
+            if !is_again {
+                assert!(server.terminate().success());
+                assert!(server.restart(threads, log), "{}", server.log());
+                client = server.client();
+            }
+        }
+    }
+}
+
 /// A set changes from one state to another in one step again and again: no reply shows anything between them.
 #[test]
 fn a_long_reply_is_one_moment_of_its_key() {

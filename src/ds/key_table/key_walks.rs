@@ -58,6 +58,7 @@ impl<T: HeapSize> KeyTable<T> {
             bytes: Vec::new(),
             is_last: false,
             is_free: true,
+            made: None,
         })
     }
 

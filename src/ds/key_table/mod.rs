@@ -32,7 +32,7 @@ pub use borrowed::{EntryMut, EntryRef};
 pub use compact::{Compacted, ValuesWalk};
 pub use cut::Keeper;
 pub use key_walks::KeyWalker;
-pub use readings::{LeftOver, ManyReader, Portion, ReadLimit, Reader, Rest};
+pub use readings::{LeftOver, Made, ManyReader, Portion, ReadLimit, Reader, Rest};
 pub use sizes::{KINDS_COUNT, KindBytes, Sizes};
 
 use crate::base::hash::KeyHasher;

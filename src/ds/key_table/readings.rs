@@ -7,11 +7,13 @@
 //!
 //! Whoever changes or removes an entry that is being read has its reader read to the end before that, or take with it what
 //! it needs to go on without the entry; what it wrote waits for the next `read_some`. So nobody is kept from changing
-//! anything. Only an object whose time has come to wake sleeps on until it has been read.
+//! anything. What was to be made of entries for another one to hold is given up instead: it is true at its end or not at all. Only an object whose time has come to wake sleeps on until it has been read.
 //!
 //! Promises  a reader sees one state of its entry; with no reading and no cut under way a change pays one branch.
 //! Not here  what a reader makes of the entry: whoever brings it.
 //! Tests     tests/shard/long_reads.rs: beside every kind of change, cuts and expiry.
+
+use std::any::Any;
 
 use super::{EntryRef, HeapSize, KeyTable, bucket};
 
@@ -60,10 +62,18 @@ pub trait ManyReader<T>: Send {
 pub trait Rest: Send {
     /// As [`Reader::read`].
     fn read(&mut self, limit: ReadLimit, out: &mut Vec<u8>) -> bool;
+
+    /// What it has made, where that is no bytes, after `read` has come to the end.
+    fn take_made(&mut self) -> Option<Made> {
+        None
+    }
 }
 
+/// What is made of entries: whoever asked for it knows its type.
+pub type Made = Box<dyn Any + Send>;
+
 /// What a step of a reading has come to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Portion {
     /// The next bytes; none while a reader looks at what it will write of later.
     pub bytes: Vec<u8>,
@@ -71,6 +81,8 @@ pub struct Portion {
     pub is_last: bool,
     /// The entries are needed no more.
     pub is_free: bool,
+    /// With the last, what was to be made of the entries: that is true now. None where they have changed meanwhile.
+    pub made: Option<Made>,
 }
 
 impl Portion {
@@ -79,6 +91,7 @@ impl Portion {
         bytes: Vec::new(),
         is_last: true,
         is_free: true,
+        made: None,
     };
 }
 
@@ -93,6 +106,8 @@ pub(super) struct Reading<T> {
     id: u64,
     places: Box<[Place]>,
     source: Source<T>,
+    /// Something is made of the entries, which must not change before its end.
+    is_making: bool,
     /// What nobody has fetched yet.
     out: Vec<u8>,
 }
@@ -125,6 +140,7 @@ impl LeftOver {
             bytes,
             is_last,
             is_free: true,
+            made: None,
         }
     }
 }
@@ -148,6 +164,7 @@ impl<T: HeapSize> KeyTable<T> {
             id,
             places: Box::new([Place { hash, key }]),
             source: Source::Entry(reader),
+            is_making: false,
             out: head,
         });
         self.note_onlookers();
@@ -156,10 +173,12 @@ impl<T: HeapSize> KeyTable<T> {
     /// Begins to read several entries that are there.
     ///
     /// - `keys`: the hash and the key of each.
+    /// - `is_making`: it makes something of them, see [`Portion::made`].
     pub fn begin_reading_many<'k>(
         &mut self,
         id: u64,
         keys: impl Iterator<Item = (u64, &'k [u8])>,
+        is_making: bool,
         reader: Box<dyn ManyReader<T>>,
     ) {
         let place = |(hash, key): (u64, &[u8])| Place {
@@ -170,6 +189,7 @@ impl<T: HeapSize> KeyTable<T> {
             id,
             places: keys.map(place).collect(),
             source: Source::Entries(reader),
+            is_making,
             out: Vec::new(),
         });
         self.note_onlookers();
@@ -181,6 +201,7 @@ impl<T: HeapSize> KeyTable<T> {
             id,
             places: Box::new([]),
             source: Source::Rest(rest),
+            is_making: false,
             out: Vec::new(),
         });
         self.note_onlookers();
@@ -211,7 +232,13 @@ impl<T: HeapSize> KeyTable<T> {
             Source::Rest(rest) => rest.read(limit, &mut bytes),
             Source::End => true,
         };
-        let is_free = is_last || matches!(source, Source::Rest(_) | Source::End);
+        let is_making = self.readings[at].is_making;
+        let is_read = matches!(source, Source::Rest(_) | Source::End);
+        let is_free = is_last || (is_read && !is_making);
+        let made = match &mut source {
+            Source::Rest(rest) if is_last => rest.take_made(),
+            _ => None,
+        };
         if is_last {
             self.readings.swap_remove(at);
             self.note_onlookers();
@@ -223,6 +250,7 @@ impl<T: HeapSize> KeyTable<T> {
             bytes,
             is_last,
             is_free,
+            made,
         })
     }
 
@@ -267,12 +295,22 @@ impl<T: HeapSize> KeyTable<T> {
         is_found
     }
 
+    /// What was to be made of entries is given up: their names are about to be others'.
+    pub fn give_makings_up(&mut self) {
+        for reading in self.readings.iter_mut().filter(|it| it.is_making) {
+            reading.source = Source::End;
+        }
+    }
+
     /// Ends all readings, and hands over what is left of each.
     pub fn finish_readings(&mut self) -> Vec<LeftOver> {
         let readings = std::mem::take(&mut self.readings);
         let left = readings.into_iter().map(|reading| {
             let Reading { id, mut out, .. } = reading;
-            let rest = self.leave(&reading.places, reading.source, &mut out);
+            let rest = match reading.is_making {
+                true => None,
+                false => self.leave(&reading.places, reading.source, &mut out),
+            };
             LeftOver { id, out, rest }
         });
         let mut left: Vec<LeftOver> = left.collect();
@@ -312,6 +350,9 @@ impl<T: HeapSize> KeyTable<T> {
                 continue;
             }
             let source = std::mem::replace(&mut reading.source, Source::End);
+            if reading.is_making {
+                continue;
+            }
             let places = std::mem::take(&mut reading.places);
             let mut out = std::mem::take(&mut reading.out);
             let rest = self.leave(&places, source, &mut out);
@@ -333,7 +374,11 @@ impl<T: HeapSize> KeyTable<T> {
 impl<T> Reading<T> {
     /// Whether it needs the entry with this key as it is.
     fn reads(&self, key: &[u8]) -> bool {
-        matches!(self.source, Source::Entry(_) | Source::Entries(_))
-            && self.places.iter().any(|place| *place.key == *key)
+        let needs_them = match self.source {
+            Source::Entry(_) | Source::Entries(_) => true,
+            Source::Rest(_) => self.is_making,
+            Source::End => false,
+        };
+        needs_them && self.places.iter().any(|place| *place.key == *key)
     }
 }

@@ -1040,7 +1040,8 @@ impl Core {
             let after = self.clock.raw();
             let took_ns = self.clock.delta_as_nanos(before, after);
             self.shard.record(item.entry.index, took_ns);
-            if self.thresholds.concern(took_ns, reply_bytes) {
+            // What is not done yet is noted when it is.
+            if outcome == Outcome::Done && self.thresholds.concern(took_ns, reply_bytes) {
                 let args = match item.commands_count {
                     0 => args,
                     _ => Args::new(EXEC, EXEC_SPANS),

@@ -250,6 +250,10 @@ impl Core {
         }
         self.tell_after(token, connection);
         self.count(connection, entry);
+        if deferred {
+            // Whatever it takes is noted when it ends.
+            self.slow = None;
+        }
         self.look_at_reply(entry, reply_bytes);
         if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.look_at_output(connection);

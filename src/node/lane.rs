@@ -101,7 +101,7 @@ impl Core {
         (self.shard).execute_bare(entry, handler, lane.db, &lane.caller, args, out);
         let reply_bytes = out.len() - length;
         if reply_bytes == 0 {
-            self.wait_for_pieces(token, connection, entry, args);
+            return self.wait_for_pieces(token, connection, entry, args);
         }
         if self.holds_replies {
             self.hold_here(connection);

@@ -66,6 +66,11 @@ impl Core {
             connection.reserve(false);
             self.stop_behind_long_read(connection);
         }
+        self.hold_here(connection);
+        self.tell_after(token, connection);
+        self.count(connection, entry);
+        // Whatever it takes is noted when it ends.
+        self.slow = None;
     }
 
     /// What follows a long read on its connection waits for its reply: that would only lie here.

@@ -407,3 +407,33 @@ fn long_replies_of_one_pipeline_do_not_wait_for_each_other() {
         }
     }
 }
+
+/// Whatever comes in pieces, or is made bit by bit, is one call: one entry of the slow log, one of the figures.
+#[test]
+fn a_long_reply_is_one_entry_of_the_slow_log() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--save", ""]);
+        let mut client = server.client();
+        fill(&mut client);
+        client.ask("CONFIG SET slowlog-log-slower-than 0");
+        let commands = [
+            "SMEMBERS bigsadd",
+            "SINTER bigsadd bigsadd",
+            "ZUNIONSTORE {bigzadd}stored 1 bigzadd",
+            "XRANGE bigxadd - +",
+        ];
+        for command in commands {
+            client.ask("SLOWLOG RESET");
+            client.ask(command);
+            let name = command.split(' ').next();
+            let mut count = || {
+                let entries = client.ask("SLOWLOG GET -1");
+                let name_of = |entry: &Value| entry.items()[3].items()[0].text();
+                let names = entries.items().iter().map(name_of);
+                names.filter(|it| Some(it.as_str()) == name).count()
+            };
+            eventually("it is noted", || count() > 0);
+            assert_eq!(count(), 1, "{threads} threads: {command}");
+        }
+    }
+}

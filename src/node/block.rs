@@ -76,6 +76,8 @@ pub struct Running {
     pub(super) commands_count: usize,
     /// One of the commands may write.
     pub may_write: bool,
+    /// FLUSHALL is among them.
+    pub empties: bool,
     /// One of them calls a function.
     pub calls_functions: bool,
     /// One of them changes libraries, which is about to happen.
@@ -493,6 +495,7 @@ impl Core {
         let commands = queue.to_queued();
         let calls_functions = (commands.iter()).any(|queued| calls_function(queued.entry));
         let changes_libraries = (commands.iter()).any(|queued| changes_libraries(queued.entry));
+        let empties = (commands.iter()).any(|queued| queued.entry.command.flags.has(Flags::SAVED));
         // What it calls is not known before it has changed it.
         let needs_token = calls_functions && changes_libraries
             || (commands.iter()).any(|queued| self.may_leave(queued));
@@ -506,6 +509,7 @@ impl Core {
                 .map(|watched| (watched.watch.id, watched.shards.clone())),
             commands_count: commands.len(),
             may_write: block.may_write,
+            empties,
             calls_functions,
             changing: None,
             wants_logs: Vec::new(),

@@ -291,6 +291,8 @@ pub(super) struct Coordinated {
     pub(super) purpose: Purpose,
     /// Its reply is the error of a command that its script called, whose statistics have counted it.
     pub(super) has_counted: bool,
+    /// FLUSHALL is among what it runs.
+    pub(super) has_emptied: bool,
     /// Its reply's place, where the connection goes on meanwhile.
     pub(super) place: Option<u64>,
 }
@@ -672,6 +674,15 @@ impl Core {
         reply: Vec<u8>,
         holds: &Holds,
     ) {
+        let coordinated = self.without_token(coordinated);
+        if coordinated.has_emptied && !self.options.save.is_empty() {
+            return self.save_before_end(coordinated, reply, holds);
+        }
+        self.say_end(coordinated, reply, holds);
+    }
+
+    /// A transaction that has given everything back: its reply.
+    pub(super) fn say_end(&mut self, coordinated: Box<Coordinated>, reply: Vec<u8>, holds: &Holds) {
         let Coordinated {
             token,
             entry,
@@ -682,7 +693,7 @@ impl Core {
             has_counted,
             place,
             ..
-        } = *self.without_token(coordinated);
+        } = *coordinated;
         self.transaction_has_said_all(transaction.tx(), holds);
         match &purpose {
             Purpose::Asked(_) => {}

@@ -25,6 +25,7 @@ use super::message::{Answer, Message, Question};
 use super::options::config_get;
 use super::rewrite::NewLog;
 use super::ring::Token;
+use super::saving::Emptied;
 use super::stopping::Wish;
 use super::waiting::End;
 use crate::commands::acl::Users;
@@ -95,6 +96,8 @@ pub(super) enum Purpose {
     Monitor,
     HotKeys(Box<HotKeysSession>),
     Configure,
+    /// A block or a script with FLUSHALL in it, whose reply waits for the empty file.
+    Emptied(Box<Emptied>),
     /// A block whose reply waits for the logs.
     LogsOfBlock(Box<Ended>),
     /// A change of the users: they are in force on every core.
@@ -756,6 +759,7 @@ impl Core {
                     self.mark_dirty(token);
                 }
             },
+            Purpose::Emptied(emptied) => self.emptied_is_saved(*emptied),
             Purpose::LogsOfBlock(ended) => {
                 self.logs_of_block(token, *ended, answers.into_iter().next());
             }

@@ -223,6 +223,7 @@ impl Core {
             commands_count: commands.len(),
             may_write: pair.may_write(),
             changing: None,
+            empties: false,
             wants_logs: Vec::new(),
             calls_functions: (commands.iter()).any(|queued| calls_function(queued.entry)),
         };
@@ -248,6 +249,7 @@ impl Core {
             transaction: transaction.visiting(self.id, tx),
             purpose: Purpose::Block(running),
             has_counted: false,
+            has_emptied: false,
             place: Some(pair.place),
         };
         self.transactions.insert(tx, Box::new(coordinated));

@@ -21,11 +21,12 @@ use std::sync::atomic::Ordering;
 use super::backup::BackingUp;
 use super::block::writes;
 use super::connection::Connection;
-use super::core::Core;
+use super::core::{Coordinated, Core};
+use super::gather::{Asker, Purpose as Gathered};
 use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
 use super::mesh::{GATE_LOADING, GATE_NO_WRITES};
-use super::message::Answer;
+use super::message::{Answer, Question};
 use super::reload::{Reload, Reloading};
 use super::rewrite::{RewriteFigures, Rewriting};
 use super::ring::Token;
@@ -33,6 +34,7 @@ use super::snapshot::{Job, Pace, SnapshotPlan, lock};
 use super::stopping::Stop;
 use crate::commands::session::SaveRequest;
 use crate::commands::{CommandError, Entry, Flags, NodeRequest};
+use crate::persist::Holds;
 
 /// After a failure the next try waits so long.
 const RETRY_AFTER_MS: i64 = 5_000;
@@ -66,6 +68,13 @@ pub(super) enum Then {
     /// And there is no snapshot.
     LoadLog(Asked),
     Stop,
+}
+
+/// A block or a script that has emptied all databases, and has ended but for its reply.
+pub struct Emptied {
+    coordinated: Box<Coordinated>,
+    reply: Vec<u8>,
+    holds: Holds,
 }
 
 /// What core 0 knows of snapshots.
@@ -249,14 +258,44 @@ impl Core {
     }
 
     /// FLUSHALL is done but for its reply: as in Redis, where there are save points the file on disk is to be empty by then.
-    /// One in a block or a script cannot wait for what its own locks are in the way of; [`Core::look_at_flushes`] sees it.
     pub(super) fn save_emptied(&mut self, token: Token, reply: &[u8]) {
-        let is_in_block = self.captured.contains_key(&token);
-        if self.options.save.is_empty() || reply.starts_with(b"-") || is_in_block {
+        if self.options.save.is_empty() || reply.starts_with(b"-") {
             return self.complete(token, |out, _| out.extend_from_slice(reply));
         }
         let request = NodeRequest::Save(SaveRequest::Emptied);
         self.asks.push((token, request));
+    }
+
+    /// The same for a block or a script that FLUSHALL was in, which has given back all of its locks: what its locks would be
+    /// in the way of begins then.
+    pub(super) fn save_before_end(
+        &mut self,
+        coordinated: Box<Coordinated>,
+        reply: Vec<u8>,
+        holds: &Holds,
+    ) {
+        // A script that runs for long would keep the snapshot waiting; it is made after that.
+        let is_busy = !self.mesh.board().busy_scripts.all().is_empty();
+        if is_busy || reply.starts_with(b"-") {
+            return self.say_end(coordinated, reply, holds);
+        }
+        let asker = Asker::Connection(coordinated.token);
+        let purpose = Gathered::Emptied(Box::new(Emptied {
+            coordinated,
+            reply,
+            holds: holds.clone(),
+        }));
+        self.ask(0, asker, purpose, Question::Save(SaveRequest::Emptied));
+    }
+
+    /// The empty file is there, or cannot be.
+    pub(super) fn emptied_is_saved(&mut self, emptied: Emptied) {
+        let Emptied {
+            coordinated,
+            reply,
+            holds,
+        } = emptied;
+        self.say_end(coordinated, reply, &holds);
     }
 
     fn emptied(&mut self, asked: Asked) {

@@ -26,7 +26,7 @@ use super::ring::Token;
 use super::script_calls::Wish;
 use super::script_known::{Known, Prepared};
 use crate::commands::table::Caller;
-use crate::commands::{CommandError, Entry};
+use crate::commands::{CommandError, Entry, Flags};
 use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
@@ -72,6 +72,8 @@ pub struct Hosted {
     pub(super) stays: bool,
     /// It has called something that writes.
     pub(super) has_written: bool,
+    /// It has called FLUSHALL.
+    pub(super) has_emptied: bool,
     /// Memory was short when it began, and it has not said that it minds no limit (`allow-oom`).
     pub(super) may_not_grow: bool,
     /// When it began (`Core::clock`).
@@ -524,6 +526,9 @@ impl Core {
         });
         let locks = self.shard.hold(tx, in_place, declared);
         let (origin, db, caller) = (hosted.origin, hosted.db, hosted.caller);
+        if let Wish::Call(call) = &wish {
+            hosted.has_emptied |= call.command.flags.has(Flags::SAVED);
+        }
         let step = match &wish {
             Wish::Call(call) => UnderWay::Call(Call {
                 command: hosted.words_of(call),
@@ -626,11 +631,13 @@ impl Core {
                 let has_counted = hosted.run.has_counted();
                 if let Some(coordinated) = self.transactions.get_mut(&tx) {
                     coordinated.has_counted = has_counted;
+                    coordinated.has_emptied |= hosted.has_emptied;
                 }
                 self.tell_of_script(&hosted);
                 self.report_output(tx, Output::Returned { reply, has_counted });
             }
             Wish::Call(entry) => {
+                hosted.has_emptied |= entry.command.flags.has(Flags::SAVED);
                 let output = Output::Called {
                     command: hosted.words_of(entry),
                     db: hosted.db,

@@ -209,6 +209,7 @@ impl Core {
             transaction: start.transaction,
             purpose: start.purpose,
             has_counted: false,
+            has_emptied: false,
             place: start.place,
         });
         self.end_turned_away(coordinated, is_function);

@@ -244,6 +244,7 @@ impl Core {
             is_readonly: prepared.is_readonly,
             stays: prepared.script.stays,
             has_written: false,
+            has_emptied: false,
             may_not_grow: prepared.may_not_grow,
             began: now,
             is_busy: false,

@@ -6,7 +6,7 @@
 //! Promises  who has nothing of it learns so in one step.
 //! Not here  what each of them does.
 
-use super::core::{Coordinated, Core, Start};
+use super::core::{Coordinated, Core, Purpose, Start};
 use super::message::Message;
 use crate::router::FromShard;
 
@@ -80,6 +80,7 @@ impl Core {
             transaction = transaction.with_token();
         }
         self.counters.transactions += 1;
+        let has_emptied = matches!(&purpose, Purpose::Block(running) if running.empties);
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let step = transaction.start(self.id, tx, &mut outgoing);
         let stamp = self.clock.raw();
@@ -92,6 +93,7 @@ impl Core {
             transaction,
             purpose,
             has_counted: false,
+            has_emptied,
             place,
         });
         self.take_step(coordinated, step);

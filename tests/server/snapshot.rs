@@ -417,21 +417,59 @@ fn flushall_ends_a_snapshot_and_makes_an_empty_one() {
     assert!(server.restart(2, &options), "{}", server.log());
     let mut client = server.client();
     assert_eq!(client.ask("DBSIZE").integer(), 0);
-    // In a block or a script it is saved soon after.
-    for line in [
-        "MULTI\r\nFLUSHALL\r\nEXEC",
-        "EVAL \"return redis.call('flushall')\" 0",
-    ] {
-        client.ask("SET a 1");
-        assert_eq!(client.ask("SAVE"), ok());
-        let saves = server.info_number("persistence", "rdb_saves");
-        let mut flushing = server.client();
-        flushing.send(format!("{line}\r\n").as_bytes());
-        wait_for("an empty snapshot", || {
-            server.info_number("persistence", "rdb_saves") > saves
-                && server.info("persistence", "rdb_changes_since_last_save") == "0"
-        });
+}
+
+/// The same in a block and in a script, wherever it runs; FLUSHDB is a change like any other.
+#[test]
+fn flushall_in_a_block_or_a_script_replies_when_the_empty_file_is_there() {
+    let options = ["--save", "3600 1000000"];
+    for (threads, slot) in [(1, "a"), (3, "a"), (3, "b"), (3, "c")] {
+        let mut server = Server::start(threads, &options);
+        let mut client = server.client();
+        let script = "redis.call('set', KEYS[1], 1); return redis.call('flushall')";
+        let call = format!("EVAL \"{script}\" 1 {slot}");
+        let call_in_block = format!("MULTI\r\n{call}\r\nEXEC");
+        for (lines, replies_count) in [
+            ("MULTI\r\nSET a 1\r\nFLUSHALL\r\nEXEC", 4),
+            ("EVAL \"return redis.call('flushall')\" 0", 1),
+            (&call, 1),
+            (&call_in_block, 3),
+        ] {
+            client.ask("MSET flushed:a 1 flushed:b 2 flushed:c 3");
+            assert_eq!(client.ask("SAVE"), ok());
+            client.ask("SET flushed:d 1");
+            client.send(format!("{lines}\r\nINFO persistence\r\n").as_bytes());
+            let replies = client.replies(replies_count + 1);
+            let file = std::fs::read(server.dir.join("dump.rdb")).expect("a file");
+            let has_key = file.windows(8).any(|part| part == b"flushed:");
+            assert!(!has_key, "{lines}");
+            let text = replies[replies_count].text();
+            let line = "rdb_changes_since_last_save:0\r";
+            assert!(text.contains(line), "{lines}: {text}");
+        }
+        client.ask("MSET a 1 b 2 c 3");
+        client.send(b"MULTI\r\nFLUSHDB\r\nEXEC\r\nINFO persistence\r\n");
+        let text = client.replies(4)[3].text();
+        assert!(text.contains("rdb_changes_since_last_save:6\r"), "{text}");
+        server.signal("KILL");
+        assert!(server.restart(2, &options), "{}", server.log());
+        assert_eq!(server.client().ask("DBSIZE").integer(), 0);
     }
+}
+
+/// Where nothing can be saved, FLUSHALL in a block has its reply all the same, and what it changed still counts.
+#[test]
+fn flushall_in_a_block_that_cannot_be_saved_is_no_error() {
+    let server = Server::start(2, &["--save", "3600 1000000"]);
+    let mut client = server.client();
+    client.ask("MSET a 1 b 2 c 3");
+    // No file takes the place of a folder.
+    std::fs::create_dir(server.dir.join("dump.rdb")).expect("a folder");
+    client.send(b"MULTI\r\nFLUSHALL\r\nEXEC\r\nINFO persistence\r\n");
+    let replies = client.replies(4);
+    assert_eq!(replies[2], Value::Array(vec![ok()]));
+    let text = replies[3].text();
+    assert!(text.contains("rdb_changes_since_last_save:6\r"), "{text}");
 }
 
 /// A block that writes is refused as a whole while writes are; scripts' writes are as well.

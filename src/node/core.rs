@@ -37,6 +37,7 @@ use super::patience::{Pace, Patience};
 use super::pubsub::CorePubSub;
 use super::rewrite::Preparation;
 use super::ring::Token;
+use super::room::Room;
 use super::saving::Saving;
 use super::script::Scripts;
 use super::slab::Connections;
@@ -117,6 +118,8 @@ pub struct Core {
     pub(super) known: KnownHead,
     /// When memory is moved together.
     pub(super) compaction: Compaction,
+    /// What waits for memory.
+    pub(super) room: Room,
     /// Decrypted bytes of the connection being read; kept for its allocation.
     pub plain: Vec<u8>,
     /// Connections with output.
@@ -383,6 +386,7 @@ impl Core {
             window: Window::default(),
             known: KnownHead::default(),
             compaction: Compaction::default(),
+            room: Room::default(),
             plain: Vec::new(),
             dirty: Vec::new(),
             pushed: Vec::new(),
@@ -902,7 +906,7 @@ impl Core {
         for from in 0..self.mesh.cores_count() {
             let mut served_bytes = 0;
             while served_bytes < PEER_BYTES_PER_TURN
-                && let Some(batch) = self.mesh.receive(from)
+                && let Some(batch) = self.next_batch(from)
             {
                 batches_count += 1;
                 if batch.answered {
@@ -1066,6 +1070,7 @@ impl Core {
         for message in messages.drain(..) {
             self.message(from, message);
         }
+        self.shard.expect(0);
         self.mesh.answer(from, batch);
     }
 

@@ -41,6 +41,8 @@ pub struct CoreLoop {
     looks_soon: bool,
     /// Listeners whose accept failed, armed again at the next tick.
     silent_listeners: Vec<u32>,
+    /// What has come for connections and waits for memory.
+    put_off: Vec<Event>,
     /// Readable when a signal has come; core 0 only.
     signals: Option<Signals>,
 }
@@ -59,6 +61,7 @@ impl CoreLoop {
             hold: None,
             looks_soon: false,
             silent_listeners: Vec::new(),
+            put_off: Vec::new(),
             signals,
         }
     }
@@ -143,8 +146,12 @@ impl CoreLoop {
         self.ring.reap(&mut events);
         let mut busy = !events.is_empty();
         let yielding = std::mem::take(&mut self.core.yielding);
+        if !self.put_off.is_empty() {
+            let put_off = std::mem::take(&mut self.put_off);
+            put_off.into_iter().for_each(|event| self.take(event));
+        }
         for event in events.drain(..) {
-            self.event(event);
+            self.take(event);
         }
         self.events = events;
         busy |= self.core.drain_mesh() > 0;
@@ -221,7 +228,9 @@ impl CoreLoop {
         // What another core is about to decide for a waiting client comes as no event.
         let must_retry = self.core.shard.must_retry_waiters();
         let walks_on = walks.contains(&Pace::On);
+        let waits_for_room = self.core.waits_for_room();
         walks_on
+            || waits_for_room
             || reads_on
             || self.more_cycle
             || runs_on
@@ -232,6 +241,26 @@ impl CoreLoop {
             || !self.core.yielding.is_empty()
             || awaits_peer
             || must_retry
+    }
+
+    #[inline]
+    fn take(&mut self, event: Event) {
+        match self.waits_for_room(&event) {
+            true => self.put_off.push(event),
+            false => self.event(event),
+        }
+    }
+
+    /// Whether what has come for a connection waits: for memory, or behind what does.
+    #[inline]
+    fn waits_for_room(&mut self, event: &Event) -> bool {
+        let Event::Received { token, .. } = event else {
+            return false;
+        };
+        let is_behind =
+            |event: &Event| matches!(event, Event::Received { token: of, .. } if of == token);
+        !self.put_off.is_empty() && self.put_off.iter().any(is_behind)
+            || self.core.must_wait_to_feed(*token)
     }
 
     /// Has the disk go on with the log, where there is one.

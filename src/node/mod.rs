@@ -78,6 +78,7 @@ mod replaying;
 mod report;
 pub mod rewrite;
 pub mod ring;
+mod room;
 pub mod saving;
 mod script;
 mod script_busy;

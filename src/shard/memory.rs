@@ -21,6 +21,10 @@
 //! arrives. Words that no client of this core holds, a part of what is received or sent by another core, are added
 //! to what is used before the command is let through.
 //!
+//! A shard without a key of its own to give has nothing but what others give back in their next turn. What is about to come
+//! waits for that as long as it does not fit into the overdraft ([`Shard::must_wait_for_room`]): a batch of another core, the rest
+//! of a large value of a client. So what shards use together is bounded by the limit and their overdrafts, however slow a shard is.
+//!
 //! What comes of an eviction itself takes memory, too: news of it for clients that track, its record in the log, the entry that a
 //! snapshot has yet to write. That counts as used, and no key goes for it, or each would take others along.
 //!
@@ -101,6 +105,8 @@ pub(super) struct Memory {
     reserved_bytes: usize,
     /// How much of that may be unused.
     unused_reserve_max: usize,
+    /// Words that are about to be run, for which room was found.
+    expected_bytes: usize,
     /// Bytes that are used as well, and that no key goes for: they come of evictions, or would.
     uncounted_bytes: usize,
     /// By database, when it was last measured.
@@ -119,6 +125,7 @@ impl Memory {
             overdraft_max: 0,
             margin: 0,
             extra_bytes: 0,
+            expected_bytes: 0,
             uncounted_bytes: 0,
             reserved_bytes: 0,
             unused_reserve_max: 0,
@@ -138,9 +145,15 @@ impl Memory {
         self.keys_bytes + self.extra_bytes + self.uncounted_bytes
     }
 
-    /// What is used, and kept for clients.
+    /// What is used, kept for clients, and about to come.
     fn used(&self) -> i64 {
-        (self.keys_bytes + self.reserved_bytes) as i64
+        (self.keys_bytes + self.reserved_bytes + self.expected_bytes) as i64
+    }
+
+    /// Whether `incoming` bytes do not fit even with the overdraft.
+    #[inline]
+    fn is_short_of(&self, incoming: usize) -> bool {
+        self.used() + incoming as i64 > self.lease + self.overdraft_max + PASSING_BYTES
     }
 }
 
@@ -246,6 +259,9 @@ impl Shard {
             true => words_bytes as i64,
             false => 0,
         };
+        if self.memory.expected_bytes > 0 && request.origin.core != self.id {
+            self.memory.expected_bytes -= words_bytes.min(self.memory.expected_bytes);
+        }
         self.make_room(usize::from(request.db), incoming) || !may_grow
     }
 
@@ -253,6 +269,43 @@ impl Shard {
     pub fn evict_before(&mut self, db: u16) {
         if self.memory.is_limited {
             self.make_room(usize::from(db), 0);
+        }
+    }
+
+    /// Whether what is about to come, or to be taken in from a client, must wait for its room: with all that may go here gone it
+    /// does not fit, and another shard gives something back in its next turn. Where it fits its room is this shard's now.
+    ///
+    /// - `incoming`: bytes that it brings, but for those of clients' buffers, which count as they are.
+    #[inline]
+    pub fn must_wait_for_room(&mut self, incoming: usize) -> bool {
+        let memory = &self.memory;
+        memory.is_limited && memory.is_short_of(incoming) && self.finds_no_room(incoming)
+    }
+
+    #[cold]
+    fn finds_no_room(&mut self, incoming: usize) -> bool {
+        if self.memory.options.policy.is_none() || self.memory.ledger.shards_count() == 1 {
+            return false; // Nobody else gives anything.
+        }
+        self.measure_all();
+        for _ in 0..EVICTIONS_PER_CYCLE {
+            self.take_what_is_missing(incoming as i64);
+            if !self.memory.is_short_of(incoming) {
+                break;
+            }
+            if !self.free_something(0) {
+                return self.ask_once(incoming as i64);
+            }
+            self.measure_all();
+        }
+        self.after_writes();
+        false
+    }
+
+    /// So many bytes of requests are about to run, for which there is room: that is not given back meanwhile. 0 when they have.
+    pub fn expect(&mut self, bytes: usize) {
+        if self.memory.is_limited {
+            self.memory.expected_bytes = bytes;
         }
     }
 
@@ -472,6 +525,15 @@ impl Shard {
 
     /// Asks the shard whose keys are worth clearly less than this one's for a piece; false where there is none.
     fn ask_others(&mut self, incoming: i64) -> bool {
+        self.ask(incoming, ASKED_PIECES_MAX)
+    }
+
+    /// The same by one who waits until it is there.
+    fn ask_once(&mut self, incoming: i64) -> bool {
+        self.ask(incoming, 1)
+    }
+
+    fn ask(&mut self, incoming: i64, times_max: i64) -> bool {
         let Some(other) = self.better_giver() else {
             return false;
         };
@@ -480,7 +542,7 @@ impl Shard {
             .piece
             .max(self.memory.used() + incoming - self.memory.lease);
         let ledger = &self.memory.ledger;
-        if ledger.ask(other, wanted, ASKED_PIECES_MAX * wanted) {
+        if ledger.ask(other, wanted, times_max * wanted) {
             self.events
                 .push_back((other as u16, FromShard::NeedsMemory));
         }

@@ -285,6 +285,60 @@ fn large_values_find_their_room_made() {
     }
 }
 
+/// A shard whose clients' buffers have driven out all of its keys, while the other one has no turn: what comes for it waits until
+/// it has one, so that both together are never above the limit by more than a hundredth.
+#[test]
+fn a_shard_with_nothing_to_give_waits_for_the_others() {
+    const STEP: usize = 16 * 1024;
+    let limit = 64 << 20;
+    let most = limit as usize + limit as usize / 100;
+    let mut shards = Shards::new(4, "allkeys-lru", limit);
+    let value = "x".repeat(1 << 20);
+    for number in 0..120 {
+        let shard = 1 + number % 3;
+        let line = format!("SET key:{number} {value}");
+        assert_eq!(shards.say_from(9, shard, &line), "+OK\r\n");
+    }
+    assert_eq!(shards.keys_count(0), 0);
+    let mut buffers_bytes = 0;
+    for turn in 0..1_000 {
+        // As the loop does with each part of a large value: is there room? Then it is taken in, and keys go for it.
+        while !shards.0[0].must_wait_for_room(0) && buffers_bytes < 24 << 20 {
+            buffers_bytes += STEP;
+            shards.0[0].set_extra_bytes(buffers_bytes, 0);
+            shards.0[0].keep_to_lease();
+            let used = shards.used() + buffers_bytes;
+            assert!(used <= most, "turn {turn}: {used}");
+        }
+        // The others have their turns.
+        shards.pass_messages();
+    }
+    assert_eq!(buffers_bytes, 24 << 20);
+    // A value for another core's client: room for it is there before it is run, and stays.
+    for number in 0..64 {
+        let line = format!("SET own:{number} {value}");
+        let mut waits_count = 0;
+        while shards.0[0].must_wait_for_room(line.len()) {
+            waits_count += 1;
+            assert!(waits_count < 10, "{number}");
+            shards.pass_messages();
+        }
+        shards.0[0].expect(line.len());
+        assert_eq!(shards.say_from(9, 0, &line), "+OK\r\n");
+        shards.0[0].expect(0);
+        let used = shards.used() + buffers_bytes;
+        assert!(used <= most, "value {number}: {used}");
+    }
+    assert!(shards.keys_count(0) > 0);
+    // Where nobody has anything to give, nothing waits.
+    let mut shards = Shards::new(2, "allkeys-lru", limit);
+    shards.0[0].set_extra_bytes(100 << 20, 0);
+    assert!(!shards.0[0].must_wait_for_room(1 << 20));
+    let mut shards = Shards::new(2, "noeviction", limit);
+    shards.0[0].set_extra_bytes(100 << 20, 0);
+    assert!(!shards.0[0].must_wait_for_room(1 << 20));
+}
+
 /// One shard is full of keys of long ago, the other one gets new keys: the old ones go.
 #[test]
 fn the_keys_that_are_worth_less_go_wherever_they_are() {

@@ -36,7 +36,8 @@ fn flush(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled
     if args.len() == 2 && !args.is(1, "ASYNC") && !args.is(1, "SYNC") {
         return Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into());
     }
-    ask(FunctionRequest::Flush)
+    let is_lazy = (args.len() == 2).then(|| args.is(1, "ASYNC"));
+    ask(FunctionRequest::Flush { is_lazy })
 }
 
 /// `FUNCTION KILL`.

@@ -51,7 +51,8 @@ fn flush(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled
     if args.len() > 2 || !is_mode {
         return Err("ERR SCRIPT FLUSH only support SYNC|ASYNC option".into());
     }
-    Ok(Action::Node(NodeRequest::ScriptFlush))
+    let is_lazy = (args.len() == 2).then(|| args.is(1, "ASYNC"));
+    Ok(Action::Node(NodeRequest::ScriptFlush { is_lazy }))
 }
 
 /// `SCRIPT KILL`.

@@ -170,7 +170,10 @@ pub enum FunctionRequest {
     /// OK, if there is one of that name.
     Delete(Vec<u8>),
     /// OK.
-    Flush,
+    Flush {
+        /// ASYNC or SYNC was said.
+        is_lazy: Option<bool>,
+    },
     /// The payload.
     Dump,
     /// OK, or why not.
@@ -279,7 +282,10 @@ pub enum NodeRequest {
     /// SCRIPT SHOW: the text of the script with this SHA-1, or that there is none.
     ScriptShow(Vec<u8>),
     /// SCRIPT FLUSH: OK.
-    ScriptFlush,
+    ScriptFlush {
+        /// ASYNC or SYNC was said.
+        is_lazy: Option<bool>,
+    },
     /// SCRIPT KILL: OK, or why nothing was ended.
     ScriptKill,
     /// MEMORY STATS and the like.

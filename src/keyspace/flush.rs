@@ -7,6 +7,9 @@
 use super::{Database, Keyspace, Moved};
 use crate::ds::key_table::KeyTable;
 
+/// Redis frees up to so many at once whatever it was told (`LAZYFREE_THRESHOLD`).
+const LAZY_COUNT_MIN: usize = 64;
+
 impl Keyspace {
     /// Empties `db`; returns how many keys it had. Their memory goes with [`Keyspace::free_garbage`].
     pub fn flush_database(&mut self, db: usize) -> u64 {
@@ -128,6 +131,16 @@ impl Keyspace {
             }
         }
         (is_clean, freed_count)
+    }
+
+    /// Counts what is no key and that Redis frees in the background where there are more than 64: scripts, functions, names
+    /// of errors. Here they go at once, and INFO's lazyfreed_objects is what Redis's is.
+    ///
+    /// - `more`: what it counts besides, if it counts.
+    pub fn note_freed_lazily(&mut self, count: usize, more: usize) {
+        if count > LAZY_COUNT_MIN {
+            self.stats.lazyfreed_objects += (count + more) as u64;
+        }
     }
 
     /// Bytes that flushed databases still hold.

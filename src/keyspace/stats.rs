@@ -25,7 +25,8 @@ pub struct Stats {
     pub expire_cycle_steps: u64,
     /// Keys removed because memory was short.
     pub evicted_keys: u64,
-    /// Entries freed in the background after FLUSHALL and FLUSHDB.
+    /// Entries of flushed databases, and large values removed, that were freed in the background; and what Redis frees so
+    /// besides ([`Keyspace::note_freed_lazily`](super::Keyspace::note_freed_lazily)).
     pub lazyfreed_objects: u64,
 }
 

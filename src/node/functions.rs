@@ -548,7 +548,14 @@ impl Core {
                 reply.error("ERR Library not found");
                 None
             }
-            _ => {
+            flush => {
+                if let FunctionRequest::Flush { is_lazy } = flush
+                    && is_lazy.unwrap_or(self.options.lazyfree_lazy_user_flush)
+                {
+                    // As in Redis, with the machine that they were in.
+                    let functions_count = engine.functions_count();
+                    self.shard.keys.note_freed_lazily(functions_count, 1);
+                }
                 engine.flush();
                 reply.ok();
                 Some(None)

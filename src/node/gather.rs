@@ -231,7 +231,7 @@ impl Core {
             NodeRequest::ScriptLoad(_)
             | NodeRequest::ScriptExists(_)
             | NodeRequest::ScriptShow(_)
-            | NodeRequest::ScriptFlush
+            | NodeRequest::ScriptFlush { .. }
             | NodeRequest::ScriptKill => self.script_request(token, request),
             NodeRequest::Function(request) => self.function_request(token, request),
             NodeRequest::Shutdown {
@@ -569,8 +569,10 @@ impl Core {
             }
             Question::ResetStatistics => {
                 self.counters.reset();
+                let codes_count = self.shard.error_counts().iter().count();
                 self.shard.figures_mut().reset();
                 self.shard.keys.reset_stats();
+                self.shard.keys.note_freed_lazily(codes_count, 0);
                 self.shard.ledger().reset_exceeded();
                 Answer::Done
             }

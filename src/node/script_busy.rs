@@ -294,7 +294,11 @@ impl Core {
         }
     }
 
-    pub(super) fn flush_scripts_everywhere(&mut self, token: Token) {
+    pub(super) fn flush_scripts_everywhere(&mut self, token: Token, is_lazy: Option<bool>) {
+        if is_lazy.unwrap_or(self.options.lazyfree_lazy_user_flush) {
+            let (scripts_count, _) = self.mesh.board().scripts.counts();
+            self.shard.keys.note_freed_lazily(scripts_count, 0);
+        }
         self.mesh.board().scripts.flush();
         self.ask_all_to_flush_scripts(Asker::Connection(token));
     }

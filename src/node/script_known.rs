@@ -324,7 +324,7 @@ impl Core {
                     }
                 });
             }
-            NodeRequest::ScriptFlush => self.flush_scripts_everywhere(token),
+            NodeRequest::ScriptFlush { is_lazy } => self.flush_scripts_everywhere(token, is_lazy),
             _ => self.kill_script_anywhere(token, false),
         }
     }

@@ -332,6 +332,7 @@ impl Core {
                  begins again"
             );
             tracing::warn!("Current errors code list: {}", codes.join(", "));
+            self.shard.keys.note_freed_lazily(codes.len(), 0);
         }
     }
 

@@ -218,3 +218,69 @@ fn large_reply_buffers_are_counted() {
     client.ask("PING");
     assert_eq!(counts(), ["1", "1"]);
 }
+
+/// What Redis 8.0.6 frees in the background is counted as there: values by themselves where they are large, all entries of what is
+/// flushed, and scripts, functions and names of errors where there are more than 64.
+#[test]
+fn what_is_freed_in_the_background_is_counted() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let counted = |client: &mut Client, lines: &[&str], count: i64| {
+            assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+            for line in lines {
+                let reply = client.ask(line);
+                assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+            }
+            eventually(
+                &format!("{lines:?}: {count} with {threads} threads"),
+                || {
+                    server.info_number("memory", "lazyfree_pending_objects") == 0
+                        && server.info_number("memory", "lazyfreed_objects") == count
+                },
+            );
+        };
+        let fill = |client: &mut Client| {
+            for number in 0..130 {
+                client.ask(&format!("SADD set m{number}"));
+                client.ask(&format!("ZADD zset {number} m{number}"));
+            }
+            client.ask("HSET hash f v");
+            client.ask("SET string text");
+        };
+        fill(&mut client);
+        counted(&mut client, &["UNLINK set zset hash string"], 2);
+        fill(&mut client);
+        counted(&mut client, &["FLUSHALL ASYNC"], 4);
+        for (count, freed) in [(64, 0), (65, 65)] {
+            let load = |client: &mut Client| {
+                for number in 0..count {
+                    client.ask(&format!("SCRIPT LOAD return({number})"));
+                }
+            };
+            load(&mut client);
+            counted(&mut client, &["SCRIPT FLUSH SYNC"], 0);
+            load(&mut client);
+            counted(&mut client, &["SCRIPT FLUSH ASYNC"], freed);
+        }
+        let register = |number| format!("redis.register_function('f{number}',function()end)");
+        let code: Vec<String> = (0..100).map(register).collect();
+        let code = format!("#!lua name=l\n{}", code.join("\n"));
+        client.run(&[b"FUNCTION", b"LOAD", code.as_bytes()]);
+        counted(&mut client, &["FUNCTION FLUSH ASYNC"], 101);
+    }
+    // Names of errors are each core's.
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    let freed = || server.info_number("memory", "lazyfreed_objects");
+    for (count, freed_by_then, freed_by_reset) in [(64, 0, 0), (100, 0, 100), (129, 128, 0)] {
+        for number in 0..count {
+            let script = format!("return(redis.error_reply('E{number} text'))");
+            client.run(&[b"EVAL", script.as_bytes(), b"0"]);
+        }
+        eventually("they are counted", || freed() == freed_by_then);
+        assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+        assert_eq!(freed(), freed_by_reset, "{count}");
+        assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+    }
+}

@@ -262,9 +262,9 @@ impl Ring {
                 remedy: remedy("mmap", &io::Error::last_os_error()),
             });
         }
-        let memory =
-            Box::leak(vec![0u8; usize::from(BUFFERS_COUNT) * BUFFER_BYTES].into_boxed_slice())
-                .as_mut_ptr();
+        // Every page is written once, so that it is there: INFO counts all of them as in use from the start, and the first bytes
+        // of a client find no page that is missing.
+        let memory = Box::leak(vec![u8::MAX; BUFFERS_BYTES].into_boxed_slice()).as_mut_ptr();
         // SAFETY: `descriptors` is a page-aligned mapping of BUFFERS_COUNT entries that is never unmapped.
         unsafe {
             ring.submitter().register_buf_ring_with_flags(

@@ -507,6 +507,46 @@ fn memory_tells_what_info_tells() {
     assert!(server.info_number("memory", "used_memory_peak") >= used);
 }
 
+/// Nothing counts as in use that the system has not given: before the first key, with some, and when they are gone.
+#[test]
+fn what_is_in_use_is_resident() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let look = |when: &str| {
+            let names = [
+                "allocator_allocated",
+                "allocator_active",
+                "allocator_resident",
+                "used_memory_rss",
+            ];
+            let text = server.client().ask("INFO memory").text();
+            let figure = |name: &&str| -> u64 {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix(&format!("{name}:")));
+                line.expect("a field").parse().expect("a number")
+            };
+            let figures: Vec<u64> = names.iter().map(figure).collect();
+            assert!(
+                figures.is_sorted(),
+                "{when}, {threads} threads: {names:?} {figures:?}"
+            );
+        };
+        look("at first");
+        for number in 0..300 {
+            let name = format!("key:{number}");
+            assert_eq!(
+                client.run(&[b"SET", name.as_bytes(), &[b'x'; 30_000]]),
+                ok()
+            );
+        }
+        look("with keys");
+        assert_eq!(client.ask("FLUSHALL"), ok());
+        look("after them");
+    }
+}
+
 /// What a flush frees, some of it large, goes back to the system though no request comes any more.
 #[test]
 fn what_is_freed_goes_back_though_nobody_asks() {

@@ -215,6 +215,10 @@ fn what_is_not_built_is_refused() {
         assert!(apply_text(&mut options, line).is_err(), "{line}");
     }
     for (line, reason) in [
+        (
+            "preload-file backup.rdb",
+            "a backup's copies are a data directory",
+        ),
         ("replicaof 10.0.0.1 abc", "Invalid master port"),
         ("replicaof 10.0.0.1 65536", "Invalid master port"),
         ("replicaof 10.0.0.1", "wrong number of arguments"),

@@ -188,6 +188,97 @@ fn everything_is_there_after_a_regular_end() {
     }
 }
 
+/// Numbers of cores that do not divide each other, one after the other, from logs after a kill and from snapshots: keys of every
+/// type, deadlines of keys and of fields, and what blocks, scripts and commands did over several cores each time in between.
+#[test]
+fn every_number_of_cores_finds_what_another_has_written() {
+    let logged = ALWAYS.to_vec();
+    let saved = vec!["--save", "", "--enable-debug-command", "local"];
+    for options in [logged, saved] {
+        let is_logged = options.contains(&"--appendonly");
+        let mut server = Server::start(3, &options);
+        let mut client = server.client();
+        for line in [
+            "SET string text PXAT 33000000000001",
+            "SETBIT bits 70 1",
+            "HSET hash f 1 g 2",
+            "HPEXPIREAT hash 33000000000002 FIELDS 1 f",
+            "PEXPIREAT hash 33000000000003",
+            "RPUSH list 1 2 3",
+            "SADD set a b c",
+            "SADD ints 1 2 3",
+            "ZADD zset 1 one 2 two",
+            "GEOADD places 13.361389 38.115556 Palermo",
+            "XADD stream 5-1 f v",
+            "XGROUP CREATE stream group 0",
+            "XREADGROUP GROUP group me STREAMS stream >",
+            "PFADD sketch 1 2 3",
+            "ARSET array 7 seven",
+        ] {
+            let reply = client.ask(line);
+            assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+        }
+        let code = b"#!lua name=l\nredis.register_function('f', function() return 1 end)";
+        assert_eq!(client.run(&[b"FUNCTION", b"LOAD", code]), bulk("l"));
+        for kind in ["list", "set", "zset", "stream", "array"] {
+            let reply = client.ask(&format!("PEXPIREAT {kind} 33000000000004"));
+            assert_eq!(reply, Value::Integer(1), "{kind}");
+        }
+        for (round, threads) in [5, 2, 7, 3].into_iter().enumerate() {
+            // Over all cores: a command, a block, a script; all of each or nothing.
+            let names: Vec<String> = (0..24).map(|number| format!("n:{number}")).collect();
+            let pairs: Vec<String> = names.iter().map(|name| format!("{name} {round}")).collect();
+            assert_eq!(client.ask(&format!("MSET {}", pairs.join(" "))), ok());
+            client.ask("MULTI");
+            for name in &names {
+                client.ask(&format!("INCRBY {name} 100"));
+                client.ask(&format!(
+                    "PEXPIREAT {name} {}",
+                    33_000_000_000_100_i64 + round as i64
+                ));
+            }
+            assert_eq!(client.ask("EXEC").items().len(), 48);
+            let script =
+                "for i, key in ipairs(KEYS) do redis.call('incrby', key, 1000) end return 1";
+            let mut words = vec!["EVAL", script, "24"];
+            words.extend(names.iter().map(String::as_str));
+            let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            assert_eq!(client.run(&words), Value::Integer(1));
+            client.ask("RENAME string moved");
+            client.ask("RENAME moved string");
+            client.ask(&format!("SUNIONSTORE union set ints n{round}"));
+            let digest = client.ask("DEBUG DIGEST");
+            if !is_logged {
+                assert_eq!(client.ask("SAVE"), ok());
+            }
+            server.signal("KILL");
+            assert!(server.restart(threads, &options), "{}", server.log());
+            client = server.client();
+            assert_eq!(client.ask("DEBUG DIGEST"), digest, "{threads} cores");
+            let sum = bulk(&(1_100 + round).to_string());
+            let sums = client.ask(&format!("MGET {}", names.join(" ")));
+            assert_eq!(sums, Value::Array(vec![sum; 24]), "{threads} cores");
+            for (name, deadline) in [
+                ("string", 33_000_000_000_001),
+                ("hash", 33_000_000_000_003),
+                ("list", 33_000_000_000_004),
+                ("array", 33_000_000_000_004),
+                ("n:7", 33_000_000_000_100 + round as i64),
+                ("bits", -1),
+            ] {
+                let reply = client.ask(&format!("PEXPIRETIME {name}"));
+                assert_eq!(reply, Value::Integer(deadline), "{name}, {threads} cores");
+            }
+            let field = client.ask("HPEXPIRETIME hash FIELDS 1 f");
+            assert_eq!(
+                field,
+                Value::Array(vec![Value::Integer(33_000_000_000_002)])
+            );
+            assert_eq!(client.ask("FCALL f 0"), Value::Integer(1));
+        }
+    }
+}
+
 #[test]
 fn a_directory_in_use_is_refused() {
     let server = Server::start(1, ALWAYS);

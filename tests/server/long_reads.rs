@@ -277,6 +277,38 @@ fn keys_of_a_large_database_are_those_of_one_moment() {
     }
 }
 
+/// A database is emptied and filled again, each in one step, while KEYS walks over it: what it shows is all of it or nothing.
+#[test]
+fn keys_beside_a_flush_are_all_or_none() {
+    const COUNT: usize = 20_000;
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let pairs: Vec<String> = (0..COUNT).map(|it| format!("key:{it} v")).collect();
+        let fill = format!("MSET {}", pairs.join(" "));
+        let mut writer = server.client();
+        let port = server.port;
+        let reader = std::thread::spawn(move || {
+            let mut reader = Client::connect(port);
+            let mut seen = [0, 0];
+            while seen[0] < 5 || seen[1] < 5 {
+                match reader.ask("KEYS *").items().len() {
+                    0 => seen[0] += 1,
+                    COUNT => seen[1] += 1,
+                    other => panic!("{other} keys"),
+                }
+            }
+        });
+        for flush in ["FLUSHALL", "FLUSHDB", "FLUSHALL ASYNC"].iter().cycle() {
+            assert_eq!(writer.ask(&fill), ok());
+            assert_eq!(writer.ask(flush), ok());
+            if reader.is_finished() {
+                break;
+            }
+        }
+        reader.join().expect("no reader saw anything else");
+    }
+}
+
 /// Clients that go in the middle of a reply leave nothing behind, and whoever stops reading is not read for without end.
 #[test]
 fn a_client_that_goes_or_does_not_read_leaves_the_key_to_others() {

@@ -117,6 +117,67 @@ fn reload_saves_and_loads_and_others_find_a_loading_server_at_most() {
     );
 }
 
+/// A file that comes slowly, through a pipe: INFO and the log say how far the load is, others are refused, and with the last byte it
+/// ends.
+#[test]
+fn a_load_says_how_far_it_is() {
+    use std::io::Write;
+    let server = Server::start(2, &DEBUG);
+    let mut client = server.client();
+    fill(&mut client);
+    let before = digest(&mut client);
+    assert_eq!(client.ask("SAVE"), ok());
+    let path = server.dir.join("dump.rdb");
+    let bytes = std::fs::read(&path).expect("a file");
+    std::fs::remove_file(&path).expect("it was there");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo is there").success());
+    // Open both ways, so that neither side waits for the other one.
+    let mut pipe = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("a pipe");
+    let half = bytes.len() / 2;
+    pipe.write_all(&bytes[..half]).expect("room in a pipe");
+    let mut other = server.client();
+    client.send(b"DEBUG RELOAD NOSAVE\r\n");
+    wait_for("half of it is read", || {
+        let text = other.ask("INFO persistence").text();
+        text.contains(&format!("loading_loaded_bytes:{half}\r"))
+    });
+    let text = other.ask("INFO persistence").text();
+    assert!(text.contains("\nloading:1\r"), "{text}");
+    for field in [
+        "start_time",
+        "total_bytes",
+        "rdb_used_mem",
+        "loaded_perc",
+        "eta_seconds",
+    ] {
+        assert!(text.contains(&format!("\nloading_{field}:")), "{field}");
+    }
+    let refused = error("LOADING Redis is loading the dataset in memory");
+    for line in ["GET s", "SET s 1", "PING", "DBSIZE"] {
+        assert_eq!(other.ask(line), refused, "{line}");
+    }
+    // It is told at the first bytes that come a second after it was last.
+    let mut rest = bytes[half..].chunks(1);
+    wait_for("a line in the log", || {
+        pipe.write_all(rest.next().expect("bytes left"))
+            .expect("room");
+        std::thread::sleep(Duration::from_millis(20));
+        server.log().contains("loading the RDB file")
+    });
+    rest.for_each(|byte| pipe.write_all(byte).expect("room in a pipe"));
+    assert_eq!(client.reply(), ok());
+    let text = client.ask("INFO persistence").text();
+    assert!(text.contains("\nloading:0\r"), "{text}");
+    assert!(!text.contains("loading_loaded_bytes"), "{text}");
+    assert_eq!(digest(&mut client), before);
+    assert_eq!(other.ask("PING"), Value::Simple("PONG".into()));
+}
+
 /// What is loaded and what the log holds stay the same: a start after each of them finds what was there.
 #[test]
 fn reload_beside_a_log_leaves_the_log_with_what_was_loaded() {

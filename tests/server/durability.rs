@@ -255,7 +255,7 @@ fn every_number_of_cores_finds_what_another_has_written() {
             assert!(server.restart(threads, &options), "{}", server.log());
             client = server.client();
             assert_eq!(client.ask("DEBUG DIGEST"), digest, "{threads} cores");
-            let sum = bulk(&(1_100 + round).to_string());
+            let sum = bulk((1_100 + round).to_string());
             let sums = client.ask(&format!("MGET {}", names.join(" ")));
             assert_eq!(sums, Value::Array(vec![sum; 24]), "{threads} cores");
             for (name, deadline) in [

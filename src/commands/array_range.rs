@@ -2,19 +2,25 @@
 //!
 //! Promises  but for ARGETRANGE, which replies with empty places too and so refuses more than a million, the cost follows what
 //!           is there, not how wide a range is.
+//! Not here  how many of them are looked at bit by bit: `array_walk.rs`.
 //! Source    the documentation of Redis 8.8. ARGREP's RE is POSIX's with what TRE adds (`base/regex.rs`); references are refused.
 //! Tests     tests/transcripts/array_range.txt.
 
 use super::CommandError;
 use super::array::{ARRAY_ROW, place, read, reply_element};
+use super::array_walk::Visit;
+use super::collected::{Collected, Head};
 use super::table::{Arity, Call, Command, Effect, Flags, Run};
 use super::word::integer;
 use crate::base::extended::Extended;
 use crate::base::glob::glob_match;
 use crate::base::number::{F64_TEXT_BYTES_MAX, parse_f64, parse_i64, write_f64};
 use crate::base::regex::Regex;
+use crate::ds::key_table::{ReadLimit, Rest};
 use crate::ds::listpack::Element;
-use crate::resp::{Args, Reply};
+use crate::keyspace::array::Array;
+use crate::resp::{Args, Protocol, Reply};
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
@@ -32,6 +38,12 @@ fn limit(word: &[u8]) -> Result<u64, CommandError> {
     Ok(positive_limit(integer(word)?).ok_or("ERR LIMIT must be positive")?)
 }
 
+/// Whether from `start` to `end` there may be more than `whole_max` elements.
+fn is_long(array: &Array, start: u64, end: u64, whole_max: usize) -> bool {
+    let whole_max = whole_max as u64;
+    array.places().count() > whole_max && start.abs_diff(end) >= whole_max
+}
+
 /// `ARGETRANGE key start end` replies with what is at each place, backwards where `start` is the larger.
 fn argetrange(
     call: &mut Call<'_>,
@@ -39,10 +51,20 @@ fn argetrange(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let (start, end) = (place(args.get(2))?, place(args.get(3))?);
+    let whole_max = call.whole_max();
     let array = read(call, args)?;
-    let count = start.abs_diff(end) + 1;
+    let count = start.abs_diff(end).saturating_add(1);
     if count > ITEMS_MAX {
         return Err(format!("ERR range exceeds maximum of {ITEMS_MAX} items").into());
+    }
+    if array.is_some_and(|array| is_long(array, start, end, whole_max)) {
+        let visit = Places {
+            start,
+            count,
+            done: 0,
+            told: Collected::new(Head::Array, reply.protocol()),
+        };
+        return Ok(call.visit_in_pieces(args, (start, end), visit));
     }
     reply.array(count as usize);
     let mut done = 0;
@@ -59,6 +81,30 @@ fn argetrange(
     Ok(Effect::NONE)
 }
 
+/// What ARGETRANGE tells.
+struct Places {
+    start: u64,
+    count: u64,
+    /// Places told of, from the start on.
+    done: u64,
+    told: Collected,
+}
+
+impl Visit for Places {
+    fn see(&mut self, place: u64, element: Element<'_>) -> bool {
+        let distance = place.abs_diff(self.start);
+        (self.done..distance).for_each(|_| self.told.next().null());
+        reply_element(Some(element), &mut self.told.next());
+        self.done = distance + 1;
+        true
+    }
+
+    fn rest(mut self) -> Box<dyn Rest> {
+        (self.done..self.count).for_each(|_| self.told.next().null());
+        Box::new(self.told)
+    }
+}
+
 /// `ARSCAN key start end [LIMIT limit]` replies with places and what is there.
 fn arscan(
     call: &mut Call<'_>,
@@ -72,21 +118,51 @@ fn arscan(
         6 => return Err(CommandError::Syntax),
         _ => return Err(CommandError::Arity("arscan")),
     };
+    let whole_max = call.whole_max();
     let Some(array) = read(call, args)? else {
         reply.array(0);
         return Ok(Effect::NONE);
     };
+    if limit > whole_max as u64 && is_long(array, start, end, whole_max) {
+        let visit = Scanned {
+            left_count: limit,
+            told: Collected::new(Head::Array, reply.protocol()),
+        };
+        return Ok(call.visit_in_pieces(args, (start, end), visit));
+    }
     let head = reply.len();
     let mut count = 0;
     array.places().visit(start, end, |place, element| {
-        reply.array(2);
-        reply.unsigned(place);
-        reply_element(Some(element), reply);
+        reply_place(place, element, reply);
         count += 1;
         go_on(count < limit)
     });
     reply.array_since(head, count as usize);
     Ok(Effect::NONE)
+}
+
+fn reply_place(place: u64, element: Element<'_>, reply: &mut Reply<'_>) {
+    reply.array(2);
+    reply.unsigned(place);
+    reply_element(Some(element), reply);
+}
+
+/// What ARSCAN tells.
+struct Scanned {
+    left_count: u64,
+    told: Collected,
+}
+
+impl Visit for Scanned {
+    fn see(&mut self, place: u64, element: Element<'_>) -> bool {
+        reply_place(place, element, &mut self.told.next());
+        self.left_count -= 1;
+        self.left_count > 0
+    }
+
+    fn rest(self) -> Box<dyn Rest> {
+        Box::new(self.told)
+    }
 }
 
 fn go_on(is_more_wanted: bool) -> ControlFlow<()> {
@@ -99,15 +175,26 @@ fn go_on(is_more_wanted: bool) -> ControlFlow<()> {
 
 /// A condition of ARGREP.
 enum Predicate<'a> {
-    Exact(&'a [u8]),
-    Match(&'a [u8]),
-    Glob(&'a [u8]),
+    Exact(Cow<'a, [u8]>),
+    Match(Cow<'a, [u8]>),
+    Glob(Cow<'a, [u8]>),
     Regex(Regex),
     /// An expression that is not one yet.
-    Unread(&'a [u8]),
+    Unread(Cow<'a, [u8]>),
 }
 
 impl Predicate<'_> {
+    fn into_owned(self) -> Predicate<'static> {
+        let owned = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
+        match self {
+            Self::Exact(text) => Predicate::Exact(owned(text)),
+            Self::Match(text) => Predicate::Match(owned(text)),
+            Self::Glob(text) => Predicate::Glob(owned(text)),
+            Self::Regex(regex) => Predicate::Regex(regex),
+            Self::Unread(text) => Predicate::Unread(owned(text)),
+        }
+    }
+
     fn is_met_by(&self, text: &[u8], ignore_case: bool) -> bool {
         let is_equal = |text: &[u8], wanted: &[u8]| {
             if ignore_case {
@@ -118,7 +205,7 @@ impl Predicate<'_> {
         };
         match self {
             Self::Exact(wanted) => is_equal(text, wanted),
-            Self::Match([]) => true,
+            Self::Match(part) if part.is_empty() => true,
             Self::Match(part) => text.windows(part.len()).any(|text| is_equal(text, part)),
             Self::Glob(pattern) => glob_match(pattern, text, ignore_case),
             // It has read it that way.
@@ -144,14 +231,14 @@ impl<'a> Grep<'a> {
         while index < args.len() {
             let next = (index + 1 < args.len()).then(|| args.get(index + 1));
             let predicate = if args.is(index, "EXACT") {
-                Some(Predicate::Exact as fn(&'a [u8]) -> Predicate<'a>)
+                Some(Predicate::Exact as fn(Cow<'a, [u8]>) -> Predicate<'a>)
             } else if args.is(index, "MATCH") {
-                Some(Predicate::Match as fn(&'a [u8]) -> Predicate<'a>)
+                Some(Predicate::Match as fn(Cow<'a, [u8]>) -> Predicate<'a>)
             } else if args.is(index, "GLOB") {
-                Some(Predicate::Glob as fn(&'a [u8]) -> Predicate<'a>)
+                Some(Predicate::Glob as fn(Cow<'a, [u8]>) -> Predicate<'a>)
             } else if args.is(index, "RE") {
                 // NOCASE may follow: it is read when all words are known.
-                Some(Predicate::Unread as fn(&'a [u8]) -> Predicate<'a>)
+                Some(Predicate::Unread as fn(Cow<'a, [u8]>) -> Predicate<'a>)
             } else {
                 None
             };
@@ -161,7 +248,7 @@ impl<'a> Grep<'a> {
                     let text = format!("ERR too many predicates, maximum is {PREDICATES_MAX}");
                     return Err(text.into());
                 }
-                grep.predicates.push(predicate(pattern));
+                grep.predicates.push(predicate(Cow::Borrowed(pattern)));
                 index += 1;
             } else if args.is(index, "LIMIT") {
                 grep.limit = Some(limit(next.ok_or(CommandError::Syntax)?)?);
@@ -192,6 +279,25 @@ impl<'a> Grep<'a> {
         Ok(grep)
     }
 
+    fn into_owned(self) -> Grep<'static> {
+        let predicates = self.predicates.into_iter();
+        Grep {
+            predicates: predicates.map(Predicate::into_owned).collect(),
+            needs_all: self.needs_all,
+            with_values: self.with_values,
+            ignore_case: self.ignore_case,
+            limit: self.limit,
+        }
+    }
+
+    /// Replies with a place where something was found.
+    fn reply(&self, place: u64, element: Element<'_>, reply: &mut Reply<'_>) {
+        match self.with_values {
+            true => reply_place(place, element, reply),
+            false => reply.unsigned(place),
+        }
+    }
+
     fn wants(&self, element: Element<'_>) -> bool {
         let mut digits = [0; 20];
         let text = element.text(&mut digits);
@@ -202,6 +308,27 @@ impl<'a> Grep<'a> {
         } else {
             predicates.any(&mut is_met)
         }
+    }
+}
+
+/// What ARGREP finds.
+struct Grepped {
+    grep: Grep<'static>,
+    count: u64,
+    told: Collected,
+}
+
+impl Visit for Grepped {
+    fn see(&mut self, place: u64, element: Element<'_>) -> bool {
+        if self.grep.wants(element) {
+            self.grep.reply(place, element, &mut self.told.next());
+            self.count += 1;
+        }
+        self.grep.limit.is_none_or(|limit| self.count < limit)
+    }
+
+    fn rest(self) -> Box<dyn Rest> {
+        Box::new(self.told)
     }
 }
 
@@ -222,24 +349,27 @@ fn argrep(
 ) -> Result<Effect, CommandError> {
     let (start, end) = (bound(args.get(2))?, bound(args.get(3))?);
     let grep = Grep::parse(args)?;
+    let whole_max = call.whole_max();
     let Some(array) = read(call, args)? else {
         reply.array(0);
         return Ok(Effect::NONE);
     };
     let places = array.places();
     let last = places.last().unwrap_or(0);
+    let (start, end) = (start.unwrap_or(last), end.unwrap_or(last));
+    if is_long(array, start, end, whole_max) {
+        let visit = Grepped {
+            grep: grep.into_owned(),
+            count: 0,
+            told: Collected::new(Head::Array, reply.protocol()),
+        };
+        return Ok(call.visit_in_pieces(args, (start, end), visit));
+    }
     let head = reply.len();
     let mut count = 0;
-    let (start, end) = (start.unwrap_or(last), end.unwrap_or(last));
     places.visit(start, end, |place, element| {
         if grep.wants(element) {
-            if grep.with_values {
-                reply.array(2);
-            }
-            reply.unsigned(place);
-            if grep.with_values {
-                reply_element(Some(element), reply);
-            }
+            grep.reply(place, element, reply);
             count += 1;
         }
         go_on(grep.limit.is_none_or(|limit| count < limit))
@@ -249,7 +379,7 @@ fn argrep(
 }
 
 /// What AROP makes of a range.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Operation<'a> {
     Sum,
     Min,
@@ -257,7 +387,7 @@ enum Operation<'a> {
     And,
     Or,
     Xor,
-    Match(&'a [u8]),
+    Match(Cow<'a, [u8]>),
     Used,
 }
 
@@ -267,7 +397,7 @@ impl<'a> Operation<'a> {
             if args.len() != 6 {
                 return Err("ERR MATCH requires a value argument".into());
             }
-            return Ok(Self::Match(args.get(5)));
+            return Ok(Self::Match(Cow::Borrowed(args.get(5))));
         }
         let named = [
             ("SUM", Self::Sum),
@@ -283,7 +413,20 @@ impl<'a> Operation<'a> {
         if args.len() != 5 {
             return Err(CommandError::Arity("arop"));
         }
-        Ok(*operation)
+        Ok(operation.clone())
+    }
+
+    fn into_owned(self) -> Operation<'static> {
+        match self {
+            Self::Match(text) => Operation::Match(Cow::Owned(text.into_owned())),
+            Self::Sum => Operation::Sum,
+            Self::Min => Operation::Min,
+            Self::Max => Operation::Max,
+            Self::And => Operation::And,
+            Self::Or => Operation::Or,
+            Self::Xor => Operation::Xor,
+            Self::Used => Operation::Used,
+        }
     }
 }
 
@@ -353,21 +496,57 @@ fn arop(
 ) -> Result<Effect, CommandError> {
     let (start, end) = (place(args.get(2))?, place(args.get(3))?);
     let operation = Operation::parse(args)?;
+    let whole_max = call.whole_max();
     let array = read(call, args)?;
+    if array.is_some_and(|array| is_long(array, start, end, whole_max)) {
+        let visit = Totalled {
+            total: Total::new(operation.into_owned()),
+            protocol: reply.protocol(),
+        };
+        return Ok(call.visit_in_pieces(args, (start, end), visit));
+    }
+    let mut total = Total::new(operation);
+    if let Some(array) = array {
+        array.places().visit(start, end, |_, element| {
+            total.add(element);
+            ControlFlow::Continue(())
+        });
+    }
+    total.reply(reply);
+    Ok(Effect::NONE)
+}
+
+/// What AROP has made of some elements.
+struct Total<'a> {
+    operation: Operation<'a>,
     // Each operation uses one of these.
-    let mut count = 0;
-    let mut bits: Option<i64> = None;
-    let mut float: Option<Extended> = None;
-    let mut is_nan = false;
-    let each = |_, element: Element<'_>| {
+    count: i64,
+    bits: Option<i64>,
+    float: Option<Extended>,
+    is_nan: bool,
+}
+
+impl<'a> Total<'a> {
+    fn new(operation: Operation<'a>) -> Self {
+        Self {
+            operation,
+            count: 0,
+            bits: None,
+            float: None,
+            is_nan: false,
+        }
+    }
+
+    fn add(&mut self, element: Element<'_>) {
+        let operation = &self.operation;
         match operation {
-            Operation::Used => count += 1,
+            Operation::Used => self.count += 1,
             Operation::Match(wanted) => {
-                count += i64::from(element.text(&mut [0; 20]) == wanted);
+                self.count += i64::from(element.text(&mut [0; 20]) == &**wanted);
             }
             Operation::And | Operation::Or | Operation::Xor => {
                 if let Some(more) = Number::of(element).and_then(Number::integer) {
-                    bits = Some(match (bits, operation) {
+                    self.bits = Some(match (self.bits, operation) {
                         (None, _) => more,
                         (Some(bits), Operation::And) => bits & more,
                         (Some(bits), Operation::Or) => bits | more,
@@ -377,10 +556,10 @@ fn arop(
             }
             Operation::Sum | Operation::Min | Operation::Max => {
                 if let Some(more) = Number::of(element).map(Number::extended) {
-                    float = Some(match (float, operation) {
+                    self.float = Some(match (self.float, operation) {
                         (None, _) => more,
                         (Some(total), Operation::Sum) => sum(total, more).unwrap_or_else(|| {
-                            is_nan = true;
+                            self.is_nan = true;
                             total
                         }),
                         (Some(least), Operation::Min) => match more.compare(least) {
@@ -395,24 +574,46 @@ fn arop(
                 }
             }
         }
-        ControlFlow::Continue(())
-    };
-    if let Some(array) = array {
-        array.places().visit(start, end, each);
     }
-    match operation {
-        Operation::Used | Operation::Match(_) => reply.integer(count),
-        Operation::And | Operation::Or | Operation::Xor => match bits {
-            Some(bits) => reply.integer(bits),
-            None => reply.null(),
-        },
-        Operation::Sum | Operation::Min | Operation::Max => match float {
-            Some(_) if is_nan => reply.bulk(b"nan"),
-            Some(float) => reply.bulk(float.text_with_17_digits().as_bytes()),
-            None => reply.null(),
-        },
+
+    fn reply(&self, reply: &mut Reply<'_>) {
+        match self.operation {
+            Operation::Used | Operation::Match(_) => reply.integer(self.count),
+            Operation::And | Operation::Or | Operation::Xor => match self.bits {
+                Some(bits) => reply.integer(bits),
+                None => reply.null(),
+            },
+            Operation::Sum | Operation::Min | Operation::Max => match self.float {
+                Some(_) if self.is_nan => reply.bulk(b"nan"),
+                Some(float) => reply.bulk(float.text_with_17_digits().as_bytes()),
+                None => reply.null(),
+            },
+        }
     }
-    Ok(Effect::NONE)
+}
+
+/// What AROP tells.
+struct Totalled {
+    total: Total<'static>,
+    protocol: Protocol,
+}
+
+impl Visit for Totalled {
+    fn see(&mut self, _: u64, element: Element<'_>) -> bool {
+        self.total.add(element);
+        true
+    }
+
+    fn rest(self) -> Box<dyn Rest> {
+        Box::new(self)
+    }
+}
+
+impl Rest for Totalled {
+    fn read(&mut self, _: ReadLimit, out: &mut Vec<u8>) -> bool {
+        self.total.reply(&mut Reply::new(out, self.protocol));
+        true
+    }
 }
 
 /// Ranges of arrays.

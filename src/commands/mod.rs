@@ -6,6 +6,7 @@ pub mod admin;
 pub mod array;
 pub mod array_range;
 pub mod array_ring;
+mod array_walk;
 mod backup;
 pub mod bitfield;
 pub mod bitmap;

@@ -143,7 +143,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 84] = [
+const READS: [(&str, Option<usize>); 94] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -169,6 +169,16 @@ const READS: [(&str, Option<usize>); 84] = [
         None,
     ),
     ("XREAD STREAMS stream list 0 0", None),
+    ("ARGETRANGE array 3 1999", None),
+    ("ARGETRANGE array 2100 150", None),
+    ("ARSCAN array 0 100000", None),
+    ("ARSCAN array 5000 7 LIMIT 700", None),
+    ("ARGREP array - + GLOB 1* WITHVALUES", None),
+    ("ARGREP array + - MATCH 7 RE ^1 AND LIMIT 150", None),
+    ("AROP array 0 100000 SUM", None),
+    ("AROP array 1990 4 MAX", None),
+    ("AROP array 0 100000 MATCH 17", None),
+    ("AROP array 0 100000 USED", None),
     ("SRANDMEMBER set 100000", Some(1)),
     ("SRANDMEMBER ints 100000", Some(1)),
     ("HRANDFIELD hash 100000", Some(1)),
@@ -266,11 +276,16 @@ const READS: [(&str, Option<usize>); 84] = [
     ("GEORADIUSBYMEMBER_RO geo place:7 2000 km WITHHASH", None),
 ];
 
-const IS_LONG: [&str; 16] = [
+const IS_LONG: [&str; 21] = [
     "SORT_RO ints DESC LIMIT 990 5",
     "KEYS key:*5",
     "KEYS set",
     "SINTER ints2 set ints",
+    "ARGREP array + - MATCH 7 RE ^1 AND LIMIT 150",
+    "AROP array 0 100000 SUM",
+    "AROP array 1990 4 MAX",
+    "AROP array 0 100000 MATCH 17",
+    "AROP array 0 100000 USED",
     "SINTERCARD 2 set set",
     "SINTERCARD 3 ints2 set ints LIMIT 5",
     "SINTERCARD 2 ints ints2 LIMIT 300",
@@ -302,6 +317,7 @@ fn fill(told: &mut [Told; 2], next: &mut u64) {
         both(&format!("RPUSH numbers {}.50", index % 37));
         both(&format!("SET key:{index} text"));
         both(&format!("XADD stream2 {}-1 f {index}", index + 1));
+        both(&format!("ARSET array {} {}", index * 2, index % 100));
         both(&format!("ZADD zset2 -{index} member:{}", index * 2));
         let (east, north) = (index % 40 * 25, index / 40 * 3);
         both(&format!(
@@ -344,7 +360,7 @@ fn pieces_together_are_the_whole_reply() {
     }
 }
 
-const CHANGES: [&str; 59] = [
+const CHANGES: [&str; 61] = [
     "SET key:{} other",
     "SET key:{} more PX 20",
     "SETEX key:1{} 1 dies",
@@ -395,6 +411,8 @@ const CHANGES: [&str; 59] = [
     "SORT list ALPHA STORE list",
     "SMOVE set ints member:{}",
     "LMOVE list list LEFT RIGHT",
+    "ARSET array {} 5",
+    "ARDEL array {}",
     "XDEL stream2 {}-1",
     "XTRIM stream2 MAXLEN 700",
     "ZADD zset2 {} member:{}",

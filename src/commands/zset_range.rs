@@ -86,8 +86,10 @@ impl<'a> ZsetRange<'a> {
                 set.count_before_score(|score| low.is_behind(score)),
                 set.count_before_score(|score| high.includes(score)),
             ),
-            // Where scores differ there is no order of bytes. Redis then looks at the ends of the set first, and so here.
+            // Where scores differ there is no order of bytes. Redis then looks at the ends of the set first, and walks a listpack;
+            // so here.
             Self::Members(low, high) if is_beside(set, &low, &high) => (0, 0),
+            Self::Members(low, high) if set.is_packed() => walked(set, &low, &high, reversed),
             Self::Members(low, high) => (
                 set.count_before_member(|member| low.is_behind(member)),
                 set.count_before_member(|member| high.includes(member)),
@@ -104,6 +106,38 @@ fn is_beside(set: &Zset, low: &LexBound<'_>, high: &LexBound<'_>) -> bool {
         return true;
     };
     low.is_behind(last.text(&mut [0; 20])) || !high.includes(first.text(&mut [0; 20]))
+}
+
+/// The ranks of a range of members that a walk from one end finds: from the first inside the near end of the range, and up to
+/// the next outside the far end.
+fn walked(set: &Zset, low: &LexBound<'_>, high: &LexBound<'_>, reversed: bool) -> (usize, usize) {
+    let direction = match reversed {
+        true => Direction::Down,
+        false => Direction::Up,
+    };
+    let (mut start, mut end) = (0, 0);
+    for (member, _) in set.walk(0..set.len(), direction) {
+        let mut digits = [0; 20];
+        let member = member.text(&mut digits);
+        let (is_too_low, is_too_high) = (low.is_behind(member), !high.includes(member));
+        let (is_before, is_after) = match reversed {
+            true => (is_too_high, is_too_low),
+            false => (is_too_low, is_too_high),
+        };
+        if start == end && is_before {
+            start += 1;
+            end += 1;
+            continue;
+        }
+        if is_after {
+            break;
+        }
+        end += 1;
+    }
+    match reversed {
+        true => (set.len() - end, set.len() - start),
+        false => (start, end),
+    }
 }
 
 impl ScoreBound {

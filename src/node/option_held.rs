@@ -97,7 +97,7 @@ const SHUTDOWN_WORDS: Check = Check::Words(&["default", "save", "nosave", "now",
 pub const HELD: &[OptionSpec] = &[
     // Persistence.
     at_start(held("appendfilename", "", Check::Text, "appendonly.aof")),
-    at_start(fixed("preload-file", Check::Text, "", &[""], "a backup's copies are a data directory: put them where `dir` and `appenddirname` say")),
+    fixed("preload-file", Check::Text, "", &[""], "a backup's copies are a data directory: put them where `dir` and `appenddirname` say"),
     held("rdb-del-sync-files", "", YES_NO, "no"),
     held("rdb-save-incremental-fsync", "", YES_NO, "yes"),
     held("no-appendfsync-on-rewrite", "", YES_NO, "no"),

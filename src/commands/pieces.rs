@@ -44,6 +44,12 @@ impl Call<'_> {
         }
     }
 
+    /// What the request is to store, if it was made bit by bit before it ran again.
+    pub(super) fn take_finished<S: 'static>(&mut self) -> Option<Finished<S>> {
+        let made = self.keys.take_made()?.downcast().ok()?;
+        Some(*made)
+    }
+
     /// Instead of a reply: what was written of it since `start` is its head, and `walk` makes the rest.
     #[cold]
     pub(super) fn reply_in_pieces<W: Walk>(
@@ -65,6 +71,13 @@ impl Call<'_> {
         self.keys.begin_reading(self.db, key, head, reader, begun);
         Effect::NONE
     }
+}
+
+/// A set that was made of others bit by bit, to be stored.
+pub(super) struct Finished<S> {
+    pub(super) set: S,
+    /// As many of them were there.
+    pub(super) inputs_count: usize,
 }
 
 /// A walk through a collection that can stop at any element.

@@ -111,9 +111,14 @@ impl<O: Order> Runs<O> {
         self.count
     }
 
-    /// Bytes of all texts, and of the longest.
-    pub(super) fn text_bytes(&self) -> (usize, usize) {
-        (self.text_bytes, self.text_bytes_max)
+    /// Bytes of all texts.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
+    /// Bytes of the longest.
+    pub(super) fn text_bytes_max(&self) -> usize {
+        self.text_bytes_max
     }
 
     /// Sorts the next run; false where all are.

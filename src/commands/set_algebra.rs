@@ -7,7 +7,7 @@
 use super::CommandError;
 use super::row::*;
 use super::set::reply_member;
-use super::set_walk::{Made, MadeSet, SetWalk, Stored, Told};
+use super::set_walk::{Made, SetWalk, Stored, Told};
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
     Spread,
@@ -78,12 +78,6 @@ fn begin_walk(
     Effect::NONE
 }
 
-/// What a request was to store, if it has been made of as many sets as there are.
-fn take_made(call: &mut Call<'_>) -> Option<MadeSet> {
-    let made = call.keys.take_made()?.downcast::<MadeSet>();
-    made.ok().map(|made| *made)
-}
-
 /// Instead of a reply: what is to be stored will be made of the sets at these of the keys; then the request runs again.
 #[cold]
 fn begin_making(
@@ -111,13 +105,13 @@ fn make_and_store(
     whole: impl FnOnce(&[Option<&Set>], &EncodingLimits) -> Set,
 ) -> Result<Effect, CommandError> {
     let (limits, stored_max) = (call.keys.limits(), call.stored_max());
-    let before = take_made(call);
+    let finished = call.take_finished();
     let sets = sets_at(call, words(args, 2))?;
     let inputs_count = sets.iter().flatten().count();
-    if let Some(before) = before
-        && before.inputs_count == inputs_count
+    if let Some(finished) = finished
+        && finished.inputs_count == inputs_count
     {
-        return store(call, args, reply, event, before.set);
+        return store(call, args, reply, event, finished.set);
     }
     if let Some(order) = made.order(&sets, stored_max)
         && let Some(stored) = Stored::begin(made, &sets, &order, limits)

@@ -15,7 +15,7 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::collected::{Collected, Head, Number};
-use super::pieces::STEP;
+use super::pieces::{Finished, STEP};
 use super::seen::{Seen, UNITED_MAX};
 use super::zset_reply::reply_member;
 use crate::ds::hyperloglog::{Registers, place};
@@ -87,13 +87,6 @@ pub(super) enum Told {
     },
 }
 
-/// A set that was made of others.
-pub(super) struct MadeSet {
-    pub(super) set: Set,
-    /// As many of them were there.
-    pub(super) inputs_count: usize,
-}
-
 /// What is to be stored, in the making.
 pub(super) struct Stored {
     set: Set,
@@ -147,11 +140,11 @@ impl Stored {
         self.set.add(member, &self.limits);
     }
 
-    fn end(mut self) -> MadeSet {
+    fn end(mut self) -> Finished<Set> {
         if self.may_be_ints {
             self.set.become_ints_where_possible(&self.limits);
         }
-        MadeSet {
+        Finished {
             set: self.set,
             inputs_count: self.inputs_count,
         }
@@ -159,7 +152,7 @@ impl Stored {
 }
 
 /// Hands a set over.
-struct MadeRest(Option<MadeSet>);
+struct MadeRest(Option<Finished<Set>>);
 
 impl Rest for MadeRest {
     fn read(&mut self, _: ReadLimit, _: &mut Vec<u8>) -> bool {

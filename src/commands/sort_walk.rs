@@ -87,7 +87,6 @@ pub(super) struct SortCopy {
 struct Copied {
     runs: Runs<Sorting>,
     measure: Measure,
-    text_bytes: usize,
     /// One had no weight: the reply.
     error: Option<Vec<u8>>,
 }
@@ -97,7 +96,6 @@ impl Copied {
         Self {
             runs: Runs::new(sorting),
             measure: sorting.measure,
-            text_bytes: 0,
             error: None,
         }
     }
@@ -113,7 +111,6 @@ impl Copied {
                 0.0
             }),
         };
-        self.text_bytes += text.len();
         self.runs.push(rank, Element::Str(text));
     }
 }
@@ -130,7 +127,7 @@ impl SortCopy {
     /// Copies some elements; whether those were the last.
     fn go_on(&mut self, object: &Object, limit: ReadLimit) -> bool {
         let Self { copied, next, .. } = self;
-        let bytes_max = copied.text_bytes.saturating_add(limit.bytes);
+        let bytes_max = copied.runs.text_bytes().saturating_add(limit.bytes);
         let start = *next as usize;
         match object {
             Object::List(list) => {
@@ -138,7 +135,7 @@ impl SortCopy {
                 list.visit(start, End::Front, |element| {
                     copied.push(element);
                     *next += 1;
-                    match copied.runs.len() >= end || copied.text_bytes >= bytes_max {
+                    match copied.runs.len() >= end || copied.runs.text_bytes() >= bytes_max {
                         true => ControlFlow::Break(()),
                         false => ControlFlow::Continue(()),
                     }
@@ -150,7 +147,7 @@ impl SortCopy {
                 for (member, _) in set.walk(start..end, Direction::Up) {
                     copied.push(member);
                     *next += 1;
-                    if copied.text_bytes >= bytes_max {
+                    if copied.runs.text_bytes() >= bytes_max {
                         break;
                     }
                 }
@@ -158,7 +155,7 @@ impl SortCopy {
             }
             Object::Set(set) => {
                 let end = copied.runs.len().saturating_add(limit.elements);
-                while copied.runs.len() < end && copied.text_bytes < bytes_max {
+                while copied.runs.len() < end && copied.runs.text_bytes() < bytes_max {
                     *next = set.scan(*next, STEP, |member| copied.push(member));
                     if *next == 0 {
                         return true;

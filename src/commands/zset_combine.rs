@@ -14,7 +14,7 @@ use super::table::{
 use super::word::integer;
 use super::zset_read::store;
 use super::zset_reply::{reply_members_head, reply_scored};
-use super::zset_walk::{MadeZset, Told, Wanted, ZsetWalk};
+use super::zset_walk::{Told, Wanted, ZsetWalk};
 use crate::base::number::parse_f64;
 use crate::ds::key_table::Value;
 use crate::ds::listpack::Element;
@@ -254,8 +254,8 @@ fn combine(
         .filter(|count| *count < args.len() - at)
         .ok_or(CommandError::Syntax)?;
     let words = || args.iter_from(at + 1).take(keys_count);
-    let made = match destination {
-        Destination::Key => call.keys.take_made(),
+    let finished = match destination {
+        Destination::Key => call.take_finished(),
         Destination::Reply | Destination::Count => None,
     };
     let mut inputs_count = 0;
@@ -278,11 +278,11 @@ fn combine(
         combination,
         destination,
     )?;
-    if let Some(made) = made.and_then(|made| made.downcast::<MadeZset>().ok())
-        && made.inputs_count == inputs_count
+    if let Some(finished) = finished
+        && finished.inputs_count == inputs_count
     {
         let event = combination.stored_event();
-        return Ok(store(call, args.get(1), event, made.set, reply));
+        return Ok(store(call, args.get(1), event, finished.set, reply));
     }
     let limits = call.keys.limits();
     let whole_max = match destination {

@@ -1,6 +1,7 @@
 //! Ranges of sorted sets: by rank, by score, by bytes.
 //!
-//! Promises  a range of scores or bytes becomes a range of ranks in two searches, whatever it covers.
+//! Promises  a range of scores or bytes becomes a range of ranks in two searches, whatever it covers; one of bytes in a listpack,
+//!           in one walk.
 //! Not here  the commands: `zset_read.rs`, `zset_remove.rs`.
 //! Tests     tests/transcripts/zset_range.txt.
 

@@ -17,7 +17,7 @@
 use std::cmp::Ordering;
 
 use super::collected::Number;
-use super::pieces::STEP;
+use super::pieces::{Finished, STEP};
 use super::runs::{Order, Runs};
 use super::seen::{Seen, UNITED_MAX};
 use super::zset_combine::{Aggregate, Combination, Input, Source};
@@ -51,13 +51,6 @@ pub(super) enum Told {
     Stored {
         limits: EncodingLimits,
     },
-}
-
-/// A set that was made of others.
-pub(super) struct MadeZset {
-    pub(super) set: Zset,
-    /// As many inputs were there.
-    pub(super) inputs_count: usize,
 }
 
 /// See the module.
@@ -282,7 +275,7 @@ impl Rest for StoredRest {
         let (found, limits) = (&mut self.members.found, &self.limits);
         let set = self.made.get_or_insert_with(|| {
             found.merge();
-            let (bytes, longest) = found.text_bytes();
+            let (longest, bytes) = (found.text_bytes_max(), found.text_bytes());
             Zset::for_members(found.len(), longest, bytes, limits)
         });
         // A member of a set costs more than one of a reply.
@@ -297,7 +290,7 @@ impl Rest for StoredRest {
     fn take_made(&mut self) -> Option<Made> {
         let set = self.made.take()?;
         let inputs_count = self.inputs_count;
-        Some(Box::new(MadeZset { set, inputs_count }))
+        Some(Box::new(Finished { set, inputs_count }))
     }
 }
 

@@ -176,6 +176,8 @@ pub struct Connection {
     pub held: Option<Bytes>,
     /// Its user is gone: close after the reply to what it asked for.
     pub is_doomed: bool,
+    /// The request behind so many (`commands_count`) has waited for the end of a pause, and waits for that of no other.
+    pub paused_behind: Option<u64>,
     /// Both ends.
     pub peer: Peer,
     /// Sequence number of `slots[0]`.
@@ -252,6 +254,7 @@ impl Connection {
             dirty: false,
             is_pushed: false,
             is_doomed: false,
+            paused_behind: None,
             close_after_output: false,
             ended: false,
             closed: false,

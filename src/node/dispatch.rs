@@ -672,7 +672,8 @@ impl Core {
         let Some(pause) = self.pause else {
             return false;
         };
-        if pause.until_ms <= self.now_ms {
+        let has_waited = connection.paused_behind == Some(connection.commands_count);
+        if has_waited || pause.until_ms <= self.now_ms {
             return false;
         }
         if pause.writes_only {

@@ -580,6 +580,11 @@ impl Core {
                 until_ms,
                 writes_only,
             } => {
+                // Who waits for the end of a pause that is over goes on before another begins.
+                if self.has_pause_ended() {
+                    self.unpause();
+                    self.settle();
+                }
                 // A running pause only gets longer and stricter.
                 self.shard.keys.set_expiry_paused(true);
                 let running = self.pause.filter(|pause| pause.until_ms > self.now_ms);

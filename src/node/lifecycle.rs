@@ -207,10 +207,7 @@ impl Core {
         if self.id == 0 {
             self.answer_http();
         }
-        if self
-            .pause
-            .is_some_and(|pause| pause.until_ms <= self.now_ms)
-        {
+        if self.has_pause_ended() {
             self.unpause();
         }
         if self.mesh.board().switches.has_ticks_rest() {
@@ -278,15 +275,26 @@ impl Core {
         self.check_output(token);
     }
 
-    /// Ends the pause and lets its connections go on.
+    /// Whether a pause is over whose connections do not know it yet: they are told ten times a second.
+    pub(super) fn has_pause_ended(&self) -> bool {
+        self.pause
+            .is_some_and(|pause| pause.until_ms <= self.now_ms)
+    }
+
+    /// Ends the pause and lets its connections go on, in the order they came in.
     pub fn unpause(&mut self) {
         self.pause = None;
         self.shard.keys.set_expiry_paused(false);
-        for token in std::mem::take(&mut self.paused_connections) {
+        // The last that is to be resumed is resumed first.
+        for token in std::mem::take(&mut self.paused_connections)
+            .into_iter()
+            .rev()
+        {
             if let Some(connection) = self.connections.get_mut(token)
                 && connection.blocked == Some(Blocked::Paused)
             {
                 connection.blocked = None;
+                connection.paused_behind = Some(connection.commands_count);
                 self.resumes.push(token);
             }
         }

@@ -3,7 +3,7 @@
 use super::client::{Client, Next, Value, bulk, ok, push_request, request};
 use super::harness::{Server, eventually};
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A client fills its input while it must wait, and the last of it is a part of a long request of short words.
 #[test]
@@ -161,5 +161,39 @@ fn a_shutdown_that_waits_for_a_script_can_be_ended() {
                 assert!(server.wait_for_the_end().success());
             }
         }
+    }
+}
+
+/// CLIENT PAUSE: who waits for the end of one pause is not caught by the next that begins after it, on whichever core
+/// the client is; they go on in the order they came in.
+#[test]
+fn a_pause_that_is_over_keeps_nobody() {
+    let server = Server::start(3, &[]);
+    let mut master = server.client();
+    let mut clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    let mut rounds_count = 0;
+    while rounds_count < 3 {
+        assert_eq!(master.ask("CLIENT PAUSE 300 WRITE"), ok());
+        let end = Instant::now() + Duration::from_millis(302);
+        for client in &mut clients {
+            client.send(&request(&[b"SET", b"key", b"value"]));
+        }
+        let are_paused = loop {
+            let paused_count = server.info_number("clients", "blocked_clients");
+            if paused_count == 3 || Instant::now() > end {
+                break paused_count == 3;
+            }
+        };
+        std::thread::sleep(end.saturating_duration_since(Instant::now()));
+        assert_eq!(master.ask("CLIENT PAUSE 100000 WRITE"), ok());
+        if are_paused {
+            rounds_count += 1;
+        } else {
+            assert_eq!(master.ask("CLIENT UNPAUSE"), ok());
+        }
+        for client in &mut clients {
+            assert_eq!(client.reply(), ok());
+        }
+        assert_eq!(master.ask("CLIENT UNPAUSE"), ok());
     }
 }

@@ -150,12 +150,14 @@ impl Core {
 
     /// What a part of a transaction came to, too large for its batch.
     pub(super) fn large_part(&self, tx: TxId, reply: Vec<u8>) -> Message {
-        Message::FromShard(FromShard::Ran {
+        let event = FromShard::Ran {
             tx,
             shard: self.id,
             output: Output::Reply(reply),
             trace: None,
-        })
+        };
+        let ran_at = self.clock.raw();
+        Message::FromShard { event, ran_at }
     }
 }
 

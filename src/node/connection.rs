@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::backlog::{Backlog, PIECE_BYTES_MIN};
 use super::block::Block;
 use super::holding::Holding;
+use super::news::News;
 use super::subscriptions::Subscriptions;
 use super::tls::Tls;
 use super::under_way::UnderWay;
@@ -194,8 +195,10 @@ pub struct Connection {
     early: Option<Box<Early>>,
     /// What it waits as, while it is blocked on keys.
     pub waits_as: Option<u64>,
-    /// What came while a request was under way that is one step to everybody: it is sent after its reply.
-    pub late: Option<Box<Late>>,
+    /// What the client must forget, for what a request did that is one step to everybody: it is sent after its reply.
+    pub late: Vec<u8>,
+    /// Messages that came while replies were outstanding.
+    news: Option<Box<News>>,
     /// The core it is moving to.
     pub moving_to: Option<u16>,
     /// Bytes of the request being carried out by the node, for CLIENT LIST.
@@ -242,7 +245,8 @@ impl Connection {
             subscriptions: None,
             publishing: false,
             is_target: false,
-            late: None,
+            late: Vec::new(),
+            news: None,
             silent_reply: false,
             stop_receiving: false,
             moving_to: None,
@@ -290,10 +294,54 @@ impl Connection {
 
     /// Sends what had to wait for that reply.
     pub fn push_late(&mut self) {
-        if let Some(mut late) = self.late.take() {
-            self.output.append(&mut late.messages);
-            self.output.append(&mut late.invalidations);
+        self.take_all_news();
+        self.output.append(&mut self.late);
+        self.late = Vec::new();
+    }
+
+    /// Whether there are messages that wait for replies.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.news.is_some()
+    }
+
+    /// Sends the messages that came before the request that is under way, which ran at `ran_at` (`Core::clock`).
+    pub fn take_news_before(&mut self, ran_at: u64) {
+        let sequence = self.next_sequence();
+        self.take_news_before_reply(sequence, ran_at);
+    }
+
+    /// Moves the messages that go before the reply to request `sequence` to `output`.
+    fn take_news_before_reply(&mut self, sequence: u64, ran_at: u64) {
+        if let Some(news) = &mut self.news {
+            news.take_before(sequence, ran_at, &mut self.output);
+            if news.is_empty() {
+                self.news = None;
+            }
         }
+    }
+
+    /// Moves all messages that wait to `output`.
+    fn take_all_news(&mut self) {
+        if let Some(news) = self.news.take() {
+            self.output.extend_from_slice(news.all());
+        }
+    }
+
+    /// Keeps a message that came at `at` behind what ran before that, and before what runs later.
+    fn keep_news(&mut self, at: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let ready = self
+            .slots
+            .iter()
+            .rposition(|slot| matches!(slot, Slot::Ready { .. }));
+        let mut before = self.first_sequence + ready.map_or(0, |index| index as u64 + 1);
+        if self.is_in_pieces {
+            before = before.max(self.first_sequence + 1);
+        }
+        for reply in self.early.iter().flat_map(|early| &early.replies) {
+            before = before.max(reply.sequence + 1);
+        }
+        self.news.get_or_insert_default().push(at, before, write);
     }
 
     /// The socket, to name it to the ring.
@@ -408,14 +456,23 @@ impl Connection {
             return write(&mut self.output, &mut self.session);
         }
         let start = self.side.len();
+        self.note_run(self.next_sequence(), u64::MAX);
         let result = write(&mut self.side, &mut self.session);
         let slot = self.slot_from(start);
         self.slots.push_back(slot);
         result
     }
 
-    /// Where a message goes: behind the replies that are outstanding, since it may be what one of those requests did; straight
-    /// out to a client that waits for an element, which may be long in coming.
+    /// Notes when a request ran whose reply waits for its turn; `u64::MAX`: just now.
+    #[inline]
+    fn note_run(&mut self, sequence: u64, ran_at: u64) {
+        if let Some(news) = &mut self.news {
+            news.note(sequence, ran_at);
+        }
+    }
+
+    /// Where what the client must forget goes: behind the replies that are outstanding, since it may be what one of those
+    /// requests did; straight out to a client that waits for an element, which may be long in coming.
     #[inline]
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.blocked == Some(Blocked::OnKeys) {
@@ -425,10 +482,23 @@ impl Connection {
         }
     }
 
+    /// Where a message goes that comes now, at `now` of `Core::clock`: straight out to a client to which no reply is
+    /// outstanding, or that waits for an element; else it waits to see when what is outstanding ran.
+    #[inline]
+    pub fn push_message(&mut self, now: impl FnOnce() -> u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let is_free = self.slots.is_empty() && !self.is_answered_first();
+        if is_free || self.blocked == Some(Blocked::OnKeys) {
+            write(&mut self.output);
+        } else {
+            self.keep_news(now(), write);
+        }
+    }
+
     /// Runs a request behind replies that are not there yet; `run` says whether it wrote its reply.
     pub fn write_ahead(&mut self, run: impl FnOnce(&mut Vec<u8>) -> bool) {
         let start = self.side.len();
         if run(&mut self.side) {
+            self.note_run(self.next_sequence(), u64::MAX);
             let slot = self.slot_from(start);
             self.slots.push_back(slot);
         }
@@ -446,6 +516,33 @@ impl Connection {
 
     /// A reply has come for request `sequence`; it and whatever it held up moves to `output`.
     pub fn fill(&mut self, sequence: u64, reply: &[u8]) {
+        self.fill_news(sequence, reply, 0);
+    }
+
+    /// The same of a request that ran at `ran_at` (`Core::clock`; 0: before all messages that wait), where there may be
+    /// such messages.
+    #[inline]
+    pub fn fill_news(&mut self, sequence: u64, reply: &[u8], ran_at: u64) {
+        if self.news.is_none() {
+            return self.fill_alone(sequence, reply);
+        }
+        if sequence == self.first_sequence {
+            self.take_news_before_reply(sequence, ran_at);
+        } else {
+            self.note_run(sequence, ran_at);
+        }
+        self.fill_alone(sequence, reply);
+        self.free_news();
+    }
+
+    /// Where no reply is outstanding any more, messages wait for none.
+    fn free_news(&mut self) {
+        if self.slots.is_empty() && !self.is_answered_first() {
+            self.take_all_news();
+        }
+    }
+
+    fn fill_alone(&mut self, sequence: u64, reply: &[u8]) {
         let index = (sequence - self.first_sequence) as usize;
         self.reply_bytes = reply.len().max(self.reply_bytes - self.reply_bytes / 16);
         if index == 0 {
@@ -469,6 +566,12 @@ impl Connection {
         loop {
             while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
                 let (start, length) = (start as usize, length as usize);
+                if let Some(news) = &mut self.news {
+                    news.take_before_noted(self.first_sequence, &mut self.output);
+                    if news.is_empty() {
+                        self.news = None;
+                    }
+                }
                 self.output
                     .extend_from_slice(&self.side[start..start + length]);
                 self.side_used -= length;
@@ -493,10 +596,11 @@ impl Connection {
             return false;
         };
         let reply = early.replies.swap_remove(at);
-        self.is_in_pieces = !reply.is_whole;
         if early.replies.is_empty() {
             self.early = None;
         }
+        self.take_news_before_reply(sequence, reply.ran_at);
+        self.is_in_pieces = !reply.is_whole;
         if !matches!(self.slots.front(), Some(Slot::Pending { silent: true })) {
             for piece in &reply.pieces {
                 self.output.extend_from_slice(piece);
@@ -509,13 +613,14 @@ impl Connection {
         reply.is_whole
     }
 
-    /// The next piece of a reply has come; with the last, how many bytes it has.
+    /// The next piece of a reply has come; with the last, how many bytes it has. `ran_at` as for [`Connection::fill_news`].
     pub fn fill_part(
         &mut self,
         sequence: u64,
         mut piece: Vec<u8>,
         bytes_so_far: u64,
         is_last: bool,
+        ran_at: u64,
     ) {
         let index = (sequence - self.first_sequence) as usize;
         if is_last {
@@ -527,7 +632,10 @@ impl Connection {
         }
         if index > 0 {
             let early = self.early.get_or_insert_default();
-            return early.add(sequence, piece, is_last);
+            return early.add(sequence, piece, is_last, ran_at);
+        }
+        if !self.is_in_pieces {
+            self.take_news_before_reply(sequence, ran_at);
         }
         self.is_in_pieces = !is_last;
         if self.output.is_empty() {
@@ -539,6 +647,7 @@ impl Connection {
             self.slots.pop_front();
             self.first_sequence += 1;
             self.advance();
+            self.free_news();
         }
     }
 
@@ -589,9 +698,7 @@ impl Connection {
     }
 
     fn late_bytes(&self) -> usize {
-        self.late
-            .as_ref()
-            .map_or(0, |late| late.messages.len() + late.invalidations.len())
+        self.late.len() + self.news.as_ref().map_or(0, |news| news.bytes())
     }
 
     fn held_bytes(&self) -> usize {
@@ -607,7 +714,8 @@ impl Connection {
             + self.side.capacity()
             + self.early_bytes()
             + self.held_bytes()
-            + self.late_bytes()
+            + self.late.capacity()
+            + (self.news.as_ref()).map_or(0, |news| news.allocated_bytes())
             + self.sending_bytes
             + self.slots.capacity() * std::mem::size_of::<Slot>()
             + self.large.as_ref().map_or(0, GrowingBuffer::len)
@@ -635,10 +743,12 @@ struct EarlyReply {
     pieces: Vec<Vec<u8>>,
     /// All of them are there.
     is_whole: bool,
+    /// When the request ran.
+    ran_at: u64,
 }
 
 impl Early {
-    fn add(&mut self, sequence: u64, piece: Vec<u8>, is_whole: bool) {
+    fn add(&mut self, sequence: u64, piece: Vec<u8>, is_whole: bool, ran_at: u64) {
         let known = self.replies.iter_mut().find(|it| it.sequence == sequence);
         if let Some(reply) = known {
             reply.pieces.push(piece);
@@ -649,6 +759,7 @@ impl Early {
             sequence,
             pieces: vec![piece],
             is_whole,
+            ran_at,
         });
     }
 
@@ -656,15 +767,6 @@ impl Early {
         let pieces = self.replies.iter().flat_map(|reply| &reply.pieces);
         pieces.map(Vec::len).sum()
     }
-}
-
-/// What is to be sent after the reply that is awaited.
-#[derive(Default)]
-pub struct Late {
-    /// Messages.
-    pub messages: Vec<u8>,
-    /// What the client must forget: after everything that has happened.
-    pub invalidations: Vec<u8>,
 }
 
 /// Watches where a connection's keys live.

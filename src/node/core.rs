@@ -7,12 +7,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::block::{Block, Captured, Running};
 use super::block_hops::{EXEC, EXEC_SPANS};
-use super::block_logs::Ended;
 use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
 use super::disk::Disk;
@@ -52,14 +50,14 @@ use crate::base::hash::KeyHasher;
 use crate::base::ticks::TickClock;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
-use crate::commands::{Entry, Flags, NodeRequest, Session};
+use crate::commands::{Entry, NodeRequest, Session};
 use crate::keyspace::SlotMap;
 use crate::persist::{BlockBuffer, Holds, Withheld};
 use crate::resp::args::OwnedArgs;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
 use crate::router::message::SlowCall;
-use crate::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
+use crate::router::{FromShard, Origin, ToShard, Transaction, TxId};
 use crate::shard::{Outcome, Shard};
 
 /// A buffer larger than this is freed instead of kept.
@@ -128,6 +126,8 @@ pub struct Core {
     pub pushed: Vec<Token>,
     /// Connections whose input may go on.
     pub resumes: Vec<Token>,
+    /// When what is being answered was run (`clock`), for the order of messages and replies; 0: not told.
+    pub ran_at: u64,
     /// Pieces of long replies that other cores have made and that were not all sent.
     pub(super) aheads: Vec<Ahead>,
     /// Connections waiting for the end of a pause.
@@ -292,6 +292,8 @@ pub(super) struct Coordinated {
     pub(super) words: Option<OwnedArgs>,
     pub(super) transaction: Transaction,
     pub(super) purpose: Purpose,
+    /// A moment at which it had all its keys (`clock`), before anything that it publishes; 0: not yet.
+    pub(super) ran_at: u64,
     /// Its reply is the error of a command that its script called, whose statistics have counted it.
     pub(super) has_counted: bool,
     /// FLUSHALL is among what it runs.
@@ -391,6 +393,7 @@ impl Core {
             dirty: Vec::new(),
             pushed: Vec::new(),
             resumes: Vec::new(),
+            ran_at: 0,
             aheads: Vec::new(),
             paused_connections: Vec::new(),
             congested: Vec::new(),
@@ -501,311 +504,7 @@ impl Core {
         self.dirty.is_empty() && self.resumes.is_empty() && self.ring_work.is_empty()
     }
 
-    /// Whether a transaction that began here has not ended.
-    pub(super) fn has_transactions(&self) -> bool {
-        !self.transactions.is_empty() || !self.pairs.is_empty() || !self.scripts.in_line.is_empty()
-    }
-
-    /// Whether one of them may write.
-    pub(super) fn has_writing_transactions(&self) -> bool {
-        // Whatever waits for the token may write.
-        !self.scripts.in_line.is_empty()
-            || self.pairs.values().any(|pair| pair.may_write())
-            || self
-                .transactions
-                .values()
-                .any(|coordinated| match &coordinated.purpose {
-                    // One of its own commands may be what asks.
-                    Purpose::Block(running) => {
-                        running.may_write && !self.captured.contains_key(&coordinated.token)
-                    }
-                    Purpose::Script(_) => !coordinated.entry.command.flags.has(Flags::READONLY),
-                    _ => coordinated.entry.command.flags.has(Flags::WRITE),
-                })
-    }
-
-    // ---- transactions and messages
-
-    pub(super) fn send_to_shards(&mut self, outgoing: &mut Vec<(u16, ToShard)>) {
-        for (shard, message) in outgoing.drain(..) {
-            if shard == self.id {
-                self.shard.handle(message);
-            } else {
-                self.mesh
-                    .send(usize::from(shard), Message::ToShard(message));
-            }
-        }
-    }
-
-    pub(super) fn shard_event(&mut self, event: FromShard) {
-        if !self.pairs.is_empty()
-            && let Some(tx) = event.tx()
-        {
-            self.make_transaction_of_pair(tx);
-        }
-        let tx = match &event {
-            FromShard::Late {
-                origin,
-                reply,
-                holds,
-            } => {
-                let token = Token {
-                    index: origin.connection,
-                    generation: origin.generation,
-                };
-                self.hold(token, holds);
-                return self.fill(token, origin.sequence, reply);
-            }
-            FromShard::Part { .. } => return self.part_came_of_reply(event),
-            FromShard::Slow { tx, .. } => {
-                // What a script calls is a part of it, as in Redis.
-                let whose = self.transactions.get(tx);
-                let whose = whose.filter(|whose| {
-                    !matches!(whose.purpose, Purpose::Script(_))
-                        && !whose.transaction.is_in_script()
-                });
-                let token = whose.map(|whose| whose.token);
-                if let (Some(token), FromShard::Slow { calls, .. }) = (token, event) {
-                    self.note_calls(token, calls);
-                }
-                return;
-            }
-            FromShard::Served {
-                id,
-                reply,
-                holds,
-                took_ns,
-            } => {
-                return self.served(*id, reply, holds, *took_ns);
-            }
-            FromShard::Ask { id, shard } => return self.asked_to_look(*id, *shard),
-            FromShard::NeedsMemory => return self.shard.free_for_others(),
-            FromShard::Busy { tx, is_function } => {
-                return self.turn_transaction_away(*tx, *is_function, false);
-            }
-            FromShard::TurnedAway { tx, is_function } => {
-                return self.turn_transaction_away(*tx, *is_function, true);
-            }
-            FromShard::Scheduled { tx, .. }
-            | FromShard::Ran { tx, .. }
-            | FromShard::Seized { tx, .. }
-            | FromShard::Withdrawn { tx, .. }
-            | FromShard::Wounded { tx } => *tx,
-        };
-        let Some(coordinated) = self.transactions.get_mut(&tx) else {
-            return;
-        };
-        let board = self.mesh.board();
-        let retries_count = coordinated.transaction.retries_count();
-        let mut next_tx = || board.next_tx.fetch_add(1, Ordering::Relaxed);
-        let mut outgoing = std::mem::take(&mut self.outgoing);
-        let transaction = &mut coordinated.transaction;
-        let step = transaction.receive(event, &mut next_tx, &mut outgoing);
-        let retries_count = transaction.retries_count() - retries_count;
-        self.counters.transaction_retries += u64::from(retries_count);
-        // A script that begins anew forgets its calls: they are taken when it is over.
-        let is_script = matches!(coordinated.purpose, Purpose::Script(_));
-        let calls = match is_script {
-            true => Vec::new(),
-            false => transaction.take_calls(),
-        };
-        let has_moved = transaction.tx() != tx;
-        if !calls.is_empty() {
-            let now = self.clock.raw();
-            let took_ns = self.clock.delta_as_nanos(coordinated.call_stamp, now);
-            coordinated.call_stamp = now;
-            let token = coordinated.token;
-            self.count_calls(token, calls, took_ns);
-        }
-        // Most often it waits on, where it is.
-        if has_moved || !matches!(step, Step::Wait) {
-            let coordinated = self.transactions.remove(&tx);
-            if let Some(coordinated) = coordinated {
-                self.take_step(coordinated, step);
-            }
-        }
-        self.send_to_shards(&mut outgoing);
-        self.outgoing = outgoing;
-    }
-
-    /// Does what a transaction wants besides messages to shards.
-    pub(super) fn take_step(&mut self, mut coordinated: Box<Coordinated>, step: Step) {
-        let tx = coordinated.transaction.tx();
-        let holds = match &step {
-            Step::Done { .. } | Step::Waits { .. } => coordinated.transaction.take_holds(),
-            _ => Holds::new(),
-        };
-        match step {
-            Step::Wait => {
-                self.transactions.insert(tx, coordinated);
-            }
-            Step::Session(queued) => {
-                let token = coordinated.token;
-                self.transactions.insert(tx, coordinated);
-                self.run_queued(token, tx, &queued);
-            }
-            Step::Line => {
-                self.transactions.insert(tx, coordinated);
-                self.wait_for_token(tx);
-            }
-            Step::Script(step) => {
-                let origin = match coordinated.purpose {
-                    Purpose::Script(origin) => origin,
-                    _ => self.origin_of(coordinated.token),
-                };
-                self.transactions.insert(tx, coordinated);
-                self.script_step(tx, origin, *step);
-            }
-            Step::Errand(errand) => {
-                self.transactions.insert(tx, coordinated);
-                if self.errands.start(tx, *errand) {
-                    self.ring_work.push(RingWork::WatchErrands);
-                }
-            }
-            Step::Done { reply } => self.end_transaction(coordinated, reply, &holds),
-            Step::Waits { shards, timeout_ms } => {
-                let coordinated = self.without_token(coordinated);
-                if let Purpose::MayWait(may_wait) = coordinated.purpose {
-                    self.transaction_waits(coordinated.token, *may_wait, shards, timeout_ms);
-                }
-            }
-        }
-    }
-
-    pub(super) fn end_transaction(
-        &mut self,
-        coordinated: Box<Coordinated>,
-        reply: Vec<u8>,
-        holds: &Holds,
-    ) {
-        let coordinated = self.without_token(coordinated);
-        if coordinated.has_emptied && !self.options.save.is_empty() {
-            return self.save_before_end(coordinated, reply, holds);
-        }
-        self.say_end(coordinated, reply, holds);
-    }
-
-    /// A transaction that has given everything back: its reply.
-    pub(super) fn say_end(&mut self, coordinated: Box<Coordinated>, reply: Vec<u8>, holds: &Holds) {
-        let Coordinated {
-            token,
-            entry,
-            stamp,
-            words,
-            mut transaction,
-            purpose,
-            has_counted,
-            place,
-            ..
-        } = *coordinated;
-        self.transaction_has_said_all(transaction.tx(), holds);
-        match &purpose {
-            Purpose::Asked(_) => {}
-            Purpose::Script(origin) if origin.core != self.id => {}
-            _ => self.hold(token, holds),
-        }
-        match purpose {
-            Purpose::Block(mut running) => {
-                let positions = std::mem::take(&mut running.wants_logs);
-                self.block_has_run(token, running, transaction, &reply, place.is_some());
-                if !positions.is_empty() {
-                    let ended = Ended {
-                        entry,
-                        stamp,
-                        words,
-                        reply,
-                        has_counted,
-                        positions,
-                    };
-                    return self.wait_for_logs_of_block(token, ended);
-                }
-                self.finish((token, place), entry, stamp, words, &reply, has_counted);
-            }
-            Purpose::Script(origin) => {
-                self.take_script_calls(&mut transaction);
-                if origin.core == self.id {
-                    return self.finish((token, place), entry, stamp, words, &reply, has_counted);
-                }
-                let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
-                self.shard.record(entry.index, took_ns);
-                self.send_slow(origin, entry, took_ns, reply.len(), words);
-                self.commands_count += 1;
-                self.note_if_failed(entry, &reply, has_counted);
-                self.script_has_run(origin, reply, holds.clone());
-            }
-            Purpose::Reply | Purpose::MayWait(_) => {
-                self.finish((token, place), entry, stamp, words, &reply, has_counted);
-            }
-            Purpose::Asked(id) => self.has_looked(id, &reply, holds),
-            Purpose::Cut => self.cut_was_made(&reply),
-        }
-    }
-
-    /// A transaction that is over has no use for the token.
-    fn without_token(&mut self, coordinated: Box<Coordinated>) -> Box<Coordinated> {
-        if coordinated.transaction.has_token() {
-            self.give_token_back();
-        }
-        coordinated
-    }
-
-    /// A transaction of this core that wanted the token has it.
-    pub(super) fn go_on_with_token(&mut self, tx: TxId) {
-        let mut outgoing = std::mem::take(&mut self.outgoing);
-        match self.transactions.get_mut(&tx) {
-            Some(coordinated) => coordinated.transaction.token_came(&mut outgoing),
-            // Nobody is left who wanted it.
-            None => self.give_token_back(),
-        }
-        self.send_to_shards(&mut outgoing);
-        self.outgoing = outgoing;
-    }
-
-    fn origin_of(&self, token: Token) -> Origin {
-        Origin {
-            core: self.id,
-            connection: token.index,
-            generation: token.generation,
-            sequence: 0,
-        }
-    }
-
-    /// Counts a transaction that has ended, from its start to its end, and replies: to whom, and in which place, where the
-    /// connection has gone on.
-    pub(super) fn finish(
-        &mut self,
-        (token, place): (Token, Option<u64>),
-        entry: &'static Entry,
-        stamp: u64,
-        words: Option<OwnedArgs>,
-        reply: &[u8],
-        has_counted: bool,
-    ) {
-        let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
-        self.shard.record(entry.index, nanoseconds);
-        self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
-        self.commands_count += 1;
-        self.note_if_failed(entry, reply, has_counted);
-        match place {
-            None if entry.command.flags.has(Flags::SAVED) => self.save_emptied(token, reply),
-            Some(sequence) => self.fill(token, sequence, reply),
-            None => self.complete(token, |out, _| out.extend_from_slice(reply)),
-        }
-    }
-
-    /// Counts a reply that is an error.
-    ///
-    /// - `has_counted`: the error itself was counted where it came from.
-    pub(super) fn note_if_failed(&mut self, entry: &Entry, reply: &[u8], has_counted: bool) {
-        let Some(line) = reply.strip_prefix(b"-") else {
-            return;
-        };
-        if has_counted {
-            return self.shard.figures_mut().record_failed_call(entry.index);
-        }
-        let text = line.split(|&byte| byte == b'\r').next().unwrap_or(line);
-        self.shard.figures_mut().record_failure(entry.index, text);
-    }
+    // ---- replies and messages
 
     /// Writes the reply a connection was blocked for and lets it go on.
     pub fn complete(&mut self, token: Token, write: impl FnOnce(&mut Vec<u8>, &mut Session)) {
@@ -828,6 +527,9 @@ impl Core {
             self.shard.record(entry.index, nanoseconds);
             self.commands_count += 1;
             noted = Some((entry, nanoseconds, words));
+        }
+        if connection.has_news() {
+            connection.take_news_before(self.ran_at);
         }
         let silent = std::mem::take(&mut connection.silent_reply);
         let length = connection.output.len();
@@ -876,7 +578,7 @@ impl Core {
         if connection.output.capacity() == 0 {
             connection.output = self.spare.pop().unwrap_or_default();
         }
-        connection.fill(sequence, reply);
+        connection.fill_news(sequence, reply, self.ran_at);
         self.has_filled(token);
     }
 
@@ -927,6 +629,7 @@ impl Core {
         let mut at = 0;
         let holds = &batch.holds;
         for item in &batch.items {
+            self.ran_at = batch.ran_at;
             if item.reply_bytes == DEFERRED {
                 continue;
             }
@@ -949,6 +652,7 @@ impl Core {
                 reply,
             );
         }
+        self.ran_at = 0;
         self.mesh.reuse(batch);
     }
 
@@ -1037,7 +741,7 @@ impl Core {
                     let holds = self.holds_of_request();
                     let message = match item.is_part {
                         true => self.large_part(item.sequence, reply),
-                        false => large_reply(request.origin, reply, holds, None),
+                        false => large_reply(request.origin, reply, holds, None, self.clock.raw()),
                     };
                     self.mesh.send(from, message);
                     DEFERRED
@@ -1071,6 +775,7 @@ impl Core {
             self.message(from, message);
         }
         self.shard.expect(0);
+        batch.ran_at = self.clock.raw();
         self.mesh.answer(from, batch);
     }
 
@@ -1078,7 +783,11 @@ impl Core {
         match message {
             Message::Adopt(connection) => self.adopt(connection),
             Message::ToShard(message) => self.shard.handle(message),
-            Message::FromShard(event) => self.shard_event(event),
+            Message::FromShard { event, ran_at } => {
+                self.ran_at = ran_at;
+                self.shard_event(event);
+                self.ran_at = 0;
+            }
             Message::Denied { token, denial } => self.denials.push((token, *denial)),
             Message::Script { item, args } => self.script_came(&item.request(from as u16), &args),
             Message::Token { tx } => self.token_came(tx),
@@ -1100,8 +809,9 @@ impl Core {
                 });
                 if outcome == Outcome::Done {
                     let holds = self.holds_of_request();
-                    self.mesh
-                        .send(from, large_reply(request.origin, reply, holds, slow));
+                    let ran_at = self.clock.raw();
+                    let message = large_reply(request.origin, reply, holds, slow, ran_at);
+                    self.mesh.send(from, message);
                 }
             }
             Message::LargeReply {
@@ -1111,6 +821,7 @@ impl Core {
                 reply,
                 holds,
                 slow,
+                ran_at,
             } => {
                 let token = Token {
                     index: connection,
@@ -1120,7 +831,9 @@ impl Core {
                     self.note_calls(token, vec![*call]);
                 }
                 self.hold(token, &holds);
+                self.ran_at = ran_at;
                 self.fill(token, sequence, &reply);
+                self.ran_at = 0;
             }
             Message::Slow { token, call } => self.note_calls(token, vec![*call]),
             // Nothing but the turn that it makes.
@@ -1152,6 +865,7 @@ fn large_reply(
     reply: Vec<u8>,
     holds: Holds,
     slow: Option<Box<SlowCall>>,
+    ran_at: u64,
 ) -> Message {
     Message::LargeReply {
         connection: origin.connection,
@@ -1160,6 +874,7 @@ fn large_reply(
         reply,
         holds,
         slow,
+        ran_at,
     }
 }
 

@@ -51,8 +51,9 @@ impl Core {
         if !own.is_empty() {
             connection.write_reply(|out, _| out.append(&mut own));
         }
-        if let Some(mut late) = connection.late.take() {
-            connection.write_reply(|out, _| out.append(&mut late.invalidations));
+        if !connection.late.is_empty() {
+            let mut late = std::mem::take(&mut connection.late);
+            connection.write_reply(|out, _| out.append(&mut late));
         }
     }
 

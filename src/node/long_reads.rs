@@ -114,7 +114,8 @@ impl Core {
                 // Before more of it is sent: nothing at all where that can be told from the beginning, as in Redis.
                 self.end_over_limit(token, bytes_min);
             } else {
-                connection.fill_part(origin.sequence, bytes, bytes_so_far, is_last);
+                let ran_at = self.ran_at;
+                connection.fill_part(origin.sequence, bytes, bytes_so_far, is_last, ran_at);
             }
         }
         self.has_filled(token);

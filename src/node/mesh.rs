@@ -152,6 +152,8 @@ pub struct Batch {
     pub slow: Vec<(Token, SlowCall)>,
     /// On its way home.
     pub answered: bool,
+    /// When all of the requests had been run: after each of them, and before anything of that turn could be seen elsewhere.
+    pub ran_at: u64,
 }
 
 impl Batch {

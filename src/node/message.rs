@@ -39,7 +39,13 @@ pub enum Message {
     /// A transaction's step for this core's shard.
     ToShard(ToShard),
     /// A shard's answer to a transaction (or a reply that had waited for a lock) for this core.
-    FromShard(FromShard),
+    FromShard {
+        /// What it answers.
+        event: FromShard,
+        /// When that had been run: see [`Batch::ran_at`](super::mesh::Batch::ran_at). 0: not told, as of a script, whose own
+        /// messages come after its reply.
+        ran_at: u64,
+    },
     /// A script of one of this core's connections was denied something.
     Denied {
         /// Whose it was.
@@ -82,6 +88,8 @@ pub enum Message {
         holds: Holds,
         /// The call, if it took long.
         slow: Option<Box<SlowCall>>,
+        /// When that had been run: see [`Batch::ran_at`](super::mesh::Batch::ran_at).
+        ran_at: u64,
     },
     /// A call of that connection of this core took long; stands before its reply.
     Slow {

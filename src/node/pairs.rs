@@ -245,6 +245,7 @@ impl Core {
             entry: pair.entry,
             stamp: pair.stamp,
             call_stamp: pair.stamp,
+            ran_at: 0,
             words: Some(exec_words()),
             transaction: transaction.visiting(self.id, tx),
             purpose: Purpose::Block(running),

@@ -25,6 +25,7 @@ use super::ring::Token;
 use super::slab::Connections;
 use super::subscriptions::{Left, Name, Subscribers, Subscriptions};
 use crate::base::glob::glob_match;
+use crate::base::ticks::TickClock;
 use crate::commands::pubsub::{PubSub, Subject};
 use crate::commands::table::unknown_or_arity;
 use crate::commands::{CommandError, Entry};
@@ -643,6 +644,7 @@ impl Core {
             spare: &mut self.spare,
             full: &mut full,
             publisher,
+            clock: &self.clock,
         };
         let subscribers = &self.pubsub.subscribers;
         let mut count = 0;
@@ -675,6 +677,7 @@ struct Outputs<'a, 'p> {
     /// Connections whose unsent output is to be held against its limit.
     full: &'a mut Vec<Token>,
     publisher: Option<&'a mut Publisher<'p>>,
+    clock: &'a TickClock,
 }
 
 impl Outputs<'_, '_> {
@@ -695,20 +698,11 @@ impl Outputs<'_, '_> {
             return !connection.closed;
         }
         let protocol = connection.session.protocol;
-        if connection.is_answered_first() {
-            // A block or a script is one step to everybody, so to this client as well: what was published meanwhile, by it
-            // or by others, comes after the reply.
-            let late = connection.late.get_or_insert_default();
-            append(&mut late.messages, protocol, parts);
-            if late.messages.len() > OUTPUT_LOOK_BYTES {
-                self.full.push(token);
-            }
-            return true;
-        }
         if connection.output.capacity() == 0 {
             connection.output = self.spare.pop().unwrap_or_default();
         }
-        connection.push(|out| append(out, protocol, parts));
+        // A block or a script is one step to everybody, so to this client as well: what it publishes comes after its reply.
+        connection.push_message(|| self.clock.raw(), |out| append(out, protocol, parts));
         if !connection.is_pushed {
             connection.is_pushed = true;
             self.pushed.push(token);

@@ -296,11 +296,13 @@ impl Core {
 
     /// The reply of a script to wherever its client is.
     pub(super) fn script_has_run(&mut self, origin: Origin, reply: Vec<u8>, holds: Holds) {
-        let message = Message::FromShard(FromShard::Late {
+        let event = FromShard::Late {
             origin,
             reply,
             holds,
-        });
+        };
+        // Not told: what the script has published may be there already, and is to come after this.
+        let message = Message::FromShard { event, ran_at: 0 };
         self.mesh.send(usize::from(origin.core), message);
     }
 

@@ -205,6 +205,7 @@ impl Core {
             entry: start.entry,
             stamp,
             call_stamp: stamp,
+            ran_at: 0,
             words: start.words,
             transaction: start.transaction,
             purpose: start.purpose,

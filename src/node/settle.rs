@@ -9,6 +9,7 @@
 use super::core::{Coordinated, Core, Purpose, Start};
 use super::message::Message;
 use crate::router::FromShard;
+use crate::router::Step;
 
 impl Core {
     /// Runs whatever has become possible until nothing has: transactions, events of the shard, resumed connections.
@@ -39,14 +40,19 @@ impl Core {
             } else if let Some(report) = self.reports.pop_front() {
                 self.shard_event(report);
             } else if let Some((core, event)) = self.shard.next_event() {
+                // Before what it did is told: its own client hears of that after the reply.
+                let ran_at = self.clock.raw();
                 if matches!(event, FromShard::Ran { .. }) {
                     // What a transaction did is told before it does more elsewhere.
                     self.tell_before();
                 }
                 if core == self.id {
+                    self.ran_at = ran_at;
                     self.shard_event(event);
+                    self.ran_at = 0;
                 } else {
-                    self.mesh.send(usize::from(core), Message::FromShard(event));
+                    let message = Message::FromShard { event, ran_at };
+                    self.mesh.send(usize::from(core), message);
                 }
             } else if let Some(token) = self.resumes.pop() {
                 self.resume(token);
@@ -89,6 +95,8 @@ impl Core {
             entry,
             stamp,
             call_stamp: stamp,
+            // Without keys it has begun.
+            ran_at: if matches!(step, Step::Wait) { 0 } else { stamp },
             words,
             transaction,
             purpose,

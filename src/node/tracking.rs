@@ -610,7 +610,7 @@ fn push(connection: &mut Connection, parts: &[&[u8]], is_own: bool) {
         return;
     }
     if is_own || connection.is_answered_first() {
-        let late = &mut connection.late.get_or_insert_default().invalidations;
+        let late = &mut connection.late;
         return parts.iter().for_each(|part| late.extend_from_slice(part));
     }
     connection.push(|out| parts.iter().for_each(|part| out.extend_from_slice(part)));

@@ -446,6 +446,16 @@ impl Transaction {
         self.retries_count
     }
 
+    /// Whether it does what it does on a shard as soon as it has its keys there, whatever others do afterwards.
+    pub fn runs_at_once(&self) -> bool {
+        self.is_whole || self.visit.is_some()
+    }
+
+    /// Whether, under this id, it has yet to get all its keys; what only reads is done as it gets them.
+    pub fn is_scheduling(&self, tx: TxId) -> bool {
+        self.is_scheduling && self.tx == tx
+    }
+
     fn schedule(&mut self, order: u64, out: &mut Vec<(ShardId, ToShard)>) {
         self.is_scheduling = true;
         self.waiting_count = self.locks.len();

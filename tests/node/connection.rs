@@ -57,3 +57,85 @@ fn an_endless_pipeline_keeps_its_order_and_little_memory() {
         assert_eq!(connection.output_bytes(), expected.len());
     }
 }
+
+/// Messages and replies of requests that run anywhere, at any time: a message stands before the first reply whose request
+/// ran after it came, and behind all that had run by then.
+#[test]
+fn a_message_stands_where_it_came() {
+    const REQUESTS: u64 = 40;
+    for seed in 0..3_000 {
+        let mut rng = Rng::with_seed(seed);
+        let mut connection = connection();
+        // When each request ran and when its reply came; 0: not yet.
+        let mut ran = vec![0; REQUESTS as usize];
+        let mut has_come = vec![false; REQUESTS as usize];
+        let mut numbers: Vec<u64> = Vec::new();
+        let mut messages: Vec<(u64, Vec<u64>)> = Vec::new();
+        let mut now = 0;
+        let mut sent_count = 0;
+        while sent_count < REQUESTS || has_come.contains(&false) {
+            now += 1;
+            let out = |at: u64| ran[at as usize] > 0 && !has_come[at as usize];
+            let to_come: Vec<u64> = (0..sent_count).filter(|&at| out(at)).collect();
+            let to_run: Vec<u64> = (0..sent_count)
+                .filter(|&at| ran[at as usize] == 0)
+                .collect();
+            match rng.below(6) {
+                0 if sent_count < REQUESTS => {
+                    numbers.push(connection.reserve(false));
+                    sent_count += 1;
+                }
+                // One that runs here.
+                1 if sent_count < REQUESTS => {
+                    numbers.push(connection.next_sequence());
+                    connection.write_reply(|out, _| out.extend_from_slice(&reply_of(sent_count)));
+                    ran[sent_count as usize] = now;
+                    has_come[sent_count as usize] = true;
+                    sent_count += 1;
+                }
+                2 => {
+                    let behind = (0..sent_count)
+                        .filter(|&at| has_come[at as usize])
+                        .collect();
+                    let text = format!("+{now}\r\n");
+                    connection.push_message(|| now, |out| out.extend_from_slice(text.as_bytes()));
+                    messages.push((now, behind));
+                }
+                3 | 4 if !to_run.is_empty() => {
+                    ran[to_run[rng.below(to_run.len() as u64) as usize] as usize] = now;
+                }
+                5 if !to_come.is_empty() => {
+                    let at = to_come[rng.below(to_come.len() as u64) as usize];
+                    let (sequence, ran_at) = (numbers[at as usize], ran[at as usize]);
+                    let reply = reply_of(at);
+                    if rng.below(2) == 0 {
+                        connection.fill_news(sequence, &reply, ran_at);
+                    } else {
+                        let bytes_count = reply.len() as u64;
+                        connection.fill_part(sequence, reply, bytes_count, true, ran_at);
+                    }
+                    has_come[at as usize] = true;
+                }
+                _ => {}
+            }
+        }
+        assert!(connection.is_drained());
+        let mut expected = Vec::new();
+        let mut told = messages.iter().peekable();
+        for at in 0..REQUESTS {
+            let stands_before = |(came_at, behind): &&(u64, Vec<u64>)| {
+                ran[at as usize] > *came_at && behind.iter().all(|&other| other < at)
+            };
+            while let Some((came_at, _)) = told.next_if(|message| stands_before(message)) {
+                expected.extend_from_slice(format!("+{came_at}\r\n").as_bytes());
+            }
+            expected.extend_from_slice(&reply_of(at));
+        }
+        for (came_at, _) in told {
+            expected.extend_from_slice(format!("+{came_at}\r\n").as_bytes());
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(text(&connection.output), text(&expected), "seed {seed}");
+        assert_eq!(connection.output_bytes(), expected.len(), "seed {seed}");
+    }
+}

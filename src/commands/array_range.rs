@@ -8,7 +8,7 @@
 
 use super::CommandError;
 use super::array::{ARRAY_ROW, place, read, reply_element};
-use super::array_walk::Visit;
+use super::array_walk::{Places, Visit};
 use super::collected::{Collected, Head};
 use super::table::{Arity, Call, Command, Effect, Flags, Run};
 use super::word::integer;
@@ -57,52 +57,12 @@ fn argetrange(
     if count > ITEMS_MAX {
         return Err(format!("ERR range exceeds maximum of {ITEMS_MAX} items").into());
     }
-    if array.is_some_and(|array| is_long(array, start, end, whole_max)) {
-        let visit = Places {
-            start,
-            count,
-            done: 0,
-            told: Collected::new(Head::Array, reply.protocol()),
-        };
-        return Ok(call.visit_in_pieces(args, (start, end), visit));
+    let places = Places::of(vec![(start, end)]);
+    if array.is_some() && count > whole_max as u64 {
+        return Ok(call.places_in_pieces(args, places, reply));
     }
-    reply.array(count as usize);
-    let mut done = 0;
-    if let Some(array) = array {
-        array.places().visit(start, end, |place, element| {
-            let distance = place.abs_diff(start);
-            (done..distance).for_each(|_| reply.null());
-            reply_element(Some(element), reply);
-            done = distance + 1;
-            ControlFlow::Continue(())
-        });
-    }
-    (done..count).for_each(|_| reply.null());
+    places.reply(array, reply);
     Ok(Effect::NONE)
-}
-
-/// What ARGETRANGE tells.
-struct Places {
-    start: u64,
-    count: u64,
-    /// Places told of, from the start on.
-    done: u64,
-    told: Collected,
-}
-
-impl Visit for Places {
-    fn see(&mut self, place: u64, element: Element<'_>) -> bool {
-        let distance = place.abs_diff(self.start);
-        (self.done..distance).for_each(|_| self.told.next().null());
-        reply_element(Some(element), &mut self.told.next());
-        self.done = distance + 1;
-        true
-    }
-
-    fn rest(mut self) -> Box<dyn Rest> {
-        (self.done..self.count).for_each(|_| self.told.next().null());
-        Box::new(self.told)
-    }
 }
 
 /// `ARSCAN key start end [LIMIT limit]` replies with places and what is there.

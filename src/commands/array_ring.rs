@@ -5,8 +5,9 @@
 //! Tests     tests/transcripts/array_ring.txt.
 
 use super::CommandError;
-use super::array::{ARRAY_ROW, read, reply_element};
+use super::array::{ARRAY_ROW, read};
 use super::array_range::{ITEMS_MAX, positive_limit};
+use super::array_walk::Places;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Run};
 use crate::base::number::{parse_i64, parse_u64};
@@ -120,6 +121,7 @@ fn arlastitems(
         4 => return Err(CommandError::Syntax),
         _ => return Err(CommandError::Arity("arlastitems")),
     };
+    let whole_max = call.whole_max();
     let Some(array) = read(call, args)? else {
         reply.array(0);
         return Ok(Effect::NONE);
@@ -129,14 +131,17 @@ fn arlastitems(
     if count > ITEMS_MAX && count > places.count() {
         return Err(format!("ERR count exceeds maximum of {ITEMS_MAX} items").into());
     }
-    reply.array(count as usize);
-    let newest = array.newest_places(count);
-    let mut each = |place| reply_element(places.get(place), reply);
-    if is_newest_first {
-        newest.for_each(&mut each);
-    } else {
-        newest.rev().for_each(&mut each);
+    let mut ranges = array.newest_places(count);
+    if !is_newest_first {
+        ranges.reverse();
+        let backwards = |&(start, end): &(u64, u64)| (end, start);
+        ranges = ranges.iter().map(backwards).collect();
     }
+    let places = Places::of(ranges);
+    if count > whole_max as u64 {
+        return Ok(call.places_in_pieces(args, places, reply));
+    }
+    places.reply(Some(array), reply);
     Ok(Effect::NONE)
 }
 

@@ -7,7 +7,7 @@
 use super::CommandError;
 use super::geo::{parse_point, parse_unit};
 use super::geo_shape::{Search, Shape};
-use super::geo_walk::{Finder, GeoWalk, Place, Shown, Wanted};
+use super::geo_walk::{Finder, GeoWalk, Place, Shown, Stored, Told, Wanted};
 use super::row::*;
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Program, Run,
@@ -17,9 +17,9 @@ use super::word::integer;
 use super::zset_read::store;
 use crate::base::geohash::{Point, point_of};
 use crate::base::number::parse_f64;
-use crate::keyspace::Zset;
 use crate::keyspace::zset::sort_members;
-use crate::resp::{Args, Protocol, Reply};
+use crate::keyspace::{EncodingLimits, Zset};
+use crate::resp::{Args, Reply};
 
 /// What a command's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,8 +304,16 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// As what places are stored.
+    fn stored(&self, limits: EncodingLimits) -> Stored {
+        Stored {
+            distance_in: self.stores_distance.then_some(self.meters_per_unit),
+            limits,
+        }
+    }
+
     /// What a walk is to make of the places.
-    fn wanted(&self, shown: Shown, protocol: Protocol) -> Wanted {
+    fn wanted(&self, told: Told) -> Wanted {
         Wanted {
             is_farthest_first: match self.order {
                 Order::Unsorted => None,
@@ -313,8 +321,7 @@ impl<'a> Request<'a> {
                 Order::FarthestFirst => Some(true),
             },
             count: self.count,
-            shown,
-            protocol,
+            told,
         }
     }
 
@@ -347,7 +354,8 @@ fn search(
     form: Form,
 ) -> Result<Effect, CommandError> {
     let limits = call.keys.limits();
-    let whole_max = call.whole_max();
+    let (whole_max, stored_max) = (call.whole_max(), call.stored_max());
+    let finished = call.take_finished();
     let key = call.keys.key(args.get(form.source_at()));
     let set = call
         .keys
@@ -355,10 +363,16 @@ fn search(
     let mut request = Request::parse(args, form, set)?;
     let mut found: Vec<(Vec<u8>, Place)> = Vec::new();
     let shown = request.shown();
-    // What is stored is found at once.
-    let whole_max = match request.destination {
-        None => whole_max,
-        Some(_) => usize::MAX,
+    if let (Some(destination), Some(finished)) = (request.destination, finished) {
+        return Ok(store_found(call, destination, form, finished.set, reply));
+    }
+    let stored = request.stored(limits);
+    let (whole_max, told) = match request.destination {
+        None => {
+            let protocol = reply.protocol();
+            (whole_max, Told::Reply { shown, protocol })
+        }
+        Some(_) => (stored_max, Told::Stored(stored)),
     };
     if let (Some(set), Some(search)) = (set, request.search()) {
         let is_first_count = request.count > 0 && !request.any;
@@ -370,9 +384,14 @@ fn search(
             found.push((member.to_vec(), place));
         });
         if !is_all {
-            let wanted = request.wanted(shown, reply.protocol());
-            let walk = Box::new(GeoWalk::new(finder, found, wanted));
-            call.keys.begin_reading_many(call.db, &[key], walk);
+            let walk = Box::new(GeoWalk::new(finder, found, request.wanted(told)));
+            match request.destination {
+                None => call.keys.begin_reading_many(call.db, &[key], walk),
+                Some(destination) => {
+                    let destination = call.keys.key(destination);
+                    call.keys.begin_making(call.db, &[key], &destination, walk);
+                }
+            }
             return Ok(Effect::NONE);
         }
         match request.order {
@@ -395,22 +414,28 @@ fn search(
         }
         return Ok(Effect::NONE);
     };
-    let mut members: Vec<(f64, Vec<u8>)> = Vec::with_capacity(found.len());
-    for (member, place) in found {
-        let score = if request.stores_distance {
-            place.distance / shown.meters_per_unit
-        } else {
-            place.score
-        };
-        members.push((score, member));
-    }
+    let mut members: Vec<(f64, Vec<u8>)> = found
+        .into_iter()
+        .map(|(member, place)| (stored.score(&place), member))
+        .collect();
     sort_members(&mut members);
     // Two neighbouring cells that are one give a place twice.
     members.dedup_by(|one, other| one.1 == other.1);
     let set = Zset::from_sorted(&members, &limits);
-    let changes = members.len() as u64;
+    Ok(store_found(call, destination, form, set, reply))
+}
+
+/// Stores the places that were found.
+fn store_found(
+    call: &mut Call<'_>,
+    destination: &[u8],
+    form: Form,
+    set: Zset,
+    reply: &mut Reply<'_>,
+) -> Effect {
+    let changes = set.len() as u64;
     let effect = store(call, destination, form.event(), set, reply);
-    Ok(Effect::wrote(effect.changes.max(changes)))
+    Effect::wrote(effect.changes.max(changes))
 }
 
 fn geosearch(

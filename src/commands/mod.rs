@@ -99,6 +99,7 @@ pub mod word;
 pub mod zset;
 pub mod zset_blocking;
 pub mod zset_combine;
+mod zset_copy;
 pub mod zset_range;
 pub mod zset_read;
 pub mod zset_remove;

@@ -14,7 +14,7 @@ use super::hash_walk::Part;
 use super::stream_words::reply_entry;
 use super::table::{Call, Effect};
 use super::zset_reply::{reply_member, reply_scored};
-use crate::ds::key_table::{EntryRef, ReadLimit, Reader, Rest, Value};
+use crate::ds::key_table::{EntryRef, Made, ReadLimit, Reader, Rest, Value};
 use crate::ds::stream::{Entry, Log, StreamId};
 use crate::keyspace::list::{End, List};
 use crate::keyspace::reading::Begun;
@@ -73,11 +73,32 @@ impl Call<'_> {
     }
 }
 
-/// A set that was made of others bit by bit, to be stored.
+/// What was made of other values bit by bit, to be stored.
 pub(super) struct Finished<S> {
     pub(super) set: S,
     /// As many of them were there.
     pub(super) inputs_count: usize,
+}
+
+/// Hands over what has been made.
+pub(super) struct MadeRest<S>(Option<Finished<S>>);
+
+impl<S> MadeRest<S> {
+    /// - `set`: made of `inputs_count` others.
+    pub(super) fn new(set: S, inputs_count: usize) -> Self {
+        Self(Some(Finished { set, inputs_count }))
+    }
+}
+
+impl<S: Send + 'static> Rest for MadeRest<S> {
+    fn read(&mut self, _: ReadLimit, _: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    fn take_made(&mut self) -> Option<Made> {
+        let made = self.0.take()?;
+        Some(Box::new(made))
+    }
 }
 
 /// A walk through a collection that can stop at any element.

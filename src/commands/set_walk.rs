@@ -15,11 +15,11 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::collected::{Collected, Head, Number};
-use super::pieces::{Finished, STEP};
+use super::pieces::{MadeRest, STEP};
 use super::seen::{Seen, UNITED_MAX};
 use super::zset_reply::reply_member;
 use crate::ds::hyperloglog::{Registers, place};
-use crate::ds::key_table::{EntryRef, Made as MadeOf, ManyReader, ReadLimit, Rest, Value};
+use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
 use crate::keyspace::set::Probe;
 use crate::keyspace::{Collection, EncodingLimits, Object, Set};
 use crate::resp::Protocol;
@@ -140,28 +140,11 @@ impl Stored {
         self.set.add(member, &self.limits);
     }
 
-    fn end(mut self) -> Finished<Set> {
+    fn end(mut self) -> MadeRest<Set> {
         if self.may_be_ints {
             self.set.become_ints_where_possible(&self.limits);
         }
-        Finished {
-            set: self.set,
-            inputs_count: self.inputs_count,
-        }
-    }
-}
-
-/// Hands a set over.
-struct MadeRest(Option<Finished<Set>>);
-
-impl Rest for MadeRest {
-    fn read(&mut self, _: ReadLimit, _: &mut Vec<u8>) -> bool {
-        true
-    }
-
-    fn take_made(&mut self) -> Option<MadeOf> {
-        let made = self.0.take()?;
-        Some(Box::new(made))
+        MadeRest::new(self.set, self.inputs_count)
     }
 }
 
@@ -264,7 +247,7 @@ impl SetWalk {
     /// What makes the reply.
     fn rest(&mut self) -> Box<dyn Rest> {
         if let Some(stored) = self.stored.take() {
-            return Box::new(MadeRest(Some(stored.end())));
+            return Box::new(stored.end());
         }
         let limited = |count: usize, limit| match limit {
             0 => count,

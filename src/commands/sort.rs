@@ -12,7 +12,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::CommandError;
 use super::row::*;
-use super::sort_walk::{Measure, SortCopy, Wanted};
+use super::sort_walk::{Measure, SortCopy, Sorted, Told, Wanted};
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, KeyAccess, KeySpec, Program, Run, Spread,
 };
@@ -86,16 +86,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether the elements are all that is looked at and nothing is stored.
+    /// Whether the elements are all that is looked at.
     fn needs_no_other_key(&self) -> bool {
         let is_itself = |pattern: &&[u8]| *pattern == b"#";
-        self.destination.is_none()
-            && (self.by.is_none() || self.is_unsorted)
-            && self.gets.iter().all(is_itself)
+        (self.by.is_none() || self.is_unsorted) && self.gets.iter().all(is_itself)
     }
 
     /// What a walk is to make of the elements.
-    fn wanted(&self, kind: Kind, length: usize, protocol: Protocol) -> Wanted {
+    fn wanted(&self, kind: Kind, length: usize, told: Told) -> Wanted {
         let measure = match (self.is_unsorted, self.is_alpha) {
             (true, _) => Measure::Place,
             (false, true) => Measure::Text,
@@ -107,15 +105,15 @@ impl<'a> Request<'a> {
             is_descending: self.is_descending && has_order,
             shown: self.range(length),
             times: self.gets.len().max(1),
-            protocol,
+            told,
         }
     }
 
     /// A set has no order to keep, and what is stored, or seen by a script, must not depend on chance: then it is sorted after
     /// all.
-    fn settle_for(&mut self, source: &Source, in_script: bool) {
+    fn settle_for(&mut self, kind: Kind, in_script: bool) {
         let must_be_same = in_script || self.destination.is_some();
-        if self.is_unsorted && source.kind == Kind::Unordered && must_be_same {
+        if self.is_unsorted && kind == Kind::Unordered && must_be_same {
             self.is_unsorted = false;
             self.is_alpha = true;
             self.by = None;
@@ -288,7 +286,7 @@ pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>) -> Vec<Lead> {
     };
     let source = Source::of(object);
     // An order alone leads nowhere else.
-    request.settle_for(&source, false);
+    request.settle_for(source.kind, false);
     let mut found = Vec::new();
     for index in 0..source.len() {
         let by = request.by.filter(|_| !request.is_unsorted);
@@ -324,18 +322,23 @@ fn run(
     is_read_only: bool,
 ) -> Result<Effect, CommandError> {
     let mut request = Request::parse(args, is_read_only)?;
-    let whole_max = call.whole_max();
+    let long_min = match request.destination {
+        None => call.whole_max(),
+        Some(destination) => {
+            if let Some(finished) = call.take_finished::<Sorted>() {
+                return Ok(store(call, finished.set?, destination, reply));
+            }
+            call.stored_max()
+        }
+    };
     let object = object_at(call.keys, call.db, args.get(1), call.caller.no_touch, false)?;
     let (kind, length) = extent(object);
-    if length > whole_max && request.needs_no_other_key() {
-        let wanted = request.wanted(kind, length, reply.protocol());
-        let key = call.keys.key(args.get(1));
-        let copy = Box::new(SortCopy::new(wanted));
-        call.keys.begin_reading_many(call.db, &[key], copy);
+    request.settle_for(kind, call.caller.in_script);
+    if length > long_min && request.needs_no_other_key() {
+        begin_walk(call, args, &request, (kind, length), reply.protocol());
         return Ok(Effect::NONE);
     }
     let source = Source::of(object);
-    request.settle_for(&source, call.caller.in_script);
     let order = ordered(call, &request, &source)?;
     let shown = &order[request.range(order.len())];
     match request.destination {
@@ -343,7 +346,34 @@ fn run(
             reply_with(call, &request, &source, shown, reply);
             Ok(Effect::NONE)
         }
-        Some(destination) => Ok(store(call, &request, &source, shown, destination, reply)),
+        Some(destination) => {
+            let list = list_of(call, &request, &source, shown);
+            Ok(store(call, list, destination, reply))
+        }
+    }
+}
+
+/// Instead of a reply: it, or the list that is stored, will be made of the elements.
+#[cold]
+fn begin_walk(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    request: &Request<'_>,
+    (kind, length): (Kind, usize),
+    protocol: Protocol,
+) {
+    let told = match request.destination {
+        None => Told::Reply(protocol),
+        Some(_) => Told::Stored(call.keys.limits()),
+    };
+    let copy = Box::new(SortCopy::new(request.wanted(kind, length, told)));
+    let key = call.keys.key(args.get(1));
+    match request.destination {
+        None => call.keys.begin_reading_many(call.db, &[key], copy),
+        Some(destination) => {
+            let destination = call.keys.key(destination);
+            call.keys.begin_making(call.db, &[key], &destination, copy);
+        }
     }
 }
 
@@ -451,14 +481,8 @@ fn reply_with(
     }
 }
 
-fn store(
-    call: &mut Call<'_>,
-    request: &Request<'_>,
-    source: &Source,
-    shown: &[usize],
-    destination: &[u8],
-    reply: &mut Reply<'_>,
-) -> Effect {
+/// What is stored.
+fn list_of(call: &mut Call<'_>, request: &Request<'_>, source: &Source, shown: &[usize]) -> List {
     let limits = call.keys.limits();
     let mut list = List::default();
     for &index in shown {
@@ -476,6 +500,11 @@ fn store(
             }
         }
     }
+    list
+}
+
+/// Puts a list in the place of whatever `destination` holds, and replies with its length.
+fn store(call: &mut Call<'_>, list: List, destination: &[u8], reply: &mut Reply<'_>) -> Effect {
     let count = list.len() as u64;
     reply.integer(count as i64);
     let key = call.keys.key(destination);
@@ -491,7 +520,7 @@ fn store(
     Effect::wrote(count)
 }
 
-fn append(list: &mut List, element: &[u8], limits: &EncodingLimits) {
+pub(super) fn append(list: &mut List, element: &[u8], limits: &EncodingLimits) {
     list.expect(element.len(), 1, limits);
     list.push(End::Back, Element::Str(element));
 }

@@ -1,22 +1,24 @@
 //! SORT of many elements, bit by bit; its key is locked while they are copied.
 //!
-//!     copy and weigh, some at a time -> sort runs, one after the other -> merge them into the reply, some at a time
+//!     copy and weigh, some at a time -> sort runs, one after the other -> merge them into the reply, some at a time, or into
+//!     the list that is stored
 //!
 //! Promises  the order and the errors of a reply that comes whole, equal elements included.
-//! Not here  what leads to other keys (BY, GET), and STORE: those come whole (`sort.rs`).
+//! Not here  what leads to other keys (BY, GET): that comes whole (`sort.rs`).
 //! Tests     tests/shard/long_reads.rs.
 
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
-use super::pieces::STEP;
+use super::CommandError;
+use super::pieces::{Finished, STEP};
 use super::runs::{Order, Runs};
-use super::sort::score;
-use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
+use super::sort::{append, score};
+use crate::ds::key_table::{EntryRef, Made, ManyReader, ReadLimit, Rest, Value};
 use crate::ds::listpack::Element;
-use crate::keyspace::Object;
-use crate::keyspace::list::End;
+use crate::keyspace::list::{End, List};
 use crate::keyspace::zset::Direction;
+use crate::keyspace::{EncodingLimits, Object};
 use crate::resp::{Protocol, Reply};
 
 /// By what elements are compared.
@@ -37,7 +39,14 @@ pub(super) struct Wanted {
     pub(super) shown: Range<usize>,
     /// How often each is told.
     pub(super) times: usize,
-    pub(super) protocol: Protocol,
+    pub(super) told: Told,
+}
+
+/// What becomes of the elements.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told {
+    Reply(Protocol),
+    Stored(EncodingLimits),
 }
 
 impl Wanted {
@@ -88,7 +97,7 @@ struct Copied {
     runs: Runs<Sorting>,
     measure: Measure,
     /// One had no weight: the reply.
-    error: Option<Vec<u8>>,
+    error: Option<CommandError>,
 }
 
 impl Copied {
@@ -107,7 +116,7 @@ impl Copied {
             Measure::Place => self.runs.len() as f64,
             Measure::Text => 0.0,
             Measure::Number => score(text).unwrap_or_else(|error| {
-                self.error = Some(error.line().into_owned());
+                self.error = Some(error);
                 0.0
             }),
         };
@@ -189,6 +198,7 @@ impl ManyReader<Object> for SortCopy {
             wanted: self.wanted.clone(),
             has_begun: false,
             passed_count: 0,
+            list: List::default(),
         }))
     }
 }
@@ -197,11 +207,13 @@ impl ManyReader<Object> for SortCopy {
 struct SortWalk {
     elements: Runs<Sorting>,
     /// That is the reply.
-    error: Option<Vec<u8>>,
+    error: Option<CommandError>,
     wanted: Wanted,
     has_begun: bool,
     /// Elements that have come out.
     passed_count: usize,
+    /// What is stored of them.
+    list: List,
 }
 
 impl Rest for SortWalk {
@@ -209,12 +221,16 @@ impl Rest for SortWalk {
         let Wanted {
             ref shown,
             times,
-            protocol,
+            told,
             ..
         } = self.wanted;
-        if let Some(error) = self.error.take() {
-            Reply::new(out, protocol).error_bytes(&error);
-            return true;
+        match (&self.error, told) {
+            (None, _) => {}
+            (Some(error), Told::Reply(protocol)) => {
+                Reply::new(out, protocol).error_bytes(&error.line());
+                return true;
+            }
+            (Some(_), Told::Stored(_)) => return true,
         }
         while self.elements.sort_run() {
             if limit != ReadLimit::NONE {
@@ -224,15 +240,24 @@ impl Rest for SortWalk {
         if !self.has_begun {
             self.has_begun = true;
             self.elements.merge();
-            Reply::new(out, protocol).array(shown.len() * times);
+            if let Told::Reply(protocol) = told {
+                Reply::new(out, protocol).array(shown.len() * times);
+            }
         }
         let end = out.len().saturating_add(limit.bytes);
         let mut left_count = limit.elements;
         while left_count > 0 && out.len() < end && self.passed_count < shown.end {
-            let is_shown = self.passed_count >= shown.start;
+            let shown_times = match self.passed_count >= shown.start {
+                true => times,
+                false => 0,
+            };
+            let list = &mut self.list;
             let is_there = self.elements.pop(|_, element| {
-                for _ in 0..if is_shown { times } else { 0 } {
-                    Reply::new(out, protocol).bulk(element);
+                for _ in 0..shown_times {
+                    match &told {
+                        Told::Reply(protocol) => Reply::new(out, *protocol).bulk(element),
+                        Told::Stored(limits) => append(list, element, limits),
+                    }
                 }
             });
             if !is_there {
@@ -243,4 +268,18 @@ impl Rest for SortWalk {
         }
         self.passed_count >= shown.end
     }
+
+    fn take_made(&mut self) -> Option<Made> {
+        let made: Sorted = match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut self.list)),
+        };
+        Some(Box::new(Finished {
+            set: made,
+            inputs_count: 1,
+        }))
+    }
 }
+
+/// A list to be stored, or why there is none.
+pub(super) type Sorted = Result<List, CommandError>;

@@ -1,7 +1,7 @@
 //! Ranges of a sorted set, read: ZRANGE in all its forms, ZRANGESTORE, ZCOUNT, ZLEXCOUNT.
 //!
 //! Promises  a range costs its ends' searches and what it replies with, whatever LIMIT passes over.
-//! Not here  what words mean as ranges: `zset_range.rs`.
+//! Not here  what words mean as ranges: `zset_range.rs`; the copy of many members: `zset_copy.rs`.
 //! Tests     tests/transcripts/zset_range.txt.
 
 use super::CommandError;
@@ -9,12 +9,15 @@ use super::pieces::Ranks;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread};
 use super::word::integer;
+use super::zset_copy::{ZsetCopy, score_of};
 use super::zset_range::{By, Limit, ZsetRange};
 use super::zset_reply::{reply_members, reply_members_head};
+use crate::ds::listpack::Element;
 use crate::keyspace::Classes;
 use crate::keyspace::zset::Direction;
 use crate::keyspace::{EncodingLimits, Zset};
 use crate::resp::{Args, Reply};
+use std::ops::Range;
 
 /// What a range command's name says already.
 #[derive(Clone, Copy)]
@@ -83,7 +86,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn ranks_in(&self, set: &Zset) -> std::ops::Range<usize> {
+    fn ranks_in(&self, set: &Zset) -> Range<usize> {
         let ranks = self.range.ranks_in(set, self.reversed);
         self.limit.part_of(set, ranks, self.reversed)
     }
@@ -200,43 +203,63 @@ fn zrangestore(
         stores: true,
     };
     let request = Request::parse(args, named)?;
-    let limits = call.keys.limits();
+    let (limits, stored_max) = (call.keys.limits(), call.stored_max());
+    let event = "zrangestore";
+    if let Some(finished) = call.take_finished() {
+        return Ok(store(call, args.get(1), event, finished.set, reply));
+    }
     let source = call.keys.key(args.get(2));
     let set = call
         .keys
         .read::<Zset>(call.db, &source, call.caller.no_touch)?;
-    let result = set.map_or_else(Zset::default, |set| {
-        let mut members: Vec<(f64, Vec<u8>)> = set
-            .walk(request.ranks_in(set), Direction::Up)
-            .map(|(member, score)| (score, member.to_vec()))
-            .collect();
-        let is_negative_zero = |score: f64| score == 0.0 && score.is_sign_negative();
-        if members.iter().any(|(score, _)| is_negative_zero(*score)) {
-            drop_zero_signs(&mut members, &request, &limits);
-        }
-        Zset::from_sorted(&members, &limits)
-    });
-    Ok(store(call, args.get(1), "zrangestore", result, reply))
+    let Some(set) = set else {
+        return Ok(store(call, args.get(1), event, Zset::default(), reply));
+    };
+    let ranks = request.ranks_in(set);
+    let unsigned = unsigned_zeros(set, &ranks, &request, &limits);
+    if ranks.len() > stored_max && ranks.len() > limits.zset_max_listpack_entries {
+        let copy = Box::new(ZsetCopy::new(ranks, unsigned, &limits));
+        let destination = call.keys.key(args.get(1));
+        call.keys
+            .begin_making(call.db, &[source], &destination, copy);
+        return Ok(Effect::NONE);
+    }
+    let members: Vec<(f64, Vec<u8>)> = ranks
+        .clone()
+        .zip(set.walk(ranks, Direction::Up))
+        .map(|(rank, (member, score))| {
+            let score = score_of(score, unsigned.contains(&rank));
+            (score, member.to_vec())
+        })
+        .collect();
+    let result = Zset::from_sorted(&members, &limits);
+    Ok(store(call, args.get(1), event, result, reply))
 }
 
-/// Redis adds one member after another, the number of ranks known beforehand, and a zero that goes into a listpack loses
-/// its sign; those stay that come after the listpack became a tree.
-fn drop_zero_signs(members: &mut [(f64, Vec<u8>)], request: &Request<'_>, limits: &EncodingLimits) {
-    let (count, entries_max) = (members.len(), limits.zset_max_listpack_entries);
+/// The ranks at which a zero loses its sign. Redis adds one member after another, the number of ranks known beforehand, and one that
+/// goes into a listpack loses it; those keep it that come after the listpack became a tree.
+fn unsigned_zeros(
+    set: &Zset,
+    ranks: &Range<usize>,
+    request: &Request<'_>,
+    limits: &EncodingLimits,
+) -> Range<usize> {
+    let (count, entries_max) = (ranks.len(), limits.zset_max_listpack_entries);
     if matches!(request.range, ZsetRange::Ranks(..)) && count > entries_max {
-        return;
+        return ranks.end..ranks.end;
     }
-    for added in 0..count.min(entries_max) {
-        let index = if request.reversed {
-            count - 1 - added
-        } else {
-            added
-        };
-        let (score, member) = &mut members[index];
-        if member.len() > limits.zset_max_listpack_value {
-            return;
-        }
-        *score += 0.0; // -0 becomes 0, and nothing else changes.
+    let added = count.min(entries_max);
+    let first = match request.reversed {
+        true => ranks.end - added..ranks.end,
+        false => ranks.start..ranks.start + added,
+    };
+    let value_max = limits.zset_max_listpack_value;
+    let members = set.walk(first.clone(), request.direction());
+    let is_short = |(member, _): &(Element<'_>, f64)| member.text(&mut [0; 20]).len() <= value_max;
+    let packed_count = members.take_while(is_short).count();
+    match request.reversed {
+        true => first.end - packed_count..first.end,
+        false => first.start..first.start + packed_count,
     }
 }
 

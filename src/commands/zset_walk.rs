@@ -69,7 +69,7 @@ pub(super) struct ZsetWalk {
 }
 
 /// By score, then by bytes.
-struct ByScore;
+pub(super) struct ByScore;
 
 impl Order for ByScore {
     type Rank = f64;

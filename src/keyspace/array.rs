@@ -102,12 +102,21 @@ impl Array {
     }
 
     /// The `count` places before and with the last inserted one, which is the last taken one where the cursor is beyond;
-    /// newest first, and from the end again after place 0.
-    pub fn newest_places(&self, count: u64) -> impl DoubleEndedIterator<Item = u64> + use<> {
+    /// newest first, and from the end again after place 0: one or two ranges, backwards.
+    pub fn newest_places(&self, count: u64) -> Vec<(u64, u64)> {
         let length = self.places().len();
         let newest = self.0.cursor.filter(|&last| last < length);
         let newest = newest.unwrap_or(length.saturating_sub(1));
-        (0..count.min(length)).map(move |distance| before(newest, distance, length))
+        let count = count.min(length);
+        let mut ranges = Vec::with_capacity(2);
+        let first_count = count.min(newest + 1);
+        if first_count > 0 {
+            ranges.push((newest, newest + 1 - first_count));
+        }
+        if count > first_count {
+            ranges.push((length - 1, length - (count - first_count)));
+        }
+        ranges
     }
 }
 

@@ -4,7 +4,9 @@ use rondo::keyspace::Array;
 
 fn newest_first(array: &Array, count: u64) -> Vec<Vec<u8>> {
     let element = |place| array.places().get(place).expect("a full ring").to_vec();
-    array.newest_places(count).map(element).collect()
+    let ranges = array.newest_places(count).into_iter();
+    let places = ranges.flat_map(|(newest, oldest)| (oldest..=newest).rev());
+    places.map(element).collect()
 }
 
 #[test]

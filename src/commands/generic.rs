@@ -10,6 +10,7 @@ use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Merge, Program, Run, Spread, Touched};
 use super::word::database;
 use crate::keyspace::Classes;
+use crate::keyspace::copying::Copies;
 use crate::keyspace::value::type_name;
 use crate::resp::{Args, Reply};
 
@@ -170,7 +171,21 @@ fn copy(
 ) -> Result<Effect, CommandError> {
     let options = CopyOptions::parse(args, call.db, call.keys.databases_count())?;
     let (from, to) = (call.keys.key(args.get(1)), call.keys.key(args.get(2)));
-    let copied = match call.keys.clone_value(call.db, &from) {
+    let made = call.keys.take_made().and_then(|it| it.downcast().ok());
+    let made = made.and_then(|mut copies: Box<Copies>| copies.pop());
+    let is_free = options.replace || call.keys.peek(options.db, &to).is_none();
+    let may_take_long = call.is_alone && made.is_none() && is_free;
+    if may_take_long && call.keys.begin_copying(call.db, &[from], Some(&to)) {
+        return Ok(Effect::NONE);
+    }
+    let copy = match made {
+        Some((_, moved)) => {
+            let is_there = call.keys.lookup_read(call.db, &from, true).is_some();
+            is_there.then_some(moved)
+        }
+        None => call.keys.clone_value(call.db, &from),
+    };
+    let copied = match copy {
         Some(moved) => call.keys.put_value(options.db, &to, moved, options.replace),
         None => false,
     };

@@ -363,7 +363,7 @@ fn search(
     let mut request = Request::parse(args, form, set)?;
     let mut found: Vec<(Vec<u8>, Place)> = Vec::new();
     let shown = request.shown();
-    if let (Some(destination), Some(finished)) = (request.destination, finished) {
+    if let (Some(destination), Some(finished), Some(_)) = (request.destination, finished, set) {
         return Ok(store_found(call, destination, form, finished.set, reply));
     }
     let stored = request.stored(limits);

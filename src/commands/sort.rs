@@ -324,14 +324,13 @@ fn run(
     let mut request = Request::parse(args, is_read_only)?;
     let long_min = match request.destination {
         None => call.whole_max(),
-        Some(destination) => {
-            if let Some(finished) = call.take_finished::<Sorted>() {
-                return Ok(store(call, finished.set?, destination, reply));
-            }
-            call.stored_max()
-        }
+        Some(_) => call.stored_max(),
     };
+    let finished = call.take_finished::<Sorted>();
     let object = object_at(call.keys, call.db, args.get(1), call.caller.no_touch, false)?;
+    if let (Some(destination), Some(finished), Some(_)) = (request.destination, finished, object) {
+        return Ok(store(call, finished.set?, destination, reply));
+    }
     let (kind, length) = extent(object);
     request.settle_for(kind, call.caller.in_script);
     if length > long_min && request.needs_no_other_key() {

@@ -205,9 +205,7 @@ fn zrangestore(
     let request = Request::parse(args, named)?;
     let (limits, stored_max) = (call.keys.limits(), call.stored_max());
     let event = "zrangestore";
-    if let Some(finished) = call.take_finished() {
-        return Ok(store(call, args.get(1), event, finished.set, reply));
-    }
+    let finished = call.take_finished();
     let source = call.keys.key(args.get(2));
     let set = call
         .keys
@@ -215,6 +213,9 @@ fn zrangestore(
     let Some(set) = set else {
         return Ok(store(call, args.get(1), event, Zset::default(), reply));
     };
+    if let Some(finished) = finished {
+        return Ok(store(call, args.get(1), event, finished.set, reply));
+    }
     let ranks = request.ranks_in(set);
     let unsigned = unsigned_zeros(set, &ranks, &request, &limits);
     if ranks.len() > stored_max && ranks.len() > limits.zset_max_listpack_entries {

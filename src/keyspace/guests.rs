@@ -14,10 +14,13 @@ use super::hash::{FieldDeadline, Hash};
 use super::{Database, Deadline, Key, Keyspace, Moved, NEW, Object, SlotMap, put_into};
 use crate::ds::key_table::{HeapSize, KeyTable, NewValue, OwnedValue, Value};
 
+/// Guests that take more are freed in the background.
+const LARGE_BYTES: usize = 256 * 1024;
+
 /// Where a key is looked up.
 pub(super) struct Guests {
     /// Values of the one database the request works on.
-    table: KeyTable<Object>,
+    table: Box<KeyTable<Object>>,
     db: usize,
     slots: SlotMap,
     shard: u16,
@@ -61,8 +64,10 @@ pub(super) fn table_of<'a>(
 impl Keyspace {
     /// Lets a request find these values of other shards' keys in `db`; [`Keyspace::dismiss_guests`] ends it.
     pub fn receive_guests(&mut self, db: usize, values: Vec<(Vec<u8>, Moved)>) {
+        let fresh = || Box::new(KeyTable::new(self.hasher.clone()));
         let mut guests = Guests {
-            table: KeyTable::new(self.hasher.clone()),
+            // Those that were at hand before, where the request runs again.
+            table: self.readings.take_guests_back().unwrap_or_else(fresh),
             db,
             slots: self.slots,
             shard: self.shard,
@@ -125,7 +130,21 @@ impl Keyspace {
 
     /// Forgets the guests.
     pub fn dismiss_guests(&mut self) {
-        self.guests = None;
+        if let Some(table) = self.take_guest_table() {
+            self.free_guests(*table);
+        }
+    }
+
+    /// The guests, for a reading of them: the request knows them no more.
+    pub(super) fn take_guest_table(&mut self) -> Option<Box<KeyTable<Object>>> {
+        self.guests.take().map(|guests| guests.table)
+    }
+
+    /// Frees the guests, bit by bit where they are many or large.
+    pub(super) fn free_guests(&mut self, table: KeyTable<Object>) {
+        if table.used_bytes() > LARGE_BYTES {
+            self.garbage.push((table, 0));
+        }
     }
 
     /// A copy of what a key holds, for a request on another shard: nothing is counted, touched or removed.

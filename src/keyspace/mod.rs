@@ -12,6 +12,7 @@ pub mod access;
 pub mod array;
 pub mod collection;
 pub mod compact;
+pub mod copying;
 pub mod cut;
 pub mod events;
 pub mod evict;

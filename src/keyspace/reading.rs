@@ -8,7 +8,9 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::{Key, Keyspace, Object};
-use crate::ds::key_table::{KeyWalker, LeftOver, Made, ManyReader, Portion, ReadLimit, Reader};
+use crate::ds::key_table::{
+    KeyTable, KeyWalker, LeftOver, Made, ManyReader, Portion, ReadLimit, Reader,
+};
 
 /// From here on a reply is given in pieces, in elements: half a millisecond's work.
 pub const WHOLE_ELEMENTS_MAX: usize = 10_000;
@@ -26,7 +28,9 @@ pub(super) struct Readings {
     /// The one that a request has just begun, and its id.
     begun: Option<(u64, Begun)>,
     /// What is left of those whose tables are gone.
-    left: Vec<LeftOver>,
+    left: Vec<LeftOver<Object>>,
+    /// Values of other shards' keys that were at hand where what was to be stored was made, for the request that runs again.
+    guests: Option<Box<KeyTable<Object>>>,
 }
 
 impl Default for Readings {
@@ -38,7 +42,15 @@ impl Default for Readings {
             count: 0,
             begun: None,
             left: Vec::new(),
+            guests: None,
         }
+    }
+}
+
+impl Readings {
+    /// Values of other shards' keys that were at hand when what was to be stored began to be made.
+    pub(super) fn take_guests_back(&mut self) -> Option<Box<KeyTable<Object>>> {
+        self.guests.take()
     }
 }
 
@@ -122,9 +134,21 @@ impl Keyspace {
             locks: keys.iter().map(|key| key.hash).collect(),
             ..Begun::default()
         });
+        self.begin_many(db, id, keys, false, reader);
+    }
+
+    fn begin_many(
+        &mut self,
+        db: usize,
+        id: u64,
+        keys: &[Key<'_>],
+        is_making: bool,
+        reader: Box<dyn ManyReader<Object>>,
+    ) {
         let keys = keys.iter().map(|key| (key.hash, key.bytes));
+        let guests = self.take_guest_table();
         let table = &mut self.databases[db].table;
-        table.begin_reading_many(id, keys, false, reader);
+        table.begin_reading_many(id, keys, guests, is_making, reader);
     }
 
     /// Begins to make of several keys that are there what the request is to store at `destination`; all of them wait for that.
@@ -144,9 +168,7 @@ impl Keyspace {
             locks: hashes.chain([destination.hash]).collect(),
             ..Begun::default()
         });
-        let keys = keys.iter().map(|key| (key.hash, key.bytes));
-        let table = &mut self.databases[db].table;
-        table.begin_reading_many(id, keys, true, reader);
+        self.begin_many(db, id, keys, true, reader);
     }
 
     /// Begins to look at all keys of a database; nobody waits for that.
@@ -176,22 +198,47 @@ impl Keyspace {
         if let Some(at) = left.iter().position(|it| it.id == id) {
             let portion = left[at].read_some(limit);
             if portion.is_last {
-                left.swap_remove(at);
+                let guests = left.swap_remove(at).guests;
+                self.keep_guests(guests, true);
             }
             return portion;
         }
-        let tables = self.databases.iter_mut().map(|it| &mut it.table);
-        let mut found = tables.filter_map(|table| table.read_some(id, limit));
+        for database in &mut self.databases {
+            if let Some(portion) = database.table.read_some(id, limit) {
+                let guests = database.table.take_guests_back();
+                self.keep_guests(guests, portion.is_making);
+                return portion;
+            }
+        }
         // What is not known has no more bytes.
-        found.next().unwrap_or(Portion::NONE)
+        Portion::NONE
+    }
+
+    /// Keeps the guests of a reading for the request that runs again, if one does.
+    fn keep_guests(&mut self, guests: Option<Box<KeyTable<Object>>>, runs_again: bool) {
+        match guests {
+            Some(guests) if runs_again => self.readings.guests = Some(guests),
+            Some(guests) => self.free_guests(*guests),
+            None => {}
+        }
     }
 
     /// Nobody wants the rest.
     pub fn end_reading(&mut self, id: u64) {
+        self.end_reading_of(id, false);
+    }
+
+    /// The request that has begun to read runs again, at once.
+    pub fn recall_reading(&mut self, id: u64) {
+        self.end_reading_of(id, true);
+    }
+
+    fn end_reading_of(&mut self, id: u64, runs_again: bool) {
         self.readings.left.retain(|it| it.id != id);
         for database in &mut self.databases {
             if database.table.end_reading(id) {
-                return;
+                let guests = database.table.take_guests_back();
+                return self.keep_guests(guests, runs_again);
             }
         }
     }

@@ -112,6 +112,11 @@ impl Set {
         }
     }
 
+    /// Whether it is one.
+    pub fn is_table(&self) -> bool {
+        matches!(self.encoding, Encoding::Table(_))
+    }
+
     /// A set of these integers.
     pub fn from_ints(ints: Intset) -> Self {
         Self {

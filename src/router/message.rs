@@ -603,6 +603,57 @@ impl Operation {
         }
     }
 
+    /// The same once more, for a step that may take many turns; none of one that does not. The guests of the first time will be
+    /// at hand.
+    pub fn again(&self) -> Option<Self> {
+        match self {
+            Self::Visit {
+                entry,
+                db,
+                caller,
+                args,
+                ..
+            } => Some(Self::Visit {
+                entry,
+                db: *db,
+                caller: *caller,
+                args: args.clone(),
+                guests: Vec::new(),
+            }),
+            Self::Make {
+                entry,
+                db,
+                caller,
+                args,
+                destination,
+                ..
+            } => Some(Self::Make {
+                entry,
+                db: *db,
+                caller: *caller,
+                args: args.clone(),
+                guests: Vec::new(),
+                destination: destination.clone(),
+            }),
+            Self::Clone { db, key } => Some(Self::Clone {
+                db: *db,
+                key: key.clone(),
+            }),
+            Self::Lend {
+                db,
+                caller,
+                keys,
+                bytes_max: None,
+            } => Some(Self::Lend {
+                db: *db,
+                caller: *caller,
+                keys: keys.clone(),
+                bytes_max: None,
+            }),
+            _ => None,
+        }
+    }
+
     /// The database it works on.
     pub fn db(&self) -> u16 {
         match self {

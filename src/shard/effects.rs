@@ -307,6 +307,12 @@ impl Shard {
         }
     }
 
+    /// Whether the step has done something that is to be logged.
+    pub(super) fn has_step_part(&self) -> bool {
+        let step = self.logging.as_ref().and_then(|it| it.step.as_ref());
+        step.is_some_and(|step| step.db.is_some())
+    }
+
     /// Logs what became of the libraries of functions; the record.
     ///
     /// - `stamp`: as of a transaction.

@@ -11,6 +11,9 @@
 //! What is to be stored (SUNIONSTORE …) is made in steps, too, under locks on all of its keys; then the request runs again and
 //! takes it. Where one of them has changed all the same, it runs as it would have at once: it is done when it is done.
 //!
+//! A step of a transaction may take as long: values are copied for another shard, or what others have lent is read together with
+//! what is here. It is answered when that is done, and the transaction's locks are kept until then.
+//!
 //! Promises  the pieces together are the reply as it was when the request ran (`ds/key_table/readings.rs`); a call of
 //!           [`Shard::read_on`] takes one step, about half a millisecond; long reads take turns.
 //! Not here  which replies come in pieces: `commands/pieces.rs`. When steps are taken: `node/event_loop.rs`.
@@ -21,6 +24,7 @@ use super::waiters::Change;
 use super::{Request, Shard};
 use crate::commands::Entry;
 use crate::ds::key_table::{Made, Portion, ReadLimit};
+use crate::keyspace::copying::Copies;
 use crate::keyspace::reading::Begun;
 use crate::persist::Holds;
 use crate::resp::Args;
@@ -47,12 +51,28 @@ enum Asker {
     /// A client, piece by piece.
     Client(Request),
     /// A transaction, all of it at its end.
-    Transaction {
-        core: u16,
-        tx: TxId,
-        trace: Option<Box<Trace>>,
-        so_far: Vec<u8>,
-    },
+    Transaction(TransactionStep),
+}
+
+/// A step of a transaction.
+struct TransactionStep {
+    core: u16,
+    tx: TxId,
+    /// Its locks go with the answer.
+    is_last: bool,
+    gives: Gives,
+}
+
+/// What a step of a transaction gives at its end.
+enum Gives {
+    /// What has been told so far, in chunks.
+    Reply(Option<Box<Trace>>, Vec<Vec<u8>>),
+    /// Copies of several values.
+    Values(Option<Box<Trace>>),
+    /// A copy of one.
+    Value(Option<Box<Trace>>),
+    /// It runs again, to take what has been made.
+    Again(Box<Operation>),
 }
 
 /// A request whose reply is being made.
@@ -60,7 +80,8 @@ pub(super) struct LongRead {
     /// In the keyspace.
     reading: u64,
     asker: Asker,
-    entry: &'static Entry,
+    /// None: values are copied for another shard.
+    entry: Option<&'static Entry>,
     /// Nothing is written of it yet: there is nothing that its client could take.
     is_collecting: bool,
     /// What it is to store is being made.
@@ -123,7 +144,7 @@ impl Shard {
         self.long_reads.push_back(LongRead {
             reading,
             asker: Asker::Client(*request),
-            entry: request.entry,
+            entry: Some(request.entry),
             is_collecting: begun.is_collected,
             is_making: begun.is_making,
             args: OwnedArgs::from_args(args),
@@ -136,12 +157,12 @@ impl Shard {
         });
     }
 
-    /// Runs a part of a transaction whose answer may take many turns; then it is given later.
+    /// Runs a part of a transaction, a command or a copy, whose answer may take many turns; then it is given later.
     pub(super) fn answer_whole_or_later(&mut self, core: u16, tx: TxId, operation: Operation) {
-        let Operation::Command { entry, args, .. } = &operation else {
-            return self.answer_whole(core, tx, operation);
+        let (entry, args) = match &operation {
+            Operation::Command { entry, args, .. } => (Some(*entry), args.clone()),
+            _ => (None, OwnedArgs::with_capacity(0, 0)),
         };
-        let (entry, args) = (*entry, args.clone());
         self.begin_group();
         self.begin_alone();
         let output = self.operate(operation);
@@ -151,18 +172,79 @@ impl Shard {
         let Some((reading, _)) = self.keys.take_begun_reading() else {
             return self.answer_run(core, tx, output, trace);
         };
-        let so_far = Vec::new();
+        let step = TransactionStep {
+            core,
+            tx,
+            is_last: false,
+            gives: match entry {
+                Some(_) => Gives::Reply(trace, Vec::new()),
+                None => Gives::Value(trace),
+            },
+        };
+        self.take_step_on(reading, step, entry, args);
+    }
+
+    /// Runs a step of a transaction that may take many turns; then it is answered later.
+    ///
+    /// - `again`: as [`Operation::again`] says.
+    pub(super) fn answer_step_or_later(
+        &mut self,
+        (core, tx): (u16, TxId),
+        (operation, again): (Operation, Operation),
+        is_last: bool,
+    ) {
+        self.begin_step();
+        self.begin_alone();
+        let mut output = self.operate(operation);
+        self.end_alone();
+        let begun = self.keys.take_begun_reading();
+        let begun = match begun {
+            // What it has removed on its way, having expired, is a part of it: it must not be answered later.
+            Some((reading, _)) if self.has_step_part() => {
+                self.keys.recall_reading(reading);
+                output = self.operate(again);
+                return self.answer_ran_step((core, tx), output, is_last);
+            }
+            Some(begun) => begun,
+            None => return self.answer_ran_step((core, tx), output, is_last),
+        };
+        let trace = self.end_step().or_else(|| self.trace_of_whole());
+        let (reading, begun) = begun;
+        let (entry, args) = match &again {
+            Operation::Visit { entry, args, .. } | Operation::Make { entry, args, .. } => {
+                (Some(*entry), args.clone())
+            }
+            _ => (None, OwnedArgs::with_capacity(0, 0)),
+        };
+        let gives = match again {
+            Operation::Clone { .. } => Gives::Value(trace),
+            Operation::Lend { .. } => Gives::Values(trace),
+            again if begun.is_making => Gives::Again(Box::new(again)),
+            _ => Gives::Reply(trace, Vec::new()),
+        };
+        let step = TransactionStep {
+            core,
+            tx,
+            is_last,
+            gives,
+        };
+        self.take_step_on(reading, step, entry, args);
+    }
+
+    fn take_step_on(
+        &mut self,
+        reading: u64,
+        step: TransactionStep,
+        entry: Option<&'static Entry>,
+        args: OwnedArgs,
+    ) {
+        let is_making = matches!(step.gives, Gives::Again(_));
         self.long_reads.push_back(LongRead {
             reading,
-            asker: Asker::Transaction {
-                core,
-                tx,
-                trace,
-                so_far,
-            },
+            asker: Asker::Transaction(step),
             entry,
             is_collecting: true,
-            is_making: false,
+            is_making,
             args,
             holds: Holds::default(),
             bytes: 0,
@@ -177,7 +259,7 @@ impl Shard {
     #[cold]
     pub(super) fn end_long_reads_of(&mut self, tx: TxId) {
         let is_its =
-            |read: &LongRead| matches!(&read.asker, Asker::Transaction { tx: of, .. } if *of == tx);
+            |read: &LongRead| matches!(&read.asker, Asker::Transaction(step) if step.tx == tx);
         while let Some(at) = self.long_reads.iter().position(is_its) {
             if let Some(read) = self.long_reads.remove(at) {
                 self.keys.end_reading(read.reading);
@@ -209,7 +291,7 @@ impl Shard {
             Asker::Client(request) => {
                 read.is_collecting || may_go_on(&request.origin, read.ahead_count)
             }
-            Asker::Transaction { .. } => true,
+            Asker::Transaction(_) => true,
         });
         let next = next.or_else(|| {
             let mut reads = self.long_reads.iter();
@@ -268,12 +350,18 @@ impl Shard {
             is_last,
             is_free,
             made,
+            ..
         } = self.keys.read_some(read.reading, limit);
         let took_ns = (self.stopwatch)().saturating_sub(began_ns);
-        let entry = read.entry;
-        self.figures.add_time(entry.index, took_ns);
+        if let Some(entry) = read.entry {
+            self.figures.add_time(entry.index, took_ns);
+        }
         read.took_ns += took_ns;
-        if read.is_making && is_last {
+        let is_copying = matches!(
+            &read.asker,
+            Asker::Transaction(step) if matches!(step.gives, Gives::Value(_) | Gives::Values(_))
+        );
+        if is_last && (read.is_making || is_copying) {
             return self.store_made(read, made);
         }
         if is_free {
@@ -283,20 +371,21 @@ impl Shard {
             return self.long_reads.push_back(read);
         }
         read.is_collecting = false;
-        if let ([b'-', text @ .., b'\r', b'\n'], 0) = (bytes.as_slice(), read.bytes) {
+        if let ([b'-', text @ .., b'\r', b'\n'], 0) = (bytes.as_slice(), read.bytes)
+            && let Some(entry) = read.entry
+        {
             self.figures.record_failure(entry.index, text);
         }
         read.bytes += bytes.len() as u64;
         read.ahead_count = read.ahead_count.saturating_add(1);
         let origin = match &mut read.asker {
             Asker::Client(request) => request.origin,
-            Asker::Transaction { so_far, .. } => {
-                match so_far.is_empty() {
-                    true => *so_far = bytes,
-                    false => so_far.extend_from_slice(&bytes),
+            Asker::Transaction(step) => {
+                if let Gives::Reply(_, so_far) = &mut step.gives {
+                    so_far.push(bytes);
                 }
                 return match is_last {
-                    true => self.answer_when_whole(read),
+                    true => self.answer_when_whole(read.asker, None),
                     false => self.long_reads.push_back(read),
                 };
             }
@@ -310,10 +399,10 @@ impl Shard {
     /// Sends the next piece of a reply, which has been counted.
     fn tell_part(&mut self, read: &mut LongRead, origin: Origin, bytes: Vec<u8>, is_last: bool) {
         let is_noted = read.took_ns >= self.slow_ns || read.bytes >= self.large_bytes;
-        let slow = (is_last && is_noted).then(|| {
+        let slow = read.entry.filter(|_| is_last && is_noted).map(|entry| {
             let args = read.args.as_args();
             Box::new(SlowCall::new(
-                read.entry,
+                entry,
                 read.took_ns,
                 read.bytes as usize,
                 &args,
@@ -336,7 +425,7 @@ impl Shard {
     /// What a request is to store is made, if its keys are what they were: now it runs.
     fn store_made(&mut self, mut read: LongRead, made: Option<Made>) {
         let Asker::Client(request) = read.asker else {
-            return;
+            return self.answer_when_whole(read.asker, made);
         };
         let began_ns = (self.stopwatch)();
         let mut reply = Vec::new();
@@ -344,7 +433,7 @@ impl Shard {
         self.run_whole(&request, &read.args.as_args(), &mut reply);
         self.keys.hand_made(None);
         let took_ns = (self.stopwatch)().saturating_sub(began_ns);
-        self.figures.add_time(read.entry.index, took_ns);
+        self.figures.add_time(request.entry.index, took_ns);
         read.took_ns += took_ns;
         read.bytes = reply.len() as u64;
         read.holds.merge(&self.take_holds().unwrap_or_default());
@@ -360,15 +449,45 @@ impl Shard {
         self.long_reads.iter().any(|read| read.is_making)
     }
 
-    fn answer_when_whole(&mut self, read: LongRead) {
-        if let Asker::Transaction {
-            core,
-            tx,
-            trace,
-            so_far,
-        } = read.asker
-        {
-            self.answer_run(core, tx, Output::Reply(so_far), trace);
+    /// Answers a step of a transaction that has come to its end.
+    fn answer_when_whole(&mut self, asker: Asker, made: Option<Made>) {
+        let Asker::Transaction(step) = asker else {
+            return;
+        };
+        let (core, tx) = (step.core, step.tx);
+        let copies = |made: Option<Made>| -> Copies {
+            let copies = made.and_then(|made| made.downcast().ok());
+            copies.map(|copies| *copies).unwrap_or_default()
+        };
+        let is_read = !matches!(step.gives, Gives::Again(_));
+        self.waiters.set_change(Change::OfSeveral);
+        match step.gives {
+            Gives::Reply(trace, mut so_far) => {
+                let reply = match so_far.len() {
+                    1 => so_far.swap_remove(0),
+                    _ => so_far.concat(),
+                };
+                self.answer_run(core, tx, Output::Reply(reply), trace);
+            }
+            Gives::Values(trace) => {
+                self.answer_run(core, tx, Output::Values(copies(made)), trace);
+            }
+            Gives::Value(trace) => {
+                let value = copies(made).pop().map(|(_, moved)| moved);
+                self.answer_run(core, tx, Output::Value(value), trace);
+            }
+            Gives::Again(operation) => {
+                self.begin_step();
+                self.keys.hand_made(made);
+                let output = self.operate(*operation);
+                self.keys.hand_made(None);
+                self.answer_ran_step((core, tx), output, step.is_last);
+            }
         }
+        if is_read && step.is_last {
+            self.release(tx);
+        }
+        self.after_writes();
+        self.waiters.set_change(Change::Here);
     }
 }

@@ -437,12 +437,15 @@ impl Shard {
                 core,
                 operation,
                 last,
-            } => {
-                let is_to_be_logged = self.answer_step(core, tx, operation);
-                if last && !is_to_be_logged {
-                    self.release(tx);
+            } => match operation.again() {
+                Some(again) => self.answer_step_or_later((core, tx), (operation, again), last),
+                None => {
+                    let is_to_be_logged = self.answer_step(core, tx, operation);
+                    if last && !is_to_be_logged {
+                        self.release(tx);
+                    }
                 }
-            }
+            },
             ToShard::Seize {
                 tx,
                 core,
@@ -584,7 +587,7 @@ impl Shard {
         match first {
             First::Nothing => self.answer_schedule(core, tx, true),
             // What was read says that the locks are granted.
-            First::Read(operation) if is_of_every_shard(&operation) => {
+            First::Read(operation) if may_come_later(&operation) => {
                 self.answer_whole_or_later(core, tx, operation);
             }
             First::Read(operation) => self.answer_whole(core, tx, operation),
@@ -619,6 +622,18 @@ impl Shard {
         let is_log = matches!(operation, Operation::Log { .. });
         self.begin_step();
         let output = self.operate(operation);
+        self.end_answered_step((core, tx), output, is_log)
+    }
+
+    /// Answers a step that has run, and gives the transaction's locks back if that was the last and nothing is to be logged.
+    fn answer_ran_step(&mut self, (core, tx): (u16, TxId), output: Output, is_last: bool) {
+        let is_to_be_logged = self.end_answered_step((core, tx), output, false);
+        if is_last && !is_to_be_logged {
+            self.release(tx);
+        }
+    }
+
+    fn end_answered_step(&mut self, (core, tx): (u16, TxId), output: Output, is_log: bool) -> bool {
         let trace = self.end_step().or_else(|| self.trace_of_whole());
         let is_to_be_logged = trace.as_ref().is_some_and(|trace| trace.part.is_some());
         if is_log {
@@ -933,9 +948,10 @@ impl Shard {
     }
 }
 
-/// Whether it is part of a command that looks at all keys.
-fn is_of_every_shard(operation: &Operation) -> bool {
+/// Whether it is part of a command that looks at all keys, or a copy of a value.
+fn may_come_later(operation: &Operation) -> bool {
     match operation {
+        Operation::Clone { .. } => true,
         Operation::Command { entry, .. } => {
             matches!(entry.command.spread, Spread::EveryShard(_))
         }

@@ -133,6 +133,9 @@ impl Shard {
             }
             Operation::Clone { db, key } => {
                 let key = self.keys.key(&key);
+                if self.is_alone && self.keys.begin_copying(usize::from(db), &[key], None) {
+                    return Output::Value(None);
+                }
                 Output::Value(self.keys.clone_value(usize::from(db), &key))
             }
             Operation::CheckStreams {
@@ -159,6 +162,9 @@ impl Shard {
                     Some((bytes, max)) if bytes > max => Output::Heavy(bytes),
                     _ => {
                         self.note_lent(&keys, caller);
+                        if self.is_alone && self.begin_lending(usize::from(db), &keys) {
+                            return Output::Values(Vec::new());
+                        }
                         Output::Values(self.lend(usize::from(db), &keys))
                     }
                 }
@@ -324,7 +330,7 @@ impl Shard {
             db: usize::from(db),
             caller: &caller,
             patience: Patience::Never,
-            is_alone: false,
+            is_alone: self.is_alone,
             is_logged: false,
             aside: &mut self.aside,
         };
@@ -356,6 +362,12 @@ impl Shard {
     fn lend(&self, db: usize, keys: &Args<'_>) -> Vec<(Vec<u8>, Moved)> {
         let lend = |key: &[u8]| Some((key.to_vec(), self.keys.lend(db, &self.keys.key(key))?));
         keys.iter_from(0).filter_map(lend).collect()
+    }
+
+    /// Begins to copy what is lent, where that takes many turns.
+    fn begin_lending(&mut self, db: usize, keys: &Args<'_>) -> bool {
+        let keys: Vec<_> = keys.iter_from(0).map(|key| self.keys.key(key)).collect();
+        self.keys.begin_copying(db, &keys, None)
     }
 
     fn which_exist(&self, db: u16, keys: &Args<'_>, waiter: Option<u64>) -> Output {

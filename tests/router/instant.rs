@@ -12,8 +12,10 @@ use rondo::resp::{Protocol, Reply};
 use rondo::router::message::Queued;
 use rondo::router::programs::block::BlockRequest;
 use rondo::router::wait::WaitRequest;
-use rondo::router::{Origin, Plan, ShardId, Step, ToShard, Transaction, WaitTicket, plan};
-use rondo::shard::{Outcome, Request, Shard};
+use rondo::router::{
+    FromShard, Origin, Plan, ShardId, Step, ToShard, Transaction, WaitTicket, plan,
+};
+use rondo::shard::{CycleBudget, Outcome, Request, Shard};
 
 const ORIGIN: Origin = Origin {
     core: 0,
@@ -32,6 +34,10 @@ pub struct Instant {
     last_tx: u64,
     /// Messages to other shards than the coordinator's own.
     pub sent_away_count: usize,
+    /// Steps of long readings.
+    pub reads_count: usize,
+    /// After so many of those of a request, so much time passes.
+    pub then_waits: Option<(usize, i64)>,
 }
 
 impl Instant {
@@ -58,6 +64,8 @@ impl Instant {
             now_ms: 1_700_000_000_000,
             last_tx: 0,
             sent_away_count: 0,
+            reads_count: 0,
+            then_waits: None,
         };
         instant.wait(0);
         instant
@@ -111,8 +119,18 @@ impl Instant {
                     caller,
                     origin: ORIGIN,
                 };
-                let shard = &mut self.shards[usize::from(shard)];
-                assert_eq!(shard.execute(&request, &args, &mut reply), Outcome::Done);
+                let home = &mut self.shards[usize::from(shard)];
+                if home.execute(&request, &args, &mut reply) == Outcome::Done {
+                    return reply;
+                }
+                let mut events = VecDeque::new();
+                while self.read_on(&mut events) {}
+                for (_, event) in events {
+                    let FromShard::Part { bytes, .. } = event else {
+                        panic!("a reply in pieces, and nothing else");
+                    };
+                    reply.extend_from_slice(&bytes);
+                }
                 reply
             }
             Plan::Many => {
@@ -199,7 +217,10 @@ impl Instant {
                 events.extend(std::iter::from_fn(|| shard.next_event()));
             }
             let Some((core, event)) = events.pop_front() else {
-                break;
+                if !self.read_on(&mut events) {
+                    break;
+                }
+                continue;
             };
             assert_eq!(core, 0);
             let last_tx = &mut self.last_tx;
@@ -229,6 +250,27 @@ impl Instant {
         }
         assert!(self.shards.iter().all(Shard::is_quiet), "locks are left");
         done.expect("every transaction finishes")
+    }
+
+    /// A step of every long reading; whether there was one.
+    fn read_on(&mut self, events: &mut VecDeque<(u16, FromShard)>) -> bool {
+        let mut has_read = false;
+        for shard in &mut self.shards {
+            has_read |= shard.read_on(|_, _| true);
+            events.extend(std::iter::from_fn(|| shard.next_event()));
+        }
+        self.reads_count += usize::from(has_read);
+        if let Some((reads_count, ms)) = self.then_waits
+            && self.reads_count >= reads_count
+        {
+            self.then_waits = None;
+            self.wait(ms);
+            for shard in &mut self.shards {
+                shard.cycle(CycleBudget::default());
+                events.extend(std::iter::from_fn(|| shard.next_event()));
+            }
+        }
+        has_read
     }
 
     /// The reply to a request given as redis-cli would take it, lines joined by blanks.

@@ -2,6 +2,7 @@
 
 mod hops; // what transactions cost in messages
 pub mod instant;
+mod long_steps; // what takes many turns, against what does not
 mod merge; // golden bytes for every kind
 mod packed; // the commands of a block
 mod plan; // which shards

@@ -1092,8 +1092,9 @@ fn new_shard(id: ShardId, map: SlotMap, hasher: &KeyHasher, scenario: &Scenario)
     };
     let mut shard = Shard::new(id, Keyspace::new(options));
     shard.set_now(NOW_MS);
-    // Every reply of elements comes in pieces.
+    // Every reply of elements comes in pieces, and what is stored of them is made in steps.
     shard.set_long_reads(0, 1);
+    shard.keys.set_stored_elements_max(0);
     match scenario.mutant {
         Mutant::WithoutLocks => shard.without_locks(),
         Mutant::SeizesNothing => shard.without_seizing(),

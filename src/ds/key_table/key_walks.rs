@@ -55,6 +55,7 @@ impl<T: HeapSize> KeyTable<T> {
             false => self.key_walks.push(walk),
         }
         Some(Portion {
+            is_making: false,
             bytes: Vec::new(),
             is_last: false,
             is_free: true,
@@ -92,11 +93,12 @@ impl<T: HeapSize> KeyTable<T> {
     }
 
     /// Shows every walker the rest.
-    pub(super) fn finish_walks(&mut self) -> Vec<LeftOver> {
+    pub(super) fn finish_walks(&mut self) -> Vec<LeftOver<T>> {
         let walks = std::mem::take(&mut self.key_walks);
         let left = walks.into_iter().map(|mut walk| {
             while !self.walk_on(&mut walk, usize::MAX) {}
             LeftOver {
+                guests: None,
                 id: walk.id,
                 out: Vec::new(),
                 rest: Some(walk.walker.end()),

@@ -202,6 +202,8 @@ pub struct KeyTable<T> {
     cut: Option<Box<Cut<T>>>,
     /// Entries that are being read bit by bit.
     readings: Vec<Reading<T>>,
+    /// See [`KeyTable::take_guests_back`].
+    guests_back: Option<Box<Self>>,
     /// All of them are.
     key_walks: Vec<KeyWalk<T>>,
     /// There is a cut, a reading or a walk: changes have to look.
@@ -334,6 +336,7 @@ impl<T: HeapSize> KeyTable<T> {
             discarded_bytes: 0,
             cut: None,
             readings: Vec::new(),
+            guests_back: None,
             key_walks: Vec::new(),
             has_onlookers: false,
             colour: 0,

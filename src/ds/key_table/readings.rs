@@ -9,6 +9,8 @@
 //! it needs to go on without the entry; what it wrote waits for the next `read_some`. So nobody is kept from changing
 //! anything. What was to be made of entries for another one to hold is given up instead: it is true at its end or not at all. Only an object whose time has come to wake sleeps on until it has been read.
 //!
+//! Of several entries some may be guests: of another table, which comes along and in which nothing changes.
+//!
 //! Promises  a reader sees one state of its entry; with no reading and no cut under way a change pays one branch.
 //! Not here  what a reader makes of the entry: whoever brings it.
 //! Tests     tests/shard/long_reads.rs: beside every kind of change, cuts and expiry.
@@ -81,6 +83,8 @@ pub struct Portion {
     pub is_last: bool,
     /// The entries are needed no more.
     pub is_free: bool,
+    /// Something was to be made of them.
+    pub is_making: bool,
     /// With the last, what was to be made of the entries: that is true now. None where they have changed meanwhile.
     pub made: Option<Made>,
 }
@@ -91,6 +95,7 @@ impl Portion {
         bytes: Vec::new(),
         is_last: true,
         is_free: true,
+        is_making: false,
         made: None,
     };
 }
@@ -108,6 +113,8 @@ pub(super) struct Reading<T> {
     source: Source<T>,
     /// Something is made of the entries, which must not change before its end.
     is_making: bool,
+    /// Where entries are looked up that are not of this table.
+    guests: Option<Box<KeyTable<T>>>,
     /// What nobody has fetched yet.
     out: Vec<u8>,
 }
@@ -122,16 +129,18 @@ enum Source<T> {
 }
 
 /// What is left of a reading that its table does not know any more.
-pub struct LeftOver {
+pub struct LeftOver<T> {
     /// As [`KeyTable::begin_reading`] was told.
     pub id: u64,
     /// What nobody has fetched yet.
     pub out: Vec<u8>,
     /// What makes more, if more is to come.
     pub rest: Option<Box<dyn Rest>>,
+    /// Those of a reading that was to make something.
+    pub guests: Option<Box<KeyTable<T>>>,
 }
 
-impl LeftOver {
+impl<T> LeftOver<T> {
     /// As [`KeyTable::read_some`].
     pub fn read_some(&mut self, limit: ReadLimit) -> Portion {
         let mut bytes = std::mem::take(&mut self.out);
@@ -140,6 +149,7 @@ impl LeftOver {
             bytes,
             is_last,
             is_free: true,
+            is_making: false,
             made: None,
         }
     }
@@ -165,6 +175,7 @@ impl<T: HeapSize> KeyTable<T> {
             places: Box::new([Place { hash, key }]),
             source: Source::Entry(reader),
             is_making: false,
+            guests: None,
             out: head,
         });
         self.note_onlookers();
@@ -173,11 +184,13 @@ impl<T: HeapSize> KeyTable<T> {
     /// Begins to read several entries that are there.
     ///
     /// - `keys`: the hash and the key of each.
+    /// - `guests`: where those are that are not here.
     /// - `is_making`: it makes something of them, see [`Portion::made`].
     pub fn begin_reading_many<'k>(
         &mut self,
         id: u64,
         keys: impl Iterator<Item = (u64, &'k [u8])>,
+        guests: Option<Box<Self>>,
         is_making: bool,
         reader: Box<dyn ManyReader<T>>,
     ) {
@@ -190,6 +203,7 @@ impl<T: HeapSize> KeyTable<T> {
             places: keys.map(place).collect(),
             source: Source::Entries(reader),
             is_making,
+            guests,
             out: Vec::new(),
         });
         self.note_onlookers();
@@ -202,6 +216,7 @@ impl<T: HeapSize> KeyTable<T> {
             places: Box::new([]),
             source: Source::Rest(rest),
             is_making: false,
+            guests: None,
             out: Vec::new(),
         });
         self.note_onlookers();
@@ -216,14 +231,15 @@ impl<T: HeapSize> KeyTable<T> {
         let mut bytes = std::mem::take(&mut reading.out);
         let mut source = std::mem::replace(&mut reading.source, Source::End);
         let places = std::mem::take(&mut reading.places);
+        let guests = reading.guests.take();
         let is_last = match &mut source {
             // What it reads cannot have gone: whatever removes it has the reader leave it first.
             Source::Entry(reader) => {
-                let entry = self.entries(&places).next();
+                let entry = self.entries(&places, None).next();
                 entry.is_none_or(|entry| reader.read(entry, limit, &mut bytes))
             }
             Source::Entries(reader) => {
-                let entries: Vec<_> = self.entries(&places).collect();
+                let entries: Vec<_> = self.entries(&places, guests.as_deref()).collect();
                 if let Some(rest) = reader.read(&entries, limit) {
                     source = Source::Rest(rest);
                 }
@@ -242,38 +258,50 @@ impl<T: HeapSize> KeyTable<T> {
         if is_last {
             self.readings.swap_remove(at);
             self.note_onlookers();
+            self.guests_back = guests;
         } else {
             let reading = &mut self.readings[at];
-            (reading.source, reading.places) = (source, places);
+            (reading.source, reading.places, reading.guests) = (source, places, guests);
         }
         Some(Portion {
             bytes,
             is_last,
             is_free,
+            is_making,
             made,
         })
     }
 
-    fn entries(&self, places: &[Place]) -> impl Iterator<Item = EntryRef<'_, T>> {
+    /// Guests of a reading that has come to its end.
+    pub fn take_guests_back(&mut self) -> Option<Box<Self>> {
+        self.guests_back.take()
+    }
+
+    fn entries<'e>(
+        &'e self,
+        places: &'e [Place],
+        guests: Option<&'e Self>,
+    ) -> impl Iterator<Item = EntryRef<'e, T>> {
+        let of_guest = move |place: &Place| guests?.get(place.hash, &place.key);
         places
             .iter()
-            .filter_map(|place| self.get(place.hash, &place.key))
+            .filter_map(move |place| self.get(place.hash, &place.key).or_else(|| of_guest(place)))
     }
 
     /// The entries are about to change or go: the reader looks at all that is left of them.
     fn leave(
         &self,
-        places: &[Place],
+        (places, guests): (&[Place], Option<&Self>),
         source: Source<T>,
         out: &mut Vec<u8>,
     ) -> Option<Box<dyn Rest>> {
         match source {
             Source::Entry(reader) => {
-                let entry = self.entries(places).next();
+                let entry = self.entries(places, None).next();
                 entry.and_then(|entry| reader.leave(entry, out))
             }
             Source::Entries(mut reader) => {
-                let entries: Vec<_> = self.entries(places).collect();
+                let entries: Vec<_> = self.entries(places, guests).collect();
                 loop {
                     let rest = reader.read(&entries, ReadLimit::NONE);
                     if rest.is_some() {
@@ -288,9 +316,14 @@ impl<T: HeapSize> KeyTable<T> {
 
     /// Gives a reading up; false for one that is not known.
     pub fn end_reading(&mut self, id: u64) -> bool {
-        let before = self.readings.len();
-        self.readings.retain(|reading| reading.id != id);
-        let is_found = self.readings.len() < before || self.end_walk(id);
+        let at = self.readings.iter().position(|reading| reading.id == id);
+        let is_found = match at {
+            Some(at) => {
+                self.guests_back = self.readings.swap_remove(at).guests;
+                true
+            }
+            None => self.end_walk(id),
+        };
         self.note_onlookers();
         is_found
     }
@@ -303,17 +336,24 @@ impl<T: HeapSize> KeyTable<T> {
     }
 
     /// Ends all readings, and hands over what is left of each.
-    pub fn finish_readings(&mut self) -> Vec<LeftOver> {
+    pub fn finish_readings(&mut self) -> Vec<LeftOver<T>> {
         let readings = std::mem::take(&mut self.readings);
         let left = readings.into_iter().map(|reading| {
             let Reading { id, mut out, .. } = reading;
+            let places = (&*reading.places, reading.guests.as_deref());
             let rest = match reading.is_making {
                 true => None,
-                false => self.leave(&reading.places, reading.source, &mut out),
+                false => self.leave(places, reading.source, &mut out),
             };
-            LeftOver { id, out, rest }
+            let guests = reading.guests.filter(|_| reading.is_making);
+            LeftOver {
+                id,
+                out,
+                rest,
+                guests,
+            }
         });
-        let mut left: Vec<LeftOver> = left.collect();
+        let mut left: Vec<LeftOver<T>> = left.collect();
         left.append(&mut self.finish_walks());
         self.note_onlookers();
         left
@@ -354,10 +394,11 @@ impl<T: HeapSize> KeyTable<T> {
                 continue;
             }
             let places = std::mem::take(&mut reading.places);
+            let guests = reading.guests.take();
             let mut out = std::mem::take(&mut reading.out);
-            let rest = self.leave(&places, source, &mut out);
+            let rest = self.leave((&places, guests.as_deref()), source, &mut out);
             let reading = &mut self.readings[at];
-            reading.out = out;
+            (reading.out, reading.guests) = (out, guests);
             if let Some(rest) = rest {
                 reading.source = Source::Rest(rest);
             }

@@ -309,6 +309,21 @@ impl Hash {
         })
     }
 
+    /// The same of a table, dead fields too, with their deadlines; shows nothing of a packed hash.
+    pub fn scan_all(
+        &self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(&[u8], &[u8], Option<i64>),
+    ) -> u64 {
+        let Fields::Table(table) = &self.fields else {
+            return 0;
+        };
+        table.scan(cursor, count, |(field, value, deadline_ms)| {
+            visit(field, value, deadline_ms);
+        })
+    }
+
     /// A living field and its value, each as likely as any other; none if all are dead.
     pub fn random(&self, now_ms: i64, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>)> {
         match &self.fields {

@@ -10,6 +10,7 @@ use super::hash::reply_element;
 use super::pieces::Fields;
 use super::row::*;
 use super::scan::Cursor;
+use super::scan_walk::Wanted;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
 use crate::base::glob::glob_match;
@@ -145,6 +146,7 @@ fn hscan(
 ) -> Result<Effect, CommandError> {
     let cursor = Cursor::parse(args.get(2), 1)?.position;
     let now_ms = call.keys.now_ms();
+    let whole_max = call.whole_max();
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
     let Some(hash) = call.keys.read::<Hash>(call.db, &key, no_touch)? else {
@@ -154,6 +156,15 @@ fn hscan(
         return Ok(Effect::NONE);
     };
     let words = ScanWords::parse(args)?;
+    if words.count > whole_max && hash.len() > whole_max {
+        let wanted = Wanted {
+            cursor,
+            count: words.count,
+            pattern: words.pattern,
+            shows_values: words.shows_values,
+        };
+        return Ok(call.scan_in_pieces(&key, &wanted, reply.protocol()));
+    }
     let mut found = Vec::new();
     let mut found_reply = Reply::new(&mut found, reply.protocol());
     let mut elements_count = 0;

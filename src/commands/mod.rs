@@ -67,6 +67,7 @@ pub mod rename;
 pub mod row;
 mod runs;
 pub mod scan;
+mod scan_walk;
 pub mod scripting;
 mod seen;
 pub mod session;

@@ -8,6 +8,7 @@ use super::choices::{Choice, ChosenMembers};
 use super::draws::{Drawn, Draws, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
+use super::scan_walk::Wanted;
 use super::set::reply_member;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
@@ -232,6 +233,7 @@ fn sscan(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let cursor = parse_cursor(args.get(2)).ok_or("ERR invalid cursor")?;
+    let whole_max = call.whole_max();
     let key = call.keys.key(args.get(1));
     let set = call.keys.read::<Set>(call.db, &key, call.caller.no_touch)?;
     let Some(set) = set else {
@@ -241,6 +243,15 @@ fn sscan(
         return Ok(Effect::NONE);
     };
     let options = ScanOptions::parse(args)?;
+    if options.count > whole_max && set.len() > whole_max {
+        let wanted = Wanted {
+            cursor,
+            count: options.count,
+            pattern: options.pattern,
+            shows_values: false,
+        };
+        return Ok(call.scan_in_pieces(&key, &wanted, reply.protocol()));
+    }
     let mut members = Vec::new();
     let mut members_reply = Reply::new(&mut members, reply.protocol());
     let mut members_count = 0;

@@ -8,6 +8,7 @@ use super::choices::{Choice, ChosenRanks};
 use super::draws::{Drawn, Draws, OUT_OF_RANGE, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
+use super::scan_walk::Wanted;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
 use super::zset_reply::{reply_member, reply_members, reply_members_head, reply_scored};
@@ -227,6 +228,7 @@ fn zscan(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let cursor = parse_cursor(args.get(2)).ok_or("ERR invalid cursor")?;
+    let whole_max = call.whole_max();
     let key = call.keys.key(args.get(1));
     let set = call
         .keys
@@ -238,6 +240,15 @@ fn zscan(
         return Ok(Effect::NONE);
     };
     let options = ScanOptions::parse(args)?;
+    if options.count > whole_max && set.len() > whole_max {
+        let wanted = Wanted {
+            cursor,
+            count: options.count,
+            pattern: options.pattern,
+            shows_values: options.with_scores,
+        };
+        return Ok(call.scan_in_pieces(&key, &wanted, reply.protocol()));
+    }
     let mut members = Vec::new();
     let mut members_reply = Reply::new(&mut members, reply.protocol());
     let mut words_count = 0;
@@ -266,7 +277,7 @@ fn zscan(
 }
 
 /// A score as ZSCAN has it: always a string, and out of a large set with 17 digits.
-fn reply_scanned_score(score: f64, is_packed: bool, reply: &mut Reply<'_>) {
+pub(super) fn reply_scanned_score(score: f64, is_packed: bool, reply: &mut Reply<'_>) {
     if is_packed {
         let mut text = [0; F64_TEXT_BYTES_MAX];
         reply.bulk(write_f64(&mut text, score));

@@ -127,7 +127,7 @@ impl Random {
     }
 }
 
-/// A reply's elements; in order where they have none, `width` of them being one.
+/// A reply's elements; in order where they have none, `width` of them being one. 0: its lines, in order.
 fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     let text = reply.to_vec();
     let lines: Vec<Vec<u8>> = text
@@ -135,6 +135,11 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
         .map(<[u8]>::to_vec)
         .collect();
     let Some(width) = width else { return lines };
+    if width == 0 {
+        let mut lines = lines;
+        lines.sort_unstable();
+        return lines;
+    }
     let (head, rest) = lines.split_first().expect("a head");
     // A bulk string is two lines.
     let mut found: Vec<Vec<u8>> = rest.chunks(2 * width).map(|it| it.concat()).collect();
@@ -143,7 +148,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 101] = [
+const READS: [(&str, Option<usize>); 107] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -186,6 +191,12 @@ const READS: [(&str, Option<usize>); 101] = [
     ("AROP array 1990 4 MAX", None),
     ("AROP array 0 100000 MATCH 17", None),
     ("AROP array 0 100000 USED", None),
+    ("SSCAN set 0 COUNT 100000", Some(0)),
+    ("SSCAN set 0 MATCH *7* COUNT 5000", Some(0)),
+    ("HSCAN hash 0 COUNT 100000", Some(0)),
+    ("HSCAN hash 0 COUNT 5000 MATCH *1* NOVALUES", Some(0)),
+    ("ZSCAN zset 0 COUNT 100000 MATCH member:1*", Some(0)),
+    ("ZSCAN zset2 0 COUNT 5000 NOSCORES", Some(0)),
     ("SRANDMEMBER set 100000", Some(1)),
     ("SRANDMEMBER ints 100000", Some(1)),
     ("HRANDFIELD hash 100000", Some(1)),

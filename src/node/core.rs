@@ -67,7 +67,18 @@ const LARGE_REPLY_BYTES: usize = 1 << 20;
 /// After this much of one peer's requests a turn goes on; what is left waits for the next one.
 const PEER_BYTES_PER_TURN: usize = 256 * 1024;
 /// A blocked connection with this much unread input stops receiving.
-pub const UNREAD_BYTES_MAX: usize = 1 << 20;
+const UNREAD_BYTES_MAX: usize = 1 << 20;
+/// The same of a client that has not authenticated: as much as its longest word, and what is received at a time.
+const STRANGER_UNREAD_BYTES_MAX: usize = 16 << 10;
+
+/// See the two above.
+pub fn unread_bytes_max(session: &Session) -> usize {
+    if session.is_stranger {
+        STRANGER_UNREAD_BYTES_MAX
+    } else {
+        UNREAD_BYTES_MAX
+    }
+}
 
 /// Something to ask of the ring once the current borrow of it has ended.
 pub enum RingWork {

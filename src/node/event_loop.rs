@@ -612,7 +612,12 @@ impl CoreLoop {
                         continue;
                     }
                     connection.receiving = true;
-                    self.ring.receive(connection.fd(), token);
+                    if connection.session.is_stranger {
+                        // All that has come would be received at once, before any of it is looked at.
+                        self.ring.receive_once(connection.fd(), token);
+                    } else {
+                        self.ring.receive(connection.fd(), token);
+                    }
                 }
                 RingWork::WatchErrands => {
                     if let Some(descriptor) = self.core.errands.descriptor() {

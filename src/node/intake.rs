@@ -10,7 +10,7 @@
 use bytes::Bytes;
 
 use super::connection::{Blocked, Connection};
-use super::core::{Core, RingWork, UNREAD_BYTES_MAX};
+use super::core::{Core, RingWork, unread_bytes_max};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
 use crate::commands::Entry;
@@ -177,7 +177,7 @@ impl Core {
             }
             // What is left of an unblocked connection's input is a part of one request: it needs the rest.
             let reads_on = connection.blocked.is_none() && connection.held.is_none()
-                || connection.input.len() < UNREAD_BYTES_MAX / 2;
+                || connection.input.len() < unread_bytes_max(&connection.session) / 2;
             if connection.stop_receiving && reads_on {
                 connection.stop_receiving = false;
                 self.ring_work.push(RingWork::Receive(token));
@@ -257,7 +257,7 @@ impl Core {
             connection.input = Vec::new();
             connection.large = None;
         } else if connection.blocked.is_some()
-            && unread > UNREAD_BYTES_MAX
+            && unread > unread_bytes_max(&connection.session)
             && !connection.stop_receiving
         {
             connection.stop_receiving = true;

@@ -329,6 +329,16 @@ impl Ring {
         self.push(&entry);
     }
 
+    /// Receives into one of this ring's buffers, once.
+    pub fn receive_once(&mut self, socket: BorrowedFd<'_>, token: Token) {
+        let entry = opcode::Recv::new(types::Fd(socket.as_raw_fd()), std::ptr::null_mut(), 0)
+            .buf_group(BUFFER_GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
+            .user_data(token.pack(KIND_RECEIVE));
+        self.push(&entry);
+    }
+
     /// Ends a connection's receive; its last completion comes as [`Received::Stopped`] (or with bytes and no `more`).
     pub fn stop_receiving(&mut self, token: Token) {
         let entry = opcode::AsyncCancel::new(token.pack(KIND_RECEIVE))

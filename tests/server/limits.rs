@@ -128,6 +128,33 @@ fn a_long_pipeline_is_answered_whole_to_whoever_reads_late() {
     }
 }
 
+/// Empty requests get no reply, so nothing ends a stranger who sends them without end: what the server has not got round to
+/// waits in the sockets.
+#[test]
+fn what_strangers_send_faster_than_it_is_looked_at_takes_no_memory() {
+    const STRANGERS: usize = 64;
+    let server = Server::start(1, &["--requirepass", "secret"]);
+    let mut other = server.client();
+    assert_eq!(other.ask("AUTH secret"), ok());
+    let before = server.memory_bytes("VmRSS");
+    let requests = b"*-1\r\n".repeat(100_000);
+    std::thread::scope(|scope| {
+        for _ in 0..STRANGERS {
+            scope.spawn(|| server.client().send(&requests));
+        }
+    });
+    eventually("all of it has arrived", || {
+        let text = other.ask("INFO stats").text();
+        let figures = text.split("\r\n");
+        let mut arrived = figures.filter_map(|line| line.strip_prefix("total_net_input_bytes:"));
+        let arrived: usize = arrived.next().expect("a figure").parse().expect("bytes");
+        arrived > STRANGERS * requests.len()
+    });
+    let peak = server.memory_bytes("VmHWM").saturating_sub(before);
+    println!("{peak} bytes for {STRANGERS} strangers");
+    assert!(peak < 12 << 20, "{peak} bytes for {STRANGERS} strangers");
+}
+
 /// Clients' memory is looked at between the parts of a pipeline: a burst for 400 MB never takes much more than it may.
 #[test]
 fn a_burst_is_answered_in_parts_between_which_its_client_may_be_evicted() {

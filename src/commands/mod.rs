@@ -64,6 +64,7 @@ pub mod pieces;
 pub mod pubsub;
 pub mod redact;
 pub mod rename;
+pub mod replication;
 pub mod row;
 mod runs;
 pub mod scan;
@@ -186,4 +187,5 @@ pub const FAMILIES: &[&[Command]] = &[
     lolwut::COMMANDS,
     debug_row::COMMANDS,
     cluster::COMMANDS,
+    replication::COMMANDS,
 ];

@@ -209,3 +209,19 @@ fn lolwut_ends_with_the_version() {
     );
     assert!(text.ends_with(&end), "{text}");
 }
+
+// Recorded from a Redis 8.0.6 without replicas, but for another server's name, which it would follow.
+#[test]
+fn a_server_without_replicas_says_so() {
+    assert_eq!(say(&["ROLE"]), "*3 $6 master :0 *0 ");
+    for name in ["REPLICAOF", "slaveof"] {
+        assert_eq!(say(&[name, "no", "ONE"]), "+OK ");
+        for port in ["x", "70000", "-1"] {
+            assert_eq!(say(&[name, "host", port]), "-ERR Invalid master port ");
+        }
+        assert_eq!(
+            say(&[name, "host", "6379"]),
+            "-ERR replication is not built yet "
+        );
+    }
+}

@@ -10,14 +10,15 @@
 //! `hide-user-data-from-log`, and never a secret).
 //!
 //! Promises  only GET and HEAD, one request a connection; a request is at most 8 KiB and has 5 seconds; 16 connections at a time,
-//!           more are turned away; nothing a client sends is shown or stored.
+//!           more are turned away; nothing a client sends is shown or stored; what is served on a loopback address is served to
+//!           who calls it localhost or by an address, so no page of another name reads it through a browser on this machine.
 //! Not here  the formats: `node/metrics.rs`.
 //! Source    HTTP/1.1: RFC 9112.
 //! Tests     tests/server/http.rs.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -194,6 +195,10 @@ fn read_target(socket: &mut TcpStream) -> io::Result<Result<(String, String), u1
         }
     }
     let head = String::from_utf8_lossy(&head);
+    let is_private = socket.local_addr()?.ip().is_loopback();
+    if is_private && !head.lines().skip(1).all(is_local) {
+        return Ok(Err(421));
+    }
     let mut words = head.lines().next().unwrap_or_default().split(' ');
     Ok(match (words.next(), words.next(), words.next()) {
         (Some(method), Some(target), Some(version)) if version.starts_with("HTTP/1.") => {
@@ -202,6 +207,24 @@ fn read_target(socket: &mut TcpStream) -> io::Result<Result<(String, String), u1
         }
         _ => Err(400),
     })
+}
+
+/// Whether a line of a head is no `Host`, or one that means this machine. A name that somebody else gave to a loopback address is
+/// how a page of theirs, open in a browser here, would read the figures as its own.
+fn is_local(line: &str) -> bool {
+    let host = match line.split_once(':') {
+        Some((name, value)) if name.eq_ignore_ascii_case("host") => value.trim(),
+        _ => return true,
+    };
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, _)) => name,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.to_ascii_lowercase();
+    name.is_empty()
+        || name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<IpAddr>().is_ok()
 }
 
 struct Reply {
@@ -265,6 +288,7 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         _ => "Service Unavailable",
     }

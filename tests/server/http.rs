@@ -20,7 +20,10 @@ fn answer(port: u16, request: &str) -> String {
 }
 
 fn get(port: u16, path: &str) -> String {
-    answer(port, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    answer(
+        port,
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    )
 }
 
 fn start(threads: usize) -> (Server, u16) {
@@ -71,6 +74,26 @@ fn what_is_no_request_for_figures_is_refused() {
         ("SET a b\r\n\r\n", "400"),
         ("GET /metrics\r\n\r\n", "400"),
         ("\r\n\r\n", "400"),
+        // A page whose name leads to this machine would read the figures as its own.
+        ("GET /figures HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421"),
+        (
+            "GET /figures HTTP/1.1\r\nhost:evil.example:80\r\n\r\n",
+            "421",
+        ),
+        (
+            "GET /figures HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n",
+            "421",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: localhost:9121\r\n\r\n",
+            "200",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:9121\r\n\r\n",
+            "200",
+        ),
+        ("GET /healthz HTTP/1.1\r\nHost: [::1]:9121\r\n\r\n", "200"),
+        ("GET /healthz HTTP/1.1\r\nHost: a.localhost\r\n\r\n", "200"),
     ] {
         let reply = answer(port, request);
         assert!(

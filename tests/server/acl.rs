@@ -226,6 +226,48 @@ fn a_user_without_keys_reaches_none() {
     }
 }
 
+/// Every command that names keys, said of a key that is there and of one that is not: the refusals do not tell which is which,
+/// on whatever core they live.
+#[test]
+fn refusals_do_not_tell_whether_a_key_is_there() {
+    for threads in THREADS {
+        let server = Server::start(threads, &["--enable-debug-command", "yes"]);
+        server.client().ask("RPUSH key secret");
+        make(&server, "low on nopass +@all ~own:* resetchannels");
+        let mut low = client_of(&server, "low", "x");
+        let before = state(&server);
+        let mut attempts_count = 0;
+        for entry in table().rows() {
+            // Channels stand where keys do.
+            let has_channels = entry.command.flags.has(Flags::PUBSUB);
+            if !entry.sub.is_empty() || entry.command.keys.is_empty() || has_channels {
+                continue;
+            }
+            let attempt = attempt(entry);
+            for more in 0..3 {
+                let [there, missing] = ["key", "yek"].map(|key| {
+                    let mut words: Vec<String> = attempt.clone();
+                    words.extend(vec!["key".to_string(); more]);
+                    let names = words.iter_mut().filter(|word| *word == "key");
+                    names.for_each(|word| *word = key.to_string());
+                    ask(&mut low, &words)
+                });
+                assert!(matches!(there, Value::Error(_)), "{attempt:?}: {there:?}");
+                assert!(
+                    !there.text().starts_with("WRONGTYPE"),
+                    "{attempt:?}: {there:?}"
+                );
+                // Some say what they were told.
+                let missing = missing.text().replace("yek", "key");
+                assert_eq!(there.text(), missing, "{attempt:?}");
+                attempts_count += 1;
+            }
+        }
+        assert!(attempts_count > 600, "{attempts_count} attempts");
+        assert_eq!(state(&server), before, "at {threads} threads");
+    }
+}
+
 /// Words of a line, `""` being an empty one.
 fn ask_line(client: &mut Client, line: &str) -> Value {
     let words: Vec<String> = line
@@ -238,7 +280,18 @@ fn ask_line(client: &mut Client, line: &str) -> Value {
 /// Who has not said a password may say every command there is, and nothing comes of it.
 #[test]
 fn a_stranger_learns_and_changes_nothing() {
-    let server = Server::start(2, &["--requirepass", "secret"]);
+    let server = Server::start(
+        2,
+        &[
+            "--requirepass",
+            "secret",
+            "--user",
+            "off",
+            "off",
+            ">pw",
+            "+@all",
+        ],
+    );
     let mut stranger = server.client();
     for entry in table().rows() {
         let words = attempt(entry);
@@ -250,13 +303,23 @@ fn a_stranger_learns_and_changes_nothing() {
         let expected = refusal(entry, "NOAUTH Authentication required.");
         assert_eq!(ask(&mut stranger, &words), expected, "{words:?}");
     }
-    for line in [
+    // The right password of a user who is off is as wrong as any.
+    let lines = [
         "AUTH x",
         "AUTH default x",
         "AUTH nobody x",
+        "AUTH off pw",
         "HELLO 3 AUTH default x",
-    ] {
+        "HELLO 3 AUTH nobody x",
+        "HELLO 3 AUTH off pw",
+    ];
+    for line in lines {
         assert_eq!(stranger.ask(line), error(NOT_THIS_PASSWORD), "{line}");
+    }
+    let hello = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> \
+                 option can be used to authenticate the client and select the RESP protocol version at the same time";
+    for line in ["HELLO", "HELLO 3", "HELLO 2 SETNAME x"] {
+        assert_eq!(stranger.ask(line), error(hello), "{line}");
     }
     assert_eq!(stranger.ask("AUTH secret"), ok());
     assert_eq!(stranger.ask("DBSIZE"), Value::Integer(0));

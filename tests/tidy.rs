@@ -316,3 +316,20 @@ fn the_reader_sees_what_points_up() {
     let allowed = "use crate::ds::slab::Slab;\nuse crate::{base::rng, keyspace::value};\n// crate::node is above\n";
     assert_eq!(faults("src/keyspace/mod.rs", allowed), [""; 0]);
 }
+
+/// What a configuration may say has an effect, or a reason for having none, or is refused.
+#[test]
+fn an_option_that_nothing_asks_for_says_why() {
+    let others: String = sources()
+        .iter()
+        .filter(|source| source.path != "src/node/option_held.rs")
+        .map(|source| source.text.as_str())
+        .collect();
+    let faults: Vec<String> = rondo::node::options::specs()
+        .filter(|spec| matches!(spec.kind, rondo::node::options::Kind::Held(_)))
+        .filter(|spec| spec.idle.is_empty() && spec.only.0.is_empty())
+        .filter(|spec| !others.contains(&format!("\"{}\"", spec.name)))
+        .map(|spec| format!("{}: nothing asks for it", spec.name))
+        .collect();
+    report(&faults);
+}

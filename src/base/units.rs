@@ -2,13 +2,10 @@
 //!
 //! Tests     tests/node/options.rs.
 
-/// Bytes of a text with an optional unit; None where it is no such text or does not fit.
-pub fn memory_bytes(word: &str) -> Option<i64> {
-    let digits = word
-        .bytes()
-        .take_while(|byte| byte.is_ascii_digit() || *byte == b'-')
-        .count();
-    let factor: i64 = match word[digits..].to_ascii_lowercase().as_str() {
+/// Bytes of a text with an optional unit, at most `u64::MAX`; None where it is no such text.
+pub fn memory_bytes(word: &str) -> Option<u64> {
+    let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+    let factor: u64 = match word[digits..].to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" => 1_000,
         "kb" => 1 << 10,
@@ -22,6 +19,9 @@ pub fn memory_bytes(word: &str) -> Option<i64> {
         // Redis takes nothing for nothing.
         return Some(0);
     }
-    let value: i64 = word[..digits].parse().ok().filter(|value| *value >= 0)?;
-    value.checked_mul(factor)
+    if digits == 0 {
+        return None;
+    }
+    let value: u64 = word[..digits].parse().unwrap_or(u64::MAX);
+    Some(value.saturating_mul(factor))
 }

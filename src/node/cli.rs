@@ -86,7 +86,6 @@ pub fn from_command_line(
     text.push_str(&lines);
     let mut options = Options::default();
     apply_text(&mut options, &text).map_err(failed)?;
-    options.hz = options.hz.clamp(1, 500);
     if options.threads == 0 {
         options.threads = threads_unless_said(&options);
     }
@@ -98,6 +97,9 @@ pub fn from_command_line(
     }
     if check_only {
         super::acl::users_at_start(&options).map_err(Stop::Failed)?;
+        super::settings::enter_dir(&mut options)
+            .map_err(|reason| Stop::Failed(format!("dir {}: {reason}", options.dir)))?;
+        super::tls::config(&options).map_err(Stop::Failed)?;
         return Err(Stop::Told("The configuration is good.".to_string()));
     }
     Ok(Start {
@@ -258,12 +260,28 @@ fn help() -> String {
         }
     }
     command
-        .after_help(
+        .after_help(format!(
             "Every option of redis.conf may be given; CONFIG GET * lists them. The environment may say the same: \
-             RONDO_MAXCLIENTS=100 is --maxclients 100.",
-        )
+             RONDO_MAXCLIENTS=100 is --maxclients 100.\n\nTaken from redis.conf, and without effect:\n{}",
+            idle_options()
+        ))
         .render_help()
         .to_string()
+}
+
+/// The options without effect, together where the reason is the same.
+fn idle_options() -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for spec in specs().filter(|spec| !spec.idle.is_empty() && !spec.hidden) {
+        match groups.iter_mut().find(|(why, _)| *why == spec.idle) {
+            Some((_, names)) => names.push(spec.name),
+            None => groups.push((spec.idle, vec![spec.name])),
+        }
+    }
+    let lines = groups
+        .iter()
+        .map(|(why, names)| format!("  {}\n          {why}\n", names.join(", ")));
+    lines.collect()
 }
 
 fn switch(name: &'static str, help: &'static str) -> clap::Arg {

@@ -1,7 +1,10 @@
 //! The options of Redis that rondo holds or refuses, one line each.
 //!
-//! `held` options are checked and read back and touch nothing that works here. `fixed` options take only the values that
+//! `held` options are remembered for whoever asks for them by name. `idle` options are checked and read back and touch nothing
+//! that works here, and their row says why that is harmless: `--help` lists them. `fixed` options take only the values that
 //! describe what rondo does; anything else is refused with the reason, because accepting it would promise something.
+//!
+//! Tests     tests/tidy.rs: a held option that nothing asks for is none.
 
 use super::options::{Check, Kind, OptionSpec, Topic};
 
@@ -14,7 +17,17 @@ const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_LINKS: &str = "rondo has no links to other servers yet";
 
-/// An option that is remembered; nothing here looks at it but where its group says so.
+// Why something may be said and has no effect.
+const NO_REPLICAS: &str = "there are no replicas yet";
+const NO_NODES: &str = "there is no cluster yet";
+const NO_FORK: &str = "no process is forked, and no memory copied for it";
+const PAST_CACHE: &str = "files are written past the page cache";
+const FREED_IN_STEPS: &str =
+    "a key goes at once, and what is large in it in steps, whatever this says";
+const ACCEPTED_BETWEEN: &str = "connections are accepted as they come, between other work";
+const FOR_TESTS: &str = "a switch for tests of what is not there";
+
+/// An option that is remembered for the file that asks for it by name.
 const fn held(
     name: &'static str,
     alias: &'static str,
@@ -31,10 +44,24 @@ const fn held(
         multi: false,
         words_per_line: 0,
         only: (&[], ""),
+        idle: "",
         settled: "",
         hidden: false,
         topic: Topic::Other,
         help: "",
+    }
+}
+
+/// An option that has no effect, and why none is missed.
+const fn idle(
+    name: &'static str,
+    check: Check,
+    default: &'static str,
+    why: &'static str,
+) -> OptionSpec {
+    OptionSpec {
+        idle: why,
+        ..held(name, "", check, default)
     }
 }
 
@@ -96,33 +123,29 @@ const SHUTDOWN_WORDS: Check = Check::Words(&["default", "save", "nosave", "now",
 #[rustfmt::skip]
 pub const HELD: &[OptionSpec] = &[
     // Persistence.
-    at_start(held("appendfilename", "", Check::Text, "appendonly.aof")),
+    at_start(idle("appendfilename", Check::FileName, "appendonly.aof", "the files of the logs have names of their own, in appenddirname")),
     fixed("preload-file", Check::Text, "", &[""], "a backup's copies are a data directory: put them where `dir` and `appenddirname` say"),
-    held("rdb-del-sync-files", "", YES_NO, "no"),
-    held("rdb-save-incremental-fsync", "", YES_NO, "yes"),
-    held("no-appendfsync-on-rewrite", "", YES_NO, "no"),
-    held("aof-use-rdb-preamble", "", YES_NO, "yes"),
-    held("aof-timestamp-enabled", "", YES_NO, "no"),
-    held("aof-rewrite-incremental-fsync", "", YES_NO, "yes"),
-    held("sanitize-dump-payload", "", Check::Enum(&["no", "yes", "clients"]), "no"),
+    idle("rdb-del-sync-files", YES_NO, "no", NO_REPLICAS),
+    idle("rdb-save-incremental-fsync", YES_NO, "yes", PAST_CACHE),
+    idle("no-appendfsync-on-rewrite", YES_NO, "no", "the logs are synced during a rewrite as ever"),
+    idle("aof-use-rdb-preamble", YES_NO, "yes", "the base of a log has one form"),
+    fixed("aof-timestamp-enabled", YES_NO, "no", &["no"], "records of the logs have no times"),
+    idle("aof-rewrite-incremental-fsync", YES_NO, "yes", PAST_CACHE),
+    idle("sanitize-dump-payload", Check::Enum(&["no", "yes", "clients"]), "no", "what RESTORE is given is always checked"),
     // Memory.
     shown(Topic::Memory, "most bytes of memory, buffers of clients included; 0 for no limit", held("maxmemory", "", Check::Memory(0), "0")),
     shown(Topic::Memory, "most bytes that clients may take, or a percentage of maxmemory; 0 for no limit", held("maxmemory-clients", "", Check::MemoryOrPercent, "0")),
     shown(Topic::Memory, "keys looked at to find one that goes", held("maxmemory-samples", "", Check::Int(1, 64), "5")),
     shown(Topic::Memory, "how long a command may be held up by evictions, 0 to 100", held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10")),
-    // A key goes at once, what is large in it in steps, whatever this says.
-    held("lazyfree-lazy-eviction", "", YES_NO, "no"),
-    // What is large is freed in steps wherever it is removed, and strings in one, whatever these say.
-    held("lazyfree-lazy-expire", "", YES_NO, "no"),
-    held("lazyfree-lazy-server-del", "", YES_NO, "no"),
-    held("lazyfree-lazy-user-del", "", YES_NO, "no"),
-    // The sweep over clients is paced by their number, whatever the ticks a second.
-    held("dynamic-hz", "", YES_NO, "yes"),
-    // The ring hands over connections as they come, between other completions; no cycle waits for them.
-    held("max-new-connections-per-cycle", "", Check::Int(1, 1000), "10"),
-    at_start(held("always-show-logo", "", YES_NO, "no")),
-    held("activerehashing", "", YES_NO, "yes"),
-    held("jemalloc-bg-thread", "", YES_NO, "yes"),
+    idle("lazyfree-lazy-eviction", YES_NO, "no", FREED_IN_STEPS),
+    idle("lazyfree-lazy-expire", YES_NO, "no", FREED_IN_STEPS),
+    idle("lazyfree-lazy-server-del", YES_NO, "no", FREED_IN_STEPS),
+    idle("lazyfree-lazy-user-del", YES_NO, "no", FREED_IN_STEPS),
+    idle("dynamic-hz", YES_NO, "yes", "the sweep over clients is paced by their number, whatever the ticks a second"),
+    idle("max-new-connections-per-cycle", Check::Int(1, 1000), "10", ACCEPTED_BETWEEN),
+    at_start(idle("always-show-logo", YES_NO, "no", "there is no logo")),
+    idle("activerehashing", YES_NO, "yes", "tables grow by small segments, and none is ever rehashed as a whole"),
+    idle("jemalloc-bg-thread", YES_NO, "yes", "memory goes back to the system in slices of the time of the cores"),
     shown(Topic::Memory, "move values together where churn has left memory half empty", held("activedefrag", "", YES_NO, "yes")),
     held("active-defrag-cycle-min", "", Check::Int(1, 99), "1"),
     held("active-defrag-cycle-max", "", Check::Int(1, 99), "25"),
@@ -131,7 +154,7 @@ pub const HELD: &[OptionSpec] = &[
     held("active-defrag-ignore-bytes", "", Check::Memory(1), "4194304"),
     // Allocations, of a collection or of several, that are looked at before the clock is.
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
-    at_start(held("disable-thp", "", YES_NO, "yes")),
+    at_start(idle("disable-thp", YES_NO, "yes", NO_FORK)),
     // Encodings; what is in force is read back by `Options::encoding_limits`.
     held("hash-max-listpack-entries", "hash-max-ziplist-entries", COUNT, "512"),
     held("hash-max-listpack-value", "hash-max-ziplist-value", Check::Memory(0), "64"),
@@ -159,19 +182,19 @@ pub const HELD: &[OptionSpec] = &[
     held("oom-score-adj", "", Check::Enum(&["no", "yes", "relative", "absolute"]), "no"),
     multi(held("oom-score-adj-values", "", Check::Scores, "0 200 800")),
     alias("server_cpulist", at_start(held("server-cpulist", "", Check::Cpus, ""))),
-    alias("bio_cpulist", at_start(held("bio-cpulist", "", Check::Text, ""))),
-    alias("aof_rewrite_cpulist", at_start(held("aof-rewrite-cpulist", "", Check::Text, ""))),
-    alias("bgsave_cpulist", at_start(held("bgsave-cpulist", "", Check::Text, ""))),
-    held("crash-log-enabled", "", YES_NO, "yes"),
-    held("crash-memcheck-enabled", "", YES_NO, "yes"),
-    held("ignore-warnings", "", Check::Text, ""),
-    held("locale-collate", "", Check::Text, ""),
+    alias("bio_cpulist", at_start(idle("bio-cpulist", Check::Text, "", "threads beside the cores wait for files and hardly compute"))),
+    alias("aof_rewrite_cpulist", at_start(idle("aof-rewrite-cpulist", Check::Text, "", NO_FORK))),
+    alias("bgsave_cpulist", at_start(idle("bgsave-cpulist", Check::Text, "", NO_FORK))),
+    idle("crash-log-enabled", YES_NO, "yes", "why a process stopped is always told, in a few lines"),
+    idle("crash-memcheck-enabled", YES_NO, "yes", "why a process stopped is always told, in a few lines"),
+    idle("ignore-warnings", Check::Text, "", NO_FORK),
+    fixed("locale-collate", Check::Text, "", &["", "C", "POSIX", "C.UTF-8"], "SORT with ALPHA compares bytes, as the locale C does"),
     multi(held("shutdown-on-sigint", "", SHUTDOWN_WORDS, "default")),
     multi(held("shutdown-on-sigterm", "", SHUTDOWN_WORDS, "default")),
     // The network.
     fixed("bind-source-addr", Check::Text, "", &[""], "links to primaries and other nodes, which it is for, are not built yet"),
     at_start(fixed("socket-mark-id", Check::Int(0, u32::MAX as i64), "0", &["0"], "marking sockets is not built")),
-    held("max-new-tls-connections-per-cycle", "", Check::Int(1, 1000), "1"),
+    idle("max-new-tls-connections-per-cycle", Check::Int(1, 1000), "1", ACCEPTED_BETWEEN),
     // Figures; `node/watching.rs` looks at these.
     alias("commandlog-execution-slower-than", held("slowlog-log-slower-than", "", Check::Int(-1, i64::MAX), "10000")),
     alias("commandlog-slow-execution-max-len", held("slowlog-max-len", "", COUNT, "128")),
@@ -184,61 +207,61 @@ pub const HELD: &[OptionSpec] = &[
     at_start(fixed("enable-module-command", Check::Enum(&["no", "yes", "local"]), "no", &["no"], "rondo loads no modules")),
     // Replication.
     alias("slaveof", at_start(multi(fixed("replicaof", Check::Primary, "", &["", "no one"], NO_REPLICATION)))),
-    held("masterauth", "", Check::Text, ""),
-    held("masteruser", "", Check::Text, ""),
-    alias("slave-serve-stale-data", held("replica-serve-stale-data", "", YES_NO, "yes")),
-    alias("slave-read-only", held("replica-read-only", "", YES_NO, "yes")),
-    alias("slave-lazy-flush", held("replica-lazy-flush", "", YES_NO, "no")),
-    alias("slave-ignore-maxmemory", held("replica-ignore-maxmemory", "", YES_NO, "yes")),
-    alias("slave-priority", held("replica-priority", "", INT, "100")),
-    alias("slave-announce-ip", held("replica-announce-ip", "", Check::Text, "")),
-    alias("slave-announce-port", held("replica-announce-port", "", Check::Int(0, 65_535), "0")),
-    held("replica-announced", "", YES_NO, "yes"),
-    held("replica-ignore-disk-write-errors", "", YES_NO, "no"),
-    held("replica-full-sync-buffer-limit", "", Check::Memory(0), "0"),
-    alias("repl-ping-slave-period", held("repl-ping-replica-period", "", Check::Int(1, INT_MAX), "10")),
-    held("repl-timeout", "", Check::Int(1, INT_MAX), "60"),
-    held("repl-disable-tcp-nodelay", "", YES_NO, "no"),
-    held("repl-diskless-sync", "", YES_NO, "yes"),
-    held("repl-diskless-sync-delay", "", INT, "5"),
-    held("repl-diskless-sync-max-replicas", "", INT, "0"),
-    held("repl-diskless-load", "", Check::Enum(&["disabled", "on-empty-db", "swapdb"]), "disabled"),
-    held("repl-backlog-size", "", Check::Memory(1), "1048576"),
-    held("repl-backlog-ttl", "", COUNT, "3600"),
+    idle("masterauth", Check::Text, "", NO_REPLICAS),
+    idle("masteruser", Check::Text, "", NO_REPLICAS),
+    alias("slave-serve-stale-data", idle("replica-serve-stale-data", YES_NO, "yes", NO_REPLICAS)),
+    alias("slave-read-only", idle("replica-read-only", YES_NO, "yes", NO_REPLICAS)),
+    alias("slave-lazy-flush", idle("replica-lazy-flush", YES_NO, "no", NO_REPLICAS)),
+    alias("slave-ignore-maxmemory", idle("replica-ignore-maxmemory", YES_NO, "yes", NO_REPLICAS)),
+    alias("slave-priority", idle("replica-priority", INT, "100", NO_REPLICAS)),
+    alias("slave-announce-ip", idle("replica-announce-ip", Check::Text, "", NO_REPLICAS)),
+    alias("slave-announce-port", idle("replica-announce-port", Check::Int(0, 65_535), "0", NO_REPLICAS)),
+    idle("replica-announced", YES_NO, "yes", NO_REPLICAS),
+    idle("replica-ignore-disk-write-errors", YES_NO, "no", NO_REPLICAS),
+    idle("replica-full-sync-buffer-limit", Check::Memory(0), "0", NO_REPLICAS),
+    alias("repl-ping-slave-period", idle("repl-ping-replica-period", Check::Int(1, INT_MAX), "10", NO_REPLICAS)),
+    idle("repl-timeout", Check::Int(1, INT_MAX), "60", NO_REPLICAS),
+    idle("repl-disable-tcp-nodelay", YES_NO, "no", NO_REPLICAS),
+    idle("repl-diskless-sync", YES_NO, "yes", NO_REPLICAS),
+    idle("repl-diskless-sync-delay", INT, "5", NO_REPLICAS),
+    idle("repl-diskless-sync-max-replicas", INT, "0", NO_REPLICAS),
+    idle("repl-diskless-load", Check::Enum(&["disabled", "on-empty-db", "swapdb"]), "disabled", NO_REPLICAS),
+    idle("repl-backlog-size", Check::Memory(1), "1048576", NO_REPLICAS),
+    idle("repl-backlog-ttl", COUNT, "3600", NO_REPLICAS),
     alias("min-slaves-to-write", fixed("min-replicas-to-write", INT, "0", &["0"], NO_REPLICATION)),
-    alias("min-slaves-max-lag", held("min-replicas-max-lag", "", INT, "10")),
-    held("propagation-error-behavior", "", Check::Enum(&["ignore", "panic", "panic-on-replicas"]), "ignore"),
+    alias("min-slaves-max-lag", idle("min-replicas-max-lag", INT, "10", NO_REPLICAS)),
+    idle("propagation-error-behavior", Check::Enum(&["ignore", "panic", "panic-on-replicas"]), "ignore", NO_REPLICAS),
     // Cluster.
     at_start(fixed("cluster-enabled", YES_NO, "no", &["no"], NO_CLUSTER)),
-    at_start(held("cluster-config-file", "", Check::Text, "nodes.conf")),
-    at_start(held("cluster-port", "", Check::Int(0, 65_535), "0")),
-    held("cluster-node-timeout", "", COUNT, "15000"),
-    held("cluster-announce-ip", "", Check::Text, ""),
-    held("cluster-announce-hostname", "", Check::Text, ""),
-    held("cluster-announce-human-nodename", "", Check::Text, ""),
-    held("cluster-announce-port", "", Check::Int(0, 65_535), "0"),
-    held("cluster-announce-tls-port", "", Check::Int(0, 65_535), "0"),
-    held("cluster-announce-bus-port", "", Check::Int(0, 65_535), "0"),
-    held("cluster-require-full-coverage", "", YES_NO, "yes"),
-    alias("cluster-slave-validity-factor", held("cluster-replica-validity-factor", "", INT, "10")),
-    alias("cluster-slave-no-failover", held("cluster-replica-no-failover", "", YES_NO, "no")),
-    held("cluster-migration-barrier", "", INT, "1"),
-    held("cluster-allow-replica-migration", "", YES_NO, "yes"),
-    held("cluster-allow-reads-when-down", "", YES_NO, "no"),
-    held("cluster-allow-pubsubshard-when-down", "", YES_NO, "yes"),
-    held("cluster-link-sendbuf-limit", "", Check::Memory(0), "0"),
-    held("cluster-preferred-endpoint-type", "", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip"),
+    at_start(idle("cluster-config-file", Check::Text, "nodes.conf", NO_NODES)),
+    at_start(idle("cluster-port", Check::Int(0, 65_535), "0", NO_NODES)),
+    idle("cluster-node-timeout", COUNT, "15000", NO_NODES),
+    idle("cluster-announce-ip", Check::Text, "", NO_NODES),
+    idle("cluster-announce-hostname", Check::HostName, "", NO_NODES),
+    idle("cluster-announce-human-nodename", Check::NodeName, "", NO_NODES),
+    idle("cluster-announce-port", Check::Int(0, 65_535), "0", NO_NODES),
+    idle("cluster-announce-tls-port", Check::Int(0, 65_535), "0", NO_NODES),
+    idle("cluster-announce-bus-port", Check::Int(0, 65_535), "0", NO_NODES),
+    idle("cluster-require-full-coverage", YES_NO, "yes", NO_NODES),
+    alias("cluster-slave-validity-factor", idle("cluster-replica-validity-factor", INT, "10", NO_NODES)),
+    alias("cluster-slave-no-failover", idle("cluster-replica-no-failover", YES_NO, "no", NO_NODES)),
+    idle("cluster-migration-barrier", INT, "1", NO_NODES),
+    idle("cluster-allow-replica-migration", YES_NO, "yes", NO_NODES),
+    idle("cluster-allow-reads-when-down", YES_NO, "no", NO_NODES),
+    idle("cluster-allow-pubsubshard-when-down", YES_NO, "yes", NO_NODES),
+    idle("cluster-link-sendbuf-limit", Check::Memory(0), "0", NO_NODES),
+    idle("cluster-preferred-endpoint-type", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip", NO_NODES),
     fixed("cluster-compatibility-sample-ratio", Check::Int(0, 100), "0", &["0"], "rondo does not look for operations a cluster would refuse"),
     // Switches for Redis's own tests; `node/saving.rs` looks at the first.
     hidden(held("rdb-key-save-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
     // The others are for what is not there.
     hidden(fixed("key-load-delay", Check::Int(i32::MIN as i64, INT_MAX), "0", &["0"], "rondo does not slow its loads down")),
-    hidden(held("loading-process-events-interval-bytes", "", Check::Int(1024, INT_MAX), "524288")),
-    hidden(held("repl-rdb-channel", "", YES_NO, "yes")),
-    hidden(held("use-exit-on-panic", "", YES_NO, "no")),
-    hidden(held("aof-disable-auto-gc", "", YES_NO, "no")),
-    hidden(at_start(held("lua-enable-deprecated-api", "", YES_NO, "no"))),
-    hidden(held("cluster-ping-interval", "", COUNT, "0")),
+    hidden(idle("loading-process-events-interval-bytes", Check::Int(1024, INT_MAX), "524288", "clients are answered throughout a load")),
+    hidden(idle("repl-rdb-channel", YES_NO, "yes", NO_REPLICAS)),
+    hidden(idle("use-exit-on-panic", YES_NO, "no", FOR_TESTS)),
+    hidden(idle("aof-disable-auto-gc", YES_NO, "no", FOR_TESTS)),
+    hidden(at_start(fixed("lua-enable-deprecated-api", YES_NO, "no", &["no"], "the functions it would give to scripts are not there"))),
+    hidden(idle("cluster-ping-interval", COUNT, "0", NO_NODES)),
     hidden(fixed("watchdog-period", INT, "0", &["0"], "the watchdog is not built yet")),
     // TLS; what is in force is read back by `node/tls.rs`.
     shown(Topic::Network, "port of TLS connections, 0 for none; see tls-cert-file, tls-key-file, tls-ca-cert-file", held("tls-port", "", Check::Int(0, 65_535), "0")),
@@ -253,9 +276,9 @@ pub const HELD: &[OptionSpec] = &[
     held("tls-cert-file", "", Check::Text, ""),
     held("tls-key-file", "", Check::Text, ""),
     held("tls-key-file-pass", "", Check::Text, ""),
-    held("tls-client-cert-file", "", Check::Text, ""),
-    held("tls-client-key-file", "", Check::Text, ""),
-    held("tls-client-key-file-pass", "", Check::Text, ""),
+    idle("tls-client-cert-file", Check::Text, "", NO_LINKS),
+    idle("tls-client-key-file", Check::Text, "", NO_LINKS),
+    idle("tls-client-key-file-pass", Check::Text, "", NO_LINKS),
     fixed("tls-dh-params-file", Check::Text, "", &[""], "key exchange is by elliptic curves only"),
     held("tls-ca-cert-file", "", Check::Text, ""),
     held("tls-ca-cert-dir", "", Check::Text, ""),

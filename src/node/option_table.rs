@@ -3,7 +3,7 @@
 //! Not here  options Redis has and rondo only holds or refuses: `node/option_held.rs`.
 
 use super::option_values::{memory_bytes, parse_integer};
-use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic};
+use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic, file_name};
 use crate::commands::rename::Renames;
 use crate::keyspace::Classes;
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ const BASE: OptionSpec = OptionSpec {
     multi: false,
     words_per_line: 0,
     only: (&[], ""),
+    idle: "",
     settled: "",
     hidden: false,
     topic: Topic::Other,
@@ -228,10 +229,9 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "hz",
-        kind: Kind::Int {
-            field: field!(hz),
-            min: 0,
-            max: INT_MAX,
+        kind: Kind::Special {
+            get: |options| options.hz.to_string(),
+            set: set_hz,
         },
         default: "10",
         topic: Topic::General,
@@ -535,7 +535,10 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "appenddirname",
-        kind: Kind::Text(field!(appenddirname)),
+        kind: Kind::Special {
+            get: |options| options.appenddirname.clone(),
+            set: set_appenddirname,
+        },
         default: "appendonlydir",
         live: false,
         topic: Topic::Persistence,
@@ -734,7 +737,7 @@ fn set_output_limits(options: &mut Options, words: &[String]) -> Result<(), Stri
         let bad = || {
             "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_string()
         };
-        let bytes = |word: &String| memory_bytes(word).map(|value| value as u64).ok_or_else(bad);
+        let bytes = |word: &String| memory_bytes(word).ok_or_else(bad);
         options.client_output_buffer_limit[class] = OutputLimit {
             hard_bytes: bytes(&group[1])?,
             soft_bytes: bytes(&group[2])?,
@@ -767,6 +770,24 @@ fn set_save(options: &mut Options, words: &[String]) -> Result<(), String> {
         }
     }
     options.save = points;
+    Ok(())
+}
+
+/// Any number of ticks a second is taken for the nearest there can be.
+fn set_hz(options: &mut Options, words: &[String]) -> Result<(), String> {
+    let [word] = words else {
+        return Err("wrong number of arguments".to_string());
+    };
+    options.hz = parse_integer(word, 0, INT_MAX)?.clamp(1, 500);
+    Ok(())
+}
+
+fn set_appenddirname(options: &mut Options, words: &[String]) -> Result<(), String> {
+    let [word] = words else {
+        return Err("wrong number of arguments".to_string());
+    };
+    file_name("appenddirname", "dirname", word)?;
+    options.appenddirname.clone_from(word);
     Ok(())
 }
 

@@ -27,7 +27,8 @@ pub fn parse_integer(word: &str, min: i64, max: i64) -> Result<i64, String> {
 /// Bytes, with an optional unit: `k`, `kb`, `m`, `mb`, `g`, `gb`; those without `b` are powers of 1,000.
 pub fn parse_memory(word: &str, min: i64) -> Result<i64, String> {
     let value = memory_bytes(word).ok_or_else(|| "argument must be a memory value".to_string())?;
-    in_range(value, min, i64::MAX)
+    // What is beyond the range is below it too, like the least value there is.
+    in_range(i64::try_from(value).unwrap_or(i64::MIN), min, i64::MAX)
 }
 
 /// An octal number from 0 to `max`.

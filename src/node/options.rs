@@ -1,7 +1,7 @@
 //! The option table: what can be configured, and the typed values the node works with.
 //!
 //! One row per option serves the file, the command line, CONFIG GET, CONFIG SET and `--help`. An option that Redis has and
-//! rondo does not act on is one of two things, and its row says which: *held*, when nothing it could promise is affected
+//! rondo does not act on is one of two things, and its row says which: *idle*, when nothing it could promise is affected
 //! (what paces a cycle that rondo has not), or *fixed*, when asking for anything else would be a promise not kept;
 //! that is refused by name, with the reason. The thresholds of encodings are held as text and put in force by
 //! `Options::encoding_limits`.
@@ -237,6 +237,12 @@ pub enum Check {
     Title,
     /// Another server and its port, or `no one`.
     Primary,
+    /// Letters, digits, hyphens and dots.
+    HostName,
+    /// Anything but what parts the fields of a list of nodes.
+    NodeName,
+    /// A name without a path.
+    FileName,
     Text,
 }
 
@@ -275,6 +281,8 @@ pub struct OptionSpec {
     pub words_per_line: usize,
     /// Values other than these are refused, and why; empty for no such rule.
     pub only: (&'static [&'static str], &'static str),
+    /// Why it has no effect here and none is missed; empty where it has one.
+    pub idle: &'static str,
     /// Why CONFIG SET, live as it is, takes only the value there is; empty for no such rule.
     pub settled: &'static str,
     /// Whether CONFIG GET tells it only by its whole name: switches for tests.
@@ -490,9 +498,39 @@ impl Check {
             }
             Check::Cpus if word.is_empty() || parse_cpus(word).is_some() => Ok(word.to_string()),
             Check::Cpus => Err("argument must be a list of CPUs, as 0,2,4-7 or 0-14:2".to_string()),
+            Check::HostName => {
+                let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+                if !word.bytes().all(fits) {
+                    return Err(
+                        "Hostnames may only contain alphanumeric characters, hyphens or dots"
+                            .to_string(),
+                    );
+                }
+                Ok(word.to_string())
+            }
+            Check::NodeName => {
+                if word.contains(|it| "!#$%&()*+:;<>?@[]^{|}~".contains(it)) {
+                    return Err("Announced human node name contained invalid character".to_string());
+                }
+                Ok(word.to_string())
+            }
+            Check::FileName => {
+                file_name("appendfilename", "filename", word).map(|()| word.to_string())
+            }
             Check::Text => Ok(word.to_string()),
         }
     }
+}
+
+/// Whether a word is a name inside a folder, `what` of it; the reason says which option wants one.
+pub(super) fn file_name(option: &str, what: &str, word: &str) -> Result<(), String> {
+    if word.is_empty() {
+        return Err(format!("{option} can't be empty"));
+    }
+    if word.contains('/') {
+        return Err(format!("{option} can't be a path, just a {what}"));
+    }
+    Ok(())
 }
 
 const NEITHER_MEMORY_NOR_PERCENT: &str = "argument must be a memory or percent value";

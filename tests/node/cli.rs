@@ -189,10 +189,23 @@ fn help_and_version_are_told() {
             help.contains("Network:") && help.contains("--port"),
             "{help}"
         );
+        // What has no effect is listed, with why.
+        assert!(
+            help.contains("dynamic-hz\n          the sweep over clients"),
+            "{help}"
+        );
     }
     assert_eq!(
         told(&["--check-config", "--port", "1"]),
         "The configuration is good."
+    );
+    assert_eq!(
+        failure(&["--check-config", "--dir", "/nonexistent"]),
+        "dir /nonexistent: No such file or directory"
+    );
+    assert_eq!(
+        failure(&["--check-config", "--tls-port", "1"]),
+        "tls-cert-file is not set, and tls-port is"
     );
     assert!(failure(&["--check-config", "--port", "x"]).contains("couldn't be parsed"));
 }

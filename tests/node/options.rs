@@ -125,6 +125,21 @@ fn config_set_refuses_as_a_real_server_does() {
         ("proto-max-bulk-len", "x", "argument must be a memory value"),
         (
             "proto-max-bulk-len",
+            "99999999999999999999",
+            "argument must be between 1048576 and 9223372036854775807 inclusive",
+        ),
+        (
+            "cluster-announce-hostname",
+            "a_b",
+            "Hostnames may only contain alphanumeric characters, hyphens or dots",
+        ),
+        (
+            "cluster-announce-human-nodename",
+            "a%",
+            "Announced human node name contained invalid character",
+        ),
+        (
+            "proto-max-bulk-len",
             "1",
             "argument must be between 1048576 and 9223372036854775807 inclusive",
         ),
@@ -211,6 +226,9 @@ fn what_is_not_built_is_refused() {
         "enable-module-command yes",
         "replicaof 10.0.0.1 6379",
         "tls-cluster yes",
+        "locale-collate de_DE.UTF-8",
+        "lua-enable-deprecated-api yes",
+        "aof-timestamp-enabled yes",
     ] {
         assert!(apply_text(&mut options, line).is_err(), "{line}");
     }
@@ -222,6 +240,16 @@ fn what_is_not_built_is_refused() {
         ("replicaof 10.0.0.1 abc", "Invalid master port"),
         ("replicaof 10.0.0.1 65536", "Invalid master port"),
         ("replicaof 10.0.0.1", "wrong number of arguments"),
+        ("appendfilename \"\"", "appendfilename can't be empty"),
+        (
+            "appendfilename a/b",
+            "appendfilename can't be a path, just a filename",
+        ),
+        ("appenddirname \"\"", "appenddirname can't be empty"),
+        (
+            "appenddirname a/b",
+            "appenddirname can't be a path, just a dirname",
+        ),
     ] {
         let refused = apply_text(&mut options, line).expect_err(line);
         assert!(refused.to_string().contains(reason), "{refused}");
@@ -306,7 +334,8 @@ fn sizes_have_units() {
         ("1tb", None),
         ("k", None),
         ("1 kb", None),
-        ("9223372036854775807kb", None),
+        ("9223372036854775807kb", Some(u64::MAX)),
+        ("99999999999999999999", Some(u64::MAX)),
     ] {
         assert_eq!(memory_bytes(text), bytes, "{text}");
     }
@@ -365,4 +394,14 @@ fn fixed_rows_say_why() {
         find(b"SYSLOG-ENABLED").unwrap().kind,
         Kind::Held(_)
     ));
+}
+
+// Recorded from Redis 8.0.6: any number is taken, and the nearest there can be is in force and told.
+#[test]
+fn ticks_a_second_are_brought_into_their_range() {
+    let mut options = Options::default();
+    for (said, told) in [("0", "1"), ("500", "500"), ("501", "500"), ("7", "7")] {
+        assert!(set(&mut options, "hz", said).is_ok(), "{said}");
+        assert_eq!(get(&options, "hz"), told);
+    }
 }

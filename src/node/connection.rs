@@ -455,6 +455,12 @@ impl Connection {
         if self.slots.is_empty() {
             return write(&mut self.output, &mut self.session);
         }
+        self.write_aside(write)
+    }
+
+    /// Not inlined: [`Connection::write_reply`] is in many places, most of them without replies that are outstanding.
+    #[inline(never)]
+    fn write_aside<R>(&mut self, write: impl FnOnce(&mut Vec<u8>, &mut Session) -> R) -> R {
         let start = self.side.len();
         self.note_run(self.next_sequence(), u64::MAX);
         let result = write(&mut self.side, &mut self.session);
@@ -466,6 +472,13 @@ impl Connection {
     /// Notes when a request ran whose reply waits for its turn; `u64::MAX`: just now.
     #[inline]
     fn note_run(&mut self, sequence: u64, ran_at: u64) {
+        if self.news.is_some() {
+            self.note_run_behind_news(sequence, ran_at);
+        }
+    }
+
+    #[cold]
+    fn note_run_behind_news(&mut self, sequence: u64, ran_at: u64) {
         if let Some(news) = &mut self.news {
             news.note(sequence, ran_at);
         }

@@ -106,9 +106,12 @@ fn run(errand: &Errand) -> Report {
         failure: None,
     };
     let timeout = Duration::from_millis(errand.timeout_ms);
-    let Some(mut stream) = connect(errand, timeout) else {
-        report.failure = Some(Failure::Connecting);
-        return report;
+    let mut stream = match connect(errand, timeout) {
+        Ok(stream) => stream,
+        Err(failure) => {
+            report.failure = Some(failure);
+            return report;
+        }
     };
     if stream.write_all(&errand.request).is_err() {
         report.failure = Some(Failure::Writing);
@@ -127,20 +130,34 @@ fn run(errand: &Errand) -> Report {
     report
 }
 
-fn connect(errand: &Errand, timeout: Duration) -> Option<TcpStream> {
-    let host = std::str::from_utf8(&errand.host).ok()?;
-    let port = std::str::from_utf8(&errand.port)
-        .ok()?
-        .parse::<u16>()
-        .ok()?;
-    let addresses = (host, port).to_socket_addrs().ok()?;
-    let mut found =
-        addresses.filter_map(|address| TcpStream::connect_timeout(&address, timeout).ok());
-    let stream = found.next()?;
-    stream.set_nodelay(true).ok()?;
-    stream.set_read_timeout(Some(timeout)).ok()?;
-    stream.set_write_timeout(Some(timeout)).ok()?;
-    Some(stream)
+/// Whoever is known to be there and takes no connection counts as one that cannot be written to, as for Redis.
+fn connect(errand: &Errand, timeout: Duration) -> Result<TcpStream, Failure> {
+    let host = std::str::from_utf8(&errand.host).map_err(|_| Failure::Connecting)?;
+    let port = std::str::from_utf8(&errand.port).ok();
+    // What is no port is one where nobody listens.
+    let port = port.and_then(|text| text.parse::<u16>().ok()).unwrap_or(0);
+    let addresses = (host, port).to_socket_addrs();
+    let mut failure = Failure::Connecting;
+    for address in addresses.map_err(|_| Failure::Connecting)? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => {
+                return settle(&stream, timeout)
+                    .map(|()| stream)
+                    .map_err(|_| Failure::Connecting);
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                failure = Failure::Writing;
+            }
+            Err(_) => {}
+        }
+    }
+    Err(failure)
+}
+
+fn settle(stream: &TcpStream, timeout: Duration) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))
 }
 
 fn read_line(replies: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {

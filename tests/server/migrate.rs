@@ -169,6 +169,10 @@ fn a_server_that_fails_costs_nothing_but_time() {
         .expect("a port");
     assert_eq!(
         a.ask(&format!("MIGRATE 127.0.0.1 {} key 0 300", closed.port())),
+        error("IOERR error or timeout writing to target instance")
+    );
+    assert_eq!(
+        a.ask("MIGRATE nowhere.invalid 1 key 0 300"),
         error("IOERR error or timeout connecting to the client")
     );
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");

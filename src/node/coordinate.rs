@@ -24,6 +24,11 @@ impl Core {
         !self.transactions.is_empty() || !self.pairs.is_empty() || !self.scripts.in_line.is_empty()
     }
 
+    /// Whether a transaction is under way here or holds keys of this core, so that another core's message is near.
+    pub(super) fn is_in_midst(&self) -> bool {
+        !self.transactions.is_empty() || !self.pairs.is_empty() || self.shard.has_holders()
+    }
+
     /// Whether one of them may write.
     pub(super) fn has_writing_transactions(&self) -> bool {
         // Whatever waits for the token may write.

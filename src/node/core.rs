@@ -137,6 +137,8 @@ pub struct Core {
     pub pushed: Vec<Token>,
     /// Connections whose input may go on.
     pub resumes: Vec<Token>,
+    /// Steps of other cores' transactions so far.
+    pub steps_count: u64,
     /// When what is being answered was run (`clock`), for the order of messages and replies; 0: not told.
     pub ran_at: u64,
     /// Pieces of long replies that other cores have made and that were not all sent.
@@ -404,6 +406,7 @@ impl Core {
             dirty: Vec::new(),
             pushed: Vec::new(),
             resumes: Vec::new(),
+            steps_count: 0,
             ran_at: 0,
             aheads: Vec::new(),
             paused_connections: Vec::new(),
@@ -793,7 +796,10 @@ impl Core {
     fn message(&mut self, from: usize, message: Message) {
         match message {
             Message::Adopt(connection) => self.adopt(connection),
-            Message::ToShard(message) => self.shard.handle(message),
+            Message::ToShard(message) => {
+                self.steps_count += 1;
+                self.shard.handle(message);
+            }
             Message::FromShard { event, ran_at } => {
                 self.ran_at = ran_at;
                 self.shard_event(event);

@@ -13,8 +13,10 @@ use super::backlog::Backlog;
 use super::connection::Blocked;
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
+use super::look_out::LookOut;
 use super::mesh::GATE_LOG_BEHIND;
 use super::patience::Patience;
+use super::process;
 use super::ring::{Event, Received, Ring, Token, Wait};
 use super::snapshot::Pace;
 use super::stopping::Signals;
@@ -39,6 +41,11 @@ pub struct CoreLoop {
     hold: Option<Duration>,
     /// An alarm is set to see what others have done for a snapshot or a load.
     looks_soon: bool,
+    /// Something came in the last turn.
+    is_busy: bool,
+    look_out: LookOut,
+    /// There is a processor for each core: while one looks out, the others go on.
+    may_look_out: bool,
     /// Listeners whose accept failed, armed again at the next tick.
     silent_listeners: Vec<u32>,
     /// What has come for connections and waits for memory.
@@ -50,9 +57,12 @@ pub struct CoreLoop {
 impl CoreLoop {
     /// Binds a core to its ring.
     pub fn new(core: Core, ring: Ring, signals: Option<Signals>) -> Self {
-        core.mesh
-            .board()
-            .set_ring(usize::from(core.id), ring.descriptor());
+        let board = core.mesh.board();
+        board.set_ring(usize::from(core.id), ring.descriptor());
+        let cores_count = board.cores.len();
+        let has_own = process::pinned_cpu().is_some();
+        let may_look_out =
+            cores_count > 1 && (has_own || process::allowed_cpus().len() >= cores_count);
         Self {
             ring,
             core,
@@ -60,6 +70,9 @@ impl CoreLoop {
             more_cycle: false,
             hold: None,
             looks_soon: false,
+            is_busy: false,
+            look_out: LookOut::default(),
+            may_look_out,
             silent_listeners: Vec::new(),
             put_off: Vec::new(),
             signals,
@@ -86,11 +99,23 @@ impl CoreLoop {
             if wait {
                 self.core.mesh.wake();
             }
-            again = self.turn();
+            again = self.turn() || self.looks_out();
             if self.core.stopping && self.is_drained() {
                 return;
             }
         }
+    }
+
+    /// Whether another turn should follow, to look out for other cores.
+    #[inline]
+    fn looks_out(&mut self) -> bool {
+        let is_in_midst = self.may_look_out && self.core.is_in_midst();
+        if !is_in_midst && !self.look_out.is_on() {
+            return false;
+        }
+        let clock = &self.core.clock;
+        let now_ns = clock.delta_as_nanos(0, clock.raw());
+        self.look_out.goes_on(is_in_midst, self.is_busy, now_ns)
     }
 
     /// Submits what is queued and takes in what is done.
@@ -212,6 +237,7 @@ impl CoreLoop {
         let has_slept = !self.core.sleeps.is_empty() && self.core.sleep_as_told();
         // A turn that only looked whether there is more is no cycle to whoever counts them.
         self.core.counters.turns += u64::from(busy);
+        self.is_busy = busy;
         let end = self.core.clock.raw();
         let turn_ns = self.core.clock.delta_as_nanos(begin, end);
         let commands = self.core.commands_count.wrapping_sub(commands_before);

@@ -218,7 +218,8 @@ impl Core {
             self.look_at_save_points();
             self.look_at_backup();
         }
-        let hops_count = self.counters.hops_in + self.counters.hops_out;
+        let steps_count = self.counters.transactions + self.steps_count;
+        let hops_count = self.counters.hops_in + self.counters.hops_out + steps_count;
         self.patience = self.pace.tick(self.now_us, hops_count);
         // A tenth of the connections a tick, at least 64, so that 10,000 clients cost a core little.
         let places = self.connections.places_count();

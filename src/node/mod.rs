@@ -58,6 +58,7 @@ pub mod load;
 pub mod log;
 mod log_load;
 mod long_reads;
+pub mod look_out;
 pub mod memory;
 pub mod memory_figures;
 mod mesh;

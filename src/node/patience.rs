@@ -75,7 +75,7 @@ impl Pace {
 
     /// Ends a tick: what the next one's waits are to be.
     ///
-    /// - `hops_count`: requests from and to other cores so far.
+    /// - `hops_count`: requests from and to other cores so far, and steps of transactions.
     pub fn tick(&mut self, now_us: i64, hops_count: u64) -> Patience {
         let elapsed_us = now_us.saturating_sub(self.began_us).max(0) as u64;
         let (clients_count, reads_count) = (self.clients_count, self.reads_count);

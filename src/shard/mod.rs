@@ -206,6 +206,12 @@ impl Shard {
         }
     }
 
+    /// Whether a transaction holds keys here, or waits for some.
+    #[inline]
+    pub fn has_holders(&self) -> bool {
+        self.locks.holders_count() > 0
+    }
+
     /// Breaks it on purpose: no lock keeps anyone out. The simulator must notice.
     #[doc(hidden)]
     pub fn without_locks(mut self) -> Self {

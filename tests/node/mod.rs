@@ -10,6 +10,7 @@ mod file_writer; // snapshots, past the page cache
 mod functions; // libraries of functions after a recovery
 mod info; // sections from figures
 mod latency; // samples, drawings and reports of slow events
+mod look_out; // how long a core looks out for others
 mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps

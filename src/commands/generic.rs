@@ -176,6 +176,8 @@ fn copy(
     let is_free = options.replace || call.keys.peek(options.db, &to).is_none();
     let may_take_long = call.is_alone && made.is_none() && is_free;
     if may_take_long && call.keys.begin_copying(call.db, &[from], Some(&to)) {
+        // As a copy made at once counts it; it is there.
+        call.keys.lookup_read(call.db, &from, true);
         return Ok(Effect::NONE);
     }
     let copy = match made {

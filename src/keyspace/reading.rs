@@ -68,6 +68,13 @@ pub struct Begun {
     pub locks: Vec<u64>,
 }
 
+/// What had been counted before a request runs again.
+#[derive(Debug)]
+pub struct RanBefore {
+    keyspace_hits: u64,
+    keyspace_misses: u64,
+}
+
 impl Keyspace {
     /// Replies of more elements are given in pieces, where their requests stand for themselves.
     #[inline]
@@ -93,9 +100,25 @@ impl Keyspace {
         self.readings.stored_elements_max = count;
     }
 
-    /// What the request that runs was to store, or none: for the handler that has begun to make it.
-    pub fn hand_made(&mut self, made: Option<Made>) {
+    /// A request that has begun to read runs again: what it looks up was counted and told the first time.
+    ///
+    /// - `made`: what it was to store, if that was made.
+    #[must_use = "it ends"]
+    pub fn begin_again(&mut self, made: Option<Made>) -> RanBefore {
         self.readings.made = made;
+        self.tell_misses(false);
+        RanBefore {
+            keyspace_hits: self.stats.keyspace_hits,
+            keyspace_misses: self.stats.keyspace_misses,
+        }
+    }
+
+    /// It has run again.
+    pub fn end_again(&mut self, before: RanBefore) {
+        self.readings.made = None;
+        self.tell_misses(true);
+        self.stats.keyspace_hits = before.keyspace_hits;
+        self.stats.keyspace_misses = before.keyspace_misses;
     }
 
     /// Takes what the request that runs is to store, if that was made before.

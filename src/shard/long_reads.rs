@@ -202,7 +202,9 @@ impl Shard {
             // What it has removed on its way, having expired, is a part of it: it must not be answered later.
             Some((reading, _)) if self.has_step_part() => {
                 self.keys.recall_reading(reading);
+                let before = self.keys.begin_again(None);
                 output = self.operate(again);
+                self.keys.end_again(before);
                 return self.answer_ran_step((core, tx), output, is_last);
             }
             Some(begun) => begun,
@@ -429,9 +431,9 @@ impl Shard {
         };
         let began_ns = (self.stopwatch)();
         let mut reply = Vec::new();
-        self.keys.hand_made(made);
+        let before = self.keys.begin_again(made);
         self.run_whole(&request, &read.args.as_args(), &mut reply);
-        self.keys.hand_made(None);
+        self.keys.end_again(before);
         let took_ns = (self.stopwatch)().saturating_sub(began_ns);
         self.figures.add_time(request.entry.index, took_ns);
         read.took_ns += took_ns;
@@ -478,9 +480,9 @@ impl Shard {
             }
             Gives::Again(operation) => {
                 self.begin_step();
-                self.keys.hand_made(made);
+                let before = self.keys.begin_again(made);
                 let output = self.operate(*operation);
-                self.keys.hand_made(None);
+                self.keys.end_again(before);
                 self.answer_ran_step((core, tx), output, step.is_last);
             }
         }

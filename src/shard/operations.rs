@@ -134,6 +134,7 @@ impl Shard {
             Operation::Clone { db, key } => {
                 let key = self.keys.key(&key);
                 if self.is_alone && self.keys.begin_copying(usize::from(db), &[key], None) {
+                    self.keys.lookup_read(usize::from(db), &key, true);
                     return Output::Value(None);
                 }
                 Output::Value(self.keys.clone_value(usize::from(db), &key))

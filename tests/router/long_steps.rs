@@ -60,6 +60,19 @@ impl Two {
         }
     }
 
+    /// Keys found and not found since the last call.
+    fn counts(&mut self) -> [(u64, u64); 2] {
+        [&mut self.whole, &mut self.pieces].map(|server| {
+            let mut total = (0, 0);
+            for shard in &mut server.shards {
+                total.0 += shard.keys.stats().keyspace_hits;
+                total.1 += shard.keys.stats().keyspace_misses;
+                shard.keys.reset_stats();
+            }
+            total
+        })
+    }
+
     /// What a key holds, and how.
     fn look(&mut self, key: &str) -> [Vec<String>; 2] {
         let lines = [
@@ -177,7 +190,10 @@ fn what_is_computed_in_steps_is_what_is_computed_at_once() {
         for line in READS {
             two.set_long(100);
             let before = two.pieces.reads_count;
+            two.counts();
             let [whole, pieces] = two.both(line);
+            let [whole_counts, pieces_counts] = two.counts();
+            assert_eq!(whole_counts, pieces_counts, "{line}");
             let is_short =
                 line.contains("Asmall") || line.ends_with("Bzset") && line.contains("SU");
             let steps_count = two.pieces.reads_count - before;
@@ -197,7 +213,10 @@ fn what_is_stored_in_steps_is_what_is_stored_at_once() {
         each_two(|two| {
             two.set_long(100);
             let before = two.pieces.reads_count;
+            two.counts();
             let [whole, pieces] = two.both(line);
+            let [whole_counts, pieces_counts] = two.counts();
+            assert_eq!(whole_counts, pieces_counts, "{line}");
             let steps_count = two.pieces.reads_count - before;
             // Lists are copied at once.
             assert!(steps_count > 1 || key == "Bcopy", "{line}: {steps_count}");

@@ -2,7 +2,7 @@
 
 use rondo::commands::table;
 use rondo::commands::table::Caller;
-use rondo::keyspace::{Keyspace, KeyspaceOptions};
+use rondo::keyspace::{Classes, Keyspace, KeyspaceOptions};
 use rondo::resp::Protocol;
 use rondo::resp::args::OwnedArgs;
 use rondo::router::{FromShard, LockMode, LockSet, Operation, Origin, Output, ToShard};
@@ -962,16 +962,35 @@ fn what_is_stored_may_be_made_bit_by_bit() {
         let mut fresh = [shard(), shard()].map(|shard| Told::over(shard, usize::MAX, 64));
         fill(&mut fresh, &mut next);
         fresh[1].shard.keys.set_stored_elements_max(100);
+        let mut counted = Vec::new();
         let looks = fresh.each_mut().map(|it| {
             let mut next = next;
+            it.shard.keys.set_shown_events(SHOWN);
             it.say_on(1, next, 0, Protocol::Resp2, "SET dst old PX 100000");
+            reads_counted(it);
             it.say_on(1, next + 1, 0, Protocol::Resp2, line);
             while it.read_on() {}
+            counted.push(reads_counted(it));
             next += 2;
             look(it, &mut next, stored)
         });
         assert_eq!(looks[0], looks[1], "{line}");
+        assert_eq!(counted[0], counted[1], "{line}");
+        let misses_count = line.matches("nothing").count();
+        assert_eq!(counted[1].2, misses_count, "{line}");
     }
+}
+
+const SHOWN: Classes = Classes::MISS.or(Classes::KEYEVENT);
+
+/// Keys found and not found since the last call, and the misses that were told.
+fn reads_counted(told: &mut Told) -> (u64, u64, usize) {
+    let stats = *told.shard.keys.stats();
+    told.shard.keys.reset_stats();
+    let events = told.shard.keys.take_events();
+    let misses = events.iter().filter(|event| event.name == "keymiss");
+    let misses_count = misses.count();
+    (stats.keyspace_hits, stats.keyspace_misses, misses_count)
 }
 
 /// Where what it is made of changes all the same, a request stores what there is at its end.

@@ -6,9 +6,9 @@
 use std::ops::ControlFlow;
 
 use super::array::reply_element;
-use super::pieces::{Piece, Walk};
+use super::pieces::{Piece, Walk, first_object};
 use super::table::{Call, Effect};
-use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
+use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest};
 use crate::ds::listpack::Element;
 use crate::keyspace::array::Array;
 use crate::keyspace::{Collection, Object};
@@ -194,10 +194,7 @@ impl<V: Visit> ManyReader<Object> for ArrayWalk<V> {
         entries: &[EntryRef<'_, Object>],
         limit: ReadLimit,
     ) -> Option<Box<dyn Rest>> {
-        let array = match entries.first().map(EntryRef::value) {
-            Some(Value::Object(object)) => Array::of(object),
-            _ => None,
-        };
+        let array = first_object(entries).and_then(Array::of);
         let is_all = array.is_none_or(|array| self.go_on(array, limit.elements.max(1)));
         match is_all {
             true => self.visit.take().map(V::rest),

@@ -13,11 +13,11 @@ use std::ops::Range;
 use super::collected::{Collected, Head};
 use super::geo::{reply_distance, reply_point};
 use super::geo_shape::{CELLS_COUNT, Search};
-use super::pieces::Finished;
+use super::pieces::{Finished, first_object};
 use super::runs::{Order, Runs};
 use super::zset_walk::ByScore;
 use crate::base::geohash::{Cell, Point, point_of};
-use crate::ds::key_table::{EntryRef, Made, ManyReader, ReadLimit, Rest, Value};
+use crate::ds::key_table::{EntryRef, Made, ManyReader, ReadLimit, Rest};
 use crate::ds::listpack::Element;
 use crate::keyspace::zset::Direction;
 use crate::keyspace::{Collection, EncodingLimits, Object, Zset};
@@ -285,10 +285,7 @@ impl ManyReader<Object> for GeoWalk {
         entries: &[EntryRef<'_, Object>],
         limit: ReadLimit,
     ) -> Option<Box<dyn Rest>> {
-        let set = match entries.first().map(EntryRef::value) {
-            Some(Value::Object(object)) => Zset::of(object),
-            _ => None,
-        };
+        let set = first_object(entries).and_then(Zset::of);
         let (found, told) = (&mut self.found, &self.wanted.told);
         let is_all = set.is_none_or(|set| {
             (self.finder).go_on(set, limit.elements, |member, place| {

@@ -73,6 +73,14 @@ impl Call<'_> {
     }
 }
 
+/// The collection that the first key of a reading holds; none where there is no key, or a string.
+pub(super) fn first_object<'e>(entries: &[EntryRef<'e, Object>]) -> Option<&'e Object> {
+    match entries.first()?.value() {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
 /// What was made of other values bit by bit, to be stored.
 pub(super) struct Finished<S> {
     pub(super) set: S,

@@ -5,12 +5,12 @@
 //! Tests     tests/shard/long_reads.rs.
 
 use super::collected::{Collected, Head};
-use super::pieces::STEP;
+use super::pieces::{STEP, first_object};
 use super::table::{Call, Effect};
 use super::zset_reply::reply_member;
 use super::zset_sample::reply_scanned_score;
 use crate::base::glob::glob_match;
-use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
+use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest};
 use crate::ds::listpack::Element;
 use crate::keyspace::{Key, Object};
 use crate::resp::{Protocol, Reply};
@@ -113,10 +113,7 @@ impl ManyReader<Object> for ScanWalk {
     ) -> Option<Box<dyn Rest>> {
         let mut room_count = limit.elements.max(1);
         while room_count > 0 && self.left_count > 0 {
-            let visited_count = match entries.first().map(EntryRef::value) {
-                Some(Value::Object(object)) => self.step(object),
-                _ => 0,
-            };
+            let visited_count = first_object(entries).map_or(0, |object| self.step(object));
             room_count = room_count.saturating_sub(visited_count);
             self.left_count = self.left_count.saturating_sub(visited_count);
             if self.cursor == 0 || visited_count == 0 {

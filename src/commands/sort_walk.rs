@@ -11,10 +11,10 @@ use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use super::CommandError;
-use super::pieces::{Finished, STEP};
+use super::pieces::{Finished, STEP, first_object};
 use super::runs::{Order, Runs};
 use super::sort::{append, score};
-use crate::ds::key_table::{EntryRef, Made, ManyReader, ReadLimit, Rest, Value};
+use crate::ds::key_table::{EntryRef, Made, ManyReader, ReadLimit, Rest};
 use crate::ds::listpack::Element;
 use crate::keyspace::list::{End, List};
 use crate::keyspace::zset::Direction;
@@ -183,10 +183,7 @@ impl ManyReader<Object> for SortCopy {
         entries: &[EntryRef<'_, Object>],
         limit: ReadLimit,
     ) -> Option<Box<dyn Rest>> {
-        let is_all = match entries.first().map(EntryRef::value) {
-            Some(Value::Object(object)) => self.go_on(object, limit),
-            _ => true,
-        };
+        let is_all = first_object(entries).is_none_or(|object| self.go_on(object, limit));
         if !is_all && self.copied.error.is_none() {
             return None;
         }

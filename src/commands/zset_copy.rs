@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::pieces::MadeRest;
-use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest, Value};
+use super::pieces::{MadeRest, first_object};
+use crate::ds::key_table::{EntryRef, ManyReader, ReadLimit, Rest};
 use crate::keyspace::zset::{Direction, Zset};
 use crate::keyspace::{Collection, EncodingLimits, Object};
 
@@ -48,10 +48,7 @@ impl ManyReader<Object> for ZsetCopy {
         entries: &[EntryRef<'_, Object>],
         limit: ReadLimit,
     ) -> Option<Box<dyn Rest>> {
-        let set = match entries.first().map(EntryRef::value) {
-            Some(Value::Object(object)) => Zset::of(object),
-            _ => None,
-        };
+        let set = first_object(entries).and_then(Zset::of);
         if let Some(set) = set {
             // A member of a set costs more than one of a reply.
             let count = (limit.elements / 4).max(1).min(self.ranks.len());

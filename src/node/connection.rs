@@ -527,15 +527,10 @@ impl Connection {
         }
     }
 
-    /// A reply has come for request `sequence`; it and whatever it held up moves to `output`.
-    pub fn fill(&mut self, sequence: u64, reply: &[u8]) {
-        self.fill_news(sequence, reply, 0);
-    }
-
-    /// The same of a request that ran at `ran_at` (`Core::clock`; 0: before all messages that wait), where there may be
-    /// such messages.
+    /// A reply has come for request `sequence`, which ran at `ran_at` (`Core::clock`; 0: before all messages that wait): it and
+    /// whatever it held up moves to `output`.
     #[inline]
-    pub fn fill_news(&mut self, sequence: u64, reply: &[u8], ran_at: u64) {
+    pub fn fill(&mut self, sequence: u64, reply: &[u8], ran_at: u64) {
         if self.news.is_none() {
             return self.fill_alone(sequence, reply);
         }
@@ -579,11 +574,11 @@ impl Connection {
         loop {
             while let Some(Slot::Ready { start, length }) = self.slots.front().copied() {
                 let (start, length) = (start as usize, length as usize);
-                if let Some(news) = &mut self.news {
-                    news.take_before_noted(self.first_sequence, &mut self.output);
-                    if news.is_empty() {
-                        self.news = None;
-                    }
+                let sequence = self.first_sequence;
+                if let Some(news) = &mut self.news
+                    && let Some(ran_at) = news.take_noted(sequence)
+                {
+                    self.take_news_before_reply(sequence, ran_at);
                 }
                 self.output
                     .extend_from_slice(&self.side[start..start + length]);
@@ -626,7 +621,7 @@ impl Connection {
         reply.is_whole
     }
 
-    /// The next piece of a reply has come; with the last, how many bytes it has. `ran_at` as for [`Connection::fill_news`].
+    /// The next piece of a reply has come; with the last, how many bytes it has. `ran_at` as for [`Connection::fill`].
     pub fn fill_part(
         &mut self,
         sequence: u64,

@@ -592,7 +592,7 @@ impl Core {
         if connection.output.capacity() == 0 {
             connection.output = self.spare.pop().unwrap_or_default();
         }
-        connection.fill_news(sequence, reply, self.ran_at);
+        connection.fill(sequence, reply, self.ran_at);
         self.has_filled(token);
     }
 

@@ -61,11 +61,9 @@ impl News {
         self.ran.insert(sequence, ran_at);
     }
 
-    /// Moves what stands before the reply to request `sequence`, whose turn it is, to `out`.
-    pub fn take_before_noted(&mut self, sequence: u64, out: &mut Vec<u8>) {
-        if let Some(ran_at) = self.ran.remove(&sequence) {
-            self.take_before(sequence, ran_at, out);
-        }
+    /// When request `sequence` ran, whose turn it is, if that was noted.
+    pub fn take_noted(&mut self, sequence: u64) -> Option<u64> {
+        self.ran.remove(&sequence)
     }
 
     /// All of it.

@@ -3,12 +3,12 @@
 //!     PUBLISH on core 2 -> directory: cores 0 and 3 -> the message, once to each -> their connections' outputs
 //!                                             core 2 <- how many received it  <-/
 //!
-//! Promises  the reply to PUBLISH comes when every subscriber has the message in its output; what a client asked for
-//!           before a PUBLISH is done before it, what comes after it (other than PUBLISH) is done after it, so no client
-//!           can see the two in another order. A SUBSCRIBE is in force everywhere before its reply. A message is encoded
-//!           once, whatever the number of cores, connections and protocols; messages that come close together go to many
-//!           subscribers together, for each send costs the kernel more than all the rest. A connection that is subscribed stays on its
-//!           core.
+//! Promises  the reply to PUBLISH comes when every subscriber has the message in its output, or behind nothing but replies to
+//!           what had run by then (`node/news.rs`); what a client asked for before a PUBLISH is done before it, what comes after
+//!           it (other than PUBLISH) is done after it, so no client can see the two in another order. A SUBSCRIBE is in force
+//!           everywhere before its reply. A message is encoded once, whatever the number of cores, connections and protocols;
+//!           messages that come close together go to many subscribers together, for each send costs the kernel more than all
+//!           the rest. A connection that is subscribed stays on its core.
 //! Not here  who is subscribed: `node/subscriptions.rs` for one core, `node/directory.rs` for all.
 //! Tests     tests/server/pubsub.rs.
 

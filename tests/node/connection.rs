@@ -41,7 +41,7 @@ fn an_endless_pipeline_keeps_its_order_and_little_memory() {
             while out.len() > 1 && (out.len() > 100 || rng.below(4) > 0) {
                 let index = rng.below(out.len() as u64) as usize;
                 let (sequence, number) = out.remove(index).expect("one of them");
-                connection.fill(sequence, &reply_of(number));
+                connection.fill(sequence, &reply_of(number), 0);
             }
             let sent = std::mem::take(&mut connection.output);
             assert!(expected.starts_with(&sent), "seed {seed} at {number}");
@@ -50,7 +50,7 @@ fn an_endless_pipeline_keeps_its_order_and_little_memory() {
         }
         assert!(most_bytes < 1 << 20, "seed {seed}: {most_bytes} bytes");
         for (sequence, number) in out {
-            connection.fill(sequence, &reply_of(number));
+            connection.fill(sequence, &reply_of(number), 0);
         }
         assert_eq!(connection.output, expected, "seed {seed}");
         assert!(connection.is_drained());
@@ -109,7 +109,7 @@ fn a_message_stands_where_it_came() {
                     let (sequence, ran_at) = (numbers[at as usize], ran[at as usize]);
                     let reply = reply_of(at);
                     if rng.below(2) == 0 {
-                        connection.fill_news(sequence, &reply, ran_at);
+                        connection.fill(sequence, &reply, ran_at);
                     } else {
                         let bytes_count = reply.len() as u64;
                         connection.fill_part(sequence, reply, bytes_count, true, ran_at);

@@ -20,6 +20,7 @@ mod expire;
 mod flush;
 mod guests;
 pub mod hash;
+mod key_groups;
 pub mod limits;
 pub mod list;
 pub mod load;
@@ -40,6 +41,7 @@ pub use array::Array;
 pub use collection::{Collection, Held, WrongType};
 pub use events::Classes;
 pub use hash::Hash;
+pub use key_groups::KeyGroups;
 pub use limits::EncodingLimits;
 pub use set::Set;
 pub use slot::{SlotMap, slot_of};
@@ -555,6 +557,11 @@ impl Keyspace {
     /// This shard's number.
     pub fn shard(&self) -> u16 {
         self.shard
+    }
+
+    /// Which shard has which key.
+    pub fn slots(&self) -> SlotMap {
+        self.slots
     }
 
     /// How many shards there are.

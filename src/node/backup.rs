@@ -446,8 +446,7 @@ impl Core {
             }
             (None, _) => {
                 self.saving.backing_up.sealing = Some(Sealing::Writing(asked));
-                let cores = self.mesh.cores_count() as u16;
-                let epoch = next_epoch(&Manifest::default(), cores);
+                let epoch = next_epoch(&Manifest::default(), self.map);
                 self.begin_base_alone(LogStore { dir, epoch });
             }
         }

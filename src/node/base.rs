@@ -12,7 +12,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::functions::Codes;
 use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, told};
-use crate::keyspace::SlotMap;
 use crate::shard::Shard;
 
 /// Reads a base; its libraries of functions.
@@ -34,6 +33,7 @@ pub fn load_base(
 /// Reads what begins as an RDB file.
 ///
 /// - `file_bytes`: how long it is, about.
+/// - `shards`: all of a map of slots, one at least.
 /// - Errors: the offset, and what is wrong there.
 pub(super) fn load_base_from(
     file: &mut impl Read,
@@ -41,7 +41,7 @@ pub(super) fn load_base_from(
     shards: &mut [Shard],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<TakenApart, String> {
-    let map = SlotMap::new(shards.len() as u16);
+    let map = shards[0].keys.slots();
     let (lines, receivers): (Vec<_>, Vec<_>) = shards
         .iter()
         .map(|_| sync_channel::<Batch>(BATCHES_MAX))

@@ -390,7 +390,7 @@ impl Core {
     pub fn new(parts: CoreParts) -> Self {
         let mut core = Self {
             id: parts.id,
-            map: SlotMap::new(parts.mesh.cores_count() as u16),
+            map: parts.shard.keys.slots(),
             hasher: parts.hasher,
             shard: parts.shard,
             mesh: parts.mesh,

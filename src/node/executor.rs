@@ -27,7 +27,7 @@ use super::supervisor::{Supervisor, detach};
 use super::{give_back, log, process};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
-use crate::keyspace::{Keyspace, SlotMap};
+use crate::keyspace::Keyspace;
 use crate::shard::{Ledger, Shard};
 
 /// What glommio may lock for its own file I/O on each core.
@@ -294,7 +294,7 @@ fn begin_load(options: &Options, board: &Arc<Board>) -> Result<Option<Arc<Load>>
     }
     let plan = LoadPlan {
         path: Path::new(&options.dir).join(&options.dbfilename),
-        map: SlotMap::new(board.cores.len() as u16),
+        map: options.slot_map(board.cores.len()),
         checks: options.rdbchecksum,
         flushes: false,
         replaces: false,
@@ -345,7 +345,7 @@ impl Seat {
     async fn run(self) -> Result<(), String> {
         let ring = Ring::new(process::lockable_bytes_per_core(self.mesh.cores_count()))
             .map_err(|error| error.to_string())?;
-        let slots = SlotMap::new(self.mesh.cores_count() as u16);
+        let slots = self.options.slot_map(self.mesh.cores_count());
         let keys =
             super::settings::keyspace_options(&self.options, &self.hasher, slots, self.id as u16);
         let mut shard = Shard::new(self.id as u16, Keyspace::new(keys));

@@ -48,7 +48,7 @@ pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
     for (path, is_last) in files_of(from)? {
         imported.take(&path, is_last, out)?;
     }
-    let mut epoch = next_epoch(&manifest, 1);
+    let mut epoch = next_epoch(&manifest, SlotMap::new(1));
     epoch.base = Some(Base {
         number: 1,
         lsns: vec![0],

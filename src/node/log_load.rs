@@ -77,8 +77,8 @@ impl LogLoad {
         let (of_thread, of_board) = (load.clone(), Arc::downgrade(board));
         board.background.run(move || {
             let load = of_thread;
-            let cores = cores_count as u16;
-            let loaded = recover::load(&opened, &options, &hasher, cores, begins, &load.progress);
+            let map = options.slot_map(cores_count);
+            let loaded = recover::load(&opened, &options, &hasher, map, begins, &load.progress);
             match loaded {
                 Ok(loaded) => {
                     if begins

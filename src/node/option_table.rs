@@ -5,7 +5,7 @@
 use super::option_values::{memory_bytes, parse_integer};
 use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic, file_name};
 use crate::commands::rename::Renames;
-use crate::keyspace::Classes;
+use crate::keyspace::{Classes, KeyGroups};
 use std::collections::BTreeMap;
 
 /// A field of `Options` as a row's place.
@@ -153,6 +153,20 @@ pub const OWN: &[OptionSpec] = &[
         settled: "threads are started once, with the server",
         topic: Topic::Threads,
         help: "keep each thread on one core",
+        ..BASE
+    },
+    OptionSpec {
+        name: "key-groups",
+        kind: Kind::Special {
+            get: |options| options.key_groups.text().to_string(),
+            set: set_key_groups,
+        },
+        default: KEY_GROUPS,
+        multi: true,
+        settled: "which thread has which key is settled once, with the server",
+        topic: Topic::Threads,
+        help: "what the names of keys begin with that one thread is to have together, as scripts of queue libraries use them; \
+               with * by the name that follows",
         ..BASE
     },
     OptionSpec {
@@ -621,6 +635,16 @@ pub const OWN: &[OptionSpec] = &[
     },
 ];
 
+/// Queue libraries whose scripts take many keys of one queue, as they name them without being told: Bull and BullMQ, Bee-Queue,
+/// RSMQ, Dramatiq, Laravel.
+const KEY_GROUPS: &str =
+    "bull:* bq:* rsmq:* dramatiq queues:* laravel_database_queues:* laravel-database-queues:*";
+
+fn set_key_groups(options: &mut Options, words: &[String]) -> Result<(), String> {
+    options.key_groups = KeyGroups::read(&words.join(" "))?;
+    Ok(())
+}
+
 fn set_events(options: &mut Options, words: &[String]) -> Result<(), String> {
     let letters = words.first().map_or("", String::as_str);
     options.notify_keyspace_events =
@@ -638,6 +662,7 @@ pub(super) fn defaults() -> Options {
         dir: ".".to_string(),
         threads: 0,
         pin_threads: true,
+        key_groups: KeyGroups::read(KEY_GROUPS).unwrap_or(KeyGroups::NONE),
         maxclients: 10_000,
         busy_reply_threshold: 5000,
         timeout: 0,

@@ -18,7 +18,7 @@ use super::option_values::{
 };
 use crate::base::glob::glob_match;
 use crate::commands::rename::Renames;
-use crate::keyspace::Classes;
+use crate::keyspace::{Classes, KeyGroups};
 use std::collections::BTreeMap;
 
 /// Every option's value. Integer fields are inside their row's range.
@@ -38,6 +38,8 @@ pub struct Options {
     pub threads: i64,
     /// Whether each thread stays on one core.
     pub pin_threads: bool,
+    /// Which keys live together.
+    pub key_groups: KeyGroups,
     /// Most clients at a time, 1 or more.
     pub maxclients: i64,
     /// Milliseconds that a script may run before other clients are told that it does, 0 or less for ever.

@@ -19,7 +19,7 @@ use super::options::Options;
 use super::replaying::{Runner, Seat, Together, run_record};
 use super::rewrite::{dir_of, next_epoch};
 use crate::base::hash::KeyHasher;
-use crate::keyspace::{Keyspace, Moved, SlotMap};
+use crate::keyspace::{KeyGroups, Keyspace, Moved, SlotMap};
 use crate::persist::BLOCK_BYTES;
 use crate::persist::manifest::{Epoch, Manifest};
 use crate::persist::recovery::{Extent, Scan, Settled, Tail, scan, scan_with, settle, walk};
@@ -65,19 +65,20 @@ pub fn open(options: &Options) -> Result<Opened, String> {
 
 /// Loads what a data directory holds.
 ///
+/// - `map`: which core is to have which key.
 /// - `begins`: a new epoch begins, and what is not needed any more goes.
 /// - Errors: a sentence for the operator.
 pub fn load(
     opened: &Opened,
     options: &Options,
     hasher: &KeyHasher,
-    cores: u16,
+    map: SlotMap,
     begins: bool,
     progress: &Progress,
 ) -> Result<Loaded, String> {
     let Opened { dir, manifest } = opened;
     let mut manifest = manifest.clone();
-    let recovered = recover(dir, &mut manifest, (options, hasher), cores, progress)?;
+    let recovered = recover(dir, &mut manifest, (options, hasher), map, progress)?;
     let mut loaded = recovered.loaded;
     if !begins {
         return Ok(loaded);
@@ -94,7 +95,7 @@ pub fn load(
         is_needed
     });
     let number = opened.manifest.next_number();
-    let mut epoch = next_epoch(&manifest, cores);
+    let mut epoch = next_epoch(&manifest, map);
     epoch.number = number.max(epoch.number);
     manifest.epochs.push(epoch.clone());
     let fail = |error: std::io::Error| {
@@ -138,29 +139,32 @@ fn recover(
     dir: &DataDir,
     manifest: &mut Manifest,
     limits: (&Options, &KeyHasher),
-    cores: u16,
+    map: SlotMap,
     progress: &Progress,
 ) -> Result<Recovered, String> {
     let began = Instant::now();
     let (options, _) = limits;
+    let cores = map.shards_count();
     let mut bytes = 0;
     let mut shards: Vec<Shard> = Vec::new();
     let mut functions = Codes::default();
     let mut extents = Vec::new();
     for epoch in &mut manifest.epochs {
-        let shards_count = shards_for(epoch.cores, cores);
-        if !shards.is_empty() && shards.len() != usize::from(shards_count) {
+        let groups = KeyGroups::read(&epoch.groups)?;
+        let then = SlotMap::new(epoch.cores).with_groups(groups);
+        let replayed = SlotMap::new(shards_for(epoch.cores, cores)).with_groups(groups);
+        if shards.first().is_some_and(|it| it.keys.slots() != replayed) {
             let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
                 .into_iter()
                 .collect::<Result<Vec<Scan>, _>>()
                 .map_err(|refusal| refusal.to_string())?;
             if epoch.base.is_none() && !scans.iter().any(has_something) {
-                // A start on so many cores, and no more: keys need not be dealt for it.
+                // A start with these cores, and no more: keys need not be dealt for it.
                 extents.push(vec![None; usize::from(epoch.cores)]);
                 continue;
             }
         }
-        shards = deal(shards, limits, shards_count);
+        shards = deal(shards, limits, replayed);
         functions.version = 0;
         if let Some(base) = &epoch.base {
             let path = dir.base_path(epoch.number, base.number);
@@ -178,7 +182,7 @@ fn recover(
         let together = Together::new(epoch.cores);
         let epoch_now: &Epoch = epoch;
         let held: Vec<Mutex<Shard>> = shards.into_iter().map(Mutex::new).collect();
-        let seats = Seat::of(&held, epoch.cores);
+        let seats = Seat::of(&held, then);
         let scan_and_run = |seat: Seat<'_>| {
             let mut runner = Runner::new(dir, epoch_now, seat, &together, progress);
             let scan = scan_with(dir, epoch_now, seat.origin.shard, &mut runner);
@@ -227,7 +231,7 @@ fn recover(
         }
         epoch.ends = Some(settled.ends);
     }
-    let mut shards = deal(shards, limits, cores);
+    let mut shards = deal(shards, limits, map);
     shards.iter_mut().for_each(|shard| shard.keys.reset_stats());
     let keys: usize = shards.iter().map(keys_count).sum();
     if !manifest.epochs.is_empty() {
@@ -328,12 +332,12 @@ fn in_parallel<I: Send, T: Send>(
     })
 }
 
-/// The same keys on `cores` shards; a thread for each of the old ones and of the new.
-fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), cores: u16) -> Vec<Shard> {
-    if old.len() == usize::from(cores) {
+/// The same keys on the shards of `map`; a thread for each of the old ones and of the new.
+fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), map: SlotMap) -> Vec<Shard> {
+    if old.first().is_some_and(|it| it.keys.slots() == map) {
         return old;
     }
-    let map = SlotMap::new(cores);
+    let cores = map.shards_count();
     let counts: Vec<usize> = match old.first() {
         Some(first) => (0..first.keys.databases_count())
             .map(|db| old.iter().map(|shard| shard.keys.keys_count(db)).sum())

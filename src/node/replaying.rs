@@ -103,11 +103,12 @@ pub struct Seat<'r> {
 }
 
 impl<'r> Seat<'r> {
-    /// For each log of an epoch of `cores` cores; each shard has the keys of one of these or, where there are fewer shards, of
+    /// For each log of an epoch, `then` its cores; each shard has the keys of one of these or, where there are fewer shards, of
     /// several, the same number for all.
-    pub fn of(shards: &'r [Mutex<Shard>], cores: u16) -> Vec<Self> {
+    pub fn of(shards: &'r [Mutex<Shard>], then: SlotMap) -> Vec<Self> {
+        let cores = then.shards_count();
         let logs_count = usize::from(cores) / shards.len();
-        let shared = (logs_count > 1).then(|| SlotMap::new(cores));
+        let shared = (logs_count > 1).then_some(then);
         let seat = |core| Self {
             shard: &shards[usize::from(core) / logs_count],
             origin: Origin {

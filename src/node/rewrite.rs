@@ -33,6 +33,7 @@ use super::options::{Options, config_set_failed};
 use super::saving::{Asked, Then};
 use super::snapshot::{Job, SnapshotPlan, lock};
 use crate::base::hash::KeyHasher;
+use crate::keyspace::SlotMap;
 use crate::persist::Log;
 use crate::persist::log::{Place, Policy};
 use crate::persist::manifest::{Base, Epoch, Manifest};
@@ -199,12 +200,13 @@ pub fn dir_of(options: &Options) -> PathBuf {
 }
 
 /// The next epoch, as nothing has been written of it.
-pub fn next_epoch(manifest: &Manifest, cores: u16) -> Epoch {
+pub fn next_epoch(manifest: &Manifest, map: SlotMap) -> Epoch {
     Epoch {
         number: manifest.next_number(),
-        cores,
+        cores: map.shards_count(),
         // New every time: what an earlier process may have left in a file is no record of this one.
         seed: KeyHasher::random().hash(&std::process::id().to_le_bytes()),
+        groups: map.groups().text().to_string(),
         base: None,
         ends: None,
     }
@@ -365,7 +367,7 @@ impl Core {
             .set_manifest(&manifest)
             .and_then(|()| dir.remove_others(&manifest));
         cleared.map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut epoch = next_epoch(&manifest, self.mesh.cores_count() as u16);
+        let mut epoch = next_epoch(&manifest, self.map);
         epoch.number = epoch.number.max(rewriting.last_epoch + 1);
         rewriting.last_epoch = epoch.number;
         drop(alone);
@@ -409,6 +411,7 @@ impl Core {
     /// disk would say so only once.
     fn renew_broken_logs(&mut self) {
         let broken_epoch = self.broken_epoch();
+        let map = self.map;
         let rewriting = &mut self.saving.rewriting;
         let Some(store) = &mut rewriting.store else {
             return;
@@ -423,7 +426,7 @@ impl Core {
         let manifest = Manifest {
             epochs: vec![store.epoch.clone()],
         };
-        store.epoch = next_epoch(&manifest, store.epoch.cores);
+        store.epoch = next_epoch(&manifest, map);
         rewriting.last_epoch = store.epoch.number;
         rewriting.last_base = 0;
         rewriting.is_first = true;

@@ -74,6 +74,11 @@ impl Options {
         spec.is_some_and(|spec| spec.get(self) == value)
     }
 
+    /// Which of so many cores has which key.
+    pub fn slot_map(&self, cores_count: usize) -> SlotMap {
+        SlotMap::new(cores_count as u16).with_groups(self.key_groups)
+    }
+
     /// The CPUs of `server-cpulist`, empty where it is.
     pub fn server_cpus(&self) -> Vec<usize> {
         let list = self.held.get("server-cpulist");

@@ -2,11 +2,12 @@
 //!
 //!     rondo-log 1
 //!     epoch 4 cores 2 seed 9f… base 1 12 40 ends 310 288      over: how far each log counts
-//!     epoch 5 cores 4 seed 07…                                being written
+//!     epoch 5 cores 4 seed 07… groups 2 bull:* bq:*           being written
 //!     crc …
 //!
 //! An epoch is what one run of the process wrote, its cores each a log of their own. A base holds all keys as they were
-//! when each log had reached the number beside it; whatever is older is not needed.
+//! when each log had reached the number beside it; whatever is older is not needed. Which core had which key follows from how
+//! many there were and from the groups, words of `keyspace/key_groups.rs`.
 //!
 //! Promises  what is read is what was written, or it is refused with the reason; replacing it is one rename.
 //! Not here  the file: `node/disk.rs`.
@@ -32,6 +33,8 @@ pub struct Epoch {
     pub cores: u16,
     /// Segment ids derive from it.
     pub seed: u64,
+    /// Which keys lived together: words, a space between them.
+    pub groups: String,
     /// All keys, and how far each log had got by then.
     pub base: Option<Base>,
     /// The last record of each log that counts; none while it is being written.
@@ -56,6 +59,12 @@ impl Manifest {
                 "epoch {} cores {} seed {:016x}",
                 epoch.number, epoch.cores, epoch.seed
             );
+            let groups = epoch.groups.split_ascii_whitespace();
+            match groups.clone().count() {
+                0 => {}
+                count => text += &format!(" groups {count}"),
+            }
+            groups.for_each(|group| text += &format!(" {group}"));
             if let Some(base) = &epoch.base {
                 text += &format!(" base {}", base.number);
                 base.lsns.iter().for_each(|lsn| text += &format!(" {lsn}"));
@@ -112,9 +121,16 @@ fn parse_epoch(line: &str) -> Option<Epoch> {
         number: named("epoch")?.parse().ok()?,
         cores: named("cores")?.parse().ok().filter(|&cores| cores > 0)?,
         seed: u64::from_str_radix(&named("seed")?, 16).ok()?,
+        groups: String::new(),
         base: None,
         ends: None,
     };
+    if words.next_if_eq(&"groups").is_some() {
+        let count = words.next()?.parse::<usize>().ok()?;
+        let groups: Vec<&str> = words.by_ref().take(count).collect();
+        (groups.len() == count).then_some(())?;
+        epoch.groups = groups.join(" ");
+    }
     let count = usize::from(epoch.cores);
     if words.next_if_eq(&"base").is_some() {
         let number = words.next()?.parse().ok()?;

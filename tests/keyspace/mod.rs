@@ -9,6 +9,7 @@ mod evict;
 mod expire; // the cycle, its budget and what it measures
 mod flush; // flushed databases, freed step by step
 mod hash;
+mod key_groups; // keys that live together
 mod moved; // values on their way between keys and shards
 pub mod rdb;
 mod rdb_array; // arrays of Redis in payloads
@@ -17,4 +18,5 @@ mod rdb_set; // sets in payloads
 mod rdb_stream; // streams in payloads
 mod set; // encodings, algebra, chance
 pub mod sizes; // how many keys have which size, at any time
+mod slot; // hash tags
 mod zset;

@@ -1,10 +1,11 @@
 use rondo::persist::manifest::{Base, Epoch, Manifest};
 
 fn manifest() -> Manifest {
-    let epoch = |number, cores, base, ends| Epoch {
+    let epoch = |number, cores, groups: &str, base, ends| Epoch {
         number,
         cores,
         seed: u64::MAX - number,
+        groups: groups.to_string(),
         base,
         ends,
     };
@@ -14,9 +15,9 @@ fn manifest() -> Manifest {
     };
     Manifest {
         epochs: vec![
-            epoch(4, 2, Some(base), Some(vec![310, 0])),
-            epoch(5, 1, None, Some(vec![7])),
-            epoch(6, 4, None, None),
+            epoch(4, 2, "bull:* base", Some(base), Some(vec![310, 0])),
+            epoch(5, 1, "", None, Some(vec![7])),
+            epoch(6, 4, "ends", None, None),
         ],
     }
 }

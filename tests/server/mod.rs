@@ -26,6 +26,7 @@ mod harness; // starts the binary, waits for it, ends it
 mod himport; // HIMPORT over several cores, in blocks, on connections that move
 mod hotkeys; // sessions that find the most expensive keys of all cores
 mod http; // figures on a port of their own
+mod key_groups; // keys that live together because of how they begin
 mod lane;
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind

@@ -118,7 +118,7 @@ impl Core {
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry, args) {
             return Dispatched::NotYet;
         }
-        if self.scripts.busy_count > 0 && self.is_busy_for(entry) {
+        if self.is_a_script_busy() && self.is_busy_for(entry) {
             let error = self.busy_error();
             return self.refuse(connection, Some(entry), &error);
         }

@@ -4,7 +4,8 @@
 //!     SCRIPT KILL -> every core looks -> one that has not written ends with its error
 //!
 //! Promises  the other cores serve on, and whoever waits there for what such a script holds is told BUSY, a script that has
-//!           written by the call that waits; a script that loops for ever does not keep its core from SCRIPT KILL and SHUTDOWN.
+//!           written by the call that waits; PING says BUSY on every core, as health checks expect; a script that loops for
+//!           ever does not keep its core from SCRIPT KILL and SHUTDOWN.
 //! Not here  where scripts run: `node/script.rs`.
 //! Tests     tests/server/scripts.rs.
 
@@ -40,10 +41,18 @@ const IS_FUNCTION: usize = 3;
 const IS_SCRIPT: usize = 4;
 
 impl Core {
-    /// Whether a command may run while a script does for long.
+    /// Whether a script runs for long, on whatever core.
+    #[inline]
+    pub(super) fn is_a_script_busy(&self) -> bool {
+        self.scripts.busy_count > 0 || !self.mesh.board().busy_scripts.is_empty()
+    }
+
+    /// Whether a command may not run while a script does for long: on its core nearly none may, on others only PING, which asks
+    /// for the server rather than for this core of it.
     #[cold]
     pub(super) fn is_busy_for(&self, entry: &Entry) -> bool {
-        !entry.command.flags.has(Flags::ALLOW_BUSY)
+        let is_here = self.scripts.busy_count > 0;
+        !entry.command.flags.has(Flags::ALLOW_BUSY) && (is_here || entry.command.name == "PING")
     }
 
     /// Whether a script has used up its turn: it has run for longer than others are made to wait without a word.
@@ -66,12 +75,13 @@ impl Core {
         true
     }
 
-    /// What clients of this core are told while it has such a script.
+    /// What clients are told: of such a script of this core, or else of the one that has run the longest.
     #[cold]
     pub(super) fn busy_error(&self) -> CommandError {
         let all = self.mesh.board().busy_scripts.all();
         let own = all.iter().find(|busy| busy.core == self.id);
-        own.map_or(busy_text(false), |busy| busy.text()).into()
+        let told = own.or(all.first());
+        told.map_or(busy_text(false), |busy| busy.text()).into()
     }
 
     /// A script goes on with the next turn of the loop.

@@ -6,6 +6,7 @@
 //! Tests     tests/node/info.rs: which sections a request selects; every section from known figures.
 
 use super::memory_figures::MemoryFigures;
+use super::option_values::percentile_text;
 use super::saving::SavingFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
@@ -640,7 +641,9 @@ fn latency_stats(figures: &InfoFigures, out: &mut String) {
         let texts: Vec<String> = command
             .latency_us
             .iter()
-            .map(|(percentile, latency_us)| format!("p{percentile}={latency_us:.3}"))
+            .map(|(percentile, latency_us)| {
+                format!("p{}={latency_us:.3}", percentile_text(*percentile))
+            })
             .collect();
         let _ = write!(
             out,

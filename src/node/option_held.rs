@@ -133,7 +133,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("aof-rewrite-incremental-fsync", YES_NO, "yes", PAST_CACHE),
     idle("sanitize-dump-payload", Check::Enum(&["no", "yes", "clients"]), "no", "what RESTORE is given is always checked"),
     // Memory.
-    shown(Topic::Memory, "most bytes of memory, buffers of clients included; 0 for no limit", held("maxmemory", "", Check::Memory(0), "0")),
+    shown(Topic::Memory, "most bytes of memory, buffers of clients included; 0 for no limit", held("maxmemory", "", Check::MemoryUnsigned, "0")),
     shown(Topic::Memory, "most bytes that clients may take, or a percentage of maxmemory; 0 for no limit", held("maxmemory-clients", "", Check::MemoryOrPercent, "0")),
     shown(Topic::Memory, "keys looked at to find one that goes", held("maxmemory-samples", "", Check::Int(1, 64), "5")),
     shown(Topic::Memory, "how long a command may be held up by evictions, 0 to 100", held("maxmemory-eviction-tenacity", "", Check::Int(0, 100), "10")),
@@ -226,7 +226,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("repl-diskless-sync-delay", INT, "5", NO_REPLICAS),
     idle("repl-diskless-sync-max-replicas", INT, "0", NO_REPLICAS),
     idle("repl-diskless-load", Check::Enum(&["disabled", "on-empty-db", "swapdb"]), "disabled", NO_REPLICAS),
-    idle("repl-backlog-size", Check::Memory(1), "1048576", NO_REPLICAS),
+    idle("repl-backlog-size", Check::MemoryRaised(16 << 10), "1048576", NO_REPLICAS),
     idle("repl-backlog-ttl", COUNT, "3600", NO_REPLICAS),
     alias("min-slaves-to-write", fixed("min-replicas-to-write", INT, "0", &["0"], NO_REPLICATION)),
     alias("min-slaves-max-lag", idle("min-replicas-max-lag", INT, "10", NO_REPLICAS)),
@@ -249,7 +249,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("cluster-allow-replica-migration", YES_NO, "yes", NO_NODES),
     idle("cluster-allow-reads-when-down", YES_NO, "no", NO_NODES),
     idle("cluster-allow-pubsubshard-when-down", YES_NO, "yes", NO_NODES),
-    idle("cluster-link-sendbuf-limit", Check::Memory(0), "0", NO_NODES),
+    idle("cluster-link-sendbuf-limit", Check::MemoryUnsigned, "0", NO_NODES),
     idle("cluster-preferred-endpoint-type", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip", NO_NODES),
     fixed("cluster-compatibility-sample-ratio", Check::Int(0, 100), "0", &["0"], "rondo does not look for operations a cluster would refuse"),
     // Switches for Redis's own tests; `node/saving.rs` looks at the first.

@@ -2,8 +2,9 @@
 //!
 //! Not here  options Redis has and rondo only holds or refuses: `node/option_held.rs`.
 
-use super::option_values::{memory_bytes, parse_integer};
+use super::option_values::{memory_bytes, parse_integer, percentile_text};
 use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic, file_name};
+use crate::base::number::parse_f64;
 use crate::commands::rename::Renames;
 use crate::keyspace::{Classes, KeyGroups};
 use std::collections::BTreeMap;
@@ -745,7 +746,7 @@ fn get_output_limits(options: &Options) -> String {
 }
 
 fn set_output_limits(options: &mut Options, words: &[String]) -> Result<(), String> {
-    if words.is_empty() || !words.len().is_multiple_of(4) {
+    if !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".to_string());
     }
     for group in words.chunks_exact(4) {
@@ -762,11 +763,16 @@ fn set_output_limits(options: &mut Options, words: &[String]) -> Result<(), Stri
         let bad = || {
             "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_string()
         };
-        let bytes = |word: &String| memory_bytes(word).ok_or_else(bad);
+        let bytes = |word: &String| {
+            let bytes = memory_bytes(word);
+            let bytes = bytes.filter(|&bytes| i64::try_from(bytes).is_ok());
+            bytes.ok_or_else(bad)
+        };
+        let seconds: Option<i64> = group[3].parse().ok();
         options.client_output_buffer_limit[class] = OutputLimit {
             hard_bytes: bytes(&group[1])?,
             soft_bytes: bytes(&group[2])?,
-            soft_seconds: parse_integer(&group[3], 0, i64::MAX).map_err(|_| bad())? as u64,
+            soft_seconds: seconds.and_then(|it| it.try_into().ok()).ok_or_else(bad)?,
         };
     }
     Ok(())
@@ -830,7 +836,7 @@ fn get_percentiles(options: &Options) -> String {
     let texts: Vec<String> = options
         .latency_tracking_info_percentiles
         .iter()
-        .map(f64::to_string)
+        .map(|percentile| percentile_text(*percentile))
         .collect();
     texts.join(" ")
 }
@@ -838,10 +844,10 @@ fn get_percentiles(options: &Options) -> String {
 fn set_percentiles(options: &mut Options, words: &[String]) -> Result<(), String> {
     let mut percentiles = Vec::new();
     // One empty word means none at all.
-    for word in words.iter().filter(|word| !word.is_empty()) {
-        let value: f64 = word
-            .parse()
-            .map_err(|_| "Invalid latency-tracking-info-percentiles parameters".to_string())?;
+    let words = if words == [""] { &[] } else { words };
+    for word in words {
+        let value = parse_f64(word.as_bytes())
+            .ok_or_else(|| "Invalid latency-tracking-info-percentiles parameters".to_string())?;
         if !(0.0..=100.0).contains(&value) {
             return Err(
                 "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"

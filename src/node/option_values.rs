@@ -31,6 +31,12 @@ pub fn parse_memory(word: &str, min: i64) -> Result<i64, String> {
     in_range(i64::try_from(value).unwrap_or(i64::MIN), min, i64::MAX)
 }
 
+/// A percentile as CONFIG GET and INFO print it: at most six digits after the point, and no zeros at their end.
+pub fn percentile_text(percentile: f64) -> String {
+    let text = format!("{percentile:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
 /// An octal number from 0 to `max`.
 pub fn parse_octal(word: &str, max: i64) -> Result<i64, String> {
     let value = i64::from_str_radix(word, 8)

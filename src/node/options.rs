@@ -14,7 +14,8 @@
 use super::option_held::HELD;
 use super::option_table::{OWN, defaults};
 use super::option_values::{
-    parse_bool, parse_cpus, parse_integer, parse_memory, parse_octal, quote, split_words,
+    memory_bytes, parse_bool, parse_cpus, parse_integer, parse_memory, parse_octal, quote,
+    split_words,
 };
 use crate::base::glob::glob_match;
 use crate::commands::rename::Renames;
@@ -226,6 +227,10 @@ pub enum Check {
     Int(i64, i64),
     /// Bytes, at least so many.
     Memory(i64),
+    /// Bytes, up to 2^64 - 1; what is more is taken for that.
+    MemoryUnsigned,
+    /// Bytes, of which there are always so many, whatever is said.
+    MemoryRaised(i64),
     /// Bytes, or a percentage.
     MemoryOrPercent,
     Enum(&'static [&'static str]),
@@ -364,7 +369,7 @@ impl OptionSpec {
                 *options = changed;
             }
             Kind::Held(check) => {
-                let value = check.normal(&words.join(" "))?;
+                let value = check.normal(&words.join(" "), options)?;
                 self.refuse(&value)?;
                 options.held.insert(self.name, value);
             }
@@ -372,7 +377,17 @@ impl OptionSpec {
         Ok(())
     }
 
-    /// One value as CONFIG SET and a quoted flag give it: for a `multi` option it may hold several words.
+    /// One value as CONFIG SET gives it: the words of a `multi` option have one space between them, and no quotes.
+    pub fn set_value(&self, options: &mut Options, value: &str) -> Result<(), String> {
+        if !self.multi {
+            return self.set(options, &[value.to_string()]);
+        }
+        let words = value.split(' ').map(str::to_string);
+        let words: Vec<String> = words.filter(|_| !value.is_empty()).collect();
+        self.set(options, &words)
+    }
+
+    /// One value as a quoted word of a file or a flag gives it: for a `multi` option it may hold several words.
     pub fn set_text(&self, options: &mut Options, value: &str) -> Result<(), String> {
         if self.multi && !value.is_empty() {
             let words = split_words(value.as_bytes())
@@ -438,11 +453,18 @@ impl OptionSpec {
 }
 
 impl Check {
-    fn normal(self, word: &str) -> Result<String, String> {
+    fn normal(self, word: &str, options: &Options) -> Result<String, String> {
         match self {
             Check::Bool => parse_bool(word).map(|_| word.to_ascii_lowercase()),
             Check::Int(min, max) => parse_integer(word, min, max).map(|value| value.to_string()),
             Check::Memory(min) => parse_memory(word, min).map(|value| value.to_string()),
+            Check::MemoryUnsigned => match memory_bytes(word) {
+                Some(bytes) => Ok(bytes.to_string()),
+                None => Err("argument must be a memory value".to_string()),
+            },
+            Check::MemoryRaised(least) => {
+                parse_memory(word, 1).map(|value| value.max(least).to_string())
+            }
             Check::Enum(names) => parse_enum(word, names).map(str::to_string),
             Check::Words(names) => {
                 let said = word
@@ -454,12 +476,17 @@ impl Check {
                         "shutdown options SAVE and NOSAVE can't be used simultaneously".to_string(),
                     );
                 }
-                // Each once, in the table's order.
-                let kept = names.iter().filter(|name| said.contains(name)).copied();
-                Ok(kept.collect::<Vec<_>>().join(" "))
+                // Each once, in the table's order; beside others the default says nothing.
+                let mut kept: Vec<&str> = names.to_vec();
+                kept.retain(|name| said.contains(name));
+                if kept.len() > 1 {
+                    kept.retain(|name| *name != "default");
+                }
+                Ok(kept.join(" "))
             }
             Check::MemoryOrPercent => match word.strip_suffix('%') {
                 Some(digits) => match parse_integer(digits, 0, i64::MAX) {
+                    Ok(0) => Ok("0".to_string()),
                     Ok(0..=100) => Ok(word.to_string()),
                     Ok(_) => Err("percentage argument must be less or equal to 100".to_string()),
                     Err(_) => Err(NEITHER_MEMORY_NOR_PERCENT.to_string()),
@@ -480,7 +507,7 @@ impl Check {
                 }
                 Ok(word.to_string())
             }
-            Check::Title if super::title::is_template(word) => Ok(word.to_string()),
+            Check::Title if super::title::is_template(word, options) => Ok(word.to_string()),
             Check::Title => {
                 Err("template format is invalid or contains unknown variables".to_string())
             }
@@ -489,14 +516,19 @@ impl Check {
                 if parts.len() != 3 {
                     return Err("wrong number of arguments".to_string());
                 }
-                let is_score = |part: &&str| parse_integer(part, -2000, 2000).is_ok();
-                if !parts.iter().all(is_score) {
+                let score = |part: &&str| {
+                    let score = part.parse::<i64>().ok();
+                    score.filter(|score| (-2000..=2000).contains(score))
+                };
+                let scores: Option<Vec<i64>> = parts.iter().map(score).collect();
+                let Some(scores) = scores else {
                     return Err(
                         "Invalid oom-score-adj-values, elements must be between -2000 and 2000."
                             .to_string(),
                     );
-                }
-                Ok(word.to_string())
+                };
+                let texts: Vec<String> = scores.iter().map(i64::to_string).collect();
+                Ok(texts.join(" "))
             }
             Check::Cpus if word.is_empty() || parse_cpus(word).is_some() => Ok(word.to_string()),
             Check::Cpus => Err("argument must be a list of CPUs, as 0,2,4-7 or 0-14:2".to_string()),
@@ -615,7 +647,7 @@ pub fn config_set(
         let Ok(value) = std::str::from_utf8(value) else {
             return Err(config_set_failed(spec.name, "argument must be UTF-8 text"));
         };
-        spec.set_text(&mut changed, value)
+        spec.set_value(&mut changed, value)
             .map_err(|reason| config_set_failed(spec.name_said(name), &reason))?;
         if !spec.settled.is_empty() && spec.get(options) != spec.get(&changed) {
             return Err(config_set_failed(spec.name_said(name), spec.settled));

@@ -74,14 +74,19 @@ pub fn words_place(stat: &str) -> Option<std::ops::Range<u64>> {
     (start < end).then_some(start..end)
 }
 
-/// The title; none where the template has an unknown variable, one without end, or nothing in it.
+/// The title, without spaces at its ends; `{{` is a brace. None where the template has an unknown variable or one without end.
 pub fn render(template: &str, subject: &Subject<'_>) -> Option<String> {
     let options = subject.options;
     let mut title = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}')?;
         title.push_str(before);
+        if let Some(after) = after.strip_prefix('{') {
+            title.push('{');
+            rest = after;
+            continue;
+        }
+        let (name, after) = after.split_once('}')?;
         rest = after;
         match name {
             "title" => title.push_str(subject.program),
@@ -97,18 +102,17 @@ pub fn render(template: &str, subject: &Subject<'_>) -> Option<String> {
         }
     }
     title.push_str(rest);
-    let is_empty = template.is_empty();
-    (!is_empty).then(|| title.trim_end_matches(' ').to_string())
+    Some(title.trim_matches(' ').to_string())
 }
 
-/// Whether titles can be made of it.
-pub fn is_template(template: &str) -> bool {
+/// Whether titles can be made of it that say something beside the program's name.
+pub fn is_template(template: &str, options: &Options) -> bool {
     let subject = Subject {
         program: "",
         config_file: "",
-        options: &Options::default(),
+        options,
     };
-    render(template, &subject).is_some()
+    render(template, &subject).is_some_and(|title| !title.is_empty())
 }
 
 fn listening_at(options: &Options) -> String {

@@ -187,7 +187,9 @@ impl Shard {
             return;
         }
         let shards_count = memory.ledger.shards_count() as i64;
-        let bytes_max = i64::try_from(options.bytes_max).unwrap_or(i64::MAX / 2);
+        let bytes_max = i64::try_from(options.bytes_max).unwrap_or(i64::MAX);
+        // Sums of it and what is in use stay numbers.
+        let bytes_max = bytes_max.min(i64::MAX / 2);
         memory.piece = (bytes_max / shards_count / PIECES_PER_SHARE).max(1);
         let may_ask = shards_count > 1 && options.policy.is_some();
         let overdraft = if may_ask {

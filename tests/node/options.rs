@@ -405,3 +405,122 @@ fn ticks_a_second_are_brought_into_their_range() {
         assert_eq!(get(&options, "hz"), told);
     }
 }
+
+// Recorded from Redis 8.0.6, but for what is beyond 2^64: there, the most there is takes the place of what is left of it.
+#[test]
+fn values_are_taken_and_told_as_redis_does() {
+    for (name, said, told) in [
+        ("maxmemory", "18446744073709551615", "18446744073709551615"),
+        ("maxmemory", "9223372036854775808", "9223372036854775808"),
+        ("maxmemory", "10000000000gb", "10737418240000000000"),
+        ("maxmemory", "99999999999999999999", "18446744073709551615"),
+        ("maxmemory", "17179869184gb", "18446744073709551615"),
+        (
+            "cluster-link-sendbuf-limit",
+            "8589934592gb",
+            "9223372036854775808",
+        ),
+        ("repl-backlog-size", "1", "16384"),
+        ("repl-backlog-size", "16385", "16385"),
+        ("maxmemory-clients", "0%", "0"),
+        ("maxmemory-clients", "1%", "1%"),
+        ("shutdown-on-sigint", "default save", "save"),
+        ("oom-score-adj-values", "+1 02 -3", "1 2 -3"),
+        (
+            "client-output-buffer-limit",
+            "",
+            "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        ),
+        (
+            "client-output-buffer-limit",
+            "normal 1 9223372036854775807 +05",
+            "normal 1 9223372036854775807 5 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        ),
+        ("latency-tracking-info-percentiles", "", ""),
+        ("latency-tracking-info-percentiles", "0x10 0X1.8p+2", "16 6"),
+        (
+            "latency-tracking-info-percentiles",
+            "33.3333335 99.9999999 1e-320 +.5 1.",
+            "33.333334 100 0 0.5 1",
+        ),
+        ("proc-title-template", "{{title}}", "{{title}}"),
+    ] {
+        let mut options = Options::default();
+        let taken = set(&mut options, name, said);
+        assert!(taken.is_ok(), "{name} {said}: {taken:?}");
+        assert_eq!(get(&options, name), told, "{name} {said}");
+        let mut read = Options::default();
+        apply_text(&mut read, &to_text(&options)).unwrap_or_else(|error| panic!("{error}"));
+        // What was cut for the eye is what the file has.
+        assert_eq!(get(&read, name), told, "{name} {said}");
+    }
+    let mut options = Options::default();
+    assert_eq!(
+        apply_text(&mut options, "client-output-buffer-limit"),
+        Ok(())
+    );
+    assert_eq!(options, Options::default());
+}
+
+// Recorded from Redis 8.0.6: words of CONFIG SET have one space between them, and quotes are letters there; in a file they are not.
+#[test]
+fn words_of_config_set_are_parted_by_one_space() {
+    const INVALID: &str = "Invalid latency-tracking-info-percentiles parameters";
+    const LIMITS: &str = "Wrong number of arguments in buffer limit configuration.";
+    const LIMIT: &str =
+        "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+    const SCORES: &str = "Invalid oom-score-adj-values, elements must be between -2000 and 2000.";
+    const TITLE: &str = "template format is invalid or contains unknown variables";
+    let mut options = Options::default();
+    for (name, value, reason) in [
+        ("latency-tracking-info-percentiles", "50  99", INVALID),
+        ("latency-tracking-info-percentiles", " ", INVALID),
+        ("latency-tracking-info-percentiles", "\"50\"", INVALID),
+        ("latency-tracking-info-percentiles", "\"", INVALID),
+        ("latency-tracking-info-percentiles", "nan", INVALID),
+        ("latency-tracking-info-percentiles", "1e400", INVALID),
+        (
+            "latency-tracking-info-percentiles",
+            "0x65",
+            "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]",
+        ),
+        ("client-output-buffer-limit", "normal 0 0 0 ", LIMITS),
+        ("client-output-buffer-limit", "\"", LIMITS),
+        (
+            "client-output-buffer-limit",
+            "normal 9223372036854775808 0 0",
+            LIMIT,
+        ),
+        ("client-output-buffer-limit", "normal 0 0 -1", LIMIT),
+        ("client-output-buffer-limit", "normal 0 0 0x1", LIMIT),
+        (
+            "client-output-buffer-limit",
+            "\"normal 0 0 0\"",
+            "Invalid client class specified in buffer limit configuration.",
+        ),
+        ("save", "900 1 ", "Invalid save parameters"),
+        ("save", " ", "Invalid save parameters"),
+        ("save", "\"900\" 1", "Invalid save parameters"),
+        (
+            "oom-score-adj-values",
+            "1  2 3",
+            "wrong number of arguments",
+        ),
+        ("oom-score-adj-values", "0x1 2 3", SCORES),
+        (
+            "shutdown-on-sigint",
+            "save  now",
+            "argument(s) must be one of the following: default, save, nosave, now, force",
+        ),
+        ("proc-title-template", "{title}", TITLE),
+        ("proc-title-template", "{unixsocket}", TITLE),
+    ] {
+        let taken = set(&mut options, name, value);
+        assert_eq!(taken, Err(failed(name, reason)), "{name} {value}");
+    }
+    assert_eq!(options, Options::default());
+    let line = "save \"900  1 \"\nlatency-tracking-info-percentiles \"50\"  \"99\"";
+    assert_eq!(apply_text(&mut options, line), Ok(()));
+    assert_eq!(get(&options, "save"), "900 1");
+    assert_eq!(get(&options, "latency-tracking-info-percentiles"), "50 99");
+}

@@ -2,7 +2,7 @@
 
 use rondo::node::Options;
 use rondo::node::config_file::apply_text;
-use rondo::node::title::{Subject, render, words_place};
+use rondo::node::title::{Subject, is_template, render, words_place};
 
 fn title(template: &str, lines: &str) -> Option<String> {
     let mut options = Options::default();
@@ -32,9 +32,36 @@ fn variables_are_filled_in_as_redis_does() {
         ),
         "T 6379|0|/s|-|}"
     );
-    for wrong in ["", "{x}", "a {title", "{}", "{Title}"] {
+    assert_eq!(told("  x{{{port}}} }} ", ""), "x{6379}} }}");
+    for wrong in ["{x}", "a {title", "{}", "{Title}", "{", "{{{"] {
         assert_eq!(title(wrong, ""), None, "{wrong}");
     }
+}
+
+// Recorded from Redis 8.0.6: with the program's name alone there would be nothing to tell servers apart by.
+#[test]
+fn a_template_says_more_than_the_name() {
+    let options = Options::default();
+    for (template, is_one) in [
+        ("{title} {listen-addr} {server-mode}", true),
+        ("{port}", true),
+        ("{config-file}", true),
+        ("{{", true),
+        ("}", true),
+        ("{title} x", true),
+        ("", false),
+        ("  ", false),
+        ("{title}", false),
+        (" {title} {server-mode}", false),
+        ("{unixsocket}", false),
+        ("{port", false),
+        ("{x}", false),
+    ] {
+        assert_eq!(is_template(template, &options), is_one, "{template}");
+    }
+    let mut with_socket = Options::default();
+    assert_eq!(apply_text(&mut with_socket, "unixsocket /s"), Ok(()));
+    assert!(is_template("{unixsocket}", &with_socket));
 }
 
 #[test]

@@ -432,6 +432,7 @@ impl Core {
         let mut reply = Reply::new(&mut out, protocol.unwrap_or_default());
         match request {
             FunctionRequest::Kill => return self.kill_script_anywhere(token, true),
+            FunctionRequest::Stats => return self.ask_all_for_function_stats(token),
             FunctionRequest::Dump => reply.bulk(&self.functions.engine.dump()),
             FunctionRequest::List { pattern, with_code } => {
                 write_list(
@@ -441,7 +442,6 @@ impl Core {
                     &mut reply,
                 );
             }
-            FunctionRequest::Stats => self.write_function_stats(&mut reply),
             // Its block has waited for that.
             change if self.captured.contains_key(&token) => {
                 return self.change_libraries(token, change);
@@ -463,7 +463,17 @@ impl Core {
         self.complete(token, |output, _| output.extend_from_slice(&out));
     }
 
-    /// FUNCTION STATS: of those that run for long the one that began first, for others cannot be seen by anybody.
+    /// FUNCTION STATS, once every core has been heard of.
+    pub(super) fn tell_function_stats(&mut self, token: Token) {
+        self.follow_functions();
+        let connection = self.connections.get_mut(token);
+        let protocol = connection.map(|it| it.session.protocol);
+        let mut out = Vec::new();
+        self.write_function_stats(&mut Reply::new(&mut out, protocol.unwrap_or_default()));
+        self.complete(token, |output, _| output.extend_from_slice(&out));
+    }
+
+    /// Of those that run for long the one that began first: all others end before whoever asks is answered.
     fn write_function_stats(&self, reply: &mut Reply<'_>) {
         let all = self.mesh.board().busy_scripts.all();
         let running = all.iter().find(|busy| busy.function.is_some());

@@ -89,6 +89,8 @@ pub(super) enum Purpose {
     },
     Count,
     KillScript,
+    /// FUNCTION STATS: no core is in the midst of a function that it has told nobody of.
+    FunctionStats,
     Info(Vec<Vec<u8>>),
     Memory(MemoryRequest),
     /// LATENCY HISTOGRAM of these commands.
@@ -448,6 +450,15 @@ impl Core {
             Asker::Connection(token),
             Purpose::KillScript,
             Question::KillScript { is_function },
+        );
+    }
+
+    /// FUNCTION STATS: a core that is held up by a script answers once it has told all that it is, or the script is over.
+    pub(super) fn ask_all_for_function_stats(&mut self, token: Token) {
+        self.ask_all(
+            Asker::Connection(token),
+            Purpose::FunctionStats,
+            Question::Echo,
         );
     }
 
@@ -833,6 +844,7 @@ impl Core {
                     Reply::new(out, session.protocol).verbatim(b"txt", &text)
                 });
             }
+            Purpose::FunctionStats => self.tell_function_stats(token),
             Purpose::KillScript => {
                 let found: Vec<usize> = answers
                     .iter()

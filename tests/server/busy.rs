@@ -192,3 +192,30 @@ fn functions_that_run_for_long_are_named_and_ended_as_functions() {
         assert_eq!(clients[5].ask("SCRIPT KILL"), ok());
     }
 }
+
+/// As in Redis, where who asks waits: a core that is in the midst of a function has not told anybody of it yet.
+#[test]
+fn functions_are_named_by_whoever_asks_first() {
+    for threads in THREADS {
+        let server = Server::start(threads, &["--busy-reply-threshold", "500"]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        let code = "#!lua name=loops\nredis.register_function('forever', function(_, words) \
+                    redis.log(redis.LOG_WARNING, words[1]) while true do end end)";
+        clients[0].run(&[b"FUNCTION", b"LOAD", code.as_bytes()]);
+        for (index, asking) in clients.iter_mut().enumerate() {
+            let (key, begun) = (format!("k{index}"), format!("begun {index}"));
+            let mut looping = server.client();
+            let words: [&[u8]; 5] = [b"FCALL", b"forever", b"1", key.as_bytes(), begun.as_bytes()];
+            looping.send(&request(&words));
+            eventually("it has begun", || server.log().contains(&begun));
+            let stats = asking.ask("FUNCTION STATS");
+            let running = &stats.items()[1];
+            assert_eq!(running.items()[1].text(), "forever");
+            assert_eq!(running.items()[3].items()[4].text(), begun);
+            assert_eq!(asking.ask("FUNCTION KILL"), ok());
+            assert!(looping.reply().text().contains("Script killed by user"));
+            eventually("it serves again", || asking.ask("PING") == pong());
+            assert_eq!(asking.ask("FUNCTION STATS").items()[1], Value::Null);
+        }
+    }
+}

@@ -101,6 +101,7 @@ pub mod syslog;
 mod time_slice;
 pub mod title;
 pub mod tls;
+mod tls_clients;
 mod tls_key;
 mod tls_user;
 pub mod tool_progress;

@@ -7,7 +7,7 @@
 //!
 //! Promises  nothing of a client is parsed before its handshake is done, with a certificate where one is asked for; a fault of
 //!           the client's ends its connection only.
-//! Not here  the key of the server's own: `node/tls_key.rs`; the user a certificate names: `node/tls_user.rs`; the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
+//! Not here  which certificates of clients are good: `node/tls_clients.rs`; the key of the server's own: `node/tls_key.rs`; the user a certificate names: `node/tls_user.rs`; the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
 //! Source    crate rustls with ring: TLS 1.2 and 1.3.
 //! Tests     tests/server/tls.rs.
 
@@ -20,11 +20,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring as provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::{NoServerSessionStorage, StoresServerSessions, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, StoresServerSessions};
 use rustls::sign::SingleCertAndKey;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use super::options::Options;
+use super::tls_clients::{Clients, Trusted};
 use super::tls_key::{certified, private_key};
 
 /// What new connections are made with.
@@ -208,17 +209,10 @@ pub fn config(options: &Options) -> Result<Option<Config>, String> {
     let builder = if options.tls_auth_clients == "no" {
         builder.with_no_client_auth()
     } else {
-        let roots = Arc::new(roots(options)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
-        let verifier = if options.tls_auth_clients == "optional" {
-            verifier.allow_unauthenticated()
-        } else {
-            verifier
-        };
-        let verifier = verifier
-            .build()
+        let is_optional = options.tls_auth_clients == "optional";
+        let clients = Clients::new(trusted(options)?, is_optional, &provider)
             .map_err(|error| format!("tls-ca-cert-file, tls-ca-cert-dir: {error}"))?;
-        builder.with_client_cert_verifier(verifier)
+        builder.with_client_cert_verifier(Arc::new(clients))
     };
     let own = certified(certificates, key, &provider)
         .map_err(|error| format!("tls-cert-file, tls-key-file: {error}"))?;
@@ -247,8 +241,8 @@ fn certificates(option: &str, path: &str) -> Result<Vec<CertificateDer<'static>>
     Ok(found)
 }
 
-/// Who may sign clients' certificates.
-fn roots(options: &Said) -> Result<RootCertStore, String> {
+/// The certificates that say which of clients' are good.
+fn trusted(options: &Said) -> Result<Trusted, String> {
     let mut files = Vec::new();
     if !options.tls_ca_cert_file.is_empty() {
         files.push(options.tls_ca_cert_file.clone());
@@ -261,21 +255,21 @@ fn roots(options: &Said) -> Result<RootCertStore, String> {
         let found = found.filter(|path| path.is_file());
         files.extend(found.map(|path| path.display().to_string()));
     }
-    let mut roots = RootCertStore::empty();
+    let mut trusted = Trusted::none();
     for file in &files {
         for certificate in certificates("tls-ca-cert-file", file)? {
-            roots
+            trusted
                 .add(certificate)
                 .map_err(|error| format!("tls-ca-cert-file {file}: {error}"))?;
         }
     }
-    if roots.is_empty() {
+    if trusted.is_empty() {
         return Err(
             "tls-ca-cert-file or tls-ca-cert-dir must be set unless tls-auth-clients is no"
                 .to_string(),
         );
     }
-    Ok(roots)
+    Ok(trusted)
 }
 
 fn versions(protocols: &str) -> Result<Vec<&'static SupportedProtocolVersion>, String> {

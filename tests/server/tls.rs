@@ -3,8 +3,8 @@
 use super::client::{error, ok};
 use super::harness::{Server, free_port, new_dir, run_to_end};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
@@ -63,6 +63,46 @@ impl Files {
         let certificate = params.signed_by(&key, by).expect("signed");
         self.write(name, &certificate.pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    /// A certificate that may be trusted for itself, and who signs with it; it and its key as `NAME` and `NAME.key`.
+    fn make_own(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Issuer<'static, KeyPair> {
+        let mut params = CertificateParams::new(vec!["localhost".to_string()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed");
+        self.write(name, &certificate.pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+        Issuer::new(params, key)
+    }
+
+    /// A certificate between the authority and others, in its file and as who signs.
+    fn make_between(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Issuer<'static, KeyPair> {
+        let mut params = CertificateParams::new(vec!["localhost".to_string()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.authority).expect("signed");
+        self.write(name, &certificate.pem());
+        Issuer::new(params, key)
+    }
+
+    /// Appends certificates to a file, for a chain or for several that are trusted.
+    fn append(&self, name: &str, others: &[&str]) {
+        let read = |name: &str| std::fs::read_to_string(self.path(name)).expect("there");
+        let text = others
+            .iter()
+            .fold(read(name), |text, other| text + &read(other));
+        self.write(name, &text);
     }
 
     fn server(&self, threads: usize, extra: &[&str]) -> (Server, u16) {
@@ -357,6 +397,99 @@ fn wrong_certificates_are_refused() {
     assert!(exchange(&mut wary, b"SET k v\r\n", 1).is_err());
     assert_eq!(server.client().ask("DBSIZE").integer(), 0);
     assert!(try_with(Some((&files.dir, "client"))).is_ok());
+}
+
+/// A right certificate of a client's, and one that says its key is for something else; the same of who signs.
+#[test]
+fn what_a_certificate_is_for_is_heeded() {
+    let files = Files::new();
+    let uses = |purposes: &'static [KeyUsagePurpose]| {
+        move |params: &mut CertificateParams| params.key_usages = purposes.to_vec()
+    };
+    // What OpenSSL calls nsCertType: a string of bits, clients first, then servers.
+    let netscape = |bits: u8| {
+        move |params: &mut CertificateParams| {
+            let oid = [2, 16, 840, 1, 113_730, 1, 1];
+            let content = vec![3, 2, 0, bits];
+            let extension = CustomExtension::from_oid_content(&oid, content);
+            params.custom_extensions.push(extension);
+        }
+    };
+    let authority = |purposes: &'static [KeyUsagePurpose]| {
+        move |params: &mut CertificateParams| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = purposes.to_vec();
+        }
+    };
+    let signs = &[KeyUsagePurpose::DigitalSignature];
+    files.make("signs", &files.authority, uses(signs));
+    files.make("both", &files.authority, netscape(0b1100_0000));
+    let between = files.make_between("between", authority(&[KeyUsagePurpose::KeyCertSign]));
+    files.make("by-between", &between, |_| ());
+    files.append("by-between", &["between"]);
+    let enciphers = &[KeyUsagePurpose::KeyEncipherment];
+    files.make("enciphers", &files.authority, uses(enciphers));
+    files.make("server-of-old", &files.authority, netscape(0b0100_0000));
+    let mute = files.make_between("mute", authority(signs));
+    files.make("by-mute", &mute, |_| ());
+    files.append("by-mute", &["mute"]);
+    let (server, port) = files.server(1, &[]);
+    let served = |name: &str| {
+        let shown = (files.path(name), files.path(&format!("{name}.key")));
+        let mut stream = connect(port, &files.path("ca"), Some((&shown.0, &shown.1)));
+        exchange(&mut stream, b"INCR served\r\n", 1).is_ok()
+    };
+    for name in ["signs", "both", "by-between"] {
+        assert!(served(name), "{name}");
+    }
+    for name in ["enciphers", "server-of-old", "by-mute"] {
+        assert!(!served(name), "{name}");
+    }
+    assert_eq!(server.client().ask("GET served").text(), "3");
+}
+
+/// What is trusted without being an authority is served itself; what it signed, which may name anybody, is not.
+#[test]
+fn what_is_trusted_and_no_authority_vouches_for_itself() {
+    let files = Files::new();
+    let pinned = files.make_own("pinned", |params| params.is_ca = IsCa::ExplicitNoCa);
+    let old = files.make_own("old", |params| params.is_ca = IsCa::NoCa);
+    let mute = files.make_own("mute", |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    });
+    let second = files.make_own("second", |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    });
+    files.append("ca", &["pinned", "old", "mute", "second"]);
+    for (name, issuer) in [
+        ("by-pinned", &pinned),
+        ("by-old", &old),
+        ("by-mute", &mute),
+        ("by-second", &second),
+    ] {
+        files.make(name, issuer, |_| ());
+    }
+    let (server, port) = files.server(1, &[]);
+    let served = |name: &str| {
+        let shown = (files.path(name), files.path(&format!("{name}.key")));
+        let mut stream = connect(port, &files.path("ca"), Some((&shown.0, &shown.1)));
+        exchange(&mut stream, b"INCR served\r\n", 1).is_ok()
+    };
+    for name in ["pinned", "old", "by-second"] {
+        assert!(served(name), "{name}");
+    }
+    for name in ["by-pinned", "by-old", "by-mute"] {
+        assert!(!served(name), "{name}");
+    }
+    assert_eq!(server.client().ask("GET served").text(), "3");
+    // Where none but such is trusted nobody else gets in.
+    let reload = format!("CONFIG SET tls-ca-cert-file {}", files.path("pinned"));
+    assert_eq!(server.client().ask(&reload), ok());
+    assert!(served("pinned"));
+    for name in ["old", "by-pinned", "by-second"] {
+        assert!(!served(name), "{name}");
+    }
 }
 
 /// `tls-auth-clients`, files that are read again, and the port, all while the server runs.

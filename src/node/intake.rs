@@ -13,6 +13,7 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, unread_bytes_max};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
+use super::settings::protection;
 use crate::commands::Entry;
 use crate::commands::session::ReplyMode;
 use crate::commands::table::{KeysHandler, table};
@@ -138,11 +139,16 @@ impl Core {
         };
         let opened = tls.open(bytes, &mut plain);
         let has_ended = tls.has_ended();
-        if let Some(certificate) = tls.take_certificate() {
-            self.sign_in_by_certificate(connection, &certificate);
+        let mut is_turned_away = false;
+        if tls.take_handshake() {
+            let certificate = tls.certificate();
+            is_turned_away = self.turn_away_protected(connection);
+            if let Some(certificate) = certificate.filter(|_| !is_turned_away) {
+                self.sign_in_by_certificate(connection, &certificate);
+            }
         }
         match opened {
-            Ok(()) if plain.is_empty() => {}
+            Ok(()) if plain.is_empty() || is_turned_away => {}
             Ok(()) => self.feed(token, connection, &plain),
             Err(fault) => {
                 tracing::debug!(client = connection.peer.address, %fault, "closed: TLS failed");
@@ -158,6 +164,18 @@ impl Core {
             self.plain = plain;
         }
         has_ended
+    }
+
+    /// Protected mode, as it is told to a client that can read it only now.
+    #[cold]
+    fn turn_away_protected(&mut self, connection: &mut Connection) -> bool {
+        let Some(reason) = protection(&self.options, &self.users, &connection.peer) else {
+            return false;
+        };
+        connection.output.extend_from_slice(reason.as_bytes());
+        connection.close_after_output = true;
+        self.counters.connections_rejected += 1;
+        true
     }
 
     /// A connection that had to wait may go on.

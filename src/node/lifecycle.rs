@@ -33,20 +33,20 @@ impl Core {
                 return;
             }
         };
-        // Before its handshake a TLS client could not read why it is turned away.
-        let refuse = |socket: &OwnedFd, line: &[u8]| {
-            if tls.is_none() {
-                acceptor::refuse(socket, line);
-            }
-        };
         if i64::from(board.clients_count.load(Ordering::Relaxed)) >= self.options.maxclients {
-            refuse(&socket, b"-ERR max number of clients reached\r\n");
+            // Before its handshake a TLS client could not read why it is turned away, and one more handshake is too many.
+            if tls.is_none() {
+                acceptor::refuse(&socket, b"-ERR max number of clients reached\r\n");
+            }
             self.counters.connections_rejected += 1;
             return;
         }
         let peer = acceptor::prepare(&socket, self.options.tcp_keepalive as u32);
-        if let Some(reason) = super::settings::protection(&self.options, &self.users, &peer) {
-            refuse(&socket, reason.as_bytes());
+        // A TLS client is told once it can read it: see `Core::feed_sealed`.
+        if tls.is_none()
+            && let Some(reason) = super::settings::protection(&self.options, &self.users, &peer)
+        {
+            acceptor::refuse(&socket, reason.as_bytes());
             self.counters.connections_rejected += 1;
             return;
         }

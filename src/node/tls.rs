@@ -36,7 +36,7 @@ pub struct Tls {
     connection: ServerConnection,
     /// The peer has said that it sends nothing more.
     has_ended: bool,
-    /// Its handshake is done, and its certificate has been looked at.
+    /// Its handshake is done, and that has been looked at.
     is_known: bool,
 }
 
@@ -121,12 +121,15 @@ impl Tls {
         self.connection.wants_write()
     }
 
-    /// The client's certificate, once: when the handshake is done.
-    pub fn take_certificate(&mut self) -> Option<Vec<u8>> {
-        if self.is_known || self.connection.is_handshaking() {
-            return None;
-        }
-        self.is_known = true;
+    /// Whether the handshake is done; yes only once.
+    pub fn take_handshake(&mut self) -> bool {
+        let is_new = !self.is_known && !self.connection.is_handshaking();
+        self.is_known |= is_new;
+        is_new
+    }
+
+    /// The client's own certificate, where it has shown one.
+    pub fn certificate(&self) -> Option<Vec<u8>> {
         let chain = self.connection.peer_certificates()?;
         chain.first().map(|certificate| certificate.to_vec())
     }

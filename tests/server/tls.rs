@@ -14,7 +14,7 @@ use rustls::{
     StreamOwned,
 };
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,8 +128,15 @@ impl Drop for Files {
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
 /// A client that trusts `ca` and shows this certificate, if any.
 fn connect(port: u16, ca: &str, shown: Option<(&str, &str)>) -> Stream {
+    connect_at(([127, 0, 0, 1], port).into(), ca, shown)
+}
+
+fn connect_at(at: SocketAddr, ca: &str, shown: Option<(&str, &str)>) -> Stream {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).expect("a file") {
         roots
@@ -150,13 +157,13 @@ fn connect(port: u16, ca: &str, shown: Option<(&str, &str)>) -> Stream {
             builder.with_client_auth_cert(chain, key).expect("a pair")
         }
     };
-    stream_of(config, port)
+    stream_of(config, at)
 }
 
-fn stream_of(config: ClientConfig, port: u16) -> Stream {
+fn stream_of(config: ClientConfig, at: SocketAddr) -> Stream {
     let name = ServerName::try_from("localhost").expect("a name");
     let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
-    let socket = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
+    let socket = TcpStream::connect(at).expect("accepted");
     socket
         .set_read_timeout(Some(Duration::from_secs(30)))
         .expect("a socket");
@@ -230,7 +237,7 @@ fn an_own_certificate_of_version_1_is_served() {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(TakesAny))
         .with_no_client_auth();
-    let mut stream = stream_of(config, port);
+    let mut stream = stream_of(config, ([127, 0, 0, 1], port).into());
     assert_eq!(
         exchange(&mut stream, b"PING\r\n", 7).expect("a reply"),
         b"+PONG\r\n"
@@ -618,6 +625,52 @@ fn a_certificate_names_the_user() {
     assert_eq!(admin.ask("ACL SETUSER default resetpass >secret"), ok());
     assert_eq!(who("ann"), "ann");
     assert_eq!(who("nobody"), "-NOAUTH Authentication required.");
+}
+
+/// Protected mode: who comes from another machine is told why it is turned away, over TLS once it can read that, and is then gone;
+/// what it sent meanwhile is not done. The address of an interface stands in for another machine.
+#[test]
+fn protected_mode_is_explained_over_tls_too() {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    // Sends nothing: it asks which address would be used.
+    let Ok(()) = socket.connect("198.51.100.7:9") else {
+        println!("skipped: this machine has loopback addresses only");
+        return;
+    };
+    let outside = socket.local_addr().expect("bound").ip();
+    let files = Files::new();
+    files.make("client", &files.authority, |_| ());
+    for threads in [1, 3] {
+        let (server, port) = files.server(threads, &["--tls-auth-clients", "optional"]);
+        let mut admin = server.client();
+        assert_eq!(admin.ask("CONFIG SET bind *"), ok());
+        let plain = || TcpStream::connect((outside, server.port)).expect("accepted");
+        let sealed = |shown| connect_at((outside, port).into(), &files.path("ca"), shown);
+        let (certificate, key) = (files.path("client"), files.path("client.key"));
+        let shown = Some((certificate.as_str(), key.as_str()));
+        let told = |stream: &mut dyn ReadWrite| {
+            let mut text = Vec::new();
+            let _ = stream.write_all(b"INCR served\r\n");
+            let _ = stream.read_to_end(&mut text);
+            String::from_utf8(text).expect("ASCII")
+        };
+        let denied = "-DENIED Redis is running in protected mode";
+        for text in [
+            told(&mut plain()),
+            told(&mut sealed(None)),
+            told(&mut sealed(shown)),
+        ] {
+            assert!(text.starts_with(denied), "{text}");
+            assert_eq!(text.matches("\r\n").count(), 1, "{text}");
+        }
+        let info = admin.ask("INFO stats").text();
+        assert!(info.contains("rejected_connections:3\r\n"), "{info}");
+        assert_eq!(admin.ask("CONFIG SET protected-mode no"), ok());
+        for mut stream in [sealed(None), sealed(shown)] {
+            assert!(exchange(&mut stream, b"INCR served\r\n", 4).is_ok());
+        }
+        assert_eq!(admin.ask("GET served").text(), "2");
+    }
 }
 
 /// The same key as OpenSSL 3 wrote it, plain, encrypted with a pass phrase, and encrypted as older releases did.

@@ -279,7 +279,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("tls-client-cert-file", Check::Text, "", NO_LINKS),
     idle("tls-client-key-file", Check::Text, "", NO_LINKS),
     idle("tls-client-key-file-pass", Check::Text, "", NO_LINKS),
-    fixed("tls-dh-params-file", Check::Text, "", &[""], "key exchange is by elliptic curves only"),
+    idle("tls-dh-params-file", Check::Text, "", "key exchange is by elliptic curves only: no parameters are needed"),
     held("tls-ca-cert-file", "", Check::Text, ""),
     held("tls-ca-cert-dir", "", Check::Text, ""),
     held("tls-protocols", "", Check::Text, ""),

@@ -396,6 +396,21 @@ fn fixed_rows_say_why() {
     ));
 }
 
+/// What only says how Redis does something that is done otherwise here: a file with it is read, it is told again, and help says why.
+#[test]
+fn what_does_nothing_is_held() {
+    let mut options = Options::default();
+    for line in [
+        "tls-dh-params-file /etc/dh.pem",
+        "rdb-save-incremental-fsync no",
+    ] {
+        assert_eq!(apply_text(&mut options, line), Ok(()), "{line}");
+        let (name, value) = line.split_once(' ').expect("two words");
+        assert_eq!(get(&options, name), value);
+        assert!(!find(name.as_bytes()).expect("a row").idle.is_empty());
+    }
+}
+
 // Recorded from Redis 8.0.6: any number is taken, and the nearest there can be is in force and told.
 #[test]
 fn ticks_a_second_are_brought_into_their_range() {

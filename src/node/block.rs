@@ -453,7 +453,7 @@ impl Core {
             if self.wants_to_move(connection, shard) {
                 return self.begin_move(token, connection, shard);
             }
-            if let Some(target) = connection.moving_to {
+            if let Some(target) = self.move_of(connection) {
                 return self.begin_move(token, connection, target);
             }
             self.follow_keys(connection, shard);

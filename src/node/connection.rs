@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::backlog::{Backlog, PIECE_BYTES_MIN};
 use super::block::Block;
 use super::holding::Holding;
+use super::mesh::{CoreFlags, count_moved};
 use super::news::News;
 use super::subscriptions::Subscriptions;
 use super::tls::Tls;
@@ -201,6 +202,8 @@ pub struct Connection {
     news: Option<Box<News>>,
     /// The core it is moving to.
     pub moving_to: Option<u16>,
+    /// It is counted there already, so that others that want to go there see how many will be.
+    pub is_expected: bool,
     /// Bytes of the request being carried out by the node, for CLIENT LIST.
     pub request_bytes: usize,
     /// Bytes of its words alone.
@@ -250,6 +253,7 @@ impl Connection {
             silent_reply: false,
             stop_receiving: false,
             moving_to: None,
+            is_expected: false,
             request_bytes: 0,
             words_bytes: 0,
             receiving: false,
@@ -711,6 +715,16 @@ impl Connection {
 
     fn held_bytes(&self) -> usize {
         self.holding.as_ref().map_or(0, |holding| holding.bytes())
+    }
+
+    /// It does not move.
+    ///
+    /// - `core`: where it is.
+    pub fn stay(&mut self, cores: &[CoreFlags], core: u16) {
+        let target = self.moving_to.take();
+        if let Some(target) = target.filter(|_| std::mem::take(&mut self.is_expected)) {
+            count_moved(cores, target, core);
+        }
     }
 
     /// Bytes this connection holds, for INFO and CLIENT LIST.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::block::writes;
 use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
-use super::mesh::Item;
+use super::mesh::{Item, count_moved};
 use super::ring::Token;
 use super::under_way::has_plain_keys;
 use super::watching::Noted;
@@ -320,7 +320,7 @@ impl Core {
         if self.wants_to_move(connection, shard) {
             return self.begin_move(token, connection, shard);
         }
-        if let Some(target) = connection.moving_to {
+        if let Some(target) = self.move_of(connection) {
             return self.begin_move(token, connection, target);
         }
         if self.is_full_for(token, connection) {
@@ -379,7 +379,18 @@ impl Core {
             .filter(|_| !connection.stays());
     }
 
-    /// Following keys must not pile connections onto one core: the target may have an eighth more than this core.
+    /// Where a connection that follows its keys goes now: others may have taken the room there was.
+    #[inline]
+    pub(super) fn move_of(&self, connection: &mut Connection) -> Option<u16> {
+        let target = connection.moving_to?;
+        if !connection.is_expected && !self.has_room(target) {
+            connection.moving_to = None;
+        }
+        connection.moving_to
+    }
+
+    /// Following keys must not pile connections onto one core: the target may have an eighth more than this core, those that are on
+    /// their way included. Many clients begin with the same key, at the same time.
     fn has_room(&self, shard: u16) -> bool {
         let count = |core: u16| {
             self.mesh.board().cores[usize::from(core)]
@@ -397,6 +408,10 @@ impl Core {
         target: u16,
     ) -> Dispatched {
         connection.moving_to = Some(target);
+        if !std::mem::replace(&mut connection.is_expected, true) {
+            let cores = &self.mesh.board().cores;
+            count_moved(cores, self.id, target);
+        }
         if !connection.is_drained() {
             connection.blocked = Some(Blocked::UntilDrained);
             return Dispatched::NotYet;

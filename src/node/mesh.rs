@@ -251,6 +251,13 @@ fn now_s() -> i64 {
     now.unwrap_or_default().as_secs() as i64
 }
 
+/// A connection is counted on one core instead of another.
+pub fn count_moved(cores: &[CoreFlags], from: u16, to: u16) {
+    let count = |core: u16| &cores[usize::from(core)].connections_count;
+    count(from).fetch_sub(1, Ordering::Relaxed);
+    count(to).fetch_add(1, Ordering::Relaxed);
+}
+
 /// What all cores may see of each other: nothing but this is shared.
 pub struct Board {
     /// One per core.

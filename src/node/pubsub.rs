@@ -256,7 +256,7 @@ impl Core {
         if !std::mem::replace(&mut connection.session.subscribed, true) {
             board.directory.clients_count.fetch_add(1, Ordering::SeqCst);
         }
-        connection.moving_to = None;
+        connection.stay(&board.cores, self.id);
     }
 
     fn unsubscribe(&mut self, connection: &mut Connection, words: &Args<'_>, subject: Subject) {
@@ -414,7 +414,7 @@ impl Core {
             self.congested.push(token);
             return Dispatched::NotYet;
         }
-        if let Some(target) = connection.moving_to {
+        if let Some(target) = self.move_of(connection) {
             return self.begin_move(token, connection, target);
         }
         let silent = take_silence(connection);

@@ -162,7 +162,7 @@ impl Core {
         if connection.blocked == Some(Blocked::Moving) {
             return Answer::Found(connection.moving_to.unwrap_or(self.id));
         }
-        connection.moving_to = None;
+        connection.stay(&self.mesh.board().cores, self.id);
         self.tracking.targets.insert(id, token);
         Answer::Found(self.id)
     }
@@ -183,7 +183,7 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        connection.moving_to = None;
+        connection.stay(&self.mesh.board().cores, self.id);
         let tracking = match &mut connection.session.tracking {
             Some(tracking) => tracking,
             none => {

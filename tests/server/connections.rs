@@ -75,6 +75,51 @@ fn the_first_key_decides_where_a_connection_lives() {
     }
 }
 
+/// Clients that begin with the same key at the same moment, as those of a load generator or of a pool do, do not all end up on its
+/// core; nor do those that turn to one key at the same moment.
+#[test]
+fn clients_with_the_same_first_key_stay_spread() {
+    for threads in [2, 4, 7] {
+        let server = Server::start(threads, &[]);
+        let mut clients: Vec<Client> = (0..threads * 16).map(|_| server.client()).collect();
+        for client in &mut clients {
+            assert_eq!(client.ask("PING").text(), "PONG");
+        }
+        let most = || {
+            let of_core = |core: usize| {
+                let text = server.info("cores", &format!("core{core}"));
+                let field = text
+                    .split(',')
+                    .find_map(|it| it.strip_prefix("connections="));
+                field.expect("a count").parse::<usize>().expect("a number")
+            };
+            (0..threads).map(of_core).max().expect("cores")
+        };
+        for client in &mut clients {
+            client.send(b"GET key\r\n");
+        }
+        for client in &mut clients {
+            assert_eq!(client.reply(), Value::Null);
+        }
+        // An eighth more than on the core they come from and one, and as many again as there are cores that look at once.
+        let limit = 16 + 16 / 8 + 2 + threads;
+        assert!(most() <= limit, "{} of {threads} cores", most());
+        let mut bytes = Vec::new();
+        for _ in 0..600 {
+            push_request(&mut bytes, &[b"INCR", b"other"]);
+        }
+        for client in &mut clients {
+            client.send(&bytes);
+        }
+        for client in &mut clients {
+            client.replies(600);
+        }
+        assert!(most() <= limit, "{} of {threads} cores", most());
+        let total = clients.len() as i64 * 600;
+        assert_eq!(clients[0].ask("GET other"), bulk(total.to_string()));
+    }
+}
+
 /// A connection that turns to one key of another core, without a pipeline, is there after some hundred requests.
 #[test]
 fn a_connection_that_turns_to_one_key_follows_it_soon() {

@@ -3,8 +3,8 @@
 //!     bull:*     bull:mails:wait, bull:mails:active, bull:mails:17   all by "bull:mails"
 //!     dramatiq   dramatiq:default, dramatiq:default.msgs             all by "dramatiq"
 //!
-//! A pattern is what a key begins with; a `*` at its end adds the name that follows, up to the byte before the `*` or the key's
-//! end. The first pattern that fits counts. Such a library's scripts take many keys of one queue, which one core then has.
+//! A pattern is what a key begins with; a `*` at its end adds the name that follows, up to where the byte before the `*` comes
+//! again, or to the key's end. The first pattern that fits counts. Such a library's scripts take many keys of one queue, which one core then has.
 //!
 //! Promises  a key that fits no pattern costs one look at its first byte.
 //! Not here  hash tags, which go first: `slot.rs`.

@@ -66,9 +66,12 @@ impl SlotMap {
         }
     }
 
-    /// The same, with keys that live together.
+    /// The same, with keys that live together; on one shard all do, and nothing has to be dealt anew for it.
     pub fn with_groups(self, groups: KeyGroups) -> Self {
-        Self { groups, ..self }
+        match self.shards_count {
+            1 => self,
+            _ => Self { groups, ..self },
+        }
     }
 
     /// Which keys live together.

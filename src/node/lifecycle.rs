@@ -11,7 +11,6 @@ use super::acceptor;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork};
 use super::intake::SPANS_KEPT_MAX;
-use super::mesh::count_moved;
 use super::message::Message;
 use super::ring::Token;
 use crate::commands::Session;
@@ -143,15 +142,12 @@ impl Core {
         if !connection.closed || connection.receiving || connection.sending || is_subscribed {
             return;
         }
-        let counted_on = match connection.moving_to {
-            Some(target) if connection.is_expected => target,
-            _ => self.id,
-        };
+        connection.stay(&self.mesh.board().cores, self.id);
         if let Some(mut connection) = self.connections.remove(token) {
             self.unaccount(&mut connection);
         }
         let board = self.mesh.board();
-        board.cores[usize::from(counted_on)]
+        board.cores[usize::from(self.id)]
             .connections_count
             .fetch_sub(1, Ordering::Relaxed);
         board.clients_count.fetch_sub(1, Ordering::Relaxed);
@@ -175,17 +171,15 @@ impl Core {
         let Some(mut connection) = self.connections.remove(token) else {
             return;
         };
-        let target = connection.moving_to.take().unwrap_or(self.id);
+        let target = usize::from(connection.moving_to.take().unwrap_or(self.id));
         self.unaccount(&mut connection);
         connection.blocked = None;
         // A place on this core's lists of connections with output is none on the other's.
         connection.dirty = false;
         connection.is_pushed = false;
-        if !std::mem::take(&mut connection.is_expected) {
-            count_moved(&self.mesh.board().cores, self.id, target);
-        }
+        // It has been counted there since it was to move.
+        connection.is_expected = false;
         self.counters.moves_out += 1;
-        let target = usize::from(target);
         self.mesh.send(target, Message::Adopt(connection));
     }
 

@@ -96,6 +96,13 @@ impl Files {
         Issuer::new(params, key)
     }
 
+    /// Whether a client that shows this certificate is; those who are count themselves.
+    fn is_served(&self, port: u16, name: &str) -> bool {
+        let shown = (self.path(name), self.path(&format!("{name}.key")));
+        let mut stream = connect(port, &self.path("ca"), Some((&shown.0, &shown.1)));
+        exchange(&mut stream, b"INCR served\r\n", 1).is_ok()
+    }
+
     /// Appends certificates to a file, for a chain or for several that are trusted.
     fn append(&self, name: &str, others: &[&str]) {
         let read = |name: &str| std::fs::read_to_string(self.path(name)).expect("there");
@@ -441,11 +448,7 @@ fn what_a_certificate_is_for_is_heeded() {
     files.make("by-mute", &mute, |_| ());
     files.append("by-mute", &["mute"]);
     let (server, port) = files.server(1, &[]);
-    let served = |name: &str| {
-        let shown = (files.path(name), files.path(&format!("{name}.key")));
-        let mut stream = connect(port, &files.path("ca"), Some((&shown.0, &shown.1)));
-        exchange(&mut stream, b"INCR served\r\n", 1).is_ok()
-    };
+    let served = |name: &str| files.is_served(port, name);
     for name in ["signs", "both", "by-between"] {
         assert!(served(name), "{name}");
     }
@@ -478,11 +481,7 @@ fn what_is_trusted_and_no_authority_vouches_for_itself() {
         files.make(name, issuer, |_| ());
     }
     let (server, port) = files.server(1, &[]);
-    let served = |name: &str| {
-        let shown = (files.path(name), files.path(&format!("{name}.key")));
-        let mut stream = connect(port, &files.path("ca"), Some((&shown.0, &shown.1)));
-        exchange(&mut stream, b"INCR served\r\n", 1).is_ok()
-    };
+    let served = |name: &str| files.is_served(port, name);
     for name in ["pinned", "old", "by-second"] {
         assert!(served(name), "{name}");
     }

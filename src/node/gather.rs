@@ -39,6 +39,7 @@ use crate::commands::{NodeRequest, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
+use crate::shard::CommandFigures;
 use crate::shard::hot_keys::HotKey;
 use crate::shard::type_sample::TypeSample;
 
@@ -189,7 +190,7 @@ impl Core {
             }
             NodeRequest::CommandLog(log, request) => self.command_log(token, log, &request),
             NodeRequest::Latency(LatencyRequest::Histogram(names)) => {
-                self.ask_all(asker, Purpose::Histogram(names), FIGURES);
+                self.ask_all(asker, Purpose::Histogram(names), figures(true));
             }
             NodeRequest::Latency(request) => self.latency(token, &request),
             NodeRequest::HotKeys(request) => self.hot_keys_request(token, request),
@@ -203,7 +204,7 @@ impl Core {
             NodeRequest::Memory(MemoryRequest::Purge) => {
                 self.ask_all(asker, Purpose::Ok, Question::Purge)
             }
-            NodeRequest::Memory(request) => self.ask_all(asker, Purpose::Memory(request), FIGURES),
+            NodeRequest::Memory(request) => self.ask_all(asker, Purpose::Memory(request), figures(false)),
             NodeRequest::Track { options, prefixes } => self.track(token, options, prefixes),
             NodeRequest::Untrack => self.untrack(token),
             NodeRequest::Reset => {
@@ -261,6 +262,7 @@ impl Core {
                     sizes: false,
                     types: true,
                     hot: true,
+                    durations: true,
                 },
             );
         }
@@ -565,8 +567,17 @@ impl Core {
             Question::KillClients { filter, spare } => {
                 Answer::Count(self.kill_here(&filter, spare))
             }
-            Question::Figures { sizes, types, hot } => {
+            Question::Figures {
+                sizes,
+                types,
+                hot,
+                durations,
+            } => {
                 let mut figures = self.figures();
+                figures.commands = match durations {
+                    true => self.shard.figures().to_vec(),
+                    false => self.shard.figures().iter().map(CommandFigures::counts).collect(),
+                };
                 if sizes {
                     figures.sizes = self.shard.keys.sizes();
                 }
@@ -1036,7 +1047,7 @@ impl Core {
             scripts_bytes: self.scripts.engine.scripts_bytes() as u64,
             lua_functions_bytes: self.functions.lua_bytes() as u64,
             changes: self.shard.changes_count(),
-            commands: self.shard.figures().to_vec(),
+            commands: Vec::new(),
             errors: self.shard.error_counts().clone(),
             cpu_us: super::process::thread_cpu_us(),
             pinned_cpu: super::process::pinned_cpu(),
@@ -1056,11 +1067,14 @@ fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
 const HOT_KEYS_WATCHED_MS: i64 = 10_000;
 
 /// Every figure but those for which keys are looked at.
-const FIGURES: Question = Question::Figures {
-    sizes: false,
-    types: false,
-    hot: false,
-};
+const fn figures(durations: bool) -> Question {
+    Question::Figures {
+        sizes: false,
+        types: false,
+        hot: false,
+        durations,
+    }
+}
 
 /// What cores are asked for these sections of INFO.
 fn question_of(sections: &[Vec<u8>]) -> Question {
@@ -1068,6 +1082,7 @@ fn question_of(sections: &[Vec<u8>]) -> Question {
         sizes: info::is_selected("Keysizes", sections),
         types: info::is_selected("Types", sections),
         hot: false,
+        durations: info::needs_durations(sections),
     }
 }
 

@@ -349,6 +349,16 @@ pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
     })
 }
 
+/// Whether a request for `sections` prints figures of single commands.
+pub fn needs_commands(sections: &[Vec<u8>]) -> bool {
+    is_selected("Commandstats", sections) || needs_durations(sections)
+}
+
+/// Whether a request for `sections` prints how long calls of single commands took.
+pub fn needs_durations(sections: &[Vec<u8>]) -> bool {
+    is_selected("Latencystats", sections)
+}
+
 /// Appends `name:value` lines.
 macro_rules! lines {
     ($out:expr, $($name:literal: $value:expr),+ $(,)?) => {

@@ -212,6 +212,8 @@ pub enum Question {
         types: bool,
         /// Which keys requests are for as well; cores look at some from now on, for a while.
         hot: bool,
+        /// How long calls of each command took as well.
+        durations: bool,
     },
     /// Set statistics back to zero.
     ResetStatistics,

@@ -1,7 +1,7 @@
 //! The process: limits, CPU time, memory, as the operating system counts them.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::options::Options;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
@@ -31,38 +31,24 @@ fn cpu_us(who: UsageWho) -> (u64, u64) {
 /// Resident memory in bytes: now, the most there has been, and what of it is no file's.
 pub fn resident_bytes() -> (u64, u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .and_then(|rest| {
-                rest.trim()
-                    .trim_end_matches(" kB")
-                    .trim()
-                    .parse::<u64>()
-                    .ok()
-            })
-            .unwrap_or(0)
-            * 1024
-    };
+    let field = |name| kilobytes(&status, name) * 1024;
     (field("VmRSS:"), field("VmHWM:"), field("RssAnon:"))
 }
 
-/// Memory of the machine in bytes.
+/// Memory of the machine in bytes, as it was when this was asked first.
 pub fn machine_bytes() -> u64 {
-    std::fs::read_to_string("/proc/meminfo")
-        .unwrap_or_default()
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches(" kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        })
-        .unwrap_or(0)
-        * 1024
+    static BYTES: OnceLock<u64> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        kilobytes(&text, "MemTotal:") * 1024
+    })
+}
+
+/// The number of kilobytes in a line that begins so.
+fn kilobytes(text: &str, name: &str) -> u64 {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = rest.and_then(|rest| rest.trim().trim_end_matches(" kB").trim().parse().ok());
+    number.unwrap_or(0)
 }
 
 /// Makes room for `clients_max` open sockets; returns how many clients fit.

@@ -98,8 +98,15 @@ impl Core {
         cores.iter().for_each(|core| keyspace.add(&core.keyspace));
         let mut errors = ErrorCounts::default();
         cores.iter().for_each(|core| errors.add(&core.errors));
-        let commands = self.command_figures(&cores);
-        let commands_us: u64 = commands.iter().map(|command| command.time_us).sum();
+        let commands = match info::needs_commands(sections) {
+            true => self.command_figures(&cores),
+            false => Vec::new(),
+        };
+        let commands_us: u64 = cores
+            .iter()
+            .flat_map(|core| &core.commands)
+            .map(|command| command.nanoseconds / 1000)
+            .sum();
         let loops_count = cores.len().max(1) as u64;
         let (eviction_exceeded_ms, eviction_exceeded_now_ms) =
             self.shard.ledger().exceeded_ms(self.now_ms);
@@ -299,6 +306,7 @@ impl Core {
                 if figures.calls + figures.rejected + figures.failed == 0 {
                     return None;
                 }
+                // Without durations where nobody asked for them.
                 let is_tracked = self.options.latency_tracking;
                 let histograms = rows().filter_map(CommandFigures::histogram);
                 let merge = |mut merged: Histogram<u64>, other| {

@@ -10,6 +10,7 @@ pub mod geohash;
 pub mod glob;
 mod grisu;
 pub mod hash;
+pub mod long_copy;
 pub mod number;
 pub mod regex;
 pub mod rng;

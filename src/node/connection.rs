@@ -20,6 +20,7 @@ use super::news::News;
 use super::subscriptions::Subscriptions;
 use super::tls::Tls;
 use super::under_way::UnderWay;
+use crate::base::long_copy;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::args::OwnedArgs;
@@ -559,7 +560,7 @@ impl Connection {
         self.reply_bytes = reply.len().max(self.reply_bytes - self.reply_bytes / 16);
         if index == 0 {
             if let Some(Slot::Pending { silent: false }) = self.slots.pop_front() {
-                self.output.extend_from_slice(reply);
+                long_copy::append(&mut self.output, reply);
             }
             self.first_sequence += 1;
             self.advance();
@@ -567,7 +568,7 @@ impl Connection {
             let silent = matches!(self.slots[index], Slot::Pending { silent: true });
             let start = self.side.len();
             if !silent {
-                self.side.extend_from_slice(reply);
+                long_copy::append(&mut self.side, reply);
             }
             self.slots[index] = self.slot_from(start);
         }
@@ -584,8 +585,7 @@ impl Connection {
                 {
                     self.take_news_before_reply(sequence, ran_at);
                 }
-                self.output
-                    .extend_from_slice(&self.side[start..start + length]);
+                long_copy::append(&mut self.output, &self.side[start..start + length]);
                 self.side_used -= length;
                 self.slots.pop_front();
                 self.first_sequence += 1;
@@ -615,7 +615,7 @@ impl Connection {
         self.is_in_pieces = !reply.is_whole;
         if !matches!(self.slots.front(), Some(Slot::Pending { silent: true })) {
             for piece in &reply.pieces {
-                self.output.extend_from_slice(piece);
+                long_copy::append(&mut self.output, piece);
             }
         }
         if reply.is_whole {

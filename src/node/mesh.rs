@@ -31,6 +31,7 @@ use super::ring::Token;
 use super::script_store::ScriptStore;
 use super::snapshot::Job;
 use super::watching::Watch;
+use crate::base::long_copy;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::persist::Holds;
@@ -163,8 +164,8 @@ impl Batch {
         let spans_start = self.spans.len();
         let first = args.span(0).start;
         let last = args.span(args.len() - 1);
-        self.bytes
-            .extend_from_slice(&args.bytes()[first as usize..(last.start + last.len) as usize]);
+        let words = &args.bytes()[first as usize..(last.start + last.len) as usize];
+        long_copy::append(&mut self.bytes, words);
         self.spans.extend((0..args.len()).map(|index| {
             let span = args.span(index);
             Span {

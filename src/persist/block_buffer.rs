@@ -3,6 +3,8 @@
 //! Promises  `as_slice` begins at a multiple of [`BLOCK_BYTES`]; growing keeps that, and what is in it.
 //! Tests     tests/persist/log.rs.
 
+use crate::base::long_copy;
+
 /// What direct writes are aligned to, in memory and in files: the largest block that common disks have.
 pub const BLOCK_BYTES: usize = 4096;
 
@@ -59,7 +61,7 @@ impl BlockBuffer {
     #[inline]
     pub fn extend(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len());
-        self.bytes.extend_from_slice(bytes);
+        long_copy::append(&mut self.bytes, bytes);
     }
 
     /// Appends zeros up to the next multiple of `to`.

@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 
+use crate::base::long_copy;
+
 /// Where one word lies in the buffer of its request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -198,7 +200,7 @@ impl OwnedArgs {
             start: self.bytes.len() as u32,
             len: word.len() as u32,
         });
-        self.bytes.extend_from_slice(word);
+        long_copy::append(&mut self.bytes, word);
     }
 
     /// Takes all words away and keeps the memory for the next ones.

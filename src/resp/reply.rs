@@ -4,6 +4,7 @@
 //! Source    the RESP specification; RESP3 (antirez/RESP3).
 //! Tests     tests/resp/reply.rs: golden bytes in both protocols.
 
+use crate::base::long_copy;
 use crate::base::number::{F64_TEXT_BYTES_MAX, write_f64, write_i64_before, write_u64_before};
 
 /// Which version of the wire a connection speaks.
@@ -97,10 +98,11 @@ impl<'o> Reply<'o> {
         self.out.reserve(bytes.len() + 24);
         if bytes.len() < 100 {
             self.short_header(b'$', bytes.len());
+            self.out.extend_from_slice(bytes);
         } else {
             self.header(b'$', bytes.len());
+            long_copy::append(self.out, bytes);
         }
-        self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
 
@@ -234,14 +236,14 @@ impl<'o> Reply<'o> {
         self.out.reserve(text.len() + 28);
         self.header(b'=', text.len() + tag.len());
         self.out.extend_from_slice(&tag);
-        self.out.extend_from_slice(text);
+        long_copy::append(self.out, text);
         self.out.extend_from_slice(b"\r\n");
     }
 
     /// Elements that are already on the wire's form, for example another core's reply.
     #[inline]
     pub fn raw(&mut self, elements: &[u8]) {
-        self.out.extend_from_slice(elements);
+        long_copy::append(self.out, elements);
     }
 
     /// Cuts the output back to `len` bytes, a value of [`Reply::len`] from before: a handler failed after writing.

@@ -3,6 +3,7 @@ mod crc64;
 mod extended;
 mod geohash;
 mod glob;
+mod long_copy;
 mod number;
 mod regex;
 mod rng;

@@ -9,6 +9,7 @@ use super::{
     HeapSize, KeyTable, Lifted, NewValue, OwnedValue, Payload, Value, block_bytes, bucket,
     object_bytes, object_in, owns_more,
 };
+use crate::base::long_copy;
 use crate::ds::slab::rounded_bytes;
 use bytes::Bytes;
 use std::io::Write;
@@ -429,7 +430,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         let bin_before = Bin::of_string(large.bytes().len());
         if let Large::Shared(bytes) = large {
             let mut owned = Vec::with_capacity(bytes.len().max(length_min));
-            owned.extend_from_slice(bytes);
+            long_copy::append(&mut owned, bytes);
             *large = Large::Owned(owned);
         }
         if let Large::Owned(bytes) = large

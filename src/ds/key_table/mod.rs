@@ -36,6 +36,7 @@ pub use readings::{LeftOver, Made, ManyReader, Portion, ReadLimit, Reader, Rest}
 pub use sizes::{KINDS_COUNT, KindBytes, Sizes};
 
 use crate::base::hash::KeyHasher;
+use crate::base::long_copy;
 use crate::ds::mover::{Mover, Progress};
 use crate::ds::slab::{BLOCK_BYTES_MAX, Slab, rounded_bytes};
 use bucket::Bucket;
@@ -863,7 +864,7 @@ impl<'a, T> Payload<'a, T> {
                 Self::Inline(bytes, raw)
             }
             NewValue::Str { bytes, raw } => {
-                Self::Large(Box::new(Large::Owned(bytes.to_vec())), raw)
+                Self::Large(Box::new(Large::Owned(long_copy::copy_of(bytes))), raw)
             }
             NewValue::Shared(bytes) if bytes.len() <= INLINE_BYTES_MAX => Self::Shared(bytes),
             NewValue::Shared(bytes) => Self::Large(Box::new(Large::Shared(bytes)), false),

@@ -2,21 +2,27 @@
 //!
 //! Promises  growing remaps pages and moves no byte; memory follows the bytes received, not the length announced;
 //!           the whole can become a `Bytes` and so a stored value as it is.
-//! Not here  when a request is large enough for this: the connection.
+//! Not here  when a request is large enough for this: the connection; memory of earlier ones: `ds/spare_mappings.rs`.
 //! Tests     model `Vec<u8>`; from empty over several doublings; turned into `Bytes` and dropped on another thread.
 
 use std::io;
 use std::ptr::{NonNull, null_mut};
 
+use super::spare_mappings::{self, Mapping, PAGE_BYTES};
+use crate::base::long_copy;
+
 /// The first mapping; also what lengths are rounded up to by the kernel anyway, times a few.
 const FIRST_BYTES: usize = 64 * 1024;
-const PAGE_BYTES: usize = 4096;
 
 /// An anonymous mapping that doubles.
 pub struct GrowingBuffer {
     memory: NonNull<u8>,
     length: usize,
     capacity: usize,
+    /// Bytes of the mapping that may have been touched: what lies behind takes no memory.
+    touched: usize,
+    /// How long it will be, as far as that is known.
+    expected: usize,
 }
 
 // SAFETY: the mapping belongs to this value alone, and nothing in it is bound to a thread.
@@ -27,10 +33,18 @@ unsafe impl Sync for GrowingBuffer {}
 impl GrowingBuffer {
     /// An empty buffer; maps nothing yet.
     pub fn new() -> Self {
+        Self::expecting(0)
+    }
+
+    /// An empty buffer that will probably hold so many bytes. Nothing is mapped for those before they come, but spare memory
+    /// is chosen by it.
+    pub fn expecting(bytes: usize) -> Self {
         Self {
             memory: NonNull::dangling(),
             length: 0,
             capacity: 0,
+            touched: 0,
+            expected: bytes,
         }
     }
 
@@ -46,15 +60,14 @@ impl GrowingBuffer {
         if length > self.capacity {
             self.grow(length)?;
         }
-        // SAFETY: the mapping has `capacity` bytes, at least `length`; `bytes` cannot lie in what `self` owns alone.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                bytes.as_ptr(),
-                self.memory.as_ptr().add(self.length),
-                bytes.len(),
-            );
-        }
+        // SAFETY: the mapping has `capacity` bytes, at least `length`, all of them zeros or written once; it is ours alone.
+        let room = unsafe {
+            let start = self.memory.as_ptr().add(self.length);
+            std::slice::from_raw_parts_mut(start, bytes.len())
+        };
+        long_copy::copy(room, bytes);
         self.length = length;
+        self.touched = self.touched.max(length);
         Ok(())
     }
 
@@ -89,6 +102,7 @@ impl GrowingBuffer {
         if wanted < self.capacity {
             // Shrinking splits no mapping and cannot run out of anything; an error leaves all as it was.
             let _ = self.remap(wanted);
+            self.touched = self.touched.min(self.capacity);
         }
     }
 
@@ -97,6 +111,21 @@ impl GrowingBuffer {
             .checked_next_power_of_two()
             .ok_or(io::ErrorKind::OutOfMemory)?
             .max(FIRST_BYTES);
+        let whole = self.expected.next_multiple_of(PAGE_BYTES);
+        let wanted = if whole < length {
+            wanted
+        } else {
+            wanted.min(whole)
+        };
+        if self.capacity == 0
+            && let Some(spare) = spare_mappings::take(self.expected.max(length))
+        {
+            (self.memory, self.capacity) = spare.into_parts();
+            self.touched = self.capacity;
+            if length <= self.capacity {
+                return Ok(());
+            }
+        }
         if self.capacity > 0 {
             return self.remap(wanted);
         }
@@ -135,17 +164,20 @@ impl GrowingBuffer {
         self.memory = memory;
         self.length = length;
         self.capacity = capacity;
+        self.touched = length;
         Ok(())
     }
 
     fn unmap(&mut self) {
         if self.capacity > 0 {
             // SAFETY: the mapping is ours, of this length, and is used no more.
-            unsafe { libc::munmap(self.memory.as_ptr().cast(), self.capacity) };
+            let mapping = unsafe { Mapping::new(self.memory, self.capacity) };
+            spare_mappings::put(mapping, self.touched);
         }
         self.memory = NonNull::dangling();
         self.length = 0;
         self.capacity = 0;
+        self.touched = 0;
     }
 }
 

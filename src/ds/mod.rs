@@ -18,6 +18,7 @@ pub mod slab;
 pub mod slot_table;
 pub mod sorted_set;
 mod span;
+pub mod spare_mappings;
 pub mod sparse_array;
 pub mod stream;
 pub mod table_shape;

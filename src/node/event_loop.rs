@@ -20,6 +20,7 @@ use super::process;
 use super::ring::{Event, Received, Ring, Token, Wait};
 use super::snapshot::Pace;
 use super::stopping::Signals;
+use crate::ds::spare_mappings;
 use crate::shard::CycleBudget;
 
 /// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
@@ -27,6 +28,8 @@ const TURN_BUDGET: CycleBudget = CycleBudget {
     expire_steps: 1024,
     garbage_steps: 512,
 };
+/// Memory of large requests that a core keeps for the next ones.
+const SPARE_BYTES_MAX: usize = 16 << 20;
 /// How long a core sleeps that waits for the thread for files.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -81,6 +84,7 @@ impl CoreLoop {
 
     /// Serves until told to stop. The root future of the core's executor.
     pub async fn run(mut self) {
+        spare_mappings::keep(SPARE_BYTES_MAX);
         self.change_accepts();
         if let Some(signals) = &self.signals {
             self.ring.watch(signals.as_fd());

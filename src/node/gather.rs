@@ -39,7 +39,6 @@ use crate::commands::{NodeRequest, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
-use crate::shard::CommandFigures;
 use crate::shard::hot_keys::HotKey;
 use crate::shard::type_sample::TypeSample;
 
@@ -204,7 +203,9 @@ impl Core {
             NodeRequest::Memory(MemoryRequest::Purge) => {
                 self.ask_all(asker, Purpose::Ok, Question::Purge)
             }
-            NodeRequest::Memory(request) => self.ask_all(asker, Purpose::Memory(request), figures(false)),
+            NodeRequest::Memory(request) => {
+                self.ask_all(asker, Purpose::Memory(request), figures(false))
+            }
             NodeRequest::Track { options, prefixes } => self.track(token, options, prefixes),
             NodeRequest::Untrack => self.untrack(token),
             NodeRequest::Reset => {
@@ -573,11 +574,7 @@ impl Core {
                 hot,
                 durations,
             } => {
-                let mut figures = self.figures();
-                figures.commands = match durations {
-                    true => self.shard.figures().to_vec(),
-                    false => self.shard.figures().iter().map(CommandFigures::counts).collect(),
-                };
+                let mut figures = self.figures(durations);
                 if sizes {
                     figures.sizes = self.shard.keys.sizes();
                 }
@@ -647,6 +644,7 @@ impl Core {
             }
             Question::HotKeys(step) => self.hot_keys_step(step),
             Question::Purge => {
+                crate::ds::spare_mappings::give_back();
                 crate::ds::purge::give_back_free_pages();
                 Answer::Done
             }
@@ -982,76 +980,6 @@ impl Core {
     /// What the types of its keys take.
     fn types(&self) -> TypeSample {
         TypeSample::of(&self.shard.keys, self.now_us as u64)
-    }
-
-    fn figures(&mut self) -> CoreFigures {
-        self.settle_clients_memory();
-        let log = self.log_figures();
-        let uncounted_bytes = self.uncounted_bytes();
-        let keys = &mut self.shard.keys;
-        let databases = (0..keys.databases_count())
-            .map(|db| keys.database_info(db))
-            .collect();
-        let watching = |connection: &&Connection| {
-            let block = connection.block.as_ref();
-            block.is_some_and(|block| block.watched.is_some())
-        };
-        let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
-        CoreFigures {
-            log,
-            core: self.id,
-            saving: (self.id == 0).then(|| Box::new(self.saving_figures())),
-            counters: self.counters.clone(),
-            clients_count: self.connections.len() as u64,
-            clients_waiting_count: (self.waiting.len() + self.waits_for_disk.len()) as u64,
-            clients_with_timeout_count: self.waiting.deadlines_count() as u64,
-            waiting_keys_count: self.shard.waiting_counts().1 as u64,
-            waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,
-            clients_watching_count: self.connections.iter().filter(watching).count() as u64,
-            watched_keys_count: self.shard.watched_keys_count() as u64,
-            clients_tracking_count: self.tracking.clients_count() as u64,
-            tracked: self.shard.keys.tracking_counts(),
-            clients_paused_count: self.connections.iter().filter(paused).count() as u64,
-            uncounted_bytes: uncounted_bytes as u64,
-            clients_bytes: self
-                .connections
-                .iter()
-                .map(|connection| connection.memory_bytes() as u64)
-                .sum(),
-            input_bytes_max: self
-                .connections
-                .iter()
-                .map(|c| c.input.len() as u64)
-                .max()
-                .unwrap_or(0),
-            output_bytes_max: self
-                .connections
-                .iter()
-                .map(|c| c.output_bytes() as u64)
-                .max()
-                .unwrap_or(0),
-            keyspace: *self.shard.keys.stats(),
-            sizes: Vec::new(),
-            types: TypeSample::default(),
-            hot: (0, Vec::new()),
-            databases,
-            keys_bytes: self.shard.keys.used_bytes() as u64,
-            slack_bytes: (self.shard.keys.slack_bytes() + self.compaction.heap_free_bytes) as u64,
-            defrag_effort: self.compaction.effort,
-            defrag_running_ms: self.compaction.running_ms(self.now_ms),
-            index_bytes: (0..self.shard.keys.databases_count())
-                .map(|db| self.shard.keys.index_bytes(db) as u64)
-                .collect(),
-            garbage_count: self.shard.keys.garbage_count() as u64,
-            lua_bytes: self.scripts.engine.lua_bytes() as u64,
-            scripts_bytes: self.scripts.engine.scripts_bytes() as u64,
-            lua_functions_bytes: self.functions.lua_bytes() as u64,
-            changes: self.shard.changes_count(),
-            commands: Vec::new(),
-            errors: self.shard.error_counts().clone(),
-            cpu_us: super::process::thread_cpu_us(),
-            pinned_cpu: super::process::pinned_cpu(),
-        }
     }
 }
 

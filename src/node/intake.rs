@@ -14,6 +14,7 @@ use super::core::{Core, RingWork, unread_bytes_max};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
 use super::settings::protection;
+use crate::base::long_copy;
 use crate::commands::Entry;
 use crate::commands::session::ReplyMode;
 use crate::commands::table::{KeysHandler, table};
@@ -291,13 +292,13 @@ impl Core {
             return;
         }
         if connection.blocked.is_some() || connection.held.is_some() {
-            connection.input.extend_from_slice(bytes);
+            long_copy::append(&mut connection.input, bytes);
         } else if connection.input.is_empty() {
             let consumed = self.process(token, connection, bytes);
             self.keep_rest(connection, &bytes[consumed..]);
         } else {
             let mut input = std::mem::take(&mut connection.input);
-            input.extend_from_slice(bytes);
+            long_copy::append(&mut input, bytes);
             self.feed_input(token, connection, input);
         }
     }
@@ -318,10 +319,10 @@ impl Core {
             return;
         }
         if connection.large_needed == 0 {
-            connection.input.extend_from_slice(rest);
+            long_copy::append(&mut connection.input, rest);
             return;
         }
-        let mut large = GrowingBuffer::new();
+        let mut large = GrowingBuffer::expecting(rest.len() + connection.large_needed);
         if large.extend_from_slice(rest).is_err() {
             self.refuse_large(connection);
             return;

@@ -14,6 +14,7 @@ use super::intake::SPANS_KEPT_MAX;
 use super::message::Message;
 use super::ring::Token;
 use crate::commands::Session;
+use crate::ds::spare_mappings;
 
 /// Unsent output at which a client that has not authenticated is cut off: what Redis's reply buffer holds, and 1 KiB.
 const STRANGER_OUTPUT_BYTES_MAX: u64 = 17 * 1024;
@@ -236,6 +237,7 @@ impl Core {
             self.note_end_of_hot_keys();
         }
         self.tick_peak();
+        spare_mappings::tick();
         self.window.trim();
         if self.spans.capacity() > SPANS_KEPT_MAX {
             self.spans = Vec::new();

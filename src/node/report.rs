@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
+use super::connection::{Blocked, Connection};
 use super::core::Core;
 use super::figures::CoreFigures;
 use super::info::{self, InfoFigures};
@@ -14,6 +15,7 @@ use crate::base::crc64::crc64;
 use crate::commands::identity::RONDO_VERSION;
 use crate::commands::pubsub::Subject;
 use crate::commands::table;
+use crate::ds::spare_mappings;
 use crate::keyspace::Sizes;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::shard::figures::{CommandFigures, ErrorCounts};
@@ -89,6 +91,84 @@ pub fn remember_start(supervised: &'static str) {
 }
 
 impl Core {
+    /// This core's part: all but what keys and requests are looked at for.
+    pub(super) fn figures(&mut self, durations: bool) -> CoreFigures {
+        self.settle_clients_memory();
+        let log = self.log_figures();
+        let uncounted_bytes = self.uncounted_bytes();
+        let commands = self.shard.figures();
+        let commands = match durations {
+            true => commands.to_vec(),
+            false => commands.iter().map(CommandFigures::counts).collect(),
+        };
+        let keys = &mut self.shard.keys;
+        let databases = (0..keys.databases_count())
+            .map(|db| keys.database_info(db))
+            .collect();
+        let watching = |connection: &&Connection| {
+            let block = connection.block.as_ref();
+            block.is_some_and(|block| block.watched.is_some())
+        };
+        let slack_bytes =
+            keys.slack_bytes() + self.compaction.heap_free_bytes + spare_mappings::bytes();
+        let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
+        CoreFigures {
+            log,
+            core: self.id,
+            saving: (self.id == 0).then(|| Box::new(self.saving_figures())),
+            counters: self.counters.clone(),
+            clients_count: self.connections.len() as u64,
+            clients_waiting_count: (self.waiting.len() + self.waits_for_disk.len()) as u64,
+            clients_with_timeout_count: self.waiting.deadlines_count() as u64,
+            waiting_keys_count: self.shard.waiting_counts().1 as u64,
+            waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,
+            clients_watching_count: self.connections.iter().filter(watching).count() as u64,
+            watched_keys_count: self.shard.watched_keys_count() as u64,
+            clients_tracking_count: self.tracking.clients_count() as u64,
+            tracked: self.shard.keys.tracking_counts(),
+            clients_paused_count: self.connections.iter().filter(paused).count() as u64,
+            uncounted_bytes: uncounted_bytes as u64,
+            clients_bytes: self
+                .connections
+                .iter()
+                .map(|connection| connection.memory_bytes() as u64)
+                .sum(),
+            input_bytes_max: self
+                .connections
+                .iter()
+                .map(|c| c.input.len() as u64)
+                .max()
+                .unwrap_or(0),
+            output_bytes_max: self
+                .connections
+                .iter()
+                .map(|c| c.output_bytes() as u64)
+                .max()
+                .unwrap_or(0),
+            keyspace: *self.shard.keys.stats(),
+            sizes: Vec::new(),
+            types: TypeSample::default(),
+            hot: (0, Vec::new()),
+            databases,
+            keys_bytes: self.shard.keys.used_bytes() as u64,
+            slack_bytes: slack_bytes as u64,
+            defrag_effort: self.compaction.effort,
+            defrag_running_ms: self.compaction.running_ms(self.now_ms),
+            index_bytes: (0..self.shard.keys.databases_count())
+                .map(|db| self.shard.keys.index_bytes(db) as u64)
+                .collect(),
+            garbage_count: self.shard.keys.garbage_count() as u64,
+            lua_bytes: self.scripts.engine.lua_bytes() as u64,
+            scripts_bytes: self.scripts.engine.scripts_bytes() as u64,
+            lua_functions_bytes: self.functions.lua_bytes() as u64,
+            changes: self.shard.changes_count(),
+            commands,
+            errors: self.shard.error_counts().clone(),
+            cpu_us: super::process::thread_cpu_us(),
+            pinned_cpu: super::process::pinned_cpu(),
+        }
+    }
+
     /// INFO's text for these sections.
     pub fn info(&self, mut cores: Vec<CoreFigures>, sections: &[Vec<u8>]) -> String {
         cores.sort_by_key(|core| core.core);

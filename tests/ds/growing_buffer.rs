@@ -3,6 +3,7 @@
 use super::{Random, size};
 use bytes::Bytes;
 use rondo::ds::growing_buffer::GrowingBuffer;
+use rondo::ds::spare_mappings;
 
 #[test]
 fn holds_what_was_appended_over_many_doublings() {
@@ -50,4 +51,114 @@ fn an_empty_buffer_gives_everything_back() {
     assert_eq!((buffer.len(), buffer.capacity()), (0, 0));
     buffer.extend_from_slice(b"abc").unwrap();
     assert_eq!(buffer.as_ref(), b"abc");
+}
+
+/// Spare memory is of a thread: each of these runs on one of its own.
+fn on_a_thread(run: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(run).join().unwrap();
+}
+
+fn filled(length: usize, byte: u8, expected: usize) -> GrowingBuffer {
+    let mut buffer = GrowingBuffer::expecting(expected);
+    let pieces = vec![byte; length];
+    for piece in pieces.chunks(16 * 1024) {
+        buffer.extend_from_slice(piece).unwrap();
+    }
+    buffer.truncate_to_len();
+    buffer
+}
+
+#[test]
+fn a_thread_keeps_nothing_before_it_asks_to() {
+    on_a_thread(|| {
+        drop(filled(300_000, 1, 300_000));
+        assert_eq!(spare_mappings::bytes(), 0);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "parts of mappings are unmapped")]
+fn the_next_buffer_takes_the_memory_of_the_last() {
+    on_a_thread(|| {
+        spare_mappings::keep(4 << 20);
+        let length = (1 << 20) + 40;
+        let first = filled(length, 1, length);
+        let place = first.as_slice().as_ptr() as usize;
+        drop(first);
+        let kept = length.next_multiple_of(4096);
+        assert_eq!(spare_mappings::bytes(), kept);
+        for byte in 2..5 {
+            let next = filled(length, byte, length);
+            assert_eq!(spare_mappings::bytes(), 0);
+            assert_eq!(next.as_slice().as_ptr() as usize, place);
+            assert!(next.as_slice() == vec![byte; length]);
+            drop(next);
+            assert_eq!(spare_mappings::bytes(), kept);
+        }
+        // A small one takes a part of it, a larger one all there is and more.
+        let small = filled(100_000, 9, 100_000);
+        assert_eq!(
+            spare_mappings::bytes(),
+            kept - 100_000_usize.next_multiple_of(4096)
+        );
+        let large = filled(3_000_000, 8, 3_000_000);
+        assert_eq!(spare_mappings::bytes(), 0);
+        assert!(small.as_slice() == vec![9; 100_000]);
+        assert!(large.as_slice() == vec![8; 3_000_000]);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "parts of mappings are unmapped")]
+fn what_is_not_used_goes_back_and_never_more_is_kept_than_was_asked_for() {
+    on_a_thread(|| {
+        let most = 3 << 20;
+        spare_mappings::keep(most);
+        let buffers: Vec<_> = (1..9)
+            .map(|n| filled(n * 200_000, 1, n * 200_000))
+            .collect();
+        drop(buffers);
+        let kept = spare_mappings::bytes();
+        assert!(kept > most - 64 * 1024 && kept <= most, "{kept}");
+        // The first tick begins to watch; what is used between two stays.
+        spare_mappings::tick();
+        let kept = spare_mappings::bytes();
+        drop(filled(kept - 65_536, 2, kept - 65_536));
+        spare_mappings::tick();
+        assert!(spare_mappings::bytes() >= kept - (1 << 20));
+        (0..5).for_each(|_| spare_mappings::tick());
+        assert_eq!(spare_mappings::bytes(), 0);
+        drop(filled(1 << 20, 3, 0));
+        spare_mappings::give_back();
+        assert_eq!(spare_mappings::bytes(), 0);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "parts of mappings are unmapped")]
+fn buffers_of_all_lengths_in_turn_keep_what_is_theirs() {
+    on_a_thread(|| {
+        let most = 2 << 20;
+        spare_mappings::keep(most);
+        let mut random = Random(11);
+        let mut held: Vec<(GrowingBuffer, u8)> = Vec::new();
+        for step in 0..400 {
+            let length = 1 + random.below(700_000);
+            // What was announced may be wrong.
+            let expected = [0, length, length / 2, length * 2][random.below(4)];
+            let byte = step as u8;
+            held.push((filled(length, byte, expected), byte));
+            while held.len() > random.below(8) {
+                let (buffer, byte) = held.swap_remove(random.below(held.len()));
+                assert!(buffer.as_slice().iter().all(|&it| it == byte));
+            }
+            if random.below(5) == 0 {
+                spare_mappings::tick();
+            }
+            assert!(spare_mappings::bytes() <= most);
+        }
+        for (buffer, byte) in held {
+            assert!(buffer.as_slice().iter().all(|&it| it == byte));
+        }
+    });
 }

@@ -12,13 +12,15 @@
 const PIECE_BYTES: usize = 2048 - 64;
 /// From here on the pieces are worth a call.
 const LONG_BYTES: usize = 2048;
+/// From here on the library itself leaves `rep movsb`, and writes past the caches, which is faster.
+const VERY_LONG_BYTES: usize = 1 << 20;
 
 /// Appends `bytes`.
 #[inline(always)]
 pub fn append(to: &mut Vec<u8>, bytes: &[u8]) {
     match bytes.len() {
-        0..LONG_BYTES => to.extend_from_slice(bytes),
-        _ => append_pieces(to, bytes),
+        LONG_BYTES..VERY_LONG_BYTES => append_pieces(to, bytes),
+        _ => to.extend_from_slice(bytes),
     }
 }
 

@@ -28,8 +28,8 @@ const TURN_BUDGET: CycleBudget = CycleBudget {
     expire_steps: 1024,
     garbage_steps: 512,
 };
-/// Memory of large requests that a core keeps for the next ones.
-const SPARE_BYTES_MAX: usize = 16 << 20;
+/// Memory of large requests that the cores keep for the next ones, all together, but no core less than the second.
+const SPARE_BYTES_MAX: [usize; 2] = [64 << 20, 8 << 20];
 /// How long a core sleeps that waits for the thread for files.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -84,7 +84,8 @@ impl CoreLoop {
 
     /// Serves until told to stop. The root future of the core's executor.
     pub async fn run(mut self) {
-        spare_mappings::keep(SPARE_BYTES_MAX);
+        let [of_all, of_one] = SPARE_BYTES_MAX;
+        spare_mappings::keep((of_all / self.core.mesh.cores_count()).max(of_one));
         self.change_accepts();
         if let Some(signals) = &self.signals {
             self.ring.watch(signals.as_fd());

@@ -8,7 +8,7 @@ fn bytes(length: usize) -> Vec<u8> {
 
 /// Around one piece, the length from which there are pieces, several of them.
 fn lengths() -> impl Iterator<Item = usize> {
-    let borders = [0, 1984, 2048, 2 * 1984, 4096, 10 * 1984, 70_000];
+    let borders = [0, 1984, 2048, 2 * 1984, 4096, 10 * 1984, 70_000, 1 << 20];
     borders
         .into_iter()
         .flat_map(|border: usize| border.saturating_sub(2)..border + 3)

@@ -49,6 +49,9 @@ const REPLY_BYTES_GUESS: usize = 128 * 1024;
 /// So much of `side` may be left over from replies that are gone before the rest is moved together.
 const SIDE_SLACK_BYTES: usize = 64 * 1024;
 
+/// A connection with more output does not move before that is sent: the socket may not take it all at once.
+const MOVES_WITH_BYTES_MAX: usize = 64 * 1024;
+
 /// Why a connection's next request is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -289,6 +292,13 @@ impl Connection {
     #[inline]
     pub fn stays(&self) -> bool {
         self.session.subscribed || self.session.tracking.is_some() || self.is_target
+    }
+
+    /// Whether what there is for its client can be expected to be on its way after this turn: then it may move. What an earlier turn
+    /// has left unsent is for a client that does not read, and may be writing before it does.
+    #[inline]
+    pub fn may_be_sent_soon(&self) -> bool {
+        !self.sending && self.backlog.is_empty() && self.output.len() <= MOVES_WITH_BYTES_MAX
     }
 
     /// Whether messages wait for the reply of the request that is under way.

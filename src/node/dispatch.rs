@@ -366,6 +366,7 @@ impl Core {
     pub(super) fn wants_to_move(&self, connection: &mut Connection, shard: u16) -> bool {
         !std::mem::replace(&mut connection.affinity.placed, true)
             && !connection.stays()
+            && connection.may_be_sent_soon()
             && self.has_room(shard)
     }
 
@@ -379,12 +380,13 @@ impl Core {
             .filter(|_| !connection.stays());
     }
 
-    /// Where a connection that follows its keys goes now: others may have taken the room there was.
+    /// Where a connection that follows its keys goes now: others may have taken the room there was, and its client may not read.
     #[inline]
     pub(super) fn move_of(&self, connection: &mut Connection) -> Option<u16> {
         let target = connection.moving_to?;
-        if !connection.is_expected && !self.has_room(target) {
-            connection.moving_to = None;
+        let has_room = connection.is_expected || self.has_room(target);
+        if !has_room || !connection.may_be_sent_soon() {
+            connection.stay(&self.mesh.board().cores, self.id);
         }
         connection.moving_to
     }

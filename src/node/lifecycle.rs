@@ -184,6 +184,20 @@ impl Core {
         self.mesh.send(target, Message::Adopt(connection));
     }
 
+    /// A connection that was to move does not, as its client does not take what it is sent: it may read only when all that it
+    /// writes has been received.
+    #[cold]
+    fn give_up_move(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        connection.stay(&self.mesh.board().cores, self.id);
+        connection.blocked = None;
+        // Where that has not stopped yet, it begins again when it has.
+        self.ring_work.push(RingWork::Receive(token));
+        self.resumes.push(token);
+    }
+
     /// Puts a connection on the list of those with output.
     #[inline]
     pub fn mark_dirty(&mut self, token: Token) {
@@ -260,6 +274,10 @@ impl Core {
             && !connection.session.monitoring;
         if timeout_ms > 0 && idle && now_ms - connection.last_active_ms > timeout_ms {
             self.close(token);
+            return;
+        }
+        if connection.blocked == Some(Blocked::Moving) && connection.sending {
+            self.give_up_move(token);
             return;
         }
         if now_ms.saturating_sub(connection.reply_peak_since_ms) > peak_ms {

@@ -5,10 +5,10 @@
 //!     from another core: AHEAD_PIECES_MAX pieces, then one for each that has been sent
 //!
 //! Promises  the reply whose turn it is waits for its client alone, whatever lies here of those behind it; a client that does
-//!           not read is not read for, but for `AHEAD_BYTES_MAX` and as many pieces; whoever has gone is
-//!           read for no more; a reply that is over the client's hard limit of output ends the client, as one that comes whole
-//!           does.
-//! Tests     tests/server/long_reads.rs.
+//!           not read is not read for, but for `AHEAD_BYTES_MAX` and as many pieces, unless it has written more behind its
+//!           request than is received of it; whoever has gone is read for no more; a reply that is over the client's hard
+//!           limit of output ends the client, as one that comes whole does.
+//! Tests     tests/server/long_reads.rs, tests/server/stuck.rs.
 
 use super::connection::{Blocked, Connection};
 use super::core::Core;
@@ -47,8 +47,7 @@ impl Core {
             }
             // What has gone is found out when a piece comes for it.
             let connection = connections.get_mut(token_of(origin));
-            connection
-                .is_none_or(|it| it.closed || it.bytes_before(origin.sequence) < AHEAD_BYTES_MAX)
+            connection.is_none_or(|it| it.closed || is_wanted(it, origin.sequence))
         })
     }
 
@@ -146,7 +145,7 @@ impl Core {
             let reading = ahead.reading;
             match connection.filter(|connection| !connection.closed) {
                 None => wanted.push((ahead.shard, ToShard::EndRead { reading })),
-                Some(connection) if connection.bytes_before(ahead.sequence) < AHEAD_BYTES_MAX => {
+                Some(connection) if is_wanted(connection, ahead.sequence) => {
                     wanted.push((ahead.shard, ToShard::ReadOn { reading }));
                 }
                 Some(_) => return true,
@@ -155,6 +154,12 @@ impl Core {
         });
         self.send_to_shards(&mut wanted);
     }
+}
+
+/// Whether more of a reply is to be made. It is all made for a client that has written so much behind its request that no more is
+/// received: it may read only when that has been.
+fn is_wanted(connection: &Connection, sequence: u64) -> bool {
+    connection.stop_receiving || connection.bytes_before(sequence) < AHEAD_BYTES_MAX
 }
 
 fn token_of(origin: &Origin) -> Token {

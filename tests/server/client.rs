@@ -104,6 +104,7 @@ impl Client {
     pub fn connect_unix(path: &Path) -> std::io::Result<Self> {
         let socket = UnixStream::connect(path)?;
         socket.set_read_timeout(Some(REPLY_MAX))?;
+        socket.set_write_timeout(Some(REPLY_MAX))?;
         Ok(Self::new(Socket::Unix(socket)))
     }
 

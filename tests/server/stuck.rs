@@ -1,7 +1,7 @@
 //! Ways in which one connection, or the whole server, might wait for ever.
 
 use super::client::{Client, Next, Value, bulk, ok, push_request, request};
-use super::harness::{Server, eventually};
+use super::harness::{Server, eventually, new_dir};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -195,5 +195,75 @@ fn a_pause_that_is_over_keeps_nobody() {
             assert_eq!(client.reply(), ok());
         }
         assert_eq!(master.ask("CLIENT UNPAUSE"), ok());
+    }
+}
+
+/// A client that reads nothing before it has written its whole pipeline, as blocking clients do, keeps a core from sending what is
+/// there: its connection, whose keys are on another core, must not wait for that before it moves, and read no more until then.
+#[test]
+fn a_pipeline_written_before_anything_is_read_gets_through_where_its_keys_are_elsewhere() {
+    let map = rondo::keyspace::SlotMap::new(2);
+    let key_of = |shard| {
+        let names = (0..).map(|index| format!("key:{index}"));
+        let mut found = names.filter(|name| map.shard_of(name.as_bytes()) == shard);
+        found.next().expect("every shard has keys")
+    };
+    // The buffers of a unix socket are small.
+    let path = new_dir().join("socket");
+    let path_text = path.to_str().expect("a path of ASCII");
+    let server = Server::start(2, &["--unixsocket", path_text]);
+    let keys = [key_of(0), key_of(1)];
+    let element = "e".repeat(1_000);
+    for key in &keys {
+        let push = format!("RPUSH {key} {element}");
+        assert_eq!(server.client().ask(&push), Value::Integer(1));
+    }
+    for (first, second) in [(0, 1), (1, 0)] {
+        let mut client = Client::connect_unix(&path).expect("the server accepts a connection");
+        assert_eq!(
+            client.ask(&format!("LLEN {}", keys[first])),
+            Value::Integer(1)
+        );
+        let mut bytes = Vec::new();
+        for _ in 0..100_000 {
+            push_request(
+                &mut bytes,
+                &[b"LRANGE", keys[second].as_bytes(), b"0", b"-1"],
+            );
+        }
+        client.send(&bytes);
+        let expected = Value::Array(vec![bulk(&element)]);
+        for _ in 0..100_000 {
+            assert!(client.reply() == expected);
+        }
+    }
+}
+
+/// The same behind a reply that comes in pieces, of which no more are made than the client reads.
+#[test]
+fn a_pipeline_written_before_anything_is_read_gets_through_behind_a_long_reply() {
+    for threads in [1, 2] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let element = "e".repeat(500);
+        let some = [element.as_str(); 1_000].join(" ");
+        for key in ["one", "two", "three"] {
+            for _ in 0..20 {
+                client.ask(&format!("RPUSH {key} {some}"));
+            }
+        }
+        let value = vec![b'v'; 16_000];
+        let mut bytes = Vec::new();
+        for key in ["one", "two", "three"] {
+            push_request(&mut bytes, &[b"LRANGE", key.as_bytes(), b"0", b"-1"]);
+            for _ in 0..1_000 {
+                push_request(&mut bytes, &[b"SET", b"a", &value]);
+            }
+        }
+        client.send(&bytes);
+        for _ in 0..3 {
+            assert_eq!(client.reply().items().len(), 20_000);
+            assert!(client.replies(1_000).iter().all(|reply| *reply == ok()));
+        }
     }
 }

@@ -314,6 +314,9 @@ impl CoreLoop {
 
     /// Accepts wherever the listeners are by now.
     fn change_accepts(&mut self) {
+        if !self.core.listeners.have_changed() || self.core.keeps_callers_waiting() {
+            return;
+        }
         for change in self.core.listeners.take_changes() {
             match change {
                 Change::Arm(listener) => self.accept(listener),

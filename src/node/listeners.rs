@@ -159,6 +159,12 @@ impl Listeners {
         self.places.push(Some(place));
     }
 
+    /// Whether there is anything to be done about accepts.
+    #[inline]
+    pub fn have_changed(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// What the ring has not been told yet.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)

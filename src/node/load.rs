@@ -2,9 +2,10 @@
 //!
 //!     thread for files: read ─> take apart ─> batches of records by home shard ─> every core: make the values, insert
 //!
-//! Promises  commands that may not run meanwhile get -LOADING from the first byte to the last record; a bad file is told
-//!           with its name, the offset and what is wrong there. At start that ends the process before anything was changed
-//!           on disk; for DEBUG RELOAD it is the reply.
+//! Promises  commands that may not run meanwhile get -LOADING from the first byte to the last record. At start nobody is accepted
+//!           before the end or, where that is far, `CALLERS_WAIT_MAX`. A bad file is told with its name, the offset and
+//!           what is wrong there: at start that ends the process before anything was changed on disk; for DEBUG RELOAD it
+//!           is the reply.
 //! Not here  the format: `persist/rdb/`; records: `keyspace/load.rs`.
 //! Tests     tests/server/snapshot.rs.
 

@@ -2,7 +2,7 @@
 //!
 //!     thread for files: recover ─> keys for every core, and where its log begins ─> every core takes its own
 //!
-//! Promises  commands that may not run meanwhile get -LOADING; what cannot be loaded ends the process at start, before
+//! Promises  commands that may not run meanwhile get -LOADING, at start as in `node/load.rs`; what cannot be loaded ends the process at start, before
 //!           anything was changed on disk, and is the reply of DEBUG LOADAOF, which leaves no keys.
 //! Not here  what counts of the logs: `persist/recovery.rs`; running them again: `node/recover.rs`.
 //! Tests     tests/server/durability.rs, tests/server/rewrite.rs.

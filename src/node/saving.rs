@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::backup::BackingUp;
 use super::block::writes;
@@ -38,6 +39,8 @@ use crate::persist::Holds;
 
 /// After a failure the next try waits so long.
 const RETRY_AFTER_MS: i64 = 5_000;
+/// Who comes while a server loads at start is accepted after so long, to be told of it.
+const CALLERS_WAIT_MAX: Duration = Duration::from_millis(500);
 
 const IN_PROGRESS: &str = "ERR Background save already in progress";
 const NOT_SAVING: &str = "ERR Background saving is currently not in progress or scheduled";
@@ -620,6 +623,14 @@ impl Core {
             return Some(self.refusal_of_write());
         }
         (self.gate & GATE_NO_WRITES != 0).then(|| NO_WRITES.into())
+    }
+
+    /// Whether who comes is accepted only when what is loaded at start is there: mostly it soon is, and then nobody has to be told.
+    pub(super) fn keeps_callers_waiting(&self) -> bool {
+        let of_file = self.saving.load.as_ref().map(|(load, _)| load.began);
+        let of_logs = (self.saving.log_load.as_ref()).map(|(load, _)| load.began);
+        let began = of_file.or(of_logs);
+        began.is_some_and(|began| began.elapsed() < CALLERS_WAIT_MAX)
     }
 
     fn loading_figures(&self) -> Option<LoadingFigures> {

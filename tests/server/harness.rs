@@ -87,6 +87,12 @@ impl Server {
 
     /// Starts it again in the same folder, on another port, once it has ended; false if it does not come up.
     pub fn restart(&mut self, threads: usize, extra: &[&str]) -> bool {
+        self.begin_again(threads, extra);
+        self.wait_until_it_answers()
+    }
+
+    /// The same, without waiting until it answers.
+    pub fn begin_again(&mut self, threads: usize, extra: &[&str]) {
         let _ = self.child.wait();
         self.port = free_port();
         let log = File::create(self.dir.join("log")).expect("a file in its folder");
@@ -101,7 +107,6 @@ impl Server {
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        self.wait_until_it_answers()
     }
 
     /// False if the process ended instead.

@@ -178,6 +178,43 @@ fn a_load_says_how_far_it_is() {
     assert_eq!(other.ask("PING"), Value::Simple("PONG".into()));
 }
 
+/// Whoever comes while a server loads at start waits for the end of that where it is near, as on Redis, which looks at nobody before
+/// it has loaded 2 MB: programs that start a server of their own and call at once are not prepared for another answer.
+#[test]
+fn nobody_is_told_of_a_load_that_is_soon_over() {
+    use std::io::Write;
+    let mut server = Server::start(2, &DEBUG);
+    let mut client = server.client();
+    fill(&mut client);
+    let before = digest(&mut client);
+    assert_eq!(client.ask("SAVE"), ok());
+    stop(&mut server);
+    let path = server.dir.join("dump.rdb");
+    let bytes = std::fs::read(&path).expect("a file");
+    std::fs::remove_file(&path).expect("it was there");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo is there").success());
+    let mut pipe = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("a pipe");
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    pipe.write_all(first).expect("room in a pipe");
+    server.begin_again(2, &DEBUG);
+    let mut client = None;
+    wait_for("it listens", || {
+        client = Client::try_connect(server.port).ok();
+        client.is_some()
+    });
+    let mut client = client.expect("a connection");
+    client.send(b"PING\r\n");
+    std::thread::sleep(Duration::from_millis(20));
+    pipe.write_all(rest).expect("room in a pipe");
+    assert_eq!(client.reply(), Value::Simple("PONG".into()));
+    assert_eq!(digest(&mut client), before);
+}
+
 /// What is loaded and what the log holds stay the same: a start after each of them finds what was there.
 #[test]
 fn reload_beside_a_log_leaves_the_log_with_what_was_loaded() {

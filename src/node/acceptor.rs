@@ -49,9 +49,12 @@ impl Listener {
         Ok(Self { socket, path: None })
     }
 
-    /// Listens on a unix socket; a stale socket file in the way is removed, anything else is left alone.
+    /// Listens on a unix socket; a stale socket file in the way is removed, or an empty one, anything else is left alone.
     pub fn unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<Self> {
-        if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        let is_worthless = |found: std::fs::Metadata| {
+            found.file_type().is_socket() || found.is_file() && found.len() == 0
+        };
+        if std::fs::symlink_metadata(path).is_ok_and(is_worthless) {
             std::fs::remove_file(path)?;
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

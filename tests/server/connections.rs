@@ -327,17 +327,24 @@ fn a_unix_socket_has_its_permissions_and_goes_with_the_server() {
     std::fs::remove_dir_all(&dir).expect("the folder is ours");
 }
 
+/// Nor is an empty file: whoever wants a name nobody else has may have made one (`mktemp`).
 #[test]
 fn a_stale_unix_socket_is_no_obstacle_and_a_file_is() {
     let dir = new_dir();
     let path = dir.join("rondo.sock");
     let text = path.display().to_string();
-    drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket file"));
-    assert!(exists(&path));
-    let mut server = Server::start(1, &["--unixsocket", &text]);
-    let mut client = Client::connect_unix(&path).expect("the socket accepts");
-    assert_eq!(client.ask("PING"), Value::Simple("PONG".into()));
-    assert_eq!(server.terminate().code(), Some(0));
+    for is_file in [false, true] {
+        if is_file {
+            std::fs::write(&path, "").expect("a file");
+        } else {
+            drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket file"));
+        }
+        assert!(exists(&path));
+        let mut server = Server::start(1, &["--unixsocket", &text]);
+        let mut client = Client::connect_unix(&path).expect("the socket accepts");
+        assert_eq!(client.ask("PING"), Value::Simple("PONG".into()));
+        assert_eq!(server.terminate().code(), Some(0));
+    }
 
     std::fs::write(&path, "precious").expect("a file");
     let port = free_port().to_string();

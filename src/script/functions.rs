@@ -558,15 +558,17 @@ fn error_text(slot: &mut Slot, before: &str, with_code: bool) -> Vec<u8> {
 
 // ---- redis.register_function ----
 
-/// Puts the globals for loading code, `redis` alone, on the stack.
+/// Puts the globals for loading code, `redis` and Valkey's name for the same alone, on the stack.
 pub(super) fn push_load_globals(frame: &mut Frame<'_>) {
-    frame.push_table(0, 1);
+    frame.push_table(0, 2);
     frame.push_table(0, 8);
     frame.push_native(register_function);
     frame.set_field(-2, b"register_function");
     api::add_log_and_version(frame);
     sandbox::forbid_unknown(frame);
     frame.set_sealed(-1, true);
+    frame.push_copy(-1);
+    frame.set_field(-3, b"server");
     frame.set_field(-2, b"redis");
     sandbox::forbid_unknown(frame);
     frame.set_sealed(-1, true);

@@ -109,6 +109,18 @@ fn library(name: &str, function: &str, result: u32) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Valkey's name for `redis` is there while a library loads, too.
+#[test]
+fn libraries_may_say_server() {
+    let mut here = functions();
+    let code = b"#!lua name=a\nserver.log(server.LOG_NOTICE, 'x')\n\
+        server.register_function('f', function() return server.status_reply('fine') end)";
+    assert_eq!(load(&mut here, code, false), b"$1\r\na\r\n");
+    assert_eq!(call(&mut here, "f"), b"+fine\r\n");
+    let refused = load(&mut here, b"#!lua name=b\nserver.x = 1", false);
+    assert!(refused.starts_with(b"-ERR"), "{}", refused.escape_ascii());
+}
+
 /// What is refused leaves every library as it was; what replaces one takes its functions' places.
 #[test]
 fn a_library_is_replaced_whole_or_not_at_all() {

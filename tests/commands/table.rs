@@ -150,6 +150,9 @@ fn subcommands_and_arity_are_refused_as_a_real_server_does() {
         cluster => -ERR wrong number of arguments for 'cluster' command
         cluster foo => -ERR unknown subcommand 'foo'. Try CLUSTER HELP.
         cluster info => -ERR This instance has cluster support disabled
+        cluster migrateslots slotsrange 0 1 => -ERR This instance has cluster support disabled
+        cluster slot-stats orderby x => -ERR This instance has cluster support disabled
+        clusterscan 0 => -ERR This instance has cluster support disabled
         cluster slots => -ERR This instance has cluster support disabled
         readonly => -ERR This instance has cluster support disabled
         readwrite => -ERR This instance has cluster support disabled

@@ -4,6 +4,7 @@
 //! Not here  cluster slots: `base/crc16.rs`.
 //! Source    crate `ahash`, keyed at start from the operating system's randomness, so clients cannot aim collisions.
 
+use super::crc64::crc64;
 use std::sync::OnceLock;
 
 static MEMBER_HASHER: OnceLock<KeyHasher> = OnceLock::new();
@@ -30,6 +31,13 @@ impl KeyHasher {
             state: ahash::RandomState::new(),
             mask: u64::MAX,
         }
+    }
+
+    /// A hasher that follows from a text and the build, for keys as for members: the process's own where none has been asked for yet.
+    pub fn of_text(text: &str) -> Self {
+        let hasher = Self::with_seed(crc64(0, text.as_bytes()));
+        MEMBER_HASHER.get_or_init(|| hasher.clone());
+        hasher
     }
 
     /// A hasher that is the same in every run: tests and benches.

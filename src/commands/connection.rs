@@ -129,13 +129,17 @@ fn hello(
     call.session.protocol = protocol;
     // The reply is the first thing said in the new protocol.
     let mut text = Vec::with_capacity(160);
-    write_greeting(call.session, &mut Reply::new(&mut text, protocol));
+    write_greeting(
+        call.session,
+        call.zone,
+        &mut Reply::new(&mut text, protocol),
+    );
     reply.raw(&text);
     Ok(Action::Done)
 }
 
-fn write_greeting(session: &Session, reply: &mut Reply<'_>) {
-    reply.map(7);
+fn write_greeting(session: &Session, zone: &str, reply: &mut Reply<'_>) {
+    reply.map(7 + usize::from(!zone.is_empty()));
     let mut text = |name: &str, value: &str| {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
@@ -157,6 +161,11 @@ fn write_greeting(session: &Session, reply: &mut Reply<'_>) {
     text("role", "master");
     reply.bulk(b"modules");
     reply.array(0);
+    // Valkey's, said where there is one.
+    if !zone.is_empty() {
+        reply.bulk(b"availability_zone");
+        reply.bulk(zone.as_bytes());
+    }
 }
 
 /// Refuses names that would break the lines of CLIENT LIST.

@@ -20,6 +20,8 @@ const SECRET_OPTIONS: &[&str] = &[
     "requirepass",
     "masterauth",
     "masteruser",
+    "primaryauth",
+    "primaryuser",
     "tls-key-file-pass",
     "tls-client-key-file-pass",
 ];

@@ -122,6 +122,8 @@ pub struct SessionCall<'a> {
     pub session: &'a mut Session,
     /// Databases configured.
     pub databases: u16,
+    /// `availability-zone`, empty for none.
+    pub zone: &'a str,
     /// All users.
     pub users: &'a Users,
     /// A user it was not allowed to be, to be logged.

@@ -50,7 +50,14 @@ impl Listener {
     }
 
     /// Listens on a unix socket; a stale socket file in the way is removed, or an empty one, anything else is left alone.
-    pub fn unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<Self> {
+    ///
+    /// - `group`: the number of the group that is to have it.
+    pub fn unix(
+        path: &Path,
+        group: Option<u32>,
+        mode: Option<u32>,
+        backlog: i32,
+    ) -> io::Result<Self> {
         let is_worthless = |found: std::fs::Metadata| {
             found.file_type().is_socket() || found.is_file() && found.len() == 0
         };
@@ -59,6 +66,9 @@ impl Listener {
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&socket2::SockAddr::unix(path)?)?;
+        if group.is_some() {
+            std::os::unix::fs::chown(path, None, group)?;
+        }
         if let Some(mode) = mode {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
         }

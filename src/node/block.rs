@@ -823,6 +823,7 @@ impl Core {
         let mut call = SessionCall {
             session: &mut connection.session,
             databases: self.options.databases as u16,
+            zone: &self.options.availability_zone,
             users: &self.users,
             denied: None,
             now_ms: self.now_ms,

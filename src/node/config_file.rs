@@ -59,6 +59,7 @@ const FORGOTTEN: &[&str] = &[
     "list-max-ziplist-value",
     "lua-replicate-commands",
     "io-threads-do-reads",
+    "events-per-io-thread",
 ];
 
 /// Directives that are no options, and why they are refused.

@@ -227,6 +227,8 @@ pub struct Core {
     pub stamp: u64,
     /// Where the sweep over connections is.
     pub(super) sweep: usize,
+    /// When the files of certificates and keys were last looked at.
+    pub(super) certificates_seen_ms: i64,
     /// Set by SHUTDOWN and signals: what runs is answered, nothing more is read, then the end.
     pub stopping: bool,
     /// The configuration file, empty for none.
@@ -450,6 +452,7 @@ impl Core {
             pace: Pace::default(),
             stamp: 0,
             sweep: 0,
+            certificates_seen_ms: 0,
             stopping: false,
             ending: parts.ending,
             config_file: parts.config_file,

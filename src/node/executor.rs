@@ -128,7 +128,10 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
     }
     let listeners = Listeners::open(&options)?;
     let questions = open_http(&options)?;
-    let hasher = KeyHasher::random();
+    let hasher = match options.hash_seed.as_str() {
+        "" => KeyHasher::random(),
+        seed => KeyHasher::of_text(seed),
+    };
     backup_dir::refuse_misplaced(&options)?;
     let opened = options.appendonly.then(|| recover::open(&options));
     let opened = opened.transpose()?;

@@ -1,6 +1,7 @@
 //! INFO: figures in, text out.
 //!
-//! Promises  Redis's section and field names, in its order; a field stands here only where its figure is true for rondo.
+//! Promises  Redis's section and field names, in its order, and Valkey's beside them; a field stands here only where its figure is true
+//!           for rondo.
 //! Not here  collecting the figures over cores: the node's loop.
 //! Source    fields as in Redis 8's INFO; the section Cores is rondo's own.
 //! Tests     tests/node/info.rs: which sections a request selects; every section from known figures.
@@ -69,6 +70,8 @@ pub struct ServerFigures {
     pub executable: String,
     /// Absolute path, empty for none.
     pub config_file: String,
+    /// `availability-zone`, empty for none.
+    pub zone: String,
     pub threads: u32,
     /// `name=tcp,bind=*,port=6379`, without the `listener0:`.
     pub listeners: Vec<String>,
@@ -100,6 +103,8 @@ pub struct ClientsFigures {
     pub tracking: u64,
     /// Clients held back by CLIENT PAUSE.
     pub paused: u64,
+    /// Milliseconds that the pause will last, and whether only writes wait; none without one.
+    pub pause: Option<(u64, bool)>,
 }
 
 /// What would be saved.
@@ -394,6 +399,7 @@ fn server(figures: &InfoFigures, out: &mut String) {
         "lru_clock": server.lru_clock,
         "executable": server.executable,
         "config_file": server.config_file,
+        "availability_zone": server.zone,
         "io_threads_active": u8::from(server.threads > 1),
         "threads": server.threads,
     );
@@ -419,6 +425,16 @@ fn clients(figures: &InfoFigures, out: &mut String) {
         "total_blocking_keys": clients.blocking_keys,
         "total_blocking_keys_on_nokey": clients.blocking_keys_on_no_key,
         "paused_clients": clients.paused,
+    );
+    let (reason, actions, left_ms) = match clients.pause {
+        None => ("none", "none", 0),
+        Some((left_ms, true)) => ("client_pause", "write", left_ms),
+        Some((left_ms, false)) => ("client_pause", "all", left_ms),
+    };
+    lines!(out,
+        "paused_reason": reason,
+        "paused_actions": actions,
+        "paused_timeout_milliseconds": left_ms,
     );
 }
 
@@ -533,6 +549,8 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_subkeys": stats.expired_fields,
+        // Valkey's name for it.
+        "expired_fields": stats.expired_fields,
         "expired_keys": stats.expired_keys,
         "expired_stale_perc": format_args!("{:.2}", stats.stale_percent),
         "expired_time_cap_reached_count": stats.expire_time_cap_reached,
@@ -672,8 +690,9 @@ fn keyspace(figures: &InfoFigures, out: &mut String) {
     for row in figures.keyspace.iter().filter(|row| row.keys > 0) {
         let _ = write!(
             out,
-            "db{}:keys={},expires={},avg_ttl={},subexpiry={}\r\n",
-            row.db, row.keys, row.expires, row.avg_ttl_ms, row.dated_hashes
+            // The last two are Redis's and Valkey's name for one thing.
+            "db{}:keys={},expires={},avg_ttl={},subexpiry={},keys_with_volatile_items={}\r\n",
+            row.db, row.keys, row.expires, row.avg_ttl_ms, row.dated_hashes, row.dated_hashes
         );
     }
 }

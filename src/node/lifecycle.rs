@@ -228,6 +228,7 @@ impl Core {
         if self.id == 0 {
             self.look_at_save_points();
             self.look_at_backup();
+            self.look_at_certificates();
         }
         let steps_count = self.counters.transactions + self.steps_count;
         let hops_count = self.counters.hops_in + self.counters.hops_out + steps_count;
@@ -258,6 +259,25 @@ impl Core {
         }
         self.counters.sample(self.now_ms, self.commands_count);
         true
+    }
+
+    /// Every `tls-auto-reload-interval` seconds: whether the files of certificates and keys have changed.
+    fn look_at_certificates(&mut self) {
+        let interval_ms = self.options.tls_auto_reload_interval * 1000;
+        if interval_ms == 0 || self.now_ms - self.certificates_seen_ms < interval_ms {
+            return;
+        }
+        self.certificates_seen_ms = self.now_ms;
+        match self.listeners.reload_changed(&self.options.clone()) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!("certificates and keys of TLS have changed and are in force")
+            }
+            Err(reason) => tracing::warn!(
+                reason,
+                "cannot use the certificates or keys of TLS that are there now"
+            ),
+        }
     }
 
     pub(super) fn check_client(&mut self, token: Token) {

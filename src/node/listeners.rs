@@ -34,6 +34,8 @@ pub struct Listeners {
     places: Vec<Option<Place>>,
     /// What TLS connections are made with.
     tls: Option<tls::Config>,
+    /// What its files looked like when they were read.
+    tls_stamp: tls::Stamp,
     changes: Vec<Change>,
 }
 
@@ -68,6 +70,7 @@ impl Listeners {
             )
         })?;
         let mut listeners = Self {
+            tls_stamp: tls::stamp(options),
             tls: tls::config(options)?,
             ..Self::default()
         };
@@ -76,10 +79,11 @@ impl Listeners {
             let mode = u32::try_from(options.unixsocketperm)
                 .ok()
                 .filter(|&mode| mode != 0);
-            let listener =
-                Listener::unix(Path::new(&options.unixsocket), mode, backlog).map_err(|error| {
-                    format!("failed opening Unix socket {}: {error}", options.unixsocket)
-                })?;
+            let group = group(&options.unixsocketgroup)?;
+            let path = Path::new(&options.unixsocket);
+            let listener = Listener::unix(path, group, mode, backlog).map_err(|error| {
+                format!("failed opening Unix socket {}: {error}", options.unixsocket)
+            })?;
             listeners.add(Place {
                 listener,
                 tcp: None,
@@ -204,8 +208,22 @@ impl Listeners {
     ///
     /// Errors: the option that is wrong; everything stays as it was.
     pub fn reload(&mut self, options: &Options) -> Result<(), String> {
+        // Looked at first: what is written meanwhile is read again.
+        let stamp = tls::stamp(options);
         self.tls = tls::config(options)?;
+        self.tls_stamp = stamp;
         Ok(())
+    }
+
+    /// Reads certificates and keys again where a file is not what it was when they were read.
+    ///
+    /// - Returns whether it did.
+    /// - Errors: as of [`Listeners::reload`]; asked again it fails again.
+    pub fn reload_changed(&mut self, options: &Options) -> Result<bool, String> {
+        if tls::port(options).is_none() || tls::stamp(options) == self.tls_stamp {
+            return Ok(false);
+        }
+        self.reload(options).map(|()| true)
     }
 
     /// TLS for a connection that came in at a place; None where that speaks none.
@@ -234,6 +252,26 @@ impl Listeners {
         let places = self.places.iter().flatten();
         places.filter_map(|place| place.listener.port())
     }
+}
+
+/// The number of a group that is named, or said by its number; none for no name.
+///
+/// Errors: there is none of that name in /etc/group.
+fn group(name: &str) -> Result<Option<u32>, String> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(number) = name.parse() {
+        return Ok(Some(number));
+    }
+    let known = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let found = known.lines().find_map(|line| {
+        // name:password:number:members
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    });
+    let none = || format!("unixsocketgroup {name}: there is no such group in /etc/group");
+    found.map(Some).ok_or_else(none)
 }
 
 fn backlog(options: &Options) -> i32 {

@@ -1,4 +1,4 @@
-//! The options of Redis that rondo holds or refuses, one line each.
+//! The options of Redis and of Valkey that rondo holds or refuses, one line each.
 //!
 //! `held` options are remembered for whoever asks for them by name. `idle` options are checked and read back and touch nothing
 //! that works here, and their row says why that is harmless: `--help` lists them. `fixed` options take only the values that
@@ -25,6 +25,11 @@ const PAST_CACHE: &str = "files are written past the page cache";
 const FREED_IN_STEPS: &str =
     "a key goes at once, and what is large in it in steps, whatever this says";
 const ACCEPTED_BETWEEN: &str = "connections are accepted as they come, between other work";
+const EVERY_CORE: &str =
+    "every core serves its clients by itself, whatever is said of Valkey's io threads";
+const COPIES: &str = "when a reply is copied follows from its length alone";
+const NO_MPTCP: &str = "multipath TCP is not built";
+const NO_RDMA: &str = "RDMA is not built";
 const FOR_TESTS: &str = "a switch for tests of what is not there";
 
 /// An option that is remembered for the file that asks for it by name.
@@ -131,6 +136,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("aof-use-rdb-preamble", YES_NO, "yes", "the base of a log has one form"),
     fixed("aof-timestamp-enabled", YES_NO, "no", &["no"], "records of the logs have no times"),
     idle("aof-rewrite-incremental-fsync", YES_NO, "yes", PAST_CACHE),
+    fixed("rdb-version-check", Check::Enum(&["strict", "relaxed"]), "strict", &["strict"], "a file or payload of a version that is not known is always refused"),
     idle("sanitize-dump-payload", Check::Enum(&["no", "yes", "clients"]), "no", "what RESTORE is given is always checked"),
     // Memory.
     shown(Topic::Memory, "most bytes of memory, buffers of clients included; 0 for no limit", held("maxmemory", "", Check::MemoryUnsigned, "0")),
@@ -149,6 +155,7 @@ pub const HELD: &[OptionSpec] = &[
     shown(Topic::Memory, "move values together where churn has left memory half empty", held("activedefrag", "", YES_NO, "yes")),
     held("active-defrag-cycle-min", "", Check::Int(1, 99), "1"),
     held("active-defrag-cycle-max", "", Check::Int(1, 99), "25"),
+    idle("active-defrag-cycle-us", Check::Int(0, 100_000), "500", "a core's step of it is as long as active-defrag-cycle-min and -max and the ticks a second make it"),
     held("active-defrag-threshold-lower", "", Check::Int(0, 1000), "10"),
     held("active-defrag-threshold-upper", "", Check::Int(0, 1000), "100"),
     held("active-defrag-ignore-bytes", "", Check::Memory(1), "4194304"),
@@ -172,6 +179,13 @@ pub const HELD: &[OptionSpec] = &[
     shown(Topic::General, "go into the background (yes), unless a supervisor is named", at_start(held("daemonize", "", YES_NO, "no"))),
     shown(Topic::General, "who is told that the server is ready: systemd, upstart, auto or no", at_start(held("supervised", "", Check::Enum(&["upstart", "systemd", "auto", "no"]), "no"))),
     shown(Topic::Threads, "Redis's name: more than 1 is taken for threads, where that is not given", at_start(held("io-threads", "", Check::Int(1, 128), "1"))),
+    hidden(idle("io-threads-always-active", YES_NO, "no", EVERY_CORE)),
+    hidden(idle("min-io-threads-avoid-copy-reply", INT, "7", COPIES)),
+    hidden(idle("min-string-size-avoid-copy-reply", INT, "16384", COPIES)),
+    hidden(idle("min-string-size-avoid-copy-reply-threaded", INT, "65536", COPIES)),
+    idle("prefetch-batch-max-size", Check::Int(0, 128), "16", EVERY_CORE),
+    fixed("log-timestamp-format", Check::Enum(&["legacy", "iso8601", "milliseconds"]), "iso8601", &["iso8601", "legacy"], "a line of the log begins with its time in ISO 8601, UTC"),
+    idle("extended-redis-compatibility", YES_NO, "no", "rondo says it is a Redis whatever this says"),
     // Read by `node/syslog.rs`, as are the next two.
     at_start(held("syslog-enabled", "", YES_NO, "no")),
     at_start(held("syslog-ident", "", Check::Text, "redis")),
@@ -195,6 +209,13 @@ pub const HELD: &[OptionSpec] = &[
     fixed("bind-source-addr", Check::Text, "", &[""], "links to primaries and other nodes, which it is for, are not built yet"),
     at_start(fixed("socket-mark-id", Check::Int(0, u32::MAX as i64), "0", &["0"], "marking sockets is not built")),
     idle("max-new-tls-connections-per-cycle", Check::Int(1, 1000), "1", ACCEPTED_BETWEEN),
+    at_start(fixed("mptcp", YES_NO, "no", &["no"], NO_MPTCP)),
+    at_start(fixed("repl-mptcp", YES_NO, "no", &["no"], NO_MPTCP)),
+    fixed("rdma-port", Check::Int(0, 65_535), "0", &["0"], NO_RDMA),
+    multi(fixed("rdma-bind", Check::Text, "", &[""], NO_RDMA)),
+    at_start(idle("rdma-rx-size", Check::Int(64 << 10, 16 << 20), "1048576", NO_RDMA)),
+    at_start(idle("rdma-completion-vector", Check::Int(-1, 1024), "-1", NO_RDMA)),
+    hidden(at_start(fixed("client-default-resp", Check::Int(2, 3), "2", &["2"], "a connection speaks RESP2 until HELLO says otherwise"))),
     // Figures; `node/watching.rs` looks at these.
     alias("commandlog-execution-slower-than", held("slowlog-log-slower-than", "", Check::Int(-1, i64::MAX), "10000")),
     alias("commandlog-slow-execution-max-len", held("slowlog-max-len", "", COUNT, "128")),
@@ -207,8 +228,8 @@ pub const HELD: &[OptionSpec] = &[
     at_start(fixed("enable-module-command", Check::Enum(&["no", "yes", "local"]), "no", &["no"], "rondo loads no modules")),
     // Replication.
     alias("slaveof", at_start(multi(fixed("replicaof", Check::Primary, "", &["", "no one"], NO_REPLICATION)))),
-    idle("masterauth", Check::Text, "", NO_REPLICAS),
-    idle("masteruser", Check::Text, "", NO_REPLICAS),
+    alias("primaryauth", idle("masterauth", Check::Text, "", NO_REPLICAS)),
+    alias("primaryuser", idle("masteruser", Check::Text, "", NO_REPLICAS)),
     alias("slave-serve-stale-data", idle("replica-serve-stale-data", YES_NO, "yes", NO_REPLICAS)),
     alias("slave-read-only", idle("replica-read-only", YES_NO, "yes", NO_REPLICAS)),
     alias("slave-lazy-flush", idle("replica-lazy-flush", YES_NO, "no", NO_REPLICAS)),
@@ -225,6 +246,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("repl-diskless-sync", YES_NO, "yes", NO_REPLICAS),
     idle("repl-diskless-sync-delay", INT, "5", NO_REPLICAS),
     idle("repl-diskless-sync-max-replicas", INT, "0", NO_REPLICAS),
+    idle("dual-channel-replication-enabled", YES_NO, "no", NO_REPLICAS),
     idle("repl-diskless-load", Check::Enum(&["disabled", "on-empty-db", "swapdb"]), "disabled", NO_REPLICAS),
     idle("repl-backlog-size", Check::MemoryRaised(16 << 10), "1048576", NO_REPLICAS),
     idle("repl-backlog-ttl", COUNT, "3600", NO_REPLICAS),
@@ -251,7 +273,19 @@ pub const HELD: &[OptionSpec] = &[
     idle("cluster-allow-pubsubshard-when-down", YES_NO, "yes", NO_NODES),
     idle("cluster-link-sendbuf-limit", Check::MemoryUnsigned, "0", NO_NODES),
     idle("cluster-preferred-endpoint-type", Check::Enum(&["ip", "hostname", "unknown-endpoint"]), "ip", NO_NODES),
+    idle("cluster-announce-client-ipv4", Check::Ipv4, "", NO_NODES),
+    idle("cluster-announce-client-ipv6", Check::Ipv6, "", NO_NODES),
+    idle("cluster-announce-client-port", Check::Int(0, 65_535), "0", NO_NODES),
+    idle("cluster-announce-client-tls-port", Check::Int(0, 65_535), "0", NO_NODES),
+    idle("cluster-blacklist-ttl", COUNT, "60", NO_NODES),
+    idle("cluster-config-save-behavior", Check::Enum(&["sync", "best-effort"]), "sync", NO_NODES),
+    at_start(idle("cluster-databases", Check::Int(1, INT_MAX), "1", NO_NODES)),
+    idle("cluster-manual-failover-timeout", Check::Int(1, INT_MAX), "5000", NO_NODES),
+    idle("cluster-slot-migration-log-max-len", COUNT, "1000", NO_NODES),
+    idle("cluster-slot-stats-enabled", YES_NO, "no", NO_NODES),
+    idle("slot-migration-max-failover-repl-bytes", Check::MemorySigned, "0", NO_NODES),
     fixed("cluster-compatibility-sample-ratio", Check::Int(0, 100), "0", &["0"], "rondo does not look for operations a cluster would refuse"),
+    fixed("import-mode", YES_NO, "no", &["no"], "import mode, in which keys outlive their deadlines, is not built yet"),
     // Switches for Redis's own tests; `node/saving.rs` looks at the first.
     hidden(held("rdb-key-save-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
     // The others are for what is not there.
@@ -260,8 +294,12 @@ pub const HELD: &[OptionSpec] = &[
     hidden(idle("repl-rdb-channel", YES_NO, "yes", NO_REPLICAS)),
     hidden(idle("use-exit-on-panic", YES_NO, "no", FOR_TESTS)),
     hidden(idle("aof-disable-auto-gc", YES_NO, "no", FOR_TESTS)),
-    hidden(at_start(fixed("lua-enable-deprecated-api", YES_NO, "no", &["no"], "the functions it would give to scripts are not there"))),
+    alias("lua-enable-insecure-api", hidden(at_start(fixed("lua-enable-deprecated-api", YES_NO, "no", &["no"], "the functions it would give to scripts are not there")))),
     hidden(idle("cluster-ping-interval", COUNT, "0", NO_NODES)),
+    hidden(idle("cluster-message-gossip-perc", Check::Int(1, 100), "10", NO_NODES)),
+    hidden(at_start(idle("enable-debug-assert", YES_NO, "no", FOR_TESTS))),
+    hidden(idle("debug-context", Check::Text, "", FOR_TESTS)),
+    hidden(at_start(fixed("req-res-logfile", Check::Text, "", &[""], "requests are not written to a file"))),
     hidden(fixed("watchdog-period", INT, "0", &["0"], "the watchdog is not built yet")),
     // TLS; what is in force is read back by `node/tls.rs`.
     shown(Topic::Network, "port of TLS connections, 0 for none; see tls-cert-file, tls-key-file, tls-ca-cert-file", held("tls-port", "", Check::Int(0, 65_535), "0")),

@@ -98,6 +98,33 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
+        name: "unixsocketgroup",
+        kind: Kind::Text(field!(unixsocketgroup)),
+        live: false,
+        topic: Topic::Network,
+        help: "group of the Unix socket: its name, or its number",
+        ..BASE
+    },
+    OptionSpec {
+        name: "availability-zone",
+        kind: Kind::Text(field!(availability_zone)),
+        topic: Topic::Network,
+        help: "where the server stands: what HELLO and INFO tell clients that choose the nearest",
+        ..BASE
+    },
+    OptionSpec {
+        name: "tls-auto-reload-interval",
+        kind: Kind::Int {
+            field: field!(tls_auto_reload_interval),
+            min: 0,
+            max: INT_MAX,
+        },
+        default: "0",
+        topic: Topic::Network,
+        help: "seconds after which certificates and keys are read again, 0 for not before CONFIG SET",
+        ..BASE
+    },
+    OptionSpec {
         name: "tcp-backlog",
         kind: Kind::Int {
             field: field!(tcp_backlog),
@@ -171,6 +198,17 @@ pub const OWN: &[OptionSpec] = &[
         ..BASE
     },
     OptionSpec {
+        name: "hash-seed",
+        kind: Kind::Special {
+            get: |options| options.hash_seed.clone(),
+            set: set_hash_seed,
+        },
+        live: false,
+        topic: Topic::General,
+        help: "servers of the same build and number of threads that are given the same scan in the same order",
+        ..BASE
+    },
+    OptionSpec {
         name: "dir",
         kind: Kind::Text(field!(dir)),
         default: ".",
@@ -215,11 +253,12 @@ pub const OWN: &[OptionSpec] = &[
         name: "log-format",
         kind: Kind::Enum {
             field: field!(log_format),
-            names: &["text", "json"],
+            // Valkey's name for text.
+            names: &["text", "json", "legacy"],
         },
         default: "text",
         topic: Topic::General,
-        help: "text, or json for one object a line",
+        help: "text, or json for one object a line; legacy is text",
         ..BASE
     },
     OptionSpec {
@@ -646,6 +685,22 @@ fn set_key_groups(options: &mut Options, words: &[String]) -> Result<(), String>
     Ok(())
 }
 
+/// Longest seed that Valkey takes.
+const HASH_SEED_BYTES_MAX: usize = 256;
+
+fn set_hash_seed(options: &mut Options, words: &[String]) -> Result<(), String> {
+    let [word] = words else {
+        return Err("wrong number of arguments".to_string());
+    };
+    if word.len() > HASH_SEED_BYTES_MAX {
+        return Err(format!(
+            "hash-seed must be less than or equal to {HASH_SEED_BYTES_MAX} characters"
+        ));
+    }
+    options.hash_seed.clone_from(word);
+    Ok(())
+}
+
 fn set_events(options: &mut Options, words: &[String]) -> Result<(), String> {
     let letters = words.first().map_or("", String::as_str);
     options.notify_keyspace_events =
@@ -660,6 +715,10 @@ pub(super) fn defaults() -> Options {
         bind: vec!["*".to_string(), "-::*".to_string()],
         unixsocket: String::new(),
         unixsocketperm: 0,
+        unixsocketgroup: String::new(),
+        availability_zone: String::new(),
+        hash_seed: String::new(),
+        tls_auto_reload_interval: 0,
         dir: ".".to_string(),
         threads: 0,
         pin_threads: true,

@@ -21,6 +21,7 @@ use crate::base::glob::glob_match;
 use crate::commands::rename::Renames;
 use crate::keyspace::{Classes, KeyGroups};
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Every option's value. Integer fields are inside their row's range.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,14 @@ pub struct Options {
     pub unixsocket: String,
     /// Permissions of the Unix socket, 0 to leave them to the umask.
     pub unixsocketperm: i64,
+    /// The group it belongs to, empty for the process's.
+    pub unixsocketgroup: String,
+    /// What clients are told of where the server stands, empty for nothing.
+    pub availability_zone: String,
+    /// What hashes of keys are made with, empty for something random.
+    pub hash_seed: String,
+    /// Seconds after which certificates and keys are read again, 0 for never.
+    pub tls_auto_reload_interval: i64,
     /// Working directory.
     pub dir: String,
     /// Shard threads, 1 to 1,024; 0 until the command line is read means: as many as the process may run on.
@@ -231,6 +240,8 @@ pub enum Check {
     MemoryUnsigned,
     /// Bytes, of which there are always so many, whatever is said.
     MemoryRaised(i64),
+    /// Bytes, or -1.
+    MemorySigned,
     /// Bytes, or a percentage.
     MemoryOrPercent,
     Enum(&'static [&'static str]),
@@ -246,6 +257,9 @@ pub enum Check {
     Primary,
     /// Letters, digits, hyphens and dots.
     HostName,
+    /// An address, or nothing.
+    Ipv4,
+    Ipv6,
     /// Anything but what parts the fields of a list of nodes.
     NodeName,
     /// A name without a path.
@@ -465,6 +479,8 @@ impl Check {
             Check::MemoryRaised(least) => {
                 parse_memory(word, 1).map(|value| value.max(least).to_string())
             }
+            Check::MemorySigned if word == "-1" => Ok(word.to_string()),
+            Check::MemorySigned => parse_memory(word, 0).map(|value| value.to_string()),
             Check::Enum(names) => parse_enum(word, names).map(str::to_string),
             Check::Words(names) => {
                 let said = word
@@ -542,6 +558,14 @@ impl Check {
                 }
                 Ok(word.to_string())
             }
+            Check::Ipv4 if word.is_empty() || word.parse::<Ipv4Addr>().is_ok() => {
+                Ok(word.to_string())
+            }
+            Check::Ipv4 => Err("Invalid IPv4 address".to_string()),
+            Check::Ipv6 if word.is_empty() || word.parse::<Ipv6Addr>().is_ok() => {
+                Ok(word.to_string())
+            }
+            Check::Ipv6 => Err("Invalid IPv6 address".to_string()),
             Check::NodeName => {
                 if word.contains(|it| "!#$%&()*+:;<>?@[]^{|}~".contains(it)) {
                     return Err("Announced human node name contained invalid character".to_string());
@@ -584,7 +608,8 @@ fn parse_enum(word: &str, names: &'static [&'static str]) -> Result<&'static str
 
 /// The name-value pairs that CONFIG GET replies with, for any of the patterns.
 ///
-/// A pattern without `[*?` is a name (or alias) and is answered as it was written, once.
+/// A pattern without `[*?` is a name (or alias) and is answered as it was written, once. In the order of the names, as Valkey tells
+/// them; Redis's order is no order.
 pub fn config_get(options: &Options, patterns: &[Vec<u8>]) -> Vec<(String, String)> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut push = |name: String, value: String| {
@@ -610,6 +635,7 @@ pub fn config_get(options: &Options, patterns: &[Vec<u8>]) -> Vec<(String, Strin
             }
         }
     }
+    pairs.sort_unstable();
     pairs
 }
 

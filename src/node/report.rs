@@ -223,6 +223,7 @@ impl Core {
                 lru_clock: (self.now_ms / 1000) as u32 & 0x00ff_ffff,
                 executable: identity().executable.clone(),
                 config_file: self.config_file.to_string(),
+                zone: options.availability_zone.clone(),
                 threads: cores.len() as u32,
                 listeners: self.listener_lines(),
             },
@@ -248,6 +249,10 @@ impl Core {
                 watched_keys: sum(|core| core.watched_keys_count),
                 tracking: sum(|core| core.clients_tracking_count),
                 paused: sum(|core| core.clients_paused_count),
+                pause: (self.pause.filter(|pause| pause.until_ms > self.now_ms)).map(|pause| {
+                    let left_ms = u64::try_from(pause.until_ms - self.now_ms);
+                    (left_ms.unwrap_or(0), pause.writes_only)
+                }),
             },
             memory: self.memory_figures(&cores),
             persistence: info::PersistenceFigures {

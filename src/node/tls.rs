@@ -13,8 +13,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring as provider;
@@ -230,6 +231,36 @@ pub fn config(options: &Options) -> Result<Option<Config>, String> {
         config.send_tls13_tickets = 0;
     }
     Ok(Some(Arc::new(config)))
+}
+
+/// What files look like from outside: their times of change and lengths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp(Vec<(PathBuf, Option<(SystemTime, u64)>)>);
+
+/// The stamp of every file that [`config`] reads; a file that is not there has one, too.
+pub fn stamp(options: &Options) -> Stamp {
+    let said = Said::by(options);
+    let named = [
+        &said.tls_cert_file,
+        &said.tls_key_file,
+        &said.tls_ca_cert_file,
+    ];
+    let mut paths: Vec<PathBuf> = (named.into_iter())
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .collect();
+    if !said.tls_ca_cert_dir.is_empty() {
+        let entries = std::fs::read_dir(&said.tls_ca_cert_dir);
+        let found = entries.into_iter().flatten().filter_map(Result::ok);
+        paths.extend(found.map(|entry| entry.path()));
+    }
+    paths.sort_unstable();
+    let of = |path: PathBuf| {
+        let found = std::fs::metadata(&path).ok();
+        let found = found.and_then(|found| Some((found.modified().ok()?, found.len())));
+        (path, found)
+    };
+    Stamp(paths.into_iter().map(of).collect())
 }
 
 fn certificates(option: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -42,6 +42,7 @@ pub fn say_with(session: &mut Session, password: &str, words: &[&str]) -> Said {
     let mut call = SessionCall {
         session,
         databases: 16,
+        zone: "",
         users: &users(password),
         denied: None,
         now_ms: 1_000,

@@ -120,6 +120,7 @@ fn every_line_is_a_heading_a_field_or_empty() {
 #[test]
 fn figures_are_shown_as_redis_shows_them() {
     let mut figures = InfoFigures::default();
+    figures.clients.pause = Some((70, true));
     figures.memory.used = 843_912;
     figures.memory.peak = 1_687_824;
     figures.memory.resident = 6_983_680;
@@ -159,7 +160,11 @@ fn figures_are_shown_as_redis_shows_them() {
         "cmdstat_config|get:calls=2,usec=447,usec_per_call=223.50,rejected_calls=0,failed_calls=0",
         "errorstat_ERR:count=3",
         "latency_percentiles_usec_config|get:p50=210.943,p99.9=237.567",
-        "db3:keys=5,expires=2,avg_ttl=70,subexpiry=1",
+        "db3:keys=5,expires=2,avg_ttl=70,subexpiry=1,keys_with_volatile_items=1",
+        "paused_reason:client_pause",
+        "paused_actions:write",
+        "paused_timeout_milliseconds:70",
+        "availability_zone:",
         "local_requests:9",
         "hops:4",
         "core0:cpu=1,connections=0,keys=0,bytes=0,local=9,hops_out=4,hops_in=0,moves_in=0,moves_out=0,cpu_seconds=0.00,turns=0,turn_seconds=0.00",

@@ -257,6 +257,66 @@ fn what_is_not_built_is_refused() {
     assert_eq!(apply_text(&mut options, "replicaof no one"), Ok(()));
 }
 
+// What a configuration file of Valkey 9.1 may say is taken, or refused with the reason.
+#[test]
+fn the_names_of_valkey_are_known() {
+    let mut options = Options::default();
+    for line in [
+        "rdb-version-check strict",
+        "dual-channel-replication-enabled yes",
+        "log-format legacy",
+        "log-timestamp-format legacy",
+        "extended-redis-compatibility yes",
+        "availability-zone \"zone 1\"",
+        "hash-seed some-text",
+        "primaryauth secret",
+        "primaryuser someone",
+        "import-mode no",
+        "mptcp no",
+        "rdma-rx-size 65536",
+        "cluster-announce-client-ipv4 10.0.0.1",
+        "cluster-announce-client-ipv6 2001:db8::1",
+        "cluster-config-save-behavior best-effort",
+        "slot-migration-max-failover-repl-bytes -1",
+        "prefetch-batch-max-size 16",
+        "active-defrag-cycle-us 500",
+        "tls-auto-reload-interval 86400",
+        "unixsocketgroup valkey",
+        "events-per-io-thread 2",
+    ] {
+        assert_eq!(apply_text(&mut options, line), Ok(()), "{line}");
+    }
+    assert_eq!(options.held["masterauth"], "secret");
+    assert_eq!(get(&options, "primaryuser"), "someone");
+    assert_eq!(
+        get(&options, "slot-migration-max-failover-repl-bytes"),
+        "-1"
+    );
+    let long = format!("hash-seed {}", "x".repeat(257));
+    for (line, reason) in [
+        (
+            "rdb-version-check relaxed",
+            "of a version that is not known",
+        ),
+        ("log-format logfmt", "must be one of the following"),
+        ("log-timestamp-format milliseconds", "in ISO 8601"),
+        ("import-mode yes", "import mode"),
+        ("mptcp yes", "multipath TCP"),
+        ("rdma-port 6379", "RDMA"),
+        ("rdma-bind 10.0.0.1 10.0.0.2", "RDMA"),
+        ("cluster-announce-client-ipv4 x", "Invalid IPv4 address"),
+        (
+            "cluster-announce-client-ipv6 10.0.0.1",
+            "Invalid IPv6 address",
+        ),
+        ("slot-migration-max-failover-repl-bytes -2", "memory value"),
+        (&long, "less than or equal to 256 characters"),
+    ] {
+        let refused = apply_text(&mut options, line).expect_err(line).to_string();
+        assert!(refused.contains(reason), "{refused}");
+    }
+}
+
 #[test]
 fn config_get_takes_patterns_names_and_aliases() {
     let options = Options::default();
@@ -286,8 +346,8 @@ fn config_get_takes_patterns_names_and_aliases() {
     assert_eq!(
         get(&["save", "bind"]),
         [
-            pair("save", "3600 1 300 100 60 10000"),
-            pair("bind", "* -::*")
+            pair("bind", "* -::*"),
+            pair("save", "3600 1 300 100 60 10000")
         ]
     );
 }

@@ -1,6 +1,6 @@
 //! The configuration of a running server: CONFIG REWRITE, and what reaches the kernel.
 
-use super::client::{Client, error, ok};
+use super::client::{Client, Value, bulk, error, ok};
 use super::harness::Server;
 
 #[test]
@@ -159,6 +159,7 @@ const UNCHANGEABLE: &[&str] = &[
     "bio-cpulist",
     "bio_cpulist",
     "cluster-config-file",
+    "cluster-databases",
     "cluster-enabled",
     "cluster-port",
     "daemonize",
@@ -169,10 +170,15 @@ const UNCHANGEABLE: &[&str] = &[
     "enable-debug-command",
     "enable-module-command",
     "enable-protected-configs",
+    "hash-seed",
     "io-threads",
     "logfile",
+    "mptcp",
     "pidfile",
     "rdbchecksum",
+    "rdma-completion-vector",
+    "rdma-rx-size",
+    "repl-mptcp",
     "replicaof",
     "server-cpulist",
     "server_cpulist",
@@ -185,6 +191,7 @@ const UNCHANGEABLE: &[&str] = &[
     "syslog-ident",
     "tcp-backlog",
     "unixsocket",
+    "unixsocketgroup",
     "unixsocketperm",
 ];
 
@@ -204,4 +211,42 @@ fn what_config_get_tells_can_be_set() {
     }
     refused.sort();
     assert_eq!(refused, UNCHANGEABLE);
+}
+
+/// Clients that choose the nearest server are told where this one stands.
+#[test]
+fn the_availability_zone_is_told_by_hello_and_info() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    let said = |client: &mut Client| {
+        let reply = client.ask("HELLO 2");
+        let texts: Vec<Value> = reply.items().to_vec();
+        let at = (texts.iter()).position(|it| *it == bulk("availability_zone"));
+        at.map(|at| texts[at + 1].text())
+    };
+    assert_eq!(said(&mut client), None);
+    assert_eq!(client.ask("CONFIG SET availability-zone here"), ok());
+    assert_eq!(said(&mut client), Some("here".to_string()));
+    assert_eq!(server.info("server", "availability_zone"), "here");
+    let none = client.run(&[b"CONFIG", b"SET", b"availability-zone", b""]);
+    assert_eq!(none, ok());
+    assert_eq!(said(&mut client), None);
+}
+
+/// Two servers with one `hash-seed` are scanned in one order, keys as members of a set.
+#[test]
+fn servers_of_one_seed_are_scanned_in_one_order() {
+    let scans = |seed: &str| {
+        let server = Server::start(2, &["--hash-seed", seed]);
+        let mut client = server.client();
+        for number in 0..300 {
+            assert_eq!(client.ask(&format!("SET key:{number} x")), ok());
+            client.ask(&format!("SADD set member:{number}"));
+        }
+        let keys = client.ask("SCAN 0 COUNT 50");
+        (keys, client.ask("SSCAN set 0 COUNT 50"))
+    };
+    let first = scans("one");
+    assert_eq!(first, scans("one"));
+    assert_ne!(first, scans("other"));
 }

@@ -3,7 +3,7 @@
 use super::client::{Client, Next, Value, bulk, error, ok, push_request, request};
 use super::harness::{Server, eventually, exists, free_port, new_dir, run_to_end};
 use super::order::{Model, check_against_model};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -311,12 +311,14 @@ fn a_unix_socket_has_its_permissions_and_goes_with_the_server() {
     let dir = new_dir();
     let path = dir.join("rondo.sock");
     let text = path.display().to_string();
-    let mut server = Server::start(2, &["--unixsocket", &text, "--unixsocketperm", "700"]);
-    let mode = std::fs::metadata(&path)
-        .expect("the socket is there")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o700);
+    // Any process may give its files to its own group.
+    let group = std::fs::metadata(&dir).expect("the folder is there").gid();
+    let group_text = group.to_string();
+    let words = ["--unixsocketperm", "700", "--unixsocketgroup", &group_text];
+    let mut server = Server::start(2, &[&["--unixsocket", &text], &words[..]].concat());
+    let found = std::fs::metadata(&path).expect("the socket is there");
+    assert_eq!(found.permissions().mode() & 0o777, 0o700);
+    assert_eq!(found.gid(), group);
     let mut client = Client::connect_unix(&path).expect("the socket accepts");
     let mut model = Model::default();
     check_against_model(&mut client, &mut model, 6, 2_000, 40, "");
@@ -324,6 +326,12 @@ fn a_unix_socket_has_its_permissions_and_goes_with_the_server() {
     assert!(list.contains(&format!("addr={text}:0")), "{list}");
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!exists(&path), "the socket file is still there");
+    let port = free_port().to_string();
+    let dir_text = dir.display().to_string();
+    let words = ["--port", &port, "--dir", &dir_text, "--unixsocket", &text];
+    let (code, said) = run_to_end(&[&words[..], &["--unixsocketgroup", "no such"]].concat());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("unixsocketgroup no such"), "{said}");
     std::fs::remove_dir_all(&dir).expect("the folder is ours");
 }
 

@@ -1,7 +1,7 @@
 //! TLS: requests over it on every core, certificates that are refused, certificates that change.
 
 use super::client::{error, ok};
-use super::harness::{Server, free_port, new_dir, run_to_end};
+use super::harness::{Server, eventually, free_port, new_dir, run_to_end};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
@@ -496,6 +496,33 @@ fn what_is_trusted_and_no_authority_vouches_for_itself() {
     for name in ["old", "by-pinned", "by-second"] {
         assert!(!served(name), "{name}");
     }
+}
+
+/// With `tls-auto-reload-interval` files that have changed are read again, and ones that are wrong change nothing.
+#[test]
+fn certificates_that_change_are_read_again() {
+    let files = Files::new();
+    let other = Files::new();
+    let (server, port) = files.server(2, &["--tls-auth-clients", "no"]);
+    assert_eq!(
+        server.client().ask("CONFIG SET tls-auto-reload-interval 1"),
+        ok()
+    );
+    files.write("server", "nothing");
+    eventually("what is wrong is told", || {
+        server.log().contains("there is no certificate in it")
+    });
+    let mut old = connect(port, &files.path("ca"), None);
+    assert!(exchange(&mut old, b"PING\r\n", 7).is_ok());
+    for name in ["server.key", "server"] {
+        let text = std::fs::read_to_string(other.dir.join(name)).expect("there");
+        files.write(name, &text);
+    }
+    eventually("the new certificate is in force", || {
+        let mut fresh = connect(port, &other.path("ca"), None);
+        exchange(&mut fresh, b"PING\r\n", 7).is_ok()
+    });
+    assert!(exchange(&mut old, b"PING\r\n", 7).is_ok());
 }
 
 /// `tls-auth-clients`, files that are read again, and the port, all while the server runs.

@@ -75,6 +75,13 @@ fn every_row_is_recorded_or_newer() {
         "script|show",
         "client|capa",
         "client|import-source",
+        "clusterscan",
+        "cluster|cancelslotmigrations",
+        "cluster|flushslot",
+        "cluster|getslotmigrations",
+        "cluster|migrateslots",
+        "cluster|slot-stats",
+        "cluster|syncslots",
     ];
     for entry in table().rows().filter(|entry| entry.is_visible()) {
         let name = entry.full_name;

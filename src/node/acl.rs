@@ -28,12 +28,12 @@ use super::script_calls::Judged;
 use crate::commands::acl::check::check_at_exec;
 use crate::commands::acl::log::{Context, Denial};
 use crate::commands::acl::rows::AclRequest;
-use crate::commands::acl::{Denied, Reason, User, Users, check, refused_options};
+use crate::commands::acl::{Denied, Place, Reason, User, Users, check, refused_options};
 use crate::commands::pubsub::Subject;
-use crate::commands::session::needs_auth;
+use crate::commands::session::{Session, needs_auth};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::resp::{Args, Protocol, Reply};
-use crate::router::packed::Packed;
+use crate::router::packed::{Packed, Step};
 
 /// A change of the users, made on core 0.
 #[derive(Clone, Debug)]
@@ -138,7 +138,11 @@ impl Core {
         if is_queued && entry.command.flags.has(Flags::NO_MULTI) {
             return None; // It has an error of its own.
         }
-        if let Err(denied) = check(&connection.session.user, entry, args) {
+        let mut place = self.place_of(&connection.session);
+        if let Some(db) = connection.open_block().and_then(|block| block.db) {
+            place.db = db;
+        }
+        if let Err(denied) = check(&connection.session.user, entry, args, place) {
             let denial = Denial {
                 reason: denied.reason,
                 context: if is_queued {
@@ -154,11 +158,33 @@ impl Core {
             self.note_denial(connection, denial);
             return Some(self.refuse(connection, Some(entry), &error));
         }
-        if is_queued {
+        if let Some(block) = connection.open_block() {
+            block.db = Some(place.after(entry, args).db);
             return None;
         }
-        let error = refused_options(&connection.session.user, entry, args)?;
+        let error = refused_options(&connection.session.user, entry, args, place)?;
         Some(self.fail_request(connection, entry, &error))
+    }
+
+    /// Where a session's requests run.
+    pub(super) fn place_of(&self, session: &Session) -> Place {
+        Place {
+            db: session.db,
+            count: self.databases_count(),
+        }
+    }
+
+    /// Where what a script calls runs.
+    fn place_of_call(&self, hosted: &Hosted) -> Place {
+        Place {
+            db: hosted.db,
+            count: self.databases_count(),
+        }
+    }
+
+    /// How many databases there are.
+    pub(super) fn databases_count(&self) -> u16 {
+        self.options.databases as u16
     }
 
     /// Enters a denial in the log.
@@ -182,9 +208,11 @@ impl Core {
             return;
         }
         let mut denied = Vec::new();
+        let mut place = self.place_of(&connection.session);
         for (index, step) in queue.steps().enumerate() {
             let user = &connection.session.user;
-            let Some(refusal) = check_at_exec(user, step.entry, &step.args) else {
+            let Some(refusal) = check_at_exec(user, step.entry, &step.args, place) else {
+                place = place.after(step.entry, &step.args);
                 continue;
             };
             let figures = self.shard.figures_mut();
@@ -202,9 +230,13 @@ impl Core {
     /// Whether a client still may all that is in a block.
     pub(super) fn may_all(&self, connection: &Connection, queue: &Packed) -> bool {
         let session = &connection.session;
-        !session.is_guarded
-            || (queue.steps())
-                .all(|step| check_at_exec(&session.user, step.entry, &step.args).is_none())
+        let mut place = self.place_of(session);
+        let mut may_run = |step: Step<'_>| {
+            let refusal = check_at_exec(&session.user, step.entry, &step.args, place);
+            place = place.after(step.entry, &step.args);
+            refusal.is_none()
+        };
+        !session.is_guarded || queue.steps().all(&mut may_run)
     }
 
     /// What the user of a script may not of a call: none where it may.
@@ -225,7 +257,8 @@ impl Core {
             };
             return Some((denied, None));
         };
-        let denied = check(user, entry, &hosted.run.words()).err()?;
+        let place = self.place_of_call(hosted);
+        let denied = check(user, entry, &hosted.run.words(), place).err()?;
         Some((denied, Some(user.clone())))
     }
 
@@ -240,7 +273,8 @@ impl Core {
         out.clear();
         let Some((denied, user)) = self.denial_of_call(hosted, entry) else {
             let user = self.users.by_serial(hosted.caller.user)?;
-            let error = refused_options(user, entry, &hosted.run.words())?;
+            let place = self.place_of_call(hosted);
+            let error = refused_options(user, entry, &hosted.run.words(), place)?;
             Reply::new(out, Protocol::Resp2).error_bytes(&error.line());
             return Some(Judged::Answered);
         };

@@ -53,6 +53,8 @@ pub struct Block {
     pub queued_count: usize,
     /// What they take.
     pub queued_bytes: usize,
+    /// The database that is selected after them, where a user's rights have been looked at.
+    pub db: Option<u16>,
     /// One of them may write.
     pub may_write: bool,
     /// One of them may grow.
@@ -517,6 +519,7 @@ impl Core {
         let user = &connection.session.user;
         let request = BlockRequest {
             user: connection.session.is_guarded.then(|| user.clone()),
+            databases: self.databases_count(),
             commands,
             db: connection.session.db,
             caller: caller(connection),

@@ -600,6 +600,7 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "acl_access_denied_cmd": stats.denials[Reason::Command as usize],
         "acl_access_denied_key": stats.denials[Reason::Key as usize],
         "acl_access_denied_channel": stats.denials[Reason::Channel as usize],
+        "acl_access_denied_db": stats.denials[Reason::Database as usize],
         "acl_access_denied_tls_cert": stats.denials[Reason::Certificate as usize],
         "local_requests": total(|core| core.local),
         "hops": total(|core| core.hops_out),

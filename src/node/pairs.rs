@@ -229,6 +229,7 @@ impl Core {
         };
         let request = BlockRequest {
             user: None,
+            databases: self.databases_count(),
             commands,
             db: pair.db,
             caller: pair.caller,

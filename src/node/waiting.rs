@@ -423,7 +423,8 @@ impl Core {
         };
         let (entry, user) = (client.entry, connection.session.user.clone());
         let words = client.request.2.clone();
-        let Err(denied) = check(&user, entry, &words.as_args()) else {
+        let place = self.place_of(&connection.session);
+        let Err(denied) = check(&user, entry, &words.as_args(), place) else {
             return;
         };
         let error = denied.error(&user, entry).line();

@@ -181,6 +181,7 @@ impl Instant {
         };
         let request = BlockRequest {
             user: None,
+            databases: 16,
             commands: lines.iter().map(queued).collect(),
             db: self.db,
             caller: Caller::default(),

@@ -6,6 +6,7 @@ use rondo::commands::{Arity, Entry, Flags, table};
 use std::collections::HashMap;
 
 const GOLDEN: &str = include_str!("golden/acl.txt");
+const GOLDEN_OF_DATABASES: &str = include_str!("golden/acl_databases.txt");
 const THREADS: [usize; 2] = [1, 4];
 
 const NOT_THIS_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -39,7 +40,8 @@ fn clients_are_told_what_a_real_server_tells() {
         let server = Server::start(threads, &["--enable-debug-command", "yes"]);
         let mut clients: HashMap<&str, Client> = HashMap::new();
         let mut asked = "";
-        for line in GOLDEN.lines().filter(|line| !line.starts_with('#')) {
+        let lines = GOLDEN.lines().chain(GOLDEN_OF_DATABASES.lines());
+        for line in lines.filter(|line| !line.starts_with('#')) {
             let (name, text) = line[2..].split_once(' ').expect("a client and a text");
             let client = clients.entry(name).or_insert_with(|| server.client());
             if line.starts_with('<') {
@@ -881,4 +883,46 @@ fn the_log_shows_a_client_at_its_exec() {
         let info = field(entry, "client-info").text();
         assert!(info.contains(" cmd=exec "), "{threads} threads: {info}");
     }
+}
+
+/// What only some databases are open to says so, in the words that make it again; others are described as Redis describes them.
+#[test]
+fn databases_of_users_are_described_and_denials_logged() {
+    let server = Server::start(2, &[]);
+    let mut admin = server.client();
+    make(&server, "all on nopass ~* +@all");
+    make(&server, "some on nopass ~* +@all db=3,0 (resetdbs +get ~a)");
+    let lines = admin.ask("ACL LIST");
+    let lines: Vec<String> = lines.items().iter().map(Value::text).collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "user all on nopass sanitize-payload ~* resetchannels +@all",
+            "user default on nopass sanitize-payload ~* &* +@all",
+        ]
+    );
+    assert_eq!(
+        lines[2],
+        "user some on nopass sanitize-payload ~* resetchannels db=0,3 +@all (~a resetchannels resetdbs -@all +get)"
+    );
+    let described = admin.ask("ACL GETUSER all");
+    assert!(!described.items().contains(&bulk("databases")));
+    let described = admin.ask("ACL GETUSER some");
+    assert_eq!(field(&described, "databases").text(), "db=0,3");
+    let selector = &field(&described, "selectors").items()[0];
+    assert_eq!(field(selector, "databases").text(), "");
+    let mut client = client_of(&server, "some", "x");
+    let refused = error("NOPERM No permissions to access database");
+    assert_eq!(client.ask("SELECT 1"), refused);
+    let log = admin.ask("ACL LOG");
+    let entry = &log.items()[0];
+    assert_eq!(field(entry, "reason").text(), "database");
+    assert_eq!(field(entry, "object").text(), "1");
+    assert_eq!(server.info("stats", "acl_access_denied_db"), "1");
+    let said = client.run(&[
+        b"EVAL",
+        b"redis.call('select', 1) return redis.call('dbsize')",
+        b"0",
+    ]);
+    assert!(said.text().contains("database"), "{said:?}");
 }

@@ -574,6 +574,7 @@ impl Cluster {
         }
         let request = BlockRequest {
             user: None,
+            databases: 16,
             commands,
             db: operation.db,
             caller,
@@ -609,6 +610,7 @@ impl Cluster {
             db,
             caller: Caller::default(),
             user: None,
+            databases: 16,
         };
         let shard = core;
         let message = FromShard::Ran {

@@ -9,7 +9,9 @@ use super::log::{Context, Denial};
 use super::selector::{READ, Selector, WRITE};
 use super::user::User;
 use crate::base::glob::glob_match;
+use crate::base::number::parse_i64;
 use crate::commands::CommandError;
+use crate::commands::derive::is_in_category;
 use crate::commands::keys::{access_in, for_each_key_of};
 use crate::commands::migrate::Migration;
 use crate::commands::pubsub::{PubSub, Subject};
@@ -19,6 +21,8 @@ use crate::resp::Args;
 /// What a user had no right to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
+    /// To a database.
+    Database,
     /// To run the command.
     Command,
     /// To a key.
@@ -32,28 +36,54 @@ pub enum Reason {
 }
 
 /// How many reasons there are.
-pub const REASONS_COUNT: usize = 5;
+pub const REASONS_COUNT: usize = 6;
 
 /// A request that may not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied {
     /// Why not.
     pub reason: Reason,
-    /// The key or channel among its words; 0 for the command.
+    /// The key, channel or database among its words; 0 for the command.
     pub word: usize,
+}
+
+/// Where a request would run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The database that is selected.
+    pub db: u16,
+    /// How many there are.
+    pub count: u16,
+}
+
+impl Place {
+    /// Where the next request runs, after this one.
+    pub fn after(self, entry: &Entry, args: &Args<'_>) -> Self {
+        let selected = (entry.full_name == "select").then(|| self.named(args, 1));
+        Self {
+            db: selected.flatten().unwrap_or(self.db),
+            ..self
+        }
+    }
+
+    /// The database that a word names; none where it names none that is there: the command says so.
+    fn named(self, args: &Args<'_>, word: usize) -> Option<u16> {
+        let number = (word < args.len()).then(|| parse_i64(args.get(word)))??;
+        (u16::try_from(number).ok()).filter(|&number| number < self.count)
+    }
 }
 
 /// Whether `user` may run the request.
 ///
 /// - `args`: all words, container and name included; their number has been checked.
 /// - Cost: one look at the selectors; where one has every right, nothing else.
-pub fn check(user: &User, entry: &Entry, args: &Args<'_>) -> Result<(), Denied> {
+pub fn check(user: &User, entry: &Entry, args: &Args<'_>, place: Place) -> Result<(), Denied> {
     let mut worst = Denied {
-        reason: Reason::Command,
+        reason: Reason::Database,
         word: 0,
     };
     for selector in user.selectors() {
-        match selector.check(entry, args) {
+        match selector.check(entry, args, place) {
             Ok(()) => return Ok(()),
             Err(denied) => {
                 if (denied.reason, denied.word) > (worst.reason, worst.word) {
@@ -67,14 +97,19 @@ pub fn check(user: &User, entry: &Entry, args: &Args<'_>) -> Result<(), Denied> 
 
 /// The error of a request that may run, but not with these options: SORT's patterns lead to keys it does not name, so they
 /// need the right to read all of them. It is the command's own error, not a denial.
-pub fn refused_options(user: &User, entry: &Entry, args: &Args<'_>) -> Option<CommandError> {
+pub fn refused_options(
+    user: &User,
+    entry: &Entry,
+    args: &Args<'_>,
+    place: Place,
+) -> Option<CommandError> {
     if !matches!(entry.command.spread, Spread::Gather(Program::Sort)) {
         return None;
     }
     let option = (2..args.len().saturating_sub(1))
         .find(|&at| args.is(at, "BY") && args.get(at + 1).contains(&b'*') || args.is(at, "GET"))?;
     let reads_all = |selector: &Selector| {
-        selector.check(entry, args).is_ok() && selector.may_touch_all_keys(READ)
+        selector.check(entry, args, place).is_ok() && selector.may_touch_all_keys(READ)
     };
     if user.selectors().iter().any(reads_all) {
         return None;
@@ -95,9 +130,9 @@ pub struct Refusal {
 }
 
 /// Looks at a queued command again when its block runs: rights may have changed meanwhile.
-pub fn check_at_exec(user: &User, entry: &Entry, args: &Args<'_>) -> Option<Refusal> {
-    let Err(denied) = check(user, entry, args) else {
-        let error = refused_options(user, entry, args)?;
+pub fn check_at_exec(user: &User, entry: &Entry, args: &Args<'_>, place: Place) -> Option<Refusal> {
+    let Err(denied) = check(user, entry, args, place) else {
+        let error = refused_options(user, entry, args, place)?;
         return Some(Refusal {
             error,
             denial: None,
@@ -119,6 +154,7 @@ impl Denied {
     pub fn object(&self, entry: &Entry, args: &Args<'_>) -> Vec<u8> {
         match self.reason {
             Reason::Command => name_of(entry).into_bytes(),
+            Reason::Database if self.word == 0 => name_of(entry).into_bytes(),
             _ => args.get(self.word).to_vec(),
         }
     }
@@ -126,6 +162,7 @@ impl Denied {
     /// What the client is told, without a code.
     pub fn message(&self, user: &User, entry: &Entry) -> Vec<u8> {
         match self.reason {
+            Reason::Database => b"No permissions to access database".to_vec(),
             Reason::Key => b"No permissions to access a key".to_vec(),
             Reason::Channel => b"No permissions to access a channel".to_vec(),
             _ => self.full_message(user, entry, b""),
@@ -136,6 +173,7 @@ impl Denied {
     pub fn full_message(&self, user: &User, entry: &Entry, word: &[u8]) -> Vec<u8> {
         let name = name_of(entry);
         let parts: [&[u8]; 3] = match self.reason {
+            Reason::Database => [b" has no permissions to access database ", word, b""],
             Reason::Key => [b" has no permissions to access the '", word, b"' key"],
             Reason::Channel => [b" has no permissions to access the '", word, b"' channel"],
             _ => [
@@ -155,6 +193,7 @@ impl Denied {
     /// The error of a command that was queued while its user had the right to it.
     pub fn error_at_exec(&self) -> CommandError {
         let reason = match self.reason {
+            Reason::Database => "no permission",
             Reason::Key => "no permission to touch the specified keys",
             Reason::Channel => "no permission to access one of the channels used as arguments",
             _ => "no permission to execute the command or subcommand",
@@ -178,7 +217,10 @@ fn name_of(entry: &Entry) -> String {
 }
 
 impl Selector {
-    fn check(&self, entry: &Entry, args: &Args<'_>) -> Result<(), Denied> {
+    fn check(&self, entry: &Entry, args: &Args<'_>, place: Place) -> Result<(), Denied> {
+        if self.databases.is_some() {
+            self.check_databases(entry, args, place)?;
+        }
         if !self.may_run(entry, args) {
             return Err(Denied {
                 reason: Reason::Command,
@@ -194,6 +236,38 @@ impl Selector {
             self.check_channels(what, args)?;
         }
         Ok(())
+    }
+
+    /// The databases that the words name, the one that is selected for whoever looks at keys, all for FLUSHALL.
+    fn check_databases(&self, entry: &Entry, args: &Args<'_>, place: Place) -> Result<(), Denied> {
+        let denied = |word: usize| Denied {
+            reason: Reason::Database,
+            word,
+        };
+        let named = named_databases(entry, args);
+        for &word in &named {
+            if let Some(db) = place.named(args, word)
+                && !self.may_enter(db)
+            {
+                return Err(denied(word));
+            }
+        }
+        let command = entry.command;
+        let looks_at_keys = !command.keys.is_empty()
+            || named.is_empty()
+                && (["keyspace", "read", "write"].iter())
+                    .any(|category| is_in_category(command, category));
+        let may_all = || (0..place.count).all(|db| self.may_enter(db));
+        let is_allowed = match entry.full_name {
+            "flushall" => may_all(),
+            _ => !looks_at_keys || self.may_enter(place.db),
+        };
+        if is_allowed { Ok(()) } else { Err(denied(0)) }
+    }
+
+    fn may_enter(&self, db: u16) -> bool {
+        (self.databases.as_deref())
+            .is_none_or(|databases| databases.binary_search(&u32::from(db)).is_ok())
     }
 
     fn may_run(&self, entry: &Entry, args: &Args<'_>) -> bool {
@@ -303,6 +377,20 @@ impl User {
         };
         (before.selectors().iter())
             .all(|selector| !selector.all_channels && selector.channels.iter().all(known))
+    }
+}
+
+/// The words of a request that name databases, if they are numbers.
+fn named_databases(entry: &Entry, args: &Args<'_>) -> Vec<usize> {
+    match entry.full_name {
+        "select" => vec![1],
+        "swapdb" => vec![1, 2],
+        "move" => vec![2],
+        "copy" => {
+            let follows = |at: &usize| args.is(*at - 1, "DB");
+            (4..args.len()).filter(follows).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

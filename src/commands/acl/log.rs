@@ -146,6 +146,7 @@ impl LogEntry {
         text(
             "reason",
             match self.denial.reason {
+                Reason::Database => b"database",
                 Reason::Command => b"command",
                 Reason::Key => b"key",
                 Reason::Channel => b"channel",

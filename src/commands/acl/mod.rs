@@ -19,6 +19,6 @@ pub mod selector;
 pub mod user;
 pub mod users;
 
-pub use check::{Denied, REASONS_COUNT, Reason, check, refused_options};
+pub use check::{Denied, Place, REASONS_COUNT, Reason, check, refused_options};
 pub use user::User;
 pub use users::Users;

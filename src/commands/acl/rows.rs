@@ -5,7 +5,7 @@
 //! Not here  carrying out changes, the file and the log: `node/acl.rs`.
 //! Tests     tests/commands/acl.rs, tests/server/acl.rs.
 
-use super::check::check;
+use super::check::{Place, check};
 use super::selector::Selector;
 use crate::base::number::parse_i64;
 use crate::commands::CommandError;
@@ -74,7 +74,9 @@ fn getuser(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
         reply.null();
         return Ok(Action::Done);
     };
-    reply.map(6);
+    // Users whose databases are all of them are told as Redis tells them.
+    let with_databases = user.heeds_databases();
+    reply.map(6 + usize::from(with_databases));
     reply.bulk(b"flags");
     let switches = user.switches();
     reply.set(switches.len());
@@ -86,24 +88,26 @@ fn getuser(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
     (user.passwords().iter()).for_each(|digest| reply.bulk(digest.hex().as_bytes()));
     let (own, others) = user.selectors().split_at(1);
     own.iter()
-        .for_each(|selector| write_selector(selector, reply));
+        .for_each(|selector| write_selector(selector, with_databases, reply));
     reply.bulk(b"selectors");
     reply.array(others.len());
     for selector in others {
-        reply.map(3);
-        write_selector(selector, reply);
+        reply.map(3 + usize::from(with_databases));
+        write_selector(selector, with_databases, reply);
     }
     Ok(Action::Done)
 }
 
-fn write_selector(selector: &Selector, reply: &mut Reply<'_>) {
+fn write_selector(selector: &Selector, with_databases: bool, reply: &mut Reply<'_>) {
     type Describe = fn(&Selector, &mut Vec<u8>);
-    let parts: [(&str, Describe); 3] = [
+    let parts: [(&str, Describe); 4] = [
         ("commands", Selector::describe_commands),
         ("keys", Selector::describe_keys),
         ("channels", Selector::describe_channels),
+        ("databases", Selector::describe_databases),
     ];
-    for (name, describe) in parts {
+    let count = parts.len() - usize::from(!with_databases);
+    for (name, describe) in &parts[..count] {
         let mut text = Vec::new();
         describe(selector, &mut text);
         reply.bulk(name.as_bytes());
@@ -154,7 +158,11 @@ fn dryrun(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) ->
     if !entry.takes(request.len()) {
         return Err(CommandError::Arity(entry.full_name));
     }
-    match check(user, entry, &request) {
+    let place = Place {
+        db: call.session.db,
+        count: call.databases,
+    };
+    match check(user, entry, &request, place) {
         Ok(()) => reply.ok(),
         Err(denied) => {
             let word = request.get(denied.word);

@@ -1,14 +1,16 @@
 //! A selector: one set of rights to commands, keys and channels.
 //!
-//!     +get -@write ~cache:* %R~log:* &news.*
+//!     +get -@write ~cache:* %R~log:* &news.* db=0,3
 //!
 //! Commands are a bit for each row of the table, set and cleared by the rules in their order; the rules themselves are kept
 //! beside them, without those that a later one makes meaningless, to be printed. A container's rule is one for all of its
-//! subcommands, and `+select|0` lets a command without subcommands run with that first word only.
+//! subcommands, and `+select|0` lets a command without subcommands run with that first word only. Databases are Valkey's: a
+//! selector has a right to all of them until `db=` or `resetdbs` says otherwise.
 //!
 //! Not here  passwords and switches: `user.rs`; looking at a request: `check.rs`.
 
 use super::user::RuleError;
+use crate::base::number::parse_i64;
 use crate::commands::derive::{CATEGORIES, is_in_category};
 use crate::commands::table::{Entry, table};
 
@@ -54,6 +56,8 @@ pub struct Selector {
     pub(super) keys: Vec<KeyPattern>,
     /// What `all_channels` leaves to be said.
     pub(super) channels: Vec<Vec<u8>>,
+    /// The databases it has a right to, in order; none: all.
+    pub(super) databases: Option<Box<[u32]>>,
 }
 
 impl Selector {
@@ -69,6 +73,7 @@ impl Selector {
             rules: Vec::new(),
             keys: Vec::new(),
             channels: Vec::new(),
+            databases: None,
         }
     }
 
@@ -91,6 +96,11 @@ impl Selector {
             _ if is("resetchannels") => {
                 self.all_channels = false;
                 self.channels.clear();
+            }
+            _ if is("alldbs") => self.databases = None,
+            _ if is("resetdbs") => self.databases = Some(Box::default()),
+            _ if rule.len() >= 3 && rule[..3].eq_ignore_ascii_case(b"db=") => {
+                self.databases = Some(read_databases(&rule[3..])?);
             }
             _ if is("allcommands") || is("+@all") => self.set_all(true),
             _ if is("nocommands") || is("-@all") => self.set_all(false),
@@ -244,7 +254,7 @@ impl Selector {
 
     /// Whether nothing is left to be checked.
     pub fn is_unrestricted(&self) -> bool {
-        self.all_commands && self.all_keys && self.all_channels
+        self.all_commands && self.all_keys && self.all_channels && self.databases.is_none()
     }
 
     /// The rules about commands, `+@all` or `-@all` first.
@@ -292,6 +302,19 @@ impl Selector {
         }
     }
 
+    /// The databases: `alldbs`, `db=0,3`, nothing for none.
+    pub fn describe_databases(&self, out: &mut Vec<u8>) {
+        match self.databases.as_deref() {
+            None => out.extend(b"alldbs"),
+            Some([]) => {}
+            Some(databases) => {
+                let texts: Vec<String> = databases.iter().map(u32::to_string).collect();
+                out.extend(b"db=");
+                out.extend(texts.join(",").as_bytes());
+            }
+        }
+    }
+
     /// Everything, as a line of rules.
     pub fn describe(&self, out: &mut Vec<u8>) {
         self.describe_keys(out);
@@ -305,8 +328,34 @@ impl Selector {
         if self.all_channels || !self.channels.is_empty() {
             out.push(b' ');
         }
+        // All of them go without saying, so that Redis reads the line.
+        match self.databases.as_deref() {
+            None => {}
+            Some([]) => out.extend(b"resetdbs "),
+            Some(_) => {
+                self.describe_databases(out);
+                out.push(b' ');
+            }
+        }
         self.describe_commands(out);
     }
+}
+
+/// `0,3`: databases, in order and each once.
+fn read_databases(list: &[u8]) -> Result<Box<[u32]>, RuleError> {
+    let mut databases = Vec::new();
+    for word in list.split(|&byte| byte == b',') {
+        let digits = word.strip_prefix(b"-").unwrap_or(word);
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(RuleError::Syntax);
+        }
+        let number = parse_i64(word).filter(|&number| number <= i64::from(i32::MAX));
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        databases.push(number.ok_or(RuleError::DatabaseOutOfRange)?);
+    }
+    databases.sort_unstable();
+    databases.dedup();
+    Ok(databases.into())
 }
 
 /// `RW~pattern`: the letters' meaning, and the pattern.

@@ -24,10 +24,11 @@ pub enum RuleError {
     NoSuchPassword,
     BadHash,
     FirstWordOfSubcommand,
+    DatabaseOutOfRange,
 }
 
 impl RuleError {
-    /// Redis's words.
+    /// Redis's words, Valkey's for databases.
     pub fn text(self) -> &'static str {
         match self {
             Self::Unknown => "Unknown command or category name in ACL",
@@ -47,6 +48,7 @@ impl RuleError {
                 "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
             }
             Self::FirstWordOfSubcommand => "Allowing first-arg of a subcommand is not supported",
+            Self::DatabaseOutOfRange => "The provided database ID is out of range",
         }
     }
 }
@@ -221,6 +223,11 @@ impl User {
     /// Whether it may do everything, so that nothing need be checked.
     pub fn is_unrestricted(&self) -> bool {
         self.selectors.iter().any(Selector::is_unrestricted)
+    }
+
+    /// Whether some of its rights are to some databases only.
+    pub fn heeds_databases(&self) -> bool {
+        (self.selectors.iter()).any(|selector| selector.databases.is_some())
     }
 
     /// Its sets of rights, its own first.

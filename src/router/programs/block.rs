@@ -19,7 +19,7 @@ use super::wanted::Wanted;
 use super::{LockMode, LockSet, Locks, Next, Program, error_reply, part_of};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::User;
-use crate::commands::acl::check::{Refusal, check_at_exec};
+use crate::commands::acl::check::{Place, Refusal, check_at_exec};
 use crate::commands::redact::logged_words;
 use crate::commands::table::Caller;
 use crate::commands::{Entry, Flags};
@@ -35,6 +35,8 @@ use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 pub struct BlockRequest {
     /// Whose rights it runs with, where those are not all.
     pub user: Option<Arc<User>>,
+    /// How many databases there are.
+    pub databases: u16,
     /// The commands.
     pub commands: Vec<Queued>,
     /// The selected database.
@@ -85,6 +87,7 @@ pub struct Block {
     /// Those of the command that is under way, if they are kept.
     words: Option<OwnedArgs>,
     user: Option<Arc<User>>,
+    databases: u16,
     refusals: Vec<Refusal>,
 }
 
@@ -151,6 +154,7 @@ impl Block {
             keeps_words: request.keeps_words,
             words: None,
             user: request.user,
+            databases: request.databases,
             refusals: Vec::new(),
         };
         if block.user.is_some() {
@@ -165,10 +169,17 @@ impl Block {
 
     /// Marks what is still to run and may not, or may again.
     fn check(&mut self) {
+        let mut place = Place {
+            db: self.db,
+            count: self.databases,
+        };
         for queued in &mut self.queue {
             let args = queued.args.as_args();
             let user = self.user.as_deref();
-            let refusal = user.and_then(|user| check_at_exec(user, queued.entry, &args));
+            let refusal = user.and_then(|user| check_at_exec(user, queued.entry, &args, place));
+            if refusal.is_none() {
+                place = place.after(queued.entry, &args);
+            }
             queued.denied = refusal.map(|refusal| {
                 let error = Box::new(refusal.error.clone());
                 self.refusals.push(refusal);

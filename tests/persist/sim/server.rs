@@ -394,6 +394,7 @@ impl Simulation {
         }
         let request = BlockRequest {
             user: None,
+            databases: 16,
             commands: commands.iter().map(queued).collect(),
             db: 0,
             caller: Caller::default(),

@@ -16,8 +16,8 @@ use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::message::Message;
 use super::ring::Token;
-use crate::commands::acl::check;
 use crate::commands::acl::log::{Context, Denial};
+use crate::commands::acl::{Place, check};
 use crate::commands::blocking::plain_form;
 use crate::commands::redact::logged_words;
 use crate::commands::table::Caller;
@@ -423,7 +423,10 @@ impl Core {
         };
         let (entry, user) = (client.entry, connection.session.user.clone());
         let words = client.request.2.clone();
-        let place = self.place_of(&connection.session);
+        let place = Place {
+            db: connection.session.db,
+            count: self.options.databases as u16,
+        };
         let Err(denied) = check(&user, entry, &words.as_args(), place) else {
             return;
         };

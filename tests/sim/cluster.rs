@@ -610,7 +610,6 @@ impl Cluster {
             db,
             caller: Caller::default(),
             user: None,
-            databases: 16,
         };
         let shard = core;
         let message = FromShard::Ran {

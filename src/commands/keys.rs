@@ -194,11 +194,18 @@ pub fn for_each_key(entry: &Entry, args: &Args<'_>, mut visit: impl FnMut(usize)
 pub fn for_each_key_of(spec: &KeySpec, args: &Args<'_>, visit: &mut dyn FnMut(usize)) -> bool {
     let begin = match spec.begin {
         Begin::Index(at) => usize::from(at),
-        Begin::Keyword { word, start_from } => match find_keyword(args, word, start_from) {
-            Some(at) => at + 1,
-            // Without its keyword the specification has no keys, and that is fine.
-            None => return true,
-        },
+        Begin::Keyword { word, start_from } => {
+            let found = if spec.access.mode == "OW" {
+                find_store(args, word, start_from)
+            } else {
+                find_keyword(args, word, start_from)
+            };
+            match found {
+                Some(at) => at + 1,
+                // Without its keyword the specification has no keys, and that is fine.
+                None => return true,
+            }
+        }
         Begin::Unknown if spec.find == Find::Unknown => {
             // Of SORT's keys only STORE's is among the words; where its patterns lead, its program finds out.
             if spec.access.mode == "OW" {
@@ -289,6 +296,22 @@ fn find_keyword(args: &Args<'_>, word: &str, start_from: i8) -> Option<usize> {
             .filter(|&at| at < args.len())
             .find(|&at| args.is(at, word))
     }
+}
+
+/// The last STORE or STOREDIST of GEORADIUS, which is the one that counts, if it is this of the two.
+///
+/// Redis 8.0 takes the first for the key and writes to the last, which may be a key that its user has no right to.
+fn find_store(args: &Args<'_>, word: &str, start_from: i8) -> Option<usize> {
+    let mut found = None;
+    let mut at = usize::try_from(start_from).ok()?;
+    while at + 1 < args.len() {
+        if args.is(at, "STORE") || args.is(at, "STOREDIST") {
+            found = Some(at);
+            at += 1;
+        }
+        at += 1;
+    }
+    found.filter(|&at| args.is(at, word))
 }
 
 /// The word after the last STORE; words that belong to other options of SORT are none.

@@ -37,6 +37,17 @@ fn keys_are_found() {
     check("rename a b", &["a", "b"]);
     check("copy a b DB 3", &["a", "b"]);
     check("lcs a b LEN", &["a", "b"]);
+    // Redis 8.0.6 takes the first and writes to the last; Valkey 9.1 tells the last, too.
+    check("georadius s 0 0 1 km STORE a STORE b", &["s", "b"]);
+    check("georadius s 0 0 1 km STORE a STOREDIST b ASC", &["s", "b"]);
+    check(
+        "georadiusbymember s m 1 km STOREDIST a STORE b",
+        &["s", "b"],
+    );
+    check(
+        "georadius s 0 0 1 km STORE STOREDIST ASC",
+        &["s", "STOREDIST"],
+    );
     check("object encoding a", &["a"]);
     check("memory usage a SAMPLES 3", &["a"]);
     check("msetex 2 a 1 b 2 EX 10", &["a", "b"]);

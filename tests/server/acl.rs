@@ -926,3 +926,23 @@ fn databases_of_users_are_described_and_denials_logged() {
     ]);
     assert!(said.text().contains("database"), "{said:?}");
 }
+
+/// With several destinations it is the one that is written that a user must have the right to.
+#[test]
+fn a_destination_said_twice_is_no_way_round_the_rights_to_keys() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut admin = server.client();
+        admin.ask("GEOADD src 15 37 place");
+        make(&server, "u on nopass +@all ~src ~mine");
+        let mut client = client_of(&server, "u", "x");
+        let refused = error("NOPERM No permissions to access a key");
+        for word in ["STORE", "STOREDIST"] {
+            let line = format!("GEORADIUS src 15 37 9 km STORE mine {word} other");
+            assert_eq!(client.ask(&line), refused);
+        }
+        let line = "GEORADIUS src 15 37 9 km STORE other STORE mine";
+        assert_eq!(client.ask(line), Value::Integer(1));
+        assert_eq!(admin.ask("EXISTS other"), Value::Integer(0));
+    }
+}

@@ -181,6 +181,11 @@ impl Keyspace {
         self.expiry_paused = paused;
     }
 
+    /// Whether CLIENT PAUSE keeps keys where they are: none is evicted meanwhile, either.
+    pub fn is_expiry_paused(&self) -> bool {
+        self.expiry_paused
+    }
+
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub fn set_active_expire(&mut self, enabled: bool) {
         self.active_expire = enabled;

@@ -1125,5 +1125,6 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
         lib_name: lib_name.clone(),
         lib_ver: lib_ver.clone(),
         core: place.core,
+        commands_count: connection.commands_count,
     }
 }

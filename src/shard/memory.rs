@@ -286,7 +286,8 @@ impl Shard {
 
     #[cold]
     fn finds_no_room(&mut self, incoming: usize) -> bool {
-        if self.memory.options.policy.is_none() || self.memory.ledger.shards_count() == 1 {
+        let is_alone = self.memory.ledger.shards_count() == 1;
+        if self.memory.options.policy.is_none() || is_alone || self.keys.is_expiry_paused() {
             return false; // Nobody else gives anything.
         }
         self.measure_all();
@@ -417,6 +418,10 @@ impl Shard {
 
     #[cold]
     fn find_room(&mut self, db: usize, incoming: i64) -> bool {
+        // What runs in a pause runs, however much there is; what has become too much goes after it.
+        if self.memory.options.policy.is_some() && self.keys.is_expiry_paused() {
+            return true;
+        }
         let tenacity = evictions_max(self.memory.options.tenacity);
         let more = usize::try_from(incoming / BYTES_PER_EVICTION).unwrap_or(0);
         let mut evictions_count = 0;
@@ -475,7 +480,7 @@ impl Shard {
         }
     }
 
-    /// Frees a part of what waits to be freed, or else evicts a key; false where there is neither.
+    /// Frees a part of what waits to be freed, or else evicts a key; false where there is neither, or CLIENT PAUSE keeps keys.
     fn free_something(&mut self, db: usize) -> bool {
         if self.free_garbage_step() {
             return true;
@@ -483,6 +488,10 @@ impl Shard {
         let Some(policy) = self.memory.options.policy else {
             return false;
         };
+        if self.keys.is_expiry_paused() {
+            self.memory.ledger.publish(usize::from(self.id), None, 0);
+            return false;
+        }
         let samples = self.memory.options.samples;
         let locks = &self.locks;
         let is_held = |hash: u64| {

@@ -37,10 +37,11 @@ fn row() -> ClientRow {
         lib_name: b"redis-py".to_vec(),
         lib_ver: Vec::new(),
         core: 1,
+        commands_count: 7,
     }
 }
 
-// The form of Redis 8.0.6; only the numbers are ours.
+// The form of Redis 8.0.6, and Valkey's fields behind it; only the numbers are ours.
 #[test]
 fn a_row_has_every_field_in_order() {
     let mut out = Vec::new();
@@ -49,7 +50,8 @@ fn a_row_has_every_field_in_order() {
         String::from_utf8(out).unwrap(),
         "id=3 addr=127.0.0.1:40000 laddr=127.0.0.1:6379 fd=9 name=me age=100 idle=20 flags=N db=2 sub=0 psub=0 ssub=0 \
          multi=-1 watch=0 qbuf=26 qbuf-free=20448 argv-mem=10 multi-mem=0 rbs=1024 rbp=512 obl=0 oll=0 omem=0 \
-         tot-mem=22426 events=r cmd=client|list user=default redir=-1 resp=2 lib-name=redis-py lib-ver= io-thread=1\n"
+         tot-mem=22426 events=r cmd=client|list user=default redir=-1 resp=2 lib-name=redis-py lib-ver= io-thread=1 \
+         capa= tot-cmds=7\n"
     );
 }
 

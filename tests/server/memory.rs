@@ -369,6 +369,30 @@ fn what_nobody_reads_counts_as_memory() {
     }
 }
 
+/// CLIENT PAUSE keeps keys where they are; what has become too much meanwhile goes when it is over.
+#[test]
+fn no_key_is_evicted_in_a_pause() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--maxmemory-policy", "allkeys-random"]);
+        let mut client = server.client();
+        for key in 0..9 {
+            assert_eq!(client.ask(&format!("SET key{key} x")), ok());
+        }
+        assert_eq!(client.ask("CLIENT PAUSE 100000 WRITE"), ok());
+        assert_eq!(client.ask("CONFIG SET maxmemory 1"), ok());
+        // Reads evict as well, and so does each of these ticks.
+        for round in 0..30 {
+            let key = round % 9;
+            assert_eq!(client.ask(&format!("GET key{key}")), bulk("x"));
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(9));
+        assert_eq!(server.info_number("stats", "evicted_keys"), 0);
+        assert_eq!(client.ask("CLIENT UNPAUSE"), ok());
+        eventually("all keys go", || client.ask("DBSIZE") == Value::Integer(0));
+    }
+}
+
 /// Clients that are told of evicted keys must not have more keys go for what they are told, nor the log for what it takes; who
 /// sets the limit finds it kept.
 #[test]

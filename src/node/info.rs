@@ -9,6 +9,7 @@
 use super::memory_figures::MemoryFigures;
 use super::option_values::percentile_text;
 use super::saving::SavingFigures;
+use super::tls_figures::TlsFigures;
 use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use crate::keyspace::Sizes;
@@ -21,6 +22,8 @@ use std::fmt::Write;
 #[allow(missing_docs)]
 pub struct InfoFigures {
     pub server: ServerFigures,
+    /// Certificates in force.
+    pub tls: TlsFigures,
     pub clients: ClientsFigures,
     pub memory: MemoryFigures,
     pub persistence: PersistenceFigures,
@@ -290,6 +293,7 @@ type Section = (&'static str, fn(&InfoFigures, &mut String));
 /// Sections in the order they are printed; whether INFO alone prints them is in [`DEFAULT_NOT`].
 const SECTIONS: &[Section] = &[
     ("Server", server),
+    ("TLS", tls),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
@@ -310,7 +314,7 @@ const SECTIONS: &[Section] = &[
 ];
 
 /// Sections that only `all`, `everything` and their own names print.
-const DEFAULT_NOT: &[&str] = &["Commandstats", "Latencystats"];
+const DEFAULT_NOT: &[&str] = &["Commandstats", "Latencystats", "TLS"];
 
 /// The text of INFO.
 ///
@@ -405,6 +409,24 @@ fn server(figures: &InfoFigures, out: &mut String) {
     );
     for (index, listener) in server.listeners.iter().enumerate() {
         let _ = write!(out, "listener{index}:{listener}\r\n");
+    }
+}
+
+/// Valkey's section; there are no certificates for links to other servers.
+fn tls(figures: &InfoFigures, out: &mut String) {
+    let now_s = u64::try_from(figures.server.time_us / 1_000_000).unwrap_or(0);
+    let told = [
+        ("server", figures.tls.own.as_ref()),
+        ("client", None),
+        ("ca", figures.tls.authority.as_ref()),
+    ];
+    for (name, certificate) in told {
+        let serial = certificate.map_or("none", |it| &it.serial);
+        let left_s = certificate.map_or(0, |it| it.left_s(now_s));
+        let _ = write!(
+            out,
+            "tls_{name}_cert_serial:{serial}\r\ntls_{name}_cert_expires_in_seconds:{left_s}\r\n"
+        );
     }
 }
 

@@ -14,6 +14,7 @@ use std::path::Path;
 use super::acceptor::Listener;
 use super::options::{Options, config_set_failed};
 use super::tls::{self, Tls};
+use super::tls_figures;
 
 /// A port in use is tried again so often, and so soon.
 const TRIES: usize = 10;
@@ -74,6 +75,7 @@ impl Listeners {
             tls: tls::config(options)?,
             ..Self::default()
         };
+        tls_figures::look(options);
         opened.into_iter().for_each(|place| listeners.add(place));
         if !options.unixsocket.is_empty() {
             let mode = u32::try_from(options.unixsocketperm)
@@ -212,6 +214,7 @@ impl Listeners {
         let stamp = tls::stamp(options);
         self.tls = tls::config(options)?;
         self.tls_stamp = stamp;
+        tls_figures::look(options);
         Ok(())
     }
 

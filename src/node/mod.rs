@@ -102,6 +102,7 @@ mod time_slice;
 pub mod title;
 pub mod tls;
 mod tls_clients;
+pub mod tls_figures;
 mod tls_key;
 mod tls_user;
 pub mod tool_progress;

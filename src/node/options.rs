@@ -480,6 +480,10 @@ impl Check {
                 parse_memory(word, 1).map(|value| value.max(least).to_string())
             }
             Check::MemorySigned if word == "-1" => Ok(word.to_string()),
+            Check::MemorySigned if parse_integer(word, i64::MIN, -2).is_ok() => Err(format!(
+                "argument must be between -1 and {} inclusive",
+                i64::MAX
+            )),
             Check::MemorySigned => parse_memory(word, 0).map(|value| value.to_string()),
             Check::Enum(names) => parse_enum(word, names).map(str::to_string),
             Check::Words(names) => {

@@ -209,6 +209,7 @@ impl Core {
         let saving = cores.iter().find_map(|core| core.saving.as_deref());
         let saving = saving.cloned().unwrap_or_default();
         let figures = InfoFigures {
+            tls: super::tls_figures::in_force(),
             server: info::ServerFigures {
                 os: identity().os.clone(),
                 build_id: identity().build_id,

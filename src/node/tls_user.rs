@@ -46,13 +46,17 @@ impl Core {
         );
     }
 
-    /// The first address of a certificate that is a user's name; without one, the first.
+    /// The first address of a certificate that is the name of a user one may be; without one, of any, or the first.
     fn known_uri(&self, der: &[u8]) -> Option<String> {
         let mut names = addresses(der);
-        let known = names
-            .iter()
-            .position(|name| self.users.get(name.as_bytes()).is_some());
-        (!names.is_empty()).then(|| names.swap_remove(known.unwrap_or(0)))
+        let rank = |name: &String| match self.users.get(name.as_bytes()) {
+            Some(user) if !user.is_off() => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        // Of equals the first.
+        let at = (0..names.len()).min_by_key(|&at| rank(&names[at]))?;
+        Some(names.swap_remove(at))
     }
 }
 

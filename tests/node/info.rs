@@ -40,7 +40,7 @@ fn sections_are_selected_as_redis_does() {
     assert_eq!(sections(&info(&figures, &[])), DEFAULT);
     assert_eq!(sections(&info(&figures, &["Default"])), DEFAULT);
     let all = sections(&info(&figures, &["ALL"])).len();
-    assert_eq!(all, DEFAULT.len() + 2);
+    assert_eq!(all, DEFAULT.len() + 3);
     assert_eq!(sections(&info(&figures, &["everything"])).len(), all);
     // In the server's order, each once.
     assert_eq!(

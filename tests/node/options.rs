@@ -309,7 +309,11 @@ fn the_names_of_valkey_are_known() {
             "cluster-announce-client-ipv6 10.0.0.1",
             "Invalid IPv6 address",
         ),
-        ("slot-migration-max-failover-repl-bytes -2", "memory value"),
+        (
+            "slot-migration-max-failover-repl-bytes -2",
+            "argument must be between -1 and",
+        ),
+        ("slot-migration-max-failover-repl-bytes x", "memory value"),
         (&long, "less than or equal to 256 characters"),
     ] {
         let refused = apply_text(&mut options, line).expect_err(line).to_string();

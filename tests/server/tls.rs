@@ -508,6 +508,18 @@ fn certificates_that_change_are_read_again() {
         server.client().ask("CONFIG SET tls-auto-reload-interval 1"),
         ok()
     );
+    let serial = |of: &str| server.info("tls", &format!("tls_{of}_cert_serial"));
+    let (own, authority) = (serial("server"), serial("ca"));
+    assert!(
+        own.len() > 8 && own.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{own}"
+    );
+    assert_ne!(authority, own);
+    assert_eq!(serial("client"), "none");
+    for of in ["server", "ca"] {
+        let left = server.info_number("tls", &format!("tls_{of}_cert_expires_in_seconds"));
+        assert!(left > 3600, "{left}");
+    }
     files.write("server", "nothing");
     eventually("what is wrong is told", || {
         server.log().contains("there is no certificate in it")
@@ -523,6 +535,10 @@ fn certificates_that_change_are_read_again() {
         exchange(&mut fresh, b"PING\r\n", 7).is_ok()
     });
     assert!(exchange(&mut old, b"PING\r\n", 7).is_ok());
+    assert_ne!(serial("server"), own);
+    assert_eq!(serial("ca"), authority);
+    assert_eq!(server.client().ask("CONFIG SET tls-port 0"), ok());
+    assert_eq!(serial("server"), "none");
 }
 
 /// `tls-auth-clients`, files that are read again, and the port, all while the server runs.
@@ -615,6 +631,12 @@ fn a_certificate_names_the_user() {
     for name in ["ann", "bob", "nobody"] {
         files.make(name, &files.authority, named(name));
     }
+    files.make("both", &files.authority, |params| {
+        for uri in ["redis:nobody", "redis:bob", "redis:ann"] {
+            let uri = uri.try_into().expect("ASCII");
+            params.subject_alt_names.push(SanType::URI(uri));
+        }
+    });
     let (server, port) = files.server(2, &["--tls-auth-clients-user", "CN"]);
     let mut admin = server.client();
     assert_eq!(admin.ask("ACL SETUSER ann on +acl"), ok());
@@ -644,6 +666,11 @@ fn a_certificate_names_the_user() {
     assert_eq!(entry[9].text(), "nobody");
     assert_eq!(admin.ask("CONFIG SET tls-auth-clients-user URI"), ok());
     assert_eq!(who("ann"), "redis:ann");
+    // Of several names it is the first whom one may be.
+    assert_eq!(admin.ask("ACL SETUSER redis:bob off +acl"), ok());
+    assert_eq!(who("both"), "redis:ann");
+    assert_eq!(admin.ask("ACL SETUSER redis:bob on"), ok());
+    assert_eq!(who("both"), "redis:bob");
     assert_eq!(admin.ask("CONFIG SET tls-auth-clients-user off"), ok());
     assert_eq!(who("ann"), "default");
     // Who must sign in does so with a certificate, and without one may do nothing.

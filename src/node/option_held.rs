@@ -92,6 +92,14 @@ const fn at_start(spec: OptionSpec) -> OptionSpec {
     }
 }
 
+/// The same, for an option that Redis does not know: what CONFIG GET tells may be set, as tools do that set all they find.
+const fn at_start_as_told(spec: OptionSpec) -> OptionSpec {
+    OptionSpec {
+        settled: "can't set immutable config",
+        ..spec
+    }
+}
+
 /// The same, under an older name too.
 const fn alias(alias: &'static str, spec: OptionSpec) -> OptionSpec {
     OptionSpec { alias, ..spec }
@@ -209,12 +217,12 @@ pub const HELD: &[OptionSpec] = &[
     fixed("bind-source-addr", Check::Text, "", &[""], "links to primaries and other nodes, which it is for, are not built yet"),
     at_start(fixed("socket-mark-id", Check::Int(0, u32::MAX as i64), "0", &["0"], "marking sockets is not built")),
     idle("max-new-tls-connections-per-cycle", Check::Int(1, 1000), "1", ACCEPTED_BETWEEN),
-    at_start(fixed("mptcp", YES_NO, "no", &["no"], NO_MPTCP)),
-    at_start(fixed("repl-mptcp", YES_NO, "no", &["no"], NO_MPTCP)),
+    at_start_as_told(fixed("mptcp", YES_NO, "no", &["no"], NO_MPTCP)),
+    at_start_as_told(fixed("repl-mptcp", YES_NO, "no", &["no"], NO_MPTCP)),
     fixed("rdma-port", Check::Int(0, 65_535), "0", &["0"], NO_RDMA),
     multi(fixed("rdma-bind", Check::Text, "", &[""], NO_RDMA)),
-    at_start(idle("rdma-rx-size", Check::Int(64 << 10, 16 << 20), "1048576", NO_RDMA)),
-    at_start(idle("rdma-completion-vector", Check::Int(-1, 1024), "-1", NO_RDMA)),
+    at_start_as_told(idle("rdma-rx-size", Check::Int(64 << 10, 16 << 20), "1048576", NO_RDMA)),
+    at_start_as_told(idle("rdma-completion-vector", Check::Int(-1, 1024), "-1", NO_RDMA)),
     hidden(at_start(fixed("client-default-resp", Check::Int(2, 3), "2", &["2"], "a connection speaks RESP2 until HELLO says otherwise"))),
     // Figures; `node/watching.rs` looks at these.
     alias("commandlog-execution-slower-than", held("slowlog-log-slower-than", "", Check::Int(-1, i64::MAX), "10000")),
@@ -279,7 +287,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("cluster-announce-client-tls-port", Check::Int(0, 65_535), "0", NO_NODES),
     idle("cluster-blacklist-ttl", COUNT, "60", NO_NODES),
     idle("cluster-config-save-behavior", Check::Enum(&["sync", "best-effort"]), "sync", NO_NODES),
-    at_start(idle("cluster-databases", Check::Int(1, INT_MAX), "1", NO_NODES)),
+    at_start_as_told(idle("cluster-databases", Check::Int(1, INT_MAX), "1", NO_NODES)),
     idle("cluster-manual-failover-timeout", Check::Int(1, INT_MAX), "5000", NO_NODES),
     idle("cluster-slot-migration-log-max-len", COUNT, "1000", NO_NODES),
     idle("cluster-slot-stats-enabled", YES_NO, "no", NO_NODES),

@@ -100,7 +100,7 @@ pub const OWN: &[OptionSpec] = &[
     OptionSpec {
         name: "unixsocketgroup",
         kind: Kind::Text(field!(unixsocketgroup)),
-        live: false,
+        settled: "can't set immutable config",
         topic: Topic::Network,
         help: "group of the Unix socket: its name, or its number",
         ..BASE
@@ -203,7 +203,7 @@ pub const OWN: &[OptionSpec] = &[
             get: |options| options.hash_seed.clone(),
             set: set_hash_seed,
         },
-        live: false,
+        settled: "can't set immutable config",
         topic: Topic::General,
         help: "servers of the same build and number of threads that are given the same scan in the same order",
         ..BASE

@@ -292,6 +292,9 @@ fn the_names_of_valkey_are_known() {
         get(&options, "slot-migration-max-failover-repl-bytes"),
         "-1"
     );
+    assert_eq!(set(&mut options, "hash-seed", "some-text"), Ok(vec![]));
+    let refused = failed("hash-seed", "can't set immutable config");
+    assert_eq!(set(&mut options, "hash-seed", "x"), Err(refused));
     let long = format!("hash-seed {}", "x".repeat(257));
     for (line, reason) in [
         (

@@ -64,10 +64,12 @@ fn time(call: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Hand
     Ok(Action::Done)
 }
 
-/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]`.
+/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT] [SAFE] [FAILOVER]`.
 fn shutdown(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
     let (mut save, mut no_save, mut now, mut force, mut abort) =
         (false, false, false, false, false);
+    // Valkey's two: it is always safe to end a server that is no node of a cluster, and no other can take over from it.
+    let (mut safe, mut failover) = (false, false);
     for word in args.iter_from(1) {
         match word.to_ascii_uppercase().as_slice() {
             b"SAVE" => save = true,
@@ -75,11 +77,17 @@ fn shutdown(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Hand
             b"NOW" => now = true,
             b"FORCE" => force = true,
             b"ABORT" => abort = true,
+            b"SAFE" => safe = true,
+            b"FAILOVER" => failover = true,
             _ => return Err(CommandError::Syntax),
         }
     }
-    if abort && (save || no_save || now || force) || save && no_save {
+    let says_how = save || no_save || now || force || safe || failover;
+    if abort && says_how || save && no_save {
         return Err(CommandError::Syntax);
+    }
+    if failover {
+        return Err("ERR SHUTDOWN FAILOVER is only supported in cluster mode.".into());
     }
     Ok(Action::Node(NodeRequest::Shutdown {
         save: (save || no_save).then_some(save),

@@ -33,6 +33,9 @@ fn argument_errors_are_as_recorded() {
         shutdown foo => -ERR syntax error
         shutdown save nosave => -ERR syntax error
         shutdown abort now => -ERR syntax error
+        shutdown abort safe => -ERR syntax error
+        shutdown failover foo => -ERR syntax error
+        shutdown failover => -ERR SHUTDOWN FAILOVER is only supported in cluster mode.
         config set a b c => -ERR syntax error
         lolwut version x => -ERR value is not an integer or out of range
         time => *2 $1 1 $1 1",

@@ -1,6 +1,6 @@
 //! The process is told to stop, by SHUTDOWN or a signal, while something is under way.
 
-use super::client::{Value, bulk, ok};
+use super::client::{Value, bulk, ok, request};
 use super::harness::{Server, eventually};
 
 const LOGS: &[&str] = &["--appendonly", "yes"];
@@ -186,4 +186,14 @@ fn nothing_ends_a_process_whose_answers_are_ahead_of_its_log() {
         let all = Value::Array(["1"; 5].map(bulk).to_vec());
         assert_eq!(server.client().ask("MGET before a b c d"), all, "{policy}");
     }
+}
+
+/// Valkey's SAFE asks for nothing that a server without a cluster would have to look at.
+#[test]
+fn it_is_safe_to_end_a_server_of_no_cluster() {
+    let mut server = Server::start(2, &[]);
+    server
+        .client()
+        .send(&request(&[b"SHUTDOWN", b"SAFE", b"NOSAVE"]));
+    assert_eq!(server.wait_for_the_end().code(), Some(0));
 }

@@ -4,8 +4,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
-
 use super::connection::{Blocked, Connection};
 use super::core::Core;
 use super::figures::CoreFigures;
@@ -394,14 +392,12 @@ impl Core {
                 }
                 // Without durations where nobody asked for them.
                 let is_tracked = self.options.latency_tracking;
-                let histograms = rows().filter_map(CommandFigures::histogram);
-                let merge = |mut merged: Histogram<u64>, other| {
-                    // All histograms are made with the same bounds, so adding cannot fail.
-                    merged.add(other).unwrap_or_default();
-                    merged
-                };
-                let merged = is_tracked.then(|| histograms.reduce(merge)).flatten();
+                let mut merged = CommandFigures::default();
+                if is_tracked {
+                    rows().for_each(|row| merged.add_durations(row));
+                }
                 let latency_us = merged
+                    .histogram()
                     .map(|histogram| {
                         percentiles
                             .iter()

@@ -103,6 +103,7 @@ pub mod title;
 pub mod tls;
 mod tls_clients;
 pub mod tls_figures;
+mod tls_first_version;
 mod tls_key;
 mod tls_user;
 pub mod tool_progress;

@@ -4,13 +4,15 @@
 //!
 //! Promises  a client's own certificate is for signing and, where it says so in Netscape's words, for clients; what stands between it
 //!           and an authority may sign certificates. A trusted certificate that is no authority lets nobody else in.
-//! Not here  reading the options and files: `node/tls.rs`; whose certificate it is: `node/tls_user.rs`.
+//! Not here  reading the options and files: `node/tls.rs`; whose certificate it is: `node/tls_user.rs`; certificates of version 1:
+//!           `node/tls_first_version.rs`.
 //! Source    RFC 5280, 4.2.1.3 and 4.2.1.9, through the crate x509-cert; RFC 8446, 4.4.2.3. OpenSSL, and so Redis, judges alike.
 //! Tests     tests/server/tls.rs.
 
+use super::tls_first_version::FirstVersion;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -76,6 +78,9 @@ pub(super) struct Clients {
     /// Any of the above: they check signatures alike.
     any: Verifier,
     hints: Vec<DistinguishedName>,
+    /// For certificates of version 1.
+    authorities: Vec<TrustAnchor<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Clients {
@@ -101,6 +106,7 @@ impl Clients {
             hints.extend(root.subjects());
             itself.push((certificate, verifier(root)?));
         }
+        let authorities = trusted.authorities.roots.clone();
         let by_authority = match trusted.authorities.is_empty() {
             true => None,
             false => Some(verifier(trusted.authorities)?),
@@ -112,6 +118,8 @@ impl Clients {
             by_authority,
             itself,
             hints,
+            authorities,
+            algorithms: provider.signature_verification_algorithms,
         })
     }
 }
@@ -135,6 +143,10 @@ impl ClientCertVerifier for Clients {
         if !is_for_this {
             return Err(CertificateError::InvalidPurpose.into());
         }
+        if let Some(old) = FirstVersion::of(end_entity) {
+            old.verify(&self.authorities, now, &self.algorithms)?;
+            return Ok(ClientCertVerified::assertion());
+        }
         let trusted = self.itself.iter().find(|(own, _)| own == end_entity);
         if let Some((_, verifier)) = trusted {
             return verifier.verify_client_cert(end_entity, &[], now);
@@ -157,7 +169,10 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.any.verify_tls12_signature(message, cert, dss)
+        match FirstVersion::of(cert) {
+            Some(old) => old.verify_tls12(message, dss, &self.algorithms),
+            None => self.any.verify_tls12_signature(message, cert, dss),
+        }
     }
 
     fn verify_tls13_signature(
@@ -166,7 +181,10 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.any.verify_tls13_signature(message, cert, dss)
+        match FirstVersion::of(cert) {
+            Some(old) => old.verify_tls13(message, dss, &self.algorithms),
+            None => self.any.verify_tls13_signature(message, cert, dss),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

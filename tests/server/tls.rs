@@ -9,9 +9,11 @@ use rcgen::{
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
+    StreamOwned, SupportedProtocolVersion,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -411,6 +413,57 @@ fn wrong_certificates_are_refused() {
     assert!(exchange(&mut wary, b"SET k v\r\n", 1).is_err());
     assert_eq!(server.client().ask("DBSIZE").integer(), 0);
     assert!(try_with(Some((&files.dir, "client"))).is_ok());
+}
+
+/// A client's certificate of version 1, which can say nothing of its key: good where the authority has signed it itself and its
+/// time is now. Its owner has to show that it has the key, in TLS 1.2 as in 1.3.
+#[test]
+fn clients_certificates_of_version_1_are_good_where_the_authority_signed_them() {
+    let files = Files::new();
+    let golden = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/golden/");
+        format!("{folder}first_version_clients/{name}.pem")
+    };
+    let server_authority = files.path("ca");
+    let trusted = golden("ca");
+    let words = [
+        "--tls-ca-cert-file",
+        &trusted,
+        "--tls-auth-clients-user",
+        "CN",
+    ];
+    let (server, port) = files.server(2, &words);
+    assert_eq!(server.client().ask("ACL SETUSER alice on +acl"), ok());
+    let who = |name: &str, key: &str, version: &'static SupportedProtocolVersion| {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(&server_authority).expect("a file") {
+            roots.add(certificate.expect("one")).expect("good");
+        }
+        let chain = CertificateDer::pem_file_iter(golden(name)).expect("a file");
+        let chain = chain.collect::<Result<_, _>>().expect("certificates");
+        let key = PrivateKeyDer::from_pem_file(golden(key)).expect("a key");
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).expect("a key");
+        // Whether the two belong together is not asked on this side.
+        let pair = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(pair));
+        let mut stream = stream_of(config, ([127, 0, 0, 1], port).into());
+        exchange(&mut stream, b"ACL WHOAMI\r\n", 11)
+    };
+    for version in [&TLS12, &TLS13] {
+        let reply = who("right", "key", version).expect("a reply");
+        assert_eq!(reply, b"$5\r\nalice\r\n", "{version:?}");
+        for name in [
+            "others", "sha1", "expired", "early", "itself", "changed", "between",
+        ] {
+            assert!(who(name, "key", version).is_err(), "{name}, {version:?}");
+        }
+        assert!(who("right", "other_key", version).is_err(), "{version:?}");
+    }
 }
 
 /// A right certificate of a client's, and one that says its key is for something else; the same of who signs.

@@ -180,11 +180,8 @@ impl Core {
             true => self.command_figures(&cores),
             false => Vec::new(),
         };
-        let commands_us: u64 = cores
-            .iter()
-            .flat_map(|core| &core.commands)
-            .map(|command| command.nanoseconds / 1000)
-            .sum();
+        let of_commands = || cores.iter().flat_map(|core| &core.commands);
+        let commands_us: u64 = of_commands().map(|it| it.nanoseconds / 1000).sum();
         let loops_count = cores.len().max(1) as u64;
         let (eviction_exceeded_ms, eviction_exceeded_now_ms) =
             self.shard.ledger().exceeded_ms(self.now_ms);
@@ -269,7 +266,7 @@ impl Core {
                 // Every shard knows all of them.
                 tracked_prefixes: cores.first().map_or(0, |core| core.tracked.prefixes as u64),
                 connections_received: sum(|core| core.counters.connections_received),
-                commands_processed: commands.iter().map(|command| command.calls).sum(),
+                commands_processed: of_commands().map(CommandFigures::calls).sum(),
                 ops_per_second: rates[0],
                 input_bytes: sum(|core| core.counters.bytes_in),
                 output_bytes: sum(|core| core.counters.bytes_out),

@@ -119,6 +119,31 @@ fn what_memory_refuses_is_rejected_and_not_called() {
     }
 }
 
+/// All calls of all cores count, whether or not the sections asked for tell of single commands.
+#[test]
+fn all_calls_are_told_in_every_section_that_sums_them() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for number in 0..50 {
+            assert_eq!(client.ask(&format!("SET k{number} v")), ok());
+        }
+        for sections in ["stats", "default", "everything"] {
+            let calls = server.info_number(sections, "total_commands_processed");
+            assert!((50..60).contains(&calls), "{sections}: {calls}");
+        }
+        let before = server.info_number("stats", "eventloop_duration_cmd_sum");
+        assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+        assert!(server.info_number("stats", "total_commands_processed") < 5);
+        assert!(server.info_number("stats", "eventloop_duration_cmd_sum") <= before);
+        assert!(
+            server
+                .info("latencystats", "latency_percentiles_usec_info")
+                .starts_with("p50=")
+        );
+    }
+}
+
 /// INFO debug: where the loops' time goes; Redis's fields, and by its name alone.
 #[test]
 fn info_debug_tells_of_the_loops() {

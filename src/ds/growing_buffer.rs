@@ -3,7 +3,8 @@
 //! Promises  growing remaps pages and moves no byte; memory follows the bytes received, not the length announced;
 //!           the whole can become a `Bytes` and so a stored value as it is.
 //! Not here  when a request is large enough for this: the connection; memory of earlier ones: `ds/spare_mappings.rs`.
-//! Tests     model `Vec<u8>`; from empty over several doublings; turned into `Bytes` and dropped on another thread.
+//! Tests     tests/ds/growing_buffer.rs: a model `Vec<u8>` over several doublings; `Bytes` dropped on another thread; memory
+//!           taken over from the buffer before.
 
 use std::io;
 use std::ptr::{NonNull, null_mut};

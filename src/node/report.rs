@@ -1,4 +1,4 @@
-//! INFO: the cores' figures, added up.
+//! INFO: what each core tells of itself, and all of it added up.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -387,7 +387,7 @@ impl Core {
                 if figures.calls + figures.rejected + figures.failed == 0 {
                     return None;
                 }
-                // Without durations where nobody asked for them.
+                // Nobody may have asked for durations: then the cores have sent none.
                 let is_tracked = self.options.latency_tracking;
                 let mut merged = CommandFigures::default();
                 if is_tracked {

@@ -117,6 +117,19 @@ fn reload_saves_and_loads_and_others_find_a_loading_server_at_most() {
     );
 }
 
+/// Puts a pipe in the place of the dump, whose bytes are returned with it.
+fn dump_through_a_pipe(server: &Server) -> (Vec<u8>, std::fs::File) {
+    let path = server.dir.join("dump.rdb");
+    let bytes = std::fs::read(&path).expect("a file");
+    std::fs::remove_file(&path).expect("it was there");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo is there").success());
+    // Open both ways, so that neither side waits for the other one.
+    let mut both = std::fs::OpenOptions::new();
+    let pipe = both.read(true).write(true).open(&path).expect("a pipe");
+    (bytes, pipe)
+}
+
 /// A file that comes slowly, through a pipe: INFO and the log say how far the load is, others are refused, and with the last byte it
 /// ends.
 #[test]
@@ -127,17 +140,7 @@ fn a_load_says_how_far_it_is() {
     fill(&mut client);
     let before = digest(&mut client);
     assert_eq!(client.ask("SAVE"), ok());
-    let path = server.dir.join("dump.rdb");
-    let bytes = std::fs::read(&path).expect("a file");
-    std::fs::remove_file(&path).expect("it was there");
-    let made = std::process::Command::new("mkfifo").arg(&path).status();
-    assert!(made.expect("mkfifo is there").success());
-    // Open both ways, so that neither side waits for the other one.
-    let mut pipe = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .expect("a pipe");
+    let (bytes, mut pipe) = dump_through_a_pipe(&server);
     let half = bytes.len() / 2;
     pipe.write_all(&bytes[..half]).expect("room in a pipe");
     let mut other = server.client();
@@ -189,16 +192,7 @@ fn nobody_is_told_of_a_load_that_is_soon_over() {
     let before = digest(&mut client);
     assert_eq!(client.ask("SAVE"), ok());
     stop(&mut server);
-    let path = server.dir.join("dump.rdb");
-    let bytes = std::fs::read(&path).expect("a file");
-    std::fs::remove_file(&path).expect("it was there");
-    let made = std::process::Command::new("mkfifo").arg(&path).status();
-    assert!(made.expect("mkfifo is there").success());
-    let mut pipe = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .expect("a pipe");
+    let (bytes, mut pipe) = dump_through_a_pipe(&server);
     let (first, rest) = bytes.split_at(bytes.len() / 2);
     pipe.write_all(first).expect("room in a pipe");
     server.begin_again(2, &DEBUG);

@@ -206,16 +206,19 @@ fn run_cores(
         cpus => cpus,
     };
     let pin = options.pin_threads && cpus.len() >= cores_count;
+    // glommio places a core by the machine's topology, and panics where that says nothing: a package of -1, as on some ARM boards
+    // and virtual machines.
+    let has_topology = glommio::CpuSet::online().is_ok();
     give_back::start();
     let mut first = Some(first);
     let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();
     let (ready, started) = mpsc::channel();
     for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
-        let placement = if pin {
-            Placement::Fixed(cpus[id])
-        } else {
-            Placement::Unbound
+        let own_cpu = pin.then(|| cpus[id]);
+        let placement = match own_cpu.filter(|_| has_topology) {
+            Some(cpu) => Placement::Fixed(cpu),
+            None => Placement::Unbound,
         };
         let (listeners, signals) = match first.take() {
             Some((listeners, signals)) => (listeners, Some(signals)),
@@ -243,6 +246,11 @@ fn run_cores(
             .io_memory(GLOMMIO_IO_BYTES)
             .ring_depth(GLOMMIO_RING_DEPTH)
             .spawn(move || async move {
+                if let Some(cpu) = own_cpu.filter(|_| !has_topology)
+                    && let Err(error) = process::pin_to(cpu)
+                {
+                    tracing::warn!(core = id, cpu, %error, "a core is not pinned");
+                }
                 if let Err(text) = seat.run().await {
                     failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(text);
                     // The other cores cannot serve without this one's shard.

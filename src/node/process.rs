@@ -96,6 +96,16 @@ pub fn allowed_cpus() -> Vec<usize> {
         .collect()
 }
 
+/// Pins the calling thread to a CPU.
+///
+/// Errors: the CPU may not be used.
+pub fn pin_to(cpu: usize) -> std::io::Result<()> {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(cpu)?;
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)?;
+    Ok(())
+}
+
 /// The CPU the calling thread is pinned to, `None` where it may run on several.
 pub fn pinned_cpu() -> Option<u32> {
     match allowed_cpus()[..] {

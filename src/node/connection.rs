@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bytes::Bytes;
 
+use super::acceptor;
 use super::backlog::{Backlog, PIECE_BYTES_MIN};
 use super::block::Block;
 use super::holding::Holding;
@@ -384,6 +385,9 @@ impl Connection {
 
     /// What is sent in place of these replies: themselves without TLS, else encrypted and with what else TLS has to say.
     pub fn sealed(&mut self, plain: Vec<u8>) -> Vec<u8> {
+        if self.is_in_kernel() {
+            return self.kept_plain(plain);
+        }
         let says_all = self.has_said_all();
         match &mut self.tls {
             Some(tls) if !plain.is_empty() || tls.wants_write() || says_all => {
@@ -406,10 +410,45 @@ impl Connection {
         if self.backlog.is_empty() && self.output.is_empty() {
             return Some(self.sealed(plain));
         }
+        if self.is_in_kernel() {
+            return Some(self.kept_plain(plain));
+        }
         Some(match &mut self.tls {
             Some(tls) => tls.seal(&plain, false),
             None => plain,
         })
+    }
+
+    /// Whether the kernel seals what is sent and opens what is received.
+    pub fn is_in_kernel(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_in_kernel())
+    }
+
+    /// Tells the client that nothing follows, where the kernel seals; elsewhere that is sealed with the last of the output.
+    pub fn say_end(&mut self) {
+        let is_between_records = !self.sending;
+        if let Some(keys) = self
+            .tls
+            .as_mut()
+            .and_then(|tls| tls.kernel())
+            .filter(|_| is_between_records)
+        {
+            keys.say_end(self.socket.as_fd());
+        }
+    }
+
+    /// What the kernel seals.
+    #[cold]
+    fn kept_plain(&mut self, plain: Vec<u8>) -> Vec<u8> {
+        if !plain.is_empty()
+            && let Some(keys) = self.tls.as_mut().and_then(|tls| tls.kernel())
+            && let Err(reason) = keys.before_send(self.socket.as_fd(), plain.len())
+        {
+            tracing::debug!(client = self.peer.address, reason, "closed: TLS failed");
+            // The send fails, and the connection ends with it.
+            acceptor::shut(&self.socket);
+        }
+        plain
     }
 
     /// Whether TLS has something to send, replies left aside.

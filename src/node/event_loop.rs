@@ -6,11 +6,12 @@
 //!           peer has anything for it, and leaves only when every core may.
 //! Not here  the ring itself: `node/ring.rs`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`.
 
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::backlog::Backlog;
-use super::connection::Blocked;
+use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::listeners::Change;
 use super::look_out::LookOut;
@@ -364,6 +365,7 @@ impl CoreLoop {
                         self.core.finish_move(token);
                     }
                     Received::Ended => self.core.input_ended(token),
+                    Received::Control => self.core.control_came(token),
                 }
                 self.core.settle();
                 self.core.release(token);
@@ -457,12 +459,12 @@ impl CoreLoop {
             buffer.drain(..sent);
             connection.sending = true;
             connection.sending_bytes = buffer.len();
-            self.ring.send(connection.fd(), token, buffer);
+            Self::send_all(&mut self.ring, connection, token, buffer);
             return;
         } else if let Some(next) = connection.next_behind() {
             connection.sending = true;
             connection.sending_bytes = next.len();
-            self.ring.send(connection.fd(), token, next);
+            Self::send_all(&mut self.ring, connection, token, next);
         } else if !connection.output.is_empty() || connection.holding.is_some() {
             self.core.mark_dirty(token);
         } else if connection.has_said_all() {
@@ -532,8 +534,17 @@ impl CoreLoop {
             return;
         }
         if connection.tls.is_some() && !connection.sending {
+            if !self.hand_over(token) {
+                return;
+            }
+            let Some(connection) = self.core.connections.get_mut(token) else {
+                return;
+            };
             connection.seal_output();
         }
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
         if connection.output.is_empty() {
             let buffer = std::mem::take(&mut connection.output);
             let done = connection.has_said_all() && !connection.sending;
@@ -552,6 +563,44 @@ impl CoreLoop {
         }
         let output = std::mem::take(&mut connection.output);
         self.send(token, output);
+    }
+
+    /// Gives the kernel the keys of a connection where it is to have them and nothing of it is under way; whether it goes on.
+    fn hand_over(&mut self, token: Token) -> bool {
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return false;
+        };
+        let Some(tls) = &mut connection.tls else {
+            return true;
+        };
+        // A receive runs only while this core is in `Ring::enter`: what is not here by now comes opened.
+        let is_due = tls.is_to_be_handed_over() && self.put_off.is_empty();
+        if !is_due || !self.ring.is_reaped() {
+            return true;
+        }
+        match tls.hand_over(connection.socket.as_fd()) {
+            Ok(is_taken) => {
+                self.core.counters.tls_handed_over += u64::from(is_taken);
+                true
+            }
+            Err(reason) => {
+                tracing::warn!(
+                    client = connection.peer.address,
+                    reason,
+                    "closed: kernel TLS failed"
+                );
+                self.core.close(token);
+                false
+            }
+        }
+    }
+
+    /// Sends all of `buffer`, at once or in parts.
+    fn send_all(ring: &mut Ring, connection: &Connection, token: Token, buffer: Vec<u8>) {
+        match connection.is_in_kernel() {
+            true => ring.send_some(connection.fd(), token, buffer),
+            false => ring.send(connection.fd(), token, buffer),
+        }
     }
 
     /// Sends what is durable of a connection's output.
@@ -618,8 +667,9 @@ impl CoreLoop {
             let ends_something = connection.has_said_all()
                 || connection.blocked == Some(Blocked::Moving)
                 || self.core.stopping;
-            if ends_something || output.len() > SPARE_BUFFER_BYTES_MAX {
-                self.ring.send(connection.fd(), token, output);
+            let is_in_kernel = connection.is_in_kernel();
+            if ends_something || output.len() > SPARE_BUFFER_BYTES_MAX || is_in_kernel {
+                Self::send_all(&mut self.ring, connection, token, output);
             } else {
                 self.ring.send_at_once(connection.fd(), token, output);
             }

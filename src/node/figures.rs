@@ -36,6 +36,8 @@ pub struct CoreCounters {
     pub moves_in: u64,
     /// Connections sent to another core.
     pub moves_out: u64,
+    /// Connections whose TLS the kernel took over.
+    pub tls_handed_over: u64,
     /// Receives that brought bytes.
     pub reads: u64,
     /// Sends.

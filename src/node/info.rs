@@ -181,6 +181,8 @@ pub struct StatsFigures {
     pub writes: u64,
     /// Reply buffers that grew beyond what is kept, and were given back.
     pub reply_buffers_outgrown: u64,
+    /// Connections whose TLS the kernel took over.
+    pub tls_handed_over: u64,
     pub query_limit_disconnections: u64,
     pub output_limit_disconnections: u64,
     pub denials: [u64; REASONS_COUNT],
@@ -428,6 +430,7 @@ fn tls(figures: &InfoFigures, out: &mut String) {
             "tls_{name}_cert_serial:{serial}\r\ntls_{name}_cert_expires_in_seconds:{left_s}\r\n"
         );
     }
+    lines!(out, "total_tls_kernel_connections": figures.stats.tls_handed_over);
 }
 
 fn clients(figures: &InfoFigures, out: &mut String) {

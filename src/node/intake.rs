@@ -117,7 +117,7 @@ impl Core {
         let mut has_ended = false;
         if !self.stopping && !connection.closed && !connection.close_after_output {
             self.lend_buffer(&mut connection);
-            if connection.tls.is_some() {
+            if connection.tls.is_some() && !connection.is_in_kernel() {
                 has_ended = self.feed_sealed(token, &mut connection, bytes);
             } else {
                 self.feed(token, &mut connection, bytes);

@@ -4,7 +4,7 @@
 //!           board as in the slabs; a client over its limits is closed, the others keep their latency.
 //! Not here  what a connection says: `node/intake.rs`. The ring's side of it: `node/event_loop.rs`.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use super::acceptor;
@@ -13,6 +13,7 @@ use super::core::{Core, RingWork};
 use super::intake::SPANS_KEPT_MAX;
 use super::message::Message;
 use super::ring::Token;
+use super::tls_kernel::Control;
 use crate::commands::Session;
 use crate::ds::spare_mappings;
 
@@ -100,6 +101,7 @@ impl Core {
         };
         if !connection.closed {
             connection.closed = true;
+            connection.say_end();
             acceptor::shut(&connection.socket);
         }
         self.end_monitor(token);
@@ -124,6 +126,36 @@ impl Core {
             return self.end_wait_of_ended(token);
         }
         self.mark_dirty(token);
+    }
+
+    /// The kernel's TLS has something for a client that is no data.
+    #[cold]
+    pub(super) fn control_came(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.blocked == Some(Blocked::Moving) {
+            // The core it moves to will find it again.
+            return self.finish_move(token);
+        }
+        let socket = connection.socket.as_fd();
+        let keys = connection.tls.as_mut().and_then(|tls| tls.kernel());
+        let Some(control) = keys.map(|keys| keys.take_control(socket)) else {
+            return self.input_ended(token);
+        };
+        match control {
+            Control::GoesOn => self.ring_work.push(RingWork::Receive(token)),
+            Control::Data(bytes) => {
+                self.ring_work.push(RingWork::Receive(token));
+                self.on_bytes(token, &bytes);
+            }
+            Control::Ended => self.input_ended(token),
+            Control::Failed(reason) => {
+                let client = &connection.peer.address;
+                tracing::debug!(client, reason, "closed: TLS failed");
+                self.close(token);
+            }
+        }
     }
 
     /// Frees a closed connection's place once the kernel has let go of it.

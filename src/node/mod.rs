@@ -104,6 +104,7 @@ pub mod tls;
 mod tls_clients;
 pub mod tls_figures;
 mod tls_first_version;
+pub mod tls_kernel;
 mod tls_key;
 mod tls_user;
 pub mod tool_progress;

@@ -319,6 +319,7 @@ pub const HELD: &[OptionSpec] = &[
     held("tls-session-caching", "", YES_NO, "yes"),
     held("tls-session-cache-size", "", INT, "20480"),
     held("tls-session-cache-timeout", "", INT, "300"),
+    shown(Topic::Network, "whether the kernel seals and opens what a handshake is done for: no, auto (where it can), yes", held("tls-kernel", "", Check::Enum(&["no", "auto", "yes"]), "no")),
     held("tls-cert-file", "", Check::Text, ""),
     held("tls-key-file", "", Check::Text, ""),
     held("tls-key-file-pass", "", Check::Text, ""),

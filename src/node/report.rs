@@ -289,6 +289,7 @@ impl Core {
                 eviction_exceeded_now_ms,
                 reads: sum(|core| core.counters.reads),
                 writes: sum(|core| core.counters.writes),
+                tls_handed_over: sum(|core| core.counters.tls_handed_over),
                 defrag_hits: sum(|core| core.counters.defrag_hits),
                 defrag_misses: sum(|core| core.counters.defrag_misses),
                 defrag_running_ms: cores

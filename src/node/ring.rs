@@ -104,6 +104,8 @@ pub enum Received {
     Ended,
     /// All buffers were in use, or the receive was cancelled; arm it again when wanted.
     Stopped,
+    /// There is something that is no data: the kernel's TLS has a record of another kind.
+    Control,
 }
 
 /// One completion.
@@ -354,6 +356,12 @@ impl Ring {
         self.push(&entry.user_data(token.pack(KIND_SEND)));
     }
 
+    /// Sends some of `buffer`, as much as the socket takes when it takes any: the kernel's TLS knows no send of all.
+    pub fn send_some(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
+        let entry = self.hold(socket, token, buffer, 0);
+        self.push(&entry.user_data(token.pack(KIND_SEND)));
+    }
+
     /// Sends what the socket takes at once, otherwise as [`Ring::send`]. That all of it went ends no wait: the event
     /// is there after the next `enter`, whatever that waits for.
     pub fn send_at_once(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
@@ -566,6 +574,12 @@ impl Ring {
         }
     }
 
+    /// Whether there is no completion but those that [`Ring::reap`] has moved.
+    pub fn is_reaped(&mut self) -> bool {
+        let has_all = !self.ring.submission().cq_overflow();
+        has_all && self.completions.is_empty() && self.ring.completion().is_empty()
+    }
+
     /// Moves all completions into `events`, ends of sends first.
     pub fn reap(&mut self, events: &mut Vec<Event>) {
         let mut completions = std::mem::take(&mut self.completions);
@@ -659,6 +673,7 @@ impl Ring {
                     _ if result == -libc::ENOBUFS || result == -libc::ECANCELED => {
                         Received::Stopped
                     }
+                    _ if result == -libc::EIO => Received::Control,
                     _ => Received::Ended,
                 };
                 events.push(Event::Received {

@@ -7,38 +7,75 @@
 //!
 //! Promises  nothing of a client is parsed before its handshake is done, with a certificate where one is asked for; a fault of
 //!           the client's ends its connection only.
-//! Not here  which certificates of clients are good: `node/tls_clients.rs`; the key of the server's own: `node/tls_key.rs`; the user a certificate names: `node/tls_user.rs`; the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
+//! Not here  records that the kernel seals and opens: `node/tls_kernel.rs`; which certificates of clients are good: `node/tls_clients.rs`; the key of the server's own: `node/tls_key.rs`; the user a certificate names: `node/tls_user.rs`; the options' rows: `node/option_held.rs`; which listener speaks TLS: `node/listeners.rs`.
 //! Source    crate rustls with ring: TLS 1.2 and 1.3.
 //! Tests     tests/server/tls.rs.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{Read, Write};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring as provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::{NoServerSessionStorage, StoresServerSessions};
+use rustls::server::{
+    NoServerSessionStorage, ServerConnectionData, StoresServerSessions, UnbufferedServerConnection,
+};
 use rustls::sign::SingleCertAndKey;
-use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, WriteTraffic};
+use rustls::{ServerConfig, SupportedProtocolVersion, Tls12CipherSuite};
 
 use super::options::Options;
 use super::tls_clients::{Clients, Trusted};
+use super::tls_kernel::{self, Ability, KernelKeys};
 use super::tls_key::{certified, private_key};
 
+/// The most of a buffer of sealed bytes that a connection keeps between two reads.
+const SEALED_KEPT_BYTES: usize = 4096;
+/// The longest plain text of a record.
+const RECORD_BYTES_MAX: usize = 16_384;
+/// What a record has beyond its plain text: 5 bytes of header, 8 of a nonce (TLS 1.2), 1 of a type (TLS 1.3), 16 of a tag; and
+/// room for a change of keys before the first.
+const RECORD_MORE_BYTES_MAX: usize = 64;
+/// A sealed alert.
+const ALERT_BYTES_MAX: usize = 64;
+
 /// What new connections are made with.
-pub type Config = Arc<ServerConfig>;
+#[derive(Clone)]
+pub struct Config {
+    rustls: Arc<ServerConfig>,
+    /// What the kernel can do of it, where that is wanted.
+    kernel: Option<Ability>,
+}
 
 /// One connection's TLS.
 pub struct Tls {
-    connection: ServerConnection,
+    keeper: Keeper,
+    /// What has been received of a record that has not come whole.
+    sealed: Vec<u8>,
+    /// What is to be sent beside replies: parts of the handshake, alerts, changes of keys.
+    told: Vec<u8>,
     /// The peer has said that it sends nothing more.
     has_ended: bool,
     /// Its handshake is done, and that has been looked at.
     is_known: bool,
+    /// What the kernel may do for it once its handshake is done.
+    wanted: Option<Ability>,
+}
+
+/// Who seals and opens a connection's records.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each connection, in a box of its own, and most have the largest"
+)]
+enum Keeper {
+    Here(UnbufferedServerConnection),
+    Kernel(KernelKeys),
+    /// A fault left it without keys.
+    Nobody,
 }
 
 /// What was wrong with what a client sent; what is to be told to it is among the bytes to send.
@@ -67,77 +104,240 @@ impl Tls {
     ///
     /// Errors: a configuration that cannot serve anybody.
     pub fn new(config: Config) -> Result<Self, String> {
-        let mut connection = ServerConnection::new(config).map_err(|error| error.to_string())?;
-        // Output is bounded by the client's limits before it comes here.
-        connection.set_buffer_limit(None);
+        let connection = UnbufferedServerConnection::new(config.rustls);
         Ok(Self {
-            connection,
+            keeper: Keeper::Here(connection.map_err(|error| error.to_string())?),
+            sealed: Vec::new(),
+            told: Vec::new(),
             has_ended: false,
             is_known: false,
+            wanted: config.kernel,
         })
     }
 
     /// Decrypts what has been received, appending it to `plain`.
-    pub fn open(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
-        while !bytes.is_empty() {
-            // It takes what it has room for; a slice cannot fail.
-            let taken = self.connection.read_tls(&mut bytes).unwrap_or(0);
-            let is_early = self.connection.is_handshaking();
-            let state = (self.connection.process_new_packets())
-                .map_err(|error| Fault { error, is_early })?;
-            self.has_ended |= state.peer_has_closed();
-            let length = plain.len();
-            plain.resize(length + state.plaintext_bytes_to_read(), 0);
-            let read = self.connection.reader().read_exact(&mut plain[length..]);
-            if read.is_err() {
-                plain.truncate(length);
-            }
-            if taken == 0 {
-                break;
+    pub fn open(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.has_ended {
+            // What follows the end is not read.
+            return Ok(());
+        }
+        self.sealed.extend_from_slice(bytes);
+        let mut taken = 0;
+        let result = self.open_all(&mut taken, plain);
+        if result.is_err() {
+            self.take_alert(taken);
+        } else if taken == self.sealed.len() || self.has_ended {
+            self.sealed.clear();
+            self.sealed.shrink_to(SEALED_KEPT_BYTES);
+        } else {
+            self.sealed.drain(..taken);
+        }
+        result
+    }
+
+    /// Goes on until it takes more bytes.
+    ///
+    /// - `taken`: how many of the sealed bytes are done with.
+    fn open_all(&mut self, taken: &mut usize, plain: &mut Vec<u8>) -> Result<(), Fault> {
+        let Keeper::Here(connection) = &mut self.keeper else {
+            return Ok(());
+        };
+        loop {
+            let is_early = connection.is_handshaking();
+            let status = connection.process_tls_records(&mut self.sealed[*taken..]);
+            let discard = status.discard;
+            let state = status.state.map_err(|error| {
+                *taken += discard;
+                Fault { error, is_early }
+            })?;
+            let goes_on = match state {
+                ConnectionState::ReadTraffic(mut records) => {
+                    while let Some(record) = records.next_record() {
+                        let record = record.map_err(|error| Fault { error, is_early })?;
+                        plain.extend_from_slice(record.payload);
+                        *taken += record.discard;
+                    }
+                    true
+                }
+                ConnectionState::EncodeTlsData(mut part) => {
+                    take_part(&mut part, &mut self.told);
+                    true
+                }
+                ConnectionState::TransmitTlsData(part) => {
+                    part.done();
+                    true
+                }
+                ConnectionState::PeerClosed => {
+                    self.has_ended = true;
+                    true
+                }
+                // Early data is not offered; the rest wait for bytes, or for replies.
+                _ => false,
+            };
+            *taken += discard;
+            if !goes_on {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// Takes what the client is to be told of a fault of its own. Nothing that comes after that counts.
+    #[cold]
+    fn take_alert(&mut self, taken: usize) {
+        let keeper = std::mem::replace(&mut self.keeper, Keeper::Nobody);
+        if let Keeper::Here(mut connection) = keeper {
+            // What it has found in these bytes it still refers to. There is one alert at most: it is not to read on behind that.
+            let status = connection.process_tls_records(&mut self.sealed[taken..]);
+            if let Ok(ConnectionState::EncodeTlsData(mut part)) = status.state {
+                take_part(&mut part, &mut self.told);
+            }
+        }
+        self.sealed = Vec::new();
     }
 
     /// Encrypts replies, and takes along whatever else there is to send.
     ///
     /// - `ends`: nothing will follow, and the client is told so.
     pub fn seal(&mut self, plain: &[u8], ends: bool) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(plain.len() + plain.len() / 64 + 64);
-        // Neither a buffer without a limit nor a vector can fail.
-        let _ = self.connection.writer().write_all(plain);
-        if ends {
-            self.connection.send_close_notify();
+        let mut bytes = std::mem::take(&mut self.told);
+        if plain.is_empty() && !ends {
+            return bytes;
         }
-        while self.connection.wants_write() {
-            if self.connection.write_tls(&mut bytes).is_err() {
-                break;
+        let Keeper::Here(connection) = &mut self.keeper else {
+            return bytes;
+        };
+        loop {
+            // A record that has not come whole stays; there is nothing to be read.
+            let status = connection.process_tls_records(&mut self.sealed);
+            match status.state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    encrypt(&mut traffic, plain, &mut bytes);
+                    if ends {
+                        let length = bytes.len();
+                        bytes.resize(length + ALERT_BYTES_MAX, 0);
+                        let written = traffic.queue_close_notify(&mut bytes[length..]);
+                        bytes.truncate(length + written.unwrap_or(0));
+                    }
+                    return bytes;
+                }
+                Ok(ConnectionState::EncodeTlsData(mut part)) => take_part(&mut part, &mut bytes),
+                Ok(ConnectionState::TransmitTlsData(part)) => part.done(),
+                Ok(ConnectionState::PeerClosed) => self.has_ended = true,
+                // No keys yet, or no more: nobody can be told anything.
+                _ => return bytes,
             }
         }
-        bytes
     }
 
     /// Whether there is something to send though there is no reply: a handshake's part, an alert.
     pub fn wants_write(&self) -> bool {
-        self.connection.wants_write()
+        !self.told.is_empty()
     }
 
     /// Whether the handshake is done; yes only once.
     pub fn take_handshake(&mut self) -> bool {
-        let is_new = !self.is_known && !self.connection.is_handshaking();
+        let is_new = !self.is_known
+            && matches!(&self.keeper, Keeper::Here(connection) if !connection.is_handshaking());
         self.is_known |= is_new;
         is_new
     }
 
+    /// Whether the kernel is to have its keys, once all that was sealed here has been sent.
+    pub fn is_to_be_handed_over(&self) -> bool {
+        self.wanted.is_some()
+            && self.is_known
+            && !self.has_ended
+            && self.told.is_empty()
+            && self.sealed.is_empty()
+    }
+
+    /// Gives the kernel its keys, all that has been received being here, and all that was sent being sent; whether it took them.
+    /// It is tried once.
+    ///
+    /// Errors: why the connection cannot go on.
+    pub fn hand_over(&mut self, socket: BorrowedFd<'_>) -> Result<bool, String> {
+        let Keeper::Here(connection) = &self.keeper else {
+            return Ok(false);
+        };
+        let of = connection
+            .protocol_version()
+            .zip(connection.negotiated_cipher_suite());
+        let serves = self.wanted.take().zip(of);
+        let serves = serves.is_some_and(|(able, (version, suite))| able.serves(version, suite));
+        if !serves || tls_kernel::take_up(socket).is_err() {
+            return Ok(false);
+        }
+        let Keeper::Here(connection) = std::mem::replace(&mut self.keeper, Keeper::Nobody) else {
+            return Ok(false);
+        };
+        let (secrets, keys) = connection
+            .dangerous_into_kernel_connection()
+            .map_err(|error| error.to_string())?;
+        self.keeper = Keeper::Kernel(KernelKeys::install(socket, &secrets, keys)?);
+        Ok(true)
+    }
+
+    /// The keys that the kernel has; without any, bytes go through [`Tls::open`] and [`Tls::seal`].
+    pub fn kernel(&mut self) -> Option<&mut KernelKeys> {
+        match &mut self.keeper {
+            Keeper::Kernel(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
+    /// Whether bytes come and go as they are.
+    pub fn is_in_kernel(&self) -> bool {
+        matches!(self.keeper, Keeper::Kernel(_))
+    }
+
     /// The client's own certificate, where it has shown one.
     pub fn certificate(&self) -> Option<Vec<u8>> {
-        let chain = self.connection.peer_certificates()?;
+        let Keeper::Here(connection) = &self.keeper else {
+            return None;
+        };
+        let chain = connection.peer_certificates()?;
         chain.first().map(|certificate| certificate.to_vec())
     }
 
     /// Whether the client has said that it sends nothing more.
     pub fn has_ended(&self) -> bool {
         self.has_ended
+    }
+}
+
+/// Appends a part of the handshake, or an alert.
+fn take_part(part: &mut EncodeTlsData<'_, ServerConnectionData>, bytes: &mut Vec<u8>) {
+    let Err(EncodeError::InsufficientSize(needed)) = part.encode(&mut []) else {
+        return;
+    };
+    let length = bytes.len();
+    bytes.resize(length + needed.required_size, 0);
+    // It has the room that it asked for.
+    let _ = part.encode(&mut bytes[length..]);
+}
+
+/// Appends `plain` as records.
+fn encrypt(
+    traffic: &mut WriteTraffic<'_, ServerConnectionData>,
+    plain: &[u8],
+    bytes: &mut Vec<u8>,
+) {
+    if plain.is_empty() {
+        return;
+    }
+    let length = bytes.len();
+    let records_count = plain.len() / RECORD_BYTES_MAX + 1;
+    let mut room = plain.len() + records_count * RECORD_MORE_BYTES_MAX;
+    loop {
+        bytes.resize(length + room, 0);
+        match traffic.encrypt(plain, &mut bytes[length..]) {
+            Ok(written) => return bytes.truncate(length + written),
+            Err(EncryptError::InsufficientSize(needed)) if needed.required_size > room => {
+                room = needed.required_size;
+            }
+            // The keys are used up: the connection cannot go on, and says nothing more.
+            Err(_) => return bytes.truncate(length),
+        }
     }
 }
 
@@ -162,6 +362,7 @@ struct Said {
     tls_session_caching: bool,
     tls_session_cache_size: i64,
     tls_session_cache_timeout: i64,
+    tls_kernel: String,
 }
 
 impl Said {
@@ -182,6 +383,7 @@ impl Said {
             tls_session_caching: text("tls-session-caching") == "yes",
             tls_session_cache_size: number("tls-session-cache-size"),
             tls_session_cache_timeout: number("tls-session-cache-timeout"),
+            tls_kernel: text("tls-kernel"),
         }
     }
 }
@@ -230,7 +432,23 @@ pub fn config(options: &Options) -> Result<Option<Config>, String> {
     if !options.tls_session_caching {
         config.send_tls13_tickets = 0;
     }
-    Ok(Some(Arc::new(config)))
+    let kernel = kernel(&options.tls_kernel)?;
+    config.enable_secret_extraction = kernel.is_some();
+    let rustls = Arc::new(config);
+    Ok(Some(Config { rustls, kernel }))
+}
+
+/// What the kernel is to do.
+///
+/// Errors: it is asked for, and cannot.
+fn kernel(wanted: &str) -> Result<Option<Ability>, String> {
+    match (wanted, tls_kernel::Ability::look) {
+        ("yes", look) => look()
+            .map(Some)
+            .map_err(|reason| format!("tls-kernel yes: {reason}")),
+        ("auto", look) => Ok(look().ok()),
+        _ => Ok(None),
+    }
 }
 
 /// What files look like from outside: their times of change and lengths.
@@ -369,11 +587,38 @@ const SUITES_13: &[(&str, rustls::SupportedCipherSuite)] = {
 
 fn chosen_provider(options: &Said) -> Result<Arc<CryptoProvider>, String> {
     let mut suites = chosen("tls-ciphersuites", &options.tls_ciphersuites, SUITES_13)?;
-    suites.extend(chosen("tls-ciphers", &options.tls_ciphers, SUITES_12)?);
+    let chosen_12 = chosen("tls-ciphers", &options.tls_ciphers, SUITES_12)?;
+    suites.extend(chosen_12.into_iter().map(lasting));
     Ok(Arc::new(CryptoProvider {
         cipher_suites: suites,
         ..provider::default_provider()
     }))
+}
+
+/// A cipher suite of TLS 1.2 that seals on. rustls ends a connection after 2^24 records of AES-GCM, as TLS 1.2 has no change of
+/// keys: an hour of a busy client's. The bound it keeps to is one of records of 16 KiB; OpenSSL, and with it Redis, has none.
+fn lasting(suite: rustls::SupportedCipherSuite) -> rustls::SupportedCipherSuite {
+    static LASTING: LazyLock<Vec<Tls12CipherSuite>> = LazyLock::new(|| {
+        let suites = SUITES_12.iter().filter_map(|(_, suite)| match suite {
+            rustls::SupportedCipherSuite::Tls12(suite) => Some(Tls12CipherSuite {
+                common: rustls::crypto::CipherSuiteCommon {
+                    suite: suite.common.suite,
+                    hash_provider: suite.common.hash_provider,
+                    confidentiality_limit: u64::MAX,
+                },
+                prf_provider: suite.prf_provider,
+                kx: suite.kx,
+                sign: suite.sign,
+                aead_alg: suite.aead_alg,
+            }),
+            rustls::SupportedCipherSuite::Tls13(_) => None,
+        });
+        suites.collect()
+    });
+    let same = LASTING
+        .iter()
+        .find(|same| same.common.suite == suite.suite());
+    same.map_or(suite, rustls::SupportedCipherSuite::Tls12)
 }
 
 fn chosen(

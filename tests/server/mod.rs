@@ -46,6 +46,7 @@ mod stopping; // SHUTDOWN and signals
 mod storm; // everything at once, against models
 mod stuck; // ways to wait for ever
 mod tls; // TLS, and certificates that are wrong
+mod tls_kernel; // TLS whose records the kernel seals and opens
 mod tools; // rondo check, dump and import on files that servers have left
 mod tracking; // clients that keep copies
 mod wait_aof; // until writes are on disk, or on replicas that are not there

@@ -22,13 +22,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Certificates in a folder of their own.
-struct Files {
+pub(super) struct Files {
     dir: PathBuf,
     authority: Issuer<'static, KeyPair>,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -48,7 +48,7 @@ impl Files {
         path.display().to_string()
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
 
@@ -114,7 +114,7 @@ impl Files {
         self.write(name, &text);
     }
 
-    fn server(&self, threads: usize, extra: &[&str]) -> (Server, u16) {
+    pub(super) fn server(&self, threads: usize, extra: &[&str]) -> (Server, u16) {
         let port = free_port();
         let (cert, key, ca) = (
             self.path("server"),
@@ -135,7 +135,7 @@ impl Drop for Files {
     }
 }
 
-type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
@@ -145,18 +145,37 @@ fn connect(port: u16, ca: &str, shown: Option<(&str, &str)>) -> Stream {
     connect_at(([127, 0, 0, 1], port).into(), ca, shown)
 }
 
-fn connect_at(at: SocketAddr, ca: &str, shown: Option<(&str, &str)>) -> Stream {
+/// A client that trusts `ca` and speaks these versions.
+pub(super) fn connect_with(
+    port: u16,
+    ca: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Stream {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_root_certificates(roots(ca));
+    stream_of(builder.with_no_client_auth(), ([127, 0, 0, 1], port).into())
+}
+
+/// The authorities in a file.
+fn roots(ca: &str) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).expect("a file") {
         roots
             .add(certificate.expect("a certificate"))
             .expect("good");
     }
+    roots
+}
+
+fn connect_at(at: SocketAddr, ca: &str, shown: Option<(&str, &str)>) -> Stream {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots);
+        .with_root_certificates(roots(ca));
     let config = match shown {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -180,7 +199,11 @@ fn stream_of(config: ClientConfig, at: SocketAddr) -> Stream {
 }
 
 /// What a request is answered with, as long as `reply` is.
-fn exchange(stream: &mut Stream, request: &[u8], reply_bytes: usize) -> std::io::Result<Vec<u8>> {
+pub(super) fn exchange(
+    stream: &mut Stream,
+    request: &[u8],
+    reply_bytes: usize,
+) -> std::io::Result<Vec<u8>> {
     stream.write_all(request)?;
     let mut reply = vec![0; reply_bytes];
     stream.read_exact(&mut reply)?;
@@ -310,8 +333,9 @@ fn requests_are_served_over_tls_on_every_core() {
 #[test]
 fn what_is_read_late_is_encrypted_piece_by_piece() {
     let files = Files::new();
-    for threads in [1, 3] {
-        let (server, port) = files.server(threads, &["--tls-auth-clients", "no"]);
+    for (threads, kernel) in [(1, "no"), (3, "no"), (1, "auto"), (3, "auto")] {
+        let words = ["--tls-auth-clients", "no", "--tls-kernel", kernel];
+        let (server, port) = files.server(threads, &words);
         let large = vec![b'x'; 20_000];
         assert_eq!(server.client().run(&[b"SET", b"large", &large]), ok());
         let mut stream = connect(port, &files.path("ca"), None);
@@ -339,7 +363,8 @@ fn replies_that_wait_for_the_disk_are_encrypted() {
     let files = Files::new();
     let words = ["--appendonly", "yes", "--appendfsync", "always"];
     let words = [&words[..], &["--tls-auth-clients", "no"]].concat();
-    for threads in [1, 4] {
+    for (threads, kernel) in [(1, "no"), (4, "no"), (1, "auto"), (4, "auto")] {
+        let words = [&words[..], &["--tls-kernel", kernel]].concat();
         let (_server, port) = files.server(threads, &words);
         let mut stream = connect(port, &files.path("ca"), None);
         for round in 0..20 {

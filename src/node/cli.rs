@@ -207,9 +207,10 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// Harnesses of clients read the release of Redis from behind `v=`, here as with `redis-server -v`.
 fn version() -> String {
     format!(
-        "rondo v={RONDO_VERSION} redis={REDIS_VERSION} bits={}",
+        "rondo {RONDO_VERSION}, Redis server v={REDIS_VERSION} bits={}",
         usize::BITS
     )
 }

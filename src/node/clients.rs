@@ -74,6 +74,10 @@ pub struct ClientRow {
     pub lib_ver: Vec<u8>,
     /// The core that serves it, from 0.
     pub core: u16,
+    /// Bytes received from it.
+    pub bytes_in: u64,
+    /// Bytes sent to it.
+    pub bytes_out: u64,
     /// Requests that it has been answered, or has queued.
     pub commands_count: u64,
 }
@@ -146,7 +150,8 @@ pub fn render_row(row: &ClientRow, out: &mut Vec<u8>) {
         text,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={}{} cmd={} \
-         user={} redir={} resp={} lib-name={} lib-ver={} io-thread={} capa={} tot-cmds={}",
+         user={} redir={} resp={} lib-name={} lib-ver={} io-thread={} capa={} tot-net-in={} \
+         tot-net-out={} tot-cmds={}",
         row.id,
         row.addr,
         row.laddr,
@@ -186,6 +191,8 @@ pub fn render_row(row: &ClientRow, out: &mut Vec<u8>) {
         row.core,
         // Valkey's, behind Redis's: who reads the line by its names finds them.
         if row.can_redirect { "r" } else { "" },
+        row.bytes_in,
+        row.bytes_out,
         row.commands_count,
     );
     out.extend_from_slice(text.as_bytes());

@@ -1125,6 +1125,8 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
         lib_name: lib_name.clone(),
         lib_ver: lib_ver.clone(),
         core: place.core,
+        bytes_in: connection.bytes_in,
+        bytes_out: connection.bytes_out,
         commands_count: connection.commands_count,
     }
 }

@@ -181,7 +181,8 @@ fn help_and_version_are_told() {
         other => panic!("{other:?}"),
     };
     for word in ["-v", "--version"] {
-        assert!(told(&[word]).starts_with(&format!("rondo v={}", env!("CARGO_PKG_VERSION"))));
+        let expected = format!("rondo {}, Redis server v=8.", env!("CARGO_PKG_VERSION"));
+        assert!(told(&[word]).starts_with(&expected));
     }
     for word in ["-h", "--help"] {
         let help = told(&[word]);

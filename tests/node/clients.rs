@@ -37,6 +37,8 @@ fn row() -> ClientRow {
         lib_name: b"redis-py".to_vec(),
         lib_ver: Vec::new(),
         core: 1,
+        bytes_in: 90,
+        bytes_out: 80,
         commands_count: 7,
     }
 }
@@ -51,7 +53,7 @@ fn a_row_has_every_field_in_order() {
         "id=3 addr=127.0.0.1:40000 laddr=127.0.0.1:6379 fd=9 name=me age=100 idle=20 flags=N db=2 sub=0 psub=0 ssub=0 \
          multi=-1 watch=0 qbuf=26 qbuf-free=20448 argv-mem=10 multi-mem=0 rbs=1024 rbp=512 obl=0 oll=0 omem=0 \
          tot-mem=22426 events=r cmd=client|list user=default redir=-1 resp=2 lib-name=redis-py lib-ver= io-thread=1 \
-         capa= tot-cmds=7\n"
+         capa= tot-net-in=90 tot-net-out=80 tot-cmds=7\n"
     );
 }
 

@@ -520,7 +520,7 @@ impl CoreLoop {
     }
 
     fn flush_connection(&mut self, token: Token) {
-        let Some(connection) = self.core.connections.get_mut(token) else {
+        let Some(mut connection) = self.core.connections.get_mut(token) else {
             return;
         };
         if connection.closed {
@@ -537,14 +537,12 @@ impl CoreLoop {
             if !self.hand_over(token) {
                 return;
             }
-            let Some(connection) = self.core.connections.get_mut(token) else {
+            let Some(same) = self.core.connections.get_mut(token) else {
                 return;
             };
+            connection = same;
             connection.seal_output();
         }
-        let Some(connection) = self.core.connections.get_mut(token) else {
-            return;
-        };
         if connection.output.is_empty() {
             let buffer = std::mem::take(&mut connection.output);
             let done = connection.has_said_all() && !connection.sending;

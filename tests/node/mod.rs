@@ -17,4 +17,5 @@ mod patience; // for how many requests a core sleeps
 mod subscriptions; // patterns by what they begin or end with
 mod syslog; // what the system's log is sent
 mod title; // process titles
+mod tls; // records in pieces, and bytes that are not what they were
 mod tool_progress; // percent on the terminal

@@ -12,6 +12,9 @@
 
 The load comes from memtier_benchmark; for `save` from `steady_load.py`, an open loop: so many writes a second (`--rate`) to keys that
 are there, while one save follows the other, so that every write of the time is one during a save.
+
+SERVER_CPUS and CLIENT_CPUS say which cores are whose. Where the client is not to be the limit, `--client redis-benchmark` asks `always` of one
+that takes a third less of its core for a request; and the core that takes the disk's interrupts is better the server's (/proc/interrupts).
 """
 
 import argparse
@@ -41,7 +44,8 @@ class Running:
         self.is_own = folder is None
         self.port = free_port()
         binary = os.path.abspath(getattr(args, name)) if os.path.exists(getattr(args, name)) else getattr(args, name)
-        line = SERVERS[name].format(binary=binary, port=self.port, threads=args.threads, dir=self.folder, more=more)
+        pin = f"taskset -c {os.environ['SERVER_CPUS']} " if "SERVER_CPUS" in os.environ else ""
+        line = pin + SERVERS[name].format(binary=binary, port=self.port, threads=args.threads, dir=self.folder, more=more)
         self.began = time.monotonic()
         self.process = subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.connection = Connection(self.port)
@@ -85,13 +89,25 @@ class Running:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def client(line):
+    pin = ["taskset", "-c", os.environ["CLIENT_CPUS"]] if "CLIENT_CPUS" in os.environ else []
+    return pin + shlex.split(line)
+
+
+def redis_benchmark(port, pipeline, requests):
+    line = f"redis-benchmark -p {port} -c 50 -P {pipeline} -n {requests} -r 1000000 -d 100 -t set --csv"
+    done = subprocess.run(client(line), capture_output=True, text=True, check=True)
+    row = done.stdout.strip().splitlines()[-1].replace('"', "").split(",")
+    return float(row[1]), float(row[6]), 0.0
+
+
 def memtier(port, pipeline, seconds=None, requests=None, clients=50, size=100, keys=1_000_000, rate=0, background=False, pattern="R:R"):
     out = tempfile.mktemp(suffix=".json")
     line = (f"memtier_benchmark -s 127.0.0.1 -p {port} --hide-histogram -t 1 -c {clients} --pipeline {pipeline} --ratio 1:0 "
             f"-d {size} --key-minimum 1 --key-maximum {keys} --key-pattern {pattern} --print-percentiles 50,99,99.9 --json-out-file {out}")
     line += f" --test-time {seconds}" if seconds else f" -n {requests}"
     line += f" --rate-limiting {max(1, rate // clients)}" if rate else ""
-    process = subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(client(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if background:
         return process, out
     return finish(process, out)
@@ -110,7 +126,11 @@ def rounds(args, name, more, pipeline):
     """The median of three: operations a second, p99 in milliseconds."""
     server = Running(args, name, more)
     memtier(server.port, 16, seconds=2)
-    results = sorted(memtier(server.port, pipeline, seconds=args.seconds) for _ in range(3))
+    if args.client == "redis-benchmark":
+        requests = int(memtier(server.port, pipeline, seconds=2)[0] * args.seconds)
+        results = sorted(redis_benchmark(server.port, pipeline, requests) for _ in range(3))
+    else:
+        results = sorted(memtier(server.port, pipeline, seconds=args.seconds) for _ in range(3))
     server.stop()
     return results[1]
 
@@ -231,6 +251,7 @@ def main():
     parser.add_argument("--part", choices=sorted(PARTS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keys", type=int, default=5_000_000)
+    parser.add_argument("--client", choices=("memtier", "redis-benchmark"), default="memtier", help="of `always` and `none`")
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rate", type=int, default=20_000, help="of `save`, writes a second")
     parser.add_argument("--during", type=int, default=20, help="of `save`, seconds of load and of saves one after the other")

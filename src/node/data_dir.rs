@@ -17,10 +17,13 @@ use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::unistd::{Whence, lseek};
 
 use super::faults::fail_if;
+use crate::persist::BlockBuffer;
 use crate::persist::manifest::Manifest;
 use crate::persist::recovery::Files;
 
 const MANIFEST: &str = "manifest";
+/// So much of a segment is filled with zeros by one write.
+const ZEROS_BYTES: usize = 256 * 1024;
 
 /// The directory, locked for this process.
 pub struct DataDir {
@@ -271,18 +274,21 @@ impl DataDir {
             Err(nix::errno::Errno::EOPNOTSUPP) => file.set_len(bytes)?,
             other => other?,
         }
-        write_zeros(&file, zeroed_bytes.min(bytes))?;
-        file.write_all_at(block, 0)?;
-        file.sync_all()?;
-        sync_dir(&dir)?;
         // Written past the page cache from here on, where the file system can.
         let mut direct = OpenOptions::new();
         direct.write(true).custom_flags(libc::O_DIRECT);
-        match direct.open(&path) {
-            Ok(file) => Ok(file),
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(file),
-            Err(error) => Err(error),
-        }
+        let file = match direct.open(&path) {
+            Ok(file) => file,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => file,
+            Err(error) => return Err(error),
+        };
+        write_zeros(&file, zeroed_bytes.min(bytes))?;
+        let mut first = BlockBuffer::with_capacity(block.len());
+        first.extend(block);
+        file.write_all_at(first.as_slice(), 0)?;
+        file.sync_all()?;
+        sync_dir(&dir)?;
+        Ok(file)
     }
 }
 
@@ -300,12 +306,14 @@ pub fn link(file: &Path, name: &Path) -> std::io::Result<()> {
     std::fs::hard_link(file, name)
 }
 
-/// Fills a file from its start.
+/// Fills a file from its start, in pieces: a log that is written meanwhile waits for one of them, not for all.
 fn write_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
-    let zeros = vec![0; bytes.min(1 << 20) as usize];
+    let mut zeros = BlockBuffer::with_capacity(ZEROS_BYTES);
+    zeros.extend(&[0]);
+    zeros.pad(ZEROS_BYTES);
     let mut at = 0;
     while at < bytes {
-        let part = &zeros[..(bytes - at).min(zeros.len() as u64) as usize];
+        let part = &zeros.as_slice()[..(bytes - at).min(zeros.len() as u64) as usize];
         file.write_all_at(part, at)?;
         at += part.len() as u64;
     }

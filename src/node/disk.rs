@@ -27,7 +27,7 @@ const SPACING_US_MIN: i64 = 150;
 const SPACING_PARTS: i64 = 4;
 /// Segments are filled with zeros where writes are smaller than this on average: the first write to a block that was only
 /// allocated makes the file system write its journal too, which costs a small write more than itself.
-const ZEROED_WRITE_BYTES_MAX: i64 = 8192;
+const ZEROED_WRITE_BYTES_MAX: i64 = 64 * 1024;
 /// So much of the first one, which serving waits for, or who turns logs on.
 const ZEROED_BYTES_AT_START: u64 = 4 << 20;
 /// The weight of what is new in averages: one part in so many.

@@ -160,7 +160,7 @@ fn figures_are_shown_as_redis_shows_them() {
         "cmdstat_config|get:calls=2,usec=447,usec_per_call=223.50,rejected_calls=0,failed_calls=0",
         "errorstat_ERR:count=3",
         "latency_percentiles_usec_config|get:p50=210.943,p99.9=237.567",
-        "db3:keys=5,expires=2,avg_ttl=70,subexpiry=1,keys_with_volatile_items=1",
+        "db3:keys=5,expires=2,avg_ttl=70,subexpiry=1",
         "paused_reason:client_pause",
         "paused_actions:write",
         "paused_timeout_milliseconds:70",

@@ -26,7 +26,7 @@ const SPACING_US_MIN: i64 = 150;
 /// And only after this part of the time that the disk takes for one.
 const SPACING_PARTS: i64 = 4;
 /// Segments are filled with zeros where writes are smaller than this on average: the first write to a block that was only
-/// allocated makes the file system write its journal too, which costs a small write more than itself.
+/// allocated makes the file system write its journal too, and takes twice as long.
 const ZEROED_WRITE_BYTES_MAX: i64 = 64 * 1024;
 /// So much of the first one, which serving waits for, or who turns logs on.
 const ZEROED_BYTES_AT_START: u64 = 4 << 20;

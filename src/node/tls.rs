@@ -26,7 +26,7 @@ use rustls::server::{
 };
 use rustls::sign::SingleCertAndKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, WriteTraffic};
-use rustls::{ServerConfig, SupportedProtocolVersion, Tls12CipherSuite};
+use rustls::{ProtocolVersion, ServerConfig, SupportedProtocolVersion, Tls12CipherSuite};
 
 use super::options::Options;
 use super::tls_clients::{Clients, Trusted};
@@ -40,6 +40,8 @@ const RECORD_BYTES_MAX: usize = 16_384;
 /// What a record has beyond its plain text: 5 bytes of header, 8 of a nonce (TLS 1.2), 1 of a type (TLS 1.3), 16 of a tag; and
 /// room for a change of keys before the first.
 const RECORD_MORE_BYTES_MAX: usize = 64;
+/// The same of a record of TLS 1.3 that is not padded.
+const RECORD_MORE_BYTES_13: usize = 5 + 1 + 16;
 /// A sealed alert.
 const ALERT_BYTES_MAX: usize = 64;
 
@@ -64,6 +66,8 @@ pub struct Tls {
     is_known: bool,
     /// What the kernel may do for it once its handshake is done.
     wanted: Option<Ability>,
+    /// Bytes opened since replies were last sealed that were no data: a change of keys may be among them, and one be owed in return.
+    control_bytes: usize,
 }
 
 /// Who seals and opens a connection's records.
@@ -112,6 +116,7 @@ impl Tls {
             has_ended: false,
             is_known: false,
             wanted: config.kernel,
+            control_bytes: 0,
         })
     }
 
@@ -142,6 +147,7 @@ impl Tls {
         let Keeper::Here(connection) = &mut self.keeper else {
             return Ok(());
         };
+        let mut data_bytes = 0;
         loop {
             let is_early = connection.is_handshaking();
             let status = connection.process_tls_records(&mut self.sealed[*taken..]);
@@ -156,6 +162,7 @@ impl Tls {
                         let record = record.map_err(|error| Fault { error, is_early })?;
                         plain.extend_from_slice(record.payload);
                         *taken += record.discard;
+                        data_bytes += record.payload.len() + RECORD_MORE_BYTES_13;
                     }
                     true
                 }
@@ -176,6 +183,8 @@ impl Tls {
             };
             *taken += discard;
             if !goes_on {
+                // In TLS 1.2, which has no change of keys, it is not looked at.
+                self.control_bytes += taken.abs_diff(data_bytes);
                 return Ok(());
             }
         }
@@ -211,6 +220,7 @@ impl Tls {
             let status = connection.process_tls_records(&mut self.sealed);
             match status.state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    self.control_bytes = 0;
                     encrypt(&mut traffic, plain, &mut bytes);
                     if ends {
                         let length = bytes.len();
@@ -252,7 +262,7 @@ impl Tls {
     }
 
     /// Gives the kernel its keys, all that has been received being here, and all that was sent being sent; whether it took them.
-    /// It is tried once.
+    /// It is tried once, but for a client that a change of keys may be owed to.
     ///
     /// Errors: why the connection cannot go on.
     pub fn hand_over(&mut self, socket: BorrowedFd<'_>) -> Result<bool, String> {
@@ -262,6 +272,11 @@ impl Tls {
         let of = connection
             .protocol_version()
             .zip(connection.negotiated_cipher_suite());
+        let is_13 = of.is_some_and(|(version, _)| version == ProtocolVersion::TLSv1_3);
+        if is_13 && self.control_bytes > 0 {
+            // What is sealed next takes along what is owed.
+            return Ok(false);
+        }
         let serves = self.wanted.take().zip(of);
         let serves = serves.is_some_and(|(able, (version, suite))| able.serves(version, suite));
         if !serves || tls_kernel::take_up(socket).is_err() {

@@ -5,6 +5,10 @@
 //!
 //! Promises  the loop never waits for the disk; what `appendfsync` says is done on time.
 //! Not here  what is written and when it counts: `persist/log.rs`.
+//! Details that cost time to find
+//! - A first write to a block that was only allocated makes the file system write its journal, and while that waits for the disk
+//!   the next write to the same file waits in the call that submits it, whatever io_uring asks for: ext4's map of blocks has a
+//!   lock of its own. With a snapshot beside it that was 160 ms. Such writes are for the kernel's workers.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -43,14 +47,21 @@ const RETRY_US: i64 = 1_000_000;
 /// The largest time that the histogram tells apart.
 const LATENCY_US_MAX: u64 = 60_000_000;
 
-type Prepared = (u64, std::io::Result<File>);
+type Prepared = (u64, std::io::Result<Segment>);
+
+/// A segment's file that may be written to.
+struct Segment {
+    file: File,
+    /// Up to here it has been filled: a write there is over blocks that have been written before.
+    zeroed_bytes: u64,
+}
 
 /// See the module.
 pub struct Disk {
     dir: Arc<DataDir>,
     epoch: u64,
     core: u16,
-    files: BTreeMap<u64, File>,
+    segments: BTreeMap<u64, Segment>,
     prepared: Receiver<Prepared>,
     sender: Sender<Prepared>,
     is_preparing: bool,
@@ -82,7 +93,7 @@ impl Disk {
             dir,
             epoch,
             core,
-            files: BTreeMap::new(),
+            segments: BTreeMap::new(),
             prepared,
             sender,
             is_preparing: false,
@@ -123,12 +134,9 @@ impl Disk {
                 Policy::Always => ZEROED_BYTES_AT_START,
                 Policy::EverySecond | Policy::Never => 0,
             };
-            let prepared = self
-                .dir
-                .prepare(place, bytes, zeroed_bytes, block.as_slice());
-            match prepared {
-                Ok(file) => {
-                    self.files.insert(sequence, file);
+            match make(&self.dir, place, bytes, zeroed_bytes, &block) {
+                Ok(segment) => {
+                    self.segments.insert(sequence, segment);
                     log.prepared(sequence, Ok(()));
                 }
                 Err(error) => {
@@ -184,7 +192,7 @@ impl Disk {
                 is_durable,
             }) = log.next_write()
         {
-            let Some(file) = self.files.get(&sequence) else {
+            let Some(segment) = self.segments.get(&sequence) else {
                 debug_assert!(false, "a segment is open until all of it is durable");
                 log.wrote(id, buffer, Err(libc::EBADF));
                 continue;
@@ -194,7 +202,9 @@ impl Disk {
                 self.begun_us.insert(id, now_us);
                 self.write_bytes += (buffer.len() as i64 - self.write_bytes) / AVERAGE_PARTS;
             }
-            ring.write_log(file.as_fd(), id, buffer, offset, is_durable);
+            let is_filled = offset + buffer.len() as u64 <= segment.zeroed_bytes;
+            let (file, may_block) = (segment.file.as_fd(), !is_filled);
+            ring.write_log(file, id, buffer, offset, is_durable, may_block);
         }
         self.sync(log, ring, now_us, is_final);
         log.pending_bytes() > 0 && !is_always && !log.is_busy()
@@ -217,14 +227,14 @@ impl Disk {
         let Some(Request::Sync { sequence }) = log.next_sync() else {
             return;
         };
-        let Some(file) = self.files.get(&sequence) else {
+        let Some(segment) = self.segments.get(&sequence) else {
             debug_assert!(false, "a segment is open until all of it is durable");
             return log.synced(sequence, Err(libc::EBADF));
         };
         self.delayed_syncs += u64::from(since_us > 2 * SYNC_DELAY_US);
         self.last_sync_us = now_us;
         self.begun_us.insert(0, now_us);
-        ring.sync_log(file.as_fd(), sequence);
+        ring.sync_log(segment.file.as_fd(), sequence);
     }
 
     /// Why a segment could not be made, once.
@@ -286,9 +296,9 @@ impl Disk {
 
     /// Closes segments that nothing more is to be done with.
     fn close(&mut self, log: &Log) {
-        if self.files.len() > 2 {
+        if self.segments.len() > 2 {
             let oldest = log.oldest_sequence();
-            self.files.retain(|&sequence, _| sequence >= oldest);
+            self.segments.retain(|&sequence, _| sequence >= oldest);
         }
     }
 
@@ -297,7 +307,7 @@ impl Disk {
         let place = (self.epoch, self.core, sequence);
         let run = move || {
             super::time_slice::shorten();
-            let result = dir.prepare(place, bytes, zeroed_bytes, block.as_slice());
+            let result = make(&dir, place, bytes, zeroed_bytes, &block);
             // The core may have ended meanwhile: then nobody waits.
             let _ = sender.send((sequence, result));
         };
@@ -314,8 +324,8 @@ impl Disk {
         };
         self.is_preparing = false;
         match result {
-            Ok(file) => {
-                self.files.insert(sequence, file);
+            Ok(segment) => {
+                self.segments.insert(sequence, segment);
                 log.prepared(sequence, Ok(()));
             }
             Err(error) => {
@@ -326,6 +336,17 @@ impl Disk {
             }
         }
     }
+}
+
+fn make(
+    dir: &DataDir,
+    place: (u64, u16, u64),
+    bytes: u64,
+    zeroed_bytes: u64,
+    block: &BlockBuffer,
+) -> std::io::Result<Segment> {
+    let file = dir.prepare(place, bytes, zeroed_bytes, block.as_slice())?;
+    Ok(Segment { file, zeroed_bytes })
 }
 
 /// How long until [`Disk::pump`] is to be called again.

@@ -446,6 +446,7 @@ impl Ring {
     /// Writes `buffer` to a file at `offset`, durably if wanted; it returns with [`Event::LogWritten`].
     ///
     /// - `id`: below 2^60, none other of this name under way.
+    /// - `may_block`: the call that submits it could wait for the file system; one of the kernel's workers waits instead.
     pub fn write_log(
         &mut self,
         file: BorrowedFd<'_>,
@@ -453,6 +454,7 @@ impl Ring {
         buffer: BlockBuffer,
         offset: u64,
         is_durable: bool,
+        may_block: bool,
     ) {
         let bytes = buffer.as_slice();
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -461,6 +463,11 @@ impl Ring {
             .offset(offset)
             .rw_flags(if is_durable { libc::RWF_DSYNC } else { 0 })
             .build()
+            .flags(if may_block {
+                squeue::Flags::ASYNC
+            } else {
+                squeue::Flags::empty()
+            })
             .user_data(KIND_LOG_WRITE << KIND_SHIFT | id & KIND_MASK);
         self.log_writes.push((id, buffer));
         self.push(&entry);

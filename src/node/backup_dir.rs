@@ -7,7 +7,7 @@
 //! Not here  when what is done: `node/backup.rs`.
 //! Tests     tests/server/backup.rs.
 
-use std::fs::{File, read_dir, remove_dir, remove_file};
+use std::fs::{File, read_dir, remove_dir};
 use std::io::{ErrorKind, Result as IoResult};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -15,6 +15,7 @@ use std::time::UNIX_EPOCH;
 use super::data_dir::{DataDir, link, remove_if_there};
 use super::faults::fail_if;
 use super::options::Options;
+use super::removal;
 use super::rewrite::dir_of;
 use crate::persist::manifest::{Epoch, Manifest};
 use crate::persist::recovery::{Files, scan};
@@ -226,13 +227,13 @@ pub fn remove(path: &Path) -> IoResult<()> {
             for entry in read_dir(&path)? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|end| end == "log") {
-                    remove_file(path)?;
+                    removal::remove(&path)?;
                 }
             }
             // Somebody else's file keeps it.
             let _ = remove_dir(&path);
         } else if name.ends_with(".base.rdb") || name.starts_with("temp-") {
-            remove_file(&path)?;
+            removal::remove(&path)?;
         }
     }
     remove_if_there(&path.join("lock"))?;

@@ -17,6 +17,7 @@ use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::unistd::{Whence, lseek};
 
 use super::faults::fail_if;
+use super::removal;
 use crate::persist::BlockBuffer;
 use crate::persist::manifest::Manifest;
 use crate::persist::recovery::Files;
@@ -151,7 +152,7 @@ impl DataDir {
         for sequence in segments {
             let path = self.segment(epoch, core, sequence);
             if !(first..=last).contains(&sequence)
-                && let Err(error) = std::fs::remove_file(&path)
+                && let Err(error) = removal::remove(&path)
             {
                 tracing::warn!(file = %path.display(), %error, "cannot remove what is not needed any more");
             }
@@ -294,7 +295,7 @@ impl DataDir {
 
 /// Removes a file that may have gone by now.
 pub fn remove_if_there(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
+    match removal::remove(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

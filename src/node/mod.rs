@@ -77,6 +77,7 @@ pub mod process;
 mod pubsub;
 mod recover;
 mod reload;
+pub mod removal;
 mod replaying;
 mod report;
 pub mod rewrite;

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::core::{Core, Purpose, Start};
 use super::file_writer::FileWriter;
 use super::functions::{Codes, LIBRARIES_VERSION};
+use super::removal;
 use super::rewrite::NewBase;
 use super::ring::Token;
 use crate::commands::identity::REDIS_VERSION;
@@ -414,13 +415,13 @@ fn write_file(
         if job.is_given_up() {
             return Err(std::io::Error::other("it was given up"));
         }
-        std::fs::rename(&temporary, &plan.path)?;
+        removal::replace(&temporary, &plan.path)?;
         File::open(folder)?.sync_all()?;
         Ok(lsns)
     });
     written.map_err(|error| {
         // It is there or not; either way it is of no use.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = removal::remove(&temporary);
         format!("{}: {error}", plan.path.display())
     })
 }

@@ -14,6 +14,7 @@ mod look_out; // how long a core looks out for others
 mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps
+mod removal; // who keeps what of a file that goes
 mod subscriptions; // patterns by what they begin or end with
 mod syslog; // what the system's log is sent
 mod title; // process titles

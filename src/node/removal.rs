@@ -1,0 +1,148 @@
+//! Removal: a large file that nobody needs any more goes piece by piece.
+//!
+//!     remove, replace: its name goes at once --> one thread for the process: a piece less, durable, a rest, the next piece
+//!
+//! A file system that is to tell its disk what is free (mount option `discard`) tells it of a whole file in one, and some disks do
+//! nothing else meanwhile: 510 ms for 600 MB here, for which every durable write waited. In pieces of 1 MiB a write waits for 7 ms
+//! at most. Where a piece takes no time, pieces grow until there are few.
+//!
+//! Promises  a file is cut short only while it has no name and nobody else has it open: who copies the snapshot of before, or has a
+//!           link to it, keeps all of it. Where that cannot be known, or the disk is short of room, it goes at once.
+//! Not here  what is needed: whoever removes it.
+//! Tests     tests/node/removal.rs.
+
+#![allow(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::Result as IoResult;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::statvfs::fstatvfs;
+
+/// The first piece, and the smallest.
+const PIECE_BYTES_MIN: u64 = 1 << 20;
+/// The largest piece.
+const PIECE_BYTES_MAX: u64 = 64 << 20;
+/// After a piece that took less than this the next one is twice as large, after one that took twice as long half as large.
+const PIECE_TIME: Duration = Duration::from_millis(2);
+/// After a piece comes a rest of so many times as long, while no other file waits.
+const REST_PARTS: u32 = 3;
+/// With less than one part in so many of the file system free, files go at once.
+const FREE_PARTS_MIN: u64 = 10;
+
+static REMOVER: OnceLock<Sender<File>> = OnceLock::new();
+
+/// Removes a file's name now, and what it holds by and by.
+///
+/// - Errors: those of removing the name.
+pub fn remove(path: &Path) -> IoResult<()> {
+    let file = open(path);
+    std::fs::remove_file(path)?;
+    let_go(file);
+    Ok(())
+}
+
+/// Gives `from` the name `to`; what had that name before goes by and by.
+///
+/// - Errors: those of renaming.
+pub fn replace(from: &Path, to: &Path) -> IoResult<()> {
+    let file = open(to);
+    std::fs::rename(from, to)?;
+    let_go(file);
+    Ok(())
+}
+
+/// Cuts a file down to nothing, piece by piece, each of them durable before the next; how many there were.
+///
+/// - `has_more`: whether others wait; then there are no rests.
+pub fn shrink(file: &File, mut has_more: impl FnMut() -> bool) -> IoResult<u32> {
+    let mut left = file.metadata()?.len();
+    let (mut piece, mut pieces_count) = (PIECE_BYTES_MIN, 0);
+    while left > 0 {
+        left -= piece.min(left);
+        let began = Instant::now();
+        file.set_len(left)?;
+        file.sync_data()?;
+        pieces_count += 1;
+        let took = began.elapsed();
+        if took < PIECE_TIME {
+            piece = (piece * 2).min(PIECE_BYTES_MAX);
+        } else if took > 2 * PIECE_TIME {
+            piece = (piece / 2).max(PIECE_BYTES_MIN);
+        }
+        if left > 0 && !has_more() {
+            std::thread::sleep(took * REST_PARTS);
+        }
+    }
+    Ok(pieces_count)
+}
+
+/// A file that may be cut short later; none where there is nothing to gain.
+fn open(path: &Path) -> Option<File> {
+    let is_large =
+        |metadata: &std::fs::Metadata| metadata.is_file() && metadata.len() > PIECE_BYTES_MIN;
+    // Not through a link: that has a name of its own.
+    std::fs::symlink_metadata(path).ok().filter(is_large)?;
+    OpenOptions::new().write(true).open(path).ok()
+}
+
+fn let_go(file: Option<File>) {
+    let Some(file) = file else {
+        return;
+    };
+    let remover = REMOVER.get_or_init(|| {
+        let (sender, files) = channel();
+        // Without a thread the receiver is gone, and files go at once.
+        let thread = std::thread::Builder::new().name("rondo-removal".into());
+        let _ = thread.spawn(move || run(&files));
+        sender
+    });
+    let _ = remover.send(file);
+}
+
+fn run(files: &Receiver<File>) {
+    super::time_slice::shorten();
+    let mut waiting = VecDeque::new();
+    while let Some(file) = waiting.pop_front().or_else(|| files.recv().ok()) {
+        if !may_be_cut(&file) {
+            continue;
+        }
+        let has_more = || {
+            waiting.extend(files.try_iter());
+            !waiting.is_empty()
+        };
+        if let Err(error) = shrink(&file, has_more) {
+            tracing::debug!(%error, "a file that is not needed goes at once");
+        }
+    }
+}
+
+/// Whether nobody can miss any of it, and its room is not needed at once.
+fn may_be_cut(file: &File) -> bool {
+    let has_name = file
+        .metadata()
+        .map_or(true, |metadata| metadata.nlink() > 0);
+    !has_name && is_alone(file) && !is_short_of_room(file)
+}
+
+fn is_short_of_room(file: &File) -> bool {
+    let parts =
+        |of: nix::sys::statvfs::Statvfs| of.blocks() / FREE_PARTS_MIN > of.blocks_available();
+    fstatvfs(file).map_or(true, parts)
+}
+
+/// Whether nobody else has it open: only then there is a lease to write it alone.
+fn is_alone(file: &File) -> bool {
+    let lease = |kind: libc::c_int| {
+        // SAFETY: the descriptor is open, and the argument is a number.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0 }
+    };
+    // It has no name: nobody will open it later. The end of a lease that is kept would be a signal.
+    lease(libc::F_WRLCK) && lease(libc::F_UNLCK)
+}

@@ -1,0 +1,88 @@
+//! A file that is removed is gone, and nobody who holds it otherwise loses any of it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::path::PathBuf;
+
+use rondo::node::removal::{remove, replace, shrink};
+
+const BYTES: usize = 9 << 20;
+
+fn place(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("rondo-removal-{}-{name}", std::process::id()))
+}
+
+fn bytes_of(seed: u8) -> Vec<u8> {
+    (0..BYTES).map(|at| (at % 251) as u8 ^ seed).collect()
+}
+
+fn read(file: &mut File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).expect("a file");
+    bytes
+}
+
+#[test]
+fn it_is_cut_down_to_nothing_in_pieces() {
+    let path = place("pieces");
+    std::fs::write(&path, bytes_of(0)).expect("a file");
+    let file = OpenOptions::new().write(true).open(&path).expect("a file");
+    let mut asked_count = 0;
+    let pieces_count = shrink(&file, || {
+        asked_count += 1;
+        true
+    });
+    assert!(pieces_count.expect("a file") > 1);
+    assert!(asked_count > 0, "it looks for others");
+    assert_eq!(file.metadata().expect("a file").len(), 0);
+    std::fs::remove_file(&path).expect("a file");
+}
+
+/// More files than one, so that the thread that cuts them is at work while they are read.
+#[test]
+fn who_has_it_open_keeps_all_of_it() {
+    let mut held = Vec::new();
+    for number in 0..4_u8 {
+        let path = place(&format!("open-{number}"));
+        std::fs::write(&path, bytes_of(number)).expect("a file");
+        held.push(File::open(&path).expect("a file"));
+        remove(&path).expect("a file");
+        assert!(!path.exists());
+        let other = place(&format!("nobody-{number}"));
+        std::fs::write(&other, bytes_of(number)).expect("a file");
+        remove(&other).expect("a file");
+    }
+    for (number, file) in held.iter_mut().enumerate() {
+        assert!(read(file) == bytes_of(number as u8), "{number}");
+        assert_eq!(file.metadata().expect("a file").len(), BYTES as u64);
+    }
+}
+
+#[test]
+fn a_link_keeps_all_of_it() {
+    let (path, link) = (place("linked"), place("link"));
+    std::fs::write(&path, bytes_of(7)).expect("a file");
+    std::fs::hard_link(&path, &link).expect("a link");
+    remove(&path).expect("a file");
+    // What is removed next is looked at after it.
+    let next = place("after-the-link");
+    std::fs::write(&next, bytes_of(8)).expect("a file");
+    remove(&next).expect("a file");
+    assert!(std::fs::read(&link).expect("a file") == bytes_of(7));
+    std::fs::remove_file(&link).expect("a link");
+}
+
+#[test]
+fn the_new_one_has_the_name_and_the_old_one_its_readers() {
+    let (path, new) = (place("replaced"), place("new"));
+    std::fs::write(&path, bytes_of(1)).expect("a file");
+    std::fs::write(&new, bytes_of(2)).expect("a file");
+    let mut reader = File::open(&path).expect("a file");
+    replace(&new, &path).expect("a file");
+    assert!(!new.exists());
+    assert!(std::fs::read(&path).expect("a file") == bytes_of(2));
+    assert!(read(&mut reader) == bytes_of(1));
+    replace(&place("none"), &path).expect_err("there is none");
+    remove(&path).expect("a file");
+    remove(&path).expect_err("it is gone");
+}

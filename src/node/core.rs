@@ -581,6 +581,7 @@ impl Core {
     pub(super) fn hold_here(&mut self, connection: &mut Connection) {
         if self.holds_replies
             && let Some((lsn, others)) = self.shard.take_revealed()
+            && !connection.waits_for((self.id, lsn), others)
         {
             connection.hold_one((self.id, lsn), others, &mut self.spare_holdings);
         }

@@ -49,8 +49,15 @@ impl Connection {
         }
     }
 
-    /// The same for one record and others; 0 is no record.
+    /// Whether its next replies wait for just this already, as those of a pipeline do after the first of them.
     #[inline]
+    pub fn waits_for(&self, (core, lsn): (u16, u64), others: &Holds) -> bool {
+        let holding = self.holding.as_ref();
+        others.is_empty() && holding.is_some_and(|holding| holding.holds.begins_with(core, lsn))
+    }
+
+    /// The same for one record and others; 0 is no record.
+    #[inline(never)]
     pub fn hold_one(
         &mut self,
         (core, lsn): (u16, u64),

@@ -40,6 +40,12 @@ impl Holds {
         }
     }
 
+    /// Whether record `lsn` is the one of its first core.
+    #[inline]
+    pub fn begins_with(&self, core: u16, lsn: u64) -> bool {
+        self.first.core == core && self.first.lsn == lsn && lsn != 0
+    }
+
     /// All of `other` must be durable as well.
     #[inline]
     pub fn merge(&mut self, other: &Self) {

@@ -128,6 +128,18 @@ impl Logging {
         self.append_words(born, db, args);
     }
 
+    /// What a reply waits for that is about one key.
+    #[inline]
+    fn note_key(&mut self, hash: u64, wrote: bool) {
+        let lsn = if wrote {
+            self.log.note_write(hash);
+            self.log.lsn()
+        } else {
+            self.log.revealed_by(hash)
+        };
+        self.revealed = self.revealed.max(lsn);
+    }
+
     #[inline(never)]
     fn append_words(&mut self, born: &[u8], db: u16, args: &Args<'_>) {
         let words = (0..args.len()).map(|index| if index == 0 { born } else { args.get(index) });
@@ -480,11 +492,16 @@ impl Shard {
         let Some(logging) = self.logging.as_mut().filter(|_| is_as_is) else {
             return self.log_call(entry, db, args, Some(effect), logged);
         };
-        if effect.changes > 0 {
+        let wrote = effect.changes > 0;
+        if wrote {
             logging.append_born(entry, db, args);
         }
         if logging.log.policy() == Policy::Always {
-            self.note_revealed(entry, args, effect.changes > 0);
+            match args.hash(1) {
+                // A bare request has one key, word 1.
+                Some(hash) => logging.note_key(hash, wrote),
+                None => self.note_revealed(entry, args, wrote),
+            }
         }
     }
 
@@ -493,22 +510,15 @@ impl Shard {
         let Some(logging) = &mut self.logging else {
             return;
         };
-        let log = &mut logging.log;
-        if log.revealed() == 0 {
+        if logging.log.revealed() == 0 {
             return;
         }
         if let KeyShape::One(at) = entry.keys
             && let Some(hash) = args.hash(usize::from(at))
         {
-            let lsn = if wrote {
-                log.note_write(hash);
-                log.lsn()
-            } else {
-                log.revealed_by(hash)
-            };
-            logging.revealed = logging.revealed.max(lsn);
-            return;
+            return logging.note_key(hash, wrote);
         }
+        let log = &mut logging.log;
         let mut hashes = std::mem::take(&mut logging.hashes);
         hashes.clear();
         let keys = &self.keys;

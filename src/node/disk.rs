@@ -29,6 +29,9 @@ use crate::persist::{BlockBuffer, Log};
 const SPACING_US_MIN: i64 = 150;
 /// And only after this part of the time that the disk takes for one.
 const SPACING_PARTS: i64 = 4;
+/// While a core has requests to run it begins a write only so long after the last one: each costs the core as much as ten requests
+/// or more, and what those of the meantime have written goes along.
+const PACE_US: i64 = 250;
 /// Segments are filled with zeros where writes are smaller than this on average: the first write to a block that was only
 /// allocated makes the file system write its journal too, and takes twice as long.
 const ZEROED_WRITE_BYTES_MAX: i64 = 64 * 1024;
@@ -54,6 +57,17 @@ struct Segment {
     file: File,
     /// Up to here it has been filled: a write there is over blocks that have been written before.
     zeroed_bytes: u64,
+}
+
+/// How soon what has been logged should be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// The core may have more requests to run.
+    Busy,
+    /// It would sleep otherwise.
+    Idle,
+    /// The process ends, or somebody waits for all of it; everything is to be durable.
+    Final,
 }
 
 /// See the module.
@@ -152,8 +166,8 @@ impl Disk {
 
     /// Hands the log's wishes to the kernel; whether to call again after [`Disk::alarm_us`].
     ///
-    /// - `is_final`: the process ends; everything is to be durable.
-    pub fn pump(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, is_final: bool) -> bool {
+    /// - `haste`: how soon what there is should be written.
+    pub fn pump(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, haste: Haste) -> bool {
         if self.is_preparing {
             self.take_prepared(log, now_us);
         }
@@ -175,12 +189,20 @@ impl Disk {
             self.prepare(sequence, bytes, zeroed_bytes, block);
         }
         let is_always = log.policy() == Policy::Always;
+        let is_final = haste == Haste::Final;
         let spacing_us = (self.write_us / SPACING_PARTS).max(SPACING_US_MIN);
+        let pace_us = if haste == Haste::Idle { 0 } else { PACE_US };
         let is_due = |disk: &Self, log: &Log| {
-            is_always && (!log.is_busy() || now_us - disk.last_write_us >= spacing_us)
+            let since_us = now_us - disk.last_write_us;
+            let wait_us = if log.is_busy() {
+                spacing_us.max(pace_us)
+            } else {
+                pace_us
+            };
+            is_always && since_us >= wait_us
                 || is_final
                 || log.pending_bytes() >= WRITE_BYTES
-                || now_us - disk.last_write_us >= WRITE_DELAY_US
+                || since_us >= WRITE_DELAY_US
         };
         while log.pending_bytes() > 0
             && is_due(self, log)

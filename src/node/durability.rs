@@ -9,7 +9,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-use super::disk::ALARM;
+use super::disk::{ALARM, Haste};
 use super::faults::fault;
 use super::info::LogFigures;
 use super::mesh::GATE_LOG_BEHIND;
@@ -67,8 +67,14 @@ impl Core {
         self.holds_replies && self.shard.log().is_some_and(|log| log.is_busy())
     }
 
+    /// Whether something has been logged that replies wait for and the disk has not been told of.
+    #[inline]
+    pub(super) fn has_more_for_disk(&self) -> bool {
+        self.holds_replies && self.shard.log().is_some_and(|log| log.pending_bytes() > 0)
+    }
+
     /// Hands what has been logged to the kernel.
-    pub(super) fn pump_disk(&mut self, ring: &mut Ring) {
+    pub(super) fn pump_disk(&mut self, ring: &mut Ring, haste: Haste) {
         if !self.stalled_writes.is_empty() && fault("stall").is_none() {
             for (id, buffer, result) in std::mem::take(&mut self.stalled_writes) {
                 self.log_written(id, buffer, result);
@@ -87,7 +93,8 @@ impl Core {
             }
             return;
         };
-        let must_come_again = disk.pump(log, ring, self.now_us, is_final);
+        let haste = if is_final { Haste::Final } else { haste };
+        let must_come_again = disk.pump(log, ring, self.now_us, haste);
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         flags
             .log_bytes
@@ -125,7 +132,7 @@ impl Core {
             self.apply_log_options();
         }
         if let (Some(disk), Some(log)) = (&mut self.next_disk, self.shard.next_log_mut()) {
-            disk.pump(log, ring, self.now_us, false);
+            disk.pump(log, ring, self.now_us, Haste::Busy);
         }
         self.go_on_preparing();
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::backlog::Backlog;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
+use super::disk::Haste;
 use super::listeners::Change;
 use super::look_out::LookOut;
 use super::mesh::GATE_LOG_BEHIND;
@@ -96,12 +97,11 @@ impl CoreLoop {
         loop {
             let holds = self.hold.is_some() || self.core.pushed.is_empty();
             let wait = !again && holds && self.core.is_idle() && self.core.mesh.may_sleep();
-            let end = match self.hold {
-                Some(hold) => Wait::AtMost(hold),
-                None if self.core.awaits_log() => Wait::Until(Patience::NONE),
-                None => Wait::Until(self.core.patience),
-            };
-            self.enter(wait.then_some(end));
+            if wait && self.core.has_more_for_disk() {
+                self.go_on_or_write();
+            } else {
+                self.enter(wait.then(|| self.end_of_wait()));
+            }
             if wait {
                 self.core.mesh.wake();
             }
@@ -122,6 +122,26 @@ impl CoreLoop {
         let clock = &self.core.clock;
         let now_ns = clock.delta_as_nanos(0, clock.raw());
         self.look_out.goes_on(is_in_midst, self.is_busy, now_ns)
+    }
+
+    /// What ends a sleep.
+    fn end_of_wait(&self) -> Wait {
+        match self.hold {
+            Some(hold) => Wait::AtMost(hold),
+            None if self.core.awaits_log() => Wait::Until(Patience::NONE),
+            None => Wait::Until(self.core.patience),
+        }
+    }
+
+    /// Takes in what has come; where nothing has, what was logged is written before the core sleeps.
+    #[inline(never)]
+    fn go_on_or_write(&mut self) {
+        self.enter(None);
+        if self.ring.is_reaped() {
+            self.core.read_clock();
+            self.pump_disk(Haste::Idle);
+            self.enter(Some(self.end_of_wait()));
+        }
     }
 
     /// Submits what is queued and takes in what is done.
@@ -214,7 +234,7 @@ impl CoreLoop {
         }
         self.core.release_withheld();
         self.core.tell_changed();
-        self.pump_disk();
+        self.pump_disk(Haste::Busy);
         // Before others hear of what has changed it.
         self.core.tell_changes();
         // A peer works while this core sends.
@@ -296,12 +316,12 @@ impl CoreLoop {
     }
 
     /// Has the disk go on with the log, where there is one.
-    fn pump_disk(&mut self) {
+    fn pump_disk(&mut self, haste: Haste) {
         if !self.core.has_log() {
-            return self.core.pump_disk(&mut self.ring);
+            return self.core.pump_disk(&mut self.ring, haste);
         }
         let before = self.core.clock.raw();
-        self.core.pump_disk(&mut self.ring);
+        self.core.pump_disk(&mut self.ring, haste);
         let took_ns = (self.core.clock).delta_as_nanos(before, self.core.clock.raw());
         self.core.counters.log_ns += took_ns;
     }

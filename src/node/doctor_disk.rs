@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ pub fn examine(dir: &Path) -> Vec<Finding> {
 fn try_examine(path: &Path) -> io::Result<Vec<Finding>> {
     File::create(path)?;
     let mut findings = vec![kind(path)];
+    findings.extend(discard(path));
     let memory = vec![0u8; 2 * BLOCK_BYTES];
     let skip = memory.as_ptr().align_offset(BLOCK_BYTES);
     let block = &memory[skip..skip + BLOCK_BYTES];
@@ -105,6 +106,33 @@ fn kind(path: &Path) -> Finding {
         ),
         _ => Finding::good(subject, name),
     }
+}
+
+/// Whether the disk is told of every file that goes, by what the kernel says of mounts.
+fn discard(path: &Path) -> Option<Finding> {
+    let device = fs::metadata(path).ok()?.dev();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    Some(if has_option(&mounts, device, "discard")? {
+        let change = "the disk is told of what is free while a file goes, and many do nothing else meanwhile: mount without discard \
+                      and let fstrim.timer tell it once a week";
+        Finding::bad(Grade::Advice, "mount", "with discard", change)
+    } else {
+        Finding::good("mount", "without discard")
+    })
+}
+
+/// Whether the file system of `device` is mounted with an option; none where it is not in `mounts`.
+///
+/// - `mounts`: of `/proc/self/mountinfo`, see `proc(5)`.
+pub fn has_option(mounts: &str, device: u64, option: &str) -> Option<bool> {
+    let (major, minor) = (nix::libc::major(device), nix::libc::minor(device));
+    let name = format!("{major}:{minor}");
+    let of_device = |line: &&str| line.split(' ').nth(2) == Some(&name);
+    let line = mounts.lines().find(of_device)?;
+    let (mount, file_system) = line.split_once(" - ")?;
+    let lists = [mount.split(' ').nth(5), file_system.split(' ').nth(2)];
+    let mut options = lists.into_iter().flatten().flat_map(|list| list.split(','));
+    Some(options.any(|word| word == option))
 }
 
 fn sync_time(mut file: File, block: &[u8]) -> io::Result<Finding> {

@@ -28,7 +28,7 @@ pub mod directory;
 mod disk;
 mod dispatch;
 pub mod doctor;
-mod doctor_disk;
+pub mod doctor_disk;
 mod durability;
 mod errand;
 mod event_loop;

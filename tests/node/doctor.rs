@@ -1,6 +1,7 @@
 //! The doctor, on hosts made of files.
 
 use rondo::node::doctor::{Finding, Grade, Host, text_of};
+use rondo::node::doctor_disk::has_option;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -240,6 +241,22 @@ fn what_is_not_told_is_not_judged() {
         ("sys/fs/cgroup/cpu.max", "1"),
     ]);
     assert_eq!(files.examine(), []);
+}
+
+#[test]
+fn options_of_a_mount_are_those_of_its_device() {
+    let mounts = "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+                  27 1 254:0 / / rw,relatime shared:1 master:2 - ext4 /dev/vda rw,discard,resuid=65534\n\
+                  31 27 254:16 / /data rw,noatime - ext4 /dev/vdb rw,discarded\n";
+    let device = nix::libc::makedev;
+    assert_eq!(has_option(mounts, device(254, 0), "discard"), Some(true));
+    assert_eq!(has_option(mounts, device(254, 16), "discard"), Some(false));
+    assert_eq!(has_option(mounts, device(254, 16), "noatime"), Some(true));
+    assert_eq!(has_option(mounts, device(254, 1), "discard"), None);
+    assert_eq!(
+        has_option("no such text\n", device(254, 0), "discard"),
+        None
+    );
 }
 
 #[test]

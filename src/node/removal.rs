@@ -31,8 +31,10 @@ const PIECE_BYTES_MIN: u64 = 1 << 20;
 const PIECE_BYTES_MAX: u64 = 64 << 20;
 /// After a piece that took less than this the next one is twice as large, after one that took twice as long half as large.
 const PIECE_TIME: Duration = Duration::from_millis(2);
-/// After a piece comes a rest of so many times as long, while no other file waits.
+/// After a piece comes a rest of so many times as long.
 const REST_PARTS: u32 = 3;
+/// With more than this in files that wait there are no rests.
+const WAITING_BYTES_MAX: u64 = 1 << 30;
 /// With less than one part in so many of the file system free, files go at once.
 const FREE_PARTS_MIN: u64 = 10;
 
@@ -58,10 +60,19 @@ pub fn replace(from: &Path, to: &Path) -> IoResult<()> {
     Ok(())
 }
 
+/// What follows a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A rest, and the next piece.
+    Rest,
+    /// The next piece.
+    Piece,
+    /// Nothing: the file is to go at once.
+    Nothing,
+}
+
 /// Cuts a file down to nothing, piece by piece, each of them durable before the next; how many there were.
-///
-/// - `has_more`: whether others wait; then there are no rests.
-pub fn shrink(file: &File, mut has_more: impl FnMut() -> bool) -> IoResult<u32> {
+pub fn shrink(file: &File, mut next: impl FnMut() -> Next) -> IoResult<u32> {
     let mut left = file.metadata()?.len();
     let (mut piece, mut pieces_count) = (PIECE_BYTES_MIN, 0);
     while left > 0 {
@@ -76,8 +87,11 @@ pub fn shrink(file: &File, mut has_more: impl FnMut() -> bool) -> IoResult<u32> 
         } else if took > 2 * PIECE_TIME {
             piece = (piece / 2).max(PIECE_BYTES_MIN);
         }
-        if left > 0 && !has_more() {
-            std::thread::sleep(took * REST_PARTS);
+        match next() {
+            _ if left == 0 => {}
+            Next::Rest => std::thread::sleep(took * REST_PARTS),
+            Next::Piece => {}
+            Next::Nothing => break,
         }
     }
     Ok(pieces_count)
@@ -113,11 +127,17 @@ fn run(files: &Receiver<File>) {
         if !may_be_cut(&file) {
             continue;
         }
-        let has_more = || {
+        let next = || {
             waiting.extend(files.try_iter());
-            !waiting.is_empty()
+            let bytes_of = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
+            let waiting_bytes: u64 = waiting.iter().map(bytes_of).sum();
+            match () {
+                () if is_short_of_room(&file) => Next::Nothing,
+                () if waiting_bytes > WAITING_BYTES_MAX => Next::Piece,
+                () => Next::Rest,
+            }
         };
-        if let Err(error) = shrink(&file, has_more) {
+        if let Err(error) = shrink(&file, next) {
             tracing::debug!(%error, "a file that is not needed goes at once");
         }
     }
@@ -125,10 +145,8 @@ fn run(files: &Receiver<File>) {
 
 /// Whether nobody can miss any of it, and its room is not needed at once.
 fn may_be_cut(file: &File) -> bool {
-    let has_name = file
-        .metadata()
-        .map_or(true, |metadata| metadata.nlink() > 0);
-    !has_name && is_alone(file) && !is_short_of_room(file)
+    let links_count = file.metadata().map_or(1, |metadata| metadata.nlink());
+    links_count == 0 && is_alone(file) && !is_short_of_room(file)
 }
 
 fn is_short_of_room(file: &File) -> bool {

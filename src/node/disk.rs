@@ -37,6 +37,8 @@ const PACE_US: i64 = 250;
 const ZEROED_WRITE_BYTES_MAX: i64 = 64 * 1024;
 /// So much of the first one, which serving waits for, or who turns logs on.
 const ZEROED_BYTES_AT_START: u64 = 4 << 20;
+/// The first one may be as small as this where the disk is nearly full.
+const FIRST_BYTES_MIN: u64 = 64 << 10;
 /// The weight of what is new in averages: one part in so many.
 const AVERAGE_PARTS: i64 = 16;
 /// Without `always`, so much is written at once: each write costs the core as much as tens of requests.
@@ -135,33 +137,44 @@ impl Disk {
         self.has_alarm = before.has_alarm;
     }
 
-    /// Makes the first segment, waiting for it: nothing is served yet.
+    /// Makes the first segment, waiting for it: nothing is served yet. Where there is no room for all of it, it is as small as
+    /// need be: what is there can be read then, and writes are taken for as long as there is room.
     pub fn begin(&mut self, log: &mut Log) -> Result<(), String> {
-        if let Some(Request::Prepare {
+        let whole_bytes = log.segment_bytes();
+        let mut begun = self.make_first(log);
+        while let Err(error) = &begun
+            && error.raw_os_error() == Some(libc::ENOSPC)
+            && log.segment_bytes() > FIRST_BYTES_MIN
+        {
+            log.set_segment_bytes(log.segment_bytes() / 2);
+            begun = self.make_first(log);
+        }
+        log.set_segment_bytes(whole_bytes);
+        begun.map_err(|error| {
+            let place = self.dir.path().display();
+            format!("cannot make a log in {place}: {error}")
+        })
+    }
+
+    fn make_first(&mut self, log: &mut Log) -> std::io::Result<()> {
+        let Some(Request::Prepare {
             sequence,
             bytes,
             block,
         }) = log.next_prepare()
-        {
-            let place = (self.epoch, self.core, sequence);
-            let zeroed_bytes = match log.policy() {
-                Policy::Always => ZEROED_BYTES_AT_START,
-                Policy::EverySecond | Policy::Never => 0,
-            };
-            match make(&self.dir, place, bytes, zeroed_bytes, &block) {
-                Ok(segment) => {
-                    self.segments.insert(sequence, segment);
-                    log.prepared(sequence, Ok(()));
-                }
-                Err(error) => {
-                    return Err(format!(
-                        "cannot make a log in {}: {error}",
-                        self.dir.path().display()
-                    ));
-                }
-            }
-        }
-        Ok(())
+        else {
+            return Ok(());
+        };
+        let place = (self.epoch, self.core, sequence);
+        let zeroed_bytes = match log.policy() {
+            Policy::Always => ZEROED_BYTES_AT_START.min(bytes),
+            Policy::EverySecond | Policy::Never => 0,
+        };
+        let made = make(&self.dir, place, bytes, zeroed_bytes, &block);
+        let result = made.map(|segment| self.segments.insert(sequence, segment));
+        let errno = |error: &std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+        log.prepared(sequence, result.as_ref().map(|_| ()).map_err(errno));
+        result.map(|_| ())
     }
 
     /// Hands the log's wishes to the kernel; whether to call again after [`Disk::alarm_us`].

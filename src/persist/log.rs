@@ -274,6 +274,16 @@ impl Log {
         self
     }
 
+    /// How large segments to come are, where nothing larger must fit in.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Has segments to come be of another size: a disk may have no room for larger ones.
+    pub fn set_segment_bytes(&mut self, bytes: u64) {
+        self.segment_bytes = bytes;
+    }
+
     // ---- what is appended
 
     /// Moves time: what is appended from now on happens then.

@@ -2,6 +2,7 @@ use super::disk::MemoryDisk;
 use rondo::persist::log::{IN_FLIGHT_MAX, Place, Policy, Request};
 use rondo::persist::manifest::{Base, Epoch};
 use rondo::persist::recovery::{Tail, walk};
+use rondo::persist::segment::SegmentHeader;
 use rondo::persist::{BLOCK_BYTES, BlockBuffer, Log};
 
 const PLACE: Place = Place {
@@ -435,4 +436,39 @@ fn what_comes_back_of_the_log_before_is_not_taken_for_this_ones() {
     assert!(!new.is_broken());
     disk.perform(2, 0, &mut new);
     assert_eq!(new.synced_lsn(), new.lsn());
+}
+
+/// A disk that is nearly full: the first segment is as small as need be.
+#[test]
+fn a_segment_that_had_no_room_is_asked_for_again_and_smaller() {
+    let mut log = log(Policy::Always);
+    let whole = log.segment_bytes();
+    let asked = |log: &mut Log| match log.next_prepare() {
+        Some(Request::Prepare {
+            sequence,
+            bytes,
+            block,
+        }) => {
+            let header = SegmentHeader::from_bytes(block.as_slice()).expect("a header");
+            assert_eq!((header.sequence, header.bytes), (sequence, bytes));
+            (sequence, bytes)
+        }
+        other => panic!("a segment: {other:?}"),
+    };
+    assert_eq!(asked(&mut log), (1, whole));
+    log.prepared(1, Err(28));
+    assert_eq!(log.failure(), Some(28));
+    log.set_segment_bytes(whole / 2);
+    assert_eq!(asked(&mut log), (1, whole / 2));
+    log.prepared(1, Ok(()));
+    log.set_segment_bytes(whole);
+    assert_eq!(log.failure(), None);
+    say(&mut log, "small");
+    let (id, sequence, offset, buffer) = write(&mut log);
+    assert_eq!((sequence, offset), (1, BLOCK_BYTES as u64));
+    log.wrote(id, buffer, Ok(()));
+    // The next one is of the usual size, and comes in time.
+    say(&mut log, &"x".repeat(BLOCK_BYTES / 2));
+    write(&mut log);
+    assert_eq!(asked(&mut log), (2, whole));
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What durability costs: rondo beside a redis-server, same policy, one after the other, rounds in turn.
+"""What durability costs: rondo beside a redis-server, same policy; rounds of throughput in turn, the rest one after the other.
 
     tuning/durable.py --rondo target/release/rondo --redis redis-server [--part always|none|save|restart] [--threads 1] [--keys 5000000]
 
 | part | question | answer to read |
 |---|---|---|
-| always | writes a second with `appendfsync always`, 50 clients, pipeline 1 and 16; and what the disk gives raw | ratio, p99 |
+| always | writes a second with `appendfsync always`, 50 clients, pipeline 1 and 16, beside Redis and beside no log at all; and what the disk gives raw | ratio, p99 |
 | none | what `everysec` costs beside no persistence | ratio |
 | save | p99.9 of a steady write load before, during BGSAVE, during BGREWRITEAOF, and the most memory that takes | during / before, MiB more |
 | restart | seconds until an RDB file and a log of so many keys are loaded | ratio |
@@ -122,17 +122,38 @@ def finish(process, out):
     return sets["Ops/sec"], percentiles["p99.00"], percentiles["p99.90"]
 
 
-def rounds(args, name, more, pipeline):
-    """The median of three: operations a second, p99 in milliseconds."""
-    server = Running(args, name, more)
-    memtier(server.port, 16, seconds=2)
-    if args.client == "redis-benchmark":
-        requests = int(memtier(server.port, pipeline, seconds=2)[0] * args.seconds)
-        results = sorted(redis_benchmark(server.port, pipeline, requests) for _ in range(3))
-    else:
-        results = sorted(memtier(server.port, pipeline, seconds=args.seconds) for _ in range(3))
-    server.stop()
-    return results[1]
+def in_turn(args, cases, pipeline):
+    """Rounds in turn, so that a machine whose pace changes changes it for all; `cases` are names, servers' names and options.
+
+    Of each case the medians of operations a second and of p99 in milliseconds, and the median over rounds of how many times the first
+    case's operations.
+    """
+    servers = {case: Running(args, name, more) for case, name, more in cases}
+    requests = {}
+    for case, server in servers.items():
+        memtier(server.port, 16, seconds=2)
+        if args.client == "redis-benchmark":
+            requests[case] = int(memtier(server.port, pipeline, seconds=2)[0] * args.seconds)
+    results = {case: [] for case in servers}
+    for _ in range(args.rounds):
+        for case, server in servers.items():
+            if args.client == "redis-benchmark":
+                result = redis_benchmark(server.port, pipeline, requests[case])
+            else:
+                result = memtier(server.port, pipeline, seconds=args.seconds)
+            results[case].append(result)
+    for server in servers.values():
+        server.stop()
+    first = results[cases[0][0]]
+    median = lambda values: sorted(values)[len(values) // 2]
+    return {
+        case: (
+            median([ops for ops, _, _ in rounds]),
+            median([p99 for _, p99, _ in rounds]),
+            median([of[0] / base[0] for of, base in zip(rounds, first)]),
+        )
+        for case, rounds in results.items()
+    }
 
 
 def always(args):
@@ -140,23 +161,19 @@ def always(args):
     target = os.path.join(args.dir, "raw")
     subprocess.run(["dd", "if=/dev/zero", f"of={target}", "bs=4k", "count=2000", "oflag=direct,dsync"])
     os.unlink(target)
+    log = LOG.format(policy="always")
+    # What rondo does without a log is what it could do at most with one.
+    cases = [("redis", "redis", log), ("rondo", "rondo", log), ("rondo without a log", "rondo", "--save ''")]
     for pipeline in (1, 16):
-        results = {}
-        for name in ("redis", "rondo"):
-            results[name] = rounds(args, name, LOG.format(policy="always"), pipeline)
-            ops, p99, _ = results[name]
-            print(f"always pipeline {pipeline:2} {name}: {ops:10.0f} SET/s, p99 {p99:.2f} ms", flush=True)
-        print(f"always pipeline {pipeline:2}: {results['rondo'][0] / results['redis'][0]:.2f}x", flush=True)
+        for case, (ops, p99, ratio) in in_turn(args, cases, pipeline).items():
+            print(f"always pipeline {pipeline:2} {case}: {ops:10.0f} SET/s, p99 {p99:.2f} ms, {ratio:.2f}x", flush=True)
 
 
 def none(args):
+    cases = [("none", "rondo", "--save ''"), ("everysec", "rondo", LOG.format(policy="everysec"))]
     for pipeline in (1, 16):
-        results = {}
-        for what, more in (("none", "--save ''"), ("everysec", LOG.format(policy="everysec"))):
-            results[what] = rounds(args, "rondo", more, pipeline)
-            ops, p99, _ = results[what]
-            print(f"rondo {what:8} pipeline {pipeline:2}: {ops:10.0f} SET/s, p99 {p99:.2f} ms", flush=True)
-        print(f"everysec / none at pipeline {pipeline}: {results['everysec'][0] / results['none'][0]:.3f}", flush=True)
+        for case, (ops, p99, ratio) in in_turn(args, cases, pipeline).items():
+            print(f"rondo {case:8} pipeline {pipeline:2}: {ops:10.0f} SET/s, p99 {p99:.2f} ms, {ratio:.3f} of none", flush=True)
 
 
 def steady(args, server, seconds):
@@ -252,7 +269,8 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keys", type=int, default=5_000_000)
     parser.add_argument("--client", choices=("memtier", "redis-benchmark"), default="memtier", help="of `always` and `none`")
-    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=3, help="of a round of `always` and `none`")
+    parser.add_argument("--rounds", type=int, default=7, help="of `always` and `none`")
     parser.add_argument("--rate", type=int, default=20_000, help="of `save`, writes a second")
     parser.add_argument("--during", type=int, default=20, help="of `save`, seconds of load and of saves one after the other")
     parser.add_argument("--policy", default="everysec", help="of `save`, appendfsync")

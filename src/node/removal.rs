@@ -50,12 +50,15 @@ pub fn remove(path: &Path) -> IoResult<()> {
     Ok(())
 }
 
-/// Gives `from` the name `to`; what had that name before goes by and by.
+/// Gives `from` the name `to`, durably; what had that name before goes by and by.
 ///
-/// - Errors: those of renaming.
+/// - Errors: those of renaming and of syncing the folder.
 pub fn replace(from: &Path, to: &Path) -> IoResult<()> {
     let file = open(to);
     std::fs::rename(from, to)?;
+    let folder = to.parent().filter(|folder| *folder != Path::new(""));
+    // Not before: after a power cut the name could be that of a file that was cut short.
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     let_go(file);
     Ok(())
 }

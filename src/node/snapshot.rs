@@ -10,7 +10,6 @@
 //! Tests     tests/server/snapshot.rs.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -416,7 +415,6 @@ fn write_file(
             return Err(std::io::Error::other("it was given up"));
         }
         removal::replace(&temporary, &plan.path)?;
-        File::open(folder)?.sync_all()?;
         Ok(lsns)
     });
     written.map_err(|error| {

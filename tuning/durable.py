@@ -13,8 +13,9 @@
 The load comes from memtier_benchmark; for `save` from `steady_load.py`, an open loop: so many writes a second (`--rate`) to keys that
 are there, while one save follows the other, so that every write of the time is one during a save.
 
-SERVER_CPUS and CLIENT_CPUS say which cores are whose. Where the client is not to be the limit, `--client redis-benchmark` asks `always` of one
-that takes a third less of its core for a request; and the core that takes the disk's interrupts is better the server's (/proc/interrupts).
+SERVER_CPUS and CLIENT_CPUS say which cores are whose; the core that takes the disk's interrupts is better the server's (/proc/interrupts).
+Where the client is not to be the limit, `--client closed-loop` asks of `closed_loop.rs` beside this file, which takes least of its core for a
+request (`cargo build --release --example closed_loop`; how much of the time it was busy is printed), redis-benchmark stands between the two.
 """
 
 import argparse
@@ -101,6 +102,12 @@ def redis_benchmark(port, pipeline, requests):
     return float(row[1]), float(row[6]), 0.0
 
 
+def closed_loop(args, port, pipeline):
+    line = f"{args.closed_loop} --port {port} --pipeline {pipeline} --seconds {args.seconds} --busy-poll"
+    figures = json.loads(subprocess.run(client(line), capture_output=True, text=True, check=True).stdout)
+    return figures["operations"], figures["p99"], figures["busy"]
+
+
 def memtier(port, pipeline, seconds=None, requests=None, clients=50, size=100, keys=1_000_000, rate=0, background=False, pattern="R:R"):
     out = tempfile.mktemp(suffix=".json")
     line = (f"memtier_benchmark -s 127.0.0.1 -p {port} --hide-histogram -t 1 -c {clients} --pipeline {pipeline} --ratio 1:0 "
@@ -125,8 +132,8 @@ def finish(process, out):
 def in_turn(args, cases, pipeline):
     """Rounds in turn, so that a machine whose pace changes changes it for all; `cases` are names, servers' names and options.
 
-    Of each case the medians of operations a second and of p99 in milliseconds, and the median over rounds of how many times the first
-    case's operations.
+    Of each case the medians of operations a second, of p99 in milliseconds and of the client's busy part of the time (0 where it does not say), and
+    the median over rounds of how many times the first case's operations.
     """
     servers = {case: Running(args, name, more) for case, name, more in cases}
     requests = {}
@@ -139,8 +146,10 @@ def in_turn(args, cases, pipeline):
         for case, server in servers.items():
             if args.client == "redis-benchmark":
                 result = redis_benchmark(server.port, pipeline, requests[case])
+            elif args.client == "closed-loop":
+                result = closed_loop(args, server.port, pipeline)
             else:
-                result = memtier(server.port, pipeline, seconds=args.seconds)
+                result = memtier(server.port, pipeline, seconds=args.seconds)[:2] + (0.0,)
             results[case].append(result)
     for server in servers.values():
         server.stop()
@@ -150,6 +159,7 @@ def in_turn(args, cases, pipeline):
         case: (
             median([ops for ops, _, _ in rounds]),
             median([p99 for _, p99, _ in rounds]),
+            median([busy for _, _, busy in rounds]),
             median([of[0] / base[0] for of, base in zip(rounds, first)]),
         )
         for case, rounds in results.items()
@@ -165,14 +175,15 @@ def always(args):
     # What rondo does without a log is what it could do at most with one.
     cases = [("redis", "redis", log), ("rondo", "rondo", log), ("rondo without a log", "rondo", "--save ''")]
     for pipeline in (1, 16):
-        for case, (ops, p99, ratio) in in_turn(args, cases, pipeline).items():
-            print(f"always pipeline {pipeline:2} {case}: {ops:10.0f} SET/s, p99 {p99:.2f} ms, {ratio:.2f}x", flush=True)
+        for case, (ops, p99, busy, ratio) in in_turn(args, cases, pipeline).items():
+            of_client = f", client busy {busy:.0%}" if busy else ""
+            print(f"always pipeline {pipeline:2} {case}: {ops:10.0f} SET/s, p99 {p99:.2f} ms, {ratio:.2f}x{of_client}", flush=True)
 
 
 def none(args):
     cases = [("none", "rondo", "--save ''"), ("everysec", "rondo", LOG.format(policy="everysec"))]
     for pipeline in (1, 16):
-        for case, (ops, p99, ratio) in in_turn(args, cases, pipeline).items():
+        for case, (ops, p99, _, ratio) in in_turn(args, cases, pipeline).items():
             print(f"rondo {case:8} pipeline {pipeline:2}: {ops:10.0f} SET/s, p99 {p99:.2f} ms, {ratio:.3f} of none", flush=True)
 
 
@@ -268,7 +279,8 @@ def main():
     parser.add_argument("--part", choices=sorted(PARTS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keys", type=int, default=5_000_000)
-    parser.add_argument("--client", choices=("memtier", "redis-benchmark"), default="memtier", help="of `always` and `none`")
+    parser.add_argument("--client", choices=("memtier", "redis-benchmark", "closed-loop"), default="memtier", help="of `always` and `none`")
+    parser.add_argument("--closed-loop", default="target/release/examples/closed_loop", help="the client of that name")
     parser.add_argument("--seconds", type=int, default=3, help="of a round of `always` and `none`")
     parser.add_argument("--rounds", type=int, default=7, help="of `always` and `none`")
     parser.add_argument("--rate", type=int, default=20_000, help="of `save`, writes a second")

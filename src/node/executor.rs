@@ -246,6 +246,7 @@ fn run_cores(
             .io_memory(GLOMMIO_IO_BYTES)
             .ring_depth(GLOMMIO_RING_DEPTH)
             .spawn(move || async move {
+                super::time_slice::shorten();
                 if let Some(cpu) = own_cpu.filter(|_| !has_topology)
                     && let Err(error) = process::pin_to(cpu)
                 {

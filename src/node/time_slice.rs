@@ -1,6 +1,7 @@
-//! Time slices of threads beside the cores: short ones, so that no core waits long for its processor.
+//! Time slices of threads: short ones, so that no core waits long for its processor.
 //!
-//! A thread that writes files is as busy as a core while a snapshot is made. Where there are no more processors than cores it takes
+//! A core that has slept gets its processor back at once from whoever computes there with a longer slice than its own; workers of
+//! the kernel that its ring begins have its slice. A thread that writes files is as busy as a core while a snapshot is made. Where there are no more processors than cores it takes
 //! turns with one of them, and a turn is some milliseconds by default (EEVDF's base slice): as long as all requests that come
 //! meanwhile wait. With a slice of its own of a tenth of one it has as much of the time, in pieces that nobody notices.
 //!
@@ -30,6 +31,6 @@ pub fn shorten() {
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if result != 0 {
         let error = std::io::Error::last_os_error();
-        tracing::debug!(%error, "a thread beside the cores keeps its usual time slice");
+        tracing::debug!(%error, "a thread keeps its usual time slice");
     }
 }

@@ -4,7 +4,7 @@
 //!     log --prepare--> a thread of its own (allocating and syncing names takes the kernel long) --> log
 //!
 //! Promises  the loop never waits for the disk; what `appendfsync` says is done on time.
-//! Not here  what is written and when it counts: `persist/log.rs`.
+//! Not here  what is written and when it counts: `persist/log.rs`; which of two ways makes it durable: `node/durable_way.rs`.
 //! Details that cost time to find
 //! - A first write to a block that was only allocated makes the file system write its journal, and while that waits for the disk
 //!   the next write to the same file waits in the call that submits it, whatever io_uring asks for: ext4's map of blocks has a
@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use hdrhistogram::Histogram;
 
 use super::data_dir::DataDir;
+use super::durable_way::{DurableWay, Way};
 use super::faults::fault;
 use super::ring::Ring;
 use crate::persist::log::{Policy, Request};
@@ -87,12 +88,15 @@ pub struct Disk {
     /// Why a segment could not be made, the last time.
     prepare_error: Option<String>,
     last_write_us: i64,
-    /// What the disk takes for a durable write, and bytes of one, on average.
-    write_us: i64,
+    /// How writes become durable with `always`, and what the disk takes for that.
+    way: DurableWay,
+    /// Bytes of one on average.
     write_bytes: i64,
     last_sync_us: i64,
-    /// When each write or sync under way began; a sync under 0.
-    begun_us: BTreeMap<u64, i64>,
+    /// When each write or sync under way began, and whether a write is durable when it ends; a sync under 0.
+    begun_us: BTreeMap<u64, (i64, bool)>,
+    /// What a write took that was not durable when it ended, the last one.
+    plain_write_us: i64,
     /// How long the disk took to make something durable, in microseconds.
     pub sync_us: Histogram<u64>,
     /// Syncs that came later than a second after the one before them.
@@ -117,10 +121,11 @@ impl Disk {
             failed_writes: 0,
             prepare_error: None,
             last_write_us: 0,
-            write_us: 0,
+            way: DurableWay::default(),
             write_bytes: 0,
             last_sync_us: now_us,
             begun_us: BTreeMap::new(),
+            plain_write_us: 0,
             sync_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
                 .expect("1 is below the bound, and 2 digits can be had"),
             delayed_syncs: 0,
@@ -130,7 +135,7 @@ impl Disk {
 
     /// Takes the place of the disk of the log before: what has been learnt there is not forgotten.
     pub fn go_on_from(&mut self, before: Self) {
-        self.write_us = before.write_us;
+        self.way = before.way;
         self.write_bytes = before.write_bytes;
         self.sync_us = before.sync_us;
         self.delayed_syncs = before.delayed_syncs;
@@ -203,7 +208,8 @@ impl Disk {
         }
         let is_always = log.policy() == Policy::Always;
         let is_final = haste == Haste::Final;
-        let spacing_us = (self.write_us / SPACING_PARTS).max(SPACING_US_MIN);
+        log.set_syncs_after(self.way.now() == Way::InTwo);
+        let spacing_us = (self.way.average_us() / SPACING_PARTS).max(SPACING_US_MIN);
         let pace_us = if haste == Haste::Idle { 0 } else { PACE_US };
         let is_due = |disk: &Self, log: &Log| {
             let since_us = now_us - disk.last_write_us;
@@ -233,8 +239,8 @@ impl Disk {
                 continue;
             };
             self.last_write_us = now_us;
-            if is_durable {
-                self.begun_us.insert(id, now_us);
+            if is_always {
+                self.begun_us.insert(id, (now_us, is_durable));
                 self.write_bytes += (buffer.len() as i64 - self.write_bytes) / AVERAGE_PARTS;
             }
             let is_filled = offset + buffer.len() as u64 <= segment.zeroed_bytes;
@@ -268,7 +274,7 @@ impl Disk {
         };
         self.delayed_syncs += u64::from(since_us > 2 * SYNC_DELAY_US);
         self.last_sync_us = now_us;
-        self.begun_us.insert(0, now_us);
+        self.begun_us.insert(0, (now_us, true));
         ring.sync_log(segment.file.as_fd(), sequence);
     }
 
@@ -285,8 +291,10 @@ impl Disk {
 
     /// A write has ended.
     pub fn wrote(&mut self, log: &mut Log, id: u64, buffer: BlockBuffer, result: i32, now_us: i64) {
-        if let Some(took_us) = self.took(id, now_us) {
-            self.write_us += (took_us - self.write_us) / AVERAGE_PARTS;
+        match self.took(id, now_us) {
+            Some((took_us, true)) => self.learn(Way::InOne, took_us, now_us),
+            Some((took_us, false)) => self.plain_write_us = took_us,
+            None => {}
         }
         let result = fault("write").map_or(result, |errno| -errno);
         let result = match result {
@@ -312,7 +320,11 @@ impl Disk {
 
     /// A sync has ended.
     pub fn synced(&mut self, log: &mut Log, sequence: u64, result: i32, now_us: i64) {
-        self.took(0, now_us);
+        if let Some((took_us, _)) = self.took(0, now_us)
+            && log.policy() == Policy::Always
+        {
+            self.learn(Way::InTwo, self.plain_write_us + took_us, now_us);
+        }
         let result = fault("sync").map_or(result, |errno| -errno);
         if result < 0 {
             let error = std::io::Error::from_raw_os_error(-result);
@@ -322,11 +334,33 @@ impl Disk {
         self.close(log);
     }
 
-    /// Notes how long something under way took, if that is to be known.
-    fn took(&mut self, id: u64, now_us: i64) -> Option<i64> {
-        let took_us = (now_us - self.begun_us.remove(&id)?).max(1);
-        self.sync_us.saturating_record(took_us as u64);
-        Some(took_us)
+    /// Notes how long something under way took, if that is to be known; and whether it is durable now.
+    fn took(&mut self, id: u64, now_us: i64) -> Option<(i64, bool)> {
+        let (begun_us, is_durable) = self.begun_us.remove(&id)?;
+        let took_us = (now_us - begun_us).max(1);
+        if is_durable {
+            self.sync_us.saturating_record(took_us as u64);
+        }
+        Some((took_us, is_durable))
+    }
+
+    fn learn(&mut self, way: Way, took_us: i64, now_us: i64) {
+        if let Some(way) = self.way.ended(way, took_us, now_us) {
+            let (core, average_us) = (self.core, self.way.average_us());
+            match way {
+                Way::InOne => tracing::info!(
+                    core,
+                    average_us,
+                    "writes of the log are durable by themselves again"
+                ),
+                Way::InTwo => tracing::info!(
+                    core,
+                    average_us,
+                    "writes of the log are made durable by a sync after them: by themselves they took much longer, \
+                     as they do where another process keeps the processor busy that takes the disk's interrupts"
+                ),
+            }
+        }
     }
 
     /// Closes segments that nothing more is to be done with.

@@ -30,6 +30,7 @@ mod dispatch;
 pub mod doctor;
 pub mod doctor_disk;
 mod durability;
+pub mod durable_way;
 mod errand;
 mod event_loop;
 mod events;

@@ -121,6 +121,8 @@ pub struct Log {
     place: Place,
     seed: u64,
     policy: Policy,
+    /// With `always`: a write is durable only once a sync after it has ended.
+    syncs_after: bool,
     segment_bytes: u64,
     current: Option<OpenSegment>,
     next: Option<OpenSegment>,
@@ -190,6 +192,7 @@ impl Log {
             place,
             seed,
             policy,
+            syncs_after: false,
             segment_bytes: SEGMENT_BYTES,
             current: None,
             next: None,
@@ -555,6 +558,11 @@ impl Log {
         };
     }
 
+    /// With `always`, has writes made durable by a sync after them instead of each by itself, from the next one on.
+    pub fn set_syncs_after(&mut self, syncs_after: bool) {
+        self.syncs_after = syncs_after;
+    }
+
     /// The errno that keeps it from being written.
     pub fn failure(&self) -> Option<i32> {
         let before = self.before.as_ref();
@@ -759,7 +767,7 @@ impl Log {
 
     fn fly(&mut self, sequence: u64, offset: u64, buffer: BlockBuffer, last_lsn: u64) -> Request {
         self.next_id += 1;
-        let is_durable = self.policy == Policy::Always;
+        let is_durable = self.policy == Policy::Always && !self.syncs_after;
         self.flights.push_back(Flight {
             id: self.next_id,
             sequence,

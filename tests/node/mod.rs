@@ -6,6 +6,7 @@ mod config_rewrite; // CONFIG REWRITE: what changes in the file and what stays
 mod connection; // the order of replies
 mod directory; // which cores have subscribers
 mod doctor; // what a host is told to change
+mod durable_way; // which way writes become durable
 mod file_writer; // snapshots, past the page cache
 mod functions; // libraries of functions after a recovery
 mod info; // sections from figures

@@ -472,3 +472,44 @@ fn a_segment_that_had_no_room_is_asked_for_again_and_smaller() {
     write(&mut log);
     assert_eq!(asked(&mut log), (2, whole));
 }
+
+/// With a sync after them writes count when that has ended; what was durable by itself meanwhile waits for those before it.
+#[test]
+fn writes_may_be_made_durable_by_a_sync_after_them() {
+    let mut log = log(Policy::Always);
+    let mut disk = MemoryDisk::default();
+    let request = log.next_prepare().expect("the first segment");
+    disk.prepare(1, 0, &mut log, request);
+    log.set_syncs_after(true);
+    log.set_now(1);
+    say(&mut log, "a");
+    let (first, _, _, bytes) = write(&mut log);
+    assert!(log.next_sync().is_none(), "nothing is written yet");
+    log.wrote(first, bytes, Ok(()));
+    assert_eq!((log.written_lsn(), log.synced_lsn()), (1, 0));
+    assert_eq!(log.revealed(), 1);
+
+    log.set_syncs_after(false);
+    log.set_now(2);
+    say(&mut log, "b");
+    let (second, _, _, bytes) = write(&mut log);
+    let Some(Request::Sync { sequence }) = log.next_sync() else {
+        panic!("the first is to be made durable");
+    };
+    log.wrote(second, bytes, Ok(()));
+    assert_eq!(log.synced_lsn(), 0, "the one before is not durable");
+    log.synced(sequence, Ok(()));
+    assert_eq!(log.synced_lsn(), 1);
+    let Some(Request::Sync { sequence }) = log.next_sync() else {
+        panic!("what landed behind it is synced too");
+    };
+    log.synced(sequence, Ok(()));
+    assert_eq!(log.synced_lsn(), 2);
+    assert!(log.next_sync().is_none());
+
+    log.set_now(3);
+    say(&mut log, "c");
+    let (third, _, _, bytes) = write(&mut log);
+    log.wrote(third, bytes, Ok(()));
+    assert_eq!(log.synced_lsn(), 3, "durable by itself again");
+}

@@ -586,8 +586,10 @@ impl Simulation {
             Policy::EverySecond => self.rng.below(3) == 0,
             Policy::Never => self.rng.below(8) == 0,
         };
+        let syncs_after = self.rng.below(3) == 0;
         let shard = &mut self.shards[usize::from(core)];
         if let Some(log) = shard.log_mut() {
+            log.set_syncs_after(syncs_after);
             self.disk.take(core, log, syncs);
         }
         if let Some(log) = shard.next_log_mut() {

@@ -25,6 +25,8 @@ use crate::persist::recovery::Files;
 const MANIFEST: &str = "manifest";
 /// So much of a segment is filled with zeros by one write.
 const ZEROS_BYTES: usize = 256 * 1024;
+/// The largest segment that there is room for with the fault of this name.
+const NEARLY_FULL_BYTES: u64 = 512 << 10;
 
 /// The directory, locked for this process.
 pub struct DataDir {
@@ -255,6 +257,9 @@ impl DataDir {
         block: &[u8],
     ) -> std::io::Result<File> {
         fail_if("segment")?;
+        if bytes > NEARLY_FULL_BYTES {
+            fail_if("nearly-full")?;
+        }
         let dir = self.core_dir(core);
         if !dir.exists() {
             make_dir(&dir)?;

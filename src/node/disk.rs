@@ -38,8 +38,6 @@ const PACE_US: i64 = 250;
 const ZEROED_WRITE_BYTES_MAX: i64 = 64 * 1024;
 /// So much of the first one, which serving waits for, or who turns logs on.
 const ZEROED_BYTES_AT_START: u64 = 4 << 20;
-/// The first one may be as small as this where the disk is nearly full.
-const FIRST_BYTES_MIN: u64 = 64 << 10;
 /// The weight of what is new in averages: one part in so many.
 const AVERAGE_PARTS: i64 = 16;
 /// Without `always`, so much is written at once: each write costs the core as much as tens of requests.
@@ -83,6 +81,8 @@ pub struct Disk {
     sender: Sender<Prepared>,
     is_preparing: bool,
     retry_us: i64,
+    /// When there was no room for a segment, which then was made smaller.
+    no_room_us: i64,
     /// Writes that have failed since one did not.
     failed_writes: u32,
     /// Why a segment could not be made, the last time.
@@ -118,6 +118,7 @@ impl Disk {
             sender,
             is_preparing: false,
             retry_us: 0,
+            no_room_us: 0,
             failed_writes: 0,
             prepare_error: None,
             last_write_us: 0,
@@ -145,41 +146,40 @@ impl Disk {
     /// Makes the first segment, waiting for it: nothing is served yet. Where there is no room for all of it, it is as small as
     /// need be: what is there can be read then, and writes are taken for as long as there is room.
     pub fn begin(&mut self, log: &mut Log) -> Result<(), String> {
-        let whole_bytes = log.segment_bytes();
-        let mut begun = self.make_first(log);
-        while let Err(error) = &begun
-            && error.raw_os_error() == Some(libc::ENOSPC)
-            && log.segment_bytes() > FIRST_BYTES_MIN
-        {
-            log.set_segment_bytes(log.segment_bytes() / 2);
-            begun = self.make_first(log);
-        }
-        log.set_segment_bytes(whole_bytes);
-        begun.map_err(|error| {
-            let place = self.dir.path().display();
-            format!("cannot make a log in {place}: {error}")
-        })
-    }
-
-    fn make_first(&mut self, log: &mut Log) -> std::io::Result<()> {
-        let Some(Request::Prepare {
+        while let Some(Request::Prepare {
             sequence,
             bytes,
             block,
         }) = log.next_prepare()
-        else {
-            return Ok(());
-        };
-        let place = (self.epoch, self.core, sequence);
-        let zeroed_bytes = match log.policy() {
-            Policy::Always => ZEROED_BYTES_AT_START.min(bytes),
-            Policy::EverySecond | Policy::Never => 0,
-        };
-        let made = make(&self.dir, place, bytes, zeroed_bytes, &block);
-        let result = made.map(|segment| self.segments.insert(sequence, segment));
-        let errno = |error: &std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
-        log.prepared(sequence, result.as_ref().map(|_| ()).map_err(errno));
-        result.map(|_| ())
+        {
+            let place = (self.epoch, self.core, sequence);
+            let zeroed_bytes = self.zeroed_bytes(log.policy(), sequence, bytes);
+            match make(&self.dir, place, bytes, zeroed_bytes, &block) {
+                Ok(segment) => {
+                    self.segments.insert(sequence, segment);
+                    log.prepared(sequence, Ok(()));
+                    return Ok(());
+                }
+                Err(error) if has_no_room(&error) && log.prepare_smaller(sequence) => {}
+                Err(error) => {
+                    log.prepared(sequence, Err(errno(&error)));
+                    let place = self.dir.path().display();
+                    return Err(format!("cannot make a log in {place}: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How much of a segment is filled beforehand.
+    fn zeroed_bytes(&self, policy: Policy, sequence: u64, bytes: u64) -> u64 {
+        if policy != Policy::Always || self.write_bytes >= ZEROED_WRITE_BYTES_MAX {
+            return 0;
+        }
+        match sequence {
+            1 => bytes.min(ZEROED_BYTES_AT_START),
+            _ => bytes,
+        }
     }
 
     /// Hands the log's wishes to the kernel; whether to call again after [`Disk::alarm_us`].
@@ -197,13 +197,7 @@ impl Disk {
                 block,
             }) = log.next_prepare()
         {
-            let is_zeroed =
-                log.policy() == Policy::Always && self.write_bytes < ZEROED_WRITE_BYTES_MAX;
-            let zeroed_bytes = match sequence {
-                _ if !is_zeroed => 0,
-                1 => ZEROED_BYTES_AT_START,
-                _ => bytes,
-            };
+            let zeroed_bytes = self.zeroed_bytes(log.policy(), sequence, bytes);
             self.prepare(sequence, bytes, zeroed_bytes, block);
         }
         let is_always = log.policy() == Policy::Always;
@@ -248,7 +242,9 @@ impl Disk {
             ring.write_log(file, id, buffer, offset, is_durable, may_block);
         }
         self.sync(log, ring, now_us, is_final);
-        log.pending_bytes() > 0 && !is_always && !log.is_busy()
+        // Nobody else tells that a segment has been made.
+        let has_news = self.is_preparing || !is_always && !log.is_busy();
+        log.pending_bytes() > 0 && has_news
     }
 
     fn sync(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, is_final: bool) {
@@ -396,15 +392,29 @@ impl Disk {
             Ok(segment) => {
                 self.segments.insert(sequence, segment);
                 log.prepared(sequence, Ok(()));
+                if now_us - self.no_room_us > RETRY_US {
+                    log.prepare_larger();
+                }
+            }
+            Err(error) if has_no_room(&error) && log.prepare_smaller(sequence) => {
+                self.no_room_us = now_us;
             }
             Err(error) => {
                 tracing::error!(core = self.core, %error, "cannot make a segment of the append-only log");
                 self.retry_us = now_us + RETRY_US;
                 self.prepare_error = Some(error.to_string());
-                log.prepared(sequence, Err(error.raw_os_error().unwrap_or(libc::EIO)));
+                log.prepared(sequence, Err(errno(&error)));
             }
         }
     }
+}
+
+fn errno(error: &std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+fn has_no_room(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 
 fn make(

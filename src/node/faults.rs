@@ -7,6 +7,7 @@
 //! | `write` | a write of a log ends with ENOSPC |
 //! | `stall` | writes of logs do not end |
 //! | `segment` | a segment cannot be made: ENOSPC |
+//! | `nearly-full` | a segment of more than 512 KiB cannot be made: ENOSPC |
 //! | `manifest` | a manifest is not replaced: EIO |
 //! | `base` | a base is written but not put in force: EIO |
 //! | `link` | a file gets no second name, in a backup: ENOSPC |

@@ -17,6 +17,8 @@ use super::segment::SegmentHeader;
 
 /// Bytes of a segment, where nothing larger must fit in.
 pub const SEGMENT_BYTES: u64 = 32 << 20;
+/// Where the disk is nearly full.
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// Writes under way at once: so many groups of requests share the disk's time.
 pub const IN_FLIGHT_MAX: usize = 4;
 /// A record that is larger ends, unless it is one group.
@@ -123,7 +125,9 @@ pub struct Log {
     policy: Policy,
     /// With `always`: a write is durable only once a sync after it has ended.
     syncs_after: bool,
+    /// How large segments to come are: smaller ones where the disk has no room for those of `whole_bytes`.
     segment_bytes: u64,
+    whole_bytes: u64,
     current: Option<OpenSegment>,
     next: Option<OpenSegment>,
     /// What a segment that has been asked for is to hold.
@@ -194,6 +198,7 @@ impl Log {
             policy,
             syncs_after: false,
             segment_bytes: SEGMENT_BYTES,
+            whole_bytes: SEGMENT_BYTES,
             current: None,
             next: None,
             asked: None,
@@ -274,17 +279,8 @@ impl Log {
     /// Makes segments of another size: tests.
     pub fn with_segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
+        self.whole_bytes = bytes;
         self
-    }
-
-    /// How large segments to come are, where nothing larger must fit in.
-    pub fn segment_bytes(&self) -> u64 {
-        self.segment_bytes
-    }
-
-    /// Has segments to come be of another size: a disk may have no room for larger ones.
-    pub fn set_segment_bytes(&mut self, bytes: u64) {
-        self.segment_bytes = bytes;
     }
 
     // ---- what is appended
@@ -648,7 +644,7 @@ impl Log {
         let bytes = if needed <= self.segment_bytes {
             self.segment_bytes
         } else {
-            needed.next_multiple_of(1 << 20)
+            needed.next_multiple_of(SEGMENT_BYTES_MIN)
         };
         let sequence = match self.next.take() {
             Some(next) => next.sequence, // It was too small: made again.
@@ -708,6 +704,24 @@ impl Log {
                 }
             }
         }
+    }
+
+    /// Instead of [`Log::prepared`] where the disk has no room: the next [`Log::next_prepare`] asks for half as much. False where
+    /// that is too little, and nothing has changed.
+    pub fn prepare_smaller(&mut self, sequence: u64) -> bool {
+        let half = self.segment_bytes / 2;
+        if half < SEGMENT_BYTES_MIN || self.asked != Some((sequence, self.segment_bytes)) {
+            return false;
+        }
+        self.segment_bytes = half;
+        self.asked = None;
+        self.last_sequence = sequence - 1;
+        true
+    }
+
+    /// There may be more room again: the next segments are twice as large as the last, up to the usual size.
+    pub fn prepare_larger(&mut self) {
+        self.segment_bytes = (self.segment_bytes * 2).min(self.whole_bytes);
     }
 
     /// The next write, if there is something to write and room for it.

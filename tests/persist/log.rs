@@ -438,12 +438,8 @@ fn what_comes_back_of_the_log_before_is_not_taken_for_this_ones() {
     assert_eq!(new.synced_lsn(), new.lsn());
 }
 
-/// A disk that is nearly full: the first segment is as small as need be.
-#[test]
-fn a_segment_that_had_no_room_is_asked_for_again_and_smaller() {
-    let mut log = log(Policy::Always);
-    let whole = log.segment_bytes();
-    let asked = |log: &mut Log| match log.next_prepare() {
+fn asked(log: &mut Log) -> (u64, u64) {
+    match log.next_prepare() {
         Some(Request::Prepare {
             sequence,
             bytes,
@@ -454,23 +450,65 @@ fn a_segment_that_had_no_room_is_asked_for_again_and_smaller() {
             (sequence, bytes)
         }
         other => panic!("a segment: {other:?}"),
-    };
-    assert_eq!(asked(&mut log), (1, whole));
+    }
+}
+
+/// A disk that is nearly full: segments are as small as need be, and grow again.
+#[test]
+fn a_segment_that_had_no_room_is_asked_for_again_and_smaller() {
+    let whole = 1 << 20;
+    let mut log = log(Policy::Always).with_segment_bytes(whole);
+    for halvings in 0..4 {
+        assert_eq!(asked(&mut log), (1, whole >> halvings));
+        assert!(!log.prepare_smaller(2), "another is asked for");
+        assert!(log.prepare_smaller(1));
+        assert_eq!(log.failure(), None);
+    }
+    assert_eq!(asked(&mut log), (1, 64 << 10));
+    assert!(!log.prepare_smaller(1), "that is the least");
     log.prepared(1, Err(28));
     assert_eq!(log.failure(), Some(28));
-    log.set_segment_bytes(whole / 2);
-    assert_eq!(asked(&mut log), (1, whole / 2));
+    assert_eq!(asked(&mut log), (1, 64 << 10));
     log.prepared(1, Ok(()));
-    log.set_segment_bytes(whole);
+    log.prepare_larger();
     assert_eq!(log.failure(), None);
     say(&mut log, "small");
     let (id, sequence, offset, buffer) = write(&mut log);
     assert_eq!((sequence, offset), (1, BLOCK_BYTES as u64));
     log.wrote(id, buffer, Ok(()));
-    // The next one is of the usual size, and comes in time.
-    say(&mut log, &"x".repeat(BLOCK_BYTES / 2));
-    write(&mut log);
-    assert_eq!(asked(&mut log), (2, whole));
+    // Each one after it is twice as large, up to the usual size.
+    for (sequence, bytes) in [(2, 128), (3, 256), (4, 512), (5, 1024), (6, 1024)] {
+        let mut next = None;
+        while log.sequence() < sequence {
+            say(&mut log, &"x".repeat(3 * BLOCK_BYTES));
+            let (id, _, _, buffer) = write(&mut log);
+            log.wrote(id, buffer, Ok(()));
+            if next.is_none()
+                && let Some(request) = log.next_prepare()
+            {
+                next = Some(request);
+                log.prepared(sequence, Ok(()));
+                log.prepare_larger();
+            }
+        }
+        let Some(Request::Prepare {
+            sequence: asked,
+            bytes: size,
+            ..
+        }) = next
+        else {
+            panic!("a segment is asked for before there is no room");
+        };
+        assert_eq!((asked, size), (sequence, bytes << 10));
+    }
+    // One that a large batch needs is not made smaller.
+    let mut log = self::log(Policy::Always).with_segment_bytes(128 << 10);
+    assert_eq!(asked(&mut log), (1, 128 << 10));
+    log.prepared(1, Ok(()));
+    say(&mut log, &"x".repeat(200 << 10));
+    assert!(log.next_write().is_none());
+    assert_eq!(asked(&mut log), (2, 256 << 10));
+    assert!(!log.prepare_smaller(2));
 }
 
 /// With a sync after them writes count when that has ended; what was durable by itself meanwhile waits for those before it.

@@ -55,6 +55,26 @@ fn status(server: &Server, what: &str) -> String {
     server.info("persistence", what)
 }
 
+/// As long as there is room for any segment at all, writes are taken, and all of them are there after a kill.
+#[test]
+fn a_nearly_full_disk_takes_writes_in_small_segments() {
+    let mut faulty = Faulty::start(1, "always");
+    let mut client = faulty.server.client();
+    faulty.begin("nearly-full");
+    let value = "v".repeat(30_000);
+    // More than the first segment of the usual size has room for.
+    for number in 1..=1_300 {
+        let reply = client.ask(&format!("SET key{number} {value}{number}"));
+        assert_eq!(reply, ok(), "{number}");
+    }
+    assert_eq!(status(&faulty.server, "aof_last_write_status"), "ok");
+    faulty.server.signal("KILL");
+    assert!(faulty.server.restart(2, OPTIONS), "{}", faulty.server.log());
+    let mut client = faulty.server.client();
+    assert_eq!(client.ask("DBSIZE"), Value::Integer(1_300));
+    assert_eq!(client.ask("GETRANGE key1300 29998 -1"), bulk("vv1300"));
+}
+
 /// The sync fails, so what was written is not trusted: all keys go into a new base, and only with that are writes taken again.
 #[test]
 fn a_failed_sync_mends_itself_once_the_disk_takes_writes() {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
+use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, lseek};
 
 use super::faults::fail_if;
@@ -239,9 +240,10 @@ impl DataDir {
         place: (u64, u16, u64),
         bytes: u64,
         zeroed_bytes: u64,
+        spare_bytes: u64,
         block: &[u8],
     ) -> std::io::Result<File> {
-        let made = self.make_segment(place, bytes, zeroed_bytes, block);
+        let made = self.make_segment(place, bytes, zeroed_bytes, spare_bytes, block);
         if made.is_err() {
             // It may not have come to a file.
             let _ = std::fs::remove_file(self.segment(place.0, place.1, place.2));
@@ -254,6 +256,7 @@ impl DataDir {
         (epoch, core, sequence): (u64, u16, u64),
         bytes: u64,
         zeroed_bytes: u64,
+        spare_bytes: u64,
         block: &[u8],
     ) -> std::io::Result<File> {
         fail_if("segment")?;
@@ -275,11 +278,7 @@ impl DataDir {
             .write(true)
             .mode(0o600)
             .open(&path)?;
-        match fallocate(&file, FallocateFlags::empty(), 0, bytes as i64) {
-            // Where the file system cannot, writes find out.
-            Err(nix::errno::Errno::EOPNOTSUPP) => file.set_len(bytes)?,
-            other => other?,
-        }
+        allocate(&file, bytes, spare_bytes)?;
         // Written past the page cache from here on, where the file system can.
         let mut direct = OpenOptions::new();
         direct.write(true).custom_flags(libc::O_DIRECT);
@@ -310,6 +309,25 @@ pub fn remove_if_there(path: &Path) -> std::io::Result<()> {
 pub fn link(file: &Path, name: &Path) -> std::io::Result<()> {
     fail_if("link")?;
     std::fs::hard_link(file, name)
+}
+
+/// Allocates a file's bytes, if so many are left to others after that. One at a time: no two cores take the same room, and none finds
+/// that another has some which it gives back.
+fn allocate(file: &File, bytes: u64, spare_bytes: u64) -> std::io::Result<()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    if spare_bytes > 0
+        && let Ok(of) = fstatvfs(file)
+        && of.blocks() > 0
+        && of.blocks_available() * of.fragment_size() < bytes + spare_bytes
+    {
+        return Err(std::io::Error::from_raw_os_error(libc::ENOSPC));
+    }
+    match fallocate(file, FallocateFlags::empty(), 0, bytes as i64) {
+        // Where the file system cannot, writes find out.
+        Err(nix::errno::Errno::EOPNOTSUPP) => file.set_len(bytes),
+        other => Ok(other?),
+    }
 }
 
 /// Fills a file from its start, in pieces: a log that is written meanwhile waits for one of them, not for all.

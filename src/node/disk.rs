@@ -22,7 +22,7 @@ use super::data_dir::DataDir;
 use super::durable_way::{DurableWay, Way};
 use super::faults::fault;
 use super::ring::Ring;
-use crate::persist::log::{Policy, Request};
+use crate::persist::log::{Policy, Request, SEGMENT_BYTES_MIN};
 use crate::persist::{BlockBuffer, Log};
 
 /// With `always`, a write is begun beside others under way only so long after the last one: where the disk takes less, all that
@@ -38,6 +38,9 @@ const PACE_US: i64 = 250;
 const ZEROED_WRITE_BYTES_MAX: i64 = 64 * 1024;
 /// So much of the first one, which serving waits for, or who turns logs on.
 const ZEROED_BYTES_AT_START: u64 = 4 << 20;
+/// So much of the disk is left to others by every segment but the smallest that a start makes: a server that is killed when the disk
+/// is full starts again with one of those for each core.
+const SPARE_BYTES: u64 = 8 << 20;
 /// The weight of what is new in averages: one part in so many.
 const AVERAGE_PARTS: i64 = 16;
 /// Without `always`, so much is written at once: each write costs the core as much as tens of requests.
@@ -154,7 +157,11 @@ impl Disk {
         {
             let place = (self.epoch, self.core, sequence);
             let zeroed_bytes = self.zeroed_bytes(log.policy(), sequence, bytes);
-            match make(&self.dir, place, bytes, zeroed_bytes, &block) {
+            let spare_bytes = match bytes {
+                ..=SEGMENT_BYTES_MIN => 0,
+                _ => SPARE_BYTES,
+            };
+            match make(&self.dir, place, bytes, (zeroed_bytes, spare_bytes), &block) {
                 Ok(segment) => {
                     self.segments.insert(sequence, segment);
                     log.prepared(sequence, Ok(()));
@@ -372,7 +379,7 @@ impl Disk {
         let place = (self.epoch, self.core, sequence);
         let run = move || {
             super::time_slice::shorten();
-            let result = make(&dir, place, bytes, zeroed_bytes, &block);
+            let result = make(&dir, place, bytes, (zeroed_bytes, SPARE_BYTES), &block);
             // The core may have ended meanwhile: then nobody waits.
             let _ = sender.send((sequence, result));
         };
@@ -421,10 +428,11 @@ fn make(
     dir: &DataDir,
     place: (u64, u16, u64),
     bytes: u64,
-    zeroed_bytes: u64,
+    (zeroed_bytes, spare_bytes): (u64, u64),
     block: &BlockBuffer,
 ) -> std::io::Result<Segment> {
-    let file = dir.prepare(place, bytes, zeroed_bytes, block.as_slice())?;
+    let block = block.as_slice();
+    let file = dir.prepare(place, bytes, zeroed_bytes, spare_bytes, block)?;
     Ok(Segment { file, zeroed_bytes })
 }
 

@@ -18,7 +18,7 @@ use super::segment::SegmentHeader;
 /// Bytes of a segment, where nothing larger must fit in.
 pub const SEGMENT_BYTES: u64 = 32 << 20;
 /// Where the disk is nearly full.
-const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+pub const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// Writes under way at once: so many groups of requests share the disk's time.
 pub const IN_FLIGHT_MAX: usize = 4;
 /// A record that is larger ends, unless it is one group.

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgAction, Command, value_parser};
 use hdrhistogram::Histogram;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use rondo::base::rng::Rng;
 
 const KEY_DIGITS: usize = 12;
 const REPLY: &[u8] = b"+OK\r\n";
@@ -102,17 +103,6 @@ impl Connection {
     }
 }
 
-/// Xorshift: keys only have to be spread.
-fn keys(seed: u64, count: u64) -> impl FnMut() -> u64 {
-    let mut state = seed | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % count
-    }
-}
-
 fn main() {
     let number = |name: &'static str, default: &'static str| {
         Arg::new(name)
@@ -150,10 +140,9 @@ fn main() {
         .collect();
     let mut latencies =
         Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("bounds are in order");
-    let mut next_key = keys(
-        u64::from(std::process::id()) << 32 | 0x9E37_79B9,
-        of("keys"),
-    );
+    let mut rng = Rng::with_seed(u64::from(std::process::id()));
+    let keys_count = of("keys");
+    let mut next_key = || rng.below(keys_count);
     let mut bytes = vec![0; 64 << 10];
     let mut events = vec![EpollEvent::empty(); connections.len()];
 

@@ -235,6 +235,9 @@ impl DataDir {
 
     /// Makes a segment: its first block, the rest allocated, all of it durable, its name too. Where that fails nothing of it
     /// is left, so that it takes no room on a disk that is full.
+    ///
+    /// - `zeroed_bytes`: so much of it is filled beforehand.
+    /// - `spare_bytes`: it is made only where so many are left to others: ENOSPC.
     pub fn prepare(
         &self,
         place: (u64, u16, u64),

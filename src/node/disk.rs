@@ -189,7 +189,7 @@ impl Disk {
         }
     }
 
-    /// Hands the log's wishes to the kernel; whether to call again after [`Disk::alarm_us`].
+    /// Hands the log's wishes to the kernel; whether to call again after [`ALARM`].
     ///
     /// - `haste`: how soon what there is should be written.
     pub fn pump(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, haste: Haste) -> bool {
@@ -436,5 +436,5 @@ fn make(
     Ok(Segment { file, zeroed_bytes })
 }
 
-/// How long until [`Disk::pump`] is to be called again.
+/// How long until [`Disk::pump`] is to be called again, where it says so.
 pub const ALARM: std::time::Duration = std::time::Duration::from_micros(WRITE_DELAY_US as u64);

@@ -1,7 +1,9 @@
 //! Time slices of threads: short ones, so that no core waits long for its processor.
 //!
 //! A core that has slept gets its processor back at once from whoever computes there with a longer slice than its own; workers of
-//! the kernel that its ring begins have its slice. A thread that writes files is as busy as a core while a snapshot is made. Where there are no more processors than cores it takes
+//! the kernel that its ring begins have its slice.
+//!
+//! A thread that writes files is as busy as a core while a snapshot is made. Where there are no more processors than cores it takes
 //! turns with one of them, and a turn is some milliseconds by default (EEVDF's base slice): as long as all requests that come
 //! meanwhile wait. With a slice of its own of a tenth of one it has as much of the time, in pieces that nobody notices.
 //!

@@ -5,6 +5,7 @@ pub mod bitmap;
 pub mod block_size;
 pub mod field_table;
 pub mod growing_buffer;
+pub mod huge_pages;
 pub mod hyperloglog;
 pub mod intset;
 pub mod key_table;

@@ -288,6 +288,11 @@ impl Slab {
         self.used_bytes
     }
 
+    /// Bytes of mappings that were made ready on huge pages, and of which nothing has been given back.
+    pub fn huge_bytes(&self) -> usize {
+        self.spans.huge_bytes()
+    }
+
     /// Bytes of all spans and of the blocks above the largest class.
     pub fn reserved_bytes(&self) -> usize {
         self.alone_bytes + self.spans.taken_count() * SPAN_BYTES

@@ -1,18 +1,30 @@
 //! Spans: aligned pieces of 64 KiB, cut from mappings of 4 MiB.
 //!
+//!     region = | span | span | ... | span |     the first ones on pages of 4 KiB, each touched when it is used;
+//!                                               later ones on huge pages, made ready while the last one fills up
+//!
 //! Mappings of our own and not the global allocator: that one pads what is aligned to 64 KiB to twice its size, and keeps the
 //! padding resident (measured: 153 bytes a key where 73 were asked for).
 //!
-//! Promises  a span not in use takes no memory; a mapping with no span in use is unmapped.
+//! Promises  a span not in use takes no memory, but for one mapping ahead of what is used, and what a huge page has left over, where
+//!           [`HUGE_AFTER`] mappings are in use; a mapping with no span in use is unmapped.
 //! Not here  what is in a span: `ds/slab.rs`.
 
 use std::ptr::NonNull;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use super::huge_pages;
+use super::spare_mappings::Mapping;
 
 /// Bytes of a span, and its alignment.
 pub const SPAN_BYTES: usize = 64 * 1024;
 
 const REGION_SPANS: u32 = if cfg!(miri) { 4 } else { 64 };
 const REGION_BYTES: usize = REGION_SPANS as usize * SPAN_BYTES;
+/// An owner with so many mappings gets the next one on huge pages: what it does not use of that is less than an eighth of the whole.
+const HUGE_AFTER: usize = 8;
+/// With so few spans left the next mapping is wished for: a core that is filled as fast as it can be takes 10 ms for them.
+const AHEAD_SPANS: u32 = 32;
 const ALL: u64 = u64::MAX >> (64 - REGION_SPANS);
 
 /// Where an owner's spans come from.
@@ -25,6 +37,8 @@ pub(super) struct Spans {
     taken_count: usize,
     /// Where `any_taken` found one.
     taken_hint: usize,
+    /// The next mapping, on huge pages, once it is ready.
+    ahead: Option<Receiver<Mapping>>,
 }
 
 struct Region {
@@ -32,6 +46,8 @@ struct Region {
     start: *mut u8,
     /// Bit `i`: span `i` is not in use.
     free: u64,
+    /// It is on huge pages, all of it.
+    is_huge: bool,
 }
 
 impl Spans {
@@ -42,6 +58,7 @@ impl Spans {
             vacant: Vec::new(),
             taken_count: 0,
             taken_hint: 0,
+            ahead: None,
         }
     }
 
@@ -54,12 +71,16 @@ impl Spans {
         let region = &mut self.regions[region_index as usize];
         let index = region.free.trailing_zeros();
         region.free &= region.free - 1;
-        if region.free == 0 {
+        // SAFETY: the region has `REGION_SPANS` spans.
+        let span = unsafe { region.start.add(index as usize * SPAN_BYTES) };
+        let left_count = region.free.count_ones();
+        if left_count == 0 {
             self.with_room.pop();
         }
         self.taken_count += 1;
-        // SAFETY: the region has `REGION_SPANS` spans.
-        let span = unsafe { region.start.add(index as usize * SPAN_BYTES) };
+        if left_count == AHEAD_SPANS && self.with_room.len() == 1 {
+            self.look_ahead();
+        }
         // SAFETY: a region that has room is mapped.
         (unsafe { NonNull::new_unchecked(span) }, region_index)
     }
@@ -82,9 +103,15 @@ impl Spans {
             unsafe { unmap(region.start) };
             region.start = std::ptr::null_mut();
             region.free = 0;
+            region.is_huge = false;
+            self.ahead = None;
             self.with_room.retain(|index| *index != region_index);
             self.vacant.push(region_index);
         } else {
+            if std::mem::take(&mut region.is_huge) {
+                // SAFETY: a span of the region has been in use up to now: it is mapped.
+                unsafe { huge_pages::want_no_more(region.start, REGION_BYTES) };
+            }
             // SAFETY: the span is ours and its content is not wanted.
             unsafe { discard(span.as_ptr()) };
         }
@@ -111,11 +138,42 @@ impl Spans {
         self.taken_count
     }
 
+    /// Bytes of mappings that were made ready on huge pages, and of which nothing has been given back.
+    pub(super) fn huge_bytes(&self) -> usize {
+        let huge = self.regions.iter().filter(|region| region.is_huge);
+        huge.count() * REGION_BYTES
+    }
+
+    /// Has the next mapping made ready where there are so many that it is worth it.
+    #[cold]
+    fn look_ahead(&mut self) {
+        if self.ahead.is_none() && self.regions.len() - self.vacant.len() >= HUGE_AFTER {
+            self.ahead = huge_pages::wish(REGION_BYTES);
+        }
+    }
+
+    /// The mapping that was wished for, if it is ready: nobody waits for it, and if it comes later it is the next.
+    fn take_ahead(&mut self) -> Option<(*mut u8, bool)> {
+        match self.ahead.as_ref()?.try_recv() {
+            Ok(mapping) => {
+                self.ahead = None;
+                Some((mapping.into_parts().0.as_ptr(), true))
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                self.ahead = None;
+                None
+            }
+        }
+    }
+
     #[cold]
     fn add_region(&mut self) -> u32 {
+        let (start, is_huge) = self.take_ahead().unwrap_or_else(|| (map(), false));
         let region = Region {
-            start: map(),
+            start,
             free: ALL,
+            is_huge,
         };
         let index = match self.vacant.pop() {
             Some(index) => {
@@ -145,36 +203,9 @@ impl Drop for Spans {
 
 #[cfg(not(miri))]
 fn map() -> *mut u8 {
-    let layout = std::alloc::Layout::new::<[u8; REGION_BYTES]>();
-    let mapped_bytes = REGION_BYTES + SPAN_BYTES;
-    // SAFETY: an anonymous mapping at a place of the kernel's choice touches nothing that exists. Address space only:
-    // memory comes as it is written.
-    let start = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            mapped_bytes,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    if start == libc::MAP_FAILED {
-        std::alloc::handle_alloc_error(layout);
-    }
-    let start = start.cast::<u8>();
-    let before_bytes = start.align_offset(SPAN_BYTES);
-    let after_bytes = SPAN_BYTES - before_bytes;
-    // SAFETY: what is cut off lies in the mapping, on either side of the region.
-    unsafe {
-        let region = start.add(before_bytes);
-        if before_bytes > 0 {
-            libc::munmap(start.cast(), before_bytes);
-        }
-        if after_bytes > 0 {
-            libc::munmap(region.add(REGION_BYTES).cast(), after_bytes);
-        }
-        region
+    match huge_pages::map(REGION_BYTES, SPAN_BYTES) {
+        Ok(start) => start.as_ptr(),
+        Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; REGION_BYTES]>()),
     }
 }
 

@@ -231,6 +231,10 @@ impl Host {
             let change = "the kernel merges pages behind rondo's back: single slow requests, and memory that is not given back. \
                           echo madvise > /sys/kernel/mm/transparent_hugepage/enabled";
             Finding::bad(Grade::Advice, subject, found, change)
+        } else if chosen == "never" {
+            let change = "large tables of keys ask for huge pages and get none: a request among millions of keys takes longer. \
+                          echo madvise > /sys/kernel/mm/transparent_hugepage/enabled";
+            Finding::bad(Grade::Advice, subject, found, change)
         } else {
             Finding::good(subject, found)
         })

@@ -18,7 +18,7 @@ use super::http::{self, Questions};
 use super::listeners::Listeners;
 use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
-use super::mesh::{self, Board, Mesh};
+use super::mesh::{self, Board, GATE_LOADING, Mesh};
 use super::options::Options;
 use super::recover::{self, Opened};
 use super::ring::Ring;
@@ -194,6 +194,16 @@ fn run_cores(
     let board = Board::new(cores_count);
     if let Some(found) = backup {
         super::snapshot::lock(&board.backup).adopt(found);
+    }
+    let gate = Arc::downgrade(&board);
+    let is_serving = move || {
+        let gate = gate
+            .upgrade()
+            .map(|board| board.gate.load(Ordering::Relaxed));
+        gate.is_some_and(|gate| gate & GATE_LOADING == 0)
+    };
+    if let Err(error) = process::allow_huge_pages(options, is_serving) {
+        tracing::info!(%error, "tables get no huge pages: transparent_hugepage=madvise would give them some");
     }
     let load = begin_load(options, &board)?;
     let log_load =

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::options::Options;
+use crate::ds::huge_pages::{self, Unasked};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
 /// Descriptors a core and the process need besides clients: rings, listeners, logs.
@@ -153,8 +154,33 @@ pub fn adjust_oom_score(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
+/// What the kernel does with huge pages on this machine.
+fn unasked_huge_pages() -> Unasked {
+    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.contains("[always]") => Unasked::Some,
+        Ok(text) if text.contains("[madvise]") => Unasked::None,
+        _ => Unasked::Nobody,
+    }
+}
+
 /// Whether the kernel hands out huge pages to who did not ask for them.
 pub fn has_huge_pages() -> bool {
-    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
-    std::fs::read_to_string(path).is_ok_and(|text| text.contains("[always]"))
+    unasked_huge_pages() == Unasked::Some
+}
+
+/// Lets the tables of keys have huge pages where `table-huge-pages` says so, and all other memory as `disable-thp` does.
+///
+/// - `is_serving`: see [`huge_pages::start`].
+/// - Errors: as [`huge_pages::allow`]; no thread.
+pub fn allow_huge_pages(
+    options: &Options,
+    is_serving: impl Fn() -> bool + Send + 'static,
+) -> io::Result<()> {
+    let machine = unasked_huge_pages();
+    if !options.is_held("table-huge-pages", "yes") || machine == Unasked::Nobody {
+        return Ok(());
+    }
+    huge_pages::allow(machine, options.is_held("disable-thp", "no"))?;
+    huge_pages::start(super::time_slice::shorten, is_serving)
 }

@@ -4,6 +4,8 @@ mod bitmap;
 mod block_size;
 mod field_table;
 mod growing_buffer;
+#[cfg(not(miri))]
+mod huge_pages;
 mod hyperloglog;
 mod intset;
 mod key_table;

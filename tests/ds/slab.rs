@@ -119,6 +119,53 @@ fn contents_stay_while_mappings_come_and_go() {
     assert_eq!(slab.reserved_bytes(), 0);
 }
 
+/// A large slab's next mapping is on huge pages, touched beforehand; a part that is given back takes the wish for them back.
+#[test]
+#[cfg(not(miri))]
+fn a_large_slab_goes_on_in_mappings_made_ready() {
+    const MAPPING_BYTES: usize = 4 << 20;
+    rondo::ds::huge_pages::start(|| (), || false).expect("a thread");
+    let mut random = Random(12);
+    let mut slab = Slab::new();
+    let mut live: Vec<Live> = Vec::new();
+    let mut used_bytes = 0;
+    // Who is too fast for it gets a mapping that is not ready, and this one later.
+    while slab.huge_bytes() == 0 {
+        assert!(
+            slab.reserved_bytes() < 100 * MAPPING_BYTES,
+            "none came in a second"
+        );
+        if slab.reserved_bytes() > 8 * MAPPING_BYTES {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        for _ in 0..64 {
+            let bytes = 7000 + random.below(1192);
+            let fill = random.next() as u8;
+            let block = slab.allocate(bytes);
+            // SAFETY: the block has `bytes` bytes.
+            unsafe { block.as_ptr().write_bytes(fill, bytes) };
+            used_bytes += rounded_bytes(bytes);
+            live.push(Live { block, bytes, fill });
+        }
+    }
+    assert!(
+        slab.reserved_bytes() > 8 * MAPPING_BYTES,
+        "small ones have none"
+    );
+    assert_eq!(slab.huge_bytes(), MAPPING_BYTES);
+    // The newest blocks are in it.
+    for _ in 0..48 {
+        free(&mut slab, live.pop().expect("filled"), &mut used_bytes);
+    }
+    slab.trim();
+    assert_eq!(slab.huge_bytes(), 0, "given back in part");
+    while let Some(block) = live.pop() {
+        free(&mut slab, block, &mut used_bytes);
+    }
+    slab.trim();
+    assert_eq!((slab.used_bytes(), slab.reserved_bytes()), (0, 0));
+}
+
 /// Bytes of a span that no block has.
 const HEADER_BYTES: usize = 64;
 

@@ -135,6 +135,12 @@ fn each_setting_is_graded_and_what_is_bad_says_what_to_do() {
             "= madvise",
         ),
         (
+            "sys/kernel/mm/transparent_hugepage/enabled",
+            "always madvise [never]",
+            Grade::Advice,
+            "= never",
+        ),
+        (
             "proc/swaps",
             "Filename Type Size Used Priority\n",
             Grade::Good,

@@ -114,7 +114,12 @@ fn main() {
         .arg(number("port", "6379"))
         .arg(number("connections", "50"))
         .arg(number("pipeline", "1"))
-        .arg(number("seconds", "3"))
+        .arg(
+            Arg::new("seconds")
+                .long("seconds")
+                .default_value("3")
+                .value_parser(value_parser!(f64)),
+        )
         .arg(number("keys", "1000000"))
         .arg(number("size", "100"))
         .arg(
@@ -147,7 +152,10 @@ fn main() {
     let mut events = vec![EpollEvent::empty(); connections.len()];
 
     let start = Instant::now();
-    let end = start + Duration::from_secs(of("seconds"));
+    let seconds = *arguments
+        .get_one::<f64>("seconds")
+        .expect("it has a default");
+    let end = start + Duration::try_from_secs_f64(seconds).expect("a length of time");
     for connection in &mut connections {
         connection.send(&mut next_key, start);
     }

@@ -50,25 +50,53 @@ pub enum Unasked {
     Nobody,
 }
 
-/// Lets this process have huge pages it asks for, and those it does not ask for only where `takes_all`.
-///
-/// The allocator has turned all of them off by now: what it keeps it keeps in small pieces, which go back to the system one by one.
+/// What this process does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disabled {
+    /// Nothing.
+    None,
+    /// Those it does not ask for.
+    Unasked,
+    /// All.
+    All,
+}
+
+/// Lets this process have huge pages where it asks for them, where it does not, both or neither.
 ///
 /// - `machine`: what the machine gives unless told otherwise.
-/// - Errors: what the kernel says. One before 6.18 cannot give to askers alone on a machine that gives to everybody: it goes on
-///   giving none.
-pub fn allow(machine: Unasked, takes_all: bool) -> io::Result<()> {
-    let (disables, flags) = match machine {
-        Unasked::Nobody => return Ok(()),
-        Unasked::Some if !takes_all => (1, EXCEPT_ADVISED),
-        Unasked::Some | Unasked::None => (0, 0),
-    };
-    let (disables, none): (libc::c_ulong, libc::c_ulong) = (disables, 0);
+/// - Errors: what the kernel says. One before 6.18 cannot give to askers alone on a machine that gives to everybody: then nobody gets
+///   any.
+pub fn allow(machine: Unasked, asked: bool, unasked: bool) -> io::Result<()> {
+    match machine {
+        Unasked::Nobody => Ok(()),
+        Unasked::Some if !unasked && asked => {
+            disable(true, EXCEPT_ADVISED).or_else(|error| disable(true, 0).and(Err(error)))
+        }
+        Unasked::Some if !unasked => disable(true, 0),
+        // Who started this process may have turned them off.
+        Unasked::Some | Unasked::None => disable(false, 0),
+    }
+}
+
+fn disable(is_disabled: bool, flags: libc::c_ulong) -> io::Result<()> {
+    let is_disabled = libc::c_ulong::from(is_disabled);
+    let none: libc::c_ulong = 0;
     // SAFETY: the call changes how memory is mapped from now on, never what is in it.
-    let result = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, disables, flags, none, none) };
+    let result = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, is_disabled, flags, none, none) };
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Which huge pages this process does without, whatever the machine gives.
+pub fn are_disabled() -> Disabled {
+    let none: libc::c_ulong = 0;
+    // SAFETY: the call changes nothing.
+    match unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, none, none, none, none) } {
+        ..=0 => Disabled::None,
+        1 => Disabled::All,
+        _ => Disabled::Unasked,
     }
 }
 

@@ -228,7 +228,7 @@ impl Host {
         let chosen = text.split(['[', ']']).nth(1).unwrap_or(&text);
         let found = format!("transparent_hugepage = {chosen}");
         Some(if chosen == "always" {
-            let change = "the kernel merges pages behind rondo's back: single slow requests, and memory that is not given back. \
+            let change = "rondo keeps its memory from it (disable-thp), and its large tables get huge pages here from Linux 6.18 on only. \
                           echo madvise > /sys/kernel/mm/transparent_hugepage/enabled";
             Finding::bad(Grade::Advice, subject, found, change)
         } else if chosen == "never" {

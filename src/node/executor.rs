@@ -112,6 +112,9 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         .map_err(|reason| format!("cannot use dir '{}': {reason}", options.dir))?;
     log::start(&options)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
+    if let Err(error) = process::allow_huge_pages(&options) {
+        tracing::info!(%error, "tables get no huge pages: transparent_hugepage=madvise would give them some");
+    }
     super::report::remember_start(supervisor.name());
     if !options.renames.is_empty() && !crate::commands::table::rename(&options.renames) {
         return Err("commands were used before they were renamed".to_string());
@@ -202,8 +205,8 @@ fn run_cores(
             .map(|board| board.gate.load(Ordering::Relaxed));
         gate.is_some_and(|gate| gate & GATE_LOADING == 0)
     };
-    if let Err(error) = process::allow_huge_pages(options, is_serving) {
-        tracing::info!(%error, "tables get no huge pages: transparent_hugepage=madvise would give them some");
+    if let Err(error) = process::prepare_huge_pages(options, is_serving) {
+        tracing::warn!(%error, "no thread for huge pages");
     }
     let load = begin_load(options, &board)?;
     let log_load =

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::options::Options;
-use crate::ds::huge_pages::{self, Unasked};
+use crate::ds::huge_pages::{self, Disabled, Unasked};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
 /// Descriptors a core and the process need besides clients: rings, listeners, logs.
@@ -164,23 +164,33 @@ fn unasked_huge_pages() -> Unasked {
     }
 }
 
-/// Whether the kernel hands out huge pages to who did not ask for them.
+/// Whether the kernel hands out huge pages to this process unasked.
 pub fn has_huge_pages() -> bool {
-    unasked_huge_pages() == Unasked::Some
+    unasked_huge_pages() == Unasked::Some && huge_pages::are_disabled() == Disabled::None
 }
 
-/// Lets the tables of keys have huge pages where `table-huge-pages` says so, and all other memory as `disable-thp` does.
+/// Lets the tables of keys have huge pages where `table-huge-pages` says so, and all other memory as `disable-thp` does. What has been
+/// touched before stays as it is.
 ///
-/// - `is_serving`: see [`huge_pages::start`].
-/// - Errors: as [`huge_pages::allow`]; no thread.
-pub fn allow_huge_pages(
+/// - Errors: as [`huge_pages::allow`].
+pub fn allow_huge_pages(options: &Options) -> io::Result<()> {
+    let for_all = options.is_held("disable-thp", "no");
+    huge_pages::allow(unasked_huge_pages(), has_huge_tables(options), for_all)
+}
+
+/// Has huge pages made ready for tables that may have some.
+///
+/// - Errors and `is_serving`: see [`huge_pages::start`].
+pub fn prepare_huge_pages(
     options: &Options,
     is_serving: impl Fn() -> bool + Send + 'static,
 ) -> io::Result<()> {
-    let machine = unasked_huge_pages();
-    if !options.is_held("table-huge-pages", "yes") || machine == Unasked::Nobody {
+    if !has_huge_tables(options) || huge_pages::are_disabled() == Disabled::All {
         return Ok(());
     }
-    huge_pages::allow(machine, options.is_held("disable-thp", "no"))?;
     huge_pages::start(super::time_slice::shorten, is_serving)
+}
+
+fn has_huge_tables(options: &Options) -> bool {
+    options.is_held("table-huge-pages", "yes") && unasked_huge_pages() != Unasked::Nobody
 }

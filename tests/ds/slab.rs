@@ -94,13 +94,7 @@ fn contents_stay_while_mappings_come_and_go() {
     let mut used_bytes = 0;
     for round in 0..3 {
         while slab.reserved_bytes() < size(1, 13) * 4 * 1024 * 1024 {
-            let bytes = 7000 + random.below(1192);
-            let fill = random.next() as u8;
-            let block = slab.allocate(bytes);
-            // SAFETY: the block has `bytes` bytes.
-            unsafe { block.as_ptr().write_bytes(fill, bytes) };
-            used_bytes += rounded_bytes(bytes);
-            live.push(Live { block, bytes, fill });
+            live.push(filled_large(&mut slab, &mut random, &mut used_bytes));
         }
         let kept_count = live.len() / [2, 10, 1][round];
         while live.len() > kept_count {
@@ -133,19 +127,13 @@ fn a_large_slab_goes_on_in_mappings_made_ready() {
     while slab.huge_bytes() == 0 {
         assert!(
             slab.reserved_bytes() < 100 * MAPPING_BYTES,
-            "none came in a second"
+            "none came in 8 seconds"
         );
         if slab.reserved_bytes() > 8 * MAPPING_BYTES {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(std::time::Duration::from_millis(10));
         }
         for _ in 0..64 {
-            let bytes = 7000 + random.below(1192);
-            let fill = random.next() as u8;
-            let block = slab.allocate(bytes);
-            // SAFETY: the block has `bytes` bytes.
-            unsafe { block.as_ptr().write_bytes(fill, bytes) };
-            used_bytes += rounded_bytes(bytes);
-            live.push(Live { block, bytes, fill });
+            live.push(filled_large(&mut slab, &mut random, &mut used_bytes));
         }
     }
     assert!(
@@ -313,6 +301,13 @@ fn filled(slab: &mut Slab, bytes: usize, fill: u8) -> Live {
     // SAFETY: the block has `bytes` bytes.
     unsafe { block.as_ptr().write_bytes(fill, bytes) };
     Live { block, bytes, fill }
+}
+
+/// A block of a random size near the largest class, filled.
+fn filled_large(slab: &mut Slab, random: &mut Random, used_bytes: &mut usize) -> Live {
+    let bytes = 7000 + random.below(1192);
+    *used_bytes += rounded_bytes(bytes);
+    filled(slab, bytes, random.next() as u8)
 }
 
 fn free(slab: &mut Slab, live: Live, used_bytes: &mut usize) {

@@ -308,13 +308,7 @@ fn run_cores(
 /// Begins to load the RDB file, where there is one.
 fn begin_load(options: &Options, board: &Arc<Board>) -> Result<Option<Arc<Load>>, String> {
     if options.appendonly {
-        // The log is the whole truth: what a snapshot holds besides would come and go with the next start.
-        if std::path::Path::new(&options.dbfilename).exists() {
-            tracing::warn!(
-                file = options.dbfilename,
-                "the RDB file is not loaded: with appendonly yes the log says which keys there are"
-            );
-        }
+        // The log is the whole truth, or becomes that of this file: `node/adoption.rs`.
         return Ok(None);
     }
     let plan = LoadPlan {

@@ -4,16 +4,17 @@
 //!
 //! Promises  all of it or nothing: the manifest is written last, and only where there was none; a file that ends in the
 //!           middle of a command, as a crash leaves it, counts up to there, which is said.
-//! Not here  the base's file: `persist/rdb/`; running commands: `shard/replay.rs`.
+//! Not here  the base's file: `persist/rdb/`; pieces of a file of commands: `node/command_file.rs`; running them: `shard/replay.rs`.
 //! Source    Redis's manual: "Redis persistence"; files of Redis 6.2 to 8.
-//! Tests     tests/server/tools.rs.
+//! Tests     tests/server/tools.rs, tests/server/adoption.rs.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::base::load_base_from;
+use super::command_file::{CommandFile, Piece};
 use super::data_dir::DataDir;
 use super::options::Options;
 use super::rewrite::next_epoch;
@@ -24,13 +25,17 @@ use crate::base::number::parse_i64;
 use crate::keyspace::cut::CutSizes;
 use crate::keyspace::{Keyspace, SlotMap};
 use crate::persist::effects::{Effect, Effects, append};
-use crate::persist::manifest::Base;
+use crate::persist::manifest::{Base, Manifest};
 use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
 use crate::resp::Args;
 use crate::script::library_name;
 use crate::shard::Shard;
 
 type Done<T> = Result<T, String>;
+
+/// An RDB file is told by so many bytes.
+const MARK_BYTES: u64 = 6;
+const NO_COMMAND: &str = "this is no command";
 
 /// `rondo import FROM DIR`.
 pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
@@ -46,30 +51,30 @@ pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
     }
     let mut imported = Imported::new();
     for (path, is_last) in files_of(from)? {
-        imported.take(&path, is_last, out)?;
+        let progress = Mutex::new(ToolProgress::of(&path, length_of(&path)));
+        let taken = imported.take(&path, is_last, &|bytes| lock(&progress).add(bytes))?;
+        drop(progress);
+        say(out, &taken.told(&path))?;
     }
-    let mut epoch = next_epoch(&manifest, SlotMap::new(1));
-    epoch.base = Some(Base {
-        number: 1,
-        lsns: vec![0],
-    });
-    epoch.ends = Some(vec![0]);
-    let path = dir.base_path(epoch.number, 1);
-    let keys = imported
-        .write(&path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    manifest.epochs.push(epoch);
-    dir.set_manifest(&manifest)
-        .map_err(|error| format!("cannot write the manifest in {}: {error}", place.display()))?;
-    let line = format!(
-        "{keys} keys are in {}; start with --appendonly yes",
-        place.display()
-    );
+    let (_, keys) = imported.into_first_epoch(&dir, &mut manifest)?;
+    let place = place.display();
+    say(
+        out,
+        &format!("{keys} keys are in {place}; start with --appendonly yes"),
+    )
+}
+
+fn say(out: &mut dyn Write, line: &str) -> Done<()> {
     writeln!(out, "{line}").map_err(|error| error.to_string())
 }
 
+/// Bytes of a file, about; 0 where that cannot be told.
+pub(super) fn length_of(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
 /// The files to be read, in order, each with whether it is the last.
-fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
+pub(super) fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
     if from.is_file() && from.extension().is_none_or(|end| end != "manifest") {
         return Ok(vec![(from.to_path_buf(), true)]);
     }
@@ -121,15 +126,36 @@ fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
         .collect())
 }
 
+/// How much of a file counts.
+pub(super) struct Taken {
+    /// Bytes of it.
+    bytes: u64,
+    /// Where something begins that is not all there; none: all of it counts.
+    pub(super) cut: Option<u64>,
+}
+
+impl Taken {
+    /// In words.
+    pub(super) fn told(&self, path: &Path) -> String {
+        let path = path.display();
+        match self.cut {
+            None => format!("{path}: {} bytes", self.bytes),
+            Some(at) => format!(
+                "{path}: it ends in the middle of what begins at byte {at}; what is before that counts"
+            ),
+        }
+    }
+}
+
 /// All keys so far.
-struct Imported {
+pub(super) struct Imported {
     shards: Vec<Shard>,
     functions: Vec<Vec<u8>>,
     db: u16,
 }
 
 impl Imported {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let options = Options {
             databases: i64::from(u16::MAX) / 4,
             ..Options::default()
@@ -147,101 +173,110 @@ impl Imported {
     }
 
     /// Reads one file: an RDB file, commands, or the first and then the second.
-    fn take(&mut self, path: &Path, is_last: bool, out: &mut dyn Write) -> Done<()> {
+    ///
+    /// - `is_last`: it may end in the middle of something.
+    /// - `progress`: told of bytes.
+    /// - Errors: a sentence for the operator, with the file.
+    pub(super) fn take(
+        &mut self,
+        path: &Path,
+        is_last: bool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Done<Taken> {
         let fail = |reason: String| format!("{}, {reason}", path.display());
-        let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
-        let mut rest = bytes.as_slice();
-        let progress = Mutex::new(ToolProgress::of(path, bytes.len() as u64));
-        if bytes.starts_with(b"REDIS") || bytes.starts_with(b"VALKEY") {
-            let tell = |count| lock(&progress).add(count);
-            let taken = load_base_from(&mut rest, bytes.len() as u64, &mut self.shards, &tell)
-                .map_err(fail)?;
+        let unread = |error: std::io::Error| fail(error.to_string());
+        let mut file = File::open(path).map_err(unread)?;
+        let bytes = length_of(path);
+        let mut head = Vec::new();
+        (&mut file)
+            .take(MARK_BYTES)
+            .read_to_end(&mut head)
+            .map_err(unread)?;
+        file.rewind().map_err(unread)?;
+        let mut start = 0;
+        if head.starts_with(b"REDIS") || head.starts_with(b"VALKEY") {
+            let taken =
+                load_base_from(&mut file, bytes, &mut self.shards, progress).map_err(fail)?;
             self.functions = taken.functions.codes;
-            rest = &bytes[taken.bytes as usize..];
+            start = taken.bytes;
+            file.seek(SeekFrom::Start(start)).map_err(unread)?;
         }
         // Each file begins in database 0.
         self.db = 0;
-        let start = bytes.len() - rest.len();
-        let stop = self
-            .run(rest, &mut lock(&progress))
-            .map_err(|(at, reason)| fail(format!("at offset {}: {reason}", start + at)))?;
-        drop(progress);
-        let line = match stop {
-            None => format!("{}: {} bytes", path.display(), bytes.len()),
-            Some(at) if is_last => format!(
-                "{}: it ends in the middle of what begins at byte {}; what is before that counts",
-                path.display(),
-                start + at
-            ),
-            Some(at) => {
-                return Err(fail(format!(
-                    "it ends in the middle of what begins at byte {}",
-                    start + at
-                )));
-            }
-        };
-        writeln!(out, "{line}").map_err(|error| error.to_string())
+        let mut commands = CommandFile::new(file, start);
+        let cut = self
+            .run(&mut commands, progress)
+            .map_err(|reason| fail(format!("at offset {}: {reason}", commands.offset())))?;
+        match cut {
+            Some(at) if !is_last => Err(fail(format!(
+                "it ends in the middle of what begins at byte {at}"
+            ))),
+            cut => Ok(Taken { bytes, cut }),
+        }
     }
 
-    /// Runs commands; where they stop being whole, if they do. Errors: where, and why.
+    /// Runs commands; where they stop being whole, if they do. Errors: why the one that is next cannot be run.
     fn run(
         &mut self,
-        bytes: &[u8],
-        progress: &mut ToolProgress,
-    ) -> Result<Option<usize>, (usize, String)> {
-        let mut at = 0;
+        commands: &mut CommandFile<File>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Done<Option<u64>> {
         // What a MULTI has queued: all of it or nothing.
-        let mut block: Option<(usize, Vec<u8>)> = None;
+        let mut block: Option<(u64, Vec<u8>)> = None;
         let mut now_ms = 0;
-        while at < bytes.len() {
-            if bytes[at] == b'#' {
-                // `#TS:` and a time, or another note.
-                let Some(end) = bytes[at..].iter().position(|&byte| byte == b'\n') else {
-                    return Ok(Some(block.map_or(at, |(start, _)| start)));
-                };
-                let line = String::from_utf8_lossy(&bytes[at..at + end]);
-                if let Some(seconds) = line.trim().strip_prefix("#TS:") {
-                    now_ms = seconds.parse::<i64>().unwrap_or(0).saturating_mul(1000);
-                }
-                at += end + 1;
-                continue;
-            }
-            let length = match command_length(&bytes[at..]) {
-                Ok(Some(length)) => length,
-                Ok(None) => return Ok(Some(block.map_or(at, |(start, _)| start))),
-                Err(()) => return Err((at, "this is no command".into())),
-            };
-            let command = &bytes[at..at + length];
-            let mut effects = Effects::new(command);
-            let read = effects
-                .read()
-                .map_err(|_| (at, "this is no command".to_string()))?;
-            if let Some((effect, of)) = read {
-                let args = Args::new(of, &effects.spans);
-                if matches!(effect, Effect::Command) && args.is(0, "MULTI") {
-                    block = Some((at, Vec::new()));
-                } else if matches!(effect, Effect::Command) && args.is(0, "EXEC") {
-                    if let Some((_, commands)) = block.take() {
-                        self.replay(now_ms, &commands)
-                            .map_err(|reason| (at, reason))?;
+        loop {
+            let at = commands.offset();
+            let count = match commands.next().map_err(|error| error.to_string())? {
+                Piece::End => return Ok(block.map(|(start, _)| start)),
+                Piece::Cut => return Ok(Some(block.map_or(at, |(start, _)| start))),
+                Piece::Bad => return Err(NO_COMMAND.into()),
+                Piece::Note(count) => {
+                    let line = String::from_utf8_lossy(&commands.bytes()[..count]);
+                    if let Some(seconds) = line.trim().strip_prefix("#TS:") {
+                        now_ms = seconds.parse::<i64>().unwrap_or(0).saturating_mul(1000);
                     }
-                } else if let Some((_, commands)) = &mut block {
-                    commands.extend_from_slice(command);
-                } else {
-                    self.replay(now_ms, command)
-                        .map_err(|reason| (at, reason))?;
+                    count
                 }
-            }
-            at += length;
-            progress.add(length as u64);
+                Piece::Command(count) => {
+                    self.run_one(&commands.bytes()[..count], at, now_ms, &mut block)?;
+                    progress(count as u64);
+                    count
+                }
+            };
+            commands.take(count);
         }
-        Ok(block.map(|(start, _)| start))
+    }
+
+    /// Runs the command that begins at `at`, or puts it into the block that has begun.
+    fn run_one(
+        &mut self,
+        command: &[u8],
+        at: u64,
+        now_ms: i64,
+        block: &mut Option<(u64, Vec<u8>)>,
+    ) -> Done<()> {
+        let mut effects = Effects::new(command);
+        let Some((effect, of)) = effects.read().map_err(|_| NO_COMMAND)? else {
+            return Ok(());
+        };
+        let args = Args::new(of, &effects.spans);
+        if matches!(effect, Effect::Command) && args.is(0, "MULTI") {
+            *block = Some((at, Vec::new()));
+        } else if matches!(effect, Effect::Command) && args.is(0, "EXEC") {
+            if let Some((_, commands)) = block.take() {
+                self.replay(now_ms, &commands)?;
+            }
+        } else if let Some((_, commands)) = block {
+            commands.extend_from_slice(command);
+        } else {
+            self.replay(now_ms, command)?;
+        }
+        Ok(())
     }
 
     fn replay(&mut self, now_ms: i64, commands: &[u8]) -> Result<(), String> {
         let mut effects = Effects::new(commands);
-        let no_command = |_| "this is no command".to_string();
-        while let Some((effect, bytes)) = effects.read().map_err(no_command)? {
+        while let Some((effect, bytes)) = effects.read().map_err(|_| NO_COMMAND)? {
             if let Effect::Select(db) = effect {
                 self.db = db;
                 continue;
@@ -283,6 +318,31 @@ impl Imported {
         Ok(())
     }
 
+    /// They are the base of an epoch of one core, the next in the manifest: its file and then the manifest are durable. That epoch, and
+    /// how many keys there are.
+    pub(super) fn into_first_epoch(
+        self,
+        dir: &DataDir,
+        manifest: &mut Manifest,
+    ) -> Done<(u64, u64)> {
+        let mut epoch = next_epoch(manifest, SlotMap::new(1));
+        let number = epoch.number;
+        epoch.base = Some(Base {
+            number: 1,
+            lsns: vec![0],
+        });
+        epoch.ends = Some(vec![0]);
+        let path = dir.base_path(number, 1);
+        let keys = self
+            .write(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        manifest.epochs.push(epoch);
+        let place = dir.path().display();
+        dir.set_manifest(manifest)
+            .map_err(|error| format!("cannot write the manifest in {place}: {error}"))?;
+        Ok((number, keys))
+    }
+
     /// Writes all keys as a base; how many there are.
     fn write(mut self, path: &Path) -> std::io::Result<u64> {
         let keys = &mut self.shards[0].keys;
@@ -314,47 +374,6 @@ impl Imported {
         out.get_ref().sync_all()?;
         Ok(count)
     }
-}
-
-/// Bytes of the command that `bytes` begin with; none: it is not all there. Errors: it is none.
-fn command_length(bytes: &[u8]) -> Result<Option<usize>, ()> {
-    let number = |at: usize, mark: u8| -> Result<Option<(usize, usize)>, ()> {
-        let Some(&first) = bytes.get(at) else {
-            return Ok(None);
-        };
-        if first != mark {
-            return Err(());
-        }
-        let Some(end) = bytes[at..].iter().take(24).position(|&byte| byte == b'\n') else {
-            return if bytes.len() - at < 24 {
-                Ok(None)
-            } else {
-                Err(())
-            };
-        };
-        let digits = bytes[at + 1..at + end].strip_suffix(b"\r").ok_or(())?;
-        let number = crate::base::number::parse_i64(digits).ok_or(())?;
-        Ok(Some((
-            usize::try_from(number).map_err(|_| ())?,
-            at + end + 1,
-        )))
-    };
-    let Some((count, mut at)) = number(0, b'*')? else {
-        return Ok(None);
-    };
-    for _ in 0..count {
-        let Some((length, next)) = number(at, b'$')? else {
-            return Ok(None);
-        };
-        at = next
-            .checked_add(length)
-            .and_then(|end| end.checked_add(2))
-            .ok_or(())?;
-        if at > bytes.len() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(at))
 }
 
 /// When the entries of an `XCLAIM` were delivered: Redis logs every delivery of XREADGROUP so. Their stream was alive then.

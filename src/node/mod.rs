@@ -2,6 +2,7 @@
 
 pub mod acceptor;
 mod acl;
+mod adoption;
 mod background;
 pub mod backlog;
 pub mod backup;
@@ -14,6 +15,7 @@ mod buffers;
 mod busy_scripts;
 pub mod cli;
 pub mod clients;
+mod command_file;
 pub mod compaction;
 pub mod config_file;
 pub mod config_rewrite;

@@ -4,7 +4,7 @@
 //!     epoch's cores, where not each of these has the keys of whole cores of before
 //!
 //! Promises  keys come out as they were, whatever the number of cores was and is; nothing is served before.
-//! Not here  what counts: `persist/recovery.rs`.
+//! Not here  what counts: `persist/recovery.rs`; where there is no log yet: `node/adoption.rs`.
 //! Tests     tests/server/durability.rs.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +12,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::adoption::adopt;
 use super::base::load_base;
 use super::data_dir::DataDir;
 use super::functions::Codes;
@@ -78,11 +79,18 @@ pub fn load(
 ) -> Result<Loaded, String> {
     let Opened { dir, manifest } = opened;
     let mut manifest = manifest.clone();
-    let recovered = recover(dir, &mut manifest, (options, hasher), map, progress)?;
-    let mut loaded = recovered.loaded;
+    let limits = (options, hasher);
+    let mut recovered = recover(dir, &mut manifest, limits, map, progress)?;
     if !begins {
-        return Ok(loaded);
+        return Ok(recovered.loaded);
     }
+    let is_new = !manifest.epochs.iter().any(|epoch| epoch.base.is_some())
+        && recovered.extents.iter().flatten().all(Option::is_none);
+    if is_new && adopt(dir, &mut manifest, options, progress)? {
+        recovered = recover(dir, &mut manifest, limits, map, progress)?;
+    }
+    let mut loaded = recovered.loaded;
+    let number = manifest.next_number();
     // An epoch in which nothing happened is forgotten.
     let mut extents = recovered.extents.into_iter();
     let mut kept = Vec::new();
@@ -94,7 +102,6 @@ pub fn load(
         }
         is_needed
     });
-    let number = opened.manifest.next_number();
     let mut epoch = next_epoch(&manifest, map);
     epoch.number = number.max(epoch.number);
     manifest.epochs.push(epoch.clone());
@@ -403,7 +410,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn expect(&self, bytes: u64) {
+    pub(super) fn expect(&self, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -411,7 +418,7 @@ impl Progress {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn told<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(super) fn told<T>(&self, work: impl FnOnce() -> T) -> T {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let teller = scope.spawn(|| {

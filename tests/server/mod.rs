@@ -2,6 +2,7 @@
 
 mod abuse; // malformed and oversized input, with the errors of a real server
 mod acl; // users and what they are denied
+mod adoption; // what Redis has left becomes the log
 mod atomicity; // several shards, one step
 mod backup; // BACKUP, its states and what a server finds in it
 mod backup_faults; // BACKUP on a disk that fails

@@ -144,7 +144,8 @@ fn a_damaged_rdb_file_is_named_with_its_offset() {
     );
 }
 
-fn command(words: &[&str]) -> String {
+/// As Redis writes it.
+pub(super) fn command(words: &[&str]) -> String {
     let mut text = format!("*{}\r\n", words.len());
     for word in words {
         text += &format!("${}\r\n{word}\r\n", word.len());

@@ -1,0 +1,180 @@
+//! What Redis has left in a directory becomes the log at the first start with `appendonly yes`.
+
+use super::client::{Value, bulk, ok};
+use super::harness::Server;
+use super::tools::command;
+
+const LOGGED: &[&str] = &["--appendonly", "yes"];
+
+/// A server whose directory holds nothing but these files.
+fn stopped_with(files: &[(&str, &[u8])]) -> Server {
+    let mut server = Server::start(1, &[]);
+    assert!(server.terminate().success());
+    let _ = std::fs::remove_file(server.dir.join("dump.rdb"));
+    for (name, bytes) in files {
+        let path = server.dir.join(name);
+        let folder = path.parent().expect("a folder");
+        std::fs::create_dir_all(folder).expect("a folder");
+        std::fs::write(path, bytes).expect("a file");
+    }
+    server
+}
+
+fn files_of_redis(folder: &str, name: &str, last: &str) -> Vec<(String, Vec<u8>)> {
+    let base = command(&["SELECT", "3"]) + &command(&["SET", "three", "3"]);
+    let first = command(&["SET", "a", "1"]) + &command(&["RPUSH", "list", "x", "y"]);
+    let manifest = format!(
+        "file {name}.1.base.aof seq 1 type b\nfile {name}.1.incr.aof seq 1 type i\nfile {name}.2.incr.aof seq 2 type i\n"
+    );
+    [
+        ("1.base.aof", base),
+        ("1.incr.aof", first),
+        ("2.incr.aof", last.to_string()),
+        ("manifest", manifest),
+    ]
+    .into_iter()
+    .map(|(end, text)| (format!("{folder}/{name}.{end}"), text.into_bytes()))
+    .collect()
+}
+
+fn borrowed(files: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
+    let files = files.iter();
+    files
+        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .collect()
+}
+
+#[test]
+fn the_directory_of_redis_7_becomes_the_log() {
+    for threads in [1, 2, 7] {
+        let last = command(&["INCR", "a"]) + &command(&["SADD", "set", "m"]);
+        let files = files_of_redis("appendonlydir", "appendonly.aof", &last);
+        let mut server = stopped_with(&borrowed(&files));
+        assert!(server.restart(threads, LOGGED), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("GET a"), bulk("2"));
+        assert_eq!(client.ask("LLEN list"), Value::Integer(2));
+        assert_eq!(client.ask("SISMEMBER set m"), Value::Integer(1));
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(3));
+        client.ask("SELECT 3");
+        assert_eq!(client.ask("GET three"), bulk("3"));
+        client.ask("SELECT 0");
+        // From here on its own log counts: what is gone stays gone.
+        assert_eq!(client.ask("DEL a list"), Value::Integer(2));
+        assert_eq!(client.ask("SET more 1"), ok());
+        assert!(server.terminate().success());
+        for again in [threads, threads + 1] {
+            assert!(server.restart(again, LOGGED), "{}", server.log());
+            let mut client = server.client();
+            assert_eq!(client.ask("EXISTS a list"), Value::Integer(0));
+            assert_eq!(client.ask("EXISTS set more"), Value::Integer(2));
+            assert!(server.terminate().success());
+        }
+        for (name, bytes) in &files {
+            let there = std::fs::read(server.dir.join(name)).expect("it is there");
+            assert_eq!(&there, bytes, "{name}");
+        }
+    }
+}
+
+#[test]
+fn files_have_the_names_that_options_give_them() {
+    let options = [
+        "--appendonly",
+        "yes",
+        "--appenddirname",
+        "logs",
+        "--appendfilename",
+        "mine",
+    ];
+    let files = files_of_redis("logs", "mine", "");
+    let mut server = stopped_with(&borrowed(&files));
+    assert!(server.restart(2, &options), "{}", server.log());
+    assert_eq!(server.client().ask("GET a"), bulk("1"));
+}
+
+/// Before Redis 7 there was one file, which may begin as an RDB file.
+#[test]
+fn the_file_of_redis_6_becomes_the_log() {
+    let mut server = stopped_with(&[]);
+    assert!(server.restart(1, &[]), "{}", server.log());
+    server.client().ask("SET a 1");
+    assert_eq!(server.client().ask("SAVE"), ok());
+    assert!(server.terminate().success());
+    let dump = std::fs::read(server.dir.join("dump.rdb")).expect("a file");
+    let file = [dump, (command(&["INCRBY", "a", "41"])).into_bytes()].concat();
+    let mut server = stopped_with(&[("appendonly.aof", &file), ("dump.rdb", b"is not looked at")]);
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    assert_eq!(server.client().ask("GET a"), bulk("42"));
+}
+
+#[test]
+fn an_rdb_file_becomes_the_log_where_there_is_none() {
+    let mut server = stopped_with(&[]);
+    assert!(server.restart(1, &[]), "{}", server.log());
+    server.client().ask("SET a 1");
+    assert!(server.terminate().success());
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    let mut client = server.client();
+    assert_eq!(client.ask("GET a"), bulk("1"));
+    assert_eq!(client.ask("SAVE"), ok());
+    client.ask("FLUSHALL");
+    assert_eq!(client.ask("SET b 1"), ok());
+    server.signal("KILL");
+    server.wait_for_the_end();
+    // The file has a; the log knows better.
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    assert_eq!(server.client().ask("EXISTS a"), Value::Integer(0));
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(1));
+}
+
+/// A start that nothing was written to made no log that would stand in the way of one.
+#[test]
+fn a_log_without_a_record_is_none() {
+    let mut server = stopped_with(&[]);
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let files = files_of_redis("appendonlydir", "appendonly.aof", "");
+    for (name, bytes) in &files {
+        std::fs::write(server.dir.join(name), bytes).expect("a file");
+    }
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    assert_eq!(server.client().ask("GET a"), bulk("1"));
+}
+
+#[test]
+fn an_end_that_is_cut_off_counts_as_the_option_says() {
+    let whole = command(&["INCR", "a"]);
+    let last = format!("{whole}*3\r\n$3\r\nSET\r\n$1\r\na");
+    let files = files_of_redis("appendonlydir", "appendonly.aof", &last);
+    let mut server = stopped_with(&borrowed(&files));
+    let strict = [LOGGED, &["--aof-load-truncated", "no"]].concat();
+    assert!(!server.restart(2, &strict));
+    let log = server.log();
+    let at = whole.len();
+    let place = format!("2.incr.aof ends in a write that was cut off at byte {at}");
+    assert!(log.contains(&place), "{log}");
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    assert_eq!(server.client().ask("GET a"), bulk("2"));
+}
+
+#[test]
+fn what_cannot_be_read_ends_the_start_and_begins_no_log() {
+    let whole = command(&["INCR", "a"]);
+    let last = format!("{whole}nonsense\r\n");
+    let files = files_of_redis("appendonlydir", "appendonly.aof", &last);
+    let mut server = stopped_with(&borrowed(&files));
+    for _ in 0..2 {
+        assert!(!server.restart(2, LOGGED));
+        let log = server.log();
+        let place = format!("2.incr.aof, at offset {}: this is no command", whole.len());
+        assert!(log.contains(&place), "{log}");
+        assert!(!server.dir.join("appendonlydir/manifest").exists());
+    }
+    // Mended by hand it is loaded.
+    let (name, _) = &files[2];
+    std::fs::write(server.dir.join(name), whole).expect("a write");
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    assert_eq!(server.client().ask("GET a"), bulk("2"));
+}

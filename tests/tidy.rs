@@ -19,6 +19,7 @@ const LEVELS: &[&[&str]] = &[
 const UNSAFE_ROOMS: &[&str] = &[
     "src/ds/",
     "src/lua/",
+    "src/node/local_time.rs",
     "src/node/removal.rs",
     "src/node/ring.rs",
     "src/node/time_slice.rs",

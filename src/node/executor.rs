@@ -15,7 +15,7 @@ use super::backup_dir::{self, Found};
 use super::core::{Core, CoreParts};
 use super::event_loop::CoreLoop;
 use super::http::{self, Questions};
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Way};
 use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
 use super::mesh::{self, Board, GATE_LOADING, Mesh};
@@ -36,6 +36,9 @@ const GLOMMIO_IO_BYTES: usize = 16 * 1024;
 const GLOMMIO_RING_DEPTH: usize = 32;
 /// The end of the process waits so long for files that are given up.
 const FILES_END_MAX: Duration = Duration::from_secs(1);
+
+/// So often somebody looks whether all is loaded.
+const LOADED_EVERY: Duration = Duration::from_millis(2);
 
 /// The end of the process, as its cores see it.
 pub struct Ending {
@@ -153,6 +156,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         pid = std::process::id(),
         "rondo is starting"
     );
+    tracing::info!("Server initialized");
     let options = Arc::new(options);
     let result = run_cores(
         cores_count,
@@ -223,6 +227,7 @@ fn run_cores(
     // and virtual machines.
     let has_topology = glommio::CpuSet::online().is_ok();
     give_back::start();
+    let ways = first.0.ways();
     let mut first = Some(first);
     let config_file: Arc<str> = config_file.into();
     let mut threads = Vec::new();
@@ -289,7 +294,10 @@ fn run_cores(
         eprintln!("rondo: {reason}");
         std::process::exit(1);
     }
-    supervisor.tell_ready();
+    if wait_until_loaded(&board, &ending) {
+        ways.iter().for_each(Way::tell);
+        supervisor.tell_ready();
+    }
     for thread in threads {
         thread
             .join()
@@ -339,6 +347,17 @@ fn fail(failure: &Mutex<Option<String>>) -> i32 {
     1
 }
 
+/// Waits until commands are run; false: the process ends instead. A load that fails ends it, too.
+fn wait_until_loaded(board: &Board, ending: &Ending) -> bool {
+    while board.gate.load(Ordering::Acquire) & GATE_LOADING != 0 {
+        if ending.has_begun() {
+            return false;
+        }
+        std::thread::sleep(LOADED_EVERY);
+    }
+    true
+}
+
 /// What one core starts with.
 struct Seat {
     id: usize,
@@ -369,11 +388,6 @@ impl Seat {
             super::settings::keyspace_options(&self.options, &self.hasher, slots, self.id as u16);
         let mut shard = Shard::new(self.id as u16, Keyspace::new(keys));
         shard.share_ledger(self.ledger);
-        if self.id == 0 {
-            for port in self.listeners.ports() {
-                tracing::info!(port, "ready to accept connections");
-            }
-        }
         let mut core = Core::new(CoreParts {
             id: self.id as u16,
             shard,

@@ -29,6 +29,28 @@ pub enum Change {
     Disarm(u32),
 }
 
+/// A way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By TCP, at this port.
+    Tcp(u16),
+    /// By TLS, at this port.
+    Tls(u16),
+    /// By the Unix socket.
+    Unix,
+}
+
+impl Way {
+    /// Tells that it is open, in Redis's words: there are scripts and containers that wait for them.
+    pub fn tell(&self) {
+        match self {
+            Way::Tcp(port) => tracing::info!(port, "Ready to accept connections tcp"),
+            Way::Tls(port) => tracing::info!(port, "Ready to accept connections tls"),
+            Way::Unix => tracing::info!("Ready to accept connections unix"),
+        }
+    }
+}
+
 /// All listening sockets of the process.
 #[derive(Default)]
 pub struct Listeners {
@@ -250,10 +272,20 @@ impl Listeners {
         Some(place.listener.fd())
     }
 
-    /// The ports of all TCP sockets.
-    pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
-        let places = self.places.iter().flatten();
-        places.filter_map(|place| place.listener.port())
+    /// All ways in, each once.
+    pub fn ways(&self) -> Vec<Way> {
+        let mut ways: Vec<Way> = Vec::new();
+        for place in self.places.iter().flatten() {
+            let way = match (place.listener.port(), &place.tcp) {
+                (Some(port), Some((_, _, true))) => Way::Tls(port),
+                (Some(port), _) => Way::Tcp(port),
+                (None, _) => Way::Unix,
+            };
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        ways
     }
 }
 

@@ -194,7 +194,6 @@ pub const HELD: &[OptionSpec] = &[
     hidden(idle("min-string-size-avoid-copy-reply", INT, "16384", COPIES)),
     hidden(idle("min-string-size-avoid-copy-reply-threaded", INT, "65536", COPIES)),
     idle("prefetch-batch-max-size", Check::Int(0, 128), "16", EVERY_CORE),
-    fixed("log-timestamp-format", Check::Enum(&["legacy", "iso8601", "milliseconds"]), "iso8601", &["iso8601", "legacy"], "a line of the log begins with its time in ISO 8601, UTC"),
     idle("extended-redis-compatibility", YES_NO, "no", "rondo says it is a Redis whatever this says"),
     // Read by `node/syslog.rs`, as are the next two.
     at_start(held("syslog-enabled", "", YES_NO, "no")),

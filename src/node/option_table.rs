@@ -2,6 +2,7 @@
 //!
 //! Not here  options Redis has and rondo only holds or refuses: `node/option_held.rs`.
 
+use super::log_lines::{FORMS, TIMES};
 use super::option_values::{memory_bytes, parse_integer, percentile_text};
 use super::options::{Field, Kind, OptionSpec, Options, OutputLimit, Topic, file_name};
 use crate::base::number::parse_f64;
@@ -253,12 +254,22 @@ pub const OWN: &[OptionSpec] = &[
         name: "log-format",
         kind: Kind::Enum {
             field: field!(log_format),
-            // Valkey's name for text.
-            names: &["text", "json", "legacy"],
+            names: FORMS,
         },
-        default: "text",
+        default: "legacy",
         topic: Topic::General,
-        help: "text, or json for one object a line; legacy is text",
+        help: "lines as Redis writes them (legacy), logfmt, text, or json for one object a line",
+        ..BASE
+    },
+    OptionSpec {
+        name: "log-timestamp-format",
+        kind: Kind::Enum {
+            field: field!(log_timestamp_format),
+            names: TIMES,
+        },
+        default: "legacy",
+        topic: Topic::General,
+        help: "when, in a line of legacy or logfmt: legacy, iso8601 or milliseconds since 1970",
         ..BASE
     },
     OptionSpec {
@@ -738,7 +749,8 @@ pub(super) fn defaults() -> Options {
         hz: 10,
         loglevel: "notice",
         logfile: String::new(),
-        log_format: "text",
+        log_format: "legacy",
+        log_timestamp_format: "legacy",
         metrics_port: 0,
         metrics_bind: "127.0.0.1".to_string(),
         pidfile: String::new(),

@@ -82,6 +82,8 @@ pub struct Options {
     pub logfile: String,
     /// `text` or `json`.
     pub log_format: &'static str,
+    /// Of the lines of two forms.
+    pub log_timestamp_format: &'static str,
     /// The port of the HTTP figures, 0 for none.
     pub metrics_port: i64,
     /// The address they are served on.

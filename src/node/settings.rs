@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::connection::Peer;
 use super::log;
+use super::log_lines;
 use super::option_values::parse_cpus;
 use super::options::{Options, OutputLimit};
 use crate::base::hash::KeyHasher;
@@ -163,7 +164,9 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
         match *name {
             "loglevel" => log::set_level(options.loglevel),
             "proc-title-template" | "port" | "tls-port" | "bind" => show_title(options),
-            "log-format" => log::set_format(options.log_format),
+            "log-format" | "log-timestamp-format" => {
+                log_lines::set(options.log_format, options.log_timestamp_format);
+            }
             "oom-score-adj" | "oom-score-adj-values" => {
                 super::process::adjust_oom_score(options).map_err(|error| {
                     tracing::warn!(%error, "cannot write the OOM score");

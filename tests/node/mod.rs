@@ -11,6 +11,7 @@ mod file_writer; // snapshots, past the page cache
 mod functions; // libraries of functions after a recovery
 mod info; // sections from figures
 mod latency; // samples, drawings and reports of slow events
+mod log_lines; // times and values in lines of the log
 mod look_out; // how long a core looks out for others
 mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET

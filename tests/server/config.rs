@@ -128,22 +128,73 @@ fn the_process_has_a_title() {
 fn the_form_of_log_lines_changes_at_once() {
     let server = Server::start(2, &["--enable-debug-command", "yes"]);
     let mut client = server.client();
-    for (format, text) in [("json", "first"), ("text", "second"), ("json", "third")] {
-        let words: [&[u8]; 4] = [b"CONFIG", b"SET", b"log-format", format.as_bytes()];
-        assert_eq!(client.run(&words), ok());
+    let mut say = |format: &str, time: &str, text: &str| {
+        let set = format!("CONFIG SET log-format {format} log-timestamp-format {time}");
+        assert_eq!(client.ask(&set), ok());
         assert_eq!(client.ask(&format!("DEBUG LOG {text}")), ok());
-    }
-    let log = std::fs::read_to_string(server.dir.join("log")).expect("a log");
+    };
+    say("json", "legacy", "first");
+    say("text", "legacy", "second");
+    say("legacy", "legacy", "third");
+    say("legacy", "milliseconds", "fourth");
+    say("logfmt", "iso8601", "fifth");
+    let log = server.log();
     let line_of = |text: &str| {
         let line = log.lines().find(|line| line.contains(text));
         line.unwrap_or_else(|| panic!("no {text}: {log}"))
     };
-    for (text, is_json) in [("first", true), ("second", false), ("third", true)] {
-        let line = line_of(&format!("DEBUG LOG: {text}"));
-        let has_form = line.starts_with('{') && line.contains("\"level\":\"WARN\"");
-        assert_eq!(has_form, is_json, "{line}");
-        assert!(is_json || line.contains(" WARN DEBUG LOG: "), "{line}");
-    }
+    let first = line_of("DEBUG LOG: first");
+    assert!(
+        first.starts_with('{') && first.contains("\"level\":\"WARN\""),
+        "{first}"
+    );
+    let second = line_of("DEBUG LOG: second");
+    assert!(second.contains("Z  WARN DEBUG LOG: second"), "{second}");
+    let pid = server.pid();
+    let third = line_of("DEBUG LOG: third");
+    let (head, time) = third.split_at(format!("{pid}:M ").len());
+    assert_eq!(head, format!("{pid}:M "));
+    let shape: String = time
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '9' } else { c })
+        .collect();
+    let month = &time[3..6];
+    assert!("JanFebMarAprMayJunJulAugSepOctNovDec".contains(month));
+    assert_eq!(
+        shape,
+        format!("99 {month} 9999 99:99:99.999 # DEBUG LOG: third")
+    );
+    let fourth = line_of("DEBUG LOG: fourth");
+    let words: Vec<&str> = fourth.splitn(4, ' ').collect();
+    assert_eq!(words[1].len(), 13, "{fourth}");
+    assert!(words[1].bytes().all(|byte| byte.is_ascii_digit()));
+    assert_eq!(words[2..], ["#", "DEBUG LOG: fourth"]);
+    let fifth = line_of("DEBUG LOG: fifth");
+    let start = format!("pid={pid} role=primary timestamp=\"2");
+    assert!(fifth.starts_with(&start), "{fifth}");
+    let end = "level=warning message=\"DEBUG LOG: fifth\"";
+    assert!(fifth.ends_with(end), "{fifth}");
+}
+
+/// Scripts and containers wait for this line of Redis's.
+#[test]
+fn the_log_tells_that_connections_are_accepted() {
+    let dir = super::harness::new_dir();
+    let socket = dir.join("socket");
+    let mut server = Server::start(2, &["--unixsocket", &socket.display().to_string()]);
+    let count = |log: &str, text: &str| log.matches(text).count();
+    let log = server.log();
+    let tcp = " * Ready to accept connections tcp port=";
+    assert_eq!(count(&log, tcp), 1, "{log}");
+    let unix = " * Ready to accept connections unix\n";
+    assert_eq!(count(&log, unix), 1, "{log}");
+    server.client().ask("SET a 1");
+    assert!(server.terminate().success());
+    // Once all is loaded, not before.
+    assert!(server.restart(2, &[]), "{}", server.log());
+    let log = server.log();
+    let places = ["Server initialized", "DB loaded from disk", tcp].map(|text| log.find(text));
+    assert!(places.is_sorted() && places[0].is_some(), "{log}");
 }
 
 /// Options that Redis 8.0 refuses to change whatever they are set to, in the order of their names.

@@ -106,7 +106,7 @@ fn the_log_may_be_json() {
         );
     }
     assert!(
-        log.contains("\"message\":\"ready to accept connections\""),
+        log.contains("\"message\":\"Ready to accept connections tcp\""),
         "{log}"
     );
 }

@@ -1,10 +1,11 @@
 //! Keys read back from records of a snapshot.
 //!
-//! Promises  a record whose deadline has passed is dropped and counted; a key that is there already is told, or replaced
+//! Promises  a record whose deadline has passed is dropped and counted, and so is one of no element; a key that is there already is told, or replaced
 //!           where that is wanted. Nothing is counted as a change.
 //! Tests     tests/keyspace/cut.rs.
 
-use super::rdb::record::read_record;
+pub use super::rdb::record::key_of;
+use super::rdb::record::{NoRecord, read_record};
 use super::{Keyspace, is_expired, put_into};
 
 /// Why a record was not taken.
@@ -25,6 +26,8 @@ pub enum Loaded {
     Here,
     /// It had died.
     Expired,
+    /// It has no element, as some releases of Redis left such: there is no such key.
+    Empty,
 }
 
 impl Keyspace {
@@ -49,8 +52,8 @@ impl Keyspace {
     }
 
     /// Takes a key from a record of a log's base, into which the log's records are run: whether its time has come they say.
-    pub fn restore_record(&mut self, db: u64, record: &[u8]) -> Result<(), NotLoaded> {
-        self.take_record(db, record, false, false).map(drop)
+    pub fn restore_record(&mut self, db: u64, record: &[u8]) -> Result<Loaded, NotLoaded> {
+        self.take_record(db, record, false, false)
     }
 
     fn take_record(
@@ -64,8 +67,11 @@ impl Keyspace {
         if db >= self.databases.len() {
             return Err(NotLoaded::NoDatabase);
         }
-        let (key, moved) = read_record(record, &self.access, self.clock, &self.limits)
-            .map_err(|_| NotLoaded::Malformed)?;
+        let (key, moved) = match read_record(record, &self.access, self.clock, &self.limits) {
+            Ok(read) => read,
+            Err(NoRecord::Empty) => return Ok(Loaded::Empty),
+            Err(NoRecord::Malformed) => return Err(NotLoaded::Malformed),
+        };
         if drops_dead && is_expired(moved.expire_at_ms, self.now_ms) {
             return Ok(Loaded::Expired);
         }

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::functions::Codes;
-use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, told};
+use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, tell_empty, told};
+use crate::keyspace::load::Loaded;
 use crate::shard::Shard;
 
 /// Reads a base; its libraries of functions.
@@ -81,10 +82,13 @@ fn load_batches(shard: &mut Shard, line: &Receiver<Batch>) -> Result<(), String>
         for (db, offset, end) in batch.records {
             let record = &batch.bytes[start..end];
             start = end;
-            shard
+            let loaded = shard
                 .keys
                 .restore_record(db, record)
                 .map_err(|why| format!("at offset {offset}: {}", told(why, db)))?;
+            if loaded == Loaded::Empty {
+                tell_empty(record);
+            }
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ use super::mesh::{Board, GATE_LOADING};
 use super::snapshot::{Pace, lock};
 use crate::base::number::parse_i64;
 use crate::keyspace::SlotMap;
-use crate::keyspace::load::{Loaded, NotLoaded};
+use crate::keyspace::load::{Loaded, NotLoaded, key_of};
 use crate::persist::rdb::{Framer, Item};
 
 /// A batch is handed over when its records have so many bytes.
@@ -34,6 +34,8 @@ pub(super) const BATCHES_MAX: usize = 16;
 const RECORD_BYTES_MIN: u64 = 5;
 /// What is read at a time; more where a record is longer.
 const READ_BYTES: usize = 1 << 20;
+/// So many keys that have no element are told by name.
+const EMPTY_TOLD_MAX: u64 = 10;
 /// What a core loads in one turn: about a millisecond.
 const BYTES_PER_TURN: usize = 64 * 1024;
 
@@ -79,6 +81,8 @@ pub struct Load {
     pub loaded: AtomicU64,
     /// Keys that had died.
     pub expired: AtomicU64,
+    /// Keys that had no element.
+    pub empty: AtomicU64,
     /// When it began.
     pub began: Instant,
 }
@@ -126,6 +130,7 @@ impl Load {
             used_bytes: AtomicU64::new(0),
             loaded: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            empty: AtomicU64::new(0),
             began: Instant::now(),
         });
         *lock(&board.load) = Some(load.clone());
@@ -297,6 +302,12 @@ pub(super) fn take_apart(
     Ok(taken)
 }
 
+/// Tells of a key that has no element.
+pub(super) fn tell_empty(record: &[u8]) {
+    let key = key_of(record).unwrap_or_default();
+    tracing::info!("skipping empty key: {}", String::from_utf8_lossy(&key));
+}
+
 /// Why a record was not taken, in words.
 pub(super) fn told(why: NotLoaded, db: u64) -> String {
     match why {
@@ -351,6 +362,13 @@ impl Core {
             match self.shard.keys.load_record(db, record, walk.load.replaces) {
                 Ok(Loaded::Here) => walk.load.loaded.fetch_add(1, Ordering::Relaxed),
                 Ok(Loaded::Expired) => walk.load.expired.fetch_add(1, Ordering::Relaxed),
+                Ok(Loaded::Empty) => {
+                    let count = walk.load.empty.fetch_add(1, Ordering::Relaxed);
+                    if count < EMPTY_TOLD_MAX {
+                        tell_empty(record);
+                    }
+                    count
+                }
                 Err(why) => {
                     let reason = told(why, db);
                     walk.load.fail(&format!("at offset {offset}: {reason}"));

@@ -518,6 +518,7 @@ impl Core {
             (Ok(()), _) => tracing::info!(
                 keys = self.saving.last_loaded,
                 expired = self.saving.last_expired,
+                empty = load.empty.load(Ordering::Relaxed),
                 milliseconds = load.began.elapsed().as_millis() as u64,
                 "DB loaded from disk"
             ),

@@ -13,6 +13,7 @@ mod key_groups; // keys that live together
 mod moved; // values on their way between keys and shards
 pub mod rdb;
 mod rdb_array; // arrays of Redis in payloads
+mod rdb_empty; // keys of no element, which are passed over
 mod rdb_list; // lists in payloads
 mod rdb_set; // sets in payloads
 mod rdb_stream; // streams in payloads

@@ -2,7 +2,7 @@
 //!
 //! Promises  all that is wrong with a file is told at once; a file with an error gives no user.
 //! Not here  opening and writing it: `node/acl.rs`.
-//! Tests     tests/commands/acl.rs, error texts as Redis has them.
+//! Tests     tests/server/acl.rs, error texts as Redis has them.
 
 use super::selector::has_spaces;
 use super::user::{RuleError, User, join_parentheses};

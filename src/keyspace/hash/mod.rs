@@ -27,6 +27,8 @@ use crate::ds::unaligned_box::UnalignedBox;
 use packed::Packed;
 use table::Table;
 
+/// The latest deadline that a field may have: formats keep 48 bits of it.
+pub const DEADLINE_MS_MAX: i64 = (1 << 48) - 1;
 /// Random fields looked at before a walk finds one that lives.
 const RANDOM_TRIES_MAX: usize = 64;
 

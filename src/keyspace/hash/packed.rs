@@ -6,6 +6,7 @@
 //! Promises  the dated layout is Redis's `listpackex`, so dumps carry it unchanged.
 //! Not here  when a hash has outgrown it: `hash/mod.rs`.
 
+use super::DEADLINE_MS_MAX;
 use crate::ds::listpack::{Element, Listpack, Position};
 use crate::ds::mover::Mover;
 use std::collections::HashSet;
@@ -51,7 +52,7 @@ impl Packed {
                 return None;
             }
             if is_dated {
-                let Some(Element::Int(deadline_ms @ 0..)) = elements.next() else {
+                let Some(Element::Int(deadline_ms @ 0..=DEADLINE_MS_MAX)) = elements.next() else {
                     return None;
                 };
                 let order = if deadline_ms == NO_DEADLINE {

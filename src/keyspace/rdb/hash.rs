@@ -14,7 +14,7 @@ use super::wire::{Malformed, Reader, Writer};
 use super::{VERSION, VERSION_MAX};
 use crate::ds::listpack::{Element, Listpack};
 use crate::keyspace::EncodingLimits;
-use crate::keyspace::hash::{FieldDeadline, Hash};
+use crate::keyspace::hash::{DEADLINE_MS_MAX, FieldDeadline, Hash};
 
 /// The byte that says what follows.
 pub mod kind {
@@ -35,9 +35,6 @@ pub mod kind {
     /// A listpack of triples.
     pub const LISTPACK_DATED: u8 = 25;
 }
-
-/// Deadlines are below this.
-const DEADLINE_MS_MAX: u64 = (1 << 48) - 1;
 
 /// Writes type and value; returns the version that has that type.
 pub fn write(hash: &Hash, out: &mut Writer) -> u16 {
@@ -139,7 +136,7 @@ fn read_fields(
         if deadline_ms > 0 {
             let at_ms = first_ms
                 .checked_add(deadline_ms - 1)
-                .filter(|at_ms| *at_ms <= DEADLINE_MS_MAX)
+                .filter(|at_ms| *at_ms <= DEADLINE_MS_MAX as u64)
                 .ok_or(Malformed)?;
             hash.set_deadline(&field, Some(at_ms as i64));
         }

@@ -78,6 +78,9 @@ pub(super) fn read(
             for _ in 0..from.count()? {
                 let container = from.length()?;
                 let bytes = from.string()?;
+                if bytes.is_empty() {
+                    return Err(Malformed);
+                }
                 match container {
                     ALONE => list.push_alone(bytes.into_owned().into_boxed_slice()),
                     PACKED => list.push_listpack(Listpack::from_bytes(&bytes).ok_or(Malformed)?),

@@ -9,7 +9,7 @@
 //!     pair     | length | field | length | spare u8 | value | spare bytes |            length: u8, or 0xFE u32
 //!
 //! Promises  header, counts and back lengths are all right, or the whole is [`Malformed`].
-//! Tests     tests/keyspace/rdb_old.rs: payloads of old releases, every byte damaged.
+//! Tests     tests/keyspace/rdb_list.rs, tests/transcripts/: payloads of old releases, every byte damaged.
 
 use super::wire::{Malformed, Reader};
 use crate::ds::listpack::Element;

@@ -7,8 +7,10 @@
 //! Not here  what is between records: `persist/rdb/`.
 //! Tests     tests/keyspace/cut.rs, tests/persist/rdb.rs.
 
+use std::borrow::Cow;
+
 use super::wire::{Malformed, Reader, Writer};
-use super::{array, read_of};
+use super::{array, empty, read_of};
 use crate::ds::key_table::{EntryRef, Value};
 use crate::keyspace::{AccessPolicy, EncodingLimits, Moved, Object};
 
@@ -20,6 +22,21 @@ pub const DEADLINE_MS: u8 = 252;
 pub const FREQUENCY: u8 = 249;
 /// How long ago it was used last follows.
 pub const IDLE: u8 = 248;
+
+/// Why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRecord {
+    /// Its bytes are no record.
+    Malformed,
+    /// It has a collection without an element.
+    Empty,
+}
+
+impl From<Malformed> for NoRecord {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
 
 /// What a record says of access clocks.
 #[derive(Clone)]
@@ -60,7 +77,7 @@ pub fn read_record<'a>(
     policy: &AccessPolicy,
     clock: u32,
     limits: &EncodingLimits,
-) -> Result<(std::borrow::Cow<'a, [u8]>, Moved), Malformed> {
+) -> Result<(Cow<'a, [u8]>, Moved), NoRecord> {
     let mut from = Reader::new(bytes);
     let mut expire_at_ms = None;
     let mut access = policy.fresh(clock);
@@ -82,12 +99,19 @@ pub fn read_record<'a>(
             }
             kind => {
                 let key = from.string()?;
+                let value_start = from;
                 let value = match kind {
                     array::KIND => array::read(&mut from)?,
-                    kind => read_of(kind, &mut from, limits)?,
+                    kind => read_of(kind, &mut from, limits).map_err(|_| {
+                        if empty::is_empty(kind, &mut { value_start }) == Ok(true) {
+                            NoRecord::Empty
+                        } else {
+                            NoRecord::Malformed
+                        }
+                    })?,
                 };
                 if from.left() > 0 {
-                    return Err(Malformed);
+                    return Err(NoRecord::Malformed);
                 }
                 let moved = Moved {
                     value,
@@ -96,6 +120,20 @@ pub fn read_record<'a>(
                 };
                 return Ok((key, moved));
             }
+        }
+    }
+}
+
+/// The key of a record, as far as it can be read.
+pub fn key_of(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let mut from = Reader::new(bytes);
+    loop {
+        match from.byte().ok()? {
+            DEADLINE_MS => drop(from.u64().ok()?),
+            DEADLINE_SECONDS => drop(from.u32().ok()?),
+            FREQUENCY => drop(from.byte().ok()?),
+            IDLE => drop(from.length().ok()?),
+            _ => return from.string().ok(),
         }
     }
 }

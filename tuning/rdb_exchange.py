@@ -3,7 +3,8 @@
 
     tuning/rdb_exchange.py --rondo target/release/rondo --redis redis-server [--redis another-redis-server ...]
 
-For each redis-server: its RDB file loaded by rondo, rondo's by it, and its append-only directory brought over by `rondo import`. What is
+For each redis-server: its RDB file loaded by rondo, rondo's by it, and its append-only directory brought over by `rondo import` ("aof"), and
+by a start of rondo where Redis was ("in place", and "rdb in place" where there is nothing but its RDB file). What is
 compared of a key: type, encoding, deadline, and all it holds, deadlines of fields, groups and pending entries included; and the libraries
 of functions. A Redis before 7.2 reads no version 11, which is what rondo writes: that way is skipped, and said. It has no listpacks for
 sets and short lists, and other digits for scores; and when a consumer was seen last is in no append-only file: those are not compared.
@@ -183,20 +184,22 @@ def exchange(args, source, target, how):
     """Fills `source`, has `target` load its files, and compares."""
     folder, other = tempfile.mkdtemp(), tempfile.mkdtemp()
     try:
-        more = "--appendonly yes" if how == "aof" else ""
-        server = Server(source, folder, more)
+        logged = "--appendonly yes"
+        has_log = how in ("aof", "in place")
+        server = Server(source, folder, logged if has_log else "")
         version = server.version()
-        is_loose = how == "aof" or tuple(int(part) for part in version.split(".")[:2]) < (7, 2)
+        is_loose = has_log or tuple(int(part) for part in version.split(".")[:2]) < (7, 2)
         has_field_deadlines = int(version.split(".")[0]) >= 8 or is_rondo(source)
         fill(server.link, has_field_deadlines and not args.plain_hashes)
         before = everything(server.link, is_loose)
-        if how == "rdb":
+        if not has_log:
             server.link.must("SAVE")
-            shutil.copy(os.path.join(folder, "dump.rdb"), other)
         server.stop()
-        if how == "aof":
+        if how == "rdb":
+            shutil.copy(os.path.join(folder, "dump.rdb"), other)
+        elif how == "aof":
             subprocess.run([target, "import", os.path.join(folder, "appendonlydir"), other], check=True, stdout=subprocess.DEVNULL)
-        server = Server(target, other, more)
+        server = Server(target, folder if "in place" in how else other, "" if how == "rdb" else logged)
         after = everything(server.link, is_loose)
         names = [f"{os.path.basename(source)} {version}", f"{os.path.basename(target)} {server.version()}"]
         server.stop()
@@ -218,7 +221,8 @@ def main():
         text = subprocess.run([redis, "--version"], capture_output=True, text=True, check=True).stdout
         major, minor = text.split("v=")[1].split(".")[:2]
         count += exchange(args, redis, args.rondo, "rdb")
-        count += exchange(args, redis, args.rondo, "aof")
+        for how in ("aof", "in place", "rdb in place"):
+            count += exchange(args, redis, args.rondo, how)
         if (int(major), int(minor)) < (7, 2):
             print(f"rdb: rondo -> {redis} {major}.{minor}: skipped, it reads no version above 10")
         else:

@@ -17,15 +17,18 @@ use super::import::{Imported, files_of, length_of};
 use super::options::Options;
 use super::recover::Progress;
 use super::rewrite::dir_of;
+use crate::keyspace::SlotMap;
 use crate::persist::manifest::Manifest;
 
 /// Makes what there is of Redis's the next epoch; whether there is something.
 ///
+/// - `map`: which core is to have which key.
 /// - Errors: a sentence for the operator.
 pub(super) fn adopt(
     dir: &DataDir,
     manifest: &mut Manifest,
     options: &Options,
+    map: SlotMap,
     progress: &Progress,
 ) -> Result<bool, String> {
     let Some(from) = find(options) else {
@@ -49,7 +52,7 @@ pub(super) fn adopt(
             }
         }
     }
-    let (_, keys) = imported.into_first_epoch(dir, manifest)?;
+    let keys = imported.into_first_epoch(dir, manifest, map)?;
     tracing::info!(
         keys,
         from = %from.display(),

@@ -56,7 +56,7 @@ pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
         drop(progress);
         say(out, &taken.told(&path))?;
     }
-    let (_, keys) = imported.into_first_epoch(&dir, &mut manifest)?;
+    let keys = imported.into_first_epoch(&dir, &mut manifest, SlotMap::new(1))?;
     let place = place.display();
     say(
         out,
@@ -318,21 +318,23 @@ impl Imported {
         Ok(())
     }
 
-    /// They are the base of an epoch of one core, the next in the manifest: its file and then the manifest are durable. That epoch, and
-    /// how many keys there are.
+    /// They are the base of the next epoch in the manifest: its file and then the manifest are durable. How many keys there are.
+    ///
+    /// - `map`: of that epoch; keys need not be dealt where the next one has the same.
     pub(super) fn into_first_epoch(
         self,
         dir: &DataDir,
         manifest: &mut Manifest,
-    ) -> Done<(u64, u64)> {
-        let mut epoch = next_epoch(manifest, SlotMap::new(1));
-        let number = epoch.number;
+        map: SlotMap,
+    ) -> Done<u64> {
+        let mut epoch = next_epoch(manifest, map);
+        let none = vec![0; usize::from(epoch.cores)];
         epoch.base = Some(Base {
             number: 1,
-            lsns: vec![0],
+            lsns: none.clone(),
         });
-        epoch.ends = Some(vec![0]);
-        let path = dir.base_path(number, 1);
+        epoch.ends = Some(none);
+        let path = dir.base_path(epoch.number, 1);
         let keys = self
             .write(&path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
@@ -340,7 +342,7 @@ impl Imported {
         let place = dir.path().display();
         dir.set_manifest(manifest)
             .map_err(|error| format!("cannot write the manifest in {place}: {error}"))?;
-        Ok((number, keys))
+        Ok(keys)
     }
 
     /// Writes all keys as a base; how many there are.

@@ -86,7 +86,7 @@ pub fn load(
     }
     let is_new = !manifest.epochs.iter().any(|epoch| epoch.base.is_some())
         && recovered.extents.iter().flatten().all(Option::is_none);
-    if is_new && adopt(dir, &mut manifest, options, progress)? {
+    if is_new && adopt(dir, &mut manifest, options, map, progress)? {
         recovered = recover(dir, &mut manifest, limits, map, progress)?;
     }
     let mut loaded = recovered.loaded;

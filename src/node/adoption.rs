@@ -5,7 +5,8 @@
 //! Whoever has run Redis here starts rondo with the same configuration and finds the same keys. Redis itself does not look at an RDB
 //! file then: it starts empty, and the next save replaces the only copy.
 //!
-//! Promises  a log that has a base or a record is the whole truth, and nothing else is looked at; Redis's files stay as they are;
+//! Promises  a log that has a base or a record is the whole truth, and nothing else is loaded (where Redis has written since, that is
+//!           told); Redis's files stay as they are;
 //!           a file that cannot be read ends the start, before a manifest says anything of it.
 //! Not here  reading the files: `node/import.rs`.
 //! Tests     tests/server/adoption.rs.
@@ -61,16 +62,40 @@ pub(super) fn adopt(
     Ok(true)
 }
 
+/// Tells where Redis has written since the last start with a log of rondo's: that is passed over.
+pub(super) fn tell_newer(dir: &DataDir, options: &Options) {
+    let Some(from) = logs_of_redis(options) else {
+        return;
+    };
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|of| of.modified()).ok();
+    let started = modified(&dir.manifest_path());
+    let files = files_of(&from).unwrap_or_default();
+    if let Some((path, _)) = (files.iter()).find(|(path, _)| modified(path) > started) {
+        tracing::warn!(
+            file = %path.display(),
+            "Redis has written here since the last start: none of that is loaded, for there is a log of rondo's; to begin \
+             with Redis's anew, move away {} and the core-* beside it",
+            dir.manifest_path().display()
+        );
+    }
+}
+
 /// Where Redis would begin, or an RDB file.
 fn find(options: &Options) -> Option<PathBuf> {
+    let rdb = || Path::new(&options.dir).join(&options.dbfilename);
+    logs_of_redis(options).or_else(|| Some(rdb()).filter(|path| has_something(path)))
+}
+
+fn logs_of_redis(options: &Options) -> Option<PathBuf> {
     let name = options.held_text("appendfilename");
-    let folder = Path::new(&options.dir);
-    [
+    let places = [
         dir_of(options).join(format!("{name}.manifest")),
         // Before Redis 7.
-        folder.join(&name),
-        folder.join(&options.dbfilename),
-    ]
-    .into_iter()
-    .find(|path| path.is_file() && length_of(path) > 0)
+        Path::new(&options.dir).join(&name),
+    ];
+    places.into_iter().find(|path| has_something(path))
+}
+
+fn has_something(path: &Path) -> bool {
+    path.is_file() && length_of(path) > 0
 }

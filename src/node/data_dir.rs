@@ -112,8 +112,13 @@ impl DataDir {
             .open(&new)?;
         file.write_all(manifest.to_text().as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(&new, self.path.join(MANIFEST))?;
+        std::fs::rename(&new, self.manifest_path())?;
         sync_dir(&self.path)
+    }
+
+    /// The manifest, written anew with every start.
+    pub fn manifest_path(&self) -> PathBuf {
+        self.path.join(MANIFEST)
     }
 
     /// The file of a base.

@@ -12,7 +12,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::adoption::adopt;
+use super::adoption::{adopt, tell_newer};
 use super::base::load_base;
 use super::data_dir::DataDir;
 use super::functions::Codes;
@@ -86,7 +86,9 @@ pub fn load(
     }
     let is_new = !manifest.epochs.iter().any(|epoch| epoch.base.is_some())
         && recovered.extents.iter().flatten().all(Option::is_none);
-    if is_new && adopt(dir, &mut manifest, options, map, progress)? {
+    if !is_new {
+        tell_newer(dir, options);
+    } else if adopt(dir, &mut manifest, options, map, progress)? {
         recovered = recover(dir, &mut manifest, limits, map, progress)?;
     }
     let mut loaded = recovered.loaded;

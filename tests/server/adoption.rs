@@ -77,6 +77,31 @@ fn the_directory_of_redis_7_becomes_the_log() {
     }
 }
 
+/// Somebody went back to Redis for a while: what came of that is not loaded, and is told once.
+#[test]
+fn what_redis_wrote_later_is_told() {
+    let files = files_of_redis("appendonlydir", "appendonly.aof", "");
+    let mut server = stopped_with(&borrowed(&files));
+    assert!(server.restart(2, LOGGED), "{}", server.log());
+    assert_eq!(server.client().ask("SET own 1"), ok());
+    assert!(server.terminate().success());
+    let more = command(&["SET", "a", "of Redis"]);
+    let (name, _) = &files[2];
+    std::fs::write(server.dir.join(name), more).expect("a write");
+    for is_told in [true, false] {
+        assert!(server.restart(2, LOGGED), "{}", server.log());
+        let log = server.log();
+        assert_eq!(
+            log.contains("Redis has written here since"),
+            is_told,
+            "{log}"
+        );
+        assert_eq!(server.client().ask("GET a"), bulk("1"));
+        assert_eq!(server.client().ask("GET own"), bulk("1"));
+        assert!(server.terminate().success());
+    }
+}
+
 #[test]
 fn files_have_the_names_that_options_give_them() {
     let options = [

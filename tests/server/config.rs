@@ -1,7 +1,7 @@
 //! The configuration of a running server: CONFIG REWRITE, and what reaches the kernel.
 
 use super::client::{Client, Value, bulk, error, ok};
-use super::harness::Server;
+use super::harness::{Server, eventually};
 
 #[test]
 fn a_server_without_a_file_has_none_to_rewrite() {
@@ -183,15 +183,18 @@ fn the_log_tells_that_connections_are_accepted() {
     let socket = dir.join("socket");
     let mut server = Server::start(2, &["--unixsocket", &socket.display().to_string()]);
     let count = |log: &str, text: &str| log.matches(text).count();
-    let log = server.log();
     let tcp = " * Ready to accept connections tcp port=";
-    assert_eq!(count(&log, tcp), 1, "{log}");
     let unix = " * Ready to accept connections unix\n";
+    // A client may be answered a moment before.
+    eventually("the last line", || server.log().contains(unix));
+    let log = server.log();
+    assert_eq!(count(&log, tcp), 1, "{log}");
     assert_eq!(count(&log, unix), 1, "{log}");
     server.client().ask("SET a 1");
     assert!(server.terminate().success());
     // Once all is loaded, not before.
     assert!(server.restart(2, &[]), "{}", server.log());
+    eventually("the line", || server.log().contains(tcp));
     let log = server.log();
     let places = ["Server initialized", "DB loaded from disk", tcp].map(|text| log.find(text));
     assert!(places.is_sorted() && places[0].is_some(), "{log}");

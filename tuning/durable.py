@@ -195,9 +195,16 @@ def steady(args, server, seconds):
 
 
 def ended(load):
-    figures = json.loads(load.communicate()[0])
-    text = ", ".join(f"{name} {figures[name]:.2f}" for name in ("p50", "p99", "p99.9", "most"))
-    return figures["p99.9"], f"{text} ms"
+    return json.loads(load.communicate()[0])
+
+
+def medians(slices):
+    """Of each figure its median over slices: what a noisy neighbour does to one of them is not told."""
+    return {name: sorted(figures[name] for figures in slices)[len(slices) // 2] for name in ("p50", "p99", "p99.9", "most")}
+
+
+def told(figures):
+    return ", ".join(f"{name} {value:.2f}" for name, value in figures.items()) + " ms"
 
 
 def again_and_again(server, command, field, load, look):
@@ -214,7 +221,23 @@ def again_and_again(server, command, field, load, look):
     return count
 
 
+SAVES = (("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress"))
+
+
+def calm_down(folder, bytes_a_second=8 << 20, most_s=60):
+    """Waits until no file is removed any more: what saves leave to be done is not of before."""
+    free = lambda: (lambda of: of.f_bavail * of.f_frsize)(os.statvfs(folder))
+    last = free()
+    for _ in range(most_s):
+        time.sleep(1)
+        now = free()
+        if abs(now - last) < bytes_a_second:
+            return
+        last = now
+
+
 def save(args):
+    seconds = args.during / args.slices
     for name in args.servers.split(","):
         server = Running(args, name, LOG.format(policy=args.policy))
         # The keys that the load writes to, values as long as its own: nothing grows but by what a save needs.
@@ -222,15 +245,23 @@ def save(args):
         # The first fill of what grows once: tables, buffers, the log's segments.
         ended(steady(args, server, 5))
         data = server.memory()
-        before, text = ended(steady(args, server, args.during))
-        print(f"{name}: {args.keys} keys, {data >> 20} MiB, {args.rate} SET/s; before: {text}", flush=True)
-        for command, field in (("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")):
-            time.sleep(2)
-            load = steady(args, server, args.during)
-            time.sleep(0.2)
-            count = again_and_again(server, command, field, load, lambda: None)
-            during, text = ended(load)
-            print(f"{name} {command}: {count} in {args.during} s; {text}, p99.9 {during / before:.2f}x of before", flush=True)
+        slices, counts = {kind: [] for kind in ("before", "BGSAVE", "BGREWRITEAOF")}, {}
+        # In turn: a machine whose pace changes changes it for all three.
+        for _ in range(args.slices):
+            calm_down(args.dir)
+            slices["before"].append(ended(steady(args, server, seconds)))
+            for command, field in SAVES:
+                load = steady(args, server, seconds)
+                time.sleep(0.2)
+                counts[command] = counts.get(command, 0) + again_and_again(server, command, field, load, lambda: None)
+                slices[command].append(ended(load))
+        before = medians(slices["before"])
+        print(f"{name}: {args.keys} keys, {data >> 20} MiB, {args.rate} SET/s, {args.slices} slices of {seconds:g} s in turn; before: {told(before)}", flush=True)
+        for command, field in SAVES:
+            during = medians(slices[command])
+            ratios = sorted(of["p99.9"] / base["p99.9"] for of, base in zip(slices[command], slices["before"]))
+            text = f"p99.9 {during['p99.9'] / before['p99.9']:.2f}x of before, slice by slice {', '.join(f'{ratio:.2f}' for ratio in ratios)}"
+            print(f"{name} {command}: {counts[command]} in {args.during} s; {told(during)}, {text}", flush=True)
             # Another time for memory: looking at it stops the process for some milliseconds.
             time.sleep(2)
             memory, most = server.memory(), [0]
@@ -285,6 +316,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7, help="of `always` and `none`")
     parser.add_argument("--rate", type=int, default=20_000, help="of `save`, writes a second")
     parser.add_argument("--during", type=int, default=20, help="of `save`, seconds of load and of saves one after the other")
+    parser.add_argument("--slices", type=int, default=4, help="of `save`, so many pieces of that time, in turn with what is before")
     parser.add_argument("--policy", default="everysec", help="of `save`, appendfsync")
     parser.add_argument("--servers", default="redis,rondo", help="of `save`")
     parser.add_argument("--dir", default=".", help="on the disk that is meant")

@@ -6,8 +6,7 @@
 //! file then: it starts empty, and the next save replaces the only copy.
 //!
 //! Promises  a log that has a base or a record is the whole truth, and nothing else is loaded (where Redis has written since, that is
-//!           told); Redis's files stay as they are;
-//!           a file that cannot be read ends the start, before a manifest says anything of it.
+//!           told); Redis's files stay as they are; a file that cannot be read ends the start, before a manifest says anything of it.
 //! Not here  reading the files: `node/import.rs`.
 //! Tests     tests/server/adoption.rs.
 
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::data_dir::DataDir;
 use super::import::{Imported, files_of, length_of};
 use super::options::Options;
-use super::recover::Progress;
+use super::recover::{Progress, cut_off};
 use super::rewrite::dir_of;
 use crate::keyspace::SlotMap;
 use crate::persist::manifest::Manifest;
@@ -45,12 +44,7 @@ pub(super) fn adopt(
         match taken.cut {
             None => tracing::info!("{told}"),
             Some(_) if options.aof_load_truncated => tracing::warn!("{told}"),
-            Some(at) => {
-                return Err(format!(
-                    "{} ends in a write that was cut off at byte {at}; with aof-load-truncated yes it does not count",
-                    path.display()
-                ));
-            }
+            Some(at) => return Err(cut_off(path.display(), at)),
         }
     }
     let keys = imported.into_first_epoch(dir, manifest, map)?;

@@ -312,9 +312,14 @@ fn tell_torn(options: &Options, file: &str, offset: u64) -> Result<(), String> {
         );
         return Ok(());
     }
-    Err(format!(
+    Err(cut_off(file, offset))
+}
+
+/// Why a file that ends in the middle of a write is not loaded.
+pub(super) fn cut_off(file: impl std::fmt::Display, offset: u64) -> String {
+    format!(
         "{file} ends in a write that was cut off at byte {offset}; with aof-load-truncated yes it does not count"
-    ))
+    )
 }
 
 fn keys_count(shard: &Shard) -> usize {

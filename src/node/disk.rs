@@ -287,7 +287,8 @@ impl Disk {
     }
 
     /// Removes segments below `first`; to be run where it may block.
-    pub fn drop_before(&self, first: u64) -> impl FnOnce() + Send + 'static {
+    pub fn drop_before(&mut self, log: &Log, first: u64) -> impl FnOnce() + Send + use<> {
+        self.close(log);
         let (dir, epoch, core) = (self.dir.clone(), self.epoch, self.core);
         move || dir.keep_segments(epoch, core, (first, u64::MAX))
     }
@@ -318,7 +319,7 @@ impl Disk {
             }
         }
         log.wrote(id, buffer, result);
-        self.close(log);
+        self.close_some(log);
     }
 
     /// A sync has ended.
@@ -334,7 +335,7 @@ impl Disk {
             tracing::error!(core = self.core, %error, "syncing the append-only log failed: what it was to keep may be lost");
         }
         log.synced(sequence, if result < 0 { Err(-result) } else { Ok(()) });
-        self.close(log);
+        self.close_some(log);
     }
 
     /// Notes how long something under way took, if that is to be known; and whether it is durable now.
@@ -366,12 +367,16 @@ impl Disk {
         }
     }
 
-    /// Closes segments that nothing more is to be done with.
-    fn close(&mut self, log: &Log) {
+    /// Closes segments that nothing more is to be done with, where there are any beside the one that is written and the next.
+    fn close_some(&mut self, log: &Log) {
         if self.segments.len() > 2 {
-            let oldest = log.oldest_sequence();
-            self.segments.retain(|&sequence, _| sequence >= oldest);
+            self.close(log);
         }
+    }
+
+    fn close(&mut self, log: &Log) {
+        let oldest = log.oldest_sequence();
+        self.segments.retain(|&sequence, _| sequence >= oldest);
     }
 
     fn prepare(&mut self, sequence: u64, bytes: u64, zeroed_bytes: u64, block: BlockBuffer) {

@@ -1,13 +1,17 @@
 //! Removal: a large file that nobody needs any more goes piece by piece.
 //!
-//!     remove, replace: its name goes at once --> one thread for the process: a piece less, durable, a rest, the next piece
+//!     remove, replace: its name goes at once --> one thread for the process: nobody else has it open -->
+//!         a piece less, durable, a rest, the next piece
 //!
 //! A file system that is to tell its disk what is free (mount option `discard`) tells it of a whole file in one, and some disks do
 //! nothing else meanwhile: 510 ms for 600 MB here, for which every durable write waited. In pieces of 1 MiB a write waits for 7 ms
 //! at most. Where a piece takes no time, pieces grow until there are few.
 //!
+//! Whoever closes a file without a name last frees all of it in one, be it a core that has just written its log. So a file that
+//! somebody has open is kept open here, too, until nobody else has.
+//!
 //! Promises  a file is cut short only while it has no name and nobody else has it open: who copies the snapshot of before, or has a
-//!           link to it, keeps all of it. Where that cannot be known, or the disk is short of room, it goes at once.
+//!           link to it, keeps all of it. Where that cannot be known, or the disk is short of room, it goes as soon as it can.
 //! Not here  what is needed: whoever removes it.
 //! Tests     tests/node/removal.rs.
 
@@ -20,7 +24,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::fstatvfs;
@@ -33,6 +37,8 @@ const PIECE_BYTES_MAX: u64 = 64 << 20;
 const PIECE_TIME: Duration = Duration::from_millis(2);
 /// After a piece comes a rest of so many times as long.
 const REST_PARTS: u32 = 3;
+/// How often a file that somebody else has open is looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// With more than this in files that wait there are no rests.
 const WAITING_BYTES_MAX: u64 = 1 << 30;
 /// With less than one part in so many of the file system free, files go at once.
@@ -125,45 +131,88 @@ fn let_go(file: Option<File>) {
 
 fn run(files: &Receiver<File>) {
     super::time_slice::shorten();
-    let mut waiting = VecDeque::new();
-    while let Some(file) = waiting.pop_front().or_else(|| files.recv().ok()) {
-        if !may_be_cut(&file) {
-            continue;
-        }
-        let next = || {
-            waiting.extend(files.try_iter());
-            let bytes_of = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
-            let waiting_bytes: u64 = waiting.iter().map(bytes_of).sum();
-            match () {
-                () if is_short_of_room(&file) => Next::Nothing,
-                () if waiting_bytes > WAITING_BYTES_MAX => Next::Piece,
-                () => Next::Rest,
+    let (mut waiting, mut held) = (VecDeque::new(), VecDeque::new());
+    loop {
+        let Some(file) = waiting.pop_front() else {
+            let next = match held.is_empty() {
+                true => files.recv().map_err(RecvTimeoutError::from),
+                false => files.recv_timeout(LOOK_EVERY),
+            };
+            match next {
+                Ok(file) => waiting.push_back(file),
+                Err(RecvTimeoutError::Timeout) => waiting.append(&mut held),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
+            continue;
         };
-        if let Err(error) = shrink(&file, next) {
-            tracing::debug!(%error, "a file that is not needed goes at once");
+        match fate(&file) {
+            Fate::Cut => cut(&file, files, &mut waiting),
+            Fate::Wait => held.push_back(file),
+            Fate::Go => {}
         }
     }
 }
 
-/// Whether nobody can miss any of it, and its room is not needed at once.
-fn may_be_cut(file: &File) -> bool {
-    let links_count = file.metadata().map_or(1, |metadata| metadata.nlink());
-    links_count == 0 && is_alone(file) && !is_short_of_room(file)
+fn cut(file: &File, files: &Receiver<File>, waiting: &mut VecDeque<File>) {
+    let next = || {
+        waiting.extend(files.try_iter());
+        let bytes_of = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
+        let waiting_bytes: u64 = waiting.iter().map(bytes_of).sum();
+        match () {
+            () if is_short_of_room(file) => Next::Nothing,
+            () if waiting_bytes > WAITING_BYTES_MAX => Next::Piece,
+            () => Next::Rest,
+        }
+    };
+    if let Err(error) = shrink(file, next) {
+        tracing::debug!(%error, "a file that is not needed goes at once");
+    }
 }
 
-fn is_short_of_room(file: &File) -> bool {
+/// What is to be done with a file whose name has gone.
+enum Fate {
+    /// Nobody can miss any of it.
+    Cut,
+    /// Somebody else has it open.
+    Wait,
+    /// It has another name, its room is needed at once, or nobody can tell who has it open.
+    Go,
+}
+
+fn fate(file: &File) -> Fate {
+    let links_count = file.metadata().map_or(1, |metadata| metadata.nlink());
+    if links_count > 0 || is_short_of_room(file) {
+        return Fate::Go;
+    }
+    match is_alone(file) {
+        Ok(true) => Fate::Cut,
+        Ok(false) => Fate::Wait,
+        Err(_) => Fate::Go,
+    }
+}
+
+/// Whether its file system has so little left that files are to go at once.
+pub fn is_short_of_room(file: &File) -> bool {
     let parts =
         |of: nix::sys::statvfs::Statvfs| of.blocks() / FREE_PARTS_MIN > of.blocks_available();
     fstatvfs(file).map_or(true, parts)
 }
 
 /// Whether nobody else has it open: only then there is a lease to write it alone.
-fn is_alone(file: &File) -> bool {
+///
+/// - Errors: a file system without leases, a file of another user.
+fn is_alone(file: &File) -> IoResult<bool> {
     let lease = |kind: libc::c_int| {
         // SAFETY: the descriptor is open, and the argument is a number.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0 }
+        match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
     };
-    // It has no name: nobody will open it later. The end of a lease that is kept would be a signal.
-    lease(libc::F_WRLCK) && lease(libc::F_UNLCK)
+    match lease(libc::F_WRLCK) {
+        // It has no name: nobody will open it later. The end of a lease that is kept would be a signal.
+        Ok(()) => lease(libc::F_UNLCK).map(|()| true),
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -615,10 +615,10 @@ impl Core {
     /// A core: segments that the base in force has are not needed.
     pub(super) fn drop_segments(&mut self) {
         self.base_is_in_force();
-        if let (Some(disk), Some(log)) = (&self.disk, self.shard.log()) {
+        if let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log()) {
             let first = log.first_needed();
-            self.keep_for_backup(log.epoch(), first);
-            let work = disk.drop_before(first);
+            let (epoch, work) = (log.epoch(), disk.drop_before(log, first));
+            self.keep_for_backup(epoch, first);
             self.mesh.board().background.run(work);
         }
     }

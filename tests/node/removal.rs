@@ -2,9 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rondo::node::removal::{Next, remove, replace, shrink};
+use rondo::node::removal::{Next, is_short_of_room, remove, replace, shrink};
 
 const BYTES: usize = 9 << 20;
 
@@ -20,6 +22,24 @@ fn read(file: &mut File) -> Vec<u8> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).expect("a file");
     bytes
+}
+
+/// Tells how long a file is, and does not count among those who have it open.
+fn look(path: &Path) -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_PATH);
+    options.open(path).expect("a file")
+}
+
+fn length(seen: &File) -> u64 {
+    seen.metadata().expect("a file").len()
+}
+
+/// Waits until all of it is gone; a test that hangs has failed. Where room is short nothing is cut.
+fn wait_for_its_end(seen: &File) {
+    while length(seen) > 0 && !is_short_of_room(seen) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -58,6 +78,27 @@ fn who_has_it_open_keeps_all_of_it() {
         assert!(read(file) == bytes_of(number as u8), "{number}");
         assert_eq!(file.metadata().expect("a file").len(), BYTES as u64);
     }
+}
+
+/// Else whoever closes it last, a core perhaps, would wait for all of it.
+#[test]
+fn it_is_cut_once_nobody_has_it_open() {
+    let (path, other) = (place("closed"), place("closed-other"));
+    for path in [&path, &other] {
+        std::fs::write(path, bytes_of(3)).expect("a file");
+    }
+    let (seen, seen_other) = (look(&path), look(&other));
+    let holder = OpenOptions::new().write(true).open(&path).expect("a file");
+    remove(&path).expect("a file");
+    remove(&other).expect("a file");
+    wait_for_its_end(&seen_other);
+    assert_eq!(
+        length(&seen),
+        BYTES as u64,
+        "it was looked at before the other"
+    );
+    drop(holder);
+    wait_for_its_end(&seen);
 }
 
 #[test]

@@ -18,14 +18,19 @@ use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, lseek};
 
 use super::faults::fail_if;
-use super::removal;
+use super::removal::{self, Next};
+use super::spare::{self, SPARES};
 use crate::persist::BlockBuffer;
 use crate::persist::manifest::Manifest;
 use crate::persist::recovery::Files;
 
 const MANIFEST: &str = "manifest";
+/// What the name of a segment ends with that is written over an old one, until it is whole.
+const UNFINISHED: &str = ".log.new";
 /// So much of a segment is filled with zeros by one write.
 const ZEROS_BYTES: usize = 256 * 1024;
+/// So many old segments of a core are kept to be written over.
+const SPARE_SEGMENTS_MAX: usize = 4;
 /// The largest segment that there is room for with the fault of this name.
 const NEARLY_FULL_BYTES: u64 = 512 << 10;
 
@@ -141,17 +146,33 @@ impl DataDir {
             if path.is_dir() {
                 for entry in std::fs::read_dir(&path)? {
                     let path = entry?.path();
-                    if numbers(&path, ".log").is_some_and(|(epoch, _)| !is_needed(epoch)) {
-                        remove_if_there(&path)?;
+                    let is_old = numbers(&path, ".log").is_some_and(|(epoch, _)| !is_needed(epoch));
+                    // A segment that was being made when the process was killed.
+                    if is_old || numbers(&path, UNFINISHED).is_some() {
+                        unless_gone(SPARES.set_aside(&path, SPARE_SEGMENTS_MAX))?;
                     }
                 }
             } else if numbers(&path, ".base.rdb")
                 .is_some_and(|(epoch, number)| !is_needed_base(epoch, number))
             {
-                remove_if_there(&path)?;
+                unless_gone(SPARES.set_aside(&path, 1))?;
             }
         }
         Ok(())
+    }
+
+    /// Removes what a process that was killed has kept for files to come.
+    pub fn remove_spares(&self) {
+        let entries = std::fs::read_dir(&self.path);
+        let paths = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
+        let folders = paths.filter(|path| path.is_dir());
+        for folder in folders.chain([self.path.clone()]) {
+            spare::remove_left(&folder);
+        }
     }
 
     /// Keeps of a log's segments those from `first` to `last`.
@@ -160,7 +181,7 @@ impl DataDir {
         for sequence in segments {
             let path = self.segment(epoch, core, sequence);
             if !(first..=last).contains(&sequence)
-                && let Err(error) = removal::remove(&path)
+                && let Err(error) = SPARES.set_aside(&path, SPARE_SEGMENTS_MAX)
             {
                 tracing::warn!(file = %path.display(), %error, "cannot remove what is not needed any more");
             }
@@ -254,7 +275,9 @@ impl DataDir {
         let made = self.make_segment(place, bytes, zeroed_bytes, spare_bytes, block);
         if made.is_err() {
             // It may not have come to a file.
-            let _ = std::fs::remove_file(self.segment(place.0, place.1, place.2));
+            let path = self.segment(place.0, place.1, place.2);
+            let _ = std::fs::remove_file(path.with_extension(&UNFINISHED[1..]));
+            let _ = std::fs::remove_file(path);
         }
         made
     }
@@ -281,33 +304,59 @@ impl DataDir {
         if path.exists() {
             std::fs::remove_file(&path)?;
         }
+        let mut first = BlockBuffer::with_capacity(block.len());
+        first.extend(block);
+        let unfinished = path.with_extension(&UNFINISHED[1..]);
+        // All of what it held is written over before it has the name of a segment.
+        if zeroed_bytes >= bytes && SPARES.take(&unfinished, bytes) {
+            let file = OpenOptions::new().write(true).open(&unfinished)?;
+            removal::shrink(&file, bytes, || Next::Piece)?;
+            allocate(&file, bytes, spare_bytes)?;
+            let file = direct(file, &unfinished)?;
+            fill(&file, bytes, &first)?;
+            std::fs::rename(&unfinished, &path)?;
+            sync_dir(&dir)?;
+            SPARES.note(&path, bytes);
+            return Ok(file);
+        }
         let file = OpenOptions::new()
             .create_new(true)
             .write(true)
             .mode(0o600)
             .open(&path)?;
         allocate(&file, bytes, spare_bytes)?;
-        // Written past the page cache from here on, where the file system can.
-        let mut direct = OpenOptions::new();
-        direct.write(true).custom_flags(libc::O_DIRECT);
-        let file = match direct.open(&path) {
-            Ok(file) => file,
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => file,
-            Err(error) => return Err(error),
-        };
-        write_zeros(&file, zeroed_bytes.min(bytes))?;
-        let mut first = BlockBuffer::with_capacity(block.len());
-        first.extend(block);
-        file.write_all_at(first.as_slice(), 0)?;
-        file.sync_all()?;
+        let file = direct(file, &path)?;
+        fill(&file, zeroed_bytes.min(bytes), &first)?;
         sync_dir(&dir)?;
+        SPARES.note(&path, bytes);
         Ok(file)
     }
 }
 
+/// The same file past the page cache, where the file system can.
+fn direct(file: File, path: &Path) -> std::io::Result<File> {
+    let mut direct = OpenOptions::new();
+    direct.write(true).custom_flags(libc::O_DIRECT);
+    match direct.open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(file),
+        opened => opened,
+    }
+}
+
+/// Writes a segment's first block, after zeros over so much of it; all of it is durable then.
+fn fill(file: &File, zeroed_bytes: u64, first: &BlockBuffer) -> std::io::Result<()> {
+    write_zeros(file, zeroed_bytes)?;
+    file.write_all_at(first.as_slice(), 0)?;
+    file.sync_all()
+}
+
 /// Removes a file that may have gone by now.
 pub fn remove_if_there(path: &Path) -> std::io::Result<()> {
-    match removal::remove(path) {
+    unless_gone(removal::remove(path))
+}
+
+fn unless_gone(removed: std::io::Result<()>) -> std::io::Result<()> {
+    match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

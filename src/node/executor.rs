@@ -24,7 +24,7 @@ use super::recover::{self, Opened};
 use super::ring::Ring;
 use super::stopping::Signals;
 use super::supervisor::{Supervisor, detach};
-use super::{give_back, log, process};
+use super::{give_back, log, process, spare};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::keyspace::Keyspace;
@@ -157,6 +157,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         "rondo is starting"
     );
     tracing::info!("Server initialized");
+    spare::remove_left(Path::new(&options.dir));
     let options = Arc::new(options);
     let result = run_cores(
         cores_count,
@@ -171,6 +172,7 @@ pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
         // Gone already is as good.
         let _ = std::fs::remove_file(&options.pidfile);
     }
+    spare::SPARES.remove_all();
     result
 }
 

@@ -1,4 +1,4 @@
-//! File writer: a new file from its start to its end, past the page cache where the file system can.
+//! File writer: a file from its start to its end, past the page cache where the file system can.
 //!
 //! A snapshot is read by nobody soon. Through the page cache it would cost a copy and memory, and a thread of the kernel would
 //! write it back for milliseconds at a stretch, on a processor that a core may want.
@@ -12,6 +12,7 @@ use std::io::Result as IoResult;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::removal::{self, Next};
 use crate::persist::{BLOCK_BYTES, BlockBuffer};
 
 /// So much is written at once.
@@ -33,7 +34,15 @@ pub struct FileWriter {
 impl FileWriter {
     /// Makes the file, or empties it.
     pub fn create(path: &Path) -> IoResult<Self> {
-        let file = File::create(path)?;
+        Self::begin(File::create(path)?, path)
+    }
+
+    /// Writes over a file that is there: its blocks need not be freed and found again.
+    pub fn over(path: &Path) -> IoResult<Self> {
+        Self::begin(OpenOptions::new().write(true).open(path)?, path)
+    }
+
+    fn begin(file: File, path: &Path) -> IoResult<Self> {
         let mut options = OpenOptions::new();
         let direct = options.write(true).custom_flags(libc::O_DIRECT).open(path);
         let direct = match direct {
@@ -68,6 +77,8 @@ impl FileWriter {
         let bytes = self.written_bytes + self.buffer.len() as u64;
         self.buffer.pad(BLOCK_BYTES);
         self.write_buffer()?;
+        // What a longer one before has left: not in one, see there.
+        removal::shrink(&self.file, self.written_bytes, || Next::Rest)?;
         self.file.set_len(bytes)?;
         self.file.sync_all()?;
         Ok(bytes)

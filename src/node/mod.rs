@@ -100,6 +100,7 @@ mod settle;
 pub mod slab;
 pub mod slowlog;
 pub mod snapshot;
+pub mod spare;
 pub mod stopping;
 pub mod subscriptions;
 pub mod supervisor;

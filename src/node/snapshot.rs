@@ -19,9 +19,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::core::{Core, Purpose, Start};
 use super::file_writer::FileWriter;
 use super::functions::{Codes, LIBRARIES_VERSION};
-use super::removal;
 use super::rewrite::NewBase;
 use super::ring::Token;
+use super::spare::SPARES;
 use crate::commands::identity::REDIS_VERSION;
 use crate::commands::table::table;
 use crate::keyspace::cut::Chunk;
@@ -414,12 +414,12 @@ fn write_file(
         if job.is_given_up() {
             return Err(std::io::Error::other("it was given up"));
         }
-        removal::replace(&temporary, &plan.path)?;
+        SPARES.replace(&temporary, &plan.path, job.keys.load(Ordering::Relaxed))?;
         Ok(lsns)
     });
     written.map_err(|error| {
         // It is there or not; either way it is of no use.
-        let _ = removal::remove(&temporary);
+        let _ = super::removal::remove(&temporary);
         format!("{}: {error}", plan.path.display())
     })
 }
@@ -431,7 +431,6 @@ fn write_temporary(
     parts: &Receiver<Part>,
     job: &Job,
 ) -> std::io::Result<Vec<u64>> {
-    let mut out = FileWriter::create(temporary)?;
     let mut early = Vec::new();
     let mut sizes: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
     let mut version = VERSION;
@@ -457,6 +456,10 @@ fn write_temporary(
     }
     let keys = sizes.values().map(|(keys, _)| keys).sum();
     job.keys.store(keys, Ordering::Relaxed);
+    let mut out = match SPARES.take(temporary, keys) {
+        true => FileWriter::over(temporary)?,
+        false => FileWriter::create(temporary)?,
+    };
     let sizes = sizes.into_iter();
     let mut file = rdb::FileWriter::new(
         plan.has_checksum,

@@ -17,6 +17,7 @@ mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps
 mod removal; // who keeps what of a file that goes
+mod spare; // whose file is written over
 mod subscriptions; // patterns by what they begin or end with
 mod syslog; // what the system's log is sent
 mod title; // process titles

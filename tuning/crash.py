@@ -6,7 +6,9 @@
 Writers count up: a key of one core, three keys by MSET, two keys in a block. Every second round the log is rewritten
 meanwhile, and every start has another number of cores. With `always`, and where it was told to stop (TERM), nothing that was
 acknowledged may be missing, with `everysec` nothing that is older than a second; what was written together is there
-together. `--keys` are there from the beginning, 200 bytes each: a rewriting takes its time with them.
+together. `--keys` are there from the beginning, 200 bytes each: a rewriting takes its time with them. With `--churn` one rewriting
+follows the other for up to so many seconds before each kill: files are written over those of before (`node/spare.rs`), where there are
+keys enough (400,000) and the file system is mounted with `discard`.
 """
 
 import argparse
@@ -124,6 +126,17 @@ def fill(port, count):
         client.ask("MSET", *words)
 
 
+def churn(port, seconds):
+    """Rewrites again and again for so long; how often."""
+    client, count, end = Client(port), 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        if b"aof_rewrite_in_progress:0" in client.ask("INFO", "persistence"):
+            client.ask("BGREWRITEAOF")
+            count += 1
+        time.sleep(0.02)
+    return count
+
+
 def check(port, writers, killed, figures):
     client = Client(port)
     keys = int(client.ask("DBSIZE"))
@@ -157,6 +170,7 @@ def main():
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--signal", default="KILL", choices=("KILL", "TERM"))
     parser.add_argument("--keys", type=int, default=0)
+    parser.add_argument("--churn", type=float, default=0.0, help="seconds at most")
     parser.add_argument("--port", type=int, default=7290)
     parser.add_argument("--dir", default="crash-data")
     parser.add_argument("--seed", type=int, default=1)
@@ -178,6 +192,8 @@ def main():
                 time.sleep(random.uniform(0.0, 0.1))
                 Client(args.port).ask("BGREWRITEAOF")
                 figures["rewrites"] += 1
+            if args.churn:
+                figures["rewrites"] += churn(args.port, random.uniform(0.0, args.churn))
             time.sleep(random.uniform(0.02, 0.6))
             killed = time.monotonic()
             process.send_signal(signal.Signals[f"SIG{args.signal}"])
@@ -188,7 +204,7 @@ def main():
             lasts = check(args.port, writers, killed, figures)
         process.kill()
         process.wait()
-    print(f"{args.policy}: {args.kills} times SIG{args.signal}, {figures['rewrites']} while the log was rewritten or about to be; "
+    print(f"{args.policy}: {args.kills} times SIG{args.signal}, {figures['rewrites']} rewritings under way or begun; "
           f"{figures['acknowledged']} rounds of writes acknowledged, {figures['lost']} of them lost "
           f"(the oldest {figures['oldest_s']:.3f} s before the kill), {figures['torn']} torn, "
           f"{figures['missing']} keys missing")

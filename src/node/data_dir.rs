@@ -307,26 +307,21 @@ impl DataDir {
         let mut first = BlockBuffer::with_capacity(block.len());
         first.extend(block);
         let unfinished = path.with_extension(&UNFINISHED[1..]);
-        // All of what it held is written over before it has the name of a segment.
-        if zeroed_bytes >= bytes && SPARES.take(&unfinished, bytes) {
-            let file = OpenOptions::new().write(true).open(&unfinished)?;
-            removal::shrink(&file, bytes, || Next::Piece)?;
-            allocate(&file, bytes, spare_bytes)?;
-            let file = direct(file, &unfinished)?;
-            fill(&file, bytes, &first)?;
-            std::fs::rename(&unfinished, &path)?;
-            sync_dir(&dir)?;
-            SPARES.note(&path, bytes);
-            return Ok(file);
-        }
+        let is_over = zeroed_bytes >= bytes && SPARES.take(&unfinished, bytes);
+        let name = if is_over { &unfinished } else { &path };
         let file = OpenOptions::new()
-            .create_new(true)
+            .create_new(!is_over)
             .write(true)
             .mode(0o600)
-            .open(&path)?;
+            .open(name)?;
+        removal::shrink(&file, bytes, || Next::Piece)?;
         allocate(&file, bytes, spare_bytes)?;
-        let file = direct(file, &path)?;
+        let file = direct(file, name)?;
         fill(&file, zeroed_bytes.min(bytes), &first)?;
+        if is_over {
+            // All of what it held has been written over.
+            std::fs::rename(name, &path)?;
+        }
         sync_dir(&dir)?;
         SPARES.note(&path, bytes);
         Ok(file)

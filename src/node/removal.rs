@@ -23,8 +23,8 @@ use std::io::Result as IoResult;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::fstatvfs;
@@ -257,6 +257,12 @@ pub fn is_short_of_room(file: &File) -> bool {
 ///
 /// - Errors: a file system without leases, a file of another user.
 pub fn is_alone(file: &File) -> IoResult<bool> {
+    static IGNORED: Once = Once::new();
+    // Who opens the file just while there is a lease has a signal sent, which would end the process.
+    IGNORED.call_once(|| {
+        // SAFETY: nothing else here handles this signal, and to ignore one is no code of ours.
+        unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    });
     let lease = |kind: libc::c_int| {
         // SAFETY: the descriptor is open, and the argument is a number.
         match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) } {
@@ -265,7 +271,7 @@ pub fn is_alone(file: &File) -> IoResult<bool> {
         }
     };
     match lease(libc::F_WRLCK) {
-        // It has no name: nobody will open it later. The end of a lease that is kept would be a signal.
+        // Not kept: whoever opens it would wait for its end. Without a name nobody can; one that still has a name is called temporary.
         Ok(()) => lease(libc::F_UNLCK).map(|()| true),
         Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
         Err(error) => Err(error),

@@ -109,6 +109,20 @@ fn it_is_cut_once_nobody_has_it_open() {
     wait_for_its_end(&seen);
 }
 
+/// Whoever opens a file just while it is looked at has a signal sent, which ends a process that does not ignore it.
+#[test]
+fn to_ask_who_has_it_open_ends_no_process() {
+    let path = place("asked");
+    std::fs::write(&path, b"x").expect("a file");
+    let file = OpenOptions::new().write(true).open(&path).expect("a file");
+    let _ = is_alone(&file);
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.expect("proc(5)").trim(), 16).expect("a mask");
+    assert_ne!(ignored & (1 << (libc::SIGIO - 1)), 0);
+    std::fs::remove_file(&path).expect("a file");
+}
+
 #[test]
 fn a_link_keeps_all_of_it() {
     let (path, link) = (place("linked"), place("link"));

@@ -138,7 +138,7 @@ def in_turn(args, cases, pipeline):
     servers = {case: Running(args, name, more) for case, name, more in cases}
     requests = {}
     for case, server in servers.items():
-        memtier(server.port, 16, seconds=2)
+        memtier(server.port, 16, seconds=args.warm)
         if args.client == "redis-benchmark":
             requests[case] = int(memtier(server.port, pipeline, seconds=2)[0] * args.seconds)
     results = {case: [] for case in servers}
@@ -313,6 +313,7 @@ def main():
     parser.add_argument("--client", choices=("memtier", "redis-benchmark", "closed-loop"), default="memtier", help="of `always` and `none`")
     parser.add_argument("--closed-loop", default="target/release/examples/closed_loop", help="the client of that name")
     parser.add_argument("--seconds", type=int, default=3, help="of a round of `always` and `none`")
+    parser.add_argument("--warm", type=int, default=2, help="of `always` and `none`, seconds of load before the rounds: tables have grown, and are on the pages they stay on")
     parser.add_argument("--rounds", type=int, default=7, help="of `always` and `none`")
     parser.add_argument("--rate", type=int, default=20_000, help="of `save`, writes a second")
     parser.add_argument("--during", type=int, default=20, help="of `save`, seconds of load and of saves one after the other")

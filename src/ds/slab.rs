@@ -293,6 +293,12 @@ impl Slab {
         self.spans.huge_bytes()
     }
 
+    /// Bytes of full mappings that have been merged to huge pages, as far as the kernel had some, and of which nothing has been given
+    /// back.
+    pub fn merged_bytes(&self) -> usize {
+        self.spans.merged_bytes()
+    }
+
     /// Bytes of all spans and of the blocks above the largest class.
     pub fn reserved_bytes(&self) -> usize {
         self.alone_bytes + self.spans.taken_count() * SPAN_BYTES

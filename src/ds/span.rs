@@ -1,7 +1,8 @@
 //! Spans: aligned pieces of 64 KiB, cut from mappings of 4 MiB.
 //!
 //!     region = | span | span | ... | span |     the first ones on pages of 4 KiB, each touched when it is used;
-//!                                               later ones on huge pages, made ready while the last one fills up
+//!                                               later ones on huge pages, made ready while the last one fills up;
+//!                                               who is full and on small ones is merged to huge ones after a while
 //!
 //! Mappings of our own and not the global allocator: that one pads what is aligned to 64 KiB to twice its size, and keeps the
 //! padding resident (measured: 153 bytes a key where 73 were asked for).
@@ -11,9 +12,10 @@
 //! Not here  what is in a span: `ds/slab.rs`.
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use super::huge_pages;
+use super::huge_pages::{self, Merged};
 use super::spare_mappings::Mapping;
 
 /// Bytes of a span, and its alignment.
@@ -46,8 +48,10 @@ struct Region {
     start: *mut u8,
     /// Bit `i`: span `i` is not in use.
     free: u64,
-    /// It is on huge pages, all of it.
+    /// It was made ready on huge pages, as far as there were some, and all of it is still there.
     is_huge: bool,
+    /// It was full, is to be merged or has been, and all of it is still there.
+    merged: Option<Arc<Merged>>,
 }
 
 impl Spans {
@@ -76,6 +80,7 @@ impl Spans {
         let left_count = region.free.count_ones();
         if left_count == 0 {
             self.with_room.pop();
+            region.merge();
         }
         self.taken_count += 1;
         if left_count == AHEAD_SPANS && self.with_room.len() == 1 {
@@ -104,11 +109,13 @@ impl Spans {
             region.start = std::ptr::null_mut();
             region.free = 0;
             region.is_huge = false;
+            region.merged = None;
             self.ahead = None;
             self.with_room.retain(|index| *index != region_index);
             self.vacant.push(region_index);
         } else {
-            if std::mem::take(&mut region.is_huge) {
+            let was_merged = region.merged.take().is_some();
+            if std::mem::take(&mut region.is_huge) || was_merged {
                 // SAFETY: a span of the region has been in use up to now: it is mapped.
                 unsafe { huge_pages::want_no_more(region.start, REGION_BYTES) };
             }
@@ -144,6 +151,15 @@ impl Spans {
         huge.count() * REGION_BYTES
     }
 
+    /// Bytes of full mappings that have been merged to huge pages, as far as the kernel had some.
+    pub(super) fn merged_bytes(&self) -> usize {
+        let merged = self
+            .regions
+            .iter()
+            .filter_map(|region| region.merged.as_ref());
+        merged.map(|merged| merged.bytes()).sum()
+    }
+
     /// Has the next mapping made ready where there are so many that it is worth it.
     #[cold]
     fn look_ahead(&mut self) {
@@ -169,6 +185,7 @@ impl Spans {
             start,
             free: ALL,
             is_huge,
+            merged: None,
         };
         let index = match self.vacant.pop() {
             Some(index) => {
@@ -185,6 +202,17 @@ impl Spans {
     }
 }
 
+impl Region {
+    /// All of it is in use: it is to be on huge pages, as far as it is not, which takes no more memory.
+    #[cold]
+    fn merge(&mut self) {
+        if !cfg!(miri) {
+            self.merged =
+                NonNull::new(self.start).and_then(|start| huge_pages::merge(start, REGION_BYTES));
+        }
+    }
+}
+
 impl Drop for Spans {
     fn drop(&mut self) {
         for region in &self.regions {
@@ -198,7 +226,7 @@ impl Drop for Spans {
 
 #[cfg(not(miri))]
 fn map() -> *mut u8 {
-    match huge_pages::map(REGION_BYTES, SPAN_BYTES) {
+    match huge_pages::map(REGION_BYTES, huge_pages::HUGE_PAGE_BYTES) {
         Ok(start) => start.as_ptr(),
         Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; REGION_BYTES]>()),
     }

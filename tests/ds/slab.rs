@@ -154,6 +154,71 @@ fn a_large_slab_goes_on_in_mappings_made_ready() {
     assert_eq!((slab.used_bytes(), slab.reserved_bytes()), (0, 0));
 }
 
+/// A mapping that is full is merged to huge pages, with all that is in it, where the kernel merges any; once a part is given back it is
+/// left alone.
+#[test]
+#[cfg(not(miri))]
+fn a_full_mapping_is_merged_with_what_is_in_it() {
+    const MAPPING_BYTES: usize = 4 << 20;
+    rondo::ds::huge_pages::start(|| (), || false).expect("a thread");
+    let (mut random, mut slab) = (Random(15), Slab::new());
+    let (mut live, mut used_bytes) = (Vec::new(), 0);
+    while slab.reserved_bytes() < 3 * MAPPING_BYTES {
+        let bytes = 1 + random.below(120);
+        live.push(filled(&mut slab, bytes, random.next() as u8));
+        used_bytes += rounded_bytes(bytes);
+    }
+    while slab.merged_bytes() < 2 * MAPPING_BYTES {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let first: &Live = &live[0];
+    if merges_any() {
+        assert!(huge_bytes_at(first.block.as_ptr().addr()) > 0);
+    }
+    assert_eq!(slab.used_bytes(), used_bytes);
+    // Each is looked at as it goes.
+    while let Some(block) = live.pop() {
+        free(&mut slab, block, &mut used_bytes);
+    }
+    slab.trim();
+    assert_eq!((slab.used_bytes(), slab.reserved_bytes()), (0, 0));
+    assert_eq!(slab.merged_bytes(), 0);
+}
+
+/// Whether this kernel merges small pages when it is told to.
+#[cfg(not(miri))]
+fn merges_any() -> bool {
+    const HUGE: usize = rondo::ds::huge_pages::HUGE_PAGE_BYTES;
+    let mut bytes = vec![1_u8; 2 * HUGE];
+    let start = bytes.as_mut_ptr();
+    // SAFETY: the page lies in the vector, whose content stays.
+    unsafe {
+        libc::madvise(
+            start.add(start.align_offset(HUGE)).cast(),
+            HUGE,
+            libc::MADV_COLLAPSE,
+        ) == 0
+    }
+}
+
+/// Bytes on huge pages of the mapping that has `address`.
+#[cfg(not(miri))]
+fn huge_bytes_at(address: usize) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("the kernel tells");
+    let mut is_there = false;
+    for line in maps.lines() {
+        let first = line.split(' ').next().unwrap_or_default();
+        if let Some((start, end)) = first.split_once('-') {
+            let number = |hex| usize::from_str_radix(hex, 16).expect("an address");
+            is_there = (number(start)..number(end)).contains(&address);
+        } else if is_there && first == "AnonHugePages:" {
+            let kib = line.split_whitespace().nth(1).expect("a number");
+            return kib.parse::<usize>().expect("a number") << 10;
+        }
+    }
+    0
+}
+
 /// Bytes of a span that no block has.
 const HEADER_BYTES: usize = 64;
 

@@ -146,6 +146,12 @@ impl Disk {
         self.has_alarm = before.has_alarm;
     }
 
+    /// CONFIG RESETSTAT.
+    pub fn reset_figures(&mut self) {
+        self.sync_us.reset();
+        self.delayed_syncs = 0;
+    }
+
     /// Makes the first segment, waiting for it: nothing is served yet. Where there is no room for all of it, it is as small as
     /// need be: what is there can be read then, and writes are taken for as long as there is room.
     pub fn begin(&mut self, log: &mut Log) -> Result<(), String> {

@@ -588,6 +588,9 @@ impl Core {
             }
             Question::ResetStatistics => {
                 self.counters.reset();
+                if let Some(disk) = &mut self.disk {
+                    disk.reset_figures();
+                }
                 let codes_count = self.shard.error_counts().iter().count();
                 self.shard.figures_mut().reset();
                 self.shard.keys.reset_stats();

@@ -177,6 +177,36 @@ fn info_debug_tells_of_the_loops() {
     }
 }
 
+/// What a disk takes for a sync is told of each core, since CONFIG RESETSTAT as all other figures.
+#[test]
+fn syncs_are_counted_anew_after_a_reset() {
+    let options = ["--appendonly", "yes", "--appendfsync", "always"];
+    let server = Server::start(2, &options);
+    let mut client = server.client();
+    let counts =
+        || [0, 1].map(|core| server.info("persistence", &format!("aof_fsync_core_{core}")));
+    for number in 0..20 {
+        assert_eq!(client.ask(&format!("SET k{number} v")), ok());
+    }
+    assert!(
+        counts().iter().all(|text| !text.starts_with("count=0,")),
+        "{:?}",
+        counts()
+    );
+    assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+    let none = "count=0,p50_us=0,p99_us=0,p99.9_us=0,max_us=0";
+    assert_eq!(counts(), [none, none]);
+    assert_eq!(server.info("persistence", "aof_delayed_fsync"), "0");
+    for number in 0..20 {
+        assert_eq!(client.ask(&format!("SET k{number} v")), ok());
+    }
+    assert!(
+        counts().iter().all(|text| !text.starts_with("count=0,")),
+        "{:?}",
+        counts()
+    );
+}
+
 /// No field that dashboards may read is missing, whatever it says, and none is there twice.
 #[test]
 fn every_field_of_redis_is_there() {

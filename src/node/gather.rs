@@ -591,6 +591,7 @@ impl Core {
                 if let Some(disk) = &mut self.disk {
                     disk.reset_figures();
                 }
+                self.saving.reset_counts();
                 let codes_count = self.shard.error_counts().iter().count();
                 self.shard.figures_mut().reset();
                 self.shard.keys.reset_stats();

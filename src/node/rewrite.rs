@@ -153,6 +153,11 @@ pub struct RewriteFigures {
 }
 
 impl Rewriting {
+    /// CONFIG RESETSTAT.
+    pub(super) fn reset_count(&mut self) {
+        self.count = 0;
+    }
+
     /// One is under way.
     pub fn is_on(&self) -> bool {
         self.began.is_some()

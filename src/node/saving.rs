@@ -116,6 +116,14 @@ pub struct Saving {
     changes_saved: u64,
 }
 
+impl Saving {
+    /// CONFIG RESETSTAT; as in Redis, what the last ones were like stays.
+    pub(super) fn reset_counts(&mut self) {
+        self.saves_count = 0;
+        self.rewriting.reset_count();
+    }
+}
+
 /// What INFO shows of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]

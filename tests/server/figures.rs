@@ -177,9 +177,10 @@ fn info_debug_tells_of_the_loops() {
     }
 }
 
-/// What a disk takes for a sync is told of each core, since CONFIG RESETSTAT as all other figures.
+/// What a disk takes for a sync is told of each core, since CONFIG RESETSTAT as all other figures; snapshots and rewrites are counted
+/// since then.
 #[test]
-fn syncs_are_counted_anew_after_a_reset() {
+fn syncs_and_saves_are_counted_anew_after_a_reset() {
     let options = ["--appendonly", "yes", "--appendfsync", "always"];
     let server = Server::start(2, &options);
     let mut client = server.client();
@@ -193,7 +194,16 @@ fn syncs_are_counted_anew_after_a_reset() {
         "{:?}",
         counts()
     );
+    assert_eq!(client.ask("SAVE"), ok());
+    client.ask("BGREWRITEAOF");
+    eventually("it has ended", || {
+        server.info("persistence", "aof_rewrites") == "1"
+    });
+    assert_eq!(server.info("persistence", "rdb_saves"), "1");
     assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+    for field in ["rdb_saves", "aof_rewrites"] {
+        assert_eq!(server.info("persistence", field), "0");
+    }
     let none = "count=0,p50_us=0,p99_us=0,p99.9_us=0,max_us=0";
     assert_eq!(counts(), [none, none]);
     assert_eq!(server.info("persistence", "aof_delayed_fsync"), "0");

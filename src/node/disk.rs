@@ -9,6 +9,9 @@
 //! - A first write to a block that was only allocated makes the file system write its journal, and while that waits for the disk
 //!   the next write to the same file waits in the call that submits it, whatever io_uring asks for: ext4's map of blocks has a
 //!   lock of its own. With a snapshot beside it that was 160 ms. Such writes are for the kernel's workers.
+//! - A durable write that the disk has ended before the call that begins it returns is made durable in that call, which then waits for
+//!   the disk's flush: 1 to 7 of 10,000 writes at pipeline 1, where the disk's interrupts come to the core itself. The kernel's workers
+//!   for all of them would cost each write more than that.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -46,12 +46,16 @@ static WISHES: OnceLock<Sender<Wish>> = OnceLock::new();
 
 enum Wish {
     /// A mapping, to be made.
-    Make {
-        bytes: usize,
-        answer: Sender<Mapping>,
-    },
+    Make { bytes: usize, answer: Sender<Made> },
     /// One that is there, to be merged.
     Merge(Merge),
+}
+
+/// A mapping that was wished for.
+pub(super) struct Made {
+    pub(super) mapping: Mapping,
+    /// All of it is on huge pages, or was to be and the kernel had none.
+    pub(super) is_whole: bool,
 }
 
 struct Merge {
@@ -222,9 +226,9 @@ fn grant(wishes: &Receiver<Wish>, is_serving: &impl Fn() -> bool) {
             Ok(Wish::Make { bytes, answer }) => {
                 let may_begin = rests.are_over(Instant::now()) || !is_serving();
                 let mut ended = |took: Duration| rests.note(took, Instant::now()) || !is_serving();
-                if may_begin && let Ok(mapping) = prepare(bytes, &mut ended) {
+                if may_begin && let Ok(made) = prepare(bytes, &mut ended) {
                     // Who has changed its mind lets the answer go, and the mapping with it.
-                    let _ = answer.send(mapping);
+                    let _ = answer.send(made);
                 }
             }
             Ok(Wish::Merge(merge)) => merges.push_back(merge),
@@ -266,10 +270,10 @@ fn merge_one(merge: &mut Merge) -> bool {
 
 /// Wishes for a mapping of `bytes`, a multiple of [`HUGE_PAGE_BYTES`]: it comes, touched as far as possible, or the sender is gone. None:
 /// there is no thread.
-pub(super) fn wish(bytes: usize) -> Option<Receiver<Mapping>> {
-    let (answer, mapping) = channel();
+pub(super) fn wish(bytes: usize) -> Option<Receiver<Made>> {
+    let (answer, made) = channel();
     WISHES.get()?.send(Wish::Make { bytes, answer }).ok()?;
-    Some(mapping)
+    Some(made)
 }
 
 /// Wishes for a mapping that is in use, at the boundary of a huge page and so many of them long, to be on huge pages: it is merged, as
@@ -296,7 +300,7 @@ pub(super) unsafe fn want_no_more(start: *mut u8, bytes: usize) {
 }
 
 /// A mapping that is on huge pages as far as `ended`, which is told what each took, says that it may go on.
-fn prepare(bytes: usize, ended: &mut impl FnMut(Duration) -> bool) -> io::Result<Mapping> {
+fn prepare(bytes: usize, ended: &mut impl FnMut(Duration) -> bool) -> io::Result<Made> {
     let start = map(bytes, HUGE_PAGE_BYTES)?;
     // SAFETY: the pages have been mapped for this.
     let mapping = unsafe { Mapping::new(start, bytes) };
@@ -313,11 +317,14 @@ fn prepare(bytes: usize, ended: &mut impl FnMut(Duration) -> bool) -> io::Result
         if result != 0 {
             return Err(io::Error::last_os_error());
         }
-        if !ended(processor_time().saturating_sub(began)) {
-            break;
+        let goes_on = ended(processor_time().saturating_sub(began));
+        if !goes_on && at + HUGE_PAGE_BYTES < bytes {
+            let is_whole = false;
+            return Ok(Made { mapping, is_whole });
         }
     }
-    Ok(mapping)
+    let is_whole = true;
+    Ok(Made { mapping, is_whole })
 }
 
 /// Maps whole pages that nobody has touched, the first at a multiple of `alignment`. Address space only: memory comes as it is

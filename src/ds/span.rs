@@ -15,8 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use super::huge_pages::{self, Merged};
-use super::spare_mappings::Mapping;
+use super::huge_pages::{self, Made, Merged};
 
 /// Bytes of a span, and its alignment.
 pub const SPAN_BYTES: usize = 64 * 1024;
@@ -40,7 +39,7 @@ pub(super) struct Spans {
     /// Where `any_taken` found one.
     taken_hint: usize,
     /// The next mapping, on huge pages, once it is ready.
-    ahead: Option<Receiver<Mapping>>,
+    ahead: Option<Receiver<Made>>,
 }
 
 struct Region {
@@ -50,6 +49,8 @@ struct Region {
     free: u64,
     /// It was made ready on huge pages, as far as there were some, and all of it is still there.
     is_huge: bool,
+    /// Nothing of it was left on small ones: there is nothing to merge.
+    is_whole: bool,
     /// It was full, is to be merged or has been, and all of it is still there.
     merged: Option<Arc<Merged>>,
 }
@@ -109,12 +110,14 @@ impl Spans {
             region.start = std::ptr::null_mut();
             region.free = 0;
             region.is_huge = false;
+            region.is_whole = false;
             region.merged = None;
             self.ahead = None;
             self.with_room.retain(|index| *index != region_index);
             self.vacant.push(region_index);
         } else {
             let was_merged = region.merged.take().is_some();
+            region.is_whole = false;
             if std::mem::take(&mut region.is_huge) || was_merged {
                 // SAFETY: a span of the region has been in use up to now: it is mapped.
                 unsafe { huge_pages::want_no_more(region.start, REGION_BYTES) };
@@ -169,24 +172,23 @@ impl Spans {
     }
 
     /// The mapping that was wished for, if it is ready: nobody waits for it, and if it comes later it is the next.
-    fn take_ahead(&mut self) -> Option<(*mut u8, bool)> {
+    fn take_ahead(&mut self) -> Option<Region> {
         let answer = self.ahead.as_ref()?.try_recv();
         if !matches!(answer, Err(TryRecvError::Empty)) {
             self.ahead = None;
         }
-        let (start, _) = answer.ok()?.into_parts();
-        Some((start.as_ptr(), true))
+        let made = answer.ok()?;
+        let (start, _) = made.mapping.into_parts();
+        Some(Region {
+            is_huge: true,
+            is_whole: made.is_whole,
+            ..Region::new(start.as_ptr())
+        })
     }
 
     #[cold]
     fn add_region(&mut self) -> u32 {
-        let (start, is_huge) = self.take_ahead().unwrap_or_else(|| (map(), false));
-        let region = Region {
-            start,
-            free: ALL,
-            is_huge,
-            merged: None,
-        };
+        let region = self.take_ahead().unwrap_or_else(|| Region::new(map()));
         let index = match self.vacant.pop() {
             Some(index) => {
                 self.regions[index as usize] = region;
@@ -203,10 +205,21 @@ impl Spans {
 }
 
 impl Region {
+    /// On small pages, and nothing of it in use.
+    fn new(start: *mut u8) -> Self {
+        Self {
+            start,
+            free: ALL,
+            is_huge: false,
+            is_whole: false,
+            merged: None,
+        }
+    }
+
     /// All of it is in use: it is to be on huge pages, as far as it is not, which takes no more memory.
     #[cold]
     fn merge(&mut self) {
-        if !cfg!(miri) {
+        if !self.is_whole && !cfg!(miri) {
             self.merged =
                 NonNull::new(self.start).and_then(|start| huge_pages::merge(start, REGION_BYTES));
         }

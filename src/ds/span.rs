@@ -107,11 +107,10 @@ impl Spans {
         if region.free == ALL {
             // SAFETY: no span of the region is in use.
             unsafe { unmap(region.start) };
-            region.start = std::ptr::null_mut();
-            region.free = 0;
-            region.is_huge = false;
-            region.is_whole = false;
-            region.merged = None;
+            *region = Region {
+                free: 0,
+                ..Region::new(std::ptr::null_mut())
+            };
             self.ahead = None;
             self.with_room.retain(|index| *index != region_index);
             self.vacant.push(region_index);

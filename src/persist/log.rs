@@ -9,6 +9,7 @@
 //! Tests     tests/persist/log.rs.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::block_buffer::{BLOCK_BYTES, BlockBuffer};
 use super::effects;
@@ -29,6 +30,8 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const KEPT_BYTES_MAX: usize = 1 << 20;
 /// The header's block, and the last one, which is the seal's.
 const RESERVED_BYTES: u64 = 2 * BLOCK_BYTES as u64;
+/// Logs there were in this process: what comes back of an earlier one's writes has no name in a later one.
+static LOGS_COUNT: AtomicU64 = AtomicU64::new(0);
 /// Places in which the last writes of keys are remembered.
 const RECENT_COUNT: usize = 8192;
 
@@ -149,6 +152,8 @@ pub struct Log {
     next_id: u64,
     written_lsn: u64,
     synced_lsn: u64,
+    /// The last record whose reply was promised to wait for the disk when that policy ended.
+    owed_lsn: u64,
     /// Segments with writes that are not known to be durable, and the last record in each.
     unsynced: VecDeque<(u64, u64)>,
     syncing: Option<(u64, u64)>,
@@ -213,9 +218,10 @@ impl Log {
             lsn: 0,
             waiting: VecDeque::new(),
             flights: VecDeque::new(),
-            next_id: 0,
+            next_id: LOGS_COUNT.fetch_add(1, Ordering::Relaxed) << 32,
             written_lsn: 0,
             synced_lsn: 0,
+            owed_lsn: 0,
             unsynced: VecDeque::new(),
             syncing: None,
             failure: None,
@@ -256,8 +262,6 @@ impl Log {
         self.recent = std::mem::take(&mut old.recent);
         self.now_ms = old.now_ms;
         self.groups_count = old.groups_count;
-        // What comes back of the old log's writes has no name here.
-        self.next_id = old.next_id;
         self.has_foreign_sync = old.syncing.is_some() || old.has_foreign_sync;
         self
     }
@@ -295,6 +299,11 @@ impl Log {
             self.close_record();
             self.now_ms = now_ms;
         }
+    }
+
+    /// When what is appended now happens.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
     }
 
     /// Notes about how many keys there are: marks say it, so that who replays the log makes room for them at once.
@@ -546,12 +555,20 @@ impl Log {
 
     /// Changes the policy, from the next write on.
     pub fn set_policy(&mut self, policy: Policy) {
+        if self.policy == Policy::Always && policy != Policy::Always {
+            self.owed_lsn = self.lsn;
+        }
         self.policy = policy;
         self.recent = match policy {
             // Of the writes before nobody knows the keys: all count as written last.
             Policy::Always => vec![self.lsn; RECENT_COUNT],
             Policy::EverySecond | Policy::Never => Vec::new(),
         };
+    }
+
+    /// Replies that were to wait for the disk wait still, although the policy has changed since.
+    pub fn owes_sync(&self) -> bool {
+        self.synced_lsn < self.owed_lsn
     }
 
     /// With `always`, has writes made durable by a sync after them instead of each by itself, from the next one on.
@@ -661,11 +678,7 @@ impl Log {
 
     fn header(&self, sequence: u64, bytes: u64) -> SegmentHeader {
         SegmentHeader {
-            // What is left of a file that was made again counts for nothing in the new one.
-            id: mix(self.seed
-                ^ u64::from(self.place.core) << 48
-                ^ self.remade_count << 32
-                ^ sequence),
+            id: SegmentHeader::id_of(self.seed, self.place.core, sequence, self.remade_count),
             epoch: self.place.epoch,
             bytes,
             sequence,
@@ -962,12 +975,4 @@ impl Log {
 
 fn is_seal(buffer: &BlockBuffer) -> bool {
     buffer.as_slice().get(HEADER_BYTES + 32) == Some(&4)
-}
-
-/// SplitMix64's last step: segment ids of one seed differ in every bit.
-fn mix(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

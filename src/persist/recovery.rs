@@ -34,6 +34,9 @@ use super::manifest::Epoch;
 use super::record::{Dependency, Kind, Part, Record, TransactionRecord};
 use super::segment::{HeaderError, SegmentHeader, Step, Walk, find_mark, first_lsn, last_size};
 
+/// Segments made again before one whose header is damaged, of which its records are looked for.
+const REMADE_COUNT_MAX: u64 = 16;
+
 /// Where segments are read from.
 pub trait Files {
     /// The numbers of a log's segments, in order.
@@ -105,6 +108,8 @@ pub enum Refusal {
     },
     /// A file that must be there is not.
     Missing(String),
+    /// A file is not the one that was written by this name.
+    Foreign(String),
     /// A file is of a version that this one does not know.
     Version(String, u32),
     /// A file cannot be read.
@@ -124,6 +129,11 @@ impl std::fmt::Display for Refusal {
                 f,
                 "{file} is missing: the log goes on in it; nothing is loaded: restore it from a copy, or have `rondo check \
                  DIR --fix` do without what comes from there on"
+            ),
+            Self::Foreign(file) => write!(
+                f,
+                "{file} is not the file that was written by this name: it is another log's, or of another epoch; nothing is \
+                 loaded: restore the files from a copy"
             ),
             Self::Version(file, version) => write!(
                 f,
@@ -171,6 +181,9 @@ fn walk_segments(
         let stop = match SegmentHeader::from_bytes(&bytes) {
             Err(HeaderError::Version(version)) => return Err(Refusal::Version(name(), version)),
             Err(HeaderError::Bad) => 0,
+            Ok(header) if !header.is_of((epoch.seed, epoch.number), core, sequence) => {
+                return Err(Refusal::Foreign(name()));
+            }
             Ok(header) => {
                 let mut walk = Walk::new(&bytes, &header, last_lsn);
                 loop {
@@ -211,6 +224,9 @@ fn walk_segments(
             let Ok(header) = SegmentHeader::from_bytes(&bytes) else {
                 continue;
             };
+            if !header.is_of((epoch.seed, epoch.number), core, sequence) {
+                return Err(Refusal::Foreign(files.name(epoch.number, core, sequence)));
+            }
             if first_lsn(&bytes, &header).is_some_and(|lsn| lsn <= last_lsn + 1) {
                 place = later;
                 continue 'segments;
@@ -223,9 +239,14 @@ fn walk_segments(
             }
             is_clean &= first_lsn(&bytes, &header).is_none();
         }
-        if let Ok(header) = SegmentHeader::from_bytes(&bytes)
-            && find_mark(&bytes, header.id, stop, last_lsn + 1).is_some()
-        {
+        let reaches = |id| find_mark(&bytes, id, stop, last_lsn + 1).is_some();
+        let is_damaged = match SegmentHeader::from_bytes(&bytes) {
+            Ok(header) => reaches(header.id),
+            // It was durable before the first write: where such a one is, the header has been damaged since.
+            Err(_) => (0..REMADE_COUNT_MAX)
+                .any(|remade| reaches(SegmentHeader::id_of(epoch.seed, core, sequence, remade))),
+        };
+        if is_damaged {
             return Err(Refusal::Damaged {
                 file: name(),
                 offset: stop,

@@ -16,6 +16,7 @@
 //! | a seal | a next segment | go on there |
 //! | a seal | no next segment | damage: a file is missing |
 //! | a header that is bad | no mark anywhere that reaches the next record | a torn tail |
+//! | a header of another segment, log or epoch | whatever | refused: it is not the file that was written by this name |
 //!
 //! An acknowledged byte is never rewritten: a write begins at a block no other write was in.
 //!
@@ -31,6 +32,8 @@ use crc64fast::Digest;
 pub const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"RONDOLOG";
 const USED_BYTES: usize = 64;
+/// SplitMix64's.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What a segment's first block says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,20 @@ impl SegmentHeader {
         block
     }
 
+    /// The id of a segment: what is left of a file that was made again counts for nothing in the new one.
+    ///
+    /// - `remade_count`: segments of the log that were made again before this one was made.
+    pub fn id_of(seed: u64, core: u16, sequence: u64, remade_count: u64) -> u64 {
+        mix(seed ^ u64::from(core) << 48 ^ remade_count << 32 ^ sequence)
+    }
+
+    /// Whether this is the header of that segment of that log, and not of another's file in its place.
+    pub fn is_of(&self, (seed, epoch): (u64, u64), core: u16, sequence: u64) -> bool {
+        // How many had been made again is not known, and need not be.
+        let rest = unmix(self.id) ^ seed ^ u64::from(core) << 48 ^ sequence;
+        (self.epoch, self.core, self.sequence) == (epoch, core, sequence) && rest as u32 == 0
+    }
+
     /// Reads a first block.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeaderError> {
         let bytes = bytes.get(..USED_BYTES).ok_or(HeaderError::Bad)?;
@@ -97,6 +114,22 @@ impl SegmentHeader {
             cores: (short >> 16) as u16,
         })
     }
+}
+
+/// SplitMix64's last step: segment ids of one seed differ in every bit.
+fn mix(seed: u64) -> u64 {
+    let seed = seed.wrapping_add(STEP);
+    let seed = (seed ^ seed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let seed = (seed ^ seed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    seed ^ seed >> 31
+}
+
+/// What [`mix`] was given.
+fn unmix(id: u64) -> u64 {
+    // The inverses of the factors, modulo 2^64.
+    let id = (id ^ id >> 31 ^ id >> 62).wrapping_mul(0x3196_42b2_d24d_8ec3);
+    let id = (id ^ id >> 27 ^ id >> 54).wrapping_mul(0x96de_1b17_3f11_9089);
+    (id ^ id >> 30 ^ id >> 60).wrapping_sub(STEP)
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
@@ -211,7 +244,8 @@ pub fn find_mark(bytes: &[u8], id: u64, from: u64, lsn: u64) -> Option<u64> {
 /// What the last mark says: a database, and about how many keys it had. For a guess: nothing is said of whether it counts.
 pub fn last_size(bytes: &[u8], id: u64) -> Option<(u16, u64)> {
     (1..bytes.len() / BLOCK_BYTES).rev().find_map(|block| {
-        match read(&bytes[block * BLOCK_BYTES..], id) {
+        // A mark is no more than a header. What only looks like one may announce more than is worth a checksum.
+        match read(&bytes[block * BLOCK_BYTES..][..HEADER_BYTES], id) {
             Found::Record(Record { header, .. }) if header.kind == Kind::Mark => {
                 Some((header.db, u64::try_from(header.now_ms).ok()?))
             }

@@ -177,11 +177,15 @@ fn a_missing_segment_is_refused() {
 #[test]
 fn a_prepared_segment_without_records_is_no_tear() {
     let (mut disk, _) = ten();
-    let mut other = log(Policy::Always);
-    let mut fresh = MemoryDisk::default();
-    say(&mut other, "x");
-    fresh.perform(1, 0, &mut other);
-    let header = fresh.files[&(1, 0, 1)][..BLOCK_BYTES].to_vec();
+    let header = SegmentHeader {
+        id: SegmentHeader::id_of(9, 0, 2, 3),
+        epoch: 1,
+        bytes: 8 * BLOCK_BYTES as u64,
+        sequence: 2,
+        core: 0,
+        cores: 1,
+    };
+    let header = header.to_block().as_slice().to_vec();
     for contents in [vec![0; 9000], header, Vec::new()] {
         disk.files.insert((1, 0, 2), contents);
         assert_eq!(replayed(&disk), (words(10), Tail::Clean));
@@ -248,4 +252,29 @@ fn versions_up_to_this_one_are_read() {
 fn names_are_those_of_the_disk() {
     let (disk, _) = ten();
     assert_eq!(disk.name(1, 0, 1), "core-00/1-1");
+}
+
+/// Each says whose it is, however often it was made again; one bit of any of that, and it is another's.
+#[test]
+fn a_header_is_of_one_log_of_one_epoch() {
+    for remade_count in [0, 1, 77, 1 << 20] {
+        let header = |core, sequence| SegmentHeader {
+            id: SegmentHeader::id_of(99, core, sequence, remade_count),
+            epoch: 3,
+            bytes: 1 << 25,
+            sequence,
+            core,
+            cores: 4,
+        };
+        assert!(header(2, 5).is_of((99, 3), 2, 5));
+        assert!(!header(2, 5).is_of((98, 3), 2, 5));
+        assert!(!header(2, 5).is_of((99, 4), 2, 5));
+        assert!(!header(2, 5).is_of((99, 3), 1, 5));
+        assert!(!header(2, 5).is_of((99, 3), 2, 6));
+        let renamed = SegmentHeader {
+            sequence: 6,
+            ..header(2, 5)
+        };
+        assert!(!renamed.is_of((99, 3), 2, 6));
+    }
 }

@@ -223,3 +223,49 @@ fn the_append_only_directory_of_redis_is_imported() {
     }
     let _ = std::fs::remove_dir_all(from);
 }
+
+/// A file in another's place is refused, and so is one whose header is damaged while what it holds was acknowledged: nothing is
+/// removed.
+#[test]
+fn what_is_not_the_file_it_should_be_is_refused() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    for index in 0..100 {
+        assert_eq!(client.ask(&format!("SET key{index} {index}")), ok());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let first = segment(&server.dir);
+    let second = server
+        .dir
+        .join("appendonlydir/core-01")
+        .join(first.file_name().expect("a name"));
+    let (of_first, of_second) = (std::fs::read(&first), std::fs::read(&second));
+    let (of_first, of_second) = (of_first.expect("a file"), of_second.expect("a file"));
+    let write = |path: &Path, bytes: &[u8]| std::fs::write(path, bytes).expect("a file");
+    let refused = |server: &mut Server, what: &str| {
+        let (code, said) = run_to_end(&["check", &text(&server.dir)]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(what), "{said}");
+        assert!(!server.restart(2, ALWAYS), "{}", server.log());
+        assert!(server.log().contains(what), "{}", server.log());
+        assert!(first.exists() && second.exists());
+    };
+    write(&first, &of_second);
+    write(&second, &of_first);
+    refused(&mut server, "is not the file that was written by this name");
+    write(&second, &of_second);
+    // The magic, the id, the sequence.
+    for at in [0, 20, 40] {
+        let mut damaged = of_first.clone();
+        damaged[at] ^= 1;
+        write(&first, &damaged);
+        refused(
+            &mut server,
+            "at byte 0: a record that was safe on disk is no longer whole",
+        );
+    }
+    write(&first, &of_first);
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(100));
+}

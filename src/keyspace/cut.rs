@@ -23,6 +23,9 @@ use crate::ds::key_table::{EntryRef, Keeper, KeyTable};
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Entries that are shown between two looks at how many bytes they made.
 const ENTRIES_PER_STEP: usize = 16;
+/// And so many bytes of their strings at most, if that is not less than one entry has: to compress them takes a tenth of a millisecond
+/// or more.
+const STRING_BYTES_PER_STEP: usize = 16 * 1024;
 
 /// Records of one database.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ struct Records {
     /// Written and not handed over yet.
     keys: u64,
     out: Writer,
+    /// Bytes of strings that `out` had taken when this step began.
+    string_bytes_before: usize,
     style: RecordStyle,
 }
 
@@ -57,6 +62,10 @@ impl Keeper<Object> for Records {
     fn keep(&mut self, entry: EntryRef<'_, Object>) {
         write_record(entry, &self.style, &mut self.out);
         self.keys += 1;
+    }
+
+    fn has_enough(&self) -> bool {
+        self.out.string_bytes() - self.string_bytes_before >= STRING_BYTES_PER_STEP
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
@@ -88,6 +97,7 @@ impl Keyspace {
                 db,
                 keys: 0,
                 out: Writer::new(compresses),
+                string_bytes_before: 0,
                 style: style.clone(),
             }));
         }
@@ -117,7 +127,10 @@ impl Keyspace {
             let Some(table) = self.tables_to_cut().next() else {
                 return true;
             };
-            let before = records_of(table).map_or(0, |records| records.out.len());
+            let before = records_of(table).map_or(0, |records| {
+                records.string_bytes_before = records.out.string_bytes();
+                records.out.len()
+            });
             let is_shown = table.cut_step(ENTRIES_PER_STEP);
             if let Some(records) = records_of(table) {
                 // What is given up has no bytes, but takes time all the same.

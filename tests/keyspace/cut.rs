@@ -246,3 +246,25 @@ fn records_that_cannot_be_taken_are_told() {
         Ok(Loaded::Expired)
     );
 }
+
+/// A step stops after a large value, however many more its bucket has.
+#[test]
+fn a_step_has_not_several_large_values() {
+    let mut runner = Runner::new(1);
+    let value = "z".repeat(40_000);
+    for index in 0..200 {
+        runner.run(&["SET", &format!("key:{index}"), &value]);
+    }
+    runner.keys.cut(false);
+    let mut chunks = Vec::new();
+    let mut is_done = false;
+    while !is_done {
+        let before = chunks.len();
+        is_done = runner.keys.cut_step(1, &mut chunks);
+        assert!(chunks.len() <= before + 1);
+    }
+    // Handed over with the value that fills them.
+    let keys = chunks.iter().map(|chunk| chunk.keys);
+    assert!(keys.clone().all(|keys| keys <= 2), "{chunks:?}");
+    assert_eq!(keys.sum::<u64>(), 200);
+}

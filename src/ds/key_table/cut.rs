@@ -24,6 +24,11 @@ pub trait Keeper<T>: Send {
     /// An entry as it was at the cut. Not again before the next cut.
     fn keep(&mut self, entry: EntryRef<'_, T>);
 
+    /// Whether it wants no more in this step, because what it was shown was large.
+    fn has_enough(&self) -> bool {
+        false
+    }
+
     /// `self`, for whoever knows what it is.
     fn as_any(&mut self) -> &mut dyn std::any::Any;
 }
@@ -74,9 +79,10 @@ impl<T: HeapSize> KeyTable<T> {
         }
     }
 
-    /// Shows up to about `budget` entries; true when all have been shown. Then [`KeyTable::end_cut`] ends it.
+    /// Shows up to about `budget` entries, fewer where the keeper has enough; true when all have been shown. Then
+    /// [`KeyTable::end_cut`] ends it.
     ///
-    /// - A bucket is shown whole, so up to 8 entries more may be.
+    /// - A bucket is shown whole unless the keeper has enough, so up to 8 entries more may be.
     pub fn cut_step(&mut self, budget: usize) -> bool {
         self.close_object();
         let mut steps_left = budget * STEPS_PER_ENTRY;
@@ -100,9 +106,18 @@ impl<T: HeapSize> KeyTable<T> {
                 return false;
             }
             let shown_count = self.show_bucket(word, bucket_index);
-            if let Some(cut) = &mut self.cut {
-                cut.bucket_index += 1;
+            let Some(cut) = &mut self.cut else {
+                return true;
+            };
+            if cut
+                .keeper
+                .as_ref()
+                .is_some_and(|keeper| keeper.has_enough())
+            {
+                // The rest of this bucket comes next time: what was shown of it has its colour.
+                return false;
             }
+            cut.bucket_index += 1;
             steps_left = steps_left.saturating_sub(1 + shown_count * STEPS_PER_ENTRY);
         }
     }
@@ -127,7 +142,7 @@ impl<T: HeapSize> KeyTable<T> {
         next.is_none()
     }
 
-    /// Shows the entries in a bucket that have not been; returns how many there were.
+    /// Shows the entries in a bucket that have not been, until the keeper has enough; returns how many there were.
     fn show_bucket(&mut self, word: Word, index: usize) -> usize {
         let mut count = 0;
         if index + 2 < word.buckets_count() {
@@ -145,6 +160,10 @@ impl<T: HeapSize> KeyTable<T> {
                 if !bucket::is_empty(slot.read()) && slot.read() & bucket::COLOUR != self.colour {
                     self.show(slot);
                     count += 1;
+                    let keeper = self.cut.as_ref().and_then(|cut| cut.keeper.as_ref());
+                    if keeper.is_some_and(|keeper| keeper.has_enough()) {
+                        break;
+                    }
                 }
             }
         }

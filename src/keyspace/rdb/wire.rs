@@ -31,6 +31,8 @@ pub struct Writer {
     out: Vec<u8>,
     /// Strings stay as they are (`rdbcompression no`).
     is_plain: bool,
+    /// See [`Writer::string_bytes`].
+    string_bytes: usize,
     /// What [`Writer::kind`] writes after the type, and whether there is such a thing.
     key: Vec<u8>,
     has_key: bool,
@@ -67,6 +69,11 @@ impl Writer {
     /// Bytes so far.
     pub fn len(&self) -> usize {
         self.out.len()
+    }
+
+    /// Bytes of all strings that were ever written, before they were compressed: what they took to write.
+    pub fn string_bytes(&self) -> usize {
+        self.string_bytes
     }
 
     /// Whether there are none.
@@ -115,6 +122,7 @@ impl Writer {
         {
             return;
         }
+        self.string_bytes += bytes.len();
         if bytes.len() > PLAIN_BYTES_MAX
             && !self.is_plain
             && let Some(compressed) = lzf::compress(bytes, bytes.len() - SAVED_BYTES_MIN)

@@ -26,6 +26,15 @@ impl Keyspace {
     /// - Returns the steps spent; fewer than given means that a round over all databases has ended.
     /// - Does nothing while DEBUG SET-ACTIVE-EXPIRE has turned it off.
     pub fn expire_cycle(&mut self, budget_steps: usize) -> usize {
+        self.expire_cycle_but(budget_steps, &|_| false)
+    }
+
+    /// The same, but for keys that are somebody's for now.
+    pub fn expire_cycle_but(
+        &mut self,
+        budget_steps: usize,
+        is_held: &dyn Fn(&[u8]) -> bool,
+    ) -> usize {
         let mut spent = 0;
         let mut visited = 0;
         let dead_before = self.stats.expired_keys_active;
@@ -46,9 +55,12 @@ impl Keyspace {
                     now_ms - 1,
                     budget_steps - spent,
                     &mut |entry| {
+                        if is_held(entry.key()) {
+                            return false;
+                        }
                         note_expired(expired, db, entry.key());
                         if matches!(entry.value(), Value::Object(it) if is_empty_hash(it)) {
-                            return; // It went with its last field, before its own time.
+                            return true; // It went with its last field, before its own time.
                         }
                         let lag_ms = now_ms.saturating_sub(entry.deadline_ms().unwrap_or(now_ms));
                         let lag_ms = lag_ms.max(0) as u64;
@@ -58,9 +70,10 @@ impl Keyspace {
                         stats.expire_lag_ms_max = stats.expire_lag_ms_max.max(lag_ms);
                         let mut events = events.borrow_mut();
                         events.tell(db, Classes::EXPIRED, super::EXPIRED, entry.key());
+                        true
                     },
                     &mut |key, object| {
-                        let Some(hash) = Hash::of_mut(object) else {
+                        let Some(hash) = Hash::of_mut(object).filter(|_| !is_held(key)) else {
                             return (1, false);
                         };
                         let max = fields_max.saturating_sub(expired_fields);

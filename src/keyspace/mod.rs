@@ -252,6 +252,11 @@ impl Keyspace {
         self.value_bytes_max = bytes;
     }
 
+    /// What hashes keys.
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
     /// The key with its hash, for every lookup of one request.
     #[inline]
     pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {

@@ -8,6 +8,7 @@
 
 use super::Shard;
 use crate::commands::table::Caller;
+use crate::router::LockMode;
 
 /// How much one call may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Shard {
             (budget_steps / QUIET_SHARE).max(1)
         };
         let before = self.expired_count();
-        let spent = self.keys.expire_cycle(budget_steps) as u64;
+        let spent = self.expire_what_is_free(budget_steps) as u64;
         if self.keys.has_expired() {
             self.log_expired();
         }
@@ -71,6 +72,20 @@ impl Shard {
         self.pace.is_busy = dead > 0 && dead * STEPS_PER_DEAD_MAX >= spent;
         // A round that ended within its budget has seen every key; nothing is left that could be dead by now.
         self.pace.is_busy && spent >= budget_steps as u64
+    }
+
+    /// What a transaction has done here is logged when it ends, and what expires at once: a key that it has locked waits for it, or
+    /// the log would have the two the other way round.
+    fn expire_what_is_free(&mut self, budget_steps: usize) -> usize {
+        if self.locks.is_idle() {
+            return self.keys.expire_cycle(budget_steps);
+        }
+        let (locks, hasher) = (&self.locks, self.keys.hasher().clone());
+        let is_held = |key: &[u8]| {
+            let key = std::iter::once((hasher.hash(key), LockMode::Exclusive));
+            locks.is_in_conflict(key, true, 0)
+        };
+        self.keys.expire_cycle_but(budget_steps, &is_held)
     }
 
     fn expired_count(&self) -> u64 {

@@ -429,7 +429,10 @@ impl Shard {
     fn append_record(&mut self, record: &TransactionRecord, holds: &Holds) {
         let id = self.id;
         if let Some(logging) = &mut self.logging {
-            let is_own = record.parts.iter().all(|part| part.shard == id)
+            // A record of effects has one time, and what came into the log meanwhile may have moved it on.
+            let now_ms = logging.log.now_ms();
+            let is_own = (record.parts.iter())
+                .all(|part| part.shard == id && part.now_ms == now_ms)
                 && record.dependencies.iter().all(|seen| seen.core == id);
             if is_own {
                 logging.log.enter_group();

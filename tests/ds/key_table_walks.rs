@@ -3,7 +3,7 @@
 use super::key_table::Numbers;
 use super::{Random, size};
 use rondo::base::hash::KeyHasher;
-use rondo::ds::key_table::{HeapSize, KeyTable, NewValue};
+use rondo::ds::key_table::{EntryRef, HeapSize, KeyTable, NewValue};
 use std::collections::{BTreeMap, HashMap};
 
 struct Setup {
@@ -136,6 +136,7 @@ fn expiry_removes_exactly_the_dead() {
                     20,
                     &mut |entry| {
                         dead.push((number(entry.key()), entry.deadline_ms()));
+                        true
                     },
                     &mut asleep,
                 );
@@ -183,7 +184,7 @@ fn expiry_that_takes_everything_leaves_nothing() {
     while !setup.table.is_empty() {
         (cursor, _) = setup
             .table
-            .expire_step(cursor, i64::MAX, 10, &mut |_| (), &mut asleep);
+            .expire_step(cursor, i64::MAX, 10, &mut |_| true, &mut asleep);
         rounds_count += usize::from(cursor == 0);
         assert!(rounds_count < 3);
     }
@@ -209,13 +210,40 @@ fn expiry_sees_deadlines_that_were_changed() {
         }
     }
     let mut dead = 0;
-    setup
-        .table
-        .expire_step(0, 15, usize::MAX, &mut |_| dead += 1, &mut asleep);
+    // Who must stay is asked about again.
+    for _ in 0..2 {
+        let mut held = 0;
+        let mut stays = |_: EntryRef<'_, _>| {
+            held += 1;
+            false
+        };
+        setup
+            .table
+            .expire_step(0, 15, usize::MAX, &mut stays, &mut asleep);
+        assert_eq!(held, 25);
+        assert_eq!(setup.table.len(), 100);
+    }
+    setup.table.expire_step(
+        0,
+        15,
+        usize::MAX,
+        &mut |_| {
+            dead += 1;
+            true
+        },
+        &mut asleep,
+    );
     assert_eq!(dead, 25);
-    setup
-        .table
-        .expire_step(0, 20, usize::MAX, &mut |_| dead += 1, &mut asleep);
+    setup.table.expire_step(
+        0,
+        20,
+        usize::MAX,
+        &mut |_| {
+            dead += 1;
+            true
+        },
+        &mut asleep,
+    );
     assert_eq!(dead, 50);
     assert_eq!(setup.table.deadlines_count(), 0);
     assert_eq!(setup.table.len(), 50);
@@ -530,7 +558,10 @@ fn objects_wake_when_their_time_has_come() {
                         now_ms,
                         budget,
                         // No entry has a deadline: it goes when its object has nothing to wait for any more.
-                        &mut |entry| gone.push(number_of(entry.key())),
+                        &mut |entry| {
+                            gone.push(number_of(entry.key()));
+                            true
+                        },
                         &mut wake,
                     );
                     if cursor == 0 {

@@ -40,6 +40,7 @@ mod notify; // keyspace notifications, as recorded
 mod order; // replies in order, against a plain map
 mod overlap; // transactions of one pipeline beside each other
 mod pubsub; // publishers and subscribers on several cores
+mod replay_order;
 mod rewrite; // the log is rewritten, begun and ended while clients write
 mod scripts; // EVAL and its relatives
 mod snapshot;

@@ -186,7 +186,7 @@ impl<T: HeapSize> KeyTable<T> {
 
     /// Walks segments from `cursor`, removing entries whose deadline is at or before `now_ms`, until about `work_max`
     /// steps (a segment header looked at is 1, an entry looked at is 1) are spent or the table has been walked once.
-    /// `dead` sees each entry before it goes. Objects whose time to wake has come are shown to `wake`, which says how many
+    /// `dead` sees each entry before it goes, and says whether it may: one that may not is seen again in the next round. Objects whose time to wake has come are shown to `wake`, which says how many
     /// steps it spent on one and whether the entry must go. Returns the next cursor (0: a full round has ended) and steps
     /// spent.
     ///
@@ -197,7 +197,7 @@ impl<T: HeapSize> KeyTable<T> {
         cursor: u64,
         now_ms: i64,
         work_max: usize,
-        dead: &mut dyn FnMut(EntryRef<'_, T>),
+        dead: &mut dyn FnMut(EntryRef<'_, T>) -> bool,
         wake: &mut Wake<'_, T>,
     ) -> (u64, usize) {
         self.close_object();
@@ -226,7 +226,7 @@ impl<T: HeapSize> KeyTable<T> {
         hash: u64,
         word: Word,
         now_ms: i64,
-        dead: &mut dyn FnMut(EntryRef<'_, T>),
+        dead: &mut dyn FnMut(EntryRef<'_, T>) -> bool,
     ) -> usize {
         let mut looked_count = 0;
         let mut dead_count = 0;
@@ -250,12 +250,13 @@ impl<T: HeapSize> KeyTable<T> {
                     looked_count += 1;
                     let entry = bucket::entry(slot.read());
                     match entry::deadline_ms(entry) {
-                        Some(deadline_ms) if deadline_ms <= now_ms => {
+                        Some(deadline_ms)
+                            if deadline_ms <= now_ms && dead(EntryRef::new(entry)) =>
+                        {
                             if self.has_onlookers {
                                 self.finish_readings_of(slot);
                                 self.show_to_walks(slot);
                             }
-                            dead(EntryRef::new(entry));
                             self.unlink(hash, slot);
                             self.free_entry(entry);
                             dead_count += 1;
@@ -279,7 +280,7 @@ impl<T: HeapSize> KeyTable<T> {
         &mut self,
         hash: u64,
         now_ms: i64,
-        dead: &mut dyn FnMut(EntryRef<'_, T>),
+        dead: &mut dyn FnMut(EntryRef<'_, T>) -> bool,
         wake: &mut Wake<'_, T>,
     ) -> usize {
         // A sweep before this may have put another segment in place of the one it found.
@@ -323,6 +324,7 @@ impl<T: HeapSize> KeyTable<T> {
                             if self.has_onlookers {
                                 self.show_to_walks(slot);
                             }
+                            // Emptied as it is, it goes whatever is said of it.
                             dead(EntryRef::new(entry));
                             self.unlink(hash, slot);
                             self.free_entry(entry);

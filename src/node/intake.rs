@@ -407,6 +407,8 @@ impl Core {
         let mut spans = std::mem::take(&mut self.spans);
         let mut state = ParseState::default();
         let parsed = parse(&bytes, &mut state, &mut spans, &self.limits_of(connection));
+        // What has come before, and how long this took to come, is no time of the command's.
+        self.stamp = self.clock.raw();
         match parsed {
             Ok(Parsed::Request { .. }) => {
                 let args = Args::shared(&bytes, &spans);

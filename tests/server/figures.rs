@@ -132,6 +132,8 @@ fn all_calls_are_told_in_every_section_that_sums_them() {
             let calls = server.info_number(sections, "total_commands_processed");
             assert!((50..60).contains(&calls), "{sections}: {calls}");
         }
+        // More than two calls of INFO.
+        client.run(&[b"EVAL", b"for i = 1, 30000000 do end", b"0"]);
         let before = server.info_number("stats", "eventloop_duration_cmd_sum");
         assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
         assert!(server.info_number("stats", "total_commands_processed") < 5);
@@ -341,5 +343,31 @@ fn what_is_freed_in_the_background_is_counted() {
         assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
         assert_eq!(freed(), freed_by_reset, "{count}");
         assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+    }
+}
+
+/// What a request took to come, or what was before it, is no time of the command's: not even of the first that a core runs.
+#[test]
+fn a_large_request_is_not_charged_for_coming() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let value = "x".repeat(1_000_000);
+        // On every core.
+        for key in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            assert_eq!(
+                server
+                    .client()
+                    .run(&[b"SET", key.as_bytes(), value.as_bytes()]),
+                ok()
+            );
+        }
+        let line = command(&server, "set");
+        let text = line
+            .split("usec=")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next());
+        let took_us: u64 = text.and_then(|text| text.parse().ok()).expect("a number");
+        // The machine has been up for longer.
+        assert!(took_us < 20_000_000, "{line}");
     }
 }

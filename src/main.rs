@@ -17,10 +17,7 @@ fn main() -> ExitCode {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     match from_command_line(&words, environment, &mut std::io::stdin()) {
-        Ok(start) => match rondo::node::serve(start.options, &start.config_file) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(text) => fail(&text),
-        },
+        Ok(start) => rondo::node::serve(start.options, &start.config_file),
         Err(Stop::Told(text)) => {
             // A reader that has gone (`rondo --help | head`) is no failure.
             let _ = writeln!(std::io::stdout(), "{text}");

@@ -22,7 +22,7 @@ impl Background {
         };
         let thread = std::thread::Builder::new().name("rondo-files".into());
         if let Err(error) = thread.spawn(run) {
-            eprintln!("rondo: no thread for files: {error}");
+            super::log::tell_failure(&format!("no thread for files: {error}"));
             std::process::exit(1);
         }
         Self(sender)

@@ -448,6 +448,11 @@ impl Core {
         };
         let is_touched = |watched: &Watched| watched.watch.is_touched();
         if block.watched.as_ref().is_some_and(is_touched) {
+            // By whom is not known here, nor in which log that is.
+            if self.holds_replies {
+                let holds = self.log_positions();
+                connection.hold(&holds, &mut self.spare_holdings);
+            }
             return self.exec_nothing(connection, entry);
         }
         let home = block.home();

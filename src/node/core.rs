@@ -215,6 +215,10 @@ pub struct Core {
     pub now_ms: i64,
     /// Microseconds since the epoch, likewise.
     pub now_us: i64,
+    /// Time that only goes forward, for what the disk is asked and when: microseconds since [`Core::begun`].
+    pub(super) disk_us: i64,
+    /// When the core was made.
+    pub(super) begun: u64,
     /// Time stamps for per-command figures.
     pub clock: TickClock,
     /// Requests this core's shard has run.
@@ -390,6 +394,7 @@ pub struct CoreParts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: CoreParts) -> Self {
+        let clock = TickClock::new();
         let mut core = Self {
             id: parts.id,
             map: parts.shard.keys.slots(),
@@ -446,7 +451,9 @@ impl Core {
             outgoing: Vec::new(),
             now_ms: 0,
             now_us: 0,
-            clock: TickClock::new(),
+            disk_us: 0,
+            begun: clock.raw(),
+            clock,
             commands_count: 0,
             patience: Patience::NONE,
             pace: Pace::default(),
@@ -514,6 +521,7 @@ impl Core {
         self.now_us = now.as_micros() as i64;
         self.now_ms = self.now_us / 1000;
         self.shard.set_now(self.now_ms);
+        self.disk_us = self.clock.delta_as_nanos(self.begun, self.clock.raw()) as i64 / 1000;
     }
 
     /// Whether connections are few enough to sleep without looking again.

@@ -131,6 +131,27 @@ impl DataDir {
         self.path.join(format!("{epoch:04}-{number:08}.base.rdb"))
     }
 
+    /// The largest epoch that a file here has in its name, whatever it counts for. Of one that was begun and never came to a
+    /// manifest there may be segments, or come to be after a power cut, and they must not be taken for the next one's.
+    pub fn last_epoch_named(&self) -> u64 {
+        let entries_of = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+        let epoch_of = |path: &Path| {
+            let ends = [".log", UNFINISHED, ".base.rdb"];
+            ends.into_iter().find_map(|end| numbers(path, end))
+        };
+        entries_of(&self.path)
+            .map(|entry| entry.path())
+            .flat_map(|path| {
+                let inside = entries_of(&path)
+                    .map(|entry| entry.path())
+                    .collect::<Vec<_>>();
+                inside.into_iter().chain([path])
+            })
+            .filter_map(|path| Some(epoch_of(&path)?.0))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Removes what a manifest that is durable does not need: other bases, logs of other epochs.
     pub fn remove_others(&self, manifest: &Manifest) -> std::io::Result<()> {
         let is_needed = |epoch: u64| manifest.epochs.iter().any(|needed| needed.number == epoch);
@@ -277,7 +298,6 @@ impl DataDir {
             // It may not have come to a file.
             let path = self.segment(place.0, place.1, place.2);
             let _ = std::fs::remove_file(path.with_extension(&UNFINISHED[1..]));
-            let _ = std::fs::remove_file(path);
         }
         made
     }
@@ -300,28 +320,29 @@ impl DataDir {
             sync_dir(&self.path)?;
         }
         let path = self.segment(epoch, core, sequence);
-        // One that is made again is another file: what a failed write to the one before may still do is not done to it.
+        // One that is made again is another file: what a failed write to the one before may still do is not done to it. That one gives
+        // its room back and stays, a header and no more, until the new one takes its name: after a sealed segment there is to be one.
         if path.exists() {
-            std::fs::remove_file(&path)?;
+            let old = OpenOptions::new().write(true).open(&path)?;
+            removal::shrink(&old, block.len() as u64, || Next::Piece)?;
+            old.set_len(block.len() as u64)?;
         }
         let mut first = BlockBuffer::with_capacity(block.len());
         first.extend(block);
         let unfinished = path.with_extension(&UNFINISHED[1..]);
         let is_over = zeroed_bytes >= bytes && SPARES.take(&unfinished, bytes);
-        let name = if is_over { &unfinished } else { &path };
         let file = OpenOptions::new()
-            .create_new(!is_over)
+            .create(!is_over)
+            .truncate(!is_over)
             .write(true)
             .mode(0o600)
-            .open(name)?;
+            .open(&unfinished)?;
         removal::shrink(&file, bytes, || Next::Piece)?;
         allocate(&file, bytes, spare_bytes)?;
-        let file = direct(file, name)?;
+        let file = direct(file, &unfinished)?;
         fill(&file, zeroed_bytes.min(bytes), &first)?;
-        if is_over {
-            // All of what it held has been written over.
-            std::fs::rename(name, &path)?;
-        }
+        // Where it is over a spare, all of what that held has been written over.
+        std::fs::rename(&unfinished, &path)?;
         sync_dir(&dir)?;
         SPARES.note(&path, bytes);
         Ok(file)

@@ -24,9 +24,9 @@ use hdrhistogram::Histogram;
 use super::data_dir::DataDir;
 use super::durable_way::{DurableWay, Way};
 use super::faults::fault;
-use super::ring::Ring;
+use super::ring::{Ring, WRITE_BYTES_MAX};
 use crate::persist::log::{Policy, Request, SEGMENT_BYTES_MIN};
-use crate::persist::{BlockBuffer, Log};
+use crate::persist::{BLOCK_BYTES, BlockBuffer, Log};
 
 /// With `always`, a write is begun beside others under way only so long after the last one: where the disk takes less, all that
 /// comes meanwhile goes together in the next.
@@ -54,6 +54,8 @@ const WRITE_DELAY_US: i64 = 10_000;
 const SYNC_DELAY_US: i64 = 1_000_000;
 /// After a segment could not be made, or not be written to for the second time, the next try waits so long.
 const RETRY_US: i64 = 1_000_000;
+/// What the latency monitor calls what replies wait for.
+const FSYNC_EVENT: &str = "aof-fsync-always";
 /// The largest time that the histogram tells apart.
 const LATENCY_US_MAX: u64 = 60_000_000;
 
@@ -64,6 +66,15 @@ struct Segment {
     file: File,
     /// Up to here it has been filled: a write there is over blocks that have been written before.
     zeroed_bytes: u64,
+}
+
+/// Where a write of several parts goes, and how far it is.
+#[derive(Clone, Copy)]
+struct Large {
+    sequence: u64,
+    offset: u64,
+    is_durable: bool,
+    written_bytes: usize,
 }
 
 /// How soon what has been logged should be written.
@@ -98,6 +109,10 @@ pub struct Disk {
     way: DurableWay,
     /// Bytes of one on average.
     write_bytes: i64,
+    /// Writes under way that are more than one call of the kernel's, and what they are of.
+    large: BTreeMap<u64, Large>,
+    /// Those of them of which a part is written, and the next is to be begun.
+    unwritten: Vec<(u64, BlockBuffer)>,
     last_sync_us: i64,
     /// When each write or sync under way began, and whether a write is durable when it ends; a sync under 0.
     begun_us: BTreeMap<u64, (i64, bool)>,
@@ -127,9 +142,11 @@ impl Disk {
             no_room_us: 0,
             failed_writes: 0,
             prepare_error: None,
-            last_write_us: 0,
+            last_write_us: now_us - WRITE_DELAY_US,
             way: DurableWay::default(),
             write_bytes: 0,
+            large: BTreeMap::new(),
+            unwritten: Vec::new(),
             last_sync_us: now_us,
             begun_us: BTreeMap::new(),
             plain_write_us: 0,
@@ -216,6 +233,9 @@ impl Disk {
             let zeroed_bytes = self.zeroed_bytes(log.policy(), sequence, bytes);
             self.prepare(sequence, bytes, zeroed_bytes, block);
         }
+        if !self.unwritten.is_empty() {
+            self.write_rest(log, ring);
+        }
         let is_always = log.policy() == Policy::Always;
         let is_final = haste == Haste::Final;
         log.set_syncs_after(self.way.now() == Way::InTwo);
@@ -249,13 +269,22 @@ impl Disk {
                 continue;
             };
             self.last_write_us = now_us;
+            self.begun_us.insert(id, (now_us, is_durable));
             if is_always {
-                self.begun_us.insert(id, (now_us, is_durable));
                 self.write_bytes += (buffer.len() as i64 - self.write_bytes) / AVERAGE_PARTS;
             }
             let is_filled = offset + buffer.len() as u64 <= segment.zeroed_bytes;
+            if buffer.len() > WRITE_BYTES_MAX {
+                let large = Large {
+                    sequence,
+                    offset,
+                    is_durable,
+                    written_bytes: 0,
+                };
+                self.large.insert(id, large);
+            }
             let (file, may_block) = (segment.file.as_fd(), !is_filled);
-            ring.write_log(file, id, buffer, offset, is_durable, may_block);
+            ring.write_log(file, id, buffer, (offset, 0), is_durable, may_block);
         }
         self.sync(log, ring, now_us, is_final);
         // Nobody else tells that a segment has been made.
@@ -272,7 +301,7 @@ impl Disk {
         let is_due = match log.policy() {
             Policy::Always => true,
             Policy::EverySecond => since_us >= SYNC_DELAY_US,
-            Policy::Never => false,
+            Policy::Never => log.owes_sync(),
         };
         if !is_due && !is_final {
             return;
@@ -302,17 +331,58 @@ impl Disk {
         move || dir.keep_segments(epoch, core, (first, u64::MAX))
     }
 
-    /// A write has ended.
-    pub fn wrote(&mut self, log: &mut Log, id: u64, buffer: BlockBuffer, result: i32, now_us: i64) {
-        match self.took(id, now_us) {
+    /// Goes on with writes that are more than the kernel takes at once.
+    fn write_rest(&mut self, log: &mut Log, ring: &mut Ring) {
+        for (id, buffer) in std::mem::take(&mut self.unwritten) {
+            let place = self.large.get(&id).copied();
+            let segment = place.and_then(|large| self.segments.get(&large.sequence));
+            let (Some(place), Some(segment)) = (place, segment) else {
+                debug_assert!(false, "a segment is open until all of it is durable");
+                log.wrote(id, buffer, Err(libc::EBADF));
+                continue;
+            };
+            let from = (place.offset, place.written_bytes);
+            ring.write_log(
+                segment.file.as_fd(),
+                id,
+                buffer,
+                from,
+                place.is_durable,
+                true,
+            );
+        }
+    }
+
+    /// A write has ended; returns what the latency monitor calls it, and how long it took in microseconds.
+    pub fn wrote(
+        &mut self,
+        log: &mut Log,
+        (id, buffer): (u64, BlockBuffer),
+        result: i32,
+        now_us: i64,
+    ) -> Option<(&'static str, i64)> {
+        let result = fault("write").map_or(result, |errno| -errno);
+        let part_bytes = usize::try_from(result).unwrap_or(0);
+        let large = self.large.get_mut(&id);
+        let written_bytes = part_bytes + large.as_ref().map_or(0, |large| large.written_bytes);
+        if let Some(large) = large {
+            large.written_bytes = written_bytes;
+            let may_go_on = part_bytes > 0 && written_bytes.is_multiple_of(BLOCK_BYTES);
+            if may_go_on && written_bytes < buffer.len() {
+                self.unwritten.push((id, buffer));
+                return None;
+            }
+            self.large.remove(&id);
+        }
+        let took = self.took(id, now_us);
+        match took {
             Some((took_us, true)) => self.learn(Way::InOne, took_us, now_us),
             Some((took_us, false)) => self.plain_write_us = took_us,
             None => {}
         }
-        let result = fault("write").map_or(result, |errno| -errno);
         let result = match result {
+            0.. if written_bytes == buffer.len() => Ok(()),
             // Less than all of it: the next try says why.
-            written if written >= 0 && written as usize == buffer.len() => Ok(()),
             0.. => Err(libc::ENOSPC),
             errno => Err(-errno),
         };
@@ -329,13 +399,23 @@ impl Disk {
         }
         log.wrote(id, buffer, result);
         self.close_some(log);
+        took.map(|(took_us, is_durable)| match is_durable {
+            true => (FSYNC_EVENT, took_us),
+            false => ("aof-write", took_us),
+        })
     }
 
-    /// A sync has ended.
-    pub fn synced(&mut self, log: &mut Log, sequence: u64, result: i32, now_us: i64) {
-        if let Some((took_us, _)) = self.took(0, now_us)
-            && log.policy() == Policy::Always
-        {
+    /// A sync has ended; returns what [`Disk::wrote`] does, where replies wait for syncs.
+    pub fn synced(
+        &mut self,
+        log: &mut Log,
+        sequence: u64,
+        result: i32,
+        now_us: i64,
+    ) -> Option<(&'static str, i64)> {
+        let took = self.took(0, now_us).map(|(took_us, _)| took_us);
+        let took = took.filter(|_| log.policy() == Policy::Always);
+        if let Some(took_us) = took {
             self.learn(Way::InTwo, self.plain_write_us + took_us, now_us);
         }
         let result = fault("sync").map_or(result, |errno| -errno);
@@ -345,6 +425,7 @@ impl Disk {
         }
         log.synced(sequence, if result < 0 { Err(-result) } else { Ok(()) });
         self.close_some(log);
+        took.map(|took_us| (FSYNC_EVENT, took_us))
     }
 
     /// Notes how long something under way took, if that is to be known; and whether it is durable now.

@@ -102,11 +102,11 @@ impl Core {
             return Dispatched::NotYet;
         }
         if self.gate != 0
-            && let Some(error) = self.shut_out(connection, entry)
+            && let Some(error) = self.shut_out(connection, entry, args)
         {
             return self.refuse(connection, Some(entry), &error);
         }
-        if self.log_errno != 0 && writes(connection, entry) {
+        if self.log_errno != 0 && self.needs_disk(connection, entry, args) {
             let error = self.refusal_of_write();
             return self.refuse(connection, Some(entry), &error);
         }

@@ -94,7 +94,7 @@ impl Core {
             return;
         };
         let haste = if is_final { Haste::Final } else { haste };
-        let must_come_again = disk.pump(log, ring, self.now_us, haste);
+        let must_come_again = disk.pump(log, ring, self.disk_us, haste);
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         flags
             .log_bytes
@@ -132,7 +132,7 @@ impl Core {
             self.apply_log_options();
         }
         if let (Some(disk), Some(log)) = (&mut self.next_disk, self.shard.next_log_mut()) {
-            disk.pump(log, ring, self.now_us, Haste::Busy);
+            disk.pump(log, ring, self.disk_us, Haste::Busy);
         }
         self.go_on_preparing();
     }
@@ -193,7 +193,8 @@ impl Core {
             return self.stalled_writes.push((id, buffer, result));
         }
         if let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) {
-            disk.wrote(log, id, buffer, result, self.now_us);
+            let event = disk.wrote(log, (id, buffer), result, self.disk_us);
+            self.note_disk_event(event);
         }
         self.log_got_on();
     }
@@ -201,9 +202,16 @@ impl Core {
     /// A sync of the log has ended.
     pub(super) fn log_synced(&mut self, sequence: u64, result: i32) {
         if let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) {
-            disk.synced(log, sequence, result, self.now_us);
+            let event = disk.synced(log, sequence, result, self.disk_us);
+            self.note_disk_event(event);
         }
         self.log_got_on();
+    }
+
+    fn note_disk_event(&mut self, event: Option<(&'static str, i64)>) {
+        if let Some((event, took_us)) = event {
+            self.note_event(event, took_us.unsigned_abs() * 1000);
+        }
     }
 
     /// Lets replies go, here and elsewhere, that waited for what is durable by now.
@@ -271,6 +279,32 @@ impl Core {
             .is_none_or(|log| log.is_written() || log.is_broken() || log.failure().is_some())
     }
 
+    /// The process ends: whether the log needs no more time. What clients were told is to be in it, so it has longer than they have,
+    /// and what it lacks after that is said.
+    pub(super) fn may_log_end(&mut self) -> bool {
+        let Some(log) = self.shard.log().filter(|log| !log.is_written()) else {
+            return true;
+        };
+        let (ending, is_failing) = (&self.ending, log.failure().is_some());
+        let is_over = log.is_broken() || ending.is_long_overdue();
+        if log.policy() == Policy::Always {
+            // Of what is missing nobody was told.
+            return is_over || is_failing || ending.is_overdue();
+        }
+        if is_failing && ending.is_forced.load(Ordering::SeqCst) {
+            return true;
+        }
+        if !(is_over || is_failing && ending.is_overdue()) {
+            return false;
+        }
+        if !ending.has_lost.swap(true, Ordering::SeqCst) {
+            tracing::error!(
+                "An append-only log could not be written to its end. Exit anyway: what was written last is lost."
+            );
+        }
+        true
+    }
+
     /// What INFO shows of the log.
     pub(super) fn log_figures(&self) -> Option<LogFigures> {
         let (disk, log) = (self.disk.as_ref()?, self.shard.log()?);
@@ -306,7 +340,10 @@ impl Core {
         }
         match (self.is_log_failing, is_failing) {
             (false, true) => board.failing_logs_count.fetch_add(1, Ordering::Relaxed),
-            (true, false) => board.failing_logs_count.fetch_sub(1, Ordering::Relaxed),
+            (true, false) => {
+                tracing::warn!("AOF write error looks solved, rondo can write again.");
+                board.failing_logs_count.fetch_sub(1, Ordering::Relaxed)
+            }
             _ => 0,
         };
         self.is_log_failing = is_failing;

@@ -764,8 +764,8 @@ impl CoreLoop {
             }
         }
         // A client may have gone in the middle of a transaction, which is to be whole all the same.
-        let done =
-            late || core.connections.is_empty() && !core.has_transactions() && core.is_log_clean();
+        let is_quiet = core.connections.is_empty() && !core.has_transactions();
+        let done = (late || is_quiet) && core.may_log_end();
         // Peers may still need this shard: leave together.
         if done {
             core.ending.arrive(core.id);

@@ -5,6 +5,7 @@
 //! Not here  the loop: `node/core.rs`.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ const GLOMMIO_IO_BYTES: usize = 16 * 1024;
 const GLOMMIO_RING_DEPTH: usize = 32;
 /// The end of the process waits so long for files that are given up.
 const FILES_END_MAX: Duration = Duration::from_secs(1);
+/// A disk that does not answer has so long beyond the clients' time. With these supervisors' 90 s are not over.
+const DISK_MS: u64 = 60_000;
 
 /// So often somebody looks whether all is loaded.
 const LOADED_EVERY: Duration = Duration::from_millis(2);
@@ -50,6 +53,10 @@ pub struct Ending {
     start: Instant,
     /// A second SIGINT has cut it short: the process exits with 1.
     pub is_impatient: AtomicBool,
+    /// SHUTDOWN FORCE: a log that cannot be written keeps nobody.
+    pub is_forced: AtomicBool,
+    /// A log lacks what clients were told is in it: the process exits with 1.
+    pub has_lost: AtomicBool,
 }
 
 impl Ending {
@@ -61,6 +68,8 @@ impl Ending {
             deadline_ms: AtomicU64::new(0),
             start: Instant::now(),
             is_impatient: AtomicBool::new(false),
+            is_forced: AtomicBool::new(false),
+            has_lost: AtomicBool::new(false),
         })
     }
 
@@ -93,6 +102,13 @@ impl Ending {
         }
     }
 
+    /// Whether the disk has had its time, too, which is longer.
+    pub fn is_long_overdue(&self) -> bool {
+        let deadline_ms = self.deadline_ms.load(Ordering::SeqCst);
+        let elapsed_ms = self.start.elapsed().as_millis() as u64;
+        deadline_ms != 0 && elapsed_ms > deadline_ms + DISK_MS
+    }
+
     /// Whether all have arrived; only then may a core's shard go.
     pub fn all_arrived(&self) -> bool {
         self.arrived_count.load(Ordering::SeqCst) == self.arrived.len()
@@ -101,20 +117,32 @@ impl Ending {
 
 /// Serves until SHUTDOWN, SIGTERM or SIGINT.
 ///
-/// Errors: a sentence for the operator; nothing has been served.
-pub fn serve(mut options: Options, config_file: &str) -> Result<(), String> {
+/// Errors are told to the operator.
+pub fn serve(options: Options, config_file: &str) -> ExitCode {
+    match serve_until_end(options, config_file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            log::tell_failure(&reason);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String> {
     let supervised = options.held.get("supervised").map_or("no", String::as_str);
     let supervisor = Supervisor::find(supervised, |name| std::env::var(name).ok());
-    let is_done = detach(&options, &supervisor)
-        .map_err(|error| format!("cannot go into the background: {error}"))?;
-    if is_done {
-        return Ok(());
-    }
-    // A log file without a folder of its own is in the working directory.
+    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    // Before it goes into the background: who starts it hears what is wrong with these. A log file without a folder of its own is in
+    // the working directory.
     super::settings::enter_dir(&mut options)
         .map_err(|reason| format!("cannot use dir '{}': {reason}", options.dir))?;
     log::start(&options)
         .map_err(|error| format!("cannot open the log file '{}': {error}", options.logfile))?;
+    let is_done = detach(&options, &supervisor, &here)
+        .map_err(|error| format!("cannot go into the background: {error}"))?;
+    if is_done {
+        return Ok(());
+    }
     if let Err(error) = process::allow_huge_pages(&options) {
         tracing::info!(%error, "tables get no huge pages: transparent_hugepage=madvise would give them some");
     }
@@ -293,7 +321,7 @@ fn run_cores(
             Err(error) => format!("core {id} cannot start: {error}"),
             Ok(()) => format!("core {id} cannot start"),
         };
-        eprintln!("rondo: {reason}");
+        log::tell_failure(&reason);
         std::process::exit(1);
     }
     if wait_until_loaded(&board, &ending) {
@@ -311,14 +339,17 @@ fn run_cores(
     if ending.is_impatient.load(Ordering::SeqCst) {
         return Err("a second SIGINT: the final RDB snapshot is not saved".to_string());
     }
+    if ending.has_lost.load(Ordering::SeqCst) {
+        return Err("an append-only log could not be written to its end".to_string());
+    }
     tracing::info!("rondo is now ready to exit, bye bye...");
     Ok(())
 }
 
 /// Begins to load the RDB file, where there is one.
 fn begin_load(options: &Options, board: &Arc<Board>) -> Result<Option<Arc<Load>>, String> {
-    if options.appendonly {
-        // The log is the whole truth, or becomes that of this file: `node/adoption.rs`.
+    // The log is the whole truth, or becomes that of this file: `node/adoption.rs`. And a file without a name is none.
+    if options.appendonly || options.dbfilename.is_empty() {
         return Ok(None);
     }
     let plan = LoadPlan {
@@ -345,7 +376,7 @@ fn fail(failure: &Mutex<Option<String>>) -> i32 {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .take();
-    eprintln!("rondo: {}", text.unwrap_or_default());
+    log::tell_failure(&text.unwrap_or_default());
     1
 }
 

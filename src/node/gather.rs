@@ -273,7 +273,7 @@ impl Core {
     pub fn ask_all_to_stop(&mut self) {
         let drain = std::time::Duration::from_secs(self.options.shutdown_timeout.max(0) as u64);
         if self.ending.begin(drain) {
-            tracing::info!("shutting down");
+            tracing::info!("User requested shutdown...");
             self.ask_all(Asker::Nobody, Purpose::Ok, Question::Shutdown);
         }
     }

@@ -225,6 +225,12 @@ impl LatencyMonitor {
         if events.contains_key("expire-cycle") {
             text.push_str("- Many keys expire in the same moments: spread their deadlines, or lower active-expire-effort.\n");
         }
+        if events.keys().any(|event| event.starts_with("aof-")) {
+            text.push_str(
+                "- The disk was slow to take the append-only log: look who else writes to it; appendfsync everysec has no reply \
+                 wait for it.\n",
+            );
+        }
         if around.has_huge_pages {
             text.push_str(
                 "- The kernel hands out huge pages unasked: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled.\n",

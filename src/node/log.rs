@@ -5,6 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::filter::LevelFilter;
@@ -17,6 +18,9 @@ use super::options::Options;
 use super::syslog;
 
 static LEVEL: OnceLock<reload::Handle<LevelFilter, tracing_subscriber::Registry>> = OnceLock::new();
+
+/// The log goes where the operator who started the process does not look.
+static IS_ELSEWHERE: AtomicBool = AtomicBool::new(false);
 
 /// Starts the log as `logfile`, `loglevel`, `log-format` and `syslog-enabled` say. A second call changes level and form only.
 ///
@@ -35,6 +39,11 @@ pub fn start(options: &Options) -> io::Result<()> {
             file.create(true).append(true).open(&options.logfile)?,
         ))
     };
+    let is_to_system = options.is_held("syslog-enabled", "yes");
+    IS_ELSEWHERE.store(
+        !options.logfile.is_empty() || is_to_system,
+        Ordering::Relaxed,
+    );
     let (filter, handle) = reload::Layer::new(level_filter(options.loglevel));
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
@@ -59,6 +68,15 @@ pub fn start(options: &Options) -> io::Result<()> {
         let _ = LEVEL.set(handle);
     }
     Ok(())
+}
+
+/// Says why the process ends: to who started it, and in the log where that is another place. A process in the background has
+/// no other.
+pub fn tell_failure(reason: &str) {
+    eprintln!("rondo: {reason}");
+    if IS_ELSEWHERE.load(Ordering::Relaxed) {
+        tracing::error!("{reason}");
+    }
 }
 
 /// Changes the level: `debug`, `verbose`, `notice`, `warning` or `nothing`.

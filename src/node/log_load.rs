@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::disk::Disk;
+use super::log;
 use super::mesh::{Board, GATE_LOADING};
 use super::message::Answer;
 use super::options::Options;
@@ -51,6 +52,7 @@ pub struct LogLoad {
 struct Outcome {
     store: Option<LogStore>,
     bytes: u64,
+    base_bytes: u64,
 }
 
 impl LogLoad {
@@ -95,6 +97,7 @@ impl LogLoad {
                     let outcome = Outcome {
                         store: store.clone(),
                         bytes: loaded.bytes,
+                        base_bytes: loaded.base_bytes,
                     };
                     *lock(&load.result) = Some(Ok(outcome));
                     for (seat, keys) in load.seats.iter().zip(loaded.keyspaces) {
@@ -135,9 +138,10 @@ impl Core {
         };
         // The options say which policy it is.
         let mut log = Log::new(place, store.epoch.seed, Policy::EverySecond);
-        let mut disk = Disk::new(store.dir, place.epoch, self.id, self.now_us);
+        let mut disk = Disk::new(store.dir, place.epoch, self.id, self.disk_us);
         if let Err(reason) = disk.begin(&mut log) {
-            fail_start(&reason);
+            log::tell_failure(&reason);
+            std::process::exit(1);
         }
         self.shard.set_log(Some(log));
         self.disk = Some(disk);
@@ -160,7 +164,7 @@ impl Core {
     fn logs_loaded(&mut self, outcome: Outcome) {
         let asked = self.end_log_load();
         if let Some(store) = outcome.store {
-            self.adopt_logs(store, outcome.bytes);
+            self.adopt_logs(store, (outcome.bytes, outcome.base_bytes));
         }
         // What was loaded is no change.
         self.saving_has_loaded();
@@ -171,12 +175,16 @@ impl Core {
     }
 
     fn logs_not_loaded(&mut self, reason: &str) {
-        let asked = self.end_log_load();
-        self.saving.reloading = Default::default();
-        let Some((from, id)) = asked else {
+        if let Some((_, None)) = self.saving.log_load {
+            // While the gate is shut: nobody has been told that this process is ready.
             tracing::error!(reason, "cannot load the append-only log");
-            fail_start(reason);
+            eprintln!("rondo: {reason}");
+            std::process::exit(1);
+        }
+        let Some((from, id)) = self.end_log_load() else {
+            return;
         };
+        self.saving.reloading = Default::default();
         tracing::error!(reason, "the append-only log cannot be loaded");
         self.answer(from, id, Answer::Refused(CANNOT.into()));
     }
@@ -239,9 +247,4 @@ impl Core {
             }
         }
     }
-}
-
-fn fail_start(reason: &str) -> ! {
-    eprintln!("rondo: {reason}");
-    std::process::exit(1);
 }

@@ -47,6 +47,8 @@ pub struct Loaded {
     pub functions: Vec<Vec<u8>>,
     /// Bytes of all that counts.
     pub bytes: u64,
+    /// Bytes of the base, where there is one.
+    pub base_bytes: u64,
     /// What is being written from now on; none where nothing new begins.
     pub epoch: Option<Epoch>,
 }
@@ -105,7 +107,7 @@ pub fn load(
         is_needed
     });
     let mut epoch = next_epoch(&manifest, map);
-    epoch.number = number.max(epoch.number);
+    epoch.number = number.max(epoch.number).max(dir.last_epoch_named() + 1);
     manifest.epochs.push(epoch.clone());
     let fail = |error: std::io::Error| {
         let place = dir.path().display();
@@ -156,6 +158,7 @@ fn recover(
     let (options, _) = limits;
     let cores = map.shards_count();
     let mut bytes = 0;
+    let mut base_bytes = 0;
     let mut shards: Vec<Shard> = Vec::new();
     let mut functions = Codes::default();
     let mut extents = Vec::new();
@@ -180,6 +183,7 @@ fn recover(
             let path = dir.base_path(epoch.number, base.number);
             let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
             bytes += length;
+            base_bytes = length;
             progress.expect(length);
             functions =
                 progress.told(|| load_base(&path, &mut shards, &|bytes| progress.add(bytes)))?;
@@ -249,13 +253,14 @@ fn recover(
         tracing::info!(
             keys,
             bytes,
-            "the append-only log was loaded in {seconds:.3} seconds"
+            "DB loaded from append only file: {seconds:.3} seconds"
         );
     }
     let loaded = Loaded {
         keyspaces: shards.into_iter().map(|shard| shard.keys).collect(),
         functions: functions.codes,
         bytes,
+        base_bytes,
         epoch: None,
     };
     Ok(Recovered { loaded, extents })

@@ -1,5 +1,6 @@
 //! INFO: what each core tells of itself, and all of it added up.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -329,10 +330,10 @@ impl Core {
             backlog_bytes: u64::try_from(options.held_number("repl-backlog-size")).unwrap_or(0),
             replication_id: identity().replication_id.clone(),
             commands,
-            errors: errors
-                .iter()
-                .map(|(code, count)| (code.to_string(), count))
-                .collect(),
+            errors: {
+                let by_code = errors.iter().map(|(code, count)| (code.to_string(), count));
+                by_code.collect::<BTreeMap<_, _>>().into_iter().collect()
+            },
             keyspace: databases(&cores),
             sizes: sizes(&cores),
             types: types(&cores),

@@ -112,6 +112,8 @@ pub struct Rewriting {
     wait_for_logs: Vec<Asked>,
     /// The cut under way is of logs.
     cuts_logs: bool,
+    /// `aof_current_size` when it began.
+    size_at_cut: u64,
     /// Logs are being written that no manifest names yet.
     is_first: bool,
     /// The epoch of the base that is being written, or was last. Logs may have ended, and others begun, before it is in force.
@@ -128,9 +130,9 @@ pub struct Rewriting {
     count: u64,
     failures: u64,
     last_changed_bytes: u64,
-    /// Bytes of the base, and of what was there at the start.
+    /// Bytes of what is needed and was there at the last cut, or at the start: the base, and logs where that one failed.
     base_bytes: u64,
-    /// `aof_current_size` after the last one, or at the start.
+    /// `aof_current_size` after the last one; of the base, where there was none since the start.
     size_after_last: u64,
 }
 
@@ -225,15 +227,15 @@ pub(super) fn no_logs() -> String {
 impl Core {
     /// Core 0: there are logs from the start.
     ///
-    /// - `bytes`: what was there of them.
-    pub(super) fn adopt_logs(&mut self, store: LogStore, bytes: u64) {
+    /// - `bytes`: what was there of them; of their base.
+    pub(super) fn adopt_logs(&mut self, store: LogStore, (bytes, base_bytes): (u64, u64)) {
         let rewriting = &mut self.saving.rewriting;
         rewriting.dir = Some(store.dir.clone());
         rewriting.last_epoch = store.epoch.number;
         rewriting.last_base = store.epoch.base.as_ref().map_or(0, |base| base.number);
         rewriting.store = Some(store);
         rewriting.base_bytes = bytes;
-        rewriting.size_after_last = bytes;
+        rewriting.size_after_last = base_bytes;
     }
 
     /// Core 0: BGREWRITEAOF.
@@ -285,6 +287,7 @@ impl Core {
         self.saving.rewriting.is_first = true;
         self.saving.rewriting.is_beginning = true;
         self.saving.rewriting.last_base = 0;
+        self.saving.rewriting.base_bytes = 0;
         self.note_lacking_base(true);
         if self.is_saving_busy() {
             self.saving.rewriting.is_scheduled = true;
@@ -322,7 +325,10 @@ impl Core {
 
     /// Core 0: every shard has made the cut that the logs begin with.
     pub(super) fn log_cut_was_made(&mut self) {
-        if std::mem::take(&mut self.saving.rewriting.cuts_logs) {
+        let rewriting = &mut self.saving.rewriting;
+        if std::mem::take(&mut rewriting.cuts_logs) {
+            // Cores count from here on.
+            rewriting.base_bytes = rewriting.size_at_cut;
             self.logs_have_begun();
         }
     }
@@ -367,13 +373,14 @@ impl Core {
         rewriting.dir = Some(dir.clone());
         let alone = dir.hold();
         let manifest = dir.manifest()?;
+        let last_epoch = rewriting.last_epoch.max(dir.last_epoch_named());
         // What an earlier try has left is not to be taken for what follows; and where nothing was, that is to be said.
         let cleared = dir
             .set_manifest(&manifest)
             .and_then(|()| dir.remove_others(&manifest));
         cleared.map_err(|error| format!("{}: {error}", path.display()))?;
         let mut epoch = next_epoch(&manifest, self.map);
-        epoch.number = epoch.number.max(rewriting.last_epoch + 1);
+        epoch.number = epoch.number.max(last_epoch + 1);
         rewriting.last_epoch = epoch.number;
         drop(alone);
         Ok(LogStore { dir, epoch })
@@ -397,6 +404,7 @@ impl Core {
         rewriting.began = Some(Instant::now());
         rewriting.base_epoch = store.epoch.number;
         rewriting.preparing = Some((store.clone(), has_logs));
+        tracing::info!("Background append only file rewriting started");
         self.backup_is_being_written();
         self.ask_all_to_prepare(has_logs.then(|| NewLog::new(store)));
         Ok(())
@@ -486,7 +494,7 @@ impl Core {
                     flags.synced_lsn.store(self.last_lsn, Ordering::SeqCst);
                     self.holds_replies = policy == Policy::Always;
                 }
-                self.next_disk = Some(Disk::new(new.dir, epoch, self.id, self.now_us));
+                self.next_disk = Some(Disk::new(new.dir, epoch, self.id, self.disk_us));
             } else if let Some(disk) = &mut self.next_disk {
                 // It is still wanted after an earlier try, whose error has been told.
                 disk.take_prepare_error();
@@ -500,8 +508,12 @@ impl Core {
             }
         };
         let error = disk.as_mut().and_then(Disk::take_prepare_error);
+        let goes_on = self.shard.next_log_mut().is_none();
+        let is_broken = goes_on && self.shard.log().is_some_and(Log::is_broken);
         let answer = match error {
             Some(error) => Answer::Refused(error.into_bytes()),
+            // It gets no segment any more: the next try begins a new log.
+            None if is_broken && !is_ready => Answer::Refused("a log is broken".into()),
             None if is_ready => Answer::Done,
             None => return,
         };
@@ -559,6 +571,7 @@ impl Core {
         let job = self.start_snapshot(plan);
         self.saving.job = Some((job, Then::Base));
         self.saving.rewriting.cuts_logs = has_logs;
+        self.saving.rewriting.size_at_cut = self.log_size();
     }
 
     /// Core 0: a base is in force, or is not.
@@ -607,7 +620,7 @@ impl Core {
                 self.saving.rewriting.size_after_last = self.log_size();
             }
             Err(reason) => {
-                tracing::error!(reason, "the append-only log could not be rewritten");
+                tracing::error!(reason, "Background AOF rewrite terminated with error");
                 let has_waiting = rewriting.is_first && rewriting.store.is_some();
                 rewriting.is_scheduled |= has_waiting;
                 self.backup_has_base(None, Some(&reason));

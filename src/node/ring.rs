@@ -35,6 +35,12 @@ const SUBMISSIONS_MAX: u32 = 4096;
 const SUBMISSIONS_MIN: u32 = 128;
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 
+/// The kernel takes no more than 2 GiB less a page in one write, so nothing larger is asked of it. Tests are to meet it.
+pub const WRITE_BYTES_MAX: usize = if cfg!(debug_assertions) {
+    1 << 20
+} else {
+    1 << 30
+};
 // Of `io_uring_enter(2)` and `io_uring_register(2)`.
 const ENTER_GETEVENTS: libc::c_uint = 1;
 const ENTER_REGISTERED_RING: libc::c_uint = 1 << 4;
@@ -443,7 +449,8 @@ impl Ring {
         self.push(&entry);
     }
 
-    /// Writes `buffer` to a file at `offset`, durably if wanted; it returns with [`Event::LogWritten`].
+    /// Writes `buffer`, which belongs at `offset` of a file, from its byte `done_bytes` on, [`WRITE_BYTES_MAX`] at most, durably if
+    /// wanted; it returns with [`Event::LogWritten`].
     ///
     /// - `id`: below 2^60, none other of this name under way.
     /// - `may_block`: the call that submits it could wait for the file system; one of the kernel's workers waits instead.
@@ -452,15 +459,15 @@ impl Ring {
         file: BorrowedFd<'_>,
         id: u64,
         buffer: BlockBuffer,
-        offset: u64,
+        (offset, done_bytes): (u64, usize),
         is_durable: bool,
         may_block: bool,
     ) {
-        let bytes = buffer.as_slice();
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let bytes = &buffer.as_slice()[done_bytes..];
+        let length = bytes.len().min(WRITE_BYTES_MAX) as u32;
         // The heap block behind `buffer` stays where it is: it is owned by `log_writes` and untouched until its end is known.
         let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), bytes.as_ptr(), length)
-            .offset(offset)
+            .offset(offset + done_bytes as u64)
             .rw_flags(if is_durable { libc::RWF_DSYNC } else { 0 })
             .build()
             .flags(if may_block {

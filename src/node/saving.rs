@@ -36,6 +36,7 @@ use super::stopping::Stop;
 use crate::commands::session::SaveRequest;
 use crate::commands::{CommandError, Entry, Flags, NodeRequest};
 use crate::persist::Holds;
+use crate::resp::Args;
 
 /// After a failure the next try waits so long.
 const RETRY_AFTER_MS: i64 = 5_000;
@@ -341,6 +342,9 @@ impl Core {
 
     pub(super) fn begin_save(&mut self, then: Then) {
         self.saving.tried_ms = self.now_ms;
+        if matches!(then, Then::Nothing) {
+            tracing::info!("Background saving started");
+        }
         let plan = SnapshotPlan {
             path: self.rdb_path(),
             compresses: self.options.rdbcompression,
@@ -464,6 +468,9 @@ impl Core {
                     milliseconds = job.began.elapsed().as_millis() as u64,
                     "DB saved on disk"
                 );
+                if matches!(then, Then::Nothing) {
+                    tracing::info!("Background saving terminated with success");
+                }
             }
             // With save points another follows, as after any other change.
             Err(_) if job.is_cancelled.load(Ordering::Acquire) => {
@@ -471,7 +478,11 @@ impl Core {
             }
             Err(reason) => {
                 saving.has_failed |= matches!(then, Then::Nothing);
-                tracing::error!(reason, "the snapshot failed");
+                let text = match then {
+                    Then::Nothing => "Background saving error",
+                    _ => "Error saving the DB on disk",
+                };
+                tracing::error!(reason, "{text}");
             }
         }
         self.refresh_gate();
@@ -515,6 +526,12 @@ impl Core {
     }
 
     fn load_ended(&mut self, load: &Load, asked: Option<Asked>, result: Result<(), String>) {
+        if let (Err(reason), None) = (&result, asked) {
+            // While the gate is shut: nobody has been told that this process is ready.
+            tracing::error!(reason, "Fatal error loading the DB. Exiting.");
+            eprintln!("rondo: cannot load {reason}");
+            std::process::exit(1);
+        }
         let board = self.mesh.board();
         *lock(&board.load) = None;
         board.gate.fetch_and(!GATE_LOADING, Ordering::Release);
@@ -522,20 +539,15 @@ impl Core {
         self.saving.changes_saved = board.changes_count();
         self.saving.last_loaded = load.loaded.load(Ordering::Relaxed);
         self.saving.last_expired = load.expired.load(Ordering::Relaxed);
-        match (&result, asked) {
-            (Ok(()), _) => tracing::info!(
+        match &result {
+            Ok(()) => tracing::info!(
                 keys = self.saving.last_loaded,
                 expired = self.saving.last_expired,
                 empty = load.empty.load(Ordering::Relaxed),
                 milliseconds = load.began.elapsed().as_millis() as u64,
                 "DB loaded from disk"
             ),
-            (Err(reason), Some(_)) => tracing::error!(reason, "the RDB file cannot be loaded"),
-            (Err(reason), None) => {
-                tracing::error!(reason, "Fatal error loading the DB. Exiting.");
-                eprintln!("rondo: cannot load {reason}");
-                std::process::exit(1);
-            }
+            Err(reason) => tracing::error!(reason, "the RDB file cannot be loaded"),
         }
         if let Some(asked) = asked {
             self.reload_ended(asked, result.is_ok());
@@ -614,15 +626,38 @@ impl Core {
 
     /// Why a command may not run now, where the gate is not open to all.
     #[cold]
-    pub(super) fn shut_out(&self, connection: &Connection, entry: &Entry) -> Option<CommandError> {
+    pub(super) fn shut_out(
+        &mut self,
+        connection: &Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Option<CommandError> {
         let flags = entry.command.flags;
         if self.gate & GATE_LOADING != 0 && !flags.has(Flags::LOADING) {
             return Some("LOADING Redis is loading the dataset in memory".into());
         }
-        if self.gate & GATE_NO_WRITES != 0 && writes(connection, entry) {
+        if self.gate & GATE_NO_WRITES != 0 && self.needs_disk(connection, entry, args) {
             return Some(NO_WRITES.into());
         }
         None
+    }
+
+    /// Whether a request is refused while writes are: one that writes, a script that says what it is and not that it does not
+    /// write, and PING, by which others see that something is wrong.
+    #[cold]
+    pub(super) fn needs_disk(
+        &mut self,
+        connection: &Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> bool {
+        let is_script = entry.command.run.is_script();
+        writes(connection, entry)
+            || entry.container.is_none() && entry.command.name == "PING"
+            || is_script
+                && self
+                    .declared_flags(entry, args)
+                    .is_some_and(|script| !script.no_writes)
     }
 
     /// Why no write may begin now, whoever wants it.
@@ -679,7 +714,10 @@ impl Core {
             last_seconds: saving.last_seconds,
             saves: saving.saves_count,
             last_changed_bytes: saving.last_changed_bytes,
-            last_loaded: saving.last_loaded,
+            last_loaded: match &saving.load {
+                Some((load, _)) => load.loaded.load(Ordering::Relaxed),
+                None => saving.last_loaded,
+            },
             last_expired: saving.last_expired,
             changes_saved: saving.changes_saved,
             rewrite: self.rewrite_figures(),

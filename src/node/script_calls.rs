@@ -239,6 +239,10 @@ impl Core {
                         .record_failure(entry.index, text.as_bytes());
                 }
             }
+            Ok(Action::Node(NodeRequest::LastSave)) => {
+                let last_save_s = &self.mesh.board().last_save_s;
+                reply.integer(last_save_s.load(Ordering::Relaxed));
+            }
             // Only where DEBUG SET-DISABLE-DENY-SCRIPTS lets it through: this core stands still, and the script's time with it.
             Ok(Action::Node(NodeRequest::DebugSleep(duration))) => {
                 std::thread::sleep(duration);

@@ -10,6 +10,7 @@
 //! | SHUTDOWN NOSAVE | a shutdown saves | both end without the file: what it waits for may be a script that never ends |
 //! | SIGINT | a shutdown that a signal began saves | the file is given up, what is in the logs is not; exit 1 |
 //! | SIGINT | the process ends, for a signal | exit 1, at once |
+//! | nothing | the process ends, and the disk has not taken all of a log | that has a minute more than clients have; then exit 1, and it is said |
 //!
 //! Promises  no write that was answered is missing in what a shutdown saves, or in the logs; a shutdown that cannot keep this is
 //!           no shutdown, unless it is forced, or told not to save where there are no logs.
@@ -21,7 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::core::Core;
 use super::mesh::GATE_LOADING;
@@ -51,6 +52,8 @@ impl Signals {
             let write = write.try_clone().map_err(cannot)?;
             signal_hook::low_level::pipe::register(signal, write).map_err(cannot)?;
         }
+        // The end of the terminal it was started from is not its end.
+        signal_hook::flag::register(SIGHUP, Arc::default()).map_err(cannot)?;
         Ok(Self {
             socket: read.into(),
             last,
@@ -154,6 +157,9 @@ impl Core {
             self.saving.stop = Some(stop);
             return;
         }
+        if wish.is_forced {
+            self.ending.is_forced.store(true, Ordering::SeqCst);
+        }
         let saves = wish.saves.unwrap_or(!self.options.save.is_empty());
         let is_loading = self.gate & GATE_LOADING != 0;
         let lacks_base = self.mesh.board().lacks_base.load(Ordering::SeqCst);
@@ -183,7 +189,7 @@ impl Core {
         if !saves || is_loading || self.stopping {
             return self.go_down(asked);
         }
-        tracing::info!("saving the final RDB snapshot before exiting");
+        tracing::info!("Saving the final RDB snapshot before exiting.");
         if let Some((job, Then::Base)) = &self.saving.job {
             job.give_up();
         }

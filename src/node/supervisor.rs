@@ -8,6 +8,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::options::Options;
@@ -96,7 +97,9 @@ fn send(path: &str, text: &str) -> io::Result<()> {
 ///
 /// Returns whether this process is done: another one of the same command line has been started. A process with threads cannot fork
 /// and go on, so it is started anew rather than forked.
-pub fn detach(options: &Options, supervisor: &Supervisor) -> io::Result<bool> {
+///
+/// - `here`: where this one was started, which its words may mean.
+pub fn detach(options: &Options, supervisor: &Supervisor, here: &Path) -> io::Result<bool> {
     if !options.is_held("daemonize", "yes") || *supervisor != Supervisor::None {
         return Ok(false);
     }
@@ -110,6 +113,7 @@ pub fn detach(options: &Options, supervisor: &Supervisor) -> io::Result<bool> {
     Command::new("/proc/self/exe")
         .arg0(name)
         .args(words)
+        .current_dir(here)
         .env(DETACHED, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -68,7 +68,7 @@ impl Core {
     }
 
     /// Where all logs are: whatever was answered before is in there.
-    fn log_positions(&self) -> Holds {
+    pub(super) fn log_positions(&self) -> Holds {
         let mut holds = Holds::new();
         for (core, flags) in self.mesh.board().cores.iter().enumerate() {
             holds.raise(core as u16, flags.log_lsn.load(Ordering::SeqCst));

@@ -133,3 +133,68 @@ fn the_doctor_finds_a_ring_and_a_disk() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("data folder"));
     let _ = std::fs::remove_dir_all(&dir);
 }
+
+/// Who is in the background has nowhere to say it but its log; what concerns the log itself is said before.
+#[test]
+fn a_start_in_the_background_that_fails_says_why() {
+    let server = super::harness::Server::start(1, &[]);
+    let log = server.dir.join("second.log");
+    let start = |dir: &str| {
+        Command::new(BINARY)
+            .args(["--daemonize", "yes", "--bind", "127.0.0.1", "--dir", dir])
+            .args(["--port", &server.port.to_string()])
+            .args(["--logfile", &log.display().to_string()])
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary starts")
+    };
+    let output = start("/nowhere/at/all");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("cannot use dir '/nowhere/at/all'"), "{text}");
+    assert!(start(&server.dir.display().to_string()).status.success());
+    eventually("the log says it", || {
+        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("in use"))
+    });
+}
+
+/// Who waits for a start is not told of one that fails.
+#[test]
+fn systemd_hears_nothing_of_a_start_that_fails() {
+    let dir = new_dir();
+    let path = dir.join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket in a new folder");
+    socket.set_nonblocking(true).expect("a socket");
+    std::fs::write(dir.join("dump.rdb"), "no such file").expect("a file in a new folder");
+    for log in ["yes", "no"] {
+        let output = Command::new(BINARY)
+            .args(["--supervised", "systemd", "--appendonly", log])
+            .args(["--port", &free_port().to_string(), "--bind", "127.0.0.1"])
+            .args(["--threads", "2", "--pin-threads", "no"])
+            .args(["--dir", &dir.display().to_string()])
+            .env("NOTIFY_SOCKET", &path)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary starts");
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!text.contains("Ready to accept connections"), "{text}");
+        let mut bytes = [0; 200];
+        let error = socket.recv(&mut bytes).expect_err("nothing to hear");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// The end of the terminal it was started from is not its end.
+#[test]
+fn a_hangup_ends_nothing() {
+    let server = super::harness::Server::start(1, &[]);
+    let mut client = server.client();
+    assert_eq!(client.ask("SET key value"), ok());
+    server.signal("HUP");
+    for _ in 0..3 {
+        assert_eq!(server.client().ask("GET key").text(), "value");
+    }
+}

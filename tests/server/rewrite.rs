@@ -461,3 +461,70 @@ fn a_rewriting_that_the_end_of_the_process_cuts_short_loses_nothing() {
     assert_eq!(client.ask("DBSIZE"), Value::Integer(100_001));
     assert_eq!(client.ask("GET one").text(), "1");
 }
+
+/// What is in the logs counts as long as it is needed, and growth is measured from the base, over starts as well.
+#[test]
+fn a_log_is_as_large_as_what_a_start_would_read() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    let value = "x".repeat(10_000);
+    for index in 0..100 {
+        assert_eq!(client.ask(&format!("SET key{index} {value}")), ok());
+    }
+    let faults = server.dir.join("faults");
+    std::fs::create_dir(&faults).expect("a new folder");
+    std::fs::write(faults.join("base"), "").expect("a file in its folder");
+    client.ask("BGREWRITEAOF");
+    eventually("the rewriting fails", || {
+        server.info("persistence", "aof_rewrite_in_progress") == "0"
+    });
+    assert_eq!(
+        server.info("persistence", "aof_last_bgrewrite_status"),
+        "err"
+    );
+    let current = |server: &Server| server.info_number("persistence", "aof_current_size");
+    assert!(current(&server) >= 1_000_000, "{}", current(&server));
+    std::fs::remove_file(faults.join("base")).expect("it was there");
+    rewrite(&server, &mut client);
+    let base = |server: &Server| server.info_number("persistence", "aof_base_size");
+    let base_bytes = base(&server);
+    assert_eq!(current(&server), base_bytes);
+    for index in 0..100 {
+        assert_eq!(client.ask(&format!("SET other{index} {value}")), ok());
+    }
+    for threads in [2, 3] {
+        server.signal("KILL");
+        assert!(server.restart(threads, ALWAYS), "{}", server.log());
+        assert_eq!(base(&server), base_bytes);
+        assert!(current(&server) >= 1_000_000 + base_bytes);
+    }
+}
+
+/// Logs that never came to a base, and their segments, are nothing to the logs of the next start.
+#[test]
+fn logs_without_a_base_leave_nothing_to_the_next_ones() {
+    let server = Server::start(1, &[]);
+    let faults = server.dir.join("faults");
+    std::fs::create_dir(&faults).expect("a new folder");
+    std::fs::write(faults.join("base"), "").expect("a file in its folder");
+    let mut server = server;
+    let mut client = server.client();
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    let value = "x".repeat(100_000);
+    // More than a segment.
+    for index in 0..400 {
+        assert_eq!(client.ask(&format!("SET stale{index} {value}")), ok());
+    }
+    eventually("it is in files", || files(&server.dir, ".log").len() > 1);
+    std::fs::remove_file(faults.join("base")).expect("it was there");
+    server.signal("KILL");
+    for round in 0..3 {
+        assert!(server.restart(1, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        // Where its base came to be in force after all, all of that is there.
+        let stale = client.ask("EXISTS stale0").integer() * 400;
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(stale + round));
+        assert_eq!(client.ask(&format!("SET new{round} 1")), ok());
+        server.signal("KILL");
+    }
+}

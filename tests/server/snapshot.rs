@@ -588,6 +588,33 @@ fn blocks_and_scripts_do_not_write_past_a_failure() {
     let reply = client.run(&[b"EVAL", b"return redis.call('SET', 'key', 3)", b"1", b"key"]);
     assert!(format!("{reply:?}").contains("MISCONF"), "{reply:?}");
     assert_eq!(client.ask("GET key").text(), "1");
+    // A health check sees it, and what says of itself that it may write does not begin.
+    let library: &[u8] = b"#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    assert_eq!(
+        client.ask("CONFIG SET stop-writes-on-bgsave-error no"),
+        ok()
+    );
+    assert_eq!(client.run(&[b"FUNCTION", b"LOAD", library]).text(), "lib");
+    assert_eq!(client.ask("PING").text(), "PONG");
+    assert_eq!(
+        client.ask("CONFIG SET stop-writes-on-bgsave-error yes"),
+        ok()
+    );
+    let says_it = |reply: Value| {
+        let text = format!("{reply:?}");
+        assert!(text.contains("\"MISCONF Redis is configured"), "{text}");
+    };
+    says_it(client.ask("PING"));
+    says_it(client.run(&[b"EVAL", b"#!lua\nreturn 1", b"0"]));
+    says_it(client.run(&[b"EVAL_RO", b"#!lua\nreturn 1", b"0"]));
+    says_it(client.ask("FCALL f 0"));
+    let reader: &[u8] = b"#!lua flags=no-writes\nreturn 1";
+    assert_eq!(client.run(&[b"EVAL", reader, b"0"]), Value::Integer(1));
+    assert_eq!(client.run(&[b"EVAL", b"return 1", b"0"]), Value::Integer(1));
+    client.ask("MULTI");
+    says_it(client.ask("FCALL f 0"));
+    let reply = format!("{:?}", client.ask("EXEC"));
+    assert!(reply.contains("EXECABORT"), "{reply}");
 }
 
 /// `rdb-key-save-delay`, the switch of Redis's own tests: a snapshot takes its time, and FLUSHALL ends it.

@@ -82,7 +82,9 @@ fn a_signal_sent_twice_is_one_end() {
             .starts_with("calls=1,")
     });
     server.signal("TERM");
-    eventually("the end begins", || server.log().contains("shutting down"));
+    eventually("the end begins", || {
+        server.log().contains("User requested shutdown")
+    });
     server.signal("TERM");
     std::thread::sleep(Duration::from_millis(200));
     assert!(server.is_running());
@@ -150,7 +152,7 @@ fn a_shutdown_that_waits_for_a_script_can_be_ended() {
             });
             server.signal("TERM");
             eventually("it wants to save", || {
-                server.log().contains("saving the final RDB snapshot")
+                server.log().contains("Saving the final RDB snapshot")
             });
             assert!(server.is_running());
             if by_signal {

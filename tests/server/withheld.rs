@@ -112,9 +112,9 @@ fn others_learn_of_a_write_once_it_is_durable() {
         for (command, count) in counts {
             eventually(command, || calls(server, command) == count);
         }
-        watching.send(b"MULTI\r\nPING\r\nEXEC\r\n");
-        assert_eq!(watching.reply(), ok());
-        assert_eq!(watching.reply(), Value::Simple("QUEUED".into()));
+        assert_eq!(watching.ask("MULTI"), ok());
+        assert_eq!(watching.ask("PING"), Value::Simple("QUEUED".into()));
+        watching.send(b"EXEC\r\n");
         std::thread::sleep(QUIET);
         is_unaware(&mut events, "events");
         is_unaware(&mut news, "news");
@@ -225,5 +225,27 @@ fn libraries_are_known_once_they_are_durable() {
         assert_eq!(others[1].reply(), Value::Integer(7));
         assert_eq!(others[2].reply(), Value::Integer(7));
         assert_eq!(block.reply().items()[0], Value::Integer(7));
+    }
+}
+
+/// That EXEC runs nothing says that somebody has written the key.
+#[test]
+fn a_watch_that_was_touched_is_told_once_that_is_durable() {
+    for threads in [1, 3] {
+        let faulty = Faulty::start(threads, "always");
+        let server = &faulty.server;
+        let mut watching = server.client();
+        assert_eq!(watching.ask("WATCH k"), ok());
+        faulty.begin("stall");
+        let mut client = server.client();
+        client.send(b"SET k 1\r\n");
+        eventually("it has run", || calls(server, "set") == 1);
+        assert_eq!(watching.ask("MULTI"), ok());
+        assert_eq!(watching.ask("PING"), Value::Simple("QUEUED".into()));
+        watching.send(b"EXEC\r\n");
+        is_silent(&mut watching, "EXEC");
+        faulty.end("stall");
+        assert_eq!(watching.reply(), Value::Null);
+        assert_eq!(client.reply(), ok());
     }
 }

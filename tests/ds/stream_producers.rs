@@ -105,3 +105,17 @@ fn silent_producers_are_forgotten_bit_by_bit() {
     assert_eq!(producers.count(200_600), (1, 100));
     assert_eq!(producers.added, 1_600);
 }
+
+/// After XSETID an id may be given again: it is that of the newer request alone.
+#[test]
+fn an_id_that_is_given_again_is_of_the_newer_request() {
+    let mut producers = Producers::new();
+    let id = StreamId::new(1_000, 0);
+    for mark in [1, 2, 2] {
+        producers.note(b"p", mark, id, 1_000);
+        producers.assert_sound();
+    }
+    assert_eq!(producers.find(b"p", 1, 1_000), None);
+    assert_eq!(producers.find(b"p", 2, 1_000), Some(id));
+    assert_eq!(producers.count(1_000), (1, 1));
+}

@@ -144,3 +144,27 @@ fn entries_given_back_stay_pending() {
         check_damage(&bytes);
     }
 }
+
+/// XSETID takes the last id back once the entries have gone: what was sent before that is remembered under greater ones.
+#[test]
+fn what_producers_have_sent_may_be_above_the_last_id() {
+    let mut runner = Runner::new(1);
+    runner.say("XADD s IDMP p r1 * a 1");
+    runner.say("XTRIM s MAXLEN 0");
+    assert_eq!(runner.say("XSETID s 0-0"), "+OK");
+    let bytes = dumped(&mut runner, "s");
+    let reply = runner.run(&[b"RESTORE".as_slice(), b"copy", b"0", &bytes]);
+    assert_eq!(reply, b"+OK\r\n");
+    assert_eq!(dumped(&mut runner, "copy"), bytes);
+    for key in ["s", "copy"] {
+        let again = format!("XADD {key} IDMP p r1 * a 1");
+        assert_eq!(runner.say(&again), "\"1700000000000-0\"");
+        assert_eq!(runner.say(&format!("XLEN {key}")), ":0");
+        // The same id once more, for another request.
+        let other = format!("XADD {key} IDMP p r2 * a 2");
+        assert_eq!(runner.say(&other), "\"1700000000000-0\"");
+        assert_eq!(runner.say(&other), "\"1700000000000-0\"");
+        assert_eq!(runner.say(&format!("XLEN {key}")), ":1");
+    }
+    check_damage(&dumped(&mut runner, "s"));
+}

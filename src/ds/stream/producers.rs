@@ -125,7 +125,8 @@ impl Producers {
         (id.ms >= self.since_ms(now_ms)).then_some(id)
     }
 
-    /// Remembers a mark whose entry was added just now: no id of this producer is greater.
+    /// Remembers a mark whose entry was added just now. Where its id was given before, as it may be after XSETID, the mark of that
+    /// time is forgotten.
     pub fn note(&mut self, producer: &[u8], mark: Mark, id: StreamId, now_ms: u64) {
         self.added += 1;
         let since_ms = self.since_ms(now_ms);
@@ -145,7 +146,11 @@ impl Producers {
         if let Some(old) = requests.by_mark.insert(mark, id) {
             requests.by_id.remove(&old);
         }
-        requests.by_id.insert(id, mark);
+        if let Some(other) = requests.by_id.insert(id, mark)
+            && other != mark
+        {
+            requests.by_mark.remove(&other);
+        }
         while requests.by_id.len() > marks_max {
             requests.forget_oldest();
         }

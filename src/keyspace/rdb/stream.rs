@@ -173,7 +173,6 @@ fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(),
     if !Producers::DURATIONS_S.contains(&duration_s) || !Producers::MARKS.contains(&marks_max) {
         return Err(Malformed);
     }
-    let last_id = stream.log.last_id;
     let mut producers = Producers::default();
     let limits = (producers.duration_s(), producers.marks_max() as u64);
     let has_own_limits = limits != (duration_s, marks_max);
@@ -187,11 +186,8 @@ fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(),
         let mut marks = Vec::with_capacity(count);
         for _ in 0..count {
             let mark: [u8; 16] = from.string()?.as_ref().try_into().map_err(|_| Malformed)?;
-            let id = read_id(from)?;
-            if id > last_id {
-                return Err(Malformed);
-            }
-            marks.push((u128::from_le_bytes(mark), id));
+            // It may be above the stream's last: XSETID takes that back where the entries have gone.
+            marks.push((u128::from_le_bytes(mark), read_id(from)?));
         }
         // A producer without marks is one that has been silent.
         if !marks.is_empty() && !producers.restore(&name, &marks) {

@@ -120,6 +120,9 @@ fn get_and(
     }
     if is_gone {
         call.tell_gone(key.bytes);
+        if changes == 0 {
+            call.keys.note_expired_key(call.db, &key);
+        }
     }
     Ok(Effect::wrote(changes))
 }
@@ -275,6 +278,11 @@ fn hsetex(
         };
         for index in pairs() {
             let (field, value) = (args.get(index), args.get(index + 1));
+            // A field that is dead has no deadline to keep: it is a new one, as if it had been removed by now.
+            if words.keep && hash.find(field, now_ms) == Found::Dead {
+                hash.remove(field);
+                dead_count += 1;
+            }
             hash.set(field, value, deadline, &limits);
             if let Some(deadline_ms) = words.deadline_ms {
                 let answer = set_deadline(hash, field, deadline_ms, now_ms);
@@ -296,6 +304,9 @@ fn hsetex(
     }
     if is_gone {
         call.tell_gone(key.bytes);
+        if !is_met {
+            call.keys.note_expired_key(call.db, &key);
+        }
     }
     reply.integer(i64::from(is_met));
     let set_count = (args.len() - words.pairs_at) as u64 / 2;

@@ -10,7 +10,7 @@ use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
 use crate::keyspace::Classes;
-use crate::keyspace::{Hash, is_expired};
+use crate::keyspace::Hash;
 use crate::resp::{Args, Reply};
 
 /// Deadlines of fields are below this, in milliseconds since the epoch: two bits less than Redis keeps of them.
@@ -162,7 +162,8 @@ fn expire(
     hash.prepare_deadlines();
     let (mut changes, mut removed_count) = (0, 0);
     for field in fields {
-        let Some(found) = hash.find_any(field) else {
+        // One that is dead is as good as gone: how soon it is removed must change nothing, least of all when the log is run again.
+        let Some(found) = hash.find(field, now_ms).alive() else {
             reply.integer(NO_FIELD);
             continue;
         };
@@ -297,9 +298,8 @@ fn hpersist(
     let hash = held.get_mut();
     let mut has_changed = false;
     for field in fields {
-        reply.integer(match hash.find_any(field) {
+        reply.integer(match hash.find(field, now_ms).alive() {
             None => NO_FIELD,
-            Some(found) if is_expired(found.deadline_ms, now_ms) => NO_FIELD,
             Some(found) if found.deadline_ms.is_none() => NO_DEADLINE,
             Some(_) => {
                 hash.set_deadline(field, None);

@@ -171,6 +171,11 @@ impl Keyspace {
         self.expired = notes.then(Vec::new);
     }
 
+    /// Notes a key that has gone because a command, which is not logged as it changed nothing else, found its last fields dead.
+    pub fn note_expired_key(&mut self, db: usize, key: &Key<'_>) {
+        note_expired(&mut self.expired, db, key.bytes);
+    }
+
     /// Takes those keys, with their databases, in the order they went.
     pub fn take_expired(&mut self) -> Vec<(u16, Vec<u8>)> {
         self.expired.as_mut().map_or_else(Vec::new, std::mem::take)

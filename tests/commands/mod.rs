@@ -5,6 +5,7 @@ mod client; // filters, CLIENT's argument errors
 mod command; // COMMAND's replies against recorded ones
 mod debug; // DEBUG's subcommands that touch keys
 mod draws; // huge negative counts
+mod hash; // where the clock counts
 mod himport; // fieldsets, and the words that come of them
 mod keys; // which words are keys
 mod model; // random string and deadline commands against a plain model

@@ -127,3 +127,27 @@ fn configure(server: &mut Instant, step: &Step) {
         }
     }
 }
+
+/// A key that goes because a request finds its last field dead is gone for whoever runs the log again, too.
+#[test]
+fn keys_that_go_with_a_dead_field_are_logged() {
+    for request in [
+        "HGET h f",
+        "HMGET h f",
+        "HGETEX h FIELDS 1 f",
+        "HGETEX h EX 100 FIELDS 1 f",
+        "HGETDEL h FIELDS 1 f",
+        "HSETEX h FXX FIELDS 1 f 2",
+    ] {
+        let mut server = Instant::new(1);
+        server.begin_logs(Policy::Always);
+        let mut disk = MemoryDisk::default();
+        server.say("HSET h f 1");
+        server.say("HPEXPIRE h 5 FIELDS 1 f");
+        server.wait(20);
+        server.say(request);
+        assert_eq!(server.say("SET h v NX"), "+OK", "{request}");
+        let mut other = recovered(&mut server, &mut disk).expect("a log that runs");
+        assert_eq!(other.say("GET h"), "\"v\"", "{request}");
+    }
+}

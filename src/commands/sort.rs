@@ -2,7 +2,7 @@
 //!
 //!     SORT tasks BY weight_* GET # GET task_*->title LIMIT 0 10 DESC STORE sorted
 //!
-//! Promises  equal elements keep their order; a text that is no number fails the whole request.
+//! Promises  equal elements keep their order, those of a set, which has none, come in the order of their bytes; a text that is no number fails the whole request.
 //! Not here  patterns that lead to other shards: `router/programs/sort.rs` brings what they lead to, told by [`leads`].
 //!           What needs no other key and is long: `sort_walk.rs`.
 //! Tests     tests/transcripts/sort.txt.
@@ -406,7 +406,13 @@ fn ordered(
         } else {
             let weights: Vec<Option<Vec<u8>>> =
                 (0..source.len()).map(|index| by(call, index)).collect();
-            order.sort_by(|&a, &b| directed(weights[a].cmp(&weights[b])));
+            order.sort_by(|&a, &b| {
+                let by_weight = weights[a].cmp(&weights[b]);
+                directed(match source.kind {
+                    Kind::Ordered => by_weight,
+                    Kind::Unordered => by_weight.then_with(|| source.get(a).cmp(source.get(b))),
+                })
+            });
         }
         return Ok(order);
     }

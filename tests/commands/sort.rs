@@ -20,3 +20,20 @@ fn dead_fields_that_elements_lead_to_go() {
     runner.say("SORT_RO ids BY nosort GET user:*->name");
     assert_eq!(runner.say("HLEN user:2"), ":1");
 }
+
+/// A set has no order of its own: of those with the same weight, what is stored must not depend on how the set came to be.
+#[test]
+fn members_of_a_set_with_the_same_weight_come_in_their_order() {
+    let mut runner = Runner::new(1);
+    runner.say("MSET w_x 1 w_d 0");
+    for (index, members) in ["a b c d", "d c b a", "c a d b"].iter().enumerate() {
+        runner.say(&format!("SADD s{index} {members}"));
+        let sort = format!("SORT s{index} BY w_* ALPHA");
+        assert_eq!(runner.say(&sort), r#"*4 "a" "b" "c" "d""#);
+        let descending = format!("{sort} DESC LIMIT 1 2");
+        assert_eq!(runner.say(&descending), r#"*2 "c" "b""#);
+    }
+    // A list's elements stay as they were.
+    runner.say("RPUSH l c a d b");
+    assert_eq!(runner.say("SORT l BY w_* ALPHA"), r#"*4 "c" "a" "b" "d""#);
+}

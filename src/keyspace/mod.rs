@@ -44,7 +44,7 @@ pub use hash::Hash;
 pub use key_groups::KeyGroups;
 pub use limits::EncodingLimits;
 pub use set::Set;
-pub use slot::{SlotMap, slot_of};
+pub use slot::{SHARDS_MAX, SlotMap, slot_of};
 pub use stats::{DatabaseInfo, Stats};
 pub use stream::StreamValue;
 pub use tracking::Tracker;

@@ -9,6 +9,8 @@ use crate::base::crc16::crc16;
 
 /// Cluster slots there are.
 pub const SLOTS_COUNT: u16 = 16_384;
+/// Shards there may be.
+pub const SHARDS_MAX: u16 = 1024;
 
 /// The slot of `key`: CRC16 of the part between the first `{` and the next `}` where that is not empty, else of it all.
 #[inline]
@@ -59,7 +61,10 @@ pub struct SlotMap {
 impl SlotMap {
     /// Deals the slots to `shards_count` shards, 1 to 1,024.
     pub fn new(shards_count: u16) -> Self {
-        assert!((1..=1024).contains(&shards_count), "1 to 1,024 shards");
+        assert!(
+            (1..=SHARDS_MAX).contains(&shards_count),
+            "1 to 1,024 shards"
+        );
         Self {
             shards_count,
             groups: KeyGroups::NONE,

@@ -15,6 +15,8 @@
 
 use crc64fast::Digest;
 
+use crate::keyspace::SHARDS_MAX;
+
 const FIRST_LINE: &str = "rondo-log 1";
 
 /// What counts.
@@ -117,9 +119,10 @@ fn parse_epoch(line: &str) -> Option<Epoch> {
         (words.next()? == name).then_some(())?;
         Some(words.next()?.to_string())
     };
+    let is_cores = |cores: &u16| (1..=SHARDS_MAX).contains(cores);
     let mut epoch = Epoch {
         number: named("epoch")?.parse().ok()?,
-        cores: named("cores")?.parse().ok().filter(|&cores| cores > 0)?,
+        cores: named("cores")?.parse().ok().filter(is_cores)?,
         seed: u64::from_str_radix(&named("seed")?, 16).ok()?,
         groups: String::new(),
         base: None,

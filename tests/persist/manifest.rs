@@ -51,3 +51,16 @@ fn another_version_is_told() {
     let text = "it is of another version (\"rondo-log 2\", this is \"rondo-log 1\")";
     assert_eq!(told, Err(text.to_string()));
 }
+
+#[test]
+fn more_cores_than_there_may_be_are_refused() {
+    let with = |cores| {
+        let mut manifest = manifest();
+        manifest.epochs[2].cores = cores;
+        Manifest::from_text(&manifest.to_text())
+    };
+    assert!(with(1024).is_ok());
+    for cores in [0, 1025, u16::MAX] {
+        assert_eq!(with(cores), Err("a line of it cannot be read".to_string()));
+    }
+}

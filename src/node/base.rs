@@ -5,13 +5,13 @@
 //! Promises  every key is there with its deadline, whatever the time is by now: the logs that follow say what became of it.
 //! Not here  where bases come from: `node/rewrite.rs`.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::functions::Codes;
 use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, tell_empty, told};
+use super::regular;
 use crate::keyspace::load::Loaded;
 use crate::shard::Shard;
 
@@ -25,7 +25,7 @@ pub fn load_base(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Codes, String> {
     let fail = |reason: String| format!("{}, {reason}", path.display());
-    let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let mut file = regular::open(path).map_err(|error| fail(error.to_string()))?;
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
     let taken = load_base_from(&mut file, bytes, shards, progress).map_err(fail)?;
     Ok(taken.functions)

@@ -18,6 +18,8 @@ use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, lseek};
 
 use super::faults::fail_if;
+use super::process::machine_bytes;
+use super::regular;
 use super::removal::{self, Next};
 use super::spare::{self, SPARES};
 use crate::persist::BlockBuffer;
@@ -89,7 +91,7 @@ impl DataDir {
     /// Reads the manifest; an empty one where there are no logs.
     pub fn manifest(&self) -> Result<Manifest, String> {
         let path = self.path.join(MANIFEST);
-        match std::fs::read_to_string(&path) {
+        match regular::open(&path).and_then(std::io::read_to_string) {
             Ok(text) => Manifest::from_text(&text)
                 .map_err(|reason| format!("{} cannot be used: {reason}", path.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -228,7 +230,7 @@ impl DataDir {
     pub fn log_bytes(&self, epoch: u64, core: u16) -> u64 {
         let sequences = self.segments(epoch, core).unwrap_or_default();
         let bytes_of = |sequence| {
-            let file = File::open(self.segment(epoch, core, sequence));
+            let file = regular::open(&self.segment(epoch, core, sequence));
             file.and_then(|file| written_bytes(&file)).unwrap_or(0)
         };
         sequences.into_iter().map(bytes_of).sum()
@@ -418,12 +420,17 @@ fn write_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
 }
 
 /// A file up to the last byte that was ever written: what was only allocated is no more than zeros, and takes time to read.
-fn read_written(path: &Path, bytes: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut file = File::open(path)?;
+///
+/// - Errors: it is no regular file, or, as only damage makes it, larger than the machine's memory.
+pub(super) fn read_written(path: &Path, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut file = regular::open(path)?;
     let end = written_bytes(&file)?;
     file.rewind()?;
     bytes.clear();
-    bytes.reserve_exact(end as usize);
+    if end > machine_bytes() || bytes.try_reserve_exact(end as usize).is_err() {
+        let what = format!("there is no memory for its {end} bytes");
+        return Err(std::io::Error::new(ErrorKind::OutOfMemory, what));
+    }
     file.take(end).read_to_end(bytes)?;
     Ok(())
 }
@@ -487,7 +494,7 @@ impl Files for DataDir {
         bytes: &mut Vec<u8>,
     ) -> Result<(), String> {
         // The disk goes on with the next one while this one is looked at. Where it cannot, reading waits for it.
-        if let Ok(next) = File::open(self.segment(epoch, core, sequence + 1)) {
+        if let Ok(next) = regular::open(&self.segment(epoch, core, sequence + 1)) {
             let _ = posix_fadvise(&next, 0, 0, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
         }
         let path = self.segment(epoch, core, sequence);

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::functions::{Codes, LIBRARIES_VERSION};
 use super::mesh::{Board, GATE_LOADING};
+use super::regular;
 use super::snapshot::{Pace, lock};
 use crate::base::number::parse_i64;
 use crate::keyspace::SlotMap;
@@ -105,7 +106,7 @@ impl Load {
     pub fn begin(plan: LoadPlan, board: &Arc<Board>) -> Result<Option<Arc<Self>>, String> {
         let path = plan.path.clone();
         let told = |error: std::io::Error| format!("{}: {error}", path.display());
-        let file = match File::open(&plan.path) {
+        let file = match regular::open_or_pipe(&plan.path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(told(error)),

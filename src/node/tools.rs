@@ -10,12 +10,12 @@
 //! Not here  what is checked of logs: `persist/recovery.rs`; Redis's files: `node/import.rs`.
 //! Tests     tests/server/tools.rs.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, read_written};
 use super::import::import;
+use super::regular;
 use super::tool_progress::ToolProgress;
 use crate::base::hash::KeyHasher;
 use crate::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
@@ -223,7 +223,7 @@ fn in_short(refusal: &Refusal) -> String {
 
 fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
     let mut magic = [0; 8];
-    let mut file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut file = regular::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let count = file.read(&mut magic).unwrap_or(0);
     if fixes {
         return Err("--fix works on a directory of logs, not on one file".into());
@@ -239,7 +239,7 @@ fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
 /// Reads all of an RDB file, and makes every value.
 fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
     let fail = |reason: String| format!("{}, {reason}", path.display());
-    let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let mut file = regular::open(path).map_err(|error| fail(error.to_string()))?;
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
     let mut progress = ToolProgress::of(path, bytes);
     let mut keys = scratch();
@@ -352,7 +352,8 @@ fn walk_file(
     visit: &mut dyn FnMut(&Record<'_>, u64) -> Done,
 ) -> Result<(u64, String), String> {
     let fail = |reason: String| format!("{}: {reason}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let mut bytes = Vec::new();
+    read_written(path, &mut bytes).map_err(|error| fail(error.to_string()))?;
     let header = SegmentHeader::from_bytes(&bytes).map_err(|error| {
         fail(match error {
             HeaderError::Version(version) => format!("version {version} is not known here"),

@@ -5,7 +5,7 @@ use super::harness::{Server, new_dir, run_to_end};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-const ALWAYS: &[&str] = &[
+pub(super) const ALWAYS: &[&str] = &[
     "--appendonly",
     "yes",
     "--appendfsync",
@@ -14,12 +14,12 @@ const ALWAYS: &[&str] = &[
     "local",
 ];
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
 /// The first segment of core 0's log.
-fn segment(dir: &Path) -> PathBuf {
+pub(super) fn segment(dir: &Path) -> PathBuf {
     let entries = std::fs::read_dir(dir.join("appendonlydir/core-00")).expect("a folder");
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.expect("an entry").path())

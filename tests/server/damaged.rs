@@ -1,0 +1,93 @@
+//! Files that are not what they should be: they are named.
+
+use super::client::{Value, ok};
+use super::harness::{Server, run_to_end};
+use super::tools::{ALWAYS, segment, text};
+use std::path::Path;
+use std::process::Command;
+
+const NOT_REGULAR: &str = "it is no regular file";
+
+fn make_fifo(path: &Path) {
+    let status = Command::new("mkfifo").arg(path).status();
+    assert!(status.expect("mkfifo runs").success());
+}
+
+#[test]
+fn what_is_in_the_way_of_a_segment_is_named() {
+    let mut server = Server::start(1, ALWAYS);
+    assert_eq!(server.client().ask("SET a 1"), ok());
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let path = segment(&server.dir);
+    let away = server.dir.join("away");
+    std::fs::rename(&path, &away).expect("a new name");
+    let dir = text(&server.dir);
+    let mut check = |expected: &str| {
+        assert!(!server.restart(1, ALWAYS), "{expected}");
+        let log = server.log();
+        assert!(log.contains(expected), "{log}");
+        for tool in ["check", "dump"] {
+            let (code, said) = run_to_end(&[tool, &dir]);
+            assert_eq!((code, said.contains(expected)), (Some(1), true), "{said}");
+        }
+    };
+    std::fs::create_dir(&path).expect("a folder");
+    check(NOT_REGULAR);
+    std::fs::remove_dir(&path).expect("it is empty");
+    make_fifo(&path);
+    check(NOT_REGULAR);
+    std::fs::remove_file(&path).expect("it is there");
+    std::os::unix::fs::symlink("/dev/zero", &path).expect("a link");
+    check(NOT_REGULAR);
+    std::fs::remove_file(&path).expect("it is there");
+    // More than any machine has memory, and nothing of it on the disk but the end.
+    let large = std::fs::File::create(&path).expect("a file");
+    let end = 1 << 43;
+    std::os::unix::fs::FileExt::write_all_at(&large, b"x", end - 1).expect("a sparse file");
+    check("there is no memory for its 879");
+    std::fs::rename(&away, &path).expect("its old name");
+    assert!(server.restart(1, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(1));
+}
+
+#[test]
+fn what_is_in_the_way_of_a_base_or_a_manifest_is_named() {
+    let mut server = Server::start(1, ALWAYS);
+    assert_eq!(server.client().ask("SET a 1"), ok());
+    server.client().ask("BGREWRITEAOF");
+    super::harness::eventually("a base", || {
+        server.info_number("persistence", "aof_rewrites") == 1
+    });
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let logs = server.dir.join("appendonlydir");
+    let entries = std::fs::read_dir(&logs).expect("a folder");
+    let mut names = entries.map(|entry| entry.expect("an entry").path());
+    let base = names.find(|path| path.to_string_lossy().ends_with(".base.rdb"));
+    for path in [base.expect("a base"), logs.join("manifest")] {
+        let away = server.dir.join("away");
+        std::fs::rename(&path, &away).expect("a new name");
+        make_fifo(&path);
+        assert!(!server.restart(1, ALWAYS));
+        assert!(server.log().contains(NOT_REGULAR), "{}", server.log());
+        std::fs::rename(&away, &path).expect("its old name");
+    }
+    assert!(server.restart(1, ALWAYS), "{}", server.log());
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_an_rdb_file_without_bytes() {
+    let mut server = Server::start(1, &[]);
+    assert!(server.terminate().success());
+    let path = server.dir.join("dump.rdb");
+    let _ = std::fs::remove_file(&path);
+    make_fifo(&path);
+    assert!(!server.restart(1, &[]));
+    let log = server.log();
+    assert!(log.contains("dump.rdb, at offset 0: "), "{log}");
+    std::fs::remove_file(&path).expect("it is there");
+    std::fs::create_dir(&path).expect("a folder");
+    assert!(!server.restart(1, &[]));
+    assert!(server.log().contains(NOT_REGULAR), "{}", server.log());
+}

@@ -82,12 +82,11 @@ fn find(options: &Options) -> Option<PathBuf> {
 
 fn logs_of_redis(options: &Options) -> Option<PathBuf> {
     let name = options.held_text("appendfilename");
-    let places = [
-        dir_of(options).join(format!("{name}.manifest")),
-        // Before Redis 7.
-        Path::new(&options.dir).join(&name),
-    ];
-    places.into_iter().find(|path| has_something(path))
+    // One without anything in it is damaged, as Redis says too.
+    let manifest = Some(dir_of(options).join(format!("{name}.manifest"))).filter(|it| it.is_file());
+    // Before Redis 7.
+    let file = || Path::new(&options.dir).join(&name);
+    manifest.or_else(|| Some(file()).filter(|path| has_something(path)))
 }
 
 fn has_something(path: &Path) -> bool {

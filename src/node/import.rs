@@ -17,6 +17,8 @@ use super::base::load_base_from;
 use super::command_file::{CommandFile, Piece};
 use super::data_dir::DataDir;
 use super::options::Options;
+use super::redis_manifest::files_in;
+use super::regular;
 use super::rewrite::next_epoch;
 use super::snapshot::lock;
 use super::tool_progress::ToolProgress;
@@ -91,38 +93,14 @@ pub(super) fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
         let none = || format!("{} has no manifest of Redis's in it", from.display());
         found.next().ok_or_else(none)?
     };
-    let fail = |what: &str| format!("{}: {what}", manifest.display());
-    let text = std::fs::read_to_string(&manifest).map_err(|error| fail(&error.to_string()))?;
+    let text = regular::open(&manifest).and_then(std::io::read_to_string);
+    let fail = |reason: String| format!("{}: {reason}", manifest.display());
+    let names = files_in(&text.map_err(|error| fail(error.to_string()))?).map_err(fail)?;
     let folder = manifest.parent().unwrap_or(Path::new("."));
-    let mut files: Vec<(u8, u64, PathBuf)> = Vec::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-    {
-        let words = super::option_values::split_words(line.as_bytes());
-        let words = words.ok_or_else(|| fail("a line of it cannot be read"))?;
-        let value = |name: &str| {
-            let mut pairs = words.chunks(2);
-            let pair = pairs.find(|pair| pair[0] == name)?;
-            pair.get(1).cloned()
-        };
-        let (Some(name), Some(sequence), Some(kind)) = (value("file"), value("seq"), value("type"))
-        else {
-            return Err(fail("a line of it has no file, seq and type"));
-        };
-        let sequence = sequence.parse().map_err(|_| fail("a seq is no number"))?;
-        match kind.as_str() {
-            "b" => files.push((0, sequence, folder.join(name))),
-            "i" => files.push((1, sequence, folder.join(name))),
-            "h" => {} // History: not needed any more.
-            _ => return Err(fail("a file is of a type that is not known")),
-        }
-    }
-    files.sort();
-    let last = files.len().saturating_sub(1);
-    let numbered = files.into_iter().enumerate();
+    let last = names.len().saturating_sub(1);
+    let numbered = names.iter().enumerate();
     Ok(numbered
-        .map(|(index, (_, _, path))| (path, index == last))
+        .map(|(index, name)| (folder.join(name), index == last))
         .collect())
 }
 
@@ -185,7 +163,7 @@ impl Imported {
     ) -> Done<Taken> {
         let fail = |reason: String| format!("{}, {reason}", path.display());
         let unread = |error: std::io::Error| fail(error.to_string());
-        let mut file = File::open(path).map_err(unread)?;
+        let mut file = regular::open(path).map_err(unread)?;
         let bytes = length_of(path);
         let mut head = Vec::new();
         (&mut file)

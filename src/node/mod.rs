@@ -81,6 +81,7 @@ mod pattern_filter;
 pub mod process;
 mod pubsub;
 mod recover;
+pub mod redis_manifest;
 mod regular;
 mod reload;
 pub mod removal;

@@ -16,6 +16,7 @@ mod look_out; // how long a core looks out for others
 mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps
+mod redis_manifest; // which of Redis's files count
 mod removal; // who keeps what of a file that goes
 mod spare; // whose file is written over
 mod subscriptions; // patterns by what they begin or end with

@@ -203,3 +203,24 @@ fn what_cannot_be_read_ends_the_start_and_begins_no_log() {
     assert!(server.restart(2, LOGGED), "{}", server.log());
     assert_eq!(server.client().ask("GET a"), bulk("2"));
 }
+
+/// Redis does not start with them either: `node/redis_manifest.rs` has all that is wrong with one.
+#[test]
+fn a_damaged_manifest_of_redis_ends_the_start_and_begins_no_log() {
+    let whole = files_of_redis("appendonlydir", "appendonly.aof", "");
+    let name = &whole[3].0;
+    for (text, expected) in [
+        ("", "appendonly.aof.manifest: it is empty"),
+        (
+            "file appendonly.aof.2.incr.aof seq 2 type i\nfile appendonly.aof.1.incr.aof seq 1 type i\n",
+            "appendonly.aof.manifest: line 2 has a number that is not above those before it",
+        ),
+    ] {
+        let mut server = stopped_with(&borrowed(&whole));
+        std::fs::write(server.dir.join(name), text).expect("a write");
+        std::fs::write(server.dir.join("dump.rdb"), "is not looked at").expect("a write");
+        assert!(!server.restart(2, LOGGED));
+        assert!(server.log().contains(expected), "{}", server.log());
+        assert!(!server.dir.join("appendonlydir/manifest").exists());
+    }
+}

@@ -20,7 +20,7 @@ use super::rewrite::dir_of;
 use crate::keyspace::SlotMap;
 use crate::persist::manifest::Manifest;
 
-/// Makes what there is of Redis's the next epoch; whether there is something.
+/// Makes what there is of Redis's the next epoch of a manifest that the caller writes; whether there is something.
 ///
 /// - `map`: which core is to have which key.
 /// - Errors: a sentence for the operator.
@@ -47,6 +47,16 @@ pub(super) fn adopt(
             Some(at) => return Err(cut_off(path.display(), at)),
         }
     }
+    if let Some(db) = imported.last_db()
+        && db as i64 >= options.databases
+    {
+        let from = from.display();
+        let there = options.databases;
+        return Err(format!(
+            "{from}: there are keys in database {db}, and {there} databases: see the option databases"
+        ));
+    }
+    // The manifest is written once all has been loaded from the base, as at any start.
     let keys = imported.into_first_epoch(dir, manifest, map)?;
     tracing::info!(
         keys,

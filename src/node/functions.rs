@@ -137,10 +137,7 @@ impl FunctionStore {
             });
         }
         for code in codes {
-            engine.load(code, replaces, &mut host).map_err(|error| {
-                let text = String::from_utf8_lossy(error.text()).into_owned();
-                format!("a library of functions does not load: {text}")
-            })?;
+            load(&mut engine, code, replaces, &mut host)?;
         }
         held.become_all_of(&engine);
         self.version.fetch_add(1, Ordering::Release);
@@ -217,6 +214,28 @@ impl Held {
             .collect();
         self.changes.clear();
     }
+}
+
+/// Whether the texts of libraries load together, one after the other.
+///
+/// - Errors: a sentence for the operator, of the first that does not.
+pub fn check(codes: &[Vec<u8>]) -> Result<(), String> {
+    let mut engine = Functions::new(Limits::default());
+    let mut codes = codes.iter();
+    codes.try_for_each(|code| load(&mut engine, code, false, &mut Host::patient()))
+}
+
+fn load(
+    engine: &mut Functions,
+    code: &[u8],
+    replaces: bool,
+    host: &mut Host,
+) -> Result<(), String> {
+    let loaded = engine.load(code, replaces, host).map_err(|error| {
+        let text = String::from_utf8_lossy(error.text()).into_owned();
+        format!("a library of functions does not load: {text}")
+    });
+    loaded.map(|_| ())
 }
 
 /// A core's libraries.

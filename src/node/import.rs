@@ -2,9 +2,9 @@
 //!
 //!     appendonly.aof.manifest ─> base (RDB or commands) ─> incr, incr … ─> shards ─> one base, which is all of a new log
 //!
-//! Promises  all of it or nothing: the manifest is written last, and only where there was none; a file that ends in the
-//!           middle of a command, as a crash leaves it, counts up to there, which is said.
-//! Not here  the base's file: `persist/rdb/`; pieces of a file of commands: `node/command_file.rs`; running them: `shard/replay.rs`.
+//! Promises  all of it or nothing: the manifest is written last, only where there was none, and not for what no start would load; a
+//!           file that ends in the middle of a command, as a crash leaves it, counts up to there, which is said.
+//! Not here  the base's file: `persist/rdb/`; Redis's manifest: `node/redis_manifest.rs`; pieces of a file of commands: `node/command_file.rs`; running them: `shard/replay.rs`.
 //! Source    Redis's manual: "Redis persistence"; files of Redis 6.2 to 8.
 //! Tests     tests/server/tools.rs, tests/server/adoption.rs.
 
@@ -15,7 +15,8 @@ use std::sync::Mutex;
 
 use super::base::load_base_from;
 use super::command_file::{CommandFile, Piece};
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, remove_if_there};
+use super::functions;
 use super::options::Options;
 use super::redis_manifest::files_in;
 use super::regular;
@@ -42,15 +43,8 @@ const NO_COMMAND: &str = "this is no command";
 /// `rondo import FROM DIR`.
 pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
     let place = dir.join(Options::default().appenddirname);
-    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let dir = DataDir::open(&place)?;
-    let mut manifest = dir.manifest()?;
-    if !manifest.epochs.is_empty() {
-        return Err(format!(
-            "there are logs in {} already; nothing is imported into them",
-            place.display()
-        ));
-    }
+    // Where there is nothing yet, nothing is made before all has been read.
+    let opened = place.exists().then(|| without_logs(&place)).transpose()?;
     let mut imported = Imported::new();
     for (path, is_last) in files_of(from)? {
         let progress = Mutex::new(ToolProgress::of(&path, length_of(&path)));
@@ -58,12 +52,42 @@ pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
         drop(progress);
         say(out, &taken.told(&path))?;
     }
+    let last_db = imported.last_db();
+    let (dir, mut manifest) = match opened {
+        Some(opened) => opened,
+        None => {
+            let fail = |error| format!("{}: {error}", dir.display());
+            std::fs::create_dir_all(dir).map_err(fail)?;
+            without_logs(&place)?
+        }
+    };
     let keys = imported.into_first_epoch(&dir, &mut manifest, SlotMap::new(1))?;
     let place = place.display();
+    dir.set_manifest(&manifest)
+        .map_err(|error| format!("cannot write the manifest in {place}: {error}"))?;
+    let databases = match last_db {
+        Some(db) if db as i64 >= Options::default().databases => {
+            format!(" --databases {}", db + 1)
+        }
+        _ => String::new(),
+    };
     say(
         out,
-        &format!("{keys} keys are in {place}; start with --appendonly yes"),
+        &format!("{keys} keys are in {place}; start with --appendonly yes{databases}"),
     )
+}
+
+/// A directory that has no logs, and its manifest. Errors: there are some.
+fn without_logs(place: &Path) -> Done<(DataDir, Manifest)> {
+    let dir = DataDir::open(place)?;
+    let manifest = dir.manifest()?;
+    if manifest.epochs.is_empty() {
+        return Ok((dir, manifest));
+    }
+    Err(format!(
+        "there are logs in {} already; nothing is imported into them",
+        place.display()
+    ))
 }
 
 fn say(out: &mut dyn Write, line: &str) -> Done<()> {
@@ -185,6 +209,7 @@ impl Imported {
         let cut = self
             .run(&mut commands, progress)
             .map_err(|reason| fail(format!("at offset {}: {reason}", commands.offset())))?;
+        functions::check(&self.functions).map_err(fail)?;
         match cut {
             Some(at) if !is_last => Err(fail(format!(
                 "it ends in the middle of what begins at byte {at}"
@@ -296,9 +321,19 @@ impl Imported {
         Ok(())
     }
 
-    /// They are the base of the next epoch in the manifest: its file and then the manifest are durable. How many keys there are.
+    /// The last database that has keys.
+    pub(super) fn last_db(&self) -> Option<usize> {
+        let keys = &self.shards[0].keys;
+        (0..keys.databases_count())
+            .rev()
+            .find(|&db| keys.keys_count(db) > 0)
+    }
+
+    /// They are the base of the next epoch in the manifest, which is for the caller to write: the file is durable. How many keys there
+    /// are.
     ///
     /// - `map`: of that epoch; keys need not be dealt where the next one has the same.
+    /// - Errors: a sentence for the operator; no file is left.
     pub(super) fn into_first_epoch(
         self,
         dir: &DataDir,
@@ -313,13 +348,11 @@ impl Imported {
         });
         epoch.ends = Some(none);
         let path = dir.base_path(epoch.number, 1);
-        let keys = self
-            .write(&path)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let keys = self.write(&path).map_err(|error| {
+            let _ = remove_if_there(&path);
+            format!("{}: {error}", path.display())
+        })?;
         manifest.epochs.push(epoch);
-        let place = dir.path().display();
-        dir.set_manifest(manifest)
-            .map_err(|error| format!("cannot write the manifest in {place}: {error}"))?;
         Ok(keys)
     }
 

@@ -1,7 +1,7 @@
 //! What Redis has left in a directory becomes the log at the first start with `appendonly yes`.
 
 use super::client::{Value, bulk, ok};
-use super::harness::Server;
+use super::harness::{Server, run_to_end};
 use super::tools::command;
 
 const LOGGED: &[&str] = &["--appendonly", "yes"];
@@ -204,6 +204,57 @@ fn what_cannot_be_read_ends_the_start_and_begins_no_log() {
     assert_eq!(server.client().ask("GET a"), bulk("2"));
 }
 
+/// What fails leaves nothing that would be in the way of the next start.
+#[test]
+fn what_no_start_would_load_begins_no_log() {
+    let code = "#!lua name=lib\nthis does not compile";
+    let library = command(&["FUNCTION", "LOAD", code]);
+    let database = command(&["SELECT", "20"]) + &command(&["SET", "far", "1"]);
+    for (last, expected) in [
+        (
+            library,
+            "2.incr.aof, a library of functions does not load: ",
+        ),
+        (
+            database,
+            "there are keys in database 20, and 16 databases: see the option databases",
+        ),
+    ] {
+        let files = files_of_redis("appendonlydir", "appendonly.aof", &last);
+        let mut server = stopped_with(&borrowed(&files));
+        let folder = server.dir.join("appendonlydir");
+        let names = || {
+            let entries = std::fs::read_dir(&folder).expect("a folder");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            let names = names.map(|name| name.to_string_lossy().into_owned());
+            let mut names: Vec<String> = names.filter(|name| name != "lock").collect();
+            names.sort();
+            names
+        };
+        let before = names();
+        for _ in 0..2 {
+            assert!(!server.restart(2, LOGGED));
+            assert!(server.log().contains(expected), "{}", server.log());
+            assert_eq!(names(), before);
+        }
+        std::fs::write(server.dir.join(&files[2].0), "").expect("a write");
+        assert!(server.restart(2, LOGGED), "{}", server.log());
+        assert_eq!(server.client().ask("GET a"), bulk("1"));
+    }
+}
+
+#[test]
+fn a_database_is_there_where_the_option_says_so() {
+    let last = command(&["SELECT", "20"]) + &command(&["SET", "far", "1"]);
+    let files = files_of_redis("appendonlydir", "appendonly.aof", &last);
+    let mut server = stopped_with(&borrowed(&files));
+    let options = [LOGGED, &["--databases", "21"]].concat();
+    assert!(server.restart(2, &options), "{}", server.log());
+    let mut client = server.client();
+    client.ask("SELECT 20");
+    assert_eq!(client.ask("GET far"), bulk("1"));
+}
+
 /// Redis does not start with them either: `node/redis_manifest.rs` has all that is wrong with one.
 #[test]
 fn a_damaged_manifest_of_redis_ends_the_start_and_begins_no_log() {
@@ -222,5 +273,22 @@ fn a_damaged_manifest_of_redis_ends_the_start_and_begins_no_log() {
         assert!(!server.restart(2, LOGGED));
         assert!(server.log().contains(expected), "{}", server.log());
         assert!(!server.dir.join("appendonlydir/manifest").exists());
+        let to = server.dir.join("to").display().to_string();
+        let from = server.dir.join("appendonlydir").display().to_string();
+        let (status, said) = run_to_end(&["import", &from, &to]);
+        assert_eq!((status, said.contains(expected)), (Some(1), true), "{said}");
+        assert!(!server.dir.join("to").exists());
     }
+}
+
+/// No name for an RDB file: there is none to begin with, and none is written.
+#[test]
+fn without_a_name_there_is_no_rdb_file() {
+    let mut server = stopped_with(&[]);
+    let options = [LOGGED, &["--dbfilename", ""]].concat();
+    assert!(server.restart(1, &options), "{}", server.log());
+    let mut client = server.client();
+    assert_eq!(client.ask("SET a 1"), ok());
+    assert!(matches!(client.ask("SAVE"), Value::Error(_)));
+    assert_eq!(client.ask("GET a"), bulk("1"));
 }

@@ -269,3 +269,32 @@ fn what_is_not_the_file_it_should_be_is_refused() {
     assert!(server.restart(2, ALWAYS), "{}", server.log());
     assert_eq!(server.client().ask("DBSIZE"), Value::Integer(100));
 }
+
+/// Nothing is left of an import that fails, not even a folder.
+#[test]
+fn what_no_start_would_load_is_not_imported() {
+    let from = new_dir();
+    let to = from.join("to");
+    let import = |commands: &[&[&str]]| {
+        let commands: String = commands.iter().map(|words| command(words)).collect();
+        std::fs::write(from.join("appendonly.aof"), commands).expect("a file");
+        run_to_end(&["import", &text(&from.join("appendonly.aof")), &text(&to)])
+    };
+    let code = "#!lua name=lib\nthis does not compile";
+    let (status, said) = import(&[&["SET", "a", "1"], &["FUNCTION", "LOAD", code]]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(
+        said.contains("appendonly.aof, a library of functions does not load: "),
+        "{said}"
+    );
+    assert!(!to.exists());
+    // How many databases there will be the options say.
+    let (status, said) = import(&[&["SELECT", "20"], &["SET", "a", "1"]]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(
+        said.contains("start with --appendonly yes --databases 21"),
+        "{said}"
+    );
+    assert!(to.join("appendonlydir/manifest").exists());
+    let _ = std::fs::remove_dir_all(from);
+}

@@ -164,19 +164,22 @@ fn check_epoch(
         let found = format!("{place}: {records} records, {bytes} bytes, up to record {last_lsn}");
         say(out, &found)?;
         match walked {
+            // What is torn was acknowledged then.
+            Ok((_, tail)) if epoch.ends.is_some() && last_lsn < end_lsn => {
+                has_damage = true;
+                let at = match tail {
+                    Tail::Torn { file, offset } => format!("{file} at byte {offset}: "),
+                    Tail::Clean => String::new(),
+                };
+                let what = format!("damage: {at}records up to {end_lsn} should be there");
+                say(out, &format!("{place}: {what}"))?;
+            }
             Ok((_, Tail::Torn { file, offset })) => {
                 let what =
                     "a write that was never acknowledged is cut off there and does not count";
                 say(out, &format!("{place}: {file} at byte {offset}: {what}"))?;
             }
-            Ok(_) if epoch.ends.is_some() && last_lsn < end_lsn => {
-                has_damage = true;
-                say(
-                    out,
-                    &format!("{place}: damage: records up to {end_lsn} should be there"),
-                )?;
-            }
-            Ok(_) => {}
+            Ok((_, Tail::Clean)) => {}
             Err(refusal @ (Refusal::Damaged { .. } | Refusal::Missing(_))) => {
                 has_damage = true;
                 say(out, &format!("{place}: damage: {}", in_short(&refusal)))?;

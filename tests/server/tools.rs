@@ -270,6 +270,42 @@ fn what_is_not_the_file_it_should_be_is_refused() {
     assert_eq!(server.client().ask("DBSIZE"), Value::Integer(100));
 }
 
+/// What a run of before has acknowledged ends too early: nothing of that is a write that was cut off.
+#[test]
+fn a_log_of_before_that_ends_too_early_is_damage() {
+    let mut server = Server::start(1, ALWAYS);
+    for index in 0..8 {
+        let set = format!("SET key{index} {index}");
+        assert_eq!(server.client().ask(&set), ok());
+    }
+    for _ in 0..2 {
+        server.signal("KILL");
+        server.wait_for_the_end();
+        assert!(server.restart(1, ALWAYS), "{}", server.log());
+        assert_eq!(server.client().ask("SET more 1"), ok());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    // In the middle of the sixth record.
+    let path = segment(&server.dir);
+    let file = std::fs::OpenOptions::new().write(true).open(&path);
+    file.and_then(|file| file.set_len(6 * 4096 + 50))
+        .expect("a shorter file");
+    assert!(!server.restart(1, ALWAYS));
+    let log = server.log();
+    assert!(log.contains("hold records up to 5 of 8"), "{log}");
+    let dir = text(&server.dir);
+    let (code, said) = run_to_end(&["check", &dir]);
+    assert_eq!(code, Some(1), "{said}");
+    let place = "0001-00000001.log at byte 24616: records up to 8 should be there";
+    assert!(said.contains(place), "{said}");
+    assert!(!said.contains("whole"), "{said}");
+    let (code, said) = run_to_end(&["check", &dir, "--fix"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(server.restart(1, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(6));
+}
+
 /// Nothing is left of an import that fails, not even a folder.
 #[test]
 fn what_no_start_would_load_is_not_imported() {

@@ -9,6 +9,7 @@
 //! Not here  the format: `persist/rdb/`; records: `keyspace/load.rs`.
 //! Tests     tests/server/snapshot.rs.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ const BATCH_BYTES: usize = 128 * 1024;
 pub(super) const BATCHES_MAX: usize = 16;
 /// The shortest record: a type, a key of one byte, a value of one.
 const RECORD_BYTES_MIN: u64 = 5;
+/// Databases that there may be: see the option `databases`.
+const DATABASES_MAX: u64 = 65_535;
 /// What is read at a time; more where a record is longer.
 const READ_BYTES: usize = 1 << 20;
 /// So many keys that have no element are told by name.
@@ -57,7 +60,7 @@ pub struct LoadPlan {
 /// Records for one shard.
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
-    /// Database, and about how many keys of it are to come.
+    /// Database, and about how many keys of it are to come; each database once in a file.
     pub(super) sizes: Vec<(u64, u64)>,
     /// Database, offset in the file, end in `bytes`.
     pub(super) records: Vec<(u64, u64, usize)>,
@@ -235,6 +238,8 @@ pub(super) fn take_apart(
     };
     let mut batches: Vec<Batch> = (0..map.shards_count()).map(|_| empty()).collect();
     let mut taken = TakenApart::default();
+    // Keys that the file has room for, and databases that have said how many are theirs: memory is taken for no more.
+    let (mut keys_left, mut sized) = (file_bytes / RECORD_BYTES_MIN, HashSet::new());
     let mut framer = Framer::new(checks);
     let mut buffer = vec![0; READ_BYTES];
     let (mut start, mut end, mut is_all) = (0, 0, false);
@@ -285,11 +290,14 @@ pub(super) fn take_apart(
             }
             Item::Function(code) => taken.functions.codes.push(code.into_owned()),
             Item::Sizes { db, keys } => {
-                // It is only what the file says: it cannot have more keys than bytes for them.
-                let keys = keys.min(file_bytes / RECORD_BYTES_MIN);
-                let shards_count = u64::from(map.shards_count());
-                for batch in &mut batches {
-                    batch.sizes.push((db, keys / shards_count));
+                // It is only what the file says: it cannot have more keys than bytes for them, in all databases together.
+                let keys = keys.min(keys_left);
+                if keys > 0 && db < DATABASES_MAX && sized.insert(db) {
+                    keys_left -= keys;
+                    let share = keys / u64::from(map.shards_count());
+                    batches
+                        .iter_mut()
+                        .for_each(|batch| batch.sizes.push((db, share)));
                 }
             }
             Item::Nothing | Item::End => {}

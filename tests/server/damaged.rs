@@ -1,11 +1,12 @@
-//! Files that are not what they should be: they are named.
+//! Files that are not what they should be: they are named, and take neither time nor memory without end.
 
 use super::client::{Value, ok};
 use super::harness::{Server, run_to_end};
-use super::tools::{ALWAYS, segment, text};
+use super::tools::{ALWAYS, RdbFile, segment, text};
 use std::path::Path;
 use std::process::Command;
 
+const MIB: u64 = 1 << 20;
 const NOT_REGULAR: &str = "it is no regular file";
 
 fn make_fifo(path: &Path) {
@@ -90,4 +91,22 @@ fn a_pipe_that_nobody_writes_to_is_an_rdb_file_without_bytes() {
     std::fs::create_dir(&path).expect("a folder");
     assert!(!server.restart(1, &[]));
     assert!(server.log().contains(NOT_REGULAR), "{}", server.log());
+}
+
+/// How many keys are to come is what the file says: no more memory is taken for them than a file of its length can need.
+#[test]
+fn sizes_in_an_rdb_file_take_no_more_memory_than_it_has_bytes_for() {
+    let mut server = Server::start(2, &[]);
+    assert!(server.terminate().success());
+    let mut file = RdbFile::new();
+    for db in 0..16 {
+        file.select(db).sizes(u64::MAX);
+    }
+    for _ in 0..(8 * MIB) {
+        file.sizes(1);
+    }
+    file.write(&server.dir.join("dump.rdb"));
+    assert!(server.restart(2, &[]), "{}", server.log());
+    let most = server.memory_bytes("VmHWM");
+    assert!(most < 300 * MIB, "{} MiB", most / MIB);
 }

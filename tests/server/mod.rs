@@ -18,7 +18,7 @@ mod compaction; // active defragmentation
 mod config; // CONFIG REWRITE
 mod connections; // they come, move between cores, and go; how the process starts and ends
 mod daemon; // in the background, under a supervisor
-mod damaged; // what is in the way of files
+mod damaged; // what is in the way of files, and numbers in them that are too large
 mod dashboards; // what exporters and dashboards ask, and the shape of the answers
 mod debugging; // DEBUG's switches
 mod durability; // killed and started again: what was acknowledged is there

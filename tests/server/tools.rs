@@ -144,6 +144,47 @@ fn a_damaged_rdb_file_is_named_with_its_offset() {
     );
 }
 
+/// An RDB file by hand.
+pub(super) struct RdbFile {
+    bytes: Vec<u8>,
+}
+
+impl RdbFile {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: b"REDIS0011".to_vec(),
+        }
+    }
+
+    fn length(&mut self, length: u64) {
+        self.bytes.push(0x81);
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+    }
+
+    pub(super) fn select(&mut self, db: u64) -> &mut Self {
+        self.bytes.push(254);
+        self.length(db);
+        self
+    }
+
+    /// How many keys the database has, as it says; none of them with a deadline.
+    pub(super) fn sizes(&mut self, keys: u64) -> &mut Self {
+        self.bytes.push(251);
+        match keys {
+            ..64 => self.bytes.push(keys as u8),
+            keys => self.length(keys),
+        }
+        self.bytes.push(0);
+        self
+    }
+
+    /// Without a checksum, as with `rdbchecksum no`.
+    pub(super) fn write(&self, path: &Path) {
+        let end = [255, 0, 0, 0, 0, 0, 0, 0, 0];
+        std::fs::write(path, [&self.bytes[..], &end].concat()).expect("a file");
+    }
+}
+
 /// As Redis writes it.
 pub(super) fn command(words: &[&str]) -> String {
     let mut text = format!("*{}\r\n", words.len());

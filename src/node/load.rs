@@ -33,7 +33,7 @@ const BATCH_BYTES: usize = 128 * 1024;
 /// Batches on their way to one core.
 pub(super) const BATCHES_MAX: usize = 16;
 /// The shortest record: a type, a key of one byte, a value of one.
-const RECORD_BYTES_MIN: u64 = 5;
+pub(super) const RECORD_BYTES_MIN: u64 = 5;
 /// Databases that there may be: see the option `databases`.
 const DATABASES_MAX: u64 = 65_535;
 /// What is read at a time; more where a record is longer.

@@ -18,6 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::data_dir::DataDir;
+use super::import::length_of;
+use super::load::RECORD_BYTES_MIN;
 use super::recover::Progress;
 use crate::keyspace::SlotMap;
 use crate::persist::manifest::Epoch;
@@ -133,6 +135,8 @@ pub struct Runner<'r> {
     seat: Seat<'r>,
     together: &'r Together,
     progress: &'r Progress,
+    /// Keys that there may be at the end: what they came from is in the log, or in its base.
+    keys_max: u64,
     run_lsn: u64,
     is_over: bool,
     failure: Option<String>,
@@ -153,6 +157,7 @@ impl<'r> Runner<'r> {
             seat,
             together,
             progress,
+            keys_max: bytes_of(dir, epoch, seat.origin.shard) / RECORD_BYTES_MIN,
             run_lsn: 0,
             is_over: false,
             failure: None,
@@ -193,7 +198,8 @@ impl Drop for Runner<'_> {
 
 impl Watcher for Runner<'_> {
     fn expect(&mut self, db: u16, keys: u64) {
-        let keys = keys * self.seat.logs_count;
+        // A guess, which damage may have made: memory is taken for no more than there is a file for.
+        let keys = keys.min(self.keys_max).saturating_mul(self.seat.logs_count);
         self.seat.lock().keys.reserve(u64::from(db), keys);
     }
 
@@ -218,6 +224,15 @@ impl Watcher for Runner<'_> {
             }
         }
     }
+}
+
+/// Bytes of a log and of its base.
+fn bytes_of(dir: &DataDir, epoch: &Epoch, core: u16) -> u64 {
+    let base = epoch.base.as_ref();
+    let base_bytes = base.map_or(0, |base| {
+        length_of(&dir.base_path(epoch.number, base.number))
+    });
+    dir.log_bytes(epoch.number, core).saturating_add(base_bytes)
 }
 
 /// Runs a record; where that fails, the reason names its place.

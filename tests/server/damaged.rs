@@ -3,6 +3,8 @@
 use super::client::{Value, ok};
 use super::harness::{Server, run_to_end};
 use super::tools::{ALWAYS, RdbFile, segment, text};
+use rondo::persist::record::{HEADER_BYTES, seal_record};
+use rondo::persist::segment::SegmentHeader;
 use std::path::Path;
 use std::process::Command;
 
@@ -107,6 +109,27 @@ fn sizes_in_an_rdb_file_take_no_more_memory_than_it_has_bytes_for() {
     }
     file.write(&server.dir.join("dump.rdb"));
     assert!(server.restart(2, &[]), "{}", server.log());
+    let most = server.memory_bytes("VmHWM");
+    assert!(most < 300 * MIB, "{} MiB", most / MIB);
+}
+
+/// The same of a log's marks: their number of keys is a guess.
+#[test]
+fn a_mark_takes_no_more_memory_than_its_log_has_bytes_for() {
+    let mut server = Server::start(1, ALWAYS);
+    assert_eq!(server.client().ask("SET a 1"), ok());
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let path = segment(&server.dir);
+    let mut bytes = std::fs::read(&path).expect("a file");
+    let header = SegmentHeader::from_bytes(&bytes).expect("a segment");
+    // The first write's record, which is a mark: about how many keys there were.
+    let mark = &mut bytes[4096..4096 + HEADER_BYTES];
+    mark[24..32].copy_from_slice(&(1i64 << 26).to_le_bytes());
+    seal_record(mark, header.id);
+    std::fs::write(&path, bytes).expect("a write");
+    assert!(server.restart(1, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(1));
     let most = server.memory_bytes("VmHWM");
     assert!(most < 300 * MIB, "{} MiB", most / MIB);
 }

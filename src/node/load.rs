@@ -35,7 +35,7 @@ pub(super) const BATCHES_MAX: usize = 16;
 /// The shortest record: a type, a key of one byte, a value of one.
 pub(super) const RECORD_BYTES_MIN: u64 = 5;
 /// Databases that there may be: see the option `databases`.
-const DATABASES_MAX: u64 = 65_535;
+pub(super) const DATABASES_MAX: u64 = 65_535;
 /// What is read at a time; more where a record is longer.
 const READ_BYTES: usize = 1 << 20;
 /// So many keys that have no element are told by name.

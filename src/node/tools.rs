@@ -10,14 +10,21 @@
 //! Not here  what is checked of logs: `persist/recovery.rs`; Redis's files: `node/import.rs`.
 //! Tests     tests/server/tools.rs.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::data_dir::{DataDir, read_written};
+use super::functions;
 use super::import::import;
+use super::load::{DATABASES_MAX, told};
 use super::regular;
 use super::tool_progress::ToolProgress;
 use crate::base::hash::KeyHasher;
+use crate::keyspace::load::{Loaded, NotLoaded};
 use crate::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use crate::persist::effects::{Effect, Effects};
 use crate::persist::manifest::{Epoch, Manifest};
@@ -51,6 +58,9 @@ pub enum Tool {
 }
 
 type Done = Result<(), String>;
+
+/// Databases that a server has which is told nothing else.
+const DATABASES_USUAL: u64 = 16;
 
 /// How a tool is used.
 pub const USAGE: &str =
@@ -120,7 +130,7 @@ fn check(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
     let mut has_damage = false;
     for epoch in &mut manifest.epochs {
         if let Some(base) = &epoch.base {
-            check_rdb(&dir.base_path(epoch.number, base.number), out)?;
+            check_rdb(&dir.base_path(epoch.number, base.number), true, out)?;
         }
         has_damage |= check_epoch(&dir, epoch, fixes, out)?;
     }
@@ -232,15 +242,17 @@ fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
         return Err("--fix works on a directory of logs, not on one file".into());
     }
     if magic[..count].starts_with(b"REDIS") || magic[..count].starts_with(b"VALKEY") {
-        return check_rdb(path, out);
+        return check_rdb(path, false, out);
     }
     let (records, last) = walk_file(path, &mut |_, _| Ok(()))?;
     let found = format!("{}: {records} records, {last}", path.display());
     say(out, &found)
 }
 
-/// Reads all of an RDB file, and makes every value.
-fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
+/// Reads all of an RDB file as a start does: every value is made, no key is there twice, libraries of functions load.
+///
+/// - `is_base`: keys that have died count too. How many databases a server has it says itself: any that may be are right here.
+fn check_rdb(path: &Path, is_base: bool, out: &mut dyn Write) -> Done {
     let fail = |reason: String| format!("{}, {reason}", path.display());
     let mut file = regular::open(path).map_err(|error| fail(error.to_string()))?;
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
@@ -249,7 +261,9 @@ fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
     let mut framer = Framer::new(true);
     let mut buffer = vec![0; 1 << 20];
     let (mut start, mut end, mut is_all) = (0, 0, false);
-    let (mut keys_count, mut functions) = (0u64, 0u64);
+    let (mut keys_count, mut last_db) = (0u64, 0);
+    let mut functions = Vec::new();
+    let mut seen = HashSet::new();
     while !framer.is_over() {
         let offset = framer.offset();
         let next = framer.next(&buffer[start..end], is_all);
@@ -268,35 +282,51 @@ fn check_rdb(path: &Path, out: &mut dyn Write) -> Done {
             continue;
         };
         match item {
-            Item::Record { key, bytes, .. } => {
+            Item::Record { db, key, bytes } => {
                 keys_count += 1;
-                keys.restore_record(0, &bytes).map_err(|_| {
-                    fail(format!(
-                        "at offset {offset}: the bytes of this value are not of its type"
-                    ))
-                })?;
+                last_db = last_db.max(db);
+                let taken = match is_base {
+                    _ if db >= DATABASES_MAX => Err(NotLoaded::NoDatabase),
+                    true => keys.restore_record(0, &bytes),
+                    false => keys.load_record(0, &bytes, false),
+                };
+                let taken = match taken {
+                    Ok(Loaded::Here) if !seen.insert(mark(db, &key)) => Err(NotLoaded::Duplicate),
+                    taken => taken,
+                };
+                taken.map_err(|why| fail(format!("at offset {offset}: {}", told(why, db))))?;
                 // Each makes room for the next: a table for each key would be a mapping for each.
                 keys.remove(0, &keys.key(&key));
                 keys.free_garbage(usize::MAX);
             }
-            Item::Function(_) => functions += 1,
+            Item::Function(code) => functions.push(code.into_owned()),
             _ => {}
         }
         start += consumed;
     }
-    let bytes = framer.offset();
+    functions::check(&functions).map_err(fail)?;
+    let (libraries_count, bytes) = (functions.len(), framer.offset());
+    let databases = match last_db {
+        0..DATABASES_USUAL => String::new(),
+        db => format!(", for a server of {} databases at least", db + 1),
+    };
     say(
         out,
         &format!(
-            "{}: {keys_count} keys, {functions} libraries of functions, {bytes} bytes",
+            "{}: {keys_count} keys, {libraries_count} libraries of functions, {bytes} bytes{databases}",
             path.display()
         ),
     )
 }
 
+/// What tells a key of a database from all others: 16 bytes, for there may be as many as fit into memory.
+fn mark(db: u64, key: &[u8]) -> u128 {
+    xxh3_128_with_seed(key, db)
+}
+
 /// A keyspace that values are tried in.
 fn scratch() -> Keyspace {
-    Keyspace::new(KeyspaceOptions {
+    let mut keys = Keyspace::new(KeyspaceOptions {
         databases: 1,
         hasher: KeyHasher::random(),
         slots: SlotMap::new(1),
@@ -304,7 +334,10 @@ fn scratch() -> Keyspace {
         seed: 0,
         access: Default::default(),
         value_bytes_max: u64::MAX >> 1,
-    })
+    });
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    keys.set_now(since.unwrap_or_default().as_millis() as i64);
+    keys
 }
 
 // ---- dump

@@ -1,7 +1,7 @@
 //! Files that are not what they should be: they are named, and take neither time nor memory without end.
 
 use super::client::{Value, ok};
-use super::harness::{Server, run_to_end};
+use super::harness::{Server, new_dir, run_to_end};
 use super::tools::{ALWAYS, RdbFile, segment, text};
 use rondo::persist::record::{HEADER_BYTES, seal_record};
 use rondo::persist::segment::SegmentHeader;
@@ -132,4 +132,59 @@ fn a_mark_takes_no_more_memory_than_its_log_has_bytes_for() {
     assert_eq!(server.client().ask("DBSIZE"), Value::Integer(1));
     let most = server.memory_bytes("VmHWM");
     assert!(most < 300 * MIB, "{} MiB", most / MIB);
+}
+
+/// `rondo check` of a file by itself says what a start would, as far as that needs no options.
+#[test]
+fn what_no_start_would_load_is_found() {
+    let dir = new_dir();
+    let path = dir.join("file.rdb");
+    let mut server = Server::start(1, &[]);
+    assert!(server.terminate().success());
+    let mut check = |file: &RdbFile, is_whole: bool, expected: &str, options: &[&str]| {
+        file.write(&path);
+        let (code, said) = run_to_end(&["check", &text(&path)]);
+        assert_eq!(code, Some(i32::from(!is_whole)), "{said}");
+        assert!(said.contains(expected), "{said}");
+        std::fs::copy(&path, server.dir.join("dump.rdb")).expect("a copy");
+        assert_eq!(server.restart(1, options), is_whole, "{}", server.log());
+        if is_whole {
+            server.signal("KILL");
+            server.wait_for_the_end();
+        } else {
+            assert!(server.log().contains(expected), "{}", server.log());
+        }
+    };
+    let mut twice = RdbFile::new();
+    twice.select(0).key("a").select(1).key("a");
+    check(&twice, true, ": 2 keys, ", &[]);
+    let offset = twice.bytes.len();
+    twice.key("a");
+    let place = format!("at offset {offset}: this key was there before");
+    check(&twice, false, &place, &[]);
+    let mut far = RdbFile::new();
+    far.select(20).key("a");
+    check(
+        &far,
+        true,
+        ": 1 keys, 0 libraries of functions, 41 bytes, for a server of 21 databases at least",
+        &["--databases", "21"],
+    );
+    let mut farther = RdbFile::new();
+    farther.select(65_535);
+    let offset = farther.bytes.len();
+    farther.key("a");
+    let place = format!("at offset {offset}: there is no database 65535");
+    check(&farther, false, &place, &["--databases", "65535"]);
+    let mut library = RdbFile::new();
+    library.library("#!lua name=one\nredis.register_function('f', function() return 1 end)");
+    check(&library, true, ": 0 keys, 1 libraries", &[]);
+    library.library("#!lua name=two\nthis does not compile");
+    check(
+        &library,
+        false,
+        "a library of functions does not load: ",
+        &[],
+    );
+    let _ = std::fs::remove_dir_all(dir);
 }

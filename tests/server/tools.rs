@@ -146,7 +146,7 @@ fn a_damaged_rdb_file_is_named_with_its_offset() {
 
 /// An RDB file by hand.
 pub(super) struct RdbFile {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl RdbFile {
@@ -159,6 +159,11 @@ impl RdbFile {
     fn length(&mut self, length: u64) {
         self.bytes.push(0x81);
         self.bytes.extend_from_slice(&length.to_be_bytes());
+    }
+
+    fn string(&mut self, text: &str) {
+        self.length(text.len() as u64);
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     pub(super) fn select(&mut self, db: u64) -> &mut Self {
@@ -175,6 +180,19 @@ impl RdbFile {
             keys => self.length(keys),
         }
         self.bytes.push(0);
+        self
+    }
+
+    pub(super) fn key(&mut self, key: &str) -> &mut Self {
+        self.bytes.push(0);
+        self.string(key);
+        self.bytes.extend_from_slice(&[1, b'v']);
+        self
+    }
+
+    pub(super) fn library(&mut self, code: &str) -> &mut Self {
+        self.bytes.push(245);
+        self.string(code);
         self
     }
 

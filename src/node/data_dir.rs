@@ -95,7 +95,12 @@ impl DataDir {
             Ok(text) => Manifest::from_text(&text)
                 .map_err(|reason| format!("{} cannot be used: {reason}", path.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if self.path.join("core-00").exists() {
+                let entries = std::fs::read_dir(&self.path)
+                    .into_iter()
+                    .flatten()
+                    .flatten();
+                let mut names = entries.map(|entry| entry.file_name());
+                if names.any(|name| name.to_string_lossy().starts_with("core-")) {
                     return Err(format!(
                         "{} is missing, and there are logs beside it; it says which of them count",
                         path.display()
@@ -169,9 +174,9 @@ impl DataDir {
             if path.is_dir() {
                 for entry in std::fs::read_dir(&path)? {
                     let path = entry?.path();
-                    let is_old = numbers(&path, ".log").is_some_and(|(epoch, _)| !is_needed(epoch));
-                    // A segment that was being made when the process was killed.
-                    if is_old || numbers(&path, UNFINISHED).is_some() {
+                    // One that is being made for a log that goes on is its thread's.
+                    let of = numbers(&path, ".log").or_else(|| numbers(&path, UNFINISHED));
+                    if of.is_some_and(|(epoch, _)| !is_needed(epoch)) {
                         unless_gone(SPARES.set_aside(&path, SPARE_SEGMENTS_MAX))?;
                     }
                 }
@@ -184,8 +189,8 @@ impl DataDir {
         Ok(())
     }
 
-    /// Removes what a process that was killed has kept for files to come.
-    pub fn remove_spares(&self) {
+    /// Removes what a process that was killed has kept for files to come, and what it had not finished.
+    pub fn remove_left(&self) {
         let entries = std::fs::read_dir(&self.path);
         let paths = entries
             .into_iter()
@@ -195,6 +200,15 @@ impl DataDir {
         let folders = paths.filter(|path| path.is_dir());
         for folder in folders.chain([self.path.clone()]) {
             spare::remove_left(&folder);
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            for path in entries
+                .map(|entry| entry.path())
+                .filter(|path| is_unfinished(path))
+            {
+                if let Err(error) = remove_if_there(&path) {
+                    tracing::warn!(file = %path.display(), %error, "cannot remove what was not finished");
+                }
+            }
         }
     }
 
@@ -443,6 +457,13 @@ fn written_bytes(file: &File) -> std::io::Result<u64> {
         at = end;
     }
     Ok(end as u64)
+}
+
+/// Whether it is a segment or a base that was being made.
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let process = name.and_then(|name| name.strip_prefix("temp-")?.strip_suffix(".rdb"));
+    numbers(path, UNFINISHED).is_some() || process.is_some_and(|of| of.parse::<u32>().is_ok())
 }
 
 /// The two numbers that a file's name begins with.

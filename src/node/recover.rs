@@ -115,7 +115,7 @@ pub fn load(
     };
     dir.set_manifest(&manifest).map_err(fail)?;
     dir.remove_others(&manifest).map_err(fail)?;
-    dir.remove_spares();
+    dir.remove_left();
     for (number, extents) in kept {
         for (core, extent) in extents.into_iter().enumerate() {
             trim(dir, number, core as u16, extent);

@@ -528,3 +528,32 @@ fn logs_without_a_base_leave_nothing_to_the_next_ones() {
         server.signal("KILL");
     }
 }
+
+/// What a process that was killed had not finished goes; and where only the manifest is gone, that is said.
+#[test]
+fn what_was_not_finished_goes_at_the_next_start() {
+    let mut server = Server::start(2, ALWAYS);
+    assert_eq!(server.client().ask("MSET a 1 b 2 c 3"), ok());
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let dir = server.dir.join("appendonlydir");
+    let left = ["temp-77.rdb", "core-00/0001-00000009.log.new"];
+    for name in left {
+        std::fs::write(dir.join(name), "half").expect("a file in its folder");
+    }
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(3));
+    for name in left {
+        eventually(name, || !dir.join(name).exists());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    std::fs::remove_file(dir.join("manifest")).expect("it was there");
+    std::fs::remove_dir_all(dir.join("core-00")).expect("it was there");
+    assert!(!server.restart(2, ALWAYS), "{}", server.log());
+    assert!(
+        server
+            .log()
+            .contains("is missing, and there are logs beside it")
+    );
+}

@@ -194,6 +194,9 @@ fn hdel(
         if removed_count > 0 {
             call.tell_taken(Classes::HASH, "hdel", key.bytes, is_gone);
         }
+        if is_gone {
+            call.keys.note_emptied_hash(call.db, &key);
+        }
     }
     reply.integer(removed_count as i64);
     Ok(Effect::wrote(removed_count))
@@ -291,6 +294,9 @@ fn update_field<'v>(
             .set(field, element, FieldDeadline::Keep, &limits);
     }
     let is_gone = element.is_none() && held.remove_if_empty();
+    if is_gone {
+        call.keys.note_emptied_hash(call.db, &key);
+    }
     if is_dead {
         call.keys.count_expired_fields(1);
         call.tell_taken(Classes::HASH, "hexpired", key.bytes, was_last);

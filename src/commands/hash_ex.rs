@@ -120,9 +120,7 @@ fn get_and(
     }
     if is_gone {
         call.tell_gone(key.bytes);
-        if changes == 0 {
-            call.keys.note_expired_key(call.db, &key);
-        }
+        call.keys.note_emptied_hash(call.db, &key);
     }
     Ok(Effect::wrote(changes))
 }
@@ -304,9 +302,7 @@ fn hsetex(
     }
     if is_gone {
         call.tell_gone(key.bytes);
-        if !is_met {
-            call.keys.note_expired_key(call.db, &key);
-        }
+        call.keys.note_emptied_hash(call.db, &key);
     }
     reply.integer(i64::from(is_met));
     let set_count = (args.len() - words.pairs_at) as u64 / 2;

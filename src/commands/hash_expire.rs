@@ -177,6 +177,9 @@ fn expire(
         reply.integer(answer);
     }
     let is_gone = held.remove_if_empty();
+    if is_gone {
+        call.keys.note_emptied_hash(call.db, &key);
+    }
     call.keys.count_expired_fields(removed_count);
     if changes > 0 {
         let event = if removed_count > 0 { "hdel" } else { "hexpire" };

@@ -171,8 +171,9 @@ impl Keyspace {
         self.expired = notes.then(Vec::new);
     }
 
-    /// Notes a key that has gone because a command, which is not logged as it changed nothing else, found its last fields dead.
-    pub fn note_expired_key(&mut self, db: usize, key: &Key<'_>) {
+    /// Notes a hash that has gone with the last field that a command has taken from it: of fields that have died the log has no word,
+    /// so where it is run again some may be left.
+    pub fn note_emptied_hash(&mut self, db: usize, key: &Key<'_>) {
         note_expired(&mut self.expired, db, key.bytes);
     }
 

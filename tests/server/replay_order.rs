@@ -92,3 +92,36 @@ fn what_a_transaction_has_written_on_one_core_has_its_time() {
     assert_eq!(client.ask("XLEN x{a}"), Value::Integer(1));
     assert_eq!(client.ask("SET q1 1"), ok());
 }
+
+/// A hash goes with its last field that lives, for the log as well, which has no word of the fields that have died before.
+#[test]
+fn a_hash_whose_other_fields_have_died_goes_from_the_log_too() {
+    let requests = [
+        "HDEL h f1",
+        "HGETDEL h FIELDS 1 f1",
+        "HGETEX h PXAT 1 FIELDS 1 f1",
+        "HPEXPIREAT h 1 FIELDS 1 f1",
+        "HSETEX h PXAT 1 FIELDS 1 f1 v",
+    ];
+    let mut server = Server::start(3, ALWAYS);
+    let mut client = server.client();
+    for (index, request) in requests.iter().enumerate() {
+        client.ask(&format!("HSET h{index} f1 a f2 b"));
+        client.ask(&format!("HPEXPIRE h{index} 1 FIELDS 1 f2"));
+        eventually("it is gone and removed", || {
+            client.ask(&format!("HLEN h{index}")) == Value::Integer(1)
+        });
+        let request = request.replace(" h ", &format!(" h{index} "));
+        assert!(
+            !matches!(client.ask(&request), Value::Error(_)),
+            "{request}"
+        );
+        let list = format!("RPUSH h{index} x");
+        assert_eq!(client.ask(&list), Value::Integer(1), "{request}");
+    }
+    let mut client = again(&mut server);
+    for index in 0..requests.len() {
+        let all = Value::Array(vec![bulk("x")]);
+        assert_eq!(client.ask(&format!("LRANGE h{index} 0 -1")), all);
+    }
+}

@@ -1,6 +1,6 @@
 //! Who started the process: a shell that wants it in the background, or a supervisor that wants to hear when it is ready.
 //!
-//! Promises  a supervisor hears READY only when the server answers; going into the background happens before anything is opened.
+//! Promises  a supervisor hears READY only when the server answers; going into the background happens before anything but the log is opened.
 //! Source    systemd's sd_notify(3): a datagram of `NAME=value` lines to the socket in NOTIFY_SOCKET. Upstart waits for SIGSTOP.
 //! Tests     tests/server/daemon.rs.
 

@@ -341,7 +341,6 @@ impl DataDir {
         if path.exists() {
             let old = OpenOptions::new().write(true).open(&path)?;
             removal::shrink(&old, block.len() as u64, || Next::Piece)?;
-            old.set_len(block.len() as u64)?;
         }
         let mut first = BlockBuffer::with_capacity(block.len());
         first.extend(block);
@@ -521,6 +520,14 @@ impl Files for DataDir {
         let path = self.segment(epoch, core, sequence);
         read_written(&path, bytes)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))
+    }
+
+    fn length(&self, epoch: u64, core: u16, sequence: u64) -> Result<u64, String> {
+        let path = self.segment(epoch, core, sequence);
+        let metadata = std::fs::metadata(&path);
+        metadata
+            .map(|metadata| metadata.len())
+            .map_err(|error| format!("cannot look at {}: {error}", path.display()))
     }
 
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {

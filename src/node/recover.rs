@@ -23,7 +23,9 @@ use crate::base::hash::KeyHasher;
 use crate::keyspace::{KeyGroups, Keyspace, Moved, SlotMap};
 use crate::persist::BLOCK_BYTES;
 use crate::persist::manifest::{Epoch, Manifest};
-use crate::persist::recovery::{Extent, Scan, Settled, Tail, scan, scan_with, settle, walk};
+use crate::persist::recovery::{
+    Extent, Scan, Settled, Tail, gone_tails, scan, scan_with, settle, walk,
+};
 use crate::shard::Shard;
 
 /// Keys that go from one thread to another at once where the number of cores has changed.
@@ -209,9 +211,11 @@ fn recover(
         let (scans, run): (Vec<Scan>, Vec<u64>) = results.into_iter().unzip();
         for scan in &scans {
             bytes += scan.bytes;
-            if let Tail::Torn { file, offset } = &scan.tail {
-                tell_torn(options, file, *offset)?;
-            }
+            tell_tail(options, &scan.tail)?;
+        }
+        let gone = gone_tails(dir, epoch, &scans).map_err(|refusal| refusal.to_string())?;
+        for (_, tail) in gone {
+            tell_tail(options, &tail)?;
         }
         let settled = settle(&scans, true);
         for (core, (scan, &end)) in scans.iter().zip(&settled.ends).enumerate() {
@@ -273,7 +277,7 @@ fn shards_for(then: u16, now: u16) -> u16 {
 }
 
 fn has_something(scan: &Scan) -> bool {
-    scan.extent.is_some() || matches!(scan.tail, Tail::Torn { .. })
+    scan.extent.is_some() || scan.tail != Tail::Clean
 }
 
 /// Runs what counts of one core's log on its shard and has not been run by the scan.
@@ -309,16 +313,45 @@ fn run_log(
     Ok(())
 }
 
-fn tell_torn(options: &Options, file: &str, offset: u64) -> Result<(), String> {
-    if options.aof_load_truncated {
-        tracing::warn!(
+/// Says that a log does not end after a whole record, or does not load it.
+fn tell_tail(options: &Options, tail: &Tail) -> Result<(), String> {
+    let loads = options.aof_load_truncated;
+    match tail {
+        Tail::Clean => {}
+        Tail::Torn { file, offset } if loads => tracing::warn!(
             file,
             offset,
             "the log ends in a write that was cut off and never acknowledged; it does not count"
-        );
-        return Ok(());
+        ),
+        Tail::Torn { file, offset } => return Err(cut_off(file, *offset)),
+        Tail::Short { .. } if loads => {
+            tracing::warn!("{}; what is left counts", shortened(tail));
+        }
+        Tail::Short { .. } => {
+            let what = shortened(tail);
+            return Err(format!(
+                "{what}; restore it from a copy, or have what is left count with aof-load-truncated yes"
+            ));
+        }
     }
-    Err(cut_off(file, offset))
+    Ok(())
+}
+
+/// What is wrong with the file of a [`Tail::Short`].
+pub(super) fn shortened(tail: &Tail) -> String {
+    match tail {
+        Tail::Short { file, bytes: 0, .. } => {
+            format!("{file} is missing or empty: what the log held is lost")
+        }
+        Tail::Short {
+            file,
+            bytes,
+            made_bytes,
+        } => format!(
+            "{file} has {bytes} of the {made_bytes} bytes that it was made with: what came after may be lost"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Why a file that ends in the middle of a write is not loaded.

@@ -21,6 +21,7 @@ use super::data_dir::{DataDir, read_written};
 use super::functions;
 use super::import::import;
 use super::load::{DATABASES_MAX, told};
+use super::recover::shortened;
 use super::regular;
 use super::tool_progress::ToolProgress;
 use crate::base::hash::KeyHasher;
@@ -30,7 +31,9 @@ use crate::persist::effects::{Effect, Effects};
 use crate::persist::manifest::{Epoch, Manifest};
 use crate::persist::rdb::{Framer, Item};
 use crate::persist::record::{Kind, Record, TransactionRecord};
-use crate::persist::recovery::{Files, Refusal, Scan, Tail, base_lsn, scan, settle, walk};
+use crate::persist::recovery::{
+    Files, Refusal, Scan, Tail, base_lsn, gone_tails, scan, settle, walk,
+};
 use crate::persist::segment::{HeaderError, SegmentHeader, Step, Walk};
 
 /// What is to be done.
@@ -179,7 +182,7 @@ fn check_epoch(
                 has_damage = true;
                 let at = match tail {
                     Tail::Torn { file, offset } => format!("{file} at byte {offset}: "),
-                    Tail::Clean => String::new(),
+                    Tail::Clean | Tail::Short { .. } => String::new(),
                 };
                 let what = format!("damage: {at}records up to {end_lsn} should be there");
                 say(out, &format!("{place}: {what}"))?;
@@ -188,6 +191,10 @@ fn check_epoch(
                 let what =
                     "a write that was never acknowledged is cut off there and does not count";
                 say(out, &format!("{place}: {file} at byte {offset}: {what}"))?;
+            }
+            Ok((_, tail @ Tail::Short { .. })) => {
+                has_damage = true;
+                say(out, &format!("{place}: damage: {}", shortened(&tail)))?;
             }
             Ok((_, Tail::Clean)) => {}
             Err(refusal @ (Refusal::Damaged { .. } | Refusal::Missing(_))) => {
@@ -202,6 +209,11 @@ fn check_epoch(
         .map(|core| scan(dir, &whole, core))
         .collect::<Result<_, _>>()
         .map_err(|refusal| refusal.to_string())?;
+    for (core, tail) in gone_tails(dir, epoch, &scans).map_err(|refusal| refusal.to_string())? {
+        has_damage = true;
+        let place = format!("epoch {} core {core}", epoch.number);
+        say(out, &format!("{place}: damage: {}", shortened(&tail)))?;
+    }
     let settled = settle(&scans, true);
     let missing: usize = settled.missing.iter().map(Vec::len).sum();
     let transactions: usize = scans.iter().map(|scan| scan.transactions.len()).sum();
@@ -374,8 +386,12 @@ fn dump(path: &Path, out: &mut dyn Write) -> Done {
             });
             result?;
             let (_, tail) = walked.map_err(|refusal| refusal.to_string())?;
-            if let Tail::Torn { file, offset } = tail {
-                say(out, &format!("# {file} is cut off at byte {offset}"))?;
+            match &tail {
+                Tail::Clean => {}
+                Tail::Torn { file, offset } => {
+                    say(out, &format!("# {file} is cut off at byte {offset}"))?;
+                }
+                Tail::Short { .. } => say(out, &format!("# {}", shortened(&tail)))?,
             }
         }
     }

@@ -30,6 +30,7 @@
 
 use std::collections::HashSet;
 
+use super::BLOCK_BYTES;
 use super::manifest::Epoch;
 use super::record::{Dependency, Kind, Part, Record, TransactionRecord};
 use super::segment::{HeaderError, SegmentHeader, Step, Walk, find_mark, first_lsn, last_size};
@@ -52,6 +53,10 @@ pub trait Files {
         *bytes = self.read(epoch, core, sequence)?;
         Ok(())
     }
+    /// Bytes that its file has, or would have if all of it had been read.
+    fn length(&self, epoch: u64, core: u16, sequence: u64) -> Result<u64, String> {
+        Ok(self.read(epoch, core, sequence)?.len() as u64)
+    }
     /// Its name, to tell an operator.
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String;
 }
@@ -67,6 +72,16 @@ pub enum Tail {
         file: String,
         /// Where.
         offset: u64,
+    },
+    /// In a file that has been made shorter since, as a copy is for which there was no room. What was behind may have been
+    /// acknowledged.
+    Short {
+        /// The file.
+        file: String,
+        /// Bytes that it has; none where there is no such file.
+        bytes: u64,
+        /// Bytes that it was made with, or at least.
+        made_bytes: u64,
     },
 }
 
@@ -252,6 +267,9 @@ fn walk_segments(
                 offset: stop,
             });
         }
+        if let Some(tail) = short_tail(files, epoch, core, sequence, &bytes)? {
+            return Ok((last_lsn, tail));
+        }
         let torn = Tail::Torn {
             file: name(),
             offset: stop,
@@ -259,6 +277,57 @@ fn walk_segments(
         return Ok((last_lsn, if is_clean { Tail::Clean } else { torn }));
     }
     Ok((last_lsn, Tail::Clean))
+}
+
+/// Whether the file in which a log ends is shorter than it was made. Only of a log that goes on: where one has ended what lies behind
+/// that is given back. A header and no more is one that another segment is to take the place of.
+fn short_tail(
+    files: &dyn Files,
+    epoch: &Epoch,
+    core: u16,
+    sequence: u64,
+    contents: &[u8],
+) -> Result<Option<Tail>, Refusal> {
+    if epoch.ends.is_some() {
+        return Ok(None);
+    }
+    let bytes = files
+        .length(epoch.number, core, sequence)
+        .map_err(Refusal::Unreadable)?;
+    let header = SegmentHeader::from_bytes(contents);
+    let (is_replaced, made_bytes) = match header {
+        Ok(header) => (bytes == BLOCK_BYTES as u64, header.bytes),
+        Err(_) => (false, BLOCK_BYTES as u64),
+    };
+    let is_short = bytes < made_bytes && !is_replaced;
+    Ok(is_short.then(|| Tail::Short {
+        file: files.name(epoch.number, core, sequence),
+        bytes,
+        made_bytes,
+    }))
+}
+
+/// The logs without a file in an epoch that goes on and of which other logs have records: each had one before it was served.
+pub fn gone_tails(
+    files: &dyn Files,
+    epoch: &Epoch,
+    scans: &[Scan],
+) -> Result<Vec<(u16, Tail)>, Refusal> {
+    let mut gone = Vec::new();
+    if epoch.ends.is_some() || scans.iter().all(|scan| scan.extent.is_none()) {
+        return Ok(gone);
+    }
+    for core in 0..epoch.cores {
+        if segments_of(files, epoch, core)?.is_empty() {
+            let tail = Tail::Short {
+                file: files.name(epoch.number, core, 1),
+                bytes: 0,
+                made_bytes: BLOCK_BYTES as u64,
+            };
+            gone.push((core, tail));
+        }
+    }
+    Ok(gone)
 }
 
 fn is_all_zero_after(bytes: &[u8], at: u64) -> bool {

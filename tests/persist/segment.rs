@@ -70,7 +70,7 @@ fn a_bad_last_record_is_cut() {
         assert_eq!(all, words(9), "byte {at}");
         let offset = match tail {
             Tail::Torn { offset, .. } => offset as usize,
-            Tail::Clean => panic!("byte {at}: it is said"),
+            Tail::Clean | Tail::Short { .. } => panic!("byte {at}: it is said"),
         };
         assert!(
             offset == begin || offset == begin + 40,
@@ -82,6 +82,38 @@ fn a_bad_last_record_is_cut() {
         file(&mut disk).truncate(end);
         assert_eq!(replayed(&disk).0, words(9), "cut at {end}");
     }
+}
+
+/// A copy for which there was no room, say: what was behind had been acknowledged.
+#[test]
+fn a_file_that_has_become_shorter_is_said() {
+    let (whole, _) = ten();
+    let made = whole.files[&(1, 0, 1)].len();
+    for (length, count) in [
+        (0, 0),
+        (100, 0),
+        (BLOCK_BYTES + 1, 0),
+        (5 * BLOCK_BYTES, 4),
+        (5 * BLOCK_BYTES + 20, 4),
+        (made - 1, 10),
+    ] {
+        let mut disk = whole.clone();
+        file(&mut disk).truncate(length);
+        let short = Tail::Short {
+            file: "core-00/1-1".into(),
+            bytes: length as u64,
+            made_bytes: if length < BLOCK_BYTES {
+                BLOCK_BYTES
+            } else {
+                made
+            } as u64,
+        };
+        assert_eq!(replayed(&disk), (words(count), short));
+    }
+    // One that was being made again.
+    let mut disk = whole.clone();
+    file(&mut disk).truncate(BLOCK_BYTES);
+    assert_eq!(replayed(&disk), (words(0), Tail::Clean));
 }
 
 /// A write that was lost as a whole while the one after it, under way at the same time, was not.

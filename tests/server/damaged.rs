@@ -3,6 +3,7 @@
 use super::client::{Value, ok};
 use super::harness::{Server, new_dir, run_to_end};
 use super::tools::{ALWAYS, RdbFile, segment, text};
+use rondo::keyspace::SlotMap;
 use rondo::persist::record::{HEADER_BYTES, seal_record};
 use rondo::persist::segment::SegmentHeader;
 use std::path::Path;
@@ -187,4 +188,73 @@ fn what_no_start_would_load_is_found() {
         &[],
     );
     let _ = std::fs::remove_dir_all(dir);
+}
+
+/// As a copy is for which there was no room: what is left counts where that is wanted, and it is said.
+#[test]
+fn a_log_that_has_become_shorter_is_named() {
+    let no_loss = [ALWAYS, &["--aof-load-truncated", "no"]].concat();
+    let (map, names) = (SlotMap::new(2), (0..).map(|number| format!("key{number}")));
+    let (first, second): (Vec<_>, Vec<_>) = names
+        .take(40)
+        .partition(|name| map.shard_of(name.as_bytes()) == 0);
+    for (length, kept, expected) in [
+        // Each write begins a block of its own, after that of the header.
+        (Some(4096 * 6), 5, "has 24576 of the "),
+        (Some(0), 0, "is missing or empty: "),
+        (None, 0, "is missing or empty: "),
+    ] {
+        let mut server = Server::start(2, ALWAYS);
+        let mut client = server.client();
+        for name in first.iter().take(9).chain(&second[..1]) {
+            assert_eq!(client.ask(&format!("SET {name} 1")), ok());
+        }
+        server.signal("KILL");
+        server.wait_for_the_end();
+        let path = segment(&server.dir);
+        match length {
+            Some(length) => {
+                let file = std::fs::OpenOptions::new().write(true).open(&path);
+                file.and_then(|file| file.set_len(length)).expect("a file");
+            }
+            None => std::fs::remove_file(&path).expect("a file"),
+        }
+        let dir = text(&server.dir);
+        let (code, said) = run_to_end(&["check", &dir]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(!server.restart(2, &no_loss));
+        assert!(server.log().contains(expected), "{}", server.log());
+        assert!(server.restart(2, ALWAYS), "{}", server.log());
+        assert!(server.log().contains(expected), "{}", server.log());
+        assert_eq!(server.client().ask("DBSIZE"), Value::Integer(kept + 1));
+        assert!(server.terminate().success());
+        assert!(server.restart(1, &no_loss), "{}", server.log());
+        assert_eq!(server.client().ask("DBSIZE"), Value::Integer(kept + 1));
+    }
+}
+
+/// Whoever has it fixed does without what is lost.
+#[test]
+fn a_log_that_has_become_shorter_is_fixed() {
+    let mut server = Server::start(1, ALWAYS);
+    let mut client = server.client();
+    for number in 0..9 {
+        assert_eq!(client.ask(&format!("SET key{number} 1")), ok());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(segment(&server.dir));
+    file.and_then(|file| file.set_len(4096 * 6))
+        .expect("a file");
+    let dir = text(&server.dir);
+    let (code, said) = run_to_end(&["check", &dir, "--fix"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run_to_end(&["check", &dir]);
+    assert_eq!(code, Some(0), "{said}");
+    let no_loss = [ALWAYS, &["--aof-load-truncated", "no"]].concat();
+    assert!(server.restart(1, &no_loss), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(5));
 }

@@ -14,6 +14,8 @@
 //!     transaction = | stamp u64 | dependencies u16 | parts u16 | (core u16, lsn u64) ... | part ... |
 //!     part        = | shard u16 | db u16 | now i64 | bytes u64 | commands as RESP |
 //!
+//! Parts go on to the end of the payload; their number there is the lower 16 bits of it.
+//!
 //! Promises  a record is what was written or it is refused: damage anywhere in it, or in which segment it stands, changes
 //!           its checksum.
 //! Not here  what the stamp and the dependencies are for: `persist/recovery.rs`. Where records end: `persist/segment.rs`.
@@ -247,10 +249,11 @@ impl TransactionRecord {
                 commands: reader.take(length)?.to_vec(),
             })
         };
-        let parts = (0..parts_count)
-            .map(|_| part(&mut reader))
-            .collect::<Option<_>>()?;
-        reader.bytes.is_empty().then_some(Self {
+        let mut parts = Vec::with_capacity(usize::from(parts_count));
+        while !reader.bytes.is_empty() {
+            parts.push(part(&mut reader)?);
+        }
+        (parts.len() as u16 == parts_count).then_some(Self {
             stamp,
             dependencies,
             parts,

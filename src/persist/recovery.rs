@@ -418,6 +418,7 @@ fn scan_segments(
     let mut transactions = Vec::new();
     let mut bytes = 0;
     let mut extent: Option<Extent> = None;
+    let mut unreadable = None;
     let visit = &mut |record: &Record<'_>, sequence, at| {
         see(record, sequence, at);
         bytes += record.header.record_bytes();
@@ -426,14 +427,20 @@ fn scan_segments(
             last: sequence,
             end: at + record.header.record_bytes(),
         });
-        if record.header.kind == Kind::Transaction
-            && let Some(transaction) = TransactionRecord::from_bytes(record.payload)
-        {
-            transactions.push((record.header.lsn, transaction));
+        if record.header.kind == Kind::Transaction {
+            match TransactionRecord::from_bytes(record.payload) {
+                Some(transaction) => transactions.push((record.header.lsn, transaction)),
+                None => unreadable = Some((sequence, at)),
+            }
         }
-        true
+        unreadable.is_none()
     };
     let (last_lsn, tail) = walk_segments(files, epoch, core, end_lsn, segments, visit)?;
+    if let Some((sequence, at)) = unreadable {
+        let file = files.name(epoch.number, core, sequence);
+        let what = format!("{file}, record at byte {at}: it is no transaction");
+        return Err(Refusal::Unreadable(what));
+    }
     if epoch.ends.is_some() && last_lsn < end_lsn {
         let file = files.name(epoch.number, core, 1);
         let what = format!("{file} and those after it hold records up to {last_lsn} of {end_lsn}");

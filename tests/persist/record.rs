@@ -86,3 +86,26 @@ fn a_transaction_is_read_as_it_was_written_and_every_cut_is_refused() {
     longer.push(0);
     assert_eq!(TransactionRecord::from_bytes(&longer), None);
 }
+
+/// A script of a hundred thousand calls is a transaction of as many parts.
+#[test]
+fn a_transaction_has_as_many_parts_as_it_needs() {
+    for count in [65_535, 65_536, 65_537, 140_000] {
+        let part = |number: usize| Part {
+            shard: number as u16 % 7,
+            db: 0,
+            now_ms: 5,
+            commands: number.to_string().into_bytes(),
+        };
+        let transaction = TransactionRecord {
+            stamp: 1,
+            dependencies: vec![Dependency { core: 1, lsn: 17 }],
+            parts: (0..count).map(part).collect(),
+        };
+        let mut bytes = transaction.to_bytes();
+        assert!(TransactionRecord::from_bytes(&bytes) == Some(transaction));
+        // Another part than were said.
+        bytes.extend(bytes[22..22 + 21].to_vec());
+        assert!(TransactionRecord::from_bytes(&bytes).is_none());
+    }
+}

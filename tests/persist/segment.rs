@@ -91,7 +91,7 @@ fn a_file_that_has_become_shorter_is_said() {
     let made = whole.files[&(1, 0, 1)].len();
     for (length, count) in [
         (0, 0),
-        (100, 0),
+        (50, 0),
         (BLOCK_BYTES + 1, 0),
         (5 * BLOCK_BYTES, 4),
         (5 * BLOCK_BYTES + 20, 4),

@@ -4,7 +4,14 @@
 use super::client::{Client, Value, bulk, ok};
 use super::harness::{Server, eventually};
 
-const ALWAYS: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+const ALWAYS: &[&str] = &[
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--enable-debug-command",
+    "local",
+];
 
 /// Takes a while, and so many other cores as its keys are on, when it is the end of a script.
 const SLOW: &str = "for i=1,6000 do redis.call('GET', KEYS[1+i%3]) end return 1";
@@ -124,4 +131,20 @@ fn a_hash_whose_other_fields_have_died_goes_from_the_log_too() {
         let all = Value::Array(vec![bulk("x")]);
         assert_eq!(client.ask(&format!("LRANGE h{index} 0 -1")), all);
     }
+}
+
+/// A script of very many calls on several cores is one transaction of as many parts.
+#[test]
+fn a_transaction_of_very_many_parts_is_run_again() {
+    let mut server = Server::start(3, ALWAYS);
+    let mut client = server.client();
+    assert_eq!(client.ask("SET before 1"), ok());
+    let script = "for i=1,65600 do redis.call('SET', 'k'..i%300, i) end return 1";
+    assert_eq!(eval(&mut client, script, &[]), Value::Integer(1));
+    assert_eq!(client.ask("SET after 1"), ok());
+    let digest = client.ask("DEBUG DIGEST");
+    let mut client = again(&mut server);
+    assert_eq!(client.ask("DBSIZE"), Value::Integer(302));
+    assert_eq!(client.ask("GET k200"), bulk("65600"));
+    assert_eq!(client.ask("DEBUG DIGEST"), digest);
 }

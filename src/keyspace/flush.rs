@@ -149,6 +149,12 @@ impl Keyspace {
         tables.map(|(table, _)| table.used_bytes()).sum()
     }
 
+    /// Whether [`Keyspace::free_garbage`] has something to free: what a cut is still to show is none of that.
+    pub fn has_garbage_to_free(&self) -> bool {
+        let mut databases = self.databases.iter();
+        !self.garbage.is_empty() || databases.any(|database| database.table.discarded_count() > 0)
+    }
+
     /// Entries of flushed databases, and large values removed, that are not freed whole (INFO's lazyfree_pending_objects).
     pub fn garbage_count(&self) -> usize {
         let tables = self.garbage.iter().chain(&self.departed);

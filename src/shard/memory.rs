@@ -525,8 +525,9 @@ impl Shard {
         self.waiters.mark(place);
     }
 
+    /// Frees some of what is garbage; false where there is none, or none that may go yet.
     fn free_garbage_step(&mut self) -> bool {
-        let has_garbage = self.keys.garbage_count() > 0;
+        let has_garbage = self.keys.has_garbage_to_free();
         if has_garbage {
             self.keys.free_garbage(GARBAGE_STEPS);
             self.measure_all();

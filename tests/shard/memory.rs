@@ -507,3 +507,30 @@ fn keys_go_before_a_read_as_well() {
         assert_eq!(shards.evicted_count() > 0, is_freed, "{policy}");
     }
 }
+
+/// What a cut is still to show of a flushed database goes when that is done, not while a command waits for room.
+#[test]
+fn what_a_cut_still_shows_is_no_room() {
+    for policy in ["noeviction", "allkeys-lru"] {
+        let mut shards = Shards::new(1, policy, 0);
+        let value = "x".repeat(1000);
+        for number in 0..700 {
+            shards.say(0, &format!("SET key:{number} {value}"));
+        }
+        shards.0[0].keys.cut(false);
+        assert_eq!(shards.say(0, "FLUSHDB"), "+OK\r\n");
+        let used = shards.used() as u64;
+        assert!(used > 700_000, "{used}");
+        shards.limit(policy, used + 10_000);
+        let replies: Vec<String> = (0..30)
+            .map(|number| shards.say(0, &format!("SET new:{number} {value}")))
+            .collect();
+        assert_eq!(replies[0], "+OK\r\n", "{policy}");
+        if policy == "noeviction" {
+            assert_eq!(replies[29], OOM);
+        }
+        let mut chunks = Vec::new();
+        while !shards.0[0].keys.cut_step(10_000, &mut chunks) {}
+        assert_eq!(shards.say(0, &format!("SET new:30 {value}")), "+OK\r\n");
+    }
+}

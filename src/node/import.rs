@@ -31,7 +31,7 @@ use crate::persist::effects::{Effect, Effects, append};
 use crate::persist::manifest::{Base, Manifest};
 use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
 use crate::resp::Args;
-use crate::script::library_name;
+use crate::script::{library_name, read_payload};
 use crate::shard::Shard;
 
 type Done<T> = Result<T, String>;
@@ -292,8 +292,11 @@ impl Imported {
             // No time has come yet for any deadline; but a claim is not taken for one of the future.
             let now_ms = time_of_claim(&args).map_or(now_ms, |time_ms| time_ms.max(now_ms));
             let mut one = Vec::new();
-            let words: Vec<&[u8]> = args.iter_from(0).collect();
+            let mut words: Vec<&[u8]> = args.iter_from(0).collect();
             let name = words[0].to_ascii_uppercase();
+            if matches!(name.as_slice(), b"XADD" | b"XTRIM") {
+                forget_limit(&mut words);
+            }
             let words = std::iter::once(name.as_slice()).chain(words[1..].iter().copied());
             append(&mut one, words.collect::<Vec<_>>().into_iter());
             self.shards[0]
@@ -315,8 +318,19 @@ impl Imported {
                 .retain(|known| library_name(known).as_deref() != Some(name));
         } else if args.is(1, "FLUSH") {
             self.functions.clear();
+        } else if args.is(1, "RESTORE") && args.len() > 2 {
+            let codes = read_payload(args.get(2))
+                .map_err(|text| format!("FUNCTION RESTORE failed: {text}"))?;
+            if args.len() > 3 && args.is(3, "FLUSH") {
+                self.functions.clear();
+            }
+            for code in codes {
+                let name = library_name(&code);
+                self.functions.retain(|known| library_name(known) != name);
+                self.functions.push(code);
+            }
         } else {
-            return Err("FUNCTION RESTORE cannot be imported; let Redis rewrite the file first (BGREWRITEAOF)".into());
+            return Err(NO_COMMAND.into());
         }
         Ok(())
     }
@@ -386,6 +400,39 @@ impl Imported {
         out.flush()?;
         out.get_ref().sync_all()?;
         Ok(count)
+    }
+}
+
+/// Redis logs a trim that was approximate as the exact one that came of it, and leaves its LIMIT there, which no client may say with
+/// an exact one.
+fn forget_limit(words: &mut Vec<&[u8]>) {
+    let (mut at, mut limit, mut is_exact) = (2, None, false);
+    while let Some(word) = words.get(at) {
+        at += match word.to_ascii_uppercase().as_slice() {
+            b"NOMKSTREAM" | b"KEEPREF" | b"DELREF" | b"ACKED" => 1,
+            b"IDMPAUTO" => 2,
+            b"IDMP" => 3,
+            b"MAXLEN" | b"MINID" => match words.get(at + 1).copied() {
+                Some(b"=") => {
+                    is_exact = true;
+                    3
+                }
+                Some(b"~") => 3,
+                _ => 2,
+            },
+            b"LIMIT" => {
+                limit = Some(at);
+                2
+            }
+            // What is added begins.
+            _ => break,
+        };
+    }
+    if let Some(at) = limit
+        && is_exact
+        && at + 2 <= words.len()
+    {
+        words.drain(at..at + 2);
     }
 }
 

@@ -467,8 +467,10 @@ const FUNCTION_OPCODE_OLD: u8 = 246;
 const PAYLOAD_VERSION: u16 = 11;
 const PAYLOAD_VERSION_MAX: u16 = 12;
 
-/// The texts of the libraries in a payload.
-fn read_payload(payload: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+/// The texts of the libraries in a payload of FUNCTION DUMP.
+///
+/// - Errors: what FUNCTION RESTORE answers.
+pub fn read_payload(payload: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
     const FOOTER: &str = "DUMP payload version or checksum are wrong";
     let (body, footer) = payload.split_last_chunk::<10>().ok_or(FOOTER)?;
     let version = u16::from_le_bytes([footer[0], footer[1]]);

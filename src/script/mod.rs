@@ -30,7 +30,7 @@ mod shebang;
 mod structs;
 
 pub use engine::{Engine, Limits, Origin, ScriptError, ScriptId};
-pub use functions::{Function, Functions, Library, LoadHost, Policy, library_name};
+pub use functions::{Function, Functions, Library, LoadHost, Policy, library_name, read_payload};
 pub use run::{Answer, Context, Run, RunName, Step};
 pub use shebang::Flags;
 

@@ -393,3 +393,67 @@ fn what_no_start_would_load_is_not_imported() {
     assert!(to.join("appendonlydir/manifest").exists());
     let _ = std::fs::remove_dir_all(from);
 }
+
+/// As Redis logs a trim that was approximate, and libraries that came by FUNCTION RESTORE.
+#[test]
+fn what_only_redis_logs_is_imported() {
+    let code: &[u8] = b"#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    assert_eq!(
+        client.run(&[b"FUNCTION", b"LOAD", code]),
+        super::client::bulk("lib")
+    );
+    let Value::Bulk(dump) = client.ask("FUNCTION DUMP") else {
+        panic!("a payload");
+    };
+    let from = new_dir();
+    let mut commands = Vec::new();
+    let mut add = |words: &[&[u8]]| super::client::push_request(&mut commands, words);
+    for id in 1..=9 {
+        let id = format!("{id}-0");
+        add(&[
+            b"XADD",
+            b"x",
+            id.as_bytes(),
+            b"MAXLEN",
+            b"=",
+            b"a",
+            b"LIMIT",
+            b"5",
+            b"c",
+        ]);
+    }
+    add(&[b"xtrim", b"x", b"maxlen", b"=", b"7", b"limit", b"3"]);
+    add(&[
+        b"XADD",
+        b"x",
+        b"NOMKSTREAM",
+        b"MINID",
+        b"=",
+        b"5",
+        b"KEEPREF",
+        b"LIMIT",
+        b"3",
+        b"10-0",
+        b"LIMIT",
+        b"1",
+    ]);
+    add(&[b"FUNCTION", b"RESTORE", &dump, b"FLUSH"]);
+    std::fs::write(from.join("appendonly.aof"), commands).expect("a file");
+    let mut server = Server::start(1, &[]);
+    assert!(server.terminate().success());
+    let _ = std::fs::remove_file(server.dir.join("dump.rdb"));
+    let file = text(&from.join("appendonly.aof"));
+    let (status, said) = run_to_end(&["import", &file, &text(&server.dir)]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    let mut client = server.client();
+    assert_eq!(client.ask("XLEN x"), Value::Integer(6));
+    let first = client.ask("XRANGE x 9-0 9-0");
+    let fields = &first.items()[0].items()[1];
+    let words = ["MAXLEN", "=", "a", "LIMIT", "5", "c"].map(super::client::bulk);
+    assert_eq!(fields.items(), words);
+    assert_eq!(client.ask("FCALL f 0"), Value::Integer(1));
+    let _ = std::fs::remove_dir_all(from);
+}

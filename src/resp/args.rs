@@ -196,11 +196,17 @@ impl OwnedArgs {
 
     /// Appends one word.
     pub fn push(&mut self, word: &[u8]) {
+        debug_assert!(self.bytes.len() + word.len() <= u32::MAX as usize);
         self.spans.push(Span {
             start: self.bytes.len() as u32,
             len: word.len() as u32,
         });
         long_copy::append(&mut self.bytes, word);
+    }
+
+    /// Bytes of all words.
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Takes all words away and keeps the memory for the next ones.

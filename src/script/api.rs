@@ -12,6 +12,9 @@ use std::mem;
 
 /// The release whose scripting interface this is.
 const VERSION: &str = "8.0.6";
+/// All words of a call: they lie in one buffer, at places of 32 bits. Room is left for numbers, of which there are fewer than words
+/// that a call may have.
+const WORDS_BYTES_MAX: usize = u32::MAX as usize - (1 << 24);
 const VERSION_NUMBER: f64 = 0x0008_0006 as f64;
 
 type Result<T> = std::result::Result<T, Thrown>;
@@ -170,6 +173,9 @@ fn take_words(frame: &mut Frame<'_>) -> std::result::Result<(), &'static str> {
     let mut is_good = true;
     for index in 1..=count {
         if let Some(word) = frame.argument(index) {
+            if words.bytes_len() + word.len() > WORDS_BYTES_MAX {
+                return Err("Lua redis lib command arguments are too long");
+            }
             words.push(word);
         } else if frame.kind(index as i32) == Kind::Number {
             push_number_word(&mut words, frame.number(index as i32).unwrap_or(0.0));

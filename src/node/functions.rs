@@ -591,6 +591,7 @@ impl Core {
             }
         };
         let Some(changed) = changed else { return };
+        self.shard.note_change();
         let logged = match changed {
             Some(change) => {
                 let logged = change.logged();

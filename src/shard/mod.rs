@@ -511,6 +511,11 @@ impl Shard {
         self.figures.errors()
     }
 
+    /// Counts a change of what is no key: save points count those of libraries too.
+    pub fn note_change(&mut self) {
+        self.changes_count += 1;
+    }
+
     /// Changes made so far, as Redis counts `rdb_changes_since_last_save`.
     pub fn changes_count(&self) -> u64 {
         self.changes_count

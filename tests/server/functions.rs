@@ -386,3 +386,31 @@ fn code_of(body: &str) -> String {
 fn load_body(client: &mut Client, body: &str) -> Value {
     client.run(&[b"FUNCTION", b"LOAD", b"REPLACE", code_of(body).as_bytes()])
 }
+
+/// Save points count changes of libraries as those of keys: a library alone is saved too.
+#[test]
+fn a_change_of_libraries_is_a_change() {
+    let server = Server::start(2, &["--save", ""]);
+    let mut client = server.client();
+    let mut changes = 0;
+    let mut check = |client: &mut Client, request: &[&[u8]], count: i64| {
+        let reply = client.run(request);
+        assert!(!matches!(reply, Value::Error(_)) || count == 0, "{reply:?}");
+        changes += count;
+        let found = server.info_number("persistence", "rdb_changes_since_last_save");
+        assert_eq!(found, changes, "{request:?}");
+        reply
+    };
+    let code: &[u8] = b"#!lua name=l\nredis.register_function('f', function() return 1 end)";
+    check(&mut client, &[b"FUNCTION", b"LOAD", code], 1);
+    check(&mut client, &[b"FUNCTION", b"LOAD", code], 0);
+    check(&mut client, &[b"FUNCTION", b"LOAD", b"REPLACE", code], 1);
+    let Value::Bulk(dump) = check(&mut client, &[b"FUNCTION", b"DUMP"], 0) else {
+        panic!("a payload");
+    };
+    check(&mut client, &[b"FUNCTION", b"DELETE", b"l"], 1);
+    check(&mut client, &[b"FUNCTION", b"DELETE", b"l"], 0);
+    check(&mut client, &[b"FUNCTION", b"RESTORE", &dump], 1);
+    check(&mut client, &[b"FUNCTION", b"FLUSH"], 1);
+    check(&mut client, &[b"FUNCTION", b"FLUSH"], 1);
+}

@@ -100,7 +100,7 @@ pub(super) fn comment_of(line: &str) -> Option<&str> {
 ///
 /// Errors: the first line that is wrong; lines before it have been applied.
 pub fn apply_text(options: &mut Options, text: &str) -> Result<(), ConfigError> {
-    apply_text_at(options, text, 0)
+    apply_text_at(options, text, 0, &mut false)
 }
 
 /// Reads and joins the files that `path` names; the part after the last `/` may be a pattern, which may match nothing.
@@ -147,13 +147,19 @@ fn matching_files(path: &str) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
-fn apply_text_at(options: &mut Options, text: &str, depth: usize) -> Result<(), ConfigError> {
+/// - `has_save`: a line with save points has been read, here or in a file before.
+fn apply_text_at(
+    options: &mut Options,
+    text: &str,
+    depth: usize,
+    has_save: &mut bool,
+) -> Result<(), ConfigError> {
     for (index, line) in text.split('\n').enumerate() {
         let line = line.trim_matches([' ', '\t', '\r', '\n']);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        apply_line(options, line, depth).map_err(|failure| match failure {
+        apply_line(options, line, depth, has_save).map_err(|failure| match failure {
             Failure::Here(reason) => ConfigError::Line {
                 line: index + 1,
                 text: line.to_string(),
@@ -177,7 +183,12 @@ impl From<String> for Failure {
     }
 }
 
-fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Failure> {
+fn apply_line(
+    options: &mut Options,
+    line: &str,
+    depth: usize,
+    has_save: &mut bool,
+) -> Result<(), Failure> {
     let Some(words) = words_of(line) else {
         return Err("Unbalanced quotes in configuration line".to_string().into());
     };
@@ -186,12 +197,23 @@ fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Fai
     };
     let name = name.to_ascii_lowercase();
     if let Some(spec) = find(name.as_bytes()) {
-        if spec.name == "save" && options.save != Options::default().save && values.len() > 1 {
-            // Lines add up, as in Redis, once one has taken the place of the defaults.
-            let before = spec.get(options);
-            let before = before.split_ascii_whitespace().map(str::to_string);
-            let all: Vec<String> = before.chain(values.iter().cloned()).collect();
-            return Ok(apply_line_of_option(spec, options, &all)?);
+        if spec.name == "save" && !values.is_empty() {
+            // Lines add up, as in Redis, once one has taken the place of the defaults; an empty word has none of those before.
+            let words = |text: &str| -> Vec<String> {
+                text.split_ascii_whitespace().map(str::to_string).collect()
+            };
+            let is_first = !std::mem::replace(has_save, true);
+            let mut all = match values {
+                _ if is_first => Vec::new(),
+                [none] if none.is_empty() => Vec::new(),
+                _ => words(&spec.get(options)),
+            };
+            match values {
+                [points] => all.extend(words(points)),
+                points => all.extend_from_slice(points),
+            }
+            let points = all.join(" ");
+            return Ok(apply_line_of_option(spec, options, &[points])?);
         }
         return Ok(apply_line_of_option(spec, options, values)?);
     }
@@ -221,7 +243,7 @@ fn apply_line(options: &mut Options, line: &str, depth: usize) -> Result<(), Fai
             );
         }
         let text = read_files(&values[0]).map_err(Failure::Included)?;
-        return apply_text_at(options, &text, depth + 1).map_err(Failure::Included);
+        return apply_text_at(options, &text, depth + 1, has_save).map_err(Failure::Included);
     }
     Err("Bad directive or wrong number of arguments"
         .to_string()

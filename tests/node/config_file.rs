@@ -205,6 +205,24 @@ fn save_without_words_means_never() {
     assert!(read("save \"\"").unwrap().save.is_empty());
     assert_eq!(read("save\nsave 60 1").unwrap().save, [(60, 1)]);
     assert!(read("save 60").is_err());
+    assert!(read("save \"60 x\"").is_err());
+    // Lines add up however they are written, the defaults written out as well; an empty one has none of those before.
+    for (text, expected) in [
+        ("save \"60 1\"\nsave \"30 2\"", &[(60, 1), (30, 2)][..]),
+        ("save 900 1\nsave \"300 10\"", &[(900, 1), (300, 10)]),
+        (
+            "save 3600 1 300 100 60 10000\nsave 10 1",
+            &[(3600, 1), (300, 100), (60, 10_000), (10, 1)],
+        ),
+        (
+            "save 900 1 300 10\nsave \"\"\nsave \"10 1 20 2\"",
+            &[(10, 1), (20, 2)],
+        ),
+        ("save 900 1\nsave \"\"", &[]),
+        ("save \"\"\nsave 60 1", &[(60, 1)]),
+    ] {
+        assert_eq!(read(text).unwrap().save, expected, "{text}");
+    }
 }
 
 /// Bytes that would end a word, begin a comment or close quotes are quoted in every word of a list, so that the file a

@@ -112,7 +112,7 @@ impl DataDir {
         }
     }
 
-    /// Replaces the manifest; durable when it returns.
+    /// Replaces the manifest; durable when it returns, as is the directory's own name.
     pub fn set_manifest(&self, manifest: &Manifest) -> std::io::Result<()> {
         fail_if("manifest")?;
         let new = self.path.join("manifest.new");
@@ -125,7 +125,13 @@ impl DataDir {
         file.write_all(manifest.to_text().as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, self.manifest_path())?;
-        sync_dir(&self.path)
+        sync_dir(&self.path)?;
+        // A process before may have made it and not come to this.
+        match self.path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
+            Some(parent) => sync_dir(parent),
+            None => Ok(()),
+        }
     }
 
     /// The manifest, written anew with every start.
@@ -331,7 +337,7 @@ impl DataDir {
             fail_if("nearly-full")?;
         }
         let dir = self.core_dir(core);
-        if !dir.exists() {
+        if sequence == 1 || !dir.exists() {
             make_dir(&dir)?;
             sync_dir(&self.path)?;
         }

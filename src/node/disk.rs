@@ -114,6 +114,8 @@ pub struct Disk {
     /// Those of them of which a part is written, and the next is to be begun.
     unwritten: Vec<(u64, BlockBuffer)>,
     last_sync_us: i64,
+    /// What had been written when the last sync of `everysec` was due.
+    round_lsn: u64,
     /// When each write or sync under way began, and whether a write is durable when it ends; a sync under 0.
     begun_us: BTreeMap<u64, (i64, bool)>,
     /// What a write took that was not durable when it ended, the last one.
@@ -148,6 +150,7 @@ impl Disk {
             large: BTreeMap::new(),
             unwritten: Vec::new(),
             last_sync_us: now_us,
+            round_lsn: 0,
             begun_us: BTreeMap::new(),
             plain_write_us: 0,
             sync_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
@@ -298,10 +301,13 @@ impl Disk {
             return;
         }
         let since_us = now_us - self.last_sync_us;
+        let is_round = since_us >= SYNC_DELAY_US;
         let is_due = match log.policy() {
             Policy::Always => true,
-            Policy::EverySecond => since_us >= SYNC_DELAY_US,
-            Policy::Never => log.owes_sync(),
+            // Each segment takes a sync of its own: all that is written when the second is over goes on at once.
+            Policy::EverySecond => is_round || !log.is_synced_to(self.round_lsn),
+            // The kernel decides, but nothing else gives up the files of segments that have been left.
+            Policy::Never => log.owes_sync() || log.has_unsynced_behind(),
         };
         if !is_due && !is_final {
             return;
@@ -309,12 +315,15 @@ impl Disk {
         let Some(Request::Sync { sequence }) = log.next_sync() else {
             return;
         };
+        if is_round {
+            self.delayed_syncs += u64::from(since_us > 2 * SYNC_DELAY_US);
+            self.last_sync_us = now_us;
+            self.round_lsn = log.written_lsn();
+        }
         let Some(segment) = self.segments.get(&sequence) else {
             debug_assert!(false, "a segment is open until all of it is durable");
             return log.synced(sequence, Err(libc::EBADF));
         };
-        self.delayed_syncs += u64::from(since_us > 2 * SYNC_DELAY_US);
-        self.last_sync_us = now_us;
         self.begun_us.insert(0, (now_us, true));
         ring.sync_log(segment.file.as_fd(), sequence);
     }

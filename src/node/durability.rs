@@ -111,7 +111,9 @@ impl Core {
             if !self.waits_for_sync.is_empty() {
                 self.tell_synced();
             }
-            if self.is_log_ending && self.is_log_clean() {
+            // What is under way is of files that would be closed, and its end would be taken for one of the next log's.
+            let is_busy = self.shard.log().is_some_and(|log| log.is_busy());
+            if self.is_log_ending && self.is_log_clean() && !is_busy {
                 self.end_log();
             }
         }

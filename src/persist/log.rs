@@ -971,6 +971,16 @@ impl Log {
     pub fn has_unsynced(&self) -> bool {
         !self.unsynced.is_empty()
     }
+
+    /// Whether a segment that nothing more is written to is not durable.
+    pub fn has_unsynced_behind(&self) -> bool {
+        self.unsynced.len() > 1
+    }
+
+    /// Whether all up to `lsn` is durable, whatever that counts for until a base is in force.
+    pub fn is_synced_to(&self, lsn: u64) -> bool {
+        self.synced_lsn >= lsn
+    }
 }
 
 fn is_seal(buffer: &BlockBuffer) -> bool {

@@ -160,3 +160,24 @@ fn waitaof_waits_for_the_first_base_of_the_logs() {
         assert_eq!(server.client().ask("MGET a b c"), all);
     }
 }
+
+/// Every segment takes a sync of its own: those that have been left do not wait a second each.
+#[test]
+fn many_segments_become_durable_in_one_second() {
+    for policy in ["everysec", "no"] {
+        let options = ["--appendonly", "yes", "--appendfsync", policy];
+        let server = Server::start(1, &options);
+        let mut client = server.client();
+        // Each begins another segment.
+        for number in 1..=30 {
+            assert_eq!(client.ask(&format!("SET key {number}")), ok());
+            client.ask("BGREWRITEAOF");
+            eventually("a base", || {
+                server.info_number("persistence", "aof_rewrites") == number
+            });
+        }
+        assert_eq!(client.ask("SET key last"), ok());
+        assert_eq!(client.ask("CONFIG SET appendfsync everysec"), ok());
+        assert_eq!(client.ask("WAITAOF 1 0 15000"), counts(1, 0), "{policy}");
+    }
+}

@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run build test check fmt clippy smoke tidy bench bench-peers compat sim fuzz miri docs clients crash clean
+.PHONY: help run build test check fmt clippy smoke tidy bench bench-peers compat sim fuzz miri docs clients crash equivalence clean
 
 CARGO ?= cargo
 # mimalloc cuts small blocks from pages of 128 KiB instead of 64: what a page leaves over at its end, 61 bytes for each block of
@@ -18,6 +18,7 @@ COMPAT_DIR ?= ../shared/compat
 COMPAT_PORT ?= 7379
 SIM_SEEDS ?= 10000
 KILLS ?= 200
+EQUIVALENCE_SECONDS ?= 600
 # A fuzz target by its name (fuzz/fuzz_targets/), or the first letters of several; seconds for each.
 ROOM ?=
 FUZZ_SECONDS ?= 60
@@ -99,6 +100,10 @@ docs: ## the crate's documentation, private items included, warnings as errors; 
 crash: build ## kill -9 under load 200 times by each policy, each time checked (KILLS=200)
 	tuning/crash.py target/release/rondo --policy always --kills $(KILLS) --dir target/crash
 	tuning/crash.py target/release/rondo --policy everysec --kills $(KILLS) --dir target/crash
+
+equivalence: build ## random commands of every kind, restarts, and what is there compared with what was (EQUIVALENCE_SECONDS=600, SEED=)
+	@mkdir -p target/equivalence
+	tuning/equivalence.py --binary target/release/rondo --seconds $(EQUIVALENCE_SECONDS) $(if $(SEED),--seed $(SEED)) --dir target/equivalence
 
 clients: build ## redis-py, ioredis, Sidekiq and applications against a 4-core server; installs what pip and npm have under tests/clients/.env
 	tests/clients/run.sh target/release/rondo

@@ -166,9 +166,14 @@ impl Keyspace {
         }
     }
 
-    /// Notes from now on which keys are gone because their time, or that of their last field, had come.
+    /// Notes from now on which keys are gone because their time, or that of their last field, had come. What has been noted stays
+    /// while it goes on.
     pub fn set_notes_expired(&mut self, notes: bool) {
-        self.expired = notes.then(Vec::new);
+        if notes {
+            self.expired.get_or_insert_default();
+        } else {
+            self.expired = None;
+        }
     }
 
     /// Notes a hash that has gone with the last field that a command has taken from it: of fields that have died the log has no word,

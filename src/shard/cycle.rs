@@ -51,6 +51,8 @@ impl Shard {
         // Nobody's command is running.
         self.note_writer(Caller::default());
         let has_more_dead = self.expire(budget.expire_steps);
+        // Whoever wanted to be told may be gone.
+        self.note_expired_or_not();
         let is_clean = self.keys.free_garbage(budget.garbage_steps);
         let has_to_evict = self.memory.is_limited && self.memory_cycle();
         self.after_writes();
@@ -66,7 +68,7 @@ impl Shard {
         let before = self.expired_count();
         let spent = self.expire_what_is_free(budget_steps) as u64;
         if self.keys.has_expired() {
-            self.log_expired();
+            self.settle_expired();
         }
         let dead = self.expired_count() - before;
         self.pace.is_busy = dead > 0 && dead * STEPS_PER_DEAD_MAX >= spent;

@@ -159,11 +159,11 @@ impl Logging {
 impl Shard {
     /// Begins a log, or ends it.
     pub fn set_log(&mut self, log: Option<Log>) {
-        self.keys.set_notes_expired(log.is_some());
         self.logging = log.map(|mut log| {
             log.set_now(self.keys.now_ms());
             Box::new(Logging::new(log))
         });
+        self.note_expired_or_not();
     }
 
     /// Has a log begin with the next cut that becomes a base, in the place of the one there may be; none: it is not wanted
@@ -461,7 +461,7 @@ impl Shard {
     ) {
         let has_expired = self.keys.has_expired();
         if has_expired {
-            self.log_expired();
+            self.settle_expired();
         }
         let did_something = effect.is_some_and(|effect| effect.changes > 0);
         match logged {
@@ -547,20 +547,27 @@ impl Shard {
         logging.revealed = logging.revealed.max(lsn);
     }
 
-    /// Logs that keys are gone because their time had come.
+    /// Keys are gone because their time had come: the log has it, and who waits for one of them is to be told.
     #[cold]
-    pub(super) fn log_expired(&mut self) {
+    pub(super) fn settle_expired(&mut self) {
         for (db, key) in self.keys.take_expired() {
             if self.keys.owns(&key) {
+                self.waiters.mark((db, self.keys.key(&key).hash));
                 self.log_removed(db, &key);
             }
         }
     }
 
+    /// Notes them while there is a log, or somebody who waits is told.
+    pub(super) fn note_expired_or_not(&mut self) {
+        let notes = self.logging.is_some() || self.waiters.has_on_delete();
+        self.keys.set_notes_expired(notes);
+    }
+
     /// Logs that a key is gone.
     pub(super) fn log_removed(&mut self, db: u16, key: &[u8]) {
         if self.keys.has_expired() {
-            self.log_expired();
+            self.settle_expired();
         }
         let hash = self.keys.key(key).hash;
         self.append(db, [b"DEL".as_slice(), key].into_iter());
@@ -599,7 +606,7 @@ impl Shard {
     /// Logs what a key holds now.
     pub(super) fn log_value(&mut self, db: u16, key: &[u8]) {
         if self.keys.has_expired() {
-            self.log_expired();
+            self.settle_expired();
         }
         let Some(logging) = &mut self.logging else {
             return;

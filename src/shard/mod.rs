@@ -541,7 +541,7 @@ impl Shard {
         let mut before = std::mem::replace(&mut self.keys, keys);
         before.hand_readings_to(&mut self.keys);
         self.keys.set_now(now_ms);
-        self.keys.set_notes_expired(self.logging.is_some());
+        self.note_expired_or_not();
         self.set_memory_options(MemoryOptions::default());
         self.set_memory_options(options);
     }

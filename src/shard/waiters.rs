@@ -120,6 +120,8 @@ struct Queue {
 pub struct Waiters {
     queues: HashMap<WaitKey, Queue, ahash::RandomState>,
     waiters: HashMap<u64, Waiter, ahash::RandomState>,
+    /// Those of them that are looked at when a key goes, too.
+    on_delete_count: usize,
     /// Keys to look at, none twice.
     ready: VecDeque<(WaitKey, Change)>,
     /// Keys that could not be served: a lock or another core was in the way.
@@ -140,6 +142,12 @@ impl Waiters {
     /// Clients that wait here.
     pub fn len(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// Whether somebody looks when a key goes.
+    #[inline]
+    pub fn has_on_delete(&self) -> bool {
+        self.on_delete_count > 0
     }
 
     /// Keys somebody waits for.
@@ -165,12 +173,14 @@ impl Waiters {
             queue.ids.insert(id);
             queue.on_delete_count += usize::from(waiter.on_delete);
         }
+        self.on_delete_count += usize::from(waiter.on_delete);
         self.waiters.insert(id, waiter);
     }
 
     /// Forgets a waiter; unknown ones are ignored. Those behind one whose coordinator was asked have waited for its answer.
     pub fn remove(&mut self, id: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;
+        self.on_delete_count -= usize::from(waiter.on_delete);
         for place in &waiter.keys {
             if let Some(queue) = self.queues.get_mut(place) {
                 queue.ids.remove(&id);

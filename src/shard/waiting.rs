@@ -1,6 +1,7 @@
 //! Clients that wait for keys of this shard: entered, served, forgotten.
 //!
 //!     a write marks its keys -> after the request, each marked key's waiters run in order of arrival
+//!     so does a key that goes because its time has come, by the cycle or under a request's eyes, while a reader of a group waits
 //!
 //! A waiter runs its own handler again, so what it takes is taken in the same step as it is found; what it pushes marks
 //! keys in turn. One whose destination lives on another shard asks its coordinator instead, and those behind it wait for the
@@ -116,6 +117,9 @@ impl Shard {
         }
         let waiter = Waiter::new(*request, args, ticket.claim.clone(), on_delete, asks);
         self.waiters.add(ticket.id, waiter, keys);
+        if on_delete {
+            self.keys.set_notes_expired(true);
+        }
     }
 
     /// The client waits no more.
@@ -156,8 +160,17 @@ impl Shard {
     /// Serves whoever waited for what has been written.
     #[inline]
     pub(super) fn after_writes(&mut self) {
+        self.mark_expired();
         if self.waiters.has_ready() {
             self.serve_waiters();
+        }
+    }
+
+    /// Marks keys that are gone because their time had come, where somebody looks when one goes.
+    #[inline]
+    fn mark_expired(&mut self) {
+        if self.waiters.has_on_delete() && self.keys.has_expired() {
+            self.settle_expired();
         }
     }
 
@@ -190,6 +203,8 @@ impl Shard {
             if !self.serve_key(place, change) {
                 self.waiters.put_off(place, change);
             }
+            // One of its other keys may have been found dead.
+            self.mark_expired();
         }
     }
 

@@ -83,3 +83,32 @@ fn an_entry_goes_to_one_reader_of_a_group() {
         wait_until_blocked(&server, 0);
     }
 }
+
+/// The time of a stream comes while somebody reads it as of a group, on a core that stays idle.
+#[test]
+fn readers_of_a_group_are_told_when_its_time_comes() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut writer = server.client();
+        for key in ["s", "other"] {
+            let created = writer.ask(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+            assert_eq!(created, super::client::ok());
+        }
+        let mut readers: Vec<Client> = (0..2).map(|_| server.client()).collect();
+        for (index, reader) in readers.iter_mut().enumerate() {
+            let line = [
+                "XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+                "XREADGROUP GROUP g c BLOCK 0 STREAMS other s > >",
+            ][index];
+            send(reader, line);
+        }
+        wait_until_blocked(&server, 2);
+        assert_eq!(writer.ask("PEXPIRE s 30"), Value::Integer(1));
+        let refusal =
+            "NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option";
+        for reader in &mut readers {
+            assert_eq!(reader.reply(), error(refusal));
+        }
+        wait_until_blocked(&server, 0);
+    }
+}

@@ -11,7 +11,7 @@ use rondo::router::wait::{Claim, Taken};
 use rondo::router::{
     FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ToShard, WaitTicket,
 };
-use rondo::shard::{Outcome, Request, Shard, Waited};
+use rondo::shard::{CycleBudget, Outcome, Request, Shard, Waited};
 
 const SEED: u64 = 1;
 
@@ -292,6 +292,73 @@ fn a_key_of_another_type_wakes_nobody() {
     assert_eq!(say(&mut shard, "DEL a"), ":1 ");
     assert_eq!(say(&mut shard, "RPUSH a 1"), ":1 ");
     assert_eq!(served(&mut shard), [(1, "*2 $1 a $1 1 ".to_string())]);
+}
+
+/// Who reads a group is told when its key's time comes: by the cycle, by a request that meets the key, or by another reader that
+/// does. With a log, without one, and after one has ended.
+#[test]
+fn a_key_whose_time_comes_takes_its_readers_along() {
+    const REFUSED: &str =
+        "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option ";
+    let refused = |id| (id, REFUSED.to_string());
+    let place = Place {
+        epoch: 1,
+        core: 0,
+        cores: 1,
+    };
+    for has_log in [false, true] {
+        for ends_log in [false, true] {
+            let mut shard = shard();
+            for (key, ttl) in [("s", "20"), ("other", "1000"), ("gone", "20")] {
+                say(&mut shard, &format!("XGROUP CREATE {key} g $ MKSTREAM"));
+                say(&mut shard, &format!("PEXPIRE {key} {ttl}"));
+            }
+            if has_log {
+                shard.set_log(Some(Log::new(place, 1, Policy::Always)));
+            }
+            wait(&mut shard, 1, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+            wait(&mut shard, 2, "BLPOP list 0");
+            wait(
+                &mut shard,
+                3,
+                "XREADGROUP GROUP g c BLOCK 0 STREAMS other s > >",
+            );
+            if ends_log {
+                shard.set_log(None);
+            }
+            shard.set_now(1_700_000_000_020);
+            shard.cycle(CycleBudget::default());
+            assert!(served(&mut shard).is_empty(), "it lives to the end of it");
+            shard.set_now(1_700_000_000_021);
+            shard.cycle(CycleBudget::default());
+            assert_eq!(served(&mut shard), [refused(1), refused(3)]);
+            assert_eq!(shard.waiting_counts(), (1, 1));
+
+            say(&mut shard, "XGROUP CREATE s g $ MKSTREAM");
+            say(&mut shard, "PEXPIRE s 20");
+            wait(&mut shard, 4, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+            wait(
+                &mut shard,
+                5,
+                "XREADGROUP GROUP g c BLOCK 0 STREAMS s other > >",
+            );
+            shard.set_now(1_700_000_000_042);
+            assert_eq!(say(&mut shard, "GET s"), "$-1 ");
+            assert_eq!(served(&mut shard), [refused(4), refused(5)]);
+
+            say(&mut shard, "XGROUP CREATE s g $ MKSTREAM");
+            say(&mut shard, "PEXPIRE s 20");
+            wait(
+                &mut shard,
+                6,
+                "XREADGROUP GROUP g c BLOCK 0 STREAMS s other > >",
+            );
+            wait(&mut shard, 7, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+            shard.set_now(1_700_000_000_063);
+            assert_eq!(say(&mut shard, "XADD other 1-0 f v"), "$3 1-0 ");
+            assert_eq!(served(&mut shard), [refused(6), refused(7)]);
+        }
+    }
 }
 
 /// A reply waits for its write, whoever has been served with it meanwhile.

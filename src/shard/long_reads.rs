@@ -340,7 +340,7 @@ impl Shard {
         self.locks.finish(lock);
         self.run_ready();
         // As after a transaction: waiters that it was in the way of.
-        self.waiters.try_again();
+        self.mark_what_is_free();
         self.after_writes();
         self.waiters.set_change(Change::Here);
     }

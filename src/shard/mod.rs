@@ -19,6 +19,7 @@ mod long_reads;
 pub mod memory;
 mod operations;
 mod patience;
+pub mod put_off;
 pub mod replay;
 pub mod scripts;
 mod tracking;
@@ -722,7 +723,7 @@ impl Shard {
         self.locks.release(tx);
         self.run_ready();
         // Waiters that this transaction was in the way of.
-        self.waiters.try_again();
+        self.mark_what_is_free();
     }
 
     /// Whatever has its locks by now.

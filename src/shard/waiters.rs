@@ -5,12 +5,13 @@
 //!
 //! Promises  a key nobody waits for costs one lookup a change, and nothing while nobody waits at all; a waiter that ends is
 //!           gone from all its keys.
-//! Not here  running the requests: `shard/waiting.rs`.
+//! Not here  running the requests: `shard/waiting.rs`. What cannot be served yet: `shard/put_off.rs`.
 //! Tests     tests/shard/waiting.rs.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::Request;
+use super::put_off::{Cause, PutOff};
 use crate::commands::Entry;
 use crate::commands::table::Group;
 use crate::resp::args::OwnedArgs;
@@ -115,6 +116,29 @@ struct Queue {
     on_delete_count: usize,
 }
 
+/// Keys to look at in the order in which they were marked, none twice.
+#[derive(Default)]
+struct Marked {
+    order: VecDeque<WaitKey>,
+    changes: HashMap<WaitKey, Change, ahash::RandomState>,
+}
+
+impl Marked {
+    fn push(&mut self, place: WaitKey, change: Change) {
+        let known = self.changes.entry(place).or_insert_with(|| {
+            self.order.push_back(place);
+            change
+        });
+        *known = change.max(*known);
+    }
+
+    fn pop(&mut self) -> Option<(WaitKey, Change)> {
+        let place = self.order.pop_front()?;
+        let change = self.changes.remove(&place).unwrap_or_default();
+        Some((place, change))
+    }
+}
+
 /// All waiters of one shard.
 #[derive(Default)]
 pub struct Waiters {
@@ -122,10 +146,10 @@ pub struct Waiters {
     waiters: HashMap<u64, Waiter, ahash::RandomState>,
     /// Those of them that are looked at when a key goes, too.
     on_delete_count: usize,
-    /// Keys to look at, none twice.
-    ready: VecDeque<(WaitKey, Change)>,
-    /// Keys that could not be served: a lock or another core was in the way.
-    later: Vec<(WaitKey, Change)>,
+    ready: Marked,
+    later: PutOff,
+    /// How often a key has been looked at.
+    looks_count: u64,
     /// How keys change that are marked now.
     change: Change,
     /// See [`Waiters::serve_last_first`].
@@ -259,10 +283,7 @@ impl Waiters {
 
     fn mark_as(&mut self, place: WaitKey, change: Change) {
         if self.queues.contains_key(&place) {
-            match self.ready.iter_mut().find(|(ready, _)| *ready == place) {
-                Some((_, known)) => *known = change.max(*known),
-                None => self.ready.push_back((place, change)),
-            }
+            self.ready.push(place, change);
         }
     }
 
@@ -280,34 +301,43 @@ impl Waiters {
 
     /// The next key to look at.
     pub fn next_ready(&mut self) -> Option<(WaitKey, Change)> {
-        self.ready.pop_front()
+        let next = self.ready.pop();
+        self.looks_count += u64::from(next.is_some());
+        next
     }
 
     /// Whether a key is to be looked at now.
     #[inline]
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.order.is_empty()
     }
 
-    /// Puts a key off until [`Waiters::try_again`].
-    pub fn put_off(&mut self, place: WaitKey, change: Change) {
-        match self.later.iter_mut().find(|(later, _)| *later == place) {
-            Some((_, known)) => *known = change.max(*known),
-            None => self.later.push((place, change)),
-        }
+    /// How many times a key has been looked at so far.
+    pub fn looks_count(&self) -> u64 {
+        self.looks_count
     }
 
-    /// Looks at the keys that were put off once more; whether there are any.
-    pub fn try_again(&mut self) -> bool {
-        let later = std::mem::take(&mut self.later);
-        let has_any = !later.is_empty();
-        for (place, change) in later {
+    /// Puts a key off until [`Waiters::try_again`] says that its cause has gone.
+    pub fn put_off(&mut self, place: WaitKey, change: Change, cause: Cause) {
+        self.later.add(place, change, cause);
+    }
+
+    /// Marks the keys that were put off because of one of these.
+    pub fn try_again(&mut self, gone: impl Iterator<Item = Cause>) {
+        for (place, change) in self.later.take(gone) {
             self.mark_as(place, change);
         }
-        has_any
+    }
+
+    /// Marks all keys that were put off.
+    pub fn try_all_again(&mut self) {
+        for (place, change) in self.later.take_all() {
+            self.mark_as(place, change);
+        }
     }
 
     /// Whether keys were put off.
+    #[inline]
     pub fn has_put_off(&self) -> bool {
         !self.later.is_empty()
     }

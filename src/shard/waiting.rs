@@ -9,10 +9,12 @@
 //! one that the client named earlier.
 //!
 //! Promises  no waiter is passed over by a later one for what both wait for; a key in the way of a transaction is left
-//!           until that one has released it.
+//!           until that one has released it, and not looked at before.
 //! Not here  the queues: `shard/waiters.rs`; timeouts and clients: `node/waiting.rs`.
 //! Tests     tests/shard/waiting.rs.
 
+use super::locks::Obstacle;
+use super::put_off::Cause;
 use super::waiters::{Asks, Change, WaitKey, Waiter, wanted_type};
 use super::{Request, Shard, connection_hash};
 use crate::commands::Entry;
@@ -174,17 +176,38 @@ impl Shard {
         }
     }
 
-    /// Looks again at keys that could not be served; true if some still cannot, for another core is about to decide.
+    /// Looks again at keys that could not be served, where what was in the way has gone or may have; true if some still cannot, for
+    /// another core is about to decide.
     pub fn retry_waiters(&mut self) -> bool {
-        if self.waiters.has_put_off() && self.waiters.try_again() {
-            self.serve_waiters();
-        }
+        self.mark_what_is_free();
+        self.after_writes();
         self.must_retry_waiters()
     }
 
     /// Whether there are keys to look at again although nothing will happen here that says so.
     pub fn must_retry_waiters(&self) -> bool {
-        self.waiters.has_put_off() && self.locks.is_idle()
+        self.waiters.has_put_off() && (self.locks.is_idle() || self.locks.has_freed())
+    }
+
+    /// Marks the keys that were put off and whose cause has gone. What another core decides is told by nobody: it is looked at
+    /// each time.
+    pub(super) fn mark_what_is_free(&mut self) {
+        let freed = self.locks.take_freed();
+        if !self.waiters.has_put_off() {
+            return;
+        }
+        if self.locks.is_idle() {
+            return self.waiters.try_all_again();
+        }
+        let freed = freed.into_iter().map(Obstacle::Key);
+        let shard = Some(Obstacle::Shard).filter(|_| !self.locks.is_shard_in_the_way(true));
+        let locks = freed.chain(shard).map(Cause::Lock);
+        (self.waiters).try_again(std::iter::once(Cause::Claim).chain(locks));
+    }
+
+    /// How many times keys that somebody waits for have been looked at.
+    pub fn waiting_looks_count(&self) -> u64 {
+        self.waiters.looks_count()
     }
 
     /// Clients that wait here, and keys they wait for.
@@ -200,33 +223,36 @@ impl Shard {
     #[cold]
     fn serve_waiters(&mut self) {
         while let Some((place, change)) = self.waiters.next_ready() {
-            if !self.serve_key(place, change) {
-                self.waiters.put_off(place, change);
+            if let Err(cause) = self.serve_key(place, change) {
+                if let Cause::Lock(Obstacle::Key(hash)) = cause {
+                    self.locks.await_key(hash);
+                }
+                self.waiters.put_off(place, change, cause);
             }
             // One of its other keys may have been found dead.
             self.mark_expired();
         }
     }
 
-    /// Serves one key's waiters in order of arrival; false if that must be gone on with later.
-    fn serve_key(&mut self, place: WaitKey, change: Change) -> bool {
+    /// Serves one key's waiters in order of arrival; what is in the way if that must be gone on with later.
+    fn serve_key(&mut self, place: WaitKey, change: Change) -> Result<(), Cause> {
         let mut next_id = 0;
         while let Some(id) = self.waiters.first_from(place, next_id) {
             next_id = id + 1;
             let Some((key, has_on_delete)) = self.waiters.key(place) else {
-                return true;
+                return Ok(());
             };
             let key = self.keys.key(key);
             let found = self.keys.peek(usize::from(place.0), &key);
             let type_name = found.map(|entry| type_name(&entry.value()));
             if type_name.is_none() && !has_on_delete {
-                return true;
+                return Ok(());
             }
             let Some(waiter) = self.waiters.get_mut(id) else {
                 continue;
             };
             if waiter.is_asking {
-                return true; // What it finds decides; it marks its keys again.
+                return Ok(()); // What it finds decides; it marks its keys again.
             }
             // What holds another type is nothing for it, but for a reader whose group has gone with that.
             let is_wanted = type_name == Some(wanted_type(waiter.request.entry));
@@ -241,15 +267,15 @@ impl Shard {
                 Served::Nothing => self.keep_waiting(id, args),
                 Served::Asked => {
                     self.keep_waiting(id, args);
-                    return true;
+                    return Ok(());
                 }
-                Served::Busy => {
+                Served::Busy(cause) => {
                     self.keep_waiting(id, args);
-                    return false;
+                    return Err(cause);
                 }
             }
         }
-        true
+        Ok(())
     }
 
     fn keep_waiting(&mut self, id: u64, args: OwnedArgs) {
@@ -266,15 +292,15 @@ impl Shard {
         change: Change,
     ) -> Served {
         let args = args.as_args();
-        if !self.locks.is_idle() && self.is_locked(request, &args) {
-            return Served::Busy;
+        if let Some(obstacle) = self.obstacle(request, &args) {
+            return Served::Busy(Cause::Lock(obstacle));
         }
         let Some(waiter) = self.waiters.get_mut(id) else {
             return Served::Yes;
         };
         match waiter.claim.take() {
             Taken::Yes => {}
-            Taken::Busy => return Served::Busy,
+            Taken::Busy => return Served::Busy(Cause::Claim),
             Taken::Over => {
                 self.waiters.remove(id);
                 return Served::Yes;
@@ -316,8 +342,11 @@ impl Shard {
         Served::Yes
     }
 
-    /// Whether a transaction holds what the request would touch.
-    fn is_locked(&mut self, request: &Request, args: &Args<'_>) -> bool {
+    /// What keeps the request from what it would touch: a transaction, or a request that waits.
+    fn obstacle(&self, request: &Request, args: &Args<'_>) -> Option<Obstacle> {
+        if self.locks.is_idle() {
+            return None;
+        }
         let mut keys = Vec::new();
         for_each_lock(request.entry, args, |index, mode| {
             let hash = self.keys.key(args.get(index)).hash;
@@ -325,7 +354,7 @@ impl Shard {
         });
         let modes = keys.iter().map(|key| (key.hash, key.mode));
         self.locks
-            .is_in_conflict(modes, true, connection_hash(&request.origin))
+            .obstacle(modes, true, connection_hash(&request.origin))
     }
 
     /// Runs a handler that may wait; its wish, if it waits.
@@ -354,5 +383,5 @@ enum Served {
     /// Its coordinator looks.
     Asked,
     /// A lock or another core is in the way.
-    Busy,
+    Busy(Cause),
 }

@@ -6,6 +6,7 @@ mod key_costs; // which keys take most
 mod locks;
 mod long_reads; // replies in pieces
 mod memory; // one limit over several shards
+mod put_off; // what cannot be served yet, by what is in the way
 mod requests; // who waits for whom, and what is said of it // against a model that looks at everything
 mod seize; // locks a script takes while it runs
 mod type_sample; // how many keys of which size

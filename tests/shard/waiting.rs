@@ -115,6 +115,124 @@ fn a_locked_key_is_served_when_it_is_released() {
     assert_eq!(say(&mut shard, "LRANGE c 0 -1"), "*1 $1 x ");
 }
 
+/// A transaction fills many keys that somebody waits for. Each is looked at when it is filled and when the locks go, however many
+/// turns there are between, and whatever other locks go meanwhile; they are served in the order in which they were filled.
+#[test]
+fn what_a_transaction_holds_is_not_looked_at_while_it_does() {
+    const COUNT: u64 = 50;
+    let mut shard = shard();
+    let hasher = KeyHasher::with_seed(SEED);
+    let mode = LockMode::Exclusive;
+    let lock = |shard: &mut Shard, tx, names: &[String]| {
+        let key = |name: &String| KeyLock {
+            hash: hasher.hash(name.as_bytes()),
+            mode,
+        };
+        shard.handle(ToShard::Schedule {
+            tx,
+            core: 0,
+            locks: LockSet::of_keys(tx, names.iter().map(key).collect()),
+            read: None,
+        });
+        assert!(shard.next_event().is_some(), "it is granted");
+    };
+    let names: Vec<String> = (0..COUNT).map(|index| format!("own{index}")).collect();
+    for (index, name) in names.iter().enumerate() {
+        wait(&mut shard, 1 + index as u64, &format!("BLPOP {name} 0"));
+    }
+    wait(&mut shard, 100, "BLPOP other 0");
+    lock(&mut shard, 200, &names);
+    lock(&mut shard, 201, &["other".to_string()]);
+    for (count, name) in names.iter().rev().enumerate() {
+        let (push, args) = request(&format!("RPUSH {name} x"), 9);
+        shard.handle(ToShard::Run {
+            tx: 200,
+            core: 0,
+            operation: Operation::Command {
+                entry: push.entry,
+                db: 0,
+                caller: push.caller,
+                args,
+            },
+            last: false,
+        });
+        let answer = shard.next_event();
+        assert!(matches!(answer, Some((0, FromShard::Ran { .. }))));
+        lock(&mut shard, 300 + count as u64, &[format!("free{count}")]);
+        shard.handle(ToShard::Release {
+            tx: 300 + count as u64,
+        });
+        assert!(!shard.retry_waiters(), "nothing is to be decided elsewhere");
+        assert_eq!(shard.waiting_looks_count(), 1 + count as u64);
+    }
+    shard.handle(ToShard::Release { tx: 201 });
+    assert_eq!(shard.waiting_looks_count(), COUNT);
+    shard.handle(ToShard::Release { tx: 200 });
+    // What its client pops is a change of the key, too.
+    assert_eq!(shard.waiting_looks_count(), 3 * COUNT);
+    let expected = (0..COUNT).rev();
+    let expected = expected.map(|index| {
+        let name = format!("own{index}");
+        let reply = format!("*2 ${} {name} $1 x ", name.len());
+        (1 + index, reply)
+    });
+    assert_eq!(served(&mut shard), expected.collect::<Vec<_>>());
+    assert!(!shard.retry_waiters());
+}
+
+/// What a whole shard's lock was in the way of is served when that goes, though other locks stay.
+#[test]
+fn what_waited_for_a_whole_shard_is_looked_at_when_that_is_free() {
+    let mut shard = shard();
+    wait(&mut shard, 1, "BLPOP a 0");
+    let schedule = |shard: &mut Shard, tx, locks| {
+        let read = None;
+        let core = 0;
+        shard.handle(ToShard::Schedule {
+            tx,
+            core,
+            locks,
+            read,
+        });
+    };
+    schedule(&mut shard, 2, LockSet::of_shard(2, LockMode::Exclusive));
+    assert!(shard.next_event().is_some(), "it is granted");
+    let hash = KeyHasher::with_seed(SEED).hash(b"b");
+    let mode = LockMode::Exclusive;
+    schedule(
+        &mut shard,
+        3,
+        LockSet::of_keys(3, vec![KeyLock { hash, mode }]),
+    );
+    let (push, args) = request("RPUSH a x", 9);
+    shard.handle(ToShard::Run {
+        tx: 2,
+        core: 0,
+        operation: Operation::Command {
+            entry: push.entry,
+            db: 0,
+            caller: push.caller,
+            args,
+        },
+        last: false,
+    });
+    assert!(matches!(
+        shard.next_event(),
+        Some((0, FromShard::Ran { .. }))
+    ));
+    for _ in 0..10 {
+        assert!(!shard.retry_waiters());
+    }
+    assert_eq!(shard.waiting_looks_count(), 1);
+    shard.handle(ToShard::Release { tx: 2 });
+    let granted = shard.next_event();
+    assert!(matches!(
+        granted,
+        Some((0, FromShard::Scheduled { tx: 3, .. }))
+    ));
+    assert_eq!(served(&mut shard), [(1, "*2 $1 a $1 x ".to_string())]);
+}
+
 /// Another shard has the client's claim for a moment; what it decides is waited for.
 #[test]
 fn a_claim_that_is_busy_is_looked_at_again() {

@@ -23,7 +23,7 @@ mod seize;
 
 pub use seize::Seized;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use seize::Closed;
 
@@ -101,6 +101,15 @@ pub enum Waiting {
     },
 }
 
+/// What is in the way of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Obstacle {
+    /// A lock on the whole shard, or somebody who is about to have it.
+    Shard,
+    /// A lock on this key, or a request that waits for it; or one that came before on the connection that this stands for.
+    Key(u64),
+}
+
 /// Names a request that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
@@ -120,6 +129,10 @@ pub struct LockTable {
     closed: Option<Closed>,
     /// Seizures that an open shard can be asked for again.
     wishes: VecDeque<(TxId, LockSet)>,
+    /// Keys that somebody is to be told of who has no claim, once a claim on them goes.
+    awaited: HashSet<u64, ahash::RandomState>,
+    /// Those of which one has gone.
+    freed: Vec<u64>,
     /// Emptied queues, to be used again without allocating.
     spare: Vec<VecDeque<Entry>>,
     grants_everything: bool,
@@ -281,13 +294,44 @@ impl LockTable {
         writes_any: bool,
         connection: u64,
     ) -> bool {
-        let mut keys = keys.into_iter();
-        self.is_shard_in_the_way(writes_any)
-            || self.queues.contains_key(&connection)
-            || keys.any(|(hash, mode)| self.is_key_in_the_way(hash, mode))
+        self.obstacle(keys, writes_any, connection).is_some()
     }
 
-    fn is_shard_in_the_way(&self, writes_any: bool) -> bool {
+    /// What that is, the first that is found.
+    pub fn obstacle(
+        &self,
+        mut keys: impl Iterator<Item = (u64, LockMode)>,
+        writes_any: bool,
+        connection: u64,
+    ) -> Option<Obstacle> {
+        if self.is_shard_in_the_way(writes_any) {
+            return Some(Obstacle::Shard);
+        }
+        if self.queues.contains_key(&connection) {
+            return Some(Obstacle::Key(connection));
+        }
+        let found = keys.find(|&(hash, mode)| self.is_key_in_the_way(hash, mode));
+        found.map(|(hash, _)| Obstacle::Key(hash))
+    }
+
+    /// Tells of this key, which is an obstacle, by [`LockTable::take_freed`] once a claim on it has gone. It may not be the only one.
+    pub fn await_key(&mut self, hash: u64) {
+        self.awaited.insert(hash);
+    }
+
+    /// The keys of which that is to be told; each is told of once.
+    pub fn take_freed(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.freed)
+    }
+
+    /// Whether there are any.
+    #[inline]
+    pub fn has_freed(&self) -> bool {
+        !self.freed.is_empty()
+    }
+
+    /// Whether a lock on the whole shard keeps requests out, or somebody who is about to have it.
+    pub fn is_shard_in_the_way(&self, writes_any: bool) -> bool {
         let first = self.shard.entries.front().filter(|first| first.is_granted);
         self.closed.is_some()
             || first.is_some_and(|first| match first.claim {
@@ -494,6 +538,9 @@ impl LockTable {
         }
         self.shard.remove(holder.place, &mut cleared);
         for key in &holder.claims {
+            if !self.awaited.is_empty() && self.awaited.remove(&key.hash) {
+                self.freed.push(key.hash);
+            }
             let Some(queue) = self.queues.get_mut(&key.hash) else {
                 continue;
             };

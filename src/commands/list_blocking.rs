@@ -1,7 +1,7 @@
 //! Lists that are waited for: BLPOP and its relatives.
 //!
 //! Promises  words are checked before keys are looked at; a destination of another type is an error whenever it is met, a
-//!           source of another type only at first.
+//!           source of another type at first, and later before one that has something.
 //! Not here  waiting itself: `commands/blocking.rs`.
 //! Source    BLMOVEM: Redis 8.10 documentation.
 //! Tests     tests/transcripts/list_blocking.txt, tests/server/blocking.rs.

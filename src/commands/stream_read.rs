@@ -185,8 +185,7 @@ impl<'a> ReadStreams<'a> {
         self.block.is_some()
     }
 
-    /// Where each stream is to be read from, all of them checked; changes nothing. After XREAD has waited, a key of another
-    /// type is nothing yet.
+    /// Where each stream is to be read from, all of them checked; changes nothing.
     pub fn froms(
         &self,
         keys: &mut Keyspace,

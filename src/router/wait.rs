@@ -6,13 +6,14 @@
 //!                                                Taken --gone--> Doomed --nothing was there--> Over
 //!
 //! A client that waits for keys of several shards has one claim, shared by its waiters there and by its connection's core.
-//! It is the only word that cores share about it: no message is needed to know that a waiter is still to be served.
+//! It is all that cores share about it: no message is needed to know that a waiter is still to be served, or that another of its keys
+//! holds what its command is an error on.
 //!
 //! Promises  exactly one of the shards, the timeout and the client's end gets it.
 //! Tests     tests/router/wait.rs; tests/sim/ and tests/server/blocking.rs for the whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::Origin;
 use crate::commands::Entry;
@@ -27,7 +28,13 @@ const DOOMED: u8 = 3;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Claim(Arc<AtomicU8>);
+pub struct Claim(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    step: AtomicU8,
+    is_in_doubt: AtomicBool,
+}
 
 /// What trying to take a claim gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +75,29 @@ impl Claim {
 
     /// The client of a taken claim has been served.
     pub fn end(&self) {
-        self.0.store(OVER, Ordering::Release);
+        self.0.step.store(OVER, Ordering::Release);
+    }
+
+    /// One of the client's keys has come to hold another type than its command is for. Redis runs that anew when another key has
+    /// something, and it fails: from here on its coordinator is to look at all of them.
+    pub fn doubt(&self) {
+        self.0.is_in_doubt.store(true, Ordering::Release);
+    }
+
+    /// Whether that has happened.
+    pub fn is_in_doubt(&self) -> bool {
+        self.0.is_in_doubt.load(Ordering::Acquire)
     }
 
     /// Whether the wait has ended, one way or another.
     pub fn is_over(&self) -> bool {
-        self.0.load(Ordering::Acquire) == OVER
+        self.0.step.load(Ordering::Acquire) == OVER
     }
 
     fn change(&self, from: u8, to: u8) -> Taken {
         match self
             .0
+            .step
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
         {
             Ok(_) => Taken::Yes,

@@ -39,23 +39,16 @@ pub enum Asks {
     Always,
     /// It waits for keys of other shards, too, and takes from the first that has something.
     ForOrder,
+    /// It reads what it waits for, of other shards as well, each by itself; but one key of another type is an error for all.
+    ForErrors,
 }
 
 impl Asks {
-    /// Of a client that waits for keys of other shards as well. A reader of streams takes nothing: it is never asked.
+    /// Of a client that waits for keys of other shards as well.
     pub fn of_part(entry: &Entry) -> Self {
         match entry.command.group {
             Group::List | Group::SortedSet => Self::ForOrder,
-            _ => Self::Never,
-        }
-    }
-
-    /// Whether the coordinator is to look, after this change.
-    pub fn is_to_ask(self, change: Change) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Always => true,
-            Self::ForOrder => change == Change::OfSeveral,
+            _ => Self::ForErrors,
         }
     }
 }
@@ -83,6 +76,8 @@ pub struct Waiter {
     pub asks: Asks,
     /// The coordinator has been asked and has not answered.
     pub is_asking: bool,
+    /// It has answered just now that there is no error: what there is may be read here.
+    pub is_checked: bool,
     keys: Vec<WaitKey>,
 }
 
@@ -102,7 +97,18 @@ impl Waiter {
             on_delete,
             asks,
             is_asking: false,
+            is_checked: false,
             keys: Vec::new(),
+        }
+    }
+
+    /// Whether its coordinator is to look, after this change.
+    pub fn is_to_ask(&self, change: Change) -> bool {
+        match self.asks {
+            Asks::Never => false,
+            Asks::Always => true,
+            Asks::ForOrder => change == Change::OfSeveral || self.claim.is_in_doubt(),
+            Asks::ForErrors => self.claim.is_in_doubt() && !self.is_checked,
         }
     }
 }

@@ -6,7 +6,8 @@
 //! A waiter runs its own handler again, so what it takes is taken in the same step as it is found; what it pushes marks
 //! keys in turn. One whose destination lives on another shard asks its coordinator instead, and those behind it wait for the
 //! answer. So does one that pops from several shards, where a transaction over several has filled a key: it may have filled
-//! one that the client named earlier.
+//! one that the client named earlier. And so does any that waits at several once one of its keys has come to hold another type:
+//! its command would fail on that, and takes nothing ([`Claim::doubt`](crate::router::wait::Claim::doubt)).
 //!
 //! Promises  no waiter is passed over by a later one for what both wait for; a key in the way of a transaction is left
 //!           until that one has released it, and not looked at before.
@@ -139,10 +140,16 @@ impl Shard {
             return;
         }
         waiter.is_asking = false;
+        waiter.is_checked = true;
         waiter.claim.give_back();
         let (db, args) = (waiter.request.db, waiter.args.clone());
         let entry = waiter.request.entry;
         self.mark_keys(entry, db, &args.as_args());
+        self.after_writes();
+        // It holds for what there is, not for what comes later.
+        if let Some(waiter) = self.waiters.get_mut(id) {
+            waiter.is_checked = false;
+        }
     }
 
     /// Marks the keys of a command that has written.
@@ -254,9 +261,12 @@ impl Shard {
             if waiter.is_asking {
                 return Ok(()); // What it finds decides; it marks its keys again.
             }
-            // What holds another type is nothing for it, but for a reader whose group has gone with that.
+            // What holds another type is nothing for it yet, but for a reader whose group has gone with that.
             let is_wanted = type_name == Some(wanted_type(waiter.request.entry));
             if !is_wanted && !waiter.on_delete {
+                if type_name.is_some() {
+                    waiter.claim.doubt();
+                }
                 continue;
             }
             let request = waiter.request;
@@ -307,7 +317,7 @@ impl Shard {
             }
         }
         let origin = request.origin;
-        if waiter.asks.is_to_ask(change) {
+        if waiter.is_to_ask(change) {
             waiter.is_asking = true;
             let shard = self.id;
             let ask = FromShard::Ask { id, shard };

@@ -64,3 +64,16 @@ fn threads_do_not_share_it() {
         assert_eq!(winners, 1);
     }
 }
+
+/// All who share it know that one of the client's keys has come to hold another type, whoever has it.
+#[test]
+fn doubt_is_shared_and_stays() {
+    let claim = Claim::default();
+    let other = claim.clone();
+    assert!(!other.is_in_doubt());
+    claim.doubt();
+    assert_eq!(other.take(), Taken::Yes);
+    assert!(other.is_in_doubt());
+    other.give_back();
+    assert!(claim.is_in_doubt());
+}

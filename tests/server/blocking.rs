@@ -51,6 +51,65 @@ fn whoever_came_first_is_served_first() {
     }
 }
 
+/// A key that has come to hold another type is an error once one that the client named later has something, which stays; for
+/// readers of streams in whatever order. The keys are of one core and of several. Recorded from Redis 8.0.6.
+#[test]
+fn a_key_of_another_type_is_met_when_another_has_something() {
+    let wrong_type = || error("WRONGTYPE Operation against a key holding the wrong kind of value");
+    let cases = [
+        ("BLPOP KEYS 0", "RPUSH new x"),
+        ("BRPOP KEYS 0", "RPUSH new x"),
+        ("BLMPOP 0 2 KEYS LEFT", "RPUSH new x"),
+        ("BZPOPMIN KEYS 0", "ZADD new 1 x"),
+        ("BZPOPMAX KEYS 0", "ZADD new 1 x"),
+        ("BZMPOP 0 2 KEYS MIN", "ZADD new 1 x"),
+        ("XREAD BLOCK 0 STREAMS KEYS $ $", "XADD new 1-0 f v"),
+        ("XREAD BLOCK 0 STREAMS KEYS 0-0 $", "XADD new 1-0 f v"),
+    ];
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut other = server.client();
+        for (index, (waits, fills)) in cases.iter().cycle().take(4 * cases.len()).enumerate() {
+            let (wrong, new) = (format!("wrong{index}"), format!("new{index}"));
+            let fills = fills.replace("new", &new);
+            let reads = waits.starts_with('X');
+            for is_first in [true, false] {
+                let keys = match is_first {
+                    true => format!("{wrong} {new}"),
+                    false => format!("{new} {wrong}"),
+                };
+                let mut client = server.client();
+                send(&mut client, &waits.replace("KEYS", &keys));
+                wait_until_blocked(&server, 1);
+                assert_eq!(other.ask(&format!("SET {wrong} text")), ok());
+                assert_eq!(other.ask(&format!("SET {new} text")), ok());
+                assert_eq!(other.ask(&format!("DEL {new}")), Value::Integer(1));
+                assert!(!matches!(other.ask(&fills), Value::Error(_)));
+                let is_error = is_first || reads;
+                let reply = client.reply();
+                assert_eq!(reply == wrong_type(), is_error, "{waits} {keys}: {reply:?}");
+                let is_left = Value::Integer(i64::from(is_error));
+                assert_eq!(other.ask(&format!("EXISTS {new}")), is_left);
+                assert_eq!(other.ask(&format!("DEL {wrong}")), Value::Integer(1));
+                assert_eq!(other.ask(&format!("DEL {new}")), is_left);
+
+                // What was of another type and has gone is nothing.
+                send(&mut client, &waits.replace("KEYS", &keys));
+                wait_until_blocked(&server, 1);
+                for _ in 0..2 {
+                    assert_eq!(other.ask(&format!("SET {wrong} text")), ok());
+                    assert_eq!(other.ask(&format!("DEL {wrong}")), Value::Integer(1));
+                }
+                assert!(!matches!(other.ask(&fills), Value::Error(_)));
+                let reply = client.reply();
+                assert!(matches!(reply, Value::Array(_)), "{waits}: {reply:?}");
+                other.ask(&format!("DEL {new}"));
+            }
+        }
+        wait_until_blocked(&server, 0);
+    }
+}
+
 /// A timeout comes, not before its time, as nothing; what is behind it on the connection runs after it.
 #[test]
 fn a_timeout_is_nothing_and_the_pipeline_goes_on() {

@@ -343,6 +343,61 @@ fn what_several_shards_were_given_is_looked_for_in_order() {
     assert!(is_asked);
 }
 
+/// A reader of streams on several shards, one of whose keys has come to hold another type: its coordinator says whether that is
+/// still so. If it is not, what there is is read here, and it is asked again for what comes later.
+#[test]
+fn a_reader_is_served_here_once_no_key_is_of_another_type() {
+    let mut shard = shard();
+    let (read, args) = request("XREAD BLOCK 0 STREAMS a b $ $", 1);
+    let ticket = WaitTicket {
+        id: 1,
+        origin: read.origin,
+        claim: Claim::default(),
+    };
+    shard.handle(ToShard::Run {
+        tx: 1,
+        core: 0,
+        operation: Operation::Enlist {
+            entry: read.entry,
+            db: 0,
+            caller: read.caller,
+            args,
+            ticket: ticket.clone(),
+            asks: false,
+            is_part: true,
+        },
+        last: false,
+    });
+    assert!(shard.next_event().is_some(), "it is entered");
+    // Here, or at another shard.
+    assert_eq!(say(&mut shard, "SET a text"), "+OK ");
+    assert!(ticket.claim.is_in_doubt());
+    let is_asked = |shard: &mut Shard| {
+        let event = shard.next_event();
+        let is_asked = matches!(event, Some((0, FromShard::Ask { id: 1, .. })));
+        assert!(is_asked || event.is_none());
+        is_asked
+    };
+    assert_eq!(say(&mut shard, "DEL a"), ":1 ");
+    assert!(!is_asked(&mut shard), "there is nothing to read");
+    assert_eq!(say(&mut shard, "XADD b 1-0 f v"), "$3 1-0 ");
+    assert!(is_asked(&mut shard));
+    assert_eq!(say(&mut shard, "DEL b"), ":1 ");
+    shard.handle(ToShard::Rest { id: 1 });
+    assert!(!is_asked(&mut shard), "what there was has gone");
+    assert_eq!(say(&mut shard, "XGROUP CREATE b g 0 MKSTREAM"), "+OK ");
+    assert!(is_asked(&mut shard));
+    shard.handle(ToShard::Rest { id: 1 });
+    assert!(!is_asked(&mut shard), "it is empty");
+    assert_eq!(say(&mut shard, "XADD b 2-0 f v"), "$3 2-0 ");
+    assert!(is_asked(&mut shard));
+    shard.handle(ToShard::Rest { id: 1 });
+    assert_eq!(
+        served(&mut shard),
+        [(1, "*1 *2 $1 b *1 *2 $3 2-0 *2 $1 f $1 v ".to_string())]
+    );
+}
+
 /// Whose coordinator looks does not find what somebody waits for who came before it and could not be served yet.
 #[test]
 fn what_somebody_waits_for_is_not_there_for_a_later_one() {

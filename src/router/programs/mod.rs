@@ -280,7 +280,9 @@ pub(super) fn asked_program(
     hasher: &KeyHasher,
 ) -> Result<(Locks, Box<dyn Program>), CommandError> {
     let named = match entry.command.spread {
-        Spread::Gather(named @ (Named::FirstExisting | Named::ListMove)) => named,
+        Spread::Gather(named @ (Named::FirstExisting | Named::ListMove | Named::ReadStreams)) => {
+            named
+        }
         _ => return program(entry, db, caller, args, map, hasher),
     };
     let locks = locks_on_keys(entry, &args.as_args(), map, hasher);
@@ -288,7 +290,7 @@ pub(super) fn asked_program(
         entry,
         db,
         caller: Caller {
-            tracks: false, // It pops.
+            tracks: false, // It pops, or looks for errors only.
             ..caller
         },
         words: args,
@@ -296,6 +298,7 @@ pub(super) fn asked_program(
     };
     let program: Box<dyn Program> = match named {
         Named::ListMove => Box::new(list_move::Move::new(job, OnBehalf::HasWaited(waiter))),
+        Named::ReadStreams => Box::new(read_streams::CheckStreams::new(job)?),
         _ => Box::new(first_existing::FirstExisting::new(job, Some(waiter))),
     };
     Ok((locks, program))

@@ -252,6 +252,33 @@ impl ReadStreams {
     }
 }
 
+/// Whether a client that waits for streams would be told an error, were its command run anew: that, or null. What there is to
+/// read is not read: where `$` stood when it came is known at its shards only.
+pub(super) struct CheckStreams(ReadStreams);
+
+impl CheckStreams {
+    pub(super) fn new(job: Job) -> Result<Self, CommandError> {
+        ReadStreams::new(job).map(Self)
+    }
+}
+
+impl Program for CheckStreams {
+    fn reads(&self) -> Vec<(ShardId, Operation)> {
+        let ReadStreams { parts, .. } = &self.0;
+        parts.iter().map(|part| self.0.check(part)).collect()
+    }
+
+    fn begin(&mut self, _: TxId) -> Next {
+        unexpected() // It has looked when its locks are granted.
+    }
+
+    fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
+        let error = self.0.error_of_first_key(&outputs);
+        let error = error.or_else(|| first_error(&outputs));
+        Next::Done(error.unwrap_or_else(|| b"*-1\r\n".to_vec()))
+    }
+}
+
 /// A stream in a reply.
 struct Stream<'r> {
     key: &'r [u8],

@@ -118,6 +118,8 @@ impl Waiter {
 struct Queue {
     key: Vec<u8>,
     ids: BTreeSet<u64>,
+    /// Those of them that have looked at what it holds now and left it: it is not enough for them.
+    left_by: BTreeSet<u64>,
     /// Those of them that look when the key goes.
     on_delete_count: usize,
 }
@@ -214,6 +216,7 @@ impl Waiters {
         for place in &waiter.keys {
             if let Some(queue) = self.queues.get_mut(place) {
                 queue.ids.remove(&id);
+                queue.left_by.remove(&id);
                 queue.on_delete_count -= usize::from(waiter.on_delete);
                 if queue.ids.is_empty() {
                     self.queues.remove(place);
@@ -245,16 +248,25 @@ impl Waiters {
         Some(wanted_type(self.waiters.get(&id)?.request.entry))
     }
 
-    /// Whether somebody who came before `id` waits for what a key holds, which is of this type.
+    /// Whether somebody who came before `id` waits for what a key holds, which is of this type, and has not left it.
     pub fn has_before(&self, place: WaitKey, id: u64, has: &'static str) -> bool {
         let Some(queue) = self.queues.get(&place) else {
             return false;
         };
-        let mut waiters = queue.ids.range(..id).filter_map(|id| self.waiters.get(id));
+        let before = queue.ids.range(..id);
+        let before = before.filter(|id| !queue.left_by.contains(id));
+        let mut waiters = before.filter_map(|id| self.waiters.get(id));
         waiters.any(|waiter| {
             // It may have been served by another shard that it waits at.
             wanted_type(waiter.request.entry) == has && !waiter.claim.is_over()
         })
+    }
+
+    /// One of a key's waiters has looked at it, and leaves what it holds to the next.
+    pub fn leave(&mut self, place: WaitKey, id: u64) {
+        if let Some(queue) = self.queues.get_mut(&place) {
+            queue.left_by.insert(id);
+        }
     }
 
     /// The wait of one whose claim is taken is over, here and at other shards.
@@ -288,7 +300,8 @@ impl Waiters {
     }
 
     fn mark_as(&mut self, place: WaitKey, change: Change) {
-        if self.queues.contains_key(&place) {
+        if let Some(queue) = self.queues.get_mut(&place) {
+            queue.left_by.clear();
             self.ready.push(place, change);
         }
     }

@@ -274,7 +274,10 @@ impl Shard {
             let outcome = self.serve_waiter(id, &request, &args, change);
             match outcome {
                 Served::Yes => {}
-                Served::Nothing => self.keep_waiting(id, args),
+                Served::Nothing => {
+                    self.keep_waiting(id, args);
+                    self.waiters.leave(place, id);
+                }
                 Served::Asked => {
                     self.keep_waiting(id, args);
                     return Ok(());

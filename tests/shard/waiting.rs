@@ -439,6 +439,50 @@ fn what_somebody_waits_for_is_not_there_for_a_later_one() {
     assert_eq!(which(Some(9)), [false, true, false]);
 }
 
+/// What is not enough for one who came first is there for whose coordinator looks: shard and coordinator would send each other
+/// round for ever. Once it is more the first has its turn.
+#[test]
+fn what_is_not_enough_for_one_is_there_for_the_next() {
+    let mut shard = shard();
+    wait(&mut shard, 5, "BLMOVEM a c LEFT LEFT 0 EXACTLY 3 BULK");
+    let exists = |shard: &mut Shard| {
+        shard.handle(ToShard::Run {
+            tx: 2,
+            core: 0,
+            operation: Operation::WhichExist {
+                db: 0,
+                keys: ["a"].iter().map(|key| key.as_bytes()).collect(),
+                waiter: Some(9),
+            },
+            last: false,
+        });
+        match shard.next_event() {
+            Some((_, FromShard::Ran { output, .. })) => match output {
+                Output::Which { exist, .. } => exist,
+                _ => panic!("it says which exist"),
+            },
+            _ => panic!("it runs"),
+        }
+    };
+    assert_eq!(say(&mut shard, "RPUSH a x"), ":1 ");
+    assert_eq!(exists(&mut shard), [true]);
+    assert_eq!(say(&mut shard, "RPUSH a y"), ":2 ");
+    assert_eq!(exists(&mut shard), [true]);
+    let hash = KeyHasher::with_seed(SEED).hash(b"c");
+    let mode = LockMode::Exclusive;
+    shard.handle(ToShard::Schedule {
+        tx: 3,
+        core: 0,
+        locks: LockSet::of_keys(3, vec![KeyLock { hash, mode }]),
+        read: None,
+    });
+    assert!(shard.next_event().is_some(), "it is granted");
+    assert_eq!(say(&mut shard, "RPUSH a z"), ":3 ");
+    assert_eq!(exists(&mut shard), [false], "it is the first one's now");
+    shard.handle(ToShard::Release { tx: 3 });
+    assert_eq!(served(&mut shard), [(5, "*3 $1 x $1 y $1 z ".to_string())]);
+}
+
 /// Who has gone is passed over; who is forgotten leaves nothing.
 #[test]
 fn the_next_one_has_what_the_first_cannot_have() {

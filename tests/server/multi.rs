@@ -559,3 +559,59 @@ fn what_a_block_flushes_is_not_freed_lazily() {
         assert_eq!(freed(&mut client), "100", "{threads} threads");
     }
 }
+
+/// A command whose words hide its keys fails beside the others, on whatever shards they are, and leaves no lock there.
+#[test]
+fn commands_that_hide_their_keys_fail_alone() {
+    const UNBALANCED: &str = "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.";
+    const NONE: &str = "ERR numkeys should be greater than 0";
+    let wrong = [
+        ("SINTERCARD 0 s", NONE),
+        ("ZMPOP 0 z MIN", NONE),
+        ("BLMPOP 0 0 l LEFT", NONE),
+        ("ZUNION x z", "ERR value is not an integer or out of range"),
+        (
+            "ZINTERCARD -1 z",
+            "ERR at least 1 input key is needed for 'zintercard' command",
+        ),
+        ("XREADGROUP GROUP g  NOACK STREAMS x", UNBALANCED),
+        ("SCAN ", "ERR invalid cursor"),
+    ];
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for (line, text) in wrong {
+            let lines = ["SET a 1", line, "SET b 2", "SET c 3"];
+            let expected = vec![ok(), error(text), ok(), ok()];
+            assert_eq!(exec(&mut client, &lines), Value::Array(expected));
+            // What is watched may be elsewhere.
+            for key in ["a", "b", "c"] {
+                assert_eq!(client.ask(&format!("WATCH {key}")), ok());
+                let expected = Value::Array(vec![error(text)]);
+                assert_eq!(exec(&mut client, &[line]), expected, "{line}");
+            }
+        }
+        let stats = server.info("commandstats", "cmdstat_sintercard");
+        assert!(stats.starts_with("calls=4,"), "{threads} threads: {stats}");
+        assert!(stats.ends_with(",failed_calls=4"), "{threads}: {stats}");
+        // Beside a script that is in the way of the block's other half.
+        for (line, text) in wrong {
+            for key in 0..8 {
+                let key = format!("{line}{key}");
+                let get = format!("return redis.call('GET','{key}')");
+                let mut bytes = request(&[b"EVAL", get.as_bytes(), b"0"]);
+                bytes.extend(request(&[b"MULTI"]));
+                bytes.extend(request(&[b"SET", key.as_bytes(), b"1"]));
+                let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+                bytes.extend(request(&words));
+                bytes.extend(request(&[b"EXEC"]));
+                client.send(&bytes);
+                let done = Value::Array(vec![ok(), error(text)]);
+                let expected = [Value::Null, ok(), queued(), queued(), done];
+                assert_eq!(client.replies(5), expected, "{threads} threads, {line}");
+            }
+        }
+        // Whole shards are to be had again.
+        assert_eq!(client.ask("DBSIZE"), integer(3 + 8 * wrong.len() as i64));
+    }
+}

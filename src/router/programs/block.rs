@@ -119,12 +119,13 @@ impl Block {
             wanted.command(entry, &args);
         }
         let mut locks = wanted.into_locks();
-        if let Some(shard) = whole
-            && locks.is_empty()
-        {
+        for &home in &homes {
             // Commands whose words hide their keys: they fail, but have to be asked.
-            locks.push((shard, LockSet::of_keys(0, Vec::new())));
+            if locks.iter().all(|(shard, _)| *shard != home) {
+                locks.push((home, LockSet::of_keys(0, Vec::new())));
+            }
         }
+        locks.sort_by_key(|(shard, _)| *shard);
         let is_whole = is_one_shard && matches!(&locks[..], [(shard, _)] if whole == Some(*shard));
         if map.shards_count() == 1 && !is_whole && !locks.is_empty() {
             // With one shard whole-shard commands run without asking for the whole; nobody must run between the steps.

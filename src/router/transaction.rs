@@ -194,6 +194,10 @@ impl Transaction {
         self.start(core, tx, &mut sent);
         let is_there = self.go_there(&mut sent);
         debug_assert!(is_there, "a block over two shards, one of them its own");
+        // Whatever its program asks for: what it has on its own shard is given back when it ends.
+        if !self.held.contains(&core) {
+            self.held.push(core);
+        }
         self
     }
 

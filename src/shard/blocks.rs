@@ -249,7 +249,6 @@ impl Shard {
             stamp = now;
         };
         self.run_whole_block(&request, commands.steps(), &mut reply, ran);
-        self.record(request.entry.index, 0);
         let holds = self.take_holds().unwrap_or_default();
         self.answer_late(&request, reply, holds);
     }

@@ -371,3 +371,27 @@ fn a_large_request_is_not_charged_for_coming() {
         assert!(took_us < 20_000_000, "{line}");
     }
 }
+
+/// A block that comes to a shard where a script is in its way waits there, and is one call all the same, as are its commands.
+#[test]
+fn a_block_that_waits_is_counted_once() {
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for key in 0..50 {
+            let get = format!("return redis.call('get','n{key}')");
+            let mut bytes = Vec::new();
+            push_request(&mut bytes, &[b"EVAL", get.as_bytes(), b"0"]);
+            push_request(&mut bytes, &[b"MULTI"]);
+            push_request(&mut bytes, &[b"INCR", format!("n{key}").as_bytes()]);
+            push_request(&mut bytes, &[b"EXEC"]);
+            client.send(&bytes);
+            let incremented = Value::Array(vec![Value::Integer(1)]);
+            assert_eq!(client.replies(4)[3], incremented);
+        }
+        for name in ["eval", "multi", "incr", "exec"] {
+            let line = command(&server, name);
+            assert!(line.starts_with("calls=50,"), "{threads}, {name}: {line}");
+        }
+    }
+}

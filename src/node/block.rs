@@ -343,6 +343,16 @@ impl Core {
         }
     }
 
+    /// WATCH has run: a client that went while it waited for its keys has had everything forgotten before it was noted.
+    pub(super) fn unwatch_if_gone(&mut self, token: Token, id: u64, shards: Vec<ShardId>) {
+        let connection = self.connections.get(token);
+        let block = connection.and_then(|connection| connection.block.as_ref());
+        let watched = block.and_then(|block| block.watched.as_ref());
+        if watched.is_none_or(|watched| watched.watch.id != id) {
+            self.unwatch(id, shards);
+        }
+    }
+
     fn watch(
         &mut self,
         token: Token,
@@ -383,10 +393,11 @@ impl Core {
             return self.say_ok(connection, entry);
         }
         let watch = watched.watch.clone();
+        let purpose = Purpose::Watch(watch.id, watched.shards.clone());
         let keys = fresh.as_args();
         let transaction = Transaction::watch(watch, db, &keys, self.map, &self.hasher);
         let words = self.words_to_keep(entry, args);
-        self.begin(token, connection, entry, words, transaction, Purpose::Reply);
+        self.begin(token, connection, entry, words, transaction, purpose);
         Dispatched::Taken
     }
 

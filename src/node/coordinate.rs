@@ -282,6 +282,10 @@ impl Core {
             Purpose::Reply | Purpose::MayWait(_) => {
                 self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
+            Purpose::Watch(id, shards) => {
+                self.unwatch_if_gone(token, id, shards);
+                self.finish((token, place), entry, stamp, words, &reply, has_counted);
+            }
             Purpose::Asked(id) => self.has_looked(id, &reply, holds),
             Purpose::Cut => self.cut_was_made(&reply),
         }

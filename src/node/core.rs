@@ -57,7 +57,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
 use crate::router::message::SlowCall;
-use crate::router::{FromShard, Origin, ToShard, Transaction, TxId};
+use crate::router::{FromShard, Origin, ShardId, ToShard, Transaction, TxId};
 use crate::shard::{Outcome, Shard};
 
 /// A buffer larger than this is freed instead of kept.
@@ -351,6 +351,8 @@ pub enum Purpose {
     Script(Origin),
     /// It is the client's, unless the client waits.
     MayWait(Box<MayWait>),
+    /// It is the client's, who watches under this id on these shards from then on.
+    Watch(u64, Vec<ShardId>),
     /// It says whether there was something for this waiting client.
     Asked(u64),
     /// Nobody's: a snapshot's cut.
@@ -361,7 +363,9 @@ impl Purpose {
     /// A client waits for it, and for nothing else.
     pub(super) fn is_a_clients(&self) -> bool {
         match self {
-            Self::Reply | Self::Block(_) | Self::Script(_) | Self::MayWait(_) => true,
+            Self::Reply | Self::Block(_) | Self::Script(_) | Self::MayWait(_) | Self::Watch(..) => {
+                true
+            }
             Self::Asked(_) | Self::Cut => false,
         }
     }

@@ -3,6 +3,7 @@
 use super::client::{Client, Value, bulk, error, ok, request};
 use super::harness::{Server, eventually};
 use rondo::base::rng::Rng;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const THREADS: [usize; 2] = [1, 4];
@@ -613,5 +614,39 @@ fn commands_that_hide_their_keys_fail_alone() {
         }
         // Whole shards are to be had again.
         assert_eq!(client.ask("DBSIZE"), integer(3 + 8 * wrong.len() as i64));
+    }
+}
+
+/// A client that is killed while its WATCH waits for a key takes along what is noted afterwards.
+#[test]
+fn a_watch_that_waited_goes_with_its_client() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let (mut admin, mut migrating) = (server.client(), server.client());
+        assert_eq!(admin.ask("SET held 1"), ok());
+        // As long as the other server says nothing, the key is locked.
+        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = other.local_addr().expect("an address").port();
+        let line = format!("MIGRATE 127.0.0.1 {port} held 0 600000\r\n");
+        migrating.send(line.as_bytes());
+        let (socket, _) = other.accept().expect("the server");
+        let mut client = server.client();
+        let id = client.ask("CLIENT ID").integer();
+        client.send(b"WATCH held a b c d e\r\n");
+        eventually("WATCH waits", || {
+            admin
+                .ask(&format!("CLIENT LIST ID {id}"))
+                .text()
+                .contains("cmd=watch")
+        });
+        assert_eq!(admin.ask(&format!("CLIENT KILL ID {id}")), integer(1));
+        assert!(client.rest().is_empty());
+        drop((socket, other));
+        assert!(matches!(migrating.reply(), Value::Error(_)));
+        // Comes behind it, and changes nothing of what it watches.
+        assert_eq!(admin.ask("SETNX held 2"), integer(0));
+        eventually("its watches have gone", || {
+            server.info_number("clients", "total_watched_keys") == 0
+        });
     }
 }

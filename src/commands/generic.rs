@@ -138,12 +138,18 @@ pub struct CopyOptions {
     pub replace: bool,
     /// The database copied to.
     pub db: usize,
+    /// The highest that is named: where DB is repeated, the last one counts, and each has to be there.
+    pub db_max: usize,
 }
 
 impl CopyOptions {
     /// Reads and checks the words; `db` is the database copied from.
     pub fn parse(args: &Args<'_>, db: usize, databases_count: usize) -> Result<Self, CommandError> {
-        let mut options = Self { replace: false, db };
+        let mut options = Self {
+            replace: false,
+            db,
+            db_max: 0,
+        };
         let mut index = 3;
         while index < args.len() {
             if args.is(index, "REPLACE") {
@@ -151,6 +157,7 @@ impl CopyOptions {
             } else if args.is(index, "DB") && index + 1 < args.len() {
                 index += 1;
                 options.db = database(args.get(index), databases_count)?;
+                options.db_max = options.db_max.max(options.db);
             } else {
                 return Err(CommandError::Syntax);
             }

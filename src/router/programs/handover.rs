@@ -191,6 +191,8 @@ pub(super) struct Copy {
     from: Place,
     to: Place,
     replace: bool,
+    /// A higher database is named than the one that is copied to: first of all shards say whether there is one.
+    also_named: Option<u16>,
     is_copied: bool,
 }
 
@@ -204,8 +206,17 @@ impl Copy {
             from: Place::of(job, 1),
             to,
             replace: options.replace,
+            also_named: (options.db_max > options.db).then_some(options.db_max as u16),
             is_copied: false,
         })
+    }
+
+    fn looks(&self) -> Vec<(ShardId, Operation)> {
+        let copy = Operation::Clone {
+            db: self.from.db,
+            key: self.from.key.clone(),
+        };
+        vec![(self.from.shard, copy), self.to.exists()]
     }
 }
 
@@ -243,11 +254,12 @@ const DATABASES_MAX: usize = 1 << 16;
 
 impl Program for Copy {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
-        let copy = Operation::Clone {
-            db: self.from.db,
-            key: self.from.key.clone(),
-        };
-        vec![(self.from.shard, copy), self.to.exists()]
+        match self.also_named {
+            Some(db) => [self.from.shard, self.to.shard]
+                .map(|shard| (shard, Operation::Length { db }))
+                .into(),
+            None => self.looks(),
+        }
     }
 
     fn begin(&mut self, _: TxId) -> Next {
@@ -257,6 +269,10 @@ impl Program for Copy {
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
         if let Some(error) = first_error(&outputs) {
             return Next::Done(error);
+        }
+        if self.also_named.take().is_some() {
+            let looks = self.looks().into_iter();
+            return Next::Phase(looks.map(|(shard, look)| (shard, look, false)).collect());
         }
         if self.is_copied {
             return match outputs.first() {

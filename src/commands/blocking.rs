@@ -10,6 +10,7 @@
 use std::cmp::Ordering;
 
 use super::keys::KeyShape;
+use super::list_move::ListMove;
 use super::table::{Call, Effect, Flags, Patience, Run, Wait};
 use super::{CommandError, Entry, table};
 use crate::base::extended::Extended;
@@ -107,7 +108,7 @@ pub struct PlainForm {
 /// The command to run in place of one that waits (BLMOVE: LMOVE), for those whose keys may be on two shards and are both
 /// changed; none for others.
 ///
-/// Errors: the timeout's.
+/// Errors: those of the words before the timeout, then the timeout's, as the command itself finds them.
 pub fn plain_form(
     entry: &Entry,
     args: &Args<'_>,
@@ -122,6 +123,7 @@ pub fn plain_form(
     let Some(plain) = table().find(name.as_bytes()) else {
         return Ok(None);
     };
+    ListMove::parse(entry.command.name, args)?;
     let timeout_ms = timeout_of_seconds(args.get(timeout_at), now_ms)?;
     let words = (0..args.len()).filter(|&index| index != timeout_at);
     let words = words.map(|index| match index {

@@ -276,9 +276,11 @@ pub fn has_patterns(args: &Args<'_>) -> bool {
 }
 
 /// The keys that a request leads to besides those it names, as things are now; none where it will be refused.
-pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>) -> Vec<Lead> {
+///
+/// - `is_read_only`: it is SORT_RO's.
+pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>, is_read_only: bool) -> Vec<Lead> {
     // Nothing is read for a request that will be refused: reading may change the encoding.
-    let Ok(mut request) = Request::parse(args, false) else {
+    let Ok(mut request) = Request::parse(args, is_read_only) else {
         return Vec::new();
     };
     let Ok(object) = object_at(keys, db, args.get(1), true, true) else {

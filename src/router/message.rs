@@ -478,6 +478,8 @@ pub enum Operation {
         db: u16,
         /// SORT's words.
         args: OwnedArgs,
+        /// It is SORT_RO.
+        is_read_only: bool,
     },
     /// As `Lend`, of keys that SORT's patterns lead to, and only what it asks for; gives [`Output::Values`].
     LendParts {

@@ -218,8 +218,13 @@ impl Shard {
                 }
                 Output::Count(1)
             }
-            Operation::SortLeads { db, args } => {
-                Output::Leads(leads(&mut self.keys, usize::from(db), &args.as_args()))
+            Operation::SortLeads {
+                db,
+                args,
+                is_read_only,
+            } => {
+                let (db, args) = (usize::from(db), args.as_args());
+                Output::Leads(leads(&mut self.keys, db, &args, is_read_only))
             }
             Operation::LendParts { db, leads } => {
                 Output::Values(self.lend_parts(usize::from(db), leads))

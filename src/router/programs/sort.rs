@@ -13,6 +13,7 @@ use super::{
     Job, KeyLock, LockMode, LockSet, Locks, Next, Program, first_error, part_of, unexpected,
 };
 use crate::base::hash::KeyHasher;
+use crate::commands::Flags;
 use crate::commands::sort::Lead;
 use crate::router::keys::for_each_lock;
 use crate::router::{Operation, Output, ShardId, TxId};
@@ -146,6 +147,7 @@ impl Program for Sort {
                 Operation::SortLeads {
                     db,
                     args: self.job.words.clone(),
+                    is_read_only: self.job.entry.command.flags.has(Flags::READONLY),
                 }
             } else {
                 // It has nothing to say but that its locks are granted.

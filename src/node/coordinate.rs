@@ -21,7 +21,10 @@ use crate::router::{FromShard, Origin, Step, ToShard, TxId};
 impl Core {
     /// Whether a transaction that began here has not ended.
     pub(super) fn has_transactions(&self) -> bool {
-        !self.transactions.is_empty() || !self.pairs.is_empty() || !self.scripts.in_line.is_empty()
+        !self.transactions.is_empty()
+            || !self.pairs.is_empty()
+            || !self.scripts.in_line.is_empty()
+            || !self.scripts.put_off.is_empty()
     }
 
     /// Whether a transaction is under way here or holds keys of this core, so that another core's message is near.
@@ -292,7 +295,7 @@ impl Core {
     }
 
     /// A transaction that is over has no use for the token.
-    fn without_token(&mut self, coordinated: Box<Coordinated>) -> Box<Coordinated> {
+    pub(super) fn without_token(&mut self, coordinated: Box<Coordinated>) -> Box<Coordinated> {
         if coordinated.transaction.has_token() {
             self.give_token_back();
         }

@@ -52,6 +52,8 @@ pub struct Scripts {
     pub(super) runs: HashMap<TxId, Hosted, ahash::RandomState>,
     /// Transactions that wait for the token before they begin.
     pub(super) in_line: HashMap<TxId, Start, ahash::RandomState>,
+    /// Cuts that begin again once no script runs for long.
+    pub(super) put_off: Vec<Start>,
     /// Scripts that have used up their turn.
     pub(super) slow: Vec<TxId>,
     /// Of those, how many have run for so long that other clients are told.
@@ -107,6 +109,7 @@ impl Default for Scripts {
             texts: HashMap::default(),
             runs: HashMap::default(),
             in_line: HashMap::default(),
+            put_off: Vec::new(),
             slow: Vec::new(),
             busy_count: 0,
             buffer: Vec::new(),

@@ -4,7 +4,7 @@
 //!     SCRIPT KILL -> every core looks -> one that has not written ends with its error
 //!
 //! Promises  the other cores serve on, and whoever waits there for what such a script holds is told BUSY, a script that has
-//!           written by the call that waits; PING says BUSY on every core, as health checks expect; a script that loops for
+//!           written by the call that waits; a snapshot's cut steps back, so that nobody waits behind it; PING says BUSY on every core, as health checks expect; a script that loops for
 //!           ever does not keep its core from SCRIPT KILL and SHUTDOWN.
 //! Not here  where scripts run: `node/script.rs`.
 //! Tests     tests/server/scripts.rs.
@@ -120,6 +120,7 @@ impl Core {
     /// Tells those on this core who wait for what a script holds that has run for long, on whatever core. Each turn.
     pub(super) fn turn_away(&mut self) {
         if self.mesh.board().busy_scripts.is_empty() {
+            self.starts.extend(self.scripts.put_off.drain(..));
             return;
         }
         let all = self.mesh.board().busy_scripts.all();
@@ -163,7 +164,7 @@ impl Core {
             return;
         };
         if !coordinated.purpose.is_a_clients() {
-            return;
+            return self.put_cut_off(tx, is_function);
         }
         let has_written = |hosted: &Hosted| hosted.has_written;
         let may_leave = matches!(coordinated.purpose, Purpose::Script(_))
@@ -184,6 +185,42 @@ impl Core {
         }
         if is_given_up && let Some(coordinated) = self.transactions.remove(&tx) {
             self.end_turned_away(coordinated, is_function);
+        }
+        self.send_to_shards(&mut outgoing);
+        self.outgoing = outgoing;
+    }
+
+    /// A cut would wait for a script that runs for long, and everybody who writes for the cut: it gives back what it has, and
+    /// begins again when there is no such script.
+    fn put_cut_off(&mut self, tx: TxId, is_function: bool) {
+        let coordinated = self.transactions.get_mut(&tx);
+        let Some(coordinated) = coordinated.filter(|it| matches!(it.purpose, Purpose::Cut)) else {
+            return;
+        };
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let transaction = &mut coordinated.transaction;
+        let is_given_up = transaction.turn_away(is_function, false, &mut outgoing);
+        if is_given_up && let Some(coordinated) = self.transactions.remove(&tx) {
+            let coordinated = self.without_token(coordinated);
+            let Coordinated {
+                token,
+                entry,
+                words,
+                transaction,
+                purpose,
+                place,
+                ..
+            } = *coordinated;
+            self.scripts.put_off.push(Start {
+                token,
+                entry,
+                words,
+                transaction,
+                purpose,
+                needs_token: true,
+                tx: None,
+                place,
+            });
         }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;

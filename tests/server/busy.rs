@@ -219,3 +219,55 @@ fn functions_are_named_by_whoever_asks_first() {
         }
     }
 }
+
+/// A snapshot that waits for such a script keeps nobody waiting who could do without it, and is made when the script has ended.
+#[test]
+fn nobody_waits_behind_a_snapshot_that_waits_for_a_script() {
+    for save in ["SAVE", "BGSAVE"] {
+        let server = Server::start(4, &["--busy-reply-threshold", "1000"]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        // Wherever its core is, on some other one somebody asks for the snapshot before anybody is told.
+        for round in 0..4 {
+            let (key, begun) = (format!("held{round}"), format!("begun {round}"));
+            let mut looping = server.client();
+            let body = "redis.log(redis.LOG_WARNING, ARGV[1]) redis.call('get', KEYS[1]) while true do end";
+            let words: [&[u8]; 5] = [
+                b"EVAL",
+                body.as_bytes(),
+                b"1",
+                key.as_bytes(),
+                begun.as_bytes(),
+            ];
+            looping.send(&request(&words));
+            eventually("it has begun", || server.log().contains(&begun));
+            let mut saving = server.client();
+            saving.send(&request(&[save.as_bytes()]));
+            eventually("somebody is told BUSY", || {
+                is_busy_somewhere(&mut clients, BUSY)
+            });
+            for (index, client) in clients.iter_mut().enumerate() {
+                for line in [
+                    format!("SET a{index} 1"),
+                    "MSET a 1 b 2 c 3 d 4 e 5 f 6".to_string(),
+                    "WATCH a b c d e f".to_string(),
+                    "EVAL redis.call('set','a',redis.call('get','b')) 0".to_string(),
+                ] {
+                    let reply = client.ask(&line);
+                    let is_served = reply == ok() || reply == Value::Null;
+                    let is_told = matches!(&reply, Value::Error(text) if text.starts_with("BUSY"));
+                    assert!(is_served || is_told, "{line}: {reply:?}");
+                }
+            }
+            assert_eq!(clients[0].ask("SCRIPT KILL"), ok());
+            assert!(looping.reply().text().contains("Script killed by user"));
+            let reply = saving.reply();
+            let is_saved = matches!(&reply, Value::Simple(_)) || reply == error(BUSY);
+            assert!(is_saved, "{save}: {reply:?}");
+            eventually("it is saved", || {
+                server.info("persistence", "rdb_bgsave_in_progress") == "0"
+            });
+        }
+        let mut client = server.client();
+        assert_eq!(client.ask("SAVE"), ok());
+    }
+}

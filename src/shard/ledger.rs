@@ -2,15 +2,21 @@
 //!
 //!     maxmemory >= taken = lease of shard 0 + lease of shard 1 + …          a shard uses no more than its lease
 //!
+//! Shards hear of another limit one after the other. Until all have, the largest that any of them knows holds: leases taken under it
+//! are not too much, and no key goes and nothing is refused for a limit that is no more, or that is not yet known to whoever has
+//! leases to give back. To have no limit is the largest.
+//!
 //! Promises  leases are taken only while their sum stays within the limit, so shards that keep to theirs keep to the limit
 //!           together; what a shard says it uses is lower before anybody can take what it gave back, so that the sum of what
 //!           all say is no more than they ever had at a time; every other figure here is a hint but `taken`.
 //! Not here  when a shard takes, gives back or evicts: `shard/memory.rs`.
 //! Tests     tests/shard/memory.rs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+/// No limit. Sums of it and what is in use stay numbers.
+pub(super) const UNLIMITED: i64 = i64::MAX / 2;
 /// A score of a shard that has nothing to give up.
 const NO_SCORE: u64 = 0;
 /// Looks at what all shards use, until two agree.
@@ -18,8 +24,10 @@ const LOOKS_MAX: usize = 16;
 
 /// What the shards of a process know of each other's memory.
 pub struct Ledger {
-    /// The most that all leases together may come to; 0 for no limit.
+    /// The most that all leases together may come to.
     limit: AtomicI64,
+    /// That of each shard, as it was last told. Seldom locked: where the limit changes.
+    limits: Mutex<Box<[i64]>>,
     taken: AtomicI64,
     places: Box<[Place]>,
     /// Since when memory has been over the limit, in milliseconds since the epoch; 0 while it is not.
@@ -46,7 +54,8 @@ impl Ledger {
     /// A ledger without a limit.
     pub fn new(shards_count: usize) -> Arc<Self> {
         Arc::new(Self {
-            limit: AtomicI64::new(0),
+            limit: AtomicI64::new(UNLIMITED),
+            limits: Mutex::new(vec![UNLIMITED; shards_count].into()),
             taken: AtomicI64::new(0),
             places: (0..shards_count).map(|_| Place::default()).collect(),
             exceeded_since_ms: AtomicI64::new(0),
@@ -59,9 +68,12 @@ impl Ledger {
         self.places.len()
     }
 
-    /// Sets the most that all leases together may come to.
-    pub(super) fn set_limit(&self, limit: i64) {
-        self.limit.store(limit, Ordering::Relaxed);
+    /// Shard `of` was told how much all leases together may come to: [`UNLIMITED`] at most.
+    pub(super) fn set_limit(&self, of: usize, limit: i64) {
+        let mut limits = (self.limits.lock()).unwrap_or_else(PoisonError::into_inner);
+        limits[of] = limit;
+        let largest = limits.iter().copied().max().unwrap_or(limit);
+        self.limit.store(largest, Ordering::Relaxed);
     }
 
     /// Whether shards have more than they may together.
@@ -147,6 +159,12 @@ impl Ledger {
             return false;
         }
         asked.fetch_add(bytes, Ordering::Relaxed) == 0
+    }
+
+    /// Shard `of` has nothing to give up until it says so, and what it was asked for is no longer wanted.
+    pub(super) fn withdraw(&self, of: usize) {
+        self.publish(of, None, 0);
+        self.places[of].asked.store(0, Ordering::Relaxed);
     }
 
     /// What others wait for shard `of` to give back.

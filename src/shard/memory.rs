@@ -36,7 +36,7 @@
 
 use std::sync::Arc;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, UNLIMITED};
 use super::{Request, Shard};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::evict::{Candidate, EvictionOrder, EvictionPolicy};
@@ -168,7 +168,8 @@ impl Shard {
         &self.memory.ledger
     }
 
-    /// Puts a limit in force, or takes it away. Every shard is told the same.
+    /// Puts a limit in force, or takes it away. Every shard is told the same, if not at the same time: the larger of two limits holds
+    /// until all have been.
     pub fn set_memory_options(&mut self, options: MemoryOptions) {
         let memory = &mut self.memory;
         if memory.options == options {
@@ -180,16 +181,16 @@ impl Shard {
         let of = usize::from(self.id);
         (memory.ledger).tell_used(of, memory.bytes_in_use());
         memory.ledger.give(std::mem::take(&mut memory.lease));
+        memory.ledger.withdraw(of);
         if !memory.is_limited {
-            memory.ledger.set_limit(0);
+            memory.ledger.set_limit(of, UNLIMITED);
             let now_ms = self.keys.now_ms();
             self.memory.ledger.note(false, now_ms);
             return;
         }
         let shards_count = memory.ledger.shards_count() as i64;
         let bytes_max = i64::try_from(options.bytes_max).unwrap_or(i64::MAX);
-        // Sums of it and what is in use stay numbers.
-        let bytes_max = bytes_max.min(i64::MAX / 2);
+        let bytes_max = bytes_max.min(UNLIMITED);
         memory.piece = (bytes_max / shards_count / PIECES_PER_SHARE).max(1);
         let may_ask = shards_count > 1 && options.policy.is_some();
         let overdraft = if may_ask {
@@ -206,7 +207,7 @@ impl Shard {
         };
         let is_small = memory.unused_reserve_max == 0;
         let kept_free = if is_small { 0 } else { overdraft };
-        memory.ledger.set_limit(bytes_max - kept_free);
+        memory.ledger.set_limit(of, bytes_max - kept_free);
         self.measure_all();
         // What is in use is taken, over the limit or not: `cycle` sees to the rest.
         let used = self.memory.used();
@@ -375,6 +376,9 @@ impl Shard {
             self.measure_all();
             self.work_off(EVICTIONS_PER_CYCLE);
             self.after_writes();
+        } else {
+            // Or it would give that up under the next limit.
+            self.memory.ledger.withdraw(usize::from(self.id));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Limits of memory on the built server: what is refused, who goes, what is told.
 
-use super::client::{Client, Next, Value, bulk, error, ok};
+use super::client::{Client, Next, Value, bulk, error, ok, push_request};
 use super::harness::{Server, eventually};
 
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -133,6 +133,53 @@ fn scripts_grow_only_where_they_may() {
             assert_eq!(client.ask("EXEC"), *expected, "{words:?}");
             assert_eq!(other.ask("CONFIG SET maxmemory 0"), ok());
         }
+    }
+}
+
+/// The limit is taken away and put back, both times far above what is used, while all cores serve: cores hear of that one after
+/// the other. No key goes, and nothing is refused.
+#[test]
+fn a_limit_that_is_no_more_costs_no_key() {
+    const KEYS: usize = 3_000;
+    const ROUNDS: usize = 400;
+    for policy in ["allkeys-lru", "noeviction"] {
+        let server = Server::start(4, &["--maxmemory", "10gb", "--maxmemory-policy", policy]);
+        let mut client = server.client();
+        for number in 0..KEYS {
+            assert_eq!(client.ask(&format!("SET key:{number} v")), ok());
+        }
+        let port = server.port;
+        let work = move |worker: usize| {
+            let mut client = Client::connect(port);
+            let mut refusals = Vec::new();
+            for round in 0..ROUNDS {
+                let mut pipeline = Vec::new();
+                for number in 0..16 {
+                    let key = format!("key:{}", (worker * 997 + round * 16 + number) % KEYS);
+                    push_request(&mut pipeline, &[b"SET", key.as_bytes(), b"w"]);
+                    push_request(&mut pipeline, &[b"GET", key.as_bytes()]);
+                }
+                client.send(&pipeline);
+                let replies = client.replies(32).into_iter();
+                refusals.extend(replies.filter(|reply| *reply != ok() && *reply != bulk("w")));
+            }
+            refusals
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|id| scope.spawn(move || work(id))).collect();
+            while !workers.iter().all(|worker| worker.is_finished()) {
+                for limit in ["0", "10gb", "100mb"] {
+                    let set = client.ask(&format!("CONFIG SET maxmemory {limit}"));
+                    assert_eq!(set, ok());
+                }
+            }
+            for worker in workers {
+                let refusals = worker.join().expect("a worker that has ended");
+                assert!(refusals.is_empty(), "{policy}: {:?}", &refusals[..1]);
+            }
+        });
+        assert_eq!(server.info_number("stats", "evicted_keys"), 0, "{policy}");
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(KEYS as i64));
     }
 }
 

@@ -33,17 +33,30 @@ impl Shards {
     }
 
     fn limit(&mut self, policy: &str, bytes_max: u64) {
+        for shard in 0..self.0.len() {
+            self.tell(shard, policy, bytes_max);
+        }
+    }
+
+    /// One shard hears of a change.
+    fn tell(&mut self, shard: usize, policy: &str, bytes_max: u64) {
         let mut access = AccessPolicy::default();
         assert!(access.set_name(policy));
+        let shard = &mut self.0[shard];
+        shard.keys.set_access_policy(access);
+        shard.set_memory_options(MemoryOptions {
+            bytes_max,
+            policy: EvictionPolicy::of_name(policy),
+            samples: 5,
+            tenacity: 10,
+        });
+    }
+
+    fn cycle_all(&mut self) {
         for shard in &mut self.0 {
-            shard.keys.set_access_policy(access.clone());
-            shard.set_memory_options(MemoryOptions {
-                bytes_max,
-                policy: EvictionPolicy::of_name(policy),
-                samples: 5,
-                tenacity: 10,
-            });
+            shard.cycle(CycleBudget::default());
         }
+        self.pass_messages();
     }
 
     fn say(&mut self, shard: usize, line: &str) -> String {
@@ -532,5 +545,104 @@ fn what_a_cut_still_shows_is_no_room() {
         let mut chunks = Vec::new();
         while !shards.0[0].keys.cut_step(10_000, &mut chunks) {}
         assert_eq!(shards.say(0, &format!("SET new:30 {value}")), "+OK\r\n");
+    }
+}
+
+/// Each shard hears of every change in order, but when it comes to that, among commands, cycles and buffers that come and go. All
+/// limits are far above what is used: no key goes, and nothing is refused.
+#[test]
+fn limits_that_not_all_have_heard_of_cost_nothing() {
+    const LIMITS: [u64; 5] = [0, 16 << 20, 300 << 20, 10 << 30, u64::MAX];
+    const POLICIES: [&str; 3] = ["allkeys-lru", "noeviction", "allkeys-random"];
+    for seed in 0..60 {
+        let mut rng = Rng::with_seed(seed);
+        let mut changes = vec![("allkeys-lru", LIMITS[rng.below(5) as usize])];
+        let count = 2 + rng.below(3) as usize;
+        let mut shards = Shards::new(count, changes[0].0, changes[0].1);
+        let mut heard = vec![0; count];
+        for step in 0..3_000 {
+            shards.set_now(NOW_MS + step * 20);
+            let shard = rng.below(count as u64) as usize;
+            match rng.below(16) {
+                0 => {
+                    let policy = POLICIES[rng.below(3) as usize];
+                    changes.push((policy, LIMITS[rng.below(5) as usize]));
+                }
+                1..=4 if heard[shard] + 1 < changes.len() => {
+                    heard[shard] += 1;
+                    let (policy, bytes_max) = changes[heard[shard]];
+                    shards.tell(shard, policy, bytes_max);
+                }
+                5 => {
+                    shards.0[shard].cycle(CycleBudget::default());
+                }
+                6 => {
+                    shards.0[shard].set_extra_bytes(rng.below(1 << 20) as usize, 0);
+                    shards.0[shard].keep_to_lease();
+                }
+                7 => assert!(!shards.0[shard].must_wait_for_room(10_000)),
+                kind => {
+                    let key = rng.below(200);
+                    let value = "x".repeat(rng.below(1_000) as usize);
+                    let line = match kind % 2 {
+                        0 => format!("GET key:{key}"),
+                        _ => format!("SET key:{key} v{value}"),
+                    };
+                    let reply = shards.say(shard, &line);
+                    assert!(!reply.starts_with('-'), "SEED={seed} {step}: {reply}");
+                }
+            }
+            shards.pass_messages();
+            assert_eq!(shards.evicted_count(), 0, "SEED={seed} {step}");
+        }
+    }
+}
+
+/// A lower limit holds once the last shard has heard of it, and then keys go until it is kept.
+#[test]
+fn a_lower_limit_holds_when_all_have_heard_of_it() {
+    for before in [0, 10 << 30] {
+        let mut shards = Shards::new(3, "allkeys-lru", before);
+        let value = "x".repeat(1000);
+        for number in 0..3_000 {
+            shards.say(number % 3, &format!("SET key:{number} {value}"));
+        }
+        for shard in [2, 0] {
+            shards.tell(shard, "allkeys-lru", 1_000_000);
+            shards.cycle_all();
+            assert_eq!(shards.say(shard, "SET small 1"), "+OK\r\n");
+        }
+        assert_eq!(shards.evicted_count(), 0, "from {before}");
+        shards.tell(1, "allkeys-lru", 1_000_000);
+        for _ in 0..100 {
+            shards.cycle_all();
+        }
+        let used = shards.used();
+        assert!((900_000..=1_010_000).contains(&used), "{before}: {used}");
+    }
+}
+
+/// What others had asked a shard for under one limit it does not give up under the next.
+#[test]
+fn what_was_asked_for_under_another_limit_is_not_given() {
+    for is_removed_between in [true, false] {
+        let mut shards = Shards::new(2, "allkeys-lru", 16 << 20);
+        let value = "x".repeat(1 << 16);
+        for number in 0..200 {
+            shards.say(1, &format!("SET key:{number} {value}"));
+        }
+        shards.0[0].set_extra_bytes(4 << 20, 0);
+        assert!(shards.0[0].must_wait_for_room(1 << 20));
+        shards.0[0].set_extra_bytes(0, 0);
+        let evicted_count = shards.evicted_count();
+        // The message is on its way, and passed when the limit is gone; or the next one holds by then.
+        if is_removed_between {
+            shards.limit("allkeys-lru", 0);
+            shards.pass_messages();
+        }
+        shards.limit("allkeys-lru", 10 << 30);
+        shards.pass_messages();
+        (0..10).for_each(|_| shards.cycle_all());
+        assert_eq!(shards.evicted_count(), evicted_count);
     }
 }

@@ -38,6 +38,7 @@ use super::ring::Token;
 use super::room::Room;
 use super::saving::Saving;
 use super::script::Scripts;
+use super::search::OpenSearch;
 use super::slab::Connections;
 use super::snapshot::{CutWalk, Job};
 use super::tracking::CoreTracking;
@@ -171,6 +172,8 @@ pub struct Core {
     pub next_question: u64,
     /// DEBUG SLEEP: whose question, its name, and until when to sleep once the turn is over.
     pub(super) sleeps: Vec<(usize, u64, Instant)>,
+    /// Searches for clients that have not ended.
+    pub(super) searches: Vec<OpenSearch>,
     /// CLIENT LIST, where it waits.
     pub(super) listings: Listings,
     /// CLIENT PAUSE.
@@ -434,6 +437,7 @@ impl Core {
             gathers: HashMap::default(),
             next_question: 0,
             sleeps: Vec::new(),
+            searches: Vec::new(),
             listings: Listings::default(),
             pause: None,
             waiting_for_writes: Vec::new(),

@@ -1,9 +1,10 @@
 //! Requests only the node can serve, and questions one core asks all of them.
 //!
-//!     CLIENT LIST on core 2 -> Ask to every core, itself included -> Answers -> one reply
+//!     CLIENT UNBLOCK on core 2 -> Ask to every core, itself included -> Answers -> one reply
 //!
 //! Promises  the asking connection waits for nothing but its own answers; changes of the options go through core 0, one
 //!           at a time, and are in force on every core before the reply.
+//! Not here  CLIENT LIST and CLIENT KILL: `node/search.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +27,7 @@ use super::options::config_get;
 use super::rewrite::NewLog;
 use super::ring::Token;
 use super::saving::Emptied;
+use super::search::Search;
 use super::stopping::Wish;
 use super::waiting::End;
 use crate::commands::acl::Users;
@@ -80,13 +82,8 @@ pub(super) enum Asker {
 /// What the answers become.
 pub(super) enum Purpose {
     Ok,
-    Clients,
-    KillByFilter {
-        kills_asker: bool,
-    },
-    KillByAddress {
-        kills_asker: bool,
-    },
+    /// CLIENT LIST and CLIENT KILL.
+    Search(Box<Search>),
     Count,
     KillScript,
     /// FUNCTION STATS: no core is in the midst of a function that it has told nobody of.
@@ -127,9 +124,7 @@ impl Core {
         match request {
             NodeRequest::Acl(request) => self.acl_request(token, request),
             NodeRequest::ClientInfo => self.client_info(token),
-            NodeRequest::ClientList(filter) => {
-                self.ask_all(asker, Purpose::Clients, Question::ListClients(filter));
-            }
+            NodeRequest::ClientList(filter) => self.list(token, filter),
             NodeRequest::ClientKill(filter) => self.kill(token, filter, false),
             NodeRequest::ClientKillAddr(address) => {
                 let filter = ClientFilter::by_address(&address);
@@ -407,26 +402,6 @@ impl Core {
         });
     }
 
-    fn kill(&mut self, token: Token, filter: ClientFilter, by_address: bool) {
-        let place = self.place();
-        let Some(connection) = self.connections.get_mut(token) else {
-            return;
-        };
-        let own_id = connection.session.id;
-        let row = row(connection, self.now_ms, place);
-        let kills_asker = clients::matches(&filter, &row, own_id);
-        let purpose = if by_address {
-            Purpose::KillByAddress { kills_asker }
-        } else {
-            Purpose::KillByFilter { kills_asker }
-        };
-        let question = Question::KillClients {
-            filter,
-            spare: own_id,
-        };
-        self.ask_all(Asker::Connection(token), purpose, question);
-    }
-
     /// Where this core's connections are.
     pub(super) fn place(&self) -> Place {
         Place {
@@ -564,10 +539,8 @@ impl Core {
                 }
                 Answer::Done
             }
-            Question::ListClients(filter) => return self.list_clients(from, id, filter),
-            Question::KillClients { filter, spare } => {
-                Answer::Count(self.kill_here(&filter, spare))
-            }
+            Question::FindClients(sought) => return self.find_clients(from, id, sought),
+            Question::EndSearch { number } => self.end_search(from, number),
             Question::Figures {
                 sizes,
                 types,
@@ -841,22 +814,7 @@ impl Core {
                         .for_each(|entry| entry.write(now_ms, &mut reply));
                 });
             }
-            Purpose::Clients => {
-                let mut rows: Vec<ClientRow> = answers
-                    .into_iter()
-                    .flat_map(|answer| match answer {
-                        Answer::Clients(rows) => rows,
-                        _ => Vec::new(),
-                    })
-                    .collect();
-                rows.sort_by_key(|row| row.id);
-                let mut text = Vec::new();
-                rows.iter()
-                    .for_each(|row| clients::render_row(row, &mut text));
-                self.complete(token, |out, session| {
-                    Reply::new(out, session.protocol).verbatim(b"txt", &text)
-                });
-            }
+            Purpose::Search(search) => self.go_on_searching(token, search, answers),
             Purpose::FunctionStats => self.tell_function_stats(token),
             Purpose::KillScript => {
                 let found: Vec<usize> = answers
@@ -877,30 +835,6 @@ impl Core {
                 self.complete(token, |out, session| {
                     Reply::new(out, session.protocol).integer(count);
                 });
-            }
-            Purpose::KillByFilter { kills_asker } | Purpose::KillByAddress { kills_asker } => {
-                let by_address = matches!(purpose, Purpose::KillByAddress { .. });
-                let others: usize = answers
-                    .iter()
-                    .map(|answer| match answer {
-                        Answer::Count(count) => *count,
-                        _ => 0,
-                    })
-                    .sum();
-                let killed = others + usize::from(kills_asker);
-                if by_address && killed == 0 {
-                    return self.fail(token, "ERR No such client");
-                }
-                self.complete(token, |out, session| {
-                    let mut reply = Reply::new(out, session.protocol);
-                    match by_address {
-                        true => reply.ok(),
-                        false => reply.integer(killed as i64),
-                    }
-                });
-                if kills_asker && let Some(connection) = self.connections.get_mut(token) {
-                    connection.close_after_output = true;
-                }
             }
             Purpose::Monitor => {
                 self.begin_monitor(token);
@@ -951,26 +885,6 @@ impl Core {
             self.answer(from, id, Answer::Done);
         }
         true
-    }
-
-    fn kill_here(&mut self, filter: &ClientFilter, spare: u64) -> usize {
-        let place = self.place();
-        let tokens: Vec<Token> = self.connections.tokens().collect();
-        let mut killed_count = 0;
-        for token in tokens {
-            let Some(connection) = self.connections.get_mut(token) else {
-                continue;
-            };
-            if connection.session.id == spare || connection.closed {
-                continue;
-            }
-            let row = row(connection, self.now_ms, place);
-            if clients::matches(filter, &row, spare) {
-                killed_count += 1;
-                self.close(token);
-            }
-        }
-        killed_count
     }
 
     /// What its requests are for; from now on, for a while, that is looked at.

@@ -79,7 +79,8 @@ impl Core {
         self.counters.moves_in += u64::from(connection.affinity.placed);
         let (id, is_target) = (connection.session.id, connection.is_target);
         let token = self.connections.insert(connection);
-        if !stays {
+        let is_killed = !self.searches.is_empty() && self.look_at_arrival(token);
+        if !stays || is_killed {
             return self.close(token);
         }
         self.account(token);

@@ -17,12 +17,12 @@ use super::options::Options;
 use super::pubsub::Post;
 use super::rewrite::NewLog;
 use super::ring::Token;
+use super::search::Sought;
 use super::stopping::Wish;
 use super::tracking::{Changed, Notice};
 use super::waiting::End;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
-use crate::commands::client_filter::ClientFilter;
 use crate::commands::session::{BackupRequest, SaveRequest};
 use crate::keyspace::Tracker;
 use crate::persist::Holds;
@@ -195,14 +195,12 @@ pub enum Question {
     AclLog,
     /// Forget it.
     ResetAclLog,
-    /// Rows of the clients that match.
-    ListClients(ClientFilter),
-    /// Close the clients that match, all but the one with this id.
-    KillClients {
-        /// Which.
-        filter: ClientFilter,
-        /// Spared here: its own core closes it after the reply.
-        spare: u64,
+    /// These clients, and until the search ends those of them that arrive: rows of them, or how many were closed.
+    FindClients(Arc<Sought>),
+    /// The search with this number ends: answered with those that have arrived.
+    EndSearch {
+        /// Names the search on the core that asks.
+        number: u64,
     },
     /// Every figure of the core.
     Figures {

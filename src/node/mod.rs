@@ -97,6 +97,7 @@ mod script_calls;
 mod script_known;
 pub mod script_store;
 mod script_token;
+pub mod search;
 mod settings;
 mod settle;
 pub mod slab;

@@ -44,6 +44,7 @@ mod pubsub; // publishers and subscribers on several cores
 mod replay_order;
 mod rewrite; // the log is rewritten, begun and ended while clients write
 mod scripts; // EVAL and its relatives
+mod searches; // CLIENT LIST and CLIENT KILL beside clients that move
 mod snapshot;
 mod stopping; // SHUTDOWN and signals
 mod storm; // everything at once, against models

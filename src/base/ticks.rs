@@ -35,6 +35,12 @@ impl TickClock {
         self.clock.raw()
     }
 
+    /// How many ticks so many nanoseconds take.
+    pub fn ticks(&self, ns: u64) -> u64 {
+        let ticks = (u128::from(ns) << FRACTION_BITS) / u128::from(self.ns_per_tick.max(1));
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+
     /// Nanoseconds from one reading to a later one; 0 where it is not later.
     #[inline(always)]
     pub fn delta_as_nanos(&self, start: u64, end: u64) -> u64 {
@@ -57,5 +63,12 @@ mod tests {
             assert!(own.abs_diff(theirs) <= 1 + (ticks >> 31), "{ticks}");
         }
         assert_eq!(clock.delta_as_nanos(5, 4), 0);
+        for ns in [0, 1_000, 2_000_000, 1 << 40] {
+            let back = clock.delta_as_nanos(0, clock.ticks(ns));
+            assert!(
+                back <= ns && ns - back <= 2 + clock.delta_as_nanos(0, 1),
+                "{ns}: {back}"
+            );
+        }
     }
 }

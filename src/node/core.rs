@@ -21,7 +21,7 @@ use super::functions::CoreFunctions;
 use super::gather::Gather;
 use super::holding::Holding;
 use super::http::Questions;
-use super::intake::{KnownHead, Window};
+use super::intake::{KnownHead, PART_NS, Window};
 use super::listeners::Listeners;
 use super::listing::Listings;
 use super::load::LoadWalk;
@@ -152,6 +152,8 @@ pub struct Core {
     pub(super) yielding: Vec<Token>,
     /// When this turn began.
     pub(super) turn_stamp: u64,
+    /// How long a connection may go on (`clock`).
+    pub(super) part_ticks: u64,
     /// Transactions to start once the connection is back in its place.
     pub starts: VecDeque<Start>,
     /// Node requests likewise.
@@ -427,6 +429,7 @@ impl Core {
             congested: Vec::new(),
             yielding: Vec::new(),
             turn_stamp: 0,
+            part_ticks: clock.ticks(PART_NS),
             starts: VecDeque::new(),
             asks: Vec::new(),
             transactions: HashMap::default(),

@@ -32,8 +32,9 @@ const SPARE_PLAIN_BYTES_MAX: usize = 256 * 1024;
 /// How many requests of a pipeline are parsed before the first of them runs.
 const WINDOW_REQUESTS_MAX: usize = 32;
 
-/// A turn that has lasted so long goes on with no connection for more than one window of requests.
-const PART_NS: u64 = 2_000_000;
+/// A turn that has lasted so long goes on with no connection for more than one window of requests; nor does one that has taken
+/// so long of it go on with that window.
+pub(super) const PART_NS: u64 = 2_000_000;
 
 /// And none goes on beyond so much of its output.
 const PART_BYTES: usize = 1 << 20;
@@ -454,6 +455,8 @@ impl Core {
         let mut window = std::mem::take(&mut self.window);
         self.stamp = self.clock.raw();
         let output_bytes_max = connection.output.len() + PART_BYTES;
+        let stamp_max = self.stamp.saturating_add(self.part_ticks);
+        let mut has_had_its_part = false;
         let mut lane = self.lane_of(connection);
         while consumed_bytes < bytes.len()
             && connection.blocked.is_none()
@@ -491,6 +494,15 @@ impl Core {
                 if connection.blocked.is_some() || connection.close_after_output {
                     break;
                 }
+                // A window of slow requests, or of long replies, is too much. Both figures lie at hand, and are compared as they are.
+                has_had_its_part =
+                    connection.output.len() > output_bytes_max || self.stamp > stamp_max;
+                if has_had_its_part {
+                    break;
+                }
+            }
+            if has_had_its_part && connection.blocked.is_none() && consumed_bytes < bytes.len() {
+                self.let_others_go_first(token, connection);
             }
             if connection.blocked.is_some() || connection.close_after_output {
                 // What was parsed beyond is parsed again when its turn comes.
@@ -507,16 +519,20 @@ impl Core {
                     consumed_bytes = bytes.len();
                 }
             }
-            let has_had_its_part = connection.output.len() > output_bytes_max
-                || self.clock.delta_as_nanos(self.turn_stamp, self.stamp) > PART_NS;
-            if has_had_its_part && consumed_bytes < bytes.len() {
-                connection.blocked = Some(Blocked::Yielding);
-                self.yielding.push(token);
+            let is_turn_long = self.clock.delta_as_nanos(self.turn_stamp, self.stamp) > PART_NS;
+            if is_turn_long && consumed_bytes < bytes.len() {
+                self.let_others_go_first(token, connection);
                 break;
             }
         }
         self.window = window;
         consumed_bytes
+    }
+
+    /// A connection goes on with the next turn, when others have had their parts.
+    fn let_others_go_first(&mut self, token: Token, connection: &mut Connection) {
+        connection.blocked = Some(Blocked::Yielding);
+        self.yielding.push(token);
     }
 
     /// Parses up to a window of requests and starts loading what their keys will need.

@@ -40,6 +40,7 @@ mod multi; // MULTI blocks and watches
 mod notify; // keyspace notifications, as recorded
 mod order; // replies in order, against a plain map
 mod overlap; // transactions of one pipeline beside each other
+mod parts; // how much of a pipeline runs before others have their turns
 mod pubsub; // publishers and subscribers on several cores
 mod replay_order;
 mod rewrite; // the log is rewritten, begun and ended while clients write

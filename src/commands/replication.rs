@@ -1,11 +1,14 @@
-//! ROLE and REPLICAOF: replication is not built, so this server is a primary without replicas, and says so.
+//! ROLE, REPLICAOF, FAILOVER and what replicas say: replication is not built, so this server is a primary without replicas, and
+//! says so.
 //!
-//! Tests     tests/commands/session.rs.
+//! Promises  every command of Redis's replication has its row, so that access rules that name it are understood.
+//! Tests     tests/commands/session.rs, tests/server/acl.rs.
 
 use super::CommandError;
 use super::row::ROW;
 use super::session::{Action, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
+use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Reply};
 
@@ -32,6 +35,40 @@ fn replica_of(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
     }
 }
 
+/// `FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]`: there is no replica to hand over to, and no failover to end.
+fn failover(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    if args.len() == 2 && args.is(1, "ABORT") {
+        return Err("ERR No failover in progress.".into());
+    }
+    let (mut has_target, mut has_timeout, mut is_forced) = (false, false, false);
+    let mut index = 1;
+    while index < args.len() {
+        let more = args.len() - index - 1;
+        if more > 0 && !has_timeout && args.is(index, "TIMEOUT") {
+            if integer(args.get(index + 1))? <= 0 {
+                return Err("ERR FAILOVER timeout must be greater than 0".into());
+            }
+            has_timeout = true;
+            index += 2;
+        } else if more > 1 && !has_target && args.is(index, "TO") {
+            integer(args.get(index + 2))?;
+            has_target = true;
+            index += 3;
+        } else if !is_forced && args.is(index, "FORCE") {
+            is_forced = true;
+            index += 1;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    Err("ERR FAILOVER requires connected replicas.".into())
+}
+
+/// REPLCONF, PSYNC and SYNC: who says them would be a replica.
+fn of_a_replica(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    Err("ERR replication is not built yet".into())
+}
+
 /// A row of this family.
 const REPLICA_OF: Command = Command {
     group: Group::Server,
@@ -45,6 +82,20 @@ const REPLICA_OF: Command = Command {
     cost: "O(1)",
     run: Run::Session(replica_of),
     ..ROW
+};
+
+/// What replicas send: full and partial copies begin with it.
+const SYNC: Command = Command {
+    arity: Arity::Exactly(1),
+    flags: Flags::ADMIN
+        .or(Flags::NOSCRIPT)
+        .or(Flags::NO_ASYNC_LOADING)
+        .or(Flags::NO_MULTI),
+    args: "",
+    cost: "",
+    is_system: true,
+    run: Run::Session(of_a_replica),
+    ..REPLICA_OF
 };
 
 /// The rows.
@@ -76,5 +127,41 @@ pub const COMMANDS: &[Command] = &[
         deprecated: Some(("5.0.0", "`REPLICAOF`")),
         summary: "The older name of REPLICAOF.",
         ..REPLICA_OF
+    },
+    Command {
+        name: "FAILOVER",
+        since: "6.2.0",
+        arity: Arity::AtLeast(1),
+        flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::STALE),
+        args: "[target=TO(host port:integer [FORCE])] [ABORT] [TIMEOUT milliseconds:integer]",
+        summary: "Would hand over to a replica; there is none, and it says so.",
+        run: Run::Session(failover),
+        ..REPLICA_OF
+    },
+    Command {
+        name: "REPLCONF",
+        since: "3.0.0",
+        arity: Arity::AtLeast(1),
+        flags: Flags::ADMIN
+            .or(Flags::NOSCRIPT)
+            .or(Flags::LOADING)
+            .or(Flags::STALE)
+            .or(Flags::ALLOW_BUSY),
+        cost: "O(1)",
+        summary: "What a replica says of itself; replicas are refused.",
+        ..SYNC
+    },
+    Command {
+        name: "PSYNC",
+        since: "2.8.0",
+        arity: Arity::AtLeast(3),
+        args: "replicationid:string offset:integer",
+        summary: "How a replica goes on with a copy; replicas are refused.",
+        ..SYNC
+    },
+    Command {
+        name: "SYNC",
+        summary: "How a replica asks for a copy; replicas are refused.",
+        ..SYNC
     },
 ];

@@ -227,4 +227,28 @@ fn a_server_without_replicas_says_so() {
             "-ERR replication is not built yet "
         );
     }
+    check_replies(
+        "failover => -ERR FAILOVER requires connected replicas.
+        failover abort => -ERR No failover in progress.
+        failover abort abort => -ERR syntax error
+        failover to => -ERR syntax error
+        failover to host => -ERR syntax error
+        failover to host x => -ERR value is not an integer or out of range
+        failover to host 5 => -ERR FAILOVER requires connected replicas.
+        failover to host 5 to host 6 => -ERR syntax error
+        failover to host 5 force timeout 3 => -ERR FAILOVER requires connected replicas.
+        failover force => -ERR FAILOVER requires connected replicas.
+        failover timeout x => -ERR value is not an integer or out of range
+        failover timeout 0 => -ERR FAILOVER timeout must be greater than 0
+        failover timeout 3 timeout 3 => -ERR syntax error
+        failover timeout 3 abort => -ERR syntax error
+        failover timeout => -ERR syntax error",
+    );
+    // A real server without replicas takes these up: they are refused here.
+    check_replies(
+        "replconf => -ERR replication is not built yet
+        replconf listening-port 1 => -ERR replication is not built yet
+        psync ? -1 => -ERR replication is not built yet
+        sync => -ERR replication is not built yet",
+    );
 }

@@ -946,3 +946,35 @@ fn a_destination_said_twice_is_no_way_round_the_rights_to_keys() {
         assert_eq!(admin.ask("EXISTS other"), Value::Integer(0));
     }
 }
+
+/// Rules that name what replicas ask for are understood, in the configuration and later, although there are no replicas.
+#[test]
+fn rules_may_name_the_commands_of_replication() {
+    let rules = ["replica-user", "on", ">pw", "+psync", "+replconf", "+ping"];
+    let mut options = vec!["--user"];
+    options.extend(rules);
+    let server = Server::start(2, &options);
+    make(&server, "sentinel on >pw +sync +failover");
+    for (user, rights) in [
+        ("replica-user", "-@all +psync +replconf +ping"),
+        ("sentinel", "-@all +sync +failover"),
+    ] {
+        let about = server.client().ask(&format!("ACL GETUSER {user}"));
+        assert_eq!(field(&about, "commands"), &bulk(rights));
+    }
+    let mut replica = client_of(&server, "replica-user", "pw");
+    assert_eq!(replica.ask("PING"), Value::Simple("PONG".to_string()));
+    for line in ["REPLCONF listening-port 1", "PSYNC ? -1"] {
+        assert_eq!(replica.ask(line), error("ERR replication is not built yet"));
+    }
+    assert_eq!(
+        replica.ask("FAILOVER"),
+        error("NOPERM User replica-user has no permissions to run the 'failover' command")
+    );
+    for category in ["admin", "dangerous"] {
+        let names = server.client().ask(&format!("ACL CAT {category}"));
+        for name in ["psync", "replconf", "sync", "failover"] {
+            assert!(names.items().contains(&bulk(name)), "{name} in {category}");
+        }
+    }
+}

@@ -23,7 +23,7 @@ use super::watching::Costs;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
 use crate::commands::function::changes_libraries;
-use crate::commands::pubsub::PubSub;
+use crate::commands::pubsub::{PubSub, Subject};
 use crate::commands::session::{ReplyMode, Session, SessionCall};
 use crate::commands::table::{Caller, Run, Verb};
 use crate::commands::{Action, CommandError, Entry, Flags};
@@ -778,7 +778,16 @@ impl Core {
             self.stamp = stamp;
             let args = queued.args.as_args();
             let output = std::mem::take(&mut connection.output);
-            self.run_pubsub(token, &mut connection, queued.entry, &args, what);
+            match what {
+                // Redis has let the older two stand in blocks ever since there were any.
+                PubSub::Subscribe(Subject::ShardChannel) => {
+                    let error = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client".into();
+                    self.fail_request(&mut connection, queued.entry, &error);
+                }
+                _ => {
+                    self.run_pubsub(token, &mut connection, queued.entry, &args, what);
+                }
+            }
             let reply = std::mem::replace(&mut connection.output, output);
             self.connections.restore(token, connection);
             return self.report(tx, reply, None);

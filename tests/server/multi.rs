@@ -471,6 +471,14 @@ fn blocks_publish() {
         );
         assert_eq!(reply.items()[0].items()[2], integer(1));
         assert_eq!(reply.items()[2].items()[1], integer(5));
+        let reply = exec(
+            &mut client,
+            &["SSUBSCRIBE shard", "SET a 2", "PUBSUB SHARDNUMSUB shard"],
+        );
+        let refused = error("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+        let nobody = Value::Array(vec![bulk("shard"), integer(0)]);
+        assert_eq!(reply, Value::Array(vec![refused, ok(), nobody]));
+        assert_eq!(client.ask("GET a"), bulk("2"));
     }
 }
 

@@ -139,7 +139,8 @@ fn reply_mode(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>
     } else if args.is(1, "OFF") {
         session.reply_mode = ReplyMode::Off;
     } else if args.is(1, "SKIP") {
-        if session.reply_mode == ReplyMode::On {
+        // One that is itself to be skipped asks for the next all the same.
+        if session.reply_mode != ReplyMode::Off {
             session.reply_mode = ReplyMode::SkipNext;
         }
     } else {

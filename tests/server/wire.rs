@@ -118,3 +118,22 @@ fn config_set_reaches_every_core() {
         Value::Error(_)
     ));
 }
+
+/// CLIENT REPLY SKIP that is itself to be skipped keeps back the next reply all the same, and no more than that.
+#[test]
+fn a_skipped_skip_skips_the_next() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for skips in [1, 2, 3] {
+            let mut bytes = b"CLIENT REPLY SKIP\r\n".repeat(skips);
+            bytes.extend_from_slice(b"ECHO 1\r\nGET a\r\nECHO 2\r\n");
+            client.send(&bytes);
+            assert_eq!(client.replies(2), [Value::Null, bulk("2")], "{skips} skips");
+        }
+        client.send(
+            b"CLIENT REPLY OFF\r\nCLIENT REPLY SKIP\r\nECHO 1\r\nECHO 2\r\nCLIENT REPLY ON\r\n",
+        );
+        assert_eq!(client.reply(), ok());
+    }
+}

@@ -565,6 +565,7 @@ impl Core {
                     disk.reset_figures();
                 }
                 self.saving.reset_counts();
+                self.mesh.board().scripts.reset_counts();
                 let codes_count = self.shard.error_counts().iter().count();
                 self.shard.figures_mut().reset();
                 self.shard.keys.reset_stats();

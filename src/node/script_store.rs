@@ -100,6 +100,11 @@ impl ScriptStore {
         (held.scripts.len(), held.evicted_count)
     }
 
+    /// Counts anew how many made room.
+    pub fn reset_counts(&self) {
+        self.held().evicted_count = 0;
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         // Nothing in there can be left half done.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

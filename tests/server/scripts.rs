@@ -552,3 +552,17 @@ fn a_pause_of_writes_lets_scripts_pass_that_do_not_write() {
         assert_eq!(block.reply().items(), [bulk("too")]);
     }
 }
+
+/// Scripts that made room for others are counted until CONFIG RESETSTAT.
+#[test]
+fn figures_of_scripts_begin_anew() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    for number in 0..510 {
+        let body = format!("return {number}");
+        assert_eq!(eval(&mut client, &body, &["0"]), integer(number));
+    }
+    assert_eq!(server.info_number("stats", "evicted_scripts"), 10);
+    assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+    assert_eq!(server.info_number("stats", "evicted_scripts"), 0);
+}

@@ -663,6 +663,20 @@ impl Table {
             .flat_map(|entry| std::iter::once(entry).chain(entry.sub))
     }
 
+    /// The row that a request is about, whatever the number of its words; a container's where it has no word beside its name.
+    ///
+    /// - `args`: at least one word.
+    /// - None for what [`Table::resolve`] calls an unknown command or subcommand.
+    pub fn named(&self, args: &Args<'_>) -> Option<&'static Entry> {
+        let entry = self.find(args.get(0))?;
+        if entry.sub.is_empty() || args.len() == 1 {
+            return Some(entry);
+        }
+        // What looks at its own subcommands is one command to Redis.
+        let unknown = entry.hides_subcommands().then_some(entry);
+        entry.find_sub(args.get(1)).or(unknown)
+    }
+
     /// The row that a request runs, its arity checked.
     ///
     /// - `args`: at least one word.

@@ -61,12 +61,13 @@ impl Core {
                         Answer::Error(&reply)
                     }
                 },
-                Step::AclCheck => match table().resolve(&hosted.run.words()) {
-                    Ok(entry) => {
+                // It may be half a request: how many words it has does not matter.
+                Step::AclCheck => match table().named(&hosted.run.words()) {
+                    Some(entry) => {
                         let is_denied = self.denial_of_call(hosted, entry).is_some();
                         Answer::Allowed(!is_denied)
                     }
-                    Err(_) => Answer::Error(b"Invalid command passed to redis.acl_check_cmd()"),
+                    None => Answer::Error(b"Invalid command passed to redis.acl_check_cmd()"),
                 },
                 Step::Log(level) => {
                     log_line(level, hosted.run.log_text());
@@ -147,14 +148,8 @@ impl Core {
             Some(line) => line.to_vec(),
             None => [b"ERR ", text].concat(),
         };
-        let words = hosted.run.words();
-        let found = table().find(words.get(0));
-        let found = found.map(|entry| match words.len() {
-            1 => entry,
-            _ => entry.find_sub(words.get(1)).unwrap_or(entry),
-        });
         let figures = self.shard.figures_mut();
-        match found {
+        match table().named(&hosted.run.words()) {
             Some(entry) => figures.record_rejection(entry.index, &line),
             None => figures.errors_mut().count(&line),
         }

@@ -553,7 +553,7 @@ fn a_pause_of_writes_lets_scripts_pass_that_do_not_write() {
     }
 }
 
-/// Scripts that made room for others are counted until CONFIG RESETSTAT.
+/// Scripts that made room for others are counted until CONFIG RESETSTAT; a subcommand that there is none of counts no call.
 #[test]
 fn figures_of_scripts_begin_anew() {
     let server = Server::start(2, &[]);
@@ -565,4 +565,9 @@ fn figures_of_scripts_begin_anew() {
     assert_eq!(server.info_number("stats", "evicted_scripts"), 10);
     assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
     assert_eq!(server.info_number("stats", "evicted_scripts"), 0);
+    let body = "redis.pcall('xinfo', 'x'); redis.pcall('get')";
+    assert_eq!(eval(&mut client, body, &["0"]), Value::Null);
+    let figures = client.ask("INFO commandstats").text();
+    assert!(!figures.contains("cmdstat_xinfo"), "{figures}");
+    assert!(figures.contains("cmdstat_get:calls=0,"), "{figures}");
 }

@@ -75,7 +75,7 @@ impl Place {
 
 /// Whether `user` may run the request.
 ///
-/// - `args`: all words, container and name included; their number has been checked.
+/// - `args`: all words, container and name included; there may be too few, of which those are looked at that are there.
 /// - Cost: one look at the selectors; where one has every right, nothing else.
 pub fn check(user: &User, entry: &Entry, args: &Args<'_>, place: Place) -> Result<(), Denied> {
     let mut worst = Denied {
@@ -303,7 +303,9 @@ impl Selector {
         let specs = entry.command.keys;
         if let Spread::Gather(Program::Migrate) = entry.command.spread {
             // Where its keys are depends on words before them.
-            if let (Ok(migration), Some(spec)) = (Migration::parse(args), specs.first()) {
+            if entry.takes(args.len())
+                && let (Ok(migration), Some(spec)) = (Migration::parse(args), specs.first())
+            {
                 migration.keys.for_each(|at| look(at, &spec.access));
             }
         } else {

@@ -195,12 +195,7 @@ impl Core {
                 self.prepare_monitor();
                 self.ask_all(asker, Purpose::Monitor, Question::LookAtMonitors);
             }
-            NodeRequest::Memory(MemoryRequest::Purge) => {
-                self.ask_all(asker, Purpose::Ok, Question::Purge)
-            }
-            NodeRequest::Memory(request) => {
-                self.ask_all(asker, Purpose::Memory(request), figures(false))
-            }
+            NodeRequest::Memory(request) => self.ask_for_memory(asker, request),
             NodeRequest::Track { options, prefixes } => self.track(token, options, prefixes),
             NodeRequest::Untrack => self.untrack(token),
             NodeRequest::Reset => {
@@ -449,6 +444,23 @@ impl Core {
         let asker = Asker::Script(tx, protocol);
         let question = question_of(&sections);
         self.ask_all(asker, Purpose::Info(sections), question);
+    }
+
+    /// MEMORY's requests, called by a script.
+    pub(super) fn memory_for_script(
+        &mut self,
+        tx: TxId,
+        protocol: Protocol,
+        request: MemoryRequest,
+    ) {
+        self.ask_for_memory(Asker::Script(tx, protocol), request);
+    }
+
+    fn ask_for_memory(&mut self, asker: Asker, request: MemoryRequest) {
+        match request {
+            MemoryRequest::Purge => self.ask_all(asker, Purpose::Ok, Question::Purge),
+            _ => self.ask_all(asker, Purpose::Memory(request), figures(false)),
+        }
     }
 
     pub(super) fn ask_all(&mut self, asker: Asker, purpose: Purpose, question: Question) {
@@ -713,12 +725,20 @@ impl Core {
             }
             Asker::Connection(token) => self.reply_from(token, gather.purpose, gather.answers),
             Asker::Script(tx, protocol) => {
-                let mut reply = Vec::new();
-                if let Purpose::Info(sections) = gather.purpose {
-                    let text = self.info(figures_of(gather.answers), &sections);
-                    Reply::new(&mut reply, protocol).verbatim(b"txt", text.as_bytes());
+                let mut out = Vec::new();
+                let mut reply = Reply::new(&mut out, protocol);
+                match gather.purpose {
+                    Purpose::Info(sections) => {
+                        let text = self.info(figures_of(gather.answers), &sections);
+                        reply.verbatim(b"txt", text.as_bytes());
+                    }
+                    Purpose::Memory(request) => {
+                        let figures = self.memory_figures(&figures_of(gather.answers));
+                        figures.answer(request, &mut reply);
+                    }
+                    _ => reply.ok(),
                 }
-                self.report(tx, reply, None);
+                self.report(tx, out, None);
             }
         }
     }
@@ -855,14 +875,7 @@ impl Core {
             Purpose::Memory(request) => {
                 let figures = self.memory_figures(&figures_of(answers));
                 self.complete(token, |out, session| {
-                    let mut reply = Reply::new(out, session.protocol);
-                    let text = match request {
-                        MemoryRequest::Stats => return figures.write_stats(&mut reply),
-                        MemoryRequest::Doctor => figures.doctor(),
-                        MemoryRequest::Allocator => figures.allocator_text(),
-                        MemoryRequest::Purge => return reply.ok(),
-                    };
-                    reply.verbatim(b"txt", text.as_bytes());
+                    figures.answer(request, &mut Reply::new(out, session.protocol));
                 });
             }
             Purpose::Info(sections) => {

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use super::core::Core;
 use super::figures::CoreFigures;
 use super::{process, ring};
+use crate::commands::session::MemoryRequest;
 use crate::resp::Reply;
 
 /// MEMORY DOCTOR says nothing about less than this.
@@ -228,6 +229,17 @@ impl MemoryFigures {
         line("active_defrag_running", &self.defrag_effort);
         line("lazyfree_pending_objects", &self.lazyfree_pending);
         line("lazyfreed_objects", &self.lazyfreed);
+    }
+
+    /// Answers one of MEMORY's requests.
+    pub fn answer(&self, request: MemoryRequest, reply: &mut Reply<'_>) {
+        let text = match request {
+            MemoryRequest::Stats => return self.write_stats(reply),
+            MemoryRequest::Doctor => self.doctor(),
+            MemoryRequest::Allocator => self.allocator_text(),
+            MemoryRequest::Purge => return reply.ok(),
+        };
+        reply.verbatim(b"txt", text.as_bytes());
     }
 
     /// MEMORY STATS.

@@ -178,22 +178,7 @@ impl Core {
                 self.unsubscribe(connection, &words, subject);
                 Ok(())
             }
-            PubSub::Publish(_) => Ok(()),
-            PubSub::Names(subject) => self.write_names(&words, subject, &mut reply),
-            PubSub::Counts(subject) => {
-                let roll = self.mesh.board().directory.roll(subject);
-                reply.array(2 * (words.len() - 1));
-                for name in words.iter_from(1) {
-                    reply.bulk(name);
-                    reply.integer(roll.subscribers_count(name) as i64);
-                }
-                Ok(())
-            }
-            PubSub::PatternsCount => {
-                let roll = self.mesh.board().directory.roll(Subject::Pattern);
-                reply.integer(roll.names_count() as i64);
-                Ok(())
-            }
+            _ => self.write_subscribed(what, &words, &mut reply),
         };
         if let Err(error) = answered {
             connection.output.truncate(length);
@@ -205,6 +190,33 @@ impl Core {
         }
         self.count(connection, entry);
         Dispatched::Taken
+    }
+
+    /// PUBSUB: who is subscribed to what, over all cores.
+    pub(super) fn write_subscribed(
+        &self,
+        what: PubSub,
+        words: &Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        let directory = &self.mesh.board().directory;
+        match what {
+            PubSub::Names(subject) => return self.write_names(words, subject, reply),
+            PubSub::Counts(subject) => {
+                let roll = directory.roll(subject);
+                reply.array(2 * (words.len() - 1));
+                for name in words.iter_from(1) {
+                    reply.bulk(name);
+                    reply.integer(roll.subscribers_count(name) as i64);
+                }
+            }
+            PubSub::PatternsCount => {
+                let roll = directory.roll(Subject::Pattern);
+                reply.integer(roll.names_count() as i64);
+            }
+            PubSub::Subscribe(_) | PubSub::Unsubscribe(_) | PubSub::Publish(_) => {}
+        }
+        Ok(())
     }
 
     /// PUBSUB CHANNELS and SHARDCHANNELS.

@@ -498,10 +498,7 @@ impl Core {
         if called != Called::Done {
             return false;
         }
-        let now = self.clock.raw();
-        let took_ns = self.clock.delta_as_nanos(hosted.stamp, now);
-        self.shard.record(entry.index, took_ns);
-        hosted.stamp = now;
+        self.count_call(hosted, entry);
         true
     }
 
@@ -540,7 +537,7 @@ impl Core {
                 db: hosted.db,
                 caller: hosted.call_caller(),
             }),
-            Wish::Publish(_) | Wish::Info(_) => UnderWay::Waiting,
+            Wish::Publish(_) | Wish::Info(..) | Wish::Memory(..) => UnderWay::Waiting,
             Wish::Turn | Wish::Done(_) => UnderWay::Running,
         };
         let request = self.script_request_of(entry, args, db, caller, prepared.is_readonly);
@@ -555,9 +552,7 @@ impl Core {
             transaction.take_trace(here, *trace);
         }
         self.withheld.script_becomes(tx);
-        if matches!(wish, Wish::Publish(_) | Wish::Info(_)) {
-            self.grant_wish(tx, &hosted, wish);
-        }
+        self.grant_wish(tx, &hosted, wish);
         hosted.words = OwnedArgs::from_args(args);
         self.scripts.runs.insert(tx, hosted);
         let words = self.words_to_keep(entry, args);
@@ -652,7 +647,7 @@ impl Core {
                 self.report_output(tx, output);
             }
             Wish::Turn => self.put_off(tx, hosted),
-            Wish::Publish(_) | Wish::Info(_) => {
+            Wish::Publish(_) | Wish::Info(..) | Wish::Memory(..) => {
                 self.grant_wish(tx, &hosted, wish);
                 self.scripts.runs.insert(tx, hosted);
             }

@@ -1,7 +1,7 @@
 //! What a script calls: what is refused, what is answered at once, and what takes more.
 //!
-//!     resume -> a call -> refused | answered here (TIME, SELECT, a message to this core's subscribers)
-//!                      -> a command on keys, a message to other cores, INFO: whoever runs the script sees to it
+//!     resume -> a call -> refused | answered here (TIME, SELECT, PUBSUB, SLOWLOG, a message to this core's subscribers)
+//!                      -> a command on keys, a message to other cores, INFO, MEMORY: whoever runs the script sees to it
 //!
 //! Promises  the checks of Redis, in its order and its words, before any key is looked at.
 //! Not here  running commands on keys: `node/script.rs`.
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::script::Hosted;
 use crate::commands::pubsub::PubSub;
-use crate::commands::session::SessionCall;
+use crate::commands::session::{MemoryRequest, SessionCall};
 use crate::commands::table::{Run as Runs, table};
 use crate::commands::{Action, CommandError, Entry, Flags, NodeRequest, Session};
 use crate::resp::args::OwnedArgs;
@@ -29,7 +29,9 @@ pub(super) enum Wish {
     /// A message to other cores' subscribers.
     Publish(&'static Entry),
     /// INFO of these sections.
-    Info(Vec<Vec<u8>>),
+    Info(&'static Entry, Vec<Vec<u8>>),
+    /// What MEMORY tells of all cores, or has them do.
+    Memory(&'static Entry, MemoryRequest),
     /// Another turn.
     Turn,
     /// Nothing: this is its reply.
@@ -136,6 +138,9 @@ impl Core {
         match entry.command.run {
             Runs::Keys(_) | Runs::Waits(_) => Judged::Wish(Wish::Call(entry)),
             Runs::PubSub(PubSub::Publish(_)) => self.judge_publish(hosted, entry, in_place, out),
+            Runs::PubSub(what @ (PubSub::Names(_) | PubSub::Counts(_) | PubSub::PatternsCount)) => {
+                self.call_of_pubsub(hosted, entry, what, out)
+            }
             Runs::Session(run) => self.call_of_session(hosted, entry, run, out),
             _ => Judged::Refused(NOT_FROM_SCRIPT),
         }
@@ -164,7 +169,7 @@ impl Core {
 
     fn judge_publish(
         &mut self,
-        hosted: &Hosted,
+        hosted: &mut Hosted,
         entry: &'static Entry,
         in_place: &mut Option<&mut InPlace>,
         out: &mut Vec<u8>,
@@ -185,9 +190,9 @@ impl Core {
         match self.publish_here(&hosted.run.words(), subject) {
             None => Judged::Wish(Wish::Publish(entry)),
             Some(count) => {
-                self.shard.record(entry.index, 0);
                 out.clear();
                 Reply::new(out, Protocol::Resp2).integer(count as i64);
+                self.count_call(hosted, entry);
                 Judged::Answered
             }
         }
@@ -223,7 +228,13 @@ impl Core {
         match run(&mut call, &entry.handler_args(&args), &mut reply) {
             Ok(Action::Done | Action::Close) => {}
             Ok(Action::Node(NodeRequest::Info(sections))) => {
-                return Judged::Wish(Wish::Info(sections));
+                return Judged::Wish(Wish::Info(entry, sections));
+            }
+            Ok(Action::Node(NodeRequest::Memory(request))) => {
+                return Judged::Wish(Wish::Memory(entry, request));
+            }
+            Ok(Action::Node(NodeRequest::CommandLog(log, request))) => {
+                self.mesh.board().watch.answer(log, &request, &mut reply);
             }
             Ok(Action::Node(NodeRequest::Wait(request))) => {
                 if let Err(text) = self.waited_for_disk(request, &mut reply) {
@@ -244,19 +255,46 @@ impl Core {
                 Reply::new(out, Protocol::Resp2).ok();
             }
             Ok(Action::Node(_)) => return Judged::Refused(NOT_FROM_SCRIPT),
-            Err(error) => {
-                out.clear();
-                let line = error.line();
-                Reply::new(out, Protocol::Resp2).error_bytes(&line);
-                self.shard.figures_mut().record_failure(entry.index, &line);
-            }
+            Err(error) => self.fail_call(entry, &error, out),
         }
         hosted.db = session.db;
+        self.count_call(hosted, entry);
+        Judged::Answered
+    }
+
+    /// Tells a script who is subscribed to what.
+    fn call_of_pubsub(
+        &mut self,
+        hosted: &mut Hosted,
+        entry: &'static Entry,
+        what: PubSub,
+        out: &mut Vec<u8>,
+    ) -> Judged {
+        out.clear();
+        let mut reply = Reply::new(out, hosted.run.protocol());
+        let args = hosted.run.words();
+        if let Err(error) = self.write_subscribed(what, &entry.handler_args(&args), &mut reply) {
+            self.fail_call(entry, &error, out);
+        }
+        self.count_call(hosted, entry);
+        Judged::Answered
+    }
+
+    /// The reply to a call whose handler has failed.
+    fn fail_call(&mut self, entry: &'static Entry, error: &CommandError, out: &mut Vec<u8>) {
+        out.clear();
+        let line = error.line();
+        Reply::new(out, Protocol::Resp2).error_bytes(&line);
+        self.shard.figures_mut().record_failure(entry.index, &line);
+    }
+
+    /// Counts a call that has been answered here.
+    #[inline]
+    pub(super) fn count_call(&mut self, hosted: &mut Hosted, entry: &'static Entry) {
         let now = self.clock.raw();
         let took_ns = self.clock.delta_as_nanos(hosted.stamp, now);
-        self.shard.record(entry.index, took_ns);
         hosted.stamp = now;
-        Judged::Answered
+        self.shard.record(entry.index, took_ns);
     }
 
     /// Does what takes other cores; the answer is reported to the transaction.
@@ -269,8 +307,13 @@ impl Core {
                     self.publish_queued(token, tx, &hosted.run.words(), subject);
                 }
             }
-            Wish::Info(sections) => {
+            Wish::Info(entry, sections) => {
+                self.shard.record(entry.index, 0);
                 self.info_for_script(tx, hosted.run.protocol(), sections);
+            }
+            Wish::Memory(entry, request) => {
+                self.shard.record(entry.index, 0);
+                self.memory_for_script(tx, hosted.run.protocol(), request);
             }
             _ => {}
         }

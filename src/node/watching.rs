@@ -148,6 +148,25 @@ pub struct Watch {
     pub hot_keys: HotKeysBoard,
 }
 
+impl Watch {
+    /// Answers what is asked of a log.
+    pub fn answer(&self, log: Log, request: &SlowlogRequest, reply: &mut Reply<'_>) {
+        let log = match log {
+            Log::Slow => &self.slowlog,
+            Log::LargeRequest => &self.large_requests,
+            Log::LargeReply => &self.large_replies,
+        };
+        match request {
+            SlowlogRequest::Get(count) => log.write(*count, reply),
+            SlowlogRequest::Len => reply.integer(log.len() as i64),
+            SlowlogRequest::Reset => {
+                log.reset();
+                reply.ok();
+            }
+        }
+    }
+}
+
 /// Nanoseconds since some moment, for shards.
 pub fn nanoseconds() -> u64 {
     use std::sync::OnceLock;
@@ -353,19 +372,7 @@ impl Core {
     /// SLOWLOG, COMMANDLOG. As in Redis, a request's own entry is made after it.
     pub(super) fn command_log(&mut self, token: Token, log: Log, request: &SlowlogRequest) {
         let board = self.mesh.board().clone();
-        let slowlog = match log {
-            Log::Slow => &board.watch.slowlog,
-            Log::LargeRequest => &board.watch.large_requests,
-            Log::LargeReply => &board.watch.large_replies,
-        };
-        self.answer_now(token, |reply| match request {
-            SlowlogRequest::Get(count) => slowlog.write(*count, reply),
-            SlowlogRequest::Len => reply.integer(slowlog.len() as i64),
-            SlowlogRequest::Reset => {
-                slowlog.reset();
-                reply.ok();
-            }
-        });
+        self.answer_now(token, |reply| board.watch.answer(log, request, reply));
     }
 
     /// The newest entries of the slow log, for the page. With `hide-user-data-from-log` of their words the first alone.

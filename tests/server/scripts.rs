@@ -571,3 +571,31 @@ fn figures_of_scripts_begin_anew() {
     assert!(!figures.contains("cmdstat_xinfo"), "{figures}");
     assert!(figures.contains("cmdstat_get:calls=0,"), "{figures}");
 }
+
+/// PUBSUB and MEMORY in a script tell of all cores, also where the script is in the midst of a transaction over several.
+#[test]
+fn scripts_are_told_of_all_cores() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut listeners: Vec<Client> = (0..5).map(|_| server.client()).collect();
+        for listener in &mut listeners {
+            listener.ask("SUBSCRIBE news");
+            listener.ask("PSUBSCRIBE n*");
+        }
+        let mut client = server.client();
+        let body = "for i = 1, 20 do redis.call('set', 'k' .. i, i) end\n\
+                    local keys = redis.call('memory', 'stats')\n\
+                    local count for i = 1, #keys, 2 do if keys[i] == 'keys.count' then count = keys[i + 1] end end\n\
+                    redis.call('memory', 'purge')\n\
+                    return {count, redis.call('pubsub', 'numsub', 'news')[2], redis.call('pubsub', 'numpat'),\n\
+                            redis.call('pubsub', 'channels')[1]}";
+        let expected = [integer(20), integer(5), integer(1), bulk("news")];
+        assert_eq!(
+            eval(&mut client, body, &["0"]),
+            Value::Array(expected.to_vec()),
+            "{threads} threads"
+        );
+        let line = server.info("commandstats", "cmdstat_memory|stats");
+        assert!(line.starts_with("calls=1,"), "{line}");
+    }
+}

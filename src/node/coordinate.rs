@@ -81,19 +81,7 @@ impl Core {
                 return self.fill(token, origin.sequence, reply);
             }
             FromShard::Part { .. } => return self.part_came_of_reply(event),
-            FromShard::Slow { tx, .. } => {
-                // What a script calls is a part of it, as in Redis.
-                let whose = self.transactions.get(tx);
-                let whose = whose.filter(|whose| {
-                    !matches!(whose.purpose, Purpose::Script(_))
-                        && !whose.transaction.is_in_script()
-                });
-                let token = whose.map(|whose| whose.token);
-                if let (Some(token), FromShard::Slow { calls, .. }) = (token, event) {
-                    self.note_calls(token, calls);
-                }
-                return;
-            }
+            FromShard::Slow { .. } => return self.calls_were_slow(event),
             FromShard::Served {
                 id,
                 reply,
@@ -164,6 +152,21 @@ impl Core {
         }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
+    }
+
+    /// A shard tells of slow calls of a transaction: its client's, or those of a script in it.
+    #[cold]
+    fn calls_were_slow(&mut self, event: FromShard) {
+        let FromShard::Slow { tx, calls } = event else {
+            return;
+        };
+        if let Some(hosted) = self.scripts.runs.get_mut(&tx) {
+            return hosted.slow.extend(calls);
+        }
+        let whose = self.transactions.get(&tx);
+        if let Some(token) = whose.map(|whose| whose.token) {
+            self.note_calls(token, calls);
+        }
     }
 
     /// Does what a transaction wants besides messages to shards.

@@ -31,7 +31,7 @@ use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
-use crate::router::message::Queued;
+use crate::router::message::{Queued, SlowCall};
 use crate::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
 use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transaction, TxId, plan};
 use crate::script::{Answer, Engine, Limits, Run, ScriptId};
@@ -89,6 +89,10 @@ pub struct Hosted {
     pub(super) stamp: u64,
     /// What it has called, while somebody monitors: told when it is over, for it may have to begin anew.
     pub(super) called: Vec<(u16, Queued)>,
+    /// Which of its calls were slow: told likewise.
+    pub(super) slow: Vec<SlowCall>,
+    /// The call whose reply it waits for, and since when (`Core::clock`).
+    pub(super) wished: Option<(&'static Entry, u64)>,
 }
 
 /// What became of a script that was to be run.
@@ -237,9 +241,12 @@ impl Core {
     }
 
     /// Tells monitors what a script has called. Its own line, which Redis has before those, was told by its client's core.
-    fn tell_of_script(&mut self, hosted: &Hosted) {
+    fn tell_of_script(&mut self, hosted: &mut Hosted) {
         for (db, Queued { entry, args, .. }) in &hosted.called {
             self.tell_monitors("lua", *db, entry, &args.as_args());
+        }
+        if !hosted.slow.is_empty() {
+            self.tell_slow_calls(hosted);
         }
     }
 
@@ -438,7 +445,7 @@ impl Core {
                     }
                     self.shard.end_script();
                     self.script_has_ended();
-                    self.tell_of_script(&hosted);
+                    self.tell_of_script(&mut hosted);
                     break Some(Ran::Reply(reply, hosted.run.has_counted()));
                 }
                 Wish::Call(call) => {
@@ -552,6 +559,7 @@ impl Core {
             transaction.take_trace(here, *trace);
         }
         self.withheld.script_becomes(tx);
+        hosted.wished = wish.entry().map(|entry| (entry, self.clock.raw()));
         self.grant_wish(tx, &hosted, wish);
         hosted.words = OwnedArgs::from_args(args);
         self.scripts.runs.insert(tx, hosted);
@@ -606,6 +614,11 @@ impl Core {
 
     /// Lets a script go on, and passes on what it wants.
     pub(super) fn go_on(&mut self, tx: TxId, mut hosted: Hosted, answer: Answer<'_>) {
+        hosted.stamp = self.clock.raw();
+        if let Some((entry, since)) = hosted.wished.take() {
+            let took_ns = self.clock.delta_as_nanos(since, hosted.stamp);
+            self.look_at_granted(&mut hosted, entry, took_ns);
+        }
         let answer = if hosted.is_killed {
             Answer::Kill
         } else {
@@ -622,6 +635,7 @@ impl Core {
             wish = self.advance(&mut hosted, Answer::Buffered, None);
         }
         self.withheld.script_becomes(tx);
+        hosted.wished = wish.entry().map(|entry| (entry, self.clock.raw()));
         match wish {
             Wish::Done(reply) => {
                 self.script_is_over(&hosted);
@@ -633,7 +647,7 @@ impl Core {
                     coordinated.has_counted = has_counted;
                     coordinated.has_emptied |= hosted.has_emptied;
                 }
-                self.tell_of_script(&hosted);
+                self.tell_of_script(&mut hosted);
                 self.report_output(tx, Output::Returned { reply, has_counted });
             }
             Wish::Call(entry) => {
@@ -674,6 +688,9 @@ impl Core {
             .call_under_locks(entry, asker, &words, &mut reply);
         let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
         self.shard.record(entry.index, took_ns);
+        if self.thresholds.concern(took_ns, 0) {
+            self.note_slow_call(hosted, entry, took_ns);
+        }
         std::mem::swap(hosted.run.reply_buffer(), &mut reply);
         self.scripts.buffer = reply;
         // What a transaction did is told before it does more elsewhere.

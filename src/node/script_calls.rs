@@ -17,8 +17,8 @@ use crate::commands::table::{Run as Runs, table};
 use crate::commands::{Action, CommandError, Entry, Flags, NodeRequest, Session};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
-use crate::router::TxId;
-use crate::router::message::Queued;
+use crate::router::message::{Queued, SlowCall};
+use crate::router::{Plan, TxId, plan};
 use crate::script::{Answer, Step};
 use crate::shard::scripts::InPlace;
 
@@ -36,6 +36,19 @@ pub(super) enum Wish {
     Turn,
     /// Nothing: this is its reply.
     Done(Vec<u8>),
+}
+
+impl Wish {
+    /// The command whose reply the script waits for.
+    pub(super) fn entry(&self) -> Option<&'static Entry> {
+        match self {
+            Self::Call(entry)
+            | Self::Publish(entry)
+            | Self::Info(entry, _)
+            | Self::Memory(entry, _) => Some(entry),
+            Self::Turn | Self::Done(_) => None,
+        }
+    }
 }
 
 impl Core {
@@ -76,7 +89,11 @@ impl Core {
                     Answer::Begin
                 }
                 Step::Slow if self.is_over_time(hosted) => return Wish::Turn,
-                Step::Slow => Answer::Begin,
+                Step::Slow => {
+                    // What it takes by itself is no call's time.
+                    hosted.stamp = self.clock.raw();
+                    Answer::Begin
+                }
             };
             step = hosted.run.resume(answer);
         }
@@ -288,13 +305,60 @@ impl Core {
         self.shard.figures_mut().record_failure(entry.index, &line);
     }
 
-    /// Counts a call that has been answered here.
+    /// Counts a call that has been answered here, and looks how long it took.
     #[inline]
     pub(super) fn count_call(&mut self, hosted: &mut Hosted, entry: &'static Entry) {
         let now = self.clock.raw();
         let took_ns = self.clock.delta_as_nanos(hosted.stamp, now);
         hosted.stamp = now;
         self.shard.record(entry.index, took_ns);
+        if self.thresholds.concern(took_ns, 0) {
+            self.note_slow_call(hosted, entry, took_ns);
+        }
+    }
+
+    /// A call that was slow: told when the script is over, for it may have to begin anew.
+    #[cold]
+    pub(super) fn note_slow_call(
+        &mut self,
+        hosted: &mut Hosted,
+        entry: &'static Entry,
+        took_ns: u64,
+    ) {
+        let call = SlowCall::new(entry, took_ns, 0, &hosted.run.words());
+        hosted.slow.push(call);
+        if hosted.slow.len() >= SLOW_CALLS_MAX {
+            self.tell_slow_calls(hosted);
+        }
+    }
+
+    /// Notes what a script has called that was slow.
+    #[cold]
+    pub(super) fn tell_slow_calls(&mut self, hosted: &mut Hosted) {
+        for call in std::mem::take(&mut hosted.slow) {
+            self.note_call_of_script(call);
+        }
+    }
+
+    /// The reply to what a script has wished for is here: looks how long that took.
+    pub(super) fn look_at_granted(
+        &mut self,
+        hosted: &mut Hosted,
+        entry: &'static Entry,
+        took_ns: u64,
+    ) {
+        if hosted.slow.len() >= SLOW_CALLS_MAX {
+            self.tell_slow_calls(hosted);
+        }
+        if !self.thresholds.concern(took_ns, 0) {
+            return;
+        }
+        // The shard that has run it has told so, without the time that it had to wait for its turn.
+        let is_told = entry.command.run.on_keys().is_some()
+            && plan(entry, &hosted.run.words(), &self.map, self.id) != Plan::Many;
+        if !is_told {
+            self.note_slow_call(hosted, entry, took_ns);
+        }
     }
 
     /// Does what takes other cores; the answer is reported to the transaction.
@@ -322,6 +386,9 @@ impl Core {
 
 type SessionHandler =
     fn(&mut SessionCall<'_>, &Args<'_>, &mut Reply<'_>) -> Result<Action, CommandError>;
+
+/// So many slow calls of a script are kept until it is over.
+const SLOW_CALLS_MAX: usize = 128;
 
 const OUT_OF_MEMORY: &[u8] = b"-OOM command not allowed when used memory > 'maxmemory'.";
 const NOT_FROM_SCRIPT: &[u8] = b"This Redis command is not allowed from script";

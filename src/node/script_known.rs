@@ -253,6 +253,8 @@ impl Core {
             words: OwnedArgs::new(),
             stamp: now,
             called: Vec::new(),
+            slow: Vec::new(),
+            wished: None,
         })
     }
 

@@ -265,6 +265,15 @@ impl Core {
         }
     }
 
+    /// Notes a slow call of a script. It is told without an address and a name, as in Redis: those are in the script's own entry.
+    pub(super) fn note_call_of_script(&mut self, call: SlowCall) {
+        let costs = Costs {
+            took_ns: Some(call.took_ns),
+            ..Costs::default()
+        };
+        self.note(call.entry, costs, call.words, String::new(), Vec::new());
+    }
+
     pub(super) fn note_call(
         &mut self,
         connection: &Connection,

@@ -420,11 +420,6 @@ impl Transaction {
         }
     }
 
-    /// Whether what shards are asked for now is a script's, which is a part of a block.
-    pub fn is_in_script(&self) -> bool {
-        self.program.is_in_script()
-    }
-
     /// Commands of a block that ran here rather than on one shard, to be counted.
     pub fn take_calls(&mut self) -> Vec<CountedCall> {
         self.program.take_calls()

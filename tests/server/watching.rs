@@ -58,7 +58,7 @@ fn slow_calls_of_all_cores_are_in_one_log() {
     }
 }
 
-/// A script stands before what it calls, wherever its keys are; it is one entry of the slow log.
+/// A script stands before what it calls, wherever its keys are; in the slow log it comes after that.
 #[test]
 fn scripts_are_shown_with_what_they_call() {
     for threads in [1, 3] {
@@ -87,12 +87,66 @@ fn scripts_are_shown_with_what_they_call() {
                 "{get}"
             );
         }
-        assert_eq!(client.ask("SLOWLOG LEN"), Value::Integer(5));
-        assert_eq!(words(&client.ask("SLOWLOG GET 2").items()[1])[0], "EVAL");
+        assert_eq!(client.ask("SLOWLOG LEN"), Value::Integer(13));
+        let entries = client.ask("SLOWLOG GET 4");
+        let names: Vec<String> = entries
+            .items()
+            .iter()
+            .map(|entry| words(entry)[0].clone())
+            .collect();
+        assert_eq!(names, ["SLOWLOG", "EVAL", "get", "set"]);
     }
 }
 
-/// What runs over several shards in a block is an entry of its own as well, a script with all it calls; so is what fails.
+/// What a script calls is logged where it was slow, whatever it is and wherever it runs, as nobody's; and once, also where the
+/// script leaves the core that it began on.
+#[test]
+fn what_scripts_call_is_logged() {
+    const CALLS: [&str; 9] = [
+        "get c",
+        "set a 1",
+        "mset a 1 b 2 c 3 d 4 e 5 f 6",
+        "lpush b x",
+        "publish news x",
+        "time",
+        "pubsub numpat",
+        "memory purge",
+        "get f",
+    ];
+    let calls = CALLS.map(|call| format!("redis.pcall('{}')", call.replace(' ', "','")));
+    let text = calls.join(" ");
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--slowlog-log-slower-than", "0"]);
+        let mut client = server.client();
+        client.ask("CLIENT SETNAME tester");
+        client.ask("SLOWLOG RESET");
+        // The second time it is known to leave its core.
+        for _ in 0..2 {
+            client.run(&[b"EVAL", text.as_bytes(), b"0"]);
+        }
+        client.ask("CONFIG SET slowlog-log-slower-than 1000000000");
+        client.run(&[b"EVAL", text.as_bytes(), b"0"]);
+        let entries = client.ask("SLOWLOG GET -1");
+        let mut entries: Vec<&Value> = entries.items().iter().collect();
+        entries.reverse();
+        assert_eq!(
+            entries.len(),
+            1 + 2 * (CALLS.len() + 1),
+            "{threads} threads"
+        );
+        for script in entries[1..].chunks(CALLS.len() + 1) {
+            for (entry, call) in script.iter().zip(CALLS) {
+                assert_eq!(words(entry).join(" "), call, "{threads} threads");
+                assert_eq!(entry.items()[4..], [bulk(""), bulk("")], "{entry:?}");
+            }
+            let own = script[CALLS.len()];
+            assert_eq!(words(own)[0], "EVAL");
+            assert_eq!(own.items()[5], bulk("tester"));
+        }
+    }
+}
+
+/// What runs over several shards in a block is an entry of its own as well, a script behind what it calls; so is what fails.
 #[test]
 fn a_blocks_commands_over_shards_are_logged() {
     for threads in [1, 3] {
@@ -122,6 +176,8 @@ fn a_blocks_commands_over_shards_are_logged() {
             "MSET a 1 b 2 c 3 d 4",
             "MGET a b c d e f g h",
             "SINTERSTORE a b s c d",
+            "set e 1",
+            "get f",
             &format!("EVAL {text} 2 e f"),
             "DEL a b c d e f g h",
         ];

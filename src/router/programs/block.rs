@@ -438,10 +438,6 @@ impl Program for Block {
         }
     }
 
-    fn is_in_script(&self) -> bool {
-        self.script.is_some()
-    }
-
     fn take_calls(&mut self) -> Vec<CountedCall> {
         std::mem::take(&mut self.calls)
     }

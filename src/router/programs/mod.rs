@@ -102,11 +102,6 @@ pub trait Program: Send {
         unexpected()
     }
 
-    /// See [`super::Transaction::is_in_script`].
-    fn is_in_script(&self) -> bool {
-        false
-    }
-
     /// See [`super::Transaction::take_calls`].
     fn take_calls(&mut self) -> Vec<CountedCall> {
         Vec::new()

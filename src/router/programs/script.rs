@@ -251,7 +251,7 @@ impl Script {
         }
     }
 
-    /// One of its calls is over; it is a part of the script, and never noted by itself.
+    /// One of its calls is over. Whoever has the script sees whether it was slow.
     fn count(&mut self, entry: &'static Entry, reply: &[u8]) {
         self.calls.push(CountedCall {
             entry,

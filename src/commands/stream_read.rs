@@ -36,7 +36,8 @@ pub struct ReadStreams<'a> {
     count_at: usize,
     /// What all streams together may come to.
     budget: Budget,
-    block: Option<&'a [u8]>,
+    /// BLOCK: how long it waits, in milliseconds; none in it: for ever.
+    block: Option<Option<u64>>,
     no_ack: bool,
     idle_ms_min: Option<i64>,
     /// The names of group and consumer, for XREADGROUP.
@@ -48,7 +49,9 @@ pub struct ReadStreams<'a> {
 
 impl<'a> ReadStreams<'a> {
     /// Reads the options.
-    pub fn parse(args: &Args<'a>, is_group: bool) -> Result<Self, CommandError> {
+    ///
+    /// - Errors: that of the first word that is wrong, BLOCK's value among them.
+    pub fn parse(args: &Args<'a>, is_group: bool, now_ms: i64) -> Result<Self, CommandError> {
         let mut request = Self {
             count_max: usize::MAX,
             count_at: 0,
@@ -62,7 +65,7 @@ impl<'a> ReadStreams<'a> {
         };
         let mut index = 1;
         while index < args.len() && request.keys_at == 0 {
-            index += request.take(args, index, is_group)?;
+            index += request.take(args, index, is_group, now_ms)?;
         }
         if request.keys_at == 0 {
             return Err(CommandError::Syntax);
@@ -82,10 +85,11 @@ impl<'a> ReadStreams<'a> {
         args: &Args<'a>,
         index: usize,
         is_group: bool,
+        now_ms: i64,
     ) -> Result<usize, CommandError> {
         let more = args.len() - index - 1;
         if more > 0 && args.is(index, "BLOCK") {
-            self.block = Some(args.get(index + 1));
+            self.block = Some(timeout_of_ms(args.get(index + 1), now_ms)?);
             return Ok(2);
         }
         if more > 0 && args.is(index, "COUNT") {
@@ -211,15 +215,12 @@ impl<'a> ReadStreams<'a> {
     }
 
     /// How long it waits, if it does.
-    fn wait(&self, now_ms: i64) -> Result<Option<Wait>, CommandError> {
-        let Some(word) = self.block else {
-            return Ok(None);
-        };
-        Ok(Some(Wait {
-            timeout_ms: timeout_of_ms(word, now_ms)?,
+    fn wait(&self) -> Option<Wait> {
+        self.block.map(|timeout_ms| Wait {
+            timeout_ms,
             words: None,
             on_delete: self.group.is_some(),
-        }))
+        })
     }
 
     /// The request with each `$` as the id it stands for now: what comes while it waits must not move it.
@@ -305,8 +306,8 @@ fn xread(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let request = ReadStreams::parse(args, false)?;
-    let wait = request.wait(call.keys.now_ms())?;
+    let request = ReadStreams::parse(args, false, call.keys.now_ms())?;
+    let wait = request.wait();
     let froms = request.froms(call.keys, call.db, call.caller.no_touch, args)?;
     let whole_max = call.whole_max();
     let mut parts = Parts::new(reply);
@@ -404,8 +405,8 @@ fn xreadgroup(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let request = ReadStreams::parse(args, true)?;
-    let wait = request.wait(call.keys.now_ms())?;
+    let request = ReadStreams::parse(args, true, call.keys.now_ms())?;
+    let wait = request.wait();
     let froms = request.froms(call.keys, call.db, call.caller.no_touch, args)?;
     let Some((group_name, consumer_name)) = request.group else {
         return Err(CommandError::Syntax);
@@ -492,8 +493,7 @@ pub fn check(
     args: &Args<'_>,
 ) -> Result<(), (usize, CommandError)> {
     let of_all = |error| (0, error);
-    let request = ReadStreams::parse(args, is_group).map_err(of_all)?;
-    request.wait(keys.now_ms()).map_err(of_all)?;
+    let request = ReadStreams::parse(args, is_group, keys.now_ms()).map_err(of_all)?;
     for place in 0..request.keys_count {
         let from = request.looked_up(keys, db, no_touch, args, place);
         from.map_err(|error| (place, error))?;

@@ -44,7 +44,8 @@ impl ReadStreams {
             .command
             .flags
             .has(crate::commands::Flags::READONLY);
-        let request = Request::parse(&job.args(), is_group)?;
+        // Whether a wait ends beyond all time is for the shards to say, which know the time.
+        let request = Request::parse(&job.args(), is_group, 0)?;
         let (keys_at, keys_count) = (request.keys_at(), request.keys_count());
         let keeps_locks = request.blocks();
         let budget = request.budget();
@@ -108,7 +109,7 @@ impl ReadStreams {
             return None;
         }
         let (shard, places) = self.runs.last()?;
-        let request = Request::parse(&self.job.args(), true).ok()?;
+        let request = Request::parse(&self.job.args(), true, 0).ok()?;
         let words = self.words_with(places, &request.rest(&self.budget, bytes));
         Some(Next::Phase(vec![(*shard, self.job.command(words), false)]))
     }

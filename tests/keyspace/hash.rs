@@ -284,3 +284,30 @@ fn payloads_come_back() {
         check_damage(&bytes);
     }
 }
+
+/// A limit that was lowered counts for the next value, whether its field is new or not; what only removes changes nothing.
+#[test]
+fn a_lowered_limit_counts_with_the_next_value() {
+    for (request, encoding) in [
+        ("HSET h a 9", "hashtable"),
+        ("HMSET h a 1", "hashtable"),
+        ("HINCRBY h a 1", "hashtable"),
+        ("HINCRBYFLOAT h a 1", "hashtable"),
+        ("HSETEX h FIELDS 1 a 1", "hashtable"),
+        ("HSETNX h a 1", "listpack"),
+        ("HDEL h a", "listpack"),
+        ("HGETEX h EX 100 FIELDS 1 a", "listpackex"),
+    ] {
+        let mut runner = Runner::new(1);
+        runner.say("HSET h a 1 b 2 c 3");
+        let limits = EncodingLimits {
+            hash_max_listpack_entries: 1,
+            ..EncodingLimits::default()
+        };
+        runner.keys.set_limits(limits);
+        runner.say(request);
+        let got = runner.say("OBJECT ENCODING h");
+        assert_eq!(got, format!("\"{encoding}\""), "{request}");
+        assert_eq!(runner.say("HMGET h b c"), "*2 \"2\" \"3\"", "{request}");
+    }
+}

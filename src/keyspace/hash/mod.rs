@@ -138,18 +138,21 @@ impl Hash {
                 return table.set(field, value.text(&mut [0; 20]), deadline);
             }
         };
-        if let Some(place) = packed.find(field) {
-            packed.set_value(place, value);
-            if deadline == FieldDeadline::Drop && packed.deadline_ms(place).is_some() {
-                packed.set_deadline(place, field, None);
+        let place = packed.find(field);
+        match place {
+            Some(place) => {
+                packed.set_value(place, value);
+                if deadline == FieldDeadline::Drop && packed.deadline_ms(place).is_some() {
+                    packed.set_deadline(place, field, None);
+                }
             }
-            return false;
+            None => packed.add(field, value),
         }
-        packed.add(field, value);
+        // Whether it is new or not: the limit may have been lowered since the last write.
         if packed.len() > limits.hash_max_listpack_entries {
             self.make_table();
         }
-        true
+        place.is_none()
     }
 
     /// Changes the encoding if what is to be set, fields and values, will not do in this one.

@@ -91,14 +91,14 @@ fn create(
         let found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
         is_new = found.is_none();
     }
+    if args.len() > 7 {
+        return Err(unknown_or_arity("XGROUP", args.get(0)));
+    }
     let given = if word == b"$" {
         None
     } else {
         Some(id(word, 0)?)
     };
-    if args.len() > 7 {
-        return Err(unknown_or_arity("XGROUP", args.get(0)));
-    }
     let mut held = call
         .keys
         .write_or_create::<StreamValue>(call.db, &key, no_touch)?;

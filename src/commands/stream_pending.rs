@@ -310,6 +310,8 @@ fn xclaim(
 /// XAUTOCLAIM looks at so many pending entries for each that it may claim.
 const ATTEMPTS_PER_CLAIM: u64 = 10;
 const AUTOCLAIM_COUNT_MAX: i64 = i64::MAX / 16;
+/// Redis makes room for so many ids before it looks; from here on no process has that much.
+const AUTOCLAIM_COUNT_TOO_HIGH: u64 = 1 << 43;
 
 /// `XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]` replies with where to go on, what the consumer
 /// has now, and what was gone.
@@ -341,6 +343,10 @@ fn xautoclaim(
     }
     let now_ms = call.keys.now_ms();
     let mut held = held_group(call, args)?;
+    if count_max >= AUTOCLAIM_COUNT_TOO_HIGH {
+        let error = "ERR Insufficient memory, failed allocating transient memory, COUNT too high.";
+        return Err(error.into());
+    }
     let (log, mut group) = parts(&mut held, args.get(2));
     let (number, is_new) = seen_consumer(&mut group, args.get(3), now_ms);
     let mut changes = u64::from(is_new);

@@ -157,12 +157,7 @@ fn pause(call: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Hand
         3 if args.is(2, "ALL") => false,
         3 => return Err("ERR CLIENT PAUSE mode must be WRITE or ALL".into()),
         // More words: Redis's handler does not know the form.
-        _ => {
-            return Err(
-                "ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP."
-                    .into(),
-            );
-        }
+        _ => return Err(unknown_or_arity("CLIENT", args.get(0))),
     };
     let timeout_ms =
         parse_i64(args.get(1)).ok_or("ERR timeout is not an integer or out of range")?;

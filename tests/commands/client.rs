@@ -44,6 +44,7 @@ fn argument_errors_are_as_recorded() {
         client pause -1 => -ERR timeout is negative
         client pause 9223372036854775807 => -ERR timeout is out of range
         client pause 1 x => -ERR CLIENT PAUSE mode must be WRITE or ALL
+        client pAuse 1 write x => -ERR unknown subcommand or wrong number of arguments for 'pAuse'. Try CLIENT HELP.
         client setinfo lib-name => -ERR wrong number of arguments for 'client|setinfo' command
         client setinfo foo bar => -ERR Unrecognized option 'foo'
         client setinfo LIB-NAME redis-py => +OK",

@@ -978,3 +978,19 @@ fn rules_may_name_the_commands_of_replication() {
         }
     }
 }
+
+/// As Redis reads rules, all but patterns and passwords end at a NUL.
+#[test]
+fn a_rule_ends_at_a_nul() {
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    let rules: [&[u8]; 6] = [b"ACL", b"SETUSER", b"u", b"on\0", b"+get\0x", b">a\0b"];
+    assert_eq!(client.run(&rules), ok());
+    let about = client.ask("ACL GETUSER u");
+    assert_eq!(field(&about, "commands"), &bulk("-@all +get"));
+    assert_eq!(field(&about, "flags").items()[0], bulk("on"));
+    assert_eq!(client.run(&[b"AUTH", b"u", b"a\0b"]), ok());
+    let pattern: [&[u8]; 4] = [b"ACL", b"SETUSER", b"u", b"~k\0x"];
+    let said = server.client().run(&pattern).text();
+    assert!(said.ends_with("Syntax error"), "{said}");
+}

@@ -117,6 +117,11 @@ impl User {
 
     /// Takes one rule.
     pub fn apply(&mut self, rule: &[u8], all_channels: bool) -> Result<(), RuleError> {
+        // As Redis reads it, a word ends at a NUL, if it is no pattern and no password.
+        let rule = match rule.first() {
+            Some(b'~' | b'%' | b'&' | b'>' | b'<' | b'#' | b'!' | b'(') => rule,
+            _ => rule.split(|&byte| byte == 0).next().unwrap_or_default(),
+        };
         let is = |word: &str| rule.eq_ignore_ascii_case(word.as_bytes());
         match rule.first() {
             None => {}

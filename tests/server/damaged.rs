@@ -1,8 +1,8 @@
 //! Files that are not what they should be: they are named, and take neither time nor memory without end.
 
 use super::client::{Value, ok};
-use super::harness::{Server, new_dir, run_to_end};
-use super::tools::{ALWAYS, RdbFile, segment, text};
+use super::harness::{ALWAYS, Server, new_dir, run_to_end};
+use super::tools::{RdbFile, segment, text};
 use rondo::keyspace::SlotMap;
 use rondo::persist::record::{HEADER_BYTES, seal_record};
 use rondo::persist::segment::SegmentHeader;

@@ -1,17 +1,8 @@
 //! Killed and started again: what was acknowledged is there, on however many cores.
 
 use super::client::{Client, Next, Value, bulk, ok};
-use super::harness::{Server, free_port, run_to_end};
+use super::harness::{ALWAYS, Server, free_port, run_to_end};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-const ALWAYS: &[&str] = &[
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "always",
-    "--enable-debug-command",
-    "local",
-];
 
 /// Clients write under a kill; each knows the last value that was acknowledged.
 #[test]

@@ -11,6 +11,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_rondo");
+
+/// A log of which nothing is lost that was acknowledged, and DEBUG for clients of this machine.
+pub const ALWAYS: &[&str] = &[
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--enable-debug-command",
+    "local",
+];
+
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long whoever listens on its port is waited for in between.
 const ANSWER_MAX: Duration = Duration::from_secs(5);

@@ -2,16 +2,7 @@
 //! them.
 
 use super::client::{Client, Value, bulk, ok};
-use super::harness::{Server, eventually};
-
-const ALWAYS: &[&str] = &[
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "always",
-    "--enable-debug-command",
-    "local",
-];
+use super::harness::{ALWAYS, Server, eventually};
 
 /// Takes a while, and so many other cores as its keys are on, when it is the end of a script.
 const SLOW: &str = "for i=1,6000 do redis.call('GET', KEYS[1+i%3]) end return 1";

@@ -1,18 +1,9 @@
 //! The log is rewritten, begun and ended while clients write; what was acknowledged is there after every end.
 
 use super::client::{Client, Value, bulk, ok};
-use super::harness::{Server, eventually};
+use super::harness::{ALWAYS, Server, eventually};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-const ALWAYS: &[&str] = &[
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "always",
-    "--enable-debug-command",
-    "local",
-];
 
 fn rewrite(server: &Server, client: &mut Client) {
     let before = server.info_number("persistence", "aof_rewrites");

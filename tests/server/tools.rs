@@ -1,18 +1,9 @@
 //! `rondo check`, `rondo dump` and `rondo import` on files that servers have left.
 
 use super::client::{Value, bulk, ok};
-use super::harness::{Server, new_dir, run_to_end};
+use super::harness::{ALWAYS, Server, new_dir, run_to_end};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-
-pub(super) const ALWAYS: &[&str] = &[
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "always",
-    "--enable-debug-command",
-    "local",
-];
 
 pub(super) fn text(path: &Path) -> String {
     path.display().to_string()

@@ -67,6 +67,21 @@ fn check(tree: &Tree<u64, u64>, model: &BTreeMap<u64, u64>, random: &mut Random,
     }
 }
 
+/// A copy's leaves and inners have just the room that they need: one more finds its place after any number.
+#[test]
+fn a_copy_of_any_length_grows_on() {
+    let mut tree = Tree::new();
+    for len in 0..size(200, 2_000) as u64 {
+        for key in [0, len / 2 * 2, 2 * len + 2] {
+            let mut copy = tree.clone();
+            copy.insert(key, 0_u64);
+            copy.assert_sound();
+            assert_eq!(copy.len() as u64, len + 1);
+        }
+        tree.insert(2 * len + 1, 0);
+    }
+}
+
 #[test]
 fn keys_in_order_fill_leaves_to_the_brim() {
     let mut tree = Tree::new();

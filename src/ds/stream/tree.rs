@@ -612,7 +612,8 @@ fn insert_at<T>(
 ) -> Option<Vec<T>> {
     if array.len() < max {
         if array.len() == array.capacity() {
-            let more = array.len().clamp(4, max - array.len());
+            // A copy's arrays are full at every length: what is left may be less than four.
+            let more = array.len().max(4).min(max - array.len());
             let before = bytes_of(array);
             array.reserve_exact(more);
             *grown += bytes_of(array) - before;

@@ -126,9 +126,12 @@ impl Sketch {
     /// Raises all registers to those of `registers`.
     pub fn raise_all(&mut self, registers: &Registers) -> Result<(), Corrupt> {
         self.cursor = Cursor::START;
-        for (index, &count) in registers.0.iter().enumerate() {
-            if count != 0 {
-                self.raise(index, count)?;
+        for (group, eight) in registers.0.as_chunks::<8>().0.iter().enumerate() {
+            if *eight == [0; 8] {
+                continue;
+            }
+            for (place, &count) in eight.iter().enumerate().filter(|(_, count)| **count != 0) {
+                self.raise(8 * group + place, count)?;
             }
         }
         self.cursor = Cursor::START;
@@ -334,6 +337,10 @@ impl Default for Histogram {
 impl Histogram {
     #[inline]
     fn count(&mut self, eight: [u8; 8]) {
+        if eight == [0; 8] {
+            self.0[0][0] += 8;
+            return;
+        }
         for (place, register) in eight.into_iter().enumerate() {
             self.0[place % 4][usize::from(register & 0x3f)] += 1;
         }

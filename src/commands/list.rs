@@ -8,7 +8,7 @@ use super::CommandError;
 use super::generic::NO_SUCH_KEY;
 use super::pieces::Elements;
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
+use super::table::{Arity, Call, Command, Effect, Flags, Group, Run, Touched};
 use super::word::integer;
 use crate::base::number::parse_i64;
 use crate::ds::key_table::NewValue;
@@ -366,7 +366,7 @@ fn ltrim(
         call.keys.discard(call.db, part);
     }
     call.tell(Classes::LIST, "ltrim", key.bytes);
-    Ok(Effect::wrote(removed_count as u64))
+    Ok(Effect::wrote(removed_count as u64).touching(Touched::Always))
 }
 
 /// What the rows of lists have in common.

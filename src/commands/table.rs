@@ -405,6 +405,8 @@ pub enum Touched {
     InDatabase(u16),
     /// Only those that have come or gone: what it changed of others is no change to Redis (XACK).
     ComeOrGone,
+    /// Those that its words name and that are there, even where it counts no change (LTRIM).
+    Always,
 }
 
 impl Effect {

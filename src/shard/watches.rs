@@ -204,7 +204,7 @@ impl Shard {
     /// Touches the watched keys of a command that has written.
     #[cold]
     pub(super) fn after_write(&mut self, effect: Effect, args: &Args<'_>, befores: Vec<Before>) {
-        if effect.changes == 0 {
+        if effect.changes == 0 && effect.touched != Touched::Always {
             return;
         }
         for before in befores {
@@ -214,7 +214,7 @@ impl Shard {
                 args.iter_from(1).any(|word| parse_i64(word) == Some(db))
             };
             let may_have_changed = match effect.touched {
-                Touched::Named => before.is_named || has_new_place,
+                Touched::Named | Touched::Always => before.is_named || has_new_place,
                 Touched::Word(word) => before.is_named && before.word == usize::from(word),
                 Touched::InDatabase(db) => before.place.0 == db,
                 Touched::ComeOrGone => false,

@@ -87,6 +87,8 @@ fn writes_touch_the_keys_they_change() {
     check(&["SADD a x", "SADD k y"], 0, "SUNIONSTORE a k", false);
     check(&["RPUSH a x", "RPUSH k y"], 0, "LMPOP 2 a k LEFT", false);
     check(&["RPUSH k y"], 0, "LMPOP 2 a k LEFT", true);
+    check(&["RPUSH k y"], 0, "LTRIM k 0 -1", true);
+    check(&["RPUSH a y"], 0, "LTRIM k 0 -1", false);
 }
 
 /// What a command changes of some of its keys leaves the others untouched, as in Redis.

@@ -348,11 +348,14 @@ impl Functions {
         context: Context,
     ) -> Option<Run> {
         let (library, index) = self.places.get(&*small(function))?;
-        let callback = &self.libraries[library].callbacks[*index];
+        let loaded = &self.libraries[library];
+        let callback = &loaded.callbacks[*index];
+        // As it was registered, whatever capitals the call has.
+        let name = &loaded.library.functions[*index].name;
         let world = Rc::clone(self.world.as_ref()?);
         let mut slot = world.take_slot();
         prepare_call(&mut slot, &world, callback, keys, argv, context);
-        let name = RunName::Function(function.into());
+        let name = RunName::Function(name.as_slice().into());
         Some(Run::new(slot, world, name, context.protocol))
     }
 

@@ -11,6 +11,8 @@ use super::{Job, Next, Part, Program, error_reply, first_error, is_error, unexpe
 use crate::commands::CommandError;
 use crate::commands::stream_budget::Budget;
 use crate::commands::stream_read::ReadStreams as Request;
+use crate::commands::stream_words;
+use crate::ds::stream::StreamId;
 use crate::resp::args::OwnedArgs;
 use crate::resp::element::{Elements, element_end, elements, is_null, read_bulk};
 use crate::resp::{Protocol, Reply};
@@ -142,11 +144,26 @@ impl ReadStreams {
         let mut places = places.iter();
         let mut placed = Vec::new();
         for stream in streams_of(reply, protocol)? {
-            let key = Stream::read(stream, protocol)?.key()?;
-            let place = places.find(|place| args.get(self.keys_at + **place) == key)?;
+            let read = Stream::read(stream, protocol)?;
+            let key = read.key()?;
+            let place = places.find(|place| {
+                args.get(self.keys_at + **place) == key && self.may_give(**place, &read)
+            })?;
             placed.push((*place, stream));
         }
         Some(placed)
+    }
+
+    /// Whether these entries may be what a place's ID asks for: one stream may be named more than once.
+    fn may_give(&self, place: usize, stream: &Stream<'_>) -> bool {
+        if self.is_group {
+            return true; // What has no entries is left out only where all are new ones: a later `>` finds less.
+        }
+        match self.job.args().get(self.keys_at + self.keys_count + place) {
+            b"+" => true,
+            b"$" => false,
+            word => stream_words::try_id(word, 0) < stream.first_id(),
+        }
     }
 
     fn commands(&self) -> impl Iterator<Item = (ShardId, Operation)> {
@@ -303,6 +320,11 @@ impl<'r> Stream<'r> {
 
     fn key(&self) -> Option<&'r [u8]> {
         read_bulk(self.key)
+    }
+
+    fn first_id(&self) -> Option<StreamId> {
+        let entry = self.entries()?.next()?;
+        stream_words::try_id(read_bulk(elements(entry)?.next()?)?, 0)
     }
 
     fn entries(&self) -> Option<Elements<'r>> {

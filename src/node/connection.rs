@@ -62,7 +62,7 @@ pub enum Blocked {
     UntilReply,
     /// CLIENT PAUSE.
     Paused,
-    /// A link to another core is full.
+    /// A link to another core is full, or the disk is far behind.
     Congested,
     /// It has had its part of this turn.
     Yielding,

@@ -274,6 +274,10 @@ pub struct Core {
     pub spare_holdings: Vec<Box<Holding>>,
     /// What others are told once it is durable.
     pub(super) withheld: Withheld<Telling>,
+    /// Bytes of messages among it.
+    pub(super) said_bytes: usize,
+    /// Connections that wait until there are fewer.
+    pub(super) silenced: Vec<Token>,
     /// Writes of the log that a test wants not to have ended (`node/faults.rs`).
     pub(super) stalled_writes: Vec<(u64, BlockBuffer, i32)>,
     /// Connections with replies that wait.
@@ -489,6 +493,8 @@ impl Core {
             holds_replies: false,
             spare_holdings: Vec::new(),
             withheld: Withheld::default(),
+            said_bytes: 0,
+            silenced: Vec::new(),
             stalled_writes: Vec::new(),
             held: Vec::new(),
             disk: None,

@@ -115,6 +115,9 @@ impl Core {
             self.congested.push(token);
             return Dispatched::NotYet;
         }
+        if self.is_silenced() && self.waits_to_say(token, connection, entry, args) {
+            return Dispatched::NotYet;
+        }
         if self.pause.is_some() && self.waits_for_pause(token, connection, entry, args) {
             return Dispatched::NotYet;
         }

@@ -213,24 +213,24 @@ impl Core {
             return;
         }
         for token in std::mem::take(&mut self.congested) {
-            if let Some(connection) = self.connections.get_mut(token)
-                && connection.blocked == Some(Blocked::Congested)
-            {
-                connection.blocked = None;
-                self.resumes.push(token);
-            }
+            self.resume_if(token, Blocked::Congested);
+        }
+    }
+
+    /// Lets a connection go on that waits for this.
+    pub(super) fn resume_if(&mut self, token: Token, blocked: Blocked) {
+        if let Some(connection) = self.connections.get_mut(token)
+            && connection.blocked == Some(blocked)
+        {
+            connection.blocked = None;
+            self.resumes.push(token);
         }
     }
 
     /// Lets connections go on that have had their part of the turn before.
     pub fn resume_yielding(&mut self, tokens: Vec<Token>) {
         for token in tokens {
-            if let Some(connection) = self.connections.get_mut(token)
-                && connection.blocked == Some(Blocked::Yielding)
-            {
-                connection.blocked = None;
-                self.resumes.push(token);
-            }
+            self.resume_if(token, Blocked::Yielding);
         }
     }
 

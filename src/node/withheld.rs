@@ -6,21 +6,30 @@
 //!
 //! Promises  nobody learns from others of a write that a power cut may take back; without `appendfsync always` this is one
 //!           branch where there is something to tell. MONITOR and SLOWLOG show requests, not what became of them, and INFO is
-//!           what operators look at while a disk hangs, when Redis answers nobody: they wait for nothing.
+//!           what operators look at while a disk hangs, when Redis answers nobody: they wait for nothing. Messages are bounded:
+//!           while a core keeps back 64 MiB of them, requests that may say more wait.
 //! Not here  what waits for what: `persist/withheld.rs`; replies: `node/holding.rs`.
 //! Tests     tests/server/withheld.rs.
 
 use std::sync::atomic::Ordering;
 
-use super::connection::Connection;
+use super::block;
+use super::connection::{Blocked, Connection};
 use super::core::Core;
+use super::ring::Token;
 use crate::base::glob::glob_match;
+use crate::commands::Entry;
 use crate::commands::pubsub::Subject;
+use crate::commands::table::{Flags, Run};
 use crate::keyspace::events::Event;
 use crate::keyspace::tracking::Invalidation;
 use crate::persist::Holds;
 use crate::resp::Args;
 use crate::router::TxId;
+
+/// Bytes of messages that a core keeps back before requests that may say more wait. News takes no more than the log that it
+/// waits for, which is bounded by itself.
+const SAID_BYTES_MAX: usize = 64 << 20;
 
 /// Something to be told.
 pub(super) enum Telling {
@@ -50,6 +59,16 @@ impl Telling {
             message: args.get(2).into(),
         }
     }
+
+    /// Bytes of a message.
+    fn said_bytes(&self) -> usize {
+        match self {
+            Self::News { .. } => 0,
+            Self::Said {
+                channel, message, ..
+            } => size_of::<Self>() + channel.len() + message.len(),
+        }
+    }
 }
 
 impl Core {
@@ -57,6 +76,37 @@ impl Core {
     #[inline]
     pub(super) fn withholds(&self) -> bool {
         self.holds_replies || !self.withheld.is_empty()
+    }
+
+    /// Whether so much is kept back that requests which may say more wait.
+    #[inline]
+    pub(super) fn is_silenced(&self) -> bool {
+        self.said_bytes >= SAID_BYTES_MAX
+    }
+
+    /// Whether a request waits until the disks have let go of what has been said.
+    #[cold]
+    pub(super) fn waits_to_say(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> bool {
+        let says = match entry.command.run {
+            Run::Block(_) => block::writes(connection, entry),
+            _ if connection.block.is_some() => false,
+            Run::Script(_) => self.may_write(entry, args),
+            Run::PubSub(_) => {
+                entry.command.flags.has(Flags::MAY_REPLICATE) && connection.next_holds().is_some()
+            }
+            _ => false,
+        };
+        if says {
+            connection.blocked = Some(Blocked::Congested);
+            self.silenced.push(token);
+        }
+        says
     }
 
     /// Keeps back what the shard has to tell.
@@ -95,7 +145,9 @@ impl Core {
         subject: Subject,
     ) -> u64 {
         let holds = connection.next_holds().cloned().unwrap_or_default();
-        self.withheld.push_held(Telling::said(args, subject), holds);
+        let telling = Telling::said(args, subject);
+        self.said_bytes += telling.said_bytes();
+        self.withheld.push_held(telling, holds);
         self.subscribers_count(args, subject)
     }
 
@@ -110,6 +162,7 @@ impl Core {
         subject: Subject,
     ) -> u64 {
         let telling = Telling::said(args, subject);
+        self.said_bytes += telling.said_bytes();
         match tx {
             Some(tx) => self.withheld.push_of_transaction(telling, tx),
             None => self.withheld.push_of_script(telling),
@@ -180,6 +233,7 @@ impl Core {
             },
         );
         for telling in ready {
+            self.said_bytes -= telling.said_bytes();
             match telling {
                 Telling::News {
                     events,
@@ -195,6 +249,11 @@ impl Core {
                 } => {
                     self.spread(subject, &channel, &message, None, None);
                 }
+            }
+        }
+        if !self.silenced.is_empty() && !self.is_silenced() {
+            for token in std::mem::take(&mut self.silenced) {
+                self.resume_if(token, Blocked::Congested);
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::client::{Client, Value, bulk, ok, request};
 use super::harness::{Server, eventually};
 use super::mending::Faulty;
+use std::io::Write;
 use std::time::Duration;
 
 /// Longer than what has been done here takes to arrive.
@@ -248,4 +249,78 @@ fn a_watch_that_was_touched_is_told_once_that_is_durable() {
         assert_eq!(watching.reply(), Value::Null);
         assert_eq!(client.reply(), ok());
     }
+}
+
+/// What is kept back is memory: a core that keeps back 64 MiB of messages takes no more of them.
+#[test]
+fn who_says_very_much_while_the_disk_stands_still_waits() {
+    const MESSAGES_COUNT: usize = 120;
+    let faulty = Faulty::start(1, "always");
+    let server = &faulty.server;
+    let mut news = resp3(server);
+    let option: [&[u8]; 4] = [
+        b"CONFIG",
+        b"SET",
+        b"client-output-buffer-limit",
+        b"pubsub 0 0 0",
+    ];
+    news.send(&request(&option));
+    assert_eq!(news.reply(), ok());
+    news.ask("SUBSCRIBE news");
+    faulty.begin("stall");
+    let message = vec![b'x'; 1 << 20];
+    let requests = |count: usize| {
+        let mut bytes = b"SET k v\r\n".to_vec();
+        for _ in 0..count {
+            bytes.extend(request(&[b"PUBLISH", b"news", &message]));
+        }
+        bytes
+    };
+    let mut writer = server.client();
+    std::thread::scope(|scope| {
+        let mut socket = writer.writer();
+        scope.spawn(move || {
+            let sent = socket.write_all(&requests(MESSAGES_COUNT));
+            sent.expect("it is taken in the end");
+        });
+        eventually("much is said", || calls(server, "publish") >= 60);
+        // Others say nothing more, but for what waits for nothing.
+        let mut others: Vec<Client> = (0..3).map(|_| server.client()).collect();
+        let lines = [
+            "SET k w\r\nPUBLISH news y\r\n",
+            "EVAL \"return redis.call('publish', 'news', 'y')\" 0\r\n",
+            "MULTI\r\nPUBLISH news y\r\nEXEC\r\n",
+        ];
+        eventually("more waits", || {
+            let mut probe = server.client();
+            probe.send(b"EVAL \"return 1\" 0\r\n");
+            probe.set_reply_timeout(QUIET);
+            probe.try_next().is_none()
+        });
+        for (other, line) in others.iter_mut().zip(lines) {
+            other.send(line.as_bytes());
+        }
+        std::thread::sleep(QUIET);
+        let count = calls(server, "publish");
+        assert!(count <= 64, "{count} messages");
+        assert_eq!(server.client().ask("GET other"), Value::Null);
+        assert_eq!(server.client().ask("PUBLISH news z"), Value::Integer(1));
+        faulty.end("stall");
+        assert_eq!(writer.reply(), ok());
+        for _ in 0..MESSAGES_COUNT {
+            assert_eq!(writer.reply(), Value::Integer(1));
+        }
+        assert_eq!(others[0].replies(2), [ok(), Value::Integer(1)]);
+        assert_eq!(others[1].reply(), Value::Integer(1));
+        assert_eq!(
+            others[2].replies(3)[2],
+            Value::Array(vec![Value::Integer(1)])
+        );
+    });
+    let mut lens: Vec<usize> = (0..MESSAGES_COUNT + 4)
+        .map(|_| news.reply().items()[2].text().len())
+        .collect();
+    lens.sort_unstable();
+    assert_eq!(lens[..4], [1; 4]);
+    assert!(lens[4..].iter().all(|len| *len == message.len()));
 }

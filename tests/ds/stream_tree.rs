@@ -67,6 +67,26 @@ fn check(tree: &Tree<u64, u64>, model: &BTreeMap<u64, u64>, random: &mut Random,
     }
 }
 
+/// What comes where the first child of an inner has gone is still found when that inner has joined its neighbour.
+#[test]
+fn keys_below_a_neighbour_that_joins_are_found() {
+    let mut tree = Tree::new();
+    // A root, two inners, leaves of 32.
+    for key in 0..32 * 40_u64 {
+        tree.insert(key, 0_u64);
+    }
+    for key in 1_024..1_056 {
+        tree.remove(&key);
+    }
+    tree.assert_sound();
+    tree.insert(1_040, 1);
+    for key in (0..32 * 17).chain(1_200..1_279) {
+        tree.remove(&key);
+        tree.assert_sound();
+    }
+    assert_eq!(tree.get(&1_040), Some(&1));
+}
+
 /// A copy's leaves and inners have just the room that they need: one more finds its place after any number.
 #[test]
 fn a_copy_of_any_length_grows_on() {

@@ -3,8 +3,9 @@
 //!     inner = | least key, child | least key, child | ...       up to 32
 //!     leaf  = | key, value | key, value | ...                   up to 32
 //!
-//! A least key bounds what is below a child from below; the first child of all takes what is less than that, too. Keys that
-//! come in order fill leaves to the brim: a full leaf is left whole and the new key starts the next one.
+//! A least key bounds what is below a child from below, but that of an inner's first child: what bounds it stands above, and
+//! the first child of all has no bound. Keys that come in order fill leaves to the brim: a full leaf is left whole and the new
+//! key starts the next one.
 //!
 //! Promises  every step is a search of a few short arrays and a move within one; no array grows above its bound, so no
 //!           insert waits for the whole; `heap_bytes` is exact and O(1), what values own apart.
@@ -321,7 +322,7 @@ impl<K: Ord + Clone, V> Tree<K, V> {
     #[doc(hidden)]
     pub fn assert_sound(&self) {
         let mut len = 0;
-        self.root.assert_sound(true, &mut len);
+        self.root.assert_sound(true, None, &mut len);
         assert_eq!(len, self.len, "the count");
         assert_eq!(self.root.heap_bytes(), self.heap_bytes, "the account");
         let keys: Vec<&K> = self.iter().map(|(key, _)| key).collect();
@@ -499,9 +500,12 @@ impl<K: Ord + Clone, V> Node<K, V> {
         };
     }
 
-    fn assert_sound(&self, is_root: bool, len: &mut usize) {
+    /// - `bound`: what nothing below is less than.
+    fn assert_sound(&self, is_root: bool, bound: Option<&K>, len: &mut usize) {
+        let is_bounded = |key: &K| bound.is_none_or(|bound| bound <= key);
         match self {
             Self::Leaf(pairs) => {
+                assert!(pairs.iter().all(|(key, _)| is_bounded(key)), "bounds hold");
                 assert!(is_root || !pairs.is_empty(), "no leaf is empty");
                 assert!(pairs.len() <= LEAF_MAX && pairs.capacity() <= LEAF_MAX);
                 *len += pairs.len();
@@ -512,8 +516,12 @@ impl<K: Ord + Clone, V> Node<K, V> {
                     "an inner has children"
                 );
                 assert!(children.len() <= INNER_MAX && children.capacity() <= INNER_MAX);
-                for (_, child) in children {
-                    child.assert_sound(false, len);
+                let leasts = children[1..].iter().map(|(least, _)| least);
+                assert!(leasts.clone().all(is_bounded), "bounds hold");
+                assert!(leasts.clone().is_sorted_by(|a, b| a < b), "bounds rise");
+                let bounds = std::iter::once(bound).chain(leasts.map(Some));
+                for ((_, child), bound) in children.iter().zip(bounds) {
+                    child.assert_sound(false, bound, len);
                 }
             }
         }
@@ -583,9 +591,7 @@ fn child_of<K: Borrow<Q>, V, Q: Ord + ?Sized>(children: &[Child<K, V>], key: &Q)
     match children {
         [_, (second, _), ..] if key < second.borrow() => 0,
         [.., (last, _)] if key >= last.borrow() => children.len() - 1,
-        _ => children
-            .partition_point(|(least, _)| least.borrow() <= key)
-            .saturating_sub(1),
+        _ => children[1..].partition_point(|(least, _)| least.borrow() <= key),
     }
 }
 
@@ -674,8 +680,12 @@ fn rejoin<K: Ord + Clone, V>(children: &mut Vec<Child<K, V>>, index: usize, grow
     } else {
         return;
     };
-    let (_, mut right) = children.remove(left + 1);
+    let (least, mut right) = children.remove(left + 1);
     right.free(grown);
+    if let Node::Inner(children) = &mut right {
+        // It bounds what is below its first child, which is a first one no longer.
+        children[0].0 = least;
+    }
     *grown += match (&mut children[left].1, &mut right) {
         (Node::Leaf(left), Node::Leaf(right)) => join(left, right, LEAF_MAX),
         (Node::Inner(left), Node::Inner(right)) => join(left, right, INNER_MAX),

@@ -383,3 +383,34 @@ fn a_single_node_goes_back_to_a_listpack() {
     assert!(list.is_empty());
     list.check();
 }
+
+/// A node that is split may be in a chunk that has no room for one more.
+#[test]
+fn a_large_element_splits_nodes_of_full_chunks() {
+    const LEN: usize = 300;
+    let mut list = list_of((2, 0));
+    let mut model = Model::new();
+    for number in 0..LEN {
+        let element = format!("element {number}").into_bytes();
+        list.push(End::Back, Element::Str(&element));
+        model.push(element);
+    }
+    let large = vec![b'y'; 9_000];
+    for index in 0..LEN {
+        let (mut list, mut model) = (list.clone(), model.clone());
+        for index in [index, LEN - 1 - index, index / 2] {
+            assert!(list.set(index, Element::Str(&large)));
+            model[index] = large.clone();
+            check(&list, &model, &format!("index {index}"));
+        }
+        let pivot = format!("element {index}").into_bytes();
+        if let Some(place) = model.iter().position(|own| *own == pivot) {
+            for is_after in [true, false] {
+                list.insert_beside(&pivot, is_after, Element::Str(&large));
+                let place = model.iter().position(|own| *own == pivot).unwrap_or(place);
+                model.insert(place + usize::from(is_after), large.clone());
+                check(&list, &model, &format!("beside {index}"));
+            }
+        }
+    }
+}

@@ -48,6 +48,10 @@ impl Quicklist {
         if is_large {
             // Between what was before it and what was after it.
             self.split(at, offset + 1);
+            // The chunk that it is in may have been split as well.
+            let Some(at) = self.chain.locate(number) else {
+                return true;
+            };
             self.with_listpack(at, |pack| pack.delete_range(-1, 1));
             let node = Node::of_element(element, &limit);
             if self.chain.node(at).count() == 0 {

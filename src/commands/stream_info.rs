@@ -192,10 +192,14 @@ fn about_consumers(
         reply.bulk(b"name");
         reply.bulk(consumer.name());
         number("pending", consumer.pending_count() as i64, reply);
-        number("idle", (now_ms - consumer.seen_at_ms).max(0), reply);
+        number(
+            "idle",
+            now_ms.saturating_sub(consumer.seen_at_ms).max(0),
+            reply,
+        );
         let inactive_ms = consumer
             .active_at_ms
-            .map_or(-1, |active_at_ms| now_ms - active_at_ms);
+            .map_or(-1, |active_at_ms| now_ms.saturating_sub(active_at_ms));
         number("inactive", inactive_ms, reply);
     }
     Ok(Effect::NONE)

@@ -431,3 +431,68 @@ fn ids_have_neighbours_text_and_bytes() {
     }
     assert!(id(255, 9).to_bytes() < id(256, 0).to_bytes());
 }
+
+/// A node with as many entries, of one name and one value each, whose flags take more bytes than they need.
+fn wide_node(entries_count: u8) -> Vec<u8> {
+    let small = |number: u8| vec![number, 1];
+    let text = |text: &[u8]| {
+        let len = text.len() as u8;
+        [&[0x80 | len], text, &[len + 1]].concat()
+    };
+    let mut elements = vec![
+        small(entries_count),
+        small(0),
+        small(1),
+        text(b"name"),
+        small(0),
+    ];
+    for number in 0..entries_count {
+        let flags = vec![0xf1, 2, 0, 3];
+        elements.extend([flags, small(number), small(0), text(b"value"), small(4)]);
+    }
+    let mut bytes = vec![0; 4];
+    bytes.extend((elements.len() as u16).to_le_bytes());
+    bytes.extend(elements.concat());
+    bytes.push(0xff);
+    let len = (bytes.len() as u32).to_le_bytes();
+    bytes[..4].copy_from_slice(&len);
+    bytes
+}
+
+/// What is marked as deleted takes fewer bytes afterwards.
+#[test]
+fn entries_of_a_node_with_wide_flags_can_be_deleted() {
+    let id = |ms| StreamId::new(ms, 0);
+    let mut stream = Stream::new();
+    assert!(stream.log.push_node(id(5), &wide_node(10)));
+    stream.log.last_id = id(14);
+    let mut model: Vec<StreamId> = (5..15).map(id).collect();
+    let trimmed = stream.log.trim(Trim {
+        threshold: Threshold::Length(7),
+        is_approximate: false,
+        limit: 0,
+    });
+    assert_eq!(trimmed, 3);
+    model.drain(..3);
+    assert!(stream.log.delete(id(10)));
+    model.retain(|of| *of != id(10));
+    let ids = stream.log.range(StreamId::MIN, StreamId::MAX);
+    assert_eq!(ids.map(|entry| entry.id).collect::<Vec<_>>(), model);
+    assert_eq!(stream.log.len(), 6);
+}
+
+/// A node that would take the place of the one before, or stand before its entries.
+#[test]
+fn nodes_come_in_order() {
+    let id = |ms| StreamId::new(ms, 0);
+    for (second, is_accepted) in [(4, false), (5, false), (7, false), (8, true)] {
+        let mut stream = Stream::new();
+        assert!(stream.log.push_node(id(5), &wide_node(3)));
+        let node = wide_node(8);
+        assert_eq!(
+            stream.log.push_node(id(second), &node),
+            is_accepted,
+            "{second}"
+        );
+    }
+}

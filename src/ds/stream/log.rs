@@ -102,7 +102,8 @@ impl Log {
             }
         }
         self.length += 1;
-        self.entries_added += 1;
+        // RESTORE takes any number, and Redis counts past the last one, too.
+        self.entries_added = self.entries_added.wrapping_add(1);
         self.last_id = id;
         if self.length == 1 {
             self.first_id = id;
@@ -277,6 +278,9 @@ impl Log {
             Some((&last_id, last_node)) => last_node.last_id(last_id),
             None => None,
         };
+        if last.is_some_and(|last| id <= last) {
+            return false;
+        }
         let is_rising = Forward::of_pack(id, &node).all(|entry| {
             let is_above = last.is_none_or(|last| entry.id > last) && entry.id >= id;
             last = Some(entry.id);

@@ -205,8 +205,8 @@ pub(super) fn delete(node: &mut Listpack, places: &[Position]) {
         deleted_count,
         ..
     } = Head::of(node);
-    for place in places {
-        // Either value takes one byte, so the other places stay good.
+    // Flags that came from elsewhere may take more bytes than they need, and take fewer from now on: places behind them move.
+    for place in places.iter().rev() {
         if let Some(flags) = node.get(*place).integer() {
             node.replace(*place, flags | DELETED);
         }
@@ -601,7 +601,8 @@ fn is_valid(node: &Listpack) -> Option<bool> {
         if integer(&mut elements)? != elements_count {
             return Some(false);
         }
-        counted[usize::from(flags & DELETED != 0)] -= 1;
+        let counted = &mut counted[usize::from(flags & DELETED != 0)];
+        *counted = counted.checked_sub(1)?;
     }
     Some(counted == [0, 0])
 }

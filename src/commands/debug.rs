@@ -14,6 +14,7 @@ use crate::ds::quicklist::{Content, Quicklist};
 use crate::keyspace::Object;
 use crate::keyspace::rdb::serialized_bytes;
 use crate::keyspace::value::{EMBEDDED_BYTES_MAX, encoding_name};
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
 /// `DEBUG OBJECT key` replies with one line about how the value is held.
@@ -120,6 +121,8 @@ fn populate(
     }
     let mut key = Vec::new();
     let mut value = Vec::new();
+    // It counts as no change, but what follows is logged of keys that are to be there.
+    let mut logged: Vec<OwnedArgs> = Vec::new();
     for index in 0..count {
         key.clear();
         key.extend_from_slice(prefix);
@@ -141,6 +144,19 @@ fn populate(
             raw: value.len() > EMBEDDED_BYTES_MAX,
         };
         call.keys.insert(call.db, &key, new, None);
+        if call.is_logged {
+            let is_full = |words: &OwnedArgs| words.len() >= WORDS_LOGGED_MAX;
+            if logged.last().is_none_or(is_full) {
+                logged.push([b"MSET".as_slice()].into_iter().collect());
+            }
+            if let Some(words) = logged.last_mut() {
+                words.push(key.bytes);
+                words.push(&value);
+            }
+        }
+    }
+    if !logged.is_empty() {
+        call.log_instead(logged);
     }
     reply.ok();
     Ok(Effect::NONE)
@@ -190,6 +206,9 @@ fn listpack(
 }
 
 /// What DEBUG's subcommands have in common; COMMAND shows none of them.
+/// Words of one command of the log that DEBUG POPULATE makes.
+const WORDS_LOGGED_MAX: usize = 2_001;
+
 const DEBUG_ROW: Command = Command {
     group: Group::Server,
     flags: Flags::ADMIN

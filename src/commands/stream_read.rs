@@ -414,7 +414,7 @@ fn xreadgroup(
     let now_ms = call.keys.now_ms();
     let mut parts = Parts::new(reply);
     let mut budget = request.budget;
-    let mut changes = 0;
+    let (mut changes, mut redelivered) = (0, 0);
     let mut created = Vec::new();
     for (place, from) in froms.into_iter().enumerate() {
         if budget.is_spent(parts.bytes(reply)) {
@@ -441,6 +441,7 @@ fn xreadgroup(
             parts_at: parts.start,
             budget,
             delivered: 0,
+            redelivered: 0,
         };
         match from {
             From::After(after) => {
@@ -469,7 +470,12 @@ fn xreadgroup(
                 changes += u64::from(delivery.delivered > 0);
             }
         }
+        redelivered += delivery.redelivered;
         budget = delivery.budget;
+    }
+    if changes == 0 && redelivered > 0 && call.is_logged {
+        // It counts as no change, but who may claim what later depends on it.
+        call.log_instead(vec![OwnedArgs::from_args(args)]);
     }
     for place in created {
         let key = request.key(args, place);
@@ -548,6 +554,8 @@ struct Delivery<'s> {
     parts_at: usize,
     budget: Budget,
     delivered: usize,
+    /// Pending entries delivered once more.
+    redelivered: usize,
 }
 
 impl Delivery<'_> {
@@ -587,6 +595,7 @@ impl Delivery<'_> {
                 ..pending
             };
             self.group.assign(id, pending);
+            self.redelivered += 1;
         }
         reply.array_since(array, count);
     }

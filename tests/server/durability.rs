@@ -3,6 +3,7 @@
 use super::client::{Client, Next, Value, bulk, ok};
 use super::harness::{ALWAYS, Server, free_port, run_to_end};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Clients write under a kill; each knows the last value that was acknowledged.
 #[test]
@@ -383,5 +384,71 @@ fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
         } else {
             std::fs::copy(&path, &to).expect("a copy");
         }
+    }
+}
+
+/// What changes no key as INFO counts changes may still be what later commands depend on.
+#[test]
+fn what_counts_as_no_change_is_logged_where_later_commands_depend_on_it() {
+    let options = [ALWAYS, &["--enable-debug-command", "yes"]].concat();
+    for (threads, again) in [(1, 3), (3, 1)] {
+        let mut server = Server::start(threads, &options);
+        let mut client = server.client();
+        for line in [
+            "XADD s 1-1 f v",
+            "XADD s 1-2 f v",
+            "XGROUP CREATE s g 0",
+            "XREADGROUP GROUP g a STREAMS s >",
+        ] {
+            client.ask(line);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        // Delivered once more, so not idle.
+        client.ask("XREADGROUP GROUP g a STREAMS s 0");
+        client.ask("XAUTOCLAIM s g b 400 0");
+        let pending = |client: &mut Client| -> Vec<String> {
+            let rows = client.ask("XPENDING s g - + 10");
+            let rows = rows.items().iter();
+            rows.map(|row| format!("{:?} {:?}", row.items()[1], row.items()[3]))
+                .collect()
+        };
+        let before = pending(&mut client);
+        // Pending and gone, then forgotten.
+        for line in [
+            "XADD x 1-1 f v",
+            "XGROUP CREATE x g 0",
+            "XREADGROUP GROUP g a STREAMS x >",
+            "XDEL x 1-1",
+            "XDELEX x DELREF IDS 1 1-1",
+        ] {
+            client.ask(line);
+        }
+        // Keys that nothing else made.
+        assert_eq!(client.ask("DEBUG POPULATE 3000 made 20"), ok());
+        assert_eq!(client.ask("RENAME made:0 {made:0}x"), ok());
+        assert_eq!(client.ask("APPEND made:1 tail"), Value::Integer(24));
+        // What was taken although its checksum is wrong.
+        client.ask("SET dumped hello");
+        let Value::Bulk(mut dump) = client.ask("DUMP dumped") else {
+            panic!("no dump");
+        };
+        *dump.last_mut().expect("bytes") ^= 1;
+        let restore: [&[u8]; 4] = [b"RESTORE", b"restored", b"0", &dump];
+        assert!(matches!(client.run(&restore), Value::Error(_)));
+        assert_eq!(client.ask("DEBUG SET-SKIP-CHECKSUM-VALIDATION 1"), ok());
+        assert_eq!(client.run(&restore), ok());
+        client.ask("SET last 1");
+        server.signal("KILL");
+        assert!(server.restart(again, &options), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(pending(&mut client), before, "{threads} to {again}");
+        assert_eq!(client.ask("XPENDING x g").items()[0], Value::Integer(0));
+        assert_eq!(
+            client.ask("EXISTS made:0 {made:0}x made:2999"),
+            Value::Integer(2)
+        );
+        assert_eq!(client.ask("STRLEN made:1"), Value::Integer(24));
+        assert_eq!(client.ask("GET restored"), bulk("hello"));
+        assert!(matches!(client.run(&restore), Value::Error(_)));
     }
 }

@@ -282,6 +282,12 @@ impl Core {
             self.logs_have_begun();
             return Ok(());
         }
+        if let Some(job) = lock(&self.mesh.board().snapshot).as_ref()
+            && self.is_rewriting()
+        {
+            // A base alone: were it put in force after what follows, its file would have gone and the manifest name it.
+            job.give_up();
+        }
         let store = self.new_store(options)?;
         self.saving.rewriting.store = Some(store);
         self.saving.rewriting.is_first = true;
@@ -534,8 +540,11 @@ impl Core {
         };
         let number_of = |store: &LogStore| store.epoch.number;
         let current = self.saving.rewriting.store.as_ref().map(number_of);
-        let ended = has_logs && current != Some(store.epoch.number);
-        let ended = ended.then(|| "the logs have ended".to_string());
+        let ended = match has_logs {
+            true => (current != Some(store.epoch.number)).then_some("the logs have ended"),
+            false => current.map(|_| "logs have begun"),
+        };
+        let ended = ended.map(str::to_string);
         if let Some(reason) = ended {
             return self.rewrite_ended(None, Err(reason));
         }
@@ -567,6 +576,7 @@ impl Core {
                 epoch,
                 is_all: !has_logs,
             }),
+            ends_with_flush: false,
         };
         let job = self.start_snapshot(plan);
         self.saving.job = Some((job, Then::Base));

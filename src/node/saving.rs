@@ -353,6 +353,7 @@ impl Core {
             used_memory: super::process::resident_bytes().0,
             key_delay_us: self.options.held_number("rdb-key-save-delay"),
             base: None,
+            ends_with_flush: matches!(then, Then::Nothing | Then::Emptied(_)),
         };
         let job = self.start_snapshot(plan);
         self.saving.job = Some((job, then));

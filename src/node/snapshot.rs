@@ -62,12 +62,16 @@ pub struct SnapshotPlan {
     pub key_delay_us: i64,
     /// It becomes a base of the logs.
     pub base: Option<NewBase>,
+    /// It ends when a database is flushed: somebody wants what there is then. Otherwise it is of before that.
+    pub ends_with_flush: bool,
 }
 
 /// A snapshot that is being made.
 pub struct Job {
     /// Each core takes its own.
     lines: Vec<Mutex<Option<SyncSender<Part>>>>,
+    /// See [`SnapshotPlan`].
+    ends_with_flush: bool,
     /// It failed or is not wanted any more: cores give their cuts up.
     is_given_up: AtomicBool,
     /// By FLUSHALL or BGSAVE CANCEL, which is no failure.
@@ -90,12 +94,13 @@ pub struct Job {
 
 impl Job {
     /// A job for that many cores, and what its file is written from.
-    fn new(cores_count: usize) -> (Arc<Self>, Receiver<Part>) {
+    fn new(cores_count: usize, ends_with_flush: bool) -> (Arc<Self>, Receiver<Part>) {
         let (sender, parts) = sync_channel(PARTS_MAX);
         let job = Self {
             lines: (0..cores_count)
                 .map(|_| Mutex::new(Some(sender.clone())))
                 .collect(),
+            ends_with_flush,
             is_given_up: AtomicBool::new(false),
             is_cancelled: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -212,7 +217,7 @@ impl Core {
     /// Starts a snapshot; its cut is under way.
     pub(super) fn start_snapshot(&mut self, plan: SnapshotPlan) -> Arc<Job> {
         let cores_count = self.mesh.cores_count();
-        let (job, parts) = Job::new(cores_count);
+        let (job, parts) = Job::new(cores_count, plan.ends_with_flush);
         let board = self.mesh.board();
         *lock(&board.snapshot) = Some(job.clone());
         let (compresses, is_base) = (plan.compresses, plan.base.is_some());
@@ -236,7 +241,7 @@ impl Core {
     /// Cuts the logs of all cores at one moment, and nothing else: [`Job::lsns`].
     pub(super) fn start_bare_cut(&mut self) -> Arc<Job> {
         let cores_count = self.mesh.cores_count();
-        let (job, parts) = Job::new(cores_count);
+        let (job, parts) = Job::new(cores_count, false);
         let board = self.mesh.board();
         *lock(&board.snapshot) = Some(job.clone());
         let of_thread = job.clone();
@@ -268,7 +273,7 @@ impl Core {
         &mut self,
         work: impl FnOnce() -> Result<(), String> + Send + 'static,
     ) -> Arc<Job> {
-        let (job, _) = Job::new(0);
+        let (job, _) = Job::new(0, false);
         let of_thread = job.clone();
         self.mesh
             .board()
@@ -370,7 +375,8 @@ impl Core {
             // Nobody wants it.
             return self.shard.keys.give_cut_up();
         };
-        let flushes_count = (!made.is_base).then(|| self.shard.keys.flushes_count());
+        let ends_with_flush = job.ends_with_flush;
+        let flushes_count = ends_with_flush.then(|| self.shard.keys.flushes_count());
         self.cut_walk = Some(CutWalk {
             flushes_count,
             job,

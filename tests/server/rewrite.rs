@@ -4,6 +4,7 @@ use super::client::{Client, Value, bulk, ok};
 use super::harness::{ALWAYS, Server, eventually};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 fn rewrite(server: &Server, client: &mut Client) {
     let before = server.info_number("persistence", "aof_rewrites");
@@ -547,4 +548,34 @@ fn what_was_not_finished_goes_at_the_next_start() {
             .log()
             .contains("is missing, and there are logs beside it")
     );
+}
+
+/// A base alone, asked for where there are no logs, is in nobody's way when logs begin meanwhile: a start finds what the manifest names.
+#[test]
+fn logs_that_begin_beside_a_base_alone_are_found() {
+    let mut server = Server::start(2, &["--appendonly", "no", "--save", ""]);
+    let mut client = server.client();
+    let mut random = rondo::base::rng::Rng::with_seed(7);
+    for round in 0..40 {
+        client.ask(&format!("SET key {round}"));
+        client.ask("BGREWRITEAOF");
+        std::thread::sleep(Duration::from_micros(random.below(4_000)));
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        if round % 4 == 0 {
+            let both = Value::Array(vec![Value::Integer(1), Value::Integer(0)]);
+            assert_eq!(client.ask("WAITAOF 1 0 0"), both);
+        }
+        if round % 10 == 9 {
+            server.signal("KILL");
+            assert!(
+                server.restart(2, &["--appendonly", "no"]),
+                "{}",
+                server.log()
+            );
+            server.signal("KILL");
+            assert!(server.restart(2, ALWAYS), "{}", server.log());
+            client = server.client();
+        }
+        assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+    }
 }

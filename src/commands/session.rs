@@ -441,8 +441,10 @@ pub fn needs_silence(entry: &Entry, session: &Session) -> Option<CommandError> {
 #[inline]
 pub fn needs_no_keys(entry: &Entry, session: &Session) -> Option<CommandError> {
     let flags = entry.command.flags;
-    let touches_keys =
-        flags.has(Flags::READONLY) || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+    let touches_keys = flags.has(Flags::READONLY)
+        || flags.has(Flags::WRITE)
+        || flags.has(Flags::MAY_REPLICATE)
+        || entry.command.run.is_script();
     (session.monitoring && touches_keys)
         .then(|| "ERR Replica can't interact with the keyspace".into())
 }

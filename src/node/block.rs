@@ -24,7 +24,7 @@ use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
 use crate::commands::function::changes_libraries;
 use crate::commands::pubsub::{PubSub, Subject};
-use crate::commands::session::{ReplyMode, Session, SessionCall};
+use crate::commands::session::{NodeRequest, ReplyMode, Session, SessionCall};
 use crate::commands::table::{Caller, Run, Verb};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::keyspace::Classes;
@@ -40,6 +40,9 @@ use crate::shard::memory::OUT_OF_MEMORY;
 /// Emptied blocks that a core keeps, and how much each may hold.
 const SPARE_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 16 * 1024;
+
+/// What comes of a command that would have a client that has gone be told of something. Nobody sees it.
+const GONE: &[u8] = b"-ERR the client has gone\r\n";
 
 /// What MULTI and WATCH have a connection keep.
 #[derive(Default)]
@@ -70,6 +73,21 @@ pub(super) fn writes(connection: &Connection, entry: &Entry) -> bool {
     let is_exec = matches!(entry.command.run, Run::Block(Verb::Exec));
     let block = connection.block.as_ref().filter(|_| is_exec);
     entry.command.flags.has(Flags::WRITE) || block.is_some_and(|block| block.may_write)
+}
+
+/// A WATCH under way.
+pub struct Watching {
+    /// Of the client's watch.
+    id: u64,
+    /// Where it has keys with these.
+    shards: Vec<ShardId>,
+    /// How many keys it had before.
+    known_count: usize,
+}
+
+/// What a watched key takes of its client's memory.
+fn key_bytes(key: &[u8]) -> usize {
+    key.len() + size_of::<(u16, Vec<u8>)>()
 }
 
 /// What becomes of a block's watch, and what is counted, when it has run.
@@ -344,12 +362,17 @@ impl Core {
     }
 
     /// WATCH has run: a client that went while it waited for its keys has had everything forgotten before it was noted.
-    pub(super) fn unwatch_if_gone(&mut self, token: Token, id: u64, shards: Vec<ShardId>) {
-        let connection = self.connections.get(token);
-        let block = connection.and_then(|connection| connection.block.as_ref());
-        let watched = block.and_then(|block| block.watched.as_ref());
-        if watched.is_none_or(|watched| watched.watch.id != id) {
-            self.unwatch(id, shards);
+    pub(super) fn has_watched(&mut self, token: Token, watching: Watching, reply: &[u8]) {
+        let connection = self.connections.get_mut(token);
+        let block = connection.and_then(|connection| connection.block.as_mut());
+        let watched = block.and_then(|block| block.watched.as_mut());
+        let Some(watched) = watched.filter(|watched| watched.watch.id == watching.id) else {
+            return self.unwatch(watching.id, watching.shards);
+        };
+        if reply.first() == Some(&b'-') {
+            // It was turned away: these are not watched, or not all of them. Who asks again is to watch them.
+            let refused = watched.keys.drain(watching.known_count..);
+            watched.keys_bytes -= refused.map(|(_, key)| key_bytes(&key)).sum::<usize>();
         }
     }
 
@@ -371,6 +394,7 @@ impl Core {
             keys: Vec::new(),
             shards: Vec::new(),
         });
+        let known_count = watched.keys.len();
         let mut fresh = OwnedArgs::new();
         let mut is_here = true;
         if !watched.watch.is_touched() {
@@ -378,7 +402,7 @@ impl Core {
                 if (watched.keys.iter()).any(|(of, known)| *of == db && known == key) {
                     continue;
                 }
-                watched.keys_bytes += key.len() + size_of::<(u16, Vec<u8>)>();
+                watched.keys_bytes += key_bytes(key);
                 watched.keys.push((db, key.to_vec()));
                 fresh.push(key);
                 let shard = self.map.shard_of(key);
@@ -393,7 +417,11 @@ impl Core {
             return self.say_ok(connection, entry);
         }
         let watch = watched.watch.clone();
-        let purpose = Purpose::Watch(watch.id, watched.shards.clone());
+        let purpose = Purpose::Watch(Watching {
+            id: watch.id,
+            shards: watched.shards.clone(),
+            known_count,
+        });
         let keys = fresh.as_args();
         let transaction = Transaction::watch(watch, db, &keys, self.map, &self.hasher);
         let words = self.words_to_keep(entry, args);
@@ -412,6 +440,7 @@ impl Core {
         purpose: Purpose,
     ) {
         connection.blocked = Some(Blocked::UntilReply);
+        connection.runs_block = matches!(purpose, Purpose::Block(_));
         connection.silent_reply = take_silence(connection);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
@@ -753,6 +782,10 @@ impl Core {
             return; // Whatever block is open is another one.
         }
         self.forget_block(token);
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.runs_block = false;
+            self.release(token);
+        }
         if let Some(connection) = self.connections.get_mut(token)
             && let Some(tracking) = connection.session.tracking.as_deref_mut()
         {
@@ -768,13 +801,17 @@ impl Core {
             return self.publish_queued(token, tx, &queued.args.as_args(), subject);
         }
         let Some(mut connection) = self.connections.borrow(token) else {
-            // Nobody will see the reply.
-            let reply = b"-ERR the client has gone\r\n".to_vec();
-            return self.report(tx, reply, None);
+            debug_assert!(false, "a client of a block keeps its place");
+            return self.report(tx, GONE.to_vec(), None);
         };
         let stamp = self.clock.raw();
         let mut reply = Vec::new();
         if let Run::PubSub(what) = queued.entry.command.run {
+            if connection.closed {
+                // It has left all channels, and nobody will see the reply.
+                self.connections.restore(token, connection);
+                return self.report(tx, GONE.to_vec(), None);
+            }
             self.stamp = stamp;
             let args = queued.args.as_args();
             let output = std::mem::take(&mut connection.output);
@@ -794,6 +831,11 @@ impl Core {
         }
         let result = self.call_session(&mut connection, queued, &mut reply);
         let is_captured = match result {
+            Ok(Action::Node(NodeRequest::Track { .. })) if connection.closed => {
+                reply.clear();
+                reply.extend_from_slice(GONE);
+                false
+            }
             Ok(Action::Node(request)) => {
                 // It is counted when it is answered.
                 connection.asked = Some(Asked {

@@ -114,6 +114,8 @@ pub struct Connection {
     pub dirty: bool,
     /// The socket has been shut; waiting for the last completions.
     pub closed: bool,
+    /// A block of it is being run command by command: it keeps its place, with what it is the session of, until that is over.
+    pub runs_block: bool,
     /// Close when all output has been sent.
     pub close_after_output: bool,
     /// The client sends nothing more; what it has sent is still to be answered.
@@ -271,6 +273,7 @@ impl Connection {
             close_after_output: false,
             ended: false,
             closed: false,
+            runs_block: false,
             affinity: Affinity::default(),
             created_ms: now_ms,
             last_active_ms: now_ms,
@@ -292,7 +295,8 @@ impl Connection {
     /// Whether it must not move: messages of other cores know where it is.
     #[inline]
     pub fn stays(&self) -> bool {
-        self.session.subscribed || self.session.tracking.is_some() || self.is_target
+        let session = &self.session;
+        session.subscribed || session.monitoring || session.tracking.is_some() || self.is_target
     }
 
     /// Whether what there is for its client can be expected to be on its way after this turn: then it may move. What an earlier turn

@@ -288,8 +288,8 @@ impl Core {
             Purpose::Reply | Purpose::MayWait(_) => {
                 self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
-            Purpose::Watch(id, shards) => {
-                self.unwatch_if_gone(token, id, shards);
+            Purpose::Watch(watching) => {
+                self.has_watched(token, watching, &reply);
                 self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
             Purpose::Asked(id) => self.has_looked(id, &reply, holds),

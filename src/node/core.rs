@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::block::{Block, Captured, Running};
+use super::block::{Block, Captured, Running, Watching};
 use super::block_hops::{EXEC, EXEC_SPANS};
 use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
@@ -58,7 +58,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::parse::Limits;
 use crate::resp::{Args, Span};
 use crate::router::message::SlowCall;
-use crate::router::{FromShard, Origin, ShardId, ToShard, Transaction, TxId};
+use crate::router::{FromShard, Origin, ToShard, Transaction, TxId};
 use crate::shard::{Outcome, Shard};
 
 /// A buffer larger than this is freed instead of kept.
@@ -180,6 +180,8 @@ pub struct Core {
     pub(super) listings: Listings,
     /// CLIENT PAUSE.
     pub pause: Option<Pause>,
+    /// Writes wait because of the server's own doings: a shutdown that saves, a reload.
+    pub(super) holds_writes: bool,
     /// Questions to be answered when the writes from before the pause have ended: whose, and its name.
     pub waiting_for_writes: Vec<(usize, u64)>,
     /// What INFO shows of this core.
@@ -360,8 +362,8 @@ pub enum Purpose {
     Script(Origin),
     /// It is the client's, unless the client waits.
     MayWait(Box<MayWait>),
-    /// It is the client's, who watches under this id on these shards from then on.
-    Watch(u64, Vec<ShardId>),
+    /// It is the client's, who watches from then on.
+    Watch(Watching),
     /// It says whether there was something for this waiting client.
     Asked(u64),
     /// Nobody's: a snapshot's cut.
@@ -372,7 +374,7 @@ impl Purpose {
     /// A client waits for it, and for nothing else.
     pub(super) fn is_a_clients(&self) -> bool {
         match self {
-            Self::Reply | Self::Block(_) | Self::Script(_) | Self::MayWait(_) | Self::Watch(..) => {
+            Self::Reply | Self::Block(_) | Self::Script(_) | Self::MayWait(_) | Self::Watch(_) => {
                 true
             }
             Self::Asked(_) | Self::Cut => false,
@@ -447,6 +449,7 @@ impl Core {
             searches: Vec::new(),
             listings: Listings::default(),
             pause: None,
+            holds_writes: false,
             waiting_for_writes: Vec::new(),
             counters: CoreCounters::default(),
             thresholds: Thresholds::of(&parts.options),
@@ -581,10 +584,14 @@ impl Core {
             connection.output.truncate(length);
         }
         connection.blocked = None;
+        let was_kept = std::mem::take(&mut connection.runs_block) && connection.closed;
         connection.close_after_output |= connection.is_doomed;
         connection.push_late();
         if let Some((entry, took_ns, words)) = noted {
             self.note_if_worth(token, entry, took_ns, reply_bytes, words);
+        }
+        if was_kept {
+            return self.release(token);
         }
         self.resumes.push(token);
         self.mark_dirty(token);

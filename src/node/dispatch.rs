@@ -118,7 +118,7 @@ impl Core {
         if self.is_silenced() && self.waits_to_say(token, connection, entry, args) {
             return Dispatched::NotYet;
         }
-        if self.pause.is_some() && self.waits_for_pause(token, connection, entry, args) {
+        if self.is_pausing() && self.waits_for_pause(token, connection, entry, args) {
             return Dispatched::NotYet;
         }
         if self.is_a_script_busy() && self.is_busy_for(entry) {
@@ -161,15 +161,15 @@ impl Core {
         args: &Args<'_>,
         large: Option<(&Bytes, &Vec<Span>)>,
     ) -> Dispatched {
-        if connection.block.is_some()
-            && let Some(dispatched) = self.queue(connection, entry, args)
-        {
-            return dispatched;
-        }
         if connection.session.monitoring
             && let Some(error) = needs_no_keys(entry, &connection.session)
         {
             return self.refuse(connection, Some(entry), &error);
+        }
+        if connection.block.is_some()
+            && let Some(dispatched) = self.queue(connection, entry, args)
+        {
+            return dispatched;
         }
         if connection.under_way.is_some() && self.waits_for_keys(connection, entry, args) {
             return Dispatched::NotYet;
@@ -682,7 +682,13 @@ impl Core {
         connection.publishing
     }
 
-    /// CLIENT PAUSE: whether this request waits for its end.
+    /// Whether some requests may have to wait for the end of a pause.
+    #[inline]
+    pub(super) fn is_pausing(&self) -> bool {
+        self.pause.is_some() | self.holds_writes
+    }
+
+    /// CLIENT PAUSE, and what the server itself keeps writes waiting for: whether this request waits for its end.
     fn waits_for_pause(
         &mut self,
         token: Token,
@@ -690,14 +696,13 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> bool {
-        let Some(pause) = self.pause else {
-            return false;
-        };
         let has_waited = connection.paused_behind == Some(connection.commands_count);
-        if has_waited || pause.until_ms <= self.now_ms {
+        let pause = self.pause;
+        let pause = pause.filter(|pause| !has_waited && pause.until_ms > self.now_ms);
+        if pause.is_none() && !self.holds_writes {
             return false;
         }
-        if pause.writes_only {
+        if pause.is_none_or(|pause| pause.writes_only) {
             let may_write = match entry.command.run {
                 Run::Block(Verb::Exec) => self.block_may_write(connection),
                 _ => self.may_write(entry, args),

@@ -309,11 +309,7 @@ impl Core {
 
     /// Core 0, before what a shutdown saves: no more writes begin, and those that have begun end.
     pub(super) fn pause_for_stop(&mut self) {
-        let question = Question::Pause {
-            until_ms: i64::MAX,
-            writes_only: true,
-        };
-        self.ask_all(Asker::Stop, Purpose::Pause, question);
+        self.ask_all(Asker::Stop, Purpose::Pause, Question::HoldWrites(true));
     }
 
     fn go_on_stopping(&mut self, purpose: &Purpose) {
@@ -325,7 +321,7 @@ impl Core {
                 self.ask_all(Asker::Stop, Purpose::Ok, Question::WritesHaveEnded);
             }
             _ if self.saving.reload_log.is_some() => self.sync_logs(),
-            _ if self.saving.has_reload_waiting() => self.reload_with_log(),
+            _ if self.saving.has_reload_waiting() => self.reload_without_writes(),
             _ => self.save_before_stop(),
         }
     }
@@ -345,9 +341,11 @@ impl Core {
         self.ask_all(Asker::Nobody, Purpose::Ok, Question::DropSegments);
     }
 
-    /// Writes may begin again on all cores.
+    /// Writes may begin again on all cores, unless something else of the server's own keeps them waiting.
     pub(super) fn unpause_all(&mut self) {
-        self.ask_all(Asker::Nobody, Purpose::Ok, Question::Unpause);
+        if !self.is_stopping_to_save() && !self.saving.is_loading_anew() {
+            self.ask_all(Asker::Nobody, Purpose::Ok, Question::HoldWrites(false));
+        }
     }
 
     pub(super) fn ask_for_acl_log(&mut self, token: Token, count: usize) {
@@ -632,6 +630,10 @@ impl Core {
                 self.unpause();
                 Answer::Done
             }
+            Question::HoldWrites(holds) => {
+                self.hold_writes(holds);
+                Answer::Done
+            }
             Question::HotKeys(step) => self.hot_keys_step(step),
             Question::Purge => {
                 crate::ds::spare_mappings::give_back();
@@ -892,6 +894,7 @@ impl Core {
     /// Answers those who wait for the last writes; whether there were any to answer.
     pub(super) fn answer_when_writes_have_ended(&mut self) -> bool {
         let is_paused = self.pause.is_some_and(|pause| pause.until_ms > self.now_ms);
+        let is_paused = is_paused || self.holds_writes;
         if is_paused && (self.has_writing_transactions() || self.shard.has_deferred_writes()) {
             return false;
         }
@@ -962,6 +965,9 @@ pub struct Place {
 pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
     use std::os::fd::AsRawFd;
     let is_running = connection.blocked == Some(Blocked::UntilReply);
+    let asked = connection.asked.as_ref().filter(|_| is_running);
+    let waits_for_disk =
+        asked.is_some_and(|asked| matches!(asked.entry.command.name, "WAIT" | "WAITAOF"));
     let (running_bytes, words_bytes) = match is_running {
         true => (connection.request_bytes, connection.words_bytes),
         false => (0, 0),
@@ -1016,7 +1022,8 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
             ClientKind::Normal
         },
         flags: ClientFlags {
-            blocked: matches!(connection.blocked, Some(Blocked::Paused | Blocked::OnKeys)),
+            blocked: waits_for_disk
+                || matches!(connection.blocked, Some(Blocked::Paused | Blocked::OnKeys)),
             multi: open_block.is_some(),
             dirty: is_touched,
             close_after_reply: connection.close_after_output,

@@ -204,7 +204,12 @@ impl Core {
             }
             self.after(token, &mut connection);
         }
+        let waits_in_vain = connection.ended && connection.blocked == Some(Blocked::OnKeys);
         self.restore(token, connection);
+        if waits_in_vain {
+            // It had gone before this could begin.
+            self.end_wait_of_ended(token);
+        }
     }
 
     /// Lets connections go on that waited for a link to drain.

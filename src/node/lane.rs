@@ -42,7 +42,7 @@ impl Core {
             && session.reply_mode == ReplyMode::On;
         let is_quiet = self.gate == 0
             && self.log_errno == 0
-            && self.pause.is_none()
+            && !self.is_pausing()
             && self.scripts.busy_count == 0
             && !self.monitored
             && self.slow.is_none();

@@ -123,8 +123,15 @@ impl Core {
             return self.finish_move(token);
         }
         connection.ended = true;
+        if connection.blocked == Some(Blocked::Paused) {
+            // As in Redis, what has not begun by now never does: who has given up may have asked somebody else.
+            return self.close(token);
+        }
         if connection.blocked == Some(Blocked::OnKeys) {
             return self.end_wait_of_ended(token);
+        }
+        if !self.waits_for_disk.is_empty() {
+            self.look_at_wait_of_ended(token);
         }
         self.mark_dirty(token);
     }
@@ -173,7 +180,8 @@ impl Core {
             return;
         };
         let is_subscribed = connection.subscriptions.is_some();
-        if !connection.closed || connection.receiving || connection.sending || is_subscribed {
+        let is_used = connection.receiving || connection.sending || connection.runs_block;
+        if !connection.closed || is_used || is_subscribed {
             return;
         }
         connection.stay(&self.mesh.board().cores, self.id);
@@ -354,8 +362,8 @@ impl Core {
     /// Ends the pause and lets its connections go on, in the order they came in.
     pub fn unpause(&mut self) {
         self.pause = None;
-        self.shard.keys.set_expiry_paused(false);
-        // The last that is to be resumed is resumed first.
+        self.shard.keys.set_expiry_paused(self.holds_writes);
+        // Those that wait for more than this do so again. The last that is to be resumed is resumed first.
         for token in std::mem::take(&mut self.paused_connections)
             .into_iter()
             .rev()
@@ -367,6 +375,16 @@ impl Core {
                 connection.paused_behind = Some(connection.commands_count);
                 self.resumes.push(token);
             }
+        }
+    }
+
+    /// Keeps writes waiting, or lets them go on.
+    pub(super) fn hold_writes(&mut self, holds: bool) {
+        self.holds_writes = holds;
+        let is_paused = self.pause.is_some_and(|pause| pause.until_ms > self.now_ms);
+        self.shard.keys.set_expiry_paused(holds || is_paused);
+        if !holds && !is_paused {
+            self.unpause();
         }
     }
 

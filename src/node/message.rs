@@ -243,6 +243,8 @@ pub enum Question {
     HotKeys(HotKeysStep),
     /// CLIENT UNPAUSE.
     Unpause,
+    /// Whether the server itself keeps writes from beginning, whatever clients pause.
+    HoldWrites(bool),
     /// SCRIPT FLUSH.
     FlushScripts,
     /// SCRIPT KILL: see `node/script_busy.rs`.

@@ -1,4 +1,4 @@
-//! DEBUG RELOAD where there are logs: what is loaded and what the logs hold stay the same.
+//! DEBUG RELOAD: nobody writes meanwhile, and where there are logs, what is loaded and what they hold stay the same.
 //!
 //!     writes wait ─> the snapshot ─> keys go, and come back from the file ─> writes go on
 //!                                     └─ NOSAVE, NOFLUSH, MERGE: other keys than the logs have ─> a new base ─> writes go on
@@ -54,6 +54,16 @@ impl Reloading {
 }
 
 impl Saving {
+    /// A reload or DEBUG LOADAOF has not ended.
+    pub(super) fn is_loading_anew(&self) -> bool {
+        let is_reloading = !matches!(self.reloading, Reloading::Off | Reloading::Failed);
+        let is_asked = self
+            .log_load
+            .as_ref()
+            .is_some_and(|(_, asked)| asked.is_some());
+        is_reloading || is_asked || self.reload_log.is_some()
+    }
+
     /// A reload waits for writes to end.
     pub(super) fn has_reload_waiting(&self) -> bool {
         matches!(self.reloading, Reloading::Pausing(..))
@@ -65,10 +75,9 @@ impl Core {
     pub(super) fn start_reload(&mut self, asked: Asked, reload: Reload) {
         if self.options.appendonly {
             self.fail_backup("the keys are loaded anew");
-            self.saving.reloading = Reloading::Pausing(asked, reload);
-            return self.pause_for_stop();
         }
-        self.save_and_reload(asked, reload);
+        self.saving.reloading = Reloading::Pausing(asked, reload);
+        self.pause_for_stop();
     }
 
     fn save_and_reload(&mut self, asked: Asked, reload: Reload) {
@@ -80,7 +89,7 @@ impl Core {
     }
 
     /// Core 0: no write is under way any more.
-    pub(super) fn reload_with_log(&mut self) {
+    pub(super) fn reload_without_writes(&mut self) {
         if let Reloading::Pausing(asked, reload) = self.saving.reloading {
             self.saving.reloading = Reloading::Paused(reload);
             self.save_and_reload(asked, reload);
@@ -96,12 +105,12 @@ impl Core {
         let Reloading::Paused(reload) = self.saving.reloading else {
             return self.answer(asked.0, asked.1, answer);
         };
-        if !is_loaded {
+        if reload.is_exact() && is_loaded || !self.options.appendonly {
+            self.end_reload(asked, answer);
+        } else if !is_loaded {
             self.saving.reloading = Reloading::Failed;
             self.saving.reload_log = Some(asked);
             self.sync_logs();
-        } else if reload.is_exact() {
-            self.end_reload(asked, answer);
         } else {
             self.saving.reloading = Reloading::Rewriting(asked);
             if let Err(reason) = self.begin_rewrite() {
@@ -134,8 +143,7 @@ impl Core {
 
     /// Core 0: a reload is over, or cannot begin.
     pub(super) fn end_reload(&mut self, asked: Asked, answer: Answer) {
-        let has_paused = std::mem::take(&mut self.saving.reloading).is_on();
-        if has_paused && !self.is_stopping_to_save() {
+        if std::mem::take(&mut self.saving.reloading).is_on() {
             self.unpause_all();
         }
         self.answer(asked.0, asked.1, answer);

@@ -106,7 +106,8 @@ impl Core {
             .collect();
         let watching = |connection: &&Connection| {
             let block = connection.block.as_ref();
-            block.is_some_and(|block| block.watched.is_some())
+            let watched = block.and_then(|block| block.watched.as_ref());
+            watched.is_some_and(|watched| !watched.keys.is_empty() && !watched.watch.is_touched())
         };
         let slack_bytes =
             keys.slack_bytes() + self.compaction.heap_free_bytes + spare_mappings::bytes();

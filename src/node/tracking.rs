@@ -180,8 +180,10 @@ impl Core {
         redirect_core: u16,
     ) {
         let core = self.id;
-        let Some(connection) = self.connections.get_mut(token) else {
-            return;
+        let connection = self.connections.get_mut(token);
+        let Some(connection) = connection.filter(|connection| !connection.closed) else {
+            // It went while others were asked. Nobody sees the reply, but its block waits for one.
+            return self.fail(token, "ERR the client has gone");
         };
         connection.stay(&self.mesh.board().cores, self.id);
         let tracking = match &mut connection.session.tracking {

@@ -51,6 +51,23 @@ impl Core {
             return self.end_wait_for_disk(&mut waits);
         }
         self.waits_for_disk.push(waits);
+        self.look_at_wait_of_ended(token);
+    }
+
+    /// A client has sent its last and waits: for disks it does to the end, for replicas in vain.
+    pub(super) fn look_at_wait_of_ended(&mut self, token: Token) {
+        let connection = self.connections.get_mut(token);
+        if connection.is_none_or(|connection| !connection.ended) {
+            return;
+        }
+        let waits = self.waits_for_disk.iter();
+        let place = (waits.enumerate())
+            .find(|(_, waits)| waits.token == token && waits.request.replicas > 0)
+            .map(|(place, _)| place);
+        if let Some(place) = place {
+            let mut waits = self.waits_for_disk.swap_remove(place);
+            self.end_wait_for_disk(&mut waits);
+        }
     }
 
     /// What WAITAOF and WAIT give a script, at once. Errors: the error line.

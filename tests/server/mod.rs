@@ -30,6 +30,7 @@ mod hotkeys; // sessions that find the most expensive keys of all cores
 mod http; // figures on a port of their own
 mod key_groups; // keys that live together because of how they begin
 mod lane;
+mod leaving; // clients that go before or while they are served
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
 mod long_reads; // replies in pieces

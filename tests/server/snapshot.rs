@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Value, bulk, error, ok};
+use super::client::{Client, Next, Value, bulk, error, ok};
 use super::harness::Server;
 
 const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
@@ -115,6 +115,112 @@ fn reload_saves_and_loads_and_others_find_a_loading_server_at_most() {
         client.ask("DEBUG RELOAD SOON"),
         error("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
     );
+}
+
+/// Replies to writes until the server has ended or is asked to stop.
+fn write_until(client: &mut Client, mut is_over: impl FnMut() -> bool) -> usize {
+    let mut written = 0;
+    client.set_reply_timeout(Duration::from_millis(20));
+    let mut is_asked = false;
+    while !is_over() {
+        if !is_asked
+            && client
+                .try_send(format!("SET own{written} 1\r\n").as_bytes())
+                .is_err()
+        {
+            break;
+        }
+        is_asked = true;
+        match client.try_next() {
+            None => continue,
+            Some(Next::Closed) => break,
+            Some(Next::Reply(reply)) => {
+                is_asked = false;
+                written += usize::from(reply == ok());
+            }
+        }
+    }
+    written
+}
+
+/// What is written while a reload saves waits for it: it would be gone with what was there.
+#[test]
+fn a_reload_without_a_log_loses_no_write() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &DEBUG);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 300");
+        client.ask("CONFIG SET rdb-key-save-delay 1000");
+        client.send(b"DEBUG RELOAD\r\n");
+        client.set_reply_timeout(Duration::from_millis(1));
+        let mut other = server.client();
+        let mut reloaded = None;
+        let written = write_until(&mut other, || {
+            reloaded = client.try_next();
+            reloaded.is_some()
+        });
+        assert_eq!(reloaded, Some(Next::Reply(ok())));
+        client.set_reply_timeout(Duration::from_secs(20));
+        for number in 0..written {
+            let key = format!("GET own{number}");
+            assert_eq!(
+                client.ask(&key),
+                bulk("1"),
+                "{key} of {written} at {threads}"
+            );
+        }
+    }
+}
+
+/// CLIENT UNPAUSE is for CLIENT PAUSE: what a shutdown keeps waiting would not be in its file.
+#[test]
+fn no_client_lets_writes_begin_while_a_shutdown_saves() {
+    for threads in [1, 3] {
+        let mut server = Server::start(threads, &DEBUG);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 500");
+        client.ask("CONFIG SET rdb-key-save-delay 1000");
+        let mut stopping = server.client();
+        stopping.send(b"SHUTDOWN SAVE\r\n");
+        wait_for("it saves", || {
+            let text = client.ask("INFO persistence").text();
+            text.contains("rdb_bgsave_in_progress:1")
+        });
+        assert_eq!(client.ask("CLIENT UNPAUSE"), ok());
+        let written = write_until(&mut client, || false);
+        assert!(server.wait_for_the_end().success());
+        assert!(server.restart(threads, &DEBUG), "{}", server.log());
+        let mut client = server.client();
+        for number in 0..written {
+            let key = format!("GET own{number}");
+            assert_eq!(
+                client.ask(&key),
+                bulk("1"),
+                "{key} of {written} at {threads}"
+            );
+        }
+    }
+}
+
+/// And what clients have paused goes on when the server's own doings are over.
+#[test]
+fn a_reload_ends_no_pause_of_a_client() {
+    for appendonly in ["no", "yes"] {
+        let options = [&DEBUG[..], &["--appendonly", appendonly]].concat();
+        let server = Server::start(2, &options);
+        let mut client = server.client();
+        assert_eq!(client.ask("SET a 1"), ok());
+        assert_eq!(client.ask("CLIENT PAUSE 100000 WRITE"), ok());
+        let mut writing = server.client();
+        writing.send(b"SET a 2\r\n");
+        assert_eq!(client.ask("DEBUG RELOAD"), ok());
+        writing.set_reply_timeout(Duration::from_millis(50));
+        assert_eq!(writing.try_next(), None);
+        assert_eq!(client.ask("GET a"), bulk("1"));
+        assert_eq!(client.ask("CLIENT UNPAUSE"), ok());
+        writing.set_reply_timeout(Duration::from_secs(20));
+        assert_eq!(writing.reply(), ok());
+    }
 }
 
 /// Puts a pipe in the place of the dump, whose bytes are returned with it.
@@ -689,4 +795,25 @@ fn a_snapshot_that_the_end_of_the_process_cuts_short_takes_nobodys_place() {
     let is_whole = digest(&mut client) == before || size == 153_009;
     assert!(is_whole, "{size} keys, {}", server.log());
     stop(&mut again);
+}
+
+/// Whoever has asked for a file and waits for it gets it, as in Redis, where nobody else is served meanwhile.
+#[test]
+fn no_flush_ends_what_a_client_waits_for() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[DEBUG[0], DEBUG[1], "--save", ""]);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 300");
+        client.ask("CONFIG SET rdb-key-save-delay 1000");
+        let mut saving = server.client();
+        saving.send(b"SAVE\r\n");
+        wait_for("it saves", || {
+            server.info("persistence", "rdb_bgsave_in_progress") == "1"
+        });
+        assert_eq!(client.ask("FLUSHALL"), ok());
+        assert_eq!(saving.reply(), ok(), "at {threads}");
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(0));
+        assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), ok());
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(300));
+    }
 }

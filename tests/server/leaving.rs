@@ -1,0 +1,222 @@
+//! Clients that go, or are turned away, before what they have asked for has begun or while it is under way: nothing of them is
+//! left.
+
+use super::client::{Client, Value, error, ok, request};
+use super::harness::{Server, eventually};
+use std::time::Duration;
+
+const QUIET: Duration = Duration::from_millis(50);
+const DEBUG: &[&str] = &["--enable-debug-command", "local"];
+
+/// Nobody is left but who asks.
+fn all_have_gone(server: &Server, when: &str) {
+    eventually(when, || {
+        let clients = ["connected_clients", "blocked_clients", "pubsub_clients"];
+        let counts = clients.map(|field| server.info_number("clients", field));
+        let tracking = server.info_number("clients", "tracking_clients");
+        (counts, tracking) == ([1, 0, 0], 0)
+    });
+}
+
+#[test]
+fn who_waits_for_replicas_is_freed_when_it_goes() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--appendonly", "yes"]);
+        for line in ["WAIT 1 0", "WAITAOF 0 1 0", "WAITAOF 1 1 0"] {
+            let mut waiting = server.client();
+            waiting.send(format!("{line}\r\n").as_bytes());
+            eventually("it waits", || {
+                server.info_number("clients", "blocked_clients") == 1
+            });
+            let list = server.client().ask("CLIENT LIST").text();
+            assert_eq!(list.matches(" flags=b ").count(), 1, "{list}");
+            drop(waiting);
+            all_have_gone(&server, line);
+        }
+    }
+}
+
+/// The end of a client's input may come before what it waits with begins.
+#[test]
+fn who_goes_before_its_wait_begins_takes_nothing() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let waits = [
+            "BLPOP q 0",
+            "BLPOP q r s t 0",
+            "BLMOVE q other LEFT LEFT 0",
+            "BZPOPMIN q 0",
+            "XREAD BLOCK 0 STREAMS q $",
+            "WAIT 1 0",
+        ];
+        for line in waits {
+            for shuts in [true, false] {
+                let mut gone = server.client();
+                gone.ask("GET q");
+                assert_eq!(client.ask("CLIENT PAUSE 100 ALL"), ok());
+                gone.send(format!("{line}\r\n").as_bytes());
+                if shuts {
+                    gone.shut_write();
+                    gone.set_reply_timeout(Duration::from_secs(20));
+                    gone.try_next();
+                }
+                drop(gone);
+                eventually(line, || {
+                    let list = client.ask("CLIENT LIST").text();
+                    list.lines().count() == 1
+                });
+            }
+        }
+        assert_eq!(client.ask("RPUSH q x"), Value::Integer(1));
+        assert_eq!(client.ask("LLEN q"), Value::Integer(1), "at {threads}");
+    }
+}
+
+/// What has not begun when its client goes never does, as in Redis: who has given up may have asked again.
+#[test]
+fn what_a_pause_keeps_waiting_goes_with_its_client() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        assert_eq!(client.ask("CLIENT PAUSE 100000 WRITE"), ok());
+        for _ in 0..5 {
+            let mut gone = server.client();
+            gone.send(b"INCR n\r\n");
+            eventually("it waits", || {
+                server.info_number("clients", "paused_clients") == 1
+            });
+            drop(gone);
+            eventually("it is gone", || {
+                server.info_number("clients", "paused_clients") == 0
+            });
+        }
+        assert_eq!(client.ask("CLIENT UNPAUSE"), ok());
+        assert_eq!(client.ask("GET n"), Value::Null, "at {threads}");
+    }
+}
+
+/// A WATCH that is told BUSY watches nothing; the one after it does.
+#[test]
+fn a_watch_that_was_turned_away_can_be_asked_for_again() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--busy-reply-threshold", "50"]);
+        let mut watching: Vec<Client> = (0..6).map(|_| server.client()).collect();
+        for (number, client) in watching.iter_mut().enumerate() {
+            client.ask(&format!("GET own{number}"));
+        }
+        let mut looping = server.client();
+        let body = b"redis.call('get', KEYS[1]) while true do end";
+        looping.send(&request(&[b"EVAL", body, b"1", b"k"]));
+        let is_busy =
+            |reply: &Value| matches!(reply, Value::Error(text) if text.starts_with("BUSY"));
+        let mut probe = server.client();
+        eventually("it is busy", || is_busy(&probe.ask("PING")));
+        let replies: Vec<Value> = watching
+            .iter_mut()
+            .map(|client| client.ask("WATCH k own"))
+            .collect();
+        assert!(replies.iter().all(is_busy), "{replies:?}");
+        assert_eq!(probe.ask("SCRIPT KILL"), ok());
+        looping.reply();
+        for client in &mut watching {
+            assert_eq!(client.ask("WATCH k"), ok());
+        }
+        assert_eq!(probe.ask("SET k 1"), ok());
+        for client in &mut watching {
+            client.send(b"MULTI\r\nGET k\r\nEXEC\r\n");
+            assert_eq!(client.replies(3)[2], Value::Null, "at {threads}");
+        }
+        assert_eq!(server.info_number("clients", "watching_clients"), 0);
+    }
+}
+
+/// What is left of a block is run, in the database that it has selected, and enters its client nowhere.
+#[test]
+fn a_client_that_goes_in_the_midst_of_its_block_leaves_a_whole_block_and_nothing_else() {
+    let server = Server::start(3, DEBUG);
+    let mut client = server.client();
+    client.ask("DEBUG SET-DISABLE-DENY-SCRIPTS 1");
+    // On some other core than the block, most of them.
+    for held in ["a", "b", "c", "d", "e", "f"] {
+        let mut target = server.client();
+        let target_id = target.ask("CLIENT ID").integer();
+        let mut gone = server.client();
+        let gone_id = gone.ask("CLIENT ID").integer();
+        gone.ask("GET k");
+        let mut sleeping = server.client();
+        let body = b"redis.call('debug', 'sleep', 0.2) return redis.call('get', KEYS[1])";
+        sleeping.send(&request(&[b"EVAL", body, b"1", held.as_bytes()]));
+        std::thread::sleep(QUIET);
+        let block = format!(
+            "MULTI\r\nSET k 1\r\nCLIENT TRACKING ON REDIRECT {target_id}\r\nSELECT 3\r\nSUBSCRIBE news\r\nSET k 3\r\nEXEC\r\n"
+        );
+        gone.send(block.as_bytes());
+        std::thread::sleep(QUIET);
+        assert_eq!(
+            target.ask(&format!("CLIENT KILL ID {gone_id}")),
+            Value::Integer(1)
+        );
+        sleeping.reply();
+        assert_eq!(client.ask("GET k"), Value::Bulk(b"1".to_vec()), "{held}");
+        client.ask("SELECT 3");
+        assert_eq!(client.ask("GET k"), Value::Bulk(b"3".to_vec()), "{held}");
+        client.ask("FLUSHALL");
+        client.ask("SELECT 0");
+        drop((target, gone, sleeping, client));
+        all_have_gone(&server, held);
+        client = server.client();
+        assert_eq!(client.ask("PUBSUB CHANNELS"), Value::Array(Vec::new()));
+    }
+}
+
+/// Cut off by its own message, which is more than it may have unread.
+#[test]
+fn a_client_that_its_own_block_cuts_off_is_subscribed_to_nothing() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut gone = server.client();
+        let option: [&[u8]; 4] = [
+            b"CONFIG",
+            b"SET",
+            b"client-output-buffer-limit",
+            b"pubsub 100kb 0 0",
+        ];
+        gone.send(&request(&option));
+        assert_eq!(gone.reply(), ok());
+        gone.ask("HELLO 3");
+        gone.ask("SUBSCRIBE a");
+        let message = vec![b'x'; 300_000];
+        let mut bytes = b"MULTI\r\n".to_vec();
+        bytes.extend(request(&[b"PUBLISH", b"a", &message]));
+        bytes.extend(b"SUBSCRIBE b\r\nPSUBSCRIBE c*\r\nCLIENT TRACKING ON\r\nEXEC\r\n");
+        gone.send(&bytes);
+        gone.rest();
+        all_have_gone(&server, "a block");
+        let channels = server.client().ask("PUBSUB CHANNELS");
+        assert_eq!(channels, Value::Array(Vec::new()));
+        assert_eq!(server.client().ask("PUBSUB NUMPAT"), Value::Integer(0));
+    }
+}
+
+/// Whoever monitors may not run scripts either.
+#[test]
+fn who_monitors_runs_no_scripts() {
+    let server = Server::start(1, &[]);
+    let mut monitor = server.client();
+    assert_eq!(monitor.ask("MONITOR"), ok());
+    let refused = error("ERR Replica can't interact with the keyspace");
+    for line in [
+        "EVAL return 0",
+        "EVALSHA 0 0",
+        "EVAL_RO return 0",
+        "FCALL f 0",
+    ] {
+        assert_eq!(monitor.ask(line), refused, "{line}");
+    }
+    assert_eq!(monitor.ask("MULTI"), ok());
+    assert!(monitor.reply().text().ends_with("\"MULTI\""));
+    assert_eq!(monitor.ask("GET k"), refused);
+    let aborted = "EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(monitor.ask("EXEC"), error(aborted));
+}

@@ -229,6 +229,16 @@ impl Keyspace {
         self.events.settle();
     }
 
+    /// Gives those who track to a keyspace that takes this one's place: they must forget everything.
+    pub fn hand_tracking_to(&mut self, other: &mut Self) {
+        let (own, others) = (&mut self.events.tracking, &mut other.events.tracking);
+        own.clear();
+        others.prefixes = std::mem::take(&mut own.prefixes);
+        others.total = own.total.clone();
+        others.news = std::mem::take(&mut own.news);
+        other.tell_flushed();
+    }
+
     /// All keys of a database are gone: whoever tracks must forget everything. One shard tells it for all.
     pub fn tell_flushed(&mut self) {
         let tracking = &mut self.events.tracking;

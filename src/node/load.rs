@@ -406,6 +406,7 @@ impl Core {
         };
         if load.flushes {
             self.shard.keys.empty_all();
+            self.shard.keys.tell_flushed();
         }
         self.load_walk = Some(LoadWalk {
             load,

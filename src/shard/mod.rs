@@ -541,6 +541,7 @@ impl Shard {
         let now_ms = self.keys.now_ms();
         let mut before = std::mem::replace(&mut self.keys, keys);
         before.hand_readings_to(&mut self.keys);
+        before.hand_tracking_to(&mut self.keys);
         self.keys.set_now(now_ms);
         self.note_expired_or_not();
         self.set_memory_options(MemoryOptions::default());

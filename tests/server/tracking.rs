@@ -363,3 +363,32 @@ fn what_is_evicted_is_told_before_the_reply() {
     assert_eq!(invalidated(&mut client), ["volatile"]);
     assert_eq!(client.reply(), Value::Integer(0));
 }
+
+/// Other keys instead of those that were there: everything is to be forgotten, and what is written afterwards is told as before.
+#[test]
+fn what_is_loaded_anew_is_told() {
+    for threads in [1, 4] {
+        let options = ["--enable-debug-command", "yes", "--appendonly", "yes"];
+        let server = Server::start(threads, &options);
+        let mut readers: Vec<Client> = (0..2).map(|_| resp3(&server)).collect();
+        readers[0].ask("CLIENT TRACKING ON BCAST PREFIX k");
+        readers[1].ask("CLIENT TRACKING ON");
+        let mut writer = server.client();
+        for line in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+            readers[1].ask("GET k");
+            assert_eq!(writer.ask("SET k 1"), ok());
+            for reader in &mut readers {
+                assert_eq!(invalidated(reader), ["k"], "{line} at {threads}");
+            }
+            readers[1].ask("GET k");
+            assert_eq!(writer.ask(line), ok());
+            for reader in &mut readers {
+                assert_eq!(
+                    reader.reply().items()[1],
+                    Value::Null,
+                    "{line} at {threads}"
+                );
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::stream_idempotent::Request;
 use super::stream_words::{NewId, id, reply_id};
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
-use crate::ds::stream::{References, Refusal, StreamId, Threshold, Trim, Words};
+use crate::ds::stream::{References, Refusal, StreamId, Threshold, Trim, Trimmed, Words};
 use crate::keyspace::Classes;
 use crate::keyspace::StreamValue;
 use crate::resp::args::OwnedArgs;
@@ -188,8 +188,10 @@ impl<'a> Parser<'a> {
 
 impl Options<'_> {
     /// What goes depends on nodes, and so on options that may be others when it is run again.
-    fn is_approximate(&self) -> bool {
-        self.trim.as_ref().is_some_and(|trim| trim.is_approximate)
+    fn depends_on_nodes(&self) -> bool {
+        let is_by_nodes =
+            |trim: &Trim| trim.is_approximate || self.references == References::Acknowledged;
+        self.trim.as_ref().is_some_and(is_by_nodes)
     }
 }
 
@@ -211,10 +213,20 @@ fn without_trim(args: &Args<'_>, id_at: usize) -> OwnedArgs {
     words
 }
 
-/// The command that leaves as many of the newest entries.
-fn exact_trim(key: &[u8], length: u64, references: References) -> OwnedArgs {
+/// The command that leaves what a trim has left, whatever nodes there are: as many of the newest entries, or of those up to the
+/// last that went only what is not acknowledged.
+fn exact_trim(key: &[u8], trimmed: Trimmed, length: u64, references: References) -> OwnedArgs {
     let length = length.to_string();
-    let words = [b"XTRIM", key, b"MAXLEN", b"=", length.as_bytes()];
+    let least = match references {
+        References::Acknowledged => trimmed.last.and_then(StreamId::next),
+        References::Keep | References::Delete => None,
+    };
+    let mut text = [0; 41];
+    let (strategy, threshold) = match least {
+        Some(least) => (&b"MINID"[..], least.text(&mut text)),
+        None => (&b"MAXLEN"[..], length.as_bytes()),
+    };
+    let words = [b"XTRIM", key, strategy, b"=", threshold];
     let references: Option<&[u8]> = match references {
         References::Keep => None,
         References::Delete => Some(b"DELREF"),
@@ -323,18 +335,23 @@ fn xadd(
         let producers = stream.producers_mut();
         producers.note(request.producer(), mark, id, now_ms as u64);
     }
-    let trimmed = match options.trim {
-        Some(trim) => stream.trim(trim, options.references),
-        None => 0,
-    };
+    let trimmed = (options.trim).map(|trim| stream.trim(trim, options.references));
     let length = stream.log.len();
-    if options.is_approximate() && call.is_logged {
+    if options.depends_on_nodes()
+        && call.is_logged
+        && let Some(trimmed) = trimmed
+    {
         let added = without_trim(args, id_at);
-        let trim = exact_trim(key.bytes, length, options.references);
-        call.log_instead(vec![added, trim]);
+        let trim = exact_trim(key.bytes, trimmed, length, options.references);
+        let has_trimmed = trimmed.count > 0;
+        call.log_instead(
+            std::iter::once(added)
+                .chain(has_trimmed.then_some(trim))
+                .collect(),
+        );
     }
     call.tell(Classes::STREAM, "xadd", key.bytes);
-    if trimmed > 0 {
+    if trimmed.is_some_and(|trimmed| trimmed.count > 0) {
         call.tell(Classes::STREAM, "xtrim", key.bytes);
     }
     Ok(Effect::wrote(1))
@@ -354,19 +371,20 @@ fn xtrim(
     let (trimmed, length) = match (found, options.trim) {
         (Some(mut held), Some(trim)) => {
             let trimmed = held.get_mut().trim(trim, options.references);
-            (trimmed, held.get().log.len())
+            (Some(trimmed), held.get().log.len())
         }
-        _ => (0, 0),
+        _ => (None, 0),
     };
-    if trimmed > 0 {
-        if options.is_approximate() && call.is_logged {
-            let trim = exact_trim(key.bytes, length, options.references);
+    let count = trimmed.map_or(0, |trimmed| trimmed.count);
+    if let Some(trimmed) = trimmed.filter(|_| count > 0) {
+        if options.depends_on_nodes() && call.is_logged {
+            let trim = exact_trim(key.bytes, trimmed, length, options.references);
             call.log_instead(vec![trim]);
         }
         call.tell(Classes::STREAM, "xtrim", key.bytes);
     }
-    reply.integer(trimmed as i64);
-    Ok(Effect::wrote(trimmed))
+    reply.integer(count as i64);
+    Ok(Effect::wrote(count))
 }
 
 /// XADD and XTRIM.

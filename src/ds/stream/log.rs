@@ -10,6 +10,7 @@
 use super::id::StreamId;
 use super::node::{self, Backward, Entry, Forward, Head, Node, Words};
 use super::radix;
+use super::references::Trimmed;
 use super::tree::{self, Tree};
 use crate::ds::listpack::{LISTPACK_BYTES_MAX, Listpack, Position};
 use crate::ds::mover::Mover;
@@ -158,13 +159,13 @@ impl Log {
         trimmed
     }
 
-    /// Removes those entries from the start that `may_delete` lets go, by entries and not by nodes; returns how many.
+    /// Removes those entries from the start that `may_delete` lets go, by entries and not by nodes.
     pub(super) fn trim_each(
         &mut self,
         trim: Trim,
         mut may_delete: impl FnMut(StreamId) -> bool,
-    ) -> u64 {
-        let mut trimmed = 0;
+    ) -> Trimmed {
+        let (mut trimmed, mut last) = (0, None);
         let mut start = StreamId::MIN;
         while let Some((&node_id, node)) = self.nodes.iter_from(&start).next() {
             let entries_count = node.living_count(node_id);
@@ -193,6 +194,7 @@ impl Log {
                 }
             }
             trimmed += self.delete_from(node_id, &ids, None);
+            last = ids.last().copied().or(last);
             let Some(next) = node_id.next().filter(|_| is_whole) else {
                 break;
             };
@@ -201,7 +203,10 @@ impl Log {
         if trimmed > 0 {
             self.find_first();
         }
-        trimmed
+        Trimmed {
+            count: trimmed,
+            last,
+        }
     }
 
     /// Removes entries from the start of the first node.

@@ -24,7 +24,7 @@ pub use id::{IdText, StreamId};
 pub use log::{Log, NodeLimits, Range, RangeBack, Refusal, Threshold, Trim};
 pub use node::{Entry, Fields, Words};
 pub use producers::{Mark, Producers};
-pub use references::{Deletion, References};
+pub use references::{Deletion, References, Trimmed};
 pub use tree::Tree;
 
 use super::mover::{Mover, Progress};

@@ -28,6 +28,15 @@ pub enum Deletion {
     Referenced,
 }
 
+/// What a trim has removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// How many entries.
+    pub count: u64,
+    /// The last of them, where others may have stayed before it.
+    pub last: Option<StreamId>,
+}
+
 impl Stream {
     /// Deletes an entry.
     pub fn delete(&mut self, id: StreamId, references: References) -> Deletion {
@@ -44,10 +53,11 @@ impl Stream {
         }
     }
 
-    /// Removes entries from the start; returns how many. Other references than `Keep` make every trim exact.
-    pub fn trim(&mut self, trim: Trim, references: References) -> u64 {
+    /// Removes entries from the start. Other references than `Keep` make every trim exact.
+    pub fn trim(&mut self, trim: Trim, references: References) -> Trimmed {
         if references == References::Keep || self.groups_count() == 0 && !trim.is_approximate {
-            return self.log.trim(trim);
+            let count = self.log.trim(trim);
+            return Trimmed { count, last: None };
         }
         let mut log = std::mem::take(&mut self.log);
         let trimmed = log.trim_each(trim, |id| match references {

@@ -131,11 +131,21 @@ fn check(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
     let dir = DataDir::open(&place)?;
     let mut manifest = dir.manifest()?;
     let mut has_damage = false;
-    for epoch in &mut manifest.epochs {
+    let epochs_count = manifest.epochs.len();
+    for index in 0..epochs_count {
+        let epoch = &mut manifest.epochs[index];
         if let Some(base) = &epoch.base {
             check_rdb(&dir.base_path(epoch.number, base.number), true, out)?;
         }
         has_damage |= check_epoch(&dir, epoch, fixes, out)?;
+        if has_damage && fixes && index + 1 < epochs_count {
+            // Later runs went on from what does not count any more.
+            let first = manifest.epochs[index + 1].number;
+            let what = "it goes on from what does not count any more, and does not count";
+            say(out, &format!("epoch {first} and later: {what}"))?;
+            manifest.epochs.truncate(index + 1);
+            break;
+        }
     }
     if !has_damage {
         return say(out, "all of it is whole");

@@ -452,12 +452,22 @@ impl Core {
         }
     }
 
+    /// Why what is being sealed cannot be whole: its logs have ended meanwhile, on some cores before the cut.
+    fn logs_have_gone(&self) -> Option<String> {
+        let backup = lock(&self.mesh.board().backup);
+        let pinned = backup.pinned.as_ref().map(|pinned| pinned.epoch.number);
+        let store = self.saving.rewriting.store.as_ref();
+        let current = store.map(|store| store.epoch.number);
+        (pinned.is_some() && pinned != current).then(|| "appendonly was changed meanwhile".into())
+    }
+
     /// All cores have answered.
     pub(super) fn go_on_sealing(&mut self, answers: Vec<Answer>) {
         let refusal = answers.into_iter().find_map(|answer| match answer {
             Answer::Refused(text) => Some(String::from_utf8_lossy(&text).into_owned()),
             _ => None,
         });
+        let refusal = refusal.or_else(|| self.logs_have_gone());
         match self.saving.backing_up.sealing.take() {
             Some(Sealing::Preparing(asked)) if refusal.is_none() => {
                 self.saving.backing_up.sealing = Some(Sealing::Cutting(asked, self.log_size()));
@@ -515,6 +525,12 @@ impl Core {
     ///
     /// - `lsns`: where each log had got by the cut, where that was the job.
     pub(super) fn seal_went_on(&mut self, lsns: Vec<u64>, result: Result<(), String>) {
+        let result = match &self.saving.backing_up.sealing {
+            Some(Sealing::Cutting(..)) => {
+                result.and_then(|()| self.logs_have_gone().map_or(Ok(()), Err))
+            }
+            _ => result,
+        };
         match (self.saving.backing_up.sealing.take(), result) {
             (Some(Sealing::Cutting(asked, size)), Ok(())) => {
                 // The logs' sizes are counted from the last cut; what comes before it counts as the base from now on.

@@ -223,9 +223,7 @@ impl Core {
             SaveRequest::Wait if self.is_rewriting() => {
                 self.saving.queue.push_back(Then::Reply(asked));
             }
-            SaveRequest::Background { .. } | SaveRequest::Wait
-                if self.saving.job.is_some() || self.saving.reloading.is_on() =>
-            {
+            SaveRequest::Background { .. } | SaveRequest::Wait if self.is_saving_busy() => {
                 self.answer(from, id, Answer::Refused(IN_PROGRESS.into()));
             }
             SaveRequest::Background { .. } => {
@@ -244,8 +242,7 @@ impl Core {
                     flushes,
                     replaces,
                 };
-                let must_wait = saves || self.options.appendonly;
-                if must_wait && self.is_saving_busy() {
+                if self.is_saving_busy() {
                     self.saving.queue.push_back(Then::Reload(asked, reload));
                 } else {
                     self.start_reload(asked, reload);

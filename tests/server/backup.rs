@@ -4,6 +4,7 @@ use super::client::{Client, Value, bulk, ok};
 use super::harness::{Server, eventually, free_port, new_dir, run_to_end};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 pub(super) const LOG: &[&str] = &[
     "--appendonly",
@@ -328,5 +329,59 @@ fn a_backup_in_the_wrong_place_is_refused() {
         server.wait_for_the_end();
         assert!(server.restart(2, logs), "{}", server.log());
         std::fs::remove_dir_all(dir).expect("a folder");
+    }
+}
+
+/// Snapshots and rewritings beside SEAL, whichever core 0 hears of first: one after the other, or refused.
+#[test]
+fn nothing_else_is_saved_in_the_midst_of_a_seal() {
+    for line in ["BGSAVE", "SAVE", "BGREWRITEAOF", "DEBUG RELOAD"] {
+        let server = Server::start(2, LOG);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 20000 key 100");
+        for round in 0..8u64 {
+            start(&mut client);
+            client.ask("MSET a 1 b 2 c 3 d 4");
+            let (mut sealing, mut saving) = (server.client(), server.client());
+            sealing.send(b"BACKUP SEAL\r\n");
+            std::thread::sleep(Duration::from_micros(round % 4 * 300));
+            saving.send(format!("{line}\r\n").as_bytes());
+            sealing.reply();
+            saving.reply();
+            eventually("all is over", || {
+                let text = client.ask("INFO persistence").text();
+                text.contains("rdb_bgsave_in_progress:0")
+                    && text.contains("aof_rewrite_in_progress:0")
+            });
+            assert_eq!(client.ask("BACKUP CLEANUP"), ok());
+        }
+    }
+}
+
+/// What is sealed is whole although its logs end at the same time, or it is refused.
+#[test]
+fn a_seal_beside_the_end_of_its_logs_is_whole_or_refused() {
+    for round in 0..12u64 {
+        let server = Server::start(2, LOG);
+        let mut client = server.client();
+        start(&mut client);
+        for number in 0..50 {
+            client.ask(&format!("MSET a {number} b {number} key{number} v"));
+        }
+        let (mut sealing, mut ending) = (server.client(), server.client());
+        sealing.send(b"BACKUP SEAL\r\n");
+        std::thread::sleep(Duration::from_micros(round * 300));
+        ending.send(b"CONFIG SET appendonly no\r\n");
+        let sealed = sealing.reply();
+        assert_eq!(ending.reply(), ok());
+        if sealed != ok() {
+            continue;
+        }
+        let files = list(&mut client);
+        let restored = restore(&files, &server.dir.join("backupdir"), 3);
+        let mut client = restored.client();
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(52), "{round}");
+        let last = Value::Array(vec![bulk("49"), bulk("49")]);
+        assert_eq!(client.ask("MGET a b"), last, "{round}");
     }
 }

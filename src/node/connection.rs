@@ -306,6 +306,13 @@ impl Connection {
         !self.sending && self.backlog.is_empty() && self.output.len() <= MOVES_WITH_BYTES_MAX
     }
 
+    /// Whether it may be long before its next request is read. All that comes meanwhile is received, as in Redis, up to the limit
+    /// of the query buffer: the end of the connection is behind it.
+    #[inline]
+    pub fn waits_at_length(&self) -> bool {
+        matches!(self.blocked, Some(Blocked::OnKeys | Blocked::Paused))
+    }
+
     /// Whether messages wait for the reply of the request that is under way.
     #[inline]
     pub fn is_answered_first(&self) -> bool {

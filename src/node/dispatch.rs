@@ -493,6 +493,10 @@ impl Core {
             }
             return self.start_transaction(token, connection, entry, args);
         }
+        if self.must_drain(connection) {
+            // While it waits messages go straight out: replies of which pieces are still to come must not be before it.
+            return Dispatched::NotYet;
+        }
         self.counters.local_requests += 1;
         if self.map.shards_count() > 1 {
             connection.affinity.count(shard);

@@ -197,6 +197,7 @@ impl Core {
             }
             // What is left of an unblocked connection's input is a part of one request: it needs the rest.
             let reads_on = connection.blocked.is_none() && connection.held.is_none()
+                || connection.waits_at_length()
                 || connection.input.len() < unread_bytes_max(&connection.session) / 2;
             if connection.stop_receiving && reads_on {
                 connection.stop_receiving = false;
@@ -282,6 +283,7 @@ impl Core {
             connection.input = Vec::new();
             connection.large = None;
         } else if connection.blocked.is_some()
+            && !connection.waits_at_length()
             && unread > unread_bytes_max(&connection.session)
             && !connection.stop_receiving
         {

@@ -28,6 +28,13 @@ pub struct WaitForDisk {
     deadline_us: Option<i64>,
 }
 
+impl WaitForDisk {
+    /// Whose connection that is, if it waits for replicas.
+    pub(super) fn in_vain(&self) -> Option<Token> {
+        (self.request.replicas > 0).then_some(self.token)
+    }
+}
+
 impl Core {
     /// WAIT or WAITAOF of a connection.
     pub(super) fn wait_for_disk(&mut self, token: Token, request: WaitRequest) {
@@ -60,11 +67,8 @@ impl Core {
         if connection.is_none_or(|connection| !connection.ended) {
             return;
         }
-        let waits = self.waits_for_disk.iter();
-        let place = (waits.enumerate())
-            .find(|(_, waits)| waits.token == token && waits.request.replicas > 0)
-            .map(|(place, _)| place);
-        if let Some(place) = place {
+        let mut waits = self.waits_for_disk.iter();
+        if let Some(place) = waits.position(|waits| waits.in_vain() == Some(token)) {
             let mut waits = self.waits_for_disk.swap_remove(place);
             self.end_wait_for_disk(&mut waits);
         }

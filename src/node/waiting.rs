@@ -13,9 +13,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::connection::{Blocked, Connection};
-use super::core::{Core, Purpose, Start};
+use super::core::{Core, Purpose, RingWork, Start};
 use super::message::Message;
 use super::ring::Token;
+use super::wait_aof::WaitForDisk;
 use crate::commands::acl::log::{Context, Denial};
 use crate::commands::acl::{Place, check};
 use crate::commands::blocking::plain_form;
@@ -243,6 +244,9 @@ impl Core {
             silent,
         } = may_wait;
         connection.blocked = Some(Blocked::OnKeys);
+        if std::mem::take(&mut connection.stop_receiving) {
+            self.ring_work.push(RingWork::Receive(token));
+        }
         connection.push_late();
         connection.waits_as = Some(ticket.id);
         let wait_us = timeout_ms.and_then(|ms| i64::try_from(ms).ok()?.checked_mul(1000));
@@ -554,7 +558,10 @@ impl Core {
             .values()
             .map(|client| client.token)
             .collect();
-        for token in waiting {
+        // Disks are waited for to the end, replicas in vain.
+        let in_vain = self.waits_for_disk.iter().filter_map(WaitForDisk::in_vain);
+        let in_vain: Vec<Token> = in_vain.collect();
+        for token in waiting.into_iter().chain(in_vain) {
             self.close(token);
         }
     }

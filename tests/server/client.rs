@@ -163,6 +163,14 @@ impl Client {
         }
     }
 
+    pub fn set_write_timeout(&self, time: Duration) {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.set_write_timeout(Some(time)),
+            Socket::Unix(socket) => socket.set_write_timeout(Some(time)),
+        }
+        .expect("a time above zero");
+    }
+
     pub fn set_reply_timeout(&self, time: Duration) {
         match &self.socket {
             Socket::Tcp(socket) => socket.set_read_timeout(Some(time)),

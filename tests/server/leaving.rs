@@ -36,6 +36,27 @@ fn who_waits_for_replicas_is_freed_when_it_goes() {
     }
 }
 
+/// Who waits for what never comes does not hold up the end of the server.
+#[test]
+fn a_server_ends_beside_clients_that_wait_for_replicas() {
+    for threads in [1, 3] {
+        let mut server = Server::start(threads, &["--shutdown-timeout", "100"]);
+        let mut waiting: Vec<Client> = (0..3).map(|_| server.client()).collect();
+        for (client, line) in waiting
+            .iter_mut()
+            .zip(["WAIT 1 0", "WAITAOF 0 1 0", "BLPOP q 0"])
+        {
+            client.send(format!("{line}\r\n").as_bytes());
+        }
+        eventually("they wait", || {
+            server.info_number("clients", "blocked_clients") == 3
+        });
+        let begin = std::time::Instant::now();
+        assert!(server.terminate().success());
+        assert!(begin.elapsed() < Duration::from_secs(50), "at {threads}");
+    }
+}
+
 /// The end of a client's input may come before what it waits with begins.
 #[test]
 fn who_goes_before_its_wait_begins_takes_nothing() {
@@ -219,4 +240,101 @@ fn who_monitors_runs_no_scripts() {
     assert_eq!(monitor.ask("GET k"), refused);
     let aborted = "EXECABORT Transaction discarded because of previous errors.";
     assert_eq!(monitor.ask("EXEC"), error(aborted));
+}
+
+/// Nothing more is read from a client that waits and has a megabyte behind that; its end is noticed all the same.
+#[test]
+fn who_goes_with_much_behind_what_it_waits_for_takes_nothing() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut gone = server.client();
+        gone.send(b"BLPOP q 0\r\n");
+        eventually("it waits", || {
+            server.info_number("clients", "blocked_clients") == 1
+        });
+        let set = request(&[b"SET", b"k", &[b'v'; 100]]);
+        gone.set_write_timeout(Duration::from_millis(300));
+        let _ = gone.try_send(&set.repeat(40_000));
+        drop(gone);
+        all_have_gone(&server, "much behind it");
+        let mut client = server.client();
+        assert_eq!(client.ask("RPUSH q x"), Value::Integer(1));
+        assert_eq!(client.ask("LLEN q"), Value::Integer(1), "at {threads}");
+        assert_eq!(client.ask("EXISTS k"), Value::Integer(0));
+    }
+}
+
+/// What waits for the locks of a block that pauses does not keep it from its reply.
+#[test]
+fn a_block_that_pauses_does_not_wait_for_its_own_end() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, DEBUG);
+        let (mut pausing, mut other) = (server.client(), server.client());
+        for client in [&mut pausing, &mut other] {
+            client.ask("GET k");
+        }
+        let block = "MULTI\r\nSET k 1\r\nDEBUG SLEEP 0.1\r\nCLIENT PAUSE 100000 WRITE\r\nEXEC\r\n";
+        pausing.send(block.as_bytes());
+        std::thread::sleep(QUIET);
+        other.send(b"SET k 2\r\n");
+        let replies = pausing.replies(5);
+        assert_eq!(replies[4], Value::Array(vec![ok(); 3]), "at {threads}");
+        assert_eq!(pausing.ask("CLIENT UNPAUSE"), ok());
+        assert_eq!(other.reply(), ok());
+        assert_eq!(other.ask("GET k"), Value::Bulk(b"2".to_vec()));
+    }
+}
+
+/// A long reply comes in pieces; what a client waits for behind it begins once all of it is there.
+#[test]
+fn no_message_comes_in_the_midst_of_a_reply() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let server = Server::start(3, &[]);
+    let mut client = server.client();
+    let elements: Vec<String> = (0..100_000).map(|number| format!("e{number}")).collect();
+    let keys = ["a", "b", "c", "d", "e", "f"];
+    for key in &keys[..3] {
+        let mut words: Vec<&[u8]> = vec![b"RPUSH", key.as_bytes()];
+        words.extend(elements.iter().map(String::as_bytes));
+        client.run(&words);
+    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut publisher = server.client();
+            while !is_over.load(Ordering::Relaxed) {
+                publisher.ask("PUBLISH news message");
+            }
+        });
+        for home in &keys[3..] {
+            let mut reading = server.client();
+            reading.ask("HELLO 3");
+            reading.ask(&format!("GET {home}"));
+            reading.ask("SUBSCRIBE news");
+            for long in &keys[..3] {
+                let both = format!("LRANGE {long} 0 -1\r\nBLPOP {home} 0\r\n");
+                reading.send(both.as_bytes());
+                let list = without_messages(&mut reading);
+                let is_whole = list
+                    .items()
+                    .iter()
+                    .map(Value::text)
+                    .eq(elements.iter().cloned());
+                assert!(is_whole, "{long}, {home}");
+                client.ask(&format!("RPUSH {home} x"));
+                assert_eq!(without_messages(&mut reading).items().len(), 2);
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// The next reply that is no message.
+fn without_messages(client: &mut Client) -> Value {
+    loop {
+        match client.reply() {
+            Value::Push(_) => continue,
+            reply => return reply,
+        }
+    }
 }

@@ -241,7 +241,7 @@ fn xsetid(
                 .into(),
         );
     }
-    log.last_id = last_id;
+    log.set_last_id(last_id);
     if let Some(added) = entries_added {
         log.entries_added = added;
     }

@@ -496,3 +496,79 @@ fn nodes_come_in_order() {
         );
     }
 }
+
+/// Redis trims such nodes to nothing and keeps them.
+#[test]
+fn a_node_without_living_entries_is_passed_over() {
+    let id = |ms| StreamId::new(ms, 0);
+    let mut bytes = wide_node(1);
+    // Its counts of entries and of deleted ones; and its flags, behind "name" and the end of the head.
+    (bytes[6], bytes[8]) = (0, 1);
+    let flags = bytes.windows(2).position(|pair| pair == [0xf1, 2]);
+    bytes[flags.expect("wide flags") + 1] = 3;
+    let mut stream = Stream::new();
+    assert!(stream.log.push_node(id(5), &bytes));
+    assert_eq!(stream.log.len(), 0);
+    assert!(stream.log.push_node(id(9), &wide_node(2)));
+    assert_eq!(stream.log.len(), 2);
+    let ids = stream.log.range(StreamId::MIN, StreamId::MAX);
+    assert_eq!(
+        ids.map(|entry| entry.id).collect::<Vec<_>>(),
+        [id(9), id(10)]
+    );
+}
+
+/// What is added below entries that were deleted is found, and what leaves the server is loaded again.
+#[test]
+fn entries_come_below_deleted_ones() {
+    let limits = NodeLimits {
+        bytes_max: 4096,
+        entries_max: 100,
+    };
+    let id = |ms| StreamId::new(ms, 0);
+    let words: [&[u8]; 2] = [b"name", b"7"];
+    let mut stream = Stream::new();
+    for ms in [5, 10, 11] {
+        assert_eq!(stream.log.append(id(ms), words.as_slice(), limits), Ok(()));
+    }
+    assert!(stream.log.delete(id(10)) && stream.log.delete(id(11)));
+    stream.log.set_last_id(id(6));
+    for ms in [7, 9] {
+        assert_eq!(stream.log.append(id(ms), words.as_slice(), limits), Ok(()));
+    }
+    let found = |log: &rondo::ds::stream::Log, start, end| -> Vec<StreamId> {
+        log.range(start, end).map(|entry| entry.id).collect()
+    };
+    assert_eq!(
+        found(&stream.log, StreamId::MIN, StreamId::MAX),
+        [5, 7, 9].map(id)
+    );
+    assert_eq!(found(&stream.log, id(7), id(7)), [id(7)]);
+    let mut copy = Stream::new();
+    for (id, node) in stream.log.nodes() {
+        assert!(copy.log.push_node(id, node.as_bytes()));
+    }
+    assert_eq!(copy.log.len(), 3);
+    assert!(stream.log.delete(id(7)));
+    // Redis leaves them where they are: 5, 14 deleted, 7; and a node behind that.
+    let mut bytes = wide_node(3);
+    let flags: Vec<usize> = bytes
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| *pair == [0xf1, 2])
+        .map(|(at, _)| at)
+        .collect();
+    bytes[flags[1] + 1] = 3;
+    bytes[flags[1] + 4] = 9;
+    (bytes[6], bytes[8]) = (2, 1);
+    let mut loaded = Stream::new();
+    assert!(loaded.log.push_node(id(5), &bytes));
+    assert!(loaded.log.push_node(id(8), &wide_node(2)));
+    assert_eq!(
+        found(&loaded.log, StreamId::MIN, StreamId::MAX),
+        [5, 7, 8, 9].map(id)
+    );
+    assert_eq!(found(&loaded.log, id(6), id(8)), [7, 8].map(id));
+    assert!(loaded.log.delete(id(7)));
+    assert_eq!(loaded.log.len(), 3);
+}

@@ -274,27 +274,30 @@ impl Log {
 
     /// Adds a node that came from elsewhere, behind all others; its id is that of its first entry.
     ///
-    /// - False, and nothing is changed, unless the bytes are a node with living entries, in order and behind the others.
+    /// - False, and nothing is changed, unless the bytes are a node, its entries in order and behind the others. One without
+    ///   living entries, which Redis may leave where it trims, is passed over.
     pub fn push_node(&mut self, id: StreamId, bytes: &[u8]) -> bool {
         let Some(node) = node::validated(bytes) else {
             return false;
         };
-        let mut last = match self.nodes.last() {
-            Some((&last_id, last_node)) => last_node.last_id(last_id),
-            None => None,
-        };
-        if last.is_some_and(|last| id <= last) {
+        let living = Forward::of_pack(id, &node).filter(|entry| !entry.is_deleted);
+        let is_rising = rises(living, id);
+        let last_living = self.last_living();
+        if !is_rising || last_living.is_some_and(|before| id <= before) {
             return false;
         }
-        let is_rising = Forward::of_pack(id, &node).all(|entry| {
-            let is_above = last.is_none_or(|last| entry.id > last) && entry.id >= id;
-            last = Some(entry.id);
-            is_above
-        });
         let entries_count = Head::of(&node).entries_count as u64;
-        if !is_rising || entries_count == 0 {
-            return false;
+        if entries_count == 0 {
+            return true;
         }
+        self.drop_deleted_from(id);
+        let (id, node) = match rises(Forward::of_pack(id, &node), id) {
+            true => (id, node),
+            false => match node::of_living(Forward::of_pack(id, &node)) {
+                Some(made) => made,
+                None => return true,
+            },
+        };
         self.close_last();
         self.insert_node(id, node);
         self.length += entries_count;
@@ -302,6 +305,28 @@ impl Log {
             self.find_first();
         }
         true
+    }
+
+    /// Sets what was given out last: entries may be added below deleted ones then.
+    pub fn set_last_id(&mut self, id: StreamId) {
+        self.last_id = id;
+        if let Some(next) = id.next() {
+            self.drop_deleted_from(next);
+        }
+    }
+
+    /// Where the last node has deleted entries from `id` on, it is made anew without any: in a node all entries rise.
+    fn drop_deleted_from(&mut self, id: StreamId) {
+        let Some((&node_id, node)) = self.nodes.last() else {
+            return;
+        };
+        if node.last_id(node_id).is_some_and(|last| last >= id) {
+            let living = node::of_living(Forward::new(node_id, node));
+            self.remove_node(node_id);
+            if let Some((node_id, node)) = living {
+                self.insert_node(node_id, node);
+            }
+        }
     }
 
     /// The living entries from `start` to `end`, both included.
@@ -485,6 +510,16 @@ fn has_room(node_id: StreamId, node: &Node, words_bytes: usize, limits: NodeLimi
         return false;
     }
     limits.entries_max == 0 || living + deleted < limits.entries_max
+}
+
+/// Whether ids rise, from that of their node on.
+fn rises<'n>(mut entries: impl Iterator<Item = Entry<'n>>, id: StreamId) -> bool {
+    let mut least = Some(id);
+    entries.all(|entry| {
+        let is_above = least.is_some_and(|least| entry.id >= least);
+        least = entry.id.next();
+        is_above
+    })
 }
 
 /// What [`Log::range`] gives.

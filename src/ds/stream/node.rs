@@ -189,6 +189,23 @@ pub(super) fn push<'w>(
     node.push_batch(&batch);
 }
 
+/// A node of the living entries alone, with its id; none where there are none.
+pub(super) fn of_living(entries: Forward<'_>) -> Option<(StreamId, Listpack)> {
+    let mut made: Option<(StreamId, Listpack)> = None;
+    for entry in entries.filter(|entry| !entry.is_deleted) {
+        let fields = entry.fields();
+        let words: Vec<Vec<u8>> = fields
+            .flat_map(|(name, value)| [name.to_vec(), value.to_vec()])
+            .collect();
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        match &mut made {
+            Some((node_id, node)) => push(node, *node_id, entry.id, &words[..]),
+            None => made = Some((entry.id, new_node(&words[..]))),
+        }
+    }
+    made
+}
+
 /// Where these entries are, which rise; each is there and alive.
 pub(super) fn places_of(node: &Listpack, node_id: StreamId, ids: &[StreamId]) -> Vec<Position> {
     let mut rest = ids.iter().peekable();

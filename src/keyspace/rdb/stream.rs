@@ -134,7 +134,8 @@ pub(super) fn read(kind: u8, from: &mut Reader<'_>) -> Result<StreamValue, Malfo
     if from.length()? != stream.log.len() {
         return Err(Malformed);
     }
-    stream.log.last_id = read_id(from)?;
+    let last_id = read_id(from)?;
+    stream.log.set_last_id(last_id);
     if stream
         .log
         .last_living()

@@ -97,7 +97,8 @@ fn listed<'a>(
     score: impl Fn(&mut Reader<'a>) -> Result<f64, Malformed>,
 ) -> Result<Members<'a>, Malformed> {
     let count = from.count()?;
-    let mut members = Vec::with_capacity(count);
+    // Each takes two bytes at least.
+    let mut members = Vec::with_capacity(count.min(from.left() / 2));
     for _ in 0..count {
         let member = from.string()?;
         members.push((score(from)?, member));

@@ -98,6 +98,8 @@ pub struct CorePubSub {
     sole_core: Option<u16>,
     /// Likewise.
     full: Vec<Token>,
+    /// Connections that were out of their place when their own in a name's list changed.
+    moves: Vec<(Token, Subject, Name, u32)>,
 }
 
 /// Messages that wait to be sent.
@@ -163,6 +165,7 @@ impl Core {
         if self.must_drain(connection) {
             return Dispatched::NotYet;
         }
+        self.take_moves_of(token, connection);
         let words = entry.handler_args(args);
         let length = connection.output.len();
         let mut is_message = false;
@@ -326,6 +329,11 @@ impl Core {
 
     /// Goes on where [`Core::leave_all`] has left off; whether there is more.
     pub(super) fn go_on_leaving(&mut self) -> bool {
+        if !self.pubsub.moves.is_empty() {
+            self.settle_moves();
+            // All are back by now, or have gone.
+            self.pubsub.moves.clear();
+        }
         if let Some(&token) = self.pubsub.leaving.last()
             && self.leave_some(token)
         {
@@ -335,8 +343,34 @@ impl Core {
         !self.pubsub.leaving.is_empty()
     }
 
+    /// Tells a connection that is out of its place where it stands in names' lists by now.
+    fn take_moves_of(&mut self, token: Token, connection: &mut Connection) {
+        if !self.pubsub.moves.is_empty() {
+            self.pubsub.moves.retain(|(moved, subject, name, place)| {
+                if *moved == token {
+                    move_to(connection, *subject, name, *place);
+                }
+                *moved != token
+            });
+        }
+    }
+
+    /// The same for all that are back in their places.
+    fn settle_moves(&mut self) {
+        let connections = &mut self.connections;
+        self.pubsub.moves.retain(|(token, subject, name, place)| {
+            let connection = connections.get_mut(*token);
+            let is_back = connection.is_some();
+            if let Some(connection) = connection {
+                move_to(connection, *subject, name, *place);
+            }
+            !is_back
+        });
+    }
+
     /// Ends some subscriptions of a connection; whether all have ended.
     fn leave_some(&mut self, token: Token) -> bool {
+        self.settle_moves();
         for subject in Subject::ALL {
             let Some(connection) = self.connections.get_mut(token) else {
                 return true;
@@ -396,12 +430,12 @@ impl Core {
     /// Takes a connection out of a name's list; its own list has lost the name already.
     fn leave(&mut self, subject: Subject, name: &Name, place: u32) {
         let left = self.pubsub.subscribers.leave(subject, name, place);
-        if let Left::Moved(token) = left
-            && let Some(connection) = self.connections.get_mut(token)
-            && let Some(subscriptions) = &mut connection.subscriptions
-            && let Some(moved) = subscriptions.of_mut(subject).get_mut(name)
-        {
-            *moved = place;
+        if let Left::Moved(token) = left {
+            match self.connections.get_mut(token) {
+                Some(connection) => move_to(connection, subject, name, place),
+                // Whoever publishes has just had another one closed.
+                None => (self.pubsub.moves).push((token, subject, name.clone(), place)),
+            }
         }
         let directory = &self.mesh.board().directory;
         directory.leave(subject, name, self.id, left == Left::Nobody);
@@ -678,6 +712,15 @@ impl Core {
         }
         self.pubsub.full = full;
         count
+    }
+}
+
+/// A connection stands elsewhere in a name's list.
+fn move_to(connection: &mut Connection, subject: Subject, name: &Name, place: u32) {
+    if let Some(subscriptions) = &mut connection.subscriptions
+        && let Some(own) = subscriptions.of_mut(subject).get_mut(name)
+    {
+        *own = place;
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Blocked {
     Moving,
     /// A command waits for one of its keys (BLPOP).
     OnKeys,
+    /// A command waits for disks or replicas (WAITAOF).
+    OnDisks,
 }
 
 /// Where a connection came from and when, for CLIENT LIST.
@@ -310,7 +312,10 @@ impl Connection {
     /// of the query buffer: the end of the connection is behind it.
     #[inline]
     pub fn waits_at_length(&self) -> bool {
-        matches!(self.blocked, Some(Blocked::OnKeys | Blocked::Paused))
+        matches!(
+            self.blocked,
+            Some(Blocked::OnKeys | Blocked::OnDisks | Blocked::Paused)
+        )
     }
 
     /// Whether messages wait for the reply of the request that is under way.
@@ -488,7 +493,9 @@ impl Connection {
         let owes_nothing = self.slots.is_empty() || self.output.is_empty() || self.closed;
         let comes_in_pieces = self.is_in_pieces || self.early.is_some();
         let is_much = self.output.len() >= PORTION_HELD_BYTES_MAX;
-        if owes_nothing || comes_in_pieces || is_much || self.holding.is_some() {
+        // Its own reply is owed, and may never come.
+        let waits = self.blocked == Some(Blocked::OnKeys);
+        if owes_nothing || comes_in_pieces || is_much || waits || self.holding.is_some() {
             self.is_gathering = false;
         } else if !self.is_gathering {
             self.is_gathering = true;

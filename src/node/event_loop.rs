@@ -752,7 +752,8 @@ impl CoreLoop {
                 && connection.output.is_empty()
                 && connection.holding.is_none()
                 && !connection.sending
-                && connection.blocked != Some(Blocked::UntilReply);
+                && connection.blocked != Some(Blocked::UntilReply)
+                && connection.blocked != Some(Blocked::OnDisks);
             if late && !quiet && !connection.closed {
                 tracing::warn!(
                     client = connection.session.id,

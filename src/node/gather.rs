@@ -969,9 +969,6 @@ pub struct Place {
 pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
     use std::os::fd::AsRawFd;
     let is_running = connection.blocked == Some(Blocked::UntilReply);
-    let asked = connection.asked.as_ref().filter(|_| is_running);
-    let waits_for_disk =
-        asked.is_some_and(|asked| matches!(asked.entry.command.name, "WAIT" | "WAITAOF"));
     let (running_bytes, words_bytes) = match is_running {
         true => (connection.request_bytes, connection.words_bytes),
         false => (0, 0),
@@ -1026,8 +1023,7 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
             ClientKind::Normal
         },
         flags: ClientFlags {
-            blocked: waits_for_disk
-                || matches!(connection.blocked, Some(Blocked::Paused | Blocked::OnKeys)),
+            blocked: connection.waits_at_length(),
             multi: open_block.is_some(),
             dirty: is_touched,
             close_after_reply: connection.close_after_output,

@@ -7,7 +7,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
+use super::connection::Blocked;
+use super::core::{Core, RingWork};
 use super::ring::Token;
 use super::waiting::End;
 use crate::commands::wait::WaitRequest;
@@ -58,6 +59,15 @@ impl Core {
             return self.end_wait_for_disk(&mut waits);
         }
         self.waits_for_disk.push(waits);
+        if let Some(connection) = self.connections.get_mut(token) {
+            // Messages go straight out from now on.
+            connection.blocked = Some(Blocked::OnDisks);
+            connection.push_late();
+            if std::mem::take(&mut connection.stop_receiving) {
+                self.ring_work.push(RingWork::Receive(token));
+            }
+        }
+        self.mark_dirty(token);
         self.look_at_wait_of_ended(token);
     }
 

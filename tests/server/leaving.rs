@@ -338,3 +338,112 @@ fn without_messages(client: &mut Client) -> Value {
         }
     }
 }
+
+/// What waits for elements, disks or replicas is told of everything else meanwhile, and has its replies of before.
+#[test]
+fn who_waits_is_told_of_everything_else() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let option: [&[u8]; 4] = [
+            b"CONFIG",
+            b"SET",
+            b"client-output-buffer-limit",
+            b"normal 1mb 0 0",
+        ];
+        client.send(&request(&option));
+        assert_eq!(client.reply(), ok());
+        for line in [
+            "BLPOP q 0",
+            "BLPOP q r s t u 0",
+            "WAIT 1 0",
+            "WAITAOF 0 1 0",
+        ] {
+            let mut waiting = server.client();
+            waiting.ask("HELLO 3");
+            waiting.ask("CLIENT TRACKING ON");
+            waiting.ask("SUBSCRIBE news");
+            waiting.ask("GET k");
+            waiting.send(format!("PING\r\n{line}\r\n").as_bytes());
+            assert_eq!(waiting.reply(), Value::Simple("PONG".into()), "{line}");
+            eventually("it waits", || {
+                server.info_number("clients", "blocked_clients") == 1
+            });
+            client.ask("SET k 1");
+            assert_eq!(waiting.reply().items()[0].text(), "invalidate", "{line}");
+            client.ask("PUBLISH news x");
+            assert_eq!(waiting.reply().items()[0].text(), "message", "{line}");
+            drop(waiting);
+            eventually("it has gone", || {
+                server.info_number("clients", "blocked_clients") == 0
+            });
+        }
+    }
+}
+
+/// A client that publishes, or whose command is told of, is out of its place while another is closed for what it has unread.
+#[test]
+fn who_publishes_keeps_its_subscription_when_others_are_cut_off() {
+    let limit: [&[u8]; 4] = [
+        b"CONFIG",
+        b"SET",
+        b"client-output-buffer-limit",
+        b"pubsub 100kb 0 0",
+    ];
+    let message = vec![b'x'; 60_000];
+    let publish = request(&[b"PUBLISH", b"news", &message]);
+    let script = b"redis.call('publish', 'news', ARGV[1])";
+    let eval = request(&[b"EVAL", script, b"0", &message]);
+    let event = [&b"SET "[..], &message, b" v\r\n"].concat();
+    for threads in [1, 3] {
+        for (channel, says) in [
+            ("news", &publish),
+            ("news", &eval),
+            ("__keyevent@0__:set", &event),
+        ] {
+            let server = Server::start(threads, &["--notify-keyspace-events", "E$"]);
+            let mut client = server.client();
+            client.send(&request(&limit));
+            assert_eq!(client.reply(), ok());
+            // One that does not read, and others behind it in the list.
+            let subscribe = |server: &Server| {
+                let mut client = server.client();
+                client.ask("HELLO 3");
+                client.ask("GET k");
+                client.ask(&format!("SUBSCRIBE {channel}"));
+                client
+            };
+            let deaf = subscribe(&server);
+            let mut other = subscribe(&server);
+            let mut publisher = subscribe(&server);
+            let number = |client: &mut Client| {
+                let reply = client.ask(&format!("PUBSUB NUMSUB {channel}"));
+                reply.items()[1].integer()
+            };
+            for _ in 0..200 {
+                if number(&mut client) < 3 {
+                    break;
+                }
+                publisher.send(says);
+                while matches!(publisher.reply(), Value::Push(_)) {}
+                while matches!(other.reply(), Value::Push(message) if message[2].text().len() < 60_000)
+                {
+                }
+            }
+            assert_eq!(number(&mut client), 2, "{channel} at {threads}");
+            publisher.send(format!("UNSUBSCRIBE {channel}\r\nPING\r\n").as_bytes());
+            while publisher.reply() != Value::Simple("PONG".into()) {}
+            assert_eq!(number(&mut client), 1, "{channel} at {threads}");
+            client.ask("CONFIG SET notify-keyspace-events E$");
+            client.ask(&format!("PUBLISH {channel} last"));
+            let last = loop {
+                let message = other.reply();
+                if message.items()[2].text() == "last" {
+                    break message;
+                }
+            };
+            assert_eq!(last.items()[1].text(), channel);
+            drop(deaf);
+        }
+    }
+}

@@ -284,6 +284,7 @@ impl Core {
         }
         if let Some(job) = lock(&self.mesh.board().snapshot).as_ref()
             && self.is_rewriting()
+            && !self.saving.rewriting.is_of_backup
         {
             // A base alone: were it put in force after what follows, its file would have gone and the manifest name it.
             job.give_up();
@@ -542,6 +543,8 @@ impl Core {
         let current = self.saving.rewriting.store.as_ref().map(number_of);
         let ended = match has_logs {
             true => (current != Some(store.epoch.number)).then_some("the logs have ended"),
+            // A backup's base is in a folder of its own.
+            false if self.saving.rewriting.is_of_backup => None,
             false => current.map(|_| "logs have begun"),
         };
         let ended = ended.map(str::to_string);

@@ -51,9 +51,7 @@ impl Shard {
                 args,
             } => {
                 let mut reply = Vec::with_capacity(REPLY_BYTES);
-                if caller.is_look {
-                    self.keys.tell_misses(false);
-                }
+                let before = caller.is_look.then(|| self.keys.begin_again(None));
                 // The error is in the reply; the coordinator's core counts it once, not every shard.
                 let _ = self.call(
                     entry,
@@ -63,8 +61,8 @@ impl Shard {
                     &args.as_args(),
                     &mut reply,
                 );
-                if caller.is_look {
-                    self.keys.tell_misses(true);
+                if let Some(before) = before {
+                    self.keys.end_again(before);
                 }
                 Output::Reply(reply)
             }

@@ -395,3 +395,28 @@ fn a_block_that_waits_is_counted_once() {
         }
     }
 }
+
+/// What a command looks at before it moves an element between cores is no look-up of its client's, as on one core.
+#[test]
+fn moves_between_keys_count_no_look_ups() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for (from, to) in [("a", "b"), ("c", "d"), ("e", "f"), ("g", "h"), ("i", "j")] {
+            client.ask(&format!("RPUSH {from} 1 2 3"));
+            client.ask(&format!("SADD s{from} x"));
+            for line in [
+                format!("RPOPLPUSH {from} {to}"),
+                format!("LMOVE {from} {to} LEFT RIGHT"),
+                format!("RPOPLPUSH none{from} {to}"),
+                format!("SMOVE s{from} s{to} x"),
+                format!("SMOVE s{from} s{to} x"),
+            ] {
+                client.ask(&line);
+            }
+        }
+        for field in ["keyspace_hits", "keyspace_misses"] {
+            assert_eq!(server.info("stats", field), "0", "{field} at {threads}");
+        }
+    }
+}

@@ -107,6 +107,7 @@ impl Core {
         }
         self.end_monitor(token);
         self.abandon_wait(token);
+        self.abandon_wait_for_disk(token);
         self.end_tracking(token);
         self.leave_all(token);
         self.forget_block(token);

@@ -71,6 +71,11 @@ impl Core {
         self.look_at_wait_of_ended(token);
     }
 
+    /// A connection has closed.
+    pub(super) fn abandon_wait_for_disk(&mut self, token: Token) {
+        self.waits_for_disk.retain(|waits| waits.token != token);
+    }
+
     /// A client has sent its last and waits: for disks it does to the end, for replicas in vain.
     pub(super) fn look_at_wait_of_ended(&mut self, token: Token) {
         let connection = self.connections.get_mut(token);

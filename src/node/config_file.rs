@@ -111,9 +111,24 @@ pub fn read_files(path: &str) -> Result<String, ConfigError> {
             path: file.display().to_string(),
             reason: system_reason(&error),
         })?;
+        if let Some(number) = first_unreadable_line(&bytes) {
+            return Err(ConfigError::File {
+                path: file.display().to_string(),
+                reason: format!("line {number} has bytes that are no UTF-8"),
+            });
+        }
         text.push_str(&String::from_utf8_lossy(&bytes));
     }
     Ok(text)
+}
+
+/// The first line whose bytes would become others (a password, a pattern), counted from 1. Comments may be what they are.
+fn first_unreadable_line(bytes: &[u8]) -> Option<usize> {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let is_unreadable = |line: &[u8]| {
+        std::str::from_utf8(line).is_err() && !line.trim_ascii_start().starts_with(b"#")
+    };
+    lines.position(is_unreadable).map(|index| index + 1)
 }
 
 /// The operating system's words without Rust's ` (os error 2)`.

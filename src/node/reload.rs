@@ -147,5 +147,7 @@ impl Core {
             self.unpause_all();
         }
         self.answer(asked.0, asked.1, answer);
+        // What has waited for it.
+        self.go_on_saving();
     }
 }

@@ -117,8 +117,13 @@ impl Core {
         } else {
             ScriptId::parse(args.get(1)).ok_or(CommandError::from(NO_SCRIPT))?
         };
-        let script = match self.scripts.known.get(&id) {
+        let script = match self.scripts.known.get_mut(&id) {
             Some(known) => {
+                if by_text && known.text.is_evicted() {
+                    // Whoever has named it by its text may name it by its digest from now on, on any core.
+                    let scripts = &self.mesh.board().scripts;
+                    known.text = scripts.add(id, args.get(1), Source::Eval, self.now_ms);
+                }
                 known.text.touch(self.now_ms);
                 known.script
             }

@@ -22,9 +22,17 @@ pub struct ScriptText {
     /// The text.
     pub body: Box<[u8]>,
     used_ms: AtomicI64,
+    /// It has made room for others. Cores that know it may still run it.
+    is_evicted: AtomicBool,
 }
 
 impl ScriptText {
+    /// Whether the store has forgotten it.
+    #[inline]
+    pub fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Relaxed)
+    }
+
     /// It is used now.
     #[inline]
     pub fn touch(&self, now_ms: i64) {
@@ -55,6 +63,7 @@ impl ScriptText {
         Self {
             body: body.into(),
             used_ms: AtomicI64::new(now_ms),
+            is_evicted: AtomicBool::new(false),
         }
     }
 }
@@ -121,8 +130,8 @@ impl Held {
         let oldest = evals
             .min_by_key(|(_, script)| used(script))
             .map(|(id, _)| *id);
-        if let Some(id) = oldest {
-            self.scripts.remove(&id);
+        if let Some((text, _)) = oldest.and_then(|id| self.scripts.remove(&id)) {
+            text.is_evicted.store(true, Ordering::Relaxed);
             self.evals_count -= 1;
             self.evicted_count += 1;
         }

@@ -186,6 +186,23 @@ fn files_include_files() {
     );
 }
 
+/// A password or a pattern would be another one.
+#[test]
+fn bytes_that_are_no_text_are_refused_but_in_comments() {
+    let folder = Folder::new("bytes");
+    let path = folder.file("latin.conf", "");
+    let write = |bytes: &[u8]| std::fs::write(&path, bytes).expect("a file");
+    write(b"port 7001\n  # caf\xe9\n");
+    assert_eq!(read(&format!("include {path}")).unwrap().port, 7001);
+    write(b"port 7001\n# c\nrequirepass caf\xe9\n");
+    assert_eq!(
+        read(&format!("include {path}")),
+        Err(format!(
+            "Fatal error, can't open config file '{path}': line 3 has bytes that are no UTF-8"
+        ))
+    );
+}
+
 #[test]
 fn a_file_that_includes_itself_is_refused() {
     let folder = Folder::new("circle");

@@ -599,3 +599,29 @@ fn scripts_are_told_of_all_cores() {
         assert!(line.starts_with("calls=1,"), "{line}");
     }
 }
+
+/// A text that has made room for others is as new when it comes again, on every core, whoever knows it still.
+#[test]
+fn a_text_that_was_evicted_is_known_to_all_when_it_comes_again() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.ask(&format!("GET home{number}"));
+        }
+        let text = "return 'kept'";
+        assert_eq!(eval(&mut clients[0], text, &["0"]), bulk("kept"));
+        std::thread::sleep(Duration::from_millis(1_100));
+        for number in 0..600 {
+            eval(&mut clients[1], &format!("return {number}"), &["0"]);
+        }
+        let digest = rondo::base::sha1::sha1(text.as_bytes());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(eval(&mut clients[0], text, &["0"]), bulk("kept"));
+        for client in &mut clients {
+            let exists = client.ask(&format!("SCRIPT EXISTS {digest}"));
+            assert_eq!(exists, Value::Array(vec![integer(1)]), "at {threads}");
+            assert_eq!(client.ask(&format!("EVALSHA {digest} 0")), bulk("kept"));
+        }
+    }
+}

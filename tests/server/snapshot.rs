@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Next, Value, bulk, error, ok};
+use super::client::{Client, Next, Value, bulk, error, ok, request};
 use super::harness::Server;
 
 const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
@@ -815,5 +815,32 @@ fn no_flush_ends_what_a_client_waits_for() {
         assert_eq!(client.ask("DBSIZE"), Value::Integer(0));
         assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), ok());
         assert_eq!(client.ask("DBSIZE"), Value::Integer(300));
+    }
+}
+
+/// Reloads that come together, none of which can begin, are all answered.
+#[test]
+fn reloads_that_cannot_begin_are_all_answered() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &DEBUG);
+        let mut busy = server.client();
+        busy.send(&request(&[
+            b"EVAL",
+            b"local t = redis.call('time') local till = t[1] * 1000000 + t[2] + 300000 \
+              repeat t = redis.call('time') redis.call('set', KEYS[1], 1) until t[1] * 1000000 + t[2] > till",
+            b"1",
+            b"k",
+        ]));
+        std::thread::sleep(Duration::from_millis(50));
+        let mut clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
+        for client in &mut clients {
+            client.send(b"DEBUG RELOAD NOSAVE\r\n");
+        }
+        busy.reply();
+        for client in &mut clients {
+            let refused = error("ERR Error trying to load the RDB dump, check server logs.");
+            assert_eq!(client.reply(), refused, "at {threads}");
+        }
+        assert_eq!(server.client().ask("SET a 1"), ok());
     }
 }

@@ -291,12 +291,9 @@ impl Log {
             return true;
         }
         self.drop_deleted_from(id);
-        let (id, node) = match rises(Forward::of_pack(id, &node), id) {
-            true => (id, node),
-            false => match node::of_living(Forward::of_pack(id, &node)) {
-                Some(made) => made,
-                None => return true,
-            },
+        let node = match rises(Forward::of_pack(id, &node), id) {
+            true => node,
+            false => node::without_deleted(&node),
         };
         self.close_last();
         self.insert_node(id, node);
@@ -315,17 +312,16 @@ impl Log {
         }
     }
 
-    /// Where the last node has deleted entries from `id` on, it is made anew without any: in a node all entries rise.
+    /// Where the last node has deleted entries from `id` on, it loses all that are: in a node all entries rise.
     fn drop_deleted_from(&mut self, id: StreamId) {
-        let Some((&node_id, node)) = self.nodes.last() else {
+        let Some((node_id, node)) = self.nodes.last_mut() else {
             return;
         };
-        if node.last_id(node_id).is_some_and(|last| last >= id) {
-            let living = node::of_living(Forward::new(node_id, node));
-            self.remove_node(node_id);
-            if let Some((node_id, node)) = living {
-                self.insert_node(node_id, node);
-            }
+        if node.last_id(*node_id).is_some_and(|last| last >= id) {
+            let before = node.heap_bytes();
+            let pack = node.open(*node_id);
+            *pack = node::without_deleted(pack);
+            self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
         }
     }
 

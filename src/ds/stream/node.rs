@@ -189,20 +189,40 @@ pub(super) fn push<'w>(
     node.push_batch(&batch);
 }
 
-/// A node of the living entries alone, with its id; none where there are none.
-pub(super) fn of_living(entries: Forward<'_>) -> Option<(StreamId, Listpack)> {
-    let mut made: Option<(StreamId, Listpack)> = None;
-    for entry in entries.filter(|entry| !entry.is_deleted) {
-        let fields = entry.fields();
-        let words: Vec<Vec<u8>> = fields
-            .flat_map(|(name, value)| [name.to_vec(), value.to_vec()])
-            .collect();
-        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        match &mut made {
-            Some((node_id, node)) => push(node, *node_id, entry.id, &words[..]),
-            None => made = Some((entry.id, new_node(&words[..]))),
+/// The same node without its deleted entries: it takes no more bytes.
+pub(super) fn without_deleted(node: &Listpack) -> Listpack {
+    let head = Head::of(node);
+    let mut batch = Batch::default();
+    let copy = |batch: &mut Batch, elements: &mut Elements<'_>, count: usize| {
+        for element in elements.take(count) {
+            match element {
+                Element::Int(number) => batch.integer(number),
+                Element::Str(bytes) => batch.string(bytes),
+            }
+        }
+    };
+    for number in [head.entries_count, 0, head.names_count as i64] {
+        batch.integer(number);
+    }
+    let mut rest = head.names.clone();
+    copy(&mut batch, &mut rest, head.names_count + 1);
+    while Elements::position(&rest).is_some() {
+        let mut ahead = rest.clone();
+        let flags = integer(&mut ahead);
+        skip(&mut ahead, 2);
+        let words_count = if flags & SAME_NAMES != 0 {
+            3 + head.names_count + 1
+        } else {
+            4 + integer(&mut ahead) as usize * 2 + 1
+        };
+        if flags & DELETED == 0 {
+            copy(&mut batch, &mut rest, words_count);
+        } else {
+            skip(&mut rest, words_count);
         }
     }
+    let mut made = Listpack::new();
+    made.push_batch(&batch);
     made
 }
 

@@ -337,7 +337,7 @@ impl Core {
             Err(error) => return Ran::Refused(error),
         };
         let is_one = self.map.shards_count() == 1;
-        let stays = prepared.script.stays;
+        let mut stays = prepared.script.stays;
         if may_in_place
             && self.shard.is_lock_free()
             && (stays || is_one || prepared.script.left == 0)
@@ -349,7 +349,10 @@ impl Core {
             match self.run_in_place(hosted, stays || is_one, &prepared, entry, args) {
                 Some(ran) => return ran,
                 None if is_one => {}
-                None => self.note_left(&prepared.id, LEFT_TIMES),
+                None => {
+                    stays = false;
+                    self.note_left(&prepared.id, LEFT_TIMES);
+                }
             }
         } else if prepared.script.left > 0 {
             // Once in a while it is tried again.
@@ -457,6 +460,18 @@ impl Core {
                 }
                 wish => wish,
             };
+            let has_strayed = stays && self.map.shards_count() > 1;
+            if has_strayed && matches!(wish, Wish::Call(_)) {
+                if let Some(known) = self.scripts.known.get_mut(&prepared.id) {
+                    known.script.stays = false;
+                }
+                if !in_place.has_written {
+                    self.script_is_over(&hosted);
+                    self.shard.end_script();
+                    break None;
+                }
+                in_place.has_token = self.try_take_token();
+            }
             // It cannot go on here. One that may want more keys than it has goes on elsewhere only with the token.
             if !stays && !in_place.has_written {
                 let has_run_long = matches!(wish, Wish::Turn);

@@ -53,6 +53,10 @@ const UNFATHOMABLE: &[&[u8]] = &[
     b"setmetatable",
     b"debug",
     b"coroutine",
+    // What functions have without a word of their own, and a string that everybody has.
+    b"self",
+    b"arg",
+    b"_VERSION",
 ];
 
 /// Whether a script's text says that it stays with the keys it declares.
@@ -311,7 +315,10 @@ impl<'p, 's> Reader<'p, 's> {
         }
         let is_word = |word: &[u8]| at >= 2 && self.is_name(at - 2, word);
         let is_whole = at >= 2 && self.is_sign(at - 1, b"(") && self.is_sign(at + 1, b")");
-        is_whole && !self.is_field(at - 2) && (is_word(b"unpack") || is_word(b"ipairs"))
+        // Elsewhere it would hand the table itself out.
+        let is_loop = at >= 3 && self.is_name(at - 3, b"in") && self.is_name(at + 2, b"do");
+        let is_read = is_word(b"unpack") || is_word(b"ipairs") && is_loop;
+        is_whole && !self.is_field(at - 2) && is_read
     }
 
     /// Whether a library's function is defined with it for its first parameter.
@@ -419,6 +426,19 @@ impl<'p, 's> Reader<'p, 's> {
                         inside += 1;
                     }
                 }
+                Piece::Name(b"for") => {
+                    // Its variables.
+                    let mut inside = at + 1;
+                    while let Some(Piece::Name(found)) = self.pieces.get(inside) {
+                        if *found == name && !places.contains(&inside) {
+                            return true;
+                        }
+                        if !self.is_sign(inside + 1, b",") {
+                            break;
+                        }
+                        inside += 2;
+                    }
+                }
                 Piece::Name(found)
                     if *found == name && !places.contains(&at) && !self.is_field(at) =>
                 {
@@ -518,10 +538,16 @@ impl<'p, 's> Reader<'p, 's> {
 
     /// Whether an argument may become several: a call's results, or the rest of a function's.
     fn may_be_many(&self, word: &std::ops::Range<usize>) -> bool {
-        matches!(
-            self.pieces[word.clone()].last(),
-            Some(Piece::Sign(b")" | b"..."))
-        )
+        match &self.pieces[word.clone()] {
+            [.., Piece::Sign(b")" | b"..." | b"}")] => true,
+            // `f'x'`.
+            [
+                ..,
+                Piece::Name(_) | Piece::Sign(b")" | b"]"),
+                Piece::Text(_),
+            ] => true,
+            _ => false,
+        }
     }
 
     /// The arguments between `start` and `end`.
@@ -567,7 +593,7 @@ fn split(body: &[u8]) -> Option<Vec<Piece<'_>>> {
                 Some(length) => 2 + length?,
                 None => rest
                     .iter()
-                    .position(|&byte| byte == b'\n')
+                    .position(|&byte| matches!(byte, b'\n' | b'\r'))
                     .unwrap_or(rest.len()),
             },
             b'[' if long_bracket(rest).is_some() => {

@@ -71,8 +71,14 @@ impl Shard {
     ) -> Called {
         let writes = entry.command.flags.has(Flags::WRITE);
         if script.stays {
-            if map.shards_count() == 1 && plan(entry, args, map, self.id) == Plan::Many {
-                return Called::Leaves; // It waits for another server.
+            let plan = plan(entry, args, map, self.id);
+            let leaves = match map.shards_count() {
+                1 => plan == Plan::Many, // It waits for another server.
+                // Its text was misread: better late than a key where nobody finds it.
+                _ => plan != Plan::Shard(self.id),
+            };
+            if leaves {
+                return Called::Leaves;
             }
         } else {
             if plan(entry, args, map, self.id) != Plan::Shard(self.id) {

@@ -625,3 +625,36 @@ fn a_text_that_was_evicted_is_known_to_all_when_it_comes_again() {
         }
     }
 }
+
+/// Texts that look as if they stayed with their keys and do not: what they write is where everybody finds it.
+#[test]
+fn what_a_script_hides_is_found() {
+    let names: Vec<String> = (1..=20).map(|number| format!("f{number}")).collect();
+    let triples: String = names.iter().map(|name| format!("x:{name}:v;")).collect();
+    let many: String = names.iter().map(|name| format!(",'{name}','v'")).collect();
+    let spread = format!(
+        "local function f(t) return unpack(t) end redis.call('mset',KEYS[1],f{{'v'{many}}})"
+    );
+    let texts = [
+        "-- c\rfor i=1,20 do redis.call('set','f'..i,'v') end",
+        "local f,t=ipairs(KEYS) for i=1,20 do t[1]='f'..i redis.call('set',KEYS[1],'v') end",
+        "local key = KEYS[1] for a, key, b in string.gmatch(ARGV[1],'(%w+):(%w+):(%w+);') do redis.call('set',key,b) end",
+        &spread,
+        "local self=KEYS[1] local t={} function t:m() redis.call('set',self,'v') end for i=1,20 do t.m('f'..i) end",
+    ];
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for text in texts {
+            for _ in 0..2 {
+                client.ask("FLUSHALL");
+                let reply = eval(&mut client, text, &["1", "k", &triples]);
+                assert!(!matches!(reply, Value::Error(_)), "{text}: {reply:?}");
+                for name in &names {
+                    let exists = client.ask(&format!("EXISTS {name}"));
+                    assert_eq!(exists, integer(1), "{name} of {text} at {threads}");
+                }
+            }
+        }
+    }
+}

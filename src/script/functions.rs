@@ -155,8 +155,12 @@ impl Functions {
         for (index, function) in library.functions.iter().enumerate() {
             let place = (library.name.clone(), index);
             let name = small(&function.name).into_owned();
-            // Of two that one library has by the same letters the first counts, as in Redis.
-            self.places.entry(name).or_insert(place);
+            // Of two that one library has by the same letters the first counts, as in Redis. Another library is about to go, or
+            // to lose it.
+            let known = self.places.get(&name);
+            if known.is_none_or(|(of, _)| *of != library.name) {
+                self.places.insert(name, place);
+            }
         }
         self.libraries.insert(library.name.clone(), loaded);
         library
@@ -253,7 +257,10 @@ impl Functions {
             return false;
         };
         for function in &loaded.library.functions {
-            self.places.remove(&*small(&function.name));
+            let function = small(&function.name);
+            if (self.places.get(&*function)).is_some_and(|(of, _)| of == name) {
+                self.places.remove(&*function);
+            }
         }
         self.release(loaded);
         true
@@ -402,9 +409,11 @@ impl Functions {
                 self.delete(name);
             });
         }
+        // A function may be another library's from now on.
+        for loaded in &loaded {
+            self.delete(&loaded.library.name);
+        }
         for loaded in loaded {
-            let name = loaded.library.name.clone();
-            self.delete(&name);
             self.insert(loaded);
         }
         Ok(())
@@ -430,7 +439,7 @@ impl Functions {
                     next.library
                         .functions
                         .iter()
-                        .any(|new| new.name == known.name)
+                        .any(|new| new.name.eq_ignore_ascii_case(&known.name))
                 })
                 .map(|known| [b"Function ", &known.name[..], b" already exists"].concat())
                 .next();

@@ -194,6 +194,31 @@ fn payloads_obey_their_policy() {
     }
 }
 
+/// A payload's library may bring a function that another one has had until now, which the payload replaces, too.
+#[test]
+fn a_function_may_move_between_libraries_that_are_replaced() {
+    let mut from = functions();
+    load(&mut from, &library("a", "f", 1), false);
+    load(&mut from, &library("b", "g", 2), false);
+    let payload = from.dump();
+    let mut here = functions();
+    load(&mut here, &library("b", "f", 3), false);
+    let restored = here.restore(&payload, Policy::Replace, &mut clock());
+    assert!(restored.is_ok());
+    assert_eq!(call(&mut here, "f"), b":1\r\n");
+    assert_eq!(call(&mut here, "g"), b":2\r\n");
+    // And another core that is told of one after the other.
+    let mut there = functions();
+    load(&mut there, &library("b", "f", 3), false);
+    for library in here.libraries().cloned().collect::<Vec<_>>() {
+        assert!(there.put(&library, &mut clock()));
+    }
+    assert_eq!(call(&mut there, "f"), b":1\r\n");
+    assert_eq!(call(&mut there, "g"), b":2\r\n");
+    let taken = there.load(&library("c", "f", 4), false, &mut clock());
+    assert!(taken.is_err());
+}
+
 /// Another core takes over what one core has loaded; functions under way go on when their library goes.
 #[test]
 fn libraries_follow_and_runs_outlive_them() {

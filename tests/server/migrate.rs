@@ -154,6 +154,8 @@ fn words_are_checked() {
         client.ask("MIGRATE nowhere.invalid 1 k 0 10"),
         simple("NOKEY")
     );
+    let words = ["MIGRATE", "nowhere.invalid", "1", "", "0", "10", "KEYS"];
+    assert_eq!(client.run(&words.map(str::as_bytes)), simple("NOKEY"));
 }
 
 /// A server that takes no connection, one that says nothing, and one that goes in the middle: the key stays, is locked

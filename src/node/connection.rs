@@ -21,6 +21,7 @@ use super::news::News;
 use super::subscriptions::Subscriptions;
 use super::tls::Tls;
 use super::under_way::UnderWay;
+use super::unread::Unread;
 use crate::base::long_copy;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
@@ -171,7 +172,7 @@ pub struct Connection {
     /// What commands see.
     pub session: Session,
     /// Bytes that arrived and are not yet executed, beginning with a request's first byte.
-    pub input: Vec<u8>,
+    pub input: Unread,
     /// How far the first request in `input` (or `large`) has been parsed.
     pub parse: ParseState,
     /// How many bytes `large` surely still needs.
@@ -235,7 +236,7 @@ impl Connection {
             tls: None,
             session,
             peer,
-            input: Vec::new(),
+            input: Unread::default(),
             large: None,
             large_needed: 0,
             held: None,

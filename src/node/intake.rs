@@ -14,7 +14,7 @@ use super::core::{Core, RingWork, unread_bytes_max};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
 use super::settings::protection;
-use crate::base::long_copy;
+use super::unread::Unread;
 use crate::commands::Entry;
 use crate::commands::session::ReplyMode;
 use crate::commands::table::{KeysHandler, table};
@@ -205,11 +205,13 @@ impl Core {
             }
             self.after(token, &mut connection);
         }
-        let waits_in_vain = connection.ended && connection.blocked == Some(Blocked::OnKeys);
+        let blocked = connection.blocked.filter(|_| connection.ended);
         self.restore(token, connection);
-        if waits_in_vain {
+        match blocked {
             // It had gone before this could begin.
-            self.end_wait_of_ended(token);
+            Some(Blocked::OnKeys) => self.end_wait_of_ended(token),
+            Some(Blocked::Paused) => self.close(token),
+            _ => {}
         }
     }
 
@@ -280,7 +282,7 @@ impl Core {
             );
             self.counters.query_limit_disconnections += 1;
             connection.close_after_output = true;
-            connection.input = Vec::new();
+            connection.input = Unread::default();
             connection.large = None;
         } else if connection.blocked.is_some()
             && !connection.waits_at_length()
@@ -300,24 +302,24 @@ impl Core {
             return;
         }
         if connection.blocked.is_some() || connection.held.is_some() {
-            long_copy::append(&mut connection.input, bytes);
+            connection.input.append(bytes);
         } else if connection.input.is_empty() {
             let consumed = self.process(token, connection, bytes);
             self.keep_rest(connection, &bytes[consumed..]);
         } else {
             let mut input = std::mem::take(&mut connection.input);
-            long_copy::append(&mut input, bytes);
+            input.append(bytes);
             self.feed_input(token, connection, input);
         }
     }
 
-    fn feed_input(&mut self, token: Token, connection: &mut Connection, mut input: Vec<u8>) {
-        let consumed = self.process(token, connection, &input);
+    fn feed_input(&mut self, token: Token, connection: &mut Connection, mut input: Unread) {
+        let consumed = self.process(token, connection, input.as_slice());
         if connection.large_needed > 0 {
-            self.keep_rest(connection, &input[consumed..]);
+            self.keep_rest(connection, &input.as_slice()[consumed..]);
             return;
         }
-        input.drain(..consumed);
+        input.consume(consumed);
         connection.input = input;
     }
 
@@ -327,7 +329,7 @@ impl Core {
             return;
         }
         if connection.large_needed == 0 {
-            long_copy::append(&mut connection.input, rest);
+            connection.input.append(rest);
             return;
         }
         let mut large = GrowingBuffer::expecting(rest.len() + connection.large_needed);

@@ -346,11 +346,7 @@ impl Core {
             connection.reply_peak_since_ms = now_ms;
             connection.reply_bytes_peak = connection.output_bytes();
         }
-        connection.input.shrink_to(if connection.input.is_empty() {
-            0
-        } else {
-            usize::MAX
-        });
+        connection.input.shrink();
         self.check_output(token);
     }
 

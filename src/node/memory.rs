@@ -15,6 +15,7 @@ use super::core::Core;
 use super::message::Message;
 use super::options::Options;
 use super::ring::{self, Token};
+use super::unread::Unread;
 
 /// A limit on clients below this would only throw out idle ones.
 const CLIENTS_BYTES_MIN: u64 = 128 * 1024;
@@ -309,7 +310,7 @@ impl Core {
             "closed: a request is larger than maxmemory-clients"
         );
         connection.held = None;
-        connection.input = Vec::new();
+        connection.input = Unread::default();
         connection.output.clear();
         connection.backlog = Default::default();
         connection.close_after_output = true;

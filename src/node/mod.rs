@@ -121,6 +121,7 @@ pub mod tool_progress;
 pub mod tools;
 mod tracking;
 mod under_way;
+pub mod unread;
 mod wait_aof;
 pub mod waiting;
 mod watching;

@@ -76,16 +76,16 @@ impl Core {
         self.waits_for_disk.retain(|waits| waits.token != token);
     }
 
-    /// A client has sent its last and waits: for disks it does to the end, for replicas in vain.
+    /// A client has sent its last and waits: for disks it does to the end, for replicas in vain, and as in Redis nothing
+    /// behind that is run any more.
     pub(super) fn look_at_wait_of_ended(&mut self, token: Token) {
         let connection = self.connections.get_mut(token);
         if connection.is_none_or(|connection| !connection.ended) {
             return;
         }
         let mut waits = self.waits_for_disk.iter();
-        if let Some(place) = waits.position(|waits| waits.in_vain() == Some(token)) {
-            let mut waits = self.waits_for_disk.swap_remove(place);
-            self.end_wait_for_disk(&mut waits);
+        if waits.any(|waits| waits.in_vain() == Some(token)) {
+            self.close(token);
         }
     }
 

@@ -24,3 +24,4 @@ mod syslog; // what the system's log is sent
 mod title; // process titles
 mod tls; // records in pieces, and bytes that are not what they were
 mod tool_progress; // percent on the terminal
+mod unread; // bytes taken from the front

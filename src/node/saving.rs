@@ -44,6 +44,7 @@ const RETRY_AFTER_MS: i64 = 5_000;
 const CALLERS_WAIT_MAX: Duration = Duration::from_millis(500);
 
 const IN_PROGRESS: &str = "ERR Background save already in progress";
+const NO_BASE: &str = "ERR the append-only logs have no base yet";
 const NOT_SAVING: &str = "ERR Background saving is currently not in progress or scheduled";
 const REWRITING: &str = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
      schedule a BGSAVE whenever possible.";
@@ -328,6 +329,11 @@ impl Core {
     }
 
     fn begin_load_log(&mut self, asked: Asked) {
+        if self.mesh.board().lacks_base.load(Ordering::SeqCst) {
+            // What was there before the logs began is not in them yet.
+            self.answer(asked.0, asked.1, Answer::Refused(NO_BASE.into()));
+            return self.go_on_saving();
+        }
         self.fail_backup("the keys are loaded anew");
         self.saving.reload_log = Some(asked);
         self.pause_for_stop();

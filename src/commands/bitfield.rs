@@ -13,7 +13,6 @@ use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::{Digits, bytes, integer, length};
 use crate::base::number::parse_i64;
 use crate::keyspace::Classes;
-use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
 /// What a field that would overflow becomes.
@@ -303,7 +302,7 @@ fn write(
         call.tell(Classes::STRING, "setbit", key.bytes);
     } else if has_grown && call.is_logged {
         // Redis counts no change where every step failed; the string has grown all the same.
-        call.log_instead(vec![OwnedArgs::from_args(args)]);
+        call.log_all_the_same("BITFIELD", args);
     }
     Ok(Effect::wrote(changes))
 }

@@ -120,7 +120,7 @@ pub fn plain_form(
         "BLMOVEM" => ("LMOVEM", 5),
         _ => return Ok(None),
     };
-    let Some(plain) = table().find(name.as_bytes()) else {
+    let Some(plain) = table().find_original(name.as_bytes()) else {
         return Ok(None);
     };
     ListMove::parse(entry.command.name, args)?;

@@ -197,7 +197,7 @@ impl Options<'_> {
 
 /// XADD's words but for those about trimming.
 fn without_trim(args: &Args<'_>, id_at: usize) -> OwnedArgs {
-    let mut words: OwnedArgs = [args.get(0), args.get(1)].into_iter().collect();
+    let mut words: OwnedArgs = [b"XADD", args.get(1)].into_iter().collect();
     let mut parser = Parser::new();
     let mut index = 2;
     while index < id_at {

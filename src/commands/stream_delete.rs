@@ -12,7 +12,6 @@ use super::word::integer;
 use crate::ds::stream::{Deletion, References, StreamId};
 use crate::keyspace::Classes;
 use crate::keyspace::StreamValue;
-use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
 /// `XDEL key id [id ...]` replies with how many entries there were.
@@ -139,7 +138,7 @@ fn xdelex(
         call.tell(Classes::STREAM, "xdel", key.bytes);
     } else if named.references == References::Delete && call.is_logged {
         // What had gone before may have been pending until now, which counts as no change.
-        call.log_instead(vec![OwnedArgs::from_args(args)]);
+        call.log_all_the_same("XDELEX", args);
     }
     Ok(Effect::wrote(deleted))
 }

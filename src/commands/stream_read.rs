@@ -475,7 +475,7 @@ fn xreadgroup(
     }
     if changes == 0 && redelivered > 0 && call.is_logged {
         // It counts as no change, but who may claim what later depends on it.
-        call.log_instead(vec![OwnedArgs::from_args(args)]);
+        call.log_all_the_same("XREADGROUP", args);
     }
     for place in created {
         let key = request.key(args, place);

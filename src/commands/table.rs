@@ -291,6 +291,16 @@ impl Call<'_> {
         debug_assert!(self.is_logged, "somebody listens");
         self.aside.instead = Some(commands);
     }
+
+    /// It is logged as its words although it counts no change.
+    ///
+    /// - `name`: what it was born with, whatever `rename-command` has made of that.
+    #[cold]
+    pub fn log_all_the_same(&mut self, name: &str, args: &Args<'_>) {
+        let mut words: OwnedArgs = [name.as_bytes()].into_iter().collect();
+        args.iter_from(1).for_each(|word| words.push(word));
+        self.log_instead(vec![words]);
+    }
 }
 
 /// What few commands say besides their reply and their effect. It outlives the call, which most commands leave it out of.
@@ -599,7 +609,8 @@ impl Table {
         }
     }
 
-    /// The command of that name in any case; containers are found, their subcommands are not.
+    /// The command that clients call by that name, in any case; containers are found, their subcommands are not. What the server
+    /// itself wants to run it looks for with [`Table::find_original`].
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&'static Entry> {
         let (prefix, mut at) = fold(name);

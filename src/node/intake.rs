@@ -126,8 +126,12 @@ impl Core {
             self.check_input(token, &mut connection);
             self.after(token, &mut connection);
         }
+        // It has sent too much behind what it waits for: that may never come.
+        let waits_in_vain = connection.close_after_output && connection.waits_at_length();
         self.restore(token, connection);
-        if has_ended {
+        if waits_in_vain {
+            self.close(token);
+        } else if has_ended {
             self.input_ended(token);
         }
     }

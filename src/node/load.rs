@@ -405,6 +405,7 @@ impl Core {
             return false;
         };
         if load.flushes {
+            self.shard.touch_all_watched();
             self.shard.keys.empty_all();
             self.shard.keys.tell_flushed();
         }

@@ -194,7 +194,7 @@ pub(super) enum Pace {
 impl Core {
     /// Begins the cut of a snapshot.
     pub(super) fn start_cut(&mut self, compresses: bool, is_base: bool) {
-        let Some(entry) = table().find(b"BGSAVE") else {
+        let Some(entry) = table().find_original(b"BGSAVE") else {
             unreachable!("it has a row")
         };
         let nobody = Token {

@@ -539,6 +539,7 @@ impl Shard {
     /// - `options`: the limit of memory, as [`Shard::set_memory_options`] was told.
     pub fn replace_keys(&mut self, keys: Keyspace, options: MemoryOptions) {
         let now_ms = self.keys.now_ms();
+        self.touch_all_watched();
         let mut before = std::mem::replace(&mut self.keys, keys);
         before.hand_readings_to(&mut self.keys);
         before.hand_tracking_to(&mut self.keys);

@@ -155,6 +155,16 @@ impl Shard {
         self.watches.len()
     }
 
+    /// All keys are about to be others: touches those that are there and watched.
+    pub fn touch_all_watched(&mut self) {
+        let places: Vec<_> = self.watches.keys.keys().copied().collect();
+        for place in places {
+            if self.watches.exists(&self.keys, place) {
+                self.watches.touch(place);
+            }
+        }
+    }
+
     /// How a command that may write finds the watched keys that it may touch.
     #[cold]
     pub(super) fn before_write(

@@ -297,3 +297,61 @@ fn servers_of_one_seed_are_scanned_in_one_order() {
     assert_eq!(first, scans("one"));
     assert_ne!(first, scans("other"));
 }
+
+/// What the server runs by itself it finds by the names that commands were born with; so does a start that reads its log.
+#[test]
+fn renamed_commands_are_found_by_the_server_itself() {
+    let text = "appendonly yes\nappendfsync always\nenable-debug-command yes\n\
+        rename-command BGSAVE \"\"\nrename-command DEL \"\"\nrename-command LPUSH \"\"\nrename-command RPOP \"\"\n\
+        rename-command LMOVE \"\"\nrename-command SREM \"\"\nrename-command XADD add\nrename-command XREADGROUP readgroup\n\
+        rename-command XDELEX delexx\nrename-command BITFIELD field\nrename-command SPOP pop\nrename-command RPUSH push\n\
+        rename-command SADD put\nrename-command MSET many\n";
+    for threads in [1, 3] {
+        let mut server = Server::start_with_file(threads, text);
+        let mut client = server.client();
+        for (from, to) in [("a", "b"), ("c", "d"), ("e", "f"), ("g", "h")] {
+            client.ask(&format!("push l{from} 1 2 3"));
+            client.ask(&format!("put s{from} x y z"));
+            for line in [
+                format!("RPOPLPUSH l{from} l{to}"),
+                format!("BLMOVE l{from} l{to} LEFT RIGHT 1"),
+                format!("SMOVE s{from} s{to} x"),
+                format!("pop s{from} 1"),
+                format!("SORT none STORE l{from}"),
+                format!("many m{from} 1 m{to} 2"),
+            ] {
+                let reply = client.ask(&line);
+                assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+            }
+        }
+        for line in [
+            "add x MAXLEN ~ 5 1-1 f v",
+            "add x MAXLEN = 5 ACKED 2-1 f v",
+            "XGROUP CREATE x g 0",
+            "readgroup GROUP g c STREAMS x >",
+            "readgroup GROUP g c STREAMS x 0",
+            "XDEL x 1-1",
+            "delexx x DELREF IDS 1 1-1",
+            "SET big 9999",
+            "field bits OVERFLOW FAIL INCRBY u8 8 999",
+            "DEBUG POPULATE 10 made",
+            "SAVE",
+            "BGREWRITEAOF",
+        ] {
+            let reply = client.ask(line);
+            assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+        }
+        eventually("the rewriting ends", || {
+            server.info("persistence", "aof_rewrite_in_progress") == "0"
+        });
+        client.ask("add x MAXLEN ~ 5 9-1 f v");
+        client.ask("readgroup GROUP g c STREAMS x 0");
+        let digest = client.ask("DEBUG DIGEST");
+        server.signal("KILL");
+        server.wait_for_the_end();
+        // By any names.
+        let options = ["--appendonly", "yes", "--enable-debug-command", "yes"];
+        assert!(server.restart(threads, &options), "{}", server.log());
+        assert_eq!(server.client().ask("DEBUG DIGEST"), digest, "at {threads}");
+    }
+}

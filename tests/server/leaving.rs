@@ -447,3 +447,25 @@ fn who_publishes_keeps_its_subscription_when_others_are_cut_off() {
         }
     }
 }
+
+/// More behind what it waits for than the query buffer may hold ends it at once.
+#[test]
+fn who_sends_too_much_while_it_waits_is_closed() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--client-query-buffer-limit", "1mb"]);
+        let mut waiting = server.client();
+        waiting.send(b"BLPOP q 0\r\n");
+        eventually("it waits", || {
+            server.info_number("clients", "blocked_clients") == 1
+        });
+        let ping = request(&[b"PING", &[b'x'; 1_000]]);
+        let _ = waiting.try_send(&ping.repeat(3_000));
+        waiting.rest();
+        all_have_gone(&server, "too much");
+        let counted = "client_query_buffer_limit_disconnections";
+        assert_eq!(server.info_number("stats", counted), 1);
+        let mut client = server.client();
+        client.ask("RPUSH q x");
+        assert_eq!(client.ask("LLEN q"), Value::Integer(1), "at {threads}");
+    }
+}

@@ -381,7 +381,11 @@ fn what_is_loaded_anew_is_told() {
                 assert_eq!(invalidated(reader), ["k"], "{line} at {threads}");
             }
             readers[1].ask("GET k");
+            let mut watching = server.client();
+            assert_eq!(watching.ask("WATCH k"), ok());
             assert_eq!(writer.ask(line), ok());
+            watching.send(b"MULTI\r\nPING\r\nEXEC\r\n");
+            assert_eq!(watching.replies(3)[2], Value::Null, "{line} at {threads}");
             for reader in &mut readers {
                 assert_eq!(
                     reader.reply().items()[1],

@@ -57,7 +57,9 @@ impl Move {
     }
 
     fn command_of(&self, caller: Caller, name: &str, words: &[&[u8]]) -> Operation {
-        let entry: &'static Entry = table().find(name.as_bytes()).expect("a row of the table");
+        let entry: &'static Entry = table()
+            .find_original(name.as_bytes())
+            .expect("a row of the table");
         let words = std::iter::once(name.as_bytes()).chain(words.iter().copied());
         Operation::Command {
             entry,

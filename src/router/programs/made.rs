@@ -89,7 +89,7 @@ impl Destination {
                 caller,
             },
             None => Operation::Command {
-                entry: table().find(b"DEL").expect("a row of the table"),
+                entry: table().find_original(b"DEL").expect("a row of the table"),
                 db,
                 caller,
                 args: OwnedArgs::from_iter([b"DEL".as_slice(), &key]),

@@ -100,7 +100,7 @@ impl Migrate {
                 }
             }
         }
-        let Some(entry) = table().find(b"DEL") else {
+        let Some(entry) = table().find_original(b"DEL") else {
             return unexpected();
         };
         if gone.is_empty() {

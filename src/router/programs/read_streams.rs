@@ -143,23 +143,52 @@ impl ReadStreams {
         // In the order of the part's keys, those without entries left out.
         let mut places = places.iter();
         let mut placed = Vec::new();
-        for stream in streams_of(reply, protocol)? {
+        let streams = streams_of(reply, protocol)?;
+        for (index, stream) in streams.iter().enumerate() {
             let read = Stream::read(stream, protocol)?;
             let key = read.key()?;
-            let place = places.find(|place| {
-                args.get(self.keys_at + **place) == key && self.may_give(**place, &read)
-            })?;
-            placed.push((*place, stream));
+            let place = loop {
+                let place = *places.next()?;
+                if args.get(self.keys_at + place) == key
+                    && self.may_give(place, places.as_slice(), &read, &streams[index..])
+                {
+                    break place;
+                }
+            };
+            placed.push((place, *stream));
         }
         Some(placed)
     }
 
     /// Whether these entries may be what a place's ID asks for: one stream may be named more than once.
-    fn may_give(&self, place: usize, stream: &Stream<'_>) -> bool {
-        if self.is_group {
-            return true; // What has no entries is left out only where all are new ones: a later `>` finds less.
-        }
-        match self.job.args().get(self.keys_at + self.keys_count + place) {
+    ///
+    /// - `later`: places behind it. `streams`: these entries' and those that follow.
+    fn may_give(
+        &self,
+        place: usize,
+        later: &[usize],
+        stream: &Stream<'_>,
+        streams: &[&[u8]],
+    ) -> bool {
+        let args = self.job.args();
+        let id_of = |place: usize| args.get(self.keys_at + self.keys_count + place);
+        match id_of(place) {
+            b">" => {
+                // Of a group, what is left out has no new entries; what is pending is always told, be it nothing.
+                let key = args.get(self.keys_at + place);
+                let is_pending = |place: &&usize| {
+                    args.get(self.keys_at + **place) == key && id_of(**place) != b">"
+                };
+                let pending_count = later.iter().filter(is_pending).count();
+                pending_count == 0 || {
+                    let protocol = self.job.caller.protocol;
+                    let is_of_key = |stream: &&&[u8]| {
+                        Stream::read(stream, protocol).and_then(|read| read.key()) == Some(key)
+                    };
+                    streams.iter().filter(is_of_key).count() > pending_count
+                }
+            }
+            _ if self.is_group => true,
             b"+" => true,
             b"$" => false,
             word => stream_words::try_id(word, 0) < stream.first_id(),

@@ -42,7 +42,7 @@ impl SetMove {
             .iter()
             .for_each(|&word| args.push(self.job.args().get(word)));
         Some(Operation::Command {
-            entry: table().find(name.as_bytes())?,
+            entry: table().find_original(name.as_bytes())?,
             db: self.job.db,
             caller,
             args,

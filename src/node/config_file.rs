@@ -207,6 +207,11 @@ fn apply_line(
     let Some(words) = words_of(line) else {
         return Err("Unbalanced quotes in configuration line".to_string().into());
     };
+    // Quoted bytes that are no text (`"\xff"`) would be others.
+    let is_replaced = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
+    if !is_replaced(line) && words.iter().any(|word| is_replaced(word)) {
+        return Err("it has bytes that are no UTF-8".to_string().into());
+    }
     let Some((name, values)) = words.split_first() else {
         return Ok(());
     };

@@ -201,6 +201,15 @@ fn bytes_that_are_no_text_are_refused_but_in_comments() {
             "Fatal error, can't open config file '{path}': line 3 has bytes that are no UTF-8"
         ))
     );
+    assert_eq!(
+        read("requirepass \"caf\\xe9\""),
+        Err(fatal(
+            1,
+            "requirepass \"caf\\xe9\"",
+            "it has bytes that are no UTF-8"
+        ))
+    );
+    assert!(read("requirepass \"caf\\xc3\\xa9\"").is_ok());
 }
 
 #[test]

@@ -277,7 +277,8 @@ impl CoreFunctions {
 
     fn follow(&mut self, held: &Held, version: u64) {
         let behind = version.wrapping_sub(self.version);
-        let mut host = Host::new();
+        // All of them together may take long: a core that missed one would not find it, and tell others so.
+        let mut host = Host::patient();
         let mut is_whole = true;
         if behind <= held.changes.len() as u64 {
             let known = held.changes.len() - behind as usize;

@@ -470,6 +470,7 @@ impl Core {
                     self.shard.end_script();
                     break None;
                 }
+                in_place.has_strayed = true;
                 in_place.has_token = self.try_take_token();
             }
             // It cannot go on here. One that may want more keys than it has goes on elsewhere only with the token.
@@ -540,7 +541,8 @@ impl Core {
         if !in_place.stays {
             self.note_left(&prepared.id, LEFT_TIMES);
         }
-        let declared = (prepared.script.stays && self.map.shards_count() > 1).then(|| {
+        let is_sure = prepared.script.stays && !in_place.has_strayed;
+        let declared = (is_sure && self.map.shards_count() > 1).then(|| {
             let mut keys = Vec::new();
             for_each_lock(entry, args, |index, mode| {
                 let hash = self.hasher.hash(args.get(index));

@@ -268,6 +268,7 @@ impl<'p, 's> Reader<'p, 's> {
             at >= 2
                 && self.is_name(at, b"register_function")
                 && self.is_sign(at - 1, b".")
+                && !self.is_field(at - 2)
                 && (self.is_name(at - 2, b"redis") || self.is_name(at - 2, b"server"))
         };
         if at >= 4 && self.is_sign(at - 1, b",") && self.is_sign(at - 3, b"(") {
@@ -539,14 +540,13 @@ impl<'p, 's> Reader<'p, 's> {
     /// Whether an argument may become several: a call's results, or the rest of a function's.
     fn may_be_many(&self, word: &std::ops::Range<usize>) -> bool {
         match &self.pieces[word.clone()] {
-            [.., Piece::Sign(b")" | b"..." | b"}")] => true,
-            // `f'x'`.
-            [
-                ..,
-                Piece::Name(_) | Piece::Sign(b")" | b"]"),
-                Piece::Text(_),
-            ] => true,
-            _ => false,
+            [Piece::Name(_) | Piece::Number | Piece::Text(_)] => false,
+            // `ARGV[1]`.
+            [Piece::Name(_), Piece::Sign(b"["), ..] => {
+                self.behind(word.start + 1) != Some(word.end)
+            }
+            // `f'x'`, `f{}`, `f()`, `...`, and whatever is not worth knowing.
+            _ => true,
         }
     }
 

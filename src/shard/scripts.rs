@@ -28,6 +28,8 @@ pub struct InPlace {
     pub has_token: bool,
     /// It has changed something.
     pub has_written: bool,
+    /// It was taken to stay and has called for another shard's key: what it has touched here may be undeclared, too.
+    pub has_strayed: bool,
     touched: Vec<KeyLock>,
     touched_all: bool,
 }

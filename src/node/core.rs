@@ -807,6 +807,10 @@ impl Core {
                 continue; // Whoever coordinates it counts it.
             }
             let after = self.clock.raw();
+            if outcome == Outcome::Deferred && item.entry.command.run.is_script() {
+                before = after;
+                continue; // It goes on as a transaction, which is counted at its end.
+            }
             let took_ns = self.clock.delta_as_nanos(before, after);
             self.shard.record(item.entry.index, took_ns);
             // What is not done yet is noted when it is.

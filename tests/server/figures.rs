@@ -420,3 +420,24 @@ fn moves_between_keys_count_no_look_ups() {
         }
     }
 }
+
+/// A script that is sent to the core of its keys and leaves it for others is one call.
+#[test]
+fn a_script_is_counted_once_wherever_it_goes() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        client.ask("CONFIG RESETSTAT");
+        let body = b"redis.call('set', KEYS[1], 1) for i = 1, 8 do redis.call('get', 'k' .. i) end return 1";
+        for number in 0..40 {
+            let key = format!("key{number}");
+            let reply = client.run(&[b"EVAL", body, b"1", key.as_bytes()]);
+            assert_eq!(reply, Value::Integer(1));
+        }
+        let text = client.ask("INFO commandstats").text();
+        assert!(
+            text.contains("cmdstat_eval:calls=40,"),
+            "{text} at {threads}"
+        );
+    }
+}

@@ -275,9 +275,15 @@ impl Registers {
     /// The estimated cardinality.
     pub fn cardinality(&self) -> u64 {
         let mut histogram = Histogram::default();
+        // Apart: each addition to memory would wait for the one before.
+        let mut empty_count = 0;
         for eight in self.0.as_chunks::<8>().0 {
-            histogram.count(*eight);
+            match u64::from_ne_bytes(*eight) {
+                0 => empty_count += 8,
+                _ => histogram.count(*eight),
+            }
         }
+        histogram.0[0][0] += empty_count;
         estimate(&histogram.sum())
     }
 
@@ -337,10 +343,6 @@ impl Default for Histogram {
 impl Histogram {
     #[inline]
     fn count(&mut self, eight: [u8; 8]) {
-        if eight == [0; 8] {
-            self.0[0][0] += 8;
-            return;
-        }
         for (place, register) in eight.into_iter().enumerate() {
             self.0[place % 4][usize::from(register & 0x3f)] += 1;
         }

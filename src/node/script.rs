@@ -41,6 +41,9 @@ use crate::shard::{Outcome, Request};
 
 /// Scripts that have lately left their keys begin as transactions so many times.
 const LEFT_TIMES: u8 = 16;
+/// What a call is told that no text of a script that stays should make, while another one may seize what it wants.
+const STRAYED: &[u8] =
+    b"-ERR script tried accessing a key that it does not declare, while another script does so";
 
 /// A core's scripts.
 pub struct Scripts {
@@ -434,10 +437,13 @@ impl Core {
         self.shard.begin_script();
         let mut buffer = std::mem::take(&mut self.scripts.buffer);
         let mut is_answered = false;
+        let mut is_refused = false;
         let ran = loop {
             let answer = if std::mem::take(&mut is_answered) {
                 std::mem::swap(hosted.run.reply_buffer(), &mut buffer);
                 Answer::Buffered
+            } else if std::mem::take(&mut is_refused) {
+                Answer::Error(STRAYED)
             } else {
                 Answer::Begin
             };
@@ -471,7 +477,12 @@ impl Core {
                     break None;
                 }
                 in_place.has_strayed = true;
-                in_place.has_token = self.try_take_token();
+                in_place.has_token = in_place.has_token || self.try_take_token();
+                // It can neither begin anew nor wait for who may be waiting for it.
+                if !in_place.has_token {
+                    is_refused = true;
+                    continue;
+                }
             }
             // It cannot go on here. One that may want more keys than it has goes on elsewhere only with the token.
             if !stays && !in_place.has_written {

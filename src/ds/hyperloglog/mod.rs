@@ -127,11 +127,13 @@ impl Sketch {
     pub fn raise_all(&mut self, registers: &Registers) -> Result<(), Corrupt> {
         self.cursor = Cursor::START;
         for (group, eight) in registers.0.as_chunks::<8>().0.iter().enumerate() {
-            if *eight == [0; 8] {
+            if u64::from_ne_bytes(*eight) == 0 {
                 continue;
             }
-            for (place, &count) in eight.iter().enumerate().filter(|(_, count)| **count != 0) {
-                self.raise(8 * group + place, count)?;
+            for (place, &count) in eight.iter().enumerate() {
+                if count != 0 {
+                    self.raise(8 * group + place, count)?;
+                }
             }
         }
         self.cursor = Cursor::START;
@@ -278,10 +280,11 @@ impl Registers {
         // Apart: each addition to memory would wait for the one before.
         let mut empty_count = 0;
         for eight in self.0.as_chunks::<8>().0 {
-            match u64::from_ne_bytes(*eight) {
-                0 => empty_count += 8,
-                _ => histogram.count(*eight),
+            if u64::from_ne_bytes(*eight) == 0 {
+                empty_count += 8;
+                continue;
             }
+            histogram.count(*eight);
         }
         histogram.0[0][0] += empty_count;
         estimate(&histogram.sum())

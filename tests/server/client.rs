@@ -190,6 +190,12 @@ impl Client {
         self.run(&words(line))
     }
 
+    /// Sets an option to a value of more words than one.
+    pub fn configure(&mut self, option: &str, value: &str) {
+        let words = ["CONFIG", "SET", option, value].map(str::as_bytes);
+        assert_eq!(self.run(&words), ok(), "{option} {value}");
+    }
+
     /// The next reply; a closed connection is a failure.
     pub fn reply(&mut self) -> Value {
         match self.next() {

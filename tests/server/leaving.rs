@@ -197,14 +197,7 @@ fn a_client_that_its_own_block_cuts_off_is_subscribed_to_nothing() {
     for threads in [1, 3] {
         let server = Server::start(threads, &[]);
         let mut gone = server.client();
-        let option: [&[u8]; 4] = [
-            b"CONFIG",
-            b"SET",
-            b"client-output-buffer-limit",
-            b"pubsub 100kb 0 0",
-        ];
-        gone.send(&request(&option));
-        assert_eq!(gone.reply(), ok());
+        gone.configure("client-output-buffer-limit", "pubsub 100kb 0 0");
         gone.ask("HELLO 3");
         gone.ask("SUBSCRIBE a");
         let message = vec![b'x'; 300_000];
@@ -345,14 +338,7 @@ fn who_waits_is_told_of_everything_else() {
     for threads in [1, 3] {
         let server = Server::start(threads, &[]);
         let mut client = server.client();
-        let option: [&[u8]; 4] = [
-            b"CONFIG",
-            b"SET",
-            b"client-output-buffer-limit",
-            b"normal 1mb 0 0",
-        ];
-        client.send(&request(&option));
-        assert_eq!(client.reply(), ok());
+        client.configure("client-output-buffer-limit", "normal 1mb 0 0");
         for line in [
             "BLPOP q 0",
             "BLPOP q r s t u 0",
@@ -384,12 +370,6 @@ fn who_waits_is_told_of_everything_else() {
 /// A client that publishes, or whose command is told of, is out of its place while another is closed for what it has unread.
 #[test]
 fn who_publishes_keeps_its_subscription_when_others_are_cut_off() {
-    let limit: [&[u8]; 4] = [
-        b"CONFIG",
-        b"SET",
-        b"client-output-buffer-limit",
-        b"pubsub 100kb 0 0",
-    ];
     let message = vec![b'x'; 60_000];
     let publish = request(&[b"PUBLISH", b"news", &message]);
     let script = b"redis.call('publish', 'news', ARGV[1])";
@@ -403,8 +383,7 @@ fn who_publishes_keeps_its_subscription_when_others_are_cut_off() {
         ] {
             let server = Server::start(threads, &["--notify-keyspace-events", "E$"]);
             let mut client = server.client();
-            client.send(&request(&limit));
-            assert_eq!(client.reply(), ok());
+            client.configure("client-output-buffer-limit", "pubsub 100kb 0 0");
             // One that does not read, and others behind it in the list.
             let subscribe = |server: &Server| {
                 let mut client = server.client();

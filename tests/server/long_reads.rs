@@ -388,12 +388,7 @@ fn any_number_of_draws_may_be_asked_for() {
             client.ask("DEL zset");
             client.ask("ZADD zset 1 member");
         }
-        client.run(&[
-            b"CONFIG",
-            b"SET",
-            b"client-output-buffer-limit",
-            b"normal 1000000 0 0",
-        ]);
+        client.configure("client-output-buffer-limit", "normal 1000000 0 0");
         let mut drawer = server.client();
         drawer.send(b"HRANDFIELD hash -999999999\r\n");
         assert!(drawer.rest().is_empty());

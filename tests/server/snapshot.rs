@@ -143,6 +143,14 @@ fn write_until(client: &mut Client, mut is_over: impl FnMut() -> bool) -> usize 
     written
 }
 
+fn assert_all_there(client: &mut Client, written: usize, threads: usize) {
+    for number in 0..written {
+        let key = format!("GET own{number}");
+        let value = client.ask(&key);
+        assert_eq!(value, bulk("1"), "{key} of {written} at {threads}");
+    }
+}
+
 /// What is written while a reload saves waits for it: it would be gone with what was there.
 #[test]
 fn a_reload_without_a_log_loses_no_write() {
@@ -161,14 +169,7 @@ fn a_reload_without_a_log_loses_no_write() {
         });
         assert_eq!(reloaded, Some(Next::Reply(ok())));
         client.set_reply_timeout(Duration::from_secs(20));
-        for number in 0..written {
-            let key = format!("GET own{number}");
-            assert_eq!(
-                client.ask(&key),
-                bulk("1"),
-                "{key} of {written} at {threads}"
-            );
-        }
+        assert_all_there(&mut client, written, threads);
     }
 }
 
@@ -190,15 +191,7 @@ fn no_client_lets_writes_begin_while_a_shutdown_saves() {
         let written = write_until(&mut client, || false);
         assert!(server.wait_for_the_end().success());
         assert!(server.restart(threads, &DEBUG), "{}", server.log());
-        let mut client = server.client();
-        for number in 0..written {
-            let key = format!("GET own{number}");
-            assert_eq!(
-                client.ask(&key),
-                bulk("1"),
-                "{key} of {written} at {threads}"
-            );
-        }
+        assert_all_there(&mut server.client(), written, threads);
     }
 }
 

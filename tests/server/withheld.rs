@@ -258,14 +258,7 @@ fn who_says_very_much_while_the_disk_stands_still_waits() {
     let faulty = Faulty::start(1, "always");
     let server = &faulty.server;
     let mut news = resp3(server);
-    let option: [&[u8]; 4] = [
-        b"CONFIG",
-        b"SET",
-        b"client-output-buffer-limit",
-        b"pubsub 0 0 0",
-    ];
-    news.send(&request(&option));
-    assert_eq!(news.reply(), ok());
+    news.configure("client-output-buffer-limit", "pubsub 0 0 0");
     news.ask("SUBSCRIBE news");
     faulty.begin("stall");
     let message = vec![b'x'; 1 << 20];

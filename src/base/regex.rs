@@ -3,15 +3,19 @@
 //!     a|b  ab  a* a+ a? a{2,5}  (a)  .  [a-z[:digit:]]  ^ $  \w \W \d \D \s \S \b \B \< \>  \n \t \r \f \a \e  \*
 //!
 //! Promises  a text is walked once with the set of states it may be in (K. Thompson, 1968): the cost is its length times that
-//!           of the program, whatever the expression; programs are bounded. No recursion deeper than [`DEPTH_MAX`].
+//!           of the program, whatever the expression; programs are bounded. No recursion deeper than [`DEPTH_MAX`] groups, each with
+//!           [`QUANTIFIERS_MAX`] repetitions around it.
 //! Not here  groups that are read back, references to them: the first is of no use here, the second is refused.
 //! Source    POSIX.1-2017, 9.4; the documentation of TRE for what it adds.
 //! Tests     tests/base/regex.rs; fuzz/fuzz_targets/regex.rs.
 
 /// Groups within groups.
 const DEPTH_MAX: usize = 100;
-/// Steps of a program.
+/// Repetitions of repetitions.
+const QUANTIFIERS_MAX: usize = 16;
+/// Steps of a program, and parts of an expression: those that say nothing make no step.
 const STEPS_MAX: usize = 4096;
+const TOO_LARGE: &str = "too large";
 /// The highest number in a repetition.
 const REPEATS_MAX: u32 = 255;
 
@@ -66,6 +70,7 @@ impl Regex {
         let mut parser = Parser {
             pattern,
             at: 0,
+            parts_left: STEPS_MAX,
             ignore_case,
         };
         let node = parser.alternatives(0)?;
@@ -108,7 +113,7 @@ impl Regex {
 
     fn push(&mut self, step: Step) -> Result<usize, &'static str> {
         if self.steps.len() == STEPS_MAX {
-            return Err("too large");
+            return Err(TOO_LARGE);
         }
         self.steps.push(step);
         Ok(self.steps.len() - 1)
@@ -143,7 +148,11 @@ impl Regex {
             }
             Node::Repeat { node, min, max } => {
                 for _ in 0..*min {
+                    let before = self.here();
                     self.compile(node)?;
+                    if self.here() == before {
+                        break; // However often nothing is said, it says nothing.
+                    }
                 }
                 match max {
                     None => {
@@ -234,6 +243,7 @@ fn set_of(is_in: impl Fn(u8) -> bool) -> Set {
 struct Parser<'p> {
     pattern: &'p [u8],
     at: usize,
+    parts_left: usize,
     ignore_case: bool,
 }
 
@@ -254,12 +264,18 @@ impl Parser<'_> {
         is_next
     }
 
+    fn count_part(&mut self) -> Result<(), &'static str> {
+        self.parts_left = self.parts_left.checked_sub(1).ok_or(TOO_LARGE)?;
+        Ok(())
+    }
+
     fn alternatives(&mut self, depth: usize) -> Result<Node, &'static str> {
         if depth > DEPTH_MAX {
             return Err("too many groups within groups");
         }
         let mut nodes = vec![self.sequence(depth)?];
         while self.takes(b'|') {
+            self.count_part()?;
             nodes.push(self.sequence(depth)?);
         }
         Ok(Node::Any(nodes))
@@ -281,6 +297,7 @@ impl Parser<'_> {
 
     fn one(&mut self, depth: usize) -> Result<Node, &'static str> {
         let byte = self.take().ok_or("nothing where something must be")?;
+        self.count_part()?;
         match byte {
             b'(' => {
                 let node = self.alternatives(depth + 1)?;
@@ -316,7 +333,7 @@ impl Parser<'_> {
         let byte = self.take().ok_or("a backslash at the end")?;
         let class = |is_in: fn(u8) -> bool| Ok(Node::Byte(set_of(is_in)));
         match byte {
-            b'1'..=b'9' => Err("references to groups are not supported"),
+            b'1'..=b'9' => Err("backreferences are not supported"),
             b'w' => class(is_of_word),
             b'W' => class(|byte| !is_of_word(byte)),
             b'd' => class(|byte| byte.is_ascii_digit()),
@@ -339,7 +356,7 @@ impl Parser<'_> {
     }
 
     fn repeated(&mut self, mut node: Node) -> Result<Node, &'static str> {
-        loop {
+        for _ in 0..=QUANTIFIERS_MAX {
             let (min, max) = match self.peek() {
                 Some(b'*') => (0, None),
                 Some(b'+') => (1, None),
@@ -367,6 +384,7 @@ impl Parser<'_> {
                 },
             };
         }
+        Err("too many repetitions of repetitions")
     }
 
     /// `n}`, `n,}`, `,m}` or `n,m}`.

@@ -28,6 +28,8 @@ use std::ops::ControlFlow;
 pub(super) const ITEMS_MAX: u64 = 1_000_000;
 /// Most conditions of an ARGREP.
 const PREDICATES_MAX: usize = 250;
+/// Bytes of an expression.
+const PATTERN_BYTES_MAX: usize = 2048;
 
 /// A number that must be above 0.
 pub(super) fn positive_limit(number: i64) -> Option<u64> {
@@ -231,6 +233,15 @@ impl<'a> Grep<'a> {
         }
         for predicate in &mut grep.predicates {
             if let Predicate::Unread(pattern) = predicate {
+                if pattern.is_empty() {
+                    return Err("ERR regular expression is empty".into());
+                }
+                if pattern.len() > PATTERN_BYTES_MAX {
+                    let text = format!(
+                        "ERR regular expression is too long, maximum is {PATTERN_BYTES_MAX} bytes"
+                    );
+                    return Err(text.into());
+                }
                 let regex = Regex::new(pattern, grep.ignore_case)
                     .map_err(|why| format!("ERR invalid regular expression: {why}"))?;
                 *predicate = Predicate::Regex(regex);

@@ -119,3 +119,31 @@ fn nothing_takes_long() {
         }
     }
 }
+
+/// What says nothing may be said very often, and repetitions may be repeated, but neither without end.
+#[test]
+fn no_expression_takes_long_to_read_or_nests_without_end() {
+    for (pattern, text) in [
+        ("(){255}{255}{255}{255}{255}x", "x"),
+        ("(a{0}){255}{255}{255}{255}x", "x"),
+        ("(((){255}){255}){255}x", "x"),
+        ("a****b", "b"),
+    ] {
+        check(pattern, &[text], &["y"]);
+    }
+    let deep = |group: &str| group.repeat(99);
+    let stars = "*".repeat(16);
+    let nested = format!("{}a{}", deep("("), deep(&format!("){stars}")));
+    let _ = Regex::new(nested.as_bytes(), false);
+    for pattern in [
+        "a".to_owned() + &"*".repeat(1_000_000),
+        "a".to_owned() + &"{1}".repeat(300_000),
+        "()".repeat(1_000_000),
+        "|".repeat(1_000_000),
+        "a{0}".repeat(1_000_000),
+        "(".repeat(1_000_000),
+        format!("({}){{255}}{{255}}", "a{0}".repeat(500)) + "x{255}" + &"()".repeat(4000),
+    ] {
+        assert!(Regex::new(pattern.as_bytes(), false).is_err());
+    }
+}

@@ -83,11 +83,8 @@ impl Search {
     /// The cells to look through, in order; none where a cell is not needed.
     pub fn cells(&self) -> [Option<Cell>; CELLS_COUNT] {
         let bounds = self.bounds();
-        let mut step = step_for(self.radius_meters(&bounds), self.center.latitude);
-        if step > 1 && !reaches(&Cell::of(self.center, step), &bounds) {
-            step -= 1;
-        }
-        let middle = Cell::of(self.center, step);
+        let middle = self.middle_cell(&bounds);
+        let step = middle.step;
         let area = middle.area();
         let is_coarse = step < 2;
         let (south, north) = (
@@ -112,6 +109,41 @@ impl Search {
             neighbor(south && east, 1, -1),
             neighbor(south && west, -1, -1),
         ]
+    }
+
+    /// The cell around which the others lie.
+    fn middle_cell(&self, bounds: &Area) -> Cell {
+        let around = |point: Point| {
+            let step = step_for(self.radius_meters(point, bounds), point.latitude);
+            let cell = Cell::of(point, step);
+            match step > 1 && !reaches(&cell, bounds) {
+                true => Cell::of(point, step - 1),
+                false => cell,
+            }
+        };
+        if !matches!(self.shape, Shape::Polygon { .. }) {
+            return around(self.center);
+        }
+        let is_within = |range: &Range, degrees| range.min <= degrees && degrees <= range.max;
+        if is_within(&bounds.longitude, self.center.longitude)
+            && is_within(&bounds.latitude, self.center.latitude)
+        {
+            let cell = around(self.center);
+            if reaches(&cell, bounds) {
+                return cell;
+            }
+        }
+        // The middle of the corners of one that goes round a pole, or half of the globe, may lie beyond the grid.
+        let middle = |range: &Range| (range.min + range.max) / 2.0;
+        let point = Point {
+            longitude: middle(&bounds.longitude),
+            latitude: middle(&bounds.latitude),
+        };
+        let mut cell = around(point);
+        while cell.step > 1 && !reaches(&cell, bounds) {
+            cell = Cell::of(point, cell.step - 1);
+        }
+        cell
     }
 
     /// The degrees the shape lies within.
@@ -150,8 +182,8 @@ impl Search {
         }
     }
 
-    /// Metres from the center to what is farthest from it.
-    fn radius_meters(&self, bounds: &Area) -> f64 {
+    /// Metres from the center, a polygon's from this point, to what is farthest from it.
+    fn radius_meters(&self, point: Point, bounds: &Area) -> f64 {
         let radius = match &self.shape {
             Shape::Circle { radius } => *radius,
             Shape::Rectangle { width, height } => {
@@ -164,7 +196,7 @@ impl Search {
                         longitude,
                         latitude,
                     };
-                    distance(self.center, corner)
+                    distance(point, corner)
                 };
                 let Area {
                     longitude,

@@ -76,8 +76,8 @@ fn move_or_wait(
         return move_elements(call, args, words, reply);
     }
     if call.patience == Patience::Denied {
-        // It answers as LMOVE does; one whose time is up gets a null array.
-        reply.null();
+        // It answers as LMOVE or LMOVEM does; one whose time is up gets a null array.
+        words.reply_nothing(reply);
         return Ok(Effect::NONE);
     }
     Ok(call.wait_for(timeout_ms, reply))

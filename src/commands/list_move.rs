@@ -128,10 +128,9 @@ impl ListMove {
 
     /// The reply where nothing moves.
     pub fn reply_nothing(&self, reply: &mut Reply<'_>) {
-        match (self.is_array, self.is_exact) {
-            (false, _) => reply.null(),
-            (true, true) => reply.null_array(),
-            (true, false) => reply.array(0),
+        match self.is_array {
+            false => reply.null(),
+            true => reply.null_array(),
         }
     }
 
@@ -255,7 +254,7 @@ fn rpoplpush(
 }
 
 /// `LMOVEM source destination LEFT|RIGHT LEFT|RIGHT [COUNT count|EXACTLY exactly OBO|BULK]` replies with an array of the
-/// elements it moved, as they stand at the destination; null where there are not EXACTLY as many.
+/// elements it moved, as they stand at the destination; null where there are none, or not EXACTLY as many.
 fn lmovem(
     call: &mut Call<'_>,
     args: &Args<'_>,

@@ -69,8 +69,8 @@ fn list(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Hand
         4 if args.is(1, "FILTERBY") => Filter::parse(args)?,
         _ => return Err(CommandError::Syntax),
     };
-    let names: Vec<&str> = table()
-        .rows()
+    let names: Vec<&str> = visible()
+        .flat_map(|entry| std::iter::once(entry).chain(entry.sub))
         .filter(|entry| entry.is_visible() && filter.fits(entry))
         .map(|entry| entry.full_name)
         .collect();

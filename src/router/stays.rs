@@ -35,6 +35,10 @@ enum Piece<'s> {
 
 /// Libraries whose functions have more names than this for their first parameters are not looked at.
 const TABLE_NAMES_MAX: usize = 8;
+/// In longer lists nobody looks for an assignment: it would be looked for from each element on.
+const LIST_LENGTH_MAX: usize = 256;
+/// Names of keys, times the pieces of a text, that are looked through: of one that is longer none is taken to be one.
+const NAMES_WORK_MAX: usize = 4_000_000;
 
 /// Names through which a script could reach what it does not say, or change what it says.
 const UNFATHOMABLE: &[&[u8]] = &[
@@ -349,7 +353,12 @@ impl<'p, 's> Reader<'p, 's> {
         }
         // `KEYS[1], x = ...`: a list of places that ends in an assignment.
         let mut at = at;
+        let mut length = 0;
         while self.is_sign(at, b",") {
+            length += 1;
+            if length > LIST_LENGTH_MAX {
+                return true;
+            }
             at += 1;
             while !matches!(
                 self.pieces.get(at),
@@ -393,6 +402,9 @@ impl<'p, 's> Reader<'p, 's> {
             if is_key || is_each {
                 places.entry(name).or_default().push(at);
             }
+        }
+        if places.len() * self.pieces.len() > NAMES_WORK_MAX {
+            return HashSet::new();
         }
         places.retain(|name, places| !self.is_bound_elsewhere(name, places));
         places.into_keys().collect()

@@ -170,3 +170,18 @@ fn a_library_that_could_reach_another_key_does_not() {
     }
     assert!(!library_stays(b"#!lua name=lib"));
 }
+
+/// What is read before a script runs for the first time is read at once, whatever it says.
+#[test]
+fn long_texts_are_not_looked_at_from_every_piece_on() {
+    let names: String = (0..20_000)
+        .map(|number| format!("do local k{number}=KEYS[1] end "))
+        .collect();
+    let list = format!("return #{{{}}}", "KEYS[1],".repeat(100_000));
+    let calls = "redis.call('get', KEYS[1]) ".repeat(20_000);
+    for text in [&names, &list] {
+        // Either answer is right.
+        let _ = stays(text.as_bytes());
+    }
+    assert!(stays(calls.as_bytes()));
+}

@@ -7,6 +7,8 @@
 //!           that of the first key.
 //! Tests     tests/router/programs.rs; every transcript of streams, at 2 and 7 shards.
 
+use std::collections::HashMap;
+
 use super::{Job, Next, Part, Program, error_reply, first_error, is_error, unexpected};
 use crate::commands::CommandError;
 use crate::commands::stream_budget::Budget;
@@ -141,53 +143,67 @@ impl ReadStreams {
         let args = self.job.args();
         let protocol = self.job.caller.protocol;
         // In the order of the part's keys, those without entries left out.
-        let mut places = places.iter();
         let mut placed = Vec::new();
         let streams = streams_of(reply, protocol)?;
-        for (index, stream) in streams.iter().enumerate() {
+        let mut left = self.left_of(places, &streams)?;
+        let mut places = places.iter();
+        for stream in streams {
             let read = Stream::read(stream, protocol)?;
             let key = read.key()?;
             let place = loop {
                 let place = *places.next()?;
-                if args.get(self.keys_at + place) == key
-                    && self.may_give(place, places.as_slice(), &read, &streams[index..])
-                {
+                let asked = args.get(self.keys_at + place);
+                let left = left.entry(asked).or_default();
+                left.pending_count -= usize::from(self.asks_for_pending(place));
+                if asked == key && self.may_give(place, &read, *left) {
+                    left.streams_count = left.streams_count.saturating_sub(1);
                     break place;
                 }
             };
-            placed.push((place, *stream));
+            placed.push((place, stream));
         }
         Some(placed)
     }
 
+    /// What a group's reply has, and its part asks for, by key.
+    fn left_of<'r>(
+        &'r self,
+        places: &[usize],
+        streams: &[&'r [u8]],
+    ) -> Option<HashMap<&'r [u8], Left>> {
+        let mut left: HashMap<&[u8], Left> = HashMap::default();
+        if !self.is_group {
+            return Some(left);
+        }
+        let args = self.job.args();
+        for &place in places {
+            let left = left.entry(args.get(self.keys_at + place)).or_default();
+            left.pending_count += usize::from(self.asks_for_pending(place));
+        }
+        for stream in streams {
+            let key = Stream::read(stream, self.job.caller.protocol)?.key()?;
+            left.entry(key).or_default().streams_count += 1;
+        }
+        Some(left)
+    }
+
+    /// Whether a place asks a group for what is pending.
+    fn asks_for_pending(&self, place: usize) -> bool {
+        self.is_group && self.id_of(place) != b">"
+    }
+
+    fn id_of(&self, place: usize) -> &[u8] {
+        let ids_at = self.keys_at + self.keys_count;
+        self.job.args().get(ids_at + place)
+    }
+
     /// Whether these entries may be what a place's ID asks for: one stream may be named more than once.
     ///
-    /// - `later`: places behind it. `streams`: these entries' and those that follow.
-    fn may_give(
-        &self,
-        place: usize,
-        later: &[usize],
-        stream: &Stream<'_>,
-        streams: &[&[u8]],
-    ) -> bool {
-        let args = self.job.args();
-        let id_of = |place: usize| args.get(self.keys_at + self.keys_count + place);
-        match id_of(place) {
-            b">" => {
-                // Of a group, what is left out has no new entries; what is pending is always told, be it nothing.
-                let key = args.get(self.keys_at + place);
-                let is_pending = |place: &&usize| {
-                    args.get(self.keys_at + **place) == key && id_of(**place) != b">"
-                };
-                let pending_count = later.iter().filter(is_pending).count();
-                pending_count == 0 || {
-                    let protocol = self.job.caller.protocol;
-                    let is_of_key = |stream: &&&[u8]| {
-                        Stream::read(stream, protocol).and_then(|read| read.key()) == Some(key)
-                    };
-                    streams.iter().filter(is_of_key).count() > pending_count
-                }
-            }
+    /// - `left`: of a group, these entries and what follows them and the place.
+    fn may_give(&self, place: usize, stream: &Stream<'_>, left: Left) -> bool {
+        match self.id_of(place) {
+            // What is left out has no new entries; what is pending is always told, be it nothing.
+            b">" => left.pending_count == 0 || left.streams_count > left.pending_count,
             _ if self.is_group => true,
             b"+" => true,
             b"$" => false,
@@ -324,6 +340,15 @@ impl Program for CheckStreams {
         let error = error.or_else(|| first_error(&outputs));
         Next::Done(error.unwrap_or_else(|| b"*-1\r\n".to_vec()))
     }
+}
+
+/// Of one key, what has not been gone through yet.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    /// Streams in the reply.
+    streams_count: usize,
+    /// Places that ask a group for what is pending.
+    pending_count: usize,
 }
 
 /// A stream in a reply.

@@ -59,6 +59,7 @@ use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
 use long_reads::{LateRead, LongRead};
 use memory::Memory;
 use waiters::{Change, Waiters};
+use waiting::gives_nothing;
 use watches::Watches;
 
 /// Nanoseconds since some moment. The room has no clock: whoever runs it brings one.
@@ -943,7 +944,7 @@ impl Shard {
                 {
                     if effect.wakes_all {
                         self.waiters.mark_all();
-                    } else {
+                    } else if effect.changes > 0 && !gives_nothing(entry) {
                         self.mark_keys(entry, db, args);
                     }
                 }

@@ -78,6 +78,11 @@ impl PutOff {
         keys.map(|later| (later.place, later.change)).collect()
     }
 
+    /// Whether this key is among them.
+    pub fn has(&self, place: WaitKey) -> bool {
+        self.numbers.contains_key(&place)
+    }
+
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {

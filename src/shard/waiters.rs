@@ -76,7 +76,9 @@ pub struct Waiter {
     pub asks: Asks,
     /// The coordinator has been asked and has not answered.
     pub is_asking: bool,
-    /// It has answered just now that there is no error: what there is may be read here.
+    /// Meanwhile something happened to one of its keys, of which the coordinator may not know.
+    pub is_due_again: bool,
+    /// It has answered just now: there is no error, and what there is may be read here, or it is not enough.
     pub is_checked: bool,
     keys: Vec<WaitKey>,
 }
@@ -97,6 +99,7 @@ impl Waiter {
             on_delete,
             asks,
             is_asking: false,
+            is_due_again: false,
             is_checked: false,
             keys: Vec::new(),
         }
@@ -262,6 +265,27 @@ impl Waiters {
         })
     }
 
+    /// Whether for one of its other keys somebody who came before is being looked after, or put off: what this one would find
+    /// there is not its.
+    pub fn is_behind_another(&self, id: u64, place: WaitKey) -> bool {
+        let Some(waiter) = self.waiters.get(&id).filter(|waiter| waiter.keys.len() > 1) else {
+            return false;
+        };
+        let mut others = waiter.keys.iter().filter(|other| **other != place);
+        others.any(|other| {
+            let Some(queue) = self.queues.get(other) else {
+                return false;
+            };
+            let before = queue.ids.range(..id);
+            let mut before = before.filter(|id| !queue.left_by.contains(id));
+            let is_asking = |id: &u64| self.waiters.get(id).is_some_and(|it| it.is_asking);
+            match self.later.has(*other) {
+                true => before.next().is_some(),
+                false => before.any(is_asking),
+            }
+        })
+    }
+
     /// One of a key's waiters has looked at it, and leaves what it holds to the next.
     pub fn leave(&mut self, place: WaitKey, id: u64) {
         if let Some(queue) = self.queues.get_mut(&place) {
@@ -306,6 +330,28 @@ impl Waiters {
         }
     }
 
+    /// A key is to be looked at, but it holds what it held: those who have left that need not look.
+    fn push_again(&mut self, place: WaitKey, change: Change) {
+        if self.queues.contains_key(&place) {
+            self.ready.push(place, change);
+        }
+    }
+
+    /// One that had another core look goes on waiting: its keys are looked at again for those behind it, and by those who have
+    /// left what they hold no more than before.
+    pub fn look_again(&mut self, id: u64) {
+        if let Some(waiter) = self.waiters.get(&id) {
+            let places = waiter.keys.iter();
+            places.for_each(|place| self.ready.push(*place, Change::Here));
+        }
+    }
+
+    /// Whether a waiter has looked at what a key holds now and left it.
+    pub fn has_left(&self, place: WaitKey, id: u64) -> bool {
+        let queue = self.queues.get(&place);
+        queue.is_some_and(|queue| queue.left_by.contains(&id))
+    }
+
     /// Something may have happened to any key.
     pub fn mark_all(&mut self) {
         let mut places: Vec<(u64, WaitKey)> = self
@@ -344,14 +390,14 @@ impl Waiters {
     /// Marks the keys that were put off because of one of these.
     pub fn try_again(&mut self, gone: impl Iterator<Item = Cause>) {
         for (place, change) in self.later.take(gone) {
-            self.mark_as(place, change);
+            self.push_again(place, change);
         }
     }
 
     /// Marks all keys that were put off.
     pub fn try_all_again(&mut self) {
         for (place, change) in self.later.take_all() {
-            self.mark_as(place, change);
+            self.push_again(place, change);
         }
     }
 

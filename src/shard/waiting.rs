@@ -20,7 +20,7 @@ use super::waiters::{Asks, Change, WaitKey, Waiter, wanted_type};
 use super::{Request, Shard, connection_hash};
 use crate::commands::Entry;
 use crate::commands::keys::for_each_key_of;
-use crate::commands::table::{Patience, Wait};
+use crate::commands::table::{Group, Patience, Wait};
 use crate::keyspace::value::type_name;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
@@ -140,11 +140,9 @@ impl Shard {
             return;
         }
         waiter.is_asking = false;
-        waiter.is_checked = true;
+        waiter.is_checked = !std::mem::take(&mut waiter.is_due_again);
         waiter.claim.give_back();
-        let (db, args) = (waiter.request.db, waiter.args.clone());
-        let entry = waiter.request.entry;
-        self.mark_keys(entry, db, &args.as_args());
+        self.waiters.look_again(id);
         self.after_writes();
         // It holds for what there is, not for what comes later.
         if let Some(waiter) = self.waiters.get_mut(id) {
@@ -255,10 +253,14 @@ impl Shard {
             if type_name.is_none() && !has_on_delete {
                 return Ok(());
             }
+            if self.waiters.has_left(place, id) {
+                continue;
+            }
             let Some(waiter) = self.waiters.get_mut(id) else {
                 continue;
             };
             if waiter.is_asking {
+                waiter.is_due_again = true;
                 return Ok(()); // What it finds decides; it marks its keys again.
             }
             // What holds another type is nothing for it yet, but for a reader whose group has gone with that.
@@ -271,7 +273,10 @@ impl Shard {
             }
             let request = waiter.request;
             let args = std::mem::take(&mut waiter.args);
-            let outcome = self.serve_waiter(id, &request, &args, change);
+            let outcome = match self.waiters.is_behind_another(id, place) {
+                true => Served::Busy(Cause::Claim),
+                false => self.serve_waiter(id, &request, &args, change),
+            };
             match outcome {
                 Served::Yes => {}
                 Served::Nothing => {
@@ -305,6 +310,10 @@ impl Shard {
         change: Change,
     ) -> Served {
         let args = args.as_args();
+        let waiter = self.waiters.get_mut(id);
+        if waiter.is_some_and(|waiter| waiter.is_checked && matches!(waiter.asks, Asks::Always)) {
+            return Served::Nothing; // Its coordinator has just looked.
+        }
         if let Some(obstacle) = self.obstacle(request, &args) {
             return Served::Busy(Cause::Lock(obstacle));
         }
@@ -385,6 +394,26 @@ impl Shard {
         self.call(entry, db, caller, patience, args, out)
             .unwrap_or_default()
     }
+}
+
+/// Whether a command that writes leaves whoever waits for its key as before: as in Redis, what it changes is nothing that is
+/// waited for. Where many wait each look is theirs all.
+pub(super) fn gives_nothing(entry: &Entry) -> bool {
+    const NAMES: &[&str] = &[
+        "xack",
+        "xackdel",
+        "xautoclaim",
+        "xclaim",
+        "xdel",
+        "xdelex",
+        "xgroup|createconsumer",
+        "xgroup|delconsumer",
+        "xgroup|setid",
+        "xreadgroup",
+        "xsetid",
+        "xtrim",
+    ];
+    entry.command.group == Group::Stream && NAMES.contains(&entry.full_name)
 }
 
 /// What became of one waiter.

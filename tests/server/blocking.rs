@@ -524,3 +524,60 @@ fn what_expires_within_a_block_wakes_nobody() {
         assert_eq!(client.reply(), Value::Null);
     }
 }
+
+/// Who comes later waits for two keys of a core, and is not given from the first what the one before it, whose destination is on
+/// another core, is about to be given.
+#[test]
+fn who_waits_for_two_keys_leaves_the_first_to_whoever_waits_longer() {
+    let server = Server::start(2, &[]);
+    let mut pusher = server.client();
+    for round in 0..12 {
+        let mut moving = server.client();
+        // On the other core every other time.
+        send(&mut moving, &format!("BLMOVE s d{round} LEFT LEFT 0"));
+        wait_until_blocked(&server, 1);
+        let mut popping = server.client();
+        send(&mut popping, "BLPOP s {s}k 0");
+        wait_until_blocked(&server, 2);
+        match round % 3 {
+            0 => pusher.send(b"RPUSH s v\r\nRPUSH {s}k w\r\n"),
+            1 => pusher.send(b"MULTI\r\nRPUSH s v\r\nRPUSH {s}k w\r\nEXEC\r\n"),
+            _ => pusher.send(
+                b"EVAL \"redis.call('rpush', 's', 'v') redis.call('rpush', '{s}k', 'w')\" 0\r\n",
+            ),
+        }
+        assert_eq!(moving.reply(), bulk("v"), "round {round}");
+        assert_eq!(popping.reply(), pair("{s}k", "w"), "round {round}");
+        for _ in 0..[2, 4, 1][round % 3] {
+            pusher.reply();
+        }
+    }
+}
+
+/// Too few elements are looked at once, and whoever comes behind gets them.
+#[test]
+fn too_few_elements_are_left_to_whoever_comes_behind() {
+    for threads in [1, 2, 4] {
+        let server = Server::start(threads, &[]);
+        let mut pusher = server.client();
+        for round in 0..6 {
+            let mut moving = server.client();
+            send(
+                &mut moving,
+                &format!("BLMOVEM src d{round} LEFT RIGHT 0 EXACTLY 3 OBO"),
+            );
+            wait_until_blocked(&server, 1);
+            let mut popping = server.client();
+            send(&mut popping, "BLPOP src 0");
+            wait_until_blocked(&server, 2);
+            assert_eq!(pusher.ask("RPUSH src x"), Value::Integer(1));
+            assert_eq!(popping.reply(), pair("src", "x"), "{threads} threads");
+            for count in 1..=2 {
+                assert_eq!(pusher.ask("RPUSH src y"), Value::Integer(count));
+            }
+            pusher.ask("RPUSH src z");
+            let moved = ["y", "y", "z"].map(bulk);
+            assert_eq!(moving.reply(), Value::Array(moved.to_vec()), "{threads}");
+        }
+    }
+}

@@ -32,7 +32,13 @@ pub struct InPlace {
     pub has_strayed: bool,
     touched: Vec<KeyLock>,
     touched_all: bool,
+    /// Of one that stays, where there are several shards: keys that were found to be here, by their hashes.
+    found_here: [u64; FOUND_MAX],
+    found_count: usize,
 }
+
+/// Keys beyond these are looked for each time.
+const FOUND_MAX: usize = 8;
 
 impl InPlace {
     /// A script that begins.
@@ -72,8 +78,11 @@ impl Shard {
         out: &mut Vec<u8>,
     ) -> Called {
         let writes = entry.command.flags.has(Flags::WRITE);
-        if script.stays {
-            let plan = plan(entry, args, map, self.id);
+        let mut args = *args;
+        if script.stays && self.is_found_here(script, map, entry, &mut args) {
+            // As nearly all calls are.
+        } else if script.stays {
+            let plan = plan(entry, &args, map, self.id);
             let leaves = match map.shards_count() {
                 1 => plan == Plan::Many, // It waits for another server.
                 // Its text was misread: better late than a key where nobody finds it.
@@ -83,7 +92,7 @@ impl Shard {
                 return Called::Leaves;
             }
         } else {
-            if plan(entry, args, map, self.id) != Plan::Shard(self.id) {
+            if plan(entry, &args, map, self.id) != Plan::Shard(self.id) {
                 return Called::Leaves;
             }
             if writes && !script.has_token {
@@ -91,17 +100,43 @@ impl Shard {
             }
             script.touched_all |=
                 entry.keys == KeyShape::None || entry.command.spread == Spread::Cursor;
-            for_each_lock(entry, args, |index, mode| {
+            for_each_lock(entry, &args, |index, mode| {
                 let hash = self.keys.key(args.get(index)).hash;
                 script.touched.push(KeyLock { hash, mode });
             });
         }
         script.has_written |= writes;
-        self.run(entry, db, caller, Patience::Denied, args, out);
+        self.run(entry, db, caller, Patience::Denied, &args, out);
         if writes && self.memory.is_limited {
             self.settle_memory(db);
         }
         Called::Done
+    }
+
+    /// Whether the one key of a call is on this shard, where there are several. Its hash, which is needed anyway, says so from
+    /// the second time on.
+    #[inline]
+    fn is_found_here<'a>(
+        &self,
+        script: &mut InPlace,
+        map: &SlotMap,
+        entry: &'static Entry,
+        args: &mut Args<'a>,
+    ) -> bool {
+        if entry.keys != KeyShape::One(1) || map.shards_count() == 1 || args.len() < 2 {
+            return false;
+        }
+        let hash = self.keys.key(args.get(1)).hash;
+        *args = args.with_hash(hash);
+        let is_known = script.found_here[..script.found_count].contains(&hash);
+        if is_known || map.shard_of(args.get(1)) != self.id {
+            return is_known;
+        }
+        if let Some(place) = script.found_here.get_mut(script.found_count) {
+            *place = hash;
+            script.found_count += 1;
+        }
+        true
     }
 
     /// Locks what a script has touched, for it goes on as transaction `tx` of this core; what is locked.

@@ -113,6 +113,11 @@ fn bucket_start(bucket: usize) -> u64 {
     (bucket as u64 - shift * half) << shift
 }
 
+/// Characters that the name of a field of INFO may not have.
+/// So soon, the space behind it included.
+const CODE_BYTES_MAX: usize = 31;
+const UNSAFE: [char; 4] = ['#', ':', '\n', '\r'];
+
 /// Errors by the first word of their text.
 #[derive(Clone, Debug, Default)]
 pub struct ErrorCounts {
@@ -235,8 +240,14 @@ impl ErrorCounts {
         if self.is_disabled {
             return;
         }
-        let word = text.split(|&byte| byte == b' ').next().unwrap_or_default();
-        let code = std::str::from_utf8(word).unwrap_or("ERR");
+        // As in Redis, a word that does not end soon is none.
+        let start = &text[..text.len().min(CODE_BYTES_MAX)];
+        let end = start.iter().position(|&byte| byte == b' ');
+        let word = end.map(|end| std::str::from_utf8(&start[..end]));
+        let code = word.and_then(Result::ok).unwrap_or("ERR");
+        // INFO's readers part lines at the first of those.
+        let safe = code.contains(UNSAFE).then(|| code.replace(UNSAFE, "_"));
+        let code = safe.as_deref().unwrap_or(code);
         if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| known == code) {
             *count += 1;
         } else if self.counts.len() < ERROR_CODES_MAX {

@@ -441,3 +441,20 @@ fn a_script_is_counted_once_wherever_it_goes() {
         );
     }
 }
+
+/// A field's name ends at the first colon.
+#[test]
+fn names_of_errors_part_no_line() {
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    for text in ["A:B x", "A#B x", "A:B y"] {
+        client.run(&[
+            b"EVAL",
+            b"return redis.error_reply(ARGV[1])",
+            b"0",
+            text.as_bytes(),
+        ]);
+    }
+    let info = client.ask("INFO errorstats").text();
+    assert!(info.contains("errorstat_A_B:count=3"), "{info}");
+}

@@ -703,7 +703,7 @@ struct Sessions {
 struct Held {
     by_key: HashMap<Vec<u8>, (Instant, Vec<u8>)>,
     /// The oldest first; some may have been taken.
-    order: VecDeque<Vec<u8>>,
+    order: VecDeque<(Instant, Vec<u8>)>,
 }
 
 impl Sessions {
@@ -725,14 +725,18 @@ impl Sessions {
 impl StoresServerSessions for Sessions {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        while held.order.len() >= self.length_max {
-            let Some(oldest) = held.order.pop_front() else {
+        let held = &mut *held;
+        while let Some((since, oldest)) = held.order.front() {
+            let is_there = held.by_key.contains_key(oldest);
+            if is_there && self.fresh(*since) && held.order.len() < self.length_max {
                 break;
-            };
-            held.by_key.remove(&oldest);
+            }
+            held.by_key.remove(oldest);
+            held.order.pop_front();
         }
-        held.order.push_back(key.clone());
-        held.by_key.insert(key, (Instant::now(), value));
+        let now = Instant::now();
+        held.order.push_back((now, key.clone()));
+        held.by_key.insert(key, (now, value));
         true
     }
 

@@ -1,6 +1,6 @@
 //! Which certificates of clients are good: rustls's answer, and what their keys are for, which it does not ask.
 //!
-//!     trusted certificates -> authorities: what they sign is good        the others: each is good itself, and nothing it signs
+//!     trusted certificates -> each is good itself -> authorities: what they sign is good, too
 //!
 //! Promises  a client's own certificate is for signing and, where it says so in Netscape's words, for clients; what stands between it
 //!           and an authority may sign certificates. A trusted certificate that is no authority lets nobody else in.
@@ -23,11 +23,14 @@ use std::sync::Arc;
 use x509_cert::certificate::{CertificateInner, Raw, Version};
 use x509_cert::der::asn1::{BitStringRef, ObjectIdentifier};
 use x509_cert::der::{self, Decode};
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
 /// Netscape's `nsCertType`; its first bit is for clients.
 const NETSCAPE_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.113730.1.1");
 const NETSCAPE_CLIENT: u8 = 0b1000_0000;
+/// RFC 5280, 4.2.1.12.
+const CLIENT_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// As much of a certificate as it takes, without holding its numbers and times to RFC 5280.
 type Certificate = CertificateInner<Raw>;
@@ -37,6 +40,8 @@ type Verifier = Arc<dyn ClientCertVerifier>;
 #[derive(Debug)]
 pub(super) struct Trusted {
     authorities: RootCertStore,
+    /// The same, whole.
+    authorities_whole: Vec<CertificateDer<'static>>,
     /// Those that are no authorities, each beside the roots it is alone in.
     itself: Vec<(CertificateDer<'static>, RootCertStore)>,
 }
@@ -45,6 +50,7 @@ impl Trusted {
     pub fn none() -> Self {
         Self {
             authorities: RootCertStore::empty(),
+            authorities_whole: Vec::new(),
             itself: Vec::new(),
         }
     }
@@ -57,6 +63,7 @@ impl Trusted {
             .map_err(|error| error.to_string())?;
         if is_authority {
             self.authorities.extend(root.roots);
+            self.authorities_whole.push(certificate);
         } else {
             self.itself.push((certificate, root));
         }
@@ -80,6 +87,8 @@ pub(super) struct Clients {
     hints: Vec<DistinguishedName>,
     /// For certificates of version 1.
     authorities: Vec<TrustAnchor<'static>>,
+    /// Authorities that may be clients with the same certificate: rustls takes none of them at the end of a chain.
+    authorities_whole: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -119,6 +128,7 @@ impl Clients {
             itself,
             hints,
             authorities,
+            authorities_whole: trusted.authorities_whole,
             algorithms: provider.signature_verification_algorithms,
         })
     }
@@ -150,6 +160,10 @@ impl ClientCertVerifier for Clients {
         let trusted = self.itself.iter().find(|(own, _)| own == end_entity);
         if let Some((_, verifier)) = trusted {
             return verifier.verify_client_cert(end_entity, &[], now);
+        }
+        if self.authorities_whole.iter().any(|own| own == end_entity) {
+            is_good_by_itself(end_entity, now)?;
+            return Ok(ClientCertVerified::assertion());
         }
         // One that may not sign proves nothing, as if it had not been sent.
         let signers: Vec<_> = intermediates
@@ -205,6 +219,26 @@ fn may_sign(certificate: &CertificateDer<'_>) -> Result<bool, der::Error> {
         // From before there were constraints; only what is trusted may be so old, rustls takes no other.
         None => usage.is_some() || body.version() == Version::V1,
     })
+}
+
+/// Whether a certificate that is trusted itself is good now, for clients.
+fn is_good_by_itself(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let bad = |_| CertificateError::BadEncoding;
+    let certificate = Certificate::from_der(certificate).map_err(bad)?;
+    let body = certificate.tbs_certificate();
+    let (validity, now) = (body.validity(), now.as_secs());
+    if now < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    let usage = body.get_extension::<ExtendedKeyUsage>().map_err(bad)?;
+    let is_for_clients = |usage: &ObjectIdentifier| [CLIENT_USAGE, ANY_USAGE].contains(usage);
+    match usage.is_none_or(|(_, usage)| usage.0.iter().any(is_for_clients)) {
+        true => Ok(()),
+        false => Err(CertificateError::InvalidPurpose.into()),
+    }
 }
 
 /// Whether a certificate's key is for signing a handshake, and that of a client.

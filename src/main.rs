@@ -9,11 +9,12 @@ use rondo::node::cli::{Stop, from_command_line};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // What is no UTF-8 is no option's value, and no reason to panic.
-    let words: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let words = std::env::args_os().skip(1).map(|word| word.into_string());
+    let words: Vec<String> = match words.collect() {
+        Ok(words) => words,
+        // A password, say, that nobody could spell.
+        Err(word) => return fail(&format!("an argument is no UTF-8: {}", word.display())),
+    };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     match from_command_line(&words, environment, &mut std::io::stdin()) {

@@ -354,6 +354,21 @@ fn open_all_patiently(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wa
     open_all(wanted, backlog)
 }
 
+/// What a machine does not have: such an address, or such a protocol. Anything else is a mistake.
+fn is_not_of_this_machine(error: &io::Error) -> bool {
+    const ERRORS: [i32; 6] = [
+        libc::EADDRNOTAVAIL,
+        libc::ENOPROTOOPT,
+        libc::EPROTONOSUPPORT,
+        libc::ESOCKTNOSUPPORT,
+        libc::EPFNOSUPPORT,
+        libc::EAFNOSUPPORT,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|errno| ERRORS.contains(&errno))
+}
+
 fn open_all(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::Error)> {
     let mut places = Vec::new();
     for wanted in wanted {
@@ -362,7 +377,7 @@ fn open_all(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::
                 listener,
                 tcp: Some((wanted.address.clone(), wanted.port, wanted.is_tls)),
             }),
-            Err(error) if wanted.may_fail && error.kind() != io::ErrorKind::AddrInUse => {
+            Err(error) if wanted.may_fail && is_not_of_this_machine(&error) => {
                 let address = &wanted.address;
                 tracing::warn!(address, %error, "not listening on an optional address");
             }

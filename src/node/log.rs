@@ -3,10 +3,12 @@
 //! Not here  what a line looks like: `node/log_lines.rs`; the system's log, to which the same events may go: `node/syslog.rs`.
 //! Tests     tests/server/config.rs.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -34,10 +36,7 @@ pub fn start(options: &Options) -> io::Result<()> {
     let target = if options.logfile.is_empty() {
         Target::Output
     } else {
-        let mut file = OpenOptions::new();
-        Target::File(Arc::new(
-            file.create(true).append(true).open(&options.logfile)?,
-        ))
+        Target::File(Arc::new(LogFile::open(&options.logfile)?))
     };
     let is_to_system = options.is_held("syslog-enabled", "yes");
     IS_ELSEWHERE.store(
@@ -100,7 +99,42 @@ fn level_filter(level: &str) -> LevelFilter {
 #[derive(Clone)]
 enum Target {
     Output,
-    File(Arc<std::fs::File>),
+    File(Arc<LogFile>),
+}
+
+/// A file that others may move away, as logrotate does: lines go to whatever has its name.
+struct LogFile {
+    path: PathBuf,
+    file: Mutex<Arc<File>>,
+}
+
+impl LogFile {
+    fn open(path: &str) -> io::Result<Self> {
+        // The process may go to another folder.
+        let path = std::path::absolute(path)?;
+        let file = Self::append_to(&path)?;
+        Ok(Self {
+            path,
+            file: Mutex::new(Arc::new(file)),
+        })
+    }
+
+    fn append_to(path: &Path) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(path)
+    }
+
+    /// Where the next line goes: the file of before where there can be no other.
+    fn current(&self) -> Arc<File> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let named = std::fs::metadata(&self.path).map(place).ok();
+        if named != file.metadata().map(place).ok()
+            && let Ok(other) = Self::append_to(&self.path)
+        {
+            *file = Arc::new(other);
+        }
+        file.clone()
+    }
 }
 
 impl<'w> MakeWriter<'w> for Target {
@@ -109,7 +143,7 @@ impl<'w> MakeWriter<'w> for Target {
     fn make_writer(&'w self) -> Self::Writer {
         match self {
             Self::Output => Box::new(io::stdout()),
-            Self::File(file) => Box::new(file.as_ref()),
+            Self::File(file) => Box::new(file.current()),
         }
     }
 }

@@ -27,6 +27,8 @@ impl Core {
     pub(super) fn apply_log_options(&mut self) {
         let policy = self.log_policy();
         self.holds_replies = false;
+        // The cut may have been in this turn: what it began is what ends now.
+        self.take_begun_disk();
         if !self.options.appendonly {
             self.shard.set_next_log(None);
             self.next_disk = None;
@@ -122,15 +124,7 @@ impl Core {
     /// What goes on beside the log: one that is to begin, and segments that are waited for.
     #[cold]
     fn pump_next_disk(&mut self, ring: &mut Ring) {
-        if self.next_disk.is_some() && self.shard.next_log_mut().is_none() {
-            // The cut was in this turn.
-            let before = std::mem::replace(&mut self.disk, self.next_disk.take());
-            if let (Some(disk), Some(before)) = (&mut self.disk, before) {
-                disk.go_on_from(before);
-            }
-            let flags = &self.mesh.board().cores[usize::from(self.id)];
-            let lsn = self.shard.log().map_or(0, |log| log.synced_lsn());
-            flags.synced_lsn.store(lsn, Ordering::SeqCst);
+        if self.take_begun_disk() {
             self.apply_log_options();
         }
         if let (Some(disk), Some(log)) = (&mut self.next_disk, self.shard.next_log_mut()) {
@@ -139,12 +133,28 @@ impl Core {
         self.go_on_preparing();
     }
 
+    /// Where the cut has begun the next log, its disk takes the place of the one before; whether it did now.
+    fn take_begun_disk(&mut self) -> bool {
+        if self.next_disk.is_none() || self.shard.next_log_mut().is_some() {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.disk, self.next_disk.take());
+        if let (Some(disk), Some(before)) = (&mut self.disk, before) {
+            disk.go_on_from(before);
+        }
+        let flags = &self.mesh.board().cores[usize::from(self.id)];
+        let lsn = self.shard.log().map_or(0, |log| log.synced_lsn());
+        flags.synced_lsn.store(lsn, Ordering::SeqCst);
+        true
+    }
+
     /// `appendonly no`: all of it is durable, or never will be.
     fn end_log(&mut self) {
         self.is_log_ending = false;
         self.holds_replies = false;
         if let Some(log) = self.shard.log() {
             self.last_lsn = log.lsn();
+            self.ended_epoch = log.epoch();
         }
         self.shard.set_log(None);
         self.disk = None;

@@ -477,6 +477,12 @@ impl Core {
         if let Some(new) = preparation.new.take() {
             let epoch = new.epoch.number;
             let is_of_epoch = |log: &Log| log.epoch() == epoch;
+            let is_past = epoch <= self.ended_epoch
+                || self.shard.log().is_some_and(|log| log.epoch() > epoch);
+            if is_past {
+                // Its files are what counts: another log of that name would be written over them.
+                return self.refuse_preparation("the log has ended");
+            }
             if let Some(log) = self.shard.log_mut().filter(|log| is_of_epoch(log)) {
                 log.prepare_next();
                 // Why there was no segment before this was asked says nothing of now.
@@ -517,13 +523,25 @@ impl Core {
         let error = disk.as_mut().and_then(Disk::take_prepare_error);
         let goes_on = self.shard.next_log_mut().is_none();
         let is_broken = goes_on && self.shard.log().is_some_and(Log::is_broken);
-        let answer = match error {
-            Some(error) => Answer::Refused(error.into_bytes()),
+        match error {
+            Some(error) => self.refuse_preparation(&error),
+            None if is_ready => self.answer_preparation(Answer::Done),
             // It gets no segment any more: the next try begins a new log.
-            None if is_broken && !is_ready => Answer::Refused("a log is broken".into()),
-            None if is_ready => Answer::Done,
-            None => return,
-        };
+            None if is_broken => self.refuse_preparation("a log is broken"),
+            None => {
+                // The one that was made may have been needed at once.
+                if let Some(log) = self.shard.log_mut().filter(|_| goes_on) {
+                    log.prepare_next();
+                }
+            }
+        }
+    }
+
+    fn refuse_preparation(&mut self, reason: &str) {
+        self.answer_preparation(Answer::Refused(reason.into()));
+    }
+
+    fn answer_preparation(&mut self, answer: Answer) {
         if let Some(preparation) = self.preparation.take() {
             let (from, id) = preparation.asked;
             self.answer(from, id, answer);

@@ -579,3 +579,60 @@ fn logs_that_begin_beside_a_base_alone_are_found() {
         assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
     }
 }
+
+/// The segment that a rewriting has made beforehand is needed at once: another one is made.
+#[test]
+fn a_rewriting_right_after_the_first_base_ends() {
+    for threads in [1, 2] {
+        let server = Server::start(threads, &["--appendfsync", "always"]);
+        let mut client = server.client();
+        let is_idle = || server.info("persistence", "aof_rewrite_in_progress") == "0";
+        for round in 0..10 {
+            assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+            assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+            eventually("the first base is there", is_idle);
+            client.ask("BGREWRITEAOF");
+            for key in 0..4 * threads {
+                std::thread::sleep(Duration::from_millis(5));
+                assert_eq!(client.ask(&format!("SET k{key} {round}")), ok());
+            }
+            eventually("the second is", is_idle);
+        }
+        assert_eq!(client.ask("SAVE"), ok());
+    }
+}
+
+/// A core hears late that a rewriting begins, and that there are no logs any more: what its log has stays as it is.
+#[test]
+fn logs_that_end_beside_a_rewriting_keep_what_they_have() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    for key in 0..50 {
+        assert_eq!(client.ask(&format!("SET k{key} v")), ok());
+    }
+    let script =
+        "redis.call('set', KEYS[1], 1) local x = 0 for i = 1, 20000000 do x = x + i end return 1";
+    for key in ["a", "b", "c", "d"] {
+        let mut busy = server.client();
+        let words: [&[u8]; 4] = [b"EVAL", script.as_bytes(), b"1", key.as_bytes()];
+        busy.send(&super::client::request(&words));
+        std::thread::sleep(Duration::from_millis(20));
+        // One of them is on a core that is free.
+        let mut others: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for other in &mut others {
+            other.send(b"BGREWRITEAOF\r\nCONFIG SET appendonly no\r\n");
+        }
+        for other in &mut others {
+            other.replies(2);
+        }
+        assert_eq!(busy.reply(), Value::Integer(1));
+        server.signal("KILL");
+        server.wait_for_the_end();
+        assert!(server.restart(2, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        for key in 0..50 {
+            assert_eq!(client.ask(&format!("GET k{key}")), bulk("v"), "k{key}");
+        }
+        assert_eq!(client.ask(&format!("GET {key}")), bulk("1"));
+    }
+}

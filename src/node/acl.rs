@@ -241,7 +241,8 @@ impl Core {
 
     /// What the user of a script may not of a call: none where it may.
     ///
-    /// The user is who it is now; one that is gone may nothing.
+    /// The user is who it was when the script began, for half of what it does would be no less a surprise than in a block;
+    /// one that was gone by then may nothing.
     pub(super) fn denial_of_call(
         &self,
         hosted: &Hosted,
@@ -250,7 +251,7 @@ impl Core {
         if hosted.caller.user == 0 {
             return None;
         }
-        let Some(user) = self.users.by_serial(hosted.caller.user) else {
+        let Some(user) = hosted.user.as_ref() else {
             let denied = Denied {
                 reason: Reason::Command,
                 word: 0,
@@ -272,7 +273,7 @@ impl Core {
     ) -> Option<Judged> {
         out.clear();
         let Some((denied, user)) = self.denial_of_call(hosted, entry) else {
-            let user = self.users.by_serial(hosted.caller.user)?;
+            let user = hosted.user.as_ref()?;
             let place = self.place_of_call(hosted);
             let error = refused_options(user, entry, &hosted.run.words(), place)?;
             Reply::new(out, Protocol::Resp2).error_bytes(&error.line());

@@ -84,7 +84,9 @@ pub struct Backup {
     began_s: i64,
     sealed_s: i64,
     files: Vec<PathBuf>,
-    /// Its folder while it is under way, locked.
+    /// Its folder; none where there was none.
+    path: Option<PathBuf>,
+    /// The same while it is under way, locked.
     dir: Option<Arc<DataDir>>,
     /// None where there are no logs: all of it comes with SEAL.
     pinned: Option<Pinned>,
@@ -92,9 +94,10 @@ pub struct Backup {
 
 impl Backup {
     /// Takes up what was there at the start.
-    pub fn adopt(&mut self, found: Found) {
+    pub fn adopt(&mut self, found: Found, path: PathBuf) {
         self.state = State::Sealed;
         self.files = found.files;
+        self.path = Some(path);
         self.began_s = found.began_s;
         self.sealed_s = found.sealed_s;
     }
@@ -257,10 +260,8 @@ impl Core {
             (BackupRequest::Abort, _) => Err(NONE.into()),
             (BackupRequest::Cleanup, _) if is_under_way => Err(UNDER_WAY.into()),
             (BackupRequest::Cleanup, _) => {
-                *lock(&backup) = Backup::default();
-                let path = backup_dir::path_of(&self.options);
-                // What could not be removed when it failed is removed now.
-                let path = (state != State::Idle).then_some(path);
+                // What could not be removed when it failed is removed now. The options may name another folder by now.
+                let path = std::mem::take(&mut *lock(&backup)).path;
                 return self.clear_backup(path, Some(asked));
             }
             (BackupRequest::List | BackupRequest::Status, _) => Ok(Answer::Done),
@@ -275,6 +276,7 @@ impl Core {
         let mut new = Backup {
             state: State::Incrementing,
             began_s: self.now_ms / 1000,
+            path: Some(dir.path().to_path_buf()),
             dir: Some(Arc::new(dir)),
             ..Backup::default()
         };
@@ -376,8 +378,9 @@ impl Core {
             return;
         }
         tracing::info!("removing the sealed backup, as backup-sealed-ttl says");
-        *backup = Backup::default();
-        self.clear_backup(Some(backup_dir::path_of(&self.options)), None);
+        let path = std::mem::take(&mut *backup).path;
+        drop(backup);
+        self.clear_backup(path, None);
     }
 
     /// Empties the folder on another thread.

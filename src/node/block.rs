@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
-use super::functions::calls_function;
-use super::library_changes::Changing;
+use super::functions::{calls_function, calls_script};
+use super::library_changes::{Changing, changes_scripts};
 use super::monitor;
 use super::ring::Token;
 use super::script_known::Script;
@@ -22,7 +22,6 @@ use super::under_way::has_plain_keys;
 use super::watching::Costs;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
-use crate::commands::function::changes_libraries;
 use crate::commands::pubsub::{PubSub, Subject};
 use crate::commands::session::{NodeRequest, ReplyMode, Session, SessionCall};
 use crate::commands::table::{Caller, Run, Verb};
@@ -100,7 +99,9 @@ pub struct Running {
     pub empties: bool,
     /// One of them calls a function.
     pub calls_functions: bool,
-    /// One of them changes libraries, which is about to happen.
+    /// One of them calls a script or a function.
+    pub calls_scripts: bool,
+    /// One of them changes libraries or takes scripts away, which is about to happen.
     pub(super) changing: Option<Changing>,
     /// Those that have turned logs on, which have not begun: `node/block_logs.rs`.
     pub wants_logs: Vec<usize>,
@@ -541,10 +542,11 @@ impl Core {
         }
         let commands = queue.to_queued();
         let calls_functions = (commands.iter()).any(|queued| calls_function(queued.entry));
-        let changes_libraries = (commands.iter()).any(|queued| changes_libraries(queued.entry));
+        let calls_scripts = (commands.iter()).any(|queued| calls_script(queued.entry));
+        let changes_scripts = (commands.iter()).any(|queued| changes_scripts(queued.entry));
         let empties = (commands.iter()).any(|queued| queued.entry.command.flags.has(Flags::SAVED));
         // What it calls is not known before it has changed it.
-        let needs_token = calls_functions && changes_libraries
+        let needs_token = calls_functions && changes_scripts
             || (commands.iter()).any(|queued| self.may_leave(queued));
         let Some(block) = connection.open_block() else {
             return Dispatched::Taken;
@@ -558,6 +560,7 @@ impl Core {
             may_write: block.may_write,
             empties,
             calls_functions,
+            calls_scripts,
             changing: None,
             wants_logs: Vec::new(),
         };
@@ -591,7 +594,7 @@ impl Core {
         if let Some(start) = self.starts.back_mut() {
             start.needs_token = needs_token;
         }
-        if changes_libraries && let Some(start) = self.starts.pop_back() {
+        if changes_scripts && let Some(start) = self.starts.pop_back() {
             self.prepare_block_of_changes(start);
         }
         Dispatched::Taken
@@ -718,11 +721,13 @@ impl Core {
     /// Tells monitors of the commands of a block.
     #[cold]
     pub(super) fn tell_of_block(&mut self, connection: &Connection, commands: &Packed) {
-        let db = connection.session.db;
         let source = monitor::source(connection);
+        let mut place = self.place_of(&connection.session);
         let allowed = commands.steps().filter(|step| step.denied.is_none());
         for step in allowed {
-            self.tell_monitors(&source, db, step.entry, &step.args);
+            self.tell_monitors(&source, place.db, step.entry, &step.args);
+            // What follows a SELECT is of that database.
+            place = place.after(step.entry, &step.args);
         }
     }
 

@@ -206,6 +206,8 @@ pub struct Connection {
     early: Option<Box<Early>>,
     /// What it waits as, while it is blocked on keys.
     pub waits_as: Option<u64>,
+    /// The words of what it waits for, in bytes.
+    pub waits_bytes: usize,
     /// What the client must forget, for what a request did that is one step to everybody: it is sent after its reply.
     pub late: Vec<u8>,
     /// Messages that came while replies were outstanding.
@@ -255,6 +257,7 @@ impl Connection {
             holding: None,
             blocked: None,
             waits_as: None,
+            waits_bytes: 0,
             subscriptions: None,
             publishing: false,
             is_target: false,
@@ -817,6 +820,8 @@ impl Connection {
             + (self.under_way.as_ref()).map_or(0, |under_way| under_way.bytes())
             + self.queued_bytes()
             + self.watched_bytes()
+            // Here, and where its waiters are.
+            + 2 * self.waits_bytes
             + (self.session.tracking.as_ref()).map_or(0, |tracking| tracking.prefixes_bytes)
             + (self.session.fieldsets.as_ref()).map_or(0, |fieldsets| fieldsets.heap_bytes())
     }

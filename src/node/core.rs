@@ -300,6 +300,8 @@ pub struct Core {
     pub(super) waits_for_sync: Vec<(usize, u64)>,
     /// Where the last log ended.
     pub(super) last_lsn: u64,
+    /// The epoch of the last log that ended here.
+    pub(super) ended_epoch: u64,
     /// The errno for which writes are refused, 0 for none.
     pub log_errno: i32,
     /// This core's log cannot be written.
@@ -508,6 +510,7 @@ impl Core {
             is_log_ending: false,
             is_log_behind: false,
             last_lsn: 0,
+            ended_epoch: 0,
             log_errno: 0,
             is_log_failing: false,
             failed_lsn: 0,
@@ -894,7 +897,7 @@ impl Core {
             }
             Message::Slow { token, call } => self.note_calls(token, vec![*call]),
             // Nothing but the turn that it makes.
-            Message::MonitorLines | Message::ScriptIsBusy => {}
+            Message::MonitorLines | Message::ScriptIsBusy | Message::Wake => {}
             Message::ClientsAreTooLarge => self.clients_are_too_large(),
             Message::Durable => self.look_at_held(),
             Message::Post { id, post } => self.post_came(from, id, &post),

@@ -233,6 +233,7 @@ impl CoreLoop {
             self.core.show_monitors();
         }
         self.core.release_withheld();
+        self.core.end_silence();
         self.core.tell_changed();
         self.pump_disk(Haste::Busy);
         // Before others hear of what has changed it.
@@ -458,28 +459,29 @@ impl CoreLoop {
         }
     }
 
-    fn sent(&mut self, token: Token, result: i32, mut buffer: Vec<u8>) {
+    fn sent(&mut self, token: Token, result: i32, buffer: Vec<u8>) {
         let Some(connection) = self.core.connections.get_mut(token) else {
             return;
         };
         connection.sending = false;
-        connection.sending_bytes = 0;
+        let left = std::mem::take(&mut connection.sending_bytes);
         if result < 0 {
             self.core.close(token);
             return;
         }
-        let sent = (result as usize).min(buffer.len());
+        let sent = (result as usize).min(left);
+        connection.last_active_ms = self.core.now_ms;
         connection.bytes_out += sent as u64;
         connection.reply_bytes_peak = connection.reply_bytes_peak.max(sent);
         self.core.counters.writes += 1;
         self.core.counters.bytes_out += sent as u64;
         if connection.closed {
             self.core.release(token);
-        } else if sent < buffer.len() {
-            buffer.drain(..sent);
+        } else if sent < left {
             connection.sending = true;
-            connection.sending_bytes = buffer.len();
+            connection.sending_bytes = left - sent;
             Self::send_all(&mut self.ring, connection, token, buffer);
+            self.core.account(token);
             return;
         } else if let Some(next) = connection.next_behind() {
             connection.sending = true;
@@ -613,11 +615,12 @@ impl CoreLoop {
         }
     }
 
-    /// Sends all of `buffer`, at once or in parts.
+    /// Sends what of `buffer` has not been sent, at once or in parts.
     fn send_all(ring: &mut Ring, connection: &Connection, token: Token, buffer: Vec<u8>) {
+        let from = buffer.len() - connection.sending_bytes;
         match connection.is_in_kernel() {
-            true => ring.send_some(connection.fd(), token, buffer),
-            false => ring.send(connection.fd(), token, buffer),
+            true => ring.send_some(connection.fd(), token, buffer, from),
+            false => ring.send(connection.fd(), token, buffer, from),
         }
     }
 

@@ -230,7 +230,8 @@ fn run_cores(
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
     if let Some(found) = backup {
-        super::snapshot::lock(&board.backup).adopt(found);
+        let path = super::backup_dir::path_of(options);
+        super::snapshot::lock(&board.backup).adopt(found, path);
     }
     let gate = Arc::downgrade(&board);
     let is_serving = move || {

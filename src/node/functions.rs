@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::core::Core;
+use super::core::{Core, Start};
+use super::library_changes::Change as Changed;
 use super::ring::Token;
 use super::script_known::{ABOVE_LIMIT, NO_FUNCTION, Prepared, Script};
 use crate::base::glob::glob_match;
@@ -246,6 +247,8 @@ pub struct CoreFunctions {
     known: HashMap<Vec<u8>, Script, ahash::RandomState>,
     /// Those who want to change libraries, and wait for this core: whose question, and its name.
     pub(super) waiting: Vec<(usize, u64)>,
+    /// Blocks that begin once nobody is about to change anything.
+    pub(super) behind: VecDeque<Start>,
 }
 
 impl Default for CoreFunctions {
@@ -255,11 +258,17 @@ impl Default for CoreFunctions {
             version: 0,
             known: HashMap::default(),
             waiting: Vec::new(),
+            behind: VecDeque::new(),
         }
     }
 }
 
 impl CoreFunctions {
+    /// What is known of a function that has been called, by the name that was called.
+    pub(super) fn known_mut(&mut self, name: &[u8]) -> Option<&mut Script> {
+        self.known.get_mut(name)
+    }
+
     /// What runs functions.
     pub(super) fn engine(&mut self) -> &mut Functions {
         &mut self.engine
@@ -466,7 +475,7 @@ impl Core {
             change if self.captured.contains_key(&token) => {
                 return self.change_libraries(token, change);
             }
-            change => return self.prepare_change(token, change),
+            change => return self.prepare_change(token, Changed::Request(change)),
         }
         self.complete(token, |output, _| output.extend_from_slice(&out));
     }
@@ -623,6 +632,10 @@ impl Core {
 /// FCALL and FCALL_RO.
 pub(super) fn calls_function(entry: &Entry) -> bool {
     matches!(entry.command.run, Run::Script(ScriptCommand::Function))
+}
+
+pub(super) fn calls_script(entry: &Entry) -> bool {
+    matches!(entry.command.run, Run::Script(_))
 }
 
 fn write_list(

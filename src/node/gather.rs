@@ -71,9 +71,11 @@ pub(super) enum Asker {
     Nobody,
     /// A shutdown that saves first.
     Stop,
+    /// DEBUG RELOAD or DEBUG LOADAOF, before which writes end.
+    Reload,
     /// A rewriting of the logs, about to begin.
     Rewrite,
-    /// DEBUG LOADAOF.
+    /// DEBUG LOADAOF, whose logs go to the disk.
     LoadLog,
     /// A backup, about to be sealed.
     Seal,
@@ -307,22 +309,23 @@ impl Core {
         self.ask(0, Asker::Connection(token), Purpose::Stop, question);
     }
 
-    /// Core 0, before what a shutdown saves: no more writes begin, and those that have begun end.
-    pub(super) fn pause_for_stop(&mut self) {
-        self.ask_all(Asker::Stop, Purpose::Pause, Question::HoldWrites(true));
+    /// Core 0, before what `asker` saves or loads: no more writes begin, and those that have begun end.
+    pub(super) fn hold_writes_for(&mut self, asker: Asker) {
+        self.ask_all(asker, Purpose::Pause, Question::HoldWrites(true));
     }
 
-    fn go_on_stopping(&mut self, purpose: &Purpose) {
-        match purpose {
-            Purpose::Pause => {
-                self.ask_all(Asker::Stop, Purpose::PauseArrived, Question::HasArrived);
+    /// Each asker by itself: a shutdown may come while a reload waits.
+    fn go_on_holding(&mut self, asker: Asker, purpose: &Purpose) {
+        match (purpose, &asker) {
+            (Purpose::Pause, _) => {
+                self.ask_all(asker, Purpose::PauseArrived, Question::HasArrived);
             }
-            Purpose::PauseArrived => {
-                self.ask_all(Asker::Stop, Purpose::Ok, Question::WritesHaveEnded);
+            (Purpose::PauseArrived, _) => {
+                self.ask_all(asker, Purpose::Ok, Question::WritesHaveEnded);
             }
+            (_, Asker::Stop) => self.save_before_stop(),
             _ if self.saving.reload_log.is_some() => self.sync_logs(),
-            _ if self.saving.has_reload_waiting() => self.reload_without_writes(),
-            _ => self.save_before_stop(),
+            _ => self.reload_without_writes(),
         }
     }
 
@@ -696,6 +699,15 @@ impl Core {
         }
     }
 
+    /// All other cores look at what waits there.
+    pub(super) fn wake_all(&mut self) {
+        for core in 0..self.mesh.cores_count() {
+            if core != usize::from(self.id) {
+                self.mesh.send(core, Message::Wake);
+            }
+        }
+    }
+
     /// One answer has come; the last one makes the reply.
     pub fn answered(&mut self, id: u64, answer: Answer) {
         let Some(gather) = self.gathers.get_mut(&id) else {
@@ -711,10 +723,10 @@ impl Core {
         };
         match gather.asker {
             Asker::Nobody => {}
-            Asker::LoadLog => self.logs_synced(),
+            Asker::LoadLog => self.logs_synced(&gather.answers),
             Asker::Rewrite => self.logs_prepared(gather.answers),
             Asker::Seal => self.go_on_sealing(gather.answers),
-            Asker::Stop => self.go_on_stopping(&gather.purpose),
+            asker @ (Asker::Stop | Asker::Reload) => self.go_on_holding(asker, &gather.purpose),
             Asker::Core { core, id, answer } => self.answer(core, id, answer),
             Asker::Http(sender) => {
                 let sections = [b"everything".to_vec(), b"types".to_vec()];
@@ -771,6 +783,7 @@ impl Core {
             Purpose::Libraries(change, changing) => {
                 self.functions_rest(token, change, answers);
                 drop(changing);
+                self.wake_all();
             }
             Purpose::Save => match answers.into_iter().next() {
                 Some(Answer::Refused(text)) => self.fail_with(token, &text),
@@ -1046,7 +1059,7 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
         watch_count: watched.map_or(0, |watched| watched.keys.len() as u32),
         query_bytes: (unread_bytes + running_bytes).saturating_sub(understood_bytes) as u64,
         query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
-        argv_bytes: (words_bytes + connection.parse.words_bytes()) as u64,
+        argv_bytes: (words_bytes + connection.parse.words_bytes() + connection.waits_bytes) as u64,
         multi_bytes: connection.queued_bytes() as u64,
         reply_buffer_bytes: connection.output.capacity() as u64,
         reply_buffer_peak_bytes: connection.reply_bytes_peak as u64,

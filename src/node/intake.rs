@@ -214,7 +214,7 @@ impl Core {
         match blocked {
             // It had gone before this could begin.
             Some(Blocked::OnKeys) => self.end_wait_of_ended(token),
-            Some(Blocked::Paused) => self.close(token),
+            Some(Blocked::Paused) => self.close_behind_replies(token),
             _ => {}
         }
     }
@@ -455,6 +455,8 @@ impl Core {
         if connection.session.reply_mode == ReplyMode::On {
             connection.write_reply(|out, _| error.write(out));
         }
+        let errors = self.shard.figures_mut().errors_mut();
+        errors.count(b"ERR Protocol error");
         connection.close_after_output = true;
         connection.large_needed = 0;
     }

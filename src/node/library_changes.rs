@@ -1,15 +1,17 @@
-//! Changes of libraries: each waits until no call is under way that was judged by the old ones.
+//! Changes of libraries, and SCRIPT FLUSH: each waits until no call is under way that was judged by the old ones, and no block
+//! that calls scripts is in its midst.
 //!
-//!     FUNCTION LOAD, or EXEC of a block with one -> from now on no function is taken to stay with its keys
-//!         -> each core answers when none is on its way that was -> the change
+//!     FUNCTION LOAD, or EXEC of a block with one -> from now on no function is taken to stay with its keys, and no other block
+//!         with scripts begins -> each core answers when nothing of those is on its way -> the change -> they begin
 //!
 //! Whether a function stays with the keys it declares decides where its call may overtake and be overtaken, and whether it
-//! needs the token. Both are decided when it begins, and its text is looked at again where and when it runs: so that must not
-//! have become another one in between.
+//! needs the token. Both are decided when it begins, for a block when that begins, and its text is looked at again where and
+//! when it runs: so that must not have become another one in between.
 //!
-//! Promises  a function that was taken to stay with its keys does. While nobody changes libraries a call pays one load for it.
-//! Not here  the change itself: `node/functions.rs`.
-//! Tests     tests/server/functions.rs.
+//! Promises  a function that was taken to stay with its keys does, and a block has the same scripts from its begin to its end.
+//!           While nobody changes them a call, and a block, pays one load for it.
+//! Not here  the change itself: `node/functions.rs`, `node/script_known.rs`.
+//! Tests     tests/server/functions.rs, tests/server/scripts.rs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +22,8 @@ use super::functions::calls_function;
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::ring::Token;
+use crate::commands::Entry;
+use crate::commands::function::changes_libraries;
 use crate::commands::session::FunctionRequest;
 
 /// A change that is about to be made, or is being made: counted as such until it is dropped.
@@ -42,18 +46,25 @@ impl Drop for Changing {
 pub(super) enum Change {
     /// This change.
     Request(FunctionRequest),
+    /// SCRIPT FLUSH.
+    Flush { is_lazy: Option<bool> },
     /// A block with one.
     Block(Box<Start>),
 }
 
+/// Whether a command takes scripts or functions away, or puts others in their place.
+pub(super) fn changes_scripts(entry: &Entry) -> bool {
+    changes_libraries(entry) || entry.full_name == "script|flush"
+}
+
 impl Core {
-    /// A change of libraries that is no part of a block.
-    pub(super) fn prepare_change(&mut self, token: Token, request: FunctionRequest) {
+    /// A change that is no part of a block.
+    pub(super) fn prepare_change(&mut self, token: Token, change: Change) {
         let changing = Changing::begin(&self.mesh.board().functions.changing);
-        self.ask_for_rest(token, Change::Request(request), changing);
+        self.ask_for_rest(token, change, changing);
     }
 
-    /// A block that changes libraries, which has not begun.
+    /// A block with such a change, which has not begun.
     pub(super) fn prepare_block_of_changes(&mut self, mut start: Start) {
         let changing = Changing::begin(&self.mesh.board().functions.changing);
         let token = start.token;
@@ -76,12 +87,36 @@ impl Core {
         });
         match (change, busy) {
             (Change::Request(request), None) => self.change_libraries(token, request),
-            (Change::Request(_), Some(text)) => self.fail_with(token, &text),
+            (Change::Flush { is_lazy }, None) => self.flush_scripts_everywhere(token, is_lazy),
+            (Change::Request(_) | Change::Flush { .. }, Some(text)) => self.fail_with(token, &text),
             (Change::Block(start), None) => self.starts.push_back(*start),
             (Change::Block(start), Some(text)) => {
                 self.refuse_start(*start, text == busy_text(true).as_bytes());
             }
         }
+    }
+
+    /// Whether a block has to wait for changes that were there before it.
+    pub(super) fn waits_for_changes(&self, start: &Start) -> bool {
+        let is_concerned = match &start.purpose {
+            Ends::Block(running) => running.calls_scripts && running.changing.is_none(),
+            _ => false,
+        };
+        is_concerned && self.has_changes()
+    }
+
+    fn has_changes(&self) -> bool {
+        let changing = &self.mesh.board().functions.changing;
+        changing.load(Ordering::Acquire) > 0
+    }
+
+    /// Lets blocks begin that have waited for changes; whether there were any to begin.
+    pub(super) fn begin_after_changes(&mut self) -> bool {
+        let may_begin = !self.has_changes();
+        if may_begin {
+            self.starts.append(&mut self.functions.behind);
+        }
+        may_begin
     }
 
     /// Answers those who want to change libraries, if they may; whether there were any to answer.
@@ -107,22 +142,29 @@ impl Core {
         true
     }
 
-    /// Whether calls of functions are under way that were taken to stay with their keys.
+    /// Whether calls of functions are under way that were taken to stay with their keys, or blocks that call scripts.
     fn has_judged_calls(&self) -> bool {
         let is_judged = |purpose: &Ends, has_token: bool, entry| match purpose {
             Ends::Script(_) => !has_token && calls_function(entry),
             Ends::Block(running) => !has_token && running.calls_functions,
             _ => false,
         };
+        let is_block = |purpose: &Ends| match purpose {
+            Ends::Block(running) => running.calls_scripts,
+            _ => false,
+        };
         self.connections
             .iter()
             .any(|connection| connection.has_function_under_way())
-            || (self.starts.iter())
-                .any(|start| is_judged(&start.purpose, start.needs_token, start.entry))
+            || self.starts.iter().any(|start| {
+                is_judged(&start.purpose, start.needs_token, start.entry)
+                    || start.transaction.has_token() && is_block(&start.purpose)
+            })
             || self.transactions.iter().any(|(tx, coordinated)| {
                 let has_token = coordinated.transaction.has_token();
                 is_judged(&coordinated.purpose, has_token, coordinated.entry)
                     && !self.scripts.runs.contains_key(tx)
+                    || is_block(&coordinated.purpose)
             })
     }
 }

@@ -14,6 +14,7 @@ use super::intake::SPANS_KEPT_MAX;
 use super::message::Message;
 use super::ring::Token;
 use super::tls_kernel::Control;
+use super::unread::Unread;
 use crate::commands::Session;
 use crate::ds::spare_mappings;
 
@@ -88,10 +89,15 @@ impl Core {
             self.adopt_target(token, id);
         }
         self.ring_work.push(RingWork::Receive(token));
-        if let Some(connection) = self.connections.get_mut(token)
-            && (!connection.input.is_empty() || connection.held.is_some())
-        {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let has_ended = connection.ended;
+        if !connection.input.is_empty() || connection.held.is_some() {
             self.resumes.push(token);
+        }
+        if has_ended {
+            self.mark_dirty(token);
         }
     }
 
@@ -120,19 +126,40 @@ impl Core {
             return;
         };
         if connection.blocked == Some(Blocked::Moving) {
-            // The core it moves to will find the end again.
+            // The core it moves to will find the end again, but for what TLS has read of it.
+            let tls = connection.tls.as_ref();
+            connection.ended |= tls.is_some_and(|tls| tls.has_ended());
             return self.finish_move(token);
         }
         connection.ended = true;
         if connection.blocked == Some(Blocked::Paused) {
             // As in Redis, what has not begun by now never does: who has given up may have asked somebody else.
-            return self.close(token);
+            return self.close_behind_replies(token);
         }
         if connection.blocked == Some(Blocked::OnKeys) {
             return self.end_wait_of_ended(token);
         }
         if !self.waits_for_disk.is_empty() {
             self.look_at_wait_of_ended(token);
+        }
+        self.mark_dirty(token);
+    }
+
+    /// What its client, which sends nothing more, asked for last is given up; replies to what it asked before leave first.
+    pub(super) fn close_behind_replies(&mut self, token: Token) {
+        let waits_as = (self.connections.get_mut(token)).and_then(|connection| connection.waits_as);
+        let place = waits_as.and_then(|id| self.waiting.place_of(id));
+        self.abandon_wait(token);
+        self.abandon_wait_for_disk(token);
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        connection.blocked = None;
+        connection.held = None;
+        connection.input = Unread::default();
+        connection.close_after_output = true;
+        if let Some(place) = place {
+            self.fill(token, place, b"");
         }
         self.mark_dirty(token);
     }

@@ -218,13 +218,19 @@ impl Core {
         }
     }
 
-    /// Core 0: all logs are on disk.
-    pub(super) fn logs_synced(&mut self) {
+    /// Core 0: all logs are on disk, or what keeps one from it is known.
+    pub(super) fn logs_synced(&mut self, answers: &[Answer]) {
         let Some(asked) = self.saving.reload_log.take() else {
             return;
         };
         let path = super::rewrite::dir_of(&self.options);
+        let unwritten = answers.iter().find_map(|answer| match answer {
+            Answer::Refused(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        });
         let opened = match &self.saving.rewriting.dir {
+            // Memory has what they lack.
+            _ if unwritten.is_some() => Err(unwritten.unwrap_or_default()),
             Some(dir) if dir.path() == path => dir.manifest().map(|manifest| Opened {
                 dir: dir.clone(),
                 manifest,
@@ -244,6 +250,8 @@ impl Core {
                 self.saving.reloading = Default::default();
                 self.unpause_all();
                 self.answer(asked.0, asked.1, Answer::Refused(CANNOT.into()));
+                // What has waited for it.
+                self.go_on_saving();
             }
         }
     }

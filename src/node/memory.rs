@@ -32,6 +32,8 @@ pub struct ClientsMemory {
     /// The most that all cores' clients may take together; 0 for no limit.
     bytes_max: u64,
     bytes: usize,
+    /// What Lua and the texts of scripts take on this core, when that was last looked at.
+    scripts_bytes: usize,
     /// How much of that is news of evicted keys that no send has tried to take along: were more keys to go for it, what they
     /// leave would be news as well, and so on to the last key.
     untried_bytes: usize,
@@ -102,6 +104,7 @@ impl Core {
             for token in tokens {
                 self.recount(token, is_counted);
             }
+            self.clients_memory.scripts_bytes = self.scripts_bytes();
             self.tell_clients_bytes();
         }
         if bytes_max > 0 {
@@ -160,6 +163,7 @@ impl Core {
             for token in tokens {
                 self.recount(token, true);
             }
+            self.clients_memory.scripts_bytes = self.scripts_bytes();
             self.tell_clients_bytes();
             self.evict_clients();
             self.keep_to_lease();
@@ -203,7 +207,8 @@ impl Core {
 
     fn tell_clients_bytes(&mut self) {
         let bytes = self.clients_memory.bytes;
-        let counted = bytes - self.clients_memory.untried_bytes + ring::BUFFERS_BYTES;
+        let of_clients = bytes - self.clients_memory.untried_bytes;
+        let counted = of_clients + self.clients_memory.scripts_bytes + ring::BUFFERS_BYTES;
         let uncounted = self.uncounted_bytes();
         self.shard.set_extra_bytes(counted, uncounted);
         let own = &self.mesh.board().cores[usize::from(self.id)].clients_bytes;
@@ -362,7 +367,8 @@ impl Core {
     /// Keeps the peak: each core tells what it uses, core 0 adds.
     pub(super) fn tick_peak(&mut self) {
         if !self.clients_memory.is_counted {
-            self.shard.set_extra_bytes(ring::BUFFERS_BYTES, 0);
+            let bytes = self.scripts_bytes() + ring::BUFFERS_BYTES;
+            self.shard.set_extra_bytes(bytes, 0);
             self.shard.tell_all_used();
         }
         if self.id == 0 {
@@ -370,8 +376,29 @@ impl Core {
         }
     }
 
+    /// What Lua and the texts of scripts and libraries take on this core, in bytes; what all cores share is the first one's.
+    fn scripts_bytes(&self) -> usize {
+        let shared = match self.id {
+            0 => self.mesh.board().functions.figures().code_bytes,
+            _ => 0,
+        };
+        let engine = &self.scripts.engine;
+        engine.lua_bytes() + engine.scripts_bytes() + self.functions.lua_bytes() + shared
+    }
+
+    /// Scripts or libraries have come or gone, or may have grown.
+    pub(super) fn count_scripts(&mut self) {
+        if self.clients_memory.is_counted {
+            let bytes = self.scripts_bytes();
+            if std::mem::replace(&mut self.clients_memory.scripts_bytes, bytes) != bytes {
+                self.tell_clients_bytes();
+            }
+        }
+    }
+
     /// What is due each tick: another core may have found that this one's largest client must go.
     pub(super) fn tick_clients_memory(&mut self) {
+        self.count_scripts();
         if self.clients_memory.bytes_max > 0 {
             self.publish_largest_client();
             self.clients_memory.is_over = true;

@@ -78,9 +78,13 @@ impl Core {
         let sum = |field: fn(&CoreFigures) -> u64| cores.iter().map(field).sum::<u64>();
         let startup = cores.len() as u64 * ring::BUFFERS_BYTES as u64;
         let clients = sum(|core| core.clients_bytes);
+        let functions = self.mesh.board().functions.figures();
         // The cores answer one after the other: under a limit, what one gives and another takes in between would count twice.
+        let of_scripts =
+            |core: &CoreFigures| core.lua_bytes + core.scripts_bytes + core.lua_functions_bytes;
+        let scripts = sum(of_scripts) + functions.code_bytes as u64;
         let used = match self.options.maxmemory() {
-            0 => startup + clients + sum(|core| core.keys_bytes),
+            0 => startup + clients + scripts + sum(|core| core.keys_bytes),
             _ => self.shard.ledger().used(),
         };
         let (resident, resident_peak, resident_anonymous) = process::resident_bytes();
@@ -92,7 +96,6 @@ impl Core {
             (keys_count > 0).then(|| (db as u16, cores.iter().map(index).sum()))
         });
         let (scripts_count, scripts_evicted) = self.mesh.board().scripts.counts();
-        let functions = self.mesh.board().functions.figures();
         MemoryFigures {
             used,
             peak: super::memory::remember_peak(used),
@@ -134,7 +137,7 @@ impl Core {
 impl MemoryFigures {
     /// What is no data.
     fn overhead(&self) -> u64 {
-        self.startup + self.clients + self.index
+        self.startup + self.clients + self.machines() + self.texts() + self.index
     }
 
     fn dataset(&self) -> u64 {

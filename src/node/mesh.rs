@@ -279,6 +279,8 @@ pub struct Board {
     pub broken_epoch: AtomicU64,
     /// There are logs that no base is in force for: a start would find nothing of them.
     pub lacks_base: AtomicBool,
+    /// Cores that keep back so many messages that requests which may say more wait.
+    pub silenced_count: AtomicUsize,
     /// What has been noted of slow calls, and who monitors.
     pub watch: Watch,
     /// Logs that have much more to write than the disk takes.
@@ -366,6 +368,7 @@ impl Board {
             failing_logs_count: AtomicU32::new(0),
             broken_epoch: AtomicU64::new(0),
             lacks_base: AtomicBool::new(false),
+            silenced_count: AtomicUsize::new(0),
             logs_behind_count: AtomicU32::new(0),
             watch: Watch::default(),
             switches: Switches::default(),

@@ -15,7 +15,7 @@ use super::block_hops::fits;
 use super::connection::Connection;
 use super::core::{Coordinated, Core, Purpose};
 use super::dispatch::{caller, take_silence};
-use super::functions::calls_function;
+use super::functions::{calls_function, calls_script};
 use super::mesh::Item;
 use super::ring::Token;
 use crate::commands::Entry;
@@ -226,6 +226,7 @@ impl Core {
             empties: false,
             wants_logs: Vec::new(),
             calls_functions: (commands.iter()).any(|queued| calls_function(queued.entry)),
+            calls_scripts: (commands.iter()).any(|queued| calls_script(queued.entry)),
         };
         let request = BlockRequest {
             user: None,

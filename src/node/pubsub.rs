@@ -431,6 +431,11 @@ impl Core {
     fn leave(&mut self, subject: Subject, name: &Name, place: u32) {
         let left = self.pubsub.subscribers.leave(subject, name, place);
         if let Left::Moved(token) = left {
+            if !self.pubsub.moves.is_empty() {
+                // It may have moved before while it was out of its place, in this same turn.
+                (self.pubsub.moves)
+                    .retain(|(moved, of, from, _)| (*moved, *of, from) != (token, subject, name));
+            }
             match self.connections.get_mut(token) {
                 Some(connection) => move_to(connection, subject, name, place),
                 // Whoever publishes has just had another one closed.

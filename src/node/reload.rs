@@ -10,6 +10,7 @@
 //! Tests     tests/server/snapshot.rs.
 
 use super::core::Core;
+use super::gather::Asker;
 use super::message::Answer;
 use super::saving::{Asked, NOT_LOADED, Saving, Then};
 
@@ -63,11 +64,6 @@ impl Saving {
             .is_some_and(|(_, asked)| asked.is_some());
         is_reloading || is_asked || self.reload_log.is_some()
     }
-
-    /// A reload waits for writes to end.
-    pub(super) fn has_reload_waiting(&self) -> bool {
-        matches!(self.reloading, Reloading::Pausing(..))
-    }
 }
 
 impl Core {
@@ -77,7 +73,7 @@ impl Core {
             self.fail_backup("the keys are loaded anew");
         }
         self.saving.reloading = Reloading::Pausing(asked, reload);
-        self.pause_for_stop();
+        self.hold_writes_for(Asker::Reload);
     }
 
     fn save_and_reload(&mut self, asked: Asked, reload: Reload) {

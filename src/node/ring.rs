@@ -30,6 +30,8 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 const BUFFER_GROUP: u16 = 1;
 /// Bytes of all receive buffers of a core.
 pub const BUFFERS_BYTES: usize = BUFFERS_COUNT as usize * BUFFER_BYTES;
+/// What is longer goes in parts, so that it is known how far it has got; and the kernel takes no send of 2 GiB or more.
+const SEND_BYTES_MAX: usize = 1 << 20;
 /// Entries of the submission queue where nothing limits it; completions get four times as many.
 const SUBMISSIONS_MAX: u32 = 4096;
 const SUBMISSIONS_MIN: u32 = 128;
@@ -355,27 +357,34 @@ impl Ring {
         self.push(&entry);
     }
 
-    /// Sends all of `buffer`, however long it takes. One send per connection at a time; the buffer returns with
-    /// [`Event::Sent`].
-    pub fn send(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
-        let entry = self.hold(socket, token, buffer, libc::MSG_WAITALL);
+    /// Sends all of `buffer` behind the bytes `from`, however long it takes, or the first megabyte of it. One send per connection at
+    /// a time; the buffer returns with [`Event::Sent`].
+    pub fn send(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>, from: usize) {
+        let entry = self.hold(socket, token, (buffer, from), libc::MSG_WAITALL);
         self.push(&entry.user_data(token.pack(KIND_SEND)));
     }
 
     /// Sends some of `buffer`, as much as the socket takes when it takes any: the kernel's TLS knows no send of all.
-    pub fn send_some(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
-        let entry = self.hold(socket, token, buffer, 0);
+    pub fn send_some(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        token: Token,
+        buffer: Vec<u8>,
+        from: usize,
+    ) {
+        let entry = self.hold(socket, token, (buffer, from), 0);
         self.push(&entry.user_data(token.pack(KIND_SEND)));
     }
 
-    /// Sends what the socket takes at once, otherwise as [`Ring::send`]. That all of it went ends no wait: the event
+    /// Sends what the socket takes at once, otherwise as [`Ring::send`]; at most a megabyte. That all of it went ends no wait: the event
     /// is there after the next `enter`, whatever that waits for.
     pub fn send_at_once(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
+        debug_assert!(buffer.len() <= SEND_BYTES_MAX, "success is all of it");
         let entry = self
             .hold(
                 socket,
                 token,
-                buffer,
+                (buffer, 0),
                 libc::MSG_WAITALL | libc::MSG_DONTWAIT,
             )
             .flags(squeue::Flags::SKIP_SUCCESS)
@@ -389,7 +398,7 @@ impl Ring {
         &mut self,
         socket: BorrowedFd<'_>,
         token: Token,
-        buffer: Vec<u8>,
+        (buffer, from): (Vec<u8>, usize),
         flags: libc::c_int,
     ) -> squeue::Entry {
         let index = token.index as usize;
@@ -401,12 +410,12 @@ impl Ring {
             "one send per connection is in flight at a time"
         );
         self.sends[index] = buffer;
-        let buffer = &self.sends[index];
-        // The heap block behind `buffer` stays where it is: it is owned by `sends` and untouched until its end is known.
+        let bytes = &self.sends[index][from..];
+        // The heap block behind `bytes` stays where it is: it is owned by `sends` and untouched until its end is known.
         opcode::Send::new(
             types::Fd(socket.as_raw_fd()),
-            buffer.as_ptr(),
-            u32::try_from(buffer.len()).unwrap_or(u32::MAX),
+            bytes.as_ptr(),
+            bytes.len().min(SEND_BYTES_MAX) as u32,
         )
         .flags(flags | libc::MSG_NOSIGNAL)
         .build()

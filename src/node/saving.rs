@@ -323,6 +323,12 @@ impl Core {
                 self.saving.is_scheduled = false;
                 self.begin_save(Then::Emptied(asked));
             }
+            // Nor does a base without logs have it.
+            _ if !self.options.appendonly
+                && (self.is_rewriting() || self.saving.backing_up.is_sealing()) =>
+            {
+                self.saving.queue.push_back(Then::Emptied(asked));
+            }
             // The logs have it, or somebody waits for what is under way and may be for long: it is saved after that.
             _ => self.answer(asked.0, asked.1, Answer::Done),
         }
@@ -331,12 +337,11 @@ impl Core {
     fn begin_load_log(&mut self, asked: Asked) {
         if self.mesh.board().lacks_base.load(Ordering::SeqCst) {
             // What was there before the logs began is not in them yet.
-            self.answer(asked.0, asked.1, Answer::Refused(NO_BASE.into()));
-            return self.go_on_saving();
+            return self.answer(asked.0, asked.1, Answer::Refused(NO_BASE.into()));
         }
         self.fail_backup("the keys are loaded anew");
         self.saving.reload_log = Some(asked);
-        self.pause_for_stop();
+        self.hold_writes_for(Asker::Reload);
     }
 
     fn rdb_path(&self) -> PathBuf {
@@ -425,13 +430,23 @@ impl Core {
 
     /// What had to wait for the snapshot before.
     pub(super) fn go_on_saving(&mut self) {
+        // What cannot begin is answered at once, and the next one is looked at.
+        while !self.is_saving_something() && self.begin_what_waits() {}
+    }
+
+    fn is_saving_something(&self) -> bool {
+        if self.ending.has_begun() {
+            return true; // Of what cores that are gone had nothing more would come.
+        }
         let saving = &self.saving;
         let is_loading_log = saving.log_load.is_some() || saving.reload_log.is_some();
         let is_busy = saving.job.is_some() || saving.load.is_some() || is_loading_log;
         let is_busy = is_busy || saving.reloading.is_on() || saving.backing_up.is_sealing();
-        if is_busy || self.is_rewriting() {
-            return;
-        }
+        is_busy || self.is_rewriting()
+    }
+
+    /// Whether there was something.
+    fn begin_what_waits(&mut self) -> bool {
         if self.saving.stop.as_ref().is_some_and(Stop::is_ready) {
             self.begin_save(Then::Stop);
         } else if let Some(then) = self.saving.queue.pop_front() {
@@ -443,7 +458,10 @@ impl Core {
             }
         } else if std::mem::take(&mut self.saving.is_scheduled) {
             self.begin_save(Then::Nothing);
+        } else {
+            return false;
         }
+        true
     }
 
     fn save_ended(&mut self, job: &Job, then: Then, result: Result<(), String>) {
@@ -575,7 +593,7 @@ impl Core {
 
     /// Core 0, each tick: whether a save point is reached.
     pub(super) fn look_at_save_points(&mut self) {
-        if self.is_saving_busy() {
+        if self.is_saving_busy() || self.ending.has_begun() {
             return;
         }
         self.look_at_log_size();

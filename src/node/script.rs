@@ -15,6 +15,7 @@
 //! Tests     tests/server/scripts.rs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::block_hops::BYTES_MAX;
 use super::connection::{Blocked, Connection};
@@ -24,7 +25,8 @@ use super::mesh::Item;
 use super::message::Message;
 use super::ring::Token;
 use super::script_calls::Wish;
-use super::script_known::{Known, Prepared};
+use super::script_known::{Known, Prepared, Script};
+use crate::commands::acl::User;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry, Flags};
 use crate::persist::Holds;
@@ -51,6 +53,8 @@ pub struct Scripts {
     pub(super) known: HashMap<ScriptId, Known, ahash::RandomState>,
     /// Names of texts, by the texts' hashes.
     pub(super) texts: HashMap<u64, ScriptId, ahash::RandomState>,
+    /// Bytes of texts that became known since it was last looked which are still needed.
+    pub(super) learned_bytes: usize,
     /// Those that run as transactions.
     pub(super) runs: HashMap<TxId, Hosted, ahash::RandomState>,
     /// Transactions that wait for the token before they begin.
@@ -90,6 +94,8 @@ pub struct Hosted {
     /// The words that began it, once it is a transaction.
     pub(super) words: OwnedArgs,
     pub(super) stamp: u64,
+    /// Whose rights it has, as they were when it began; none where nobody limits them, or who had them is gone.
+    pub(super) user: Option<Arc<User>>,
     /// What it has called, while somebody monitors: told when it is over, for it may have to begin anew.
     pub(super) called: Vec<(u16, Queued)>,
     /// Which of its calls were slow: told likewise.
@@ -114,6 +120,7 @@ impl Default for Scripts {
             engine: Engine::new(Limits::default()),
             known: HashMap::default(),
             texts: HashMap::default(),
+            learned_bytes: 0,
             runs: HashMap::default(),
             in_line: HashMap::default(),
             put_off: Vec::new(),
@@ -354,12 +361,15 @@ impl Core {
                 None if is_one => {}
                 None => {
                     stays = false;
-                    self.note_left(&prepared.id, LEFT_TIMES);
+                    self.note_left(&prepared);
                 }
             }
-        } else if prepared.script.left > 0 {
-            // Once in a while it is tried again.
-            self.note_left(&prepared.id, prepared.script.left - 1);
+        } else if prepared.script.left > 0
+            && prepared.function.is_none()
+            && let Some(script) = self.known_script(&prepared)
+        {
+            // Once in a while it is tried again. A function is not: what it keeps in its library would be changed twice.
+            script.left -= 1;
         }
         let request = self.script_request_of(entry, args, db, caller, prepared.is_readonly);
         let transaction = Transaction::script(request, self.map, &self.hasher);
@@ -372,9 +382,20 @@ impl Core {
         )))
     }
 
-    fn note_left(&mut self, id: &ScriptId, times: u8) {
-        if let Some(known) = self.scripts.known.get_mut(id) {
-            known.script.left = times;
+    /// What is known of a script, to be corrected.
+    fn known_script(&mut self, prepared: &Prepared) -> Option<&mut Script> {
+        match &prepared.function {
+            Some(name) => self.functions.known_mut(name),
+            None => {
+                let known = self.scripts.known.get_mut(&prepared.id);
+                known.map(|known| &mut known.script)
+            }
+        }
+    }
+
+    fn note_left(&mut self, prepared: &Prepared) {
+        if let Some(script) = self.known_script(prepared) {
+            script.left = LEFT_TIMES;
         }
     }
 
@@ -468,8 +489,8 @@ impl Core {
             };
             let has_strayed = stays && self.map.shards_count() > 1;
             if has_strayed && matches!(wish, Wish::Call(_)) {
-                if let Some(known) = self.scripts.known.get_mut(&prepared.id) {
-                    known.script.stays = false;
+                if let Some(script) = self.known_script(prepared) {
+                    script.stays = false;
                 }
                 if !in_place.has_written {
                     self.script_is_over(&hosted);
@@ -550,7 +571,7 @@ impl Core {
         let tx = self.draw_id();
         let has_token = in_place.has_token;
         if !in_place.stays {
-            self.note_left(&prepared.id, LEFT_TIMES);
+            self.note_left(prepared);
         }
         let is_sure = prepared.script.stays && !in_place.has_strayed;
         let declared = (is_sure && self.map.shards_count() > 1).then(|| {

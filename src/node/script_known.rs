@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::library_changes::Change;
 use super::ring::Token;
 use super::script::{Hosted, Scripts};
 use super::script_store::ScriptText;
@@ -22,6 +23,8 @@ use crate::script::{Context, Origin as Source, ScriptId};
 
 /// Names kept beyond those that the engine has.
 const KNOWN_SPARE: usize = 1024;
+/// What those that came since it was last looked may take, where the engine's take no more, in bytes.
+const SPARE_BYTES: usize = 1024 * 1024;
 
 pub(super) const ABOVE_LIMIT: &str =
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
@@ -167,6 +170,7 @@ impl Core {
             (None, None) => return Err(NO_SCRIPT.into()),
         };
         self.compile(&id, &text.body, source)?;
+        self.count_scripts();
         let flags = self.scripts.engine.flags(&id).unwrap_or_default();
         let script = Script {
             stays: stays(&text.body),
@@ -176,10 +180,17 @@ impl Core {
             left: 0,
         };
         let Scripts {
-            engine, known: all, ..
+            engine,
+            known: all,
+            learned_bytes,
+            ..
         } = &mut self.scripts;
-        if all.len() > engine.scripts_count() + KNOWN_SPARE {
-            all.retain(|id, _| engine.exists(id));
+        *learned_bytes += text.body.len();
+        let are_many = all.len() > engine.scripts_count() + KNOWN_SPARE;
+        if are_many || *learned_bytes > SPARE_BYTES.max(engine.scripts_bytes()) {
+            // What has made room for others, here and there, is nobody's but this core's.
+            all.retain(|id, known| engine.exists(id) || !are_many && !known.text.is_evicted());
+            *learned_bytes = 0;
         }
         let known = Known {
             text,
@@ -257,6 +268,10 @@ impl Core {
             is_killed: false,
             words: OwnedArgs::new(),
             stamp: now,
+            user: match caller.user {
+                0 => None,
+                serial => self.users.by_serial(serial).cloned(),
+            },
             called: Vec::new(),
             slow: Vec::new(),
             wished: None,
@@ -331,7 +346,13 @@ impl Core {
                     }
                 });
             }
-            NodeRequest::ScriptFlush { is_lazy } => self.flush_scripts_everywhere(token, is_lazy),
+            // Its block has waited for that.
+            NodeRequest::ScriptFlush { is_lazy } if self.captured.contains_key(&token) => {
+                self.flush_scripts_everywhere(token, is_lazy);
+            }
+            NodeRequest::ScriptFlush { is_lazy } => {
+                self.prepare_change(token, Change::Flush { is_lazy });
+            }
             _ => self.kill_script_anywhere(token, false),
         }
     }

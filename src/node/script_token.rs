@@ -36,6 +36,11 @@ impl Core {
     /// The token is this core's, for a transaction that waits for it.
     pub(super) fn token_came(&mut self, tx: TxId) {
         if let Some(start) = self.scripts.in_line.remove(&tx) {
+            if self.waits_for_changes(&start) {
+                // One of those may be next in the line.
+                self.functions.behind.push_back(start);
+                return self.give_token_back();
+            }
             self.starts.push_back(Start {
                 transaction: start.transaction.with_token(),
                 needs_token: false,

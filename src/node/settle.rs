@@ -22,6 +22,7 @@ impl Core {
             & self.resumes.is_empty()
             & self.waiting_for_writes.is_empty()
             & self.functions.waiting.is_empty()
+            & self.functions.behind.is_empty()
             & !self.shard.has_events()
             & !self.shard.keys.has_news();
         if !is_settled {
@@ -60,6 +61,7 @@ impl Core {
                 self.tell();
             } else if (self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended())
                 && (self.functions.waiting.is_empty() || !self.answer_when_functions_rest())
+                && (self.functions.behind.is_empty() || !self.begin_after_changes())
             {
                 return;
             }
@@ -67,6 +69,9 @@ impl Core {
     }
 
     fn start(&mut self, start: Start) {
+        if !start.transaction.has_token() && self.waits_for_changes(&start) {
+            return self.functions.behind.push_back(start);
+        }
         let tx = start.tx.unwrap_or_else(|| self.draw_id());
         if start.needs_token && !self.take_token(tx) {
             self.scripts.in_line.insert(tx, start);

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::core::Core;
+use super::gather::Asker;
 use super::mesh::GATE_LOADING;
 use super::message::Answer;
 use super::saving::{Asked, Then};
@@ -198,7 +199,7 @@ impl Core {
             is_forced: wish.is_forced,
             ..Stop::default()
         });
-        self.pause_for_stop();
+        self.hold_writes_for(Asker::Stop);
     }
 
     /// Core 0: the process ends when it has saved.

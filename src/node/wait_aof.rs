@@ -85,7 +85,7 @@ impl Core {
         }
         let mut waits = self.waits_for_disk.iter();
         if waits.any(|waits| waits.in_vain() == Some(token)) {
-            self.close(token);
+            self.close_behind_replies(token);
         }
     }
 

@@ -74,6 +74,11 @@ impl WaitingClients {
         self.by_id.len()
     }
 
+    /// The place of a client's reply.
+    pub(super) fn place_of(&self, id: u64) -> Option<u64> {
+        self.by_id.get(&id).map(|client| client.sequence)
+    }
+
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
@@ -249,6 +254,7 @@ impl Core {
         }
         connection.push_late();
         connection.waits_as = Some(ticket.id);
+        connection.waits_bytes = words.bytes_len();
         let wait_us = timeout_ms.and_then(|ms| i64::try_from(ms).ok()?.checked_mul(1000));
         let client = WaitingClient {
             token,
@@ -273,12 +279,14 @@ impl Core {
     ) {
         match self.connections.borrow(token) {
             Some(mut connection) => {
-                let is_gone = connection.closed || connection.ended;
+                let (is_closed, has_ended) = (connection.closed, connection.ended);
                 may_wait.silent = std::mem::take(&mut connection.silent_reply);
                 self.begin_wait(token, &mut connection, may_wait, shards, timeout_ms);
                 self.connections.restore(token, connection);
-                if is_gone {
+                if is_closed {
                     self.close(token);
+                } else if has_ended {
+                    self.end_wait_of_ended(token);
                 } else {
                     // It may have been told something that waited for the answer.
                     self.mark_dirty(token);
@@ -369,7 +377,7 @@ impl Core {
             if deadline_us > self.now_us {
                 return;
             }
-            self.end_without(id, End::Timeout);
+            self.end_without(id, End::Timeout, true);
         }
         self.waiting.alarm_us = None;
     }
@@ -389,7 +397,7 @@ impl Core {
         else {
             return self.unblock_wait_for_disk(client_id, end);
         };
-        self.end_without(id, end)
+        self.end_without(id, end, false)
     }
 
     /// A client that waits sends nothing more: it would take what others wait for. Where a shard has served it already, it
@@ -406,7 +414,7 @@ impl Core {
             // Tried again as a timeout.
             Some(Taken::Busy) => self.waiting.put_off(id, self.now_us + BUSY_US),
             Some(Taken::Over) => {}
-            Some(Taken::Yes) | None => self.close(token),
+            Some(Taken::Yes) | None => self.close_behind_replies(token),
         }
     }
 
@@ -435,7 +443,7 @@ impl Core {
             return;
         };
         let error = denied.error(&user, entry).line();
-        let is_ended = self.end_with(id, |client, core| {
+        let is_ended = self.end_with(id, true, |client, core| {
             core.shard
                 .figures_mut()
                 .record_rejection(entry.index, &error);
@@ -457,8 +465,8 @@ impl Core {
     }
 
     /// Ends a wait that nobody has served; whether it could be ended.
-    fn end_without(&mut self, id: u64, end: End) -> bool {
-        self.end_with(id, |client, core| {
+    fn end_without(&mut self, id: u64, end: End, is_due: bool) -> bool {
+        self.end_with(id, is_due, |client, core| {
             let mut reply = Vec::new();
             let mut writer = Reply::new(&mut reply, client.request.1.protocol);
             match end {
@@ -469,14 +477,22 @@ impl Core {
         })
     }
 
-    fn end_with(&mut self, id: u64, answer: impl FnOnce(&WaitingClient, &mut Core)) -> bool {
+    /// - `is_due`: tried again where it cannot be ended now.
+    fn end_with(
+        &mut self,
+        id: u64,
+        is_due: bool,
+        answer: impl FnOnce(&WaitingClient, &mut Core),
+    ) -> bool {
         let Some(client) = self.waiting.by_id.get(&id) else {
             return false;
         };
         match client.claim.cancel() {
             Taken::Yes => {}
             Taken::Busy => {
-                self.waiting.put_off(id, self.now_us + BUSY_US);
+                if is_due {
+                    self.waiting.put_off(id, self.now_us + BUSY_US);
+                }
                 return false;
             }
             Taken::Over => {
@@ -525,6 +541,7 @@ impl Core {
             return;
         };
         connection.waits_as = None;
+        connection.waits_bytes = 0;
         connection.blocked = None;
         connection.last_active_ms = now_ms;
         self.fill(client.token, client.sequence, reply);
@@ -540,6 +557,7 @@ impl Core {
         let Some(id) = connection.waits_as.take() else {
             return;
         };
+        connection.waits_bytes = 0;
         let Some(client) = self.waiting.remove(id) else {
             return;
         };

@@ -7,7 +7,7 @@
 //! Promises  nobody learns from others of a write that a power cut may take back; without `appendfsync always` this is one
 //!           branch where there is something to tell. MONITOR and SLOWLOG show requests, not what became of them, and INFO is
 //!           what operators look at while a disk hangs, when Redis answers nobody: they wait for nothing. Messages are bounded:
-//!           while a core keeps back 64 MiB of them, requests that may say more wait.
+//!           while a core keeps back 64 MiB of them, requests that may say more wait, on all cores.
 //! Not here  what waits for what: `persist/withheld.rs`; replies: `node/holding.rs`.
 //! Tests     tests/server/withheld.rs.
 
@@ -81,7 +81,38 @@ impl Core {
     /// Whether so much is kept back that requests which may say more wait.
     #[inline]
     pub(super) fn is_silenced(&self) -> bool {
-        self.said_bytes >= SAID_BYTES_MAX
+        // Scripts may say it on the core of their keys.
+        self.withholds() && self.mesh.board().silenced_count.load(Ordering::Relaxed) > 0
+    }
+
+    fn note_said(&mut self, bytes: usize) {
+        let was_silent = self.said_bytes >= SAID_BYTES_MAX;
+        self.said_bytes += bytes;
+        if !was_silent && self.said_bytes >= SAID_BYTES_MAX {
+            let silenced_count = &self.mesh.board().silenced_count;
+            silenced_count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn note_told(&mut self, bytes: usize) {
+        let was_silent = self.said_bytes >= SAID_BYTES_MAX;
+        self.said_bytes -= bytes;
+        if was_silent && self.said_bytes < SAID_BYTES_MAX {
+            let silenced_count = &self.mesh.board().silenced_count;
+            if silenced_count.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.wake_all();
+            }
+        }
+    }
+
+    /// Those who waited until messages had been told go on.
+    #[inline]
+    pub(super) fn end_silence(&mut self) {
+        if !self.silenced.is_empty() && !self.is_silenced() {
+            for token in std::mem::take(&mut self.silenced) {
+                self.resume_if(token, Blocked::Congested);
+            }
+        }
     }
 
     /// Whether a request waits until the disks have let go of what has been said.
@@ -95,7 +126,7 @@ impl Core {
     ) -> bool {
         let says = match entry.command.run {
             Run::Block(_) => block::writes(connection, entry),
-            _ if connection.block.is_some() => false,
+            _ if connection.open_block().is_some() => false,
             Run::Script(_) => self.may_write(entry, args),
             Run::PubSub(_) => {
                 entry.command.flags.has(Flags::MAY_REPLICATE) && connection.next_holds().is_some()
@@ -146,7 +177,7 @@ impl Core {
     ) -> u64 {
         let holds = connection.next_holds().cloned().unwrap_or_default();
         let telling = Telling::said(args, subject);
-        self.said_bytes += telling.said_bytes();
+        self.note_said(telling.said_bytes());
         self.withheld.push_held(telling, holds);
         self.subscribers_count(args, subject)
     }
@@ -162,7 +193,7 @@ impl Core {
         subject: Subject,
     ) -> u64 {
         let telling = Telling::said(args, subject);
-        self.said_bytes += telling.said_bytes();
+        self.note_said(telling.said_bytes());
         match tx {
             Some(tx) => self.withheld.push_of_transaction(telling, tx),
             None => self.withheld.push_of_script(telling),
@@ -233,7 +264,7 @@ impl Core {
             },
         );
         for telling in ready {
-            self.said_bytes -= telling.said_bytes();
+            self.note_told(telling.said_bytes());
             match telling {
                 Telling::News {
                     events,
@@ -249,11 +280,6 @@ impl Core {
                 } => {
                     self.spread(subject, &channel, &message, None, None);
                 }
-            }
-        }
-        if !self.silenced.is_empty() && !self.is_silenced() {
-            for token in std::mem::take(&mut self.silenced) {
-                self.resume_if(token, Blocked::Congested);
             }
         }
     }

@@ -236,6 +236,7 @@ impl Shard {
     /// - `uncounted_bytes`: what no key goes for.
     pub fn set_extra_bytes(&mut self, bytes: usize, uncounted_bytes: usize) {
         let memory = &mut self.memory;
+        let has_fallen = bytes < memory.extra_bytes;
         memory.extra_bytes = bytes;
         memory.uncounted_bytes = uncounted_bytes;
         // Where nothing is evicted, what is refused is what does not fit now.
@@ -244,6 +245,10 @@ impl Shard {
             None => 0,
         };
         memory.reserved_bytes = memory.reserved_bytes.clamp(bytes, bytes + unused_max);
+        if has_fallen && memory.is_limited {
+            // A large request that another shard is about to run needs the room there.
+            self.give_back();
+        }
     }
 
     /// Whether nothing that may grow is let through now. Evicts what may go first.

@@ -994,3 +994,37 @@ fn a_rule_ends_at_a_nul() {
     let said = server.client().run(&pattern).text();
     assert!(said.ends_with("Syntax error"), "{said}");
 }
+
+/// A script has the rights that its user had when it began: half of it would be worse.
+#[test]
+fn rights_that_change_end_no_script_in_its_midst() {
+    let script = "redis.call('incr', KEYS[1]) for i = 1, 1000 do redis.call('get', KEYS[3]) redis.call('get', KEYS[4]) end \
+                  redis.call('incr', KEYS[2]) return 1";
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut admin = server.client();
+        for round in 0..8 {
+            assert_eq!(admin.ask("ACL SETUSER u on nopass ~* +@all"), ok());
+            assert_eq!(admin.ask("MSET t1 0 t2 0"), ok());
+            let mut client = server.client();
+            assert_eq!(client.ask("AUTH u x"), ok());
+            client.send(&request(&[
+                b"EVAL",
+                script.as_bytes(),
+                b"4",
+                b"t1",
+                b"t2",
+                b"p",
+                b"q",
+            ]));
+            match round % 2 {
+                0 => assert_eq!(admin.ask("ACL SETUSER u -incr"), ok()),
+                _ => assert_eq!(admin.ask("ACL DELUSER u"), Value::Integer(1)),
+            }
+            // Its reply, or the end of its connection: either way nobody sees half of it.
+            let _ = client.next();
+            let both = admin.ask("MGET t1 t2");
+            assert_eq!(both.items()[0], both.items()[1], "{threads} threads");
+        }
+    }
+}

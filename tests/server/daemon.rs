@@ -31,8 +31,12 @@ fn a_server_goes_into_the_background() {
         .status()
         .expect("the binary starts");
     assert!(status.success());
-    eventually("it answers", || Client::try_connect(port).is_ok());
-    let pid = std::fs::read_to_string(&pidfile).expect("a pidfile");
+    // It listens before it says who it is.
+    let mut pid = String::new();
+    eventually("it answers", || {
+        pid = std::fs::read_to_string(&pidfile).unwrap_or_default();
+        pid.ends_with('\n') && Client::try_connect(port).is_ok()
+    });
     let pid = pid.trim();
     assert!(dir.join("log").exists());
     // The session is its own: the shell's end is not its end.

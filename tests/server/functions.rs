@@ -414,3 +414,54 @@ fn a_change_of_libraries_is_a_change() {
     check(&mut client, &[b"FUNCTION", b"FLUSH"], 1);
     check(&mut client, &[b"FUNCTION", b"FLUSH"], 1);
 }
+
+const KEPT: &str = "redis.call('set', keys[1], 'x') return 'old'";
+const LEAVING: &str = "redis.call('set', keys[1], 'x') for i = 1, 200 do redis.call('get', keys[1]) end \
+                       redis.call('set', args[1], 'x') return 'new'";
+
+/// A library of a function that takes long on two cores, and of one with this body.
+fn load_two(client: &mut Client, body: &str) {
+    let code = format!(
+        "#!lua name=two\nredis.register_function('slow', function(keys) for i = 1, 1000 do redis.call('get', keys[1]) \
+         redis.call('get', keys[2]) end return 1 end)\n\
+         redis.register_function('quick', function(keys, args) {body} end)"
+    );
+    let loaded = client.run(&[b"FUNCTION", b"LOAD", b"REPLACE", code.as_bytes()]);
+    assert_eq!(loaded, bulk("two"));
+}
+
+/// Blocks on the way while their library is replaced: they call one version from their begin to their end, and do not wait for
+/// each other.
+#[test]
+fn a_block_calls_one_version_of_its_functions() {
+    for threads in [1, 2, 4] {
+        let server = Server::start(threads, &[]);
+        load_two(&mut server.client(), KEPT);
+        let callers: Vec<_> = [("a", "b"), ("b", "a")]
+            .into_iter()
+            .map(|(key, other)| {
+                let mut client = server.client();
+                std::thread::spawn(move || {
+                    for _ in 0..10 {
+                        let quick = format!("FCALL quick 1 {key} {other}\r\n");
+                        let slow = format!("FCALL slow 2 p{key} q{key}\r\n");
+                        client.send(format!("MULTI\r\n{quick}{slow}{quick}EXEC\r\n").as_bytes());
+                        let replies = client.replies(5);
+                        let done = replies[4].items();
+                        assert_eq!(done.len(), 3, "{replies:?}");
+                        assert_eq!(done[0], done[2]);
+                    }
+                })
+            })
+            .collect();
+        let mut loader = server.client();
+        let mut round = 0;
+        while callers.iter().any(|caller| !caller.is_finished()) {
+            round += 1;
+            load_two(&mut loader, [KEPT, LEAVING][round % 2]);
+        }
+        for caller in callers {
+            caller.join().expect("all replies are there");
+        }
+    }
+}

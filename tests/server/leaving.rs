@@ -448,3 +448,71 @@ fn who_sends_too_much_while_it_waits_is_closed() {
         assert_eq!(client.ask("LLEN q"), Value::Integer(1), "at {threads}");
     }
 }
+
+/// What a client asked before its last request, which never ends, is answered though it sends nothing more.
+#[test]
+fn replies_before_the_last_request_leave_when_the_client_has_sent_all() {
+    let always = ["--appendonly", "yes", "--appendfsync", "always"];
+    for options in [&[][..], &always] {
+        for threads in [1, 3] {
+            let server = Server::start(threads, options);
+            for (before, last, count) in [
+                ("SET a 1\r\n", "BLPOP none 0\r\n", 1),
+                ("SET a 1\r\nSET b 1\r\n", "BLPOP none other third 0\r\n", 2),
+                ("SET a 1\r\n", "WAIT 1 0\r\n", 1),
+                (
+                    "SET a 1\r\nSET b 1\r\nSET c 1\r\n",
+                    "XREAD BLOCK 0 STREAMS x $\r\nPING\r\n",
+                    3,
+                ),
+            ] {
+                let mut client = server.client();
+                client.send(format!("{before}{last}").as_bytes());
+                client.shut_write();
+                assert_eq!(client.rest(), "+OK\r\n".repeat(count).as_bytes(), "{last}");
+            }
+            let mut client = server.client();
+            assert_eq!(client.ask("CLIENT PAUSE 100000 WRITE"), ok());
+            client.send(b"GET a\r\nSET a 2\r\n");
+            client.shut_write();
+            assert_eq!(client.rest(), b"$1\r\n1\r\n");
+            assert_eq!(server.client().ask("CLIENT UNPAUSE"), ok());
+            all_have_gone(&server, "the half-closed");
+        }
+    }
+}
+
+/// Cut off and unsubscribed in one turn, two others move in the same list, one of them twice.
+#[test]
+fn who_moves_twice_in_a_list_of_subscribers_keeps_its_last_place() {
+    let server = Server::start(1, DEBUG);
+    let mut client = server.client();
+    client.configure("client-output-buffer-limit", "pubsub 100kb 0 0");
+    let subscribe = |name: &str| {
+        let mut client = server.client();
+        client.ask("HELLO 3");
+        client.ask(&format!("SUBSCRIBE {name}"));
+        client
+    };
+    let mut leaving = subscribe("news");
+    let mut cut_off = subscribe("news");
+    let mut publisher = subscribe("news");
+    cut_off.ask("PSUBSCRIBE n*");
+    // All of it arrives in one turn.
+    client.send(b"DEBUG SLEEP 0.2\r\n");
+    std::thread::sleep(QUIET);
+    publisher.send(&request(&[b"PUBLISH", b"news", &[b'x'; 60_000]]));
+    std::thread::sleep(QUIET / 5);
+    leaving.send(b"UNSUBSCRIBE news\r\n");
+    assert_eq!(client.reply(), ok());
+    cut_off.rest();
+    leaving.reply();
+    let later = subscribe("news");
+    publisher.send(b"UNSUBSCRIBE news\r\nPING\r\n");
+    while publisher.reply() != Value::Simple("PONG".into()) {}
+    let numsub = client.ask("PUBSUB NUMSUB news");
+    assert_eq!(numsub.items()[1], Value::Integer(1));
+    assert_eq!(client.ask("PUBLISH news y"), Value::Integer(1));
+    drop((later, leaving, publisher, client));
+    all_have_gone(&server, "all subscribers");
+}

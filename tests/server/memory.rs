@@ -1,6 +1,6 @@
 //! Limits of memory on the built server: what is refused, who goes, what is told.
 
-use super::client::{Client, Next, Value, bulk, error, ok, push_request};
+use super::client::{Client, Next, Value, bulk, error, ok, push_request, request};
 use super::harness::{Server, eventually};
 
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -663,4 +663,105 @@ fn clients_go_before_keys_do() {
     });
     assert_eq!(server.info_number("stats", "evicted_keys"), 0);
     assert_eq!(admin.ask("DBSIZE"), Value::Integer(50));
+}
+
+fn used(server: &Server) -> i64 {
+    server.info_number("memory", "used_memory")
+}
+
+/// A client that waits has the words of what it waits for.
+#[test]
+fn the_words_of_who_waits_are_counted() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let before = used(&server);
+        let mut waiting = server.client();
+        let key = vec![b'q'; 300_000];
+        let keys: Vec<Vec<u8>> = (0..9)
+            .map(|number| [&key[..], &[b'0' + number]].concat())
+            .collect();
+        let mut words: Vec<&[u8]> = vec![b"BLPOP"];
+        words.extend(keys.iter().map(Vec::as_slice));
+        words.push(b"0");
+        waiting.send(&request(&words));
+        eventually("it waits", || {
+            server.info_number("clients", "blocked_clients") == 1
+        });
+        assert!(used(&server) > before + 2_700_000);
+        let rows = client.ask("CLIENT LIST").text();
+        let row = rows
+            .lines()
+            .find(|row| row.contains("cmd=blpop"))
+            .expect("its row");
+        assert!(total(row) > 2_700_000, "{row}");
+        client.configure("maxmemory-clients", "1mb");
+        waiting.rest();
+        eventually("it has gone", || {
+            server.info_number("clients", "blocked_clients") == 0
+        });
+        eventually("with all it had", || used(&server) < before + 300_000);
+    }
+}
+
+/// Scripts, libraries and what they keep in Lua count as memory, and so towards the limit.
+#[test]
+fn scripts_and_libraries_count_as_memory() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let before = used(&server);
+        let text = |number: usize| format!("return {number} --{}", "x".repeat(500_000));
+        for number in 0..10 {
+            client.run(&[b"SCRIPT", b"LOAD", text(number).as_bytes()]);
+        }
+        let with_scripts = used(&server);
+        assert!(with_scripts > before + 5_000_000);
+        let library = format!(
+            "#!lua name=l\nredis.register_function('f', function() return 1 end) --{}",
+            "x".repeat(500_000)
+        );
+        assert_eq!(
+            client.run(&[b"FUNCTION", b"LOAD", library.as_bytes()]),
+            bulk("l")
+        );
+        assert!(used(&server) > with_scripts + 500_000);
+        client.configure("maxmemory", "6mb");
+        eventually(
+            "it is over the limit",
+            || matches!(client.ask("SET k v"), Value::Error(text) if text.starts_with("OOM")),
+        );
+        assert_eq!(client.ask("SCRIPT FLUSH"), ok());
+        assert_eq!(client.ask("FUNCTION FLUSH"), ok());
+        eventually("there is room", || client.ask("SET k v") == ok());
+    }
+}
+
+/// Half of the limit, for a key of another core than the client's: what its request took there is room here.
+#[test]
+fn a_large_value_fits_on_whatever_core_its_key_is() {
+    let server = Server::start(2, &[]);
+    let mut client = server.client();
+    let base = used(&server);
+    client.configure("maxmemory", &(base + 20_000_000).to_string());
+    client.configure("maxmemory-policy", "allkeys-lru");
+    let small = vec![b'x'; 1000];
+    for number in 0..2000 {
+        assert_eq!(
+            client.run(&[b"SET", format!("k{number}").as_bytes(), &small]),
+            ok()
+        );
+    }
+    let large = vec![b'y'; 8_000_000];
+    for number in 0..8 {
+        let key = format!("large{number}");
+        let mut other = server.client();
+        assert_eq!(other.run(&[b"SET", key.as_bytes(), &large]), ok());
+        assert_eq!(
+            client.ask(&format!("STRLEN {key}")),
+            Value::Integer(8_000_000),
+            "{key}"
+        );
+        assert_eq!(client.ask(&format!("DEL {key}")), Value::Integer(1));
+    }
 }

@@ -658,3 +658,46 @@ fn what_a_script_hides_is_found() {
         }
     }
 }
+
+/// What a block calls is there to its end, whoever takes scripts away meanwhile.
+#[test]
+fn a_block_has_its_scripts_to_its_end() {
+    let slow =
+        "for i = 1, 1500 do redis.call('get', KEYS[1]) redis.call('get', KEYS[2]) end return 1";
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let mut other = server.client();
+        let flush_in_block = request(&[b"SCRIPT", b"FLUSH"]);
+        for round in 0..12 {
+            let Value::Bulk(sha) =
+                client.run(&[b"SCRIPT", b"LOAD", b"return redis.call('incr', KEYS[1])"])
+            else {
+                panic!("a digest");
+            };
+            let count = request(&[b"EVALSHA", &sha, b"1", b"c1"]);
+            let keys: [&[u8]; 2] = [b"p", b"q"];
+            let wait = request(&[b"EVAL", slow.as_bytes(), b"2", keys[0], keys[1]]);
+            let mut bytes = b"MULTI\r\n".to_vec();
+            bytes.extend([&count[..], &wait, &count].concat());
+            bytes.extend(b"EXEC\r\n");
+            client.send(&bytes);
+            // Alone, and as a block with it.
+            if round % 2 == 0 {
+                assert_eq!(other.ask("SCRIPT FLUSH"), ok());
+            } else {
+                other.send(&[b"MULTI\r\n", &flush_in_block[..], b"EXEC\r\n"].concat());
+                assert_eq!(other.replies(3)[2], Value::Array(vec![ok()]));
+            }
+            let replies = client.replies(5);
+            let first = replies[4].items()[0].clone();
+            let last = match first {
+                Value::Integer(count) => integer(count + 1),
+                // It went before the block began.
+                _ => first.clone(),
+            };
+            let all = Value::Array(vec![first, integer(1), last]);
+            assert_eq!(replies[4], all, "{threads} threads");
+        }
+    }
+}

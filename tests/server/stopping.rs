@@ -1,6 +1,6 @@
 //! The process is told to stop, by SHUTDOWN or a signal, while something is under way.
 
-use super::client::{Value, bulk, ok, request};
+use super::client::{Client, Value, bulk, ok, request};
 use super::harness::{Server, eventually};
 
 const LOGS: &[&str] = &["--appendonly", "yes"];
@@ -196,4 +196,57 @@ fn it_is_safe_to_end_a_server_of_no_cluster() {
         .client()
         .send(&request(&[b"SHUTDOWN", b"SAFE", b"NOSAVE"]));
     assert_eq!(server.wait_for_the_end().code(), Some(0));
+}
+
+/// DEBUG LOADAOF waits for a write under way, and so does the shutdown that comes then: neither takes the other's end for its own.
+#[test]
+fn a_shutdown_that_saves_ends_beside_a_reload_of_the_log() {
+    let options = [
+        "--appendonly",
+        "yes",
+        "--save",
+        "3600 1000",
+        "--enable-debug-command",
+        "yes",
+    ];
+    for threads in [1, 2] {
+        let mut server = Server::start(threads, &options);
+        let mut client = server.client();
+        assert_eq!(client.ask("SET other 1"), ok());
+        let script = "redis.call('set', KEYS[1], 1) local x = 0 for i = 1, 30000000 do x = x + i end return 1";
+        client.send(&request(&[b"EVAL", script.as_bytes(), b"1", b"k"]));
+        let mut reloading = server.client();
+        reloading.send(b"DEBUG LOADAOF\r\n");
+        let mut stopping = server.client();
+        stopping.send(b"SHUTDOWN SAVE\r\n");
+        assert!(server.wait_for_the_end().success(), "{}", server.log());
+        assert!(server.restart(threads, &options), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("MGET other k").items(), [bulk("1"), bulk("1")]);
+    }
+}
+
+/// What waits behind a DEBUG LOADAOF that cannot begin goes on.
+#[test]
+fn a_reload_without_logs_keeps_nothing_waiting() {
+    let server = Server::start(1, &["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    let script =
+        "redis.call('set', KEYS[1], 1) local x = 0 for i = 1, 10000000 do x = x + i end return 1";
+    client.send(&request(&[b"EVAL", script.as_bytes(), b"1", b"k"]));
+    let mut others: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    for (index, other) in others.iter_mut().enumerate() {
+        other.send(
+            [
+                &b"DEBUG LOADAOF\r\n"[..],
+                b"DEBUG RELOAD\r\n",
+                b"DEBUG LOADAOF\r\n",
+            ][index],
+        );
+    }
+    for other in &mut others {
+        other.reply();
+    }
+    assert_eq!(client.reply(), Value::Integer(1));
+    assert_eq!(client.ask("SET k 2"), ok());
 }

@@ -236,7 +236,8 @@ fn the_table_is_counted_and_limited() {
         assert_eq!(number("tracking_total_keys"), 10);
         reader.ask("GET more");
         invalidated(&mut reader);
-        assert_eq!(number("tracking_total_keys"), 10);
+        // Two cores may each have found that there was one too many.
+        assert!((9..=10).contains(&number("tracking_total_keys")));
         other.ask("CLIENT TRACKING OFF");
         other.ask("CLIENT TRACKING ON BCAST PREFIX a PREFIX b");
         assert_eq!(number("tracking_total_prefixes"), 2);

@@ -317,3 +317,50 @@ fn who_says_very_much_while_the_disk_stands_still_waits() {
     assert_eq!(lens[..4], [1; 4]);
     assert!(lens[4..].iter().all(|len| *len == message.len()));
 }
+
+/// Wherever it is said: by a client that watches, and by scripts on the core of their keys, which is not their client's.
+#[test]
+fn no_way_to_say_more_is_left_while_the_disk_stands_still() {
+    const MESSAGES_COUNT: usize = 300;
+    for way in ["watching", "script"] {
+        for key in ["a", "b", "c", "d"] {
+            let faulty = Faulty::start(2, "always");
+            let server = &faulty.server;
+            faulty.begin("stall");
+            let message = vec![b'x'; 1 << 20];
+            let mut writer = server.client();
+            // It stays where it is.
+            writer.ask("HELLO 3");
+            writer.ask("SUBSCRIBE other");
+            if way == "watching" {
+                writer.ask("WATCH w");
+            }
+            let script = b"return redis.call('publish', 'news', ARGV[1])";
+            let says = match way {
+                "watching" => request(&[b"PUBLISH", b"news", &message]),
+                _ => request(&[b"EVAL", script, b"1", key.as_bytes(), &message]),
+            };
+            let mut bytes = request(&[b"SET", key.as_bytes(), b"v"]);
+            for _ in 0..MESSAGES_COUNT {
+                bytes.extend(&says);
+            }
+            std::thread::scope(|scope| {
+                let mut socket = writer.writer();
+                scope.spawn(move || {
+                    let sent = socket.write_all(&bytes);
+                    sent.expect("it is taken in the end");
+                });
+                eventually("much is said", || calls(server, "publish") >= 60);
+                std::thread::sleep(QUIET);
+                let count = calls(server, "publish");
+                // Some are on the way between the cores.
+                assert!(count <= 200, "{count} messages, {way} {key}");
+                faulty.end("stall");
+                assert_eq!(writer.reply(), ok());
+                for _ in 0..MESSAGES_COUNT {
+                    assert_eq!(writer.reply(), Value::Integer(0));
+                }
+            });
+        }
+    }
+}

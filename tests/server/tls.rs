@@ -440,6 +440,33 @@ fn wrong_certificates_are_refused() {
     assert!(try_with(Some((&files.dir, "client"))).is_ok());
 }
 
+/// One certificate for everything, as many set it up: an authority's that is trusted may be a client's own, while its time is
+/// now and it is for clients.
+#[test]
+fn a_trusted_authority_may_be_a_client() {
+    let files = Files::new();
+    let authority = |params: &mut CertificateParams| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    };
+    files.make_own("all", authority);
+    files.make_own("old", |params| {
+        authority(params);
+        params.not_before = date_time_ymd(2001, 1, 1);
+        params.not_after = date_time_ymd(2002, 1, 1);
+    });
+    files.make_own("serving", |params| {
+        authority(params);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    files.make_own("stranger", authority);
+    files.append("ca", &["all", "old", "serving"]);
+    let (_server, port) = files.server(2, &[]);
+    assert!(files.is_served(port, "all"));
+    for name in ["old", "serving", "stranger"] {
+        assert!(!files.is_served(port, name), "{name}");
+    }
+}
+
 /// A client's certificate of version 1, which can say nothing of its key: good where the authority has signed it itself and its
 /// time is now. Its owner has to show that it has the key, in TLS 1.2 as in 1.3.
 #[test]

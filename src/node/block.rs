@@ -14,7 +14,7 @@ use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller, take_silence};
 use super::functions::{calls_function, calls_script};
-use super::library_changes::{Changing, changes_scripts};
+use super::library_changes::{Change, Changing, changes_scripts};
 use super::monitor;
 use super::ring::Token;
 use super::script_known::Script;
@@ -595,7 +595,8 @@ impl Core {
             start.needs_token = needs_token;
         }
         if changes_scripts && let Some(start) = self.starts.pop_back() {
-            self.prepare_block_of_changes(start);
+            let token = start.token;
+            self.prepare_change(token, Change::Block(Box::new(start)));
         }
         Dispatched::Taken
     }
@@ -758,11 +759,14 @@ impl Core {
     pub(super) fn block_has_run(
         &mut self,
         token: Token,
-        running: Running,
+        mut running: Running,
         mut transaction: Transaction,
         reply: &[u8],
         has_gone_on: bool,
     ) {
+        if running.changing.take().is_some() {
+            self.wake_all();
+        }
         if reply.first() == Some(&b'*') && !reply.starts_with(b"*-") {
             self.commands_count += running.commands_count as u64;
         }

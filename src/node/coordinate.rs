@@ -25,7 +25,7 @@ impl Core {
             || !self.pairs.is_empty()
             || !self.scripts.in_line.is_empty()
             || !self.scripts.put_off.is_empty()
-            || !self.functions.behind.is_empty()
+            || self.has_behind_changes()
     }
 
     /// Whether a transaction is under way here or holds keys of this core, so that another core's message is near.
@@ -37,7 +37,7 @@ impl Core {
     pub(super) fn has_writing_transactions(&self) -> bool {
         // Whatever waits for the token may write, and what waits for libraries to change.
         !self.scripts.in_line.is_empty()
-            || !self.functions.behind.is_empty()
+            || self.has_behind_changes()
             || self.pairs.values().any(|pair| pair.may_write())
             || self
                 .transactions

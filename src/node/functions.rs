@@ -7,7 +7,7 @@
 //! Tests     tests/server/functions.rs.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,8 @@ const KNOWN_MAX: usize = 16_384;
 #[derive(Default)]
 pub struct FunctionStore {
     version: AtomicU64,
-    /// Changes that are about to be made: while there are some no function is taken to stay with its keys.
-    pub(super) changing: Arc<AtomicUsize>,
+    /// A change is about to be made: meanwhile no function is taken to stay with its keys.
+    pub(super) is_changing: Arc<AtomicBool>,
     /// The record of the last change: its core in the upper 16 bits, its number in the others; 0 for none.
     record: AtomicU64,
     held: Mutex<Held>,
@@ -249,6 +249,8 @@ pub struct CoreFunctions {
     pub(super) waiting: Vec<(usize, u64)>,
     /// Blocks that begin once nobody is about to change anything.
     pub(super) behind: VecDeque<Start>,
+    /// Changes that are made once another one is over: whose, and what.
+    pub(super) changes: VecDeque<(Token, Changed)>,
 }
 
 impl Default for CoreFunctions {
@@ -259,6 +261,7 @@ impl Default for CoreFunctions {
             known: HashMap::default(),
             waiting: Vec::new(),
             behind: VecDeque::new(),
+            changes: VecDeque::new(),
         }
     }
 }
@@ -378,9 +381,9 @@ impl Core {
     /// What decides how a function is run.
     pub(super) fn find_function(&mut self, name: &[u8]) -> Result<Script, CommandError> {
         let script = self.look_up_function(name)?;
-        let changing = &self.mesh.board().functions.changing;
+        let is_changing = &self.mesh.board().functions.is_changing;
         Ok(Script {
-            stays: script.stays && changing.load(Ordering::Acquire) == 0,
+            stays: script.stays && !is_changing.load(Ordering::Acquire),
             ..script
         })
     }

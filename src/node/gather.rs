@@ -114,7 +114,7 @@ pub(super) enum Purpose {
     /// Those that had begun are where they run, or wait there.
     PauseArrived,
     /// A change of libraries.
-    Libraries(Change, Changing),
+    Libraries(Change, Option<Changing>),
     Save,
     Stop,
 }

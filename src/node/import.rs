@@ -355,6 +355,8 @@ impl Imported {
         map: SlotMap,
     ) -> Done<u64> {
         let mut epoch = next_epoch(manifest, map);
+        // Logs that never had a base in force may have left files: they are none of this one's.
+        epoch.number = epoch.number.max(dir.last_epoch_named() + 1);
         let none = vec![0; usize::from(epoch.cores)];
         epoch.base = Some(Base {
             number: 1,

@@ -8,13 +8,15 @@
 //! needs the token. Both are decided when it begins, for a block when that begins, and its text is looked at again where and
 //! when it runs: so that must not have become another one in between.
 //!
+//! Changes are made one after the other; what a block has changed is as it left it until it ends.
+//!
 //! Promises  a function that was taken to stay with its keys does, and a block has the same scripts from its begin to its end.
 //!           While nobody changes them a call, and a block, pays one load for it.
 //! Not here  the change itself: `node/functions.rs`, `node/script_known.rs`.
 //! Tests     tests/server/functions.rs, tests/server/scripts.rs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::busy_scripts::busy_text;
 use super::core::{Core, Purpose as Ends, Start};
@@ -26,19 +28,20 @@ use crate::commands::Entry;
 use crate::commands::function::changes_libraries;
 use crate::commands::session::FunctionRequest;
 
-/// A change that is about to be made, or is being made: counted as such until it is dropped.
-pub(super) struct Changing(Arc<AtomicUsize>);
+/// A change that is about to be made, or is being made: the only one of the process until it is dropped.
+pub(super) struct Changing(Arc<AtomicBool>);
 
 impl Changing {
-    pub(super) fn begin(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count.clone())
+    /// None while there is another.
+    fn begin(is_changing: &Arc<AtomicBool>) -> Option<Self> {
+        let was_changing = is_changing.swap(true, Ordering::AcqRel);
+        (!was_changing).then(|| Self(is_changing.clone()))
     }
 }
 
 impl Drop for Changing {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -58,23 +61,21 @@ pub(super) fn changes_scripts(entry: &Entry) -> bool {
 }
 
 impl Core {
-    /// A change that is no part of a block.
-    pub(super) fn prepare_change(&mut self, token: Token, change: Change) {
-        let changing = Changing::begin(&self.mesh.board().functions.changing);
-        self.ask_for_rest(token, change, changing);
-    }
-
-    /// A block with such a change, which has not begun.
-    pub(super) fn prepare_block_of_changes(&mut self, mut start: Start) {
-        let changing = Changing::begin(&self.mesh.board().functions.changing);
-        let token = start.token;
-        if let Ends::Block(running) = &mut start.purpose {
-            running.changing = Some(Changing::begin(&self.mesh.board().functions.changing));
-        }
-        self.ask_for_rest(token, Change::Block(Box::new(start)), changing);
-    }
-
-    fn ask_for_rest(&mut self, token: Token, change: Change, changing: Changing) {
+    /// A change, or a block with one that has not begun: one after the other, whoever makes them.
+    pub(super) fn prepare_change(&mut self, token: Token, mut change: Change) {
+        let Some(changing) = Changing::begin(&self.mesh.board().functions.is_changing) else {
+            return self.functions.changes.push_back((token, change));
+        };
+        // A block's lasts until it ends.
+        let changing = match &mut change {
+            Change::Block(start) => {
+                if let Ends::Block(running) = &mut start.purpose {
+                    running.changing = Some(changing);
+                }
+                None
+            }
+            _ => Some(changing),
+        };
         let purpose = Purpose::Libraries(change, changing);
         self.ask_all(Asker::Connection(token), purpose, Question::FunctionsRest);
     }
@@ -106,17 +107,35 @@ impl Core {
     }
 
     fn has_changes(&self) -> bool {
-        let changing = &self.mesh.board().functions.changing;
-        changing.load(Ordering::Acquire) > 0
+        self.mesh
+            .board()
+            .functions
+            .is_changing
+            .load(Ordering::Acquire)
     }
 
-    /// Lets blocks begin that have waited for changes; whether there were any to begin.
+    /// Whether something waits for changes to be over.
+    pub(super) fn has_behind_changes(&self) -> bool {
+        !self.functions.behind.is_empty() || !self.functions.changes.is_empty()
+    }
+
+    /// Lets blocks begin that have waited for a change, and then the next change; whether there was anything to begin.
     pub(super) fn begin_after_changes(&mut self) -> bool {
-        let may_begin = !self.has_changes();
-        if may_begin {
-            self.starts.append(&mut self.functions.behind);
+        if self.has_changes() {
+            return false;
         }
-        may_begin
+        if !self.functions.behind.is_empty() {
+            self.starts.append(&mut self.functions.behind);
+            return true;
+        }
+        let Some((token, change)) = self.functions.changes.pop_front() else {
+            return false;
+        };
+        let is_there = self.connections.get_mut(token).is_some_and(|it| !it.closed);
+        if is_there || matches!(change, Change::Block(_)) {
+            self.prepare_change(token, change);
+        }
+        true
     }
 
     /// Answers those who want to change libraries, if they may; whether there were any to answer.

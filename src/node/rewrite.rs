@@ -165,6 +165,11 @@ impl Rewriting {
         self.began.is_some()
     }
 
+    /// The base that is being written is of no logs, and of no backup.
+    pub(super) fn is_base_alone(&self) -> bool {
+        self.store.is_none() && !self.is_of_backup
+    }
+
     /// One is to begin when nothing else is under way.
     pub fn schedule(&mut self) {
         self.is_scheduled = true;

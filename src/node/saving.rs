@@ -67,8 +67,8 @@ pub(super) enum Then {
     /// A part of that is done.
     SealStep,
     Reply(Asked),
-    /// There is none for what FLUSHALL has emptied; its reply.
-    Emptied(Asked),
+    /// There is none for what FLUSHALL has emptied; the replies.
+    Emptied(Vec<Asked>),
     Reload(Asked, Reload),
     /// And there is no snapshot.
     LoadLog(Asked),
@@ -200,6 +200,9 @@ impl Core {
     /// Core 0: a core asks for a snapshot.
     pub(super) fn save_asked(&mut self, from: usize, id: u64, request: SaveRequest) {
         let asked = (from, id);
+        if self.ending.has_begun() {
+            return self.give_up(asked, matches!(request, SaveRequest::Emptied));
+        }
         match request {
             SaveRequest::Scheduled => {
                 self.saving.is_scheduled = true;
@@ -317,17 +320,26 @@ impl Core {
             Some((job, Then::Nothing)) => {
                 job.cancel();
                 self.saving.is_scheduled = false;
-                self.saving.queue.push_back(Then::Emptied(asked));
+                self.saving.queue.push_back(Then::Emptied(vec![asked]));
+            }
+            // Of what another one has emptied: this one may have ended it.
+            Some((_, Then::Emptied(_))) => {
+                self.saving.queue.push_back(Then::Emptied(vec![asked]));
             }
             None if !self.is_saving_busy() => {
                 self.saving.is_scheduled = false;
-                self.begin_save(Then::Emptied(asked));
+                self.begin_save(Then::Emptied(vec![asked]));
             }
-            // Nor does a base without logs have it.
+            // Nor does a base without logs have it, and nobody needs that one any more.
             _ if !self.options.appendonly
                 && (self.is_rewriting() || self.saving.backing_up.is_sealing()) =>
             {
-                self.saving.queue.push_back(Then::Emptied(asked));
+                if let Some((job, Then::Base)) = &saving.job
+                    && saving.rewriting.is_base_alone()
+                {
+                    job.give_up();
+                }
+                self.saving.queue.push_back(Then::Emptied(vec![asked]));
             }
             // The logs have it, or somebody waits for what is under way and may be for long: it is saved after that.
             _ => self.answer(asked.0, asked.1, Answer::Done),
@@ -434,6 +446,33 @@ impl Core {
         while !self.is_saving_something() && self.begin_what_waits() {}
     }
 
+    /// Core 0: the process ends, and nothing is saved any more.
+    pub(super) fn give_up_what_waits(&mut self) {
+        for then in std::mem::take(&mut self.saving.queue) {
+            match then {
+                Then::Emptied(asked) => {
+                    asked
+                        .into_iter()
+                        .for_each(|asked| self.give_up(asked, true));
+                }
+                Then::Seal(asked)
+                | Then::Reply(asked)
+                | Then::Reload(asked, _)
+                | Then::LoadLog(asked) => self.give_up(asked, false),
+                Then::Nothing | Then::Base | Then::SealStep | Then::Stop => {}
+            }
+        }
+    }
+
+    /// - `has_run`: what was asked for; its reply only waited for a file.
+    fn give_up(&mut self, (from, id): Asked, has_run: bool) {
+        let answer = match has_run {
+            true => Answer::Done,
+            false => Answer::Refused("ERR the server is shutting down".into()),
+        };
+        self.answer(from, id, answer);
+    }
+
     fn is_saving_something(&self) -> bool {
         if self.ending.has_begun() {
             return true; // Of what cores that are gone had nothing more would come.
@@ -454,6 +493,17 @@ impl Core {
                 Then::LoadLog(asked) => self.begin_load_log(asked),
                 Then::Seal(asked) => self.begin_seal(asked),
                 Then::Reload(asked, reload) => self.start_reload(asked, reload),
+                Then::Emptied(mut asked) => {
+                    // One file for all of them.
+                    self.saving.queue.retain_mut(|then| match then {
+                        Then::Emptied(others) => {
+                            asked.append(others);
+                            false
+                        }
+                        _ => true,
+                    });
+                    self.begin_save(Then::Emptied(asked));
+                }
                 then => self.begin_save(then),
             }
         } else if std::mem::take(&mut self.saving.is_scheduled) {
@@ -511,9 +561,18 @@ impl Core {
         match (then, result) {
             (Then::Nothing | Then::Base | Then::LoadLog(_) | Then::Seal(_) | Then::SealStep, _) => {
             }
-            (Then::Emptied((from, id)), _) | (Then::Reply((from, id)), Ok(())) => {
-                self.answer(from, id, Answer::Done)
+            (Then::Emptied(asked), Err(_))
+                if job.is_cancelled.load(Ordering::Acquire) && !self.ending.has_begun() =>
+            {
+                // Another FLUSHALL came.
+                self.saving.queue.push_front(Then::Emptied(asked));
             }
+            (Then::Emptied(asked), _) => {
+                for (from, id) in asked {
+                    self.answer(from, id, Answer::Done);
+                }
+            }
+            (Then::Reply((from, id)), Ok(())) => self.answer(from, id, Answer::Done),
             (Then::Reply((from, id)), Err(_)) => {
                 self.answer(from, id, Answer::Refused("ERR".into()));
             }

@@ -22,7 +22,7 @@ impl Core {
             & self.resumes.is_empty()
             & self.waiting_for_writes.is_empty()
             & self.functions.waiting.is_empty()
-            & self.functions.behind.is_empty()
+            & !self.has_behind_changes()
             & !self.shard.has_events()
             & !self.shard.keys.has_news();
         if !is_settled {
@@ -61,7 +61,7 @@ impl Core {
                 self.tell();
             } else if (self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended())
                 && (self.functions.waiting.is_empty() || !self.answer_when_functions_rest())
-                && (self.functions.behind.is_empty() || !self.begin_after_changes())
+                && (!self.has_behind_changes() || !self.begin_after_changes())
             {
                 return;
             }

@@ -247,6 +247,7 @@ impl Core {
         for (from, id) in asked {
             self.answer(from, id, Answer::Done);
         }
+        self.give_up_what_waits();
         if let Some((job, _)) = &self.saving.job {
             tracing::info!("what is being saved in the background is given up");
             job.cancel();

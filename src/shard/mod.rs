@@ -942,9 +942,11 @@ impl Shard {
                     && !self.waiters.is_empty()
                     && entry.command.flags.has(Flags::WRITE)
                 {
-                    if effect.wakes_all {
+                    if effect.changes == 0 || gives_nothing(entry) {
+                        // Nobody has more than before.
+                    } else if effect.wakes_all {
                         self.waiters.mark_all();
-                    } else if effect.changes > 0 && !gives_nothing(entry) {
+                    } else {
                         self.mark_keys(entry, db, args);
                     }
                 }

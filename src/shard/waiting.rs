@@ -140,7 +140,9 @@ impl Shard {
             return;
         }
         waiter.is_asking = false;
-        waiter.is_checked = !std::mem::take(&mut waiter.is_due_again);
+        let is_due_again = std::mem::take(&mut waiter.is_due_again);
+        // What came meanwhile may be enough; of other types nobody had to be asked again.
+        waiter.is_checked = !is_due_again || !matches!(waiter.asks, Asks::Always);
         waiter.claim.give_back();
         self.waiters.look_again(id);
         self.after_writes();

@@ -1,7 +1,7 @@
 //! What Redis has left in a directory becomes the log at the first start with `appendonly yes`.
 
 use super::client::{Value, bulk, ok};
-use super::harness::{Server, run_to_end};
+use super::harness::{Server, eventually, run_to_end};
 use super::tools::command;
 
 const LOGGED: &[&str] = &["--appendonly", "yes"];
@@ -291,4 +291,32 @@ fn without_a_name_there_is_no_rdb_file() {
     assert_eq!(client.ask("SET a 1"), ok());
     assert!(matches!(client.ask("SAVE"), Value::Error(_)));
     assert_eq!(client.ask("GET a"), bulk("1"));
+}
+
+/// Logs that were turned on and off again before their first base was in force leave files, and none of them is taken for one of
+/// the logs that begin with Redis's file.
+#[test]
+fn leftovers_of_logs_without_a_base_are_passed_over() {
+    let options = ["--save", "3600 1", "--enable-debug-command", "yes"];
+    for threads in [1, 2] {
+        let mut server = Server::start(threads, &options);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 300");
+        client.ask("CONFIG SET rdb-key-save-delay 10000");
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+        client.ask("CONFIG SET rdb-key-save-delay 0");
+        eventually("nothing is written any more", || {
+            server.info("persistence", "aof_rewrite_in_progress") == "0"
+        });
+        assert_eq!(client.ask("SAVE"), ok());
+        assert!(server.terminate().success());
+        assert!(server.restart(threads, LOGGED), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("DBSIZE"), Value::Integer(300));
+        assert_eq!(client.ask("SET more 1"), ok());
+        server.signal("KILL");
+        assert!(server.restart(threads, LOGGED), "{}", server.log());
+        assert_eq!(server.client().ask("DBSIZE"), Value::Integer(301));
+    }
 }

@@ -250,3 +250,26 @@ fn a_reload_without_logs_keeps_nothing_waiting() {
     assert_eq!(client.reply(), Value::Integer(1));
     assert_eq!(client.ask("SET k 2"), ok());
 }
+
+/// What waits to be saved when the process ends is answered, and keeps nobody waiting.
+#[test]
+fn what_waits_to_be_saved_is_given_up_at_the_end() {
+    for line in ["SAVE", "FLUSHALL", "DEBUG RELOAD"] {
+        let mut options = vec!["--save", "3600 1000", "--enable-debug-command", "yes"];
+        options.extend(["--shutdown-timeout", "1000"]);
+        let mut server = Server::start(2, &options);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 300");
+        client.ask("CONFIG SET rdb-key-save-delay 100000");
+        assert!(matches!(client.ask("BGREWRITEAOF"), Value::Simple(_)));
+        let mut waiting = server.client();
+        waiting.send(format!("{line}\r\n").as_bytes());
+        let command = line.split(' ').next().expect("a word").to_lowercase();
+        eventually("it waits", || {
+            let rows = client.ask("CLIENT LIST").text();
+            rows.contains(&format!("cmd={command}")) || rows.lines().count() == 1
+        });
+        client.send(b"SHUTDOWN NOSAVE\r\n");
+        assert!(server.wait_for_the_end().success(), "{line}");
+    }
+}

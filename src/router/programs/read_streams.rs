@@ -7,7 +7,7 @@
 //!           that of the first key.
 //! Tests     tests/router/programs.rs; every transcript of streams, at 2 and 7 shards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Job, Next, Part, Program, error_reply, first_error, is_error, unexpected};
 use crate::commands::CommandError;
@@ -55,11 +55,20 @@ impl ReadStreams {
         let budget = request.budget();
         let mut runs: Vec<Part> = Vec::new();
         if is_group && budget.is_bounded() {
+            // A stream that is named again is in another run: where the budget is spent, what is left out could be either.
+            let args = job.args();
+            let mut named = HashSet::new();
             for place in (0..keys_count).rev() {
-                let shard = job.map.shard_of(job.args().get(keys_at + place));
+                let key = args.get(keys_at + place);
+                let shard = job.map.shard_of(key);
                 match runs.last_mut() {
-                    Some((of, places)) if *of == shard => places.insert(0, place),
-                    _ => runs.push((shard, vec![place])),
+                    Some((of, places)) if *of == shard && named.insert(key) => {
+                        places.insert(0, place);
+                    }
+                    _ => {
+                        runs.push((shard, vec![place]));
+                        named = HashSet::from([key]);
+                    }
                 }
             }
         }

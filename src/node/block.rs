@@ -726,9 +726,9 @@ impl Core {
         let mut place = self.place_of(&connection.session);
         let allowed = commands.steps().filter(|step| step.denied.is_none());
         for step in allowed {
-            self.tell_monitors(&source, place.db, step.entry, &step.args);
-            // What follows a SELECT is of that database.
+            // As in Redis, a SELECT is shown where it leads.
             place = place.after(step.entry, &step.args);
+            self.tell_monitors(&source, place.db, step.entry, &step.args);
         }
     }
 

@@ -311,6 +311,8 @@ fn run_cores(
         threads.push(thread);
     }
     drop(ready);
+    // What was loaded holds the lock of its directory: cores let go of that when logs begin elsewhere.
+    drop((load, log_load));
     let missing = wait_for_all(&started, cores_count);
     if let Some(id) = missing {
         // The other cores cannot serve without this one's shard, and nobody would ever tell them to stop.

@@ -7,7 +7,7 @@
 //! Tests     tests/server/functions.rs.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub struct FunctionStore {
     version: AtomicU64,
     /// A change is about to be made: meanwhile no function is taken to stay with its keys.
     pub(super) is_changing: Arc<AtomicBool>,
+    /// Blocks on all cores that wait until it is over: they begin before the next one does.
+    pub(super) behind_count: AtomicUsize,
     /// The record of the last change: its core in the upper 16 bits, its number in the others; 0 for none.
     record: AtomicU64,
     held: Mutex<Held>,

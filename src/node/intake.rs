@@ -214,7 +214,7 @@ impl Core {
         match blocked {
             // It had gone before this could begin.
             Some(Blocked::OnKeys) => self.end_wait_of_ended(token),
-            Some(Blocked::Paused) => self.close_behind_replies(token),
+            Some(Blocked::Paused) if self.pause.is_some() => self.close_behind_replies(token),
             _ => {}
         }
     }

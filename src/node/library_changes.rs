@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::busy_scripts::busy_text;
 use super::core::{Core, Purpose as Ends, Start};
-use super::functions::calls_function;
+use super::functions::{FunctionStore, calls_function};
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::ring::Token;
@@ -32,10 +32,13 @@ use crate::commands::session::FunctionRequest;
 pub(super) struct Changing(Arc<AtomicBool>);
 
 impl Changing {
-    /// None while there is another.
-    fn begin(is_changing: &Arc<AtomicBool>) -> Option<Self> {
-        let was_changing = is_changing.swap(true, Ordering::AcqRel);
-        (!was_changing).then(|| Self(is_changing.clone()))
+    /// None while there is another, or blocks that have waited for the one before.
+    fn begin(functions: &FunctionStore) -> Option<Self> {
+        if functions.behind_count.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let was_changing = functions.is_changing.swap(true, Ordering::AcqRel);
+        (!was_changing).then(|| Self(functions.is_changing.clone()))
     }
 }
 
@@ -63,7 +66,7 @@ pub(super) fn changes_scripts(entry: &Entry) -> bool {
 impl Core {
     /// A change, or a block with one that has not begun: one after the other, whoever makes them.
     pub(super) fn prepare_change(&mut self, token: Token, mut change: Change) {
-        let Some(changing) = Changing::begin(&self.mesh.board().functions.is_changing) else {
+        let Some(changing) = Changing::begin(&self.mesh.board().functions) else {
             return self.functions.changes.push_back((token, change));
         };
         // A block's lasts until it ends.
@@ -106,6 +109,13 @@ impl Core {
         is_concerned && self.has_changes()
     }
 
+    /// A block begins once the change is over.
+    pub(super) fn put_behind_changes(&mut self, start: Start) {
+        let behind_count = &self.mesh.board().functions.behind_count;
+        behind_count.fetch_add(1, Ordering::AcqRel);
+        self.functions.behind.push_back(start);
+    }
+
     fn has_changes(&self) -> bool {
         self.mesh
             .board()
@@ -125,8 +135,24 @@ impl Core {
             return false;
         }
         if !self.functions.behind.is_empty() {
+            let count = self.functions.behind.len();
             self.starts.append(&mut self.functions.behind);
+            let behind_count = &self.mesh.board().functions.behind_count;
+            if behind_count.fetch_sub(count, Ordering::AcqRel) == count {
+                // It may be the turn of a change on another core.
+                self.wake_all();
+            }
             return true;
+        }
+        if self
+            .mesh
+            .board()
+            .functions
+            .behind_count
+            .load(Ordering::Acquire)
+            > 0
+        {
+            return false;
         }
         let Some((token, change)) = self.functions.changes.pop_front() else {
             return false;

@@ -132,7 +132,7 @@ impl Core {
             return self.finish_move(token);
         }
         connection.ended = true;
-        if connection.blocked == Some(Blocked::Paused) {
+        if connection.blocked == Some(Blocked::Paused) && self.pause.is_some() {
             // As in Redis, what has not begun by now never does: who has given up may have asked somebody else.
             return self.close_behind_replies(token);
         }

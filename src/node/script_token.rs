@@ -38,7 +38,7 @@ impl Core {
         if let Some(start) = self.scripts.in_line.remove(&tx) {
             if self.waits_for_changes(&start) {
                 // One of those may be next in the line.
-                self.functions.behind.push_back(start);
+                self.put_behind_changes(start);
                 return self.give_token_back();
             }
             self.starts.push_back(Start {

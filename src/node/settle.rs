@@ -70,7 +70,7 @@ impl Core {
 
     fn start(&mut self, start: Start) {
         if !start.transaction.has_token() && self.waits_for_changes(&start) {
-            return self.functions.behind.push_back(start);
+            return self.put_behind_changes(start);
         }
         let tx = start.tx.unwrap_or_else(|| self.draw_id());
         if start.needs_token && !self.take_token(tx) {

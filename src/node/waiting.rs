@@ -330,7 +330,8 @@ impl Core {
     /// A shard has something for a client that needs another shard too, or may have more elsewhere: look under locks.
     pub(super) fn asked_to_look(&mut self, id: u64, shard: ShardId) {
         let Some(client) = self.waiting.by_id.get_mut(&id) else {
-            return;
+            // It has gone, and nobody is to wait behind it.
+            return self.tell_shard(shard, ToShard::Forget { id });
         };
         client.asked_by = Some(shard);
         let (db, caller, words) = client.request.clone();

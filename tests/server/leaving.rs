@@ -516,3 +516,24 @@ fn who_moves_twice_in_a_list_of_subscribers_keeps_its_last_place() {
     drop((later, leaving, publisher, client));
     all_have_gone(&server, "all subscribers");
 }
+
+/// What the server itself keeps waiting is no pause of a client's: it is done and answered.
+#[test]
+fn a_write_that_waits_for_a_reload_is_done_though_its_client_has_sent_all() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, DEBUG);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 300");
+        client.ask("CONFIG SET rdb-key-save-delay 1000");
+        let mut reloading = server.client();
+        reloading.send(b"DEBUG RELOAD\r\n");
+        eventually("it saves", || {
+            server.info("persistence", "rdb_bgsave_in_progress") == "1"
+        });
+        client.send(b"SET half 1\r\n");
+        client.shut_write();
+        assert_eq!(client.rest(), b"+OK\r\n");
+        assert_eq!(reloading.reply(), ok());
+        assert_eq!(server.client().ask("EXISTS half"), Value::Integer(1));
+    }
+}

@@ -144,17 +144,23 @@ impl Program for Wait {
         }
         let mut shards = Vec::with_capacity(outputs.len());
         let mut timeout_ms = self.moves.unwrap_or_default();
+        let mut ended = None;
         for (shard, output) in outputs {
             match output {
                 Output::Waiting { timeout_ms: given } => {
                     shards.push(shard);
                     timeout_ms = timeout_ms.or(given);
                 }
-                // It does not wait after all (XREAD without BLOCK), or its words are wrong.
-                Output::Reply(reply) => return Next::Done(reply),
-                Output::Error(error) => return Next::Done(error_reply(&error)),
-                _ => return unexpected(),
+                // It does not wait after all (XREAD without BLOCK), its words are wrong, or one shard has no room.
+                Output::Reply(reply) => ended = ended.or(Some(Next::Done(reply))),
+                Output::Error(error) => ended = ended.or(Some(Next::Done(error_reply(&error)))),
+                _ => ended = ended.or(Some(unexpected())),
             }
+        }
+        if let Some(ended) = ended {
+            // Where it has entered all the same it waits for nothing.
+            self.ticket.claim.end();
+            return ended;
         }
         Next::Wait { shards, timeout_ms }
     }

@@ -759,14 +759,11 @@ impl Core {
     pub(super) fn block_has_run(
         &mut self,
         token: Token,
-        mut running: Running,
+        running: Running,
         mut transaction: Transaction,
         reply: &[u8],
         has_gone_on: bool,
     ) {
-        if running.changing.take().is_some() {
-            self.wake_all();
-        }
         if reply.first() == Some(&b'*') && !reply.starts_with(b"*-") {
             self.commands_count += running.commands_count as u64;
         }

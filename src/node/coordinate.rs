@@ -221,7 +221,13 @@ impl Core {
         reply: Vec<u8>,
         holds: &Holds,
     ) {
-        let coordinated = self.without_token(coordinated);
+        let mut coordinated = self.without_token(coordinated);
+        // Its reply may wait for a file, and that for others.
+        if let Purpose::Block(running) = &mut coordinated.purpose
+            && running.changing.take().is_some()
+        {
+            self.wake_all();
+        }
         if coordinated.has_emptied && !self.options.save.is_empty() {
             return self.save_before_end(coordinated, reply, holds);
         }

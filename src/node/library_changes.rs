@@ -10,7 +10,7 @@
 //!
 //! Changes are made one after the other; what a block has changed is as it left it until it ends.
 //!
-//! Promises  a function that was taken to stay with its keys does, and a block has the same scripts from its begin to its end.
+//! Promises  a function that was taken to stay with its keys does, and a block loses none of its scripts between its begin and its end.
 //!           While nobody changes them a call, and a block, pays one load for it.
 //! Not here  the change itself: `node/functions.rs`, `node/script_known.rs`.
 //! Tests     tests/server/functions.rs, tests/server/scripts.rs.

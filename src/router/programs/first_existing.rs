@@ -9,6 +9,7 @@
 use super::{Job, Next, Program, first_error, part_of, unexpected};
 use crate::commands::blocking::with_keys;
 use crate::resp::args::OwnedArgs;
+use crate::resp::element::is_null;
 use crate::router::{Operation, Output, ShardId, TxId};
 
 /// See the module.
@@ -17,6 +18,8 @@ pub(super) struct FirstExisting {
     /// The keys' words by shard; shards in order.
     parts: Vec<(ShardId, Vec<usize>)>,
     has_looked: bool,
+    /// One of them existed then.
+    has_found: bool,
     /// Who has waited, if it runs for such a client.
     waiter: Option<u64>,
 }
@@ -32,6 +35,7 @@ impl FirstExisting {
             job,
             parts,
             has_looked: false,
+            has_found: false,
             waiter,
         }
     }
@@ -56,8 +60,13 @@ impl Program for FirstExisting {
         if let Some(error) = first_error(&outputs) {
             return Next::Done(error);
         }
-        if self.has_looked {
+        if std::mem::take(&mut self.has_looked) {
             return match outputs.into_iter().next() {
+                // Its time was up before it was its turn: another one may be the first now.
+                Some((_, Output::Reply(reply))) if self.has_found && is_null(&reply) => {
+                    let looks = self.reads().into_iter();
+                    Next::Phase(looks.map(|(shard, look)| (shard, look, false)).collect())
+                }
                 Some((_, Output::Reply(reply))) => Next::Done(reply),
                 _ => unexpected(),
             };
@@ -87,6 +96,7 @@ impl Program for FirstExisting {
             let keys = keys.flat_map(|(shard, words)| words.iter().map(|&word| (word, *shard)));
             keys.min()
         };
+        self.has_found = found.is_some();
         let Some((word, shard)) = found.or_else(first) else {
             return unexpected();
         };

@@ -490,7 +490,15 @@ impl CoreLoop {
         } else if !connection.output.is_empty() || connection.holding.is_some() {
             self.core.mark_dirty(token);
         } else if connection.has_said_all() {
-            self.core.close(token);
+            // Its last reply may have been on its way already when that became so.
+            match connection
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.has_end_to_say())
+            {
+                true => self.core.mark_dirty(token),
+                false => self.core.close(token),
+            }
         } else if connection.blocked == Some(Blocked::Moving) {
             self.core.finish_move(token);
         }

@@ -62,6 +62,8 @@ pub struct Tls {
     told: Vec<u8>,
     /// The peer has said that it sends nothing more.
     has_ended: bool,
+    /// The client has been told that nothing follows.
+    has_said_end: bool,
     /// Its handshake is done, and that has been looked at.
     is_known: bool,
     /// What the kernel may do for it once its handshake is done.
@@ -114,6 +116,7 @@ impl Tls {
             sealed: Vec::new(),
             told: Vec::new(),
             has_ended: false,
+            has_said_end: false,
             is_known: false,
             wanted: config.kernel,
             control_bytes: 0,
@@ -209,6 +212,7 @@ impl Tls {
     /// - `ends`: nothing will follow, and the client is told so.
     pub fn seal(&mut self, plain: &[u8], ends: bool) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.told);
+        let ends = ends && !self.has_said_end;
         if plain.is_empty() && !ends {
             return bytes;
         }
@@ -227,6 +231,7 @@ impl Tls {
                         bytes.resize(length + ALERT_BYTES_MAX, 0);
                         let written = traffic.queue_close_notify(&mut bytes[length..]);
                         bytes.truncate(length + written.unwrap_or(0));
+                        self.has_said_end = true;
                     }
                     return bytes;
                 }
@@ -312,6 +317,11 @@ impl Tls {
         };
         let chain = connection.peer_certificates()?;
         chain.first().map(|certificate| certificate.to_vec())
+    }
+
+    /// Whether the client is still to be told that nothing follows.
+    pub fn has_end_to_say(&self) -> bool {
+        matches!(self.keeper, Keeper::Here(_)) && !self.has_said_end
     }
 
     /// Whether the client has said that it sends nothing more.

@@ -440,6 +440,29 @@ fn wrong_certificates_are_refused() {
     assert!(try_with(Some((&files.dir, "client"))).is_ok());
 }
 
+/// A client that has said its end while its last reply is on the way is told the server's behind that.
+#[test]
+fn the_end_follows_a_reply_that_was_on_its_way() {
+    let files = Files::new();
+    files.make("client", &files.authority, |_| ());
+    for threads in [1, 3] {
+        let (server, port) = files.server(threads, &[]);
+        let value = vec![b'x'; 3_000_000];
+        assert_eq!(server.client().run(&[b"SET", b"large", &value]), ok());
+        let (path, key) = (files.path("client"), files.path("client.key"));
+        for _ in 0..10 {
+            let mut stream = connect(port, &files.path("ca"), Some((&path, &key)));
+            stream.write_all(b"GET large\r\n").expect("room");
+            stream.conn.send_close_notify();
+            stream.flush().expect("room");
+            let mut reply = Vec::new();
+            // An end that nobody has said would be an error.
+            let length = stream.read_to_end(&mut reply).expect("a whole reply");
+            assert_eq!(length, value.len() + "$3000000\r\n\r\n".len());
+        }
+    }
+}
+
 /// One certificate for everything, as many set it up: an authority's that is trusted may be a client's own, while its time is
 /// now and it is for clients.
 #[test]

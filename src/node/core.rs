@@ -897,7 +897,7 @@ impl Core {
             }
             Message::Slow { token, call } => self.note_calls(token, vec![*call]),
             // Nothing but the turn that it makes.
-            Message::MonitorLines | Message::ScriptIsBusy | Message::Wake => {}
+            Message::MonitorLines | Message::Wake => {}
             Message::ClientsAreTooLarge => self.clients_are_too_large(),
             Message::Durable => self.look_at_held(),
             Message::Post { id, post } => self.post_came(from, id, &post),

@@ -102,9 +102,8 @@ pub enum Message {
     Durable,
     /// There are lines for this core's monitors.
     MonitorLines,
-    /// A script has run for long: whoever waits for what it holds is to be told.
-    ScriptIsBusy,
-    /// Libraries and scripts are no longer about to change, or messages have been told: nothing but the turn that it makes.
+    /// A script has run for long, libraries and scripts are no longer about to change, or messages have been told: nothing but
+    /// the turn that it makes.
     Wake,
     /// Clients take more than all may, and the largest of them is here.
     ClientsAreTooLarge,

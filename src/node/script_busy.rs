@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use super::busy_scripts::{BusyScript, busy_text};
 use super::core::{Coordinated, Core, Purpose, Start};
 use super::gather::Asker;
-use super::message::Message;
 use super::ring::Token;
 use super::script::Hosted;
 use super::script_calls::Wish;
@@ -110,11 +109,8 @@ impl Core {
                 .checked_sub(Duration::from_nanos(took_ns))
                 .unwrap_or(now),
         });
-        for core in 0..self.mesh.cores_count() {
-            if core != usize::from(self.id) {
-                self.mesh.send(core, Message::ScriptIsBusy);
-            }
-        }
+        // Whoever waits for what it holds is to be told.
+        self.wake_all();
     }
 
     /// Tells those on this core who wait for what a script holds that has run for long, on whatever core. Each turn.

@@ -205,10 +205,10 @@ fn listpack(
     }
 }
 
-/// What DEBUG's subcommands have in common; COMMAND shows none of them.
 /// Words of one command of the log that DEBUG POPULATE makes.
 const WORDS_LOGGED_MAX: usize = 2_001;
 
+/// What DEBUG's subcommands have in common; COMMAND shows none of them.
 const DEBUG_ROW: Command = Command {
     group: Group::Server,
     flags: Flags::ADMIN

@@ -339,8 +339,7 @@ fn wanted_at(options: &Options, port: u16, is_tls: bool) -> Vec<Wanted> {
     options.bind.iter().map(of).collect()
 }
 
-/// All of them, or the first that must be had and cannot.
-/// The same. When a process is killed the kernel lets go of its ring, and of the port with it, a moment after the process
+/// As [`open_all`]. When a process is killed the kernel lets go of its ring, and of the port with it, a moment after the process
 /// is gone: whoever starts it again at once would find the port in use.
 fn open_all_patiently(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::Error)> {
     for _ in 0..TRIES {
@@ -369,6 +368,7 @@ fn is_not_of_this_machine(error: &io::Error) -> bool {
         .is_some_and(|errno| ERRORS.contains(&errno))
 }
 
+/// All of them, or the first that must be had and cannot.
 fn open_all(wanted: &[Wanted], backlog: i32) -> Result<Vec<Place>, (Wanted, io::Error)> {
     let mut places = Vec::new();
     for wanted in wanted {

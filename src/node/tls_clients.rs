@@ -9,7 +9,7 @@
 //! Source    RFC 5280, 4.2.1.3 and 4.2.1.9, through the crate x509-cert; RFC 8446, 4.4.2.3. OpenSSL, and so Redis, judges alike.
 //! Tests     tests/server/tls.rs.
 
-use super::tls_first_version::FirstVersion;
+use super::tls_first_version::{FirstVersion, check_time};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -226,13 +226,7 @@ fn is_good_by_itself(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<
     let bad = |_| CertificateError::BadEncoding;
     let certificate = Certificate::from_der(certificate).map_err(bad)?;
     let body = certificate.tbs_certificate();
-    let (validity, now) = (body.validity(), now.as_secs());
-    if now < validity.not_before.to_unix_duration().as_secs() {
-        return Err(CertificateError::NotValidYet.into());
-    }
-    if now > validity.not_after.to_unix_duration().as_secs() {
-        return Err(CertificateError::Expired.into());
-    }
+    check_time(body.validity(), now)?;
     let usage = body.get_extension::<ExtendedKeyUsage>().map_err(bad)?;
     let is_for_clients = |usage: &ObjectIdentifier| [CLIENT_USAGE, ANY_USAGE].contains(usage);
     match usage.is_none_or(|(_, usage)| usage.0.iter().any(is_for_clients)) {

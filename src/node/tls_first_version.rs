@@ -66,13 +66,7 @@ impl<'c> FirstVersion<'c> {
         now: UnixTime,
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> Result<(), Error> {
-        let now = now.as_secs();
-        if now < self.validity.not_before.to_unix_duration().as_secs() {
-            return Err(CertificateError::NotValidYet.into());
-        }
-        if now > self.validity.not_after.to_unix_duration().as_secs() {
-            return Err(CertificateError::Expired.into());
-        }
+        check_time(&self.validity, now)?;
         let mut issuers = authorities.iter().filter(|authority| {
             *authority.subject == *self.issuer && authority.name_constraints.is_none()
         });
@@ -122,6 +116,21 @@ impl<'c> FirstVersion<'c> {
         let key = SubjectPublicKeyInfoDer::from(self.key_info);
         verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
     }
+}
+
+/// Whether a certificate's time is now.
+pub(super) fn check_time<P: x509_cert::certificate::Profile>(
+    validity: &Validity<P>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let now = now.as_secs();
+    if now < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
 }
 
 impl<'c> Key<'c> {

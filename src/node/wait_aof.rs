@@ -10,13 +10,11 @@ use std::sync::atomic::Ordering;
 use super::connection::Blocked;
 use super::core::{Core, RingWork};
 use super::ring::Token;
-use super::waiting::End;
+use super::waiting::{End, UNBLOCKED};
 use crate::commands::wait::WaitRequest;
 use crate::persist::Holds;
 use crate::resp::Reply;
 
-/// What CLIENT UNBLOCK ERROR answers with.
-const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
 /// A client that waits.

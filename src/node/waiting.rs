@@ -35,7 +35,7 @@ use crate::shard::{Request, Waited};
 const BUSY_US: i64 = 1000;
 
 /// What CLIENT UNBLOCK ERROR answers with.
-const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+pub(super) const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 /// A client that waits.
 pub struct WaitingClient {

@@ -113,9 +113,9 @@ fn bucket_start(bucket: usize) -> u64 {
     (bucket as u64 - shift * half) << shift
 }
 
-/// Characters that the name of a field of INFO may not have.
-/// So soon, the space behind it included.
+/// An error's code is a word that ends so soon, the space behind it included.
 const CODE_BYTES_MAX: usize = 31;
+/// Characters that the name of a field of INFO may not have.
 const UNSAFE: [char; 4] = ['#', ':', '\n', '\r'];
 
 /// Errors by the first word of their text.

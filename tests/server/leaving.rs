@@ -235,7 +235,7 @@ fn who_monitors_runs_no_scripts() {
     assert_eq!(monitor.ask("EXEC"), error(aborted));
 }
 
-/// Nothing more is read from a client that waits and has a megabyte behind that; its end is noticed all the same.
+/// The end of a client that waits and has a megabyte behind that is noticed.
 #[test]
 fn who_goes_with_much_behind_what_it_waits_for_takes_nothing() {
     for threads in [1, 3] {

@@ -162,10 +162,10 @@ impl Core {
     }
 
     fn logs_loaded(&mut self, outcome: Outcome) {
-        let asked = self.end_log_load();
         if let Some(store) = outcome.store {
             self.adopt_logs(store, (outcome.bytes, outcome.base_bytes));
         }
+        let asked = self.end_log_load();
         // What was loaded is no change.
         self.saving_has_loaded();
         if let Some((from, id)) = asked {

@@ -173,6 +173,7 @@ fn recover(
                 .into_iter()
                 .collect::<Result<Vec<Scan>, _>>()
                 .map_err(|refusal| refusal.to_string())?;
+            refuse_gone(dir, epoch, &scans, options)?;
             if epoch.base.is_none() && !scans.iter().any(has_something) {
                 // A start with these cores, and no more: keys need not be dealt for it.
                 extents.push(vec![None; usize::from(epoch.cores)]);
@@ -213,10 +214,7 @@ fn recover(
             bytes += scan.bytes;
             tell_tail(options, &scan.tail)?;
         }
-        let gone = gone_tails(dir, epoch, &scans).map_err(|refusal| refusal.to_string())?;
-        for (_, tail) in gone {
-            tell_tail(options, &tail)?;
-        }
+        refuse_gone(dir, epoch, &scans, options)?;
         let settled = settle(&scans, true);
         for (core, (scan, &end)) in scans.iter().zip(&settled.ends).enumerate() {
             if end < scan.last_lsn {
@@ -313,6 +311,18 @@ fn run_log(
     Ok(())
 }
 
+/// Refuses an epoch that lacks the files of whole logs.
+fn refuse_gone(
+    dir: &DataDir,
+    epoch: &Epoch,
+    scans: &[Scan],
+    options: &Options,
+) -> Result<(), String> {
+    let gone = gone_tails(dir, epoch, scans).map_err(|refusal| refusal.to_string())?;
+    gone.iter()
+        .try_for_each(|(_, tail)| tell_tail(options, tail))
+}
+
 /// Says that a log does not end after a whole record, or does not load it.
 fn tell_tail(options: &Options, tail: &Tail) -> Result<(), String> {
     let loads = options.aof_load_truncated;
@@ -324,6 +334,13 @@ fn tell_tail(options: &Options, tail: &Tail) -> Result<(), String> {
             "the log ends in a write that was cut off and never acknowledged; it does not count"
         ),
         Tail::Torn { file, offset } => return Err(cut_off(file, *offset)),
+        // Nobody cuts all of a file off: it was not copied, or its disk is not there.
+        Tail::Short { bytes: 0, .. } => {
+            return Err(format!(
+                "{}; nothing is loaded: restore it from a copy, or have `rondo check DIR --fix` do without it",
+                shortened(tail)
+            ));
+        }
         Tail::Short { .. } if loads => {
             tracing::warn!("{}; what is left counts", shortened(tail));
         }

@@ -77,6 +77,8 @@ impl NewBase {
         }
         let mut epoch = self.epoch;
         epoch.ends = self.is_all.then(|| lsns.clone());
+        // Logs are made before the base that they begin with is cut.
+        epoch.is_begun |= !self.is_all;
         if let Some(base) = &mut epoch.base {
             base.lsns = lsns;
         }
@@ -218,10 +220,22 @@ pub fn next_epoch(manifest: &Manifest, map: SlotMap) -> Epoch {
         cores: map.shards_count(),
         // New every time: what an earlier process may have left in a file is no record of this one.
         seed: KeyHasher::random().hash(&std::process::id().to_le_bytes()),
+        is_begun: false,
         groups: map.groups().text().to_string(),
         base: None,
         ends: None,
     }
+}
+
+/// Notes that every core has made the first file of its log.
+fn note_begun(store: &LogStore) -> std::io::Result<()> {
+    let _alone = store.dir.hold();
+    let mut manifest = store.dir.manifest().map_err(std::io::Error::other)?;
+    let number = store.epoch.number;
+    for epoch in manifest.epochs.iter_mut().filter(|it| it.number == number) {
+        epoch.is_begun = true;
+    }
+    store.dir.set_manifest(&manifest)
 }
 
 /// Why `appendonly yes` is refused.
@@ -234,6 +248,10 @@ impl Core {
     ///
     /// - `bytes`: what was there of them; of their base.
     pub(super) fn adopt_logs(&mut self, store: LogStore, (bytes, base_bytes): (u64, u64)) {
+        if let Err(error) = note_begun(&store) {
+            // With a disk that is full, that files are missing would only not be noticed.
+            tracing::warn!(%error, "cannot note in the manifest that all logs have begun");
+        }
         let rewriting = &mut self.saving.rewriting;
         rewriting.dir = Some(store.dir.clone());
         rewriting.last_epoch = store.epoch.number;

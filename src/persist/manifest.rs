@@ -2,7 +2,7 @@
 //!
 //!     rondo-log 1
 //!     epoch 4 cores 2 seed 9f… base 1 12 40 ends 310 288      over: how far each log counts
-//!     epoch 5 cores 4 seed 07… groups 2 bull:* bq:*           being written
+//!     epoch 5 cores 4 seed 07… begun groups 2 bull:* bq:*     being written, by every core
 //!     crc …
 //!
 //! An epoch is what one run of the process wrote, its cores each a log of their own. A base holds all keys as they were
@@ -35,6 +35,8 @@ pub struct Epoch {
     pub cores: u16,
     /// Segment ids derive from it.
     pub seed: u64,
+    /// Each core has made its first file: where one has none any more, that was lost.
+    pub is_begun: bool,
     /// Which keys lived together: words, a space between them.
     pub groups: String,
     /// All keys, and how far each log had got by then.
@@ -61,6 +63,9 @@ impl Manifest {
                 "epoch {} cores {} seed {:016x}",
                 epoch.number, epoch.cores, epoch.seed
             );
+            if epoch.is_begun {
+                text += " begun";
+            }
             let groups = epoch.groups.split_ascii_whitespace();
             match groups.clone().count() {
                 0 => {}
@@ -124,10 +129,12 @@ fn parse_epoch(line: &str) -> Option<Epoch> {
         number: named("epoch")?.parse().ok()?,
         cores: named("cores")?.parse().ok().filter(is_cores)?,
         seed: u64::from_str_radix(&named("seed")?, 16).ok()?,
+        is_begun: false,
         groups: String::new(),
         base: None,
         ends: None,
     };
+    epoch.is_begun = words.next_if_eq(&"begun").is_some();
     if words.next_if_eq(&"groups").is_some() {
         let count = words.next()?.parse::<usize>().ok()?;
         let groups: Vec<&str> = words.by_ref().take(count).collect();

@@ -307,14 +307,16 @@ fn short_tail(
     }))
 }
 
-/// The logs without a file in an epoch that goes on and of which other logs have records: each had one before it was served.
+/// The logs without a file in an epoch that goes on and has begun, as it has where other logs have records: each had one before it was
+/// served.
 pub fn gone_tails(
     files: &dyn Files,
     epoch: &Epoch,
     scans: &[Scan],
 ) -> Result<Vec<(u16, Tail)>, Refusal> {
     let mut gone = Vec::new();
-    if epoch.ends.is_some() || scans.iter().all(|scan| scan.extent.is_none()) {
+    let has_begun = epoch.is_begun || scans.iter().any(|scan| scan.extent.is_some());
+    if epoch.ends.is_some() || !has_begun {
         return Ok(gone);
     }
     for core in 0..epoch.cores {

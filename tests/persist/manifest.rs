@@ -5,6 +5,7 @@ fn manifest() -> Manifest {
         number,
         cores,
         seed: u64::MAX - number,
+        is_begun: number > 4,
         groups: groups.to_string(),
         base,
         ends,

@@ -212,6 +212,7 @@ fn a_log_that_has_become_shorter_is_named() {
         server.signal("KILL");
         server.wait_for_the_end();
         let path = segment(&server.dir);
+        let whole = std::fs::read(&path).expect("a file");
         match length {
             Some(length) => {
                 let file = std::fs::OpenOptions::new().write(true).open(&path);
@@ -225,6 +226,15 @@ fn a_log_that_has_become_shorter_is_named() {
         assert!(said.contains(expected), "{said}");
         assert!(!server.restart(2, &no_loss));
         assert!(server.log().contains(expected), "{}", server.log());
+        if kept == 0 {
+            // A file that was forgotten can be put back, as nothing has been given up.
+            assert!(!server.restart(2, ALWAYS));
+            assert!(server.log().contains(expected), "{}", server.log());
+            std::fs::write(&path, whole).expect("a file");
+            assert!(server.restart(2, ALWAYS), "{}", server.log());
+            assert_eq!(server.client().ask("DBSIZE"), Value::Integer(10));
+            continue;
+        }
         assert!(server.restart(2, ALWAYS), "{}", server.log());
         assert!(server.log().contains(expected), "{}", server.log());
         assert_eq!(server.client().ask("DBSIZE"), Value::Integer(kept + 1));
@@ -257,4 +267,49 @@ fn a_log_that_has_become_shorter_is_fixed() {
     let no_loss = [ALWAYS, &["--aof-load-truncated", "no"]].concat();
     assert!(server.restart(1, &no_loss), "{}", server.log());
     assert_eq!(server.client().ask("DBSIZE"), Value::Integer(5));
+}
+
+/// The same of one that has gone altogether.
+#[test]
+fn a_log_that_has_gone_is_done_without() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    for number in 0..20 {
+        assert_eq!(client.ask(&format!("SET key{number} 1")), ok());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let whole = std::fs::read(segment(&server.dir)).expect("a file");
+    let path = segment(&server.dir);
+    std::fs::remove_file(&path).expect("a file");
+    assert!(!server.restart(2, ALWAYS));
+    // So with any number of cores, and where nothing is left of all logs.
+    let other = server.dir.join("appendonlydir/core-01");
+    let aside = server.dir.join("aside");
+    std::fs::rename(&other, &aside).expect("a folder");
+    let dir = text(&server.dir);
+    for threads in [1, 2, 3] {
+        assert!(!server.restart(threads, ALWAYS));
+        let log = server.log();
+        assert!(log.contains("is missing or empty: "), "{log}");
+    }
+    let (code, said) = run_to_end(&["check", &dir]);
+    assert_eq!(code, Some(1), "{said}");
+    std::fs::rename(&aside, &other).expect("a folder");
+    std::fs::write(&path, whole).expect("a file");
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(20));
+    server.signal("KILL");
+    server.wait_for_the_end();
+    // The epoch that goes on now has nothing in it, but it has begun.
+    let folder = std::fs::read_dir(server.dir.join("appendonlydir/core-00")).expect("a folder");
+    let last = folder.map(|entry| entry.expect("an entry").path()).max();
+    std::fs::remove_file(last.expect("a log")).expect("a file");
+    for threads in [3, 2] {
+        assert!(!server.restart(threads, ALWAYS));
+    }
+    let (code, said) = run_to_end(&["check", &dir, "--fix"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(server.restart(2, ALWAYS), "{}", server.log());
+    assert_eq!(server.client().ask("DBSIZE"), Value::Integer(20));
 }

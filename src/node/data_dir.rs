@@ -342,15 +342,21 @@ impl DataDir {
             sync_dir(&self.path)?;
         }
         let path = self.segment(epoch, core, sequence);
+        let unfinished = path.with_extension(&UNFINISHED[1..]);
         // One that is made again is another file: what a failed write to the one before may still do is not done to it. That one gives
-        // its room back and stays, a header and no more, until the new one takes its name: after a sealed segment there is to be one.
+        // its room back; meanwhile a header and no more has its name: after a sealed segment there is to be one, and a file
+        // that is cut short by its name would be taken for one that something is missing of.
         if path.exists() {
             let old = OpenOptions::new().write(true).open(&path)?;
-            removal::shrink(&old, block.len() as u64, || Next::Piece)?;
+            let left_bytes = match stand_in(&path, &unfinished, block) {
+                Ok(()) => 0,
+                Err(error) if error.kind() == ErrorKind::StorageFull => block.len() as u64,
+                Err(error) => return Err(error),
+            };
+            removal::shrink(&old, left_bytes, || Next::Piece)?;
         }
         let mut first = BlockBuffer::with_capacity(block.len());
         first.extend(block);
-        let unfinished = path.with_extension(&UNFINISHED[1..]);
         let is_over = zeroed_bytes >= bytes && SPARES.take(&unfinished, bytes);
         let file = OpenOptions::new()
             .create(!is_over)
@@ -368,6 +374,17 @@ impl DataDir {
         SPARES.note(&path, bytes);
         Ok(file)
     }
+}
+
+/// Puts a file with nothing but this block in the place of another, durably.
+fn stand_in(path: &Path, unfinished: &Path, block: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    let file = options.open(unfinished)?;
+    file.write_all_at(block, 0)?;
+    file.sync_all()?;
+    std::fs::rename(unfinished, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// The same file past the page cache, where the file system can.

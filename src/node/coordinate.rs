@@ -25,7 +25,7 @@ impl Core {
             || !self.pairs.is_empty()
             || !self.scripts.in_line.is_empty()
             || !self.scripts.put_off.is_empty()
-            || self.has_behind_changes()
+            || self.has_changes_to_come()
     }
 
     /// Whether a transaction is under way here or holds keys of this core, so that another core's message is near.
@@ -37,7 +37,7 @@ impl Core {
     pub(super) fn has_writing_transactions(&self) -> bool {
         // Whatever waits for the token may write, and what waits for libraries to change.
         !self.scripts.in_line.is_empty()
-            || self.has_behind_changes()
+            || self.has_changes_to_come()
             || self.pairs.values().any(|pair| pair.may_write())
             || self
                 .transactions
@@ -224,9 +224,9 @@ impl Core {
         let mut coordinated = self.without_token(coordinated);
         // Its reply may wait for a file, and that for others.
         if let Purpose::Block(running) = &mut coordinated.purpose
-            && running.changing.take().is_some()
+            && let Some(changing) = running.changing.take()
         {
-            self.wake_all();
+            self.end_change_of_block(changing);
         }
         if coordinated.has_emptied && !self.options.save.is_empty() {
             return self.save_before_end(coordinated, reply, holds);

@@ -242,6 +242,8 @@ pub struct Core {
     pub(super) certificates_seen_ms: i64,
     /// Set by SHUTDOWN and signals: what runs is answered, nothing more is read, then the end.
     pub stopping: bool,
+    /// Since when.
+    pub stopping_since_ms: i64,
     /// The configuration file, empty for none.
     pub config_file: Arc<str>,
     /// Where the shared state for the process's end lives.
@@ -481,6 +483,7 @@ impl Core {
             sweep: 0,
             certificates_seen_ms: 0,
             stopping: false,
+            stopping_since_ms: 0,
             ending: parts.ending,
             config_file: parts.config_file,
             questions: parts.questions,

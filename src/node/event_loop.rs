@@ -25,6 +25,8 @@ use super::stopping::Signals;
 use crate::ds::spare_mappings;
 use crate::shard::CycleBudget;
 
+/// At the end of the process a client that takes none of its replies for so long is not waited for.
+const UNREAD_MS_MAX: i64 = 500;
 /// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
 const TURN_BUDGET: CycleBudget = CycleBudget {
     expire_steps: 1024,
@@ -754,24 +756,26 @@ impl CoreLoop {
     fn is_drained(&mut self) -> bool {
         let core = &mut self.core;
         let late = core.ending.is_overdue();
+        let (now_ms, since_ms) = (core.now_ms, core.stopping_since_ms);
         let tokens: Vec<Token> = core.connections.tokens().collect();
         for token in tokens {
             let Some(connection) = core.connections.get_mut(token) else {
                 continue;
             };
-            let quiet = connection.is_drained()
-                && connection.output.is_empty()
+            let has_said_all = connection.is_drained()
                 && connection.holding.is_none()
-                && !connection.sending
                 && connection.blocked != Some(Blocked::UntilReply)
                 && connection.blocked != Some(Blocked::OnDisks);
-            if late && !quiet && !connection.closed {
+            let quiet = has_said_all && connection.output.is_empty() && !connection.sending;
+            let unread_ms = now_ms - connection.last_active_ms.max(since_ms);
+            let gives_up = late || has_said_all && unread_ms >= UNREAD_MS_MAX;
+            if gives_up && !quiet && !connection.closed {
                 tracing::warn!(
                     client = connection.session.id,
                     "closed: the end did not wait longer for this client to read"
                 );
             }
-            if quiet || late {
+            if quiet || gives_up {
                 core.close(token);
             }
         }

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::block::Captured;
 use super::connection::Connection;
-use super::core::{Core, Start};
+use super::core::{Core, Purpose, Start};
 use super::library_changes::Change as Changed;
 use super::ring::Token;
 use super::script_known::{ABOVE_LIMIT, NO_FUNCTION, Prepared, Script};
@@ -25,6 +26,7 @@ use crate::persist::Holds;
 use crate::persist::libraries::LibraryChange;
 use crate::persist::record::Dependency;
 use crate::resp::{Args, Reply};
+use crate::router::TxId;
 use crate::router::stays::library_stays;
 use crate::script::{Functions, Library, Limits, LoadHost, Policy, ScriptId, library_name};
 
@@ -165,7 +167,7 @@ impl FunctionStore {
         })
     }
 
-    fn set_last_record(&self, record: Dependency) {
+    pub(super) fn set_last_record(&self, record: Dependency) {
         let record = u64::from(record.core) << RECORD_BITS | record.lsn;
         self.record.store(record, Ordering::Release);
     }
@@ -476,22 +478,29 @@ impl Core {
                     &mut reply,
                 );
             }
-            // Its block has waited for that.
-            change if self.captured.contains_key(&token) => {
-                return self.change_libraries(token, change);
-            }
-            change => return self.prepare_change(token, Changed::Request(change)),
+            // A block has waited for that.
+            change => match self.captured.get(&token) {
+                Some(&Captured { tx }) => return self.change_libraries(token, change, Some(tx)),
+                None => return self.prepare_change(token, Changed::Request(change)),
+            },
         }
         self.complete(token, |output, _| output.extend_from_slice(&out));
     }
 
     /// A change, and its reply.
-    pub(super) fn change_libraries(&mut self, token: Token, change: FunctionRequest) {
+    ///
+    /// - `block`: it is a command of that one.
+    pub(super) fn change_libraries(
+        &mut self,
+        token: Token,
+        change: FunctionRequest,
+        block: Option<TxId>,
+    ) {
         let connection = self.connections.get_mut(token);
         let protocol = connection.map(|it| it.session.protocol);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, protocol.unwrap_or_default());
-        self.change_functions(change, &mut reply);
+        self.change_functions(change, block, &mut reply);
         let holds = self.holds_of_request();
         self.hold(token, &holds);
         self.complete(token, |output, _| output.extend_from_slice(&out));
@@ -546,7 +555,12 @@ impl Core {
     }
 
     /// A change here, then for all: nobody else changes anything meanwhile.
-    fn change_functions(&mut self, change: FunctionRequest, reply: &mut Reply<'_>) {
+    fn change_functions(
+        &mut self,
+        change: FunctionRequest,
+        block: Option<TxId>,
+        reply: &mut Reply<'_>,
+    ) {
         let board = self.mesh.board();
         let mut held = board.functions.held();
         let version = board.functions.version.load(Ordering::Acquire);
@@ -623,13 +637,28 @@ impl Core {
             .version
             .store(version + 1, Ordering::Release);
         self.functions.has_changed(version + 1);
-        if self.shard.log().is_some() {
-            let stamp = board.next_tx.fetch_add(1, Ordering::Relaxed);
-            let shard = &mut self.shard;
-            let after = board.functions.last_record();
-            if let Some(record) = shard.log_libraries(version + 1, &logged, stamp, after) {
-                board.functions.set_last_record(record);
+        if self.shard.log().is_none() {
+            return;
+        }
+        let after = board.functions.last_record();
+        let coordinated = block.and_then(|tx| Some((tx, self.transactions.get_mut(&tx)?)));
+        if let Some((tx, coordinated)) = coordinated
+            && let Purpose::Block(running) = &mut coordinated.purpose
+            && let Some(changing) = &mut running.changing
+            && let Some(trace) = self.shard.trace_libraries(tx, version + 1, &logged)
+        {
+            changing.is_logged_at_end = true;
+            let transaction = &mut coordinated.transaction;
+            transaction.take_trace(self.shard.id(), *trace);
+            if let Some(after) = after {
+                transaction.comes_after(after);
             }
+            return;
+        }
+        let stamp = board.next_tx.fetch_add(1, Ordering::Relaxed);
+        let shard = &mut self.shard;
+        if let Some(record) = shard.log_libraries(version + 1, &logged, stamp, after) {
+            board.functions.set_last_record(record);
         }
     }
 }

@@ -52,7 +52,7 @@ pub struct Gather {
     asker: Asker,
     waiting_count: usize,
     answers: Vec<Answer>,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
 }
 
 /// Who gets the result.
@@ -671,6 +671,7 @@ impl Core {
             Question::Stop(wish) => return self.stop_asked(Some((from, id)), wish),
             Question::Shutdown => {
                 self.stopping = true;
+                self.stopping_since_ms = self.now_ms;
                 self.end_slow_scripts();
                 self.abandon_all_waits();
                 self.listeners.close();

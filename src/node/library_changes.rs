@@ -21,15 +21,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::busy_scripts::busy_text;
 use super::core::{Core, Purpose as Ends, Start};
 use super::functions::{FunctionStore, calls_function};
-use super::gather::{Asker, Purpose};
+use super::gather::{Asker, Gather, Purpose};
 use super::message::{Answer, Question};
 use super::ring::Token;
 use crate::commands::Entry;
 use crate::commands::function::changes_libraries;
 use crate::commands::session::FunctionRequest;
+use crate::persist::record::Dependency;
 
 /// A change that is about to be made, or is being made: the only one of the process until it is dropped.
-pub(super) struct Changing(Arc<AtomicBool>);
+pub(super) struct Changing {
+    is_changing: Arc<AtomicBool>,
+    /// What a block has changed is logged with the rest of it, here.
+    pub(super) is_logged_at_end: bool,
+}
 
 impl Changing {
     /// None while there is another, or blocks that have waited for the one before.
@@ -38,13 +43,16 @@ impl Changing {
             return None;
         }
         let was_changing = functions.is_changing.swap(true, Ordering::AcqRel);
-        (!was_changing).then(|| Self(functions.is_changing.clone()))
+        (!was_changing).then(|| Self {
+            is_changing: functions.is_changing.clone(),
+            is_logged_at_end: false,
+        })
     }
 }
 
 impl Drop for Changing {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.is_changing.store(false, Ordering::Release);
     }
 }
 
@@ -90,7 +98,7 @@ impl Core {
             _ => None,
         });
         match (change, busy) {
-            (Change::Request(request), None) => self.change_libraries(token, request),
+            (Change::Request(request), None) => self.change_libraries(token, request, None),
             (Change::Flush { is_lazy }, None) => self.flush_scripts_everywhere(token, is_lazy),
             (Change::Request(_) | Change::Flush { .. }, Some(text)) => self.fail_with(token, &text),
             (Change::Block(start), None) => self.starts.push_back(*start),
@@ -98,6 +106,19 @@ impl Core {
                 self.refuse_start(*start, text == busy_text(true).as_bytes());
             }
         }
+    }
+
+    /// A block that was to change scripts has ended, and what it did is logged.
+    pub(super) fn end_change_of_block(&mut self, changing: Changing) {
+        if changing.is_logged_at_end
+            && let Some(log) = self.shard.log()
+        {
+            let (core, lsn) = (self.shard.id(), log.lsn());
+            let functions = &self.mesh.board().functions;
+            functions.set_last_record(Dependency { core, lsn });
+        }
+        drop(changing);
+        self.wake_all();
     }
 
     /// Whether a block has to wait for changes that were there before it.
@@ -127,6 +148,12 @@ impl Core {
     /// Whether something waits for changes to be over.
     pub(super) fn has_behind_changes(&self) -> bool {
         !self.functions.behind.is_empty() || !self.functions.changes.is_empty()
+    }
+
+    /// Whether a change, or a block with one, has come and has not begun, or waits for another's.
+    pub(super) fn has_changes_to_come(&self) -> bool {
+        let is_change = |gather: &Gather| matches!(gather.purpose, Purpose::Libraries(..));
+        self.has_behind_changes() || self.gathers.values().any(is_change)
     }
 
     /// Lets blocks begin that have waited for a change, and then the next change; whether there was anything to begin.

@@ -796,6 +796,13 @@ impl Transaction {
         }
     }
 
+    /// It counts only where this record does.
+    pub fn comes_after(&mut self, record: Dependency) {
+        let log = self.log.get_or_insert_default();
+        log.holds.raise(record.core, record.lsn);
+        log.seen.raise(record.core, record.lsn);
+    }
+
     /// What must be durable before its reply leaves.
     pub fn take_holds(&mut self) -> Holds {
         self.log

@@ -336,9 +336,6 @@ impl Shard {
         stamp: u64,
         after: Option<Dependency>,
     ) -> Option<Dependency> {
-        let words = change.words(version);
-        let mut commands = Vec::new();
-        append(&mut commands, words.iter().map(Vec::as_slice));
         let mut holds = Holds::new();
         if let Some(after) = after {
             holds.raise(after.core, after.lsn);
@@ -346,18 +343,40 @@ impl Shard {
         let record = TransactionRecord {
             stamp,
             dependencies: after.into_iter().collect(),
-            parts: vec![Part {
-                shard: self.id,
-                db: 0,
-                now_ms: self.keys.now_ms(),
-                commands,
-            }],
+            parts: vec![self.part_of_libraries(version, change)],
         };
         self.append_record(&record, &holds);
         let (core, logging) = (self.id, self.logging.as_mut()?);
         logging.revealed = logging.log.revealed();
         let lsn = logging.log.lsn();
         Some(Dependency { core, lsn })
+    }
+
+    /// The same for a block, which has it logged with the rest of what it does.
+    ///
+    /// - `tx`: the block.
+    pub fn trace_libraries(
+        &mut self,
+        tx: TxId,
+        version: u64,
+        change: &LibraryChange,
+    ) -> Option<Box<Trace>> {
+        self.logging.as_ref()?;
+        self.note_unlogged(tx);
+        let part = self.part_of_libraries(version, change);
+        Some(self.trace(Some(part)))
+    }
+
+    fn part_of_libraries(&self, version: u64, change: &LibraryChange) -> Part {
+        let words = change.words(version);
+        let mut commands = Vec::new();
+        append(&mut commands, words.iter().map(Vec::as_slice));
+        Part {
+            shard: self.id,
+            db: 0,
+            now_ms: self.keys.now_ms(),
+            commands,
+        }
     }
 
     /// What follows is a script's: it is logged as one when it ends here, or with the rest of it where it goes on

@@ -1,7 +1,8 @@
 //! Libraries of functions as clients see them, on one core and on several.
 
 use super::client::{Client, Value, bulk, error, ok, request};
-use super::harness::{Server, eventually};
+use super::harness::{Server, eventually, run_to_end};
+use super::tools::text;
 use crate::commands::transcript::{Step, parse_transcript, reply_lines};
 use std::io::Read;
 use std::net::TcpListener;
@@ -248,6 +249,57 @@ fn libraries_come_back_from_the_log_of_their_changes() {
         let mut client = server.client();
         assert_eq!(client.ask("FUNCTION LIST").items().len(), count);
         assert_eq!(call(&mut client, "last", "k").items()[1], Value::Integer(1));
+    }
+}
+
+/// What a block makes of libraries is in the record of what it makes of keys: there is no moment at which a log has one of both.
+#[test]
+fn a_library_and_keys_of_one_block_are_one_record() {
+    for (threads, then) in [(1, 2), (3, 3), (2, 1)] {
+        let mut server = Server::start(threads, LOGGED);
+        let mut client = server.client();
+        load(&mut client, "before", 1);
+        let mut other = server.client();
+        other.ask("GET key2");
+        load(&mut other, "between", 1);
+        client.ask("MULTI");
+        for index in 0..4 {
+            client.ask(&format!("SET key{index} {index}"));
+        }
+        load(&mut client, "lib", 1);
+        client.ask("SET key4 4");
+        load(&mut client, "more", 2);
+        assert_eq!(client.ask("EXEC").items().len(), 7);
+        // What follows depends on it.
+        load(&mut other, "after", 3);
+        server.signal("KILL");
+        server.wait_for_the_end();
+        let (code, said) = run_to_end(&["dump", &text(&server.dir)]);
+        assert_eq!(code, Some(0), "{said}");
+        let mut records: Vec<Vec<&str>> = Vec::new();
+        for line in said.lines() {
+            match records.last_mut() {
+                Some(record) if line.starts_with(' ') => record.push(line.trim()),
+                _ => records.push(Vec::new()),
+            }
+        }
+        let of_block: Vec<_> = (records.iter())
+            .filter(|record| record.iter().any(|line| line.contains("name=lib")))
+            .collect();
+        assert!(!of_block.is_empty(), "{said}");
+        for record in of_block {
+            let has = |text: &str| record.iter().any(|line| line.contains(text));
+            let sets = (0..5).all(|index| has(&format!("SET key{index} {index}")));
+            assert!(sets && has("name=more"), "{said}");
+        }
+        assert!(server.restart(then, LOGGED), "{}", server.log());
+        let mut client = server.client();
+        let names = ["before", "between", "lib", "more", "after"];
+        assert_eq!(client.ask("FUNCTION LIST").items().len(), names.len());
+        assert_eq!(
+            client.ask("EXISTS key0 key1 key2 key3 key4"),
+            Value::Integer(5)
+        );
     }
 }
 

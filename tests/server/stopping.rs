@@ -273,3 +273,22 @@ fn what_waits_to_be_saved_is_given_up_at_the_end() {
         assert!(server.wait_for_the_end().success(), "{line}");
     }
 }
+
+/// A client that does not read its replies, nor the messages it has subscribed to, is waited for no longer than it takes to see that.
+#[test]
+fn the_end_does_not_wait_for_who_does_not_read() {
+    let mut server = Server::start(2, &["--shutdown-timeout", "1000", "--save", ""]);
+    let mut client = server.client();
+    let value = vec![b'x'; 1 << 20];
+    assert_eq!(client.run(&[b"SET", b"large", &value]), ok());
+    let mut silent = server.client();
+    silent.send(&b"GET large\r\n".repeat(60));
+    let mut subscriber = server.client();
+    subscriber.ask("SUBSCRIBE channel");
+    for _ in 0..20 {
+        client.run(&[b"PUBLISH", b"channel", &value]);
+    }
+    server.signal("TERM");
+    assert!(server.wait_for_the_end().success(), "{}", server.log());
+    drop((silent, subscriber));
+}

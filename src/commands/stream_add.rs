@@ -35,6 +35,7 @@ impl<'a> Options<'a> {
         args: &Args<'a>,
         is_add: bool,
         node_entries_max: u64,
+        replays: bool,
     ) -> Result<(Self, usize), CommandError> {
         let mut parser = Parser::new();
         let mut index = 2;
@@ -48,7 +49,7 @@ impl<'a> Options<'a> {
         if is_add && index < args.len() {
             // Whatever it is, it must be an id before anything else is looked at.
             let id = NewId::parse(args.get(index))?;
-            if let Some(request) = &parser.request {
+            if let Some(request) = parser.request.as_ref().filter(|_| !replays) {
                 request.check_id(id)?;
             }
         }
@@ -61,7 +62,7 @@ struct Parser<'a> {
     threshold: Option<Threshold>,
     is_approximate: bool,
     limit: Option<i64>,
-    references: References,
+    references: Option<References>,
     request: Option<Request<'a>>,
 }
 
@@ -72,7 +73,7 @@ impl<'a> Parser<'a> {
             threshold: None,
             is_approximate: false,
             limit: None,
-            references: References::Keep,
+            references: None,
             request: None,
         }
     }
@@ -97,8 +98,10 @@ impl<'a> Parser<'a> {
             return Ok(2);
         }
         if let Some(references) = references(word) {
-            self.references = references;
-            return Ok(1);
+            // A second one is none.
+            let is_taken = self.references.is_none();
+            self.references.get_or_insert(references);
+            return Ok(usize::from(is_taken));
         }
         if is_add && word.eq_ignore_ascii_case(b"NOMKSTREAM") {
             self.creates = false;
@@ -157,7 +160,7 @@ impl<'a> Parser<'a> {
             return Ok(Options {
                 creates: self.creates,
                 trim: None,
-                references: self.references,
+                references: self.references.unwrap_or(References::Keep),
                 request: self.request,
             });
         };
@@ -180,7 +183,7 @@ impl<'a> Parser<'a> {
                 is_approximate: self.is_approximate,
                 limit: limit as u64,
             }),
-            references: self.references,
+            references: self.references.unwrap_or(References::Keep),
             request: self.request,
         })
     }
@@ -193,6 +196,19 @@ impl Options<'_> {
             |trim: &Trim| trim.is_approximate || self.references == References::Acknowledged;
         self.trim.as_ref().is_some_and(is_by_nodes)
     }
+}
+
+/// XADD's words with the id that the entry has got: whether a request is known then depends on options, which may be others when it is run
+/// again.
+fn with_id(words: &OwnedArgs, id: StreamId) -> OwnedArgs {
+    let words = words.as_args();
+    let id_at = Options::parse(&words, true, 0, true).map_or(0, |(_, at)| at);
+    let word = |(index, word)| match index == id_at {
+        true => id.text(&mut [0; 41]).to_vec(),
+        false => <[u8]>::to_vec(word),
+    };
+    let words: Vec<Vec<u8>> = words.iter_from(0).enumerate().map(word).collect();
+    words.iter().map(Vec::as_slice).collect()
 }
 
 /// XADD's words but for those about trimming.
@@ -272,8 +288,10 @@ fn xadd(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let limits = call.keys.limits().stream_node();
-    let (options, id_at) = Options::parse(args, true, limits.entries_max)?;
+    let limits = call.keys.limits();
+    let (limits, producer_limits) = (limits.stream_node(), limits.of_producers());
+    let replays = call.keys.replays();
+    let (options, id_at) = Options::parse(args, true, limits.entries_max, replays)?;
     let fields = Fields {
         args: *args,
         from: id_at + 1,
@@ -302,11 +320,13 @@ fn xadd(
     };
     let stream = held.get_mut();
     let mark = options.request.map(|request| request.mark(&fields));
-    if let (Some(request), Some(mark)) = (options.request, mark) {
+    // In the files of Redis an entry that was added has the id that it got.
+    let may_be_known = new_id == NewId::Next;
+    if let (Some(request), Some(mark), true) = (options.request, &mark, may_be_known) {
         let producers = stream.producers();
         let known = producers.and_then(|it| it.find(request.producer(), mark, now_ms as u64));
         if let Some(id) = known {
-            stream.producers_mut().duplicates += 1;
+            stream.producers_mut(producer_limits).duplicates += 1;
             reply_id(id, reply);
             return Ok(Effect::NONE);
         }
@@ -331,24 +351,30 @@ fn xadd(
         }
         Err(Refusal::TooLarge) => return Err("ERR Elements are too large to be stored".into()),
     }
-    if let (Some(request), Some(mark), Ok(id)) = (options.request, mark, appended) {
-        let producers = stream.producers_mut();
+    if let (Some(request), Some(mark), Ok(id)) = (options.request, &mark, appended) {
+        let producers = stream.producers_mut(producer_limits);
         producers.note(request.producer(), mark, id, now_ms as u64);
     }
     let trimmed = (options.trim).map(|trim| stream.trim(trim, options.references));
     let length = stream.log.len();
-    if options.depends_on_nodes()
-        && call.is_logged
-        && let Some(trimmed) = trimmed
+    let by_nodes = trimmed.filter(|_| options.depends_on_nodes());
+    if call.is_logged
+        && (by_nodes.is_some() || options.request.is_some())
+        && let Ok(id) = appended
     {
-        let added = without_trim(args, id_at);
-        let trim = exact_trim(key.bytes, trimmed, length, options.references);
-        let has_trimmed = trimmed.count > 0;
-        call.log_instead(
-            std::iter::once(added)
-                .chain(has_trimmed.then_some(trim))
+        let mut added = match by_nodes {
+            Some(_) => without_trim(args, id_at),
+            None => [&b"XADD"[..]]
+                .into_iter()
+                .chain(args.iter_from(1))
                 .collect(),
-        );
+        };
+        if options.request.is_some() {
+            added = with_id(&added, id);
+        }
+        let trim = by_nodes.filter(|trimmed| trimmed.count > 0);
+        let trim = trim.map(|trimmed| exact_trim(key.bytes, trimmed, length, options.references));
+        call.log_instead(std::iter::once(added).chain(trim).collect());
     }
     call.tell(Classes::STREAM, "xadd", key.bytes);
     if trimmed.is_some_and(|trimmed| trimmed.count > 0) {
@@ -364,7 +390,7 @@ fn xtrim(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let limits = call.keys.limits().stream_node();
-    let (options, _) = Options::parse(args, false, limits.entries_max)?;
+    let (options, _) = Options::parse(args, false, limits.entries_max, false)?;
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
     let found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;

@@ -23,9 +23,10 @@ use super::table::{
 };
 use super::word::integer;
 use crate::base::number::parse_i64;
+use crate::ds::key_table::Value;
 use crate::ds::stream::{ConsumerNumber, Group, Log, Pending, StreamId};
 use crate::keyspace::zset::Direction;
-use crate::keyspace::{Key, Keyspace, StreamValue};
+use crate::keyspace::{Collection, Key, Keyspace, StreamValue};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
 
@@ -505,6 +506,43 @@ pub fn check(
         from.map_err(|error| (place, error))?;
     }
     Ok(())
+}
+
+/// When a reader that waits has something to claim of each of these streams that are here: the place of its key among the words, and the
+/// time in milliseconds since the epoch, none while nothing is pending. Before that, for how long entries have to be idle.
+///
+/// - None: it does not claim.
+pub fn claim_times(
+    keys: &Keyspace,
+    db: usize,
+    args: &Args<'_>,
+) -> Option<(i64, Vec<(usize, Option<i64>)>)> {
+    let request = ReadStreams::parse(args, true, keys.now_ms()).ok()?;
+    let (idle_ms_min, (group, _)) = (request.idle_ms_min?, request.group?);
+    let mut times = Vec::new();
+    for place in 0..request.keys_count {
+        let name = request.key(args, place);
+        if !keys.owns(name) {
+            continue;
+        }
+        let entry = keys.peek(db, &keys.key(name));
+        let found = entry.as_ref().map(|entry| entry.value());
+        let Some(Value::Object(object)) = found else {
+            continue;
+        };
+        let Some(stream) = StreamValue::of(object) else {
+            continue;
+        };
+        let is_new = matches!(request.from(Some(stream), args, place), Ok(From::New));
+        let Some(group) = stream.group(group).filter(|_| is_new) else {
+            continue;
+        };
+        let is_there = |id| stream.log.get(id).is_some();
+        let since_ms = group.longest_pending_ms(is_there);
+        let time_ms = since_ms.map(|since_ms| since_ms.saturating_add(idle_ms_min));
+        times.push((request.keys_at + place, time_ms));
+    }
+    Some((idle_ms_min, times))
 }
 
 /// The streams of a reply: an array of pairs, or in RESP3 a map; null without any.

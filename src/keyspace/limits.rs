@@ -29,6 +29,10 @@ pub struct EncodingLimits {
     pub stream_node_max_bytes: usize,
     /// `stream-node-max-entries`: entries of a stream's node, 0 for no limit.
     pub stream_node_max_entries: usize,
+    /// `stream-idmp-duration`: seconds for which a stream remembers its producers' requests.
+    pub stream_idmp_duration: u64,
+    /// `stream-idmp-maxsize`: requests of each producer that it remembers.
+    pub stream_idmp_maxsize: usize,
 }
 
 impl Default for EncodingLimits {
@@ -48,6 +52,8 @@ impl Default for EncodingLimits {
             hll_sparse_max_bytes: 3000,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
+            stream_idmp_duration: 100,
+            stream_idmp_maxsize: 100,
         }
     }
 }

@@ -155,6 +155,8 @@ pub struct Keyspace {
     active_expire: bool,
     /// See [`Keyspace::set_skips_checksums`].
     skips_checksums: bool,
+    /// See [`Keyspace::set_replays`].
+    replays: bool,
     /// See [`Keyspace::set_expiry_paused`].
     expiry_paused: bool,
     value_bytes_max: u64,
@@ -217,6 +219,7 @@ impl Keyspace {
             expire_database: 0,
             active_expire: true,
             skips_checksums: false,
+            replays: false,
             expiry_paused: false,
             value_bytes_max: options.value_bytes_max,
             limits: EncodingLimits::default(),
@@ -661,9 +664,19 @@ impl Keyspace {
         self.skips_checksums = skips;
     }
 
-    /// See [`Keyspace::set_skips_checksums`].
+    /// What runs now has run before: it is from a log, and was allowed then.
+    pub fn set_replays(&mut self, replays: bool) {
+        self.replays = replays;
+    }
+
+    /// See [`Keyspace::set_replays`].
+    pub fn replays(&self) -> bool {
+        self.replays
+    }
+
+    /// See [`Keyspace::set_skips_checksums`]; what is from a log was restored with a wrong checksum because somebody asked for that.
     pub fn skips_checksums(&self) -> bool {
-        self.skips_checksums
+        self.skips_checksums || self.replays
     }
 
     /// A value of RESTORE is about to be checked.

@@ -89,4 +89,9 @@ impl EncodingLimits {
             entries_max: self.stream_node_max_entries as u64,
         }
     }
+
+    /// What a stream remembers of producers until it is told otherwise: for so many seconds, and so many requests of each.
+    pub fn of_producers(&self) -> (u64, usize) {
+        (self.stream_idmp_duration, self.stream_idmp_maxsize)
+    }
 }

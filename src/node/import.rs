@@ -295,7 +295,11 @@ impl Imported {
             let mut words: Vec<&[u8]> = args.iter_from(0).collect();
             let name = words[0].to_ascii_uppercase();
             if matches!(name.as_slice(), b"XADD" | b"XTRIM") {
-                forget_limit(&mut words);
+                let options = StreamOptions::of(&words);
+                if options.is_known(&words) {
+                    continue;
+                }
+                options.forget_limit(&mut words);
             }
             let words = std::iter::once(name.as_slice()).chain(words[1..].iter().copied());
             append(&mut one, words.collect::<Vec<_>>().into_iter());
@@ -405,36 +409,61 @@ impl Imported {
     }
 }
 
-/// Redis logs a trim that was approximate as the exact one that came of it, and leaves its LIMIT there, which no client may say with
-/// an exact one.
-fn forget_limit(words: &mut Vec<&[u8]>) {
-    let (mut at, mut limit, mut is_exact) = (2, None, false);
-    while let Some(word) = words.get(at) {
-        at += match word.to_ascii_uppercase().as_slice() {
-            b"NOMKSTREAM" | b"KEEPREF" | b"DELREF" | b"ACKED" => 1,
-            b"IDMPAUTO" => 2,
-            b"IDMP" => 3,
-            b"MAXLEN" | b"MINID" => match words.get(at + 1).copied() {
-                Some(b"=") => {
-                    is_exact = true;
-                    3
-                }
-                Some(b"~") => 3,
-                _ => 2,
-            },
-            b"LIMIT" => {
-                limit = Some(at);
-                2
-            }
-            // What is added begins.
-            _ => break,
+/// Where the options of an XADD or XTRIM are among its words.
+#[derive(Default)]
+struct StreamOptions {
+    limit: Option<usize>,
+    has_exact_trim: bool,
+    names_request: bool,
+    end: usize,
+}
+
+impl StreamOptions {
+    fn of(words: &[&[u8]]) -> Self {
+        let mut options = Self {
+            end: 2,
+            ..Self::default()
         };
+        while let Some(word) = words.get(options.end) {
+            options.end += match word.to_ascii_uppercase().as_slice() {
+                b"NOMKSTREAM" | b"KEEPREF" | b"DELREF" | b"ACKED" => 1,
+                name @ (b"IDMPAUTO" | b"IDMP") => {
+                    options.names_request = true;
+                    if name == b"IDMP" { 3 } else { 2 }
+                }
+                b"MAXLEN" | b"MINID" => match words.get(options.end + 1).copied() {
+                    Some(b"=") => {
+                        options.has_exact_trim = true;
+                        3
+                    }
+                    Some(b"~") => 3,
+                    _ => 2,
+                },
+                b"LIMIT" => {
+                    options.limit = Some(options.end);
+                    2
+                }
+                // What is added begins.
+                _ => break,
+            };
+        }
+        options
     }
-    if let Some(at) = limit
-        && is_exact
-        && at + 2 <= words.len()
-    {
-        words.drain(at..at + 2);
+
+    /// Whether it is a request that had been sent before: of one that added something Redis logs the id.
+    fn is_known(&self, words: &[&[u8]]) -> bool {
+        self.names_request && words.get(self.end) == Some(&&b"*"[..])
+    }
+
+    /// Redis logs a trim that was approximate as the exact one that came of it, and leaves its LIMIT there, which no client may say
+    /// with an exact one.
+    fn forget_limit(&self, words: &mut Vec<&[u8]>) {
+        if let Some(at) = self.limit
+            && self.has_exact_trim
+            && at + 2 <= words.len()
+        {
+            words.drain(at..at + 2);
+        }
     }
 }
 

@@ -66,6 +66,8 @@ impl Options {
             hll_sparse_max_bytes: size("hll-sparse-max-bytes"),
             stream_node_max_bytes: size("stream-node-max-bytes"),
             stream_node_max_entries: size("stream-node-max-entries"),
+            stream_idmp_duration: size("stream-idmp-duration") as u64,
+            stream_idmp_maxsize: size("stream-idmp-maxsize"),
         }
     }
 
@@ -174,6 +176,7 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
                     super::options::config_set_failed(name, reason)
                 })?;
             }
+            "maxmemory" => warn_of_little_memory(options),
             "dir" => enter_dir(options)
                 .map_err(|reason| super::options::config_set_failed("dir", &reason))?,
             "maxclients" => {
@@ -190,6 +193,20 @@ pub fn apply_to_process(options: &mut Options, changed: &[&'static str]) -> Resu
         }
     }
     Ok(())
+}
+
+/// Says so where the buffers that every core has anyway leave little of `maxmemory` to keys.
+pub(super) fn warn_of_little_memory(options: &Options) {
+    let cores_count = u64::try_from(options.threads).unwrap_or(1).max(1);
+    let buffers_bytes = cores_count * super::ring::BUFFERS_BYTES as u64;
+    let maxmemory = options.maxmemory();
+    if maxmemory > 0 && maxmemory < 2 * buffers_bytes {
+        tracing::warn!(
+            maxmemory,
+            buffers_bytes,
+            "maxmemory is small: what all cores receive into counts as well, whatever there is of keys; fewer threads take less"
+        );
+    }
 }
 
 /// Shows the process title; one that cannot be shown is no reason to refuse anything.

@@ -53,6 +53,7 @@ impl Shard {
         let has_more_dead = self.expire(budget.expire_steps);
         // Whoever wanted to be told may be gone.
         self.note_expired_or_not();
+        self.serve_claims();
         let is_clean = self.keys.free_garbage(budget.garbage_steps);
         let has_to_evict = self.memory.is_limited && self.memory_cycle();
         self.after_writes();

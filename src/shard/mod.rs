@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod blocks;
+mod claimable;
 pub mod cycle;
 mod effects;
 pub mod figures;
@@ -943,7 +944,8 @@ impl Shard {
                     && entry.command.flags.has(Flags::WRITE)
                 {
                     if effect.changes == 0 || gives_nothing(entry) {
-                        // Nobody has more than before.
+                        // Nobody has more than before, but perhaps later.
+                        self.note_claimable(entry, db, args);
                     } else if effect.wakes_all {
                         self.waiters.mark_all();
                     } else {

@@ -110,11 +110,9 @@ impl Shard {
         commands: &[u8],
     ) -> Result<(), ReplayError> {
         self.keys.set_now(now_ms);
-        // What was restored with a wrong checksum was asked for so.
-        let skips_checksums = self.keys.skips_checksums();
-        self.keys.set_skips_checksums(true);
+        self.keys.set_replays(true);
         let result = self.run_effects(origin, db, now_ms, commands);
-        self.keys.set_skips_checksums(skips_checksums);
+        self.keys.set_replays(false);
         result
     }
 

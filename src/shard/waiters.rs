@@ -11,6 +11,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::Request;
+use super::claimable::Claimable;
 use super::put_off::{Cause, PutOff};
 use crate::commands::Entry;
 use crate::commands::table::Group;
@@ -159,6 +160,7 @@ pub struct Waiters {
     on_delete_count: usize,
     ready: Marked,
     later: PutOff,
+    claimable: Claimable,
     /// How often a key has been looked at.
     looks_count: u64,
     /// How keys change that are marked now.
@@ -223,6 +225,7 @@ impl Waiters {
                 queue.on_delete_count -= usize::from(waiter.on_delete);
                 if queue.ids.is_empty() {
                     self.queues.remove(place);
+                    self.claimable.forget(*place);
                 }
             }
         }
@@ -230,6 +233,19 @@ impl Waiters {
             waiter.keys.iter().for_each(|place| self.mark(*place));
         }
         Some(waiter)
+    }
+
+    /// When keys are to be looked at for readers that wait with CLAIM.
+    #[inline]
+    pub fn claimable(&mut self) -> &mut Claimable {
+        &mut self.claimable
+    }
+
+    /// Marks the keys of which something has become claimable.
+    pub fn mark_claimable(&mut self, now_ms: i64) {
+        while let Some(place) = self.claimable.next_due(now_ms) {
+            self.mark_as(place, Change::Here);
+        }
     }
 
     /// A waiter.

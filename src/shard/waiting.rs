@@ -20,6 +20,7 @@ use super::waiters::{Asks, Change, WaitKey, Waiter, wanted_type};
 use super::{Request, Shard, connection_hash};
 use crate::commands::Entry;
 use crate::commands::keys::for_each_key_of;
+use crate::commands::stream_read::claim_times;
 use crate::commands::table::{Group, Patience, Wait};
 use crate::keyspace::value::type_name;
 use crate::resp::args::OwnedArgs;
@@ -118,10 +119,52 @@ impl Shard {
                 }
             });
         }
+        self.await_claims(request, &words);
         let waiter = Waiter::new(*request, args, ticket.claim.clone(), on_delete, asks);
         self.waiters.add(ticket.id, waiter, keys);
         if on_delete {
             self.keys.set_notes_expired(true);
+        }
+    }
+
+    /// A reader of a group that waits, or goes on waiting, is to look when it can claim something.
+    fn await_claims(&mut self, request: &Request, args: &Args<'_>) {
+        if request.entry.full_name != "xreadgroup" {
+            return;
+        }
+        let db = usize::from(request.db);
+        let Some((idle_ms_min, times)) = claim_times(&self.keys, db, args) else {
+            return;
+        };
+        for (index, time_ms) in times {
+            let hash = self.keys.key(args.get(index)).hash;
+            let claimable = self.waiters.claimable();
+            claimable.wait((request.db, hash), idle_ms_min, time_ms);
+        }
+    }
+
+    /// A command has written to streams, or told of them what it is no change for, and nobody has more to read now.
+    pub(super) fn note_claimable(&mut self, entry: &'static Entry, db: u16, args: &Args<'_>) {
+        if self.waiters.claimable().is_empty() || entry.command.group != Group::Stream {
+            return;
+        }
+        let now_ms = self.keys.now_ms();
+        for_each_lock(entry, args, |index, _| {
+            let place = (db, self.keys.key(args.get(index)).hash);
+            match entry.full_name {
+                // It may say since when what it gives is idle.
+                "xclaim" if self.waiters.claimable().has(place) => self.waiters.mark(place),
+                _ => self.waiters.claimable().delivered(place, now_ms),
+            }
+        });
+    }
+
+    /// Serves readers that wait with CLAIM, where the time has come.
+    pub(super) fn serve_claims(&mut self) {
+        // As for keys whose time has come: nothing is to change now.
+        if !self.waiters.claimable().is_empty() && !self.keys.is_expiry_paused() {
+            self.waiters.mark_claimable(self.keys.now_ms());
+            self.after_writes();
         }
     }
 
@@ -282,6 +325,7 @@ impl Shard {
             match outcome {
                 Served::Yes => {}
                 Served::Nothing => {
+                    self.await_claims(&request, &args.as_args());
                     self.keep_waiting(id, args);
                     self.waiters.leave(place, id);
                 }

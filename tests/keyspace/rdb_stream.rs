@@ -74,6 +74,56 @@ fn streams_of_old_releases_are_read() {
     check_damage(&payload(&bytes_of(&format!("13 {NODE} {stream} {group}"))));
 }
 
+/// What Redis 8.6.3 dumped of a stream with two producers: of `p` the requests `first`, sent twice, and one with a long name; of `q`
+/// two without names, one of them an entry that has the same pair twice.
+const OF_PRODUCERS: &str = "1a011000000000000000010000000000000001c3405a40800f800000002600030102010101816602002008000020011381760204010301 \
+    f400580528a201000009dfff0260130002e00213a0260001e00212000120202046202a0681670281770208204be001440002e0011d6023 \
+    020801ff0381000001a22805580103010181000001a228055801020500800001518040640201700205666972737481000001a228055801 \
+    0025746865207365636f6e64206f66206d6f7265207468616e207369787465656e20627974657381000001a2280558010101710210845d \
+    09935adce8c49c7b239550de2bcd81000001a22805580102109a79073b2d2a35cba229f103f1b26a6481000001a228055801030401";
+
+#[test]
+fn what_redis_remembers_of_producers_is_known_here() {
+    let mut runner = restored(&bytes_of(OF_PRODUCERS));
+    let figures = r#""pids-tracked" :2 "iids-tracked" :4 "iids-added" :4 "iids-duplicates" :1"#;
+    let info = runner.say("XINFO STREAM s");
+    assert!(info.contains(figures), "{info}");
+    let length = runner.say("XLEN s");
+    let bytes = dumped(&mut runner, "s");
+    // The version and the checksum follow.
+    assert_eq!(bytes[..bytes.len() - 10], bytes_of(OF_PRODUCERS));
+    let long = b"the second of more than sixteen bytes";
+    let requests: [(&[&[u8]], &str); 5] = [
+        (
+            &[b"IDMP", b"p", b"first", b"*", b"f", b"v"],
+            "1795967768577-0",
+        ),
+        (&[b"IDMP", b"p", long, b"*", b"f", b"v"], "1795967768577-1"),
+        (
+            &[b"IDMPAUTO", b"q", b"*", b"f", b"v", b"g", b"w"],
+            "1795967768577-2",
+        ),
+        (
+            &[b"IDMPAUTO", b"q", b"*", b"g", b"w", b"f", b"v"],
+            "1795967768577-2",
+        ),
+        (
+            &[b"IDMPAUTO", b"q", b"*", b"f", b"v", b"f", b"v"],
+            "1795967768577-3",
+        ),
+    ];
+    for (request, id) in requests {
+        let words: Vec<&[u8]> = [b"XADD".as_slice(), b"s"]
+            .into_iter()
+            .chain(request.iter().copied())
+            .collect();
+        let reply = String::from_utf8(runner.run(&words)).expect("an id");
+        assert!(reply.contains(id), "{reply}");
+    }
+    assert_eq!(runner.say("XLEN s"), length);
+    check_damage(&dumped(&mut runner, "s"));
+}
+
 #[test]
 fn what_producers_have_sent_comes_back() {
     let mut runner = Runner::new(1);

@@ -112,3 +112,56 @@ fn readers_of_a_group_are_told_when_its_time_comes() {
         wait_until_blocked(&server, 0);
     }
 }
+
+/// The one entry of stream `s` that a reader with CLAIM is given: its id, and how often it had been delivered.
+fn claimed(reply: &Value) -> (String, i64) {
+    let stream = &reply.items()[0].items();
+    assert_eq!(stream[0], bulk("s"), "{reply:?}");
+    let entry = stream[1].items()[0].items();
+    (entry[0].text(), entry[3].integer())
+}
+
+/// Who waits with CLAIM is given what others have had for too long as soon as that is so: what was pending when it came, what was
+/// delivered since, and what somebody says has been idle.
+#[test]
+fn what_becomes_claimable_wakes_who_waits_for_it() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut writer = server.client();
+        for key in ["s", "other"] {
+            let create = format!("XGROUP CREATE {key} g $ MKSTREAM");
+            assert_eq!(writer.ask(&create), super::client::ok());
+        }
+        for (round, keys) in ["s >", "other s > >"].into_iter().enumerate() {
+            let mut reader = server.client();
+            let id = format!("{}-1", round + 1);
+            assert_eq!(writer.ask(&format!("XADD s {id} f v")), bulk(&id));
+            writer.ask("XREADGROUP GROUP g dead STREAMS s >");
+            // Two that wait for longer than this test lasts: they are not in its way.
+            let mut patient = server.client();
+            let line = format!("XREADGROUP GROUP g patient BLOCK 0 CLAIM 10000000 STREAMS {keys}");
+            send(&mut patient, &line);
+            wait_until_blocked(&server, 1);
+            let line = format!("XREADGROUP GROUP g alive BLOCK 0 CLAIM 20 STREAMS {keys}");
+            send(&mut reader, &line);
+            assert_eq!(claimed(&reader.reply()), (id.clone(), 1));
+            assert_eq!(writer.ask(&format!("XACK s g {id}")), Value::Integer(1));
+            // Nothing is pending now; the patient one is given what comes next.
+            send(&mut reader, &line);
+            wait_until_blocked(&server, 2);
+            let id = format!("{}-2", round + 1);
+            assert_eq!(writer.ask(&format!("XADD s {id} f v")), bulk(&id));
+            assert_eq!(claimed(&patient.reply()), (id.clone(), 0));
+            assert_eq!(claimed(&reader.reply()), (id.clone(), 1));
+            // Delivered now, idle for long.
+            send(
+                &mut patient,
+                &format!("XREADGROUP GROUP g patient BLOCK 0 CLAIM 10000000 STREAMS {keys}"),
+            );
+            wait_until_blocked(&server, 1);
+            writer.ask(&format!("XCLAIM s g third 0 {id} IDLE 20000000"));
+            assert_eq!(claimed(&patient.reply()).0, id);
+            assert_eq!(writer.ask(&format!("XACK s g {id}")), Value::Integer(1));
+        }
+    }
+}

@@ -226,6 +226,12 @@ fn the_append_only_directory_of_redis_is_imported() {
             "XCLAIM", "stream", "group", "who", "0", "1-1", "TIME", "1700000000123", "RETRYCOUNT", "1", "FORCE", "JUSTID",
             "LASTID", "1-1",
         ])
+        // What Redis makes of a request of a producer, of one that is sent again, and of those that it rewrites.
+        + &command(&["XADD", "sent", "IDMP", "p", "one", "4102444800000-0", "f", "v"])
+        + &command(&["XADD", "sent", "IDMP", "p", "one", "*", "f", "v"])
+        + &command(&["XADD", "sent", "MAXLEN", "=", "5", "IDMPAUTO", "p", "4102444800001-0", "f", "v"])
+        + &command(&["XADD", "sent", "4102444800001-1", "f", "v"])
+        + &command(&["XIDMPRECORD", "sent", "p", "two", "4102444800001-1"])
         + &command(&["MULTI"])
         + &command(&["SET", "never", "1"]);
     for (name, text) in [
@@ -246,7 +252,7 @@ fn the_append_only_directory_of_redis_is_imported() {
     let to = text(&server.dir);
     let (status, said) = run_to_end(&["import", &text(&from), &to]);
     assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("5 keys are in"), "{said}");
+    assert!(said.contains("6 keys are in"), "{said}");
     assert!(said.contains("ends in the middle"), "{said}");
     let (status, said) = run_to_end(&["import", &text(&from), &to]);
     assert!(status == Some(1) && said.contains("already"), "{said}");
@@ -266,6 +272,15 @@ fn the_append_only_directory_of_redis_is_imported() {
         let full = format!("{:?}", client.ask("XINFO STREAM stream FULL"));
         assert!(full.contains("1700000000123"), "{full}");
         assert_eq!(client.ask("FCALL f 0"), Value::Integer(7));
+        for (request, id) in [
+            ("IDMP p one", "4102444800000-0"),
+            ("IDMPAUTO p", "4102444800001-0"),
+            ("IDMP p two", "4102444800001-1"),
+        ] {
+            let again = client.ask(&format!("XADD sent {request} * f v"));
+            assert_eq!(again, bulk(id));
+        }
+        assert_eq!(client.ask("XLEN sent"), Value::Integer(3));
         client.ask("SELECT 2");
         assert_eq!(client.ask("GET two"), bulk("2"));
         server.signal("KILL");

@@ -239,6 +239,22 @@ impl Group {
             .map(|(id, pending)| (*id, pending))
     }
 
+    /// When the entry was delivered that has been pending for longest of those that a predicate takes.
+    ///
+    /// - Cost: that of all pending entries, where they are not in order of time yet.
+    pub fn longest_pending_ms(&self, is_taken: impl Fn(StreamId) -> bool) -> Option<i64> {
+        match &self.by_time {
+            Some(by_time) => {
+                let mut times = by_time.iter().filter(|((_, id), ())| is_taken(*id));
+                times.next().map(|((since_ms, _), ())| *since_ms)
+            }
+            None => {
+                let pending = self.pending.iter().filter(|(id, _)| is_taken(**id));
+                pending.map(|(_, it)| it.delivered_at_ms).min()
+            }
+        }
+    }
+
     /// Pending entries by when they were delivered, longest ago first.
     ///
     /// - Cost: the first time puts all of them in order; from then on the order is kept, until nothing is pending.

@@ -71,8 +71,11 @@ impl Stream {
     }
 
     /// The same, to change.
-    pub fn producers_mut(&mut self) -> &mut Producers {
-        self.producers.get_or_insert_default()
+    ///
+    /// - `limits`: seconds and marks that are remembered, where nobody has been told yet.
+    pub fn producers_mut(&mut self, limits: (u64, usize)) -> &mut Producers {
+        self.producers
+            .get_or_insert_with(|| Box::new(Producers::with_limits(limits)))
     }
 
     /// Adds a group; false, if there is one of that name.

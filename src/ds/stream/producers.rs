@@ -5,7 +5,7 @@
 //!
 //! Promises  a mark is remembered until its entry is `duration_s` old or `marks_max` newer ones of its producer have come;
 //!           every step is a few searches, and forgets at most what it adds and a few old ones; `heap_bytes` is exact and O(1).
-//! Not here  how a request is made a mark: `commands/stream_idempotent.rs`.
+//! Not here  what a request is called that has no name: `commands/stream_idempotent.rs`.
 //! Tests     tests/ds/stream_producers.rs: plain maps, seeded, both compared after every step.
 
 use super::group::{Name, name_bytes};
@@ -14,8 +14,8 @@ use super::tree::Tree;
 use crate::ds::mover::{Mover, Progress};
 use std::ops::RangeInclusive;
 
-/// A request's digest.
-pub type Mark = u128;
+/// What a request is called: any bytes.
+pub type Mark = Name;
 
 /// Producers that a step looks at besides its own, to forget what is too old.
 const SWEEP_PRODUCERS: usize = 2;
@@ -27,18 +27,43 @@ const SWEEP_MARKS: usize = 16;
 struct Requests {
     by_mark: Tree<Mark, StreamId>,
     by_id: Tree<StreamId, Mark>,
+    /// Bytes of marks.
+    marks_bytes: usize,
 }
 
 impl Requests {
     fn heap_bytes(&self) -> usize {
-        self.by_mark.heap_bytes() + self.by_id.heap_bytes()
+        self.by_mark.heap_bytes() + self.by_id.heap_bytes() + self.marks_bytes
+    }
+
+    /// Remembers a mark, and no other for its entry.
+    fn insert(&mut self, mark: Mark, id: StreamId) {
+        self.forget(&mark);
+        if let Some(other) = self.by_id.get(&id).cloned() {
+            self.forget(&other);
+        }
+        self.marks_bytes += name_bytes(&mark);
+        self.by_mark.insert(mark.clone(), id);
+        self.by_id.insert(id, mark);
+    }
+
+    fn forget(&mut self, mark: &[u8]) {
+        if let Some(id) = self.by_mark.remove(mark)
+            && let Some(mark) = self.by_id.remove(&id)
+        {
+            self.marks_bytes -= name_bytes(&mark);
+        }
+    }
+
+    /// About how many allocations dropping it frees.
+    fn allocations(&self) -> usize {
+        2 + 2 * self.by_id.allocations() + self.by_id.len()
     }
 
     fn forget_oldest(&mut self) {
-        let oldest = self.by_id.first().map(|(id, mark)| (*id, *mark));
-        if let Some((id, mark)) = oldest {
-            self.by_id.remove(&id);
-            self.by_mark.remove(&mark);
+        let oldest = self.by_id.first().map(|(_, mark)| mark.clone());
+        if let Some(mark) = oldest {
+            self.forget(&mark);
         }
     }
 
@@ -94,6 +119,15 @@ impl Producers {
         }
     }
 
+    /// Nobody yet, with these limits: seconds and marks.
+    pub fn with_limits((duration_s, marks_max): (u64, usize)) -> Self {
+        Self {
+            duration_s,
+            marks_max,
+            ..Self::new()
+        }
+    }
+
     /// How long marks are remembered, in seconds.
     pub fn duration_s(&self) -> u64 {
         self.duration_s
@@ -120,14 +154,18 @@ impl Producers {
     }
 
     /// The entry that was added for this mark, if it is remembered.
-    pub fn find(&self, producer: &[u8], mark: Mark, now_ms: u64) -> Option<StreamId> {
-        let id = *self.producers.get(producer)?.by_mark.get(&mark)?;
+    pub fn find(&self, producer: &[u8], mark: &[u8], now_ms: u64) -> Option<StreamId> {
+        let id = self.find_at_any_time(producer, mark)?;
         (id.ms >= self.since_ms(now_ms)).then_some(id)
     }
 
-    /// Remembers a mark whose entry was added just now. Where its id was given before, as it may be after XSETID, the mark of that
-    /// time is forgotten.
-    pub fn note(&mut self, producer: &[u8], mark: Mark, id: StreamId, now_ms: u64) {
+    /// The same, however old it is, as long as nobody has forgotten it.
+    pub fn find_at_any_time(&self, producer: &[u8], mark: &[u8]) -> Option<StreamId> {
+        self.producers.get(producer)?.by_mark.get(mark).copied()
+    }
+
+    /// Remembers a mark of an entry. Where its id was given before, as it may be after XSETID, the mark of that time is forgotten.
+    pub fn note(&mut self, producer: &[u8], mark: &[u8], id: StreamId, now_ms: u64) {
         self.added += 1;
         let since_ms = self.since_ms(now_ms);
         self.sweep(since_ms);
@@ -142,31 +180,23 @@ impl Producers {
         };
         let before = requests.heap_bytes();
         requests.forget_before(since_ms);
-        // A mark that is too old to be found may still be there.
-        if let Some(old) = requests.by_mark.insert(mark, id) {
-            requests.by_id.remove(&old);
-        }
-        if let Some(other) = requests.by_id.insert(id, mark)
-            && other != mark
-        {
-            requests.by_mark.remove(&other);
-        }
+        // One that is too old to be found may still be there.
+        requests.insert(Mark::from(mark), id);
         while requests.by_id.len() > marks_max {
             requests.forget_oldest();
         }
         self.content_bytes = self.content_bytes + requests.heap_bytes() - before;
     }
 
-    /// Takes back what a payload has of one producer; false where a mark or an id comes twice.
+    /// Takes back what a payload has of one producer, of marks that come twice the first; false where the producer is there.
     pub fn restore(&mut self, producer: &[u8], marks: &[(Mark, StreamId)]) -> bool {
         if marks.is_empty() || self.producers.get(producer).is_some() {
             return false;
         }
         let mut requests = Requests::default();
         for (mark, id) in marks {
-            let is_new = requests.by_mark.insert(*mark, *id).is_none();
-            if !is_new || requests.by_id.insert(*id, *mark).is_some() {
-                return false;
+            if requests.by_mark.get(&**mark).is_none() {
+                requests.insert(mark.clone(), *id);
             }
         }
         let name = Name::from(producer);
@@ -199,9 +229,9 @@ impl Producers {
     /// Each producer's name, how many marks it has, and those in the order of their entries.
     pub fn iter(
         &self,
-    ) -> impl Iterator<Item = (&[u8], usize, impl Iterator<Item = (Mark, StreamId)>)> {
+    ) -> impl Iterator<Item = (&[u8], usize, impl Iterator<Item = (&[u8], StreamId)>)> {
         self.producers.iter().map(|(name, requests)| {
-            let marks = requests.by_id.iter().map(|(id, mark)| (*mark, *id));
+            let marks = requests.by_id.iter().map(|(id, mark)| (&**mark, *id));
             (&**name, requests.by_id.len(), marks)
         })
     }
@@ -211,7 +241,7 @@ impl Producers {
         self.producers.heap_bytes() + self.content_bytes
     }
 
-    /// Moves allocations, from `from` on; returns where to go on, None at the end. Names stay where they are.
+    /// Moves allocations, from `from` on; returns where to go on, None at the end. Names and marks stay where they are.
     pub(super) fn move_step(&mut self, from: Progress, mover: &mut Mover<'_>) -> Option<Progress> {
         let at = from.index();
         if from.part == 0 {
@@ -244,7 +274,7 @@ impl Producers {
     pub fn allocations(&self) -> usize {
         let of_requests = self.producers.iter();
         of_requests
-            .map(|(_, requests)| 2 + 2 * requests.by_id.allocations())
+            .map(|(_, requests)| requests.allocations())
             .sum()
     }
 
@@ -257,7 +287,7 @@ impl Producers {
         let mut freed = 1;
         for (name, requests) in &leaf {
             self.content_bytes -= name_bytes(name) + requests.heap_bytes();
-            freed += 2 + 2 * requests.by_id.allocations();
+            freed += requests.allocations();
         }
         freed
     }
@@ -314,9 +344,12 @@ impl Producers {
             requests.by_mark.assert_sound();
             requests.by_id.assert_sound();
             assert_eq!(requests.by_mark.len(), requests.by_id.len(), "both ways");
+            let mut marks_bytes = 0;
             for (id, mark) in requests.by_id.iter() {
                 assert_eq!(requests.by_mark.get(mark), Some(id), "both ways");
+                marks_bytes += name_bytes(mark);
             }
+            assert_eq!(marks_bytes, requests.marks_bytes, "the account");
             bytes += name_bytes(name) + requests.heap_bytes();
         }
         assert_eq!(bytes, self.content_bytes, "the account");

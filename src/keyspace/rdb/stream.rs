@@ -6,16 +6,16 @@
 //!             pending    count, then: id, when u64, how often
 //!             consumers  count, then: name, seen u64, active u64 (since 3), count of ids, ids
 //!             nobody's   count of ids, ids                                         since 5
-//!     producers  seconds and marks that are remembered, count, then: name, count, then: mark (16 bytes), id;
+//!     producers  seconds and marks that are remembered, count, then: name, count, then: mark, id;
 //!             entries added with marks, duplicates                                 since 4
 //!
 //! Promises  the oldest type that has all of it is written; what is read has no pending entry without a place for its consumer, and no
 //!           entry out of order.
-//! Source    5, of Redis 8.8: descriptions of its format; no server wrote what is tested.
+//! Source    4: what Redis 8.6.3 writes. 5, of Redis 8.8: descriptions of its format; no server wrote what is tested.
 //! Tests     tests/keyspace/rdb_stream.rs.
 
 use super::wire::{Malformed, Reader, Writer};
-use crate::ds::stream::{Group, Pending, Producers, StreamId};
+use crate::ds::stream::{Group, Mark, Pending, Producers, StreamId};
 use crate::keyspace::StreamValue;
 
 /// The bytes that say a stream follows, in the order they came to be.
@@ -84,7 +84,7 @@ fn write_producers(producers: &Producers, out: &mut Writer) {
         out.string(name);
         out.length(count as u64);
         for (mark, id) in marks {
-            out.string(&mark.to_le_bytes());
+            out.string(mark);
             write_id(id, out);
         }
     }
@@ -175,9 +175,12 @@ fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(),
         return Err(Malformed);
     }
     let mut producers = Producers::default();
-    let limits = (producers.duration_s(), producers.marks_max() as u64);
-    let has_own_limits = limits != (duration_s, marks_max);
-    producers.limit(duration_s, marks_max as usize);
+    let (usual, limits) = (
+        (producers.duration_s(), producers.marks_max()),
+        (duration_s, marks_max as usize),
+    );
+    let has_own_limits = usual != limits;
+    producers.limit(limits.0, limits.1);
     for _ in 0..from.count()? {
         let name = from.string()?;
         let count = from.count()?;
@@ -186,9 +189,9 @@ fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(),
         }
         let mut marks = Vec::with_capacity(count);
         for _ in 0..count {
-            let mark: [u8; 16] = from.string()?.as_ref().try_into().map_err(|_| Malformed)?;
+            let mark = Mark::from(from.string()?.as_ref());
             // It may be above the stream's last: XSETID takes that back where the entries have gone.
-            marks.push((u128::from_le_bytes(mark), read_id(from)?));
+            marks.push((mark, read_id(from)?));
         }
         // A producer without marks is one that has been silent.
         if !marks.is_empty() && !producers.restore(&name, &marks) {
@@ -200,7 +203,7 @@ fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(),
     // Newer servers write the usual limits of streams that have no producers.
     let has_seen_some = producers.producers_count() > 0 || producers.added > 0;
     if has_own_limits || has_seen_some || producers.duplicates > 0 {
-        *stream.producers_mut() = producers;
+        *stream.producers_mut(limits) = producers;
     }
     Ok(())
 }

@@ -67,6 +67,8 @@ pub(super) struct Tracking {
     /// Its keys once more, to draw from.
     list: Vec<Arc<[u8]>>,
     items_count: usize,
+    /// Bytes of their names.
+    names_bytes: usize,
     prefixes: Vec<Prefix>,
     /// Keys that are tracked on all shards: one limit is for all.
     total: Arc<AtomicUsize>,
@@ -121,6 +123,7 @@ impl Tracking {
             moved.place = tracked.place;
         }
         self.items_count -= tracked.trackers.len();
+        self.names_bytes -= name_bytes(&key);
         self.total.fetch_sub(1, Ordering::Relaxed);
         Some((key, tracked.trackers))
     }
@@ -138,15 +141,25 @@ impl Tracking {
             place: self.list.len(),
             trackers: vec![tracker],
         };
+        self.names_bytes += name_bytes(&key);
         self.list.push(key.clone());
         self.keys.insert(key, tracked);
         self.items_count += 1;
         self.total.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// About how many bytes the tables take.
+    fn bytes(&self) -> usize {
+        // A table has an eighth more places than it takes keys, and a byte for each.
+        let places = self.keys.capacity() + self.keys.capacity() / 7;
+        let of_table = places * (size_of::<(Arc<[u8]>, Tracked)>() + 1);
+        let of_list = self.list.capacity() * size_of::<Arc<[u8]>>();
+        of_table + of_list + self.names_bytes + self.items_count * size_of::<Tracker>()
+    }
+
     fn clear(&mut self) {
         self.total.fetch_sub(self.keys.len(), Ordering::Relaxed);
-        self.items_count = 0;
+        (self.items_count, self.names_bytes) = (0, 0);
         self.keys = HashMap::default();
         self.list = Vec::new();
     }
@@ -167,6 +180,11 @@ impl Tracking {
     }
 }
 
+/// What a name takes with its two counts.
+fn name_bytes(name: &[u8]) -> usize {
+    2 * size_of::<usize>() + name.len()
+}
+
 /// How much is tracked on one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrackingCounts {
@@ -176,6 +194,8 @@ pub struct TrackingCounts {
     pub items: usize,
     /// Prefixes that clients of any core named.
     pub prefixes: usize,
+    /// About how many bytes that takes.
+    pub bytes: usize,
 }
 
 impl Keyspace {
@@ -282,6 +302,7 @@ impl Keyspace {
             keys: tracking.keys.len(),
             items: tracking.items_count,
             prefixes: tracking.prefixes.len(),
+            bytes: tracking.bytes(),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! Not here  output limits: `node/lifecycle.rs`; maxmemory itself: `shard/memory.rs`.
 //! Tests     tests/server/memory.rs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::acceptor;
 use super::connection::Connection;
@@ -372,18 +372,20 @@ impl Core {
             self.shard.tell_all_used();
         }
         if self.id == 0 {
-            remember_peak(self.shard.ledger().used());
+            remember_peak(self.shard.ledger().used(), self.now_ms);
         }
     }
 
-    /// What Lua and the texts of scripts and libraries take on this core, in bytes; what all cores share is the first one's.
+    /// What Lua, the texts of scripts and libraries, and who tracks which key take on this core, in bytes; what all cores share is the
+    /// first one's.
     fn scripts_bytes(&self) -> usize {
         let shared = match self.id {
             0 => self.mesh.board().functions.figures().code_bytes,
             _ => 0,
         };
         let engine = &self.scripts.engine;
-        engine.lua_bytes() + engine.scripts_bytes() + self.functions.lua_bytes() + shared
+        let of_lua = engine.lua_bytes() + engine.scripts_bytes() + self.functions.lua_bytes();
+        of_lua + shared + self.shard.keys.tracking_counts().bytes
     }
 
     /// Scripts or libraries have come or gone, or may have grown.
@@ -411,7 +413,23 @@ impl Core {
 }
 
 /// The most that all cores have used, as far as ticks and INFO have looked.
-pub(super) fn remember_peak(used: u64) -> u64 {
+pub(super) fn remember_peak(used: u64, now_ms: i64) -> Peak {
     static PEAK: AtomicU64 = AtomicU64::new(0);
-    PEAK.fetch_max(used, Ordering::Relaxed).max(used)
+    static TIME_S: AtomicI64 = AtomicI64::new(0);
+    let before = PEAK.fetch_max(used, Ordering::Relaxed);
+    if used > before {
+        TIME_S.store(now_ms / 1000, Ordering::Relaxed);
+    }
+    Peak {
+        bytes: before.max(used),
+        time_s: TIME_S.load(Ordering::Relaxed),
+    }
+}
+
+/// The most memory that was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Peak {
+    pub(super) bytes: u64,
+    /// When, in seconds since the epoch.
+    pub(super) time_s: i64,
 }

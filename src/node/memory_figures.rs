@@ -26,6 +26,10 @@ pub struct MemoryFigures {
     pub used: u64,
     /// Most that `used` has been.
     pub peak: u64,
+    /// When that was, in seconds since the epoch.
+    pub peak_time_s: i64,
+    /// Bytes of what is known of clients that cache keys.
+    pub tracking: u64,
     pub resident: u64,
     pub resident_peak: u64,
     /// Of `resident`, what is no file's.
@@ -83,8 +87,9 @@ impl Core {
         let of_scripts =
             |core: &CoreFigures| core.lua_bytes + core.scripts_bytes + core.lua_functions_bytes;
         let scripts = sum(of_scripts) + functions.code_bytes as u64;
+        let tracking = sum(|core| core.tracked.bytes as u64);
         let used = match self.options.maxmemory() {
-            0 => startup + clients + scripts + sum(|core| core.keys_bytes),
+            0 => startup + clients + scripts + tracking + sum(|core| core.keys_bytes),
             _ => self.shard.ledger().used(),
         };
         let (resident, resident_peak, resident_anonymous) = process::resident_bytes();
@@ -96,9 +101,12 @@ impl Core {
             (keys_count > 0).then(|| (db as u16, cores.iter().map(index).sum()))
         });
         let (scripts_count, scripts_evicted) = self.mesh.board().scripts.counts();
+        let peak = super::memory::remember_peak(used, self.now_ms);
         MemoryFigures {
             used,
-            peak: super::memory::remember_peak(used),
+            peak: peak.bytes,
+            peak_time_s: peak.time_s,
+            tracking,
             resident,
             resident_peak,
             resident_anonymous,
@@ -137,7 +145,7 @@ impl Core {
 impl MemoryFigures {
     /// What is no data.
     fn overhead(&self) -> u64 {
-        self.startup + self.clients + self.machines() + self.texts() + self.index
+        self.startup + self.clients + self.machines() + self.texts() + self.tracking + self.index
     }
 
     fn dataset(&self) -> u64 {
@@ -176,6 +184,7 @@ impl MemoryFigures {
         line("used_memory_rss_human", &human(self.resident));
         line("used_memory_peak", &self.peak);
         line("used_memory_peak_human", &human(self.peak));
+        line("used_memory_peak_time", &self.peak_time_s);
         let peak_percent = ratio(self.used, self.peak) * 100.0;
         line("used_memory_peak_perc", &format!("{peak_percent:.2}%"));
         line("used_memory_overhead", &self.overhead());

@@ -822,6 +822,16 @@ impl Drop for Ring {
     }
 }
 
+/// Whether a ring can be had at all, before anybody depends on one.
+///
+/// - Errors: as those of [`Ring::new`].
+pub fn try_out() -> Result<(), RingError> {
+    let ring = IoUring::new(SUBMISSIONS_MIN).map_err(|error| RingError {
+        remedy: remedy("io_uring_setup", &error),
+    })?;
+    probe(&ring)
+}
+
 /// What must be there: the operations and features the loop is built on.
 fn probe(ring: &IoUring) -> Result<(), RingError> {
     let mut probe = io_uring::Probe::new();

@@ -352,12 +352,34 @@ impl Shard {
     pub(super) fn settle_memory(&mut self, db: u16) {
         self.measure(usize::from(db));
         self.give_back();
+        if self.is_overdrawn() {
+            self.own_up();
+        }
     }
 
     /// The same, where any database may have changed.
     pub(super) fn settle_all_memory(&mut self) {
         self.measure_all();
         self.give_back();
+        if self.is_overdrawn() {
+            self.own_up();
+        }
+    }
+
+    /// What is used beyond the lease and cannot go is taken, over the limit or not: a part of a transaction is never refused, and
+    /// who coordinates the next one, on another shard, would not know that there is too much.
+    #[cold]
+    fn own_up(&mut self) {
+        if self.memory.options.policy.is_some() && self.has_offer() {
+            return; // Keys go, here or elsewhere.
+        }
+        self.take_what_is_missing(0);
+        let memory = &mut self.memory;
+        let missing = memory.used() - memory.lease;
+        if missing > 0 {
+            memory.lease += missing;
+            memory.ledger.force(missing);
+        }
     }
 
     /// Evicts for shards that asked, and what is over the limit; true if more is to be done at once.
@@ -582,6 +604,15 @@ impl Shard {
         });
         let best = offers.max_by_key(|(_, offer)| *offer)?;
         Some(best.0)
+    }
+
+    /// Whether there is a key here that may go.
+    fn has_offer(&mut self) -> bool {
+        let own = usize::from(self.id);
+        if self.memory.ledger.offer(own).0.is_none() {
+            self.publish();
+        }
+        self.memory.ledger.offer(own).0.is_some()
     }
 
     /// Tells the others what the best candidate here is worth.

@@ -765,3 +765,69 @@ fn a_large_value_fits_on_whatever_core_its_key_is() {
         assert_eq!(client.ask(&format!("DEL {key}")), Value::Integer(1));
     }
 }
+
+/// What takes several cores is refused as soon as there is too much on any of them, whoever sends it.
+#[test]
+fn what_takes_several_cores_keeps_to_the_limit() {
+    let value = "x".repeat(50_000);
+    let limit = 10 << 20;
+    for (threads, policy) in [(2, "noeviction"), (3, "noeviction"), (2, "volatile-lru")] {
+        for tag in ["a", "b", "c"] {
+            let options = ["--maxmemory", "10mb", "--maxmemory-policy", policy];
+            let server = Server::start(threads, &options);
+            let mut client = server.client();
+            let script = "redis.call('set', ARGV[1], ARGV[2]) redis.call('set', 'b', 1) return redis.call('set', 'c', 1)";
+            let mut kinds: Vec<Box<dyn FnMut(&mut Client, &str) -> Value>> = vec![
+                Box::new(|client, key| {
+                    client.run(&[
+                        b"MSET",
+                        key.as_bytes(),
+                        value.as_bytes(),
+                        b"b",
+                        b"1",
+                        b"c",
+                        b"1",
+                    ])
+                }),
+                Box::new(|client, key| {
+                    client.ask("MULTI");
+                    client.run(&[b"SET", key.as_bytes(), value.as_bytes()]);
+                    client.ask("SADD set:b 1");
+                    client.ask("SADD set:c 1");
+                    client.ask("EXEC")
+                }),
+                Box::new(|client, key| {
+                    let words = [
+                        b"EVAL",
+                        script.as_bytes(),
+                        b"0",
+                        key.as_bytes(),
+                        value.as_bytes(),
+                    ];
+                    client.run(&words)
+                }),
+            ];
+            for (number, kind) in kinds.iter_mut().enumerate() {
+                client.ask("FLUSHALL");
+                eventually("there is room again", || {
+                    server.info_number("memory", "used_memory") < limit / 2
+                });
+                let count = 400;
+                let refused = (0..count).filter(|index| {
+                    let key = format!("{{{tag}}}:{index}");
+                    matches!(kind(&mut client, &key), Value::Error(_))
+                });
+                let refused = refused.count();
+                assert!(
+                    refused > count / 4,
+                    "{threads} {policy} {tag} {number}: {refused}"
+                );
+                let used = server.info_number("memory", "used_memory");
+                assert!(
+                    used < limit + limit / 10,
+                    "{threads} {policy} {tag} {number}: {used}"
+                );
+            }
+        }
+    }
+}

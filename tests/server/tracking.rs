@@ -397,3 +397,25 @@ fn what_is_loaded_anew_is_told() {
         }
     }
 }
+
+/// What is known of clients that cache keys is memory like any other, until those keys change.
+#[test]
+fn what_is_tracked_is_counted() {
+    for limit in ["0", "1gb"] {
+        let server = Server::start(2, &["--maxmemory", limit]);
+        let mut reader = resp3(&server);
+        assert_eq!(reader.ask("CLIENT TRACKING ON"), ok());
+        let used = || server.info_number("memory", "used_memory");
+        let before = used();
+        let mut requests = Vec::new();
+        for index in 0..20_000 {
+            let key = format!("a key of no small length that is not there: {index}");
+            super::client::push_request(&mut requests, &[b"GET", key.as_bytes()]);
+        }
+        reader.send(&requests);
+        reader.replies(20_000);
+        eventually("it is counted", || used() > before + 2_000_000);
+        server.client().ask("FLUSHALL");
+        eventually("it has gone", || used() < before + 500_000);
+    }
+}

@@ -59,6 +59,8 @@ pub struct Block {
     pub db: Option<u16>,
     /// One of them may write.
     pub may_write: bool,
+    /// One of them does, or is a script that says so, not one that may.
+    writes: bool,
     /// One of them may grow.
     may_grow: bool,
     /// One of them works on more than the keys it names.
@@ -67,11 +69,22 @@ pub struct Block {
     pub watched: Option<Watched>,
 }
 
-/// Whether a request writes: a command that does, or EXEC of a block in which one does.
+/// Whether a request may write: a command that does, or EXEC of a block in which one may.
 pub(super) fn writes(connection: &Connection, entry: &Entry) -> bool {
-    let is_exec = matches!(entry.command.run, Run::Block(Verb::Exec));
-    let block = connection.block.as_ref().filter(|_| is_exec);
+    let block = executed_by(connection, entry);
     entry.command.flags.has(Flags::WRITE) || block.is_some_and(|block| block.may_write)
+}
+
+/// Whether it says of itself that it writes: what a script does that does not say is asked when it does.
+pub(super) fn says_it_writes(connection: &Connection, entry: &Entry) -> bool {
+    let block = executed_by(connection, entry);
+    entry.command.flags.has(Flags::WRITE) || block.is_some_and(|block| block.writes)
+}
+
+/// The block of an EXEC.
+fn executed_by<'c>(connection: &'c Connection, entry: &Entry) -> Option<&'c Block> {
+    let is_exec = matches!(entry.command.run, Run::Block(Verb::Exec));
+    connection.block.as_deref().filter(|_| is_exec)
 }
 
 /// A WATCH under way.
@@ -95,6 +108,8 @@ pub struct Running {
     pub(super) commands_count: usize,
     /// One of the commands may write.
     pub may_write: bool,
+    /// One of them does, or is a script that says so: EXEC was let through as one that does.
+    pub writes: bool,
     /// FLUSHALL is among them.
     pub empties: bool,
     /// One of them calls a function.
@@ -147,12 +162,18 @@ impl Block {
         let runs_script = entry.command.run.is_script() && !flags.has(Flags::READONLY);
         let may_write = runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
         self.may_write |= may_write && !declared.is_some_and(|script| script.no_writes);
+        self.writes |= flags.has(Flags::WRITE) || declared.is_some_and(|script| !script.no_writes);
         self.may_grow |= may_grow(entry, declared);
         if self.has_failed {
             return; // It will not be run.
         }
         self.queued_bytes += Packed::command_bytes(args);
         self.queue.push(entry, args, home);
+    }
+
+    /// Whether one of its commands writes, or is a script that says so.
+    pub(super) fn writes(&self) -> bool {
+        self.writes
     }
 
     /// What is queued.
@@ -558,6 +579,7 @@ impl Core {
                 .map(|watched| (watched.watch.id, watched.shards.clone())),
             commands_count: commands.len(),
             may_write: block.may_write,
+            writes: block.writes,
             empties,
             calls_functions,
             calls_scripts,

@@ -222,6 +222,7 @@ impl Core {
             watch: None,
             commands_count: commands.len(),
             may_write: pair.may_write(),
+            writes: pair.block.writes(),
             changing: None,
             empties: false,
             wants_logs: Vec::new(),

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::backup::BackingUp;
-use super::block::writes;
+use super::block::says_it_writes;
 use super::connection::Connection;
 use super::core::{Coordinated, Core};
 use super::gather::{Asker, Purpose as Gathered};
@@ -107,6 +107,8 @@ pub struct Saving {
     told_seconds: u64,
     last_seconds: Option<u64>,
     saves_count: u64,
+    /// In the background, since one did not fail.
+    failures_count: u64,
     last_changed_bytes: u64,
     last_loaded: u64,
     last_expired: u64,
@@ -140,6 +142,8 @@ pub struct SavingFigures {
     pub has_failed: bool,
     pub last_seconds: Option<u64>,
     pub saves: u64,
+    /// Of those in the background, how many have failed since one did not.
+    pub failures: u64,
     pub last_changed_bytes: u64,
     pub last_loaded: u64,
     pub last_expired: u64,
@@ -530,6 +534,7 @@ impl Core {
         match &result {
             Ok(()) => {
                 saving.has_failed = false;
+                saving.failures_count = 0;
                 saving.saves_count += u64::from(!matches!(then, Then::Emptied(_)));
                 saving.changes_saved = saving.changes_at_cut;
                 let now_s = self.now_ms / 1000;
@@ -550,6 +555,7 @@ impl Core {
             }
             Err(reason) => {
                 saving.has_failed |= matches!(then, Then::Nothing);
+                saving.failures_count += u64::from(matches!(then, Then::Nothing));
                 let text = match then {
                     Then::Nothing => "Background saving error",
                     _ => "Error saving the DB on disk",
@@ -733,7 +739,7 @@ impl Core {
         args: &Args<'_>,
     ) -> bool {
         let is_script = entry.command.run.is_script();
-        writes(connection, entry)
+        says_it_writes(connection, entry)
             || entry.container.is_none() && entry.command.name == "PING"
             || is_script
                 && self
@@ -794,6 +800,7 @@ impl Core {
             has_failed: saving.has_failed,
             last_seconds: saving.last_seconds,
             saves: saving.saves_count,
+            failures: saving.failures_count,
             last_changed_bytes: saving.last_changed_bytes,
             last_loaded: match &saving.load {
                 Some((load, _)) => load.loaded.load(Ordering::Relaxed),

@@ -81,6 +81,8 @@ pub struct Hosted {
     pub(super) stays: bool,
     /// It has called something that writes.
     pub(super) has_written: bool,
+    /// It is part of a block that writes, which was allowed to when it began: the whole of that is done.
+    pub(super) is_in_block: bool,
     /// It has called FLUSHALL.
     pub(super) has_emptied: bool,
     /// Memory was short when it began, and it has not said that it minds no limit (`allow-oom`).
@@ -636,6 +638,10 @@ impl Core {
                     .and_then(|prepared| self.start_run(&prepared, origin, db, caller, &args));
                 match started {
                     Ok(mut hosted) => {
+                        let of = self.transactions.get(&tx);
+                        hosted.is_in_block = of.is_some_and(
+                            |it| matches!(&it.purpose, Purpose::Block(of) if of.writes),
+                        );
                         hosted.words = command.args;
                         self.go_on(tx, hosted, Answer::Begin);
                     }

@@ -132,6 +132,7 @@ impl Core {
             return Judged::Refused(OUT_OF_MEMORY);
         }
         if !hosted.has_written
+            && !hosted.is_in_block
             && flags.has(Flags::WRITE)
             && let Some(error) = self.refusal_by_disk()
         {

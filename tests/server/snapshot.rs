@@ -687,6 +687,17 @@ fn blocks_and_scripts_do_not_write_past_a_failure() {
     let reply = client.run(&[b"EVAL", b"return redis.call('SET', 'key', 3)", b"1", b"key"]);
     assert!(format!("{reply:?}").contains("MISCONF"), "{reply:?}");
     assert_eq!(client.ask("GET key").text(), "1");
+    // A block in which nothing says that it writes is run; a script in it is asked for itself.
+    client.ask("MULTI");
+    client.ask("PFCOUNT none");
+    client.ask("PUBLISH channel message");
+    client.run(&[b"EVAL", b"return 1", b"0"]);
+    client.run(&[b"EVAL", b"return redis.call('SET', 'key', 3)", b"1", b"key"]);
+    let replies = client.ask("EXEC");
+    let (zero, one) = (Value::Integer(0), Value::Integer(1));
+    assert_eq!(replies.items()[..3], [zero.clone(), zero, one]);
+    assert!(format!("{replies:?}").contains("MISCONF"), "{replies:?}");
+    assert_eq!(client.ask("GET key").text(), "1");
     // A health check sees it, and what says of itself that it may write does not begin.
     let library: &[u8] = b"#!lua name=lib\nredis.register_function('f', function() return 1 end)";
     assert_eq!(

@@ -67,7 +67,7 @@ fn arset(
     for (text, place) in args.iter_from(3).zip(first..) {
         new_count += u64::from(places.set(place, text));
     }
-    call.tell(Classes::GENERIC, "arset", key.bytes);
+    call.tell(Classes::ARRAY, "arset", key.bytes);
     reply.unsigned(new_count);
     Ok(Effect::wrote(count))
 }
@@ -93,7 +93,7 @@ fn armset(
     for index in (2..args.len()).step_by(2) {
         new_count += u64::from(places.set(place(args.get(index))?, args.get(index + 1)));
     }
-    call.tell(Classes::GENERIC, "arset", key.bytes);
+    call.tell(Classes::ARRAY, "armset", key.bytes);
     reply.unsigned(new_count);
     Ok(Effect::wrote((args.len() as u64 - 2) / 2))
 }
@@ -149,7 +149,7 @@ fn ardel(
         }
         let is_gone = held.remove_if_empty();
         if removed_count > 0 {
-            call.tell_taken(Classes::GENERIC, "ardel", key.bytes, is_gone);
+            call.tell_taken(Classes::ARRAY, "ardel", key.bytes, is_gone);
         }
     }
     reply.unsigned(removed_count);
@@ -187,7 +187,7 @@ fn ardelrange(
     }
     let is_gone = held.remove_if_empty();
     if removed_count > 0 {
-        call.tell_taken(Classes::GENERIC, "ardel", key.bytes, is_gone);
+        call.tell_taken(Classes::ARRAY, "ardelrange", key.bytes, is_gone);
     }
     if !cut.places().is_empty() {
         call.keys.discard(call.db, cut);

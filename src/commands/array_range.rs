@@ -25,7 +25,7 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 /// Most elements of a reply that may be empty places.
-pub(super) const ITEMS_MAX: u64 = 1_000_000;
+const ITEMS_MAX: u64 = 1_000_000;
 /// Most conditions of an ARGREP.
 const PREDICATES_MAX: usize = 250;
 /// Bytes of an expression.

@@ -6,7 +6,7 @@
 
 use super::CommandError;
 use super::array::{ARRAY_ROW, read};
-use super::array_range::{ITEMS_MAX, positive_limit};
+use super::array_range::positive_limit;
 use super::array_walk::Places;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Run};
@@ -38,7 +38,7 @@ fn arinsert(
         array.places_mut().set(place, text);
     }
     array.seek(last + 1);
-    call.tell(Classes::GENERIC, "arset", key.bytes);
+    call.tell(Classes::ARRAY, "arinsert", key.bytes);
     reply.unsigned(last);
     Ok(Effect::wrote(count))
 }
@@ -73,7 +73,7 @@ fn arseek(
         return Ok(Effect::NONE);
     };
     held.get_mut().seek(place);
-    call.tell(Classes::GENERIC, "arseek", key.bytes);
+    call.tell(Classes::ARRAY, "arseek", key.bytes);
     reply.integer(1);
     Ok(Effect::wrote(1))
 }
@@ -96,7 +96,7 @@ fn arring(
     for text in args.iter_from(3) {
         place = array.insert_in_ring(text, size);
     }
-    call.tell(Classes::GENERIC, "arset", key.bytes);
+    call.tell(Classes::ARRAY, "arring", key.bytes);
     reply.unsigned(place);
     if let Some(old) = old {
         call.keys.discard(call.db, old);
@@ -126,11 +126,6 @@ fn arlastitems(
         reply.array(0);
         return Ok(Effect::NONE);
     };
-    let places = array.places();
-    let count = count.min(places.len());
-    if count > ITEMS_MAX && count > places.count() {
-        return Err(format!("ERR count exceeds maximum of {ITEMS_MAX} items").into());
-    }
     let mut ranges = array.newest_places(count);
     if !is_newest_first {
         ranges.reverse();
@@ -138,7 +133,7 @@ fn arlastitems(
         ranges = ranges.iter().map(backwards).collect();
     }
     let places = Places::of(ranges);
-    if count > whole_max as u64 {
+    if places.count() > whole_max as u64 {
         return Ok(call.places_in_pieces(args, places, reply));
     }
     places.reply(Some(array), reply);

@@ -275,8 +275,10 @@ fn bitop(
         }
     };
     let no_touch = call.caller.no_touch;
+    let before = call.keys.replaced(call.db, &destination);
     call.keys
         .set_anywhere(call.db, &destination, value, no_touch);
+    call.keys.tell_replaced(call.db, before, &destination);
     call.tell(Classes::STRING, "set", destination.bytes);
     Ok(Effect::wrote(1))
 }

@@ -93,7 +93,14 @@ impl ClientFilter {
         databases: u16,
         users: &Users,
     ) -> Result<ClientFilter, CommandError> {
-        Self::parse(args, databases, users, "ERR Invalid client ID", i64::MIN)
+        Self::parse(
+            args,
+            databases,
+            users,
+            "ERR Invalid client ID",
+            i64::MIN,
+            false,
+        )
     }
 
     /// The filters of `KILL filter ...`; the asker is spared unless SKIPME says no.
@@ -102,14 +109,7 @@ impl ClientFilter {
         databases: u16,
         users: &Users,
     ) -> Result<ClientFilter, CommandError> {
-        let mut filter = Self::parse(args, databases, users, BAD_ID, 1)?;
-        if !args
-            .iter_from(1)
-            .any(|word| word.eq_ignore_ascii_case(b"SKIPME"))
-        {
-            filter.skip_me = true;
-        }
-        Ok(filter)
+        Self::parse(args, databases, users, BAD_ID, 1, true)
     }
 
     fn parse(
@@ -118,8 +118,12 @@ impl ClientFilter {
         users: &Users,
         bad_id: &'static str,
         id_min: i64,
+        skip_me: bool,
     ) -> Result<ClientFilter, CommandError> {
-        let mut filter = ClientFilter::default();
+        let mut filter = ClientFilter {
+            skip_me,
+            ..ClientFilter::default()
+        };
         let mut at = 1;
         while at < args.len() {
             if at + 1 >= args.len() {

@@ -8,7 +8,7 @@
 use super::CommandError;
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
-use super::word::{Digits, bytes};
+use super::word::{Digits, bytes, length};
 use crate::ds::key_table::Value;
 use crate::keyspace::Object;
 use crate::resp::{Args, Reply};
@@ -77,7 +77,7 @@ impl<'a> Condition<'a> {
 
     /// Whether a key that holds `value` meets it.
     ///
-    /// Errors: a comparison with what is no string; a digest that is not 16 hexadecimal digits.
+    /// Errors: a comparison with what is no string; a digest that is not 16 characters.
     pub fn is_met_by(&self, value: &Value<'_, Object>) -> Result<bool, CommandError> {
         let mut digits: Digits = [0; 20];
         Ok(match *self {
@@ -108,7 +108,8 @@ pub fn digest_of(string: &[u8]) -> String {
 }
 
 fn has_digest(string: &[u8], wanted: &[u8]) -> Result<bool, CommandError> {
-    if wanted.len() != 16 || !wanted.iter().all(u8::is_ascii_hexdigit) {
+    // They are counted alone, as Redis does: what is not hexadecimal is no string's digest.
+    if wanted.len() != 16 {
         return Err("ERR must be exactly 16 hexadecimal characters".into());
     }
     Ok(digest_of(string).as_bytes().eq_ignore_ascii_case(wanted))
@@ -138,18 +139,21 @@ fn delex(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let condition = match args.len() {
-        2 => Condition::Always,
-        4 => Condition::comparison(args.get(2), args.get(3))
-            .ok_or("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE")?,
-        _ => return Err(CommandError::Arity("delex")),
-    };
-    remove_if(call, args, reply, &condition).map_err(|error| match error {
-        CommandError::WrongType => {
-            "ERR Key should be of string type if conditions are specified".into()
-        }
-        other => other,
-    })
+    match args.len() {
+        2 => remove_if(call, args, reply, |_| Ok(true)),
+        4 => remove_if(call, args, reply, |value| is_condition_met(args, value)),
+        _ => Err(CommandError::Arity("delex")),
+    }
+}
+
+/// Whether what DELEX has found meets its condition, which is read only now: the key comes first.
+fn is_condition_met(args: &Args<'_>, value: &Value<'_, Object>) -> Result<bool, CommandError> {
+    if length(value).is_err() {
+        return Err("ERR Key should be of string type if conditions are specified".into());
+    }
+    let condition = Condition::comparison(args.get(2), args.get(3))
+        .ok_or("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE")?;
+    condition.is_met_by(value)
 }
 
 /// `DELIFEQ key value` replies 1 if it removed the key.
@@ -158,18 +162,19 @@ fn delifeq(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    remove_if(call, args, reply, &Condition::Equals(args.get(2)))
+    let condition = Condition::Equals(args.get(2));
+    remove_if(call, args, reply, |value| condition.is_met_by(value))
 }
 
 fn remove_if(
     call: &mut Call<'_>,
     args: &Args<'_>,
     reply: &mut Reply<'_>,
-    condition: &Condition<'_>,
+    is_met: impl Fn(&Value<'_, Object>) -> Result<bool, CommandError>,
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
     match call.keys.lookup_write(call.db, &key, call.caller.no_touch) {
-        Some(entry) if condition.is_met_by(&entry.value())? => {
+        Some(entry) if is_met(&entry.value())? => {
             entry.remove();
             call.tell_gone(key.bytes);
             reply.integer(1);

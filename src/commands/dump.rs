@@ -129,8 +129,10 @@ fn restore(
         expire_at_ms,
         access,
     };
+    let before = call.keys.replaced(call.db, &key);
     call.keys.put_value(call.db, &key, moved, true);
     call.tell(Classes::GENERIC, "restore", key.bytes);
+    call.keys.tell_replaced(call.db, before, &key);
     Ok(Effect::wrote(1))
 }
 

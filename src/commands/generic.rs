@@ -124,9 +124,11 @@ fn rename_to(
         return Ok(Some(0));
     }
     if let Some(moved) = call.keys.take_value(call.db, &from) {
+        let before = call.keys.replaced(call.db, &to);
         call.keys.put_value(call.db, &to, moved, true);
         call.tell(Classes::GENERIC, "rename_from", from.bytes);
         call.tell(Classes::GENERIC, "rename_to", to.bytes);
+        call.keys.tell_replaced(call.db, before, &to);
     }
     Ok(Some(1))
 }
@@ -194,6 +196,7 @@ fn copy(
         }
         None => call.keys.clone_value(call.db, &from),
     };
+    let before = call.keys.replaced(options.db, &to);
     let copied = match copy {
         Some(moved) => call.keys.put_value(options.db, &to, moved, options.replace),
         None => false,
@@ -201,6 +204,7 @@ fn copy(
     if copied {
         let class = Classes::GENERIC;
         call.keys.tell(options.db, class, "copy_to", to.bytes);
+        call.keys.tell_replaced(options.db, before, &to);
     }
     reply.integer(i64::from(copied));
     let effect = Effect::wrote(u64::from(copied)).wakes_all();

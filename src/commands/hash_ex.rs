@@ -4,7 +4,7 @@
 
 use super::CommandError;
 use super::hash::{create, reply_element};
-use super::hash_expire::{NOT_A_COUNT, Scale, parse_fields, set_deadline};
+use super::hash_expire::{NOT_A_COUNT, Scale, options_first, parse_fields, set_deadline};
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
@@ -28,6 +28,9 @@ fn hgetex(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    if let Some(words) = options_first(args, 2, 1, &["EX", "PX", "EXAT", "PXAT", "PERSIST"]) {
+        return hgetex(call, &words.as_args(), reply);
+    }
     let scale = scale_named(args.get(2));
     let is_persist = args.is(2, "PERSIST");
     let fields_at = match scale {
@@ -232,6 +235,12 @@ fn hsetex(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    const OPTIONS: &[&str] = &[
+        "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "XX", "NX", "FXX", "FNX",
+    ];
+    if let Some(words) = options_first(args, 2, 2, OPTIONS) {
+        return hsetex(call, &words.as_args(), reply);
+    }
     let (now_ms, limits) = (call.keys.now_ms(), call.keys.limits());
     let words = SetWords::parse(args, now_ms)?;
     let key = call.keys.key(args.get(1));

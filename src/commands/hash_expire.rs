@@ -11,6 +11,7 @@ use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
 use crate::keyspace::Classes;
 use crate::keyspace::Hash;
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 
 /// Deadlines of fields are below this, in milliseconds since the epoch: two bits less than Redis keeps of them.
@@ -86,6 +87,32 @@ pub(super) fn parse_fields<'a>(
     Ok(fields)
 }
 
+/// The same words with the options first that stand behind the fields, where Redis takes them too since 8.4; none where there is nothing
+/// behind them, or something else.
+///
+/// - `from`: where options may begin.
+/// - `width`: words of a field.
+pub(super) fn options_first(
+    args: &Args<'_>,
+    from: usize,
+    width: usize,
+    options: &[&str],
+) -> Option<OwnedArgs> {
+    let fields_at = (from..args.len()).find(|&index| args.is(index, "FIELDS"))?;
+    let count = (fields_at + 1 < args.len()).then(|| integer(args.get(fields_at + 1)))?;
+    let count = usize::try_from(count.ok()?)
+        .ok()
+        .filter(|count| *count > 0)?;
+    let end = count.checked_mul(width)?.checked_add(fields_at + 2)?;
+    let is_option = |name: &&str| args.is(end, name);
+    if end >= args.len() || !options.iter().any(is_option) {
+        return None;
+    }
+    let parts = [0..fields_at, end..args.len(), fields_at..end];
+    let words = parts.into_iter().flatten().map(|index| args.get(index));
+    Some(words.collect())
+}
+
 /// The usual text for a count that is none.
 pub(super) const NOT_A_COUNT: &str = "ERR Number of fields must be a positive integer";
 
@@ -144,6 +171,9 @@ fn expire(
     scale: Scale,
     name: &str,
 ) -> Result<Effect, CommandError> {
+    if let Some(words) = options_first(args, 3, 1, &["NX", "XX", "GT", "LT"]) {
+        return expire(call, &words.as_args(), reply, scale, name);
+    }
     let now_ms = call.keys.now_ms();
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;

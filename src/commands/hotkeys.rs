@@ -146,6 +146,9 @@ fn help(_: &mut SessionCall<'_>, _: &Args<'_>, reply: &mut Reply<'_>) -> Handled
     Ok(Action::Done)
 }
 
+/// Which nodes of a cluster are asked is up to the client.
+const TO_SOME: &[&str] = &["request_policy:special"];
+
 /// A row of this family.
 const HOTKEYS: Command = Command {
     group: Group::Server,
@@ -175,6 +178,7 @@ const SUBCOMMANDS: &[Command] = &[
         args: "metrics=METRICS(count:integer [CPU] [NET]) [COUNT k:integer] [DURATION seconds:integer] [SAMPLE ratio:integer]",
         summary: "Begins to look at what keys cost, in time or in bytes.",
         cost: "O(1)",
+        tips: TO_SOME,
         run: Run::Session(start),
         ..HOTKEYS
     },
@@ -182,6 +186,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "STOP",
         summary: "Looks no longer; what was found stays.",
         cost: "O(1)",
+        tips: TO_SOME,
         run: Run::Session(stop),
         ..HOTKEYS
     },
@@ -189,6 +194,11 @@ const SUBCOMMANDS: &[Command] = &[
         name: "GET",
         summary: "The keys that have cost most, and what all have cost.",
         cost: "O(K) where K is the number of keys that are told",
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:special",
+            "response_policy:special",
+        ],
         run: Run::Session(get),
         ..HOTKEYS
     },
@@ -196,6 +206,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "RESET",
         summary: "Forgets what was found.",
         cost: "O(1)",
+        tips: TO_SOME,
         run: Run::Session(reset),
         ..HOTKEYS
     },

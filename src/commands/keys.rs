@@ -113,9 +113,9 @@ pub fn access_in(entry: &Entry, spec: &KeySpec, request: &Args<'_>) -> KeyAccess
         return spec.access;
     }
     let (mode, flags): (_, &[_]) = if spec.access.flags.contains(&"delete") {
-        // DELEX: with a condition it reads before it removes.
-        if request.len() > 2 {
-            ("RW", &["access", "delete"])
+        // DELEX: with a condition it reads before it removes, but hands nothing out: no right to read is asked for.
+        if compares(request, 2) {
+            ("RW", &["delete"])
         } else {
             ("RM", &["delete"])
         }
@@ -128,11 +128,19 @@ pub fn access_in(entry: &Entry, spec: &KeySpec, request: &Args<'_>) -> KeyAccess
         }
     } else if (3..request.len()).any(|at| request.is(at, "GET")) {
         ("RW", &["access", "update"])
+    } else if compares(request, 3) {
+        ("RW", &["update"])
     } else {
-        // SET without GET overwrites and never reads.
+        // SET without GET or a comparison overwrites and never reads.
         ("OW", &["update"])
     };
     KeyAccess { mode, flags }
+}
+
+/// Whether the request compares what the key holds: one of its words from `from` on says so.
+fn compares(request: &Args<'_>, from: usize) -> bool {
+    const WORDS: [&str; 4] = ["IFEQ", "IFNE", "IFDEQ", "IFDNE"];
+    (from..request.len()).any(|at| WORDS.iter().any(|word| request.is(at, word)))
 }
 
 /// Whether BITFIELD's words are GET only; what is no option of it may be anything.

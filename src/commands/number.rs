@@ -82,6 +82,10 @@ fn add(
 
 /// What an integer that would not fit 64 bits is told.
 pub(super) const WOULD_OVERFLOW: &str = "ERR increment or decrement would overflow";
+/// What INCREX says where a bound is so far from the value that what was added does not fit 64 bits.
+const APPLIED_WOULD_OVERFLOW: &str = "ERR applied increment would overflow";
+/// The same of floats.
+const APPLIED_NOT_FINITE: &str = "ERR applied increment would be Infinity";
 /// What a float that would leave the reals is told.
 pub(super) const NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
 
@@ -330,12 +334,19 @@ fn increx(
         _ if options.deadline.persist => Deadline::Drop,
         _ => Deadline::Keep,
     };
-    store(call, &key, outcome.value, deadline, now_ms);
+    store(call, &key, outcome.value, deadline, had_deadline);
     Ok(Effect::wrote(1))
 }
 
 /// Stores INCREX's result, or removes the key where its new deadline has passed.
-fn store(call: &mut Call<'_>, key: &Key<'_>, number: Number, deadline: Deadline, now_ms: i64) {
+fn store(
+    call: &mut Call<'_>,
+    key: &Key<'_>,
+    number: Number,
+    deadline: Deadline,
+    had_deadline: bool,
+) {
+    let now_ms = call.keys.now_ms();
     let no_touch = call.caller.no_touch;
     if let Deadline::At(at_ms) = deadline
         && at_ms <= now_ms
@@ -358,8 +369,10 @@ fn store(call: &mut Call<'_>, key: &Key<'_>, number: Number, deadline: Deadline,
         }
     };
     call.tell(Classes::STRING, event, key.bytes);
-    if matches!(deadline, Deadline::At(_)) {
-        call.tell(Classes::GENERIC, "expire", key.bytes);
+    match deadline {
+        Deadline::At(_) => call.tell(Classes::GENERIC, "expire", key.bytes),
+        Deadline::Drop if had_deadline => call.tell(Classes::GENERIC, "persist", key.bytes),
+        Deadline::Drop | Deadline::Keep => {}
     }
 }
 
@@ -379,7 +392,8 @@ fn add_bounded_int(
             is_done: false,
         });
     }
-    let applied = i64::try_from(bounded - i128::from(old)).map_err(|_| WOULD_OVERFLOW)?;
+    let applied = i64::try_from(bounded - i128::from(old));
+    let applied = applied.map_err(|_| APPLIED_WOULD_OVERFLOW)?;
     Ok(Outcome {
         value: Number::Int(bounded as i64),
         applied: Number::Int(applied),
@@ -417,7 +431,7 @@ fn add_bounded_float(
     }
     let applied = bounded + -old;
     if !bounded.is_finite() || !applied.is_finite() {
-        return Err(NOT_FINITE.into());
+        return Err(APPLIED_NOT_FINITE.into());
     }
     Ok(Outcome {
         value: Number::Float(bounded),

@@ -139,7 +139,9 @@ fn store(
         }
         return Ok(Effect::wrote(u64::from(was_there)));
     }
+    let before = call.keys.replaced(call.db, &key);
     call.keys.replace(call.db, &key, set);
+    call.keys.tell_replaced(call.db, before, &key);
     call.tell(Classes::SET, event, key.bytes);
     Ok(Effect::wrote(1))
 }

@@ -522,7 +522,9 @@ fn store(call: &mut Call<'_>, list: List, destination: &[u8], reply: &mut Reply<
         }
         return Effect::wrote(u64::from(is_removed));
     }
+    let before = call.keys.replaced(call.db, &key);
     call.keys.replace(call.db, &key, list);
+    call.keys.tell_replaced(call.db, before, &key);
     call.tell(Classes::LIST, "sortstore", destination);
     Effect::wrote(count)
 }

@@ -5,7 +5,6 @@
 
 use super::CommandError;
 use super::row::*;
-use super::stream_delete::ids_block;
 use super::stream_group::tell_of_group;
 use super::stream_words::{
     id, interval_end, interval_start, no_key_or_group, read, reply_entry, reply_id, seen_consumer,
@@ -415,50 +414,24 @@ fn xnack(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
+    // The group comes before the words.
+    let mut held = held_group(call, args)?;
     let mode = Nack::parse(args.get(3))?;
-    let (ids_at, ids_count) = ids_block(args, 4)?;
-    let mut deliveries = None;
-    let mut force = false;
-    let mut index = ids_at + ids_count;
-    while index < args.len() {
-        if args.is(index, "FORCE") {
-            force = true;
-        } else if args.is(index, "RETRYCOUNT") && index + 1 < args.len() {
-            let count = integer(args.get(index + 1))?;
-            let count = u64::try_from(count);
-            deliveries = Some(count.map_err(|_| "ERR Invalid RETRYCOUNT value, must be >= 0")?);
-            index += 1;
-        } else {
-            let before = "ERR Unrecognized XNACK option '";
-            return Err(CommandError::quoting(before, args.get(index), "'"));
-        }
-        index += 1;
-    }
-    let words = args.iter_from(ids_at).take(ids_count);
-    let ids = words
-        .map(|word| id(word, 0))
-        .collect::<Result<Vec<_>, _>>()?;
-    let key = call.keys.key(args.get(1));
-    let no_touch = call.caller.no_touch;
-    let mut found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;
-    let stream = found.as_mut().map(Held::get_mut);
-    let Some((log, mut group)) = stream.and_then(|stream| stream.group_mut(args.get(2))) else {
-        reply.integer(0);
-        return Ok(Effect::NONE);
-    };
+    let options = NackOptions::parse(args, 4)?;
+    let (log, mut group) = parts(&mut held, args.get(2));
     let mut released = 0;
-    for id in ids {
+    for id in options.ids {
         let before = match group.pending(id) {
-            Some(pending) if pending.consumer.is_none() => continue,
+            // One that is nobody's is given back once more.
             Some(pending) => mode.deliveries(pending.deliveries),
-            None if force && log.get(id).is_some() => mode.deliveries(0),
+            None if options.force && log.get(id).is_some() => mode.deliveries(0),
             None => continue,
         };
         group.assign(
             id,
             Pending {
                 delivered_at_ms: 0,
-                deliveries: deliveries.unwrap_or(before),
+                deliveries: options.deliveries.unwrap_or(before),
                 consumer: None,
             },
         );
@@ -485,7 +458,7 @@ impl Nack {
             _ if word.eq_ignore_ascii_case(b"SILENT") => Ok(Self::Silent),
             _ if word.eq_ignore_ascii_case(b"FAIL") => Ok(Self::Fail),
             _ if word.eq_ignore_ascii_case(b"FATAL") => Ok(Self::Fatal),
-            _ => Err("ERR XNACK mode must be SILENT, FAIL, or FATAL".into()),
+            _ => Err("ERR mode must be SILENT, FAIL, or FATAL".into()),
         }
     }
 
@@ -497,6 +470,63 @@ impl Nack {
         }
     }
 }
+
+/// XNACK's words behind the mode, in any order.
+struct NackOptions {
+    ids: Vec<StreamId>,
+    deliveries: Option<u64>,
+    force: bool,
+}
+
+impl NackOptions {
+    fn parse(args: &Args<'_>, from: usize) -> Result<Self, CommandError> {
+        let mut ids = None;
+        let mut deliveries = None;
+        let mut force = false;
+        let mut index = from;
+        while index < args.len() {
+            let next = (index + 1 < args.len()).then(|| args.get(index + 1));
+            match next {
+                _ if args.is(index, "FORCE") => {
+                    force = true;
+                    index += 1;
+                }
+                Some(count) if args.is(index, "RETRYCOUNT") => {
+                    let count = u64::try_from(integer(count)?);
+                    let invalid = "ERR Invalid RETRYCOUNT value, must be >= 0";
+                    deliveries = Some(count.map_err(|_| invalid)?);
+                    index += 2;
+                }
+                Some(count) if args.is(index, "IDS") => {
+                    let count = match parse_i64(count) {
+                        Some(count @ 1..=NACK_IDS_MAX) => count as usize,
+                        _ => return Err("ERR numids must be a positive integer".into()),
+                    };
+                    index += 2;
+                    if count > args.len() - index {
+                        return Err("ERR number of IDs doesn't match numids".into());
+                    }
+                    ids = Some((index, count));
+                    index += count;
+                }
+                _ => {
+                    let before = "ERR Unrecognized XNACK option '";
+                    return Err(CommandError::quoting(before, args.get(index), "'"));
+                }
+            }
+        }
+        let (ids_at, ids_count) = ids.ok_or("ERR syntax error, expected IDS keyword")?;
+        let words = args.iter_from(ids_at).take(ids_count);
+        Ok(Self {
+            ids: words.map(|word| id(word, 0)).collect::<Result<_, _>>()?,
+            deliveries,
+            force,
+        })
+    }
+}
+
+/// Ids that XNACK may be told there are.
+const NACK_IDS_MAX: i64 = i32::MAX as i64;
 
 const CLAIM: Command = Command {
     group: CommandGroup::Stream,

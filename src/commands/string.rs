@@ -39,7 +39,9 @@ fn set(
     }
     let key = call.keys.key_of(args, 1);
     let no_touch = call.caller.no_touch;
+    let before = call.keys.replaced(call.db, &key);
     (call.keys).set_inlined(call.db, &key, value(args, 2), Deadline::Drop, no_touch);
+    call.keys.tell_replaced(call.db, before, &key);
     call.tell(Classes::STRING, "set", key.bytes);
     reply.ok();
     Ok(Effect::wrote(1))
@@ -87,6 +89,7 @@ fn set_with_options(
     let deadline = options.deadline.deadline(call.keys.now_ms(), "set")?;
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
+    let before = call.keys.replaced(call.db, &key);
     let found = if options.get {
         call.keys.lookup_read(call.db, &key, no_touch)
     } else {
@@ -124,12 +127,13 @@ fn set_with_options(
             .keys
             .set(call.db, &key, value(args, 2), deadline, no_touch),
     }
+    call.keys.tell_replaced(call.db, before, &key);
     tell_set(call, key.bytes, deadline);
     Ok(Effect::wrote(1))
 }
 
 /// A string was set, perhaps with a deadline.
-pub(super) fn tell_set(call: &mut Call<'_>, key: &[u8], deadline: Deadline) {
+fn tell_set(call: &mut Call<'_>, key: &[u8], deadline: Deadline) {
     call.tell(Classes::STRING, "set", key);
     if matches!(deadline, Deadline::At(_)) {
         call.tell(Classes::GENERIC, "expire", key);
@@ -167,6 +171,7 @@ fn set_expiring(
     let at_ms = option.at_ms(args.get(2), call.keys.now_ms(), command)?;
     let key = call.keys.key(args.get(1));
     let deadline = Deadline::At(at_ms);
+    let before = call.keys.replaced(call.db, &key);
     call.keys.set(
         call.db,
         &key,
@@ -174,6 +179,7 @@ fn set_expiring(
         deadline,
         call.caller.no_touch,
     );
+    call.keys.tell_replaced(call.db, before, &key);
     tell_set(call, key.bytes, deadline);
     reply.ok();
     Ok(Effect::wrote(1))
@@ -202,6 +208,7 @@ fn getset(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
+    let before = call.keys.replaced(call.db, &key);
     match call.keys.lookup_read(call.db, &key, call.caller.no_touch) {
         Some(mut entry) => {
             reply_string(&entry.value(), reply)?;
@@ -213,6 +220,7 @@ fn getset(
             call.keys.insert(call.db, &key, value(args, 2), None);
         }
     }
+    call.keys.tell_replaced(call.db, before, &key);
     call.tell(Classes::STRING, "set", key.bytes);
     Ok(Effect::wrote(1))
 }

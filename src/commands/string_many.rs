@@ -9,14 +9,13 @@ use super::CommandError;
 use super::deadline::{DeadlineOption, DeadlineWords};
 use super::digest::Condition;
 use super::row::*;
-use super::string::tell_set;
 use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, Group, KeyAccess, KeySpec, Merge, Program,
     Run, Spread,
 };
 use super::word::{integer, reply_string, value};
 use crate::ds::key_table::Value;
-use crate::keyspace::Deadline;
+use crate::keyspace::{Classes, Deadline};
 use crate::resp::{Args, Reply};
 
 /// `MGET key [key ...]` replies with an array: each key's string, or null where it is missing or no string.
@@ -174,9 +173,15 @@ pub fn set_pairs(
     for index in words.step_by(2) {
         let key = call.keys.key(args.get(index));
         let no_touch = call.caller.no_touch;
+        let before = call.keys.replaced(call.db, &key);
         call.keys
             .set(call.db, &key, value(args, index + 1), deadline, no_touch);
-        tell_set(call, key.bytes, deadline);
+        call.keys.tell_replaced(call.db, before, &key);
+        // In this order, other than by SET.
+        if matches!(deadline, Deadline::At(_)) {
+            call.tell(Classes::GENERIC, "expire", key.bytes);
+        }
+        call.tell(Classes::STRING, "set", key.bytes);
     }
 }
 

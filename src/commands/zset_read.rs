@@ -283,7 +283,9 @@ pub fn store(
         }
         return Effect::wrote(u64::from(is_removed));
     }
+    let before = call.keys.replaced(call.db, &key);
     call.keys.replace(call.db, &key, set);
+    call.keys.tell_replaced(call.db, before, &key);
     call.tell(Classes::ZSET, event, destination);
     Effect::wrote(1)
 }

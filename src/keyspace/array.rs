@@ -101,13 +101,13 @@ impl Array {
         }
     }
 
-    /// The `count` places before and with the last inserted one, which is the last taken one where the cursor is beyond;
-    /// newest first, and from the end again after place 0: one or two ranges, backwards.
+    /// The `count` places before and with the one that the cursor is at, wherever that is, or the last taken one where it is
+    /// nowhere; no more than there are strings. Newest first, and from the end again after place 0: one or two ranges,
+    /// backwards.
     pub fn newest_places(&self, count: u64) -> Vec<(u64, u64)> {
         let length = self.places().len();
-        let newest = self.0.cursor.filter(|&last| last < length);
-        let newest = newest.unwrap_or(length.saturating_sub(1));
-        let count = count.min(length);
+        let newest = self.0.cursor.unwrap_or(length.saturating_sub(1));
+        let count = count.min(self.places().count());
         let mut ranges = Vec::with_capacity(2);
         let first_count = count.min(newest + 1);
         if first_count > 0 {

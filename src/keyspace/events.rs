@@ -9,6 +9,7 @@
 //! Tests     tests/keyspace/events.rs, tests/server/notify.rs.
 
 use super::tracking::Tracking;
+use super::value::type_name;
 use super::{Key, Keyspace};
 
 /// What `notify-keyspace-events` speaks of, one bit each.
@@ -29,17 +30,22 @@ impl Classes {
     pub const STREAM: Self = Self(1 << 8);
     /// Events of modules, of which there are none.
     pub const MODULE: Self = Self(1 << 9);
-    pub const NEW: Self = Self(1 << 10);
-    pub const KEYSPACE: Self = Self(1 << 11);
-    pub const KEYEVENT: Self = Self(1 << 12);
-    pub const MISS: Self = Self(1 << 13);
-    /// `A`: everything that happens to keys but misses and new keys.
-    pub const ALL: Self = Self((1 << 10) - 1);
+    pub const ARRAY: Self = Self(1 << 10);
+    pub const NEW: Self = Self(1 << 11);
+    pub const KEYSPACE: Self = Self(1 << 12);
+    pub const KEYEVENT: Self = Self(1 << 13);
+    pub const MISS: Self = Self(1 << 14);
+    pub const OVERWRITTEN: Self = Self(1 << 15);
+    pub const TYPE_CHANGED: Self = Self(1 << 16);
+    /// `A`: everything that happens to keys but misses, new keys, and what is told beside an event of another class.
+    pub const ALL: Self = Self((1 << 11) - 1);
+    /// What `A` was before there were arrays.
+    const ALL_BUT_ARRAYS: Self = Self(Self::ALL.0 & !Self::ARRAY.0);
     /// What changes a key: those who track it must know.
     const CHANGES: Self = Self::ALL;
 
     /// In the order Redis writes them.
-    const LETTERS: [(u8, Self); 14] = [
+    const LETTERS: [(u8, Self); 17] = [
         (b'g', Self::GENERIC),
         (b'$', Self::STRING),
         (b'l', Self::LIST),
@@ -50,7 +56,10 @@ impl Classes {
         (b'e', Self::EVICTED),
         (b't', Self::STREAM),
         (b'd', Self::MODULE),
+        (b'a', Self::ARRAY),
         (b'n', Self::NEW),
+        (b'o', Self::OVERWRITTEN),
+        (b'c', Self::TYPE_CHANGED),
         (b'K', Self::KEYSPACE),
         (b'E', Self::KEYEVENT),
         (b'm', Self::MISS),
@@ -74,12 +83,17 @@ impl Classes {
 
     /// Reads the option's letters; none where one is unknown.
     pub fn parse(text: &str) -> Option<Self> {
-        text.bytes().try_fold(Self::NONE, |classes, letter| {
+        let classes = text.bytes().try_fold(Self::NONE, |classes, letter| {
             if letter == b'A' {
                 return Some(classes.or(Self::ALL));
             }
             let known = Self::LETTERS.iter().find(|(of, _)| *of == letter)?;
             Some(classes.or(known.1))
+        })?;
+        // Who names every class that Redis 8.0 has means all of them, and reads `A` from there.
+        Some(match classes.has(Self::ALL_BUT_ARRAYS) {
+            true => classes.or(Self::ALL),
+            false => classes,
         })
     }
 
@@ -102,8 +116,11 @@ impl std::fmt::Display for Classes {
             f.write_char('A')?;
         }
         for (letter, class) in Self::LETTERS {
-            // A new key is no part of `A`, but where that is written Redis leaves it out.
-            let is_in_all = is_all && (Self::ALL.has(class) || class == Self::NEW);
+            // These are no part of `A`, but where that is written Redis leaves them out.
+            const LEFT_OUT: Classes = Classes::NEW
+                .or(Classes::OVERWRITTEN)
+                .or(Classes::TYPE_CHANGED);
+            let is_in_all = is_all && Self::ALL.or(LEFT_OUT).has(class);
             if self.has(class) && !is_in_all {
                 f.write_char(char::from(letter))?;
             }
@@ -228,7 +245,41 @@ impl Keyspace {
         self.events.tell(db, class, name, key);
     }
 
-    /// The same, of what leaves the key as it was for those who cache it.
+    /// The type of a key that another value is about to take the place of; none where there is none, or nobody asked to be told.
+    #[inline]
+    pub fn replaced(&self, db: usize, key: &Key<'_>) -> Option<&'static str> {
+        let wanted = Classes::OVERWRITTEN.or(Classes::TYPE_CHANGED);
+        match self.events.shown.meets(wanted) {
+            true => self.type_of(db, key),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn type_of(&self, db: usize, key: &Key<'_>) -> Option<&'static str> {
+        Some(type_name(&self.peek(db, key)?.value()))
+    }
+
+    /// Another value is where one of that type was.
+    #[inline]
+    pub fn tell_replaced(&mut self, db: usize, before: Option<&'static str>, key: &Key<'_>) {
+        if let Some(before) = before {
+            self.note_replaced(db, before, key);
+        }
+    }
+
+    #[cold]
+    fn note_replaced(&mut self, db: usize, before: &'static str, key: &Key<'_>) {
+        let Some(now) = self.type_of(db, key) else {
+            return;
+        };
+        self.tell(db, Classes::OVERWRITTEN, "overwritten", key.bytes);
+        if now != before {
+            self.tell(db, Classes::TYPE_CHANGED, "type_changed", key.bytes);
+        }
+    }
+
+    /// Something happened to a key that leaves it as it was for those who cache it.
     #[inline]
     pub fn tell_aside(&mut self, db: usize, class: Classes, name: &'static str, key: &[u8]) {
         if self.events.shown.meets(class) {

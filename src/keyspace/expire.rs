@@ -86,6 +86,7 @@ impl Keyspace {
                     },
                 );
                 self.stats.expired_fields += expired_fields as u64;
+                self.stats.expired_fields_active += expired_fields as u64;
                 database.expire_cursor = cursor;
                 // A table that asks for no step at all must not hold the loop.
                 spent += steps.max(1);

@@ -77,7 +77,12 @@ impl Sought {
 
 impl Core {
     /// CLIENT LIST.
-    pub(super) fn list(&mut self, token: Token, filter: ClientFilter) {
+    pub(super) fn list(&mut self, token: Token, mut filter: ClientFilter) {
+        let own = self.connections.get(token).filter(|_| filter.skip_me);
+        if let Some(connection) = own {
+            let not_ids = filter.not_ids.get_or_insert_default();
+            not_ids.push(connection.session.id);
+        }
         self.begin_search(token, filter, None, Aim::List);
     }
 

@@ -206,11 +206,13 @@ impl Shard {
             } => {
                 let key = self.keys.key(&key);
                 self.note_writer(caller);
+                let before = self.keys.replaced(usize::from(db), &key);
                 self.keys.keep_value(usize::from(db), &key, value);
                 self.changes_count += 1;
                 self.waiters.mark((db, key.hash));
                 self.log_value(db, key.bytes);
                 self.watches.touch((db, key.hash));
+                self.keys.tell_replaced(usize::from(db), before, &key);
                 for (class, name) in events {
                     self.keys.tell(usize::from(db), class, name, key.bytes);
                 }
@@ -254,6 +256,7 @@ impl Shard {
             } => {
                 let key = self.keys.key(&key);
                 self.note_writer(caller);
+                let before = self.keys.replaced(usize::from(db), &key);
                 let is_put = self.keys.put_value(usize::from(db), &key, value, replace);
                 self.changes_count += u64::from(is_put);
                 self.waiters.mark((db, key.hash));
@@ -264,6 +267,7 @@ impl Shard {
                         self.keys
                             .tell(usize::from(db), Classes::GENERIC, name, &key);
                     }
+                    self.keys.tell_replaced(usize::from(db), before, &key);
                 }
                 Output::Count(u64::from(is_put))
             }

@@ -119,6 +119,11 @@ fn filters_are_parsed() {
         panic!("a kill");
     };
     assert!(!filter.skip_me);
+    // The word as a value says nothing.
+    let NodeRequest::ClientKill(filter) = asks(&["CLIENT", "KILL", "LIB-NAME", "skipme"]) else {
+        panic!("a kill");
+    };
+    assert!(filter.skip_me);
     assert_eq!(
         asks(&["CLIENT", "KILL", "127.0.0.1:99"]),
         NodeRequest::ClientKillAddr(b"127.0.0.1:99".to_vec())

@@ -69,6 +69,7 @@ fn every_row_is_recorded_or_newer() {
         "xackdel",
         "xnack",
         "xcfgset",
+        "xidmprecord",
         "himport",
         "sunioncard",
         "sdiffcard",
@@ -168,8 +169,34 @@ fn requests_about_commands_are_refused_as_a_real_server_does() {
         command getkeysandflags copy a b => *2 *2 $1 a *2 +RO +access *2 $1 b *2 +OW +update
         command getkeysandflags set a b => *1 *2 $1 a *2 +OW +update
         command getkeysandflags set a b get => *1 *2 $1 a *3 +RW +access +update
+        command getkeysandflags set a b ifeq c => *1 *2 $1 a *2 +RW +update
+        command getkeysandflags set a b IFDNE c get => *1 *2 $1 a *3 +RW +access +update
+        command getkeysandflags set a ifeq => *1 *2 $1 a *2 +OW +update
+        command getkeysandflags delex a => *1 *2 $1 a *2 +RM +delete
+        command getkeysandflags delex a ifeq b => *1 *2 $1 a *2 +RW +delete
+        command getkeysandflags delex a b c => *1 *2 $1 a *2 +RM +delete
         command docs nosuch => *0
         command info nosuch => *1 $-1",
+    );
+}
+
+/// As in Redis 8.6.
+#[test]
+fn hotkeys_say_which_nodes_of_a_cluster_to_ask() {
+    let tips = |name: &str| {
+        let entry = table().find_full(name.as_bytes());
+        entry.expect("a row").command.tips
+    };
+    for name in ["hotkeys|start", "hotkeys|stop", "hotkeys|reset"] {
+        assert_eq!(tips(name), ["request_policy:special"], "{name}");
+    }
+    assert_eq!(
+        tips("hotkeys|get"),
+        [
+            "nondeterministic_output",
+            "request_policy:special",
+            "response_policy:special"
+        ]
     );
 }
 

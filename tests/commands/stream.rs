@@ -120,7 +120,7 @@ fn xnack_gives_entries_back() {
         XGROUP CREATE s g 0 => +OK
         XREADGROUP GROUP g one COUNT 3 STREAMS s > => *1 *2 "s" *3 *2 "1-0" *2 "a" "1" *2 "2-0" *2 "a" "2" *2 "3-0" *2 "a" "3"
         XNACK s g FAIL IDS 2 1-0 9-0 => :1
-        XNACK s g FAIL IDS 1 1-0 => :0
+        XNACK s g FAIL IDS 1 1-0 => :1
         XNACK s g silent IDS 1 2-0 => :1
         XNACK s g FATAL IDS 1 3-0 => :1
         XPENDING s g - + 10 => *3 *4 "1-0" "" :-1 :1 *4 "2-0" "" :-1 :0 *4 "3-0" "" :-1 :9223372036854775807
@@ -133,9 +133,21 @@ fn xnack_gives_entries_back() {
         XCLAIM s g two 5 3-0 JUSTID => *1 "3-0"
         XNACK s g FAIL IDS 1 3-0 RETRYCOUNT 5 => :1
         XPENDING s g - + 10 => *3 *4 "1-0" "two" :0 :2 *4 "2-0" "two" :0 :0 *4 "3-0" "" :-1 :5
-        XNACK missing g FAIL IDS 1 3-0 => :0
-        XNACK s missing FAIL IDS 1 3-0 => :0
-        XNACK s g FOO IDS 1 3-0 => -ERR XNACK mode must be SILENT, FAIL, or FATAL
+        XNACK s g FATAL RETRYCOUNT 7 IDS 1 3-0 => :1
+        XNACK s g FAIL FORCE IDS 1 4-0 => :1
+        XPENDING s g 3-0 + 10 => *2 *4 "3-0" "" :-1 :7 *4 "4-0" "" :-1 :0
+        XNACK missing g FOO IDS 0 x => -NOGROUP No such key 'missing' or consumer group 'g'
+        XNACK s missing FOO IDS 0 x => -NOGROUP No such key 's' or consumer group 'missing'
+        SET str x => +OK
+        XNACK str g FOO IDS 0 x => -WRONGTYPE Operation against a key holding the wrong kind of value
+        XNACK s g FOO IDS 1 3-0 => -ERR mode must be SILENT, FAIL, or FATAL
+        XNACK s g FAIL IDS 0 3-0 => -ERR numids must be a positive integer
+        XNACK s g FAIL IDS x 3-0 => -ERR numids must be a positive integer
+        XNACK s g FAIL IDS 2147483648 3-0 => -ERR numids must be a positive integer
+        XNACK s g FAIL IDS 2 3-0 => -ERR number of IDs doesn't match numids
+        XNACK s g FAIL FORCE RETRYCOUNT 1 => -ERR syntax error, expected IDS keyword
+        XNACK s g FAIL FORCE 1 IDS => -ERR Unrecognized XNACK option '1'
+        XNACK s g FAIL FORCE FORCE IDS => -ERR Unrecognized XNACK option 'IDS'
         XNACK s g FAIL IDS 1 3-0 FOO => -ERR Unrecognized XNACK option 'FOO'
         XNACK s g FAIL IDS 1 3-0 RETRYCOUNT -1 => -ERR Invalid RETRYCOUNT value, must be >= 0
         XNACK s g FAIL IDS 1 x => -ERR Invalid stream ID specified as stream command argument
@@ -241,21 +253,57 @@ fn a_request_sent_again_adds_nothing() {
         XADD s IDMP q r2 * b 2 => "1700000100001-2"
         XADD s IDMP q r1 * b 2 => "1700000100001-3"
         XADD s IDMP p * f v => -ERR Invalid stream ID specified as stream command argument
-        XADD s IDMP p i 1-1 f v => -ERR IDMP/IDMPAUTO can be used only with auto-generated IDs
-        XADD s IDMPAUTO p 1-* f v => -ERR IDMP/IDMPAUTO can be used only with auto-generated IDs
-        XADD s IDMPAUTO p IDMP p i * f v => -ERR IDMP/IDMPAUTO specified multiple times
-        XADD s IDMP "" i * f v => -ERR IDMP requires a non-empty producer ID
-        XADD s IDMP p "" * f v => -ERR IDMP requires a non-empty idempotent ID
-        XADD s IDMPAUTO "" * f v => -ERR IDMPAUTO requires a non-empty producer ID
+        XADD s IDMP p i 1-1 f v => -ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs
+        XADD s IDMPAUTO p 1-* f v => -ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs
+        XADD s IDMPAUTO p IDMP p i * f v => -ERR syntax error, IDMP/IDMPAUTO specified multiple times
+        XADD s IDMP "" i * f v => -ERR syntax error, IDMP requires a non-empty producer ID
+        XADD s IDMP p "" * f v => -ERR syntax error, IDMP requires a non-empty idempotent ID
+        XADD s IDMPAUTO "" * f v => -ERR syntax error, IDMPAUTO requires a non-empty producer ID
         XCFGSET s => -ERR At least one parameter must be specified
         XCFGSET none IDMP-DURATION 5 => -ERR no such key
+        XCFGSET none => -ERR no such key
+        XCFGSET none FOO => -ERR no such key
+        XCFGSET none IDMP-DURATION 0 => -ERR no such key
+        XCFGSET s IDMP-MAXSIZE 5 IDMP-MAXSIZE 6 => -ERR IDMP-MAXSIZE specified multiple times
+        XCFGSET s IDMP-DURATION 5 IDMP-DURATION 6 => -ERR IDMP-DURATION specified multiple times
         XCFGSET s IDMP-DURATION => -ERR syntax error
         XCFGSET s IDMP-DURATION x => -ERR value is not an integer or out of range
         XCFGSET s IDMP-DURATION 86401 => -ERR IDMP-DURATION must be between 1 and 86400 seconds
         XCFGSET s IDMP-MAXSIZE 0 => -ERR IDMP-MAXSIZE must be between 1 and 10000 entries
         SET t x => +OK
+        XCFGSET t FOO => -WRONGTYPE Operation against a key holding the wrong kind of value
         XCFGSET t IDMP-MAXSIZE 5 => -WRONGTYPE Operation against a key holding the wrong kind of value
         XTRIM s IDMP p i MAXLEN 1 => -ERR syntax error
+        "#,
+    );
+}
+
+// Recorded from Redis 8.6.3.
+#[test]
+fn a_request_is_recorded_for_an_entry() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XIDMPRECORD s p i 1-1 => -ERR no such key
+        XIDMPRECORD s p i => -ERR wrong number of arguments for 'xidmprecord' command
+        SET str 1 => +OK
+        XIDMPRECORD str p i 1-1 => -WRONGTYPE Operation against a key holding the wrong kind of value
+        XIDMPRECORD str p i foo => -ERR Invalid stream ID specified as stream command argument
+        XIDMPRECORD none "" i 1-1 => -ERR producer ID must be non-empty
+        XIDMPRECORD none p "" 1-1 => -ERR idempotent ID must be non-empty
+        XIDMPRECORD s "" i foo => -ERR Invalid stream ID specified as stream command argument
+        XADD s 1700000000000-5 a b => "1700000000000-5"
+        XIDMPRECORD s p i 1-1 => -ERR No such message in stream
+        XIDMPRECORD s p i 1700000000000-5 => +OK
+        XIDMPRECORD s p i 1700000000000-5 => +OK
+        XADD s 1700000000000-6 c d => "1700000000000-6"
+        XIDMPRECORD s p i 1700000000000-6 => -ERR IID already exists for this producer with a different stream ID
+        XIDMPRECORD s p j 1700000000000-6 => +OK
+        XADD s IDMP p i * x y => "1700000000000-5"
+        XADD s IDMP p j * x y => "1700000000000-6"
+        XADD s IDMP p k * x y => "1700000000000-7"
+        XLEN s => :3
         "#,
     );
 }

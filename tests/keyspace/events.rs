@@ -15,12 +15,19 @@ fn letters_read_back_as_a_real_server_prints_them() {
         ("g$lshzxetdKE", "AKE"),
         ("g$lshzxetd", "A"),
         ("nm", "nm"),
+        ("aEgK", "gaKE"),
+        ("g$lshzxeta", "g$lshzxeta"),
+        ("g$lshzxetdan", "A"),
+        ("KEoc", "ocKE"),
+        ("KEgoc", "gocKE"),
+        ("KEoncm", "nocKEm"),
+        ("KEAoc", "AKE"),
         ("", ""),
     ] {
         let classes = Classes::parse(given).expect("letters that are known");
         assert_eq!(classes.to_string(), shown, "{given}");
     }
-    for unknown in ["KEo", "c", "k", "KE A"] {
+    for unknown in ["KEq", "S", "k", "KE A"] {
         assert_eq!(Classes::parse(unknown), None, "{unknown}");
     }
 }
@@ -33,13 +40,22 @@ fn only_what_is_wanted_is_noted() {
         keys.tell(0, Classes::STRING, "set", b"k");
         keys.tell(3, Classes::GENERIC, "del", b"k");
         keys.tell_aside(0, Classes::STREAM, "xsetid", b"s");
+        keys.tell(0, Classes::ARRAY, "arset", b"a");
     };
     for (letters, wanted) in [
         ("", vec![]),
         ("A", vec![]),
         ("Kg", vec![("del", 3)]),
         ("E$t", vec![("set", 0), ("xsetid", 0)]),
-        ("KEA", vec![("set", 0), ("del", 3), ("xsetid", 0)]),
+        ("Ea", vec![("arset", 0)]),
+        (
+            "KEA",
+            vec![("set", 0), ("del", 3), ("xsetid", 0), ("arset", 0)],
+        ),
+        (
+            "Kg$lshzxetd",
+            vec![("set", 0), ("del", 3), ("xsetid", 0), ("arset", 0)],
+        ),
         ("KEm", vec![]),
     ] {
         keys.set_shown_events(Classes::parse(letters).expect("known"));

@@ -947,6 +947,21 @@ fn a_destination_said_twice_is_no_way_round_the_rights_to_keys() {
     }
 }
 
+/// To compare is not to read: as in Redis 8.6 the right to write is enough, unless SET is to reply with what it compares.
+#[test]
+fn who_may_only_write_may_compare() {
+    let server = Server::start(1, &[]);
+    make(&server, "u on nopass +@all %W~*");
+    let mut client = client_of(&server, "u", "x");
+    assert_eq!(client.ask("SET k v"), ok());
+    assert_eq!(client.ask("SET k w IFEQ v"), ok());
+    assert_eq!(client.ask("DELEX k IFNE w"), Value::Integer(0));
+    let refused = error("NOPERM No permissions to access a key");
+    assert_eq!(client.ask("SET k v IFEQ w GET"), refused);
+    assert_eq!(client.ask("DIGEST k"), refused);
+    assert_eq!(client.ask("DELEX k IFEQ w"), Value::Integer(1));
+}
+
 /// Rules that name what replicas ask for are understood, in the configuration and later, although there are no replicas.
 #[test]
 fn rules_may_name_the_commands_of_replication() {

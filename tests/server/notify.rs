@@ -6,6 +6,8 @@ use crate::commands::transcript::split_words;
 use std::time::Duration;
 
 const GOLDEN: &str = include_str!("golden/events.txt");
+const REPLACED: &str = include_str!("golden/events_replaced.txt");
+const NEWER: &str = include_str!("golden/events_newer.txt");
 
 fn send(client: &mut Client, words: &[Vec<u8>]) {
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
@@ -37,9 +39,9 @@ struct Step<'g> {
     events: Vec<&'g str>,
 }
 
-fn steps() -> Vec<Step<'static>> {
+fn steps(golden: &'static str) -> Vec<Step<'static>> {
     let mut steps: Vec<Step<'static>> = Vec::new();
-    for line in GOLDEN.lines() {
+    for line in golden.lines() {
         match line.as_bytes().first() {
             None | Some(b'#') => {}
             Some(b'!') => steps.last_mut().expect("a step").events.push(line),
@@ -56,15 +58,32 @@ fn steps() -> Vec<Step<'static>> {
 /// An event that should not have come is found where the next ones are compared.
 #[test]
 fn commands_tell_what_a_real_server_tells() {
+    replay(GOLDEN, "KEAmn", &["! new end", "! set end"]);
+}
+
+/// The same of what a value says that takes another's place.
+#[test]
+fn what_is_replaced_is_told_beside_what_replaces_it() {
+    replay(REPLACED, "KEAoc", &["! set end"]);
+}
+
+/// The same of commands that are newer than the server the others were recorded from.
+#[test]
+fn newer_commands_tell_by_their_own_names() {
+    replay(NEWER, "KEA", &["! set end"]);
+}
+
+/// - `last`: the events of one more SET.
+fn replay(golden: &'static str, letters: &str, last: &[&str]) {
     for threads in [1, 4] {
         let server = Server::start(threads, &["--enable-debug-command", "yes"]);
         let mut client = server.client();
-        set_events(&mut client, "KEAmn");
+        set_events(&mut client, letters);
         let mut subscriber = server.client();
         send(&mut subscriber, &split_words("PSUBSCRIBE __keyevent@*__:*"));
         subscriber.reply();
         let mut waiting = Vec::new();
-        for Step { line, events } in steps() {
+        for Step { line, events } in steps(golden) {
             let words = split_words(&line[1..]);
             match line.as_bytes()[0] {
                 b'&' => {
@@ -95,8 +114,8 @@ fn commands_tell_what_a_real_server_tells() {
         }
         // Nothing is left.
         send(&mut client, &split_words("SET end 1"));
-        for wanted in ["! new end", "! set end"] {
-            assert_eq!(event(&subscriber.reply()), wanted, "at {threads} threads");
+        for wanted in last {
+            assert_eq!(event(&subscriber.reply()), *wanted, "at {threads} threads");
         }
     }
 }
@@ -114,7 +133,8 @@ fn letters_choose_what_is_told() {
             set_events(client, letters);
             client.ask("SET k v");
             client.ask("LPUSH l v");
-            client.ask("DEL k l");
+            client.ask("ARSET a 0 v");
+            client.ask("DEL k l a");
             client.ask("PUBLISH end x");
             let mut told = Vec::new();
             loop {
@@ -138,9 +158,11 @@ fn letters_choose_what_is_told() {
             ["__keyspace@0__:k set"],
             "strings alone"
         );
+        assert_eq!(told(&mut client, "Ka"), ["__keyspace@0__:a arset"]);
         assert_eq!(
             told(&mut client, "Elg"),
             [
+                "__keyevent@0__:del a",
                 "__keyevent@0__:del k",
                 "__keyevent@0__:del l",
                 "__keyevent@0__:lpush l"
@@ -149,8 +171,10 @@ fn letters_choose_what_is_told() {
         assert_eq!(
             told(&mut client, "KEn"),
             [
+                "__keyevent@0__:new a",
                 "__keyevent@0__:new k",
                 "__keyevent@0__:new l",
+                "__keyspace@0__:a new",
                 "__keyspace@0__:k new",
                 "__keyspace@0__:l new"
             ]

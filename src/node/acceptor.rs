@@ -22,29 +22,33 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on one `bind` address; `*` is any IPv4 address, `::*` any IPv6 address.
+    /// Listens on one `bind` address; `*` is any IPv4 address, `::*` any IPv6 address, and one of a link has its interface behind a
+    /// `%`.
     pub fn tcp(address: &str, port: u16, backlog: i32) -> io::Result<Self> {
-        let ip: IpAddr = match address {
-            "*" => Ipv4Addr::UNSPECIFIED.into(),
-            "::*" => Ipv6Addr::UNSPECIFIED.into(),
+        let of = |ip: IpAddr| SocketAddr::new(ip, port);
+        let address = match address {
+            "*" => of(Ipv4Addr::UNSPECIFIED.into()),
+            "::*" => of(Ipv6Addr::UNSPECIFIED.into()),
             text => match text.parse() {
-                Ok(ip) => ip,
+                Ok(ip) => of(ip),
+                // All of it counts: an address of a link means nothing without the number of its interface.
                 Err(_) => std::net::ToSocketAddrs::to_socket_addrs(&(text, port))?
                     .next()
-                    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no such address"))?
-                    .ip(),
+                    .ok_or_else(|| {
+                        io::Error::new(io::ErrorKind::InvalidInput, "no such address")
+                    })?,
             },
         };
         let socket = Socket::new(
-            Domain::for_address(SocketAddr::new(ip, port)),
+            Domain::for_address(address),
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
-        if ip.is_ipv6() {
+        if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
         socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddr::new(ip, port).into())?;
+        socket.bind(&address.into())?;
         socket.listen(backlog)?;
         Ok(Self { socket, path: None })
     }
@@ -140,10 +144,11 @@ pub fn prepare(socket: &OwnedFd, keepalive_seconds: u32) -> Peer {
         let _ = socket.set_tcp_keepalive(&keepalive);
     }
     let name = |address: Option<socket2::SockAddr>| {
-        address
-            .and_then(|address| address.as_socket())
-            .map(|address| address.to_string())
-            .unwrap_or_default()
+        let address = address.and_then(|address| address.as_socket());
+        // Without the number of a link's interface, as Redis tells it.
+        address.map_or_else(String::new, |address| {
+            SocketAddr::new(address.ip(), address.port()).to_string()
+        })
     };
     Peer {
         address: name(socket.peer_addr().ok()),

@@ -140,7 +140,10 @@ const VARIABLE_PREFIX: &str = "RONDO_";
 /// Errors: a variable with the prefix whose rest is no option's name.
 fn environment_lines(environment: impl Iterator<Item = (String, String)>) -> Result<String, Stop> {
     let mut said: Vec<(String, String)> = environment
-        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+        .filter(|(name, value)| {
+            let rest = name.strip_prefix(VARIABLE_PREFIX);
+            rest.is_some_and(|rest| !is_of_service(rest, value))
+        })
         .collect();
     said.sort();
     let mut lines = String::new();
@@ -156,6 +159,18 @@ fn environment_lines(environment: impl Iterator<Item = (String, String)>) -> Res
         lines.push_str(&format!("{name} {}\n", quoted(&value)));
     }
     Ok(lines)
+}
+
+/// Whether it tells of a service whose name begins with `rondo`: Kubernetes and Docker give such variables to whoever could ask that.
+fn is_of_service(rest: &str, value: &str) -> bool {
+    let ends_with = |word: &str| {
+        let before = rest.strip_suffix(word);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
+    };
+    let is_port = ends_with("PORT") && value.contains("://");
+    let mut protocols = ["_TCP", "_UDP", "_SCTP"].into_iter();
+    let is_of_port = rest.contains("PORT_") && protocols.any(|protocol| rest.contains(protocol));
+    is_port || is_of_port || ends_with("SERVICE_HOST") || rest.contains("SERVICE_PORT")
 }
 
 /// Cores the process may run on, by affinity and by its control group's quota, at most 1,024.
@@ -207,11 +222,12 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Harnesses of clients read the release of Redis from behind `v=`, here as with `redis-server -v`.
+/// As `redis-server -v` tells it: harnesses of clients take the release of Redis from behind `v=`, or the first number.
 fn version() -> String {
     format!(
-        "rondo {RONDO_VERSION}, Redis server v={REDIS_VERSION} bits={}",
-        usize::BITS
+        "Redis server v={REDIS_VERSION} sha=00000000:0 malloc=mimalloc bits={} build={:x} rondo={RONDO_VERSION}",
+        usize::BITS,
+        super::report::build_id()
     )
 }
 

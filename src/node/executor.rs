@@ -1,8 +1,8 @@
-//! Executors: one pinned thread a core, a glommio executor on it, and that core's loop as its root future.
+//! Executors: one thread a core, a glommio executor on it, and that core's loop as its root future.
 //!
 //! Promises  the listeners are bound before any thread starts, so a port in use is an error at start; a core that
 //!           cannot have its ring ends the start with the setting that fixes it; all cores leave together.
-//! Not here  the loop: `node/core.rs`.
+//! Not here  the loop: `node/core.rs`; which CPUs threads have: `node/affinity.rs`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ use super::recover::{self, Opened};
 use super::ring::Ring;
 use super::stopping::Signals;
 use super::supervisor::{Supervisor, detach};
-use super::{give_back, log, process, spare};
+use super::{affinity, give_back, log, process, spare};
 use crate::base::hash::KeyHasher;
 use crate::commands::acl::Users;
 use crate::keyspace::Keyspace;
@@ -35,6 +35,9 @@ use crate::shard::{Ledger, Shard};
 const GLOMMIO_IO_BYTES: usize = 16 * 1024;
 /// Entries of glommio's own rings: they carry background work only.
 const GLOMMIO_RING_DEPTH: usize = 32;
+/// A limit of the address space below this is told of: the allocator, stacks and what grows without being copied reserve more of it
+/// than they use, some 2 GiB where nothing is stored.
+const ADDRESS_BYTES_MIN: u64 = 4 << 30;
 /// The end of the process waits so long for files that are given up.
 const FILES_END_MAX: Duration = Duration::from_secs(1);
 /// A disk that does not answer has so long beyond the clients' time. With these supervisors' 90 s are not over.
@@ -147,6 +150,16 @@ fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String
         tracing::info!(%error, "tables get no huge pages: transparent_hugepage=madvise would give them some");
     }
     super::report::remember_start(supervisor.name());
+    affinity::confine(&options);
+    if let Some(limit_bytes) = process::address_limit().filter(|&limit| limit < ADDRESS_BYTES_MIN) {
+        tracing::warn!(
+            limit_bytes,
+            "RLIMIT_AS limits the address space, of which more is reserved than used: the process may end for want of it. Lift it \
+             (`ulimit -v unlimited`, systemd LimitAS=infinity); maxmemory limits what is stored"
+        );
+    }
+    // The executors' own rings, which come first, end the process without a word that helps.
+    super::ring::try_out().map_err(|error| error.to_string())?;
     if !options.renames.is_empty() && !crate::commands::table::rename(&options.renames) {
         return Err("commands were used before they were renamed".to_string());
     }
@@ -184,6 +197,7 @@ fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String
         pid = std::process::id(),
         "rondo is starting"
     );
+    super::settings::warn_of_little_memory(&options);
     tracing::info!("Server initialized");
     spare::remove_left(Path::new(&options.dir));
     let options = Arc::new(options);
@@ -249,11 +263,9 @@ fn run_cores(
     let ending = Ending::new(cores_count);
     let ledger = Ledger::new(cores_count);
     let failure: Arc<Mutex<Option<String>>> = Arc::default();
-    let cpus = match options.server_cpus() {
-        cpus if cpus.is_empty() => process::allowed_cpus(),
-        cpus => cpus,
-    };
-    let pin = options.pin_threads && cpus.len() >= cores_count;
+    let (listed, allowed) = (options.server_cpus(), process::allowed_cpus());
+    let pins = affinity::pins(options.pin_threads, cores_count, &listed, &allowed);
+    let has_address_limit = process::address_limit().is_some();
     // glommio places a core by the machine's topology, and panics where that says nothing: a package of -1, as on some ARM boards
     // and virtual machines.
     let has_topology = glommio::CpuSet::online().is_ok();
@@ -264,7 +276,7 @@ fn run_cores(
     let mut threads = Vec::new();
     let (ready, started) = mpsc::channel();
     for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
-        let own_cpu = pin.then(|| cpus[id]);
+        let own_cpu = pins.get(id).copied();
         let placement = match own_cpu.filter(|_| has_topology) {
             Some(cpu) => Placement::Fixed(cpu),
             None => Placement::Unbound,
@@ -296,18 +308,34 @@ fn run_cores(
             .ring_depth(GLOMMIO_RING_DEPTH)
             .spawn(move || async move {
                 super::time_slice::shorten();
-                if let Some(cpu) = own_cpu.filter(|_| !has_topology)
-                    && let Err(error) = process::pin_to(cpu)
-                {
-                    tracing::warn!(core = id, cpu, %error, "a core is not pinned");
+                if let Some(cpu) = own_cpu {
+                    let pinned = match has_topology {
+                        true => Ok(()),
+                        false => process::keep_on(&[cpu]),
+                    };
+                    match pinned {
+                        Ok(()) => process::note_pinned(cpu),
+                        Err(error) => {
+                            tracing::warn!(core = id, cpu, %error, "a core is not pinned");
+                        }
+                    }
                 }
                 if let Err(text) = seat.run().await {
-                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(text);
+                    failed
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .get_or_insert(text);
                     // The other cores cannot serve without this one's shard.
                     std::process::exit(fail(&failed));
                 }
             })
-            .map_err(|error| format!("core {id} cannot start: {error}; see RLIMIT_MEMLOCK and kernel.io_uring_disabled"))?;
+            .map_err(|error| match error {
+                glommio::GlommioError::IoError(error) => {
+                    let remedy = process::core_remedy(&error, has_address_limit);
+                    format!("core {id} cannot start: {error}; {remedy}")
+                }
+                error => format!("core {id} cannot start: {error}"),
+            })?;
         threads.push(thread);
     }
     drop(ready);
@@ -317,10 +345,10 @@ fn run_cores(
     if let Some(id) = missing {
         // The other cores cannot serve without this one's shard, and nobody would ever tell them to stop.
         let reason = match threads.swap_remove(id).join() {
-            Err(glommio::GlommioError::IoError(error)) => format!(
-                "core {id} cannot start: {error}; the rings need more lockable memory (RLIMIT_MEMLOCK: `ulimit -l`, \
-                 systemd LimitMEMLOCK=) or fewer threads"
-            ),
+            Err(glommio::GlommioError::IoError(error)) => {
+                let remedy = process::core_remedy(&error, has_address_limit);
+                format!("core {id} cannot start: {error}; {remedy}")
+            }
             Err(error) => format!("core {id} cannot start: {error}"),
             Ok(()) => format!("core {id} cannot start"),
         };

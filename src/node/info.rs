@@ -76,8 +76,8 @@ pub struct ServerFigures {
     /// `availability-zone`, empty for none.
     pub zone: String,
     pub threads: u32,
-    /// `name=tcp,bind=*,port=6379`, without the `listener0:`.
-    pub listeners: Vec<String>,
+    /// `name=tcp,bind=*,port=6379`, without the `listener0:`, under the number that Redis has for its kind.
+    pub listeners: Vec<(usize, String)>,
 }
 
 /// Clients.
@@ -154,8 +154,12 @@ pub struct StatsFigures {
     pub output_kbps: f64,
     pub rejected_connections: u64,
     pub expired_keys: u64,
+    /// Of those, what the cycle found.
+    pub expired_keys_active: u64,
     /// Fields of hashes.
     pub expired_fields: u64,
+    /// Of those, what the cycle found.
+    pub expired_fields_active: u64,
     /// Of what the cycle looks at, how much is past its deadline.
     pub stale_percent: f64,
     /// Expiry cycles that ended because their time was over.
@@ -409,7 +413,7 @@ fn server(figures: &InfoFigures, out: &mut String) {
         "io_threads_active": u8::from(server.threads > 1),
         "threads": server.threads,
     );
-    for (index, listener) in server.listeners.iter().enumerate() {
+    for (index, listener) in &server.listeners {
         let _ = write!(out, "listener{index}:{listener}\r\n");
     }
 }
@@ -487,6 +491,7 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "rdb_last_bgsave_time_sec": seconds(saving.last_seconds),
         "rdb_current_bgsave_time_sec": seconds(saving.current_seconds),
         "rdb_saves": saving.saves,
+        "rdb_saves_consecutive_failures": saving.failures,
         "rdb_last_cow_size": saving.last_changed_bytes,
         "rdb_last_load_keys_expired": saving.last_expired,
         "rdb_last_load_keys_loaded": saving.last_loaded,
@@ -574,9 +579,11 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_subkeys": stats.expired_fields,
+        "expired_subkeys_active": stats.expired_fields_active,
         // Valkey's name for it.
         "expired_fields": stats.expired_fields,
         "expired_keys": stats.expired_keys,
+        "expired_keys_active": stats.expired_keys_active,
         "expired_stale_perc": format_args!("{:.2}", stats.stale_percent),
         "expired_time_cap_reached_count": stats.expire_time_cap_reached,
         "expire_cycle_cpu_milliseconds": stats.expire_cpu_ms,

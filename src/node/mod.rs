@@ -3,6 +3,7 @@
 pub mod acceptor;
 mod acl;
 mod adoption;
+pub mod affinity;
 mod background;
 pub mod backlog;
 pub mod backup;

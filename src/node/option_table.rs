@@ -28,7 +28,7 @@ const MIB: i64 = 1 << 20;
 const BASE: OptionSpec = OptionSpec {
     name: "",
     alias: "",
-    kind: Kind::Bool(field!(pin_threads)),
+    kind: Kind::Bool(field!(protected_mode)),
     default: "",
     live: true,
     protected: false,
@@ -177,11 +177,15 @@ pub const OWN: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "pin-threads",
-        kind: Kind::Bool(field!(pin_threads)),
-        default: "yes",
+        kind: Kind::Enum {
+            field: field!(pin_threads),
+            names: &["auto", "yes", "no"],
+        },
+        default: "auto",
         settled: "threads are started once, with the server",
         topic: Topic::Threads,
-        help: "keep each thread on one core",
+        help: "keep each thread on one core: yes, no, or auto: where there are as many threads as cores the process may use, or \
+               server-cpulist says which are its own",
         ..BASE
     },
     OptionSpec {
@@ -732,7 +736,7 @@ pub(super) fn defaults() -> Options {
         tls_auto_reload_interval: 0,
         dir: ".".to_string(),
         threads: 0,
-        pin_threads: true,
+        pin_threads: "auto",
         key_groups: KeyGroups::read(KEY_GROUPS).unwrap_or(KeyGroups::NONE),
         maxclients: 10_000,
         busy_reply_threshold: 5000,

@@ -46,8 +46,8 @@ pub struct Options {
     pub dir: String,
     /// Shard threads, 1 to 1,024; 0 until the command line is read means: as many as the process may run on.
     pub threads: i64,
-    /// Whether each thread stays on one core.
-    pub pin_threads: bool,
+    /// `auto`, `yes` or `no`: whether each thread stays on one core.
+    pub pin_threads: &'static str,
     /// Which keys live together.
     pub key_groups: KeyGroups,
     /// Most clients at a time, 1 or more.
@@ -614,12 +614,15 @@ fn parse_enum(word: &str, names: &'static [&'static str]) -> Result<&'static str
 
 /// The name-value pairs that CONFIG GET replies with, for any of the patterns.
 ///
-/// A pattern without `[*?` is a name (or alias) and is answered as it was written, once. In the order of the names, as Valkey tells
+/// A pattern without `[*?` is a name (or alias) and is answered as it was written first, once. In the order of the names, as Valkey tells
 /// them; Redis's order is no order.
 pub fn config_get(options: &Options, patterns: &[Vec<u8>]) -> Vec<(String, String)> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut push = |name: String, value: String| {
-        if !pairs.iter().any(|(known, _)| *known == name) {
+        if !pairs
+            .iter()
+            .any(|(known, _)| known.eq_ignore_ascii_case(&name))
+        {
             pairs.push((name, value));
         }
     };

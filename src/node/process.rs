@@ -1,5 +1,6 @@
 //! The process: limits, CPU time, memory, as the operating system counts them.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -97,21 +98,65 @@ pub fn allowed_cpus() -> Vec<usize> {
         .collect()
 }
 
-/// Pins the calling thread to a CPU.
+/// Keeps the calling thread, and those that it begins later, on these CPUs; those that are not there are passed over.
 ///
-/// Errors: the CPU may not be used.
-pub fn pin_to(cpu: usize) -> std::io::Result<()> {
+/// Errors: none of them may be used.
+pub fn keep_on(cpus: &[usize]) -> io::Result<()> {
     let mut set = nix::sched::CpuSet::new();
-    set.set(cpu)?;
+    for &cpu in cpus {
+        set.set(cpu)?;
+    }
     nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)?;
     Ok(())
 }
 
-/// The CPU the calling thread is pinned to, `None` where it may run on several.
+thread_local! {
+    /// The CPU that of this process's threads the calling one has for itself.
+    static PINNED_CPU: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Notes that the calling thread is pinned to a CPU, where no other core's thread is.
+pub fn note_pinned(cpu: usize) {
+    PINNED_CPU.set(u32::try_from(cpu).ok());
+}
+
+/// The CPU the calling thread is pinned to, `None` where it may run on several or shares the only one.
 pub fn pinned_cpu() -> Option<u32> {
-    match allowed_cpus()[..] {
-        [cpu] => u32::try_from(cpu).ok(),
-        _ => None,
+    PINNED_CPU.get()
+}
+
+/// Whether the address space is limited, and in bytes by how much.
+pub fn address_limit() -> Option<u64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+    (soft != nix::sys::resource::RLIM_INFINITY).then_some(soft)
+}
+
+/// What to change where a core's thread, or what it needs, cannot be had.
+///
+/// - `error`: the operating system's, by its number: EAGAIN is a thread that cannot begin, ENOMEM memory of some kind.
+/// - `has_address_limit`: see [`address_limit`].
+pub fn core_remedy(error: &io::Error, has_address_limit: bool) -> &'static str {
+    match (error.raw_os_error(), has_address_limit) {
+        // The library says so, too, where there is no address space for a stack.
+        (Some(libc::EAGAIN), true) => {
+            "no thread can begin: raise RLIMIT_AS (`ulimit -v`, systemd LimitAS=), or RLIMIT_NPROC (`ulimit -u`, systemd \
+             LimitNPROC=, TasksMax=)"
+        }
+        (Some(libc::EAGAIN), false) => {
+            "no thread can begin: raise RLIMIT_NPROC (`ulimit -u`, systemd LimitNPROC=, TasksMax=; a container's limit of pids), \
+             or take fewer threads"
+        }
+        (Some(libc::ENOMEM), true) => {
+            "raise RLIMIT_AS (`ulimit -v`, systemd LimitAS=), or RLIMIT_MEMLOCK (`ulimit -l`, systemd LimitMEMLOCK=), of which the \
+             rings need some"
+        }
+        (Some(libc::ENOMEM), false) => {
+            "the rings need more lockable memory (RLIMIT_MEMLOCK: `ulimit -l`, systemd LimitMEMLOCK=) or fewer threads"
+        }
+        (Some(libc::EMFILE | libc::ENFILE), _) => {
+            "too many open files: raise RLIMIT_NOFILE (`ulimit -n`, systemd LimitNOFILE=)"
+        }
+        _ => "see RLIMIT_MEMLOCK and kernel.io_uring_disabled",
     }
 }
 

@@ -72,7 +72,7 @@ fn identity() -> &'static Identity {
 }
 
 /// What tells one binary from another; its bytes alone would take long to read.
-fn build_id() -> u64 {
+pub fn build_id() -> u64 {
     let about = std::env::current_exe().and_then(std::fs::metadata);
     let (bytes_count, made) = about.map_or((0, None), |about| (about.len(), about.modified().ok()));
     let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
@@ -276,7 +276,9 @@ impl Core {
                 output_kbps: rates[2] as f64 / 1024.0,
                 rejected_connections: sum(|core| core.counters.connections_rejected),
                 expired_keys: keyspace.expired_keys,
+                expired_keys_active: keyspace.expired_keys_active,
                 expired_fields: keyspace.expired_fields,
+                expired_fields_active: keyspace.expired_fields_active,
                 stale_percent: keyspace.stale_millionths as f64 / 1e4 / cores.len().max(1) as f64,
                 expire_lag_ms_max: keyspace.expire_lag_ms_max,
                 expire_lag_ms_mean: keyspace
@@ -343,19 +345,19 @@ impl Core {
         info::render(&figures, sections)
     }
 
-    fn listener_lines(&self) -> Vec<String> {
+    fn listener_lines(&self) -> Vec<(usize, String)> {
         let options = &self.options;
+        let binds = options.bind.iter();
+        let binds: String = binds.map(|address| format!(",bind={address}")).collect();
         let mut lines = Vec::new();
         if options.port > 0 {
-            let binds: String = options
-                .bind
-                .iter()
-                .map(|address| format!(",bind={address}"))
-                .collect();
-            lines.push(format!("name=tcp{binds},port={}", options.port));
+            lines.push((0, format!("name=tcp{binds},port={}", options.port)));
         }
         if !options.unixsocket.is_empty() {
-            lines.push(format!("name=unix,bind={}", options.unixsocket));
+            lines.push((1, format!("name=unix,bind={}", options.unixsocket)));
+        }
+        if let Some(port) = super::tls::port(options) {
+            lines.push((2, format!("name=tls{binds},port={port}")));
         }
         lines
     }

@@ -30,6 +30,8 @@ pub(super) const ABOVE_LIMIT: &str =
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
 pub(super) const NO_FUNCTION: &str = "ERR Function not found";
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
+/// What SCRIPT SHOW, which is Valkey's, says.
+const NOTHING_TO_SHOW: &str = "NOSCRIPT No matching script.";
 
 /// What a core knows of a script.
 pub(super) struct Known {
@@ -122,12 +124,18 @@ impl Core {
         };
         let script = match self.scripts.known.get_mut(&id) {
             Some(known) => {
-                if by_text && known.text.is_evicted() {
-                    // Whoever has named it by its text may name it by its digest from now on, on any core.
-                    let scripts = &self.mesh.board().scripts;
-                    known.text = scripts.add(id, args.get(1), Source::Eval, self.now_ms);
+                let scripts = &self.mesh.board().scripts;
+                if known.text.is_evicted() {
+                    // Whoever has run it here may name it by its digest from now on, on any core.
+                    let again = match by_text {
+                        true => Some(scripts.add(id, args.get(1), Source::Eval)),
+                        false => scripts.add_again(id, &known.text),
+                    };
+                    if let Some(text) = again {
+                        known.text = text;
+                    }
                 }
-                known.text.touch(self.now_ms);
+                scripts.touch(&known.text);
                 known.script
             }
             None => self.learn(id, by_text.then(|| args.get(1)))?,
@@ -162,13 +170,11 @@ impl Core {
             (None, Some(body)) => {
                 self.compile(&id, body, Source::Eval)?;
                 let scripts = &self.mesh.board().scripts;
-                (
-                    scripts.add(id, body, Source::Eval, self.now_ms),
-                    Source::Eval,
-                )
+                (scripts.add(id, body, Source::Eval), Source::Eval)
             }
             (None, None) => return Err(NO_SCRIPT.into()),
         };
+        self.mesh.board().scripts.touch(&text);
         self.compile(&id, &text.body, source)?;
         self.count_scripts();
         let flags = self.scripts.engine.flags(&id).unwrap_or_default();
@@ -260,6 +266,7 @@ impl Core {
             is_readonly: prepared.is_readonly,
             stays: prepared.script.stays,
             has_written: false,
+            is_in_block: false,
             has_emptied: false,
             may_not_grow: prepared.may_not_grow,
             began: now,
@@ -312,11 +319,7 @@ impl Core {
                         Reply::new(out, session.protocol).error_bytes(&line);
                     });
                 }
-                let now_ms = self.now_ms;
-                self.mesh
-                    .board()
-                    .scripts
-                    .add(id, &body, Source::Load, now_ms);
+                self.mesh.board().scripts.add(id, &body, Source::Load);
                 self.complete(token, |out, session| {
                     Reply::new(out, session.protocol).bulk(id.as_bytes());
                 });
@@ -342,7 +345,7 @@ impl Core {
                     let mut reply = Reply::new(out, session.protocol);
                     match found {
                         Some((text, _)) => reply.bulk(&text.body),
-                        None => reply.error(NO_SCRIPT),
+                        None => reply.error(NOTHING_TO_SHOW),
                     }
                 });
             }

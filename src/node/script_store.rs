@@ -3,42 +3,36 @@
 //!     EVAL, SCRIPT LOAD on any core -> here -> any core's engine, when it first needs the script
 //!
 //! Promises  what one client was told exists is found by every later request, wherever that runs; texts that only EVAL has
-//!           brought are kept while they are among the 500 used last.
+//!           brought are kept while they are among the 500 used last, by whichever name and on whichever core.
 //! Not here  what is compiled: each core's engine (`script/`).
+//! Tests     tests/node/script_store.rs, tests/server/scripts.rs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::script::{Origin, ScriptId};
 
 /// Texts that only EVAL has brought.
 const EVAL_SCRIPTS_MAX: usize = 500;
-/// A use is noted once in so many milliseconds: nobody writes what everybody reads at each request.
-const USED_STEP_MS: i64 = 1000;
 
 /// A script's text.
 pub struct ScriptText {
     /// The text.
     pub body: Box<[u8]>,
-    used_ms: AtomicI64,
+    /// How many texts EVAL had brought when it was used last.
+    used_at: AtomicU64,
     /// It has made room for others. Cores that know it may still run it.
     is_evicted: AtomicBool,
+    /// So many times all had been forgotten when it came.
+    flushes_count: u64,
 }
 
 impl ScriptText {
-    /// Whether the store has forgotten it.
+    /// Whether it has made room for others.
     #[inline]
     pub fn is_evicted(&self) -> bool {
         self.is_evicted.load(Ordering::Relaxed)
-    }
-
-    /// It is used now.
-    #[inline]
-    pub fn touch(&self, now_ms: i64) {
-        if now_ms - self.used_ms.load(Ordering::Relaxed) >= USED_STEP_MS {
-            self.used_ms.store(now_ms, Ordering::Relaxed);
-        }
     }
 }
 
@@ -47,6 +41,9 @@ impl ScriptText {
 pub struct ScriptStore {
     /// DEBUG SET-DISABLE-DENY-SCRIPTS.
     pub allows_all: AtomicBool,
+    /// Texts that EVAL has brought: the clock of their uses. What has been used since the last one came is as new as can be, so nobody
+    /// writes at each request what everybody reads.
+    arrivals_count: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -55,29 +52,35 @@ struct Held {
     scripts: HashMap<ScriptId, (Arc<ScriptText>, Origin), ahash::RandomState>,
     evals_count: usize,
     evicted_count: u64,
-}
-
-impl ScriptText {
-    /// A text, used now.
-    pub fn new(body: &[u8], now_ms: i64) -> Self {
-        Self {
-            body: body.into(),
-            used_ms: AtomicI64::new(now_ms),
-            is_evicted: AtomicBool::new(false),
-        }
-    }
+    flushes_count: u64,
 }
 
 impl ScriptStore {
     /// Keeps a text. One that SCRIPT LOAD has brought stays until it is flushed.
-    pub fn add(&self, id: ScriptId, body: &[u8], origin: Origin, now_ms: i64) -> Arc<ScriptText> {
+    pub fn add(&self, id: ScriptId, body: &[u8], origin: Origin) -> Arc<ScriptText> {
+        self.add_held(&mut self.held(), id, body, origin)
+    }
+
+    /// Keeps a text again that has made room for others and is used; none where all have been forgotten since.
+    pub fn add_again(&self, id: ScriptId, text: &ScriptText) -> Option<Arc<ScriptText>> {
         let mut held = self.held();
-        let held = &mut *held;
+        let is_known = held.flushes_count == text.flushes_count;
+        is_known.then(|| self.add_held(&mut held, id, &text.body, Origin::Eval))
+    }
+
+    fn add_held(
+        &self,
+        held: &mut Held,
+        id: ScriptId,
+        body: &[u8],
+        origin: Origin,
+    ) -> Arc<ScriptText> {
         if let Some((text, known)) = held.scripts.get_mut(&id) {
             if origin == Origin::Load && *known == Origin::Eval {
                 *known = Origin::Load;
                 held.evals_count -= 1;
             }
+            self.touch(text);
             return text.clone();
         }
         if origin == Origin::Eval {
@@ -85,10 +88,25 @@ impl ScriptStore {
                 held.evict_one();
             }
             held.evals_count += 1;
+            self.arrivals_count.fetch_add(1, Ordering::Relaxed);
         }
-        let text = Arc::new(ScriptText::new(body, now_ms));
+        let text = Arc::new(ScriptText {
+            body: body.into(),
+            used_at: AtomicU64::new(self.arrivals_count.load(Ordering::Relaxed)),
+            is_evicted: AtomicBool::new(false),
+            flushes_count: held.flushes_count,
+        });
         held.scripts.insert(id, (text.clone(), origin));
         text
+    }
+
+    /// A text is used now.
+    #[inline]
+    pub fn touch(&self, text: &ScriptText) {
+        let now = self.arrivals_count.load(Ordering::Relaxed);
+        if text.used_at.load(Ordering::Relaxed) != now {
+            text.used_at.store(now, Ordering::Relaxed);
+        }
     }
 
     /// A text, and what brought it.
@@ -101,6 +119,7 @@ impl ScriptStore {
         let mut held = self.held();
         held.scripts.clear();
         held.evals_count = 0;
+        held.flushes_count += 1;
     }
 
     /// How many there are, and how many made room for others.
@@ -122,7 +141,7 @@ impl ScriptStore {
 
 impl Held {
     fn evict_one(&mut self) {
-        let used = |(text, _): &(Arc<ScriptText>, Origin)| text.used_ms.load(Ordering::Relaxed);
+        let used = |(text, _): &(Arc<ScriptText>, Origin)| text.used_at.load(Ordering::Relaxed);
         let evals = self
             .scripts
             .iter()

@@ -22,7 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 use super::core::Core;
 use super::gather::Asker;
@@ -53,8 +53,10 @@ impl Signals {
             let write = write.try_clone().map_err(cannot)?;
             signal_hook::low_level::pipe::register(signal, write).map_err(cannot)?;
         }
-        // The end of the terminal it was started from is not its end.
-        signal_hook::flag::register(SIGHUP, Arc::default()).map_err(cannot)?;
+        // The end of the terminal it was started from is not its end, nor is what Redis has other uses for.
+        for signal in [SIGHUP, SIGALRM, SIGUSR2] {
+            signal_hook::flag::register(signal, Arc::default()).map_err(cannot)?;
+        }
         Ok(Self {
             socket: read.into(),
             last,

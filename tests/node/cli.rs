@@ -73,6 +73,22 @@ fn variables_are_options() {
     assert_eq!((options.port, options.timeout), (7777, 3));
     assert_eq!(options.maxclients, 200);
     assert_eq!(options.requirepass, "a \"b\"");
+    // What Kubernetes and Docker tell of services that are called rondo and rondo-main.
+    let services = [
+        ("RONDO_SERVICE_HOST", "10.0.0.1"),
+        ("RONDO_SERVICE_PORT", "6379"),
+        ("RONDO_SERVICE_PORT_REDIS", "6379"),
+        ("RONDO_PORT", "tcp://10.0.0.1:6379"),
+        ("RONDO_PORT_6379_TCP", "tcp://10.0.0.1:6379"),
+        ("RONDO_PORT_6379_TCP_PROTO", "tcp"),
+        ("RONDO_PORT_6379_TCP_PORT", "6379"),
+        ("RONDO_PORT_6379_TCP_ADDR", "10.0.0.1"),
+        ("RONDO_MAIN_SERVICE_HOST", "10.0.0.1"),
+        ("RONDO_MAIN_PORT", "tcp://10.0.0.1:6379"),
+        ("RONDO_MAXCLIENTS", "100"),
+    ];
+    let options = start_in(&services, &[]).unwrap();
+    assert_eq!((options.port, options.maxclients), (6379, 100));
     assert_eq!(
         start_in(&[("RONDO_PROT", "1")], &[]),
         Err(Stop::Failed(
@@ -181,8 +197,16 @@ fn help_and_version_are_told() {
         other => panic!("{other:?}"),
     };
     for word in ["-v", "--version"] {
-        let expected = format!("rondo {}, Redis server v=8.", env!("CARGO_PKG_VERSION"));
-        assert!(told(&[word]).starts_with(&expected));
+        // Scripts take the first number for the release, others what is between the fifth and the sixth blank.
+        let text = told(&[word]);
+        assert!(text.starts_with("Redis server v=8.0."), "{text}");
+        let names: Vec<&str> = text
+            .split(' ')
+            .filter_map(|part| Some(part.split_once('=')?.0))
+            .collect();
+        assert_eq!(names, ["v", "sha", "malloc", "bits", "build", "rondo"]);
+        let own = format!(" rondo={}", env!("CARGO_PKG_VERSION"));
+        assert!(text.ends_with(&own), "{text}");
     }
     for word in ["-h", "--help"] {
         let help = told(&[word]);

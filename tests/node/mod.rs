@@ -1,9 +1,11 @@
+mod affinity; // which thread has a CPU for itself
 mod cli; // the command line
 mod clients; // rows of CLIENT LIST, and filters
 mod compaction; // when memory is worth a walk
 mod config_file; // redis.conf and its errors
 mod config_rewrite; // CONFIG REWRITE: what changes in the file and what stays
 mod connection; // the order of replies
+mod data_dir; // what a segment's name stands for, whenever one looks
 mod directory; // which cores have subscribers
 mod doctor; // what a host is told to change
 mod durable_way; // which way writes become durable
@@ -16,8 +18,10 @@ mod look_out; // how long a core looks out for others
 mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps
+mod process; // what to change where the operating system gives too little
 mod redis_manifest; // which of Redis's files count
 mod removal; // who keeps what of a file that goes
+mod script_store; // which texts of scripts make room for others
 mod spare; // whose file is written over
 mod subscriptions; // patterns by what they begin or end with
 mod syslog; // what the system's log is sent

@@ -338,7 +338,7 @@ fn config_get_takes_patterns_names_and_aliases() {
     assert_eq!(get(&["MAXCLIENT?"]), [pair("maxclients", "10000")]);
     // A plain name is answered as it was written, and only once.
     assert_eq!(
-        get(&["MaxClients", "MaxClients", "nosuch"]),
+        get(&["MaxClients", "maxclients", "MaxClients", "nosuch", "maxc*"]),
         [pair("MaxClients", "10000")]
     );
     assert_eq!(get(&["slave-priority"]), [pair("slave-priority", "100")]);

@@ -191,14 +191,109 @@ fn systemd_hears_nothing_of_a_start_that_fails() {
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-/// The end of the terminal it was started from is not its end.
+/// The end of the terminal it was started from is not its end, nor are signals that Redis has other uses for.
 #[test]
 fn a_hangup_ends_nothing() {
     let server = super::harness::Server::start(1, &[]);
     let mut client = server.client();
     assert_eq!(client.ask("SET key value"), ok());
-    server.signal("HUP");
-    for _ in 0..3 {
-        assert_eq!(server.client().ask("GET key").text(), "value");
+    for signal in ["HUP", "ALRM", "USR2"] {
+        server.signal(signal);
+        for _ in 0..3 {
+            assert_eq!(server.client().ask("GET key").text(), "value", "{signal}");
+        }
     }
+}
+
+/// The CPUs that each core's thread may run on, as the kernel names them, in the order of the cores.
+fn cpus_of_cores(server: &super::harness::Server) -> Vec<String> {
+    let tasks = format!("/proc/{}/task", server.pid());
+    let mut found: Vec<(usize, u32, String)> = std::fs::read_dir(tasks)
+        .expect("it runs")
+        .flatten()
+        .filter_map(|task| {
+            let read = |name| std::fs::read_to_string(task.path().join(name)).ok();
+            // rondo-0-1, where others are called rondo-files.
+            let name = read("comm")?;
+            let core = name.strip_prefix("rondo-")?.split('-').next()?;
+            let status = read("status")?;
+            let mut lines = status.lines();
+            let cpus = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+            let id = task.file_name().to_str()?.parse().ok()?;
+            Some((core.trim().parse().ok()?, id, cpus.trim().to_string()))
+        })
+        .collect();
+    // A core's executor has a thread of the same name, which begins later.
+    found.sort();
+    found.dedup_by_key(|(core, _, _)| *core);
+    found.into_iter().map(|(_, _, cpus)| cpus).collect()
+}
+
+/// Threads that are as many as CPUs have one each; several servers with fewer are not all on the first ones.
+#[test]
+fn threads_stay_where_they_have_a_cpu_for_themselves() {
+    let cpus = rondo::node::process::allowed_cpus();
+    let all = std::fs::read_to_string("/proc/self/status").expect("a process");
+    let all = all
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let all = all.expect("what is allowed").trim();
+    let started = |threads, extra: &[&str]| super::harness::Server::start(threads, extra);
+    let auto = ["--pin-threads", "auto"];
+    let each: Vec<String> = cpus.iter().map(usize::to_string).collect();
+    if cpus.len() <= 16 {
+        assert_eq!(cpus_of_cores(&started(cpus.len(), &auto)), each);
+        let shared = vec![all.to_string(); cpus.len() + 1];
+        assert_eq!(cpus_of_cores(&started(cpus.len() + 1, &auto)), shared);
+    }
+    if cpus.len() > 1 {
+        assert_eq!(cpus_of_cores(&started(1, &auto)), [all]);
+        let last = each[cpus.len() - 1].as_str();
+        let words = ["--pin-threads", "auto", "--server-cpulist", last];
+        assert_eq!(cpus_of_cores(&started(1, &words)), [last]);
+    }
+    let server = started(1, &["--pin-threads", "yes"]);
+    assert_eq!(cpus_of_cores(&server), [each[0].clone()]);
+}
+
+/// What of a list there is gets used, and the log says what was wrong with it.
+#[test]
+fn a_list_of_cpus_that_falls_short_is_used_as_far_as_it_goes() {
+    let cpus = rondo::node::process::allowed_cpus();
+    let first = cpus[0].to_string();
+    let start = |threads, list: &str| {
+        let words = ["--pin-threads", "auto", "--server-cpulist", list];
+        super::harness::Server::start(threads, &words)
+    };
+    let server = start(2, &first);
+    assert_eq!(cpus_of_cores(&server), vec![first.clone(); 2]);
+    assert!(server.log().contains("more threads than CPUs"));
+    if cpus.contains(&1023) {
+        return; // Whatever may be named is there.
+    }
+    let server = start(1, &format!("{first},1023"));
+    assert_eq!(cpus_of_cores(&server), vec![first]);
+    let log = server.log();
+    assert!(log.contains("CPUs that this process cannot have"), "{log}");
+    assert!(log.contains("1023"), "{log}");
+    let log = start(1, "1023").log();
+    assert!(log.contains("no CPU of server-cpulist"), "{log}");
+}
+
+/// Where the address space is limited nothing that fails for it later would say so.
+#[test]
+fn a_small_address_space_is_told_of() {
+    let dir = new_dir();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\"", BINARY])
+        // Nobody has this address: that is the end of it.
+        .args(["--bind", "198.51.100.7", "--threads", "1"])
+        .args(["--dir", &dir.display().to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("RLIMIT_AS"), "{text}");
+    let _ = std::fs::remove_dir_all(&dir);
 }

@@ -2,7 +2,8 @@
 
 use super::client::{Client, Value, error, ok};
 use super::harness::{Server, eventually, free_port};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, TcpStream};
 
 /// Connections to the old port stay, new ones find the new port only, however often it changes.
 #[test]
@@ -94,4 +95,65 @@ fn addresses_change_on_the_same_port() {
         ok()
     );
     assert!(reaches("127.0.0.1"));
+}
+
+/// An address of a link is one of an interface, which is named behind it. Where this machine has none there is nothing to see.
+#[test]
+fn an_address_of_a_link_is_listened_on() {
+    let interfaces = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let of_link = interfaces.lines().find_map(|line| {
+        // address index prefix scope flags name, all but the last in hexadecimal
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [address, index, _, scope, flags, name] = words[..] else {
+            return None;
+        };
+        let number = |word: &str| u32::from_str_radix(word, 16).ok();
+        // Neither tentative nor a duplicate.
+        let is_usable = number(scope)? == 0x20 && number(flags)? & 0x48 == 0;
+        let address = Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?);
+        is_usable.then_some((address, number(index)?, name))
+    });
+    let Some((address, scope, name)) = of_link else {
+        return;
+    };
+    let server = Server::start(2, &["--protected-mode", "no"]);
+    let mut client = server.client();
+    let addresses = format!("127.0.0.1 {address}%{name}");
+    assert_eq!(
+        client.run(&[b"CONFIG", b"SET", b"bind", addresses.as_bytes()]),
+        ok()
+    );
+    let mut socket = TcpStream::connect(SocketAddrV6::new(address, server.port, 0, scope))
+        .expect("it listens there");
+    socket
+        .write_all(b"CLIENT INFO\r\nQUIT\r\n")
+        .expect("it is open");
+    let mut reply = String::new();
+    socket.read_to_string(&mut reply).expect("text");
+    // As in Redis the interface is no part of a client's address.
+    let own = socket.local_addr().expect("it is connected").port();
+    let expected = format!("addr=[{address}]:{own} laddr=[{address}]:{} ", server.port);
+    assert!(reply.contains(&expected), "{reply}");
+}
+
+/// A kind of listener has its number, whichever others there are.
+#[test]
+fn listeners_have_the_numbers_of_their_kinds() {
+    let dir = super::harness::new_dir();
+    let path = dir.join("socket");
+    let path = path.display().to_string();
+    let server = Server::start(1, &["--unixsocket", &path]);
+    let mut client = server.client();
+    let lines = |client: &mut Client| -> Vec<String> {
+        let text = client.ask("INFO server").text();
+        let lines = text.lines().filter(|line| line.starts_with("listener"));
+        lines.map(str::to_string).collect()
+    };
+    let of_unix = format!("listener1:name=unix,bind={path}");
+    let of_tcp = format!("listener0:name=tcp,bind=127.0.0.1,port={}", server.port);
+    assert_eq!(lines(&mut client), [of_tcp, of_unix.clone()]);
+    assert_eq!(client.ask("CONFIG SET port 0"), ok());
+    assert_eq!(lines(&mut client), [of_unix]);
+    drop(server);
+    let _ = std::fs::remove_dir_all(&dir);
 }

@@ -611,7 +611,6 @@ fn a_text_that_was_evicted_is_known_to_all_when_it_comes_again() {
         }
         let text = "return 'kept'";
         assert_eq!(eval(&mut clients[0], text, &["0"]), bulk("kept"));
-        std::thread::sleep(Duration::from_millis(1_100));
         for number in 0..600 {
             eval(&mut clients[1], &format!("return {number}"), &["0"]);
         }
@@ -622,6 +621,44 @@ fn a_text_that_was_evicted_is_known_to_all_when_it_comes_again() {
             let exists = client.ask(&format!("SCRIPT EXISTS {digest}"));
             assert_eq!(exists, Value::Array(vec![integer(1)]), "at {threads}");
             assert_eq!(client.ask(&format!("EVALSHA {digest} 0")), bulk("kept"));
+        }
+    }
+}
+
+/// A script in constant use by its digest is none of those that make room, however many come meanwhile; and one that has made room is
+/// known to all again when a core that knows it runs it.
+#[test]
+fn a_script_that_is_used_by_its_digest_stays() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.ask(&format!("GET home{number}"));
+        }
+        let text = "return 'kept'";
+        let digest = rondo::base::sha1::sha1(text.as_bytes());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let call = format!("EVALSHA {digest} 0");
+        let exists = format!("SCRIPT EXISTS {digest}");
+        assert_eq!(eval(&mut clients[0], text, &["0"]), bulk("kept"));
+        for number in 0..700 {
+            eval(&mut clients[1], &format!("return {number}"), &["0"]);
+            assert_eq!(clients[0].ask(&call), bulk("kept"), "at {threads}");
+        }
+        for client in &mut clients {
+            assert_eq!(client.ask(&exists), Value::Array(vec![integer(1)]));
+            assert_eq!(client.ask(&call), bulk("kept"), "at {threads}");
+        }
+        for number in 700..1300 {
+            eval(&mut clients[1], &format!("return {number}"), &["0"]);
+        }
+        assert_eq!(clients[0].ask(&exists), Value::Array(vec![integer(0)]));
+        assert_eq!(clients[0].ask(&call), bulk("kept"), "at {threads}");
+        assert_eq!(clients[1].ask(&exists), Value::Array(vec![integer(1)]));
+        assert_eq!(clients[0].ask("SCRIPT FLUSH"), ok());
+        for client in &mut clients {
+            let reply = client.ask(&call);
+            assert!(matches!(&reply, Value::Error(text) if text.starts_with("NOSCRIPT")));
         }
     }
 }

@@ -508,18 +508,20 @@ pub fn check(
     Ok(())
 }
 
-/// When a reader that waits has something to claim of each of these streams that are here: the place of its key among the words, and the
-/// time in milliseconds since the epoch, none while nothing is pending. Before that, for how long entries have to be idle.
-///
-/// - None: it does not claim.
-pub fn claim_times(
-    keys: &Keyspace,
-    db: usize,
-    args: &Args<'_>,
-) -> Option<(i64, Vec<(usize, Option<i64>)>)> {
+/// When a reader that waits has something to claim.
+pub struct ClaimTimes {
+    /// For how long entries have to be idle, in milliseconds.
+    pub idle_ms_min: i64,
+    /// Of each of its streams that are here: the place of its key among the words, and the time in milliseconds since the epoch, none
+    /// while nothing is pending.
+    pub streams: Vec<(usize, Option<i64>)>,
+}
+
+/// When XREADGROUP with these words has something to claim; none where it does not claim.
+pub fn claim_times(keys: &Keyspace, db: usize, args: &Args<'_>) -> Option<ClaimTimes> {
     let request = ReadStreams::parse(args, true, keys.now_ms()).ok()?;
     let (idle_ms_min, (group, _)) = (request.idle_ms_min?, request.group?);
-    let mut times = Vec::new();
+    let mut streams = Vec::new();
     for place in 0..request.keys_count {
         let name = request.key(args, place);
         if !keys.owns(name) {
@@ -540,9 +542,12 @@ pub fn claim_times(
         let is_there = |id| stream.log.get(id).is_some();
         let since_ms = group.longest_pending_ms(is_there);
         let time_ms = since_ms.map(|since_ms| since_ms.saturating_add(idle_ms_min));
-        times.push((request.keys_at + place, time_ms));
+        streams.push((request.keys_at + place, time_ms));
     }
-    Some((idle_ms_min, times))
+    Some(ClaimTimes {
+        idle_ms_min,
+        streams,
+    })
 }
 
 /// The streams of a reply: an array of pairs, or in RESP3 a map; null without any.

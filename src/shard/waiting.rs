@@ -133,10 +133,11 @@ impl Shard {
             return;
         }
         let db = usize::from(request.db);
-        let Some((idle_ms_min, times)) = claim_times(&self.keys, db, args) else {
+        let Some(times) = claim_times(&self.keys, db, args) else {
             return;
         };
-        for (index, time_ms) in times {
+        let idle_ms_min = times.idle_ms_min;
+        for (index, time_ms) in times.streams {
             let hash = self.keys.key(args.get(index)).hash;
             let claimable = self.waiters.claimable();
             claimable.wait((request.db, hash), idle_ms_min, time_ms);

@@ -37,7 +37,7 @@ impl<'a> Options<'a> {
         node_entries_max: u64,
         replays: bool,
     ) -> Result<(Self, usize), CommandError> {
-        let mut parser = Parser::new();
+        let mut parser = Parser::new(replays);
         let mut index = 2;
         while index < args.len() {
             match parser.take(args, index, is_add)? {
@@ -64,11 +64,14 @@ struct Parser<'a> {
     limit: Option<i64>,
     references: Option<References>,
     request: Option<Request<'a>>,
+    /// It is from a log.
+    replays: bool,
 }
 
 impl<'a> Parser<'a> {
-    fn new() -> Self {
+    fn new(replays: bool) -> Self {
         Self {
+            replays,
             creates: true,
             threshold: None,
             is_approximate: false,
@@ -97,11 +100,12 @@ impl<'a> Parser<'a> {
             self.limit = Some(limit);
             return Ok(2);
         }
-        if let Some(references) = references(word) {
-            // A second one is none.
-            let is_taken = self.references.is_none();
-            self.references.get_or_insert(references);
-            return Ok(usize::from(is_taken));
+        // A second one is none, but in logs of earlier builds: there the last one counts.
+        if let Some(references) = references(word)
+            && (self.references.is_none() || self.replays)
+        {
+            self.references = Some(references);
+            return Ok(1);
         }
         if is_add && word.eq_ignore_ascii_case(b"NOMKSTREAM") {
             self.creates = false;
@@ -214,7 +218,7 @@ fn with_id(words: &OwnedArgs, id: StreamId) -> OwnedArgs {
 /// XADD's words but for those about trimming.
 fn without_trim(args: &Args<'_>, id_at: usize) -> OwnedArgs {
     let mut words: OwnedArgs = [b"XADD", args.get(1)].into_iter().collect();
-    let mut parser = Parser::new();
+    let mut parser = Parser::new(false);
     let mut index = 2;
     while index < id_at {
         let taken = parser.take(args, index, true).unwrap_or(0).max(1);
@@ -390,7 +394,7 @@ fn xtrim(
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
     let limits = call.keys.limits().stream_node();
-    let (options, _) = Options::parse(args, false, limits.entries_max, false)?;
+    let (options, _) = Options::parse(args, false, limits.entries_max, call.keys.replays())?;
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
     let found = call.keys.write::<StreamValue>(call.db, &key, no_touch)?;

@@ -212,7 +212,7 @@ fn recover(
         let (scans, run): (Vec<Scan>, Vec<u64>) = results.into_iter().unzip();
         for scan in &scans {
             bytes += scan.bytes;
-            tell_tail(options, &scan.tail)?;
+            tell_tail(options, epoch, &scan.tail)?;
         }
         refuse_gone(dir, epoch, &scans, options)?;
         let settled = settle(&scans, true);
@@ -320,11 +320,11 @@ fn refuse_gone(
 ) -> Result<(), String> {
     let gone = gone_tails(dir, epoch, scans).map_err(|refusal| refusal.to_string())?;
     gone.iter()
-        .try_for_each(|(_, tail)| tell_tail(options, tail))
+        .try_for_each(|(_, tail)| tell_tail(options, epoch, tail))
 }
 
 /// Says that a log does not end after a whole record, or does not load it.
-fn tell_tail(options: &Options, tail: &Tail) -> Result<(), String> {
+fn tell_tail(options: &Options, epoch: &Epoch, tail: &Tail) -> Result<(), String> {
     let loads = options.aof_load_truncated;
     match tail {
         Tail::Clean => {}
@@ -334,8 +334,8 @@ fn tell_tail(options: &Options, tail: &Tail) -> Result<(), String> {
             "the log ends in a write that was cut off and never acknowledged; it does not count"
         ),
         Tail::Torn { file, offset } => return Err(cut_off(file, *offset)),
-        // Nobody cuts all of a file off: it was not copied, or its disk is not there.
-        Tail::Short { bytes: 0, .. } => {
+        // Nobody cuts all of a file off: it was not copied, or its disk is not there. Before all logs have begun one may have none yet.
+        Tail::Short { bytes: 0, .. } if epoch.is_begun => {
             return Err(format!(
                 "{}; nothing is loaded: restore it from a copy, or have `rondo check DIR --fix` do without it",
                 shortened(tail)

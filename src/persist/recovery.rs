@@ -307,8 +307,8 @@ fn short_tail(
     }))
 }
 
-/// The logs without a file in an epoch that goes on and has begun, as it has where other logs have records: each had one before it was
-/// served.
+/// The logs without a file in an epoch that goes on and has begun; and where other logs have records, which all but those of a start have
+/// only then.
 pub fn gone_tails(
     files: &dyn Files,
     epoch: &Epoch,

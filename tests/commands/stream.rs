@@ -307,3 +307,31 @@ fn a_request_is_recorded_for_an_entry() {
         "#,
     );
 }
+
+/// What a log has was allowed when it was written, whatever is known by now, and by earlier builds.
+#[test]
+fn what_is_from_a_log_is_done_again() {
+    let mut runner = Runner::new(1);
+    runner.keys.set_replays(true);
+    check(
+        &mut runner,
+        r#"
+        XADD s IDMP p i 1700000000000-1 a b => "1700000000000-1"
+        XADD s IDMP p i 1700000000000-2 a b => "1700000000000-2"
+        XADD s KEEPREF DELREF 1700000000000-3 a b => "1700000000000-3"
+        XIDMPRECORD s p i 1700000000000-3 => +OK
+        XIDMPRECORD s p j 1-1 => +OK
+        XTRIM s MAXLEN 3 DELREF KEEPREF => :0
+        XCFGSET s IDMP-MAXSIZE 5 IDMP-MAXSIZE 6 => +OK
+        "#,
+    );
+    runner.keys.set_replays(false);
+    check(
+        &mut runner,
+        r#"
+        XTRIM s MAXLEN 3 DELREF KEEPREF => -ERR syntax error
+        XADD s KEEPREF DELREF * a b => -ERR Invalid stream ID specified as stream command argument
+        XINFO STREAM s => *32 "length" :3 "radix-tree-keys" :1 "radix-tree-nodes" :2 "last-generated-id" "1700000000000-3" "max-deleted-entry-id" "0-0" "entries-added" :3 "recorded-first-entry-id" "1700000000000-1" "idmp-duration" :100 "idmp-maxsize" :6 "pids-tracked" :0 "iids-tracked" :0 "iids-added" :4 "iids-duplicates" :0 "groups" :0 "first-entry" *2 "1700000000000-1" *2 "a" "b" "last-entry" *2 "1700000000000-3" *2 "a" "b"
+        "#,
+    );
+}

@@ -28,9 +28,17 @@ fn hgetex(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    if let Some(words) = options_first(args, 2, 1, &["EX", "PX", "EXAT", "PXAT", "PERSIST"]) {
-        return hgetex(call, &words.as_args(), reply);
+    match options_first(args, 2, 1, &["EX", "PX", "EXAT", "PXAT", "PERSIST"]) {
+        Some(words) => get_fields(call, &words.as_args(), reply),
+        None => get_fields(call, args, reply),
     }
+}
+
+fn get_fields(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
     let scale = scale_named(args.get(2));
     let is_persist = args.is(2, "PERSIST");
     let fields_at = match scale {
@@ -238,9 +246,17 @@ fn hsetex(
     const OPTIONS: &[&str] = &[
         "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "XX", "NX", "FXX", "FNX",
     ];
-    if let Some(words) = options_first(args, 2, 2, OPTIONS) {
-        return hsetex(call, &words.as_args(), reply);
+    match options_first(args, 2, 2, OPTIONS) {
+        Some(words) => set_fields(call, &words.as_args(), reply),
+        None => set_fields(call, args, reply),
     }
+}
+
+fn set_fields(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Effect, CommandError> {
     let (now_ms, limits) = (call.keys.now_ms(), call.keys.limits());
     let words = SetWords::parse(args, now_ms)?;
     let key = call.keys.key(args.get(1));

@@ -171,9 +171,19 @@ fn expire(
     scale: Scale,
     name: &str,
 ) -> Result<Effect, CommandError> {
-    if let Some(words) = options_first(args, 3, 1, &["NX", "XX", "GT", "LT"]) {
-        return expire(call, &words.as_args(), reply, scale, name);
+    match options_first(args, 3, 1, &["NX", "XX", "GT", "LT"]) {
+        Some(words) => expire_fields(call, &words.as_args(), reply, scale, name),
+        None => expire_fields(call, args, reply, scale, name),
     }
+}
+
+fn expire_fields(
+    call: &mut Call<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+    scale: Scale,
+    name: &str,
+) -> Result<Effect, CommandError> {
     let now_ms = call.keys.now_ms();
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;

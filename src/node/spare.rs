@@ -8,8 +8,7 @@
 //! 2.7 where next to nothing is freed. Elsewhere, and for small files, there is nothing to gain and nothing is kept.
 //!
 //! Promises  only a file that this process wrote, that has no other name and that nobody else has open is written over; of one that a
-//!           process which was killed has left, or of a snapshot that it had not finished, the next start with the same folder
-//!           removes the name.
+//!           process which was killed has left, the next start with the same folder removes the name.
 //! Not here  when snapshots are made, and what is needed: `node/snapshot.rs`, `node/data_dir.rs`.
 //! Tests     tests/node/spare.rs.
 
@@ -21,10 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::doctor_disk::has_option;
 use super::removal;
@@ -37,8 +33,6 @@ const KEPT_FOR: Duration = Duration::from_secs(90);
 const SIZE_PARTS: u64 = 2;
 /// What the name of a spare ends with.
 const NAME_END: &str = ".old";
-/// What the name of a snapshot ends with until it is whole, here and in Redis.
-const SNAPSHOT_END: &str = ".rdb";
 
 /// Those of the process.
 pub static SPARES: LazyLock<Spares> = LazyLock::new(|| Spares {
@@ -243,47 +237,30 @@ fn look(now: Instant) -> bool {
     SPARES.look(now)
 }
 
-/// Removes what processes that were killed have left in a folder: spares, and snapshots that are not whole.
+/// Removes what processes that were killed have left in a folder.
 pub fn remove_left(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let rest = name.to_str().and_then(|name| name.strip_prefix("temp-"));
-        let Some(rest) = rest else {
+        let name = name.to_string_lossy();
+        let numbers = name
+            .strip_prefix("temp-")
+            .and_then(|rest| rest.strip_suffix(NAME_END))
+            .and_then(|rest| rest.split_once('-'));
+        let are_numbers = numbers.is_some_and(|(process, count)| {
+            process.parse::<u32>().is_ok() && count.parse::<u64>().is_ok()
+        });
+        if !are_numbers {
             continue;
-        };
-        let is_left: fn(File) -> bool = if is_spare(rest) {
-            |file: File| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
-        } else if is_of_dead(rest) {
-            // Another machine's processes, or another container's, have numbers of their own.
-            |file: File| removal::is_alone(&file).unwrap_or(false)
-        } else {
-            continue;
-        };
+        }
         let mut options = OpenOptions::new();
         options.write(true).custom_flags(libc::O_NOFOLLOW);
-        if options.open(entry.path()).is_ok_and(is_left) {
+        let file = options.open(entry.path()).ok();
+        let locked = file.and_then(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).ok());
+        if locked.is_some() {
+            drop(locked);
             let_go(&entry.path());
         }
     }
-}
-
-/// Whether it is the end of a spare's name: `PID-N.old`.
-fn is_spare(rest: &str) -> bool {
-    let numbers = rest.strip_suffix(NAME_END);
-    let numbers = numbers.and_then(|numbers| numbers.split_once('-'));
-    numbers.is_some_and(|(process, count)| {
-        process.parse::<u32>().is_ok() && count.parse::<u64>().is_ok()
-    })
-}
-
-/// Whether it is the end of the name of a snapshot that is being written, `PID.rdb`, and there is no such process.
-fn is_of_dead(rest: &str) -> bool {
-    let digits = rest.strip_suffix(SNAPSHOT_END).unwrap_or_default();
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let process = digits.parse::<i32>().ok().filter(|&number| number > 0);
-    process.is_some_and(|process| {
-        is_number && kill(Pid::from_raw(process), None::<Signal>) == Err(Errno::ESRCH)
-    })
 }
 
 fn let_go(path: &Path) {

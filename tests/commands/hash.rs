@@ -66,3 +66,25 @@ fn deadlines_of_dead_fields_are_not_set() {
     assert_eq!(reply, ":1");
     assert!(fields.ends_with("*2 :-1 :-1"), "{fields}");
 }
+
+/// Options are put in front once, however often something follows the fields.
+#[test]
+fn many_blocks_of_fields_are_an_error() {
+    for (words, block) in [
+        (
+            &["HEXPIRE", "h", "100"][..],
+            &["FIELDS", "1", "f", "NX"][..],
+        ),
+        (&["HGETEX", "h"], &["FIELDS", "1", "f", "PERSIST"]),
+        (&["HSETEX", "h"], &["FIELDS", "1", "f", "v", "FNX"]),
+    ] {
+        let blocks = block.iter().cycle().take(block.len() * 20_000);
+        let words: Vec<&[u8]> = words
+            .iter()
+            .chain(blocks)
+            .map(|word| word.as_bytes())
+            .collect();
+        let reply = Runner::new(1).run(&words);
+        assert_eq!(reply[0], b'-', "{}", String::from_utf8_lossy(&reply));
+    }
+}

@@ -324,8 +324,8 @@ fn xadd(
     };
     let stream = held.get_mut();
     let mark = options.request.map(|request| request.mark(&fields));
-    // In the files of Redis an entry that was added has the id that it got.
-    let may_be_known = new_id == NewId::Next;
+    // What a log has was added.
+    let may_be_known = !replays;
     if let (Some(request), Some(mark), true) = (options.request, &mark, may_be_known) {
         let producers = stream.producers();
         let known = producers.and_then(|it| it.find(request.producer(), mark, now_ms as u64));

@@ -508,6 +508,11 @@ pub fn check(
     Ok(())
 }
 
+/// Pending entries that are looked at for the first that is still there.
+const CLAIM_LOOKS_MAX: usize = 64;
+/// Where there is none, the next look comes so long after, at least.
+const CLAIM_LOOK_MS: i64 = 1000;
+
 /// When a reader that waits has something to claim.
 pub struct ClaimTimes {
     /// For how long entries have to be idle, in milliseconds.
@@ -540,8 +545,14 @@ pub fn claim_times(keys: &Keyspace, db: usize, args: &Args<'_>) -> Option<ClaimT
             continue;
         };
         let is_there = |id| stream.log.get(id).is_some();
-        let since_ms = group.longest_pending_ms(is_there);
-        let time_ms = since_ms.map(|since_ms| since_ms.saturating_add(idle_ms_min));
+        let longest = group.longest_pending_ms(CLAIM_LOOKS_MAX, is_there);
+        let time_ms = longest.map(|longest| match longest {
+            Ok(since_ms) => since_ms.saturating_add(idle_ms_min),
+            // There may be one behind many that have been deleted.
+            Err(since_ms) => since_ms
+                .saturating_add(idle_ms_min)
+                .max(keys.now_ms() + CLAIM_LOOK_MS),
+        });
         streams.push((request.keys_at + place, time_ms));
     }
     Some(ClaimTimes {

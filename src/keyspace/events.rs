@@ -270,9 +270,11 @@ impl Keyspace {
 
     #[cold]
     fn note_replaced(&mut self, db: usize, before: &'static str, key: &Key<'_>) {
-        let Some(now) = self.type_of(db, key) else {
+        // Its time may have come already.
+        let Some(entry) = self.peek_at_any_time(db, key) else {
             return;
         };
+        let now = type_name(&entry.value());
         self.tell(db, Classes::OVERWRITTEN, "overwritten", key.bytes);
         if now != before {
             self.tell(db, Classes::TYPE_CHANGED, "type_changed", key.bytes);

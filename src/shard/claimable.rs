@@ -8,7 +8,7 @@
 //! Promises  nobody waits longer than until the tick after an entry has become claimable; a key costs a look then and one
 //!           lookup for each delivery before.
 //! Not here  looking: `shard/waiting.rs`. What is pending for how long: `commands/stream_read.rs`.
-//! Tests     tests/shard/waiting.rs, tests/server/blocking.rs.
+//! Tests     tests/server/blocking_streams.rs.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,6 +27,8 @@ struct OfKey {
 pub struct Claimable {
     keys: HashMap<WaitKey, OfKey, ahash::RandomState>,
     due: BTreeSet<(i64, WaitKey)>,
+    /// No key is looked at for now.
+    pub rests: bool,
 }
 
 impl Claimable {

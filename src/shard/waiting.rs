@@ -150,20 +150,30 @@ impl Shard {
             return;
         }
         let now_ms = self.keys.now_ms();
+        // It may say since when what it gives is idle.
+        let mut options = args.iter_from(5);
+        let says_when = entry.full_name == "xclaim"
+            && options
+                .any(|it| it.eq_ignore_ascii_case(b"IDLE") || it.eq_ignore_ascii_case(b"TIME"));
         for_each_lock(entry, args, |index, _| {
             let place = (db, self.keys.key(args.get(index)).hash);
-            match entry.full_name {
-                // It may say since when what it gives is idle.
-                "xclaim" if self.waiters.claimable().has(place) => self.waiters.mark(place),
+            match says_when {
+                true if self.waiters.claimable().has(place) => self.waiters.mark(place),
                 _ => self.waiters.claimable().delivered(place, now_ms),
             }
         });
     }
 
+    /// Whether readers that wait with CLAIM are served: what they are given is written, which may be refused now.
+    pub fn rest_claims(&mut self, rests: bool) {
+        self.waiters.claimable().rests = rests;
+    }
+
     /// Serves readers that wait with CLAIM, where the time has come.
     pub(super) fn serve_claims(&mut self) {
         // As for keys whose time has come: nothing is to change now.
-        if !self.waiters.claimable().is_empty() && !self.keys.is_expiry_paused() {
+        let rests = self.waiters.claimable().rests || self.keys.is_expiry_paused();
+        if !self.waiters.claimable().is_empty() && !rests {
             self.waiters.mark_claimable(self.keys.now_ms());
             self.after_writes();
         }

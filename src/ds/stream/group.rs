@@ -239,20 +239,27 @@ impl Group {
             .map(|(id, pending)| (*id, pending))
     }
 
-    /// When the entry was delivered that has been pending for longest of those that a predicate takes.
+    /// When the entry was delivered that has been pending for longest of those that a predicate takes. Where it takes none of the first
+    /// `looks_max`, the answer is when the last of those was, and an error.
     ///
     /// - Cost: that of all pending entries, where they are not in order of time yet.
-    pub fn longest_pending_ms(&self, is_taken: impl Fn(StreamId) -> bool) -> Option<i64> {
-        match &self.by_time {
-            Some(by_time) => {
-                let mut times = by_time.iter().filter(|((_, id), ())| is_taken(*id));
-                times.next().map(|((since_ms, _), ())| *since_ms)
+    pub fn longest_pending_ms(
+        &self,
+        looks_max: usize,
+        is_taken: impl Fn(StreamId) -> bool,
+    ) -> Option<Result<i64, i64>> {
+        let Some(by_time) = &self.by_time else {
+            let pending = self.pending.iter().filter(|(id, _)| is_taken(**id));
+            return pending.map(|(_, it)| it.delivered_at_ms).min().map(Ok);
+        };
+        let mut last_ms = None;
+        for ((since_ms, id), ()) in by_time.iter().take(looks_max) {
+            if is_taken(*id) {
+                return Some(Ok(*since_ms));
             }
-            None => {
-                let pending = self.pending.iter().filter(|(id, _)| is_taken(**id));
-                pending.map(|(_, it)| it.delivered_at_ms).min()
-            }
+            last_ms = Some(*since_ms);
         }
+        last_ms.filter(|_| by_time.len() > looks_max).map(Err)
     }
 
     /// Pending entries by when they were delivered, longest ago first.

@@ -26,7 +26,7 @@ use crate::commands::redact::logged_words;
 use crate::commands::session::{
     ReplyMode, SessionCall, is_http, needs_no_keys, needs_permission, needs_silence,
 };
-use crate::commands::table::{Caller, Run, Verb, table};
+use crate::commands::table::{Caller, Group, Run, Verb, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply, Span};
@@ -119,6 +119,11 @@ impl Core {
             return Dispatched::NotYet;
         }
         if self.is_pausing() && self.waits_for_pause(token, connection, entry, args) {
+            return Dispatched::NotYet;
+        }
+        if entry.command.group == Group::Scripting
+            && self.waits_for_open_change(token, connection, entry)
+        {
             return Dispatched::NotYet;
         }
         if self.is_a_script_busy() && self.is_busy_for(entry) {

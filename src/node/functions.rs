@@ -42,6 +42,8 @@ pub struct FunctionStore {
     version: AtomicU64,
     /// A change is about to be made: meanwhile no function is taken to stay with its keys.
     pub(super) is_changing: Arc<AtomicBool>,
+    /// A block has made one and has not ended: what it made of them is nobody else's yet.
+    pub(super) is_open: AtomicBool,
     /// Blocks on all cores that wait until it is over: they begin before the next one does.
     pub(super) behind_count: AtomicUsize,
     /// The record of the last change: its core in the upper 16 bits, its number in the others; 0 for none.
@@ -496,6 +498,16 @@ impl Core {
         change: FunctionRequest,
         block: Option<TxId>,
     ) {
+        let coordinated = block.and_then(|tx| self.transactions.get(&tx));
+        let changing = coordinated.and_then(|it| match &it.purpose {
+            Purpose::Block(running) => running.changing.as_ref(),
+            _ => None,
+        });
+        if changing.is_some() {
+            // Before anybody can see it.
+            let is_open = &self.mesh.board().functions.is_open;
+            is_open.store(true, Ordering::Release);
+        }
         let connection = self.connections.get_mut(token);
         let protocol = connection.map(|it| it.session.protocol);
         let mut out = Vec::new();

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::busy_scripts::busy_text;
+use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose as Ends, Start};
 use super::functions::{FunctionStore, calls_function};
 use super::gather::{Asker, Gather, Purpose};
@@ -117,8 +118,33 @@ impl Core {
             let functions = &self.mesh.board().functions;
             functions.set_last_record(Dependency { core, lsn });
         }
+        let is_open = &self.mesh.board().functions.is_open;
+        is_open.store(false, Ordering::Release);
         drop(changing);
         self.wake_all();
+    }
+
+    /// Whether a block has changed libraries that is in its midst.
+    pub(super) fn has_open_change(&self) -> bool {
+        self.mesh.board().functions.is_open.load(Ordering::Acquire)
+    }
+
+    /// Whether a request would tell of libraries that a block is changing, or call them: it waits until that has ended.
+    #[cold]
+    pub(super) fn waits_for_open_change(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &Entry,
+    ) -> bool {
+        let waits = self.has_open_change() && connection.open_block().is_none();
+        let tells = ["function|list", "function|dump", "function|stats"];
+        if waits && (calls_function(entry) || tells.contains(&entry.full_name)) {
+            connection.blocked = Some(Blocked::Congested);
+            self.silenced.push(token);
+            return true;
+        }
+        false
     }
 
     /// Whether a block has to wait for changes that were there before it.

@@ -108,7 +108,7 @@ impl Core {
     /// Those who waited until messages had been told go on.
     #[inline]
     pub(super) fn end_silence(&mut self) {
-        if !self.silenced.is_empty() && !self.is_silenced() {
+        if !self.silenced.is_empty() && !self.is_silenced() && !self.has_open_change() {
             for token in std::mem::take(&mut self.silenced) {
                 self.resume_if(token, Blocked::Congested);
             }

@@ -1,7 +1,7 @@
 //! Libraries of functions as clients see them, on one core and on several.
 
 use super::client::{Client, Value, bulk, error, ok, request};
-use super::harness::{Server, eventually, run_to_end};
+use super::harness::{ALWAYS, Server, eventually, run_to_end};
 use super::tools::text;
 use crate::commands::transcript::{Step, parse_transcript, reply_lines};
 use std::io::Read;
@@ -515,5 +515,34 @@ fn a_block_calls_one_version_of_its_functions() {
         for caller in callers {
             caller.join().expect("all replies are there");
         }
+    }
+}
+
+/// What a block makes of libraries is nobody else's before it has ended: nobody learns of one that a kill could take back.
+#[test]
+fn nobody_learns_of_a_library_before_its_block_has_ended() {
+    let spin = "local n = 0 for i = 1, 30000000 do n = n + i end return n";
+    for threads in [1, 3] {
+        let mut server = Server::start(threads, ALWAYS);
+        let mut others: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for (index, other) in others.iter_mut().enumerate() {
+            other.ask(&format!("GET key{index}"));
+        }
+        let mut client = server.client();
+        client.ask("MULTI");
+        load(&mut client, "lib", 1);
+        client.ask("SET key0 1");
+        client.run(&[b"EVAL", spin.as_bytes(), b"0"]);
+        client.send(b"EXEC\r\n");
+        let mut sees = |client: &mut Client| match client.ask("FUNCTION LIST") {
+            Value::Array(libraries) => !libraries.is_empty(),
+            _ => false, // A script is busy.
+        };
+        while !others.iter_mut().any(&mut sees) {}
+        server.signal("KILL");
+        assert!(server.restart(threads, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        assert_eq!(client.ask("FUNCTION LIST").items().len(), 1);
+        assert_eq!(client.ask("GET key0"), bulk("1"));
     }
 }

@@ -167,10 +167,14 @@ fn is_of_service(rest: &str, value: &str) -> bool {
         let before = rest.strip_suffix(word);
         before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
     };
+    // What a linked container is called, and its own variables.
+    let is_link = ends_with("NAME") && value.starts_with('/')
+        || rest.starts_with("ENV_")
+        || rest.contains("_ENV_");
     let is_port = ends_with("PORT") && value.contains("://");
     let mut protocols = ["_TCP", "_UDP", "_SCTP"].into_iter();
     let is_of_port = rest.contains("PORT_") && protocols.any(|protocol| rest.contains(protocol));
-    is_port || is_of_port || ends_with("SERVICE_HOST") || rest.contains("SERVICE_PORT")
+    is_link || is_port || is_of_port || ends_with("SERVICE_HOST") || rest.contains("SERVICE_PORT")
 }
 
 /// Cores the process may run on, by affinity and by its control group's quota, at most 1,024.

@@ -151,6 +151,8 @@ pub struct Connection {
     pub last_command: Option<&'static Entry>,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Since when, or since its last part.
+    pub sending_since_ms: i64,
     /// Bytes in flight in that send.
     pub sending_bytes: usize,
     /// What it was last counted as, for limits of memory.
@@ -271,6 +273,7 @@ impl Connection {
             words_bytes: 0,
             receiving: false,
             sending: false,
+            sending_since_ms: 0,
             sending_bytes: 0,
             dirty: false,
             is_pushed: false,

@@ -348,10 +348,10 @@ impl DataDir {
         // that is cut short by its name would be taken for one that something is missing of.
         if path.exists() {
             let old = OpenOptions::new().write(true).open(&path)?;
+            // Where there is no room even for that, the old one has to make some.
             let left_bytes = match stand_in(&path, &unfinished, block) {
                 Ok(()) => 0,
-                Err(error) if error.kind() == ErrorKind::StorageFull => block.len() as u64,
-                Err(error) => return Err(error),
+                Err(_) => block.len() as u64,
             };
             removal::shrink(&old, left_bytes, || Next::Piece)?;
         }

@@ -25,8 +25,8 @@ use super::stopping::Signals;
 use crate::ds::spare_mappings;
 use crate::shard::CycleBudget;
 
-/// At the end of the process a client that takes none of its replies for so long is not waited for.
-const UNREAD_MS_MAX: i64 = 500;
+/// At the end of the process a client that takes so long for what was sent at once, a megabyte at most, is not waited for.
+const UNREAD_MS_MAX: i64 = 3000;
 /// What expiry and freeing may take of a turn when a tick's budget was not enough: about 25 µs beside a turn's requests.
 const TURN_BUDGET: CycleBudget = CycleBudget {
     expire_steps: 1024,
@@ -351,6 +351,8 @@ impl CoreLoop {
 
     fn cycle(&mut self, budget: CycleBudget) {
         let before = self.core.clock.raw();
+        let rests = self.core.refusal_by_disk().is_some() || self.core.keeps_writes_waiting();
+        self.core.shard.rest_claims(rests);
         self.more_cycle = self.core.shard.cycle(budget);
         let after = self.core.clock.raw();
         let took_ns = self.core.clock.delta_as_nanos(before, after);
@@ -473,6 +475,7 @@ impl CoreLoop {
         }
         let sent = (result as usize).min(left);
         connection.last_active_ms = self.core.now_ms;
+        connection.sending_since_ms = self.core.now_ms;
         connection.bytes_out += sent as u64;
         connection.reply_bytes_peak = connection.reply_bytes_peak.max(sent);
         self.core.counters.writes += 1;
@@ -693,6 +696,7 @@ impl CoreLoop {
                 return;
             };
             connection.sending = true;
+            connection.sending_since_ms = self.core.now_ms;
             connection.sending_bytes = output.len();
             // Where something is to follow the send, its end must not wait for another event.
             let ends_something = connection.has_said_all()
@@ -767,8 +771,9 @@ impl CoreLoop {
                 && connection.blocked != Some(Blocked::UntilReply)
                 && connection.blocked != Some(Blocked::OnDisks);
             let quiet = has_said_all && connection.output.is_empty() && !connection.sending;
-            let unread_ms = now_ms - connection.last_active_ms.max(since_ms);
-            let gives_up = late || has_said_all && unread_ms >= UNREAD_MS_MAX;
+            let unread_ms = now_ms - connection.sending_since_ms.max(since_ms);
+            let is_unread = connection.sending && unread_ms >= UNREAD_MS_MAX;
+            let gives_up = late || has_said_all && is_unread;
             if gives_up && !quiet && !connection.closed {
                 tracing::warn!(
                     client = connection.session.id,

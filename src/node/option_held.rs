@@ -198,6 +198,7 @@ pub const HELD: &[OptionSpec] = &[
     hidden(idle("min-string-size-avoid-copy-reply-threaded", INT, "65536", COPIES)),
     idle("prefetch-batch-max-size", Check::Int(0, 128), "16", EVERY_CORE),
     idle("lookahead", Check::Int(1, INT_MAX), "16", "all requests that have come are looked at together, however many"),
+    idle("vset-force-single-threaded-execution", YES_NO, "no", "vector sets are not built"),
     fixed("key-memory-histograms", YES_NO, "no", &["no"], "keys are not counted by the memory they take"),
     idle("extended-redis-compatibility", YES_NO, "no", "rondo says it is a Redis whatever this says"),
     // Read by `node/syslog.rs`, as are the next two.

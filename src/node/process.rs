@@ -156,7 +156,10 @@ pub fn core_remedy(error: &io::Error, has_address_limit: bool) -> &'static str {
         (Some(libc::EMFILE | libc::ENFILE), _) => {
             "too many open files: raise RLIMIT_NOFILE (`ulimit -n`, systemd LimitNOFILE=)"
         }
-        _ => "see RLIMIT_MEMLOCK and kernel.io_uring_disabled",
+        // Among others what the library says of too little lockable memory, without a number.
+        _ => {
+            "see RLIMIT_MEMLOCK (`ulimit -l`, systemd LimitMEMLOCK=), of which fewer threads need less, and kernel.io_uring_disabled"
+        }
     }
 }
 

@@ -826,10 +826,19 @@ impl Drop for Ring {
 ///
 /// - Errors: as those of [`Ring::new`].
 pub fn try_out() -> Result<(), RingError> {
-    let ring = IoUring::new(SUBMISSIONS_MIN).map_err(|error| RingError {
+    let mut ring = IoUring::new(SUBMISSIONS_MIN).map_err(|error| RingError {
         remedy: remedy("io_uring_setup", &error),
     })?;
-    probe(&ring)
+    probe(&ring)?;
+    // SAFETY: the operation has no buffers.
+    let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
+    let entered = match pushed {
+        Ok(()) => ring.submit_and_wait(1).map(|_| ()),
+        Err(_) => Ok(()),
+    };
+    entered.map_err(|error| RingError {
+        remedy: remedy("io_uring_enter", &error),
+    })
 }
 
 /// What must be there: the operations and features the loop is built on.

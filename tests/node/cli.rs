@@ -84,6 +84,8 @@ fn variables_are_options() {
         ("RONDO_PORT_6379_TCP_PORT", "6379"),
         ("RONDO_PORT_6379_TCP_ADDR", "10.0.0.1"),
         ("RONDO_MAIN_SERVICE_HOST", "10.0.0.1"),
+        ("RONDO_NAME", "/web/rondo"),
+        ("RONDO_ENV_LANG", "C"),
         ("RONDO_MAIN_PORT", "tcp://10.0.0.1:6379"),
         ("RONDO_MAXCLIENTS", "100"),
     ];

@@ -122,6 +122,7 @@ impl Core {
             return Dispatched::NotYet;
         }
         if entry.command.group == Group::Scripting
+            && self.has_open_change()
             && self.waits_for_open_change(token, connection, entry)
         {
             return Dispatched::NotYet;

@@ -125,11 +125,12 @@ impl Core {
     }
 
     /// Whether a block has changed libraries that is in its midst.
+    #[inline]
     pub(super) fn has_open_change(&self) -> bool {
         self.mesh.board().functions.is_open.load(Ordering::Acquire)
     }
 
-    /// Whether a request would tell of libraries that a block is changing, or call them: it waits until that has ended.
+    /// Whether a request would tell of libraries that a block is changing now, or call them: it waits until that has ended.
     #[cold]
     pub(super) fn waits_for_open_change(
         &mut self,
@@ -137,14 +138,15 @@ impl Core {
         connection: &mut Connection,
         entry: &Entry,
     ) -> bool {
-        let waits = self.has_open_change() && connection.open_block().is_none();
         let tells = ["function|list", "function|dump", "function|stats"];
-        if waits && (calls_function(entry) || tells.contains(&entry.full_name)) {
+        let is_concerned = calls_function(entry) || tells.contains(&entry.full_name);
+        // What is queued is asked when it runs.
+        let waits = is_concerned && connection.open_block().is_none();
+        if waits {
             connection.blocked = Some(Blocked::Congested);
             self.silenced.push(token);
-            return true;
         }
-        false
+        waits
     }
 
     /// Whether a block has to wait for changes that were there before it.

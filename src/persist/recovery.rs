@@ -307,8 +307,8 @@ fn short_tail(
     }))
 }
 
-/// The logs without a file in an epoch that goes on and has begun; and where other logs have records, which all but those of a start have
-/// only then.
+/// The logs without a file in an epoch that goes on and has begun, or of which other logs have records: before it has begun those are of
+/// keys whose time came during the start.
 pub fn gone_tails(
     files: &dyn Files,
     epoch: &Epoch,

@@ -220,9 +220,12 @@ fn a_shutdown_that_saves_ends_beside_a_reload_of_the_log() {
         let mut stopping = server.client();
         stopping.send(b"SHUTDOWN SAVE\r\n");
         assert!(server.wait_for_the_end().success(), "{}", server.log());
+        // The end may have come before the script was read.
+        let has_run = client.rest() == b":1\r\n";
         assert!(server.restart(threads, &options), "{}", server.log());
         let mut client = server.client();
-        assert_eq!(client.ask("MGET other k").items(), [bulk("1"), bulk("1")]);
+        let written = if has_run { bulk("1") } else { Value::Null };
+        assert_eq!(client.ask("MGET other k").items(), [bulk("1"), written]);
     }
 }
 

@@ -202,21 +202,12 @@ impl Options<'_> {
     }
 }
 
-/// XADD's words with the id that the entry has got: whether a request is known then depends on options, which may be others when it is run
-/// again.
-fn with_id(words: &OwnedArgs, id: StreamId) -> OwnedArgs {
-    let words = words.as_args();
-    let id_at = Options::parse(&words, true, 0, true).map_or(0, |(_, at)| at);
-    let word = |(index, word)| match index == id_at {
-        true => id.text(&mut [0; 41]).to_vec(),
-        false => <[u8]>::to_vec(word),
-    };
-    let words: Vec<Vec<u8>> = words.iter_from(0).enumerate().map(word).collect();
-    words.iter().map(Vec::as_slice).collect()
-}
-
-/// XADD's words but for those about trimming.
-fn without_trim(args: &Args<'_>, id_at: usize) -> OwnedArgs {
+/// XADD's words as they are logged.
+///
+/// - `has_trim`: with those about trimming.
+/// - `id`: what the entry has got, where that is to be there: whether a request is known depends on options, which may be others when
+///   it is run again.
+fn logged_words(args: &Args<'_>, id_at: usize, has_trim: bool, id: Option<StreamId>) -> OwnedArgs {
     let mut words: OwnedArgs = [b"XADD", args.get(1)].into_iter().collect();
     let mut parser = Parser::new(false);
     let mut index = 2;
@@ -224,12 +215,16 @@ fn without_trim(args: &Args<'_>, id_at: usize) -> OwnedArgs {
         let taken = parser.take(args, index, true).unwrap_or(0).max(1);
         let of_trim = [&b"MAXLEN"[..], b"MINID", b"LIMIT"];
         let word = args.get(index);
-        if !of_trim.iter().any(|name| word.eq_ignore_ascii_case(name)) {
+        if has_trim || !of_trim.iter().any(|name| word.eq_ignore_ascii_case(name)) {
             (index..index + taken).for_each(|at| words.push(args.get(at)));
         }
         index += taken;
     }
-    args.iter_from(id_at).for_each(|word| words.push(word));
+    match id {
+        Some(id) => words.push(id.text(&mut [0; 41])),
+        None => words.push(args.get(id_at)),
+    }
+    args.iter_from(id_at + 1).for_each(|word| words.push(word));
     words
 }
 
@@ -366,16 +361,8 @@ fn xadd(
         && (by_nodes.is_some() || options.request.is_some())
         && let Ok(id) = appended
     {
-        let mut added = match by_nodes {
-            Some(_) => without_trim(args, id_at),
-            None => [&b"XADD"[..]]
-                .into_iter()
-                .chain(args.iter_from(1))
-                .collect(),
-        };
-        if options.request.is_some() {
-            added = with_id(&added, id);
-        }
+        let id = options.request.map(|_| id);
+        let added = logged_words(args, id_at, by_nodes.is_none(), id);
         let trim = by_nodes.filter(|trimmed| trimmed.count > 0);
         let trim = trim.map(|trimmed| exact_trim(key.bytes, trimmed, length, options.references));
         call.log_instead(std::iter::once(added).chain(trim).collect());

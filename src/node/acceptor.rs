@@ -2,7 +2,7 @@
 //!
 //! Promises  an address that cannot be had stops the start with its reason, as does a second server on the same port
 //!           (no SO_REUSEPORT: two servers must not share a port by accident).
-//! Not here  accepting: core 0's ring does, and deals each connection to the core with the fewest (`node/core.rs`).
+//! Not here  accepting: core 0's ring does, and deals each connection to the core with the fewest (`node/event_loop.rs`).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -13,13 +13,13 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::client_row::row;
 use super::clients::render_row;
 use super::config_users::configured_users;
 use super::connection::Connection;
 use super::core::Core;
 use super::dispatch::Dispatched;
 use super::filing::Filing;
-use super::gather::row;
 use super::message::{Answer, Message, Question};
 use super::options::Options;
 use super::ring::Token;

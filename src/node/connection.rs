@@ -5,7 +5,7 @@
 //!
 //! Promises  replies leave in the order the requests came; a connection without traffic holds no buffers; whatever
 //!           must wait (for a lock, a pause, a full link) leaves its request unread in `input`.
-//! Not here  what a request does: `node/dispatch.rs`. Sockets' completions: `node/core.rs`.
+//! Not here  what a request does: `node/dispatch.rs`. Sockets' completions: `node/event_loop.rs`.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -2,7 +2,7 @@
 //!
 //! Promises  the listeners are bound before any thread starts, so a port in use is an error at start; a core that
 //!           cannot have its ring ends the start with the setting that fixes it; all cores leave together.
-//! Not here  the loop: `node/core.rs`; which CPUs threads have: `node/affinity.rs`.
+//! Not here  the loop: `node/event_loop.rs`; which CPUs threads have: `node/affinity.rs`.
 
 use std::path::Path;
 use std::process::ExitCode;

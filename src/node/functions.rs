@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::block::Captured;
+use super::block_calls::Captured;
 use super::connection::Connection;
 use super::core::{Core, Purpose, Start};
 use super::library_changes::Change as Changed;

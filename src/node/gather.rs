@@ -4,7 +4,7 @@
 //!
 //! Promises  the asking connection waits for nothing but its own answers; changes of the options go through core 0, one
 //!           at a time, and are in force on every core before the reply.
-//! Not here  CLIENT LIST and CLIENT KILL: `node/search.rs`.
+//! Not here  what a core answers: `node/asked.rs`. CLIENT LIST and CLIENT KILL: `node/search.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::acl::{UserChange, use_users_question};
 use super::block_logs::Ended;
-use super::clients::{self, ClientFlags, ClientRow};
-use super::connection::{Blocked, Connection};
-use super::core::{Core, Pause, ask_core, every_core};
+use super::client_row::{Place, row};
+use super::clients;
+use super::core::{Core, ask_core, every_core};
 use super::figures::CoreFigures;
 use super::filing::Filing;
 use super::hot_keys::HotKeysSession;
@@ -30,19 +30,16 @@ use super::saving::Emptied;
 use super::search::Search;
 use super::stopping::Wish;
 use super::waiting::End;
+use crate::commands::NodeRequest;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::AclLog;
-use crate::commands::client_filter::{ClientFilter, ClientKind};
-use crate::commands::client_tracking::{TrackingOptions, redirect};
+use crate::commands::client_filter::ClientFilter;
+use crate::commands::client_tracking::TrackingOptions;
 use crate::commands::session::MemoryRequest;
 use crate::commands::session::SaveRequest;
 use crate::commands::slowlog::LatencyRequest;
-use crate::commands::{NodeRequest, Session};
-use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::{Protocol, Reply};
 use crate::router::TxId;
-use crate::shard::hot_keys::HotKey;
-use crate::shard::type_sample::TypeSample;
 
 /// A sleep longer than the clock can tell ends after this.
 const LONG_SLEEP: Duration = Duration::from_secs(u32::MAX as u64);
@@ -513,185 +510,6 @@ impl Core {
         self.next_question
     }
 
-    /// Answers a question of core `from`, which may be this one.
-    pub fn asked(&mut self, from: usize, id: u64, question: Question) {
-        let answer = match question {
-            Question::Configure {
-                pairs,
-                is_local,
-                is_in_block,
-            } => match self.configure((from, id), &pairs, is_local, is_in_block) {
-                Ok(()) => return,
-                Err(text) => Answer::Refused(text.into_bytes()),
-            },
-            Question::AwaitLogs if self.waits_for_logs((from, id)) => return,
-            Question::AwaitLogs => Answer::Done,
-            Question::ChangeUsers { change, client } => match self.change_users(change) {
-                Ok((users, answer)) => {
-                    return self.put_in_force(&users, client, from, id, answer);
-                }
-                Err(text) => Answer::Refused(text),
-            },
-            Question::File { filing, client } => {
-                return self.begin_filing(from, id, client, filing);
-            }
-            Question::UseUsers { users, spare } => {
-                self.use_users(users, spare);
-                Answer::Done
-            }
-            Question::AclLog => Answer::AclLog(self.acl_log.clone()),
-            Question::ResetAclLog => {
-                self.acl_log.reset();
-                Answer::Done
-            }
-            Question::Apply(options) => {
-                self.options = options;
-                self.apply_options();
-                if self.id == 0 {
-                    self.refresh_gate();
-                }
-                Answer::Done
-            }
-            Question::FindClients(sought) => return self.find_clients(from, id, sought),
-            Question::EndSearch { number } => self.end_search(from, number),
-            Question::Figures {
-                sizes,
-                types,
-                hot,
-                durations,
-            } => {
-                let mut figures = self.figures(durations);
-                if sizes {
-                    figures.sizes = self.shard.keys.sizes();
-                }
-                if hot {
-                    figures.hot = self.hot_keys();
-                }
-                if types {
-                    figures.types = self.types();
-                }
-                Answer::Figures(Box::new(figures))
-            }
-            Question::ResetStatistics => {
-                self.counters.reset();
-                if let Some(disk) = &mut self.disk {
-                    disk.reset_figures();
-                }
-                self.saving.reset_counts();
-                self.mesh.board().scripts.reset_counts();
-                let codes_count = self.shard.error_counts().iter().count();
-                self.shard.figures_mut().reset();
-                self.shard.keys.reset_stats();
-                self.shard.keys.note_freed_lazily(codes_count, 0);
-                self.shard.ledger().reset_exceeded();
-                Answer::Done
-            }
-            Question::Pause {
-                until_ms,
-                writes_only,
-            } => {
-                // Who waits for the end of a pause that is over goes on before another begins.
-                if self.has_pause_ended() {
-                    self.unpause();
-                    self.settle();
-                }
-                // A running pause only gets longer and stricter.
-                self.shard.keys.set_expiry_paused(true);
-                let running = self.pause.filter(|pause| pause.until_ms > self.now_ms);
-                self.pause = Some(Pause {
-                    until_ms: running.map_or(until_ms, |pause| pause.until_ms.max(until_ms)),
-                    writes_only: writes_only && running.is_none_or(|pause| pause.writes_only),
-                });
-                Answer::Done
-            }
-            Question::HasArrived => {
-                let asker = Asker::Core {
-                    core: from,
-                    id,
-                    answer: Answer::Done,
-                };
-                return self.ask_all(asker, Purpose::Ok, Question::Echo);
-            }
-            Question::Echo => Answer::Done,
-            Question::FunctionsRest => {
-                return self.functions.waiting.push((from, id));
-            }
-            Question::WritesHaveEnded => {
-                return self.waiting_for_writes.push((from, id));
-            }
-            Question::FlushScripts => {
-                self.flush_scripts();
-                Answer::Done
-            }
-            Question::KillScript { is_function } => Answer::Count(self.kill_script(is_function)),
-            Question::Unblock { id, end } => Answer::Count(usize::from(self.unblock(id, end))),
-            Question::LookAtMonitors => {
-                self.monitored = self.mesh.board().watch.monitors.is_watched();
-                Answer::Done
-            }
-            Question::Unpause => {
-                self.unpause();
-                Answer::Done
-            }
-            Question::HoldWrites(holds) => {
-                self.hold_writes(holds);
-                Answer::Done
-            }
-            Question::HotKeys(step) => self.hot_keys_step(step),
-            Question::Purge => {
-                crate::ds::spare_mappings::give_back();
-                crate::ds::purge::give_back_free_pages();
-                Answer::Done
-            }
-            Question::FindTarget { id } => self.find_target(id),
-            Question::TrackPrefixes {
-                prefixes,
-                core,
-                is_more,
-            } => {
-                for prefix in prefixes.iter() {
-                    self.shard.keys.track_prefix(prefix, core, is_more);
-                }
-                Answer::Done
-            }
-            // The others must hear of it first: all stand still together.
-            Question::Sleep(until) => return self.sleeps.push((from, id, until)),
-            Question::PrepareLog(new) => return self.prepare_log((from, id), new),
-            Question::SyncLog => return self.waits_for_sync.push((from, id)),
-            Question::DropSegments => {
-                self.drop_segments();
-                Answer::Done
-            }
-            Question::SealLog => return self.log_is_to_be_sealed((from, id)),
-            Question::Save(request) => return self.save_asked(from, id, request),
-            Question::Backup {
-                request,
-                is_in_block,
-            } => return self.backup_asked((from, id), request, is_in_block),
-            Question::Stop(wish) => return self.stop_asked(Some((from, id)), wish),
-            Question::Shutdown => {
-                self.stopping = true;
-                self.stopping_since_ms = self.now_ms;
-                self.end_slow_scripts();
-                self.abandon_all_waits();
-                self.listeners.close();
-                Answer::Done
-            }
-        };
-        self.answer(from, id, answer);
-    }
-
-    /// Stands still for DEBUG SLEEP, after a turn; whether it did.
-    pub(super) fn sleep_as_told(&mut self) -> bool {
-        let sleeps = std::mem::take(&mut self.sleeps);
-        for (from, id, until) in &sleeps {
-            std::thread::sleep(until.saturating_duration_since(Instant::now()));
-            self.read_clock();
-            self.answer(*from, *id, Answer::Done);
-        }
-        !sleeps.is_empty()
-    }
-
     pub(super) fn answer(&mut self, to: usize, id: u64, answer: Answer) {
         if to == usize::from(self.id) {
             self.answered(id, answer);
@@ -906,34 +724,6 @@ impl Core {
             }
         }
     }
-
-    // ---- this core's part of the answers
-
-    /// Answers those who wait for the last writes; whether there were any to answer.
-    pub(super) fn answer_when_writes_have_ended(&mut self) -> bool {
-        let is_paused = self.pause.is_some_and(|pause| pause.until_ms > self.now_ms);
-        let is_paused = is_paused || self.holds_writes;
-        if is_paused && (self.has_writing_transactions() || self.shard.has_deferred_writes()) {
-            return false;
-        }
-        for (from, id) in std::mem::take(&mut self.waiting_for_writes) {
-            self.answer(from, id, Answer::Done);
-        }
-        true
-    }
-
-    /// What its requests are for; from now on, for a while, that is looked at.
-    fn hot_keys(&mut self) -> (u64, Vec<HotKey>) {
-        let now_ms = self.now_ms;
-        let hot_keys = self.shard.hot_keys();
-        hot_keys.watch(now_ms, now_ms + HOT_KEYS_WATCHED_MS);
-        hot_keys.hottest()
-    }
-
-    /// What the types of its keys take.
-    fn types(&self) -> TypeSample {
-        TypeSample::of(&self.shard.keys, self.now_us as u64)
-    }
 }
 
 fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
@@ -943,9 +733,6 @@ fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
     });
     figures.collect()
 }
-
-/// Requests are looked at for so long after somebody has asked for the page's figures.
-const HOT_KEYS_WATCHED_MS: i64 = 10_000;
 
 /// Every figure but those for which keys are looked at.
 const fn figures(durations: bool) -> Question {
@@ -968,118 +755,3 @@ fn question_of(sections: &[Vec<u8>]) -> Question {
 }
 
 const NO_CONFIG_FILE: &str = "ERR The server is running without a config file";
-
-/// What of a client's replies CLIENT LIST shows as `obl`; the rest is `omem`, in `oll` pieces of this size.
-const REPLY_BUFFER_BYTES: usize = 16 * 1024;
-
-/// Where a connection is: on which of how many cores.
-#[derive(Clone, Copy)]
-pub struct Place {
-    core: u16,
-    cores_count: usize,
-}
-
-/// A connection's row of CLIENT LIST.
-pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
-    use std::os::fd::AsRawFd;
-    let is_running = connection.blocked == Some(Blocked::UntilReply);
-    let (running_bytes, words_bytes) = match is_running {
-        true => (connection.request_bytes, connection.words_bytes),
-        false => (0, 0),
-    };
-    // Nor has a request that runs its bytes in a buffer of its client's here; Redis cuts it off first where it has threads.
-    let running_bytes = match place.cores_count {
-        1 => running_bytes,
-        _ => 0,
-    };
-    // What of a request is understood counts as its words, as in Redis, which has cut that off.
-    let understood_bytes = connection.parse.parsed_bytes();
-    let unread_bytes = connection.input.len()
-        + connection.large.as_ref().map_or(0, GrowingBuffer::len)
-        + connection.held.as_ref().map_or(0, |held| held.len());
-    // Redis has a buffer of fixed size, and a list of such for what does not fit.
-    let in_buffer_bytes = connection.output.len().min(REPLY_BUFFER_BYTES);
-    let behind_bytes = connection.output_bytes() - in_buffer_bytes;
-    let block = connection.block.as_deref();
-    let open_block = block.filter(|block| block.is_open);
-    let watched = block.and_then(|block| block.watched.as_ref());
-    let is_touched = watched.is_some_and(|watched| watched.watch.is_touched());
-    // As in Redis, a watch that was touched watches nothing any more.
-    let watched = watched.filter(|_| !is_touched);
-    let Session {
-        id,
-        protocol,
-        db,
-        name,
-        lib_name,
-        lib_ver,
-        no_touch,
-        no_evict,
-        can_redirect,
-        subscribed,
-        user,
-        monitoring,
-        tracking,
-        ..
-    } = &connection.session;
-    let tracking = tracking.as_deref();
-    ClientRow {
-        id: *id,
-        addr: connection.peer.address.clone(),
-        laddr: connection.peer.local.clone(),
-        fd: connection.socket.as_raw_fd(),
-        name: name.clone(),
-        age_s: (now_ms - connection.created_ms) / 1000,
-        idle_s: (now_ms - connection.last_active_ms) / 1000,
-        kind: if *subscribed {
-            ClientKind::PubSub
-        } else {
-            ClientKind::Normal
-        },
-        flags: ClientFlags {
-            blocked: connection.waits_at_length(),
-            multi: open_block.is_some(),
-            dirty: is_touched,
-            close_after_reply: connection.close_after_output,
-            unix_socket: connection.peer.is_unix,
-            no_evict: *no_evict,
-            no_touch: *no_touch,
-            monitoring: *monitoring,
-            tracking: tracking.is_some(),
-            tracking_broken: tracking.is_some_and(|tracking| tracking.is_broken),
-            tracking_broadcast: tracking.is_some_and(|tracking| tracking.options.is_broadcast),
-            ..ClientFlags::default()
-        },
-        can_redirect: *can_redirect,
-        db: *db,
-        subscriptions: connection
-            .subscriptions
-            .as_ref()
-            .map_or([0; 3], |subscriptions| subscriptions.counts()),
-        multi_count: open_block.map_or(-1, |block| block.queued_count as i64),
-        watch_count: watched.map_or(0, |watched| watched.keys.len() as u32),
-        query_bytes: (unread_bytes + running_bytes).saturating_sub(understood_bytes) as u64,
-        query_free_bytes: (connection.input.capacity() - connection.input.len()) as u64,
-        argv_bytes: (words_bytes + connection.parse.words_bytes() + connection.waits_bytes) as u64,
-        multi_bytes: connection.queued_bytes() as u64,
-        reply_buffer_bytes: connection.output.capacity() as u64,
-        reply_buffer_peak_bytes: connection.reply_bytes_peak as u64,
-        output_buffer_bytes: in_buffer_bytes as u64,
-        output_list_count: behind_bytes.div_ceil(REPLY_BUFFER_BYTES) as u64,
-        output_bytes: behind_bytes as u64,
-        total_bytes: connection.memory_bytes() as u64,
-        events: (connection.receiving, connection.sending),
-        command: connection
-            .last_command
-            .map_or("NULL", |entry| entry.full_name),
-        user: user.name().to_vec(),
-        redirect: redirect(tracking),
-        resp: if *protocol == Protocol::Resp3 { 3 } else { 2 },
-        lib_name: lib_name.clone(),
-        lib_ver: lib_ver.clone(),
-        core: place.core,
-        bytes_in: connection.bytes_in,
-        bytes_out: connection.bytes_out,
-        commands_count: connection.commands_count,
-    }
-}

@@ -4,7 +4,7 @@
 //!
 //! Promises  a change either listens wherever it was told to, or leaves everything as it was. A listener that the change
 //!           keeps is not touched: nobody who is connecting to it notices.
-//! Not here  one socket: `node/acceptor.rs`; accepting: `node/core.rs`, on core 0.
+//! Not here  one socket: `node/acceptor.rs`; accepting: `node/event_loop.rs`, on core 0.
 //! Tests     tests/server/listeners.rs.
 
 use std::io;

@@ -8,9 +8,9 @@
 //! Promises  a client that is over a limit is closed before anyone sees it; nobody waits for longer than [`WAIT_MS_MAX`].
 //! Tests     tests/server/limits.rs.
 
+use super::client_row::row;
 use super::clients::{self, ClientRow};
 use super::core::Core;
-use super::gather::row;
 use super::message::Answer;
 use super::ring::Token;
 use crate::commands::ClientFilter;

@@ -6,7 +6,7 @@
 //! Promises  one batch per destination and turn; no allocation per request; at most `IN_FLIGHT_MAX` batches of one core
 //!           are out to one other, so a queue never overflows; what a full link cannot take waits in the open batch, and
 //!           its core stops reading from clients meanwhile ([`Mesh::is_congested`]).
-//! Not here  what requests mean: `node/core.rs`. A bell for a sleeping core: the caller rings what `flush` names.
+//! Not here  what requests mean: `node/peers.rs`. A bell for a sleeping core: the caller rings what `flush` names.
 //! Source    measured before it was chosen (ARCHITECTURE, "Hops"); a reply built on one core and freed on another costs
 //!           more than the hop, which is why a batch goes back to its sender.
 

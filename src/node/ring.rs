@@ -5,7 +5,7 @@
 //! Promises  buffers the kernel may write or read are owned here until their end is known, so callers handle only safe
 //!           values; a receive buffer is readable until it is given back; completions of a connection that is gone
 //!           carry its old generation; a send of which something is left ends a wait, one that is through does not.
-//! Not here  what the events mean: `node/core.rs`.
+//! Not here  what the events mean: `node/event_loop.rs`.
 //! Source    `io_uring(7)`; measured before it was chosen: ARCHITECTURE, "The loop".
 //! Details that cost time to find
 //! - With DEFER_TASKRUN nothing completes until `io_uring_enter` is called with GETEVENTS, also when waiting for none.

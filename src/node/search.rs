@@ -14,9 +14,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::client_row::row;
 use super::clients::{self, ClientRow};
 use super::core::Core;
-use super::gather::{Asker, Purpose, row};
+use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::ring::Token;
 use crate::commands::client_filter::ClientFilter;

@@ -24,6 +24,7 @@ pub mod put_off;
 pub mod replay;
 pub mod scripts;
 mod tracking;
+mod transactions;
 pub mod type_sample;
 pub mod waiters;
 pub mod waiting;
@@ -38,7 +39,7 @@ pub use waiting::Waited;
 use std::collections::{HashMap, VecDeque};
 
 use crate::commands::for_each_key;
-use crate::commands::table::{Aside, Call, Caller, KeysHandler, Logged, Patience, Spread, Wait};
+use crate::commands::table::{Aside, Call, Caller, KeysHandler, Logged, Patience, Wait};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::ds::key_table::ReadLimit;
 use crate::keyspace::Keyspace;
@@ -50,15 +51,14 @@ use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
 use crate::router::message::SlowCall;
 use crate::router::packed::{Packed, Step};
-use crate::router::{
-    FromShard, KeyLock, LockMode, LockSet, Operation, Origin, Output, ShardId, ToShard, Trace, TxId,
-};
+use crate::router::{FromShard, KeyLock, LockMode, Origin, ShardId, ToShard, TxId};
 use cycle::Pace;
 use effects::Logging;
 use hot_keys::HotKeys;
-use locks::{LockTable, Ready, Scheduled, Seized, Ticket};
-use long_reads::{LateRead, LongRead};
+use locks::{LockTable, Ticket};
+use long_reads::LongRead;
 use memory::Memory;
+use transactions::{First, WaitingTransaction};
 use waiters::{Change, Waiters};
 use waiting::gives_nothing;
 use watches::Watches;
@@ -100,34 +100,6 @@ pub struct CutMade {
     pub is_base: bool,
     /// Then: the last record of this shard's log by then; 0 without a log.
     pub lsn: u64,
-}
-
-/// A transaction that waits for its locks.
-struct WaitingTransaction {
-    /// Where its coordinator is.
-    core: u16,
-    /// What it wants to run as soon as it has them.
-    first: First,
-    /// Its coordinator knows that it waits for a script that runs for long.
-    is_told: bool,
-}
-
-/// What a transaction runs as soon as it has its locks.
-enum First {
-    /// Nothing: it is told of the grant.
-    Nothing,
-    /// This, which only reads.
-    Read(Operation),
-    /// This, which is all of it: the locks go at once.
-    Whole(Operation),
-    /// This, which is all that it does here: the locks go once it is logged.
-    Last(Operation),
-}
-
-impl From<Option<Operation>> for First {
-    fn from(read: Option<Operation>) -> Self {
-        read.map_or(Self::Nothing, Self::Read)
-    }
 }
 
 /// One core's part of the data, and what runs on it.
@@ -578,202 +550,6 @@ impl Shard {
         self.deferred.len() + self.deferred_blocks.len()
     }
 
-    fn schedule(&mut self, tx: TxId, core: u16, locks: LockSet, first: First) {
-        match self.locks.schedule(tx, locks) {
-            Scheduled::Granted => {
-                if self.grant(tx, core, first) {
-                    self.release(tx);
-                }
-            }
-            Scheduled::OutOfOrder => self.answer_schedule(core, tx, false),
-            Scheduled::Waiting => {
-                let is_told = false;
-                let waiting = WaitingTransaction {
-                    core,
-                    first,
-                    is_told,
-                };
-                self.waiting.insert(tx, waiting);
-            }
-        }
-    }
-
-    /// A transaction has its locks; whether it has no use for them any more.
-    fn grant(&mut self, tx: TxId, core: u16, first: First) -> bool {
-        match first {
-            First::Nothing => self.answer_schedule(core, tx, true),
-            // What was read says that the locks are granted.
-            First::Read(operation) if may_come_later(&operation) => {
-                self.answer_whole_or_later(core, tx, operation);
-            }
-            First::Read(operation) => self.answer_whole(core, tx, operation),
-            First::Whole(operation) => {
-                self.answer_whole(core, tx, operation);
-                return true;
-            }
-            First::Last(operation) => return !self.answer_step(core, tx, operation),
-        }
-        false
-    }
-
-    /// Gives a transaction back that waits.
-    fn recall(&mut self, tx: TxId) {
-        if let Some(waiting) = self.waiting.get(&tx) {
-            self.answer_schedule(waiting.core, tx, false);
-            self.release(tx);
-        }
-    }
-
-    /// Runs an operation that is all of a transaction, or only reads; what it does is logged at once.
-    fn answer_whole(&mut self, core: u16, tx: TxId, operation: Operation) {
-        self.begin_group();
-        let output = self.operate(operation);
-        self.end_group();
-        let trace = self.trace_of_whole();
-        self.answer_run(core, tx, output, trace);
-    }
-
-    /// Runs one operation of several; whether what it did is yet to be logged.
-    fn answer_step(&mut self, core: u16, tx: TxId, operation: Operation) -> bool {
-        let is_log = matches!(operation, Operation::Log { .. });
-        self.begin_step();
-        let output = self.operate(operation);
-        self.end_answered_step((core, tx), output, is_log)
-    }
-
-    /// Answers a step that has run, and gives the transaction's locks back if that was the last and nothing is to be logged.
-    fn answer_ran_step(&mut self, (core, tx): (u16, TxId), output: Output, is_last: bool) {
-        let is_to_be_logged = self.end_answered_step((core, tx), output, false);
-        if is_last && !is_to_be_logged {
-            self.release(tx);
-        }
-    }
-
-    fn end_answered_step(&mut self, (core, tx): (u16, TxId), output: Output, is_log: bool) -> bool {
-        let trace = self.end_step().or_else(|| self.trace_of_whole());
-        let is_to_be_logged = trace.as_ref().is_some_and(|trace| trace.part.is_some());
-        if is_log {
-            self.note_logged(tx);
-        } else if is_to_be_logged {
-            self.note_unlogged(tx);
-        }
-        self.answer_run(core, tx, output, trace);
-        is_to_be_logged
-    }
-
-    fn answer_run(&mut self, core: u16, tx: TxId, output: Output, trace: Option<Box<Trace>>) {
-        let shard = self.id;
-        if !self.slow_calls.is_empty() {
-            let calls = std::mem::take(&mut self.slow_calls);
-            self.events.push_back((core, FromShard::Slow { tx, calls }));
-        }
-        let ran = FromShard::Ran {
-            tx,
-            shard,
-            output,
-            trace,
-        };
-        self.events.push_back((core, ran));
-    }
-
-    fn answer_schedule(&mut self, core: u16, tx: TxId, granted: bool) {
-        let shard = self.id;
-        let message = FromShard::Scheduled { tx, shard, granted };
-        self.events.push_back((core, message));
-    }
-
-    fn seize(&mut self, tx: TxId, core: u16, locks: LockSet, then: Option<Operation>) {
-        let seized = self.locks.seize(tx, LockSet { core, ..locks });
-        match seized {
-            Seized::Keys | Seized::Shard => {
-                self.answer_seize(core, tx, seized == Seized::Shard, then.is_some());
-                if let Some(operation) = then {
-                    self.answer_step(core, tx, operation);
-                }
-            }
-            Seized::Later => {}
-            Seized::Closing { wounded } => {
-                for (core, tx) in wounded {
-                    self.events.push_back((core, FromShard::Wounded { tx }));
-                }
-            }
-        }
-    }
-
-    fn answer_seize(&mut self, core: u16, tx: TxId, whole: bool, ran: bool) {
-        let shard = self.id;
-        let message = FromShard::Seized {
-            tx,
-            shard,
-            whole,
-            ran,
-        };
-        self.events.push_back((core, message));
-    }
-
-    fn withdraw(&mut self, tx: TxId, core: u16) {
-        self.locks.withdraw(tx);
-        let shard = self.id;
-        self.events
-            .push_back((core, FromShard::Withdrawn { tx, shard }));
-        self.run_ready();
-    }
-
-    fn release(&mut self, tx: TxId) {
-        self.waiting.remove(&tx);
-        if !self.long_reads.is_empty() {
-            self.end_long_reads_of(tx);
-        }
-        self.locks.release(tx);
-        self.run_ready();
-        // Waiters that this transaction was in the way of.
-        self.mark_what_is_free();
-    }
-
-    /// Whatever has its locks by now.
-    fn run_ready(&mut self) {
-        while let Some(ready) = self.locks.next_ready() {
-            match ready {
-                Ready::Transaction(tx) => {
-                    if let Some(waiting) = self.waiting.remove(&tx)
-                        && self.grant(tx, waiting.core, waiting.first)
-                    {
-                        self.locks.release(tx);
-                    }
-                }
-                Ready::Request(ticket) => self.run_deferred(ticket),
-                Ready::Seizure(tx, locks) => self.seize(tx, locks.core, locks, None),
-                Ready::Shard { tx, core } => self.answer_seize(core, tx, true, false),
-            }
-        }
-    }
-
-    fn run_deferred(&mut self, ticket: Ticket) {
-        if let Some((request, args)) = self.deferred.remove(&ticket) {
-            let mut reply = Vec::new();
-            let args = args.as_args();
-            self.run_alone(&request, &args, &mut reply);
-            match self.begin_late_read(reply.is_empty(), ticket, &request, &args) {
-                LateRead::WithLock => return,
-                LateRead::WithoutLock => {}
-                LateRead::None => {
-                    let holds = self.take_holds().unwrap_or_default();
-                    let late = FromShard::Late {
-                        origin: request.origin,
-                        reply,
-                        holds,
-                    };
-                    self.events.push_back((request.origin.core, late));
-                }
-            }
-        } else if self.is_of_long_read(ticket) {
-            return;
-        } else {
-            self.run_deferred_block(ticket);
-        }
-        self.locks.finish(ticket);
-    }
-
     /// Makes a request wait if a lock is in its way; false if none is.
     #[cold]
     fn defer(&mut self, request: &Request, args: &Args<'_>) -> bool {
@@ -964,17 +740,6 @@ impl Shard {
                 Err(error)
             }
         }
-    }
-}
-
-/// Whether it is part of a command that looks at all keys, or a copy of a value.
-fn may_come_later(operation: &Operation) -> bool {
-    match operation {
-        Operation::Clone { .. } => true,
-        Operation::Command { entry, .. } => {
-            matches!(entry.command.spread, Spread::EveryShard(_))
-        }
-        _ => false,
     }
 }
 

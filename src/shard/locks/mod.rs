@@ -14,7 +14,7 @@
 //!           transactions that come later. What a call costs follows
 //!           from the claims of one holder and those it unblocks, not from how many holders there are. Allocation
 //!           only while locks are held; with none held, [`LockTable::is_idle`] is one load.
-//! Not here  what runs when a lock is granted: `shard/mod.rs`. Locks that a script takes while it runs: `seize.rs`.
+//! Not here  what runs when a lock is granted: `shard/transactions.rs`. Locks that a script takes while it runs: `seize.rs`.
 //! Source    intent locks in id order: Thomson et al., "VLL", VLDB 2013. Theirs runs blocked transactions in order of
 //!           arrival; here the place comes from the coordinator, so shards need not hear of transactions in one order.
 //! Tests     tests/shard/locks.rs against a model that looks at everything; tests/sim/.

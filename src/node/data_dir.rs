@@ -246,14 +246,17 @@ impl DataDir {
         }
     }
 
-    /// Bytes of a log's files, as far as they were ever written.
-    pub fn log_bytes(&self, epoch: u64, core: u16) -> u64 {
+    /// A log's segments in order, each with its bytes as far as they were ever written.
+    pub fn log_extent(&self, epoch: u64, core: u16) -> Vec<(u64, u64)> {
         let sequences = self.segments(epoch, core).unwrap_or_default();
         let bytes_of = |sequence| {
             let file = regular::open(&self.segment(epoch, core, sequence));
             file.and_then(|file| written_bytes(&file)).unwrap_or(0)
         };
-        sequences.into_iter().map(bytes_of).sum()
+        let sequences = sequences.into_iter();
+        sequences
+            .map(|sequence| (sequence, bytes_of(sequence)))
+            .collect()
     }
 
     fn core_dir(&self, core: u16) -> PathBuf {

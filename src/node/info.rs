@@ -118,7 +118,6 @@ pub struct PersistenceFigures {
     pub saving: SavingFigures,
     /// Changes since the last snapshot.
     pub changes: u64,
-    pub time_s: i64,
     /// One for each core that has a log.
     pub logs: Vec<LogFigures>,
 }
@@ -510,15 +509,19 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "module_fork_last_cow_size": 0,
     );
     if let Some(loading) = &saving.loading {
-        let read = loading.read_bytes.max(1);
         let left = loading.total_bytes.saturating_sub(loading.read_bytes);
+        // Clients wait for as long as this says before they ask again. In the first second Redis says one, whatever there is to load.
+        let left_s = match loading.milliseconds {
+            ..1000 => 1,
+            so_far => so_far * left / loading.read_bytes.max(1) / 1000,
+        };
         lines!(out,
-            "loading_start_time": figures.persistence.time_s - loading.seconds as i64,
+            "loading_start_time": loading.began_s,
             "loading_total_bytes": loading.total_bytes,
             "loading_rdb_used_mem": loading.file_used_bytes,
             "loading_loaded_bytes": loading.read_bytes,
             "loading_loaded_perc": format_args!("{:.2}", loading.read_bytes as f64 * 100.0 / loading.total_bytes.max(1) as f64),
-            "loading_eta_seconds": loading.seconds * left / read,
+            "loading_eta_seconds": left_s,
         );
     }
     let logs = &figures.persistence.logs;

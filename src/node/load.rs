@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::functions::{Codes, LIBRARIES_VERSION};
-use super::mesh::{Board, GATE_LOADING};
+use super::mesh::{Board, GATE_LOADING, now_s};
 use super::regular;
 use super::snapshot::{Pace, lock};
 use crate::base::number::parse_i64;
@@ -89,6 +89,8 @@ pub struct Load {
     pub empty: AtomicU64,
     /// When it began.
     pub began: Instant,
+    /// The same in seconds since the epoch.
+    pub began_s: i64,
 }
 
 impl Load {
@@ -136,6 +138,7 @@ impl Load {
             expired: AtomicU64::new(0),
             empty: AtomicU64::new(0),
             began: Instant::now(),
+            began_s: now_s(),
         });
         *lock(&board.load) = Some(load.clone());
         board.gate.fetch_or(GATE_LOADING, Ordering::Release);

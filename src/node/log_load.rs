@@ -15,10 +15,11 @@ use std::time::Instant;
 use super::core::Core;
 use super::disk::Disk;
 use super::log;
-use super::mesh::{Board, GATE_LOADING};
+use super::mesh::{Board, GATE_LOADING, now_s};
 use super::message::Answer;
 use super::options::Options;
-use super::recover::{self, Opened, Progress};
+use super::progress::Progress;
+use super::recover::{self, Opened};
 use super::rewrite::LogStore;
 use super::saving::Asked;
 use super::snapshot::lock;
@@ -45,6 +46,8 @@ pub struct LogLoad {
     pub progress: Progress,
     /// When it began.
     pub began: Instant,
+    /// The same in seconds since the epoch.
+    pub began_s: i64,
 }
 
 /// What a load that has ended says.
@@ -73,6 +76,7 @@ impl LogLoad {
             result: Mutex::new(None),
             progress: Progress::default(),
             began: Instant::now(),
+            began_s: now_s(),
         });
         *lock(&board.log_load) = Some(load.clone());
         board.gate.fetch_or(GATE_LOADING, Ordering::Release);

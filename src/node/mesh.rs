@@ -247,7 +247,7 @@ pub const GATE_NO_WRITES: u8 = 2;
 /// In [`Core::gate`](super::core::Core): writes wait, for some log is far behind.
 pub const GATE_LOG_BEHIND: u8 = 4;
 
-fn now_s() -> i64 {
+pub(super) fn now_s() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.unwrap_or_default().as_secs() as i64
 }

@@ -7,16 +7,16 @@
 //! Not here  what counts: `persist/recovery.rs`; where there is no log yet: `node/adoption.rs`.
 //! Tests     tests/server/durability.rs.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::adoption::{adopt, tell_newer};
 use super::base::load_base;
 use super::data_dir::DataDir;
 use super::functions::Codes;
 use super::options::Options;
+use super::progress::Progress;
 use super::replaying::{Runner, Seat, Together, run_record};
 use super::rewrite::{dir_of, next_epoch};
 use crate::base::hash::KeyHasher;
@@ -30,8 +30,6 @@ use crate::shard::Shard;
 
 /// Keys that go from one thread to another at once where the number of cores has changed.
 const DEALT_AT_ONCE: usize = 256;
-/// How often progress is told.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// A data directory, and what it says counts.
 pub struct Opened {
@@ -191,11 +189,6 @@ fn recover(
             functions =
                 progress.told(|| load_base(&path, &mut shards, &|bytes| progress.add(bytes)))?;
         }
-        progress.expect(
-            (0..epoch.cores)
-                .map(|core| dir.log_bytes(epoch.number, core))
-                .sum(),
-        );
         let together = Together::new(epoch.cores);
         let epoch_now: &Epoch = epoch;
         let held: Vec<Mutex<Shard>> = shards.into_iter().map(Mutex::new).collect();
@@ -461,43 +454,4 @@ fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), map: SlotMap
         }
     });
     shards
-}
-
-/// How far it has got, told once a second.
-#[derive(Default)]
-pub struct Progress {
-    /// Bytes to be loaded, as far as is known.
-    pub total: AtomicU64,
-    /// Bytes that are.
-    pub done: AtomicU64,
-}
-
-impl Progress {
-    pub(super) fn expect(&self, bytes: u64) {
-        self.total.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn add(&self, bytes: u64) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn told<T>(&self, work: impl FnOnce() -> T) -> T {
-        let is_over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let teller = scope.spawn(|| {
-                while !is_over.load(Ordering::Acquire) {
-                    std::thread::park_timeout(TOLD_EVERY);
-                    if !is_over.load(Ordering::Acquire) {
-                        let done = self.done.load(Ordering::Relaxed);
-                        let percent = done * 100 / self.total.load(Ordering::Relaxed).max(1);
-                        tracing::info!(percent, bytes = done, "loading the append-only log");
-                    }
-                }
-            });
-            let result = work();
-            is_over.store(true, Ordering::Release);
-            teller.thread().unpark();
-            result
-        })
-    }
 }

@@ -20,11 +20,13 @@ use std::time::Duration;
 use super::data_dir::DataDir;
 use super::import::length_of;
 use super::load::RECORD_BYTES_MIN;
-use super::recover::Progress;
+use super::log_way::LogWay;
+use super::progress::Progress;
 use crate::keyspace::SlotMap;
 use crate::persist::manifest::Epoch;
 use crate::persist::record::{Dependency, Kind, Record, TransactionRecord};
 use crate::persist::recovery::{Files, Watcher, base_lsn};
+use crate::persist::segment::LastMark;
 use crate::shard::Shard;
 use crate::shard::replay::Origin;
 
@@ -134,7 +136,7 @@ pub struct Runner<'r> {
     epoch: u64,
     seat: Seat<'r>,
     together: &'r Together,
-    progress: &'r Progress,
+    way: LogWay<'r>,
     /// Keys that there may be at the end: what they came from is in the log, or in its base.
     keys_max: u64,
     run_lsn: u64,
@@ -151,13 +153,19 @@ impl<'r> Runner<'r> {
         together: &'r Together,
         progress: &'r Progress,
     ) -> Self {
+        let extent = dir.log_extent(epoch.number, seat.origin.shard);
+        let base = epoch.base.as_ref();
+        let base_bytes = base.map_or(0, |base| {
+            length_of(&dir.base_path(epoch.number, base.number))
+        });
+        let way = LogWay::new(progress, extent);
         let mut runner = Self {
             dir,
             epoch: epoch.number,
             seat,
             together,
-            progress,
-            keys_max: bytes_of(dir, epoch, seat.origin.shard) / RECORD_BYTES_MIN,
+            keys_max: way.bytes.saturating_add(base_bytes) / RECORD_BYTES_MIN,
+            way,
             run_lsn: 0,
             is_over: false,
             failure: None,
@@ -169,6 +177,7 @@ impl<'r> Runner<'r> {
     /// The last record that was run. Errors: why one could not be.
     pub fn end(mut self) -> Result<u64, String> {
         self.stop();
+        self.way.has_come_to(self.way.bytes);
         match self.failure.take() {
             Some(failure) => Err(failure),
             None => Ok(self.run_lsn),
@@ -197,14 +206,17 @@ impl Drop for Runner<'_> {
 }
 
 impl Watcher for Runner<'_> {
-    fn expect(&mut self, db: u16, keys: u64) {
+    fn expect(&mut self, mark: &LastMark, sequence: u64) {
         // A guess, which damage may have made: memory is taken for no more than there is a file for.
-        let keys = keys.min(self.keys_max).saturating_mul(self.seat.logs_count);
-        self.seat.lock().keys.reserve(u64::from(db), keys);
+        let keys = mark.keys.min(self.keys_max);
+        let keys = keys.saturating_mul(self.seat.logs_count);
+        self.seat.lock().keys.reserve(u64::from(mark.db), keys);
+        self.way.ends_at(sequence, mark.at);
     }
 
     fn see(&mut self, record: &Record<'_>, sequence: u64, at: u64) {
-        self.progress.add(record.header.record_bytes());
+        self.way
+            .has_seen(sequence, at + record.header.record_bytes());
         if self.is_over {
             return;
         }
@@ -224,15 +236,6 @@ impl Watcher for Runner<'_> {
             }
         }
     }
-}
-
-/// Bytes of a log and of its base.
-fn bytes_of(dir: &DataDir, epoch: &Epoch, core: u16) -> u64 {
-    let base = epoch.base.as_ref();
-    let base_bytes = base.map_or(0, |base| {
-        length_of(&dir.base_path(epoch.number, base.number))
-    });
-    dir.log_bytes(epoch.number, core).saturating_add(base_bytes)
 }
 
 /// Runs a record; where that fails, the reason names its place.

@@ -256,7 +256,6 @@ impl Core {
             persistence: info::PersistenceFigures {
                 changes: sum(|core| core.changes).saturating_sub(saving.changes_saved),
                 saving,
-                time_s: self.now_ms / 1000,
                 logs: cores.iter().filter_map(|core| core.log.clone()).collect(),
             },
             stats: info::StatsFigures {

@@ -159,7 +159,8 @@ pub struct SavingFigures {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct LoadingFigures {
-    pub seconds: u64,
+    pub began_s: i64,
+    pub milliseconds: u64,
     pub total_bytes: u64,
     pub read_bytes: u64,
     /// What the RDB file says its server had in use; 0 of logs.
@@ -767,7 +768,8 @@ impl Core {
     fn loading_figures(&self) -> Option<LoadingFigures> {
         if let Some((load, _)) = &self.saving.log_load {
             return Some(LoadingFigures {
-                seconds: load.began.elapsed().as_secs(),
+                began_s: load.began_s,
+                milliseconds: load.began.elapsed().as_millis() as u64,
                 total_bytes: load.progress.total.load(Ordering::Relaxed),
                 read_bytes: load.progress.done.load(Ordering::Relaxed),
                 file_used_bytes: 0,
@@ -775,7 +777,8 @@ impl Core {
         }
         let (load, _) = self.saving.load.as_ref()?;
         Some(LoadingFigures {
-            seconds: load.began.elapsed().as_secs(),
+            began_s: load.began_s,
+            milliseconds: load.began.elapsed().as_millis() as u64,
             total_bytes: load.total_bytes,
             read_bytes: load.read_bytes.load(Ordering::Relaxed),
             file_used_bytes: load.used_bytes.load(Ordering::Relaxed),

@@ -33,7 +33,9 @@ use std::collections::HashSet;
 use super::BLOCK_BYTES;
 use super::manifest::Epoch;
 use super::record::{Dependency, Kind, Part, Record, TransactionRecord};
-use super::segment::{HeaderError, SegmentHeader, Step, Walk, find_mark, first_lsn, last_size};
+use super::segment::{
+    HeaderError, LastMark, SegmentHeader, Step, Walk, find_mark, first_lsn, last_mark,
+};
 
 /// Segments made again before one whose header is damaged, of which its records are looked for.
 const REMADE_COUNT_MAX: u64 = 16;
@@ -385,14 +387,16 @@ pub fn scan_with(
 ) -> Result<Scan, Refusal> {
     let sequences = segments_of(files, epoch, core)?;
     let mut last = None;
-    if let Some(&sequence) = sequences.last() {
+    // The last one may have been made ready, and not begun.
+    for &sequence in sequences.iter().rev().take(2) {
         let bytes = read(files, epoch, core, sequence)?;
-        if let Ok(header) = SegmentHeader::from_bytes(&bytes)
-            && let Some((db, keys)) = last_size(&bytes, header.id)
-        {
-            watcher.expect(db, keys);
+        let header = SegmentHeader::from_bytes(&bytes);
+        let mark = header.ok().and_then(|header| last_mark(&bytes, header.id));
+        last.get_or_insert(bytes);
+        if let Some(mark) = mark {
+            watcher.expect(&mark, sequence);
+            break;
         }
-        last = Some(bytes);
     }
     let mut see = |record: &Record<'_>, sequence, at| watcher.see(record, sequence, at);
     scan_segments(files, epoch, core, (&sequences, last), &mut see)
@@ -400,8 +404,8 @@ pub fn scan_with(
 
 /// Looks at a log's records while it is scanned.
 pub trait Watcher {
-    /// The log says that a database had about so many keys when it ended. It is a guess.
-    fn expect(&mut self, db: u16, keys: u64);
+    /// The log says that it ends about there, in this segment, and that a database had about so many keys then. It is a guess.
+    fn expect(&mut self, mark: &LastMark, sequence: u64);
     /// A record that counts as far as this log knows, with its segment and offset.
     fn see(&mut self, record: &Record<'_>, sequence: u64, at: u64);
 }

@@ -241,14 +241,27 @@ pub fn find_mark(bytes: &[u8], id: u64, from: u64, lsn: u64) -> Option<u64> {
         .map(|at| at as u64)
 }
 
-/// What the last mark says: a database, and about how many keys it had. For a guess: nothing is said of whether it counts.
-pub fn last_size(bytes: &[u8], id: u64) -> Option<(u16, u64)> {
+/// The last mark, for guesses: nothing is said of whether it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastMark {
+    /// A database.
+    pub db: u16,
+    /// About how many keys it had.
+    pub keys: u64,
+    /// Where the mark is in its segment.
+    pub at: u64,
+}
+
+/// Looks for the last mark of a segment.
+pub fn last_mark(bytes: &[u8], id: u64) -> Option<LastMark> {
     (1..bytes.len() / BLOCK_BYTES).rev().find_map(|block| {
         // A mark is no more than a header. What only looks like one may announce more than is worth a checksum.
         match read(&bytes[block * BLOCK_BYTES..][..HEADER_BYTES], id) {
-            Found::Record(Record { header, .. }) if header.kind == Kind::Mark => {
-                Some((header.db, u64::try_from(header.now_ms).ok()?))
-            }
+            Found::Record(Record { header, .. }) if header.kind == Kind::Mark => Some(LastMark {
+                db: header.db,
+                keys: u64::try_from(header.now_ms).ok()?,
+                at: (block * BLOCK_BYTES) as u64,
+            }),
             _ => None,
         }
     })

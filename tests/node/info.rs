@@ -59,9 +59,9 @@ fn sections_are_selected_as_redis_does() {
 fn a_load_shows_how_far_it_is() {
     let mut figures = InfoFigures::default();
     assert!(!info(&figures, &["persistence"]).contains("loading_"));
-    figures.persistence.time_s = 1_000;
     figures.persistence.saving.loading = Some(LoadingFigures {
-        seconds: 10,
+        began_s: 990,
+        milliseconds: 10_000,
         total_bytes: 400,
         read_bytes: 100,
         file_used_bytes: 5_000,
@@ -70,6 +70,15 @@ fn a_load_shows_how_far_it_is() {
     let lines = "loading_start_time:990\r\nloading_total_bytes:400\r\nloading_rdb_used_mem:5000\r\n\
                  loading_loaded_bytes:100\r\nloading_loaded_perc:25.00\r\nloading_eta_seconds:30\r\n";
     assert!(text.contains(lines), "{text}");
+    // Before there is anything to go by, it says one second, as Redis does.
+    figures.persistence.saving.loading = Some(LoadingFigures {
+        milliseconds: 999,
+        total_bytes: 4_000_000,
+        read_bytes: 1,
+        ..LoadingFigures::default()
+    });
+    let text = info(&figures, &["persistence"]);
+    assert!(text.contains("loading_eta_seconds:1\r\n"), "{text}");
 }
 
 #[test]

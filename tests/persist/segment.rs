@@ -4,7 +4,7 @@ use super::disk::MemoryDisk;
 use super::log::{epoch, log, replayed, say};
 use rondo::persist::log::{Policy, Request};
 use rondo::persist::recovery::{Files, Refusal, Tail, scan};
-use rondo::persist::segment::{HeaderError, SegmentHeader, VERSION, last_size};
+use rondo::persist::segment::{HeaderError, LastMark, SegmentHeader, VERSION, last_mark};
 use rondo::persist::{BLOCK_BYTES, Log};
 
 /// Ten records, each in a write of its own that was durable before the next.
@@ -33,6 +33,12 @@ fn words(count: usize) -> Vec<String> {
     (0..count).map(|round| format!("w{round}")).collect()
 }
 
+/// A mark that begins this block.
+fn mark((db, keys): (u16, u64), block: usize) -> Option<LastMark> {
+    let at = (block * BLOCK_BYTES) as u64;
+    Some(LastMark { db, keys, at })
+}
+
 /// How many keys there were is told by the last mark that is whole; a log of before says nothing of it.
 #[test]
 fn the_last_mark_tells_how_many_keys_there_were() {
@@ -40,16 +46,16 @@ fn the_last_mark_tells_how_many_keys_there_were() {
     let id = SegmentHeader::from_bytes(file(&mut disk))
         .expect("a header")
         .id;
-    assert_eq!(last_size(file(&mut disk), id), Some((0, 0)));
+    assert_eq!(last_mark(file(&mut disk), id), mark((0, 0), 10));
     log.note_size(3, 77_000);
     log.set_now(11);
     say(&mut log, "w10");
     disk.perform(1, 0, &mut log);
     assert_eq!(replayed(&disk), (words(11), Tail::Clean));
-    assert_eq!(last_size(file(&mut disk), id), Some((3, 77_000)));
+    assert_eq!(last_mark(file(&mut disk), id), mark((3, 77_000), 11));
     file(&mut disk)[11 * BLOCK_BYTES] ^= 1;
-    assert_eq!(last_size(file(&mut disk), id), Some((0, 0)));
-    assert_eq!(last_size(file(&mut disk), id + 1), None);
+    assert_eq!(last_mark(file(&mut disk), id), mark((0, 0), 10));
+    assert_eq!(last_mark(file(&mut disk), id + 1), None);
 }
 
 #[test]

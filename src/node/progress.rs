@@ -1,0 +1,52 @@
+//! How far a load of files is, and a line of the log about it each second.
+//!
+//! Not here  what of a log's files counts as read: `node/log_way.rs`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often progress is told.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// How far it has got, told once a second.
+#[derive(Default)]
+pub struct Progress {
+    /// Bytes to be loaded, as far as is known.
+    pub total: AtomicU64,
+    /// Bytes that are.
+    pub done: AtomicU64,
+}
+
+impl Progress {
+    pub(super) fn expect(&self, bytes: u64) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn expect_less(&self, bytes: u64) {
+        self.total.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn told<T>(&self, work: impl FnOnce() -> T) -> T {
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let teller = scope.spawn(|| {
+                while !is_over.load(Ordering::Acquire) {
+                    std::thread::park_timeout(TOLD_EVERY);
+                    if !is_over.load(Ordering::Acquire) {
+                        let done = self.done.load(Ordering::Relaxed);
+                        let percent = done * 100 / self.total.load(Ordering::Relaxed).max(1);
+                        tracing::info!(percent, bytes = done, "loading the append-only log");
+                    }
+                }
+            });
+            let result = work();
+            is_over.store(true, Ordering::Release);
+            teller.thread().unpark();
+            result
+        })
+    }
+}

@@ -17,6 +17,7 @@ use super::base::load_base_from;
 use super::command_file::{CommandFile, Piece};
 use super::data_dir::{DataDir, remove_if_there};
 use super::functions;
+use super::mesh::now_s;
 use super::options::Options;
 use super::redis_manifest::files_in;
 use super::regular;
@@ -26,7 +27,7 @@ use super::tool_progress::ToolProgress;
 use crate::base::hash::KeyHasher;
 use crate::base::number::parse_i64;
 use crate::keyspace::cut::CutSizes;
-use crate::keyspace::{Keyspace, SlotMap};
+use crate::keyspace::{Keyspace, SlotMap, StreamValue};
 use crate::persist::effects::{Effect, Effects, append};
 use crate::persist::manifest::{Base, Manifest};
 use crate::persist::rdb::{FileWriter, VERSION, VERSION_MAX};
@@ -306,8 +307,24 @@ impl Imported {
             self.shards[0]
                 .replay_commands(self.db, now_ms, &one)
                 .map_err(|error| error.reason)?;
+            if name == b"XGROUP" && args.len() == 5 && args.is(1, "CREATECONSUMER") {
+                self.see_consumer(&args);
+            }
         }
         Ok(())
+    }
+
+    /// Redis logs no time with a consumer that is made; it has been seen when the file is read.
+    fn see_consumer(&mut self, args: &Args<'_>) {
+        let now_ms = now_s().saturating_mul(1000);
+        let keys = &mut self.shards[0].keys;
+        let key = keys.key(args.get(2));
+        if let Ok(Some(mut held)) = keys.write::<StreamValue>(usize::from(self.db), &key, true)
+            && let Some((_, mut group)) = held.get_mut().group_mut(args.get(3))
+            && let Some(number) = group.find(args.get(4))
+        {
+            group.see(number, now_ms);
+        }
     }
 
     fn function(&mut self, args: &Args<'_>) -> Result<(), String> {

@@ -221,6 +221,7 @@ fn the_append_only_directory_of_redis_is_imported() {
         + &command(&["INCR", "count"])
         + &command(&["XADD", "stream", "1-1", "f", "v"])
         + &command(&["XGROUP", "CREATE", "stream", "group", "0-0"])
+        + &command(&["XGROUP", "CREATECONSUMER", "stream", "group", "new"])
         // What Redis makes of XREADGROUP.
         + &command(&[
             "XCLAIM", "stream", "group", "who", "0", "1-1", "TIME", "1700000000123", "RETRYCOUNT", "1", "FORCE", "JUSTID",
@@ -271,6 +272,17 @@ fn the_append_only_directory_of_redis_is_imported() {
         assert_eq!(client.ask("EXISTS never"), Value::Integer(0));
         let full = format!("{:?}", client.ask("XINFO STREAM stream FULL"));
         assert!(full.contains("1700000000123"), "{full}");
+        // One that has been made and has read nothing has not been idle since 1970.
+        let consumers = client.ask("XINFO CONSUMERS stream group");
+        let first = match &consumers {
+            Value::Array(rows) => rows.first(),
+            _ => None,
+        };
+        assert!(
+            matches!(first, Some(Value::Array(row)) if row[1] == bulk("new")
+                && matches!(row[5], Value::Integer(idle_ms) if idle_ms < 86_400_000)),
+            "{consumers:?}"
+        );
         assert_eq!(client.ask("FCALL f 0"), Value::Integer(7));
         for (request, id) in [
             ("IDMP p one", "4102444800000-0"),

@@ -32,7 +32,12 @@ pub fn timeout_of_seconds(word: &[u8], now_ms: i64) -> Result<Option<u64>, Comma
     if ms >= i64::MAX as f64 {
         return Err("ERR timeout is out of range".into());
     }
-    in_range(if seconds < 0.0 { -1 } else { ms as i64 }, now_ms)
+    // Rounded up, less than a millisecond below nothing is nothing.
+    let ms = match seconds < 0.0 {
+        true => (seconds * 1000.0 + 1e-7).ceil().min(0.0),
+        false => ms,
+    };
+    in_range(ms as i64, now_ms)
 }
 
 /// A number that only Redis's wider type holds: far too large, or nearly nothing.

@@ -140,6 +140,11 @@ fn zincrby(
         increment: true,
         ..AddOptions::default()
     };
+    // As in Redis, which reads ZADD's options here, and then lacks a pair.
+    let words = ["NX", "XX", "GT", "LT", "CH", "INCR"];
+    if words.iter().any(|word| args.is(2, word)) {
+        return Err(CommandError::Syntax);
+    }
     let pair = (parse_score(args.get(2))?, args.get(3));
     add(call, args.get(1), &options, &[pair], reply)
 }

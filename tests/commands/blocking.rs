@@ -20,7 +20,9 @@ fn seconds_may_be_fractions_and_are_rounded_up() {
     assert_eq!(seconds("0.0001"), Ok(Some(1)));
     assert_eq!(seconds("1.1e-3"), Ok(Some(2)));
     assert_eq!(seconds("-1"), Err("ERR timeout is negative".into()));
-    assert_eq!(seconds("-0.001"), Err("ERR timeout is negative".into()));
+    assert_eq!(seconds("-0.001"), Ok(None));
+    assert_eq!(seconds("-0.0011"), Err("ERR timeout is negative".into()));
+    assert_eq!(seconds("-1e-400"), Ok(None));
     let no_float = "ERR timeout is not a float or out of range";
     assert_eq!(seconds("nan"), Err(no_float.into()));
     assert_eq!(seconds("x"), Err(no_float.into()));

@@ -61,14 +61,18 @@ impl Conditional {
             words.push(args.get(at));
             words.push(args.get(at + 1));
         }
-        let is_condition = |word: &&[u8]| {
-            // The options have been checked: where a number stands, neither of these can.
-            word.eq_ignore_ascii_case(b"NX") || word.eq_ignore_ascii_case(b"XX")
-        };
-        let options = args.iter_from(self.pairs.end);
-        options
-            .filter(|word| !is_condition(word))
-            .for_each(|word| words.push(word));
+        let mut at = self.pairs.end;
+        while at < args.len() {
+            let has_value = ["EX", "PX", "EXAT", "PXAT"]
+                .iter()
+                .any(|name| args.is(at, name));
+            let taken = 1 + usize::from(has_value);
+            if !args.is(at, "NX") && !args.is(at, "XX") {
+                let option = at..(at + taken).min(args.len());
+                option.for_each(|at| words.push(args.get(at)));
+            }
+            at += taken;
+        }
         words
     }
 

@@ -50,6 +50,81 @@ fn what_was_compressed_reads_back() {
     }
 }
 
+/// Byte by byte, as the format's description has it and any decoder does it.
+fn by_description(packed: &[u8]) -> Vec<u8> {
+    let mut text: Vec<u8> = Vec::new();
+    let mut bytes = packed.iter().copied();
+    let mut next = || bytes.next();
+    while let Some(control) = next() {
+        if control < 32 {
+            for _ in 0..=control {
+                text.push(next().expect("a run is whole"));
+            }
+            continue;
+        }
+        let mut length = usize::from(control >> 5) + 2;
+        if length == 9 {
+            length += usize::from(next().expect("a length"));
+        }
+        let low = next().expect("a distance");
+        let distance = (usize::from(control & 31) << 8 | usize::from(low)) + 1;
+        for _ in 0..length {
+            text.push(text[text.len() - distance]);
+        }
+    }
+    text
+}
+
+fn check_reads_back(input: &[u8], about: &str) {
+    let packed = compress(input, input.len() + input.len() / 32 + 1).expect("room for runs");
+    let output = decompress(&packed, input.len());
+    assert_eq!(output.as_deref(), Some(input), "{about}");
+    assert_eq!(by_description(&packed), input, "{about}");
+}
+
+/// Around the lengths of runs and copies, and where there are more hashes.
+#[test]
+fn texts_of_every_length_read_back() {
+    let borders = if cfg!(miri) {
+        Vec::new()
+    } else {
+        vec![1_024, 4_096, 8_192]
+    };
+    let borders = borders.into_iter().flat_map(|at| at - 12..at + 12);
+    for length in (0..size(40, 640)).chain(borders) {
+        for kind in 0..5 {
+            let seed = (length * 5 + kind) as u64;
+            let input = text(&mut Random(seed), kind, length);
+            check_reads_back(
+                &input,
+                &format!("SEED={seed}: {length} bytes of kind {kind}"),
+            );
+        }
+    }
+}
+
+/// One copy, overlapping itself where it is longer than far, at the end or before another byte.
+#[test]
+fn copies_of_every_length_and_distance_read_back() {
+    let far = [255, 256, 257, 263, 264, 265, 8_190, 8_191, 8_192, 8_193];
+    let near = 1..=size(9, 34);
+    for distance in near.chain(far.into_iter().take(size(2, 10))) {
+        let lengths = [0..=20, 256..=275, 520..=536];
+        for length in lengths.into_iter().take(size(1, 3)).flatten() {
+            let mut input = text(&mut Random(distance as u64), 0, distance);
+            for at in 0..length {
+                input.push(input[at]);
+            }
+            let about = format!("{length} bytes from {distance} before");
+            check_reads_back(&input, &about);
+            input.push(!input[length]);
+            check_reads_back(&input, &about);
+            input.extend_from_slice(b"some more");
+            check_reads_back(&input, &about);
+        }
+    }
+}
+
 #[test]
 fn texts_that_repeat_become_short() {
     let mut random = Random(1);

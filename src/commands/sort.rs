@@ -3,12 +3,13 @@
 //!     SORT tasks BY weight_* GET # GET task_*->title LIMIT 0 10 DESC STORE sorted
 //!
 //! Promises  equal elements keep their order, those of a set, which has none, come in the order of their bytes; a text that is no number fails the whole request.
+//!           Where nothing is sorted no element of a list or a sorted set is looked at but those that are shown.
 //! Not here  patterns that lead to other shards: `router/programs/sort.rs` brings what they lead to, told by [`leads`].
 //!           What needs no other key and is long: `sort_walk.rs`.
 //! Tests     tests/transcripts/sort.txt.
 
 use std::cmp::Ordering;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use super::CommandError;
 use super::row::*;
@@ -17,13 +18,14 @@ use super::table::{
     Arity, Begin, Call, Command, Effect, Find, Flags, KeyAccess, KeySpec, Program, Run, Spread,
 };
 use super::word::integer;
+use super::zset_reply::reply_member;
 use crate::base::number::{parse_f64, write_i64};
 use crate::ds::key_table::{EntryMut, Value};
 use crate::ds::listpack::Element;
 use crate::keyspace::Classes;
 use crate::keyspace::hash::Found;
 use crate::keyspace::list::{End, List};
-use crate::keyspace::zset::Zset;
+use crate::keyspace::zset::{Direction, Zset};
 use crate::keyspace::{EncodingLimits, Keyspace, Object};
 use crate::resp::{Args, Protocol, Reply};
 
@@ -92,19 +94,44 @@ impl<'a> Request<'a> {
         (self.by.is_none() || self.is_unsorted) && self.gets.iter().all(is_itself)
     }
 
-    /// What a walk is to make of the elements.
-    fn wanted(&self, kind: Kind, length: usize, told: Told) -> Wanted {
+    /// How often each element is told where it is all that is looked at.
+    fn times(&self) -> usize {
+        self.gets.len().max(1)
+    }
+
+    /// Which of `length` elements are read: all that are sorted, or those that are shown as they are.
+    fn part(&self, kind: Kind, length: usize) -> Part {
+        if !self.is_unsorted {
+            return Part::all(length);
+        }
+        let is_backward = self.is_descending && kind == Kind::Ordered;
+        Part {
+            places: self.range(length),
+            from: if is_backward { End::Back } else { End::Front },
+        }
+    }
+
+    /// Which of the elements that were read are shown, once they are in order.
+    fn shown(&self, read_count: usize) -> Range<usize> {
+        match self.is_unsorted {
+            true => 0..read_count,
+            false => self.range(read_count),
+        }
+    }
+
+    /// What a walk is to make of the elements it reads.
+    fn wanted(&self, read_count: usize, told: Told) -> Wanted {
         let measure = match (self.is_unsorted, self.is_alpha) {
             (true, _) => Measure::Place,
             (false, true) => Measure::Text,
             (false, false) => Measure::Number,
         };
-        let has_order = !self.is_unsorted || kind == Kind::Ordered;
         Wanted {
             measure,
-            is_descending: self.is_descending && has_order,
-            shown: self.range(length),
-            times: self.gets.len().max(1),
+            // What is not sorted is read in its direction.
+            is_descending: self.is_descending && !self.is_unsorted,
+            shown: self.shown(read_count),
+            times: self.times(),
             told,
         }
     }
@@ -128,6 +155,74 @@ enum Kind {
     Ordered,
     /// A set.
     Unordered,
+}
+
+/// Elements that are next to each other.
+pub(super) struct Part {
+    /// Counted from that end; those of a set in the order in which it is walked through.
+    pub(super) places: Range<usize>,
+    pub(super) from: End,
+}
+
+impl Part {
+    fn all(length: usize) -> Self {
+        Self {
+            places: 0..length,
+            from: End::Front,
+        }
+    }
+
+    /// How many elements are passed on the way through it: a set has no way but from its first.
+    fn passed_count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Ordered => self.places.len(),
+            Kind::Unordered => self.places.end,
+        }
+    }
+
+    /// Where it begins in a list of `length` elements, counted from the front.
+    pub(super) fn index(&self, length: usize) -> usize {
+        match self.from {
+            End::Front => self.places.start,
+            End::Back => length.saturating_sub(self.places.start + 1),
+        }
+    }
+
+    /// Its ranks in a sorted set of `length` members, which has them all, and which way to go.
+    pub(super) fn ranks(&self, length: usize) -> (Range<usize>, Direction) {
+        let Range { start, end } = self.places;
+        match self.from {
+            End::Front => (start..end, Direction::Up),
+            End::Back => (length - end..length - start, Direction::Down),
+        }
+    }
+
+    /// Calls `visit` with its elements; with none where there is no key.
+    ///
+    /// - Cost: that of these elements, and of those before them in a set.
+    fn each(&self, object: Option<&Object>, mut visit: impl FnMut(Element<'_>)) {
+        match object {
+            Some(Object::List(list)) => {
+                list.visit_some(self.index(list.len()), self.places.len(), self.from, visit);
+            }
+            Some(Object::Zset(set)) => {
+                let (ranks, direction) = self.ranks(set.len());
+                set.walk(ranks, direction)
+                    .for_each(|(member, _)| visit(member));
+            }
+            Some(Object::Set(set)) => {
+                let mut place = 0_usize;
+                set.all(|member| {
+                    if self.places.contains(&place) {
+                        visit(member);
+                    }
+                    place += 1;
+                    place < self.places.end
+                });
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The elements, one after the other in one buffer.
@@ -166,18 +261,10 @@ impl Source {
         &self.text[start..self.ends[index]]
     }
 
-    /// All elements; none where there is no key.
-    fn of(object: Option<&Object>) -> Self {
+    /// The elements of `part`; none where there is no key.
+    fn of(object: Option<&Object>, part: &Part) -> Self {
         let mut source = Self::new(extent(object).0);
-        match object {
-            Some(Object::List(list)) => list.visit(0, End::Front, |element| {
-                source.push(element);
-                ControlFlow::Continue(())
-            }),
-            Some(Object::Set(set)) => set.each(|member| source.push(member)),
-            Some(Object::Zset(set)) => set.iter().for_each(|(member, _)| source.push(member)),
-            _ => {}
-        }
+        part.each(object, |element| source.push(element));
         source
     }
 }
@@ -286,9 +373,15 @@ pub fn leads(keys: &mut Keyspace, db: usize, args: &Args<'_>, is_read_only: bool
     let Ok(object) = object_at(keys, db, args.get(1), true, true) else {
         return Vec::new();
     };
-    let source = Source::of(object);
+    let (kind, length) = extent(object);
     // An order alone leads nowhere else.
-    request.settle_for(source.kind, false);
+    request.settle_for(kind, false);
+    let part = match kind {
+        Kind::Ordered => request.part(kind, length),
+        // A script may have them sorted after all, so that others are shown.
+        Kind::Unordered => Part::all(length),
+    };
+    let source = Source::of(object, &part);
     let mut found = Vec::new();
     for index in 0..source.len() {
         let by = request.by.filter(|_| !request.is_unsorted);
@@ -328,6 +421,7 @@ fn run(
         None => call.whole_max(),
         Some(_) => call.stored_max(),
     };
+    let limits = call.keys.limits();
     let finished = call.take_finished::<Sorted>();
     let object = object_at(call.keys, call.db, args.get(1), call.caller.no_touch, false)?;
     if let (Some(destination), Some(finished), Some(_)) = (request.destination, finished, object) {
@@ -335,13 +429,23 @@ fn run(
     }
     let (kind, length) = extent(object);
     request.settle_for(kind, call.caller.in_script);
-    if length > long_min && request.needs_no_other_key() {
-        begin_walk(call, args, &request, (kind, length), reply.protocol());
-        return Ok(Effect::NONE);
+    let part = request.part(kind, length);
+    if request.needs_no_other_key() {
+        if part.passed_count(kind) > long_min {
+            begin_walk(call, args, &request, part, reply.protocol());
+            return Ok(Effect::NONE);
+        }
+        if request.is_unsorted {
+            let told = tell_unsorted(&request, object, &part, &limits, reply);
+            return Ok(match (request.destination, told) {
+                (Some(destination), Some(list)) => store(call, list, destination, reply),
+                _ => Effect::NONE,
+            });
+        }
     }
-    let source = Source::of(object);
+    let source = Source::of(object, &part);
     let order = ordered(call, &request, &source)?;
-    let shown = &order[request.range(order.len())];
+    let shown = &order[request.shown(order.len())];
     match request.destination {
         None => {
             reply_with(call, &request, &source, shown, reply);
@@ -360,14 +464,15 @@ fn begin_walk(
     call: &mut Call<'_>,
     args: &Args<'_>,
     request: &Request<'_>,
-    (kind, length): (Kind, usize),
+    part: Part,
     protocol: Protocol,
 ) {
     let told = match request.destination {
         None => Told::Reply(protocol),
         Some(_) => Told::Stored(call.keys.limits()),
     };
-    let copy = Box::new(SortCopy::new(request.wanted(kind, length, told)));
+    let wanted = request.wanted(part.places.len(), told);
+    let copy = Box::new(SortCopy::new(part, wanted));
     let key = call.keys.key(args.get(1));
     match request.destination {
         None => call.keys.begin_reading_many(call.db, &[key], copy),
@@ -378,7 +483,36 @@ fn begin_walk(
     }
 }
 
-/// The places of all elements, in order.
+/// Replies with the elements of `part` as they come, or makes the list of them that is to be stored.
+fn tell_unsorted(
+    request: &Request<'_>,
+    object: Option<&Object>,
+    part: &Part,
+    limits: &EncodingLimits,
+    reply: &mut Reply<'_>,
+) -> Option<List> {
+    let times = request.times();
+    if request.destination.is_none() {
+        reply.array(part.places.len() * times);
+        part.each(object, |element| {
+            for _ in 0..times {
+                reply_member(element, reply);
+            }
+        });
+        return None;
+    }
+    let mut list = List::default();
+    part.each(object, |element| {
+        let mut digits = [0; 20];
+        let text = element.text(&mut digits);
+        for _ in 0..times {
+            append(&mut list, text, limits);
+        }
+    });
+    Some(list)
+}
+
+/// The places of all elements that were read, in order.
 fn ordered(
     call: &mut Call<'_>,
     request: &Request<'_>,
@@ -386,9 +520,6 @@ fn ordered(
 ) -> Result<Vec<usize>, CommandError> {
     let mut order: Vec<usize> = (0..source.len()).collect();
     if request.is_unsorted {
-        if request.is_descending && source.kind == Kind::Ordered {
-            order.reverse();
-        }
         return Ok(order);
     }
     let directed = |ordering: Ordering| {
@@ -474,7 +605,7 @@ fn reply_with(
     shown: &[usize],
     reply: &mut Reply<'_>,
 ) {
-    reply.array(shown.len() * request.gets.len().max(1));
+    reply.array(shown.len() * request.times());
     for &index in shown {
         let element = source.get(index);
         if request.gets.is_empty() {

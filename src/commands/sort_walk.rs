@@ -1,7 +1,7 @@
 //! SORT of many elements, bit by bit; its key is locked while they are copied.
 //!
 //!     copy and weigh, some at a time -> sort runs, one after the other -> merge them into the reply, some at a time, or into
-//!     the list that is stored
+//!     the list that is stored; of what is not sorted only what is shown is copied
 //!
 //! Promises  the order and the errors of a reply that comes whole, equal elements included.
 //! Not here  what leads to other keys (BY, GET): that comes whole (`sort.rs`).
@@ -13,11 +13,10 @@ use std::ops::{ControlFlow, Range};
 use super::CommandError;
 use super::pieces::{Finished, STEP, first_object};
 use super::runs::{Order, Runs};
-use super::sort::{append, score};
+use super::sort::{Part, append, score};
 use crate::ds::key_table::{EntryRef, Made, ManyReader, ReadLimit, Rest};
 use crate::ds::listpack::Element;
-use crate::keyspace::list::{End, List};
-use crate::keyspace::zset::Direction;
+use crate::keyspace::list::List;
 use crate::keyspace::{EncodingLimits, Object};
 use crate::resp::{Protocol, Reply};
 
@@ -87,8 +86,11 @@ impl Order for Sorting {
 /// The elements are being copied.
 pub(super) struct SortCopy {
     copied: Copied,
-    /// Where it goes on: a place, a rank, or a cursor.
-    next: u64,
+    /// What is to be copied; in a list or a sorted set what of it is left.
+    part: Part,
+    /// Where it goes on in a set, and members that it has passed there.
+    cursor: u64,
+    passed_count: usize,
     wanted: Wanted,
 }
 
@@ -125,52 +127,68 @@ impl Copied {
 }
 
 impl SortCopy {
-    pub(super) fn new(wanted: Wanted) -> Self {
+    /// - `part`: of a list, a set or a sorted set that has as many elements.
+    pub(super) fn new(part: Part, wanted: Wanted) -> Self {
         Self {
             copied: Copied::new(wanted.sorting()),
-            next: 0,
+            part,
+            cursor: 0,
+            passed_count: 0,
             wanted,
         }
     }
 
     /// Copies some elements; whether those were the last.
     fn go_on(&mut self, object: &Object, limit: ReadLimit) -> bool {
-        let Self { copied, next, .. } = self;
+        let Self {
+            copied,
+            part,
+            cursor,
+            passed_count,
+            ..
+        } = self;
         let bytes_max = copied.runs.text_bytes().saturating_add(limit.bytes);
-        let start = *next as usize;
         match object {
             Object::List(list) => {
-                let end = start.saturating_add(limit.elements);
-                list.visit(start, End::Front, |element| {
+                let end = copied.runs.len().saturating_add(limit.elements);
+                list.visit(part.index(list.len()), part.from, |element| {
                     copied.push(element);
-                    *next += 1;
-                    match copied.runs.len() >= end || copied.runs.text_bytes() >= bytes_max {
+                    part.places.start += 1;
+                    let runs = &copied.runs;
+                    let is_full = runs.len() >= end || runs.text_bytes() >= bytes_max;
+                    match is_full || part.places.is_empty() {
                         true => ControlFlow::Break(()),
                         false => ControlFlow::Continue(()),
                     }
                 });
-                copied.runs.len() >= list.len()
+                part.places.is_empty()
             }
             Object::Zset(set) => {
-                let end = start.saturating_add(limit.elements).min(set.len());
-                for (member, _) in set.walk(start..end, Direction::Up) {
+                let (ranks, direction) = part.ranks(set.len());
+                for (member, _) in set.walk(ranks, direction).take(limit.elements) {
                     copied.push(member);
-                    *next += 1;
+                    part.places.start += 1;
                     if copied.runs.text_bytes() >= bytes_max {
                         break;
                     }
                 }
-                copied.runs.len() >= set.len()
+                part.places.is_empty()
             }
             Object::Set(set) => {
-                let end = copied.runs.len().saturating_add(limit.elements);
-                while copied.runs.len() < end && copied.runs.text_bytes() < bytes_max {
-                    *next = set.scan(*next, STEP, |member| copied.push(member));
-                    if *next == 0 {
+                let end = passed_count.saturating_add(limit.elements);
+                let end = end.min(part.places.end);
+                while *passed_count < end && copied.runs.text_bytes() < bytes_max {
+                    *cursor = set.scan(*cursor, STEP, |member| {
+                        if part.places.contains(&*passed_count) {
+                            copied.push(member);
+                        }
+                        *passed_count += 1;
+                    });
+                    if *cursor == 0 {
                         return true;
                     }
                 }
-                false
+                *passed_count >= part.places.end
             }
             _ => true,
         }
@@ -229,7 +247,8 @@ impl Rest for SortWalk {
             }
             (Some(_), Told::Stored(_)) => return true,
         }
-        while self.elements.sort_run() {
+        // What has no order but that in which it came is sorted.
+        while self.wanted.measure != Measure::Place && self.elements.sort_run() {
             if limit != ReadLimit::NONE {
                 return false;
             }

@@ -148,7 +148,7 @@ fn elements(reply: &[u8], width: Option<usize>) -> Vec<Vec<u8>> {
     found
 }
 
-const READS: [(&str, Option<usize>); 107] = [
+const READS: [(&str, Option<usize>); 112] = [
     ("SMEMBERS set", Some(1)),
     ("SMEMBERS ints", Some(1)),
     ("HGETALL hash", Some(2)),
@@ -213,7 +213,12 @@ const READS: [(&str, Option<usize>); 107] = [
     ("SORT_RO numbers DESC GET #", None),
     ("SORT numbers ALPHA LIMIT 5 -1", None),
     ("SORT list BY nosort DESC LIMIT 700 900", None),
+    ("SORT list BY nosort LIMIT 100 400 GET # GET #", None),
+    ("SORT list BY nosort LIMIT 900 5", None),
     ("SORT zset BY nosort", None),
+    ("SORT zset BY nosort DESC LIMIT 100 600", None),
+    ("SORT_RO zset BY nosort LIMIT 995 50", None),
+    ("SORT set BY nosort", Some(1)),
     ("SORT zset ALPHA", None),
     ("KEYS *", Some(1)),
     ("KEYS key:*5", Some(1)),
@@ -856,7 +861,7 @@ fn what_is_chosen_is_different() {
     }
 }
 
-const STORES: [&str; 36] = [
+const STORES: [&str; 37] = [
     "SUNIONSTORE dst set ints",
     "SUNIONSTORE dst ints ints2",
     "SUNIONSTORE set set nothing small",
@@ -893,6 +898,7 @@ const STORES: [&str; 36] = [
     "SORT ints LIMIT 400 5 STORE dst",
     "SORT numbers LIMIT 5000 5 STORE dst",
     "SORT list BY nosort DESC LIMIT 100 600 STORE list",
+    "SORT zset BY nosort LIMIT 100 600 GET # GET # STORE dst",
 ];
 
 /// What a key holds, and how.

@@ -52,6 +52,26 @@ impl Intset {
         copy.is_ascending().then_some(copy)
     }
 
+    /// Of these integers, which ascend.
+    ///
+    /// - `width_min`: it is at least as wide as this other one, as if it were what is left of that.
+    pub fn from_ascending(integers: &[i64], width_min: &Self) -> Self {
+        let (Some(first), Some(last)) = (integers.first(), integers.last()) else {
+            return Self::new();
+        };
+        debug_assert!(integers.is_sorted_by(|one, next| one < next));
+        let width = width_of(*first).max(width_of(*last)).max(width_min.width());
+        let mut bytes = ThinBytes::new();
+        bytes.resize(HEADER_BYTES + integers.len() * width);
+        bytes[..4].copy_from_slice(&(width as u32).to_le_bytes());
+        bytes[4..HEADER_BYTES].copy_from_slice(&(integers.len() as u32).to_le_bytes());
+        let places = bytes[HEADER_BYTES..].chunks_exact_mut(width);
+        for (place, integer) in places.zip(integers) {
+            place.copy_from_slice(&integer.to_le_bytes()[..width]);
+        }
+        Self { bytes }
+    }
+
     /// All of it, header included.
     pub fn as_bytes(&self) -> &[u8] {
         if self.bytes.is_empty() {
@@ -83,12 +103,7 @@ impl Intset {
     pub fn get(&self, index: usize) -> Option<i64> {
         let width = self.width();
         let at = index.checked_mul(width)?.checked_add(HEADER_BYTES)?;
-        let bytes = self.as_bytes().get(at..at + width)?;
-        Some(match *bytes {
-            [a, b] => i64::from(i16::from_le_bytes([a, b])),
-            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
-            _ => i64::from_le_bytes(bytes.try_into().ok()?),
-        })
+        self.as_bytes().get(at..at + width).map(integer_of)
     }
 
     /// The smallest.
@@ -103,7 +118,8 @@ impl Intset {
 
     /// All, in ascending order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = i64> + ExactSizeIterator {
-        (0..self.len()).map(|index| self.get(index).unwrap_or_default())
+        let integers = &self.as_bytes()[HEADER_BYTES..];
+        integers.chunks_exact(self.width()).map(integer_of)
     }
 
     /// Whether the integer is there.
@@ -182,22 +198,12 @@ impl Intset {
     /// The integer's index, or where it belongs.
     #[inline]
     fn search(&self, integer: i64) -> Result<usize, usize> {
-        // What is added in order belongs at the end.
-        match self.last() {
-            None => return Err(0),
-            Some(last) if last < integer => return Err(self.len()),
-            Some(_) => {}
+        let integers = &self.as_bytes()[HEADER_BYTES..];
+        match self.width() {
+            2 => search_in(integers, integer, |bytes| i16::from_le_bytes(bytes).into()),
+            4 => search_in(integers, integer, |bytes| i32::from_le_bytes(bytes).into()),
+            _ => search_in(integers, integer, i64::from_le_bytes),
         }
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            match self.get(middle).unwrap_or(i64::MAX).cmp(&integer) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(middle),
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        Err(low)
     }
 
     #[cold]
@@ -227,6 +233,34 @@ impl Intset {
         self.iter()
             .zip(self.iter().skip(1))
             .all(|(one, next)| one < next)
+    }
+}
+
+/// The integer's index among those of one width, or where it belongs: a search without a branch that could be guessed wrong.
+#[inline]
+fn search_in<const WIDTH: usize>(
+    bytes: &[u8],
+    integer: i64,
+    read: impl Fn([u8; WIDTH]) -> i64,
+) -> Result<usize, usize> {
+    let (places, _) = bytes.as_chunks::<WIDTH>();
+    // What is added in order belongs at the end.
+    match places.last() {
+        None => return Err(0),
+        Some(last) if read(*last) < integer => return Err(places.len()),
+        Some(_) => {}
+    }
+    places.binary_search_by_key(&integer, |place| read(*place))
+}
+
+/// An integer of 2, 4 or 8 bytes.
+#[inline]
+fn integer_of(bytes: &[u8]) -> i64 {
+    match *bytes {
+        [a, b] => i64::from(i16::from_le_bytes([a, b])),
+        [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
     }
 }
 

@@ -50,11 +50,18 @@ impl Default for Encoding {
     }
 }
 
-/// A member on its way into or out of sets: what each encoding wants to know of it, found out once.
+/// A member on its way into or out of sets: what each encoding wants to know of it, found out once, where one does.
 pub struct Probe<'m> {
-    text: &'m [u8],
+    text: Cell<Text<'m>>,
     integer: Option<i64>,
     hash: Cell<Option<u64>>,
+}
+
+/// A member's text.
+enum Text<'m> {
+    Known(&'m [u8]),
+    /// An integer's, and where its digits go.
+    Unwritten(i64, &'m mut [u8; 20]),
 }
 
 impl<'m> Probe<'m> {
@@ -62,26 +69,43 @@ impl<'m> Probe<'m> {
     #[inline]
     pub fn new(text: &'m [u8]) -> Self {
         Self {
-            text,
+            text: Cell::new(Text::Known(text)),
             integer: integer_in(text),
             hash: Cell::new(None),
         }
     }
 
-    /// A member out of a set; `buffer` gets the digits of an integer.
+    /// A member out of a set; `buffer` gets the digits of an integer, where they are wanted.
     #[inline]
     pub fn of(member: Element<'m>, buffer: &'m mut [u8; 20]) -> Self {
+        let text = match member {
+            Element::Int(integer) => Text::Unwritten(integer, buffer),
+            Element::Str(text) => Text::Known(text),
+        };
         Self {
             integer: member.integer(),
-            text: member.text(buffer),
+            text: Cell::new(text),
             hash: Cell::new(None),
         }
+    }
+
+    #[inline]
+    fn text(&self) -> &'m [u8] {
+        let text = match self.text.replace(Text::Known(&[])) {
+            Text::Known(text) => text,
+            Text::Unwritten(integer, buffer) => Element::Int(integer).text(buffer),
+        };
+        self.text.set(Text::Known(text));
+        text
     }
 
     /// The member as sets give it: as an integer if it is one.
     #[inline]
     pub fn member(&self) -> Element<'m> {
-        self.integer.map_or(Element::Str(self.text), Element::Int)
+        match self.integer {
+            Some(integer) => Element::Int(integer),
+            None => Element::Str(self.text()),
+        }
     }
 
     #[inline]
@@ -89,7 +113,7 @@ impl<'m> Probe<'m> {
         match self.hash.get() {
             Some(hash) => hash,
             None => {
-                let hash = field_hash(self.text);
+                let hash = field_hash(self.text());
                 self.hash.set(Some(hash));
                 hash
             }
@@ -188,7 +212,7 @@ impl Set {
     pub fn add(&mut self, member: &Probe<'_>, limits: &EncodingLimits) -> bool {
         match &mut self.encoding {
             Encoding::Table(table) => {
-                return table.insert_hashed(member.hash(), member.text, None, None);
+                return table.insert_hashed(member.hash(), member.text(), None, None);
             }
             Encoding::Ints(ints) if let Some(integer) = member.integer => {
                 let is_new = ints.insert(integer);
@@ -198,10 +222,11 @@ impl Set {
                 return is_new;
             }
             Encoding::Pack(pack) => {
-                if pack_has(pack, member.text) {
+                if pack_has(pack, member.text()) {
                     return false;
                 }
-                if is_packable(pack.len(), member, limits) && pack.has_room_for(member.text.len()) {
+                if is_packable(pack.len(), member, limits) && pack.has_room_for(member.text().len())
+                {
                     pack.push_back(member.member());
                     return true;
                 }
@@ -219,7 +244,7 @@ impl Set {
                 {
                     let mut pack = Listpack::new();
                     ints.iter().for_each(|integer| pack.push_back(integer));
-                    if pack.has_room_for(member.text.len()) {
+                    if pack.has_room_for(member.text().len()) {
                         pack.push_back(member.member());
                         self.encoding = Encoding::Pack(pack);
                         return true;
@@ -239,10 +264,10 @@ impl Set {
             Encoding::Pack(pack) => {
                 let place = pack
                     .first()
-                    .and_then(|first| pack.find(first, member.text, 0));
+                    .and_then(|first| pack.find(first, member.text(), 0));
                 place.map(|place| pack.delete(place)).is_some()
             }
-            Encoding::Table(table) => table.remove_hashed(member.hash(), member.text),
+            Encoding::Table(table) => table.remove_hashed(member.hash(), member.text()),
         }
     }
 
@@ -251,8 +276,8 @@ impl Set {
     pub fn contains(&self, member: &Probe<'_>) -> bool {
         match &self.encoding {
             Encoding::Ints(ints) => member.integer.is_some_and(|integer| ints.contains(integer)),
-            Encoding::Pack(pack) => pack_has(pack, member.text),
-            Encoding::Table(table) => table.contains_hashed(member.hash(), member.text),
+            Encoding::Pack(pack) => pack_has(pack, member.text()),
+            Encoding::Table(table) => table.contains_hashed(member.hash(), member.text()),
         }
     }
 
@@ -329,8 +354,22 @@ impl Set {
 
     /// Visits `count` different members, each as likely as any other; all where there are no more.
     ///
-    /// - Cost: O(count), but O(N) for a small encoding and for more than a third of a large one.
+    /// - Cost: O(count), but O(N) for a listpack and for more than a third of any other.
     pub fn sample<'s>(&'s self, count: usize, rng: &mut Rng, mut visit: impl FnMut(Element<'s>)) {
+        if let Encoding::Ints(ints) = &self.encoding
+            && count.saturating_mul(DRAW_SHARE) <= ints.len()
+        {
+            let mut drawn = HashSet::with_capacity(count);
+            while drawn.len() < count {
+                let index = rng.below(ints.len() as u64) as usize;
+                if drawn.insert(index)
+                    && let Some(integer) = ints.get(index)
+                {
+                    visit(Element::Int(integer));
+                }
+            }
+            return;
+        }
         if let Encoding::Table(table) = &self.encoding
             && count.saturating_mul(DRAW_SHARE) <= table.len()
         {
@@ -395,15 +434,15 @@ impl Set {
         let mut selection = Selection::new(count, self.len());
         match &mut self.encoding {
             Encoding::Ints(ints) => {
-                let mut rest = Intset::new();
+                let mut rest = Vec::with_capacity(ints.len() - count.min(ints.len()));
                 for integer in ints.iter() {
                     if selection.takes(rng) {
                         popped(Element::Int(integer));
                     } else {
-                        rest.insert(integer);
+                        rest.push(integer);
                     }
                 }
-                *ints = rest;
+                *ints = Intset::from_ascending(&rest, &Intset::new());
             }
             Encoding::Pack(pack) => {
                 let mut rest = Listpack::new();
@@ -448,13 +487,8 @@ impl Set {
         if !is_all {
             return;
         }
-        // In order: each goes to the end.
         integers.sort_unstable();
-        let mut ints = Intset::new();
-        integers.iter().for_each(|integer| {
-            ints.insert(*integer);
-        });
-        self.encoding = Encoding::Ints(ints);
+        self.encoding = Encoding::Ints(Intset::from_ascending(&integers, &Intset::new()));
     }
 
     fn become_table(&mut self) {
@@ -567,7 +601,7 @@ fn pack_has(pack: &Listpack, text: &[u8]) -> bool {
 }
 
 fn is_packable(count: usize, member: &Probe<'_>, limits: &EncodingLimits) -> bool {
-    count < limits.set_max_listpack_entries && member.text.len() <= limits.set_max_listpack_value
+    count < limits.set_max_listpack_entries && member.text().len() <= limits.set_max_listpack_value
 }
 
 /// Most members that are no integers are found out by their first byte.

@@ -9,15 +9,18 @@ use super::set::{Probe, Set};
 use crate::ds::intset::Intset;
 use crate::ds::listpack::Element;
 
+/// In a set that is so many times as large, integers are searched for one by one.
+const SEARCH_SHARE: usize = 16;
+
 /// Visits what is in all sets until `visit` says false. No set, or a set that is not there: nothing.
 pub fn intersection<'s>(sets: &[Option<&'s Set>], mut visit: impl FnMut(Element<'s>) -> bool) {
     let Some((first, others)) = ordered(sets) else {
         return;
     };
-    if let (Some(ints), [other]) = (first.as_ints(), others.as_slice())
-        && let Some(other) = other.as_ints()
-    {
-        return common_ints(ints, other, visit);
+    if let (Some(ints), Some(others)) = (first.as_ints(), all_ints(&others)) {
+        let kept = kept_of(ints, &others, true);
+        kept.into_iter().map(Element::Int).all(visit);
+        return;
     }
     let is_in_all = |member: Element<'s>| {
         let mut buffer = [0; 20];
@@ -29,8 +32,13 @@ pub fn intersection<'s>(sets: &[Option<&'s Set>], mut visit: impl FnMut(Element<
 
 /// What SINTERSTORE stores: what is in all sets.
 pub fn stored_intersection(sets: &[Option<&Set>], limits: &EncodingLimits) -> Set {
-    let is_ints = ordered(sets).is_some_and(|(first, _)| first.as_ints().is_some());
-    let mut stored = if is_ints {
+    let Some((first, others)) = ordered(sets) else {
+        return Set::default();
+    };
+    if let (Some(ints), Some(others)) = (first.as_ints(), all_ints(&others)) {
+        return set_of(&kept_of(ints, &others, true), &Intset::new(), limits);
+    }
+    let mut stored = if first.as_ints().is_some() {
         Set::default()
     } else {
         Set::packed()
@@ -47,6 +55,9 @@ pub fn stored_intersection(sets: &[Option<&Set>], limits: &EncodingLimits) -> Se
 ///
 /// - `is_stored`: with the encoding SUNIONSTORE stores; otherwise with the one that is built fastest.
 pub fn union(sets: &[Option<&Set>], is_stored: bool, limits: &EncodingLimits) -> Set {
+    if let Some(integers) = united_ints(sets) {
+        return set_of(&integers, &Intset::new(), limits);
+    }
     let mut united = beginning(sets, is_stored);
     for set in sets.iter().flatten() {
         set.each(|member| {
@@ -62,6 +73,11 @@ pub fn union_count(sets: &[Option<&Set>], limit: usize, limits: &EncodingLimits)
     if let [only] = sets {
         let count = only.map_or(0, Set::len);
         return if limit > 0 { count.min(limit) } else { count };
+    }
+    if limit == 0
+        && let Some(integers) = united_ints(sets)
+    {
+        return integers.len();
     }
     let mut united = beginning(sets, false);
     for set in sets.iter().flatten() {
@@ -81,6 +97,11 @@ pub fn difference<'s>(sets: &[Option<&'s Set>], mut visit: impl FnMut(Element<'s
     let Some((first, others)) = subtracted(sets) else {
         return;
     };
+    if let (Some(ints), Some(others)) = (first.as_ints(), all_ints(&others)) {
+        let kept = kept_of(ints, &others, false);
+        kept.into_iter().map(Element::Int).all(visit);
+        return;
+    }
     let is_in_none = |member: Element<'s>| {
         let mut buffer = [0; 20];
         let probe = Probe::of(member, &mut buffer);
@@ -100,7 +121,21 @@ pub fn stored_difference(sets: &[Option<&Set>], limits: &EncodingLimits) -> Set 
     };
     let lookups_count = first.len() * (1 + others.len()) / 2;
     let members_count = first.len() + others.iter().map(|other| other.len()).sum::<usize>();
-    if lookups_count <= members_count {
+    let is_looked_up = lookups_count <= members_count;
+    if let (Some(ints), Some(others)) = (first.as_ints(), all_ints(&others))
+        && (is_looked_up || ints.len() <= limits.set_max_intset_entries)
+    {
+        let kept = kept_of(ints, &others, false);
+        if is_looked_up {
+            return set_of(&kept, &Intset::new(), limits);
+        }
+        // The copy's width is that of what was put into it.
+        let mut ends: Vec<i64> = ints.first().into_iter().chain(ints.last()).collect();
+        ends.dedup();
+        let copy = Intset::from_ascending(&ends, &Intset::new());
+        return set_of(&kept, &copy, limits);
+    }
+    if is_looked_up {
         difference(sets, |member| {
             stored.add(&Probe::of(member, &mut [0; 20]), limits);
             true
@@ -153,13 +188,43 @@ fn beginning(sets: &[Option<&Set>], is_stored: bool) -> Set {
     }
 }
 
-/// Visits what both have; `one` is not larger.
-fn common_ints<'s>(one: &Intset, other: &Intset, mut visit: impl FnMut(Element<'s>) -> bool) {
-    let mut others = other.iter().peekable();
-    for integer in one.iter() {
-        while others.next_if(|other| *other < integer).is_some() {}
-        if others.peek() == Some(&integer) && !visit(Element::Int(integer)) {
-            return;
+/// These sets as sets of integers, where all of them are.
+fn all_ints<'s>(sets: &[&'s Set]) -> Option<Vec<&'s Intset>> {
+    sets.iter().map(|set| set.as_ints()).collect()
+}
+
+/// What is in one at least of sets of integers, in order; none where one is no such set.
+fn united_ints(sets: &[Option<&Set>]) -> Option<Vec<i64>> {
+    let sets: Vec<&Set> = sets.iter().copied().flatten().collect();
+    let mut integers: Vec<i64> = all_ints(&sets)?.iter().flat_map(|set| set.iter()).collect();
+    integers.sort_unstable();
+    integers.dedup();
+    Some(integers)
+}
+
+/// What of `first` is in all others, or in none of them, in order.
+fn kept_of(first: &Intset, others: &[&Intset], is_in: bool) -> Vec<i64> {
+    let mut kept: Vec<i64> = first.iter().collect();
+    for other in others {
+        if kept.len() * SEARCH_SHARE < other.len() {
+            kept.retain(|integer| other.contains(*integer) == is_in);
+            continue;
         }
+        let mut ahead = other.iter();
+        let mut next = ahead.next();
+        kept.retain(|integer| {
+            while next.is_some_and(|next| next < *integer) {
+                next = ahead.next();
+            }
+            (next == Some(*integer)) == is_in
+        });
     }
+    kept
+}
+
+/// A set of these integers, which ascend, as wide as those of `wide` at least.
+fn set_of(integers: &[i64], wide: &Intset, limits: &EncodingLimits) -> Set {
+    let mut set = Set::from_ints(Intset::from_ascending(integers, wide));
+    set.outgrow(limits);
+    set
 }

@@ -202,6 +202,82 @@ fn algebra_is_that_of_sets() {
     }
 }
 
+/// Sets of integers are made in one go; their bytes are those of a set that got one after the other.
+#[test]
+fn integers_together_are_as_wide_as_one_after_the_other() {
+    let limits = EncodingLimits {
+        set_max_intset_entries: 40,
+        ..EncodingLimits::default()
+    };
+    let bytes = |set: &Set| set.as_ints().map(|ints| ints.as_bytes().to_vec());
+    for seed in 0..2000 {
+        let mut rng = Rng::with_seed(seed);
+        let shift = [4, 10, 24, 40][rng.below(4) as usize];
+        let integer = |rng: &mut Rng| {
+            let number = (rng.below(30) as i64 - 15) << rng.below(shift);
+            number.to_string().into_bytes()
+        };
+        let mut sets = Vec::new();
+        for _ in 0..1 + rng.below(4) {
+            let mut set = Set::default();
+            let added: Vec<Vec<u8>> = (0..1 + rng.below(30)).map(|_| integer(&mut rng)).collect();
+            added.iter().for_each(|text| {
+                set.add(&Probe::new(text), &limits);
+            });
+            // Some are wider than what is in them.
+            for text in added.iter().filter(|_| rng.below(4) == 0) {
+                set.remove(&Probe::new(text));
+            }
+            sets.push(set);
+        }
+        let named: Vec<Option<&Set>> = sets.iter().map(Some).collect();
+        let naive = |each: &dyn Fn(Visit<'_>)| {
+            let mut naive = Set::default();
+            each(&mut |member| {
+                naive.add(&Probe::new(&member.to_vec()), &limits);
+                true
+            });
+            naive
+        };
+        let common = naive(&|visit| intersection(&named, visit));
+        assert_eq!(
+            bytes(&stored_intersection(&named, &limits)),
+            bytes(&common),
+            "SEED={seed}"
+        );
+        let united = naive(&|visit| {
+            sets.iter().for_each(|set| {
+                set.all(&mut *visit);
+            })
+        });
+        let stored = union(&named, true, &limits);
+        assert_eq!(bytes(&stored), bytes(&united), "SEED={seed}");
+        assert_eq!(
+            stored.encoding_name(),
+            united.encoding_name(),
+            "SEED={seed}"
+        );
+        // As Redis decides: looked up in the others, or taken from a copy.
+        let (first, others) = (&sets[0], &sets[1..]);
+        let is_looked_up = first.len() * sets.len() / 2 <= sets.iter().map(Set::len).sum();
+        let mut left = match is_looked_up {
+            true => naive(&|visit| difference(&named, visit)),
+            false => naive(&|visit| {
+                first.all(visit);
+            }),
+        };
+        others.iter().for_each(|other| {
+            other.each(|member| {
+                left.remove(&Probe::new(&member.to_vec()));
+            });
+        });
+        let left = bytes(&left).filter(|_| !left.is_empty());
+        let stored = stored_difference(&named, &limits);
+        let stored = bytes(&stored).filter(|_| !stored.is_empty());
+        assert_eq!(stored, left, "SEED={seed}");
+    }
+}
+
 fn set_of(count: usize, limits: &EncodingLimits, prefix: &str) -> Set {
     let mut set = Set::default();
     for number in 0..count {

@@ -382,6 +382,39 @@ fn bare_elements_become_the_same_listpack() {
     }
 }
 
+/// Each width there is: the bytes and the memory of the listpack that pushing one by one makes.
+#[test]
+fn elements_of_one_form_become_the_same_listpack() {
+    let mut random = Random(1);
+    for count in [0, 1, 2, size(5, 100)] {
+        for width in 1..64 {
+            let letters = (0..width * count).map(|_| b'a' + random.below(26) as u8);
+            let data: Vec<u8> = letters.collect();
+            let mut list = Listpack::new();
+            data.chunks_exact(width)
+                .for_each(|element| list.push_back(element));
+            let made = Listpack::of_one_form(0x80 | width as u8, width, &data);
+            assert_eq!(made.as_bytes(), list.as_bytes(), "{count} of {width}");
+            assert_eq!(made.heap_bytes(), list.heap_bytes(), "{count} of {width}");
+        }
+        for (head, width, least) in [
+            (0xf1, 2, 10_000),
+            (0xf2, 3, 4_000_000),
+            (0xf3, 4, 1 << 30),
+            (0xf4, 8, 1_i64 << 50),
+        ] {
+            let (mut data, mut list) = (Vec::new(), Listpack::new());
+            for _ in 0..count {
+                let number = (least + random.below(1000) as i64) * [1, -1][random.below(2)];
+                data.extend_from_slice(&number.to_le_bytes()[..width]);
+                list.push_back(number);
+            }
+            let made = Listpack::of_one_form(head, width, &data);
+            assert_eq!(made.as_bytes(), list.as_bytes(), "{count} of {head:x}");
+        }
+    }
+}
+
 /// A batch gives what pushing its elements one by one gives, in place or past its room, to a list that is empty or not.
 #[test]
 fn batches_append_what_single_pushes_do() {

@@ -265,6 +265,102 @@ fn elements_of_one_form_are_what_they_were() {
     }
 }
 
+/// Elements of `width` bytes after the first in a listpack: letters, or an integer.
+fn of_one_form(width: usize, is_integer: bool, random: &mut Random) -> Vec<u8> {
+    if !is_integer {
+        return (0..width).map(|_| b'a' + random.below(26) as u8).collect();
+    }
+    let least = match width {
+        2 => 10_000,
+        3 => 4_000_000,
+        4 => 1 << 30,
+        _ => 1_i64 << 50,
+    };
+    let number = least + random.below(1000) as i64;
+    let sign = [1, -1][random.below(2)];
+    (number * sign).to_string().into_bytes()
+}
+
+/// The elements of each node, whose listpack is what pushing them one by one makes.
+fn nodes_of(list: &Quicklist) -> Vec<Model> {
+    let mut nodes = Vec::new();
+    list.visit_nodes(|content| match content {
+        Content::Packed(pack) => {
+            let elements: Model = pack.iter().map(Element::to_vec).collect();
+            let mut again = Listpack::new();
+            elements.iter().for_each(|element| again.push_back(element));
+            assert!(pack.as_bytes() == again.as_bytes());
+            nodes.push(elements);
+        }
+        Content::Alone(bytes) => nodes.push(vec![bytes.to_vec()]),
+    });
+    nodes
+}
+
+/// Cut at every place, behind and then in front as LTRIM does it: nodes end where they did, and their bytes are those of
+/// listpacks.
+#[test]
+fn a_list_of_one_form_is_cut_at_every_place() {
+    let strings = [1, 3, 7, 16, 33, 60].map(|width| (width, false));
+    let integers = [2, 3, 4, 8].map(|width| (width, true));
+    for (width, is_integer) in strings.into_iter().chain(integers) {
+        for end in [End::Front, End::Back] {
+            let mut random = Random(width as u64);
+            let bytes_max = (width * 8).max(60);
+            let limit = NodeLimit {
+                bytes_max,
+                elements_max: usize::MAX,
+                element_bytes_max: bytes_max,
+            };
+            let (mut list, mut model) = (Quicklist::new(limit, 0), Model::new());
+            for _ in 0..bytes_max / width * size(3, 5) + 7 {
+                let element = of_one_form(width, is_integer, &mut random);
+                list.push(end, Element::Str(&element));
+                model.push(element);
+            }
+            if end == End::Front {
+                model.reverse();
+            }
+            let what = format!("width {width}, {is_integer}, pushed at the {end:?}");
+            check(&list, &model, &what);
+            let nodes = nodes_of(&list);
+            let fullest = nodes.iter().map(Vec::len).max();
+            // As listpacks they would hold less.
+            assert_eq!(fullest, Some(bytes_max / width), "{what}");
+            for place in (0..model.len()).step_by(size(5, 1)) {
+                let start = random.below(place + 1);
+                let end = place + 1 + random.below(model.len() - place);
+                for range in [place..end, start..place + 1] {
+                    let what = format!("{what}, cut to {range:?}");
+                    let mut cut = list.clone();
+                    cut.remove_range(range.end, usize::MAX).check();
+                    cut.remove_range(0, range.start).check();
+                    let mut rest = model[range.clone()].to_vec();
+                    check(&cut, &rest, &what);
+                    let mut at = 0;
+                    let expected = nodes.iter().filter_map(|node| {
+                        let place_in = |place: usize| place.saturating_sub(at).min(node.len());
+                        let kept = place_in(range.start)..place_in(range.end);
+                        at += node.len();
+                        (!kept.is_empty()).then(|| node[kept].to_vec())
+                    });
+                    assert!(nodes_of(&cut) == expected.collect::<Vec<_>>(), "{what}");
+                    if place % 8 == 0 {
+                        for _ in 0..30 {
+                            let element = of_one_form(width, is_integer, &mut random);
+                            cut.push(End::Front, Element::Str(&element));
+                            cut.push(End::Back, Element::Str(&element));
+                            rest.insert(0, element.clone());
+                            rest.push(element);
+                        }
+                        check(&cut, &rest, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn elements_of_one_form_take_little_more_than_their_own_bytes() {
     for end in [End::Front, End::Back] {

@@ -12,7 +12,7 @@
 //! Promises  every byte up to the total was written; the allocation has exactly `allocated_bytes(gap + total)` bytes; the gap
 //!           is at most `gap_bytes_max(total)`.
 //! Not here  what the bytes say: the other files here.
-//! Tests     those of the listpack, under Miri; `queues…` for the gap.
+//! Tests     those of the listpack, under Miri; `queues…` for the gap, `elements_of_one_form…` for `put_entries`.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -328,6 +328,44 @@ impl Gap<'_> {
         unsafe {
             let place = place.as_mut_ptr().cast::<u8>();
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+        }
+        self.rest = rest;
+    }
+
+    /// Puts entries of `width` bytes of data, which lie in `data` one after another: `head`, those bytes, the length of both.
+    pub(super) fn put_entries(&mut self, head: u8, width: usize, data: &[u8]) {
+        match width {
+            1 => self.put_entries_of::<1>(head, width, data),
+            2..4 => self.put_entries_of::<2>(head, width, data),
+            4..8 => self.put_entries_of::<4>(head, width, data),
+            8..16 => self.put_entries_of::<8>(head, width, data),
+            16..32 => self.put_entries_of::<16>(head, width, data),
+            _ => self.put_entries_of::<32>(head, width, data),
+        }
+    }
+
+    /// The same for `PART` to twice as many bytes, the first and the last `PART` of which are all: copies of a length that is
+    /// known beforehand are two moves each, where others are a call.
+    fn put_entries_of<const PART: usize>(&mut self, head: u8, width: usize, data: &[u8]) {
+        assert!(
+            (PART..=2 * PART).contains(&width) && width < 64,
+            "the parts are all of an element, and its length takes one byte"
+        );
+        let entry_bytes = width + 2;
+        let entries_bytes = data.len() / width * entry_bytes;
+        let (entries, rest) = std::mem::take(&mut self.rest).split_at_mut(entries_bytes);
+        let elements = data.chunks_exact(width);
+        for (entry, element) in entries.chunks_exact_mut(entry_bytes).zip(elements) {
+            entry[0].write(head);
+            // SAFETY: `element` has `width` bytes, `entry` has two more and is borrowed exclusively; `PART` is at most `width`
+            // and at least half of it, as was checked, so both copies stay inside and together write every byte.
+            unsafe {
+                let (from, to) = (element.as_ptr(), entry.as_mut_ptr().add(1).cast::<u8>());
+                let last = width - PART;
+                std::ptr::copy_nonoverlapping(from, to, PART);
+                std::ptr::copy_nonoverlapping(from.add(last), to.add(last), PART);
+            }
+            entry[width + 1].write(width as u8 + 1);
         }
         self.rest = rest;
     }

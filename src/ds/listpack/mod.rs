@@ -55,6 +55,12 @@ impl Position {
     fn at(self) -> usize {
         self.0.get() as usize
     }
+
+    /// Bytes of the elements from `start`, which is not behind it, up to here.
+    #[inline]
+    pub fn bytes_since(self, start: Self) -> u32 {
+        self.0.get() - start.0.get()
+    }
 }
 
 impl Listpack {
@@ -73,6 +79,26 @@ impl Listpack {
         is_valid(bytes).then(|| Self {
             block: Block::copy_of(bytes),
         })
+    }
+
+    /// A listpack of elements of one form: `data` is what their entries have between the first byte and the back length.
+    ///
+    /// - `head`: the first byte of each; `width`: how many bytes follow one, 1 to 63.
+    /// - Cost: one allocation and one pass. That `head` and `width` belong together is the caller's to know.
+    pub fn of_one_form(head: u8, width: usize, data: &[u8]) -> Self {
+        let count = data.len() / width;
+        let mut made = Self::new();
+        made.block
+            .splice(HEADER_BYTES, 0, count * (width + 2), |gap| {
+                gap.put_entries(head, width, data);
+            });
+        made.block
+            .set_count(u16::try_from(count).unwrap_or(COUNT_UNKNOWN));
+        debug_assert!(
+            is_valid(made.as_bytes()),
+            "the first byte says how long an entry is"
+        );
+        made
     }
 
     /// The whole listpack, header and end included.
@@ -277,6 +303,12 @@ impl Iter<'_> {
     #[inline]
     pub fn position(&self) -> Option<Position> {
         (self.at < self.end).then(|| Position::new(self.at))
+    }
+
+    /// Passes over elements that take so many bytes together.
+    #[inline]
+    pub fn pass_bytes(&mut self, bytes: u32) {
+        self.at += bytes as usize;
     }
 }
 

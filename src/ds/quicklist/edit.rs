@@ -151,9 +151,7 @@ impl Quicklist {
                 Some((rest_at, rest_offset)) => {
                     let mut rest = middle.split_off(rest_at);
                     if rest_offset > 0 {
-                        edit_front(&mut rest, |pack| {
-                            pack.delete_range(0, rest_offset);
-                        });
+                        rest.edit_end(End::Front, |node| node.keep(rest_offset..node.count()));
                     }
                     rest
                 }
@@ -162,11 +160,7 @@ impl Quicklist {
             if offset > 0
                 && let Some(mut first) = middle.remove_end(End::Front)
             {
-                first.unpack();
-                if let Node::Packed { count, pack } = &mut first {
-                    pack.delete_range(offset as isize, usize::MAX);
-                    *count = offset as u32;
-                }
+                first.keep(0..offset);
                 self.chain.push_end(End::Back, first);
             }
             self.chain.append(rest);
@@ -355,24 +349,18 @@ impl Quicklist {
 
     /// Changes a node's listpack, which is left unpacked; nothing happens to an element alone.
     fn with_listpack<R: Default>(&mut self, at: At, change: impl FnOnce(&mut Listpack) -> R) -> R {
-        self.chain.edit(at, |node| change_listpack(node, change))
+        self.chain.edit(at, |node| {
+            node.unpack();
+            match node {
+                Node::Packed { count, pack } => {
+                    let result = change(pack);
+                    *count = pack.len() as u32;
+                    result
+                }
+                Node::Alone(_) | Node::Compressed { .. } | Node::Even { .. } => R::default(),
+            }
+        })
     }
-}
-
-fn change_listpack<R: Default>(node: &mut Node, change: impl FnOnce(&mut Listpack) -> R) -> R {
-    node.unpack();
-    match node {
-        Node::Packed { count, pack } => {
-            let result = change(pack);
-            *count = pack.len() as u32;
-            result
-        }
-        Node::Alone(_) | Node::Compressed { .. } | Node::Even { .. } => R::default(),
-    }
-}
-
-fn edit_front(chain: &mut Chain, change: impl FnOnce(&mut Listpack)) {
-    chain.edit_end(End::Front, |node| change_listpack(node, change));
 }
 
 fn find_in(pack: &Listpack, needle: &[u8]) -> Option<Position> {

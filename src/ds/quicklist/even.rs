@@ -6,12 +6,12 @@
 //!
 //! Promises  nothing is kept so that does not become the same listpack again.
 //! Not here  when: the nodes at the ends are listpacks, and so is one that was changed.
-//! Tests     tests/ds/quicklist.rs: `elements_of_one_form…`.
+//! Tests     tests/ds/quicklist.rs: `elements_of_one_form…`, `a_list_of_one_form…`.
 
 use crate::ds::listpack::{Element, Listpack};
+use std::ops::Range;
 
 const HEADER_BYTES: usize = 6;
-const END: u8 = 0xff;
 /// Listpacks count exactly below this.
 const COUNT_MAX: usize = 65_534;
 
@@ -83,18 +83,15 @@ impl<'n> Even<'n> {
 
     /// The listpack it stands for.
     pub(super) fn unpacked(&self) -> Listpack {
-        let total = self.pack_bytes();
-        let count = self.data.len() / self.width;
-        let mut bytes = Vec::with_capacity(total);
-        bytes.extend_from_slice(&(total as u32).to_le_bytes());
-        bytes.extend_from_slice(&(count as u16).to_le_bytes());
-        for element in self.data.chunks_exact(self.width) {
-            bytes.push(self.head);
-            bytes.extend_from_slice(element);
-            bytes.push(self.width as u8 + 1);
+        Listpack::of_one_form(self.head, self.width, self.data)
+    }
+
+    /// Those of its elements with these indices.
+    pub(super) fn part(&self, indices: Range<usize>) -> Self {
+        Self {
+            data: &self.data[indices.start * self.width..indices.end * self.width],
+            ..*self
         }
-        bytes.push(END);
-        Listpack::from_bytes(&bytes).expect("it was one before")
     }
 
     /// The elements from `index` on.

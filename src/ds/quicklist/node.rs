@@ -5,6 +5,7 @@ use super::{ENTRY_OVERHEAD_BYTES, NodeLimit};
 use crate::ds::listpack::{Element, Listpack};
 use crate::ds::lzf;
 use crate::ds::mover::Mover;
+use std::ops::Range;
 
 /// Shorter nodes are not worth it.
 const COMPRESSED_FROM_BYTES: usize = 48;
@@ -249,6 +250,27 @@ impl Node {
                 count: *count,
                 pack: Even::new(*head, data).unpacked(),
             };
+        }
+    }
+
+    /// Loses all elements but those with these indices, and is a listpack then; not for an element alone.
+    ///
+    /// - Cost: elements of one form that go are not unpacked.
+    pub(super) fn keep(&mut self, indices: Range<usize>) {
+        let kept_count = indices.len() as u32;
+        if let Some(even) = self.as_even() {
+            let pack = even.part(indices).unpacked();
+            *self = Self::Packed {
+                count: kept_count,
+                pack,
+            };
+            return;
+        }
+        self.unpack();
+        if let Self::Packed { count, pack } = self {
+            pack.delete_range(indices.end as isize, usize::MAX);
+            pack.delete_range(0, indices.start);
+            *count = kept_count;
         }
     }
 

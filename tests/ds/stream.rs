@@ -1,8 +1,11 @@
 //! A stream's entries against a plain list of them.
 
 use super::{Random, size};
-use rondo::ds::listpack::Element;
-use rondo::ds::stream::{Entry, NodeLimits, Refusal, Stream, StreamId, Threshold, Trim};
+use rondo::ds::listpack::{Element, Listpack};
+use rondo::ds::stream::{
+    Entry, Group, NodeLimits, References, Refusal, Stream, StreamId, Threshold, Trim,
+};
+use std::borrow::Cow;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Plain {
@@ -23,13 +26,24 @@ struct Model {
 }
 
 impl Model {
+    fn new(limits: NodeLimits) -> Self {
+        Self {
+            entries: Vec::new(),
+            limits,
+            added: 0,
+            last_id: StreamId::MIN,
+            max_deleted_id: StreamId::MIN,
+        }
+    }
+
     fn living(&self) -> impl DoubleEndedIterator<Item = &Plain> {
         self.entries.iter().filter(|entry| !entry.is_deleted)
     }
 
     /// Nodes with nothing but deleted entries are no more.
     fn drop_dead_nodes(&mut self) {
-        let living: Vec<usize> = self.living().map(|entry| entry.node).collect();
+        let mut living: Vec<usize> = self.living().map(|entry| entry.node).collect();
+        living.dedup();
         self.entries.retain(|entry| living.contains(&entry.node));
     }
 
@@ -159,13 +173,7 @@ fn entries_are_as_in_a_plain_list() {
             entries_max: [0, 100, 200, 5, 1][random.below(5)],
         };
         let mut stream = Stream::new();
-        let mut model = Model {
-            entries: Vec::new(),
-            limits,
-            added: 0,
-            last_id: StreamId::MIN,
-            max_deleted_id: StreamId::MIN,
-        };
+        let mut model = Model::new(limits);
         for step in 0..size(150, 1200) {
             match random.below(20) {
                 0..14 => append(&mut stream, &mut model, &mut random),
@@ -178,21 +186,131 @@ fn entries_are_as_in_a_plain_list() {
             }
         }
         check(&stream.clone(), &model, &mut random, seed);
-        // Node by node elsewhere, as a dump carries it.
-        let mut copy = Stream::new();
-        for (id, node) in stream.log.nodes() {
-            assert!(copy.log.push_node(id, node.as_bytes()), "SEED={seed}");
-            assert!(!copy.log.push_node(id, node.as_bytes()), "SEED={seed}");
-        }
-        copy.log.last_id = model.last_id;
-        copy.log.max_deleted_id = model.max_deleted_id;
-        copy.log.entries_added = model.added;
+        let mut copy = carried(&stream, &model, seed);
         check(&copy, &model, &mut random, seed);
         while !copy.free_step(7) {
             copy.assert_sound_while_freed();
         }
         assert_eq!(copy.heap_bytes(), 0, "SEED={seed}");
     }
+}
+
+/// Trimmed by a few entries at a time, as `XADD … MAXLEN = n` does, and changed otherwise in between. Now and then the same is
+/// done to the stream that its nodes make elsewhere, which remembers nothing of what went before.
+#[test]
+fn trims_by_a_few_entries_are_those_of_a_stream_made_anew() {
+    for seed in 0..size(2, 16) as u64 {
+        let mut random = Random(seed);
+        let limits = NodeLimits {
+            bytes_max: [0, 4096][random.below(2)],
+            entries_max: [300, 300, 20, 3][random.below(4)],
+        };
+        let group = || Group::new(StreamId::MIN, None);
+        let mut stream = Stream::new();
+        assert!(stream.add_group(b"group", group()));
+        let mut model = Model::new(limits);
+        // More than 127 are deleted in a node, and more than those live: its head has counts of one byte and of two.
+        for _ in 0..size(30, 400) {
+            append(&mut stream, &mut model, &mut random);
+        }
+        for step in 0..size(60, 500) {
+            for _ in 0..random.below(5) {
+                append(&mut stream, &mut model, &mut random);
+            }
+            let first = model.living().next().map(|entry| entry.id);
+            match random.below(20) {
+                0..12 => trim_a_few(&mut stream, &mut model, &mut random, seed),
+                12..14 => delete(&mut stream, &mut model, &mut random, seed),
+                14..17 => {
+                    if let Some(first) = first {
+                        delete_id(&mut stream, &mut model, first, seed);
+                    }
+                }
+                17 => {
+                    stream = carried(&stream, &model, seed);
+                    assert!(stream.add_group(b"group", group()));
+                }
+                18 => stream = stream.clone(),
+                _ => take_back(&mut stream, &mut model),
+            }
+            let first = model.living().next().map(|entry| entry.id);
+            let first = first.unwrap_or(StreamId::MIN);
+            assert_eq!(stream.log.first_id(), first, "step {step} SEED={seed}");
+            if step % 5 == 0 {
+                stream.assert_sound();
+            }
+            if step % 25 == 0 {
+                check(&stream, &model, &mut random, seed);
+            }
+        }
+        check(&stream, &model, &mut random, seed);
+    }
+}
+
+fn trim_a_few(stream: &mut Stream, model: &mut Model, random: &mut Random, seed: u64) {
+    let living: Vec<StreamId> = model.living().map(|entry| entry.id).collect();
+    let count = random.below(6).min(living.len());
+    let threshold = if random.below(2) == 0 {
+        Threshold::Length((living.len() - count) as u64)
+    } else {
+        Threshold::Id(living.get(count).copied().unwrap_or(StreamId::MAX))
+    };
+    let trim = Trim {
+        threshold,
+        is_approximate: false,
+        limit: 0,
+    };
+    let count = count as u64;
+    assert_eq!(model.trim(trim), count, "{trim:?} SEED={seed}");
+    let copy = (random.below(3) == 0).then(|| carried(stream, model, seed));
+    let references = [References::Keep, References::Delete][random.below(2)];
+    let trimmed = stream.trim(trim, references);
+    assert_eq!(trimmed.count, count, "{trim:?} {references:?} SEED={seed}");
+    if let Some(mut copy) = copy {
+        assert_eq!(copy.log.trim(trim), count, "{trim:?} SEED={seed}");
+        copy.assert_sound();
+        assert!(
+            nodes_of(&copy) == nodes_of(stream),
+            "{trim:?} {references:?} SEED={seed}"
+        );
+    }
+}
+
+/// As `XSETID` with the id of the last entry does: what was deleted behind it is in its node no more.
+fn take_back(stream: &mut Stream, model: &mut Model) {
+    let Some(last) = model.living().next_back().map(|entry| entry.id) else {
+        return;
+    };
+    stream.log.set_last_id(last);
+    model.last_id = last;
+    let end = model.entries.last().map(|entry| (entry.id, entry.node));
+    if let Some((id, node)) = end
+        && id > last
+    {
+        let is_kept = |entry: &Plain| entry.node != node || !entry.is_deleted;
+        model.entries.retain(is_kept);
+    }
+}
+
+/// The same stream made of its nodes, as a dump carries them; without its groups.
+fn carried(stream: &Stream, model: &Model, seed: u64) -> Stream {
+    let mut copy = Stream::new();
+    for (id, node) in stream.log.nodes() {
+        assert!(copy.log.push_node(id, node.as_bytes()), "SEED={seed}");
+        assert!(!copy.log.push_node(id, node.as_bytes()), "SEED={seed}");
+    }
+    copy.log.last_id = model.last_id;
+    copy.log.max_deleted_id = model.max_deleted_id;
+    copy.log.entries_added = model.added;
+    assert!(nodes_of(&copy) == nodes_of(stream), "SEED={seed}");
+    copy
+}
+
+fn nodes_of(stream: &Stream) -> Vec<(StreamId, Vec<u8>)> {
+    let nodes = stream.log.nodes();
+    nodes
+        .map(|(id, node)| (id, node.as_bytes().to_vec()))
+        .collect()
 }
 
 fn append(stream: &mut Stream, model: &mut Model, random: &mut Random) {
@@ -238,11 +356,14 @@ fn delete(stream: &mut Stream, model: &mut Model, random: &mut Random, seed: u64
     }
     // One that is there, mostly.
     let index = random.below(model.entries.len());
-    let entry = &mut model.entries[index];
-    let mut id = entry.id;
+    let mut id = model.entries[index].id;
     if random.below(10) == 0 {
         id.seq += 1;
     }
+    delete_id(stream, model, id, seed);
+}
+
+fn delete_id(stream: &mut Stream, model: &mut Model, id: StreamId, seed: u64) {
     let target = model
         .entries
         .iter_mut()
@@ -337,6 +458,249 @@ fn full_nodes_take_less_and_are_the_same_listpacks() {
         if has_one_form && limits.entries_max >= 100 && limits.bytes_max == 4096 {
             assert!(stream.heap_bytes() * 3 < pack_bytes * 2, "SEED={seed}");
         }
+    }
+}
+
+/// A number at a border between two forms of elements or numbers, or right beside one.
+fn near_border(random: &mut Random) -> u64 {
+    let bits = [0, 3, 7, 12, 13, 14, 15, 16, 21, 23, 24, 28, 31, 32, 40];
+    (1_u64 << bits[random.below(bits.len())]) - 1 + random.below(3) as u64
+}
+
+/// A text of about as many bytes as copies, heads and back lengths have borders at; or an integer's.
+fn word_near_border(random: &mut Random) -> Vec<u8> {
+    if random.below(3) == 0 {
+        let number = near_border(random) as i64 * [1, -1][random.below(2)];
+        return number.to_string().into_bytes();
+    }
+    let bits = match random.below(size(10_000, 300)) {
+        0 => [12, 14][random.below(2)],
+        _ => [0, 3, 4, 4, 5, 5, 6, 7][random.below(8)],
+    };
+    let length = (1_usize << bits).saturating_sub(8) + random.below(12);
+    let letters = (0..length).map(|_| b'a' + random.below(26) as u8);
+    letters.collect()
+}
+
+/// An id above `id`: the next, or one whose distance is near a border; its sequence number may be far below the node's.
+fn id_near_border(random: &mut Random, id: StreamId) -> StreamId {
+    match random.below(5) {
+        0 => StreamId::new(id.ms, id.seq + 1),
+        1 => StreamId::new(id.ms, id.seq + near_border(random) + 1),
+        2 => StreamId::new(id.ms + 1, 0),
+        3 => StreamId::new(id.ms + near_border(random) + 1, 0),
+        _ => StreamId::new(id.ms + 1 + random.below(3) as u64, near_border(random)),
+    }
+}
+
+/// A node's listpack, made element by element.
+fn pack_of(entries: &[(StreamId, Vec<Vec<u8>>)]) -> Listpack {
+    let (node_id, first) = &entries[0];
+    let mut pack = Listpack::new();
+    for number in [entries.len(), 0, first.len() / 2] {
+        pack.push_back(number as i64);
+    }
+    let names = first.iter().step_by(2);
+    names.clone().for_each(|name| pack.push_back(name));
+    pack.push_back(0_i64);
+    for (id, words) in entries {
+        let has_same_names = words.iter().step_by(2).eq(names.clone());
+        pack.push_back(if has_same_names { 2_i64 } else { 0 });
+        pack.push_back(id.ms.wrapping_sub(node_id.ms) as i64);
+        pack.push_back(id.seq.wrapping_sub(node_id.seq) as i64);
+        let fields_count = words.len() as i64 / 2;
+        if has_same_names {
+            let values = words.iter().skip(1).step_by(2);
+            values.for_each(|value| pack.push_back(value));
+            pack.push_back(fields_count + 3);
+        } else {
+            pack.push_back(fields_count);
+            words.iter().for_each(|word| pack.push_back(word));
+            pack.push_back(fields_count * 2 + 4);
+        }
+    }
+    pack
+}
+
+/// The nodes as they are written, which must be what they are unpacked to; and whether they are packed further.
+fn written(stream: &Stream, seed: u64) -> Vec<(StreamId, Vec<u8>, bool)> {
+    let mut written = Vec::new();
+    let mut nodes = stream.log.nodes();
+    stream.log.visit_nodes(|id, bytes| {
+        let (node_id, node) = nodes.next().expect("as many nodes");
+        assert_eq!(id, node_id, "SEED={seed}");
+        assert!(bytes == node.as_bytes(), "node {id} SEED={seed}");
+        let is_dense = matches!(node, Cow::Owned(_));
+        written.push((id, bytes.to_vec(), is_dense));
+    });
+    assert_eq!(written.len(), stream.log.nodes_count(), "SEED={seed}");
+    written
+}
+
+/// Ids, counts and elements on both sides of every border; names as in the head, and others; few fields and many.
+#[test]
+fn full_nodes_of_every_kind_are_written_as_they_are_made_element_by_element() {
+    let mut dense_count = 0;
+    for seed in 0..size(3, 60) as u64 {
+        let mut random = Random(seed);
+        let limits = NodeLimits {
+            bytes_max: 0,
+            entries_max: [1, 3, 40, 130][seed as usize % 4],
+        };
+        let fields_max = size(5, 132);
+        let usual_count = match random.below(4) {
+            0 => fields_max - random.below(size(4, 10)),
+            _ => 1 + random.below(4),
+        };
+        let usual_names: Vec<_> = (0..usual_count)
+            .map(|_| word_near_border(&mut random))
+            .collect();
+        let mut stream = Stream::new();
+        let mut entries = Vec::new();
+        let mut id = StreamId::new(near_border(&mut random), near_border(&mut random) + 1);
+        for _ in 0..size(20, 150) {
+            let own_count = match random.below(24) {
+                0 => Some(fields_max / 2 - random.below(size(2, 8))),
+                1 => Some(fields_max - random.below(size(2, 8))),
+                2..5 => Some(1 + random.below(4)),
+                5 => Some(usual_count),
+                _ => None,
+            };
+            let mut names = usual_names.clone();
+            if let Some(count) = own_count {
+                names.clear();
+                names.resize_with(count, || word_near_border(&mut random));
+            }
+            let mut words = Vec::new();
+            for name in names {
+                words.extend([name, word_near_border(&mut random)]);
+            }
+            let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let appended = stream.log.append(id, borrowed.as_slice(), limits);
+            assert_eq!(appended, Ok(()), "SEED={seed}");
+            entries.push((id, words));
+            id = id_near_border(&mut random, id);
+        }
+        let nodes = written(&stream, seed);
+        let wanted = entries.chunks(limits.entries_max as usize);
+        assert_eq!(nodes.len(), wanted.len(), "SEED={seed}");
+        for ((id, bytes, is_dense), entries) in nodes.iter().zip(wanted) {
+            assert_eq!(*id, entries[0].0, "SEED={seed}");
+            let wanted = pack_of(entries);
+            assert!(bytes == wanted.as_bytes(), "node {id} SEED={seed}");
+            dense_count += usize::from(*is_dense);
+        }
+        stream.assert_sound();
+    }
+    assert!(dense_count > size(1, 500), "{dense_count} nodes are dense");
+}
+
+/// The header counts up to 65,534.
+#[test]
+fn full_nodes_of_more_elements_than_are_counted_are_written_as_their_listpacks() {
+    // Five elements each, and five in the head: below the border, at it and above.
+    for entries_max in [size(20, 13_105), size(21, 13_106), size(22, 15_000)] {
+        let limits = NodeLimits {
+            bytes_max: 0,
+            entries_max: entries_max as u64,
+        };
+        let mut stream = Stream::new();
+        let mut entries = Vec::new();
+        for index in 0..=entries_max as u64 {
+            let id = StreamId::new(1000 + index * 7, index % 2);
+            let words = vec![b"name".to_vec(), index.to_string().into_bytes()];
+            let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let appended = stream.log.append(id, borrowed.as_slice(), limits);
+            assert_eq!(appended, Ok(()));
+            entries.push((id, words));
+        }
+        let nodes = written(&stream, 0);
+        let (_, bytes, is_dense) = &nodes[0];
+        assert!(*is_dense, "{entries_max} entries");
+        let wanted = pack_of(&entries[..entries_max]);
+        assert!(bytes == wanted.as_bytes(), "{entries_max} entries");
+    }
+}
+
+/// Elements of a node as another server might have them: integers in wider forms than they need, names and values in any.
+struct Loose {
+    as_they_came: Vec<Vec<u8>>,
+    /// The same, but for integers that are no values: those are as short as they can be.
+    as_they_leave: Vec<Vec<u8>>,
+}
+
+impl Loose {
+    fn wide(random: &mut Random, number: u8) -> Vec<u8> {
+        let (first, width) = [(0xf1, 2), (0xf2, 3), (0xf3, 4), (0xf4, 8)][random.below(4)];
+        let mut element = vec![first];
+        element.extend_from_slice(&u64::from(number).to_le_bytes()[..width]);
+        element.push(width as u8 + 1);
+        element
+    }
+
+    fn integer(&mut self, random: &mut Random, number: u8) {
+        let small = vec![number, 1];
+        self.as_they_came.push(match random.below(3) {
+            0 => small.clone(),
+            _ => Self::wide(random, number),
+        });
+        self.as_they_leave.push(small);
+    }
+
+    fn value(&mut self, random: &mut Random) {
+        let value = match random.below(4) {
+            0 => Self::wide(random, 7),
+            // Integers that came as texts, and a text that says its length in two bytes.
+            1 => vec![0x82, b'1', b'2', 3],
+            2 => vec![0xe0, 2, b'4', b'2', 4],
+            _ => vec![0x85, b'v', b'a', b'l', b'u', b'e', 6],
+        };
+        self.as_they_came.push(value.clone());
+        self.as_they_leave.push(value);
+    }
+}
+
+#[test]
+fn full_nodes_that_came_from_elsewhere_leave_with_their_values_as_they_came() {
+    let id = |ms| StreamId::new(ms, 0);
+    for seed in 0..size(3, 60) as u64 {
+        let mut random = Random(seed);
+        let entries_count = 5 + random.below(60) as u8;
+        let fields_count = random.below(5) as u8;
+        let mut loose = Loose {
+            as_they_came: Vec::new(),
+            as_they_leave: Vec::new(),
+        };
+        for number in [entries_count, 0, fields_count] {
+            loose.integer(&mut random, number);
+        }
+        (0..fields_count).for_each(|_| loose.value(&mut random));
+        loose.integer(&mut random, 0);
+        for ms in 0..entries_count {
+            let has_own_names = random.below(3) == 0;
+            loose.integer(&mut random, if has_own_names { 0 } else { 2 });
+            loose.integer(&mut random, ms);
+            loose.integer(&mut random, 0);
+            let (values_count, end) = if has_own_names {
+                loose.integer(&mut random, 3);
+                (6, 10)
+            } else {
+                (fields_count, fields_count + 3)
+            };
+            (0..values_count).for_each(|_| loose.value(&mut random));
+            loose.integer(&mut random, end);
+        }
+        let mut stream = Stream::new();
+        let came = node_of(&loose.as_they_came);
+        assert!(stream.log.push_node(id(5), &came), "SEED={seed}");
+        let last_id = id(5 + u64::from(entries_count));
+        assert!(stream.log.push_node(last_id, &wide_node(1)), "SEED={seed}");
+        let nodes = written(&stream, seed);
+        let (_, bytes, is_dense) = &nodes[0];
+        assert!(*is_dense, "SEED={seed}");
+        assert!(*bytes == node_of(&loose.as_they_leave), "SEED={seed}");
+        stream.log.last_id = last_id;
+        stream.assert_sound();
     }
 }
 
@@ -450,6 +814,11 @@ fn wide_node(entries_count: u8) -> Vec<u8> {
         let flags = vec![0xf1, 2, 0, 3];
         elements.extend([flags, small(number), small(0), text(b"value"), small(4)]);
     }
+    node_of(&elements)
+}
+
+/// A listpack of these elements, which have their back lengths.
+fn node_of(elements: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = vec![0; 4];
     bytes.extend((elements.len() as u16).to_le_bytes());
     bytes.extend(elements.concat());
@@ -479,6 +848,35 @@ fn entries_of_a_node_with_wide_flags_can_be_deleted() {
     let ids = stream.log.range(StreamId::MIN, StreamId::MAX);
     assert_eq!(ids.map(|entry| entry.id).collect::<Vec<_>>(), model);
     assert_eq!(stream.log.len(), 6);
+}
+
+/// What is passed over at the start of the node takes fewer bytes than it did.
+#[test]
+fn a_node_with_wide_flags_goes_entry_by_entry() {
+    let id = |ms| StreamId::new(ms, 0);
+    for how in 0..3 {
+        let mut stream = Stream::new();
+        assert!(stream.log.push_node(id(5), &wide_node(10)));
+        stream.log.last_id = id(14);
+        for first in 6..15 {
+            let threshold = match how {
+                0 => Threshold::Length(15 - first),
+                _ => Threshold::Id(id(first)),
+            };
+            let trim = Trim {
+                threshold,
+                is_approximate: false,
+                limit: 0,
+            };
+            if how < 2 {
+                assert_eq!(stream.log.trim(trim), 1, "to {first}");
+            } else {
+                assert!(stream.log.delete(id(first - 1)), "to {first}");
+            }
+            assert_eq!(stream.log.first_id(), id(first));
+            stream.assert_sound();
+        }
+    }
 }
 
 /// A node that would take the place of the one before, or stand before its entries.

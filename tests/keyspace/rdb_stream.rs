@@ -50,6 +50,34 @@ fn streams_are_read_and_written_as_redis_writes_them() {
     check_damage(&dumped(&mut runner, "s"));
 }
 
+/// Several nodes that are full, and one that is not: entries with the names of their node and with others.
+#[test]
+fn full_nodes_go_and_come_back() {
+    let mut runner = Runner::new(1);
+    for index in 0..350 {
+        let (ms, seq) = (1000 + index / 3 * 37, index % 3);
+        let line = match index % 11 {
+            5 => format!("XADD s {ms}-{seq} other {index} name text second of-{index}"),
+            _ => format!("XADD s {ms}-{seq} name {index} value text-{index}"),
+        };
+        assert_eq!(runner.say(&line), format!("\"{ms}-{seq}\""), "{line}");
+    }
+    let bytes = dumped(&mut runner, "s");
+    assert!((4..64).contains(&bytes[1]), "{} nodes", bytes[1]);
+    let reply = runner.run(&[b"RESTORE".as_slice(), b"copy", b"0", &bytes]);
+    assert_eq!(reply, b"+OK\r\n");
+    assert_eq!(dumped(&mut runner, "copy"), bytes);
+    let entries = runner.say("XRANGE s - +");
+    assert_eq!(runner.say("XRANGE copy - +"), entries);
+    // What is deleted shows where it was.
+    for key in ["s", "copy"] {
+        assert_eq!(runner.say(&format!("XDEL {key} 1037-1")), ":1");
+    }
+    let other = dumped(&mut runner, "s");
+    assert_ne!(other, bytes);
+    assert_eq!(dumped(&mut runner, "copy"), other);
+}
+
 /// A stream of one entry, `1-1 a b`, before what each release wrote after its ids.
 const NODE: &str = "01 10 00000000000000010000000000000001     1d 1d000000 0a00 0101 0001 0101 816102 0001 0201 0001 0001 816202 0401 ff 01 01 01";
 

@@ -11,10 +11,11 @@
 //! Promises  the listpack it was made of comes back, byte for byte where that one was made here; smaller than that or
 //!           not made; reading allocates nothing.
 //! Not here  deleted entries: a node with some stays a listpack, and one that loses some becomes one again.
-//! Tests     tests/ds/stream.rs: all of them read dense nodes; `full_nodes_take…`.
+//! Tests     tests/ds/stream.rs: all of them read dense nodes; `full_nodes…`.
 
 use super::id::StreamId;
 use super::node::{self, Entry, Head, Run, SAME_NAMES};
+use super::pack_writer::{Number, PackWriter};
 use crate::ds::block_size::block_bytes;
 use crate::ds::listpack::{Bare, Element, Listpack, Maker};
 use crate::ds::mover::Mover;
@@ -78,7 +79,7 @@ impl Dense {
         (block_bytes(bytes.len()) < node.heap_bytes()).then(|| Self(Box::from(bytes.as_slice())))
     }
 
-    /// The listpack it stands for.
+    /// The listpack it stands for, made element by element.
     pub(super) fn unpacked(&self, node_id: StreamId) -> Listpack {
         let Entries {
             entries_count,
@@ -112,6 +113,57 @@ impl Dense {
             }
         }
         maker.finish()
+    }
+
+    /// The bytes of that listpack, written to `room`, which need not be empty.
+    ///
+    /// - Cost: one walk; nothing is allocated where `room` is long enough.
+    pub(super) fn pack_in<'r>(&self, node_id: StreamId, room: &'r mut Vec<u8>) -> &'r [u8] {
+        let Entries {
+            entries_count,
+            pack_bytes,
+            names_count,
+            mut names,
+            mut before,
+            mut rest,
+            ..
+        } = self.entries(node_id);
+        // One that came from elsewhere may have taken more bytes: its integers are written as short as they can be.
+        let mut writer = PackWriter::new(room, pack_bytes);
+        for number in [entries_count as i64, 0, names_count as i64] {
+            writer.number(Number::of(number));
+        }
+        writer.bare(&mut names, names_count);
+        let (zero, same_names) = (Number::of(0), Number::of(SAME_NAMES));
+        let same_end = Number::of(names_count as i64 + 3);
+        writer.number(zero);
+        while !rest.is_empty() {
+            let (id, kind) = take_id(&mut rest, before);
+            before = id;
+            let has_own_names = kind & OWN_NAMES != 0;
+            writer.number(if has_own_names { zero } else { same_names });
+            writer.number(Number::of(id.ms.wrapping_sub(node_id.ms) as i64));
+            writer.number(Number::of(id.seq.wrapping_sub(node_id.seq) as i64));
+            if has_own_names {
+                let fields_count = take(&mut rest) as usize;
+                writer.number(Number::of(fields_count as i64));
+                let mut elements = Bare::new(rest);
+                writer.bare(&mut elements, fields_count * 2);
+                writer.number(Number::of(fields_count as i64 * 2 + 4));
+                rest = elements.rest();
+            } else {
+                let mut elements = Bare::new(rest);
+                writer.bare(&mut elements, names_count);
+                writer.number(same_end);
+                rest = elements.rest();
+            }
+        }
+        let written = writer.finish();
+        debug_assert!(
+            written == self.unpacked(node_id).as_bytes(),
+            "both ways make the same listpack"
+        );
+        written
     }
 
     /// Its entries in order.

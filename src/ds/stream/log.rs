@@ -3,7 +3,8 @@
 //! Nodes by the id of their first entry; new entries go to the last node until it is full, and a node without living entries
 //! goes. Ids only rise, so nothing is ever put between. All but the last are packed further, until one loses an entry.
 //!
-//! Promises  node borders are where Redis has them under the same limits; `heap_bytes` is exact and O(1).
+//! Promises  node borders are where Redis has them under the same limits; `heap_bytes` is exact and O(1); what was trimmed
+//!           one by one is not walked through again by the next trim.
 //! Not here  what a node looks like: `node.rs`; who has read what: `group.rs`.
 //! Tests     tests/ds/stream.rs: a plain list of entries, seeded.
 
@@ -59,8 +60,12 @@ pub enum Refusal {
 pub struct Log {
     nodes: Tree<StreamId, Node>,
     nodes_bytes: usize,
-    /// Nodes of Redis's radix tree, as `radix.rs` has it; 0 without nodes.
-    radix_nodes: usize,
+    /// Nodes of Redis's radix tree, as `radix.rs` has it; 0 without nodes. Modulo 2^32: so many stand for 60 GB at least.
+    radix_nodes: u32,
+    /// What deleted entries take at the start of the first node. Those that are trimmed one by one (`XADD … MAXLEN = n`) stay
+    /// there until all of the node goes, and each step would walk through them once more. They are counted from the node's
+    /// head on: what the head takes changes with its counts.
+    dead_bytes: u32,
     length: u64,
     /// Of the first living entry; `0-0` without one.
     first_id: StreamId,
@@ -117,12 +122,16 @@ impl Log {
         let Some((&node_id, node)) = self.nodes.floor(&id) else {
             return false;
         };
-        let found = Forward::from(node_id, node, id).next();
+        let found = if id == self.first_id {
+            self.first_living().map(|(first, _)| first)
+        } else {
+            Forward::from(node_id, node, id).next()
+        };
         let Some(entry) = found.filter(|entry| entry.id == id && !entry.is_deleted) else {
             return false;
         };
         let place = entry.place;
-        self.delete_from(node_id, &[id], place);
+        self.delete_from(node_id, &[id], place.as_slice());
         self.max_deleted_id = self.max_deleted_id.max(id);
         if id == self.first_id {
             self.find_first();
@@ -182,18 +191,21 @@ impl Log {
                     (last.is_none_or(|last| last < id), u64::MAX)
                 }
             };
-            let mut ids = Vec::new();
-            for entry in Forward::new(node_id, node).filter(|entry| !entry.is_deleted) {
+            let dead_bytes = if start.is_zero() { self.dead_bytes } else { 0 };
+            let (mut ids, mut places) = (Vec::new(), Vec::new());
+            let entries = Forward::behind(node_id, node, dead_bytes);
+            for entry in entries.filter(|entry| !entry.is_deleted) {
                 let is_kept = matches!(trim.threshold, Threshold::Id(id) if entry.id >= id);
                 if is_kept || over == 0 {
                     break;
                 }
                 if may_delete(entry.id) {
                     ids.push(entry.id);
+                    places.extend(entry.place);
                     over -= 1;
                 }
             }
-            trimmed += self.delete_from(node_id, &ids, None);
+            trimmed += self.delete_from(node_id, &ids, &places);
             last = ids.last().copied().or(last);
             let Some(next) = node_id.next().filter(|_| is_whole) else {
                 break;
@@ -211,20 +223,42 @@ impl Log {
 
     /// Removes entries from the start of the first node.
     fn trim_node(&mut self, node_id: StreamId, threshold: Threshold) -> u64 {
-        let Some(node) = self.nodes.get(&node_id) else {
+        if let Threshold::Id(end) = threshold
+            && self.first_living().is_none_or(|(first, _)| first.id >= end)
+        {
+            return 0; // A dense node stays one.
+        }
+        let mut over = match threshold {
+            Threshold::Length(length) => self.length - length,
+            Threshold::Id(_) => u64::MAX,
+        };
+        let goes = |id: StreamId| {
+            let is_below = match threshold {
+                Threshold::Length(_) => true,
+                Threshold::Id(end) => id < end,
+            };
+            let goes = is_below && over > 0;
+            over -= u64::from(goes);
+            goes
+        };
+        let Some(node) = self.nodes.get_mut(&node_id) else {
             return 0;
         };
-        let living = Forward::new(node_id, node).filter(|entry| !entry.is_deleted);
-        let ids = living.map(|entry| entry.id);
-        let ids: Vec<_> = match threshold {
-            Threshold::Length(length) => ids.take((self.length - length) as usize).collect(),
-            Threshold::Id(end) => ids.take_while(|id| *id < end).collect(),
-        };
-        self.delete_from(node_id, &ids, None)
+        let (before, living_count) = (node.heap_bytes(), node.living_count(node_id));
+        let trimmed = node::trim(node.open(node_id), node_id, &mut self.dead_bytes, goes);
+        self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
+        if trimmed.is_none() {
+            // What is left of the node was deleted before.
+            self.remove_node(node_id);
+        }
+        let trimmed = trimmed.unwrap_or(living_count);
+        self.length -= trimmed;
+        trimmed
     }
 
-    /// Deletes living entries of one node, which rise; the node goes with its last. `place` says where a single one is.
-    fn delete_from(&mut self, node_id: StreamId, ids: &[StreamId], place: Option<Position>) -> u64 {
+    /// Deletes living entries of one node, which rise; the node goes with its last. `places` says where they are: all of them,
+    /// or none where that is not known, as of those in a dense node.
+    fn delete_from(&mut self, node_id: StreamId, ids: &[StreamId], places: &[Position]) -> u64 {
         let living_count = match self.nodes.get(&node_id) {
             Some(node) if !ids.is_empty() => node.living_count(node_id),
             _ => return 0,
@@ -235,10 +269,10 @@ impl Log {
         } else if let Some(node) = self.nodes.get_mut(&node_id) {
             let before = node.heap_bytes();
             let pack = node.open(node_id);
-            match place {
-                Some(place) => node::delete(pack, &[place]),
-                None => node::delete(pack, &node::places_of(pack, node_id, ids)),
-            }
+            match places {
+                [] => node::delete(pack, &node::places_of(pack, node_id, ids)),
+                places => node::delete(pack, places),
+            };
             self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
         }
         self.length -= ids.len() as u64;
@@ -247,7 +281,8 @@ impl Log {
 
     fn insert_node(&mut self, node_id: StreamId, node: Listpack) {
         self.nodes_bytes += node.heap_bytes();
-        self.radix_nodes += radix::share_of(node_id, &self.nodes);
+        let share = radix::share_of(node_id, &self.nodes) as u32;
+        self.radix_nodes = self.radix_nodes.wrapping_add(share);
         self.nodes.insert(node_id, Node::Pack(node));
     }
 
@@ -261,15 +296,26 @@ impl Log {
     }
 
     fn remove_node(&mut self, node_id: StreamId) {
+        if self.nodes.first().is_some_and(|(id, _)| *id == node_id) {
+            self.dead_bytes = 0;
+        }
         if let Some(node) = self.nodes.remove(&node_id) {
             self.nodes_bytes -= node.heap_bytes();
-            self.radix_nodes -= radix::share_of(node_id, &self.nodes);
+            let share = radix::share_of(node_id, &self.nodes) as u32;
+            self.radix_nodes = self.radix_nodes.wrapping_sub(share);
         }
     }
 
     fn find_first(&mut self) {
-        let first = self.range(StreamId::MIN, StreamId::MAX).next();
-        self.first_id = first.map_or(StreamId::MIN, |entry| entry.id);
+        let first = self.first_living();
+        let first = first.map(|(entry, dead_bytes)| (entry.id, dead_bytes));
+        (self.first_id, self.dead_bytes) = first.unwrap_or_default();
+    }
+
+    /// The first living entry, which is in the first node, and the bytes of the deleted ones before it there.
+    fn first_living(&self) -> Option<(Entry<'_>, u32)> {
+        let (node_id, node) = self.nodes.first()?;
+        node.first_living(*node_id, self.dead_bytes)
     }
 
     /// Adds a node that came from elsewhere, behind all others; its id is that of its first entry.
@@ -314,6 +360,7 @@ impl Log {
 
     /// Where the last node has deleted entries from `id` on, it loses all that are: in a node all entries rise.
     fn drop_deleted_from(&mut self, id: StreamId) {
+        let is_first = self.nodes.len() == 1;
         let Some((node_id, node)) = self.nodes.last_mut() else {
             return;
         };
@@ -322,6 +369,9 @@ impl Log {
             let pack = node.open(*node_id);
             *pack = node::without_deleted(pack);
             self.nodes_bytes = self.nodes_bytes - before + node.heap_bytes();
+            if is_first {
+                self.dead_bytes = 0;
+            }
         }
     }
 
@@ -433,6 +483,16 @@ impl Log {
         self.nodes.iter().map(|(id, node)| (*id, node.pack(*id)))
     }
 
+    /// Shows the nodes, to be written: ids of first entries, and the bytes of listpacks.
+    ///
+    /// - Cost: one walk; those packed further are written one after another into the same room, which is all that is allocated.
+    pub fn visit_nodes(&self, mut visit: impl FnMut(StreamId, &[u8])) {
+        let mut room = Vec::new();
+        for (id, node) in self.nodes.iter() {
+            visit(*id, node.pack_in(*id, &mut room));
+        }
+    }
+
     /// Moves allocations, from leaf number `from` on; returns the leaf to go on with, None at the end.
     pub(super) fn move_step(&mut self, from: usize, mover: &mut Mover<'_>) -> Option<usize> {
         self.nodes
@@ -446,7 +506,7 @@ impl Log {
 
     /// How many nodes Redis's radix tree would need to find them.
     pub fn radix_nodes_count(&self) -> usize {
-        self.radix_nodes.max(1) // An empty one has its root.
+        self.radix_nodes.max(1) as usize // An empty one has its root.
     }
 
     /// Bytes allocated.
@@ -471,9 +531,17 @@ impl Log {
         assert!(living.is_sorted_by(|a, b| a < b), "ids rise");
         let first = living.first().copied().unwrap_or_default();
         assert_eq!(first, self.first_id, "the first id");
+        let first_node = self.nodes.first();
+        let first = first_node.and_then(|(id, node)| node.first_living(*id, 0));
+        let dead_bytes = first.map_or(0, |(_, dead_bytes)| dead_bytes);
+        assert_eq!(dead_bytes, self.dead_bytes, "what is deleted before it");
+        let mut room = Vec::new();
         for (id, node) in self.nodes.iter() {
-            let sound = node::validated(node.pack(*id).as_bytes());
+            let pack = node.pack(*id);
+            let sound = node::validated(pack.as_bytes());
             assert!(sound.is_some(), "node {id} is a node");
+            let is_same = node.pack_in(*id, &mut room) == pack.as_bytes();
+            assert!(is_same, "node {id} is written as it is");
             assert!(node.living_count(*id) > 0, "node {id} has entries");
         }
     }

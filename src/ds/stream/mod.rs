@@ -1,6 +1,6 @@
 //! Stream: an append-only log of entries, and groups of consumers that read it together.
 //!
-//!     log     nodes of packed entries by id          log.rs, node.rs, dense.rs
+//!     log     nodes of packed entries by id          log.rs, node.rs, dense.rs, pack_writer.rs
 //!     groups  name -> what was delivered to whom     group.rs
 //!     producers  name -> what it asked for already   producers.rs
 //!             all in trees of small arrays           tree.rs
@@ -14,6 +14,7 @@ mod group;
 mod id;
 mod log;
 mod node;
+mod pack_writer;
 mod producers;
 mod radix;
 mod references;
@@ -42,6 +43,9 @@ pub struct Stream {
     /// Who adds entries with marks; nothing until somebody does.
     producers: Option<Box<Producers>>,
 }
+
+// One of the allocator's sizes; the next is 224.
+const _: () = assert!(size_of::<Stream>() <= 192);
 
 impl Stream {
     /// A stream without entries or groups; allocates nothing.

@@ -63,6 +63,15 @@ impl Node {
         }
     }
 
+    /// The listpack's bytes, to be written; where they have to be made, that is done in `room`.
+    #[inline]
+    pub(super) fn pack_in<'n>(&'n self, node_id: StreamId, room: &'n mut Vec<u8>) -> &'n [u8] {
+        match self {
+            Self::Pack(pack) => pack.as_bytes(),
+            Self::Dense(dense) => dense.pack_in(node_id, room),
+        }
+    }
+
     /// Its living entries, the deleted ones, and the bytes of its listpack.
     #[inline]
     pub(super) fn extent(&self, node_id: StreamId) -> (u64, u64, usize) {
@@ -94,6 +103,22 @@ impl Node {
                 .map(|entry| entry.id),
             Self::Dense(dense) => Some(dense.entries(node_id).last_id),
         }
+    }
+
+    /// Its first living entry, and the bytes of the deleted ones before it, of which `dead_bytes` are known.
+    ///
+    /// - Cost: the deleted ones that are not known are walked through.
+    pub(super) fn first_living(
+        &self,
+        node_id: StreamId,
+        dead_bytes: u32,
+    ) -> Option<(Entry<'_>, u32)> {
+        let mut entries = Forward::behind(node_id, self, dead_bytes);
+        let start = entries.place();
+        let first = entries.find(|entry| !entry.is_deleted)?;
+        let passed = first.place.zip(start);
+        let passed_bytes = passed.map_or(0, |(place, start)| place.bytes_since(start));
+        Some((first, dead_bytes + passed_bytes))
     }
 
     /// Bytes allocated.
@@ -235,23 +260,52 @@ pub(super) fn places_of(node: &Listpack, node_id: StreamId, ids: &[StreamId]) ->
         .collect()
 }
 
-/// Marks entries as deleted: those at these places, each alive until now.
-pub(super) fn delete(node: &mut Listpack, places: &[Position]) {
+/// Marks the first living entries as deleted, as long as `goes` is true for them.
+///
+/// - `dead_bytes`: what deleted entries take at the start, as far as that is known; afterwards all that do.
+/// - Returns how many there were; none, and nothing is changed, where no living one would stay.
+/// - Cost: one walk from what is known to the first that stays.
+pub(super) fn trim(
+    node: &mut Listpack,
+    node_id: StreamId,
+    dead_bytes: &mut u32,
+    mut goes: impl FnMut(StreamId) -> bool,
+) -> Option<u64> {
+    let entries = Forward::of_pack_behind(node_id, node, *dead_bytes);
+    let start = entries.place()?;
+    let mut places = Vec::new();
+    let first_kept = entries.filter(|entry| !entry.is_deleted).find(|entry| {
+        let is_kept = !goes(entry.id);
+        if !is_kept {
+            places.extend(entry.place);
+        }
+        is_kept
+    });
+    let passed_bytes = first_kept?.place?.bytes_since(start);
+    *dead_bytes += passed_bytes - delete(node, &places);
+    Some(places.len() as u64)
+}
+
+/// Marks entries as deleted: those at these places, each alive until now. Returns how many bytes less the entries take then.
+pub(super) fn delete(node: &mut Listpack, places: &[Position]) -> u32 {
     let Head {
         entries_count,
         deleted_count,
         ..
     } = Head::of(node);
+    let before = node.byte_len();
     // Flags that came from elsewhere may take more bytes than they need, and take fewer from now on: places behind them move.
     for place in places.iter().rev() {
         if let Some(flags) = node.get(*place).integer() {
             node.replace(*place, flags | DELETED);
         }
     }
+    let saved_bytes = before - node.byte_len();
     let deleted = places.len() as i64;
     set_entries_count(node, entries_count - deleted);
     let place = node.first().and_then(|first| node.next(first));
     node.replace(place.expect("a node has a head"), deleted_count + deleted);
+    saved_bytes as u32
 }
 
 fn set_entries_count(node: &mut Listpack, count: i64) {
@@ -440,10 +494,11 @@ pub(super) enum Forward<'n> {
 }
 
 impl<'n> Forward<'n> {
+    /// The entries behind the first ones, which are deleted and take so many bytes; a dense node has none that are.
     #[inline]
-    pub(super) fn new(id: StreamId, node: &'n Node) -> Self {
+    pub(super) fn behind(id: StreamId, node: &'n Node, dead_bytes: u32) -> Self {
         match node {
-            Node::Pack(pack) => Self::of_pack(id, pack),
+            Node::Pack(pack) => Self::of_pack_behind(id, pack, dead_bytes),
             Node::Dense(dense) => Self::Dense(dense.entries(id)),
         }
     }
@@ -454,7 +509,7 @@ impl<'n> Forward<'n> {
     #[inline]
     pub(super) fn from(id: StreamId, node: &'n Node, start: StreamId) -> Self {
         if start <= id {
-            return Self::new(id, node);
+            return Self::behind(id, node, 0);
         }
         match node {
             Node::Dense(dense) => {
@@ -512,12 +567,27 @@ impl<'n> Forward<'n> {
 
     #[inline]
     pub(super) fn of_pack(id: StreamId, pack: &'n Listpack) -> Self {
+        Self::of_pack_behind(id, pack, 0)
+    }
+
+    #[inline]
+    fn of_pack_behind(id: StreamId, pack: &'n Listpack, dead_bytes: u32) -> Self {
         let head = Head::of(pack);
         let mut rest = head.names.clone();
         skip(&mut rest, head.names_count + 1);
+        rest.pass_bytes(dead_bytes);
         Self::Pack {
             reader: Reader::new(id, &head),
             rest,
+        }
+    }
+
+    /// Where the next entry is; nowhere in a dense node.
+    #[inline]
+    fn place(&self) -> Option<Position> {
+        match self {
+            Self::Pack { rest, .. } => Elements::position(rest),
+            Self::Dense(_) => None,
         }
     }
 }

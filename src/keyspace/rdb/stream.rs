@@ -44,10 +44,10 @@ pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
     out.kind(kind);
     let log = &stream.log;
     out.length(log.nodes_count() as u64);
-    for (id, node) in log.nodes() {
+    log.visit_nodes(|id, node| {
         out.string(&id.to_bytes());
-        out.string(node.as_bytes());
-    }
+        out.string(node);
+    });
     out.length(log.len());
     for id in [log.last_id, log.first_id(), log.max_deleted_id] {
         write_id(id, out);

@@ -18,6 +18,9 @@ use crate::resp::{Protocol, Reply};
 /// What is asked for is more than one reply may hold.
 pub const OUT_OF_RANGE: &str = "ERR value is out of range";
 
+/// Draws from a listpack that seek their member: together they cost about as much as the walk that lists all.
+pub(super) const SEEKS_MAX: u64 = 4;
+
 /// An empty bulk string.
 const DRAW_BYTES_MIN: u64 = 6;
 
@@ -52,8 +55,10 @@ pub(super) trait Drawn: Send + 'static {
     /// What is drawn from.
     type Of: Collection;
 
-    /// Replies with one of all, each as likely as any other.
-    fn draw(&self, of: &Self::Of, rng: &mut Rng, reply: &mut Reply<'_>);
+    /// What replies with one of all, each as likely as any other, and is called about `count` times.
+    ///
+    /// - Cost: one walk through a listpack where `count` is more than a few, so that no draw seeks.
+    fn drawer(&self, of: &Self::Of, count: u64) -> impl FnMut(&mut Rng, &mut Reply<'_>);
 
     /// Replies with all of them, and calls `after_each`.
     fn each(&self, of: &Self::Of, reply: &mut Reply<'_>, after_each: &mut dyn FnMut(&Reply<'_>));
@@ -77,10 +82,13 @@ impl<D: Drawn> Walk for Draws<D> {
     }
 
     fn go_on(&mut self, of: &D::Of, piece: &mut Piece<'_>) -> bool {
-        let Self { drawn, rng, .. } = self;
-        draw_on(&mut self.left_count, piece, |reply| {
-            drawn.draw(of, rng, reply);
-        })
+        let Self {
+            drawn,
+            left_count,
+            rng,
+        } = self;
+        let mut draw = drawn.drawer(of, (*left_count).min(piece.room_count() as u64));
+        draw_on(left_count, piece, |reply| draw(rng, reply))
     }
 
     fn leave(mut self, of: &D::Of, piece: &mut Piece<'_>) -> Option<Box<dyn Rest>> {

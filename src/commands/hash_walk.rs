@@ -247,9 +247,8 @@ fn hrandfield(
             };
             return Ok(call.reply_in_pieces(&key, reply, start, walk));
         }
-        reply_draws(count, bytes_max, reply, head, |reply| {
-            drawn.draw(hash, &mut rng, reply);
-        })?;
+        let mut draw = drawn.drawer(hash, count);
+        reply_draws(count, bytes_max, reply, head, |reply| draw(&mut rng, reply))?;
         return Ok(Effect::NONE);
     }
     let wanted = usize::try_from(count).unwrap_or(usize::MAX);
@@ -290,9 +289,12 @@ impl DrawnFields {
 impl Drawn for DrawnFields {
     type Of = Hash;
 
-    fn draw(&self, hash: &Hash, rng: &mut Rng, reply: &mut Reply<'_>) {
-        if let Some((field, value)) = hash.random(self.now_ms, rng) {
-            self.reply(field, value, reply);
+    fn drawer(&self, hash: &Hash, count: u64) -> impl FnMut(&mut Rng, &mut Reply<'_>) {
+        let mut urn = hash.urn(self.now_ms, count);
+        move |rng: &mut Rng, reply: &mut Reply<'_>| {
+            if let Some((field, value)) = urn.draw(rng) {
+                self.reply(field, value, reply);
+            }
         }
     }
 
@@ -337,8 +339,9 @@ fn different<'h>(hash: &'h Hash, now_ms: i64, count: usize, rng: &mut Rng) -> Ve
     // Few of many are drawn; otherwise it is cheaper to pass all by and take each with the chance it has.
     if hash.listpack().is_none() && count < alive_count / 4 {
         let mut seen = HashSet::with_capacity(count);
+        let mut urn = hash.urn(now_ms, count as u64);
         while picked.len() < count {
-            let Some((field, value)) = hash.random(now_ms, rng) else {
+            let Some((field, value)) = urn.draw(rng) else {
                 break;
             };
             if seen.insert(field.text(&mut [0; 20]).as_ptr()) {

@@ -5,7 +5,7 @@
 
 use super::CommandError;
 use super::choices::{Choice, ChosenMembers};
-use super::draws::{Drawn, Draws, reply_draws};
+use super::draws::{Drawn, Draws, SEEKS_MAX, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
 use super::scan_walk::Wanted;
@@ -151,21 +151,20 @@ fn srandmember(
         set.sample(count, &mut rng, |member| reply_member(member, reply));
         return Ok(Effect::NONE);
     }
-    let count = count.unsigned_abs();
+    let (count, drawn) = (count.unsigned_abs(), DrawnMembers);
     if count > whole_max as u64 {
         let start = reply.len();
         reply.array(count as usize);
         let walk = Draws {
-            drawn: DrawnMembers,
+            drawn,
             left_count: count,
             rng,
         };
         return Ok(call.reply_in_pieces(&key, reply, start, walk));
     }
     let head = |count, reply: &mut Reply<'_>| reply.array(count);
-    reply_draws(count, bytes_max, reply, head, |reply| {
-        DrawnMembers.draw(set, &mut rng, reply);
-    })?;
+    let mut draw = drawn.drawer(set, count);
+    reply_draws(count, bytes_max, reply, head, |reply| draw(&mut rng, reply))?;
     Ok(Effect::NONE)
 }
 
@@ -175,9 +174,22 @@ struct DrawnMembers;
 impl Drawn for DrawnMembers {
     type Of = Set;
 
-    fn draw(&self, set: &Set, rng: &mut Rng, reply: &mut Reply<'_>) {
-        if let Some(member) = set.random(rng) {
-            reply_member(member, reply);
+    fn drawer(&self, set: &Set, count: u64) -> impl FnMut(&mut Rng, &mut Reply<'_>) {
+        let listed: Vec<Element<'_>> = match set.as_pack() {
+            Some(pack) if count > SEEKS_MAX => pack.iter().collect(),
+            _ => Vec::new(),
+        };
+        move |rng: &mut Rng, reply: &mut Reply<'_>| {
+            let member = match listed.is_empty() {
+                true => set.random(rng),
+                false => {
+                    let index = rng.below(listed.len() as u64) as usize;
+                    listed.get(index).copied()
+                }
+            };
+            if let Some(member) = member {
+                reply_member(member, reply);
+            }
         }
     }
 

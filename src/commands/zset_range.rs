@@ -1,13 +1,14 @@
 //! Ranges of sorted sets: by rank, by score, by bytes.
 //!
-//! Promises  a range of scores or bytes becomes a range of ranks in two searches, whatever it covers; one of bytes in a listpack,
-//!           in one walk.
+//! Promises  a range of scores or bytes becomes a range of ranks in two searches, whatever it covers; in a listpack, in one walk
+//!           from the end where it begins, which may show its members as well.
 //! Not here  the commands: `zset_read.rs`, `zset_remove.rs`.
-//! Tests     tests/transcripts/zset_range.txt.
+//! Tests     tests/transcripts/zset_range.txt, tests/commands/zset_range.rs.
 
 use super::CommandError;
 use super::word::integer;
 use crate::base::number::parse_f64;
+use crate::ds::listpack::Element;
 use crate::keyspace::Zset;
 use crate::keyspace::zset::Direction;
 use std::ops::Range;
@@ -83,20 +84,116 @@ impl<'a> ZsetRange<'a> {
                     (ranks.start, ranks.end)
                 }
             }
+            // Where scores differ there is no order of bytes. Redis then looks at the ends of the set first, and walks a listpack;
+            // so here.
+            Self::Members(low, high) if is_beside(set, &low, &high) => (0, 0),
+            Self::Scores(..) | Self::Members(..) if set.is_packed() => self.walked(set, reversed),
             Self::Scores(low, high) => (
                 set.count_before_score(|score| low.is_behind(score)),
                 set.count_before_score(|score| high.includes(score)),
             ),
-            // Where scores differ there is no order of bytes. Redis then looks at the ends of the set first, and walks a listpack;
-            // so here.
-            Self::Members(low, high) if is_beside(set, &low, &high) => (0, 0),
-            Self::Members(low, high) if set.is_packed() => walked(set, &low, &high, reversed),
             Self::Members(low, high) => (
                 set.count_before_member(|member| low.is_behind(member)),
                 set.count_before_member(|member| high.includes(member)),
             ),
         };
         start..end.max(start)
+    }
+
+    /// Visits the members of a range of scores or bytes that `limit` leaves of those in a listpack, in the order of the reply: those
+    /// of [`ZsetRange::ranks_in`] and [`Limit::part_of`].
+    ///
+    /// - Cost: one walk, from the end where the range begins to its other end or the last member of the part.
+    pub fn walk<'z>(
+        &self,
+        set: &'z Zset,
+        reversed: bool,
+        limit: Limit,
+        mut visit: impl FnMut(Element<'z>, f64),
+    ) {
+        // An offset below 0 passes over all of a listpack.
+        let Ok(offset) = usize::try_from(limit.offset) else {
+            return;
+        };
+        if let Self::Members(low, high) = self
+            && is_beside(set, low, high)
+        {
+            return;
+        }
+        let count = usize::try_from(limit.count).unwrap_or(usize::MAX);
+        let mut members = set.walk(0..set.len(), direction(reversed));
+        let mut first = members.find(|(member, score)| !self.is_before(*member, *score, reversed));
+        // What lies beyond an end in the order of scores is followed by more of that, so those that are passed over need no look.
+        let mut passed_count = offset;
+        if offset > 0 && matches!(self, Self::Scores(..)) {
+            first = members.nth(offset - 1);
+            passed_count = 0;
+        }
+        first
+            .into_iter()
+            .chain(members)
+            .take_while(|(member, score)| !self.is_after(*member, *score, reversed))
+            .skip(passed_count)
+            .take(count)
+            .for_each(|(member, score)| visit(member, score));
+    }
+
+    /// The ranks that a walk from one end finds: from the first inside the near end of the range, and up to the next outside the far
+    /// end.
+    fn walked(&self, set: &Zset, reversed: bool) -> (usize, usize) {
+        let (mut start, mut end) = (0, 0);
+        for (member, score) in set.walk(0..set.len(), direction(reversed)) {
+            if start == end && self.is_before(member, score, reversed) {
+                start += 1;
+                end += 1;
+                continue;
+            }
+            if self.is_after(member, score, reversed) {
+                break;
+            }
+            end += 1;
+        }
+        match reversed {
+            true => (set.len() - end, set.len() - start),
+            false => (start, end),
+        }
+    }
+
+    /// Whether a walk has not come to the range yet, as far as this member tells.
+    fn is_before(&self, member: Element<'_>, score: f64, reversed: bool) -> bool {
+        match reversed {
+            true => self.is_too_high(member, score),
+            false => self.is_too_low(member, score),
+        }
+    }
+
+    /// Whether a walk has left the range behind.
+    fn is_after(&self, member: Element<'_>, score: f64, reversed: bool) -> bool {
+        self.is_before(member, score, !reversed)
+    }
+
+    fn is_too_low(&self, member: Element<'_>, score: f64) -> bool {
+        match self {
+            Self::Ranks(..) => false,
+            Self::Scores(low, _) => low.is_behind(score),
+            Self::Members(low, _) => low.is_behind(member.text(&mut [0; 20])),
+        }
+    }
+
+    fn is_too_high(&self, member: Element<'_>, score: f64) -> bool {
+        match self {
+            Self::Ranks(..) => false,
+            Self::Scores(_, high) => !high.includes(score),
+            Self::Members(_, high) => !high.includes(member.text(&mut [0; 20])),
+        }
+    }
+}
+
+/// Which way a walk through a range goes.
+fn direction(reversed: bool) -> Direction {
+    match reversed {
+        true => Direction::Down,
+        false => Direction::Up,
     }
 }
 
@@ -107,38 +204,6 @@ fn is_beside(set: &Zset, low: &LexBound<'_>, high: &LexBound<'_>) -> bool {
         return true;
     };
     low.is_behind(last.text(&mut [0; 20])) || !high.includes(first.text(&mut [0; 20]))
-}
-
-/// The ranks of a range of members that a walk from one end finds: from the first inside the near end of the range, and up to
-/// the next outside the far end.
-fn walked(set: &Zset, low: &LexBound<'_>, high: &LexBound<'_>, reversed: bool) -> (usize, usize) {
-    let direction = match reversed {
-        true => Direction::Down,
-        false => Direction::Up,
-    };
-    let (mut start, mut end) = (0, 0);
-    for (member, _) in set.walk(0..set.len(), direction) {
-        let mut digits = [0; 20];
-        let member = member.text(&mut digits);
-        let (is_too_low, is_too_high) = (low.is_behind(member), !high.includes(member));
-        let (is_before, is_after) = match reversed {
-            true => (is_too_high, is_too_low),
-            false => (is_too_low, is_too_high),
-        };
-        if start == end && is_before {
-            start += 1;
-            end += 1;
-            continue;
-        }
-        if is_after {
-            break;
-        }
-        end += 1;
-    }
-    match reversed {
-        true => (set.len() - end, set.len() - start),
-        false => (start, end),
-    }
 }
 
 impl ScoreBound {

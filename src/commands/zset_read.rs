@@ -1,6 +1,7 @@
 //! Ranges of a sorted set, read: ZRANGE in all its forms, ZRANGESTORE, ZCOUNT, ZLEXCOUNT.
 //!
-//! Promises  a range costs its ends' searches and what it replies with, whatever LIMIT passes over.
+//! Promises  a range costs its ends' searches and what it replies with, whatever LIMIT passes over; one of a listpack costs one walk
+//!           from the end where it begins.
 //! Not here  what words mean as ranges: `zset_range.rs`; the copy of many members: `zset_copy.rs`.
 //! Tests     tests/transcripts/zset_range.txt.
 
@@ -11,7 +12,9 @@ use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spr
 use super::word::integer;
 use super::zset_copy::{ZsetCopy, score_of};
 use super::zset_range::{By, Limit, ZsetRange};
-use super::zset_reply::{reply_members, reply_members_head};
+use super::zset_reply::{
+    reply_member, reply_members, reply_members_head, reply_members_head_since, reply_scored,
+};
 use crate::ds::listpack::Element;
 use crate::keyspace::Classes;
 use crate::keyspace::zset::Direction;
@@ -91,6 +94,11 @@ impl<'a> Request<'a> {
         self.limit.part_of(set, ranks, self.reversed)
     }
 
+    /// Whether one walk finds its ends and shows what is between them.
+    fn is_walk(&self, set: &Zset) -> bool {
+        set.is_packed() && !matches!(self.range, ZsetRange::Ranks(..))
+    }
+
     fn direction(&self) -> Direction {
         if self.reversed {
             Direction::Down
@@ -123,6 +131,10 @@ fn range(
         reply.array(0);
         return Ok(Effect::NONE);
     };
+    if request.is_walk(set) && set.len() <= whole_max {
+        reply_walk(set, &request, reply);
+        return Ok(Effect::NONE);
+    }
     let ranks = request.ranks_in(set);
     if ranks.len() > whole_max {
         let start = reply.len();
@@ -140,6 +152,20 @@ fn range(
         reply,
     );
     Ok(Effect::NONE)
+}
+
+/// Replies with what a walk through a listpack meets of the range; how many there are is known at its end.
+fn reply_walk(set: &Zset, request: &Request<'_>, reply: &mut Reply<'_>) {
+    let (range, start) = (&request.range, reply.len());
+    let mut count = 0;
+    range.walk(set, request.reversed, request.limit, |member, score| {
+        match request.with_scores {
+            true => reply_scored(member, score, reply),
+            false => reply_member(member, reply),
+        }
+        count += 1;
+    });
+    reply_members_head_since(start, count, request.with_scores, reply);
 }
 
 /// `ZRANGE key start stop [option ...]`.

@@ -20,6 +20,17 @@ pub fn reply_members_head(count: usize, with_scores: bool, reply: &mut Reply<'_>
     reply.array(if is_flat { 2 * count } else { count });
 }
 
+/// The same before `count` members that were written since the output had `start` bytes.
+pub fn reply_members_head_since(
+    start: usize,
+    count: usize,
+    with_scores: bool,
+    reply: &mut Reply<'_>,
+) {
+    let is_flat = with_scores && reply.protocol() == Protocol::Resp2;
+    reply.array_since(start, if is_flat { 2 * count } else { count });
+}
+
 /// Replies with a member and its score: one after the other in RESP2, an array of both in RESP3.
 #[inline]
 pub fn reply_scored(member: Element<'_>, score: f64, reply: &mut Reply<'_>) {

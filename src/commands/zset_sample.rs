@@ -5,7 +5,7 @@
 
 use super::CommandError;
 use super::choices::{Choice, ChosenRanks};
-use super::draws::{Drawn, Draws, OUT_OF_RANGE, reply_draws};
+use super::draws::{Drawn, Draws, OUT_OF_RANGE, SEEKS_MAX, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
 use super::scan_walk::Wanted;
@@ -62,17 +62,20 @@ fn zrandmember(
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
         let count = count.unsigned_abs();
+        let drawn = DrawnScored { with_scores };
         if count > whole_max as u64 {
             let start = reply.len();
             reply_members_head(wanted, with_scores, reply);
             let walk = Draws {
-                drawn: DrawnScored { with_scores },
+                drawn,
                 left_count: count,
                 rng,
             };
             return Ok(call.reply_in_pieces(&key, reply, start, walk));
         }
-        reply_any(set, count, bytes_max, with_scores, &mut rng, reply)?;
+        let head = |count, reply: &mut Reply<'_>| reply_members_head(count, with_scores, reply);
+        let mut draw = drawn.drawer(set, count);
+        reply_draws(count, bytes_max, reply, head, |reply| draw(&mut rng, reply))?;
     } else if Choice::is_long(wanted, set.len(), whole_max) {
         let choice = Choice::new(wanted, set.len(), rng);
         let start = reply.len();
@@ -100,9 +103,20 @@ struct DrawnScored {
 impl Drawn for DrawnScored {
     type Of = Zset;
 
-    fn draw(&self, set: &Zset, rng: &mut Rng, reply: &mut Reply<'_>) {
-        let (member, score) = member_at(set, rng.below(set.len() as u64) as usize);
-        reply_one(member, score, self.with_scores, reply);
+    fn drawer(&self, set: &Zset, count: u64) -> impl FnMut(&mut Rng, &mut Reply<'_>) {
+        let len = set.len();
+        let listed: Vec<(Element<'_>, f64)> = match set.is_packed() && count > SEEKS_MAX {
+            true => set.iter().collect(),
+            false => Vec::new(),
+        };
+        move |rng: &mut Rng, reply: &mut Reply<'_>| {
+            let rank = rng.below(len as u64) as usize;
+            let (member, score) = match listed.get(rank) {
+                Some(found) => *found,
+                None => member_at(set, rank),
+            };
+            reply_one(member, score, self.with_scores, reply);
+        }
     }
 
     fn each(&self, set: &Zset, reply: &mut Reply<'_>, after_each: &mut dyn FnMut(&Reply<'_>)) {
@@ -111,32 +125,6 @@ impl Drawn for DrawnScored {
             after_each(reply);
         }
     }
-}
-
-/// `count` draws.
-fn reply_any(
-    set: &Zset,
-    count: u64,
-    bytes_max: u64,
-    with_scores: bool,
-    rng: &mut Rng,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    // A listpack is walked through once, not for each draw.
-    let listed: Vec<(Element<'_>, f64)> = if set.is_packed() {
-        set.iter().collect()
-    } else {
-        Vec::new()
-    };
-    let head = |count, reply: &mut Reply<'_>| reply_members_head(count, with_scores, reply);
-    reply_draws(count, bytes_max, reply, head, |reply| {
-        let rank = rng.below(set.len() as u64) as usize;
-        let (member, score) = match listed.get(rank) {
-            Some(found) => *found,
-            None => member_at(set, rank),
-        };
-        reply_one(member, score, with_scores, reply);
-    })
 }
 
 /// `count` different members, fewer than there are.

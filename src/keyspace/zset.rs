@@ -88,6 +88,14 @@ impl Zset {
         set
     }
 
+    /// A set that has this listpack: different members with their scores, in order and within the limits in force, every
+    /// entry as a set writes it. No copy.
+    pub fn from_listpack(pairs: Listpack) -> Self {
+        Self {
+            form: Form::Packed(PackedZset::from_listpack(pairs)),
+        }
+    }
+
     /// Makes a tree of it if `count` more members are too many for a listpack.
     pub fn expect(&mut self, count: usize, limits: &EncodingLimits) {
         if count > limits.zset_max_listpack_entries {
@@ -359,6 +367,16 @@ impl<'z> Iterator for Members<'z> {
             Self::Packed(pairs) => pairs.next(),
             Self::Tree(walk) => {
                 let entry = walk.next()?;
+                Some((Element::Str(entry.member()), entry.score()))
+            }
+        }
+    }
+
+    fn nth(&mut self, count: usize) -> Option<Self::Item> {
+        match self {
+            Self::Packed(pairs) => pairs.nth(count),
+            Self::Tree(walk) => {
+                let entry = walk.nth(count)?;
                 Some((Element::Str(entry.member()), entry.score()))
             }
         }

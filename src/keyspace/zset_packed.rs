@@ -27,6 +27,11 @@ impl PackedZset {
         }
     }
 
+    /// Takes members and scores in turn and in order, each as [`PackedZset::put`] writes it.
+    pub fn from_listpack(pairs: Listpack) -> Self {
+        Self { pairs }
+    }
+
     /// Moves its bytes.
     pub fn move_by(&mut self, mover: &mut Mover<'_>) {
         mover.listpack(&mut self.pairs);
@@ -187,6 +192,22 @@ impl<'z> Iterator for Pairs<'z> {
                 Some((self.iter.next_back()?, score))
             }
         }
+    }
+
+    /// Passes over members without reading their scores.
+    fn nth(&mut self, count: usize) -> Option<Self::Item> {
+        let Some(left) = self.left.checked_sub(count) else {
+            self.left = 0;
+            return None;
+        };
+        self.left = left;
+        if let Some(last) = (2 * count).checked_sub(1) {
+            match self.direction {
+                Direction::Up => self.iter.nth(last),
+                Direction::Down => self.iter.nth_back(last),
+            };
+        }
+        self.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

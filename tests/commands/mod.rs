@@ -4,7 +4,7 @@ mod blocking; // timeouts, requests cut to some of their keys
 mod client; // filters, CLIENT's argument errors
 mod command; // COMMAND's replies against recorded ones
 mod debug; // DEBUG's subcommands that touch keys
-mod draws; // huge negative counts
+mod draws; // negative counts, huge ones too
 mod hash; // where the clock counts
 mod himport; // fieldsets, and the words that come of them
 mod keys; // which words are keys
@@ -19,3 +19,4 @@ mod stream; // pending times, claims, what Redis has after 8.0
 mod table;
 pub mod transcript;
 pub mod transcripts; // lookup, unknown commands, arity
+mod zset_range; // random ranges against a vector

@@ -46,6 +46,13 @@ impl Random {
     }
 }
 
+/// How far counts are from all being the same: chi-square against the uniform distribution.
+pub fn chi_square(counts: &[u32]) -> f64 {
+    let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
+    let square = |count: &u32| (f64::from(*count) - expected).powi(2) / expected;
+    counts.iter().map(square).sum()
+}
+
 /// The first under Miri, which is some hundred times slower, else the second.
 pub fn size(miri: usize, native: usize) -> usize {
     if cfg!(miri) { miri } else { native }

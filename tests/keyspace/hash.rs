@@ -1,7 +1,7 @@
 //! Hashes against a plain map, in every encoding; fields that die, on access and by the cycle.
 
 use crate::commands::runner::Runner;
-use crate::ds::{Random, size};
+use crate::ds::{Random, chi_square, size};
 use crate::keyspace::rdb::{check_damage, dumped};
 use rondo::base::rng::Rng;
 use rondo::ds::key_table::HeapSize;
@@ -45,12 +45,15 @@ fn check(hash: &Hash, model: &Model, now_ms: i64, seed: u64) {
     }
     assert!(scanned.iter().eq(alive.iter().copied()), "SEED={seed}");
     let mut rng = Rng::with_seed(seed);
-    let drawn = hash.random(now_ms, &mut rng);
-    assert_eq!(drawn.is_none(), alive.is_empty(), "SEED={seed}");
-    if let Some((field, value)) = drawn {
-        let (field, value) = (field.to_vec(), value.to_vec());
-        assert!(alive.contains(&field), "SEED={seed}");
-        assert_eq!(model[&field].0, value, "SEED={seed}");
+    let one = hash.random(now_ms, &mut rng);
+    let one_of_many = hash.urn(now_ms, 100).draw(&mut rng);
+    for drawn in [one, one_of_many] {
+        assert_eq!(drawn.is_none(), alive.is_empty(), "SEED={seed}");
+        if let Some((field, value)) = drawn {
+            let (field, value) = (field.to_vec(), value.to_vec());
+            assert!(alive.contains(&field), "SEED={seed}");
+            assert_eq!(model[&field].0, value, "SEED={seed}");
+        }
     }
     if let Some((pack, true)) = hash.listpack() {
         let deadlines: Vec<i64> = pack
@@ -146,6 +149,58 @@ fn every_change_does_to_a_hash_what_it_does_to_a_map() {
         while !copy.free_step(3) {}
         check(&hash, &model, now_ms, seed);
         assert!(hash.heap_bytes() > 0 || hash.is_empty());
+    }
+}
+
+// Chi-square of fields, and of pairs of one and the next: from listpacks and tables, among few and very many dead fields, by urns for
+// few draws, which seek, and for many.
+#[test]
+fn every_living_field_is_as_likely_whatever_was_drawn_before() {
+    let limits = EncodingLimits::default();
+    let many_dead = size(200, 500);
+    for (dead_count, is_table) in [
+        (0, false),
+        (30, false),
+        (0, true),
+        (7, true),
+        (many_dead, true),
+    ] {
+        let mut hash = Hash::new();
+        if is_table {
+            hash.make_table();
+        }
+        let living = (0..10).map(|number| (number.to_string(), None));
+        let dead = (0..dead_count).map(|number| (format!("dead{number}"), Some(999)));
+        for (field, deadline_ms) in living.chain(dead) {
+            let (field, value) = (field.as_bytes(), b"v".as_slice());
+            hash.set(field, value, FieldDeadline::Drop, &limits);
+            hash.set_deadline(field, deadline_ms);
+        }
+        assert_eq!(hash.listpack().is_none(), is_table);
+        for draws_count in [1, 4, 5, 100] {
+            let mut rng = Rng::with_seed(draws_count);
+            let (mut ones, mut pairs) = ([0_u32; 10], [0_u32; 100]);
+            let mut before: Option<usize> = None;
+            for _ in 0..size(500, 20_000) as u64 / draws_count {
+                let mut urn = hash.urn(1_000, draws_count);
+                for _ in 0..draws_count {
+                    let (field, _) = urn.draw(&mut rng).expect("ten live");
+                    let number = field.integer().expect("a living field") as usize;
+                    ones[number] += 1;
+                    before = match before {
+                        Some(other) => {
+                            pairs[10 * other + number] += 1;
+                            None
+                        }
+                        None => Some(number),
+                    };
+                }
+            }
+            let context = format!("{dead_count} dead, table {is_table}, {draws_count} draws");
+            // One in a million is above these, and the seed is fixed.
+            assert!(chi_square(&ones) < 45.0, "{context}: {ones:?}");
+            assert!(chi_square(&pairs) < 181.0, "{context}: {pairs:?}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Replies in pieces beside one that comes whole, from shards that are told the same, whatever is done between the pieces.
 
+use crate::ds::chi_square;
 use rondo::commands::table;
 use rondo::commands::table::Caller;
 use rondo::keyspace::{Classes, Keyspace, KeyspaceOptions};
@@ -702,6 +703,87 @@ fn draws_are_from_what_there_was() {
                 assert!(pieces_count > 40, "{request}: {pieces_count}");
             }
         }
+    }
+}
+
+/// Chi-square of what is drawn, and of pairs of one and the next, over all pieces of replies from listpacks.
+#[test]
+fn draws_in_pieces_are_as_likely_whatever_was_drawn_before() {
+    let mut told = Told::over(shard(), 50, 64);
+    for number in 0..10 {
+        told.say(1, 0, Protocol::Resp2, &format!("SADD set {number} x"));
+        told.say(1, 0, Protocol::Resp2, &format!("HSET hash {number} v"));
+        told.say(1, 0, Protocol::Resp2, &format!("ZADD zset 5 {number}"));
+    }
+    told.say(1, 0, Protocol::Resp2, "SREM set x");
+    // One that is dead comes first, and is passed over.
+    told.say(1, 0, Protocol::Resp2, "HSET hash dead v");
+    told.say(1, 0, Protocol::Resp2, "HPEXPIRE hash 1 FIELDS 1 dead");
+    told.shard.set_now(BEGIN_MS + 50);
+    told.shard.keys.set_expiry_paused(true);
+    let requests = ["SRANDMEMBER set", "HRANDFIELD hash", "ZRANDMEMBER zset"];
+    for (sequence, request) in (2..).zip(requests) {
+        let line = format!("{request} -20000");
+        told.say(sequence, 0, Protocol::Resp2, &line);
+        while told.read_on() {}
+        assert!(told.done.contains(&sequence), "{request}");
+        let drawn: Vec<usize> = draws(told.reply(sequence), "*20000\r\n", 1)
+            .iter()
+            .map(|it| it.strip_prefix("$1 ").expect("a digit"))
+            .map(|digit| digit.parse().expect("a digit"))
+            .collect();
+        assert_eq!(drawn.len(), 20_000, "{request}");
+        let (mut ones, mut pairs) = ([0_u32; 10], [0_u32; 100]);
+        for pair in drawn.chunks(2) {
+            ones[pair[0]] += 1;
+            ones[pair[1]] += 1;
+            pairs[10 * pair[0] + pair[1]] += 1;
+        }
+        // One in a million is above these, and the seed is fixed.
+        assert!(chi_square(&ones) < 45.0, "{request}: {ones:?}");
+        assert!(chi_square(&pairs) < 181.0, "{request}: {pairs:?}");
+    }
+}
+
+/// A range of a listpack that comes whole is shown as a walk meets it; one that might not is counted first.
+#[test]
+fn ranges_of_a_listpack_are_the_same_in_pieces() {
+    let lines = [
+        "ZRANGEBYSCORE zset -inf +inf WITHSCORES",
+        "ZRANGEBYSCORE zset (5 30 WITHSCORES LIMIT 3 60",
+        "ZRANGEBYSCORE zset 10 11",
+        "ZRANGEBYSCORE zset 30 (10",
+        "ZREVRANGEBYSCORE zset 30 (2 LIMIT 7 -1",
+        "ZREVRANGEBYSCORE zset +inf -inf WITHSCORES LIMIT 33 10",
+        "ZRANGE zset +inf 1 BYSCORE REV LIMIT 90 50",
+        "ZRANGEBYSCORE zset -inf +inf LIMIT -1 50",
+        "ZRANGEBYLEX same - +",
+        "ZRANGEBYLEX same [member:2 (member:8 LIMIT 1 40",
+        "ZRANGE same + (member:2 BYLEX REV LIMIT 2 70",
+        "ZREVRANGEBYLEX same [member:1 -",
+        "ZREVRANGEBYLEX same - +",
+        "ZRANGEBYLEX zset - (member:5",
+        "ZREVRANGEBYLEX zset + (member:5",
+    ];
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        let mut told = [Told::new(usize::MAX, 1), Told::new(20, 7)];
+        for it in &mut told {
+            for index in 0..100 {
+                let scored = format!("ZADD zset {} member:{index}", index / 3);
+                it.say(index, 0, protocol, &scored);
+                it.say(index, 0, protocol, &format!("ZADD same 1 member:{index}"));
+            }
+        }
+        for (sequence, line) in (1_000..).zip(lines) {
+            for it in &mut told {
+                it.say(sequence, 0, protocol, line);
+                while it.read_on() {}
+                assert!(it.done.contains(&sequence), "{line}");
+            }
+            let [whole, pieces] = &told;
+            assert_eq!(pieces.reply(sequence), whole.reply(sequence), "{line}");
+        }
+        assert!(told[1].pieces_count > 50, "{}", told[1].pieces_count);
     }
 }
 

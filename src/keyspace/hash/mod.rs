@@ -2,6 +2,7 @@
 //!
 //!     packed    fields in a listpack, with deadlines once one was asked for     packed.rs
 //!     table     any number of fields                                            table.rs
+//!     urn       living fields, to draw from                                     urn.rs
 //!
 //! A field past its deadline stays until somebody removes it: `find` says that it is dead, `len` counts it, walks that
 //! show fields pass over it.
@@ -12,8 +13,10 @@
 
 mod packed;
 mod table;
+mod urn;
 
 pub use crate::ds::listpack::Element;
+pub use urn::Urn;
 
 use super::limits::EncodingLimits;
 use super::value::collection_of;
@@ -29,8 +32,6 @@ use table::Table;
 
 /// The latest deadline that a field may have: formats keep 48 bits of it.
 pub const DEADLINE_MS_MAX: i64 = (1 << 48) - 1;
-/// Random fields looked at before a walk finds one that lives.
-const RANDOM_TRIES_MAX: usize = 64;
 
 /// Fields with values.
 #[derive(Clone)]
@@ -331,30 +332,14 @@ impl Hash {
 
     /// A living field and its value, each as likely as any other; none if all are dead.
     pub fn random(&self, now_ms: i64, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>)> {
-        match &self.fields {
-            Fields::Packed(packed) => {
-                let dead_count = packed.dead_count(now_ms);
-                let alive_count = packed.len() - dead_count;
-                if alive_count == 0 {
-                    return None;
-                }
-                let index = dead_count + rng.below(alive_count as u64) as usize;
-                packed.at(index)
-            }
-            Fields::Table(table) => {
-                for _ in 0..RANDOM_TRIES_MAX {
-                    let (field, value, deadline_ms) = table.random(rng)?;
-                    if !is_expired(deadline_ms, now_ms) {
-                        return Some((Element::Str(field), Element::Str(value)));
-                    }
-                }
-                let mut first = None;
-                self.each(now_ms, |field, value| {
-                    first.get_or_insert((field, value));
-                });
-                first
-            }
-        }
+        self.urn(now_ms, 1).draw(rng)
+    }
+
+    /// The living fields, to draw about `draws_count` of them, each from all.
+    ///
+    /// - Cost: one walk where more than a few are drawn from a listpack, else O(1).
+    pub fn urn(&self, now_ms: i64, draws_count: u64) -> Urn<'_> {
+        Urn::new(self, now_ms, draws_count)
     }
 
     /// The listpack of a packed hash, and whether it has deadlines (triples, not pairs).

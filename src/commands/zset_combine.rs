@@ -202,6 +202,15 @@ impl<'k> Source<'k> {
         self.members.len()
     }
 
+    /// Whether both are of one key.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self.members, other.members) {
+            (Input::Scored(one), Input::Scored(other)) => std::ptr::eq(one, other),
+            (Input::Plain(one), Input::Plain(other)) => std::ptr::eq(one, other),
+            _ => false,
+        }
+    }
+
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
         match self.members {
             Input::Missing => None,
@@ -304,7 +313,10 @@ fn combine(
             }
         })
         .collect();
-    if is_long(&sources, combination, whole_max) {
+    // What the first key holds, less the same: that needs no look at it.
+    let is_less_itself = combination == Combination::Difference
+        && sources[1..].iter().any(|other| other.is_same(&sources[0]));
+    if !is_less_itself && is_long(&sources, combination, whole_max) {
         return Ok(begin_walk(
             call,
             args,
@@ -465,6 +477,9 @@ fn common_count(sources: &[Source<'_>], limit: usize) -> usize {
 fn difference<'k>(sources: &[Source<'k>]) -> Scored<'k> {
     let mut result = Vec::new();
     let (first, others) = sources.split_first().expect("one key at least");
+    if others.iter().any(|other| other.is_same(first)) {
+        return result;
+    }
     first.for_each(|member, score| {
         if others.iter().all(|other| other.score(&member).is_none()) {
             result.push((score, member));

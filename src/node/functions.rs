@@ -442,7 +442,7 @@ impl Core {
             return Err(ABOVE_LIMIT.into());
         }
         Ok(Prepared {
-            id: ScriptId::of(b""),
+            id: ScriptId::OF_NOTHING,
             may_not_grow,
             function: Some(name.into()),
             is_readonly: is_readonly || script.no_writes,

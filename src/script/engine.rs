@@ -39,6 +39,9 @@ impl Default for Limits {
 pub struct ScriptId([u8; 40]);
 
 impl ScriptId {
+    /// The name of no text: a function's, which has none of its own.
+    pub const OF_NOTHING: Self = Self(*b"da39a3ee5e6b4b0d3255bfef95601890afd80709");
+
     /// The name of a text.
     pub fn of(body: &[u8]) -> Self {
         let mut text = [0; 40];

@@ -153,8 +153,10 @@ fn parse_epoch(line: &str) -> Option<Epoch> {
     words.next().is_none().then_some(epoch)
 }
 
+/// Numbers of records: no log will ever have as many as half of what a word can say, and all may be counted on from.
 fn numbers<'w>(words: &mut impl Iterator<Item = &'w str>, count: usize) -> Option<Vec<u64>> {
-    (0..count).map(|_| words.next()?.parse().ok()).collect()
+    let number = |word: &str| word.parse().ok().filter(|lsn| *lsn <= i64::MAX as u64);
+    (0..count).map(|_| number(words.next()?)).collect()
 }
 
 fn checksum(bytes: &[u8]) -> u64 {

@@ -198,7 +198,7 @@ fn walk_segments(
         let stop = match SegmentHeader::from_bytes(&bytes) {
             Err(HeaderError::Version(version)) => return Err(Refusal::Version(name(), version)),
             Err(HeaderError::Bad) => 0,
-            Ok(header) if !header.is_of((epoch.seed, epoch.number), core, sequence) => {
+            Ok(header) if !is_of(&header, epoch, core, sequence) => {
                 return Err(Refusal::Foreign(name()));
             }
             Ok(header) => {
@@ -241,7 +241,7 @@ fn walk_segments(
             let Ok(header) = SegmentHeader::from_bytes(&bytes) else {
                 continue;
             };
-            if !header.is_of((epoch.seed, epoch.number), core, sequence) {
+            if !is_of(&header, epoch, core, sequence) {
                 return Err(Refusal::Foreign(files.name(epoch.number, core, sequence)));
             }
             if first_lsn(&bytes, &header).is_some_and(|lsn| lsn <= last_lsn + 1) {
@@ -408,6 +408,11 @@ pub trait Watcher {
     fn expect(&mut self, mark: &LastMark, sequence: u64);
     /// A record that counts as far as this log knows, with its segment and offset.
     fn see(&mut self, record: &Record<'_>, sequence: u64, at: u64);
+}
+
+/// Whether a segment is of this epoch: written by as many cores, too, so that none of their logs is passed over.
+fn is_of(header: &SegmentHeader, epoch: &Epoch, core: u16, sequence: u64) -> bool {
+    header.is_of((epoch.seed, epoch.number), core, sequence) && header.cores == epoch.cores
 }
 
 fn scan_segments(

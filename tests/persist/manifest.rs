@@ -53,6 +53,20 @@ fn another_version_is_told() {
     assert_eq!(told, Err(text.to_string()));
 }
 
+/// What is counted on from a number leads nowhere else.
+#[test]
+fn numbers_of_records_that_no_log_has_are_refused() {
+    let with = |lsn| {
+        let mut manifest = manifest();
+        manifest.epochs[1].ends = Some(vec![lsn]);
+        Manifest::from_text(&manifest.to_text())
+    };
+    assert!(with(i64::MAX as u64).is_ok());
+    for lsn in [1 << 63, u64::MAX] {
+        assert_eq!(with(lsn), Err("a line of it cannot be read".to_string()));
+    }
+}
+
 #[test]
 fn more_cores_than_there_may_be_are_refused() {
     let with = |cores| {

@@ -1,7 +1,7 @@
 //! What has become possible in the midst of a turn, until nothing has.
 //!
 //!     denials of scripts -> transactions that begin -> what the node is asked -> reports -> events of the shard
-//!         -> connections that go on -> news of keys
+//!         -> news of keys -> connections that go on
 //!
 //! Promises  who has nothing of it learns so in one step.
 //! Not here  what each of them does.
@@ -55,10 +55,11 @@ impl Core {
                     let message = Message::FromShard { event, ran_at };
                     self.mesh.send(usize::from(core), message);
                 }
+            } else if self.shard.keys.has_news() {
+                // Before its client goes on: what that says next comes after it.
+                self.tell();
             } else if let Some(token) = self.resumes.pop() {
                 self.resume(token);
-            } else if self.shard.keys.has_news() {
-                self.tell();
             } else if (self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended())
                 && (self.functions.waiting.is_empty() || !self.answer_when_functions_rest())
                 && (!self.has_behind_changes() || !self.begin_after_changes())

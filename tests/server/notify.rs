@@ -33,6 +33,26 @@ fn event(message: &Value) -> String {
     }
 }
 
+/// What a script did is told before what follows it in its client's pipeline, as it is with commands.
+#[test]
+fn what_a_script_did_is_told_before_what_its_client_says_next() {
+    let server = Server::start(1, &[]);
+    let mut client = server.client();
+    set_events(&mut client, "KEA");
+    let mut subscriber = server.client();
+    subscriber.ask("SUBSCRIBE sent");
+    subscriber.ask("PSUBSCRIBE __keyevent@0__:*");
+    let set: &[&[u8]] = &[b"EVAL", b"return redis.call('SET', 'a', '1')", b"0"];
+    for _ in 0..50 {
+        let publish: &[&[u8]] = &[b"PUBLISH", b"sent", b"x"];
+        client.send(&[request(set), request(publish), request(set)].concat());
+        assert_eq!(client.replies(3), [ok(), Value::Integer(1), ok()]);
+        let heard = [(); 3].map(|()| subscriber.reply().items().len());
+        // The event, to a pattern; the message; the event.
+        assert_eq!(heard, [4, 3, 4]);
+    }
+}
+
 /// One line of the golden file that does something, and the events that follow.
 struct Step<'g> {
     line: &'g str,

@@ -22,9 +22,9 @@ use super::process::machine_bytes;
 use super::regular;
 use super::removal::{self, Next};
 use super::spare::{self, SPARES};
-use crate::persist::BlockBuffer;
 use crate::persist::manifest::Manifest;
 use crate::persist::recovery::Files;
+use crate::persist::{BLOCK_BYTES, BlockBuffer};
 
 const MANIFEST: &str = "manifest";
 /// What the name of a segment ends with that is written over an old one, until it is whole.
@@ -243,6 +243,35 @@ impl DataDir {
         });
         if let Err(error) = trimmed {
             tracing::warn!(file = %path.display(), %error, "cannot give back what is not used");
+        }
+    }
+
+    /// Gives back the room of what is not used of a log that nobody writes any more, and leaves its files as long as they are: whoever
+    /// reads them before a manifest says where the log ends finds all that was there, but zeros instead of half a record.
+    ///
+    /// - `last`: the last segment with records, and where they end.
+    pub fn hollow(&self, epoch: u64, core: u16, last: (u64, u64)) {
+        for sequence in self.segments(epoch, core).unwrap_or_default() {
+            // A header; a seal, which has a block of its own behind the records.
+            let from = match sequence.cmp(&last.0) {
+                std::cmp::Ordering::Less => continue,
+                std::cmp::Ordering::Equal => last.1,
+                std::cmp::Ordering::Greater => 0,
+            };
+            let from = from.next_multiple_of(BLOCK_BYTES as u64) + BLOCK_BYTES as u64;
+            let path = self.segment(epoch, core, sequence);
+            let hollowed = OpenOptions::new().write(true).open(&path).and_then(|file| {
+                let length = file.metadata()?.len().saturating_sub(from);
+                let hole =
+                    FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+                match length {
+                    0 => Ok(()),
+                    _ => Ok(fallocate(&file, hole, from as i64, length as i64)?),
+                }
+            });
+            if let Err(error) = hollowed {
+                tracing::warn!(file = %path.display(), %error, "cannot give back what is not used");
+            }
         }
     }
 

@@ -524,7 +524,7 @@ fn errno(error: &std::io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-fn has_no_room(error: &std::io::Error) -> bool {
+pub(super) fn has_no_room(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 

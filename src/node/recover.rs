@@ -14,6 +14,7 @@ use std::time::Instant;
 use super::adoption::{adopt, tell_newer};
 use super::base::load_base;
 use super::data_dir::DataDir;
+use super::disk::has_no_room;
 use super::functions::Codes;
 use super::options::Options;
 use super::progress::Progress;
@@ -113,7 +114,20 @@ pub fn load(
         let place = dir.path().display();
         format!("cannot write the manifest in {place}: {error}")
     };
-    dir.set_manifest(&manifest).map_err(fail)?;
+    match dir.set_manifest(&manifest) {
+        Err(error) if has_no_room(&error) => {
+            // A disk may be full of what was allocated and never used: that goes first, and what is there can be read.
+            dir.remove_left();
+            for (number, extents) in &kept {
+                for (core, extent) in extents.iter().enumerate() {
+                    let last = extent.map_or((0, 0), |extent| (extent.last, extent.end));
+                    dir.hollow(*number, core as u16, last);
+                }
+            }
+            dir.set_manifest(&manifest).map_err(fail)?;
+        }
+        result => result.map_err(fail)?,
+    }
     dir.remove_others(&manifest).map_err(fail)?;
     dir.remove_left();
     for (number, extents) in kept {

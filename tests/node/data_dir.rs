@@ -1,7 +1,7 @@
 //! Files of logs: what a power cut or a kill finds by a segment's name.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rondo::node::data_dir::DataDir;
 use rondo::persist::segment::SegmentHeader;
@@ -40,6 +40,41 @@ fn a_segment_that_is_made_again_is_cut_short_without_its_name() {
     assert_eq!(SegmentHeader::from_bytes(&bytes), Ok(header(1)));
     assert_eq!(dir.length(1, 0, 2), Ok(SEGMENT_BYTES));
     assert!(bytes.len() >= BLOCK_BYTES);
+    drop(dir);
+    let _ = std::fs::remove_dir_all(&path);
+}
+
+/// What was allocated behind the records of a log, and for a segment that came to none, is given back; what a start reads before it has
+/// written its manifest is there.
+#[test]
+fn a_log_that_ends_early_is_hollowed_behind_its_records() {
+    let path = std::env::temp_dir().join(format!("rondo-hollow-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a folder");
+    let dir = DataDir::open(&path).expect("nobody else has it");
+    let block_bytes = BLOCK_BYTES as u64;
+    let name_of = |sequence| path.join("core-00").join(format!("0001-{sequence:08}.log"));
+    for sequence in [1, 2] {
+        let block = header(0).to_block();
+        dir.prepare((1, 0, sequence), SEGMENT_BYTES, 0, 0, block.as_slice())
+            .expect("there is room");
+        let file = File::options().write(true).open(name_of(sequence));
+        let ones = vec![1; SEGMENT_BYTES as usize - BLOCK_BYTES];
+        let written = file.expect("it is there").write_all_at(&ones, block_bytes);
+        written.expect("there is room");
+    }
+    let end = 10 * block_bytes + 7;
+    dir.hollow(1, 0, (1, end));
+    for (sequence, kept) in [(1, 12 * block_bytes), (2, block_bytes)] {
+        assert_eq!(dir.length(1, 0, sequence), Ok(SEGMENT_BYTES));
+        let name = name_of(sequence);
+        let bytes = std::fs::read(&name).expect("it is there");
+        let (before, behind) = bytes.split_at(kept as usize);
+        assert!(before[BLOCK_BYTES..].iter().all(|&byte| byte == 1));
+        assert!(behind.iter().all(|&byte| byte == 0));
+        let allocated = std::fs::metadata(&name).expect("it is there").blocks() * 512;
+        assert!(allocated < SEGMENT_BYTES / 2, "{allocated}");
+    }
     drop(dir);
     let _ = std::fs::remove_dir_all(&path);
 }

@@ -7,7 +7,8 @@
 //! about what one of far more would. A candidate that was used since it was sampled has lost its place.
 //!
 //! Promises  a key without a deadline is never a candidate under a volatile policy; a key past its deadline goes first of
-//!           all, and counts as expired; one call looks at a bounded number of buckets.
+//!           all, and counts as expired; where there is a key that may go one is found; a call looks at a bounded number of
+//!           buckets, but where nothing is found there.
 //! Not here  whether memory is short, and on which shard a key goes: `shard/memory.rs`.
 //! Source    Redis documentation, "Key eviction": the approximated LRU algorithm, `maxmemory-samples`.
 //! Tests     tests/keyspace/evict.rs.
@@ -19,7 +20,7 @@ use crate::keyspace::Object;
 
 /// Candidates that are remembered.
 const POOL_SIZE: usize = 16;
-/// Buckets that a sample may look at to find keys with a deadline.
+/// Buckets that a sample looks at to find keys with a deadline, where it finds any.
 const LOOKS_MAX: usize = 256;
 /// Keys that a random choice may find held before it looks for the next free one.
 const RANDOM_TRIES: usize = 4;
@@ -144,20 +145,27 @@ impl Keyspace {
         if policy.order == EvictionOrder::Random {
             return self.choose_random(policy, is_held);
         }
-        self.fill_pool(policy, samples);
-        // Those that were used since, or have gone, are no candidates any more; those that are held will be again.
-        let mut held = Vec::new();
-        let mut chosen = None;
-        while let Some(candidate) = self.pool.candidates.pop() {
-            if is_held(candidate.hash) {
-                held.push(candidate);
-            } else if self.is_as_it_was(&candidate, policy) {
-                chosen = Some(candidate);
-                break;
+        // Those that were used since, or have gone, are no candidates any more; those that are held will be again. What had no place
+        // beside the former is looked for again.
+        for _ in 0..2 {
+            self.find_candidates(policy, samples);
+            let mut held = Vec::new();
+            let mut chosen = None;
+            while let Some(candidate) = self.pool.candidates.pop() {
+                if is_held(candidate.hash) {
+                    held.push(candidate);
+                } else if self.is_as_it_was(&candidate, policy) {
+                    chosen = Some(candidate);
+                    break;
+                }
+            }
+            let are_held = !held.is_empty();
+            self.pool.candidates.extend(held.into_iter().rev());
+            if chosen.is_some() || !are_held {
+                return chosen;
             }
         }
-        self.pool.candidates.extend(held.into_iter().rev());
-        chosen
+        None
     }
 
     /// The best candidate's score after one more sample; none where no key may go. Nothing is chosen.
@@ -165,14 +173,8 @@ impl Keyspace {
         if policy.order == EvictionOrder::Random {
             return (self.candidates_count(policy) > 0).then_some(0);
         }
-        self.fill_pool(policy, samples);
-        while let Some(candidate) = self.pool.candidates.last().cloned() {
-            if self.is_as_it_was(&candidate, policy) {
-                return Some(candidate.score);
-            }
-            self.pool.candidates.pop();
-        }
-        None
+        self.find_candidates(policy, samples);
+        self.pool.candidates.last().map(|best| best.score)
     }
 
     /// How many keys may go.
@@ -206,7 +208,29 @@ impl Keyspace {
         self.pool.candidates.clear();
     }
 
-    fn fill_pool(&mut self, policy: EvictionPolicy, samples: usize) {
+    /// Looks for candidates until the best one is still as it was; there is none only where no key may go.
+    fn find_candidates(&mut self, policy: EvictionPolicy, samples: usize) {
+        self.fill_pool(policy, samples, LOOKS_MAX);
+        self.drop_stale(policy);
+        if self.pool.candidates.is_empty() && self.candidates_count(policy) > 0 {
+            // All that was remembered has gone, and left the sample no place; or keys with a deadline are rare, and the next one is
+            // further away: the whole way from one to the next is as long as the table, and each of them is found once on it.
+            self.fill_pool(policy, 1, usize::MAX);
+            self.drop_stale(policy);
+        }
+    }
+
+    /// Forgets the best candidates as far as they are none any more.
+    fn drop_stale(&mut self, policy: EvictionPolicy) {
+        while let Some(candidate) = self.pool.candidates.pop() {
+            if self.is_as_it_was(&candidate, policy) {
+                self.pool.candidates.push(candidate);
+                break;
+            }
+        }
+    }
+
+    fn fill_pool(&mut self, policy: EvictionPolicy, samples: usize, looks_max: usize) {
         let mut pool = std::mem::take(&mut self.pool);
         pool.hands.resize(self.databases.len(), 0);
         for (db, database) in self.databases.iter().enumerate() {
@@ -223,7 +247,7 @@ impl Keyspace {
             // A second round: the first may have begun near the end.
             for _ in 0..2 {
                 let dated = policy.dated;
-                let next = table.sample(cursor, first_slot, dated, LOOKS_MAX, &mut |entry| {
+                let next = table.sample(cursor, first_slot, dated, looks_max, &mut |entry| {
                     let score = self.score(policy, entry.access(), entry.deadline_ms());
                     if pool.has_place(score) {
                         let hash = self.hasher.hash(entry.key());

@@ -108,15 +108,7 @@ pub(super) fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
     let manifest = if from.is_file() {
         from.to_path_buf()
     } else {
-        let below = from.join("appendonlydir");
-        let mut found = [from.to_path_buf(), below]
-            .into_iter()
-            .filter_map(|dir| std::fs::read_dir(dir).ok())
-            .flat_map(|entries| entries.flatten())
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|end| end == "manifest"));
-        let none = || format!("{} has no manifest of Redis's in it", from.display());
-        found.next().ok_or_else(none)?
+        manifest_in(from)?
     };
     let text = regular::open(&manifest).and_then(std::io::read_to_string);
     let fail = |reason: String| format!("{}: {reason}", manifest.display());
@@ -127,6 +119,38 @@ pub(super) fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
     Ok(numbered
         .map(|(index, name)| (folder.join(name), index == last))
         .collect())
+}
+
+/// The one manifest in a directory, or in the usual one below it.
+fn manifest_in(from: &Path) -> Done<PathBuf> {
+    for dir in [from.to_path_buf(), from.join("appendonlydir")] {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        found.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // One that begins so was being written when Redis ended.
+            name.ends_with(".manifest") && !name.starts_with("temp-")
+        });
+        found.sort();
+        match found.as_slice() {
+            [] => {}
+            [_] => return Ok(found.remove(0)),
+            [first, ..] => {
+                let all: Vec<String> = found
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                let (all, first) = (all.join(", "), first.display());
+                return Err(format!(
+                    "there are several manifests, each of which says which files count: {all}; name the one that holds: rondo import {first} DIR"
+                ));
+            }
+        }
+    }
+    Err(format!(
+        "{} has no manifest of Redis's in it",
+        from.display()
+    ))
 }
 
 /// How much of a file counts.

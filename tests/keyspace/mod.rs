@@ -15,6 +15,7 @@ pub mod rdb;
 mod rdb_array; // arrays of Redis in payloads
 mod rdb_empty; // keys of no element, which are passed over
 mod rdb_list; // lists in payloads
+mod rdb_packed; // listpacks from elsewhere: kept, written anew or refused
 mod rdb_set; // sets in payloads
 mod rdb_stream; // streams in payloads
 mod set; // encodings, algebra, chance

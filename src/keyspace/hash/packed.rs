@@ -9,7 +9,7 @@
 use super::DEADLINE_MS_MAX;
 use crate::ds::listpack::{Element, Listpack, Position};
 use crate::ds::mover::Mover;
-use std::collections::HashSet;
+use crate::keyspace::rdb::distinct::are_distinct_in;
 
 /// What the third element of a field without a deadline says.
 const NO_DEADLINE: i64 = 0;
@@ -44,29 +44,8 @@ impl Packed {
         if length == 0 || !length.is_multiple_of(width) {
             return None;
         }
-        let mut seen = HashSet::new();
-        let mut last = i64::MIN;
-        let mut elements = packed.pack.iter();
-        while let (Some(field), Some(_)) = (elements.next(), elements.next()) {
-            if !seen.insert(field.to_vec()) {
-                return None;
-            }
-            if is_dated {
-                let Some(Element::Int(deadline_ms @ 0..=DEADLINE_MS_MAX)) = elements.next() else {
-                    return None;
-                };
-                let order = if deadline_ms == NO_DEADLINE {
-                    i64::MAX
-                } else {
-                    deadline_ms
-                };
-                if order < last {
-                    return None;
-                }
-                last = order;
-            }
-        }
-        Some(packed)
+        let are_valid = !is_dated || has_deadlines_in_order(&packed.pack);
+        (are_valid && are_distinct_in(&packed.pack, width)).then_some(packed)
     }
 
     pub(super) fn pack(&self) -> &Listpack {
@@ -221,6 +200,24 @@ impl Packed {
             }
         }
     }
+}
+
+/// Whether every third element is a deadline, none before one that it must follow.
+fn has_deadlines_in_order(pack: &Listpack) -> bool {
+    let mut last = i64::MIN;
+    pack.iter().skip(2).step_by(3).all(|element| {
+        let Element::Int(deadline_ms @ 0..=DEADLINE_MS_MAX) = element else {
+            return false;
+        };
+        let order = if deadline_ms == NO_DEADLINE {
+            i64::MAX
+        } else {
+            deadline_ms
+        };
+        let is_in_order = last <= order;
+        last = order;
+        is_in_order
+    })
 }
 
 #[inline]

@@ -7,7 +7,7 @@
 //!     22 in payloads of Valkey 9  | count | field value deadline i64 ... |           -1 none; read only
 //!     9, 13, 22, 23   zipmap, ziplist, and the dated ones of a release candidate: read only
 //!
-//! Tests     tests/keyspace/hash.rs.
+//! Tests     tests/keyspace/hash.rs, tests/keyspace/rdb_packed.rs.
 
 use super::old::{read_ziplist, read_zipmap};
 use super::wire::{Malformed, Reader, Writer};

@@ -14,6 +14,7 @@
 //!           fuzz/fuzz_targets/rdb_object.rs.
 
 pub mod array;
+pub(super) mod distinct;
 mod empty;
 mod hash;
 mod list;

@@ -5,8 +5,9 @@
 //!     20 listpack  | listpack |              as a string
 //!
 //! Promises  a member that is there twice is malformed, and so is a set without members.
-//! Tests     tests/keyspace/rdb_set.rs.
+//! Tests     tests/keyspace/rdb_set.rs, tests/keyspace/rdb_packed.rs.
 
+use super::distinct::are_distinct_in;
 use super::wire::{Malformed, Reader, Writer};
 use super::{EncodingLimits, VERSION};
 use crate::ds::intset::Intset;
@@ -73,19 +74,20 @@ fn read_intset(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<Set, Ma
     Ok(set)
 }
 
-/// Reads a listpack, whose members are all different.
+/// Reads a listpack, whose members are all different; it is kept as it is where there are few enough.
 fn read_listpack(from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<Set, Malformed> {
     let pack = Listpack::from_bytes(&from.string()?).ok_or(Malformed)?;
-    let mut distinct = Set::table();
-    for member in pack.iter() {
-        if !distinct.add(&Probe::of(member, &mut [0; 20]), limits) {
-            return Err(Malformed);
+    if pack.len() > limits.set_max_listpack_entries {
+        let mut table = Set::table();
+        for member in pack.iter() {
+            if !table.add(&Probe::of(member, &mut [0; 20]), limits) {
+                return Err(Malformed);
+            }
         }
+        return Ok(table);
     }
-    if pack.is_empty() {
+    if pack.is_empty() || !are_distinct_in(&pack, 1) {
         return Err(Malformed);
     }
-    let mut set = Set::from_pack(pack);
-    set.outgrow(limits);
-    Ok(set)
+    Ok(Set::from_pack(pack))
 }

@@ -6,16 +6,17 @@
 //!     ziplist    | a string: the ziplist |                     to Redis 6.2
 //!
 //! Promises  whatever order members come in, the set has its own; a member twice, a score that is no number, or no member
-//!           at all is malformed.
+//!           at all is malformed. A listpack that is what the set would have is kept as it is.
+//! Tests     tests/keyspace/rdb_packed.rs, tests/keyspace/zset.rs.
 
+use super::distinct::{are_distinct, are_distinct_in};
 use super::old::read_ziplist;
 use super::wire::{Malformed, Reader, Writer};
-use crate::base::number::parse_f64;
-use crate::ds::listpack::{Element, Listpack};
+use crate::base::number::{F64_TEXT_BYTES_MAX, parse_f64, write_f64};
+use crate::ds::listpack::{Bare, Element, Iter, Listpack};
 use crate::keyspace::zset::{Direction, sort_members};
 use crate::keyspace::{EncodingLimits, Zset};
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 /// The bytes that say which form follows.
 pub mod kind {
@@ -30,6 +31,9 @@ pub mod kind {
 const NAN: u8 = 253;
 const INFINITE: u8 = 254;
 const MINUS_INFINITE: u8 = 255;
+
+/// Scores up to this, either way from zero, are integers in a listpack where they are whole.
+const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
 
 type Members<'a> = Vec<(f64, Cow<'a, [u8]>)>;
 
@@ -51,43 +55,131 @@ pub fn write(set: &Zset, out: &mut Writer) -> u16 {
 
 /// Reads the value that follows `kind`.
 pub fn read(kind: u8, from: &mut Reader<'_>, limits: &EncodingLimits) -> Result<Zset, Malformed> {
-    let packed;
-    let mut members = match kind {
+    match kind {
         kind::LISTPACK => {
-            packed = from.string()?;
-            let listpack = Listpack::from_bytes(&packed).ok_or(Malformed)?;
-            paired(listpack.iter())?
+            let pack = Listpack::from_bytes(&from.string()?).ok_or(Malformed)?;
+            if is_as_kept(&pack, limits) {
+                return Ok(Zset::from_listpack(pack));
+            }
+            sorted(paired(pack.iter())?, limits)
         }
         kind::ZIPLIST => {
-            packed = from.string()?;
+            let packed = from.string()?;
             let mut elements = Vec::new();
             read_ziplist(&packed, |element| elements.push(element))?;
-            paired(elements.into_iter())?
+            sorted(paired(elements.into_iter())?, limits)
         }
-        kind::TWO => listed(from, |from| from.f64())?,
-        kind::PLAIN => listed(from, score_text)?,
-        _ => return Err(Malformed),
+        kind::TWO => sorted(listed(from, |from| from.f64())?, limits),
+        kind::PLAIN => sorted(listed(from, score_text)?, limits),
+        _ => Err(Malformed),
+    }
+}
+
+/// Whether a set of these members would have just this listpack: it is in order, within the limits in force, no member is
+/// there twice, and every entry is as `keyspace/zset_packed.rs` writes it. Others are sorted and written anew.
+///
+/// - Cost: two walks; no allocation up to 512 members.
+fn is_as_kept(pack: &Listpack, limits: &EncodingLimits) -> bool {
+    // A count of 65,535 says nothing, and only one from elsewhere says so of fewer.
+    if pack.as_bytes()[4..6] == [u8::MAX; 2] {
+        return false;
+    }
+    let count = pack.len() / 2;
+    let is_whole = count > 0 && pack.len().is_multiple_of(2);
+    if !is_whole || count > limits.zset_max_listpack_entries {
+        return false;
+    }
+    let mut elements = pack.iter();
+    let mut last: Option<(f64, Element<'_>)> = None;
+    let mut members_bytes = 0;
+    for _ in 0..count {
+        let (Some(member), Some(score)) =
+            (next_as_kept(&mut elements), next_as_kept(&mut elements))
+        else {
+            return false;
+        };
+        let Some(score) = score_as_kept(score) else {
+            return false;
+        };
+        let mut digits = [0; 20];
+        let text = member.text(&mut digits);
+        let is_after = last.is_none_or(|(last_score, last_member)| {
+            last_score < score || (last_score == score && last_member.text(&mut [0; 20]) < text)
+        });
+        if !is_after || text.len() > limits.zset_max_listpack_value {
+            return false;
+        }
+        members_bytes += text.len();
+        last = Some((score, member));
+    }
+    Listpack::new().has_room_for(members_bytes) && are_distinct_in(pack, 2)
+}
+
+/// The next element, where it lies as a listpack here would have it: an integer as one, all in the fewest bytes.
+fn next_as_kept<'p>(elements: &mut Iter<'p>) -> Option<Element<'p>> {
+    let bare = elements.next_bare()?;
+    let element = Bare::new(bare).next()?;
+    let fewest_bytes = match element {
+        Element::Int(0..=127) => 1,
+        Element::Int(-4096..=4095) => 2,
+        Element::Int(-0x8000..=0x7fff) => 3,
+        Element::Int(-0x80_0000..=0x7f_ffff) => 4,
+        Element::Int(-0x8000_0000..=0x7fff_ffff) => 5,
+        Element::Int(_) => 9,
+        Element::Str(_) if element.integer().is_some() => return None,
+        Element::Str(text) if text.len() < 64 => 1 + text.len(),
+        Element::Str(text) if text.len() < 4096 => 2 + text.len(),
+        Element::Str(text) => 5 + text.len(),
     };
+    (bare.len() == fewest_bytes).then_some(element)
+}
+
+/// The score, where a set with it would have this element.
+fn score_as_kept(element: Element<'_>) -> Option<f64> {
+    let is_whole = |score: f64| score.abs() <= WHOLE_MAX && score.trunc() == score;
+    let (score, is_kept) = match element {
+        Element::Int(number) => {
+            let score = number as f64;
+            (score, is_whole(score) && score as i64 == number)
+        }
+        Element::Str(text) => {
+            let score = parse_f64(text)?;
+            let is_shortest = || write_f64(&mut [0; F64_TEXT_BYTES_MAX], score) == text;
+            (score, !is_whole(score) && is_shortest())
+        }
+    };
+    is_kept.then_some(score)
+}
+
+/// A set of these members, whatever their order.
+fn sorted(mut members: Members<'_>, limits: &EncodingLimits) -> Result<Zset, Malformed> {
     let is_number = members.iter().all(|(score, _)| !score.is_nan());
-    let different: HashSet<&[u8]> = members.iter().map(|(_, member)| &**member).collect();
-    if members.is_empty() || !is_number || different.len() < members.len() {
+    if members.is_empty() || !is_number {
         return Err(Malformed);
     }
-    drop(different);
+    let are_different = are_distinct(members.len(), members.iter(), |member| {
+        Element::Str(&member.1)
+    });
+    if !are_different {
+        return Err(Malformed);
+    }
     sort_members(&mut members);
     Ok(Zset::from_sorted(&members, limits))
 }
 
 /// Members and scores in turn.
-fn paired<'a>(elements: impl Iterator<Item = Element<'a>>) -> Result<Members<'static>, Malformed> {
+fn paired<'a>(mut elements: impl Iterator<Item = Element<'a>>) -> Result<Members<'a>, Malformed> {
     let mut members = Vec::new();
-    let mut elements = elements;
     while let Some(member) = elements.next() {
         let score = match elements.next().ok_or(Malformed)? {
             Element::Int(number) => number as f64,
             Element::Str(text) => parse_f64(text).ok_or(Malformed)?,
         };
-        members.push((score, Cow::Owned(member.to_vec())));
+        let member = match member {
+            Element::Int(_) => Cow::Owned(member.to_vec()),
+            Element::Str(text) => Cow::Borrowed(text),
+        };
+        members.push((score, member));
     }
     Ok(members)
 }

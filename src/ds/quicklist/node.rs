@@ -268,8 +268,13 @@ impl Node {
         }
         self.unpack();
         if let Self::Packed { count, pack } = self {
-            pack.delete_range(indices.end as isize, usize::MAX);
-            pack.delete_range(0, indices.start);
+            // Whether there is anything to delete would be found out by a walk.
+            if indices.end < *count as usize {
+                pack.delete_range(indices.end as isize, usize::MAX);
+            }
+            if indices.start > 0 {
+                pack.delete_range(0, indices.start);
+            }
             *count = kept_count;
         }
     }

@@ -29,6 +29,9 @@ use crate::keyspace::zset::{Direction, Zset};
 use crate::keyspace::{EncodingLimits, Keyspace, Object};
 use crate::resp::{Args, Protocol, Reply};
 
+/// Members of a set that are looked at in one step.
+const SCANNED_COUNT: usize = 64;
+
 /// What the words say.
 #[derive(Default)]
 struct Request<'a> {
@@ -211,14 +214,19 @@ impl Part {
                     .for_each(|(member, _)| visit(member));
             }
             Some(Object::Set(set)) => {
-                let mut place = 0_usize;
-                set.all(|member| {
-                    if self.places.contains(&place) {
-                        visit(member);
+                // In the order in which a long one is walked: a client that pages through a set finds each member once.
+                let (mut place, mut cursor) = (0, 0);
+                while place < self.places.end {
+                    cursor = set.scan(cursor, SCANNED_COUNT, |member| {
+                        if self.places.contains(&place) {
+                            visit(member);
+                        }
+                        place += 1;
+                    });
+                    if cursor == 0 {
+                        break;
                     }
-                    place += 1;
-                    place < self.places.end
-                });
+                }
             }
             _ => {}
         }

@@ -706,6 +706,27 @@ fn draws_are_from_what_there_was() {
     }
 }
 
+/// Pages of a set that nothing sorts, of which the last ones are long enough to be read in pieces, are all of it.
+#[test]
+fn pages_of_a_set_show_each_member_once() {
+    let mut told = Told::over(shard(), 50, 64);
+    for number in 0..1000 {
+        told.say(1, 0, Protocol::Resp2, &format!("SADD set m{number}"));
+    }
+    let mut shown = Vec::new();
+    for page in 0..50 {
+        let line = format!("SORT set BY nosort LIMIT {} 20", page * 20);
+        let sequence = 2 + page;
+        told.say(sequence, 0, Protocol::Resp2, &line);
+        while told.read_on() {}
+        assert!(told.done.contains(&sequence), "{line}");
+        shown.extend(draws(told.reply(sequence), "*20\r\n", 1));
+    }
+    shown.sort_unstable();
+    shown.dedup();
+    assert_eq!(shown.len(), 1000);
+}
+
 /// Chi-square of what is drawn, and of pairs of one and the next, over all pieces of replies from listpacks.
 #[test]
 fn draws_in_pieces_are_as_likely_whatever_was_drawn_before() {

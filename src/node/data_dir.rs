@@ -9,7 +9,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -261,13 +261,15 @@ impl DataDir {
             let from = from.next_multiple_of(BLOCK_BYTES as u64) + BLOCK_BYTES as u64;
             let path = self.segment(epoch, core, sequence);
             let hollowed = OpenOptions::new().write(true).open(&path).and_then(|file| {
-                let length = file.metadata()?.len().saturating_sub(from);
+                let metadata = file.metadata()?;
+                let length = metadata.len().saturating_sub(from);
+                // What has another name, in a backup, is not ours alone.
+                if length == 0 || metadata.nlink() > 1 {
+                    return Ok(());
+                }
                 let hole =
                     FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-                match length {
-                    0 => Ok(()),
-                    _ => Ok(fallocate(&file, hole, from as i64, length as i64)?),
-                }
+                Ok(fallocate(&file, hole, from as i64, length as i64)?)
             });
             if let Err(error) = hollowed {
                 tracing::warn!(file = %path.display(), %error, "cannot give back what is not used");

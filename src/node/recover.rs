@@ -99,11 +99,13 @@ pub fn load(
     // An epoch in which nothing happened is forgotten.
     let mut extents = recovered.extents.into_iter();
     let mut kept = Vec::new();
+    let mut forgotten = Vec::new();
     manifest.epochs.retain(|epoch| {
         let extents = extents.next().unwrap_or_default();
         let is_needed = epoch.base.is_some() || extents.iter().any(Option::is_some);
-        if is_needed {
-            kept.push((epoch.number, extents));
+        match is_needed {
+            true => kept.push((epoch.number, extents)),
+            false => forgotten.push((epoch.number, vec![None; usize::from(epoch.cores)])),
         }
         is_needed
     });
@@ -118,7 +120,7 @@ pub fn load(
         Err(error) if has_no_room(&error) => {
             // A disk may be full of what was allocated and never used: that goes first, and what is there can be read.
             dir.remove_left();
-            for (number, extents) in &kept {
+            for (number, extents) in kept.iter().chain(&forgotten) {
                 for (core, extent) in extents.iter().enumerate() {
                     let last = extent.map_or((0, 0), |extent| (extent.last, extent.end));
                     dir.hollow(*number, core as u16, last);

@@ -515,7 +515,13 @@ impl Core {
         self.change_functions(change, block, &mut reply);
         let holds = self.holds_of_request();
         self.hold(token, &holds);
-        self.complete(token, |output, _| output.extend_from_slice(&out));
+        match out
+            .strip_prefix(b"-")
+            .and_then(|line| line.strip_suffix(b"\r\n"))
+        {
+            Some(line) => self.fail_with(token, line),
+            None => self.complete(token, |output, _| output.extend_from_slice(&out)),
+        }
     }
 
     /// FUNCTION STATS, once every core has been heard of.

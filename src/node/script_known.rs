@@ -314,10 +314,7 @@ impl Core {
             NodeRequest::ScriptLoad(body) => {
                 let id = ScriptId::of(&body);
                 if let Err(error) = self.compile(&id, &body, Source::Load) {
-                    let line = error.line();
-                    return self.complete(token, |out, session| {
-                        Reply::new(out, session.protocol).error_bytes(&line);
-                    });
+                    return self.fail_with(token, &error.line());
                 }
                 self.mesh.board().scripts.add(id, &body, Source::Load);
                 self.complete(token, |out, session| {

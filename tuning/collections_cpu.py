@@ -51,6 +51,28 @@ def stream():
         yield encode("XADD", "stream", b"%d-1" % (i + 1), "field", "value")
 
 
+def integers(keys, size):
+    for key in range(keys):
+        yield encode("SADD", b"key:%d" % key, *[b"%d" % (i * 3 + key) for i in range(size)])
+
+
+def scored(keys, size):
+    for key in range(keys):
+        yield encode("ZADD", b"key:%d" % key, *[word for i in range(size) for word in (i, b"member:%d" % i)])
+
+
+def long_lists(keys, size, step=1000):
+    for key in range(keys):
+        for first in range(0, size, step):
+            yield encode("RPUSH", b"key:%d" % key, *[b"element:%06d" % i for i in range(first, first + step)])
+
+
+def payload(key):
+    """A payload there and back in one request."""
+    script = "return redis.call('RESTORE', KEYS[2], 0, redis.call('DUMP', KEYS[1]), 'REPLACE')"
+    return lambda i, rng: encode("EVAL", script, 2, key, key + b":copy")
+
+
 def read_and_acknowledge(i, rng):
     if i % 2 == 0:
         return encode("XREADGROUP", "GROUP", "group", "consumer", "COUNT", 1, "STREAMS", "stream", ">")
@@ -71,6 +93,18 @@ CASES = {
     "ZINCRBY of 1,000,000": (ZSET, 320_000, lambda i, rng: encode("ZINCRBY", "zset", 1, b"member:%d" % rng.randrange(1_000_000))),
     "XADD": (lambda: [], 320_000, lambda i, rng: encode("XADD", b"key:%d" % rng.randrange(10), "*", "field", "value")),
     "XREADGROUP, XACK": (stream, 640_000, read_and_acknowledge),
+    "XADD MAXLEN = 100": (lambda: [], 320_000, lambda i, rng: encode("XADD", b"key:%d" % rng.randrange(10), "MAXLEN", "=", 100, "*", "field", "value")),
+    "SORT nosort LIMIT 5": (lambda: long_lists(1, 10_000), 16_000, keyed("SORT", 1, "BY", "nosort", "LIMIT", 0, 5)),
+    "DUMP list of 10,000": (lambda: long_lists(1, 10_000), 1_600, keyed("DUMP", 1)),
+    "LTRIM list of 10,000": (lambda: long_lists(160, 10_000), 48_000, lambda i, rng: encode("LTRIM", b"key:%d" % (i % 160), 15, -16)),
+    "DUMP stream of 20,000": (lambda: [encode("XADD", "key:0", b"%d-1" % (i + 1), "field", "value") for i in range(20_000)], 320, keyed("DUMP", 1)),
+    "SUNION 10 of 500 ints": (lambda: integers(10, 500), 3_200, lambda i, rng: encode("SUNION", *[b"key:%d" % key for key in range(10)])),
+    "SDIFFSTORE 2 of 500 ints": (lambda: integers(10, 500), 16_000, lambda i, rng: encode("SDIFFSTORE", "made", "key:0", "key:1")),
+    "HRANDFIELD -500 of 500": (lambda: hashes(10, 500), 3_200, keyed("HRANDFIELD", 10, -500)),
+    "ZRANGEBYSCORE of 100": (lambda: scored(100, 100), 80_000, lambda i, rng: encode("ZRANGEBYSCORE", b"key:%d" % rng.randrange(100), rng.randrange(90), "+inf", "LIMIT", 0, 10)),
+    "DUMP, RESTORE zset of 100": (lambda: scored(1, 100), 16_000, payload(b"key:0")),
+    "DUMP, RESTORE hash of 100": (lambda: hashes(1, 100), 16_000, payload(b"key:0")),
+    "DUMP, RESTORE set of 100": (lambda: [encode("SADD", "key:0", *[b"member:%d" % i for i in range(100)])], 16_000, payload(b"key:0")),
     "SINTER of 100,000": (SETS, 160, lambda i, rng: encode("SINTER", "a", "b")),
 }
 
@@ -115,7 +149,7 @@ def main():
     print("microseconds of server CPU a request; in brackets the first server's over this one's")
     for case in a.case or CASES:
         rounds = [[measure(command, case, seed) for _, command in servers] for seed in range(a.rounds)]
-        row = f"{case:24}"
+        row = f"{case:26}"
         for index, (name, _) in enumerate(servers):
             cost = statistics.median(one[index] for one in rounds)
             ratio = statistics.median(one[0] / one[index] for one in rounds if one[index] > 0)

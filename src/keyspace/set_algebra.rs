@@ -18,9 +18,7 @@ pub fn intersection<'s>(sets: &[Option<&'s Set>], mut visit: impl FnMut(Element<
         return;
     };
     if let (Some(ints), Some(others)) = (first.as_ints(), all_ints(&others)) {
-        let kept = kept_of(ints, &others, true);
-        kept.into_iter().map(Element::Int).all(visit);
-        return;
+        return each_kept(ints, &others, true, |integer| visit(Element::Int(integer)));
     }
     let is_in_all = |member: Element<'s>| {
         let mut buffer = [0; 20];
@@ -98,9 +96,7 @@ pub fn difference<'s>(sets: &[Option<&'s Set>], mut visit: impl FnMut(Element<'s
         return;
     };
     if let (Some(ints), Some(others)) = (first.as_ints(), all_ints(&others)) {
-        let kept = kept_of(ints, &others, false);
-        kept.into_iter().map(Element::Int).all(visit);
-        return;
+        return each_kept(ints, &others, false, |integer| visit(Element::Int(integer)));
     }
     let is_in_none = |member: Element<'s>| {
         let mut buffer = [0; 20];
@@ -202,24 +198,66 @@ fn united_ints(sets: &[Option<&Set>]) -> Option<Vec<i64>> {
     Some(integers)
 }
 
-/// What of `first` is in all others, or in none of them, in order.
-fn kept_of(first: &Intset, others: &[&Intset], is_in: bool) -> Vec<i64> {
-    let mut kept: Vec<i64> = first.iter().collect();
-    for other in others {
-        if kept.len() * SEARCH_SHARE < other.len() {
-            kept.retain(|integer| other.contains(*integer) == is_in);
-            continue;
+/// Visits what of `first` is in all others, or in none of them, in order, until `visit` says false.
+fn each_kept(first: &Intset, others: &[&Intset], is_in: bool, mut visit: impl FnMut(i64) -> bool) {
+    let others = others.iter().copied();
+    let is_searched = |other: &Intset| first.len() * SEARCH_SHARE < other.len();
+    let mut others: Vec<_> = others
+        .map(|other| Ahead::new(other, is_searched(other)))
+        .collect();
+    for integer in first.iter() {
+        let is_kept = match is_in {
+            true => others.iter_mut().all(|other| other.has(integer)),
+            false => !others.iter_mut().any(|other| other.has(integer)),
+        };
+        if is_kept && !visit(integer) {
+            return;
         }
-        let mut ahead = other.iter();
-        let mut next = ahead.next();
-        kept.retain(|integer| {
-            while next.is_some_and(|next| next < *integer) {
-                next = ahead.next();
-            }
-            (next == Some(*integer)) == is_in
-        });
     }
+}
+
+/// All of that.
+fn kept_of(first: &Intset, others: &[&Intset], is_in: bool) -> Vec<i64> {
+    let mut kept = Vec::new();
+    each_kept(first, others, is_in, |integer| {
+        kept.push(integer);
+        true
+    });
     kept
+}
+
+/// A set that is asked for integers that ascend.
+struct Ahead<'s, I> {
+    set: &'s Intset,
+    is_searched: bool,
+    rest: I,
+    next: Option<i64>,
+}
+
+impl<'s> Ahead<'s, ()> {
+    /// - `is_searched`: for each integer; otherwise it is gone through beside them.
+    fn new(set: &'s Intset, is_searched: bool) -> Ahead<'s, impl Iterator<Item = i64>> {
+        let mut rest = set.iter();
+        Ahead {
+            set,
+            is_searched,
+            next: rest.next(),
+            rest,
+        }
+    }
+}
+
+impl<I: Iterator<Item = i64>> Ahead<'_, I> {
+    #[inline]
+    fn has(&mut self, integer: i64) -> bool {
+        if self.is_searched {
+            return self.set.contains(integer);
+        }
+        while self.next.is_some_and(|next| next < integer) {
+            self.next = self.rest.next();
+        }
+        self.next == Some(integer)
+    }
 }
 
 /// A set of these integers, which ascend, as wide as those of `wide` at least.

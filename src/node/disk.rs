@@ -44,6 +44,9 @@ const ZEROED_BYTES_AT_START: u64 = 4 << 20;
 /// So much of the disk is left to others by every segment but the smallest that a start makes: a server that is killed when the disk
 /// is full starts again with one of those for each core.
 const SPARE_BYTES: u64 = 8 << 20;
+/// A start that finds no room for the smallest of those tries again so often, and pauses for so long.
+const TRIES_MAX: u32 = 100;
+const TRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 /// The weight of what is new in averages: one part in so many.
 const AVERAGE_PARTS: i64 = 16;
 /// Without `always`, so much is written at once: each write costs the core as much as tens of requests.
@@ -178,6 +181,7 @@ impl Disk {
     /// Makes the first segment, waiting for it: nothing is served yet. Where there is no room for all of it, it is as small as
     /// need be: what is there can be read then, and writes are taken for as long as there is room.
     pub fn begin(&mut self, log: &mut Log) -> Result<(), String> {
+        let mut tries_left = TRIES_MAX;
         while let Some(Request::Prepare {
             sequence,
             bytes,
@@ -197,6 +201,12 @@ impl Disk {
                     return Ok(());
                 }
                 Err(error) if has_no_room(&error) && log.prepare_smaller(sequence) => {}
+                // What is not needed any more may be on its way out.
+                Err(error) if has_no_room(&error) && tries_left > 0 => {
+                    tries_left -= 1;
+                    log.prepared(sequence, Err(errno(&error)));
+                    std::thread::sleep(TRY_PAUSE);
+                }
                 Err(error) => {
                     log.prepared(sequence, Err(errno(&error)));
                     let place = self.dir.path().display();

@@ -192,7 +192,17 @@ fn all_ints<'s>(sets: &[&'s Set]) -> Option<Vec<&'s Intset>> {
 /// What is in one at least of sets of integers, in order; none where one is no such set.
 fn united_ints(sets: &[Option<&Set>]) -> Option<Vec<i64>> {
     let sets: Vec<&Set> = sets.iter().copied().flatten().collect();
-    let mut integers: Vec<i64> = all_ints(&sets)?.iter().flat_map(|set| set.iter()).collect();
+    let mut integers: Vec<i64> = Vec::new();
+    let mut united_count = 0;
+    for set in all_ints(&sets)? {
+        // What is there twice is no more than what is there, whatever the number of sets.
+        if integers.len() > united_count + set.len().max(united_count) {
+            integers.sort_unstable();
+            integers.dedup();
+            united_count = integers.len();
+        }
+        integers.extend(set.iter());
+    }
     integers.sort_unstable();
     integers.dedup();
     Some(integers)

@@ -513,7 +513,10 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         // Clients wait for as long as this says before they ask again. In the first second Redis says one, whatever there is to load.
         let left_s = match loading.milliseconds {
             ..1000 => 1,
-            so_far => so_far * left / loading.read_bytes.max(1) / 1000,
+            so_far => {
+                let all = u128::from(so_far) * u128::from(left);
+                (all / u128::from(loading.read_bytes.max(1)) / 1000) as u64
+            }
         };
         lines!(out,
             "loading_start_time": loading.began_s,

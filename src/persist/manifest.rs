@@ -126,7 +126,7 @@ fn parse_epoch(line: &str) -> Option<Epoch> {
     };
     let is_cores = |cores: &u16| (1..=SHARDS_MAX).contains(cores);
     let mut epoch = Epoch {
-        number: named("epoch")?.parse().ok()?,
+        number: named("epoch")?.parse().ok().filter(is_counted_on)?,
         cores: named("cores")?.parse().ok().filter(is_cores)?,
         seed: u64::from_str_radix(&named("seed")?, 16).ok()?,
         is_begun: false,
@@ -143,7 +143,7 @@ fn parse_epoch(line: &str) -> Option<Epoch> {
     }
     let count = usize::from(epoch.cores);
     if words.next_if_eq(&"base").is_some() {
-        let number = words.next()?.parse().ok()?;
+        let number = words.next()?.parse().ok().filter(is_counted_on)?;
         let lsns = numbers(&mut words, count)?;
         epoch.base = Some(Base { number, lsns });
     }
@@ -153,9 +153,14 @@ fn parse_epoch(line: &str) -> Option<Epoch> {
     words.next().is_none().then_some(epoch)
 }
 
-/// Numbers of records: no log will ever have as many as half of what a word can say, and all may be counted on from.
+/// Whether it is a number that there may be, and from which others follow: no log will ever come to half of what a word can say.
+fn is_counted_on(number: &u64) -> bool {
+    i64::try_from(*number).is_ok()
+}
+
+/// Numbers of records.
 fn numbers<'w>(words: &mut impl Iterator<Item = &'w str>, count: usize) -> Option<Vec<u64>> {
-    let number = |word: &str| word.parse().ok().filter(|lsn| *lsn <= i64::MAX as u64);
+    let number = |word: &str| word.parse().ok().filter(is_counted_on);
     (0..count).map(|_| number(words.next()?)).collect()
 }
 

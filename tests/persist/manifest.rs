@@ -64,6 +64,9 @@ fn numbers_of_records_that_no_log_has_are_refused() {
     assert!(with(i64::MAX as u64).is_ok());
     for lsn in [1 << 63, u64::MAX] {
         assert_eq!(with(lsn), Err("a line of it cannot be read".to_string()));
+        let mut manifest = manifest();
+        manifest.epochs[2].number = lsn;
+        assert!(Manifest::from_text(&manifest.to_text()).is_err());
     }
 }
 

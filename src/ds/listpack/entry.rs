@@ -306,6 +306,9 @@ pub(super) fn previous_start(bytes: &[u8], at: usize) -> usize {
     }
 }
 
+/// Up to this many bytes an entry's back length takes one.
+const ONE_BYTE_BACK_MAX: usize = 127;
+
 /// Bytes of the entry at `at`, if a whole and well-formed one ends at or before `end`.
 pub(super) fn checked_entry_bytes(bytes: &[u8], at: usize, end: usize) -> Option<usize> {
     let rest = bytes.get(at..end)?;
@@ -320,6 +323,10 @@ pub(super) fn checked_entry_bytes(bytes: &[u8], at: usize, end: usize) -> Option
         return None;
     }
     let encoded = encoded_bytes(rest, 0);
+    if encoded <= ONE_BYTE_BACK_MAX {
+        // Most entries: one byte is compared without a call.
+        return (usize::from(*rest.get(encoded)?) == encoded).then_some(encoded + 1);
+    }
     let (back, count) = back_length(encoded);
     let back = &back[..count as usize];
     let stored = rest.get(encoded..)?.get(..back.len())?;

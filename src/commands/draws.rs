@@ -18,9 +18,6 @@ use crate::resp::{Protocol, Reply};
 /// What is asked for is more than one reply may hold.
 pub const OUT_OF_RANGE: &str = "ERR value is out of range";
 
-/// Draws from a listpack that seek their member: together they cost about as much as the walk that lists all.
-pub(super) const SEEKS_MAX: u64 = 4;
-
 /// An empty bulk string.
 const DRAW_BYTES_MIN: u64 = 6;
 

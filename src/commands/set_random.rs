@@ -5,7 +5,7 @@
 
 use super::CommandError;
 use super::choices::{Choice, ChosenMembers};
-use super::draws::{Drawn, Draws, SEEKS_MAX, reply_draws};
+use super::draws::{Drawn, Draws, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
 use super::scan_walk::Wanted;
@@ -15,7 +15,7 @@ use super::word::integer;
 use crate::base::glob::glob_match;
 use crate::base::number::{parse_i64, write_u64_before};
 use crate::base::rng::Rng;
-use crate::ds::listpack::Element;
+use crate::ds::listpack::{Element, SEEKS_MAX};
 use crate::keyspace::Classes;
 use crate::keyspace::set::Set;
 use crate::resp::args::OwnedArgs;

@@ -5,7 +5,7 @@
 
 use super::CommandError;
 use super::choices::{Choice, ChosenRanks};
-use super::draws::{Drawn, Draws, OUT_OF_RANGE, SEEKS_MAX, reply_draws};
+use super::draws::{Drawn, Draws, OUT_OF_RANGE, reply_draws};
 use super::row::*;
 use super::scan::parse_cursor;
 use super::scan_walk::Wanted;
@@ -15,7 +15,7 @@ use super::zset_reply::{reply_member, reply_members, reply_members_head, reply_s
 use crate::base::glob::glob_match;
 use crate::base::number::{F64_TEXT_BYTES_MAX, f64_with_17_digits, write_f64, write_u64_before};
 use crate::base::rng::Rng;
-use crate::ds::listpack::Element;
+use crate::ds::listpack::{Element, SEEKS_MAX};
 use crate::keyspace::Zset;
 use crate::keyspace::zset::Direction;
 use crate::resp::{Args, Reply};

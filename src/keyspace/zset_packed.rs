@@ -14,6 +14,12 @@ use std::ops::Range;
 /// Doubles up to this, either way from zero, are kept as integers where they are whole.
 const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
 
+/// The integer that a score is kept as, where it is whole and not too large.
+#[inline]
+pub(super) fn whole(score: f64) -> Option<i64> {
+    (score.abs() <= WHOLE_MAX && score.trunc() == score).then_some(score as i64)
+}
+
 /// Pairs of members and scores.
 #[derive(Clone)]
 pub(super) struct PackedZset {
@@ -155,10 +161,9 @@ impl PackedZset {
 
     fn put(&mut self, place: Option<Position>, member: &[u8], score: f64) {
         let mut text = [0; F64_TEXT_BYTES_MAX];
-        let score = if score.abs() <= WHOLE_MAX && score.trunc() == score {
-            Element::Int(score as i64)
-        } else {
-            Element::Str(write_f64(&mut text, score))
+        let score = match whole(score) {
+            Some(number) => Element::Int(number),
+            None => Element::Str(write_f64(&mut text, score)),
         };
         self.pairs.insert_many(place, [Element::Str(member), score]);
     }

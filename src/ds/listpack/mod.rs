@@ -27,6 +27,9 @@ use std::num::NonZeroU32;
 /// Total bytes that a listpack should not pass.
 pub const LISTPACK_BYTES_MAX: usize = 1 << 30;
 
+/// Elements at random places that are sought one by one: for more, one walk that lists all is as cheap.
+pub const SEEKS_MAX: u64 = 4;
+
 /// The count that says nothing.
 const COUNT_UNKNOWN: u16 = u16::MAX;
 

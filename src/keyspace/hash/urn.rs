@@ -9,9 +9,8 @@
 
 use super::{Element, Fields, Hash, is_expired};
 use crate::base::rng::Rng;
+use crate::ds::listpack::SEEKS_MAX;
 
-/// Draws from a listpack that seek: together they cost about as much as a walk.
-const SEEKS_MAX: u64 = 4;
 /// Fields of a table that one draw tries.
 const TRIES_MAX: usize = 64;
 

@@ -15,6 +15,7 @@ use super::wire::{Malformed, Reader, Writer};
 use crate::base::number::{F64_TEXT_BYTES_MAX, parse_f64, write_f64};
 use crate::ds::listpack::{Bare, Element, Iter, Listpack};
 use crate::keyspace::zset::{Direction, sort_members};
+use crate::keyspace::zset_packed::whole;
 use crate::keyspace::{EncodingLimits, Zset};
 use std::borrow::Cow;
 
@@ -31,9 +32,6 @@ pub mod kind {
 const NAN: u8 = 253;
 const INFINITE: u8 = 254;
 const MINUS_INFINITE: u8 = 255;
-
-/// Scores up to this, either way from zero, are integers in a listpack where they are whole.
-const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
 
 type Members<'a> = Vec<(f64, Cow<'a, [u8]>)>;
 
@@ -136,16 +134,15 @@ fn next_as_kept<'p>(elements: &mut Iter<'p>) -> Option<Element<'p>> {
 
 /// The score, where a set with it would have this element.
 fn score_as_kept(element: Element<'_>) -> Option<f64> {
-    let is_whole = |score: f64| score.abs() <= WHOLE_MAX && score.trunc() == score;
     let (score, is_kept) = match element {
         Element::Int(number) => {
             let score = number as f64;
-            (score, is_whole(score) && score as i64 == number)
+            (score, whole(score) == Some(number))
         }
         Element::Str(text) => {
             let score = parse_f64(text)?;
             let is_shortest = || write_f64(&mut [0; F64_TEXT_BYTES_MAX], score) == text;
-            (score, !is_whole(score) && is_shortest())
+            (score, whole(score).is_none() && is_shortest())
         }
     };
     is_kept.then_some(score)

@@ -4,7 +4,7 @@ use super::client::{Value, bulk, ok};
 use super::harness::{Server, eventually, run_to_end};
 use super::tools::command;
 
-const LOGGED: &[&str] = &["--appendonly", "yes"];
+const LOGGED: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 /// A server whose directory holds nothing but these files.
 fn stopped_with(files: &[(&str, &[u8])]) -> Server {

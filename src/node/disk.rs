@@ -412,8 +412,12 @@ impl Disk {
                 if self.failed_writes > 1 {
                     self.retry_us = now_us + RETRY_US;
                 }
-                let error = std::io::Error::from_raw_os_error(errno);
-                tracing::error!(core = self.core, %error, "a write to the append-only log failed");
+                let error = reason(errno);
+                tracing::error!(
+                    core = self.core,
+                    error,
+                    "a write to the append-only log failed"
+                );
             }
         }
         log.wrote(id, buffer, result);
@@ -439,8 +443,12 @@ impl Disk {
         }
         let result = fault("sync").map_or(result, |errno| -errno);
         if result < 0 {
-            let error = std::io::Error::from_raw_os_error(-result);
-            tracing::error!(core = self.core, %error, "syncing the append-only log failed: what it was to keep may be lost");
+            let error = reason(-result);
+            tracing::error!(
+                core = self.core,
+                error,
+                "syncing the append-only log failed: what it was to keep may be lost"
+            );
         }
         log.synced(sequence, if result < 0 { Err(-result) } else { Ok(()) });
         self.close_some(log);
@@ -530,12 +538,27 @@ impl Disk {
     }
 }
 
+/// What the operating system says, and what to change where that tells nobody.
+fn reason(errno: i32) -> String {
+    let error = std::io::Error::from_raw_os_error(errno);
+    match errno {
+        libc::ECANCELED => format!(
+            "{error}: the kernel can begin no worker for it (RLIMIT_NPROC, systemd TasksMax=, a container's limit of pids)"
+        ),
+        _ => error.to_string(),
+    }
+}
+
 fn errno(error: &std::io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
+/// Whether a smaller file might be had: the disk is full, or the file would be larger than RLIMIT_FSIZE lets it be.
 pub(super) fn has_no_room(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG)
+    )
 }
 
 fn make(

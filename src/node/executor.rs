@@ -38,6 +38,10 @@ const GLOMMIO_RING_DEPTH: usize = 32;
 /// A limit of the address space below this is told of: the allocator, stacks and what grows without being copied reserve more of it
 /// than they use, some 2 GiB where nothing is stored.
 const ADDRESS_BYTES_MIN: u64 = 4 << 30;
+/// What has a thread of its own: for each core its executor, the executor's helper and what writes its files; memory, pages, signals and
+/// what loads beside them.
+const THREADS_PER_CORE: usize = 3;
+const THREADS_BESIDE: usize = 4;
 /// The end of the process waits so long for files that are given up.
 const FILES_END_MAX: Duration = Duration::from_secs(1);
 /// A disk that does not answer has so long beyond the clients' time. With these supervisors' 90 s are not over.
@@ -151,6 +155,9 @@ fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String
     }
     super::report::remember_start(supervisor.name());
     affinity::confine(&options);
+    if let Err(error) = process::outlive_large_files() {
+        tracing::warn!(%error, "a file over RLIMIT_FSIZE will end the process");
+    }
     if let Some(limit_bytes) = process::address_limit().filter(|&limit| limit < ADDRESS_BYTES_MIN) {
         tracing::warn!(
             limit_bytes,
@@ -165,6 +172,10 @@ fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String
     }
     let users = Arc::new(super::acl::users_at_start(&options)?);
     let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
+    process::try_out_threads(THREADS_PER_CORE * cores_count + THREADS_BESIDE).map_err(|error| {
+        let remedy = process::core_remedy(&error, process::address_limit().is_some());
+        format!("not enough threads can begin: {error}; {remedy}")
+    })?;
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);
     if i64::from(clients_max) < options.maxclients {
         tracing::warn!(
@@ -267,8 +278,8 @@ fn run_cores(
     let pins = affinity::pins(options.pin_threads, cores_count, &listed, &allowed);
     let has_address_limit = process::address_limit().is_some();
     // glommio places a core by the machine's topology, and panics where that says nothing: a package of -1, as on some ARM boards
-    // and virtual machines.
-    let has_topology = glommio::CpuSet::online().is_ok();
+    // and virtual machines. It does so as well where the placement is refused.
+    let can_place = glommio::CpuSet::online().is_ok() && process::may_keep_on(&allowed);
     give_back::start();
     let ways = first.0.ways();
     let mut first = Some(first);
@@ -277,7 +288,7 @@ fn run_cores(
     let (ready, started) = mpsc::channel();
     for (id, mesh) in mesh::build(cores_count, &board).into_iter().enumerate() {
         let own_cpu = pins.get(id).copied();
-        let placement = match own_cpu.filter(|_| has_topology) {
+        let placement = match own_cpu.filter(|_| can_place) {
             Some(cpu) => Placement::Fixed(cpu),
             None => Placement::Unbound,
         };
@@ -309,7 +320,7 @@ fn run_cores(
             .spawn(move || async move {
                 super::time_slice::shorten();
                 if let Some(cpu) = own_cpu {
-                    let pinned = match has_topology {
+                    let pinned = match can_place {
                         true => Ok(()),
                         false => process::keep_on(&[cpu]),
                     };

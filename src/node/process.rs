@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::options::Options;
 use crate::ds::huge_pages::{self, Disabled, Unasked};
@@ -131,6 +132,49 @@ pub fn address_limit() -> Option<u64> {
     (soft != nix::sys::resource::RLIM_INFINITY).then_some(soft)
 }
 
+/// Whether the calling thread may be kept on CPUs at all: a sandbox may refuse even those that it has (systemd's
+/// `SystemCallFilter=~@resources`).
+pub fn may_keep_on(cpus: &[usize]) -> bool {
+    cpus.is_empty() || keep_on(cpus).is_ok()
+}
+
+/// Lets a file that grows beyond RLIMIT_FSIZE be an error of its write, as a full disk is, and not the end of the process.
+///
+/// Errors: what the operating system says.
+pub fn outlive_large_files() -> io::Result<()> {
+    signal_hook::flag::register(libc::SIGXFSZ, Arc::default())?;
+    Ok(())
+}
+
+/// Whether so many threads more may run at once. They begin, and end again: where one of them were missing later, whoever begins it
+/// would end the process without a word that helps. Costs some 20 us for each.
+///
+/// Errors: the operating system's, of the first that could not begin.
+pub fn try_out_threads(count: usize) -> io::Result<()> {
+    let is_over = AtomicBool::new(false);
+    let wait = || {
+        while !is_over.load(Ordering::Acquire) {
+            std::thread::park();
+        }
+    };
+    std::thread::scope(|scope| {
+        let mut threads = Vec::with_capacity(count);
+        let mut result = Ok(());
+        for _ in 0..count {
+            match std::thread::Builder::new().spawn_scoped(scope, wait) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        is_over.store(true, Ordering::Release);
+        threads.iter().for_each(|thread| thread.thread().unpark());
+        result
+    })
+}
+
 /// What to change where a core's thread, or what it needs, cannot be had.
 ///
 /// - `error`: the operating system's, by its number: EAGAIN is a thread that cannot begin, ENOMEM memory of some kind.
@@ -155,6 +199,10 @@ pub fn core_remedy(error: &io::Error, has_address_limit: bool) -> &'static str {
         }
         (Some(libc::EMFILE | libc::ENFILE), _) => {
             "too many open files: raise RLIMIT_NOFILE (`ulimit -n`, systemd LimitNOFILE=)"
+        }
+        _ if error.kind() == io::ErrorKind::PermissionDenied => {
+            "a sandbox refuses what is needed (a seccomp profile, systemd SystemCallFilter=): allow io_uring_setup, io_uring_enter, \
+             io_uring_register, eventfd2 and sched_setaffinity"
         }
         // Among others what the library says of too little lockable memory, without a number.
         _ => {

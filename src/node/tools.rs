@@ -94,6 +94,8 @@ impl Tool {
 
     /// Does it. Errors: a sentence for the operator; what was found before is in `out`.
     pub fn run(&self, out: &mut dyn Write) -> Done {
+        super::process::outlive_large_files()
+            .map_err(|error| format!("cannot catch signals: {error}"))?;
         match self {
             Self::Check { path, fixes } => check(path, *fixes, out),
             Self::Dump { path } => dump(path, out),

@@ -1,6 +1,6 @@
 //! What an operator is told where the operating system gives too little.
 
-use rondo::node::process::core_remedy;
+use rondo::node::process::{core_remedy, try_out_threads};
 use std::io::Error;
 
 /// The limit that is meant is the first one named.
@@ -24,4 +24,16 @@ fn a_core_that_cannot_start_names_its_limit() {
         let text = remedy(errno, has_limit);
         assert_eq!(first_limit(&text).as_deref(), Some(limit), "{text}");
     }
+}
+
+#[test]
+fn a_system_call_that_is_refused_is_no_limit_of_memory() {
+    let text = core_remedy(&Error::from_raw_os_error(libc::EPERM), false);
+    assert!(text.contains("seccomp"), "{text}");
+    assert!(!text.contains("RLIMIT"), "{text}");
+}
+
+#[test]
+fn threads_that_were_tried_out_have_ended() {
+    try_out_threads(20).expect("so many can begin");
 }

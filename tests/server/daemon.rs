@@ -1,6 +1,6 @@
 //! How a server is started by others: in the background, under a supervisor.
 
-use super::client::{Client, ok};
+use super::client::{Client, Value, ok};
 use super::harness::{BINARY, eventually, free_port, new_dir};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -295,5 +295,32 @@ fn a_small_address_space_is_told_of() {
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("RLIMIT_AS"), "{text}");
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// A file that may grow no further is as a full disk is: a snapshot fails, and the keys are still there.
+#[test]
+fn a_limit_of_the_size_of_files_ends_no_server() {
+    let dir = new_dir();
+    let port = free_port();
+    let mut server = Command::new("sh")
+        // Blocks of 512 bytes: one megabyte.
+        .args(["-c", "ulimit -f 2048 && exec \"$0\" \"$@\"", BINARY])
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--threads", "2", "--pin-threads", "no"])
+        .args(["--dir", &dir.display().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    eventually("it answers", || Client::try_connect(port).is_ok());
+    let mut client = Client::connect(port);
+    let value: String = (0..400_000).map(|index| format!("{index:x} ")).collect();
+    assert_eq!(client.ask(&format!("SET key \"{value}\"")), ok());
+    let refused = client.ask("SAVE");
+    assert!(matches!(refused, Value::Error(_)), "{refused:?}");
+    assert_eq!(client.ask("STRLEN key"), Value::Integer(value.len() as i64));
+    client.send(b"SHUTDOWN NOSAVE\r\n");
+    assert!(server.wait().expect("it ends").success());
     let _ = std::fs::remove_dir_all(&dir);
 }

@@ -712,9 +712,7 @@ impl Shard {
                 if !befores.is_empty() {
                     self.after_write(effect, args, befores);
                 }
-                if caller.tracks && entry.command.flags.has(Flags::READONLY) {
-                    self.note_read(entry, args, caller);
-                }
+                self.note_if_read(entry, args, caller);
                 if waits.is_none()
                     && !self.waiters.is_empty()
                     && entry.command.flags.has(Flags::WRITE)
@@ -737,6 +735,8 @@ impl Shard {
                 if self.logging.is_some() {
                     self.log_call(entry, db, args, None, &Logged::Off);
                 }
+                // That a key is of another type may be remembered, too.
+                self.note_if_read(entry, args, caller);
                 Err(error)
             }
         }

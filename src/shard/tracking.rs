@@ -6,13 +6,21 @@
 use super::Shard;
 use crate::commands::Entry;
 use crate::commands::keys::for_each_key;
-use crate::commands::table::Caller;
+use crate::commands::table::{Caller, Flags};
 use crate::resp::Args;
 
 impl Shard {
+    /// Notes what a command of a client that tracks has read, whatever it replied.
+    #[inline]
+    pub(super) fn note_if_read(&mut self, entry: &'static Entry, args: &Args<'_>, caller: Caller) {
+        if caller.tracks && entry.command.flags.has(Flags::READONLY) {
+            self.note_read(entry, args, caller);
+        }
+    }
+
     /// Notes the keys of this shard that a command has read.
     #[cold]
-    pub(super) fn note_read(&mut self, entry: &'static Entry, args: &Args<'_>, caller: Caller) {
+    fn note_read(&mut self, entry: &'static Entry, args: &Args<'_>, caller: Caller) {
         let Some(tracker) = caller.tracker else {
             return;
         };

@@ -70,6 +70,24 @@ fn keys_that_are_read_together_are_told_one_by_one() {
     }
 }
 
+/// A client may remember that a key is of another type: it hears when that changes.
+#[test]
+fn a_read_that_fails_is_remembered() {
+    for threads in [1, 2] {
+        let server = Server::start(threads, &[]);
+        let mut reader = resp3(&server);
+        let mut writer = server.client();
+        assert_eq!(reader.ask("CLIENT TRACKING ON"), ok());
+        for key in ["a", "b", "c"] {
+            writer.ask(&format!("RPUSH {key} x"));
+            let refused = reader.ask(&format!("GET {key}"));
+            assert!(matches!(refused, Value::Error(_)), "{refused:?}");
+            writer.ask(&format!("DEL {key}"));
+            assert_eq!(invalidated(&mut reader), [key], "at {threads}");
+        }
+    }
+}
+
 /// A block over several shards: what it read is told; what is told while it runs comes after its reply.
 #[test]
 fn blocks_over_shards_track_what_they_read() {

@@ -67,6 +67,8 @@ pub enum Blocked {
     Congested,
     /// It has had its part of this turn.
     Yielding,
+    /// What the requests before it have done is told first.
+    UntilTold,
     /// On the way to another core.
     Moving,
     /// A command waits for one of its keys (BLPOP).

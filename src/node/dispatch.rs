@@ -180,6 +180,11 @@ impl Core {
         if connection.under_way.is_some() && self.waits_for_keys(connection, entry, args) {
             return Dispatched::NotYet;
         }
+        // What does nothing but its work on keys is told in its turn.
+        let is_on_keys = matches!(entry.command.run, Run::Keys(_) | Run::Waits(_));
+        if !is_on_keys && self.waits_for_news(token, connection) {
+            return Dispatched::NotYet;
+        }
         let dispatched = match plan(entry, args, &self.map, self.id) {
             plan @ Plan::Shard(shard)
                 if !matches!(entry.command.run, Run::Keys(_))

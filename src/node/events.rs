@@ -4,13 +4,14 @@
 //!                        -> invalidations of what clients have read: `node/tracking.rs`
 //!
 //! Promises  it is handed over right after the request that did it, or with `appendfsync always` once that is durable; to the
-//!           client that sent the request after its reply. Events of one shard reach each subscriber in the order they happened; those of two shards have none.
+//!           client that sent the request after its reply. Whatever else that client's pipeline says to others, or changes
+//!           in what they are told, comes after it. Events of one shard reach each subscriber in the order they happened; those of two shards have none.
 //! Not here  what is noted: `keyspace/events.rs`.
 //! Tests     tests/server/notify.rs.
 
 use std::sync::atomic::Ordering;
 
-use super::connection::Connection;
+use super::connection::{Blocked, Connection};
 use super::core::Core;
 use super::pubsub::Publisher;
 use super::ring::Token;
@@ -27,6 +28,21 @@ impl Core {
         if self.shard.keys.has_news() && !self.shard.has_events() {
             self.tell_of_own(token, connection);
         }
+    }
+
+    /// Whether a request that others hear of, that changes who hears what, or that shows what became of others, has to wait:
+    /// what those before it have done here is told first, and whoever they have served has his reply.
+    ///
+    /// It goes on before the turn ends, when all of that is settled. Only a request that has served somebody who waited leaves
+    /// anything: [`Core::tell_after`] does the rest.
+    #[inline]
+    pub(super) fn waits_for_news(&mut self, token: Token, connection: &mut Connection) -> bool {
+        let waits = self.shard.has_events() | self.shard.keys.has_news();
+        if waits {
+            connection.blocked = Some(Blocked::UntilTold);
+            self.resumes.push(token);
+        }
+        waits
     }
 
     #[cold]

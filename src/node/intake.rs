@@ -190,6 +190,9 @@ impl Core {
             return;
         };
         let goes_on = !self.stopping && !connection.closed && !connection.close_after_output;
+        if connection.blocked == Some(Blocked::UntilTold) {
+            connection.blocked = None; // `settle` has told all there was.
+        }
         if connection.blocked.is_none() && goes_on {
             self.lend_buffer(&mut connection);
             if connection.held.is_some() {

@@ -468,8 +468,6 @@ impl Core {
         if let Some(target) = self.move_of(connection) {
             return self.begin_move(token, connection, target);
         }
-        // What a script before it in the same turn has done.
-        self.tell_after(token, connection);
         let silent = take_silence(connection);
         let mut own = Vec::new();
         let (receivers_count, waiting_count) = if self.withholds()

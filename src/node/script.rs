@@ -192,6 +192,7 @@ impl Core {
                     }
                 });
                 self.hold_here(connection);
+                self.tell_after(token, connection);
                 self.count(connection, entry);
                 self.look_at_reply(entry, reply.len());
                 if connection.output_bytes() > super::dispatch::OUTPUT_LOOK_BYTES {

@@ -1,6 +1,6 @@
 //! Keyspace notifications: what happens to keys is told as a real server tells it, on one shard and on several.
 
-use super::client::{Client, Value, ok, request};
+use super::client::{Client, Value, bulk, ok, request};
 use super::harness::{Server, eventually};
 use crate::commands::transcript::split_words;
 use std::time::Duration;
@@ -50,6 +50,136 @@ fn what_a_script_did_is_told_before_what_its_client_says_next() {
         let heard = [(); 3].map(|()| subscriber.reply().items().len());
         // The event, to a pattern; the message; the event.
         assert_eq!(heard, [4, 3, 4]);
+    }
+}
+
+/// What a subscriber to `sent` and to all events hears next.
+fn heard(subscriber: &mut Client) -> String {
+    let message = subscriber.reply();
+    match message.items() {
+        [_, _, text] => text.text(),
+        _ => event(&message),
+    }
+}
+
+/// Somebody who waits for `q`, and is subscribed to `sent`; who serves him; who hears of it.
+struct Served {
+    server: Server,
+    waits: Client,
+    serves: Client,
+    hears: Client,
+}
+
+impl Served {
+    fn start(threads: usize) -> Self {
+        let server = Server::start(threads, &[]);
+        set_events(&mut server.client(), "KEA");
+        let [mut serves, mut hears, mut waits] = [(); 3].map(|()| server.client());
+        // The first key that a client asks for has it taken to that key's core, where there is room: no other is there.
+        serves.ask("EXISTS q");
+        serves.ask("HELLO 3");
+        hears.ask("SUBSCRIBE sent");
+        hears.ask("PSUBSCRIBE __keyevent@0__:*");
+        waits.ask("HELLO 3");
+        waits.ask("SUBSCRIBE sent");
+        Self {
+            server,
+            waits,
+            serves,
+            hears,
+        }
+    }
+
+    /// Serves him, and says `next` in the same breath: he gets his reply, and all of it is heard.
+    fn serve(&mut self, by: &[u8], next: &[&[u8]]) {
+        send(&mut self.waits, &split_words("BLPOP q 0"));
+        eventually("it waits", || {
+            self.server.info_number("clients", "blocked_clients") == 1
+        });
+        self.serves.send(&[by, &request(next)].concat());
+        assert_eq!(self.serves.reply(), Value::Integer(1));
+        let served = Value::Array(vec![bulk("q"), bulk("a")]);
+        assert_eq!(self.waits.reply(), served, "{next:?}");
+        for wanted in ["! rpush q", "! lpop q", "! del q"] {
+            assert_eq!(heard(&mut self.hears), wanted, "{next:?}");
+        }
+    }
+}
+
+/// A request that serves somebody who waits leaves nothing untold when the next one of the same pipeline says something to
+/// others, asks what has become of them, or changes who is told what. Both run on the core of the key.
+#[test]
+fn what_a_request_did_is_told_before_its_client_says_or_changes_more() {
+    let push = request(&[b"RPUSH", b"q", b"a"]);
+    let script = b"return redis.call('RPUSH', KEYS[1], 'a')";
+    let eval = request(&[b"EVAL", script, b"1", b"q"]);
+    for (threads, by) in [1, 2, 7].into_iter().flat_map(|n| [(n, &push), (n, &eval)]) {
+        let mut served = Served::start(threads);
+        served.serve(by, &[b"PUBLISH", b"sent", b"x"]);
+        assert_eq!(served.serves.reply(), Value::Integer(2));
+        assert_eq!(heard(&mut served.hears), "x", "at {threads} threads");
+        // Behind what he waited for.
+        assert_eq!(served.waits.reply().items()[2], bulk("x"));
+
+        let id = served.waits.ask("CLIENT ID").integer().to_string();
+        served.serve(by, &[b"CLIENT", b"UNBLOCK", id.as_bytes()]);
+        assert_eq!(served.serves.reply(), Value::Integer(0));
+
+        served.serve(by, &[b"CONFIG", b"SET", b"notify-keyspace-events", b""]);
+        assert_eq!(served.serves.reply(), ok());
+        set_events(&mut served.serves, "KEA");
+
+        served.serves.ask("CLIENT TRACKING ON");
+        served.serves.ask("LLEN q");
+        served.serve(by, &[b"CLIENT", b"TRACKING", b"OFF"]);
+        let forgets = Value::Push(vec![bulk("invalidate"), Value::Array(vec![bulk("q")])]);
+        assert_eq!(served.serves.replies(2), [forgets, ok()]);
+
+        served.serve(by, &[b"PSUBSCRIBE", b"__keyevent@0__:*"]);
+        assert_eq!(served.serves.reply().items()[0], bulk("psubscribe"));
+        served.server.client().ask("SET end 1");
+        for hears in [&mut served.serves, &mut served.hears] {
+            assert_eq!(event(&hears.reply()), "! set end");
+        }
+    }
+}
+
+/// The same of a script that serves nobody, and what its own client is told comes right behind its reply.
+#[test]
+fn what_a_script_did_is_told_before_its_client_changes_who_is_told() {
+    let script = b"return redis.call('SET', KEYS[1], '1')";
+    let eval = request(&[b"EVAL", script, b"1", b"k"]);
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        client.ask("EXISTS k");
+        set_events(&mut client, "KEA");
+        client.ask("HELLO 3");
+        client.ask("CLIENT TRACKING ON");
+        let forgets = Value::Push(vec![bulk("invalidate"), Value::Array(vec![bulk("k")])]);
+        for next in ["PING", "CLIENT TRACKING OFF"] {
+            client.ask("GET k");
+            client.send(&eval);
+            send(&mut client, &split_words(next));
+            assert_eq!(client.replies(2), [ok(), forgets.clone()], "{next}");
+            client.reply();
+        }
+        let mut subscriber = server.client();
+        subscriber.ask("PSUBSCRIBE __keyevent@0__:*");
+        let silence: &[&[u8]] = &[b"CONFIG", b"SET", b"notify-keyspace-events", b""];
+        client.send(&[&eval[..], &request(silence)].concat());
+        assert_eq!(client.replies(2), [ok(), ok()]);
+        assert_eq!(event(&subscriber.reply()), "! set k");
+        set_events(&mut client, "KEA");
+        let subscribe: &[&[u8]] = &[b"PSUBSCRIBE", b"__keyevent@0__:*"];
+        client.send(&[&eval[..], &request(subscribe)].concat());
+        assert_eq!(client.reply(), ok());
+        assert_eq!(client.reply().items()[0], bulk("psubscribe"));
+        assert_eq!(event(&subscriber.reply()), "! set k");
+        server.client().ask("SET end 1");
+        for hears in [&mut client, &mut subscriber] {
+            assert_eq!(event(&hears.reply()), "! set end");
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use super::tracking::Tracking;
 use super::value::type_name;
-use super::{Key, Keyspace};
+use super::{KEYMISS, Key, Keyspace};
 
 /// What `notify-keyspace-events` speaks of, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,6 +140,15 @@ pub struct Event {
     pub key: Vec<u8>,
 }
 
+/// See [`Keyspace::lookups`].
+#[derive(Clone, Copy, Debug)]
+pub struct Lookups {
+    keyspace_hits: u64,
+    keyspace_misses: u64,
+    /// Events that had been told, and not been handed over.
+    events_count: usize,
+}
+
 /// Something that happened to a key that is known.
 pub type Told = (Classes, &'static str);
 
@@ -224,6 +233,26 @@ impl Keyspace {
     pub fn tell_misses(&mut self, tells: bool) {
         self.events.hides_misses = !tells;
         self.events.settle();
+    }
+
+    /// What lookups have counted and told so far.
+    pub fn lookups(&self) -> Lookups {
+        Lookups {
+            keyspace_hits: self.stats.keyspace_hits,
+            keyspace_misses: self.stats.keyspace_misses,
+            events_count: self.events.list.len(),
+        }
+    }
+
+    /// What has been looked up since `before` is looked up again, and counts then.
+    pub fn take_back_lookups(&mut self, before: Lookups) {
+        self.stats.keyspace_hits = before.keyspace_hits;
+        self.stats.keyspace_misses = before.keyspace_misses;
+        let mut index = 0;
+        self.events.list.retain(|event| {
+            index += 1;
+            index <= before.events_count || event.name != KEYMISS
+        });
     }
 
     /// Keeps what happens to `key` from being told here, for [`Keyspace::take_held_events`].

@@ -49,6 +49,9 @@ pub enum UserChange {
     Delete(Vec<Vec<u8>>),
 }
 
+/// So many denials of a script are kept until it is over.
+const DENIALS_MAX: usize = 128;
+
 const NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the \
                        ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration \
                        file set) in order to store users in the Redis configuration.";
@@ -267,7 +270,7 @@ impl Core {
     #[cold]
     pub(super) fn check_call(
         &mut self,
-        hosted: &Hosted,
+        hosted: &mut Hosted,
         entry: &'static Entry,
         out: &mut Vec<u8>,
     ) -> Option<Judged> {
@@ -288,15 +291,26 @@ impl Core {
             object: denied.object(entry, &hosted.run.words()),
             user: user.name().to_vec(),
         };
+        hosted.denials.push(denial);
+        if hosted.denials.len() >= DENIALS_MAX {
+            self.tell_denials(hosted);
+        }
+        Some(Judged::Denied)
+    }
+
+    /// Tells the core of a script's client what was denied.
+    #[cold]
+    pub(super) fn tell_denials(&mut self, hosted: &mut Hosted) {
         let (origin, token) = (hosted.origin, hosted.token());
-        if origin.core == self.id {
-            self.denials.push((token, denial));
-        } else {
+        for denial in std::mem::take(&mut hosted.denials) {
+            if origin.core == self.id {
+                self.denials.push((token, denial));
+                continue;
+            }
             let denial = Box::new(denial);
             let message = Message::Denied { token, denial };
             self.mesh.send(usize::from(origin.core), message);
         }
-        Some(Judged::Denied)
     }
 
     /// Enters what scripts of this core's connections were denied in the log.

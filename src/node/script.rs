@@ -27,6 +27,7 @@ use super::ring::Token;
 use super::script_calls::Wish;
 use super::script_known::{Known, Prepared, Script};
 use crate::commands::acl::User;
+use crate::commands::acl::log::Denial;
 use crate::commands::table::Caller;
 use crate::commands::{CommandError, Entry, Flags};
 use crate::persist::Holds;
@@ -102,6 +103,8 @@ pub struct Hosted {
     pub(super) called: Vec<(u16, Queued)>,
     /// Which of its calls were slow: told likewise.
     pub(super) slow: Vec<SlowCall>,
+    /// What its user was denied: likewise.
+    pub(super) denials: Vec<Denial>,
     /// The call whose reply it waits for, and since when (`Core::clock`).
     pub(super) wished: Option<(&'static Entry, u64)>,
 }
@@ -260,6 +263,9 @@ impl Core {
         }
         if !hosted.slow.is_empty() {
             self.tell_slow_calls(hosted);
+        }
+        if !hosted.denials.is_empty() {
+            self.tell_denials(hosted);
         }
     }
 
@@ -458,6 +464,8 @@ impl Core {
         args: &Args<'_>,
     ) -> Option<Ran> {
         let mut in_place = InPlace::new(stays);
+        // It may have to begin anew, but not where all keys are here.
+        let in_doubt = (self.map.shards_count() > 1).then(|| self.shard.begin_doubt());
         self.shard.begin_script();
         let mut buffer = std::mem::take(&mut self.scripts.buffer);
         let mut is_answered = false;
@@ -525,6 +533,9 @@ impl Core {
             }
             break Some(self.leave_place(hosted, wish, in_place, prepared, entry, args));
         };
+        if let Some(before) = in_doubt {
+            self.shard.end_doubt(before, ran.is_some());
+        }
         self.scripts.buffer = buffer;
         self.shard.end_block();
         ran

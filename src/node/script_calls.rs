@@ -143,7 +143,7 @@ impl Core {
         }
         hosted.has_written |= flags.has(Flags::WRITE);
         if self.monitored {
-            let args = OwnedArgs::from_args(&words);
+            let args = OwnedArgs::from_args(&hosted.run.words());
             hosted.called.push((
                 hosted.db,
                 Queued {
@@ -174,7 +174,7 @@ impl Core {
         let figures = self.shard.figures_mut();
         match table().named(&hosted.run.words()) {
             Some(entry) => figures.record_rejection(entry.index, &line),
-            None => figures.errors_mut().count(&line),
+            None => figures.record_error(&line),
         }
     }
 
@@ -312,7 +312,9 @@ impl Core {
         let now = self.clock.raw();
         let took_ns = self.clock.delta_as_nanos(hosted.stamp, now);
         hosted.stamp = now;
-        self.shard.record(entry.index, took_ns);
+        self.shard
+            .figures_mut()
+            .record_of_script(entry.index, took_ns);
         if self.thresholds.concern(took_ns, 0) {
             self.note_slow_call(hosted, entry, took_ns);
         }

@@ -281,6 +281,7 @@ impl Core {
             },
             called: Vec::new(),
             slow: Vec::new(),
+            denials: Vec::new(),
             wished: None,
         })
     }

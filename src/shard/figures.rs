@@ -4,6 +4,8 @@
 //!           those of an HDR histogram of two digits, and become one when somebody asks.
 //! Not here  clocks: the caller passes durations.
 
+use std::borrow::Cow;
+
 use hdrhistogram::Histogram;
 
 /// Longest duration a histogram tells apart, in nanoseconds (1 s, as Redis); longer ones count as this.
@@ -14,6 +16,8 @@ const BUCKETS_COUNT: usize = 3072;
 const _: () = assert!(bucket_of(NANOSECONDS_MAX) < BUCKETS_COUNT);
 /// Error codes counted by name. As in Redis one more ends the counting by name: somebody invents them.
 const ERROR_CODES_MAX: usize = 128;
+/// So many calls of a script in doubt are noted in memory that is kept.
+const SPARE_MAX: usize = 64;
 /// What says that it has ended.
 const DISABLED: &str = "ERRORSTATS_DISABLED";
 
@@ -136,6 +140,19 @@ pub struct Figures {
     /// `latency-tracking no`.
     is_untracked: bool,
     errors: ErrorCounts,
+    /// What a script has counted that may have to begin anew; none where no such script runs.
+    in_doubt: Option<Vec<Counted>>,
+    /// Kept for its allocation.
+    spare: Vec<Counted>,
+}
+
+/// What was counted of a call.
+#[derive(Clone, Debug)]
+enum Counted {
+    Call { index: u16, nanoseconds: u64 },
+    Failure { index: u16, text: Box<[u8]> },
+    Rejection { index: u16, text: Box<[u8]> },
+    Error(Box<[u8]>),
 }
 
 impl Figures {
@@ -152,6 +169,13 @@ impl Figures {
         }
     }
 
+    /// The same of a call of a script.
+    #[inline]
+    pub fn record_of_script(&mut self, index: u16, nanoseconds: u64) {
+        self.record(index, nanoseconds);
+        self.doubt(|| Counted::Call { index, nanoseconds });
+    }
+
     /// Adds time that a call took after it was counted.
     pub fn add_time(&mut self, index: u16, nanoseconds: u64) {
         self.command_mut(index).nanoseconds += nanoseconds;
@@ -161,6 +185,10 @@ impl Figures {
     pub fn record_failure(&mut self, index: u16, text: &[u8]) {
         self.command_mut(index).failed_count += 1;
         self.errors.count(text);
+        self.doubt(|| Counted::Failure {
+            index,
+            text: text.into(),
+        });
     }
 
     /// Counts one call's failure, whose error was counted where it came from.
@@ -172,6 +200,64 @@ impl Figures {
     pub fn record_rejection(&mut self, index: u16, text: &[u8]) {
         self.command_mut(index).rejected_count += 1;
         self.errors.count(text);
+        self.doubt(|| Counted::Rejection {
+            index,
+            text: text.into(),
+        });
+    }
+
+    /// Counts an error that belongs to no command.
+    pub fn record_error(&mut self, text: &[u8]) {
+        self.errors.count(text);
+        self.doubt(|| Counted::Error(text.into()));
+    }
+
+    /// What is counted from now on, by a script, may have to be taken back.
+    pub fn begin_doubt(&mut self) {
+        self.in_doubt = Some(std::mem::take(&mut self.spare));
+    }
+
+    /// Ends that: what has been counted stands, or is as if it had not been.
+    pub fn end_doubt(&mut self, stands: bool) {
+        let Some(mut counted) = self.in_doubt.take() else {
+            return;
+        };
+        if !stands {
+            counted.drain(..).for_each(|it| self.take_back(it));
+        }
+        counted.clear();
+        counted.shrink_to(SPARE_MAX);
+        self.spare = counted;
+    }
+
+    #[inline]
+    fn doubt(&mut self, counted: impl FnOnce() -> Counted) {
+        if let Some(in_doubt) = &mut self.in_doubt {
+            in_doubt.push(counted());
+        }
+    }
+
+    fn take_back(&mut self, counted: Counted) {
+        match counted {
+            Counted::Call { index, nanoseconds } => {
+                let is_tracked = !self.is_untracked;
+                let figures = self.command_mut(index);
+                figures.counted -= 1;
+                figures.nanoseconds -= nanoseconds;
+                if let Some(durations) = figures.durations.as_mut().filter(|_| is_tracked) {
+                    durations[bucket_of(nanoseconds.clamp(1, NANOSECONDS_MAX))] -= 1;
+                }
+            }
+            Counted::Failure { index, text } => {
+                self.command_mut(index).failed_count -= 1;
+                self.errors.take_back(&text);
+            }
+            Counted::Rejection { index, text } => {
+                self.command_mut(index).rejected_count -= 1;
+                self.errors.take_back(&text);
+            }
+            Counted::Error(text) => self.errors.take_back(&text),
+        }
     }
 
     /// Counts one request that its shard refuses, and that whoever sent it there counts as a call.
@@ -240,21 +326,27 @@ impl ErrorCounts {
         if self.is_disabled {
             return;
         }
-        // As in Redis, a word that does not end soon is none.
-        let start = &text[..text.len().min(CODE_BYTES_MAX)];
-        let end = start.iter().position(|&byte| byte == b' ');
-        let word = end.map(|end| std::str::from_utf8(&start[..end]));
-        let code = word.and_then(Result::ok).unwrap_or("ERR");
-        // INFO's readers part lines at the first of those.
-        let safe = code.contains(UNSAFE).then(|| code.replace(UNSAFE, "_"));
-        let code = safe.as_deref().unwrap_or(code);
-        if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| known == code) {
+        let code = code_of(text);
+        if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| *known == code) {
             *count += 1;
         } else if self.counts.len() < ERROR_CODES_MAX {
-            self.counts.push((code.to_owned(), 1));
+            self.counts.push((code.into_owned(), 1));
         } else {
             self.given_up = self.counts.drain(..).map(|(code, _)| code).collect();
             self.disable();
+        }
+    }
+
+    /// An error that was counted has not been one; where counting by name has ended meanwhile, it stays so.
+    fn take_back(&mut self, text: &[u8]) {
+        self.total -= 1;
+        let code = code_of(text);
+        let found = self.counts.iter().position(|(known, _)| *known == code);
+        if let Some(index) = found {
+            self.counts[index].1 -= 1;
+            if self.counts[index].1 == 0 {
+                self.counts.remove(index);
+            }
         }
     }
 
@@ -286,6 +378,20 @@ impl ErrorCounts {
     /// All errors.
     pub fn total(&self) -> u64 {
         self.total
+    }
+}
+
+/// An error's code: the text's first word.
+fn code_of(text: &[u8]) -> Cow<'_, str> {
+    // As in Redis, a word that does not end soon is none.
+    let start = &text[..text.len().min(CODE_BYTES_MAX)];
+    let end = start.iter().position(|&byte| byte == b' ');
+    let word = end.map(|end| std::str::from_utf8(&start[..end]));
+    let code = word.and_then(Result::ok).unwrap_or("ERR");
+    // INFO's readers part lines at the first of those.
+    match code.contains(UNSAFE) {
+        true => code.replace(UNSAFE, "_").into(),
+        false => code.into(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Shard, TxId};
 use crate::commands::table::{Caller, Patience, Spread};
 use crate::commands::{Entry, Flags, KeyShape};
 use crate::keyspace::SlotMap;
+use crate::keyspace::events::Lookups;
 use crate::resp::Args;
 use crate::router::keys::for_each_lock;
 use crate::router::{KeyLock, LockMode, LockSet, Plan, plan};
@@ -62,6 +63,20 @@ pub enum Called {
 }
 
 impl Shard {
+    /// A script that runs in place may have to begin anew: what its calls count and miss counts only if it does not.
+    pub fn begin_doubt(&mut self) -> Lookups {
+        self.figures.begin_doubt();
+        self.keys.lookups()
+    }
+
+    /// It goes on, has ended, or is to begin anew: then nothing of it has been.
+    pub fn end_doubt(&mut self, before: Lookups, stands: bool) {
+        self.figures.end_doubt(stands);
+        if !stands {
+            self.keys.take_back_lookups(before);
+        }
+    }
+
     /// Runs a call of a script in place; its reply, errors included, is appended to `out`.
     ///
     /// - No lock is held on this shard.

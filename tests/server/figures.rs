@@ -442,6 +442,58 @@ fn a_script_is_counted_once_wherever_it_goes() {
     }
 }
 
+/// A script that has read on the core of its keys and then wants others begins anew: what it calls, finds, misses, gets wrong
+/// and may not is counted once all the same, and a miss is told once.
+#[test]
+fn what_a_script_calls_is_counted_once_though_it_begins_anew() {
+    const CALLS: &str = "redis.call('get', KEYS[1]) redis.pcall('llen', KEYS[2]) redis.pcall('get') redis.pcall('nosuch') \
+                         redis.pcall('strlen', KEYS[2]) for i = 1, 8 do redis.call('get', 'k' .. i) end return ";
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        client.ask("SET {a}text x");
+        client.configure("notify-keyspace-events", "Em");
+        client.ask("ACL SETUSER limited on nopass ~* &* +@all -strlen");
+        client.ask("AUTH limited any");
+        let mut subscriber = server.client();
+        subscriber.ask("SUBSCRIBE __keyevent@0__:keymiss");
+        client.ask("CONFIG RESETSTAT");
+        // A script that is known to leave begins as one that has.
+        for number in 0..5 {
+            let body = format!("{CALLS}{number}");
+            let reply = client.run(&[b"EVAL", body.as_bytes(), b"2", b"{a}none", b"{a}text"]);
+            assert_eq!(reply, Value::Integer(number));
+        }
+        for (name, begin, end) in [
+            ("get", "calls=45,", "rejected_calls=5,failed_calls=0"),
+            ("llen", "calls=5,", "rejected_calls=0,failed_calls=5"),
+            ("strlen", "calls=0,", "rejected_calls=5,failed_calls=0"),
+        ] {
+            let line = command(&server, name);
+            let is_so = line.starts_with(begin) && line.ends_with(end);
+            assert!(is_so, "{name} at {threads}: {line}");
+        }
+        for (section, field, wanted) in [
+            ("stats", "keyspace_misses", "45"),
+            ("stats", "keyspace_hits", "5"),
+            ("stats", "acl_access_denied_cmd", "5"),
+            ("stats", "total_error_replies", "20"),
+            ("errorstats", "errorstat_ERR", "count=15"),
+            ("errorstats", "errorstat_WRONGTYPE", "count=5"),
+        ] {
+            assert_eq!(server.info(section, field), wanted, "{field} at {threads}");
+        }
+        let mut missed: Vec<String> = (0..45)
+            .map(|_| subscriber.reply().items()[2].text())
+            .collect();
+        missed.sort();
+        missed.dedup();
+        assert_eq!(missed.len(), 9, "{missed:?} at {threads}");
+        client.ask("GET last");
+        assert_eq!(subscriber.reply().items()[2].text(), "last");
+    }
+}
+
 /// A field's name ends at the first colon.
 #[test]
 fn names_of_errors_part_no_line() {

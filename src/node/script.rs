@@ -113,8 +113,10 @@ pub struct Hosted {
 pub(super) enum Ran {
     /// Its reply, and whether that is an error that a command it called has counted.
     Reply(Vec<u8>, bool),
-    /// It was not started.
+    /// It was not started, which is a call that has failed.
     Refused(CommandError),
+    /// It was not even let through: there was no call.
+    Rejected(CommandError),
     /// The reply comes later: it goes on as this.
     Later(Box<Start>),
 }
@@ -203,6 +205,7 @@ impl Core {
                 }
             }
             Ran::Refused(error) => return self.fail_request(connection, entry, &error),
+            Ran::Rejected(error) => return self.refuse(connection, Some(entry), &error),
             Ran::Later(mut start) => {
                 let silent = take_silence(connection);
                 if overlaps {
@@ -294,6 +297,13 @@ impl Core {
                 Reply::new(replies, caller.protocol).error_bytes(&error.line());
                 false
             }
+            Ran::Rejected(error) => {
+                let line = error.line();
+                Reply::new(replies, caller.protocol).error_bytes(&line);
+                // Whoever has it here counts it as a call.
+                self.shard.figures_mut().record_refusal(entry.index, &line);
+                return Outcome::Done;
+            }
             Ran::Later(start) => {
                 self.starts.push_back(*start);
                 return Outcome::Deferred;
@@ -349,7 +359,7 @@ impl Core {
             && let Some(script) = self.declared_flags(entry, args)
             && !script.allows_oom
         {
-            return Ran::Refused(OUT_OF_MEMORY.into());
+            return Ran::Rejected(OUT_OF_MEMORY.into());
         }
         let prepared = match self.prepare(entry, args) {
             Ok(prepared) => prepared,

@@ -174,7 +174,9 @@ impl Core {
         let mut run = |out: &mut Vec<u8>| {
             let length = out.len();
             waited = shard.execute_or_wait(request, args, &ticket, out);
-            if let Some(error) = out[length..].strip_prefix(b"-") {
+            if waited != Waited::Refused
+                && let Some(error) = out[length..].strip_prefix(b"-")
+            {
                 let line = error.split(|&byte| byte == b'\r').next().unwrap_or(error);
                 shard
                     .figures_mut()
@@ -183,7 +185,7 @@ impl Core {
             if silent {
                 out.truncate(length);
             }
-            waited == Waited::No
+            matches!(waited, Waited::No | Waited::Refused)
         };
         if connection.is_drained() {
             run(&mut connection.output);

@@ -112,7 +112,7 @@ impl Shard {
                     Asks::Never
                 };
                 match self.execute_or_enter(&request, &args.as_args(), &ticket, asks, &mut reply) {
-                    Waited::No | Waited::Reads => Output::Reply(reply),
+                    Waited::No | Waited::Refused | Waited::Reads => Output::Reply(reply),
                     Waited::Yes(timeout_ms) => Output::Waiting { timeout_ms },
                 }
             }

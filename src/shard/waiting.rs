@@ -34,6 +34,8 @@ use crate::router::{FromShard, KeyLock};
 pub enum Waited {
     /// It did not: the reply is in `out`.
     No,
+    /// It was not let through, which is counted: the reply is in `out`.
+    Refused,
     /// It did not, and the reply comes in pieces.
     Reads,
     /// It waits, at most so many milliseconds.
@@ -79,7 +81,7 @@ impl Shard {
         if is_limited && !self.has_room_for(request, args) {
             let error = self.refuse_growth(request.entry);
             Reply::new(out, request.caller.protocol).error_bytes(&error.line());
-            return Waited::No;
+            return Waited::Refused;
         }
         let waited = self.run_or_wait(request, args, Patience::First, out);
         if is_limited {

@@ -1,6 +1,6 @@
 //! What INFO counts: calls, failures and rejections as Redis tells them apart.
 
-use super::client::{Client, Next, Value, ok, push_request};
+use super::client::{Client, Next, Value, bulk, ok, push_request};
 use super::harness::{Server, eventually};
 
 fn command(server: &Server, name: &str) -> String {
@@ -104,18 +104,46 @@ fn a_whole_request_over_the_limit_ends_its_client() {
 #[test]
 fn what_memory_refuses_is_rejected_and_not_called() {
     for threads in [1, 3] {
-        let server = Server::start(threads, &["--maxmemory", "1"]);
+        let server = Server::start(threads, &[]);
         let mut client = server.client();
-        for line in ["SET a b", "SET c d", "RPUSH e f"] {
-            assert!(client.ask(line).text().starts_with("OOM"), "{line}");
+        let library = b"#!lua name=l\nredis.register_function('f', function() return 1 end)";
+        assert_eq!(client.run(&[b"FUNCTION", b"LOAD", library]), bulk("l"));
+        client.configure("maxmemory", "1");
+        let mut refused: Vec<Vec<String>> = ["SET a b", "SET c d", "RPUSH e f"]
+            .iter()
+            .map(|line| line.split(' ').map(str::to_string).collect())
+            .collect();
+        // On this core and on others.
+        for number in 0..6 {
+            let key = format!("key{number}");
+            refused.push(
+                ["BLMOVE", &key, &key, "LEFT", "RIGHT", "1"]
+                    .map(str::to_string)
+                    .into(),
+            );
+            refused.push(
+                ["BLMOVE", &key, "l", "LEFT", "RIGHT", "1"]
+                    .map(str::to_string)
+                    .into(),
+            );
+            refused.push(
+                ["EVAL", "#!lua\nreturn 1", "1", &key]
+                    .map(str::to_string)
+                    .into(),
+            );
+            refused.push(["FCALL", "f", "1", &key].map(str::to_string).into());
         }
-        let rest = "rejected_calls=2,failed_calls=0";
-        let line = command(&server, "set");
-        assert!(
-            line.starts_with("calls=0,") && line.ends_with(rest),
-            "{line}"
-        );
-        assert_eq!(server.info("errorstats", "errorstat_OOM"), "count=3");
+        for words in refused {
+            let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            assert!(client.run(&words).text().starts_with("OOM"), "{words:?}");
+        }
+        for (name, count) in [("set", 2), ("blmove", 12), ("eval", 6), ("fcall", 6)] {
+            let line = command(&server, name);
+            let rest = format!("rejected_calls={count},failed_calls=0");
+            let is_so = line.starts_with("calls=0,") && line.ends_with(&rest);
+            assert!(is_so, "{name} at {threads}: {line}");
+        }
+        assert_eq!(server.info("errorstats", "errorstat_OOM"), "count=27");
     }
 }
 

@@ -108,6 +108,8 @@ pub struct Running {
     pub calls_functions: bool,
     /// One of them calls a script or a function.
     pub calls_scripts: bool,
+    /// Memory was short when it began: what its scripts may do goes by that, whatever it has used or freed by then.
+    pub is_memory_short: bool,
     /// One of them changes libraries or takes scripts away, which is about to happen.
     pub(super) changing: Option<Changing>,
     /// Those that have turned logs on, which have not begun: `node/block_logs.rs`.
@@ -532,6 +534,7 @@ impl Core {
         let commands = queue.to_queued();
         let calls_functions = (commands.iter()).any(|queued| calls_function(queued.entry));
         let calls_scripts = (commands.iter()).any(|queued| calls_script(queued.entry));
+        let is_memory_short = calls_scripts && self.shard.refuses_growth();
         let changes_scripts = (commands.iter()).any(|queued| changes_scripts(queued.entry));
         let empties = (commands.iter()).any(|queued| queued.entry.command.flags.has(Flags::SAVED));
         // What it calls is not known before it has changed it.
@@ -551,6 +554,7 @@ impl Core {
             empties,
             calls_functions,
             calls_scripts,
+            is_memory_short,
             changing: None,
             wants_logs: Vec::new(),
         };

@@ -424,6 +424,7 @@ impl Core {
     /// Finds a function and checks the words around it.
     pub(super) fn prepare_function(
         &mut self,
+        is_memory_short: bool,
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Result<Prepared, CommandError> {
@@ -440,7 +441,7 @@ impl Core {
         if is_readonly && !script.no_writes {
             return Err("ERR Can not execute a script with write flag using *_ro command.".into());
         }
-        let may_not_grow = self.shard.refuses_growth() && !script.allows_oom;
+        let may_not_grow = is_memory_short && !script.allows_oom;
         if may_not_grow {
             return Err(ABOVE_LIMIT.into());
         }

@@ -228,6 +228,7 @@ impl Core {
             wants_logs: Vec::new(),
             calls_functions: (commands.iter()).any(|queued| calls_function(queued.entry)),
             calls_scripts: (commands.iter()).any(|queued| calls_script(queued.entry)),
+            is_memory_short: false,
         };
         let request = BlockRequest {
             user: None,

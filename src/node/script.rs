@@ -655,15 +655,18 @@ impl Core {
                 caller,
             } => {
                 let args = command.args.as_args();
-                let prepared = self.prepare(command.entry, &args);
+                let of = self.transactions.get(&tx).map(|it| &it.purpose);
+                let (is_in_block, is_memory_short) = match of {
+                    // As it was when all of it began.
+                    Some(Purpose::Block(of)) => (of.writes, of.is_memory_short),
+                    _ => (false, self.shard.refuses_growth()),
+                };
+                let prepared = self.prepare_where(is_memory_short, command.entry, &args);
                 let started = prepared
                     .and_then(|prepared| self.start_run(&prepared, origin, db, caller, &args));
                 match started {
                     Ok(mut hosted) => {
-                        let of = self.transactions.get(&tx);
-                        hosted.is_in_block = of.is_some_and(
-                            |it| matches!(&it.purpose, Purpose::Block(of) if of.writes),
-                        );
+                        hosted.is_in_block = is_in_block;
                         hosted.words = command.args;
                         self.go_on(tx, hosted, Answer::Begin);
                     }

@@ -71,14 +71,25 @@ pub(super) struct Prepared {
 const DIGEST_TEXT_BYTES: usize = 40;
 
 impl Core {
-    /// Finds a script and checks the words around it.
+    /// Finds a script that is to begin now and checks the words around it.
     pub(super) fn prepare(
         &mut self,
         entry: &'static Entry,
         args: &Args<'_>,
     ) -> Result<Prepared, CommandError> {
+        let is_memory_short = self.shard.refuses_growth();
+        self.prepare_where(is_memory_short, entry, args)
+    }
+
+    /// The same of one that begins, or is a part of a block that began, where memory was short, or was not.
+    pub(super) fn prepare_where(
+        &mut self,
+        is_memory_short: bool,
+        entry: &'static Entry,
+        args: &Args<'_>,
+    ) -> Result<Prepared, CommandError> {
         if matches!(entry.command.run, Runs::Script(ScriptCommand::Function)) {
-            return self.prepare_function(entry, args);
+            return self.prepare_function(is_memory_short, entry, args);
         }
         let by_text = matches!(entry.command.run, Runs::Script(ScriptCommand::Text));
         if !by_text && args.get(1).len() != DIGEST_TEXT_BYTES {
@@ -96,7 +107,7 @@ impl Core {
         if is_readonly && !script.is_plain && !script.no_writes {
             return Err("ERR Can not execute a script with write flag using *_ro command.".into());
         }
-        let may_not_grow = self.shard.refuses_growth() && !script.allows_oom;
+        let may_not_grow = is_memory_short && !script.allows_oom;
         if may_not_grow && !script.is_plain {
             return Err(ABOVE_LIMIT.into());
         }

@@ -136,6 +136,54 @@ fn scripts_grow_only_where_they_may() {
     }
 }
 
+/// What a block's scripts may do goes by whether memory was short when the block began, whatever its commands have taken or
+/// given back by then.
+#[test]
+fn scripts_of_a_block_go_by_how_it_began() {
+    const PLAIN: &[u8] = b"return redis.call('incr', KEYS[1])";
+    const FLAGGED: &[u8] = b"#!lua\nreturn redis.call('incr', KEYS[1])";
+    const ALLOWED: &[u8] = b"#!lua flags=allow-oom\nreturn redis.call('incr', KEYS[1])";
+    const READS: &[u8] = b"#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])";
+    const LIBRARY: &[u8] =
+        b"#!lua name=l\nredis.register_function('f', function(keys) return redis.call('incr', keys[1]) end)";
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &["--maxmemory", "64mb"]);
+        let mut client = server.client();
+        // A core looks at what its own keys take: the client is to be where they are.
+        client.ask("EXISTS {k}big");
+        client.run(&[b"FUNCTION", b"LOAD", LIBRARY]);
+        let mut block = |commands: &[&[&[u8]]]| {
+            assert_eq!(client.ask("MULTI"), ok());
+            for words in commands {
+                assert_eq!(
+                    client.run(words),
+                    Value::Simple("QUEUED".into()),
+                    "{words:?}"
+                );
+            }
+            client.ask("EXEC").items().to_vec()
+        };
+        let taken = block(&[
+            &[b"SETRANGE", b"{k}big", b"79999999", b"x"],
+            &[b"EVAL", PLAIN, b"1", b"{k}n"],
+            &[b"EVAL", FLAGGED, b"1", b"{k}n"],
+            &[b"FCALL", b"f", b"1", b"{k}n"],
+            &[b"EVAL", PLAIN, b"1", b"elsewhere"],
+        ]);
+        let numbers = [80_000_000, 1, 2, 3, 1].map(Value::Integer);
+        assert_eq!(taken, numbers, "{threads}");
+        let given = block(&[
+            &[b"DEL", b"{k}big"],
+            &[b"EVAL", PLAIN, b"1", b"{k}n"],
+            &[b"EVAL", ALLOWED, b"1", b"{k}n"],
+            &[b"EVAL", READS, b"1", b"{k}n"],
+        ]);
+        assert_eq!(given[0], Value::Integer(1));
+        assert!(given[1].text().starts_with(OOM), "{given:?} at {threads}");
+        assert_eq!(given[2..], [Value::Integer(4), bulk("4")]);
+    }
+}
+
 /// The limit is taken away and put back, both times far above what is used, while all cores serve: cores hear of that one after
 /// the other. No key goes, and nothing is refused.
 #[test]

@@ -67,10 +67,7 @@ impl Core {
         if !own.is_empty() {
             connection.write_reply(|out, _| out.append(&mut own));
         }
-        if !connection.late.is_empty() {
-            let mut late = std::mem::take(&mut connection.late);
-            connection.write_reply(|out, _| out.append(&mut late));
-        }
+        say_late(connection);
     }
 
     /// Hands over whatever there is before something else is said.
@@ -116,6 +113,15 @@ impl Core {
                 self.spread(Subject::Channel, &channel, key, None, publisher);
             }
         }
+    }
+}
+
+/// What a client that is out of its place must forget comes now.
+#[inline]
+pub(super) fn say_late(connection: &mut Connection) {
+    if !connection.late.is_empty() {
+        let mut late = std::mem::take(&mut connection.late);
+        connection.write_reply(|out, _| out.append(&mut late));
     }
 }
 

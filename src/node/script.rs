@@ -21,6 +21,7 @@ use super::block_hops::BYTES_MAX;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, Purpose, Start};
 use super::dispatch::{Dispatched, caller, take_silence};
+use super::events::say_late;
 use super::mesh::Item;
 use super::message::Message;
 use super::ring::Token;
@@ -187,6 +188,7 @@ impl Core {
         }
         let ran = self.host(origin, entry, db, asker, args, may_in_place);
         self.hold_for_libraries(connection, entry);
+        self.tell_unheard(token, connection);
         match ran {
             Ran::Reply(reply, has_counted) => {
                 let silent = take_silence(connection);
@@ -197,6 +199,7 @@ impl Core {
                     }
                 });
                 self.hold_here(connection);
+                say_late(connection);
                 self.tell_after(token, connection);
                 self.count(connection, entry);
                 self.look_at_reply(entry, reply.len());

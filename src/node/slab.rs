@@ -65,6 +65,13 @@ impl Connections {
         self.places[token.index as usize].connection = Some(connection);
     }
 
+    /// Whether the connection is out of its place for the moment.
+    pub fn is_out(&self, token: Token) -> bool {
+        let place = self.places.get(token.index as usize);
+        // Who has gone for good has left another generation behind.
+        place.is_some_and(|it| it.generation == token.generation && it.connection.is_none())
+    }
+
     /// The connection, if it is still the same tenant.
     #[inline]
     pub fn get_mut(&mut self, token: Token) -> Option<&mut Connection> {

@@ -59,6 +59,25 @@ pub struct CoreTracking {
     targets: HashMap<u64, Token, ahash::RandomState>,
     /// Keys changed in this turn, by the core with clients that want to know by a prefix.
     changed: BTreeMap<u16, Vec<Changed>>,
+    /// What the connection that is out of its place is to be told, by whoever has it.
+    unheard: Vec<Unheard>,
+}
+
+/// Something that a client is told of keys.
+enum Unheard {
+    /// As one that tracks.
+    Tracker {
+        number: NonZeroU32,
+        body: Body,
+        of: Option<Cause>,
+    },
+    /// As one that another redirects to.
+    Target {
+        id: u64,
+        body: Arc<[u8]>,
+        source: Tracker,
+        is_by_itself: bool,
+    },
 }
 
 impl CoreTracking {
@@ -88,6 +107,7 @@ pub(super) struct Own<'a> {
 }
 
 /// What is said of keys, encoded; every protocol the same.
+#[derive(Clone)]
 enum Body {
     Keys(Arc<[u8]>),
     Everything,
@@ -469,6 +489,11 @@ impl Core {
         };
         let is_own = is_own(own, token);
         let Some(connection) = find(&mut self.connections, own, token) else {
+            if self.connections.is_out(token) {
+                let body = body.clone();
+                let unheard = Unheard::Tracker { number, body, of };
+                self.tracking.unheard.push(unheard);
+            }
             return;
         };
         let protocol = connection.session.protocol;
@@ -525,6 +550,18 @@ impl Core {
         own: &mut Option<Own<'_>>,
     ) {
         let token = self.tracking.targets.get(&id).copied();
+        if let Some(token) = token
+            && !is_own(own, token)
+            && self.connections.is_out(token)
+        {
+            let unheard = Unheard::Target {
+                id,
+                body: body.into(),
+                source,
+                is_by_itself,
+            };
+            return self.tracking.unheard.push(unheard);
+        }
         let is_own = token.is_some_and(|token| is_own(own, token));
         let connection = token.and_then(|token| find(&mut self.connections, own, token));
         let Some(connection) = connection.filter(|connection| !connection.closed) else {
@@ -549,6 +586,31 @@ impl Core {
         }
         if let Some(token) = token {
             self.mark_told(token, own);
+        }
+    }
+
+    /// A script of this connection, which is out of its place, has run here: what has been told while it did, for it has
+    /// published something, comes after its reply.
+    #[inline]
+    pub(super) fn tell_unheard(&mut self, token: Token, connection: &mut Connection) {
+        if !self.tracking.unheard.is_empty() {
+            self.tell_all_unheard(token, connection);
+        }
+    }
+
+    #[cold]
+    fn tell_all_unheard(&mut self, token: Token, connection: &mut Connection) {
+        let own = &mut Some(Own { token, connection });
+        for unheard in std::mem::take(&mut self.tracking.unheard) {
+            match unheard {
+                Unheard::Tracker { number, body, of } => self.tell_client(number, &body, of, own),
+                Unheard::Target {
+                    id,
+                    body,
+                    source,
+                    is_by_itself,
+                } => self.tell_target(id, &body, source, is_by_itself, own),
+            }
         }
     }
 

@@ -223,6 +223,37 @@ fn another_client_is_told_instead() {
     }
 }
 
+/// A script that publishes something after it has written has that told before, but for what its own client is told of it,
+/// as one that tracks or that is redirected to: that comes after the reply.
+#[test]
+fn what_a_script_has_its_own_client_forget_is_not_lost() {
+    let script = b"redis.call('SET', KEYS[1], 'x') redis.call('PUBLISH', 'c', 'x') return 1";
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = resp3(&server);
+        client.ask("SET k v");
+        client.ask("CLIENT TRACKING ON");
+        let mut other = resp3(&server);
+        other.ask(&format!("CLIENT TRACKING ON REDIRECT {}", id(&mut client)));
+        for _ in 0..3 {
+            client.ask("GET k");
+            assert_eq!(
+                client.run(&[b"EVAL", script, b"1", b"k"]),
+                Value::Integer(1)
+            );
+            assert_eq!(invalidated(&mut client), ["k"], "at {threads} threads");
+            other.ask("GET k");
+            assert_eq!(
+                client.run(&[b"EVAL", script, b"1", b"k"]),
+                Value::Integer(1)
+            );
+            assert_eq!(invalidated(&mut client), ["k"], "redirected, at {threads}");
+        }
+        // Nor has anybody been told that there is none to redirect to.
+        assert_eq!(other.ask("ECHO end"), bulk("end"));
+    }
+}
+
 /// INFO counts who tracks and what; more keys than the limit are told as if they had changed.
 #[test]
 fn the_table_is_counted_and_limited() {

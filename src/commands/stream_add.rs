@@ -6,7 +6,7 @@
 
 use super::CommandError;
 use super::row::*;
-use super::stream_idempotent::Request;
+use super::stream_idempotent::{Request, first_note};
 use super::stream_words::{NewId, id, reply_id};
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
@@ -204,18 +204,22 @@ impl Options<'_> {
 
 /// XADD's words as they are logged.
 ///
-/// - `has_trim`: with those about trimming.
+/// - `left_out`: options that are not among them.
 /// - `id`: what the entry has got, where that is to be there: whether a request is known depends on options, which may be others when
 ///   it is run again.
-fn logged_words(args: &Args<'_>, id_at: usize, has_trim: bool, id: Option<StreamId>) -> OwnedArgs {
+fn logged_words(
+    args: &Args<'_>,
+    id_at: usize,
+    left_out: &[&[u8]],
+    id: Option<StreamId>,
+) -> OwnedArgs {
     let mut words: OwnedArgs = [b"XADD", args.get(1)].into_iter().collect();
     let mut parser = Parser::new(false);
     let mut index = 2;
     while index < id_at {
         let taken = parser.take(args, index, true).unwrap_or(0).max(1);
-        let of_trim = [&b"MAXLEN"[..], b"MINID", b"LIMIT"];
         let word = args.get(index);
-        if has_trim || !of_trim.iter().any(|name| word.eq_ignore_ascii_case(name)) {
+        if !(left_out.iter()).any(|name| word.eq_ignore_ascii_case(name)) {
             (index..index + taken).for_each(|at| words.push(args.get(at)));
         }
         index += taken;
@@ -227,6 +231,11 @@ fn logged_words(args: &Args<'_>, id_at: usize, has_trim: bool, id: Option<Stream
     args.iter_from(id_at + 1).for_each(|word| words.push(word));
     words
 }
+
+/// Options about trimming.
+const TRIM: [&[u8]; 3] = [b"MAXLEN", b"MINID", b"LIMIT"];
+/// Options about requests of producers.
+const REQUEST: [&[u8]; 2] = [b"IDMP", b"IDMPAUTO"];
 
 /// The command that leaves what a trim has left, whatever nodes there are: as many of the newest entries, or of those up to the
 /// last that went only what is not acknowledged.
@@ -350,9 +359,12 @@ fn xadd(
         }
         Err(Refusal::TooLarge) => return Err("ERR Elements are too large to be stored".into()),
     }
+    let mut first_request = None;
     if let (Some(request), Some(mark), Ok(id)) = (options.request, &mark, appended) {
+        let is_first = stream.producers().is_none();
         let producers = stream.producers_mut(producer_limits);
         producers.note(request.producer(), mark, id, now_ms as u64);
+        first_request = is_first.then_some((request, mark, id));
     }
     let trimmed = (options.trim).map(|trim| stream.trim(trim, options.references));
     let length = stream.log.len();
@@ -362,10 +374,20 @@ fn xadd(
         && let Ok(id) = appended
     {
         let id = options.request.map(|_| id);
-        let added = logged_words(args, id_at, by_nodes.is_none(), id);
+        let mut left_out = match by_nodes {
+            Some(_) => TRIM.to_vec(),
+            None => Vec::new(),
+        };
+        // The stream keeps the limits that options gave it by then, whatever they say when the log is run.
+        let noted = first_request.map(|(request, mark, id)| {
+            left_out.extend(REQUEST);
+            first_note(key.bytes, producer_limits, request.producer(), mark, id)
+        });
+        let added = logged_words(args, id_at, &left_out, id);
         let trim = by_nodes.filter(|trimmed| trimmed.count > 0);
         let trim = trim.map(|trimmed| exact_trim(key.bytes, trimmed, length, options.references));
-        call.log_instead(std::iter::once(added).chain(trim).collect());
+        let commands = std::iter::once(added).chain(trim);
+        call.log_instead(commands.chain(noted.into_iter().flatten()).collect());
     }
     call.tell(Classes::STREAM, "xadd", key.bytes);
     if trimmed.is_some_and(|trimmed| trimmed.count > 0) {

@@ -16,8 +16,9 @@ use super::row::*;
 use super::stream_words::{NewId, id};
 use super::table::{Arity, Call, Command, Effect, Group, Run};
 use super::word::integer;
-use crate::ds::stream::{Producers, Words};
+use crate::ds::stream::{Producers, StreamId, Words};
 use crate::keyspace::StreamValue;
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -219,6 +220,34 @@ fn xcfgset(
         call.keys.discard(call.db, rest);
     }
     Ok(Effect::wrote(u64::from(has_changed)))
+}
+
+/// What has a stream that has the entry already know its first producer, within these limits.
+pub fn first_note(
+    key: &[u8],
+    (duration_s, marks_max): (u64, usize),
+    producer: &[u8],
+    mark: &[u8],
+    entry_id: StreamId,
+) -> [OwnedArgs; 2] {
+    let (duration_s, marks_max) = (duration_s.to_string(), marks_max.to_string());
+    let limits: [&[u8]; 6] = [
+        b"XCFGSET",
+        key,
+        b"IDMP-DURATION",
+        duration_s.as_bytes(),
+        b"IDMP-MAXSIZE",
+        marks_max.as_bytes(),
+    ];
+    let mut text = [0; 41];
+    let note = [
+        b"XIDMPRECORD",
+        key,
+        producer,
+        mark,
+        entry_id.text(&mut text),
+    ];
+    [limits.into_iter().collect(), note.into_iter().collect()]
 }
 
 /// XCFGSET and XIDMPRECORD.

@@ -1,7 +1,7 @@
 //! Killed and started again: what was acknowledged is there, on however many cores.
 
 use super::client::{Client, Next, Value, bulk, ok};
-use super::harness::{ALWAYS, Server, free_port, run_to_end};
+use super::harness::{ALWAYS, Server, eventually, free_port, run_to_end};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -323,6 +323,45 @@ fn a_request_sent_again_after_a_restart_adds_nothing() {
         assert_eq!(client.ask("XADD s IDMP p second * a 2"), second);
         assert_eq!(client.ask("XADD s IDMPAUTO p * a 3"), third);
         assert_eq!(client.ask("XLEN s"), Value::Integer(4));
+    }
+}
+
+/// What a stream remembers of producers is what XCFGSET has said or, since its first producer, what options said then.
+#[test]
+fn limits_of_producers_outlive_a_restart_with_other_options() {
+    let with = |seconds| [ALWAYS, &["--stream-idmp-duration", seconds]].concat();
+    let mut server = Server::start(2, &with("50000"));
+    let mut client = server.client();
+    let first = client.ask("XADD by-options IDMP p first * a 1");
+    client.ask("XADD trimmed MAXLEN ~ 1 IDMPAUTO p * a 1");
+    client.ask("XADD told * a 1");
+    let usual = "XCFGSET told IDMP-DURATION 100 IDMP-MAXSIZE 100";
+    assert_eq!(client.ask(usual), ok());
+    let figure = |client: &mut Client, key: &str, name: &str| {
+        let info = client.ask(&format!("XINFO STREAM {key}"));
+        let mut pairs = info.items().chunks(2);
+        let pair = pairs.find(|pair| pair[0].text() == name);
+        pair.map(|pair| pair[1].integer())
+    };
+    // From the log, then from a base.
+    for threads in [3, 1] {
+        server.signal("KILL");
+        assert!(server.restart(threads, &with("60000")), "{}", server.log());
+        let mut client = server.client();
+        for (key, seconds, added) in [
+            ("by-options", 50_000, 1),
+            ("trimmed", 50_000, 1),
+            ("told", 100, 0),
+        ] {
+            assert_eq!(figure(&mut client, key, "idmp-duration"), Some(seconds));
+            assert_eq!(figure(&mut client, key, "idmp-maxsize"), Some(100));
+            assert_eq!(figure(&mut client, key, "iids-added"), Some(added));
+        }
+        assert_eq!(client.ask("XADD by-options IDMP p first * a 1"), first);
+        client.ask("BGREWRITEAOF");
+        eventually("the rewriting ends", || {
+            server.info_number("persistence", "aof_rewrites") == 1
+        });
     }
 }
 

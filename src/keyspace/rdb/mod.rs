@@ -189,7 +189,7 @@ fn read_of(
         | stream::kind::STREAM_3
         | stream::kind::STREAM_4
         | stream::kind::STREAM_5) => {
-            let stream = stream::read(kind, from)?;
+            let stream = stream::read(kind, from, limits)?;
             Ok(OwnedValue::Object(Box::new(stream.into_object())))
         }
         array::KIND_OF_REDIS => array::read_of_redis(from),

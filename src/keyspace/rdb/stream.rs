@@ -16,7 +16,7 @@
 
 use super::wire::{Malformed, Reader, Writer};
 use crate::ds::stream::{Group, Mark, Pending, Producers, StreamId};
-use crate::keyspace::StreamValue;
+use crate::keyspace::{EncodingLimits, StreamValue};
 
 /// The bytes that say a stream follows, in the order they came to be.
 pub(super) mod kind {
@@ -122,7 +122,11 @@ fn write_id(id: StreamId, out: &mut Writer) {
     out.length(id.seq);
 }
 
-pub(super) fn read(kind: u8, from: &mut Reader<'_>) -> Result<StreamValue, Malformed> {
+pub(super) fn read(
+    kind: u8,
+    from: &mut Reader<'_>,
+    limits: &EncodingLimits,
+) -> Result<StreamValue, Malformed> {
     let mut stream = StreamValue::default();
     for _ in 0..from.length()? {
         let id = from.string()?;
@@ -164,22 +168,28 @@ pub(super) fn read(kind: u8, from: &mut Reader<'_>) -> Result<StreamValue, Malfo
         }
     }
     if kind >= kind::STREAM_4 {
-        read_producers(&mut stream, from)?;
+        read_producers(kind, &mut stream, from, limits)?;
     }
     Ok(stream)
 }
 
-fn read_producers(stream: &mut StreamValue, from: &mut Reader<'_>) -> Result<(), Malformed> {
+/// - `usual`: the limits of a stream that is told nothing else.
+fn read_producers(
+    kind: u8,
+    stream: &mut StreamValue,
+    from: &mut Reader<'_>,
+    usual: &EncodingLimits,
+) -> Result<(), Malformed> {
     let (duration_s, marks_max) = (from.length()?, from.length()?);
     if !Producers::DURATIONS_S.contains(&duration_s) || !Producers::MARKS.contains(&marks_max) {
         return Err(Malformed);
     }
+    let limits = (duration_s, marks_max as usize);
     let mut producers = Producers::default();
-    let (usual, limits) = (
-        (producers.duration_s(), producers.marks_max()),
-        (duration_s, marks_max as usize),
-    );
-    let has_own_limits = usual != limits;
+    // Those are written where the stream has no producers, and the type is for something else.
+    let are_none =
+        kind == kind::STREAM_5 && limits == (producers.duration_s(), producers.marks_max());
+    let has_own_limits = usual.of_producers() != limits && !are_none;
     producers.limit(limits.0, limits.1);
     for _ in 0..from.count()? {
         let name = from.string()?;

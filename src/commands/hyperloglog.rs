@@ -77,16 +77,18 @@ fn pfadd(
     let size = bytes.len();
     // Most additions change nothing: that is found out without a copy.
     let mut places = places.peekable();
+    let mut first = None;
     while let Some(&(index, count)) = places.peek() {
-        if hll::is_lower(bytes, index, count)? {
+        first = hll::lower(bytes, index, count)?;
+        if first.is_some() {
             break;
         }
         places.next();
     }
-    if places.peek().is_none() {
+    let Some(first) = first else {
         reply.integer(0);
         return Ok(Effect::NONE);
-    }
+    };
     let mut changes = 0;
     match encoding {
         Encoding::Dense => {
@@ -97,7 +99,7 @@ fn pfadd(
             hll::make_stale(bytes);
         }
         Encoding::Sparse => {
-            let mut sketch = Sketch::new(bytes.to_vec(), sparse_max).ok_or(Corrupt)?;
+            let mut sketch = Sketch::copied(bytes, first, sparse_max).ok_or(Corrupt)?;
             for (index, count) in places {
                 changes += u64::from(sketch.raise(index, count)?);
             }

@@ -3,14 +3,18 @@
 use super::{Random, size};
 use rondo::ds::hyperloglog::{
     Corrupt, DENSE_BYTES, Encoding, HEADER_BYTES, REGISTERS_COUNT, Registers, Sketch,
-    cache_cardinality, cached_cardinality, cardinality, empty, encoding, is_lower, make_stale,
-    place, raise_dense, set_registers, text,
+    cache_cardinality, cached_cardinality, cardinality, empty, encoding, lower, make_stale, place,
+    raise_dense, set_registers, text,
 };
 
 fn registers(bytes: &[u8]) -> Vec<u8> {
     let mut registers = Registers::default();
     registers.raise_to(bytes).expect("registers that add up");
     registers.iter().collect()
+}
+
+fn is_lower(bytes: &[u8], index: usize, count: u8) -> Result<bool, Corrupt> {
+    lower(bytes, index, count).map(|at| at.is_some())
 }
 
 #[test]
@@ -27,8 +31,18 @@ fn sparse_and_dense_hold_what_plain_registers_hold() {
             let index = random.below(spread) * (REGISTERS_COUNT / spread);
             let count = 1 + (random.next().trailing_zeros() as u8).min(30);
             let is_raised = model[index] < count;
-            assert_eq!(is_lower(sparse.as_bytes(), index, count), Ok(is_raised));
+            let first = lower(sparse.as_bytes(), index, count).unwrap();
+            assert_eq!(first.is_some(), is_raised, "SEED={seed}");
+            let copy = first.map(|first| {
+                let mut copy = Sketch::copied(sparse.as_bytes(), first, 3000).unwrap();
+                copy.raise(index, count).unwrap();
+                copy
+            });
             assert_eq!(sparse.raise(index, count), Ok(is_raised), "SEED={seed}");
+            // Wherever the search began, the bytes are the same.
+            if let Some(copy) = copy {
+                assert_eq!(copy.as_bytes(), sparse.as_bytes(), "SEED={seed}");
+            }
             assert_eq!(dense.raise(index, count), Ok(is_raised), "SEED={seed}");
             model[index] = model[index].max(count);
         }

@@ -100,6 +100,17 @@ impl Sketch {
         })
     }
 
+    /// A copy, with room for the first register that is raised, and where [`lower`] found that one.
+    pub fn copied(bytes: &[u8], first: Cursor, sparse_bytes_max: usize) -> Option<Self> {
+        let mut copy = Vec::with_capacity(bytes.len() + sparse::GROWTH_BYTES_MAX);
+        copy.extend_from_slice(bytes);
+        let sketch = Self::new(copy, sparse_bytes_max)?;
+        Some(Self {
+            cursor: first,
+            ..sketch
+        })
+    }
+
     /// Raises a register to `count` and says whether it was lower.
     pub fn raise(&mut self, index: usize, count: u8) -> Result<bool, Corrupt> {
         let is_raised = match self.encoding {
@@ -171,11 +182,14 @@ impl Sketch {
     }
 }
 
-/// Whether raising this register would change anything.
-pub fn is_lower(bytes: &[u8], index: usize, count: u8) -> Result<bool, Corrupt> {
+/// Where a register is that raising would change; `None` where that would change nothing.
+pub fn lower(bytes: &[u8], index: usize, count: u8) -> Result<Option<Cursor>, Corrupt> {
     match encoding(bytes) {
-        Some(Encoding::Dense) => Ok(dense_register(&bytes[HEADER_BYTES..], index) < count),
-        Some(Encoding::Sparse) => Ok(sparse::register(bytes, index)? < count),
+        Some(Encoding::Dense) => {
+            let is_lower = dense_register(&bytes[HEADER_BYTES..], index) < count;
+            Ok(is_lower.then_some(Cursor::START))
+        }
+        Some(Encoding::Sparse) => sparse::lower(bytes, index, count),
         None => Err(Corrupt),
     }
 }

@@ -271,6 +271,10 @@ impl Registers {
                 Ok(())
             }
             Encoding::Sparse => sparse::for_each_run(bytes, |start, run| {
+                // Nearly all registers of a sparse one are in such runs, and none rises to it.
+                if run.value == 0 {
+                    return;
+                }
                 for register in &mut self.0[start..start + run.length] {
                     *register = (*register).max(run.value);
                 }

@@ -83,17 +83,21 @@ pub fn decompress(input: &[u8], output_bytes: usize) -> Option<Vec<u8>> {
     if output_bytes / BYTES_FROM_ONE_MAX > input.len() {
         return None;
     }
-    let mut output = Vec::with_capacity(output_bytes);
+    let mut output = vec![0; output_bytes];
+    let mut end = 0;
     let mut rest = input;
     while let Some((&control, after)) = rest.split_first() {
         rest = after;
         let control = usize::from(control);
         if control < RUN_BYTES_MAX {
             let (run, after) = rest.split_at_checked(control + 1)?;
-            if output.len() + run.len() > output_bytes {
-                return None;
+            let place = output.get_mut(end..)?;
+            match (rest.first_chunk(), place.first_chunk_mut()) {
+                // Of a length that is known: two moves and no call. What is too much of it is written over.
+                (Some(longest), Some(place)) => *place = <[u8; RUN_BYTES_MAX]>::clone(longest),
+                _ => place.get_mut(..run.len())?.copy_from_slice(run),
             }
-            output.extend_from_slice(run);
+            end += run.len();
             rest = after;
             continue;
         }
@@ -106,23 +110,35 @@ pub fn decompress(input: &[u8], output_bytes: usize) -> Option<Vec<u8>> {
         let (&low, after) = rest.split_first()?;
         rest = after;
         let distance = ((control & 0x1f) << 8 | usize::from(low)) + 1;
-        let start = output.len().checked_sub(distance)?;
-        if output.len() + length > output_bytes {
+        let start = end.checked_sub(distance)?;
+        if output_bytes - end < length {
             return None;
         }
-        copy_within(&mut output, start, length);
+        copy_within(&mut output, start, end, length);
+        end += length;
     }
-    (output.len() == output_bytes).then_some(output)
+    (end == output_bytes).then_some(output)
 }
 
-/// Appends `length` bytes from `start` on; they may overlap what they become, and then repeat.
-fn copy_within(output: &mut Vec<u8>, start: usize, length: usize) {
-    let mut left = length;
-    while left > 0 {
+/// Copies the `length` bytes from `start` on to `end`, up to which there are bytes already; they may overlap what they become,
+/// and then repeat. What is behind them may change, too.
+#[inline]
+fn copy_within(output: &mut [u8], start: usize, end: usize, length: usize) {
+    const STEP: usize = 16;
+    if end - start >= STEP && end + length + STEP <= output.len() {
+        for done in (0..length).step_by(STEP) {
+            let step = output[start + done..].first_chunk::<STEP>();
+            let step = *step.expect("it is before what follows");
+            output[end + done..end + done + STEP].copy_from_slice(&step);
+        }
+        return;
+    }
+    let mut done = 0;
+    while done < length {
         // What is there already, which doubles each time where the copy overlaps itself.
-        let piece = left.min(output.len() - start);
-        output.extend_from_within(start..start + piece);
-        left -= piece;
+        let piece = (length - done).min(end + done - start);
+        output.copy_within(start..start + piece, end + done);
+        done += piece;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Numbers to text and back, strictly: one text for one integer, one shortest text for one double.
 //!
-//! Promises  no allocation; `parse_i64(write_i64(n)) == n`, and no other text parses to `n`.
+//! Promises  no allocation but for 17 digits; `parse_i64(write_i64(n)) == n`, and no other text parses to `n`.
 //! Not here  80-bit floats: `base/extended.rs`.
 //! Tests     tests/base/number.rs.
 
@@ -101,15 +101,22 @@ pub fn write_f64(buffer: &mut [u8; F64_TEXT_BYTES_MAX], number: f64) -> &[u8] {
 }
 
 /// `number` with 17 significant digits, zeros at their end left out: C's `%.17g`.
-pub fn f64_with_17_digits(number: f64) -> String {
-    if !number.is_finite() || number == 0.0 {
-        return format!("{number}");
+///
+/// - Cost: that of [`write_f64`] for whole numbers below 10^17, whose texts are the same; all digits of others are found by
+///   long division, with three allocations.
+pub fn write_f64_with_17_digits(buffer: &mut [u8; F64_TEXT_BYTES_MAX], number: f64) -> &[u8] {
+    if !number.is_finite() || (number.abs() < 1e17 && number.trunc() == number) {
+        return write_f64(buffer, number);
     }
     let text = format!("{:.16e}", number.abs());
     let (digits, exponent) = text.split_once('e').expect("it is written with one");
     let exponent: i32 = exponent.parse().expect("and with a number after it");
     let digits: String = digits.chars().filter(|digit| *digit != '.').collect();
-    general_text(number < 0.0, &digits, exponent)
+    let text = general_text(number < 0.0, &digits, exponent);
+    let mut out = TextCursor { buffer, len: 0 };
+    out.push(text.as_bytes());
+    let len = out.len;
+    &buffer[..len]
 }
 
 /// Digits as C's `%.17g` lays them out, zeros at their end left out.

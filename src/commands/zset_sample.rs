@@ -13,7 +13,9 @@ use super::table::{Arity, Call, Command, Effect, Flags, Group, Run};
 use super::word::integer;
 use super::zset_reply::{reply_member, reply_members, reply_members_head, reply_scored};
 use crate::base::glob::glob_match;
-use crate::base::number::{F64_TEXT_BYTES_MAX, f64_with_17_digits, write_f64, write_u64_before};
+use crate::base::number::{
+    F64_TEXT_BYTES_MAX, write_f64, write_f64_with_17_digits, write_u64_before,
+};
 use crate::base::rng::Rng;
 use crate::ds::listpack::{Element, SEEKS_MAX};
 use crate::keyspace::Zset;
@@ -266,12 +268,11 @@ fn zscan(
 
 /// A score as ZSCAN has it: always a string, and out of a large set with 17 digits.
 pub(super) fn reply_scanned_score(score: f64, is_packed: bool, reply: &mut Reply<'_>) {
-    if is_packed {
-        let mut text = [0; F64_TEXT_BYTES_MAX];
-        reply.bulk(write_f64(&mut text, score));
-    } else {
-        reply.bulk(f64_with_17_digits(score).as_bytes());
-    }
+    let mut text = [0; F64_TEXT_BYTES_MAX];
+    reply.bulk(match is_packed {
+        true => write_f64(&mut text, score),
+        false => write_f64_with_17_digits(&mut text, score),
+    });
 }
 
 /// Members by chance or step by step.

@@ -1,8 +1,8 @@
 //! Numbers as text: exact texts both ways.
 
 use rondo::base::number::{
-    F64_TEXT_BYTES_MAX, digit_count, f64_with_17_digits, parse_f64, parse_i64, parse_memory,
-    parse_u64, write_f64, write_i64,
+    F64_TEXT_BYTES_MAX, digit_count, parse_f64, parse_i64, parse_memory, parse_u64, write_f64,
+    write_f64_with_17_digits, write_i64,
 };
 
 fn text_of(number: i64) -> String {
@@ -245,7 +245,9 @@ fn seventeen_digits_are_those_of_c() {
         (1.0, "1"),
         (0.1, "0.10000000000000001"),
         (-2.5, "-2.5"),
+        (-3.0, "-3"),
         (1e16, "10000000000000000"),
+        (-99_999_999_999_999_984.0, "-99999999999999984"),
         (1e17, "1e+17"),
         (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
         (0.0001, "0.0001"),
@@ -255,6 +257,8 @@ fn seventeen_digits_are_those_of_c() {
         (f64::INFINITY, "inf"),
         (f64::NEG_INFINITY, "-inf"),
     ] {
-        assert_eq!(f64_with_17_digits(number), text);
+        let mut buffer = [0; F64_TEXT_BYTES_MAX];
+        let written = write_f64_with_17_digits(&mut buffer, number);
+        assert_eq!(written, text.as_bytes(), "{number}");
     }
 }

@@ -330,6 +330,30 @@ fn an_integer_is_found_in_any_form() {
 
 /// The count in the header has 16 bits.
 #[test]
+fn a_string_is_told_from_those_that_differ_in_a_byte() {
+    for length in 0..=70 {
+        let needle: Vec<u8> = (0..length).map(|index| b'a' + index % 26).collect();
+        let mut list = Listpack::new();
+        for index in 0..needle.len() {
+            let mut other = needle.clone();
+            other[index] ^= 0x80;
+            list.push_back(&other);
+        }
+        list.push_back(&[needle.as_slice(), b"x"].concat());
+        let count = list.len();
+        let first = list.first().expect("there is one at least");
+        assert_eq!(list.find(first, &needle, 0), None, "{length}");
+        list.push_back(&needle);
+        let found = list.find(first, &needle, 0);
+        assert_eq!(found, Some(at(&list, count)), "{length}");
+        let mut alone = Listpack::new();
+        alone.push_back(&needle);
+        let first = alone.first().expect("there is one");
+        assert_eq!(alone.find(first, &needle, 0), Some(first), "{length}");
+    }
+}
+
+#[test]
 fn more_elements_than_the_header_can_count_are_counted() {
     let mut list = Listpack::new();
     let half = {

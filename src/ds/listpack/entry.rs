@@ -228,17 +228,22 @@ pub(super) fn back_length(encoded: usize) -> ([u8; 5], u8) {
 }
 
 /// Bytes of the entry at `at`, its back length included.
-#[inline]
+// Walks are made of it: a call would take longer than the step.
+#[inline(always)]
 pub(super) fn entry_bytes(bytes: &[u8], at: usize) -> usize {
     match bytes[at] {
         0..=0x7f => 2,
         tag @ 0x80..=0xbf => 2 + (tag & 0x3f) as usize,
         0xc0..=0xdf => 3,
-        _ => {
-            let encoded = encoded_bytes(bytes, at);
-            encoded + back_bytes(encoded)
-        }
+        _ => long_entry_bytes(bytes, at),
     }
+}
+
+/// The same of an entry of many bytes.
+#[inline(never)]
+fn long_entry_bytes(bytes: &[u8], at: usize) -> usize {
+    let encoded = encoded_bytes(bytes, at);
+    encoded + back_bytes(encoded)
 }
 
 /// Bytes of the entry at `at` without its back length.

@@ -18,9 +18,13 @@ const END: u8 = 0xff;
 const PIECE_BYTES: usize = 16;
 
 /// An integer's element and its back length.
+///
+/// One number, and no array: an array is put together byte by byte in memory, and what is loaded from there as a whole waits
+/// for all of them.
 #[derive(Clone, Copy)]
 pub(super) struct Number {
-    bytes: [u8; PIECE_BYTES],
+    /// Little-endian; zeros behind.
+    bytes: u128,
     /// How many of the bytes it has.
     length: usize,
 }
@@ -28,8 +32,7 @@ pub(super) struct Number {
 impl Number {
     #[inline]
     pub(super) fn of(number: i64) -> Self {
-        let little_endian = number.to_le_bytes();
-        let [low, high, ..] = little_endian;
+        let [low, high, ..] = number.to_le_bytes();
         let (first, length) = match number {
             0..=0x7f => (low, 2),
             -0x1000..=0xfff => (0xc0 | (high & 0x1f), 3),
@@ -38,12 +41,13 @@ impl Number {
             -0x8000_0000..=0x7fff_ffff => (0xf3, 6),
             _ => (0xf4, 10),
         };
-        let mut bytes = [0; PIECE_BYTES];
-        bytes[0] = first;
-        bytes[1..9].copy_from_slice(&little_endian);
-        // The back length is written over the first byte that is too many.
-        bytes[length - 1] = length as u8 - 1;
-        Self { bytes, length }
+        let element_bits = 8 * (length - 1);
+        let element = u128::from(number as u64) << 8 | u128::from(first);
+        let back_length = (length as u128 - 1) << element_bits;
+        Self {
+            bytes: element & ((1 << element_bits) - 1) | back_length,
+            length,
+        }
     }
 }
 
@@ -73,7 +77,7 @@ impl<'r> PackWriter<'r> {
     /// Writes an integer.
     #[inline]
     pub(super) fn number(&mut self, number: Number) {
-        self.room[self.at..][..PIECE_BYTES].copy_from_slice(&number.bytes);
+        self.room[self.at..][..PIECE_BYTES].copy_from_slice(&number.bytes.to_le_bytes());
         self.at += number.length;
         self.count += 1;
     }

@@ -71,7 +71,7 @@ impl Cluster {
             let waited = shard.execute_or_wait(&request, &args.as_args(), &ticket, &mut reply);
             self.post_events(core);
             return match waited {
-                Waited::No => self.reply(origin, reply),
+                Waited::No | Waited::Refused => self.reply(origin, reply),
                 Waited::Reads => {}
                 Waited::Yes(_) => self.begin_wait(ticket.id, client),
             };

@@ -15,7 +15,11 @@ use crate::base::long_copy;
 /// The first mapping; also what lengths are rounded up to by the kernel anyway, times a few.
 const FIRST_BYTES: usize = 64 * 1024;
 
+/// So much is mapped at once where as much is expected.
+const MAPPED_AT_ONCE_MAX: usize = 1 << 20;
+
 /// An anonymous mapping that doubles.
+#[derive(Debug)]
 pub struct GrowingBuffer {
     memory: NonNull<u8>,
     length: usize,
@@ -37,8 +41,8 @@ impl GrowingBuffer {
         Self::expecting(0)
     }
 
-    /// An empty buffer that will probably hold so many bytes. Nothing is mapped for those before they come, but spare memory
-    /// is chosen by it.
+    /// An empty buffer that will probably hold so many bytes. Little is mapped for those before they come, but spare memory is
+    /// chosen by it.
     pub fn expecting(bytes: usize) -> Self {
         Self {
             memory: NonNull::dangling(),
@@ -70,6 +74,35 @@ impl GrowingBuffer {
         self.length = length;
         self.touched = self.touched.max(length);
         Ok(())
+    }
+
+    /// Room behind what is there, for whoever writes to it by the address: at least one byte of it, `bytes` at most.
+    ///
+    /// - Returns the first byte's address, good until the buffer is changed otherwise, and how many there are. What has been written
+    ///   is there once [`GrowingBuffer::advance`] says so.
+    /// - Errors: the kernel has no memory to map; the buffer is unchanged.
+    pub fn room(&mut self, bytes: usize) -> io::Result<(NonNull<u8>, usize)> {
+        let length = self
+            .length
+            .checked_add(bytes.max(1))
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        if length > self.capacity {
+            self.grow(length)?;
+        }
+        // SAFETY: the mapping has `capacity` bytes, at least `length`.
+        let start = unsafe { self.memory.add(self.length) };
+        Ok((start, length - self.length))
+    }
+
+    /// `bytes` more are there, in the room behind what was.
+    ///
+    /// # Panics
+    /// There is less room.
+    pub fn advance(&mut self, bytes: usize) {
+        // Every byte of a mapping has a value, whether anybody wrote one or not.
+        assert!(bytes <= self.capacity - self.length, "it has been written");
+        self.length += bytes;
+        self.touched = self.touched.max(self.length);
     }
 
     /// Bytes in the buffer.
@@ -116,7 +149,7 @@ impl GrowingBuffer {
         let wanted = if whole < length {
             wanted
         } else {
-            wanted.min(whole)
+            wanted.max(MAPPED_AT_ONCE_MAX).min(whole)
         };
         if self.capacity == 0
             && let Some(spare) = spare_mappings::take(self.expected.max(length))

@@ -4,11 +4,10 @@
 //! Tests     tests/server/clients.rs.
 
 use super::clients::{ClientFlags, ClientRow};
-use super::connection::{Blocked, Connection};
+use super::connection::{Blocked, Connection, Large};
 use crate::commands::Session;
 use crate::commands::client_filter::ClientKind;
 use crate::commands::client_tracking::redirect;
-use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::Protocol;
 
 /// What of a client's replies CLIENT LIST shows as `obl`; the rest is `omem`, in `oll` pieces of this size.
@@ -37,7 +36,7 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
     // What of a request is understood counts as its words, as in Redis, which has cut that off.
     let understood_bytes = connection.parse.parsed_bytes();
     let unread_bytes = connection.input.len()
-        + connection.large.as_ref().map_or(0, GrowingBuffer::len)
+        + connection.large.as_ref().map_or(0, Large::bytes_count)
         + connection.held.as_ref().map_or(0, |held| held.len());
     // Redis has a buffer of fixed size, and a list of such for what does not fit.
     let in_buffer_bytes = connection.output.len().min(REPLY_BUFFER_BYTES);

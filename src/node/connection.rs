@@ -48,6 +48,9 @@ const PORTION_HELD_BYTES_MAX: usize = 1 << 20;
 /// What a reply is taken for before there was one.
 const REPLY_BYTES_GUESS: usize = 128 * 1024;
 
+/// The rest of a large request is received to where it stays where it is so long.
+const GATHERED_BYTES_MIN: usize = 8 * 1024;
+
 /// So much of `side` may be left over from replies that are gone before the rest is moved together.
 const SIDE_SLACK_BYTES: usize = 64 * 1024;
 
@@ -95,6 +98,27 @@ impl Peer {
     }
 }
 
+/// Where the bytes of a large request come to.
+pub enum Large {
+    /// Here.
+    Here(Box<GrowingBuffer>),
+    /// The ring has it: the kernel writes to it.
+    AtRing {
+        /// Bytes in it when it went.
+        bytes: usize,
+    },
+}
+
+impl Large {
+    /// How many bytes have come.
+    pub fn bytes_count(&self) -> usize {
+        match self {
+            Self::Here(buffer) => buffer.len(),
+            Self::AtRing { bytes } => *bytes,
+        }
+    }
+}
+
 /// A command that the node carries out.
 pub struct Asked {
     /// Which.
@@ -133,6 +157,9 @@ pub struct Connection {
     is_gathering: bool,
     /// Too much input lies unread: the receive is to stay unarmed.
     pub stop_receiving: bool,
+    /// So many receives are armed for one time only: what comes next may be a large request again, the rest of which is received to
+    /// where it stays.
+    pub receives_once: u8,
     /// Why the next request waits.
     pub blocked: Option<Blocked>,
     /// On the list of connections with messages.
@@ -182,7 +209,7 @@ pub struct Connection {
     /// How many bytes `large` surely still needs.
     pub large_needed: usize,
     /// A request so large that its bytes go to a place of their own.
-    pub large: Option<GrowingBuffer>,
+    pub large: Option<Large>,
     slots: VecDeque<Slot>,
     /// Those before them, behind a send under way.
     pub backlog: Backlog,
@@ -269,6 +296,7 @@ impl Connection {
             news: None,
             silent_reply: false,
             stop_receiving: false,
+            receives_once: 0,
             moving_to: None,
             is_expected: false,
             request_bytes: 0,
@@ -383,6 +411,39 @@ impl Connection {
             before = before.max(reply.sequence + 1);
         }
         self.news.get_or_insert_default().push(at, before, write);
+    }
+
+    /// Whether what it has yet to send of a large request is to be received to where it stays. A short rest is not worth a receive
+    /// of its own, and what TLS opens comes from there.
+    pub fn gathers(&self) -> bool {
+        let is_plain = self.tls.is_none() || self.is_in_kernel();
+        self.large_needed >= GATHERED_BYTES_MIN && is_plain && self.large.is_some()
+    }
+
+    /// The buffer of a large request, for the ring to receive to.
+    pub fn lend_large(&mut self) -> Option<Box<GrowingBuffer>> {
+        if !self.gathers() {
+            return None;
+        }
+        match self.large.take() {
+            Some(Large::Here(buffer)) => {
+                self.large = Some(Large::AtRing {
+                    bytes: buffer.len(),
+                });
+                Some(buffer)
+            }
+            other => {
+                self.large = other;
+                None
+            }
+        }
+    }
+
+    /// The ring gives it back: it is kept where the request is not given up.
+    pub fn take_large_back(&mut self, buffer: Box<GrowingBuffer>) {
+        if self.large.is_some() {
+            self.large = Some(Large::Here(buffer));
+        }
     }
 
     /// The socket, to name it to the ring.
@@ -816,7 +877,7 @@ impl Connection {
             + (self.news.as_ref()).map_or(0, |news| news.allocated_bytes())
             + self.sending_bytes
             + self.slots.capacity() * std::mem::size_of::<Slot>()
-            + self.large.as_ref().map_or(0, GrowingBuffer::len)
+            + self.large.as_ref().map_or(0, Large::bytes_count)
             + self.held.as_ref().map_or(0, Bytes::len)
             + self
                 .subscriptions

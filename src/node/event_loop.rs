@@ -22,6 +22,7 @@ use super::process;
 use super::ring::{Event, Received, Ring, Token, Wait};
 use super::snapshot::Pace;
 use super::stopping::Signals;
+use crate::ds::growing_buffer::GrowingBuffer;
 use crate::ds::spare_mappings;
 use crate::shard::CycleBudget;
 
@@ -309,9 +310,10 @@ impl CoreLoop {
     /// Whether what has come for a connection waits: for memory, or behind what does.
     #[inline]
     fn waits_for_room(&mut self, event: &Event) -> bool {
-        let Event::Received { token, .. } = event else {
+        let (Event::Received { token, .. } | Event::Gathered { token, .. }) = event else {
             return false;
         };
+        // Of receives that are armed once there is one at a time.
         let is_behind =
             |event: &Event| matches!(event, Event::Received { token: of, .. } if of == token);
         !self.put_off.is_empty() && self.put_off.iter().any(is_behind)
@@ -385,16 +387,16 @@ impl CoreLoop {
                             self.core.finish_move(token);
                         }
                     }
-                    Received::Stopped => {
-                        self.core.ring_work.push(RingWork::Receive(token));
-                        self.core.finish_move(token);
-                    }
-                    Received::Ended => self.core.input_ended(token),
-                    Received::Control => self.core.control_came(token),
+                    other => self.nothing_came(token, &other),
                 }
                 self.core.settle();
                 self.core.release(token);
             }
+            Event::Gathered {
+                token,
+                buffer,
+                result,
+            } => self.gathered(token, buffer, result),
             Event::Sent {
                 token,
                 result,
@@ -460,6 +462,70 @@ impl CoreLoop {
                 }
             }
             Event::Bell => {}
+        }
+    }
+
+    /// More of a large request has come to its buffer, or the receive ended without.
+    fn gathered(
+        &mut self,
+        token: Token,
+        buffer: Box<GrowingBuffer>,
+        result: Result<usize, Received>,
+    ) {
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
+        connection.receiving = false;
+        match result {
+            Ok(bytes_count) => {
+                self.core.counters.reads += 1;
+                self.core.on_gathered(token, buffer, bytes_count);
+                self.core.ring_work.push(RingWork::Receive(token));
+                self.core.finish_move(token);
+            }
+            Err(received) => {
+                connection.take_large_back(buffer);
+                self.nothing_came(token, &received);
+            }
+        }
+        self.core.settle();
+        self.core.release(token);
+    }
+
+    /// A receive has ended without bytes.
+    fn nothing_came(&mut self, token: Token, received: &Received) {
+        match received {
+            Received::Bytes(_) | Received::Stopped => {
+                self.core.ring_work.push(RingWork::Receive(token));
+                self.core.finish_move(token);
+            }
+            Received::Ended => self.core.input_ended(token),
+            Received::Control => self.core.control_came(token),
+        }
+    }
+
+    /// Arms a connection's receive: of what is most likely to come next.
+    fn receive(&mut self, token: Token) {
+        let Some(connection) = self.core.connections.get_mut(token) else {
+            return;
+        };
+        connection.receiving = true;
+        if let Some(buffer) = connection.lend_large() {
+            // Who lists the clients waits for what is there already.
+            self.core.listings.note_growth();
+            let (socket, bytes) = (connection.fd(), connection.large_needed);
+            if self.ring.gather(socket, token, buffer, bytes).is_err() {
+                connection.receiving = false;
+                self.core.refuse_gathering(token);
+            }
+        } else if connection.session.is_stranger {
+            // All that has come would be received at once, before any of it is looked at.
+            self.ring.receive_once(connection.fd(), token);
+        } else if connection.receives_once > 0 {
+            connection.receives_once -= 1;
+            self.ring.receive_once(connection.fd(), token);
+        } else {
+            self.ring.receive(connection.fd(), token);
         }
     }
 
@@ -730,13 +796,7 @@ impl CoreLoop {
                     {
                         continue;
                     }
-                    connection.receiving = true;
-                    if connection.session.is_stranger {
-                        // All that has come would be received at once, before any of it is looked at.
-                        self.ring.receive_once(connection.fd(), token);
-                    } else {
-                        self.ring.receive(connection.fd(), token);
-                    }
+                    self.receive(token);
                 }
                 RingWork::WatchErrands => {
                     if let Some(descriptor) = self.core.errands.descriptor() {

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use super::connection::{Blocked, Connection};
+use super::connection::{Blocked, Connection, Large};
 use super::core::{Core, RingWork, unread_bytes_max};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
@@ -25,6 +25,9 @@ use crate::resp::{Args, Head, Reply, Span};
 
 /// A request that still needs more than this gets a buffer of its own, which can become a value without a copy.
 const LARGE_REQUEST_BYTES: usize = 64 * 1024;
+
+/// After a large request so many receives are armed one by one, until one of them brings another large request.
+const RECEIVES_ONCE_MAX: u8 = 16;
 
 /// A buffer for decrypted bytes that is larger is freed instead of kept.
 const SPARE_PLAIN_BYTES_MAX: usize = 256 * 1024;
@@ -106,17 +109,11 @@ enum WindowEnd {
 impl Core {
     /// A connection's bytes have arrived.
     pub fn on_bytes(&mut self, token: Token, bytes: &[u8]) {
-        // What others have asked for must not cost keys that its clients can pay for.
-        self.evict_clients();
-        let Some(mut connection) = self.connections.borrow(token) else {
+        let Some(mut connection) = self.begin_input(token, bytes.len()) else {
             return;
         };
-        self.counters.bytes_in += bytes.len() as u64;
-        connection.bytes_in += bytes.len() as u64;
-        self.pace.count(connection.last_active_ms);
-        connection.last_active_ms = self.now_ms;
         let mut has_ended = false;
-        if !self.stopping && !connection.closed && !connection.close_after_output {
+        if self.listens_to(&connection) {
             self.lend_buffer(&mut connection);
             if connection.tls.is_some() && !connection.is_in_kernel() {
                 has_ended = self.feed_sealed(token, &mut connection, bytes);
@@ -126,6 +123,45 @@ impl Core {
             self.check_input(token, &mut connection);
             self.after(token, &mut connection);
         }
+        self.end_input(token, connection, has_ended);
+    }
+
+    /// A connection's bytes have arrived behind those that `large` had: more of a large request, and nothing else.
+    pub fn on_gathered(&mut self, token: Token, large: Box<GrowingBuffer>, bytes_count: usize) {
+        let Some(mut connection) = self.begin_input(token, bytes_count) else {
+            return;
+        };
+        // Without a place the request was given up meanwhile.
+        let is_awaited = connection.large.take().is_some();
+        if is_awaited && self.listens_to(&connection) {
+            self.lend_buffer(&mut connection);
+            self.large_has_grown(token, &mut connection, large, bytes_count);
+            self.check_input(token, &mut connection);
+            self.after(token, &mut connection);
+        }
+        self.end_input(token, connection, false);
+    }
+
+    /// Takes a connection out to read what has arrived.
+    #[inline]
+    fn begin_input(&mut self, token: Token, bytes_count: usize) -> Option<Box<Connection>> {
+        // What others have asked for must not cost keys that its clients can pay for.
+        self.evict_clients();
+        let mut connection = self.connections.borrow(token)?;
+        self.counters.bytes_in += bytes_count as u64;
+        connection.bytes_in += bytes_count as u64;
+        self.pace.count(connection.last_active_ms);
+        connection.last_active_ms = self.now_ms;
+        Some(connection)
+    }
+
+    #[inline]
+    fn listens_to(&self, connection: &Connection) -> bool {
+        !self.stopping && !connection.closed && !connection.close_after_output
+    }
+
+    #[inline]
+    fn end_input(&mut self, token: Token, connection: Box<Connection>, has_ended: bool) {
         // It has sent too much behind what it waits for: that may never come.
         let waits_in_vain = connection.close_after_output && connection.waits_at_length();
         self.restore(token, connection);
@@ -280,7 +316,7 @@ impl Core {
     fn check_input(&mut self, token: Token, connection: &mut Connection) {
         let queued = connection.queued_bytes();
         let unread =
-            connection.input.len() + connection.large.as_ref().map_or(0, GrowingBuffer::len);
+            connection.input.len() + connection.large.as_ref().map_or(0, Large::bytes_count);
         if (unread + queued) as i64 > self.options.client_query_buffer_limit {
             tracing::warn!(
                 client = connection.session.id,
@@ -312,7 +348,7 @@ impl Core {
             connection.input.append(bytes);
         } else if connection.input.is_empty() {
             let consumed = self.process(token, connection, bytes);
-            self.keep_rest(connection, &bytes[consumed..]);
+            self.keep_rest(token, connection, &bytes[consumed..]);
         } else {
             let mut input = std::mem::take(&mut connection.input);
             input.append(bytes);
@@ -323,7 +359,7 @@ impl Core {
     fn feed_input(&mut self, token: Token, connection: &mut Connection, mut input: Unread) {
         let consumed = self.process(token, connection, input.as_slice());
         if connection.large_needed > 0 {
-            self.keep_rest(connection, &input.as_slice()[consumed..]);
+            self.keep_rest(token, connection, &input.as_slice()[consumed..]);
             return;
         }
         input.consume(consumed);
@@ -331,7 +367,7 @@ impl Core {
     }
 
     /// Keeps the beginning of a request that has not arrived whole.
-    fn keep_rest(&mut self, connection: &mut Connection, rest: &[u8]) {
+    fn keep_rest(&mut self, token: Token, connection: &mut Connection, rest: &[u8]) {
         if rest.is_empty() || connection.close_after_output {
             return;
         }
@@ -339,68 +375,101 @@ impl Core {
             connection.input.append(rest);
             return;
         }
-        let mut large = GrowingBuffer::expecting(rest.len() + connection.large_needed);
+        let mut large = Box::new(GrowingBuffer::expecting(
+            rest.len() + connection.large_needed,
+        ));
         if large.extend_from_slice(rest).is_err() {
             self.refuse_large(connection);
             return;
         }
-        connection.large = Some(large);
+        connection.large = Some(Large::Here(large));
+        if connection.gathers() && connection.receives_once == 0 {
+            // What is armed would go on receiving to the ring's buffers.
+            self.ring_work.push(RingWork::StopReceiving(token));
+        }
+        connection.receives_once = RECEIVES_ONCE_MAX;
     }
 
-    /// Feeds a large request's own buffer, never beyond its end; returns what is left.
+    /// Feeds a large request's own buffer, never beyond its end; returns what is left of `bytes`.
     fn feed_large<'b>(
         &mut self,
         token: Token,
         connection: &mut Connection,
         bytes: &'b [u8],
     ) -> &'b [u8] {
-        let Some(mut large) = connection.large.take() else {
-            return bytes;
-        };
-        self.listings.note_growth();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(connection.large_needed));
-            rest = later;
-            if large.extend_from_slice(now).is_err() {
-                self.refuse_large(connection);
-                return &[];
-            }
-            connection.large_needed -= now.len();
-            if connection.large_needed > 0 {
-                break;
-            }
-            let mut spans = std::mem::take(&mut self.spans);
-            let limits = self.limits_of(connection);
-            let parsed = parse(large.as_slice(), &mut connection.parse, &mut spans, &limits);
-            self.spans = spans;
-            match parsed {
-                Ok(Parsed::Incomplete { needed_bytes_min }) => {
-                    connection.large_needed = needed_bytes_min
-                }
-                Ok(_) if large.len() as i64 > self.options.client_query_buffer_limit => {
-                    // Whole as it is, it had to lie there: `check_input` ends its client.
+            let large = match connection.large.take() {
+                Some(Large::Here(large)) => large,
+                other => {
+                    connection.large = other;
                     break;
                 }
-                Ok(_) => {
-                    large.truncate_to_len();
-                    connection.parse = ParseState::default();
-                    connection.held = Some(Bytes::from_owner(large));
-                    if self.is_too_large_a_client(connection) {
-                        self.evict_before_it_asks(connection);
-                        return &[];
-                    }
-                    self.process_held(token, connection);
-                    return rest;
-                }
-                Err(error) => {
-                    self.protocol_error(connection, &error);
-                    return &[];
-                }
+            };
+            rest = self.feed_part(token, connection, large, rest);
+            if connection.close_after_output {
+                return &[];
             }
         }
-        connection.large = Some(large);
         rest
+    }
+
+    /// Feeds it as much as it surely needs, and looks at it when it has that; returns what is left.
+    fn feed_part<'b>(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        mut large: Box<GrowingBuffer>,
+        bytes: &'b [u8],
+    ) -> &'b [u8] {
+        let (now, later) = bytes.split_at(bytes.len().min(connection.large_needed));
+        if large.extend_from_slice(now).is_err() {
+            self.refuse_large(connection);
+            return &[];
+        }
+        self.large_has_grown(token, connection, large, now.len());
+        later
+    }
+
+    /// So many bytes more of a large request are in its buffer: runs it where that is all of it.
+    fn large_has_grown(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        mut large: Box<GrowingBuffer>,
+        bytes_count: usize,
+    ) {
+        self.listings.note_growth();
+        connection.large_needed -= bytes_count;
+        if connection.large_needed > 0 {
+            connection.large = Some(Large::Here(large));
+            return;
+        }
+        let mut spans = std::mem::take(&mut self.spans);
+        let limits = self.limits_of(connection);
+        let parsed = parse(large.as_slice(), &mut connection.parse, &mut spans, &limits);
+        self.spans = spans;
+        match parsed {
+            Ok(Parsed::Incomplete { needed_bytes_min }) => {
+                connection.large_needed = needed_bytes_min;
+                connection.large = Some(Large::Here(large));
+            }
+            Ok(_) if large.len() as i64 > self.options.client_query_buffer_limit => {
+                // Whole as it is, it had to lie there: `check_input` ends its client.
+                connection.large = Some(Large::Here(large));
+                connection.close_after_output = true;
+            }
+            Ok(_) => {
+                large.truncate_to_len();
+                connection.parse = ParseState::default();
+                connection.held = Some(Bytes::from_owner(*large));
+                if self.is_too_large_a_client(connection) {
+                    return self.evict_before_it_asks(connection);
+                }
+                self.process_held(token, connection);
+            }
+            Err(error) => self.protocol_error(connection, &error),
+        }
     }
 
     /// Memory for a large request cannot be had: this client's loss alone.
@@ -411,6 +480,17 @@ impl Core {
             Reply::new(out, session.protocol).error("OOM not enough memory for this request");
         });
         connection.close_after_output = true;
+    }
+
+    /// The same where the ring was to receive more of it.
+    #[cold]
+    pub(super) fn refuse_gathering(&mut self, token: Token) {
+        if let Some(mut connection) = self.connections.borrow(token) {
+            self.lend_buffer(&mut connection);
+            self.refuse_large(&mut connection);
+            self.after(token, &mut connection);
+            self.restore(token, connection);
+        }
     }
 
     fn process_held(&mut self, token: Token, connection: &mut Connection) {

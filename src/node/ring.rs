@@ -14,11 +14,13 @@
 //!   SKIP_SUCCESS keeps a failure's completion: none, once the queue has been taken, says that all of it was sent.
 #![allow(unsafe_code)]
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::patience::Patience;
+use crate::ds::growing_buffer::GrowingBuffer;
 use crate::persist::BlockBuffer;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
@@ -32,6 +34,9 @@ const BUFFER_GROUP: u16 = 1;
 pub const BUFFERS_BYTES: usize = BUFFERS_COUNT as usize * BUFFER_BYTES;
 /// What is longer goes in parts, so that it is known how far it has got; and the kernel takes no send of 2 GiB or more.
 const SEND_BYTES_MAX: usize = 1 << 20;
+/// What is received at once into a buffer of a connection's own: no client takes more of a turn, or of the memory there is, before
+/// that is looked at.
+const GATHERED_BYTES_MAX: usize = 256 * 1024;
 /// Entries of the submission queue where nothing limits it; completions get four times as many.
 const SUBMISSIONS_MAX: u32 = 4096;
 const SUBMISSIONS_MIN: u32 = 128;
@@ -66,6 +71,7 @@ const KIND_ERRAND: u64 = 10;
 const KIND_LOG_WRITE: u64 = 11;
 const KIND_LOG_SYNC: u64 = 12;
 const KIND_LOG_ALARM: u64 = 13;
+const KIND_GATHER: u64 = 14;
 const KIND_MASK: u64 = (1 << KIND_SHIFT) - 1;
 const GENERATION_MASK: u32 = (1 << 28) - 1;
 
@@ -136,6 +142,15 @@ pub enum Event {
         received: Received,
         /// The receive stays armed.
         more: bool,
+    },
+    /// A receive to a buffer of the connection's own ended; the buffer returns.
+    Gathered {
+        /// Whose.
+        token: Token,
+        /// What it was to come to.
+        buffer: Box<GrowingBuffer>,
+        /// How many bytes came behind what was there, or what came instead of any.
+        result: Result<usize, Received>,
     },
     /// A send ended; its buffer returns.
     Sent {
@@ -223,6 +238,8 @@ pub struct Ring {
     recycled: bool,
     /// By connection index: the one send in flight.
     sends: Vec<Vec<u8>>,
+    /// By connection index: where its receive in flight writes to, if that is no buffer of this ring.
+    gathering: HashMap<u32, Box<GrowingBuffer>>,
     /// Sends that end with the call that submits them, and have not been seen to end.
     at_once: Vec<Token>,
     tick: Box<types::Timespec>,
@@ -296,6 +313,7 @@ impl Ring {
             descriptors_tail: 0,
             recycled: false,
             sends: Vec::new(),
+            gathering: HashMap::new(),
             at_once: Vec::new(),
             tick: Box::default(),
             alarm: Box::default(),
@@ -349,9 +367,38 @@ impl Ring {
         self.push(&entry);
     }
 
+    /// Receives into `buffer` behind what is there, once, `bytes` at most. The buffer returns with [`Event::Gathered`].
+    ///
+    /// - Errors: there is no memory; nothing is under way, and the buffer is gone.
+    pub fn gather(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        token: Token,
+        mut buffer: Box<GrowingBuffer>,
+        bytes: usize,
+    ) -> io::Result<()> {
+        let (start, room_bytes) = buffer.room(bytes.min(GATHERED_BYTES_MAX))?;
+        let length = room_bytes as u32;
+        // The mapping behind `start` stays where it is: it is owned by `gathering` and untouched until its end is known.
+        let entry = opcode::Recv::new(types::Fd(socket.as_raw_fd()), start.as_ptr(), length)
+            .build()
+            .user_data(token.pack(KIND_GATHER));
+        let before = self.gathering.insert(token.index, buffer);
+        assert!(
+            before.is_none(),
+            "one receive per connection is in flight at a time"
+        );
+        self.push(&entry);
+        Ok(())
+    }
+
     /// Ends a connection's receive; its last completion comes as [`Received::Stopped`] (or with bytes and no `more`).
     pub fn stop_receiving(&mut self, token: Token) {
-        let entry = opcode::AsyncCancel::new(token.pack(KIND_RECEIVE))
+        let kind = match self.gathering.contains_key(&token.index) {
+            true => KIND_GATHER,
+            false => KIND_RECEIVE,
+        };
+        let entry = opcode::AsyncCancel::new(token.pack(kind))
             .build()
             .user_data(KIND_IGNORED << KIND_SHIFT);
         self.push(&entry);
@@ -693,17 +740,30 @@ impl Ring {
                         }),
                         None => Received::Ended,
                     },
-                    _ if result == -libc::ENOBUFS || result == -libc::ECANCELED => {
-                        Received::Stopped
-                    }
-                    _ if result == -libc::EIO => Received::Control,
-                    _ => Received::Ended,
+                    _ => nothing_received(result),
                 };
                 events.push(Event::Received {
                     token: Token::unpack(user_data),
                     received,
                     more,
                 });
+            }
+            KIND_GATHER => {
+                let token = Token::unpack(user_data);
+                if let Some(mut buffer) = self.gathering.remove(&token.index) {
+                    let result = match usize::try_from(result) {
+                        Ok(bytes @ 1..) => {
+                            buffer.advance(bytes);
+                            Ok(bytes)
+                        }
+                        _ => Err(nothing_received(result)),
+                    };
+                    events.push(Event::Gathered {
+                        token,
+                        buffer,
+                        result,
+                    });
+                }
             }
             KIND_SEND => self.end_send(Token::unpack(user_data), result, events),
             KIND_ACCEPT => {
@@ -743,7 +803,7 @@ impl Ring {
 
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: callers build entries whose pointers are to memory this type owns until their end is known (`sends`,
-        // `log_writes`, `tick`), or that have none.
+        // `gathering`, `log_writes`, `tick`), or that have none.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             // The queue is full: hand it to the kernel and go on. Where the kernel wants completions taken first, they
             // are kept for the next `reap`.
@@ -775,6 +835,15 @@ impl Ring {
         // and the kernel only reads it, so an atomic store is the agreed way to write it.
         let tail = unsafe { &*types::BufRingEntry::tail(self.descriptors).cast::<AtomicU16>() };
         tail.store(self.descriptors_tail, Ordering::Release);
+    }
+}
+
+/// What a receive that brought no byte was: `result` is 0 or a negative errno.
+fn nothing_received(result: i32) -> Received {
+    match -result {
+        libc::ENOBUFS | libc::ECANCELED => Received::Stopped,
+        libc::EIO => Received::Control,
+        _ => Received::Ended,
     }
 }
 
@@ -818,6 +887,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // Closing the ring only begins to cancel its requests; until the kernel is through, it may read these.
         std::mem::forget(std::mem::take(&mut self.sends));
+        std::mem::forget(std::mem::take(&mut self.gathering));
         std::mem::forget(std::mem::take(&mut self.log_writes));
     }
 }

@@ -15,5 +15,6 @@ pub mod number;
 pub mod regex;
 pub mod rng;
 pub mod sha1;
+pub mod shared_bytes;
 pub mod ticks;
 pub mod units;

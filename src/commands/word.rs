@@ -42,7 +42,7 @@ pub fn value<'a>(args: &Args<'a>, index: usize) -> NewValue<'a, Object> {
     if word.len() >= SHARED_BYTES_MIN
         && let Some(shared) = args.share(index)
     {
-        return NewValue::Shared(shared);
+        return NewValue::Received(shared);
     }
     encoded(word)
 }

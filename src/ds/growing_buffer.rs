@@ -1,7 +1,7 @@
-//! Growing buffer: the bytes of one very large request, gathered without ever being copied to make room.
+//! Growing buffer: the bytes of one very large request or string, gathered without ever being copied to make room.
 //!
 //! Promises  growing remaps pages and moves no byte; memory follows the bytes received, not the length announced;
-//!           the whole can become a `Bytes` and so a stored value as it is.
+//!           the whole can become a stored value as it is, and grow on as that; zeros behind all that was written cost nothing.
 //! Not here  when a request is large enough for this: the connection; memory of earlier ones: `ds/spare_mappings.rs`.
 //! Tests     tests/ds/growing_buffer.rs: a model `Vec<u8>` over several doublings; `Bytes` dropped on another thread; memory
 //!           taken over from the buffer before.
@@ -51,6 +51,44 @@ impl GrowingBuffer {
             touched: 0,
             expected: bytes,
         }
+    }
+
+    /// Zeros, none of them touched.
+    ///
+    /// - Errors: the kernel has no memory to map.
+    pub fn zeros(bytes: usize) -> io::Result<Self> {
+        let mut buffer = Self::new();
+        if bytes > 0 {
+            let capacity = bytes
+                .checked_next_multiple_of(PAGE_BYTES)
+                .ok_or(io::ErrorKind::OutOfMemory)?;
+            buffer.memory = map(capacity)?;
+            buffer.capacity = capacity;
+            buffer.length = bytes;
+        }
+        Ok(buffer)
+    }
+
+    /// Appends so many zeros.
+    ///
+    /// - Errors: the kernel has no memory to map; the buffer is unchanged.
+    /// - Cost: that of filling as much of the memory as may have been touched, and a remap each time the length doubles.
+    pub fn extend_zeros(&mut self, bytes: usize) -> io::Result<()> {
+        let length = self
+            .length
+            .checked_add(bytes)
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        if length > self.capacity {
+            self.grow(length)?;
+        }
+        let touched = self.touched.clamp(self.length, length);
+        // SAFETY: the mapping has `capacity` bytes, at least `length`; it is ours alone.
+        unsafe {
+            let start = self.memory.add(self.length);
+            start.write_bytes(0, touched - self.length);
+        }
+        self.length = length;
+        Ok(())
     }
 
     /// Appends `bytes`.
@@ -124,6 +162,18 @@ impl GrowingBuffer {
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: the first `length` bytes were written; empty slices may dangle.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.length) }
+    }
+
+    /// The same, writable.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.touched = self.touched.max(self.length);
+        // SAFETY: as above; every byte of a mapping has a value, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.length) }
+    }
+
+    /// Forgets what lies behind the first `length` bytes, if there is anything; its memory stays.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
     }
 
     /// Gives the pages after the last byte back. Best effort: where the kernel refuses, they stay until the drop.

@@ -10,8 +10,6 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use bytes::Bytes;
-
 use super::acceptor;
 use super::backlog::{Backlog, PIECE_BYTES_MIN};
 use super::block::Block;
@@ -23,6 +21,7 @@ use super::tls::Tls;
 use super::under_way::UnderWay;
 use super::unread::Unread;
 use crate::base::long_copy;
+use crate::base::shared_bytes::SharedBytes;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::args::OwnedArgs;
@@ -216,7 +215,7 @@ pub struct Connection {
     /// Requests whose core is another, and who has most of them: when to move.
     pub affinity: Affinity,
     /// A large request that is complete and waits for its turn.
-    pub held: Option<Bytes>,
+    pub held: Option<SharedBytes>,
     /// Its user is gone: close after the reply to what it asked for.
     pub is_doomed: bool,
     /// The request behind so many (`commands_count`) has waited for the end of a pause, and waits for that of no other.
@@ -878,7 +877,7 @@ impl Connection {
             + self.sending_bytes
             + self.slots.capacity() * std::mem::size_of::<Slot>()
             + self.large.as_ref().map_or(0, Large::bytes_count)
-            + self.held.as_ref().map_or(0, Bytes::len)
+            + self.held.as_ref().map_or(0, |held| held.len())
             + self
                 .subscriptions
                 .as_ref()

@@ -9,8 +9,6 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-
 use super::block::writes;
 use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
@@ -18,6 +16,7 @@ use super::mesh::{Item, count_moved};
 use super::ring::Token;
 use super::under_way::has_plain_keys;
 use super::watching::Noted;
+use crate::base::shared_bytes::SharedBytes;
 use crate::commands::blocking::may_wait;
 use crate::commands::client_tracking::ClientTracking;
 use crate::commands::himport::NO_SUCH_FIELDSET;
@@ -54,7 +53,7 @@ impl Core {
         token: Token,
         connection: &mut Connection,
         args: &Args<'_>,
-        large: Option<(&Bytes, &Vec<Span>)>,
+        large: Option<(&SharedBytes, &Vec<Span>)>,
     ) -> Dispatched {
         let dispatched = self.dispatch_one(token, connection, args, large);
         if connection.session.tracking.is_some() && dispatched == Dispatched::Taken {
@@ -69,7 +68,7 @@ impl Core {
         token: Token,
         connection: &mut Connection,
         args: &Args<'_>,
-        large: Option<(&Bytes, &Vec<Span>)>,
+        large: Option<(&SharedBytes, &Vec<Span>)>,
     ) -> Dispatched {
         let entry = match table().resolve(args) {
             Ok(entry) => entry,
@@ -165,7 +164,7 @@ impl Core {
         connection: &mut Connection,
         entry: &'static Entry,
         args: &Args<'_>,
-        large: Option<(&Bytes, &Vec<Span>)>,
+        large: Option<(&SharedBytes, &Vec<Span>)>,
     ) -> Dispatched {
         if connection.session.monitoring
             && let Some(error) = needs_no_keys(entry, &connection.session)
@@ -329,7 +328,7 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
         shard: u16,
-        large: Option<(&Bytes, &Vec<Span>)>,
+        large: Option<(&SharedBytes, &Vec<Span>)>,
     ) -> Dispatched {
         if self.wants_to_move(connection, shard) {
             return self.begin_move(token, connection, shard);
@@ -351,7 +350,7 @@ impl Core {
             // A batch's messages come after its plain requests: this one must not overtake a large one.
             None if batch.large_bytes > 0 => {
                 let spans = (0..args.len()).map(|index| args.span(index)).collect();
-                batch.push_large(item, Bytes::copy_from_slice(args.bytes()), spans);
+                batch.push_large(item, SharedBytes::copy_of(args.bytes()), spans);
             }
             None => batch.push(item, args),
         }

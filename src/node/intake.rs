@@ -7,14 +7,13 @@
 //!           memory grows with bytes that came, not with bytes announced.
 //! Not here  where a request runs: `node/dispatch.rs`.
 
-use bytes::Bytes;
-
 use super::connection::{Blocked, Connection, Large};
 use super::core::{Core, RingWork, unread_bytes_max};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
 use super::ring::Token;
 use super::settings::protection;
 use super::unread::Unread;
+use crate::base::shared_bytes::SharedBytes;
 use crate::commands::Entry;
 use crate::commands::session::ReplyMode;
 use crate::commands::table::{KeysHandler, table};
@@ -462,7 +461,7 @@ impl Core {
             Ok(_) => {
                 large.truncate_to_len();
                 connection.parse = ParseState::default();
-                connection.held = Some(Bytes::from_owner(*large));
+                connection.held = Some(SharedBytes::new(*large));
                 if self.is_too_large_a_client(connection) {
                     return self.evict_before_it_asks(connection);
                 }

@@ -16,8 +16,6 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
 use super::background::Background;
 use super::backup::Backup;
 use super::busy_scripts::BusyScripts;
@@ -32,6 +30,7 @@ use super::script_store::ScriptStore;
 use super::snapshot::Job;
 use super::watching::Watch;
 use crate::base::long_copy;
+use crate::base::shared_bytes::SharedBytes;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::persist::Holds;
@@ -207,7 +206,7 @@ impl Batch {
     }
 
     /// Appends a request whose bytes are handed over.
-    pub fn push_large(&mut self, item: Item, bytes: Bytes, spans: Vec<Span>) {
+    pub fn push_large(&mut self, item: Item, bytes: SharedBytes, spans: Vec<Span>) {
         self.large_bytes += bytes.len();
         self.messages.push(Message::Large { item, bytes, spans });
     }

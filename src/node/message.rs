@@ -4,8 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::acl::UserChange;
 use super::clients::ClientRow;
 use super::connection::Connection;
@@ -21,6 +19,7 @@ use super::search::Sought;
 use super::stopping::Wish;
 use super::tracking::{Changed, Notice};
 use super::waiting::End;
+use crate::base::shared_bytes::SharedBytes;
 use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::session::{BackupRequest, SaveRequest};
@@ -70,7 +69,7 @@ pub enum Message {
         /// Everything but the bytes.
         item: Item,
         /// The request.
-        bytes: Bytes,
+        bytes: SharedBytes,
         /// Its words.
         spans: Vec<Span>,
     },

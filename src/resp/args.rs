@@ -3,9 +3,8 @@
 //! Promises  no copy and no allocation per word; `spans` is reused from request to request.
 //! Not here  finding the words: `resp/parse.rs`.
 
-use bytes::Bytes;
-
 use crate::base::long_copy;
+use crate::base::shared_bytes::SharedBytes;
 
 /// Where one word lies in the buffer of its request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub struct Span {
 pub struct Args<'a> {
     bytes: &'a [u8],
     spans: &'a [Span],
-    backing: Option<&'a Bytes>,
+    backing: Option<&'a SharedBytes>,
     /// Of word 1, which most commands have as their key: its hash, where it was needed before.
     hash: Option<u64>,
 }
@@ -53,7 +52,7 @@ impl<'a> Args<'a> {
     }
 
     /// Words inside a shared buffer, so that a large one can be kept without a copy ([`Args::share`]).
-    pub fn shared(backing: &'a Bytes, spans: &'a [Span]) -> Self {
+    pub fn shared(backing: &'a SharedBytes, spans: &'a [Span]) -> Self {
         Self {
             bytes: backing,
             spans,
@@ -95,7 +94,7 @@ impl<'a> Args<'a> {
     /// Word `index` as a handle on the receive buffer, where the word is at least half of that buffer.
     ///
     /// `None` means: copy it. Keeping a small word would keep the whole buffer alive.
-    pub fn share(&self, index: usize) -> Option<Bytes> {
+    pub fn share(&self, index: usize) -> Option<SharedBytes> {
         let backing = self.backing?;
         let span = self.spans[index];
         if (span.len as usize) < backing.len() / 2 {

@@ -8,3 +8,4 @@ mod number;
 mod regex;
 mod rng;
 mod sha1;
+mod shared_bytes;

@@ -53,6 +53,68 @@ fn an_empty_buffer_gives_everything_back() {
     assert_eq!(buffer.as_ref(), b"abc");
 }
 
+#[test]
+fn takes_what_is_written_to_its_room() {
+    let mut buffer = GrowingBuffer::expecting(100_000);
+    buffer.extend_from_slice(b"abc").unwrap();
+    let (start, bytes) = buffer.room(50_000).unwrap();
+    assert_eq!(bytes, 50_000);
+    assert_eq!(start.addr().get(), buffer.as_slice().as_ptr() as usize + 3);
+    assert_eq!(buffer.len(), 3);
+    // Nobody has written to it: it has zeros.
+    buffer.advance(2);
+    assert_eq!(buffer.as_slice(), b"abc\0\0");
+    assert!(buffer.room(0).unwrap().1 > 0);
+}
+
+#[test]
+#[should_panic(expected = "it has been written")]
+fn has_no_more_than_its_room() {
+    let mut buffer = GrowingBuffer::new();
+    let (_, bytes) = buffer.room(10).unwrap();
+    buffer.advance(bytes);
+    buffer.advance(buffer.capacity());
+}
+
+#[test]
+fn zeros_come_behind_what_is_there_whatever_was_there_before() {
+    let mut buffer = GrowingBuffer::new();
+    let mut model = Vec::new();
+    let mut random = Random(5);
+    for step in 0..60 {
+        let length = random.below(size(2_000, 150_000));
+        match random.below(4) {
+            0 => {
+                buffer.extend_zeros(length).unwrap();
+                model.resize(model.len() + length, 0);
+            }
+            1 => {
+                buffer.extend_from_slice(&vec![step; length]).unwrap();
+                model.resize(model.len() + length, step);
+            }
+            2 => {
+                buffer.truncate(length);
+                model.truncate(length);
+            }
+            _ => {
+                let some = length.min(model.len());
+                buffer.as_mut_slice()[..some].fill(step);
+                model[..some].fill(step);
+            }
+        }
+        assert!(buffer.as_slice() == model, "step {step}");
+    }
+    let mut zeros = GrowingBuffer::zeros(70_000).unwrap();
+    assert!(zeros.as_slice() == vec![0; 70_000]);
+    zeros.as_mut_slice()[69_999] = 1;
+    zeros.extend_zeros(10).unwrap();
+    assert_eq!(
+        &zeros.as_slice()[69_998..],
+        &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    );
+    assert!(GrowingBuffer::zeros(0).unwrap().is_empty());
+}
+
 /// Spare memory is of a thread: each of these runs on one of its own.
 fn on_a_thread(run: impl FnOnce() + Send + 'static) {
     std::thread::spawn(run).join().unwrap();

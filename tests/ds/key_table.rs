@@ -3,6 +3,8 @@
 use super::{Random, size};
 use bytes::Bytes;
 use rondo::base::hash::KeyHasher;
+use rondo::base::shared_bytes::SharedBytes;
+use rondo::ds::growing_buffer::GrowingBuffer;
 use rondo::ds::key_table::{HeapSize, KeyTable, NewValue, OwnedValue, Value};
 use rondo::ds::mover::{Mover, Progress};
 use rondo::ds::unaligned_box::UnalignedBox;
@@ -458,6 +460,52 @@ fn shared_strings_are_not_copied() {
     };
     assert_eq!(taken.as_ptr(), bytes.as_ptr());
     assert_eq!(table.used_bytes(), 0);
+}
+
+/// A part of a request becomes a value as it lies, and grows where it is: bytes of the request before it stay, those behind it go.
+#[test]
+fn received_strings_become_the_tables_own() {
+    let hasher = KeyHasher::with_seed(1);
+    let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+    let hash = hasher.hash(b"k");
+    let request = |bytes: usize| {
+        let mut buffer = GrowingBuffer::expecting(bytes + 100);
+        buffer.extend_from_slice(&[b'h'; 50]).unwrap();
+        buffer.extend_from_slice(&vec![b'v'; bytes]).unwrap();
+        buffer.extend_from_slice(&[b't'; 50]).unwrap();
+        SharedBytes::new(buffer)
+    };
+    let lengths = [5_000, 70_000, size(100_000, 2_000_000)];
+    for (length, is_held) in lengths.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let request = request(length);
+        let value = request.slice(50..50 + length);
+        let place = value.as_ptr();
+        table.insert(hash, b"k", NewValue::Received(value), None);
+        let held = is_held.then(|| request.clone());
+        drop(request);
+        let mut entry = table.get_mut(hash, b"k").unwrap();
+        assert_eq!(entry.string_mut(0).len(), length);
+        let is_same = entry.string_mut(0).as_ptr() == place;
+        // One that somebody else holds is copied: nobody's bytes change under him.
+        assert_eq!(is_same, !is_held);
+        entry.string_mut(length + 1000)[length] = b'+';
+        let Value::Str { bytes, raw: true } = entry.value() else {
+            panic!("a raw string")
+        };
+        assert_eq!(bytes.len(), length + 1000);
+        assert!(bytes[..length].iter().all(|&byte| byte == b'v'));
+        assert_eq!(bytes[length], b'+');
+        assert!(bytes[length + 1..].iter().all(|&byte| byte == 0));
+        if let Some(held) = held {
+            assert!(held[50..50 + length].iter().all(|&byte| byte == b'v'));
+        }
+        assert!(table.used_bytes() > length);
+        let Some((OwnedValue::Str { bytes, .. }, None)) = table.take(hash, b"k") else {
+            panic!("a string")
+        };
+        assert_eq!(bytes.len(), length + 1000);
+        assert_eq!(table.used_bytes(), 0);
+    }
 }
 
 /// A long string takes the whole block that it lies in, and is counted so.

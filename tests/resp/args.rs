@@ -1,6 +1,6 @@
 //! Words borrowed, owned and shared.
 
-use bytes::Bytes;
+use rondo::base::shared_bytes::SharedBytes;
 use rondo::resp::{Args, OwnedArgs, Span};
 
 fn words<'a>(args: &Args<'a>) -> Vec<&'a [u8]> {
@@ -26,15 +26,15 @@ fn owned_words_are_the_words_they_were_copied_from() {
 /// A word is shared with its buffer only if it is half of it or more.
 #[test]
 fn only_a_large_word_keeps_its_buffer() {
-    let buffer = Bytes::from_static(b"SETkeyvaluevaluevalue");
+    let buffer = SharedBytes::copy_of(b"SETkeyvaluevaluevalue");
     let spans = [(0, 3), (3, 3), (6, 15)].map(|(start, len)| Span { start, len });
     let args = Args::shared(&buffer, &spans);
-    assert_eq!(args.share(1), None);
+    assert!(args.share(1).is_none());
     assert_eq!(
         args.share(2).as_deref(),
         Some(b"valuevaluevalue".as_slice())
     );
-    assert_eq!(Args::new(&buffer, &spans).share(2), None);
+    assert!(Args::new(&buffer, &spans).share(2).is_none());
 }
 
 /// A request as it came is an array of bulk strings from end to end; a part of it, another spelling or a list of words is not.

@@ -172,6 +172,95 @@ fn five_hundred_and_twelve_mebibytes_arrive_without_a_second_copy() {
     check_large(2, 512 << 20);
 }
 
+/// Long values among short requests, sent in pieces of all lengths: the rest of a long one is received to where it stays, and nothing
+/// that belongs to the next request with it.
+#[test]
+fn long_requests_take_no_byte_of_what_is_sent_with_them() {
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let mut rng = Rng::with_seed(u64::from(threads as u32));
+        for round in 0..12 {
+            let mut bytes = Vec::new();
+            let mut expected = Vec::new();
+            for place in 0..8 {
+                let key = format!("long:{}", rng.below(9));
+                let length = match rng.below(3) {
+                    0 => 1 + rng.below(200),
+                    1 => 65_536 + rng.below(40_000),
+                    _ => 200_000 + rng.below(400_000),
+                };
+                let value = vec![b'a' + (round + place) as u8 % 26; length as usize];
+                if rng.below(2) == 0 {
+                    push_request(&mut bytes, &[b"SET", key.as_bytes(), &value]);
+                    expected.push(ok());
+                } else {
+                    // Words behind the long one: more of the request is to come.
+                    let key = key.as_bytes();
+                    let words: [&[u8]; 6] = [b"SET", key, &value, b"EX", b"1000", b"GET"];
+                    push_request(&mut bytes, &[b"SET", key, b""]);
+                    push_request(&mut bytes, &words);
+                    push_request(&mut bytes, &[b"SETRANGE", key, b"0", b"<"]);
+                    push_request(&mut bytes, &[b"APPEND", key, b">"]);
+                    push_request(&mut bytes, &[b"GETRANGE", key, b"-2", b"-1"]);
+                    push_request(&mut bytes, &[b"GETRANGE", key, b"0", b"0"]);
+                    let end = [value.last().copied().unwrap_or_default(), b'>'];
+                    expected.extend([ok(), bulk(""), Value::Integer(length as i64)]);
+                    expected.push(Value::Integer(length as i64 + 1));
+                    expected.push(match length {
+                        1 => bulk("<>"),
+                        _ => bulk(end),
+                    });
+                    expected.push(bulk("<"));
+                }
+            }
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let most = [100, 5_000, 70_000, 300_000][rng.below(4) as usize];
+                let length = (1 + rng.below(most) as usize).min(rest.len());
+                client.send(&rest[..length]);
+                rest = &rest[length..];
+            }
+            let had = client.replies(expected.len());
+            assert!(had == expected, "{threads} threads, round {round}");
+        }
+    }
+}
+
+/// A long value that was received grows, is written to and grows on without ever being copied.
+#[test]
+fn a_long_value_grows_without_a_copy() {
+    for threads in [1, 2] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let length = 64 << 20;
+        let value = vec![b'x'; length];
+        let before = server.memory_bytes("VmHWM");
+        assert_eq!(client.run(&[b"SET", b"large", &value]), ok());
+        let count = Value::Integer(length as i64 + 1);
+        assert_eq!(client.ask("APPEND large y"), count);
+        assert_eq!(client.ask("SETRANGE large 7 z"), count);
+        let more = vec![b'w'; 1 << 20];
+        for times in 1..=8 {
+            let count = Value::Integer((length + 1 + (times << 20)) as i64);
+            assert_eq!(client.run(&[b"APPEND", b"large", &more]), count);
+        }
+        let peak = server.memory_bytes("VmHWM") - before;
+        assert!(peak < (length + length / 2) as u64, "{peak} bytes");
+        assert_eq!(client.ask("GETRANGE large 6 8"), bulk("xzx"));
+        let middle = format!("GETRANGE large {} {}", length - 1, length + 1);
+        assert_eq!(client.ask(&middle), bulk("xyw"));
+        // Nothing is written between the end and what is written far behind it.
+        let far = format!("SETRANGE large {} end", 400 << 20);
+        assert_eq!(client.ask(&far), Value::Integer((400 << 20) + 3));
+        let peak = server.memory_bytes("VmHWM") - before;
+        assert!(peak < (length * 2) as u64, "{peak} bytes");
+        let gap = format!("GETRANGE large {} {}", 300 << 20, (300 << 20) + 1);
+        assert_eq!(client.ask(&gap), bulk("\0\0"));
+        assert_eq!(client.ask("GETRANGE large -4 -1"), bulk("\0end"));
+    }
+}
+
 /// An announced length costs nothing until its bytes come.
 #[test]
 fn an_announced_length_reserves_nothing() {

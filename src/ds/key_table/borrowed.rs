@@ -3,13 +3,13 @@
 //! Promises  a change of value or deadline stays in place where the slab's class stays; references last as long as the
 //!           table is borrowed.
 
-use super::entry::{self, INLINE_BYTES_MAX, Kind, Large, Shape};
+use super::entry::{self, INLINE_BYTES_MAX, Kind, Shape};
+use super::large::Large;
 use super::sizes::Bin;
 use super::{
     HeapSize, KeyTable, Lifted, NewValue, OwnedValue, Payload, Value, block_bytes, bucket,
     object_bytes, object_in, owns_more,
 };
-use crate::base::long_copy;
 use crate::ds::slab::rounded_bytes;
 use bytes::Bytes;
 use std::io::Write;
@@ -17,20 +17,6 @@ use std::marker::PhantomData;
 
 /// Redis calls strings up to this long `embstr` until they are changed in place.
 const EMBEDDED_BYTES_MAX: usize = 44;
-/// A string that outgrows its memory gets twice what it needs up to this length, then a quarter more.
-const SPARE_FULL_BYTES_MAX: usize = 1 << 20;
-
-/// A string that grows by this many zeros takes them from the allocator instead of writing them.
-const ZEROS_BYTES_MIN: usize = 1 << 16;
-
-/// `bytes`, zeros up to `length`, and room up to `capacity`. Zeros of a new large allocation are pages that nobody has
-/// touched: a bit set far behind the end costs neither time nor memory for what lies between.
-fn grown(bytes: &[u8], length: usize, capacity: usize) -> Vec<u8> {
-    let mut grown = vec![0; capacity];
-    grown[..bytes.len()].copy_from_slice(bytes);
-    grown.truncate(length);
-    grown
-}
 
 /// One entry, to read.
 pub struct EntryRef<'t, T> {
@@ -289,7 +275,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
     /// amortised O(1)), an integer becomes text first, the value becomes `raw`. Panics on an object.
     ///
     /// - Cost: strings up to 448 bytes move to another block of the slab for every 8 bytes or so; a shared one is
-    ///   copied.
+    ///   copied, a received one only while its request is under way.
     pub fn string_mut(&mut self, len_min: usize) -> &mut [u8] {
         self.before_change();
         // SAFETY: the entry is alive and ours alone; every step leaves it whole.
@@ -349,10 +335,7 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
             let value = match (shape.kind, self.table.lift(entry)) {
                 (_, Lifted::Object(object)) => OwnedValue::Object(object),
                 (_, Lifted::Large(large)) => OwnedValue::Str {
-                    bytes: match *large {
-                        Large::Owned(bytes) => bytes.into(),
-                        Large::Shared(bytes) => bytes,
-                    },
+                    bytes: large.into_bytes(),
                     raw: true,
                 },
                 (Kind::Int, _) => OwnedValue::Int(entry::int(entry)),
@@ -389,11 +372,8 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
             self.table.sizes.change(before, after);
             if length > INLINE_BYTES_MAX {
                 let start = entry::payload(self.entry());
-                let bytes = grown(
-                    std::slice::from_raw_parts(start, old.payload_bytes),
-                    length,
-                    length,
-                );
+                let bytes = std::slice::from_raw_parts(start, old.payload_bytes);
+                let large = Box::new(Large::copy_of(bytes, length));
                 let new = Shape {
                     kind: Kind::Large,
                     raw: true,
@@ -401,7 +381,6 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                     ..old
                 };
                 self.reshape(old, new, self.deadline_ms(), 0);
-                let large = Box::new(Large::Owned(bytes));
                 self.table.put(self.entry(), Payload::Large(large, true));
                 return self.large_mut(length);
             }
@@ -428,38 +407,13 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
         let large = unsafe { &mut *entry::boxed::<Large>(self.entry()) };
         let before = large.heap_bytes();
         let bin_before = Bin::of_string(large.bytes().len());
-        if let Large::Shared(bytes) = large {
-            let mut owned = Vec::with_capacity(bytes.len().max(length_min));
-            long_copy::append(&mut owned, bytes);
-            *large = Large::Owned(owned);
-        }
-        if let Large::Owned(bytes) = large
-            && bytes.len() < length_min
-        {
-            if bytes.capacity() < length_min {
-                let spare_bytes = if length_min < SPARE_FULL_BYTES_MAX {
-                    length_min
-                } else {
-                    length_min / 4
-                };
-                let capacity = length_min + spare_bytes;
-                if length_min - bytes.len() >= ZEROS_BYTES_MIN {
-                    *bytes = grown(bytes, length_min, capacity);
-                } else {
-                    bytes.reserve_exact(capacity - bytes.len());
-                }
-            }
-            bytes.resize(length_min, 0);
-        }
+        large.bytes_mut(length_min);
         let after = large.heap_bytes();
         let table = &mut *self.table;
         let bin_after = Bin::of_string(large.bytes().len());
         table.sizes.change(bin_before, bin_after);
         table.heap_bytes = table.heap_bytes.wrapping_add(after).wrapping_sub(before);
-        match large {
-            Large::Owned(bytes) => bytes,
-            Large::Shared(_) => unreachable!("it was just made our own"),
-        }
+        large.bytes_mut(length_min)
     }
 
     /// Gives the entry another shape; the first `kept_bytes` of its payload stay.

@@ -10,10 +10,10 @@
 //!           own allocations move: [`HeapSize::move_step`].
 //! Tests     tests/ds/key_table_compaction.rs.
 
-use super::entry::{self, Kind, Large};
+use super::entry::{self, Kind};
+use super::large::Large;
 use super::{HeapSize, KeyTable, bucket, object_in};
 use crate::ds::mover::{Mover, Progress};
-use bytes::Bytes;
 use std::mem::replace;
 
 /// Spans that are looked at for the one with the fewest blocks in use.
@@ -249,14 +249,7 @@ unsafe fn move_large(entry: *mut u8, mover: &mut Mover<'_>) {
         let mut place = Box::from_raw(entry::boxed::<Large>(entry));
         mover.boxed(&mut place);
         if mover.wants(place.bytes().as_ptr()) {
-            match &mut *place {
-                Large::Owned(old) => {
-                    let mut copy = Vec::with_capacity(old.capacity());
-                    copy.append(old);
-                    *old = copy;
-                }
-                Large::Shared(old) => *old = Bytes::copy_from_slice(old),
-            }
+            place.move_on_heap();
             mover.moved(place.bytes().len());
         }
         entry::write_boxed(entry, Box::into_raw(place));

@@ -7,10 +7,6 @@
 //! Promises  no alignment is assumed inside; 16 bytes of key and 32 of value are 54 bytes, 62 with a deadline.
 //! Not here  memory and accounts: `mod.rs` owns the slab.
 
-use bytes::Bytes;
-
-use crate::ds::block_size::block_bytes;
-
 /// Longer strings are boxed.
 pub(super) const INLINE_BYTES_MAX: usize = 448;
 
@@ -32,33 +28,6 @@ pub(super) enum Kind {
     Inline = 1,
     Large = 2,
     Object = 3,
-}
-
-/// A string too long to be inline.
-pub(super) enum Large {
-    /// Ours alone; grows in place.
-    Owned(Vec<u8>),
-    /// Received or handed out without a copy.
-    Shared(Bytes),
-}
-
-impl Large {
-    #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Owned(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-
-    /// Bytes on the heap, as blocks; the box included.
-    pub(super) fn heap_bytes(&self) -> usize {
-        block_bytes(size_of::<Self>())
-            + block_bytes(match self {
-                Self::Owned(bytes) => bytes.capacity(),
-                Self::Shared(bytes) => bytes.len(),
-            })
-    }
 }
 
 /// What decides the layout of an entry.

@@ -22,6 +22,7 @@ mod compact;
 mod cut;
 mod entry;
 mod key_walks;
+mod large;
 mod readings;
 mod resize;
 mod segment;
@@ -36,14 +37,15 @@ pub use readings::{LeftOver, Made, ManyReader, Portion, ReadLimit, Reader, Rest}
 pub use sizes::{KINDS_COUNT, KindBytes, Sizes};
 
 use crate::base::hash::KeyHasher;
-use crate::base::long_copy;
+use crate::base::shared_bytes::SharedBytes;
 use crate::ds::mover::{Mover, Progress};
 use crate::ds::slab::{BLOCK_BYTES_MAX, Slab, rounded_bytes};
 use bucket::Bucket;
 use bytes::Bytes;
 use cut::Cut;
-use entry::{INLINE_BYTES_MAX, Kind, Large, Shape};
+use entry::{INLINE_BYTES_MAX, Kind, Shape};
 use key_walks::KeyWalk;
+use large::Large;
 use readings::Reading;
 use segment::{DEPTH_MAX, ENTRIES_PER_BUCKET_MAX, Word};
 use sizes::Bin;
@@ -141,6 +143,8 @@ pub enum NewValue<'a, T> {
         /// Whether it counts as changed in place.
         raw: bool,
     },
+    /// A part of a request: kept without a copy where it is large, and grows without one once the request is done with.
+    Received(SharedBytes),
     /// Kept without a copy where it is large.
     Shared(Bytes),
     /// Anything that is not a string.
@@ -864,8 +868,12 @@ impl<'a, T> Payload<'a, T> {
                 Self::Inline(bytes, raw)
             }
             NewValue::Str { bytes, raw } => {
-                Self::Large(Box::new(Large::Owned(long_copy::copy_of(bytes))), raw)
+                Self::Large(Box::new(Large::copy_of(bytes, bytes.len())), raw)
             }
+            NewValue::Received(bytes) if bytes.len() <= INLINE_BYTES_MAX => {
+                Self::Shared(Bytes::copy_from_slice(&bytes))
+            }
+            NewValue::Received(bytes) => Self::Large(Box::new(Large::Received(bytes)), false),
             NewValue::Shared(bytes) if bytes.len() <= INLINE_BYTES_MAX => Self::Shared(bytes),
             NewValue::Shared(bytes) => Self::Large(Box::new(Large::Shared(bytes)), false),
             NewValue::Object(object) => Self::Object(object),

@@ -7,7 +7,8 @@
 //! Not here  what kinds there are: `keyspace/value.rs`.
 //! Tests     `tests/keyspace/sizes.rs`: random commands against a walk.
 
-use super::entry::{self, Kind, Large};
+use super::entry::{self, Kind};
+use super::large::Large;
 use super::{HeapSize, KeyTable, Payload, object_in};
 
 /// Kinds of values, strings among them.

@@ -5,7 +5,8 @@
 //! of tag say where buckets begin and every boundary is a cursor.
 
 use super::KINDS_COUNT;
-use super::entry::{self, Kind, Large};
+use super::entry::{self, Kind};
+use super::large::Large;
 use super::segment::{ENTRIES_PER_BUCKET_MAX, Word};
 use super::{
     EntryRef, HeapSize, KeyTable, Opened, SegmentCounts, Sizes, bucket, discard, object_bytes,

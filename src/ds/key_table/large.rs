@@ -1,0 +1,212 @@
+//! Strings too long to be in their entries.
+//!
+//! Promises  one that was received, or is of a MiB or more, grows without being copied: its pages are mapped anew.
+//! Not here  accounts: `borrowed.rs` and `mod.rs` book what changes.
+//! Tests     tests/ds/key_table.rs.
+
+use bytes::Bytes;
+use std::mem;
+use std::ops::Range;
+
+use crate::base::long_copy;
+use crate::base::shared_bytes::SharedBytes;
+use crate::ds::block_size::block_bytes;
+use crate::ds::growing_buffer::GrowingBuffer;
+
+/// What is this long has pages of its own.
+const MAPPED_BYTES_MIN: usize = 1 << 20;
+/// A string that outgrows its memory gets as much again as it needs; one of [`MAPPED_BYTES_MIN`] that found no pages, a quarter.
+const SPARE_PART_OF_LONG: usize = 4;
+/// A string that grows by this many zeros takes them from the allocator instead of writing them.
+const ZEROS_BYTES_MIN: usize = 1 << 16;
+
+/// A string too long to be inline.
+pub(super) enum Large {
+    /// Ours alone; grows in place.
+    Owned(Vec<u8>),
+    /// Ours alone, on pages of its own.
+    Mapped(Box<Mapped>),
+    /// Received without a copy: becomes ours when nobody else holds it.
+    Received(SharedBytes),
+    /// Handed out or over without a copy.
+    Shared(Bytes),
+}
+
+/// A string that begins somewhere in its buffer and ends with it.
+pub(super) struct Mapped {
+    buffer: GrowingBuffer,
+    start: usize,
+}
+
+impl Mapped {
+    fn of(mut buffer: GrowingBuffer, range: Range<usize>) -> Box<Self> {
+        buffer.truncate(range.end);
+        let start = range.start;
+        Box::new(Self { buffer, start })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer.as_slice()[self.start..]
+    }
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl Large {
+    /// A copy of `bytes` with zeros behind it up to `length`.
+    ///
+    /// - Cost: one copy of `bytes`; many zeros are memory that nobody has touched: a bit set far behind the end costs neither time nor
+    ///   memory for what lies between.
+    pub(super) fn copy_of(bytes: &[u8], length: usize) -> Self {
+        if length >= MAPPED_BYTES_MIN
+            && let Some(buffer) = mapped_copy(bytes, length)
+        {
+            return Self::Mapped(Mapped::of(buffer, 0..length));
+        }
+        if length - bytes.len() >= ZEROS_BYTES_MIN {
+            return Self::Owned(zeros_behind(bytes, length, length));
+        }
+        let mut copy = Vec::with_capacity(length);
+        long_copy::append(&mut copy, bytes);
+        copy.resize(length, 0);
+        Self::Owned(copy)
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Mapped(mapped) => mapped.bytes(),
+            Self::Received(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// The string, writable, at least `length_min` long: grown with zeros, with room for more.
+    pub(super) fn bytes_mut(&mut self, length_min: usize) -> &mut [u8] {
+        if matches!(self, Self::Received(_) | Self::Shared(_)) {
+            *self = mem::replace(self, Self::Owned(Vec::new())).own(length_min);
+        }
+        if self.bytes().len() < length_min {
+            self.grow(length_min);
+        }
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Mapped(mapped) => &mut mapped.buffer.as_mut_slice()[mapped.start..],
+            Self::Received(_) | Self::Shared(_) => unreachable!("it was just made our own"),
+        }
+    }
+
+    /// The same string, ours alone. One that must be copied is as long as is wanted then.
+    fn own(self, length_min: usize) -> Self {
+        let copy = |bytes: &[u8]| Self::copy_of(bytes, bytes.len().max(length_min));
+        match self {
+            Self::Received(bytes) => match bytes.try_own::<GrowingBuffer>() {
+                Ok((buffer, range)) => Self::Mapped(Mapped::of(buffer, range)),
+                Err(bytes) => copy(&bytes),
+            },
+            Self::Shared(bytes) => copy(&bytes),
+            own => own,
+        }
+    }
+
+    /// Makes a string of ours, which is shorter, so long.
+    fn grow(&mut self, length: usize) {
+        match self {
+            Self::Mapped(mapped) => {
+                let more = length - mapped.bytes().len();
+                if mapped.buffer.extend_zeros(more).is_err() {
+                    // No pages to be had: the allocator says what becomes of that.
+                    *self = Self::Owned(zeros_behind(mapped.bytes(), length, length));
+                }
+            }
+            Self::Owned(bytes) if bytes.capacity() >= length => bytes.resize(length, 0),
+            Self::Owned(bytes) => {
+                if length >= MAPPED_BYTES_MIN
+                    && let Some(buffer) = mapped_copy(bytes, length)
+                {
+                    *self = Self::Mapped(Mapped::of(buffer, 0..length));
+                    return;
+                }
+                let spare_bytes = match length {
+                    0..MAPPED_BYTES_MIN => length,
+                    _ => length / SPARE_PART_OF_LONG,
+                };
+                let capacity = length + spare_bytes;
+                if length - bytes.len() >= ZEROS_BYTES_MIN {
+                    *bytes = zeros_behind(bytes, length, capacity);
+                } else {
+                    bytes.reserve_exact(capacity - bytes.len());
+                    bytes.resize(length, 0);
+                }
+            }
+            Self::Received(_) | Self::Shared(_) => unreachable!("only what is ours grows"),
+        }
+    }
+
+    /// The string, to be handed over.
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Owned(bytes) => bytes.into(),
+            Self::Mapped(mapped) => Bytes::from_owner(*mapped),
+            Self::Received(bytes) => Bytes::from_owner(bytes),
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Puts it elsewhere on the heap. What has pages of its own is on no heap.
+    pub(super) fn move_on_heap(&mut self) {
+        match self {
+            Self::Owned(old) => {
+                let mut copy = Vec::with_capacity(old.capacity());
+                copy.append(old);
+                *old = copy;
+            }
+            Self::Mapped(_) => {}
+            Self::Received(old) => *old = SharedBytes::copy_of(old),
+            Self::Shared(old) => *old = Bytes::copy_from_slice(old),
+        }
+    }
+
+    /// Bytes on the heap, as blocks; the box included. Of pages that double as the string grows those behind it take no memory.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let own_bytes = match self {
+            Self::Mapped(_) => block_bytes(size_of::<Self>()) + block_bytes(size_of::<Mapped>()),
+            _ => block_bytes(size_of::<Self>()),
+        };
+        own_bytes
+            + block_bytes(match self {
+                Self::Owned(bytes) => bytes.capacity(),
+                other => other.bytes().len(),
+            })
+    }
+}
+
+/// `bytes` and zeros up to `length` on pages of their own; none where the kernel has none.
+fn mapped_copy(bytes: &[u8], length: usize) -> Option<GrowingBuffer> {
+    let zeros = length - bytes.len();
+    // Spare pages would have to be filled with zeros.
+    let mut buffer = match zeros < ZEROS_BYTES_MIN {
+        true => GrowingBuffer::expecting(length),
+        false => GrowingBuffer::zeros(length).ok()?,
+    };
+    if zeros < ZEROS_BYTES_MIN {
+        buffer.extend_from_slice(bytes).ok()?;
+        buffer.extend_zeros(zeros).ok()?;
+    } else {
+        long_copy::copy(&mut buffer.as_mut_slice()[..bytes.len()], bytes);
+    }
+    Some(buffer)
+}
+
+/// `bytes`, zeros up to `length`, and room up to `capacity`. Zeros of a new large allocation are pages that nobody has touched.
+fn zeros_behind(bytes: &[u8], length: usize, capacity: usize) -> Vec<u8> {
+    let mut grown = vec![0; capacity];
+    grown[..bytes.len()].copy_from_slice(bytes);
+    grown.truncate(length);
+    grown
+}

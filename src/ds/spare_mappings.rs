@@ -15,6 +15,8 @@ use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use super::huge_pages;
+
 /// What the system rounds lengths to.
 pub const PAGE_BYTES: usize = 4096;
 /// A shorter rest of a mapping is not worth its place.
@@ -120,9 +122,11 @@ impl Spares {
         let kept = touched.min(room).min(mapping.bytes);
         if kept >= LEAST_BYTES {
             if kept < mapping.bytes {
-                drop(mapping.split_off(kept));
+                huge_pages::unmap(mapping.split_off(kept));
             }
             self.add(mapping);
+        } else {
+            huge_pages::unmap(mapping);
         }
     }
 
@@ -165,8 +169,13 @@ impl Mapping {
         (mapping.memory, mapping.bytes)
     }
 
+    /// How many bytes there are.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Cuts it in two: this keeps the first `bytes`, a multiple of [`PAGE_BYTES`] below its own.
-    fn split_off(&mut self, bytes: usize) -> Self {
+    pub(super) fn split_off(&mut self, bytes: usize) -> Self {
         assert!(
             bytes > 0 && bytes < self.bytes && bytes.is_multiple_of(PAGE_BYTES),
             "both parts are whole pages"

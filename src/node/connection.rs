@@ -684,6 +684,20 @@ impl Connection {
         self.free_news();
     }
 
+    /// As [`Connection::fill`], for a long reply in a buffer of its own: it leaves as it is where nothing is before it.
+    pub fn fill_whole(&mut self, sequence: u64, reply: Vec<u8>, ran_at: u64) {
+        let is_next = sequence == self.first_sequence
+            && matches!(self.slots.front(), Some(Slot::Pending { silent: false }));
+        if !is_next || self.news.is_some() || !self.output.is_empty() {
+            return self.fill(sequence, &reply, ran_at);
+        }
+        self.reply_bytes = reply.len().max(self.reply_bytes - self.reply_bytes / 16);
+        self.output = reply;
+        self.slots.pop_front();
+        self.first_sequence += 1;
+        self.advance();
+    }
+
     /// Where no reply is outstanding any more, messages wait for none.
     fn free_news(&mut self) {
         if self.slots.is_empty() && !self.is_answered_first() {

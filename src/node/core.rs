@@ -61,6 +61,8 @@ use crate::shard::Shard;
 
 /// A buffer larger than this is freed instead of kept.
 pub(super) const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// A shorter reply in a buffer of its own is copied into one that is kept.
+const WHOLE_REPLY_BYTES_MIN: usize = SPARE_BUFFER_BYTES_MAX;
 /// A blocked connection with this much unread input stops receiving.
 const UNREAD_BYTES_MAX: usize = 1 << 20;
 /// The same of a client that has not authenticated: as much as its longest word, and what is received at a time.
@@ -630,6 +632,17 @@ impl Core {
         }
         connection.fill(sequence, reply, self.ran_at);
         self.has_filled(token);
+    }
+
+    /// The same for a reply in a buffer of its own.
+    pub(super) fn fill_whole(&mut self, token: Token, sequence: u64, reply: Vec<u8>) {
+        if reply.len() < WHOLE_REPLY_BYTES_MIN {
+            return self.fill(token, sequence, &reply);
+        }
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.fill_whole(sequence, reply, self.ran_at);
+            self.has_filled(token);
+        }
     }
 
     /// What follows a reply that has found its place.

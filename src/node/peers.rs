@@ -14,8 +14,9 @@ use crate::router::Origin;
 use crate::router::message::SlowCall;
 use crate::shard::Outcome;
 
-/// A reply of this size leaves its batch: several together could be more than its places can count.
-const LARGE_REPLY_BYTES: usize = 1 << 20;
+/// A reply of this size leaves its batch and is sent as it is: a batch that held it would give its memory back, and several together
+/// could be more than its places can count.
+const LARGE_REPLY_BYTES: usize = 256 * 1024;
 /// After this much of one peer's requests a turn goes on; what is left waits for the next one.
 const PEER_BYTES_PER_TURN: usize = 256 * 1024;
 
@@ -155,7 +156,10 @@ impl Core {
             item.reply_bytes = match outcome {
                 Outcome::Done if reply_bytes < LARGE_REPLY_BYTES => reply_bytes as u64,
                 Outcome::Done => {
-                    let reply = replies.split_off(length);
+                    let reply = match length {
+                        0 => std::mem::take(replies),
+                        _ => replies.split_off(length),
+                    };
                     let holds = self.holds_of_request();
                     let message = match item.is_part {
                         true => self.large_part(item.sequence, reply),
@@ -257,7 +261,7 @@ impl Core {
                 }
                 self.hold(token, &holds);
                 self.ran_at = ran_at;
-                self.fill(token, sequence, &reply);
+                self.fill_whole(token, sequence, reply);
                 self.ran_at = 0;
             }
             Message::Slow { token, call } => self.note_calls(token, vec![*call]),

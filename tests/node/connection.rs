@@ -41,7 +41,10 @@ fn an_endless_pipeline_keeps_its_order_and_little_memory() {
             while out.len() > 1 && (out.len() > 100 || rng.below(4) > 0) {
                 let index = rng.below(out.len() as u64) as usize;
                 let (sequence, number) = out.remove(index).expect("one of them");
-                connection.fill(sequence, &reply_of(number), 0);
+                match rng.below(2) {
+                    0 => connection.fill(sequence, &reply_of(number), 0),
+                    _ => connection.fill_whole(sequence, reply_of(number), 0),
+                }
             }
             let sent = std::mem::take(&mut connection.output);
             assert!(expected.starts_with(&sent), "seed {seed} at {number}");

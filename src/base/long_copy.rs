@@ -8,6 +8,8 @@
 //! Source    glibc's bugs 30994 and 30995, mended in 2.39; measured with 2.36 on Zen 4.
 //! Tests     tests/base/long_copy.rs: lengths around every border.
 
+use std::slice::Chunks;
+
 /// Below the least limit of `rep movsb`, 2 KiB, and whole lines of the cache, so that all pieces are aligned as the first.
 const PIECE_BYTES: usize = 2048 - 64;
 /// From here on the pieces are worth a call.
@@ -43,10 +45,16 @@ pub fn copy(to: &mut [u8], from: &[u8]) {
     pieces.for_each(|(to, from)| to.copy_from_slice(from));
 }
 
+/// What a copy of `bytes` is made of.
+#[inline]
+pub fn pieces(bytes: &[u8]) -> Chunks<'_, u8> {
+    bytes.chunks(PIECE_BYTES)
+}
+
 #[inline(never)]
 fn append_pieces(to: &mut Vec<u8>, bytes: &[u8]) {
     to.reserve(bytes.len());
-    for piece in bytes.chunks(PIECE_BYTES) {
+    for piece in pieces(bytes) {
         to.extend_from_slice(piece);
     }
 }

@@ -1,59 +1,66 @@
-//! Growing buffer: the bytes of one very large request or string, gathered without ever being copied to make room.
+//! Growing buffer: the bytes of one large request or string, gathered without being copied to make room.
 //!
-//! Promises  growing remaps pages and moves no byte; memory follows the bytes received, not the length announced;
-//!           the whole can become a stored value as it is, and grow on as that; zeros behind all that was written cost nothing.
+//!     expected to be shorter than 1 MiB: allocated as it is expected, and copied where it becomes longer than that
+//!     anything else: pages of its own, which are mapped anew as it grows
+//!
+//! A process has some ten thousand mappings at most, and a hole between two values is the end of one.
+//!
+//! Promises  growing remaps pages and moves no byte, once there is a MiB; memory follows the bytes received, not the length announced,
+//!           beyond that MiB; the whole can become a stored value as it is, and grow on as that; zeros behind all that was written to
+//!           pages cost nothing.
 //! Not here  when a request is large enough for this: the connection; memory of earlier ones: `ds/spare_mappings.rs`.
 //! Tests     tests/ds/growing_buffer.rs: a model `Vec<u8>` over several doublings; `Bytes` dropped on another thread; memory
 //!           taken over from the buffer before.
 
+use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::io;
 use std::ptr::{NonNull, null_mut};
 
 use super::spare_mappings::{self, Mapping, PAGE_BYTES};
 use crate::base::long_copy;
 
-/// The first mapping; also what lengths are rounded up to by the kernel anyway, times a few.
-const FIRST_BYTES: usize = 64 * 1024;
+/// What is this long is mapped; also the first mapping.
+const MAPPED_BYTES_MIN: usize = 1 << 20;
 
-/// So much is mapped at once where as much is expected.
-const MAPPED_AT_ONCE_MAX: usize = 1 << 20;
-
-/// An anonymous mapping that doubles.
+/// An allocation, or an anonymous mapping that doubles.
 #[derive(Debug)]
 pub struct GrowingBuffer {
     memory: NonNull<u8>,
     length: usize,
     capacity: usize,
-    /// Bytes of the mapping that may have been touched: what lies behind takes no memory.
+    /// `memory` is whole pages of our own. Without a capacity it is nothing.
+    is_mapped: bool,
+    /// Bytes that may have been touched: those of a mapping that lie behind are zeros, and take no memory.
     touched: usize,
     /// How long it will be, as far as that is known.
     expected: usize,
 }
 
-// SAFETY: the mapping belongs to this value alone, and nothing in it is bound to a thread.
+// SAFETY: the memory belongs to this value alone, and nothing in it is bound to a thread.
 unsafe impl Send for GrowingBuffer {}
 // SAFETY: a shared buffer is only read.
 unsafe impl Sync for GrowingBuffer {}
 
 impl GrowingBuffer {
-    /// An empty buffer; maps nothing yet.
+    /// An empty buffer; takes no memory yet.
     pub fn new() -> Self {
         Self::expecting(0)
     }
 
-    /// An empty buffer that will probably hold so many bytes. Little is mapped for those before they come, but spare memory is
+    /// An empty buffer that will probably hold so many bytes. Of many none are taken before they come, but spare memory is
     /// chosen by it.
     pub fn expecting(bytes: usize) -> Self {
         Self {
             memory: NonNull::dangling(),
             length: 0,
             capacity: 0,
+            is_mapped: false,
             touched: 0,
             expected: bytes,
         }
     }
 
-    /// Zeros, none of them touched.
+    /// Zeros on pages of their own, none of them touched.
     ///
     /// - Errors: the kernel has no memory to map.
     pub fn zeros(bytes: usize) -> io::Result<Self> {
@@ -64,6 +71,7 @@ impl GrowingBuffer {
                 .ok_or(io::ErrorKind::OutOfMemory)?;
             buffer.memory = map(capacity)?;
             buffer.capacity = capacity;
+            buffer.is_mapped = true;
             buffer.length = bytes;
         }
         Ok(buffer)
@@ -71,7 +79,7 @@ impl GrowingBuffer {
 
     /// Appends so many zeros.
     ///
-    /// - Errors: the kernel has no memory to map; the buffer is unchanged.
+    /// - Errors: there is no memory; the buffer is unchanged.
     /// - Cost: that of filling as much of the memory as may have been touched, and a remap each time the length doubles.
     pub fn extend_zeros(&mut self, bytes: usize) -> io::Result<()> {
         let length = self
@@ -82,7 +90,7 @@ impl GrowingBuffer {
             self.grow(length)?;
         }
         let touched = self.touched.clamp(self.length, length);
-        // SAFETY: the mapping has `capacity` bytes, at least `length`; it is ours alone.
+        // SAFETY: there are `capacity` bytes, at least `length`, and they are ours alone.
         unsafe {
             let start = self.memory.add(self.length);
             start.write_bytes(0, touched - self.length);
@@ -93,7 +101,7 @@ impl GrowingBuffer {
 
     /// Appends `bytes`.
     ///
-    /// - Errors: the kernel has no memory to map; the buffer is unchanged.
+    /// - Errors: there is no memory; the buffer is unchanged.
     /// - Cost: one copy of `bytes`, and a remap each time the length doubles.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> io::Result<()> {
         let length = self
@@ -103,12 +111,15 @@ impl GrowingBuffer {
         if length > self.capacity {
             self.grow(length)?;
         }
-        // SAFETY: the mapping has `capacity` bytes, at least `length`, all of them zeros or written once; it is ours alone.
-        let room = unsafe {
-            let start = self.memory.as_ptr().add(self.length);
-            std::slice::from_raw_parts_mut(start, bytes.len())
-        };
-        long_copy::copy(room, bytes);
+        let mut at = self.length;
+        for piece in long_copy::pieces(bytes) {
+            // SAFETY: there are `capacity` bytes, at least `length`, which are ours alone.
+            unsafe {
+                let place = self.memory.add(at).as_ptr();
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), place, piece.len());
+            }
+            at += piece.len();
+        }
         self.length = length;
         self.touched = self.touched.max(length);
         Ok(())
@@ -118,7 +129,7 @@ impl GrowingBuffer {
     ///
     /// - Returns the first byte's address, good until the buffer is changed otherwise, and how many there are. What has been written
     ///   is there once [`GrowingBuffer::advance`] says so.
-    /// - Errors: the kernel has no memory to map; the buffer is unchanged.
+    /// - Errors: there is no memory; the buffer is unchanged.
     pub fn room(&mut self, bytes: usize) -> io::Result<(NonNull<u8>, usize)> {
         let length = self
             .length
@@ -127,18 +138,17 @@ impl GrowingBuffer {
         if length > self.capacity {
             self.grow(length)?;
         }
-        // SAFETY: the mapping has `capacity` bytes, at least `length`.
+        // SAFETY: there are `capacity` bytes, at least `length`.
         let start = unsafe { self.memory.add(self.length) };
         Ok((start, length - self.length))
     }
 
     /// `bytes` more are there, in the room behind what was.
     ///
-    /// # Panics
-    /// There is less room.
-    pub fn advance(&mut self, bytes: usize) {
-        // Every byte of a mapping has a value, whether anybody wrote one or not.
-        assert!(bytes <= self.capacity - self.length, "it has been written");
+    /// # Safety
+    /// They have been written to what [`GrowingBuffer::room`] gave last.
+    pub unsafe fn advance(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.capacity - self.length, "there was room");
         self.length += bytes;
         self.touched = self.touched.max(self.length);
     }
@@ -153,9 +163,17 @@ impl GrowingBuffer {
         self.length == 0
     }
 
-    /// Bytes mapped; those never written take no memory.
+    /// Bytes there is room for; those of a mapping that were never written take no memory.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Bytes it takes: of a mapping those behind the last one are as good as none.
+    pub fn allocated_bytes(&self) -> usize {
+        match self.is_mapped {
+            true => self.length,
+            false => self.capacity,
+        }
     }
 
     /// Everything appended so far.
@@ -167,7 +185,7 @@ impl GrowingBuffer {
     /// The same, writable.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         self.touched = self.touched.max(self.length);
-        // SAFETY: as above; every byte of a mapping has a value, and the borrow is exclusive.
+        // SAFETY: as above; the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.length) }
     }
 
@@ -176,45 +194,90 @@ impl GrowingBuffer {
         self.length = self.length.min(length);
     }
 
-    /// Gives the pages after the last byte back. Best effort: where the kernel refuses, they stay until the drop.
+    /// Gives what lies after the last byte back, in pages. Best effort: where that is refused, it stays until the drop.
     pub fn truncate_to_len(&mut self) {
         if self.length == 0 {
-            self.unmap();
+            self.release();
             return;
         }
         let wanted = self.length.next_multiple_of(PAGE_BYTES);
         if wanted < self.capacity {
             // Shrinking splits no mapping and cannot run out of anything; an error leaves all as it was.
-            let _ = self.remap(wanted);
+            let _ = match self.is_mapped {
+                true => self.remap(wanted),
+                false => self.reallocate(wanted),
+            };
             self.touched = self.touched.min(self.capacity);
         }
     }
 
+    /// Makes room for `length` bytes in all, which are more than there is.
     fn grow(&mut self, length: usize) -> io::Result<()> {
-        let wanted = length
+        let doubled = length
             .checked_next_power_of_two()
-            .ok_or(io::ErrorKind::OutOfMemory)?
-            .max(FIRST_BYTES);
-        let whole = self.expected.next_multiple_of(PAGE_BYTES);
-        let wanted = if whole < length {
-            wanted
-        } else {
-            wanted.max(MAPPED_AT_ONCE_MAX).min(whole)
-        };
-        if self.capacity == 0
-            && let Some(spare) = spare_mappings::take(self.expected.max(length))
-        {
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        if self.capacity == 0 {
+            let wanted = self.expected.max(length);
+            return match wanted < MAPPED_BYTES_MIN {
+                true => self.reallocate(wanted),
+                false => self.map_first(length),
+            };
+        }
+        if self.is_mapped {
+            return self.remap(self.pages_for(length, doubled));
+        }
+        if doubled < MAPPED_BYTES_MIN {
+            return self.reallocate(doubled);
+        }
+        let mut mapped = Self::expecting(self.expected.max(length));
+        mapped.map_first(length)?;
+        mapped.extend_from_slice(self.as_slice())?;
+        *self = mapped;
+        Ok(())
+    }
+
+    /// The first mapping: spare memory where there is some.
+    fn map_first(&mut self, length: usize) -> io::Result<()> {
+        let doubled = length.next_power_of_two().max(MAPPED_BYTES_MIN);
+        if let Some(spare) = spare_mappings::take(self.expected.max(length)) {
             (self.memory, self.capacity) = spare.into_parts();
             self.touched = self.capacity;
+            self.is_mapped = true;
             if length <= self.capacity {
                 return Ok(());
             }
+            return self.remap(self.pages_for(length, doubled));
         }
-        if self.capacity > 0 {
-            return self.remap(wanted);
-        }
+        let wanted = self.pages_for(length, doubled);
         self.memory = map(wanted)?;
         self.capacity = wanted;
+        self.is_mapped = true;
+        Ok(())
+    }
+
+    /// What is mapped for `length` bytes: `doubled`, but no more than is expected.
+    fn pages_for(&self, length: usize, doubled: usize) -> usize {
+        let whole = self.expected.next_multiple_of(PAGE_BYTES);
+        match whole < length {
+            true => doubled.next_multiple_of(PAGE_BYTES),
+            false => doubled.max(MAPPED_BYTES_MIN).min(whole),
+        }
+    }
+
+    /// Allocates so many bytes, not 0, in place of those there are.
+    fn reallocate(&mut self, capacity: usize) -> io::Result<()> {
+        let layout = |bytes: usize| Layout::from_size_align(bytes, 1).ok();
+        let new = layout(capacity).ok_or(io::ErrorKind::OutOfMemory)?;
+        // SAFETY: neither size is 0; what there is was allocated by this function, with the layout of its capacity.
+        let memory = unsafe {
+            match layout(self.capacity).filter(|old| old.size() > 0) {
+                None => alloc(new),
+                Some(old) => realloc(self.memory.as_ptr(), old, capacity),
+            }
+        };
+        self.memory = NonNull::new(memory).ok_or(io::ErrorKind::OutOfMemory)?;
+        self.capacity = capacity;
+        self.touched = capacity;
         Ok(())
     }
 
@@ -244,23 +307,30 @@ impl GrowingBuffer {
         let (length, old) = (self.length, self.memory);
         // SAFETY: both mappings have `length` bytes and are apart.
         unsafe { std::ptr::copy_nonoverlapping(old.as_ptr(), memory.as_ptr(), length) };
-        self.unmap();
+        self.release();
         self.memory = memory;
         self.length = length;
         self.capacity = capacity;
+        self.is_mapped = true;
         self.touched = length;
         Ok(())
     }
 
-    fn unmap(&mut self) {
-        if self.capacity > 0 {
+    fn release(&mut self) {
+        if self.capacity > 0 && self.is_mapped {
             // SAFETY: the mapping is ours, of this length, and is used no more.
             let mapping = unsafe { Mapping::new(self.memory, self.capacity) };
             spare_mappings::put(mapping, self.touched);
+        } else if let Ok(layout) = Layout::from_size_align(self.capacity, 1)
+            && self.capacity > 0
+        {
+            // SAFETY: `reallocate` allocated it with this layout, and it is used no more.
+            unsafe { dealloc(self.memory.as_ptr(), layout) };
         }
         self.memory = NonNull::dangling();
         self.length = 0;
         self.capacity = 0;
+        self.is_mapped = false;
         self.touched = 0;
     }
 }
@@ -279,7 +349,7 @@ impl AsRef<[u8]> for GrowingBuffer {
 
 impl Drop for GrowingBuffer {
     fn drop(&mut self) {
-        self.unmap();
+        self.release();
     }
 }
 

@@ -23,7 +23,7 @@ use crate::resp::parse::{Limits, ParseState, Parsed, ProtocolError, parse};
 use crate::resp::{Args, Head, Reply, Span};
 
 /// A request that still needs more than this gets a buffer of its own, which can become a value without a copy.
-const LARGE_REQUEST_BYTES: usize = 64 * 1024;
+const LARGE_REQUEST_BYTES: usize = 32 * 1024;
 
 /// After a large request so many receives are armed one by one, until one of them brings another large request.
 const RECEIVES_ONCE_MAX: u8 = 16;

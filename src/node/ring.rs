@@ -753,7 +753,8 @@ impl Ring {
                 if let Some(mut buffer) = self.gathering.remove(&token.index) {
                     let result = match usize::try_from(result) {
                         Ok(bytes @ 1..) => {
-                            buffer.advance(bytes);
+                            // SAFETY: the kernel has written so many bytes to the room that `gather` asked for.
+                            unsafe { buffer.advance(bytes) };
                             Ok(bytes)
                         }
                         _ => Err(nothing_received(result)),

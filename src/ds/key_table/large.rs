@@ -13,7 +13,7 @@ use crate::base::shared_bytes::SharedBytes;
 use crate::ds::block_size::block_bytes;
 use crate::ds::growing_buffer::GrowingBuffer;
 
-/// What is this long has pages of its own.
+/// What grows to this length is put into a buffer with pages of its own.
 const MAPPED_BYTES_MIN: usize = 1 << 20;
 /// A string that outgrows its memory gets as much again as it needs; one of [`MAPPED_BYTES_MIN`] that found no pages, a quarter.
 const SPARE_PART_OF_LONG: usize = 4;
@@ -24,8 +24,8 @@ const ZEROS_BYTES_MIN: usize = 1 << 16;
 pub(super) enum Large {
     /// Ours alone; grows in place.
     Owned(Vec<u8>),
-    /// Ours alone, on pages of its own.
-    Mapped(Box<Mapped>),
+    /// Ours alone, in a buffer whose pages are mapped anew as it grows.
+    Buffered(Box<Buffered>),
     /// Received without a copy: becomes ours when nobody else holds it.
     Received(SharedBytes),
     /// Handed out or over without a copy.
@@ -33,12 +33,12 @@ pub(super) enum Large {
 }
 
 /// A string that begins somewhere in its buffer and ends with it.
-pub(super) struct Mapped {
+pub(super) struct Buffered {
     buffer: GrowingBuffer,
     start: usize,
 }
 
-impl Mapped {
+impl Buffered {
     fn of(mut buffer: GrowingBuffer, range: Range<usize>) -> Box<Self> {
         buffer.truncate(range.end);
         let start = range.start;
@@ -50,7 +50,7 @@ impl Mapped {
     }
 }
 
-impl AsRef<[u8]> for Mapped {
+impl AsRef<[u8]> for Buffered {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
@@ -63,9 +63,9 @@ impl Large {
     ///   memory for what lies between.
     pub(super) fn copy_of(bytes: &[u8], length: usize) -> Self {
         if length >= MAPPED_BYTES_MIN
-            && let Some(buffer) = mapped_copy(bytes, length)
+            && let Some(buffer) = buffered_copy(bytes, length)
         {
-            return Self::Mapped(Mapped::of(buffer, 0..length));
+            return Self::Buffered(Buffered::of(buffer, 0..length));
         }
         if length - bytes.len() >= ZEROS_BYTES_MIN {
             return Self::Owned(zeros_behind(bytes, length, length));
@@ -80,7 +80,7 @@ impl Large {
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
-            Self::Mapped(mapped) => mapped.bytes(),
+            Self::Buffered(buffered) => buffered.bytes(),
             Self::Received(bytes) => bytes,
             Self::Shared(bytes) => bytes,
         }
@@ -96,7 +96,7 @@ impl Large {
         }
         match self {
             Self::Owned(bytes) => bytes,
-            Self::Mapped(mapped) => &mut mapped.buffer.as_mut_slice()[mapped.start..],
+            Self::Buffered(buffered) => &mut buffered.buffer.as_mut_slice()[buffered.start..],
             Self::Received(_) | Self::Shared(_) => unreachable!("it was just made our own"),
         }
     }
@@ -106,7 +106,7 @@ impl Large {
         let copy = |bytes: &[u8]| Self::copy_of(bytes, bytes.len().max(length_min));
         match self {
             Self::Received(bytes) => match bytes.try_own::<GrowingBuffer>() {
-                Ok((buffer, range)) => Self::Mapped(Mapped::of(buffer, range)),
+                Ok((buffer, range)) => Self::Buffered(Buffered::of(buffer, range)),
                 Err(bytes) => copy(&bytes),
             },
             Self::Shared(bytes) => copy(&bytes),
@@ -116,35 +116,31 @@ impl Large {
 
     /// Makes a string of ours, which is shorter, so long.
     fn grow(&mut self, length: usize) {
-        match self {
-            Self::Mapped(mapped) => {
-                let more = length - mapped.bytes().len();
-                if mapped.buffer.extend_zeros(more).is_err() {
-                    // No pages to be had: the allocator says what becomes of that.
-                    *self = Self::Owned(zeros_behind(mapped.bytes(), length, length));
-                }
-            }
-            Self::Owned(bytes) if bytes.capacity() >= length => bytes.resize(length, 0),
-            Self::Owned(bytes) => {
-                if length >= MAPPED_BYTES_MIN
-                    && let Some(buffer) = mapped_copy(bytes, length)
-                {
-                    *self = Self::Mapped(Mapped::of(buffer, 0..length));
-                    return;
-                }
-                let spare_bytes = match length {
-                    0..MAPPED_BYTES_MIN => length,
-                    _ => length / SPARE_PART_OF_LONG,
-                };
-                let capacity = length + spare_bytes;
-                if length - bytes.len() >= ZEROS_BYTES_MIN {
-                    *bytes = zeros_behind(bytes, length, capacity);
-                } else {
-                    bytes.reserve_exact(capacity - bytes.len());
-                    bytes.resize(length, 0);
-                }
+        let zeros = length - self.bytes().len();
+        let wants_pages = match self {
+            Self::Owned(bytes) => bytes.capacity() < length,
+            // A longer one grows in zeros that nobody has touched as well.
+            Self::Buffered(it) => {
+                it.buffer.capacity() < MAPPED_BYTES_MIN && zeros >= ZEROS_BYTES_MIN
             }
             Self::Received(_) | Self::Shared(_) => unreachable!("only what is ours grows"),
+        };
+        if wants_pages
+            && length >= MAPPED_BYTES_MIN
+            && let Some(buffer) = buffered_copy(self.bytes(), length)
+        {
+            *self = Self::Buffered(Buffered::of(buffer, 0..length));
+            return;
+        }
+        match self {
+            Self::Owned(bytes) => extend_with_zeros(bytes, length),
+            Self::Buffered(buffered) => {
+                if buffered.buffer.extend_zeros(zeros).is_err() {
+                    // No pages to be had: the allocator says what becomes of that.
+                    *self = Self::Owned(zeros_behind(buffered.bytes(), length, length));
+                }
+            }
+            Self::Received(_) | Self::Shared(_) => {}
         }
     }
 
@@ -152,13 +148,13 @@ impl Large {
     pub(super) fn into_bytes(self) -> Bytes {
         match self {
             Self::Owned(bytes) => bytes.into(),
-            Self::Mapped(mapped) => Bytes::from_owner(*mapped),
+            Self::Buffered(buffered) => Bytes::from_owner(*buffered),
             Self::Received(bytes) => Bytes::from_owner(bytes),
             Self::Shared(bytes) => bytes,
         }
     }
 
-    /// Puts it elsewhere on the heap. What has pages of its own is on no heap.
+    /// Puts it elsewhere on the heap.
     pub(super) fn move_on_heap(&mut self) {
         match self {
             Self::Owned(old) => {
@@ -166,28 +162,37 @@ impl Large {
                 copy.append(old);
                 *old = copy;
             }
-            Self::Mapped(_) => {}
+            Self::Buffered(old) => {
+                let length = old.bytes().len();
+                let mut copy = GrowingBuffer::expecting(length);
+                if copy.extend_from_slice(old.bytes()).is_ok() {
+                    *old = Buffered::of(copy, 0..length);
+                }
+            }
             Self::Received(old) => *old = SharedBytes::copy_of(old),
             Self::Shared(old) => *old = Bytes::copy_from_slice(old),
         }
     }
 
-    /// Bytes on the heap, as blocks; the box included. Of pages that double as the string grows those behind it take no memory.
+    /// Bytes on the heap, as blocks; the box included.
     pub(super) fn heap_bytes(&self) -> usize {
         let own_bytes = match self {
-            Self::Mapped(_) => block_bytes(size_of::<Self>()) + block_bytes(size_of::<Mapped>()),
+            Self::Buffered(_) => {
+                block_bytes(size_of::<Self>()) + block_bytes(size_of::<Buffered>())
+            }
             _ => block_bytes(size_of::<Self>()),
         };
         own_bytes
             + block_bytes(match self {
                 Self::Owned(bytes) => bytes.capacity(),
+                Self::Buffered(buffered) => buffered.buffer.allocated_bytes(),
                 other => other.bytes().len(),
             })
     }
 }
 
 /// `bytes` and zeros up to `length` on pages of their own; none where the kernel has none.
-fn mapped_copy(bytes: &[u8], length: usize) -> Option<GrowingBuffer> {
+fn buffered_copy(bytes: &[u8], length: usize) -> Option<GrowingBuffer> {
     let zeros = length - bytes.len();
     // Spare pages would have to be filled with zeros.
     let mut buffer = match zeros < ZEROS_BYTES_MIN {
@@ -201,6 +206,23 @@ fn mapped_copy(bytes: &[u8], length: usize) -> Option<GrowingBuffer> {
         long_copy::copy(&mut buffer.as_mut_slice()[..bytes.len()], bytes);
     }
     Some(buffer)
+}
+
+/// Zeros up to `length`, and room for more where there is none.
+fn extend_with_zeros(bytes: &mut Vec<u8>, length: usize) {
+    if bytes.capacity() < length {
+        let spare_bytes = match length {
+            0..MAPPED_BYTES_MIN => length,
+            _ => length / SPARE_PART_OF_LONG,
+        };
+        let capacity = length + spare_bytes;
+        if length - bytes.len() >= ZEROS_BYTES_MIN {
+            *bytes = zeros_behind(bytes, length, capacity);
+            return;
+        }
+        bytes.reserve_exact(capacity - bytes.len());
+    }
+    bytes.resize(length, 0);
 }
 
 /// `bytes`, zeros up to `length`, and room up to `capacity`. Zeros of a new large allocation are pages that nobody has touched.

@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use super::data_dir::DataDir;
+use super::folder::shown;
 use super::import::{Imported, files_of, length_of};
 use super::options::Options;
 use super::progress::Progress;
@@ -80,7 +81,7 @@ pub(super) fn tell_newer(dir: &DataDir, options: &Options) {
             file = %path.display(),
             "Redis has written here since the last start: none of that is loaded, for there is a log of rondo's; to begin \
              with Redis's anew, move away {} and the core-* beside it",
-            dir.manifest_path().display()
+            shown(&dir.manifest_path()).display()
         );
     }
 }

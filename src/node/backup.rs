@@ -142,7 +142,7 @@ impl Backup {
         let part = &mut pinned.parts[usize::from(core)];
         if part.first > 0 {
             backup_dir::keep(&pinned.data, to, (epoch, core), (part.first, first))
-                .map_err(|error| format!("{}: {error}", to.path().display()))?;
+                .map_err(|error| format!("{}: {error}", to.place().display()))?;
         }
         part.first = first;
         Ok(())
@@ -255,7 +255,7 @@ impl Core {
             (BackupRequest::Seal, _) => Err(NOT_READY.into()),
             (BackupRequest::Abort, _) if is_under_way => {
                 let dir = lock(&backup).fail("aborted by user".into());
-                return self.clear_backup(dir.map(|dir| dir.path().to_path_buf()), Some(asked));
+                return self.clear_backup(dir.map(|dir| dir.place()), Some(asked));
             }
             (BackupRequest::Abort, _) => Err(NONE.into()),
             (BackupRequest::Cleanup, _) if is_under_way => Err(UNDER_WAY.into()),
@@ -276,7 +276,7 @@ impl Core {
         let mut new = Backup {
             state: State::Incrementing,
             began_s: self.now_ms / 1000,
-            path: Some(dir.path().to_path_buf()),
+            path: Some(dir.place()),
             dir: Some(Arc::new(dir)),
             ..Backup::default()
         };
@@ -351,7 +351,7 @@ impl Core {
         let dir = backup.fail(reason.into());
         drop(backup);
         if self.saving.backing_up.clearing.is_none() {
-            self.clear_backup(dir.map(|dir| dir.path().to_path_buf()), None);
+            self.clear_backup(dir.map(|dir| dir.place()), None);
         }
     }
 
@@ -550,8 +550,8 @@ impl Core {
                 self.file_backup(asked, move || {
                     let mut backup = lock(&backup);
                     let dir = backup.dir.clone().ok_or("it was given up")?;
-                    let fail = |error| format!("{}: {error}", dir.path().display());
-                    backup.files = backup_dir::finish(dir.path()).map_err(fail)?;
+                    let fail = |error| format!("{}: {error}", dir.place().display());
+                    backup.files = backup_dir::finish(&dir.place()).map_err(fail)?;
                     Ok(())
                 });
             }
@@ -612,7 +612,7 @@ impl Core {
 /// Empties the folder of one that has failed, on a thread that may wait.
 fn give_up(dir: Option<Arc<DataDir>>) {
     if let Some(dir) = dir
-        && let Err(error) = backup_dir::remove(dir.path())
+        && let Err(error) = backup_dir::remove(&dir.place())
     {
         tracing::error!(%error, "cannot remove a backup's files");
     }

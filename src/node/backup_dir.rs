@@ -14,6 +14,7 @@ use std::time::UNIX_EPOCH;
 
 use super::data_dir::{DataDir, link, remove_if_there};
 use super::faults::fail_if;
+use super::folder::{self, shown};
 use super::options::Options;
 use super::removal;
 use super::rewrite::dir_of;
@@ -41,8 +42,9 @@ pub struct Found {
 
 /// The folder that the options name.
 pub fn path_of(options: &Options) -> PathBuf {
-    let dir = Path::new(&options.dir);
-    // BACKUP LIST has whole paths; `dir` is where the process is, and may be said in part.
+    let dir = folder::working_name(&options.dir);
+    // BACKUP LIST has whole paths; `dir` may be said in part.
+    let dir = Path::new(&dir);
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     dir.join(&options.backupdirname)
 }
@@ -78,7 +80,7 @@ pub fn look(options: &Options) -> Result<Option<Found>, String> {
         && let Ok(dir) = DataDir::open(&path)
     {
         tracing::warn!(dir = %path.display(), "removing a backup that was never sealed");
-        remove(dir.path()).map_err(|error| format!("{}: {error}", path.display()))?;
+        remove(&dir.place()).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(None)
 }
@@ -130,8 +132,8 @@ pub fn pin(data: &DataDir, to: &DataDir) -> Result<(Epoch, PathBuf), String> {
     let base = epoch.base.as_ref().ok_or("the log has no base")?;
     let path = to.base_path(epoch.number, base.number);
     link(&data.base_path(epoch.number, base.number), &path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok((epoch, path))
+        .map_err(|error| format!("{}: {error}", shown(&path).display()))?;
+    Ok((epoch, shown(&path)))
 }
 
 /// Takes segments that the log is about to drop.
@@ -158,7 +160,7 @@ pub fn seal(
     epoch: &Epoch,
     parts: &[LogPart],
 ) -> Result<Vec<PathBuf>, String> {
-    let fail = |error: std::io::Error| format!("{}: {error}", to.path().display());
+    let fail = |error: std::io::Error| format!("{}: {error}", to.place().display());
     for (core, part) in parts.iter().enumerate() {
         let core = core as u16;
         for sequence in data.segments(epoch.number, core)? {
@@ -179,7 +181,7 @@ pub fn seal(
         epochs: vec![epoch.clone()],
     };
     to.set_manifest(&manifest).map_err(fail)?;
-    finish(to.path()).map_err(fail)
+    finish(&to.place()).map_err(fail)
 }
 
 /// Says that the folder is whole; its files.

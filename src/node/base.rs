@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::folder::shown;
 use super::functions::Codes;
 use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, tell_empty, told};
 use super::regular;
@@ -24,7 +25,7 @@ pub fn load_base(
     shards: &mut [Shard],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Codes, String> {
-    let fail = |reason: String| format!("{}, {reason}", path.display());
+    let fail = |reason: String| format!("{}, {reason}", shown(path).display());
     let mut file = regular::open(path).map_err(|error| fail(error.to_string()))?;
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
     let taken = load_base_from(&mut file, bytes, shards, progress).map_err(fail)?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::acl::use_users_question;
 use super::core::Core;
+use super::folder;
 use super::gather::{Asker, Purpose};
 use super::mesh::GATE_LOADING;
 use super::message::{Answer, Question};
@@ -32,6 +33,9 @@ impl Core {
             return Err("LOADING Redis is loading the dataset in memory".to_string());
         }
         let mut options = (*self.options).clone();
+        // It may have been renamed: then the name that it had is that of another, or of none.
+        options.dir = folder::working_name(&options.dir);
+        let before = folder::working();
         let may_protected = match options.enable_protected_configs {
             "yes" => true,
             "local" => is_local,
@@ -46,12 +50,19 @@ impl Core {
             .and_then(|()| self.log_as_told(&options, &changed));
         if let Err(text) = in_force {
             // All or none: what has changed already goes back. It was in force before, so it can be again.
-            let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &changed);
+            let others: Vec<_> = changed.into_iter().filter(|name| *name != "dir").collect();
+            let _ = super::settings::apply_to_process(&mut (*self.options).clone(), &others);
+            if let Some(folder) = before {
+                let _ = folder::enter(folder);
+            }
             if of_tls.is_some() {
                 // What was read before may be gone by now: then it stays as it is held.
                 let _ = self.listeners.reload(&self.options.clone());
             }
             return Err(text);
+        }
+        if changed.contains(&"dir") {
+            self.tell_logs_left_behind(&options);
         }
         if changed.contains(&"requirepass") {
             let mut users = (*self.users).clone();
@@ -73,6 +84,16 @@ impl Core {
         };
         self.ask_all(asker, Purpose::Ok, Question::Apply(Arc::new(options)));
         Ok(())
+    }
+
+    /// Logs stay where they are, wherever `dir` goes: a start finds them there until the configuration file says otherwise, which it is
+    /// kept from (`node/filing.rs`).
+    fn tell_logs_left_behind(&self, options: &Options) {
+        if let Some(store) = &self.saving.rewriting.store
+            && let Err(reason) = store.is_found_by(options)
+        {
+            tracing::warn!("{reason}");
+        }
     }
 
     fn log_as_told(&mut self, options: &Options, changed: &[&'static str]) -> Result<(), String> {

@@ -18,6 +18,7 @@ use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, lseek};
 
 use super::faults::fail_if;
+use super::folder::{Folder, shown};
 use super::process::machine_bytes;
 use super::regular;
 use super::removal::{self, Next};
@@ -38,7 +39,7 @@ const NEARLY_FULL_BYTES: u64 = 512 << 10;
 
 /// The directory, locked for this process.
 pub struct DataDir {
-    path: PathBuf,
+    folder: Folder,
     _lock: File,
     /// Held by who changes which files count.
     changing: Mutex<()>,
@@ -50,28 +51,31 @@ impl DataDir {
     /// - Errors: a sentence for the operator; another process that has it is one.
     pub fn open(path: &Path) -> Result<Self, String> {
         let fail = |what: &str, error: std::io::Error| format!("cannot {what}: {error}");
-        make_dir(path).map_err(|error| fail(&format!("make {}", path.display()), error))?;
-        let lock_path = path.join("lock");
+        let told = shown(path);
+        make_dir(path).map_err(|error| fail(&format!("make {}", told.display()), error))?;
+        let folder =
+            Folder::open(path).map_err(|error| fail(&format!("open {}", told.display()), error))?;
+        let lock_path = folder.path().join("lock");
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(&lock_path)
-            .map_err(|error| fail(&format!("open {}", lock_path.display()), error))?;
+            .map_err(|error| fail(&format!("open {}", shown(&lock_path).display()), error))?;
         if let Err(error) = lock.try_lock() {
             return Err(match error {
                 std::fs::TryLockError::WouldBlock => format!(
                     "{} is in use by another process; give each its own `dir` or `appenddirname`",
-                    path.display()
+                    told.display()
                 ),
                 std::fs::TryLockError::Error(error) => {
-                    fail(&format!("lock {}", lock_path.display()), error)
+                    fail(&format!("lock {}", shown(&lock_path).display()), error)
                 }
             });
         }
         Ok(Self {
-            path: path.to_path_buf(),
+            folder,
             _lock: lock,
             changing: Mutex::new(()),
         })
@@ -83,19 +87,24 @@ impl DataDir {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where it is, as far as its name goes: it may be another soon.
+    pub fn place(&self) -> PathBuf {
+        shown(self.folder.path())
+    }
+
+    /// Whether it is the directory of that name.
+    pub fn is_at(&self, name: &Path) -> bool {
+        self.folder.is_at(name)
     }
 
     /// Reads the manifest; an empty one where there are no logs.
     pub fn manifest(&self) -> Result<Manifest, String> {
-        let path = self.path.join(MANIFEST);
+        let path = self.folder.path().join(MANIFEST);
         match regular::open(&path).and_then(std::io::read_to_string) {
             Ok(text) => Manifest::from_text(&text)
-                .map_err(|reason| format!("{} cannot be used: {reason}", path.display())),
+                .map_err(|reason| format!("{} cannot be used: {reason}", shown(&path).display())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let entries = std::fs::read_dir(&self.path)
+                let entries = std::fs::read_dir(self.folder.path())
                     .into_iter()
                     .flatten()
                     .flatten();
@@ -103,19 +112,19 @@ impl DataDir {
                 if names.any(|name| name.to_string_lossy().starts_with("core-")) {
                     return Err(format!(
                         "{} is missing, and there are logs beside it; it says which of them count",
-                        path.display()
+                        shown(&path).display()
                     ));
                 }
                 Ok(Manifest::default())
             }
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+            Err(error) => Err(format!("cannot read {}: {error}", shown(&path).display())),
         }
     }
 
     /// Replaces the manifest; durable when it returns, as is the directory's own name.
     pub fn set_manifest(&self, manifest: &Manifest) -> std::io::Result<()> {
         fail_if("manifest")?;
-        let new = self.path.join("manifest.new");
+        let new = self.folder.path().join("manifest.new");
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -125,23 +134,21 @@ impl DataDir {
         file.write_all(manifest.to_text().as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, self.manifest_path())?;
-        sync_dir(&self.path)?;
+        sync_dir(self.folder.path())?;
         // A process before may have made it and not come to this.
-        match self.path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
-            Some(parent) => sync_dir(parent),
-            None => Ok(()),
-        }
+        sync_dir(&self.folder.path().join(".."))
     }
 
     /// The manifest, written anew with every start.
     pub fn manifest_path(&self) -> PathBuf {
-        self.path.join(MANIFEST)
+        self.folder.path().join(MANIFEST)
     }
 
     /// The file of a base.
     pub fn base_path(&self, epoch: u64, number: u64) -> PathBuf {
-        self.path.join(format!("{epoch:04}-{number:08}.base.rdb"))
+        self.folder
+            .path()
+            .join(format!("{epoch:04}-{number:08}.base.rdb"))
     }
 
     /// The largest epoch that a file here has in its name, whatever it counts for. Of one that was begun and never came to a
@@ -152,7 +159,7 @@ impl DataDir {
             let ends = [".log", UNFINISHED, ".base.rdb"];
             ends.into_iter().find_map(|end| numbers(path, end))
         };
-        entries_of(&self.path)
+        entries_of(self.folder.path())
             .map(|entry| entry.path())
             .flat_map(|path| {
                 let inside = entries_of(&path)
@@ -175,7 +182,7 @@ impl DataDir {
                 needed.number == epoch && base == Some(number)
             })
         };
-        for entry in std::fs::read_dir(&self.path)? {
+        for entry in std::fs::read_dir(self.folder.path())? {
             let path = entry?.path();
             if path.is_dir() {
                 for entry in std::fs::read_dir(&path)? {
@@ -197,14 +204,14 @@ impl DataDir {
 
     /// Removes what a process that was killed has kept for files to come, and what it had not finished.
     pub fn remove_left(&self) {
-        let entries = std::fs::read_dir(&self.path);
+        let entries = std::fs::read_dir(self.folder.path());
         let paths = entries
             .into_iter()
             .flatten()
             .flatten()
             .map(|entry| entry.path());
         let folders = paths.filter(|path| path.is_dir());
-        for folder in folders.chain([self.path.clone()]) {
+        for folder in folders.chain([self.folder.path().to_path_buf()]) {
             spare::remove_left(&folder);
             let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
             for path in entries
@@ -212,7 +219,7 @@ impl DataDir {
                 .filter(|path| is_unfinished(path))
             {
                 if let Err(error) = remove_if_there(&path) {
-                    tracing::warn!(file = %path.display(), %error, "cannot remove what was not finished");
+                    tracing::warn!(file = %shown(&path).display(), %error, "cannot remove what was not finished");
                 }
             }
         }
@@ -226,7 +233,7 @@ impl DataDir {
             if !(first..=last).contains(&sequence)
                 && let Err(error) = SPARES.set_aside(&path, SPARE_SEGMENTS_MAX)
             {
-                tracing::warn!(file = %path.display(), %error, "cannot remove what is not needed any more");
+                tracing::warn!(file = %shown(&path).display(), %error, "cannot remove what is not needed any more");
             }
         }
     }
@@ -242,7 +249,7 @@ impl DataDir {
             Ok(())
         });
         if let Err(error) = trimmed {
-            tracing::warn!(file = %path.display(), %error, "cannot give back what is not used");
+            tracing::warn!(file = %shown(&path).display(), %error, "cannot give back what is not used");
         }
     }
 
@@ -272,7 +279,7 @@ impl DataDir {
                 Ok(fallocate(&file, hole, from as i64, length as i64)?)
             });
             if let Err(error) = hollowed {
-                tracing::warn!(file = %path.display(), %error, "cannot give back what is not used");
+                tracing::warn!(file = %shown(&path).display(), %error, "cannot give back what is not used");
             }
         }
     }
@@ -291,7 +298,7 @@ impl DataDir {
     }
 
     fn core_dir(&self, core: u16) -> PathBuf {
-        self.path.join(format!("core-{core:02}"))
+        self.folder.path().join(format!("core-{core:02}"))
     }
 
     fn segment(&self, epoch: u64, core: u16, sequence: u64) -> PathBuf {
@@ -333,7 +340,7 @@ impl DataDir {
         if dir.exists() {
             sync_dir(&dir)?;
         }
-        sync_dir(&self.path)
+        sync_dir(self.folder.path())
     }
 
     /// Makes a segment: its first block, the rest allocated, all of it durable, its name too. Where that fails nothing of it
@@ -373,7 +380,7 @@ impl DataDir {
         let dir = self.core_dir(core);
         if sequence == 1 || !dir.exists() {
             make_dir(&dir)?;
-            sync_dir(&self.path)?;
+            sync_dir(self.folder.path())?;
         }
         let path = self.segment(epoch, core, sequence);
         let unfinished = path.with_extension(&UNFINISHED[1..]);
@@ -543,7 +550,8 @@ fn sync_dir(path: &Path) -> std::io::Result<()> {
 impl Files for DataDir {
     fn segments(&self, epoch: u64, core: u16) -> Result<Vec<u64>, String> {
         let dir = self.core_dir(core);
-        let fail = |error: std::io::Error| format!("cannot list {}: {error}", dir.display());
+        let fail =
+            |error: std::io::Error| format!("cannot list {}: {error}", shown(&dir).display());
         let entries = match std::fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -576,7 +584,7 @@ impl Files for DataDir {
         }
         let path = self.segment(epoch, core, sequence);
         read_written(&path, bytes)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))
+            .map_err(|error| format!("cannot read {}: {error}", shown(&path).display()))
     }
 
     fn length(&self, epoch: u64, core: u16, sequence: u64) -> Result<u64, String> {
@@ -584,10 +592,11 @@ impl Files for DataDir {
         let metadata = std::fs::metadata(&path);
         metadata
             .map(|metadata| metadata.len())
-            .map_err(|error| format!("cannot look at {}: {error}", path.display()))
+            .map_err(|error| format!("cannot look at {}: {error}", shown(&path).display()))
     }
 
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {
-        self.segment(epoch, core, sequence).display().to_string()
+        let path = self.segment(epoch, core, sequence);
+        shown(&path).display().to_string()
     }
 }

@@ -209,8 +209,8 @@ impl Disk {
                 }
                 Err(error) => {
                     log.prepared(sequence, Err(errno(&error)));
-                    let place = self.dir.path().display();
-                    return Err(format!("cannot make a log in {place}: {error}"));
+                    let place = self.dir.place();
+                    return Err(format!("cannot make a log in {}: {error}", place.display()));
                 }
             }
         }

@@ -2,8 +2,8 @@
 //!
 //!     ACL LOAD, ACL SAVE, CONFIG REWRITE -> core 0 -> thread: the file -> core 0: what came of it -> the reply
 //!
-//! Promises  no core waits for these files; what is asked first is done first, and answered first; what is written is what
-//!           was in force when core 0 heard of it.
+//! Promises  no core waits for these files; what is asked first is done first, and answered first; what is written is what was in force
+//!           when core 0 heard of it; no configuration file comes to name a `dir` where a start would not find the logs.
 //! Not here  what is in the files: `commands/acl/file.rs`, `node/config_rewrite.rs`; snapshots, which have a thread of
 //!           their own: `node/snapshot.rs`.
 //! Tests     tests/server/acl.rs, tests/server/config.rs.
@@ -17,8 +17,10 @@ use super::acl;
 use super::config_file::system_reason;
 use super::config_rewrite::{Lines, rewrite_file};
 use super::core::Core;
+use super::folder;
 use super::message::Answer;
 use super::options::Options;
+use super::rewrite::LogStore;
 use super::snapshot::Pace;
 use crate::commands::acl::Users;
 
@@ -66,15 +68,18 @@ impl Core {
         let options: Arc<Options> = self.options.clone();
         let users: Arc<Users> = self.users.clone();
         let config_file = self.config_file.clone();
+        let logs = self.saving.rewriting.store.clone();
         self.mesh.board().small_files.run(move || {
             let filed = match filing {
                 Filing::LoadUsers => Filed::Users(acl::read_file(&options.aclfile)),
                 Filing::SaveUsers => save_users(&users, &options.aclfile),
                 Filing::RewriteConfig => {
-                    rewrite_config(&config_file, &options, &users, Lines::ThatDiffer)
+                    let options = (*options).clone();
+                    rewrite_config(&config_file, options, &users, logs, Lines::ThatDiffer)
                 }
                 Filing::RewriteWholeConfig => {
-                    rewrite_config(&config_file, &options, &users, Lines::All)
+                    let options = (*options).clone();
+                    rewrite_config(&config_file, options, &users, logs, Lines::All)
                 }
             };
             // The core may have ended meanwhile: then nobody waits.
@@ -139,15 +144,27 @@ fn save_users(users: &Users, path: &str) -> Filed {
     }
 }
 
-fn rewrite_config(path: &str, options: &Options, users: &Users, lines: Lines) -> Filed {
-    match rewrite_file(Path::new(path), options, users, lines) {
+/// - `logs`: those that are written. The file is not to name a directory without them: the next start would begin empty there.
+fn rewrite_config(
+    path: &str,
+    mut options: Options,
+    users: &Users,
+    logs: Option<LogStore>,
+    lines: Lines,
+) -> Filed {
+    // The folder may have been renamed.
+    options.dir = folder::working_name(&options.dir);
+    let found = logs.map_or(Ok(()), |logs| logs.is_found_by(&options));
+    let written = found.and_then(|()| {
+        rewrite_file(Path::new(path), &options, users, lines).map_err(|error| system_reason(&error))
+    });
+    match written {
         Ok(()) => {
             tracing::info!("CONFIG REWRITE executed with success.");
             Filed::Done
         }
-        Err(error) => {
-            tracing::warn!(%error, "CONFIG REWRITE failed");
-            let reason = system_reason(&error);
+        Err(reason) => {
+            tracing::warn!(reason, "CONFIG REWRITE failed");
             Filed::Failed(match lines {
                 Lines::ThatDiffer => format!("ERR Rewriting config file: {reason}"),
                 Lines::All => format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {reason}"),

@@ -16,6 +16,7 @@ use std::sync::Mutex;
 use super::base::load_base_from;
 use super::command_file::{CommandFile, Piece};
 use super::data_dir::{DataDir, remove_if_there};
+use super::folder::shown;
 use super::functions;
 use super::mesh::now_s;
 use super::options::Options;
@@ -411,7 +412,7 @@ impl Imported {
         let path = dir.base_path(epoch.number, 1);
         let keys = self.write(&path).map_err(|error| {
             let _ = remove_if_there(&path);
-            format!("{}: {error}", path.display())
+            format!("{}: {error}", shown(&path).display())
         })?;
         manifest.epochs.push(epoch);
         Ok(keys)

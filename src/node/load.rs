@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
+use super::folder::shown;
 use super::functions::{Codes, LIBRARIES_VERSION};
 use super::mesh::{Board, GATE_LOADING, now_s};
 use super::regular;
@@ -109,7 +110,7 @@ impl Load {
     ///
     /// Errors: it cannot be opened; nothing has begun.
     pub fn begin(plan: LoadPlan, board: &Arc<Board>) -> Result<Option<Arc<Self>>, String> {
-        let path = plan.path.clone();
+        let path = shown(&plan.path);
         let told = |error: std::io::Error| format!("{}: {error}", path.display());
         let file = match regular::open_or_pipe(&plan.path) {
             Ok(file) => file,
@@ -121,7 +122,7 @@ impl Load {
         let (lines, receivers): (Vec<_>, Vec<_>) =
             (0..cores_count).map(|_| sync_channel(BATCHES_MAX)).unzip();
         let load = Arc::new(Self {
-            path: plan.path.clone(),
+            path: shown(&plan.path),
             lines: receivers
                 .into_iter()
                 .map(|line| Mutex::new(Some(line)))

@@ -7,7 +7,6 @@
 //! Not here  what counts of the logs: `persist/recovery.rs`; running them again: `node/recover.rs`.
 //! Tests     tests/server/durability.rs, tests/server/rewrite.rs.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -227,7 +226,8 @@ impl Core {
         let Some(asked) = self.saving.reload_log.take() else {
             return;
         };
-        let path = super::rewrite::dir_of(&self.options);
+        let path = super::rewrite::next_dir_of(&self.options);
+        let is_on = self.saving.rewriting.store.is_some();
         let unwritten = answers.iter().find_map(|answer| match answer {
             Answer::Refused(text) => Some(String::from_utf8_lossy(text).into_owned()),
             _ => None,
@@ -235,11 +235,12 @@ impl Core {
         let opened = match &self.saving.rewriting.dir {
             // Memory has what they lack.
             _ if unwritten.is_some() => Err(unwritten.unwrap_or_default()),
-            Some(dir) if dir.path() == path => dir.manifest().map(|manifest| Opened {
+            // Where they are written, or would be.
+            Some(dir) if is_on || dir.is_at(&path) => dir.manifest().map(|manifest| Opened {
                 dir: dir.clone(),
                 manifest,
             }),
-            _ if Path::new(&path).exists() => recover::open(&self.options),
+            _ if path.exists() => recover::open_at(&path),
             _ => Err("there is none".into()),
         };
         match opened {

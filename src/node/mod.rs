@@ -45,6 +45,7 @@ mod faults;
 pub mod figures;
 pub mod file_writer;
 pub mod filing;
+pub mod folder;
 pub mod functions;
 mod gather;
 mod give_back;

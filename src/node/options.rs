@@ -445,6 +445,8 @@ impl OptionSpec {
         match self.name {
             // Every thread serves clients, whatever made it so many.
             "io-threads" => options.threads.max(1).to_string(),
+            // It may have been renamed.
+            "dir" => super::folder::working_name(&options.dir),
             _ => self.get(options),
         }
     }

@@ -7,6 +7,7 @@
 //! Not here  what counts: `persist/recovery.rs`; where there is no log yet: `node/adoption.rs`.
 //! Tests     tests/server/durability.rs.
 
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -61,7 +62,12 @@ pub fn open(options: &Options) -> Result<Opened, String> {
     if options.appenddirname.is_empty() || options.appenddirname.contains('/') {
         return Err("appenddirname can't be a path, just a dirname".into());
     }
-    let dir = DataDir::open(&dir_of(options))?;
+    open_at(&dir_of(options))
+}
+
+/// The same by its path.
+pub fn open_at(path: &Path) -> Result<Opened, String> {
+    let dir = DataDir::open(path)?;
     let manifest = dir.manifest()?;
     let dir = Arc::new(dir);
     Ok(Opened { dir, manifest })
@@ -113,7 +119,8 @@ pub fn load(
     epoch.number = number.max(epoch.number).max(dir.last_epoch_named() + 1);
     manifest.epochs.push(epoch.clone());
     let fail = |error: std::io::Error| {
-        let place = dir.path().display();
+        let place = dir.place();
+        let place = place.display();
         format!("cannot write the manifest in {place}: {error}")
     };
     match dir.set_manifest(&manifest) {

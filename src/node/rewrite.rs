@@ -27,6 +27,7 @@ use super::core::Core;
 use super::data_dir::DataDir;
 use super::disk::Disk;
 use super::faults::fail_if;
+use super::folder;
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::options::{Options, config_set_failed};
@@ -53,6 +54,23 @@ pub struct LogStore {
     pub dir: Arc<DataDir>,
     /// What is being written; its base is the one that counts.
     pub epoch: Epoch,
+}
+
+impl LogStore {
+    /// Whether a start finds them. Errors: why not, and what to do.
+    ///
+    /// - `options`: with the name that `dir` has now.
+    pub fn is_found_by(&self, options: &Options) -> Result<(), String> {
+        if self.dir.is_at(&dir_of(options)) {
+            return Ok(());
+        }
+        Err(format!(
+            "the append-only log is in {}, where a start with dir {} does not look for it: set dir back, or have the log \
+             begin anew where dir is with CONFIG SET appendonly no, CONFIG SET appendonly yes, and WAITAOF 1 0 0 for its base",
+            self.dir.place().display(),
+            options.dir
+        ))
+    }
 }
 
 /// What becomes of a base whose file is there.
@@ -85,12 +103,12 @@ impl NewBase {
         let manifest = Manifest {
             epochs: vec![epoch],
         };
-        let place = self.dir.path().display();
         fail_if("base")
             .and_then(|()| self.dir.set_manifest(&manifest))
-            .map_err(|error| format!("the manifest in {place}: {error}"))?;
+            .map_err(|error| format!("the manifest in {}: {error}", self.dir.place().display()))?;
         if let Err(error) = self.dir.remove_others(&manifest) {
-            tracing::warn!(dir = %place, %error, "cannot remove what is not needed any more");
+            let place = self.dir.place();
+            tracing::warn!(dir = %place.display(), %error, "cannot remove what is not needed any more");
         }
         Ok(())
     }
@@ -208,9 +226,14 @@ pub struct Preparation {
     new: Option<NewLog>,
 }
 
-/// The data directory that the options name.
+/// The data directory that the options name, at the start.
 pub fn dir_of(options: &Options) -> PathBuf {
     PathBuf::from(&options.dir).join(&options.appenddirname)
+}
+
+/// The same later: where logs that are turned on begin, which is in the working directory.
+pub fn next_dir_of(options: &Options) -> PathBuf {
+    folder::working_path(&options.dir).join(&options.appenddirname)
 }
 
 /// The next epoch, as nothing has been written of it.
@@ -394,10 +417,10 @@ impl Core {
 
     /// Opens the data directory, for logs that begin or a base alone.
     fn new_store(&mut self, options: &Options) -> Result<LogStore, String> {
-        let path = dir_of(options);
+        let path = next_dir_of(options);
         let rewriting = &mut self.saving.rewriting;
         let dir = match &rewriting.dir {
-            Some(dir) if dir.path() == path => dir.clone(),
+            Some(dir) if dir.is_at(&path) => dir.clone(),
             _ => Arc::new(DataDir::open(&path)?),
         };
         rewriting.dir = Some(dir.clone());
@@ -408,7 +431,7 @@ impl Core {
         let cleared = dir
             .set_manifest(&manifest)
             .and_then(|()| dir.remove_others(&manifest));
-        cleared.map_err(|error| format!("{}: {error}", path.display()))?;
+        cleared.map_err(|error| format!("{}: {error}", dir.place().display()))?;
         let mut epoch = next_epoch(&manifest, self.map);
         epoch.number = epoch.number.max(last_epoch + 1);
         rewriting.last_epoch = epoch.number;
@@ -610,6 +633,7 @@ impl Core {
         });
         let plan = SnapshotPlan {
             path: store.dir.base_path(epoch.number, number),
+            folder: None,
             compresses: self.options.rdbcompression,
             has_checksum: true,
             functions: self.function_codes(),

@@ -14,7 +14,7 @@
 //! Tests     tests/server/snapshot.rs.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use super::backup::BackingUp;
 use super::block::says_it_writes;
 use super::connection::Connection;
 use super::core::{Coordinated, Core};
+use super::folder;
 use super::gather::{Asker, Purpose as Gathered};
 use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
@@ -362,7 +363,7 @@ impl Core {
     }
 
     fn rdb_path(&self) -> PathBuf {
-        Path::new(&self.options.dir).join(&self.options.dbfilename)
+        folder::working_path(&self.options.dir).join(&self.options.dbfilename)
     }
 
     pub(super) fn begin_save(&mut self, then: Then) {
@@ -372,6 +373,7 @@ impl Core {
         }
         let plan = SnapshotPlan {
             path: self.rdb_path(),
+            folder: folder::working(),
             compresses: self.options.rdbcompression,
             has_checksum: self.options.rdbchecksum,
             functions: self.function_codes(),

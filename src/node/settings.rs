@@ -1,8 +1,11 @@
 //! Options in force: what the typed options mean to a shard, a connection and the process.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Peer;
+use super::folder::{self, Folder};
 use super::log;
 use super::log_lines;
 use super::option_values::parse_cpus;
@@ -218,10 +221,10 @@ pub(super) fn show_title(options: &Options) {
 
 /// Goes to the working directory; from then on `dir` is its absolute path.
 pub fn enter_dir(options: &mut Options) -> Result<(), String> {
-    std::env::set_current_dir(&options.dir)
+    Folder::open(Path::new(&options.dir))
+        .and_then(|folder| folder::enter(Arc::new(folder)))
         .map_err(|error| super::config_file::system_reason(&error))?;
-    let here = std::env::current_dir().map_err(|error| error.to_string())?;
-    options.dir = here.display().to_string();
+    options.dir = folder::working_name(&options.dir);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::core::{Core, Purpose, Start};
 use super::file_writer::FileWriter;
+use super::folder::{Folder, shown};
 use super::functions::{Codes, LIBRARIES_VERSION};
 use super::rewrite::NewBase;
 use super::ring::Token;
@@ -50,6 +51,8 @@ enum Part {
 pub struct SnapshotPlan {
     /// Its file.
     pub path: PathBuf,
+    /// The folder of that, held until it is written; none where what the base is of holds it.
+    pub folder: Option<Arc<Folder>>,
     /// `rdbcompression`.
     pub compresses: bool,
     /// `rdbchecksum`.
@@ -426,7 +429,7 @@ fn write_file(
     written.map_err(|error| {
         // It is there or not; either way it is of no use.
         let _ = super::removal::remove(&temporary);
-        format!("{}: {error}", plan.path.display())
+        format!("{}: {error}", shown(&plan.path).display())
     })
 }
 

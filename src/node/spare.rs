@@ -177,6 +177,19 @@ impl Spares {
         has_others
     }
 
+    /// The paths of what is in a folder mean nothing any more: what is kept there goes.
+    pub fn forget(&self, folder: &Path) {
+        let mut state = self.state();
+        state.known.retain(|path, _| !path.starts_with(folder));
+        let is_there = |spare: &mut Spare| spare.path.starts_with(folder);
+        let there: Vec<Spare> = state.spares.extract_if(.., is_there).collect();
+        drop(state);
+        for spare in there {
+            drop(spare.file);
+            let_go(&spare.path);
+        }
+    }
+
     /// The end: none has a name any more.
     pub fn remove_all(&self) {
         for spare in std::mem::take(&mut self.state().spares) {

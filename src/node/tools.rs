@@ -18,6 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::data_dir::{DataDir, read_written};
+use super::folder::shown;
 use super::functions;
 use super::import::import;
 use super::load::{DATABASES_MAX, told};
@@ -137,7 +138,8 @@ fn check(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
     for index in 0..epochs_count {
         let epoch = &mut manifest.epochs[index];
         if let Some(base) = &epoch.base {
-            check_rdb(&dir.base_path(epoch.number, base.number), true, out)?;
+            let path = dir.base_path(epoch.number, base.number);
+            check_rdb(&shown(&path), true, out)?;
         }
         has_damage |= check_epoch(&dir, epoch, fixes, out)?;
         if has_damage && fixes && index + 1 < epochs_count {
@@ -377,7 +379,7 @@ fn dump(path: &Path, out: &mut dyn Write) -> Done {
     for epoch in epochs {
         if let Some(base) = &epoch.base {
             let path = dir.base_path(epoch.number, base.number);
-            say(out, &format!("# base {}", path.display()))?;
+            say(out, &format!("# base {}", shown(&path).display()))?;
         }
         for core in 0..epoch.cores {
             let end_lsn = epoch

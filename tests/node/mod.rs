@@ -10,6 +10,7 @@ mod directory; // which cores have subscribers
 mod doctor; // what a host is told to change
 mod durable_way; // which way writes become durable
 mod file_writer; // snapshots, past the page cache
+mod folder; // folders that are renamed while they are held
 mod functions; // libraries of functions after a recovery
 mod info; // sections from figures
 mod latency; // samples, drawings and reports of slow events

@@ -121,6 +121,18 @@ fn one_that_is_not_needed_any_more_is_written_over() {
 }
 
 #[test]
+fn none_is_left_in_a_folder_that_is_let_go() {
+    let folder = Folder::new("forgotten");
+    folder.save("one", KEYS);
+    folder.save("two", KEYS);
+    folder.spares.forget(&folder.path);
+    assert_eq!(folder.names(), ["dump.rdb"]);
+    // Nor is anything known of what is there.
+    folder.save("three", KEYS);
+    assert_eq!(folder.take(KEYS), None);
+}
+
+#[test]
 fn who_reads_it_keeps_all_of_it() {
     let folder = Folder::new("open");
     folder.save("one", KEYS);

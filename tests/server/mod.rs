@@ -23,6 +23,7 @@ mod dashboards; // what exporters and dashboards ask, and the shape of the answe
 mod debugging; // DEBUG's switches
 mod durability; // killed and started again: what was acknowledged is there
 mod figures; // what INFO counts of commands and errors
+mod folders; // the working directory renamed, or another one
 mod functions; // libraries on several cores, FUNCTION and FCALL
 mod harness; // starts the binary, waits for it, ends it
 mod himport; // HIMPORT over several cores, in blocks, on connections that move

@@ -1,0 +1,192 @@
+//! The working directory: it is renamed under a running server, or another becomes it; the log is found at every start.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use super::client::{Client, Value, bulk, error, ok};
+use super::harness::{ALWAYS, Server, eventually, exists, new_dir};
+
+const PROTECTED: &[&str] = &["--enable-protected-configs", "local", "--save", ""];
+
+fn dir_of(client: &mut Client) -> String {
+    client.ask("CONFIG GET dir").items()[1].text()
+}
+
+fn set_dir(client: &mut Client, dir: &Path) -> Value {
+    let dir = dir.display().to_string();
+    client.run(&[b"CONFIG", b"SET", b"dir", dir.as_bytes()])
+}
+
+/// Whether there is a base of logs below a folder.
+fn has_base(dir: &Path) -> bool {
+    let entries = fs::read_dir(dir.join("appendonlydir"))
+        .into_iter()
+        .flatten();
+    let mut names = entries.flatten().map(|entry| entry.file_name());
+    names.any(|name| name.to_string_lossy().ends_with(".base.rdb"))
+}
+
+fn rewrite(server: &Server, client: &mut Client) {
+    let before = server.info_number("persistence", "aof_rewrites");
+    client.ask("BGREWRITEAOF");
+    eventually("the rewriting ends", || {
+        server.info_number("persistence", "aof_rewrites") > before
+    });
+    let status = server.info("persistence", "aof_last_bgrewrite_status");
+    assert_eq!(status, "ok");
+}
+
+#[test]
+fn a_renamed_folder_goes_on() {
+    let mut server = Server::start(2, &[ALWAYS, PROTECTED].concat());
+    let mut client = server.client();
+    assert_eq!(client.ask("SET before 1"), ok());
+    let after = new_dir().join("after");
+    fs::rename(&server.dir, &after).expect("one file system");
+    server.dir = after.canonicalize().expect("it is there");
+    assert_eq!(dir_of(&mut client), server.dir.display().to_string());
+    assert_eq!(client.ask("SET after 2"), ok());
+    assert_eq!(client.ask("SAVE"), ok());
+    assert!(exists(&server.dir.join("dump.rdb")));
+    rewrite(&server, &mut client);
+    assert!(has_base(&server.dir));
+    assert_eq!(client.ask("SET last 3"), ok());
+    assert_eq!(client.ask("BACKUP START"), ok());
+    eventually("it has its base", || {
+        client.ask("BACKUP LIST").items().len() == 1
+    });
+    let base = client.ask("BACKUP LIST").items()[0].text();
+    assert!(Path::new(&base).starts_with(&server.dir), "{base}");
+    assert_eq!(client.ask("BACKUP ABORT"), ok());
+    server.signal("KILL");
+    assert!(server.restart(1, ALWAYS), "{}", server.log());
+    let mut client = server.client();
+    for (key, value) in [("before", "1"), ("after", "2"), ("last", "3")] {
+        assert_eq!(client.ask(&format!("GET {key}")), bulk(value));
+    }
+}
+
+/// Where the log is, a start looks for it: until it has begun anew elsewhere, the file does not say another `dir`.
+#[test]
+fn the_log_stays_until_it_begins_anew() {
+    let text = "appendonly yes\nappendfsync always\nenable-protected-configs local\nsave \"\"\n";
+    let mut server = Server::start_with_file(2, text);
+    let mut client = server.client();
+    assert_eq!(client.ask("SET before 1"), ok());
+    let there = new_dir().canonicalize().expect("it is there");
+    assert_eq!(set_dir(&mut client, &there), ok());
+    assert_eq!(dir_of(&mut client), there.display().to_string());
+    assert_eq!(client.ask("SET after 2"), ok());
+    rewrite(&server, &mut client);
+    assert!(has_base(&server.dir));
+    assert!(!exists(&there.join("appendonlydir")));
+    assert_eq!(client.ask("SAVE"), ok());
+    assert!(exists(&there.join("dump.rdb")));
+    let here = server.dir.canonicalize().expect("it is there");
+    let refused = format!(
+        "ERR Rewriting config file: the append-only log is in {}, where a start with dir {} does not look for it: set dir back, \
+         or have the log begin anew where dir is with CONFIG SET appendonly no, CONFIG SET appendonly yes, and WAITAOF 1 0 0 for \
+         its base",
+        here.join("appendonlydir").display(),
+        there.display()
+    );
+    assert_eq!(client.ask("CONFIG REWRITE"), error(&refused));
+    let file = server.dir.join("redis.conf");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), text);
+    // What was written is there for who starts with the file as it is.
+    server.signal("KILL");
+    assert!(server.restart(2, &[ALWAYS, PROTECTED].concat()));
+    let mut client = server.client();
+    assert_eq!(client.ask("GET after"), bulk("2"));
+    assert_eq!(set_dir(&mut client, &there), ok());
+    assert_eq!(client.ask("CONFIG SET appendonly no"), ok());
+    assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+    let synced = client.ask("WAITAOF 1 0 0");
+    assert_eq!(synced.items(), [Value::Integer(1), Value::Integer(0)]);
+    assert!(has_base(&there));
+    assert_eq!(client.ask("SET last 3"), ok());
+    server.signal("KILL");
+    let _ = fs::remove_file(there.join("dump.rdb"));
+    server.dir = there;
+    assert!(server.restart(3, ALWAYS), "{}", server.log());
+    let mut client = server.client();
+    for (key, value) in [("before", "1"), ("after", "2"), ("last", "3")] {
+        assert_eq!(client.ask(&format!("GET {key}")), bulk(value));
+    }
+}
+
+#[test]
+fn with_the_log_back_in_dir_the_file_is_rewritten() {
+    let text = "appendonly yes\nenable-protected-configs local\nsave \"\"\n";
+    let server = Server::start_with_file(1, text);
+    let mut client = server.client();
+    let here = dir_of(&mut client);
+    assert_eq!(set_dir(&mut client, &new_dir()), ok());
+    assert!(matches!(client.ask("CONFIG REWRITE"), Value::Error(_)));
+    assert_eq!(set_dir(&mut client, Path::new(&here)), ok());
+    assert_eq!(client.ask("CONFIG REWRITE"), ok());
+    let file = fs::read_to_string(server.dir.join("redis.conf")).expect("it is there");
+    assert!(file.contains(&here), "{file}");
+}
+
+/// All or none: a change that fails goes back to the folder itself, not to what has its name by then.
+#[test]
+fn a_change_that_fails_goes_back_to_a_renamed_folder() {
+    let mut server = Server::start(1, PROTECTED);
+    let mut client = server.client();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("it has one").port().to_string();
+    let after = new_dir().join("after");
+    fs::rename(&server.dir, &after).expect("one file system");
+    server.dir = after.canonicalize().expect("it is there");
+    let other = new_dir().display().to_string();
+    let words: [&[u8]; 6] = [
+        b"CONFIG",
+        b"SET",
+        b"dir",
+        other.as_bytes(),
+        b"port",
+        port.as_bytes(),
+    ];
+    assert!(matches!(client.run(&words), Value::Error(_)));
+    assert_eq!(dir_of(&mut client), server.dir.display().to_string());
+    assert_eq!(client.ask("SAVE"), ok());
+    assert!(exists(&server.dir.join("dump.rdb")));
+}
+
+#[test]
+fn the_name_that_a_folder_had_may_be_that_of_another() {
+    let mut server = Server::start(1, PROTECTED);
+    let mut client = server.client();
+    let before = server.dir.clone();
+    let after = new_dir().join("after");
+    fs::rename(&before, &after).expect("one file system");
+    server.dir = after;
+    fs::create_dir(&before).expect("the name is free");
+    assert_eq!(set_dir(&mut client, &before), ok());
+    assert_eq!(client.ask("SAVE"), ok());
+    assert!(exists(&before.join("dump.rdb")));
+    assert!(!exists(&server.dir.join("dump.rdb")));
+    let _ = fs::remove_dir_all(&before);
+}
+
+#[test]
+fn a_snapshot_ends_in_the_folder_that_it_was_begun_in() {
+    let server = Server::start(2, PROTECTED);
+    let mut client = server.client();
+    for number in 0..100 {
+        client.ask(&format!("SET key:{number} value"));
+    }
+    assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 5000"), ok());
+    client.ask("BGSAVE");
+    let there = new_dir();
+    assert_eq!(set_dir(&mut client, &there), ok());
+    eventually("the snapshot ends", || {
+        server.info("persistence", "rdb_bgsave_in_progress") == "0"
+    });
+    let status = server.info("persistence", "rdb_last_bgsave_status");
+    assert_eq!(status, "ok");
+    assert!(exists(&server.dir.join("dump.rdb")));
+    assert!(!exists(&there.join("dump.rdb")));
+}

@@ -32,6 +32,8 @@ const MANIFEST: &str = "manifest";
 const UNFINISHED: &str = ".log.new";
 /// So much of a segment is filled with zeros by one write.
 const ZEROS_BYTES: usize = 256 * 1024;
+/// So much is read at once where only its last byte is looked for.
+const READ_BYTES: u64 = 1 << 20;
 /// So many old segments of a core are kept to be written over.
 const SPARE_SEGMENTS_MAX: usize = 4;
 /// The largest segment that there is room for with the fault of this name.
@@ -284,17 +286,25 @@ impl DataDir {
         }
     }
 
-    /// A log's segments in order, each with its bytes as far as they were ever written.
+    /// A log's segments in order, each with its bytes as far as something was ever written: not the zeros that one is filled with
+    /// beforehand. Those are read here, and in memory when all of it is.
     pub fn log_extent(&self, epoch: u64, core: u16) -> Vec<(u64, u64)> {
         let sequences = self.segments(epoch, core).unwrap_or_default();
+        let mut has_records = false;
         let bytes_of = |sequence| {
             let file = regular::open(&self.segment(epoch, core, sequence));
-            file.and_then(|file| written_bytes(&file)).unwrap_or(0)
+            let bytes = file.and_then(|file| match has_records {
+                true => written_bytes(&file),
+                // It is the last one, or one that was made ready.
+                false => used_bytes(&file),
+            });
+            let bytes = bytes.unwrap_or(0);
+            has_records |= bytes > BLOCK_BYTES as u64;
+            (sequence, bytes)
         };
-        let sequences = sequences.into_iter();
-        sequences
-            .map(|sequence| (sequence, bytes_of(sequence)))
-            .collect()
+        let mut extent: Vec<_> = sequences.into_iter().rev().map(bytes_of).collect();
+        extent.reverse();
+        extent
     }
 
     fn core_dir(&self, core: u16) -> PathBuf {
@@ -520,6 +530,25 @@ fn written_bytes(file: &File) -> std::io::Result<u64> {
         at = end;
     }
     Ok(end as u64)
+}
+
+/// The same, up to the last byte that is not zero.
+fn used_bytes(file: &File) -> std::io::Result<u64> {
+    let mut end = written_bytes(file)?;
+    let zeros = vec![0; READ_BYTES as usize];
+    let mut piece = zeros.clone();
+    while end > 0 {
+        let from = (end - 1) / READ_BYTES * READ_BYTES;
+        let piece = &mut piece[..(end - from) as usize];
+        file.read_exact_at(piece, from)?;
+        if *piece != zeros[..piece.len()]
+            && let Some(last) = piece.iter().rposition(|byte| *byte != 0)
+        {
+            return Ok(from + last as u64 + 1);
+        }
+        end = from;
+    }
+    Ok(0)
 }
 
 /// Whether it is a segment or a base that was being made.

@@ -1,7 +1,7 @@
 //! How far a log's files have been read: what INFO and the log's lines say of a load that is under way.
 //!
-//! Most bytes of small durable writes are padding, and a last segment may be filled with zeros: what is told are places in the files, not
-//! bytes of records, and the end is where the last mark stands. Clients wait for as long as the estimate says.
+//! Most bytes of small durable writes are padding: what is told are places in the files, not bytes of records. Clients wait for as long
+//! as the estimate says.
 //!
 //! Tests     tests/node/log_way.rs.
 
@@ -20,7 +20,7 @@ pub struct LogWay<'r> {
 }
 
 impl<'r> LogWay<'r> {
-    /// Of segments of so many bytes each.
+    /// Of segments of so many bytes each, which are expected already.
     pub fn new(progress: &'r Progress, extent: Vec<(u64, u64)>) -> Self {
         let mut bytes = 0;
         let begin = |(sequence, length)| {
@@ -29,7 +29,6 @@ impl<'r> LogWay<'r> {
             begin
         };
         let begins = extent.into_iter().map(begin).collect();
-        progress.expect(bytes);
         Self {
             progress,
             begins,
@@ -37,16 +36,6 @@ impl<'r> LogWay<'r> {
             index: 0,
             read_bytes: 0,
         }
-    }
-
-    /// There is nothing more behind this place.
-    pub fn ends_at(&mut self, sequence: u64, at: u64) {
-        let Some(&(_, begin)) = self.begins.iter().find(|(of, _)| *of == sequence) else {
-            return;
-        };
-        let bytes = self.bytes.min(begin + at);
-        self.progress.expect_less(self.bytes - bytes);
-        self.bytes = bytes;
     }
 
     /// A record has been read up to there.

@@ -11,19 +11,16 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How far it has got, told once a second.
 #[derive(Default)]
 pub struct Progress {
-    /// Bytes to be loaded, as far as is known.
+    /// Bytes to be loaded.
     pub total: AtomicU64,
     /// Bytes that are.
     pub done: AtomicU64,
 }
 
 impl Progress {
+    /// Before anything is loaded: who waits is told how much there is, and that stays so.
     pub(super) fn expect(&self, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn expect_less(&self, bytes: u64) {
-        self.total.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn add(&self, bytes: u64) {

@@ -17,9 +17,10 @@ use super::base::load_base;
 use super::data_dir::DataDir;
 use super::disk::has_no_room;
 use super::functions::Codes;
+use super::import::length_of;
 use super::options::Options;
 use super::progress::Progress;
-use super::replaying::{Runner, Seat, Together, run_record};
+use super::replaying::{Runner, Seat, Sizes, Together, run_record};
 use super::rewrite::{dir_of, next_epoch};
 use crate::base::hash::KeyHasher;
 use crate::keyspace::{KeyGroups, Keyspace, Moved, SlotMap};
@@ -185,7 +186,12 @@ fn recover(
     let mut shards: Vec<Shard> = Vec::new();
     let mut functions = Codes::default();
     let mut extents = Vec::new();
-    for epoch in &mut manifest.epochs {
+    let sizes: Vec<Sizes> = (manifest.epochs.iter())
+        .map(|epoch| sizes_of(dir, epoch))
+        .collect();
+    let all_bytes = |sizes: &Sizes| sizes.base_bytes + sizes.logs_bytes();
+    progress.expect(sizes.iter().map(all_bytes).sum());
+    for (epoch, sizes) in manifest.epochs.iter_mut().zip(&sizes) {
         let groups = KeyGroups::read(&epoch.groups)?;
         let then = SlotMap::new(epoch.cores).with_groups(groups);
         let replayed = SlotMap::new(shards_for(epoch.cores, cores)).with_groups(groups);
@@ -198,6 +204,7 @@ fn recover(
             if epoch.base.is_none() && !scans.iter().any(has_something) {
                 // A start with these cores, and no more: keys need not be dealt for it.
                 extents.push(vec![None; usize::from(epoch.cores)]);
+                progress.add(all_bytes(sizes));
                 continue;
             }
         }
@@ -205,10 +212,8 @@ fn recover(
         functions.version = 0;
         if let Some(base) = &epoch.base {
             let path = dir.base_path(epoch.number, base.number);
-            let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            bytes += length;
-            base_bytes = length;
-            progress.expect(length);
+            bytes += sizes.base_bytes;
+            base_bytes = sizes.base_bytes;
             functions =
                 progress.told(|| load_base(&path, &mut shards, &|bytes| progress.add(bytes)))?;
         }
@@ -217,7 +222,7 @@ fn recover(
         let held: Vec<Mutex<Shard>> = shards.into_iter().map(Mutex::new).collect();
         let seats = Seat::of(&held, then);
         let scan_and_run = |seat: Seat<'_>| {
-            let mut runner = Runner::new(dir, epoch_now, seat, &together, progress);
+            let mut runner = Runner::new(dir, epoch_now, seat, &together, progress, sizes);
             let scan = scan_with(dir, epoch_now, seat.origin.shard, &mut runner);
             let last_lsn = runner.end();
             let scan = scan.map_err(|refusal| refusal.to_string());
@@ -282,6 +287,16 @@ fn recover(
         epoch: None,
     };
     Ok(Recovered { loaded, extents })
+}
+
+/// Bytes of all that an epoch has.
+fn sizes_of(dir: &DataDir, epoch: &Epoch) -> Sizes {
+    let base = epoch.base.as_ref();
+    let path = base.map(|base| dir.base_path(epoch.number, base.number));
+    Sizes {
+        base_bytes: path.map_or(0, |path| length_of(&path)),
+        logs: in_parallel(0..epoch.cores, |core| dir.log_extent(epoch.number, core)),
+    }
 }
 
 /// How many shards replay the logs of `then` cores where there are `now`: as many as now where each has the keys of whole cores of

@@ -18,7 +18,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::data_dir::DataDir;
-use super::import::length_of;
 use super::load::RECORD_BYTES_MIN;
 use super::log_way::LogWay;
 use super::progress::Progress;
@@ -130,6 +129,22 @@ impl<'r> Seat<'r> {
     }
 }
 
+/// What an epoch's files hold.
+pub struct Sizes {
+    /// Bytes of its base, 0 where there is none.
+    pub base_bytes: u64,
+    /// For each log its segments, and bytes of each.
+    pub logs: Vec<Vec<(u64, u64)>>,
+}
+
+impl Sizes {
+    /// Of all of its logs.
+    pub fn logs_bytes(&self) -> u64 {
+        let segments = self.logs.iter().flatten();
+        segments.map(|(_, bytes)| bytes).sum()
+    }
+}
+
 /// Runs one log's records on its shard.
 pub struct Runner<'r> {
     dir: &'r DataDir,
@@ -152,12 +167,10 @@ impl<'r> Runner<'r> {
         seat: Seat<'r>,
         together: &'r Together,
         progress: &'r Progress,
+        sizes: &Sizes,
     ) -> Self {
-        let extent = dir.log_extent(epoch.number, seat.origin.shard);
-        let base = epoch.base.as_ref();
-        let base_bytes = base.map_or(0, |base| {
-            length_of(&dir.base_path(epoch.number, base.number))
-        });
+        let extent = sizes.logs[usize::from(seat.origin.shard)].clone();
+        let base_bytes = sizes.base_bytes;
         let way = LogWay::new(progress, extent);
         let mut runner = Self {
             dir,
@@ -206,12 +219,11 @@ impl Drop for Runner<'_> {
 }
 
 impl Watcher for Runner<'_> {
-    fn expect(&mut self, mark: &LastMark, sequence: u64) {
+    fn expect(&mut self, mark: &LastMark) {
         // A guess, which damage may have made: memory is taken for no more than there is a file for.
         let keys = mark.keys.min(self.keys_max);
         let keys = keys.saturating_mul(self.seat.logs_count);
         self.seat.lock().keys.reserve(u64::from(mark.db), keys);
-        self.way.ends_at(sequence, mark.at);
     }
 
     fn see(&mut self, record: &Record<'_>, sequence: u64, at: u64) {

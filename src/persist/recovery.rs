@@ -394,7 +394,7 @@ pub fn scan_with(
         let mark = header.ok().and_then(|header| last_mark(&bytes, header.id));
         last.get_or_insert(bytes);
         if let Some(mark) = mark {
-            watcher.expect(&mark, sequence);
+            watcher.expect(&mark);
             break;
         }
     }
@@ -404,8 +404,8 @@ pub fn scan_with(
 
 /// Looks at a log's records while it is scanned.
 pub trait Watcher {
-    /// The log says that it ends about there, in this segment, and that a database had about so many keys then. It is a guess.
-    fn expect(&mut self, mark: &LastMark, sequence: u64);
+    /// The log says that a database had about so many keys near its end. It is a guess.
+    fn expect(&mut self, mark: &LastMark);
     /// A record that counts as far as this log knows, with its segment and offset.
     fn see(&mut self, record: &Record<'_>, sequence: u64, at: u64);
 }

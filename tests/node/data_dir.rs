@@ -78,3 +78,40 @@ fn a_log_that_ends_early_is_hollowed_behind_its_records() {
     drop(dir);
     let _ = std::fs::remove_dir_all(&path);
 }
+
+/// What a load says of all that it is to read: up to the last byte of a log, whatever its segments were filled with beforehand.
+#[test]
+fn zeros_behind_a_log_are_none_of_its_bytes() {
+    let path = std::env::temp_dir().join(format!("rondo-extent-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a folder");
+    let dir = DataDir::open(&path).expect("nobody else has it");
+    let bytes = 3 * SEGMENT_BYTES;
+    // The first is left behind, the second is written to, the third was made ready.
+    for sequence in [1, 2, 3] {
+        let block = header(0).to_block();
+        dir.prepare((1, 0, sequence), bytes, bytes, 0, block.as_slice())
+            .expect("there is room");
+    }
+    let write = |sequence: u64, at: u64| {
+        let name = path.join("core-00").join(format!("0001-{sequence:08}.log"));
+        let file = File::options().write(true).open(name);
+        let written = file.expect("it is there").write_all_at(&[1; 9], at);
+        written.expect("there is room");
+    };
+    write(1, 2 * SEGMENT_BYTES);
+    let last = header(0).to_block().as_slice().to_vec();
+    let last = last.iter().rposition(|byte| *byte != 0).expect("a header") as u64 + 1;
+    let extent = |end| vec![(1, bytes), (2, end), (3, last)];
+    for end in [
+        SEGMENT_BYTES,
+        SEGMENT_BYTES + 1,
+        2 * SEGMENT_BYTES + 5,
+        bytes,
+    ] {
+        write(2, end - 9);
+        assert_eq!(dir.log_extent(1, 0), extent(end));
+    }
+    drop(dir);
+    let _ = std::fs::remove_dir_all(&path);
+}

@@ -129,8 +129,9 @@ fn manifest_in(from: &Path) -> Done<PathBuf> {
         let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         found.retain(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // One that begins so was being written when Redis ended.
-            name.ends_with(".manifest") && !name.starts_with("temp-")
+            // One that begins so was being written when Redis ended. A folder is none; a link may be one, and what it names is beside
+            // the link.
+            name.ends_with(".manifest") && !name.starts_with("temp-") && !path.is_dir()
         });
         found.sort();
         match found.as_slice() {

@@ -262,6 +262,11 @@ fn the_append_only_directory_of_redis_is_imported() {
         "{said}"
     );
     std::fs::remove_file(other).expect("it is there");
+    // Nor is a folder one; a link leads to one.
+    std::fs::create_dir(from.join("old.manifest")).expect("a folder");
+    let (linked, kept) = (from.join("appendonly.aof.manifest"), new_dir().join("kept"));
+    std::fs::rename(&linked, &kept).expect("one file system");
+    std::os::unix::fs::symlink(&kept, &linked).expect("a link");
     let (status, said) = run_to_end(&["import", &text(&from), &to]);
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("6 keys are in"), "{said}");

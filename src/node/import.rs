@@ -41,6 +41,12 @@ type Done<T> = Result<T, String>;
 /// An RDB file is told by so many bytes.
 const MARK_BYTES: u64 = 6;
 const NO_COMMAND: &str = "this is no command";
+/// Commands that change no key: nobody is subscribed, and what scripts there are Redis before 7 logs for those who call them by name.
+const TO_NOBODY: [&str; 3] = ["SCRIPT", "PUBLISH", "SPUBLISH"];
+/// Commands of which Redis before 5 logs the call instead of what it did.
+const SCRIPTS: [&str; 2] = ["EVAL", "EVALSHA"];
+const A_SCRIPT: &str = "this is the call of a script, as Redis before 5 logs it, or where lua-replicate-commands is off; what it did \
+     is not said here: have Redis load the file and rewrite it with BGREWRITEAOF, which leaves keys and no calls";
 
 /// `rondo import FROM DIR`.
 pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
@@ -315,6 +321,12 @@ impl Imported {
             if args.is(0, "FUNCTION") && args.len() > 1 {
                 self.function(&args)?;
                 continue;
+            }
+            if TO_NOBODY.iter().any(|name| args.is(0, name)) {
+                continue;
+            }
+            if SCRIPTS.iter().any(|name| args.is(0, name)) {
+                return Err(A_SCRIPT.into());
             }
             // No time has come yet for any deadline; but a claim is not taken for one of the future.
             let now_ms = time_of_claim(&args).map_or(now_ms, |time_ms| time_ms.max(now_ms));

@@ -233,6 +233,12 @@ fn the_append_only_directory_of_redis_is_imported() {
         + &command(&["XADD", "sent", "MAXLEN", "=", "5", "IDMPAUTO", "p", "4102444800001-0", "f", "v"])
         + &command(&["XADD", "sent", "4102444800001-1", "f", "v"])
         + &command(&["XIDMPRECORD", "sent", "p", "two", "4102444800001-1"])
+        // What changes no key; Redis before 7 logs the first.
+        + &command(&["SCRIPT", "LOAD", "return 1"])
+        + &command(&["MULTI"])
+        + &command(&["publish", "channel", "message"])
+        + &command(&["SPUBLISH", "channel", "message"])
+        + &command(&["EXEC"])
         + &command(&["MULTI"])
         + &command(&["SET", "never", "1"]);
     for (name, text) in [
@@ -423,6 +429,14 @@ fn what_no_start_would_load_is_not_imported() {
         "{said}"
     );
     assert!(!to.exists());
+    // What a script did is not known from its call.
+    for name in ["EVAL", "evalsha"] {
+        let (status, said) = import(&[&["SET", "a", "1"], &[name, "return 1", "0"]]);
+        assert_eq!(status, Some(1), "{said}");
+        let told = "appendonly.aof, at offset 27: this is the call of a script";
+        assert!(said.contains(told), "{said}");
+        assert!(!to.exists());
+    }
     // How many databases there will be the options say.
     let (status, said) = import(&[&["SELECT", "20"], &["SET", "a", "1"]]);
     assert_eq!(status, Some(0), "{said}");

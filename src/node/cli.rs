@@ -240,7 +240,7 @@ fn help() -> String {
         .about("A Redis-compatible data structure server that uses every core")
         .override_usage(
             "rondo [FILE] [--option value ...]\n       rondo - [--option value ...]\n       rondo doctor [DIR]   what to change \
-             on this host, and why\n       rondo check PATH [--fix]   whether logs and RDB files are whole\n       \
+             on this host, and why\n       rondo check PATH [--fix] [--replay]   whether logs and RDB files are whole\n       \
              rondo dump PATH   a log's records, readable\n       rondo import FROM DIR   Redis's append-only or RDB file becomes \
              the log in DIR",
         )

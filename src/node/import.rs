@@ -40,6 +40,8 @@ type Done<T> = Result<T, String>;
 
 /// An RDB file is told by so many bytes.
 const MARK_BYTES: u64 = 6;
+/// Databases that there may be where it is a server that says how many it has.
+pub(super) const DATABASES_OF_TOOLS: i64 = u16::MAX as i64 / 4;
 const NO_COMMAND: &str = "this is no command";
 /// Commands that change no key: nobody is subscribed, and what scripts there are Redis before 7 logs for those who call them by name.
 const TO_NOBODY: [&str; 3] = ["SCRIPT", "PUBLISH", "SPUBLISH"];
@@ -192,7 +194,7 @@ pub(super) struct Imported {
 impl Imported {
     pub(super) fn new() -> Self {
         let options = Options {
-            databases: i64::from(u16::MAX) / 4,
+            databases: DATABASES_OF_TOOLS,
             ..Options::default()
         };
         let keys =

@@ -270,7 +270,7 @@ fn recover(
     }
     let mut shards = deal(shards, limits, map);
     shards.iter_mut().for_each(|shard| shard.keys.reset_stats());
-    let keys: usize = shards.iter().map(keys_count).sum();
+    let keys: usize = shards.iter().map(|shard| keys_count(&shard.keys)).sum();
     if !manifest.epochs.is_empty() {
         let seconds = began.elapsed().as_secs_f64();
         tracing::info!(
@@ -409,9 +409,10 @@ pub(super) fn cut_off(file: impl std::fmt::Display, offset: u64) -> String {
     )
 }
 
-fn keys_count(shard: &Shard) -> usize {
-    let databases = 0..shard.keys.databases_count();
-    databases.map(|db| shard.keys.keys_count(db)).sum()
+/// Keys of all databases.
+pub(super) fn keys_count(keys: &Keyspace) -> usize {
+    let databases = 0..keys.databases_count();
+    databases.map(|db| keys.keys_count(db)).sum()
 }
 
 /// Runs `work` for each, a thread each.

@@ -1,8 +1,9 @@
 //! Tools for files at rest: `rondo check`, `rondo dump`, `rondo import`.
 //!
-//!     rondo check PATH [--fix]     whether logs, bases and RDB files are whole, and where they are not
-//!     rondo dump PATH              the records of logs, readable
-//!     rondo import FROM DIR        Redis's append-only file or an RDB file becomes the log below DIR
+//!     rondo check PATH [--fix]                      whether logs, bases and RDB files are whole, and where they are not
+//!     rondo check PATH --replay [--threads N]       the same, and whether a start can run all that counts; it takes a start's memory
+//!     rondo dump PATH                               the records of logs, readable
+//!     rondo import FROM DIR                         Redis's append-only file or an RDB file becomes the log below DIR
 //!
 //! PATH is the directory that a server's logs are in (or the one above it), or one file.
 //!
@@ -13,6 +14,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -20,9 +22,11 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use super::data_dir::{DataDir, read_written};
 use super::folder::shown;
 use super::functions;
-use super::import::import;
+use super::import::{DATABASES_OF_TOOLS, import};
 use super::load::{DATABASES_MAX, told};
-use super::recover::shortened;
+use super::options::Options;
+use super::progress::Progress;
+use super::recover::{self, Opened, keys_count, shortened};
 use super::regular;
 use super::tool_progress::ToolProgress;
 use crate::base::hash::KeyHasher;
@@ -40,12 +44,14 @@ use crate::persist::segment::{HeaderError, SegmentHeader, Step, Walk};
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tool {
-    /// `rondo check PATH [--fix]`.
+    /// `rondo check PATH [--fix] [--replay [--threads N]]`.
     Check {
         /// What.
         path: PathBuf,
         /// What is damaged is cut off.
         fixes: bool,
+        /// What counts is run, as by a start with so many threads.
+        replays: Option<u16>,
     },
     /// `rondo dump PATH`.
     Dump {
@@ -66,29 +72,24 @@ type Done = Result<(), String>;
 /// Databases that a server has which is told nothing else.
 const DATABASES_USUAL: u64 = 16;
 
+/// As many as `threads` allows.
+const THREADS_MAX: u16 = 1024;
+
 /// How a tool is used.
-pub const USAGE: &str =
-    "usage: rondo check PATH [--fix]\n       rondo dump PATH\n       rondo import FROM DIR";
+pub const USAGE: &str = "usage: rondo check PATH [--fix] [--replay [--threads N]]\n       rondo dump PATH\n       rondo import FROM DIR";
 
 impl Tool {
     /// Reads the words after the program's name; none: they name no tool. Errors: how it is used.
     pub fn from_words(words: &[String]) -> Option<Result<Self, String>> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         Some(Ok(match words.as_slice() {
-            ["check", path] => Self::Check {
-                path: path.into(),
-                fixes: false,
-            },
-            ["check", path, "--fix"] | ["check", "--fix", path] => Self::Check {
-                path: path.into(),
-                fixes: true,
-            },
+            ["check", words @ ..] => return Some(check_of(words).ok_or_else(|| USAGE.into())),
             ["dump", path] => Self::Dump { path: path.into() },
             ["import", from, dir] => Self::Import {
                 from: from.into(),
                 dir: dir.into(),
             },
-            ["check" | "dump" | "import", ..] => return Some(Err(USAGE.into())),
+            ["dump" | "import", ..] => return Some(Err(USAGE.into())),
             _ => return None,
         }))
     }
@@ -98,11 +99,42 @@ impl Tool {
         super::process::outlive_large_files()
             .map_err(|error| format!("cannot catch signals: {error}"))?;
         match self {
-            Self::Check { path, fixes } => check(path, *fixes, out),
+            Self::Check {
+                path,
+                fixes,
+                replays,
+            } => check(path, *fixes, *replays, out),
             Self::Dump { path } => dump(path, out),
             Self::Import { from, dir } => import(from, dir, out),
         }
     }
+}
+
+/// Reads the words after `check`; none where they are others.
+fn check_of(words: &[&str]) -> Option<Tool> {
+    let (mut path, mut fixes, mut replays, mut threads) = (None, false, false, None);
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "--fix" => fixes = true,
+            "--replay" => replays = true,
+            "--threads" => {
+                let count = words.next()?.parse::<u16>().ok();
+                threads = Some(count.filter(|count| (1..=THREADS_MAX).contains(count))?);
+            }
+            _ if path.is_none() && !word.starts_with("--") => path = Some(word),
+            _ => return None,
+        }
+    }
+    if threads.is_some() && !replays {
+        return None;
+    }
+    let usual = || super::cli::threads_available() as u16;
+    Some(Tool::Check {
+        path: path?.into(),
+        fixes,
+        replays: replays.then(|| threads.unwrap_or_else(usual)),
+    })
 }
 
 /// The directory of logs that `path` is, or has in it.
@@ -121,7 +153,10 @@ fn say(out: &mut dyn Write, line: &str) -> Done {
 
 // ---- check
 
-fn check(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
+fn check(path: &Path, fixes: bool, replays: Option<u16>, out: &mut dyn Write) -> Done {
+    if path.is_file() && replays.is_some() {
+        return Err("--replay works on a directory of logs, not on one file".into());
+    }
     if path.is_file() {
         return check_file(path, fixes, out);
     }
@@ -151,17 +186,46 @@ fn check(path: &Path, fixes: bool, out: &mut dyn Write) -> Done {
             break;
         }
     }
-    if !has_damage {
-        return say(out, "all of it is whole");
-    }
-    if !fixes {
+    if has_damage && !fixes {
         return Err(
             "there is damage; with --fix what comes after it does not count any more".into(),
         );
     }
-    dir.set_manifest(&manifest)
-        .map_err(|error| format!("cannot write the manifest: {error}"))?;
-    say(out, "what comes after the damage does not count any more")
+    if has_damage {
+        dir.set_manifest(&manifest)
+            .map_err(|error| format!("cannot write the manifest: {error}"))?;
+        say(out, "what comes after the damage does not count any more")?;
+    } else {
+        say(out, "all of it is whole")?;
+    }
+    match replays {
+        Some(threads) => replay(dir, manifest, threads, out),
+        None => Ok(()),
+    }
+}
+
+/// Runs all that counts, in memory: what is whole need not be what can be run, where another version or another hand has written it.
+///
+/// - Errors: what a start would say.
+fn replay(dir: DataDir, manifest: Manifest, threads: u16, out: &mut dyn Write) -> Done {
+    // How many databases a server has it says itself.
+    let options = Options {
+        databases: DATABASES_OF_TOOLS,
+        ..Options::default()
+    };
+    let opened = Opened {
+        dir: Arc::new(dir),
+        manifest,
+    };
+    let (hasher, progress) = (KeyHasher::random(), Progress::default());
+    let map = SlotMap::new(threads);
+    let loaded = recover::load(&opened, &options, &hasher, map, false, &progress)?;
+    functions::check(&loaded.functions)?;
+    let keys: usize = loaded.keyspaces.iter().map(keys_count).sum();
+    say(
+        out,
+        &format!("all of it can be run on {threads} threads: {keys} keys"),
+    )
 }
 
 /// Whether an epoch's logs have damage. With `fixes` its ends become what counts before that.

@@ -76,6 +76,58 @@ fn what_a_server_left_is_whole_and_readable() {
     assert_eq!(code, Some(0), "{said}");
 }
 
+/// A record that is whole and cannot be run, for its base is that of another moment: a start says so, and the tool where it is told to
+/// look for that.
+#[test]
+fn what_a_start_cannot_run_is_found() {
+    let mut server = Server::start(1, ALWAYS);
+    let mut client = server.client();
+    let rewrite = |count| {
+        server.client().ask("BGREWRITEAOF");
+        super::harness::eventually("a base", || {
+            server.info_number("persistence", "aof_rewrites") == count
+        });
+        let entries = std::fs::read_dir(server.dir.join("appendonlydir")).expect("a folder");
+        let mut paths = entries.map(|entry| entry.expect("an entry").path());
+        let path = paths.find(|path| text(path).ends_with(".base.rdb"));
+        path.expect("a base")
+    };
+    assert_eq!(client.ask("SET key string"), ok());
+    let before = std::fs::read(rewrite(1)).expect("a base");
+    client.ask("DEL key");
+    let base = rewrite(2);
+    assert_eq!(client.ask("RPUSH key a b"), Value::Integer(2));
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let dir = text(&server.dir);
+    for threads in ["1", "3"] {
+        let (code, said) = run_to_end(&["check", &dir, "--replay", "--threads", threads]);
+        assert_eq!(code, Some(0), "{said}");
+        let found = format!("all of it can be run on {threads} threads: 1 keys");
+        assert!(said.contains(&found), "{said}");
+    }
+    std::fs::write(&base, before).expect("a write");
+    let (code, said) = run_to_end(&["check", &dir]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run_to_end(&["check", "--replay", &dir]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("all of it is whole"), "{said}");
+    let reason = ": RPUSH failed: WRONGTYPE";
+    assert!(said.contains(".log, record at byte "), "{said}");
+    assert!(said.contains(reason), "{said}");
+    assert!(!server.restart(1, ALWAYS));
+    assert!(server.log().contains(reason), "{}", server.log());
+    for words in [
+        ["check", "--threads", "2"].as_slice(),
+        &["check", &dir, "--replay", "--threads", "0"],
+        &["check", &dir, &dir],
+        &["check", &dir, "--other"],
+    ] {
+        let (code, said) = run_to_end(words);
+        assert!(code == Some(1) && said.contains("usage:"), "{said}");
+    }
+}
+
 /// Acknowledged records are damaged: the server does not start, the tool says where, and cuts them off when it is told to.
 #[test]
 fn damage_is_named_and_cut_off() {

@@ -29,8 +29,9 @@
 //! snapshot has yet to write. That counts as used, and no key goes for it, or each would take others along.
 //!
 //! Promises  a shard that does not evict (noeviction, nothing left) lets nothing through that may grow while it is over its
-//!           lease; work before a command is bounded (`maxmemory-eviction-tenacity`), the rest is done by `cycle`; a key
-//!           locked by a transaction stays; without a limit a request pays one branch.
+//!           lease; nothing is refused while any shard has a key that may go; work before a command is bounded
+//!           (`maxmemory-eviction-tenacity`), the rest is done by `cycle`; a key locked by a transaction stays; without a
+//!           limit a request pays one branch.
 //! Not here  the numbers the shards share: `shard/ledger.rs`; which key: `keyspace/evict.rs`.
 //! Tests     tests/shard/memory.rs, tests/server/memory.rs.
 
@@ -109,6 +110,8 @@ pub(super) struct Memory {
     expected_bytes: usize,
     /// Bytes that are used as well, and that no key goes for: they come of evictions, or would.
     uncounted_bytes: usize,
+    /// Others know that there is a key here that may go, or none ever does.
+    is_offering: bool,
     /// By database, when it was last measured.
     database_bytes: Vec<usize>,
     keys_bytes: usize,
@@ -129,6 +132,7 @@ impl Memory {
             uncounted_bytes: 0,
             reserved_bytes: 0,
             unused_reserve_max: 0,
+            is_offering: true,
             database_bytes: Vec::new(),
             keys_bytes: 0,
         }
@@ -182,6 +186,7 @@ impl Shard {
         (memory.ledger).tell_used(of, memory.bytes_in_use());
         memory.ledger.give(std::mem::take(&mut memory.lease));
         memory.ledger.withdraw(of);
+        memory.is_offering = options.policy.is_none();
         if !memory.is_limited {
             memory.ledger.set_limit(of, UNLIMITED);
             let now_ms = self.keys.now_ms();
@@ -351,18 +356,33 @@ impl Shard {
     #[inline]
     pub(super) fn settle_memory(&mut self, db: u16) {
         self.measure(usize::from(db));
-        self.give_back();
-        if self.is_overdrawn() {
-            self.own_up();
-        }
+        self.settle_measured();
     }
 
     /// The same, where any database may have changed.
     pub(super) fn settle_all_memory(&mut self) {
         self.measure_all();
+        self.settle_measured();
+    }
+
+    #[inline]
+    fn settle_measured(&mut self) {
         self.give_back();
         if self.is_overdrawn() {
             self.own_up();
+        }
+        if !self.memory.is_offering {
+            self.offer_first();
+        }
+    }
+
+    /// Others refuse what may grow while no shard says that it has a key that may go: the first one is told at once, for it need not
+    /// take any memory (EXPIRE).
+    #[cold]
+    fn offer_first(&mut self) {
+        let policy = self.memory.options.policy;
+        if policy.is_some_and(|policy| self.keys.candidates_count(policy) > 0) {
+            self.publish();
         }
     }
 
@@ -520,7 +540,6 @@ impl Shard {
             return false;
         };
         if self.keys.is_expiry_paused() {
-            self.memory.ledger.publish(usize::from(self.id), None, 0);
             return false;
         }
         let samples = self.memory.options.samples;
@@ -530,7 +549,9 @@ impl Shard {
             !locks.is_idle() && locks.is_in_conflict(key, true, 0)
         };
         let Some(candidate) = self.keys.choose_victim(policy, samples, &is_held) else {
-            self.memory.ledger.publish(usize::from(self.id), None, 0);
+            // Transactions hold those that there are: they may go soon.
+            let held_count = self.keys.candidates_count(policy);
+            self.tell_offer((held_count > 0).then_some(0), held_count);
             return false;
         };
         self.evict(&candidate);
@@ -538,8 +559,7 @@ impl Shard {
             self.measure(candidate.db);
         }
         let candidates = self.keys.candidates_count(policy);
-        let ledger = &self.memory.ledger;
-        ledger.publish(usize::from(self.id), Some(candidate.score), candidates);
+        self.tell_offer(Some(candidate.score), candidates);
         true
     }
 
@@ -622,9 +642,13 @@ impl Shard {
         };
         let score = self.keys.best_score(policy, self.memory.options.samples);
         let candidates = self.keys.candidates_count(policy);
-        self.memory
-            .ledger
-            .publish(usize::from(self.id), score, candidates);
+        self.tell_offer(score, candidates);
+    }
+
+    fn tell_offer(&mut self, score: Option<u64>, candidates: u64) {
+        let memory = &mut self.memory;
+        memory.is_offering = score.is_some();
+        (memory.ledger).publish(usize::from(self.id), score, candidates);
     }
 
     fn give_back(&mut self) {

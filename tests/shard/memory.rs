@@ -415,6 +415,53 @@ fn keys_without_a_deadline_stay_under_a_volatile_policy() {
     }
 }
 
+/// What may grow is refused only where no shard has a key that may go: the first that may is known to the others without a cycle,
+/// and one that a transaction holds is known all the same.
+#[test]
+fn the_only_key_that_may_go_goes_wherever_it_is() {
+    for policy in [
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+    ] {
+        let mut shards = Shards::new(2, policy, 2_000_000);
+        let value = "x".repeat(1000);
+        assert_eq!(shards.say(0, &format!("SET first {value}")), "+OK\r\n");
+        assert_eq!(shards.say(0, &format!("SET second {value}")), "+OK\r\n");
+        let mut kept_count = 0;
+        let mut fill = |shards: &mut Shards| {
+            while shards.say(1, &format!("SET kept:{kept_count} {value}")) == "+OK\r\n" {
+                kept_count += 1;
+                assert!(kept_count < 3000, "{policy}");
+            }
+        };
+        fill(&mut shards);
+        assert_eq!(shards.evicted_count(), 0, "{policy}");
+        assert_eq!(shards.say(0, "EXPIRE first 100"), ":1\r\n");
+        assert_eq!(shards.say(1, "SET small 1"), "+OK\r\n", "{policy}");
+        assert_eq!(shards.keys_count(0), 1, "{policy}");
+        fill(&mut shards);
+        // Held when it is asked for, and not held any more.
+        let hash = KeyHasher::with_seed(SEED).hash(b"second");
+        let mode = LockMode::Exclusive;
+        let locks = LockSet::of_keys(9, vec![KeyLock { hash, mode }]);
+        assert_eq!(shards.say(0, "EXPIRE second 100"), ":1\r\n");
+        shards.0[0].handle(ToShard::Schedule {
+            tx: 9,
+            core: 0,
+            locks,
+            read: None,
+        });
+        let _ = shards.0[0].next_event();
+        assert_eq!(shards.say(1, "SET small 2"), "+OK\r\n", "{policy}");
+        assert_eq!(shards.keys_count(0), 1, "{policy}");
+        shards.0[0].handle(ToShard::Release { tx: 9 });
+        assert_eq!(shards.say(1, "SET small 3"), "+OK\r\n", "{policy}");
+        assert_eq!(shards.keys_count(0), 0, "{policy}");
+    }
+}
+
 /// The key with the nearest deadline goes first.
 #[test]
 fn the_nearest_deadline_goes_first() {

@@ -1,4 +1,4 @@
-//! Things that know no Redis words: number text, globs, hashes, seeded randomness.
+//! Things that know no Redis words: number text, globs, hashes, seeded randomness, lists whose copies are shared.
 #![forbid(unsafe_code)]
 
 mod binary;
@@ -16,5 +16,6 @@ pub mod regex;
 pub mod rng;
 pub mod sha1;
 pub mod shared_bytes;
+pub mod shared_list;
 pub mod ticks;
 pub mod units;

@@ -377,11 +377,19 @@ impl Core {
     pub(super) fn use_users(&mut self, users: Arc<Users>, spare: u64) {
         self.users = users;
         let tokens: Vec<Token> = self.connections.tokens().collect();
+        // Most connections have the user of the one before: it is not looked for again.
+        let mut last: Option<(Arc<User>, Option<Arc<User>>)> = None;
         for token in tokens {
             let Some(connection) = self.connections.get_mut(token) else {
                 continue;
             };
-            if connection.look_at_users(&self.users) {
+            let user = &connection.session.user;
+            let is_last = |(before, _): &(Arc<User>, _)| Arc::ptr_eq(before, user);
+            if !last.as_ref().is_some_and(is_last) {
+                last = Some((user.clone(), self.users.as_now(user).cloned()));
+            }
+            let now = last.as_ref().and_then(|(_, now)| now.as_ref());
+            if connection.take_over(now, &self.users) {
                 self.end_denied_wait(token);
             } else if connection.session.id == spare {
                 connection.is_doomed = true;
@@ -395,9 +403,13 @@ impl Core {
 impl Connection {
     /// Takes note of what the users are now; whether the connection may stay.
     pub(super) fn look_at_users(&mut self, users: &Users) -> bool {
+        let now = users.as_now(&self.session.user).cloned();
+        self.take_over(now.as_ref(), users)
+    }
+
+    /// The same, where it is known who its user is now; none where there is no such user any more.
+    fn take_over(&mut self, now: Option<&Arc<User>>, users: &Users) -> bool {
         let session = &mut self.session;
-        let now = users.get(session.user.name());
-        let now = now.filter(|now| now.is_same_as(&session.user));
         let stays = match now {
             Some(now) if Arc::ptr_eq(now, &session.user) => true,
             Some(now) => {

@@ -4,6 +4,7 @@
 //! Not here  everything else of the file: `node/config_rewrite.rs`.
 //! Tests     tests/node/config_rewrite.rs.
 
+use std::collections::HashSet;
 use std::io;
 
 use super::config_file::words_of;
@@ -42,7 +43,7 @@ pub fn configured_users(
 /// Errors: a user that a configuration file cannot say.
 pub fn rewrite_users(text: &str, options: &Options, users: &Users) -> io::Result<String> {
     let mut lines = Vec::new();
-    let mut told: Vec<Vec<u8>> = Vec::new();
+    let mut told: HashSet<Vec<u8>> = HashSet::new();
     for line in text.lines() {
         let words = words_of(line.trim()).unwrap_or_default();
         let is_user = words.len() > 1 && words[0].eq_ignore_ascii_case("user");
@@ -60,13 +61,13 @@ pub fn rewrite_users(text: &str, options: &Options, users: &Users) -> io::Result
             } else {
                 line_of(user)?
             });
-            told.push(name.to_vec());
+            told.insert(name.to_vec());
         }
     }
     if options.aclfile.is_empty() {
         let plain = configured_users(options, &[]).map_err(io::Error::other)?;
         for user in users.iter() {
-            let is_told = told.iter().any(|name| name == user.name());
+            let is_told = told.contains(user.name());
             if !is_told && !makes(&plain, user) {
                 lines.push(line_of(user)?);
             }

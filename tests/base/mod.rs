@@ -9,3 +9,4 @@ mod regex;
 mod rng;
 mod sha1;
 mod shared_bytes;
+mod shared_list;

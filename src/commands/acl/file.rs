@@ -4,6 +4,8 @@
 //! Not here  opening and writing it: `node/acl.rs`.
 //! Tests     tests/server/acl.rs, error texts as Redis has them.
 
+use std::collections::HashSet;
+
 use super::selector::has_spaces;
 use super::user::{RuleError, User, join_parentheses};
 
@@ -12,6 +14,7 @@ use super::user::{RuleError, User, join_parentheses};
 /// Errors: one line that names every fault.
 pub fn read_file(path: &str, text: &[u8], all_channels: bool) -> Result<Vec<User>, Vec<u8>> {
     let mut users: Vec<User> = Vec::new();
+    let mut names = HashSet::new();
     let mut faults = Vec::new();
     for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
         let line = trim(line, b" \t\r\n");
@@ -28,7 +31,7 @@ pub fn read_file(path: &str, text: &[u8], all_channels: bool) -> Result<Vec<User
             faults.extend(format!("'{place}: username '").into_bytes());
             faults.extend(words[1]);
             faults.extend(b"' contains invalid characters. ");
-        } else if users.iter().any(|user| user.name() == words[1]) {
+        } else if !names.insert(words[1]) {
             faults.extend(b"WARNING: Duplicate user '");
             faults.extend(words[1]);
             faults.extend(format!("' found on line {}. ", index + 1).into_bytes());

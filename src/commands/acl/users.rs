@@ -1,24 +1,25 @@
 //! All users there are, as one value.
 //!
 //! A change makes new ones of what it changes and leaves the rest shared, so that taking over a set of users is taking over
-//! one pointer.
+//! one pointer, and a change among 50,000 users costs little more than one among ten.
 //!
 //! Promises  there is always a user `default`; users are in the order of their names.
 //! Not here  how a change reaches every core: `node/acl.rs`.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::file::read_file;
 use super::selector::has_spaces;
 use super::user::{DEFAULT_NAME, DEFAULT_SERIAL, User};
+use crate::base::shared_list::SharedList;
 use crate::commands::CommandError;
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Users {
-    by_name: BTreeMap<Vec<u8>, Arc<User>>,
-    by_serial: BTreeMap<u32, Arc<User>>,
+    by_name: SharedList<Arc<User>>,
+    by_serial: SharedList<Arc<User>>,
     /// The one called `default`, at hand.
     default: Arc<User>,
     /// What the next new user is told apart by.
@@ -27,25 +28,36 @@ pub struct Users {
 
 impl Default for Users {
     fn default() -> Self {
-        let default = Arc::new(User::default());
-        Self {
-            by_name: BTreeMap::from([(DEFAULT_NAME.to_vec(), default.clone())]),
-            by_serial: BTreeMap::from([(DEFAULT_SERIAL, default.clone())]),
-            default,
-            next_serial: DEFAULT_SERIAL + 1,
-        }
+        let mut users = Self::none(&Arc::new(User::default()), DEFAULT_SERIAL);
+        users.put(User::default());
+        users
     }
+}
+
+/// Users are in the order of their names.
+fn named(name: &[u8]) -> impl Fn(&Arc<User>) -> Ordering {
+    move |user| user.name().cmp(name)
+}
+
+/// And of their serials.
+fn numbered(serial: u32) -> impl Fn(&Arc<User>) -> Ordering {
+    move |user| user.serial.cmp(&serial)
 }
 
 impl Users {
     /// The user of that name.
     pub fn get(&self, name: &[u8]) -> Option<&Arc<User>> {
-        self.by_name.get(name)
+        self.by_name.get(named(name))
+    }
+
+    /// The same user as it is now, changed perhaps; none where it was deleted.
+    pub fn as_now(&self, user: &User) -> Option<&Arc<User>> {
+        self.get(user.name()).filter(|now| now.is_same_as(user))
     }
 
     /// The user of that serial, if it is still there.
     pub fn by_serial(&self, serial: u32) -> Option<&Arc<User>> {
-        self.by_serial.get(&serial)
+        self.by_serial.get(numbered(serial))
     }
 
     /// The user of whoever has not said otherwise.
@@ -54,8 +66,8 @@ impl Users {
     }
 
     /// All of them, by name.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<User>> {
-        self.by_name.values()
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.by_name.iter()
     }
 
     /// How many there are.
@@ -102,8 +114,9 @@ impl Users {
         if user.name() == DEFAULT_NAME {
             self.default = user.clone();
         }
-        self.by_serial.insert(user.serial, user.clone());
-        self.by_name.insert(user.name().to_vec(), user);
+        let serial = user.serial;
+        self.by_serial.insert(user.clone(), numbered(serial));
+        (self.by_name).insert(user.clone(), named(user.name()));
     }
 
     /// What `requirepass` says of the user `default`.
@@ -122,8 +135,8 @@ impl Users {
         }
         let mut count = 0;
         for name in names {
-            if let Some(user) = self.by_name.remove(name) {
-                self.by_serial.remove(&user.serial);
+            if let Some(user) = self.by_name.remove(named(name)) {
+                self.by_serial.remove(numbered(user.serial));
                 count += 1;
             }
         }
@@ -135,12 +148,7 @@ impl Users {
     /// - `path`: the file's name, for errors.
     /// - Errors: all that is wrong with the file, in Redis's words.
     pub fn from_file(&self, path: &str, text: &[u8], all_channels: bool) -> Result<Self, Vec<u8>> {
-        let mut fresh = Self {
-            by_name: BTreeMap::new(),
-            by_serial: BTreeMap::new(),
-            default: self.default.clone(),
-            next_serial: self.next_serial,
-        };
+        let mut fresh = Self::none(&self.default, self.next_serial);
         for mut user in read_file(path, text, all_channels)? {
             user.serial = match self.get(user.name()) {
                 Some(known) => known.serial,
@@ -148,10 +156,20 @@ impl Users {
             };
             fresh.put(user);
         }
-        if !fresh.by_name.contains_key(DEFAULT_NAME) {
+        if fresh.get(DEFAULT_NAME).is_none() {
             fresh.put(User::default());
         }
         Ok(fresh)
+    }
+
+    /// Nobody yet: `default` is to be put among them, this one or another.
+    fn none(default: &Arc<User>, next_serial: u32) -> Self {
+        Self {
+            by_name: SharedList::default(),
+            by_serial: SharedList::default(),
+            default: default.clone(),
+            next_serial,
+        }
     }
 
     /// A line for each user: what ACL SAVE writes and `from_file` reads.

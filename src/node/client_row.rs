@@ -23,18 +23,20 @@ pub struct Place {
 /// A connection's row of CLIENT LIST.
 pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
     use std::os::fd::AsRawFd;
-    let is_running = connection.blocked == Some(Blocked::UntilReply);
-    let (running_bytes, words_bytes) = match is_running {
-        true => (connection.request_bytes, connection.words_bytes),
-        false => (0, 0),
+    let words_bytes = match connection.blocked {
+        Some(Blocked::UntilReply | Blocked::OnDisks | Blocked::Paused) => connection.words_bytes,
+        _ => 0,
     };
     // Nor has a request that runs its bytes in a buffer of its client's here; Redis cuts it off first where it has threads.
-    let running_bytes = match place.cores_count {
-        1 => running_bytes,
+    let running_bytes = match (connection.blocked, place.cores_count) {
+        (Some(Blocked::UntilReply), 1) => connection.request_bytes,
         _ => 0,
     };
     // What of a request is understood counts as its words, as in Redis, which has cut that off.
-    let understood_bytes = connection.parse.parsed_bytes();
+    let understood_bytes = match connection.blocked {
+        Some(Blocked::Paused) => connection.request_bytes,
+        _ => connection.parse.parsed_bytes(),
+    };
     let unread_bytes = connection.input.len()
         + connection.large.as_ref().map_or(0, Large::bytes_count)
         + connection.held.as_ref().map_or(0, |held| held.len());

@@ -24,6 +24,7 @@ use crate::base::long_copy;
 use crate::base::shared_bytes::SharedBytes;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
+use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 use crate::resp::parse::ParseState;
 
@@ -246,7 +247,7 @@ pub struct Connection {
     pub moving_to: Option<u16>,
     /// It is counted there already, so that others that want to go there see how many will be.
     pub is_expected: bool,
-    /// Bytes of the request being carried out by the node, for CLIENT LIST.
+    /// Bytes of the request that the node is carrying out, or that waits for the end of a pause, for CLIENT LIST.
     pub request_bytes: usize,
     /// Bytes of its words alone.
     pub words_bytes: usize,
@@ -342,6 +343,12 @@ impl Connection {
     #[inline]
     pub fn may_be_sent_soon(&self) -> bool {
         !self.sending && self.backlog.is_empty() && self.output.len() <= MOVES_WITH_BYTES_MAX
+    }
+
+    /// Notes what CLIENT LIST shows of a request that is not over at once.
+    pub fn note_request(&mut self, args: &Args<'_>) {
+        self.request_bytes = args.bytes().len();
+        self.words_bytes = args.iter_from(0).map(<[u8]>::len).sum();
     }
 
     /// Whether it may be long before its next request is read. All that comes meanwhile is received, as in Redis, up to the limit

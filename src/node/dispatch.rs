@@ -568,8 +568,7 @@ impl Core {
         if connection.session.reply_mode == ReplyMode::SkipNext {
             connection.session.reply_mode = ReplyMode::Skipping;
         }
-        connection.request_bytes = args.bytes().len();
-        connection.words_bytes = args.iter_from(0).map(<[u8]>::len).sum();
+        connection.note_request(args);
         let length = connection.output.len();
         let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
         let mut call = SessionCall {
@@ -677,6 +676,7 @@ impl Core {
             CommandError::Arity(name) => table().find_original(name.as_bytes()),
             _ => entry,
         };
+        connection.last_command = entry;
         let of_block = self.fail_block(connection, entry, error);
         let line = of_block.as_ref().unwrap_or(error).line();
         let figures = self.shard.figures_mut();
@@ -726,6 +726,8 @@ impl Core {
             }
         }
         connection.blocked = Some(Blocked::Paused);
+        connection.last_command = Some(entry);
+        connection.note_request(args);
         self.paused_connections.push(token);
         true
     }

@@ -381,6 +381,30 @@ fn the_list_of_clients_shows_what_they_hold() {
             // The name is understood, and so is how long what follows is.
             row["qbuf"] == "700000" && row["argv-mem"] == "3"
         });
+        let mut paused = server.client();
+        assert_eq!(paused.ask("CLIENT SETNAME paused"), ok());
+        assert_eq!(client.ask("CLIENT PAUSE 100000 WRITE"), ok());
+        paused.send(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n");
+        eventually("it waits for the end of the pause", || {
+            let row = row_of(&client.ask("CLIENT LIST").text(), "paused");
+            let held = (row["qbuf"].as_str(), row["argv-mem"].as_str());
+            (row["cmd"].as_str(), held) == ("set", ("0", "5"))
+        });
+        assert_eq!(client.ask("CLIENT UNPAUSE"), ok());
+        assert_eq!(paused.reply(), ok());
+        // A command that there is not leaves none.
+        paused.ask("NOSUCH command");
+        let row = row_of(&client.ask("CLIENT LIST").text(), "paused");
+        assert_eq!(row["cmd"], "NULL");
+        paused.ask("GET too many");
+        let row = row_of(&client.ask("CLIENT LIST").text(), "paused");
+        assert_eq!(row["cmd"], "get");
+        let mut waiter = server.client();
+        assert_eq!(waiter.ask("CLIENT SETNAME waiter"), ok());
+        waiter.send(b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n");
+        eventually("it waits for a replica", || {
+            row_of(&client.ask("CLIENT LIST").text(), "waiter")["argv-mem"] == "6"
+        });
         let mut slow = server.client();
         assert_eq!(slow.ask("CLIENT SETNAME slow"), ok());
         let value = vec![b'v'; 1_000_000];

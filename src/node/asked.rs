@@ -56,24 +56,7 @@ impl Core {
             }
             Question::FindClients(sought) => return self.find_clients(from, id, sought),
             Question::EndSearch { number } => self.end_search(from, number),
-            Question::Figures {
-                sizes,
-                types,
-                hot,
-                durations,
-            } => {
-                let mut figures = self.figures(durations);
-                if sizes {
-                    figures.sizes = self.shard.keys.sizes();
-                }
-                if hot {
-                    figures.hot = self.hot_keys();
-                }
-                if types {
-                    figures.types = self.types();
-                }
-                Answer::Figures(Box::new(figures))
-            }
+            Question::Figures(wanted) => Answer::Figures(Box::new(self.figures(wanted))),
             Question::ResetStatistics => {
                 self.counters.reset();
                 if let Some(disk) = &mut self.disk {
@@ -208,7 +191,7 @@ impl Core {
     }
 
     /// What its requests are for; from now on, for a while, that is looked at.
-    fn hot_keys(&mut self) -> (u64, Vec<HotKey>) {
+    pub(super) fn hot_keys(&mut self) -> (u64, Vec<HotKey>) {
         let now_ms = self.now_ms;
         let hot_keys = self.shard.hot_keys();
         hot_keys.watch(now_ms, now_ms + HOT_KEYS_WATCHED_MS);
@@ -216,7 +199,7 @@ impl Core {
     }
 
     /// What the types of its keys take.
-    fn types(&self) -> TypeSample {
+    pub(super) fn types(&self) -> TypeSample {
         TypeSample::of(&self.shard.keys, self.now_us as u64)
     }
 }

@@ -141,6 +141,8 @@ pub struct Connection {
     pub sending: bool,
     /// On the list of connections with output.
     pub dirty: bool,
+    /// On the list of those whose memory is looked at.
+    pub is_active: bool,
     /// The socket has been shut; waiting for the last completions.
     pub closed: bool,
     /// A block of it is being run command by command: it keeps its place, with what it is the session of, until that is over.
@@ -306,6 +308,7 @@ impl Connection {
             sending_since_ms: 0,
             sending_bytes: 0,
             dirty: false,
+            is_active: false,
             is_pushed: false,
             is_doomed: false,
             paused_behind: None,
@@ -882,6 +885,22 @@ impl Connection {
         if let Some(target) = target.filter(|_| std::mem::take(&mut self.is_expected)) {
             count_moved(cores, target, core);
         }
+    }
+
+    /// Whether what it holds changes with nothing but its own requests, and it watches no key.
+    pub fn is_at_rest(&self) -> bool {
+        let holds_input = self.input.capacity() > 0 || self.large.is_some() || self.held.is_some();
+        let holds_output = self.output.capacity() + self.output_bytes() > 0;
+        // Who waits for a key is owed one reply, which is sent when it comes.
+        let owed_count = usize::from(self.blocked == Some(Blocked::OnKeys));
+        let waits = self.slots_count() > owed_count
+            || self.under_way.is_some()
+            || self
+                .blocked
+                .is_some_and(|blocked| blocked != Blocked::OnKeys);
+        let block = self.block.as_ref();
+        let watches = block.is_some_and(|block| block.watched.is_some());
+        !(holds_input || holds_output || waits || watches)
     }
 
     /// Bytes this connection holds, for INFO and CLIENT LIST.

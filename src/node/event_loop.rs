@@ -706,6 +706,7 @@ impl CoreLoop {
     /// Sends what is durable of a connection's output.
     fn flush_held(&mut self, token: Token) {
         let core = &mut self.core;
+        core.keep_active(token);
         let Some(connection) = core.connections.get_mut(token) else {
             return;
         };
@@ -764,6 +765,7 @@ impl CoreLoop {
             connection.sending = true;
             connection.sending_since_ms = self.core.now_ms;
             connection.sending_bytes = output.len();
+            let was_active = std::mem::replace(&mut connection.is_active, true);
             // Where something is to follow the send, its end must not wait for another event.
             let ends_something = connection.has_said_all()
                 || connection.blocked == Some(Blocked::Moving)
@@ -776,6 +778,9 @@ impl CoreLoop {
             }
             if connection.sending_bytes > SPARE_BUFFER_BYTES_MAX {
                 self.core.check_output(token);
+            }
+            if !was_active {
+                self.core.note_active(token);
             }
             self.core.account(token);
         }

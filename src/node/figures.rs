@@ -5,7 +5,7 @@ use crate::commands::acl::{REASONS_COUNT, Reason};
 use crate::keyspace::Sizes;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
 use crate::keyspace::tracking::TrackingCounts;
-use crate::shard::figures::{CommandFigures, ErrorCounts};
+use crate::shard::figures::{CommandFigures, Durations, ErrorCounts};
 use crate::shard::hot_keys::HotKey;
 use crate::shard::type_sample::TypeSample;
 
@@ -130,7 +130,52 @@ impl CoreCounters {
     }
 }
 
-/// Everything a core tells.
+/// What is wanted of a core's figures besides those that lie ready; the others stay at nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted(u16);
+
+impl Wanted {
+    /// Nothing but what lies ready.
+    pub const NOTHING: Self = Self(0);
+    /// What its clients hold and do: those that hold something are looked at.
+    pub const CLIENTS: Self = Self(1);
+    /// What keys, their tables and Lua take.
+    pub const MEMORY: Self = Self(1 << 1);
+    /// Keys by database; some are looked at for their deadlines.
+    pub const DATABASES: Self = Self(1 << 2);
+    /// How many keys there are of each size.
+    pub const SIZES: Self = Self(1 << 3);
+    /// What types take; some keys are looked at.
+    pub const TYPES: Self = Self(1 << 4);
+    /// Which keys requests are for; cores look at some from now on, for a while.
+    pub const HOT: Self = Self(1 << 5);
+    /// All calls together.
+    pub const CALLS: Self = Self(1 << 6);
+    /// Calls of each command.
+    pub const COMMANDS: Self = Self(1 << 7);
+    /// How long calls of each command took.
+    pub const DURATIONS: Self = Self(1 << 8);
+    /// Errors by code.
+    pub const ERRORS: Self = Self(1 << 9);
+    /// Its log and its disk.
+    pub const LOG: Self = Self(1 << 10);
+    /// What core 0 knows of snapshots.
+    pub const SAVING: Self = Self(1 << 11);
+    /// The CPU time of its thread.
+    pub const CPU: Self = Self(1 << 12);
+
+    /// Both.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether something of `other` is wanted.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What a core tells.
 #[derive(Clone, Debug, Default)]
 pub struct CoreFigures {
     /// Its log, if it has one.
@@ -165,6 +210,8 @@ pub struct CoreFigures {
     pub clients_bytes: u64,
     /// Bytes that no key goes for under `maxmemory`.
     pub uncounted_bytes: u64,
+    /// Bytes that its log has not handed over.
+    pub log_pending_bytes: u64,
     /// The largest unread input of a client.
     pub input_bytes_max: u64,
     /// The largest unsent output of a client.
@@ -173,6 +220,8 @@ pub struct CoreFigures {
     pub keyspace: Stats,
     /// By database.
     pub databases: Vec<DatabaseInfo>,
+    /// Keys of each database, and the bytes of what leads to them.
+    pub tables: Vec<(u64, u64)>,
     /// Sizes of its keys by database, where they were asked for.
     pub sizes: Vec<Sizes>,
     /// What its types take, where that was asked for.
@@ -187,8 +236,6 @@ pub struct CoreFigures {
     pub defrag_effort: u64,
     /// Milliseconds since compaction began, 0 while it rests.
     pub defrag_running_ms: u64,
-    /// What leads to entries, by database.
-    pub index_bytes: Vec<u64>,
     /// Values of those still to be freed.
     pub garbage_count: u64,
     /// Bytes that Lua holds.
@@ -199,8 +246,14 @@ pub struct CoreFigures {
     pub lua_functions_bytes: u64,
     /// Changes since the start (`rdb_changes_since_last_save`).
     pub changes: u64,
+    /// Calls of all commands together.
+    pub calls: CommandFigures,
     /// By command index.
     pub commands: Vec<CommandFigures>,
+    /// How long they took, by command index.
+    pub durations: Vec<Durations>,
+    /// All errors.
+    pub errors_count: u64,
     /// Errors by code.
     pub errors: ErrorCounts,
     /// CPU time of this core's thread: user and system, in microseconds.

@@ -16,11 +16,11 @@ use super::block_logs::Ended;
 use super::client_row::{Place, row};
 use super::clients;
 use super::core::{Core, ask_core, every_core};
-use super::figures::CoreFigures;
+use super::figures::{CoreFigures, Wanted};
 use super::filing::Filing;
 use super::hot_keys::HotKeysSession;
-use super::http::Figures;
-use super::info;
+use super::http::{Figures, Shown};
+use super::info::{self, Told};
 use super::library_changes::{Change, Changing};
 use super::message::{Answer, Message, Question};
 use super::options::config_get;
@@ -63,8 +63,8 @@ pub(super) enum Asker {
         id: u64,
         answer: Answer,
     },
-    /// A thread of the HTTP port, which is sent INFO's text.
-    Http(SyncSender<Figures>),
+    /// A thread of the HTTP port, which is sent what it shows.
+    Http(SyncSender<Figures>, Shown),
     Nobody,
     /// A shutdown that saves first.
     Stop,
@@ -177,13 +177,11 @@ impl Core {
             NodeRequest::ConfigResetStat => {
                 self.ask_all(asker, Purpose::Ok, Question::ResetStatistics)
             }
-            NodeRequest::Info(sections) => {
-                let question = question_of(&sections);
-                self.ask_all(asker, Purpose::Info(sections), question);
-            }
+            NodeRequest::Info(sections) => self.ask_for_info(asker, sections),
             NodeRequest::CommandLog(log, request) => self.command_log(token, log, &request),
             NodeRequest::Latency(LatencyRequest::Histogram(names)) => {
-                self.ask_all(asker, Purpose::Histogram(names), figures(true));
+                let question = Question::Figures(Wanted::DURATIONS);
+                self.ask_all(asker, Purpose::Histogram(names), question);
             }
             NodeRequest::Latency(request) => self.latency(token, &request),
             NodeRequest::HotKeys(request) => self.hot_keys_request(token, request),
@@ -244,16 +242,17 @@ impl Core {
 
     /// Asks all cores for those who wait on the HTTP port; once a tick of core 0.
     pub(super) fn answer_http(&mut self) {
-        for sender in self.questions.take() {
+        for (sender, shown) in self.questions.take() {
+            let sections = shown.sections();
+            let (_, wanted) = info::wanted(&sections);
+            let wanted = match shown {
+                Shown::Page => wanted.or(Wanted::HOT),
+                _ => wanted,
+            };
             self.ask_all(
-                Asker::Http(sender),
-                Purpose::Info(Vec::new()),
-                Question::Figures {
-                    sizes: false,
-                    types: true,
-                    hot: true,
-                    durations: true,
-                },
+                Asker::Http(sender, shown),
+                Purpose::Info(sections),
+                Question::Figures(wanted),
             );
         }
     }
@@ -439,9 +438,19 @@ impl Core {
 
     /// INFO, called by a script.
     pub(super) fn info_for_script(&mut self, tx: TxId, protocol: Protocol, sections: Vec<Vec<u8>>) {
-        let asker = Asker::Script(tx, protocol);
-        let question = question_of(&sections);
-        self.ask_all(asker, Purpose::Info(sections), question);
+        self.ask_for_info(Asker::Script(tx, protocol), sections);
+    }
+
+    /// Asks no more cores than have something to tell.
+    fn ask_for_info(&mut self, asker: Asker, sections: Vec<Vec<u8>>) {
+        let (told, wanted) = info::wanted(&sections);
+        let purpose = Purpose::Info(sections);
+        let question = Question::Figures(wanted);
+        match told {
+            Told::All => self.ask_all(asker, purpose, question),
+            Told::First => self.ask(0, asker, purpose, question),
+            Told::Nobody => self.ask(usize::from(self.id), asker, purpose, question),
+        }
     }
 
     /// MEMORY's requests, called by a script.
@@ -457,7 +466,10 @@ impl Core {
     fn ask_for_memory(&mut self, asker: Asker, request: MemoryRequest) {
         match request {
             MemoryRequest::Purge => self.ask_all(asker, Purpose::Ok, Question::Purge),
-            _ => self.ask_all(asker, Purpose::Memory(request), figures(false)),
+            _ => {
+                let question = Question::Figures(Wanted::CLIENTS.or(Wanted::MEMORY));
+                self.ask_all(asker, Purpose::Memory(request), question);
+            }
         }
     }
 
@@ -547,12 +559,13 @@ impl Core {
             Asker::Seal => self.go_on_sealing(gather.answers),
             asker @ (Asker::Stop | Asker::Reload) => self.go_on_holding(asker, &gather.purpose),
             Asker::Core { core, id, answer } => self.answer(core, id, answer),
-            Asker::Http(sender) => {
-                let sections = [b"everything".to_vec(), b"types".to_vec()];
+            Asker::Http(sender, shown) => {
                 let cores = figures_of(gather.answers);
-                let hot = self.hottest_keys(&cores);
-                let info = self.info(cores, &sections);
-                let slow = self.latest_slow_calls();
+                let (slow, hot) = match shown {
+                    Shown::Page => (self.latest_slow_calls(), self.hottest_keys(&cores)),
+                    _ => (Vec::new(), Vec::new()),
+                };
+                let info = self.info(cores, &shown.sections());
                 // Whoever asked may have given up.
                 let _ = sender.try_send(Figures { info, slow, hot });
             }
@@ -732,26 +745,6 @@ fn figures_of(answers: Vec<Answer>) -> Vec<CoreFigures> {
         _ => None,
     });
     figures.collect()
-}
-
-/// Every figure but those for which keys are looked at.
-const fn figures(durations: bool) -> Question {
-    Question::Figures {
-        sizes: false,
-        types: false,
-        hot: false,
-        durations,
-    }
-}
-
-/// What cores are asked for these sections of INFO.
-fn question_of(sections: &[Vec<u8>]) -> Question {
-    Question::Figures {
-        sizes: info::is_selected("Keysizes", sections),
-        types: info::is_selected("Types", sections),
-        hot: false,
-        durations: info::needs_durations(sections),
-    }
 }
 
 const NO_CONFIG_FILE: &str = "ERR The server is running without a config file";

@@ -6,7 +6,7 @@
 use super::figures::CoreFigures;
 use crate::commands::{Entry, table};
 use crate::resp::Reply;
-use crate::shard::CommandFigures;
+use crate::shard::Durations;
 
 /// One command's calls.
 pub struct Histogram {
@@ -40,11 +40,11 @@ pub fn histogram_rows(cores: &[CoreFigures], names: &[Vec<u8>]) -> Vec<Histogram
 fn histogram(cores: &[CoreFigures], entry: &'static Entry) -> Option<Histogram> {
     // As in INFO: what COMMAND hides is one command to clients.
     let hidden = entry.sub.iter().filter(|sub| !sub.is_visible());
-    let mut total = CommandFigures::default();
+    let mut total = Durations::default();
     for entry in std::iter::once(entry).chain(hidden) {
         let index = usize::from(entry.index);
-        let rows = cores.iter().filter_map(|core| core.commands.get(index));
-        rows.for_each(|row| total.add_durations(row));
+        let rows = cores.iter().filter_map(|core| core.durations.get(index));
+        rows.for_each(|row| total.add(row));
     }
     let steps = total.steps_us();
     let calls = steps.last()?.1;

@@ -40,13 +40,38 @@ const POLICY: &str = concat!(
     "safe-inline'; frame-ancestors 'none'"
 );
 
+/// What is shown of the cores' figures: they gather no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// That every core answers.
+    Health,
+    /// Whether clients are served.
+    Readiness,
+    /// All of INFO, and what types take.
+    Metrics,
+    /// The same, slow calls and hot keys.
+    Page,
+}
+
+impl Shown {
+    /// The sections of INFO that tell it.
+    pub fn sections(self) -> Vec<Vec<u8>> {
+        let names: &[&str] = match self {
+            Self::Health => &["modules"],
+            Self::Readiness => &["persistence"],
+            Self::Metrics | Self::Page => &["everything", "types"],
+        };
+        names.iter().map(|name| name.as_bytes().to_vec()).collect()
+    }
+}
+
 /// What the cores tell.
 pub struct Figures {
-    /// INFO's text, everything and what types take.
+    /// INFO's text: see [`Shown::sections`].
     pub info: String,
-    /// The latest slow calls.
+    /// The latest slow calls, for the page.
     pub slow: Vec<SlowRow>,
-    /// The keys that most requests are for.
+    /// The keys that most requests are for, for the page.
     pub hot: Vec<HotRow>,
 }
 
@@ -76,12 +101,12 @@ pub struct SlowRow {
 #[derive(Default)]
 pub struct Questions {
     any: AtomicBool,
-    waiting: Mutex<VecDeque<SyncSender<Figures>>>,
+    waiting: Mutex<VecDeque<(SyncSender<Figures>, Shown)>>,
 }
 
 impl Questions {
-    /// Who waits for figures; one load where nobody does.
-    pub fn take(&self) -> VecDeque<SyncSender<Figures>> {
+    /// Who waits for figures, and for which; one load where nobody does.
+    pub fn take(&self) -> VecDeque<(SyncSender<Figures>, Shown)> {
         if !self.any.load(Ordering::Relaxed) {
             return VecDeque::new();
         }
@@ -90,11 +115,11 @@ impl Questions {
         std::mem::take(&mut *waiting)
     }
 
-    /// All figures; none if the cores do not answer.
-    fn ask(&self) -> Option<Figures> {
+    /// What is to be shown; none if the cores do not answer.
+    fn ask(&self, shown: Shown) -> Option<Figures> {
         let (sender, receiver) = sync_channel(1);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push_back(sender);
+        waiting.push_back((sender, shown));
         self.any.store(true, Ordering::Relaxed);
         drop(waiting);
         receiver.recv_timeout(ANSWER_TIME_MAX).ok()
@@ -244,7 +269,7 @@ impl Reply {
 }
 
 fn reply_to(path: &str, questions: &Questions) -> Reply {
-    let with_figures = |make: fn(&Figures) -> Reply| match questions.ask() {
+    let with_figures = |shown, make: fn(&Figures) -> Reply| match questions.ask(shown) {
         Some(figures) => make(&figures),
         None => Reply::text(503, "the cores do not answer\n"),
     };
@@ -259,20 +284,22 @@ fn reply_to(path: &str, questions: &Questions) -> Reply {
             kind: "image/svg+xml",
             body: ICON.to_string(),
         },
-        "/metrics" => with_figures(|figures| Reply {
+        "/metrics" => with_figures(Shown::Metrics, |figures| Reply {
             status: 200,
             kind: "text/plain; version=0.0.4; charset=utf-8",
             body: metrics::to_prometheus(&figures.info),
         }),
-        "/figures" => with_figures(|figures| Reply {
+        "/figures" => with_figures(Shown::Page, |figures| Reply {
             status: 200,
             kind: "application/json",
             body: metrics::to_json(figures),
         }),
-        "/healthz" => with_figures(|_| Reply::text(200, "ok\n")),
-        "/readyz" => with_figures(|figures| match metrics::field(&figures.info, "loading") {
-            Some("0") => Reply::text(200, "ready\n"),
-            _ => Reply::text(503, "loading\n"),
+        "/healthz" => with_figures(Shown::Health, |_| Reply::text(200, "ok\n")),
+        "/readyz" => with_figures(Shown::Readiness, |figures| {
+            match metrics::field(&figures.info, "loading") {
+                Some("0") => Reply::text(200, "ready\n"),
+                _ => Reply::text(503, "loading\n"),
+            }
         }),
         _ => Reply::text(
             404,

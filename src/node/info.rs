@@ -6,6 +6,7 @@
 //! Source    fields as in Redis 8's INFO; the section Cores is rondo's own.
 //! Tests     tests/node/info.rs: which sections a request selects; every section from known figures.
 
+use super::figures::Wanted;
 use super::memory_figures::MemoryFigures;
 use super::option_values::percentile_text;
 use super::saving::SavingFigures;
@@ -171,6 +172,8 @@ pub struct StatsFigures {
     pub transactions: u64,
     pub transaction_retries: u64,
     pub evicted_keys: u64,
+    /// Scripts that made room for others.
+    pub evicted_scripts: u64,
     pub evicted_clients: u64,
     /// How long memory has been over `maxmemory`: all in all, and now.
     pub eviction_exceeded_ms: u64,
@@ -293,29 +296,65 @@ pub struct CoreFigures {
     pub turns_s: f64,
 }
 
-type Section = (&'static str, fn(&InfoFigures, &mut String));
+/// Which cores a section tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// None: what any of them knows.
+    Nobody,
+    /// The first, which accepts connections and saves.
+    First,
+    /// Each of them.
+    All,
+}
+
+struct Section {
+    name: &'static str,
+    told: Told,
+    wanted: Wanted,
+    write: fn(&InfoFigures, &mut String),
+}
+
+const fn section(
+    name: &'static str,
+    told: Told,
+    wanted: Wanted,
+    write: fn(&InfoFigures, &mut String),
+) -> Section {
+    Section {
+        name,
+        told,
+        wanted,
+        write,
+    }
+}
+
+const OF_MEMORY: Wanted = Wanted::CLIENTS.or(Wanted::MEMORY);
+const OF_CORES: Wanted = Wanted::MEMORY.or(Wanted::CPU);
+const OF_LATENCY: Wanted = Wanted::COMMANDS.or(Wanted::DURATIONS);
+const OF_FILES: Wanted = Wanted::SAVING.or(Wanted::LOG);
+const NOTHING: Wanted = Wanted::NOTHING;
 
 /// Sections in the order they are printed; whether INFO alone prints them is in [`DEFAULT_NOT`].
 const SECTIONS: &[Section] = &[
-    ("Server", server),
-    ("TLS", tls),
-    ("Clients", clients),
-    ("Memory", memory),
-    ("Persistence", persistence),
-    ("Threads", threads),
-    ("Stats", stats),
-    ("Replication", replication),
-    ("CPU", cpu),
-    ("Modules", |_, _| {}),
-    ("Commandstats", command_stats),
-    ("Errorstats", error_stats),
-    ("Latencystats", latency_stats),
-    ("Cluster", cluster),
-    ("Keyspace", keyspace),
-    ("Keysizes", key_sizes),
-    ("Types", types),
-    ("Debug", debug),
-    ("Cores", cores),
+    section("Server", Told::Nobody, NOTHING, server),
+    section("TLS", Told::All, NOTHING, tls),
+    section("Clients", Told::All, Wanted::CLIENTS, clients),
+    section("Memory", Told::All, OF_MEMORY, memory),
+    section("Persistence", Told::All, OF_FILES, persistence),
+    section("Threads", Told::All, NOTHING, threads),
+    section("Stats", Told::All, Wanted::CALLS, stats),
+    section("Replication", Told::Nobody, NOTHING, replication),
+    section("CPU", Told::First, Wanted::CPU, cpu),
+    section("Modules", Told::Nobody, NOTHING, |_, _| {}),
+    section("Commandstats", Told::All, Wanted::COMMANDS, command_stats),
+    section("Errorstats", Told::All, Wanted::ERRORS, error_stats),
+    section("Latencystats", Told::All, OF_LATENCY, latency_stats),
+    section("Cluster", Told::Nobody, NOTHING, cluster),
+    section("Keyspace", Told::All, Wanted::DATABASES, keyspace),
+    section("Keysizes", Told::All, Wanted::SIZES, key_sizes),
+    section("Types", Told::All, Wanted::TYPES, types),
+    section("Debug", Told::All, Wanted::CALLS, debug),
+    section("Cores", Told::All, OF_CORES, cores),
 ];
 
 /// Sections that only `all`, `everything` and their own names print.
@@ -326,7 +365,7 @@ const DEFAULT_NOT: &[&str] = &["Commandstats", "Latencystats", "TLS"];
 /// - `sections`: as the client gave them, in any case; empty means `default`. Unknown names select nothing.
 pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
     let mut out = String::with_capacity(4096);
-    for (name, write) in SECTIONS {
+    for Section { name, write, .. } in SECTIONS {
         if !is_selected(name, sections) {
             continue;
         }
@@ -343,7 +382,7 @@ pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
 /// those who work on the server.
 const BY_NAME_ONLY: &[&str] = &["Types", "Debug"];
 
-/// Whether a request for `sections` prints the section `name`; the node may skip gathering what is not printed.
+/// Whether a request for `sections` prints the section `name`.
 pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
     let by_default = !DEFAULT_NOT.contains(&name);
     // Redis's names for two sections differ from their headings.
@@ -363,14 +402,13 @@ pub fn is_selected(name: &str, sections: &[Vec<u8>]) -> bool {
     })
 }
 
-/// Whether a request for `sections` prints figures of single commands.
-pub fn needs_commands(sections: &[Vec<u8>]) -> bool {
-    is_selected("Commandstats", sections) || needs_durations(sections)
-}
-
-/// Whether a request for `sections` prints how long calls of single commands took.
-pub fn needs_durations(sections: &[Vec<u8>]) -> bool {
-    is_selected("Latencystats", sections)
+/// What of which cores a request for `sections` prints; the node asks for no more.
+pub fn wanted(sections: &[Vec<u8>]) -> (Told, Wanted) {
+    let selected = SECTIONS.iter().filter(|it| is_selected(it.name, sections));
+    selected.fold(
+        (Told::Nobody, Wanted::NOTHING),
+        |(told, wanted), section| (told.max(section.told), wanted.or(section.wanted)),
+    )
 }
 
 /// Appends `name:value` lines.
@@ -599,7 +637,7 @@ fn stats(figures: &InfoFigures, out: &mut String) {
         "evicted_clients": stats.evicted_clients,
         "total_eviction_exceeded_time": stats.eviction_exceeded_ms,
         "current_eviction_exceeded_time": stats.eviction_exceeded_now_ms,
-        "evicted_scripts": figures.memory.scripts_evicted,
+        "evicted_scripts": stats.evicted_scripts,
         "keyspace_hits": stats.keyspace_hits,
         "keyspace_misses": stats.keyspace_misses,
         "pubsub_channels": stats.pubsub_channels,

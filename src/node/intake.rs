@@ -284,9 +284,13 @@ impl Core {
         }
     }
 
-    fn restore(&mut self, token: Token, connection: Box<Connection>) {
+    fn restore(&mut self, token: Token, mut connection: Box<Connection>) {
         let look = connection.output_bytes() > OUTPUT_LOOK_BYTES;
+        let was_active = std::mem::replace(&mut connection.is_active, true);
         self.connections.restore(token, connection);
+        if !was_active {
+            self.note_active(token);
+        }
         self.account(token);
         if look {
             self.check_output(token);

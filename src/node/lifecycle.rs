@@ -79,7 +79,9 @@ impl Core {
         let stays = connection.look_at_users(&self.users);
         self.counters.moves_in += u64::from(connection.affinity.placed);
         let (id, is_target) = (connection.session.id, connection.is_target);
+        connection.is_active = true;
         let token = self.connections.insert(connection);
+        self.note_active(token);
         let is_killed = !self.searches.is_empty() && self.look_at_arrival(token);
         if !stays || is_killed {
             return self.close(token);
@@ -246,6 +248,7 @@ impl Core {
         connection.blocked = None;
         // A place on this core's lists of connections with output is none on the other's.
         connection.dirty = false;
+        connection.is_active = false;
         connection.is_pushed = false;
         // It has been counted there since it was to move.
         connection.is_expected = false;

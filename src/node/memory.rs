@@ -2,8 +2,8 @@
 //!
 //!     a client's buffers have changed -> its account, this core's sum -> the shard, for maxmemory; the board, for the others
 //!
-//! Promises  while no option asks for it nothing is counted; the largest client of all cores goes first, and one that said
-//!           CLIENT NO-EVICT stays.
+//! Promises  while no option asks for it nothing is counted before figures are told, and clients at rest not even then; the
+//!           largest client of all cores goes first, and one that said CLIENT NO-EVICT stays.
 //! Not here  output limits: `node/lifecycle.rs`; maxmemory itself: `shard/memory.rs`.
 //! Tests     tests/server/memory.rs.
 
@@ -47,7 +47,14 @@ pub struct ClientsMemory {
     is_just_set: bool,
     /// Keys must go, more than one step could do.
     has_more_to_win: bool,
+    /// Connections that hold buffers, or may have changed since their memory was told: see [`Core::note_active`].
+    active: Vec<Token>,
+    /// With more of them, those that have ended are left out.
+    active_max: usize,
 }
+
+/// See `ClientsMemory::active_max`.
+const ACTIVE_MAX_MIN: usize = 64;
 
 impl Options {
     /// `maxmemory-clients` in bytes, a percentage being one of `maxmemory`; 0 for no limit.
@@ -102,7 +109,10 @@ impl Core {
         if is_counted != was_counted {
             let tokens: Vec<Token> = self.connections.tokens().collect();
             for token in tokens {
-                self.recount(token, is_counted);
+                if let Some(connection) = self.connections.get_mut(token) {
+                    self.clients_memory.end_untried(connection);
+                }
+                self.recount(token);
             }
             self.clients_memory.scripts_bytes = self.scripts_bytes();
             self.tell_clients_bytes();
@@ -119,7 +129,7 @@ impl Core {
     #[inline]
     pub(super) fn account(&mut self, token: Token) {
         if self.clients_memory.is_counted {
-            self.recount(token, true);
+            self.recount(token);
             self.tell_clients_bytes();
             self.keep_to_lease();
         }
@@ -156,13 +166,52 @@ impl Core {
         std::mem::take(&mut self.clients_memory.has_more_to_win)
     }
 
+    /// A connection is no longer at rest: its memory is looked at before figures are told. Those at rest are not: there may be
+    /// thousands of them.
+    #[cold]
+    pub(super) fn note_active(&mut self, token: Token) {
+        let memory = &mut self.clients_memory;
+        if memory.active.len() >= memory.active_max.max(ACTIVE_MAX_MIN) {
+            (memory.active).retain(|&token| self.connections.is_tenant(token));
+            memory.active_max = 2 * memory.active.len();
+        }
+        memory.active.push(token);
+    }
+
+    /// The same of one that may not be at rest.
+    pub(super) fn keep_active(&mut self, token: Token) {
+        let connection = self.connections.get_mut(token);
+        if connection.is_some_and(|it| !std::mem::replace(&mut it.is_active, true)) {
+            self.note_active(token);
+        }
+    }
+
+    /// Those that were not at rest when their memory was looked at last.
+    pub(super) fn active_connections(&self) -> impl Iterator<Item = &Connection> {
+        let tokens = self.clients_memory.active.iter();
+        tokens.filter_map(|&token| self.connections.get(token))
+    }
+
+    /// What clients take, as far as it has been looked at.
+    pub(super) fn clients_bytes(&self) -> usize {
+        self.clients_memory.bytes
+    }
+
     /// Before figures are told: they are those of a core that keeps to its part of the limit.
     pub(super) fn settle_clients_memory(&mut self) {
-        if self.clients_memory.is_counted {
-            let tokens: Vec<Token> = self.connections.tokens().collect();
-            for token in tokens {
-                self.recount(token, true);
+        let mut active = std::mem::take(&mut self.clients_memory.active);
+        for &token in &active {
+            self.recount(token);
+        }
+        active.retain(|&token| match self.connections.get_mut(token) {
+            Some(connection) => {
+                connection.is_active = !connection.is_at_rest();
+                connection.is_active
             }
+            None => self.connections.is_tenant(token),
+        });
+        self.clients_memory.active = active;
+        if self.clients_memory.is_counted {
             self.clients_memory.scripts_bytes = self.scripts_bytes();
             self.tell_clients_bytes();
             self.evict_clients();
@@ -175,20 +224,20 @@ impl Core {
     pub(super) fn unaccount(&mut self, connection: &mut Connection) {
         let bytes = std::mem::take(&mut connection.accounted_bytes);
         self.clients_memory.end_untried(connection);
-        if bytes > 0 {
-            self.clients_memory.bytes -= bytes;
+        self.clients_memory.bytes -= bytes;
+        if bytes > 0 && self.clients_memory.is_counted {
             self.tell_clients_bytes();
         }
     }
 
-    fn recount(&mut self, token: Token, is_counted: bool) {
+    fn recount(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
         // What is closed takes nothing as soon as the kernel lets go of it.
-        let bytes = match is_counted && !connection.closed {
-            true => connection.memory_bytes(),
-            false => 0,
+        let bytes = match connection.closed {
+            true => 0,
+            false => connection.memory_bytes(),
         };
         let before = std::mem::replace(&mut connection.accounted_bytes, bytes);
         let memory = &mut self.clients_memory;
@@ -274,7 +323,7 @@ impl Core {
             acceptor::cut(&connection.socket);
             self.counters.evicted_clients += 1;
             self.close(token);
-            self.recount(token, true);
+            self.recount(token);
             self.tell_clients_bytes();
             self.publish_largest_client();
         }

@@ -31,7 +31,6 @@ pub struct MemoryFigures {
     /// Bytes of what is known of clients that cache keys.
     pub tracking: u64,
     pub resident: u64,
-    pub resident_peak: u64,
     /// Of `resident`, what is no file's.
     pub resident_anonymous: u64,
     /// `used` before the first client came.
@@ -64,8 +63,6 @@ pub struct MemoryFigures {
     /// Compiled scripts' texts on all cores.
     pub scripts: u64,
     pub scripts_count: u64,
-    /// Scripts that made room for others.
-    pub scripts_evicted: u64,
     /// What Lua holds for libraries on all cores.
     pub lua_functions: u64,
     /// Libraries' texts, which all cores share.
@@ -92,15 +89,14 @@ impl Core {
             0 => startup + clients + scripts + tracking + sum(|core| core.keys_bytes),
             _ => self.shard.ledger().used(),
         };
-        let (resident, resident_peak, resident_anonymous) = process::resident_bytes();
-        let databases_count = cores.iter().map(|core| core.databases.len()).max();
+        let (resident, resident_anonymous) = process::resident_bytes();
+        let databases_count = cores.iter().map(|core| core.tables.len()).max();
         let databases = (0..databases_count.unwrap_or(0)).filter_map(|db| {
-            let keys = |core: &CoreFigures| core.databases.get(db).map_or(0, |info| info.keys);
-            let index = |core: &CoreFigures| core.index_bytes.get(db).copied().unwrap_or(0);
-            let keys_count: u64 = cores.iter().map(keys).sum();
-            (keys_count > 0).then(|| (db as u16, cores.iter().map(index).sum()))
+            let tables = || cores.iter().filter_map(|core| core.tables.get(db));
+            let keys_count: u64 = tables().map(|(keys, _)| keys).sum();
+            (keys_count > 0).then(|| (db as u16, tables().map(|(_, index)| index).sum()))
         });
-        let (scripts_count, scripts_evicted) = self.mesh.board().scripts.counts();
+        let (scripts_count, _) = self.mesh.board().scripts.counts();
         let peak = super::memory::remember_peak(used, self.now_ms);
         MemoryFigures {
             used,
@@ -108,10 +104,9 @@ impl Core {
             peak_time_s: peak.time_s,
             tracking,
             resident,
-            resident_peak,
             resident_anonymous,
             startup,
-            index: sum(|core| core.index_bytes.iter().sum()),
+            index: sum(|core| core.tables.iter().map(|(_, index)| index).sum()),
             slack: sum(|core| core.slack_bytes),
             defrag_effort: cores
                 .iter()
@@ -122,8 +117,8 @@ impl Core {
             clients,
             clients_count: sum(|core| core.clients_count),
             uncounted: sum(|core| core.uncounted_bytes),
-            log_pending: sum(|core| core.log.as_ref().map_or(0, |log| log.buffered)),
-            keys_count: sum(|core| core.databases.iter().map(|info| info.keys).sum()),
+            log_pending: sum(|core| core.log_pending_bytes),
+            keys_count: sum(|core| core.tables.iter().map(|(keys, _)| keys).sum()),
             limit: self.options.maxmemory(),
             policy: self.options.maxmemory_policy.to_string(),
             allocator: "mimalloc".into(),
@@ -132,7 +127,6 @@ impl Core {
             lua: sum(|core| core.lua_bytes),
             scripts: sum(|core| core.scripts_bytes),
             scripts_count: scripts_count as u64,
-            scripts_evicted,
             lua_functions: sum(|core| core.lua_functions_bytes),
             functions: functions.code_bytes as u64,
             functions_count: functions.functions_count as u64,
@@ -409,7 +403,7 @@ impl MemoryFigures {
             ("between blocks in use", self.slack),
             ("anonymous pages resident", self.resident_anonymous),
             ("resident", self.resident),
-            ("most ever resident", self.resident_peak),
+            ("most ever resident", process::resident_bytes_peak()),
         ];
         let _ = writeln!(
             text,

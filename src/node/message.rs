@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::acl::UserChange;
 use super::clients::ClientRow;
 use super::connection::Connection;
-use super::figures::CoreFigures;
+use super::figures::{CoreFigures, Wanted};
 use super::filing::Filing;
 use super::hot_keys::HotKeysStep;
 use super::mesh::Item;
@@ -202,17 +202,8 @@ pub enum Question {
         /// Names the search on the core that asks.
         number: u64,
     },
-    /// Every figure of the core.
-    Figures {
-        /// The sizes of its keys as well.
-        sizes: bool,
-        /// What its types take as well, for which some keys are looked at.
-        types: bool,
-        /// Which keys requests are for as well; cores look at some from now on, for a while.
-        hot: bool,
-        /// How long calls of each command took as well.
-        durations: bool,
-    },
+    /// What is wanted of the core's figures.
+    Figures(Wanted),
     /// Set statistics back to zero.
     ResetStatistics,
     /// CLIENT PAUSE.

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::connection::{Blocked, Connection};
+use super::connection::Blocked;
 use super::core::Core;
-use super::figures::CoreFigures;
+use super::figures::{CoreFigures, Wanted};
 use super::info::{self, InfoFigures};
 use super::process;
 use crate::base::crc64::crc64;
@@ -17,7 +17,7 @@ use crate::commands::table;
 use crate::ds::spare_mappings;
 use crate::keyspace::Sizes;
 use crate::keyspace::stats::{DatabaseInfo, Stats};
-use crate::shard::figures::{CommandFigures, ErrorCounts};
+use crate::shard::figures::{CommandFigures, Durations, ErrorCounts};
 use crate::shard::type_sample::TypeSample;
 
 /// Facts of the process that do not change.
@@ -90,83 +90,111 @@ pub fn remember_start(supervised: &'static str) {
 }
 
 impl Core {
-    /// This core's part: all but what keys and requests are looked at for.
-    pub(super) fn figures(&mut self, durations: bool) -> CoreFigures {
-        self.settle_clients_memory();
-        let log = self.log_figures();
-        let uncounted_bytes = self.uncounted_bytes();
-        let commands = self.shard.figures();
-        let commands = match durations {
-            true => commands.to_vec(),
-            false => commands.iter().map(CommandFigures::counts).collect(),
-        };
+    /// This core's part of what is wanted; what is not costs nothing.
+    pub(super) fn figures(&mut self, wanted: Wanted) -> CoreFigures {
+        let mut figures = self.figures_at_hand();
+        if wanted.has(Wanted::CLIENTS.or(Wanted::MEMORY)) {
+            self.settle_clients_memory();
+            self.add_clients(&mut figures);
+        }
+        if wanted.has(Wanted::MEMORY) {
+            self.add_memory(&mut figures);
+        }
         let keys = &mut self.shard.keys;
-        let databases = (0..keys.databases_count())
-            .map(|db| keys.database_info(db))
-            .collect();
-        let watching = |connection: &&Connection| {
-            let block = connection.block.as_ref();
-            let watched = block.and_then(|block| block.watched.as_ref());
-            watched.is_some_and(|watched| !watched.keys.is_empty() && !watched.watch.is_touched())
-        };
-        let slack_bytes =
-            keys.slack_bytes() + self.compaction.heap_free_bytes + spare_mappings::bytes();
-        let paused = |connection: &&Connection| connection.blocked == Some(Blocked::Paused);
+        if wanted.has(Wanted::DATABASES) {
+            let databases = 0..keys.databases_count();
+            figures.databases = databases.map(|db| keys.database_info(db)).collect();
+        }
+        if wanted.has(Wanted::SIZES) {
+            figures.sizes = keys.sizes();
+        }
+        let commands = self.shard.figures();
+        if wanted.has(Wanted::CALLS) {
+            (commands.iter()).for_each(|command| figures.calls.add_counts(command));
+        }
+        if wanted.has(Wanted::DURATIONS) {
+            figures.durations = commands.iter().map(CommandFigures::durations).collect();
+        }
+        if wanted.has(Wanted::COMMANDS) {
+            figures.commands = commands.iter().map(CommandFigures::counts).collect();
+        }
+        if wanted.has(Wanted::ERRORS) {
+            figures.errors = self.shard.error_counts().clone();
+        }
+        if wanted.has(Wanted::LOG) {
+            figures.log = self.log_figures();
+        }
+        if wanted.has(Wanted::SAVING) && self.id == 0 {
+            figures.saving = Some(Box::new(self.saving_figures()));
+        }
+        if wanted.has(Wanted::CPU) {
+            figures.cpu_us = process::thread_cpu_us();
+        }
+        if wanted.has(Wanted::HOT) {
+            figures.hot = self.hot_keys();
+        }
+        if wanted.has(Wanted::TYPES) {
+            figures.types = self.types();
+        }
+        figures
+    }
+
+    /// What is a number already.
+    fn figures_at_hand(&self) -> CoreFigures {
         CoreFigures {
-            log,
             core: self.id,
-            saving: (self.id == 0).then(|| Box::new(self.saving_figures())),
             counters: self.counters.clone(),
             clients_count: self.connections.len() as u64,
             clients_waiting_count: (self.waiting.len() + self.waits_for_disk.len()) as u64,
             clients_with_timeout_count: self.waiting.deadlines_count() as u64,
-            waiting_keys_count: self.shard.waiting_counts().1 as u64,
-            waiting_on_delete_keys_count: self.shard.waiting_on_delete_count() as u64,
-            clients_watching_count: self.connections.iter().filter(watching).count() as u64,
-            watched_keys_count: self.shard.watched_keys_count() as u64,
             clients_tracking_count: self.tracking.clients_count() as u64,
             tracked: self.shard.keys.tracking_counts(),
-            clients_paused_count: self.connections.iter().filter(paused).count() as u64,
-            uncounted_bytes: uncounted_bytes as u64,
-            clients_bytes: self
-                .connections
-                .iter()
-                .map(|connection| connection.memory_bytes() as u64)
-                .sum(),
-            input_bytes_max: self
-                .connections
-                .iter()
-                .map(|c| c.input.len() as u64)
-                .max()
-                .unwrap_or(0),
-            output_bytes_max: self
-                .connections
-                .iter()
-                .map(|c| c.output_bytes() as u64)
-                .max()
-                .unwrap_or(0),
             keyspace: *self.shard.keys.stats(),
-            sizes: Vec::new(),
-            types: TypeSample::default(),
-            hot: (0, Vec::new()),
-            databases,
-            keys_bytes: self.shard.keys.used_bytes() as u64,
-            slack_bytes: slack_bytes as u64,
             defrag_effort: self.compaction.effort,
             defrag_running_ms: self.compaction.running_ms(self.now_ms),
-            index_bytes: (0..self.shard.keys.databases_count())
-                .map(|db| self.shard.keys.index_bytes(db) as u64)
-                .collect(),
-            garbage_count: self.shard.keys.garbage_count() as u64,
-            lua_bytes: self.scripts.engine.lua_bytes() as u64,
-            scripts_bytes: self.scripts.engine.scripts_bytes() as u64,
-            lua_functions_bytes: self.functions.lua_bytes() as u64,
             changes: self.shard.changes_count(),
-            commands,
-            errors: self.shard.error_counts().clone(),
-            cpu_us: super::process::thread_cpu_us(),
-            pinned_cpu: super::process::pinned_cpu(),
+            errors_count: self.shard.error_counts().total(),
+            pinned_cpu: process::pinned_cpu(),
+            ..CoreFigures::default()
         }
+    }
+
+    /// What clients hold and do. Those at rest are not looked at.
+    fn add_clients(&self, figures: &mut CoreFigures) {
+        figures.waiting_keys_count = self.shard.waiting_counts().1 as u64;
+        figures.waiting_on_delete_keys_count = self.shard.waiting_on_delete_count() as u64;
+        figures.watched_keys_count = self.shard.watched_keys_count() as u64;
+        figures.clients_bytes = self.clients_bytes() as u64;
+        for connection in self.active_connections() {
+            let block = connection.block.as_ref();
+            let watched = block.and_then(|block| block.watched.as_ref());
+            let watches = watched
+                .is_some_and(|watched| !watched.keys.is_empty() && !watched.watch.is_touched());
+            figures.clients_watching_count += u64::from(watches);
+            let is_paused = connection.blocked == Some(Blocked::Paused);
+            figures.clients_paused_count += u64::from(is_paused);
+            let (input, output) = (connection.input.len(), connection.output_bytes());
+            figures.input_bytes_max = figures.input_bytes_max.max(input as u64);
+            figures.output_bytes_max = figures.output_bytes_max.max(output as u64);
+        }
+    }
+
+    /// What keys, their tables and Lua take.
+    fn add_memory(&mut self, figures: &mut CoreFigures) {
+        figures.uncounted_bytes = self.uncounted_bytes() as u64;
+        let keys = &self.shard.keys;
+        let databases = 0..keys.databases_count();
+        let table = |db| (keys.keys_count(db) as u64, keys.index_bytes(db) as u64);
+        figures.tables = databases.map(table).collect();
+        figures.keys_bytes = keys.used_bytes() as u64;
+        let free_bytes = self.compaction.heap_free_bytes + spare_mappings::bytes();
+        figures.slack_bytes = (keys.slack_bytes() + free_bytes) as u64;
+        figures.garbage_count = keys.garbage_count() as u64;
+        figures.lua_bytes = self.scripts.engine.lua_bytes() as u64;
+        figures.scripts_bytes = self.scripts.engine.scripts_bytes() as u64;
+        figures.lua_functions_bytes = self.functions.lua_bytes() as u64;
+        let log = self.shard.log();
+        figures.log_pending_bytes = log.map_or(0, |log| log.pending_bytes() as u64);
     }
 
     /// INFO's text for these sections.
@@ -178,17 +206,12 @@ impl Core {
         cores.iter().for_each(|core| keyspace.add(&core.keyspace));
         let mut errors = ErrorCounts::default();
         cores.iter().for_each(|core| errors.add(&core.errors));
-        let commands = match info::needs_commands(sections) {
-            true => self.command_figures(&cores),
-            false => Vec::new(),
-        };
-        let of_commands = || cores.iter().flat_map(|core| &core.commands);
-        let commands_us: u64 = of_commands().map(|it| it.nanoseconds / 1000).sum();
+        let mut calls = CommandFigures::default();
+        (cores.iter()).for_each(|core| calls.add_counts(&core.calls));
+        let is_selected = |name| info::is_selected(name, sections);
         let loops_count = cores.len().max(1) as u64;
         let (eviction_exceeded_ms, eviction_exceeded_now_ms) =
             self.shard.ledger().exceeded_ms(self.now_ms);
-        let (user_us, system_us) = process::process_cpu_us();
-        let main_us = cores.first().map_or((0, 0), |core| core.cpu_us);
         let rates =
             cores
                 .iter()
@@ -202,28 +225,19 @@ impl Core {
         let directory = &self.mesh.board().directory;
         let names_count = |subject| directory.roll(subject).names_count() as u64;
         let options = &self.options;
-        let uptime = identity().start.elapsed().as_secs();
         let saving = cores.iter().find_map(|core| core.saving.as_deref());
         let saving = saving.cloned().unwrap_or_default();
         let figures = InfoFigures {
-            tls: super::tls_figures::in_force(),
-            server: info::ServerFigures {
-                os: identity().os.clone(),
-                build_id: identity().build_id,
-                process_id: std::process::id(),
-                run_id: identity().run_id.clone(),
-                tcp_port: options.port as u16,
-                time_us: self.now_us,
-                uptime_s: uptime,
-                hz: options.hz as u32,
-                configured_hz: options.hz as u32,
-                supervised: SUPERVISED.get().copied().unwrap_or("no").to_string(),
-                lru_clock: (self.now_ms / 1000) as u32 & 0x00ff_ffff,
-                executable: identity().executable.clone(),
-                config_file: self.config_file.to_string(),
-                zone: options.availability_zone.clone(),
-                threads: cores.len() as u32,
-                listeners: self.listener_lines(),
+            tls: match is_selected("TLS") {
+                true => super::tls_figures::in_force(),
+                false => Default::default(),
+            },
+            server: match is_selected("Server") {
+                true => self.server_figures(),
+                false => info::ServerFigures {
+                    time_us: self.now_us,
+                    ..Default::default()
+                },
             },
             clients: info::ClientsFigures {
                 connected: sum(|core| core.clients_count),
@@ -252,7 +266,10 @@ impl Core {
                     (left_ms.unwrap_or(0), pause.writes_only)
                 }),
             },
-            memory: self.memory_figures(&cores),
+            memory: match is_selected("Memory") {
+                true => self.memory_figures(&cores),
+                false => Default::default(),
+            },
             persistence: info::PersistenceFigures {
                 changes: sum(|core| core.changes).saturating_sub(saving.changes_saved),
                 saving,
@@ -267,7 +284,7 @@ impl Core {
                 // Every shard knows all of them.
                 tracked_prefixes: cores.first().map_or(0, |core| core.tracked.prefixes as u64),
                 connections_received: sum(|core| core.counters.connections_received),
-                commands_processed: of_commands().map(CommandFigures::calls).sum(),
+                commands_processed: calls.calls(),
                 ops_per_second: rates[0],
                 input_bytes: sum(|core| core.counters.bytes_in),
                 output_bytes: sum(|core| core.counters.bytes_out),
@@ -287,6 +304,7 @@ impl Core {
                 expire_time_cap_reached: sum(|core| core.counters.cycles_over_budget),
                 expire_cpu_ms: sum(|core| core.counters.cycle_ns) / 1_000_000,
                 evicted_keys: keyspace.evicted_keys,
+                evicted_scripts: self.mesh.board().scripts.counts().1,
                 evicted_clients: sum(|core| core.counters.evicted_clients),
                 eviction_exceeded_ms,
                 eviction_exceeded_now_ms,
@@ -306,7 +324,7 @@ impl Core {
                 }),
                 keyspace_hits: keyspace.keyspace_hits,
                 keyspace_misses: keyspace.keyspace_misses,
-                error_replies: errors.total(),
+                error_replies: sum(|core| core.errors_count),
                 payloads_checked: keyspace.payloads_checked,
                 reply_buffers_outgrown: sum(|core| core.counters.reply_buffers_outgrown),
                 query_limit_disconnections: sum(|core| core.counters.query_limit_disconnections),
@@ -319,19 +337,20 @@ impl Core {
                 turn_commands_max: max(|core| core.counters.turn_commands_max),
                 ticks_us: sum(|core| core.counters.ticks_ns) / 1000 / loops_count,
                 log_us: sum(|core| core.counters.log_ns) / 1000 / loops_count,
-                commands_us: commands_us / loops_count,
+                commands_us: calls.nanoseconds / 1000 / loops_count,
                 turns_per_second: rates[3] / loops_count,
                 turn_us: rates[4].checked_div(rates[3]).unwrap_or(0) / 1000,
             },
-            cpu: info::CpuFigures {
-                system_s: system_us as f64 / 1e6,
-                user_s: user_us as f64 / 1e6,
-                main_user_s: main_us.0 as f64 / 1e6,
-                main_system_s: main_us.1 as f64 / 1e6,
+            cpu: match is_selected("CPU") {
+                true => cpu_figures(cores.first()),
+                false => Default::default(),
             },
-            backlog_bytes: u64::try_from(options.held_number("repl-backlog-size")).unwrap_or(0),
+            backlog_bytes: match is_selected("Replication") {
+                true => u64::try_from(options.held_number("repl-backlog-size")).unwrap_or(0),
+                false => 0,
+            },
             replication_id: identity().replication_id.clone(),
-            commands,
+            commands: self.command_figures(&cores),
             errors: {
                 let by_code = errors.iter().map(|(code, count)| (code.to_string(), count));
                 by_code.collect::<BTreeMap<_, _>>().into_iter().collect()
@@ -342,6 +361,28 @@ impl Core {
             cores: cores.iter().map(core_row).collect(),
         };
         info::render(&figures, sections)
+    }
+
+    fn server_figures(&self) -> info::ServerFigures {
+        let options = &self.options;
+        info::ServerFigures {
+            os: identity().os.clone(),
+            build_id: identity().build_id,
+            process_id: std::process::id(),
+            run_id: identity().run_id.clone(),
+            tcp_port: options.port as u16,
+            time_us: self.now_us,
+            uptime_s: identity().start.elapsed().as_secs(),
+            hz: options.hz as u32,
+            configured_hz: options.hz as u32,
+            supervised: SUPERVISED.get().copied().unwrap_or("no").to_string(),
+            lru_clock: (self.now_ms / 1000) as u32 & 0x00ff_ffff,
+            executable: identity().executable.clone(),
+            config_file: self.config_file.to_string(),
+            zone: options.availability_zone.clone(),
+            threads: self.mesh.cores_count() as u32,
+            listeners: self.listener_lines(),
+        }
     }
 
     fn listener_lines(&self) -> Vec<(usize, String)> {
@@ -361,57 +402,65 @@ impl Core {
         lines
     }
 
+    /// Commands that were called, where cores were asked for them.
     fn command_figures(&self, cores: &[CoreFigures]) -> Vec<info::CommandFigures> {
         let percentiles = &self.options.latency_tracking_info_percentiles;
-        table()
-            .rows()
-            .filter(|entry| entry.is_visible())
-            .filter_map(|entry| {
-                // What COMMAND hides is one command to clients: its subcommands count as the whole.
-                let hidden = entry.sub.iter().filter(|sub| !sub.is_visible());
-                let indexes: Vec<usize> = std::iter::once(entry)
-                    .chain(hidden)
-                    .map(|entry| usize::from(entry.index))
-                    .collect();
-                let rows = || {
-                    cores.iter().flat_map(|core| {
-                        let commands = &core.commands;
-                        indexes.iter().filter_map(|&index| commands.get(index))
-                    })
-                };
-                let total = |field: fn(&CommandFigures) -> u64| rows().map(field).sum::<u64>();
-                let figures = info::CommandFigures {
-                    full_name: entry.full_name,
-                    calls: total(|row| row.calls()),
-                    time_us: total(|row| row.nanoseconds) / 1000,
-                    rejected: total(|row| row.rejected_count),
-                    failed: total(|row| row.failed_count),
-                    latency_us: Vec::new(),
-                };
-                if figures.calls + figures.rejected + figures.failed == 0 {
-                    return None;
+        let is_tracked = self.options.latency_tracking;
+        if cores.iter().all(|core| core.commands.is_empty()) {
+            return Vec::new();
+        }
+        let visible = table().rows().filter(|entry| entry.is_visible());
+        let called = visible.filter_map(|entry| {
+            // What COMMAND hides is one command to clients: its subcommands count as the whole.
+            let hidden = entry.sub.iter().filter(|sub| !sub.is_visible());
+            let indexes = || {
+                let entries = std::iter::once(entry).chain(hidden.clone());
+                entries.map(|entry| usize::from(entry.index))
+            };
+            let mut total = CommandFigures::default();
+            let mut durations = Durations::default();
+            for (core, index) in cores
+                .iter()
+                .flat_map(|core| indexes().map(move |at| (core, at)))
+            {
+                if let Some(row) = core.commands.get(index) {
+                    total.add_counts(row);
                 }
-                // Nobody may have asked for durations: then the cores have sent none.
-                let is_tracked = self.options.latency_tracking;
-                let mut merged = CommandFigures::default();
-                if is_tracked {
-                    rows().for_each(|row| merged.add_durations(row));
+                // Nobody may have asked for them: then the cores have sent none.
+                if let Some(row) = core.durations.get(index).filter(|_| is_tracked) {
+                    durations.add(row);
                 }
-                let latency_us = merged
-                    .histogram()
-                    .map(|histogram| {
-                        percentiles
-                            .iter()
-                            .map(|&p| (p, histogram.value_at_percentile(p) as f64 / 1000.0))
-                            .collect()
-                    })
-                    .unwrap_or_default();
-                Some(info::CommandFigures {
-                    latency_us,
-                    ..figures
-                })
+            }
+            if total.calls() + total.rejected_count + total.failed_count == 0 {
+                return None;
+            }
+            let us = |percentile| durations.at_percentile(percentile) as f64 / 1000.0;
+            let latency_us = match durations.is_empty() {
+                true => Vec::new(),
+                false => percentiles.iter().map(|&it| (it, us(it))).collect(),
+            };
+            Some(info::CommandFigures {
+                full_name: entry.full_name,
+                calls: total.calls(),
+                time_us: total.nanoseconds / 1000,
+                rejected: total.rejected_count,
+                failed: total.failed_count,
+                latency_us,
             })
-            .collect()
+        });
+        called.collect()
+    }
+}
+
+/// - `first`: the core whose thread accepts connections.
+fn cpu_figures(first: Option<&CoreFigures>) -> info::CpuFigures {
+    let (user_us, system_us) = process::process_cpu_us();
+    let main_us = first.map_or((0, 0), |core| core.cpu_us);
+    info::CpuFigures {
+        system_s: system_us as f64 / 1e6,
+        user_s: user_us as f64 / 1e6,
+        main_user_s: main_us.0 as f64 / 1e6,
+        main_system_s: main_us.1 as f64 / 1e6,
     }
 }
 
@@ -459,7 +508,7 @@ fn databases(cores: &[CoreFigures]) -> Vec<info::KeyspaceFigures> {
 fn core_row(core: &CoreFigures) -> info::CoreFigures {
     info::CoreFigures {
         connections: core.clients_count,
-        keys: core.databases.iter().map(|db| db.keys).sum(),
+        keys: core.tables.iter().map(|(keys, _)| keys).sum(),
         bytes: core.keys_bytes,
         local: core.counters.local_requests,
         hops_out: core.counters.hops_out,

@@ -91,6 +91,12 @@ impl Connections {
         place.connection.as_deref()
     }
 
+    /// Whether it is the same tenant, in its place or out of it for a moment.
+    pub fn is_tenant(&self, token: Token) -> bool {
+        let place = self.places.get(token.index as usize);
+        place.is_some_and(|place| place.generation == token.generation)
+    }
+
     /// All tokens, for sweeps.
     pub fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
         self.places

@@ -6,8 +6,6 @@
 
 use std::borrow::Cow;
 
-use hdrhistogram::Histogram;
-
 /// Longest duration a histogram tells apart, in nanoseconds (1 s, as Redis); longer ones count as this.
 const NANOSECONDS_MAX: u64 = 1_000_000_000;
 /// Below this every duration has a bucket of its own; from here on each power of two has half as many.
@@ -52,48 +50,87 @@ impl CommandFigures {
         }
     }
 
-    /// Nanoseconds a call, two significant digits; `None` before the first.
-    pub fn histogram(&self) -> Option<Histogram<u64>> {
-        let durations = self.durations.as_ref()?;
-        // The bounds are constants within the crate's limits (high >= 2 * low, digits below 6), so this cannot fail.
-        let mut histogram =
-            Histogram::new_with_bounds(1, NANOSECONDS_MAX, 2).expect("constant bounds are good");
-        for (bucket, &count) in durations.iter().enumerate() {
-            if count > 0 {
-                histogram.saturating_record_n(bucket_start(bucket), count);
-            }
-        }
-        Some(histogram)
+    /// How long calls took.
+    pub fn durations(&self) -> Durations {
+        let counts = self.durations.iter().flat_map(|counts| counts.iter());
+        let counted = counts.zip(0..).filter(|(count, _)| **count > 0);
+        Durations(counted.map(|(&count, bucket)| (bucket, count)).collect())
+    }
+
+    /// Adds another's counts; its durations stay.
+    ///
+    /// What one shard refused may have been counted as a call by another: only all together tell how many ran.
+    pub fn add_counts(&mut self, other: &Self) {
+        self.counted += other.counted;
+        self.nanoseconds += other.nanoseconds;
+        self.rejected_count += other.rejected_count;
+        self.refused_count += other.refused_count;
+        self.failed_count += other.failed_count;
     }
 }
 
-impl CommandFigures {
-    /// Adds the durations of another's calls; its other figures stay.
-    pub fn add_durations(&mut self, other: &Self) {
-        if let Some(others) = &other.durations {
-            let own = self.durations.get_or_insert_with(no_durations);
-            own.iter_mut()
-                .zip(others.iter())
-                .for_each(|(own, other)| *own += other);
+/// How many calls took how long: the buckets that have any, in order. Of 3,072 buckets most commands fill a few dozen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Durations(Vec<(u16, u64)>);
+
+impl Durations {
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Self) {
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+            return;
         }
+        for &(bucket, count) in &other.0 {
+            match self.0.binary_search_by_key(&bucket, |known| known.0) {
+                Ok(place) => self.0[place].1 += count,
+                Err(place) => self.0.insert(place, (bucket, count)),
+            }
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The nanoseconds within which so many of a hundred calls were over, as an HDR histogram of two digits has it; 0 where there
+    /// were none.
+    pub fn at_percentile(&self, percentile: f64) -> u64 {
+        let part = (percentile / 100.0).min(1.0) * self.total() as f64;
+        let wanted = (part.ceil() as u64).max(1);
+        let mut seen = 0;
+        for &(bucket, count) in &self.0 {
+            seen += count;
+            if seen >= wanted {
+                let bucket = usize::from(bucket);
+                return match percentile > 0.0 {
+                    true => bucket_start(bucket + 1) - 1,
+                    false => bucket_start(bucket),
+                };
+            }
+        }
+        0
     }
 
     /// Microseconds, and how many calls took at most that: at each power of two nanoseconds from 1,024 on where the number
     /// of calls grows, as Redis reads its histograms. A step counts the whole bucket it falls into, and is named by its end.
     pub fn steps_us(&self) -> Vec<(u64, u64)> {
-        let Some(durations) = &self.durations else {
-            return Vec::new();
-        };
-        let total: u64 = durations.iter().sum();
+        let mut left = self.0.iter().peekable();
         let mut steps = Vec::new();
-        let (mut next, mut seen, mut before) = (0, 0, 0);
+        let (mut seen, mut before) = (0, 0);
         for level in (10..).map(|shift| 1u64 << shift) {
-            if seen == total {
+            if left.peek().is_none() {
                 break;
             }
-            let end = (bucket_of(level) + 1).min(BUCKETS_COUNT);
-            seen += durations[next.min(end)..end].iter().sum::<u64>();
-            next = end;
+            let end = bucket_of(level) + 1;
+            while let Some((_, count)) = left.next_if(|(bucket, _)| usize::from(*bucket) < end) {
+                seen += count;
+            }
             if seen > before {
                 steps.push(((bucket_start(end) - 1) / 1000, seen));
                 before = seen;

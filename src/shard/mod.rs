@@ -31,7 +31,7 @@ pub mod waiting;
 mod watches;
 
 pub use cycle::CycleBudget;
-pub use figures::{CommandFigures, ErrorCounts, Figures};
+pub use figures::{CommandFigures, Durations, ErrorCounts, Figures};
 pub use ledger::Ledger;
 pub use memory::MemoryOptions;
 pub use waiting::Waited;

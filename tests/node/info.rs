@@ -1,8 +1,10 @@
 //! INFO from known figures.
 
 use rondo::commands::identity::REDIS_VERSION;
+use rondo::node::figures::Wanted;
+use rondo::node::http::Shown;
 use rondo::node::info::{
-    CommandFigures, CoreFigures, InfoFigures, KeyspaceFigures, is_selected, render,
+    CommandFigures, CoreFigures, InfoFigures, KeyspaceFigures, Told, is_selected, render, wanted,
 };
 use rondo::node::saving::LoadingFigures;
 
@@ -52,6 +54,35 @@ fn sections_are_selected_as_redis_does() {
     assert!(!is_selected("Commandstats", &[]));
     assert!(is_selected("Debug", &[b"debug".to_vec()]));
     assert!(!is_selected("Debug", &[b"everything".to_vec()]));
+}
+
+/// What one section does not show is not gathered for it, and cores that it does not tell of are not asked.
+#[test]
+fn a_section_asks_for_no_more_than_it_shows() {
+    let of = |names: &[&str]| {
+        let names: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        wanted(&names)
+    };
+    for name in ["server", "replication", "cluster", "modules"] {
+        assert_eq!(of(&[name]), (Told::Nobody, Wanted::NOTHING), "{name}");
+    }
+    assert_eq!(of(&["cpu"]), (Told::First, Wanted::CPU));
+    assert_eq!(of(&["clients"]), (Told::All, Wanted::CLIENTS));
+    assert_eq!(of(&["commandstats"]), (Told::All, Wanted::COMMANDS));
+    assert_eq!(of(&["keyspace"]), (Told::All, Wanted::DATABASES));
+    let both = Wanted::CPU.or(Wanted::ERRORS);
+    assert_eq!(of(&["cpu", "errorstats"]), (Told::All, both));
+    assert_eq!(of(&["nosuch"]), (Told::Nobody, Wanted::NOTHING));
+    let (told, by_default) = of(&[]);
+    assert_eq!(told, Told::All);
+    assert!(by_default.has(Wanted::MEMORY) && by_default.has(Wanted::SAVING));
+    for costly in [Wanted::COMMANDS, Wanted::DURATIONS, Wanted::TYPES] {
+        assert!(!by_default.has(costly));
+    }
+    assert!(of(&["everything"]).1.has(Wanted::DURATIONS));
+    assert_eq!(wanted(&Shown::Health.sections()).1, Wanted::NOTHING);
+    assert!(!wanted(&Shown::Readiness.sections()).1.has(Wanted::MEMORY));
+    assert!(wanted(&Shown::Metrics.sections()).1.has(Wanted::TYPES));
 }
 
 /// While an RDB file is loaded; the fields are gone afterwards.

@@ -666,6 +666,54 @@ fn what_is_in_use_is_resident() {
     }
 }
 
+/// Clients at rest are not looked at for INFO: as soon as one of them holds something, watches a key or goes, that is told.
+#[test]
+fn what_clients_hold_is_told_of_those_that_were_at_rest() {
+    const HELD_BYTES: usize = 300_000;
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let mut figure = |name: &str| -> usize {
+            let text = client.ask("INFO").text();
+            let line = (text.lines()).find_map(|line| line.strip_prefix(&format!("{name}:")));
+            line.expect("a field").parse().expect("a number")
+        };
+        let before = figure("mem_clients_normal");
+        let mut clients: Vec<Client> = (0..40).map(|_| server.client()).collect();
+        for resting in &mut clients {
+            assert_eq!(resting.ask("EXISTS key"), Value::Integer(0));
+        }
+        // Those that have nothing under way rest after the first look.
+        figure("mem_clients_normal");
+        let at_rest = figure("mem_clients_normal");
+        assert!(at_rest > before, "{at_rest}, {before} before");
+        for resting in clients.iter_mut().take(3) {
+            assert_eq!(resting.ask("WATCH key other"), ok());
+        }
+        assert_eq!(figure("watching_clients"), 3);
+        for resting in clients.iter_mut().take(2) {
+            assert_eq!(resting.ask("UNWATCH"), ok());
+        }
+        assert_eq!(figure("watching_clients"), 1);
+        let mut large = format!("*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n${HELD_BYTES}\r\n").into_bytes();
+        large.resize(large.len() + HELD_BYTES, b'x');
+        let holder = &mut clients[20];
+        holder.send(&large);
+        eventually("half of a request is memory", || {
+            figure("mem_clients_normal") >= at_rest + HELD_BYTES
+        });
+        holder.send(b"\r\n");
+        assert_eq!(holder.reply(), ok());
+        eventually("and then it is none", || {
+            figure("mem_clients_normal") < at_rest + HELD_BYTES / 2
+        });
+        drop(clients);
+        eventually("nor is what has gone", || {
+            figure("mem_clients_normal") < at_rest && figure("watching_clients") == 0
+        });
+    }
+}
+
 /// What a flush frees, some of it large, goes back to the system though no request comes any more.
 #[test]
 fn what_is_freed_goes_back_though_nobody_asks() {

@@ -185,6 +185,12 @@ impl Core {
         }
     }
 
+    /// Whether requests are looked at for HOTKEYS; none without a session.
+    pub(super) fn looks_at_hot_keys(&self) -> Option<bool> {
+        let session = self.mesh.board().watch.hot_keys.lock();
+        session.as_ref().map(|session| session.is_on(self.now_ms))
+    }
+
     /// All cores have told.
     pub(super) fn reply_hot_keys(
         &mut self,

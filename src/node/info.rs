@@ -42,6 +42,8 @@ pub struct InfoFigures {
     pub keyspace: Vec<KeyspaceFigures>,
     /// Sizes of keys by database, where the section was asked for.
     pub sizes: Vec<Sizes>,
+    /// Whether HOTKEYS looks at requests; none where it has not been asked to, or has forgotten it: then there is no such section.
+    pub hot_keys: Option<bool>,
     /// What types take, where the section was asked for.
     pub types: TypeSample,
     /// One row per core.
@@ -352,6 +354,7 @@ const SECTIONS: &[Section] = &[
     section("Cluster", Told::Nobody, NOTHING, cluster),
     section("Keyspace", Told::All, Wanted::DATABASES, keyspace),
     section("Keysizes", Told::All, Wanted::SIZES, key_sizes),
+    section("Hotkeys", Told::Nobody, NOTHING, hot_keys),
     section("Types", Told::All, Wanted::TYPES, types),
     section("Debug", Told::All, Wanted::CALLS, debug),
     section("Cores", Told::All, OF_CORES, cores),
@@ -366,7 +369,8 @@ const DEFAULT_NOT: &[&str] = &["Commandstats", "Latencystats", "TLS"];
 pub fn render(figures: &InfoFigures, sections: &[Vec<u8>]) -> String {
     let mut out = String::with_capacity(4096);
     for Section { name, write, .. } in SECTIONS {
-        if !is_selected(name, sections) {
+        let is_there = *name != "Hotkeys" || figures.hot_keys.is_some();
+        if !is_there || !is_selected(name, sections) {
             continue;
         }
         if !out.is_empty() {
@@ -786,6 +790,12 @@ fn key_sizes(figures: &InfoFigures, out: &mut String) {
             }
         }
     }
+}
+
+/// Redis's as of 8.6, dashes in its field's name as there.
+fn hot_keys(figures: &InfoFigures, out: &mut String) {
+    let is_on = figures.hot_keys == Some(true);
+    lines!(out, "hotkeys-tracking-active": u8::from(is_on));
 }
 
 fn debug(figures: &InfoFigures, out: &mut String) {

@@ -357,6 +357,7 @@ impl Core {
             },
             keyspace: databases(&cores),
             sizes: sizes(&cores),
+            hot_keys: self.looks_at_hot_keys(),
             types: types(&cores),
             cores: cores.iter().map(core_row).collect(),
         };

@@ -63,7 +63,7 @@ fn a_section_asks_for_no_more_than_it_shows() {
         let names: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
         wanted(&names)
     };
-    for name in ["server", "replication", "cluster", "modules"] {
+    for name in ["server", "replication", "cluster", "modules", "hotkeys"] {
         assert_eq!(of(&[name]), (Told::Nobody, Wanted::NOTHING), "{name}");
     }
     assert_eq!(of(&["cpu"]), (Told::First, Wanted::CPU));

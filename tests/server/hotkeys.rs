@@ -58,6 +58,7 @@ fn the_most_expensive_keys_of_all_cores_are_told() {
         let (mut client, mut other) = (server.client(), server.client());
         assert_eq!(client.ask("HOTKEYS GET"), Value::Null);
         assert_eq!(client.ask("HOTKEYS STOP"), Value::Null);
+        assert!(!client.ask("INFO").text().contains("# Hotkeys"));
         let start = "HOTKEYS START METRICS 2 CPU NET COUNT 3";
         assert_eq!(client.ask(start), ok());
         let on = error("ERR hotkey tracking session already in progress");
@@ -74,7 +75,10 @@ fn the_most_expensive_keys_of_all_cores_are_told() {
             client.ask("MSET often 1 k1 2");
         }
         assert_eq!(number(&get(&mut other), "tracking-active"), 1);
+        let section = |is_on| format!("# Hotkeys\r\nhotkeys-tracking-active:{is_on}\r\n");
+        assert!(other.ask("INFO").text().contains(&section(1)));
         assert_eq!(other.ask("HOTKEYS STOP"), ok());
+        assert_eq!(other.ask("INFO hotkeys").text(), section(0));
         client.ask(&format!("SET after {large}"));
         let fields = get(&mut client);
         assert_eq!(number(&fields, "tracking-active"), 0);
@@ -93,6 +97,7 @@ fn the_most_expensive_keys_of_all_cores_are_told() {
         assert!(time <= number(&fields, "all-commands-all-slots-us") + 3);
         assert_eq!(client.ask("HOTKEYS RESET"), ok());
         assert_eq!(client.ask("HOTKEYS GET"), Value::Null);
+        assert_eq!(client.ask("INFO hotkeys").text(), "");
     }
 }
 

@@ -373,7 +373,8 @@ fn parse_multibulk(
                     return wait_for_line(bytes, state, limits, ProtocolError::TooBigBulkCount);
                 };
                 let len = bulk_len(&bytes[state.position..line_end], limits)?;
-                if line_end + 2 + len > u32::MAX as usize {
+                // Its end, too: what holds a whole request says in as many bits how long it is.
+                if line_end + 2 + len + 2 > u32::MAX as usize {
                     return Err(ProtocolError::InvalidBulkLength);
                 }
                 state.position = line_end + 2;

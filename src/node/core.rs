@@ -515,8 +515,13 @@ impl Core {
             failed_lsn: 0,
             options: parts.options,
         };
-        let total = core.mesh.board().tracked_keys.clone();
+        let board = core.mesh.board();
+        let total = board.tracked_keys.clone();
         core.shard.keys.share_tracking_total(total);
+        let settings = board.scripts.settings.clone();
+        core.scripts.engine.share_settings(settings);
+        let settings = board.functions.settings.clone();
+        core.functions.engine().share_settings(settings);
         core.apply_options();
         core.read_clock();
         core

@@ -28,7 +28,9 @@ use crate::persist::record::Dependency;
 use crate::resp::{Args, Reply};
 use crate::router::TxId;
 use crate::router::stays::library_stays;
-use crate::script::{Functions, Library, Limits, LoadHost, Policy, ScriptId, library_name};
+use crate::script::{
+    Functions, Library, Limits, LoadHost, Policy, ScriptId, Settings, library_name,
+};
 
 /// Loading a library may take so long.
 const LOAD_TIME: Duration = Duration::from_millis(500);
@@ -48,6 +50,8 @@ pub struct FunctionStore {
     pub(super) behind_count: AtomicUsize,
     /// The record of the last change: its core in the upper 16 bits, its number in the others; 0 for none.
     record: AtomicU64,
+    /// What functions have told `cjson`.
+    pub(super) settings: Arc<Settings>,
     held: Mutex<Held>,
 }
 
@@ -645,6 +649,7 @@ impl Core {
                     self.shard.keys.note_freed_lazily(functions_count, 1);
                 }
                 engine.flush();
+                board.functions.settings.reset();
                 reply.ok();
                 Some(None)
             }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::script::{Origin, ScriptId};
+use crate::script::{Origin, ScriptId, Settings};
 
 /// Texts that only EVAL has brought.
 const EVAL_SCRIPTS_MAX: usize = 500;
@@ -41,6 +41,8 @@ impl ScriptText {
 pub struct ScriptStore {
     /// DEBUG SET-DISABLE-DENY-SCRIPTS.
     pub allows_all: AtomicBool,
+    /// What scripts have told `cjson`.
+    pub settings: Arc<Settings>,
     /// Texts that EVAL has brought: the clock of their uses. What has been used since the last one came is as new as can be, so nobody
     /// writes at each request what everybody reads.
     arrivals_count: AtomicU64,
@@ -114,8 +116,9 @@ impl ScriptStore {
         self.held().scripts.get(id).cloned()
     }
 
-    /// Forgets all of them.
+    /// Forgets all of them, and what they have set.
     pub fn flush(&self) {
+        self.settings.reset();
         let mut held = self.held();
         held.scripts.clear();
         held.evals_count = 0;

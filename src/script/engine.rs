@@ -1,7 +1,9 @@
 //! One core's scripts: the cache, the Lua machine, and threads that are used again.
 
+use super::json::Options;
 use super::random::Random;
 use super::run::{Context, Run, RunName};
+use super::settings::{Seen, Settings};
 use super::shebang::{self, Flags};
 use super::{Frame, Redis, functions, run, sandbox};
 use crate::base::sha1::sha1;
@@ -10,6 +12,7 @@ use crate::resp::Args;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Threads that wait for the next script; each keeps its stacks, some 20 KB. As many as pipelines have standing at a time, who
 /// wait for other cores: to make one costs a stack and a table of globals, more than most scripts do.
@@ -109,6 +112,7 @@ pub struct Engine {
     scripts_bytes: usize,
     evicted_count: u64,
     world: Option<Rc<World>>,
+    settings: Arc<Settings>,
 }
 
 impl Engine {
@@ -122,7 +126,13 @@ impl Engine {
             scripts_bytes: 0,
             evicted_count: 0,
             world: None,
+            settings: Arc::default(),
         }
+    }
+
+    /// Takes the same settings as other engines; before the first script.
+    pub fn share_settings(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
     }
 
     /// Compiles a script, unless it is there.
@@ -293,7 +303,9 @@ impl Engine {
 
     fn world(&mut self) -> Rc<World> {
         let bytes_max = self.limits.memory_bytes_max;
-        Rc::clone(self.world.get_or_insert_with(|| World::new(bytes_max)))
+        let settings = &self.settings;
+        let make = || World::new(bytes_max, settings.clone());
+        Rc::clone(self.world.get_or_insert_with(make))
     }
 }
 
@@ -352,17 +364,19 @@ pub(crate) struct World {
     pub(super) random: Cell<Random>,
     /// Scripts since the collector's last step.
     uncollected: Cell<u32>,
+    settings: Arc<Settings>,
+    seen: Cell<Seen>,
 }
 
 impl World {
-    fn new(memory_bytes_max: usize) -> Rc<Self> {
+    fn new(memory_bytes_max: usize, settings: Arc<Settings>) -> Rc<Self> {
         let machine = Machine::new(memory_bytes_max);
         let globals = Globals::Copies(machine.with(sandbox::make));
-        Self::with_globals(machine, globals)
+        Self::with_globals(machine, globals, settings)
     }
 
     /// For libraries.
-    pub(super) fn for_functions(memory_bytes_max: usize) -> Rc<Self> {
+    pub(super) fn for_functions(memory_bytes_max: usize, settings: Arc<Settings>) -> Rc<Self> {
         let machine = Machine::new(memory_bytes_max);
         let globals = machine.with(|frame| {
             let running = sandbox::make_for_functions(frame);
@@ -384,17 +398,34 @@ impl World {
                 loading,
             }
         });
-        Self::with_globals(machine, globals)
+        Self::with_globals(machine, globals, settings)
     }
 
-    fn with_globals(machine: Rc<Machine<Redis>>, globals: Globals) -> Rc<Self> {
+    fn with_globals(
+        machine: Rc<Machine<Redis>>,
+        globals: Globals,
+        settings: Arc<Settings>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             machine,
             globals,
             idle: RefCell::new(Vec::new()),
             random: Cell::new(Random::START),
             uncollected: Cell::new(0),
+            settings,
+            seen: Cell::default(),
         })
+    }
+
+    /// What a script that begins finds `cjson` told.
+    pub(super) fn settings(&self) -> Options {
+        self.settings.look(&self.seen)
+    }
+
+    /// A script has told it something else.
+    #[cold]
+    pub(super) fn change_settings(&self, before: &Options, after: &Options) {
+        self.settings.change(before, after);
     }
 
     /// Whether code sees what libraries see while they are loaded.

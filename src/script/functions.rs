@@ -17,6 +17,7 @@ use super::api;
 use super::convert::{push_error, until_zero};
 use super::engine::{Limits, ScriptError, Slot, World, prepare_call};
 use super::run::{Context, Run, RunName, Told, Wish};
+use super::settings::Settings;
 use super::shebang::{self, Flags, joined};
 use super::{Frame, Thrown, sandbox};
 use crate::base::crc64::crc64;
@@ -91,6 +92,7 @@ pub struct Functions {
     /// Of each function, whose name is in small letters here: its library, and its place there.
     places: HashMap<Vec<u8>, (Vec<u8>, usize), ahash::RandomState>,
     world: Option<Rc<World>>,
+    settings: Arc<Settings>,
 }
 
 impl Functions {
@@ -101,7 +103,13 @@ impl Functions {
             libraries: BTreeMap::new(),
             places: HashMap::default(),
             world: None,
+            settings: Arc::default(),
         }
+    }
+
+    /// Takes the same settings as other cores' functions; before the first library.
+    pub fn share_settings(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
     }
 
     /// Loads a library from its text.
@@ -368,10 +376,9 @@ impl Functions {
 
     fn world(&mut self) -> Rc<World> {
         let bytes_max = self.limits.memory_bytes_max;
-        Rc::clone(
-            self.world
-                .get_or_insert_with(|| World::for_functions(bytes_max)),
-        )
+        let settings = &self.settings;
+        let make = || World::for_functions(bytes_max, settings.clone());
+        Rc::clone(self.world.get_or_insert_with(make))
     }
 
     // ---- payloads ----

@@ -1,7 +1,7 @@
 //! `cjson`: the options, and the two functions that do the work.
 //!
-//! Source    the manual of lua-cjson 2.1.0. Options hold for the script that sets them: another core, or the next script,
-//!           would not know of them. (Redis keeps them until its next SCRIPT FLUSH.)
+//! Not here  for how long options hold: `script/settings.rs`.
+//! Source    the manual of lua-cjson 2.1.0.
 
 use super::json_read;
 use super::{Frame, Thrown};
@@ -10,7 +10,7 @@ use crate::lua::{Kind, number_text_digits};
 type Result<T> = std::result::Result<T, Thrown>;
 
 /// What `cjson`'s functions of that name set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Options {
     sparse_convert: bool,
     sparse_ratio: i32,
@@ -44,6 +44,32 @@ impl Default for Options {
             digits: 14,
             keep_buffer: true,
         }
+    }
+}
+
+impl Options {
+    /// Takes over those that are others in `after` than in `before`.
+    pub(super) fn take_changes(&mut self, before: &Self, after: &Self) {
+        macro_rules! take {
+            ($($option:ident),*) => {
+                $(
+                    if before.$option != after.$option {
+                        self.$option = after.$option;
+                    }
+                )*
+            };
+        }
+        take!(
+            sparse_convert,
+            sparse_ratio,
+            sparse_safe,
+            encode_depth_max,
+            decode_depth_max,
+            encode_invalid,
+            decode_invalid,
+            digits,
+            keep_buffer
+        );
     }
 }
 

@@ -26,12 +26,14 @@ mod msgpack;
 mod random;
 mod run;
 mod sandbox;
+mod settings;
 mod shebang;
 mod structs;
 
 pub use engine::{Engine, Limits, Origin, ScriptError, ScriptId};
 pub use functions::{Function, Functions, Library, LoadHost, Policy, library_name, read_payload};
 pub use run::{Answer, Context, Run, RunName, Step};
+pub use settings::Settings;
 pub use shebang::Flags;
 
 use crate::lua;

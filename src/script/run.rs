@@ -2,6 +2,7 @@
 
 use super::convert::{self, push_error};
 use super::engine::{ScriptId, Slot, World};
+use super::json::Options;
 use super::{Frame, Thrown};
 use crate::lua::{Ended, Kind, Outcome};
 use crate::resp::{Args, OwnedArgs, Protocol, Reply};
@@ -77,7 +78,7 @@ pub(crate) struct Data {
     pub(super) is_killed: bool,
     /// What `redis.set_repl` chose.
     pub(super) replication: u8,
-    pub(super) json: super::json::Options,
+    pub(super) json: Options,
     /// What the error of a kill says.
     pub(super) kill_text: &'static str,
     /// While a library is loaded: what it has registered.
@@ -97,7 +98,7 @@ impl Default for Data {
             told: Told::Begin,
             is_killed: false,
             replication: REPLICATE_ALL,
-            json: super::json::Options::default(),
+            json: Options::default(),
             kill_text: KILLED,
             loading: None,
         }
@@ -134,6 +135,9 @@ pub struct Run {
     name: RunName,
     protocol: Protocol,
     has_counted: bool,
+    /// What `cjson` had been told when it began.
+    json_before: Options,
+    is_dropped: bool,
 }
 
 /// What a run is called in its errors.
@@ -158,11 +162,13 @@ impl RunName {
 impl Run {
     pub(super) fn new(slot: Slot, world: Rc<World>, name: RunName, protocol: Protocol) -> Self {
         Self {
+            json_before: slot.thread.data_ref().json,
             slot: Some(slot),
             world,
             name,
             protocol,
             has_counted: false,
+            is_dropped: false,
         }
     }
 
@@ -262,6 +268,10 @@ impl Run {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.protocol);
         let script_protocol = slot.thread.data().protocol;
+        let json = slot.thread.data().json;
+        if json != self.json_before && !self.is_dropped {
+            self.world.change_settings(&self.json_before, &json);
+        }
         self.has_counted = slot.thread.with(|frame| {
             if frame.kind(-1) != Kind::Table {
                 return false;
@@ -282,6 +292,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        self.is_dropped = true;
         while self.slot.is_some() {
             // A killed script raises at once whatever it wants, so this ends.
             if let Some(slot) = &mut self.slot
@@ -304,7 +315,7 @@ impl Data {
         self.told = Told::Begin;
         self.is_killed = false;
         self.replication = REPLICATE_ALL;
-        self.json = super::json::Options::default();
+        self.json = world.settings();
         self.kill_text = KILLED;
         self.loading = None;
     }

@@ -1,12 +1,14 @@
 //! Runs scripts with a little store behind `redis.call`, as the rooms above would.
 
 use rondo::resp::{Args, OwnedArgs, Protocol, Reply};
-use rondo::script::{Answer, Context, Engine, Limits, Origin, Run, Step};
+use rondo::script::{Answer, Context, Engine, Limits, Origin, Run, Settings, Step};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// An engine and what its scripts' commands work on.
 pub struct Runner {
     pub engine: Engine,
+    pub settings: Arc<Settings>,
     pub store: HashMap<Vec<u8>, Vec<u8>>,
     pub logged: Vec<(u8, String)>,
     pub protocol: Protocol,
@@ -14,10 +16,14 @@ pub struct Runner {
 
 impl Runner {
     pub fn new() -> Self {
+        let mut engine = Engine::new(Limits {
+            memory_bytes_max: 64 << 20,
+        });
+        let settings = Arc::<Settings>::default();
+        engine.share_settings(settings.clone());
         Self {
-            engine: Engine::new(Limits {
-                memory_bytes_max: 64 << 20,
-            }),
+            engine,
+            settings,
             store: HashMap::new(),
             logged: Vec::new(),
             protocol: Protocol::Resp2,

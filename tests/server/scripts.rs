@@ -738,3 +738,55 @@ fn a_block_has_its_scripts_to_its_end() {
         }
     }
 }
+
+/// What a script has told `cjson` holds for all scripts that begin when it is over, on whatever core, until SCRIPT FLUSH; what
+/// a function has told it for all functions, until FUNCTION FLUSH.
+#[test]
+fn what_cjson_is_told_outlives_its_script() {
+    const SHOW: &str = "return cjson.encode({3.14159265})";
+    let library = format!(
+        "#!lua name=l\nredis.register_function('show', function() {SHOW} end)\n\
+         redis.register_function('set', function() cjson.encode_number_precision(5) end)"
+    );
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let load = |client: &mut Client| client.run(&[b"FUNCTION", b"LOAD", library.as_bytes()]);
+        load(&mut client);
+        // On the cores of these keys.
+        let keys: Vec<String> = (0..16).map(|number| format!("key{number}")).collect();
+        let shows = |client: &mut Client, scripts: &str, functions: &str| {
+            for key in &keys {
+                let shown = eval(client, SHOW, &["1", key]);
+                assert_eq!(shown, bulk(scripts), "{key} at {threads}");
+                let shown = client.ask(&format!("FCALL show 1 {key}"));
+                assert_eq!(shown, bulk(functions), "{key} at {threads}");
+            }
+        };
+        shows(&mut client, "[3.14159265]", "[3.14159265]");
+        // Also where it fails.
+        let set = "cjson.encode_number_precision(3) error('x')";
+        assert!(matches!(
+            eval(&mut client, set, &["1", "key0"]),
+            Value::Error(_)
+        ));
+        shows(&mut client, "[3.14]", "[3.14159265]");
+        client.ask("FCALL set 1 key1");
+        shows(&mut client, "[3.14]", "[3.1416]");
+        // What `new` makes is its script's, and what is put back is as if nothing had been, though the script begins anew.
+        let own = "local own = cjson.new() own.encode_number_precision(1) return own.encode({3.14159265})";
+        assert_eq!(eval(&mut client, own, &["0"]), bulk("[3]"));
+        let back = "local before = cjson.encode_number_precision() cjson.encode_number_precision(7) \
+                    for i = 0, 7 do redis.call('get', 'key' .. i) end cjson.encode_number_precision(before) return 1";
+        assert_eq!(eval(&mut client, back, &["1", "key0"]), integer(1));
+        shows(&mut client, "[3.14]", "[3.1416]");
+        client.ask("SCRIPT FLUSH");
+        shows(&mut client, "[3.14159265]", "[3.1416]");
+        client.ask("FUNCTION DELETE l");
+        load(&mut client);
+        shows(&mut client, "[3.14159265]", "[3.1416]");
+        client.ask("FUNCTION FLUSH");
+        load(&mut client);
+        shows(&mut client, "[3.14159265]", "[3.14159265]");
+    }
+}

@@ -509,6 +509,7 @@ impl Keyspace {
                 return false;
             }
             entry.remove();
+            self.free_replaced(db);
         }
         put_into(&mut self.databases[db].table, key, moved);
         self.events.tell(db, Classes::NEW, NEW, key.bytes);

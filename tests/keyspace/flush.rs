@@ -68,6 +68,25 @@ fn what_a_block_frees_is_not_freed_lazily() {
     assert_eq!(runner.keys.stats().lazyfreed_objects, 0);
 }
 
+/// A pipeline of copies would pile up what each replaces.
+#[test]
+fn what_a_copy_replaces_goes_with_it() {
+    let mut runner = Runner::new(1);
+    let value = "x".repeat(5_000);
+    // A node each.
+    for _ in 0..300 {
+        runner.run(&["RPUSH", "from", &value]);
+    }
+    assert_eq!(runner.say("COPY from to"), ":1");
+    let both_bytes = runner.keys.used_bytes();
+    for _ in 0..5 {
+        assert_eq!(runner.say("COPY from to REPLACE"), ":1");
+        assert_eq!(runner.keys.garbage_count(), 0);
+    }
+    assert!(runner.keys.used_bytes() <= both_bytes);
+    assert_eq!(runner.say("LLEN to"), ":300");
+}
+
 #[test]
 fn flushdb_leaves_other_databases_alone() {
     let mut runner = Runner::new(1);

@@ -394,6 +394,9 @@ fn bare_elements_become_the_same_listpack() {
             bare.extend_from_slice(element);
         }
         assert!(Bare::new(&bare).eq(list.iter()), "SEED={seed}");
+        let mut elements = list.iter();
+        let pushed = std::iter::from_fn(|| elements.next_as_pushed());
+        assert!(pushed.eq(list.iter()), "SEED={seed}");
         let mut maker = Maker::with_capacity(list.byte_len());
         let mut rest = Bare::new(&bare);
         while let Some(element) = rest.next_bare() {
@@ -403,6 +406,26 @@ fn bare_elements_become_the_same_listpack() {
             }
         }
         assert_eq!(maker.finish().as_bytes(), list.as_bytes(), "SEED={seed}");
+    }
+}
+
+#[test]
+fn elements_in_other_bytes_than_pushing_gives_are_told() {
+    for entry in [
+        b"\x82\x31\x32\x03".as_slice(), // 12, as a string
+        b"\x80\x01",                    // and an empty string, as it is pushed
+        b"\xc0\x05\x02",                // 5, in 13 bits
+        b"\xf1\x05\x00\x03",            // in 16
+        b"\xf4\x05\0\0\0\0\0\0\0\x09",  // in 64
+        b"\xe0\x01\x61\x03",            // a, with a length of 12 bits
+        b"\xf0\x01\0\0\0\x61\x06",      // of 32
+        b"\xf0\x02\0\0\0\x31\x32\x07",  // 12 again
+    ] {
+        let total = (6 + entry.len() + 1) as u32;
+        let bytes = [&total.to_le_bytes(), b"\x01\x00".as_slice(), entry, b"\xff"].concat();
+        let list = Listpack::from_bytes(&bytes).expect("every entry is well-formed");
+        let is_as_pushed = list.iter().next_as_pushed().is_some();
+        assert_eq!(is_as_pushed, entry.len() == 2, "{entry:02x?}");
     }
 }
 

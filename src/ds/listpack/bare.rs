@@ -61,6 +61,22 @@ impl<'lp> Iter<'lp> {
         self.at += entry::entry_bytes(self.bytes, start);
         Some(&self.bytes[start..start + entry::encoded_bytes(self.bytes, start)])
     }
+
+    /// The next element, where it lies as [`Listpack::push_back`] writes it: an integer as one, all in the fewest bytes.
+    #[inline]
+    pub fn next_as_pushed(&mut self) -> Option<Element<'lp>> {
+        match self.next_bare()? {
+            [tag @ 0..=0x7f] => Some(Element::Int(i64::from(*tag))),
+            [0x80..=0xbf, text @ ..] if entry::integer_in(text).is_none() => {
+                Some(Element::Str(text))
+            }
+            // The digits of an integer take more bytes than itself.
+            bare => {
+                let element = entry::element(bare, 0);
+                (Encoded::of(element).bare_bytes() == bare.len()).then_some(element)
+            }
+        }
+    }
 }
 
 /// A listpack in the making.

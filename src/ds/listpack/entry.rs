@@ -144,6 +144,12 @@ impl<'a> Encoded<'a> {
         self.head_bytes as usize + self.data.len() + self.back_bytes as usize
     }
 
+    /// Bytes of the entry but for its back length.
+    #[inline]
+    pub(super) fn bare_bytes(&self) -> usize {
+        self.head_bytes as usize + self.data.len()
+    }
+
     /// The entry in order, in three pieces.
     #[inline]
     pub(super) fn pieces(&self) -> [&[u8]; 3] {

@@ -18,10 +18,10 @@ const STACK_COUNT_MAX: usize = 512;
 ///
 /// - Cost: O(N), one walk and a hash each; above 512 groups an allocation of eight to sixteen bytes each.
 pub fn are_distinct_in(pack: &Listpack, width: usize) -> bool {
-    let mut elements = pack.iter();
+    let mut next = pack.first();
     let places = std::iter::from_fn(|| {
-        let place = elements.position()?;
-        elements.nth(width - 1);
+        let place = next?;
+        next = (0..width).try_fold(place, |place, _| pack.next(place));
         Some(place)
     });
     are_distinct(pack.len().div_ceil(width), places, |place| pack.get(place))

@@ -13,7 +13,7 @@ use super::distinct::{are_distinct, are_distinct_in};
 use super::old::read_ziplist;
 use super::wire::{Malformed, Reader, Writer};
 use crate::base::number::{F64_TEXT_BYTES_MAX, parse_f64, write_f64};
-use crate::ds::listpack::{Bare, Element, Iter, Listpack};
+use crate::ds::listpack::{Element, Listpack};
 use crate::keyspace::zset::{Direction, sort_members};
 use crate::keyspace::zset_packed::whole;
 use crate::keyspace::{EncodingLimits, Zset};
@@ -91,8 +91,7 @@ fn is_as_kept(pack: &Listpack, limits: &EncodingLimits) -> bool {
     let mut last: Option<(f64, Element<'_>)> = None;
     let mut members_bytes = 0;
     for _ in 0..count {
-        let (Some(member), Some(score)) =
-            (next_as_kept(&mut elements), next_as_kept(&mut elements))
+        let (Some(member), Some(score)) = (elements.next_as_pushed(), elements.next_as_pushed())
         else {
             return false;
         };
@@ -111,25 +110,6 @@ fn is_as_kept(pack: &Listpack, limits: &EncodingLimits) -> bool {
         last = Some((score, member));
     }
     Listpack::new().has_room_for(members_bytes) && are_distinct_in(pack, 2)
-}
-
-/// The next element, where it lies as a listpack here would have it: an integer as one, all in the fewest bytes.
-fn next_as_kept<'p>(elements: &mut Iter<'p>) -> Option<Element<'p>> {
-    let bare = elements.next_bare()?;
-    let element = Bare::new(bare).next()?;
-    let fewest_bytes = match element {
-        Element::Int(0..=127) => 1,
-        Element::Int(-4096..=4095) => 2,
-        Element::Int(-0x8000..=0x7fff) => 3,
-        Element::Int(-0x80_0000..=0x7f_ffff) => 4,
-        Element::Int(-0x8000_0000..=0x7fff_ffff) => 5,
-        Element::Int(_) => 9,
-        Element::Str(_) if element.integer().is_some() => return None,
-        Element::Str(text) if text.len() < 64 => 1 + text.len(),
-        Element::Str(text) if text.len() < 4096 => 2 + text.len(),
-        Element::Str(text) => 5 + text.len(),
-    };
-    (bare.len() == fewest_bytes).then_some(element)
 }
 
 /// The score, where a set with it would have this element.

@@ -67,6 +67,31 @@ def long_lists(keys, size, step=1000):
             yield encode("RPUSH", b"key:%d" % key, *[b"element:%06d" % i for i in range(first, first + step)])
 
 
+def strings(keys, bytes_each, step=100):
+    for first in range(0, keys, step):
+        yield encode("MSET", *[word for i in range(first, first + step) for word in (b"key:%d" % i, b"x" * bytes_each)])
+
+
+def members(keys, size):
+    for key in range(keys):
+        yield encode("SADD", b"key:%d" % key, *[b"member:%d" % i for i in range(size)])
+
+
+def places(keys, size):
+    rng = random.Random(7)
+    for key in range(keys):
+        yield encode("GEOADD", b"key:%d" % key, *[word for i in range(size) for word in (*point(rng), b"member:%d" % i)])
+
+
+def sketches(keys, size):
+    for key in range(keys):
+        yield encode("PFADD", b"key:%d" % key, *[b"element:%d:%d" % (key, i) for i in range(size)])
+
+
+def point(rng):
+    return b"%.5f" % (rng.random() * 10), b"%.5f" % (rng.random() * 10 + 40)
+
+
 def payload(key):
     """A payload there and back in one request."""
     script = "return redis.call('RESTORE', KEYS[2], 0, redis.call('DUMP', KEYS[1]), 'REPLACE')"
@@ -107,6 +132,126 @@ CASES = {
     "DUMP, RESTORE set of 100": (lambda: [encode("SADD", "key:0", *[b"member:%d" % i for i in range(100)])], 16_000, payload(b"key:0")),
     "SINTER of 100,000": (SETS, 160, lambda i, rng: encode("SINTER", "a", "b")),
 }
+
+
+K = lambda rng, keys=10_000: b"key:%d" % rng.randrange(keys)
+
+
+def of_sizes(prepare, count, requests):
+    """Cases on 10,000 collections of 10 and on 4 of 10,000; a request is made of a key and of what picks an element.
+
+    The number before a request: how many times fewer of it are measured, up to 4 times of small collections.
+    """
+    for title, keys, size, share_max in ("10", 10_000, 10, 4), ("10,000", 4, 10_000, count):
+        for name, (share, request) in requests.items():
+            made = lambda i, rng, keys=keys, size=size, request=request: request(K(rng, keys), lambda: rng.randrange(size), rng)
+            CASES[f"{name} of {title}"] = (lambda keys=keys, size=size: prepare(keys, size), count // min(share, share_max), made)
+
+
+def field(i):
+    return b"field:%04d" % i
+
+
+def member(i):
+    return b"member:%d" % i
+
+
+STRINGS = lambda: strings(10_000, 10)
+CASES |= {
+    "GETEX EX": (STRINGS, 320_000, lambda i, rng: encode("GETEX", K(rng), "EX", 1000)),
+    "GETDEL": (lambda: strings(320_000, 10), 320_000, lambda i, rng: encode("GETDEL", b"key:%d" % i)),
+    "SET EX": (STRINGS, 320_000, lambda i, rng: encode("SET", K(rng), "hello", "EX", 1000)),
+    "INCRBYFLOAT": (lambda: [], 320_000, lambda i, rng: encode("INCRBYFLOAT", K(rng), "0.1")),
+    "SETRANGE": (lambda: strings(10_000, 100), 320_000, lambda i, rng: encode("SETRANGE", K(rng), 50, "hello")),
+    "BITFIELD": (STRINGS, 320_000, lambda i, rng: encode("BITFIELD", K(rng), "GET", "u8", 0, "INCRBY", "u5", "#3", 1)),
+    "EXPIRE": (STRINGS, 320_000, lambda i, rng: encode("EXPIRE", K(rng), 1000)),
+    "TTL": (STRINGS, 320_000, lambda i, rng: encode("TTL", K(rng))),
+    "PERSIST": (STRINGS, 320_000, lambda i, rng: encode("PERSIST", K(rng))),
+    "OBJECT ENCODING": (STRINGS, 320_000, lambda i, rng: encode("OBJECT", "ENCODING", K(rng))),
+    "MGET 10": (STRINGS, 80_000, lambda i, rng: encode("MGET", *[K(rng) for _ in range(10)])),
+    "MGET 100": (STRINGS, 16_000, lambda i, rng: encode("MGET", *[K(rng) for _ in range(100)])),
+    "MSET 10": (STRINGS, 80_000, lambda i, rng: encode("MSET", *[word for _ in range(10) for word in (K(rng), "value:123")])),
+    "MSET 100": (STRINGS, 16_000, lambda i, rng: encode("MSET", *[word for _ in range(100) for word in (K(rng), "value:123")])),
+    "DEL 10": (lambda: strings(160_000, 10), 16_000, lambda i, rng: encode("DEL", *[b"key:%d" % (i * 10 + j) for j in range(10)])),
+    "KEYS key:1* of 10,000": (STRINGS, 1_600, lambda i, rng: encode("KEYS", "key:1*")),
+    "SCAN": (STRINGS, 80_000, lambda i, rng: encode("SCAN", 0)),
+    "SCAN MATCH COUNT 1000": (STRINGS, 3_200, lambda i, rng: encode("SCAN", 0, "MATCH", "key:1??", "COUNT", 1000)),
+    "SCAN TYPE COUNT 1000": (STRINGS, 3_200, lambda i, rng: encode("SCAN", 0, "TYPE", "hash", "COUNT", 1000)),
+    "EVAL GET": (STRINGS, 80_000, lambda i, rng: encode("EVAL", "return redis.call('GET', KEYS[1])", 1, K(rng))),
+    "EVAL of 10 calls": (STRINGS, 16_000, lambda i, rng: encode("EVAL", "for i = 1, 10 do redis.call('SET', KEYS[1], i) end return 1", 1, K(rng))),
+    "MULTI of 5": (
+        STRINGS,
+        32_000,
+        lambda i, rng: b"".join([
+            encode("MULTI"), encode("SET", K(rng), "x"), encode("GET", K(rng)), encode("INCR", "n"),
+            encode("EXPIRE", K(rng), 1000), encode("LPUSH", "list", 1), encode("EXEC"),
+        ]),
+    ),
+    "PFADD": (lambda: [], 320_000, lambda i, rng: encode("PFADD", K(rng, 1000), b"element:%d" % rng.randrange(1_000_000))),
+    "PFADD to 100": (lambda: sketches(4000, 100), 80_000, lambda i, rng: encode("PFADD", K(rng, 4000), b"element:%d" % rng.randrange(1_000_000))),
+    "PFADD to 500": (lambda: sketches(1000, 500), 16_000, lambda i, rng: encode("PFADD", K(rng, 1000), b"element:%d" % rng.randrange(1_000_000))),
+    "PFCOUNT 5 of 100": (lambda: sketches(1000, 100), 16_000, lambda i, rng: encode("PFCOUNT", *[K(rng, 1000) for _ in range(5)])),
+    "PFCOUNT 5 of 10,000": (lambda: sketches(10, 10_000), 16_000, lambda i, rng: encode("PFCOUNT", *[K(rng, 10) for _ in range(5)])),
+    "PFMERGE 5 of 100": (lambda: sketches(1000, 100), 16_000, lambda i, rng: encode("PFMERGE", "made", *[K(rng, 1000) for _ in range(5)])),
+    "COPY list of 1,000 KB": (
+        lambda: (encode("RPUSH", "key:0", *[b"x" * 1000] * 100) for _ in range(10)),
+        1_600,
+        lambda i, rng: encode("COPY", "key:0", "made", "REPLACE"),
+    ),
+    "COPY zset of 10,000": (lambda: scored(1, 10_000), 320, lambda i, rng: encode("COPY", "key:0", "made", "REPLACE")),
+    "SPOP 5 of 10,000": (lambda: members(4, 10_000), 3_200, lambda i, rng: encode("SPOP", K(rng, 4), 5)),
+    "SADD 100 anew": (lambda: [], 8_000, lambda i, rng: encode("SADD", b"key:%d" % i, *[member(j) for j in range(100)])),
+    "HSET 100 anew": (lambda: [], 8_000, lambda i, rng: encode("HSET", b"key:%d" % i, *[word for j in range(100) for word in (field(j), "value:1234")])),
+    "ZADD 100 anew": (lambda: [], 8_000, lambda i, rng: encode("ZADD", b"key:%d" % i, *[word for j in range(100) for word in (rng.randrange(10_000), member(j))])),
+}
+of_sizes(hashes, 320_000, {
+    "HGET": (1, lambda key, pick, rng: encode("HGET", key, field(pick()))),
+    "HMGET 5": (2, lambda key, pick, rng: encode("HMGET", key, *[field(pick()) for _ in range(5)])),
+    "HINCRBY": (1, lambda key, pick, rng: encode("HINCRBY", key, b"count:%d" % rng.randrange(10), 1)),
+    "HSETEX": (1, lambda key, pick, rng: encode("HSETEX", key, "EX", 1000, "FIELDS", 1, field(pick()), "value:12345")),
+    "HGETEX": (1, lambda key, pick, rng: encode("HGETEX", key, "EX", 1000, "FIELDS", 1, field(pick()))),
+    "HEXPIRE": (1, lambda key, pick, rng: encode("HEXPIRE", key, 1000, "FIELDS", 1, field(pick()))),
+    "HSCAN": (2, lambda key, pick, rng: encode("HSCAN", key, 0)),
+    "HSCAN MATCH": (2, lambda key, pick, rng: encode("HSCAN", key, 0, "MATCH", "*1*")),
+    "HRANDFIELD 5": (4, lambda key, pick, rng: encode("HRANDFIELD", key, 5)),
+    "HRANDFIELD -5": (4, lambda key, pick, rng: encode("HRANDFIELD", key, -5)),
+})
+of_sizes(members, 320_000, {
+    "SISMEMBER": (1, lambda key, pick, rng: encode("SISMEMBER", key, member(pick()))),
+    "SMISMEMBER 5": (2, lambda key, pick, rng: encode("SMISMEMBER", key, *[member(pick()) for _ in range(5)])),
+    "SSCAN": (2, lambda key, pick, rng: encode("SSCAN", key, 0)),
+    "SRANDMEMBER 5": (4, lambda key, pick, rng: encode("SRANDMEMBER", key, 5)),
+    "SRANDMEMBER -5": (4, lambda key, pick, rng: encode("SRANDMEMBER", key, -5)),
+    "SINTERCARD LIMIT 5": (4, lambda key, pick, rng: encode("SINTERCARD", 2, key, K(rng, 4), "LIMIT", 5)),
+    "SINTERCARD": (200, lambda key, pick, rng: encode("SINTERCARD", 2, key, K(rng, 4))),
+})
+of_sizes(scored, 320_000, {
+    "ZSCORE": (1, lambda key, pick, rng: encode("ZSCORE", key, member(pick()))),
+    "ZMSCORE 5": (2, lambda key, pick, rng: encode("ZMSCORE", key, *[member(pick()) for _ in range(5)])),
+    "ZADD GT": (1, lambda key, pick, rng: encode("ZADD", key, "GT", pick() * 2, member(pick()))),
+    "ZADD LT": (1, lambda key, pick, rng: encode("ZADD", key, "LT", pick() * 2, member(pick()))),
+    "ZADD INCR": (1, lambda key, pick, rng: encode("ZADD", key, "INCR", pick(), member(pick()))),
+    "ZRANK": (1, lambda key, pick, rng: encode("ZRANK", key, member(pick()))),
+    "ZSCAN": (2, lambda key, pick, rng: encode("ZSCAN", key, 0)),
+    "ZSCAN MATCH": (2, lambda key, pick, rng: encode("ZSCAN", key, 0, "MATCH", "*1*")),
+    "ZRANGESTORE 5": (4, lambda key, pick, rng: encode("ZRANGESTORE", "made", key, 0, 4)),
+    "ZINTERCARD": (400, lambda key, pick, rng: encode("ZINTERCARD", 2, key, K(rng, 4))),
+    "ZDIFF": (400, lambda key, pick, rng: encode("ZDIFF", 2, key, K(rng, 4))),
+    "ZRANDMEMBER 5": (4, lambda key, pick, rng: encode("ZRANDMEMBER", key, 5)),
+    "ZRANDMEMBER -5": (4, lambda key, pick, rng: encode("ZRANDMEMBER", key, -5)),
+})
+of_sizes(lists, 320_000, {
+    "LPOS": (200, lambda key, pick, rng: encode("LPOS", key, b"element:%d" % pick())),
+    "LINSERT": (200, lambda key, pick, rng: encode("LINSERT", key, "BEFORE", b"element:%d" % pick(), "hello")),
+    "LINDEX": (2, lambda key, pick, rng: encode("LINDEX", key, pick())),
+    "LMPOP": (4, lambda key, pick, rng: encode("LMPOP", 2, key, K(rng, 4), "LEFT")),
+    "LMOVE": (2, lambda key, pick, rng: encode("LMOVE", key, K(rng, 4), "LEFT", "RIGHT")),
+})
+of_sizes(places, 80_000, {
+    "GEOADD": (1, lambda key, pick, rng: encode("GEOADD", key, *point(rng), member(pick()))),
+    "GEODIST": (1, lambda key, pick, rng: encode("GEODIST", key, member(pick()), member(pick()), "km")),
+    "GEOSEARCH": (10, lambda key, pick, rng: encode("GEOSEARCH", key, "FROMLONLAT", *point(rng), "BYRADIUS", 50, "km")),
+})
 
 
 def measure(command, case, seed):

@@ -19,12 +19,13 @@ const PIECE_BYTES: usize = 16;
 
 /// An integer's element and its back length.
 ///
-/// One number, and no array: an array is put together byte by byte in memory, and what is loaded from there as a whole waits
-/// for all of them.
+/// Numbers, and no array: an array is put together byte by byte in memory, and what is loaded from there as a whole waits for
+/// all of them.
 #[derive(Clone, Copy)]
 pub(super) struct Number {
-    /// Little-endian; zeros behind.
-    bytes: u128,
+    /// The first eight bytes and those behind, little-endian; zeros behind the last.
+    low: u64,
+    high: u64,
     /// How many of the bytes it has.
     length: usize,
 }
@@ -41,13 +42,16 @@ impl Number {
             -0x8000_0000..=0x7fff_ffff => (0xf3, 6),
             _ => (0xf4, 10),
         };
-        let element_bits = 8 * (length - 1);
-        let element = u128::from(number as u64) << 8 | u128::from(first);
-        let back_length = (length as u128 - 1) << element_bits;
-        Self {
-            bytes: element & ((1 << element_bits) - 1) | back_length,
-            length,
-        }
+        let element = (number as u64) << 8 | u64::from(first);
+        let back_length = length as u64 - 1;
+        let (low, high) = if length > size_of::<u64>() {
+            (element, back_length << 8 | number as u64 >> 56)
+        } else {
+            let element_bits = 8 * (length - 1);
+            let element = element & ((1 << element_bits) - 1);
+            (element | back_length << element_bits, 0)
+        };
+        Self { low, high, length }
     }
 }
 
@@ -77,7 +81,9 @@ impl<'r> PackWriter<'r> {
     /// Writes an integer.
     #[inline]
     pub(super) fn number(&mut self, number: Number) {
-        self.room[self.at..][..PIECE_BYTES].copy_from_slice(&number.bytes.to_le_bytes());
+        let (low, high) = self.room[self.at..][..PIECE_BYTES].split_at_mut(size_of::<u64>());
+        low.copy_from_slice(&number.low.to_le_bytes());
+        high.copy_from_slice(&number.high.to_le_bytes());
         self.at += number.length;
         self.count += 1;
     }

@@ -1,14 +1,13 @@
-//! Bare: elements without their back lengths, one after another; and a listpack made of such.
+//! Bare: elements without their back lengths, one after another.
 //!
 //! A back length follows from what is before it, so what is only read forwards needs none.
 //!
-//! Promises  what was taken out of a listpack goes into another byte for byte.
-//! Not here  where such elements are kept: `ds/stream/dense.rs`.
+//! Promises  they read as they did in the listpack they were taken out of.
+//! Not here  where such elements are kept, and how they become a listpack again: `ds/stream/`.
 //! Tests     tests/ds/listpack.rs: `bare_elements…`.
 
-use super::block::{Block, END, HEADER_BYTES};
-use super::entry::{self, Element, Encoded};
-use super::{COUNT_UNKNOWN, Iter, Listpack};
+use super::Iter;
+use super::entry::{self, Element};
 
 /// Walks bare elements.
 #[derive(Clone)]
@@ -75,55 +74,6 @@ impl<'lp> Iter<'lp> {
                 let element = entry::element(bare, 0);
                 (Encoded::of(element).bare_bytes() == bare.len()).then_some(element)
             }
-        }
-    }
-}
-
-/// A listpack in the making.
-pub struct Maker {
-    bytes: Vec<u8>,
-    count: usize,
-}
-
-impl Maker {
-    /// Room for a listpack of `bytes`.
-    pub fn with_capacity(bytes: usize) -> Self {
-        let mut maker = Vec::with_capacity(bytes);
-        maker.resize(HEADER_BYTES, 0);
-        Self {
-            bytes: maker,
-            count: 0,
-        }
-    }
-
-    /// Adds an integer.
-    #[inline]
-    pub fn integer(&mut self, number: i64) {
-        let encoded = Encoded::of(Element::Int(number));
-        for piece in encoded.pieces() {
-            self.bytes.extend_from_slice(piece);
-        }
-        self.count += 1;
-    }
-
-    /// Adds a bare element.
-    #[inline]
-    pub fn bare(&mut self, element: &[u8]) {
-        self.bytes.extend_from_slice(element);
-        let (back, back_bytes) = entry::back_length(element.len());
-        self.bytes.extend_from_slice(&back[..back_bytes as usize]);
-        self.count += 1;
-    }
-
-    /// The listpack; at most 4 GiB.
-    pub fn finish(mut self) -> Listpack {
-        self.bytes.push(END);
-        let total = u32::try_from(self.bytes.len()).expect("a listpack is below 4 GiB");
-        let count = self.count.min(usize::from(COUNT_UNKNOWN)) as u16;
-        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
-        self.bytes[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
-        Listpack {
-            block: Block::copy_of(&self.bytes),
         }
     }
 }

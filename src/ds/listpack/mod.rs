@@ -18,7 +18,7 @@ mod edit;
 mod entry;
 mod find;
 
-pub use bare::{Bare, Maker};
+pub use bare::Bare;
 pub use batch::Batch;
 use block::{Block, EMPTY_BYTES, END, HEADER_BYTES};
 pub use entry::Element;
@@ -82,6 +82,16 @@ impl Listpack {
         is_valid(bytes).then(|| Self {
             block: Block::copy_of(bytes),
         })
+    }
+
+    /// Copies a listpack that was just written here, whose bytes are right for that reason.
+    ///
+    /// - Cost: one copy. Bytes that are none give wrong elements or a panic, never a read outside.
+    pub fn of_written(bytes: &[u8]) -> Self {
+        debug_assert!(is_valid(bytes), "what was written is a listpack");
+        Self {
+            block: Block::copy_of(bytes),
+        }
     }
 
     /// A listpack of elements of one form: `data` is what their entries have between the first byte and the back length.

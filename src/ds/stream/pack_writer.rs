@@ -4,7 +4,7 @@
 //! copy whose length is known beforehand is a move or two, where others are a call. What many entries have in common is
 //! encoded once, and copied from then on.
 //!
-//! Promises  the bytes that `Maker` makes of the same elements; nothing is allocated but the room.
+//! Promises  the bytes that pushing the same elements one by one makes; nothing is allocated but the room.
 //! Not here  which elements a node has: `dense.rs`; the forms that elements have: `ds/listpack/entry.rs`.
 //! Tests     tests/ds/stream.rs: `full_nodes_of_every_kind…`; `Log::assert_sound` in all others.
 
@@ -89,7 +89,7 @@ impl<'r> PackWriter<'r> {
     }
 
     /// Writes the next `count` of these elements, which are there, with their back lengths.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bare(&mut self, elements: &mut Bare<'_>, count: usize) {
         for _ in 0..count {
             let rest = elements.rest();
@@ -108,35 +108,16 @@ impl<'r> PackWriter<'r> {
                 }
                 _ => place[..length].copy_from_slice(element),
             }
-            self.at += length;
-            self.back_length(length);
+            let back = &mut place[length..];
+            self.at += length
+                + if length <= 0x7f {
+                    back[0] = length as u8;
+                    1
+                } else {
+                    put_long_back_length(back, length)
+                };
             self.count += 1;
         }
-    }
-
-    #[inline]
-    fn back_length(&mut self, length: usize) {
-        if length > 0x7f {
-            return self.long_back_length(length);
-        }
-        self.room[self.at] = length as u8;
-        self.at += 1;
-    }
-
-    /// One of seven bits a byte, most significant first, the high bit set in all but the first.
-    fn long_back_length(&mut self, length: usize) {
-        let count: usize = match length {
-            ..16_383 => 2,
-            16_383..2_097_151 => 3,
-            2_097_151..268_435_455 => 4,
-            _ => 5,
-        };
-        for index in 0..count {
-            let bits = (length >> (7 * (count - 1 - index))) as u8 & 0x7f;
-            let mark = if index > 0 { 0x80 } else { 0 };
-            self.room[self.at + index] = bits | mark;
-        }
-        self.at += count;
     }
 
     /// The listpack; at most 4 GiB.
@@ -149,4 +130,19 @@ impl<'r> PackWriter<'r> {
         room[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
         &room[..at + 1]
     }
+}
+
+/// One of seven bits a byte, most significant first, the high bit set in all but the first; returns how many bytes.
+fn put_long_back_length(place: &mut [u8], length: usize) -> usize {
+    let count: usize = match length {
+        ..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
+        _ => 5,
+    };
+    for (index, byte) in place[..count].iter_mut().enumerate() {
+        let bits = (length >> (7 * (count - 1 - index))) as u8 & 0x7f;
+        *byte = bits | if index > 0 { 0x80 } else { 0 };
+    }
+    count
 }

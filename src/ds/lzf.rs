@@ -18,28 +18,50 @@ const DISTANCE_MAX: usize = 1 << 13;
 const RUN_BYTES_MAX: usize = 1 << 5;
 const COPY_BYTES_MIN: usize = 3;
 const COPY_BYTES_MAX: usize = 264;
+/// Bytes behind the last of an output that may be written to: a run is copied as if it were a longest one.
+const ROOM_BYTES_MORE: usize = RUN_BYTES_MAX + 1;
 /// Three bytes of a longest copy give this many.
 const BYTES_FROM_ONE_MAX: usize = COPY_BYTES_MAX / 3;
 
 /// Compresses `input` to at most `output_bytes_max` bytes.
 ///
 /// - Returns nothing where it does not become that short, or is longer than 4 GiB.
-/// - Cost: one pass, four bytes looked at in each place and eight at a time of what is copied, one allocation of what came out,
-///   and 1 to 16 KiB of stack that are cleared first, by the length of `input`: a snapshot compresses millions of short strings.
+/// - Cost: one pass, four bytes looked at in each place and eight at a time of what is copied, room for the output and one
+///   allocation of what came out, and 1 to 16 KiB of stack that are cleared first, by the length of `input`: a snapshot compresses
+///   millions of short strings.
 pub fn compress(input: &[u8], output_bytes_max: usize) -> Option<Box<[u8]>> {
+    compress_in(input, output_bytes_max, &mut Vec::new()).map(Box::from)
+}
+
+/// The same, written to the start of `room`, which need not be empty and is made anew where it is too short: one after another,
+/// inputs are compressed without an allocation each.
+pub fn compress_in<'r>(
+    input: &[u8],
+    output_bytes_max: usize,
+    room: &'r mut Vec<u8>,
+) -> Option<&'r [u8]> {
+    u32::try_from(input.len()).ok()?;
+    // More it never takes: a copy is at least as much shorter as the run is longer that it cuts in two.
+    let bytes_needed = input.len() + input.len().div_ceil(RUN_BYTES_MAX);
+    let bytes_max = output_bytes_max.min(bytes_needed);
+    if room.len() < bytes_max + ROOM_BYTES_MORE {
+        *room = vec![0; bytes_max + ROOM_BYTES_MORE];
+    }
+    let output = Output {
+        room,
+        at: 0,
+        bytes_max,
+    };
     match input.len() {
-        0..=128 => compress_by::<256>(input, output_bytes_max),
-        129..=1024 => compress_by::<1024>(input, output_bytes_max),
-        _ => compress_by::<4096>(input, output_bytes_max),
+        0..=128 => compress_by::<256>(input, output),
+        129..=1024 => compress_by::<1024>(input, output),
+        _ => compress_by::<4096>(input, output),
     }
 }
 
 /// - `HASHES`: how many there are of three bytes, a power of two.
-fn compress_by<const HASHES: usize>(input: &[u8], output_bytes_max: usize) -> Option<Box<[u8]>> {
-    u32::try_from(input.len()).ok()?;
+fn compress_by<'r, const HASHES: usize>(input: &[u8], mut output: Output<'r>) -> Option<&'r [u8]> {
     let length = input.len();
-    // A run is copied as if it were a longest one.
-    let mut output = Vec::with_capacity(output_bytes_max.min(length) + RUN_BYTES_MAX);
     // The last position of three bytes with a hash. 0 where there is none yet: those at the start are as good a guess.
     let mut last_seen = [0_u32; HASHES];
     let mut run_start = 0;
@@ -52,14 +74,14 @@ fn compress_by<const HASHES: usize>(input: &[u8], output_bytes_max: usize) -> Op
         if at - from >= DISTANCE_MAX || three_at(input, from) != three {
             at += 1;
             if at - run_start == RUN_BYTES_MAX {
-                push_run(&mut output, input, run_start..at, output_bytes_max)?;
+                output.run(input, run_start..at)?;
                 run_start = at;
             }
             continue;
         }
         let copied = same_count(input, from, at, COPY_BYTES_MAX.min(length - at));
-        push_run(&mut output, input, run_start..at, output_bytes_max)?;
-        push_copy(&mut output, at - from - 1, copied, output_bytes_max)?;
+        output.run(input, run_start..at)?;
+        output.copy(at - from - 1, copied)?;
         // The last two positions of a copy are enough to find the next; all of them cost more than they find.
         let end = at + copied;
         for next in end - 2..end {
@@ -72,10 +94,11 @@ fn compress_by<const HASHES: usize>(input: &[u8], output_bytes_max: usize) -> Op
     }
     while run_start < length {
         let end = length.min(run_start + RUN_BYTES_MAX);
-        push_run(&mut output, input, run_start..end, output_bytes_max)?;
+        output.run(input, run_start..end)?;
         run_start = end;
     }
-    Some(output.into_boxed_slice())
+    let Output { room, at, .. } = output;
+    Some(&room[..at])
 }
 
 /// The `output_bytes` that `input` was made from; nothing where `input` is not such a thing.
@@ -175,47 +198,49 @@ fn same_count(input: &[u8], from: usize, at: usize, count_max: usize) -> usize {
     8 * earlier_eights.len() + rest.take_while(|(earlier, later)| earlier == later).count()
 }
 
-#[inline]
-fn push_run(
-    output: &mut Vec<u8>,
-    input: &[u8],
-    run: Range<usize>,
-    output_bytes_max: usize,
-) -> Option<()> {
-    if run.is_empty() {
-        return Some(());
-    }
-    let end = output.len() + 1 + run.len();
-    if end > output_bytes_max {
-        return None;
-    }
-    output.push(run.len() as u8 - 1);
-    match input[run.start..].first_chunk::<RUN_BYTES_MAX>() {
-        // A copy of a length that is known is two moves and no call; what is too much of it goes again.
-        Some(longest) => {
-            output.extend_from_slice(longest);
-            output.truncate(end);
-        }
-        None => output.extend_from_slice(&input[run]),
-    }
-    Some(())
+/// What was written so far.
+struct Output<'r> {
+    /// `ROOM_BYTES_MORE` longer than the longest output, at least.
+    room: &'r mut [u8],
+    at: usize,
+    bytes_max: usize,
 }
 
-/// `back`: how far before the byte in front of here.
-#[inline]
-fn push_copy(
-    output: &mut Vec<u8>,
-    back: usize,
-    length: usize,
-    output_bytes_max: usize,
-) -> Option<()> {
-    let high = (back >> 8) as u8;
-    let low = back as u8;
-    let written = length - 2;
-    if written < 7 {
-        output.extend_from_slice(&[(written as u8) << 5 | high, low]);
-    } else {
-        output.extend_from_slice(&[7 << 5 | high, (written - 7) as u8, low]);
+impl Output<'_> {
+    /// Writes bytes as they are; nothing where there is no place for them.
+    #[inline(always)]
+    fn run(&mut self, input: &[u8], run: Range<usize>) -> Option<()> {
+        if run.is_empty() {
+            return Some(());
+        }
+        let (start, end) = (self.at + 1, self.at + 1 + run.len());
+        if end > self.bytes_max {
+            return None;
+        }
+        self.room[self.at] = run.len() as u8 - 1;
+        match input[run.start..].first_chunk::<RUN_BYTES_MAX>() {
+            // A copy of a length that is known is two moves and no call; what is too much of it is written over.
+            Some(longest) => self.room[start..][..RUN_BYTES_MAX].copy_from_slice(longest),
+            None => self.room[start..end].copy_from_slice(&input[run]),
+        }
+        self.at = end;
+        Some(())
     }
-    (output.len() <= output_bytes_max).then_some(())
+
+    /// Writes that `length` bytes are those that begin `back` before the byte in front of here.
+    #[inline(always)]
+    fn copy(&mut self, back: usize, length: usize) -> Option<()> {
+        let high = (back >> 8) as u8;
+        let low = back as u8;
+        let written = length - 2;
+        let place = &mut self.room[self.at..][..3];
+        if written < 7 {
+            place[..2].copy_from_slice(&[(written as u8) << 5 | high, low]);
+            self.at += 2;
+        } else {
+            place.copy_from_slice(&[7 << 5 | high, (written - 7) as u8, low]);
+            self.at += 3;
+        }
+        (self.at <= self.bytes_max).then_some(())
+    }
 }

@@ -20,6 +20,8 @@ const PLAIN_BYTES_MAX: usize = 20;
 const SAVED_BYTES_MIN: usize = 4;
 /// Longer texts are no 32-bit integer.
 const INTEGER_BYTES_MAX: usize = 11;
+/// Longer room for compressing is not kept for the next string.
+const ROOM_BYTES_MAX: usize = 64 << 10;
 
 /// The bytes are not what RDB has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct Writer {
     is_plain: bool,
     /// See [`Writer::string_bytes`].
     string_bytes: usize,
+    /// Where strings are compressed.
+    room: Vec<u8>,
     /// What [`Writer::kind`] writes after the type, and whether there is such a thing.
     key: Vec<u8>,
     has_key: bool,
@@ -123,14 +127,25 @@ impl Writer {
             return;
         }
         self.string_bytes += bytes.len();
-        if bytes.len() > PLAIN_BYTES_MAX
-            && !self.is_plain
-            && let Some(compressed) = lzf::compress(bytes, bytes.len() - SAVED_BYTES_MIN)
-        {
-            return self.compressed(&compressed, bytes.len());
+        if bytes.len() > PLAIN_BYTES_MAX && !self.is_plain && self.string_compressed(bytes) {
+            return;
         }
         self.length(bytes.len() as u64);
         self.raw(bytes);
+    }
+
+    /// Whether a string becomes shorter by compressing, and is written.
+    fn string_compressed(&mut self, bytes: &[u8]) -> bool {
+        let mut room = std::mem::take(&mut self.room);
+        let compressed = lzf::compress_in(bytes, bytes.len() - SAVED_BYTES_MIN, &mut room);
+        let is_shorter = compressed.is_some();
+        if let Some(compressed) = compressed {
+            self.compressed(compressed, bytes.len());
+        }
+        if room.len() <= ROOM_BYTES_MAX {
+            self.room = room;
+        }
+        is_shorter
     }
 
     /// A string that is compressed already; `plain_bytes` is what it was before.

@@ -277,7 +277,8 @@ impl Source {
     }
 }
 
-/// The list, set or sorted set at a key, if there is one. `is_look`: it is read once more when it is sorted.
+/// The list, set or sorted set at a key, if there is one. `is_look`: it is read once more when it is sorted,
+/// which is what counts.
 fn object_at<'k>(
     keys: &'k mut Keyspace,
     db: usize,
@@ -293,11 +294,11 @@ fn object_at<'k>(
         held.get_mut().become_tree();
     }
     let found = if is_look {
-        keys.lookup_aside(db, &key)
+        keys.peek(db, &key).map(|entry| entry.value())
     } else {
-        keys.lookup_read(db, &key, no_touch)
+        (keys.lookup_read(db, &key, no_touch)).map(EntryMut::into_value)
     };
-    match found.map(EntryMut::into_value) {
+    match found {
         None => Ok(None),
         Some(Value::Object(object @ (Object::List(_) | Object::Set(_) | Object::Zset(_)))) => {
             Ok(Some(object))

@@ -209,9 +209,9 @@ fn xack(
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key(args.get(1));
     let no_touch = call.caller.no_touch;
-    let Some(mut held) = call.keys.write::<StreamValue>(call.db, &key, no_touch)? else {
-        // As in Redis, which asks for it as a reader does.
-        call.keys.lookup_read(call.db, &key, no_touch);
+    // As in Redis, which asks for it as a reader does.
+    let found = (call.keys).read_to_change::<StreamValue>(call.db, &key, no_touch)?;
+    let Some(mut held) = found else {
         reply.integer(0);
         return Ok(Effect::NONE);
     };

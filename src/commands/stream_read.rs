@@ -422,7 +422,9 @@ fn xreadgroup(
             break;
         }
         let key = call.keys.key(request.key(args, place));
-        let Some(mut held) = call.keys.write::<StreamValue>(call.db, &key, true)? else {
+        // As in Redis, which asks for it a second time, and both times as a reader does.
+        let found = (call.keys).read_to_change::<StreamValue>(call.db, &key, true)?;
+        let Some(mut held) = found else {
             continue;
         };
         let Some((log, mut group)) = held.get_mut().group_mut(group_name) else {

@@ -125,6 +125,19 @@ impl Keyspace {
         }
     }
 
+    /// The collection at `key`, to change, though it is looked up as one that is read: as [`Keyspace::lookup_read`].
+    pub fn read_to_change<C: Collection>(
+        &mut self,
+        db: usize,
+        key: &Key<'_>,
+        no_touch: bool,
+    ) -> Result<Option<Held<'_, C>>, WrongType> {
+        match self.lookup_read(db, key, no_touch) {
+            Some(entry) => Held::new(entry).map(Some).ok_or(WrongType),
+            None => Ok(None),
+        }
+    }
+
     /// The collection at `key`, to change; an empty one where there is none, for the caller to fill.
     ///
     /// - Cost: one lookup.

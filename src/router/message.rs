@@ -542,6 +542,8 @@ pub enum Operation {
         caller: Caller,
         /// Whether it is XREADGROUP.
         is_group: bool,
+        /// Whether that is a look-up, as INFO counts them.
+        counts: bool,
         /// The command's words, with this shard's keys.
         args: OwnedArgs,
     },

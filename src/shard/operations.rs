@@ -111,7 +111,14 @@ impl Shard {
                 } else {
                     Asks::Never
                 };
-                match self.execute_or_enter(&request, &args.as_args(), &ticket, asks, &mut reply) {
+                // Before a part is entered, the command has been run under the same locks.
+                let before = is_part.then(|| self.keys.begin_again(None));
+                let args = args.as_args();
+                let waited = self.execute_or_enter(&request, &args, &ticket, asks, &mut reply);
+                if let Some(before) = before {
+                    self.keys.end_again(before);
+                }
+                match waited {
                     Waited::No | Waited::Refused | Waited::Reads => Output::Reply(reply),
                     Waited::Yes(timeout_ms) => Output::Waiting { timeout_ms },
                 }
@@ -141,10 +148,17 @@ impl Shard {
                 db,
                 caller,
                 is_group,
+                counts,
                 args,
             } => {
                 let (db, no_touch) = (usize::from(db), caller.no_touch);
-                match stream_read::check(&mut self.keys, db, no_touch, is_group, &args.as_args()) {
+                let before = (!counts).then(|| self.keys.begin_again(None));
+                let args = args.as_args();
+                let checked = stream_read::check(&mut self.keys, db, no_touch, is_group, &args);
+                if let Some(before) = before {
+                    self.keys.end_again(before);
+                }
+                match checked {
                     Ok(()) => Output::Count(0),
                     Err((place, error)) => Output::ErrorAt(place, error),
                 }

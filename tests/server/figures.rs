@@ -449,6 +449,65 @@ fn moves_between_keys_count_no_look_ups() {
     }
 }
 
+/// Requests with what Redis counts of them: hits and misses.
+const LOOK_UPS: &[(&str, u64, u64)] = &[
+    ("XREAD STREAMS s none t 0 0 0", 2, 4),
+    ("XREAD BLOCK 1 STREAMS s none u $ $ $", 2, 4),
+    ("XREADGROUP GROUP g c COUNT 1 STREAMS s >", 2, 0),
+    ("XREADGROUP GROUP g c COUNT 1 STREAMS s 0", 2, 0),
+    ("XREADGROUP GROUP g c STREAMS none >", 0, 1),
+    ("XREADGROUP GROUP no c STREAMS s >", 1, 0),
+    ("XREADGROUP GROUP g c STREAMS string >", 1, 0),
+    ("XREADGROUP GROUP g c COUNT 1 STREAMS s v w > > >", 6, 0),
+    ("XREADGROUP GROUP g c COUNT 1 STREAMS s v > 0", 4, 0),
+    ("XREADGROUP GROUP g c STREAMS s none v > > >", 1, 1),
+    ("XREADGROUP GROUP g c STREAMS none s v > > >", 0, 1),
+    ("XREADGROUP GROUP g c BLOCK 1 STREAMS v >", 2, 0),
+    ("XREADGROUP GROUP g c BLOCK 1 STREAMS v w x > > >", 6, 0),
+    ("XACK s g 1-1 2-1", 1, 0),
+    ("XACK s no 1-1", 1, 0),
+    ("XACK none g 1-1", 0, 1),
+    ("XACK string g 1-1", 1, 0),
+    ("SORT l BY w* GET #", 4, 0),
+    ("SORT l BY nosort GET w* GET o*", 4, 3),
+    ("SORT l BY h*->f", 1, 3),
+    ("SORT l LIMIT 0 0 GET w*", 1, 0),
+    ("SORT l STORE made", 1, 0),
+    ("SORT l BY w* STORE made", 4, 0),
+    ("SORT none BY w* GET w*", 0, 1),
+];
+
+/// Each key is counted as often as Redis looks it up, wherever it is, and however often it is looked at besides. The figures
+/// are a real server's.
+#[test]
+fn look_ups_are_counted_as_on_one_core() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for id in 1..9 {
+            client.ask(&format!("XADD s {id}-1 field value"));
+        }
+        client.ask("XGROUP CREATE s g 0");
+        for key in ["v", "w", "x"] {
+            client.ask(&format!("XGROUP CREATE {key} g 0 MKSTREAM"));
+        }
+        client.ask("RPUSH l 3 1 2");
+        client.ask("MSET string text w1 1 w2 2 w3 3");
+        for (line, hits, misses) in LOOK_UPS {
+            client.ask("CONFIG RESETSTAT");
+            client.ask(line);
+            for (field, wanted) in [("keyspace_hits", hits), ("keyspace_misses", misses)] {
+                let counted = server.info("stats", field);
+                assert_eq!(
+                    counted,
+                    wanted.to_string(),
+                    "{field} of {line} at {threads}"
+                );
+            }
+        }
+    }
+}
+
 /// A script that is sent to the core of its keys and leaves it for others is one call.
 #[test]
 fn a_script_is_counted_once_wherever_it_goes() {

@@ -31,6 +31,8 @@ pub(super) struct ReadStreams {
     is_checked: bool,
     /// XREAD: the shards that gave errors, while they are asked which keys those are about.
     refused: Vec<ShardId>,
+    /// XREADGROUP: the error of the first key, while what was looked up until there is counted.
+    failed: Option<Vec<u8>>,
     /// The locks are needed after it has read: to wait under them.
     keeps_locks: bool,
     /// What all streams together may come to.
@@ -83,6 +85,7 @@ impl ReadStreams {
             is_group,
             is_checked: false,
             refused: Vec::new(),
+            failed: None,
             keeps_locks,
         })
     }
@@ -226,11 +229,12 @@ impl ReadStreams {
             .map(|(shard, places)| (*shard, self.job.command(self.words(places))))
     }
 
-    fn check(&self, (shard, places): &Part) -> (ShardId, Operation) {
+    fn check(&self, (shard, places): &Part, counts: bool) -> (ShardId, Operation) {
         let operation = Operation::CheckStreams {
             db: self.job.db,
             caller: self.job.caller,
             is_group: self.is_group,
+            counts,
             args: self.words(places),
         };
         (*shard, operation)
@@ -241,14 +245,28 @@ impl ReadStreams {
         let parts = self.parts.iter();
         let asked = parts.filter(|(shard, _)| self.refused.contains(shard));
         let phase = asked.map(|part| {
-            let (shard, operation) = self.check(part);
+            let (shard, operation) = self.check(part, false);
             (shard, operation, true)
         });
         Next::Phase(phase.collect())
     }
 
-    /// The error about the first key, among what checks gave.
-    fn error_of_first_key(&self, outputs: &[(ShardId, Output)]) -> Option<Vec<u8>> {
+    /// Has the keys counted as looked up that are before this one, and it.
+    fn count_until(&self, last: usize) -> Next {
+        let parts = self.parts.iter().map(|(shard, places)| {
+            let places = places.iter().copied().filter(|place| *place <= last);
+            (*shard, places.collect())
+        });
+        let asked = parts.filter(|(_, places): &Part| !places.is_empty());
+        let phase = asked.map(|part| {
+            let (shard, operation) = self.check(&part, true);
+            (shard, operation, true)
+        });
+        Next::Phase(phase.collect())
+    }
+
+    /// The error about the first key, among what checks gave; and which key that is.
+    fn error_of_first_key(&self, outputs: &[(ShardId, Output)]) -> Option<(usize, Vec<u8>)> {
         let of_output = |(shard, output): &(ShardId, Output)| {
             let Output::ErrorAt(place, error) = output else {
                 return None;
@@ -257,8 +275,7 @@ impl ReadStreams {
             Some((*places.get(*place)?, error_reply(error)))
         };
         let errors = outputs.iter().filter_map(of_output);
-        let first = errors.min_by_key(|(place, _)| *place);
-        first.map(|(_, error)| error)
+        errors.min_by_key(|(place, _)| *place)
     }
 
     fn join(&self, outputs: &[(ShardId, Output)]) -> Option<Vec<u8>> {
@@ -337,7 +354,7 @@ impl CheckStreams {
 impl Program for CheckStreams {
     fn reads(&self) -> Vec<(ShardId, Operation)> {
         let ReadStreams { parts, .. } = &self.0;
-        parts.iter().map(|part| self.0.check(part)).collect()
+        parts.iter().map(|part| self.0.check(part, true)).collect()
     }
 
     fn begin(&mut self, _: TxId) -> Next {
@@ -346,6 +363,7 @@ impl Program for CheckStreams {
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
         let error = self.0.error_of_first_key(&outputs);
+        let error = error.map(|(_, error)| error);
         let error = error.or_else(|| first_error(&outputs));
         Next::Done(error.unwrap_or_else(|| b"*-1\r\n".to_vec()))
     }
@@ -415,7 +433,9 @@ impl Program for ReadStreams {
         if !self.is_group {
             return self.commands().collect();
         }
-        self.parts.iter().map(|part| self.check(part)).collect()
+        // What it delivers is looked up anew, and counted then.
+        let parts = self.parts.iter();
+        parts.map(|part| self.check(part, false)).collect()
     }
 
     fn begin(&mut self, _: TxId) -> Next {
@@ -423,8 +443,15 @@ impl Program for ReadStreams {
     }
 
     fn next(&mut self, outputs: Vec<(ShardId, Output)>) -> Next {
-        if let Some(error) = self.error_of_first_key(&outputs) {
+        if let Some(error) = self.failed.take() {
             return Next::Done(error);
+        }
+        if let Some((place, error)) = self.error_of_first_key(&outputs) {
+            if !self.is_group {
+                return Next::Done(error);
+            }
+            self.failed = Some(error);
+            return self.count_until(place);
         }
         if let Some(error) = first_error(&outputs) {
             let errors = outputs.iter().filter(|(_, output)| is_error(output));

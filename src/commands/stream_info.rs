@@ -99,12 +99,17 @@ fn reply_full(stream: &StreamValue, count_max: usize, reply: &mut Reply<'_>) {
     reply.bulk(b"groups");
     reply.array(stream.groups_count());
     for (name, group) in stream.groups() {
-        reply.map(7);
+        // Redis 8.0 does not know this figure: it is told where there is something to tell.
+        let released_count = group.released_count();
+        reply.map(if released_count > 0 { 8 } else { 7 });
         reply.bulk(b"name");
         reply.bulk(name);
         id("last-delivered-id", group.last_id, reply);
         reply_progress(stream, group, reply);
         number("pel-count", group.pending_count() as i64, reply);
+        if released_count > 0 {
+            number("nacked-count", released_count as i64, reply);
+        }
         reply.bulk(b"pending");
         reply.array(group.pending_count().min(count_max));
         for (id, pending) in group.pending_from(StreamId::MIN).take(count_max) {
@@ -273,6 +278,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 ),
                 ("7.2.0", "`active-time`, and another meaning of `seen-time`"),
                 ("8.6.0", "what is remembered of producers"),
+                ("8.8.0", "`nacked-count`"),
             ],
             run: Run::Keys(about_stream),
             ..ABOUT_KEY

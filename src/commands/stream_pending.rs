@@ -107,10 +107,10 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn reply_some<'g>(
+    fn reply_some(
         &self,
         group: &Group,
-        pending: impl Iterator<Item = (StreamId, &'g Pending)>,
+        pending: impl Iterator<Item = (StreamId, Pending)>,
         now_ms: i64,
         reply: &mut Reply<'_>,
     ) {
@@ -127,7 +127,7 @@ impl<'a> Asked<'a> {
             match pending.consumer {
                 Some(number) => {
                     reply.bulk(group.consumer(number).name());
-                    reply.integer(idle_ms(pending).max(0));
+                    reply.integer(idle_ms(&pending).max(0));
                 }
                 None => {
                     reply.bulk(b"");
@@ -263,7 +263,7 @@ fn xclaim(
     let start = reply.len();
     let mut count = 0;
     for id in ids {
-        let pending = group.pending(id).copied();
+        let pending = group.pending(id);
         let Some(entry) = log.get(id) else {
             // Claimed by nobody any more: it is gone.
             changes += u64::from(group.acknowledge(id).is_some());
@@ -359,7 +359,7 @@ fn xautoclaim(
     // Where to go on: the first pending entry not looked at.
     let cursor = loop {
         let found = next.and_then(|next| group.pending_from(next).next());
-        let Some((id, pending)) = found.map(|(id, pending)| (id, *pending)) else {
+        let Some((id, pending)) = found else {
             break StreamId::MIN;
         };
         if attempts == attempts_max || (claims.len() + gone.len()) as u64 == count_max {

@@ -628,10 +628,7 @@ impl Delivery<'_> {
     fn history(&mut self, after: StreamId, reply: &mut Reply<'_>) {
         let start = after.next().unwrap_or(StreamId::MAX);
         let pending = self.group.pending_of(self.number, start);
-        let pending: Vec<_> = pending
-            .take(self.count_left)
-            .map(|(id, pending)| (id, *pending))
-            .collect();
+        let pending: Vec<_> = pending.take(self.count_left).collect();
         let (array, mut count) = (reply.len(), 0);
         for (id, pending) in pending {
             if self.is_over(count == 0, reply) {
@@ -666,7 +663,6 @@ impl Delivery<'_> {
             .take_while(|(_, pending)| is_idle(pending))
             .filter(|(id, _)| log.get(*id).is_some())
             .take(self.count_left)
-            .map(|(id, pending)| (id, *pending))
             .collect()
     }
 

@@ -155,6 +155,29 @@ fn xnack_gives_entries_back() {
     );
 }
 
+// From the documentation of Redis 8.8.
+#[test]
+fn what_was_given_back_is_claimed_first_in_that_order() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s 1-0 a 1 => "1-0"
+        XADD s 2-0 a 2 => "2-0"
+        XADD s 3-0 a 3 => "3-0"
+        XADD s 4-0 a 4 => "4-0"
+        XGROUP CREATE s g 0 => +OK
+        XREADGROUP GROUP g one COUNT 4 STREAMS s > => *1 *2 "s" *4 *2 "1-0" *2 "a" "1" *2 "2-0" *2 "a" "2" *2 "3-0" *2 "a" "3" *2 "4-0" *2 "a" "4"
+        XNACK s g FAIL IDS 1 3-0 => :1
+        XNACK s g FAIL IDS 2 4-0 1-0 => :2
+        XINFO STREAM s FULL COUNT 1 => *18 "length" :4 "radix-tree-keys" :1 "radix-tree-nodes" :2 "last-generated-id" "4-0" "max-deleted-entry-id" "0-0" "entries-added" :4 "recorded-first-entry-id" "1-0" "entries" *1 *2 "1-0" *2 "a" "1" "groups" *1 *16 "name" "g" "last-delivered-id" "4-0" "entries-read" :4 "lag" :0 "pel-count" :4 "nacked-count" :3 "pending" *1 *4 "1-0" "" :0 :1 "consumers" *1 *10 "name" "one" "seen-time" :1700000000000 "active-time" :1700000000000 "pel-count" :1 "pending" *1 *3 "2-0" :1700000000000 :1
+        XREADGROUP GROUP g two CLAIM 0 COUNT 2 STREAMS s > => *1 *2 "s" *2 *4 "3-0" *2 "a" "3" :1700000000000 :1 *4 "4-0" *2 "a" "4" :1700000000000 :1
+        XNACK s g FAIL IDS 1 3-0 => :1
+        XREADGROUP GROUP g two CLAIM 0 STREAMS s > => *1 *2 "s" *4 *4 "1-0" *2 "a" "1" :1700000000000 :1 *4 "3-0" *2 "a" "3" :1700000000000 :2 *4 "2-0" *2 "a" "2" :0 :1 *4 "4-0" *2 "a" "4" :0 :2
+        "#,
+    );
+}
+
 // From the documentation of Redis 8.2.
 #[test]
 fn references_decide_what_is_deleted() {

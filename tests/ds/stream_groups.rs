@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 struct Model {
     /// Entry to delivery time, deliveries and consumer.
     pending: BTreeMap<StreamId, (i64, u64, Option<String>)>,
+    /// What is nobody's, as it was given back.
+    released: Vec<StreamId>,
     consumers: BTreeMap<String, ()>,
 }
 
@@ -19,13 +21,13 @@ fn check(group: &Group, model: &Model, start: StreamId, seed: u64) {
             .map(name)
             .map(|name| String::from_utf8(name).expect("text"))
     };
-    let plain = |(id, pending): (StreamId, &Pending)| {
+    let plain = |(id, pending): (StreamId, Pending)| {
         (
             id,
             (
                 pending.delivered_at_ms,
                 pending.deliveries,
-                name_of(pending),
+                name_of(&pending),
             ),
         )
     };
@@ -62,6 +64,8 @@ fn check(group: &Group, model: &Model, start: StreamId, seed: u64) {
             "SEED={seed}"
         );
     }
+    assert_eq!(group.released(), model.released, "SEED={seed}");
+    assert_eq!(group.released_count(), model.released.len(), "SEED={seed}");
     let ends = model
         .pending
         .keys()
@@ -113,6 +117,7 @@ fn a_group_is_plain_maps_of_who_has_what() {
                 }
                 3..9 => {
                     let had = model.pending.remove(&id);
+                    model.released.retain(|released| *released != id);
                     let got = group.acknowledge(id).map(|it| it.deliveries);
                     assert_eq!(got, had.map(|it| it.1), "SEED={seed}");
                 }
@@ -124,15 +129,22 @@ fn a_group_is_plain_maps_of_who_has_what() {
                         consumer,
                     };
                     group.assign(id, pending);
+                    model.released.retain(|released| *released != id);
                     let name = consumer.map(|_| name);
-                    let plain = (pending.delivered_at_ms, pending.deliveries, name);
+                    let mut plain = (pending.delivered_at_ms, pending.deliveries, name);
+                    if consumer.is_none() {
+                        plain.0 = 0;
+                        model.released.push(id);
+                    }
                     model.pending.insert(id, plain);
                 }
             }
             if step % 300 == 0 {
-                let mut by_time: Vec<_> =
-                    model.pending.iter().map(|(id, it)| (it.0, *id)).collect();
-                by_time.sort_unstable();
+                let owned = model.pending.iter().filter(|(_, it)| it.2.is_some());
+                let mut owned: Vec<_> = owned.map(|(id, it)| (it.0, *id)).collect();
+                owned.sort_unstable();
+                let released = model.released.iter().map(|id| (0, *id));
+                let by_time = released.chain(owned);
                 let got = group
                     .pending_by_time()
                     .map(|(id, it)| (it.delivered_at_ms, id));

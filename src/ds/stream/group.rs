@@ -3,6 +3,9 @@
 //!     pending    entry id -> when, how often, to whom                      of the group
 //!     consumers  number -> name, when seen, ids of its pending entries     by name: numbers
 //!
+//! What was given back is nobody's, and older than all that somebody has: instead of a time it is kept with its number among
+//! the releases, below all times. So it goes to the next who claims first, in the order in which it was given back.
+//!
 //! Promises  a pending entry of a consumer is one of the group with that consumer's number, and the other way round;
 //!           `heap_bytes` is exact and O(1); the cost of all steps is that of a few searches.
 //! Not here  the entries: `log.rs`.
@@ -25,7 +28,7 @@ pub struct ConsumerNumber(NonZeroU64);
 /// An entry that was delivered and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// When it was delivered last, in milliseconds since the epoch.
+    /// When it was delivered last, in milliseconds since the epoch; 0, if it was given back.
     pub delivered_at_ms: i64,
     /// How often it was delivered.
     pub deliveries: u64,
@@ -67,10 +70,13 @@ pub struct Group {
     pub last_id: StreamId,
     /// How many entries were added up to `last_id`, where that is known.
     pub entries_read: Option<u64>,
+    /// As [`Group::assign`] keeps them.
     pending: Tree<StreamId, Pending>,
     consumers: Tree<ConsumerNumber, Consumer>,
     numbers: Tree<Name, ConsumerNumber>,
     next_number: NonZeroU64,
+    /// How often an entry was given back.
+    releases: u64,
     /// The pending entries by when they were delivered; only where somebody has asked for that order.
     by_time: Option<Tree<(i64, StreamId), ()>>,
     /// Bytes of names and of the consumers' own pending entries.
@@ -87,6 +93,7 @@ impl Group {
             consumers: Tree::new(),
             numbers: Tree::new(),
             next_number: NonZeroU64::MIN,
+            releases: 0,
             by_time: None,
             consumers_bytes: 0,
         }
@@ -169,8 +176,13 @@ impl Group {
         }
     }
 
-    /// Sets who has an entry, when it was delivered and how often; adds it where it is not pending.
-    pub fn assign(&mut self, id: StreamId, pending: Pending) {
+    /// Sets who has an entry, when it was delivered and how often; adds it where it is not pending. What becomes nobody's, or is
+    /// so once more, is the last of those.
+    pub fn assign(&mut self, id: StreamId, mut pending: Pending) {
+        if pending.consumer.is_none() {
+            pending.delivered_at_ms = i64::MIN.saturating_add_unsigned(self.releases);
+            self.releases += 1;
+        }
         let before = self.pending.insert(id, pending);
         if let Some(by_time) = &mut self.by_time {
             if let Some(before) = before {
@@ -195,7 +207,7 @@ impl Group {
         let pending = self.pending.remove(&id)?;
         self.forget_time(id, &pending);
         self.unlink(pending.consumer, id);
-        Some(pending)
+        Some(shown(&pending))
     }
 
     fn forget_time(&mut self, id: StreamId, pending: &Pending) {
@@ -228,15 +240,40 @@ impl Group {
     }
 
     /// A pending entry.
-    pub fn pending(&self, id: StreamId) -> Option<&Pending> {
-        self.pending.get(&id)
+    pub fn pending(&self, id: StreamId) -> Option<Pending> {
+        self.pending.get(&id).map(shown)
     }
 
     /// Pending entries from `start` on.
-    pub fn pending_from(&self, start: StreamId) -> impl Iterator<Item = (StreamId, &Pending)> {
+    pub fn pending_from(&self, start: StreamId) -> impl Iterator<Item = (StreamId, Pending)> {
         self.pending
             .iter_from(&start)
-            .map(|(id, pending)| (*id, pending))
+            .map(|(id, pending)| (*id, shown(pending)))
+    }
+
+    /// Pending entries that are nobody's, in the order in which they were given back.
+    ///
+    /// - Cost: a walk over all that is pending, where there are any.
+    pub fn released(&self) -> Vec<StreamId> {
+        if self.released_count() == 0 {
+            return Vec::new();
+        }
+        let all = self.pending.iter();
+        let released = all.filter(|(_, pending)| pending.consumer.is_none());
+        let mut released: Vec<_> = released
+            .map(|(id, pending)| (pending.delivered_at_ms, *id))
+            .collect();
+        released.sort_unstable();
+        released.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// How many pending entries are nobody's.
+    ///
+    /// - Cost: O(consumers).
+    pub fn released_count(&self) -> usize {
+        let consumers = self.consumers.iter();
+        let owned_count: usize = consumers.map(|(_, it)| it.pending_count()).sum();
+        self.pending.len() - owned_count
     }
 
     /// When the entry was delivered that has been pending for longest of those that a predicate takes. Where it takes none of the first
@@ -250,22 +287,25 @@ impl Group {
     ) -> Option<Result<i64, i64>> {
         let Some(by_time) = &self.by_time else {
             let pending = self.pending.iter().filter(|(id, _)| is_taken(**id));
-            return pending.map(|(_, it)| it.delivered_at_ms).min().map(Ok);
+            return pending
+                .map(|(_, it)| shown(it).delivered_at_ms)
+                .min()
+                .map(Ok);
         };
         let mut last_ms = None;
         for ((since_ms, id), ()) in by_time.iter().take(looks_max) {
             if is_taken(*id) {
-                return Some(Ok(*since_ms));
+                return Some(Ok((*since_ms).max(0)));
             }
-            last_ms = Some(*since_ms);
+            last_ms = Some((*since_ms).max(0));
         }
         last_ms.filter(|_| by_time.len() > looks_max).map(Err)
     }
 
-    /// Pending entries by when they were delivered, longest ago first.
+    /// Pending entries by when they were delivered, longest ago first; before those what was given back, in that order.
     ///
     /// - Cost: the first time puts all of them in order; from then on the order is kept, until nothing is pending.
-    pub fn pending_by_time(&mut self) -> impl Iterator<Item = (StreamId, &Pending)> {
+    pub fn pending_by_time(&mut self) -> impl Iterator<Item = (StreamId, Pending)> {
         let by_time = self.by_time.get_or_insert_with(|| {
             let pending = self.pending.iter();
             let mut times: Vec<_> = pending.map(|(id, it)| (it.delivered_at_ms, *id)).collect();
@@ -277,7 +317,7 @@ impl Group {
             by_time
         });
         let pending = &self.pending;
-        let of_id = |id: StreamId| Some((id, pending.get(&id)?));
+        let of_id = |id: StreamId| Some((id, shown(pending.get(&id)?)));
         by_time.iter().filter_map(move |((_, id), ())| of_id(*id))
     }
 
@@ -286,9 +326,9 @@ impl Group {
         &self,
         number: ConsumerNumber,
         start: StreamId,
-    ) -> impl Iterator<Item = (StreamId, &Pending)> {
+    ) -> impl Iterator<Item = (StreamId, Pending)> {
         let own = self.consumer(number).pending.iter_from(&start);
-        own.filter_map(|(id, ())| Some((*id, self.pending.get(id)?)))
+        own.filter_map(|(id, ())| Some((*id, shown(self.pending.get(id)?))))
     }
 
     /// How many entries are pending.
@@ -451,9 +491,22 @@ impl Clone for Group {
             consumers,
             numbers: self.numbers.clone(),
             next_number: self.next_number,
+            releases: self.releases,
             by_time: self.by_time.clone(),
             consumers_bytes,
         }
+    }
+}
+
+/// A pending entry as others know it: what is nobody's has no time.
+#[inline]
+fn shown(pending: &Pending) -> Pending {
+    Pending {
+        delivered_at_ms: match pending.consumer {
+            Some(_) => pending.delivered_at_ms,
+            None => 0,
+        },
+        ..*pending
     }
 }
 

@@ -5,7 +5,7 @@
 //!     groups  count, then: name, last id, entries read (since 2), pending, consumers
 //!             pending    count, then: id, when u64, how often
 //!             consumers  count, then: name, seen u64, active u64 (since 3), count of ids, ids
-//!             nobody's   count of ids, ids                                         since 5
+//!             nobody's   count of ids, ids in the order of their release           since 5
 //!     producers  seconds and marks that are remembered, count, then: name, count, then: mark, id;
 //!             entries added with marks, duplicates                                 since 4
 //!
@@ -15,7 +15,7 @@
 //! Tests     tests/keyspace/rdb_stream.rs.
 
 use super::wire::{Malformed, Reader, Writer};
-use crate::ds::stream::{Group, Mark, Pending, Producers, StreamId};
+use crate::ds::stream::{Group, Mark, Pending, Producers, StreamId, Tree};
 use crate::keyspace::{EncodingLimits, StreamValue};
 
 /// The bytes that say a stream follows, in the order they came to be.
@@ -35,9 +35,9 @@ pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
     // Redis below 8.6 has no type for producers, and below 8.8 none for pending entries that are nobody's (XNACK): streams without
     // are written as it reads them.
     let mut groups = stream.groups();
-    let has_unowned = groups.any(|(_, group)| unowned(group).next().is_some());
+    let has_released = groups.any(|(_, group)| group.released_count() > 0);
     let kind = match stream.producers() {
-        _ if has_unowned => kind::STREAM_5,
+        _ if has_released => kind::STREAM_5,
         None => kind::STREAM_3,
         Some(_) => kind::STREAM_4,
     };
@@ -68,12 +68,6 @@ pub(super) fn write(stream: &StreamValue, out: &mut Writer) -> u16 {
         None => write_producers(&Producers::default(), out),
     }
     super::VERSION_MAX
-}
-
-/// Pending entries that no consumer has.
-fn unowned(group: &Group) -> impl Iterator<Item = StreamId> {
-    let all = group.pending_from(StreamId::MIN);
-    all.filter_map(|(id, pending)| pending.consumer.is_none().then_some(id))
 }
 
 fn write_producers(producers: &Producers, out: &mut Writer) {
@@ -110,8 +104,9 @@ fn write_group(kind: u8, group: &Group, out: &mut Writer) {
         }
     }
     if kind == kind::STREAM_5 {
-        out.length(unowned(group).count() as u64);
-        for id in unowned(group) {
+        let released = group.released();
+        out.length(released.len() as u64);
+        for id in released {
             out.raw(&id.to_bytes());
         }
     }
@@ -219,17 +214,18 @@ fn read_producers(
 }
 
 fn read_group(kind: u8, group: &mut Group, from: &mut Reader<'_>) -> Result<(), Malformed> {
+    // Until it is told whose they are.
+    let mut pending: Tree<StreamId, Pending> = Tree::new();
     for _ in 0..from.length()? {
         let id = StreamId::from_bytes(from.array()?);
-        if group.pending(id).is_some() {
-            return Err(Malformed);
-        }
-        let pending = Pending {
+        let of_nobody = Pending {
             delivered_at_ms: from.u64()? as i64,
             deliveries: from.length()?,
             consumer: None,
         };
-        group.assign(id, pending);
+        if pending.insert(id, of_nobody).is_some() {
+            return Err(Malformed);
+        }
     }
     for _ in 0..from.length()? {
         let name = from.string()?;
@@ -244,32 +240,27 @@ fn read_group(kind: u8, group: &mut Group, from: &mut Reader<'_>) -> Result<(), 
         }
         for _ in 0..from.length()? {
             let id = StreamId::from_bytes(from.array()?);
-            let pending = *group.pending(id).ok_or(Malformed)?;
-            if pending.consumer.is_some() {
-                return Err(Malformed);
-            }
+            let of_nobody = pending.remove(&id).ok_or(Malformed)?;
             let consumer = Some(number);
             group.assign(
                 id,
                 Pending {
                     consumer,
-                    ..pending
+                    ..of_nobody
                 },
             );
         }
     }
-    let unowned_count = match kind {
+    let released_count = match kind {
         kind::STREAM_5 => from.length()?,
         _ => 0,
     };
-    for _ in 0..unowned_count {
+    for _ in 0..released_count {
         let id = StreamId::from_bytes(from.array()?);
-        let pending = group.pending(id).ok_or(Malformed)?;
-        if pending.consumer.is_some() {
-            return Err(Malformed);
-        }
+        let of_nobody = pending.remove(&id).ok_or(Malformed)?;
+        group.assign(id, of_nobody); // In this order.
     }
-    match unowned(group).count() as u64 == unowned_count {
+    match pending.is_empty() {
         true => Ok(()),
         false => Err(Malformed),
     }

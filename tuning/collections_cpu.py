@@ -51,6 +51,46 @@ def stream():
         yield encode("XADD", "stream", b"%d-1" % (i + 1), "field", "value")
 
 
+def fields(i, count):
+    """Words of an entry: ten bytes of value a field."""
+    return [word for at in range(count) for word in (b"field%d" % at, b"%010d" % (i * 20 + at))]
+
+
+def entries(count, size=10_000):
+    """A stream of entries with `count` fields, half of which a group has read; the last thousand of those are pending."""
+    yield encode("XGROUP", "CREATE", "stream", "group", "0", "MKSTREAM")
+    for i in range(size):
+        yield encode("XADD", "stream", b"%d-1" % (i + 1), *fields(i, count))
+    yield encode("XGROUP", "SETID", "stream", "group", b"%d-1" % max(size // 2 - 1000, 1))
+    yield encode("XREADGROUP", "GROUP", "group", "consumer", "COUNT", min(1000, size // 2), "STREAMS", "stream", ">")
+
+
+def at_entry(command, *rest, last=10_000, first=1):
+    """Requests whose second word but the key is the id of a random entry."""
+    return lambda i, rng: encode(command, "stream", b"%d-1" % rng.randrange(first, last + 1), *rest)
+
+
+def read_from(i, rng):
+    return encode("XREAD", "COUNT", 10, "STREAMS", "stream", b"%d-1" % rng.randrange(9_900))
+
+
+def read_again(i, rng):
+    return encode("XREADGROUP", "GROUP", "group", "consumer", "COUNT", 10, "STREAMS", "stream", b"%d-1" % rng.randrange(4_000, 4_900))
+
+
+def claim(i, rng):
+    return encode("XCLAIM", "stream", "group", b"consumer:%d" % (i % 2), 0, b"%d-1" % rng.randrange(4_001, 5_001))
+
+
+def claim_from(i, rng):
+    return encode("XAUTOCLAIM", "stream", "group", b"consumer:%d" % (i % 2), 0, b"%d-1" % rng.randrange(4_001, 4_900), "COUNT", 10)
+
+
+def add_and(*words):
+    """Requests that add an entry, and others in turn."""
+    return lambda i, rng: encode("XADD", "stream", b"%d-1" % (20_000 + i), "field", "value") if i % 2 == 0 else encode(*words)
+
+
 def integers(keys, size):
     for key in range(keys):
         yield encode("SADD", b"key:%d" % key, *[b"%d" % (i * 3 + key) for i in range(size)])
@@ -119,10 +159,42 @@ CASES = {
     "XADD": (lambda: [], 320_000, lambda i, rng: encode("XADD", b"key:%d" % rng.randrange(10), "*", "field", "value")),
     "XREADGROUP, XACK": (stream, 640_000, read_and_acknowledge),
     "XADD MAXLEN = 100": (lambda: [], 320_000, lambda i, rng: encode("XADD", b"key:%d" % rng.randrange(10), "MAXLEN", "=", 100, "*", "field", "value")),
+    "XADD of 4": (lambda: [], 160_000, lambda i, rng: encode("XADD", b"key:%d" % rng.randrange(10), "*", *fields(i, 4))),
+    "XADD of 20": (lambda: [], 48_000, lambda i, rng: encode("XADD", b"key:%d" % rng.randrange(10), "*", *fields(i, 20))),
+    "XRANGE 10 of 1": (lambda: entries(1), 96_000, at_entry("XRANGE", "+", "COUNT", 10)),
+    "XRANGE 10 of 4": (lambda: entries(4), 48_000, at_entry("XRANGE", "+", "COUNT", 10)),
+    "XRANGE 10 of 20": (lambda: entries(20), 16_000, at_entry("XRANGE", "+", "COUNT", 10)),
+    "XRANGE 10,000 of 1": (lambda: entries(1), 320, lambda i, rng: encode("XRANGE", "stream", "-", "+")),
+    "XRANGE 10,000 of 20": (lambda: entries(20), 160, lambda i, rng: encode("XRANGE", "stream", "-", "+")),
+    "XRANGE one of 4": (lambda: entries(4), 96_000, at_entry("XRANGE", "+", "COUNT", 1)),
+    "XREVRANGE 10 of 1": (lambda: entries(1), 96_000, at_entry("XREVRANGE", "-", "COUNT", 10)),
+    "XREVRANGE 10 of 20": (lambda: entries(20), 16_000, at_entry("XREVRANGE", "-", "COUNT", 10)),
+    "XREAD 10 of 1": (lambda: entries(1), 96_000, read_from),
+    "XREAD 10 of 20": (lambda: entries(20), 16_000, read_from),
+    "XREADGROUP 10 pending of 1": (lambda: entries(1), 96_000, read_again),
+    "XREADGROUP 10 pending of 20": (lambda: entries(20), 16_000, read_again),
+    "XCLAIM of 1": (lambda: entries(1), 96_000, claim),
+    "XCLAIM of 20": (lambda: entries(20), 48_000, claim),
+    "XAUTOCLAIM 10 of 1": (lambda: entries(1), 48_000, claim_from),
+    "XAUTOCLAIM 10 of 20": (lambda: entries(20), 16_000, claim_from),
+    "XPENDING": (lambda: entries(1), 160_000, lambda i, rng: encode("XPENDING", "stream", "group")),
+    "XPENDING 10": (lambda: entries(1), 160_000, lambda i, rng: encode("XPENDING", "stream", "group", "-", "+", 10)),
+    "XACK of nothing": (lambda: entries(1), 160_000, lambda i, rng: encode("XACK", "stream", "group", "1-1")),
+    "XDEL": (lambda: entries(1, 100_000), 96_000, at_entry("XDEL", last=100_000)),
+    "XDEL of 20": (lambda: entries(20, 50_000), 32_000, at_entry("XDEL", last=50_000)),
+    "XADD, XTRIM MAXLEN = 10,000": (lambda: entries(1), 96_000, add_and("XTRIM", "stream", "MAXLEN", "=", 10_000)),
+    "XADD, XTRIM MAXLEN ~ 10,000": (lambda: entries(1), 96_000, add_and("XTRIM", "stream", "MAXLEN", "~", 10_000)),
+    "XINFO STREAM": (lambda: entries(1), 96_000, lambda i, rng: encode("XINFO", "STREAM", "stream")),
+    "XINFO STREAM FULL": (lambda: entries(1), 48_000, lambda i, rng: encode("XINFO", "STREAM", "stream", "FULL")),
+    "XINFO GROUPS": (lambda: entries(1), 96_000, lambda i, rng: encode("XINFO", "GROUPS", "stream")),
+    "XINFO CONSUMERS": (lambda: entries(1), 96_000, lambda i, rng: encode("XINFO", "CONSUMERS", "stream", "group")),
+    "XLEN": (lambda: entries(1), 160_000, lambda i, rng: encode("XLEN", "stream")),
     "SORT nosort LIMIT 5": (lambda: long_lists(1, 10_000), 16_000, keyed("SORT", 1, "BY", "nosort", "LIMIT", 0, 5)),
     "DUMP list of 10,000": (lambda: long_lists(1, 10_000), 1_600, keyed("DUMP", 1)),
     "LTRIM list of 10,000": (lambda: long_lists(160, 10_000), 48_000, lambda i, rng: encode("LTRIM", b"key:%d" % (i % 160), 15, -16)),
     "DUMP stream of 20,000": (lambda: [encode("XADD", "key:0", b"%d-1" % (i + 1), "field", "value") for i in range(20_000)], 320, keyed("DUMP", 1)),
+    "DUMP stream of 10,000 of 4": (lambda: entries(4), 320, lambda i, rng: encode("DUMP", "stream")),
+    "DUMP, RESTORE stream of 1,000": (lambda: entries(1, 1_000), 1_600, payload(b"stream")),
     "SUNION 10 of 500 ints": (lambda: integers(10, 500), 3_200, lambda i, rng: encode("SUNION", *[b"key:%d" % key for key in range(10)])),
     "SDIFFSTORE 2 of 500 ints": (lambda: integers(10, 500), 16_000, lambda i, rng: encode("SDIFFSTORE", "made", "key:0", "key:1")),
     "HRANDFIELD -500 of 500": (lambda: hashes(10, 500), 3_200, keyed("HRANDFIELD", 10, -500)),
@@ -268,7 +340,7 @@ def measure(command, case, seed):
         server.connection.send(b"".join(batch))
         server.connection.wait()
         # One connection where the order matters.
-        connections = [Connection(server.port) for _ in range(1 if "XACK" in case else CONNECTIONS)]
+        connections = [Connection(server.port) for _ in range(1 if ", X" in case else CONNECTIONS)]
         # Made beforehand: a client that makes requests between two sends is so slow that the server sleeps and wakes for
         # each of them, and waking is all that is measured.
         batches = [b"".join(request(first + i, rng) for i in range(PIPELINE)) for first in range(0, count, PIPELINE)]
@@ -294,7 +366,7 @@ def main():
     print("microseconds of server CPU a request; in brackets the first server's over this one's")
     for case in a.case or CASES:
         rounds = [[measure(command, case, seed) for _, command in servers] for seed in range(a.rounds)]
-        row = f"{case:26}"
+        row = f"{case:30}"
         for index, (name, _) in enumerate(servers):
             cost = statistics.median(one[index] for one in rounds)
             ratio = statistics.median(one[0] / one[index] for one in rounds if one[index] > 0)

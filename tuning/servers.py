@@ -51,7 +51,8 @@ class Connection:
             data = self.socket.recv(1 << 20)
             if not data:
                 sys.exit("the server closed the connection")
-            if data.startswith(b"-") or b"\r\n-ERR" in data or b"\r\n-WRONG" in data:
+            is_start = not tail or tail.endswith(b"\r\n")
+            if is_start and data.startswith(b"-") or b"\r\n-ERR" in data or b"\r\n-WRONG" in data:
                 line = data[data.find(b"-"):].split(b"\r\n")[0]
                 sys.exit(f"an error among the replies: {line.decode(errors='replace')}")
             tail = (tail + data)[-len(end):]

@@ -7,7 +7,7 @@
 //! Tests     tests/ds/listpack.rs: `bare_elements…`.
 
 use super::Iter;
-use super::entry::{self, Element};
+use super::entry::{self, Element, Encoded};
 
 /// Walks bare elements.
 #[derive(Clone)]

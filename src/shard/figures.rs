@@ -127,7 +127,7 @@ impl Durations {
             if left.peek().is_none() {
                 break;
             }
-            let end = bucket_of(level) + 1;
+            let end = (bucket_of(level) + 1).min(BUCKETS_COUNT);
             while let Some((_, count)) = left.next_if(|(bucket, _)| usize::from(*bucket) < end) {
                 seen += count;
             }

@@ -25,6 +25,7 @@ use super::removal::{self, Next};
 use super::spare::{self, SPARES};
 use crate::persist::manifest::Manifest;
 use crate::persist::recovery::Files;
+use crate::persist::source::{PIECE_BYTES, Source, Window};
 use crate::persist::{BLOCK_BYTES, BlockBuffer};
 
 const MANIFEST: &str = "manifest";
@@ -332,15 +333,16 @@ impl DataDir {
         if !is_open {
             return link(&source, &path);
         }
-        let mut bytes = Vec::new();
-        read_written(&source, &mut bytes)?;
+        let source = regular::open(&source)?;
+        let bytes = written_bytes(&source)?;
+        (&source).rewind()?;
         fail_if("copy")?;
         let mut file = OpenOptions::new()
             .create_new(true)
             .write(true)
             .mode(0o600)
             .open(&path)?;
-        file.write_all(&bytes)?;
+        std::io::copy(&mut source.take(bytes), &mut file)?;
         file.sync_all()
     }
 
@@ -506,20 +508,38 @@ fn write_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A file up to the last byte that was ever written: what was only allocated is no more than zeros, and takes time to read.
+/// A file up to the last byte that was ever written, by pieces: what was only allocated is no more than zeros, and takes time to read.
 ///
+/// - `fail`: what is said of an error.
 /// - Errors: it is no regular file, or, as only damage makes it, larger than the machine's memory.
-pub(super) fn read_written(path: &Path, bytes: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut file = regular::open(path)?;
-    let end = written_bytes(&file)?;
-    file.rewind()?;
-    bytes.clear();
-    if end > machine_bytes() || bytes.try_reserve_exact(end as usize).is_err() {
-        let what = format!("there is no memory for its {end} bytes");
-        return Err(std::io::Error::new(ErrorKind::OutOfMemory, what));
-    }
-    file.take(end).read_to_end(bytes)?;
-    Ok(())
+pub(super) fn read_by_pieces<F: Fn(std::io::Error) -> String>(
+    path: &Path,
+    fail: F,
+) -> Result<impl Source + use<F>, String> {
+    let opened = regular::open(path).and_then(|file| {
+        let end = written_bytes(&file)?;
+        match end > machine_bytes() {
+            true => {
+                let what = format!("there is no memory for its {end} bytes");
+                Err(std::io::Error::new(ErrorKind::OutOfMemory, what))
+            }
+            false => Ok((file, end)),
+        }
+    });
+    let (file, end) = opened.map_err(&fail)?;
+    let read = move |at: u64, bytes: &mut [u8]| {
+        let read = file.read_exact_at(bytes, at).map_err(&fail);
+        // While this piece is looked at.
+        ask_for(&file, at + bytes.len() as u64, PIECE_BYTES as u64);
+        read
+    };
+    Ok(Window::new(end, PIECE_BYTES, read))
+}
+
+/// Has the disk read `bytes` of a file while nobody waits for it; 0 is up to its end. Where it cannot, reading waits for it.
+fn ask_for(file: &File, at: u64, bytes: u64) {
+    let advice = PosixFadviseAdvice::POSIX_FADV_WILLNEED;
+    let _ = posix_fadvise(file, at as i64, bytes as i64, advice);
 }
 
 fn written_bytes(file: &File) -> std::io::Result<u64> {
@@ -596,24 +616,20 @@ impl Files for DataDir {
         Ok(found)
     }
 
-    fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        self.read_into((epoch, core, sequence), &mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn read_into(
+    fn contents(
         &self,
-        (epoch, core, sequence): (u64, u16, u64),
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), String> {
-        // The disk goes on with the next one while this one is looked at. Where it cannot, reading waits for it.
+        epoch: u64,
+        core: u16,
+        sequence: u64,
+    ) -> Result<Box<dyn Source + '_>, String> {
+        // The disk goes on with the next one while this one is looked at.
         if let Ok(next) = regular::open(&self.segment(epoch, core, sequence + 1)) {
-            let _ = posix_fadvise(&next, 0, 0, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+            ask_for(&next, 0, 0);
         }
         let path = self.segment(epoch, core, sequence);
-        read_written(&path, bytes)
-            .map_err(|error| format!("cannot read {}: {error}", shown(&path).display()))
+        let name = shown(&path);
+        let fail = move |error| format!("cannot read {}: {error}", name.display());
+        Ok(Box::new(read_by_pieces(&path, fail)?))
     }
 
     fn length(&self, epoch: u64, core: u16, sequence: u64) -> Result<u64, String> {

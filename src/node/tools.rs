@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::data_dir::{DataDir, read_written};
+use super::data_dir::{DataDir, read_by_pieces};
 use super::folder::shown;
 use super::functions;
 use super::import::{DATABASES_OF_TOOLS, import};
@@ -482,20 +482,19 @@ fn walk_file(
     visit: &mut dyn FnMut(&Record<'_>, u64) -> Done,
 ) -> Result<(u64, String), String> {
     let fail = |reason: String| format!("{}: {reason}", path.display());
-    let mut bytes = Vec::new();
-    read_written(path, &mut bytes).map_err(|error| fail(error.to_string()))?;
-    let header = SegmentHeader::from_bytes(&bytes).map_err(|error| {
+    let mut source = read_by_pieces(path, |error| fail(error.to_string()))?;
+    let header = SegmentHeader::of(&mut source)?.map_err(|error| {
         fail(match error {
             HeaderError::Version(version) => format!("version {version} is not known here"),
             HeaderError::Bad => "this is neither a log's segment nor an RDB file".into(),
         })
     })?;
     // A segment by itself may begin anywhere.
-    let first = crate::persist::segment::first_lsn(&bytes, &header).unwrap_or(1);
-    let mut walk = Walk::new(&bytes, &header, first - 1);
+    let first = crate::persist::segment::first_lsn(&mut source, &header)?.unwrap_or(1);
+    let mut walk = Walk::new(&mut source, &header, first - 1);
     let mut records = 0;
     loop {
-        match walk.step() {
+        match walk.step()? {
             Step::Record(record, at) => {
                 records += 1;
                 visit(&record, at)?;

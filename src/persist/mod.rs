@@ -17,6 +17,7 @@ pub mod rdb;
 pub mod record;
 pub mod recovery;
 pub mod segment;
+pub mod source;
 pub mod withheld;
 
 pub use block_buffer::{BLOCK_BYTES, BlockBuffer};

@@ -129,17 +129,26 @@ pub struct Record<'s> {
 
 /// What stands at a place where a record may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<'s> {
-    /// A record.
-    Record(Record<'s>),
+pub enum Found<T> {
+    /// A record, or what is told of it.
+    Record(T),
     /// Zeros: padding, or nothing has been written here.
     Nothing,
     /// Something that is no record of this segment.
     Bad,
 }
 
+/// Bytes of the record that `bytes` begins with, without padding, by what its header says; where there is no whole header, of what
+/// there is.
+pub fn announced_bytes(bytes: &[u8]) -> u64 {
+    match bytes.len() {
+        HEADER_BYTES.. => (HEADER_BYTES as u64).saturating_add(u64_at(bytes, 8)),
+        short => short as u64,
+    }
+}
+
 /// Reads what `bytes` begins with.
-pub fn read(bytes: &[u8], segment_id: u64) -> Found<'_> {
+pub fn read(bytes: &[u8], segment_id: u64) -> Found<Record<'_>> {
     let Some(header_bytes) = bytes.get(..HEADER_BYTES) else {
         return if bytes.iter().all(|&byte| byte == 0) {
             Found::Nothing

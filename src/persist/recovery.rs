@@ -34,8 +34,10 @@ use super::BLOCK_BYTES;
 use super::manifest::Epoch;
 use super::record::{Dependency, Kind, Part, Record, TransactionRecord};
 use super::segment::{
-    HeaderError, LastMark, SegmentHeader, Step, Walk, find_mark, first_lsn, last_mark,
+    HeaderError, LastMark, SegmentHeader, Step, Walk, find_mark, first_lsn, is_all_zero_after,
+    last_mark,
 };
+use super::source::Source;
 
 /// Segments made again before one whose header is damaged, of which its records are looked for.
 const REMADE_COUNT_MAX: u64 = 16;
@@ -45,19 +47,17 @@ pub trait Files {
     /// The numbers of a log's segments, in order.
     fn segments(&self, epoch: u64, core: u16) -> Result<Vec<u64>, String>;
     /// A segment's contents.
-    fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String>;
-    /// The same into bytes that are there already, which saves whoever reads many segments their memory.
-    fn read_into(
+    ///
+    /// - Errors: a sentence for the operator, as from the contents themselves.
+    fn contents(
         &self,
-        (epoch, core, sequence): (u64, u16, u64),
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), String> {
-        *bytes = self.read(epoch, core, sequence)?;
-        Ok(())
-    }
+        epoch: u64,
+        core: u16,
+        sequence: u64,
+    ) -> Result<Box<dyn Source + '_>, String>;
     /// Bytes that its file has, or would have if all of it had been read.
     fn length(&self, epoch: u64, core: u16, sequence: u64) -> Result<u64, String> {
-        Ok(self.read(epoch, core, sequence)?.len() as u64)
+        Ok(self.contents(epoch, core, sequence)?.bytes_count())
     }
     /// Its name, to tell an operator.
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String;
@@ -171,40 +171,24 @@ pub fn walk(
     end_lsn: u64,
     visit: &mut dyn FnMut(&Record<'_>, u64, u64) -> bool,
 ) -> Result<(u64, Tail), Refusal> {
-    let sequences = segments_of(files, epoch, core)?;
-    walk_segments(files, epoch, core, end_lsn, (&sequences, None), visit)
-}
-
-/// The same over the segments with these numbers.
-///
-/// - `last`: what the last of them holds, where that has been read.
-fn walk_segments(
-    files: &dyn Files,
-    epoch: &Epoch,
-    core: u16,
-    end_lsn: u64,
-    (sequences, mut last): (&[u64], Option<Vec<u8>>),
-    visit: &mut dyn FnMut(&Record<'_>, u64, u64) -> bool,
-) -> Result<(u64, Tail), Refusal> {
     let mut last_lsn = base_lsn(epoch, core);
+    let sequences = segments_of(files, epoch, core)?;
     let mut place = 0;
-    let mut bytes = Vec::new();
     'segments: while let Some(&sequence) = sequences.get(place) {
         let name = || files.name(epoch.number, core, sequence);
-        match last.take_if(|_| place + 1 == sequences.len()) {
-            Some(last) => bytes = last,
-            None => read_into(files, epoch, core, sequence, &mut bytes)?,
-        }
-        let stop = match SegmentHeader::from_bytes(&bytes) {
-            Err(HeaderError::Version(version)) => return Err(Refusal::Version(name(), version)),
+        let mut source = contents(files, epoch, core, sequence)?;
+        let source = &mut *source;
+        let header = SegmentHeader::of(source).map_err(Refusal::Unreadable)?;
+        let stop = match &header {
+            Err(HeaderError::Version(version)) => return Err(Refusal::Version(name(), *version)),
             Err(HeaderError::Bad) => 0,
-            Ok(header) if !is_of(&header, epoch, core, sequence) => {
+            Ok(header) if !is_of(header, epoch, core, sequence) => {
                 return Err(Refusal::Foreign(name()));
             }
             Ok(header) => {
-                let mut walk = Walk::new(&bytes, &header, last_lsn);
+                let mut walk = Walk::new(source, header, last_lsn);
                 loop {
-                    match walk.step() {
+                    match walk.step().map_err(Refusal::Unreadable)? {
                         Step::Record(record, at) => {
                             if record.header.lsn > end_lsn || !visit(&record, sequence, at) {
                                 return Ok((last_lsn, Tail::Clean));
@@ -235,41 +219,43 @@ fn walk_segments(
             return Ok((last_lsn, Tail::Clean));
         }
         // A later segment may begin with what should be here.
-        let mut is_clean = is_all_zero_after(&bytes, stop);
+        let mut is_clean = is_all_zero_after(source, stop).map_err(Refusal::Unreadable)?;
         for (later, &sequence) in sequences.iter().enumerate().skip(place + 1) {
-            let bytes = read(files, epoch, core, sequence)?;
-            let Ok(header) = SegmentHeader::from_bytes(&bytes) else {
+            let mut source = contents(files, epoch, core, sequence)?;
+            let source = &mut *source;
+            let Ok(header) = SegmentHeader::of(source).map_err(Refusal::Unreadable)? else {
                 continue;
             };
             if !is_of(&header, epoch, core, sequence) {
                 return Err(Refusal::Foreign(files.name(epoch.number, core, sequence)));
             }
-            if first_lsn(&bytes, &header).is_some_and(|lsn| lsn <= last_lsn + 1) {
+            let first = first_lsn(source, &header).map_err(Refusal::Unreadable)?;
+            if first.is_some_and(|lsn| lsn <= last_lsn + 1) {
                 place = later;
                 continue 'segments;
             }
-            if find_mark(&bytes, header.id, 0, last_lsn + 1).is_some() {
+            if reaches(source, &[header.id], 0, last_lsn + 1)? {
                 return Err(Refusal::Damaged {
                     file: name(),
                     offset: stop,
                 });
             }
-            is_clean &= first_lsn(&bytes, &header).is_none();
+            is_clean &= first.is_none();
         }
-        let reaches = |id| find_mark(&bytes, id, stop, last_lsn + 1).is_some();
-        let is_damaged = match SegmentHeader::from_bytes(&bytes) {
-            Ok(header) => reaches(header.id),
+        let ids = match &header {
+            Ok(header) => vec![header.id],
             // It was durable before the first write: where such a one is, the header has been damaged since.
             Err(_) => (0..REMADE_COUNT_MAX)
-                .any(|remade| reaches(SegmentHeader::id_of(epoch.seed, core, sequence, remade))),
+                .map(|remade| SegmentHeader::id_of(epoch.seed, core, sequence, remade))
+                .collect(),
         };
-        if is_damaged {
+        if reaches(source, &ids, stop, last_lsn + 1)? {
             return Err(Refusal::Damaged {
                 file: name(),
                 offset: stop,
             });
         }
-        if let Some(tail) = short_tail(files, epoch, core, sequence, &bytes)? {
+        if let Some(tail) = short_tail(files, epoch, core, sequence, header.ok())? {
             return Ok((last_lsn, tail));
         }
         let torn = Tail::Torn {
@@ -281,6 +267,12 @@ fn walk_segments(
     Ok((last_lsn, Tail::Clean))
 }
 
+/// Whether a mark of one of these segments reaches a record, looking from the block after `from` on.
+fn reaches(source: &mut dyn Source, ids: &[u64], from: u64, lsn: u64) -> Result<bool, Refusal> {
+    let mark = find_mark(source, ids, from, lsn).map_err(Refusal::Unreadable)?;
+    Ok(mark.is_some())
+}
+
 /// Whether the file in which a log ends is shorter than it was made. Only of a log that goes on: where one has ended what lies behind
 /// that is given back. A header and no more is one that another segment is to take the place of.
 fn short_tail(
@@ -288,7 +280,7 @@ fn short_tail(
     epoch: &Epoch,
     core: u16,
     sequence: u64,
-    contents: &[u8],
+    header: Option<SegmentHeader>,
 ) -> Result<Option<Tail>, Refusal> {
     if epoch.ends.is_some() {
         return Ok(None);
@@ -296,10 +288,9 @@ fn short_tail(
     let bytes = files
         .length(epoch.number, core, sequence)
         .map_err(Refusal::Unreadable)?;
-    let header = SegmentHeader::from_bytes(contents);
     let (is_replaced, made_bytes) = match header {
-        Ok(header) => (bytes == BLOCK_BYTES as u64, header.bytes),
-        Err(_) => (false, BLOCK_BYTES as u64),
+        Some(header) => (bytes == BLOCK_BYTES as u64, header.bytes),
+        None => (false, BLOCK_BYTES as u64),
     };
     let is_short = bytes < made_bytes && !is_replaced;
     Ok(is_short.then(|| Tail::Short {
@@ -334,33 +325,20 @@ pub fn gone_tails(
     Ok(gone)
 }
 
-fn is_all_zero_after(bytes: &[u8], at: u64) -> bool {
-    bytes
-        .get(at as usize..)
-        .is_none_or(|rest| rest.iter().all(|&byte| byte == 0))
-}
-
 fn segments_of(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Vec<u64>, Refusal> {
     files
         .segments(epoch.number, core)
         .map_err(Refusal::Unreadable)
 }
 
-fn read(files: &dyn Files, epoch: &Epoch, core: u16, sequence: u64) -> Result<Vec<u8>, Refusal> {
-    files
-        .read(epoch.number, core, sequence)
-        .map_err(Refusal::Unreadable)
-}
-
-fn read_into(
-    files: &dyn Files,
+fn contents<'f>(
+    files: &'f dyn Files,
     epoch: &Epoch,
     core: u16,
     sequence: u64,
-    bytes: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+) -> Result<Box<dyn Source + 'f>, Refusal> {
     files
-        .read_into((epoch.number, core, sequence), bytes)
+        .contents(epoch.number, core, sequence)
         .map_err(Refusal::Unreadable)
 }
 
@@ -374,8 +352,7 @@ pub fn base_lsn(epoch: &Epoch, core: u16) -> u64 {
 
 /// How far a log counts by itself, and the transactions in it.
 pub fn scan(files: &dyn Files, epoch: &Epoch, core: u16) -> Result<Scan, Refusal> {
-    let sequences = segments_of(files, epoch, core)?;
-    scan_segments(files, epoch, core, (&sequences, None), &mut |_, _, _| {})
+    scan_records(files, epoch, core, &mut |_, _, _| {})
 }
 
 /// The same for whoever looks at each record on the way, and is told before the first what there may come to be.
@@ -386,20 +363,18 @@ pub fn scan_with(
     watcher: &mut dyn Watcher,
 ) -> Result<Scan, Refusal> {
     let sequences = segments_of(files, epoch, core)?;
-    let mut last = None;
     // The last one may have been made ready, and not begun.
     for &sequence in sequences.iter().rev().take(2) {
-        let bytes = read(files, epoch, core, sequence)?;
-        let header = SegmentHeader::from_bytes(&bytes);
-        let mark = header.ok().and_then(|header| last_mark(&bytes, header.id));
-        last.get_or_insert(bytes);
-        if let Some(mark) = mark {
+        let mut source = contents(files, epoch, core, sequence)?;
+        let header = SegmentHeader::of(&mut *source).map_err(Refusal::Unreadable)?;
+        let mark = header.map_or(Ok(None), |header| last_mark(&mut *source, header.id));
+        if let Some(mark) = mark.map_err(Refusal::Unreadable)? {
             watcher.expect(&mark);
             break;
         }
     }
     let mut see = |record: &Record<'_>, sequence, at| watcher.see(record, sequence, at);
-    scan_segments(files, epoch, core, (&sequences, last), &mut see)
+    scan_records(files, epoch, core, &mut see)
 }
 
 /// Looks at a log's records while it is scanned.
@@ -415,11 +390,10 @@ fn is_of(header: &SegmentHeader, epoch: &Epoch, core: u16, sequence: u64) -> boo
     header.is_of((epoch.seed, epoch.number), core, sequence) && header.cores == epoch.cores
 }
 
-fn scan_segments(
+fn scan_records(
     files: &dyn Files,
     epoch: &Epoch,
     core: u16,
-    segments: (&[u64], Option<Vec<u8>>),
     see: &mut dyn FnMut(&Record<'_>, u64, u64),
 ) -> Result<Scan, Refusal> {
     let end_lsn = epoch
@@ -446,7 +420,7 @@ fn scan_segments(
         }
         unreadable.is_none()
     };
-    let (last_lsn, tail) = walk_segments(files, epoch, core, end_lsn, segments, visit)?;
+    let (last_lsn, tail) = walk(files, epoch, core, end_lsn, visit)?;
     if let Some((sequence, at)) = unreadable {
         let file = files.name(epoch.number, core, sequence);
         let what = format!("{file}, record at byte {at}: it is no transaction");

@@ -24,7 +24,8 @@
 
 use super::BLOCK_BYTES;
 use super::block_buffer::BlockBuffer;
-use super::record::{Found, HEADER_BYTES, Kind, Record, read, u64_at};
+use super::record::{Found, HEADER_BYTES, Header, Kind, Record, announced_bytes, read, u64_at};
+use super::source::{PIECE_BYTES, Source};
 use crc64fast::Digest;
 
 /// The format's version: one that is larger is refused. In 1 every line of an effect and every word ends in `\r\n`; since 2
@@ -32,6 +33,8 @@ use crc64fast::Digest;
 pub const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"RONDOLOG";
 const USED_BYTES: usize = 64;
+/// A block, where offsets are counted.
+const BLOCK: u64 = BLOCK_BYTES as u64;
 /// SplitMix64's.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -94,6 +97,13 @@ impl SegmentHeader {
         (self.epoch, self.core, self.sequence) == (epoch, core, sequence) && rest as u32 == 0
     }
 
+    /// Reads a segment's first block.
+    ///
+    /// - Errors: the source's.
+    pub fn of(source: &mut dyn Source) -> Result<Result<Self, HeaderError>, String> {
+        Ok(Self::from_bytes(source.bytes(0, BLOCK_BYTES)?))
+    }
+
     /// Reads a first block.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeaderError> {
         let bytes = bytes.get(..USED_BYTES).ok_or(HeaderError::Bad)?;
@@ -140,9 +150,9 @@ fn checksum(bytes: &[u8]) -> u64 {
 
 /// Walks over the records of one segment.
 pub struct Walk<'s> {
-    bytes: &'s [u8],
+    source: &'s mut dyn Source,
     id: u64,
-    at: usize,
+    at: u64,
     last_lsn: u64,
 }
 
@@ -163,11 +173,11 @@ impl<'s> Walk<'s> {
     /// Over a segment's file, header included.
     ///
     /// - `last_lsn`: the record before; those up to it are passed over.
-    pub fn new(bytes: &'s [u8], header: &SegmentHeader, last_lsn: u64) -> Self {
+    pub fn new(source: &'s mut dyn Source, header: &SegmentHeader, last_lsn: u64) -> Self {
         Self {
-            bytes,
+            source,
             id: header.id,
-            at: BLOCK_BYTES,
+            at: BLOCK,
             last_lsn,
         }
     }
@@ -178,67 +188,100 @@ impl<'s> Walk<'s> {
     }
 
     /// The next record, or why there is none.
-    pub fn step(&mut self) -> Step<'s> {
-        loop {
-            if self.at >= self.bytes.len() {
-                return Step::Nothing(self.at as u64);
-            }
-            match read_in_block(self.bytes, self.at, self.id) {
-                Found::Nothing if self.at.is_multiple_of(BLOCK_BYTES) => {
-                    return Step::Nothing(self.at as u64);
-                }
-                Found::Nothing => self.at = self.at.next_multiple_of(BLOCK_BYTES),
-                Found::Bad => return Step::Bad(self.at as u64),
-                Found::Record(record) => {
-                    let at = self.at as u64;
-                    match record.header.kind {
-                        Kind::Mark => {}
-                        Kind::Seal => return Step::Sealed,
-                        Kind::Effects | Kind::Transaction => {
-                            let lsn = record.header.lsn;
-                            if lsn > self.last_lsn + 1 {
-                                return Step::Bad(at);
-                            }
-                            if lsn == self.last_lsn + 1 {
-                                self.last_lsn = lsn;
-                                self.at += record.header.record_bytes() as usize;
-                                return Step::Record(record, at);
-                            }
+    ///
+    /// - Errors: the source's.
+    pub fn step(&mut self) -> Result<Step<'_>, String> {
+        let end = self.source.bytes_count();
+        while self.at < end {
+            let at = self.at;
+            match find(self.source, at, self.id)? {
+                Found::Nothing if at.is_multiple_of(BLOCK) => return Ok(Step::Nothing(at)),
+                Found::Nothing => self.at = at.next_multiple_of(BLOCK),
+                Found::Bad => return Ok(Step::Bad(at)),
+                Found::Record(header) => {
+                    let is_next = match header.kind {
+                        Kind::Mark => false,
+                        Kind::Seal => return Ok(Step::Sealed),
+                        Kind::Effects | Kind::Transaction if header.lsn > self.last_lsn + 1 => {
+                            return Ok(Step::Bad(at));
                         }
+                        Kind::Effects | Kind::Transaction => header.lsn == self.last_lsn + 1,
+                    };
+                    self.at += header.record_bytes();
+                    if is_next {
+                        self.last_lsn = header.lsn;
+                        let payload_end = HEADER_BYTES + header.length as usize;
+                        // It has just been looked at: nothing is read again.
+                        let bytes = self.source.bytes(at, payload_end)?;
+                        let payload = &bytes[HEADER_BYTES..payload_end];
+                        return Ok(Step::Record(Record { header, payload }, at));
                     }
-                    self.at += record.header.record_bytes() as usize;
                 }
             }
         }
+        Ok(Step::Nothing(self.at))
     }
 }
 
-/// What is at `at`. What is left of a write's last block may be too short for a header: the next write follows at once.
-fn read_in_block(bytes: &[u8], at: usize, id: u64) -> Found<'_> {
-    let end = (at + 1).next_multiple_of(BLOCK_BYTES).min(bytes.len());
-    if end - at < HEADER_BYTES && bytes[at..end].iter().all(|&byte| byte == 0) {
-        return Found::Nothing;
+/// What is at `at`, which is before the end. What is left of a write's last block may be too short for a header: the next write
+/// follows at once.
+fn find(source: &mut dyn Source, at: u64, id: u64) -> Result<Found<Header>, String> {
+    let left = source.bytes_count() - at;
+    let block_left = left.min(BLOCK - at % BLOCK) as usize;
+    let bytes = source.bytes(at, HEADER_BYTES)?;
+    if block_left < HEADER_BYTES && bytes[..block_left].iter().all(|&byte| byte == 0) {
+        return Ok(Found::Nothing);
     }
-    read(&bytes[at..], id)
+    // What announces more than there is cannot be whole, and needs no memory.
+    let announced = announced_bytes(bytes);
+    if announced > left {
+        return Ok(Found::Bad);
+    }
+    let bytes = source.bytes(at, announced as usize)?;
+    Ok(match read(bytes, id) {
+        Found::Record(record) => Found::Record(record.header),
+        Found::Nothing => Found::Nothing,
+        Found::Bad => Found::Bad,
+    })
 }
 
 /// Where a mark says that record `lsn` was durable, looking from the block after `from` on.
-pub fn find_mark(bytes: &[u8], id: u64, from: u64, lsn: u64) -> Option<u64> {
-    let first = from as usize / BLOCK_BYTES + 1;
-    (first..bytes.len().div_ceil(BLOCK_BYTES))
-        .map(|block| block * BLOCK_BYTES)
-        .find(|&at| {
-            let Some(bytes) = bytes.get(at..at + HEADER_BYTES) else {
-                return false;
-            };
-            match read(bytes, id) {
-                Found::Record(Record { header, .. }) => {
-                    header.kind == Kind::Mark && header.lsn >= lsn
-                }
-                Found::Nothing | Found::Bad => false,
-            }
-        })
-        .map(|at| at as u64)
+///
+/// - `ids`: of each of these segments.
+pub fn find_mark(
+    source: &mut dyn Source,
+    ids: &[u64],
+    from: u64,
+    lsn: u64,
+) -> Result<Option<u64>, String> {
+    let end = source.bytes_count();
+    let mut at = (from / BLOCK + 1) * BLOCK;
+    while at + HEADER_BYTES as u64 <= end {
+        let bytes = &source.bytes(at, HEADER_BYTES)?[..HEADER_BYTES];
+        let reaches = |&id: &u64| match read(bytes, id) {
+            Found::Record(Record { header, .. }) => header.kind == Kind::Mark && header.lsn >= lsn,
+            Found::Nothing | Found::Bad => false,
+        };
+        if ids.iter().any(reaches) {
+            return Ok(Some(at));
+        }
+        at += BLOCK;
+    }
+    Ok(None)
+}
+
+/// Whether nothing is there from `at` on.
+pub fn is_all_zero_after(source: &mut dyn Source, mut at: u64) -> Result<bool, String> {
+    loop {
+        let bytes = source.bytes(at, BLOCK_BYTES)?;
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        at += bytes.len() as u64;
+    }
 }
 
 /// The last mark, for guesses: nothing is said of whether it counts.
@@ -253,32 +296,42 @@ pub struct LastMark {
 }
 
 /// Looks for the last mark of a segment.
-pub fn last_mark(bytes: &[u8], id: u64) -> Option<LastMark> {
-    (1..bytes.len() / BLOCK_BYTES).rev().find_map(|block| {
+pub fn last_mark(source: &mut dyn Source, id: u64) -> Result<Option<LastMark>, String> {
+    let mut end = source.bytes_count() / BLOCK * BLOCK;
+    while end > BLOCK {
+        // The source goes forwards: a piece of it at a time, and backwards in that.
+        let start = end.saturating_sub(PIECE_BYTES as u64).max(BLOCK);
+        let bytes = source.bytes(start, (end - start) as usize)?;
+        let mut blocks = (0..(end - start) as usize).step_by(BLOCK_BYTES).rev();
         // A mark is no more than a header. What only looks like one may announce more than is worth a checksum.
-        match read(&bytes[block * BLOCK_BYTES..][..HEADER_BYTES], id) {
+        let mark = blocks.find_map(|offset| match read(&bytes[offset..][..HEADER_BYTES], id) {
             Found::Record(Record { header, .. }) if header.kind == Kind::Mark => Some(LastMark {
                 db: header.db,
                 keys: u64::try_from(header.now_ms).ok()?,
-                at: (block * BLOCK_BYTES) as u64,
+                at: start + offset as u64,
             }),
             _ => None,
+        });
+        if mark.is_some() {
+            return Ok(mark);
         }
-    })
+        end = start;
+    }
+    Ok(None)
 }
 
 /// The first record's number, if there is one.
-pub fn first_lsn(bytes: &[u8], header: &SegmentHeader) -> Option<u64> {
-    let mut at = BLOCK_BYTES;
-    while at < bytes.len() {
-        match read_in_block(bytes, at, header.id) {
-            Found::Record(record) => match record.header.kind {
-                Kind::Mark => at += record.header.record_bytes() as usize,
-                Kind::Effects | Kind::Transaction => return Some(record.header.lsn),
-                Kind::Seal => return None,
+pub fn first_lsn(source: &mut dyn Source, header: &SegmentHeader) -> Result<Option<u64>, String> {
+    let mut at = BLOCK;
+    while at < source.bytes_count() {
+        match find(source, at, header.id)? {
+            Found::Record(header) => match header.kind {
+                Kind::Mark => at += header.record_bytes(),
+                Kind::Effects | Kind::Transaction => return Ok(Some(header.lsn)),
+                Kind::Seal => return Ok(None),
             },
-            Found::Nothing | Found::Bad => return None,
+            Found::Nothing | Found::Bad => return Ok(None),
         }
     }
-    None
+    Ok(None)
 }

@@ -5,11 +5,26 @@ use std::collections::BTreeMap;
 use rondo::persist::Log;
 use rondo::persist::log::Request;
 use rondo::persist::recovery::Files;
+use rondo::persist::source::{Source, Window};
 
 /// Segments by epoch, core and number.
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
     pub files: BTreeMap<(u64, u16, u64), Vec<u8>>,
+    /// They are read by pieces of so many bytes; 0 is whole.
+    pub piece_bytes: usize,
+}
+
+/// A file's contents as if no more than a piece of them were at hand.
+pub fn by_pieces(file: &[u8], piece_bytes: usize) -> impl Source {
+    Window::new(
+        file.len() as u64,
+        piece_bytes,
+        move |at: u64, bytes: &mut [u8]| {
+            bytes.copy_from_slice(&file[at as usize..][..bytes.len()]);
+            Ok(())
+        },
+    )
 }
 
 impl MemoryDisk {
@@ -65,9 +80,18 @@ impl Files for MemoryDisk {
         Ok(its.map(|(_, _, sequence)| *sequence).collect())
     }
 
-    fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String> {
+    fn contents(
+        &self,
+        epoch: u64,
+        core: u16,
+        sequence: u64,
+    ) -> Result<Box<dyn Source + '_>, String> {
         let file = self.files.get(&(epoch, core, sequence));
-        file.cloned().ok_or_else(|| "no such file".into())
+        let file = file.ok_or_else(|| "no such file".to_string())?;
+        Ok(match self.piece_bytes {
+            0 => Box::new(file.as_slice()),
+            bytes => Box::new(by_pieces(file, bytes)),
+        })
     }
 
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {

@@ -28,24 +28,42 @@ pub fn say(log: &mut Log, word: &str) {
     log.append(0, [word.as_bytes()].into_iter());
 }
 
+/// The same whether segments are read whole, by pieces, or no more at a time than is asked for.
+pub fn read_all_ways<T: PartialEq + std::fmt::Debug>(
+    disk: &MemoryDisk,
+    read: impl Fn(&MemoryDisk) -> T,
+) -> T {
+    let of_pieces = |piece_bytes| {
+        let files = disk.files.clone();
+        read(&MemoryDisk { files, piece_bytes })
+    };
+    let whole = of_pieces(0);
+    for piece_bytes in [1, 5000] {
+        assert_eq!(of_pieces(piece_bytes), whole, "by {piece_bytes} bytes");
+    }
+    whole
+}
+
 /// The payloads of all records that count, as text without the framing.
 pub fn replayed(disk: &MemoryDisk) -> (Vec<String>, Tail) {
-    let mut all = Vec::new();
-    let (_, tail) = walk(disk, &epoch(), 0, u64::MAX, &mut |record, _, _| {
-        let text = String::from_utf8_lossy(record.payload);
-        let words = text
-            .split("\r\n")
-            .filter(|line| !line.starts_with(['*', '$']));
-        all.push(
-            words
-                .filter(|word| !word.is_empty())
-                .collect::<Vec<_>>()
-                .join(" "),
-        );
-        true
+    read_all_ways(disk, |disk| {
+        let mut all = Vec::new();
+        let (_, tail) = walk(disk, &epoch(), 0, u64::MAX, &mut |record, _, _| {
+            let text = String::from_utf8_lossy(record.payload);
+            let words = text
+                .split("\r\n")
+                .filter(|line| !line.starts_with(['*', '$']));
+            all.push(
+                words
+                    .filter(|word| !word.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            );
+            true
+        })
+        .expect("a log that counts");
+        (all, tail)
     })
-    .expect("a log that counts");
-    (all, tail)
 }
 
 /// The next write: its id, segment, offset and bytes.

@@ -1,10 +1,11 @@
 //! The table in the header of `persist/segment.rs`, row by row.
 
 use super::disk::MemoryDisk;
-use super::log::{epoch, log, replayed, say};
+use super::log::{epoch, log, read_all_ways, replayed, say};
 use rondo::persist::log::{Policy, Request};
 use rondo::persist::recovery::{Files, Refusal, Tail, scan};
 use rondo::persist::segment::{HeaderError, LastMark, SegmentHeader, VERSION, last_mark};
+use rondo::persist::source::{Source, Window};
 use rondo::persist::{BLOCK_BYTES, Log};
 
 /// Ten records, each in a write of its own that was durable before the next.
@@ -33,6 +34,19 @@ fn words(count: usize) -> Vec<String> {
     (0..count).map(|round| format!("w{round}")).collect()
 }
 
+/// Why a log is not loaded.
+fn refusal_of(disk: &MemoryDisk) -> Refusal {
+    read_all_ways(disk, |disk| scan(disk, &epoch(), 0).map(|scan| scan.tail)).expect_err("damage")
+}
+
+/// The last mark in the first segment.
+fn mark_of(disk: &MemoryDisk, id: u64) -> Option<LastMark> {
+    read_all_ways(disk, |disk| {
+        let mut source = disk.contents(1, 0, 1).expect("a file");
+        last_mark(&mut *source, id).expect("it can be read")
+    })
+}
+
 /// A mark that begins this block.
 fn mark((db, keys): (u16, u64), block: usize) -> Option<LastMark> {
     let at = (block * BLOCK_BYTES) as u64;
@@ -46,16 +60,16 @@ fn the_last_mark_tells_how_many_keys_there_were() {
     let id = SegmentHeader::from_bytes(file(&mut disk))
         .expect("a header")
         .id;
-    assert_eq!(last_mark(file(&mut disk), id), mark((0, 0), 10));
+    assert_eq!(mark_of(&disk, id), mark((0, 0), 10));
     log.note_size(3, 77_000);
     log.set_now(11);
     say(&mut log, "w10");
     disk.perform(1, 0, &mut log);
     assert_eq!(replayed(&disk), (words(11), Tail::Clean));
-    assert_eq!(last_mark(file(&mut disk), id), mark((3, 77_000), 11));
+    assert_eq!(mark_of(&disk, id), mark((3, 77_000), 11));
     file(&mut disk)[11 * BLOCK_BYTES] ^= 1;
-    assert_eq!(last_mark(file(&mut disk), id), mark((0, 0), 10));
-    assert_eq!(last_mark(file(&mut disk), id + 1), None);
+    assert_eq!(mark_of(&disk, id), mark((0, 0), 10));
+    assert_eq!(mark_of(&disk, id + 1), None);
 }
 
 #[test]
@@ -164,7 +178,7 @@ fn damage_to_what_was_durable_is_refused() {
                 "flipped" => file(&mut disk)[at + 50] ^= 1,
                 _ => file(&mut disk)[at..at + BLOCK_BYTES].fill(0),
             }
-            let refusal = scan(&disk, &epoch(), 0).expect_err("damage");
+            let refusal = refusal_of(&disk);
             let Refusal::Damaged { file, offset } = &refusal else {
                 panic!("{refusal:?}");
             };
@@ -196,7 +210,7 @@ fn damage_before_a_next_segment_is_refused() {
     let mut disk = three();
     assert_eq!(replayed(&disk).0, words(16));
     file(&mut disk)[6 * BLOCK_BYTES..].fill(0);
-    let refusal = scan(&disk, &epoch(), 0).expect_err("damage");
+    let refusal = refusal_of(&disk);
     assert!(
         matches!(refusal, Refusal::Damaged { offset, .. } if offset as usize == 6 * BLOCK_BYTES)
     );
@@ -208,7 +222,7 @@ fn a_missing_segment_is_refused() {
     let last = *disk.files.keys().last().expect("files");
     disk.files.retain(|(_, _, sequence), _| *sequence == 1);
     assert_eq!(last.0, 1);
-    let refusal = scan(&disk, &epoch(), 0).expect_err("a missing file");
+    let refusal = refusal_of(&disk);
     assert_eq!(refusal, Refusal::Missing("core-00/1-2".into()));
 }
 
@@ -284,6 +298,74 @@ fn versions_up_to_this_one_are_read() {
         of_version(VERSION + 1),
         Err(HeaderError::Version(VERSION + 1))
     );
+}
+
+/// No more than a piece is at hand, or a record that is larger and what was read with it; each byte is read once.
+#[test]
+fn a_window_is_as_large_as_a_piece_or_a_record() {
+    let file: Vec<u8> = (0..200_000_u32).map(|at| (at / 7) as u8).collect();
+    let read_bytes = std::cell::Cell::new(0);
+    let mut window = Window::new(file.len() as u64, 1000, |at: u64, bytes: &mut [u8]| {
+        bytes.copy_from_slice(&file[at as usize..][..bytes.len()]);
+        read_bytes.set(read_bytes.get() + bytes.len());
+        Ok(())
+    });
+    let mut at = 0;
+    for length in (0..300).map(|round| if round % 10 == 9 { 5000 } else { 77 }) {
+        let bytes = window.bytes(at as u64, length).expect("it can be read");
+        let there = length.min(file.len() - at);
+        assert!((there..=length.max(1000)).contains(&bytes.len()), "{at}");
+        assert_eq!(bytes, &file[at..at + bytes.len()]);
+        at += there;
+    }
+    assert!((at..=at + 1000).contains(&read_bytes.get()));
+    assert_eq!(window.bytes(file.len() as u64, 1), Ok([].as_slice()));
+    assert_eq!(
+        window.bytes(70, 20).map(|bytes| bytes[..20].to_vec()),
+        Ok(file[70..90].to_vec())
+    );
+}
+
+/// What cannot be read is no log that ends there.
+#[test]
+fn an_error_of_the_disk_refuses_the_log() {
+    struct Failing(MemoryDisk, u64);
+    impl Files for Failing {
+        fn segments(&self, epoch: u64, core: u16) -> Result<Vec<u64>, String> {
+            self.0.segments(epoch, core)
+        }
+        fn contents(
+            &self,
+            epoch: u64,
+            core: u16,
+            sequence: u64,
+        ) -> Result<Box<dyn Source + '_>, String> {
+            let file = &self.0.files[&(epoch, core, sequence)];
+            let read = move |at: u64, bytes: &mut [u8]| {
+                if at + bytes.len() as u64 > self.1 {
+                    return Err("cannot read it".into());
+                }
+                bytes.copy_from_slice(&file[at as usize..][..bytes.len()]);
+                Ok(())
+            };
+            Ok(Box::new(Window::new(file.len() as u64, 1000, read)))
+        }
+        fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {
+            self.0.name(epoch, core, sequence)
+        }
+    }
+    let (disk, _) = ten();
+    for readable in [
+        0,
+        3000,
+        5000,
+        6 * BLOCK_BYTES as u64,
+        20 * BLOCK_BYTES as u64,
+    ] {
+        let refusal = scan(&Failing(disk.clone(), readable), &epoch(), 0).map(|scan| scan.tail);
+        let unreadable = Refusal::Unreadable("cannot read it".into());
+        assert_eq!(refusal, Err(unreadable), "{readable}");
+    }
 }
 
 #[test]

@@ -135,6 +135,25 @@ fn a_mark_takes_no_more_memory_than_its_log_has_bytes_for() {
     assert!(most < 300 * MIB, "{} MiB", most / MIB);
 }
 
+/// A start takes memory for the keys, not for the files: in a container it would be killed for those again and again.
+#[test]
+fn a_log_takes_little_more_memory_than_its_keys() {
+    let options = [ALWAYS, &["--auto-aof-rewrite-percentage", "0"]].concat();
+    let mut server = Server::start(1, &options);
+    let least = server.memory_bytes("VmHWM");
+    let mut client = server.client();
+    let value = vec![b'x'; 100_000];
+    for _ in 0..800 {
+        assert_eq!(client.run(&[b"SET", b"a", value.as_slice()]), ok());
+    }
+    server.signal("KILL");
+    server.wait_for_the_end();
+    assert!(server.restart(1, &options), "{}", server.log());
+    assert_eq!(server.client().ask("STRLEN a"), Value::Integer(100_000));
+    let more = server.memory_bytes("VmHWM").saturating_sub(least);
+    assert!(more < 16 * MIB, "{} MiB", more / MIB);
+}
+
 /// `rondo check` of a file by itself says what a start would, as far as that needs no options.
 #[test]
 fn what_no_start_would_load_is_found() {

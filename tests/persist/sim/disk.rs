@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use rondo::base::rng::Rng;
 use rondo::persist::log::Request;
 use rondo::persist::recovery::Files;
+use rondo::persist::source::Source;
 use rondo::persist::{BlockBuffer, Log};
 
+use super::super::disk::by_pieces;
+
 const SECTOR_BYTES: usize = 512;
+/// So much of a segment is looked at at once: a record may begin in one piece and end in another.
+const PIECE_BYTES: usize = 5000;
 
 /// A segment: epoch, core, number.
 pub type Place = (u64, u16, u64);
@@ -260,9 +265,15 @@ impl Files for Disk {
         Ok(its.map(|(_, _, sequence)| *sequence).collect())
     }
 
-    fn read(&self, epoch: u64, core: u16, sequence: u64) -> Result<Vec<u8>, String> {
+    fn contents(
+        &self,
+        epoch: u64,
+        core: u16,
+        sequence: u64,
+    ) -> Result<Box<dyn Source + '_>, String> {
         let file = self.durable.get(&(epoch, core, sequence));
-        file.cloned().ok_or_else(|| "no such file".into())
+        let file = file.ok_or_else(|| "no such file".to_string())?;
+        Ok(Box::new(by_pieces(file, PIECE_BYTES)))
     }
 
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {

@@ -6,11 +6,17 @@
 
 use super::{Database, Keyspace, Moved};
 use crate::ds::key_table::KeyTable;
+use crate::ds::slab::CLASSES_COUNT;
 
 /// Redis frees up to so many at once whatever it was told (`LAZYFREE_THRESHOLD`).
 const LAZY_COUNT_MIN: usize = 64;
 /// Allocations of a replaced value that are freed at once: some 25 us, 4 MiB of a list.
 const REPLACED_AT_ONCE_MAX: usize = 512;
+/// So many keys are taken before spans that they leave half empty are emptied into others.
+const TAKEN_AT_ONCE: usize = 1024;
+/// Spans that are no fuller are. Keys go in the order of their hashes, from all spans alike: without this none is free before most of
+/// the keys have gone, and whoever puts them elsewhere needs memory for all of them twice.
+const FULL_PERCENT: u32 = 87;
 
 impl Keyspace {
     /// Empties `db`; returns how many keys it had. Their memory goes with [`Keyspace::free_garbage`].
@@ -45,7 +51,7 @@ impl Keyspace {
         self.flushes_count
     }
 
-    /// Takes every key with what it holds, those past their deadline included.
+    /// Takes every key with what it holds, those past their deadline included. Their memory goes as they do.
     ///
     /// - `each`: database, key, value.
     pub fn drain(&mut self, mut each: impl FnMut(usize, &[u8], Moved)) {
@@ -65,6 +71,7 @@ impl Keyspace {
         // At the beginning of time nothing has expired.
         self.set_now(0);
         let mut names = Vec::new();
+        let mut taken_count = 0;
         let mut position = 0;
         loop {
             position = self.scan(db, position, &mut |entry| {
@@ -76,7 +83,16 @@ impl Keyspace {
                 let key = self.key(&name);
                 if let Some(moved) = self.take_value(db, &key) {
                     each(&name, moved);
+                    taken_count += 1;
                 }
+            }
+            if taken_count >= TAKEN_AT_ONCE {
+                taken_count = 0;
+                let table = &mut self.databases[db].table;
+                for class in 0..CLASSES_COUNT {
+                    while table.compact_entries(class, FULL_PERCENT).moved_count > 0 {}
+                }
+                table.trim();
             }
             if position == 0 {
                 return;

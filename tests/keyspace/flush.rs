@@ -32,6 +32,27 @@ fn flushed_keys_are_gone_and_their_memory_follows() {
     assert!(runner.keys.free_garbage(1));
 }
 
+/// Not when most of the keys have gone: whoever puts them elsewhere would need memory for all of them twice.
+#[test]
+fn what_taken_keys_leave_is_freed_as_they_go() {
+    let mut runner = Runner::new(1);
+    let value = "x".repeat(100);
+    for index in 0..30_000 {
+        runner.run(&["SET", &format!("key:{index}"), &value]);
+    }
+    let mut taken_bytes = 0;
+    let is_wanted = |key: &[u8]| key.last().is_some_and(|digit| b"1357".contains(digit));
+    runner.keys.drain_some(0, &is_wanted, |key, _| {
+        taken_bytes += key.len() + value.len();
+    });
+    assert!(taken_bytes > 1_200_000, "{taken_bytes}");
+    let left = runner.keys.slack_bytes();
+    assert!(left < taken_bytes * 3 / 4, "{left} of {taken_bytes}");
+    assert_eq!(runner.say("DBSIZE"), ":18000");
+    assert_eq!(runner.say("GET key:29998"), format!("\"{value}\""));
+    assert_eq!(runner.say("GET key:29997"), "(nil)");
+}
+
 /// What is small is freed before the reply of SYNC, in however many databases; what is large only begins to be.
 #[test]
 fn sync_frees_what_is_small_at_once() {

@@ -24,6 +24,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use super::backup_dir::{self, Found, LogPart};
 use super::core::Core;
 use super::data_dir::DataDir;
+use super::folder::{Folder, shown};
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::rewrite::{CANNOT, LogStore, NewLog, next_epoch};
@@ -83,9 +84,10 @@ pub struct Backup {
     error: String,
     began_s: i64,
     sealed_s: i64,
+    /// Below its folder, whatever that is called by now.
     files: Vec<PathBuf>,
     /// Its folder; none where there was none.
-    path: Option<PathBuf>,
+    folder: Option<Arc<Folder>>,
     /// The same while it is under way, locked.
     dir: Option<Arc<DataDir>>,
     /// None where there are no logs: all of it comes with SEAL.
@@ -94,10 +96,10 @@ pub struct Backup {
 
 impl Backup {
     /// Takes up what was there at the start.
-    pub fn adopt(&mut self, found: Found, path: PathBuf) {
+    pub fn adopt(&mut self, found: Found) {
         self.state = State::Sealed;
         self.files = found.files;
-        self.path = Some(path);
+        self.folder = Some(found.folder);
         self.began_s = found.began_s;
         self.sealed_s = found.sealed_s;
     }
@@ -218,7 +220,7 @@ impl Core {
                     let mut reply = Reply::new(out, session.protocol);
                     reply.array(files.len());
                     for file in files {
-                        reply.bulk(file.as_os_str().as_encoded_bytes());
+                        reply.bulk(shown(&file).as_os_str().as_encoded_bytes());
                     }
                 });
             }
@@ -255,14 +257,14 @@ impl Core {
             (BackupRequest::Seal, _) => Err(NOT_READY.into()),
             (BackupRequest::Abort, _) if is_under_way => {
                 let dir = lock(&backup).fail("aborted by user".into());
-                return self.clear_backup(dir.map(|dir| dir.place()), Some(asked));
+                return self.clear_backup(dir.map(|dir| dir.folder()), Some(asked));
             }
             (BackupRequest::Abort, _) => Err(NONE.into()),
             (BackupRequest::Cleanup, _) if is_under_way => Err(UNDER_WAY.into()),
             (BackupRequest::Cleanup, _) => {
                 // What could not be removed when it failed is removed now. The options may name another folder by now.
-                let path = std::mem::take(&mut *lock(&backup)).path;
-                return self.clear_backup(path, Some(asked));
+                let folder = std::mem::take(&mut *lock(&backup)).folder;
+                return self.clear_backup(folder, Some(asked));
             }
             (BackupRequest::List | BackupRequest::Status, _) => Ok(Answer::Done),
         };
@@ -276,7 +278,7 @@ impl Core {
         let mut new = Backup {
             state: State::Incrementing,
             began_s: self.now_ms / 1000,
-            path: Some(dir.place()),
+            folder: Some(dir.folder()),
             dir: Some(Arc::new(dir)),
             ..Backup::default()
         };
@@ -351,7 +353,7 @@ impl Core {
         let dir = backup.fail(reason.into());
         drop(backup);
         if self.saving.backing_up.clearing.is_none() {
-            self.clear_backup(dir.map(|dir| dir.place()), None);
+            self.clear_backup(dir.map(|dir| dir.folder()), None);
         }
     }
 
@@ -378,14 +380,14 @@ impl Core {
             return;
         }
         tracing::info!("removing the sealed backup, as backup-sealed-ttl says");
-        let path = std::mem::take(&mut *backup).path;
+        let folder = std::mem::take(&mut *backup).folder;
         drop(backup);
-        self.clear_backup(path, None);
+        self.clear_backup(folder, None);
     }
 
     /// Empties the folder on another thread.
-    fn clear_backup(&mut self, path: Option<PathBuf>, asked: Option<Asked>) {
-        let Some(path) = path else {
+    fn clear_backup(&mut self, folder: Option<Arc<Folder>>, asked: Option<Asked>) {
+        let Some(folder) = folder else {
             if let Some((from, id)) = asked {
                 self.answer(from, id, Answer::Done);
             }
@@ -394,7 +396,7 @@ impl Core {
         let (sender, is_done) = channel();
         self.mesh.board().small_files.run(move || {
             // Who waits for it may have ended.
-            let _ = sender.send(backup_dir::remove(&path));
+            let _ = sender.send(backup_dir::remove(folder.path()));
         });
         self.saving.backing_up.clearing = Some((is_done, asked));
     }
@@ -551,7 +553,7 @@ impl Core {
                     let mut backup = lock(&backup);
                     let dir = backup.dir.clone().ok_or("it was given up")?;
                     let fail = |error| format!("{}: {error}", dir.place().display());
-                    backup.files = backup_dir::finish(&dir.place()).map_err(fail)?;
+                    backup.files = backup_dir::finish(dir.folder().path()).map_err(fail)?;
                     Ok(())
                 });
             }
@@ -612,7 +614,7 @@ impl Core {
 /// Empties the folder of one that has failed, on a thread that may wait.
 fn give_up(dir: Option<Arc<DataDir>>) {
     if let Some(dir) = dir
-        && let Err(error) = backup_dir::remove(&dir.place())
+        && let Err(error) = backup_dir::remove(dir.folder().path())
     {
         tracing::error!(%error, "cannot remove a backup's files");
     }

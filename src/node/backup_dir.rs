@@ -10,11 +10,12 @@
 use std::fs::{File, read_dir, remove_dir};
 use std::io::{ErrorKind, Result as IoResult};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::data_dir::{DataDir, link, remove_if_there};
 use super::faults::fail_if;
-use super::folder::{self, shown};
+use super::folder::{self, Folder, shown};
 use super::options::Options;
 use super::removal;
 use super::rewrite::dir_of;
@@ -32,6 +33,8 @@ pub struct LogPart {
 
 /// A sealed backup that was there at the start: its files, and when it began and was sealed, in seconds since the epoch.
 pub struct Found {
+    /// Its folder.
+    pub folder: Arc<Folder>,
     /// See [`files`].
     pub files: Vec<PathBuf>,
     /// When its base was written.
@@ -62,7 +65,9 @@ pub fn look(options: &Options) -> Result<Option<Found>, String> {
         return Ok(None);
     }
     if path.join("manifest").exists() {
-        let files = files(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let fail = |error: std::io::Error| format!("{}: {error}", path.display());
+        let folder = Arc::new(Folder::open(&path).map_err(fail)?);
+        let files = files(folder.path()).map_err(fail)?;
         let second = |file: Option<&PathBuf>| {
             let modified = file.and_then(|file| file.metadata().ok()?.modified().ok());
             let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -70,6 +75,7 @@ pub fn look(options: &Options) -> Result<Option<Found>, String> {
         };
         let (began_s, sealed_s) = (second(files.first()), second(files.last()));
         return Ok(Some(Found {
+            folder,
             files,
             began_s,
             sealed_s,
@@ -80,7 +86,7 @@ pub fn look(options: &Options) -> Result<Option<Found>, String> {
         && let Ok(dir) = DataDir::open(&path)
     {
         tracing::warn!(dir = %path.display(), "removing a backup that was never sealed");
-        remove(&dir.place()).map_err(|error| format!("{}: {error}", path.display()))?;
+        remove(dir.folder().path()).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(None)
 }
@@ -125,7 +131,7 @@ pub fn begin(options: &Options) -> Result<DataDir, String> {
     DataDir::open(&path).map_err(|reason| format!("ERR {reason}"))
 }
 
-/// Takes the base that is in force; what it is the base of, and its path.
+/// Takes the base that is in force; what it is the base of, and its path as in [`files`].
 pub fn pin(data: &DataDir, to: &DataDir) -> Result<(Epoch, PathBuf), String> {
     let mut manifest = data.manifest()?;
     let epoch = manifest.epochs.pop().ok_or("there is no log")?;
@@ -133,7 +139,7 @@ pub fn pin(data: &DataDir, to: &DataDir) -> Result<(Epoch, PathBuf), String> {
     let path = to.base_path(epoch.number, base.number);
     link(&data.base_path(epoch.number, base.number), &path)
         .map_err(|error| format!("{}: {error}", shown(&path).display()))?;
-    Ok((epoch, shown(&path)))
+    Ok((epoch, path))
 }
 
 /// Takes segments that the log is about to drop.
@@ -181,7 +187,7 @@ pub fn seal(
         epochs: vec![epoch.clone()],
     };
     to.set_manifest(&manifest).map_err(fail)?;
-    finish(&to.place()).map_err(fail)
+    finish(to.folder().path()).map_err(fail)
 }
 
 /// Says that the folder is whole; its files.
@@ -193,7 +199,8 @@ pub fn finish(path: &Path) -> IoResult<Vec<PathBuf>> {
     files(path)
 }
 
-/// All files that a backup has: the base, the segments by core, the manifest.
+/// All files that a backup has: the base, the segments by core, the manifest. Paths are below `path`, which is a held folder's
+/// (`node/folder.rs`).
 fn files(path: &Path) -> IoResult<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in read_dir(path)? {

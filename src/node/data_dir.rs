@@ -11,7 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::sys::statvfs::fstatvfs;
@@ -42,7 +42,7 @@ const NEARLY_FULL_BYTES: u64 = 512 << 10;
 
 /// The directory, locked for this process.
 pub struct DataDir {
-    folder: Folder,
+    folder: Arc<Folder>,
     _lock: File,
     /// Held by who changes which files count.
     changing: Mutex<()>,
@@ -58,6 +58,7 @@ impl DataDir {
         make_dir(path).map_err(|error| fail(&format!("make {}", told.display()), error))?;
         let folder =
             Folder::open(path).map_err(|error| fail(&format!("open {}", told.display()), error))?;
+        let folder = Arc::new(folder);
         let lock_path = folder.path().join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -88,6 +89,11 @@ impl DataDir {
     /// read, replaced and removed must be of one manifest.
     pub fn hold(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, held.
+    pub fn folder(&self) -> Arc<Folder> {
+        self.folder.clone()
     }
 
     /// Where it is, as far as its name goes: it may be another soon.

@@ -255,8 +255,7 @@ fn run_cores(
 ) -> Result<(), String> {
     let board = Board::new(cores_count);
     if let Some(found) = backup {
-        let path = super::backup_dir::path_of(options);
-        super::snapshot::lock(&board.backup).adopt(found, path);
+        super::snapshot::lock(&board.backup).adopt(found);
     }
     let gate = Arc::downgrade(&board);
     let is_serving = move || {

@@ -171,6 +171,38 @@ fn the_name_that_a_folder_had_may_be_that_of_another() {
     let _ = fs::remove_dir_all(&before);
 }
 
+/// What a sealed backup is cleaned up in is its own folder, not one that has got its name since: another server's backup may be there.
+#[test]
+fn a_sealed_backup_in_a_renamed_folder_is_cleaned_up() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    assert_eq!(client.ask("SET key value"), ok());
+    assert_eq!(client.ask("BACKUP START"), ok());
+    eventually("it may be sealed", || {
+        format!("{:?}", client.ask("BACKUP STATUS")).contains("incrementing")
+    });
+    assert_eq!(client.ask("BACKUP SEAL"), ok());
+    let before = server.dir.clone();
+    let after = new_dir().join("after");
+    fs::rename(&before, &after).expect("one file system");
+    let after = after.canonicalize().expect("it is there");
+    server.dir = after.clone();
+    let others = before.join("backupdir");
+    fs::create_dir_all(&others).expect("the name is free");
+    fs::write(others.join("manifest"), "another server's").expect("a file in it");
+    let listed = client.ask("BACKUP LIST");
+    for file in listed.items() {
+        let file = file.text();
+        assert!(file.starts_with(&after.display().to_string()), "{file}");
+        assert!(exists(Path::new(&file)), "{file}");
+    }
+    assert_eq!(client.ask("BACKUP CLEANUP"), ok());
+    assert!(exists(&others.join("manifest")));
+    assert!(!exists(&after.join("backupdir/manifest")));
+    assert_eq!(client.ask("BACKUP START"), ok());
+    let _ = fs::remove_dir_all(&before);
+}
+
 #[test]
 fn a_snapshot_ends_in_the_folder_that_it_was_begun_in() {
     let server = Server::start(2, PROTECTED);

@@ -110,7 +110,8 @@ impl<T: HeapSize> KeyTable<T> {
                 Kind::Large => {
                     let before = mover.moved_bytes();
                     // SAFETY: the entry is of that kind.
-                    unsafe { move_large(entry, mover) };
+                    let grown_bytes = unsafe { move_large(entry, mover) };
+                    self.heap_bytes = self.heap_bytes.wrapping_add(grown_bytes);
                     done.looked_count += 1;
                     done.moved_count += usize::from(mover.moved_bytes() > before);
                 }
@@ -239,19 +240,22 @@ impl<T: HeapSize> KeyTable<T> {
     }
 }
 
-/// Moves a large string, where it lies in a sparse page.
+/// Moves a large string, where it lies in a sparse page; returns how much more it takes then, modulo 2^64: its room may be less.
 ///
 /// # Safety
 /// `entry` is alive and holds a large string; no reference to it is out.
-unsafe fn move_large(entry: *mut u8, mover: &mut Mover<'_>) {
+unsafe fn move_large(entry: *mut u8, mover: &mut Mover<'_>) -> usize {
     // SAFETY: the caller's promise; the box came from `Box::into_raw`, and its string is in use.
     unsafe {
         let mut place = Box::from_raw(entry::boxed::<Large>(entry));
+        let before = place.heap_bytes();
         mover.boxed(&mut place);
         if mover.wants(place.bytes().as_ptr()) {
             place.move_on_heap();
             mover.moved(place.bytes().len());
         }
+        let after = place.heap_bytes();
         entry::write_boxed(entry, Box::into_raw(place));
+        after.wrapping_sub(before)
     }
 }

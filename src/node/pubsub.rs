@@ -117,14 +117,19 @@ struct Gathering {
 }
 
 struct Posted {
-    token: Token,
-    sequence: u64,
-    /// It stands in this block, which gets the reply.
-    block: Option<TxId>,
+    asker: Asker,
     waiting_count: usize,
     receivers_count: u64,
     /// The message to the publisher itself, which follows its reply.
     own: Vec<u8>,
+}
+
+/// Who gets the reply to PUBLISH.
+enum Asker {
+    /// A connection, for this request.
+    Request(Token, u64),
+    /// A block or a script.
+    Transaction(TxId),
 }
 
 /// The connection that is out of its place while it publishes.
@@ -473,7 +478,9 @@ impl Core {
         let (receivers_count, waiting_count) = if self.withholds()
             && (connection.next_holds().is_some() || !self.withheld.is_empty())
         {
-            (self.say_later(connection, args, subject), 0)
+            let publisher = (token, &*connection);
+            let count = self.say_later(publisher, args, subject, &mut own);
+            (count, 0)
         } else {
             let mut publisher = Publisher {
                 token,
@@ -503,9 +510,7 @@ impl Core {
         } else {
             connection.publishing = true;
             let posted = Posted {
-                token,
-                sequence: connection.reserve(silent),
-                block: None,
+                asker: Asker::Request(token, connection.reserve(silent)),
                 waiting_count,
                 receivers_count,
                 own,
@@ -518,10 +523,17 @@ impl Core {
     }
 
     /// PUBLISH of a script, where only this core has subscribers, if any core has: how many received it.
-    pub(super) fn publish_here(&mut self, args: &Args<'_>, subject: Subject) -> Option<u64> {
+    ///
+    /// - `publisher`: who runs the script, if that is a connection of this core.
+    pub(super) fn publish_here(
+        &mut self,
+        publisher: Option<Token>,
+        args: &Args<'_>,
+        subject: Subject,
+    ) -> Option<u64> {
         self.tell_before();
         if self.withholds() {
-            return Some(self.say_at_the_end(None, args, subject));
+            return Some(self.say_at_the_end(publisher, None, args, subject));
         }
         let mut audience = std::mem::take(&mut self.pubsub.audience);
         let directory = &self.mesh.board().directory;
@@ -540,17 +552,20 @@ impl Core {
         Some(self.deliver(&post, None))
     }
 
-    /// PUBLISH between MULTI and EXEC. What the publisher itself is subscribed to comes after EXEC's reply.
+    /// PUBLISH between MULTI and EXEC, or of a script. What the publisher itself is subscribed to comes after its reply.
+    ///
+    /// - `publisher`: whose block or script it is, if that is a connection of this core.
     pub(super) fn publish_queued(
         &mut self,
-        token: Token,
+        publisher: Option<Token>,
         tx: TxId,
         args: &Args<'_>,
         subject: Subject,
     ) {
         self.tell_before();
         let (receivers_count, waiting_count) = if self.withholds() {
-            (self.say_at_the_end(Some(tx), args, subject), 0)
+            let count = self.say_at_the_end(publisher, Some(tx), args, subject);
+            (count, 0)
         } else {
             let id = Some(self.pubsub.next_post);
             self.spread(subject, args.get(1), args.get(2), id, None)
@@ -561,9 +576,7 @@ impl Core {
             return self.report(tx, reply, None);
         }
         let posted = Posted {
-            token,
-            sequence: 0,
-            block: Some(tx),
+            asker: Asker::Transaction(tx),
             waiting_count,
             receivers_count,
             own: Vec::new(),
@@ -638,11 +651,13 @@ impl Core {
         };
         let mut reply = Vec::with_capacity(24 + posted.own.len());
         Reply::new(&mut reply, Protocol::Resp2).integer(posted.receivers_count as i64);
-        if let Some(tx) = posted.block {
-            return self.report(tx, reply, None);
+        match posted.asker {
+            Asker::Request(token, sequence) => {
+                reply.append(&mut posted.own);
+                self.fill(token, sequence, &reply);
+            }
+            Asker::Transaction(tx) => self.report(tx, reply, None),
         }
-        reply.append(&mut posted.own);
-        self.fill(posted.token, posted.sequence, &reply);
     }
 
     /// For how long the messages that wait to be sent may go on waiting.
@@ -704,8 +719,7 @@ impl Core {
         }
         if post.subject == Subject::Channel {
             subscribers.matching(post.channel(), |pattern| {
-                let mut head = b"4\r\n$8\r\npmessage\r\n".to_vec();
-                Reply::new(&mut head, Protocol::Resp2).bulk(pattern);
+                let head = pattern_head(pattern);
                 for &token in subscribers.of(Subject::Pattern, pattern) {
                     count += u64::from(outputs.hand_over(token, [&head, &post.encoded]));
                 }
@@ -718,6 +732,37 @@ impl Core {
         self.pubsub.full = full;
         count
     }
+}
+
+/// Appends a message to `own` as often as its publisher is subscribed to it; what it looks at are its own subscriptions.
+pub(super) fn write_own(
+    publisher: &Connection,
+    args: &Args<'_>,
+    subject: Subject,
+    own: &mut Vec<u8>,
+) {
+    let Some(subscriptions) = &publisher.subscriptions else {
+        return;
+    };
+    let (channel, protocol) = (args.get(1), publisher.session.protocol);
+    let post = Post::new(subject, channel, args.get(2));
+    if subscriptions.of(subject).contains_key(channel) {
+        append(own, protocol, [post.head(), &post.encoded]);
+    }
+    if subject == Subject::Channel {
+        for pattern in subscriptions.of(Subject::Pattern).keys() {
+            if glob_match(pattern, channel, false) {
+                append(own, protocol, [&pattern_head(pattern), &post.encoded]);
+            }
+        }
+    }
+}
+
+/// What stands before the channel of a message that a pattern matches, without the first byte.
+fn pattern_head(pattern: &[u8]) -> Vec<u8> {
+    let mut head = b"4\r\n$8\r\npmessage\r\n".to_vec();
+    Reply::new(&mut head, Protocol::Resp2).bulk(pattern);
+    head
 }
 
 /// A connection stands elsewhere in a name's list.

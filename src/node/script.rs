@@ -807,6 +807,11 @@ impl Hosted {
         }
     }
 
+    /// Its client, where that is a connection of this core.
+    pub(super) fn token_on(&self, core: u16) -> Option<Token> {
+        (self.origin.core == core).then(|| self.token())
+    }
+
     /// How replies to its calls are encoded.
     fn call_caller(&self) -> Caller {
         Caller {

@@ -205,7 +205,8 @@ impl Core {
             // What is sent cannot be taken back.
             in_place.has_written = true;
         }
-        match self.publish_here(&hosted.run.words(), subject) {
+        let publisher = hosted.token_on(self.id);
+        match self.publish_here(publisher, &hosted.run.words(), subject) {
             None => Judged::Wish(Wish::Publish(entry)),
             Some(count) => {
                 out.clear();
@@ -370,8 +371,8 @@ impl Core {
             Wish::Publish(entry) => {
                 if let Runs::PubSub(PubSub::Publish(subject)) = entry.command.run {
                     self.shard.record(entry.index, 0);
-                    let token = hosted.token();
-                    self.publish_queued(token, tx, &hosted.run.words(), subject);
+                    let publisher = hosted.token_on(self.id);
+                    self.publish_queued(publisher, tx, &hosted.run.words(), subject);
                 }
             }
             Wish::Info(entry, sections) => {

@@ -7,7 +7,8 @@
 //! Promises  nobody learns from others of a write that a power cut may take back; without `appendfsync always` this is one
 //!           branch where there is something to tell. MONITOR and SLOWLOG show requests, not what became of them, and INFO is
 //!           what operators look at while a disk hangs, when Redis answers nobody: they wait for nothing. Messages are bounded:
-//!           while a core keeps back 64 MiB of them, requests that may say more wait, on all cores.
+//!           while a core keeps back 64 MiB of them, requests that may say more wait, on all cores. Who says something that he is
+//!           subscribed to himself has it where it stands among his replies, which wait for the same records.
 //! Not here  what waits for what: `persist/withheld.rs`; replies: `node/holding.rs`.
 //! Tests     tests/server/withheld.rs.
 
@@ -16,6 +17,7 @@ use std::sync::atomic::Ordering;
 use super::block;
 use super::connection::{Blocked, Connection};
 use super::core::Core;
+use super::pubsub::{Publisher, write_own};
 use super::ring::Token;
 use crate::base::glob::glob_match;
 use crate::commands::Entry;
@@ -24,7 +26,7 @@ use crate::commands::table::{Flags, Run};
 use crate::keyspace::events::Event;
 use crate::keyspace::tracking::Invalidation;
 use crate::persist::Holds;
-use crate::resp::Args;
+use crate::resp::{Args, Protocol};
 use crate::router::TxId;
 
 /// Bytes of messages that a core keeps back before requests that may say more wait. News takes no more than the log that it
@@ -48,15 +50,18 @@ pub(super) enum Telling {
         channel: Box<[u8]>,
         /// The message.
         message: Box<[u8]>,
+        /// A connection of this core that has had it by then, or was not subscribed when it said it.
+        publisher: Option<Token>,
     },
 }
 
 impl Telling {
-    fn said(args: &Args<'_>, subject: Subject) -> Self {
+    fn said(args: &Args<'_>, subject: Subject, publisher: Option<Token>) -> Self {
         Self::Said {
             subject,
             channel: args.get(1).into(),
             message: args.get(2).into(),
+            publisher,
         }
     }
 
@@ -168,15 +173,19 @@ impl Core {
     }
 
     /// PUBLISH of a connection whose earlier requests may have revealed what is not durable; how many subscribers there are.
+    ///
+    /// - `own`: is appended what the connection itself is to be sent after the reply.
     #[cold]
     pub(super) fn say_later(
         &mut self,
-        connection: &Connection,
+        (token, connection): (Token, &Connection),
         args: &Args<'_>,
         subject: Subject,
+        own: &mut Vec<u8>,
     ) -> u64 {
         let holds = connection.next_holds().cloned().unwrap_or_default();
-        let telling = Telling::said(args, subject);
+        write_own(connection, args, subject, own);
+        let telling = Telling::said(args, subject, Some(token));
         self.note_said(telling.said_bytes());
         self.withheld.push_held(telling, holds);
         self.subscribers_count(args, subject)
@@ -184,15 +193,28 @@ impl Core {
 
     /// PUBLISH in a script or a block; how many subscribers there are.
     ///
+    /// - `publisher`: who runs it, if that is a connection of this core: what it is subscribed to comes after its reply.
     /// - `tx`: its transaction; none: a script, in place or not.
     #[cold]
     pub(super) fn say_at_the_end(
         &mut self,
+        publisher: Option<Token>,
         tx: Option<TxId>,
         args: &Args<'_>,
         subject: Subject,
     ) -> u64 {
-        let telling = Telling::said(args, subject);
+        // Who is out of its place is not subscribed: it would not run a script there.
+        if let Some(connection) = publisher.and_then(|token| self.connections.get_mut(token))
+            && !connection.closed
+            && !connection.close_after_output
+        {
+            let mut own = Vec::new();
+            write_own(connection, args, subject, &mut own);
+            if !own.is_empty() {
+                connection.push_message(|| self.clock.raw(), |out| out.append(&mut own));
+            }
+        }
+        let telling = Telling::said(args, subject, publisher);
         self.note_said(telling.said_bytes());
         match tx {
             Some(tx) => self.withheld.push_of_transaction(telling, tx),
@@ -277,8 +299,15 @@ impl Core {
                     subject,
                     channel,
                     message,
+                    publisher,
                 } => {
-                    self.spread(subject, &channel, &message, None, None);
+                    let mut has_had = Vec::new();
+                    let mut publisher = publisher.map(|token| Publisher {
+                        token,
+                        protocol: Protocol::Resp2,
+                        own: &mut has_had,
+                    });
+                    self.spread(subject, &channel, &message, None, publisher.as_mut());
                 }
             }
         }

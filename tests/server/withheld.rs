@@ -195,6 +195,103 @@ fn messages_that_reveal_nothing_do_not_wait() {
     }
 }
 
+/// Whatever a pipeline does to its own subscriptions behind PUBLISH: it gets what it was subscribed to when that ran, after the
+/// reply and before the next one, and nothing else. Others get it all the same.
+#[test]
+fn who_publishes_has_it_where_it_stands_among_his_replies() {
+    let array = |items: &[Value]| Value::Array(items.to_vec());
+    let words = |items: &[&str]| items.iter().map(bulk).collect::<Vec<_>>();
+    let confirmed = |kind: &str, name: &str, count: i64| {
+        [words(&[kind, name]), vec![Value::Integer(count)]].concat()
+    };
+    let queued = || Value::Simple("QUEUED".into());
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--appendonly", "yes", "--appendfsync", "always"]);
+        let mut news = resp3(&server);
+        news.ask("SUBSCRIBE ch");
+        let has_come = |news: &mut Client, message: &str| {
+            assert_eq!(news.reply().items()[2], bulk(message), "{threads}");
+        };
+        let message = array(&words(&["message", "ch", "m"]));
+        let subscribed = array(&confirmed("subscribe", "ch", 1));
+
+        let block = "MULTI\r\nSET k v\r\nSUBSCRIBE ch\r\nPUBLISH ch m\r\nEXEC\r\n";
+        let ends = [
+            ("UNSUBSCRIBE", array(&confirmed("unsubscribe", "ch", 0))),
+            ("RESET", Value::Simple("RESET".into())),
+            ("QUIT", ok()),
+            (
+                "GET k",
+                Value::Error(
+                    "ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                     this context"
+                        .into(),
+                ),
+            ),
+        ];
+        for (request, reply) in ends {
+            let mut client = server.client();
+            client.send(format!("{block}{request}\r\n").as_bytes());
+            let replies = client.replies(7);
+            let all = array(&[ok(), subscribed.clone(), Value::Integer(2)]);
+            let expected = [ok(), queued(), queued(), queued(), all];
+            assert_eq!(replies[..5], expected, "{request} at {threads}");
+            assert_eq!(
+                replies[5..],
+                [message.clone(), reply],
+                "{request} at {threads}"
+            );
+            has_come(&mut news, "m");
+            if request != "QUIT" {
+                client.ask("RESET");
+            }
+        }
+
+        // Who subscribes after it was not there.
+        for write in ["", "SET k v\r\n"] {
+            let mut client = server.client();
+            let lines = format!("MULTI\r\n{write}PUBLISH ch m\r\nEXEC\r\nPSUBSCRIBE *\r\n");
+            client.send(lines.as_bytes());
+            let replies = client.replies(lines.lines().count());
+            let all = replies[replies.len() - 2].items();
+            assert_eq!(all[all.len() - 1], Value::Integer(1), "{write}");
+            let last = array(&confirmed("psubscribe", "*", 1));
+            assert_eq!(replies[replies.len() - 1], last, "{write}");
+            has_come(&mut news, "m");
+            let pong = array(&words(&["pong", ""]));
+            assert_eq!(client.ask("PING"), pong, "{write} at {threads}");
+            client.ask("RESET");
+        }
+        let mut client = server.client();
+        client.send(b"MULTI\r\nPUBLISH ch m\r\nSUBSCRIBE ch\r\nEXEC\r\n");
+        let all = array(&[Value::Integer(1), subscribed.clone()]);
+        assert_eq!(client.replies(4)[3], all);
+        has_come(&mut news, "m");
+        assert_eq!(client.ask("PING"), array(&words(&["pong", ""])));
+        client.ask("RESET");
+
+        // Behind a write, and in a script.
+        let script = "EVAL \"return redis.call('publish', 'ch', 'm')\" 0";
+        for says in ["PUBLISH ch m", script] {
+            let mut client = resp3(&server);
+            client.ask("SUBSCRIBE ch");
+            client.ask("PSUBSCRIBE c*");
+            client.send(format!("SET k v\r\n{says}\r\nUNSUBSCRIBE ch\r\n").as_bytes());
+            let expected = [
+                ok(),
+                Value::Integer(3),
+                Value::Push(words(&["message", "ch", "m"])),
+                Value::Push(words(&["pmessage", "c*", "ch", "m"])),
+                Value::Push(confirmed("unsubscribe", "ch", 1)),
+            ];
+            assert_eq!(client.replies(5), expected, "{says} at {threads}");
+            has_come(&mut news, "m");
+            client.ask("RESET");
+        }
+        is_unaware(&mut news, "news");
+    }
+}
+
 /// A library that is loaded is known to nobody before it is durable.
 #[test]
 fn libraries_are_known_once_they_are_durable() {

@@ -58,12 +58,14 @@ impl Watches {
         self.keys.is_empty()
     }
 
-    /// Watched keys, each counted once for everybody who watches it.
+    /// Watched keys, each counted once, whoever watches it; not those of watches that have been touched on any shard.
     pub fn len(&self) -> usize {
-        self.watchers
-            .values()
-            .map(|watcher| watcher.keys.len())
-            .sum()
+        let waits = |id: &u64| {
+            let watcher = self.watchers.get(id);
+            watcher.is_some_and(|watcher| !watcher.watch.is_touched())
+        };
+        let watched = self.keys.values();
+        watched.filter(|key| key.ids.iter().any(waits)).count()
     }
 
     fn add(&mut self, watch: &Watch, place: WaitKey, key: &[u8], is_there: bool) {

@@ -254,6 +254,30 @@ fn watches_are_forgotten() {
     }
 }
 
+/// INFO counts a key once, however many watch it, and none of a client with a key that was written.
+#[test]
+fn watched_keys_are_counted_once_and_until_one_is_written() {
+    for threads in THREADS {
+        let server = Server::start(threads, &[]);
+        let counts = |what: &str| {
+            let count = server.info_number("clients", "total_watched_keys");
+            (count, format!("{what} at {threads}"))
+        };
+        let mut first = server.client();
+        let mut second = server.client();
+        assert_eq!(first.ask("WATCH b"), ok());
+        assert_eq!(second.ask("WATCH a b c d e"), ok());
+        let (count, what) = counts("both");
+        assert_eq!(count, 5, "{what}");
+        assert_eq!(server.client().ask("SET e 1"), ok());
+        let (count, what) = counts("one was touched");
+        assert_eq!(count, 1, "{what}");
+        assert_eq!(exec(&mut second, &["GET a"]), Value::Null);
+        assert_eq!(exec(&mut first, &["GET e"]), Value::Array(vec![bulk("1")]));
+        eventually("none is watched", || counts("none").0 == 0);
+    }
+}
+
 /// CLIENT LIST tells of a block, of what is watched, and that it was touched.
 #[test]
 fn client_list_shows_blocks_and_watches() {

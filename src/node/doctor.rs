@@ -94,7 +94,7 @@ impl Host {
 
     /// Everything that files tell. What a kernel does not tell is not looked at.
     pub fn examine(&self) -> Vec<Finding> {
-        let looks: [fn(&Host) -> Option<Finding>; 15] = [
+        let looks: [fn(&Host) -> Option<Finding>; 16] = [
             Host::kernel,
             Host::io_uring,
             Host::open_files,
@@ -108,6 +108,7 @@ impl Host {
             Host::interrupts,
             Host::cpu_quota,
             Host::memory_limit,
+            Host::tasks_limit,
             Host::nodes,
             Host::steal,
         ];
@@ -329,14 +330,85 @@ impl Host {
         })
     }
 
-    fn cpu_quota(&self) -> Option<Finding> {
-        let text = self.read("sys/fs/cgroup/cpu.max")?;
+    /// The folders of the cgroups that limit this process, its own first: those of version 2, and of version 1 where that has
+    /// the controller.
+    fn cgroups(&self, controller: &str) -> Vec<String> {
+        let lines = self.read("proc/self/cgroup").unwrap_or_default();
+        // `0::/system.slice/rondo.service`, `4:cpu,cpuacct:/docker/1f2e`
+        let path_of = |is_it: &dyn Fn(&str) -> bool| {
+            let mut fields = lines.lines().map(|line| line.splitn(3, ':'));
+            let found = fields.find_map(|mut fields| {
+                let name = fields.nth(1)?;
+                fields.next().filter(|_| is_it(name))
+            });
+            found.unwrap_or("/").to_string()
+        };
+        let of_version_1 = |name: &str| name.split(',').any(|of| of == controller);
+        let roots = [
+            ("sys/fs/cgroup".to_string(), path_of(&str::is_empty)),
+            (
+                format!("sys/fs/cgroup/{controller}"),
+                path_of(&of_version_1),
+            ),
+        ];
+        let mut folders = Vec::new();
+        for (root, path) in roots {
+            // What is beyond the root of a container's own is not to be seen.
+            let mut path = match path.contains("..") {
+                true => "",
+                false => path.trim_end_matches('/'),
+            };
+            while let Some((above, _)) = path.rsplit_once('/') {
+                folders.push(format!("{root}{path}"));
+                path = above;
+            }
+            folders.push(root);
+        }
+        folders
+    }
+
+    /// The lowest of the limits in these files of cgroups; `u64::MAX` where they limit nothing.
+    fn least(&self, controller: &str, names: &[&str]) -> Option<u64> {
+        let folders = self.cgroups(controller);
+        let files = folders
+            .iter()
+            .flat_map(|folder| names.iter().map(move |name| (folder, name)));
+        let limits = files.filter_map(|(folder, name)| {
+            let text = self.read(&format!("{folder}/{name}"))?;
+            match text.as_str() {
+                "max" => Some(u64::MAX),
+                // Version 1 has a whole number of pages for no limit.
+                text => text
+                    .parse::<u64>()
+                    .ok()
+                    .map(|limit| if limit < 1 << 62 { limit } else { u64::MAX }),
+            }
+        });
+        limits.min()
+    }
+
+    /// How many cores a cgroup gives, by its files; infinitely many where it limits nothing.
+    fn quota_of(&self, folder: &str) -> Option<f64> {
+        let text = self.read(&format!("{folder}/cpu.max")).or_else(|| {
+            let quota = self.read(&format!("{folder}/cpu.cfs_quota_us"))?;
+            let period = self.read(&format!("{folder}/cpu.cfs_period_us"))?;
+            Some(format!("{quota} {period}"))
+        })?;
         let mut words = text.split_whitespace();
         let (quota, period) = (words.next()?, words.next()?);
-        let Ok(quota) = quota.parse::<f64>() else {
+        match quota {
+            "max" | "-1" => Some(f64::INFINITY),
+            quota => Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?),
+        }
+    }
+
+    fn cpu_quota(&self) -> Option<Finding> {
+        let folders = self.cgroups("cpu");
+        let quotas = folders.iter().filter_map(|folder| self.quota_of(folder));
+        let cores = quotas.min_by(f64::total_cmp)?;
+        if cores.is_infinite() {
             return Some(Finding::good("CPU quota", "none"));
-        };
-        let cores = quota / period.parse::<f64>().ok()?;
+        }
         let found = format!("{cores:.1} cores");
         Some(if cores.fract() > 0.01 {
             let change = "rondo starts one shard for each whole core, and a quota that runs out stops all of them at once: give whole \
@@ -348,10 +420,10 @@ impl Host {
     }
 
     fn memory_limit(&self) -> Option<Finding> {
-        let text = self.read("sys/fs/cgroup/memory.max")?;
-        let Ok(limit) = text.parse::<u64>() else {
+        let limit = self.least("memory", &["memory.max", "memory.limit_in_bytes"])?;
+        if limit == u64::MAX {
             return Some(Finding::good("memory limit", "none"));
-        };
+        }
         let mib = limit >> 20;
         let change = format!(
             "the kernel kills a process that goes beyond it: leave a fifth for buffers and set maxmemory {}mb or less",
@@ -359,6 +431,26 @@ impl Host {
         );
         let found = format!("{mib} MiB");
         Some(Finding::bad(Grade::Advice, "memory limit", found, change))
+    }
+
+    fn tasks_limit(&self) -> Option<Finding> {
+        let subject = "tasks";
+        let limit = self.least("pids", &["pids.max"])?;
+        if limit == u64::MAX {
+            return Some(Finding::good(subject, "no limit"));
+        }
+        let cores = self.cores() as u64;
+        let wanted = 6 * cores + 10;
+        let found = format!("pids.max = {limit} for {cores} cores");
+        Some(if limit < wanted {
+            let change = format!(
+                "each core has up to six threads, the kernel's own for the log among them, and without one the log cannot be \
+                 written: TasksMax={wanted} or more in the unit, or --pids-limit of a container"
+            );
+            Finding::bad(Grade::Advice, subject, found, change)
+        } else {
+            Finding::good(subject, found)
+        })
     }
 
     fn nodes(&self) -> Option<Finding> {

@@ -77,6 +77,7 @@ fn kind(path: &Path) -> Finding {
         0x0102_1994 => "tmpfs",
         0x794c_7630 => "overlay",
         0x6969 => "nfs",
+        0x6573_5546 => "fuse",
         other => return Finding::good(subject, format!("type {other:#x}")),
     };
     match name {

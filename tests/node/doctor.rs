@@ -234,6 +234,72 @@ fn each_setting_is_graded_and_what_is_bad_says_what_to_do() {
     assert_eq!(two_nodes.examine()[0].grade, Grade::Advice);
 }
 
+/// A limit is that of the process's own cgroup or of any above it, in either version: a unit of systemd has no root of its own.
+#[test]
+fn limits_of_cgroups_are_those_of_the_process() {
+    let unit = ("proc/self/cgroup", "0::/system.slice/rondo.service\n");
+    let of_unit = |name: &str| format!("sys/fs/cgroup/system.slice/rondo.service/{name}");
+    let of_slice = |name: &str| format!("sys/fs/cgroup/system.slice/{name}");
+    let found = |files: &[(&str, &str)]| {
+        let findings = Files::with(files).examine();
+        let said = findings
+            .iter()
+            .map(|finding| format!("{}: {}", finding.subject, finding.found));
+        said.collect::<Vec<_>>()
+    };
+    let (memory, slice_memory) = (of_unit("memory.max"), of_slice("memory.max"));
+    let (quota, tasks) = (of_unit("cpu.max"), of_unit("pids.max"));
+    for (own, above, expected) in [
+        ("max", "max", "memory limit: none"),
+        ("1073741824", "max", "memory limit: 1024 MiB"),
+        ("1073741824", "536870912", "memory limit: 512 MiB"),
+    ] {
+        assert_eq!(
+            found(&[unit, (&memory, own), (&slice_memory, above)]),
+            [expected]
+        );
+    }
+    assert_eq!(
+        found(&[unit, (&quota, "150000 100000")]),
+        ["CPU quota: 1.5 cores"]
+    );
+    let said = found(&[unit, (&tasks, "9")]);
+    assert!(said[0].starts_with("tasks: pids.max = 9 for "), "{said:?}");
+    assert_eq!(found(&[unit, (&tasks, "max")]), ["tasks: no limit"]);
+    let few = Files::with(&[unit, (&tasks, "9")]).examine();
+    assert_eq!(few[0].grade, Grade::Advice);
+    let many = Files::with(&[unit, (&tasks, "1000000")]).examine();
+    assert_eq!(many[0].grade, Grade::Good);
+
+    let lines = "5:memory:/jail\n4:cpu,cpuacct:/jail\n3:pids:/jail\n0::/\n";
+    let groups = ("proc/self/cgroup", lines);
+    let none = (
+        "sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "9223372036854771712",
+    );
+    let limit = (
+        "sys/fs/cgroup/memory/jail/memory.limit_in_bytes",
+        "167772160",
+    );
+    assert_eq!(found(&[groups, none]), ["memory limit: none"]);
+    assert_eq!(found(&[groups, none, limit]), ["memory limit: 160 MiB"]);
+    let period = ("sys/fs/cgroup/cpu/jail/cpu.cfs_period_us", "100000");
+    for (quota, expected) in [
+        ("-1", "CPU quota: none"),
+        ("200000", "CPU quota: 2.0 cores"),
+    ] {
+        let quota = ("sys/fs/cgroup/cpu/jail/cpu.cfs_quota_us", quota);
+        assert_eq!(found(&[groups, quota, period]), [expected]);
+    }
+    let said = found(&[groups, ("sys/fs/cgroup/pids/jail/pids.max", "9")]);
+    assert!(said[0].starts_with("tasks: pids.max = 9 for "), "{said:?}");
+
+    // A container sees its own as the root, whatever its path is outside.
+    let outside = ("proc/self/cgroup", "0::/../../docker/1f2e\n");
+    let root = ("sys/fs/cgroup/memory.max", "1073741824");
+    assert_eq!(found(&[outside, root]), ["memory limit: 1024 MiB"]);
+}
+
 /// Nonsense in place of numbers, and files that are not there, are not looked at.
 #[test]
 fn what_is_not_told_is_not_judged() {

@@ -177,6 +177,11 @@ fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String
         format!("not enough threads can begin: {error}; {remedy}")
     })?;
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);
+    if clients_max == 0 {
+        let error = std::io::Error::from_raw_os_error(libc::EMFILE);
+        let remedy = process::core_remedy(&error, process::address_limit().is_some());
+        return Err(format!("there is no room for clients: {remedy}"));
+    }
     if i64::from(clients_max) < options.maxclients {
         tracing::warn!(
             maxclients = clients_max,

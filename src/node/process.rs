@@ -9,8 +9,10 @@ use super::options::Options;
 use crate::ds::huge_pages::{self, Disabled, Unasked};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
-/// Descriptors a core and the process need besides clients: rings, listeners, logs.
-const DESCRIPTORS_RESERVED: u64 = 32;
+/// Descriptors the process needs besides clients: listeners, signals, its log.
+const DESCRIPTORS_RESERVED: u64 = 16;
+/// What each core needs: rings, its segment and the next one; while the log is rewritten a base and segments of the new epoch.
+const DESCRIPTORS_PER_CORE: u64 = 8;
 
 /// CPU time of this thread: user and system, microseconds.
 pub fn thread_cpu_us() -> (u64, u64) {
@@ -72,10 +74,19 @@ fn kilobytes(text: &str, name: &str) -> u64 {
     number.unwrap_or(0)
 }
 
-/// Makes room for `clients_max` open sockets; returns how many clients fit.
+/// How many clients fit where `limit` files may be open; the rest is for rings, listeners, logs and snapshots.
+pub fn clients_that_fit(limit: u64, cores_count: usize) -> u32 {
+    let count = limit.saturating_sub(descriptors_reserved(cores_count));
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn descriptors_reserved(cores_count: usize) -> u64 {
+    DESCRIPTORS_RESERVED + DESCRIPTORS_PER_CORE * cores_count as u64
+}
+
+/// Makes room for `clients_max` open sockets; returns how many clients fit, none of them where not even the server does.
 pub fn raise_open_files(clients_max: u32, cores_count: usize) -> u32 {
-    let reserved = DESCRIPTORS_RESERVED + 16 * cores_count as u64;
-    let wanted = u64::from(clients_max) + reserved;
+    let wanted = u64::from(clients_max) + descriptors_reserved(cores_count);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return clients_max;
     };
@@ -88,9 +99,9 @@ pub fn raise_open_files(clients_max: u32, cores_count: usize) -> u32 {
     }
     let reached = hard.min(wanted);
     if setrlimit(Resource::RLIMIT_NOFILE, reached, hard).is_err() {
-        return soft.saturating_sub(reserved).max(1) as u32;
+        return clients_that_fit(soft, cores_count);
     }
-    reached.saturating_sub(reserved).max(1) as u32
+    clients_that_fit(reached, cores_count)
 }
 
 /// What a core's glommio executor locks itself: three rings, and 64 KiB of buffers registered with each.

@@ -2,13 +2,14 @@
 //!
 //! Promises  a supervisor hears READY only when the server answers; going into the background happens before anything but the log is opened.
 //! Source    systemd's sd_notify(3): a datagram of `NAME=value` lines to the socket in NOTIFY_SOCKET. Upstart waits for SIGSTOP.
-//! Tests     tests/server/daemon.rs.
+//! Tests     tests/server/daemon.rs, tests/node/process.rs.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::options::Options;
@@ -110,7 +111,7 @@ pub fn detach(options: &Options, supervisor: &Supervisor, here: &Path) -> io::Re
     }
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_else(|| "rondo".into());
-    Command::new("/proc/self/exe")
+    Command::new(program(Path::new("/proc/self/exe"), &name))
         .arg0(name)
         .args(words)
         .current_dir(here)
@@ -120,4 +121,14 @@ pub fn detach(options: &Options, supervisor: &Supervisor, here: &Path) -> io::Re
         .stderr(Stdio::null())
         .spawn()?;
     Ok(true)
+}
+
+/// What is to be started anew: this process's own file, or where no `/proc` says which that is, what it was started as.
+///
+/// - `name`: its first word; one without a slash is looked for in PATH.
+pub fn program(own: &Path, name: &OsStr) -> PathBuf {
+    match own.exists() {
+        true => own.into(),
+        false => name.into(),
+    }
 }

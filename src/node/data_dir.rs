@@ -13,11 +13,12 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{Whence, lseek};
 
-use super::faults::fail_if;
+use super::faults::{fail_if, fault};
 use super::folder::{Folder, shown};
 use super::process::machine_bytes;
 use super::regular;
@@ -493,9 +494,13 @@ fn allocate(file: &File, bytes: u64, spare_bytes: u64) -> std::io::Result<()> {
     {
         return Err(std::io::Error::from_raw_os_error(libc::ENOSPC));
     }
-    match fallocate(file, FallocateFlags::empty(), 0, bytes as i64) {
-        // Where the file system cannot, writes find out.
-        Err(nix::errno::Errno::EOPNOTSUPP) => file.set_len(bytes),
+    let allocated = match fault("fallocate") {
+        Some(errno) => Err(Errno::from_raw(errno)),
+        None => fallocate(file, FallocateFlags::empty(), 0, bytes as i64),
+    };
+    match allocated {
+        // Where the file system cannot, or a sandbox says that the kernel cannot, writes find out.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => file.set_len(bytes),
         other => Ok(other?),
     }
 }

@@ -8,6 +8,7 @@
 //! | `stall` | writes of logs do not end |
 //! | `segment` | a segment cannot be made: ENOSPC |
 //! | `nearly-full` | a segment of more than 512 KiB cannot be made: ENOSPC |
+//! | `fallocate` | room for a segment cannot be allocated beforehand: ENOSYS |
 //! | `manifest` | a manifest is not replaced: EIO |
 //! | `base` | a base is written but not put in force: EIO |
 //! | `link` | a file gets no second name, in a backup: ENOSPC |
@@ -27,6 +28,7 @@ pub fn fault(name: &str) -> Option<i32> {
     let is_there = dir.as_ref()?.join(name).exists();
     let errno = match name {
         "sync" | "manifest" | "base" | "unlock" => libc::EIO,
+        "fallocate" => libc::ENOSYS,
         _ => libc::ENOSPC,
     };
     is_there.then_some(errno)

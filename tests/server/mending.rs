@@ -212,6 +212,27 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     assert_eq!(client.ask("MGET a b c"), all);
 }
 
+/// Some sandboxes say of what they forbid that the kernel does not have it: segments are made without room of their own.
+#[test]
+fn a_sandbox_without_fallocate_has_a_log() {
+    let mut faulty = Faulty::start(1, "always");
+    let mut client = faulty.server.client();
+    assert_eq!(client.ask("SET a 1"), ok());
+    faulty.begin("fallocate");
+    client.ask("BGREWRITEAOF");
+    eventually("it has ended", || {
+        status(&faulty.server, "aof_rewrites") == "1"
+            || status(&faulty.server, "aof_last_bgrewrite_status") == "err"
+    });
+    assert_eq!(status(&faulty.server, "aof_last_bgrewrite_status"), "ok");
+    assert_eq!(client.ask("SET b 2"), ok());
+    faulty.server.signal("KILL");
+    assert!(faulty.server.restart(1, OPTIONS), "{}", faulty.server.log());
+    let mut client = faulty.server.client();
+    let both = Value::Array(["1", "2"].map(bulk).to_vec());
+    assert_eq!(client.ask("MGET a b"), both);
+}
+
 /// After a sealed segment comes another, whatever becomes of the tries to make it anew.
 #[test]
 fn a_segment_that_cannot_be_made_again_is_not_missing() {

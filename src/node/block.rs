@@ -114,6 +114,8 @@ pub struct Running {
     pub(super) changing: Option<Changing>,
     /// Those that have turned logs on, which have not begun: `node/block_logs.rs`.
     pub wants_logs: Vec<usize>,
+    /// EXEC itself, where monitors are to be told of it when all has run.
+    pub untold: Option<OwnedArgs>,
 }
 
 impl Block {
@@ -291,7 +293,7 @@ impl Core {
             (Verb::Watch, true) => "ERR WATCH inside MULTI is not allowed",
             (Verb::Exec, false) => "ERR EXEC without MULTI",
             (Verb::Discard, false) => "ERR DISCARD without MULTI",
-            (Verb::Exec, true) => return self.exec(token, connection, entry),
+            (Verb::Exec, true) => return self.exec(token, connection, entry, args),
             (Verb::Watch, false) => return self.watch(token, connection, entry, args),
             (Verb::Multi, false) => {
                 let spare = &mut self.spare_blocks;
@@ -453,6 +455,7 @@ impl Core {
         token: Token,
         connection: &mut Connection,
         entry: &'static Entry,
+        args: &Args<'_>,
     ) -> Dispatched {
         let is_plain = connection
             .open_block()
@@ -557,6 +560,7 @@ impl Core {
             is_memory_short,
             changing: None,
             wants_logs: Vec::new(),
+            untold: (self.monitored && !overlaps).then(|| OwnedArgs::from_args(args)),
         };
         let user = &connection.session.user;
         let request = BlockRequest {
@@ -752,7 +756,7 @@ impl Core {
     /// A block that ran as a transaction has ended.
     pub(super) fn block_has_run(
         &mut self,
-        token: Token,
+        (token, entry): (Token, &'static Entry),
         running: Running,
         mut transaction: Transaction,
         reply: &[u8],
@@ -780,6 +784,12 @@ impl Core {
         }
         if has_gone_on {
             return; // Whatever block is open is another one.
+        }
+        if let Some(args) = running.untold
+            && let Some(connection) = self.connections.borrow(token)
+        {
+            self.tell_of_request(&connection, entry, &args.as_args());
+            self.connections.restore(token, connection);
         }
         self.forget_block(token);
         if let Some(connection) = self.connections.get_mut(token) {

@@ -267,7 +267,13 @@ impl Core {
         match purpose {
             Purpose::Block(mut running) => {
                 let positions = std::mem::take(&mut running.wants_logs);
-                self.block_has_run(token, running, transaction, &reply, place.is_some());
+                self.block_has_run(
+                    (token, entry),
+                    running,
+                    transaction,
+                    &reply,
+                    place.is_some(),
+                );
                 if !positions.is_empty() {
                     let ended = Ended {
                         entry,

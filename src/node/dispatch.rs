@@ -166,10 +166,11 @@ impl Core {
         args: &Args<'_>,
         large: Option<(&SharedBytes, &Vec<Span>)>,
     ) -> Dispatched {
-        if connection.session.monitoring
-            && let Some(error) = needs_no_keys(entry, &connection.session)
-        {
-            return self.refuse(connection, Some(entry), &error);
+        if connection.session.monitoring {
+            if let Some(error) = needs_no_keys(entry, &connection.session) {
+                return self.refuse(connection, Some(entry), &error);
+            }
+            self.show_monitors(Some((token, &mut *connection)));
         }
         if connection.block.is_some()
             && let Some(dispatched) = self.queue(connection, entry, args)

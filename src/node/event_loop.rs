@@ -233,7 +233,7 @@ impl CoreLoop {
         let is_leaving = self.core.go_on_leaving();
         self.core.settle();
         if !self.core.monitors.is_empty() {
-            self.core.show_monitors();
+            self.core.show_monitors(None);
         }
         self.core.release_withheld();
         self.core.end_silence();

@@ -709,8 +709,12 @@ impl Core {
                 });
             }
             Purpose::Monitor => {
-                self.begin_monitor(token);
-                self.complete(token, |out, session| Reply::new(out, session.protocol).ok());
+                let has_begun = self.begin_monitor(token);
+                self.complete(token, |out, session| {
+                    if has_begun {
+                        Reply::new(out, session.protocol).ok();
+                    }
+                });
             }
             Purpose::HotKeys(of) => self.reply_hot_keys(token, &of, answers),
             Purpose::Histogram(names) => {

@@ -18,6 +18,7 @@ use super::core::Core;
 use super::message::Message;
 use super::ring::Token;
 use crate::commands::redact::for_each_shown;
+use crate::commands::session::ReplyMode;
 use crate::commands::{Entry, Flags};
 use crate::resp::Args;
 
@@ -130,15 +131,22 @@ impl Core {
     }
 
     /// Gives this core's monitors what has happened; once a turn.
+    ///
+    /// - `own`: one of them that is out of its place, before a request of its own: what that changes concerns lines to come.
     #[cold]
-    pub(super) fn show_monitors(&mut self) {
+    pub(super) fn show_monitors(&mut self, mut own: Option<(Token, &mut Connection)>) {
         let lines = self.mesh.board().watch.monitors.take(usize::from(self.id));
         if lines.is_empty() {
             return;
         }
         for token in self.monitors.clone() {
-            if let Some(connection) = self.connections.get_mut(token)
+            let connection = match &mut own {
+                Some((of, connection)) if *of == token => Some(&mut **connection),
+                _ => self.connections.get_mut(token),
+            };
+            if let Some(connection) = connection
                 && !connection.close_after_output
+                && connection.session.reply_mode != ReplyMode::Off
             {
                 connection.output.extend_from_slice(&lines);
                 self.mark_dirty(token);
@@ -151,17 +159,19 @@ impl Core {
         self.mesh.board().watch.monitors.join(usize::from(self.id));
     }
 
-    /// MONITOR, last step, before its reply.
-    pub(super) fn begin_monitor(&mut self, token: Token) {
-        self.show_monitors();
+    /// MONITOR, last step: whether it is one from now on. Who was one gets no reply, as in Redis.
+    pub(super) fn begin_monitor(&mut self, token: Token) -> bool {
+        self.show_monitors(None);
         match self.connections.get_mut(token) {
             Some(connection) if !connection.closed && !connection.session.monitoring => {
                 connection.session.monitoring = true;
                 self.monitors.push(token);
+                return true;
             }
             _ if self.monitors.is_empty() => self.leave_feed(),
             _ => {}
         }
+        false
     }
 
     /// RESET, QUIT, or the end: no line more.

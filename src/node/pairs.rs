@@ -226,6 +226,7 @@ impl Core {
             changing: None,
             empties: false,
             wants_logs: Vec::new(),
+            untold: None,
             calls_functions: (commands.iter()).any(|queued| calls_function(queued.entry)),
             calls_scripts: (commands.iter()).any(|queued| calls_script(queued.entry)),
             is_memory_short: false,

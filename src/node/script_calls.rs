@@ -159,7 +159,16 @@ impl Core {
             Runs::PubSub(what @ (PubSub::Names(_) | PubSub::Counts(_) | PubSub::PatternsCount)) => {
                 self.call_of_pubsub(hosted, entry, what, out)
             }
-            Runs::Session(run) => self.call_of_session(hosted, entry, run, out),
+            Runs::Session(run) => {
+                let judged = self.call_of_session(hosted, entry, run, out);
+                // As in Redis, a SELECT is shown where it leads.
+                if self.monitored
+                    && let Some((db, _)) = hosted.called.last_mut()
+                {
+                    *db = hosted.db;
+                }
+                judged
+            }
             _ => Judged::Refused(NOT_FROM_SCRIPT),
         }
     }

@@ -22,6 +22,7 @@ use crate::base::ticks::TickClock;
 use crate::commands::commandlog::Log;
 use crate::commands::redact::logged_words;
 use crate::commands::slowlog::{LatencyRequest, SlowlogRequest};
+use crate::commands::table::Run;
 use crate::commands::{Entry, Flags};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
@@ -184,8 +185,9 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) {
-        // Scripts are told before what they call, by `node/script.rs`.
-        if self.monitored && !entry.command.flags.has(Flags::SKIP_MONITOR) {
+        // Scripts are told before what they call, by `node/script.rs`; EXEC behind what its scripts call, by `node/block.rs`.
+        let is_told_later = connection.runs_block && matches!(entry.command.run, Run::Block(_));
+        if self.monitored && !entry.command.flags.has(Flags::SKIP_MONITOR) && !is_told_later {
             self.tell_of_request(connection, entry, args);
         }
         let request_bytes = args.bytes().len() as u64;

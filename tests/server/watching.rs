@@ -98,6 +98,90 @@ fn scripts_are_shown_with_what_they_call() {
     }
 }
 
+/// EXEC stands behind what the scripts of its block call, and in the database that the block leads to; so does a SELECT.
+#[test]
+fn a_block_is_shown_with_what_its_scripts_call() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut monitor = server.client();
+        assert_eq!(monitor.ask("MONITOR"), ok());
+        let mut client = server.client();
+        for line in [
+            "MULTI",
+            "SELECT 1",
+            "EVAL \"return redis.call('get',KEYS[1])\" 1 a",
+            "exec",
+        ] {
+            client.ask(line);
+        }
+        client.ask("EVAL \"return redis.call('select','2')\" 0");
+        let calls = |line: &str| {
+            line.split_once("] ").map(|(head, rest)| {
+                let (head, rest) = (
+                    head.split_once('[').expect("a database").1,
+                    rest.to_string(),
+                );
+                let (db, by) = head.split_once(' ').expect("who asked");
+                format!("{db} {} {rest}", if by == "lua" { "lua" } else { "client" })
+            })
+        };
+        let seen: Vec<_> = (0..7).map(|_| calls(&monitor.reply().text())).collect();
+        let expected = [
+            r#"0 client "MULTI""#,
+            r#"1 client "SELECT" "1""#,
+            r#"1 client "EVAL" "return redis.call('get',KEYS[1])" "1" "a""#,
+            r#"1 lua "get" "a""#,
+            r#"1 client "exec""#,
+            r#"1 client "EVAL" "return redis.call('select','2')" "0""#,
+            r#"2 lua "select" "2""#,
+        ];
+        assert_eq!(
+            seen,
+            expected.map(|line| Some(line.to_string())),
+            "{threads}"
+        );
+    }
+}
+
+/// MONITOR a second time is not answered, and while replies are off there are no lines; RESET ends what comes after it.
+#[test]
+fn who_monitors_is_answered_once_and_shown_nothing_with_replies_off() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut monitor = server.client();
+        assert_eq!(monitor.ask("MONITOR"), ok());
+        monitor.send(b"MONITOR\r\nPING\r\n");
+        let mut replies = [monitor.reply().text(), monitor.reply().text()];
+        replies.sort_by_key(|reply| reply.len());
+        assert_eq!(replies[0], "PONG", "{threads}");
+        assert!(replies[1].ends_with("\"PING\""), "{replies:?}");
+        monitor.send(b"CLIENT REPLY OFF\r\n");
+        let mut client = server.client();
+        let off = "cmd=client|reply";
+        eventually("its replies are off", || {
+            client.ask("CLIENT LIST").text().contains(off)
+        });
+        client.ask("GET unseen");
+        assert_eq!(monitor.ask("CLIENT REPLY ON"), ok(), "{threads}");
+        client.ask("GET seen");
+        let own = without_time(&mut monitor);
+        assert_eq!(own, "[0 \"CLIENT\" \"REPLY\" \"ON\"", "{threads}");
+        assert_eq!(
+            without_time(&mut monitor),
+            "[0 \"GET\" \"seen\"",
+            "{threads}"
+        );
+        monitor.send(b"HELLO 2\r\nRESET\r\n");
+        assert_eq!(monitor.reply().items().len(), 14);
+        assert_eq!(
+            without_time(&mut monitor),
+            "[0 \"HELLO\" \"2\"",
+            "{threads}"
+        );
+        assert_eq!(monitor.reply(), Value::Simple("RESET".into()), "{threads}");
+    }
+}
+
 /// What a script calls is logged where it was slow, whatever it is and wherever it runs, as nobody's; and once, also where the
 /// script leaves the core that it began on.
 #[test]

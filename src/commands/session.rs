@@ -430,9 +430,14 @@ pub fn needs_silence(entry: &Entry, session: &Session) -> Option<CommandError> {
     {
         return None;
     }
+    let name = match entry.full_name.split_once('|') {
+        // DEBUG is one command to Redis.
+        Some((container, _)) if !entry.is_visible() => container,
+        _ => entry.full_name,
+    };
     Some(CommandError::quoting(
         "ERR Can't execute '",
-        entry.full_name.as_bytes(),
+        name.as_bytes(),
         "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
     ))
 }

@@ -566,7 +566,7 @@ fn subscribers_are_a_class_of_clients() {
 /// CLIENT PAUSE WRITE holds messages back; the refusal of other commands names the command.
 #[test]
 fn a_pause_holds_messages_back() {
-    let server = Server::start(2, &[]);
+    let server = Server::start(2, &["--enable-debug-command", "local"]);
     let mut subscriber = server.client();
     subscribe(&mut subscriber, "SUBSCRIBE news");
     assert_eq!(
@@ -575,6 +575,13 @@ fn a_pause_holds_messages_back() {
             "ERR Can't execute 'client|info': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
              in this context"
         )
+    );
+    // Whose subcommands are not commands to Redis.
+    let refused = subscriber.ask("DEBUG SLEEP 0");
+    let begin = "ERR Can't execute 'debug': only ";
+    assert!(
+        matches!(&refused, Value::Error(text) if text.starts_with(begin)),
+        "{refused:?}"
     );
     let mut publisher = server.client();
     let mut other = server.client();

@@ -126,7 +126,7 @@ impl Core {
         {
             return Dispatched::NotYet;
         }
-        if self.is_a_script_busy() && self.is_busy_for(entry) {
+        if self.is_a_script_busy() && self.is_busy_for(connection, entry) {
             let error = self.busy_error();
             return self.refuse(connection, Some(entry), &error);
         }

@@ -12,6 +12,7 @@
 use std::time::{Duration, Instant};
 
 use super::busy_scripts::{BusyScript, busy_text};
+use super::connection::Connection;
 use super::core::{Coordinated, Core, Purpose, Start};
 use super::gather::Asker;
 use super::ring::Token;
@@ -47,11 +48,15 @@ impl Core {
     }
 
     /// Whether a command may not run while a script does for long: on its core nearly none may, on others only PING, which asks
-    /// for the server rather than for this core of it.
+    /// for the server rather than for this core of it. What a block may not have is refused as that.
     #[cold]
-    pub(super) fn is_busy_for(&self, entry: &Entry) -> bool {
+    pub(super) fn is_busy_for(&self, connection: &mut Connection, entry: &Entry) -> bool {
+        let flags = entry.command.flags;
+        if flags.has(Flags::NO_MULTI) && connection.open_block().is_some() {
+            return false;
+        }
         let is_here = self.scripts.busy_count > 0;
-        !entry.command.flags.has(Flags::ALLOW_BUSY) && (is_here || entry.command.name == "PING")
+        !flags.has(Flags::ALLOW_BUSY) && (is_here || entry.command.name == "PING")
     }
 
     /// Whether a script has used up its turn: it has run for longer than others are made to wait without a word.

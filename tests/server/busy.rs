@@ -220,6 +220,25 @@ fn functions_are_named_by_whoever_asks_first() {
     }
 }
 
+/// What no block may have is refused as that, whatever a script does meanwhile.
+#[test]
+fn a_block_refuses_what_it_may_not_have_while_a_script_runs() {
+    let server = Server::start(1, &["--busy-reply-threshold", "50"]);
+    let mut block = server.client();
+    assert_eq!(block.ask("MULTI"), ok());
+    let mut looping = server.client();
+    looping.send(b"EVAL \"while true do end\" 1 k\r\n");
+    let mut others = [server.client()];
+    eventually("it is busy", || is_busy_somewhere(&mut others, BUSY));
+    assert_eq!(block.ask("GET k"), error(BUSY));
+    assert_eq!(
+        block.ask("SAVE"),
+        error("ERR Command not allowed inside a transaction")
+    );
+    assert_eq!(others[0].ask("SCRIPT KILL"), ok());
+    assert!(matches!(looping.reply(), Value::Error(_)));
+}
+
 /// A snapshot that waits for such a script keeps nobody waiting who could do without it, and is made when the script has ended.
 #[test]
 fn nobody_waits_behind_a_snapshot_that_waits_for_a_script() {

@@ -106,15 +106,11 @@ fn a_block_is_shown_with_what_its_scripts_call() {
         let mut monitor = server.client();
         assert_eq!(monitor.ask("MONITOR"), ok());
         let mut client = server.client();
-        for line in [
-            "MULTI",
-            "SELECT 1",
-            "EVAL \"return redis.call('get',KEYS[1])\" 1 a",
-            "exec",
-        ] {
-            client.ask(line);
-        }
-        client.ask("EVAL \"return redis.call('select','2')\" 0");
+        client.ask("MULTI");
+        client.ask("SELECT 1");
+        client.run(&[b"EVAL", b"return redis.call('get',KEYS[1])", b"1", b"a"]);
+        client.ask("exec");
+        client.run(&[b"EVAL", b"return redis.call('select','2')", b"0"]);
         let calls = |line: &str| {
             line.split_once("] ").map(|(head, rest)| {
                 let (head, rest) = (

@@ -462,6 +462,27 @@ fn shared_strings_are_not_copied() {
     assert_eq!(table.used_bytes(), 0);
 }
 
+/// What stood beside it in its request, as long as itself, goes when it becomes the table's own.
+#[test]
+fn received_strings_leave_the_rest_of_their_request() {
+    const LENGTH: usize = 300_000;
+    let hasher = KeyHasher::with_seed(1);
+    let hash = hasher.hash(b"k");
+    for start in [30, LENGTH] {
+        let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+        let mut buffer = GrowingBuffer::expecting(2 * LENGTH + 60);
+        buffer
+            .extend_from_slice(&vec![b'v'; 2 * LENGTH + 60])
+            .unwrap();
+        let value = SharedBytes::new(buffer).slice(start..start + LENGTH);
+        table.insert(hash, b"k", NewValue::Received(value), None);
+        let string = table.get_mut(hash, b"k").unwrap().string_mut(0).to_vec();
+        assert_eq!(string, vec![b'v'; LENGTH]);
+        let used_bytes = table.used_bytes();
+        assert!(used_bytes < LENGTH + LENGTH / 4, "{start}: {used_bytes}");
+    }
+}
+
 /// A part of a request becomes a value as it lies, and grows where it is: bytes of the request before it stay, those behind it go.
 #[test]
 fn received_strings_become_the_tables_own() {

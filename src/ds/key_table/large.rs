@@ -17,6 +17,8 @@ use crate::ds::growing_buffer::GrowingBuffer;
 const MAPPED_BYTES_MIN: usize = 1 << 20;
 /// A string that outgrows its memory gets as much again as it needs; one of [`MAPPED_BYTES_MIN`] that found no pages, a quarter.
 const SPARE_PART_OF_LONG: usize = 4;
+/// One that becomes the table's own keeps bytes before it in its buffer, up to this part of its length.
+const HEAD_PART: usize = 8;
 /// A string that grows by this many zeros takes them from the allocator instead of writing them.
 const ZEROS_BYTES_MIN: usize = 1 << 16;
 
@@ -106,7 +108,15 @@ impl Large {
         let copy = |bytes: &[u8]| Self::copy_of(bytes, bytes.len().max(length_min));
         match self {
             Self::Received(bytes) => match bytes.try_own::<GrowingBuffer>() {
-                Ok((buffer, range)) => Self::Buffered(Buffered::of(buffer, range)),
+                // What stood before it in its request would stay as long as it does.
+                Ok((buffer, range)) if range.start > range.len() / HEAD_PART => {
+                    copy(&buffer.as_slice()[range])
+                }
+                Ok((buffer, range)) => {
+                    let mut buffered = Buffered::of(buffer, range);
+                    buffered.buffer.truncate_to_len();
+                    Self::Buffered(buffered)
+                }
                 Err(bytes) => copy(&bytes),
             },
             Self::Shared(bytes) => copy(&bytes),

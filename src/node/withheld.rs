@@ -76,6 +76,11 @@ impl Telling {
     }
 }
 
+/// A connection of this core, as who says something.
+fn said_by(token: Token) -> u64 {
+    u64::from(token.index) << 32 | u64::from(token.generation)
+}
+
 impl Core {
     /// Whether what is to be told may have to wait.
     #[inline]
@@ -187,7 +192,7 @@ impl Core {
         write_own(connection, args, subject, own);
         let telling = Telling::said(args, subject, Some(token));
         self.note_said(telling.said_bytes());
-        self.withheld.push_held(telling, holds);
+        self.withheld.push_held(telling, said_by(token), holds);
         self.subscribers_count(args, subject)
     }
 
@@ -216,9 +221,10 @@ impl Core {
         }
         let telling = Telling::said(args, subject, publisher);
         self.note_said(telling.said_bytes());
+        let by = publisher.map(said_by);
         match tx {
-            Some(tx) => self.withheld.push_of_transaction(telling, tx),
-            None => self.withheld.push_of_script(telling),
+            Some(tx) => self.withheld.push_of_transaction(telling, by, tx),
+            None => self.withheld.push_of_script(telling, by),
         }
         self.subscribers_count(args, subject)
     }

@@ -31,6 +31,8 @@ struct Entry<T> {
     what: T,
     until: Until,
     holds: Holds,
+    /// The client that said it, where that is known.
+    by: Option<u64>,
 }
 
 /// What waits.
@@ -61,26 +63,31 @@ impl<T> Withheld<T> {
 
     /// Something of the shard's: it waits for all that the log has when the turn ends, and for all that is under way by then.
     pub fn push_news(&mut self, what: T) {
-        self.push(what, Until::TurnEnds, Holds::new());
+        self.push(what, Until::TurnEnds, Holds::new(), None);
     }
 
-    /// Something that reveals these records.
-    pub fn push_held(&mut self, what: T, holds: Holds) {
-        self.push(what, Until::Durable, holds);
+    /// Something that client `by` says, and that reveals these records.
+    pub fn push_held(&mut self, what: T, by: u64, holds: Holds) {
+        self.push(what, Until::Durable, holds, Some(by));
     }
 
-    /// Something that a script says which runs in place.
-    pub fn push_of_script(&mut self, what: T) {
-        self.push(what, Until::ScriptEnds, Holds::new());
+    /// Something that a script of client `by` says which runs in place.
+    pub fn push_of_script(&mut self, what: T, by: Option<u64>) {
+        self.push(what, Until::ScriptEnds, Holds::new(), by);
     }
 
-    /// Something that is said in transaction `tx`.
-    pub fn push_of_transaction(&mut self, what: T, tx: u64) {
-        self.push(what, Until::Ended(tx), Holds::new());
+    /// Something that client `by` says in transaction `tx`.
+    pub fn push_of_transaction(&mut self, what: T, by: Option<u64>, tx: u64) {
+        self.push(what, Until::Ended(tx), Holds::new(), by);
     }
 
-    fn push(&mut self, what: T, until: Until, holds: Holds) {
-        self.entries.push_back(Entry { what, until, holds });
+    fn push(&mut self, what: T, until: Until, holds: Holds, by: Option<u64>) {
+        self.entries.push_back(Entry {
+            what,
+            until,
+            holds,
+            by,
+        });
     }
 
     /// The script has ended in place.
@@ -105,9 +112,19 @@ impl<T> Withheld<T> {
     }
 
     fn end(&mut self, until: Until, holds: &Holds) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.until == until) {
-            entry.until = Until::Durable;
-            entry.holds.merge(holds);
+        let first = self.entries.iter().find(|entry| entry.until == until);
+        let Some(by) = first.map(|entry| entry.by) else {
+            return;
+        };
+        // It may have touched nothing, and comes behind what its client has said before all the same.
+        let mut behind = holds.clone();
+        for entry in &mut self.entries {
+            if entry.until == until {
+                entry.until = Until::Durable;
+                entry.holds.merge(&behind);
+            } else if by.is_some() && entry.by == by {
+                behind.merge(&entry.holds);
+            }
         }
     }
 

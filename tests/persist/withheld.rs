@@ -44,10 +44,10 @@ fn news_wait_for_steps_and_then_for_what_is_logged_by_then() {
 #[test]
 fn what_is_said_in_a_script_or_a_block_waits_for_its_end() {
     let mut withheld = Withheld::default();
-    withheld.push_of_script("left");
+    withheld.push_of_script("left", None);
     withheld.script_becomes(7);
-    withheld.push_of_transaction("block", 8);
-    withheld.push_of_script("in place");
+    withheld.push_of_transaction("block", Some(1), 8);
+    withheld.push_of_script("in place", Some(2));
     withheld.bind(0);
     assert!(release(&mut withheld, 9, 0, 9).is_empty());
     withheld.script_has_ended(&holds(5));
@@ -67,11 +67,28 @@ fn what_is_said_in_a_script_or_a_block_waits_for_its_end() {
 #[test]
 fn what_waits_for_the_same_is_told_in_order() {
     let mut withheld = Withheld::default();
-    withheld.push_held("1", holds(3));
+    withheld.push_held("1", 1, holds(3));
     withheld.push_news("2");
-    withheld.push_held("3", holds(3));
-    withheld.push_held("at once", Holds::new());
+    withheld.push_held("3", 1, holds(3));
+    withheld.push_held("at once", 2, Holds::new());
     withheld.bind(0);
     assert_eq!(release(&mut withheld, 0, 3, 2), ["at once"]);
     assert_eq!(release(&mut withheld, 0, 9, 3), ["1", "2", "3"]);
+}
+
+/// What a script or a block of a client says comes behind what it has said before, though it has touched no key; nobody else waits.
+#[test]
+fn scripts_and_blocks_speak_when_their_client_would() {
+    let mut withheld = Withheld::default();
+    withheld.push_held("first", 1, holds(3));
+    withheld.push_of_script("script", Some(1));
+    withheld.script_has_ended(&Holds::new());
+    withheld.push_of_transaction("block", Some(1), 8);
+    withheld.transaction_has_ended(8, &Holds::new());
+    withheld.push_of_script("another's", Some(2));
+    withheld.script_has_ended(&Holds::new());
+    withheld.push_held("last", 1, holds(3));
+    assert_eq!(release(&mut withheld, 9, 0, 2), ["another's"]);
+    let all = ["first", "script", "block", "last"];
+    assert_eq!(release(&mut withheld, 9, 0, 3), all);
 }

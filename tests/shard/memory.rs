@@ -271,7 +271,7 @@ fn nothing_goes_while_there_is_room() {
 }
 
 /// Values of up to a sixteenth of the limit, sent by clients of another core: room is made before they are there, so that even
-/// then the limit is never passed by more than a hundredth, and most of it is used.
+/// then the limit is hardly ever passed by more than a hundredth, never by more than a fiftieth, and most of it is used.
 #[test]
 fn large_values_find_their_room_made() {
     let limit = 16_000_000;

@@ -1,15 +1,17 @@
 //! ROLE, REPLICAOF, FAILOVER and what replicas say: replication is not built, so this server is a primary without replicas, and
-//! says so.
+//! says so. Who wants a copy of what there is and nothing that comes after it, as `redis-cli --rdb`, is no replica: SYNC gives it.
 //!
 //! Promises  every command of Redis's replication has its row, so that access rules that name it are understood.
+//! Not here  how a copy is sent: `node/copies.rs`.
 //! Tests     tests/commands/session.rs, tests/server/acl.rs.
 
 use super::CommandError;
 use super::row::ROW;
-use super::session::{Action, SessionCall};
+use super::session::{Action, CopyParts, NodeRequest, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
 use super::word::integer;
 use crate::base::number::parse_i64;
+use crate::resp::parse::split_quoted;
 use crate::resp::{Args, Reply};
 
 type Handled = Result<Action, CommandError>;
@@ -30,7 +32,7 @@ fn replica_of(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -
         return Ok(Action::Done);
     }
     match parse_i64(args.get(2)) {
-        Some(0..=65_535) => Err("ERR replication is not built yet".into()),
+        Some(0..=65_535) => Err(NOT_BUILT.into()),
         _ => Err("ERR Invalid master port".into()),
     }
 }
@@ -64,9 +66,72 @@ fn failover(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Hand
     Err("ERR FAILOVER requires connected replicas.".into())
 }
 
-/// REPLCONF, PSYNC and SYNC: who says them would be a replica.
-fn of_a_replica(_: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
-    Err("ERR replication is not built yet".into())
+/// What a replica would be told.
+const NOT_BUILT: &str = "ERR replication is not built yet";
+
+/// `REPLCONF [rdb-only 0 | 1] [rdb-filter-only "" | functions] [capa capability] ...`: what the copy is to be that SYNC asks for.
+/// What only replicas say is refused, as they are.
+fn replica_configure(
+    call: &mut SessionCall<'_>,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Handled {
+    if args.len().is_multiple_of(2) {
+        return Err(CommandError::Syntax);
+    }
+    for index in (1..args.len()).step_by(2) {
+        let (name, value) = (args.get(index), args.get(index + 1));
+        match name.to_ascii_lowercase().as_slice() {
+            b"rdb-only" => call.session.wants_copy_only = is_on(value)?,
+            b"rdb-filter-only" => call.session.copy_parts = copy_parts(value)?,
+            // How a copy could come otherwise than it does.
+            b"capa" => {}
+            b"listening-port" | b"ip-address" | b"ack" | b"getack" | b"rdb-channel"
+            | b"main-ch-client-id" => return Err(NOT_BUILT.into()),
+            _ => {
+                let text = "ERR Unrecognized REPLCONF option: ";
+                return Err(CommandError::quoting(text, name, ""));
+            }
+        }
+    }
+    reply.ok();
+    Ok(Action::Done)
+}
+
+fn is_on(word: &[u8]) -> Result<bool, CommandError> {
+    match integer(word)? {
+        number @ 0..=1 => Ok(number == 1),
+        _ => Err("ERR value is out of range, value must between 0 and 1".into()),
+    }
+}
+
+/// The words of a filter name what a copy is to have; none: nothing.
+fn copy_parts(filter: &[u8]) -> Result<CopyParts, CommandError> {
+    let words = split_quoted(filter).ok_or("ERR Missing rdb-filter-only values")?;
+    let mut parts = CopyParts::Nothing;
+    let words = words.as_args();
+    for word in words.iter_from(0) {
+        if !word.eq_ignore_ascii_case(b"functions") {
+            let text = "ERR Unsupported rdb-filter-only option: ";
+            return Err(CommandError::quoting(text, word, ""));
+        }
+        parts = CopyParts::Functions;
+    }
+    Ok(parts)
+}
+
+/// `SYNC`, of one who wants nothing but a copy: a snapshot, and the end.
+fn sync(call: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    if !call.session.wants_copy_only {
+        return Err(NOT_BUILT.into());
+    }
+    Ok(Action::Node(NodeRequest::Copy(call.session.copy_parts)))
+}
+
+/// `PSYNC replicationid offset`: who says it would be a replica.
+fn partial_sync(_: &mut SessionCall<'_>, args: &Args<'_>, _: &mut Reply<'_>) -> Handled {
+    integer(args.get(2))?;
+    Err(NOT_BUILT.into())
 }
 
 /// A row of this family.
@@ -94,7 +159,7 @@ const SYNC: Command = Command {
     args: "",
     cost: "",
     is_system: true,
-    run: Run::Session(of_a_replica),
+    run: Run::Session(sync),
     ..REPLICA_OF
 };
 
@@ -148,7 +213,8 @@ pub const COMMANDS: &[Command] = &[
             .or(Flags::STALE)
             .or(Flags::ALLOW_BUSY),
         cost: "O(1)",
-        summary: "What a replica says of itself; replicas are refused.",
+        summary: "Says what a copy is to have that SYNC asks for; replicas are refused.",
+        run: Run::Session(replica_configure),
         ..SYNC
     },
     Command {
@@ -157,11 +223,12 @@ pub const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(3),
         args: "replicationid:string offset:integer",
         summary: "How a replica goes on with a copy; replicas are refused.",
+        run: Run::Session(partial_sync),
         ..SYNC
     },
     Command {
         name: "SYNC",
-        summary: "How a replica asks for a copy; replicas are refused.",
+        summary: "Sends a snapshot and closes, after REPLCONF rdb-only 1; replicas are refused.",
         ..SYNC
     },
 ];

@@ -59,6 +59,22 @@ pub struct Session {
     pub user: Arc<User>,
     /// HIMPORT PREPARE.
     pub fieldsets: Option<Box<Fieldsets>>,
+    /// REPLCONF rdb-only: it wants a copy of what there is, and nothing that comes after that.
+    pub wants_copy_only: bool,
+    /// REPLCONF rdb-filter-only: what that is to have.
+    pub copy_parts: CopyParts,
+}
+
+/// What a copy is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopyParts {
+    /// Keys and functions.
+    #[default]
+    All,
+    /// Functions alone.
+    Functions,
+    /// A file with nothing in it.
+    Nothing,
 }
 
 /// CLIENT REPLY's modes.
@@ -97,6 +113,8 @@ impl Default for Session {
             monitoring: false,
             fieldsets: None,
             tracking: None,
+            wants_copy_only: false,
+            copy_parts: CopyParts::default(),
         }
     }
 }
@@ -317,6 +335,8 @@ pub enum NodeRequest {
     Save(SaveRequest),
     /// BACKUP: OK, what there is to tell, or the error.
     Backup(BackupRequest),
+    /// SYNC: a snapshot's file as a bulk string without an end of its line, after which the connection is closed.
+    Copy(CopyParts),
     /// WAIT and WAITAOF: an integer, or two.
     Wait(WaitRequest),
     /// LASTSAVE: an integer.
@@ -384,6 +404,8 @@ pub enum SaveRequest {
     Cancel,
     /// SAVE: OK when it is on disk.
     Wait,
+    /// SYNC: its file, when it is on disk.
+    Copy,
     /// FLUSHALL has emptied all: OK when a snapshot of that is on disk, or cannot be made.
     Emptied,
     /// DEBUG LOADAOF: OK when the keys are those of the append-only log.

@@ -74,10 +74,10 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
         name: name.clone(),
         age_s: (now_ms - connection.created_ms) / 1000,
         idle_s: (now_ms - connection.last_active_ms) / 1000,
-        kind: if *subscribed {
-            ClientKind::PubSub
-        } else {
-            ClientKind::Normal
+        kind: match (connection.is_copied_to, *subscribed) {
+            (true, _) => ClientKind::Replica,
+            (false, true) => ClientKind::PubSub,
+            (false, false) => ClientKind::Normal,
         },
         flags: ClientFlags {
             blocked: connection.waits_at_length(),

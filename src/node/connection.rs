@@ -168,6 +168,8 @@ pub struct Connection {
     pub is_pushed: bool,
     /// Another client redirects to it.
     pub is_target: bool,
+    /// It is sent a snapshot, or waits for one.
+    pub is_copied_to: bool,
     /// The reply the connection is blocked for will not be sent (CLIENT REPLY).
     pub silent_reply: bool,
     /// The same, of the last request or reply.
@@ -294,6 +296,7 @@ impl Connection {
             subscriptions: None,
             publishing: false,
             is_target: false,
+            is_copied_to: false,
             late: Vec::new(),
             news: None,
             silent_reply: false,

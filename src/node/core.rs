@@ -12,6 +12,7 @@ use super::block::{Block, Running, Watching};
 use super::block_calls::Captured;
 use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
+use super::copies::Copying;
 use super::disk::Disk;
 use super::errand::Errands;
 use super::figures::CoreCounters;
@@ -174,6 +175,8 @@ pub struct Core {
     pub(super) searches: Vec<OpenSearch>,
     /// CLIENT LIST, where it waits.
     pub(super) listings: Listings,
+    /// Clients that are sent a snapshot, or wait for it.
+    pub(super) copies: Vec<Copying>,
     /// CLIENT PAUSE.
     pub pause: Option<Pause>,
     /// Writes wait because of the server's own doings: a shutdown that saves, a reload.
@@ -448,6 +451,7 @@ impl Core {
             sleeps: Vec::new(),
             searches: Vec::new(),
             listings: Listings::default(),
+            copies: Vec::new(),
             pause: None,
             holds_writes: false,
             waiting_for_writes: Vec::new(),

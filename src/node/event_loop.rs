@@ -221,6 +221,7 @@ impl CoreLoop {
             self.core.walk_load(),
             self.core.poll_saving(),
             self.core.poll_filings(),
+            Pace::Rest,
         ];
         self.core.limit_tracking();
         self.core.settle();
@@ -232,6 +233,7 @@ impl CoreLoop {
         self.core.resume_yielding(yielding);
         let is_leaving = self.core.go_on_leaving();
         self.core.settle();
+        walks[5] = self.core.go_on_copying();
         if !self.core.monitors.is_empty() {
             self.core.show_monitors(None);
         }

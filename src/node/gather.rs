@@ -15,6 +15,7 @@ use super::acl::{UserChange, use_users_question};
 use super::block_logs::Ended;
 use super::client_row::{Place, row};
 use super::clients;
+use super::copies::{NO_COPY, Source};
 use super::core::{Core, ask_core, every_core};
 use super::figures::{CoreFigures, Wanted};
 use super::filing::Filing;
@@ -113,6 +114,8 @@ pub(super) enum Purpose {
     /// A change of libraries.
     Libraries(Change, Option<Changing>),
     Save,
+    /// SYNC.
+    Copy,
     Stop,
 }
 
@@ -231,6 +234,7 @@ impl Core {
             NodeRequest::Wait(request) => self.wait_for_disk(token, request),
             NodeRequest::Save(request) => self.save_request(token, request),
             NodeRequest::Backup(request) => self.backup_request(token, request),
+            NodeRequest::Copy(parts) => self.copy_request(token, parts),
             NodeRequest::LastSave => {
                 let last_s = self.mesh.board().last_save_s.load(Ordering::Relaxed);
                 self.complete(token, |out, session| {
@@ -617,6 +621,11 @@ impl Core {
                 drop(changing);
                 self.wake_all();
             }
+            Purpose::Copy => match answers.into_iter().next() {
+                Some(Answer::File(file)) => self.start_copy(token, Source::File(file)),
+                Some(Answer::Refused(text)) => self.fail_copy(token, &text),
+                _ => self.fail_copy(token, NO_COPY.as_bytes()),
+            },
             Purpose::Save => match answers.into_iter().next() {
                 Some(Answer::Refused(text)) => self.fail_with(token, &text),
                 Some(Answer::Said(text)) => self.complete(token, |out, session| {

@@ -1,5 +1,6 @@
 //! What cores say to each other besides plain requests.
 
+use std::fs::File;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
@@ -298,6 +299,8 @@ pub enum Answer {
     Refused(Vec<u8>),
     /// Clients, rendered rows with their ids.
     Clients(Vec<ClientRow>),
+    /// A snapshot's file, whole.
+    File(Arc<File>),
     /// A number.
     Count(usize),
     /// What the core's clients were denied.

@@ -27,6 +27,7 @@ pub mod config_users;
 mod configure;
 pub mod connection;
 mod coordinate;
+mod copies;
 pub mod core;
 pub mod data_dir;
 pub mod debugging;

@@ -5,6 +5,7 @@
 //! | save points, BGSAVE | when the cut is made | |
 //! | FLUSHALL, with save points | when the empty file is on disk | |
 //! | SAVE | when the file is on disk; others are served meanwhile | |
+//! | SYNC | when the file is on disk: it is the reply | `node/copies.rs` |
 //! | DEBUG RELOAD | when it is loaded again | keys go, and come back from the file; with logs: see `node/reload.rs` |
 //! | SHUTDOWN, SIGTERM | by the end of the connection | the process ends: `node/stopping.rs` |
 //!
@@ -14,6 +15,7 @@
 //! Tests     tests/server/snapshot.rs.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use super::backup::BackingUp;
 use super::block::says_it_writes;
 use super::connection::Connection;
+use super::copies::NO_COPY;
 use super::core::{Coordinated, Core};
 use super::folder;
 use super::gather::{Asker, Purpose as Gathered};
@@ -68,6 +71,8 @@ pub(super) enum Then {
     /// A part of that is done.
     SealStep,
     Reply(Asked),
+    /// It is sent to clients, from where it was written.
+    Copy(Vec<Asked>, PathBuf),
     /// There is none for what FLUSHALL has emptied; the replies.
     Emptied(Vec<Asked>),
     Reload(Asked, Reload),
@@ -241,6 +246,11 @@ impl Core {
                 self.begin_save(Then::Nothing);
             }
             SaveRequest::Wait => self.begin_save(Then::Reply(asked)),
+            SaveRequest::Copy if self.is_saving_busy() => {
+                let copy = Then::Copy(vec![asked], PathBuf::new());
+                self.saving.queue.push_back(copy);
+            }
+            SaveRequest::Copy => self.begin_save(Then::Copy(vec![asked], PathBuf::new())),
             SaveRequest::Emptied => self.emptied(asked),
             SaveRequest::Reload {
                 saves,
@@ -366,8 +376,11 @@ impl Core {
         folder::working_path(&self.options.dir).join(&self.options.dbfilename)
     }
 
-    pub(super) fn begin_save(&mut self, then: Then) {
+    pub(super) fn begin_save(&mut self, mut then: Then) {
         self.saving.tried_ms = self.now_ms;
+        if let Then::Copy(_, path) = &mut then {
+            *path = self.rdb_path();
+        }
         if matches!(then, Then::Nothing) {
             tracing::info!("Background saving started");
         }
@@ -462,6 +475,11 @@ impl Core {
                         .into_iter()
                         .for_each(|asked| self.give_up(asked, true));
                 }
+                Then::Copy(asked, _) => {
+                    asked
+                        .into_iter()
+                        .for_each(|asked| self.give_up(asked, false));
+                }
                 Then::Seal(asked)
                 | Then::Reply(asked)
                 | Then::Reload(asked, _)
@@ -510,6 +528,16 @@ impl Core {
                         _ => true,
                     });
                     self.begin_save(Then::Emptied(asked));
+                }
+                Then::Copy(mut asked, path) => {
+                    self.saving.queue.retain_mut(|then| match then {
+                        Then::Copy(others, _) => {
+                            asked.append(others);
+                            false
+                        }
+                        _ => true,
+                    });
+                    self.begin_save(Then::Copy(asked, path));
                 }
                 then => self.begin_save(then),
             }
@@ -579,6 +607,17 @@ impl Core {
             (Then::Emptied(asked), _) => {
                 for (from, id) in asked {
                     self.answer(from, id, Answer::Done);
+                }
+            }
+            (Then::Copy(asked, path), result) => {
+                let file = result.and_then(|()| File::open(path).map_err(|it| it.to_string()));
+                let file = file.map(Arc::new);
+                for (from, id) in asked {
+                    let answer = match &file {
+                        Ok(file) => Answer::File(file.clone()),
+                        Err(_) => Answer::Refused(NO_COPY.into()),
+                    };
+                    self.answer(from, id, answer);
                 }
             }
             (Then::Reply((from, id)), Ok(())) => self.answer(from, id, Answer::Done),

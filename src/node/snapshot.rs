@@ -475,7 +475,10 @@ fn write_temporary(
         sizes.map(|(db, (keys, dated))| (db, keys, dated)).collect(),
     );
     let libraries = (plan.functions)();
-    let aux = aux(plan, libraries.version);
+    let mut aux = aux(plan.used_memory, plan.base.is_some());
+    if plan.base.is_some() {
+        aux.push((LIBRARIES_VERSION, libraries.version.to_string()));
+    }
     out.write_all(&file.head(version, &aux, &libraries.codes))?;
     let mut add = |chunk: Chunk, out: &mut FileWriter| {
         out.write_all(&file.select(chunk.db))?;
@@ -507,18 +510,22 @@ fn write_temporary(
     Ok(lsns)
 }
 
-fn aux(plan: &SnapshotPlan, libraries_version: u64) -> Vec<(&'static str, String)> {
+/// A file without keys.
+pub(super) fn without_keys(codes: &[Vec<u8>], has_checksum: bool, used_memory: u64) -> Vec<u8> {
+    let mut file = rdb::FileWriter::new(has_checksum, Vec::new());
+    let mut bytes = file.head(VERSION, &aux(used_memory, false), codes);
+    bytes.extend(file.end());
+    bytes
+}
+
+fn aux(used_memory: u64, is_base: bool) -> Vec<(&'static str, String)> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let mut aux = vec![
+    vec![
         ("redis-ver", REDIS_VERSION.to_string()),
         ("redis-bits", "64".to_string()),
         ("ctime", now.unwrap_or_default().as_secs().to_string()),
-        ("used-mem", plan.used_memory.to_string()),
-        ("aof-base", u8::from(plan.base.is_some()).to_string()),
+        ("used-mem", used_memory.to_string()),
+        ("aof-base", u8::from(is_base).to_string()),
         ("rondo-ver", env!("CARGO_PKG_VERSION").to_string()),
-    ];
-    if plan.base.is_some() {
-        aux.push((LIBRARIES_VERSION, libraries_version.to_string()));
-    }
-    aux
+    ]
 }

@@ -503,7 +503,7 @@ fn split_plain(line: &[u8], spans: &mut Vec<Span>) {
 }
 
 /// Words of a line with quotes: `"..."` knows escapes, `'...'` only `\'`; a closing quote must end its word.
-fn split_quoted(line: &[u8]) -> Option<OwnedArgs> {
+pub fn split_quoted(line: &[u8]) -> Option<OwnedArgs> {
     let mut args = OwnedArgs::new();
     let mut word = Vec::new();
     let mut rest = line;

@@ -244,10 +244,22 @@ fn a_server_without_replicas_says_so() {
         failover timeout 3 abort => -ERR syntax error
         failover timeout => -ERR syntax error",
     );
+    // What a copy is to be that `redis-cli --rdb` asks for.
+    check_replies(
+        "replconf => +OK
+        replconf rdb-only 2 => -ERR value is out of range, value must between 0 and 1
+        replconf rdb-only x => -ERR value is not an integer or out of range
+        replconf rdb-only 1 foo => -ERR syntax error
+        replconf foo 1 => -ERR Unrecognized REPLCONF option: foo
+        replconf rdb-filter-only functions => +OK
+        replconf rdb-filter-only keys => -ERR Unsupported rdb-filter-only option: keys
+        replconf rdb-filter-only \"a => -ERR Missing rdb-filter-only values
+        replconf capa eof capa psync2 => +OK
+        psync ? x => -ERR value is not an integer or out of range",
+    );
     // A real server without replicas takes these up: they are refused here.
     check_replies(
-        "replconf => -ERR replication is not built yet
-        replconf listening-port 1 => -ERR replication is not built yet
+        "replconf listening-port 1 => -ERR replication is not built yet
         psync ? -1 => -ERR replication is not built yet
         sync => -ERR replication is not built yet",
     );

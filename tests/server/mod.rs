@@ -17,6 +17,7 @@ mod client; // a small blocking client
 mod compaction; // active defragmentation
 mod config; // CONFIG REWRITE
 mod connections; // they come, move between cores, and go; how the process starts and ends
+mod copies; // a snapshot for one who asks for it with SYNC
 mod daemon; // in the background, under a supervisor
 mod damaged; // what is in the way of files, and numbers in them that are too large
 mod dashboards; // what exporters and dashboards ask, and the shape of the answers

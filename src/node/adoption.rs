@@ -38,7 +38,7 @@ pub(super) fn adopt(
     };
     let files = files_of(&from)?;
     progress.expect(files.iter().map(|(path, _)| length_of(path)).sum());
-    let mut imported = Imported::new();
+    let mut imported = Imported::new(options.rdbchecksum);
     for (path, is_last) in &files {
         let taken =
             progress.told(|| imported.take(path, *is_last, &|bytes| progress.add(bytes)))?;

@@ -18,28 +18,32 @@ use crate::shard::Shard;
 
 /// Reads a base; its libraries of functions.
 ///
+/// - `checks`: `rdbchecksum`.
 /// - `progress`: told of bytes.
 /// - Errors: a sentence for the operator, with the file.
 pub fn load_base(
     path: &Path,
+    checks: bool,
     shards: &mut [Shard],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Codes, String> {
     let fail = |reason: String| format!("{}, {reason}", shown(path).display());
     let mut file = regular::open(path).map_err(|error| fail(error.to_string()))?;
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-    let taken = load_base_from(&mut file, bytes, shards, progress).map_err(fail)?;
+    let taken = load_base_from(&mut file, bytes, checks, shards, progress).map_err(fail)?;
     Ok(taken.functions)
 }
 
 /// Reads what begins as an RDB file.
 ///
 /// - `file_bytes`: how long it is, about.
+/// - `checks`: `rdbchecksum`.
 /// - `shards`: all of a map of slots, one at least.
 /// - Errors: the offset, and what is wrong there.
 pub(super) fn load_base_from(
     file: &mut impl Read,
     file_bytes: u64,
+    checks: bool,
     shards: &mut [Shard],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<TakenApart, String> {
@@ -54,7 +58,7 @@ pub(super) fn load_base_from(
             .zip(receivers)
             .map(|(shard, line)| scope.spawn(move || load_batches(shard, &line)))
             .collect();
-        let read = take_apart(file, file_bytes, map, true, &mut |fed| match fed {
+        let read = take_apart(file, file_bytes, map, checks, &mut |fed| match fed {
             Fed::Read(count) => {
                 progress(count as u64);
                 true

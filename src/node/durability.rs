@@ -294,9 +294,12 @@ impl Core {
     /// The process ends: whether the log needs no more time. What clients were told is to be in it, so it has longer than they have,
     /// and what it lacks after that is said.
     pub(super) fn may_log_end(&mut self) -> bool {
-        let Some(log) = self.shard.log().filter(|log| !log.is_written()) else {
+        let Some(log) = self.shard.log_mut() else {
             return true;
         };
+        if log.is_written() {
+            return !log.close() && !log.is_busy();
+        }
         let (ending, is_failing) = (&self.ending, log.failure().is_some());
         let is_over = log.is_broken() || ending.is_long_overdue();
         if log.policy() == Policy::Always {

@@ -853,11 +853,14 @@ impl CoreLoop {
         }
         // A client may have gone in the middle of a transaction, which is to be whole all the same.
         let is_quiet = core.connections.is_empty() && !core.has_transactions();
-        let done = (late || is_quiet) && core.may_log_end();
+        let may_end = late || is_quiet;
+        let done = may_end && core.may_log_end();
         // Peers may still need this shard: leave together.
         if done {
             core.ending.arrive(core.id);
+        } else if may_end {
+            self.pump_disk(Haste::Final);
         }
-        done && core.ending.all_arrived()
+        done && self.core.ending.all_arrived()
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn import(from: &Path, dir: &Path, out: &mut dyn Write) -> Done<()> {
     let place = dir.join(Options::default().appenddirname);
     // Where there is nothing yet, nothing is made before all has been read.
     let opened = place.exists().then(|| without_logs(&place)).transpose()?;
-    let mut imported = Imported::new();
+    let mut imported = Imported::new(true);
     for (path, is_last) in files_of(from)? {
         let progress = Mutex::new(ToolProgress::of(&path, length_of(&path)));
         let taken = imported.take(&path, is_last, &|bytes| lock(&progress).add(bytes))?;
@@ -189,10 +189,12 @@ pub(super) struct Imported {
     shards: Vec<Shard>,
     functions: Vec<Vec<u8>>,
     db: u16,
+    checks: bool,
 }
 
 impl Imported {
-    pub(super) fn new() -> Self {
+    /// - `checks`: `rdbchecksum`.
+    pub(super) fn new(checks: bool) -> Self {
         let options = Options {
             databases: DATABASES_OF_TOOLS,
             ..Options::default()
@@ -206,6 +208,7 @@ impl Imported {
             shards: vec![shard],
             functions: Vec::new(),
             db: 0,
+            checks,
         }
     }
 
@@ -232,8 +235,8 @@ impl Imported {
         file.rewind().map_err(unread)?;
         let mut start = 0;
         if head.starts_with(b"REDIS") || head.starts_with(b"VALKEY") {
-            let taken =
-                load_base_from(&mut file, bytes, &mut self.shards, progress).map_err(fail)?;
+            let taken = load_base_from(&mut file, bytes, self.checks, &mut self.shards, progress);
+            let taken = taken.map_err(fail)?;
             self.functions = taken.functions.codes;
             start = taken.bytes;
             file.seek(SeekFrom::Start(start)).map_err(unread)?;

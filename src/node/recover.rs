@@ -214,8 +214,11 @@ fn recover(
             let path = dir.base_path(epoch.number, base.number);
             bytes += sizes.base_bytes;
             base_bytes = sizes.base_bytes;
-            functions =
-                progress.told(|| load_base(&path, &mut shards, &|bytes| progress.add(bytes)))?;
+            functions = progress.told(|| {
+                load_base(&path, options.rdbchecksum, &mut shards, &|bytes| {
+                    progress.add(bytes)
+                })
+            })?;
         }
         let together = Together::new(epoch.cores);
         let epoch_now: &Epoch = epoch;
@@ -242,7 +245,7 @@ fn recover(
                 tracing::warn!(
                     core,
                     records = scan.last_lsn - end,
-                    "records that depend on what another log has lost do not count; none of them was acknowledged"
+                    "records that depend on what another log has lost do not count"
                 );
             }
         }
@@ -362,7 +365,8 @@ fn tell_tail(options: &Options, epoch: &Epoch, tail: &Tail) -> Result<(), String
         Tail::Torn { file, offset } if loads => tracing::warn!(
             file,
             offset,
-            "the log ends in a write that was cut off and never acknowledged; it does not count"
+            "the log ends in a write that is not whole; it does not count (with appendfsync always it had not been acknowledged, \
+             unless the file has been damaged since)"
         ),
         Tail::Torn { file, offset } => return Err(cut_off(file, *offset)),
         // Nobody cuts all of a file off: it was not copied, or its disk is not there. Before all logs have begun one may have none yet.

@@ -266,8 +266,8 @@ fn check_epoch(
                 say(out, &format!("{place}: {what}"))?;
             }
             Ok((_, Tail::Torn { file, offset })) => {
-                let what =
-                    "a write that was never acknowledged is cut off there and does not count";
+                let what = "a write is not whole there and does not count (with appendfsync always it had not been \
+                            acknowledged, unless the file has been damaged since)";
                 say(out, &format!("{place}: {file} at byte {offset}: {what}"))?;
             }
             Ok((_, tail @ Tail::Short { .. })) => {

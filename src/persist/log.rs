@@ -168,6 +168,8 @@ pub struct Log {
     cut: Option<Cut>,
     /// A segment is wanted before the current one is half full.
     wants_next: bool,
+    /// The last record that a mark without records was written for.
+    closed_lsn: u64,
     /// What counts until a base that this log goes on from is in force.
     before: Option<Before>,
     /// A sync of the log before is under way: its end says nothing of this one.
@@ -231,6 +233,7 @@ impl Log {
             bytes: 0,
             cut: None,
             wants_next: false,
+            closed_lsn: 0,
             before: None,
             has_foreign_sync: false,
         };
@@ -838,6 +841,23 @@ impl Log {
         Some(self.fly(current.sequence, current.offset, buffer, last_lsn))
     }
 
+    /// Has a mark written that says that the last record is durable, once for each that is the last: no other write says so, and
+    /// damage to it could not be told from one that was cut off. Whether it has been begun by this; it waits for no room.
+    pub fn close(&mut self) -> bool {
+        let is_due = self.is_written() && self.failure.is_none() && self.closed_lsn < self.lsn;
+        let has_room = |it: &OpenSegment| it.bytes - it.offset >= RESERVED_BYTES;
+        if !is_due || self.lsn == 0 || !self.current.as_ref().is_some_and(has_room) {
+            return false;
+        }
+        self.closed_lsn = self.lsn;
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.extend(&[0; HEADER_BYTES]);
+        buffer.pad(BLOCK_BYTES);
+        let last_lsn = self.lsn;
+        self.waiting.push_back(Waiting { buffer, last_lsn });
+        true
+    }
+
     fn take_batch(&mut self) {
         if self.groups_count > 0 {
             return;
@@ -918,7 +938,7 @@ impl Log {
                     }
                 }
                 if let Some(buffer) = flight.buffer
-                    && !is_seal(&buffer)
+                    && !is_mark_alone(&buffer)
                 {
                     let last_lsn = flight.last_lsn;
                     self.waiting.push_front(Waiting { buffer, last_lsn });
@@ -983,6 +1003,7 @@ impl Log {
     }
 }
 
-fn is_seal(buffer: &BlockBuffer) -> bool {
-    buffer.as_slice().get(HEADER_BYTES + 32) == Some(&4)
+/// Whether no record follows the mark: it is one of a seal, or of the end.
+fn is_mark_alone(buffer: &BlockBuffer) -> bool {
+    matches!(buffer.as_slice().get(HEADER_BYTES + 32), Some(0 | 4))
 }

@@ -68,7 +68,7 @@ pub trait Files {
 pub enum Tail {
     /// After a whole record.
     Clean,
-    /// In something that is no record, and was never acknowledged.
+    /// In something that is no record, and that nothing says was ever durable.
     Torn {
         /// The file.
         file: String,
@@ -138,8 +138,8 @@ impl std::fmt::Display for Refusal {
         match self {
             Self::Damaged { file, offset } => write!(
                 f,
-                "{file} is damaged at byte {offset}: a record that was safe on disk is no longer whole, and valid ones \
-                 follow it; nothing is loaded: restore the files from a copy, or have `rondo check DIR --fix` cut off what \
+                "{file} is damaged at byte {offset}: a record that was safe on disk is no longer whole; nothing is \
+                 loaded: restore the files from a copy, or have `rondo check DIR --fix` cut off what \
                  comes from there on"
             ),
             Self::Missing(file) => write!(

@@ -1,7 +1,7 @@
 use super::disk::MemoryDisk;
 use rondo::persist::log::{IN_FLIGHT_MAX, Place, Policy, Request};
 use rondo::persist::manifest::{Base, Epoch};
-use rondo::persist::recovery::{Tail, walk};
+use rondo::persist::recovery::{Refusal, Tail, walk};
 use rondo::persist::segment::SegmentHeader;
 use rondo::persist::{BLOCK_BYTES, BlockBuffer, Log};
 
@@ -194,6 +194,48 @@ fn a_full_segment_is_followed_by_the_next() {
         let (all, tail) = replayed(&disk);
         assert!(all == said, "{policy:?}");
         assert_eq!(tail, Tail::Clean);
+    }
+}
+
+/// What an ended log had last is known to have been durable; a mark that cannot be written is nobody's loss.
+#[test]
+fn a_closed_log_says_that_its_last_record_is_durable() {
+    for policy in [Policy::Always, Policy::EverySecond] {
+        let mut log = log(policy);
+        let mut disk = MemoryDisk::default();
+        assert!(!log.close(), "nothing was logged");
+        log.set_now(1);
+        say(&mut log, "first");
+        assert!(!log.close(), "it is not written");
+        disk.perform(1, 0, &mut log);
+        assert!(log.close() && !log.close(), "once");
+        let (id, _, _, buffer) = write(&mut log);
+        log.wrote(id, buffer, Err(5));
+        assert_eq!(log.pending_bytes(), 0, "it is not tried again");
+        log.set_now(2);
+        say(&mut log, "last");
+        disk.perform(1, 0, &mut log);
+        assert_eq!(log.synced_lsn(), 2);
+        assert!(log.close());
+        disk.perform(1, 0, &mut log);
+        assert!(log.is_written() && !log.is_busy() && !log.close());
+        let (all, tail) = replayed(&disk);
+        assert_eq!(
+            (all, tail),
+            (vec!["first".to_string(), "last".to_string()], Tail::Clean)
+        );
+        let file = disk.files.values_mut().find(|file| {
+            let mut words = file.windows(4);
+            words.any(|word| word == b"last")
+        });
+        let file = file.expect("it is in one of them");
+        let at = file.windows(4).position(|word| word == b"last");
+        file[at.expect("it is there")] ^= 1;
+        let refusal = walk(&disk, &epoch(), 0, u64::MAX, &mut |_, _, _| true);
+        assert!(
+            matches!(refusal, Err(Refusal::Damaged { .. })),
+            "{refusal:?}"
+        );
     }
 }
 

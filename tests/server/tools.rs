@@ -1,7 +1,7 @@
 //! `rondo check`, `rondo dump` and `rondo import` on files that servers have left.
 
 use super::client::{Value, bulk, ok};
-use super::harness::{ALWAYS, Server, new_dir, run_to_end};
+use super::harness::{ALWAYS, Server, eventually, new_dir, run_to_end};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -164,6 +164,90 @@ fn damage_is_named_and_cut_off() {
     assert_eq!(code, Some(0), "{said}");
     assert!(server.restart(1, ALWAYS), "{}", server.log());
     assert_eq!(server.client().ask("DBSIZE"), Value::Integer(5));
+}
+
+/// Whatever a server wrote last before it ended as it should: damage there is not taken for a write that was cut off.
+#[test]
+fn damage_to_the_last_write_before_the_end_is_named() {
+    for policy in ["always", "everysec"] {
+        let options = ["--appendonly", "yes", "--appendfsync", policy];
+        let mut server = Server::start(2, &options);
+        let mut client = server.client();
+        for word in ["first", "second", "the-last-of-all"] {
+            assert_eq!(client.ask(&format!("SET {{a}}key {word}")), ok());
+        }
+        assert!(server.terminate().success());
+        let mut found = 0;
+        for core in ["core-00", "core-01"] {
+            let folder = server.dir.join("appendonlydir").join(core);
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                let mut bytes = std::fs::read(entry.path()).expect("a file");
+                let place = bytes
+                    .windows(15)
+                    .position(|word| word == b"the-last-of-all");
+                if let Some(place) = place {
+                    bytes[place] ^= 1;
+                    std::fs::write(entry.path(), bytes).expect("a write");
+                    found += 1;
+                }
+            }
+        }
+        assert_eq!(found, 1, "{policy}");
+        let (code, said) = run_to_end(&["check", &text(&server.dir)]);
+        assert!(
+            code == Some(1) && said.contains("no longer whole"),
+            "{said}"
+        );
+        assert!(!server.restart(2, &options), "{policy}");
+        assert!(
+            server.log().contains("is damaged at byte"),
+            "{}",
+            server.log()
+        );
+    }
+}
+
+/// What accepts a wrong checksum of an RDB file accepts it of a log's base, and of what Redis has left.
+#[test]
+fn rdbchecksum_is_heeded_for_a_base() {
+    let mut server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    assert_eq!(client.ask("SET key a-value-of-some-length"), ok());
+    client.ask("BGREWRITEAOF");
+    let folder = server.dir.join("appendonlydir");
+    let base = || {
+        let entries = std::fs::read_dir(&folder).expect("a folder").flatten();
+        let mut paths = entries.map(|entry| entry.path());
+        paths.find(|path| path.extension().is_some_and(|end| end == "rdb"))
+    };
+    eventually("there is a base", || {
+        server.info("persistence", "aof_rewrite_in_progress") == "0" && base().is_some()
+    });
+    server.signal("KILL");
+    server.wait_for_the_end();
+    let path = base().expect("a base");
+    let damage = |path: &Path| {
+        let mut bytes = std::fs::read(path).expect("a file");
+        let place = bytes.windows(7).position(|word| word == b"a-value");
+        bytes[place.expect("it is there")] = b'A';
+        std::fs::write(path, bytes).expect("a write");
+    };
+    damage(&path);
+    assert!(!server.restart(2, ALWAYS));
+    assert!(server.log().contains("rdbchecksum no"), "{}", server.log());
+    let options = [ALWAYS, &["--rdbchecksum", "no"]].concat();
+    assert!(server.restart(2, &options), "{}", server.log());
+    let value = bulk("A-value-of-some-length");
+    assert_eq!(server.client().ask("GET key"), value);
+    assert_eq!(server.client().ask("SAVE"), ok());
+    // The same file where there is no log yet.
+    let other = new_dir();
+    std::fs::create_dir_all(&other).expect("a folder");
+    std::fs::copy(&path, other.join("dump.rdb")).expect("a copy");
+    let place = text(&other);
+    let options = [options.as_slice(), &["--dir", &place]].concat();
+    let adopting = Server::start(1, &options);
+    assert_eq!(adopting.client().ask("GET key"), value);
 }
 
 #[test]

@@ -263,6 +263,8 @@ fn set_resp(frame: &mut Frame<'_>) -> Result<usize> {
     Ok(0)
 }
 
+/// Checks what it is given, and no more: there are no replicas, and what a script writes is logged whatever it says, for a log that
+/// lacks some of the writes may come to another end, or to one that no start can load.
 fn set_repl(frame: &mut Frame<'_>) -> Result<usize> {
     if frame.top() != 1 {
         return fail(frame, "redis.set_repl() requires one argument.");
@@ -274,7 +276,6 @@ fn set_repl(frame: &mut Frame<'_>) -> Result<usize> {
             "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
         );
     }
-    frame.data().replication = flags as u8;
     Ok(0)
 }
 

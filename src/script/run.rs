@@ -76,8 +76,6 @@ pub(crate) struct Data {
     pub(super) wish: Wish,
     pub(super) told: Told,
     pub(super) is_killed: bool,
-    /// What `redis.set_repl` chose.
-    pub(super) replication: u8,
     pub(super) json: Options,
     /// What the error of a kill says.
     pub(super) kill_text: &'static str,
@@ -97,16 +95,12 @@ impl Default for Data {
             wish: Wish::Nothing,
             told: Told::Begin,
             is_killed: false,
-            replication: REPLICATE_ALL,
             json: Options::default(),
             kill_text: KILLED,
             loading: None,
         }
     }
 }
-
-/// `redis.REPL_ALL`: to the log (1) and to replicas (2).
-pub(super) const REPLICATE_ALL: u8 = 3;
 
 /// Why a script is suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,11 +233,6 @@ impl Run {
         text
     }
 
-    /// What `redis.set_repl` chose for the commands to come: 1 the log, 2 replicas, 3 both, 0 neither.
-    pub fn replication(&self) -> u8 {
-        self.data().replication
-    }
-
     /// The script's digest, or the function's name.
     pub fn name(&self) -> &RunName {
         &self.name
@@ -314,7 +303,6 @@ impl Data {
         self.wish = Wish::Nothing;
         self.told = Told::Begin;
         self.is_killed = false;
-        self.replication = REPLICATE_ALL;
         self.json = world.settings();
         self.kill_text = KILLED;
         self.loading = None;

@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use rondo::node::cli::{Stop, from_command_line};
+use rondo::node::tools::READER_GONE;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
             let _ = out.flush();
             match done {
                 Ok(()) => ExitCode::SUCCESS,
+                // `rondo dump DIR | head`.
+                Err(text) if text == READER_GONE => ExitCode::FAILURE,
                 Err(text) => fail(&text),
             }
         }

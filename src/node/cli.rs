@@ -15,7 +15,7 @@
 use super::config_file::{ConfigError, apply_text, read_files};
 use super::option_values::{quote, split_words};
 use super::options::{Options, Topic, find, specs};
-use super::tools::Tool;
+use super::tools::{Tool, USAGE};
 use crate::commands::identity::{REDIS_VERSION, RONDO_VERSION};
 use std::io::Read;
 
@@ -51,6 +51,11 @@ pub fn from_command_line(
     match words.first().map(String::as_str) {
         Some("-v" | "--version") => return Err(Stop::Told(version())),
         Some("-h" | "--help") => return Err(Stop::Told(help())),
+        Some(name) if asks_for_help(&words[1..]) => {
+            if let Some(usage) = usage_of(name) {
+                return Err(Stop::Told(usage.to_string()));
+            }
+        }
         Some("doctor") => return Err(examine_host(words.get(1))),
         _ => {}
     }
@@ -235,12 +240,27 @@ fn version() -> String {
     )
 }
 
+fn asks_for_help(words: &[String]) -> bool {
+    words.iter().any(|word| word == "-h" || word == "--help")
+}
+
+/// How a tool of that name is used.
+fn usage_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "check" | "dump" | "import" => USAGE,
+        "doctor" => {
+            "usage: rondo doctor [DIR]   what to change on this host, and on the disk of DIR, and why"
+        }
+        _ => return None,
+    })
+}
+
 fn help() -> String {
     let mut command = clap::Command::new("rondo")
         .about("A Redis-compatible data structure server that uses every core")
         .override_usage(
             "rondo [FILE] [--option value ...]\n       rondo - [--option value ...]\n       rondo doctor [DIR]   what to change \
-             on this host, and why\n       rondo check PATH [--fix] [--replay]   whether logs and RDB files are whole\n       \
+             on this host, and why\n       rondo check PATH [--fix] [--replay [--threads N]]   whether logs and RDB files are whole\n       \
              rondo dump PATH   a log's records, readable\n       rondo import FROM DIR   Redis's append-only or RDB file becomes \
              the log in DIR",
         )
@@ -282,7 +302,8 @@ fn help() -> String {
     }
     command
         .after_help(format!(
-            "Every option of redis.conf may be given; CONFIG GET * lists them. The environment may say the same: \
+            "Every option of redis.conf may be given; CONFIG GET * lists them, but for lines of users (user) and of other names for \
+             commands (rename-command). The environment may say the same: \
              RONDO_MAXCLIENTS=100 is --maxclients 100.\n\nTaken from redis.conf, and without effect:\n{}",
             idle_options()
         ))

@@ -8,8 +8,9 @@
 //! Source    Redis's manual: "Redis persistence"; files of Redis 6.2 to 8.
 //! Tests     tests/server/tools.rs, tests/server/adoption.rs.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -117,7 +118,11 @@ pub(super) fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
     let manifest = if from.is_file() {
         from.to_path_buf()
     } else {
-        manifest_in(from)?
+        let found = source_in(from)?;
+        if found.extension().is_none_or(|end| end != "manifest") {
+            return Ok(vec![(found, true)]);
+        }
+        found
     };
     let text = regular::open(&manifest).and_then(std::io::read_to_string);
     let fail = |reason: String| format!("{}: {reason}", manifest.display());
@@ -130,11 +135,18 @@ pub(super) fn files_of(from: &Path) -> Done<Vec<(PathBuf, bool)>> {
         .collect())
 }
 
-/// The one manifest in a directory, or in the usual one below it.
-fn manifest_in(from: &Path) -> Done<PathBuf> {
+/// What a Redis would begin with in a directory: the one manifest in it, or in the usual one below it; else what was the append-only
+/// file before Redis 7; else the RDB file.
+fn source_in(from: &Path) -> Done<PathBuf> {
     for dir in [from.to_path_buf(), from.join("appendonlydir")] {
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let entries = match std::fs::read_dir(&dir) {
+            Err(error) if dir == from || error.kind() != ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", dir.display()));
+            }
+            entries => entries.into_iter().flatten().flatten(),
+        };
         let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        let is_own = (found.iter()).any(|path| path.file_name() == Some(OsStr::new("manifest")));
         found.retain(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             // One that begins so was being written when Redis ended. A folder is none; a link may be one, and what it names is beside
@@ -143,6 +155,12 @@ fn manifest_in(from: &Path) -> Done<PathBuf> {
         });
         found.sort();
         match found.as_slice() {
+            [] if is_own => {
+                let place = dir.display();
+                return Err(format!(
+                    "{place}: the logs in it are rondo's own: a server starts with them as they are"
+                ));
+            }
             [] => {}
             [_] => return Ok(found.remove(0)),
             [first, ..] => {
@@ -157,10 +175,16 @@ fn manifest_in(from: &Path) -> Done<PathBuf> {
             }
         }
     }
-    Err(format!(
-        "{} has no manifest of Redis's in it",
-        from.display()
-    ))
+    let usual = Options::default();
+    let names = [usual.held_text("appendfilename"), usual.dbfilename];
+    let mut files = names.iter().map(|name| from.join(name));
+    files.find(|file| file.is_file()).ok_or_else(|| {
+        format!(
+            "{} has no manifest of Redis's in it, and no {}",
+            from.display(),
+            names.join(" or ")
+        )
+    })
 }
 
 /// How much of a file counts.

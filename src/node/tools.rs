@@ -12,7 +12,7 @@
 //! Tests     tests/server/tools.rs.
 
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -74,6 +74,9 @@ const DATABASES_USUAL: u64 = 16;
 
 /// As many as `threads` allows.
 const THREADS_MAX: u16 = 1024;
+
+/// Why a tool has ended whose output nobody reads any more: no failure of its own.
+pub const READER_GONE: &str = "nobody reads the output any more";
 
 /// How a tool is used.
 pub const USAGE: &str = "usage: rondo check PATH [--fix] [--replay [--threads N]]\n       rondo dump PATH\n       rondo import FROM DIR";
@@ -137,34 +140,59 @@ fn check_of(words: &[&str]) -> Option<Tool> {
     })
 }
 
-/// The directory of logs that `path` is, or has in it.
-fn logs_at(path: &Path) -> Option<PathBuf> {
-    let below = path.join("appendonlydir");
-    let places = [path.to_path_buf(), below];
-    places
-        .into_iter()
-        .find(|place| place.join("manifest").is_file())
+/// What there is to look at.
+enum Target {
+    /// A file by itself.
+    File(PathBuf),
+    /// A directory of logs.
+    Logs(PathBuf),
+}
+
+impl Target {
+    /// What `path` is, or has in it: logs, else the RDB file of a server without.
+    ///
+    /// - Errors: a sentence for the operator.
+    fn at(path: &Path) -> Result<Self, String> {
+        let fail = |path: &Path, error: Error| format!("{}: {error}", path.display());
+        let metadata = std::fs::metadata(path).map_err(|error| fail(path, error))?;
+        if !metadata.is_dir() {
+            return Ok(Self::File(path.to_path_buf()));
+        }
+        for place in [path.to_path_buf(), path.join("appendonlydir")] {
+            let manifest = place.join("manifest");
+            match std::fs::metadata(&manifest) {
+                Ok(_) => return Ok(Self::Logs(place)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(fail(&manifest, error)),
+            }
+        }
+        let rdb = path.join(Options::default().dbfilename);
+        if rdb.is_file() {
+            return Ok(Self::File(rdb));
+        }
+        Err(format!(
+            "{}: there is no manifest of logs in it, and no RDB file by the usual name; what Redis has left is for `rondo import`",
+            path.display()
+        ))
+    }
 }
 
 fn say(out: &mut dyn Write, line: &str) -> Done {
-    // A reader that has gone wants no more.
-    writeln!(out, "{line}").map_err(|error| format!("cannot write: {error}"))
+    writeln!(out, "{line}").map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => READER_GONE.to_string(),
+        _ => format!("cannot write: {error}"),
+    })
 }
 
 // ---- check
 
 fn check(path: &Path, fixes: bool, replays: Option<u16>, out: &mut dyn Write) -> Done {
-    if path.is_file() && replays.is_some() {
-        return Err("--replay works on a directory of logs, not on one file".into());
-    }
-    if path.is_file() {
-        return check_file(path, fixes, out);
-    }
-    let Some(place) = logs_at(path) else {
-        return Err(format!(
-            "{} is no file, and there is no manifest of logs in it",
-            path.display()
-        ));
+    let place = match Target::at(path)? {
+        Target::File(_) if replays.is_some() => {
+            return Err("--replay works on a directory of logs, not on one file".into());
+        }
+        Target::File(file) => return check_file(&file, fixes, out),
+        Target::Logs(place) => place,
     };
     let dir = DataDir::open(&place)?;
     let mut manifest = dir.manifest()?;
@@ -433,11 +461,14 @@ fn scratch() -> Keyspace {
 // ---- dump
 
 fn dump(path: &Path, out: &mut dyn Write) -> Done {
-    if path.is_file() {
-        let (records, last) = walk_file(path, &mut |record, at| write_record(record, at, out))?;
-        return say(out, &format!("# {records} records, {last}"));
-    }
-    let place = logs_at(path).ok_or("there is no manifest of logs there")?;
+    let place = match Target::at(path)? {
+        Target::File(file) => {
+            let write = &mut |record: &Record<'_>, at| write_record(record, at, out);
+            let (records, last) = walk_file(&file, write)?;
+            return say(out, &format!("# {records} records, {last}"));
+        }
+        Target::Logs(place) => place,
+    };
     let dir = DataDir::open(&place)?;
     let Manifest { epochs } = dir.manifest()?;
     for epoch in epochs {

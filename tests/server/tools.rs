@@ -251,6 +251,72 @@ fn rdbchecksum_is_heeded_for_a_base() {
 }
 
 #[test]
+fn what_cannot_be_looked_at_is_said_with_its_reason() {
+    let folder = new_dir();
+    let gone = text(&folder.join("gone"));
+    std::fs::create_dir_all(folder.join("empty")).expect("a folder");
+    let empty = text(&folder.join("empty"));
+    for tool in ["check", "dump"] {
+        let (code, said) = run_to_end(&[tool, &gone]);
+        assert!(code == Some(1) && said.contains("No such file"), "{said}");
+        let (code, said) = run_to_end(&[tool, &empty]);
+        assert!(
+            code == Some(1) && said.contains("no manifest of logs"),
+            "{said}"
+        );
+        assert!(said.contains(&empty), "{said}");
+    }
+    let target = text(&folder.join("target"));
+    let (code, said) = run_to_end(&["import", &gone, &target]);
+    assert!(code == Some(1) && said.contains("No such file"), "{said}");
+    let (code, said) = run_to_end(&["import", &empty, &target]);
+    assert!(
+        code == Some(1) && said.contains("appendonly.aof or dump.rdb"),
+        "{said}"
+    );
+    for tool in ["check", "dump", "import", "doctor"] {
+        let (code, said) = run_to_end(&[tool, "--help"]);
+        assert!(
+            code == Some(0) && said.starts_with("usage: rondo "),
+            "{said}"
+        );
+    }
+}
+
+/// As a start would find it: the file of before Redis 7 counts, else the RDB file.
+#[test]
+fn a_directory_without_a_manifest_is_imported_too() {
+    let folder = new_dir();
+    let from = folder.join("from");
+    std::fs::create_dir_all(&from).expect("a folder");
+    let mut rdb = RdbFile::new();
+    rdb.select(0).key("of-rdb").write(&from.join("dump.rdb"));
+    let checked = run_to_end(&["check", &text(&from)]);
+    assert!(
+        checked.0 == Some(0) && checked.1.contains("dump.rdb: 1 keys"),
+        "{checked:?}"
+    );
+    let keys_of = |name: &str| {
+        let dir = text(&folder.join(name));
+        let (code, said) = run_to_end(&["import", &text(&from), &dir]);
+        assert_eq!(code, Some(0), "{said}");
+        let server = Server::start(1, &["--dir", &dir, "--appendonly", "yes"]);
+        let keys = server.client().ask("KEYS *");
+        // And it is rondo's own by now.
+        let (code, said) = run_to_end(&["import", &dir, &text(&folder.join("other"))]);
+        assert!(code == Some(1) && said.contains("rondo's own"), "{said}");
+        keys
+    };
+    assert_eq!(keys_of("first"), Value::Array(vec![bulk("of-rdb")]));
+    std::fs::write(
+        from.join("appendonly.aof"),
+        command(&["SET", "of-aof", "1"]),
+    )
+    .expect("a file");
+    assert_eq!(keys_of("second"), Value::Array(vec![bulk("of-aof")]));
+}
+
+#[test]
 fn a_damaged_rdb_file_is_named_with_its_offset() {
     let mut server = Server::start(1, &[]);
     server.client().ask("RPUSH list a b c");

@@ -143,7 +143,7 @@ impl Core {
         }
         if is_part {
             // What a transaction did is told before it does more elsewhere.
-            self.tell_before();
+            self.tell_before(None);
         }
         outcome
     }

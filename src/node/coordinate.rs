@@ -52,6 +52,16 @@ impl Core {
                 })
     }
 
+    /// Whose transaction that is, where that is a connection of this core.
+    pub(super) fn client_of(&self, tx: TxId) -> Option<Token> {
+        let coordinated = self.transactions.get(&tx)?;
+        let is_here = match coordinated.purpose {
+            Purpose::Script(origin) => origin.core == self.id,
+            _ => true,
+        };
+        is_here.then_some(coordinated.token)
+    }
+
     pub(super) fn send_to_shards(&mut self, outgoing: &mut Vec<(u16, ToShard)>) {
         for (shard, message) in outgoing.drain(..) {
             if shard == self.id {

@@ -277,6 +277,8 @@ pub struct Core {
     pub spare_holdings: Vec<Box<Holding>>,
     /// What others are told once it is durable.
     pub(super) withheld: Withheld<Telling>,
+    /// Whose request has made the news that the shard has, where that has served somebody who waited.
+    pub(super) untold_by: Option<Token>,
     /// Bytes of messages among it.
     pub(super) said_bytes: usize,
     /// Connections that wait until there are fewer.
@@ -501,6 +503,7 @@ impl Core {
             holds_replies: false,
             spare_holdings: Vec::new(),
             withheld: Withheld::default(),
+            untold_by: None,
             said_bytes: 0,
             silenced: Vec::new(),
             stalled_writes: Vec::new(),

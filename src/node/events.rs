@@ -5,8 +5,8 @@
 //!
 //! Promises  it is handed over right after the request that did it, or with `appendfsync always` once that is durable; to the
 //!           client that sent the request after its reply. Whatever else that client's pipeline says to others, or changes
-//!           in what they are told, comes after it, but for what is withheld with `appendfsync always`: that is told to whoever
-//!           listens when it is released. Events of one shard reach each subscriber in the order they happened; those of two shards have none.
+//!           in what they are told, comes after it. Events of one shard reach each subscriber in the order they happened; those of
+//!           two shards have none.
 //! Not here  what is noted: `keyspace/events.rs`.
 //! Tests     tests/server/notify.rs.
 
@@ -25,9 +25,12 @@ impl Core {
     /// Hands over what a request has done that this connection, which is out of its place, has sent.
     #[inline]
     pub(super) fn tell_after(&mut self, token: Token, connection: &mut Connection) {
-        // Where it has served somebody who waited, that reply comes first: `settle` sends it and tells then.
-        if self.shard.keys.has_news() && !self.shard.has_events() {
-            self.tell_of_own(token, connection);
+        if self.shard.keys.has_news() {
+            // Where it has served somebody who waited, that reply comes first: `settle` sends it and tells then.
+            match self.shard.has_events() {
+                false => self.tell_of_own(token, connection),
+                true => self.untold_by = Some(token),
+            }
         }
     }
 
@@ -48,23 +51,25 @@ impl Core {
 
     #[cold]
     fn tell_of_own(&mut self, token: Token, connection: &mut Connection) {
-        if self.withholds() {
-            return self.withhold_news();
-        }
-        if self.shard.keys.has_invalidations() {
-            let connection = &mut *connection;
-            let news = self.shard.keys.take_invalidations();
-            self.tell_invalidations(news, Some(Own { token, connection }));
-        }
         let mut own = Vec::new();
-        let protocol = connection.session.protocol;
-        let mut publisher = Publisher {
-            token,
-            protocol,
-            own: &mut own,
-        };
-        let events = self.shard.keys.take_events();
-        self.tell_events(&events, Some(&mut publisher));
+        if self.withholds() {
+            own = self.withhold_own_news(token, connection);
+        } else {
+            if self.shard.keys.has_invalidations() {
+                let connection = &mut *connection;
+                let news = self.shard.keys.take_invalidations();
+                self.tell_invalidations(news, Some(Own { token, connection }));
+            }
+            let protocol = connection.session.protocol;
+            let mut publisher = Publisher {
+                token,
+                protocol,
+                own: &mut own,
+            };
+            let events = self.shard.keys.take_events();
+            let classes = self.options.notify_keyspace_events;
+            self.tell_events(&events, classes, Some(&mut publisher));
+        }
         if !own.is_empty() {
             connection.write_reply(|out, _| out.append(&mut own));
         }
@@ -72,47 +77,61 @@ impl Core {
     }
 
     /// Hands over whatever there is before something else is said.
+    ///
+    /// - `by`: the client of this core that has done it, if that is known.
     #[inline]
-    pub(super) fn tell_before(&mut self) {
+    pub(super) fn tell_before(&mut self, by: Option<Token>) {
         if self.shard.keys.has_news() {
-            self.tell();
+            self.tell(by);
         }
     }
 
     /// Hands over whatever there is.
     #[cold]
-    pub(super) fn tell(&mut self) {
+    pub(super) fn tell(&mut self, by: Option<Token>) {
+        let untold_by = self.untold_by.take();
         if self.withholds() {
-            return self.withhold_news();
+            return self.withhold_news_of(by.or(untold_by));
         }
         let news = self.shard.keys.take_invalidations();
         self.tell_invalidations(news, None);
         let events = self.shard.keys.take_events();
-        self.tell_events(&events, None);
+        self.tell_events(&events, self.options.notify_keyspace_events, None);
     }
 
+    /// - `classes`: which kinds of channels there were for them.
     pub(super) fn tell_events(
         &mut self,
         events: &[Event],
+        classes: Classes,
         mut publisher: Option<&mut Publisher<'_>>,
     ) {
         let directory = &self.mesh.board().directory;
         if directory.clients_count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let classes = self.options.notify_keyspace_events;
-        let mut channel = Vec::new();
-        for Event { name, db, key } in events {
-            if classes.has(Classes::KEYSPACE) {
-                write_channel(&mut channel, "keyspace", *db, key);
-                let publisher = publisher.as_deref_mut();
-                self.spread(Subject::Channel, &channel, name.as_bytes(), None, publisher);
-            }
-            if classes.has(Classes::KEYEVENT) {
-                write_channel(&mut channel, "keyevent", *db, name.as_bytes());
-                let publisher = publisher.as_deref_mut();
-                self.spread(Subject::Channel, &channel, key, None, publisher);
-            }
+        for_each_message(events, classes, |channel, message| {
+            let publisher = publisher.as_deref_mut();
+            self.spread(Subject::Channel, channel, message, None, publisher);
+        });
+    }
+}
+
+/// Calls `tell` with the channel and the message of each event, for every kind of channel.
+pub(super) fn for_each_message(
+    events: &[Event],
+    classes: Classes,
+    mut tell: impl FnMut(&[u8], &[u8]),
+) {
+    let mut channel = Vec::new();
+    for Event { name, db, key } in events {
+        if classes.has(Classes::KEYSPACE) {
+            write_channel(&mut channel, "keyspace", *db, key);
+            tell(&channel, name.as_bytes());
+        }
+        if classes.has(Classes::KEYEVENT) {
+            write_channel(&mut channel, "keyevent", *db, name.as_bytes());
+            tell(&channel, key);
         }
     }
 }

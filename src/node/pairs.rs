@@ -192,7 +192,7 @@ impl Core {
             },
         );
         self.commands_count += own_count + 1;
-        self.tell_before();
+        self.tell_before(None);
         if !slow.is_empty() {
             self.note_calls(pair.token, slow);
         }

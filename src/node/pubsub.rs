@@ -531,7 +531,7 @@ impl Core {
         args: &Args<'_>,
         subject: Subject,
     ) -> Option<u64> {
-        self.tell_before();
+        self.tell_before(publisher);
         if self.withholds() {
             return Some(self.say_at_the_end(publisher, None, args, subject));
         }
@@ -562,7 +562,7 @@ impl Core {
         args: &Args<'_>,
         subject: Subject,
     ) {
-        self.tell_before();
+        self.tell_before(publisher);
         let (receivers_count, waiting_count) = if self.withholds() {
             let count = self.say_at_the_end(publisher, Some(tx), args, subject);
             (count, 0)
@@ -737,15 +737,15 @@ impl Core {
 /// Appends a message to `own` as often as its publisher is subscribed to it; what it looks at are its own subscriptions.
 pub(super) fn write_own(
     publisher: &Connection,
-    args: &Args<'_>,
     subject: Subject,
+    (channel, message): (&[u8], &[u8]),
     own: &mut Vec<u8>,
 ) {
     let Some(subscriptions) = &publisher.subscriptions else {
         return;
     };
-    let (channel, protocol) = (args.get(1), publisher.session.protocol);
-    let post = Post::new(subject, channel, args.get(2));
+    let protocol = publisher.session.protocol;
+    let post = Post::new(subject, channel, message);
     if subscriptions.of(subject).contains_key(channel) {
         append(own, protocol, [post.head(), &post.encoded]);
     }

@@ -777,7 +777,7 @@ impl Core {
         std::mem::swap(hosted.run.reply_buffer(), &mut reply);
         self.scripts.buffer = reply;
         // What a transaction did is told before it does more elsewhere.
-        self.tell_before();
+        self.tell_before(None);
     }
 
     fn report_output(&mut self, tx: TxId, output: Output) {

@@ -43,9 +43,10 @@ impl Core {
             } else if let Some((core, event)) = self.shard.next_event() {
                 // Before what it did is told: its own client hears of that after the reply.
                 let ran_at = self.clock.raw();
-                if matches!(event, FromShard::Ran { .. }) {
+                if let FromShard::Ran { tx, .. } = event {
                     // What a transaction did is told before it does more elsewhere.
-                    self.tell_before();
+                    let by = self.client_of(tx).filter(|_| core == self.id);
+                    self.tell_before(by);
                 }
                 if core == self.id {
                     self.ran_at = ran_at;
@@ -57,7 +58,7 @@ impl Core {
                 }
             } else if self.shard.keys.has_news() {
                 // Before its client goes on: what that says next comes after it.
-                self.tell();
+                self.tell(None);
             } else if let Some(token) = self.resumes.pop() {
                 self.resume(token);
             } else if (self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended())

@@ -61,6 +61,8 @@ pub struct CoreTracking {
     changed: BTreeMap<u16, Vec<Changed>>,
     /// What the connection that is out of its place is to be told, by whoever has it.
     unheard: Vec<Unheard>,
+    /// Who has been told already of what everybody is told now that all keys are gone.
+    has_had: Option<Token>,
 }
 
 /// Something that a client is told of keys.
@@ -372,6 +374,53 @@ impl Core {
         }
     }
 
+    /// The same of what was kept back, which client `has_had` has been told of.
+    pub(super) fn tell_withheld_invalidations(
+        &mut self,
+        news: Vec<Invalidation>,
+        has_had: Option<Token>,
+    ) {
+        self.tracking.has_had = has_had;
+        self.tell_invalidations(news, None);
+        self.tracking.has_had = None;
+    }
+
+    /// Tells a client at once of what its own request has made it forget, and takes that out of `news`.
+    #[cold]
+    pub(super) fn tell_own_invalidations(&mut self, news: &mut [Invalidation], own: Own<'_>) {
+        let tracking = own.connection.session.tracking.as_deref();
+        let Some(tracker) = tracking.map(|tracking| tracking.tracker) else {
+            return;
+        };
+        let own = &mut Some(own);
+        for invalidation in news {
+            match invalidation {
+                Invalidation::All => {
+                    self.tell_client(tracker.number, &Body::Everything, None, own);
+                }
+                Invalidation::Key {
+                    key,
+                    trackers,
+                    is_by_itself,
+                    writer,
+                    ..
+                } => {
+                    let Some(place) = trackers.iter().position(|of| *of == tracker) else {
+                        continue;
+                    };
+                    trackers.swap_remove(place);
+                    let body = Body::of_keys([&**key].into_iter());
+                    let cause = Cause {
+                        is_broadcast: false,
+                        writer: *writer,
+                        is_by_itself: *is_by_itself,
+                    };
+                    self.tell_client(tracker.number, &body, Some(cause), own);
+                }
+            }
+        }
+    }
+
     /// At the end of a turn: the clients that named prefixes are told what has changed in it.
     #[inline]
     pub(super) fn tell_changed(&mut self) {
@@ -400,7 +449,12 @@ impl Core {
     pub(super) fn invalidate(&mut self, notices: &[Notice], own: &mut Option<Own<'_>>) {
         for Notice { changed, numbers } in notices {
             let Some(changed) = changed else {
-                let everybody: Vec<NonZeroU32> = self.tracking.clients.keys().copied().collect();
+                let has_had = self.tracking.has_had;
+                let clients = self.tracking.clients.iter();
+                let everybody: Vec<NonZeroU32> = clients
+                    .filter(|&(_, token)| Some(*token) != has_had)
+                    .map(|(number, _)| *number)
+                    .collect();
                 for number in everybody {
                     self.tell_client(number, &Body::Everything, None, own);
                 }

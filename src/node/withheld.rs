@@ -8,7 +8,8 @@
 //!           branch where there is something to tell. MONITOR and SLOWLOG show requests, not what became of them, and INFO is
 //!           what operators look at while a disk hangs, when Redis answers nobody: they wait for nothing. Messages are bounded:
 //!           while a core keeps back 64 MiB of them, requests that may say more wait, on all cores. Who says something that he is
-//!           subscribed to himself has it where it stands among his replies, which wait for the same records.
+//!           subscribed to himself has it where it stands among his replies, which wait for the same records; the same goes for
+//!           news of what he does. A client's news and messages reach everybody in its order.
 //! Not here  what waits for what: `persist/withheld.rs`; replies: `node/holding.rs`.
 //! Tests     tests/server/withheld.rs.
 
@@ -17,12 +18,15 @@ use std::sync::atomic::Ordering;
 use super::block;
 use super::connection::{Blocked, Connection};
 use super::core::Core;
+use super::events::{for_each_message, say_late};
 use super::pubsub::{Publisher, write_own};
 use super::ring::Token;
+use super::tracking::Own;
 use crate::base::glob::glob_match;
 use crate::commands::Entry;
 use crate::commands::pubsub::Subject;
 use crate::commands::table::{Flags, Run};
+use crate::keyspace::Classes;
 use crate::keyspace::events::Event;
 use crate::keyspace::tracking::Invalidation;
 use crate::persist::Holds;
@@ -41,6 +45,10 @@ pub(super) enum Telling {
         events: Vec<Event>,
         /// For clients that track.
         invalidations: Vec<Invalidation>,
+        /// What `notify-keyspace-events` was.
+        classes: Classes,
+        /// A connection of this core that has had what concerned it when it did that.
+        has_had: Option<Token>,
     },
     /// A message of a client.
     Said {
@@ -150,9 +158,55 @@ impl Core {
         says
     }
 
+    /// Keeps back what the shard has to tell that client `by` of this core has done, which is in its place.
+    pub(super) fn withhold_news_of(&mut self, by: Option<Token>) {
+        let whose = by.and_then(|token| Some((token, self.connections.borrow(token)?)));
+        let Some((token, mut connection)) = whose else {
+            return self.withhold_news(by, None);
+        };
+        // Of a transaction that is not answered before all else it is not known yet what its reply waits for.
+        let is_beside =
+            connection.under_way.is_some() || connection.blocked == Some(Blocked::OnKeys);
+        if is_beside && !connection.is_answered_first() {
+            self.connections.restore(token, connection);
+            return self.withhold_news(by, None);
+        }
+        let mut own = self.withhold_own_news(token, &mut connection);
+        if !own.is_empty() {
+            connection.push_message(|| self.clock.raw(), |out| out.append(&mut own));
+        }
+        if !connection.is_answered_first() {
+            say_late(&mut connection);
+        }
+        self.connections.restore(token, connection);
+        self.mark_dirty(token);
+    }
+
+    /// The same of one that is out of its place, which learns at once what concerns it: its reply waits for that as well.
+    ///
+    /// - Returns its events; what it must forget is in `late`.
+    pub(super) fn withhold_own_news(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+    ) -> Vec<u8> {
+        let mut own = Vec::new();
+        let tracking = connection.session.tracking.as_deref();
+        let tells_another = tracking.is_some_and(|tracking| tracking.options.redirect != 0);
+        if tells_another || connection.closed || connection.close_after_output {
+            self.withhold_news(Some(token), None);
+        } else {
+            self.withhold_news(Some(token), Some((connection, &mut own)));
+        }
+        own
+    }
+
     /// Keeps back what the shard has to tell.
+    ///
+    /// - `by`: the client of this core that has done it, if that is known.
+    /// - `own`: that client, where it is to be told at once, and what its events are appended to.
     #[cold]
-    pub(super) fn withhold_news(&mut self) {
+    fn withhold_news(&mut self, by: Option<Token>, own: Option<(&mut Connection, &mut Vec<u8>)>) {
         let mut events = self.shard.keys.take_events();
         let mut invalidations = self.shard.keys.take_invalidations();
         let directory = &self.mesh.board().directory;
@@ -162,19 +216,46 @@ impl Core {
         if events.is_empty() && invalidations.is_empty() {
             return;
         }
-        match self.withheld.news_mut() {
-            Some(Telling::News {
-                events: earlier_events,
-                invalidations: earlier_invalidations,
-            }) => {
-                earlier_events.append(&mut events);
-                earlier_invalidations.append(&mut invalidations);
+        let classes = self.options.notify_keyspace_events;
+        let has_had = by.filter(|_| own.is_some());
+        if let (Some(token), Some((connection, out))) = (by, own) {
+            if connection.subscriptions.is_some() {
+                for_each_message(&events, classes, |channel, message| {
+                    write_own(connection, Subject::Channel, (channel, message), out);
+                });
             }
-            _ => self.withheld.push_news(Telling::News {
-                events,
-                invalidations,
-            }),
+            let late_bytes = connection.late.len();
+            let own = Own {
+                token,
+                connection: &mut *connection,
+            };
+            self.tell_own_invalidations(&mut invalidations, own);
+            if !out.is_empty() || connection.late.len() > late_bytes {
+                // Some of it may be what time did, or the lack of memory.
+                let holds = self.shard.holds_of_all();
+                connection.hold(&holds, &mut self.spare_holdings);
+            }
         }
+        let by = by.map(said_by);
+        if let Some(Telling::News {
+            events: earlier_events,
+            invalidations: earlier_invalidations,
+            classes: earlier_classes,
+            has_had: had_earlier,
+        }) = self.withheld.news_mut(by)
+            && (*earlier_classes, *had_earlier) == (classes, has_had)
+        {
+            earlier_events.append(&mut events);
+            earlier_invalidations.append(&mut invalidations);
+            return;
+        }
+        let news = Telling::News {
+            events,
+            invalidations,
+            classes,
+            has_had,
+        };
+        self.withheld.push_news(news, by);
     }
 
     /// PUBLISH of a connection whose earlier requests may have revealed what is not durable; how many subscribers there are.
@@ -189,7 +270,7 @@ impl Core {
         own: &mut Vec<u8>,
     ) -> u64 {
         let holds = connection.next_holds().cloned().unwrap_or_default();
-        write_own(connection, args, subject, own);
+        write_own(connection, subject, (args.get(1), args.get(2)), own);
         let telling = Telling::said(args, subject, Some(token));
         self.note_said(telling.said_bytes());
         self.withheld.push_held(telling, said_by(token), holds);
@@ -214,7 +295,7 @@ impl Core {
             && !connection.close_after_output
         {
             let mut own = Vec::new();
-            write_own(connection, args, subject, &mut own);
+            write_own(connection, subject, (args.get(1), args.get(2)), &mut own);
             if !own.is_empty() {
                 connection.push_message(|| self.clock.raw(), |out| out.append(&mut own));
             }
@@ -297,9 +378,17 @@ impl Core {
                 Telling::News {
                     events,
                     invalidations,
+                    classes,
+                    has_had,
                 } => {
-                    self.tell_invalidations(invalidations, None);
-                    self.tell_events(&events, None);
+                    self.tell_withheld_invalidations(invalidations, has_had);
+                    let mut own = Vec::new();
+                    let mut publisher = has_had.map(|token| Publisher {
+                        token,
+                        protocol: Protocol::Resp2,
+                        own: &mut own,
+                    });
+                    self.tell_events(&events, classes, publisher.as_mut());
                 }
                 Telling::Said {
                     subject,

@@ -3,12 +3,12 @@
 //!     said in a turn --bind--> waits for steps of transactions that are not logged yet --> for records --> told
 //!     said in a block or a script -------> waits for its end, which says for which records --> told
 //!
-//! Promises  what one shard has to say of its keys is told in the order in which it happened, and so is what one client says;
-//!           what waits for nothing is told at once, whoever else waits.
+//! Promises  what one shard has to say of its keys is told in the order in which it happened, and so is what one client does and
+//!           says; what waits for nothing is told at once, whoever else waits, where it is known whose it is.
 //! Not here  what is said: `node/withheld.rs`. Which steps are not logged: `shard/effects.rs`.
 //! Tests     tests/persist/withheld.rs; tests/persist/sim tells what it may of power cuts.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::Holds;
 
@@ -31,8 +31,37 @@ struct Entry<T> {
     what: T,
     until: Until,
     holds: Holds,
-    /// The client that said it, where that is known.
+    /// The client that did or said it, where that is known.
     by: Option<u64>,
+    /// It tells of the shard's keys.
+    is_news: bool,
+}
+
+/// Whose entries wait, of those that stand before one that is looked at.
+#[derive(Default)]
+struct Before {
+    clients: HashSet<u64>,
+    has_news: bool,
+    has_unknown: bool,
+}
+
+impl Before {
+    fn add<T>(&mut self, entry: &Entry<T>) {
+        self.has_news |= entry.is_news;
+        match entry.by {
+            Some(by) => _ = self.clients.insert(by),
+            None => self.has_unknown |= !entry.is_news,
+        }
+    }
+
+    /// Whether something waits that this is to come behind. What is said by nobody knows whom may be of any client.
+    fn keeps_back<T>(&self, entry: &Entry<T>) -> bool {
+        let is_of_waiting = match entry.by {
+            Some(by) => self.clients.contains(&by),
+            None => !entry.is_news && (self.has_news || self.has_unknown),
+        };
+        is_of_waiting || entry.is_news && self.has_news
+    }
 }
 
 /// What waits.
@@ -55,15 +84,16 @@ impl<T> Withheld<T> {
         self.entries.is_empty()
     }
 
-    /// The last thing, if it is news of this turn's: what follows may be said together with it.
-    pub fn news_mut(&mut self) -> Option<&mut T> {
+    /// The last thing, if it is news of this turn's that the same client has made: what follows may be said together with it.
+    pub fn news_mut(&mut self, by: Option<u64>) -> Option<&mut T> {
         let last = self.entries.back_mut()?;
-        (last.until == Until::TurnEnds).then_some(&mut last.what)
+        (last.until == Until::TurnEnds && last.by == by).then_some(&mut last.what)
     }
 
-    /// Something of the shard's: it waits for all that the log has when the turn ends, and for all that is under way by then.
-    pub fn push_news(&mut self, what: T) {
-        self.push(what, Until::TurnEnds, Holds::new(), None);
+    /// Something of the shard's that client `by` has done: it waits for all that the log has when the turn ends, and for all
+    /// that is under way by then.
+    pub fn push_news(&mut self, what: T, by: Option<u64>) {
+        self.push(what, Until::TurnEnds, Holds::new(), by);
     }
 
     /// Something that client `by` says, and that reveals these records.
@@ -87,6 +117,7 @@ impl<T> Withheld<T> {
             until,
             holds,
             by,
+            is_news: until == Until::TurnEnds,
         });
     }
 
@@ -112,18 +143,10 @@ impl<T> Withheld<T> {
     }
 
     fn end(&mut self, until: Until, holds: &Holds) {
-        let first = self.entries.iter().find(|entry| entry.until == until);
-        let Some(by) = first.map(|entry| entry.by) else {
-            return;
-        };
-        // It may have touched nothing, and comes behind what its client has said before all the same.
-        let mut behind = holds.clone();
         for entry in &mut self.entries {
             if entry.until == until {
                 entry.until = Until::Durable;
-                entry.holds.merge(&behind);
-            } else if by.is_some() && entry.by == by {
-                behind.merge(&entry.holds);
+                entry.holds.merge(holds);
             }
         }
     }
@@ -151,6 +174,7 @@ impl<T> Withheld<T> {
         synced_lsn: impl Fn(u16) -> u64,
     ) -> Vec<T> {
         let mut ready = Vec::new();
+        let mut before = Before::default();
         for mut entry in std::mem::take(&mut self.entries) {
             if let Until::Logged(step) = entry.until
                 && is_logged(step)
@@ -159,9 +183,11 @@ impl<T> Withheld<T> {
                 entry.holds.merge(holds);
             }
             entry.holds.prune(&synced_lsn);
-            if entry.until == Until::Durable && entry.holds.is_empty() {
+            let is_durable = entry.until == Until::Durable && entry.holds.is_empty();
+            if is_durable && !before.keeps_back(&entry) {
                 ready.push(entry.what);
             } else {
+                before.add(&entry);
                 self.entries.push_back(entry);
             }
         }

@@ -21,13 +21,14 @@ fn release(
 #[test]
 fn news_wait_for_steps_and_then_for_what_is_logged_by_then() {
     let mut withheld = Withheld::default();
-    withheld.push_news("a");
-    assert!(withheld.news_mut().is_some());
+    withheld.push_news("a", None);
+    assert!(withheld.news_mut(None).is_some());
+    assert!(withheld.news_mut(Some(1)).is_none(), "of another client");
     // Not before its turn has ended, whatever is durable.
     assert!(release(&mut withheld, 9, 0, 9).is_empty());
     withheld.bind(3);
-    assert!(withheld.news_mut().is_none(), "of another turn");
-    withheld.push_news("b");
+    assert!(withheld.news_mut(None).is_none(), "of another turn");
+    withheld.push_news("b", None);
     withheld.bind(4);
     assert!(
         release(&mut withheld, 2, 7, 9).is_empty(),
@@ -68,7 +69,7 @@ fn what_is_said_in_a_script_or_a_block_waits_for_its_end() {
 fn what_waits_for_the_same_is_told_in_order() {
     let mut withheld = Withheld::default();
     withheld.push_held("1", 1, holds(3));
-    withheld.push_news("2");
+    withheld.push_news("2", None);
     withheld.push_held("3", 1, holds(3));
     withheld.push_held("at once", 2, Holds::new());
     withheld.bind(0);
@@ -91,4 +92,38 @@ fn scripts_and_blocks_speak_when_their_client_would() {
     assert_eq!(release(&mut withheld, 9, 0, 2), ["another's"]);
     let all = ["first", "script", "block", "last"];
     assert_eq!(release(&mut withheld, 9, 0, 3), all);
+}
+
+/// What a client says in a script or a block comes behind the news of what it did before, though it has touched no key; what is said
+/// by nobody knows whom comes behind all news.
+#[test]
+fn what_is_said_comes_behind_the_news_of_its_client() {
+    let mut withheld = Withheld::default();
+    withheld.push_news("news", Some(1));
+    withheld.push_of_script("script", Some(1));
+    withheld.script_has_ended(&Holds::new());
+    withheld.push_held("message", 1, Holds::new());
+    withheld.push_of_script("another's", Some(2));
+    withheld.push_of_script("somebody's", None);
+    withheld.script_has_ended(&Holds::new());
+    withheld.push_news("later", Some(2));
+    withheld.bind(1);
+    assert_eq!(release(&mut withheld, 0, 5, 9), ["another's"]);
+    assert!(release(&mut withheld, 1, 5, 4).is_empty());
+    let all = ["news", "script", "message", "somebody's", "later"];
+    assert_eq!(release(&mut withheld, 1, 5, 5), all);
+}
+
+/// What a client did behind something that it said waits for that, and so does all news behind that: a shard's news keep their order.
+#[test]
+fn news_behind_what_is_said_keep_their_order() {
+    let mut withheld = Withheld::default();
+    withheld.push_of_transaction("block", Some(1), 7);
+    withheld.push_news("news", Some(1));
+    withheld.push_news("later", Some(2));
+    withheld.bind(0);
+    assert!(release(&mut withheld, 0, 0, 9).is_empty());
+    withheld.transaction_has_ended(7, &Holds::new());
+    let all = ["block", "news", "later"];
+    assert_eq!(release(&mut withheld, 0, 0, 9), all);
 }

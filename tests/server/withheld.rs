@@ -464,3 +464,90 @@ fn no_way_to_say_more_is_left_while_the_disk_stands_still() {
         }
     }
 }
+
+/// Who does something and is told of it himself has that where it stands among his replies, whatever his pipeline changes behind it.
+/// The others are told what there was to tell when he did it.
+#[test]
+fn who_does_something_hears_of_it_where_it_stands_among_his_replies() {
+    let faulty = Faulty::start(1, "always");
+    let server = &faulty.server;
+    let mut other = resp3(server);
+    other.ask("CONFIG SET notify-keyspace-events EA");
+    other.ask("SUBSCRIBE __keyevent@0__:set __keyevent@0__:del");
+    other.reply();
+    let mut client = resp3(server);
+    client.ask("SUBSCRIBE __keyevent@0__:set");
+    client.ask("CLIENT TRACKING ON");
+    client.ask("GET k");
+    faulty.begin("stall");
+    let pipeline: [&[&[u8]]; 9] = [
+        &[b"SET", b"k", b"1"],
+        &[b"CONFIG", b"SET", b"notify-keyspace-events", b""],
+        &[b"SET", b"k", b"2"],
+        &[b"CONFIG", b"SET", b"notify-keyspace-events", b"EA"],
+        &[b"MULTI"],
+        &[b"SET", b"k", b"3"],
+        &[b"CONFIG", b"SET", b"notify-keyspace-events", b"EAn"],
+        &[b"EXEC"],
+        &[b"DEL", b"k"],
+    ];
+    let bytes: Vec<u8> = pipeline.iter().flat_map(|words| request(words)).collect();
+    client.send(&bytes);
+    eventually("all has run", || calls(server, "del") == 1);
+    is_unaware(&mut other, "another");
+    faulty.end("stall");
+    let set = |key: &str| Value::Push(["message", "__keyevent@0__:set", key].map(bulk).to_vec());
+    let forgets = Value::Push(vec![bulk("invalidate"), Value::Array(vec![bulk("k")])]);
+    let queued = Value::Simple("QUEUED".into());
+    let expected = [
+        ok(),
+        set("k"),
+        forgets,
+        ok(),
+        ok(),
+        ok(),
+        ok(),
+        queued.clone(),
+        queued,
+        Value::Array(vec![ok(), ok()]),
+        set("k"),
+        Value::Integer(1),
+    ];
+    assert_eq!(client.replies(expected.len()), expected);
+    other.ask("DEL last");
+    let del = Value::Push(["message", "__keyevent@0__:del", "k"].map(bulk).to_vec());
+    assert_eq!(other.replies(3), [set("k"), set("k"), del]);
+}
+
+/// What a client does and says reaches the others in its order, also what it says in a script or a block that touches no key.
+#[test]
+fn news_and_messages_of_a_client_keep_their_order() {
+    let faulty = Faulty::start(1, "always");
+    let server = &faulty.server;
+    let mut news = resp3(server);
+    news.ask("CONFIG SET notify-keyspace-events EA");
+    news.ask("PSUBSCRIBE __keyevent* news");
+    news.reply();
+    faulty.begin("stall");
+    let script: &[u8] = b"return redis.call('publish', 'news', ARGV[1])";
+    let both: &[u8] = b"redis.call('set', KEYS[1], 1) redis.call('publish', 'news', '4') redis.call('del', KEYS[1])";
+    let pipeline: [&[&[u8]]; 9] = [
+        &[b"SET", b"k1", b"v"],
+        &[b"EVAL", script, b"0", b"1"],
+        &[b"SET", b"k2", b"v"],
+        &[b"MULTI"],
+        &[b"PUBLISH", b"news", b"2"],
+        &[b"EVAL", script, b"0", b"3"],
+        &[b"EXEC"],
+        &[b"EVAL", both, b"1", b"k3"],
+        &[b"PUBLISH", b"news", b"5"],
+    ];
+    let bytes: Vec<u8> = pipeline.iter().flat_map(|words| request(words)).collect();
+    let mut client = server.client();
+    client.send(&bytes);
+    eventually("all has run", || calls(server, "publish") == 5);
+    is_unaware(&mut news, "news");
+    faulty.end("stall");
+    let told = messages_until(&mut news, "5");
+    assert_eq!(told, ["k1", "1", "k2", "2", "3", "k3", "4", "k3", "5"]);
+}

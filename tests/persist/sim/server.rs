@@ -527,7 +527,7 @@ impl Simulation {
             if self.shards[shard].log().is_none() {
                 continue; // Others hear of it at once.
             }
-            self.withheld[shard].push_news((written, self.figures.switches));
+            self.withheld[shard].push_news((written, self.figures.switches), None);
         }
     }
 

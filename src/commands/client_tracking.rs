@@ -5,11 +5,25 @@
 
 use std::collections::BTreeSet;
 
-use super::CommandError;
+use super::pubsub::PubSub;
 use super::session::{Action, NodeRequest, SessionCall};
+use super::table::Run;
 use super::word::integer;
+use super::{CommandError, Entry};
 use crate::keyspace::Tracker;
 use crate::resp::{Args, Reply};
+
+/// Whether a request changes what its client is told of keys and by others.
+pub fn changes_what_is_told(entry: &Entry) -> bool {
+    match entry.command.run {
+        Run::PubSub(what) => matches!(what, PubSub::Subscribe(_) | PubSub::Unsubscribe(_)),
+        Run::Session(_) => match entry.container {
+            Some(container) => container.name == "CLIENT" && entry.command.name == "TRACKING",
+            None => entry.command.name == "RESET",
+        },
+        _ => false,
+    }
+}
 
 type Handled = Result<Action, CommandError>;
 

@@ -28,6 +28,8 @@ impl Core {
             },
             Question::AwaitLogs if self.waits_for_logs((from, id)) => return,
             Question::AwaitLogs => Answer::Done,
+            Question::AwaitTold if self.waits_for_told((from, id)) => return,
+            Question::AwaitTold => Answer::Done,
             Question::ChangeUsers { change, client } => match self.change_users(change) {
                 Ok((users, answer)) => {
                     return self.put_in_force(&users, client, from, id, answer);

@@ -19,6 +19,7 @@ use super::ring::Token;
 use super::script_known::Script;
 use super::under_way::has_plain_keys;
 use super::watching::Costs;
+use crate::commands::client_tracking::changes_what_is_told;
 use crate::commands::table::{Run, Verb};
 use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Classes;
@@ -57,6 +58,8 @@ pub struct Block {
     may_grow: bool,
     /// One of them works on more than the keys it names.
     is_special: bool,
+    /// One of them changes what the client is told.
+    pub changes_what_is_told: bool,
     /// What EXEC depends on.
     pub watched: Option<Watched>,
 }
@@ -130,6 +133,7 @@ impl Block {
     ) {
         self.queued_count += 1;
         self.is_special |= !has_plain_keys(entry);
+        self.changes_what_is_told |= changes_what_is_told(entry);
         let flags = entry.command.flags;
         let runs_script = entry.command.run.is_script() && !flags.has(Flags::READONLY);
         let may_write = runs_script || flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);

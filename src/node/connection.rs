@@ -72,6 +72,8 @@ pub enum Blocked {
     Yielding,
     /// What the requests before it have done is told first.
     UntilTold,
+    /// The same of what waits for the disks.
+    UntilDurable,
     /// On the way to another core.
     Moving,
     /// A command waits for one of its keys (BLPOP).
@@ -225,6 +227,8 @@ pub struct Connection {
     pub is_doomed: bool,
     /// The request behind so many (`commands_count`) has waited for the end of a pause, and waits for that of no other.
     pub paused_behind: Option<u64>,
+    /// The same of what was withheld.
+    pub told_behind: Option<u64>,
     /// Both ends.
     pub peer: Peer,
     /// Sequence number of `slots[0]`.
@@ -315,6 +319,7 @@ impl Connection {
             is_pushed: false,
             is_doomed: false,
             paused_behind: None,
+            told_behind: None,
             close_after_output: false,
             ended: false,
             closed: false,

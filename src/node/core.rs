@@ -277,6 +277,8 @@ pub struct Core {
     pub spare_holdings: Vec<Box<Holding>>,
     /// What others are told once it is durable.
     pub(super) withheld: Withheld<Telling>,
+    /// Who is told when the first so many things that are withheld here have been told.
+    pub(super) waits_for_told: Vec<(usize, u64, u64)>,
     /// Whose request has made the news that the shard has, where that has served somebody who waited.
     pub(super) untold_by: Option<Token>,
     /// Bytes of messages among it.
@@ -503,6 +505,7 @@ impl Core {
             holds_replies: false,
             spare_holdings: Vec::new(),
             withheld: Withheld::default(),
+            waits_for_told: Vec::new(),
             untold_by: None,
             said_bytes: 0,
             silenced: Vec::new(),

@@ -182,7 +182,10 @@ impl Core {
         }
         // What does nothing but its work on keys is told in its turn.
         let is_on_keys = matches!(entry.command.run, Run::Keys(_) | Run::Waits(_));
-        if !is_on_keys && self.waits_for_news(token, connection) {
+        if !is_on_keys
+            && (self.waits_for_news(token, connection)
+                || self.withholds() && self.waits_for_withheld(token, connection, entry))
+        {
             return Dispatched::NotYet;
         }
         let dispatched = match plan(entry, args, &self.map, self.id) {

@@ -82,6 +82,8 @@ pub(super) enum Asker {
 /// What the answers become.
 pub(super) enum Purpose {
     Ok,
+    /// What the client may know of has been told: its request goes on.
+    Told,
     /// CLIENT LIST and CLIENT KILL.
     Search(Box<Search>),
     Count,
@@ -598,6 +600,7 @@ impl Core {
             Purpose::Ok => {
                 self.complete(token, |out, session| Reply::new(out, session.protocol).ok())
             }
+            Purpose::Told => self.all_is_told(token),
             Purpose::Redirect(options, prefixes) => {
                 self.target_was_looked_for(token, options, prefixes, &answers);
             }

@@ -264,6 +264,8 @@ pub enum Question {
     Sleep(Instant),
     /// Answered when the logs that were turned on are written, or cannot be (asked of core 0).
     AwaitLogs,
+    /// Answered when all that is withheld has been told.
+    AwaitTold,
     /// A new base for the logs is about to be cut: the core's log, or one that is to begin, makes its next segment.
     PrepareLog(Option<NewLog>),
     /// Answered when all of the core's log is durable, or cannot be.

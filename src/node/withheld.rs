@@ -19,13 +19,16 @@ use super::block;
 use super::connection::{Blocked, Connection};
 use super::core::Core;
 use super::events::{for_each_message, say_late};
+use super::gather::{Asker, Purpose};
+use super::message::{Answer, Question};
 use super::pubsub::{Publisher, write_own};
 use super::ring::Token;
 use super::tracking::Own;
 use crate::base::glob::glob_match;
 use crate::commands::Entry;
+use crate::commands::client_tracking::changes_what_is_told;
 use crate::commands::pubsub::Subject;
-use crate::commands::table::{Flags, Run};
+use crate::commands::table::{Flags, Run, Verb};
 use crate::keyspace::Classes;
 use crate::keyspace::events::Event;
 use crate::keyspace::tracking::Invalidation;
@@ -156,6 +159,69 @@ impl Core {
             self.silenced.push(token);
         }
         says
+    }
+
+    /// Whether a request that changes what its client is told has to wait: what the client may know of, by what it has done
+    /// or read, is told first as it would have been then. Its replies wait for the same records, so nobody sees that it waits.
+    #[cold]
+    pub(super) fn waits_for_withheld(
+        &mut self,
+        token: Token,
+        connection: &mut Connection,
+        entry: &'static Entry,
+    ) -> bool {
+        let changes = match entry.command.run {
+            Run::Block(Verb::Exec) => {
+                let block = connection.open_block();
+                block.is_some_and(|block| block.changes_what_is_told)
+            }
+            _ => changes_what_is_told(entry),
+        };
+        // What goes before it is waited for first, and may be what it has to wait for.
+        if !changes || !connection.is_drained() {
+            return false;
+        }
+        let has_waited = connection.told_behind == Some(connection.commands_count);
+        let mut holds = connection.next_holds().cloned().unwrap_or_default();
+        self.prune(&mut holds);
+        // Other cores have to be asked, and answer when the connection is back in its place.
+        let may_wait =
+            self.mesh.cores_count() > 1 || self.withheld.has_of_first(self.withheld.pushed_count());
+        if has_waited || holds.is_empty() || !may_wait {
+            return false;
+        }
+        connection.blocked = Some(Blocked::UntilDurable);
+        self.ask_all(Asker::Connection(token), Purpose::Told, Question::AwaitTold);
+        true
+    }
+
+    /// All cores have told what was withheld when they were asked.
+    pub(super) fn all_is_told(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.told_behind = Some(connection.commands_count);
+        }
+        self.resume_if(token, Blocked::UntilDurable);
+    }
+
+    /// Whether a question has to wait until what is withheld here now has been told.
+    pub(super) fn waits_for_told(&mut self, (from, id): (usize, u64)) -> bool {
+        let count = self.withheld.pushed_count();
+        let waits = self.withheld.has_of_first(count);
+        if waits {
+            self.waits_for_told.push((from, id, count));
+        }
+        waits
+    }
+
+    /// Answers those who have waited for what has been told by now.
+    #[cold]
+    fn answer_told(&mut self) {
+        for (from, id, count) in std::mem::take(&mut self.waits_for_told) {
+            match self.withheld.has_of_first(count) {
+                true => self.waits_for_told.push((from, id, count)),
+                false => self.answer(from, id, Answer::Done),
+            }
+        }
     }
 
     /// Keeps back what the shard has to tell that client `by` of this core has done, which is in its place.
@@ -405,6 +471,9 @@ impl Core {
                     self.spread(subject, &channel, &message, None, publisher.as_mut());
                 }
             }
+        }
+        if !self.waits_for_told.is_empty() {
+            self.answer_told();
         }
     }
 }

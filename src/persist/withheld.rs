@@ -35,6 +35,8 @@ struct Entry<T> {
     by: Option<u64>,
     /// It tells of the shard's keys.
     is_news: bool,
+    /// How many were pushed before it.
+    number: u64,
 }
 
 /// Whose entries wait, of those that stand before one that is looked at.
@@ -67,12 +69,14 @@ impl Before {
 /// What waits.
 pub struct Withheld<T> {
     entries: VecDeque<Entry<T>>,
+    pushed_count: u64,
 }
 
 impl<T> Default for Withheld<T> {
     fn default() -> Self {
         Self {
             entries: VecDeque::new(),
+            pushed_count: 0,
         }
     }
 }
@@ -82,6 +86,18 @@ impl<T> Withheld<T> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How many things there have been.
+    pub fn pushed_count(&self) -> u64 {
+        self.pushed_count
+    }
+
+    /// Whether any of the first `count` things waits for more than the end of what it is a part of, of which nobody can know yet.
+    pub fn has_of_first(&self, count: u64) -> bool {
+        let of_first = self.entries.iter().take_while(|it| it.number < count);
+        let mut untils = of_first.map(|entry| entry.until);
+        untils.any(|until| !matches!(until, Until::ScriptEnds | Until::Ended(_)))
     }
 
     /// The last thing, if it is news of this turn's that the same client has made: what follows may be said together with it.
@@ -118,7 +134,9 @@ impl<T> Withheld<T> {
             holds,
             by,
             is_news: until == Until::TurnEnds,
+            number: self.pushed_count,
         });
+        self.pushed_count += 1;
     }
 
     /// The script has ended in place.

@@ -551,3 +551,66 @@ fn news_and_messages_of_a_client_keep_their_order() {
     let told = messages_until(&mut news, "5");
     assert_eq!(told, ["k1", "1", "k2", "2", "3", "k3", "4", "k3", "5"]);
 }
+
+/// A request that changes what its client is told waits until it has been told all that it may know of: here of what another client
+/// wrote, and of what it wrote itself, wherever that is.
+#[test]
+fn who_may_know_of_a_write_hears_of_it_before_that_changes() {
+    // With how many replies, which is the last.
+    let ends = [
+        ("UNSUBSCRIBE", 3),
+        ("CLIENT TRACKING OFF", 3),
+        ("RESET", 3),
+        ("MULTI\r\nUNSUBSCRIBE\r\nEXEC", 5),
+    ];
+    for threads in [1, 3] {
+        let faulty = Faulty::start(threads, "always");
+        let server = &faulty.server;
+        (server.client()).ask("CONFIG SET notify-keyspace-events EA");
+        let mut clients: Vec<Client> = ends.iter().map(|_| resp3(server)).collect();
+        for client in &mut clients {
+            client.ask("SUBSCRIBE __keyevent@0__:set");
+            client.ask("CLIENT TRACKING ON");
+            client.ask("MGET a b c d");
+        }
+        faulty.begin("stall");
+        let mut writer = server.client();
+        writer.send(b"SET a 1\r\nSET b 1\r\nSET c 1\r\n");
+        eventually("another has written", || calls(server, "set") == 3);
+        for (client, (end, _)) in clients.iter_mut().zip(ends) {
+            client.send(format!("MGET a b c\r\nSET d 1\r\n{end}\r\n").as_bytes());
+        }
+        eventually("they have written", || calls(server, "set") == 7);
+        let mut late = resp3(server);
+        late.send(b"MGET a b c d\r\nSUBSCRIBE __keyevent@0__:set\r\n");
+        eventually("all have read", || calls(server, "mget") == 9);
+        std::thread::sleep(QUIET);
+        faulty.end("stall");
+        writer.replies(3);
+        for (client, (end, replies_count)) in clients.iter_mut().zip(ends) {
+            let (mut events, mut forgotten) = (Vec::new(), Vec::new());
+            let mut count = 0;
+            while count < replies_count {
+                match client.reply() {
+                    Value::Push(items) if items[0] == bulk("message") => {
+                        events.push(items[2].text());
+                    }
+                    Value::Push(items) if items[0] == bulk("invalidate") => {
+                        forgotten.extend(items[1].items().iter().map(Value::text));
+                    }
+                    _ => count += 1,
+                }
+            }
+            for key in ["a", "b", "c", "d"] {
+                let is_key = |of: &String| of == key;
+                assert!(events.iter().any(is_key), "{end} at {threads}: {events:?}");
+                assert!(
+                    forgotten.iter().any(is_key),
+                    "{end} at {threads}: {forgotten:?}"
+                );
+            }
+        }
+        late.replies(2);
+        is_unaware(&mut late, "who comes late");
+    }
+}

@@ -55,7 +55,8 @@ impl Core {
     pub(super) fn run_queued(&mut self, token: Token, tx: TxId, queued: &Queued) {
         if let Run::PubSub(PubSub::Publish(subject)) = queued.entry.command.run {
             self.shard.record(queued.entry.index, 0);
-            return self.publish_queued(Some(token), tx, &queued.args.as_args(), subject);
+            let publisher = (self.id, token);
+            return self.publish_queued(publisher, tx, &queued.args.as_args(), subject);
         }
         let Some(mut connection) = self.connections.borrow(token) else {
             debug_assert!(false, "a client of a block keeps its place");

@@ -5,8 +5,8 @@
 //!
 //! Promises  it is handed over right after the request that did it, or with `appendfsync always` once that is durable; to the
 //!           client that sent the request after its reply. Whatever else that client's pipeline says to others, or changes
-//!           in what they are told, comes after it. Events of one shard reach each subscriber in the order they happened; those of
-//!           two shards have none.
+//!           in what they are told, comes after it; a message that waits for the disk with news of another core has no order with
+//!           that. Events of one shard reach each subscriber in the order they happened; those of two shards have none.
 //! Not here  what is noted: `keyspace/events.rs`.
 //! Tests     tests/server/notify.rs.
 
@@ -62,6 +62,7 @@ impl Core {
             }
             let protocol = connection.session.protocol;
             let mut publisher = Publisher {
+                core: self.id,
                 token,
                 protocol,
                 own: &mut own,

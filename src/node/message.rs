@@ -113,6 +113,15 @@ pub enum Message {
         id: Option<u64>,
         /// The message.
         post: Arc<Post>,
+        /// A connection there that is to have nothing of it: it has said it, and has had it.
+        has_had: Option<Token>,
+    },
+    /// What a client there is saying in a script here, which it has before all others: where it stands among its replies.
+    OwnPost {
+        /// The client.
+        token: Token,
+        /// The message.
+        post: Arc<Post>,
     },
     /// All of them have it in their outputs.
     Posted {

@@ -269,7 +269,8 @@ impl Core {
             Message::MonitorLines | Message::Wake => {}
             Message::ClientsAreTooLarge => self.clients_are_too_large(),
             Message::Durable => self.look_at_held(),
-            Message::Post { id, post } => self.post_came(from, id, &post),
+            Message::Post { id, post, has_had } => self.post_came(from, id, &post, has_had),
+            Message::OwnPost { token, post } => self.own_post_came(token, &post),
             Message::Posted {
                 id,
                 receivers_count,

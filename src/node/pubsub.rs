@@ -132,8 +132,10 @@ enum Asker {
     Transaction(TxId),
 }
 
-/// The connection that is out of its place while it publishes.
+/// The connection that is out of its place while it publishes, or has had what it publishes.
 pub(super) struct Publisher<'a> {
+    /// Its core.
+    pub core: u16,
     /// Which it is.
     pub token: Token,
     /// What it speaks.
@@ -483,6 +485,7 @@ impl Core {
             (count, 0)
         } else {
             let mut publisher = Publisher {
+                core: self.id,
                 token,
                 protocol: connection.session.protocol,
                 own: &mut own,
@@ -524,14 +527,14 @@ impl Core {
 
     /// PUBLISH of a script, where only this core has subscribers, if any core has: how many received it.
     ///
-    /// - `publisher`: who runs the script, if that is a connection of this core.
+    /// - `publisher`: who runs the script, and on which core that is.
     pub(super) fn publish_here(
         &mut self,
-        publisher: Option<Token>,
+        publisher: (u16, Token),
         args: &Args<'_>,
         subject: Subject,
     ) -> Option<u64> {
-        self.tell_before(publisher);
+        self.tell_before(self.own_token(publisher));
         if self.withholds() {
             return Some(self.say_at_the_end(publisher, None, args, subject));
         }
@@ -554,15 +557,15 @@ impl Core {
 
     /// PUBLISH between MULTI and EXEC, or of a script. What the publisher itself is subscribed to comes after its reply.
     ///
-    /// - `publisher`: whose block or script it is, if that is a connection of this core.
+    /// - `publisher`: whose block or script it is, and on which core that is.
     pub(super) fn publish_queued(
         &mut self,
-        publisher: Option<Token>,
+        publisher: (u16, Token),
         tx: TxId,
         args: &Args<'_>,
         subject: Subject,
     ) {
-        self.tell_before(publisher);
+        self.tell_before(self.own_token(publisher));
         let (receivers_count, waiting_count) = if self.withholds() {
             let count = self.say_at_the_end(publisher, Some(tx), args, subject);
             (count, 0)
@@ -583,6 +586,11 @@ impl Core {
         };
         self.pubsub.posted.insert(self.pubsub.next_post, posted);
         self.pubsub.next_post += 1;
+    }
+
+    /// A connection that may be another core's, where it is one of this core.
+    pub(super) fn own_token(&self, (core, token): (u16, Token)) -> Option<Token> {
+        (core == self.id).then_some(token)
     }
 
     /// Sends a message to whoever is subscribed, on this core and others.
@@ -609,15 +617,18 @@ impl Core {
         if !audience.is_empty() {
             let post = Arc::new(Post::new(subject, channel, message));
             for &core in &audience {
+                let own = publisher.as_deref_mut().filter(|own| own.core == core);
                 if core == self.id {
-                    receivers_count = self.deliver(&post, publisher.as_deref_mut());
+                    receivers_count = self.deliver(&post, own);
                     continue;
                 }
+                let has_had = own.map(|own| own.token);
                 others_count += 1;
                 let batch = self.mesh.open(usize::from(core));
                 batch.posts_bytes += post.bytes_count();
                 let post = post.clone();
-                batch.messages.push(Message::Post { id, post });
+                let message = Message::Post { id, post, has_had };
+                batch.messages.push(message);
             }
         }
         audience.clear();
@@ -626,14 +637,65 @@ impl Core {
     }
 
     /// A message of core `from` has come.
-    pub(super) fn post_came(&mut self, from: usize, id: Option<u64>, post: &Post) {
-        let receivers_count = self.deliver(post, None);
+    pub(super) fn post_came(
+        &mut self,
+        from: usize,
+        id: Option<u64>,
+        post: &Post,
+        has_had: Option<Token>,
+    ) {
+        let mut own = Vec::new();
+        let mut publisher = has_had.map(|token| Publisher {
+            core: self.id,
+            token,
+            protocol: Protocol::Resp2,
+            own: &mut own,
+        });
+        let receivers_count = self.deliver(post, publisher.as_mut());
         let Some(id) = id else { return };
         let message = Message::Posted {
             id,
             receivers_count,
         };
         self.mesh.send(from, message);
+    }
+
+    /// A message has come of a script that a client of this core has sent to another: it has it before all others, for its
+    /// reply waits for the same records. What the client is subscribed to has not changed since it sent the script.
+    pub(super) fn own_post_came(&mut self, token: Token, post: &Post) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        if connection.closed || connection.close_after_output {
+            return;
+        }
+        let mut own = Vec::new();
+        write_post(connection, post, &mut own);
+        if !own.is_empty() {
+            connection.push_message(|| self.clock.raw(), |out| out.append(&mut own));
+            self.mark_dirty(token);
+        }
+    }
+
+    /// Sends a message of a script here to who runs it on another core.
+    pub(super) fn say_to_own(
+        &mut self,
+        core: u16,
+        token: Token,
+        (channel, message): (&[u8], &[u8]),
+        subject: Subject,
+    ) {
+        let mut audience = std::mem::take(&mut self.pubsub.audience);
+        let directory = &self.mesh.board().directory;
+        directory.audience(subject, channel, &mut audience);
+        if audience.contains(&core) {
+            let post = Arc::new(Post::new(subject, channel, message));
+            let batch = self.mesh.open(usize::from(core));
+            batch.posts_bytes += post.bytes_count();
+            batch.messages.push(Message::OwnPost { token, post });
+        }
+        audience.clear();
+        self.pubsub.audience = audience;
     }
 
     /// A core says how many of its connections have a message.
@@ -741,11 +803,17 @@ pub(super) fn write_own(
     (channel, message): (&[u8], &[u8]),
     own: &mut Vec<u8>,
 ) {
+    if publisher.subscriptions.is_some() {
+        write_post(publisher, &Post::new(subject, channel, message), own);
+    }
+}
+
+fn write_post(publisher: &Connection, post: &Post, own: &mut Vec<u8>) {
     let Some(subscriptions) = &publisher.subscriptions else {
         return;
     };
     let protocol = publisher.session.protocol;
-    let post = Post::new(subject, channel, message);
+    let (subject, channel) = (post.subject, post.channel());
     if subscriptions.of(subject).contains_key(channel) {
         append(own, protocol, [post.head(), &post.encoded]);
     }

@@ -807,9 +807,9 @@ impl Hosted {
         }
     }
 
-    /// Its client, where that is a connection of this core.
-    pub(super) fn token_on(&self, core: u16) -> Option<Token> {
-        (self.origin.core == core).then(|| self.token())
+    /// Its client, and on which core that is.
+    pub(super) fn client(&self) -> (u16, Token) {
+        (self.origin.core, self.token())
     }
 
     /// How replies to its calls are encoded.

@@ -214,7 +214,7 @@ impl Core {
             // What is sent cannot be taken back.
             in_place.has_written = true;
         }
-        let publisher = hosted.token_on(self.id);
+        let publisher = hosted.client();
         match self.publish_here(publisher, &hosted.run.words(), subject) {
             None => Judged::Wish(Wish::Publish(entry)),
             Some(count) => {
@@ -380,7 +380,7 @@ impl Core {
             Wish::Publish(entry) => {
                 if let Runs::PubSub(PubSub::Publish(subject)) = entry.command.run {
                     self.shard.record(entry.index, 0);
-                    let publisher = hosted.token_on(self.id);
+                    let publisher = hosted.client();
                     self.publish_queued(publisher, tx, &hosted.run.words(), subject);
                 }
             }

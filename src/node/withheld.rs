@@ -61,13 +61,13 @@ pub(super) enum Telling {
         channel: Box<[u8]>,
         /// The message.
         message: Box<[u8]>,
-        /// A connection of this core that has had it by then, or was not subscribed when it said it.
-        publisher: Option<Token>,
+        /// A core and a connection of it that has had it by then, or was not subscribed when it said it.
+        publisher: (u16, Token),
     },
 }
 
 impl Telling {
-    fn said(args: &Args<'_>, subject: Subject, publisher: Option<Token>) -> Self {
+    fn said(args: &Args<'_>, subject: Subject, publisher: (u16, Token)) -> Self {
         Self::Said {
             subject,
             channel: args.get(1).into(),
@@ -337,7 +337,7 @@ impl Core {
     ) -> u64 {
         let holds = connection.next_holds().cloned().unwrap_or_default();
         write_own(connection, subject, (args.get(1), args.get(2)), own);
-        let telling = Telling::said(args, subject, Some(token));
+        let telling = Telling::said(args, subject, (self.id, token));
         self.note_said(telling.said_bytes());
         self.withheld.push_held(telling, said_by(token), holds);
         self.subscribers_count(args, subject)
@@ -345,18 +345,20 @@ impl Core {
 
     /// PUBLISH in a script or a block; how many subscribers there are.
     ///
-    /// - `publisher`: who runs it, if that is a connection of this core: what it is subscribed to comes after its reply.
+    /// - `publisher`: who runs it, and on which core that is: what it is subscribed to comes after its reply.
     /// - `tx`: its transaction; none: a script, in place or not.
     #[cold]
     pub(super) fn say_at_the_end(
         &mut self,
-        publisher: Option<Token>,
+        publisher: (u16, Token),
         tx: Option<TxId>,
         args: &Args<'_>,
         subject: Subject,
     ) -> u64 {
+        let (core, token) = publisher;
+        let own_token = self.own_token(publisher);
         // Who is out of its place is not subscribed: it would not run a script there.
-        if let Some(connection) = publisher.and_then(|token| self.connections.get_mut(token))
+        if let Some(connection) = own_token.and_then(|token| self.connections.get_mut(token))
             && !connection.closed
             && !connection.close_after_output
         {
@@ -366,9 +368,12 @@ impl Core {
                 connection.push_message(|| self.clock.raw(), |out| out.append(&mut own));
             }
         }
+        if own_token.is_none() {
+            self.say_to_own(core, token, (args.get(1), args.get(2)), subject);
+        }
         let telling = Telling::said(args, subject, publisher);
         self.note_said(telling.said_bytes());
-        let by = publisher.map(said_by);
+        let by = own_token.map(said_by);
         match tx {
             Some(tx) => self.withheld.push_of_transaction(telling, by, tx),
             None => self.withheld.push_of_script(telling, by),
@@ -450,6 +455,7 @@ impl Core {
                     self.tell_withheld_invalidations(invalidations, has_had);
                     let mut own = Vec::new();
                     let mut publisher = has_had.map(|token| Publisher {
+                        core: self.id,
                         token,
                         protocol: Protocol::Resp2,
                         own: &mut own,
@@ -463,12 +469,14 @@ impl Core {
                     publisher,
                 } => {
                     let mut has_had = Vec::new();
-                    let mut publisher = publisher.map(|token| Publisher {
+                    let (core, token) = publisher;
+                    let mut publisher = Publisher {
+                        core,
                         token,
                         protocol: Protocol::Resp2,
                         own: &mut has_had,
-                    });
-                    self.spread(subject, &channel, &message, None, publisher.as_mut());
+                    };
+                    self.spread(subject, &channel, &message, None, Some(&mut publisher));
                 }
             }
         }

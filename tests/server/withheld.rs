@@ -614,3 +614,24 @@ fn who_may_know_of_a_write_hears_of_it_before_that_changes() {
         is_unaware(&mut late, "who comes late");
     }
 }
+
+/// A script says what its own client is subscribed to where its keys are, which may be another core: the client has it between the
+/// script's reply and the next one all the same, once.
+#[test]
+fn what_a_script_says_elsewhere_stands_behind_its_reply() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--appendonly", "yes", "--appendfsync", "always"]);
+        let mut client = resp3(&server);
+        client.ask("SUBSCRIBE ch");
+        let script = b"redis.call('set', KEYS[1], 1) return redis.call('publish', 'ch', KEYS[1])";
+        let message = |key: &str| Value::Push(["message", "ch", key].map(bulk).to_vec());
+        for key in ["a", "b", "c", "d", "e", "f"] {
+            let mut bytes = request(&[b"EVAL", script, b"1", key.as_bytes()]);
+            bytes.extend(request(&[b"GET", key.as_bytes()]));
+            client.send(&bytes);
+            let expected = [Value::Integer(1), message(key), bulk("1")];
+            assert_eq!(client.replies(3), expected, "{key} at {threads}");
+        }
+        is_unaware(&mut client, "who has had it");
+    }
+}

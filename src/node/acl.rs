@@ -5,7 +5,8 @@
 //!
 //! Promises  changes happen one at a time; when the reply to one is sent, no core checks by the old rights and no request
 //!           that was checked by them is still on its way. A connection whose user is gone, or hears what its user no
-//!           longer may, has ended by then, and a client that waits with a command it may no longer run has its error.
+//!           longer may, has ended by then, and a client that waits with a command it may no longer run is given nothing but its
+//!           error, when there is something for it.
 //! Not here  rules and checks: `commands/acl/`.
 //! Tests     tests/server/acl.rs.
 
@@ -390,7 +391,7 @@ impl Core {
             }
             let now = last.as_ref().and_then(|(_, now)| now.as_ref());
             if connection.take_over(now, &self.users) {
-                self.end_denied_wait(token);
+                self.look_at_wait(token);
             } else if connection.session.id == spare {
                 connection.is_doomed = true;
             } else {

@@ -18,11 +18,11 @@ use super::message::Message;
 use super::ring::Token;
 use super::wait_aof::WaitForDisk;
 use crate::commands::acl::log::{Context, Denial};
-use crate::commands::acl::{Place, check};
+use crate::commands::acl::{Denied, Place, check};
 use crate::commands::blocking::plain_form;
 use crate::commands::redact::logged_words;
 use crate::commands::table::Caller;
-use crate::commands::{CommandError, Entry};
+use crate::commands::{CommandError, Entry, Session};
 use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::element::is_null;
@@ -293,7 +293,7 @@ impl Core {
                     // It may have been told something that waited for the answer.
                     self.mark_dirty(token);
                     // Its user may have changed while the transaction ran.
-                    self.end_denied_wait(token);
+                    self.look_at_wait(token);
                 }
             }
             None => {
@@ -329,8 +329,12 @@ impl Core {
         self.end_wait(&client, reply, took_ns);
     }
 
-    /// A shard has something for a client that needs another shard too, or may have more elsewhere: look under locks.
+    /// A shard has something for a client that needs another shard too, or may have more elsewhere: look under locks. Or for one
+    /// whose user may not have it.
     pub(super) fn asked_to_look(&mut self, id: u64, shard: ShardId) {
+        if self.refuse_denied_wait(id) {
+            return;
+        }
         let Some(client) = self.waiting.by_id.get_mut(&id) else {
             // It has gone, and nobody is to wait behind it.
             return self.tell_shard(shard, ToShard::Forget { id });
@@ -421,72 +425,63 @@ impl Core {
         }
     }
 
-    /// Ends a wait whose client may not run that command any longer: unlike Redis, which finds out when there is something
-    /// for it, at once, so that nobody without rights stands in line.
-    pub(super) fn end_denied_wait(&mut self, token: Token) {
+    /// A client's user is not what it was: whether it may still run what it waits with. As in Redis, it is told when there is
+    /// something for it, and waits till then.
+    pub(super) fn look_at_wait(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        let Some(id) = connection
-            .waits_as
-            .filter(|_| connection.session.is_guarded)
-        else {
-            return;
+        let client = (connection.waits_as).and_then(|id| self.waiting.by_id.get(&id));
+        if let Some(client) = client {
+            let denied = denied_now(&connection.session, client, self.options.databases);
+            client.claim.deny(denied.is_some());
+        }
+    }
+
+    /// Ends a wait whose claim a shard has, and whose client may not run that command any longer; whether it is such a one. What
+    /// there was for it is left to the next.
+    fn refuse_denied_wait(&mut self, id: u64) -> bool {
+        let Some(client) = (self.waiting.by_id.get(&id)).filter(|it| it.claim.is_denied()) else {
+            return false;
         };
-        let Some(client) = self.waiting.by_id.get(&id) else {
-            return;
+        let token = client.token;
+        let Some(connection) = self.connections.get_mut(token) else {
+            return false;
+        };
+        let Some(denied) = denied_now(&connection.session, client, self.options.databases) else {
+            return false;
         };
         let (entry, user) = (client.entry, connection.session.user.clone());
-        let words = client.request.2.clone();
-        let place = Place {
-            db: connection.session.db,
-            count: self.options.databases as u16,
+        let Some(client) = self.waiting.remove(id) else {
+            return false;
         };
-        let Err(denied) = check(&user, entry, &words.as_args(), place) else {
-            return;
-        };
+        client.claim.end();
+        for &shard in &client.shards {
+            self.tell_shard(shard, ToShard::Forget { id });
+        }
         let error = denied.error(&user, entry).line();
-        let is_ended = self.end_with(id, true, |client, core| {
-            core.shard
-                .figures_mut()
-                .record_rejection(entry.index, &error);
-            let mut reply = Vec::new();
-            Reply::new(&mut reply, client.request.1.protocol).error_bytes(&error);
-            core.answer_wait(client, &reply);
-        });
-        let Some(connection) = self.connections.borrow(token).filter(|_| is_ended) else {
-            return;
-        };
-        let denial = Denial {
-            reason: denied.reason,
-            context: Context::TopLevel,
-            object: denied.object(entry, &words.as_args()),
-            user: user.name().to_vec(),
-        };
-        self.note_denial(&connection, denial);
-        self.connections.restore(token, connection);
+        let figures = self.shard.figures_mut();
+        figures.record_rejection(entry.index, &error);
+        let mut reply = Vec::new();
+        Reply::new(&mut reply, client.request.1.protocol).error_bytes(&error);
+        self.answer_wait(&client, &reply);
+        if let Some(connection) = self.connections.borrow(token) {
+            let denial = Denial {
+                reason: denied.reason,
+                context: Context::TopLevel,
+                object: denied.object(entry, &client.request.2.as_args()),
+                user: user.name().to_vec(),
+            };
+            self.note_denial(&connection, denial);
+            self.connections.restore(token, connection);
+        }
+        true
     }
 
     /// Ends a wait that nobody has served; whether it could be ended.
-    fn end_without(&mut self, id: u64, end: End, is_due: bool) -> bool {
-        self.end_with(id, is_due, |client, core| {
-            let mut reply = Vec::new();
-            let mut writer = Reply::new(&mut reply, client.request.1.protocol);
-            match end {
-                End::Timeout => writer.null_array(),
-                End::Error => writer.error(UNBLOCKED),
-            }
-            core.end_wait(client, &reply, 0);
-        })
-    }
-
+    ///
     /// - `is_due`: tried again where it cannot be ended now.
-    fn end_with(
-        &mut self,
-        id: u64,
-        is_due: bool,
-        answer: impl FnOnce(&WaitingClient, &mut Core),
-    ) -> bool {
+    fn end_without(&mut self, id: u64, end: End, is_due: bool) -> bool {
         let Some(client) = self.waiting.by_id.get(&id) else {
             return false;
         };
@@ -514,7 +509,13 @@ impl Core {
         for &shard in &client.shards {
             self.tell_shard(shard, ToShard::Forget { id });
         }
-        answer(&client, self);
+        let mut reply = Vec::new();
+        let mut writer = Reply::new(&mut reply, client.request.1.protocol);
+        match end {
+            End::Timeout => writer.null_array(),
+            End::Error => writer.error(UNBLOCKED),
+        }
+        self.end_wait(&client, &reply, 0);
         true
     }
 
@@ -601,4 +602,17 @@ impl Core {
                 .send(usize::from(shard), Message::ToShard(message));
         }
     }
+}
+
+/// Why a client may not run what it waits with, if so.
+fn denied_now(session: &Session, client: &WaitingClient, databases: i64) -> Option<Denied> {
+    if !session.is_guarded {
+        return None;
+    }
+    let place = Place {
+        db: session.db,
+        count: databases as u16,
+    };
+    let words = client.request.2.as_args();
+    check(&session.user, client.entry, &words, place).err()
 }

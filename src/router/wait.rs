@@ -6,8 +6,8 @@
 //!                                                Taken --gone--> Doomed --nothing was there--> Over
 //!
 //! A client that waits for keys of several shards has one claim, shared by its waiters there and by its connection's core.
-//! It is all that cores share about it: no message is needed to know that a waiter is still to be served, or that another of its keys
-//! holds what its command is an error on.
+//! It is all that cores share about it: no message is needed to know that a waiter is still to be served, that another of its keys
+//! holds what its command is an error on, or that its user may no longer run it.
 //!
 //! Promises  exactly one of the shards, the timeout and the client's end gets it.
 //! Tests     tests/router/wait.rs; tests/sim/ and tests/server/blocking.rs for the whole.
@@ -34,6 +34,7 @@ pub struct Claim(Arc<State>);
 struct State {
     step: AtomicU8,
     is_in_doubt: AtomicBool,
+    is_denied: AtomicBool,
 }
 
 /// What trying to take a claim gave.
@@ -87,6 +88,17 @@ impl Claim {
     /// Whether that has happened.
     pub fn is_in_doubt(&self) -> bool {
         self.0.is_in_doubt.load(Ordering::Acquire)
+    }
+
+    /// Its user has lost the right to what it waits with, or has it again. Redis finds that out when there is something for it: then
+    /// its coordinator is asked.
+    pub fn deny(&self, is_denied: bool) {
+        self.0.is_denied.store(is_denied, Ordering::Release);
+    }
+
+    /// Whether its user may not run it.
+    pub fn is_denied(&self) -> bool {
+        self.0.is_denied.load(Ordering::Acquire)
     }
 
     /// Whether the wait has ended, one way or another.

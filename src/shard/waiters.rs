@@ -109,6 +109,7 @@ impl Waiter {
     /// Whether its coordinator is to look, after this change.
     pub fn is_to_ask(&self, change: Change) -> bool {
         match self.asks {
+            _ if self.claim.is_denied() => true,
             Asks::Never => false,
             Asks::Always => true,
             Asks::ForOrder => change == Change::OfSeveral || self.claim.is_in_doubt(),

@@ -419,32 +419,51 @@ fn subscribers_end_with_their_rights() {
     }
 }
 
-/// A client that waits for a key its user may no longer touch is told so, and takes nothing.
+/// A client that waits for a key its user may no longer touch takes nothing: as in Redis it is told so when there is something for
+/// it, which goes to the next, and is served after all if its right has come back by then.
 #[test]
 fn who_waits_without_rights_gets_nothing() {
     for threads in THREADS {
         let server = Server::start(threads, &[]);
         make(&server, "u on nopass ~* +@all &*");
         let mut waiters: Vec<Client> = (0..4).map(|_| client_of(&server, "u", "x")).collect();
-        for (index, client) in waiters.iter_mut().enumerate() {
-            client.send(format!("BLPOP list{index} more{index} 0\r\n").as_bytes());
+        let waits = [
+            "BLPOP list0 more0 0",
+            "BLPOP list1 more1 0",
+            "BLMOVE list2 more2 LEFT LEFT 0",
+            "BRPOP list3 0",
+        ];
+        for (client, line) in waiters.iter_mut().zip(waits) {
+            client.send(format!("{line}\r\n").as_bytes());
         }
         eventually("all wait", || {
             server.info_number("clients", "blocked_clients") == 4
         });
+        let mut next = server.client();
+        next.send(b"BLPOP more1 list1 list2 0\r\n");
+        let count = || server.info_number("clients", "blocked_clients");
+        eventually("one more waits", || count() == 5);
         make(&server, "u resetkeys ~list0 ~more0");
-        for (index, client) in waiters.iter_mut().enumerate().skip(1) {
-            let denied = error("NOPERM No permissions to access a key");
-            assert_eq!(client.reply(), denied, "{index}");
-        }
+        make(&server, "u ~list3");
+        assert_eq!(count(), 5, "nobody is told before there is something");
         let mut admin = server.client();
+        let denied = error("NOPERM No permissions to access a key");
         assert_eq!(admin.ask("RPUSH list1 x"), Value::Integer(1));
-        assert_eq!(admin.ask("LLEN list1"), Value::Integer(1));
-        assert_eq!(admin.ask("RPUSH list0 x"), Value::Integer(1));
-        assert_eq!(
-            waiters[0].reply(),
-            Value::Array(vec![bulk("list0"), bulk("x")])
-        );
+        assert_eq!(waiters[1].reply(), denied, "at {threads}");
+        let pair = |key, value| Value::Array(vec![bulk(key), bulk(value)]);
+        assert_eq!(next.reply(), pair("list1", "x"), "at {threads}");
+        assert_eq!(admin.ask("RPUSH list2 x"), Value::Integer(1));
+        assert_eq!(waiters[2].reply(), denied);
+        assert_eq!(admin.ask("LLEN list2"), Value::Integer(1));
+        for index in [0, 3] {
+            let list = format!("list{index}");
+            assert_eq!(admin.ask(&format!("RPUSH {list} x")), Value::Integer(1));
+            assert_eq!(waiters[index].reply(), pair(&list, "x"));
+        }
+        let entries = admin.ask("ACL LOG");
+        let reason = |entry: &Value| entry.items()[3].text();
+        assert!(entries.items().iter().all(|entry| reason(entry) == "key"));
+        assert_eq!(entries.items().len(), 2, "{entries:?}");
     }
 }
 

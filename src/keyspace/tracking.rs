@@ -42,6 +42,8 @@ pub enum Invalidation {
         is_by_itself: bool,
         /// Whose command changed it, if that client tracks as well.
         writer: Option<Tracker>,
+        /// A script of that client did: to those who named prefixes it is nobody's own change, as in Redis.
+        in_script: bool,
     },
     /// All keys.
     All,
@@ -74,6 +76,8 @@ pub(super) struct Tracking {
     total: Arc<AtomicUsize>,
     /// Who runs what is running.
     writer: Option<Tracker>,
+    /// And that it is a script.
+    in_script: bool,
     news: Vec<Invalidation>,
 }
 
@@ -110,6 +114,7 @@ impl Tracking {
             cores,
             is_by_itself,
             writer: self.writer,
+            in_script: self.in_script,
         });
     }
 
@@ -175,6 +180,7 @@ impl Tracking {
                 cores: Vec::new(),
                 is_by_itself: true,
                 writer: None,
+                in_script: false,
             });
         }
     }
@@ -220,8 +226,11 @@ impl Keyspace {
     }
 
     /// Who changes what is changed from now on.
-    pub fn set_writer(&mut self, writer: Option<Tracker>) {
-        self.events.tracking.writer = writer;
+    ///
+    /// - `in_script`: a script does it for that client.
+    pub fn set_writer(&mut self, writer: Option<Tracker>, in_script: bool) {
+        let tracking = &mut self.events.tracking;
+        (tracking.writer, tracking.in_script) = (writer, in_script);
     }
 
     /// One more client of `core` wants to know of every key that begins with `prefix`, or one less.

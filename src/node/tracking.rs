@@ -337,12 +337,13 @@ impl Core {
                     cores,
                     is_by_itself,
                     writer,
+                    in_script,
                 } => {
                     for core in cores {
                         let changed = self.tracking.changed.entry(core).or_default();
                         changed.push(Changed {
                             key: key.clone(),
-                            writer: writer.filter(|_| !is_by_itself),
+                            writer: writer.filter(|_| !is_by_itself && !in_script),
                             is_by_itself,
                         });
                     }

@@ -46,7 +46,7 @@ impl Shard {
     #[inline]
     pub(super) fn note_writer(&mut self, caller: Caller) {
         if self.keys.is_tracked() {
-            self.keys.set_writer(caller.tracker);
+            self.keys.set_writer(caller.tracker, caller.in_script);
         }
     }
 }

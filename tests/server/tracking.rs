@@ -159,6 +159,34 @@ fn what_time_does_is_nobodys_own() {
     }
 }
 
+/// A script's writes are nobody's own to who has named prefixes, and its client's own to who tracks what it reads, as in Redis.
+#[test]
+fn what_a_script_writes_is_told_to_its_client_by_prefixes_alone() {
+    for threads in [1, 4] {
+        let server = Server::start(threads, &[]);
+        let mut client = resp3(&server);
+        let set = |key: &str| format!("EVAL redis.call('set',KEYS[1],'v') 1 {key}");
+        client.ask("CLIENT TRACKING ON BCAST NOLOOP");
+        client.ask("SET own v");
+        client.ask(&set("k"));
+        assert_eq!(invalidated(&mut client), ["k"], "at {threads}");
+        for line in ["MULTI", "SET own v", &set("other"), "EXEC"] {
+            client.ask(line);
+        }
+        assert_eq!(invalidated(&mut client), ["other"], "at {threads}");
+        for line in [
+            "CLIENT TRACKING OFF",
+            "CLIENT TRACKING ON NOLOOP",
+            "MGET k end",
+        ] {
+            client.ask(line);
+        }
+        client.ask(&set("k"));
+        server.client().ask("SET end v");
+        assert_eq!(invalidated(&mut client), ["end"], "at {threads}");
+    }
+}
+
 /// Whom a client redirects to is told in its place, wherever both are: by messages of a channel before RESP3, and by
 /// pushes since. One that is gone is noticed, told and shown.
 #[test]

@@ -197,7 +197,10 @@ fn reset(
     session.no_touch = false;
     session.no_evict = false;
     session.fieldsets = None;
-    session.reply_mode = ReplyMode::On;
+    // After SKIP its own reply is still skipped, as in Redis; after OFF it is the first that is sent.
+    if session.reply_mode == ReplyMode::Off {
+        session.reply_mode = ReplyMode::On;
+    }
     session.greet(call.users);
     Ok(Action::Node(NodeRequest::Reset))
 }

@@ -137,3 +137,21 @@ fn a_skipped_skip_skips_the_next() {
         assert_eq!(client.reply(), ok());
     }
 }
+
+/// RESET ends CLIENT REPLY OFF and answers; the reply that SKIP skips stays skipped, be it that of RESET.
+#[test]
+fn a_reset_that_is_to_be_skipped_says_nothing() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let reset = Value::Simple("RESET".into());
+        client.send(b"CLIENT REPLY SKIP\r\nRESET\r\nECHO 1\r\n");
+        assert_eq!(client.reply(), bulk("1"), "at {threads}");
+        client.send(b"CLIENT REPLY OFF\r\nECHO 1\r\nRESET\r\nECHO 2\r\n");
+        assert_eq!(client.replies(2), [reset.clone(), bulk("2")]);
+        client.send(b"CLIENT REPLY SKIP\r\nRESET\r\nRESET\r\nMULTI\r\n");
+        assert_eq!(client.replies(2), [reset.clone(), ok()]);
+        client.send(b"RESET\r\nCLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\nRESET\r\nECHO 3\r\n");
+        assert_eq!(client.replies(2), [reset, bulk("3")]);
+    }
+}

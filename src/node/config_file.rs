@@ -10,6 +10,7 @@ use super::option_values::{before_comment, split_words};
 use super::options::{OptionSpec, Options, find};
 use crate::base::glob::glob_match;
 use crate::commands::identity::RONDO_VERSION;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ pub(super) fn comment_of(line: &str) -> Option<&str> {
 ///
 /// Errors: the first line that is wrong; lines before it have been applied.
 pub fn apply_text(options: &mut Options, text: &str) -> Result<(), ConfigError> {
-    apply_text_at(options, text, 0, &mut false)
+    apply_text_at(options, text, 0, &mut Known::default())
 }
 
 /// Reads and joins the files that `path` names; the part after the last `/` may be a pattern, which may match nothing.
@@ -162,19 +163,27 @@ fn matching_files(path: &str) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
-/// - `has_save`: a line with save points has been read, here or in a file before.
+/// What has been read, here or in a file before.
+#[derive(Default)]
+struct Known {
+    /// A line with save points.
+    has_save: bool,
+    /// The names of all users, once there is a line for one: there may be tens of thousands.
+    users: Option<HashSet<String>>,
+}
+
 fn apply_text_at(
     options: &mut Options,
     text: &str,
     depth: usize,
-    has_save: &mut bool,
+    known: &mut Known,
 ) -> Result<(), ConfigError> {
     for (index, line) in text.split('\n').enumerate() {
         let line = line.trim_matches([' ', '\t', '\r', '\n']);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        apply_line(options, line, depth, has_save).map_err(|failure| match failure {
+        apply_line(options, line, depth, known).map_err(|failure| match failure {
             Failure::Here(reason) => ConfigError::Line {
                 line: index + 1,
                 text: line.to_string(),
@@ -202,7 +211,7 @@ fn apply_line(
     options: &mut Options,
     line: &str,
     depth: usize,
-    has_save: &mut bool,
+    known: &mut Known,
 ) -> Result<(), Failure> {
     let Some(words) = words_of(line) else {
         return Err("Unbalanced quotes in configuration line".to_string().into());
@@ -222,7 +231,7 @@ fn apply_line(
             let words = |text: &str| -> Vec<String> {
                 text.split_ascii_whitespace().map(str::to_string).collect()
             };
-            let is_first = !std::mem::replace(has_save, true);
+            let is_first = !std::mem::replace(&mut known.has_save, true);
             let mut all = match values {
                 _ if is_first => Vec::new(),
                 [none] if none.is_empty() => Vec::new(),
@@ -247,7 +256,8 @@ fn apply_line(
         return Ok(options.renames.rename(from, to)?);
     }
     if let ("user", [user, rules @ ..]) = (name.as_str(), values) {
-        if options.users.iter().any(|(known, _)| known == user) {
+        let before = || options.users.iter().map(|(name, _)| name.clone()).collect();
+        if !(known.users.get_or_insert_with(before)).insert(user.clone()) {
             return Err(format!(
                 "Error in user declaration '{user}': Duplicate user found. A user can only be defined once in config files"
             )
@@ -263,7 +273,7 @@ fn apply_line(
             );
         }
         let text = read_files(&values[0]).map_err(Failure::Included)?;
-        return apply_text_at(options, &text, depth + 1, has_save).map_err(Failure::Included);
+        return apply_text_at(options, &text, depth + 1, known).map_err(Failure::Included);
     }
     Err("Bad directive or wrong number of arguments"
         .to_string()

@@ -48,6 +48,8 @@ pub struct Block {
     pub queued_count: usize,
     /// What they take.
     pub queued_bytes: usize,
+    /// Of that, their words: these count as a part of the query buffer.
+    words_bytes: usize,
     /// The database that is selected after them, where a user's rights have been looked at.
     pub db: Option<u16>,
     /// One of them may write.
@@ -143,7 +145,9 @@ impl Block {
         if self.has_failed {
             return; // It will not be run.
         }
-        self.queued_bytes += Packed::command_bytes(args);
+        let words_bytes: usize = args.iter_from(0).map(<[u8]>::len).sum();
+        self.words_bytes += words_bytes;
+        self.queued_bytes += Packed::row_bytes(args.len()) + words_bytes;
         self.queue.push(entry, args, home);
     }
 
@@ -190,6 +194,11 @@ impl Connection {
     /// Bytes queued by MULTI.
     pub fn queued_bytes(&self) -> usize {
         self.block.as_ref().map_or(0, |block| block.queued_bytes)
+    }
+
+    /// Bytes of their words.
+    pub(super) fn queued_words_bytes(&self) -> usize {
+        self.block.as_ref().map_or(0, |block| block.words_bytes)
     }
 
     /// Bytes of what WATCH has it remember.

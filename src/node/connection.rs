@@ -362,6 +362,17 @@ impl Connection {
         self.words_bytes = args.iter_from(0).map(<[u8]>::len).sum();
     }
 
+    /// Bytes of `input` that are neither words already nor those of a request that waits for the end of a pause.
+    #[inline]
+    pub fn unread_bytes(&self) -> usize {
+        let understood_bytes = match (self.blocked, &self.held) {
+            (Some(Blocked::Paused), None) => self.request_bytes,
+            (None, None) if self.large.is_none() => self.parse.parsed_bytes(),
+            _ => 0,
+        };
+        self.input.len().saturating_sub(understood_bytes)
+    }
+
     /// Whether it may be long before its next request is read. All that comes meanwhile is received, as in Redis, up to the limit
     /// of the query buffer: the end of the connection is behind it.
     #[inline]

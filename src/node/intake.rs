@@ -31,6 +31,9 @@ const RECEIVES_ONCE_MAX: u8 = 16;
 /// A buffer for decrypted bytes that is larger is freed instead of kept.
 const SPARE_PLAIN_BYTES_MAX: usize = 256 * 1024;
 
+/// `client-query-buffer-limit` of a client that has not authenticated, at most.
+const STRANGER_QUERY_BYTES_MAX: usize = 1 << 20;
+
 /// How many requests of a pipeline are parsed before the first of them runs.
 const WINDOW_REQUESTS_MAX: usize = 32;
 
@@ -315,24 +318,11 @@ impl Core {
         }
     }
 
-    /// Bounds what a client may have lying unread.
+    /// Bounds what lies unread of a client whose next request is soon to be read: it waits in its socket.
     fn check_input(&mut self, token: Token, connection: &mut Connection) {
-        let queued = connection.queued_bytes();
-        let unread =
-            connection.input.len() + connection.large.as_ref().map_or(0, Large::bytes_count);
-        if (unread + queued) as i64 > self.options.client_query_buffer_limit {
-            tracing::warn!(
-                client = connection.session.id,
-                unread,
-                "closed: query buffer is over its limit"
-            );
-            self.counters.query_limit_disconnections += 1;
-            connection.close_after_output = true;
-            connection.input = Unread::default();
-            connection.large = None;
-        } else if connection.blocked.is_some()
+        if connection.blocked.is_some()
             && !connection.waits_at_length()
-            && unread > unread_bytes_max(&connection.session)
+            && connection.input.len() > unread_bytes_max(&connection.session)
             && !connection.stop_receiving
         {
             connection.stop_receiving = true;
@@ -340,11 +330,47 @@ impl Core {
         }
     }
 
+    /// Ends a client by `client-query-buffer-limit`; whether it does.
+    ///
+    /// What counts is, as in Redis, what has come and is no word yet, and the words that MULTI has queued: words of any number may
+    /// be over the limit together.
+    ///
+    /// - `unread`: bytes, those included that have come just now.
+    #[inline]
+    fn ends_over_query_limit(&mut self, connection: &mut Connection, unread: usize) -> bool {
+        let counted = unread + connection.queued_words_bytes();
+        let is_over = counted as i64 > self.options.client_query_buffer_limit
+            || counted > STRANGER_QUERY_BYTES_MAX && connection.session.is_stranger;
+        // What is received while others go first would be requests by now in Redis.
+        let is_read_soon = connection.blocked.is_some() && !connection.waits_at_length();
+        if is_over && !is_read_soon {
+            self.end_over_query_limit(connection, unread);
+            return true;
+        }
+        false
+    }
+
+    #[cold]
+    fn end_over_query_limit(&mut self, connection: &mut Connection, unread: usize) {
+        tracing::warn!(
+            client = connection.session.id,
+            unread,
+            "closed: query buffer is over its limit"
+        );
+        self.counters.query_limit_disconnections += 1;
+        connection.close_after_output = true;
+        connection.input = Unread::default();
+        connection.parse = ParseState::default();
+        connection.large = None;
+        connection.large_needed = 0;
+    }
+
     fn feed(&mut self, token: Token, connection: &mut Connection, mut bytes: &[u8]) {
         if connection.large.is_some() {
             bytes = self.feed_large(token, connection, bytes);
         }
-        if bytes.is_empty() {
+        let unread = connection.unread_bytes() + bytes.len();
+        if bytes.is_empty() || self.ends_over_query_limit(connection, unread) {
             return;
         }
         if connection.blocked.is_some() || connection.held.is_some() {
@@ -443,6 +469,9 @@ impl Core {
         bytes_count: usize,
     ) {
         self.listings.note_growth();
+        if self.ends_over_query_limit(connection, large.len() - connection.parse.parsed_bytes()) {
+            return;
+        }
         connection.large_needed -= bytes_count;
         if connection.large_needed > 0 {
             connection.large = Some(Large::Here(large));
@@ -456,11 +485,6 @@ impl Core {
             Ok(Parsed::Incomplete { needed_bytes_min }) => {
                 connection.large_needed = needed_bytes_min;
                 connection.large = Some(Large::Here(large));
-            }
-            Ok(_) if large.len() as i64 > self.options.client_query_buffer_limit => {
-                // Whole as it is, it had to lie there: `check_input` ends its client.
-                connection.large = Some(Large::Here(large));
-                connection.close_after_output = true;
             }
             Ok(_) => {
                 large.truncate_to_len();

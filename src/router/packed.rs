@@ -109,10 +109,9 @@ impl Packed {
             + self.bytes.capacity()
     }
 
-    /// What one more command takes.
-    pub fn command_bytes(args: &Args<'_>) -> usize {
-        let words_bytes: usize = args.iter_from(0).map(<[u8]>::len).sum();
-        size_of::<Command>() + args.len() * size_of::<Span>() + words_bytes
+    /// What one more command of so many words takes beside them.
+    pub fn row_bytes(words_count: usize) -> usize {
+        size_of::<Command>() + words_count * size_of::<Span>()
     }
 
     /// The shard of each command, in their order.

@@ -126,3 +126,8 @@ pub fn row(connection: &Connection, now_ms: i64, place: Place) -> ClientRow {
         commands_count: connection.commands_count,
     }
 }
+
+/// Bytes of replies that Redis would have in a list of buffers: what its buffer of fixed size does not hold.
+pub(super) fn listed_output_bytes(connection: &Connection) -> usize {
+    connection.output_bytes().saturating_sub(REPLY_BUFFER_BYTES)
+}

@@ -373,6 +373,13 @@ impl Connection {
         self.input.len().saturating_sub(understood_bytes)
     }
 
+    /// Bytes that requests take which have not run.
+    pub fn input_buffer_bytes(&self) -> usize {
+        self.input.capacity()
+            + self.large.as_ref().map_or(0, Large::bytes_count)
+            + self.held.as_ref().map_or(0, |held| held.len())
+    }
+
     /// Whether it may be long before its next request is read. All that comes meanwhile is received, as in Redis, up to the limit
     /// of the query buffer: the end of the connection is behind it.
     #[inline]

@@ -33,6 +33,7 @@ use super::options::Options;
 use super::pairs::Pair;
 use super::patience::{Pace, Patience};
 use super::pubsub::CorePubSub;
+use super::recent_peaks::RecentPeaks;
 use super::rewrite::Preparation;
 use super::ring::Token;
 use super::room::Room;
@@ -233,6 +234,9 @@ pub struct Core {
     pub patience: Patience,
     /// Since the last tick.
     pub(super) pace: Pace,
+    /// What clients' requests and replies have taken of late, in bytes.
+    pub(super) recent_input: RecentPeaks,
+    pub(super) recent_output: RecentPeaks,
     /// When the last request ended (`clock`).
     pub stamp: u64,
     /// Where the sweep over connections is.
@@ -483,6 +487,8 @@ impl Core {
             commands_count: 0,
             patience: Patience::NONE,
             pace: Pace::default(),
+            recent_input: RecentPeaks::default(),
+            recent_output: RecentPeaks::default(),
             stamp: 0,
             sweep: 0,
             certificates_seen_ms: 0,

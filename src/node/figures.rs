@@ -212,9 +212,9 @@ pub struct CoreFigures {
     pub uncounted_bytes: u64,
     /// Bytes that its log has not handed over.
     pub log_pending_bytes: u64,
-    /// The largest unread input of a client.
+    /// The largest buffer of a client's requests lately.
     pub input_bytes_max: u64,
-    /// The largest unsent output of a client.
+    /// The most of a client's replies that waited lately, beyond one buffer.
     pub output_bytes_max: u64,
     /// Its keys' statistics.
     pub keyspace: Stats,

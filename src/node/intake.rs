@@ -488,6 +488,8 @@ impl Core {
             }
             Ok(_) => {
                 large.truncate_to_len();
+                // It may run before anybody looks at its client's buffers.
+                (self.recent_input).note(self.now_ms / 1000, large.len() as u64);
                 connection.parse = ParseState::default();
                 connection.held = Some(SharedBytes::new(*large));
                 if self.is_too_large_a_client(connection) {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use super::acceptor;
+use super::client_row::listed_output_bytes;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork};
 use super::intake::SPANS_KEPT_MAX;
@@ -376,6 +377,9 @@ impl Core {
             connection.reply_peak_since_ms = now_ms;
             connection.reply_bytes_peak = connection.output_bytes();
         }
+        let now_s = now_ms / 1000;
+        (self.recent_input).note(now_s, connection.input_buffer_bytes() as u64);
+        (self.recent_output).note(now_s, listed_output_bytes(connection) as u64);
         connection.input.shrink();
         self.check_output(token);
     }

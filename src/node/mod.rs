@@ -89,6 +89,7 @@ mod peers;
 pub mod process;
 pub mod progress;
 mod pubsub;
+pub mod recent_peaks;
 mod recover;
 pub mod redis_manifest;
 mod regular;

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::client_row::listed_output_bytes;
 use super::connection::Blocked;
 use super::core::Core;
 use super::figures::{CoreFigures, Wanted};
@@ -165,6 +166,8 @@ impl Core {
         figures.waiting_on_delete_keys_count = self.shard.waiting_on_delete_count() as u64;
         figures.watched_keys_count = self.shard.watched_keys_count() as u64;
         figures.clients_bytes = self.clients_bytes() as u64;
+        let now_s = self.now_ms / 1000;
+        let (mut recent_input, mut recent_output) = (self.recent_input, self.recent_output);
         for connection in self.active_connections() {
             let block = connection.block.as_ref();
             let watched = block.and_then(|block| block.watched.as_ref());
@@ -173,10 +176,11 @@ impl Core {
             figures.clients_watching_count += u64::from(watches);
             let is_paused = connection.blocked == Some(Blocked::Paused);
             figures.clients_paused_count += u64::from(is_paused);
-            let (input, output) = (connection.input.len(), connection.output_bytes());
-            figures.input_bytes_max = figures.input_bytes_max.max(input as u64);
-            figures.output_bytes_max = figures.output_bytes_max.max(output as u64);
+            recent_input.note(now_s, connection.input_buffer_bytes() as u64);
+            recent_output.note(now_s, listed_output_bytes(connection) as u64);
         }
+        figures.input_bytes_max = recent_input.max(now_s);
+        figures.output_bytes_max = recent_output.max(now_s);
     }
 
     /// What keys, their tables and Lua take.

@@ -21,6 +21,7 @@ mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
 mod patience; // for how many requests a core sleeps
 mod process; // what to change where the operating system gives too little
+mod recent_peaks; // which seconds still count
 mod redis_manifest; // which of Redis's files count
 mod removal; // who keeps what of a file that goes
 mod script_store; // which texts of scripts make room for others

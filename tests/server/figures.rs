@@ -597,3 +597,19 @@ fn names_of_errors_part_no_line() {
     let info = client.ask("INFO errorstats").text();
     assert!(info.contains("errorstat_A_B:count=3"), "{info}");
 }
+
+/// A large request counts among the recent ones, though it has run long before anybody asks.
+#[test]
+fn a_large_request_is_seen_for_seconds_after_it_has_run() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        let recent = |kind| server.info_number("clients", &format!("client_recent_max_{kind}"));
+        assert_eq!(recent("input_buffer"), 0);
+        eventually("it is seen", || {
+            assert_eq!(client.run(&[b"SET", b"a", &[b'x'; 900_000]]), ok());
+            recent("input_buffer") > 900_000
+        });
+        assert_eq!(recent("output_buffer"), 0, "short replies are in no list");
+    }
+}

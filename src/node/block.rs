@@ -90,8 +90,6 @@ pub struct Watching {
     id: u64,
     /// Where it has keys with these.
     shards: Vec<ShardId>,
-    /// How many keys it had before.
-    known_count: usize,
 }
 
 /// What a watched key takes of its client's memory.
@@ -369,17 +367,12 @@ impl Core {
     }
 
     /// WATCH has run: a client that went while it waited for its keys has had everything forgotten before it was noted.
-    pub(super) fn has_watched(&mut self, token: Token, watching: Watching, reply: &[u8]) {
+    pub(super) fn has_watched(&mut self, token: Token, watching: Watching) {
         let connection = self.connections.get_mut(token);
-        let block = connection.and_then(|connection| connection.block.as_mut());
-        let watched = block.and_then(|block| block.watched.as_mut());
-        let Some(watched) = watched.filter(|watched| watched.watch.id == watching.id) else {
-            return self.unwatch(watching.id, watching.shards);
-        };
-        if reply.first() == Some(&b'-') {
-            // It was turned away: these are not watched, or not all of them. Who asks again is to watch them.
-            let refused = watched.keys.drain(watching.known_count..);
-            watched.keys_bytes -= refused.map(|(_, key)| key_bytes(&key)).sum::<usize>();
+        let block = connection.and_then(|connection| connection.block.as_ref());
+        let watched = block.and_then(|block| block.watched.as_ref());
+        if watched.is_none_or(|watched| watched.watch.id != watching.id) {
+            self.unwatch(watching.id, watching.shards);
         }
     }
 
@@ -401,7 +394,6 @@ impl Core {
             keys: Vec::new(),
             shards: Vec::new(),
         });
-        let known_count = watched.keys.len();
         let mut fresh = OwnedArgs::new();
         let mut is_here = true;
         if !watched.watch.is_touched() {
@@ -427,7 +419,6 @@ impl Core {
         let purpose = Purpose::Watch(Watching {
             id: watch.id,
             shards: watched.shards.clone(),
-            known_count,
         });
         let keys = fresh.as_args();
         let transaction = Transaction::watch(watch, db, &keys, self.map, &self.hasher);

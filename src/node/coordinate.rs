@@ -313,7 +313,7 @@ impl Core {
                 self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
             Purpose::Watch(watching) => {
-                self.has_watched(token, watching, &reply);
+                self.has_watched(token, watching);
                 self.finish((token, place), entry, stamp, words, &reply, has_counted);
             }
             Purpose::Asked(id) => self.has_looked(id, &reply, holds),

@@ -4,7 +4,7 @@
 //!     SCRIPT KILL -> every core looks -> one that has not written ends with its error
 //!
 //! Promises  the other cores serve on, and whoever waits there for what such a script holds is told BUSY, a script that has
-//!           written by the call that waits; a snapshot's cut steps back, so that nobody waits behind it; PING says BUSY on every core, as health checks expect; a script that loops for
+//!           written by the call that waits, but for WATCH, which is served; a snapshot's cut steps back, so that nobody waits behind it; PING says BUSY on every core, as health checks expect; a script that loops for
 //!           ever does not keep its core from SCRIPT KILL and SHUTDOWN.
 //! Not here  where scripts run: `node/script.rs`.
 //! Tests     tests/server/scripts.rs.
@@ -185,7 +185,10 @@ impl Core {
             self.drop_script(tx);
         }
         if is_given_up && let Some(coordinated) = self.transactions.remove(&tx) {
-            self.end_turned_away(coordinated, is_function);
+            match coordinated.purpose {
+                Purpose::Watch(_) => self.watch_at_once(coordinated),
+                _ => self.end_turned_away(coordinated, is_function),
+            }
         }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
@@ -202,29 +205,47 @@ impl Core {
         let transaction = &mut coordinated.transaction;
         let is_given_up = transaction.turn_away(is_function, false, &mut outgoing);
         if is_given_up && let Some(coordinated) = self.transactions.remove(&tx) {
-            let coordinated = self.without_token(coordinated);
-            let Coordinated {
-                token,
-                entry,
-                words,
-                transaction,
-                purpose,
-                place,
-                ..
-            } = *coordinated;
+            let start = self.start_of(coordinated);
             self.scripts.put_off.push(Start {
-                token,
-                entry,
-                words,
-                transaction,
-                purpose,
                 needs_token: true,
-                tx: None,
-                place,
+                ..start
             });
         }
         self.send_to_shards(&mut outgoing);
         self.outgoing = outgoing;
+    }
+
+    /// Redis takes a WATCH while a script is busy, and what the script writes from then on counts as written after it.
+    fn watch_at_once(&mut self, coordinated: Box<Coordinated>) {
+        let start = self.start_of(coordinated);
+        self.starts.push_back(Start {
+            transaction: start.transaction.without_locks(),
+            ..start
+        });
+    }
+
+    /// What was given up is to begin anew.
+    fn start_of(&mut self, coordinated: Box<Coordinated>) -> Start {
+        let coordinated = self.without_token(coordinated);
+        let Coordinated {
+            token,
+            entry,
+            words,
+            transaction,
+            purpose,
+            place,
+            ..
+        } = *coordinated;
+        Start {
+            token,
+            entry,
+            words,
+            transaction,
+            purpose,
+            needs_token: false,
+            tx: None,
+            place,
+        }
     }
 
     fn end_turned_away(&mut self, coordinated: Box<Coordinated>, is_function: bool) {

@@ -266,6 +266,12 @@ impl Transaction {
         self
     }
 
+    /// The same without locks, for one that was given up ([`Transaction::turn_away`]) and whose program may do what it does while
+    /// others have the keys.
+    pub fn without_locks(self) -> Self {
+        Self::of(Vec::new(), self.program)
+    }
+
     /// The keys that it locks before it begins.
     pub fn keys(&self) -> impl Iterator<Item = &KeyLock> {
         self.locks.iter().flat_map(|(_, locks)| &locks.keys)

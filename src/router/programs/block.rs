@@ -577,8 +577,14 @@ impl Program for RegisterWatch {
         self.parts.len() == 1
     }
 
+    /// There are no keys that are not watched already, or no locks: then others may have them, and what these write from now on
+    /// is written after WATCH. That is more than must count, never less.
     fn begin(&mut self, _: TxId) -> Next {
-        Next::Done(b"+OK\r\n".to_vec()) // No keys that are not watched already.
+        if self.parts.is_empty() {
+            return self.next(Vec::new());
+        }
+        let notes = self.reads().into_iter();
+        Next::Phase(notes.map(|(shard, note)| (shard, note, true)).collect())
     }
 
     fn next(&mut self, _: Vec<(ShardId, Output)>) -> Next {

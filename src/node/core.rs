@@ -14,6 +14,7 @@ use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
 use super::copies::Copying;
 use super::disk::Disk;
+use super::disk_thread::DiskThread;
 use super::errand::Errands;
 use super::figures::CoreCounters;
 use super::filing::Filings;
@@ -295,6 +296,8 @@ pub struct Core {
     pub held: Vec<Token>,
     /// Where its log goes, if it has one.
     pub disk: Option<Disk>,
+    /// What waits for disks beside the ring.
+    pub(super) disk_thread: DiskThread,
     /// Where a log goes that begins with the next cut.
     pub(super) next_disk: Option<Disk>,
     /// Somebody waits for a segment.
@@ -520,6 +523,7 @@ impl Core {
             disk: None,
             waits_for_disk: Vec::new(),
             waits_for_sync: Vec::new(),
+            disk_thread: DiskThread::new(parts.id),
             next_disk: None,
             preparation: None,
             is_log_ending: false,

@@ -1,10 +1,14 @@
 //! A core's disk: performs what its log asks for.
 //!
 //!     log --write--> ring, direct and durable --completion--> log --> replies leave
-//!     log --prepare--> a thread of its own (allocating and syncing names takes the kernel long) --> log
+//!     log --prepare--> the core's thread for the disk --> log
+//!
+//! What the ring gives back because the kernel can begin no worker for it, at the limit of tasks, was never begun: that thread does
+//! it in the same place, and for a second all that comes after it.
 //!
 //! Promises  the loop never waits for the disk; what `appendfsync` says is done on time.
-//! Not here  what is written and when it counts: `persist/log.rs`; which of two ways makes it durable: `node/durable_way.rs`.
+//! Not here  what is written and when it counts: `persist/log.rs`; which of two ways makes it durable: `node/durable_way.rs`; the
+//!           thread: `node/disk_thread.rs`.
 //! Details that cost time to find
 //! - A first write to a block that was only allocated makes the file system write its journal, and while that waits for the disk
 //!   the next write to the same file waits in the call that submits it, whatever io_uring asks for: ext4's map of blocks has a
@@ -18,13 +22,15 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use super::data_dir::DataDir;
+use super::disk_thread::DiskThread;
 use super::durable_way::{DurableWay, Way};
 use super::faults::fault;
-use super::ring::{Ring, WRITE_BYTES_MAX};
+use super::ring::Ring;
 use crate::persist::log::{Policy, Request, SEGMENT_BYTES_MIN};
 use crate::persist::{BLOCK_BYTES, BlockBuffer, Log};
 
@@ -46,7 +52,7 @@ const ZEROED_BYTES_AT_START: u64 = 4 << 20;
 const SPARE_BYTES: u64 = 8 << 20;
 /// A start that finds no room for the smallest of those tries again so often, and pauses for so long.
 const TRIES_MAX: u32 = 100;
-const TRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+const TRY_PAUSE: Duration = Duration::from_millis(20);
 /// The weight of what is new in averages: one part in so many.
 const AVERAGE_PARTS: i64 = 16;
 /// Without `always`, so much is written at once: each write costs the core as much as tens of requests.
@@ -57,6 +63,12 @@ const WRITE_DELAY_US: i64 = 10_000;
 const SYNC_DELAY_US: i64 = 1_000_000;
 /// After a segment could not be made, or not be written to for the second time, the next try waits so long.
 const RETRY_US: i64 = 1_000_000;
+/// For so long after the kernel could begin no worker it is not asked for one: before it says so it tries for tens of milliseconds.
+const NO_WORKER_US: i64 = 1_000_000;
+/// So long until [`Disk::pump`] is to be called again where there is more to write than it may write now.
+const ALARM: Duration = Duration::from_micros(WRITE_DELAY_US as u64);
+/// Or where the thread has something under way, which wakes nobody when it ends.
+const THREAD_ALARM: Duration = Duration::from_millis(1);
 /// What the latency monitor calls what replies wait for.
 const FSYNC_EVENT: &str = "aof-fsync-always";
 /// The largest time that the histogram tells apart.
@@ -66,18 +78,32 @@ type Prepared = (u64, std::io::Result<Segment>);
 
 /// A segment's file that may be written to.
 struct Segment {
-    file: File,
+    file: Arc<File>,
     /// Up to here it has been filled: a write there is over blocks that have been written before.
     zeroed_bytes: u64,
 }
 
-/// Where a write of several parts goes, and how far it is.
+/// A write under way, of one part or several.
 #[derive(Clone, Copy)]
-struct Large {
+struct Write {
+    begun_us: i64,
     sequence: u64,
     offset: u64,
+    /// It is durable when it ends.
     is_durable: bool,
     written_bytes: usize,
+    by: By,
+}
+
+/// Who does a write or a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The ring, with a worker of the kernel's where it cannot do it at once.
+    Ring,
+    /// A worker in any case.
+    Worker,
+    /// The core's thread for the disk.
+    Thread,
 }
 
 /// How soon what has been logged should be written.
@@ -89,6 +115,14 @@ pub enum Haste {
     Idle,
     /// The process ends, or somebody waits for all of it; everything is to be durable.
     Final,
+}
+
+/// Whom what is to be done is handed to.
+pub struct Hands<'h> {
+    /// The core's ring.
+    pub ring: &'h mut Ring,
+    /// And where the kernel has no workers for that.
+    pub thread: &'h mut DiskThread,
 }
 
 /// See the module.
@@ -112,15 +146,21 @@ pub struct Disk {
     way: DurableWay,
     /// Bytes of one on average.
     write_bytes: i64,
-    /// Writes under way that are more than one call of the kernel's, and what they are of.
-    large: BTreeMap<u64, Large>,
-    /// Those of them of which a part is written, and the next is to be begun.
+    /// Writes under way, by their names.
+    writes: BTreeMap<u64, Write>,
+    /// Those of them that are to be gone on with: a part is written, or the ring gave them back.
     unwritten: Vec<(u64, BlockBuffer)>,
+    /// When the sync under way began, and who does it.
+    syncing: Option<(i64, By)>,
+    /// The segment of one that the ring gave back.
+    unsynced: Option<u64>,
+    /// The kernel could begin no worker, and has begun none since.
+    lacks_workers: bool,
+    /// Until then the thread does all there is.
+    thread_until_us: i64,
     last_sync_us: i64,
     /// What had been written when the last sync of `everysec` was due.
     round_lsn: u64,
-    /// When each write or sync under way began, and whether a write is durable when it ends; a sync under 0.
-    begun_us: BTreeMap<u64, (i64, bool)>,
     /// What a write took that was not durable when it ended, the last one.
     plain_write_us: i64,
     /// How long the disk took to make something durable, in microseconds.
@@ -150,11 +190,14 @@ impl Disk {
             last_write_us: now_us - WRITE_DELAY_US,
             way: DurableWay::default(),
             write_bytes: 0,
-            large: BTreeMap::new(),
+            writes: BTreeMap::new(),
             unwritten: Vec::new(),
+            syncing: None,
+            unsynced: None,
+            lacks_workers: false,
+            thread_until_us: 0,
             last_sync_us: now_us,
             round_lsn: 0,
-            begun_us: BTreeMap::new(),
             plain_write_us: 0,
             sync_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
                 .expect("1 is below the bound, and 2 digits can be had"),
@@ -164,12 +207,20 @@ impl Disk {
     }
 
     /// Takes the place of the disk of the log before: what has been learnt there is not forgotten.
-    pub fn go_on_from(&mut self, before: Self) {
+    ///
+    /// - `log`: the one that goes on.
+    pub fn go_on_from(&mut self, before: Self, log: &mut Log) {
+        if let Some(sequence) = before.unsynced {
+            // Nobody begins it again, and this log waits for its end.
+            log.synced(sequence, Err(libc::ECANCELED));
+        }
         self.way = before.way;
         self.write_bytes = before.write_bytes;
         self.sync_us = before.sync_us;
         self.delayed_syncs = before.delayed_syncs;
         self.has_alarm = before.has_alarm;
+        self.lacks_workers = before.lacks_workers;
+        self.thread_until_us = before.thread_until_us;
     }
 
     /// CONFIG RESETSTAT.
@@ -228,10 +279,16 @@ impl Disk {
         }
     }
 
-    /// Hands the log's wishes to the kernel; whether to call again after [`ALARM`].
+    /// Hands the log's wishes to the kernel; when to call again, if nothing else happens.
     ///
     /// - `haste`: how soon what there is should be written.
-    pub fn pump(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, haste: Haste) -> bool {
+    pub fn pump(
+        &mut self,
+        log: &mut Log,
+        hands: &mut Hands<'_>,
+        now_us: i64,
+        haste: Haste,
+    ) -> Option<Duration> {
         if self.is_preparing {
             self.take_prepared(log, now_us);
         }
@@ -244,10 +301,10 @@ impl Disk {
             }) = log.next_prepare()
         {
             let zeroed_bytes = self.zeroed_bytes(log.policy(), sequence, bytes);
-            self.prepare(sequence, bytes, zeroed_bytes, block);
+            self.prepare(hands.thread, sequence, bytes, zeroed_bytes, block);
         }
-        if !self.unwritten.is_empty() {
-            self.write_rest(log, ring);
+        for (id, buffer) in std::mem::take(&mut self.unwritten) {
+            self.write(log, hands, (id, buffer), now_us);
         }
         let is_always = log.policy() == Policy::Always;
         let is_final = haste == Haste::Final;
@@ -276,36 +333,72 @@ impl Disk {
                 is_durable,
             }) = log.next_write()
         {
-            let Some(segment) = self.segments.get(&sequence) else {
-                debug_assert!(false, "a segment is open until all of it is durable");
-                log.wrote(id, buffer, Err(libc::EBADF));
-                continue;
-            };
             self.last_write_us = now_us;
-            self.begun_us.insert(id, (now_us, is_durable));
             if is_always {
                 self.write_bytes += (buffer.len() as i64 - self.write_bytes) / AVERAGE_PARTS;
             }
-            let is_filled = offset + buffer.len() as u64 <= segment.zeroed_bytes;
-            if buffer.len() > WRITE_BYTES_MAX {
-                let large = Large {
-                    sequence,
-                    offset,
-                    is_durable,
-                    written_bytes: 0,
-                };
-                self.large.insert(id, large);
-            }
-            let (file, may_block) = (segment.file.as_fd(), !is_filled);
-            ring.write_log(file, id, buffer, (offset, 0), is_durable, may_block);
+            let write = Write {
+                begun_us: now_us,
+                sequence,
+                offset,
+                is_durable,
+                written_bytes: 0,
+                by: By::Ring,
+            };
+            self.writes.insert(id, write);
+            self.write(log, hands, (id, buffer), now_us);
         }
-        self.sync(log, ring, now_us, is_final);
+        match self.unsynced.take() {
+            Some(sequence) => self.begin_sync(log, hands, sequence, now_us),
+            None => self.sync(log, hands, now_us, is_final),
+        }
+        if hands.thread.is_busy() {
+            return Some(THREAD_ALARM);
+        }
         // Nobody else tells that a segment has been made.
         let has_news = self.is_preparing || !is_always && !log.is_busy();
-        log.pending_bytes() > 0 && has_news
+        (log.pending_bytes() > 0 && has_news).then_some(ALARM)
     }
 
-    fn sync(&mut self, log: &mut Log, ring: &mut Ring, now_us: i64, is_final: bool) {
+    /// Begins a write, or goes on with one.
+    fn write(
+        &mut self,
+        log: &mut Log,
+        hands: &mut Hands<'_>,
+        (id, buffer): (u64, BlockBuffer),
+        now_us: i64,
+    ) {
+        let write = self.writes.get_mut(&id);
+        let segment = (write.as_ref()).and_then(|write| self.segments.get(&write.sequence));
+        let (Some(write), Some(segment)) = (write, segment) else {
+            debug_assert!(false, "a segment is open until all of it is durable");
+            self.writes.remove(&id);
+            return log.wrote(id, buffer, Err(libc::EBADF));
+        };
+        let from = (write.offset, write.written_bytes);
+        if now_us < self.thread_until_us {
+            write.by = By::Thread;
+            let is_durable = write.is_durable;
+            let begun = (hands.thread).write(&segment.file, (id, buffer), from, is_durable);
+            if let Err(buffer) = begun {
+                self.end_write(log, (id, buffer), Err(libc::ECANCELED), now_us);
+            }
+            return;
+        }
+        let is_filled = write.offset + buffer.len() as u64 <= segment.zeroed_bytes;
+        write.by = match is_filled && write.written_bytes == 0 {
+            true => By::Ring,
+            false => By::Worker,
+        };
+        if fault("worker").is_some() {
+            hands.ring.cancel_next();
+        }
+        let may_block = write.by == By::Worker;
+        let file = segment.file.as_fd();
+        (hands.ring).write_log(file, id, buffer, from, write.is_durable, may_block);
+    }
+
+    fn sync(&mut self, log: &mut Log, hands: &mut Hands<'_>, now_us: i64, is_final: bool) {
         if !log.has_unsynced() {
             self.last_sync_us = self.last_sync_us.max(now_us - SYNC_DELAY_US);
             return;
@@ -330,12 +423,27 @@ impl Disk {
             self.last_sync_us = now_us;
             self.round_lsn = log.written_lsn();
         }
+        self.begin_sync(log, hands, sequence, now_us);
+    }
+
+    fn begin_sync(&mut self, log: &mut Log, hands: &mut Hands<'_>, sequence: u64, now_us: i64) {
         let Some(segment) = self.segments.get(&sequence) else {
             debug_assert!(false, "a segment is open until all of it is durable");
             return log.synced(sequence, Err(libc::EBADF));
         };
-        self.begun_us.insert(0, (now_us, true));
-        ring.sync_log(segment.file.as_fd(), sequence);
+        let begun_us = self.syncing.map_or(now_us, |(begun_us, _)| begun_us);
+        if now_us < self.thread_until_us {
+            self.syncing = Some((begun_us, By::Thread));
+            if hands.thread.sync(&segment.file, sequence).is_err() {
+                self.end_sync(log, sequence, Err(libc::ECANCELED));
+            }
+            return;
+        }
+        self.syncing = Some((begun_us, By::Worker));
+        if fault("worker").is_some() {
+            hands.ring.cancel_next();
+        }
+        (hands.ring).sync_log(segment.file.as_fd(), sequence);
     }
 
     /// Why a segment could not be made, once.
@@ -350,29 +458,7 @@ impl Disk {
         move || dir.keep_segments(epoch, core, (first, u64::MAX))
     }
 
-    /// Goes on with writes that are more than the kernel takes at once.
-    fn write_rest(&mut self, log: &mut Log, ring: &mut Ring) {
-        for (id, buffer) in std::mem::take(&mut self.unwritten) {
-            let place = self.large.get(&id).copied();
-            let segment = place.and_then(|large| self.segments.get(&large.sequence));
-            let (Some(place), Some(segment)) = (place, segment) else {
-                debug_assert!(false, "a segment is open until all of it is durable");
-                log.wrote(id, buffer, Err(libc::EBADF));
-                continue;
-            };
-            let from = (place.offset, place.written_bytes);
-            ring.write_log(
-                segment.file.as_fd(),
-                id,
-                buffer,
-                from,
-                place.is_durable,
-                true,
-            );
-        }
-    }
-
-    /// A write has ended; returns what the latency monitor calls it, and how long it took in microseconds.
+    /// A write, or a part of one, has ended; returns what the latency monitor calls it, and how long it took in microseconds.
     pub fn wrote(
         &mut self,
         log: &mut Log,
@@ -380,31 +466,50 @@ impl Disk {
         result: i32,
         now_us: i64,
     ) -> Option<(&'static str, i64)> {
+        // One of the log before is nobody's any more.
+        let write = self.writes.get_mut(&id)?;
+        let by = write.by;
         let result = fault("write").map_or(result, |errno| -errno);
-        let part_bytes = usize::try_from(result).unwrap_or(0);
-        let large = self.large.get_mut(&id);
-        let written_bytes = part_bytes + large.as_ref().map_or(0, |large| large.written_bytes);
-        if let Some(large) = large {
-            large.written_bytes = written_bytes;
-            let may_go_on = part_bytes > 0 && written_bytes.is_multiple_of(BLOCK_BYTES);
-            if may_go_on && written_bytes < buffer.len() {
-                self.unwritten.push((id, buffer));
-                return None;
-            }
-            self.large.remove(&id);
+        if result == -libc::ECANCELED && by != By::Thread {
+            self.unwritten.push((id, buffer));
+            self.worker_is_missing(now_us);
+            return None;
         }
-        let took = self.took(id, now_us);
-        match took {
-            Some((took_us, true)) => self.learn(Way::InOne, took_us, now_us),
-            Some((took_us, false)) => self.plain_write_us = took_us,
-            None => {}
+        let part_bytes = usize::try_from(result).unwrap_or(0);
+        write.written_bytes += part_bytes;
+        let written_bytes = write.written_bytes;
+        if by == By::Worker && part_bytes > 0 {
+            self.worker_has_come();
         }
         let result = match result {
             0.. if written_bytes == buffer.len() => Ok(()),
-            // Less than all of it: the next try says why.
+            // The kernel takes no more at once, or less than all of it: then the next part says why.
+            1.. if written_bytes.is_multiple_of(BLOCK_BYTES) => {
+                self.unwritten.push((id, buffer));
+                return None;
+            }
             0.. => Err(libc::ENOSPC),
             errno => Err(-errno),
         };
+        self.end_write(log, (id, buffer), result, now_us)
+    }
+
+    /// All of a write has ended, or it has failed.
+    fn end_write(
+        &mut self,
+        log: &mut Log,
+        (id, buffer): (u64, BlockBuffer),
+        result: Result<(), i32>,
+        now_us: i64,
+    ) -> Option<(&'static str, i64)> {
+        let write = self.writes.remove(&id)?;
+        let took_us = self.took(write.begun_us, write.is_durable, now_us);
+        match (write.by, write.is_durable) {
+            // What the thread takes says nothing of the ways that there are without it.
+            (By::Thread, _) => {}
+            (_, true) => self.learn(Way::InOne, took_us, now_us),
+            (_, false) => self.plain_write_us = took_us,
+        }
         match result {
             Ok(()) => self.failed_writes = 0,
             Err(errno) => {
@@ -412,17 +517,17 @@ impl Disk {
                 if self.failed_writes > 1 {
                     self.retry_us = now_us + RETRY_US;
                 }
-                let error = reason(errno);
+                let error = std::io::Error::from_raw_os_error(errno);
                 tracing::error!(
                     core = self.core,
-                    error,
+                    %error,
                     "a write to the append-only log failed"
                 );
             }
         }
         log.wrote(id, buffer, result);
         self.close_some(log);
-        took.map(|(took_us, is_durable)| match is_durable {
+        Some(match write.is_durable {
             true => (FSYNC_EVENT, took_us),
             false => ("aof-write", took_us),
         })
@@ -436,33 +541,76 @@ impl Disk {
         result: i32,
         now_us: i64,
     ) -> Option<(&'static str, i64)> {
-        let took = self.took(0, now_us).map(|(took_us, _)| took_us);
-        let took = took.filter(|_| log.policy() == Policy::Always);
-        if let Some(took_us) = took {
+        let by = self.syncing.map(|(_, by)| by);
+        if result == -libc::ECANCELED && by == Some(By::Worker) {
+            self.unsynced = Some(sequence);
+            self.worker_is_missing(now_us);
+            return None;
+        }
+        if result >= 0 && by == Some(By::Worker) {
+            self.worker_has_come();
+        }
+        // One of the log before takes no time of this one's.
+        let took_us = self
+            .syncing
+            .map(|(begun_us, _)| self.took(begun_us, true, now_us));
+        let took_us = took_us.filter(|_| log.policy() == Policy::Always);
+        if let Some(took_us) = took_us
+            && by == Some(By::Worker)
+        {
             self.learn(Way::InTwo, self.plain_write_us + took_us, now_us);
         }
         let result = fault("sync").map_or(result, |errno| -errno);
-        if result < 0 {
-            let error = reason(-result);
+        self.end_sync(
+            log,
+            sequence,
+            if result < 0 { Err(-result) } else { Ok(()) },
+        );
+        took_us.map(|took_us| (FSYNC_EVENT, took_us))
+    }
+
+    fn end_sync(&mut self, log: &mut Log, sequence: u64, result: Result<(), i32>) {
+        self.syncing = None;
+        if let Err(errno) = result {
+            let error = std::io::Error::from_raw_os_error(errno);
             tracing::error!(
                 core = self.core,
-                error,
+                %error,
                 "syncing the append-only log failed: what it was to keep may be lost"
             );
         }
-        log.synced(sequence, if result < 0 { Err(-result) } else { Ok(()) });
+        log.synced(sequence, result);
         self.close_some(log);
-        took.map(|took_us| (FSYNC_EVENT, took_us))
     }
 
-    /// Notes how long something under way took, if that is to be known; and whether it is durable now.
-    fn took(&mut self, id: u64, now_us: i64) -> Option<(i64, bool)> {
-        let (begun_us, is_durable) = self.begun_us.remove(&id)?;
+    /// The ring has given something back.
+    fn worker_is_missing(&mut self, now_us: i64) {
+        self.thread_until_us = now_us + NO_WORKER_US;
+        if !std::mem::replace(&mut self.lacks_workers, true) {
+            tracing::warn!(
+                core = self.core,
+                "the kernel can begin no worker to write the append-only log (RLIMIT_NPROC, systemd TasksMax=, a container's limit of \
+                 pids): until it can, a thread writes it, one write after the other"
+            );
+        }
+    }
+
+    fn worker_has_come(&mut self) {
+        if std::mem::replace(&mut self.lacks_workers, false) {
+            tracing::info!(
+                core = self.core,
+                "the kernel begins workers to write the append-only log again"
+            );
+        }
+    }
+
+    /// How long something took; noted where it is durable now.
+    fn took(&mut self, begun_us: i64, is_durable: bool, now_us: i64) -> i64 {
         let took_us = (now_us - begun_us).max(1);
         if is_durable {
             self.sync_us.saturating_record(took_us as u64);
         }
-        Some((took_us, is_durable))
+        took_us
     }
 
     fn learn(&mut self, way: Way, took_us: i64, now_us: i64) {
@@ -496,18 +644,23 @@ impl Disk {
         self.segments.retain(|&sequence, _| sequence >= oldest);
     }
 
-    fn prepare(&mut self, sequence: u64, bytes: u64, zeroed_bytes: u64, block: BlockBuffer) {
+    fn prepare(
+        &mut self,
+        thread: &mut DiskThread,
+        sequence: u64,
+        bytes: u64,
+        zeroed_bytes: u64,
+        block: BlockBuffer,
+    ) {
         let (dir, sender) = (self.dir.clone(), self.sender.clone());
         let place = (self.epoch, self.core, sequence);
         let run = move || {
-            super::time_slice::shorten();
             let result = make(&dir, place, bytes, (zeroed_bytes, SPARE_BYTES), &block);
             // The core may have ended meanwhile: then nobody waits.
             let _ = sender.send((sequence, result));
         };
         self.is_preparing = true;
-        let thread = std::thread::Builder::new().name("rondo-segment".into());
-        if let Err(error) = thread.spawn(run) {
+        if let Err(error) = thread.run(run) {
             let _ = self.sender.send((sequence, Err(error)));
         }
     }
@@ -538,17 +691,6 @@ impl Disk {
     }
 }
 
-/// What the operating system says, and what to change where that tells nobody.
-fn reason(errno: i32) -> String {
-    let error = std::io::Error::from_raw_os_error(errno);
-    match errno {
-        libc::ECANCELED => format!(
-            "{error}: the kernel can begin no worker for it (RLIMIT_NPROC, systemd TasksMax=, a container's limit of pids)"
-        ),
-        _ => error.to_string(),
-    }
-}
-
 fn errno(error: &std::io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
@@ -570,8 +712,6 @@ fn make(
 ) -> std::io::Result<Segment> {
     let block = block.as_slice();
     let file = dir.prepare(place, bytes, zeroed_bytes, spare_bytes, block)?;
+    let file = Arc::new(file);
     Ok(Segment { file, zeroed_bytes })
 }
-
-/// How long until [`Disk::pump`] is to be called again, where it says so.
-pub const ALARM: std::time::Duration = std::time::Duration::from_micros(WRITE_DELAY_US as u64);

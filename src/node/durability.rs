@@ -9,7 +9,8 @@
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-use super::disk::{ALARM, Haste};
+use super::disk::{Hands, Haste};
+use super::disk_thread::End;
 use super::faults::fault;
 use super::info::LogFigures;
 use super::mesh::GATE_LOG_BEHIND;
@@ -82,6 +83,9 @@ impl Core {
                 self.log_written(id, buffer, result);
             }
         }
+        if self.disk_thread.is_busy() {
+            self.take_ends_of_thread();
+        }
         if self.next_disk.is_some() || self.preparation.is_some() {
             self.pump_next_disk(ring);
         }
@@ -96,16 +100,18 @@ impl Core {
             return;
         };
         let haste = if is_final { Haste::Final } else { haste };
-        let must_come_again = disk.pump(log, ring, self.disk_us, haste);
+        let thread = &mut self.disk_thread;
+        let mut hands = Hands { ring, thread };
+        let come_again = disk.pump(log, &mut hands, self.disk_us, haste);
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         flags
             .log_bytes
             .store(log.bytes_since_cut(), Ordering::Relaxed);
         flags.log_lsn.store(log.lsn(), Ordering::Release);
         let pending_bytes = log.pending_bytes();
-        if must_come_again && !disk.has_alarm {
+        if let Some(wait) = come_again.filter(|_| !disk.has_alarm) {
             disk.has_alarm = true;
-            ring.set_log_alarm(ALARM);
+            ring.set_log_alarm(wait);
         }
         self.note_log_failure();
         self.note_log_behind(pending_bytes);
@@ -128,7 +134,8 @@ impl Core {
             self.apply_log_options();
         }
         if let (Some(disk), Some(log)) = (&mut self.next_disk, self.shard.next_log_mut()) {
-            disk.pump(log, ring, self.disk_us, Haste::Busy);
+            let thread = &mut self.disk_thread;
+            disk.pump(log, &mut Hands { ring, thread }, self.disk_us, Haste::Busy);
         }
         self.go_on_preparing();
     }
@@ -139,8 +146,10 @@ impl Core {
             return false;
         }
         let before = std::mem::replace(&mut self.disk, self.next_disk.take());
-        if let (Some(disk), Some(before)) = (&mut self.disk, before) {
-            disk.go_on_from(before);
+        if let (Some(disk), Some(before), Some(log)) =
+            (&mut self.disk, before, self.shard.log_mut())
+        {
+            disk.go_on_from(before, log);
         }
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         let lsn = self.shard.log().map_or(0, |log| log.synced_lsn());
@@ -196,6 +205,17 @@ impl Core {
     pub(super) fn log_alarm_came(&mut self) {
         if let Some(disk) = &mut self.disk {
             disk.has_alarm = false;
+        }
+    }
+
+    /// What the thread has done counts as what the ring has.
+    #[cold]
+    fn take_ends_of_thread(&mut self) {
+        while let Some(end) = self.disk_thread.take_end() {
+            match end {
+                End::Written(id, buffer, result) => self.log_written(id, buffer, result),
+                End::Synced(sequence, result) => self.log_synced(sequence, result),
+            }
         }
     }
 

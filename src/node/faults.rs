@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sync` | a sync of a log ends with EIO |
 //! | `write` | a write of a log ends with ENOSPC |
+//! | `worker` | a write or sync of a log is given back, not begun: ECANCELED |
 //! | `stall` | writes of logs do not end |
 //! | `segment` | a segment cannot be made: ENOSPC |
 //! | `nearly-full` | a segment of more than 512 KiB cannot be made: ENOSPC |

@@ -146,6 +146,10 @@ impl Core {
             log::tell_failure(&reason);
             std::process::exit(1);
         }
+        // Now, as later there may be none to be had.
+        if let Err(error) = self.disk_thread.begin() {
+            tracing::warn!(core = self.id, %error, "no thread for the append-only log yet");
+        }
         self.shard.set_log(Some(log));
         self.disk = Some(disk);
     }

@@ -33,6 +33,7 @@ pub mod data_dir;
 pub mod debugging;
 pub mod directory;
 mod disk;
+mod disk_thread;
 mod dispatch;
 pub mod doctor;
 pub mod doctor_disk;

@@ -536,6 +536,16 @@ impl Ring {
         self.push(&entry);
     }
 
+    /// Has the kernel give back what is asked for next, as where it can begin no worker for it: tests.
+    pub fn cancel_next(&mut self) {
+        // It fails, and what is linked to it is not begun.
+        let entry = opcode::Fsync::new(types::Fd(-1))
+            .build()
+            .flags(squeue::Flags::IO_LINK)
+            .user_data(KIND_IGNORED << KIND_SHIFT);
+        self.push(&entry);
+    }
+
     /// Makes a file's data durable; answered by [`Event::LogSynced`].
     pub fn sync_log(&mut self, file: BorrowedFd<'_>, sequence: u64) {
         let entry = opcode::Fsync::new(types::Fd(file.as_raw_fd()))

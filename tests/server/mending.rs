@@ -75,6 +75,75 @@ fn a_nearly_full_disk_takes_writes_in_small_segments() {
     assert_eq!(client.ask("GETRANGE key1300 29998 -1"), bulk("vv1300"));
 }
 
+/// At the limit of tasks the kernel gives writes and syncs back: a thread that has begun before does them, in their places.
+#[test]
+fn a_log_is_written_where_the_kernel_can_begin_no_worker() {
+    for (threads, policy) in [(1, "everysec"), (2, "always"), (7, "always")] {
+        let mut faulty = Faulty::start(threads, policy);
+        let mut client = faulty.server.client();
+        assert_eq!(client.ask("SET before 1"), ok());
+        faulty.begin("worker");
+        for number in 0..200 {
+            assert_eq!(client.ask(&format!("SET key{number} {number}")), ok());
+        }
+        // More than one write of the kernel's.
+        let large = vec![b'v'; 3 << 20];
+        assert_eq!(client.run(&[b"SET", b"large", &large]), ok());
+        let synced = client.ask("WAITAOF 1 0 0");
+        assert_eq!(synced.items(), [Value::Integer(1), Value::Integer(0)]);
+        assert_eq!(status(&faulty.server, "aof_last_write_status"), "ok");
+        let told = |line: &str| faulty.server.log().matches(line).count();
+        let count = told("the kernel can begin no worker");
+        assert!((1..=threads).contains(&count), "{count} lines");
+        let digest = client.ask("DEBUG DIGEST");
+        faulty.server.signal("KILL");
+        assert!(faulty.server.restart(2, OPTIONS), "{}", faulty.server.log());
+        assert_eq!(faulty.server.client().ask("DEBUG DIGEST"), digest);
+    }
+}
+
+/// When the kernel has workers again they are asked again, and that is said, once each.
+#[test]
+fn workers_that_are_there_again_write_the_log() {
+    let faulty = Faulty::start(1, "everysec");
+    let mut client = faulty.server.client();
+    let told = |line: &str| faulty.server.log().matches(line).count();
+    faulty.begin("worker");
+    eventually("the kernel has none", || {
+        client.ask("INCR count");
+        told("the kernel can begin no worker") > 0
+    });
+    faulty.end("worker");
+    eventually("the kernel has some", || {
+        client.ask("INCR count");
+        told("the kernel begins workers") > 0
+    });
+    let synced = client.ask("WAITAOF 1 0 0");
+    assert_eq!(synced.items(), [Value::Integer(1), Value::Integer(0)]);
+    assert_eq!(told("the kernel can begin no worker"), 1);
+    assert_eq!(told("the kernel begins workers"), 1);
+}
+
+/// Logs that take the place of a broken one are written by the same thread.
+#[test]
+fn a_broken_log_mends_itself_without_workers() {
+    let mut faulty = Faulty::start(2, "everysec");
+    let mut client = faulty.server.client();
+    faulty.begin("worker");
+    assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+    faulty.begin("sync");
+    eventually("writes are refused", || is_refused(&mut client));
+    faulty.end("sync");
+    eventually("writes are taken", || !is_refused(&mut client));
+    assert_eq!(client.ask("MSET d 4 e 5 f 6"), ok());
+    let synced = client.ask("WAITAOF 1 0 0");
+    assert_eq!(synced.items(), [Value::Integer(1), Value::Integer(0)]);
+    faulty.server.signal("KILL");
+    assert!(faulty.server.restart(1, OPTIONS), "{}", faulty.server.log());
+    let all = Value::Array(["1", "2", "3", "4", "5", "6"].map(bulk).to_vec());
+    assert_eq!(faulty.server.client().ask("MGET a b c d e f"), all);
+}
+
 /// The sync fails, so what was written is not trusted: all keys go into a new base, and only with that are writes taken again.
 #[test]
 fn a_failed_sync_mends_itself_once_the_disk_takes_writes() {

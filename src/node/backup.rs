@@ -3,7 +3,7 @@
 //!     idle ─START─> pending ─> snapshotting ─> incrementing ─SEAL─> sealed ─CLEANUP─> idle
 //!                       (what else is written)  (the base is     (the logs up to a cut of all shards, the manifest)
 //!                                                in the folder)
-//!     pending, snapshotting, incrementing ─ABORT, or what keeps the logs from going on─> failed
+//!     pending, snapshotting, incrementing ─ABORT, what keeps the logs from going on, its folder is gone at SEAL─> failed
 //!
 //! The base is the next one of the logs, by another name for the same file. Segments come when the log drops them, or with
 //! SEAL; so compaction goes on meanwhile. Without logs START only opens the window: SEAL writes all keys, as there is no fork
@@ -591,6 +591,11 @@ impl Core {
             }
             Err(reason) => {
                 tracing::error!(reason, "the backup could not be sealed");
+                let is_gone = |dir: &Arc<DataDir>| dir.folder().is_gone();
+                if backup.is_under_way() && backup.dir.as_ref().is_some_and(is_gone) {
+                    // What it had went with it: no other try could make it whole.
+                    backup.fail("its folder was removed".into());
+                }
                 Answer::Refused(format!("ERR Can't seal the backup: {reason}").into_bytes())
             }
         };

@@ -221,7 +221,9 @@ fn files(path: &Path) -> IoResult<Vec<PathBuf>> {
 
 /// Removes what a backup has made in its folder, and nothing else.
 pub fn remove(path: &Path) -> IoResult<()> {
-    let entries = match read_dir(path) {
+    let listed = read_dir(path).and_then(Iterator::collect::<IoResult<Vec<_>>>);
+    let entries = match listed {
+        // It has gone, held open or not.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
@@ -230,7 +232,7 @@ pub fn remove(path: &Path) -> IoResult<()> {
         remove_if_there(&path.join(name))?;
     }
     for entry in entries {
-        let path = entry?.path();
+        let path = entry.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if is_core_dir(&path) {
             for entry in read_dir(&path)? {

@@ -53,6 +53,11 @@ impl Folder {
         &self.path
     }
 
+    /// Whether it was removed: nothing can be made in it any more, whatever has its name by now.
+    pub fn is_gone(&self) -> bool {
+        self.file.metadata().is_ok_and(|of| of.nlink() == 0)
+    }
+
     /// Whether this is the directory of that name.
     pub fn is_at(&self, name: &Path) -> bool {
         is_same(&self.file, name)

@@ -83,6 +83,33 @@ pub(super) fn restore(files: &[PathBuf], backup: &Path, threads: usize) -> Serve
     server
 }
 
+/// What it had went with its folder: no later SEAL could make it whole. Another one may begin.
+#[test]
+fn a_backup_whose_folder_is_removed_fails() {
+    for logs in [LOG, NO_LOG] {
+        let server = Server::start(2, logs);
+        let mut client = server.client();
+        let folder = server.dir.join("backupdir");
+        client.ask("SET key 1");
+        start(&mut client);
+        std::fs::remove_dir_all(&folder).expect("it is there");
+        let said = error(&mut client, "BACKUP SEAL");
+        assert!(said.starts_with("ERR Can't seal the backup: "), "{said}");
+        assert_eq!(status(&mut client, "state"), "failed");
+        assert_eq!(status(&mut client, "error"), "its folder was removed");
+        assert_eq!(server.info("persistence", "backup_in_progress"), "0");
+        assert!(list(&mut client).is_empty());
+        start(&mut client);
+        assert_eq!(client.ask("BACKUP SEAL"), ok());
+        assert!(folder.join("manifest").exists());
+        assert_eq!(client.ask("BACKUP CLEANUP"), ok());
+        start(&mut client);
+        std::fs::remove_dir_all(&folder).expect("it is there");
+        assert_eq!(client.ask("BACKUP ABORT"), ok());
+        assert_eq!(client.ask("BACKUP CLEANUP"), ok());
+    }
+}
+
 #[test]
 fn a_backup_goes_through_its_states_and_says_what_it_cannot_do() {
     for logs in [LOG, NO_LOG] {

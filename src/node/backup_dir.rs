@@ -47,8 +47,7 @@ pub struct Found {
 pub fn path_of(options: &Options) -> PathBuf {
     let dir = folder::working_name(&options.dir);
     // BACKUP LIST has whole paths; `dir` may be said in part.
-    let dir = Path::new(&dir);
-    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+    let dir = dir.canonicalize().unwrap_or(dir);
     dir.join(&options.backupdirname)
 }
 

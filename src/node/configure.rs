@@ -34,7 +34,7 @@ impl Core {
         }
         let mut options = (*self.options).clone();
         // It may have been renamed: then the name that it had is that of another, or of none.
-        options.dir = folder::working_name(&options.dir);
+        options.dir = folder::working_option(&options.dir);
         let before = folder::working();
         let may_protected = match options.enable_protected_configs {
             "yes" => true,

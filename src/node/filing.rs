@@ -3,7 +3,7 @@
 //!     ACL LOAD, ACL SAVE, CONFIG REWRITE -> core 0 -> thread: the file -> core 0: what came of it -> the reply
 //!
 //! Promises  no core waits for these files; what is asked first is done first, and answered first; what is written is what was in force
-//!           when core 0 heard of it; no configuration file comes to name a `dir` where a start would not find the logs.
+//!           when core 0 heard of it; no configuration file comes to name a `dir` where a start would not find the logs, or that is another's.
 //! Not here  what is in the files: `commands/acl/file.rs`, `node/config_rewrite.rs`; snapshots, which have a thread of
 //!           their own: `node/snapshot.rs`.
 //! Tests     tests/server/acl.rs, tests/server/config.rs.
@@ -153,8 +153,15 @@ fn rewrite_config(
     lines: Lines,
 ) -> Filed {
     // The folder may have been renamed.
-    options.dir = folder::working_name(&options.dir);
-    let found = logs.map_or(Ok(()), |logs| logs.is_found_by(&options));
+    let here = folder::working_name(&options.dir);
+    let named = here.into_os_string().into_string().map_err(|name| {
+        let name = name.display();
+        format!("the name of dir, {name}, has bytes that are no UTF-8, as a configuration file has: rename it, or set another dir")
+    });
+    let found = named.and_then(|name| {
+        options.dir = name;
+        logs.map_or(Ok(()), |logs| logs.is_found_by(&options))
+    });
     let written = found.and_then(|()| {
         rewrite_file(Path::new(path), &options, users, lines).map_err(|error| system_reason(&error))
     });

@@ -117,7 +117,12 @@ pub fn working_path(dir: &str) -> PathBuf {
 /// The name that the working directory has now, or the one it had last.
 ///
 /// - `dir`: see [`working_path`]; the name that it had when it was entered.
-pub fn working_name(dir: &str) -> String {
+pub fn working_name(dir: &str) -> PathBuf {
     let here = working().and_then(|_| std::env::current_dir().ok());
-    here.map_or_else(|| dir.into(), |here| here.display().to_string())
+    here.unwrap_or_else(|| dir.into())
+}
+
+/// The same as an option has it: a text. One that is no text is `.`, which leads to it for as long as it is the working directory.
+pub fn working_option(dir: &str) -> String {
+    working_name(dir).to_str().unwrap_or(".").to_string()
 }

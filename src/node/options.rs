@@ -446,7 +446,9 @@ impl OptionSpec {
             // Every thread serves clients, whatever made it so many.
             "io-threads" => options.threads.max(1).to_string(),
             // It may have been renamed.
-            "dir" => super::folder::working_name(&options.dir),
+            "dir" => super::folder::working_name(&options.dir)
+                .display()
+                .to_string(),
             _ => self.get(options),
         }
     }

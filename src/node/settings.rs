@@ -219,12 +219,12 @@ pub(super) fn show_title(options: &Options) {
     }
 }
 
-/// Goes to the working directory; from then on `dir` is its absolute path.
+/// Goes to the working directory; from then on `dir` is its absolute path, where that is a text.
 pub fn enter_dir(options: &mut Options) -> Result<(), String> {
     Folder::open(Path::new(&options.dir))
         .and_then(|folder| folder::enter(Arc::new(folder)))
         .map_err(|error| super::config_file::system_reason(&error))?;
-    options.dir = folder::working_name(&options.dir);
+    options.dir = folder::working_option(&options.dir);
     Ok(())
 }
 

@@ -67,6 +67,47 @@ fn a_renamed_folder_goes_on() {
     }
 }
 
+/// A configuration file is a text, and so are options: such a name is in neither, and the file stays as it is. Who starts in the folder
+/// finds what was written there.
+#[test]
+fn a_folder_may_have_a_name_that_is_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let cases: [(&str, &[&str]); 2] = [
+        ("hz 20\nappendonly yes\nappendfsync always\n", ALWAYS),
+        ("hz 20\n", &[]),
+    ];
+    for (text, options) in cases {
+        let mut server = Server::start_with_file(2, text);
+        let mut client = server.client();
+        assert_eq!(client.ask("SET before 1"), ok());
+        let name = std::ffi::OsStr::from_bytes(b"no-\xff-text");
+        let after = new_dir().join(name);
+        fs::rename(&server.dir, &after).expect("one file system");
+        server.dir = after.canonicalize().expect("it is there");
+        assert_eq!(client.ask("CONFIG SET hz 30"), ok());
+        let said = client.ask("CONFIG REWRITE").text();
+        assert!(
+            said.starts_with("ERR Rewriting config file: the name of dir, ")
+                && said.contains("no-\u{fffd}-text, has bytes that are no UTF-8"),
+            "{said}"
+        );
+        let file = fs::read_to_string(server.dir.join("redis.conf"));
+        assert_eq!(file.expect("it is there"), text);
+        assert_eq!(client.ask("SET after 2"), ok());
+        assert_eq!(client.ask("BACKUP START"), ok());
+        eventually("it may be sealed", || client.ask("BACKUP SEAL") == ok());
+        assert!(exists(&server.dir.join("backupdir/manifest")));
+        assert_eq!(client.ask("SAVE"), ok());
+        server.signal("KILL");
+        // It begins where it is.
+        assert!(server.restart(1, options), "{}", server.log());
+        let mut client = server.client();
+        for (key, value) in [("before", "1"), ("after", "2")] {
+            assert_eq!(client.ask(&format!("GET {key}")), bulk(value));
+        }
+    }
+}
+
 /// Where the log is, a start looks for it: until it has begun anew elsewhere, the file does not say another `dir`.
 #[test]
 fn the_log_stays_until_it_begins_anew() {

@@ -107,10 +107,16 @@ impl Server {
         let _ = self.child.wait();
         self.port = free_port();
         let log = File::create(self.dir.join("log")).expect("a file in its folder");
+        // A name that is no text is no word of a command line.
+        let (here, dir) = match self.dir.to_str() {
+            Some(dir) => (Path::new("."), dir),
+            None => (self.dir.as_path(), "."),
+        };
         self.child = Command::new(BINARY)
+            .current_dir(here)
             .args(["--port", &self.port.to_string()])
             .args(["--threads", &threads.to_string(), "--bind", "127.0.0.1"])
-            .args(["--dir", &self.dir.display().to_string()])
+            .args(["--dir", dir])
             .args(["--pin-threads", "no"])
             .args(extra)
             .stdin(Stdio::null())

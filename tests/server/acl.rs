@@ -450,7 +450,7 @@ fn who_waits_without_rights_gets_nothing() {
         let denied = error("NOPERM No permissions to access a key");
         assert_eq!(admin.ask("RPUSH list1 x"), Value::Integer(1));
         assert_eq!(waiters[1].reply(), denied, "at {threads}");
-        let pair = |key, value| Value::Array(vec![bulk(key), bulk(value)]);
+        let pair = |key: &str, value: &str| Value::Array(vec![bulk(key), bulk(value)]);
         assert_eq!(next.reply(), pair("list1", "x"), "at {threads}");
         assert_eq!(admin.ask("RPUSH list2 x"), Value::Integer(1));
         assert_eq!(waiters[2].reply(), denied);

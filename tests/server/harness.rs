@@ -42,25 +42,40 @@ impl Server {
     ///
     /// - `extra`: further words of the command line, as `["--maxclients", "10"]`.
     pub fn start(threads: usize, extra: &[&str]) -> Self {
-        Self::start_as(threads, None, extra)
+        Self::start_as(threads, None, extra, &|_| {})
+    }
+
+    /// The same, after something has been done to what starts it.
+    pub fn start_prepared(threads: usize, extra: &[&str], prepare: &dyn Fn(&mut Command)) -> Self {
+        Self::start_as(threads, None, extra, prepare)
     }
 
     /// The same, with a configuration file of this text: `redis.conf` in its folder.
     pub fn start_with_file(threads: usize, text: &str) -> Self {
-        Self::start_as(threads, Some(text), &[])
+        Self::start_as(threads, Some(text), &[], &|_| {})
     }
 
-    fn start_as(threads: usize, file: Option<&str>, extra: &[&str]) -> Self {
+    fn start_as(
+        threads: usize,
+        file: Option<&str>,
+        extra: &[&str],
+        prepare: &dyn Fn(&mut Command),
+    ) -> Self {
         // Another process may take the port between the look and the start.
         for _ in 0..5 {
-            if let Some(server) = Self::try_start(threads, file, extra) {
+            if let Some(server) = Self::try_start(threads, file, extra, prepare) {
                 return server;
             }
         }
         panic!("no server came up on five ports");
     }
 
-    fn try_start(threads: usize, file: Option<&str>, extra: &[&str]) -> Option<Self> {
+    fn try_start(
+        threads: usize,
+        file: Option<&str>,
+        extra: &[&str],
+        prepare: &dyn Fn(&mut Command),
+    ) -> Option<Self> {
         let dir = new_dir();
         let config = dir.join("redis.conf");
         if let Some(text) = file {
@@ -86,6 +101,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
+        prepare(&mut command);
         let child = command.spawn().expect("the binary starts");
         let mut server = Self { child, port, dir };
         if server.wait_until_it_answers() {

@@ -47,6 +47,7 @@ mod parts; // how much of a pipeline runs before others have their turns
 mod pubsub; // publishers and subscribers on several cores
 mod replay_order;
 mod rewrite; // the log is rewritten, begun and ended while clients write
+mod sandbox; // under the profile of system calls for containers
 mod scripts; // EVAL and its relatives
 mod searches; // CLIENT LIST and CLIENT KILL beside clients that move
 mod snapshot;

@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
+        Err(Stop::Found(text)) => {
+            let _ = writeln!(std::io::stdout(), "{text}");
+            ExitCode::FAILURE
+        }
         Err(Stop::Tool(tool)) => {
             let mut out = BufWriter::new(std::io::stdout().lock());
             let done = tool.run(&mut out);

@@ -35,6 +35,8 @@ pub enum Stop {
     Told(String),
     /// Print this to standard error and exit 1.
     Failed(String),
+    /// Print this to standard output and exit 1: what was found is a problem.
+    Found(String),
     /// Do this instead, printing to standard output.
     Tool(Tool),
 }
@@ -55,6 +57,9 @@ pub fn from_command_line(
             if let Some(usage) = usage_of(name) {
                 return Err(Stop::Told(usage.to_string()));
             }
+        }
+        Some("doctor") if words.len() > 2 => {
+            return Err(Stop::Failed(USAGE_OF_DOCTOR.to_string()));
         }
         Some("doctor") => return Err(examine_host(words.get(1))),
         _ => {}
@@ -118,10 +123,12 @@ fn examine_host(dir: Option<&String>) -> Stop {
     let dir = dir.map_or(".", String::as_str);
     match super::doctor::report(std::path::Path::new(dir)) {
         (text, true) => Stop::Told(text),
-        (text, false) => Stop::Failed(text),
+        (text, false) => Stop::Found(text),
     }
 }
 
+const USAGE_OF_DOCTOR: &str =
+    "usage: rondo doctor [DIR]   what to change on this host, and on the disk of DIR, and why";
 const CHECK_CONFIG: &str = "--check-config";
 
 fn failed(error: ConfigError) -> Stop {
@@ -248,9 +255,7 @@ fn asks_for_help(words: &[String]) -> bool {
 fn usage_of(name: &str) -> Option<&'static str> {
     Some(match name {
         "check" | "dump" | "import" => USAGE,
-        "doctor" => {
-            "usage: rondo doctor [DIR]   what to change on this host, and on the disk of DIR, and why"
-        }
+        "doctor" => USAGE_OF_DOCTOR,
         _ => return None,
     })
 }

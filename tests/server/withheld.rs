@@ -514,9 +514,9 @@ fn who_does_something_hears_of_it_where_it_stands_among_his_replies() {
         Value::Integer(1),
     ];
     assert_eq!(client.replies(expected.len()), expected);
-    other.ask("DEL last");
     let del = Value::Push(["message", "__keyevent@0__:del", "k"].map(bulk).to_vec());
     assert_eq!(other.replies(3), [set("k"), set("k"), del]);
+    is_unaware(&mut other, "nothing else");
 }
 
 /// What a client does and says reaches the others in its order, also what it says in a script or a block that touches no key.

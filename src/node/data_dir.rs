@@ -12,6 +12,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
@@ -47,7 +48,12 @@ pub struct DataDir {
     _lock: File,
     /// Held by who changes which files count.
     changing: Mutex<()>,
+    /// The manifest that this process has found, or has left.
+    manifest: Mutex<Option<FileId>>,
 }
+
+/// Which file it is, whatever other names it gets: device, number, and when it was made, as numbers are given again.
+type FileId = (u64, u64, Option<SystemTime>);
 
 impl DataDir {
     /// Opens it, and makes it if it is not there.
@@ -80,8 +86,9 @@ impl DataDir {
             });
         }
         Ok(Self {
-            folder,
             _lock: lock,
+            manifest: Mutex::new(id_of(std::fs::metadata(folder.path().join(MANIFEST)))),
+            folder,
             changing: Mutex::new(()),
         })
     }
@@ -144,9 +151,20 @@ impl DataDir {
         file.write_all(manifest.to_text().as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, self.manifest_path())?;
+        *self.manifest_id() = id_of(file.metadata());
         sync_dir(self.folder.path())?;
         // A process before may have made it and not come to this.
         sync_dir(&self.folder.path().join(".."))
+    }
+
+    /// Whether somebody has put another manifest in the place of the one that this process knows: what is here is theirs.
+    pub fn has_others_manifest(&self) -> bool {
+        let found = id_of(std::fs::metadata(self.manifest_path()));
+        found.is_some() && found != *self.manifest_id()
+    }
+
+    fn manifest_id(&self) -> MutexGuard<'_, Option<FileId>> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The manifest, written anew with every start.
@@ -434,6 +452,11 @@ impl DataDir {
         SPARES.note(&path, bytes);
         Ok(file)
     }
+}
+
+fn id_of(metadata: std::io::Result<std::fs::Metadata>) -> Option<FileId> {
+    let metadata = metadata.ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.created().ok()))
 }
 
 /// Puts a file with nothing but this block in the place of another, durably.

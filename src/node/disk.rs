@@ -20,7 +20,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -65,6 +67,8 @@ const SYNC_DELAY_US: i64 = 1_000_000;
 const RETRY_US: i64 = 1_000_000;
 /// For so long after the kernel could begin no worker it is not asked for one: before it says so it tries for tens of milliseconds.
 const NO_WORKER_US: i64 = 1_000_000;
+/// So often somebody looks whether the file that is written to still has a name.
+const LOOK_US: i64 = 1_000_000;
 /// So long until [`Disk::pump`] is to be called again where there is more to write than it may write now.
 const ALARM: Duration = Duration::from_micros(WRITE_DELAY_US as u64);
 /// Or where the thread has something under way, which wakes nobody when it ends.
@@ -81,6 +85,8 @@ struct Segment {
     file: Arc<File>,
     /// Up to here it has been filled: a write there is over blocks that have been written before.
     zeroed_bytes: u64,
+    /// Its file system says how many names it has.
+    counts_names: bool,
 }
 
 /// A write under way, of one part or several.
@@ -158,6 +164,9 @@ pub struct Disk {
     lacks_workers: bool,
     /// Until then the thread does all there is.
     thread_until_us: i64,
+    /// The last segment that was found to have no name any more while it was written to. The thread has it while it looks.
+    nameless: Arc<AtomicU64>,
+    looked_us: i64,
     last_sync_us: i64,
     /// What had been written when the last sync of `everysec` was due.
     round_lsn: u64,
@@ -196,6 +205,8 @@ impl Disk {
             unsynced: None,
             lacks_workers: false,
             thread_until_us: 0,
+            nameless: Arc::default(),
+            looked_us: now_us,
             last_sync_us: now_us,
             round_lsn: 0,
             plain_write_us: 0,
@@ -303,6 +314,10 @@ impl Disk {
             let zeroed_bytes = self.zeroed_bytes(log.policy(), sequence, bytes);
             self.prepare(hands.thread, sequence, bytes, zeroed_bytes, block);
         }
+        if now_us - self.looked_us >= LOOK_US {
+            self.looked_us = now_us;
+            self.look_for_name(log, hands.thread);
+        }
         for (id, buffer) in std::mem::take(&mut self.unwritten) {
             self.write(log, hands, (id, buffer), now_us);
         }
@@ -358,6 +373,35 @@ impl Disk {
         // Nobody else tells that a segment has been made.
         let has_news = self.is_preparing || !is_always && !log.is_busy();
         (log.pending_bytes() > 0 && has_news).then_some(ALARM)
+    }
+
+    /// Has the thread look whether the segment that is written to has a name, and hears what it saw the last time. Where somebody has
+    /// removed it, no start will find what clients are told is safe.
+    fn look_for_name(&mut self, log: &mut Log, thread: &mut DiskThread) {
+        let sequence = log.sequence();
+        let Some(segment) = self.segments.get(&sequence).filter(|it| it.counts_names) else {
+            return;
+        };
+        // One that was left meanwhile may not be needed any more.
+        if self.nameless.load(Ordering::Acquire) == sequence && !log.is_broken() {
+            tracing::error!(
+                core = self.core,
+                dir = %self.dir.place().display(),
+                "the file that the append-only log is written to was removed: a new log begins with all keys there are"
+            );
+            return log.lose(libc::ENOENT);
+        }
+        // One look at a time: the disk may not answer.
+        if Arc::strong_count(&self.nameless) > 1 {
+            return;
+        }
+        let (file, nameless) = (segment.file.clone(), self.nameless.clone());
+        // Without a thread nobody looks until there is one.
+        let _ = thread.run(move || {
+            if names_count(&file) == Some(0) {
+                nameless.store(sequence, Ordering::Release);
+            }
+        });
     }
 
     /// Begins a write, or goes on with one.
@@ -712,6 +756,14 @@ fn make(
 ) -> std::io::Result<Segment> {
     let block = block.as_slice();
     let file = dir.prepare(place, bytes, zeroed_bytes, spare_bytes, block)?;
-    let file = Arc::new(file);
-    Ok(Segment { file, zeroed_bytes })
+    let counts_names = names_count(&file).is_some_and(|count| count > 0);
+    Ok(Segment {
+        file: Arc::new(file),
+        zeroed_bytes,
+        counts_names,
+    })
+}
+
+fn names_count(file: &File) -> Option<u64> {
+    file.metadata().ok().map(|of| of.nlink())
 }

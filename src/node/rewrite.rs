@@ -2,7 +2,8 @@
 //!
 //!     BGREWRITEAOF ─> every core: a next segment is made ─> the cut ─> base on disk ─> manifest ─> old files go
 //!     appendonly yes ─> every core: a log, its first segment ─> the cut, from which on it is written ─> as above
-//!     a sync has failed ─> the same, of a new epoch; writes are refused, and what waits for the disk waits, until its base is in force
+//!     a sync has failed, or a log's file was removed ─> the same, of a new epoch; writes are refused, and what waits for the disk
+//!                      waits, until its base is in force
 //!
 //! Until the manifest is replaced, the files of before are all that counts; from then on the new base, and of each log what
 //! comes after the cut. Nothing is removed before that is durable.
@@ -27,7 +28,7 @@ use super::core::Core;
 use super::data_dir::DataDir;
 use super::disk::Disk;
 use super::faults::fail_if;
-use super::folder;
+use super::folder::{self, shown};
 use super::gather::{Asker, Purpose};
 use super::message::{Answer, Question};
 use super::options::{Options, config_set_failed};
@@ -444,7 +445,7 @@ impl Core {
         let rewriting = &mut self.saving.rewriting;
         rewriting.is_scheduled = false;
         rewriting.tried_ms = self.now_ms;
-        self.renew_broken_logs();
+        self.renew_broken_logs()?;
         let rewriting = &mut self.saving.rewriting;
         let (store, has_logs) = match rewriting.store.clone() {
             Some(store) => (store, true),
@@ -474,28 +475,53 @@ impl Core {
     }
 
     /// Core 0: where a sync has failed, all logs go on in a new epoch: what was written to the broken one may be lost, and the
-    /// disk would say so only once.
-    fn renew_broken_logs(&mut self) {
-        let broken_epoch = self.broken_epoch();
-        let map = self.map;
-        let rewriting = &mut self.saving.rewriting;
-        let Some(store) = &mut rewriting.store else {
-            return;
+    /// disk would say so only once. Where their folder was removed, in another of that name.
+    ///
+    /// - Errors: there are somebody else's logs by now, as from a backup that the next start is to find: they are left alone.
+    fn renew_broken_logs(&mut self) -> Result<(), String> {
+        let (broken_epoch, map) = (self.broken_epoch(), self.map);
+        let Some(store) = &self.saving.rewriting.store else {
+            return Ok(());
         };
         if broken_epoch < store.epoch.number {
-            return;
+            return Ok(());
+        }
+        let is_gone = store.dir.folder().is_gone();
+        let path = next_dir_of(&self.options);
+        if store.dir.has_others_manifest() || is_gone && path.join("manifest").exists() {
+            let place = if is_gone {
+                shown(&path)
+            } else {
+                store.dir.place()
+            };
+            return Err(format!(
+                "there are other logs than this process's in {}: move them away for it to go on there, or end it, and the next start has \
+                 what they have",
+                place.display()
+            ));
         }
         tracing::warn!(
             epoch = store.epoch.number,
-            "an append-only log may have lost writes that nobody was told are safe: a new one begins with all keys there are"
+            "an append-only log may have lost writes: a new one begins with all keys there are"
         );
-        let manifest = Manifest {
-            epochs: vec![store.epoch.clone()],
+        let store = match is_gone {
+            true => self.new_store(&self.options.clone())?,
+            false => {
+                let manifest = Manifest {
+                    epochs: vec![store.epoch.clone()],
+                };
+                LogStore {
+                    dir: store.dir.clone(),
+                    epoch: next_epoch(&manifest, map),
+                }
+            }
         };
-        store.epoch = next_epoch(&manifest, map);
+        let rewriting = &mut self.saving.rewriting;
         rewriting.last_epoch = store.epoch.number;
+        rewriting.store = Some(store);
         rewriting.last_base = 0;
         rewriting.is_first = true;
+        Ok(())
     }
 
     /// Core 0: the last epoch of which a log is broken.

@@ -711,7 +711,10 @@ impl Log {
                     self.next = Some(segment);
                     self.wants_next = false;
                 }
-                self.failure = None;
+                // Nothing is written to a segment that comes to a broken log.
+                if !self.is_broken {
+                    self.failure = None;
+                }
             }
             Err(errno) => {
                 self.last_sequence = sequence - 1;
@@ -985,6 +988,12 @@ impl Log {
                 self.is_broken = true;
             }
         }
+    }
+
+    /// What was written is no longer where a start would find it: only a new log can be trusted.
+    pub fn lose(&mut self, errno: i32) {
+        self.failure = Some(errno);
+        self.is_broken = true;
     }
 
     /// Whether something written is not durable.

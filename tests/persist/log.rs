@@ -362,6 +362,23 @@ fn a_failed_sync_is_final() {
     assert!(log.next_sync().is_none() && log.next_write().is_none());
 }
 
+/// And so is a loss that somebody has noticed; a segment that was asked for before it does not make up for that.
+#[test]
+fn a_segment_that_comes_late_mends_no_broken_log() {
+    let mut log = log(Policy::EverySecond);
+    let mut disk = MemoryDisk::default();
+    let request = log.next_prepare().expect("the first segment");
+    disk.prepare(1, 0, &mut log, request);
+    log.prepare_next();
+    let request = log.next_prepare().expect("the next segment");
+    log.lose(2);
+    assert!(log.is_broken());
+    disk.prepare(1, 0, &mut log, request);
+    assert_eq!(log.failure(), Some(2));
+    say(&mut log, "x");
+    assert!(log.next_prepare().is_none() && log.next_write().is_none());
+}
+
 #[test]
 fn a_stricter_policy_holds_what_was_written_before_it() {
     let mut log = log(Policy::EverySecond);

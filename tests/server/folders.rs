@@ -67,6 +67,73 @@ fn a_renamed_folder_goes_on() {
     }
 }
 
+/// Whoever removes a log takes from the next start what clients were told is safe: it is noticed, and all keys there are go to a new
+/// one, in the same place.
+#[test]
+fn a_log_that_is_removed_begins_anew() {
+    for (threads, is_whole) in [(1, true), (2, true), (2, false), (7, false)] {
+        let mut server = Server::start(threads, ALWAYS);
+        let mut client = server.client();
+        assert_eq!(client.ask("SET before 1"), ok());
+        let logs = server.dir.join("appendonlydir");
+        match is_whole {
+            true => fs::remove_dir_all(&logs).expect("it is there"),
+            false => {
+                for entry in fs::read_dir(&logs).expect("it is there").flatten() {
+                    let path = entry.path();
+                    let _ = match path.is_dir() {
+                        true => fs::remove_dir_all(&path),
+                        false => fs::remove_file(&path),
+                    };
+                }
+            }
+        }
+        eventually("it has a base", || has_base(&server.dir));
+        eventually("writes are taken", || client.ask("SET after 2") == ok());
+        eventually("all is well", || {
+            server.info("persistence", "aof_last_write_status") == "ok"
+        });
+        assert_eq!(client.ask("SET last 3"), ok());
+        server.signal("KILL");
+        assert!(server.restart(2, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        for (key, value) in [("before", "1"), ("after", "2"), ("last", "3")] {
+            assert_eq!(client.ask(&format!("GET {key}")), bulk(value));
+        }
+    }
+}
+
+/// As what somebody has put there for the next start, from a backup: nothing of it is touched, and writes are refused.
+#[test]
+fn logs_in_the_place_of_removed_ones_are_left_alone() {
+    let server = Server::start(2, &["--appendonly", "yes"]);
+    let mut client = server.client();
+    assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+    let logs = server.dir.join("appendonlydir");
+    fs::remove_dir_all(&logs).expect("it is there");
+    fs::create_dir(&logs).expect("its name is free");
+    fs::write(logs.join("manifest"), "another's").expect("a file in it");
+    eventually("it is noticed", || {
+        server.info("persistence", "aof_last_write_status") == "err"
+    });
+    eventually("no new one begins", || {
+        server.info("persistence", "aof_last_bgrewrite_status") == "err"
+    });
+    assert_eq!(
+        client.ask("SET a 2"),
+        error("MISCONF Errors writing to the AOF file: No such file or directory")
+    );
+    assert_eq!(client.ask("GET b"), bulk("2"));
+    let entries = fs::read_dir(&logs).expect("it is there").count();
+    assert_eq!(entries, 1);
+    let text = fs::read_to_string(logs.join("manifest"));
+    assert_eq!(text.expect("it is there"), "another's");
+    // Once they are away, it goes on.
+    fs::rename(&logs, server.dir.join("others")).expect("one file system");
+    client.ask("BGREWRITEAOF");
+    eventually("writes are taken", || client.ask("SET a 2") == ok());
+}
+
 /// A configuration file is a text, and so are options: such a name is in neither, and the file stays as it is. Who starts in the folder
 /// finds what was written there.
 #[test]

@@ -109,10 +109,9 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        if !connection.closed {
-            connection.closed = true;
+        let was_open = !std::mem::replace(&mut connection.closed, true);
+        if was_open {
             connection.say_end();
-            acceptor::shut(&connection.socket);
         }
         self.end_monitor(token);
         self.abandon_wait(token);
@@ -120,6 +119,10 @@ impl Core {
         self.end_tracking(token);
         self.leave_all(token);
         self.forget_block(token);
+        // Last: a client that sees the end is counted nowhere any more.
+        if was_open && let Some(connection) = self.connections.get_mut(token) {
+            acceptor::shut(&connection.socket);
+        }
         self.release(token);
     }
 

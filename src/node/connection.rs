@@ -505,7 +505,16 @@ impl Connection {
     }
 
     /// What is sent in place of these replies: themselves without TLS, else encrypted and with what else TLS has to say.
+    #[inline]
     pub fn sealed(&mut self, plain: Vec<u8>) -> Vec<u8> {
+        match self.tls.is_some() {
+            true => self.sealed_by_tls(plain),
+            false => plain,
+        }
+    }
+
+    #[cold]
+    fn sealed_by_tls(&mut self, plain: Vec<u8>) -> Vec<u8> {
         if self.is_in_kernel() {
             return self.kept_plain(plain);
         }

@@ -55,6 +55,7 @@ use crate::commands::acl::Users;
 use crate::commands::acl::log::{AclLog, Denial};
 use crate::commands::{Entry, NodeRequest, Session};
 use crate::keyspace::SlotMap;
+use crate::persist::record::Dependency;
 use crate::persist::{BlockBuffer, Holds, Withheld};
 use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
@@ -292,8 +293,8 @@ pub struct Core {
     pub(super) silenced: Vec<Token>,
     /// Writes of the log that a test wants not to have ended (`node/faults.rs`).
     pub(super) stalled_writes: Vec<(u64, BlockBuffer, i32)>,
-    /// Connections with replies that wait.
-    pub held: Vec<Token>,
+    /// Connections with replies that wait, each with a record without which none of them leaves.
+    pub held: Vec<(Dependency, Token)>,
     /// Where its log goes, if it has one.
     pub disk: Option<Disk>,
     /// What waits for disks beside the ring.

@@ -14,6 +14,7 @@ use super::backlog::Backlog;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::disk::Haste;
+use super::dispatch::OUTPUT_LOOK_BYTES;
 use super::listeners::Change;
 use super::look_out::LookOut;
 use super::mesh::GATE_LOG_BEHIND;
@@ -723,22 +724,20 @@ impl CoreLoop {
             flags.synced_lsn.load(Ordering::SeqCst)
         };
         let mut output = connection.take_output(synced_lsn, &mut core.spare_holdings);
-        if connection.holding.is_some() && core.mesh.cores_count() > 1 {
-            // A log may have got on before it knew that this core waits.
+        let holds = connection.holding.as_ref().map(|it| it.first_holds());
+        if holds.is_some_and(|holds| holds.has_others(core.id)) {
+            // Another log may have got on before it knew that this core waits.
             let flags = &board.cores[usize::from(core.id)];
             if !flags.awaits_disks.swap(true, Ordering::SeqCst) {
                 let mut more = connection.take_output(synced_lsn, &mut core.spare_holdings);
                 output.append(&mut more);
             }
         }
-        let Some(connection) = self.core.connections.get_mut(token) else {
-            return;
-        };
         let output = connection.sealed(output);
         match &mut connection.holding {
             Some(holding) if !holding.is_listed => {
                 holding.is_listed = true;
-                self.core.held.push(token);
+                core.held.push((holding.first_holds().first(), token));
             }
             Some(_) => {}
             None if output.is_empty() => {
@@ -752,10 +751,10 @@ impl CoreLoop {
             }
             None => {}
         }
-        if output.is_empty() {
-            self.core.check_output(token);
-        } else {
+        if !output.is_empty() {
             self.send(token, output);
+        } else if connection.output_bytes() > OUTPUT_LOOK_BYTES {
+            self.core.check_output(token);
         }
     }
 

@@ -16,14 +16,23 @@ use crate::persist::Holds;
 /// What is kept for connections to come.
 const SPARE_COUNT: usize = 1024;
 
+/// Replies of one turn, and what they wait for beyond what those before them do.
+#[derive(Default)]
+struct Held {
+    holds: Holds,
+    bytes: Vec<u8>,
+}
+
 /// What a connection must not send yet.
 #[derive(Default)]
 pub struct Holding {
-    /// What its next replies wait for.
+    /// What its next replies wait for beyond what those before them do.
     holds: Holds,
-    /// Replies of earlier turns.
-    queue: VecDeque<(Holds, Vec<u8>)>,
-    /// Bytes in it.
+    /// The oldest that wait, which as a rule are the only ones; without bytes there are none.
+    oldest: Held,
+    /// Those behind them.
+    later: VecDeque<Held>,
+    /// Bytes of all of them.
     bytes: usize,
     /// It is on its core's list.
     pub is_listed: bool,
@@ -33,6 +42,49 @@ impl Holding {
     /// Bytes of replies that wait.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What must be durable before anything of it leaves.
+    #[inline]
+    pub fn first_holds(&self) -> &Holds {
+        match self.oldest.bytes.is_empty() {
+            true => &self.holds,
+            false => &self.oldest.holds,
+        }
+    }
+
+    /// Puts replies behind those that wait, with what they wait for.
+    #[inline]
+    fn push(&mut self, bytes: Vec<u8>) {
+        self.bytes += bytes.len();
+        let holds = std::mem::take(&mut self.holds);
+        let held = Held { holds, bytes };
+        match self.oldest.bytes.is_empty() {
+            true => self.oldest = held,
+            false => self.later.push_back(held),
+        }
+    }
+
+    /// Takes those that wait for nothing any more.
+    #[inline]
+    fn take_ready(&mut self, synced_lsn: impl Fn(u16) -> u64) -> Vec<u8> {
+        let mut ready = Vec::new();
+        while !self.oldest.bytes.is_empty() {
+            self.oldest.holds.prune(&synced_lsn);
+            if !self.oldest.holds.is_empty() {
+                return ready;
+            }
+            let next = self.later.pop_front().unwrap_or_default();
+            let mut bytes = std::mem::replace(&mut self.oldest, next).bytes;
+            self.bytes -= bytes.len();
+            if ready.is_empty() {
+                ready = bytes;
+            } else {
+                ready.append(&mut bytes);
+            }
+        }
+        self.holds.prune(&synced_lsn);
+        ready
     }
 }
 
@@ -49,7 +101,7 @@ impl Connection {
         }
     }
 
-    /// Whether its next replies wait for just this already, as those of a pipeline do after the first of them.
+    /// Whether what has been said this turn waits for just this already, as it does in a pipeline after its first reply.
     #[inline]
     pub fn waits_for(&self, (core, lsn): (u16, u64), others: &Holds) -> bool {
         let holding = self.holding.as_ref();
@@ -72,11 +124,21 @@ impl Connection {
         }
     }
 
-    /// What its next replies wait for, as it was when it last was to send something.
+    /// Whether its next replies wait for anything, as it was when it last was to send something.
     #[inline]
-    pub fn next_holds(&self) -> Option<&Holds> {
-        let holds = self.holding.as_ref().map(|holding| &holding.holds);
-        holds.filter(|holds| !holds.is_empty())
+    pub fn must_hold(&self) -> bool {
+        self.holding.is_some()
+    }
+
+    /// What that is: what those before them wait for as well.
+    pub fn next_holds(&self) -> Holds {
+        let mut holds = Holds::new();
+        if let Some(holding) = &self.holding {
+            holds.merge(&holding.oldest.holds);
+            (holding.later.iter()).for_each(|held| holds.merge(&held.holds));
+            holds.merge(&holding.holds);
+        }
+        holds
     }
 
     /// Takes what may be sent; what may not stays.
@@ -91,28 +153,11 @@ impl Connection {
         let Some(holding) = &mut self.holding else {
             return output;
         };
-        holding.holds.prune(&synced_lsn);
         if !output.is_empty() {
-            holding.bytes += output.len();
-            holding.queue.push_back((holding.holds.clone(), output));
+            holding.push(output);
         }
-        let mut ready = Vec::new();
-        while let Some((holds, _)) = holding.queue.front_mut() {
-            holds.prune(&synced_lsn);
-            if !holds.is_empty() {
-                break;
-            }
-            if let Some((_, mut bytes)) = holding.queue.pop_front() {
-                holding.bytes -= bytes.len();
-                if ready.is_empty() {
-                    ready = bytes;
-                } else {
-                    ready.append(&mut bytes);
-                }
-            }
-        }
-        if holding.queue.is_empty()
-            && holding.holds.is_empty()
+        let ready = holding.take_ready(synced_lsn);
+        if holding.first_holds().is_empty()
             && let Some(mut holding) = self.holding.take()
             && spare.len() < SPARE_COUNT
         {

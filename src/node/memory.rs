@@ -179,6 +179,7 @@ impl Core {
     }
 
     /// The same of one that may not be at rest.
+    #[inline]
     pub(super) fn keep_active(&mut self, token: Token) {
         let connection = self.connections.get_mut(token);
         if connection.is_some_and(|it| !std::mem::replace(&mut it.is_active, true)) {

@@ -477,9 +477,8 @@ impl Core {
         }
         let silent = take_silence(connection);
         let mut own = Vec::new();
-        let (receivers_count, waiting_count) = if self.withholds()
-            && (connection.next_holds().is_some() || !self.withheld.is_empty())
-        {
+        let must_wait = connection.must_hold() || !self.withheld.is_empty();
+        let (receivers_count, waiting_count) = if self.withholds() && must_wait {
             let publisher = (token, &*connection);
             let count = self.say_later(publisher, args, subject, &mut own);
             (count, 0)

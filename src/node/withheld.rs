@@ -150,7 +150,7 @@ impl Core {
             _ if connection.open_block().is_some() => false,
             Run::Script(_) => self.may_write(entry, args),
             Run::PubSub(_) => {
-                entry.command.flags.has(Flags::MAY_REPLICATE) && connection.next_holds().is_some()
+                entry.command.flags.has(Flags::MAY_REPLICATE) && connection.must_hold()
             }
             _ => false,
         };
@@ -335,7 +335,7 @@ impl Core {
         subject: Subject,
         own: &mut Vec<u8>,
     ) -> u64 {
-        let holds = connection.next_holds().cloned().unwrap_or_default();
+        let holds = connection.next_holds();
         write_own(connection, subject, (args.get(1), args.get(2)), own);
         let telling = Telling::said(args, subject, (self.id, token));
         self.note_said(telling.said_bytes());

@@ -67,6 +67,18 @@ impl Holds {
         }
     }
 
+    /// One of the records; record 0 where there is none.
+    #[inline]
+    pub fn first(&self) -> Dependency {
+        self.first
+    }
+
+    /// Whether a record of any core but this one is among them.
+    #[inline]
+    pub fn has_others(&self, core: u16) -> bool {
+        !self.others.is_empty() || !self.is_empty() && self.first.core != core
+    }
+
     /// Whether there is nothing to wait for.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -295,6 +295,11 @@ impl Shard {
         }
     }
 
+    /// Whether there are any that may not be.
+    pub fn has_holds(&self) -> bool {
+        (self.logging.as_ref()).is_some_and(|logging| !logging.holds.is_empty())
+    }
+
     /// Begins what is logged as one.
     #[inline]
     pub(super) fn begin_group(&mut self) {

@@ -462,16 +462,21 @@ fn batches_append_what_single_pushes_do() {
         let mut random = Random(seed);
         let (mut one_by_one, mut batched) = (Listpack::new(), Listpack::new());
         for _ in 0..3 {
+            let strings: Vec<Vec<u8>> = (0..40)
+                .map(|_| match random.below(8) {
+                    0 => vec![b'l'; 1000 + random.below(3000)],
+                    _ => random_element(&mut random),
+                })
+                .collect();
             let mut batch = Batch::default();
-            for _ in 0..[0, 3, 40][random.below(3)] {
+            for string in &strings[..[0, 3, 40][random.below(3)]] {
                 if random.below(2) == 0 {
                     let number = random.next() as i64 >> random.below(64);
                     one_by_one.push_back(number);
                     batch.integer(number);
                 } else {
-                    let element = random_element(&mut random);
-                    one_by_one.push_back(&element);
-                    batch.string(&element);
+                    one_by_one.push_back(string);
+                    batch.string(string);
                 }
             }
             batched.push_batch(&batch);

@@ -461,6 +461,34 @@ fn full_nodes_take_less_and_are_the_same_listpacks() {
     }
 }
 
+/// To pack a node further that is nearly all long values would be copies for little.
+#[test]
+fn full_nodes_of_long_values_stay_listpacks() {
+    let limits = NodeLimits {
+        bytes_max: 4096,
+        entries_max: 2,
+    };
+    for length in [100, 1023, 1024, 4_500, 70_000] {
+        let mut stream = Stream::new();
+        let mut entries = Vec::new();
+        for seq in 1..5 {
+            let words = vec![b"name".to_vec(), vec![b'v'; length]];
+            let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let id = StreamId::new(7, seq);
+            let appended = stream.log.append(id, borrowed.as_slice(), limits);
+            assert_eq!(appended, Ok(()), "{length}");
+            entries.push((id, words));
+        }
+        let nodes = written(&stream, 0);
+        let per_node = entries.len() / nodes.len();
+        for ((_, bytes, is_dense), entries) in nodes.iter().zip(entries.chunks(per_node)) {
+            assert!(*bytes == pack_of(entries).as_bytes(), "{length}");
+            assert!(!is_dense || length < 4_500, "{length}");
+        }
+        stream.assert_sound();
+    }
+}
+
 /// A number at a border between two forms of elements or numbers, or right beside one.
 fn near_border(random: &mut Random) -> u64 {
     let bits = [0, 3, 7, 12, 13, 14, 15, 16, 21, 23, 24, 28, 31, 32, 40];

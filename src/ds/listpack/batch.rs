@@ -1,5 +1,7 @@
 //! Batch: elements encoded one after another, to be appended in one move.
 //!
+//!     | encoded | long string | encoded | long string | encoded |      what is encoded is copied, long strings lie where they are
+//!
 //! Not here  the encoding: `entry.rs`.
 //! Tests     tests/ds/listpack.rs: `batches…`.
 
@@ -8,29 +10,37 @@ use super::entry::{Element, Encoded, SHORT_STRING_BYTES, SMALL_INTEGER_MAX, inte
 
 /// Bytes that need no allocation.
 const INLINE_BYTES: usize = 256;
+/// Strings from this length on are copied only once, into the listpack.
+const LONG_BYTES: usize = 1024;
 
 /// Elements on their way into a listpack.
-pub struct Batch {
+pub struct Batch<'e> {
     inline: [u8; INLINE_BYTES],
     inline_bytes: usize,
-    /// All bytes, once they are more than fit beside; until then none.
+    /// All that is encoded, once it is more than fits beside; until then nothing.
     spilled: Vec<u8>,
+    /// Long strings, and how much of what is encoded goes before each.
+    long: Vec<(usize, &'e [u8])>,
+    /// Bytes of them.
+    long_bytes: usize,
     count: usize,
 }
 
-impl Default for Batch {
+impl Default for Batch<'_> {
     #[inline]
     fn default() -> Self {
         Self {
             inline: [0; INLINE_BYTES],
             inline_bytes: 0,
             spilled: Vec::new(),
+            long: Vec::new(),
+            long_bytes: 0,
             count: 0,
         }
     }
 }
 
-impl Batch {
+impl<'e> Batch<'e> {
     /// Adds an integer.
     #[inline]
     pub fn integer(&mut self, number: i64) {
@@ -44,7 +54,7 @@ impl Batch {
 
     /// Adds a string, or the integer it is in canonical form.
     #[inline]
-    pub fn string(&mut self, bytes: &[u8]) {
+    pub fn string(&mut self, bytes: &'e [u8]) {
         self.count += 1;
         if bytes.len() < SHORT_STRING_BYTES && integer_in(bytes).is_none() {
             let length = bytes.len() as u8;
@@ -56,10 +66,18 @@ impl Batch {
         }
     }
 
-    fn put_encoded(&mut self, element: Element<'_>) {
-        for piece in Encoded::of(element).pieces() {
-            self.put(piece);
+    fn put_encoded(&mut self, element: Element<'e>) {
+        let encoded = Encoded::of(element);
+        let [head, data, back_length] = encoded.pieces();
+        self.put(head);
+        match element {
+            Element::Str(bytes) if bytes.len() >= LONG_BYTES => {
+                self.long.push((self.bytes().len(), bytes));
+                self.long_bytes += bytes.len();
+            }
+            _ => self.put(data),
         }
+        self.put(back_length);
     }
 
     #[inline]
@@ -95,13 +113,21 @@ impl Batch {
 impl Listpack {
     /// Appends all elements of a batch.
     #[inline]
-    pub fn push_batch(&mut self, batch: &Batch) {
+    pub fn push_batch(&mut self, batch: &Batch<'_>) {
         let bytes = batch.bytes();
         if bytes.is_empty() {
             return;
         }
-        self.block
-            .splice(self.end(), 0, bytes.len(), |gap| gap.put(bytes));
+        let added = bytes.len() + batch.long_bytes;
+        self.block.splice(self.end(), 0, added, |gap| {
+            let mut put = 0;
+            for &(before, string) in &batch.long {
+                gap.put(&bytes[put..before]);
+                gap.put(string);
+                put = before;
+            }
+            gap.put(&bytes[put..]);
+        });
         self.add_to_count(batch.count as isize);
     }
 }

@@ -9,7 +9,7 @@
 //! number is 0 where milliseconds differ from the entry before, and one more than its own where they do not.
 //!
 //! Promises  the listpack it was made of comes back, byte for byte where that one was made here; smaller than that or
-//!           not made; reading allocates nothing.
+//!           not made, nor where nearly all of it is long values; reading allocates nothing.
 //! Not here  deleted entries: a node with some stays a listpack, and one that loses some becomes one again.
 //! Tests     tests/ds/stream.rs: all of them read dense nodes; `full_nodes…`.
 
@@ -25,6 +25,9 @@ const OWN_NAMES: u8 = 1;
 /// Its sequence number is not the expected one.
 const OWN_SEQ: u8 = 2;
 
+/// Where elements take more than this on average, two or three bytes fewer of each are not worth copying the others.
+const ELEMENT_BYTES_MAX: usize = 256;
+
 /// A node, packed further.
 #[derive(Clone)]
 pub(super) struct Dense(Box<[u8]>);
@@ -34,6 +37,9 @@ impl Dense {
     pub(super) fn of(node_id: StreamId, node: &Listpack) -> Option<Self> {
         let head = Head::of(node);
         if head.deleted_count != 0 || head.entries_count <= 0 {
+            return None;
+        }
+        if node.byte_len() / ELEMENT_BYTES_MAX > node.len() {
             return None;
         }
         let mut entries = Vec::with_capacity(node.byte_len());

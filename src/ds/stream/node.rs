@@ -218,14 +218,14 @@ pub(super) fn push<'w>(
 pub(super) fn without_deleted(node: &Listpack) -> Listpack {
     let head = Head::of(node);
     let mut batch = Batch::default();
-    let copy = |batch: &mut Batch, elements: &mut Elements<'_>, count: usize| {
+    fn copy<'e>(batch: &mut Batch<'e>, elements: &mut Elements<'e>, count: usize) {
         for element in elements.take(count) {
             match element {
                 Element::Int(number) => batch.integer(number),
                 Element::Str(bytes) => batch.string(bytes),
             }
         }
-    };
+    }
     for number in [head.entries_count, 0, head.names_count as i64] {
         batch.integer(number);
     }

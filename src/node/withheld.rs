@@ -182,7 +182,7 @@ impl Core {
             return false;
         }
         let has_waited = connection.told_behind == Some(connection.commands_count);
-        let mut holds = connection.next_holds().cloned().unwrap_or_default();
+        let mut holds = connection.next_holds();
         self.prune(&mut holds);
         // Other cores have to be asked, and answer when the connection is back in its place.
         let may_wait =

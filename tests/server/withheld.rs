@@ -1,6 +1,6 @@
 //! `appendfsync always`: what others learn of a write, by whatever way, they learn when it is durable.
 
-use super::client::{Client, Value, bulk, ok, request};
+use super::client::{Client, Next, Value, bulk, ok, request};
 use super::harness::{Server, eventually};
 use super::mending::Faulty;
 use std::io::Write;
@@ -242,8 +242,10 @@ fn who_publishes_has_it_where_it_stands_among_his_replies() {
                 "{request} at {threads}"
             );
             has_come(&mut news, "m");
-            if request != "QUIT" {
-                client.ask("RESET");
+            match request {
+                // Until then it is there.
+                "QUIT" => assert_eq!(client.next(), Next::Closed),
+                _ => drop(client.ask("RESET")),
             }
         }
 

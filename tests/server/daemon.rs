@@ -134,7 +134,7 @@ fn the_doctor_finds_a_ring_and_a_disk() {
         .output()
         .expect("the binary starts");
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("data folder"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("data folder"));
     let _ = std::fs::remove_dir_all(&dir);
 }
 

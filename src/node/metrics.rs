@@ -3,6 +3,7 @@
 //! INFO is the one place where figures are collected over cores, so a field added there is here too, without another list of names.
 //!
 //!     name:12                        rondo_name 12
+//!     name_status:ok                 rondo_name_status 1; 0 for err
 //!     db0:keys=1,expires=0           rondo_db_keys{db="0"} 1 …
 //!     cmdstat_get:calls=1,usec=5     rondo_command_calls_total{command="get"} 1, rondo_command_seconds_total{…} 0.000005 …
 //!     type_hash:keys=2,bytes=300     rondo_type_bytes{type="hash"} 300 …
@@ -24,7 +25,10 @@ use super::http::Figures;
 /// Fields of INFO that only ever grow (until a restart or CONFIG RESETSTAT); all other numbers go up and down.
 const COUNTERS: &[&str] = &[
     "expired_keys",
+    "expired_keys_active",
     "expired_subkeys",
+    "expired_subkeys_active",
+    "expired_fields",
     "expired_time_cap_reached_count",
     "expire_cycle_cpu_milliseconds",
     "evicted_keys",
@@ -208,6 +212,11 @@ pub fn to_prometheus(info: &str) -> String {
             }
         } else if let Some(index) = numbered(name, "aof_fsync_core_") {
             log_syncs(&mut samples, index, value);
+        } else if let Some(status) = status(value) {
+            let field = clean(name);
+            let help = format_args!("INFO's field {field}: 1 for ok, 0 for err");
+            let name = format!("rondo_{field}");
+            samples.push(name, "gauge", help, String::new(), status.into());
         } else if is_number(value) && !DIGESTS.contains(&name) {
             let field = clean(name);
             let (name, kind) = if is_counter(name) {
@@ -407,6 +416,15 @@ const DIGESTS: [&str; 5] = [
     "master_replid",
     "master_replid2",
 ];
+
+/// How it ended, as a figure; None for what is no such word.
+fn status(value: &str) -> Option<&'static str> {
+    match value {
+        "ok" => Some("1"),
+        "err" => Some("0"),
+        _ => None,
+    }
+}
 
 fn is_number(value: &str) -> bool {
     let plain = value

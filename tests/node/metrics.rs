@@ -70,6 +70,11 @@ fn what_only_grows_is_a_counter() {
         "error_replies",
         "eventloop_cycles",
         "eviction_exceeded_time",
+        "expired_fields",
+        "expired_keys",
+        "expired_keys_active",
+        "expired_subkeys",
+        "expired_subkeys_active",
         "forks",
         "io_threaded_reads_processed",
         "io_threaded_writes_processed",
@@ -105,6 +110,37 @@ fn what_only_grows_is_a_counter() {
     ] {
         let line = format!("# TYPE rondo_{name} gauge");
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+/// What alarms are set on.
+#[test]
+fn how_the_last_write_and_the_last_saves_ended_are_figures() {
+    let figures = InfoFigures::default();
+    let well = to_prometheus(&render(&figures, &[]));
+    let logs = vec![LogFigures {
+        is_failing: true,
+        ..LogFigures::default()
+    }];
+    let persistence = PersistenceFigures {
+        logs,
+        ..PersistenceFigures::default()
+    };
+    let figures = InfoFigures {
+        persistence,
+        ..figures
+    };
+    let badly = to_prometheus(&render(&figures, &[]));
+    for (text, aof_last_write_status) in [(well, 1), (badly, 0)] {
+        for line in [
+            "# TYPE rondo_aof_last_write_status gauge",
+            &format!("rondo_aof_last_write_status {aof_last_write_status}"),
+            "# HELP rondo_aof_last_write_status INFO's field aof_last_write_status: 1 for ok, 0 for err",
+            "rondo_rdb_last_bgsave_status 1",
+            "rondo_aof_last_bgrewrite_status 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 }
 

@@ -33,6 +33,7 @@ use super::disk_thread::DiskThread;
 use super::durable_way::{DurableWay, Way};
 use super::faults::fault;
 use super::ring::Ring;
+use super::seldom::Seldom;
 use crate::persist::log::{Policy, Request, SEGMENT_BYTES_MIN};
 use crate::persist::{BLOCK_BYTES, BlockBuffer, Log};
 
@@ -145,6 +146,9 @@ pub struct Disk {
     no_room_us: i64,
     /// Writes that have failed since one did not.
     failed_writes: u32,
+    /// Lines about segments that cannot be made, and about writes that fail: they would come with every try.
+    segment_lines: Seldom,
+    write_lines: Seldom,
     /// Why a segment could not be made, the last time.
     prepare_error: Option<String>,
     last_write_us: i64,
@@ -195,6 +199,8 @@ impl Disk {
             retry_us: 0,
             no_room_us: 0,
             failed_writes: 0,
+            segment_lines: Seldom::default(),
+            write_lines: Seldom::default(),
             prepare_error: None,
             last_write_us: now_us - WRITE_DELAY_US,
             way: DurableWay::default(),
@@ -561,12 +567,14 @@ impl Disk {
                 if self.failed_writes > 1 {
                     self.retry_us = now_us + RETRY_US;
                 }
-                let error = std::io::Error::from_raw_os_error(errno);
-                tracing::error!(
-                    core = self.core,
-                    %error,
-                    "a write to the append-only log failed"
-                );
+                if self.write_lines.may_tell(now_us) {
+                    let error = std::io::Error::from_raw_os_error(errno);
+                    tracing::error!(
+                        core = self.core,
+                        %error,
+                        "a write to the append-only log failed"
+                    );
+                }
             }
         }
         log.wrote(id, buffer, result);
@@ -726,7 +734,9 @@ impl Disk {
                 self.no_room_us = now_us;
             }
             Err(error) => {
-                tracing::error!(core = self.core, %error, "cannot make a segment of the append-only log");
+                if self.segment_lines.may_tell(now_us) {
+                    tracing::error!(core = self.core, %error, "cannot make a segment of the append-only log");
+                }
                 self.retry_us = now_us + RETRY_US;
                 self.prepare_error = Some(error.to_string());
                 log.prepared(sequence, Err(errno(&error)));

@@ -109,6 +109,7 @@ mod script_known;
 pub mod script_store;
 mod script_token;
 pub mod search;
+pub mod seldom;
 mod settings;
 mod settle;
 pub mod slab;

@@ -25,6 +25,7 @@ mod recent_peaks; // which seconds still count
 mod redis_manifest; // which of Redis's files count
 mod removal; // who keeps what of a file that goes
 mod script_store; // which texts of scripts make room for others
+mod seldom; // how often a line may be written
 mod spare; // whose file is written over
 mod subscriptions; // patterns by what they begin or end with
 mod syslog; // what the system's log is sent

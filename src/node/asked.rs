@@ -64,6 +64,7 @@ impl Core {
                 if let Some(disk) = &mut self.disk {
                     disk.reset_figures();
                 }
+                self.ended_figures = None;
                 self.saving.reset_counts();
                 self.mesh.board().scripts.reset_counts();
                 let codes_count = self.shard.error_counts().iter().count();

@@ -13,7 +13,7 @@ use super::block_calls::Captured;
 use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection};
 use super::copies::Copying;
-use super::disk::Disk;
+use super::disk::{Disk, DiskFigures};
 use super::disk_thread::DiskThread;
 use super::errand::Errands;
 use super::figures::CoreCounters;
@@ -315,6 +315,8 @@ pub struct Core {
     pub(super) last_lsn: u64,
     /// The epoch of the last log that ended here.
     pub(super) ended_epoch: u64,
+    /// What there was of its disk to tell: the next one goes on with that.
+    pub(super) ended_figures: Option<DiskFigures>,
     /// The errno for which writes are refused, 0 for none.
     pub log_errno: i32,
     /// This core's log cannot be written.
@@ -531,6 +533,7 @@ impl Core {
             is_log_behind: false,
             last_lsn: 0,
             ended_epoch: 0,
+            ended_figures: None,
             log_errno: 0,
             is_log_failing: false,
             failed_lsn: 0,

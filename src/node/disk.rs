@@ -132,6 +132,24 @@ pub struct Hands<'h> {
     pub thread: &'h mut DiskThread,
 }
 
+/// Figures since the start or CONFIG RESETSTAT, of one log after the other.
+pub struct DiskFigures {
+    /// How long the disk took to make something durable, in microseconds.
+    pub sync_us: Histogram<u64>,
+    /// Syncs that came later than a second after the one before them.
+    pub delayed_syncs: u64,
+}
+
+impl Default for DiskFigures {
+    fn default() -> Self {
+        Self {
+            sync_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
+                .expect("1 is below the bound, and 2 digits can be had"),
+            delayed_syncs: 0,
+        }
+    }
+}
+
 /// See the module.
 pub struct Disk {
     dir: Arc<DataDir>,
@@ -176,10 +194,8 @@ pub struct Disk {
     round_lsn: u64,
     /// What a write took that was not durable when it ended, the last one.
     plain_write_us: i64,
-    /// How long the disk took to make something durable, in microseconds.
-    pub sync_us: Histogram<u64>,
-    /// Syncs that came later than a second after the one before them.
-    pub delayed_syncs: u64,
+    /// What INFO has of it.
+    pub figures: DiskFigures,
     /// An alarm is set.
     pub has_alarm: bool,
 }
@@ -216,9 +232,7 @@ impl Disk {
             last_sync_us: now_us,
             round_lsn: 0,
             plain_write_us: 0,
-            sync_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
-                .expect("1 is below the bound, and 2 digits can be had"),
-            delayed_syncs: 0,
+            figures: DiskFigures::default(),
             has_alarm: false,
         }
     }
@@ -233,8 +247,7 @@ impl Disk {
         }
         self.way = before.way;
         self.write_bytes = before.write_bytes;
-        self.sync_us = before.sync_us;
-        self.delayed_syncs = before.delayed_syncs;
+        self.figures = before.figures;
         self.has_alarm = before.has_alarm;
         self.lacks_workers = before.lacks_workers;
         self.thread_until_us = before.thread_until_us;
@@ -242,8 +255,7 @@ impl Disk {
 
     /// CONFIG RESETSTAT.
     pub fn reset_figures(&mut self) {
-        self.sync_us.reset();
-        self.delayed_syncs = 0;
+        self.figures = DiskFigures::default();
     }
 
     /// Makes the first segment, waiting for it: nothing is served yet. Where there is no room for all of it, it is as small as
@@ -469,7 +481,7 @@ impl Disk {
             return;
         };
         if is_round {
-            self.delayed_syncs += u64::from(since_us > 2 * SYNC_DELAY_US);
+            self.figures.delayed_syncs += u64::from(since_us > 2 * SYNC_DELAY_US);
             self.last_sync_us = now_us;
             self.round_lsn = log.written_lsn();
         }
@@ -660,7 +672,7 @@ impl Disk {
     fn took(&mut self, begun_us: i64, is_durable: bool, now_us: i64) -> i64 {
         let took_us = (now_us - begun_us).max(1);
         if is_durable {
-            self.sync_us.saturating_record(took_us as u64);
+            self.figures.sync_us.saturating_record(took_us as u64);
         }
         took_us
     }

@@ -150,6 +150,8 @@ impl Core {
             (&mut self.disk, before, self.shard.log_mut())
         {
             disk.go_on_from(before, log);
+        } else if let (Some(disk), Some(figures)) = (&mut self.disk, self.ended_figures.take()) {
+            disk.figures = figures;
         }
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         let lsn = self.shard.log().map_or(0, |log| log.synced_lsn());
@@ -166,7 +168,7 @@ impl Core {
             self.ended_epoch = log.epoch();
         }
         self.shard.set_log(None);
-        self.disk = None;
+        self.ended_figures = self.disk.take().map(|disk| disk.figures);
         self.note_log_failure();
         self.note_log_behind(0);
         let flags = &self.mesh.board().cores[usize::from(self.id)];
@@ -356,15 +358,16 @@ impl Core {
     /// What INFO shows of the log.
     pub(super) fn log_figures(&self) -> Option<LogFigures> {
         let (disk, log) = (self.disk.as_ref()?, self.shard.log()?);
-        let at = |quantile: f64| disk.sync_us.value_at_quantile(quantile);
+        let figures = &disk.figures;
+        let at = |quantile: f64| figures.sync_us.value_at_quantile(quantile);
         Some(LogFigures {
             bytes: log.bytes_since_cut(),
             buffered: log.pending_bytes() as u64,
             is_failing: self.is_log_failing || log.failure().is_some(),
             is_syncing: log.is_busy(),
-            delayed_syncs: disk.delayed_syncs,
-            sync_us: [at(0.5), at(0.99), at(0.999), disk.sync_us.max()],
-            syncs: disk.sync_us.len(),
+            delayed_syncs: figures.delayed_syncs,
+            sync_us: [at(0.5), at(0.99), at(0.999), figures.sync_us.max()],
+            syncs: figures.sync_us.len(),
         })
     }
 

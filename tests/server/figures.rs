@@ -207,6 +207,40 @@ fn info_debug_tells_of_the_loops() {
     }
 }
 
+/// What counts stays when the logs end, and goes on with the next ones: only CONFIG RESETSTAT sets it back.
+#[test]
+fn syncs_are_counted_on_after_the_logs_have_ended() {
+    let options = ["--appendonly", "yes", "--appendfsync", "always"];
+    let server = Server::start(1, &options);
+    let mut client = server.client();
+    let count = || {
+        let text = server.info("persistence", "aof_fsync_core_0");
+        let digits = text.trim_start_matches("count=").split(',').next();
+        digits.and_then(|it| it.parse().ok()).unwrap_or(0)
+    };
+    let turn = |client: &mut Client, word: &str, enabled: &str| {
+        assert_eq!(client.ask(&format!("CONFIG SET appendonly {word}")), ok());
+        eventually("the logs end or begin", || {
+            let is_idle = server.info("persistence", "aof_rewrite_in_progress") == "0";
+            is_idle && server.info("persistence", "aof_enabled") == enabled
+        });
+    };
+    for number in 0..20 {
+        assert_eq!(client.ask(&format!("SET k{number} v")), ok());
+    }
+    let before: u64 = count();
+    assert!(before >= 20, "{before}");
+    turn(&mut client, "no", "0");
+    turn(&mut client, "yes", "1");
+    assert!(count() >= before);
+    turn(&mut client, "no", "0");
+    assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+    turn(&mut client, "yes", "1");
+    assert_eq!(client.ask("SET k v"), ok());
+    let after = count();
+    assert!(0 < after && after < before, "{after}");
+}
+
 /// What a disk takes for a sync is told of each core, since CONFIG RESETSTAT as all other figures; snapshots and rewrites are counted
 /// since then.
 #[test]

@@ -16,6 +16,7 @@ use std::any::Any;
 
 use super::rdb::record::{RecordStyle, write_record};
 use super::rdb::wire::Writer;
+use super::value::HASHES;
 use super::{Keyspace, Object};
 use crate::ds::key_table::{EntryRef, Keeper, KeyTable};
 
@@ -92,7 +93,7 @@ impl Keyspace {
             let db = db as u16;
             let (keys, dated) = (table.len() as u64, table.deadlines_count() as u64);
             sizes.databases.push((db, keys, dated));
-            sizes.has_dated_hashes |= table.waking_count() > 0;
+            sizes.has_dated_hashes |= table.waking_count(HASHES) > 0;
             table.cut(Box::new(Records {
                 db,
                 keys: 0,

@@ -1,4 +1,5 @@
-//! Keys and fields of hashes whose time has come: the cycle that looks for them, and what it measures.
+//! Keys, fields of hashes and requests of streams' producers whose time has come: the cycle that looks for them, and what it
+//! measures.
 //!
 //! Promises  a call spends about as many steps as it is given and goes on where the last one stopped, so its caller
 //!           bounds the processor time; databases without deadlines cost nothing.
@@ -9,19 +10,25 @@ use std::cell::RefCell;
 
 use super::events::Events;
 use super::hash::Found;
-use super::{Classes, Collection, DatabaseInfo, Hash, Key, Keyspace, is_expired, note_expired};
+use super::value::HASHES;
+use super::{
+    Classes, Collection, DatabaseInfo, Hash, Key, Keyspace, StreamValue, is_expired, note_expired,
+};
 use crate::ds::key_table::Value;
 
 /// Keys with a deadline that one estimate of `avg_ttl` looks at, and the buckets it may visit for them.
 const TTL_SAMPLES: u64 = 32;
 const TTL_SAMPLE_BUCKETS_MAX: usize = 2048;
-/// What removing a dead field costs, in steps.
+/// What removing a dead field costs, or looking at a producer or forgetting its request, in steps.
 const STEPS_PER_FIELD: usize = 4;
 /// Dead fields that are removed from every hash that is visited, with whatever budget.
 const FIELDS_PER_VISIT_MIN: usize = 16;
+/// Producers of every stream that is visited, and their requests, likewise.
+const REQUESTS_PER_VISIT_MIN: usize = 16;
 
 impl Keyspace {
-    /// Removes keys and fields past their deadline in about `budget_steps` steps, a step being one entry or segment looked at.
+    /// Removes keys and fields past their deadline, and requests that are too old, in about `budget_steps` steps, a step being
+    /// one entry or segment looked at.
     ///
     /// - Returns the steps spent; fewer than given means that a round over all databases has ended.
     /// - Does nothing while DEBUG SET-ACTIVE-EXPIRE has turned it off.
@@ -42,12 +49,12 @@ impl Keyspace {
             let database = &mut self.databases[self.expire_database];
             let mut round_ended = true;
             let table = &database.table;
-            if table.deadlines_count() > 0 || table.waking_count() > 0 {
+            if table.deadlines_count() > 0 || table.has_waking() {
                 let (now_ms, stats) = (self.now_ms, &mut self.stats);
                 let (db, expired) = (self.expire_database, &mut self.expired);
                 // Both closures tell.
                 let events = RefCell::new(&mut self.events);
-                let mut expired_fields = 0;
+                let (mut expired_fields, mut forgotten) = (0, 0);
                 let fields_max = (budget_steps - spent).div_ceil(STEPS_PER_FIELD);
                 // A key lives through the very millisecond of its deadline, as in Redis; the table's bound is inclusive.
                 let (cursor, steps) = database.table.expire_step(
@@ -73,10 +80,19 @@ impl Keyspace {
                         true
                     },
                     &mut |key, object| {
-                        let Some(hash) = Hash::of_mut(object).filter(|_| !is_held(key)) else {
+                        if is_held(key) {
+                            return (1, false);
+                        }
+                        let max = fields_max.saturating_sub(expired_fields + forgotten);
+                        if let Some(stream) = StreamValue::of_mut(object) {
+                            let max = max.max(REQUESTS_PER_VISIT_MIN);
+                            let (steps, count) = stream.sweep_producers(now_ms as u64, max);
+                            forgotten += count;
+                            return (1 + steps * STEPS_PER_FIELD, false);
+                        }
+                        let Some(hash) = Hash::of_mut(object) else {
                             return (1, false);
                         };
-                        let max = fields_max.saturating_sub(expired_fields);
                         let count = hash.expire(now_ms, max.max(FIELDS_PER_VISIT_MIN));
                         expired_fields += count;
                         if count > 0 {
@@ -87,6 +103,7 @@ impl Keyspace {
                 );
                 self.stats.expired_fields += expired_fields as u64;
                 self.stats.expired_fields_active += expired_fields as u64;
+                self.stats.forgotten_requests += forgotten as u64;
                 database.expire_cursor = cursor;
                 // A table that asks for no step at all must not hold the loop.
                 spent += steps.max(1);
@@ -223,7 +240,7 @@ impl Keyspace {
         DatabaseInfo {
             keys: table.len() as u64,
             expires: table.deadlines_count() as u64,
-            dated_hashes: table.waking_count() as u64,
+            dated_hashes: table.waking_count(HASHES) as u64,
             avg_ttl_ms,
         }
     }

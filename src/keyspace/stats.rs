@@ -15,6 +15,8 @@ pub struct Stats {
     pub expired_fields: u64,
     /// Those among them that the cycle found.
     pub expired_fields_active: u64,
+    /// Requests of streams' producers that the cycle has forgotten because they were too old.
+    pub forgotten_requests: u64,
     /// Sum over `expired_keys_active` of how long after its deadline each key went.
     pub expire_lag_ms_sum: u64,
     /// The longest of those times.
@@ -47,6 +49,7 @@ impl Stats {
         self.expired_keys_active += other.expired_keys_active;
         self.expired_fields += other.expired_fields;
         self.expired_fields_active += other.expired_fields_active;
+        self.forgotten_requests += other.forgotten_requests;
         self.expire_lag_ms_sum += other.expire_lag_ms_sum;
         self.expire_lag_ms_max = self.expire_lag_ms_max.max(other.expire_lag_ms_max);
         self.stale_millionths += other.stale_millionths;

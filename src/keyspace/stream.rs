@@ -58,6 +58,12 @@ impl HeapSize for StreamValue {
         self.0.move_step(from, mover)
     }
 
+    /// When a producer's request is too old to be remembered.
+    fn wake_at_ms(&self) -> Option<i64> {
+        let wake_at_ms = self.0.producers()?.wake_at_ms()?;
+        i64::try_from(wake_at_ms).ok()
+    }
+
     fn free_effort(&self) -> usize {
         self.0.free_effort()
     }

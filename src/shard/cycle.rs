@@ -93,6 +93,6 @@ impl Shard {
 
     fn expired_count(&self) -> u64 {
         let stats = self.keys.stats();
-        stats.expired_keys + stats.expired_fields
+        stats.expired_keys + stats.expired_fields + stats.forgotten_requests
     }
 }

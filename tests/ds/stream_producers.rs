@@ -66,6 +66,11 @@ fn producers_are_plain_maps_of_what_was_sent() {
                 producers.note(&name, &mark, id, now_ms);
                 model.note(&name, &mark, id, marks_max);
             }
+            if random.below(10) == 0 {
+                let steps_max = 2 + random.below(30);
+                let (steps, forgotten) = producers.sweep(now_ms, steps_max);
+                assert!(forgotten <= steps && steps <= steps_max, "SEED={seed}");
+            }
             assert_eq!(
                 producers.count(now_ms),
                 model.count(since_ms),
@@ -77,11 +82,56 @@ fn producers_are_plain_maps_of_what_was_sent() {
         let dense = producers.dense();
         dense.assert_sound();
         assert_eq!(dense.count(now_ms), producers.count(now_ms));
+        let mut silent = dense;
+        // Those that had just been looked at have a round to wait.
+        for _ in 0..3 {
+            now_ms += duration_s * 1000 + 1;
+            sweep_what_is_due(&mut silent, now_ms);
+        }
+        assert_eq!(silent.producers_count(), 0, "SEED={seed}");
+        assert_eq!(silent.heap_bytes(), 0, "SEED={seed}");
         while producers.free_step() > 0 {
             producers.assert_sound();
         }
         assert_eq!(producers.heap_bytes(), 0, "SEED={seed}");
     }
+}
+
+/// Sweeps bit by bit, as long as there is something to do.
+fn sweep_what_is_due(producers: &mut Producers, now_ms: u64) {
+    let mut calls_count = 0;
+    while producers.wake_at_ms().is_some_and(|at_ms| at_ms < now_ms) {
+        let (steps, _) = producers.sweep(now_ms, 16);
+        assert!(steps <= 16);
+        producers.assert_sound();
+        calls_count += 1;
+        assert!(calls_count < 1_000, "a round ends");
+    }
+}
+
+/// Of producers that nobody comes after nothing is left; they are looked at once, not all the time.
+#[test]
+fn all_are_forgotten_when_all_are_silent() {
+    let mut producers = Producers::new();
+    assert_eq!(producers.wake_at_ms(), None);
+    producers.limit(2, 100);
+    for index in 0..1_000u64 {
+        let name = format!("once-{}", index % 700);
+        let id = StreamId::new(10_000 + index, 0);
+        producers.note(name.as_bytes(), &index.to_le_bytes(), id, 10_000 + index);
+    }
+    assert_eq!(producers.wake_at_ms(), Some(12_000), "the first one's end");
+    sweep_what_is_due(&mut producers, 12_000);
+    assert_eq!(producers.count(12_000), (700, 1_000));
+    sweep_what_is_due(&mut producers, 12_101);
+    assert_eq!(producers.count(12_101).1, 899);
+    assert_eq!(producers.wake_at_ms(), Some(13_101), "a second later");
+    sweep_what_is_due(&mut producers, 13_102);
+    assert_eq!(producers.wake_at_ms(), None);
+    assert_eq!(
+        (producers.producers_count(), producers.heap_bytes()),
+        (0, 0)
+    );
 }
 
 /// Producers that came once and never again do not stay for ever while others go on.

@@ -95,6 +95,50 @@ fn without_deadlines_the_cycle_costs_nothing() {
     assert_eq!(runner.keys.expire_cycle(0), 0);
 }
 
+/// What a stream remembers of producers that have fallen silent is given back, though nobody writes to it.
+#[test]
+fn requests_of_silent_producers_are_forgotten() {
+    let mut runner = Runner::new(1);
+    runner.say("XADD s 1-1 a b");
+    runner.say("XCFGSET s IDMP-DURATION 1");
+    let bytes = |runner: &mut Runner| -> u64 {
+        let reply = runner.say("MEMORY USAGE s");
+        reply[1..].parse().expect("a number")
+    };
+    let before = bytes(&mut runner);
+    for number in 0..2_000 {
+        runner.say(&format!("XADD s IDMP p{number} i MAXLEN 1 * a b"));
+    }
+    let most = bytes(&mut runner);
+    assert!(most > before + 2_000 * 50, "{before} then {most}");
+    // Only hashes with deadlines are shown, whatever else the cycle has to do.
+    assert_eq!(runner.keys.database_info(0).dated_hashes, 0);
+    runner.wait(1_000);
+    runner.keys.expire_cycle(100_000);
+    assert_eq!(runner.keys.stats().forgotten_requests, 0);
+    runner.wait(1);
+    let mut calls_count = 0;
+    while runner.keys.stats().forgotten_requests < 2_000 {
+        let before = runner.keys.stats().forgotten_requests;
+        // What had just been looked at when its time came is looked at again after a second.
+        runner.wait(100);
+        runner.keys.expire_cycle(200);
+        let count = runner.keys.stats().forgotten_requests - before;
+        assert!(count <= 50, "{count} in one call");
+        calls_count += 1;
+        assert!(calls_count < 1_000, "the cycle gets through");
+    }
+    let after = bytes(&mut runner);
+    assert!(after + 2_000 * 50 < most, "{most} then {after}");
+    assert_eq!(runner.keys.expire_cycle(200), 0, "nothing is left to do");
+    assert!(
+        runner
+            .say("XINFO STREAM s")
+            .contains("\"iids-added\" :2000")
+    );
+    assert_eq!(runner.say("XLEN s"), ":1");
+}
+
 /// Hits, misses and lazy expiry are counted as Redis counts them: writes are neither hits nor misses.
 #[test]
 fn lookups_are_counted() {

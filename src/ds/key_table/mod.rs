@@ -180,8 +180,8 @@ pub struct KeyTable<T> {
     /// Segments.
     segment_slab: Slab,
     deadlines_count: usize,
-    /// Objects that have a time to wake, but for what the object opened last has changed since.
-    waking_count: usize,
+    /// Objects of each kind that have a time to wake, but for what the object opened last has changed since.
+    waking_counts: [usize; KINDS_COUNT],
     segments: SegmentCounts,
     /// Entries that own more than their block: large strings, objects, and blocks above the slab's classes.
     owners_count: usize,
@@ -327,7 +327,7 @@ impl<T: HeapSize> KeyTable<T> {
             slab: Slab::new(),
             segment_slab: Slab::new(),
             deadlines_count: 0,
-            waking_count: 0,
+            waking_counts: [0; KINDS_COUNT],
             segments: SegmentCounts::NONE,
             owners_count: 0,
             heap_bytes: 0,
@@ -465,14 +465,23 @@ impl<T: HeapSize> KeyTable<T> {
         self.deadlines_count
     }
 
-    /// Objects that have a time to wake.
-    pub fn waking_count(&self) -> usize {
-        let opened = &self.opened;
-        let wakes = !opened.object.is_null() && {
-            // SAFETY: as in `used_bytes`.
-            unsafe { (*opened.object).wake_at_ms().is_some() }
-        };
-        self.waking_count + usize::from(wakes) - usize::from(opened.wakes)
+    /// Objects of a kind that have a time to wake.
+    pub fn waking_count(&self, kind: usize) -> usize {
+        let (count, opened) = (self.waking_counts[kind], &self.opened);
+        if opened.object.is_null() {
+            return count;
+        }
+        // SAFETY: as in `used_bytes`.
+        let object = unsafe { &*opened.object };
+        match object.extent().0 == kind {
+            true => count + usize::from(object.wake_at_ms().is_some()) - usize::from(opened.wakes),
+            false => count,
+        }
+    }
+
+    /// Whether any object has a time to wake.
+    pub fn has_waking(&self) -> bool {
+        (0..KINDS_COUNT).any(|kind| self.waking_count(kind) > 0)
     }
 
     /// Every byte this table holds: directory, segments, blocks of entries, large values, objects. O(1).
@@ -739,7 +748,8 @@ impl<T: HeapSize> KeyTable<T> {
                     self.heap_bytes = self.heap_bytes.wrapping_sub(bytes);
                     let of_kind = &mut self.object_bytes[object.extent().0];
                     *of_kind = of_kind.wrapping_sub(bytes);
-                    self.waking_count -= usize::from(object.wake_at_ms().is_some());
+                    self.waking_counts[object.extent().0] -=
+                        usize::from(object.wake_at_ms().is_some());
                     Lifted::Object(object)
                 }
             }
@@ -774,7 +784,8 @@ impl<T: HeapSize> KeyTable<T> {
                     self.heap_bytes = self.heap_bytes.wrapping_add(bytes);
                     let of_kind = &mut self.object_bytes[object.extent().0];
                     *of_kind = of_kind.wrapping_add(bytes);
-                    self.waking_count += usize::from(object.wake_at_ms().is_some());
+                    self.waking_counts[object.extent().0] +=
+                        usize::from(object.wake_at_ms().is_some());
                     put_object(entry, object);
                 }
             }
@@ -814,8 +825,9 @@ impl<T: HeapSize> KeyTable<T> {
             self.heap_bytes = self.heap_bytes.wrapping_add(grown);
             let of_kind = &mut self.object_bytes[after.extent.0];
             *of_kind = of_kind.wrapping_add(grown);
-            self.waking_count += usize::from(after.wake_at_ms.is_some());
-            self.waking_count -= usize::from(opened.wakes);
+            let waking_count = &mut self.waking_counts[after.extent.0];
+            *waking_count += usize::from(after.wake_at_ms.is_some());
+            *waking_count -= usize::from(opened.wakes);
             self.note_wake(opened.hash, after.wake_at_ms);
         }
     }

@@ -435,7 +435,7 @@ impl<T> KeyTable<T> {
         self.sparse = Vec::new();
         self.len = 0;
         self.deadlines_count = 0;
-        self.waking_count = 0;
+        self.waking_counts = [0; KINDS_COUNT];
         self.segments = SegmentCounts::NONE;
         Some(SetAside {
             directory: take(&mut self.directory),

@@ -82,6 +82,12 @@ impl Stream {
             .get_or_insert_with(|| Box::new(Producers::with_limits(limits)))
     }
 
+    /// As [`Producers::sweep`].
+    pub fn sweep_producers(&mut self, now_ms: u64, steps_max: usize) -> (usize, usize) {
+        let producers = self.producers.as_mut();
+        producers.map_or((0, 0), |it| it.sweep(now_ms, steps_max))
+    }
+
     /// Adds a group; false, if there is one of that name.
     pub fn add_group(&mut self, name: &[u8], group: Group) -> bool {
         if self.groups.get(name).is_some() {

@@ -5,7 +5,8 @@
 //!
 //! Promises  a mark is remembered until its entry is `duration_s` old or `marks_max` newer ones of its producer have come;
 //!           every step is a few searches, and forgets at most what it adds and a few old ones; `heap_bytes` is exact and O(1).
-//! Not here  what a request is called that has no name: `commands/stream_idempotent.rs`.
+//!           `sweep`, called when `wake_at_ms` says, leaves nothing of producers that are silent.
+//! Not here  who calls it: `keyspace/expire.rs`; what a request is called that has no name: `commands/stream_idempotent.rs`.
 //! Tests     tests/ds/stream_producers.rs: plain maps, seeded, both compared after every step.
 
 use super::group::{Name, name_bytes};
@@ -17,10 +18,12 @@ use std::ops::RangeInclusive;
 /// What a request is called: any bytes.
 pub type Mark = Name;
 
-/// Producers that a step looks at besides its own, to forget what is too old.
-const SWEEP_PRODUCERS: usize = 2;
-/// Marks of one producer that are forgotten in one step because they are too old.
+/// Steps of [`Producers::sweep`] that go with a mark that comes: enough for two others that are silent.
+const STEPS_PER_MARK: usize = 4;
+/// Marks of its producer that are forgotten then because they are too old.
 const SWEEP_MARKS: usize = 16;
+/// From the end of a round over all producers to the next, at least, in milliseconds.
+const ROUND_MS: u64 = 1_000;
 
 /// What one producer has sent.
 #[derive(Clone, Default)]
@@ -67,15 +70,19 @@ impl Requests {
         }
     }
 
-    /// Forgets some of what was added before `since_ms`; true when nothing is left at all.
-    fn forget_before(&mut self, since_ms: u64) -> bool {
-        for _ in 0..SWEEP_MARKS {
-            match self.by_id.first() {
-                Some((id, _)) if id.ms < since_ms => self.forget_oldest(),
-                _ => break,
-            }
+    /// Of when the oldest mark is.
+    fn first_ms(&self) -> Option<u64> {
+        self.by_id.first().map(|(id, _)| id.ms)
+    }
+
+    /// Forgets up to `max` marks of what was added before `since_ms`; returns how many.
+    fn forget_before(&mut self, since_ms: u64, max: usize) -> usize {
+        let mut count = 0;
+        while count < max && self.first_ms().is_some_and(|ms| ms < since_ms) {
+            self.forget_oldest();
+            count += 1;
         }
-        self.by_id.is_empty()
+        count
     }
 }
 
@@ -88,6 +95,10 @@ pub struct Producers {
     producers: Tree<Name, Requests>,
     /// Where sweeping goes on.
     swept: Name,
+    /// The least time of the marks that it has left in this round, and of those that came meanwhile.
+    round_first_ms: u64,
+    /// Before then there is nothing to sweep.
+    wake_at_ms: u64,
     /// Bytes of names and marks.
     content_bytes: usize,
     /// Entries that were added with a mark, ever.
@@ -113,6 +124,8 @@ impl Producers {
             marks_max: Self::MARKS_MAX,
             producers: Tree::new(),
             swept: Name::from(&b""[..]),
+            round_first_ms: u64::MAX,
+            wake_at_ms: u64::MAX,
             content_bytes: 0,
             added: 0,
             duplicates: 0,
@@ -168,7 +181,8 @@ impl Producers {
     pub fn note(&mut self, producer: &[u8], mark: &[u8], id: StreamId, now_ms: u64) {
         self.added += 1;
         let since_ms = self.since_ms(now_ms);
-        self.sweep(since_ms);
+        self.sweep(now_ms, STEPS_PER_MARK);
+        self.note_mark_of(id.ms);
         if self.producers.get(producer).is_none() {
             let name = Name::from(producer);
             self.content_bytes += name_bytes(&name);
@@ -179,7 +193,7 @@ impl Producers {
             return;
         };
         let before = requests.heap_bytes();
-        requests.forget_before(since_ms);
+        requests.forget_before(since_ms, SWEEP_MARKS);
         // One that is too old to be found may still be there.
         requests.insert(Mark::from(mark), id);
         while requests.by_id.len() > marks_max {
@@ -199,10 +213,66 @@ impl Producers {
                 requests.insert(mark.clone(), *id);
             }
         }
+        if let Some(ms) = requests.first_ms() {
+            self.note_mark_of(ms);
+        }
         let name = Name::from(producer);
         self.content_bytes += name_bytes(&name) + requests.heap_bytes();
         self.producers.insert(name, requests);
         true
+    }
+
+    /// The last millisecond for which all marks are remembered that are there, or a later one: after it [`Producers::sweep`] has
+    /// something to do. None where there is no mark.
+    pub fn wake_at_ms(&self) -> Option<u64> {
+        (!self.producers.is_empty()).then_some(self.wake_at_ms)
+    }
+
+    /// Goes on with the round over all producers that forgets what is too old, and drops those that have nothing else.
+    ///
+    /// - `steps_max`: producers looked at and marks forgotten, two or more.
+    /// - Returns the steps taken, and how many marks were forgotten. At the end of a round it stops.
+    pub fn sweep(&mut self, now_ms: u64, steps_max: usize) -> (usize, usize) {
+        let since_ms = self.since_ms(now_ms);
+        let (mut steps, mut forgotten) = (0, 0);
+        while steps < steps_max {
+            let mut rest = self.producers.iter_from(&self.swept);
+            let Some((name, _)) = rest.next() else {
+                self.end_round(now_ms);
+                break;
+            };
+            let name = name.clone();
+            let next = rest.next().map(|(name, _)| name.clone());
+            let Some(requests) = self.producers.get_mut(&*name) else {
+                break;
+            };
+            let before = requests.heap_bytes();
+            steps += 1;
+            let count = requests.forget_before(since_ms, steps_max - steps);
+            (steps, forgotten) = (steps + count, forgotten + count);
+            let after = requests.heap_bytes();
+            self.content_bytes = self.content_bytes + after - before;
+            match requests.first_ms() {
+                None => {
+                    self.content_bytes -= name_bytes(&name) + after;
+                    self.producers.remove(&*name);
+                }
+                // It has more of them than there are steps left.
+                Some(ms) if ms < since_ms => {
+                    self.swept = name;
+                    break;
+                }
+                Some(ms) => self.round_first_ms = self.round_first_ms.min(ms),
+            }
+            match next {
+                Some(next) => self.swept = next,
+                None => {
+                    self.end_round(now_ms);
+                    break;
+                }
+            }
+        }
+        (steps, forgotten)
     }
 
     /// How many producers have a mark that is remembered, and how many marks that are.
@@ -311,27 +381,25 @@ impl Producers {
         }
     }
 
-    /// Looks at the next producers, and drops those that have been silent for too long.
-    fn sweep(&mut self, since_ms: u64) {
-        for _ in 0..SWEEP_PRODUCERS {
-            let mut rest = self.producers.iter_from(&self.swept);
-            let Some((name, _)) = rest.next() else {
-                self.swept = Name::from(&b""[..]);
-                return;
-            };
-            let name = name.clone();
-            let next = rest.next().map(|(name, _)| name.clone());
-            if let Some(requests) = self.producers.get_mut(&*name) {
-                let before = requests.heap_bytes();
-                let is_empty = requests.forget_before(since_ms);
-                self.content_bytes = self.content_bytes + requests.heap_bytes() - before;
-                if is_empty {
-                    let bytes = requests.heap_bytes();
-                    self.content_bytes -= name_bytes(&name) + bytes;
-                    self.producers.remove(&*name);
-                }
-            }
-            self.swept = next.unwrap_or_else(|| Name::from(&b""[..]));
+    /// A mark of that time is there, or comes.
+    fn note_mark_of(&mut self, ms: u64) {
+        self.round_first_ms = self.round_first_ms.min(ms);
+        self.wake_at_ms = self.wake_at_ms.min(self.end_of(ms));
+    }
+
+    /// Until when a mark of then is remembered.
+    fn end_of(&self, ms: u64) -> u64 {
+        ms.saturating_add(self.duration_s * 1000)
+    }
+
+    /// All producers have been looked at: the next round begins when a mark that was left is too old.
+    fn end_round(&mut self, now_ms: u64) {
+        let first_ms = std::mem::replace(&mut self.round_first_ms, u64::MAX);
+        self.wake_at_ms = self.end_of(first_ms).max(now_ms.saturating_add(ROUND_MS));
+        self.swept = Name::from(&b""[..]);
+        if self.producers.is_empty() {
+            // Its last array goes as well.
+            self.producers = Tree::new();
         }
     }
 

@@ -119,7 +119,7 @@ impl<'a> Asked<'a> {
         let idle_ms = |pending: &Pending| now_ms.saturating_sub(pending.delivered_at_ms);
         let shown = pending
             .take_while(|(id, _)| *id <= self.end)
-            .filter(|(_, pending)| self.idle_ms_min == 0 || idle_ms(pending) >= self.idle_ms_min)
+            .filter(|(_, pending)| pending.is_idle_for(self.idle_ms_min, now_ms))
             .take(self.count_max);
         for (id, pending) in shown {
             reply.array(4);
@@ -277,8 +277,7 @@ fn xclaim(
         let Some(mut pending) = pending.or(options.force.then_some(fresh)) else {
             continue;
         };
-        let idle_ms = now_ms.saturating_sub(pending.delivered_at_ms);
-        if pending.consumer.is_some() && idle_ms < options.idle_ms_min {
+        if pending.consumer.is_some() && !pending.is_idle_for(options.idle_ms_min, now_ms) {
             continue;
         }
         pending.consumer = Some(number);
@@ -372,7 +371,7 @@ fn xautoclaim(
             gone.push(id);
             continue;
         };
-        if now_ms.saturating_sub(pending.delivered_at_ms) < idle_ms_min {
+        if !pending.is_idle_for(idle_ms_min, now_ms) {
             continue;
         }
         group.assign(

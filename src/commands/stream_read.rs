@@ -656,11 +656,9 @@ impl Delivery<'_> {
     /// The entries that have been pending for so long, longest first, as many as may be delivered.
     fn claims(&mut self, idle_ms_min: i64) -> Vec<(StreamId, Pending)> {
         let (log, now_ms) = (self.log, self.now_ms);
-        let is_idle =
-            |pending: &Pending| now_ms.saturating_sub(pending.delivered_at_ms) >= idle_ms_min;
         self.group
             .pending_by_time()
-            .take_while(|(_, pending)| is_idle(pending))
+            .take_while(|(_, pending)| pending.is_idle_for(idle_ms_min, now_ms))
             .filter(|(id, _)| log.get(*id).is_some())
             .take(self.count_left)
             .collect()

@@ -73,6 +73,31 @@ fn pending_entries_grow_old() {
     );
 }
 
+/// As in Redis 8.6.3 after a RESTORE of entries that were delivered an hour ahead; but that lets XREADGROUP claim them with any idle
+/// time.
+#[test]
+fn without_an_idle_time_what_was_delivered_in_the_future_is_claimed() {
+    let mut runner = Runner::new(1);
+    check(
+        &mut runner,
+        r#"
+        XADD s 1-0 a 1 => "1-0"
+        XADD s 2-0 a 2 => "2-0"
+        XGROUP CREATE s g 0 => +OK
+        XREADGROUP GROUP g one STREAMS s > => *1 *2 "s" *2 *2 "1-0" *2 "a" "1" *2 "2-0" *2 "a" "2"
+        wait -3600000
+        XCLAIM s g two 1 1-0 2-0 JUSTID => *0
+        XAUTOCLAIM s g two 1 - JUSTID => *3 "0-0" *0 *0
+        XREADGROUP GROUP g two CLAIM 1 STREAMS s > => *-1
+        XCLAIM s g two 0 1-0 JUSTID => *1 "1-0"
+        XAUTOCLAIM s g three 0 - JUSTID => *3 "0-0" *2 "1-0" "2-0" *0
+        wait -3600000
+        XREADGROUP GROUP g four CLAIM 0 STREAMS s > => *1 *2 "s" *2 *4 "1-0" *2 "a" "1" :-3600000 :1 *4 "2-0" *2 "a" "2" :-3600000 :1
+        XPENDING s g - + 10 => *2 *4 "1-0" "four" :0 :2 *4 "2-0" "four" :0 :2
+        "#,
+    );
+}
+
 // From the documentation of Redis 8.4: what has been pending for long comes first, longest first.
 #[test]
 fn readgroup_claims_before_it_delivers() {

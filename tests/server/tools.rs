@@ -429,6 +429,16 @@ fn the_append_only_directory_of_redis_is_imported() {
             "XCLAIM", "stream", "group", "who", "0", "1-1", "TIME", "1700000000123", "RETRYCOUNT", "1", "FORCE", "JUSTID",
             "LASTID", "1-1",
         ])
+        // One that says it was idle for longer than it was.
+        + &command(&["XADD", "stream", "2-1", "f", "v"])
+        + &command(&[
+            "XCLAIM", "stream", "group", "who", "0", "2-1", "TIME", "1700000000123", "RETRYCOUNT", "1", "FORCE", "JUSTID",
+            "LASTID", "2-1",
+        ])
+        + &command(&[
+            "XCLAIM", "stream", "group", "other", "0", "2-1", "TIME", "1600000000000", "RETRYCOUNT", "2", "FORCE", "JUSTID",
+            "LASTID", "2-1",
+        ])
         // What Redis makes of a request of a producer, of one that is sent again, and of those that it rewrites.
         + &command(&["XADD", "sent", "IDMP", "p", "one", "4102444800000-0", "f", "v"])
         + &command(&["XADD", "sent", "IDMP", "p", "one", "*", "f", "v"])
@@ -496,6 +506,12 @@ fn the_append_only_directory_of_redis_is_imported() {
         assert_eq!(client.ask("EXISTS never"), Value::Integer(0));
         let full = format!("{:?}", client.ask("XINFO STREAM stream FULL"));
         assert!(full.contains("1700000000123"), "{full}");
+        let claimed = client.ask("XPENDING stream group - + 9 other");
+        assert!(
+            matches!(&claimed, Value::Array(entries) if entries.len() == 1
+                && matches!(&entries[0], Value::Array(row) if row[0] == bulk("2-1") && row[3] == Value::Integer(2))),
+            "{claimed:?}"
+        );
         // One that has been made and has read nothing has not been idle since 1970.
         let consumers = client.ask("XINFO CONSUMERS stream group");
         let first = match &consumers {

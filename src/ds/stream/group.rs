@@ -36,6 +36,14 @@ pub struct Pending {
     pub consumer: Option<ConsumerNumber>,
 }
 
+impl Pending {
+    /// Whether it was delivered so long ago, in milliseconds. For 0 that is any entry: a clock that was set back leaves some whose
+    /// time is still to come.
+    pub fn is_idle_for(&self, idle_ms_min: i64, now_ms: i64) -> bool {
+        idle_ms_min == 0 || now_ms.saturating_sub(self.delivered_at_ms) >= idle_ms_min
+    }
+}
+
 const _: () = assert!(size_of::<(StreamId, Pending)>() == 40);
 
 /// Pending entries that a walk passes in the time that a search for one takes, about.

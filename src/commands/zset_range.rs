@@ -100,6 +100,13 @@ impl<'a> ZsetRange<'a> {
         start..end.max(start)
     }
 
+    /// Whether a listpack and a tree of these members may have it at different ranks, which may be the other one when a log is run: a
+    /// range of bytes where scores differ, so that one is walked and the other searched.
+    pub fn depends_on_encoding(&self, set: &Zset) -> bool {
+        let has_many_scores = || ends(set).is_some_and(|((_, low), (_, high))| low != high);
+        matches!(self, Self::Members(..)) && has_many_scores()
+    }
+
     /// Visits the members of a range of scores or bytes that `limit` leaves of those in a listpack, in the order of the reply: those
     /// of [`ZsetRange::ranks_in`] and [`Limit::part_of`].
     ///
@@ -197,10 +204,15 @@ fn direction(reversed: bool) -> Direction {
     }
 }
 
+/// The first member and the last, each with its score.
+fn ends(set: &Zset) -> Option<((Element<'_>, f64), (Element<'_>, f64))> {
+    let end = |rank: usize| set.walk(rank..rank + 1, Direction::Up).next();
+    end(0).zip(end(set.len().saturating_sub(1)))
+}
+
 /// Whether the set ends before a range of members or begins after it.
 fn is_beside(set: &Zset, low: &LexBound<'_>, high: &LexBound<'_>) -> bool {
-    let end = |rank: usize| set.walk(rank..rank + 1, Direction::Up).next();
-    let (Some((first, _)), Some((last, _))) = (end(0), end(set.len() - 1)) else {
+    let Some(((first, _), (last, _))) = ends(set) else {
         return true;
     };
     low.is_behind(last.text(&mut [0; 20])) || !high.includes(first.text(&mut [0; 20]))
@@ -337,6 +349,11 @@ impl Limit {
             let start = ranks.start + offset;
             start..start + count
         }
+    }
+
+    /// Whether it leaves different parts in a listpack and in a tree.
+    pub fn depends_on_encoding(&self) -> bool {
+        self.offset < 0
     }
 
     /// What Redis makes of an offset below 0: in a tree it counts from the other end.

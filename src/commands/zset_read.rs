@@ -6,7 +6,7 @@
 //! Tests     tests/transcripts/zset_range.txt.
 
 use super::CommandError;
-use super::pieces::Ranks;
+use super::pieces::{Finished, Ranks};
 use super::row::*;
 use super::table::{Arity, Call, Command, Effect, Flags, Group, Program, Run, Spread};
 use super::word::integer;
@@ -19,6 +19,7 @@ use crate::ds::listpack::Element;
 use crate::keyspace::Classes;
 use crate::keyspace::zset::Direction;
 use crate::keyspace::{EncodingLimits, Zset};
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use std::ops::Range;
 
@@ -92,6 +93,25 @@ impl<'a> Request<'a> {
     fn ranks_in(&self, set: &Zset) -> Range<usize> {
         let ranks = self.range.ranks_in(set, self.reversed);
         self.limit.part_of(set, ranks, self.reversed)
+    }
+
+    /// ZRANGESTORE of these ranks, whatever the encoding. They are counted among all scores, in whose order the same zeros lose their
+    /// signs.
+    fn storing(&self, args: &Args<'_>, set: &Zset, ranks: &Range<usize>) -> OwnedArgs {
+        let (ends, offset): ([&[u8]; 2], _) = match self.reversed {
+            true => ([b"+inf", b"-inf"], set.len() - ranks.end),
+            false => ([b"-inf", b"+inf"], ranks.start),
+        };
+        let (offset, count) = (offset.to_string(), ranks.len().to_string());
+        let words = [b"ZRANGESTORE", args.get(1), args.get(2)];
+        let limit: [&[u8]; 4] = [b"BYSCORE", b"LIMIT", offset.as_bytes(), count.as_bytes()];
+        let reversed: Option<&[u8]> = self.reversed.then_some(b"REV");
+        let words = words.into_iter().chain(ends);
+        words.chain(limit).chain(reversed).collect()
+    }
+
+    fn depends_on_encoding(&self, set: &Zset) -> bool {
+        self.limit.depends_on_encoding() || self.range.depends_on_encoding(set)
     }
 
     /// Whether one walk finds its ends and shows what is between them.
@@ -231,7 +251,8 @@ fn zrangestore(
     let request = Request::parse(args, named)?;
     let (limits, stored_max) = (call.keys.limits(), call.stored_max());
     let event = "zrangestore";
-    let finished = call.take_finished();
+    let finished: Option<Finished<Zset>> = call.take_finished();
+    let is_logged = call.is_logged && !call.keys.has_guests();
     let source = call.keys.key(args.get(2));
     let set = call
         .keys
@@ -239,28 +260,37 @@ fn zrangestore(
     let Some(set) = set else {
         return Ok(store(call, args.get(1), event, Zset::default(), reply));
     };
-    if let Some(finished) = finished {
-        return Ok(store(call, args.get(1), event, finished.set, reply));
-    }
     let ranks = request.ranks_in(set);
-    let unsigned = unsigned_zeros(set, &ranks, &request, &limits);
-    if ranks.len() > stored_max && ranks.len() > limits.zset_max_listpack_entries {
-        let copy = Box::new(ZsetCopy::new(ranks, unsigned, &limits));
-        let destination = call.keys.key(args.get(1));
-        call.keys
-            .begin_making(call.db, &[source], &destination, copy);
-        return Ok(Effect::NONE);
+    // With another shard's source it is logged what the destination has then.
+    let is_logged = is_logged && request.depends_on_encoding(set);
+    let by_rank = is_logged.then(|| request.storing(args, set, &ranks));
+    let result = match finished {
+        Some(finished) => finished.set,
+        None => {
+            let unsigned = unsigned_zeros(set, &ranks, &request, &limits);
+            if ranks.len() > stored_max && ranks.len() > limits.zset_max_listpack_entries {
+                let copy = Box::new(ZsetCopy::new(ranks, unsigned, &limits));
+                let destination = call.keys.key(args.get(1));
+                call.keys
+                    .begin_making(call.db, &[source], &destination, copy);
+                return Ok(Effect::NONE);
+            }
+            let members: Vec<(f64, Vec<u8>)> = ranks
+                .clone()
+                .zip(set.walk(ranks, Direction::Up))
+                .map(|(rank, (member, score))| {
+                    let score = score_of(score, unsigned.contains(&rank));
+                    (score, member.to_vec())
+                })
+                .collect();
+            Zset::from_sorted(&members, &limits)
+        }
+    };
+    let effect = store(call, args.get(1), event, result, reply);
+    if let Some(by_rank) = by_rank.filter(|_| effect.changes > 0) {
+        call.log_instead(vec![by_rank]);
     }
-    let members: Vec<(f64, Vec<u8>)> = ranks
-        .clone()
-        .zip(set.walk(ranks, Direction::Up))
-        .map(|(rank, (member, score))| {
-            let score = score_of(score, unsigned.contains(&rank));
-            (score, member.to_vec())
-        })
-        .collect();
-    let result = Zset::from_sorted(&members, &limits);
-    Ok(store(call, args.get(1), event, result, reply))
+    Ok(effect)
 }
 
 /// The ranks at which a zero loses its sign. Redis adds one member after another, the number of ranks known beforehand, and one that

@@ -16,6 +16,7 @@ use super::zset_reply::reply_member;
 use crate::keyspace::Classes;
 use crate::keyspace::zset::Direction;
 use crate::keyspace::{Held, Zset};
+use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
 
 fn zremrangebyrank(
@@ -51,13 +52,18 @@ fn remove_range(
 ) -> Result<Effect, CommandError> {
     let range = ZsetRange::parse(by, args.get(2), args.get(3))?;
     let key = call.keys.key(args.get(1));
-    let no_touch = call.caller.no_touch;
+    let (no_touch, is_logged) = (call.caller.no_touch, call.is_logged);
     let mut removed_count = 0;
     if let Some(held) = call.keys.write::<Zset>(call.db, &key, no_touch)? {
         let ranks = range.ranks_in(held.get(), false);
         removed_count = ranks.len() as u64;
         if removed_count > 0 {
+            let by_rank = (is_logged && range.depends_on_encoding(held.get()))
+                .then(|| removal(key.bytes, &ranks));
             let is_gone = take(held, ranks);
+            if let Some(by_rank) = by_rank {
+                call.log_instead(vec![by_rank]);
+            }
             let event = match by {
                 By::Rank => "zremrangebyrank",
                 By::Score => "zremrangebyscore",
@@ -68,6 +74,18 @@ fn remove_range(
     }
     reply.integer(removed_count as i64);
     Ok(Effect::wrote(removed_count))
+}
+
+/// The command that removes the members of these ranks, whatever the encoding.
+fn removal(key: &[u8], ranks: &std::ops::Range<usize>) -> OwnedArgs {
+    let (first, last) = (ranks.start.to_string(), (ranks.end - 1).to_string());
+    let words = [
+        &b"ZREMRANGEBYRANK"[..],
+        key,
+        first.as_bytes(),
+        last.as_bytes(),
+    ];
+    words.into_iter().collect()
 }
 
 /// Removes the members of these ranks, and the key where they were all: the value is then freed like any other.

@@ -151,3 +151,35 @@ fn keys_that_go_with_a_dead_field_are_logged() {
         assert_eq!(other.say("GET h"), "\"v\"", "{request}");
     }
 }
+
+/// A range of bytes over many scores, and an offset below 0, are other ranks in a tree than in a listpack; a log may be run with other
+/// limits than it was written with.
+#[test]
+fn ranges_that_depend_on_the_encoding_are_logged_as_ranks() {
+    for request in [
+        "ZREMRANGEBYLEX z (f +",
+        "ZRANGESTORE w z (f + BYLEX",
+        "ZRANGESTORE w z + (f BYLEX REV LIMIT 0 1",
+        "ZRANGESTORE w z -inf +inf BYSCORE LIMIT -3 2",
+        "ZRANGESTORE w z +inf -inf BYSCORE REV LIMIT -3 2",
+    ] {
+        let ask = |entries_max: usize| {
+            let mut server = Instant::new(1);
+            server.begin_logs(Policy::Always);
+            server.shards[0].keys.set_limits(EncodingLimits {
+                zset_max_listpack_entries: entries_max,
+                ..EncodingLimits::default()
+            });
+            server.say("ZADD z 3 h2 -2 k0 -2 a2 2 a1 3 g1 -1 o1 2 h1 -1 h3");
+            server.say("SET w before");
+            server.say(request);
+            server
+        };
+        let mut server = ask(0);
+        let mut other =
+            recovered(&mut server, &mut MemoryDisk::default()).expect("a log that runs");
+        assert_eq!(digest(&mut other), digest(&mut server), "{request}");
+        assert_eq!(other.say("OBJECT ENCODING z"), "\"listpack\"");
+        assert_ne!(digest(&mut ask(128)), digest(&mut server), "{request}");
+    }
+}

@@ -59,6 +59,19 @@ impl Budget {
         self.count_max.is_some() || self.bytes_max.is_some()
     }
 
+    /// Whether there is one of bytes, of which a reply has more in one protocol than in the other.
+    pub fn depends_on_protocol(&self) -> bool {
+        self.bytes_max.is_some()
+    }
+
+    /// How many entries there may be in all, now that streams came to so many bytes: none follows where it is spent.
+    pub fn count_max_after(&self, bytes: usize) -> Option<usize> {
+        match self.is_spent(bytes) {
+            true => Some(self.entries),
+            false => self.count_max,
+        }
+    }
+
     /// How many more entries there may be.
     pub fn entries_left(&self) -> usize {
         self.count_max

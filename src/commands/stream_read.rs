@@ -157,6 +157,33 @@ impl<'a> ReadStreams<'a> {
         (self.count_max != usize::MAX).then_some((self.count_at, self.count_max))
     }
 
+    /// XREADGROUP of as many entries in all, whatever they come to in bytes.
+    fn counted(&self, args: &Args<'_>, count_max: Option<usize>) -> OwnedArgs {
+        let (group, consumer) = self.group.unwrap_or_default();
+        let all = count_max.map(|count| count.to_string());
+        let each = self.count().map(|(_, count)| {
+            let count = count_max.map_or(count, |all| count.min(all));
+            count.to_string()
+        });
+        let idle_ms_min = self.idle_ms_min.map(|idle_ms| idle_ms.to_string());
+        let mut words: OwnedArgs = [b"XREADGROUP", &b"GROUP"[..], group, consumer]
+            .into_iter()
+            .collect();
+        for (option, value) in [("COUNT", each), ("MAXCOUNT", all), ("CLAIM", idle_ms_min)] {
+            if let Some(value) = value {
+                words.push(option.as_bytes());
+                words.push(value.as_bytes());
+            }
+        }
+        if self.no_ack {
+            words.push(b"NOACK");
+        }
+        words.push(b"STREAMS");
+        args.iter_from(self.keys_at)
+            .for_each(|word| words.push(word));
+        words
+    }
+
     /// What all streams together may come to.
     pub fn budget(&self) -> Budget {
         self.budget
@@ -476,7 +503,11 @@ fn xreadgroup(
         redelivered += delivery.redelivered;
         budget = delivery.budget;
     }
-    if changes == 0 && redelivered > 0 && call.is_logged {
+    let has_done = changes > 0 || redelivered > 0;
+    if has_done && call.is_logged && budget.depends_on_protocol() {
+        let count_max = budget.count_max_after(parts.bytes(reply));
+        call.log_instead(vec![request.counted(args, count_max)]);
+    } else if changes == 0 && redelivered > 0 && call.is_logged {
         // It counts as no change, but who may claim what later depends on it.
         call.log_all_the_same("XREADGROUP", args);
     }

@@ -183,3 +183,41 @@ fn ranges_that_depend_on_the_encoding_are_logged_as_ranks() {
         assert_ne!(digest(&mut ask(128)), digest(&mut server), "{request}");
     }
 }
+
+/// What MAXSIZE lets through is more in RESP3, which has fewer bytes around it, than where a log is run.
+#[test]
+fn what_was_delivered_up_to_a_size_is_logged_as_a_count() {
+    for (options, given) in [
+        ("MAXSIZE 40", ["1-1", "1-2"].as_slice()),
+        ("CLAIM 5 COUNT 2 MAXCOUNT 3 MAXSIZE 48", &["1-1", "1-2"]),
+        ("MAXSIZE 4000", &["1-1", "1-2", "1-3"]),
+    ] {
+        let mut server = Instant::new(1);
+        server.begin_logs(Policy::Always);
+        for id in ["1-1", "1-2", "1-3"] {
+            server.say(&format!("XADD a {id} f v"));
+        }
+        server.say("XGROUP CREATE a g 0");
+        server.say("XADD b 1-1 f v");
+        server.say("XGROUP CREATE b g $");
+        server.protocol = Protocol::Resp3;
+        server.say(&format!("XREADGROUP GROUP g c {options} STREAMS a b > >"));
+        let mut other =
+            recovered(&mut server, &mut MemoryDisk::default()).expect("a log that runs");
+        for server in [&mut server, &mut other] {
+            server.protocol = Protocol::Resp2;
+            let pending = server.say("XPENDING a g - + 10");
+            assert_eq!(
+                pending.matches("\"c\"").count(),
+                given.len(),
+                "{options}: {pending}"
+            );
+            assert!(
+                given.iter().all(|id| pending.contains(id)),
+                "{options}: {pending}"
+            );
+        }
+        let consumers = "XINFO CONSUMERS b g";
+        assert_eq!(other.say(consumers), server.say(consumers), "{options}");
+    }
+}

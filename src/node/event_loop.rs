@@ -459,9 +459,10 @@ impl CoreLoop {
             Event::Readable => {
                 // A shutdown that cannot save is none: the next signal is watched for as well.
                 if let Some(signals) = &self.signals {
-                    let is_int = signals.take();
+                    while let Some(is_int) = signals.take() {
+                        self.core.signal_came(is_int);
+                    }
                     self.ring.watch(signals.as_fd());
-                    self.core.signal_came(is_int);
                 }
             }
             Event::Bell => {}

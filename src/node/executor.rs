@@ -64,10 +64,12 @@ pub struct Ending {
     pub is_forced: AtomicBool,
     /// A log lacks what clients were told is in it: the process exits with 1.
     pub has_lost: AtomicBool,
+    /// Signals that core 0 has not looked at.
+    unread_signals: Arc<AtomicUsize>,
 }
 
 impl Ending {
-    fn new(cores_count: usize) -> Arc<Self> {
+    fn new(cores_count: usize, unread_signals: Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             begun: AtomicBool::new(false),
             arrived_count: AtomicUsize::new(0),
@@ -77,6 +79,7 @@ impl Ending {
             is_impatient: AtomicBool::new(false),
             is_forced: AtomicBool::new(false),
             has_lost: AtomicBool::new(false),
+            unread_signals,
         })
     }
 
@@ -100,6 +103,16 @@ impl Ending {
     pub fn is_overdue(&self) -> bool {
         let deadline_ms = self.deadline_ms.load(Ordering::SeqCst);
         deadline_ms != 0 && self.start.elapsed().as_millis() as u64 > deadline_ms
+    }
+
+    /// Whether a core may not be kept any longer by what a client has it do: the end goes on without, or somebody sends one signal
+    /// after another to core 0.
+    #[inline]
+    pub fn is_pressing(&self, core: u16) -> bool {
+        let is_asked_again = || self.unread_signals.load(Ordering::Relaxed) > 1;
+        self.is_impatient.load(Ordering::Relaxed)
+            || core == 0 && is_asked_again()
+            || self.is_overdue()
     }
 
     /// A core has no clients left.
@@ -275,7 +288,7 @@ fn run_cores(
     let load = begin_load(options, &board)?;
     let log_load =
         opened.map(|opened| LogLoad::begin(opened, options.clone(), hasher.clone(), &board, true));
-    let ending = Ending::new(cores_count);
+    let ending = Ending::new(cores_count, first.1.unread_count());
     let ledger = Ledger::new(cores_count);
     let failure: Arc<Mutex<Option<String>>> = Arc::default();
     let (listed, allowed) = (options.server_cpus(), process::allowed_cpus());

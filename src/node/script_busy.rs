@@ -66,7 +66,8 @@ impl Core {
             return true;
         }
         let took_ns = self.clock.delta_as_nanos(hosted.began, self.clock.raw());
-        if limit_ms <= 0 || took_ns / 1_000_000 < limit_ms as u64 {
+        let is_within = limit_ms <= 0 || took_ns / 1_000_000 < limit_ms as u64;
+        if is_within && !self.ending.is_pressing(self.id) {
             return false;
         }
         tracing::warn!(

@@ -10,6 +10,7 @@
 //! | SHUTDOWN NOSAVE | a shutdown saves | both end without the file: what it waits for may be a script that never ends |
 //! | SIGINT | a shutdown that a signal began saves | the file is given up, what is in the logs is not; exit 1 |
 //! | SIGINT | the process ends, for a signal | exit 1, at once |
+//! | SIGINT, behind another signal | core 0 is in a script | that counts as busy, whatever `busy-reply-threshold` says: both are heeded, one after the other |
 //! | nothing | the process ends, and the disk has not taken all of a log | that has a minute more than clients have; then exit 1, and it is said |
 //!
 //! Promises  no write that was answered is missing in what a shutdown saves, or in the logs; a shutdown that cannot keep this is
@@ -17,11 +18,13 @@
 //! Not here  how snapshots are made: `node/snapshot.rs`; how cores drain: `node/event_loop.rs`.
 //! Tests     tests/server/stopping.rs.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::sys::socket::{MsgFlags, recv};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 use super::core::Core;
@@ -33,17 +36,18 @@ use crate::persist::log::Policy;
 
 const NO_SHUTDOWN: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 
-/// SIGTERM and SIGINT become a byte on a socket that core 0's ring watches.
+/// SIGTERM and SIGINT become bytes on a socket that core 0's ring watches: each the number of a signal, in the order they came.
 pub struct Signals {
     socket: OwnedFd,
-    last: Arc<AtomicUsize>,
+    unread_count: Arc<AtomicUsize>,
 }
 
 impl Signals {
     /// Catches them from now on. Errors: a sentence for the operator.
     pub fn catch() -> Result<Self, String> {
-        let (read, write) =
-            UnixStream::pair().map_err(|error| format!("cannot make a signal socket: {error}"))?;
+        let pair =
+            || UnixStream::pair().map_err(|error| format!("cannot make a signal socket: {error}"));
+        let ((caught, write), (read, told)) = (pair()?, pair()?);
         let last = Arc::<AtomicUsize>::default();
         let cannot = |error| format!("cannot catch signals: {error}");
         for signal in [SIGTERM, SIGINT] {
@@ -57,10 +61,16 @@ impl Signals {
         for signal in [SIGHUP, SIGALRM, SIGUSR2] {
             signal_hook::flag::register(signal, Arc::default()).map_err(cannot)?;
         }
-        Ok(Self {
+        let unread_count = Arc::<AtomicUsize>::default();
+        let signals = Self {
             socket: read.into(),
-            last,
-        })
+            unread_count: unread_count.clone(),
+        };
+        std::thread::Builder::new()
+            .name("rondo-signals".into())
+            .spawn(move || pass_on(caught, &last, told, &unread_count))
+            .map_err(cannot)?;
+        Ok(signals)
     }
 
     /// What to watch.
@@ -68,11 +78,35 @@ impl Signals {
         self.socket.as_fd()
     }
 
-    /// Takes what has come; whether the last of it was SIGINT.
-    pub fn take(&self) -> bool {
-        // Nothing to read is nothing lost.
-        let _ = nix::unistd::read(&self.socket, &mut [0; 64]);
-        self.last.load(Ordering::Relaxed) == SIGINT as usize
+    /// How many have come that were not taken.
+    pub fn unread_count(&self) -> Arc<AtomicUsize> {
+        self.unread_count.clone()
+    }
+
+    /// Takes the one that came first, if any did; whether it was SIGINT.
+    pub fn take(&self) -> Option<bool> {
+        let mut signal = [0];
+        let socket = self.socket.as_raw_fd();
+        let count = recv(socket, &mut signal, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
+        self.unread_count.fetch_sub(count, Ordering::Relaxed);
+        (count > 0).then_some(i32::from(signal[0]) == SIGINT)
+    }
+}
+
+/// Tells core 0 of every signal by itself. Handlers know only the last one, and a core that is busy would find two in the place of one:
+/// this thread is never busy.
+fn pass_on(
+    mut caught: UnixStream,
+    last: &AtomicUsize,
+    mut told: UnixStream,
+    unread_count: &AtomicUsize,
+) {
+    while caught.read_exact(&mut [0]).is_ok() {
+        let signal = last.load(Ordering::Relaxed) as u8;
+        unread_count.fetch_add(1, Ordering::Relaxed);
+        if told.write_all(&[signal]).is_err() {
+            break;
+        }
     }
 }
 
@@ -122,7 +156,7 @@ impl Wish {
 impl Core {
     /// Core 0: SIGTERM or SIGINT.
     pub(super) fn signal_came(&mut self, is_int: bool) {
-        if is_int && self.stopping && self.has_signal_stopped {
+        if is_int && self.ending.has_begun() && self.has_signal_stopped {
             tracing::warn!("You insist... exiting now.");
             std::process::exit(1);
         }

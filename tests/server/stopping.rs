@@ -141,6 +141,36 @@ fn a_second_sigint_does_not_wait_for_the_snapshot() {
     assert_eq!(server.client().ask("MGET a b c"), all);
 }
 
+/// A script that never ends keeps its core from signals where `busy-reply-threshold` is 0; whoever insists is heard all the same, and no
+/// signal is lost among others.
+#[test]
+fn a_second_sigint_ends_a_script_that_counts_as_busy_never() {
+    for (threads, save, first) in [
+        (1, "3600 100", "TERM"),
+        (1, "3600 100", "INT"),
+        (1, "", "TERM"),
+        (2, "3600 100", "INT"),
+    ] {
+        let options = [LOGS, &["--save", save, "--busy-reply-threshold", "0"]].concat();
+        let mut server = Server::start(threads, &options);
+        assert_eq!(server.client().ask("SET before 1"), ok());
+        let mut looping = server.client();
+        let body = b"redis.call('set', KEYS[1], 1) redis.log(redis.LOG_WARNING, 'it has begun') while true do end";
+        looping.send(&request(&[b"EVAL", body, b"1", b"k"]));
+        eventually("the script runs", || server.log().contains("it has begun"));
+        server.signal(first);
+        server.signal("INT");
+        let case = format!("{threads} threads, save {save:?}, {first}");
+        assert_eq!(server.wait_for_the_end().code(), Some(1), "{case}");
+        let log = server.log();
+        assert!(log.contains("You insist..."), "{case}: {log}");
+        assert!(!server.dir.join("dump.rdb").exists(), "{case}");
+        assert!(server.restart(1, LOGS), "{}", server.log());
+        let found = server.client().ask("MGET before k");
+        assert_eq!(found, Value::Array(vec![bulk("1"), Value::Null]), "{case}");
+    }
+}
+
 /// With `everysec` a write is answered before it is on disk: while the disk takes none, the end of the process would lose it.
 #[test]
 fn nothing_ends_a_process_whose_answers_are_ahead_of_its_log() {

@@ -31,6 +31,7 @@ pub mod set_algebra;
 pub mod slot;
 pub mod stats;
 pub mod stream;
+mod tracked;
 pub mod tracking;
 pub mod value;
 pub mod zset;

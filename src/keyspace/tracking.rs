@@ -6,16 +6,16 @@
 //! A key's name is tracked, whatever the database, as Redis does.
 //!
 //! Promises  while nobody tracks, a write pays one branch; what is told was done before.
-//! Not here  whether a client's reads count, and what it is sent: `node/tracking.rs`.
+//! Not here  the table of keys: `keyspace/tracked.rs`; whether a client's reads count, and what it is sent: `node/tracking.rs`.
 //! Source    Redis documentation, "Client-side caching reference".
 //! Tests     tests/server/tracking.rs.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Keyspace;
+use super::tracked::TrackedKeys;
 use crate::base::rng::Rng;
 
 /// A client that tracks.
@@ -55,22 +55,10 @@ struct Prefix {
     cores: Vec<(u16, usize)>,
 }
 
-/// One key's trackers.
-struct Tracked {
-    /// Where the key stands in the list of all.
-    place: usize,
-    trackers: Vec<Tracker>,
-}
-
 /// Who tracks what.
 #[derive(Default)]
 pub(super) struct Tracking {
-    keys: HashMap<Arc<[u8]>, Tracked, ahash::RandomState>,
-    /// Its keys once more, to draw from.
-    list: Vec<Arc<[u8]>>,
-    items_count: usize,
-    /// Bytes of their names.
-    names_bytes: usize,
+    keys: TrackedKeys,
     prefixes: Vec<Prefix>,
     /// Keys that are tracked on all shards: one limit is for all.
     total: Arc<AtomicUsize>,
@@ -120,60 +108,27 @@ impl Tracking {
 
     /// Takes a key out of the table.
     fn forget(&mut self, key: &[u8]) -> Option<(Arc<[u8]>, Vec<Tracker>)> {
-        let (key, tracked) = self.keys.remove_entry(key)?;
-        self.list.swap_remove(tracked.place);
-        if let Some(moved) = self.list.get(tracked.place)
-            && let Some(moved) = self.keys.get_mut(moved)
-        {
-            moved.place = tracked.place;
-        }
-        self.items_count -= tracked.trackers.len();
-        self.names_bytes -= name_bytes(&key);
+        let forgotten = self.keys.remove(key)?;
         self.total.fetch_sub(1, Ordering::Relaxed);
-        Some((key, tracked.trackers))
+        Some(forgotten)
     }
 
     fn read(&mut self, key: &[u8], tracker: Tracker) {
-        if let Some(tracked) = self.keys.get_mut(key) {
-            if !tracked.trackers.contains(&tracker) {
-                tracked.trackers.push(tracker);
-                self.items_count += 1;
-            }
-            return;
+        if self.keys.insert(key, tracker) {
+            self.total.fetch_add(1, Ordering::Relaxed);
         }
-        let key: Arc<[u8]> = key.into();
-        let tracked = Tracked {
-            place: self.list.len(),
-            trackers: vec![tracker],
-        };
-        self.names_bytes += name_bytes(&key);
-        self.list.push(key.clone());
-        self.keys.insert(key, tracked);
-        self.items_count += 1;
-        self.total.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// About how many bytes the tables take.
-    fn bytes(&self) -> usize {
-        // A table has an eighth more places than it takes keys, and a byte for each.
-        let places = self.keys.capacity() + self.keys.capacity() / 7;
-        let of_table = places * (size_of::<(Arc<[u8]>, Tracked)>() + 1);
-        let of_list = self.list.capacity() * size_of::<Arc<[u8]>>();
-        of_table + of_list + self.names_bytes + self.items_count * size_of::<Tracker>()
     }
 
     fn clear(&mut self) {
-        self.total.fetch_sub(self.keys.len(), Ordering::Relaxed);
-        (self.items_count, self.names_bytes) = (0, 0);
-        self.keys = HashMap::default();
-        self.list = Vec::new();
+        let count = self.keys.keys_count();
+        self.total.fetch_sub(count, Ordering::Relaxed);
+        self.keys = TrackedKeys::default();
     }
 
     /// Tells of a random key as if it had changed.
     fn evict_one(&mut self, rng: &mut Rng) {
-        let place = rng.below(self.list.len() as u64) as usize;
-        let key = self.list[place].clone();
-        if let Some((key, trackers)) = self.forget(&key) {
+        let drawn = self.keys.draw(rng);
+        if let Some((key, trackers)) = drawn.and_then(|key| self.forget(&key)) {
             self.news.push(Invalidation::Key {
                 key,
                 trackers,
@@ -186,11 +141,6 @@ impl Tracking {
     }
 }
 
-/// What a name takes with its two counts.
-fn name_bytes(name: &[u8]) -> usize {
-    2 * size_of::<usize>() + name.len()
-}
-
 /// How much is tracked on one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrackingCounts {
@@ -200,7 +150,7 @@ pub struct TrackingCounts {
     pub items: usize,
     /// Prefixes that clients of any core named.
     pub prefixes: usize,
-    /// About how many bytes that takes.
+    /// Bytes that the table of keys takes, room for more included.
     pub bytes: usize,
 }
 
@@ -308,10 +258,10 @@ impl Keyspace {
     pub fn tracking_counts(&self) -> TrackingCounts {
         let tracking = &self.events.tracking;
         TrackingCounts {
-            keys: tracking.keys.len(),
-            items: tracking.items_count,
+            keys: tracking.keys.keys_count(),
+            items: tracking.keys.items_count(),
             prefixes: tracking.prefixes.len(),
-            bytes: tracking.bytes(),
+            bytes: tracking.keys.bytes(),
         }
     }
 }

@@ -21,4 +21,5 @@ mod rdb_stream; // streams in payloads
 mod set; // encodings, algebra, chance
 pub mod sizes; // how many keys have which size, at any time
 mod slot; // hash tags
+mod tracked; // which memory tracked keys take, and give back
 mod zset;

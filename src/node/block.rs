@@ -450,6 +450,7 @@ impl Core {
             purpose,
             needs_token: false,
             tx: None,
+            began: None,
             place: None,
         });
     }

@@ -365,6 +365,8 @@ pub struct Start {
     pub needs_token: bool,
     /// Its id, where it has one already.
     pub tx: Option<TxId>,
+    /// When a script that goes on as this began (`Core::clock`); none: it begins now.
+    pub began: Option<u64>,
     /// Its reply's place, where the connection goes on meanwhile.
     pub place: Option<u64>,
 }

@@ -221,6 +221,8 @@ impl Core {
                 connection.commands_count += 1;
                 connection.last_command = Some(entry);
                 self.starts.push_back(*start);
+                // What it has taken so far is no time of the next command's.
+                self.stamp = self.clock.raw();
             }
         }
         Dispatched::Taken
@@ -440,6 +442,7 @@ impl Core {
             purpose: Purpose::Script(origin),
             needs_token,
             tx: None,
+            began: None,
             place: None,
         }
     }
@@ -638,11 +641,13 @@ impl Core {
         hosted.wished = wish.entry().map(|entry| (entry, self.clock.raw()));
         self.grant_wish(tx, &hosted, wish);
         hosted.words = OwnedArgs::from_args(args);
+        let began = Some(hosted.began);
         self.scripts.runs.insert(tx, hosted);
         let words = self.words_to_keep(entry, args);
         let start = self.script_start(origin, entry, words, transaction, false);
         Ran::Later(Box::new(Start {
             tx: Some(tx),
+            began,
             ..start
         }))
     }

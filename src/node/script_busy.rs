@@ -245,6 +245,7 @@ impl Core {
             purpose,
             needs_token: false,
             tx: None,
+            began: None,
             place,
         }
     }

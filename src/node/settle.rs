@@ -86,6 +86,7 @@ impl Core {
             words,
             mut transaction,
             purpose,
+            began,
             place,
             ..
         } = start;
@@ -96,14 +97,14 @@ impl Core {
         let has_emptied = matches!(&purpose, Purpose::Block(running) if running.empties);
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let step = transaction.start(self.id, tx, &mut outgoing);
-        let stamp = self.clock.raw();
+        let now = self.clock.raw();
         let coordinated = Box::new(Coordinated {
             token,
             entry,
-            stamp,
-            call_stamp: stamp,
+            stamp: began.unwrap_or(now),
+            call_stamp: now,
             // Without keys it has begun.
-            ran_at: if matches!(step, Step::Wait) { 0 } else { stamp },
+            ran_at: if matches!(step, Step::Wait) { 0 } else { now },
             words,
             transaction,
             purpose,

@@ -213,6 +213,7 @@ impl Core {
             // A script that goes on to further shards is one step to a snapshot, too.
             needs_token: true,
             tx: None,
+            began: None,
             place: None,
         });
     }

@@ -258,6 +258,7 @@ impl Core {
             purpose,
             needs_token: false,
             tx: None,
+            began: None,
             place: Some(sequence),
         });
     }

@@ -358,6 +358,7 @@ impl Core {
                 purpose: Purpose::Asked(id),
                 needs_token: false,
                 tx: None,
+                began: None,
                 place: None,
             }),
             None => self.looked_in_vain(id),

@@ -290,3 +290,44 @@ fn nobody_waits_behind_a_snapshot_that_waits_for_a_script() {
         assert_eq!(client.ask("SAVE"), ok());
     }
 }
+
+/// Its first part, in which nobody was told of it, is the longest: the slow log and the command's figures have all of it.
+#[test]
+fn a_script_that_runs_for_long_is_counted_from_its_beginning() {
+    for threads in THREADS {
+        let options = [
+            "--busy-reply-threshold",
+            "200",
+            "--slowlog-log-slower-than",
+            "100000",
+        ];
+        let server = Server::start(threads, &options);
+        let mut client = server.client();
+        let body = "local began = redis.call('TIME') repeat local now = redis.call('TIME') \
+                    until (now[1] - began[1]) * 1000000 + now[2] - began[2] > 300000 return 1";
+        for keys in [&[b"1".as_slice(), b"key"] as &[&[u8]], &[b"0"]] {
+            assert_eq!(client.ask("SLOWLOG RESET"), ok());
+            assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
+            let words = [&[b"EVAL".as_slice(), body.as_bytes()], keys].concat();
+            assert_eq!(client.run(&words), Value::Integer(1));
+            let Value::Array(entries) = client.ask("SLOWLOG GET -1") else {
+                panic!("SLOWLOG GET is an array");
+            };
+            let took_us = entries.iter().find_map(|entry| match entry {
+                Value::Array(fields) => match (&fields[2], &fields[3]) {
+                    (Value::Integer(took_us), Value::Array(words)) => {
+                        (words[0] == bulk("EVAL")).then_some(*took_us)
+                    }
+                    _ => None,
+                },
+                _ => None,
+            });
+            assert!(took_us >= Some(300_000), "{threads} threads: {entries:?}");
+            let line = server.info("commandstats", "cmdstat_eval");
+            let mut figures = line.split(',');
+            let counted_us = figures.find_map(|figure| figure.strip_prefix("usec="));
+            let counted_us = counted_us.and_then(|text| text.parse::<i64>().ok());
+            assert!(counted_us >= Some(300_000), "{threads} threads: {line}");
+        }
+    }
+}

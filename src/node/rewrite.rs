@@ -144,6 +144,8 @@ pub struct Rewriting {
     last_base: u64,
     /// The base is that of a backup where there are no logs.
     is_of_backup: bool,
+    /// Logs were turned on or off beside the one under way, which is no failure of its.
+    is_given_up: bool,
     has_failed: bool,
     tried_ms: i64,
     began: Option<Instant>,
@@ -314,6 +316,7 @@ impl Core {
     /// Core 0: `appendonly` has changed. Errors: what to say of it; nothing has begun.
     pub(super) fn turn_logs(&mut self, on: bool, options: &Options) -> Result<(), String> {
         self.backup_sees_logs_turned(on);
+        let is_given_up = self.is_rewriting();
         if !on {
             if let Some(job) = lock(&self.mesh.board().snapshot).as_ref()
                 && self.is_rewriting()
@@ -322,6 +325,7 @@ impl Core {
             }
             let rewriting = &mut self.saving.rewriting;
             rewriting.store = None;
+            rewriting.is_given_up = is_given_up;
             rewriting.is_scheduled = false;
             // A cut under way is none of theirs who turn them on again.
             rewriting.cuts_logs = false;
@@ -338,6 +342,7 @@ impl Core {
         }
         let store = self.new_store(options)?;
         self.saving.rewriting.store = Some(store);
+        self.saving.rewriting.is_given_up = is_given_up;
         self.saving.rewriting.is_first = true;
         self.saving.rewriting.is_beginning = true;
         self.saving.rewriting.last_base = 0;
@@ -686,13 +691,22 @@ impl Core {
         let is_of_others = rewriting.store.as_ref().is_some_and(is_of_others);
         let is_in_force = result.is_ok() && !is_of_others;
         let began = rewriting.began.take();
+        let is_given_up = std::mem::take(&mut rewriting.is_given_up);
         if std::mem::take(&mut rewriting.is_of_backup) {
             return self.backup_base_ended(result);
         }
+        if is_given_up && let Err(reason) = &result {
+            // As in Redis, whose child is killed then, what INFO shows is of the one before.
+            tracing::info!("Background AOF rewrite given up: appendonly was set meanwhile");
+            // Logs that have begun since need not wait for another try.
+            rewriting.tried_ms = 0;
+            self.rewrite_came_to_nothing(reason);
+            self.reload_is_in_base(false);
+            return self.go_on_saving();
+        }
         let seconds = began.map(|began| began.elapsed());
         rewriting.last_seconds = seconds.map(|seconds| seconds.as_secs());
-        // Where its logs have ended it was to fail, and those that have begun since need not wait for another try.
-        rewriting.has_failed = result.is_err() && !is_of_others;
+        rewriting.has_failed = result.is_err();
         rewriting.failures = match rewriting.has_failed {
             true => rewriting.failures + 1,
             false => 0,
@@ -725,13 +739,19 @@ impl Core {
             }
             Err(reason) => {
                 tracing::error!(reason, "Background AOF rewrite terminated with error");
-                let has_waiting = rewriting.is_first && rewriting.store.is_some();
-                rewriting.is_scheduled |= has_waiting;
-                self.backup_has_base(None, Some(&reason));
+                self.rewrite_came_to_nothing(&reason);
             }
         }
         self.reload_is_in_base(is_in_force);
         self.go_on_saving();
+    }
+
+    /// Core 0: logs that wait for their first base get it from another try, a backup does not.
+    fn rewrite_came_to_nothing(&mut self, reason: &str) {
+        let rewriting = &mut self.saving.rewriting;
+        let has_waiting = rewriting.is_first && rewriting.store.is_some();
+        rewriting.is_scheduled |= has_waiting;
+        self.backup_has_base(None, Some(reason));
     }
 
     /// A core: segments that the base in force has are not needed.

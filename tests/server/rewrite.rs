@@ -370,6 +370,52 @@ fn logs_end_and_begin_beside_a_rewriting() {
     }
 }
 
+/// As in Redis, which kills its child then: INFO shows what became of the one before, and new logs have their base at once.
+#[test]
+fn a_rewriting_given_up_for_the_logs_is_no_failure() {
+    let on = "CONFIG SET appendonly yes";
+    let off = "CONFIG SET appendonly no";
+    for threads in [1, 2] {
+        let server = Server::start(threads, &["--enable-debug-command", "local"]);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 300 key 10");
+        let figures = || {
+            eventually("the rewriting ends", || {
+                server.info("persistence", "aof_rewrite_in_progress") == "0"
+            });
+            [
+                "aof_last_bgrewrite_status",
+                "aof_rewrites_consecutive_failures",
+                "aof_last_rewrite_time_sec",
+            ]
+            .map(|field| server.info("persistence", field))
+        };
+        // For three seconds and more, unless it is given up.
+        assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 10000"), ok());
+        let none = ["ok", "0", "-1"];
+        // Cores may be asked about it already, or not; then its file is under way; then its logs begin anew.
+        for lines in [
+            vec!["BGREWRITEAOF", on],
+            vec![off],
+            vec![on, off],
+            vec![on, "SET a 1", "SET b 1", off],
+        ] {
+            let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            client.send(text.as_bytes());
+            client.replies(lines.len());
+            if lines != ["BGREWRITEAOF", on] {
+                assert_eq!(figures(), none, "{threads} threads, {lines:?}");
+            }
+        }
+        assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), ok());
+        assert_eq!(client.ask(on), ok());
+        let base = Value::Array(vec![Value::Integer(1), Value::Integer(0)]);
+        assert_eq!(client.ask("WAITAOF 1 0 0"), base);
+        rewrite(&server, &mut client);
+        assert!(!server.log().contains("terminated with error"));
+    }
+}
+
 #[test]
 fn logs_that_cannot_begin_are_refused() {
     let server = Server::start(2, &["--appendfsync", "always"]);

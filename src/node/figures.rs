@@ -18,7 +18,7 @@ const RATES_COUNT: usize = 5;
 /// A core's own counters; plain numbers, since only the core writes them.
 #[derive(Clone, Debug, Default)]
 pub struct CoreCounters {
-    /// Connections accepted (core 0).
+    /// Connections accepted and not turned away; with TLS, those that have shaken hands.
     pub connections_received: u64,
     /// Connections turned away.
     pub connections_rejected: u64,

@@ -209,6 +209,7 @@ impl Core {
         if tls.take_handshake() {
             let certificate = tls.certificate();
             is_turned_away = self.turn_away_protected(connection);
+            self.counters.connections_received += u64::from(!is_turned_away);
             if let Some(certificate) = certificate.filter(|_| !is_turned_away) {
                 self.sign_in_by_certificate(connection, &certificate);
             }

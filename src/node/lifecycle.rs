@@ -28,7 +28,6 @@ impl Core {
     /// Deals an accepted connection to the core with the fewest, or turns it away.
     pub(super) fn accepted(&mut self, socket: OwnedFd, listener: u32) {
         let board = self.mesh.board().clone();
-        self.counters.connections_received += 1;
         let tls = match self.listeners.tls(listener) {
             Ok(tls) => tls,
             Err(reason) => {
@@ -59,6 +58,8 @@ impl Core {
             ..Session::default()
         };
         session.greet(&self.users);
+        // A TLS client counts from its handshake on.
+        self.counters.connections_received += u64::from(tls.is_none());
         board.clients_count.fetch_add(1, Ordering::Relaxed);
         let mut connection = Box::new(Connection::new(socket, peer, session, self.now_ms));
         connection.tls = tls;

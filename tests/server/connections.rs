@@ -270,6 +270,21 @@ fn one_client_too_many_is_told() {
     assert_eq!(clients[0].ask("PING"), Value::Simple("PONG".into()));
     let rejected = clients[0].ask("INFO stats").text();
     assert!(!rejected.contains("rejected_connections:0\r"), "{rejected}");
+    // Who is turned away was not received.
+    let counted = |client: &mut Client| {
+        let text = client.ask("INFO stats").text();
+        ["total_connections_received:", "rejected_connections:"].map(|name| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|number| number.trim().parse::<u64>().ok())
+                .expect("a number")
+        })
+    };
+    let [received, rejected] = counted(&mut clients[0]);
+    for _ in 0..3 {
+        let refusal = error("ERR max number of clients reached");
+        assert_eq!(server.client().reply(), refusal);
+    }
+    assert_eq!(counted(&mut clients[0]), [received, rejected + 3]);
     drop(clients.pop());
     eventually("there is room again", || {
         let mut client = server.client();

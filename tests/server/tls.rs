@@ -1,6 +1,6 @@
 //! TLS: requests over it on every core, certificates that are refused, certificates that change.
 
-use super::client::{error, ok};
+use super::client::{Client, error, ok};
 use super::harness::{Server, eventually, free_port, new_dir, run_to_end};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -835,6 +835,13 @@ fn protected_mode_is_explained_over_tls_too() {
             let _ = stream.read_to_end(&mut text);
             String::from_utf8(text).expect("ASCII")
         };
+        let received = |admin: &mut Client| {
+            let text = admin.ask("INFO stats").text();
+            let mut lines = text.lines();
+            let number = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+            number.and_then(|number| number.trim().parse::<u64>().ok())
+        };
+        let before = received(&mut admin).expect("a number");
         let denied = "-DENIED Redis is running in protected mode";
         for text in [
             told(&mut plain()),
@@ -846,11 +853,13 @@ fn protected_mode_is_explained_over_tls_too() {
         }
         let info = admin.ask("INFO stats").text();
         assert!(info.contains("rejected_connections:3\r\n"), "{info}");
+        assert_eq!(received(&mut admin), Some(before));
         assert_eq!(admin.ask("CONFIG SET protected-mode no"), ok());
         for mut stream in [sealed(None), sealed(shown)] {
             assert!(exchange(&mut stream, b"INCR served\r\n", 4).is_ok());
         }
         assert_eq!(admin.ask("GET served").text(), "2");
+        assert_eq!(received(&mut admin), Some(before + 2));
     }
 }
 

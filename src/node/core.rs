@@ -178,6 +178,8 @@ pub struct Core {
     pub(super) searches: Vec<OpenSearch>,
     /// CLIENT LIST, where it waits.
     pub(super) listings: Listings,
+    /// When the mark behind the log's last record was begun, milliseconds since the epoch.
+    pub(super) closed_log_ms: i64,
     /// Clients that are sent a snapshot, or wait for it.
     pub(super) copies: Vec<Copying>,
     /// CLIENT PAUSE.
@@ -467,6 +469,7 @@ impl Core {
             sleeps: Vec::new(),
             searches: Vec::new(),
             listings: Listings::default(),
+            closed_log_ms: 0,
             copies: Vec::new(),
             pause: None,
             holds_writes: false,

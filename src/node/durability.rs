@@ -20,6 +20,8 @@ use crate::commands::CommandError;
 use crate::persist::BlockBuffer;
 use crate::persist::log::Policy;
 
+/// The end waits so long for the mark behind a log's last record.
+const MARK_MS_MAX: i64 = 1000;
 /// With so much to be written to the disk writes wait.
 const BEHIND_BYTES: usize = 64 << 20;
 
@@ -332,8 +334,14 @@ impl Core {
         let Some(log) = self.shard.log_mut() else {
             return true;
         };
-        if log.is_written() {
-            return !log.close() && !log.is_busy();
+        if log.has_all_records() {
+            if log.close() {
+                self.closed_log_ms = self.now_ms;
+            }
+            // The mark tells a check more; what clients were told is safe without it.
+            let is_marked = log.is_written() && log.pending_bytes() == 0 && !log.is_busy();
+            let is_over = self.now_ms - self.closed_log_ms >= MARK_MS_MAX;
+            return is_marked || is_over || log.failure().is_some();
         }
         let (ending, is_failing) = (&self.ending, log.failure().is_some());
         let is_over = log.is_broken() || ending.is_long_overdue();

@@ -429,6 +429,9 @@ impl Core {
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
+        if connection.is_copied_to {
+            return; // It has a piece at a time.
+        }
         let limit = self.options.output_limit(connection.session.subscribed);
         let bytes = connection.output_bytes() as u64;
         let is_stranger = connection.session.is_stranger && bytes > STRANGER_OUTPUT_BYTES_MAX;

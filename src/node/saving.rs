@@ -5,7 +5,7 @@
 //! | save points, BGSAVE | when the cut is made | |
 //! | FLUSHALL, with save points | when the empty file is on disk | |
 //! | SAVE | when the file is on disk; others are served meanwhile | |
-//! | SYNC | when the file is on disk: it is the reply | `node/copies.rs` |
+//! | SYNC | when a file without a name is on disk: it is the reply, and no save | `node/copies.rs` |
 //! | DEBUG RELOAD | when it is loaded again | keys go, and come back from the file; with logs: see `node/reload.rs` |
 //! | SHUTDOWN, SIGTERM | by the end of the connection | the process ends: `node/stopping.rs` |
 //!
@@ -26,7 +26,7 @@ use super::block::says_it_writes;
 use super::connection::Connection;
 use super::copies::NO_COPY;
 use super::core::{Coordinated, Core};
-use super::folder;
+use super::folder::{self, Folder};
 use super::gather::{Asker, Purpose as Gathered};
 use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
@@ -72,13 +72,21 @@ pub(super) enum Then {
     SealStep,
     Reply(Asked),
     /// It is sent to clients, from where it was written.
-    Copy(Vec<Asked>, PathBuf),
+    Copy(Vec<Asked>, CopyPlace),
     /// There is none for what FLUSHALL has emptied; the replies.
     Emptied(Vec<Asked>),
     Reload(Asked, Reload),
     /// And there is no snapshot.
     LoadLog(Asked),
     Stop,
+}
+
+/// Where a copy is written.
+#[derive(Default)]
+pub(super) struct CopyPlace {
+    path: PathBuf,
+    /// Its folder, whatever the working directory is by the time it is there.
+    folder: Option<Arc<Folder>>,
 }
 
 /// A block or a script that has emptied all databases, and has ended but for its reply.
@@ -247,10 +255,10 @@ impl Core {
             }
             SaveRequest::Wait => self.begin_save(Then::Reply(asked)),
             SaveRequest::Copy if self.is_saving_busy() => {
-                let copy = Then::Copy(vec![asked], PathBuf::new());
+                let copy = Then::Copy(vec![asked], CopyPlace::default());
                 self.saving.queue.push_back(copy);
             }
-            SaveRequest::Copy => self.begin_save(Then::Copy(vec![asked], PathBuf::new())),
+            SaveRequest::Copy => self.begin_save(Then::Copy(vec![asked], CopyPlace::default())),
             SaveRequest::Emptied => self.emptied(asked),
             SaveRequest::Reload {
                 saves,
@@ -372,20 +380,31 @@ impl Core {
         self.hold_writes_for(Asker::Reload);
     }
 
+    /// Where a copy is written: nobody else is to find it, and its name goes as soon as it is there.
+    fn copy_path(&self) -> PathBuf {
+        let name = format!("temp-{}-copy.rdb", std::process::id());
+        folder::working_path(&self.options.dir).join(name)
+    }
+
     fn rdb_path(&self) -> PathBuf {
         folder::working_path(&self.options.dir).join(&self.options.dbfilename)
     }
 
     pub(super) fn begin_save(&mut self, mut then: Then) {
         self.saving.tried_ms = self.now_ms;
-        if let Then::Copy(_, path) = &mut then {
-            *path = self.rdb_path();
+        if let Then::Copy(_, place) = &mut then {
+            place.path = self.copy_path();
+            place.folder = folder::working();
         }
         if matches!(then, Then::Nothing) {
             tracing::info!("Background saving started");
         }
+        let path = match &then {
+            Then::Copy(_, place) => place.path.clone(),
+            _ => self.rdb_path(),
+        };
         let plan = SnapshotPlan {
-            path: self.rdb_path(),
+            path,
             folder: folder::working(),
             compresses: self.options.rdbcompression,
             has_checksum: self.options.rdbchecksum,
@@ -529,7 +548,7 @@ impl Core {
                     });
                     self.begin_save(Then::Emptied(asked));
                 }
-                Then::Copy(mut asked, path) => {
+                Then::Copy(mut asked, place) => {
                     self.saving.queue.retain_mut(|then| match then {
                         Then::Copy(others, _) => {
                             asked.append(others);
@@ -537,7 +556,7 @@ impl Core {
                         }
                         _ => true,
                     });
-                    self.begin_save(Then::Copy(asked, path));
+                    self.begin_save(Then::Copy(asked, place));
                 }
                 then => self.begin_save(then),
             }
@@ -557,6 +576,9 @@ impl Core {
         if matches!(then, Then::SealStep) {
             let lsns = lock(&job.lsns).clone();
             return self.seal_went_on(lsns, result);
+        }
+        if let Then::Copy(asked, place) = then {
+            return self.copy_was_made(asked, &place, result);
         }
         let seconds = job.began.elapsed().as_secs();
         let saving = &mut self.saving;
@@ -596,8 +618,15 @@ impl Core {
         }
         self.refresh_gate();
         match (then, result) {
-            (Then::Nothing | Then::Base | Then::LoadLog(_) | Then::Seal(_) | Then::SealStep, _) => {
-            }
+            (
+                Then::Nothing
+                | Then::Base
+                | Then::LoadLog(_)
+                | Then::Seal(_)
+                | Then::SealStep
+                | Then::Copy(..),
+                _,
+            ) => {}
             (Then::Emptied(asked), Err(_))
                 if job.is_cancelled.load(Ordering::Acquire) && !self.ending.has_begun() =>
             {
@@ -609,17 +638,6 @@ impl Core {
                     self.answer(from, id, Answer::Done);
                 }
             }
-            (Then::Copy(asked, path), result) => {
-                let file = result.and_then(|()| File::open(path).map_err(|it| it.to_string()));
-                let file = file.map(Arc::new);
-                for (from, id) in asked {
-                    let answer = match &file {
-                        Ok(file) => Answer::File(file.clone()),
-                        Err(_) => Answer::Refused(NO_COPY.into()),
-                    };
-                    self.answer(from, id, answer);
-                }
-            }
             (Then::Reply((from, id)), Ok(())) => self.answer(from, id, Answer::Done),
             (Then::Reply((from, id)), Err(_)) => {
                 self.answer(from, id, Answer::Refused("ERR".into()));
@@ -629,6 +647,26 @@ impl Core {
             }
             (Then::Reload(asked, reload), Ok(())) => self.begin_reload(asked, reload),
             (Then::Stop, result) => self.stop_saved(result.is_ok()),
+        }
+    }
+
+    /// What clients have asked for is no save of the server's own: it is sent from a file without a name.
+    fn copy_was_made(&mut self, asked: Vec<Asked>, place: &CopyPlace, result: Result<(), String>) {
+        let file = result.and_then(|()| {
+            let file = File::open(&place.path).map_err(|error| error.to_string());
+            // Its blocks go when the last of them has it.
+            let gone = std::fs::remove_file(&place.path).map_err(|error| error.to_string());
+            file.and_then(|file| gone.map(|()| Arc::new(file)))
+        });
+        if let Err(reason) = &file {
+            tracing::error!(reason, "a copy for a client cannot be made");
+        }
+        for (from, id) in asked {
+            let answer = match &file {
+                Ok(file) => Answer::File(file.clone()),
+                Err(_) => Answer::Refused(NO_COPY.into()),
+            };
+            self.answer(from, id, answer);
         }
     }
 

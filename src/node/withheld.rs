@@ -401,7 +401,7 @@ impl Core {
             let mut holds = self.shard.peek_holds();
             // It may have been a function.
             holds.merge(&self.holds_of_libraries());
-            self.withheld.script_has_ended(&holds);
+            self.withheld.script_has_ended(&self.while_held(holds));
         }
     }
 
@@ -414,7 +414,17 @@ impl Core {
         let mut holds = holds.clone();
         // It may have been a function, or have called one.
         holds.merge(&self.holds_of_libraries());
-        self.withheld.transaction_has_ended(tx, &holds);
+        self.withheld
+            .transaction_has_ended(tx, &self.while_held(holds));
+    }
+
+    /// What is told waits for, once replies wait for nothing any more: its turn behind what is withheld already, and no records of its
+    /// own, or with `everysec` there would always be some.
+    fn while_held(&self, holds: Holds) -> Holds {
+        match self.holds_replies {
+            true => holds,
+            false => Holds::new(),
+        }
     }
 
     /// At the end of a turn, and whenever a log has got on: tells what may be told by now.
@@ -432,7 +442,7 @@ impl Core {
     #[cold]
     fn release_some(&mut self) {
         self.withheld.bind(self.shard.next_step());
-        let holds = self.shard.holds_of_all();
+        let holds = self.while_held(self.shard.holds_of_all());
         let board = self.mesh.board().clone();
         let shard = &self.shard;
         let ready = self.withheld.release(

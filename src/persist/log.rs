@@ -601,6 +601,11 @@ impl Log {
         self.synced_lsn == self.lsn && self.flights.is_empty()
     }
 
+    /// Whether all of its records are on disk, whatever becomes of a mark behind them.
+    pub fn has_all_records(&self) -> bool {
+        self.synced_lsn == self.lsn
+    }
+
     /// Bytes that wait to be handed to the disk.
     pub fn pending_bytes(&self) -> usize {
         let waiting: usize = self

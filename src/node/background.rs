@@ -2,8 +2,10 @@
 //!
 //! Started before any core is, so it sits on no core's own processor. What is given to it runs in order, one at a time.
 //!
-//! Promises  no core waits for it: it is told by channels, and tells what came of its work in what it shares with them.
+//! Promises  no core waits for it: it is told by channels, and tells what came of its work in what it shares with them. A panic in it,
+//!           which has told what went wrong, ends the process.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -18,7 +20,12 @@ impl Background {
         let (sender, tasks) = channel::<Task>();
         let run = move || {
             super::time_slice::shorten();
-            tasks.into_iter().for_each(|task| task());
+            for task in tasks {
+                // Whoever waits for what it was to do would wait for ever, a start under -LOADING.
+                if catch_unwind(AssertUnwindSafe(task)).is_err() {
+                    std::process::exit(1);
+                }
+            }
         };
         let thread = std::thread::Builder::new().name("rondo-files".into());
         if let Err(error) = thread.spawn(run) {

@@ -144,7 +144,8 @@ impl Block {
             return; // It will not be run.
         }
         let words_bytes: usize = args.iter_from(0).map(<[u8]>::len).sum();
-        self.words_bytes += words_bytes;
+        // As in Redis: the words, and a pointer to each.
+        self.words_bytes += words_bytes + args.len() * size_of::<usize>();
         self.queued_bytes += Packed::row_bytes(args.len()) + words_bytes;
         self.queue.push(entry, args, home);
     }

@@ -634,6 +634,10 @@ impl Core {
         let Some((store, has_logs)) = self.saving.rewriting.preparing.take() else {
             return;
         };
+        if self.ending.has_begun() {
+            // Other cores may be gone, and their parts of a cut would never come.
+            return self.rewrite_ended(None, Err("the server is shutting down".into()));
+        }
         let number_of = |store: &LogStore| store.epoch.number;
         let current = self.saving.rewriting.store.as_ref().map(number_of);
         let ended = match has_logs {

@@ -325,3 +325,16 @@ fn the_end_does_not_wait_for_who_does_not_read() {
     assert!(server.wait_for_the_end().success(), "{}", server.log());
     drop((silent, subscriber));
 }
+
+/// An end that comes while a rewriting gets ready: the cut, for which other cores would be needed that have left, is not begun.
+#[test]
+fn a_rewriting_that_gets_ready_does_not_keep_the_end_waiting() {
+    for _ in 0..12 {
+        let options = [LOGS, DEBUG, &["--shutdown-timeout", "60"]].concat();
+        let mut server = Server::start(3, &options);
+        let mut client = server.client();
+        client.ask("DEBUG POPULATE 900 key 10000");
+        client.send(b"BGREWRITEAOF\r\nSHUTDOWN NOSAVE\r\n");
+        assert!(server.wait_for_the_end().success());
+    }
+}

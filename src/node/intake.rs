@@ -25,11 +25,6 @@ use crate::resp::{Args, Head, Reply, Span};
 /// A request that still needs more than this gets a buffer of its own, which can become a value without a copy.
 const LARGE_REQUEST_BYTES: usize = 32 * 1024;
 
-/// What options behind a large word take, at most as a rule: its buffer need not be copied for them.
-const OPTIONS_BYTES: usize = 512;
-/// With more words to come behind a large one they are no options.
-const OPTIONS_COUNT_MAX: usize = 6;
-
 /// After a large request so many receives are armed one by one, until one of them brings another large request.
 const RECEIVES_ONCE_MAX: u8 = 16;
 
@@ -92,23 +87,6 @@ struct ParsedRequest {
     inline: Option<OwnedArgs>,
     /// What runs it in the lane, if anything may.
     plain: Option<Plain>,
-}
-
-/// How long a request may become of which the first `bytes` have come. Where many words are to come, every second is taken to be as
-/// long as the one that has begun: the buffer of one that grows from word to word is copied each time it doubles, up to a MiB.
-///
-/// - `needed`: bytes that this word lacks.
-/// - `words_left`: it and those behind it.
-fn expected_bytes(bytes: usize, needed: usize, words_left: usize) -> usize {
-    let words_behind = words_left.saturating_sub(1);
-    let bytes_behind = match words_behind > OPTIONS_COUNT_MAX {
-        true => needed.saturating_mul(words_behind / 2),
-        false => OPTIONS_BYTES,
-    };
-    // None is longer than 4 GiB.
-    (bytes + needed)
-        .saturating_add(bytes_behind)
-        .min(u32::MAX as usize)
 }
 
 /// What may run a request in the lane.
@@ -427,9 +405,9 @@ impl Core {
             connection.input.append(rest);
             return;
         }
-        let words_left = connection.parse.words_left();
-        let expected = expected_bytes(rest.len(), connection.large_needed, words_left);
-        let mut large = Box::new(GrowingBuffer::expecting(expected));
+        let mut large = Box::new(GrowingBuffer::expecting(
+            rest.len() + connection.large_needed,
+        ));
         if large.extend_from_slice(rest).is_err() {
             self.refuse_large(connection);
             return;

@@ -173,11 +173,6 @@ impl ParseState {
         self.position
     }
 
-    /// Words that are still to come, one that has begun among them; 0 before the count is known.
-    pub fn words_left(&self) -> usize {
-        self.words_left
-    }
-
     /// Bytes of the words that it has so far.
     pub fn words_bytes(&self) -> usize {
         self.words.iter().map(|word| word.len as usize).sum()

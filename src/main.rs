@@ -32,7 +32,10 @@ fn main() -> ExitCode {
         Err(Stop::Tool(tool)) => {
             let mut out = BufWriter::new(std::io::stdout().lock());
             let done = tool.run(&mut out);
-            let _ = out.flush();
+            let flushed = out
+                .flush()
+                .map_err(|error| format!("cannot write: {error}"));
+            let done = done.and(flushed);
             match done {
                 Ok(()) => ExitCode::SUCCESS,
                 // `rondo dump DIR | head`.

@@ -125,6 +125,10 @@ fn sync(call: &mut SessionCall<'_>, _: &Args<'_>, _: &mut Reply<'_>) -> Handled 
     if !call.session.wants_copy_only {
         return Err(NOT_BUILT.into());
     }
+    if call.session.monitoring {
+        // As in Redis: it is sent lines already, and would find them in the copy.
+        return Ok(Action::Done);
+    }
     Ok(Action::Node(NodeRequest::Copy(call.session.copy_parts)))
 }
 

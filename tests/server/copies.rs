@@ -175,6 +175,19 @@ fn a_copy_that_cannot_be_made_is_refused_and_the_client_goes_on() {
 }
 
 #[test]
+fn who_monitors_is_sent_no_copy() {
+    let server = Server::start(1, &DEBUG);
+    let mut client = copier(&server, None);
+    assert_eq!(client.ask("MONITOR"), ok());
+    client.send(b"SYNC\r\nQUIT\r\n");
+    let rest = String::from_utf8_lossy(&client.rest()).into_owned();
+    assert!(
+        rest.contains("\"SYNC\"") && !rest.contains("REDIS00"),
+        "{rest}"
+    );
+}
+
+#[test]
 fn a_server_that_ends_leaves_no_copy_waiting() {
     let mut server = Server::start(2, &DEBUG);
     let mut client = server.client();

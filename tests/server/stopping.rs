@@ -337,3 +337,23 @@ fn a_rewriting_that_gets_ready_does_not_keep_the_end_waiting() {
         assert!(server.wait_for_the_end().success());
     }
 }
+
+/// The mark behind what was written last is nothing that anybody was promised: a disk that does not answer does not keep the end waiting
+/// for it, and nothing is called lost.
+#[test]
+fn an_end_waits_for_no_mark_where_all_is_durable() {
+    for policy in ["everysec", "always"] {
+        let options = [LOGS, &["--save", "", "--appendfsync", policy]].concat();
+        let mut server = Server::start(2, &options);
+        let mut client = server.client();
+        for key in ["a", "b", "c", "d"] {
+            assert_eq!(client.ask(&format!("SET {key} 1")), ok());
+        }
+        assert_eq!(client.ask("WAITAOF 1 0 0").items()[0], Value::Integer(1));
+        let faults = server.dir.join("faults");
+        std::fs::create_dir(&faults).expect("a new folder");
+        std::fs::write(faults.join("stall"), "").expect("a file in it");
+        assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+        assert!(!server.log().contains("lost"), "{}", server.log());
+    }
+}

@@ -12,7 +12,7 @@ pub mod key_table;
 pub mod listpack;
 pub mod lzf;
 pub mod mover;
-mod prefetch;
+pub(crate) mod prefetch;
 pub mod purge;
 pub mod quicklist;
 pub mod slab;

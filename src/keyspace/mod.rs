@@ -280,10 +280,11 @@ impl Keyspace {
         }
     }
 
-    /// Starts loading what a lookup of `key` will need.
+    /// Starts loading what a lookup of a key with this hash will need. Those of many, one right after the other, wait for memory
+    /// together.
     #[inline]
-    pub fn prefetch(&self, db: usize, key: &Key<'_>) {
-        self.databases[db].table.prefetch(key.hash);
+    pub fn prefetch(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch(hash);
     }
 
     /// Starts loading the entry whose hash is `hash`; worth it some 50 ns after [`Keyspace::prefetch`].

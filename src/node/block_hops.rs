@@ -94,9 +94,7 @@ impl Core {
     ) {
         for step in steps(commands, bytes, spans) {
             if step.args.len() > 1 {
-                let key = self.shard.keys.key(step.args.get(1));
-                self.shard.keys.prefetch(usize::from(db), &key);
-                hashes.push((db, key.hash));
+                hashes.push((db, self.shard.keys.key(step.args.get(1)).hash));
             }
         }
     }

@@ -16,6 +16,7 @@ use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
 use super::disk::Haste;
 use super::dispatch::OUTPUT_LOOK_BYTES;
 use super::listeners::Change;
+use super::load_ahead::GROUP_COUNT;
 use super::look_out::LookOut;
 use super::mesh::GATE_LOG_BEHIND;
 use super::patience::Patience;
@@ -205,9 +206,21 @@ impl CoreLoop {
             let put_off = std::mem::take(&mut self.put_off);
             put_off.into_iter().for_each(|event| self.take(event));
         }
-        for event in events.drain(..) {
-            self.take(event);
+        let mut coming = events.drain(..);
+        loop {
+            let group = coming.len().min(GROUP_COUNT);
+            if group > 1 {
+                self.load_ahead(&coming.as_slice()[..group]);
+            }
+            if group == 0 {
+                break;
+            }
+            coming
+                .by_ref()
+                .take(group)
+                .for_each(|event| self.take(event));
         }
+        drop(coming);
         self.events = events;
         busy |= self.core.drain_mesh() > 0;
         let reads_on = self.core.read_on();
@@ -300,6 +313,21 @@ impl CoreLoop {
             || !self.core.yielding.is_empty()
             || awaits_peer
             || must_retry
+    }
+
+    /// Starts loading what the requests among these events will look at.
+    #[inline]
+    fn load_ahead(&mut self, events: &[Event]) {
+        let ring = &self.ring;
+        self.core
+            .load_ahead(events.iter().filter_map(|event| match event {
+                Event::Received {
+                    token,
+                    received: Received::Bytes(buffer),
+                    ..
+                } => Some((*token, ring.bytes(buffer))),
+                _ => None,
+            }));
     }
 
     #[inline]

@@ -65,6 +65,11 @@ pub(super) struct KnownHead {
 pub(super) type Plain = (&'static Entry, KeysHandler);
 
 impl Window {
+    /// Of its requests' keys; of a request of one word, that of another.
+    fn hashes(&self) -> impl Iterator<Item = u64> + Clone {
+        self.requests[..self.count].iter().map(|it| it.hash)
+    }
+
     /// Gives back what requests of very many words have left behind.
     pub(super) fn trim(&mut self) {
         for request in &mut self.requests {
@@ -593,10 +598,11 @@ impl Core {
             let rest = &bytes[consumed_bytes..];
             let end = self.look_ahead(connection, rest, &mut window);
             if window.count > 1 {
-                let db = usize::from(connection.session.db);
-                for parsed in &window.requests[..window.count] {
-                    self.shard.keys.prefetch_entry(db, parsed.hash);
-                }
+                let (db, hashes) = (usize::from(connection.session.db), window.hashes());
+                hashes
+                    .clone()
+                    .for_each(|hash| self.shard.keys.prefetch(db, hash));
+                hashes.for_each(|hash| self.shard.keys.prefetch_entry(db, hash));
             }
             for parsed in &window.requests[..window.count] {
                 let words = match &parsed.inline {
@@ -678,7 +684,6 @@ impl Core {
         } else {
             1
         };
-        let db = usize::from(connection.session.db);
         window.count = 0;
         let mut at = 0;
         while window.count < count_max {
@@ -711,9 +716,7 @@ impl Core {
                     // Most commands have their key as word 1; a wrong guess costs one useless load.
                     if request.spans.len() > 1 {
                         let key = Args::new(rest, &request.spans).get(1);
-                        let key = self.shard.keys.key(key);
-                        self.shard.keys.prefetch(db, &key);
-                        request.hash = key.hash;
+                        request.hash = self.shard.keys.key(key).hash;
                     }
                     at += consumed;
                     window.count += 1;

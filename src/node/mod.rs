@@ -65,6 +65,7 @@ mod lifecycle;
 pub mod listeners;
 mod listing;
 pub mod load;
+mod load_ahead;
 mod local_time;
 pub mod log;
 pub mod log_lines;

@@ -115,16 +115,12 @@ impl Core {
             } else if item.spans_count > key_at {
                 let span = spans[spans_at + key_at as usize];
                 let key = &bytes[at + span.start as usize..at + (span.start + span.len) as usize];
-                let key = self.shard.keys.key(key);
-                self.shard.keys.prefetch(usize::from(item.db), &key);
-                hashes.push((item.db, key.hash));
+                hashes.push((item.db, self.shard.keys.key(key).hash));
             }
             at += item.bytes_count as usize;
             spans_at += item.spans_count as usize;
         }
-        for (db, hash) in hashes.drain(..) {
-            self.shard.keys.prefetch_entry(usize::from(db), hash);
-        }
+        self.load_entries(&mut hashes);
         self.hashes = hashes;
         (spans_at, commands_at) = (0, 0);
         for item in items.iter_mut() {

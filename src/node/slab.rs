@@ -2,6 +2,10 @@
 
 use super::connection::Connection;
 use super::ring::Token;
+use crate::ds::prefetch::prefetch_lines;
+
+/// So much of a connection, from its beginning, has what every request looks at.
+const CONNECTION_BYTES_USED: usize = 512;
 
 /// Places for connections; a freed place gets a new generation, so late completions and replies miss.
 #[derive(Default)]
@@ -57,6 +61,15 @@ impl Connections {
             return None;
         }
         place.connection.take()
+    }
+
+    /// Starts loading what a request of it looks at.
+    #[inline]
+    pub fn prefetch(&self, token: Token) {
+        let place = self.places.get(token.index as usize);
+        if let Some(connection) = place.and_then(|place| place.connection.as_deref()) {
+            prefetch_lines(connection, CONNECTION_BYTES_USED);
+        }
     }
 
     /// Puts back what [`Connections::borrow`] took.

@@ -6,8 +6,10 @@ pub mod element;
 pub mod head;
 pub mod parse;
 pub mod reply;
+pub mod second_word;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use head::Head;
 pub use parse::{Limits, ParseState, Parsed, ProtocolError, parse};
 pub use reply::{Protocol, Reply};
+pub use second_word::second_word;

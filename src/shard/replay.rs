@@ -141,11 +141,7 @@ impl Shard {
                 spans.extend_from_slice(&effects.spans);
                 let args = Args::new(bytes, &effects.spans);
                 let has_key = args.len() > 1 && usize::from(db) < self.keys.databases_count();
-                let hash = has_key.then(|| {
-                    let key = self.keys.key(args.get(1));
-                    self.keys.prefetch(usize::from(db), &key);
-                    key.hash
-                });
+                let hash = has_key.then(|| self.keys.key(args.get(1)).hash);
                 queue[count] = Ahead {
                     db,
                     bytes,
@@ -157,11 +153,12 @@ impl Shard {
             if count == 0 {
                 return Ok(());
             }
-            for ahead in &queue[..count] {
-                if let Some(hash) = ahead.hash {
-                    self.keys.prefetch_entry(usize::from(ahead.db), hash);
-                }
-            }
+            let sought = || {
+                let queue = queue[..count].iter();
+                queue.filter_map(|ahead| Some((usize::from(ahead.db), ahead.hash?)))
+            };
+            sought().for_each(|(db, hash)| self.keys.prefetch(db, hash));
+            sought().for_each(|(db, hash)| self.keys.prefetch_entry(db, hash));
             for ahead in &queue[..count] {
                 let (first, end) = ahead.spans;
                 let args = Args::new(ahead.bytes, &spans[first..end]);

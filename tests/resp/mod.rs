@@ -3,3 +3,4 @@ mod element;
 mod head;
 mod parse;
 mod reply;
+mod second_word;

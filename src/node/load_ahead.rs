@@ -11,7 +11,7 @@ use super::core::Core;
 use super::ring::Token;
 use crate::resp::second_word;
 
-/// So many events are looked at together. Their lines fill a fourth of the smallest cache.
+/// So many events are looked at together: what is loaded for them fills a third of the smallest first caches.
 pub(super) const GROUP_COUNT: usize = 16;
 
 impl Core {

@@ -7,7 +7,7 @@
 //! it in the same place, and for a second all that comes after it.
 //!
 //! Promises  the loop never waits for the disk; what `appendfsync` says is done on time.
-//! Not here  what is written and when it counts: `persist/log.rs`; which of two ways makes it durable: `node/durable_way.rs`; the
+//! Not here  what is written and when it counts: `persist/log/`; which of two ways makes it durable: `node/durable_way.rs`; the
 //!           thread: `node/disk_thread.rs`.
 //! Details that cost time to find
 //! - A first write to a block that was only allocated makes the file system write its journal, and while that waits for the disk

@@ -16,7 +16,7 @@
 //!
 //! Promises  one snapshot or rewriting at a time: what comes meanwhile is scheduled; a failed one changes nothing, and is
 //!           tried again where a log waits for its base.
-//! Not here  the cut, the file: `node/snapshot.rs`; which segments are needed: `persist/log.rs`.
+//! Not here  the cut, the file: `node/snapshot.rs`; which segments are needed: `persist/log/`.
 //! Tests     tests/server/rewrite.rs.
 
 use std::path::PathBuf;

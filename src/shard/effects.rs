@@ -12,7 +12,7 @@
 //!
 //! Promises  without a log all this costs one branch a request. What is logged of one request or block is one record, so
 //!           it is there as a whole or not at all.
-//! Not here  the records: `persist/log.rs`. Running them again: `shard/replay.rs`.
+//! Not here  the records: `persist/log/`. Running them again: `shard/replay.rs`.
 //! Tests     tests/shard/effects.rs: every transcript's effects, run again, give the same keys.
 
 use std::ops::ControlFlow;

@@ -7,7 +7,7 @@
 //! it. All else may overtake it, as requests of one pipeline to different shards do.
 //!
 //! Promises  requests of one connection with a common key take effect in their order; replies keep theirs.
-//! Not here  the places of replies: `node/connection.rs`. What must run alone: `Core::must_drain`.
+//! Not here  the places of replies: `node/connection/`. What must run alone: `Core::must_drain`.
 //! Tests     tests/server/overlap.rs, tests/sim/.
 
 use super::block::Block;

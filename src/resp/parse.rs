@@ -5,7 +5,7 @@
 //!
 //! Promises  no byte is looked at twice however a request is cut into pieces: [`ParseState`] remembers how far it came.
 //!           A word of any size costs a comparison per piece. Memory grows with words that arrived, not words announced.
-//! Not here  assembling a request that spans two receive buffers, and the query buffer's limit: `node/connection.rs`.
+//! Not here  assembling a request that spans two receive buffers, and the query buffer's limit: `node/intake.rs`.
 //! Source    the RESP specification; errors and limits as Redis 8 has them. Like Redis, the two bytes that end a line
 //!           or a word are skipped unread, and a NUL before the end of a line means that the end never comes.
 //! Tests     tests/resp/parse.rs: every message cut at every byte, errors recorded from a real server; fuzz/.

@@ -20,10 +20,16 @@ const VERY_LONG_BYTES: usize = 1 << 20;
 /// Appends `bytes`.
 #[inline(always)]
 pub fn append(to: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes.len() {
-        LONG_BYTES..VERY_LONG_BYTES => append_pieces(to, bytes),
-        _ => to.extend_from_slice(bytes),
+    match is_long(bytes.len()) {
+        true => append_pieces(to, bytes),
+        false => to.extend_from_slice(bytes),
     }
+}
+
+/// Whether so many bytes are better copied in [`pieces`].
+#[inline(always)]
+pub fn is_long(bytes_count: usize) -> bool {
+    (LONG_BYTES..VERY_LONG_BYTES).contains(&bytes_count)
 }
 
 /// A copy on the heap, as large as it is.

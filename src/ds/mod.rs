@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 pub mod bitmap;
+pub mod block_buffer;
+pub mod block_pool;
 pub mod block_size;
 pub mod field_table;
 pub mod growing_buffer;
@@ -10,6 +12,7 @@ pub mod hyperloglog;
 pub mod intset;
 pub mod key_table;
 pub mod listpack;
+pub mod long_crc;
 pub mod lzf;
 pub mod mover;
 pub(crate) mod prefetch;

@@ -169,6 +169,11 @@ impl Mapping {
         (mapping.memory, mapping.bytes)
     }
 
+    /// The first byte.
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.memory
+    }
+
     /// How many bytes there are.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -7,7 +7,6 @@
 //! Tests     tests/persist/.
 #![forbid(unsafe_code)]
 
-pub mod block_buffer;
 pub mod effects;
 pub mod holds;
 pub mod libraries;
@@ -20,7 +19,7 @@ pub mod segment;
 pub mod source;
 pub mod withheld;
 
-pub use block_buffer::{BLOCK_BYTES, BlockBuffer};
+pub use crate::ds::block_buffer::{BLOCK_BYTES, BlockBuffer};
 pub use holds::Holds;
 pub use log::Log;
 pub use withheld::Withheld;

@@ -21,7 +21,7 @@
 //! Not here  what the stamp and the dependencies are for: `persist/recovery.rs`. Where records end: `persist/segment.rs`.
 //! Tests     tests/persist/record.rs: every byte damaged, every cut.
 
-use crc64fast::Digest;
+use crate::ds::long_crc::checksum;
 
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 40;
@@ -107,15 +107,8 @@ pub fn record_bytes(length: u64) -> u64 {
 /// Sets the checksum of the record that `record` begins with: its header and its payload must be there.
 pub fn seal_record(record: &mut [u8], segment_id: u64) {
     let length = u64_at(record, 8) as usize;
-    let crc = checksum(&record[8..HEADER_BYTES + length], segment_id);
+    let crc = checksum(segment_id.to_le_bytes(), &record[8..HEADER_BYTES + length]);
     record[..8].copy_from_slice(&crc.to_le_bytes());
-}
-
-fn checksum(bytes: &[u8], segment_id: u64) -> u64 {
-    let mut digest = Digest::new();
-    digest.write(&segment_id.to_le_bytes());
-    digest.write(bytes);
-    digest.sum64()
 }
 
 /// A record read back.
@@ -166,7 +159,11 @@ pub fn read(bytes: &[u8], segment_id: u64) -> Found<Record<'_>> {
     let (Some(kind), Some(payload)) = (Kind::from_byte(header_bytes[32]), payload) else {
         return Found::Bad;
     };
-    if checksum(&bytes[8..HEADER_BYTES + payload.len()], segment_id) != u64_at(header_bytes, 0) {
+    let crc = checksum(
+        segment_id.to_le_bytes(),
+        &bytes[8..HEADER_BYTES + payload.len()],
+    );
+    if crc != u64_at(header_bytes, 0) {
         return Found::Bad;
     }
     let header = Header {

@@ -22,10 +22,9 @@
 //!
 //! Tests     tests/persist/segment.rs: one for each row.
 
-use super::BLOCK_BYTES;
-use super::block_buffer::BlockBuffer;
 use super::record::{Found, HEADER_BYTES, Header, Kind, Record, announced_bytes, read, u64_at};
 use super::source::{PIECE_BYTES, Source};
+use super::{BLOCK_BYTES, BlockBuffer};
 use crc64fast::Digest;
 
 /// The format's version: one that is larger is refused. In 1 every line of an effect and every word ends in `\r\n`; since 2

@@ -1,6 +1,7 @@
 //! Seeded models; every failure names its seed.
 
 mod bitmap;
+mod block_buffer;
 mod block_size;
 mod field_table;
 mod growing_buffer;
@@ -13,6 +14,7 @@ mod key_table_compaction;
 mod key_table_cuts;
 mod key_table_walks;
 mod listpack;
+mod long_crc;
 mod lzf;
 mod purge;
 mod quicklist;

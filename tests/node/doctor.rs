@@ -354,8 +354,13 @@ fn the_profile_of_containers_allows_what_the_code_calls() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let profile = fs::read_to_string(root.join("tuning/deploy/seccomp.json")).unwrap();
     let mut named = 0;
-    for file in fs::read_dir(root.join("src/node")).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+    let mut files = vec![root.join("src/node")];
+    while let Some(file) = files.pop() {
+        if file.is_dir() {
+            files.extend(fs::read_dir(file).unwrap().map(|it| it.unwrap().path()));
+            continue;
+        }
+        let text = fs::read_to_string(file).unwrap();
         let numbers = text.split("libc::SYS_").skip(1);
         let by_name = text.contains("libc::getpriority(").then_some("getpriority");
         for rest in numbers.chain(by_name) {

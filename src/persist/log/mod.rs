@@ -14,8 +14,9 @@ mod on_disk;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::block_buffer::{BLOCK_BYTES, BlockBuffer};
 use super::record::HEADER_BYTES;
+use super::{BLOCK_BYTES, BlockBuffer};
+use crate::ds::block_pool::BlockPool;
 
 /// Bytes of a segment, where nothing larger must fit in.
 pub const SEGMENT_BYTES: u64 = 32 << 20;
@@ -162,7 +163,7 @@ pub struct Log {
     /// Something written may be lost: only a new log can be trusted.
     is_broken: bool,
     recent: Vec<u64>,
-    spare: Vec<BlockBuffer>,
+    buffers: BlockPool,
     /// Bytes of all segments but the open one's rest.
     bytes: u64,
     /// The last cut for a base.
@@ -230,7 +231,7 @@ impl Log {
             failure: None,
             is_broken: false,
             recent: Vec::new(),
-            spare: Vec::new(),
+            buffers: BlockPool::default(),
             bytes: 0,
             cut: None,
             wants_next: false,
@@ -264,6 +265,7 @@ impl Log {
         });
         self.policy = old.policy;
         self.recent = std::mem::take(&mut old.recent);
+        self.buffers = std::mem::take(&mut old.buffers);
         self.now_ms = old.now_ms;
         self.groups_count = old.groups_count;
         self.has_foreign_sync = old.syncing.is_some() || old.has_foreign_sync;

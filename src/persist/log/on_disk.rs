@@ -9,9 +9,9 @@ use super::{
     Cut, Flight, IN_FLIGHT_MAX, KEPT_BYTES_MAX, Log, OpenSegment, Policy, RESERVED_BYTES, Request,
     SEGMENT_BYTES_MIN, Waiting,
 };
-use crate::persist::block_buffer::{BLOCK_BYTES, BlockBuffer};
 use crate::persist::record::{self, HEADER_BYTES, Header, Kind, record_bytes, seal_record};
 use crate::persist::segment::SegmentHeader;
+use crate::persist::{BLOCK_BYTES, BlockBuffer};
 
 impl Log {
     /// The segment to prepare, if one is wanted.
@@ -203,7 +203,7 @@ impl Log {
             .flights
             .back()
             .map_or(self.written_lsn, |flight| flight.last_lsn);
-        let mut buffer = self.spare.pop().unwrap_or_default();
+        let mut buffer = self.buffers.take();
         for (kind, lsn) in [(Kind::Mark, self.synced_lsn), (Kind::Seal, last_lsn)] {
             let header = Header {
                 kind,
@@ -229,7 +229,7 @@ impl Log {
             return false;
         }
         self.closed_lsn = self.lsn;
-        let mut buffer = self.spare.pop().unwrap_or_default();
+        let mut buffer = self.buffers.take();
         buffer.extend(&[0; HEADER_BYTES]);
         buffer.pad(BLOCK_BYTES);
         let last_lsn = self.lsn;
@@ -246,7 +246,7 @@ impl Log {
             return;
         }
         self.batch.pad(BLOCK_BYTES);
-        let spare = self.spare.pop().unwrap_or_default();
+        let spare = self.buffers.take();
         let buffer = std::mem::replace(&mut self.batch, spare);
         self.waiting.push_back(Waiting {
             buffer,
@@ -326,11 +326,8 @@ impl Log {
         }
     }
 
-    fn keep(&mut self, mut buffer: BlockBuffer) {
-        if buffer.capacity() <= KEPT_BYTES_MAX && self.spare.len() < IN_FLIGHT_MAX {
-            buffer.clear();
-            self.spare.push(buffer);
-        }
+    fn keep(&mut self, buffer: BlockBuffer) {
+        self.buffers.keep(buffer, KEPT_BYTES_MAX, IN_FLIGHT_MAX);
     }
 
     /// The segment to make durable, if one is not and none is under way.

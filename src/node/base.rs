@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use super::folder::shown;
 use super::functions::Codes;
 use super::load::{BATCHES_MAX, Batch, Fed, TakenApart, take_apart, tell_empty, told};
+use super::load_threads::{begin, end};
 use super::regular;
 use crate::keyspace::load::Loaded;
 use crate::shard::Shard;
@@ -39,7 +40,7 @@ pub fn load_base(
 /// - `file_bytes`: how long it is, about.
 /// - `checks`: `rdbchecksum`.
 /// - `shards`: all of a map of slots, one at least.
-/// - Errors: the offset, and what is wrong there.
+/// - Errors: the offset, and what is wrong there; or that a thread is missing.
 pub(super) fn load_base_from(
     file: &mut impl Read,
     file_bytes: u64,
@@ -53,11 +54,17 @@ pub(super) fn load_base_from(
         .map(|_| sync_channel::<Batch>(BATCHES_MAX))
         .unzip();
     std::thread::scope(|scope| {
-        let loaders: Vec<_> = shards
-            .iter_mut()
-            .zip(receivers)
-            .map(|(shard, line)| scope.spawn(move || load_batches(shard, &line)))
-            .collect();
+        let loaders = (shards.iter_mut().zip(receivers))
+            .map(|(shard, line)| begin(scope, move || load_batches(shard, &line)))
+            .collect::<Result<Vec<_>, String>>();
+        let loaders = match loaders {
+            Ok(loaders) => loaders,
+            Err(reason) => {
+                // Those that have begun wait for more.
+                drop(lines);
+                return Err(reason);
+            }
+        };
         let read = take_apart(file, file_bytes, map, checks, &mut |fed| match fed {
             Fed::Read(count) => {
                 progress(count as u64);
@@ -69,10 +76,7 @@ pub(super) fn load_base_from(
             Fed::Batch(shard, batch) => lines[shard].send(batch).is_ok(),
         });
         drop(lines);
-        let joined = loaders.into_iter().map(|loader| loader.join());
-        let results: Vec<Result<(), String>> = joined
-            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect();
+        let results: Vec<Result<(), String>> = loaders.into_iter().map(end).collect();
         results.into_iter().collect::<Result<(), String>>()?;
         read
     })

@@ -39,9 +39,9 @@ const GLOMMIO_RING_DEPTH: usize = 32;
 /// than they use, some 2 GiB where nothing is stored.
 const ADDRESS_BYTES_MIN: u64 = 4 << 30;
 /// What has a thread of its own: for each core its executor, the executor's helper and what writes its files; memory, pages, signals and
-/// what loads beside them.
+/// what loads, and tells how far it has got, beside them.
 const THREADS_PER_CORE: usize = 3;
-const THREADS_BESIDE: usize = 4;
+const THREADS_BESIDE: usize = 5;
 /// The end of the process waits so long for files that are given up.
 const FILES_END_MAX: Duration = Duration::from_secs(1);
 /// A disk that does not answer has so long beyond the clients' time. With these supervisors' 90 s are not over.

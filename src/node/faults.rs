@@ -1,5 +1,5 @@
-//! Faults of the disk, for tests of the binary: a file below `$TEST_FAULTS_OF_RONDO` named as the fault is makes it happen for as
-//! long as it is there.
+//! Faults of the disk, and threads that cannot be had, for tests of the binary: a file below `$TEST_FAULTS_OF_RONDO` named as the fault is
+//! makes it happen for as long as it is there.
 //!
 //! | file | what happens |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | `base` | a base is written but not put in force: EIO |
 //! | `link` | a file gets no second name, in a backup: ENOSPC |
 //! | `copy` | a segment cannot be copied, into a backup: ENOSPC |
+//! | `thread` | a thread that loads cannot begin: EAGAIN |
 //! | `unlock` | a backup that is whole cannot be said to be: EIO |
 //!
 //! Promises  nothing of it is in a release build.
@@ -30,6 +31,7 @@ pub fn fault(name: &str) -> Option<i32> {
     let errno = match name {
         "sync" | "manifest" | "base" | "unlock" => libc::EIO,
         "fallocate" => libc::ENOSYS,
+        "thread" => libc::EAGAIN,
         _ => libc::ENOSPC,
     };
     is_there.then_some(errno)

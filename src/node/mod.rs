@@ -66,6 +66,7 @@ pub mod listeners;
 mod listing;
 pub mod load;
 mod load_ahead;
+mod load_threads;
 mod local_time;
 pub mod log;
 pub mod log_lines;

@@ -27,10 +27,11 @@ impl Progress {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Does something, and says meanwhile how far it has got; where no thread can be had for that, without a word.
     pub(super) fn told<T>(&self, work: impl FnOnce() -> T) -> T {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let teller = scope.spawn(|| {
+            let tell = || {
                 while !is_over.load(Ordering::Acquire) {
                     std::thread::park_timeout(TOLD_EVERY);
                     if !is_over.load(Ordering::Acquire) {
@@ -39,10 +40,13 @@ impl Progress {
                         tracing::info!(percent, bytes = done, "loading the append-only log");
                     }
                 }
-            });
+            };
+            let teller = std::thread::Builder::new().spawn_scoped(scope, tell);
             let result = work();
             is_over.store(true, Ordering::Release);
-            teller.thread().unpark();
+            if let Ok(teller) = teller {
+                teller.thread().unpark();
+            }
             result
         })
     }

@@ -18,6 +18,7 @@ use super::data_dir::DataDir;
 use super::disk::has_no_room;
 use super::functions::Codes;
 use super::import::length_of;
+use super::load_threads::{begin, in_parallel};
 use super::options::Options;
 use super::progress::Progress;
 use super::replaying::{Runner, Seat, Sizes, Together, run_record};
@@ -186,9 +187,9 @@ fn recover(
     let mut shards: Vec<Shard> = Vec::new();
     let mut functions = Codes::default();
     let mut extents = Vec::new();
-    let sizes: Vec<Sizes> = (manifest.epochs.iter())
+    let sizes = (manifest.epochs.iter())
         .map(|epoch| sizes_of(dir, epoch))
-        .collect();
+        .collect::<Result<Vec<Sizes>, String>>()?;
     let all_bytes = |sizes: &Sizes| sizes.base_bytes + sizes.logs_bytes();
     progress.expect(sizes.iter().map(all_bytes).sum());
     for (epoch, sizes) in manifest.epochs.iter_mut().zip(&sizes) {
@@ -196,7 +197,7 @@ fn recover(
         let then = SlotMap::new(epoch.cores).with_groups(groups);
         let replayed = SlotMap::new(shards_for(epoch.cores, cores)).with_groups(groups);
         if shards.first().is_some_and(|it| it.keys.slots() != replayed) {
-            let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))
+            let scans = in_parallel(0..epoch.cores, |core| scan(dir, epoch, core))?
                 .into_iter()
                 .collect::<Result<Vec<Scan>, _>>()
                 .map_err(|refusal| refusal.to_string())?;
@@ -208,7 +209,7 @@ fn recover(
                 continue;
             }
         }
-        shards = deal(shards, limits, replayed);
+        shards = deal(shards, limits, replayed)?;
         functions.version = 0;
         if let Some(base) = &epoch.base {
             let path = dir.base_path(epoch.number, base.number);
@@ -231,7 +232,7 @@ fn recover(
             let scan = scan.map_err(|refusal| refusal.to_string());
             Ok((scan?, last_lsn?))
         };
-        let results = progress.told(|| in_parallel(seats.iter().copied(), scan_and_run));
+        let results = progress.told(|| in_parallel(seats.iter().copied(), scan_and_run))?;
         let results: Vec<(Scan, u64)> = results.into_iter().collect::<Result<_, String>>()?;
         let (scans, run): (Vec<Scan>, Vec<u64>) = results.into_iter().unzip();
         for scan in &scans {
@@ -254,7 +255,7 @@ fn recover(
             let run_lsn = run[usize::from(seat.origin.shard)];
             run_log(dir, epoch_now, (run_lsn, &settled), seat)
         };
-        let results = progress.told(|| in_parallel(seats.iter().copied(), run_rest));
+        let results = progress.told(|| in_parallel(seats.iter().copied(), run_rest))?;
         results.into_iter().collect::<Result<(), String>>()?;
         let free = |shard: Mutex<Shard>| shard.into_inner().unwrap_or_else(PoisonError::into_inner);
         shards = held.into_iter().map(free).collect();
@@ -271,7 +272,7 @@ fn recover(
         }
         epoch.ends = Some(settled.ends);
     }
-    let mut shards = deal(shards, limits, map);
+    let mut shards = deal(shards, limits, map)?;
     shards.iter_mut().for_each(|shard| shard.keys.reset_stats());
     let keys: usize = shards.iter().map(|shard| keys_count(&shard.keys)).sum();
     if !manifest.epochs.is_empty() {
@@ -293,13 +294,13 @@ fn recover(
 }
 
 /// Bytes of all that an epoch has.
-fn sizes_of(dir: &DataDir, epoch: &Epoch) -> Sizes {
+fn sizes_of(dir: &DataDir, epoch: &Epoch) -> Result<Sizes, String> {
     let base = epoch.base.as_ref();
     let path = base.map(|base| dir.base_path(epoch.number, base.number));
-    Sizes {
+    Ok(Sizes {
         base_bytes: path.map_or(0, |path| length_of(&path)),
-        logs: in_parallel(0..epoch.cores, |core| dir.log_extent(epoch.number, core)),
-    }
+        logs: in_parallel(0..epoch.cores, |core| dir.log_extent(epoch.number, core))?,
+    })
 }
 
 /// How many shards replay the logs of `then` cores where there are `now`: as many as now where each has the keys of whole cores of
@@ -419,29 +420,16 @@ pub(super) fn keys_count(keys: &Keyspace) -> usize {
     databases.map(|db| keys.keys_count(db)).sum()
 }
 
-/// Runs `work` for each, a thread each.
-fn in_parallel<I: Send, T: Send>(
-    items: impl IntoIterator<Item = I>,
-    work: impl Fn(I) -> T + Sync,
-) -> Vec<T> {
-    let work = &work;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = items
-            .into_iter()
-            .map(|item| scope.spawn(move || work(item)))
-            .collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        // A thread that panics is a bug, and has said so.
-        joined
-            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
-}
-
 /// The same keys on the shards of `map`; a thread for each of the old ones and of the new.
-fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), map: SlotMap) -> Vec<Shard> {
+///
+/// - Errors: as [`begin`].
+fn deal(
+    old: Vec<Shard>,
+    (options, hasher): (&Options, &KeyHasher),
+    map: SlotMap,
+) -> Result<Vec<Shard>, String> {
     if old.first().is_some_and(|it| it.keys.slots() == map) {
-        return old;
+        return Ok(old);
     }
     let cores = map.shards_count();
     let counts: Vec<usize> = match old.first() {
@@ -464,23 +452,23 @@ fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), map: SlotMap
             shard
         })
         .collect();
+    // Where one cannot begin, its end of a channel is gone, and so no other waits for it.
     std::thread::scope(|scope| {
-        let senders: Vec<_> = shards
-            .iter_mut()
+        let senders = (shards.iter_mut())
             .map(|target| {
                 let (sender, receiver) = sync_channel::<Vec<(usize, Vec<u8>, Moved)>>(4);
-                scope.spawn(move || {
+                begin(scope, move || {
                     for (db, key, value) in receiver.into_iter().flatten() {
                         let key = target.keys.key(&key);
                         target.keys.put_value(db, &key, value, true);
                     }
-                });
-                sender
+                })?;
+                Ok(sender)
             })
-            .collect();
+            .collect::<Result<Vec<_>, String>>()?;
         for mut shard in old {
             let senders = senders.clone();
-            scope.spawn(move || {
+            begin(scope, move || {
                 let mut batches: Vec<Vec<_>> = senders.iter().map(|_| Vec::new()).collect();
                 // Receivers live until the last sender has gone.
                 shard.keys.drain(|db, key, value| {
@@ -493,8 +481,9 @@ fn deal(old: Vec<Shard>, (options, hasher): (&Options, &KeyHasher), map: SlotMap
                 for (sender, batch) in senders.iter().zip(batches) {
                     let _ = sender.send(batch);
                 }
-            });
+            })?;
         }
-    });
-    shards
+        Ok::<(), String>(())
+    })?;
+    Ok(shards)
 }

@@ -1,7 +1,7 @@
 //! Killed and started again: what was acknowledged is there, on however many cores.
 
 use super::client::{Client, Next, Value, bulk, ok};
-use super::harness::{ALWAYS, Server, eventually, free_port, run_to_end};
+use super::harness::{ALWAYS, BINARY, Server, eventually, free_port, run_to_end};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -280,6 +280,35 @@ fn a_directory_in_use_is_refused() {
     let (code, said) = run_to_end(&words);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("is in use by another process"), "{said}");
+}
+
+/// Where a thread that would load cannot begin, a start says what to change and ends; the next one has all keys. So it is with logs, and
+/// with a snapshot that becomes their first base.
+#[test]
+fn a_start_without_threads_to_load_ends_with_a_reason() {
+    for log in ["yes", "no"] {
+        let mut server = Server::start(2, &["--appendonly", log, "--save", "3600 1"]);
+        server.client().ask("MSET a 1 b 2 c 3");
+        assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+        let faults = server.dir.join("faults");
+        std::fs::create_dir(&faults).expect("a new folder");
+        std::fs::write(faults.join("thread"), "").expect("a file in it");
+        let output = std::process::Command::new(BINARY)
+            .args(["--port", &free_port().to_string(), "--threads", "2"])
+            .args(["--dir", &server.dir.display().to_string()])
+            .args(["--appendonly", "yes", "--pin-threads", "no"])
+            .env("TEST_FAULTS_OF_RONDO", &faults)
+            .output()
+            .expect("the binary starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let reason = "not enough threads can begin to load it: ";
+        assert!(said.contains(reason), "{said}");
+        assert!(said.contains("raise RLIMIT_NPROC"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        assert!(server.restart(2, ALWAYS), "{}", server.log());
+        assert_eq!(server.client().ask("DBSIZE"), Value::Integer(3));
+    }
 }
 
 /// A byte of an acknowledged record is changed: the server says which file, where, and what accepts the loss.

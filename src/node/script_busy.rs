@@ -5,7 +5,7 @@
 //!
 //! Promises  the other cores serve on, and whoever waits there for what such a script holds is told BUSY, a script that has
 //!           written by the call that waits, but for WATCH, which is served; a snapshot's cut steps back, so that nobody waits behind it; PING says BUSY on every core, as health checks expect; a script that loops for
-//!           ever does not keep its core from SCRIPT KILL and SHUTDOWN.
+//!           ever does not keep its core from SCRIPT KILL and SHUTDOWN; of one that SHUTDOWN or a signal ends nothing is logged.
 //! Not here  where scripts run: `node/script.rs`.
 //! Tests     tests/server/scripts.rs.
 
@@ -27,6 +27,8 @@ use crate::script::{Answer, RunName};
 const UNKILLABLE: &str = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can \
                           either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE \
                           command.";
+const CUT_OFF: &str =
+    "ERR The server ends: the script is cut off, and nothing that it has done is kept.";
 const NOT_BUSY: &str = "NOTBUSY No scripts in execution right now.";
 
 /// What a core answers to the question whether it has a script to end.
@@ -341,11 +343,46 @@ impl Core {
         found
     }
 
-    /// The server ends: no script is waited for that would not.
+    /// The server ends: no script is waited for that would not. Nor is a cut that waits for one: other cores may be gone by then.
     pub(super) fn end_slow_scripts(&mut self) {
-        let runs = self.scripts.runs.values_mut();
-        runs.filter(|hosted| hosted.is_busy)
-            .for_each(|hosted| hosted.is_killed = true);
+        self.scripts.put_off.clear();
+        let mut halves = Vec::new();
+        for (&tx, hosted) in &mut self.scripts.runs {
+            if hosted.is_busy && (hosted.has_written || hosted.is_in_block) {
+                halves.push(tx);
+            } else if hosted.is_busy {
+                hosted.is_killed = true;
+            }
+        }
+        for tx in halves {
+            self.cut_script_off(tx);
+        }
+    }
+
+    /// What a script has done so far is half of what it does, and so are the writes of the block that it is part of: none of it is
+    /// logged, and its client is told. Nobody sees it either: what it has locked stays so, and whoever waits for that is told BUSY to
+    /// the end of the process.
+    fn cut_script_off(&mut self, tx: TxId) {
+        let Some(mut hosted) = self.scripts.runs.remove(&tx) else {
+            return;
+        };
+        if !hosted.is_told {
+            self.tell_all_that_it_is_busy(tx, &hosted);
+        }
+        hosted.is_killed = true;
+        while !matches!(self.advance(&mut hosted, Answer::Kill, None), Wish::Done(_)) {}
+        self.forget_what_is_said_in(tx);
+        let Some(mut coordinated) = self.transactions.remove(&tx) else {
+            return;
+        };
+        tracing::warn!(
+            script = %String::from_utf8_lossy(hosted.run.name().as_bytes()),
+            "a script that has written is cut off: nothing that it has done is in the log"
+        );
+        // No file is saved of what it has emptied.
+        coordinated.has_emptied = false;
+        let reply = format!("-{CUT_OFF}\r\n").into_bytes();
+        self.end_transaction(coordinated, reply, &Holds::new());
     }
 
     pub(super) fn has_killed(&mut self, token: Token, found: &[usize]) {

@@ -10,6 +10,7 @@
 //! | SHUTDOWN NOSAVE | a shutdown saves | both end without the file: what it waits for may be a script that never ends |
 //! | SIGINT | a shutdown that a signal began saves | the file is given up, what is in the logs is not; exit 1 |
 //! | SIGINT | the process ends, for a signal | exit 1, at once |
+//! | any of these | a script runs for long that has written | it is cut off, and nothing of it is in the logs: `node/script_busy.rs` |
 //! | SIGINT, behind another signal | core 0 is in a script | that counts as busy, whatever `busy-reply-threshold` says: both are heeded, one after the other |
 //! | nothing | the process ends, and the disk has not taken all of a log | that has a minute more than clients have; then exit 1, and it is said |
 //!

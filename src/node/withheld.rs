@@ -418,6 +418,13 @@ impl Core {
             .transaction_has_ended(tx, &self.while_held(holds));
     }
 
+    /// A transaction will never end: nobody hears what was said in it.
+    pub(super) fn forget_what_is_said_in(&mut self, tx: TxId) {
+        for told in self.withheld.take_of_transaction(tx) {
+            self.note_told(told.said_bytes());
+        }
+    }
+
     /// What is told waits for, once replies wait for nothing any more: its turn behind what is withheld already, and no records of its
     /// own, or with `everysec` there would always be some.
     fn while_held(&self, holds: Holds) -> Holds {

@@ -160,6 +160,14 @@ impl<T> Withheld<T> {
         self.end(Until::Ended(tx), holds);
     }
 
+    /// Takes what waits for the end of this transaction, which will not come.
+    pub fn take_of_transaction(&mut self, tx: u64) -> Vec<T> {
+        let (of_it, others) = (std::mem::take(&mut self.entries).into_iter())
+            .partition::<Vec<_>, _>(|entry| entry.until == Until::Ended(tx));
+        self.entries = others.into();
+        of_it.into_iter().map(|entry| entry.what).collect()
+    }
+
     fn end(&mut self, until: Until, holds: &Holds) {
         for entry in &mut self.entries {
             if entry.until == until {

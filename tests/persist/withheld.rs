@@ -127,3 +127,16 @@ fn news_behind_what_is_said_keep_their_order() {
     let all = ["block", "news", "later"];
     assert_eq!(release(&mut withheld, 0, 0, 9), all);
 }
+
+#[test]
+fn nothing_waits_for_a_transaction_that_will_not_end() {
+    let mut withheld = Withheld::default();
+    withheld.push_of_transaction("half", Some(1), 7);
+    withheld.push_held("behind it", 1, holds(5));
+    withheld.push_of_transaction("whole", Some(2), 8);
+    assert!(release(&mut withheld, 9, 0, 5).is_empty());
+    assert_eq!(withheld.take_of_transaction(7), ["half"]);
+    assert_eq!(release(&mut withheld, 9, 0, 5), ["behind it"]);
+    withheld.transaction_has_ended(8, &Holds::new());
+    assert_eq!(release(&mut withheld, 9, 0, 5), ["whole"]);
+}

@@ -150,6 +150,58 @@ fn only_shutdown_nosave_ends_a_script_that_has_written() {
     }
 }
 
+/// A script is all of itself or nothing: what it had written when the end of the process cut it off is not in the logs, on whatever
+/// cores its keys are, nor is what came before it in its block. Who waited for those keys was told BUSY and did not see them, and nobody
+/// kept the end waiting.
+#[test]
+fn nothing_is_kept_of_a_script_that_the_end_cuts_off() {
+    const LOOPS: &[u8] =
+        b"for i = 1, #KEYS do redis.call('incr', KEYS[i]) end while true do redis.call('incr', KEYS[1]) end";
+    for threads in THREADS {
+        for (policy, is_in_block, signal) in [
+            ("everysec", false, None),
+            ("everysec", true, None),
+            ("always", false, None),
+            ("always", true, Some("TERM")),
+            ("everysec", false, Some("TERM")),
+        ] {
+            let case = format!("{threads} threads, {policy}, {is_in_block}, {signal:?}");
+            let options = ["--appendonly", "yes", "--appendfsync", policy, "--save", ""];
+            let busy = ["--busy-reply-threshold", "50", "--shutdown-timeout", "60"];
+            let mut server = Server::start(threads, &[&options[..], &busy].concat());
+            let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+            assert_eq!(clients[0].ask("MSET a 0 b 0 c 0 d 0"), ok());
+            let mut looping = server.client();
+            if is_in_block {
+                assert_eq!(looping.ask("MULTI"), ok());
+                looping.ask("SET e 1");
+            }
+            let script = request(&[b"EVAL", LOOPS, b"4", b"a", b"b", b"c", b"d"]);
+            looping.send(&script);
+            if is_in_block {
+                looping.reply();
+                looping.send(&request(&[b"EXEC"]));
+            }
+            eventually("somebody is told BUSY", || {
+                is_busy_somewhere(&mut clients, BUSY)
+            });
+            assert_eq!(clients[1].ask("MGET a b c d"), error(BUSY), "{case}");
+            match signal {
+                Some(name) => server.signal(name),
+                None => clients[0].send(&request(&[b"SHUTDOWN", b"NOSAVE"])),
+            }
+            let told = looping.reply().text();
+            assert!(told.contains("the script is cut off"), "{case}: {told}");
+            assert_eq!(server.wait_for_the_end().code(), Some(0), "{case}");
+            assert!(server.restart(2, &options), "{}", server.log());
+            let mut all = vec![bulk("0"); 4];
+            all.push(Value::Null);
+            let found = server.client().ask("MGET a b c d e");
+            assert_eq!(found, Value::Array(all), "{case}");
+        }
+    }
+}
+
 /// FUNCTION STATS names what runs; SCRIPT KILL is not for functions, nor FUNCTION KILL for scripts.
 #[test]
 fn functions_that_run_for_long_are_named_and_ended_as_functions() {

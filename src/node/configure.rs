@@ -7,11 +7,12 @@
 //! Not here  names and values: `node/options.rs`; how logs begin: `node/rewrite.rs`.
 //! Tests     tests/server/config.rs, tests/server/rewrite.rs.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::acl::use_users_question;
 use super::core::Core;
-use super::folder;
+use super::folder::{self, Folder};
 use super::gather::{Asker, Purpose};
 use super::mesh::GATE_LOADING;
 use super::message::{Answer, Question};
@@ -41,10 +42,18 @@ impl Core {
             "local" => is_local,
             _ => false,
         };
-        let changed = config_set(&mut options, pairs, may_protected)?;
+        let mut changed = config_set(&mut options, pairs, may_protected)?;
         // A file may have changed though its name has not.
         let mut names = pairs.iter().filter_map(|(name, _)| Some(find(name)?.name));
-        let of_tls = names.find(|name| name.starts_with("tls-"));
+        let of_tls = names.clone().find(|name| name.starts_with("tls-"));
+        // So may the folder: it was removed, and another has its name.
+        let is_there = |folder: &Arc<Folder>| folder.is_at(Path::new(&options.dir));
+        if names.any(|name| name == "dir")
+            && !changed.contains(&"dir")
+            && !before.as_ref().is_some_and(is_there)
+        {
+            changed.push("dir");
+        }
         let in_force = super::settings::apply_to_process(&mut options, &changed)
             .and_then(|()| self.listeners.follow(&options, &changed, of_tls))
             .and_then(|()| self.log_as_told(&options, &changed));
@@ -61,7 +70,7 @@ impl Core {
             }
             return Err(text);
         }
-        if changed.contains(&"dir") {
+        if changed.contains(&"dir") && !self.renew_removed_logs_soon() {
             self.tell_logs_left_behind(&options);
         }
         if changed.contains(&"requirepass") {

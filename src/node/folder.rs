@@ -3,7 +3,8 @@
 //!     /proc/self/fd/17/appendonlydir       a path below one: the kernel goes on from the directory itself
 //!
 //! Who renames a folder, or one above it, while a server runs in it has its files written there all the same, as by a server whose
-//! paths are relative to its working directory; and as with that, a folder that was removed has room for no file any more.
+//! paths are relative to its working directory; and as with that, a folder that was removed has room for no file any more. What is made
+//! in its place is another one: it is entered with CONFIG SET dir, or when a log that was removed is to begin anew.
 //! Other than with relative paths, a file that another thread is writing stays where it was begun when `dir` changes.
 //!
 //! Promises  paths below one mean the same directory for as long as it is held; where there is no /proc they go by its name.
@@ -20,6 +21,9 @@ use super::spare::SPARES;
 
 /// What the path of one begins with.
 const HELD: &str = "/proc/self/fd";
+
+/// What the name of one that was removed ends with there.
+const REMOVED: &str = " (deleted)";
 
 /// The process's working directory, once it has one of its own choice.
 static WORKING: Mutex<Option<Arc<Folder>>> = Mutex::new(None);
@@ -112,6 +116,22 @@ pub fn working() -> Option<Arc<Folder>> {
 /// - `dir`: the option; it stands where no directory was entered.
 pub fn working_path(dir: &str) -> PathBuf {
     working().map_or_else(|| dir.into(), |folder| folder.path().to_path_buf())
+}
+
+/// Goes to the directory that by now has the name of the working directory, where that was removed; whether it did.
+///
+/// - Errors: there is none, or it cannot be entered: the process is where it was.
+pub fn enter_successor() -> IoResult<bool> {
+    let Some(gone) = working().filter(|folder| folder.is_gone()) else {
+        return Ok(false);
+    };
+    let name = shown(gone.path());
+    // As the kernel shows what was removed. Where it is not shown, it has no name that is known.
+    let Some(name) = name.to_str().and_then(|name| name.strip_suffix(REMOVED)) else {
+        return Ok(false);
+    };
+    enter(Arc::new(Folder::open(Path::new(name))?))?;
+    Ok(true)
 }
 
 /// The name that the working directory has now, or the one it had last.

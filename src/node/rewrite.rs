@@ -480,7 +480,7 @@ impl Core {
     }
 
     /// Core 0: where a sync has failed, all logs go on in a new epoch: what was written to the broken one may be lost, and the
-    /// disk would say so only once. Where their folder was removed, in another of that name.
+    /// disk would say so only once. Where their folder was removed, in another of that name; so it is with the one above.
     ///
     /// - Errors: there are somebody else's logs by now, as from a backup that the next start is to find: they are left alone.
     fn renew_broken_logs(&mut self) -> Result<(), String> {
@@ -492,6 +492,13 @@ impl Core {
             return Ok(());
         }
         let is_gone = store.dir.folder().is_gone();
+        if is_gone && folder::enter_successor().is_ok_and(|has_entered| has_entered) {
+            let dir = folder::working_name(&self.options.dir);
+            tracing::warn!(
+                dir = %dir.display(),
+                "the working directory was removed: it is the one that has its name now"
+            );
+        }
         let path = next_dir_of(&self.options);
         if store.dir.has_others_manifest() || is_gone && path.join("manifest").exists() {
             let place = if is_gone {
@@ -527,6 +534,18 @@ impl Core {
         rewriting.last_base = 0;
         rewriting.is_first = true;
         Ok(())
+    }
+
+    /// Core 0: logs that were removed, where there are any, have a place to begin anew in, and need not wait for another try; whether
+    /// there are.
+    pub(super) fn renew_removed_logs_soon(&mut self) -> bool {
+        let rewriting = &mut self.saving.rewriting;
+        let store = rewriting.store.as_ref();
+        let are_gone = store.is_some_and(|store| store.dir.folder().is_gone());
+        if are_gone {
+            rewriting.tried_ms = 0;
+        }
+        are_gone
     }
 
     /// Core 0: the last epoch of which a log is broken.

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use super::client::{Client, Value, bulk, error, ok};
-use super::harness::{ALWAYS, Server, eventually, exists, new_dir};
+use super::harness::{ALWAYS, Server, eventually, exists, free_port, new_dir, run_to_end};
 
 const PROTECTED: &[&str] = &["--enable-protected-configs", "local", "--save", ""];
 
@@ -101,6 +101,74 @@ fn a_log_that_is_removed_begins_anew() {
             assert_eq!(client.ask(&format!("GET {key}")), bulk(value));
         }
     }
+}
+
+/// The same with the working directory itself, once there is another of its name; where there is no log, CONFIG SET dir goes there.
+#[test]
+fn a_folder_that_is_removed_and_made_again_is_taken_up() {
+    for (threads, is_told) in [(1, false), (2, false), (2, true)] {
+        let mut server = Server::start(threads, &[ALWAYS, PROTECTED].concat());
+        let mut client = server.client();
+        assert_eq!(client.ask("SET before 1"), ok());
+        let dir = server.dir.clone();
+        fs::remove_dir_all(&dir).expect("it is there");
+        if is_told {
+            eventually("it is noticed", || {
+                server.info("persistence", "aof_last_write_status") == "err"
+            });
+        }
+        fs::create_dir(&dir).expect("its name is free");
+        if is_told {
+            assert_eq!(set_dir(&mut client, &dir), ok());
+        }
+        eventually("it has a base", || has_base(&dir));
+        eventually("writes are taken", || client.ask("SET after 2") == ok());
+        assert_eq!(dir_of(&mut client), dir.display().to_string());
+        assert_eq!(client.ask("SAVE"), ok());
+        assert!(exists(&dir.join("dump.rdb")));
+        let another = ["--dir", &dir.display().to_string(), "--appendonly", "yes"];
+        let port = free_port().to_string();
+        let (code, refused) = run_to_end(&[&another[..], &["--port", &port]].concat());
+        assert_eq!(code, Some(1), "{refused}");
+        assert!(
+            refused.contains("is in use by another process"),
+            "{refused}"
+        );
+        server.signal("KILL");
+        assert!(server.restart(2, ALWAYS), "{}", server.log());
+        let mut client = server.client();
+        for (key, value) in [("before", "1"), ("after", "2")] {
+            assert_eq!(client.ask(&format!("GET {key}")), bulk(value));
+        }
+    }
+}
+
+#[test]
+fn config_set_dir_goes_to_what_has_the_name_by_now() {
+    let server = Server::start(2, PROTECTED);
+    let mut client = server.client();
+    let dir = server.dir.canonicalize().expect("it is there");
+    assert_eq!(client.ask("SET key value"), ok());
+    fs::remove_dir_all(&dir).expect("it is there");
+    assert!(matches!(client.ask("SAVE"), Value::Error(_)));
+    // There is none yet.
+    assert!(matches!(set_dir(&mut client, &dir), Value::Error(_)));
+    fs::create_dir(&dir).expect("its name is free");
+    assert!(matches!(client.ask("SAVE"), Value::Error(_)));
+    // Where a change fails, it stays where it was.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("it has one").port().to_string();
+    let named = dir.display().to_string();
+    let words = ["CONFIG", "SET", "dir", &named, "port", &port];
+    assert!(matches!(
+        client.run(&words.map(str::as_bytes)),
+        Value::Error(_)
+    ));
+    assert!(matches!(client.ask("SAVE"), Value::Error(_)));
+    assert_eq!(set_dir(&mut client, &dir), ok());
+    assert_eq!(dir_of(&mut client), named);
+    assert_eq!(client.ask("SAVE"), ok());
+    assert!(exists(&dir.join("dump.rdb")));
 }
 
 /// As what somebody has put there for the next start, from a backup: nothing of it is touched, and writes are refused.

@@ -678,4 +678,9 @@ impl Files for DataDir {
         let path = self.segment(epoch, core, sequence);
         shown(&path).display().to_string()
     }
+
+    fn names(&self, epoch: u64, core: u16) -> String {
+        let path = self.core_dir(core).join(format!("{epoch:04}-*.log"));
+        shown(&path).display().to_string()
+    }
 }

@@ -61,6 +61,8 @@ pub trait Files {
     }
     /// Its name, to tell an operator.
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String;
+    /// What the names of all of a log's segments are, with a `*`: where there is none, nobody knows which there were.
+    fn names(&self, epoch: u64, core: u16) -> String;
 }
 
 /// How a log ends.
@@ -78,7 +80,7 @@ pub enum Tail {
     /// In a file that has been made shorter since, as a copy is for which there was no room. What was behind may have been
     /// acknowledged.
     Short {
-        /// The file.
+        /// The file; where there is none, what its name would be.
         file: String,
         /// Bytes that it has; none where there is no such file.
         bytes: u64,
@@ -315,7 +317,7 @@ pub fn gone_tails(
     for core in 0..epoch.cores {
         if segments_of(files, epoch, core)?.is_empty() {
             let tail = Tail::Short {
-                file: files.name(epoch.number, core, 1),
+                file: files.names(epoch.number, core),
                 bytes: 0,
                 made_bytes: BLOCK_BYTES as u64,
             };

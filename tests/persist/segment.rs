@@ -353,6 +353,9 @@ fn an_error_of_the_disk_refuses_the_log() {
         fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {
             self.0.name(epoch, core, sequence)
         }
+        fn names(&self, epoch: u64, core: u16) -> String {
+            self.0.names(epoch, core)
+        }
     }
     let (disk, _) = ten();
     for readable in [

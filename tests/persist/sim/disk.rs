@@ -279,4 +279,8 @@ impl Files for Disk {
     fn name(&self, epoch: u64, core: u16, sequence: u64) -> String {
         format!("core-{core:02}/{epoch}-{sequence}")
     }
+
+    fn names(&self, epoch: u64, core: u16) -> String {
+        format!("core-{core:02}/{epoch}-*")
+    }
 }

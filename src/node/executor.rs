@@ -185,10 +185,6 @@ fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String
     }
     let users = Arc::new(super::acl::users_at_start(&options)?);
     let cores_count = usize::try_from(options.threads).unwrap_or(1).max(1);
-    process::try_out_threads(THREADS_PER_CORE * cores_count + THREADS_BESIDE).map_err(|error| {
-        let remedy = process::core_remedy(&error, process::address_limit().is_some());
-        format!("not enough threads can begin: {error}; {remedy}")
-    })?;
     let clients_max = process::raise_open_files(options.maxclients as u32, cores_count);
     if clients_max == 0 {
         let error = std::io::Error::from_raw_os_error(libc::EMFILE);
@@ -211,6 +207,14 @@ fn serve_until_end(mut options: Options, config_file: &str) -> Result<(), String
     backup_dir::refuse_misplaced(&options)?;
     let opened = options.appendonly.then(|| recover::open(&options));
     let opened = opened.transpose()?;
+    let loaders_count = opened
+        .as_ref()
+        .map_or(0, |it| it.loaders_count(cores_count));
+    let threads_count = THREADS_PER_CORE * cores_count + THREADS_BESIDE + loaders_count;
+    process::try_out_threads(threads_count).map_err(|error| {
+        let remedy = process::core_remedy(&error, process::address_limit().is_some());
+        format!("not enough threads can begin: {error}; {remedy}")
+    })?;
     let backup = backup_dir::look(&options)?;
     let signals = Signals::catch()?;
     if let Err(error) = super::title::begin(&options, config_file) {

@@ -43,6 +43,17 @@ pub struct Opened {
     pub manifest: Manifest,
 }
 
+impl Opened {
+    /// Threads that load it while `cores_count` cores begin, beyond one for each core: those of logs of another number of cores.
+    pub fn loaders_count(&self, cores_count: usize) -> usize {
+        let cores = self.manifest.epochs.iter().map(|it| usize::from(it.cores));
+        cores
+            .filter(|&cores| cores != cores_count)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
 /// What was loaded, and what is to follow.
 pub struct Loaded {
     /// The keys, one keyspace for each core.

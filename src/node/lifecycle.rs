@@ -1,7 +1,7 @@
 //! A connection's life on its core: accepted, dealt, adopted, moved, checked, closed.
 //!
-//! Promises  a place is free only when the kernel has let go of its socket; counts of connections are the same on the
-//!           board as in the slabs; a client over its limits is closed, the others keep their latency.
+//! Promises  a place is free only when the kernel has let go of its socket; the board counts the connections that are open, those
+//!           between two cores included; a client over its limits is closed, the others keep their latency.
 //! Not here  what a connection says: `node/intake.rs`. The ring's side of it: `node/event_loop.rs`.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -60,15 +60,12 @@ impl Core {
         session.greet(&self.users);
         // A TLS client counts from its handshake on.
         self.counters.connections_received += u64::from(tls.is_none());
-        board.clients_count.fetch_add(1, Ordering::Relaxed);
         let mut connection = Box::new(Connection::new(socket, peer, session, self.now_ms));
         connection.tls = tls;
         let fewest = (0..board.cores.len())
             .min_by_key(|&core| board.cores[core].connections_count.load(Ordering::Relaxed))
             .unwrap_or(0);
-        board.cores[fewest]
-            .connections_count
-            .fetch_add(1, Ordering::Relaxed);
+        board.count_opened(fewest);
         if fewest == usize::from(self.id) {
             self.adopt(connection);
         } else {
@@ -120,8 +117,11 @@ impl Core {
         self.end_tracking(token);
         self.leave_all(token);
         self.forget_block(token);
-        // Last: a client that sees the end is counted nowhere any more.
         if was_open && let Some(connection) = self.connections.get_mut(token) {
+            let board = self.mesh.board();
+            connection.stay(&board.cores, self.id);
+            board.count_closed(usize::from(self.id));
+            // Last: a client that sees the end is counted nowhere any more.
             acceptor::shut(&connection.socket);
         }
         self.release(token);
@@ -219,15 +219,9 @@ impl Core {
         if !connection.closed || is_used || is_subscribed {
             return;
         }
-        connection.stay(&self.mesh.board().cores, self.id);
         if let Some(mut connection) = self.connections.remove(token) {
             self.unaccount(&mut connection);
         }
-        let board = self.mesh.board();
-        board.cores[usize::from(self.id)]
-            .connections_count
-            .fetch_sub(1, Ordering::Relaxed);
-        board.clients_count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Sends a connection to the core it is moving to, once nothing of it is left here.

@@ -268,7 +268,7 @@ pub struct Board {
     pub next_client_id: AtomicU64,
     /// The next entry of ACL LOG.
     pub next_acl_log_id: AtomicU64,
-    /// Connections over all cores, for `maxclients`.
+    /// Connections that are open, over all cores: what `maxclients` limits.
     pub clients_count: AtomicU32,
     /// The errno that keeps a log from being written, 0 for none, and how many logs there are of which that is true.
     pub log_errno: AtomicI32,
@@ -320,7 +320,7 @@ pub struct Board {
 pub struct CoreFlags {
     sleeping: AtomicBool,
     ring: AtomicI32,
-    /// Connections this core serves.
+    /// Of those, the ones this core serves, or is about to.
     pub connections_count: AtomicU32,
     /// What they take, as far as that is counted.
     pub clients_bytes: AtomicU64,
@@ -386,6 +386,20 @@ impl Board {
             token: Mutex::default(),
             tracked_keys: Arc::default(),
         })
+    }
+
+    /// A connection is there, and `core` is to serve it.
+    pub fn count_opened(&self, core: usize) {
+        let count = &self.cores[core].connections_count;
+        count.fetch_add(1, Ordering::Relaxed);
+        self.clients_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection that `core` served is closed.
+    pub fn count_closed(&self, core: usize) {
+        let count = &self.cores[core].connections_count;
+        count.fetch_sub(1, Ordering::Relaxed);
+        self.clients_count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Changes all shards have made.

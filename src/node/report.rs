@@ -142,10 +142,11 @@ impl Core {
 
     /// What is a number already.
     fn figures_at_hand(&self) -> CoreFigures {
+        let flags = &self.mesh.board().cores[usize::from(self.id)];
         CoreFigures {
             core: self.id,
             counters: self.counters.clone(),
-            clients_count: self.connections.len() as u64,
+            clients_count: u64::from(flags.connections_count.load(Ordering::Relaxed)),
             clients_waiting_count: (self.waiting.len() + self.waits_for_disk.len()) as u64,
             clients_with_timeout_count: self.waiting.deadlines_count() as u64,
             clients_tracking_count: self.tracking.clients_count() as u64,
@@ -226,7 +227,8 @@ impl Core {
                         .for_each(|(sum, rate)| *sum += rate);
                     sums
                 });
-        let directory = &self.mesh.board().directory;
+        let board = self.mesh.board();
+        let directory = &board.directory;
         let names_count = |subject| directory.roll(subject).names_count() as u64;
         let options = &self.options;
         let saving = cores.iter().find_map(|core| core.saving.as_deref());
@@ -244,7 +246,7 @@ impl Core {
                 },
             },
             clients: info::ClientsFigures {
-                connected: sum(|core| core.clients_count),
+                connected: u64::from(board.clients_count.load(Ordering::Relaxed)),
                 maxclients: options.maxclients as u64,
                 input_buffer_bytes_max: cores
                     .iter()

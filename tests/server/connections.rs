@@ -293,6 +293,51 @@ fn one_client_too_many_is_told() {
     });
 }
 
+/// Who is closed is counted no more, though the kernel may not have let go of its socket: asked in the same turn. The counts that
+/// `maxclients` goes by are exact to the one, over connections that move as well.
+#[test]
+fn a_client_that_is_closed_is_counted_nowhere_at_once() {
+    let connected = |info: &Value| {
+        let text = info.text();
+        let mut lines = text.lines();
+        let number = lines.find_map(|line| line.strip_prefix("connected_clients:"));
+        number.expect("a line").to_owned()
+    };
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &["--maxclients", "5"]);
+        let mut client = server.client();
+        eventually("the first look is over", || {
+            connected(&client.ask("INFO clients")) == "1"
+        });
+        for round in 0..20 {
+            let mut others: Vec<Client> = (0..4).map(|_| server.client()).collect();
+            let id = others[3].ask("CLIENT ID").integer();
+            for (number, other) in others[..3].iter_mut().enumerate() {
+                // Half of them are on their way to another core when they are closed.
+                let incr = format!("INCR {round}:{number}\r\n");
+                let incrs = incr.repeat(300 * (round % 2));
+                other.send(format!("PING\r\n{incrs}").as_bytes());
+                assert_eq!(other.reply(), Value::Simple("PONG".into()), "{round}");
+            }
+            client.send(format!("CLIENT KILL ID {id}\r\nINFO clients\r\n").as_bytes());
+            assert_eq!(client.reply(), Value::Integer(1));
+            assert_eq!(connected(&client.reply()), "4", "{round} at {threads}");
+            // There is room for one again, and for one only.
+            assert_eq!(server.client().ask("PING"), Value::Simple("PONG".into()));
+            eventually("it has gone", || {
+                connected(&client.ask("INFO clients")) == "4"
+            });
+            others[3] = server.client();
+            assert_eq!(others[3].ask("PING"), Value::Simple("PONG".into()));
+            let refusal = error("ERR max number of clients reached");
+            assert_eq!(server.client().reply(), refusal, "{round} at {threads}");
+            client.send(b"CLIENT KILL TYPE normal\r\nINFO clients\r\n");
+            assert_eq!(client.reply(), Value::Integer(4));
+            assert_eq!(connected(&client.reply()), "1", "{round} at {threads}");
+        }
+    }
+}
+
 #[test]
 fn a_silent_client_is_disconnected_after_the_timeout() {
     let server = Server::start(2, &["--timeout", "1"]);

@@ -206,6 +206,14 @@ impl Server {
         assert!(status.success());
     }
 
+    /// Whether it has heard of all signals that were sent: two of a kind are one until then.
+    pub fn has_taken_signals(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("a process has its file");
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        pending.is_some_and(|mask| mask.trim().bytes().all(|digit| digit == b'0'))
+    }
+
     pub fn wait_for_the_end(&mut self) -> ExitStatus {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {

@@ -159,6 +159,7 @@ fn a_second_sigint_ends_a_script_that_counts_as_busy_never() {
         looping.send(&request(&[b"EVAL", body, b"1", b"k"]));
         eventually("the script runs", || server.log().contains("it has begun"));
         server.signal(first);
+        eventually("the first is heard of", || server.has_taken_signals());
         server.signal("INT");
         let case = format!("{threads} threads, save {save:?}, {first}");
         assert_eq!(server.wait_for_the_end().code(), Some(1), "{case}");

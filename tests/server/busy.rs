@@ -374,12 +374,13 @@ fn a_script_that_runs_for_long_is_counted_from_its_beginning() {
                 },
                 _ => None,
             });
-            assert!(took_us >= Some(300_000), "{threads} threads: {entries:?}");
+            // Its clock and the one of these figures may go at a slightly different pace.
+            assert!(took_us >= Some(297_000), "{threads} threads: {entries:?}");
             let line = server.info("commandstats", "cmdstat_eval");
             let mut figures = line.split(',');
             let counted_us = figures.find_map(|figure| figure.strip_prefix("usec="));
             let counted_us = counted_us.and_then(|text| text.parse::<i64>().ok());
-            assert!(counted_us >= Some(300_000), "{threads} threads: {line}");
+            assert!(counted_us >= Some(297_000), "{threads} threads: {line}");
         }
     }
 }

@@ -158,8 +158,12 @@ impl Core {
         is_concerned && self.has_changes()
     }
 
-    /// A block begins once the change is over.
-    pub(super) fn put_behind_changes(&mut self, start: Start) {
+    /// A block begins once the change is over. What is known of its functions is of before that: two that were taken to stay with their
+    /// keys, and do so no more, would wait for each other's.
+    pub(super) fn put_behind_changes(&mut self, mut start: Start) {
+        if let Ends::Block(running) = &start.purpose {
+            start.needs_token |= running.calls_functions;
+        }
         let behind_count = &self.mesh.board().functions.behind_count;
         behind_count.fetch_add(1, Ordering::AcqRel);
         self.functions.behind.push_back(start);

@@ -257,6 +257,14 @@ pub fn walk(
                 offset: stop,
             });
         }
+        // What something has been put into has its marks where none are looked for.
+        let is_longer = (header.as_ref()).is_ok_and(|header| source.bytes_count() > header.bytes);
+        if is_longer && !is_clean {
+            return Err(Refusal::Damaged {
+                file: name(),
+                offset: stop,
+            });
+        }
         if let Some(tail) = short_tail(files, epoch, core, sequence, header.ok())? {
             return Ok((last_lsn, tail));
         }

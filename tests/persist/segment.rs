@@ -192,6 +192,25 @@ fn damage_to_what_was_durable_is_refused() {
     }
 }
 
+/// What is behind it was durable, and its marks are not at the beginning of a block any more.
+#[test]
+fn bytes_that_were_put_into_a_file_are_damage() {
+    let (disk, _) = ten();
+    for block in 1..9 {
+        for (offset, count) in [(0, 8), (0, 512), (40, 512), (64, 5000)] {
+            let mut disk = disk.clone();
+            let at = block * BLOCK_BYTES + offset;
+            file(&mut disk).splice(at..at, vec![0xa5; count]);
+            let refusal = refusal_of(&disk);
+            let Refusal::Damaged { file, offset } = &refusal else {
+                panic!("{refusal:?}");
+            };
+            assert_eq!(file, "core-00/1-1");
+            assert!(*offset as usize / BLOCK_BYTES >= block, "{offset}");
+        }
+    }
+}
+
 /// Three segments; what is damaged in the first shows by the marks in those after it.
 fn three() -> MemoryDisk {
     let mut log = log(Policy::Always);

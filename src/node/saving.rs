@@ -120,6 +120,7 @@ pub struct Saving {
     /// Seconds of the snapshot that is being made when its progress was told last.
     told_seconds: u64,
     last_seconds: Option<u64>,
+    /// Made or failed.
     saves_count: u64,
     /// In the background, since one did not fail.
     failures_count: u64,
@@ -155,6 +156,7 @@ pub struct SavingFigures {
     pub last_save_s: i64,
     pub has_failed: bool,
     pub last_seconds: Option<u64>,
+    /// Made or failed.
     pub saves: u64,
     /// Of those in the background, how many have failed since one did not.
     pub failures: u64,
@@ -608,6 +610,7 @@ impl Core {
             }
             Err(reason) => {
                 saving.has_failed |= matches!(then, Then::Nothing);
+                saving.saves_count += 1; // As in Redis.
                 saving.failures_count += u64::from(matches!(then, Then::Nothing));
                 let text = match then {
                     Then::Nothing => "Background saving error",

@@ -421,7 +421,8 @@ pub(super) enum Judged {
 pub(super) fn log_line(level: u8, text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     match level {
-        0 | 1 => tracing::debug!("{text}"),
+        0 => tracing::trace!("{text}"),
+        1 => tracing::debug!("{text}"),
         2 => tracing::info!("{text}"),
         _ => tracing::warn!("{text}"),
     }

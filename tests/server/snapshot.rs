@@ -433,6 +433,7 @@ fn a_failed_snapshot_refuses_writes_until_one_succeeds() {
     assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
     wait_for_save(&server);
     assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "err");
+    assert_eq!(server.info("persistence", "rdb_saves"), "2");
     let refused = format!("{:?}", client.ask("SET a 2"));
     assert!(
         refused.contains("MISCONF Redis is configured to save RDB snapshots"),

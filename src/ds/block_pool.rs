@@ -5,7 +5,7 @@
 //! A direct write has the kernel look up and hold each of the pages it is from. On a huge page that is one: of 256 KiB the same
 //! as of 4, where 64 lookups take 15 us.
 //!
-//! Promises  a pool whose writes are small keeps small buffers; where the kernel has no huge pages nothing changes.
+//! Promises  a pool whose writes are small keeps small buffers; in a process without huge pages nothing changes.
 //! Not here  who makes huge pages ready, and when there are none: `ds/huge_pages.rs`.
 //! Tests     tests/ds/block_buffer.rs.
 

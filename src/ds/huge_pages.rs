@@ -12,7 +12,7 @@
 //! Promises  who shares the thread's processor, maps memory meanwhile or touches what is being merged waits for one huge page at most,
 //!           and hardly ever for a slow one ([`Rests`]); nobody else waits. Where the kernel has none to give, pages of 4 KiB are handed
 //!           over, and stay. Merging takes no more memory than was in use.
-//! Not here  who wishes for how much, and when: `ds/span.rs`.
+//! Not here  who wishes for how much, and when: `ds/span.rs`, `ds/block_pool.rs`.
 //! Tests     tests/ds/slab.rs, tests/ds/huge_pages.rs.
 //! Details that cost time to find
 //! - The first touch of a huge page takes 0.4 ms, of the same memory in small ones 1 ms. Where the machine is a guest whose host has not

@@ -1,6 +1,7 @@
 //! CRC-64/XZ of long runs of bytes, by the widest vectors there are.
 //!
-//!     prefix, first bytes -> 256 bytes of state --fold each 256 bytes that follow--> 256 bytes with the same remainder -> crc64fast, the rest as well
+//!     prefix, first bytes -> 256 bytes of state --fold each 256 bytes that follow--> 256 bytes with the same remainder
+//!         -> crc64fast, and then what is left
 //!
 //! Where the processor has AVX-512 and carry-less multiplication over all of a vector (Intel since Ice Lake, AMD since Zen 4) 256 KiB
 //! take 4 us instead of 11; elsewhere, and of what is short, crc64fast does it all.

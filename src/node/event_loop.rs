@@ -207,18 +207,13 @@ impl CoreLoop {
             put_off.into_iter().for_each(|event| self.take(event));
         }
         let mut coming = events.drain(..);
-        loop {
-            let group = coming.len().min(GROUP_COUNT);
-            if group > 1 {
-                self.load_ahead(&coming.as_slice()[..group]);
+        while !coming.as_slice().is_empty() {
+            let count = coming.len().min(GROUP_COUNT);
+            if count > 1 {
+                self.load_ahead(&coming.as_slice()[..count]);
             }
-            if group == 0 {
-                break;
-            }
-            coming
-                .by_ref()
-                .take(group)
-                .for_each(|event| self.take(event));
+            let group = coming.by_ref().take(count);
+            group.for_each(|event| self.take(event));
         }
         drop(coming);
         self.events = events;

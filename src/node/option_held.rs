@@ -172,7 +172,7 @@ pub const HELD: &[OptionSpec] = &[
     held("active-defrag-max-scan-fields", "", Check::Int(1, i64::MAX), "1000"),
     // Read by `node/process.rs`, as is the next one, which is rondo's own.
     at_start(held("disable-thp", "", YES_NO, "yes")),
-    shown(Topic::Memory, "large tables of keys are on huge pages, where the kernel has some", at_start_as_told(held("table-huge-pages", "", YES_NO, "yes"))),
+    shown(Topic::Memory, "large tables of keys, and what is on its way to a busy log, are on huge pages, where the kernel has some", at_start_as_told(held("table-huge-pages", "", YES_NO, "yes"))),
     // Encodings; what is in force is read back by `Options::encoding_limits`.
     held("hash-max-listpack-entries", "hash-max-ziplist-entries", COUNT, "512"),
     held("hash-max-listpack-value", "hash-max-ziplist-value", Check::Memory(0), "64"),

@@ -251,15 +251,9 @@ pub fn walk(
                 .map(|remade| SegmentHeader::id_of(epoch.seed, core, sequence, remade))
                 .collect(),
         };
-        if reaches(source, &ids, stop, last_lsn + 1)? {
-            return Err(Refusal::Damaged {
-                file: name(),
-                offset: stop,
-            });
-        }
         // What something has been put into has its marks where none are looked for.
         let is_longer = (header.as_ref()).is_ok_and(|header| source.bytes_count() > header.bytes);
-        if is_longer && !is_clean {
+        if is_longer && !is_clean || reaches(source, &ids, stop, last_lsn + 1)? {
             return Err(Refusal::Damaged {
                 file: name(),
                 offset: stop,

@@ -5,7 +5,8 @@
 //!
 //! Promises  replies leave in the order the requests came; a connection without traffic holds no buffers; whatever
 //!           must wait (for a lock, a pause, a full link) leaves its request unread in `input`.
-//! Not here  what a request does: `node/dispatch.rs`. Sockets' completions: `node/event_loop.rs`.
+//! Not here  replies and messages in their order: `replies.rs`; what a request does: `node/dispatch.rs`.
+//!           Sockets' completions: `node/event_loop.rs`.
 
 mod affinity;
 mod replies;

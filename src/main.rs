@@ -35,9 +35,8 @@ fn main() -> ExitCode {
             let flushed = out
                 .flush()
                 .map_err(|error| format!("cannot write: {error}"));
-            let done = done.and(flushed);
-            match done {
-                Ok(()) => ExitCode::SUCCESS,
+            match done.and_then(|status| flushed.map(|()| status)) {
+                Ok(status) => ExitCode::from(status),
                 // `rondo dump DIR | head`.
                 Err(text) if text == READER_GONE => ExitCode::FAILURE,
                 Err(text) => fail(&text),

@@ -380,7 +380,10 @@ fn tell_tail(options: &Options, epoch: &Epoch, tail: &Tail) -> Result<(), String
             "the log ends in a write that is not whole; it does not count (with appendfsync always it had not been acknowledged, \
              unless the file has been damaged since)"
         ),
-        Tail::Torn { file, offset } => return Err(cut_off(file, *offset)),
+        Tail::Torn { file, offset } => {
+            let what = cut_off(file, *offset);
+            return Err(format!("{what}, nor after `rondo check DIR --fix`"));
+        }
         // Nobody cuts all of a file off: it was not copied, or its disk is not there. Before all logs have begun one may have none yet.
         Tail::Short { bytes: 0, .. } if epoch.is_begun => {
             return Err(format!(

@@ -7,6 +7,13 @@
 //!
 //! PATH is the directory that a server's logs are in (or the one above it), or one file.
 //!
+//! | what check finds | it ends with | `--fix`, after which it ends with 0 |
+//! |---|---|---|
+//! | all is whole | 0 | changes nothing |
+//! | a log's end is torn, as a crash leaves it | 2 | notes in the manifest where each log ends, as a start does |
+//! | damage | 1 | the same, of what comes before the damage |
+//! | what it cannot read, or does not know | 1 | changes nothing, and 1 again |
+//!
 //! Promises  a directory that a server uses is left alone; nothing is written but by `--fix` and `import`.
 //! Not here  what is checked of logs: `persist/recovery.rs`; Redis's files: `node/import.rs`.
 //! Tests     tests/server/tools.rs.
@@ -69,6 +76,18 @@ pub enum Tool {
 
 type Done = Result<(), String>;
 
+/// The status of a process that has found nothing but a log's torn end: no start but one with `aof-load-truncated no` minds that,
+/// and scripts may tell it from damage.
+const TORN_STATUS: u8 = 2;
+
+/// What is wrong with logs, the worst last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Found {
+    Nothing,
+    Torn,
+    Damage,
+}
+
 /// Databases that a server has which is told nothing else.
 const DATABASES_USUAL: u64 = 16;
 
@@ -79,7 +98,9 @@ const THREADS_MAX: u16 = 1024;
 pub const READER_GONE: &str = "nobody reads the output any more";
 
 /// How a tool is used.
-pub const USAGE: &str = "usage: rondo check PATH [--fix] [--replay [--threads N]]\n       rondo dump PATH\n       rondo import FROM DIR";
+pub const USAGE: &str = "usage: rondo check PATH [--fix] [--replay [--threads N]]\n       rondo dump PATH\n       rondo import FROM DIR\n\n\
+     check ends with status 0 where all is whole or has been fixed, with 2 where nothing is wrong but the torn end of a log, as a \
+     crash leaves it, and with 1 where there is damage or it cannot tell";
 
 impl Tool {
     /// Reads the words after the program's name; none: they name no tool. Errors: how it is used.
@@ -97,8 +118,11 @@ impl Tool {
         }))
     }
 
-    /// Does it. Errors: a sentence for the operator; what was found before is in `out`.
-    pub fn run(&self, out: &mut dyn Write) -> Done {
+    /// Does it.
+    ///
+    /// - Returns the status that the process ends with.
+    /// - Errors: a sentence for the operator; what was found before is in `out`.
+    pub fn run(&self, out: &mut dyn Write) -> Result<u8, String> {
         super::process::outlive_large_files()
             .map_err(|error| format!("cannot catch signals: {error}"))?;
         match self {
@@ -106,10 +130,11 @@ impl Tool {
                 path,
                 fixes,
                 replays,
-            } => check(path, *fixes, *replays, out),
-            Self::Dump { path } => dump(path, out),
-            Self::Import { from, dir } => import(from, dir, out),
+            } => return check(path, *fixes, *replays, out),
+            Self::Dump { path } => dump(path, out)?,
+            Self::Import { from, dir } => import(from, dir, out)?,
         }
+        Ok(0)
     }
 }
 
@@ -186,17 +211,25 @@ fn say(out: &mut dyn Write, line: &str) -> Done {
 
 // ---- check
 
-fn check(path: &Path, fixes: bool, replays: Option<u16>, out: &mut dyn Write) -> Done {
+fn check(
+    path: &Path,
+    fixes: bool,
+    replays: Option<u16>,
+    out: &mut dyn Write,
+) -> Result<u8, String> {
     let place = match Target::at(path)? {
         Target::File(_) if replays.is_some() => {
             return Err("--replay works on a directory of logs, not on one file".into());
         }
-        Target::File(file) => return check_file(&file, fixes, out),
+        Target::File(file) => {
+            check_file(&file, fixes, out)?;
+            return Ok(0);
+        }
         Target::Logs(place) => place,
     };
     let dir = DataDir::open(&place)?;
     let mut manifest = dir.manifest()?;
-    let mut has_damage = false;
+    let mut found = Found::Nothing;
     let epochs_count = manifest.epochs.len();
     for index in 0..epochs_count {
         let epoch = &mut manifest.epochs[index];
@@ -204,8 +237,8 @@ fn check(path: &Path, fixes: bool, replays: Option<u16>, out: &mut dyn Write) ->
             let path = dir.base_path(epoch.number, base.number);
             check_rdb(&shown(&path), true, out)?;
         }
-        has_damage |= check_epoch(&dir, epoch, fixes, out)?;
-        if has_damage && fixes && index + 1 < epochs_count {
+        found = found.max(check_epoch(&dir, epoch, fixes, out)?);
+        if found == Found::Damage && fixes && index + 1 < epochs_count {
             // Later runs went on from what does not count any more.
             let first = manifest.epochs[index + 1].number;
             let what = "it goes on from what does not count any more, and does not count";
@@ -214,22 +247,32 @@ fn check(path: &Path, fixes: bool, replays: Option<u16>, out: &mut dyn Write) ->
             break;
         }
     }
-    if has_damage && !fixes {
+    if found == Found::Damage && !fixes {
         return Err(
             "there is damage; with --fix what comes after it does not count any more".into(),
         );
     }
-    if has_damage {
+    if found != Found::Nothing && fixes {
         dir.set_manifest(&manifest)
             .map_err(|error| format!("cannot write the manifest: {error}"))?;
-        say(out, "what comes after the damage does not count any more")?;
-    } else {
-        say(out, "all of it is whole")?;
     }
-    match replays {
-        Some(threads) => replay(dir, manifest, threads, out),
-        None => Ok(()),
+    let what = match found {
+        Found::Nothing => "all of it is whole",
+        Found::Damage => "what comes after the damage does not count any more",
+        Found::Torn if fixes => "all of it is whole: what was torn has been cut off",
+        Found::Torn => {
+            "all of it is whole but for a torn end, which is what a crash leaves: a start cuts that off, and so does --fix for one \
+             with aof-load-truncated no"
+        }
+    };
+    say(out, what)?;
+    if let Some(threads) = replays {
+        replay(dir, manifest, threads, out)?;
     }
+    Ok(match found {
+        Found::Torn if !fixes => TORN_STATUS,
+        _ => 0,
+    })
 }
 
 /// Runs all that counts, in memory: what is whole need not be what can be run, where another version or another hand has written it.
@@ -256,14 +299,14 @@ fn replay(dir: DataDir, manifest: Manifest, threads: u16, out: &mut dyn Write) -
     )
 }
 
-/// Whether an epoch's logs have damage. With `fixes` its ends become what counts before that.
+/// What is wrong with an epoch's logs. With `fixes` its ends become what counts before that.
 fn check_epoch(
     dir: &DataDir,
     epoch: &mut Epoch,
     fixes: bool,
     out: &mut dyn Write,
-) -> Result<bool, String> {
-    let mut has_damage = false;
+) -> Result<Found, String> {
+    let mut wrong = Found::Nothing;
     let mut whole = epoch.clone();
     let mut ends = Vec::new();
     for core in 0..epoch.cores {
@@ -285,7 +328,7 @@ fn check_epoch(
         match walked {
             // What is torn was acknowledged then.
             Ok((_, tail)) if epoch.ends.is_some() && last_lsn < end_lsn => {
-                has_damage = true;
+                wrong = Found::Damage;
                 let at = match tail {
                     Tail::Torn { file, offset } => format!("{file} at byte {offset}: "),
                     Tail::Clean | Tail::Short { .. } => String::new(),
@@ -294,17 +337,18 @@ fn check_epoch(
                 say(out, &format!("{place}: {what}"))?;
             }
             Ok((_, Tail::Torn { file, offset })) => {
+                wrong = wrong.max(Found::Torn);
                 let what = "a write is not whole there and does not count (with appendfsync always it had not been \
                             acknowledged, unless the file has been damaged since)";
                 say(out, &format!("{place}: {file} at byte {offset}: {what}"))?;
             }
             Ok((_, tail @ Tail::Short { .. })) => {
-                has_damage = true;
+                wrong = Found::Damage;
                 say(out, &format!("{place}: damage: {}", shortened(&tail)))?;
             }
             Ok((_, Tail::Clean)) => {}
             Err(refusal @ (Refusal::Damaged { .. } | Refusal::Missing(_))) => {
-                has_damage = true;
+                wrong = Found::Damage;
                 say(out, &format!("{place}: damage: {}", in_short(&refusal)))?;
             }
             Err(refusal) => return Err(refusal.to_string()),
@@ -316,7 +360,7 @@ fn check_epoch(
         .collect::<Result<_, _>>()
         .map_err(|refusal| refusal.to_string())?;
     for (core, tail) in gone_tails(dir, epoch, &scans).map_err(|refusal| refusal.to_string())? {
-        has_damage = true;
+        wrong = Found::Damage;
         let place = format!("epoch {} core {core}", epoch.number);
         say(out, &format!("{place}: damage: {}", shortened(&tail)))?;
     }
@@ -336,10 +380,10 @@ fn check_epoch(
             epoch.number
         ),
     )?;
-    if fixes && has_damage {
+    if fixes && wrong != Found::Nothing {
         epoch.ends = Some(settled.ends);
     }
-    Ok(has_damage)
+    Ok(wrong)
 }
 
 fn in_short(refusal: &Refusal) -> String {

@@ -288,6 +288,46 @@ fn a_log_that_has_become_shorter_is_fixed() {
     assert_eq!(server.client().ask("DBSIZE"), Value::Integer(5));
 }
 
+/// A write that was under way at a crash: the tool says what that is and ends with a status of its own, and cuts it off for a start that
+/// would not. All that was acknowledged is there then.
+#[test]
+fn a_log_that_is_torn_is_fixed() {
+    let no_loss = [ALWAYS, &["--aof-load-truncated", "no"]].concat();
+    for (threads, next) in [(1, 1), (2, 2), (2, 3)] {
+        let mut server = Server::start(threads, ALWAYS);
+        let mut client = server.client();
+        for number in 0..20 {
+            assert_eq!(client.ask(&format!("SET key{number} 1")), ok());
+        }
+        assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4"), ok());
+        server.signal("KILL");
+        server.wait_for_the_end();
+        let path = segment(&server.dir);
+        let mut bytes = std::fs::read(&path).expect("a file");
+        let last = bytes.iter().rposition(|&byte| byte != 0);
+        let torn = (last.expect("records") + 1).next_multiple_of(4096);
+        bytes[torn + 100..torn + 200].fill(0xff);
+        std::fs::write(&path, bytes).expect("a write");
+        let dir = text(&server.dir);
+        for words in [["check", &dir].as_slice(), &["check", &dir, "--replay"]] {
+            let (code, said) = run_to_end(words);
+            assert_eq!(code, Some(2), "{said}");
+            assert!(said.contains(&format!("at byte {torn}: ")), "{said}");
+            assert!(said.contains("which is what a crash leaves"), "{said}");
+        }
+        assert!(!server.restart(next, &no_loss));
+        let log = server.log();
+        assert!(log.contains("rondo check DIR --fix"), "{log}");
+        let (code, said) = run_to_end(&["check", &dir, "--fix"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("what was torn has been cut off"), "{said}");
+        let (code, said) = run_to_end(&["check", &dir, "--replay"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(server.restart(next, &no_loss), "{}", server.log());
+        assert_eq!(server.client().ask("DBSIZE"), Value::Integer(24));
+    }
+}
+
 /// The same of one that has gone altogether.
 #[test]
 fn a_log_that_has_gone_is_done_without() {

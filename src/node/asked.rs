@@ -26,8 +26,13 @@ impl Core {
                 Ok(()) => return,
                 Err(text) => Answer::Refused(text.into_bytes()),
             },
-            Question::AwaitLogs if self.waits_for_logs((from, id)) => return,
-            Question::AwaitLogs => Answer::Done,
+            Question::AwaitLogs => {
+                let options = self.options.clone();
+                if self.waits_for_logs((from, id), &options) {
+                    return;
+                }
+                Answer::Done
+            }
             Question::AwaitTold if self.waits_for_told((from, id)) => return,
             Question::AwaitTold => Answer::Done,
             Question::ChangeUsers { change, client } => match self.change_users(change) {

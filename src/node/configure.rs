@@ -3,7 +3,7 @@
 //!     any core -> core 0: check, process, listeners, logs -> every core applies -> the asker is told
 //!
 //! Promises  one change at a time, all of its options or none; OK when it is in force everywhere, and for `appendonly yes` when
-//!           every write is logged.
+//!           every write is logged; beside a snapshot only with `appendfsync always`.
 //! Not here  names and values: `node/options.rs`; how logs begin: `node/rewrite.rs`.
 //! Tests     tests/server/config.rs, tests/server/rewrite.rs.
 
@@ -81,11 +81,17 @@ impl Core {
         }
         // A block's own locks are in the way of the cut that the logs begin with: EXEC's reply waits for that.
         let mut specs = pairs.iter().filter_map(|(name, _)| find(name));
-        let is_for_logs = options.appendonly && specs.any(|spec| spec.name == "appendonly");
+        let is_for_logs = options.appendonly
+            && specs.any(|spec| match spec.name {
+                "appendonly" => true,
+                // From its reply on that of each write says that it is durable.
+                "appendfsync" => options.appendfsync == "always",
+                _ => false,
+            });
         let asker = if is_for_logs && is_in_block && self.are_logs_beginning() {
             let answer = Answer::LogsLater;
             Asker::Core { core, id, answer }
-        } else if is_for_logs && self.waits_for_logs((core, id)) {
+        } else if is_for_logs && self.waits_for_logs((core, id), &options) {
             Asker::Nobody
         } else {
             let answer = Answer::Done;

@@ -514,6 +514,9 @@ fn memory(figures: &InfoFigures, out: &mut String) {
 
 fn persistence(figures: &InfoFigures, out: &mut String) {
     let saving = &figures.persistence.saving;
+    let logs = &figures.persistence.logs;
+    // They end after they have been turned off.
+    let is_logging = saving.is_logging || !logs.is_empty();
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
     lines!(out,
         "loading": u8::from(saving.loading.is_some()),
@@ -536,7 +539,7 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "rdb_last_cow_size": saving.last_changed_bytes,
         "rdb_last_load_keys_expired": saving.last_expired,
         "rdb_last_load_keys_loaded": saving.last_loaded,
-        "aof_enabled": u8::from(!figures.persistence.logs.is_empty()),
+        "aof_enabled": u8::from(is_logging),
         "aof_rewrite_in_progress": u8::from(saving.rewrite.in_progress),
         "aof_rewrite_scheduled": u8::from(saving.rewrite.is_scheduled),
         "aof_last_rewrite_time_sec": seconds(saving.rewrite.last_seconds),
@@ -544,7 +547,7 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
         "aof_last_bgrewrite_status": if saving.rewrite.has_failed { "err" } else { "ok" },
         "aof_rewrites": saving.rewrite.count,
         "aof_rewrites_consecutive_failures": saving.rewrite.failures,
-        "aof_last_write_status": if figures.persistence.logs.iter().any(|log| log.is_failing) { "err" } else { "ok" },
+        "aof_last_write_status": if logs.iter().any(|log| log.is_failing) { "err" } else { "ok" },
         "aof_last_cow_size": saving.rewrite.last_changed_bytes,
         "backup_in_progress": u8::from(saving.is_backing_up),
         "module_fork_in_progress": 0,
@@ -569,15 +572,14 @@ fn persistence(figures: &InfoFigures, out: &mut String) {
             "loading_eta_seconds": left_s,
         );
     }
-    let logs = &figures.persistence.logs;
-    if logs.is_empty() {
+    if !is_logging {
         return;
     }
     let sum = |of: fn(&LogFigures) -> u64| logs.iter().map(of).sum::<u64>();
     lines!(out,
         "aof_current_size": saving.rewrite.base_bytes + sum(|log| log.bytes),
         "aof_base_size": saving.rewrite.size_after_last,
-        "aof_pending_rewrite": 0,
+        "aof_pending_rewrite": u8::from(saving.rewrite.is_scheduled),
         "aof_buffer_length": sum(|log| log.buffered),
         "aof_pending_bio_fsync": sum(|log| u64::from(log.is_syncing)),
         "aof_delayed_fsync": sum(|log| log.delayed_syncs),

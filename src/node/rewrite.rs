@@ -9,7 +9,9 @@
 //! comes after the cut. Nothing is removed before that is durable.
 //!
 //! CONFIG SET appendonly yes is answered when the cut is made: what is written after its reply is in the logs. In a block it is
-//! EXEC's reply that waits: the block's locks would be in the cut's way. WAITAOF waits for the first base. With
+//! EXEC's reply that waits: the block's locks would be in the cut's way. Where a snapshot is under way the cut is made after that,
+//! and the reply comes at once, as from Redis: until the first base is in force nothing is promised but with `always`, so then it
+//! waits all the same. WAITAOF waits for the first base. With
 //! `appendfsync always` nothing that is written after the cut of a log's first base is acknowledged before that is in force.
 //! What was written before the cut was promised to nobody and is on disk with that base: reads of it do not wait, for that may
 //! take long, or fail.
@@ -131,6 +133,8 @@ pub struct Rewriting {
     is_beginning: bool,
     /// Clients whose CONFIG SET waits for it.
     wait_for_logs: Vec<Asked>,
+    /// One has been told that they are on, before that.
+    is_told: bool,
     /// The cut under way is of logs.
     cuts_logs: bool,
     /// `aof_current_size` when it began.
@@ -345,6 +349,7 @@ impl Core {
         self.saving.rewriting.is_given_up = is_given_up;
         self.saving.rewriting.is_first = true;
         self.saving.rewriting.is_beginning = true;
+        self.saving.rewriting.is_told = false;
         self.saving.rewriting.last_base = 0;
         self.saving.rewriting.base_bytes = 0;
         self.note_lacking_base(true);
@@ -362,13 +367,21 @@ impl Core {
     /// Core 0: a client's CONFIG SET wants logs: it is told of them when they are written. What is written before its reply is
     /// in their base.
     ///
-    /// - Returns whether it waits; not where the logs are written already.
-    pub(super) fn waits_for_logs(&mut self, asked: Asked) -> bool {
-        let rewriting = &mut self.saving.rewriting;
-        if rewriting.is_beginning {
-            rewriting.wait_for_logs.push(asked);
+    /// - Returns whether it waits; not where the logs are written already, or wait for a snapshot that may take long.
+    pub(super) fn waits_for_logs(&mut self, asked: Asked, options: &Options) -> bool {
+        let saving = &mut self.saving;
+        let rewriting = &mut saving.rewriting;
+        if !rewriting.is_beginning {
+            return false;
         }
-        rewriting.is_beginning
+        // A rewriting that was given up ends soon; whoever ends the process waits for its end.
+        let is_behind = saving.job.is_some() && !rewriting.is_on() && saving.stop.is_none();
+        if is_behind && options.appendfsync != "always" {
+            rewriting.is_told = true;
+            return false;
+        }
+        rewriting.wait_for_logs.push(asked);
+        true
     }
 
     /// Core 0: they are turned on, and not written yet.
@@ -401,9 +414,12 @@ impl Core {
     }
 
     /// Core 0: logs that somebody waits for cannot begin: they are off again, and that is said. Other options that were set
-    /// together with them stay.
+    /// together with them stay. Where somebody has been told that they are on another try follows.
     fn logs_cannot_begin(&mut self) {
         let rewriting = &mut self.saving.rewriting;
+        if rewriting.is_told {
+            return;
+        }
         let waiting = std::mem::take(&mut rewriting.wait_for_logs);
         if waiting.is_empty() {
             return;

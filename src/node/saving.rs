@@ -169,6 +169,8 @@ pub struct SavingFigures {
     pub rewrite: RewriteFigures,
     /// There is a backup that is not sealed.
     pub is_backing_up: bool,
+    /// Logs are turned on; they may not have begun.
+    pub is_logging: bool,
 }
 
 /// What INFO shows of a load.
@@ -895,6 +897,7 @@ impl Core {
             changes_saved: saving.changes_saved,
             rewrite: self.rewrite_figures(),
             is_backing_up: lock(&self.mesh.board().backup).is_under_way(),
+            is_logging: self.options.appendonly,
         }
     }
 }

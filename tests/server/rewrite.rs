@@ -328,6 +328,50 @@ fn logs_are_on_when_their_client_is_told_so() {
     }
 }
 
+/// As in Redis: who turns logs on while a snapshot is made does not wait for it, they do. Nothing says of them meanwhile that they
+/// count, and who asks for `always` waits.
+#[test]
+fn logs_behind_a_snapshot_keep_nobody_waiting() {
+    let options: &[&str] = &["--save", "", "--rdb-key-save-delay", "10000000"];
+    for threads in [1, 2, 7] {
+        let mut server = Server::start(threads, options);
+        let mut client = server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7"), ok());
+        assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+        // Its delay is that of its beginning: the base has none.
+        assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), ok());
+        assert_eq!(client.ask("CONFIG SET appendonly yes"), ok());
+        let text = client.ask("INFO persistence").text();
+        for line in [
+            "rdb_bgsave_in_progress:1\r",
+            "aof_enabled:1\r",
+            "aof_rewrite_in_progress:0\r",
+            "aof_rewrite_scheduled:1\r",
+            "aof_pending_rewrite:1\r",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        client.send(b"MULTI\r\nSET h 8\r\nCONFIG SET appendonly yes\r\nEXEC\r\n");
+        assert_eq!(client.replies(4)[3], Value::Array(vec![ok(), ok()]));
+        let counts = |local| Value::Array(vec![Value::Integer(local), Value::Integer(0)]);
+        assert_eq!(client.ask("WAITAOF 1 0 50"), counts(0));
+        let mut waiting = server.client();
+        waiting.send(b"CONFIG SET appendfsync always\r\n");
+        waiting.set_reply_timeout(Duration::from_millis(50));
+        assert_eq!(waiting.try_next(), None);
+        let cancelled = client.ask("BGSAVE CANCEL").text();
+        assert_eq!(cancelled, "Background saving cancelled");
+        waiting.set_reply_timeout(Duration::from_secs(20));
+        assert_eq!(waiting.reply(), ok());
+        assert_eq!(client.ask("SET i 9"), ok());
+        assert_eq!(client.ask("WAITAOF 1 0 0"), counts(1));
+        server.signal("KILL");
+        assert!(server.restart(2, ALWAYS), "{}", server.log());
+        let all = Value::Array(["1", "7", "8", "9"].map(bulk).to_vec());
+        assert_eq!(server.client().ask("MGET a g h i"), all);
+    }
+}
+
 /// A base that was begun where there were no logs counts for none that begin before it is in force: what they have written is
 /// safe with their own.
 #[test]

@@ -31,6 +31,8 @@ use crate::persist::source::{PIECE_BYTES, Source, Window};
 use crate::persist::{BLOCK_BYTES, BlockBuffer};
 
 const MANIFEST: &str = "manifest";
+/// Permissions of each file in it, bases among them, whatever the umask says; its folders are as much their owner's.
+pub(super) const FILE_MODE: u32 = 0o600;
 /// What the name of a segment ends with that is written over an old one, until it is whole.
 const UNFINISHED: &str = ".log.new";
 /// So much of a segment is filled with zeros by one write.
@@ -71,7 +73,7 @@ impl DataDir {
             .create(true)
             .truncate(false)
             .write(true)
-            .mode(0o600)
+            .mode(FILE_MODE)
             .open(&lock_path)
             .map_err(|error| fail(&format!("open {}", shown(&lock_path).display()), error))?;
         if let Err(error) = lock.try_lock() {
@@ -146,7 +148,7 @@ impl DataDir {
             .create(true)
             .truncate(true)
             .write(true)
-            .mode(0o600)
+            .mode(FILE_MODE)
             .open(&new)?;
         file.write_all(manifest.to_text().as_bytes())?;
         file.sync_all()?;
@@ -365,7 +367,7 @@ impl DataDir {
         let mut file = OpenOptions::new()
             .create_new(true)
             .write(true)
-            .mode(0o600)
+            .mode(FILE_MODE)
             .open(&path)?;
         std::io::copy(&mut source.take(bytes), &mut file)?;
         file.sync_all()
@@ -440,7 +442,7 @@ impl DataDir {
             .create(!is_over)
             .truncate(!is_over)
             .write(true)
-            .mode(0o600)
+            .mode(FILE_MODE)
             .open(&unfinished)?;
         removal::shrink(&file, bytes, || Next::Piece)?;
         allocate(&file, bytes, spare_bytes)?;
@@ -462,7 +464,11 @@ fn id_of(metadata: std::io::Result<std::fs::Metadata>) -> Option<FileId> {
 /// Puts a file with nothing but this block in the place of another, durably.
 fn stand_in(path: &Path, unfinished: &Path, block: &[u8]) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true).mode(0o600);
+    options
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(FILE_MODE);
     let file = options.open(unfinished)?;
     file.write_all_at(block, 0)?;
     file.sync_all()?;

@@ -33,8 +33,12 @@ pub struct FileWriter {
 
 impl FileWriter {
     /// Makes the file, or empties it.
-    pub fn create(path: &Path) -> IoResult<Self> {
-        Self::begin(File::create(path)?, path)
+    ///
+    /// - `mode`: permissions of one that is new, but for what the umask takes.
+    pub fn create(path: &Path, mode: u32) -> IoResult<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(mode);
+        Self::begin(options.open(path)?, path)
     }
 
     /// Writes over a file that is there: its blocks need not be freed and found again.

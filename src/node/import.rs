@@ -9,14 +9,15 @@
 //! Tests     tests/server/tools.rs, tests/server/adoption.rs.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::base::load_base_from;
 use super::command_file::{CommandFile, Piece};
-use super::data_dir::{DataDir, remove_if_there};
+use super::data_dir::{DataDir, FILE_MODE, remove_if_there};
 use super::folder::shown;
 use super::functions;
 use super::mesh::now_s;
@@ -473,7 +474,9 @@ impl Imported {
         } else {
             VERSION
         };
-        let mut out = BufWriter::new(File::create(path)?);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true);
+        let mut out = BufWriter::new(options.mode(FILE_MODE).open(path)?);
         let mut writer = FileWriter::new(true, databases);
         out.write_all(&writer.head(version, &[("aof-base", "1".to_string())], &self.functions))?;
         let mut is_over = false;

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::core::{Core, Purpose, Start};
+use super::data_dir::FILE_MODE;
 use super::file_writer::FileWriter;
 use super::folder::{Folder, shown};
 use super::functions::{Codes, LIBRARIES_VERSION};
@@ -466,9 +467,14 @@ fn write_temporary(
     }
     let keys = sizes.values().map(|(keys, _)| keys).sum();
     job.keys.store(keys, Ordering::Relaxed);
+    // A base is where nobody but the owner reads; other files are as Redis makes them.
+    let mode = match &plan.base {
+        Some(_) => FILE_MODE,
+        None => 0o666,
+    };
     let mut out = match SPARES.take(temporary, keys) {
         true => FileWriter::over(temporary)?,
-        false => FileWriter::create(temporary)?,
+        false => FileWriter::create(temporary, mode)?,
     };
     let sizes = sizes.into_iter();
     let mut file = rdb::FileWriter::new(

@@ -22,7 +22,7 @@ fn a_file_is_as_long_as_what_was_written() {
             let bytes: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
             // What a longer one has left is gone.
             std::fs::write(&path, vec![b'x'; size + 9000]).expect("a file");
-            let mut out = FileWriter::create(&path).expect("a file");
+            let mut out = FileWriter::create(&path, 0o600).expect("a file");
             for part in bytes.chunks(piece) {
                 out.write_all(part).expect("room");
             }

@@ -1,7 +1,8 @@
 //! The log is rewritten, begun and ended while clients write; what was acknowledged is there after every end.
 
 use super::client::{Client, Value, bulk, ok};
-use super::harness::{ALWAYS, Server, eventually};
+use super::harness::{ALWAYS, Server, eventually, run_to_end};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -135,6 +136,39 @@ fn writes_go_on_while_the_log_is_rewritten() {
     assert_eq!(client.ask("DEBUG DIGEST"), digest);
     let logs = files(&server.dir.join("appendonlydir"), ".log");
     assert!(logs.len() <= 8, "old segments are there still: {logs:?}");
+}
+
+/// RDB files beside it are as the umask says, as Redis's.
+#[test]
+fn nobody_but_the_owner_reads_the_log_and_its_bases() {
+    let mode_of = |path: &Path| Some(std::fs::metadata(path).ok()?.permissions().mode() & 0o777);
+    let are_private = |dir: &Path, ends: &[&str]| {
+        for end in ends {
+            let paths = files(dir, end);
+            assert!(!paths.is_empty(), "{end}");
+            for path in paths {
+                // An old segment may have gone by now.
+                let mode = mode_of(&path).unwrap_or(0o600);
+                assert_eq!(mode, 0o600, "{}", path.display());
+            }
+        }
+    };
+    let server = Server::start(2, ALWAYS);
+    let mut client = server.client();
+    assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+    rewrite(&server, &mut client);
+    assert_eq!(client.ask("SAVE"), ok());
+    let logs = server.dir.join("appendonlydir");
+    are_private(&logs, &[".base.rdb", ".log", "manifest", "lock"]);
+    let (plain, dump) = (server.dir.join("plain"), server.dir.join("dump.rdb"));
+    std::fs::write(&plain, "").expect("a file");
+    assert_eq!(mode_of(&dump), mode_of(&plain));
+    // What is taken over from Redis is a base too.
+    let to = server.dir.join("imported");
+    let words = [&dump, &to].map(|path| path.display().to_string());
+    let (code, said) = run_to_end(&["import", &words[0], &words[1]]);
+    assert_eq!(code, Some(0), "{said}");
+    are_private(&to.join("appendonlydir"), &[".base.rdb", "manifest"]);
 }
 
 #[test]

@@ -100,7 +100,8 @@ fn swapdb(
     let (first, second) = (database_in(first, count)?, database_in(second, count)?);
     call.keys.swap_databases(first, second);
     reply.ok();
-    Ok(Effect::wrote(1).wakes_all())
+    let effect = Effect::wrote(1).wakes_all();
+    Ok(effect.counted_by(call.keys.shard() == 0))
 }
 
 /// FLUSHALL, FLUSHDB or SWAPDB of some of the keys: a log has it of a shard whose keys are among others' now. Costs a look at every

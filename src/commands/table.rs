@@ -401,6 +401,8 @@ pub struct Effect {
     pub wakes_all: bool,
     /// Which keys were changed, where it changed anything.
     pub touched: Touched,
+    /// Another shard counts these changes: each of them has made the same.
+    pub is_counted_elsewhere: bool,
 }
 
 /// Which of the keys that a command may write it has changed, for those who watch them.
@@ -425,6 +427,7 @@ impl Effect {
         changes: 0,
         wakes_all: false,
         touched: Touched::Named,
+        is_counted_elsewhere: false,
     };
 
     /// `changes` changes were made.
@@ -445,6 +448,22 @@ impl Effect {
         Self {
             wakes_all: true,
             ..self
+        }
+    }
+
+    /// The same, where every shard makes a change that counts once: one of them counts it.
+    pub fn counted_by(self, shard_counts: bool) -> Self {
+        Self {
+            is_counted_elsewhere: !shard_counts,
+            ..self
+        }
+    }
+
+    /// Changes to count for `rdb_changes_since_last_save` on this shard.
+    pub fn counted_changes(self) -> u64 {
+        match self.is_counted_elsewhere {
+            true => 0,
+            false => self.changes,
         }
     }
 }

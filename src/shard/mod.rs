@@ -708,7 +708,7 @@ impl Shard {
                     let logged = call.aside.take_logged();
                     self.log_call(entry, db, args, Some(effect), &logged);
                 }
-                self.changes_count += effect.changes;
+                self.changes_count += effect.counted_changes();
                 if !befores.is_empty() {
                     self.after_write(effect, args, befores);
                 }

@@ -375,6 +375,31 @@ fn cancel_ends_what_is_saved_in_the_background() {
     assert_eq!(client.ask("SAVE"), ok());
 }
 
+fn expect_lines(client: &mut Client, lines: &[&str]) {
+    let text = client.ask("INFO persistence").text();
+    for line in lines {
+        assert!(text.contains(&format!("{line}\r\n")), "{line} in {text}");
+    }
+}
+
+/// SWAPDB is one change, whatever the number of cores, in a block and in a script as by itself.
+#[test]
+fn swapped_databases_are_one_change() {
+    let script = b"return redis.call('swapdb', 0, 1)";
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &["--save", ""]);
+        let mut client = server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+        assert_eq!(client.ask("SWAPDB 0 1"), ok());
+        expect_lines(&mut client, &["rdb_changes_since_last_save:4"]);
+        client.send(b"MULTI\r\nSWAPDB 0 1\r\nSET d 4\r\nEXEC\r\n");
+        assert_eq!(client.replies(4)[3], Value::Array(vec![ok(), ok()]));
+        expect_lines(&mut client, &["rdb_changes_since_last_save:6"]);
+        assert_eq!(client.run(&[b"EVAL", script, b"0"]), ok());
+        expect_lines(&mut client, &["rdb_changes_since_last_save:7"]);
+    }
+}
+
 /// Money moves between accounts on several cores while snapshots are made: each of them has all of it.
 #[test]
 fn a_snapshot_is_one_moment() {

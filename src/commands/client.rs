@@ -10,7 +10,7 @@ use super::client_tracking;
 use super::connection::{check_name, is_plain};
 use super::derive::write_help;
 use super::row::ROW;
-use super::session::{Action, NodeRequest, ReplyMode, SessionCall};
+use super::session::{Action, NodeRequest, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread, unknown_or_arity};
 use crate::base::number::parse_i64;
 use crate::resp::{Args, Reply};
@@ -132,17 +132,14 @@ fn import_source(_: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>
 
 /// `CLIENT REPLY <ON | OFF | SKIP>`: OFF and SKIP themselves say nothing.
 fn reply_mode(call: &mut SessionCall<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Handled {
-    let session = &mut *call.session;
+    let mode = &mut call.session.reply_mode;
     if args.is(1, "ON") {
-        session.reply_mode = ReplyMode::On;
+        mode.turn_on();
         reply.ok();
     } else if args.is(1, "OFF") {
-        session.reply_mode = ReplyMode::Off;
+        mode.turn_off();
     } else if args.is(1, "SKIP") {
-        // One that is itself to be skipped asks for the next all the same.
-        if session.reply_mode != ReplyMode::Off {
-            session.reply_mode = ReplyMode::SkipNext;
-        }
+        mode.skip_next();
     } else {
         return Err(CommandError::Syntax);
     }

@@ -7,7 +7,7 @@ use super::CommandError;
 use super::acl::user::DEFAULT_NAME;
 use super::identity::REDIS_VERSION;
 use super::row::ROW;
-use super::session::{Action, NodeRequest, ReplyMode, Session, SessionCall};
+use super::session::{Action, NodeRequest, Session, SessionCall};
 use super::table::{Arity, Command, Flags, Group, Run, Spread};
 use super::word;
 use crate::base::number::parse_i64;
@@ -197,10 +197,7 @@ fn reset(
     session.no_touch = false;
     session.no_evict = false;
     session.fieldsets = None;
-    // After SKIP its own reply is still skipped, as in Redis; after OFF it is the first that is sent.
-    if session.reply_mode == ReplyMode::Off {
-        session.reply_mode = ReplyMode::On;
-    }
+    session.reply_mode.reset();
     session.greet(call.users);
     Ok(Action::Node(NodeRequest::Reset))
 }

@@ -77,18 +77,85 @@ pub enum CopyParts {
     Nothing,
 }
 
-/// CLIENT REPLY's modes.
+/// What CLIENT REPLY has set, one bit each. EXEC is one command with all that its block runs: a reply that is kept back is
+/// missing in the array, and a SKIP is for what comes after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReplyMode {
+pub struct ReplyMode(u8);
+
+impl ReplyMode {
     /// Replies are sent.
-    #[default]
-    On,
+    pub const ON: Self = Self(0);
     /// No reply is sent until ON.
-    Off,
+    pub const OFF: Self = Self(1);
     /// The next command's reply is not sent.
-    SkipNext,
-    /// That command is running; the mode goes back to `On` unless it is set meanwhile.
-    Skipping,
+    pub const SKIP_NEXT: Self = Self(2);
+    /// The command that is running, or was the last to run, is one whose reply is not sent.
+    const SKIPS: Self = Self(4);
+
+    /// A command begins: whether its reply is kept back.
+    #[inline]
+    pub fn begin(&mut self) -> bool {
+        if *self == Self::ON {
+            return false;
+        }
+        let skips = self.has(Self::SKIP_NEXT);
+        self.0 &= Self::OFF.0;
+        if skips {
+            self.0 |= Self::SKIPS.0;
+        }
+        *self != Self::ON
+    }
+
+    /// ON, which answers even where its own reply was to be kept back. What it does not end is a SKIP of the same block.
+    pub fn turn_on(&mut self) {
+        self.0 &= Self::SKIP_NEXT.0;
+    }
+
+    /// OFF.
+    pub fn turn_off(&mut self) {
+        self.0 |= Self::OFF.0;
+    }
+
+    /// SKIP: one that is itself to be skipped asks for the next all the same.
+    pub fn skip_next(&mut self) {
+        if !self.has(Self::OFF) {
+            self.0 |= Self::SKIP_NEXT.0;
+        }
+    }
+
+    /// RESET, whose own reply SKIP still keeps back; after OFF it is the first that is sent.
+    pub fn reset(&mut self) {
+        self.0 &= Self::SKIPS.0;
+    }
+
+    /// Whether what the running command replies from here on is kept back.
+    pub fn is_silent(self) -> bool {
+        self.has(Self::OFF) || self.has(Self::SKIPS)
+    }
+
+    /// Whether nothing but messages is sent until ON.
+    pub fn is_off(self) -> bool {
+        self.has(Self::OFF)
+    }
+
+    /// Between commands: whether what is sent now is.
+    #[inline]
+    pub fn sends(self) -> bool {
+        !self.has(Self::OFF) && !self.has(Self::SKIP_NEXT)
+    }
+
+    /// The mode for a command within the running one, which begins by itself.
+    pub fn within(self) -> Self {
+        match self.is_silent() {
+            true => Self::SKIP_NEXT,
+            false => Self::ON,
+        }
+    }
+
+    #[inline]
+    fn has(self, bit: Self) -> bool {
+        self.0 & bit.0 != 0
+    }
 }
 
 impl Default for Session {

@@ -581,6 +581,7 @@ impl Core {
             seed: self.draw_id(),
             in_order: self.options.notify_keyspace_events != Classes::NONE,
             keeps_words: self.keeps_words(),
+            is_silent: !connection.session.reply_mode.sends(),
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         let purpose = Purpose::Block(running);
@@ -768,7 +769,9 @@ impl Core {
         reply: &[u8],
         has_gone_on: bool,
     ) {
-        if reply.first() == Some(&b'*') && !reply.starts_with(b"*-") {
+        // CLIENT REPLY may have kept its first line back.
+        let has_run = !matches!(reply.first(), Some(b'-' | b'_')) && !reply.starts_with(b"*-");
+        if has_run {
             self.commands_count += running.commands_count as u64;
         }
         for refusal in transaction.take_refusals() {

@@ -3,7 +3,8 @@
 //!     the block's step, on a shard -> Queued -> the connection's core: run here -> report -> the block goes on
 //!                                                       \-> asks of other cores: captured until they have answered
 //!
-//! Promises  each is reported once, also where its client has gone meanwhile.
+//! Promises  each is reported once, also where its client has gone meanwhile. What CLIENT REPLY keeps back is not reported, and
+//!           the block is told of it.
 //! Not here  the block: `node/block.rs`.
 //! Tests     tests/server/multi.rs.
 
@@ -16,7 +17,7 @@ use super::ring::Token;
 use crate::commands::acl::User;
 use crate::commands::acl::log::Context;
 use crate::commands::pubsub::{PubSub, Subject};
-use crate::commands::session::{NodeRequest, ReplyMode, Session, SessionCall};
+use crate::commands::session::{NodeRequest, Session, SessionCall};
 use crate::commands::table::{Caller, Run};
 use crate::commands::{Action, CommandError};
 use crate::resp::Reply;
@@ -32,6 +33,8 @@ pub struct SessionState {
     caller: Caller,
     /// Its user, where that has not every right.
     user: Option<Arc<User>>,
+    /// Replies are kept back.
+    is_silent: bool,
 }
 
 impl SessionState {
@@ -41,6 +44,7 @@ impl SessionState {
             db: session.db,
             caller: caller(connection),
             user: session.is_guarded.then(|| session.user.clone()),
+            is_silent: session.reply_mode.is_silent(),
         }
     }
 }
@@ -62,6 +66,8 @@ impl Core {
             debug_assert!(false, "a client of a block keeps its place");
             return self.report(tx, GONE.to_vec(), None);
         };
+        // From here on the block leaves out what is not to be sent: it may be sent again, and messages always are.
+        connection.silent_reply = false;
         let stamp = self.clock.raw();
         let mut reply = Vec::new();
         if let Run::PubSub(what) = queued.entry.command.run {
@@ -73,6 +79,8 @@ impl Core {
             self.stamp = stamp;
             let args = queued.args.as_args();
             let output = std::mem::take(&mut connection.output);
+            let mode = connection.session.reply_mode;
+            connection.session.reply_mode = mode.within();
             match what {
                 // Redis has let the older two stand in blocks ever since there were any.
                 PubSub::Subscribe(Subject::ShardChannel) => {
@@ -83,9 +91,11 @@ impl Core {
                     self.run_pubsub(token, &mut connection, queued.entry, &args, what);
                 }
             }
+            connection.session.reply_mode = mode;
             let reply = std::mem::replace(&mut connection.output, output);
+            let state = SessionState::of(&connection);
             self.connections.restore(token, connection);
-            return self.report(tx, reply, None);
+            return self.report(tx, reply, Some(state));
         }
         let result = self.call_session(&mut connection, queued, &mut reply);
         let is_captured = match result {
@@ -119,7 +129,7 @@ impl Core {
                 false
             }
         };
-        if connection.session.reply_mode == ReplyMode::Off {
+        if connection.session.reply_mode.is_silent() {
             reply.clear();
         }
         let state = SessionState::of(&connection);
@@ -199,6 +209,10 @@ impl Core {
                     self.shard.record(entry.index, nanoseconds);
                     self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
                 }
+                let connection = self.connections.get_mut(token);
+                if connection.is_some_and(|it| it.session.reply_mode.is_silent()) {
+                    reply.clear();
+                }
             }
             None => write(&mut reply, &mut Session::default()),
         }
@@ -207,11 +221,12 @@ impl Core {
 
     pub(super) fn report(&mut self, tx: TxId, reply: Vec<u8>, state: Option<SessionState>) {
         let output = match state {
-            Some(SessionState { db, caller, user }) => Output::Session {
+            Some(state) => Output::Session {
                 reply,
-                db,
-                caller,
-                user,
+                db: state.db,
+                caller: state.caller,
+                user: state.user,
+                is_silent: state.is_silent,
             },
             None => Output::Reply(reply),
         };

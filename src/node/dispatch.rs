@@ -23,7 +23,7 @@ use crate::commands::himport::NO_SUCH_FIELDSET;
 use crate::commands::pubsub::PubSub;
 use crate::commands::redact::logged_words;
 use crate::commands::session::{
-    ReplyMode, SessionCall, is_http, needs_no_keys, needs_permission, needs_silence,
+    SessionCall, is_http, needs_no_keys, needs_permission, needs_silence,
 };
 use crate::commands::table::{Caller, Group, Run, Verb, table};
 use crate::commands::{Action, CommandError, Entry, Flags};
@@ -568,10 +568,8 @@ impl Core {
         if entry.command.flags.has(Flags::DENYOOM) && self.shard.refuses_growth() {
             return self.refuse(connection, Some(entry), &OUT_OF_MEMORY.into());
         }
-        let silent = connection.session.reply_mode != ReplyMode::On;
-        if connection.session.reply_mode == ReplyMode::SkipNext {
-            connection.session.reply_mode = ReplyMode::Skipping;
-        }
+        let mode = connection.session.reply_mode;
+        take_silence(connection);
         connection.note_request(args);
         let length = connection.output.len();
         let mut reply = Reply::new(&mut connection.output, connection.session.protocol);
@@ -593,14 +591,13 @@ impl Core {
             Ok(action) => action,
             Err(error) => {
                 connection.output.truncate(length);
+                // The error is what begins.
+                connection.session.reply_mode = mode;
                 return self.fail_request(connection, entry, &error);
             }
         };
-        // CLIENT REPLY ON answers even where it was to be skipped.
-        let stays_silent = silent && connection.session.reply_mode != ReplyMode::On;
-        if connection.session.reply_mode == ReplyMode::Skipping {
-            connection.session.reply_mode = ReplyMode::On;
-        }
+        // CLIENT REPLY ON may have ended it.
+        let stays_silent = connection.session.reply_mode.is_silent();
         if stays_silent {
             connection.output.truncate(length);
         }
@@ -763,14 +760,7 @@ fn reply_error(connection: &mut Connection, line: &[u8]) -> Dispatched {
 /// Whether this request's reply is kept back (CLIENT REPLY OFF or SKIP), SKIP being used up.
 #[inline]
 pub(super) fn take_silence(connection: &mut Connection) -> bool {
-    match connection.session.reply_mode {
-        ReplyMode::On => false,
-        ReplyMode::Off => true,
-        ReplyMode::SkipNext | ReplyMode::Skipping => {
-            connection.session.reply_mode = ReplyMode::On;
-            true
-        }
-    }
+    connection.session.reply_mode.begin()
 }
 
 #[inline]

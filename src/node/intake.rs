@@ -15,7 +15,6 @@ use super::settings::protection;
 use super::unread::Unread;
 use crate::base::shared_bytes::SharedBytes;
 use crate::commands::Entry;
-use crate::commands::session::ReplyMode;
 use crate::commands::table::{KeysHandler, table};
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::resp::args::OwnedArgs;
@@ -570,7 +569,7 @@ impl Core {
 
     fn protocol_error(&mut self, connection: &mut Connection, error: &ProtocolError) {
         // Who wants no replies gets none here either.
-        if connection.session.reply_mode == ReplyMode::On {
+        if connection.session.reply_mode.sends() {
             connection.write_reply(|out, _| error.write(out));
         }
         let errors = self.shard.figures_mut().errors_mut();

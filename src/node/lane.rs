@@ -14,7 +14,6 @@ use super::core::Core;
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES, caller};
 use super::intake::Plain;
 use super::ring::Token;
-use crate::commands::session::ReplyMode;
 use crate::commands::table::Caller;
 use crate::resp::Args;
 
@@ -39,7 +38,7 @@ impl Core {
             | session.tracking.is_some()
             | connection.block.is_some()
             | connection.under_way.is_some())
-            && session.reply_mode == ReplyMode::On;
+            && session.reply_mode.sends();
         let is_quiet = self.gate == 0
             && self.log_errno == 0
             && !self.is_pausing()

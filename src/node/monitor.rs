@@ -18,7 +18,6 @@ use super::core::Core;
 use super::message::Message;
 use super::ring::Token;
 use crate::commands::redact::for_each_shown;
-use crate::commands::session::ReplyMode;
 use crate::commands::{Entry, Flags};
 use crate::resp::Args;
 
@@ -146,7 +145,7 @@ impl Core {
             };
             if let Some(connection) = connection
                 && !connection.close_after_output
-                && connection.session.reply_mode != ReplyMode::Off
+                && !connection.session.reply_mode.is_off()
             {
                 connection.output.extend_from_slice(&lines);
                 self.mark_dirty(token);

@@ -243,6 +243,7 @@ impl Core {
             seed: self.draw_id(),
             in_order: false,
             keeps_words: self.keeps_words(),
+            is_silent: false,
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         let coordinated = Coordinated {

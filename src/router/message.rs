@@ -807,6 +807,8 @@ pub enum Output {
         caller: Caller,
         /// Whose rights it has from now on, where those are not all.
         user: Option<Arc<User>>,
+        /// Replies are kept back from now on; this one has been where it was to be.
+        is_silent: bool,
     },
     /// A script calls this command.
     Called {

@@ -72,13 +72,15 @@ fn names_that_would_break_a_row_are_refused() {
 fn reply_modes_are_silent_themselves() {
     let mut session = session("");
     assert_eq!(say_in(&mut session, &["CLIENT", "REPLY", "SKIP"]), "");
-    assert_eq!(session.reply_mode, ReplyMode::SkipNext);
+    assert_eq!(session.reply_mode, ReplyMode::SKIP_NEXT);
+    assert!(session.reply_mode.begin());
     assert_eq!(say_in(&mut session, &["CLIENT", "REPLY", "OFF"]), "");
+    assert!(session.reply_mode.begin());
     // SKIP does not end OFF.
     assert_eq!(say_in(&mut session, &["CLIENT", "REPLY", "SKIP"]), "");
-    assert_eq!(session.reply_mode, ReplyMode::Off);
+    assert_eq!(session.reply_mode, ReplyMode::OFF);
     assert_eq!(say_in(&mut session, &["CLIENT", "REPLY", "ON"]), "+OK ");
-    assert_eq!(session.reply_mode, ReplyMode::On);
+    assert_eq!(session.reply_mode, ReplyMode::ON);
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn reset_leaves_the_connection_as_new() {
     used.name = b"me".to_vec();
     used.no_touch = true;
     used.no_evict = true;
-    used.reply_mode = ReplyMode::Off;
+    used.reply_mode = ReplyMode::OFF;
     let said = say_with(&mut used, "secret", &["RESET"]);
     assert!(matches!(said, Said::Node(NodeRequest::Reset)));
     let fresh = session("secret");

@@ -191,6 +191,7 @@ impl Instant {
             seed: 1,
             in_order: false,
             keeps_words: false,
+            is_silent: false,
         };
         self.finish(Transaction::block(request, self.map, &self.hasher))
     }

@@ -155,3 +155,66 @@ fn a_reset_that_is_to_be_skipped_says_nothing() {
         assert_eq!(client.replies(2), [reset, bulk("3")]);
     }
 }
+
+/// What CLIENT REPLY does within a block, as Redis does it: each line's requests, and all that is sent back.
+#[test]
+fn client_reply_in_a_block_counts_from_there() {
+    let cases = [
+        // One that is kept back is missing in the array, of whatever kind the command is.
+        (
+            "MULTI|SET a 1|CLIENT REPLY OFF|SET b 2|MGET a b c d|CONFIG GET timeout|EVAL return{1} 0|CLIENT REPLY ON|GET b|EXEC|ECHO end",
+            "+OK|+QUEUED|+QUEUED|+QUEUED|+QUEUED|+QUEUED|+QUEUED|+QUEUED|+QUEUED|*8|+OK|+OK|$1|2|$3|end|",
+        ),
+        (
+            "MULTI|CLIENT REPLY OFF|LPUSH a 1|INCR a|CLIENT GETNAME|SSUBSCRIBE c|EXEC|ECHO lost|CLIENT REPLY ON|ECHO end",
+            "+OK|+QUEUED|+QUEUED|+QUEUED|+QUEUED|+QUEUED|*5|+OK|$3|end|",
+        ),
+        // EXEC's own line is kept back by what was set before it.
+        (
+            "CLIENT REPLY OFF|MULTI|ECHO lost|CLIENT REPLY ON|GET b|EXEC|ECHO end",
+            "+OK|$-1|$3|end|",
+        ),
+        (
+            "CLIENT REPLY OFF|MULTI|SET a 3|EXEC|CLIENT REPLY ON|GET a",
+            "+OK|$1|3|",
+        ),
+        // SKIP is for what follows the block, also where ON comes behind it.
+        (
+            "MULTI|ECHO 1|CLIENT REPLY SKIP|ECHO 2|EXEC|ECHO lost|ECHO end",
+            "+OK|+QUEUED|+QUEUED|+QUEUED|*3|$1|1|$1|2|$3|end|",
+        ),
+        (
+            "MULTI|CLIENT REPLY SKIP|CLIENT REPLY OFF|ECHO lost|CLIENT REPLY ON|ECHO 2|EXEC|ECHO lost|ECHO end",
+            "+OK|+QUEUED|+QUEUED|+QUEUED|+QUEUED|+QUEUED|*5|+OK|$1|2|$3|end|",
+        ),
+        (
+            "CLIENT REPLY OFF|MULTI|CLIENT REPLY ON|CLIENT REPLY SKIP|ECHO 1|EXEC|ECHO lost|ECHO end",
+            "+OK|$1|1|$3|end|",
+        ),
+        // Messages are sent all the same.
+        (
+            "CLIENT REPLY OFF|MULTI|SUBSCRIBE c|EXEC|UNSUBSCRIBE|CLIENT REPLY ON|ECHO end",
+            "*3|$9|subscribe|$1|c|:1|*3|$11|unsubscribe|$1|c|:0|+OK|$3|end|",
+        ),
+        (
+            "MULTI|CLIENT REPLY SKIP|SUBSCRIBE c|EXEC|UNSUBSCRIBE c|ECHO end",
+            "+OK|+QUEUED|+QUEUED|*2|*3|$9|subscribe|$1|c|:1|*3|$11|unsubscribe|$1|c|:0|$3|end|",
+        ),
+        (
+            "MULTI|CLIENT REPLY OFF|SUBSCRIBE c|PUBSUB NUMPAT|UNSUBSCRIBE|EXEC|CLIENT REPLY ON|ECHO end",
+            "+OK|+QUEUED|+QUEUED|+QUEUED|+QUEUED|*4|*3|$9|subscribe|$1|c|:1|*3|$11|unsubscribe|$1|c|:0|+OK|$3|end|",
+        ),
+    ];
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        for (lines, expected) in cases {
+            assert_eq!(server.client().ask("FLUSHALL"), ok());
+            let mut client = server.client();
+            client.send(format!("{}\r\n", lines.replace('|', "\r\n")).as_bytes());
+            let expected = expected.replace('|', "\r\n");
+            let sent = client.raw(expected.len());
+            let sent = String::from_utf8_lossy(&sent);
+            assert_eq!(sent, expected, "{lines} at {threads}");
+        }
+    }
+}

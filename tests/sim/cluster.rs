@@ -584,6 +584,7 @@ impl Cluster {
             seed: origin.sequence,
             in_order: self.rng.below(4) == 0,
             keeps_words: false,
+            is_silent: false,
         };
         self.figures.transactions_count += 1;
         let leaves = |args: &OwnedArgs| {
@@ -610,6 +611,7 @@ impl Cluster {
             db,
             caller: Caller::default(),
             user: None,
+            is_silent: false,
         };
         let shard = core;
         let message = FromShard::Ran {

@@ -55,6 +55,8 @@ pub struct BlockRequest {
     pub in_order: bool,
     /// Calls may be noted: their words are kept until they are over.
     pub keeps_words: bool,
+    /// Replies are kept back, until one of its commands has them sent.
+    pub is_silent: bool,
 }
 
 /// See the module.
@@ -82,6 +84,10 @@ pub struct Block {
     has_begun: bool,
     /// Replies so far.
     replies: Vec<u8>,
+    /// What is replied from here on is kept back.
+    is_silent: bool,
+    /// EXEC's own line was.
+    lacks_header: bool,
     calls: Vec<CountedCall>,
     keeps_words: bool,
     /// Those of the command that is under way, if they are kept.
@@ -151,6 +157,8 @@ impl Block {
             script: None,
             has_begun: false,
             replies: Vec::new(),
+            is_silent: request.is_silent,
+            lacks_header: request.is_silent,
             calls: Vec::new(),
             keeps_words: request.keeps_words,
             words: None,
@@ -193,8 +201,9 @@ impl Block {
     fn advance(&mut self) -> Next {
         while let Some(first) = self.queue.front() {
             if let Some(error) = &first.denied {
-                self.replies.extend(error_reply(error));
+                let reply = error_reply(error);
                 self.queue.pop_front();
+                self.say(&reply);
                 continue;
             }
             match self.plan_of(first) {
@@ -289,7 +298,7 @@ impl Block {
     }
 
     fn end_command(&mut self, entry: &'static Entry, failure: Option<CallFailure>, reply: &[u8]) {
-        self.replies.extend_from_slice(reply);
+        self.say(reply);
         self.calls.push(CountedCall {
             entry,
             failure,
@@ -298,9 +307,18 @@ impl Block {
         });
     }
 
+    /// Adds to what EXEC replies.
+    fn say(&mut self, reply: &[u8]) {
+        if !self.is_silent {
+            self.replies.extend_from_slice(reply);
+        }
+    }
+
     fn reply(&mut self) -> Vec<u8> {
         let mut reply = Vec::with_capacity(self.replies.len() + 16);
-        Reply::new(&mut reply, self.asker.protocol).array(self.commands_count);
+        if !self.lacks_header {
+            Reply::new(&mut reply, self.asker.protocol).array(self.commands_count);
+        }
         reply.append(&mut self.replies);
         reply
     }
@@ -313,14 +331,17 @@ impl Block {
 
     fn take(&mut self, output: Output) {
         match output {
-            Output::Reply(reply) => self.replies.extend(reply),
+            Output::Reply(reply) => self.say(&reply),
             Output::Session {
                 reply,
                 db,
                 caller,
                 user,
+                is_silent,
             } => {
+                // Messages are sent all the same.
                 self.replies.extend(reply);
+                self.is_silent = is_silent;
                 (self.db, self.caller) = (db, in_block(caller));
                 let pointers = [&self.user, &user].map(|user| user.as_ref().map(Arc::as_ptr));
                 if pointers[0] != pointers[1] {
@@ -328,7 +349,7 @@ impl Block {
                     self.check();
                 }
             }
-            Output::Error(error) => self.replies.extend(error_reply(&error)),
+            Output::Error(error) => self.say(&error_reply(&error)),
             _ => debug_assert!(
                 false,
                 "a shard gave another kind of output than was asked for"
@@ -520,7 +541,7 @@ impl Block {
                 return super::unexpected();
             };
             let (reply, left) = rest.split_at(end);
-            self.replies.extend_from_slice(reply);
+            self.say(reply);
             *rest = left;
         }
         Next::Done(self.reply())

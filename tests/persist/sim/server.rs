@@ -404,6 +404,7 @@ impl Simulation {
             seed: number,
             in_order: false,
             keeps_words: false,
+            is_silent: false,
         };
         let transaction = Transaction::block(request, self.map, &self.hasher);
         self.start_transaction(transaction, number);

@@ -110,6 +110,9 @@ impl Core {
             .log_bytes
             .store(log.bytes_since_cut(), Ordering::Relaxed);
         flags.log_lsn.store(log.lsn(), Ordering::Release);
+        flags
+            .log_writes
+            .set_awaited(self.holds_replies && log.is_busy());
         let pending_bytes = log.pending_bytes();
         if let Some(wait) = come_again.filter(|_| !disk.has_alarm) {
             disk.has_alarm = true;
@@ -175,6 +178,7 @@ impl Core {
         self.note_log_behind(0);
         let flags = &self.mesh.board().cores[usize::from(self.id)];
         flags.log_bytes.store(0, Ordering::Relaxed);
+        flags.log_writes.set_awaited(false);
         // Nobody waits for it any more.
         flags.synced_lsn.store(u64::MAX, Ordering::SeqCst);
         self.look_at_held();
@@ -230,6 +234,8 @@ impl Core {
         }
         if let (Some(disk), Some(log)) = (&mut self.disk, self.shard.log_mut()) {
             let event = disk.wrote(log, (id, buffer), result, self.disk_us);
+            let flags = &self.mesh.board().cores[usize::from(self.id)];
+            flags.log_writes.count_end();
             self.note_disk_event(event);
         }
         self.log_got_on();

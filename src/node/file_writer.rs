@@ -15,8 +15,9 @@ use std::path::Path;
 use super::removal::{self, Next};
 use crate::persist::{BLOCK_BYTES, BlockBuffer};
 
-/// So much is written at once.
-const BUFFER_BYTES: usize = 1 << 20;
+/// So much is written at once: a log's writes are behind no more of it in the disk's queue. Disks are hardly slower than with 1 MiB
+/// (825 MB/s here, 875 with that), and writes beside it had a p99 of half as long.
+const BUFFER_BYTES: usize = 256 * 1024;
 /// Where it goes through the page cache, the disk is told to go on after so many bytes, so that the last sync finds little to do.
 const SYNC_BYTES: u64 = 32 << 20;
 
@@ -29,6 +30,8 @@ pub struct FileWriter {
     /// Bytes that are in the file, whole blocks.
     written_bytes: u64,
     unsynced_bytes: u64,
+    /// What is to be done between two writes.
+    between: Box<dyn FnMut()>,
 }
 
 impl FileWriter {
@@ -59,7 +62,13 @@ impl FileWriter {
             buffer: BlockBuffer::with_capacity(BUFFER_BYTES),
             written_bytes: 0,
             unsynced_bytes: 0,
+            between: Box::new(|| {}),
         })
+    }
+
+    /// Has something done between two writes, as a wait for others' writes.
+    pub fn set_between(&mut self, between: impl FnMut() + 'static) {
+        self.between = Box::new(between);
     }
 
     /// Appends bytes.
@@ -71,6 +80,7 @@ impl FileWriter {
             bytes = later;
             if self.buffer.len() == BUFFER_BYTES {
                 self.write_buffer()?;
+                (self.between)();
             }
         }
         Ok(())

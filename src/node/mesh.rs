@@ -24,6 +24,7 @@ use super::directory::Directory;
 use super::functions::FunctionStore;
 use super::load::Load;
 use super::log_load::LogLoad;
+use super::log_turns::LogWrites;
 use super::message::Message;
 use super::ring::Token;
 use super::script_store::ScriptStore;
@@ -336,6 +337,8 @@ pub struct CoreFlags {
     pub log_lsn: AtomicU64,
     /// The last record of its log that is durable.
     pub synced_lsn: AtomicU64,
+    /// Its log's writes, for who writes in bulk.
+    pub log_writes: LogWrites,
     /// It has replies that wait for other cores' logs, and is to be told when they get on.
     pub awaits_disks: AtomicBool,
 }
@@ -356,6 +359,7 @@ impl Board {
                     log_bytes: AtomicU64::new(0),
                     log_lsn: AtomicU64::new(0),
                     synced_lsn: AtomicU64::new(0),
+                    log_writes: LogWrites::default(),
                     awaits_disks: AtomicBool::new(false),
                 })
                 .collect(),

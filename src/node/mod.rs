@@ -71,6 +71,7 @@ mod local_time;
 pub mod log;
 pub mod log_lines;
 mod log_load;
+pub mod log_turns;
 pub mod log_way;
 mod long_reads;
 pub mod look_out;

@@ -21,6 +21,8 @@ use super::data_dir::FILE_MODE;
 use super::file_writer::FileWriter;
 use super::folder::{Folder, shown};
 use super::functions::{Codes, LIBRARIES_VERSION};
+use super::log_turns::{REST_MAX, let_by};
+use super::mesh::Board;
 use super::rewrite::NewBase;
 use super::ring::Token;
 use super::spare::SPARES;
@@ -226,9 +228,9 @@ impl Core {
         let board = self.mesh.board();
         *lock(&board.snapshot) = Some(job.clone());
         let (compresses, is_base) = (plan.compresses, plan.base.is_some());
-        let of_thread = job.clone();
+        let (of_thread, of_logs) = (job.clone(), board.clone());
         board.background.run(move || {
-            let result = write_file(&plan, cores_count, &parts, &of_thread).and_then(|lsns| {
+            let result = write_file(&plan, &of_logs, &parts, &of_thread).and_then(|lsns| {
                 plan.base
                     .map_or(Ok(()), |base| base.put_in_force(lsns, &of_thread))
             });
@@ -415,13 +417,13 @@ impl CutWalk {
 /// Errors: a sentence with the path.
 fn write_file(
     plan: &SnapshotPlan,
-    cores_count: usize,
+    board: &Arc<Board>,
     parts: &Receiver<Part>,
     job: &Job,
 ) -> Result<Vec<u64>, String> {
     let folder = plan.path.parent().unwrap_or(Path::new("."));
     let temporary = folder.join(format!("temp-{}.rdb", std::process::id()));
-    let written = write_temporary(plan, &temporary, cores_count, parts, job).and_then(|lsns| {
+    let written = write_temporary(plan, &temporary, board, parts, job).and_then(|lsns| {
         if job.is_given_up() {
             return Err(std::io::Error::other("it was given up"));
         }
@@ -438,7 +440,7 @@ fn write_file(
 fn write_temporary(
     plan: &SnapshotPlan,
     temporary: &Path,
-    cores_count: usize,
+    board: &Arc<Board>,
     parts: &Receiver<Part>,
     job: &Job,
 ) -> std::io::Result<Vec<u64>> {
@@ -446,6 +448,7 @@ fn write_temporary(
     let mut sizes: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
     let mut version = VERSION;
     let (mut made_count, mut ended_count) = (0, 0);
+    let cores_count = board.cores.len();
     let mut lsns = vec![0; cores_count];
     while made_count < cores_count {
         match parts.recv() {
@@ -476,6 +479,8 @@ fn write_temporary(
         true => FileWriter::over(temporary)?,
         false => FileWriter::create(temporary, mode)?,
     };
+    let of_logs = board.clone();
+    out.set_between(move || let_by(of_logs.cores.iter().map(|core| &core.log_writes), REST_MAX));
     let sizes = sizes.into_iter();
     let mut file = rdb::FileWriter::new(
         plan.has_checksum,

@@ -15,6 +15,7 @@ mod functions; // libraries of functions after a recovery
 mod info; // sections from figures
 mod latency; // samples, drawings and reports of slow events
 mod log_lines; // times and values in lines of the log
+mod log_turns; // who writes in bulk waits for the logs
 mod log_way; // how far a load has got
 mod look_out; // how long a core looks out for others
 mod metrics; // INFO for Prometheus and for the page

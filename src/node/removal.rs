@@ -27,7 +27,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 
-use nix::sys::statvfs::fstatvfs;
+use nix::sys::statvfs::{Statvfs, fstatvfs};
 
 /// The first piece, and the smallest.
 const PIECE_BYTES_MIN: u64 = 1 << 20;
@@ -42,8 +42,10 @@ const REST_PARTS: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// With more than this in files that wait there are no rests.
 const WAITING_BYTES_MAX: u64 = 1 << 30;
-/// With less than one part in so many of the file system free, files go at once.
+/// With less than one part in so many of the file system free, files go at once,
 const FREE_PARTS_MIN: u64 = 10;
+/// but not while there is this much: what waits is not much beside it, and of a large disk a tenth is more than anybody will need soon.
+const FREE_BYTES_ENOUGH: u64 = 4 * WAITING_BYTES_MAX;
 
 static REMOVER: OnceLock<Sender<Errand>> = OnceLock::new();
 
@@ -248,9 +250,18 @@ fn fate(file: &File) -> Fate {
 
 /// Whether its file system has so little left that files are to go at once.
 pub fn is_short_of_room(file: &File) -> bool {
-    let parts =
-        |of: nix::sys::statvfs::Statvfs| of.blocks() / FREE_PARTS_MIN > of.blocks_available();
-    fstatvfs(file).map_or(true, parts)
+    let is_short = |of: Statvfs| {
+        is_short(
+            of.blocks() * of.fragment_size(),
+            of.blocks_available() * of.fragment_size(),
+        )
+    };
+    fstatvfs(file).map_or(true, is_short)
+}
+
+/// The same of one of so many bytes.
+pub fn is_short(bytes: u64, free_bytes: u64) -> bool {
+    free_bytes < (bytes / FREE_PARTS_MIN).min(FREE_BYTES_ENOUGH)
 }
 
 /// Whether nobody else has it open: only then there is a lease to write it alone.

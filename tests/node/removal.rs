@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rondo::node::removal::{Next, is_alone, is_short_of_room, remove, replace, shrink};
+use rondo::node::removal::{Next, is_alone, is_short, is_short_of_room, remove, replace, shrink};
 
 const BYTES: usize = 9 << 20;
 
@@ -150,4 +150,26 @@ fn the_new_one_has_the_name_and_the_old_one_its_readers() {
     replace(&place("none"), &path).expect_err("there is none");
     remove(&path).expect("a file");
     remove(&path).expect_err("it is gone");
+}
+
+/// A large disk that is nearly full has room enough for what waits.
+#[test]
+fn a_tenth_of_a_large_disk_is_no_want_of_room() {
+    const GIB: u64 = 1 << 30;
+    for (bytes, free_bytes, is_it) in [
+        (GIB / 16, GIB / 160 - 1, true),
+        (GIB / 16, GIB / 160 + 1, false),
+        (20 * GIB, 2 * GIB - 1, true),
+        (20 * GIB, 2 * GIB, false),
+        (252 * GIB, 16 * GIB, false),
+        (2048 * GIB, 4 * GIB, false),
+        (2048 * GIB, 4 * GIB - 1, true),
+        (0, 0, false),
+    ] {
+        assert_eq!(
+            is_short(bytes, free_bytes),
+            is_it,
+            "{free_bytes} of {bytes}"
+        );
+    }
 }

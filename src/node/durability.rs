@@ -216,7 +216,7 @@ impl Core {
         }
     }
 
-    /// What the thread has done counts as what the ring has.
+    /// What the thread has done counts as what the ring has. It comes late in a turn, which has looked at WAITAOF before.
     #[cold]
     fn take_ends_of_thread(&mut self) {
         while let Some(end) = self.disk_thread.take_end() {
@@ -224,6 +224,9 @@ impl Core {
                 End::Written(id, buffer, result) => self.log_written(id, buffer, result),
                 End::Synced(sequence, result) => self.log_synced(sequence, result),
             }
+        }
+        if !self.waits_for_disk.is_empty() {
+            self.look_at_waits_for_disk();
         }
     }
 
@@ -295,8 +298,8 @@ impl Core {
             flags.synced_lsn.load(Ordering::SeqCst)
         };
         self.shard.prune_holds(synced_lsn);
-        // Those of other cores are to be forgotten when they are durable as well.
-        let mut awaits_others = self.shard.has_holds();
+        // Those of other cores are to be forgotten when they are durable as well, and WAITAOF is to hear of every one that gets on.
+        let mut awaits_others = self.shard.has_holds() || !self.waits_for_disk.is_empty();
         let (connections, dirty, id) = (&mut self.connections, &mut self.dirty, self.id);
         self.held.retain(|&(record, token)| {
             if record.lsn > synced_lsn(record.core) {

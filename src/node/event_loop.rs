@@ -145,7 +145,9 @@ impl CoreLoop {
         if self.ring.is_reaped() {
             self.core.read_clock();
             self.pump_disk(Haste::Idle);
-            self.enter(Some(self.end_of_wait()));
+            // What has become durable may let replies go.
+            let wait = self.core.is_idle();
+            self.enter(wait.then(|| self.end_of_wait()));
         }
     }
 

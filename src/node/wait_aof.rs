@@ -53,6 +53,7 @@ impl Core {
         if !may_wait || self.is_met(&mut waits) {
             return self.end_wait_for_disk(&mut waits);
         }
+        // From now on until nobody waits here any more (`Core::look_at_held`).
         if !waits.holds.is_empty() && self.await_disks() && self.is_met(&mut waits) {
             return self.end_wait_for_disk(&mut waits);
         }
@@ -152,9 +153,6 @@ impl Core {
             if self.is_met(&mut waits) || is_late {
                 self.end_wait_for_disk(&mut waits);
             } else {
-                if !waits.holds.is_empty() {
-                    self.await_disks();
-                }
                 self.waits_for_disk.push(waits);
             }
         }

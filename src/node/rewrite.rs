@@ -154,6 +154,7 @@ pub struct Rewriting {
     tried_ms: i64,
     began: Option<Instant>,
     last_seconds: Option<u64>,
+    /// Those that have begun, as Redis counts.
     count: u64,
     failures: u64,
     last_changed_bytes: u64,
@@ -172,6 +173,7 @@ pub struct RewriteFigures {
     pub has_failed: bool,
     pub last_seconds: Option<u64>,
     pub current_seconds: Option<u64>,
+    /// Those that have begun.
     pub count: u64,
     /// Failures since the last success.
     pub failures: u64,
@@ -304,6 +306,7 @@ impl Core {
             match self.begin_rewrite() {
                 Ok(()) => Answer::Said(STARTED),
                 Err(reason) => {
+                    self.saving.rewriting.has_failed = true;
                     tracing::error!(reason, "cannot rewrite the append-only log");
                     Answer::Refused(CANNOT.into())
                 }
@@ -344,8 +347,9 @@ impl Core {
             // A base alone: were it put in force after what follows, its file would have gone and the manifest name it.
             job.give_up();
         }
-        let store = self.new_store(options)?;
-        self.saving.rewriting.store = Some(store);
+        let store = self.new_store(options);
+        self.saving.rewriting.has_failed |= store.is_err();
+        self.saving.rewriting.store = Some(store?);
         self.saving.rewriting.is_given_up = is_given_up;
         self.saving.rewriting.is_first = true;
         self.saving.rewriting.is_beginning = true;
@@ -477,6 +481,7 @@ impl Core {
         };
         let rewriting = &mut self.saving.rewriting;
         rewriting.began = Some(Instant::now());
+        rewriting.count += 1;
         rewriting.base_epoch = store.epoch.number;
         rewriting.preparing = Some((store.clone(), has_logs));
         tracing::info!("Background append only file rewriting started");
@@ -750,11 +755,10 @@ impl Core {
             true => rewriting.failures + 1,
             false => 0,
         };
-        rewriting.last_changed_bytes =
-            job.map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed));
         match result {
             Ok(()) => {
-                rewriting.count += 1;
+                rewriting.last_changed_bytes =
+                    job.map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed));
                 rewriting.is_first &= is_of_others;
                 let bytes = job.map_or(0, |job| job.file_bytes.load(Ordering::Relaxed));
                 rewriting.base_bytes = bytes;

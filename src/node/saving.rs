@@ -119,8 +119,9 @@ pub struct Saving {
     tried_ms: i64,
     /// Seconds of the snapshot that is being made when its progress was told last.
     told_seconds: u64,
+    /// Of the last one in the background, as all that INFO calls the last one's.
     last_seconds: Option<u64>,
-    /// Made or failed.
+    /// Those that BGSAVE, SAVE or a save point has begun, as Redis counts.
     saves_count: u64,
     /// In the background, since one did not fail.
     failures_count: u64,
@@ -156,7 +157,7 @@ pub struct SavingFigures {
     pub last_save_s: i64,
     pub has_failed: bool,
     pub last_seconds: Option<u64>,
-    /// Made or failed.
+    /// Begun by BGSAVE, SAVE or a save point.
     pub saves: u64,
     /// Of those in the background, how many have failed since one did not.
     pub failures: u64,
@@ -400,6 +401,8 @@ impl Core {
             place.path = self.copy_path();
             place.folder = folder::working();
         }
+        let is_counted = matches!(then, Then::Nothing | Then::Reply(_));
+        self.saving.saves_count += u64::from(is_counted);
         if matches!(then, Then::Nothing) {
             tracing::info!("Background saving started");
         }
@@ -584,15 +587,17 @@ impl Core {
         if let Then::Copy(asked, place) = then {
             return self.copy_was_made(asked, &place, result);
         }
-        let seconds = job.began.elapsed().as_secs();
         let saving = &mut self.saving;
-        saving.last_seconds = Some(seconds);
-        saving.last_changed_bytes = job.changed_bytes_max.load(Ordering::Relaxed);
+        if matches!(then, Then::Nothing) {
+            saving.last_seconds = Some(job.began.elapsed().as_secs());
+            if result.is_ok() {
+                saving.last_changed_bytes = job.changed_bytes_max.load(Ordering::Relaxed);
+            }
+        }
         match &result {
             Ok(()) => {
                 saving.has_failed = false;
                 saving.failures_count = 0;
-                saving.saves_count += u64::from(!matches!(then, Then::Emptied(_)));
                 saving.changes_saved = saving.changes_at_cut;
                 let now_s = self.now_ms / 1000;
                 let last = &self.mesh.board().last_save_s;
@@ -612,7 +617,6 @@ impl Core {
             }
             Err(reason) => {
                 saving.has_failed |= matches!(then, Then::Nothing);
-                saving.saves_count += 1; // As in Redis.
                 saving.failures_count += u64::from(matches!(then, Then::Nothing));
                 let text = match then {
                     Then::Nothing => "Background saving error",

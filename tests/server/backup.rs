@@ -56,10 +56,10 @@ pub(super) fn error(client: &mut Client, line: &str) -> String {
 }
 
 pub(super) fn rewrite(server: &Server, client: &mut Client) {
-    let before = server.info_number("persistence", "aof_rewrites");
+    let before = server.rewrites_ended();
     client.ask("BGREWRITEAOF");
     eventually("the rewriting ends", || {
-        server.info_number("persistence", "aof_rewrites") > before
+        server.rewrites_ended() > before
             && server.info("persistence", "aof_rewrite_in_progress") == "0"
     });
 }

@@ -60,9 +60,7 @@ fn what_is_in_the_way_of_a_base_or_a_manifest_is_named() {
     let mut server = Server::start(1, ALWAYS);
     assert_eq!(server.client().ask("SET a 1"), ok());
     server.client().ask("BGREWRITEAOF");
-    super::harness::eventually("a base", || {
-        server.info_number("persistence", "aof_rewrites") == 1
-    });
+    super::harness::eventually("a base", || server.rewrites_ended() == 1);
     server.signal("KILL");
     server.wait_for_the_end();
     let logs = server.dir.join("appendonlydir");

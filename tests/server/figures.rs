@@ -261,9 +261,7 @@ fn syncs_and_saves_are_counted_anew_after_a_reset() {
     write(&mut client);
     assert_eq!(client.ask("SAVE"), ok());
     client.ask("BGREWRITEAOF");
-    eventually("it has ended", || {
-        server.info("persistence", "aof_rewrites") == "1"
-    });
+    eventually("it has ended", || server.rewrites_ended() == 1);
     assert_eq!(server.info("persistence", "rdb_saves"), "1");
     assert_eq!(client.ask("CONFIG RESETSTAT"), ok());
     for field in ["rdb_saves", "aof_rewrites"] {

@@ -28,11 +28,9 @@ fn has_base(dir: &Path) -> bool {
 }
 
 fn rewrite(server: &Server, client: &mut Client) {
-    let before = server.info_number("persistence", "aof_rewrites");
+    let before = server.rewrites_ended();
     client.ask("BGREWRITEAOF");
-    eventually("the rewriting ends", || {
-        server.info_number("persistence", "aof_rewrites") > before
-    });
+    eventually("the rewriting ends", || server.rewrites_ended() > before);
     let status = server.info("persistence", "aof_last_bgrewrite_status");
     assert_eq!(status, "ok");
 }

@@ -210,11 +210,9 @@ fn libraries_come_back_from_the_log_of_their_changes() {
         for round in 0..12 {
             load(&mut clients[round % 6], &format!("lib{}", round % 5), round);
             if round == 6 {
-                let before = server.info_number("persistence", "aof_rewrites");
+                let before = server.rewrites_ended();
                 clients[0].ask("BGREWRITEAOF");
-                eventually("the log is rewritten", || {
-                    server.info_number("persistence", "aof_rewrites") > before
-                });
+                eventually("the log is rewritten", || server.rewrites_ended() > before);
             }
         }
         assert_eq!(clients[1].ask("FUNCTION DELETE lib1"), ok());

@@ -262,6 +262,17 @@ impl Server {
         let text = self.info(section, field);
         text.parse().unwrap_or_else(|_| panic!("{field} is {text}"))
     }
+
+    /// How many rewritings of the log have ended, whatever has come of them; INFO counts those that have begun.
+    pub fn rewrites_ended(&self) -> i64 {
+        let text = self.client().ask("INFO persistence").text();
+        let number = |field: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(field));
+            line.and_then(|number| number.parse::<i64>().ok())
+                .unwrap_or_else(|| panic!("no {field} in\n{text}"))
+        };
+        number("aof_rewrites:") - number("aof_rewrite_in_progress:")
+    }
 }
 
 impl Drop for Server {

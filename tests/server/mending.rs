@@ -270,7 +270,7 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     // What went wrong before is no reason not to rewrite the log now.
     client.ask("BGREWRITEAOF");
     eventually("a rewriting has ended", || {
-        status(&faulty.server, "aof_rewrites") == "1"
+        faulty.server.rewrites_ended() == 1
             || status(&faulty.server, "aof_last_bgrewrite_status") == "err"
     });
     assert_eq!(status(&faulty.server, "aof_last_bgrewrite_status"), "ok");
@@ -290,7 +290,7 @@ fn a_sandbox_without_fallocate_has_a_log() {
     faulty.begin("fallocate");
     client.ask("BGREWRITEAOF");
     eventually("it has ended", || {
-        status(&faulty.server, "aof_rewrites") == "1"
+        faulty.server.rewrites_ended() == 1
             || status(&faulty.server, "aof_last_bgrewrite_status") == "err"
     });
     assert_eq!(status(&faulty.server, "aof_last_bgrewrite_status"), "ok");
@@ -309,9 +309,7 @@ fn a_segment_that_cannot_be_made_again_is_not_missing() {
     let mut client = faulty.server.client();
     assert_eq!(client.ask("SET a 1"), ok());
     client.ask("BGREWRITEAOF");
-    eventually("it has ended", || {
-        status(&faulty.server, "aof_rewrites") == "1"
-    });
+    eventually("it has ended", || faulty.server.rewrites_ended() == 1);
     assert_eq!(client.ask("SET b 2"), ok());
     faulty.begin("segment");
     faulty.begin("write");

@@ -317,9 +317,7 @@ fn reload_beside_a_log_leaves_the_log_with_what_was_loaded() {
     fill(&mut client);
     // DEBUG POPULATE is in no log, as in Redis.
     client.ask("BGREWRITEAOF");
-    wait_for("the base is there", || {
-        server.info("persistence", "aof_rewrites") == "1"
-    });
+    wait_for("the base is there", || server.rewrites_ended() == 1);
     assert_eq!(client.ask("DEL array").integer(), 1);
     assert_eq!(client.ask("DEBUG RELOAD"), ok());
     client.ask("RPUSH l more");
@@ -364,7 +362,7 @@ fn cancel_ends_what_is_saved_in_the_background() {
     wait_for_save(&server);
     assert_eq!(client.ask("BGSAVE CANCEL"), nothing);
     assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "ok");
-    assert_eq!(server.info("persistence", "rdb_saves"), "0");
+    assert_eq!(server.info("persistence", "rdb_saves"), "1");
     let files = std::fs::read_dir(&server.dir).expect("a folder");
     let names = files.map(|file| file.expect("a file").file_name());
     let left: Vec<_> = names
@@ -379,6 +377,34 @@ fn expect_lines(client: &mut Client, lines: &[&str]) {
     let text = client.ask("INFO persistence").text();
     for line in lines {
         assert!(text.contains(&format!("{line}\r\n")), "{line} in {text}");
+    }
+}
+
+/// As Redis counts: what BGSAVE and SAVE have begun, whatever becomes of it, and nothing else; and what INFO says of the last one is of
+/// the last in the background.
+#[test]
+fn snapshots_count_when_they_begin() {
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[&DEBUG[..], &["--save", ""]].concat());
+        let mut client = server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+        assert_eq!(client.ask("SAVE"), ok());
+        let none = "rdb_last_bgsave_time_sec:-1";
+        expect_lines(&mut client, &["rdb_saves:1", none, "rdb_last_cow_size:0"]);
+        assert_eq!(client.ask("DEBUG RELOAD"), ok());
+        expect_lines(&mut client, &["rdb_saves:1", none]);
+        let slow = "CONFIG SET rdb-key-save-delay 10000000";
+        assert_eq!(client.ask(slow), ok());
+        assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+        expect_lines(&mut client, &["rdb_saves:2", "rdb_bgsave_in_progress:1"]);
+        let cancelled = client.ask("BGSAVE CANCEL").text();
+        assert_eq!(cancelled, "Background saving cancelled");
+        wait_for_save(&server);
+        expect_lines(&mut client, &["rdb_saves:2", "rdb_last_bgsave_status:ok"]);
+        let rewriting = client.ask("BGREWRITEAOF").text();
+        assert_eq!(rewriting, "Background append only file rewriting started");
+        let lines = ["aof_rewrites:1", "aof_rewrite_in_progress:1"];
+        expect_lines(&mut client, &lines);
     }
 }
 
@@ -455,8 +481,10 @@ fn a_failed_snapshot_refuses_writes_until_one_succeeds() {
     let file = server.dir.join("dump.rdb");
     std::fs::create_dir_all(file.join("x")).expect("a folder");
     assert_eq!(client.ask("SAVE"), error("ERR"));
+    expect_lines(&mut client, &["rdb_last_bgsave_time_sec:-1"]);
     assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
     wait_for_save(&server);
+    expect_lines(&mut client, &["rdb_last_cow_size:0"]);
     assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "err");
     assert_eq!(server.info("persistence", "rdb_saves"), "2");
     let refused = format!("{:?}", client.ask("SET a 2"));
@@ -790,7 +818,7 @@ fn flushall_ends_a_snapshot_that_all_keys_are_on_their_way_to() {
         assert_eq!(client.ask("FLUSHALL"), ok());
         wait_for_save(&server);
         assert_eq!(server.info("persistence", "rdb_last_bgsave_status"), "ok");
-        assert_eq!(server.info("persistence", "rdb_saves"), "0");
+        assert_eq!(server.info("persistence", "rdb_saves"), "1");
         assert!(!server.dir.join("dump.rdb").exists());
         // The next one is not its concern.
         assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), ok());

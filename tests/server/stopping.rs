@@ -35,11 +35,9 @@ fn nothing_ends_a_process_whose_logs_have_no_base() {
             });
         }
         assert_eq!(client.ask("SET later 2"), ok());
-        let unwritten = server.info("persistence", "aof_rewrites") == "0";
+        let unwritten = server.rewrites_ended() == 0;
         assert!(unwritten, "the base was in force too soon for this test");
-        eventually("the base is in force", || {
-            server.info("persistence", "aof_rewrites") == "1"
-        });
+        eventually("the base is in force", || server.rewrites_ended() == 1);
         assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
         assert!(server.restart(2, LOGS), "{}", server.log());
         let mut client = server.client();

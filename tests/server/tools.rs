@@ -44,9 +44,7 @@ fn what_a_server_left_is_whole_and_readable() {
     let mut client = server.client();
     client.ask("RPUSH list a b");
     client.ask("BGREWRITEAOF");
-    super::harness::eventually("a base", || {
-        server.info_number("persistence", "aof_rewrites") == 1
-    });
+    super::harness::eventually("a base", || server.rewrites_ended() == 1);
     assert_eq!(client.run(&[b"SET", b"key", b"a b"]), ok());
     assert_eq!(client.ask("MSET a 1 b 2 c 3 d 4"), ok());
     let (code, said) = run_to_end(&["check", &text(&server.dir)]);
@@ -84,9 +82,7 @@ fn what_a_start_cannot_run_is_found() {
     let mut client = server.client();
     let rewrite = |count| {
         server.client().ask("BGREWRITEAOF");
-        super::harness::eventually("a base", || {
-            server.info_number("persistence", "aof_rewrites") == count
-        });
+        super::harness::eventually("a base", || server.rewrites_ended() == count);
         let entries = std::fs::read_dir(server.dir.join("appendonlydir")).expect("a folder");
         let mut paths = entries.map(|entry| entry.expect("an entry").path());
         let path = paths.find(|path| text(path).ends_with(".base.rdb"));

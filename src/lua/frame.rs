@@ -174,6 +174,14 @@ impl<'f, H: Host> Frame<'f, H> {
         }
     }
 
+    /// Where the stack is full, what is thrown takes the place of the value on top, which nobody will see.
+    #[cold]
+    fn make_room_to_throw(&mut self) {
+        if !self.has_room(1) && self.top > self.floor {
+            self.pop(1);
+        }
+    }
+
     #[inline]
     fn check(&self, index: i32) {
         let is_good = index != 0 && index.abs() <= self.top;
@@ -227,14 +235,12 @@ impl<'f, H: Host> Frame<'f, H> {
         self.room += 1;
     }
 
-    /// Takes the value on top and puts it in another's place, above the arguments.
-    pub fn replace(&mut self, index: i32) {
+    /// Takes the value on top and puts it at `index`, above the arguments: what is there, and above, moves up.
+    pub fn insert(&mut self, index: i32) {
         let index = self.absolute(index);
-        assert!(index > self.floor && index < self.top, "arguments stay");
-        // SAFETY: there is a value at `index`, and one on top.
-        unsafe { ffi::lua_replace(self.state, index) };
-        self.top -= 1;
-        self.room += 1;
+        assert!(index > self.floor, "arguments stay");
+        // SAFETY: there is a value at `index`, be it the one on top.
+        unsafe { ffi::lua_insert(self.state, index) };
     }
 
     /// Exchanges the two values on top.
@@ -712,6 +718,7 @@ impl<'f, H: Host> Frame<'f, H> {
     pub fn error(&mut self, text: impl AsRef<[u8]>) -> Thrown {
         let mut message = self.position(1);
         message.extend_from_slice(text.as_ref());
+        self.make_room_to_throw();
         self.push_bytes(&message);
         Thrown(())
     }
@@ -757,6 +764,7 @@ impl<'f, H: Host> Frame<'f, H> {
     #[inline]
     pub fn check_memory(&mut self) -> Result<(), Thrown> {
         if self.shared().is_over() {
+            self.make_room_to_throw();
             self.push_bytes(b"not enough memory");
             return Err(Thrown(()));
         }
@@ -767,6 +775,7 @@ impl<'f, H: Host> Frame<'f, H> {
     #[inline]
     pub fn check_memory_for(&mut self, bytes: usize) -> Result<(), Thrown> {
         if self.shared().is_over_with(bytes) {
+            self.make_room_to_throw();
             self.push_bytes(b"not enough memory");
             return Err(Thrown(()));
         }

@@ -283,7 +283,8 @@ fn write_value(frame: &mut Frame<'_>, options: &Options, out: &mut Vec<u8>) -> R
         match frame.kind(-1) {
             Kind::Table => {
                 let depth = open.len() as i32 + 1;
-                if depth > options.encode_depth_max || !frame.has_room(4) {
+                // A key and its value. lua-cjson, which has no copy of the argument, asks for one more.
+                if depth > options.encode_depth_max || !frame.has_room(2) {
                     let text = format!("Cannot serialise, excessive nesting ({depth})");
                     return Err(frame.error(text));
                 }

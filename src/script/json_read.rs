@@ -126,7 +126,10 @@ fn read_value(frame: &mut Frame<'_>, reader: &mut Reader<'_>, depth_max: usize) 
             }
             Kind::ObjectBegin | Kind::ArrayBegin => {
                 let depth = open.len() + 1;
-                if depth > depth_max || !frame.has_room(5) {
+                // The table, in an object the key, and a value or what is thrown: as many as lua-cjson asks for.
+                let is_array = token.kind == Kind::ArrayBegin;
+                let room = if is_array { 2 } else { 3 };
+                if depth > depth_max || !frame.has_room(room) {
                     let text = format!(
                         "Found too many nested data structures ({depth}) at character {}",
                         reader.at
@@ -134,7 +137,6 @@ fn read_value(frame: &mut Frame<'_>, reader: &mut Reader<'_>, depth_max: usize) 
                     return Err(frame.error(text));
                 }
                 frame.push_table(0, 0);
-                let is_array = token.kind == Kind::ArrayBegin;
                 token = reader.next();
                 match (is_array, token.kind) {
                     (true, Kind::ArrayEnd) | (false, Kind::ObjectEnd) => true,

@@ -11,6 +11,14 @@ type Result<T> = std::result::Result<T, Thrown>;
 
 const NESTING_MAX: usize = 16;
 
+/// Values that may be on Lua's stack. What does not fit fails where it fails in lua-cmsgpack, which keeps more there than this
+/// does: beside an open array the place of its next element.
+const STACK_MAX: usize = 8000;
+const NO_ROOM: &str =
+    "stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)";
+const NO_ROOM_FOR_PLACE: &str = "stack overflow (in function mp_decode_to_lua_array)";
+const NO_ROOM_FOR_OFFSET: &str = "stack overflow (in function mp_unpack_full)";
+
 /// Pushes the table `cmsgpack`.
 pub(super) fn push(frame: &mut Frame<'_>) {
     frame.push_table(0, 8);
@@ -191,12 +199,12 @@ fn fields_count(frame: &mut Frame<'_>) -> usize {
 // ---- unpacking ----
 
 fn unpack(frame: &mut Frame<'_>) -> Result<usize> {
-    unpack_some(frame, 0, 0)
+    unpack_some(frame, 0, 0, frame.top())
 }
 
 fn unpack_one(frame: &mut Frame<'_>) -> Result<usize> {
     let offset = optional_integer(frame, 2)?;
-    unpack_some(frame, 1, offset)
+    unpack_some(frame, 1, offset, 1)
 }
 
 fn unpack_limit(frame: &mut Frame<'_>) -> Result<usize> {
@@ -204,7 +212,7 @@ fn unpack_limit(frame: &mut Frame<'_>) -> Result<usize> {
         return Err(frame.type_error(2, "number"));
     };
     let offset = optional_integer(frame, 3)?;
-    unpack_some(frame, to_integer(limit), offset)
+    unpack_some(frame, to_integer(limit), offset, 1)
 }
 
 fn optional_integer(frame: &mut Frame<'_>, index: usize) -> Result<i64> {
@@ -218,7 +226,9 @@ fn optional_integer(frame: &mut Frame<'_>, index: usize) -> Result<i64> {
 }
 
 /// Unpacks up to `limit` values from `offset` on, after the offset of what follows; with neither, all values alone.
-fn unpack_some(frame: &mut Frame<'_>, limit: i64, offset: i64) -> Result<usize> {
+///
+/// - `stacked`: how many arguments lua-cmsgpack has on the stack.
+fn unpack_some(frame: &mut Frame<'_>, limit: i64, offset: i64, stacked: usize) -> Result<usize> {
     let is_all = limit == 0 && offset == 0;
     let bytes = frame.check_bytes(1)?;
     if offset < 0 || limit < 0 {
@@ -239,18 +249,17 @@ fn unpack_some(frame: &mut Frame<'_>, limit: i64, offset: i64) -> Result<usize> 
     }
     let limit = if is_all { i64::from(i32::MAX) } else { limit };
     let mut rest = &bytes[offset as usize..];
-    if !is_all {
-        // The place of the next offset, known only in the end.
-        frame.push_nil();
-    }
-    let place = frame.top() as i32;
+    let place = frame.top() as i32 + 1;
     let mut count = 0;
-    while !rest.is_empty() && count < limit {
-        unpack_value(frame, &mut rest)?;
+    while !rest.is_empty() && (count as i64) < limit {
+        unpack_value(frame, &mut rest, stacked + count)?;
         count += 1;
     }
     if is_all {
-        return Ok(count as usize);
+        return Ok(count);
+    }
+    if stacked + count >= STACK_MAX || !frame.has_room(1) {
+        return Err(frame.error(NO_ROOM_FOR_OFFSET));
     }
     let next = if rest.is_empty() {
         -1.0
@@ -258,8 +267,8 @@ fn unpack_some(frame: &mut Frame<'_>, limit: i64, offset: i64) -> Result<usize> 
         (bytes.len() - rest.len()) as f64
     };
     frame.push_number(next);
-    frame.replace(place);
-    Ok(count as usize + 1)
+    frame.insert(place);
+    Ok(count + 1)
 }
 
 /// A container whose elements are being read.
@@ -284,20 +293,21 @@ enum Fault {
 }
 
 /// Pushes the first value of `rest`, however deep it nests, without recursion.
-fn unpack_value(frame: &mut Frame<'_>, rest: &mut &[u8]) -> Result<()> {
+///
+/// - `stacked`: how many values lua-cmsgpack has on the stack by now.
+fn unpack_value(frame: &mut Frame<'_>, rest: &mut &[u8], mut stacked: usize) -> Result<()> {
     let mut open: Vec<Open> = Vec::new();
     loop {
+        if !rest.is_empty() && (stacked >= STACK_MAX || !frame.has_room(1)) {
+            return Err(frame.error(NO_ROOM));
+        }
         let item = match read_item(rest) {
             Ok(item) => item,
             Err(Fault::Missing) => return Err(frame.error("Missing bytes in input.")),
             Err(Fault::Bad) => return Err(frame.error("Bad data format in input.")),
         };
-        if !frame.has_room(4) {
-            return Err(frame.error(
-                "stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)",
-            ));
-        }
         frame.check_memory()?;
+        stacked += 1;
         match item {
             Item::Number(number) => frame.push_number(number),
             Item::Boolean(value) => frame.push_boolean(value),
@@ -306,6 +316,10 @@ fn unpack_value(frame: &mut Frame<'_>, rest: &mut &[u8]) -> Result<()> {
             // What was announced reserves nothing.
             Item::Array(left) => {
                 frame.push_table(0, 0);
+                if stacked >= STACK_MAX {
+                    return Err(frame.error(NO_ROOM_FOR_PLACE));
+                }
+                stacked += usize::from(left > 0);
                 open.push(Open::Array { left, next: 1 });
             }
             Item::Map(left) => {
@@ -332,6 +346,7 @@ fn unpack_value(frame: &mut Frame<'_>, rest: &mut &[u8]) -> Result<()> {
                     frame.set_element(-2, *next);
                     *next += 1;
                     *left -= 1;
+                    stacked -= 1 + usize::from(*left == 0);
                     *left == 0
                 }
                 Open::Map { is_value, .. } if !*is_value => {
@@ -340,6 +355,7 @@ fn unpack_value(frame: &mut Frame<'_>, rest: &mut &[u8]) -> Result<()> {
                 }
                 Open::Map { left, is_value } => {
                     if frame.kind(-2) == Kind::Nil {
+                        frame.pop(1);
                         frame.push_bytes(b"table index is nil");
                         return Err(frame.throw());
                     }
@@ -349,6 +365,7 @@ fn unpack_value(frame: &mut Frame<'_>, rest: &mut &[u8]) -> Result<()> {
                     }
                     *is_value = false;
                     *left -= 1;
+                    stacked -= 2;
                     *left == 0
                 }
             };

@@ -234,7 +234,7 @@ fn unpack(frame: &mut Frame<'_>) -> Result<usize> {
         if !fits(size, position) {
             return Err(frame.argument_error(2, "data string too short"));
         }
-        if !frame.has_room(3) {
+        if !frame.has_room(2) {
             return Err(frame.error("stack overflow (too many results)"));
         }
         let bytes = &data[position..position + size];

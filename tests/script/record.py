@@ -119,6 +119,11 @@ def caught(call):
     return SHOW + b"return all(pcall(function() return " + call + b" end))"
 
 
+def counted(call):
+    """How many results a call has, or its error: for what is too much to show."""
+    return caught(b"select('#', " + call + b")")
+
+
 def jsons(rng):
     yield b"return cjson._VERSION .. cjson._NAME"
     options = [b"cjson.encode_sparse_array(true)", b"cjson.encode_sparse_array(false, 0)", b"cjson.encode_sparse_array(true, 1, 2)", b"cjson.encode_max_depth(3)",
@@ -139,6 +144,15 @@ def jsons(rng):
         yield caught(b"#show(cjson.decode(" + quoted(text) + b"))")
     for depth in [b"1000", b"1001"]:
         yield caught(b"(function() local t = {} for i = 2, " + depth + b" do t = {t} end return #cjson.encode(t) end)()")
+    # Where Lua's stack ends.
+    for depth in [b"3999", b"4000", b"7996", b"7997", b"7998", b"7999", b"20000"]:
+        for left, right in [(b"[", b"]"), (b"[", b""), (b"[", b"x"), (b'{"a":', b"}"), (b'{"a":', b"")]:
+            text = b"string.rep('" + left + b"', " + depth + b") .. 1 .. string.rep('" + right + b"', " + depth + b")"
+            yield counted(b"cjson.decode(" + text + b")").replace(b"return all", b"cjson.decode_max_depth(100000) return all")
+        for table in [b"{t}", b"{a = t}", b"{a = 1, b = t}"]:
+            for innermost in [b"{}", b"{print}", b"{[print] = 1}"]:
+                text = b"(function() local t = " + innermost + b" for i = 2, " + depth + b" do t = " + table + b" end return #cjson.encode(t) end)()"
+                yield caught(text).replace(b"return all", b"cjson.encode_max_depth(100000) return all")
     yield caught(b"(function() local t = {} t[1] = t return cjson.encode(t) end)()")
     yield caught(b"cjson.encode({[1]=1, [2]=2, [100]=3})")
     yield caught(b"cjson.encode({[10000000000]=1})")
@@ -166,6 +180,14 @@ def msgpacks(rng):
     for call in [b"unpack()", b"unpack({})", b"unpack(5)", b"unpack_one('')", b"unpack_limit('a')", b"unpack_limit('a', 'x')", b"unpack_limit('a', {})", b"unpack_one('a', 'x')",
                  b"unpack(string.rep('\\145', 20) .. '\\1')", b"unpack('')", b"unpack('\\221\\255\\255\\255\\255')", b"unpack('\\129\\192\\1')", b"unpack('\\129\\203\\127\\248\\0\\0\\0\\0\\0\\0\\1')"]:
         yield caught(b"cmsgpack." + call)
+    # Where Lua's stack ends.
+    for head in [b"\\145", b"\\146\\1", b"\\129\\1", b"\\129", b"\\1", b"\\145\\129\\1", b"\\129\\1\\145"]:
+        for count in [b"1999", b"2000", b"2666", b"3998", b"3999", b"4000", b"7997", b"7998", b"7999", b"8000", b"1000000"]:
+            for tail in [b"", b"\\1", b"\\144", b"\\128", b"\\193", b"\\165a"]:
+                yield counted(b"cmsgpack.unpack(string.rep('" + head + b"', " + count + b") .. '" + tail + b"')")
+            yield counted(b"cmsgpack.unpack('\\1' .. string.rep('" + head + b"', " + count + b"), 1, 2)")
+    for count in [b"7996", b"7997", b"7999", b"8000"]:
+        yield counted(b"cmsgpack.unpack_limit(string.rep('\\1', " + count + b"), 10000)")
     yield caught(b"(function() local t = {} t[1] = t return cmsgpack.pack(t) end)()")
     yield caught(b"(function() local t = {} t.x = t return cmsgpack.pack(t) end)()")
     yield caught(b"cmsgpack.pack(string.rep('x', 255)) .. cmsgpack.pack(string.rep('x', 256)) .. cmsgpack.pack(string.rep('x', 70000)):sub(1, 9)")
@@ -189,6 +211,8 @@ def structs(rng):
     for call in [b"pack()", b"pack(1)", b"unpack('b')", b"size()", b"unpack('c0', 'abc')", b"unpack('bc0', '\\3abcd')", b"unpack('sc0', '3\\0abcd')", b"unpack('bc0', '\\9abcd')",
                  b"unpack('b', 'abc', 2^53)", b"pack('i', 2^63)", b"pack('I8', 2^64)", b"pack('I8', 0/0)", b"pack('I8', -1e30)", b"unpack(string.rep('b', 7990), string.rep('a', 7990))"]:
         yield SHOW + b"return all(pcall(function() return select(1, struct." + call + b") end))[1]" if b"7990" in call else caught(b"struct." + call)
+    for count in [b"7996", b"7997", b"7998"]:
+        yield counted(b"struct.unpack(string.rep('b', " + count + b"), string.rep('a', " + count + b"))")
 
 
 def bits(rng):

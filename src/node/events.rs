@@ -61,12 +61,7 @@ impl Core {
                 self.tell_invalidations(news, Some(Own { token, connection }));
             }
             let protocol = connection.session.protocol;
-            let mut publisher = Publisher {
-                core: self.id,
-                token,
-                protocol,
-                own: &mut own,
-            };
+            let mut publisher = Publisher::at_work(self.id, token, protocol, &mut own);
             let events = self.shard.keys.take_events();
             let classes = self.options.notify_keyspace_events;
             self.tell_events(&events, classes, Some(&mut publisher));

@@ -138,10 +138,28 @@ pub(super) struct Publisher<'a> {
     pub core: u16,
     /// Which it is.
     pub token: Token,
-    /// What it speaks.
-    pub protocol: Protocol,
-    /// What it is to be sent after its reply.
-    pub own: &'a mut Vec<u8>,
+    /// What it speaks, and what it is to be sent after its reply; none where it has had it.
+    own: Option<(Protocol, &'a mut Vec<u8>)>,
+}
+
+impl<'a> Publisher<'a> {
+    /// One that is out of its place: what it is to be sent goes to `own`.
+    pub fn at_work(core: u16, token: Token, protocol: Protocol, own: &'a mut Vec<u8>) -> Self {
+        Self {
+            core,
+            token,
+            own: Some((protocol, own)),
+        }
+    }
+
+    /// One that has had it, or was not subscribed when it was said.
+    pub fn served(core: u16, token: Token) -> Self {
+        Self {
+            core,
+            token,
+            own: None,
+        }
+    }
 }
 
 impl Core {
@@ -483,12 +501,8 @@ impl Core {
             let count = self.say_later(publisher, args, subject, &mut own);
             (count, 0)
         } else {
-            let mut publisher = Publisher {
-                core: self.id,
-                token,
-                protocol: connection.session.protocol,
-                own: &mut own,
-            };
+            let protocol = connection.session.protocol;
+            let mut publisher = Publisher::at_work(self.id, token, protocol, &mut own);
             let id = Some(self.pubsub.next_post);
             let (channel, message) = (args.get(1), args.get(2));
             let counts = self.spread(subject, channel, message, id, Some(&mut publisher));
@@ -643,13 +657,7 @@ impl Core {
         post: &Post,
         has_had: Option<Token>,
     ) {
-        let mut own = Vec::new();
-        let mut publisher = has_had.map(|token| Publisher {
-            core: self.id,
-            token,
-            protocol: Protocol::Resp2,
-            own: &mut own,
-        });
+        let mut publisher = has_had.map(|token| Publisher::served(self.id, token));
         let receivers_count = self.deliver(post, publisher.as_mut());
         let Some(id) = id else { return };
         let message = Message::Posted {
@@ -860,7 +868,9 @@ impl Outputs<'_, '_> {
         if let Some(publisher) = &mut self.publisher
             && publisher.token == token
         {
-            append(publisher.own, publisher.protocol, parts);
+            if let Some((protocol, own)) = &mut publisher.own {
+                append(own, *protocol, parts);
+            }
             return true;
         }
         let Some(connection) = self.connections.get_mut(token) else {

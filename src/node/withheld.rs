@@ -33,7 +33,7 @@ use crate::keyspace::Classes;
 use crate::keyspace::events::Event;
 use crate::keyspace::tracking::Invalidation;
 use crate::persist::Holds;
-use crate::resp::{Args, Protocol};
+use crate::resp::Args;
 use crate::router::TxId;
 
 /// Bytes of messages that a core keeps back before requests that may say more wait. News takes no more than the log that it
@@ -470,13 +470,7 @@ impl Core {
                     has_had,
                 } => {
                     self.tell_withheld_invalidations(invalidations, has_had);
-                    let mut own = Vec::new();
-                    let mut publisher = has_had.map(|token| Publisher {
-                        core: self.id,
-                        token,
-                        protocol: Protocol::Resp2,
-                        own: &mut own,
-                    });
+                    let mut publisher = has_had.map(|token| Publisher::served(self.id, token));
                     self.tell_events(&events, classes, publisher.as_mut());
                 }
                 Telling::Said {
@@ -485,14 +479,8 @@ impl Core {
                     message,
                     publisher,
                 } => {
-                    let mut has_had = Vec::new();
                     let (core, token) = publisher;
-                    let mut publisher = Publisher {
-                        core,
-                        token,
-                        protocol: Protocol::Resp2,
-                        own: &mut has_had,
-                    };
+                    let mut publisher = Publisher::served(core, token);
                     self.spread(subject, &channel, &message, None, Some(&mut publisher));
                 }
             }

@@ -247,6 +247,8 @@ pub struct Core {
     pub(super) sweep: usize,
     /// When the files of certificates and keys were last looked at.
     pub(super) certificates_seen_ms: i64,
+    /// Core 0: when the log was last told what there is.
+    pub(super) told_sizes_ms: i64,
     /// Set by SHUTDOWN and signals: what runs is answered, nothing more is read, then the end.
     pub stopping: bool,
     /// Since when.
@@ -503,6 +505,7 @@ impl Core {
             stamp: 0,
             sweep: 0,
             certificates_seen_ms: 0,
+            told_sizes_ms: 0,
             stopping: false,
             stopping_since_ms: 0,
             ending: parts.ending,

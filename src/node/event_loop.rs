@@ -528,7 +528,7 @@ impl CoreLoop {
                 self.core.ring_work.push(RingWork::Receive(token));
                 self.core.finish_move(token);
             }
-            Received::Ended => self.core.input_ended(token),
+            Received::Ended { errno } => self.core.input_ended(token, *errno),
             Received::Control => self.core.control_came(token),
         }
     }
@@ -565,6 +565,7 @@ impl CoreLoop {
         connection.sending = false;
         let left = std::mem::take(&mut connection.sending_bytes);
         if result < 0 {
+            self.core.tell_send_failed(token, -result);
             self.core.close(token);
             return;
         }

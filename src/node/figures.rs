@@ -163,6 +163,8 @@ impl Wanted {
     pub const SAVING: Self = Self(1 << 11);
     /// The CPU time of its thread.
     pub const CPU: Self = Self(1 << 12);
+    /// Places of the tables of each database.
+    pub const PLACES: Self = Self(1 << 13);
 
     /// Both.
     pub const fn or(self, other: Self) -> Self {
@@ -222,6 +224,8 @@ pub struct CoreFigures {
     pub databases: Vec<DatabaseInfo>,
     /// Keys of each database, and the bytes of what leads to them.
     pub tables: Vec<(u64, u64)>,
+    /// Places of each database's table, where they were asked for.
+    pub places: Vec<u64>,
     /// Sizes of its keys by database, where they were asked for.
     pub sizes: Vec<Sizes>,
     /// What its types take, where that was asked for.

@@ -66,6 +66,8 @@ pub(super) enum Asker {
     },
     /// A thread of the HTTP port, which is sent what it shows.
     Http(SyncSender<Figures>, Shown),
+    /// The log, at the levels that tell of more.
+    Log,
     Nobody,
     /// A shutdown that saves first.
     Stop,
@@ -575,6 +577,7 @@ impl Core {
                 // Whoever asked may have given up.
                 let _ = sender.try_send(Figures { info, slow, hot });
             }
+            Asker::Log => self.tell_sizes(&figures_of(gather.answers)),
             Asker::Connection(token) => self.reply_from(token, gather.purpose, gather.answers),
             Asker::Script(tx, protocol) => {
                 let mut out = Vec::new();

@@ -7,6 +7,7 @@
 //!           memory grows with bytes that came, not with bytes announced.
 //! Not here  where a request runs: `node/dispatch.rs`.
 
+use super::client_log;
 use super::connection::{Blocked, Connection, Large};
 use super::core::{Core, RingWork, unread_bytes_max};
 use super::dispatch::{Dispatched, OUTPUT_LOOK_BYTES};
@@ -109,7 +110,7 @@ enum WindowEnd {
     /// The next request has not arrived whole.
     Incomplete,
     /// The next request cannot be one.
-    Malformed(ProtocolError),
+    Malformed { at: usize, error: ProtocolError },
 }
 
 impl Core {
@@ -174,7 +175,7 @@ impl Core {
         if waits_in_vain {
             self.close(token);
         } else if has_ended {
-            self.input_ended(token);
+            self.input_ended(token, 0);
         }
     }
 
@@ -200,7 +201,10 @@ impl Core {
             Ok(()) if plain.is_empty() || is_turned_away => {}
             Ok(()) => self.feed(token, connection, &plain),
             Err(fault) => {
-                tracing::debug!(client = connection.peer.address, %fault, "closed: TLS failed");
+                match fault.is_early() {
+                    true => client_log::tell_not_accepted(&connection.peer, &fault),
+                    false => client_log::tell_unreadable(&connection.peer, &fault),
+                }
                 connection.output.clear();
                 connection.close_after_output = true;
                 if fault.is_of_another_protocol() {
@@ -502,7 +506,10 @@ impl Core {
                 }
                 self.process_held(token, connection);
             }
-            Err(error) => self.protocol_error(connection, &error),
+            Err(error) => {
+                let at = connection.parse.parsed_bytes();
+                self.protocol_error(connection, &error, &large.as_slice()[at..]);
+            }
         }
     }
 
@@ -555,7 +562,9 @@ impl Core {
                 }
             }
             Ok(_) => {}
-            Err(error) => self.protocol_error(connection, &error),
+            Err(error) => {
+                self.protocol_error(connection, &error, &bytes[state.parsed_bytes()..]);
+            }
         }
         self.spans = spans;
     }
@@ -567,7 +576,14 @@ impl Core {
         }
     }
 
-    fn protocol_error(&mut self, connection: &mut Connection, error: &ProtocolError) {
+    /// - `unread`: what the client has sent, from where it is no request.
+    fn protocol_error(
+        &mut self,
+        connection: &mut Connection,
+        error: &ProtocolError,
+        unread: &[u8],
+    ) {
+        self.tell_protocol_error(connection, error, unread);
         // Who wants no replies gets none here either.
         if connection.session.reply_mode.sends() {
             connection.write_reply(|out, _| error.write(out));
@@ -647,8 +663,10 @@ impl Core {
                 WindowEnd::Full => {}
                 WindowEnd::Skipped { end } => consumed_bytes = end + bytes.len() - rest.len(),
                 WindowEnd::Incomplete => break,
-                WindowEnd::Malformed(error) => {
-                    self.protocol_error(connection, &error);
+                WindowEnd::Malformed { at, error } => {
+                    let at = at + connection.parse.parsed_bytes();
+                    let unread = rest.get(at..).unwrap_or_default();
+                    self.protocol_error(connection, &error, unread);
                     consumed_bytes = bytes.len();
                 }
             }
@@ -738,7 +756,7 @@ impl Core {
                     }
                     return WindowEnd::Incomplete;
                 }
-                Err(error) => return WindowEnd::Malformed(error),
+                Err(error) => return WindowEnd::Malformed { at, error },
             }
         }
         WindowEnd::Full

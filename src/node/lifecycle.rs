@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use super::acceptor;
+use super::client_log;
 use super::client_row::listed_output_bytes;
 use super::connection::{Blocked, Connection};
 use super::core::{Core, RingWork};
@@ -37,6 +38,10 @@ impl Core {
             }
         };
         if i64::from(board.clients_count.load(Ordering::Relaxed)) >= self.options.maxclients {
+            // To know who it was takes system calls, of which a flood is to have none.
+            if client_log::is_told() {
+                client_log::tell_accepted(&acceptor::prepare(&socket, 0));
+            }
             // Before its handshake a TLS client could not read why it is turned away, and one more handshake is too many.
             if tls.is_none() {
                 acceptor::refuse(&socket, b"-ERR max number of clients reached\r\n");
@@ -45,6 +50,7 @@ impl Core {
             return;
         }
         let peer = acceptor::prepare(&socket, self.options.tcp_keepalive as u32);
+        client_log::tell_accepted(&peer);
         // A TLS client is told once it can read it: see `Core::feed_sealed`.
         if tls.is_none()
             && let Some(reason) = super::settings::protection(&self.options, &self.users, &peer)
@@ -128,17 +134,26 @@ impl Core {
     }
 
     /// The client will send nothing more: it goes once what it has sent is answered.
-    pub(super) fn input_ended(&mut self, token: Token) {
+    ///
+    /// - `errno`: why nothing more comes; 0 where it has said so.
+    pub(super) fn input_ended(&mut self, token: Token, errno: i32) {
+        let Some(connection) = self.connections.get(token) else {
+            return;
+        };
+        let is_moving = connection.blocked == Some(Blocked::Moving);
+        let tls = connection.tls.as_ref();
+        // The core it moves to will find the end again, but for what TLS has read of it.
+        let is_found_again = is_moving && !tls.is_some_and(|tls| tls.has_ended());
+        if !is_found_again {
+            self.tell_end(token, errno);
+        }
         let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
-        if connection.blocked == Some(Blocked::Moving) {
-            // The core it moves to will find the end again, but for what TLS has read of it.
-            let tls = connection.tls.as_ref();
-            connection.ended |= tls.is_some_and(|tls| tls.has_ended());
+        connection.ended |= !is_found_again;
+        if is_moving {
             return self.finish_move(token);
         }
-        connection.ended = true;
         if connection.blocked == Some(Blocked::Paused) && self.pause.is_some() {
             // As in Redis, what has not begun by now never does: who has given up may have asked somebody else.
             return self.close_behind_replies(token);
@@ -184,7 +199,7 @@ impl Core {
         let socket = connection.socket.as_fd();
         let keys = connection.tls.as_mut().and_then(|tls| tls.kernel());
         let Some(control) = keys.map(|keys| keys.take_control(socket)) else {
-            return self.input_ended(token);
+            return self.input_ended(token, 0);
         };
         match control {
             Control::GoesOn => self.ring_work.push(RingWork::Receive(token)),
@@ -192,10 +207,9 @@ impl Core {
                 self.ring_work.push(RingWork::Receive(token));
                 self.on_bytes(token, &bytes);
             }
-            Control::Ended => self.input_ended(token),
+            Control::Ended => self.input_ended(token, 0),
             Control::Failed(reason) => {
-                let client = &connection.peer.address;
-                tracing::debug!(client, reason, "closed: TLS failed");
+                client_log::tell_unreadable(&connection.peer, &reason);
                 self.close(token);
             }
         }
@@ -300,6 +314,7 @@ impl Core {
             self.look_at_save_points();
             self.look_at_backup();
             self.look_at_certificates();
+            self.look_whether_to_tell();
         }
         let steps_count = self.counters.transactions + self.steps_count;
         let hops_count = self.counters.hops_in + self.counters.hops_out + steps_count;
@@ -364,6 +379,7 @@ impl Core {
             && !connection.session.subscribed
             && !connection.session.monitoring;
         if timeout_ms > 0 && idle && now_ms - connection.last_active_ms > timeout_ms {
+            client_log::tell_idle(&connection.peer);
             self.close(token);
             return;
         }

@@ -106,6 +106,12 @@ impl Core {
             let databases = 0..keys.databases_count();
             figures.databases = databases.map(|db| keys.database_info(db)).collect();
         }
+        if wanted.has(Wanted::PLACES) {
+            let databases = 0..keys.databases_count();
+            figures.places = databases
+                .map(|db| keys.table_shape(db, false).places)
+                .collect();
+        }
         if wanted.has(Wanted::SIZES) {
             figures.sizes = keys.sizes();
         }
@@ -488,7 +494,8 @@ fn sizes(cores: &[CoreFigures]) -> Vec<Sizes> {
     total
 }
 
-fn databases(cores: &[CoreFigures]) -> Vec<info::KeyspaceFigures> {
+/// The databases that have keys, over all cores.
+pub(super) fn databases(cores: &[CoreFigures]) -> Vec<info::KeyspaceFigures> {
     let count = cores
         .iter()
         .map(|core| core.databases.len())

@@ -115,7 +115,10 @@ pub enum Received {
     /// At least one byte.
     Bytes(ReceiveBuffer),
     /// The peer closed, or the receive failed: no bytes will come any more.
-    Ended,
+    Ended {
+        /// Why it failed; 0 where the peer closed.
+        errno: i32,
+    },
     /// All buffers were in use, or the receive was cancelled; arm it again when wanted.
     Stopped,
     /// There is something that is no data: the kernel's TLS has a record of another kind.
@@ -748,7 +751,7 @@ impl Ring {
                             index,
                             length: result as u32,
                         }),
-                        None => Received::Ended,
+                        None => Received::Ended { errno: 0 },
                     },
                     _ => nothing_received(result),
                 };
@@ -854,7 +857,7 @@ fn nothing_received(result: i32) -> Received {
     match -result {
         libc::ENOBUFS | libc::ECANCELED => Received::Stopped,
         libc::EIO => Received::Control,
-        _ => Received::Ended,
+        errno => Received::Ended { errno },
     }
 }
 

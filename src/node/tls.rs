@@ -93,6 +93,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Whether the handshake was not done.
+    pub fn is_early(&self) -> bool {
+        self.is_early
+    }
+
     /// Whether what came is no TLS at all.
     pub fn is_of_another_protocol(&self) -> bool {
         self.is_early && matches!(self.error, rustls::Error::InvalidMessage(_))
@@ -255,6 +260,11 @@ impl Tls {
             && matches!(&self.keeper, Keeper::Here(connection) if !connection.is_handshaking());
         self.is_known |= is_new;
         is_new
+    }
+
+    /// Whether the handshake is done, as often as it is asked.
+    pub fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Whether the kernel is to have its keys, once all that was sealed here has been sent.

@@ -115,6 +115,21 @@ impl ProtocolError {
         })
     }
 
+    /// What Redis's log calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidMultibulkLength => "invalid mbulk count",
+            Self::InvalidBulkLength => "invalid bulk length",
+            Self::TooBigMultibulkCount => "too big mbulk count string",
+            Self::TooBigBulkCount => "too big bulk count string",
+            Self::TooBigInline => "too big inline request",
+            Self::UnbalancedQuotes => "unbalanced quotes in request",
+            Self::UnauthenticatedMultibulk => "unauth mbulk count",
+            Self::UnauthenticatedBulk => "unauth bulk length",
+            Self::ExpectedDollar(_) => "expected $ but got something else",
+        }
+    }
+
     /// Appends the error reply. The byte that was no `$` is sent as it came, which text could not hold.
     pub fn write(&self, out: &mut Vec<u8>) {
         if let Self::ExpectedDollar(byte) = self {

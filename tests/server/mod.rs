@@ -14,6 +14,7 @@ mod busy; // scripts and functions that run for long
 mod bytes; // requests in any pieces, of any size
 mod churn; // clients that go at the worst moment
 mod client; // a small blocking client
+mod client_log; // loglevel verbose and debug
 mod compaction; // active defragmentation
 mod config; // CONFIG REWRITE
 mod connections; // they come, move between cores, and go; how the process starts and ends

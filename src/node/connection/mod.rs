@@ -20,6 +20,7 @@ use replies::{Early, REPLY_BYTES_GUESS, Slot};
 use super::acceptor;
 use super::backlog::{Backlog, PIECE_BYTES_MIN};
 use super::block::Block;
+use super::client_log;
 use super::holding::Holding;
 use super::mesh::{CoreFlags, count_moved};
 use super::news::News;
@@ -505,7 +506,7 @@ impl Connection {
             && let Some(keys) = self.tls.as_mut().and_then(|tls| tls.kernel())
             && let Err(reason) = keys.before_send(self.socket.as_fd(), plain.len())
         {
-            tracing::debug!(client = self.peer.address, reason, "closed: TLS failed");
+            client_log::tell_unwritable(&self.peer, &reason);
             // The send fails, and the connection ends with it.
             acceptor::shut(&self.socket);
         }

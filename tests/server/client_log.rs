@@ -1,0 +1,146 @@
+//! What the log says of clients with `loglevel verbose` and `debug`.
+
+use super::client::{Client, ok};
+use super::harness::{Server, eventually, new_dir};
+use super::tls::Files;
+use std::io::Write;
+use std::net::TcpStream;
+
+/// Waits for a line with both.
+fn says(server: &Server, start: &str, end: &str) {
+    let is_it = |line: &str| line.contains(start) && line.contains(end);
+    eventually(&format!("{start} ... {end}"), || {
+        server.log().lines().any(is_it)
+    });
+}
+
+#[test]
+fn who_comes_and_goes_is_told() {
+    for threads in [1, 3] {
+        let path = new_dir().join("socket").display().to_string();
+        let server = Server::start(threads, &["--loglevel", "verbose", "--unixsocket", &path]);
+        let mut client = server.client();
+        let address = client.address();
+        assert_eq!(client.ask("CLIENT SETNAME me"), ok());
+        says(&server, &format!(" - Accepted {address}"), "");
+        drop(client);
+        let row = format!("addr={address} laddr=127.0.0.1:{} ", server.port);
+        says(&server, " - Client closed connection id=", &row);
+        says(&server, &row, " name=me ");
+
+        let mut client = Client::connect_unix(path.as_ref()).expect("accepted");
+        assert_eq!(client.ask("SELECT 1"), ok());
+        says(&server, &format!(" - Accepted connection to {path}"), "");
+        drop(client);
+        says(
+            &server,
+            "Client closed connection id=",
+            &format!(" addr={path}:0 "),
+        );
+
+        let mut client = server.client();
+        let address = client.address();
+        assert_eq!(client.ask("SELECT 1"), ok());
+        client.reset();
+        let reset = " - Reading from client: Connection reset by peer";
+        says(&server, reset, &address.to_string());
+
+        let mut client = server.client();
+        let address = client.address();
+        assert_eq!(client.ask("CONFIG SET timeout 1"), ok());
+        says(&server, " - Closing idle client", &address.to_string());
+        // Who was told to go has not gone by himself.
+        drop(client);
+        let mut client = server.client();
+        assert_eq!(client.ask("CONFIG SET timeout 0"), ok());
+        let mut other = server.client();
+        let address = other.address();
+        assert_eq!(other.ask("QUIT"), ok());
+        drop((client, other));
+        says(&server, "Client closed connection id=", "cmd=config|set");
+        let log = server.log();
+        let gone = |line: &&str| line.contains("closed connection") && line.contains("cmd=quit");
+        assert_eq!(log.lines().find(gone), None, "{address}");
+    }
+}
+
+#[test]
+fn what_is_no_request_is_shown() {
+    let server = Server::start(2, &["--loglevel", "verbose"]);
+    let cases: [(&[u8], &str, &str); 5] = [
+        (b"*a\r\nhello\r\n", "invalid mbulk count", "'*a..hello..'"),
+        (b"*1\r\n$a\r\nhello", "invalid bulk length", "'$a..hello'"),
+        (
+            b"*2\r\n$4\r\nPING\r\nx\xff\r\n",
+            "expected $ but got something else",
+            "'x...'",
+        ),
+        (
+            b"SET \"a\r\n",
+            "unbalanced quotes in request",
+            "'SET \"a..'",
+        ),
+        (b"PING\r\n*1\r\n$-2\r\n", "invalid bulk length", "'$-2..'"),
+    ];
+    for (sent, name, sample) in cases {
+        let mut client = server.client();
+        let start = format!(
+            " - Protocol error ({name}) from client: id={} addr={} ",
+            client.ask("CLIENT ID").integer(),
+            client.address()
+        );
+        client.send(sent);
+        client.rest();
+        says(
+            &server,
+            &start,
+            &format!(". Query buffer during protocol error: {sample}"),
+        );
+    }
+}
+
+#[test]
+fn a_handshake_that_fails_is_told_at_every_level() {
+    let files = Files::new();
+    let (server, port) = files.server(2, &[]);
+    let mut plain = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
+    plain.write_all(b"PING\r\n").expect("room");
+    let of = |stream: &TcpStream| {
+        let address = stream.local_addr().expect("connected");
+        format!("(addr={address} laddr=127.0.0.1:{port})")
+    };
+    says(
+        &server,
+        " # Error accepting a client connection: ",
+        &of(&plain),
+    );
+    let silent = TcpStream::connect(("127.0.0.1", port)).expect("accepted");
+    let end = of(&silent);
+    drop(silent);
+    says(&server, "connection: unexpected eof while reading", &end);
+}
+
+/// How much there is, over all shards, as soon as somebody wants to know.
+#[test]
+fn what_there_is_is_told_now_and_then() {
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut client = server.client();
+        for index in 0..20 {
+            assert_eq!(client.ask(&format!("SET {index} 1")), ok());
+        }
+        assert_eq!(client.ask("SET volatile 1 EX 1000"), ok());
+        assert_eq!(client.ask("SELECT 3"), ok());
+        assert_eq!(client.ask("SET one 1"), ok());
+        assert_eq!(client.ask("CONFIG SET loglevel verbose"), ok());
+        says(&server, " - DB 0: 21 keys (1 volatile) in ", " slots HT.");
+        says(&server, " - DB 3: 1 keys (0 volatile) in ", " slots HT.");
+        assert!(!server.log().contains("clients connected"));
+        assert_eq!(client.ask("CONFIG SET loglevel debug"), ok());
+        says(
+            &server,
+            " . 1 clients connected (0 replicas), ",
+            " bytes in use",
+        );
+    }
+}

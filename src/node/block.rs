@@ -744,7 +744,7 @@ impl Core {
         let noted_count = calls.iter().filter(|call| call.words.is_some()).count();
         let noted_ns = took_ns / noted_count.max(1) as u64;
         for call in calls {
-            self.shard.record(call.entry.index, each_ns);
+            self.shard.record_with_waits(call.entry.index, each_ns);
             self.count_failure(call.entry.index, call.failure);
             self.note_if_worth(token, call.entry, noted_ns, call.reply_bytes, call.words);
         }

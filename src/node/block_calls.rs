@@ -206,7 +206,7 @@ impl Core {
                 }) = connection.asked.take()
                 {
                     let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
-                    self.shard.record(entry.index, nanoseconds);
+                    self.shard.record_with_waits(entry.index, nanoseconds);
                     self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
                 }
                 let connection = self.connections.get_mut(token);

@@ -303,7 +303,7 @@ impl Core {
                     return self.finish((token, place), entry, stamp, words, &reply, has_counted);
                 }
                 let took_ns = self.clock.delta_as_nanos(stamp, self.clock.raw());
-                self.shard.record(entry.index, took_ns);
+                self.shard.record_with_waits(entry.index, took_ns);
                 self.send_slow(origin, entry, took_ns, reply.len(), words);
                 self.commands_count += 1;
                 self.note_if_failed(entry, &reply, has_counted);
@@ -362,7 +362,7 @@ impl Core {
         has_counted: bool,
     ) {
         let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
-        self.shard.record(entry.index, nanoseconds);
+        self.shard.record_with_waits(entry.index, nanoseconds);
         self.note_if_worth(token, entry, nanoseconds, reply.len(), words);
         self.commands_count += 1;
         self.note_if_failed(entry, reply, has_counted);

@@ -608,7 +608,7 @@ impl Core {
         }) = connection.asked.take()
         {
             let nanoseconds = self.clock.delta_as_nanos(stamp, self.clock.raw());
-            self.shard.record(entry.index, nanoseconds);
+            self.shard.record_with_waits(entry.index, nanoseconds);
             self.commands_count += 1;
             noted = Some((entry, nanoseconds, words));
         }

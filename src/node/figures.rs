@@ -252,6 +252,8 @@ pub struct CoreFigures {
     pub changes: u64,
     /// Calls of all commands together.
     pub calls: CommandFigures,
+    /// How long commands have been at work, in nanoseconds.
+    pub work_ns: u64,
     /// By command index.
     pub commands: Vec<CommandFigures>,
     /// How long they took, by command index.

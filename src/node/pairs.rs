@@ -200,7 +200,7 @@ impl Core {
         Reply::new(&mut out, pair.caller.protocol).array(commands.len());
         join(commands, self.id, &own_reply, reply, &mut out);
         let took_ns = self.clock.delta_as_nanos(pair.stamp, before);
-        self.shard.record(pair.entry.index, took_ns);
+        self.shard.record_with_waits(pair.entry.index, took_ns);
         if self.thresholds.concern(took_ns, out.len()) {
             let words = Some(exec_words());
             self.note_if_worth(pair.token, pair.entry, took_ns, out.len(), words);

@@ -118,6 +118,7 @@ impl Core {
         let commands = self.shard.figures();
         if wanted.has(Wanted::CALLS) {
             (commands.iter()).for_each(|command| figures.calls.add_counts(command));
+            figures.work_ns = self.shard.work_ns();
         }
         if wanted.has(Wanted::DURATIONS) {
             figures.durations = commands.iter().map(CommandFigures::durations).collect();
@@ -349,7 +350,7 @@ impl Core {
                 turn_commands_max: max(|core| core.counters.turn_commands_max),
                 ticks_us: sum(|core| core.counters.ticks_ns) / 1000 / loops_count,
                 log_us: sum(|core| core.counters.log_ns) / 1000 / loops_count,
-                commands_us: calls.nanoseconds / 1000 / loops_count,
+                commands_us: sum(|core| core.work_ns) / 1000 / loops_count,
                 turns_per_second: rates[3] / loops_count,
                 turn_us: rates[4].checked_div(rates[3]).unwrap_or(0) / 1000,
             },

@@ -181,6 +181,10 @@ pub struct Figures {
     in_doubt: Option<Vec<Counted>>,
     /// Kept for its allocation.
     spare: Vec<Counted>,
+    /// Of the time of all calls, what is no work here: waits for others, and calls of a script, which are a part of its own.
+    apart_ns: u64,
+    /// Work here for calls whose time is counted with their waits.
+    parts_ns: u64,
 }
 
 /// What was counted of a call.
@@ -206,10 +210,22 @@ impl Figures {
         }
     }
 
+    /// The same of a call whose time has waits for others in it; what it has done here is added as parts.
+    pub fn record_with_waits(&mut self, index: u16, nanoseconds: u64) {
+        self.record(index, nanoseconds);
+        self.apart_ns += nanoseconds;
+    }
+
+    /// Adds such a part.
+    #[inline]
+    pub fn add_part(&mut self, nanoseconds: u64) {
+        self.parts_ns += nanoseconds;
+    }
+
     /// The same of a call of a script.
     #[inline]
     pub fn record_of_script(&mut self, index: u16, nanoseconds: u64) {
-        self.record(index, nanoseconds);
+        self.record_with_waits(index, nanoseconds);
         self.doubt(|| Counted::Call { index, nanoseconds });
     }
 
@@ -281,6 +297,8 @@ impl Figures {
                 let figures = self.command_mut(index);
                 figures.counted -= 1;
                 figures.nanoseconds -= nanoseconds;
+                self.apart_ns -= nanoseconds;
+                let figures = self.command_mut(index);
                 if let Some(durations) = figures.durations.as_mut().filter(|_| is_tracked) {
                     durations[bucket_of(nanoseconds.clamp(1, NANOSECONDS_MAX))] -= 1;
                 }
@@ -301,6 +319,16 @@ impl Figures {
     pub fn record_refusal(&mut self, index: u16, text: &[u8]) {
         self.command_mut(index).refused_count += 1;
         self.record_rejection(index, text);
+    }
+
+    /// How long commands have been at work here, in nanoseconds.
+    pub fn work_ns(&self) -> u64 {
+        let all_ns: u64 = self
+            .commands
+            .iter()
+            .map(|command| command.nanoseconds)
+            .sum();
+        (all_ns + self.parts_ns).saturating_sub(self.apart_ns)
     }
 
     /// By command index; commands past the end have not been called.

@@ -463,6 +463,16 @@ impl Shard {
         self.figures.record(index, nanoseconds);
     }
 
+    /// The same of one whose time has waits for others in it.
+    pub fn record_with_waits(&mut self, index: u16, nanoseconds: u64) {
+        self.figures.record_with_waits(index, nanoseconds);
+    }
+
+    /// How long commands have been at work here, in nanoseconds.
+    pub fn work_ns(&self) -> u64 {
+        self.figures.work_ns()
+    }
+
     /// Measures what runs here without the node, and notes calls that take `slow_ns` or longer, or whose replies have
     /// `large_bytes` or more.
     pub fn set_stopwatch(&mut self, stopwatch: Stopwatch, slow_ns: u64, large_bytes: u64) {

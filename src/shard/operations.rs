@@ -32,6 +32,18 @@ impl Shard {
         if usize::from(db) >= self.keys.databases_count() {
             return Output::Error("ERR DB index is out of range".into());
         }
+        if matches!(operation, Operation::Block { .. }) {
+            // Each of its commands is counted.
+            return self.operate_within_memory(db, operation);
+        }
+        let began_ns = (self.stopwatch)();
+        let output = self.operate_within_memory(db, operation);
+        let took_ns = (self.stopwatch)().saturating_sub(began_ns);
+        self.figures.add_part(took_ns);
+        output
+    }
+
+    fn operate_within_memory(&mut self, db: u16, operation: Operation) -> Output {
         if !self.memory.is_limited {
             return self.carry_out(operation);
         }

@@ -645,3 +645,33 @@ fn a_large_request_is_seen_for_seconds_after_it_has_run() {
         assert_eq!(recent("output_buffer"), 0, "short replies are in no list");
     }
 }
+
+/// All commands have together worked no longer than the loops they ran in, however many waited at the same time.
+#[test]
+fn commands_work_no_longer_than_their_loops() {
+    for threads in [1, 2, 7] {
+        let server = Server::start(threads, &[]);
+        let mut pipeline = Vec::new();
+        for number in 0..2000 {
+            let keys: Vec<String> = (0..6).map(|of| format!("{number}:{of}")).collect();
+            let mut words: Vec<&[u8]> = vec![b"MSET"];
+            keys.iter()
+                .for_each(|key| words.extend([key.as_bytes(), b"1"]));
+            push_request(&mut pipeline, &words);
+            let calls = "for i = 1, 20 do redis.call('get', KEYS[1]) end";
+            push_request(
+                &mut pipeline,
+                &[b"EVAL", calls.as_bytes(), b"1", keys[0].as_bytes()],
+            );
+        }
+        let mut client = server.client();
+        client.send(&pipeline);
+        client.replies(4000);
+        let commands_us = server.info_number("stats", "eventloop_duration_cmd_sum");
+        let all_us = server.info_number("stats", "eventloop_duration_sum");
+        assert!(
+            commands_us > 0 && commands_us <= all_us,
+            "{commands_us} of {all_us} at {threads}"
+        );
+    }
+}

@@ -101,3 +101,25 @@ fn durations_are_counted_by_powers_of_two() {
     assert!(figures.commands()[0].durations().is_empty());
     assert_eq!(figures.commands()[0].calls(), 1);
 }
+
+/// Of a call that has waited only its parts are work, and of a script all of it is, calls included.
+#[test]
+fn waits_and_what_is_in_a_script_are_no_work_of_their_own() {
+    let mut figures = Figures::default();
+    figures.record(1, 100);
+    figures.record_with_waits(2, 5_000);
+    figures.add_part(30);
+    assert_eq!(figures.work_ns(), 130);
+    figures.begin_doubt();
+    figures.record_of_script(3, 70);
+    assert_eq!(figures.work_ns(), 130);
+    figures.end_doubt(false);
+    assert_eq!(figures.work_ns(), 130);
+    figures.record_of_script(3, 40);
+    figures.record(4, 60);
+    assert_eq!(figures.work_ns(), 190);
+    let all_ns: u64 = figures.commands().iter().map(|it| it.nanoseconds).sum();
+    assert_eq!(all_ns, 5_200);
+    figures.reset();
+    assert_eq!(figures.work_ns(), 0);
+}

@@ -1,6 +1,7 @@
 //! One core without its ring: its shard, its connections, its transactions, its end of the mesh.
 //!
-//! Promises  whatever has become possible in a turn is done before the turn ends (`settle`).
+//! Promises  whatever has become possible in a turn is done before the turn ends (`settle`), but for requests of connections that had
+//!           to wait: of those a turn's part.
 //! Not here  the ring and the turn: `node/event_loop.rs`. What a request does: `node/dispatch.rs`. What other cores send:
 //!           `node/peers.rs`. A connection's life: `node/lifecycle.rs`. Questions over all cores: `node/gather.rs`.
 
@@ -67,6 +68,8 @@ use crate::shard::Shard;
 pub(super) const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// A shorter reply in a buffer of its own is copied into one that is kept.
 const WHOLE_REPLY_BYTES_MIN: usize = SPARE_BUFFER_BYTES_MAX;
+/// Among so many other cores a part of a turn is divided at most: less time than that is none for a batch.
+const PEERS_TIMED_MAX: u64 = 8;
 /// A blocked connection with this much unread input stops receiving.
 const UNREAD_BYTES_MAX: usize = 1 << 20;
 /// The same of a client that has not authenticated: as much as its longest word, and what is received at a time.
@@ -148,12 +151,16 @@ pub struct Core {
     pub paused_connections: Vec<Token>,
     /// Connections waiting for a link.
     pub congested: Vec<Token>,
-    /// Connections that have had their part of this turn.
-    pub(super) yielding: Vec<Token>,
+    /// Connections that have had their part of a turn, or for which it had no time.
+    pub(super) yielding: VecDeque<Token>,
+    /// What those that went on in this turn have taken of it, and what came of that (`clock`).
+    pub(super) resumed_ticks: u64,
     /// When this turn began.
     pub(super) turn_stamp: u64,
-    /// How long a connection may go on (`clock`).
+    /// How long a connection may go on (`clock`), or all together that had to wait.
     pub(super) part_ticks: u64,
+    /// How long another core's requests may take of a turn (`clock`).
+    pub(super) peer_ticks: u64,
     /// Transactions to start once the connection is back in its place.
     pub starts: VecDeque<Start>,
     /// Node requests likewise.
@@ -433,6 +440,7 @@ impl Core {
     /// A core without connections.
     pub fn new(parts: CoreParts) -> Self {
         let clock = TickClock::new();
+        let peers_count = parts.mesh.cores_count() as u64 - 1;
         let mut core = Self {
             id: parts.id,
             map: parts.shard.keys.slots(),
@@ -456,9 +464,11 @@ impl Core {
             aheads: Vec::new(),
             paused_connections: Vec::new(),
             congested: Vec::new(),
-            yielding: Vec::new(),
+            yielding: VecDeque::new(),
+            resumed_ticks: 0,
             turn_stamp: 0,
             part_ticks: clock.ticks(PART_NS),
+            peer_ticks: clock.ticks(PART_NS) / peers_count.clamp(1, PEERS_TIMED_MAX),
             starts: VecDeque::new(),
             asks: Vec::new(),
             transactions: HashMap::default(),

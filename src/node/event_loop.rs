@@ -193,6 +193,7 @@ impl CoreLoop {
     fn turn(&mut self) -> bool {
         let begin = self.core.clock.raw();
         self.core.turn_stamp = begin;
+        self.core.resumed_ticks = 0;
         let commands_before = self.core.commands_count;
         self.core.read_clock();
         let board = self.core.mesh.board();
@@ -203,7 +204,7 @@ impl CoreLoop {
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
         let mut busy = !events.is_empty();
-        let yielding = std::mem::take(&mut self.core.yielding);
+        let yielding_count = self.core.yielding.len();
         if !self.put_off.is_empty() {
             let put_off = std::mem::take(&mut self.put_off);
             put_off.into_iter().for_each(|event| self.take(event));
@@ -241,7 +242,7 @@ impl CoreLoop {
         self.core.time_out();
         self.core.shard.retry_waiters();
         self.core.resume_congested();
-        self.core.resume_yielding(yielding);
+        self.core.resume_yielding(yielding_count);
         let is_leaving = self.core.go_on_leaving();
         self.core.settle();
         walks[5] = self.core.go_on_copying();
@@ -308,6 +309,7 @@ impl CoreLoop {
             || has_slept
             || may_resume
             || !self.core.yielding.is_empty()
+            || self.core.has_batches()
             || awaits_peer
             || must_retry
     }

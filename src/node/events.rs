@@ -37,8 +37,8 @@ impl Core {
     /// Whether a request that others hear of, that changes who hears what, or that shows what became of others, has to wait:
     /// what those before it have done here is told first, and whoever they have served has his reply.
     ///
-    /// It goes on before the turn ends, when all of that is settled. Only a request that has served somebody who waited leaves
-    /// anything: [`Core::tell_after`] does the rest.
+    /// It goes on when all of that is settled, as a rule before the turn ends. Only a request that has served somebody who waited
+    /// leaves anything: [`Core::tell_after`] does the rest.
     #[inline]
     pub(super) fn waits_for_news(&mut self, token: Token, connection: &mut Connection) -> bool {
         let waits = self.shard.has_events() | self.shard.keys.has_news();

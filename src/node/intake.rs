@@ -41,8 +41,11 @@ const WINDOW_REQUESTS_MAX: usize = 32;
 /// so long of it go on with that window.
 pub(super) const PART_NS: u64 = 2_000_000;
 
-/// And none goes on beyond so much of its output.
+/// And none goes on beyond so much of its replies.
 const PART_BYTES: usize = 1 << 20;
+
+/// Nor beyond a sixteenth of either in a turn that has lasted so long: there may be a connection for each buffer of bytes that came.
+const PART_OF_LONG_SHIFT: u32 = 4;
 
 /// Lists of more words than this are freed at the next tick.
 pub(super) const SPANS_KEPT_MAX: usize = 8 * 1024;
@@ -286,13 +289,6 @@ impl Core {
         {
             connection.blocked = None;
             self.resumes.push(token);
-        }
-    }
-
-    /// Lets connections go on that have had their part of the turn before.
-    pub fn resume_yielding(&mut self, tokens: Vec<Token>) {
-        for token in tokens {
-            self.resume_if(token, Blocked::Yielding);
         }
     }
 
@@ -602,8 +598,13 @@ impl Core {
         let mut consumed_bytes = 0;
         let mut window = std::mem::take(&mut self.window);
         self.stamp = self.clock.raw();
-        let output_bytes_max = connection.output.len() + PART_BYTES;
-        let stamp_max = self.stamp.saturating_add(self.part_ticks);
+        // A turn that is long already has less time for each.
+        let shift = match self.is_turn_long() {
+            true => PART_OF_LONG_SHIFT,
+            false => 0,
+        };
+        let replied_bytes_max = connection.replied_bytes() + (PART_BYTES >> shift);
+        let stamp_max = self.stamp.saturating_add(self.part_ticks >> shift);
         let mut has_had_its_part = false;
         let mut lane = self.lane_of(connection);
         while consumed_bytes < bytes.len()
@@ -645,7 +646,7 @@ impl Core {
                 }
                 // A window of slow requests, or of long replies, is too much. Both figures lie at hand, and are compared as they are.
                 has_had_its_part =
-                    connection.output.len() > output_bytes_max || self.stamp > stamp_max;
+                    connection.replied_bytes() > replied_bytes_max || self.stamp > stamp_max;
                 if has_had_its_part {
                     break;
                 }
@@ -670,8 +671,7 @@ impl Core {
                     consumed_bytes = bytes.len();
                 }
             }
-            let is_turn_long = self.clock.delta_as_nanos(self.turn_stamp, self.stamp) > PART_NS;
-            if is_turn_long && consumed_bytes < bytes.len() {
+            if self.is_turn_long() && consumed_bytes < bytes.len() {
                 self.let_others_go_first(token, connection);
                 break;
             }
@@ -680,10 +680,16 @@ impl Core {
         consumed_bytes
     }
 
+    /// As of the last stamp.
+    #[inline(always)]
+    fn is_turn_long(&self) -> bool {
+        self.stamp.saturating_sub(self.turn_stamp) > self.part_ticks
+    }
+
     /// A connection goes on with the next turn, when others have had their parts.
     fn let_others_go_first(&mut self, token: Token, connection: &mut Connection) {
         connection.blocked = Some(Blocked::Yielding);
-        self.yielding.push(token);
+        self.yielding.push_back(token);
     }
 
     /// Parses up to a window of requests and starts loading what their keys will need.

@@ -10,6 +10,7 @@
 //! Source    measured before it was chosen (ARCHITECTURE, "Hops"); a reply built on one core and freed on another costs
 //!           more than the hop, which is why a batch goes back to its sender.
 
+use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
@@ -141,7 +142,7 @@ pub struct Batch {
     /// Replies of all requests, written by the other core.
     pub replies: Vec<u8>,
     /// What is not a plain request; taken in order, after all of `items`.
-    pub messages: Vec<Message>,
+    pub messages: VecDeque<Message>,
     /// Bytes of the large requests in `messages`. While there are any, a plain request must go in a message as well, or
     /// it would overtake them.
     pub large_bytes: usize,
@@ -209,7 +210,23 @@ impl Batch {
     /// Appends a request whose bytes are handed over.
     pub fn push_large(&mut self, item: Item, bytes: SharedBytes, spans: Vec<Span>) {
         self.large_bytes += bytes.len();
-        self.messages.push(Message::Large { item, bytes, spans });
+        self.messages
+            .push_back(Message::Large { item, bytes, spans });
+    }
+
+    /// Moves what has been served to `served`, an empty batch: the replies that are there can go home before those of the rest.
+    ///
+    /// - `items_count`: how many of the requests that is; of words, bytes and commands likewise.
+    pub fn part_served(&mut self, served: &mut Self, items_count: usize, at: Cursor) {
+        let items = self.items.drain(..items_count);
+        let replied = items.filter(|item| item.reply_bytes != DEFERRED);
+        served.items.extend(replied);
+        self.bytes.drain(..at.bytes);
+        self.spans.drain(..at.spans);
+        self.commands.drain(..at.commands);
+        std::mem::swap(&mut self.replies, &mut served.replies);
+        std::mem::swap(&mut self.holds, &mut served.holds);
+        std::mem::swap(&mut self.slow, &mut served.slow);
     }
 
     fn is_empty(&self) -> bool {
@@ -237,6 +254,17 @@ impl Batch {
             }
         }
     }
+}
+
+/// Up to where a batch's requests have been served.
+#[derive(Clone, Copy, Default)]
+pub struct Cursor {
+    /// In its words.
+    pub spans: usize,
+    /// In their bytes.
+    pub bytes: usize,
+    /// In the commands of its blocks.
+    pub commands: usize,
 }
 
 /// In [`Board::gate`]: only commands that may run while keys are being loaded.
@@ -518,7 +546,7 @@ impl Mesh {
 
     /// Appends a message for core `to`.
     pub fn send(&mut self, to: usize, message: Message) {
-        self.open(to).messages.push(message);
+        self.open(to).messages.push_back(message);
     }
 
     /// Takes the next batch that has arrived from `from`: a peer's requests, or own requests answered.
@@ -542,6 +570,11 @@ impl Mesh {
             link.is_waiting = true;
             self.waiting.push(to);
         }
+    }
+
+    /// An empty batch.
+    pub fn empty_batch(&mut self) -> Box<Batch> {
+        self.spare.pop().unwrap_or_default()
     }
 
     /// Keeps a batch that came home for later turns.

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::figures::{CoreFigures, Wanted};
 use super::filing::Filing;
 use super::hot_keys::HotKeysStep;
-use super::mesh::Item;
+use super::mesh::{Batch, Item};
 use super::options::Options;
 use super::pubsub::Post;
 use super::rewrite::NewLog;
@@ -91,6 +91,8 @@ pub enum Message {
         /// When that had been run: see [`Batch::ran_at`](super::mesh::Batch::ran_at).
         ran_at: u64,
     },
+    /// Requests of a batch that have been served, and their replies: the rest of it goes home later.
+    Replies(Box<Batch>),
     /// A call of that connection of this core took long; stands before its reply.
     Slow {
         /// The connection.

@@ -1,17 +1,19 @@
 //! What other cores have sent: batches of requests, replies to one's own, messages.
 //!
-//! Promises  a batch is served whole, its keys' lines loading while the first of them run; of each core a bounded part a turn.
+//! Promises  of each core a bounded part a turn, whatever the replies are that it asks for or sends; what is left of a batch comes
+//!           before what that core has sent later, and replies that are there do not wait for it; the keys' lines are loading while
+//!           the first requests run.
 //! Not here  the queues and batches: `node/mesh.rs`. What steps of transactions do: `shard`.
 
 use super::block_hops::{EXEC, EXEC_SPANS};
 use super::core::Core;
-use super::mesh::{Batch, DEFERRED};
+use super::mesh::{Batch, Cursor, DEFERRED};
 use super::message::Message;
 use super::ring::Token;
 use crate::persist::Holds;
 use crate::resp::Args;
-use crate::router::Origin;
 use crate::router::message::SlowCall;
+use crate::router::{FromShard, Origin};
 use crate::shard::Outcome;
 
 /// A reply of this size leaves its batch and is sent as it is: a batch that held it would give its memory back, and several together
@@ -19,22 +21,52 @@ use crate::shard::Outcome;
 const LARGE_REPLY_BYTES: usize = 256 * 1024;
 /// After this much of one peer's requests a turn goes on; what is left waits for the next one.
 const PEER_BYTES_PER_TURN: usize = 256 * 1024;
+/// The same for replies, those made for a peer and those taken from it, in the midst of a batch as well: some requests of few bytes
+/// have very long ones, and a new page of memory for each 4 KiB costs more than anything else of them.
+const PEER_REPLY_BYTES_PER_TURN: usize = 1 << 20;
+/// Lines are loaded for so many requests: for more there is no room in the nearer caches.
+const LOADED_AHEAD_MAX: usize = 4096;
+
+/// What a peer has had of a turn.
+#[derive(Default)]
+struct Share {
+    /// Of its requests and messages.
+    request_bytes: usize,
+    /// Of replies to them, and to this core's.
+    reply_bytes: usize,
+    /// When it ends in any case (`Core::clock`).
+    ends_at: u64,
+}
+
+impl Share {
+    /// Whether it is used up in the midst of a batch.
+    ///
+    /// - `now`: about (`Core::clock`).
+    #[inline]
+    fn is_used_up(&self, now: u64) -> bool {
+        self.reply_bytes >= PEER_REPLY_BYTES_PER_TURN || now > self.ends_at
+    }
+}
 
 impl Core {
-    /// Takes what the other cores have sent, of requests a bounded share each; returns how many batches.
+    /// Takes what the other cores have sent, a bounded share of each; returns how many batches.
     pub(super) fn drain_mesh(&mut self) -> usize {
         let mut batches_count = 0;
         for from in 0..self.mesh.cores_count() {
-            let mut served_bytes = 0;
-            while served_bytes < PEER_BYTES_PER_TURN
+            let mut share = Share::default();
+            while share.request_bytes < PEER_BYTES_PER_TURN
+                && share.reply_bytes < PEER_REPLY_BYTES_PER_TURN
                 && let Some(batch) = self.next_batch(from)
             {
                 batches_count += 1;
                 if batch.answered {
+                    share.reply_bytes += batch.replies.len();
                     self.take_replies(from, batch);
                 } else {
-                    served_bytes += batch.bytes.len() + batch.posts_bytes;
-                    self.serve_batch(from, batch);
+                    share.request_bytes += batch.bytes.len() + batch.posts_bytes;
+                    if !self.serve_batch(from, batch, &mut share) {
+                        break;
+                    }
                 }
             }
         }
@@ -83,7 +115,8 @@ impl Core {
         self.shard.take_holds().unwrap_or_default()
     }
 
-    fn serve_batch(&mut self, from: usize, mut batch: Box<Batch>) {
+    /// Serves a batch, as far as the share goes; whether that was all of it.
+    fn serve_batch(&mut self, from: usize, mut batch: Box<Batch>, share: &mut Share) -> bool {
         let Batch {
             items,
             spans,
@@ -95,13 +128,14 @@ impl Core {
             commands,
             ..
         } = &mut *batch;
-        let (mut bytes_at, mut spans_at) = (0, 0);
-        let mut commands_at = 0;
-        self.counters.hops_in += items.len() as u64;
+        let (mut spans_at, mut commands_at) = (0, 0);
         let mut before = self.clock.raw();
+        if share.ends_at == 0 {
+            share.ends_at = before + self.peer_ticks;
+        }
         let mut hashes = std::mem::take(&mut self.hashes);
         let mut at = 0;
-        for item in items.iter() {
+        for item in items.iter().take(LOADED_AHEAD_MAX) {
             // As in `look_ahead`: word 1 is the key of most commands, word 3 that of a script.
             let key_at = match item.entry.command.run.is_script() {
                 true => 3,
@@ -122,18 +156,28 @@ impl Core {
         }
         self.load_entries(&mut hashes);
         self.hashes = hashes;
-        (spans_at, commands_at) = (0, 0);
+        let mut cursor = Cursor::default();
+        let mut items_at = 0;
         for item in items.iter_mut() {
-            let bytes_end = bytes_at + item.bytes_count as usize;
-            let spans_end = spans_at + item.spans_count as usize;
-            let args = Args::new(&bytes[bytes_at..bytes_end], &spans[spans_at..spans_end]);
-            (bytes_at, spans_at) = (bytes_end, spans_end);
+            if share.is_used_up(before) && items_at > 0 {
+                break;
+            }
+            items_at += 1;
+            let bytes_end = cursor.bytes + item.bytes_count as usize;
+            let spans_end = cursor.spans + item.spans_count as usize;
+            let args = Args::new(
+                &bytes[cursor.bytes..bytes_end],
+                &spans[cursor.spans..spans_end],
+            );
+            (cursor.bytes, cursor.spans) = (bytes_end, spans_end);
             let request = item.request(from as u16);
             let length = replies.len();
             let outcome = if item.commands_count > 0 {
-                let block = &commands[commands_at..commands_at + usize::from(item.commands_count)];
-                commands_at += block.len();
-                let (bytes, spans) = (args.bytes(), &spans[spans_at - item.spans_count as usize..]);
+                let commands_end = cursor.commands + usize::from(item.commands_count);
+                let block = &commands[cursor.commands..commands_end];
+                cursor.commands = commands_end;
+                let spans = &spans[spans_end - item.spans_count as usize..];
+                let bytes = args.bytes();
                 self.serve_block(
                     &request,
                     (block, item.is_part),
@@ -149,6 +193,7 @@ impl Core {
                 self.shard.execute(&request, &args, replies)
             };
             let reply_bytes = replies.len() - length;
+            share.reply_bytes += reply_bytes;
             item.reply_bytes = match outcome {
                 Outcome::Done if reply_bytes < LARGE_REPLY_BYTES => reply_bytes as u64,
                 Outcome::Done => {
@@ -193,12 +238,34 @@ impl Core {
             before = after;
             self.commands_count += 1;
         }
-        for message in messages.drain(..) {
+        self.counters.hops_in += items_at as u64;
+        let mut is_whole = items_at == items.len();
+        while is_whole && let Some(message) = messages.pop_front() {
+            share.reply_bytes += reply_bytes_of(&message);
             self.message(from, message);
+            is_whole = messages.is_empty() || !share.is_used_up(self.clock.raw());
         }
         self.shard.expect(0);
         batch.ran_at = self.clock.raw();
-        self.mesh.answer(from, batch);
+        if is_whole {
+            self.mesh.answer(from, batch);
+        } else {
+            self.leave_rest(from, batch, items_at, cursor);
+        }
+        is_whole
+    }
+
+    /// A batch is served no further in this turn.
+    #[cold]
+    fn leave_rest(&mut self, from: usize, mut rest: Box<Batch>, items_at: usize, cursor: Cursor) {
+        let mut served = self.mesh.empty_batch();
+        rest.part_served(&mut served, items_at, cursor);
+        served.ran_at = rest.ran_at;
+        match served.items.is_empty() && served.slow.is_empty() {
+            true => self.mesh.reuse(served),
+            false => self.mesh.send(from, Message::Replies(served)),
+        }
+        self.room.put_off(from, rest);
     }
 
     fn message(&mut self, from: usize, message: Message) {
@@ -260,6 +327,7 @@ impl Core {
                 self.fill_whole(token, sequence, reply);
                 self.ran_at = 0;
             }
+            Message::Replies(served) => self.take_replies(from, served),
             Message::Slow { token, call } => self.note_calls(token, vec![*call]),
             // Nothing but the turn that it makes.
             Message::MonitorLines | Message::Wake => {}
@@ -283,6 +351,20 @@ impl Core {
             Message::Ask { id, question } => self.asked(from, id, *question),
             Message::Answer { id, answer } => self.answered(id, answer),
         }
+    }
+}
+
+/// Bytes of replies that a message brings.
+#[inline]
+fn reply_bytes_of(message: &Message) -> usize {
+    match message {
+        Message::LargeReply { reply, .. } => reply.len(),
+        Message::Replies(served) => served.replies.len(),
+        Message::FromShard {
+            event: FromShard::Part { bytes, .. },
+            ..
+        } => bytes.len(),
+        _ => 0,
     }
 }
 

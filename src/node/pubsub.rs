@@ -641,7 +641,7 @@ impl Core {
                 batch.posts_bytes += post.bytes_count();
                 let post = post.clone();
                 let message = Message::Post { id, post, has_had };
-                batch.messages.push(message);
+                batch.messages.push_back(message);
             }
         }
         audience.clear();
@@ -699,7 +699,7 @@ impl Core {
             let post = Arc::new(Post::new(subject, channel, message));
             let batch = self.mesh.open(usize::from(core));
             batch.posts_bytes += post.bytes_count();
-            batch.messages.push(Message::OwnPost { token, post });
+            batch.messages.push_back(Message::OwnPost { token, post });
         }
         audience.clear();
         self.pubsub.audience = audience;

@@ -21,7 +21,7 @@ const SMALL_BATCH_BYTES: usize = 16 * 1024;
 /// What waits for memory.
 #[derive(Default)]
 pub(super) struct Room {
-    /// By the core that sent it.
+    /// By the core that sent it; among them what a turn had no time for.
     batches: Vec<Option<Box<Batch>>>,
     /// Something waited in this turn.
     has_waited: bool,
@@ -36,7 +36,8 @@ impl Room {
         self.batches.get_mut(from)?.take()
     }
 
-    fn put_off(&mut self, from: usize, batch: Box<Batch>) {
+    /// The next batch of core `from` is to be this one.
+    pub(super) fn put_off(&mut self, from: usize, batch: Box<Batch>) {
         if self.batches.len() <= from {
             self.batches.resize_with(from + 1, || None);
         }
@@ -96,6 +97,12 @@ impl Core {
         self.room.has_waited = true;
         let since = *self.room.since.get_or_insert(self.turn_stamp);
         self.clock.delta_as_nanos(since, self.turn_stamp) < PATIENCE_NS
+    }
+
+    /// Whether there are batches for the next turn.
+    #[inline]
+    pub(super) fn has_batches(&self) -> bool {
+        self.room.batches.iter().any(Option::is_some)
     }
 
     /// At the end of a turn: whether something waits, so that another turn is to follow.

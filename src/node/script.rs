@@ -259,7 +259,7 @@ impl Core {
         } else {
             let args = OwnedArgs::from_args(args);
             batch.posts_bytes += args.heap_bytes();
-            batch.messages.push(Message::Script { item, args });
+            batch.messages.push_back(Message::Script { item, args });
         }
         Dispatched::Taken
     }

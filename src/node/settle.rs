@@ -3,11 +3,14 @@
 //!     denials of scripts -> transactions that begin -> what the node is asked -> reports -> events of the shard
 //!         -> news of keys -> connections that go on
 //!
-//! Promises  who has nothing of it learns so in one step.
+//! Promises  who has nothing of it learns so in one step; connections that go on, and what comes of that, take a bounded part of a
+//!           turn, and of those for which it has no time one at least goes on in each.
 //! Not here  what each of them does.
 
+use super::connection::Blocked;
 use super::core::{Coordinated, Core, Purpose, Start};
 use super::message::Message;
+use super::ring::Token;
 use crate::router::FromShard;
 use crate::router::Step;
 
@@ -31,6 +34,8 @@ impl Core {
     }
 
     fn settle_all(&mut self) {
+        // When the first connection went on.
+        let mut resumed_at = None;
         loop {
             if !self.denials.is_empty() {
                 self.note_denials_of_scripts();
@@ -60,12 +65,48 @@ impl Core {
                 // Before its client goes on: what that says next comes after it.
                 self.tell(None);
             } else if let Some(token) = self.resumes.pop() {
-                self.resume(token);
+                let now = self.clock.raw();
+                let began = *resumed_at.get_or_insert(now);
+                match self.resumed_ticks + (now.saturating_sub(began)) > self.part_ticks {
+                    true => self.resume_later(token),
+                    false => self.resume(token),
+                }
             } else if (self.waiting_for_writes.is_empty() || !self.answer_when_writes_have_ended())
                 && (self.functions.waiting.is_empty() || !self.answer_when_functions_rest())
                 && (!self.has_behind_changes() || !self.begin_after_changes())
             {
-                return;
+                break;
+            }
+        }
+        if let Some(began) = resumed_at {
+            self.resumed_ticks += self.clock.raw().saturating_sub(began);
+        }
+    }
+
+    /// A connection may go on, but this turn has no time for that: it does with a later one, in its turn.
+    #[cold]
+    fn resume_later(&mut self, token: Token) {
+        let connection = self.connections.get_mut(token);
+        match connection.filter(|it| matches!(it.blocked, None | Some(Blocked::UntilTold))) {
+            Some(connection) => {
+                connection.blocked = Some(Blocked::Yielding);
+                self.yielding.push_back(token);
+            }
+            // It does not go on.
+            None => self.resume(token),
+        }
+    }
+
+    /// Connections go on that had to wait for this turn, the first of so many of them, until they have had their part of it.
+    pub(super) fn resume_yielding(&mut self, count: usize) {
+        self.resumed_ticks = 0;
+        for _ in 0..count {
+            if self.resumed_ticks > self.part_ticks {
+                break;
+            }
+            if let Some(token) = self.yielding.pop_front() {
+                self.resume_if(token, Blocked::Yielding);
+                self.settle();
             }
         }
     }

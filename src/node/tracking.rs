@@ -370,7 +370,7 @@ impl Core {
             } else {
                 let batch = self.mesh.open(usize::from(core));
                 batch.posts_bytes += notices.iter().map(Notice::bytes_count).sum::<usize>();
-                batch.messages.push(Message::Invalidate(notices));
+                batch.messages.push_back(Message::Invalidate(notices));
             }
         }
     }
@@ -439,7 +439,7 @@ impl Core {
                 let batch = self.mesh.open(usize::from(core));
                 let bytes = changed.iter().map(|changed| changed.key.len() + 32);
                 batch.posts_bytes += bytes.sum::<usize>();
-                batch.messages.push(Message::Changed(changed));
+                batch.messages.push_back(Message::Changed(changed));
             }
         }
     }

@@ -518,6 +518,12 @@ impl Connection {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
+    /// Bytes of replies that lie here since the last send, be it their turn or not.
+    #[inline]
+    pub fn replied_bytes(&self) -> usize {
+        self.output.len() + self.side.len()
+    }
+
     /// Bytes waiting to leave: what the output limits count.
     pub fn output_bytes(&self) -> usize {
         self.ready_bytes() + self.early_bytes() + self.side_used

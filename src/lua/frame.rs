@@ -76,7 +76,7 @@ impl Kind {
 pub struct Frame<'f, H: Host> {
     state: *mut ffi::lua_State,
     top: c_int,
-    /// Arguments: values up to here stay where they are while the frame lives.
+    /// Arguments: values up to here stay where they are while the frame lives, but for numbers at the end.
     floor: c_int,
     /// Values that may be pushed without asking Lua.
     room: c_int,
@@ -208,6 +208,15 @@ impl<'f, H: Host> Frame<'f, H> {
         unsafe { ffi::lua_settop(self.state, left) };
         self.room += self.top - left;
         self.top = left;
+    }
+
+    /// Takes arguments off from the last one on until `count` are left, but only numbers and nil: nobody can have bytes of those.
+    pub fn drop_numbers(&mut self, count: usize) {
+        assert_eq!(self.top, self.floor, "nothing lies above them");
+        while self.top() > count && matches!(self.kind(-1), Kind::Number | Kind::Nil) {
+            self.floor -= 1;
+            self.pop(1);
+        }
     }
 
     /// Takes everything off.
@@ -485,7 +494,7 @@ impl<'f, H: Host> Frame<'f, H> {
         if index > self.floor || self.kind(index) != Kind::String {
             return None;
         }
-        // SAFETY: a string is there; up to `floor` nothing is taken off or replaced while the frame lives.
+        // SAFETY: a string is there; up to `floor` no string is taken off or replaced while the frame lives.
         Some(unsafe { self.bytes_at(index) })
     }
 

@@ -107,6 +107,8 @@ impl Core {
             if let Some(token) = self.yielding.pop_front() {
                 self.resume_if(token, Blocked::Yielding);
                 self.settle();
+                // Before more of them ask for replies that nobody reads: keys would go for those.
+                self.evict_clients();
             }
         }
     }

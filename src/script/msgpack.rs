@@ -248,6 +248,8 @@ fn unpack_some(frame: &mut Frame<'_>, limit: i64, offset: i64, stacked: usize) -
         return Err(frame.error(text));
     }
     let limit = if is_all { i64::from(i32::MAX) } else { limit };
+    // All but the first are known by now, and lua-cmsgpack has room for what is unpacked in their place.
+    frame.drop_numbers(stacked);
     let mut rest = &bytes[offset as usize..];
     let place = frame.top() as i32 + 1;
     let mut count = 0;

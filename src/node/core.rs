@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::block::{Block, Running, Watching};
 use super::block_calls::Captured;
 use super::compaction::Compaction;
-use super::connection::{Asked, Blocked, Connection};
+use super::connection::{Asked, Blocked, Connection, Portion};
 use super::copies::Copying;
 use super::disk::{Disk, DiskFigures};
 use super::disk_thread::DiskThread;
@@ -121,6 +121,8 @@ pub struct Core {
     pub options: Arc<Options>,
     /// What a client may send, from the options.
     pub limits: Limits,
+    /// What other cores may owe one, likewise.
+    pub(super) portion: Portion,
     /// Words of the request being parsed.
     pub spans: Vec<Span>,
     /// Hashes of a batch's keys, by database; kept for its allocation.
@@ -449,6 +451,7 @@ impl Core {
             mesh: parts.mesh,
             connections: Connections::default(),
             limits: Limits::default(),
+            portion: Portion::SHORT,
             spans: Vec::new(),
             hashes: Vec::new(),
             window: Window::default(),
@@ -572,6 +575,10 @@ impl Core {
     /// Takes over what the options say.
     pub fn apply_options(&mut self) {
         self.limits.bulk_bytes_max = self.options.proto_max_bulk_len as usize;
+        self.portion = match self.options.output_limit(false).hard_bytes {
+            0 => Portion::SHORT,
+            _ => Portion::OF_LIMITED,
+        };
         self.apply_memory_options();
         self.apply_compaction_options();
         super::settings::apply_to_shard(&self.options, &mut self.shard);

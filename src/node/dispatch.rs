@@ -372,7 +372,7 @@ impl Core {
             self.congested.push(token);
             return true;
         }
-        if connection.has_full_portion() {
+        if connection.has_full_portion(self.portion) {
             connection.blocked = Some(Blocked::UntilDrained);
             return true;
         }

@@ -481,7 +481,9 @@ impl Core {
         args: &Args<'_>,
         subject: Subject,
     ) -> Dispatched {
-        if !connection.is_drained() && (!connection.publishing || connection.has_full_portion()) {
+        if !connection.is_drained()
+            && (!connection.publishing || connection.has_full_portion(self.portion))
+        {
             connection.blocked = Some(Blocked::UntilDrained);
             return Dispatched::NotYet;
         }

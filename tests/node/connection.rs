@@ -2,7 +2,7 @@
 
 use rondo::base::rng::Rng;
 use rondo::commands::Session;
-use rondo::node::connection::{Connection, Peer};
+use rondo::node::connection::{Connection, Peer, Portion};
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 
@@ -59,6 +59,36 @@ fn an_endless_pipeline_keeps_its_order_and_little_memory() {
         assert!(connection.is_drained());
         assert_eq!(connection.output_bytes(), expected.len());
     }
+}
+
+/// Of long replies few are owed at a time, or what others ask of the same core would wait for all of them; of short ones many.
+#[test]
+fn few_long_replies_are_owed_and_many_short_ones() {
+    let mut connection = connection();
+    let mut owed_count = |portion, reply_bytes: usize| {
+        let mut counts = [0; 2];
+        for count in &mut counts {
+            let first = connection.next_sequence();
+            while !connection.has_full_portion(portion) {
+                connection.reserve(false);
+            }
+            let end = connection.next_sequence();
+            *count = end - first;
+            for sequence in first..end {
+                connection.fill(sequence, &vec![b'x'; reply_bytes], 0);
+                connection.output.clear();
+            }
+        }
+        counts
+    };
+    let mebibyte = 1 << 20;
+    // Nothing is known of the first ones.
+    assert_eq!(owed_count(Portion::SHORT, mebibyte), [17, 3]);
+    assert_eq!(owed_count(Portion::OF_LIMITED, mebibyte), [33, 33]);
+    for _ in 0..8 {
+        owed_count(Portion::SHORT, 10);
+    }
+    assert!(owed_count(Portion::SHORT, 10)[1] > 1000);
 }
 
 /// Messages and replies of requests that run anywhere, at any time: a message stands before the first reply whose request

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use affinity::Affinity;
+pub use replies::Portion;
 use replies::{Early, REPLY_BYTES_GUESS, Slot};
 
 use super::acceptor;

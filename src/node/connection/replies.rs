@@ -19,11 +19,30 @@ pub(super) enum Slot {
     Ready { start: u64, length: u64 },
 }
 
-/// Replies that other cores may owe a connection: so many bytes, by the size of the latest ones.
-const PORTION_BYTES: usize = 32 << 20;
-/// At least so many, whatever their size.
-const PORTION_COUNT_MIN: usize = 16;
-/// And at most so many.
+/// Replies that other cores may owe a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion {
+    /// So many bytes, by the size of the latest ones.
+    bytes: usize,
+    /// At least so many, whatever their size.
+    count_min: usize,
+}
+
+impl Portion {
+    /// What is asked of the same cores meanwhile waits for all that they owe: of clients that ask for long replies and read none
+    /// there may be many.
+    pub const SHORT: Self = Self {
+        bytes: 2 << 20,
+        count_min: 2,
+    };
+    /// Where output is limited: what was asked for together is counted together, see [`Connection::waits_for_its_portion`].
+    pub const OF_LIMITED: Self = Self {
+        bytes: 32 << 20,
+        count_min: 16,
+    };
+}
+
+/// However short they are, so many at most.
 const PORTION_COUNT_MAX: usize = 16 * 1024;
 /// More output than this leaves without what is to follow it: it may be what a piece of a reply waits for.
 const PORTION_HELD_BYTES_MAX: usize = 1 << 20;
@@ -94,10 +113,10 @@ impl Connection {
     /// Whether so many requests are out that their replies might be more than a client may be given before anyone can
     /// see whether it reads them.
     #[inline]
-    pub fn has_full_portion(&self) -> bool {
+    pub fn has_full_portion(&self, portion: Portion) -> bool {
         let count = self.slots.len();
-        count >= PORTION_COUNT_MIN
-            && (count * self.reply_bytes > PORTION_BYTES || count >= PORTION_COUNT_MAX)
+        count >= portion.count_min
+            && (count * self.reply_bytes > portion.bytes || count >= PORTION_COUNT_MAX)
     }
 
     /// Whether output is not to leave yet: what was asked for together is counted together where there is a limit, so that

@@ -3,8 +3,8 @@
 //!     denials of scripts -> transactions that begin -> what the node is asked -> reports -> events of the shard
 //!         -> news of keys -> connections that go on
 //!
-//! Promises  who has nothing of it learns so in one step; connections that go on, and what comes of that, take a bounded part of a
-//!           turn, and of those for which it has no time one at least goes on in each.
+//! Promises  who has nothing of it learns so in one step; connections that go on, and what comes of that, take two milliseconds of a
+//!           turn or half of it, and of those for which it has no time one at least goes on in each.
 //! Not here  what each of them does.
 
 use super::connection::Blocked;
@@ -67,7 +67,8 @@ impl Core {
             } else if let Some(token) = self.resumes.pop() {
                 let now = self.clock.raw();
                 let began = *resumed_at.get_or_insert(now);
-                match self.resumed_ticks + (now.saturating_sub(began)) > self.part_ticks {
+                let resumed_ticks = self.resumed_ticks + now.saturating_sub(began);
+                match self.is_enough_for_resumed(resumed_ticks, now) {
                     true => self.resume_later(token),
                     false => self.resume(token),
                 }
@@ -81,6 +82,14 @@ impl Core {
         if let Some(began) = resumed_at {
             self.resumed_ticks += self.clock.raw().saturating_sub(began);
         }
+    }
+
+    /// Whether those that went on in this turn have had their part of it: as much time as all others have, which are many where a
+    /// turn is long, and would be served again and again before them.
+    #[inline]
+    fn is_enough_for_resumed(&self, resumed_ticks: u64, now: u64) -> bool {
+        let half_ticks = now.saturating_sub(self.turn_stamp) / 2;
+        resumed_ticks > self.part_ticks.max(half_ticks)
     }
 
     /// A connection may go on, but this turn has no time for that: it does with a later one, in its turn.
@@ -101,7 +110,7 @@ impl Core {
     pub(super) fn resume_yielding(&mut self, count: usize) {
         self.resumed_ticks = 0;
         for _ in 0..count {
-            if self.resumed_ticks > self.part_ticks {
+            if self.is_enough_for_resumed(self.resumed_ticks, self.clock.raw()) {
                 break;
             }
             if let Some(token) = self.yielding.pop_front() {

@@ -145,10 +145,11 @@ pub fn prepare(socket: &OwnedFd, keepalive_seconds: u32) -> Peer {
     }
     let name = |address: Option<socket2::SockAddr>| {
         let address = address.and_then(|address| address.as_socket());
-        // Without the number of a link's interface, as Redis tells it.
-        address.map_or_else(String::new, |address| {
-            SocketAddr::new(address.ip(), address.port()).to_string()
-        })
+        // Without the number of a link's interface, as Redis tells it, and what it tells of nobody.
+        address.map_or_else(
+            || "?:0".to_string(),
+            |address| SocketAddr::new(address.ip(), address.port()).to_string(),
+        )
     };
     Peer {
         address: name(socket.peer_addr().ok()),

@@ -9,7 +9,7 @@
 //!     debug     2 clients connected (0 replicas), 1048576 bytes in use
 //!
 //! Promises  where the level is not on, a line costs one look at it; none is on the path of a request.
-//! Not here  clients that are over a limit or in a wrong protocol, which every level tells of: where that is found.
+//! Not here  clients that are over a limit, which every level tells of: where that is found.
 //! Source    Redis's log.
 //! Tests     tests/server/client_log.rs.
 
@@ -45,7 +45,8 @@ pub fn is_told() -> bool {
 pub fn tell_accepted(peer: &Peer) {
     match peer.address.strip_suffix(":0") {
         Some(path) if peer.is_unix => tracing::debug!("Accepted connection to {path}"),
-        _ => tracing::debug!("Accepted {}", peer.address),
+        // Here Redis has no brackets around what CLIENT LIST has some around.
+        _ => tracing::debug!("Accepted {}", peer.address.replace(['[', ']'], "")),
     }
 }
 
@@ -63,6 +64,15 @@ pub fn tell_unreadable(peer: &Peer, reason: &dyn Display) {
 /// A client cannot be sent what it is to have.
 pub fn tell_unwritable(peer: &Peer, reason: &dyn Display) {
     tracing::debug!(client = peer.address, "Error writing to client: {reason}");
+}
+
+/// A client speaks HTTP: who watches the log looks for this text.
+pub fn tell_attack(peer: &Peer) {
+    tracing::warn!(
+        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis, perhaps a web page \
+         that means to misuse its reader's browser. Connection from {} aborted.",
+        peer.address
+    );
 }
 
 /// A client has been silent for longer than `timeout`.

@@ -42,6 +42,7 @@ use super::room::Room;
 use super::saving::Saving;
 use super::script::Scripts;
 use super::search::OpenSearch;
+use super::seldom::Seldom;
 use super::slab::Connections;
 use super::snapshot::{CutWalk, Job};
 use super::tracking::CoreTracking;
@@ -258,6 +259,8 @@ pub struct Core {
     pub(super) certificates_seen_ms: i64,
     /// Core 0: when the log was last told what there is.
     pub(super) told_sizes_ms: i64,
+    /// Clients that speak HTTP are told of once in a while.
+    pub(super) attack_lines: Seldom,
     /// Set by SHUTDOWN and signals: what runs is answered, nothing more is read, then the end.
     pub stopping: bool,
     /// Since when.
@@ -519,6 +522,7 @@ impl Core {
             sweep: 0,
             certificates_seen_ms: 0,
             told_sizes_ms: 0,
+            attack_lines: Seldom::default(),
             stopping: false,
             stopping_since_ms: 0,
             ending: parts.ending,

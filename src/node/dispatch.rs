@@ -10,6 +10,7 @@
 use std::sync::atomic::Ordering;
 
 use super::block::writes;
+use super::client_log;
 use super::connection::{Asked, Blocked, Connection};
 use super::core::{Core, Purpose, RingWork};
 use super::mesh::{Item, count_moved};
@@ -73,10 +74,9 @@ impl Core {
         let entry = match table().resolve(args) {
             Ok(entry) => entry,
             Err(_) if is_http(args.get(0)) => {
-                tracing::warn!(
-                    client = connection.peer.address,
-                    "closed: it speaks HTTP, perhaps a web page that means to misuse its reader's browser"
-                );
+                if self.attack_lines.may_tell(self.now_us) {
+                    client_log::tell_attack(&connection.peer);
+                }
                 connection.output.clear();
                 connection.close_after_output = true;
                 return Dispatched::Taken;

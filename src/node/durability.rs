@@ -106,9 +106,8 @@ impl Core {
         let mut hands = Hands { ring, thread };
         let come_again = disk.pump(log, &mut hands, self.disk_us, haste);
         let flags = &self.mesh.board().cores[usize::from(self.id)];
-        flags
-            .log_bytes
-            .store(log.bytes_since_cut(), Ordering::Relaxed);
+        let bytes = log.bytes_since_cut();
+        flags.log_bytes.store(bytes, Ordering::Relaxed);
         flags.log_lsn.store(log.lsn(), Ordering::Release);
         flags
             .log_writes
@@ -130,6 +129,13 @@ impl Core {
                 self.end_log();
             }
         }
+    }
+
+    /// Tells how much the log has that is in no base.
+    pub(super) fn tell_log_bytes(&self) {
+        let bytes = self.shard.log().map_or(0, |log| log.bytes_since_cut());
+        let flags = &self.mesh.board().cores[usize::from(self.id)];
+        flags.log_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// What goes on beside the log: one that is to begin, and segments that are waited for.

@@ -298,6 +298,8 @@ impl Core {
     /// This core's share of a snapshot, for one turn.
     pub(super) fn walk_cut(&mut self) -> Pace {
         if let Some(made) = self.shard.take_cut() {
+            // Before the base is written, for which the core may sleep: core 0 takes this for what the log has beyond it.
+            self.tell_log_bytes();
             self.begin_walk(made);
         }
         let Some(walk) = &mut self.cut_walk else {

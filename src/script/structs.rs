@@ -283,7 +283,7 @@ fn unpack(frame: &mut Frame<'_>) -> Result<usize> {
         }
         position += size;
     }
-    frame.push_number(position as i64 as f64 + 1.0);
+    frame.push_number(position.wrapping_add(1) as i64 as f64);
     Ok(results + 1)
 }
 

@@ -144,3 +144,21 @@ fn what_there_is_is_told_now_and_then() {
         );
     }
 }
+
+/// Who floods the server with pages' requests does not flood the log.
+#[test]
+fn who_speaks_http_is_told_of_once_in_a_while() {
+    let server = Server::start(1, &[]);
+    for words in [
+        "POST / HTTP/1.1",
+        "GET / HTTP/1.1\r\nHost: here",
+        "POST / HTTP/1.1",
+    ] {
+        let mut client = server.client();
+        client.send(format!("{words}\r\n").as_bytes());
+        client.rest();
+    }
+    let log = server.log();
+    let lines = log.matches("Possible SECURITY ATTACK detected.");
+    assert_eq!(lines.count(), 1, "{log}");
+}

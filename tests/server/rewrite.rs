@@ -783,3 +783,25 @@ fn logs_that_end_beside_a_rewriting_keep_what_they_have() {
         assert_eq!(client.ask(&format!("GET {key}")), bulk("1"));
     }
 }
+
+/// A core that sleeps while the base is written has told before what its log has beyond that.
+#[test]
+fn what_is_in_the_base_is_not_of_the_log() {
+    for threads in [1, 2] {
+        let options = ["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"];
+        let server = Server::start(threads, &options);
+        let mut client = server.client();
+        let value = [b'x'; 500];
+        for number in 0..400 {
+            let key = format!("key{}", number % 10);
+            assert_eq!(client.run(&[b"SET", key.as_bytes(), &value]), ok());
+        }
+        let started = "Background append only file rewriting started";
+        assert_eq!(client.ask("BGREWRITEAOF").text(), started);
+        // Nobody asks meanwhile.
+        let ended = "Background AOF rewrite finished successfully";
+        eventually("it ends", || server.log().contains(ended));
+        let bytes = server.info_number("persistence", "aof_base_size");
+        assert!(bytes < 20_000, "{threads} threads: {bytes}");
+    }
+}

@@ -160,7 +160,7 @@ pub struct Core {
     pub(super) resumed_ticks: u64,
     /// When this turn began.
     pub(super) turn_stamp: u64,
-    /// How long a connection may go on (`clock`), or all together that had to wait.
+    /// How long a connection may go on (`clock`), and at least all together that had to wait.
     pub(super) part_ticks: u64,
     /// How long another core's requests may take of a turn (`clock`).
     pub(super) peer_ticks: u64,

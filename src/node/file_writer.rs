@@ -4,7 +4,7 @@
 //! write it back for milliseconds at a stretch, on a processor that a core may want.
 //!
 //! Promises  the file is durable, and as long as what was written, when [`FileWriter::finish`] returns; nothing of it is before.
-//! Not here  its name, which whoever asked makes durable.
+//! Not here  its name, which whoever asked makes durable; what is waited for between two writes: `node/log_turns.rs`.
 //! Tests     tests/node/file_writer.rs.
 
 use std::fs::{File, OpenOptions};

@@ -8,11 +8,12 @@ use super::CommandError;
 use super::deadline::{DeadlineOption, DeadlineWords};
 use super::digest::Condition;
 use super::row::*;
-use super::table::{Arity, Call, Command, Effect, Group, Run};
+use super::table::{Arity, Aside, Call, Command, Effect, Group, Run};
 use super::word::{reply_string, value};
-use crate::keyspace::Classes;
-use crate::keyspace::Deadline;
-use crate::resp::{Args, Reply};
+use crate::ds::key_table::{EntryMut, Value};
+use crate::keyspace::{Classes, Deadline, Object};
+use crate::resp::lent::lends;
+use crate::resp::{Args, Lent, Reply};
 
 /// `GET key` replies with the string, or null.
 fn get(
@@ -22,10 +23,28 @@ fn get(
 ) -> Result<Effect, CommandError> {
     let key = call.keys.key_of(args, 1);
     match (call.keys).lookup_read_inlined(call.db, &key, call.caller.no_touch) {
-        Some(entry) => reply_string(&entry.value(), reply)?,
+        Some(mut entry) => match entry.value() {
+            Value::Str { bytes, .. } if lends(bytes.len()) => {
+                reply_long(&mut entry, call.aside, reply);
+            }
+            value => reply_string(&value, reply)?,
+        },
         None => reply.null(),
     }
     Ok(Effect::NONE)
+}
+
+/// Replies with a long string, from where it lies if may be.
+#[cold]
+fn reply_long(entry: &mut EntryMut<'_, Object>, aside: &mut Aside, reply: &mut Reply<'_>) {
+    if aside.may_lend
+        && let Some(string) = entry.lend()
+    {
+        let at = reply.bulk_without(string.len());
+        aside.lent = Some(Lent { at, string });
+    } else if let Value::Str { bytes, .. } = entry.value() {
+        reply.bulk(bytes);
+    }
 }
 
 /// `SET key value [option ...]` replies OK, or with the old value under GET, or null where a condition failed.

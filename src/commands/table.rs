@@ -15,7 +15,7 @@ use super::rename::Renames;
 use super::session::{Action, SessionCall};
 use crate::keyspace::{Keyspace, Tracker};
 use crate::resp::args::OwnedArgs;
-use crate::resp::{Args, Protocol, Reply};
+use crate::resp::{Args, Lent, Protocol, Reply};
 use std::sync::OnceLock;
 
 /// How many words a request has, the name included (and for subcommands, the container's name).
@@ -310,6 +310,10 @@ pub struct Aside {
     pub waits: Option<Wait>,
     /// What is logged in its place: a random choice as its outcome.
     pub instead: Option<Vec<OwnedArgs>>,
+    /// Whoever has the request run takes a string that the reply lacks.
+    pub may_lend: bool,
+    /// That string.
+    pub lent: Option<Lent>,
 }
 
 impl Aside {

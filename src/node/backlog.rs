@@ -11,33 +11,34 @@
 
 use std::collections::VecDeque;
 
+use super::outgoing::Outgoing;
+
 /// Less stays in the output, where more joins it.
 pub const PIECE_BYTES_MIN: usize = 256 * 1024;
 
 /// Pieces of output in order.
 #[derive(Default)]
 pub struct Backlog {
-    pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Outgoing>,
     bytes: usize,
+    /// With those that lie elsewhere, which are the client's to answer for as long as it has not read them.
     allocated_bytes: usize,
 }
 
 impl Backlog {
     /// Adds a piece behind the others.
-    pub fn push(&mut self, mut piece: Vec<u8>) {
-        if piece.capacity() - piece.len() > piece.len() / 4 {
-            piece.shrink_to_fit();
-        }
+    pub fn push(&mut self, mut piece: Outgoing) {
+        piece.fit();
         self.bytes += piece.len();
-        self.allocated_bytes += piece.capacity();
+        self.allocated_bytes += allocated_bytes(&piece);
         self.pieces.push_back(piece);
     }
 
     /// Takes the first piece.
-    pub fn pop(&mut self) -> Option<Vec<u8>> {
+    pub fn pop(&mut self) -> Option<Outgoing> {
         let piece = self.pieces.pop_front()?;
         self.bytes -= piece.len();
-        self.allocated_bytes -= piece.capacity();
+        self.allocated_bytes -= allocated_bytes(&piece);
         if self.pieces.is_empty() {
             *self = Self::default();
         }
@@ -56,6 +57,10 @@ impl Backlog {
 
     /// Bytes allocated.
     pub fn allocated_bytes(&self) -> usize {
-        self.allocated_bytes + self.pieces.capacity() * size_of::<Vec<u8>>()
+        self.allocated_bytes + self.pieces.capacity() * size_of::<Outgoing>()
     }
+}
+
+fn allocated_bytes(piece: &Outgoing) -> usize {
+    piece.allocated_bytes() + piece.lent_bytes()
 }

@@ -32,6 +32,7 @@ use super::memory::ClientsMemory;
 use super::mesh::Mesh;
 use super::message::{Message, Question};
 use super::options::Options;
+use super::outgoing::Outgoing;
 use super::pairs::Pair;
 use super::patience::{Pace, Patience};
 use super::pubsub::CorePubSub;
@@ -693,9 +694,11 @@ impl Core {
     }
 
     /// The same for a reply in a buffer of its own.
-    pub(super) fn fill_whole(&mut self, token: Token, sequence: u64, reply: Vec<u8>) {
-        if reply.len() < WHOLE_REPLY_BYTES_MIN {
-            return self.fill(token, sequence, &reply);
+    pub(super) fn fill_whole(&mut self, token: Token, sequence: u64, reply: Outgoing) {
+        if let Some(reply) = reply.plain()
+            && reply.len() < WHOLE_REPLY_BYTES_MIN
+        {
+            return self.fill(token, sequence, reply);
         }
         if let Some(connection) = self.connections.get_mut(token) {
             connection.fill_whole(sequence, reply, self.ran_at);

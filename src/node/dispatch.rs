@@ -77,7 +77,7 @@ impl Core {
                 if self.attack_lines.may_tell(self.now_us) {
                     client_log::tell_attack(&connection.peer);
                 }
-                connection.output.clear();
+                connection.clear_output();
                 connection.close_after_output = true;
                 return Dispatched::Taken;
             }
@@ -242,8 +242,13 @@ impl Core {
         let mut reply_bytes = 0;
         if connection.is_drained() {
             let length = connection.output.len();
+            shard.may_lend(!silent && connection.may_borrow());
             deferred = shard.execute(&request, args, &mut connection.output) == Outcome::Deferred;
             reply_bytes = connection.output.len() - length;
+            if let Some(lent) = shard.take_lent() {
+                reply_bytes += lent.string.len();
+                connection.lend(lent);
+            }
             if silent {
                 connection.output.truncate(length);
             }

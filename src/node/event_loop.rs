@@ -19,6 +19,7 @@ use super::listeners::Change;
 use super::load_ahead::GROUP_COUNT;
 use super::look_out::LookOut;
 use super::mesh::GATE_LOG_BEHIND;
+use super::outgoing::Outgoing;
 use super::patience::Patience;
 use super::process;
 use super::ring::{Event, Received, Ring, Token, Wait};
@@ -430,8 +431,8 @@ impl CoreLoop {
             Event::Sent {
                 token,
                 result,
-                buffer,
-            } => self.sent(token, result, buffer),
+                output,
+            } => self.sent(token, result, output),
             Event::Accepted {
                 listener,
                 result,
@@ -560,7 +561,7 @@ impl CoreLoop {
         }
     }
 
-    fn sent(&mut self, token: Token, result: i32, buffer: Vec<u8>) {
+    fn sent(&mut self, token: Token, result: i32, output: Outgoing) {
         let Some(connection) = self.core.connections.get_mut(token) else {
             return;
         };
@@ -583,7 +584,7 @@ impl CoreLoop {
         } else if sent < left {
             connection.sending = true;
             connection.sending_bytes = left - sent;
-            Self::send_all(&mut self.ring, connection, token, buffer);
+            Self::send_all(&mut self.ring, connection, token, output);
             self.core.account(token);
             return;
         } else if let Some(next) = connection.next_behind() {
@@ -605,7 +606,7 @@ impl CoreLoop {
         } else if connection.blocked == Some(Blocked::Moving) {
             self.core.finish_move(token);
         }
-        self.core.keep_buffer(buffer);
+        self.core.keep_buffer(output.into_buffer());
         self.core.account(token);
     }
 
@@ -657,7 +658,7 @@ impl CoreLoop {
             return;
         };
         if connection.closed {
-            connection.output = Vec::new();
+            connection.take_outgoing();
             connection.backlog = Backlog::default();
             connection.holding = None;
             return;
@@ -692,7 +693,7 @@ impl CoreLoop {
             self.core.account(token);
             return;
         }
-        let output = std::mem::take(&mut connection.output);
+        let output = connection.take_outgoing();
         self.send(token, output);
     }
 
@@ -726,12 +727,12 @@ impl CoreLoop {
         }
     }
 
-    /// Sends what of `buffer` has not been sent, at once or in parts.
-    fn send_all(ring: &mut Ring, connection: &Connection, token: Token, buffer: Vec<u8>) {
-        let from = buffer.len() - connection.sending_bytes;
+    /// Sends what of `output` has not been sent, at once or in parts.
+    fn send_all(ring: &mut Ring, connection: &Connection, token: Token, output: Outgoing) {
+        let from = output.len() - connection.sending_bytes;
         match connection.is_in_kernel() {
-            true => ring.send_some(connection.fd(), token, buffer, from),
-            false => ring.send(connection.fd(), token, buffer, from),
+            true => ring.send_some(connection.fd(), token, output, from),
+            false => ring.send(connection.fd(), token, output, from),
         }
     }
 
@@ -781,13 +782,13 @@ impl CoreLoop {
             None => {}
         }
         if !output.is_empty() {
-            self.send(token, output);
+            self.send(token, output.into());
         } else if connection.output_bytes() > OUTPUT_LOOK_BYTES {
             self.core.check_output(token);
         }
     }
 
-    fn send(&mut self, token: Token, output: Vec<u8>) {
+    fn send(&mut self, token: Token, output: Outgoing) {
         {
             let Some(connection) = self.core.connections.get_mut(token) else {
                 return;
@@ -801,7 +802,8 @@ impl CoreLoop {
                 || connection.blocked == Some(Blocked::Moving)
                 || self.core.stopping;
             let is_in_kernel = connection.is_in_kernel();
-            if ends_something || output.len() > SPARE_BUFFER_BYTES_MAX || is_in_kernel {
+            let is_long = output.len() > SPARE_BUFFER_BYTES_MAX || output.plain().is_none();
+            if ends_something || is_long || is_in_kernel {
                 Self::send_all(&mut self.ring, connection, token, output);
             } else {
                 self.ring.send_at_once(connection.fd(), token, output);

@@ -149,7 +149,7 @@ impl Connection {
         synced_lsn: impl Fn(u16) -> u64,
         spare: &mut Vec<Box<Holding>>,
     ) -> Vec<u8> {
-        let output = std::mem::take(&mut self.output);
+        let output = self.take_bytes();
         let Some(holding) = &mut self.holding else {
             return output;
         };

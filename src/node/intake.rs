@@ -208,7 +208,7 @@ impl Core {
                     true => client_log::tell_not_accepted(&connection.peer, &fault),
                     false => client_log::tell_unreadable(&connection.peer, &fault),
                 }
-                connection.output.clear();
+                connection.clear_output();
                 connection.close_after_output = true;
                 if fault.is_of_another_protocol() {
                     // It would take an alert for a reply.

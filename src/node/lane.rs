@@ -24,6 +24,8 @@ pub(super) struct Lane {
     caller: Caller,
     /// The shard needs no more than the handler and the log, either.
     is_bare: bool,
+    /// Long strings may be sent from where they lie.
+    may_lend: bool,
 }
 
 impl Core {
@@ -49,6 +51,7 @@ impl Core {
             db: session.db,
             caller: caller(connection),
             is_bare: self.shard.is_bare(),
+            may_lend: connection.may_borrow(),
         })
     }
 
@@ -97,10 +100,16 @@ impl Core {
     ) {
         let out = &mut connection.output;
         let length = out.len();
+        self.shard.may_lend(lane.may_lend);
         (self.shard).execute_bare(entry, handler, lane.db, &lane.caller, args, out);
-        let reply_bytes = out.len() - length;
+        let lent = self.shard.take_lent();
+        let mut reply_bytes = out.len() - length;
         if reply_bytes == 0 {
             return self.wait_for_pieces(token, connection, entry, args);
+        }
+        if let Some(lent) = lent {
+            reply_bytes += lent.string.len();
+            connection.lend(lent);
         }
         if self.holds_replies {
             self.hold_here(connection);
@@ -108,7 +117,7 @@ impl Core {
         self.tell_after(token, connection);
         self.count_inlined(connection, entry);
         self.look_at_reply(entry, reply_bytes);
-        if connection.output.len() > OUTPUT_LOOK_BYTES {
+        if connection.output.len() > OUTPUT_LOOK_BYTES || connection.lent.is_some() {
             self.look_at_output(connection);
         }
     }

@@ -366,7 +366,7 @@ impl Core {
         );
         connection.held = None;
         connection.input = Unread::default();
-        connection.output.clear();
+        connection.clear_output();
         connection.backlog = Default::default();
         connection.close_after_output = true;
         self.counters.evicted_clients += 1;

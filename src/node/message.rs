@@ -13,6 +13,7 @@ use super::filing::Filing;
 use super::hot_keys::HotKeysStep;
 use super::mesh::{Batch, Item};
 use super::options::Options;
+use super::outgoing::Outgoing;
 use super::pubsub::Post;
 use super::rewrite::NewLog;
 use super::ring::Token;
@@ -83,7 +84,7 @@ pub enum Message {
         /// The request's number.
         sequence: u64,
         /// The reply.
-        reply: Vec<u8>,
+        reply: Outgoing,
         /// What must be durable before it leaves.
         holds: Holds,
         /// The call, if it took long.

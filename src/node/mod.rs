@@ -87,6 +87,7 @@ pub mod option_held;
 pub mod option_table;
 pub mod option_values;
 pub mod options;
+pub mod outgoing;
 mod pairs;
 pub mod patience;
 mod pattern_filter;

@@ -9,6 +9,7 @@ use super::block_hops::{EXEC, EXEC_SPANS};
 use super::core::Core;
 use super::mesh::{Batch, Cursor, DEFERRED};
 use super::message::Message;
+use super::outgoing::Outgoing;
 use super::ring::Token;
 use crate::persist::Holds;
 use crate::resp::Args;
@@ -172,6 +173,7 @@ impl Core {
             (cursor.bytes, cursor.spans) = (bytes_end, spans_end);
             let request = item.request(from as u16);
             let length = replies.len();
+            let mut lent = None;
             let outcome = if item.commands_count > 0 {
                 let commands_end = cursor.commands + usize::from(item.commands_count);
                 let block = &commands[cursor.commands..commands_end];
@@ -190,12 +192,20 @@ impl Core {
             } else if item.entry.command.run.is_script() {
                 self.serve_script(&request, &args, replies)
             } else {
-                self.shard.execute(&request, &args, replies)
+                // A part of a block's reply is a part of something else.
+                self.shard.may_lend(!item.is_part);
+                let outcome = self.shard.execute(&request, &args, replies);
+                lent = self.shard.take_lent();
+                outcome
             };
-            let reply_bytes = replies.len() - length;
-            share.reply_bytes += reply_bytes;
+            let copied_bytes = replies.len() - length;
+            share.reply_bytes += copied_bytes;
+            let lent_bytes = lent.as_ref().map_or(0, |lent| lent.string.len());
+            let reply_bytes = copied_bytes + lent_bytes;
             item.reply_bytes = match outcome {
-                Outcome::Done if reply_bytes < LARGE_REPLY_BYTES => reply_bytes as u64,
+                Outcome::Done if copied_bytes < LARGE_REPLY_BYTES && lent.is_none() => {
+                    reply_bytes as u64
+                }
                 Outcome::Done => {
                     let reply = match length {
                         0 => std::mem::take(replies),
@@ -204,7 +214,11 @@ impl Core {
                     let holds = self.holds_of_request();
                     let message = match item.is_part {
                         true => self.large_part(item.sequence, reply),
-                        false => large_reply(request.origin, reply, holds, None, self.clock.raw()),
+                        false => {
+                            let lent = lent.map(|lent| lent.without(length));
+                            let reply = Outgoing::of_reply(reply, lent);
+                            large_reply(request.origin, reply, holds, None, self.clock.raw())
+                        }
                     };
                     self.mesh.send(from, message);
                     DEFERRED
@@ -288,9 +302,11 @@ impl Core {
                 let mut reply = Vec::new();
                 self.counters.hops_in += 1;
                 let before = self.clock.raw();
+                self.shard.may_lend(true);
                 let outcome =
                     self.shard
                         .execute(&request, &Args::shared(&bytes, &spans), &mut reply);
+                let reply = Outgoing::of_reply(reply, self.shard.take_lent());
                 let took_ns = self.clock.delta_as_nanos(before, self.clock.raw());
                 self.shard.record(item.entry.index, took_ns);
                 self.commands_count += 1;
@@ -358,7 +374,7 @@ impl Core {
 #[inline]
 fn reply_bytes_of(message: &Message) -> usize {
     match message {
-        Message::LargeReply { reply, .. } => reply.len(),
+        Message::LargeReply { reply, .. } => reply.len() - reply.lent_bytes(),
         Message::Replies(served) => served.replies.len(),
         Message::FromShard {
             event: FromShard::Part { bytes, .. },
@@ -370,7 +386,7 @@ fn reply_bytes_of(message: &Message) -> usize {
 
 fn large_reply(
     origin: Origin,
-    reply: Vec<u8>,
+    reply: Outgoing,
     holds: Holds,
     slow: Option<Box<SlowCall>>,
     ran_at: u64,

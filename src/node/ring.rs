@@ -19,6 +19,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::outgoing::Outgoing;
 use super::patience::Patience;
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::persist::BlockBuffer;
@@ -161,8 +162,8 @@ pub enum Event {
         token: Token,
         /// Bytes sent, or a negative errno.
         result: i32,
-        /// The buffer that was sent.
-        buffer: Vec<u8>,
+        /// What was sent.
+        output: Outgoing,
     },
     /// Another core rang.
     Bell,
@@ -226,6 +227,13 @@ pub enum Wait {
     AtMost(std::time::Duration),
 }
 
+/// What the kernel reads of a send of several parts.
+struct SendHeader {
+    header: libc::msghdr,
+    /// `header` says where they are.
+    _parts: Vec<libc::iovec>,
+}
+
 /// One core's ring, its receive buffers, and the send buffers in flight.
 pub struct Ring {
     ring: IoUring,
@@ -240,7 +248,9 @@ pub struct Ring {
     descriptors_tail: u16,
     recycled: bool,
     /// By connection index: the one send in flight.
-    sends: Vec<Vec<u8>>,
+    sends: Vec<Outgoing>,
+    /// By connection index: what the kernel reads of those of several parts when it takes them.
+    headers: HashMap<u32, Box<SendHeader>>,
     /// By connection index: where its receive in flight writes to, if that is no buffer of this ring.
     gathering: HashMap<u32, Box<GrowingBuffer>>,
     /// Sends that end with the call that submits them, and have not been seen to end.
@@ -316,6 +326,7 @@ impl Ring {
             descriptors_tail: 0,
             recycled: false,
             sends: Vec::new(),
+            headers: HashMap::new(),
             gathering: HashMap::new(),
             at_once: Vec::new(),
             tick: Box::default(),
@@ -409,8 +420,12 @@ impl Ring {
 
     /// Sends all of `buffer` behind the bytes `from`, however long it takes, or the first megabyte of it. One send per connection at
     /// a time; the buffer returns with [`Event::Sent`].
-    pub fn send(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>, from: usize) {
-        let entry = self.hold(socket, token, (buffer, from), libc::MSG_WAITALL);
+    pub fn send(&mut self, socket: BorrowedFd<'_>, token: Token, output: Outgoing, from: usize) {
+        let flags = libc::MSG_WAITALL;
+        let entry = match output.plain() {
+            Some(_) => self.hold(socket, token, (output, from), flags),
+            None => self.hold_parts(socket, token, (output, from), flags),
+        };
         self.push(&entry.user_data(token.pack(KIND_SEND)));
     }
 
@@ -419,22 +434,24 @@ impl Ring {
         &mut self,
         socket: BorrowedFd<'_>,
         token: Token,
-        buffer: Vec<u8>,
+        output: Outgoing,
         from: usize,
     ) {
-        let entry = self.hold(socket, token, (buffer, from), 0);
+        debug_assert!(output.plain().is_some(), "TLS has read all of it");
+        let entry = self.hold(socket, token, (output, from), 0);
         self.push(&entry.user_data(token.pack(KIND_SEND)));
     }
 
     /// Sends what the socket takes at once, otherwise as [`Ring::send`]; at most a megabyte. That all of it went ends no wait: the event
     /// is there after the next `enter`, whatever that waits for.
-    pub fn send_at_once(&mut self, socket: BorrowedFd<'_>, token: Token, buffer: Vec<u8>) {
-        debug_assert!(buffer.len() <= SEND_BYTES_MAX, "success is all of it");
+    pub fn send_at_once(&mut self, socket: BorrowedFd<'_>, token: Token, output: Outgoing) {
+        debug_assert!(output.len() <= SEND_BYTES_MAX, "success is all of it");
+        debug_assert!(output.plain().is_some(), "all of it is here");
         let entry = self
             .hold(
                 socket,
                 token,
-                (buffer, 0),
+                (output, 0),
                 libc::MSG_WAITALL | libc::MSG_DONTWAIT,
             )
             .flags(squeue::Flags::SKIP_SUCCESS)
@@ -448,19 +465,11 @@ impl Ring {
         &mut self,
         socket: BorrowedFd<'_>,
         token: Token,
-        (buffer, from): (Vec<u8>, usize),
+        (output, from): (Outgoing, usize),
         flags: libc::c_int,
     ) -> squeue::Entry {
-        let index = token.index as usize;
-        if self.sends.len() <= index {
-            self.sends.resize_with(index + 1, Vec::new);
-        }
-        assert!(
-            self.sends[index].is_empty(),
-            "one send per connection is in flight at a time"
-        );
-        self.sends[index] = buffer;
-        let bytes = &self.sends[index][from..];
+        let output = self.keep(token, output);
+        let bytes = &output.plain().unwrap_or_default()[from..];
         // The heap block behind `bytes` stays where it is: it is owned by `sends` and untouched until its end is known.
         opcode::Send::new(
             types::Fd(socket.as_raw_fd()),
@@ -469,6 +478,53 @@ impl Ring {
         )
         .flags(flags | libc::MSG_NOSIGNAL)
         .build()
+    }
+
+    /// The same for a send of several parts.
+    #[cold]
+    fn hold_parts(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        token: Token,
+        (output, from): (Outgoing, usize),
+        flags: libc::c_int,
+    ) -> squeue::Entry {
+        let parts = self.keep(token, output).parts(from, SEND_BYTES_MAX);
+        let parts = parts.into_iter().map(|part| libc::iovec {
+            iov_base: part.as_ptr().cast_mut().cast(),
+            iov_len: part.len(),
+        });
+        let parts: Vec<_> = parts.collect();
+        // SAFETY: of this plain struct of C zeros are a value: no name, no parts, nothing beside them.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = parts.as_ptr().cast_mut();
+        header.msg_iovlen = parts.len();
+        let header = Box::new(SendHeader {
+            header,
+            _parts: parts,
+        });
+        // The box and the parts in it stay where they are until the end is known, as do the bytes that the parts are of, which `sends`
+        // owns, or shares with the keys they are of: those are not changed while they are shared.
+        let entry = opcode::SendMsg::new(types::Fd(socket.as_raw_fd()), &raw const header.header)
+            .flags((flags | libc::MSG_NOSIGNAL) as u32)
+            .build();
+        self.headers.insert(token.index, header);
+        entry
+    }
+
+    /// Keeps what a send has until its end is known.
+    #[inline]
+    fn keep(&mut self, token: Token, output: Outgoing) -> &Outgoing {
+        let index = token.index as usize;
+        if self.sends.len() <= index {
+            self.sends.resize_with(index + 1, Outgoing::default);
+        }
+        assert!(
+            self.sends[index].is_empty(),
+            "one send per connection is in flight at a time"
+        );
+        self.sends[index] = output;
+        &self.sends[index]
     }
 
     /// Wakes the core whose ring has this descriptor.
@@ -714,11 +770,14 @@ impl Ring {
     }
 
     fn end_send(&mut self, token: Token, result: i32, events: &mut Vec<Event>) {
-        let buffer = std::mem::take(&mut self.sends[token.index as usize]);
+        let output = std::mem::take(&mut self.sends[token.index as usize]);
+        if output.plain().is_none() {
+            self.headers.remove(&token.index);
+        }
         events.push(Event::Sent {
             token,
             result,
-            buffer,
+            output,
         });
     }
 
@@ -816,7 +875,7 @@ impl Ring {
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: callers build entries whose pointers are to memory this type owns until their end is known (`sends`,
+        // SAFETY: callers build entries whose pointers are to memory this type owns until their end is known (`sends`, `headers`,
         // `gathering`, `log_writes`, `tick`), or that have none.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             // The queue is full: hand it to the kernel and go on. Where the kernel wants completions taken first, they
@@ -901,6 +960,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // Closing the ring only begins to cancel its requests; until the kernel is through, it may read these.
         std::mem::forget(std::mem::take(&mut self.sends));
+        std::mem::forget(std::mem::take(&mut self.headers));
         std::mem::forget(std::mem::take(&mut self.gathering));
         std::mem::forget(std::mem::take(&mut self.log_writes));
     }
@@ -937,6 +997,7 @@ fn probe(ring: &IoUring) -> Result<(), RingError> {
         ("accept", opcode::AcceptMulti::CODE),
         ("recv", opcode::RecvMulti::CODE),
         ("send", opcode::Send::CODE),
+        ("sendmsg", opcode::SendMsg::CODE),
         ("timeout", opcode::Timeout::CODE),
         ("async cancel", opcode::AsyncCancel::CODE),
         ("msg_ring", opcode::MsgRingData::CODE),

@@ -106,6 +106,14 @@ impl<'o> Reply<'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A string of so many bytes, without them; where they belong in what is written to.
+    pub fn bulk_without(&mut self, bytes_count: usize) -> usize {
+        self.header(b'$', bytes_count);
+        let at = self.out.len();
+        self.out.extend_from_slice(b"\r\n");
+        at
+    }
+
     /// An integer as a string: `$2` `42`.
     #[inline]
     pub fn bulk_int(&mut self, number: i64) {

@@ -47,7 +47,7 @@ use crate::keyspace::cut::CutSizes;
 use crate::persist::Log;
 use crate::persist::libraries::LibraryChange;
 use crate::resp::args::OwnedArgs;
-use crate::resp::{Args, Reply};
+use crate::resp::{Args, Lent, Reply};
 use crate::router::keys::for_each_lock;
 use crate::router::message::SlowCall;
 use crate::router::packed::{Packed, Step};
@@ -228,12 +228,28 @@ impl Shard {
         }
         let length = out.len();
         self.run_alone(request, args, out);
+        // What follows is of others.
+        self.aside.may_lend = false;
         let is_long = out.len() == length && self.begin_long_read(request, args);
         self.after_writes();
         match is_long {
             true => Outcome::Deferred,
             false => Outcome::Done,
         }
+    }
+
+    /// Whether the request that is executed next may leave a long string of its reply where it lies: then whoever has it executed
+    /// asks for that with [`Shard::take_lent`] right after, even if it was put off.
+    #[inline]
+    pub fn may_lend(&mut self, may_lend: bool) {
+        self.aside.may_lend = may_lend;
+    }
+
+    /// What its reply lacks; the next one lends nothing.
+    #[inline]
+    pub fn take_lent(&mut self) -> Option<Lent> {
+        self.aside.may_lend = false;
+        self.aside.lent.take()
     }
 
     /// Runs a request that nothing is in the way of; `out` stays as it is if its reply is to come in pieces.

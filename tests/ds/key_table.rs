@@ -462,6 +462,78 @@ fn shared_strings_are_not_copied() {
     assert_eq!(table.used_bytes(), 0);
 }
 
+/// A string that others hold: they keep what they were given, whatever becomes of it, and it is as it was for everybody else.
+#[test]
+fn lent_strings_stay_what_they_were() {
+    let hasher = KeyHasher::with_seed(1);
+    let hash = hasher.hash(b"k");
+    let lengths = [500, 20_000, size(100_000, 2_000_000)];
+    for (length, way) in lengths
+        .into_iter()
+        .flat_map(|it| [0, 1, 2].map(|way| (it, way)))
+    {
+        let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+        let text = vec![b'v'; length];
+        let value = match way {
+            0 => NewValue::Str {
+                bytes: &text,
+                raw: false,
+            },
+            1 => NewValue::Received(SharedBytes::copy_of(&text)),
+            _ => NewValue::Shared(Bytes::from(text.clone())),
+        };
+        table.insert(hash, b"k", value, None);
+        let used_bytes = table.used_bytes();
+        let mut entry = table.get_mut(hash, b"k").unwrap();
+        let lent = entry.lend().expect("it lies on the heap");
+        let again = entry.lend().expect("once more");
+        assert_eq!(again.as_ptr(), lent.as_ptr());
+        let Value::Str { bytes, .. } = entry.value() else {
+            panic!("a string")
+        };
+        assert_eq!(bytes.as_ptr(), lent.as_ptr(), "nothing is copied");
+        // The pages of a long one are counted as they are touched.
+        assert!(table.used_bytes().abs_diff(used_bytes) <= length / 8 + 200);
+        drop(again);
+        let mut entry = table.get_mut(hash, b"k").unwrap();
+        entry.string_mut(0)[0] = b'+';
+        assert!(lent.iter().all(|&byte| byte == b'v'));
+        drop(lent);
+        let lent = entry.lend().expect("it is the table's own again");
+        let place = lent.as_ptr();
+        drop(lent);
+        // Nobody holds it: it changes where it is.
+        let bytes = entry.string_mut(0);
+        assert_eq!((bytes.as_ptr(), bytes[0], bytes[1]), (place, b'+', b'v'));
+        let lent = entry.lend().expect("and once more");
+        assert!(table.remove(hash, b"k"));
+        assert_eq!(table.used_bytes(), 0);
+        assert_eq!((lent[0], lent.len()), (b'+', length));
+    }
+}
+
+/// What has room to grow is copied, or that would be kept as long as it is held.
+#[test]
+fn strings_with_much_room_are_not_lent() {
+    let hasher = KeyHasher::with_seed(1);
+    let hash = hasher.hash(b"k");
+    let mut table: KeyTable<Numbers> = KeyTable::new(hasher.clone());
+    let text = vec![b'v'; 20_000];
+    let value = NewValue::Str {
+        bytes: &text,
+        raw: false,
+    };
+    let mut entry = table.insert(hash, b"k", value, None);
+    entry.string_mut(20_001);
+    assert!(entry.lend().is_none());
+    let short = NewValue::Str {
+        bytes: b"short",
+        raw: false,
+    };
+    entry.set_value(short);
+    assert!(entry.lend().is_none());
+}
+
 /// What stood beside it in its request, as long as itself, goes when it becomes the table's own.
 #[test]
 fn received_strings_leave_the_rest_of_their_request() {

@@ -1,8 +1,11 @@
 //! Replies of one connection, in any order of arrival.
 
 use rondo::base::rng::Rng;
+use rondo::base::shared_bytes::SharedBytes;
 use rondo::commands::Session;
 use rondo::node::connection::{Connection, Peer, Portion};
+use rondo::node::outgoing::Outgoing;
+use rondo::resp::Lent;
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 
@@ -14,6 +17,14 @@ fn connection() -> Connection {
 /// A reply that tells which request it is for.
 fn reply_of(number: u64) -> Vec<u8> {
     format!(":{number}{}\r\n", "0".repeat(number as usize % 300)).into_bytes()
+}
+
+/// The same, with its digits elsewhere.
+fn lent_reply_of(number: u64) -> Outgoing {
+    let reply = reply_of(number);
+    let digits = 1..reply.len() - 2;
+    let string = SharedBytes::copy_of(&reply[digits]);
+    Outgoing::of_reply(b":\r\n".to_vec(), Some(Lent { at: 1, string }))
 }
 
 /// Requests without an end, of which one is always out: replies leave in order, and what is kept stays small.
@@ -31,6 +42,11 @@ fn an_endless_pipeline_keeps_its_order_and_little_memory() {
             match rng.below(3) {
                 0 => out.push_back((connection.reserve(false), number)),
                 1 => connection.write_reply(|out, _| out.extend_from_slice(&reply)),
+                _ if connection.is_drained() && number % 2 == 0 => {
+                    let string = SharedBytes::copy_of(&reply);
+                    let at = connection.output.len();
+                    connection.lend(Lent { at, string });
+                }
                 _ if connection.is_drained() => connection.output.extend_from_slice(&reply),
                 _ => connection.write_ahead(|out| {
                     out.extend_from_slice(&reply);
@@ -41,12 +57,13 @@ fn an_endless_pipeline_keeps_its_order_and_little_memory() {
             while out.len() > 1 && (out.len() > 100 || rng.below(4) > 0) {
                 let index = rng.below(out.len() as u64) as usize;
                 let (sequence, number) = out.remove(index).expect("one of them");
-                match rng.below(2) {
+                match rng.below(3) {
                     0 => connection.fill(sequence, &reply_of(number), 0),
-                    _ => connection.fill_whole(sequence, reply_of(number), 0),
+                    1 => connection.fill_whole(sequence, reply_of(number).into(), 0),
+                    _ => connection.fill_whole(sequence, lent_reply_of(number), 0),
                 }
             }
-            let sent = std::mem::take(&mut connection.output);
+            let sent = connection.take_bytes();
             assert!(expected.starts_with(&sent), "seed {seed} at {number}");
             expected.drain(..sent.len());
             most_bytes = most_bytes.max(connection.memory_bytes());

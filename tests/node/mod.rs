@@ -20,6 +20,7 @@ mod log_way; // how far a load has got
 mod look_out; // how long a core looks out for others
 mod metrics; // INFO for Prometheus and for the page
 mod options; // the table: defaults, GET, SET
+mod outgoing; // parts of a send
 mod patience; // for how many requests a core sleeps
 mod process; // what to change where the operating system gives too little
 mod recent_peaks; // which seconds still count

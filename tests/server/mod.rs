@@ -37,6 +37,7 @@ mod leaving; // clients that go before or while they are served
 mod limits; // what one client may take
 mod listeners; // CONFIG SET port and bind
 mod long_reads; // replies in pieces
+mod long_values; // strings that are sent from where they lie
 mod memory; // maxmemory, maxmemory-clients, MEMORY
 mod mending; // disks that fail, disks that are full
 mod migrate; // keys that go to another server

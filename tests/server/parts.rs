@@ -42,7 +42,7 @@ fn others_have_their_turn_after_a_mebibyte_of_replies() {
     assert!(count <= COMMANDS_PER_TURN_MAX, "{count}");
 }
 
-/// The same for replies that another core makes, and for those that wait for them: some of the keys are on the core where the client
+/// The same for replies that another core copies, and for those that wait for them: some of the keys are on the core where the client
 /// is, and some are not.
 #[test]
 fn others_have_their_turn_after_a_mebibyte_from_another_core() {
@@ -54,7 +54,7 @@ fn others_have_their_turn_after_a_mebibyte_from_another_core() {
         client.run(&[b"SET", key.as_bytes(), &value]);
     }
     for key in &keys {
-        let request: [&[u8]; 2] = [b"GET", key.as_bytes()];
+        let request: [&[u8]; 4] = [b"GETRANGE", key.as_bytes(), b"0", b"-1"];
         let mut client = server.client();
         assert_eq!(client.run(&[b"GET", b"none"]), Value::Null);
         let count = commands_per_turn_of(&mut client, &server, &request, &bulk(&value));
@@ -64,7 +64,8 @@ fn others_have_their_turn_after_a_mebibyte_from_another_core() {
     let mut client = server.client();
     let mut pipeline = Vec::new();
     for number in 0..REQUESTS_COUNT {
-        push_request(&mut pipeline, &[b"GET", keys[number % 8].as_bytes()]);
+        let key = keys[number % 8].as_bytes();
+        push_request(&mut pipeline, &[b"GETRANGE", key, b"0", b"-1"]);
     }
     client.send(&pipeline);
     for number in 0..REQUESTS_COUNT {

@@ -10,6 +10,7 @@ use super::{
     HeapSize, KeyTable, Lifted, NewValue, OwnedValue, Payload, Value, block_bytes, bucket,
     object_bytes, object_in, owns_more,
 };
+use crate::base::shared_bytes::SharedBytes;
 use crate::ds::slab::rounded_bytes;
 use bytes::Bytes;
 use std::io::Write;
@@ -295,6 +296,26 @@ impl<'t, T: HeapSize> EntryMut<'t, T> {
                 Kind::Large => self.large_mut(len_min),
                 Kind::Object => panic!("an object is not a string"),
             }
+        }
+    }
+
+    /// The string, for others to hold as well, where it lies on the heap and need not be copied for that. To whoever reads the
+    /// table it stays the same; whatever changes it while others hold it makes a copy first.
+    ///
+    /// - Cost: an allocation of some words, the first time.
+    pub fn lend(&mut self) -> Option<SharedBytes> {
+        // SAFETY: the entry is alive and ours alone; boxes hold what their kind says.
+        unsafe {
+            if entry::kind(self.entry()) != Kind::Large {
+                return None;
+            }
+            let large = &mut *entry::boxed::<Large>(self.entry());
+            let before = large.heap_bytes();
+            let string = large.lend();
+            let after = large.heap_bytes();
+            let table = &mut *self.table;
+            table.heap_bytes = table.heap_bytes.wrapping_add(after).wrapping_sub(before);
+            string
         }
     }
 

@@ -19,6 +19,8 @@ const MAPPED_BYTES_MIN: usize = 1 << 20;
 const SPARE_PART_OF_LONG: usize = 4;
 /// One that becomes the table's own keeps bytes before it in its buffer, up to this part of its length.
 const HEAD_PART: usize = 8;
+/// A string that is lent takes up to this part of its length more than that: what is not known of it is not accounted for.
+const SPARE_PART_OF_LENT: usize = 16;
 /// A string that grows by this many zeros takes them from the allocator instead of writing them.
 const ZEROS_BYTES_MIN: usize = 1 << 16;
 
@@ -28,7 +30,7 @@ pub(super) enum Large {
     Owned(Vec<u8>),
     /// Ours alone, in a buffer whose pages are mapped anew as it grows.
     Buffered(Box<Buffered>),
-    /// Received without a copy: becomes ours when nobody else holds it.
+    /// Received without a copy, or lent: becomes ours when nobody else holds it.
     Received(SharedBytes),
     /// Handed out or over without a copy.
     Shared(Bytes),
@@ -117,7 +119,11 @@ impl Large {
                     buffered.buffer.truncate_to_len();
                     Self::Buffered(buffered)
                 }
-                Err(bytes) => copy(&bytes),
+                Err(bytes) => match bytes.try_own::<Vec<u8>>() {
+                    Ok((whole, range)) if range == (0..whole.len()) => Self::Owned(whole),
+                    Ok((whole, range)) => copy(&whole[range]),
+                    Err(bytes) => copy(&bytes),
+                },
             },
             Self::Shared(bytes) => copy(&bytes),
             own => own,
@@ -152,6 +158,39 @@ impl Large {
             }
             Self::Received(_) | Self::Shared(_) => {}
         }
+    }
+
+    /// The string, for others to hold as well: until the last of them has let go, a change copies it. None where what it lies in
+    /// is much larger than it is, or it has 4 GiB.
+    ///
+    /// - Cost: no copy; an allocation of some words where it was not shared before.
+    pub(super) fn lend(&mut self) -> Option<SharedBytes> {
+        if u32::try_from(self.bytes().len()).is_err() {
+            return None;
+        }
+        if let Self::Received(string) = self {
+            return Some(string.clone());
+        }
+        let spare_bytes = match self {
+            Self::Owned(bytes) => bytes.capacity() - bytes.len(),
+            Self::Buffered(it) => it.buffer.allocated_bytes().saturating_sub(it.bytes().len()),
+            Self::Received(_) | Self::Shared(_) => 0,
+        };
+        if spare_bytes > self.bytes().len() / SPARE_PART_OF_LENT {
+            return None;
+        }
+        let string = match mem::replace(self, Self::Owned(Vec::new())) {
+            Self::Owned(bytes) => SharedBytes::new(bytes),
+            Self::Buffered(it) => {
+                let Buffered { buffer, start } = *it;
+                let range = start..buffer.len();
+                SharedBytes::new(buffer).slice(range)
+            }
+            Self::Received(string) => string,
+            Self::Shared(bytes) => SharedBytes::new(bytes),
+        };
+        *self = Self::Received(string.clone());
+        Some(string)
     }
 
     /// The string, to be handed over.

@@ -25,6 +25,7 @@ use super::client_log;
 use super::holding::Holding;
 use super::mesh::{CoreFlags, count_moved};
 use super::news::News;
+use super::outgoing::{LentStrings, Outgoing};
 use super::subscriptions::Subscriptions;
 use super::tls::Tls;
 use super::under_way::UnderWay;
@@ -32,9 +33,9 @@ use super::unread::Unread;
 use crate::base::shared_bytes::SharedBytes;
 use crate::commands::{Entry, Session};
 use crate::ds::growing_buffer::GrowingBuffer;
-use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
 use crate::resp::parse::ParseState;
+use crate::resp::{Args, Lent};
 
 /// The rest of a large request is received to where it stays where it is so long.
 const GATHERED_BYTES_MIN: usize = 8 * 1024;
@@ -163,6 +164,8 @@ pub struct Connection {
     pub last_active_ms: i64,
     /// Replies ready to be sent.
     pub output: Vec<u8>,
+    /// Long strings that it lacks: they are sent from where they lie.
+    pub lent: Option<Box<LentStrings>>,
     /// Bytes received.
     pub bytes_in: u64,
     /// Requests executed.
@@ -268,6 +271,7 @@ impl Connection {
             held: None,
             parse: ParseState::default(),
             output: Vec::new(),
+            lent: None,
             backlog: Backlog::default(),
             slots: VecDeque::new(),
             first_sequence: 0,
@@ -338,7 +342,9 @@ impl Connection {
     /// has left unsent is for a client that does not read, and may be writing before it does.
     #[inline]
     pub fn may_be_sent_soon(&self) -> bool {
-        !self.sending && self.backlog.is_empty() && self.output.len() <= MOVES_WITH_BYTES_MAX
+        !self.sending
+            && self.backlog.is_empty()
+            && self.output.len() + self.lent_bytes() <= MOVES_WITH_BYTES_MAX
     }
 
     /// Notes what CLIENT LIST shows of a request that is not over at once.
@@ -433,7 +439,7 @@ impl Connection {
 
     /// Encrypts the output, with what else TLS has to say.
     pub fn seal_output(&mut self) {
-        let output = std::mem::take(&mut self.output);
+        let output = self.take_bytes();
         self.output = self.sealed(output);
     }
 
@@ -460,26 +466,76 @@ impl Connection {
         }
     }
 
+    /// Whether long strings may be sent from where they lie: TLS reads all of what it seals, which is a copy.
+    #[inline]
+    pub fn may_borrow(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// The reply at the end of `output` lacks a string.
+    #[cold]
+    pub fn lend(&mut self, lent: Lent) {
+        let strings = self.lent.get_or_insert_default();
+        if strings.is_full() {
+            self.output
+                .splice(lent.at..lent.at, lent.string.iter().copied());
+        } else {
+            strings.push(lent);
+        }
+    }
+
+    /// Bytes of strings that `output` lacks.
+    #[inline]
+    pub fn lent_bytes(&self) -> usize {
+        self.lent.as_ref().map_or(0, |lent| lent.bytes())
+    }
+
+    /// Takes all output.
+    #[inline]
+    pub fn take_outgoing(&mut self) -> Outgoing {
+        Outgoing::new(std::mem::take(&mut self.output), self.lent.take())
+    }
+
+    /// The same in one piece.
+    #[inline]
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        self.take_outgoing().into_bytes()
+    }
+
+    /// Throws output away.
+    pub fn clear_output(&mut self) {
+        self.output.clear();
+        self.lent = None;
+    }
+
     /// Puts large output behind the send that is under way.
     pub fn put_behind(&mut self) {
-        if self.output.len() >= PIECE_BYTES_MIN {
-            self.backlog.push(std::mem::take(&mut self.output));
+        if self.output.len() + self.lent_bytes() >= PIECE_BYTES_MIN {
+            let output = self.take_outgoing();
+            self.backlog.push(output);
         }
     }
 
     /// What to send next of what waited for a send, which has ended: encrypted where there is TLS.
-    pub fn next_behind(&mut self) -> Option<Vec<u8>> {
-        let plain = self.backlog.pop()?;
+    pub fn next_behind(&mut self) -> Option<Outgoing> {
+        let piece = self.backlog.pop()?;
+        if self.tls.is_none() {
+            return Some(piece);
+        }
+        Some(self.sealed_piece(piece.into_bytes()).into())
+    }
+
+    fn sealed_piece(&mut self, plain: Vec<u8>) -> Vec<u8> {
         if self.backlog.is_empty() && self.output.is_empty() {
-            return Some(self.sealed(plain));
+            return self.sealed(plain);
         }
         if self.is_in_kernel() {
-            return Some(self.kept_plain(plain));
+            return self.kept_plain(plain);
         }
-        Some(match &mut self.tls {
+        match &mut self.tls {
             Some(tls) => tls.seal(&plain, false),
             None => plain,
-        })
+        }
     }
 
     /// Whether the kernel seals what is sent and opens what is received.
@@ -522,7 +578,7 @@ impl Connection {
     /// Bytes of replies that lie here since the last send, be it their turn or not.
     #[inline]
     pub fn replied_bytes(&self) -> usize {
-        self.output.len() + self.side.len()
+        self.output.len() + self.lent_bytes() + self.side.len()
     }
 
     /// Bytes waiting to leave: what the output limits count.
@@ -532,7 +588,7 @@ impl Connection {
 
     /// Of those, bytes that wait for nothing but the client.
     fn ready_bytes(&self) -> usize {
-        let unsent = self.output.len() + self.late_bytes() + self.held_bytes();
+        let unsent = self.output.len() + self.lent_bytes() + self.late_bytes() + self.held_bytes();
         unsent + self.sending_bytes + self.backlog.bytes()
     }
 
@@ -587,6 +643,7 @@ impl Connection {
         std::mem::size_of::<Self>()
             + self.input.capacity()
             + self.output.capacity()
+            + self.lent_bytes()
             + self.backlog.allocated_bytes()
             + self.side.capacity()
             + self.early_bytes()

@@ -6,6 +6,7 @@
 //! Promises  a reply leaves when all before it have; pieces of a long reply leave as they come, in its turn.
 //! Not here  what keeps output from being sent: `node/holding.rs`, `node/backlog.rs`.
 
+use super::super::outgoing::Outgoing;
 use super::{Blocked, Connection};
 use crate::base::long_copy;
 use crate::commands::Session;
@@ -125,7 +126,7 @@ impl Connection {
     pub fn waits_for_its_portion(&mut self) -> bool {
         let owes_nothing = self.slots.is_empty() || self.output.is_empty() || self.closed;
         let comes_in_pieces = self.is_in_pieces || self.early.is_some();
-        let is_much = self.output.len() >= PORTION_HELD_BYTES_MAX;
+        let is_much = self.output.len() + self.lent_bytes() >= PORTION_HELD_BYTES_MAX;
         // Its own reply is owed, and may never come.
         let waits = self.blocked == Some(Blocked::OnKeys);
         if owes_nothing || comes_in_pieces || is_much || waits || self.holding.is_some() {
@@ -248,15 +249,31 @@ impl Connection {
         self.free_news();
     }
 
-    /// As [`Connection::fill`], for a long reply in a buffer of its own: it leaves as it is where nothing is before it.
-    pub fn fill_whole(&mut self, sequence: u64, reply: Vec<u8>, ran_at: u64) {
+    /// As [`Connection::fill`], for a long reply in a buffer of its own, or with a string that lies elsewhere: it leaves as it is
+    /// where it is the next.
+    pub fn fill_whole(&mut self, sequence: u64, reply: Outgoing, ran_at: u64) {
         let is_next = sequence == self.first_sequence
-            && matches!(self.slots.front(), Some(Slot::Pending { silent: false }));
-        if !is_next || self.news.is_some() || !self.output.is_empty() {
-            return self.fill(sequence, &reply, ran_at);
+            && matches!(self.slots.front(), Some(Slot::Pending { silent: false }))
+            && self.news.is_none();
+        let is_lent = reply.lent_bytes() > 0;
+        let leaves = is_next
+            && match is_lent {
+                true => self.may_borrow(),
+                false => self.output.is_empty(),
+            };
+        if !leaves {
+            return self.fill(sequence, &reply.into_bytes(), ran_at);
         }
         self.reply_bytes = reply.len().max(self.reply_bytes - self.reply_bytes / 16);
-        self.output = reply;
+        let (bytes, lent) = reply.into_parts();
+        let length = self.output.len();
+        match length {
+            0 => self.output = bytes,
+            _ => self.output.extend_from_slice(&bytes),
+        }
+        for lent in lent.into_iter().flat_map(|lent| lent.into_strings()) {
+            self.lend(lent.behind(length));
+        }
         self.slots.pop_front();
         self.first_sequence += 1;
         self.advance();

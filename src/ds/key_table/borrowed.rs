@@ -5,11 +5,9 @@
 
 use super::entry::{self, INLINE_BYTES_MAX, Kind, Shape};
 use super::large::Large;
+use super::payload::{Lifted, Payload, block_bytes, object_bytes, object_in, owns_more};
 use super::sizes::Bin;
-use super::{
-    HeapSize, KeyTable, Lifted, NewValue, OwnedValue, Payload, Value, block_bytes, bucket,
-    object_bytes, object_in, owns_more,
-};
+use super::{HeapSize, KeyTable, NewValue, OwnedValue, Value, bucket};
 use crate::base::shared_bytes::SharedBytes;
 use crate::ds::slab::rounded_bytes;
 use bytes::Bytes;

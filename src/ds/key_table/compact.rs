@@ -12,7 +12,8 @@
 
 use super::entry::{self, Kind};
 use super::large::Large;
-use super::{HeapSize, KeyTable, bucket, object_in};
+use super::payload::object_in;
+use super::{HeapSize, KeyTable, bucket};
 use crate::ds::mover::{Mover, Progress};
 use std::mem::replace;
 

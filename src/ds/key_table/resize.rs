@@ -4,12 +4,47 @@
 //! Not here  what happens inside a segment: `segment.rs`.
 
 use super::segment::{self, BUCKETS_MAX, DEPTH_MAX, ENTRIES_PER_BUCKET_MAX, Word, buckets_for};
-use super::{HeapSize, KeyTable, SegmentCounts, bucket, weight};
+use super::{HeapSize, KeyTable, bucket};
 
 /// Two halves with together no more entries than this become one again: half of what a segment holds.
 const MERGED_ENTRIES_MAX: usize = BUCKETS_MAX * ENTRIES_PER_BUCKET_MAX / 2;
 /// Entries for which a segment is made ahead of them, at most: few segments get so many more by chance that they are split.
 const RESERVED_ENTRIES_MAX: usize = BUCKETS_MAX * ENTRIES_PER_BUCKET_MAX * 5 / 6;
+
+/// What is known of all segments together.
+pub(super) struct SegmentCounts {
+    /// By depth.
+    pub(super) by_depth: [u32; DEPTH_MAX as usize + 1],
+    pub(super) total: usize,
+    /// No segment has more buckets << depth than this; see `random`.
+    pub(super) weight_max: u64,
+    /// Segments that shrank or merged since `weight_max` was exact.
+    pub(super) lightened_count: usize,
+}
+
+impl SegmentCounts {
+    pub(super) const NONE: Self = Self {
+        by_depth: [0; DEPTH_MAX as usize + 1],
+        total: 0,
+        weight_max: 0,
+        lightened_count: 0,
+    };
+
+    pub(super) fn add(&mut self, word: Word) {
+        self.by_depth[word.depth() as usize] += 1;
+        self.total += 1;
+        self.weight_max = self.weight_max.max(weight(word));
+    }
+
+    pub(super) fn remove(&mut self, word: Word) {
+        self.by_depth[word.depth() as usize] -= 1;
+        self.total -= 1;
+    }
+}
+
+pub(super) fn weight(word: Word) -> u64 {
+    (word.buckets_count() as u64) << word.depth()
+}
 
 impl<T: HeapSize> KeyTable<T> {
     /// Makes the segments for about `count` keys, where the table has none yet: they come in without splits. Memory that

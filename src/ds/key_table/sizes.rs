@@ -9,7 +9,8 @@
 
 use super::entry::{self, Kind};
 use super::large::Large;
-use super::{HeapSize, KeyTable, Payload, object_in};
+use super::payload::{Payload, object_in};
+use super::{HeapSize, KeyTable};
 
 /// Kinds of values, strings among them.
 pub const KINDS_COUNT: usize = 7;

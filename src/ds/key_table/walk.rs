@@ -6,12 +6,13 @@
 
 use super::KINDS_COUNT;
 use super::entry::{self, Kind};
+use super::freeing::discard;
 use super::large::Large;
+use super::opened::Opened;
+use super::payload::{object_bytes, object_in, owns_more, take_object};
+use super::resize::{SegmentCounts, weight};
 use super::segment::{ENTRIES_PER_BUCKET_MAX, Word};
-use super::{
-    EntryRef, HeapSize, KeyTable, Opened, SegmentCounts, Sizes, bucket, discard, object_bytes,
-    object_in, owns_more, take_object, weight,
-};
+use super::{EntryRef, HeapSize, KeyTable, Sizes, bucket};
 use crate::ds::slab::Slab;
 use crate::ds::table_shape::TableShape;
 use std::mem::take;

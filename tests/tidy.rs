@@ -21,7 +21,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "src/lua/",
     "src/node/local_time.rs",
     "src/node/removal.rs",
-    "src/node/ring.rs",
+    "src/node/ring/",
     "src/node/time_slice.rs",
 ];
 

@@ -4,7 +4,7 @@
 //!
 //! Promises  one system call a turn; requests run in the receive buffer they arrived in; a core sleeps only when no
 //!           peer has anything for it, and leaves only when every core may.
-//! Not here  the ring itself: `node/ring.rs`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`.
+//! Not here  the ring itself: `node/ring/`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;

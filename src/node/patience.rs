@@ -9,7 +9,7 @@
 //! Promises  none for a few clients, for a pace at which the next request is far, for cores that serve each other, and while a
 //!           write of the log is under way that replies wait for (`appendfsync always`): a core that sleeps then is idle
 //!           when it could begin the next write, which lost a fifth of the throughput with waits of 30 µs.
-//! Not here  the wait: `node/ring.rs`.
+//! Not here  the wait: `node/ring/`.
 
 /// The most a wait is prolonged, in microseconds.
 const WAIT_MAX_US: u64 = 50;

@@ -5,7 +5,7 @@
 //! Promises  buffers the kernel may write or read are owned here until their end is known, so callers handle only safe
 //!           values; a receive buffer is readable until it is given back; completions of a connection that is gone
 //!           carry its old generation; a send of which something is left ends a wait, one that is through does not.
-//! Not here  what the events mean: `node/event_loop.rs`.
+//! Not here  what the events mean: `node/event_loop.rs`; whether a ring can be had at all: `setup.rs`.
 //! Source    `io_uring(7)`; measured before it was chosen: ARCHITECTURE, "The loop".
 //! Details that cost time to find
 //! - With DEFER_TASKRUN nothing completes until `io_uring_enter` is called with GETEVENTS, also when waiting for none.
@@ -14,34 +14,31 @@
 //!   SKIP_SUCCESS keeps a failure's completion: none, once the queue has been taken, says that all of it was sent.
 #![allow(unsafe_code)]
 
+mod buffers;
+mod event;
+mod setup;
+
+pub use buffers::{BUFFERS_BYTES, ReceiveBuffer};
+pub use event::{Event, Received, Token};
+pub use setup::{RingError, try_out};
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::outgoing::Outgoing;
 use super::patience::Patience;
 use crate::ds::growing_buffer::GrowingBuffer;
 use crate::persist::BlockBuffer;
+use buffers::{BUFFER_GROUP, ReceiveBuffers};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use setup::{COMPLETIONS_PER_SUBMISSION, probe, register, remedy, submissions_within};
 
-/// Receive buffers per core: few and reused, so they stay in the cache (64 measured as good as 1,024 smaller ones).
-const BUFFERS_COUNT: u16 = 64;
-/// Bytes in one receive buffer.
-pub const BUFFER_BYTES: usize = 16 * 1024;
-/// The only provided-buffer group.
-const BUFFER_GROUP: u16 = 1;
-/// Bytes of all receive buffers of a core.
-pub const BUFFERS_BYTES: usize = BUFFERS_COUNT as usize * BUFFER_BYTES;
 /// What is longer goes in parts, so that it is known how far it has got; and the kernel takes no send of 2 GiB or more.
 const SEND_BYTES_MAX: usize = 1 << 20;
 /// What is received at once into a buffer of a connection's own: no client takes more of a turn, or of the memory there is, before
 /// that is looked at.
 const GATHERED_BYTES_MAX: usize = 256 * 1024;
-/// Entries of the submission queue where nothing limits it; completions get four times as many.
-const SUBMISSIONS_MAX: u32 = 4096;
-const SUBMISSIONS_MIN: u32 = 128;
-const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 
 /// The kernel takes no more than 2 GiB less a page in one write, so nothing larger is asked of it. Tests are to meet it.
 pub const WRITE_BYTES_MAX: usize = if cfg!(debug_assertions) {
@@ -49,11 +46,10 @@ pub const WRITE_BYTES_MAX: usize = if cfg!(debug_assertions) {
 } else {
     1 << 30
 };
-// Of `io_uring_enter(2)` and `io_uring_register(2)`.
+// Of `io_uring_enter(2)`.
 const ENTER_GETEVENTS: libc::c_uint = 1;
 const ENTER_REGISTERED_RING: libc::c_uint = 1 << 4;
 const ENTER_EXT_ARG: libc::c_uint = 1 << 3;
-const REGISTER_RING_FDS: libc::c_uint = 20;
 
 /// A wait that several completions may end goes on for this long at most; the next one follows at once.
 const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -74,139 +70,6 @@ const KIND_LOG_SYNC: u64 = 12;
 const KIND_LOG_ALARM: u64 = 13;
 const KIND_GATHER: u64 = 14;
 const KIND_MASK: u64 = (1 << KIND_SHIFT) - 1;
-const GENERATION_MASK: u32 = (1 << 28) - 1;
-
-/// A connection as the ring knows it: its place in the slab and which tenant of that place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token {
-    /// Place in the connection slab.
-    pub index: u32,
-    /// Tenant of that place, below 2^28.
-    pub generation: u32,
-}
-
-impl Token {
-    /// The next tenant's number.
-    pub fn next_generation(generation: u32) -> u32 {
-        (generation + 1) & GENERATION_MASK
-    }
-
-    fn pack(self, kind: u64) -> u64 {
-        kind << KIND_SHIFT | u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    fn unpack(user_data: u64) -> Self {
-        Self {
-            index: user_data as u32,
-            generation: (user_data >> 32) as u32 & GENERATION_MASK,
-        }
-    }
-}
-
-/// Bytes the kernel received for a connection; give it back with [`Ring::recycle`].
-#[derive(Debug)]
-pub struct ReceiveBuffer {
-    index: u16,
-    length: u32,
-}
-
-/// What a receive brought.
-#[derive(Debug)]
-pub enum Received {
-    /// At least one byte.
-    Bytes(ReceiveBuffer),
-    /// The peer closed, or the receive failed: no bytes will come any more.
-    Ended {
-        /// Why it failed; 0 where the peer closed.
-        errno: i32,
-    },
-    /// All buffers were in use, or the receive was cancelled; arm it again when wanted.
-    Stopped,
-    /// There is something that is no data: the kernel's TLS has a record of another kind.
-    Control,
-}
-
-/// One completion.
-#[derive(Debug)]
-pub enum Event {
-    /// A listener gave a connection, or said why it could not.
-    Accepted {
-        /// Its number.
-        listener: u32,
-        /// The socket, or an errno.
-        result: Result<OwnedFd, i32>,
-        /// The accept stays armed.
-        more: bool,
-    },
-    /// A connection's receive.
-    Received {
-        /// Whose.
-        token: Token,
-        /// What came.
-        received: Received,
-        /// The receive stays armed.
-        more: bool,
-    },
-    /// A receive to a buffer of the connection's own ended; the buffer returns.
-    Gathered {
-        /// Whose.
-        token: Token,
-        /// What it was to come to.
-        buffer: Box<GrowingBuffer>,
-        /// How many bytes came behind what was there, or what came instead of any.
-        result: Result<usize, Received>,
-    },
-    /// A send ended; its buffer returns.
-    Sent {
-        /// Whose.
-        token: Token,
-        /// Bytes sent, or a negative errno.
-        result: i32,
-        /// What was sent.
-        output: Outgoing,
-    },
-    /// Another core rang.
-    Bell,
-    /// The tick's time has come; arm the next one.
-    Tick,
-    /// An alarm's time has come.
-    Alarm,
-    /// The watched descriptor can be read.
-    Readable,
-    /// Reports of errands can be read.
-    Errand,
-    /// A write of the log has ended.
-    LogWritten {
-        /// Its name.
-        id: u64,
-        /// Bytes written, or a negative errno.
-        result: i32,
-        /// What was written.
-        buffer: BlockBuffer,
-    },
-    /// A sync of the log has ended.
-    LogSynced {
-        /// The segment.
-        sequence: u64,
-        /// 0, or a negative errno.
-        result: i32,
-    },
-    /// The log's alarm's time has come.
-    LogAlarm,
-}
-
-/// Why a ring cannot be had, with the remedy.
-#[derive(Debug)]
-pub struct RingError {
-    /// What failed and what to change, in sentences for an operator.
-    pub remedy: String,
-}
-
-impl std::fmt::Display for RingError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.remedy)
-    }
-}
 
 /// `io_uring_getevents_arg`.
 #[repr(C)]
@@ -241,12 +104,7 @@ pub struct Ring {
     registered: Option<RawFd>,
     /// The kernel can wait for several completions, but not for long.
     can_be_patient: bool,
-    /// Descriptors of the provided buffers, shared with the kernel; never freed (see `new`).
-    descriptors: *mut types::BufRingEntry,
-    /// `BUFFERS_COUNT * BUFFER_BYTES` bytes; never freed.
-    memory: *mut u8,
-    descriptors_tail: u16,
-    recycled: bool,
+    buffers: ReceiveBuffers,
     /// By connection index: the one send in flight.
     sends: Vec<Outgoing>,
     /// By connection index: what the kernel reads of those of several parts when it takes them.
@@ -282,49 +140,12 @@ impl Ring {
                 remedy: remedy("io_uring_setup", &error),
             })?;
         probe(&ring)?;
-        let descriptors_bytes =
-            usize::from(BUFFERS_COUNT) * std::mem::size_of::<types::BufRingEntry>();
-        // The kernel holds these two areas for as long as the ring exists, and requests may outlive `Ring` for a moment
-        // while the kernel tears it down. A core's ring lives as long as the process, so both are leaked on purpose.
-        // SAFETY: an anonymous private mapping has no preconditions; failure is checked below.
-        let descriptors = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                descriptors_bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_ANONYMOUS | libc::MAP_PRIVATE | libc::MAP_POPULATE,
-                -1,
-                0,
-            )
-        };
-        if descriptors == libc::MAP_FAILED {
-            return Err(RingError {
-                remedy: remedy("mmap", &io::Error::last_os_error()),
-            });
-        }
-        // Every page is written once, so that it is there: INFO counts all of them as in use from the start, and the first bytes
-        // of a client find no page that is missing.
-        let memory = Box::leak(vec![u8::MAX; BUFFERS_BYTES].into_boxed_slice()).as_mut_ptr();
-        // SAFETY: `descriptors` is a page-aligned mapping of BUFFERS_COUNT entries that is never unmapped.
-        unsafe {
-            ring.submitter().register_buf_ring_with_flags(
-                descriptors as u64,
-                BUFFERS_COUNT,
-                BUFFER_GROUP,
-                0,
-            )
-        }
-        .map_err(|error| RingError {
-            remedy: remedy("registering receive buffers", &error),
-        })?;
-        let mut ring = Self {
+        let buffers = ReceiveBuffers::new(&ring)?;
+        Ok(Self {
             registered: register(&ring),
             can_be_patient: ring.params().is_feature_min_timeout(),
             ring,
-            descriptors: descriptors.cast(),
-            memory,
-            descriptors_tail: 0,
-            recycled: false,
+            buffers,
             sends: Vec::new(),
             headers: HashMap::new(),
             gathering: HashMap::new(),
@@ -335,10 +156,7 @@ impl Ring {
             log_writes: Vec::new(),
             completions: Vec::with_capacity(1024),
             bells: 0,
-        };
-        (0..BUFFERS_COUNT).for_each(|index| ring.offer(index));
-        ring.publish();
-        Ok(ring)
+        })
     }
 
     /// The descriptor other cores ring ([`Ring::ring_bell`]).
@@ -643,7 +461,7 @@ impl Ring {
 
     /// Submits what is queued and reaps what is done; with `wait`, sleeps until there are completions, at least one.
     pub fn enter(&mut self, wait: Option<Wait>) -> io::Result<()> {
-        self.publish();
+        self.buffers.publish();
         let queued = {
             let mut submission = self.ring.submission();
             submission.sync();
@@ -783,19 +601,12 @@ impl Ring {
 
     /// The bytes of a receive buffer.
     pub fn bytes(&self, buffer: &ReceiveBuffer) -> &[u8] {
-        // SAFETY: `translate` made the handle from a completion, so index < BUFFERS_COUNT, the kernel wrote `length` <=
-        // BUFFER_BYTES bytes there, and it does not write again before `recycle` consumes the handle.
-        unsafe {
-            std::slice::from_raw_parts(
-                self.memory.add(usize::from(buffer.index) * BUFFER_BYTES),
-                buffer.length as usize,
-            )
-        }
+        self.buffers.bytes(buffer)
     }
 
     /// Gives a receive buffer back to the kernel (published with the next `enter`).
     pub fn recycle(&mut self, buffer: ReceiveBuffer) {
-        self.offer(buffer.index);
+        self.buffers.recycle(buffer);
     }
 
     fn translate(&mut self, completion: &cqueue::Entry, events: &mut Vec<Event>) {
@@ -805,14 +616,11 @@ impl Ring {
         match user_data >> KIND_SHIFT {
             KIND_RECEIVE => {
                 let received = match result {
-                    1.. => match cqueue::buffer_select(completion.flags()) {
-                        Some(index) => Received::Bytes(ReceiveBuffer {
-                            index,
-                            length: result as u32,
-                        }),
+                    1.. => match ReceiveBuffer::of(completion) {
+                        Some(buffer) => Received::Bytes(buffer),
                         None => Received::Ended { errno: 0 },
                     },
-                    _ => nothing_received(result),
+                    _ => Received::nothing(result),
                 };
                 events.push(Event::Received {
                     token: Token::unpack(user_data),
@@ -829,7 +637,7 @@ impl Ring {
                             unsafe { buffer.advance(bytes) };
                             Ok(bytes)
                         }
-                        _ => Err(nothing_received(result)),
+                        _ => Err(Received::nothing(result)),
                     };
                     events.push(Event::Gathered {
                         token,
@@ -886,74 +694,6 @@ impl Ring {
             }
         }
     }
-
-    fn offer(&mut self, index: u16) {
-        let place = usize::from(self.descriptors_tail & (BUFFERS_COUNT - 1));
-        // SAFETY: place < BUFFERS_COUNT entries of the mapping; the kernel reads an entry only after `publish` moves the
-        // tail past it, and this buffer is not offered twice because its handle was consumed.
-        let entry = unsafe { &mut *self.descriptors.add(place) };
-        // SAFETY: index < BUFFERS_COUNT, so the address stays inside the leaked area.
-        entry.set_addr(unsafe { self.memory.add(usize::from(index) * BUFFER_BYTES) } as u64);
-        entry.set_len(BUFFER_BYTES as u32);
-        entry.set_bid(index);
-        self.descriptors_tail = self.descriptors_tail.wrapping_add(1);
-        self.recycled = true;
-    }
-
-    fn publish(&mut self) {
-        if !std::mem::take(&mut self.recycled) {
-            return;
-        }
-        // SAFETY: `descriptors` is the first entry of the registered ring; the tail field lies inside it, is 2-aligned,
-        // and the kernel only reads it, so an atomic store is the agreed way to write it.
-        let tail = unsafe { &*types::BufRingEntry::tail(self.descriptors).cast::<AtomicU16>() };
-        tail.store(self.descriptors_tail, Ordering::Release);
-    }
-}
-
-/// What a receive that brought no byte was: `result` is 0 or a negative errno.
-fn nothing_received(result: i32) -> Received {
-    match -result {
-        libc::ENOBUFS | libc::ECANCELED => Received::Stopped,
-        libc::EIO => Received::Control,
-        errno => Received::Ended { errno },
-    }
-}
-
-/// Registers a ring with this thread, the only one that enters it. Without, it only costs a little more.
-fn register(ring: &IoUring) -> Option<RawFd> {
-    #[repr(C)]
-    struct Update {
-        offset: u32,
-        reserved: u32,
-        data: u64,
-    }
-    let mut update = Update {
-        offset: u32::MAX,
-        reserved: 0,
-        data: ring.as_raw_fd() as u64,
-    };
-    // SAFETY: the argument is one `io_uring_rsrc_update`, which the kernel reads, and writes its place to, in this call.
-    let registered = unsafe {
-        libc::syscall(
-            libc::SYS_io_uring_register,
-            ring.as_raw_fd(),
-            REGISTER_RING_FDS,
-            &raw mut update,
-            1,
-        )
-    };
-    (registered == 1).then_some(update.offset as RawFd)
-}
-
-/// The largest queues that fit: a submission takes 64 + 4 bytes, a completion 16.
-fn submissions_within(lockable_bytes: u64) -> u32 {
-    let bytes = |count: u32| u64::from(count) * (68 + 16 * u64::from(COMPLETIONS_PER_SUBMISSION));
-    let mut submissions = SUBMISSIONS_MAX;
-    while submissions > SUBMISSIONS_MIN && bytes(submissions) > lockable_bytes {
-        submissions /= 2;
-    }
-    submissions
 }
 
 impl Drop for Ring {
@@ -964,81 +704,4 @@ impl Drop for Ring {
         std::mem::forget(std::mem::take(&mut self.gathering));
         std::mem::forget(std::mem::take(&mut self.log_writes));
     }
-}
-
-/// Whether a ring can be had at all, before anybody depends on one.
-///
-/// - Errors: as those of [`Ring::new`].
-pub fn try_out() -> Result<(), RingError> {
-    let mut ring = IoUring::new(SUBMISSIONS_MIN).map_err(|error| RingError {
-        remedy: remedy("io_uring_setup", &error),
-    })?;
-    probe(&ring)?;
-    // SAFETY: the operation has no buffers.
-    let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
-    let entered = match pushed {
-        Ok(()) => ring.submit_and_wait(1).map(|_| ()),
-        Err(_) => Ok(()),
-    };
-    entered.map_err(|error| RingError {
-        remedy: remedy("io_uring_enter", &error),
-    })
-}
-
-/// What must be there: the operations and features the loop is built on.
-fn probe(ring: &IoUring) -> Result<(), RingError> {
-    let mut probe = io_uring::Probe::new();
-    ring.submitter()
-        .register_probe(&mut probe)
-        .map_err(|error| RingError {
-            remedy: remedy("io_uring probe", &error),
-        })?;
-    let needed = [
-        ("accept", opcode::AcceptMulti::CODE),
-        ("recv", opcode::RecvMulti::CODE),
-        ("send", opcode::Send::CODE),
-        ("sendmsg", opcode::SendMsg::CODE),
-        ("timeout", opcode::Timeout::CODE),
-        ("async cancel", opcode::AsyncCancel::CODE),
-        ("msg_ring", opcode::MsgRingData::CODE),
-        ("write", opcode::Write::CODE),
-        ("fsync", opcode::Fsync::CODE),
-    ];
-    for (name, code) in needed {
-        if !probe.is_supported(code) {
-            return Err(RingError {
-                remedy: format!(
-                    "this kernel's io_uring lacks the operation '{name}'; rondo needs Linux 6.1 or later"
-                ),
-            });
-        }
-    }
-    if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
-        return Err(RingError {
-            remedy: "this kernel's io_uring is too old; rondo needs Linux 6.1 or later".into(),
-        });
-    }
-    Ok(())
-}
-
-/// The setting that fixes `error`.
-fn remedy(step: &str, error: &io::Error) -> String {
-    let cause = match error.raw_os_error() {
-        Some(libc::ENOSYS) => {
-            "this kernel has no io_uring (or a sandbox hides it): run Linux 6.1 or later, built with CONFIG_IO_URING"
-        }
-        Some(libc::EPERM | libc::EACCES) => {
-            "io_uring is forbidden here: set `sysctl kernel.io_uring_disabled=0`, and in a container use a seccomp \
-             profile that allows io_uring_setup, io_uring_enter and io_uring_register"
-        }
-        Some(libc::ENOMEM) => {
-            "not enough lockable memory: raise RLIMIT_MEMLOCK (`ulimit -l`, systemd LimitMEMLOCK=)"
-        }
-        Some(libc::EINVAL) => "this kernel's io_uring is too old: rondo needs Linux 6.1 or later",
-        Some(libc::EMFILE | libc::ENFILE) => {
-            "too many open files: raise RLIMIT_NOFILE (`ulimit -n`)"
-        }
-        _ => "rondo needs io_uring of Linux 6.1 or later",
-    };
-    format!("{step} failed: {error}; {cause}")
 }

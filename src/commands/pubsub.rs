@@ -1,6 +1,6 @@
 //! The Pub/Sub family: what each command asks of the node, which knows who is subscribed to what.
 //!
-//! Not here  subscriptions and messages: `node/pubsub.rs`.
+//! Not here  subscriptions: `node/pubsub.rs`; messages: `node/publish.rs`.
 //! Source    names, arities and flags of Redis 8.
 //! Tests     tests/server/pubsub.rs.
 

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use super::connection::{Blocked, Connection};
 use super::core::Core;
-use super::pubsub::Publisher;
+use super::publish::Publisher;
 use super::ring::Token;
 use super::tracking::Own;
 use crate::commands::pubsub::Subject;

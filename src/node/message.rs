@@ -14,7 +14,7 @@ use super::hot_keys::HotKeysStep;
 use super::mesh::{Batch, Item};
 use super::options::Options;
 use super::outgoing::Outgoing;
-use super::pubsub::Post;
+use super::post::Post;
 use super::rewrite::NewLog;
 use super::ring::Token;
 use super::search::Sought;

@@ -6,7 +6,7 @@
 //!
 //! Promises  entering and leaving cost the same however many connections or names there are, growth of one stripe
 //!           aside; a channel is tried only against patterns whose known part it has.
-//! Not here  which cores have subscribers: `node/directory.rs`. Messages: `node/pubsub.rs`.
+//! Not here  which cores have subscribers: `node/directory.rs`. Messages: `node/publish.rs`.
 //! Tests     tests/node/subscriptions.rs: patterns found against all patterns tried.
 
 use std::collections::{BTreeMap, HashMap, HashSet};

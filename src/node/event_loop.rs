@@ -4,22 +4,18 @@
 //!
 //! Promises  one system call a turn; requests run in the receive buffer they arrived in; a core sleeps only when no
 //!           peer has anything for it, and leaves only when every core may.
-//! Not here  the ring itself: `node/ring/`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`.
+//! Not here  the ring itself: `node/ring/`. What the events set going: `node/intake.rs`, `node/lifecycle.rs`. Sends: `node/sending.rs`.
 
-use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::backlog::Backlog;
-use super::connection::{Blocked, Connection};
-use super::core::{Core, RingWork, SPARE_BUFFER_BYTES_MAX};
+use super::connection::Blocked;
+use super::core::{Core, RingWork};
 use super::disk::Haste;
-use super::dispatch::OUTPUT_LOOK_BYTES;
 use super::listeners::Change;
 use super::load_ahead::GROUP_COUNT;
 use super::look_out::LookOut;
 use super::mesh::GATE_LOG_BEHIND;
-use super::outgoing::Outgoing;
 use super::patience::Patience;
 use super::process;
 use super::ring::{Event, Received, Ring, Token, Wait};
@@ -43,13 +39,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A core with its ring: the loop.
 pub struct CoreLoop {
-    ring: Ring,
-    core: Core,
+    pub(super) ring: Ring,
+    pub(super) core: Core,
     events: Vec<Event>,
     /// Expiry or freeing has more to do than a tick's budget.
     more_cycle: bool,
     /// Messages are held back, for so long at most.
-    hold: Option<Duration>,
+    pub(super) hold: Option<Duration>,
     /// An alarm is set to see what others have done for a snapshot or a load.
     looks_soon: bool,
     /// Something came in the last turn.
@@ -60,7 +56,7 @@ pub struct CoreLoop {
     /// Listeners whose accept failed, armed again at the next tick.
     silent_listeners: Vec<u32>,
     /// What has come for connections and waits for memory.
-    put_off: Vec<Event>,
+    pub(super) put_off: Vec<Event>,
     /// Readable when a signal has come; core 0 only.
     signals: Option<Signals>,
 }
@@ -561,261 +557,12 @@ impl CoreLoop {
         }
     }
 
-    fn sent(&mut self, token: Token, result: i32, output: Outgoing) {
-        let Some(connection) = self.core.connections.get_mut(token) else {
-            return;
-        };
-        connection.sending = false;
-        let left = std::mem::take(&mut connection.sending_bytes);
-        if result < 0 {
-            self.core.tell_send_failed(token, -result);
-            self.core.close(token);
-            return;
-        }
-        let sent = (result as usize).min(left);
-        connection.last_active_ms = self.core.now_ms;
-        connection.sending_since_ms = self.core.now_ms;
-        connection.bytes_out += sent as u64;
-        connection.reply_bytes_peak = connection.reply_bytes_peak.max(sent);
-        self.core.counters.writes += 1;
-        self.core.counters.bytes_out += sent as u64;
-        if connection.closed {
-            self.core.release(token);
-        } else if sent < left {
-            connection.sending = true;
-            connection.sending_bytes = left - sent;
-            Self::send_all(&mut self.ring, connection, token, output);
-            self.core.account(token);
-            return;
-        } else if let Some(next) = connection.next_behind() {
-            connection.sending = true;
-            connection.sending_bytes = next.len();
-            Self::send_all(&mut self.ring, connection, token, next);
-        } else if !connection.output.is_empty() || connection.holding.is_some() {
-            self.core.mark_dirty(token);
-        } else if connection.has_said_all() {
-            // Its last reply may have been on its way already when that became so.
-            match connection
-                .tls
-                .as_ref()
-                .is_some_and(|tls| tls.has_end_to_say())
-            {
-                true => self.core.mark_dirty(token),
-                false => self.core.close(token),
-            }
-        } else if connection.blocked == Some(Blocked::Moving) {
-            self.core.finish_move(token);
-        }
-        self.core.keep_buffer(output.into_buffer());
-        self.core.account(token);
-    }
-
     /// Hands over what there is for other cores.
     fn flush_mesh(&mut self) {
         let ring = &mut self.ring;
         self.core
             .mesh
             .flush(|descriptor| ring.ring_bell(descriptor));
-    }
-
-    /// Queues one send for each connection with output. Replies go first: whoever gets one asks again while messages are
-    /// being sent, and what comes of that goes along with the next ones.
-    fn flush_output(&mut self) {
-        let mut dirty = std::mem::take(&mut self.core.dirty);
-        let is_limited = self.core.options.output_limit(false).hard_bytes > 0;
-        for token in dirty.drain(..) {
-            if let Some(connection) = self.core.connections.get_mut(token) {
-                connection.dirty = false;
-                if !is_limited || !self.core.keeps_output(token) {
-                    self.flush_connection(token);
-                }
-            }
-        }
-        // Closing one of them may tell others something: that is for the next turn.
-        dirty.append(&mut self.core.dirty);
-        self.core.dirty = dirty;
-        if self.core.pushed.is_empty() {
-            self.hold = None;
-            return;
-        }
-        self.hold = self.core.gathers_messages();
-        if self.hold.is_some() {
-            return;
-        }
-        let mut pushed = std::mem::take(&mut self.core.pushed);
-        for token in pushed.drain(..) {
-            if let Some(connection) = self.core.connections.get_mut(token) {
-                connection.is_pushed = false;
-                self.flush_connection(token);
-            }
-        }
-        pushed.append(&mut self.core.pushed);
-        self.core.pushed = pushed;
-    }
-
-    fn flush_connection(&mut self, token: Token) {
-        let Some(mut connection) = self.core.connections.get_mut(token) else {
-            return;
-        };
-        if connection.closed {
-            connection.take_outgoing();
-            connection.backlog = Backlog::default();
-            connection.holding = None;
-            return;
-        }
-        if connection.holding.is_some() {
-            self.flush_held(token);
-            return;
-        }
-        if connection.tls.is_some() && !connection.sending {
-            if !self.hand_over(token) {
-                return;
-            }
-            let Some(same) = self.core.connections.get_mut(token) else {
-                return;
-            };
-            connection = same;
-            connection.seal_output();
-        }
-        if connection.output.is_empty() {
-            let buffer = std::mem::take(&mut connection.output);
-            let done = connection.has_said_all() && !connection.sending;
-            self.core.keep_buffer(buffer);
-            if done {
-                self.core.close(token);
-            }
-            return;
-        }
-        if connection.sending {
-            // What lies behind a send that does not end is memory all the same.
-            connection.put_behind();
-            self.core.check_output(token);
-            self.core.account(token);
-            return;
-        }
-        let output = connection.take_outgoing();
-        self.send(token, output);
-    }
-
-    /// Gives the kernel the keys of a connection where it is to have them and nothing of it is under way; whether it goes on.
-    fn hand_over(&mut self, token: Token) -> bool {
-        let Some(connection) = self.core.connections.get_mut(token) else {
-            return false;
-        };
-        let Some(tls) = &mut connection.tls else {
-            return true;
-        };
-        // A receive runs only while this core is in `Ring::enter`: what is not here by now comes opened.
-        let is_due = tls.is_to_be_handed_over() && self.put_off.is_empty();
-        if !is_due || !self.ring.is_reaped() {
-            return true;
-        }
-        match tls.hand_over(connection.socket.as_fd()) {
-            Ok(is_taken) => {
-                self.core.counters.tls_handed_over += u64::from(is_taken);
-                true
-            }
-            Err(reason) => {
-                tracing::warn!(
-                    client = connection.peer.address,
-                    reason,
-                    "closed: kernel TLS failed"
-                );
-                self.core.close(token);
-                false
-            }
-        }
-    }
-
-    /// Sends what of `output` has not been sent, at once or in parts.
-    fn send_all(ring: &mut Ring, connection: &Connection, token: Token, output: Outgoing) {
-        let from = output.len() - connection.sending_bytes;
-        match connection.is_in_kernel() {
-            true => ring.send_some(connection.fd(), token, output, from),
-            false => ring.send(connection.fd(), token, output, from),
-        }
-    }
-
-    /// Sends what is durable of a connection's output.
-    fn flush_held(&mut self, token: Token) {
-        let core = &mut self.core;
-        core.keep_active(token);
-        let Some(connection) = core.connections.get_mut(token) else {
-            return;
-        };
-        if connection.sending {
-            // The end of the send looks again.
-            core.check_output(token);
-            return core.account(token);
-        }
-        let board = core.mesh.board();
-        let synced_lsn = |of: u16| {
-            let flags = &board.cores[usize::from(of)];
-            flags.synced_lsn.load(Ordering::SeqCst)
-        };
-        let mut output = connection.take_output(synced_lsn, &mut core.spare_holdings);
-        let holds = connection.holding.as_ref().map(|it| it.first_holds());
-        if holds.is_some_and(|holds| holds.has_others(core.id)) {
-            // Another log may have got on before it knew that this core waits.
-            let flags = &board.cores[usize::from(core.id)];
-            if !flags.awaits_disks.swap(true, Ordering::SeqCst) {
-                let mut more = connection.take_output(synced_lsn, &mut core.spare_holdings);
-                output.append(&mut more);
-            }
-        }
-        let output = connection.sealed(output);
-        match &mut connection.holding {
-            Some(holding) if !holding.is_listed => {
-                holding.is_listed = true;
-                core.held.push((holding.first_holds().first(), token));
-            }
-            Some(_) => {}
-            None if output.is_empty() => {
-                // Nothing waits any more: whatever waited for that goes on.
-                if connection.has_said_all() {
-                    self.core.close(token);
-                } else {
-                    self.core.finish_move(token);
-                }
-                return;
-            }
-            None => {}
-        }
-        if !output.is_empty() {
-            self.send(token, output.into());
-        } else if connection.output_bytes() > OUTPUT_LOOK_BYTES {
-            self.core.check_output(token);
-        }
-    }
-
-    fn send(&mut self, token: Token, output: Outgoing) {
-        {
-            let Some(connection) = self.core.connections.get_mut(token) else {
-                return;
-            };
-            connection.sending = true;
-            connection.sending_since_ms = self.core.now_ms;
-            connection.sending_bytes = output.len();
-            let was_active = std::mem::replace(&mut connection.is_active, true);
-            // Where something is to follow the send, its end must not wait for another event.
-            let ends_something = connection.has_said_all()
-                || connection.blocked == Some(Blocked::Moving)
-                || self.core.stopping;
-            let is_in_kernel = connection.is_in_kernel();
-            let is_long = output.len() > SPARE_BUFFER_BYTES_MAX || output.plain().is_none();
-            if ends_something || is_long || is_in_kernel {
-                Self::send_all(&mut self.ring, connection, token, output);
-            } else {
-                self.ring.send_at_once(connection.fd(), token, output);
-            }
-            if connection.sending_bytes > SPARE_BUFFER_BYTES_MAX {
-                self.core.check_output(token);
-            }
-            if !was_active {
-                self.core.note_active(token);
-            }
-            self.core.account(token);
-        }
     }
 
     fn do_ring_work(&mut self) {

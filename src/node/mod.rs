@@ -117,6 +117,7 @@ pub mod script_store;
 mod script_token;
 pub mod search;
 pub mod seldom;
+mod sending;
 mod settings;
 mod settle;
 pub mod slab;

@@ -4,7 +4,7 @@
 //!
 //! Promises  a nonce serves once; keys that have sealed half of what they may are changed (TLS 1.3); what the kernel cannot do is
 //!           found out with sockets of no client's before one depends on it.
-//! Not here  the handshake, and TLS without the kernel: `node/tls.rs`. When a connection is handed over: `node/event_loop.rs`.
+//! Not here  the handshake, and TLS without the kernel: `node/tls.rs`. When a connection is handed over: `node/sending.rs`.
 //! Source    Linux, Documentation/networking/tls.rst; crate nix for the sockets' options; RFC 5246 and 8446 for the records.
 //! Tests     tests/server/tls_kernel.rs.
 

@@ -25,7 +25,7 @@ use crate::commands::{CommandError, Entry, Flags};
 use crate::keyspace::Classes;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
-use crate::router::message::{CallFailure, CountedCall, SlowCall};
+use crate::router::calls::{CallFailure, CountedCall, SlowCall};
 use crate::router::packed::Packed;
 use crate::router::programs::block::BlockRequest;
 use crate::router::watch::{Watch, Watched};

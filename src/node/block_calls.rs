@@ -21,7 +21,7 @@ use crate::commands::session::{NodeRequest, Session, SessionCall};
 use crate::commands::table::{Caller, Run};
 use crate::commands::{Action, CommandError};
 use crate::resp::Reply;
-use crate::router::message::Queued;
+use crate::router::calls::Queued;
 use crate::router::{FromShard, Output, TxId};
 
 /// What comes of a command that would have a client that has gone be told of something. Nobody sees it.

@@ -15,7 +15,7 @@ use super::message::Message;
 use super::ring::Token;
 use crate::commands::Entry;
 use crate::resp::{Args, Span};
-use crate::router::message::SlowCall;
+use crate::router::calls::SlowCall;
 use crate::router::packed::{Packed, Step};
 use crate::router::{FromShard, Output, ShardId, TxId};
 use crate::shard::{Outcome, Request, Shard};

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::core::{Core, RingWork};
-use crate::router::message::{Errand, Failure, Report};
+use crate::router::errand::{Errand, Failure, Report};
 use crate::router::{FromShard, Output, TxId};
 
 /// Longer lines are no replies to RESTORE.

@@ -38,7 +38,7 @@ use crate::commands::table::Caller;
 use crate::persist::Holds;
 use crate::resp::{Args, Span};
 use crate::router::Origin;
-use crate::router::message::SlowCall;
+use crate::router::calls::SlowCall;
 use crate::router::packed::Step;
 use crate::router::token;
 use crate::shard::Request;

@@ -29,7 +29,7 @@ use crate::keyspace::Tracker;
 use crate::persist::Holds;
 use crate::resp::Span;
 use crate::resp::args::OwnedArgs;
-use crate::router::message::SlowCall;
+use crate::router::calls::SlowCall;
 use crate::router::{FromShard, ToShard, TxId};
 use crate::shard::key_costs::KeyCostsTold;
 

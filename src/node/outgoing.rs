@@ -4,7 +4,7 @@
 //!     lent                      ^ a string of a key
 //!
 //! Promises  a string is never copied on its way to the kernel; whatever counts bytes counts those of strings as its own.
-//! Not here  which strings are lent: `resp/lent.rs`; what the kernel does with the parts: `node/ring.rs`.
+//! Not here  which strings are lent: `resp/lent.rs`; what the kernel does with the parts: `node/ring/`.
 //! Tests     tests/node/outgoing.rs, tests/server/long_values.rs.
 
 use crate::base::long_copy;

@@ -13,7 +13,7 @@ use super::outgoing::Outgoing;
 use super::ring::Token;
 use crate::persist::Holds;
 use crate::resp::Args;
-use crate::router::message::SlowCall;
+use crate::router::calls::SlowCall;
 use crate::router::{FromShard, Origin};
 use crate::shard::Outcome;
 

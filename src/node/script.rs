@@ -35,7 +35,7 @@ use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::keys::for_each_lock;
-use crate::router::message::{Queued, SlowCall};
+use crate::router::calls::{Queued, SlowCall};
 use crate::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
 use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transaction, TxId, plan};
 use crate::script::{Answer, Engine, Limits, Run, ScriptId};

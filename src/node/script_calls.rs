@@ -17,7 +17,7 @@ use crate::commands::table::{Run as Runs, table};
 use crate::commands::{Action, CommandError, Entry, Flags, NodeRequest, Session};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Protocol, Reply};
-use crate::router::message::{Queued, SlowCall};
+use crate::router::calls::{Queued, SlowCall};
 use crate::router::{Plan, TxId, plan};
 use crate::script::{Answer, Step};
 use crate::shard::scripts::InPlace;

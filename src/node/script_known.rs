@@ -17,7 +17,7 @@ use crate::commands::{CommandError, Entry, Flags, NodeRequest};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::Origin;
-use crate::router::message::Queued;
+use crate::router::calls::Queued;
 use crate::router::stays::stays;
 use crate::script::{Context, Origin as Source, ScriptId};
 

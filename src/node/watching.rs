@@ -27,7 +27,7 @@ use crate::commands::{Entry, Flags};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
 use crate::router::Origin;
-use crate::router::message::SlowCall;
+use crate::router::calls::SlowCall;
 use crate::shard::hot_keys::HotKey;
 
 /// Hot keys that the page shows.

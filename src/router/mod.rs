@@ -9,9 +9,13 @@
 //! Tests     tests/router/, and the whole of it in tests/sim/: histories are strictly serialisable.
 #![forbid(unsafe_code)]
 
+pub mod calls;
+pub mod errand;
 pub mod keys;
+pub mod lock_set;
 pub mod merge;
 pub mod message;
+pub mod operation;
 pub mod packed;
 pub mod plan;
 pub mod programs;
@@ -21,7 +25,9 @@ pub mod transaction;
 pub mod wait;
 pub mod watch;
 
-pub use message::{FromShard, KeyLock, LockMode, LockSet, Operation, Output, ToShard, Trace};
+pub use lock_set::{KeyLock, LockMode, LockSet};
+pub use message::{FromShard, ToShard, Trace};
+pub use operation::{Operation, Output};
 pub use plan::{Plan, plan};
 pub use transaction::{Step, Transaction};
 pub use wait::WaitTicket;

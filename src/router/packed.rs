@@ -9,7 +9,7 @@
 //! Tests     tests/router/packed.rs.
 
 use super::ShardId;
-use super::message::Queued;
+use super::calls::Queued;
 use crate::commands::{CommandError, Entry};
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Span};

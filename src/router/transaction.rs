@@ -19,7 +19,8 @@
 
 use std::sync::Arc;
 
-use super::message::{CountedCall, Errand, Queued};
+use super::calls::{CountedCall, Queued};
+use super::errand::Errand;
 use super::programs::block::{Block, BlockRequest, RegisterWatch};
 use super::programs::cut::Cut;
 use super::programs::script::{Script, ScriptRequest, ScriptStep, UnderWay};

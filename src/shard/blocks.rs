@@ -19,8 +19,8 @@ use crate::commands::{CommandError, Entry, Flags};
 use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
+use crate::router::calls::Queued;
 use crate::router::keys::for_each_lock;
-use crate::router::message::Queued;
 use crate::router::packed::{Packed, Step};
 use crate::router::{FromShard, KeyLock, LockMode, LockSet, Operation, ToShard, TxId};
 

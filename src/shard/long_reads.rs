@@ -29,7 +29,8 @@ use crate::keyspace::reading::Begun;
 use crate::persist::Holds;
 use crate::resp::Args;
 use crate::resp::args::OwnedArgs;
-use crate::router::message::{SlowCall, Trace};
+use crate::router::calls::SlowCall;
+use crate::router::message::Trace;
 use crate::router::{FromShard, Operation, Origin, Output, TxId};
 
 /// What one step may read, but where tests say otherwise.

@@ -17,7 +17,8 @@ use crate::keyspace::{Classes, Moved, Object};
 use crate::resp::args::OwnedArgs;
 use crate::resp::element::is_null;
 use crate::resp::{Args, Reply};
-use crate::router::message::{Dumped, SlowCall};
+use crate::router::calls::SlowCall;
+use crate::router::errand::Dumped;
 use crate::router::packed::Step;
 use crate::router::{Operation, Output};
 

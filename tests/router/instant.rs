@@ -9,7 +9,7 @@ use rondo::persist::Log;
 use rondo::persist::log::{Place, Policy};
 use rondo::resp::args::OwnedArgs;
 use rondo::resp::{Protocol, Reply};
-use rondo::router::message::Queued;
+use rondo::router::calls::Queued;
 use rondo::router::programs::block::BlockRequest;
 use rondo::router::wait::WaitRequest;
 use rondo::router::{

@@ -5,7 +5,7 @@ use rondo::commands::table;
 use rondo::commands::table::Caller;
 use rondo::keyspace::SlotMap;
 use rondo::resp::args::OwnedArgs;
-use rondo::router::message::Queued;
+use rondo::router::calls::Queued;
 use rondo::router::programs::script::{ScriptRequest, ScriptStep};
 use rondo::router::{FromShard, Output, ShardId, Step, ToShard, Transaction};
 

@@ -11,7 +11,7 @@ use rondo::commands::for_each_key;
 use rondo::commands::table::{Caller, table};
 use rondo::keyspace::{Keyspace, KeyspaceOptions, SlotMap};
 use rondo::resp::args::OwnedArgs;
-use rondo::router::message::Queued;
+use rondo::router::calls::Queued;
 use rondo::router::packed::{Packed, Step as PackedStep};
 use rondo::router::programs::block::BlockRequest;
 use rondo::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};

@@ -27,7 +27,7 @@ use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
 use crate::resp::element::element_end;
 use crate::resp::{Args, Reply};
-use crate::router::message::{CallFailure, CountedCall, Queued};
+use crate::router::calls::{CallFailure, CountedCall, Queued};
 use crate::router::watch::{Watch, Watched};
 use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 

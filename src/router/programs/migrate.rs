@@ -8,7 +8,7 @@ use crate::commands::CommandError;
 use crate::commands::migrate::Migration;
 use crate::commands::table::table;
 use crate::resp::args::OwnedArgs;
-use crate::router::message::{Dumped, Errand, Failure, Report};
+use crate::router::errand::{Dumped, Errand, Failure, Report};
 use crate::router::{Operation, Output, ShardId, TxId};
 
 /// See the module.

@@ -48,8 +48,9 @@ mod wanted;
 
 use std::ops::Range;
 
+use super::calls::{CountedCall, Queued};
+use super::errand::Errand;
 use super::keys::for_each_lock;
-use super::message::{CountedCall, Errand, Queued};
 use super::wait::WaitRequest;
 use super::{KeyLock, LockMode, LockSet, Operation, Output, ShardId, TxId};
 use crate::base::hash::KeyHasher;

@@ -22,7 +22,7 @@ use crate::base::hash::KeyHasher;
 use crate::commands::Entry;
 use crate::commands::table::Caller;
 use crate::keyspace::SlotMap;
-use crate::router::message::{CallFailure, CountedCall, Queued};
+use crate::router::calls::{CallFailure, CountedCall, Queued};
 use crate::router::{Operation, Output, Plan, ShardId, TxId, plan};
 
 /// A script to be run.

@@ -10,7 +10,7 @@ use crate::commands::table::{Caller, Run};
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::SlotMap;
 use crate::resp::args::OwnedArgs;
-use crate::router::message::Queued;
+use crate::router::calls::Queued;
 use crate::router::{Output, ShardId};
 
 /// What a command has come to.

@@ -13,7 +13,7 @@ use rondo::persist::rdb::{FileWriter, Framer, Item};
 use rondo::persist::recovery::{Scan, Tail, scan, settle, walk};
 use rondo::persist::{BLOCK_BYTES, Holds, Log, Withheld};
 use rondo::resp::args::OwnedArgs;
-use rondo::router::message::Queued;
+use rondo::router::calls::Queued;
 use rondo::router::programs::block::BlockRequest;
 use rondo::router::{FromShard, Origin, Step, ToShard, Transaction, TxId};
 use rondo::shard::{Outcome, Request, Shard};

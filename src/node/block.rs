@@ -443,17 +443,8 @@ impl Core {
         connection.silent_reply = take_silence(connection);
         connection.commands_count += 1;
         connection.last_command = Some(entry);
-        self.starts.push_back(Start {
-            token,
-            entry,
-            words,
-            transaction,
-            purpose,
-            needs_token: false,
-            tx: None,
-            began: None,
-            place: None,
-        });
+        let start = Start::new(token, entry, words, transaction, purpose);
+        self.starts.push_back(start);
     }
 
     fn exec(

@@ -388,6 +388,30 @@ pub struct Start {
     pub place: Option<u64>,
 }
 
+impl Start {
+    /// One that begins now, under a new id and without the token; its connection waits.
+    #[inline]
+    pub fn new(
+        token: Token,
+        entry: &'static Entry,
+        words: Option<OwnedArgs>,
+        transaction: Transaction,
+        purpose: Purpose,
+    ) -> Self {
+        Self {
+            token,
+            entry,
+            words,
+            transaction,
+            purpose,
+            needs_token: false,
+            tx: None,
+            began: None,
+            place: None,
+        }
+    }
+}
+
 /// What becomes of a transaction's reply.
 pub enum Purpose {
     /// It is the client's.

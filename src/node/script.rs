@@ -34,8 +34,8 @@ use crate::commands::{CommandError, Entry, Flags};
 use crate::persist::Holds;
 use crate::resp::args::OwnedArgs;
 use crate::resp::{Args, Reply};
-use crate::router::keys::for_each_lock;
 use crate::router::calls::{Queued, SlowCall};
+use crate::router::keys::for_each_lock;
 use crate::router::programs::script::{Call, ScriptRequest, ScriptStep, UnderWay};
 use crate::router::{FromShard, KeyLock, LockSet, Origin, Output, Plan, Transaction, TxId, plan};
 use crate::script::{Answer, Engine, Limits, Run, ScriptId};
@@ -431,19 +431,13 @@ impl Core {
         transaction: Transaction,
         needs_token: bool,
     ) -> Start {
+        let token = Token {
+            index: origin.connection,
+            generation: origin.generation,
+        };
         Start {
-            token: Token {
-                index: origin.connection,
-                generation: origin.generation,
-            },
-            entry,
-            words,
-            transaction,
-            purpose: Purpose::Script(origin),
             needs_token,
-            tx: None,
-            began: None,
-            place: None,
+            ..Start::new(token, entry, words, transaction, Purpose::Script(origin))
         }
     }
 

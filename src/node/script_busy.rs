@@ -240,15 +240,8 @@ impl Core {
             ..
         } = *coordinated;
         Start {
-            token,
-            entry,
-            words,
-            transaction,
-            purpose,
-            needs_token: false,
-            tx: None,
-            began: None,
             place,
+            ..Start::new(token, entry, words, transaction, purpose)
         }
     }
 

@@ -207,17 +207,11 @@ impl Core {
             index: u32::MAX,
             generation: 0,
         };
+        let transaction = Transaction::cut(compresses, is_base, self.map);
         self.starts.push_back(Start {
-            token: nobody,
-            entry,
-            words: None,
-            transaction: Transaction::cut(compresses, is_base, self.map),
-            purpose: Purpose::Cut,
             // A script that goes on to further shards is one step to a snapshot, too.
             needs_token: true,
-            tx: None,
-            began: None,
-            place: None,
+            ..Start::new(nobody, entry, None, transaction, Purpose::Cut)
         });
     }
 

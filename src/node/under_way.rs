@@ -251,15 +251,8 @@ impl Core {
         connection.commands_count += 1;
         connection.last_command = Some(entry);
         self.starts.push_back(Start {
-            token,
-            entry,
-            words,
-            transaction,
-            purpose,
-            needs_token: false,
-            tx: None,
-            began: None,
             place: Some(sequence),
+            ..Start::new(token, entry, words, transaction, purpose)
         });
     }
 }

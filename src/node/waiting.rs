@@ -350,17 +350,10 @@ impl Core {
             Transaction::asked(entry, (db, caller), words, id, self.map, &self.hasher).ok()
         });
         match transaction {
-            Some(transaction) => self.starts.push_back(Start {
-                token,
-                entry,
-                words: None,
-                transaction,
-                purpose: Purpose::Asked(id),
-                needs_token: false,
-                tx: None,
-                began: None,
-                place: None,
-            }),
+            Some(transaction) => {
+                let start = Start::new(token, entry, None, transaction, Purpose::Asked(id));
+                self.starts.push_back(start);
+            }
             None => self.looked_in_vain(id),
         }
     }

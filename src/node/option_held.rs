@@ -6,6 +6,7 @@
 //!
 //! Tests     tests/tidy.rs: a held option that nothing asks for is none.
 
+use super::option_table::BASE;
 use super::options::{Check, Kind, OptionSpec, Topic};
 
 const INT_MAX: i64 = i32::MAX as i64;
@@ -44,16 +45,7 @@ const fn held(
         alias,
         kind: Kind::Held(check),
         default,
-        live: true,
-        protected: false,
-        multi: false,
-        words_per_line: 0,
-        only: (&[], ""),
-        idle: "",
-        settled: "",
-        hidden: false,
-        topic: Topic::Other,
-        help: "",
+        ..BASE
     }
 }
 

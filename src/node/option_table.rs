@@ -25,7 +25,7 @@ const UINT_MAX: i64 = u32::MAX as i64;
 const MIB: i64 = 1 << 20;
 
 /// What a row says where nothing else is said.
-const BASE: OptionSpec = OptionSpec {
+pub(super) const BASE: OptionSpec = OptionSpec {
     name: "",
     alias: "",
     kind: Kind::Bool(field!(protected_mode)),

@@ -1,6 +1,6 @@
 //! Copies: a snapshot sent to a client that wants what there is and nothing that comes after it, as `redis-cli --rdb` does.
 //!
-//!     SYNC -> a snapshot (`node/saving.rs`) -> its file -> a thread: reads --pieces, two at a time--> output, as it is sent -> close
+//!     SYNC -> a snapshot (`node/saving/`) -> its file -> a thread: reads --pieces, two at a time--> output, as it is sent -> close
 //!
 //! Promises  what is sent is one snapshot, whole, or the connection ends before the length that was told; one that is slow to read
 //!           takes the memory of some pieces and an open file, and no core's time.

@@ -295,7 +295,7 @@ pub const HELD: &[OptionSpec] = &[
     idle("slot-migration-max-failover-repl-bytes", Check::MemorySigned, "0", NO_NODES),
     fixed("cluster-compatibility-sample-ratio", Check::Int(0, 100), "0", &["0"], "rondo does not look for operations a cluster would refuse"),
     fixed("import-mode", YES_NO, "no", &["no"], "import mode, in which keys outlive their deadlines, is not built yet"),
-    // Switches for Redis's own tests; `node/saving.rs` looks at the first.
+    // Switches for Redis's own tests; `node/saving/` looks at the first.
     hidden(held("rdb-key-save-delay", "", Check::Int(i32::MIN as i64, INT_MAX), "0")),
     // The others are for what is not there.
     hidden(fixed("key-load-delay", Check::Int(i32::MIN as i64, INT_MAX), "0", &["0"], "rondo does not slow its loads down")),

@@ -6,7 +6,7 @@
 //!
 //! Promises  no write is lost, whenever the process ends; a reload that fails is told, and leaves what the logs hold. Where a
 //!           base cannot be written that is told, and the next one that can has what was loaded.
-//! Not here  snapshots and loads themselves: `node/saving.rs`, `node/load.rs`; bases: `node/rewrite.rs`.
+//! Not here  snapshots and loads themselves: `node/saving/`, `node/load.rs`; bases: `node/rewrite.rs`.
 //! Tests     tests/server/snapshot.rs.
 
 use super::core::Core;

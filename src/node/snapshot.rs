@@ -6,7 +6,7 @@
 //! Promises  the file of before is there, whole, until the new one is on disk under its name; a job that fails or is cut
 //!           short, by the end of the process as well, leaves no file; a core holds back while the disk is slower than it, so that what is under way is bounded
 //!           by 4 MiB and what changes have written since the cut.
-//! Not here  when to save, and what follows: `node/saving.rs`; what is in the file: `keyspace/cut.rs`, `persist/rdb/`.
+//! Not here  when to save, and what follows: `node/saving/`; what is in the file: `keyspace/cut.rs`, `persist/rdb/`.
 //! Tests     tests/server/snapshot.rs.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -11,8 +11,13 @@
 //!
 //! Promises  one snapshot at a time; a failed one, with save points, has writes refused until one succeeds
 //!           (`stop-writes-on-bgsave-error`).
-//! Not here  how a snapshot is made: `node/snapshot.rs`; how one is loaded: `node/load.rs`.
+//! Not here  how a snapshot is made: `node/snapshot.rs`; how one is loaded: `node/load.rs`; what is refused meanwhile: `gate.rs`.
 //! Tests     tests/server/snapshot.rs.
+
+mod figures;
+mod gate;
+
+pub use figures::{LoadingFigures, SavingFigures};
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,25 +27,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::backup::BackingUp;
-use super::block::says_it_writes;
-use super::connection::Connection;
 use super::copies::NO_COPY;
 use super::core::{Coordinated, Core};
 use super::folder::{self, Folder};
 use super::gather::{Asker, Purpose as Gathered};
 use super::load::{Load, LoadPlan};
 use super::log_load::LogLoad;
-use super::mesh::{GATE_LOADING, GATE_NO_WRITES};
+use super::mesh::GATE_LOADING;
 use super::message::{Answer, Question};
 use super::reload::{Reload, Reloading};
-use super::rewrite::{RewriteFigures, Rewriting};
+use super::rewrite::Rewriting;
 use super::ring::Token;
 use super::snapshot::{Job, Pace, SnapshotPlan, lock};
 use super::stopping::Stop;
+use crate::commands::NodeRequest;
 use crate::commands::session::SaveRequest;
-use crate::commands::{CommandError, Entry, Flags, NodeRequest};
 use crate::persist::Holds;
-use crate::resp::Args;
 
 /// After a failure the next try waits so long.
 const RETRY_AFTER_MS: i64 = 5_000;
@@ -53,10 +55,6 @@ const NOT_SAVING: &str = "ERR Background saving is currently not in progress or 
 const REWRITING: &str = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
      schedule a BGSAVE whenever possible.";
 pub(super) const NOT_LOADED: &str = "ERR Error trying to load the RDB dump, check server logs.";
-const NO_WRITES: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
-     Commands that may modify the data set are disabled, because this instance is configured to report errors during \
-     writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
-     about the RDB error.";
 
 /// A question to be answered: which core asked, and under which name.
 pub(super) type Asked = (usize, u64);
@@ -142,48 +140,6 @@ impl Saving {
         self.saves_count = 0;
         self.rewriting.reset_count();
     }
-}
-
-/// What INFO shows of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
-pub struct SavingFigures {
-    pub loading: Option<LoadingFigures>,
-    pub in_progress: bool,
-    pub current_seconds: Option<u64>,
-    pub current_keys: u64,
-    pub current_keys_written: u64,
-    pub current_changed_bytes: u64,
-    pub last_save_s: i64,
-    pub has_failed: bool,
-    pub last_seconds: Option<u64>,
-    /// Begun by BGSAVE, SAVE or a save point.
-    pub saves: u64,
-    /// Of those in the background, how many have failed since one did not.
-    pub failures: u64,
-    pub last_changed_bytes: u64,
-    pub last_loaded: u64,
-    pub last_expired: u64,
-    /// Changes that the last snapshot has.
-    pub changes_saved: u64,
-    /// Bases of the logs.
-    pub rewrite: RewriteFigures,
-    /// There is a backup that is not sealed.
-    pub is_backing_up: bool,
-    /// Logs are turned on; they may not have begun.
-    pub is_logging: bool,
-}
-
-/// What INFO shows of a load.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
-pub struct LoadingFigures {
-    pub began_s: i64,
-    pub milliseconds: u64,
-    pub total_bytes: u64,
-    pub read_bytes: u64,
-    /// What the RDB file says its server had in use; 0 of logs.
-    pub file_used_bytes: u64,
 }
 
 impl Saving {
@@ -787,121 +743,11 @@ impl Core {
         }
     }
 
-    /// Core 0: writes are refused while snapshots are wanted and fail.
-    pub(super) fn refresh_gate(&mut self) {
-        let refuses = self.saving.has_failed
-            && self.options.stop_writes_on_bgsave_error
-            && !self.options.save.is_empty();
-        let gate = &self.mesh.board().gate;
-        if refuses {
-            gate.fetch_or(GATE_NO_WRITES, Ordering::Relaxed);
-        } else {
-            gate.fetch_and(!GATE_NO_WRITES, Ordering::Relaxed);
-        }
-    }
-
-    /// Why a command may not run now, where the gate is not open to all.
-    #[cold]
-    pub(super) fn shut_out(
-        &mut self,
-        connection: &Connection,
-        entry: &'static Entry,
-        args: &Args<'_>,
-    ) -> Option<CommandError> {
-        let flags = entry.command.flags;
-        if self.gate & GATE_LOADING != 0 && !flags.has(Flags::LOADING) {
-            return Some("LOADING Redis is loading the dataset in memory".into());
-        }
-        if self.gate & GATE_NO_WRITES != 0 && self.needs_disk(connection, entry, args) {
-            return Some(NO_WRITES.into());
-        }
-        None
-    }
-
-    /// Whether a request is refused while writes are: one that writes, a script that says what it is and not that it does not
-    /// write, and PING, by which others see that something is wrong.
-    #[cold]
-    pub(super) fn needs_disk(
-        &mut self,
-        connection: &Connection,
-        entry: &'static Entry,
-        args: &Args<'_>,
-    ) -> bool {
-        let is_script = entry.command.run.is_script();
-        says_it_writes(connection, entry)
-            || entry.container.is_none() && entry.command.name == "PING"
-            || is_script
-                && self
-                    .declared_flags(entry, args)
-                    .is_some_and(|script| !script.no_writes)
-    }
-
-    /// Why no write may begin now, whoever wants it.
-    #[inline]
-    pub(super) fn refusal_by_disk(&self) -> Option<CommandError> {
-        if self.log_errno != 0 {
-            return Some(self.refusal_of_write());
-        }
-        (self.gate & GATE_NO_WRITES != 0).then(|| NO_WRITES.into())
-    }
-
     /// Whether who comes is accepted only when what is loaded at start is there: mostly it soon is, and then nobody has to be told.
     pub(super) fn keeps_callers_waiting(&self) -> bool {
         let of_file = self.saving.load.as_ref().map(|(load, _)| load.began);
         let of_logs = (self.saving.log_load.as_ref()).map(|(load, _)| load.began);
         let began = of_file.or(of_logs);
         began.is_some_and(|began| began.elapsed() < CALLERS_WAIT_MAX)
-    }
-
-    fn loading_figures(&self) -> Option<LoadingFigures> {
-        if let Some((load, _)) = &self.saving.log_load {
-            return Some(LoadingFigures {
-                began_s: load.began_s,
-                milliseconds: load.began.elapsed().as_millis() as u64,
-                total_bytes: load.progress.total.load(Ordering::Relaxed),
-                read_bytes: load.progress.done.load(Ordering::Relaxed),
-                file_used_bytes: 0,
-            });
-        }
-        let (load, _) = self.saving.load.as_ref()?;
-        Some(LoadingFigures {
-            began_s: load.began_s,
-            milliseconds: load.began.elapsed().as_millis() as u64,
-            total_bytes: load.total_bytes,
-            read_bytes: load.read_bytes.load(Ordering::Relaxed),
-            file_used_bytes: load.used_bytes.load(Ordering::Relaxed),
-        })
-    }
-
-    /// Core 0's figures.
-    pub(super) fn saving_figures(&self) -> SavingFigures {
-        let saving = &self.saving;
-        let any_job = saving.job.as_ref();
-        let job = any_job.filter(|(_, then)| !matches!(then, Then::Base | Then::SealStep));
-        let (job, any_job) = (job.map(|(job, _)| job), any_job.map(|(job, _)| job));
-        SavingFigures {
-            loading: self.loading_figures(),
-            in_progress: job.is_some(),
-            current_seconds: job.map(|job| job.began.elapsed().as_secs()),
-            current_keys: any_job.map_or(0, |job| job.keys.load(Ordering::Relaxed)),
-            current_keys_written: any_job.map_or(0, |job| job.keys_written.load(Ordering::Relaxed)),
-            current_changed_bytes: any_job
-                .map_or(0, |job| job.changed_bytes_max.load(Ordering::Relaxed)),
-            last_save_s: self.mesh.board().last_save_s.load(Ordering::Relaxed),
-            has_failed: saving.has_failed,
-            last_seconds: saving.last_seconds,
-            saves: saving.saves_count,
-            failures: saving.failures_count,
-            last_changed_bytes: saving.last_changed_bytes,
-            last_loaded: match &saving.load {
-                Some((load, _)) => load.loaded.load(Ordering::Relaxed),
-                None => saving.last_loaded,
-            },
-            last_expired: saving.last_expired,
-            changes_saved: saving.changes_saved,
-            rewrite: self.rewrite_figures(),
-            is_backing_up: lock(&self.mesh.board().backup).is_under_way(),
-            is_logging: self.options.appendonly,
-        }
     }
 }

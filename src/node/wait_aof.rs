@@ -2,7 +2,7 @@
 //!
 //! Promises  the reply comes in the turn that learns that all is durable, or when the time is up; in a block or a script at
 //!           once. Writes of others that were there before count as well: what is waited for is what the logs have now, and
-//!           their first base.
+//!           their first base. A base in force has all before its cut, so a rewriting ends waits under every `appendfsync`.
 //! Tests     tests/server/wait_aof.rs.
 
 use std::sync::atomic::Ordering;

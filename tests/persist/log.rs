@@ -446,6 +446,28 @@ fn a_cut_without_a_segment_goes_on_in_the_old_one() {
     assert_eq!((lsn, sequence, log.first_needed()), (1, 1, 1));
 }
 
+/// What a base has is durable once that is in force, though no sync has said so of the log; a mark speaks of the log alone.
+#[test]
+fn a_base_in_force_makes_durable_what_is_before_its_cut() {
+    let mut log = log(Policy::Never);
+    let mut disk = MemoryDisk::default();
+    say(&mut log, "a");
+    let request = log.next_prepare().expect("the first segment");
+    disk.prepare(1, 0, &mut log, request);
+    let (id, _, _, buffer) = write(&mut log);
+    log.wrote(id, buffer, Ok(()));
+    say(&mut log, "b");
+    assert_eq!(log.cut(), 2);
+    say(&mut log, "c");
+    assert_eq!((log.lsn(), log.synced_lsn()), (3, 0));
+    log.base_is_in_force();
+    assert_eq!((log.synced_lsn(), log.is_written()), (2, false));
+    assert_eq!(log.cut(), 3);
+    assert_eq!(log.synced_lsn(), 2, "a cut alone is no base");
+    let (_, _, _, buffer) = write(&mut log);
+    assert_eq!(buffer.as_slice()[16..24], [0; 8], "the mark's last record");
+}
+
 /// What a failed sync has left open is durable with the base of the log that takes its place, not before; what comes back of
 /// the old log's writes and syncs says nothing of the new one's.
 #[test]

@@ -161,6 +161,27 @@ fn waitaof_waits_for_the_first_base_of_the_logs() {
     }
 }
 
+/// A base is on disk whole, whatever the kernel keeps of the logs: what was there before its cut is durable when it is in force.
+#[test]
+fn a_rewriting_makes_durable_what_was_there_before_it() {
+    for threads in [1, 3] {
+        let options = ["--appendonly", "yes", "--appendfsync", "no"];
+        let server = Server::start(threads, &options);
+        let mut client = server.client();
+        assert_eq!(client.ask("MSET a 1 b 2 c 3"), ok());
+        assert_eq!(client.ask("WAITAOF 1 0 20"), counts(0, 0));
+        client.send(b"WAITAOF 1 0 0\r\n");
+        eventually("it is blocked", || {
+            server.info_number("clients", "blocked_clients") == 1
+        });
+        server.client().ask("BGREWRITEAOF");
+        assert_eq!(client.reply(), counts(1, 0));
+        eventually("a base", || server.rewrites_ended() == 1);
+        assert_eq!(client.ask("SET d 4"), ok());
+        assert_eq!(client.ask("WAITAOF 1 0 20"), counts(0, 0));
+    }
+}
+
 /// Every segment takes a sync of its own: those that have been left do not wait a second each.
 #[test]
 fn many_segments_become_durable_in_one_second() {

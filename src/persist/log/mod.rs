@@ -169,6 +169,8 @@ pub struct Log {
     bytes: u64,
     /// The last cut for a base.
     cut: Option<Cut>,
+    /// The last record that a base in force has: it is durable, whatever has become of it here.
+    base_lsn: u64,
     /// A segment is wanted before the current one is half full.
     wants_next: bool,
     /// The last record that a mark without records was written for.
@@ -235,6 +237,7 @@ impl Log {
             buffers: BlockPool::default(),
             bytes: 0,
             cut: None,
+            base_lsn: 0,
             wants_next: false,
             closed_lsn: 0,
             before: None,
@@ -282,9 +285,12 @@ impl Log {
         self
     }
 
-    /// The base that this log goes on from is in force: what it has is durable.
+    /// The base of the last cut is in force: what it has is durable, with every policy.
     pub fn base_is_in_force(&mut self) {
         self.before = None;
+        if let Some(cut) = &self.cut {
+            self.base_lsn = cut.lsn;
+        }
     }
 
     /// Makes segments of another size: tests.
@@ -358,11 +364,11 @@ impl Log {
         self.written_lsn
     }
 
-    /// The last record that is durable with all before it.
+    /// The last record that is durable with all before it, here or in the base.
     #[inline]
     pub fn synced_lsn(&self) -> u64 {
         match &self.before {
-            None => self.synced_lsn,
+            None => self.synced_lsn.max(self.base_lsn),
             Some(before) => before.synced_lsn,
         }
     }

@@ -1,5 +1,8 @@
-//! What the log says of clients with `loglevel verbose` and `debug`, in Redis's words.
+//! What the log says of clients, in Redis's words.
 //!
+//!     warning   Client id=7 addr=... scheduled to be closed ASAP for overcoming of output buffer limits. bytes=2097200
+//!               Closing client that reached max query buffer length: id=7 addr=... (qbuf initial bytes: "xx\x00\"")
+//!     notice    Evicting client: id=7 addr=...
 //!     verbose   Accepted 127.0.0.1:50012                         by a Unix socket: Accepted connection to PATH
 //!               Client closed connection id=7 addr=...           the row of CLIENT LIST
 //!               Reading from client: Connection reset by peer    or: Error writing to client: ...; with its address
@@ -9,7 +12,7 @@
 //!     debug     2 clients connected (0 replicas), 1048576 bytes in use
 //!
 //! Promises  where the level is not on, a line costs one look at it; none is on the path of a request.
-//! Not here  clients that are over a limit, which every level tells of: where that is found.
+//! Not here  when a client is over a limit: where that is found.
 //! Source    Redis's log.
 //! Tests     tests/server/client_log.rs.
 
@@ -25,6 +28,7 @@ use super::core::Core;
 use super::figures::{CoreFigures, Wanted};
 use super::gather::{Asker, Purpose};
 use super::message::Question;
+use super::monitor::quote;
 use super::report::databases;
 use super::ring::Token;
 use crate::resp::ProtocolError;
@@ -124,6 +128,34 @@ impl Core {
             self.row_text(connection),
             sample(unread),
         );
+    }
+
+    /// A client is to get more than `client-output-buffer-limit` lets it.
+    ///
+    /// - `bytes`: how much; the row has what is here of it.
+    pub(super) fn tell_over_output_limit(&self, connection: &Connection, bytes: u64) {
+        let row = self.row_text(connection);
+        tracing::warn!(
+            bytes,
+            "Client {row} scheduled to be closed ASAP for overcoming of output buffer limits."
+        );
+    }
+
+    /// What a client has sent and is no word yet is more than `client-query-buffer-limit` lets it send.
+    pub(super) fn tell_over_query_limit(&self, connection: &Connection) {
+        let unread = connection.unread();
+        let mut start = Vec::new();
+        quote(&unread[..unread.len().min(SAMPLE_END_BYTES)], &mut start);
+        tracing::warn!(
+            "Closing client that reached max query buffer length: {} (qbuf initial bytes: {})",
+            self.row_text(connection),
+            String::from_utf8_lossy(&start),
+        );
+    }
+
+    /// A client goes because all take more than `maxmemory-clients`, or it alone does.
+    pub(super) fn tell_evicted(&self, connection: &Connection) {
+        tracing::info!("Evicting client: {}", self.row_text(connection));
     }
 
     fn row_text(&self, connection: &Connection) -> String {

@@ -342,26 +342,19 @@ impl Core {
     ///
     /// - `unread`: bytes, those included that have come just now.
     #[inline]
-    fn ends_over_query_limit(&mut self, connection: &mut Connection, unread: usize) -> bool {
+    fn is_over_query_limit(&self, connection: &Connection, unread: usize) -> bool {
         let counted = unread + connection.queued_words_bytes();
         let is_over = counted as i64 > self.options.client_query_buffer_limit
             || counted > STRANGER_QUERY_BYTES_MAX && connection.session.is_stranger;
         // What is received while others go first would be requests by now in Redis.
         let is_read_soon = connection.blocked.is_some() && !connection.waits_at_length();
-        if is_over && !is_read_soon {
-            self.end_over_query_limit(connection, unread);
-            return true;
-        }
-        false
+        is_over && !is_read_soon
     }
 
+    /// Ends it; it has what is unread.
     #[cold]
-    fn end_over_query_limit(&mut self, connection: &mut Connection, unread: usize) {
-        tracing::warn!(
-            client = connection.session.id,
-            unread,
-            "closed: query buffer is over its limit"
-        );
+    fn end_over_query_limit(&mut self, connection: &mut Connection) {
+        self.tell_over_query_limit(connection);
         self.counters.query_limit_disconnections += 1;
         connection.close_after_output = true;
         connection.input = Unread::default();
@@ -375,8 +368,12 @@ impl Core {
             bytes = self.feed_large(token, connection, bytes);
         }
         let unread = connection.unread_bytes() + bytes.len();
-        if bytes.is_empty() || self.ends_over_query_limit(connection, unread) {
+        if bytes.is_empty() {
             return;
+        }
+        if self.is_over_query_limit(connection, unread) {
+            connection.input.append(bytes);
+            return self.end_over_query_limit(connection);
         }
         if connection.blocked.is_some() || connection.held.is_some() {
             connection.input.append(bytes);
@@ -474,8 +471,10 @@ impl Core {
         bytes_count: usize,
     ) {
         self.listings.note_growth();
-        if self.ends_over_query_limit(connection, large.len() - connection.parse.parsed_bytes()) {
-            return;
+        let unread = large.len() - connection.parse.parsed_bytes();
+        if self.is_over_query_limit(connection, unread) {
+            connection.large = Some(Large::Here(large));
+            return self.end_over_query_limit(connection);
         }
         connection.large_needed -= bytes_count;
         if connection.large_needed > 0 {

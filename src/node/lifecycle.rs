@@ -473,19 +473,17 @@ impl Core {
     }
 
     /// Ends a client that was to get more at a time than it may.
+    ///
+    /// - `bytes`: how much; it may not be all here.
     #[cold]
     pub(super) fn end_over_limit(&mut self, token: Token, bytes: u64) {
-        let Some(connection) = self.connections.get_mut(token) else {
+        let Some(connection) = self.connections.get(token) else {
             return;
         };
         if connection.closed {
             return;
         }
-        tracing::warn!(
-            client = connection.session.id,
-            bytes,
-            "closed: output is over client-output-buffer-limit"
-        );
+        self.tell_over_output_limit(connection, bytes);
         acceptor::cut(&connection.socket);
         self.counters.output_limit_disconnections += 1;
         self.close(token);

@@ -310,17 +310,13 @@ impl Core {
                 self.mesh.send(core, Message::ClientsAreTooLarge);
                 return;
             }
-            let Some((token, bytes)) = own else {
+            let Some((token, _)) = own else {
                 return;
             };
-            let Some(connection) = self.connections.get_mut(token) else {
+            let Some(connection) = self.connections.get(token) else {
                 return;
             };
-            tracing::info!(
-                client = connection.session.id,
-                bytes,
-                "closed: clients take more than maxmemory-clients"
-            );
+            self.tell_evicted(connection);
             acceptor::cut(&connection.socket);
             self.counters.evicted_clients += 1;
             self.close(token);
@@ -359,11 +355,7 @@ impl Core {
     /// Ends such a client before the request that made it so large has run.
     #[cold]
     pub(super) fn evict_before_it_asks(&mut self, connection: &mut Connection) {
-        tracing::info!(
-            client = connection.session.id,
-            bytes = connection.memory_bytes(),
-            "closed: a request is larger than maxmemory-clients"
-        );
+        self.tell_evicted(connection);
         connection.held = None;
         connection.input = Unread::default();
         connection.clear_output();

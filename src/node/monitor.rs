@@ -193,8 +193,8 @@ impl Core {
     }
 }
 
-/// A word as MONITOR shows it, in double quotes.
-fn quote(word: &[u8], out: &mut Vec<u8>) {
+/// A word as MONITOR shows it, in double quotes; what is added is ASCII.
+pub(super) fn quote(word: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for &byte in word {
         match byte {

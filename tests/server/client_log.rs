@@ -1,6 +1,6 @@
-//! What the log says of clients with `loglevel verbose` and `debug`.
+//! What the log says of clients.
 
-use super::client::{Client, ok};
+use super::client::{Client, Next, ok, request};
 use super::harness::{Server, eventually, new_dir};
 use super::tls::Files;
 use std::io::Write;
@@ -141,6 +141,51 @@ fn what_there_is_is_told_now_and_then() {
             &server,
             " . 1 clients connected (0 replicas), ",
             " bytes in use",
+        );
+    }
+}
+
+/// Which client went for what it was to get, had sent or took is told at every level, with its row.
+#[test]
+fn who_is_over_a_limit_is_told_with_its_row() {
+    for threads in [1, 3] {
+        let server = Server::start(threads, &["--client-query-buffer-limit", "1mb"]);
+        let mut admin = server.client();
+        assert_eq!(admin.ask("CLIENT NO-EVICT ON"), ok());
+        let named = |name: &str| {
+            let mut client = server.client();
+            assert_eq!(client.ask(&format!("CLIENT SETNAME {name}")), ok());
+            let (id, address) = (client.ask("CLIENT ID").integer(), client.address());
+            (client, format!("id={id} addr={address} "))
+        };
+
+        let (mut sender, row) = named("sender");
+        let _ = sender.try_send(b"*2\r\n$4\r\nECHO\r\n$3000000\r\nab\x00\"");
+        let _ = sender.try_send(&vec![b'x'; 2_000_000]);
+        assert_eq!(sender.next(), Next::Closed);
+        let start = format!(" # Closing client that reached max query buffer length: {row}");
+        let sample = format!(" (qbuf initial bytes: \"ab\\x00\\\"{}\")", "x".repeat(60));
+        says(&server, &start, &sample);
+        says(&server, &start, " name=sender ");
+
+        assert_eq!(admin.run(&[b"SET", b"k", &[b'x'; 900_000]]), ok());
+        admin.configure("client-output-buffer-limit", "normal 100000 0 0");
+        let (mut reader, row) = named("reader");
+        let _ = reader.try_send(b"GET k\r\n");
+        assert_eq!(reader.next(), Next::Closed);
+        let end = " scheduled to be closed ASAP for overcoming of output buffer limits.";
+        says(&server, &format!(" # Client {row}"), end);
+        says(&server, &format!(" # Client {row}"), " name=reader ");
+
+        admin.configure("client-output-buffer-limit", "normal 0 0 0");
+        assert_eq!(admin.ask("CONFIG SET maxmemory-clients 500000"), ok());
+        let (mut large, row) = named("large");
+        let _ = large.try_send(&request(&[b"SET", b"k", &[b'x'; 900_000]]));
+        assert_eq!(large.next(), Next::Closed);
+        says(
+            &server,
+            &format!(" * Evicting client: {row}"),
+            " name=large ",
         );
     }
 }

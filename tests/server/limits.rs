@@ -45,7 +45,10 @@ fn check_slow_reader(threads: usize) {
         other.ask("CLIENT LIST").text().lines().count() == 1
     });
     assert!(
-        server.log().contains("client-output-buffer-limit"),
+        server.log().contains(" cmd=get user=default ")
+            && server
+                .log()
+                .contains("for overcoming of output buffer limits."),
         "{}",
         server.log()
     );

@@ -364,6 +364,18 @@ impl Connection {
         self.input.len().saturating_sub(understood_bytes)
     }
 
+    /// What has come and is no word yet, or the part of it that is here.
+    pub fn unread(&self) -> &[u8] {
+        let (bytes, from) = match &self.large {
+            Some(Large::Here(large)) => (large.as_slice(), self.parse.parsed_bytes()),
+            _ => {
+                let input = self.input.as_slice();
+                (input, input.len() - self.unread_bytes())
+            }
+        };
+        bytes.get(from..).unwrap_or_default()
+    }
+
     /// Bytes that requests take which have not run.
     pub fn input_buffer_bytes(&self) -> usize {
         self.input.capacity()

@@ -14,6 +14,7 @@
 use super::ffi;
 use super::machine::{Host, Reference, Shared, shared_of};
 use std::any::TypeId;
+use std::cell::Cell;
 use std::ffi::{c_char, c_int};
 use std::marker::PhantomData;
 use std::ptr;
@@ -76,8 +77,10 @@ impl Kind {
 pub struct Frame<'f, H: Host> {
     state: *mut ffi::lua_State,
     top: c_int,
-    /// Arguments: values up to here stay where they are while the frame lives, but for numbers at the end.
+    /// Arguments: values up to here stay where they are while the frame lives, unless [`Frame::drop_arguments`] takes them off.
     floor: c_int,
+    /// The last argument whose bytes were given out for as long as the call lasts; 0 for none.
+    lent: Cell<c_int>,
     /// Values that may be pushed without asking Lua.
     room: c_int,
     _life: PhantomData<&'f mut H>,
@@ -103,6 +106,7 @@ impl<'f, H: Host> Frame<'f, H> {
             // SAFETY: the caller's promise.
             top: unsafe { ffi::lua_gettop(state) },
             floor: 0,
+            lent: Cell::new(0),
             room: 0,
             _life: PhantomData,
         }
@@ -210,13 +214,18 @@ impl<'f, H: Host> Frame<'f, H> {
         self.top = left;
     }
 
-    /// Takes arguments off from the last one on until `count` are left, but only numbers and nil: nobody can have bytes of those.
-    pub fn drop_numbers(&mut self, count: usize) {
+    /// Takes arguments off until the first `count` are left.
+    ///
+    /// Panics if bytes of those behind were asked for ([`Frame::argument`]), or values lie above them.
+    pub fn drop_arguments(&mut self, count: usize) {
         assert_eq!(self.top, self.floor, "nothing lies above them");
-        while self.top() > count && matches!(self.kind(-1), Kind::Number | Kind::Nil) {
-            self.floor -= 1;
-            self.pop(1);
+        if self.top() <= count {
+            return;
         }
+        let count = count as c_int;
+        assert!(self.lent.get() <= count, "bytes that were given out stay");
+        self.floor = count;
+        self.pop((self.top - count) as usize);
     }
 
     /// Takes everything off.
@@ -494,7 +503,8 @@ impl<'f, H: Host> Frame<'f, H> {
         if index > self.floor || self.kind(index) != Kind::String {
             return None;
         }
-        // SAFETY: a string is there; up to `floor` no string is taken off or replaced while the frame lives.
+        self.lend(index);
+        // SAFETY: a string is there, which from now on is not taken off or replaced while the frame lives.
         Some(unsafe { self.bytes_at(index) })
     }
 
@@ -508,10 +518,17 @@ impl<'f, H: Host> Frame<'f, H> {
         }
         let place = index as c_int;
         if place <= self.floor && self.kind(place) == Kind::Number {
+            self.lend(place);
             // SAFETY: a number is there, which nobody has borrowed; the text takes its place and stays.
             return Ok(unsafe { self.bytes_at(place) });
         }
         Err(self.type_error(index, "string"))
+    }
+
+    /// From here on the arguments up to `index` stay.
+    #[inline]
+    fn lend(&self, index: c_int) {
+        self.lent.set(self.lent.get().max(index));
     }
 
     /// # Safety

@@ -12,10 +12,12 @@ type Result<T> = std::result::Result<T, Thrown>;
 const NESTING_MAX: usize = 16;
 
 /// Values that may be on Lua's stack. What does not fit fails where it fails in lua-cmsgpack, which keeps more there than this
-/// does: beside an open array the place of its next element.
+/// does: for each argument that is packed its text, and beside an array that is read the place of its next element.
 const STACK_MAX: usize = 8000;
 const NO_ROOM: &str =
     "stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)";
+const NO_ROOM_TO_LOOK: &str = "stack overflow (in function table_is_an_array)";
+const NO_ROOM_FOR_FIELDS: &str = "stack overflow (in function mp_encode_lua_table_as_map)";
 const NO_ROOM_FOR_PLACE: &str = "stack overflow (in function mp_decode_to_lua_array)";
 const NO_ROOM_FOR_OFFSET: &str = "stack overflow (in function mp_unpack_full)";
 
@@ -55,14 +57,21 @@ fn pack(frame: &mut Frame<'_>) -> Result<usize> {
     let mut out = Vec::new();
     for index in 1..=count {
         frame.push_copy(index as i32);
-        pack_value(frame, &mut out, 0)?;
+        pack_value(frame, &mut out, 0, count + index)?;
     }
     frame.push_bytes(&out);
     Ok(1)
 }
 
 /// Packs the value on top and takes it off. Nests 16 calls deep at most.
-fn pack_value(frame: &mut Frame<'_>, out: &mut Vec<u8>, level: usize) -> Result<()> {
+///
+/// - `stacked`: how many values lua-cmsgpack has on the stack by now, this one among them.
+fn pack_value(
+    frame: &mut Frame<'_>,
+    out: &mut Vec<u8>,
+    level: usize,
+    stacked: usize,
+) -> Result<()> {
     frame.check_memory_for(out.len())?;
     match frame.kind(-1) {
         Kind::String => {
@@ -78,8 +87,8 @@ fn pack_value(frame: &mut Frame<'_>, out: &mut Vec<u8>, level: usize) -> Result<
         Kind::Boolean => out.push(if frame.truth(-1) { 0xc3 } else { 0xc2 }),
         Kind::Number => pack_number(out, frame.number(-1).unwrap_or(0.0)),
         Kind::Table if level < NESTING_MAX => {
-            if !frame.has_room(4) {
-                return Err(frame.error("stack overflow (in function table_is_an_array)"));
+            if stacked + 2 > STACK_MAX || !frame.has_room(4) {
+                return Err(frame.error(NO_ROOM_TO_LOOK));
             }
             match array_length(frame) {
                 Some(len) => {
@@ -89,10 +98,13 @@ fn pack_value(frame: &mut Frame<'_>, out: &mut Vec<u8>, level: usize) -> Result<
                     }
                     for index in 1..=len {
                         frame.push_element(-1, index as i32);
-                        pack_value(frame, out, level + 1)?;
+                        pack_value(frame, out, level + 1, stacked + 1)?;
                     }
                 }
                 None => {
+                    if stacked + 3 > STACK_MAX {
+                        return Err(frame.error(NO_ROOM_FOR_FIELDS));
+                    }
                     let len = fields_count(frame);
                     match len {
                         0..=15 => out.push(0x80 | len as u8),
@@ -101,8 +113,8 @@ fn pack_value(frame: &mut Frame<'_>, out: &mut Vec<u8>, level: usize) -> Result<
                     frame.push_nil();
                     while frame.next(-2) {
                         frame.push_copy(-2);
-                        pack_value(frame, out, level + 1)?;
-                        pack_value(frame, out, level + 1)?;
+                        pack_value(frame, out, level + 1, stacked + 3)?;
+                        pack_value(frame, out, level + 1, stacked + 2)?;
                     }
                 }
             }
@@ -249,7 +261,7 @@ fn unpack_some(frame: &mut Frame<'_>, limit: i64, offset: i64, stacked: usize) -
     }
     let limit = if is_all { i64::from(i32::MAX) } else { limit };
     // All but the first are known by now, and lua-cmsgpack has room for what is unpacked in their place.
-    frame.drop_numbers(stacked);
+    frame.drop_arguments(stacked);
     let mut rest = &bytes[offset as usize..];
     let place = frame.top() as i32 + 1;
     let mut count = 0;

@@ -188,6 +188,20 @@ def msgpacks(rng):
             yield counted(b"cmsgpack.unpack('\\1' .. string.rep('" + head + b"', " + count + b"), 1, 2)")
     for count in [b"7996", b"7997", b"7999", b"8000"]:
         yield counted(b"cmsgpack.unpack_limit(string.rep('\\1', " + count + b"), 10000)")
+    # Later arguments are off the stack by then, whatever they are.
+    for rest in [b"'a'", b"'a', {}, true", b"nil, 'a', 1"]:
+        for count in [b"7997", b"7998", b"7999"]:
+            yield counted(b"cmsgpack.unpack_limit(string.rep('\\1', " + count + b"), '10000', '0', " + rest + b")")
+        for count in [b"3998", b"3999", b"4000"]:
+            yield counted(b"cmsgpack.unpack_one(string.rep('\\145', " + count + b") .. '\\1', '0', " + rest + b")")
+    many = b"unpack((function() local t = {} for i = 1, 7990 do t[i] = 'a' end return t end)())"
+    for call in [b"unpack_one('\\145\\1', 0, ", b"unpack_limit(string.rep('\\1', 7998), 7998, 0, ", b"unpack_limit('\\1', 1, 'x', ", b"unpack_one({}, 0, "]:
+        yield counted(b"cmsgpack." + call + many + b")")
+    # The last of many arguments, or of as many more as fill the stack: what is packed stays on it.
+    for table in [b"{}", b"{1}", b"{{}}", b"{{{1}}}", b"{a = 1}", b"{a = {}}", b"{[{}] = 1}", b"{a = {b = {{}}}}"]:
+        for count in range(3991, 4002):
+            arguments = b"(function() local t = {} for i = 1, 4000 do t[i] = i == %d and %s or 1 end return unpack(t) end)()" % (count, table)
+            yield caught(b"#cmsgpack.pack(" + arguments + b")")
     yield caught(b"(function() local t = {} t[1] = t return cmsgpack.pack(t) end)()")
     yield caught(b"(function() local t = {} t.x = t return cmsgpack.pack(t) end)()")
     yield caught(b"cmsgpack.pack(string.rep('x', 255)) .. cmsgpack.pack(string.rep('x', 256)) .. cmsgpack.pack(string.rep('x', 70000)):sub(1, 9)")

@@ -1,7 +1,7 @@
 //! Lua 5.1's C interface, the part this room uses. Names and types are lua.h's and lauxlib.h's.
 //!
 //! What may raise a Lua error, which is a `longjmp`, is declared `C-unwind`; the callers see to it that no frame with
-//! destructors lies between the raise and the `lua_pcall` that catches it (header of `lua/frame.rs`).
+//! destructors lies between the raise and the `lua_pcall` that catches it (header of `lua/frame/mod.rs`).
 #![allow(non_camel_case_types)]
 
 use std::ffi::{c_char, c_int, c_void};

@@ -106,7 +106,7 @@ impl<H: Host> Machine<H> {
     /// Works on the machine's own stack while no script runs: loading, making tables.
     pub fn with<R>(&self, work: impl FnOnce(&mut Frame<'_, H>) -> R) -> R {
         self.shared.natives.set(self.shared.natives.get() + 1);
-        // SAFETY: the state is good; nothing raises while `natives` is not 0 (header of `lua/frame.rs`).
+        // SAFETY: the state is good; nothing raises while `natives` is not 0 (header of `lua/frame/mod.rs`).
         let result = unsafe {
             let top = ffi::lua_gettop(self.state);
             let result = work(&mut Frame::new(self.state));

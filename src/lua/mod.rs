@@ -16,14 +16,13 @@
 //! Tests     tests/lua/.
 #![allow(unsafe_code)]
 
+mod c_library;
 mod ffi;
 mod frame;
 mod machine;
 mod thread;
 
-pub use frame::{
-    Frame, Kind, Native, Place, Thrown, number_prefix, number_text, number_text_digits,
-    processor_seconds,
-};
+pub use c_library::{number_prefix, number_text, number_text_digits, processor_seconds};
+pub use frame::{Frame, Kind, Native, Place, Thrown};
 pub use machine::{Host, Machine, Memory, Reference};
 pub use thread::{Ended, Outcome, Thread};

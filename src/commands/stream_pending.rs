@@ -311,6 +311,45 @@ const AUTOCLAIM_COUNT_MAX: i64 = i64::MAX / 16;
 /// Redis makes room for so many ids before it looks; from here on no process has that much.
 const AUTOCLAIM_COUNT_TOO_HIGH: u64 = 1 << 43;
 
+struct AutoclaimOptions {
+    idle_ms_min: i64,
+    start: StreamId,
+    count_max: u64,
+    just_id: bool,
+}
+
+impl AutoclaimOptions {
+    fn parse(args: &Args<'_>) -> Result<Self, CommandError> {
+        let idle_ms_min = parse_i64(args.get(4))
+            .ok_or("ERR Invalid min-idle-time argument for XAUTOCLAIM")?
+            .max(0);
+        let start = interval_start(args.get(5))?;
+        let mut count_max = 100;
+        let mut just_id = false;
+        let mut index = 6;
+        while index < args.len() {
+            if args.is(index, "COUNT") && index + 1 < args.len() {
+                count_max = match parse_i64(args.get(index + 1)) {
+                    Some(count @ 1..=AUTOCLAIM_COUNT_MAX) => count as u64,
+                    _ => return Err("ERR COUNT must be > 0".into()),
+                };
+                index += 1;
+            } else if args.is(index, "JUSTID") {
+                just_id = true;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            index += 1;
+        }
+        Ok(Self {
+            idle_ms_min,
+            start,
+            count_max,
+            just_id,
+        })
+    }
+}
+
 /// `XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]` replies with where to go on, what the consumer
 /// has now, and what was gone.
 fn xautoclaim(
@@ -318,27 +357,17 @@ fn xautoclaim(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Effect, CommandError> {
-    let idle_ms_min = parse_i64(args.get(4))
-        .ok_or("ERR Invalid min-idle-time argument for XAUTOCLAIM")?
-        .max(0);
-    let start = interval_start(args.get(5))?;
-    let mut count_max = 100;
-    let mut just_id = false;
-    let mut index = 6;
-    while index < args.len() {
-        if args.is(index, "COUNT") && index + 1 < args.len() {
-            count_max = match parse_i64(args.get(index + 1)) {
-                Some(count @ 1..=AUTOCLAIM_COUNT_MAX) => count as u64,
-                _ => return Err("ERR COUNT must be > 0".into()),
-            };
-            index += 1;
-        } else if args.is(index, "JUSTID") {
-            just_id = true;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-        index += 1;
-    }
+    let options = AutoclaimOptions::parse(args).inspect_err(|_| {
+        // As in Redis, which looks first: that the key is missing is counted and told of.
+        let key = call.keys.key(args.get(1));
+        (call.keys).lookup_read(call.db, &key, call.caller.no_touch);
+    })?;
+    let AutoclaimOptions {
+        idle_ms_min,
+        start,
+        count_max,
+        just_id,
+    } = options;
     let now_ms = call.keys.now_ms();
     let mut held = held_group(call, args)?;
     if count_max >= AUTOCLAIM_COUNT_TOO_HIGH {

@@ -227,6 +227,10 @@ fn apply_line(
     let name = name.to_ascii_lowercase();
     if let Some(spec) = find(name.as_bytes()) {
         if spec.name == "save" && !values.is_empty() {
+            // Beside others it is none of them.
+            if values.len() > 1 && values.iter().any(String::is_empty) {
+                return Err("Invalid save parameters".to_string().into());
+            }
             // Lines add up, as in Redis, once one has taken the place of the defaults; an empty word has none of those before.
             let words = |text: &str| -> Vec<String> {
                 text.split_ascii_whitespace().map(str::to_string).collect()

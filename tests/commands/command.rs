@@ -165,6 +165,7 @@ fn requests_about_commands_are_refused_as_a_real_server_does() {
         command getkeys get a => *1 $1 a
         command getkeys mset a 1 b 2 => *2 $1 a $1 b
         command getkeys object encoding x => *1 $1 x
+        command getkeys debug nothing => -ERR The command has no key arguments
         command getkeys config get x => -ERR The command has no key arguments
         command getkeysandflags copy a b => *2 *2 $1 a *2 +RO +access *2 $1 b *2 +OW +update
         command getkeysandflags set a b => *1 *2 $1 a *2 +OW +update

@@ -231,6 +231,8 @@ fn save_without_words_means_never() {
     assert!(read("save \"\"").unwrap().save.is_empty());
     assert_eq!(read("save\nsave 60 1").unwrap().save, [(60, 1)]);
     assert!(read("save 60").is_err());
+    assert!(read("save \"\" \"\"").is_err());
+    assert!(read("save \"\" 60 1").is_err());
     assert!(read("save \"60 x\"").is_err());
     // Lines add up however they are written, the defaults written out as well; an empty one has none of those before.
     for (text, expected) in [

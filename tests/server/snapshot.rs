@@ -349,6 +349,23 @@ fn reload_beside_a_log_leaves_the_log_with_what_was_loaded() {
     assert_eq!(client.ask("SET s goes-on"), ok());
 }
 
+/// As in Redis: what is under way is looked at first.
+#[test]
+fn a_block_schedules_nothing_while_there_is_a_snapshot() {
+    let server = Server::start(2, &["--save", "", "--rdb-key-save-delay", "10000000"]);
+    let mut client = server.client();
+    assert_eq!(client.ask("SET k v"), ok());
+    assert_eq!(client.ask("BGSAVE").text(), "Background saving started");
+    let busy = error("ERR Background save already in progress");
+    for call in ["BGSAVE", "BGSAVE SCHEDULE"] {
+        client.send(format!("MULTI\r\n{call}\r\nEXEC\r\n").as_bytes());
+        assert_eq!(client.replies(2)[0], ok());
+        assert_eq!(client.reply(), Value::Array(vec![busy.clone()]), "{call}");
+    }
+    client.configure("rdb-key-save-delay", "0");
+    wait_for_save(&server);
+}
+
 #[test]
 fn cancel_ends_what_is_saved_in_the_background() {
     let server = Server::start(2, &[&DEBUG[..], &["--save", ""]].concat());

@@ -184,6 +184,10 @@ impl Core {
             return self.give_up(asked, matches!(request, SaveRequest::Emptied));
         }
         match request {
+            // As in Redis, in a block as well.
+            SaveRequest::Scheduled if self.is_saving_busy() && !self.is_rewriting() => {
+                self.answer(from, id, Answer::Refused(IN_PROGRESS.into()));
+            }
             SaveRequest::Scheduled => {
                 self.saving.is_scheduled = true;
                 self.answer(from, id, Answer::Said("Background saving scheduled"));

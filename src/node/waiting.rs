@@ -250,6 +250,10 @@ impl Core {
             words,
             silent,
         } = may_wait;
+        debug_assert!(
+            !ticket.claim.is_over(),
+            "all locks are held until it is known who waits"
+        );
         connection.blocked = Some(Blocked::OnKeys);
         if std::mem::take(&mut connection.stop_receiving) {
             self.ring_work.push(RingWork::Receive(token));

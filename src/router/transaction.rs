@@ -766,6 +766,9 @@ impl Transaction {
             self.release_all(out);
             return step;
         };
+        // A client that waits is known to its coordinator before any shard may serve it: none gives its locks back until all have
+        // logged.
+        let gives_back = !matches!(step, Step::Waits { .. });
         log.then = Some(step);
         let mut shards: Vec<ShardId> = parts.iter().map(|part| part.shard).collect();
         shards.sort_unstable();
@@ -779,12 +782,14 @@ impl Transaction {
         let holds = log.holds.clone();
         self.waiting_count = shards.len();
         for shard in shards {
-            self.held.retain(|&held| held != shard);
+            if gives_back {
+                self.held.retain(|&held| held != shard);
+            }
             let operation = Operation::Log {
                 record: record.clone(),
                 holds: holds.clone(),
             };
-            out.push((shard, self.run(operation, true)));
+            out.push((shard, self.run(operation, gives_back)));
         }
         Step::Wait
     }

@@ -209,10 +209,15 @@ impl Instant {
         let mut out: Vec<(ShardId, _)> = Vec::new();
         let mut events = VecDeque::new();
         let mut done = None;
+        let mut has_given_back = false;
         self.last_tx += 1;
         transaction.start(0, self.last_tx, &mut out);
         loop {
             for (shard, message) in out.drain(..) {
+                has_given_back |= matches!(
+                    &message,
+                    ToShard::Release { .. } | ToShard::Run { last: true, .. }
+                );
                 self.sent_away_count += usize::from(shard != 0);
                 let shard = &mut self.shards[usize::from(shard)];
                 shard.handle(message);
@@ -238,6 +243,8 @@ impl Instant {
                 Step::Session(_) => panic!("no connection is here"),
                 // Its time is up at once.
                 Step::Waits { shards, .. } => {
+                    // Or it could be served before anybody knows that it waits.
+                    assert!(!has_given_back, "all locks are held until it waits");
                     out.extend(
                         shards
                             .into_iter()

@@ -1,6 +1,9 @@
 //! A claim has one winner.
 
+use rondo::persist::log::Policy;
 use rondo::router::wait::{Claim, Taken};
+
+use super::instant::Instant;
 
 #[test]
 fn who_takes_it_first_has_it() {
@@ -76,4 +79,26 @@ fn doubt_is_shared_and_stays() {
     assert!(other.is_in_doubt());
     other.give_back();
     assert!(claim.is_in_doubt());
+}
+
+/// Each shard logs the consumer that a wait makes: one that gave its locks back with that could serve a client of whom nobody knows
+/// yet that he waits, and he would wait for ever. (`Instant` looks.)
+#[test]
+fn no_shard_gives_its_locks_back_before_the_client_waits() {
+    for shards_count in [2, 3, 7] {
+        let mut server = Instant::new(shards_count);
+        server.begin_logs(Policy::Always);
+        let keys: Vec<String> = (0..8).map(|number| format!("x{number}")).collect();
+        for key in &keys {
+            let reply = server.say(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+            assert_eq!(reply, "+OK");
+        }
+        for consumer in ["new", "new", "other"] {
+            let keys = keys.join(" ");
+            let all = ["> "; 8].concat();
+            let line = format!("XREADGROUP GROUP g {consumer} BLOCK 100 STREAMS {keys} {all}");
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            assert_eq!(server.run(&words), b"*-1\r\n");
+        }
+    }
 }

@@ -154,6 +154,8 @@ pub struct Batch {
     pub slow: Vec<(Token, SlowCall)>,
     /// On its way home.
     pub answered: bool,
+    /// How many of the requests, from the first on, have been looked ahead at by the core that serves them.
+    pub looked_at_count: usize,
     /// When all of the requests had been run: after each of them, and before anything of that turn could be seen elsewhere.
     pub ran_at: u64,
 }
@@ -218,6 +220,7 @@ impl Batch {
     ///
     /// - `items_count`: how many of the requests that is; of words, bytes and commands likewise.
     pub fn part_served(&mut self, served: &mut Self, items_count: usize, at: Cursor) {
+        self.looked_at_count -= items_count;
         let items = self.items.drain(..items_count);
         let replied = items.filter(|item| item.reply_bytes != DEFERRED);
         served.items.extend(replied);
@@ -241,6 +244,7 @@ impl Batch {
         self.large_bytes = 0;
         self.posts_bytes = 0;
         self.slow.clear();
+        self.looked_at_count = 0;
         self.answered = false;
         self.holds.clear();
         if self.spans.capacity() > KEPT_BYTES_MAX {

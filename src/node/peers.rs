@@ -25,8 +25,8 @@ const PEER_BYTES_PER_TURN: usize = 256 * 1024;
 /// The same for replies, those made for a peer and those taken from it, in the midst of a batch as well: some requests of few bytes
 /// have very long ones, and a new page of memory for each 4 KiB costs more than anything else of them.
 const PEER_REPLY_BYTES_PER_TURN: usize = 1 << 20;
-/// Lines are loaded for so many requests: for more there is no room in the nearer caches.
-const LOADED_AHEAD_MAX: usize = 4096;
+/// Lines are loaded for so many requests at a time: for many more there is no room in the nearer caches.
+const LOADED_AHEAD_MAX: usize = 512;
 
 /// What a peer has had of a turn.
 #[derive(Default)]
@@ -127,42 +127,27 @@ impl Core {
             holds,
             slow,
             commands,
+            looked_at_count,
             ..
         } = &mut *batch;
-        let (mut spans_at, mut commands_at) = (0, 0);
         let mut before = self.clock.raw();
         if share.ends_at == 0 {
             share.ends_at = before + self.peer_ticks;
         }
-        let mut hashes = std::mem::take(&mut self.hashes);
-        let mut at = 0;
-        for item in items.iter().take(LOADED_AHEAD_MAX) {
-            // As in `look_ahead`: word 1 is the key of most commands, word 3 that of a script.
-            let key_at = match item.entry.command.run.is_script() {
-                true => 3,
-                false => 1,
-            };
-            if item.commands_count > 0 {
-                let block = &commands[commands_at..commands_at + usize::from(item.commands_count)];
-                commands_at += block.len();
-                let bytes = &bytes[at..at + item.bytes_count as usize];
-                self.look_ahead_of_block(item.db, block, bytes, &spans[spans_at..], &mut hashes);
-            } else if item.spans_count > key_at {
-                let span = spans[spans_at + key_at as usize];
-                let key = &bytes[at + span.start as usize..at + (span.start + span.len) as usize];
-                hashes.push((item.db, self.shard.keys.key(key).hash));
-            }
-            at += item.bytes_count as usize;
-            spans_at += item.spans_count as usize;
-        }
-        self.load_entries(&mut hashes);
-        self.hashes = hashes;
         let mut cursor = Cursor::default();
         let mut items_at = 0;
-        for item in items.iter_mut() {
+        while items_at < items.len() {
             if share.is_used_up(before) && items_at > 0 {
                 break;
             }
+            // What was put off may have been asked for in the turn that did it.
+            if items_at == *looked_at_count {
+                let next = &items[items_at..items.len().min(items_at + LOADED_AHEAD_MAX)];
+                let (spans, bytes) = (&spans[cursor.spans..], &bytes[cursor.bytes..]);
+                self.load_ahead_of_items(next, spans, bytes, &commands[cursor.commands..]);
+                *looked_at_count += next.len();
+            }
+            let item = &mut items[items_at];
             items_at += 1;
             let bytes_end = cursor.bytes + item.bytes_count as usize;
             let spans_end = cursor.spans + item.spans_count as usize;

@@ -4,7 +4,7 @@
 //!
 //! Promises  such a block is one item of a batch, as a request is: no transaction, no lock, no allocation, and what comes
 //!           behind it on its connection goes on.
-//! Not here  blocks over several shards, or that depend on watched keys: `node/block.rs`.
+//! Not here  blocks over several shards, or that depend on watched keys: `node/block_exec.rs`.
 //! Tests     tests/server/multi.rs, tests/server/overlap.rs.
 
 use super::connection::Connection;

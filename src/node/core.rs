@@ -9,8 +9,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::block::{Block, Running, Watching};
+use super::block::{Block, Watching};
 use super::block_calls::Captured;
+use super::block_exec::Running;
 use super::compaction::Compaction;
 use super::connection::{Asked, Blocked, Connection, Portion};
 use super::copies::Copying;

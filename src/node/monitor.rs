@@ -4,7 +4,7 @@
 //!
 //! Promises  all monitors see the same order; a request whose reply a client has seen stands before any that was made
 //!           because of it. Secrets do not appear; administration does not either, as in Redis.
-//! Not here  when there is something to tell: `node/dispatch.rs`, `node/block.rs`.
+//! Not here  when there is something to tell: `node/dispatch.rs`, `node/block_exec.rs`.
 //! Source    the line is Redis's: time, database, who, words in quotes.
 //! Tests     tests/server/watching.rs.
 

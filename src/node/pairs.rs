@@ -7,10 +7,11 @@
 //!
 //! Promises  one hop there and back; whoever sees what the other shard did finds the own one locked until that is done, too.
 //!           With no lock in its way, no message is boxed and no word copied but into the batch.
-//! Not here  blocks that are watched, logged, looked at for rights, or over more shards: `node/block.rs`.
+//! Not here  blocks that are watched, logged, looked at for rights, or over more shards: `node/block_exec.rs`.
 //! Tests     tests/server/overlap.rs; the steps on the shards: tests/sim/.
 
-use super::block::{Block, Running};
+use super::block::Block;
+use super::block_exec::Running;
 use super::block_hops::fits;
 use super::connection::Connection;
 use super::core::{Coordinated, Core, Purpose};

@@ -185,7 +185,7 @@ impl Core {
         entry: &'static Entry,
         args: &Args<'_>,
     ) {
-        // Scripts are told before what they call, by `node/script.rs`; EXEC behind what its scripts call, by `node/block.rs`.
+        // Scripts are told before what they call, by `node/script.rs`; EXEC behind what its scripts call, by `node/block_exec.rs`.
         let is_told_later = connection.runs_block && matches!(entry.command.run, Run::Block(_));
         if self.monitored && !entry.command.flags.has(Flags::SKIP_MONITOR) && !is_told_later {
             self.tell_of_request(connection, entry, args);

@@ -92,14 +92,26 @@ fn malformed_requests_get_the_error_of_redis_and_end_their_connection() {
     }
 }
 
-/// Who wants no replies gets none for a malformed request either, but its connection ends.
+/// Who wants no replies gets none for a malformed request or for QUIT either, but its connection ends. Redis 8.0 sends nothing,
+/// too, and reads no more from it, but leaves it open: there it ends with the next reply that is written, and none is.
 #[test]
-fn errors_of_the_protocol_keep_silent_where_replies_do() {
+fn ends_of_connections_keep_silent_where_replies_do() {
     let server = Server::start(2, &[]);
     for word in ["OFF", "SKIP"] {
-        let mut client = server.client();
-        client.send(format!("CLIENT REPLY {word}\r\n*1\r\n$x\r\n").as_bytes());
-        assert_eq!(client.next(), Next::Closed, "{word}");
+        for last in ["*1\r\n$x\r\n", "*x\r\n", "SET \"a\r\n", "QUIT\r\n"] {
+            let requests = [format!("CLIENT REPLY {word}\r\n"), last.to_string()];
+            let mut together = server.client();
+            together.send(requests.concat().as_bytes());
+            assert_eq!(together.next(), Next::Closed, "{word}, {last}");
+            let mut apart = server.client();
+            requests.iter().for_each(|it| apart.send(it.as_bytes()));
+            assert_eq!(apart.next(), Next::Closed, "{word}, {last}");
+            // What has been answered before comes whole.
+            let mut answered = server.client();
+            answered.send(format!("PING\r\n{}", requests.concat()).as_bytes());
+            assert_eq!(answered.reply(), Value::Simple("PONG".into()));
+            assert_eq!(answered.next(), Next::Closed, "{word}, {last}");
+        }
     }
 }
 

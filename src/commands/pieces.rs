@@ -6,7 +6,7 @@
 //!           has one; a reply of few elements pays one comparison.
 //! Not here  how a value stays as it was: `ds/key_table/readings.rs`. When the pieces are made: `shard/long_reads.rs`. Draws:
 //!           `draws.rs`; choices of different ones: `choices.rs`.
-//! Tests     tests/shard/long_reads.rs: every walk against the whole reply, beside changes.
+//! Tests     tests/shard/long_reads.rs: every walk against the whole reply, beside changes; long_draws.rs.
 
 use std::ops::{ControlFlow, Range};
 

@@ -6,7 +6,7 @@
 //! blocks, and copied at once.
 //!
 //! Promises  a copy has the encoding, the deadlines and the clock of what it is of, as that was when the reading began.
-//! Tests     tests/shard/long_reads.rs.
+//! Tests     tests/shard/long_stores.rs.
 
 use super::hash::FieldDeadline;
 use super::set::Probe;

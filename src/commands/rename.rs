@@ -2,7 +2,7 @@
 //!
 //! Promises  a name names one command; what access rules, figures and logs call a command does not change.
 //! Not here  looking names up: `commands/table.rs`.
-//! Tests     tests/server/acl.rs.
+//! Tests     tests/server/acl_files.rs.
 
 use std::collections::BTreeMap;
 

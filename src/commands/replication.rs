@@ -3,7 +3,7 @@
 //!
 //! Promises  every command of Redis's replication has its row, so that access rules that name it are understood.
 //! Not here  how a copy is sent: `node/copies.rs`.
-//! Tests     tests/commands/session.rs, tests/server/acl.rs.
+//! Tests     tests/commands/session.rs, tests/server/acl_files.rs.
 
 use super::CommandError;
 use super::row::ROW;

@@ -6,7 +6,7 @@
 //!           when core 0 heard of it; no configuration file comes to name a `dir` where a start would not find the logs, or that is another's.
 //! Not here  what is in the files: `commands/acl/file.rs`, `node/config_rewrite.rs`; snapshots, which have a thread of
 //!           their own: `node/snapshot.rs`.
-//! Tests     tests/server/acl.rs, tests/server/config.rs.
+//! Tests     tests/server/acl_files.rs, tests/server/config.rs.
 
 use std::collections::VecDeque;
 use std::path::Path;

@@ -2,6 +2,8 @@
 
 mod abuse; // malformed and oversized input, with the errors of a real server
 mod acl; // users and what they are denied
+mod acl_attempts; // every command, by those without rights
+mod acl_files; // users in files and in the configuration
 mod adoption; // what Redis has left becomes the log
 mod atomicity; // several shards, one step
 mod backup; // BACKUP, its states and what a server finds in it

@@ -2,7 +2,7 @@
 //!
 //! Promises  all that is wrong with a file is told at once; a file with an error gives no user.
 //! Not here  opening and writing it: `node/acl.rs`.
-//! Tests     tests/server/acl.rs, error texts as Redis has them.
+//! Tests     tests/server/acl_files.rs, error texts as Redis has them.
 
 use std::collections::HashSet;
 

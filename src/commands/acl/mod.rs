@@ -8,7 +8,7 @@
 //! Promises  a user with every right costs one comparison; a rule string reads back as Redis prints it.
 //! Not here  which connection has which user, and how changes reach all cores: `node/acl.rs`.
 //! Source    Redis's ACL rules <https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/>.
-//! Tests     tests/server/acl.rs.
+//! Tests     tests/server/acl.rs, acl_attempts.rs, acl_files.rs.
 
 pub mod check;
 pub mod file;

@@ -3,7 +3,7 @@
 //! What only reads is answered from the users this core has; what changes them is checked where it is put in force.
 //!
 //! Not here  carrying out changes, the file and the log: `node/acl.rs`.
-//! Tests     tests/server/acl.rs, tests/server/acl.rs.
+//! Tests     tests/server/acl.rs.
 
 use super::check::{Place, check};
 use super::selector::Selector;
